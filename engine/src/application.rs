@@ -1,0 +1,117 @@
+//! What an embedder writes: one `Application` per shard, called on the shard's thread.
+
+use crate::{Context, Message};
+use shardcast_protocol::close::CloseCode;
+use shardcast_protocol::upgrade::Request;
+
+/// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing needs a lock.
+///
+/// Calls run on the shard's thread and must not block: while one runs, no other connection of the shard is served.
+/// A panic is confined to the call: it is counted, logged, and [`Application::panicked`] decides what the client hears.
+pub trait Application: Sized + 'static {
+    /// State attached to a connection while it is open. It costs `size_of::<Option<Session>>()` per slot of the slab.
+    type Session: 'static;
+
+    /// A client asks to connect. `cx` is not usable for sending yet. Refusing answers with an HTTP status.
+    ///
+    /// # Errors
+    /// The refusal that the client is answered with.
+    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Result<Accepted<Self::Session>, Refusal>;
+
+    /// The connection is open: the 101 answer is queued, frames may follow it.
+    fn opened(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
+
+    /// A whole data message arrived.
+    fn message(&mut self, cx: &mut Context<'_>, session: &mut Self::Session, message: Message<'_>);
+
+    /// The answer to a request that carried a [`Tag`].
+    fn answered(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _tag: Tag, _answer: Answer) {}
+
+    /// The server drains: tell this client (it is closed with 1001 afterwards).
+    fn draining(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
+
+    /// The last call panicked while it handled a message of this connection. The default closes it with 1011.
+    fn panicked(&mut self, cx: &mut Context<'_>, _session: &mut Self::Session, _message: Option<Message<'_>>) {
+        cx.close(CloseCode::INTERNAL, "handler failed");
+    }
+
+    /// The connection left the open state; called exactly once for each that was accepted. It is in no room any more.
+    fn closed(&mut self, _cx: &mut Context<'_>, _session: Self::Session, _reason: CloseReason) {}
+}
+
+/// An accepted connection's state and the negotiated subprotocol.
+#[derive(Debug)]
+pub struct Accepted<S> {
+    /// The connection's state.
+    pub session: S,
+    /// `Sec-WebSocket-Protocol` of the answer; must be one that the client offered.
+    pub subprotocol: Option<&'static str>,
+}
+
+impl<S> From<S> for Accepted<S> {
+    fn from(session: S) -> Accepted<S> {
+        Accepted { session, subprotocol: None }
+    }
+}
+
+/// An HTTP answer instead of an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// 4xx or 5xx.
+    pub status: u16,
+    /// Short text body.
+    pub reason: String,
+}
+
+/// Chosen by the application to tell answers apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tag(pub u32);
+
+/// What became of a tagged request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The connection is a member; messages that the room orders from here on reach it.
+    Joined {
+        /// The room.
+        room: std::sync::Arc<str>,
+        /// Members on all shards, this one included.
+        members: u32,
+    },
+    /// The connection is no member any more; no message of the room follows.
+    Left {
+        /// The room.
+        room: std::sync::Arc<str>,
+    },
+    /// A reported publish reached every shard.
+    Reported(Report),
+}
+
+/// What became of one publish, over all shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Handed to the kernel whole.
+    pub delivered: u32,
+    /// Waiting, whole or in part, in the outbox of a slow reader.
+    pub queued: u32,
+    /// Refused: the connection was closing, or its outbox was full and it was closed for that.
+    pub dropped: u32,
+}
+
+/// Why a connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer sent a close frame (`None`: without a code, status 1005).
+    Peer(Option<CloseCode>),
+    /// The connection ended without a close frame (status 1006).
+    Lost,
+    /// The peer broke the protocol.
+    Protocol(shardcast_protocol::reader::ProtocolError),
+    /// The application closed it.
+    Application(CloseCode),
+    /// Its outbox was full.
+    SlowReader,
+    /// No pong within the deadline, or nothing at all within the idle timeout.
+    TimedOut,
+    /// The server drained.
+    Draining,
+}

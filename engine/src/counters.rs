@@ -1,0 +1,101 @@
+//! What a shard counts: one writer (the shard), any reader, relaxed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count with one writer: adding is a load and a store, no locked instruction.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds; only the owning shard calls this.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+    /// Subtracts (gauges).
+    pub fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(n), Ordering::Relaxed);
+    }
+    /// Sets (gauges).
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+    /// Reads, from any thread.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])* $kind:ident $name:ident;)*) => {
+        /// One shard's counters.
+        #[derive(Debug, Default)]
+        pub struct ShardCounters { $($(#[doc = $doc])* pub $name: Counter,)* }
+        impl ShardCounters {
+            /// Every counter: name, help text, whether it is a gauge, value.
+            pub fn each(&self, mut visit: impl FnMut(&'static str, &'static str, bool, u64)) {
+                $(visit(stringify!($name), concat!($($doc),*), stringify!($kind) == "gauge", self.$name.get());)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Open sockets, upgrading ones included.
+    gauge connections;
+    /// Sockets accepted.
+    count accepts;
+    /// Upgrades answered with 101.
+    count upgrades;
+    /// Upgrades refused by HTTP rules or by the application.
+    count upgrades_refused;
+    /// Upgrades answered 503: the connection limit.
+    count refused_full;
+    /// Data messages received.
+    count messages_in;
+    /// Bytes received.
+    count bytes_in;
+    /// Frames sent: replies, deliveries, control frames.
+    count frames_out;
+    /// Bytes given to sends.
+    count bytes_out;
+    /// Room and everyone messages given to a connection.
+    count deliveries;
+    /// Publishes ordered by this shard as home.
+    count publishes;
+    /// Send operations (frames_out / sends is frames per send).
+    count sends;
+    /// Sends that fell short and moved to an outbox.
+    count sends_short;
+    /// Bytes waiting in outboxes.
+    gauge outbox_bytes;
+    /// Connections with something in their outbox.
+    gauge outboxes;
+    /// Deliveries dropped: the connection was closing.
+    count dropped_closing;
+    /// Connections closed with 1008: outbox full.
+    count closed_slow;
+    /// Connections closed for breaking the protocol.
+    count closed_protocol;
+    /// Connections closed by a handshake, pong, idle or close deadline.
+    count closed_deadline;
+    /// Calls of the application that panicked.
+    count panics;
+    /// Rooms with members on this shard.
+    gauge rooms;
+    /// Rooms that this shard orders.
+    gauge rooms_home;
+    /// Letters waiting in this shard's mailbox when it last looked.
+    gauge lane_depth;
+    /// Times a connection was not read because a lane was full.
+    count parked;
+    /// io_uring_enter calls.
+    count enters;
+    /// Completions reaped (completions / enters is completions per enter).
+    count completions;
+    /// Times the receive buffers ran out (ENOBUFS).
+    count receive_starved;
+    /// Completions that the kernel had to keep in its overflow list.
+    count completion_overflows;
+    /// Rings in use.
+    gauge rings;
+}

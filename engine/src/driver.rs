@@ -1,0 +1,143 @@
+//! The boundary between the shard (rules) and what carries it out (the kernel, or a simulation).
+//!
+//! In: the time and completions as plain data. Out: operations. Dispatch is static. No memory is lent across a call of
+//! [`Driver::turn`]: departures are borrowed only inside it, tracked sends own their bytes.
+
+use crate::Ticket;
+use crate::outgoing::Outgoing;
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+pub mod uring;
+
+/// Milliseconds since the engine started.
+pub type Millis = u64;
+
+/// How long a turn may wait for completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: submit, take what is there.
+    No,
+    /// Until something completes or this time has come.
+    Until(Millis),
+}
+
+/// Something that the kernel did.
+#[derive(Debug)]
+pub enum Completion<L> {
+    /// A client connected. The driver chose the slot; nothing is armed on it yet.
+    Accepted {
+        /// Free until now.
+        slot: u32,
+        /// The client's address.
+        peer: SocketAddr,
+    },
+    /// Bytes arrived; the lease goes back with [`Driver::give_back`].
+    Received {
+        /// Whose.
+        ticket: Ticket,
+        /// The bytes, mutable in place.
+        lease: L,
+    },
+    /// Nothing more will be received on this ticket (after a stop, it may be armed again).
+    ReceiveEnded {
+        /// Whose.
+        ticket: Ticket,
+        /// Why.
+        why: ReceiveEnd,
+    },
+    /// A tracked send ended: `count` bytes are in the socket's buffer (all of them, unless `failed`).
+    Sent {
+        /// Whose.
+        ticket: Ticket,
+        /// Bytes taken.
+        count: usize,
+        /// The connection is beyond sending.
+        failed: bool,
+    },
+    /// After [`Driver::close`]: the slot is free and may be the next accept's.
+    Closed {
+        /// Whose.
+        ticket: Ticket,
+    },
+}
+
+/// Why receiving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiveEnd {
+    /// The peer will send no more.
+    Eof,
+    /// Reset, timed out by TCP, or another errno of the socket.
+    Failed,
+    /// [`Driver::stop_receive`] was called.
+    Stopped,
+}
+
+/// A departure (untracked send) that did not leave whole. Exceptions only: a departure without one left whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortfall {
+    /// Whose.
+    pub ticket: Ticket,
+    /// Bytes that did leave, from the start.
+    pub count: usize,
+    /// The connection is beyond sending (`EPIPE`, `ECONNRESET`); otherwise the socket's buffer is full.
+    pub failed: bool,
+}
+
+/// What a turn brought. Shortfalls all belong to the departures of that very turn.
+#[derive(Debug)]
+pub struct Completions<L> {
+    /// Settled first, before anything else may be owed to those connections.
+    pub shortfalls: Vec<Shortfall>,
+    /// In the kernel's order.
+    pub events: Vec<Completion<L>>,
+}
+
+impl<L> Default for Completions<L> {
+    fn default() -> Self {
+        Completions { shortfalls: Vec::new(), events: Vec::new() }
+    }
+}
+
+/// Carries operations out. Operations may be buffered until the next `turn`.
+pub trait Driver {
+    /// Received bytes on loan. At most one live lease per buffer; held only within a tick.
+    type Lease: AsMut<[u8]>;
+
+    /// The time of the last `turn`.
+    fn now(&self) -> Millis;
+
+    /// Sends every departure (at most one per connection, never for one with a tracked send under way), submits all buffered operations,
+    /// waits as told, and appends what completed. On return no departure's memory is in use, and every shortfall is in `into`.
+    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, into: &mut Completions<Self::Lease>);
+
+    /// Starts receiving; goes on until `ReceiveEnded`. Running out of buffers is the driver's own affair.
+    fn arm_receive(&mut self, ticket: Ticket);
+
+    /// Asks for `ReceiveEnded { why: Stopped }` (or another end, if that came first); some `Received` may still precede it.
+    fn stop_receive(&mut self, ticket: Ticket);
+
+    /// Returns a receive buffer.
+    fn give_back(&mut self, lease: Self::Lease);
+
+    /// Sends all of `segments` (1 to [`TRACKED_SEGMENTS_MAX`]), however long it takes; ends in one `Sent`. At most one at a time per ticket.
+    fn send_tracked(&mut self, ticket: Ticket, segments: &[Bytes]);
+
+    /// Half-closes the sending side once all sends are done (FIN). Called with no send under way.
+    fn shut_down(&mut self, ticket: Ticket);
+
+    /// Ends the connection: whatever is under way is cut off, its completions swallowed except `Received` (whose ticket is stale by then,
+    /// and whose lease must still be given back), then `Closed`. Called once per accepted slot.
+    fn close(&mut self, ticket: Ticket);
+
+    /// Wakes another shard that announced its sleep. Buffered like the rest.
+    fn wake(&mut self, shard: u16);
+
+    /// Stops accepting for good (drain).
+    fn stop_accepting(&mut self);
+}
+
+/// Segments of one tracked send (well below the kernel's `UIO_MAXIOV` of 1,024).
+pub const TRACKED_SEGMENTS_MAX: usize = 64;

@@ -1,0 +1,19 @@
+//! Names of connections: a ticket inside a shard, an address across shards.
+
+/// A slot and the generation that used it. A ticket whose generation is over is *stale*: its accounts are settled and nothing else happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    /// Index in the shard's slab; chosen by the driver.
+    pub slot: u32,
+    /// Counts the slot's uses, modulo 2^24 (it shares a completion's `user_data` with the slot and the operation).
+    pub generation: u32,
+}
+
+/// A connection anywhere in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The owning shard.
+    pub shard: u16,
+    /// The connection on it.
+    pub ticket: Ticket,
+}

@@ -1,0 +1,8 @@
+//! Bytes to events and back: RFC 6455 and what messages mean. No I/O, no clock, no randomness.
+#![forbid(unsafe_code)]
+
+pub mod close;
+pub mod frame;
+pub mod native;
+pub mod reader;
+pub mod upgrade;

@@ -1,0 +1,1 @@
+//! The native JSON dialect, v1.

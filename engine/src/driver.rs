@@ -1,6 +1,6 @@
 //! The boundary between the shard (rules) and what carries it out (the kernel, or a simulation).
 //!
-//! In: the time and completions as plain data. Out: operations. Dispatch is static. No memory is lent across a call of
+//! In: the time and completions as plain data ([`Driver::reap`]). Out: operations. Dispatch is static. No memory is lent across a call of
 //! [`Driver::turn`]: departures are borrowed only inside it, tracked sends own their bytes.
 
 use crate::Ticket;
@@ -86,32 +86,23 @@ pub struct Shortfall {
     pub failed: bool,
 }
 
-/// What a turn brought. Shortfalls all belong to the departures of that very turn.
-#[derive(Debug)]
-pub struct Completions<L> {
-    /// Settled first, before anything else may be owed to those connections.
-    pub shortfalls: Vec<Shortfall>,
-    /// In the kernel's order.
-    pub events: Vec<Completion<L>>,
-}
-
-impl<L> Default for Completions<L> {
-    fn default() -> Self {
-        Completions { shortfalls: Vec::new(), events: Vec::new() }
-    }
-}
-
 /// Carries operations out. Operations may be buffered until the next `turn`.
 pub trait Driver {
     /// Received bytes on loan. At most one live lease per buffer; held only within a tick.
     type Lease: AsMut<[u8]>;
 
-    /// The time of the last `turn`.
+    /// The time of the last `reap`.
     fn now(&self) -> Millis;
 
-    /// Sends every departure (at most one per connection, never for one with a tracked send under way), submits all buffered operations,
-    /// waits as told, and appends what completed. On return no departure's memory is in use, and every shortfall is in `into`.
-    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, into: &mut Completions<Self::Lease>);
+    /// Appends what completed since the last call, in the kernel's order, and updates the time. Runs nothing, never waits.
+    fn reap(&mut self, into: &mut Vec<Completion<Self::Lease>>);
+
+    /// Sends every departure (at most one per connection, never for one with a tracked send under way), submits all buffered
+    /// operations and waits as told. On return no departure's memory is in use, and `shortfalls` holds every departure of this
+    /// call that did not leave whole: the caller settles them before anything else may be owed to those connections.
+    ///
+    /// With [`Wait::Until`] it is the last act of a tick; the simulation returns from it at once and schedules the next tick itself.
+    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, shortfalls: &mut Vec<Shortfall>);
 
     /// Starts receiving; goes on until `ReceiveEnded`. Running out of buffers is the driver's own affair.
     fn arm_receive(&mut self, ticket: Ticket);

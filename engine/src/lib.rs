@@ -7,7 +7,15 @@ mod counters;
 pub mod driver;
 mod frame;
 pub mod outgoing;
+#[cfg(feature = "sim")]
+pub mod lane;
+#[cfg(not(feature = "sim"))]
+mod lane;
 mod running;
+#[cfg(feature = "sim")]
+pub mod shard;
+#[cfg(not(feature = "sim"))]
+mod shard;
 mod ticket;
 
 pub use application::{Accepted, Answer, Report, Application, CloseReason, Refusal, Tag};

@@ -1,4 +1,8 @@
-//! The wire unit: opcodes, header encoding, masking.
+//! The wire unit: opcodes, header encoding, whole frames into a `Vec`. Everything written here is final, unfragmented
+//! and minimal in length. Called by whoever sends: the engine (unmasked), clients and load generators (masked).
+
+use crate::close::CloseCode;
+pub use crate::mask::apply_mask;
 
 /// RFC 6455 §5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +20,28 @@ pub enum OpCode {
     Ping = 9,
     /// 10
     Pong = 10,
+}
+
+impl OpCode {
+    /// The low four bits of a frame's first byte; `None` for the reserved 3-7 and 11-15, and for more than four bits.
+    #[inline]
+    pub const fn new(bits: u8) -> Option<OpCode> {
+        match bits {
+            0 => Some(OpCode::Continuation),
+            1 => Some(OpCode::Text),
+            2 => Some(OpCode::Binary),
+            8 => Some(OpCode::Close),
+            9 => Some(OpCode::Ping),
+            10 => Some(OpCode::Pong),
+            _ => None,
+        }
+    }
+
+    /// Close, ping and pong: at most 125 bytes of payload and never fragmented (RFC 6455 §5.5).
+    #[inline]
+    pub const fn is_control(self) -> bool {
+        self as u8 & 0x8 != 0
+    }
 }
 
 /// A data message is text or binary.
@@ -39,6 +65,21 @@ impl From<Kind> for OpCode {
 /// Longest header: 2 + 8 (length) + 4 (mask).
 pub const HEADER_BYTES_MAX: usize = 14;
 
+/// Longest payload of a control frame (RFC 6455 §5.5), and of any frame whose length fits the second byte.
+pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
+
+/// Longest reason of a close frame: two bytes of the control payload are the code.
+pub const CLOSE_REASON_BYTES_MAX: usize = CONTROL_PAYLOAD_BYTES_MAX - 2;
+
+/// Second byte: 126 says that two bytes of length follow, 127 says eight.
+pub(crate) const LENGTH_IN_TWO_BYTES: u8 = 126;
+pub(crate) const LENGTH_IN_EIGHT_BYTES: u8 = 127;
+pub(crate) const FINAL_BIT: u8 = 0x80;
+pub(crate) const MASK_BIT: u8 = 0x80;
+
+/// Header of a short unmasked frame; [`write_frame_with`] assumes it before it knows better.
+const SHORT_HEADER_BYTES: usize = 2;
+
 /// An encoded header on the stack (derefs to its bytes).
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
@@ -48,18 +89,124 @@ pub struct Header {
 
 impl Header {
     /// A final, unmasked (server) frame's header for a payload of `payload_bytes`.
-    pub fn server(_opcode: OpCode, _payload_bytes: usize) -> Header { todo!() }
-    /// A final, masked (client) frame's header.
-    pub fn client(_opcode: OpCode, _payload_bytes: usize, _mask: [u8; 4]) -> Header { todo!() }
+    /// A control frame's payload is at most [`CONTROL_PAYLOAD_BYTES_MAX`]; the caller sees to it.
+    #[inline]
+    pub fn server(opcode: OpCode, payload_bytes: usize) -> Header {
+        Header::new(opcode, payload_bytes, 0)
+    }
+
+    /// A final, masked (client) frame's header. Limits as for [`Header::server`].
+    #[inline]
+    pub fn client(opcode: OpCode, payload_bytes: usize, mask: [u8; 4]) -> Header {
+        let mut header = Header::new(opcode, payload_bytes, MASK_BIT);
+        let start = usize::from(header.len);
+        header.bytes[start..start + 4].copy_from_slice(&mask);
+        header.len += 4;
+        header
+    }
+
+    /// Everything up to the mask.
+    #[inline]
+    fn new(opcode: OpCode, payload_bytes: usize, mask_bit: u8) -> Header {
+        let mut bytes = [0; HEADER_BYTES_MAX];
+        bytes[0] = FINAL_BIT | opcode as u8;
+        let len = if payload_bytes <= CONTROL_PAYLOAD_BYTES_MAX {
+            bytes[1] = mask_bit | payload_bytes as u8;
+            2
+        } else if let Ok(length) = u16::try_from(payload_bytes) {
+            bytes[1] = mask_bit | LENGTH_IN_TWO_BYTES;
+            bytes[2..4].copy_from_slice(&length.to_be_bytes());
+            4
+        } else {
+            bytes[1] = mask_bit | LENGTH_IN_EIGHT_BYTES;
+            bytes[2..10].copy_from_slice(&(payload_bytes as u64).to_be_bytes());
+            10
+        };
+        Header { bytes, len }
+    }
+
     /// The encoded bytes.
-    pub fn as_bytes(&self) -> &[u8] { &self.bytes[..self.len as usize] }
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl std::ops::Deref for Header {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.as_bytes()
+    }
 }
 
 /// Appends a whole unmasked server frame to `out`.
-pub fn write_frame(_out: &mut Vec<u8>, _opcode: OpCode, _payload: &[u8]) { todo!() }
+/// A control payload is cut at [`CONTROL_PAYLOAD_BYTES_MAX`], so that what leaves is always a legal frame.
+#[inline]
+pub fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    let payload = cut_control(opcode, payload);
+    let header = Header::server(opcode, payload.len());
+    out.reserve(header.len() + payload.len());
+    out.extend_from_slice(&header);
+    out.extend_from_slice(payload);
+}
+
+/// Appends a whole masked client frame to `out`. Control payloads are cut as in [`write_frame`].
+#[inline]
+pub fn write_client_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: [u8; 4]) {
+    let payload = cut_control(opcode, payload);
+    let header = Header::client(opcode, payload.len(), mask);
+    out.reserve(header.len() + payload.len());
+    out.extend_from_slice(&header);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    apply_mask(&mut out[start..], mask);
+}
+
 /// Appends a server frame whose payload `fill` appends to `out`; the header is put in place afterwards.
-pub fn write_frame_with(_out: &mut Vec<u8>, _opcode: OpCode, _fill: impl FnOnce(&mut Vec<u8>)) { todo!() }
-/// Appends a close frame (reason cut at 123 bytes on a character boundary).
-pub fn write_close(_out: &mut Vec<u8>, _code: Option<crate::close::CloseCode>, _reason: &str) { todo!() }
-/// XORs `payload` with the repeated key (RFC 6455 §5.3), at vector speed.
-pub fn apply_mask(_payload: &mut [u8], _key: [u8; 4]) { todo!() }
+///
+/// The payload is written behind room for a short header and moved only when it turns out to need a longer one.
+/// A control payload is cut as in [`write_frame`].
+///
+/// # Panics
+/// `fill` removed bytes that stood in `out` before it: a bug of the caller.
+#[inline]
+pub fn write_frame_with(out: &mut Vec<u8>, opcode: OpCode, fill: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    let payload_start = start + SHORT_HEADER_BYTES;
+    out.extend_from_slice(&[0; SHORT_HEADER_BYTES]);
+    fill(out);
+    assert!(out.len() >= payload_start, "fill only appends");
+    let payload_bytes = cut_control(opcode, &out[payload_start..]).len();
+    let payload_end = payload_start + payload_bytes;
+    out.truncate(payload_end);
+    let header = Header::server(opcode, payload_bytes);
+    let missing = header.len() - SHORT_HEADER_BYTES;
+    if missing > 0 {
+        out.resize(payload_end + missing, 0);
+        out.copy_within(payload_start..payload_end, payload_start + missing);
+    }
+    out[start..start + header.len()].copy_from_slice(&header);
+}
+
+/// Appends an unmasked close frame (reason cut at [`CLOSE_REASON_BYTES_MAX`] on a character boundary).
+/// Without a code there is no reason either (RFC 6455 §5.5.1).
+pub fn write_close(out: &mut Vec<u8>, code: Option<CloseCode>, reason: &str) {
+    write_frame_with(out, OpCode::Close, |out| {
+        if let Some(code) = code {
+            out.extend_from_slice(&code.get().to_be_bytes());
+            let cut = reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX);
+            out.extend_from_slice(&reason.as_bytes()[..cut]);
+        }
+    });
+}
+
+#[inline]
+fn cut_control(opcode: OpCode, payload: &[u8]) -> &[u8] {
+    if opcode.is_control() && payload.len() > CONTROL_PAYLOAD_BYTES_MAX {
+        &payload[..CONTROL_PAYLOAD_BYTES_MAX]
+    } else {
+        payload
+    }
+}

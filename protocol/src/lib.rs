@@ -3,6 +3,9 @@
 
 pub mod close;
 pub mod frame;
+mod handshake_client;
+mod head;
+mod mask;
 pub mod native;
 pub mod reader;
 pub mod upgrade;

@@ -1,7 +1,13 @@
-//! Frames to events, in place on a borrowed buffer.
+//! Frames to events, in place on a borrowed buffer. Owns the rules of RFC 6455 §5 and §8.1 that a peer can break;
+//! nothing a peer sends panics, and nothing is kept but a fragmented message in progress, which never exceeds
+//! `message_bytes_max`. Called by the shard for every receive, and by clients.
 
 use crate::close::{CloseCode, CloseFrame};
-use crate::frame::Kind;
+use crate::frame::{
+    CONTROL_PAYLOAD_BYTES_MAX, FINAL_BIT, Kind, LENGTH_IN_EIGHT_BYTES, LENGTH_IN_TWO_BYTES,
+    MASK_BIT,
+};
+use crate::frame::{OpCode, apply_mask};
 
 /// Which side we read for: a server demands masks, a client forbids them (RFC 6455 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +22,7 @@ pub enum Role {
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
     /// Largest message, reassembled, in bytes. A header that announces more ends in 1009 before any payload is buffered.
+    /// Control frames have their own limit, 125.
     pub message_bytes_max: usize,
 }
 
@@ -24,7 +31,8 @@ pub struct ReadLimits {
 pub enum Step<'b> {
     /// The buffer ends inside a frame. `need` is the buffer length (from its start) at which another try can get further.
     Incomplete {
-        /// Bytes counted from the start of the buffer.
+        /// Bytes counted from the start of the buffer; always more than it holds, and at most
+        /// `HEADER_BYTES_MAX` + the larger of `message_bytes_max` and 125.
         need: usize,
     },
     /// A frame was consumed: `used` bytes from the start of the buffer.
@@ -37,13 +45,14 @@ pub enum Step<'b> {
 }
 
 /// What a frame meant.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Event<'b> {
     /// A whole text message in one frame.
     Text(&'b str),
     /// A whole binary message in one frame.
     Binary(&'b [u8]),
-    /// The last fragment came: the message is in `Assembly`; call `Assembly::finish`.
+    /// The last fragment came: the message is in the `assembly` that the caller lent. `take()` it before reading on,
+    /// and call `Assembly::finish`.
     Assembled,
     /// A fragment was taken into the assembly.
     Fragment,
@@ -59,37 +68,305 @@ pub enum Event<'b> {
 #[derive(Debug)]
 pub struct Assembly {
     kind: Kind,
+    /// Never longer than `message_bytes_max`, nor is its capacity.
     bytes: Vec<u8>,
+    /// Bytes from the start known to be whole characters (text only). At most three bytes lie behind it between two
+    /// fragments, so checking is linear however small the fragments are.
+    checked: usize,
 }
 
 impl Assembly {
+    fn new(kind: Kind) -> Assembly {
+        Assembly {
+            kind,
+            bytes: Vec::new(),
+            checked: 0,
+        }
+    }
+
     /// The assembled message (valid UTF-8 if text). Called once, after `Event::Assembled`.
-    pub fn finish(self) -> (Kind, Vec<u8>) { (self.kind, self.bytes) }
+    pub fn finish(self) -> (Kind, Vec<u8>) {
+        (self.kind, self.bytes)
+    }
+
+    /// Bytes taken so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether all fragments so far were empty.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Appends a fragment that the header check found to fit.
+    fn push(&mut self, fragment: &[u8], message_bytes_max: usize) {
+        let needed = self.bytes.len() + fragment.len();
+        if needed > self.bytes.capacity() {
+            // Doubles, but never beyond what the message may reach.
+            let target = needed.max((self.bytes.capacity() * 2).min(message_bytes_max));
+            self.bytes.reserve_exact(target - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(fragment);
+    }
+
+    /// Fails as soon as the bytes so far cannot begin any text, or end one that is over (RFC 6455 §8.1).
+    fn check_text(&mut self, is_final: bool) -> Result<(), ProtocolError> {
+        match simdutf8::compat::from_utf8(&self.bytes[self.checked..]) {
+            Ok(_) => self.checked = self.bytes.len(),
+            Err(error) if error.error_len().is_none() && !is_final => {
+                self.checked += error.valid_up_to()
+            }
+            Err(_) => return Err(ProtocolError::TextNotUtf8),
+        }
+        Ok(())
+    }
 }
 
 /// Why a peer broke the protocol; each has its close code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ProtocolError {
-    /// Placeholder, replaced by one variant per MUST.
-    Reserved,
+    /// A reserved bit is set and no extension gave it a meaning (RFC 6455 §5.2).
+    #[error("reserved bit set")]
+    ReservedBit,
+    /// Opcodes 3-7 and 11-15 (RFC 6455 §5.2).
+    #[error("reserved opcode")]
+    ReservedOpCode,
+    /// A client's frame without a mask (RFC 6455 §5.1).
+    #[error("client frame is not masked")]
+    Unmasked,
+    /// A server's frame with a mask (RFC 6455 §5.1).
+    #[error("server frame is masked")]
+    Masked,
+    /// A control frame without FIN (RFC 6455 §5.5).
+    #[error("control frame is fragmented")]
+    ControlFragmented,
+    /// A control frame of more than 125 bytes (RFC 6455 §5.5).
+    #[error("control frame is longer than 125 bytes")]
+    ControlTooLong,
+    /// A length in more bytes than it needs (RFC 6455 §5.2).
+    #[error("payload length is not minimal")]
+    LengthNotMinimal,
+    /// A 64-bit length whose most significant bit is set (RFC 6455 §5.2).
+    #[error("most significant bit of the payload length is set")]
+    LengthTopBit,
+    /// A continuation with nothing to continue (RFC 6455 §5.4).
+    #[error("continuation without a fragmented message")]
+    ContinuationWithoutStart,
+    /// A new data frame before the last fragment of the message before (RFC 6455 §5.4).
+    #[error("new message inside a fragmented one")]
+    DataInsideFragmented,
+    /// The message is, or will be, longer than `message_bytes_max`.
+    #[error("message too big")]
+    MessageTooBig,
+    /// A text message that is not UTF-8 (RFC 6455 §5.6, §8.1).
+    #[error("text is not UTF-8")]
+    TextNotUtf8,
+    /// A close payload needs two bytes for its code (RFC 6455 §5.5.1).
+    #[error("close payload of one byte")]
+    ClosePayloadOfOneByte,
+    /// A close code that must not stand in a frame (RFC 6455 §7.4).
+    #[error("close code must not be sent")]
+    CloseCodeForbidden,
+    /// A close reason that is not UTF-8 (RFC 6455 §5.5.1, §8.1).
+    #[error("close reason is not UTF-8")]
+    CloseReasonNotUtf8,
 }
 
 impl ProtocolError {
     /// The code to close with (RFC 6455 §7.4.1).
-    pub fn close_code(self) -> CloseCode { todo!() }
+    pub fn close_code(self) -> CloseCode {
+        match self {
+            ProtocolError::ReservedBit
+            | ProtocolError::ReservedOpCode
+            | ProtocolError::Unmasked
+            | ProtocolError::Masked
+            | ProtocolError::ControlFragmented
+            | ProtocolError::ControlTooLong
+            | ProtocolError::LengthNotMinimal
+            | ProtocolError::LengthTopBit
+            | ProtocolError::ContinuationWithoutStart
+            | ProtocolError::DataInsideFragmented
+            | ProtocolError::ClosePayloadOfOneByte
+            | ProtocolError::CloseCodeForbidden => CloseCode::PROTOCOL_ERROR,
+            ProtocolError::TextNotUtf8 | ProtocolError::CloseReasonNotUtf8 => {
+                CloseCode::INVALID_PAYLOAD
+            }
+            ProtocolError::MessageTooBig => CloseCode::TOO_BIG,
+        }
+    }
 }
 
 /// Reads the next frame at the start of `bytes`, unmasking it in place.
 ///
 /// Nothing is unmasked or consumed until the frame is whole, so a caller may append to the same bytes and try again.
+/// A rule that the header alone breaks is reported as soon as the header is there. `assembly` is `None` at first,
+/// belongs to this connection and is the caller's to take after `Event::Assembled`.
 ///
 /// # Errors
 /// The peer broke the protocol: send a close frame with `close_code` and read nothing more.
+#[inline]
 pub fn next<'b>(
-    _bytes: &'b mut [u8],
-    _assembly: &mut Option<Box<Assembly>>,
-    _role: Role,
-    _limits: &ReadLimits,
+    bytes: &'b mut [u8],
+    assembly: &mut Option<Box<Assembly>>,
+    role: Role,
+    limits: &ReadLimits,
 ) -> Result<Step<'b>, ProtocolError> {
-    todo!()
+    let head = match Head::parse(bytes, role)? {
+        Ok(head) => head,
+        Err(need) => return Ok(Step::Incomplete { need }),
+    };
+    let payload_bytes = head.check(assembly.as_deref(), limits)?;
+    let used = head.header_bytes + payload_bytes;
+    let Some(payload) = bytes.get_mut(head.header_bytes..used) else {
+        return Ok(Step::Incomplete { need: used });
+    };
+    if let Some(key) = head.mask {
+        apply_mask(payload, key);
+    }
+    let event = match head.opcode {
+        OpCode::Text if head.is_final => Event::Text(
+            simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::TextNotUtf8)?,
+        ),
+        OpCode::Binary if head.is_final => Event::Binary(payload),
+        OpCode::Text | OpCode::Binary | OpCode::Continuation => {
+            take_fragment(assembly, &head, payload, limits)?
+        }
+        OpCode::Ping => Event::Ping(payload),
+        OpCode::Pong => Event::Pong(payload),
+        OpCode::Close => Event::Close(CloseFrame::parse(payload)?),
+    };
+    Ok(Step::Event { event, used })
+}
+
+/// Rare: kept out of the hot path. `Head::check` has made sure that the fragment belongs and fits.
+#[cold]
+#[inline(never)]
+fn take_fragment<'b>(
+    assembly: &mut Option<Box<Assembly>>,
+    head: &Head,
+    payload: &[u8],
+    limits: &ReadLimits,
+) -> Result<Event<'b>, ProtocolError> {
+    let kind = if head.opcode == OpCode::Text {
+        Kind::Text
+    } else {
+        Kind::Binary
+    };
+    let assembly = assembly.get_or_insert_with(|| Box::new(Assembly::new(kind)));
+    assembly.push(payload, limits.message_bytes_max);
+    if assembly.kind == Kind::Text {
+        assembly.check_text(head.is_final)?;
+    }
+    Ok(if head.is_final {
+        Event::Assembled
+    } else {
+        Event::Fragment
+    })
+}
+
+/// A whole header that obeys every rule that needs no more than itself and our role.
+struct Head {
+    opcode: OpCode,
+    is_final: bool,
+    mask: Option<[u8; 4]>,
+    header_bytes: usize,
+    /// Below 2^63; not yet compared with any limit of ours.
+    payload_bytes: u64,
+}
+
+impl Head {
+    /// The inner error is the buffer length that the header needs.
+    #[inline]
+    fn parse(bytes: &[u8], role: Role) -> Result<Result<Head, usize>, ProtocolError> {
+        let &[first, second, ref rest @ ..] = bytes else {
+            return Ok(Err(2));
+        };
+        // No extension is negotiated: all three reserved bits are zero.
+        if first & 0x70 != 0 {
+            return Err(ProtocolError::ReservedBit);
+        }
+        let opcode = OpCode::new(first & 0x0f).ok_or(ProtocolError::ReservedOpCode)?;
+        let is_final = first & FINAL_BIT != 0;
+        let mask_bytes = match (role, second & MASK_BIT != 0) {
+            (Role::Server, true) => 4,
+            (Role::Client, false) => 0,
+            (Role::Server, false) => return Err(ProtocolError::Unmasked),
+            (Role::Client, true) => return Err(ProtocolError::Masked),
+        };
+        let length = second & !MASK_BIT;
+        if opcode.is_control() {
+            if !is_final {
+                return Err(ProtocolError::ControlFragmented);
+            }
+            if usize::from(length) > CONTROL_PAYLOAD_BYTES_MAX {
+                return Err(ProtocolError::ControlTooLong);
+            }
+        }
+        let (payload_bytes, length_bytes, rest) = match length {
+            LENGTH_IN_TWO_BYTES => match rest.split_first_chunk() {
+                Some((length, rest)) => (
+                    minimal(u64::from(u16::from_be_bytes(*length)), 126)?,
+                    2,
+                    rest,
+                ),
+                None => return Ok(Err(4 + mask_bytes)),
+            },
+            LENGTH_IN_EIGHT_BYTES => match rest.split_first_chunk() {
+                Some((length, rest)) => (minimal(u64::from_be_bytes(*length), 1 << 16)?, 8, rest),
+                None => return Ok(Err(10 + mask_bytes)),
+            },
+            length => (u64::from(length), 0, rest),
+        };
+        let header_bytes = 2 + length_bytes + mask_bytes;
+        let mask = match (role, rest.first_chunk()) {
+            (Role::Client, _) => None,
+            (Role::Server, Some(key)) => Some(*key),
+            (Role::Server, None) => return Ok(Err(header_bytes)),
+        };
+        Ok(Ok(Head {
+            opcode,
+            is_final,
+            mask,
+            header_bytes,
+            payload_bytes,
+        }))
+    }
+
+    /// The rules that need the connection: where in a message we are, and how much it may grow.
+    /// Returns the payload's length, which is then known to fit `usize`.
+    #[inline]
+    fn check(
+        &self,
+        assembly: Option<&Assembly>,
+        limits: &ReadLimits,
+    ) -> Result<usize, ProtocolError> {
+        if self.opcode.is_control() {
+            return Ok(self.payload_bytes as usize);
+        }
+        let taken = match (self.opcode, assembly) {
+            (OpCode::Continuation, None) => return Err(ProtocolError::ContinuationWithoutStart),
+            (OpCode::Continuation, Some(assembly)) => assembly.bytes.len(),
+            (_, Some(_)) => return Err(ProtocolError::DataInsideFragmented),
+            (_, None) => 0,
+        };
+        // `usize` always fits `u64` here; the other way round is what the comparison proves.
+        let left = limits.message_bytes_max.saturating_sub(taken);
+        if self.payload_bytes > left as u64 {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        Ok(self.payload_bytes as usize)
+    }
+}
+
+/// A length that needed its long form (RFC 6455 §5.2: "the minimal number of bytes MUST be used").
+#[inline]
+fn minimal(length: u64, at_least: u64) -> Result<u64, ProtocolError> {
+    if length < at_least {
+        Err(ProtocolError::LengthNotMinimal)
+    } else if length > i64::MAX as u64 {
+        Err(ProtocolError::LengthTopBit)
+    } else {
+        Ok(length)
+    }
 }

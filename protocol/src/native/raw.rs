@@ -1,0 +1,46 @@
+//! One JSON value as its sender wrote it.
+//!
+//! Invariant: the text is one whole valid value without white space around it, so it may be placed into other JSON as it
+//! stands. Only the scanner makes them.
+
+use super::scan::Scanner;
+
+/// A borrowed JSON value, byte for byte as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw<'b>(&'b str);
+
+impl<'b> Raw<'b> {
+    /// Checks a text of one value. `None` if it is not JSON or nests deeper than a value in an envelope may.
+    pub fn parse(text: &'b str) -> Option<Raw<'b>> {
+        let mut scanner = Scanner::new(text);
+        let value = scanner.value(1).ok()?;
+        scanner.finish().ok()?;
+        Some(Raw(value))
+    }
+
+    /// `value` comes from [`Scanner::value`].
+    pub(super) fn scanned(value: &'b str) -> Raw<'b> {
+        Raw(value)
+    }
+
+    /// The JSON text.
+    pub fn as_str(self) -> &'b str {
+        self.0
+    }
+
+    /// A copy that outlives the message.
+    pub fn to_boxed(self) -> RawBox {
+        RawBox(self.0.into())
+    }
+}
+
+/// An owned [`Raw`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawBox(Box<str>);
+
+impl RawBox {
+    /// The value.
+    pub fn as_raw(&self) -> Raw<'_> {
+        Raw(&self.0)
+    }
+}

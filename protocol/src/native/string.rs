@@ -1,0 +1,120 @@
+//! JSON strings to text and back (RFC 8259 §7).
+
+use super::scan::plain_run;
+use std::borrow::Cow;
+
+/// The text that a string stands for. `inner` is what the scanner found between its quotes.
+pub(super) fn unescape(inner: &str) -> Cow<'_, str> {
+    let Some(first) = inner.find('\\') else {
+        return Cow::Borrowed(inner);
+    };
+    let mut text = String::with_capacity(inner.len());
+    let mut rest = inner;
+    let mut escape = Some(first);
+    while let Some(at) = escape {
+        text.push_str(&rest[..at]);
+        let (character, used) = escaped_char(&rest[at..]);
+        text.push(character);
+        rest = &rest[at + used..];
+        escape = rest.find('\\');
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+/// The character that the escape at the start of `text` stands for, and the escape's length in bytes.
+fn escaped_char(text: &str) -> (char, usize) {
+    let unit = |at: usize| {
+        text.get(at + 2..at + 6)
+            .and_then(|hex| u16::from_str_radix(hex, 16).ok())
+    };
+    match text.as_bytes().get(1) {
+        Some(b'b') => ('\x08', 2),
+        Some(b'f') => ('\x0c', 2),
+        Some(b'n') => ('\n', 2),
+        Some(b'r') => ('\r', 2),
+        Some(b't') => ('\t', 2),
+        Some(b'u') => {
+            let units = [unit(0), unit(6)].into_iter().flatten();
+            let character = char::decode_utf16(units)
+                .next()
+                .and_then(Result::ok)
+                .unwrap_or(char::REPLACEMENT_CHARACTER);
+            (character, 6 * character.len_utf16())
+        }
+        // The quote, the backslash and the slash stand for themselves.
+        Some(&byte) => (char::from(byte), 2),
+        None => (char::REPLACEMENT_CHARACTER, text.len()),
+    }
+}
+
+/// Appends `text` as a JSON string, quotes included. Escapes what must be escaped and nothing else.
+pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    out.push(b'"');
+    loop {
+        let (plain, special) = rest.split_at(plain_run(rest));
+        out.extend_from_slice(plain);
+        let [byte, after @ ..] = special else { break };
+        push_escape(out, *byte);
+        rest = after;
+    }
+    out.push(b'"');
+}
+
+fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        _ => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 15)]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{push_string, unescape};
+
+    fn check(text: &str, json: &str) {
+        let mut out = Vec::new();
+        push_string(&mut out, text);
+        assert_eq!(String::from_utf8(out).unwrap(), json);
+        assert_eq!(unescape(&json[1..json.len() - 1]), text);
+    }
+
+    #[test]
+    fn text_is_escaped_where_it_must_be_and_comes_back() {
+        check("", r#""""#);
+        check("plain ü 🦀 \u{7f}", "\"plain ü 🦀 \u{7f}\"");
+        check("\"\\/", r#""\"\\/""#);
+        check("\x08\x0c\n\r\t", r#""\b\f\n\r\t""#);
+        check("a\0b\x1f", r#""a\u0000b\u001f""#);
+        check(
+            &"long \" and longer ".repeat(40),
+            &format!("\"{}\"", r#"long \" and longer "#.repeat(40)),
+        );
+    }
+
+    #[test]
+    fn escapes_that_are_never_written_are_read() {
+        for (inner, text) in [
+            (r"\/", "/"),
+            (r"\u0041\u00e9\uFFFF", "Aé\u{ffff}"),
+            (r"\ud83e\udd80!", "🦀!"),
+            (r"\uD83E\uDD80\u0041", "🦀A"),
+            (r"a\u0041\ud83e\udd80", "aA🦀"),
+        ] {
+            assert_eq!(unescape(inner), text, "{inner}");
+        }
+    }
+}

@@ -1,1 +1,140 @@
-//! The simulation driver.
+//! The simulated driver: one shard's view of a virtual [`World`] with a faulty network, virtual time and a seed.
+//!
+//! It does, as its seed chooses, anything that a kernel may do, and nothing that a kernel may not do:
+//! - the bytes of one direction of one connection arrive in order, none twice; only a reset cuts a tail off;
+//! - a slot's use begins with `Accepted` and ends with `Closed`, which comes once, after `close`; only then is the slot accepted again;
+//! - after `close` nothing of that use is reaped but a stale `Received` that was complete before it;
+//! - `ReceiveEnded` comes after the last `Received` that its arming brought; a receive that is not armed brings nothing;
+//! - a departure's shortfall is reported by the turn that sent it; a tracked send ends in one `Sent`, all of it unless it failed;
+//! - no more leases are out than there are receive buffers; the bytes wait;
+//! - a wait ends for a completion, for a wake, or at its time, and, if the test likes, for nothing.
+//!
+//! It panics when the shard breaks its side of [`Driver`]: an operation on a slot that is not in use or with a stale ticket, two sends of one
+//! connection at once, a send after `shut_down`, arming what is armed, a lease that outlives its tick.
+
+mod faults;
+mod occupant;
+mod port;
+mod random;
+mod socket;
+mod world;
+
+pub use faults::Faults;
+pub use random::Random;
+pub use socket::SocketId;
+pub use world::{Line, Read, World};
+
+use super::{Completion, Driver, Millis, ReceiveEnd, Shortfall, TRACKED_SEGMENTS_MAX, Wait};
+use crate::Ticket;
+use crate::outgoing::Outgoing;
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// One shard's driver. Operations take effect at once, turns return at once; the test decides who ticks next.
+#[derive(Debug)]
+pub struct SimDriver {
+    world: Rc<RefCell<World>>,
+    shard: usize,
+}
+
+/// Received bytes on loan.
+#[derive(Debug)]
+pub struct Lease {
+    bytes: Vec<u8>,
+    shard: u16,
+}
+
+impl AsMut<[u8]> for Lease {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl SimDriver {
+    fn new(world: Rc<RefCell<World>>, shard: usize) -> SimDriver {
+        SimDriver { world, shard }
+    }
+}
+
+impl Driver for SimDriver {
+    type Lease = Lease;
+
+    fn now(&self) -> Millis {
+        self.world.borrow_mut().at(self.shard).0.now
+    }
+
+    fn reap(&mut self, into: &mut Vec<Completion<Lease>>) {
+        let mut world = self.world.borrow_mut();
+        let (port, network) = world.at(self.shard);
+        port.reap(network, into);
+    }
+
+    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, shortfalls: &mut Vec<Shortfall>) {
+        let mut world = self.world.borrow_mut();
+        let (port, network) = world.at(self.shard);
+        port.turn(network, outgoing, wait, shortfalls);
+    }
+
+    fn arm_receive(&mut self, ticket: Ticket) {
+        let mut world = self.world.borrow_mut();
+        let (port, _) = world.at(self.shard);
+        port.occupant(ticket, "arm_receive").arm_receive();
+    }
+
+    fn stop_receive(&mut self, ticket: Ticket) {
+        let mut world = self.world.borrow_mut();
+        let (port, _) = world.at(self.shard);
+        port.occupant(ticket, "stop_receive").stop_receive();
+    }
+
+    fn give_back(&mut self, lease: Lease) {
+        self.world.borrow_mut().at(self.shard).0.give_back(&lease);
+    }
+
+    fn send_tracked(&mut self, ticket: Ticket, segments: &[Bytes]) {
+        assert!(
+            (1..=TRACKED_SEGMENTS_MAX).contains(&segments.len()),
+            "{} segments for {ticket:?}",
+            segments.len()
+        );
+        let mut world = self.world.borrow_mut();
+        let (port, network) = world.at(self.shard);
+        network.trace(|| {
+            format!(
+                "shard {} tracks {ticket:?}: {} segments",
+                self.shard,
+                segments.len()
+            )
+        });
+        port.occupant(ticket, "send_tracked")
+            .send_tracked(network, segments.concat());
+    }
+
+    fn shut_down(&mut self, ticket: Ticket) {
+        let mut world = self.world.borrow_mut();
+        let (port, network) = world.at(self.shard);
+        network.trace(|| format!("shard {} shuts down {ticket:?}", self.shard));
+        port.occupant(ticket, "shut_down").shut_down(network);
+    }
+
+    fn close(&mut self, ticket: Ticket) {
+        let mut world = self.world.borrow_mut();
+        let (port, network) = world.at(self.shard);
+        network.trace(|| format!("shard {} closes {ticket:?}", self.shard));
+        port.occupant(ticket, "close").close(network);
+    }
+
+    fn wake(&mut self, shard: u16) {
+        self.world.borrow_mut().at(usize::from(shard)).0.wake();
+    }
+
+    fn stop_accepting(&mut self) {
+        let mut world = self.world.borrow_mut();
+        let (port, network) = world.at(self.shard);
+        port.stop_accepting(network);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! One use of a slot, from `Accepted` to `Closed`: what is armed, what is under way, and what completes next.
+//!
+//! Invariant: completions come in an order that a kernel could give. Called by the port only.
+
+use super::socket::{Front, Socket, SocketId};
+use super::world::Network;
+use super::{Completion, Lease, Millis, ReceiveEnd, Ticket};
+
+/// One use of a slot, from `Accepted` to `Closed`.
+#[derive(Debug)]
+pub(super) struct Occupant {
+    socket: SocketId,
+    /// Known from the shard's first operation on.
+    pub(super) ticket: Option<Ticket>,
+    receive: Receive,
+    tracked: Option<Tracked>,
+    shut: bool,
+    departed_in_turn: u64,
+    closing: Option<Closing>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receive {
+    Idle,
+    Armed,
+    Stopping,
+    Over,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    bytes: Vec<u8>,
+    sent: usize,
+    ended: Option<SendEnd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SendEnd {
+    at: Millis,
+    failed: bool,
+}
+
+#[derive(Debug)]
+struct Closing {
+    /// Received before the close, not yet reaped.
+    stale: Option<Vec<u8>>,
+    at: Millis,
+}
+
+impl Occupant {
+    pub(super) fn new(socket: SocketId) -> Occupant {
+        Occupant {
+            socket,
+            ticket: None,
+            receive: Receive::Idle,
+            tracked: None,
+            shut: false,
+            departed_in_turn: 0,
+            closing: None,
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    pub(super) fn arm_receive(&mut self) {
+        assert_eq!(
+            self.receive,
+            Receive::Idle,
+            "arm_receive while receiving, or after its end: {self:?}"
+        );
+        self.receive = Receive::Armed;
+    }
+
+    /// Nothing to stop is no fault: the end may be on its way to the shard.
+    pub(super) fn stop_receive(&mut self) {
+        if self.receive == Receive::Armed {
+            self.receive = Receive::Stopping;
+        }
+    }
+
+    /// One departure; returns how many bytes left, `None` when the connection is beyond sending.
+    pub(super) fn depart(
+        &mut self,
+        network: &mut Network,
+        turn: u64,
+        bytes: &[u8],
+    ) -> Option<usize> {
+        assert!(
+            self.tracked.is_none(),
+            "a departure overtakes a tracked send: {self:?}"
+        );
+        assert!(!self.shut, "a departure after the end of sending: {self:?}");
+        assert_ne!(
+            self.departed_in_turn, turn,
+            "two departures in one turn: {self:?}"
+        );
+        self.departed_in_turn = turn;
+        let allowed = match network.is_hit(self.socket, network.faults.short_permille) {
+            true => network.random.below(bytes.len()),
+            false => bytes.len(),
+        };
+        network.send(self.socket, &bytes[..allowed])
+    }
+
+    pub(super) fn send_tracked(&mut self, network: &mut Network, bytes: Vec<u8>) {
+        assert!(!bytes.is_empty(), "an empty tracked send: {self:?}");
+        assert!(
+            self.tracked.is_none(),
+            "two tracked sends at once: {self:?}"
+        );
+        assert!(
+            !self.shut,
+            "send_tracked after the end of sending: {self:?}"
+        );
+        self.tracked = Some(Tracked {
+            bytes,
+            sent: 0,
+            ended: None,
+        });
+        self.push(network);
+    }
+
+    pub(super) fn shut_down(&mut self, network: &mut Network) {
+        assert!(
+            self.tracked.is_none(),
+            "shut_down with a send under way: {self:?}"
+        );
+        assert!(!self.shut, "shut_down twice: {self:?}");
+        self.shut = true;
+        network.sockets[self.socket.0].to_client.finish();
+    }
+
+    pub(super) fn close(&mut self, network: &mut Network) {
+        let lets_through =
+            self.receive == Receive::Armed && network.random.chance(network.faults.stale_permille);
+        let at = network.now + network.lateness(self.socket);
+        let socket = &mut network.sockets[self.socket.0];
+        let stale = match lets_through && socket.to_server.front(network.now) == Front::Bytes {
+            true => Some(socket.to_server.read(network.faults.receive_buffer_bytes)),
+            false => None,
+        };
+        socket.close_by_server(&mut network.random);
+        socket.served_by = None;
+        self.closing = Some(Closing { stale, at });
+    }
+
+    /// As many bytes of the tracked send as there is room for; notes its end.
+    pub(super) fn push(&mut self, network: &mut Network) {
+        let socket = self.socket;
+        let Some(tracked) = self
+            .tracked
+            .as_mut()
+            .filter(|tracked| tracked.ended.is_none())
+        else {
+            return;
+        };
+        match network.send(socket, &tracked.bytes[tracked.sent..]) {
+            None => {
+                tracked.ended = Some(SendEnd {
+                    at: network.now,
+                    failed: true,
+                });
+            }
+            Some(count) => {
+                tracked.sent += count;
+                if tracked.sent == tracked.bytes.len() {
+                    let at = network.now + network.lateness(socket);
+                    tracked.ended = Some(SendEnd { at, failed: false });
+                }
+            }
+        }
+    }
+
+    fn front(&self, network: &Network) -> Front {
+        self.socket(network).to_server.front(network.now)
+    }
+
+    fn socket<'n>(&self, network: &'n Network) -> &'n Socket {
+        &network.sockets[self.socket.0]
+    }
+
+    pub(super) fn is_ready(&self, network: &Network) -> bool {
+        match &self.closing {
+            Some(closing) => closing.stale.is_some() || closing.at <= network.now,
+            None => self.is_sent(network.now) || self.has_arrived(network),
+        }
+    }
+
+    fn is_sent(&self, now: Millis) -> bool {
+        let end = self.tracked.as_ref().and_then(|tracked| tracked.ended);
+        end.is_some_and(|end| end.at <= now)
+    }
+
+    fn has_arrived(&self, network: &Network) -> bool {
+        match self.receive {
+            Receive::Idle | Receive::Over => false,
+            Receive::Armed => self.front(network) != Front::Nothing,
+            Receive::Stopping => true,
+        }
+    }
+
+    pub(super) fn ripe_at(&self, network: &Network) -> Option<Millis> {
+        if let Some(closing) = &self.closing {
+            return (closing.at > network.now).then_some(closing.at);
+        }
+        let end = self
+            .tracked
+            .as_ref()
+            .and_then(|tracked| tracked.ended)
+            .map(|end| end.at);
+        let sent = end.filter(|at| *at > network.now);
+        let arrival = match self.receive {
+            Receive::Armed => self.socket(network).to_server.ripe_at(network.now),
+            Receive::Idle | Receive::Stopping | Receive::Over => None,
+        };
+        sent.into_iter().chain(arrival).min()
+    }
+
+    pub(super) fn complete(
+        &mut self,
+        network: &mut Network,
+        shard: u16,
+        may_lend: bool,
+    ) -> Option<Completion<Lease>> {
+        // A shard can ask for nothing before it has named the connection.
+        let ticket = self.ticket?;
+        if let Some(closing) = &mut self.closing {
+            return match closing.stale.take() {
+                Some(bytes) if may_lend => Some(Completion::Received {
+                    ticket,
+                    lease: Lease { bytes, shard },
+                }),
+                stale @ Some(_) => {
+                    closing.stale = stale;
+                    None
+                }
+                None => (closing.at <= network.now).then_some(Completion::Closed { ticket }),
+            };
+        }
+        let sent = self.is_sent(network.now);
+        if sent && (!self.has_arrived(network) || network.random.chance(500)) {
+            let tracked = self.tracked.take()?;
+            let failed = tracked.ended.is_some_and(|end| end.failed);
+            return Some(Completion::Sent {
+                ticket,
+                count: tracked.sent,
+                failed,
+            });
+        }
+        self.receive(network, ticket, shard, may_lend)
+    }
+
+    fn receive(
+        &mut self,
+        network: &mut Network,
+        ticket: Ticket,
+        shard: u16,
+        may_lend: bool,
+    ) -> Option<Completion<Lease>> {
+        let stopping = self.receive == Receive::Stopping;
+        let stops = stopping && network.random.chance(500);
+        let why = match self.front(network) {
+            Front::Bytes if may_lend && !stops => {
+                let bytes = network.receive(self.socket);
+                return Some(Completion::Received {
+                    ticket,
+                    lease: Lease { bytes, shard },
+                });
+            }
+            Front::Finished if !stops => ReceiveEnd::Eof,
+            Front::Broken if !stops => ReceiveEnd::Failed,
+            Front::Nothing | Front::Bytes | Front::Finished | Front::Broken => {
+                if !stopping {
+                    return None;
+                }
+                ReceiveEnd::Stopped
+            }
+        };
+        self.receive = match why {
+            ReceiveEnd::Stopped => Receive::Idle,
+            ReceiveEnd::Eof | ReceiveEnd::Failed => Receive::Over,
+        };
+        Some(Completion::ReceiveEnded { ticket, why })
+    }
+}

@@ -127,14 +127,18 @@ fn about_broadcasts() {
 }
 
 #[test]
-fn the_size_hint_of_a_plain_message_is_its_size() {
-    let data = raw("[1,2,3]");
-    let mut out = Vec::new();
-    answer::message(&mut out, Some("room"), "0-1-2", data);
-    assert_eq!(
-        answer::message_bytes_hint(Some("room"), "0-1-2", data),
-        out.len() + "null".len()
-    );
+fn a_message_has_the_announced_size() {
+    for room in [None, Some(""), Some("room"), Some("\"é\\\n\0")] {
+        for data in [None, raw("[1,2,3]"), raw("\"é\"")] {
+            let mut out = Vec::new();
+            answer::message(&mut out, room, "0-1-2", data);
+            assert_eq!(
+                answer::message_bytes(room, "0-1-2", data),
+                out.len(),
+                "{room:?} {data:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::problem::Problem;
 use super::raw::Raw;
-use super::string::push_string;
+use super::string::{push_string, string_bytes};
 
 /// What a client is told first.
 #[derive(Clone, Copy, Debug)]
@@ -176,10 +176,13 @@ pub fn message(out: &mut Vec<u8>, room: Option<&str>, from: &str, data: Option<R
     .close();
 }
 
-/// Bytes that [`message`] needs at least, to size its buffer.
-pub fn message_bytes_hint(room: Option<&str>, from: &str, data: Option<Raw<'_>>) -> usize {
-    const KEYS_BYTES: usize = r#"{"type":"message","room":"","from":"","data":null}"#.len();
-    KEYS_BYTES + room.map_or(0, str::len) + from.len() + data.map_or(0, |data| data.as_str().len())
+/// What [`message`] appends, in bytes.
+pub fn message_bytes(room: Option<&str>, from: &str, data: Option<Raw<'_>>) -> usize {
+    const KEYS_BYTES: usize = r#"{"type":"message","from":,"data":}"#.len();
+    const ROOM_KEY_BYTES: usize = r#""room":,"#.len();
+    let room_bytes = room.map_or(0, |room| ROOM_KEY_BYTES + string_bytes(room));
+    let data_bytes = data.map_or("null", Raw::as_str).len();
+    KEYS_BYTES + room_bytes + string_bytes(from) + data_bytes
 }
 
 /// The server is about to close this connection.

@@ -62,6 +62,18 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// What [`push_string`] appends, in bytes.
+pub(super) fn string_bytes(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let plain = plain_run(bytes);
+    let escaped = bytes[plain..].iter().map(|byte| match byte {
+        b'"' | b'\\' | 0x08 | 0x0c | b'\n' | b'\r' | b'\t' => 2,
+        0x00..=0x1f => 6,
+        _ => 1,
+    });
+    2 + plain + escaped.sum::<usize>()
+}
+
 fn push_escape(out: &mut Vec<u8>, byte: u8) {
     let short = match byte {
         b'"' | b'\\' => byte,
@@ -83,11 +95,12 @@ fn push_escape(out: &mut Vec<u8>, byte: u8) {
 
 #[cfg(test)]
 mod tests {
-    use super::{push_string, unescape};
+    use super::{push_string, string_bytes, unescape};
 
     fn check(text: &str, json: &str) {
         let mut out = Vec::new();
         push_string(&mut out, text);
+        assert_eq!(string_bytes(text), out.len());
         assert_eq!(String::from_utf8(out).unwrap(), json);
         assert_eq!(unescape(&json[1..json.len() - 1]), text);
     }
@@ -103,6 +116,15 @@ mod tests {
             &"long \" and longer ".repeat(40),
             &format!("\"{}\"", r#"long \" and longer "#.repeat(40)),
         );
+    }
+
+    #[test]
+    fn every_ascii_character_is_written_in_the_announced_length() {
+        for byte in 0..0x80_u8 {
+            let text = format!("ab{}cd", char::from(byte));
+            let json = serde_json::to_string(&text).unwrap();
+            check(&text, &json);
+        }
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! The raw protocol on the engine's embedding API, for measuring engines side by side: `S` subscribes to the one topic, `P` publishes the
+//! rest to every subscriber, anything else is echoed. `shardcast-bench compare` starts it.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use shardcast_engine::protocol::frame::Kind;
+use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::{
+    Accepted, Application, Config, Context, Frame, Message, Pinning, Publish, Refusal, Tag, Target,
+};
+use std::error::Error;
+use std::net::SocketAddr;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const TOPIC: &str = "topic";
+
+#[derive(Parser)]
+#[command(about = "The raw protocol on Shardcast's engine")]
+struct Arguments {
+    /// Where clients connect.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Number of shards.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    shards: usize,
+    /// Shard n runs on the n-th of these cores; unpinned without it.
+    #[arg(long, value_name = "CPU,…", value_delimiter = ',')]
+    pin: Vec<usize>,
+}
+
+struct Raw;
+
+impl Application for Raw {
+    type Session = ();
+
+    fn connect(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _request: &Request<'_>,
+    ) -> Result<Accepted<()>, Refusal> {
+        Ok(().into())
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, _session: &mut (), message: Message<'_>) {
+        match message {
+            // Neither can be refused: one room with a fine name, no report. The answer to a join is not part of the protocol.
+            Message::Binary([b'S', ..]) => _ = cx.join(TOPIC, Tag(0)),
+            Message::Binary([b'P', payload @ ..]) => {
+                _ = cx.publish(
+                    Target::Room(TOPIC),
+                    Publish::new(Frame::new(Kind::Binary, payload)),
+                );
+            }
+            _ => cx.send(message.kind(), message.bytes()),
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments {
+        listen,
+        shards,
+        pin,
+    } = Arguments::parse();
+    let pinning = if pin.is_empty() {
+        Pinning::None
+    } else {
+        Pinning::Cores(pin)
+    };
+    let running = shardcast_engine::start(
+        Config {
+            listen,
+            shards,
+            pinning,
+            ..Config::default()
+        },
+        |_| Raw,
+    )?;
+    println!(
+        "raw-server listens on {}, {shards} shard(s)",
+        running.local_addr()
+    );
+    // Until a signal ends the process.
+    loop {
+        std::thread::park();
+    }
+}

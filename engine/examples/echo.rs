@@ -1,0 +1,79 @@
+//! Answers every message on any path with the same message, for conformance suites and as the smallest embedder:
+//! `cargo run --release -p shardcast-engine --example echo -- --listen 127.0.0.1:9001`.
+#![forbid(unsafe_code)]
+
+use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::{Accepted, Application, Config, Context, Message, Refusal};
+use std::error::Error;
+use std::time::Duration;
+
+const USAGE: &str =
+    "usage: echo --listen ADDRESS [--max-message BYTES] [--handshake-timeout 5s] [--shards N]";
+/// What an outbox holds beside one message of the largest size: its header and control frames.
+const OUTBOX_SPARE_BYTES: usize = 64 << 10;
+
+struct Echo;
+
+impl Application for Echo {
+    type Session = ();
+
+    fn connect(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _request: &Request<'_>,
+    ) -> Result<Accepted<()>, Refusal> {
+        Ok(().into())
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, _session: &mut (), message: Message<'_>) {
+        cx.send(message.kind(), message.bytes());
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let config =
+        config(std::env::args().skip(1)).map_err(|problem| format!("{problem}\n{USAGE}"))?;
+    let running = shardcast_engine::start(config, |_| Echo)?;
+    println!("echo listens on {}", running.local_addr());
+    // Until a signal ends the process.
+    loop {
+        std::thread::park();
+    }
+}
+
+fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String> {
+    let mut config = Config::default();
+    let mut listen = None;
+    while let Some(flag) = arguments.next() {
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("{flag} needs a value"))?;
+        let wrong = |what: &str| format!("{flag} {value}: not {what}");
+        match flag.as_str() {
+            "--listen" => listen = Some(value.parse().map_err(|_| wrong("an address"))?),
+            "--max-message" => {
+                config.message_bytes_max = value.parse().map_err(|_| wrong("a number of bytes"))?
+            }
+            "--handshake-timeout" => {
+                config.handshake_timeout = duration(&value).ok_or_else(|| wrong("a duration"))?
+            }
+            "--shards" => config.shards = value.parse().map_err(|_| wrong("a number of shards"))?,
+            _ => return Err(format!("unknown flag {flag}")),
+        }
+    }
+    config.listen = listen.ok_or("--listen is required")?;
+    let outbox_bytes_min = config.message_bytes_max.saturating_add(OUTBOX_SPARE_BYTES);
+    config.outbox_bytes_max = config.outbox_bytes_max.max(outbox_bytes_min);
+    Ok(config)
+}
+
+/// `5s` or `500ms`.
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let number = number.parse().ok()?;
+    match unit {
+        "s" => Some(Duration::from_secs(number)),
+        "ms" => Some(Duration::from_millis(number)),
+        _ => None,
+    }
+}

@@ -9,21 +9,27 @@ const _: () = assert!(LANE_BYTES.is_multiple_of(WORD_BYTES) && WORD_BYTES.is_mul
 /// XORs `payload` with the repeated key (RFC 6455 §5.3), at vector speed. Its own inverse.
 #[inline]
 pub fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
-    let [a, b, c, d] = key;
-    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let half = u32::from_ne_bytes(key);
+    let word = u64::from(half) << 32 | u64::from(half);
     let (lanes, rest) = payload.as_chunks_mut::<LANE_BYTES>();
     for lane in lanes {
-        let (words, _) = lane.as_chunks_mut::<WORD_BYTES>();
-        for bytes in words {
-            *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
-        }
+        mask_words(lane.as_chunks_mut().0, word);
     }
-    let (words, tail) = rest.as_chunks_mut::<WORD_BYTES>();
+    let (words, rest) = rest.as_chunks_mut();
+    mask_words(words, word);
+    let (halves, tail) = rest.as_chunks_mut();
+    for bytes in halves {
+        *bytes = (u32::from_ne_bytes(*bytes) ^ half).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip(key) {
+        *byte ^= key;
+    }
+}
+
+#[inline]
+fn mask_words(words: &mut [[u8; WORD_BYTES]], word: u64) {
     for bytes in words {
         *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
-    }
-    for (byte, key) in tail.iter_mut().zip([a, b, c, d, a, b, c, d]) {
-        *byte ^= key;
     }
 }
 

@@ -115,7 +115,7 @@ impl Assembly {
         match simdutf8::compat::from_utf8(&self.bytes[self.checked..]) {
             Ok(_) => self.checked = self.bytes.len(),
             Err(error) if error.error_len().is_none() && !is_final => {
-                self.checked += error.valid_up_to()
+                self.checked += error.valid_up_to();
             }
             Err(_) => return Err(ProtocolError::TextNotUtf8),
         }
@@ -368,5 +368,38 @@ fn minimal(length: u64, at_least: u64) -> Result<u64, ProtocolError> {
         Err(ProtocolError::LengthTopBit)
     } else {
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assembly_never_holds_more_than_a_message_may() {
+        for (fragment_bytes, fragments) in [(1, 1000), (7, 142), (300, 3), (500, 2), (1000, 1)] {
+            let mut assembly = Assembly::new(Kind::Binary);
+            for _ in 0..fragments {
+                assembly.push(&vec![0; fragment_bytes], 1000);
+                assert!(
+                    assembly.bytes.capacity() <= 1000,
+                    "{}",
+                    assembly.bytes.capacity()
+                );
+            }
+            assert_eq!(assembly.len(), fragment_bytes * fragments);
+        }
+    }
+
+    /// However small the fragments of a text, no more than the start of one character is looked at again.
+    #[test]
+    fn checking_text_never_starts_over() {
+        let mut assembly = Assembly::new(Kind::Text);
+        for byte in "a\u{10348}\u{20ac}\u{df}b".bytes() {
+            assembly.push(&[byte], 1000);
+            assert_eq!(assembly.check_text(false), Ok(()));
+            assert!(assembly.len() - assembly.checked <= 3);
+        }
+        assert_eq!((assembly.check_text(true), assembly.checked), (Ok(()), 11));
     }
 }

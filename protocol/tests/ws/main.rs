@@ -1,0 +1,10 @@
+//! RFC 6455 at its boundary: bytes in, events out, and back.
+
+mod frames;
+mod messages;
+mod noise;
+mod stream;
+mod tungstenite_agrees;
+mod upgrade;
+mod utf8;
+mod violations;

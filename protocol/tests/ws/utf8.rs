@@ -1,0 +1,128 @@
+//! Text is UTF-8 (RFC 6455 §8.1), whole or in fragments, and what cannot become text fails at once.
+
+use crate::stream::{FIN, Seen, TEXT, frame, read_whole};
+use shardcast_protocol::reader::{ProtocolError, Role};
+
+const LIMIT: usize = 1000;
+const BROKEN: Seen = Seen::Broken(ProtocolError::TextNotUtf8);
+
+const VALID: &[&str] = &[
+    "",
+    "a",
+    "\u{7f}\u{80}",
+    "\u{7ff}\u{800}",
+    "\u{d7ff}\u{e000}",
+    "\u{fffd}\u{ffff}",
+    "\u{10000}\u{10ffff}",
+    "κόσμε Hello-µ@ßöäüàá-UTF-8!!",
+];
+
+const INVALID: &[&[u8]] = &[
+    b"\x80", // a lone continuation
+    b"a\xbf",
+    b"\xc0\xaf", // overlong, two bytes
+    b"\xc1\xbf",
+    b"\xe0\x80\xaf", // overlong, three bytes
+    b"\xe0\x9f\xbf",
+    b"\xf0\x80\x80\xaf", // overlong, four bytes
+    b"\xf0\x8f\xbf\xbf",
+    b"\xed\xa0\x80", // surrogates
+    b"\xed\xbf\xbf",
+    b"\xed\xa0\x80\xed\xb0\x80",
+    b"\xf4\x90\x80\x80", // above U+10FFFF
+    b"\xf5\x80\x80\x80",
+    b"\xf8\x88\x80\x80\x80", // five and six bytes
+    b"\xfc\x84\x80\x80\x80\x80",
+    b"\xfe",
+    b"\xff",
+    b"\xc3\x28", // a sequence that breaks off
+    b"\xe2\x82\x28",
+    b"\xf0\x9f\x98\x28",
+    b"\xc3", // a message that breaks off
+    b"\xe2\x82",
+    b"\xf0\x9f\x98",
+    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
+];
+
+/// Cuts `text` into three fragments everywhere.
+fn for_every_cut(text: &[u8], mut check: impl FnMut(Vec<u8>)) {
+    for first in 0..=text.len() {
+        for second in first..=text.len() {
+            check(
+                [
+                    frame(Role::Server, TEXT, &text[..first]),
+                    frame(Role::Server, 0, &text[first..second]),
+                    frame(Role::Server, FIN, &text[second..]),
+                ]
+                .concat(),
+            );
+        }
+    }
+}
+
+#[test]
+fn valid_text_is_taken_however_it_is_cut() {
+    for text in VALID {
+        let whole = frame(Role::Server, FIN | TEXT, text.as_bytes());
+        assert_eq!(
+            read_whole(Role::Server, LIMIT, &whole),
+            [Seen::Text((*text).into())]
+        );
+        for_every_cut(text.as_bytes(), |bytes| {
+            let expected = [Seen::Fragment, Seen::Fragment, Seen::Text((*text).into())];
+            assert_eq!(read_whole(Role::Server, LIMIT, &bytes), expected);
+        });
+    }
+}
+
+#[test]
+fn invalid_text_is_refused_however_it_is_cut() {
+    for text in INVALID {
+        for padding in [0, 70] {
+            let text = [vec![b'a'; padding], text.to_vec()].concat();
+            let whole = frame(Role::Server, FIN | TEXT, &text);
+            assert_eq!(
+                read_whole(Role::Server, LIMIT, &whole),
+                [BROKEN],
+                "{text:?}"
+            );
+            for_every_cut(&text, |bytes| {
+                assert_eq!(
+                    read_whole(Role::Server, LIMIT, &bytes).last(),
+                    Some(&BROKEN),
+                    "{text:?}"
+                );
+            });
+        }
+    }
+}
+
+/// Four bytes of every kind that UTF-8 tells apart, one to a fragment: the reader fails with the first byte after which
+/// no text can follow, as the standard library sees it, and not later.
+#[test]
+fn fails_with_the_first_fragment_that_shows_it() {
+    const KINDS: [u8; 18] = [
+        0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xe0, 0xe1, 0xed, 0xef, 0xf0,
+        0xf1, 0xf4, 0xf5,
+    ];
+    for index in 0..KINDS.len().pow(4) {
+        let text = [0, 1, 2, 3].map(|place| KINDS[index / KINDS.len().pow(place) % KINDS.len()]);
+        let hopeless = (1..=4)
+            .find(|&len| str::from_utf8(&text[..len]).is_err_and(|e| e.error_len().is_some()));
+        let mut expected = vec![Seen::Fragment; hopeless.unwrap_or(5) - 1];
+        match (hopeless, String::from_utf8(text.to_vec())) {
+            (None, Ok(text)) => expected.push(Seen::Text(text)),
+            (Some(_), _) | (None, Err(_)) => expected.push(BROKEN),
+        }
+        let mut bytes = frame(Role::Client, TEXT, &text[..1]);
+        for byte in &text[1..] {
+            bytes.extend(frame(Role::Client, 0, &[*byte]));
+        }
+        bytes.extend(frame(Role::Client, FIN, b""));
+        assert_eq!(
+            read_whole(Role::Client, LIMIT, &bytes),
+            expected,
+            "{text:x?}"
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! The command line: what the user asks for, and the exit code that answers. `main` calls it.
+//!
+//! Exit codes: 0 done; 1 the server cannot start; 2 the command line or the configuration is wrong.
+
+use crate::config::{self, Given, Problem, Settings};
+use crate::serve::serve;
+use clap::{Args, Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs the program with the arguments and the environment of this process.
+pub fn run() -> ExitCode {
+    let line = CommandLine::parse();
+    match line.command.unwrap_or(Command::Serve(line.sources)) {
+        Command::Serve(sources) => match sources.check() {
+            Ok((settings, _)) => serve(&settings),
+            Err(problems) => refuse(&problems),
+        },
+        Command::CheckConfig(sources) => match sources.check() {
+            Ok((settings, given)) => print(&config::effective_page(&settings, &given)),
+            Err(problems) => refuse(&problems),
+        },
+        Command::DefaultConfig => print(&config::default_page()),
+        Command::Version => print(concat!("shardcast ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+/// Shardcast, a real-time WebSocket server. Without a command it serves.
+#[derive(Parser)]
+#[command(name = "shardcast", version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve clients until SIGTERM or SIGINT.
+    Serve(Sources),
+    /// Print the configuration in force and where it comes from, or everything that is wrong with it.
+    CheckConfig(Sources),
+    /// Print a configuration file with every key, its meaning and its default.
+    DefaultConfig,
+    /// Print the version.
+    Version,
+}
+
+/// Where the configuration comes from. Flags go before the environment (SHARDCAST_SECTION_KEY), that before the file.
+#[derive(Args)]
+struct Sources {
+    /// Configuration file (TOML); `default-config` prints one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where operators connect: health, readiness, metrics.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<String>,
+    /// Threads that serve clients: auto (one per core) or a number.
+    #[arg(long, value_name = "N")]
+    shards: Option<String>,
+    /// Cores that the shards are pinned to: none, auto or a list such as 0,2.
+    #[arg(long, value_name = "CORES")]
+    pin: Option<String>,
+    /// Permit addresses that other hosts reach although nothing authenticates clients.
+    #[arg(long)]
+    insecure: bool,
+    /// Set any key, such as limits.max_connections=1000; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Sources {
+    fn check(&self) -> Result<(Settings, Given), Vec<Problem>> {
+        let given = self.given();
+        Ok((config::check(&given)?, given))
+    }
+
+    fn given(&self) -> Given {
+        let mut given = Given::default();
+        let flags = [
+            ("server.listen", self.listen.as_deref()),
+            ("server.admin", self.admin.as_deref()),
+            ("server.shards", self.shards.as_deref()),
+            ("server.pin", self.pin.as_deref()),
+            ("server.insecure", self.insecure.then_some("true")),
+        ];
+        for (name, text) in flags {
+            if let Some(text) = text {
+                given.flag(name, text);
+            }
+        }
+        for assignment in &self.set {
+            given.set(assignment);
+        }
+        given.environment(std::env::vars_os());
+        if let Some(path) = &self.config {
+            given.file(path);
+        }
+        given
+    }
+}
+
+/// A reader that went away has had enough: no error.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn refuse(problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        eprintln!("shardcast: configuration: {problem}");
+    }
+    ExitCode::from(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_the_flags_are_those_of_serve() {
+        for (line, want) in [
+            (
+                &["shardcast", "--listen", "127.0.0.1:1", "--shards", "2"][..],
+                true,
+            ),
+            (
+                &[
+                    "shardcast",
+                    "serve",
+                    "--listen",
+                    "127.0.0.1:1",
+                    "--shards",
+                    "2",
+                ],
+                true,
+            ),
+            (&["shardcast", "--listen", "127.0.0.1:1", "serve"], false),
+            (&["shardcast", "version", "--listen", "127.0.0.1:1"], false),
+        ] {
+            let sources = CommandLine::try_parse_from(line)
+                .ok()
+                .map(|line| match line.command {
+                    None => line.sources,
+                    Some(Command::Serve(sources)) => sources,
+                    Some(_) => panic!("another command"),
+                });
+            let read = sources.map(|sources| (sources.listen, sources.shards));
+            assert_eq!(
+                read,
+                want.then(|| (Some("127.0.0.1:1".to_owned()), Some("2".to_owned()))),
+                "{line:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What the user said, unchecked: for every key the text of the source that goes first, and what could not be understood at all.
+//! Flags are added before the environment and that before the file; the first to name a key keeps it.
+
+use super::key::{KEYS, Key, VARIABLE_PREFIX};
+use super::problem::Problem;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use toml::de::{DeTable, DeValue};
+
+/// Raw values by key.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    values: BTreeMap<&'static str, (String, Source)>,
+    problems: Vec<Problem>,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A command-line flag.
+    Flag(String),
+    /// An environment variable.
+    Variable(String),
+    /// A line of the configuration file, counted from 1; `None` when the whole file is meant.
+    File(String, Option<usize>),
+    /// Nobody gave one.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(flag) => write!(f, "from {flag}"),
+            Source::Variable(name) => write!(f, "from {name}"),
+            Source::File(path, Some(line)) => write!(f, "from {path}, line {line}"),
+            Source::File(path, None) => f.write_str(path),
+            Source::Default => f.write_str("the default"),
+        }
+    }
+}
+
+impl Given {
+    /// Adds a flag of its own, which the command line has tied to a known key.
+    pub(crate) fn flag(&mut self, name: &str, text: &str) {
+        let key = Key::find(name).expect("a flag names a known key");
+        self.offer(
+            key,
+            text.to_owned(),
+            Source::Flag(key.flag.unwrap_or("a flag").to_owned()),
+        );
+    }
+
+    /// Adds `--set KEY=VALUE`.
+    pub(crate) fn set(&mut self, assignment: &str) {
+        let source = Source::Flag("--set".to_owned());
+        match assignment.split_once('=') {
+            Some((name, text)) => match Key::find(name.trim()) {
+                Some(key) => self.offer(key, text.trim().to_owned(), source),
+                None => self.unknown_key(name.trim(), source),
+            },
+            None => self.problems.push(Problem::Unreadable {
+                source,
+                why: format!("{assignment:?} is not KEY=VALUE"),
+            }),
+        }
+    }
+
+    /// Adds the variables that begin with `SHARDCAST_`.
+    pub(crate) fn environment(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
+        let mut ours: Vec<_> = variables
+            .filter(|(name, _)| {
+                name.as_encoded_bytes()
+                    .starts_with(VARIABLE_PREFIX.as_bytes())
+            })
+            .collect();
+        ours.sort_unstable();
+        for (name, text) in ours {
+            self.variable(&name, &text);
+        }
+    }
+
+    fn variable(&mut self, name: &OsStr, text: &OsStr) {
+        let name = name.to_string_lossy().into_owned();
+        let source = Source::Variable(name.clone());
+        let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
+            let nearest = Key::nearest(
+                &name[VARIABLE_PREFIX.len()..]
+                    .to_ascii_lowercase()
+                    .replacen('_', ".", 1),
+            )
+            .variable();
+            return self.problems.push(Problem::Unknown {
+                what: "variable",
+                name,
+                source: Source::Variable("the environment".to_owned()),
+                nearest,
+            });
+        };
+        match text.to_str() {
+            Some(text) => self.offer(key, text.to_owned(), source),
+            None => self.problems.push(Problem::Unreadable {
+                source,
+                why: "the value is not UTF-8".to_owned(),
+            }),
+        }
+    }
+
+    /// Adds a configuration file.
+    pub(crate) fn file(&mut self, path: &Path) {
+        let name = path.display().to_string();
+        match read(path) {
+            Ok(text) => self.toml(&name, &text),
+            Err(why) => self.problems.push(Problem::Unreadable {
+                source: Source::File(name, None),
+                why,
+            }),
+        }
+    }
+
+    /// Adds the text of a configuration file. After a syntax error nothing else is said about it.
+    pub(super) fn toml(&mut self, path: &str, text: &str) {
+        let at = |offset: usize| {
+            Source::File(
+                path.to_owned(),
+                Some(
+                    1 + text.as_bytes()[..offset.min(text.len())]
+                        .iter()
+                        .filter(|byte| **byte == b'\n')
+                        .count(),
+                ),
+            )
+        };
+        let (document, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            let told = errors.iter().take(SYNTAX_ERRORS_MAX);
+            self.problems.extend(told.map(|error| {
+                let source = error
+                    .span()
+                    .map_or(Source::File(path.to_owned(), None), |span| at(span.start));
+                Problem::Unreadable {
+                    source,
+                    why: format!("not valid TOML: {}", error.message()),
+                }
+            }));
+            return;
+        }
+        for (section, content) in document.get_ref() {
+            let source = at(section.span().start);
+            match content.get_ref() {
+                DeValue::Table(entries) if is_section(section.get_ref()) => {
+                    for (name, value) in entries {
+                        self.entry(
+                            &format!("{}.{}", section.get_ref(), name.get_ref()),
+                            value.get_ref(),
+                            at(name.span().start),
+                        );
+                    }
+                }
+                DeValue::Table(_) => self.unknown_section(section.get_ref(), source),
+                _ => self.unknown_key(section.get_ref(), source),
+            }
+        }
+    }
+
+    fn entry(&mut self, name: &str, value: &DeValue<'_>, source: Source) {
+        let Some(key) = Key::find(name) else {
+            return self.unknown_key(name, source);
+        };
+        match plain(value) {
+            Some(text) => self.offer(key, text, source),
+            None => {
+                let rule = format!("must be {}", key.rule());
+                self.problems.push(Problem::Value {
+                    key: key.name,
+                    text: value.type_str().to_owned(),
+                    source,
+                    rule,
+                });
+            }
+        }
+    }
+
+    /// What was given for a key.
+    pub(super) fn value(&self, key: &Key) -> Option<(&str, &Source)> {
+        self.values
+            .get(key.name)
+            .map(|(text, source)| (text.as_str(), source))
+    }
+
+    /// What could not be understood.
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    fn offer(&mut self, key: &Key, text: String, source: Source) {
+        self.values.entry(key.name).or_insert((text, source));
+    }
+
+    fn unknown_key(&mut self, name: &str, source: Source) {
+        let nearest = Key::nearest(name).name.to_owned();
+        self.problems.push(Problem::Unknown {
+            what: "key",
+            name: name.to_owned(),
+            source,
+            nearest,
+        });
+    }
+
+    fn unknown_section(&mut self, name: &str, source: Source) {
+        let likeness = |section: &str| strsim::normalized_damerau_levenshtein(name, section);
+        let sections = KEYS.iter().map(|key| key.parts().0);
+        let nearest = sections
+            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+            .expect("there are sections");
+        self.problems.push(Problem::Unknown {
+            what: "section",
+            name: format!("[{name}]"),
+            source,
+            nearest: format!("[{nearest}]"),
+        });
+    }
+}
+
+fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.parts().0 == name)
+}
+
+/// A TOML value as the text that a flag would carry. `None`: no key takes such a value.
+fn plain(value: &DeValue<'_>) -> Option<String> {
+    Some(match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
+            .ok()?
+            .to_string(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| plain(item.get_ref()))
+            .collect::<Option<Vec<_>>>()?
+            .join(","),
+        DeValue::Datetime(_) | DeValue::Table(_) => return None,
+    })
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file =
+        File::open(path).map_err(|error| format!("cannot open the configuration file: {error}"))?;
+    let length = file
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("cannot read the configuration file: {error}"))?;
+    if length as u64 > FILE_BYTES_MAX {
+        return Err(format!(
+            "a configuration file may have {FILE_BYTES_MAX} bytes"
+        ));
+    }
+    Ok(text)
+}
+
+/// Longest configuration file in bytes; `default-config` prints about 5 KiB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Syntax errors that are told of one file; the later ones mostly follow from the first.
+const SYNTAX_ERRORS_MAX: usize = 3;

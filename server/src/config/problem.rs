@@ -1,0 +1,61 @@
+//! What is wrong with a configuration: one line for the person who has to put it right.
+
+use super::given::Source;
+use std::fmt;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// No such key, section or variable.
+    Unknown {
+        /// What it was taken for: `key`, `section`, `variable`.
+        what: &'static str,
+        /// As it was written.
+        name: String,
+        /// Where.
+        source: Source,
+        /// The nearest that exists.
+        nearest: String,
+    },
+    /// A value that its key cannot take, alone or beside another.
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The value as it was written.
+        text: String,
+        /// Where.
+        source: Source,
+        /// A clause whose subject is the value.
+        rule: String,
+    },
+    /// A source that could not be read.
+    Unreadable {
+        /// Which.
+        source: Source,
+        /// Why.
+        why: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Unknown {
+                what,
+                name,
+                source,
+                nearest,
+            } => write!(
+                f,
+                "unknown {what} {name} ({source}); the nearest known one is {nearest}"
+            ),
+            Problem::Value {
+                key,
+                text,
+                source,
+                rule,
+            } => write!(f, "{key} = {text:?} ({source}) {rule}"),
+            Problem::Unreadable { source, why } => write!(f, "{source}: {why}"),
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! What a user may say, and what is answered.
+
+use super::*;
+use shardcast_engine::Pinning;
+use std::ffi::OsString;
+
+/// Everything a user can give.
+#[derive(Clone, Copy, Default)]
+struct Said<'a> {
+    flags: &'a [(&'a str, &'a str)],
+    set: &'a [&'a str],
+    environment: &'a [(&'a str, &'a str)],
+    file: &'a str,
+}
+
+impl Said<'_> {
+    fn given(&self) -> Given {
+        let mut given = Given::default();
+        for (name, text) in self.flags {
+            given.flag(name, text);
+        }
+        for assignment in self.set {
+            given.set(assignment);
+        }
+        given.environment(
+            self.environment
+                .iter()
+                .map(|(name, text)| (OsString::from(name), OsString::from(text))),
+        );
+        given.toml("s.toml", self.file);
+        given
+    }
+}
+
+/// The settings, as changes to the defaults, or every problem in order.
+type Want<'a> = Result<&'a dyn Fn(&mut Settings), &'a [&'a str]>;
+
+/// Asserts the settings, or every problem in order.
+fn check_said(said: Said<'_>, want: Want<'_>) {
+    let got = check(&said.given())
+        .map_err(|problems| problems.iter().map(Problem::to_string).collect::<Vec<_>>());
+    let want = want
+        .map(|change| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings
+        })
+        .map_err(|problems| {
+            problems
+                .iter()
+                .map(|problem| (*problem).to_owned())
+                .collect::<Vec<_>>()
+        });
+    assert_eq!(got, want);
+}
+
+fn check_file(file: &str, want: Want<'_>) {
+    check_said(
+        Said {
+            file,
+            ..Said::default()
+        },
+        want,
+    );
+}
+
+#[test]
+fn nothing_said_gives_the_defaults() {
+    check_said(Said::default(), Ok(&|_| ()));
+    check_said(
+        Said {
+            environment: &[("PATH", "/bin"), ("SHARDCASTER", "x")],
+            file: "[server]\n",
+            ..Said::default()
+        },
+        Ok(&|_| ()),
+    );
+    let settings = Settings::default();
+    assert_eq!(
+        (
+            settings.engine().listen.to_string(),
+            settings.admin().to_string()
+        ),
+        ("127.0.0.1:8000".into(), "127.0.0.1:8001".into())
+    );
+}
+
+#[test]
+fn every_kind_of_value_is_read() {
+    check_file(
+        "[server]\nlisten = '[::1]:0'\nadmin = '127.0.0.2:9'\nshards = 3\npin = [0, 2]\ndrain_timeout = '500ms'\ninsecure = true\n\
+         [limits]\nmax_connections = 5_000\nmax_message_bytes = '1MiB'\noutbox_bytes = 0x400000\n[timeouts]\nidle = '2h'\n[log]\nlevel = 'debug'\nformat = 'json'\n",
+        Ok(&|settings| {
+            settings.engine.listen = "[::1]:0".parse().unwrap();
+            settings.admin = "127.0.0.2:9".parse().unwrap();
+            settings.shards = Shards::Exactly(3);
+            settings.engine.pinning = Pinning::Cores(vec![0, 2]);
+            settings.drain_timeout = Duration::from_millis(500);
+            settings.insecure = true;
+            settings.engine.connections_max = 5_000;
+            settings.engine.message_bytes_max = 1 << 20;
+            settings.engine.outbox_bytes_max = 4 << 20;
+            settings.engine.idle_timeout = Duration::from_secs(7_200);
+            settings.log_level = tracing::Level::DEBUG;
+            settings.log_format = LogFormat::Json;
+        }),
+    );
+    check_file(
+        "server.shards = 'auto'\nserver.pin = 'none'",
+        Ok(&|settings| settings.engine.pinning = Pinning::None),
+    );
+}
+
+#[test]
+fn the_number_of_shards_reaches_the_engine() {
+    let settings = check(
+        &Said {
+            flags: &[("server.shards", "7")],
+            ..Said::default()
+        }
+        .given(),
+    )
+    .unwrap();
+    assert_eq!(settings.engine().shards, 7);
+    assert_eq!(
+        Settings::default().engine(),
+        shardcast_engine::Config::default()
+    );
+}
+
+#[test]
+fn flags_go_before_the_environment_and_that_before_the_file() {
+    let file = "[limits]\nmax_connections = 1\noutbox_frames = 100\nmax_room_name_bytes = 10\n";
+    let environment = &[
+        ("SHARDCAST_LIMITS_MAX_CONNECTIONS", "2"),
+        ("SHARDCAST_LIMITS_OUTBOX_FRAMES", "200"),
+    ];
+    check_said(
+        Said {
+            set: &["limits.max_connections=3"],
+            environment,
+            file,
+            ..Said::default()
+        },
+        Ok(&|settings| {
+            settings.engine.connections_max = 3;
+            settings.engine.outbox_frames_max = 200;
+            settings.engine.room_name_bytes_max = 10;
+        }),
+    );
+    // A flag of its own and `--set` are both flags; a wrong value that is overruled is no one's problem.
+    let environment = &[("SHARDCAST_SERVER_SHARDS", "many")];
+    check_said(
+        Said {
+            flags: &[("server.shards", "2")],
+            set: &["server.shards=4"],
+            environment,
+            ..Said::default()
+        },
+        Ok(&|settings| settings.shards = Shards::Exactly(2)),
+    );
+}
+
+#[test]
+fn unknown_names_are_answered_with_the_nearest() {
+    check_file(
+        "\n[limits]\nmax_conections = 1\n\n[timeout]\nidle = '1s'\n",
+        Err(&[
+            "unknown key limits.max_conections (from s.toml, line 3); the nearest known one is limits.max_connections",
+            "unknown section [timeout] (from s.toml, line 5); the nearest known one is [timeouts]",
+        ]),
+    );
+    check_file(
+        "listen = '127.0.0.1:1'\n",
+        Err(&["unknown key listen (from s.toml, line 1); the nearest known one is server.listen"]),
+    );
+    check_said(
+        Said {
+            environment: &[("SHARDCAST_LIMIT_MAX_CONNECTIONS", "1")],
+            ..Said::default()
+        },
+        Err(&[
+            "unknown variable SHARDCAST_LIMIT_MAX_CONNECTIONS (from the environment); the nearest known one is SHARDCAST_LIMITS_MAX_CONNECTIONS",
+        ]),
+    );
+    check_said(
+        Said {
+            set: &["server.pins=auto", "shards"],
+            ..Said::default()
+        },
+        Err(&[
+            "unknown key server.pins (from --set); the nearest known one is server.pin",
+            "from --set: \"shards\" is not KEY=VALUE",
+        ]),
+    );
+}
+
+#[test]
+fn a_wrong_value_is_answered_with_its_key_source_and_rule() {
+    for (file, want) in [
+        (
+            "server.listen = 'localhost'",
+            "server.listen = \"localhost\" (from s.toml, line 1) must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
+        ),
+        (
+            "server.listen = 8000",
+            "server.listen = \"8000\" (from s.toml, line 1) must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
+        ),
+        (
+            "server.shards = 0",
+            "server.shards = \"0\" (from s.toml, line 1) must be auto or a whole number from 1 to 256",
+        ),
+        (
+            "server.insecure = 'yes'",
+            "server.insecure = \"yes\" (from s.toml, line 1) must be true or false",
+        ),
+        (
+            "server.admin = {}",
+            "server.admin = \"table\" (from s.toml, line 1) must be an IP address and a port, such as 127.0.0.1:8001 or [::1]:8001",
+        ),
+        (
+            "\nlimits.max_connections = -1",
+            "limits.max_connections = \"-1\" (from s.toml, line 2) must be a whole number from 1 to 10000000",
+        ),
+        (
+            "limits.max_connections = 1.5",
+            "limits.max_connections = \"1.5\" (from s.toml, line 1) must be a whole number from 1 to 10000000",
+        ),
+        (
+            "limits.max_message_bytes = '64KB'",
+            "limits.max_message_bytes = \"64KB\" (from s.toml, line 1) must be bytes, or a number with KiB, MiB or GiB, from 125 to 64MiB",
+        ),
+        (
+            "limits.max_message_bytes = 124",
+            "limits.max_message_bytes = \"124\" (from s.toml, line 1) must be bytes, or a number with KiB, MiB or GiB, from 125 to 64MiB",
+        ),
+        (
+            "timeouts.idle = 25",
+            "timeouts.idle = \"25\" (from s.toml, line 1) must be a number with ms, s, m or h, from 100ms to 24h",
+        ),
+        (
+            "timeouts.idle = '0s'",
+            "timeouts.idle = \"0s\" (from s.toml, line 1) must be a number with ms, s, m or h, from 100ms to 24h",
+        ),
+        (
+            "log.level = 'loud'",
+            "log.level = \"loud\" (from s.toml, line 1) must be error, warn, info, debug or trace",
+        ),
+        (
+            "log.format = 'xml'",
+            "log.format = \"xml\" (from s.toml, line 1) must be text or json",
+        ),
+    ] {
+        check_file(file, Err(&[want]));
+    }
+    check_said(
+        Said {
+            flags: &[("server.shards", "x")],
+            environment: &[("SHARDCAST_LOG_LEVEL", "")],
+            ..Said::default()
+        },
+        Err(&[
+            "server.shards = \"x\" (from --shards) must be auto or a whole number from 1 to 256",
+            "log.level = \"\" (from SHARDCAST_LOG_LEVEL) must be error, warn, info, debug or trace",
+        ]),
+    );
+}
+
+#[test]
+fn ranges_are_exact_at_both_ends() {
+    for (name, inside, outside) in [
+        (
+            "limits.max_connections",
+            ["1", "10000000"],
+            ["0", "10000001"],
+        ),
+        (
+            "limits.max_message_bytes",
+            ["125", "1023KiB"],
+            ["124", "65537KiB"],
+        ),
+        (
+            "limits.max_rooms_per_connection",
+            ["1", "65536"],
+            ["0", "65537"],
+        ),
+        ("limits.max_room_name_bytes", ["1", "4096"], ["0", "4097"]),
+        ("limits.outbox_frames", ["16", "1048576"], ["15", "1048577"]),
+        ("timeouts.close", ["100ms", "24h"], ["99ms", "25h"]),
+        ("server.drain_timeout", ["100ms", "1h"], ["99ms", "61m"]),
+        ("server.shards", ["1", "256"], ["0", "257"]),
+    ] {
+        for text in inside {
+            assert!(
+                check(
+                    &Said {
+                        set: &[&format!("{name}={text}")],
+                        ..Said::default()
+                    }
+                    .given()
+                )
+                .is_ok(),
+                "{name}={text}"
+            );
+        }
+        for text in outside {
+            assert!(
+                check(
+                    &Said {
+                        set: &[&format!("{name}={text}")],
+                        ..Said::default()
+                    }
+                    .given()
+                )
+                .is_err(),
+                "{name}={text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn values_must_fit_together() {
+    check_file(
+        "[limits]\nmax_message_bytes = '2MiB'\n[timeouts]\nheartbeat = '2m'\n",
+        Err(&[
+            "limits.outbox_bytes = \"1MiB\" (the default) must be at least 2049KiB: limits.max_message_bytes (2MiB) and 1KiB more",
+            "timeouts.idle = \"2m\" (the default) must be longer than timeouts.heartbeat (2m), or no silent client is ever pinged",
+        ]),
+    );
+    check_file(
+        "server.listen = '127.0.0.1:8001'",
+        Err(&[
+            "server.admin = \"127.0.0.1:8001\" (the default) must not be the address where clients connect (server.listen)",
+        ]),
+    );
+    check_said(
+        Said {
+            set: &["server.listen=127.0.0.1:0", "server.admin=127.0.0.1:0"],
+            ..Said::default()
+        },
+        Ok(&|settings| {
+            settings.engine.listen.set_port(0);
+            settings.admin.set_port(0);
+        }),
+    );
+}
+
+#[test]
+fn addresses_that_others_reach_need_insecure() {
+    for address in [
+        "0.0.0.0:8000",
+        "[::]:8000",
+        "192.0.2.1:8000",
+        "[2001:db8::1]:8000",
+        "[::ffff:192.0.2.1]:8000",
+    ] {
+        let problem = format!(
+            "server.listen = {address:?} (from --listen) is reachable from other hosts, and without authentication everyone there could read and publish \
+             everything; use a loopback address such as 127.0.0.1:8000, or pass --insecure (server.insecure = true) where the network itself keeps \
+             strangers out"
+        );
+        check_said(
+            Said {
+                flags: &[("server.listen", address)],
+                ..Said::default()
+            },
+            Err(&[&problem]),
+        );
+        check_said(
+            Said {
+                flags: &[("server.listen", address), ("server.insecure", "true")],
+                ..Said::default()
+            },
+            Ok(&|settings| {
+                settings.engine.listen = address.parse().unwrap();
+                settings.insecure = true;
+            }),
+        );
+    }
+    for address in [
+        "127.0.0.1:1",
+        "127.9.9.9:1",
+        "[::1]:1",
+        "[::ffff:127.0.0.1]:1",
+    ] {
+        let flags = &[("server.listen", address)];
+        check_said(
+            Said {
+                flags,
+                ..Said::default()
+            },
+            Ok(&|settings| settings.engine.listen = address.parse().unwrap()),
+        );
+    }
+    let problem = "server.admin = \"0.0.0.0:9\" (from s.toml, line 1) is reachable from other hosts, and without authentication everyone there could watch \
+                   the server as an operator does; use a loopback address such as 127.0.0.1:9, or pass --insecure (server.insecure = true) where the \
+                   network itself keeps strangers out";
+    check_file("server.admin = '0.0.0.0:9'", Err(&[problem]));
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    for (file, want) in [
+        (
+            "[server]\nlisten = \n",
+            "from s.toml, line 2: not valid TOML: ",
+        ),
+        (
+            "[server]\nshards = 1\nshards = 2\n",
+            "from s.toml, line 3: not valid TOML: duplicate key",
+        ),
+    ] {
+        let problems = check(
+            &Said {
+                file,
+                ..Said::default()
+            }
+            .given(),
+        )
+        .unwrap_err();
+        assert!(problems[0].to_string().starts_with(want), "{}", problems[0]);
+    }
+    let mut given = Given::default();
+    given.file(std::path::Path::new("absent.toml"));
+    let problems = check(&given).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "absent.toml: cannot open the configuration file: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn the_default_page_reads_back_as_the_defaults_and_names_every_key() {
+    let page = default_page();
+    let given = Said {
+        file: &page,
+        ..Said::default()
+    }
+    .given();
+    assert_eq!(check(&given), Ok(Settings::default()));
+    for key in KEYS {
+        assert!(given.value(key).is_some(), "{}", key.name);
+        assert!(page.contains(&format!("# {}\n", key.what)), "{}", key.name);
+        assert!(page.contains(&key.variable()), "{}", key.name);
+    }
+}
+
+#[test]
+fn the_effective_page_reads_back_and_bears_its_sources() {
+    let said = Said {
+        flags: &[("server.shards", "2")],
+        file: "[limits]\nmax_message_bytes = 131072\n",
+        ..Said::default()
+    };
+    let given = said.given();
+    let settings = check(&given).unwrap();
+    let page = effective_page(&settings, &given);
+    assert!(page.starts_with("[server]\nlisten = \"127.0.0.1:8000\"\nadmin = \"127.0.0.1:8001\"\nshards = 2 # from --shards\n"), "{page}");
+    assert!(page.contains("\n[limits]\nmax_connections = 100000\nmax_message_bytes = \"128KiB\" # from s.toml, line 2\n"), "{page}");
+    assert_eq!(
+        check(
+            &Said {
+                file: &page,
+                ..Said::default()
+            }
+            .given()
+        ),
+        Ok(settings)
+    );
+}
+
+/// The reference page in the documentation carries the table of keys word for word.
+#[test]
+fn the_documentation_lists_every_key() {
+    let defaults = Settings::default();
+    let mut table = String::from("| key | default | value | meaning |\n|---|---|---|---|\n");
+    for key in KEYS {
+        let row = format!(
+            "| `{}` | `{}` | {} | {} |\n",
+            key.name,
+            key.show_toml(&defaults),
+            key.rule(),
+            key.what
+        );
+        table.push_str(&row);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(path).expect("docs/configuration.md");
+    assert!(
+        page.contains(&table),
+        "docs/configuration.md should hold this table:\n{table}"
+    );
+    for flag in KEYS.iter().filter_map(|key| key.flag) {
+        assert!(page.contains(&format!("`{flag}")), "{flag}");
+    }
+}

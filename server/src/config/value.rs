@@ -1,0 +1,334 @@
+//! How single values are written: sizes, durations, addresses and words, read from text and shown as text that reads back the same.
+
+use shardcast_engine::Pinning;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A value with a grammar of its own. `read` leaves the value alone and returns `None` when the text is none of it.
+pub(super) trait Word {
+    /// Takes the value from text.
+    fn read(&mut self, text: &str) -> Option<()>;
+    /// As it stands in a file, without quotes.
+    fn show(&self) -> String;
+}
+
+impl Word for SocketAddr {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = text.parse().ok()?;
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for bool {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = text.parse().ok()?;
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for Pinning {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "none" => Pinning::None,
+            "auto" => Pinning::Auto,
+            list => Pinning::Cores(cores(list)?),
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Pinning::None => "none".to_owned(),
+            Pinning::Auto => "auto".to_owned(),
+            Pinning::Cores(cores) => cores
+                .iter()
+                .map(usize::to_string)
+                .collect::<Vec<_>>()
+                .join(","),
+        }
+    }
+}
+
+/// How many shards run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shards {
+    /// One per core that this process may use.
+    Auto,
+    /// This many.
+    Exactly(usize),
+}
+
+impl Word for Shards {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "auto" => Shards::Auto,
+            count => {
+                Shards::Exactly(whole(count).filter(|count| (1..=SHARDS_MAX).contains(count))?)
+            }
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Shards::Auto => "auto".to_owned(),
+            Shards::Exactly(count) => count.to_string(),
+        }
+    }
+}
+
+impl Word for tracing::Level {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "error" => tracing::Level::ERROR,
+            "warn" => tracing::Level::WARN,
+            "info" => tracing::Level::INFO,
+            "debug" => tracing::Level::DEBUG,
+            "trace" => tracing::Level::TRACE,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.as_str().to_ascii_lowercase()
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Word for LogFormat {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            LogFormat::Text => "text".to_owned(),
+            LogFormat::Json => "json".to_owned(),
+        }
+    }
+}
+
+/// A whole number: decimal digits and nothing else.
+pub(super) fn whole(text: &str) -> Option<usize> {
+    // `parse` alone would take a leading plus sign.
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
+}
+
+/// A size in bytes: `65536`, `64KiB`, `1MiB`, `1GiB`.
+pub(super) fn size(text: &str) -> Option<usize> {
+    measured(text, &SIZE_UNITS)
+}
+
+/// The shortest text that [`size`] reads as `bytes`.
+pub(super) fn show_size(bytes: usize) -> String {
+    show_measured(bytes, &SIZE_UNITS)
+}
+
+/// A duration: a whole number with its unit, `500ms`, `25s`, `2m` or `1h`. A bare number has no unit and is refused.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let milliseconds = measured(text, &DURATION_UNITS)?;
+    Some(Duration::from_millis(u64::try_from(milliseconds).ok()?))
+}
+
+/// The shortest text that [`duration`] reads as `duration`, which has whole milliseconds.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let milliseconds = usize::try_from(duration.as_millis())
+        .expect("durations are read as milliseconds in a usize");
+    show_measured(milliseconds, &DURATION_UNITS)
+}
+
+/// `0,2-3` as core numbers; ranges run upwards.
+fn cores(list: &str) -> Option<Vec<usize>> {
+    let mut cores = Vec::new();
+    for item in list.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (first, last) = (core(first)?, core(last)?);
+        if first > last || cores.len() + (last - first) >= CORES_MAX {
+            return None;
+        }
+        cores.extend(first..=last);
+    }
+    Some(cores)
+}
+
+fn core(text: &str) -> Option<usize> {
+    whole(text.trim()).filter(|core| *core < CORES_MAX)
+}
+
+/// Units with their factors, the largest first. The last one is the base unit, factor 1.
+type Units = [(&'static str, usize); 4];
+
+fn measured(text: &str, units: &Units) -> Option<usize> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let (_, factor) = units
+        .iter()
+        .find(|(unit, _)| *unit == &text[digits.len()..])?;
+    whole(digits)?.checked_mul(*factor)
+}
+
+fn show_measured(amount: usize, units: &Units) -> String {
+    let (unit, factor) = units
+        .iter()
+        .find(|(_, factor)| amount > 0 && amount.is_multiple_of(*factor))
+        .unwrap_or(&units[3]);
+    format!("{}{unit}", amount / factor)
+}
+
+const SIZE_UNITS: Units = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("", 1),
+];
+const DURATION_UNITS: Units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+/// Shards that an engine takes (`shardcast_engine::Config::shards`).
+const SHARDS_MAX: usize = 256;
+/// Cores in a kernel CPU set (`CPU_SETSIZE`, `sched_setaffinity(2)`).
+const CORES_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("125", Some(125)),
+            ("125B", None),
+            ("64KiB", Some(65_536)),
+            ("1MiB", Some(1_048_576)),
+            ("2GiB", Some(2_147_483_648)),
+            ("", None),
+            ("KiB", None),
+            ("64KB", None),
+            ("64kib", None),
+            ("64 KiB", None),
+            ("1.5MiB", None),
+            ("-1", None),
+            ("+1", None),
+            ("0x10", None),
+            ("18446744073709551615", Some(usize::MAX)),
+            ("18446744073709551616", None),
+            ("17179869184GiB", None),
+            ("１", None),
+        ] {
+            assert_eq!(size(text), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, want) in [
+            ("0ms", Some(0)),
+            ("500ms", Some(500)),
+            ("25s", Some(25_000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("", None),
+            ("s", None),
+            ("25", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("1d", None),
+            ("1m30s", None),
+            ("18446744073709551615s", None),
+        ] {
+            assert_eq!(duration(text), want.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_shown_with_the_largest_unit_that_divides_them() {
+        for (bytes, want) in [
+            (0, "0"),
+            (125, "125"),
+            (1_024, "1KiB"),
+            (65_536, "64KiB"),
+            (1_536, "1536"),
+            (1 << 20, "1MiB"),
+            (3 << 30, "3GiB"),
+        ] {
+            assert_eq!(show_size(bytes), want);
+            assert_eq!(size(want), Some(bytes));
+        }
+        for (milliseconds, want) in [
+            (0, "0ms"),
+            (1, "1ms"),
+            (1_500, "1500ms"),
+            (25_000, "25s"),
+            (90_000, "90s"),
+            (120_000, "2m"),
+            (7_200_000, "2h"),
+        ] {
+            assert_eq!(show_duration(Duration::from_millis(milliseconds)), want);
+            assert_eq!(duration(want), Some(Duration::from_millis(milliseconds)));
+        }
+    }
+
+    #[test]
+    fn pinnings() {
+        for (text, want) in [
+            ("none", Some(Pinning::None)),
+            ("auto", Some(Pinning::Auto)),
+            ("0", Some(Pinning::Cores(vec![0]))),
+            ("0,2", Some(Pinning::Cores(vec![0, 2]))),
+            ("1, 4-6", Some(Pinning::Cores(vec![1, 4, 5, 6]))),
+            ("1023", Some(Pinning::Cores(vec![1023]))),
+            ("1024", None),
+            ("0-1023,0", None),
+            ("3-1", None),
+            ("", None),
+            ("0,", None),
+            ("all", None),
+        ] {
+            let mut pinning = Pinning::Auto;
+            let read = pinning.read(text).map(|()| pinning.clone());
+            assert_eq!(read, want, "{text:?}");
+            if let Some(pinning) = read {
+                let mut again = Pinning::Auto;
+                assert_eq!(again.read(&pinning.show()), Some(()));
+                assert_eq!(again, pinning);
+            }
+        }
+    }
+
+    #[test]
+    fn shard_counts() {
+        for (text, want) in [
+            ("auto", Some(Shards::Auto)),
+            ("1", Some(Shards::Exactly(1))),
+            ("256", Some(Shards::Exactly(256))),
+            ("0", None),
+            ("257", None),
+            ("two", None),
+        ] {
+            let mut shards = Shards::Auto;
+            assert_eq!(shards.read(text).map(|()| shards), want, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The Shardcast server: configuration, the control plane and the native dialect over the engine.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+mod board;
+mod cli;
+mod config;
+mod control;
+mod log;
+mod metrics;
+pub mod native;
+mod serve;
+
+pub use cli::run;

@@ -1,0 +1,119 @@
+//! The control plane: one thread of its own, away from the shards, for the admin port and for signals. `serve` starts it.
+
+use crate::admin;
+use crate::board::Board;
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::task::Poll;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A running control plane. It ends with the process.
+pub(crate) struct Control {
+    address: SocketAddr,
+    stop: Receiver<Stop>,
+}
+
+/// Somebody asked the server to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// SIGTERM.
+    Terminate,
+    /// SIGINT.
+    Interrupt,
+}
+
+impl Stop {
+    /// What a shell reports of a program that the signal ended: 128 and its number.
+    fn exit_code(self) -> i32 {
+        match self {
+            Stop::Terminate => 143,
+            Stop::Interrupt => 130,
+        }
+    }
+}
+
+impl Control {
+    /// Takes over the signals and answers on the admin port from here on.
+    ///
+    /// # Errors
+    /// The kernel gives no thread, no event queue or no signal.
+    pub(crate) fn start(listener: TcpListener, board: Arc<Board>) -> io::Result<Control> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let (signals, listener) = {
+            let _reactor = runtime.enter();
+            (
+                Signals::install()?,
+                tokio::net::TcpListener::from_std(listener)?,
+            )
+        };
+        let (asked, stop) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || turn(&runtime, listener, signals, &board, &asked))?;
+        Ok(Control { address, stop })
+    }
+
+    /// Where the admin port listens.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Blocks until somebody asks for a stop; `/ready` has turned 503 by then. `None`: the control plane itself has failed.
+    pub(crate) fn wait(&self) -> Option<Stop> {
+        self.stop.recv().ok()
+    }
+}
+
+/// The first signal asks for a drain, the second one ends the process at once.
+fn turn(
+    runtime: &Runtime,
+    listener: tokio::net::TcpListener,
+    mut signals: Signals,
+    board: &Arc<Board>,
+    asked: &SyncSender<Stop>,
+) {
+    runtime.block_on(async {
+        tokio::spawn(admin::accept(listener, Arc::clone(board)));
+        let first = signals.next().await;
+        board.drain();
+        if asked.send(first).is_ok() {
+            let second = signals.next().await;
+            tracing::warn!(signal = ?second, "a second signal: no more waiting");
+            std::process::exit(second.exit_code());
+        }
+    });
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Must be called inside a runtime.
+    fn install() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Stop {
+        poll_fn(|cx| {
+            if self.terminate.poll_recv(cx).is_ready() {
+                Poll::Ready(Stop::Terminate)
+            } else if self.interrupt.poll_recv(cx).is_ready() {
+                Poll::Ready(Stop::Interrupt)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,225 @@
+//! `shardcast serve`: starts the engine with the native dialect and the control plane beside it, and drains when it is told to stop.
+
+use crate::board::Board;
+use crate::config::Settings;
+use crate::control::Control;
+use crate::log;
+use crate::native::{Native, Options};
+use shardcast_engine::{Config, Running, ShardCounters, StartError};
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Serves until a signal asks for a stop. Exit code 0 after a drain, 1 when it cannot start, 2 for a configuration that the engine refuses.
+pub(crate) fn serve(settings: &Settings) -> ExitCode {
+    log::start(settings);
+    raise_open_file_limit();
+    match Server::start(settings) {
+        Ok(server) => server.run(),
+        Err(error) => {
+            eprintln!("shardcast: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+struct Server<'a> {
+    settings: &'a Settings,
+    config: Config,
+    running: Running,
+    counters: Vec<Arc<ShardCounters>>,
+    control: Control,
+}
+
+impl Server<'_> {
+    fn start(settings: &Settings) -> Result<Server<'_>, CannotStart> {
+        let config = settings.engine();
+        let listener =
+            TcpListener::bind(settings.admin()).map_err(|source| CannotStart::Admin {
+                address: settings.admin(),
+                source,
+            })?;
+        let options = dialect(&config);
+        let running = shardcast_engine::start(config.clone(), move |shard| {
+            Native::new(options.clone(), shard)
+        })?;
+        let counters = running.counters().to_vec();
+        let control = Control::start(listener, Arc::new(Board::new(counters.clone())))
+            .map_err(CannotStart::Control)?;
+        Ok(Server {
+            settings,
+            config,
+            running,
+            counters,
+            control,
+        })
+    }
+
+    fn run(self) -> ExitCode {
+        tracing::info!(kernel = self.running.capabilities(), "serving");
+        if let Err(error) = self.say_ready() {
+            tracing::warn!(%error, "nobody reads the ready line");
+        }
+        let stop = self.control.wait();
+        let (within, connections) = (self.settings.drain_timeout(), connected(&self.counters));
+        match stop {
+            Some(signal) => tracing::info!(?signal, ?within, connections, "draining"),
+            None => tracing::error!(?within, connections, "the control plane failed; draining"),
+        }
+        if self.running.drain(within) {
+            tracing::info!("every client has left");
+        } else {
+            let left = connected(&self.counters);
+            tracing::warn!(
+                connections = left,
+                "the drain timeout is over; these connections were cut"
+            );
+        }
+        if stop.is_some() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+
+    fn say_ready(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "shardcast {} ready: clients ws://{}/ws, admin http://{}, shards {}, rings up to {}, connections up to {}, messages up to {} bytes",
+            env!("CARGO_PKG_VERSION"),
+            self.running.local_addr(),
+            self.control.local_addr(),
+            self.config.shards,
+            self.running.rings_max(),
+            self.config.connections_max,
+            self.config.message_bytes_max,
+        )?;
+        out.flush()
+    }
+}
+
+fn dialect(config: &Config) -> Options {
+    Options {
+        server: concat!("shardcast/", env!("CARGO_PKG_VERSION")).to_owned(),
+        heartbeat_ms: u64::try_from(config.heartbeat.as_millis()).unwrap_or(u64::MAX),
+        message_bytes_max: config.message_bytes_max,
+        rooms_per_connection_max: config.rooms_per_connection_max,
+        room_name_bytes_max: config.room_name_bytes_max,
+        reconnect_window_ms: RECONNECT_WINDOW_MS,
+    }
+}
+
+/// Open sockets on all shards.
+fn connected(counters: &[Arc<ShardCounters>]) -> u64 {
+    counters.iter().map(|shard| shard.connections.get()).sum()
+}
+
+/// The engine sizes its tables from the soft limit; the hard one is what the administrator meant.
+fn raise_open_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the open-file limit stays as it is");
+    }
+}
+
+/// Why the server does not run: what is missing and what to do.
+#[derive(Debug)]
+enum CannotStart {
+    Admin {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    Control(io::Error),
+    Engine(StartError),
+}
+
+impl From<StartError> for CannotStart {
+    fn from(error: StartError) -> CannotStart {
+        CannotStart::Engine(error)
+    }
+}
+
+impl CannotStart {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            CannotStart::Engine(StartError::Config(_)) => ExitCode::from(2),
+            CannotStart::Engine(StartError::Unsupported(_) | StartError::Io { .. })
+            | CannotStart::Admin { .. }
+            | CannotStart::Control(_) => ExitCode::from(1),
+        }
+    }
+}
+
+impl fmt::Display for CannotStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CannotStart::Admin { address, source } => {
+                write!(
+                    f,
+                    "cannot start: listening for operators on {address}: {source}{}",
+                    remedy(source, "--admin")
+                )
+            }
+            CannotStart::Control(source) => write!(f, "cannot start: the control plane: {source}"),
+            CannotStart::Engine(StartError::Config(error)) => write!(f, "configuration: {error}"),
+            CannotStart::Engine(error @ StartError::Io { source, .. }) => {
+                write!(f, "cannot start: {error}{}", remedy(source, "--listen"))
+            }
+            CannotStart::Engine(error @ StartError::Unsupported(_)) => {
+                write!(f, "cannot start: {error}")
+            }
+        }
+    }
+}
+
+/// What to do about a socket that the kernel refuses.
+fn remedy(error: &io::Error, flag: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; another program has this address: stop it, or choose another with {flag}")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("; no interface of this host has this address: choose another with {flag}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("; ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one with {flag}")
+        }
+        _ => String::new(),
+    }
+}
+
+/// A stopping server's clients come back spread over this many milliseconds: 100,000 of them are 20 a millisecond for whoever takes over.
+const RECONNECT_WINDOW_MS: u64 = 5_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_address_is_answered_with_the_way_out() {
+        let error = |kind: io::ErrorKind| {
+            CannotStart::Admin {
+                address: SocketAddr::from(([127, 0, 0, 1], 80)),
+                source: kind.into(),
+            }
+            .to_string()
+        };
+        assert_eq!(
+            error(io::ErrorKind::AddrInUse),
+            "cannot start: listening for operators on 127.0.0.1:80: address in use; another program has this address: stop it, or choose another with --admin"
+        );
+        assert_eq!(
+            error(io::ErrorKind::PermissionDenied),
+            "cannot start: listening for operators on 127.0.0.1:80: permission denied; ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one with --admin"
+        );
+        let unsupported = CannotStart::Engine(StartError::Unsupported(
+            "io_uring is disabled: set kernel.io_uring_disabled=0".to_owned(),
+        ));
+        assert_eq!(
+            unsupported.to_string(),
+            "cannot start: io_uring is disabled: set kernel.io_uring_disabled=0"
+        );
+    }
+}

@@ -107,7 +107,7 @@ fn a_control_payload_never_leaves_its_limit() {
         let (mut at_once, mut filled, mut client) = (Vec::new(), Vec::new(), Vec::new());
         write_frame(&mut at_once, OpCode::Ping, &payload);
         write_frame_with(&mut filled, OpCode::Ping, |out| {
-            out.extend_from_slice(&payload)
+            out.extend_from_slice(&payload);
         });
         write_client_frame(&mut client, OpCode::Ping, &payload, MASK);
         let expected = [Seen::Ping(vec![3; 125])];

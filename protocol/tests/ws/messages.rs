@@ -90,7 +90,7 @@ fn need_is_the_header_and_then_the_frame() {
                 };
                 match reader::next(&mut buffer, &mut None, role, &limits) {
                     Ok(Step::Incomplete { need }) => {
-                        assert_eq!(need, expected, "{role:?} {have} of {payload_bytes}")
+                        assert_eq!(need, expected, "{role:?} {have} of {payload_bytes}");
                     }
                     other => panic!("{other:?}"),
                 }
@@ -111,7 +111,7 @@ fn used_is_the_frame_and_not_what_follows() {
     };
     match reader::next(&mut bytes, &mut None, Role::Server, &limits) {
         Ok(Step::Event { event, used }) => {
-            assert_eq!((event, used), (reader::Event::Text("abc"), 9))
+            assert_eq!((event, used), (reader::Event::Text("abc"), 9));
         }
         other => panic!("{other:?}"),
     }

@@ -48,6 +48,8 @@ pub fn run(programs: &Programs, server: Server, work: &Work, seconds: u32) -> io
     let mut started = Started::new(server_arguments(programs, server, port)?)?;
     started.wait_until_listening(address)?;
     let report = std::env::temp_dir().join(format!("shardcast-bench-{}.json", std::process::id()));
+    // The load generator appends; what an interrupted run may have left is no report of this one.
+    let _ = std::fs::remove_file(&report);
     let mut arguments = load_arguments(programs, work, server.protocol(), seconds);
     let pid = started.0.id().to_string();
     let places = [

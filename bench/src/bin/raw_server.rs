@@ -30,6 +30,21 @@ struct Arguments {
     pin: Vec<usize>,
 }
 
+impl Arguments {
+    fn config(self) -> Config {
+        let pinning = match self.pin[..] {
+            [] => Pinning::None,
+            _ => Pinning::Cores(self.pin),
+        };
+        Config {
+            listen: self.listen,
+            shards: self.shards,
+            pinning,
+            ..Config::default()
+        }
+    }
+}
+
 struct Raw;
 
 impl Application for Raw {
@@ -48,10 +63,8 @@ impl Application for Raw {
             // Neither can be refused: one room with a fine name, no report. The answer to a join is not part of the protocol.
             Message::Binary([b'S', ..]) => _ = cx.join(TOPIC, Tag(0)),
             Message::Binary([b'P', payload @ ..]) => {
-                _ = cx.publish(
-                    Target::Room(TOPIC),
-                    Publish::new(Frame::new(Kind::Binary, payload)),
-                );
+                let publish = Publish::new(Frame::new(Kind::Binary, payload));
+                _ = cx.publish(Target::Room(TOPIC), publish);
             }
             _ => cx.send(message.kind(), message.bytes()),
         }
@@ -59,29 +72,9 @@ impl Application for Raw {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments {
-        listen,
-        shards,
-        pin,
-    } = Arguments::parse();
-    let pinning = if pin.is_empty() {
-        Pinning::None
-    } else {
-        Pinning::Cores(pin)
-    };
-    let running = shardcast_engine::start(
-        Config {
-            listen,
-            shards,
-            pinning,
-            ..Config::default()
-        },
-        |_| Raw,
-    )?;
-    println!(
-        "raw-server listens on {}, {shards} shard(s)",
-        running.local_addr()
-    );
+    let arguments = Arguments::parse();
+    let running = shardcast_engine::start(arguments.config(), |_| Raw)?;
+    println!("raw-server listens on {}", running.local_addr());
     // Until a signal ends the process.
     loop {
         std::thread::park();

@@ -38,6 +38,17 @@ struct Arguments {
     /// The core that the thread runs on; unpinned without it.
     #[arg(long, value_name = "CPU")]
     pin: Option<usize>,
+    /// When a subscriber's messages are written.
+    #[arg(long, value_enum, default_value = "batch")]
+    flush: Flush,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Flush {
+    /// Everything that is ready leaves in one write.
+    Batch,
+    /// Each message leaves by itself, as with `send`: what most programs do.
+    Each,
 }
 
 fn main() -> io::Result<()> {
@@ -50,10 +61,10 @@ fn main() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
-    LocalSet::new().block_on(&runtime, accept(arguments.listen))
+    LocalSet::new().block_on(&runtime, accept(arguments.listen, arguments.flush))
 }
 
-async fn accept(address: SocketAddr) -> io::Result<()> {
+async fn accept(address: SocketAddr, flush: Flush) -> io::Result<()> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -73,11 +84,11 @@ async fn accept(address: SocketAddr) -> io::Result<()> {
             tokio::task::yield_now().await;
             continue;
         };
-        tokio::task::spawn_local(serve(stream, topic.clone()));
+        tokio::task::spawn_local(serve(stream, topic.clone(), flush));
     }
 }
 
-async fn serve(stream: TcpStream, topic: Topic) {
+async fn serve(stream: TcpStream, topic: Topic, flush: Flush) {
     // Only fails on a socket that is already gone; the handshake then says so.
     let _ = stream.set_nodelay(true);
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
@@ -85,6 +96,7 @@ async fn serve(stream: TcpStream, topic: Topic) {
         let mut connection = Connection {
             socket,
             topic,
+            flush,
             subscription: None,
         };
         // A peer that breaks the protocol or vanishes ends its own task only.
@@ -96,6 +108,7 @@ async fn serve(stream: TcpStream, topic: Topic) {
 struct Connection {
     socket: WebSocketStream<TcpStream>,
     topic: Topic,
+    flush: Flush,
     /// A connection that never subscribes pays for no queue.
     subscription: Option<Subscription>,
 }
@@ -118,7 +131,7 @@ impl Connection {
                         return Ok(());
                     }
                     for payload in batch.drain(..) {
-                        self.socket.feed(Message::Binary(payload)).await?;
+                        self.put(Message::Binary(payload)).await?;
                     }
                 }
             }
@@ -137,9 +150,16 @@ impl Connection {
                 self.topic.publish(&payload.slice(1..));
                 Ok(())
             }
-            Message::Binary(_) | Message::Text(_) => self.socket.feed(message).await,
+            Message::Binary(_) | Message::Text(_) => self.put(message).await,
             // Answered by the library.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
+        }
+    }
+
+    async fn put(&mut self, message: Message) -> Result<(), Error> {
+        match self.flush {
+            Flush::Batch => self.socket.feed(message).await,
+            Flush::Each => self.socket.send(message).await,
         }
     }
 }

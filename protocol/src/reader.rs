@@ -391,15 +391,23 @@ mod tests {
         }
     }
 
-    /// However small the fragments of a text, no more than the start of one character is looked at again.
+    /// However a text is cut, no more than the start of one character is looked at again.
     #[test]
     fn checking_text_never_starts_over() {
-        let mut assembly = Assembly::new(Kind::Text);
-        for byte in "a\u{10348}\u{20ac}\u{df}b".bytes() {
-            assembly.push(&[byte], 1000);
-            assert_eq!(assembly.check_text(false), Ok(()));
-            assert!(assembly.len() - assembly.checked <= 3);
+        let text = "\u{10348}\u{20ac}\u{df}".repeat(50);
+        // Fragments of 9 bytes, one character group each, whose every end lies inside a character; and of 1 byte.
+        for (first_bytes, fragment_bytes) in [(1, 9), (2, 9), (5, 9), (8, 9), (1, 1)] {
+            let mut assembly = Assembly::new(Kind::Text);
+            let (first, rest) = text.as_bytes().split_at(first_bytes);
+            for fragment in [first].into_iter().chain(rest.chunks(fragment_bytes)) {
+                assembly.push(fragment, text.len());
+                assert_eq!(assembly.check_text(false), Ok(()));
+                assert!(assembly.len() - assembly.checked <= 3, "{first_bytes}");
+            }
+            assert_eq!(
+                (assembly.check_text(true), assembly.checked),
+                (Ok(()), text.len())
+            );
         }
-        assert_eq!((assembly.check_text(true), assembly.checked), (Ok(()), 11));
     }
 }

@@ -1,2 +1,90 @@
-//! The `shardcast` binary.
-fn main() {}
+//! `shardcast-load`: measures WebSocket servers from outside and verifies every message. It shares no code with the engine.
+//! Exit codes: 0 all arrived; 1 something was lost, repeated, reordered or damaged, or connections broke; 2 bad arguments; 3 nothing could be measured.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod clock;
+mod conduct;
+mod control;
+mod crew;
+mod dialect;
+mod echo;
+mod fanout;
+mod gauge;
+mod message;
+mod meter;
+mod pace;
+mod plan;
+mod report;
+mod sockets;
+mod tally;
+mod websocket;
+mod worker;
+
+use arguments::{Arguments, Common, ScenarioArguments};
+use clap::Parser;
+use plan::Plan;
+use report::Report;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let common = match &arguments.scenario {
+        // The parent hears of an error through the pipe.
+        ScenarioArguments::Worker => {
+            return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        }
+        ScenarioArguments::Echo { common, .. }
+        | ScenarioArguments::Broadcast { common, .. }
+        | ScenarioArguments::Idle { common, .. } => common,
+    };
+    let plan = match Plan::new(&arguments.scenario) {
+        Ok(plan) => plan,
+        Err(reason) => return complain(2, &reason),
+    };
+    match measure(&plan, common) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(verdict)) => complain(1, &verdict),
+        Err(reason) => complain(3, &reason),
+    }
+}
+
+fn complain(code: u8, reason: &str) -> ExitCode {
+    eprintln!("shardcast-load: {reason}");
+    ExitCode::from(code)
+}
+
+fn measure(plan: &Plan, common: &Common) -> Result<Option<String>, String> {
+    if let Some(cpu) = common.pin {
+        pin(cpu)?;
+    }
+    let findings = conduct::conduct(plan, common.server_pid)?;
+    let report = Report::new(plan, &findings, common.pin.is_some());
+    let line = report.to_json().to_string();
+    let mut output = std::io::stdout().lock();
+    let written = match &common.json {
+        Some(path) if path == Path::new("-") => writeln!(output, "{line}"),
+        Some(path) => write!(output, "{}", report.to_table()).and_then(|()| {
+            let mut file = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)?;
+            writeln!(file, "{line}")
+        }),
+        None => write!(output, "{}", report.to_table()),
+    };
+    written.map_err(|error| format!("writing the report: {error}"))?;
+    Ok(report.verdict())
+}
+
+/// Workers inherit it.
+fn pin(cpu: usize) -> Result<(), String> {
+    let mut set = rustix::thread::CpuSet::new();
+    if cpu >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(format!("--pin {cpu}: no such CPU"));
+    }
+    set.set(cpu);
+    rustix::thread::sched_setaffinity(None, &set).map_err(|error| format!("--pin {cpu}: {error}"))
+}

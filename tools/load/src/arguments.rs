@@ -1,0 +1,160 @@
+//! The command line as it was typed. Called by `main`; `plan` says what it comes to.
+
+use crate::dialect::Protocol;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Measures a WebSocket server and verifies that it loses, repeats, reorders and damages nothing.
+#[derive(Debug, Parser)]
+#[command(name = "shardcast-load", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) scenario: ScenarioArguments,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScenarioArguments {
+    /// Round trips: each message comes back to its sender.
+    Echo {
+        #[command(flatten)]
+        common: Common,
+        /// Messages that each connection keeps unanswered (closed loop).
+        #[arg(long, default_value_t = 1, conflicts_with = "rate")]
+        in_flight: u32,
+        /// Messages a second, all connections together, sent by the clock whether answers come or not (open loop).
+        #[arg(long, value_name = "MESSAGES_PER_S")]
+        rate: Option<f64>,
+    },
+    /// Publishers publish, every connection receives.
+    Broadcast {
+        #[command(flatten)]
+        common: Common,
+        /// Connections that publish, besides the subscribers.
+        #[arg(long, default_value_t = 1)]
+        publishers: u32,
+        /// Publishes a second, all publishers together (open loop).
+        #[arg(
+            long,
+            value_name = "PUBLISHES_PER_S",
+            required_unless_present = "outstanding"
+        )]
+        rate: Option<f64>,
+        /// Publishes that each publisher keeps undelivered: as fast as the server can.
+        #[arg(long, conflicts_with = "rate")]
+        outstanding: Option<u32>,
+        /// Publishes sent at once; the rate stays.
+        #[arg(long, default_value_t = 1, conflicts_with = "outstanding")]
+        burst: u32,
+        /// Rooms; subscribers are spread evenly, publishers publish to them in turn (native only).
+        #[arg(long, default_value_t = 1)]
+        rooms: u32,
+    },
+    /// Connections that only stay: what they cost in memory.
+    Idle {
+        #[command(flatten)]
+        common: Common,
+        /// How long to stay.
+        #[arg(long, default_value = "5s", value_parser = duration)]
+        hold: Duration,
+        /// Rooms; each connection joins one (native only).
+        #[arg(long)]
+        rooms: Option<u32>,
+        /// In the end, one broadcast to each room and one to everyone: each connection must get both, once (native only).
+        #[arg(long, requires = "rooms")]
+        broadcast_once: bool,
+    },
+    /// Started by the tool itself.
+    #[command(hide = true)]
+    Worker,
+}
+
+/// What every scenario takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The server, as ws://HOST:PORT/PATH.
+    #[arg(long)]
+    pub(crate) url: String,
+    /// How to speak to it.
+    #[arg(long, value_enum, default_value = "raw")]
+    pub(crate) protocol: Protocol,
+    /// Connections (in broadcast: subscribers).
+    #[arg(long)]
+    pub(crate) connections: u32,
+    /// Bytes of each message's body, at least 32 (raw) or 64 (native).
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    pub(crate) payload: usize,
+    /// How long to measure.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// How long to run before measuring.
+    #[arg(long, default_value = "1s", value_parser = duration)]
+    pub(crate) warmup: Duration,
+    /// How long to wait at the end for what has not arrived.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub(crate) drain: Duration,
+    /// Process whose CPU and memory to measure.
+    #[arg(long, value_name = "PID")]
+    pub(crate) server_pid: Option<u32>,
+    /// Local addresses to connect from (loopback servers only). Default: one per 12,000 connections.
+    #[arg(long)]
+    pub(crate) sources: Option<u32>,
+    /// Worker processes. Default: one per 15,000 connections.
+    #[arg(long)]
+    pub(crate) workers: Option<u32>,
+    /// CPU to run on, all of the tool.
+    #[arg(long, value_name = "CPU")]
+    pub(crate) pin: Option<usize>,
+    /// File to append one JSON line to (`-`: standard output, instead of the table).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// `500ms`, `5s`, `2m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        _ => return Err("a duration has a unit: 500ms, 5s, 2m".into()),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{number}` is not a number"))?;
+    match number * seconds {
+        total @ 0.0..=86_400.0 => Ok(Duration::from_secs_f64(total)),
+        _ => Err("at most a day".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("5s", 5_000),
+            ("1.5s", 1_500),
+            ("2m", 120_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["5", "", "s", "5h", "-1s", "1.2.3s", "100000s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The body of every measured message: a stamp that says who sent it, as what number and when, and padding of a known pattern.
+//! Invariant: what `Body::read` accepts was written by `Body::write` of the same run. Called by `dialect`.
+
+/// Bytes of an encoded stamp.
+pub(crate) const STAMP_BYTES: usize = 32;
+
+/// What a message is for. The values are never `S` or `P`, which mean something to a raw server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A measured round trip.
+    Echo = b'e',
+    /// A round trip that only says: what was sent before it has been taken in.
+    Barrier = b'b',
+    /// A measured publish.
+    Publish = b'm',
+    /// A publish that only says: you are subscribed.
+    Probe = b'q',
+}
+
+/// Who sent a message, as what number, and when it was meant to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) kind: Kind,
+    /// Connection (echo) or publisher.
+    pub(crate) sender: u32,
+    /// Room of a publish.
+    pub(crate) room: u32,
+    /// From 0, without holes, per connection (echo) or per publisher and room.
+    pub(crate) sequence: u64,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub(crate) intended_ns: u64,
+}
+
+impl Stamp {
+    fn encode(&self, run: u32) -> [u8; STAMP_BYTES] {
+        let mut bytes = [0; STAMP_BYTES];
+        bytes[..4].copy_from_slice(&run.to_le_bytes());
+        bytes[0] = self.kind as u8;
+        bytes[4..8].copy_from_slice(&self.sender.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.room.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.intended_ns.to_le_bytes());
+        let sum = checksum(&bytes);
+        bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// `None`: damaged, or of another run.
+    fn decode(bytes: &[u8; STAMP_BYTES], run: u32) -> Option<Stamp> {
+        let mut unsummed = *bytes;
+        unsummed[12..16].fill(0);
+        let kind = match bytes[0] {
+            b'e' => Kind::Echo,
+            b'b' => Kind::Barrier,
+            b'm' => Kind::Publish,
+            b'q' => Kind::Probe,
+            _ => return None,
+        };
+        let intact = checksum(&unsummed) == word32(bytes, 12) && word32(bytes, 0) >> 8 == run >> 8;
+        intact.then(|| Stamp {
+            kind,
+            sender: word32(bytes, 4),
+            room: word32(bytes, 8),
+            sequence: word64(bytes, 16),
+            intended_ns: word64(bytes, 24),
+        })
+    }
+}
+
+/// How a stamp looks on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// As it is.
+    Binary,
+    /// As lower-case hexadecimal digits, inside a JSON string.
+    Hex,
+}
+
+impl Encoding {
+    /// Smallest body in bytes.
+    pub(crate) const fn body_bytes_min(self) -> usize {
+        match self {
+            Encoding::Binary => STAMP_BYTES,
+            Encoding::Hex => 2 * STAMP_BYTES,
+        }
+    }
+}
+
+/// Why a body was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corrupted;
+
+/// The form of all bodies of a run.
+#[derive(Debug)]
+pub(crate) struct Body {
+    encoding: Encoding,
+    run: u32,
+    padding: Vec<u8>,
+}
+
+impl Body {
+    /// Bodies of `bytes` bytes, at least `encoding.body_bytes_min()`; `run` tells runs apart (its low 8 bits are not used).
+    pub(crate) fn new(encoding: Encoding, run: u32, bytes: usize) -> Body {
+        assert!(bytes >= encoding.body_bytes_min(), "checked by the plan");
+        let padding = (encoding.body_bytes_min()..bytes)
+            .map(|i| b'a' + (i % 26) as u8)
+            .collect();
+        Body {
+            encoding,
+            run,
+            padding,
+        }
+    }
+
+    /// Length in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.encoding.body_bytes_min() + self.padding.len()
+    }
+
+    /// The whole body.
+    pub(crate) fn write(&self, stamp: &Stamp) -> Vec<u8> {
+        let mut head = [0; 2 * STAMP_BYTES];
+        let mut body = self.head(stamp, &mut head).to_vec();
+        body.extend_from_slice(&self.padding);
+        body
+    }
+
+    /// The part of the body that differs between messages: its first bytes.
+    pub(crate) fn head<'b>(&self, stamp: &Stamp, head: &'b mut [u8; 2 * STAMP_BYTES]) -> &'b [u8] {
+        let bytes = stamp.encode(self.run);
+        match self.encoding {
+            Encoding::Binary => {
+                head[..STAMP_BYTES].copy_from_slice(&bytes);
+                &head[..STAMP_BYTES]
+            }
+            Encoding::Hex => {
+                for (pair, byte) in head.chunks_exact_mut(2).zip(bytes) {
+                    pair[0] = DIGITS[usize::from(byte >> 4)];
+                    pair[1] = DIGITS[usize::from(byte & 15)];
+                }
+                head
+            }
+        }
+    }
+
+    /// The stamp of an intact body.
+    pub(crate) fn read(&self, body: &[u8]) -> Result<Stamp, Corrupted> {
+        if body.len() != self.bytes() {
+            return Err(Corrupted);
+        }
+        let (head, padding) = body.split_at(self.encoding.body_bytes_min());
+        let mut stamp = [0; STAMP_BYTES];
+        match self.encoding {
+            Encoding::Binary => stamp.copy_from_slice(head),
+            Encoding::Hex => {
+                for (byte, pair) in stamp.iter_mut().zip(head.chunks_exact(2)) {
+                    *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+                }
+            }
+        }
+        let stamp = Stamp::decode(&stamp, self.run).ok_or(Corrupted)?;
+        // Long padding is compared in full once in 16 messages, else at both ends: comparing is what costs.
+        let intact = if padding.len() <= EDGE_BYTES * 2 || stamp.sequence.is_multiple_of(16) {
+            padding == self.padding
+        } else {
+            let tail = padding.len() - EDGE_BYTES;
+            padding[..EDGE_BYTES] == self.padding[..EDGE_BYTES]
+                && padding[tail..] == self.padding[tail..]
+        };
+        if intact { Ok(stamp) } else { Err(Corrupted) }
+    }
+}
+
+const EDGE_BYTES: usize = 256;
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+fn digit(byte: u8) -> Result<u8, Corrupted> {
+    match byte {
+        b'0'..=b'9' => Ok(byte - b'0'),
+        b'a'..=b'f' => Ok(byte - b'a' + 10),
+        _ => Err(Corrupted),
+    }
+}
+
+fn word32(bytes: &[u8; STAMP_BYTES], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn word64(bytes: &[u8; STAMP_BYTES], at: usize) -> u64 {
+    u64::from(word32(bytes, at)) | u64::from(word32(bytes, at + 4)) << 32
+}
+
+/// Every input bit reaches the result: multiplications by odd numbers lose nothing, the final shift folds the high half in.
+fn checksum(bytes: &[u8; STAMP_BYTES]) -> u32 {
+    let sum = (0..STAMP_BYTES)
+        .step_by(8)
+        .fold(0x9e37_79b9_7f4a_7c15_u64, |sum, at| {
+            let mixed = (sum ^ word64(bytes, at)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+            mixed ^ mixed >> 32
+        });
+    sum as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAMP: Stamp = Stamp {
+        kind: Kind::Publish,
+        sender: 7,
+        room: 3,
+        sequence: 0x0102_0304_0506,
+        intended_ns: 1 << 50,
+    };
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (encoding, bytes) in [
+            (Encoding::Binary, 32),
+            (Encoding::Binary, 64),
+            (Encoding::Binary, 5000),
+            (Encoding::Hex, 64),
+            (Encoding::Hex, 65),
+        ] {
+            let body = Body::new(encoding, 0xabcd_ef00, bytes);
+            for kind in [Kind::Echo, Kind::Barrier, Kind::Publish, Kind::Probe] {
+                let stamp = Stamp { kind, ..STAMP };
+                let written = body.write(&stamp);
+                assert_eq!(written.len(), bytes);
+                assert_eq!(body.read(&written), Ok(stamp));
+            }
+        }
+    }
+
+    #[test]
+    fn no_damaged_bit_passes() {
+        for encoding in [Encoding::Binary, Encoding::Hex] {
+            let body = Body::new(encoding, 0xabcd_ef00, 100);
+            let written = body.write(&STAMP);
+            for bit in 0..written.len() * 8 {
+                let mut damaged = written.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(
+                    body.read(&damaged),
+                    Err(Corrupted),
+                    "bit {bit} of {encoding:?}"
+                );
+            }
+            assert_eq!(body.read(&written[1..]), Err(Corrupted));
+            assert_eq!(
+                Body::new(encoding, 0x1234_5600, 100).read(&written),
+                Err(Corrupted),
+                "another run"
+            );
+        }
+    }
+}

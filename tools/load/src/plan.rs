@@ -1,0 +1,364 @@
+//! A run that can be carried out: arguments checked, defaults chosen, the work divided.
+//! Called by `main`; workers receive it as part of their share.
+
+use crate::arguments::{Common, ScenarioArguments};
+use crate::clock::now_ns;
+use crate::control::Share;
+use crate::dialect::Protocol;
+use crate::pace::Pace;
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scenario {
+    /// Round trips.
+    Echo,
+    /// One to many.
+    Broadcast,
+    /// Memory.
+    Idle,
+}
+
+/// A checked run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) scenario: Scenario,
+    pub(crate) protocol: Protocol,
+    pub(crate) url: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    /// Tells this run's messages from others'.
+    pub(crate) run: u32,
+    /// Publishers not counted.
+    pub(crate) connections: u32,
+    pub(crate) publishers: u32,
+    /// At least 1.
+    pub(crate) rooms: u32,
+    /// Whether connections subscribe or join.
+    pub(crate) subscribes: bool,
+    pub(crate) payload_bytes: usize,
+    pub(crate) pace: Pace,
+    pub(crate) warmup: Duration,
+    pub(crate) duration: Duration,
+    pub(crate) drain: Duration,
+    pub(crate) hold: Duration,
+    /// First local address and how many; `None`: the kernel chooses.
+    pub(crate) sources: Option<(Ipv4Addr, u32)>,
+    pub(crate) workers: u32,
+}
+
+/// A process may have 20,000 open files on the hosts we know; the rest is for everything else.
+const CONNECTIONS_PER_WORKER_MAX: u32 = 18_000;
+const CONNECTIONS_PER_WORKER: u32 = 15_000;
+/// Linux picks ports for new connections from one half of about 28,000 first; beyond it searches longer.
+const CONNECTIONS_PER_SOURCE: u32 = 12_000;
+const CONNECTIONS_MAX: u32 = 4_000_000;
+const SOURCES_MAX: u32 = 250;
+const PUBLISHERS_MAX: u32 = 10_000;
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+const IN_FLIGHT_MAX: u32 = 100_000;
+
+impl Plan {
+    /// # Errors
+    /// What cannot be done and why, in words.
+    pub(crate) fn new(arguments: &ScenarioArguments) -> Result<Plan, String> {
+        let (common, scenario) = match arguments {
+            ScenarioArguments::Echo { common, .. } => (common, Scenario::Echo),
+            ScenarioArguments::Broadcast { common, .. } => (common, Scenario::Broadcast),
+            ScenarioArguments::Idle { common, .. } => (common, Scenario::Idle),
+            ScenarioArguments::Worker => {
+                return Err("a worker is started by the tool itself".into());
+            }
+        };
+        let mut plan = Plan::common(common, scenario)?;
+        match arguments {
+            ScenarioArguments::Echo {
+                in_flight, rate, ..
+            } => {
+                plan.pace = pace(*rate, Some(*in_flight), 1)?;
+            }
+            ScenarioArguments::Broadcast {
+                publishers,
+                rate,
+                outstanding,
+                burst,
+                rooms,
+                ..
+            } => {
+                within("--publishers", *publishers, PUBLISHERS_MAX)?;
+                plan.publishers = *publishers;
+                plan.subscribes = true;
+                plan.pace = pace(*rate, *outstanding, *burst)?;
+                plan.set_rooms(*rooms)?;
+            }
+            ScenarioArguments::Idle {
+                hold,
+                rooms,
+                broadcast_once,
+                ..
+            } => {
+                plan.hold = *hold;
+                plan.subscribes = rooms.is_some();
+                plan.set_rooms(rooms.unwrap_or(1))?;
+                if rooms.is_some() && plan.protocol == Protocol::Raw {
+                    return Err("--rooms needs --protocol native".into());
+                }
+                if *broadcast_once {
+                    (plan.pace, plan.publishers) = (Pace::Once, 2);
+                }
+            }
+            ScenarioArguments::Worker => {}
+        }
+        Ok(plan)
+    }
+
+    fn common(common: &Common, scenario: Scenario) -> Result<Plan, String> {
+        within("--connections", common.connections, CONNECTIONS_MAX)?;
+        let smallest = common.protocol.encoding().body_bytes_min();
+        if !(smallest..=PAYLOAD_BYTES_MAX).contains(&common.payload) {
+            return Err(format!(
+                "--payload is {smallest} to {PAYLOAD_BYTES_MAX} bytes: every message carries its sender, number, time and checksum"
+            ));
+        }
+        if scenario != Scenario::Idle && common.duration.is_zero() {
+            return Err("--duration is above 0".into());
+        }
+        let (host, path, address) = split_url(&common.url)?;
+        let workers = common
+            .workers
+            .unwrap_or_else(|| common.connections.div_ceil(CONNECTIONS_PER_WORKER));
+        within("--workers", workers, common.connections)?;
+        if common.connections.div_ceil(workers) > CONNECTIONS_PER_WORKER_MAX {
+            return Err(format!(
+                "a worker takes at most {CONNECTIONS_PER_WORKER_MAX} connections: use more --workers"
+            ));
+        }
+        let run = now_ns() as u32;
+        Ok(Plan {
+            scenario,
+            protocol: common.protocol,
+            url: common.url.clone(),
+            address,
+            host,
+            path,
+            run,
+            connections: common.connections,
+            publishers: 0,
+            rooms: 1,
+            subscribes: false,
+            payload_bytes: common.payload,
+            pace: Pace::Silent,
+            warmup: common.warmup,
+            duration: common.duration,
+            drain: common.drain,
+            hold: Duration::ZERO,
+            sources: sources(common, address, run)?,
+            workers,
+        })
+    }
+
+    fn set_rooms(&mut self, rooms: u32) -> Result<(), String> {
+        within("--rooms", rooms, self.connections)?;
+        if rooms > 1 && self.protocol == Protocol::Raw {
+            return Err("the raw protocol has one topic: --rooms needs --protocol native".into());
+        }
+        self.rooms = rooms;
+        Ok(())
+    }
+
+    /// The workers' parts, as even as can be.
+    pub(crate) fn shares(&self) -> Vec<Share> {
+        let bound = |worker: u32| {
+            (u64::from(self.connections) * u64::from(worker) / u64::from(self.workers)) as u32
+        };
+        (0..self.workers)
+            .map(|worker| Share {
+                plan: self.clone(),
+                first: bound(worker),
+                count: bound(worker + 1) - bound(worker),
+                publishes: worker == 0,
+            })
+            .collect()
+    }
+}
+
+fn pace(rate: Option<f64>, closed: Option<u32>, burst: u32) -> Result<Pace, String> {
+    within("--burst", burst, 100_000)?;
+    match (rate, closed) {
+        (Some(per_s), _) if per_s > 0.0 && per_s <= 1e8 => Ok(Pace::Rate { per_s, burst }),
+        (Some(_), _) => Err("--rate is above 0 and at most 100,000,000 a second".into()),
+        (None, Some(outstanding)) => {
+            within("--in-flight and --outstanding", outstanding, IN_FLIGHT_MAX)?;
+            Ok(Pace::Closed(outstanding))
+        }
+        (None, None) => Err("either --rate or --outstanding".into()),
+    }
+}
+
+fn within(name: &str, value: u32, max: u32) -> Result<(), String> {
+    if (1..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("{name} is 1 to {max}, not {value}"))
+    }
+}
+
+/// Host (with port), path, address.
+fn split_url(url: &str) -> Result<(String, String, SocketAddr), String> {
+    let rest = url
+        .strip_prefix("ws://")
+        .ok_or("--url begins with ws:// (TLS is not measured by this tool)")?;
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = if path.is_empty() { "/" } else { path };
+    if path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err("--url has a space or a control character".into());
+    }
+    let has_port = host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let full = if has_port {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let address = full
+        .to_socket_addrs()
+        .map_err(|error| format!("--url: {host}: {error}"))?
+        // Servers usually listen on IPv4 where a name means both.
+        .min_by_key(SocketAddr::is_ipv6)
+        .ok_or_else(|| format!("--url: {host} has no address"))?;
+    Ok((host.to_owned(), path.to_owned(), address))
+}
+
+/// Several sources lie in 127.0.0.0/8, in a part that depends on the run: ports that an earlier run left in TIME_WAIT are not in the way.
+fn sources(
+    common: &Common,
+    address: SocketAddr,
+    run: u32,
+) -> Result<Option<(Ipv4Addr, u32)>, String> {
+    let loopback = address.is_ipv4() && address.ip().is_loopback();
+    let needed = common.connections.div_ceil(CONNECTIONS_PER_SOURCE);
+    let count = common
+        .sources
+        .unwrap_or(if loopback { needed.min(SOURCES_MAX) } else { 1 });
+    within("--sources", count, SOURCES_MAX)?;
+    if count > 1 && !loopback {
+        return Err("--sources needs a server on an IPv4 loopback address".into());
+    }
+    let [low, high, ..] = run.rotate_right(10).to_le_bytes();
+    Ok((count > 1).then(|| (Ipv4Addr::new(127, high.max(1), low, 1), count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::Arguments;
+    use clap::Parser;
+
+    fn plan(line: &str) -> Result<Plan, String> {
+        let words = ["shardcast-load"].into_iter().chain(line.split(' '));
+        let arguments = Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
+        Plan::new(&arguments.scenario)
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_with_the_reason() {
+        for (line, word) in [
+            ("echo --url http://127.0.0.1:1 --connections 1", "ws://"),
+            (
+                "echo --url ws://127.0.0.1:1 --connections 0",
+                "--connections",
+            ),
+            (
+                "echo --url ws://127.0.0.1:1 --connections 1 --payload 31",
+                "32",
+            ),
+            (
+                "echo --url ws://127.0.0.1:1 --connections 1 --payload 63 --protocol native",
+                "64",
+            ),
+            (
+                "echo --url ws://127.0.0.1:1 --connections 1 --rate 5 --in-flight 2",
+                "--in-flight",
+            ),
+            (
+                "echo --url ws://127.0.0.1:1 --connections 1 --rate 0",
+                "--rate",
+            ),
+            (
+                "echo --url ws://127.0.0.1:1 --connections 1 --duration 0s",
+                "--duration",
+            ),
+            (
+                "echo --url ws://127.0.0.1:1 --connections 40000 --workers 2",
+                "--workers",
+            ),
+            ("broadcast --url ws://127.0.0.1:1 --connections 1", "--rate"),
+            (
+                "broadcast --url ws://127.0.0.1:1 --connections 9 --rate 1 --rooms 2",
+                "native",
+            ),
+            (
+                "broadcast --url ws://127.0.0.1:1 --connections 9 --rate 1 --rooms 10 --protocol native",
+                "--rooms",
+            ),
+            (
+                "idle --url ws://127.0.0.1:1 --connections 9 --broadcast-once",
+                "--rooms",
+            ),
+            (
+                "idle --url ws://127.0.0.1:1 --connections 9 --rooms 1 --broadcast-once",
+                "native",
+            ),
+            (
+                "idle --url ws://10.0.0.1:1 --connections 9 --sources 2",
+                "loopback",
+            ),
+        ] {
+            let refusal = plan(line).expect_err(line);
+            assert!(refusal.contains(word), "{line}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn the_work_is_divided_without_rest() {
+        let plan =
+            plan("broadcast --url ws://127.0.0.1:9/ws --connections 100000 --rate 1").unwrap();
+        let shares = plan.shares();
+        assert_eq!((plan.workers, shares.len()), (7, 7));
+        assert_eq!(
+            plan.sources
+                .map(|(first, count)| (first.is_loopback(), count)),
+            Some((true, 9))
+        );
+        let mut first = 0;
+        for share in &shares {
+            assert_eq!(share.first, first);
+            assert!((14_285..=14_286).contains(&share.count));
+            assert_eq!(share.publishes, first == 0);
+            first += share.count;
+        }
+        assert_eq!(first, 100_000);
+    }
+
+    #[test]
+    fn a_url_has_host_path_and_address() {
+        let split = |url: &str| {
+            split_url(url).map(|(host, path, address)| format!("{host} {path} {address}"))
+        };
+        assert_eq!(
+            split("ws://127.0.0.1:8000/ws?a=b"),
+            Ok("127.0.0.1:8000 /ws?a=b 127.0.0.1:8000".into())
+        );
+        assert_eq!(
+            split("ws://127.0.0.1"),
+            Ok("127.0.0.1 / 127.0.0.1:80".into())
+        );
+        assert_eq!(split("ws://[::1]:9/x"), Ok("[::1]:9 /x [::1]:9".into()));
+        assert!(split("ws://127.0.0.1:9/a b").is_err());
+    }
+}

@@ -1,0 +1,329 @@
+//! Findings as one verdict, one JSON line and one table. Called by `main`.
+
+use crate::conduct::Findings;
+use crate::meter::Latencies;
+use crate::plan::{Plan, Scenario};
+use crate::tally::Faults;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// What all workers together found.
+#[derive(Debug)]
+pub(crate) struct Report<'f> {
+    plan: &'f Plan,
+    findings: &'f Findings,
+    sent: u64,
+    received: u64,
+    expected: u64,
+    received_in_window: u64,
+    faults: Faults,
+    order_mismatches: u64,
+    errors: BTreeMap<String, u64>,
+    latencies: Latencies,
+    lateness: Latencies,
+    client: Client,
+}
+
+/// What measuring cost.
+#[derive(Debug)]
+struct Client {
+    cpu_s: f64,
+    /// Of the busiest: a worker's own core, or the one core all are pinned to.
+    cpu_share: f64,
+}
+
+/// A generator busier than this share of a core, or later than this, measures itself.
+const CPU_SHARE_MAX: f64 = 0.9;
+const LATENESS_US_MAX: f64 = 10_000.0;
+
+impl<'f> Report<'f> {
+    /// Adds the workers up; `pinned`: all share one core.
+    pub(crate) fn new(plan: &'f Plan, findings: &'f Findings, pinned: bool) -> Report<'f> {
+        let mut report = Report {
+            plan,
+            findings,
+            sent: 0,
+            received: 0,
+            expected: 0,
+            received_in_window: 0,
+            faults: Faults::default(),
+            order_mismatches: 0,
+            errors: BTreeMap::new(),
+            latencies: Latencies::new(),
+            lateness: Latencies::new(),
+            client: Client {
+                cpu_s: 0.0,
+                cpu_share: 0.0,
+            },
+        };
+        let window_s = findings.window.as_secs_f64();
+        let mut orders: BTreeMap<u32, BTreeMap<u64, u64>> = BTreeMap::new();
+        for outcome in &findings.outcomes {
+            report.sent += outcome.sent;
+            report.received += outcome.received;
+            report.expected += outcome.expected;
+            report.received_in_window += outcome.meter.received_in_window;
+            report.faults.lost += outcome.faults.lost;
+            report.faults.duplicated += outcome.faults.duplicated;
+            report.faults.out_of_order += outcome.faults.out_of_order;
+            report.faults.corrupted += outcome.faults.corrupted;
+            report.latencies.merge(&outcome.meter.latencies);
+            report.lateness.merge(&outcome.meter.lateness);
+            for (error, count) in &outcome.errors {
+                *report.errors.entry(error.clone()).or_default() += count;
+            }
+            for &(room, hash, count) in &outcome.orders {
+                *orders.entry(room).or_default().entry(hash).or_default() += count;
+            }
+            let cpu_s = outcome.meter.cpu_ns as f64 / 1e9;
+            report.client.cpu_s += cpu_s;
+            report.client.cpu_share = report.client.cpu_share.max(cpu_s / window_s);
+        }
+        if pinned {
+            report.client.cpu_share = report.client.cpu_s / window_s;
+        }
+        for complaint in &findings.complaints {
+            *report.errors.entry(complaint.clone()).or_default() += 1;
+        }
+        // The order that most saw is the room's; the others differ from it.
+        report.order_mismatches = orders
+            .values()
+            .map(|seen| seen.values().sum::<u64>() - seen.values().max().unwrap_or(&0))
+            .sum();
+        report
+    }
+
+    /// What the server did wrong, in words; `None`: nothing.
+    pub(crate) fn verdict(&self) -> Option<String> {
+        let Faults {
+            lost,
+            duplicated,
+            out_of_order,
+            corrupted,
+        } = self.faults;
+        let counts = [
+            (lost, "lost"),
+            (duplicated, "duplicated"),
+            (out_of_order, "out of order"),
+            (corrupted, "corrupted"),
+            (
+                self.order_mismatches,
+                "subscribers with another order than the rest of their room",
+            ),
+            (self.errors.values().sum(), "errors"),
+        ];
+        let wrong: Vec<String> = counts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        let silent = self.plan.scenario != Scenario::Idle && self.expected == 0;
+        match (wrong.is_empty(), silent) {
+            (false, _) => Some(wrong.join(", ")),
+            (true, true) => Some("nothing was sent".into()),
+            (true, false) => None,
+        }
+    }
+
+    fn limited_by(&self) -> (&'static str, Option<String>) {
+        let lateness = self.lateness.quantile_us(0.99);
+        if self.plan.scenario == Scenario::Idle {
+            ("none", None)
+        } else if self.client.cpu_share > CPU_SHARE_MAX {
+            (
+                "generator",
+                Some(format!(
+                    "the generator used {:.0} % of a core",
+                    self.client.cpu_share * 100.0
+                )),
+            )
+        } else if lateness > LATENESS_US_MAX {
+            (
+                "generator",
+                Some(format!(
+                    "p99 of the departures was {:.1} ms late",
+                    lateness / 1e3
+                )),
+            )
+        } else {
+            ("none", None)
+        }
+    }
+
+    fn rate_per_s(&self) -> f64 {
+        self.received_in_window as f64 / self.findings.window.as_secs_f64()
+    }
+
+    /// `None` without a server process or without messages.
+    fn cpu_us_per_message(&self) -> Option<f64> {
+        let server = self
+            .findings
+            .server
+            .as_ref()
+            .filter(|_| self.plan.scenario != Scenario::Idle && self.received_in_window > 0)?;
+        Some(server.cpu_us / self.received_in_window as f64)
+    }
+
+    fn bytes_per_connection(&self) -> Option<f64> {
+        let server = self.findings.server.as_ref()?;
+        let grown = server.rss_kib_after as f64 - server.rss_kib_before as f64;
+        Some(grown * 1024.0 / f64::from(self.plan.connections + self.plan.publishers))
+    }
+
+    /// One line.
+    pub(crate) fn to_json(&self) -> Value {
+        let (plan, findings) = (self.plan, self.findings);
+        let (limited_by, limit_reason) = self.limited_by();
+        let idle = plan.scenario == Scenario::Idle;
+        json!({
+            "tool": "shardcast-load",
+            "version": env!("CARGO_PKG_VERSION"),
+            "scenario": plan.scenario,
+            "protocol": plan.protocol,
+            "url": plan.url,
+            "connections": plan.connections,
+            "publishers": plan.publishers,
+            "rooms": plan.rooms,
+            "pace": plan.pace,
+            "payload_bytes": plan.payload_bytes,
+            "duration_s": if idle { plan.hold } else { findings.window }.as_secs_f64(),
+            "sent": self.sent,
+            "received": self.received,
+            "expected": self.expected,
+            "lost": self.faults.lost,
+            "duplicated": self.faults.duplicated,
+            "out_of_order": self.faults.out_of_order,
+            "corrupted": self.faults.corrupted,
+            "order_mismatches": self.order_mismatches,
+            "errors": self.errors,
+            "rate_per_s": rounded(self.rate_per_s()),
+            "latency_us": quantiles(&self.latencies),
+            "lateness_us": quantiles(&self.lateness),
+            "connect": {
+                "per_s": rounded(findings.connect.per_s),
+                "server_cpu_us": findings.connect.server_cpu_us.map(rounded),
+                "p99_ms": rounded(findings.connect.latencies.quantile_us(0.99) / 1e3),
+            },
+            "server": findings.server.as_ref().map(|server| json!({
+                "pid": server.pid,
+                "cpu_us_total": rounded(server.cpu_us),
+                "cpu_us_per_message": self.cpu_us_per_message().map(|us| (us * 1e4).round() / 1e4),
+                "rss_kb_before": server.rss_kib_before,
+                "rss_kb_after": server.rss_kib_after,
+                "bytes_per_connection": self.bytes_per_connection().map(rounded),
+            })),
+            "client": {
+                "cpu_s": rounded(self.client.cpu_s),
+                "cpu_share": rounded(self.client.cpu_share),
+                "workers": plan.workers,
+            },
+            "limited_by": limited_by,
+            "limit_reason": limit_reason,
+            "tcp_out_segments": findings.segments.map(|segments| segments.out),
+            "tcp_data_segments": findings.segments.map(|segments| segments.data),
+        })
+    }
+
+    /// For people.
+    pub(crate) fn to_table(&self) -> String {
+        let (plan, findings) = (self.plan, self.findings);
+        let mut rows = vec![(
+            "connected",
+            format!(
+                "{:.0} a second, p99 {:.1} ms{}",
+                findings.connect.per_s,
+                findings.connect.latencies.quantile_us(0.99) / 1e3,
+                findings
+                    .connect
+                    .server_cpu_us
+                    .map_or(String::new(), |us| format!(", server CPU {us:.1} µs each"))
+            ),
+        )];
+        if self.expected > 0 {
+            rows.push((
+                "messages",
+                format!(
+                    "{} sent, {} of {} received, {:.0} a second in the window",
+                    self.sent,
+                    self.received,
+                    self.expected,
+                    self.rate_per_s()
+                ),
+            ));
+        }
+        rows.push((
+            "verdict",
+            self.verdict()
+                .unwrap_or_else(|| "nothing lost, duplicated, reordered or damaged".into()),
+        ));
+        rows.extend(
+            self.errors
+                .iter()
+                .map(|(error, count)| ("error", format!("{count} × {error}"))),
+        );
+        for (name, latencies) in [("latency", &self.latencies), ("lateness", &self.lateness)] {
+            if !latencies.is_empty() {
+                let at = |quantile| latencies.quantile_us(quantile);
+                rows.push((
+                    name,
+                    format!(
+                        "p50 {:.0} µs, p90 {:.0}, p99 {:.0}, p99.9 {:.0}, max {:.0}",
+                        at(0.5),
+                        at(0.9),
+                        at(0.99),
+                        at(0.999),
+                        latencies.max_us()
+                    ),
+                ));
+            }
+        }
+        if let Some(server) = &findings.server {
+            let each = self
+                .cpu_us_per_message()
+                .map_or(String::new(), |us| format!("CPU {us:.3} µs a message, "));
+            let memory = self.bytes_per_connection().unwrap_or_default();
+            rows.push((
+                "server",
+                format!(
+                    "{each}memory {} KiB, then {} KiB: {memory:.0} bytes a connection",
+                    server.rss_kib_before, server.rss_kib_after
+                ),
+            ));
+        }
+        let (limited_by, reason) = self.limited_by();
+        rows.push((
+            "generator",
+            format!(
+                "{:.0} % of a core, {} worker(s), limited by: {limited_by}{}",
+                self.client.cpu_share * 100.0,
+                plan.workers,
+                reason.map_or(String::new(), |reason| format!(" ({reason})"))
+            ),
+        ));
+        let mut table = format!(
+            "{:?}, {} connections, {:?} protocol, {} bytes, {}\n",
+            plan.scenario, plan.connections, plan.protocol, plan.payload_bytes, plan.url
+        );
+        for (name, value) in rows {
+            let _ = writeln!(table, "  {name:<10} {value}");
+        }
+        table
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+/// `null` when nothing was recorded.
+fn quantiles(latencies: &Latencies) -> Value {
+    if latencies.is_empty() {
+        return Value::Null;
+    }
+    let at = |quantile| rounded(latencies.quantile_us(quantile));
+    json!({
+        "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "p99_9": at(0.999), "p99_99": at(0.9999),
+        "max": rounded(latencies.max_us()), "mean": rounded(latencies.mean_us()),
+    })
+}

@@ -1,0 +1,232 @@
+//! The client's side of RFC 6455, as little of it as a load generator needs: the handshake, frames to send, frames received.
+//! Invariant: nothing is copied on the way in. Called by `connection` and `dialect`.
+
+use std::ops::Range;
+
+/// RFC 6455 §5.2.
+pub(crate) const TEXT: u8 = 1;
+/// RFC 6455 §5.2.
+pub(crate) const BINARY: u8 = 2;
+/// RFC 6455 §5.5.1.
+pub(crate) const CLOSE: u8 = 8;
+/// RFC 6455 §5.5.2.
+pub(crate) const PING: u8 = 9;
+/// RFC 6455 §5.5.3.
+pub(crate) const PONG: u8 = 10;
+
+/// One key for every frame: a server must unmask all the same, and the generator masks its payloads only once.
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+/// One nonce for every handshake, for the same reason ("shardcast-load-1" in base64).
+const KEY: &str = "c2hhcmRjYXN0LWxvYWQtMQ==";
+/// What RFC 6455 §4.2.2 makes of `KEY`.
+const ACCEPT: &str = "M9qUK1fSIATKRUzipgRRTWLxS4I=";
+/// Longest answer to a handshake that is waited for, in bytes.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// The request that opens a connection.
+pub(crate) fn upgrade_request(host: &str, path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// Bytes of a whole, good answer to `upgrade_request` at the start of `bytes`; `None` asks for more.
+///
+/// # Errors
+/// The server refused, or its answer is wrong; the text says which.
+pub(crate) fn upgrade_answer(bytes: &[u8]) -> Result<Option<usize>, String> {
+    let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+        return if bytes.len() > ANSWER_BYTES_MAX {
+            Err(format!(
+                "the answer to the handshake is longer than {ANSWER_BYTES_MAX} bytes"
+            ))
+        } else {
+            Ok(None)
+        };
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap_or_default();
+    if status.split(' ').nth(1) != Some("101") {
+        return Err(format!("the server refused the upgrade: {status}"));
+    }
+    let accepted = lines
+        .filter_map(|line| line.split_once(':'))
+        .any(|(name, value)| {
+            name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == ACCEPT
+        });
+    if accepted {
+        Ok(Some(end + 4))
+    } else {
+        Err("the answer's Sec-WebSocket-Accept is missing or wrong".into())
+    }
+}
+
+/// A frame to be sent many times, masked once.
+#[derive(Debug)]
+pub(crate) struct Template {
+    bytes: Vec<u8>,
+    payload_at: usize,
+}
+
+impl Template {
+    /// A final frame.
+    pub(crate) fn new(opcode: u8, payload: &[u8]) -> Template {
+        let mut bytes = vec![0x80 | opcode];
+        match payload.len() {
+            n @ 0..126 => bytes.push(0x80 | n as u8),
+            n @ 126..65_536 => {
+                bytes.push(0x80 | 126);
+                bytes.extend_from_slice(&(n as u16).to_be_bytes());
+            }
+            n => {
+                bytes.push(0x80 | 127);
+                bytes.extend_from_slice(&(n as u64).to_be_bytes());
+            }
+        }
+        bytes.extend_from_slice(&MASK);
+        let payload_at = bytes.len();
+        bytes.extend(
+            payload
+                .iter()
+                .zip(MASK.iter().cycle())
+                .map(|(byte, key)| byte ^ key),
+        );
+        Template { bytes, payload_at }
+    }
+
+    /// Appends the frame to `out`, each patch (place in the payload, bytes) in the place of what stood there.
+    pub(crate) fn append(&self, out: &mut Vec<u8>, patches: &[(usize, &[u8])]) {
+        let start = out.len() + self.payload_at;
+        out.extend_from_slice(&self.bytes);
+        for &(place, bytes) in patches {
+            let target = &mut out[start + place..start + place + bytes.len()];
+            for (i, (target, byte)) in target.iter_mut().zip(bytes).enumerate() {
+                *target = byte ^ MASK[(place + i) & 3];
+            }
+        }
+    }
+}
+
+/// A received frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) opcode: u8,
+    /// The payload's place in the bytes given.
+    pub(crate) payload: Range<usize>,
+}
+
+/// The frame at the start of `bytes`, if it is whole.
+///
+/// # Errors
+/// The server broke the protocol, or sent what the generator does not take: a fragmented message, or a frame that can never fit `room_bytes`.
+pub(crate) fn next_frame(bytes: &[u8], room_bytes: usize) -> Result<Option<Frame>, &'static str> {
+    let &[first, second, ref rest @ ..] = bytes else {
+        return Ok(None);
+    };
+    if first & 0x70 != 0 || second & 0x80 != 0 {
+        return Err("a frame with reserved bits or a mask");
+    }
+    if first & 0x80 == 0 || first & 0x0f == 0 {
+        return Err("a fragmented message, which this tool does not take");
+    }
+    let (start, length) = match second {
+        126 => match rest {
+            [a, b, ..] => (4, usize::from(u16::from_be_bytes([*a, *b]))),
+            _ => return Ok(None),
+        },
+        127 => match rest.first_chunk::<8>() {
+            Some(length) => (
+                10,
+                usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX),
+            ),
+            None => return Ok(None),
+        },
+        length => (2, usize::from(length)),
+    };
+    let end = start + length.min(room_bytes);
+    if end > room_bytes {
+        return Err("a frame much larger than anything that was sent");
+    }
+    Ok((bytes.len() >= end).then_some(Frame {
+        opcode: first & 0x0f,
+        payload: start..end,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_masked_and_patched() {
+        for (length, head) in [(5, 2 + 4), (126, 4 + 4), (70_000, 10 + 4)] {
+            let payload: Vec<u8> = (0..length).map(|i| i as u8).collect();
+            let mut out = vec![9];
+            Template::new(BINARY, &payload).append(&mut out, &[(3, b"XY")]);
+            assert_eq!((out[0], out[1], out.len()), (9, 0x82, 1 + head + length));
+            let mut expected = payload;
+            expected[3..5].copy_from_slice(b"XY");
+            let key = &out[1 + head - 4..1 + head];
+            let clear: Vec<u8> = out[1 + head..]
+                .iter()
+                .enumerate()
+                .map(|(i, b)| b ^ key[i % 4])
+                .collect();
+            assert_eq!(clear, expected);
+        }
+    }
+
+    #[test]
+    fn frames_are_found_at_every_split() {
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let mut bytes = vec![0x82];
+            match length {
+                0..126 => bytes.push(length as u8),
+                126..65_536 => bytes.extend([&[126][..], &(length as u16).to_be_bytes()].concat()),
+                _ => bytes.extend([&[127][..], &(length as u64).to_be_bytes()].concat()),
+            }
+            let start = bytes.len();
+            bytes.resize(start + length, 7);
+            for cut in (0..=start)
+                .chain([bytes.len() - 1])
+                .filter(|&cut| cut < bytes.len())
+            {
+                assert_eq!(
+                    next_frame(&bytes[..cut], 1 << 20),
+                    Ok(None),
+                    "{length} cut at {cut}"
+                );
+            }
+            let whole = Frame {
+                opcode: BINARY,
+                payload: start..start + length,
+            };
+            assert_eq!(next_frame(&bytes, 1 << 20), Ok(Some(whole)));
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_protocol_is_refused() {
+        for bytes in [[0x82, 0x80], [0xc2, 0], [0x02, 0], [0x80, 0]] {
+            assert!(next_frame(&bytes, 1 << 20).is_err(), "{bytes:x?}");
+        }
+        let huge = [&[0x82, 127][..], &u64::MAX.to_be_bytes()].concat();
+        assert!(next_frame(&huge, 1 << 20).is_err());
+    }
+
+    #[test]
+    fn a_handshake_is_checked() {
+        let good = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept:  {ACCEPT}\r\n\r\nrest"
+        );
+        assert_eq!(upgrade_answer(good.as_bytes()), Ok(Some(good.len() - 4)));
+        assert_eq!(upgrade_answer(&good.as_bytes()[..good.len() - 5]), Ok(None));
+        assert!(
+            upgrade_answer(good.replace("101", "503").as_bytes()).is_err_and(|e| e.contains("503"))
+        );
+        assert!(upgrade_answer(good.replace(ACCEPT, "x").as_bytes()).is_err());
+    }
+}

@@ -5,6 +5,7 @@
 use crate::config::{self, Given, Problem, Settings};
 use crate::serve::serve;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,11 +77,11 @@ struct Sources {
 
 impl Sources {
     fn check(&self) -> Result<(Settings, Given), Vec<Problem>> {
-        let given = self.given();
+        let given = self.given(std::env::vars_os());
         Ok((config::check(&given)?, given))
     }
 
-    fn given(&self) -> Given {
+    fn given(&self, environment: impl Iterator<Item = (OsString, OsString)>) -> Given {
         let mut given = Given::default();
         let flags = [
             ("server.listen", self.listen.as_deref()),
@@ -94,10 +95,11 @@ impl Sources {
                 given.flag(name, text);
             }
         }
-        for assignment in &self.set {
+        // The last of several goes first, as users of command lines expect.
+        for assignment in self.set.iter().rev() {
             given.set(assignment);
         }
-        given.environment(std::env::vars_os());
+        given.environment(environment);
         if let Some(path) = &self.config {
             given.file(path);
         }
@@ -129,6 +131,24 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_assignment_of_a_key_decides() {
+        let line = [
+            "shardcast",
+            "--set",
+            "log.level=warn",
+            "--set",
+            "log.level=error",
+        ];
+        let given = CommandLine::try_parse_from(line)
+            .ok()
+            .unwrap()
+            .sources
+            .given();
+        let page = config::effective_page(&config::check(&given).unwrap(), &given);
+        assert!(page.contains("level = \"error\" # from --set\n"), "{page}");
     }
 
     #[test]

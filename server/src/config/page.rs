@@ -15,9 +15,9 @@ pub(crate) fn default_page() -> String {
     sections(&mut page, |page, key| {
         writeln!(
             page,
-            "\n# {}\n# {}. Environment: {}.",
+            "\n# {}\n# Value: {}. Environment: {}.",
             key.what,
-            capitalised(&key.rule()),
+            key.rule(),
             key.variable()
         )?;
         writeln!(page, "{} = {}", key.parts().1, key.show_toml(&defaults))
@@ -53,11 +53,4 @@ fn sections(page: &mut String, mut line: impl FnMut(&mut String, &Key) -> std::f
         }
         line(page, key).expect("a String takes everything");
     }
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(chars).collect()
-    })
 }

@@ -146,7 +146,7 @@ mod tests {
             .ok()
             .unwrap()
             .sources
-            .given();
+            .given(std::iter::empty());
         let page = config::effective_page(&config::check(&given).unwrap(), &given);
         assert!(page.contains("level = \"error\" # from --set\n"), "{page}");
     }

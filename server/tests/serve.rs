@@ -29,16 +29,10 @@ struct End {
 
 impl Server {
     fn start(arguments: &[&str]) -> Server {
-        let base = [
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--shards",
-            "2",
-        ];
-        let mut program = program(&[&base, arguments].concat())
+        // Small, for several run at once; the last assignment of a key decides.
+        let base = "serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --shards 2 --set limits.max_connections=100";
+        let base: Vec<_> = base.split(' ').collect();
+        let mut program = program(&[&base[..], arguments].concat())
             .spawn()
             .expect("the program starts");
         let mut out = BufReader::new(program.stdout.take().unwrap());

@@ -43,7 +43,7 @@ impl Plan {
         if takes_part(Server::Raw) || takes_part(Server::RawTwoShards) {
             packages.push(("shardcast-bench", "raw-server"));
         }
-        if takes_part(Server::Tungstenite) {
+        if takes_part(Server::Tungstenite) || takes_part(Server::TungsteniteEach) {
             packages.push((
                 "shardcast-peer-tokio-tungstenite",
                 "shardcast-peer-tokio-tungstenite",
@@ -117,7 +117,7 @@ pub fn compare(
                         } else {
                             ""
                         };
-                        eprintln!("{figure}, {} lost{note}", load.lost);
+                        eprintln!("{figure}, {} faults{note}", load.faults());
                         let (work, server) = (work.name.to_owned(), server.name().to_owned());
                         let record = Record {
                             host: host.clone(),

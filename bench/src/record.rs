@@ -4,6 +4,7 @@ use crate::host::Host;
 use crate::statistics::Rounds;
 use crate::work::{Figure, Server, Work};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 
 /// One run.
@@ -30,7 +31,17 @@ pub struct Record {
 pub struct Load {
     /// Messages that did not arrive.
     pub lost: u64,
-    /// Who set the pace; `server` or nothing unless the load generator itself was too slow.
+    /// Messages that arrived again.
+    pub duplicated: u64,
+    /// Messages that overtook another of their sender.
+    pub out_of_order: u64,
+    /// Messages that arrived changed.
+    pub corrupted: u64,
+    /// Subscribers that saw another order than the rest of their room.
+    pub order_mismatches: u64,
+    /// What else went wrong, and how often.
+    pub errors: BTreeMap<String, u64>,
+    /// [`LIMITED_BY_LOAD`] when the load generator, not the server, set the pace.
     pub limited_by: Option<String>,
     /// From the intended time of sending, in µs.
     pub latency_us: Option<Latency>,
@@ -40,6 +51,9 @@ pub struct Load {
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,
 }
+
+/// How the load generator says that it was the limit.
+const LIMITED_BY_LOAD: &str = "generator";
 
 /// Latencies in µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,10 +92,18 @@ impl Load {
 
     /// The load generator, not the server, set the pace.
     pub fn is_limited_by_load(&self) -> bool {
-        !matches!(
-            self.limited_by.as_deref(),
-            None | Some("" | "none" | "server" | "rate" | "nothing")
-        )
+        self.limited_by.as_deref() == Some(LIMITED_BY_LOAD)
+    }
+
+    /// What the server did wrong; above 0 the figures do not count.
+    pub fn faults(&self) -> u64 {
+        let messages = [
+            self.lost,
+            self.duplicated,
+            self.out_of_order,
+            self.corrupted,
+        ];
+        messages.iter().sum::<u64>() + self.order_mismatches + self.errors.values().sum::<u64>()
     }
 }
 
@@ -128,10 +150,10 @@ pub(crate) mod tests {
     use super::*;
 
     /// A report as the load generator writes it.
-    pub(crate) const REPORT: &str = r#"{"scenario":"echo","protocol":"raw","connections":100,"payload_bytes":64,"received":1000,"lost":0,
+    pub(crate) const REPORT: &str = r#"{"scenario":"echo","protocol":"raw","connections":100,"payload_bytes":64,"received":1000,"lost":0,"duplicated":0,"errors":{},
         "latency_us":{"p50":100,"p99":200.5,"p99_9":300,"max":400},
         "server":{"cpu_us_per_message":4.5,"rss_kb_before":1000,"rss_kb_after":2000,"bytes_per_connection":65.0},
-        "client":{"cpu_share":0.5},"connect":{"server_cpu_us":16},"limited_by":null}"#;
+        "client":{"cpu_share":0.5},"connect":{"server_cpu_us":16},"limited_by":"none"}"#;
 
     pub(crate) fn record(work: &str, server: Server, round: u32, cpu_us: f64) -> Record {
         let mut load: Load = serde_json::from_str(REPORT).expect("a report");
@@ -180,14 +202,16 @@ pub(crate) mod tests {
 
     #[test]
     fn what_a_scenario_does_not_measure_may_be_missing() {
-        let load: Load = serde_json::from_str(r#"{"scenario":"idle","latency_us":null,"server":{"bytes_per_connection":1.0},"limited_by":"client"}"#).expect("a report");
+        let text = r#"{"scenario":"idle","latency_us":null,"server":{"bytes_per_connection":1.0},
+            "lost":1,"errors":{"reset":2},"limited_by":"generator"}"#;
+        let load: Load = serde_json::from_str(text).expect("a report");
         assert_eq!(
             (
-                load.lost,
+                load.faults(),
                 load.latency_us,
                 load.figure(Figure::CpuPerMessage)
             ),
-            (0, None, None)
+            (3, None, None)
         );
         assert!(load.is_limited_by_load());
     }

@@ -92,6 +92,11 @@ fn server_arguments(programs: &Programs, server: Server, port: u16) -> io::Resul
             let peer = own("shardcast-peer-tokio-tungstenite");
             arguments(&peer, &["--listen", &listen, "--pin", SERVER_CPU])
         }
+        Server::TungsteniteEach => {
+            let peer = own("shardcast-peer-tokio-tungstenite");
+            let flags = ["--listen", &listen, "--pin", SERVER_CPU, "--flush", "each"];
+            arguments(&peer, &flags)
+        }
         Server::Native => {
             let admin = format!("127.0.0.1:{}", free_port(port + 1..PORTS.end)?);
             let serve = [
@@ -112,9 +117,10 @@ fn server_arguments(programs: &Programs, server: Server, port: u16) -> io::Resul
 }
 
 fn load_arguments(programs: &Programs, work: &Work, protocol: &str, seconds: u32) -> Vec<OsString> {
-    let mut all = arguments(&programs.release.join("shardcast-load"), work.load);
+    let load: Vec<&str> = work.load.split_whitespace().collect();
+    let mut all = arguments(&programs.release.join("shardcast-load"), &load);
     all.extend(["--protocol", protocol, "--pin", LOAD_CPU].map(OsString::from));
-    if work.load[0] != "idle" {
+    if load[0] != "idle" {
         let duration = format!("{seconds}s");
         all.extend(["--warmup", "1s", "--duration", &duration].map(OsString::from));
     }

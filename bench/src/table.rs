@@ -79,7 +79,7 @@ fn figure_cell(records: &[Record], work: &Work, server: Server, notes: &mut Note
         return "–".to_owned();
     };
     let limited = runs(records, work, server).any(|record| record.load.is_limited_by_load());
-    let lossy = runs(records, work, server).any(|record| record.load.lost > 0);
+    let lossy = runs(records, work, server).any(|record| record.load.faults() > 0);
     notes.limited |= limited;
     notes.lossy |= lossy;
     let marks = format!(
@@ -107,7 +107,7 @@ impl Notes {
             out.push_str("† In some round the load generator, not the server, set the pace.\n\n");
         }
         if self.lossy {
-            out.push_str("‡ In some round messages were lost: the figure does not count.\n\n");
+            out.push_str("‡ In some round messages were lost, repeated, reordered or damaged: the figure does not count.\n\n");
         }
     }
 }
@@ -261,7 +261,7 @@ mod tests {
             records.push(record("echo-1000", Server::Tungstenite, round, peer));
             records.push(record("echo-1000", Server::Floor, round, floor));
         }
-        records[1].load.limited_by = Some("client".into());
+        records[1].load.limited_by = Some("generator".into());
         let expected = "\
 Commit abc1234, 2026-01-02T03:04:05Z, Linux 6.18, 2 cores (CPU); 3 rounds, 5 s each, servers in turns on one core, the load on the other. Median (smallest – largest).
 

@@ -8,7 +8,7 @@ pub struct Work {
     /// How it is named in tables.
     pub title: &'static str,
     /// Scenario and shape, as `shardcast-load` takes them.
-    pub load: &'static [&'static str],
+    pub load: &'static str,
     /// What is compared.
     pub figure: Figure,
     /// Who takes part, in the order of each round.
@@ -45,6 +45,8 @@ pub enum Server {
     RawTwoShards,
     /// The peer on tokio-tungstenite, raw protocol.
     Tungstenite,
+    /// The same, each message written by itself.
+    TungsteniteEach,
     /// The prototype, given by path.
     Floor,
     /// The product, one shard, native JSON dialect.
@@ -53,11 +55,12 @@ pub enum Server {
 
 impl Server {
     /// Every server, in the order of table columns.
-    pub const ALL: [Server; 5] = [
+    pub const ALL: [Server; 6] = [
         Server::Raw,
         Server::RawTwoShards,
         Server::Native,
         Server::Tungstenite,
+        Server::TungsteniteEach,
         Server::Floor,
     ];
 
@@ -67,6 +70,7 @@ impl Server {
             Server::Raw => "raw-server",
             Server::RawTwoShards => "raw-server × 2 shards",
             Server::Tungstenite => "tokio-tungstenite",
+            Server::TungsteniteEach => "tokio-tungstenite, unmerged",
             Server::Floor => "floor",
             Server::Native => "shardcast (native JSON)",
         }
@@ -75,7 +79,11 @@ impl Server {
     /// What `shardcast-load` speaks to it.
     pub fn protocol(self) -> &'static str {
         match self {
-            Server::Raw | Server::RawTwoShards | Server::Tungstenite | Server::Floor => "raw",
+            Server::Raw
+            | Server::RawTwoShards
+            | Server::Tungstenite
+            | Server::TungsteniteEach
+            | Server::Floor => "raw",
             Server::Native => "native",
         }
     }
@@ -116,7 +124,7 @@ pub static WORKS: &[Work] = &[
     Work {
         name: "echo-100",
         title: "echo 64 B × 100 connections",
-        load: &["echo", "--connections", "100", "--payload", "64"],
+        load: "echo --connections 100 --payload 64",
         figure: Figure::CpuPerMessage,
         servers: &[Server::Raw, Server::Tungstenite, Server::Floor],
         goals: &[
@@ -127,7 +135,7 @@ pub static WORKS: &[Work] = &[
     Work {
         name: "echo-1000",
         title: "echo 64 B × 1,000",
-        load: &["echo", "--connections", "1000", "--payload", "64"],
+        load: "echo --connections 1000 --payload 64",
         figure: Figure::CpuPerMessage,
         servers: &[
             Server::Raw,
@@ -144,7 +152,7 @@ pub static WORKS: &[Work] = &[
     Work {
         name: "echo-16k",
         title: "echo 16 KiB × 100",
-        load: &["echo", "--connections", "100", "--payload", "16384"],
+        load: "echo --connections 100 --payload 16384",
         figure: Figure::CpuPerMessage,
         servers: &[Server::Raw, Server::Tungstenite, Server::Floor],
         goals: &[
@@ -155,19 +163,7 @@ pub static WORKS: &[Work] = &[
     Work {
         name: "broadcast-1000",
         title: "broadcast × 1,000, 25k deliveries/s, nothing to merge",
-        load: &[
-            "broadcast",
-            "--connections",
-            "1000",
-            "--publishers",
-            "1",
-            "--payload",
-            "64",
-            "--rate",
-            "25",
-            "--burst",
-            "1",
-        ],
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 25 --burst 1",
         figure: Figure::CpuPerMessage,
         servers: &[
             Server::Raw,
@@ -184,28 +180,18 @@ pub static WORKS: &[Work] = &[
     Work {
         name: "bursts-1000",
         title: "broadcast × 1,000 in bursts of 10, 100k deliveries/s",
-        load: &[
-            "broadcast",
-            "--connections",
-            "1000",
-            "--publishers",
-            "1",
-            "--payload",
-            "64",
-            "--rate",
-            "100",
-            "--burst",
-            "10",
-        ],
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 10",
         figure: Figure::CpuPerMessage,
         servers: &[
             Server::Raw,
             Server::Tungstenite,
+            Server::TungsteniteEach,
             Server::Floor,
             Server::Native,
         ],
         goals: &[
-            ratio(Server::Raw, Server::Tungstenite, Some(0.15)),
+            ratio(Server::Raw, Server::TungsteniteEach, Some(0.15)),
+            ratio(Server::Raw, Server::Tungstenite, None),
             ratio(Server::Raw, Server::Floor, FLOOR_RATIO_MAX),
             ratio(Server::Native, Server::Raw, None),
         ],
@@ -213,19 +199,7 @@ pub static WORKS: &[Work] = &[
     Work {
         name: "broadcast-10000",
         title: "broadcast × 10,000, 40k deliveries/s",
-        load: &[
-            "broadcast",
-            "--connections",
-            "10000",
-            "--publishers",
-            "1",
-            "--payload",
-            "64",
-            "--rate",
-            "4",
-            "--burst",
-            "1",
-        ],
+        load: "broadcast --connections 10000 --publishers 1 --payload 64 --rate 4 --burst 1",
         figure: Figure::CpuPerMessage,
         servers: &[
             Server::Raw,
@@ -242,7 +216,7 @@ pub static WORKS: &[Work] = &[
     Work {
         name: "idle-15000",
         title: "15,000 idle, process memory per connection",
-        load: &["idle", "--connections", "15000", "--hold", "2s"],
+        load: "idle --connections 15000 --hold 2s",
         figure: Figure::BytesPerConnection,
         servers: &[Server::Raw, Server::Tungstenite, Server::Floor],
         goals: &[
@@ -253,15 +227,7 @@ pub static WORKS: &[Work] = &[
     Work {
         name: "native-idle-10000",
         title: "10,000 idle in one room each, process memory per connection",
-        load: &[
-            "idle",
-            "--connections",
-            "10000",
-            "--rooms",
-            "10000",
-            "--hold",
-            "2s",
-        ],
+        load: "idle --connections 10000 --rooms 10000 --hold 2s",
         figure: Figure::BytesPerConnection,
         servers: &[Server::Native],
         goals: &[absolute(Server::Native, 400.0)],

@@ -35,7 +35,7 @@ struct Compare {
     /// Works to run; all without it.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = parse_work)]
     works: Vec<&'static Work>,
-    /// Servers to run: raw, raw2, native, tungstenite, floor; all without it.
+    /// Servers to run: raw, raw2, native, tungstenite, tungstenite-each, floor; all without it.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = parse_server)]
     servers: Vec<Server>,
     /// How often each server does each work.
@@ -140,7 +140,11 @@ fn parse_server(name: &str) -> Result<Server, String> {
         "raw2" => Ok(Server::RawTwoShards),
         "native" => Ok(Server::Native),
         "tungstenite" => Ok(Server::Tungstenite),
+        "tungstenite-each" => Ok(Server::TungsteniteEach),
         "floor" => Ok(Server::Floor),
-        _ => Err("no such server; there are raw, raw2, native, tungstenite, floor".to_owned()),
+        _ => Err(
+            "no such server; there are raw, raw2, native, tungstenite, tungstenite-each, floor"
+                .to_owned(),
+        ),
     }
 }

@@ -35,8 +35,8 @@ pub(crate) struct Connects {
 #[derive(Debug)]
 pub(crate) struct ServerFindings {
     pub(crate) pid: u32,
-    /// In the window, scaled to its exact length.
-    pub(crate) cpu_us: f64,
+    /// In the window, scaled to its exact length; `None`: it died.
+    pub(crate) cpu_us: Option<f64>,
     /// Before the first connection.
     pub(crate) rss_kib_before: u64,
     /// With all connections subscribed (idle: after the hold).
@@ -108,7 +108,7 @@ fn connect(plan: &Plan, crew: &mut Crew, server: Option<Server>) -> Result<Conne
 
 struct Window {
     length: Duration,
-    server_cpu_us: f64,
+    server_cpu_us: Option<f64>,
     segments: Option<Segments>,
     complaints: Vec<String>,
 }
@@ -144,9 +144,9 @@ fn run(plan: &Plan, crew: &mut Crew, server: Option<Server>) -> Result<Window, S
     let scale = length.as_nanos() as f64 / (end_ns - start_ns).max(1) as f64;
     Ok(Window {
         length,
-        server_cpu_us: start_cpu_ns.zip(end_cpu_ns).map_or(0.0, |(start, end)| {
-            end.saturating_sub(start) as f64 / 1e3 * scale
-        }),
+        server_cpu_us: start_cpu_ns
+            .zip(end_cpu_ns)
+            .map(|(start, end)| end.saturating_sub(start) as f64 / 1e3 * scale),
         segments: start_segments
             .zip(end_segments)
             .map(|(start, end)| Segments {

@@ -92,8 +92,8 @@ impl EchoLoad {
             let index = (number % self.sent.len() as u64) as usize;
             out.clear();
             self.append(index, intended_ns, dialect, &mut out);
-            sockets.send(index, &out);
             self.meter.departed(crate::clock::now_ns(), intended_ns);
+            sockets.send(index, &out);
         }
         self.scratch = out;
         self.schedule = Some(schedule);
@@ -147,6 +147,7 @@ impl EchoLoad {
 
     /// Sends nothing more.
     pub(crate) fn stop(&mut self) {
+        self.meter.close();
         self.schedule = None;
         self.unbegun = 0..0;
     }

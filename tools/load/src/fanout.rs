@@ -178,8 +178,8 @@ impl Fanout {
                 break;
             };
             let publisher = (number % self.publishers as u64) as usize;
-            self.publish(publisher, u64::from(burst), intended_ns, dialect, sockets);
             self.meter.departed(crate::clock::now_ns(), intended_ns);
+            self.publish(publisher, u64::from(burst), intended_ns, dialect, sockets);
         }
         self.schedule = Some(schedule);
         schedule.next_ns().unwrap_or(u64::MAX)
@@ -317,6 +317,7 @@ impl Fanout {
 
     /// Messages by each publisher, if they are here.
     pub(crate) fn stop(&mut self) -> Vec<u64> {
+        self.meter.close();
         self.running = false;
         if self.publishes_here {
             self.published.clone()

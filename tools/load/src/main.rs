@@ -61,7 +61,9 @@ fn measure(plan: &Plan, common: &Common) -> Result<Option<String>, String> {
         pin(cpu)?;
     }
     let findings = conduct::conduct(plan, common.server_pid)?;
-    let report = Report::new(plan, &findings, common.pin.is_some());
+    // Counts what pinning left.
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let report = Report::new(plan, &findings, cores);
     let line = report.to_json().to_string();
     let mut output = std::io::stdout().lock();
     let written = match &common.json {

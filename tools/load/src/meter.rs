@@ -115,15 +115,21 @@ impl Meter {
         if now_ns >= self.window_start_ns && self.cpu_at_start_ns.is_none() {
             self.cpu_at_start_ns = Some(own_cpu_ns());
         }
-        if now_ns >= self.window_end_ns && self.cpu_ns == 0 {
-            self.cpu_ns = own_cpu_ns()
-                .saturating_sub(self.cpu_at_start_ns.unwrap_or(0))
-                .max(1);
+        if now_ns >= self.window_end_ns {
+            self.close();
         }
         if self.cpu_at_start_ns.is_none() {
             self.window_start_ns
         } else {
             self.window_end_ns
+        }
+    }
+
+    /// Nothing is sent any more.
+    pub(crate) fn close(&mut self) {
+        if self.cpu_ns == 0 {
+            let start_ns = self.cpu_at_start_ns.unwrap_or_else(own_cpu_ns);
+            self.cpu_ns = own_cpu_ns().saturating_sub(start_ns).max(1);
         }
     }
 

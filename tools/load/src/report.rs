@@ -29,7 +29,7 @@ pub(crate) struct Report<'f> {
 #[derive(Debug)]
 struct Client {
     cpu_s: f64,
-    /// Of the busiest: a worker's own core, or the one core all are pinned to.
+    /// Of the busiest worker's core, or of all cores that they had.
     cpu_share: f64,
 }
 
@@ -38,8 +38,8 @@ const CPU_SHARE_MAX: f64 = 0.9;
 const LATENESS_US_MAX: f64 = 10_000.0;
 
 impl<'f> Report<'f> {
-    /// Adds the workers up; `pinned`: all share one core.
-    pub(crate) fn new(plan: &'f Plan, findings: &'f Findings, pinned: bool) -> Report<'f> {
+    /// Adds the workers up, which had `cores` cores between them.
+    pub(crate) fn new(plan: &'f Plan, findings: &'f Findings, cores: usize) -> Report<'f> {
         let mut report = Report {
             plan,
             findings,
@@ -80,9 +80,11 @@ impl<'f> Report<'f> {
             report.client.cpu_s += cpu_s;
             report.client.cpu_share = report.client.cpu_share.max(cpu_s / window_s);
         }
-        if pinned {
-            report.client.cpu_share = report.client.cpu_s / window_s;
-        }
+        let cores = cores.clamp(1, findings.outcomes.len().max(1)) as f64;
+        report.client.cpu_share = report
+            .client
+            .cpu_share
+            .max(report.client.cpu_s / window_s / cores);
         for complaint in &findings.complaints {
             *report.errors.entry(complaint.clone()).or_default() += 1;
         }
@@ -157,12 +159,9 @@ impl<'f> Report<'f> {
 
     /// `None` without a server process or without messages.
     fn cpu_us_per_message(&self) -> Option<f64> {
-        let server = self
-            .findings
-            .server
-            .as_ref()
-            .filter(|_| self.plan.scenario != Scenario::Idle && self.received_in_window > 0)?;
-        Some(server.cpu_us / self.received_in_window as f64)
+        let measured = self.plan.scenario != Scenario::Idle && self.received_in_window > 0;
+        let cpu_us = self.findings.server.as_ref()?.cpu_us?;
+        measured.then(|| cpu_us / self.received_in_window as f64)
     }
 
     fn bytes_per_connection(&self) -> Option<f64> {
@@ -207,7 +206,7 @@ impl<'f> Report<'f> {
             },
             "server": findings.server.as_ref().map(|server| json!({
                 "pid": server.pid,
-                "cpu_us_total": rounded(server.cpu_us),
+                "cpu_us_total": server.cpu_us.map(rounded),
                 "cpu_us_per_message": self.cpu_us_per_message().map(|us| (us * 1e4).round() / 1e4),
                 "rss_kb_before": server.rss_kib_before,
                 "rss_kb_after": server.rss_kib_after,

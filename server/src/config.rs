@@ -13,6 +13,7 @@ pub(crate) use value::LogFormat;
 
 use given::Source;
 use key::{KEYS, Key};
+use shardcast_engine::Pinning;
 use std::net::SocketAddr;
 use std::time::Duration;
 use value::{Shards, show_duration, show_size};
@@ -124,6 +125,14 @@ impl Together<'_> {
                 "server.admin",
                 "must not be the address where clients connect (server.listen)".to_owned(),
             ));
+        }
+        let shards = self.settings.engine().shards;
+        if let Pinning::Cores(cores) = &engine.pinning
+            && cores.len() < shards
+        {
+            let rule =
+                format!("must name at least one core for each shard (server.shards is {shards})");
+            problems.push(self.breaks("server.pin", rule));
         }
         let outbox_bytes_min = engine.message_bytes_max + OUTBOX_HEADROOM_BYTES;
         if engine.outbox_bytes_max < outbox_bytes_min {

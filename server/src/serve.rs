@@ -15,7 +15,6 @@ use std::sync::Arc;
 /// Serves until a signal asks for a stop. Exit code 0 after a drain, 1 when it cannot start, 2 for a configuration that the engine refuses.
 pub(crate) fn serve(settings: &Settings) -> ExitCode {
     log::start(settings);
-    raise_open_file_limit();
     match Server::start(settings) {
         Ok(server) => server.run(),
         Err(error) => {
@@ -117,13 +116,6 @@ fn connected(counters: &[Arc<ShardCounters>]) -> u64 {
     counters.iter().map(|shard| shard.connections.get()).sum()
 }
 
-/// The engine sizes its tables from the soft limit; the hard one is what the administrator meant.
-fn raise_open_file_limit() {
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the open-file limit stays as it is");
-    }
-}
-
 /// Why the server does not run: what is missing and what to do.
 #[derive(Debug)]
 enum CannotStart {
@@ -213,13 +205,6 @@ mod tests {
         assert_eq!(
             error(io::ErrorKind::PermissionDenied),
             "cannot start: listening for operators on 127.0.0.1:80: permission denied; ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one with --admin"
-        );
-        let unsupported = CannotStart::Engine(StartError::Unsupported(
-            "io_uring is disabled: set kernel.io_uring_disabled=0".to_owned(),
-        ));
-        assert_eq!(
-            unsupported.to_string(),
-            "cannot start: io_uring is disabled: set kernel.io_uring_disabled=0"
         );
     }
 }

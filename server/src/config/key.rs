@@ -250,7 +250,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "timeouts.idle",
         flag: None,
         what: "Silence that ends a connection whatever the heartbeat says. Longer than heartbeat.",
-        kind: Kind::Time(TIMEOUT_RANGE, |settings| &mut settings.engine.idle_timeout),
+        kind: Kind::Time(IDLE_RANGE, |settings| &mut settings.engine.idle_timeout),
     },
     Key {
         name: "timeouts.close",
@@ -277,6 +277,8 @@ pub(super) static KEYS: &[Key] = &[
 /// Deadlines of a connection: the engine's timer wheel is coarse, and a day of silence is no connection.
 const TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(86_400);
+/// The idle timeout is looked at about every second.
+const IDLE_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {

@@ -88,12 +88,12 @@ fn nothing_said_gives_the_defaults() {
 #[test]
 fn every_kind_of_value_is_read() {
     check_file(
-        "[server]\nlisten = '[::1]:0'\nadmin = '127.0.0.2:9'\nshards = 3\npin = [0, 2]\ndrain_timeout = '500ms'\ninsecure = true\n\
+        "[server]\nlisten = '[::1]:0'\nadmin = '127.0.0.2:9'\nshards = 2\npin = [0, 2]\ndrain_timeout = '500ms'\ninsecure = true\n\
          [limits]\nmax_connections = 5_000\nmax_message_bytes = '1MiB'\noutbox_bytes = 0x400000\n[timeouts]\nidle = '2h'\n[log]\nlevel = 'debug'\nformat = 'json'\n",
         Ok(&|settings| {
             settings.engine.listen = "[::1]:0".parse().unwrap();
             settings.admin = "127.0.0.2:9".parse().unwrap();
-            settings.shards = Shards::Exactly(3);
+            settings.shards = Shards::Exactly(2);
             settings.engine.pinning = Pinning::Cores(vec![0, 2]);
             settings.drain_timeout = Duration::from_millis(500);
             settings.insecure = true;
@@ -236,11 +236,11 @@ fn a_wrong_value_is_answered_with_its_key_source_and_rule() {
         ),
         (
             "timeouts.idle = 25",
-            "timeouts.idle = \"25\" (from s.toml, line 1) must be a number with ms, s, m or h, from 100ms to 24h",
+            "timeouts.idle = \"25\" (from s.toml, line 1) must be a number with ms, s, m or h, from 1s to 24h",
         ),
         (
             "timeouts.idle = '0s'",
-            "timeouts.idle = \"0s\" (from s.toml, line 1) must be a number with ms, s, m or h, from 100ms to 24h",
+            "timeouts.idle = \"0s\" (from s.toml, line 1) must be a number with ms, s, m or h, from 1s to 24h",
         ),
         (
             "log.level = 'loud'",
@@ -267,7 +267,7 @@ fn a_wrong_value_is_answered_with_its_key_source_and_rule() {
 }
 
 #[test]
-fn ranges_are_exact_at_both_ends() {
+fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
     for (name, inside, outside) in [
         (
             "limits.max_connections",
@@ -287,34 +287,35 @@ fn ranges_are_exact_at_both_ends() {
         ("limits.max_room_name_bytes", ["1", "4096"], ["0", "4097"]),
         ("limits.outbox_frames", ["16", "1048576"], ["15", "1048577"]),
         ("timeouts.close", ["100ms", "24h"], ["99ms", "25h"]),
+        ("timeouts.handshake", ["100ms", "24h"], ["99ms", "25h"]),
+        ("timeouts.heartbeat", ["100ms", "119s"], ["99ms", "25h"]),
+        ("timeouts.pong", ["100ms", "24h"], ["99ms", "25h"]),
+        ("timeouts.idle", ["26s", "24h"], ["999ms", "25h"]),
+        (
+            "limits.outbox_bytes",
+            ["65KiB", "1GiB"],
+            ["1148", "1025MiB"],
+        ),
         ("server.drain_timeout", ["100ms", "1h"], ["99ms", "61m"]),
         ("server.shards", ["1", "256"], ["0", "257"]),
     ] {
+        let checked = |text: &str| {
+            let assignment = format!("{name}={text}");
+            let set = &[assignment.as_str()];
+            check(
+                &Said {
+                    set,
+                    ..Said::default()
+                }
+                .given(),
+            )
+        };
         for text in inside {
-            assert!(
-                check(
-                    &Said {
-                        set: &[&format!("{name}={text}")],
-                        ..Said::default()
-                    }
-                    .given()
-                )
-                .is_ok(),
-                "{name}={text}"
-            );
+            let settings = checked(text).unwrap_or_else(|_| panic!("{name}={text}"));
+            assert_eq!(settings.engine().check(), Ok(()), "{name}={text}");
         }
         for text in outside {
-            assert!(
-                check(
-                    &Said {
-                        set: &[&format!("{name}={text}")],
-                        ..Said::default()
-                    }
-                    .given()
-                )
-                .is_err(),
-                "{name}={text}"
-            );
+            assert!(checked(text).is_err(), "{name}={text}");
         }
     }
 }
@@ -326,6 +327,12 @@ fn values_must_fit_together() {
         Err(&[
             "limits.outbox_bytes = \"1MiB\" (the default) must be at least 2049KiB: limits.max_message_bytes (2MiB) and 1KiB more",
             "timeouts.idle = \"2m\" (the default) must be longer than timeouts.heartbeat (2m), or no silent client is ever pinged",
+        ]),
+    );
+    check_file(
+        "[server]\nshards = 3\npin = '4-5'\n",
+        Err(&[
+            "server.pin = \"4,5\" (from s.toml, line 3) must name at least one core for each shard (server.shards is 3)",
         ]),
     );
     check_file(

@@ -16,7 +16,11 @@ pub trait Application: Sized + 'static {
     ///
     /// # Errors
     /// The refusal that the client is answered with.
-    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Result<Accepted<Self::Session>, Refusal>;
+    fn connect(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+    ) -> Result<Accepted<Self::Session>, Refusal>;
 
     /// The connection is open: the 101 answer is queued, frames may follow it.
     fn opened(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
@@ -25,13 +29,25 @@ pub trait Application: Sized + 'static {
     fn message(&mut self, cx: &mut Context<'_>, session: &mut Self::Session, message: Message<'_>);
 
     /// The answer to a request that carried a [`Tag`].
-    fn answered(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _tag: Tag, _answer: Answer) {}
+    fn answered(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _session: &mut Self::Session,
+        _tag: Tag,
+        _answer: Answer,
+    ) {
+    }
 
     /// The server drains: tell this client (it is closed with 1001 afterwards).
     fn draining(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
 
     /// The last call panicked while it handled a message of this connection. The default closes it with 1011.
-    fn panicked(&mut self, cx: &mut Context<'_>, _session: &mut Self::Session, _message: Option<Message<'_>>) {
+    fn panicked(
+        &mut self,
+        cx: &mut Context<'_>,
+        _session: &mut Self::Session,
+        _message: Option<Message<'_>>,
+    ) {
         cx.close(CloseCode::INTERNAL, "handler failed");
     }
 
@@ -50,7 +66,10 @@ pub struct Accepted<S> {
 
 impl<S> From<S> for Accepted<S> {
     fn from(session: S) -> Accepted<S> {
-        Accepted { session, subprotocol: None }
+        Accepted {
+            session,
+            subprotocol: None,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! How an engine is set up: few knobs, each with a unit and a default; the rest are constants.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Engine configuration. [`Config::check`] turns it into something that cannot be wrong.
@@ -85,5 +87,144 @@ impl Config {
     ///
     /// # Errors
     /// The first field that is out of range.
-    pub fn check(&self) -> Result<(), ConfigError> { todo!() }
+    pub fn check(&self) -> Result<(), ConfigError> {
+        const SECOND: Duration = Duration::from_secs(1);
+        const DAY: Duration = Duration::from_secs(86_400);
+        within("shards", self.shards, 1..=256, "1 to 256")?;
+        within(
+            "connections_max",
+            self.connections_max,
+            1..=10_000_000,
+            "1 to 10,000,000",
+        )?;
+        within(
+            "message_bytes_max",
+            self.message_bytes_max,
+            125..=64 << 20,
+            "125 B to 64 MiB",
+        )?;
+        within(
+            "rooms_per_connection_max",
+            self.rooms_per_connection_max,
+            1..=65_536,
+            "1 to 65,536",
+        )?;
+        within(
+            "room_name_bytes_max",
+            self.room_name_bytes_max,
+            1..=4_096,
+            "1 to 4,096",
+        )?;
+        within(
+            "outbox_frames_max",
+            self.outbox_frames_max,
+            16..=1 << 20,
+            "16 to 1,048,576",
+        )?;
+        let least = self.message_bytes_max + 1024;
+        let rule = "message_bytes_max + 1 KiB to 1 GiB, so that one message always fits";
+        within(
+            "outbox_bytes_max",
+            self.outbox_bytes_max,
+            least..=1 << 30,
+            rule,
+        )?;
+        let fine = Duration::from_millis(100);
+        for (field, value) in [
+            ("handshake_timeout", self.handshake_timeout),
+            ("pong_timeout", self.pong_timeout),
+            ("close_timeout", self.close_timeout),
+        ] {
+            within(
+                field,
+                Shown(value),
+                Shown(fine)..=Shown(DAY),
+                "100 ms to 1 day",
+            )?;
+        }
+        within(
+            "heartbeat",
+            Shown(self.heartbeat),
+            Shown(fine)..=Shown(DAY),
+            "100 ms to 1 day",
+        )?;
+        within(
+            "idle_timeout",
+            Shown(self.idle_timeout),
+            Shown(SECOND)..=Shown(DAY),
+            "1 s to 1 day",
+        )?;
+        if let Pinning::Cores(cores) = &self.pinning {
+            within(
+                "pinning",
+                cores.len(),
+                self.shards..=usize::MAX,
+                "at least one core for each shard",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration that is shown with its unit in an error.
+#[derive(PartialEq, PartialOrd)]
+struct Shown(Duration);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+fn within<T: PartialOrd + fmt::Display>(
+    field: &'static str,
+    value: T,
+    range: RangeInclusive<T>,
+    rule: &'static str,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError {
+            field,
+            value: value.to_string(),
+            rule,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_field_that_is_out_of_range() {
+        type Spoil = fn(&mut Config);
+        let table: [(&str, Spoil); 8] = [
+            ("shards", |config| config.shards = 0),
+            ("connections_max", |config| config.connections_max = 0),
+            ("message_bytes_max", |config| config.message_bytes_max = 124),
+            ("rooms_per_connection_max", |config| {
+                config.rooms_per_connection_max = 0
+            }),
+            ("room_name_bytes_max", |config| {
+                config.room_name_bytes_max = 4097
+            }),
+            ("outbox_bytes_max", |config| {
+                config.outbox_bytes_max = config.message_bytes_max
+            }),
+            ("heartbeat", |config| {
+                config.heartbeat = Duration::from_millis(99)
+            }),
+            ("pinning", |config| {
+                (config.shards, config.pinning) = (2, Pinning::Cores(vec![0]))
+            }),
+        ];
+        assert_eq!(Config::default().check(), Ok(()));
+        for (field, spoil) in table {
+            let mut config = Config::default();
+            spoil(&mut config);
+            assert_eq!(config.check().unwrap_err().field, field);
+        }
+    }
 }

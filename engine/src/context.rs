@@ -1,9 +1,11 @@
 //! What an application may do during a call: the one door from meaning to the shard.
 
-use crate::{Address, Frame, Tag};
+use crate::core::Core;
+use crate::letter::Request;
+use crate::phase::Phase;
+use crate::{Address, CloseReason, Frame, Tag, Ticket};
 use shardcast_protocol::close::CloseCode;
-use shardcast_protocol::frame::Kind;
-use std::marker::PhantomData;
+use shardcast_protocol::frame::{self, Kind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,7 +29,11 @@ pub struct Publish {
 impl Publish {
     /// Publishes `frame` as it is.
     pub fn new(frame: Frame) -> Publish {
-        Publish { frame, except: None, report: None }
+        Publish {
+            frame,
+            except: None,
+            report: None,
+        }
     }
     /// Leaves one connection out.
     pub fn except(mut self, address: Address) -> Publish {
@@ -70,40 +76,117 @@ pub enum PublishError {
 }
 
 /// The connection at hand and its shard, for the length of one call.
-pub struct Context<'a>(PhantomData<&'a mut ()>);
+#[derive(Debug)]
+pub struct Context<'a> {
+    core: &'a mut Core,
+    ticket: Ticket,
+}
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    pub(crate) fn new(core: &'a mut Core, ticket: Ticket) -> Context<'a> {
+        Context { core, ticket }
+    }
+
     /// The connection at hand.
-    pub fn address(&self) -> Address { todo!() }
+    pub fn address(&self) -> Address {
+        self.core.address(self.ticket)
+    }
+
     /// The client's address.
-    pub fn peer(&self) -> SocketAddr { todo!() }
+    pub fn peer(&self) -> SocketAddr {
+        self.core.connections.peer(self.ticket.slot)
+    }
+
     /// Milliseconds since the engine started; the same for the whole tick.
-    pub fn now_ms(&self) -> u64 { todo!() }
-    /// Sends one message to the connection at hand.
-    pub fn send(&mut self, _kind: Kind, _payload: &[u8]) { todo!() }
+    pub fn now_ms(&self) -> u64 {
+        self.core.now
+    }
+
+    /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`, after `close`).
+    pub fn send(&mut self, kind: Kind, payload: &[u8]) {
+        if self.is_open() {
+            self.core.write(self.ticket, |out| {
+                frame::write_frame(out, kind.into(), payload)
+            });
+        }
+    }
+
     /// Sends the message that `fill` appends to the buffer, without a copy. `fill` must only append.
-    pub fn send_with(&mut self, _kind: Kind, _fill: impl FnOnce(&mut Vec<u8>)) { todo!() }
+    pub fn send_with(&mut self, kind: Kind, fill: impl FnOnce(&mut Vec<u8>)) {
+        if self.is_open() {
+            self.core.write(self.ticket, |out| {
+                frame::write_frame_with(out, kind.into(), fill)
+            });
+        }
+    }
+
     /// Sends a sealed frame to any connection. A connection that is gone, or on its way out, drops it (counted).
-    pub fn send_to(&mut self, _to: Address, _frame: Frame) { todo!() }
+    pub fn send_to(&mut self, to: Address, frame: Frame) {
+        self.core.mail.request(
+            to.shard,
+            Request::Send {
+                to: to.ticket,
+                frame,
+            },
+        );
+    }
+
     /// Asks for membership; `tag` answers with [`crate::Answer::Joined`]. Joining a room twice is answered like the first time.
     ///
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
-    pub fn join(&mut self, _room: &str, _tag: Tag) -> Result<(), RoomError> { todo!() }
+    pub fn join(&mut self, room: &str, tag: Tag) -> Result<(), RoomError> {
+        self.core.join(self.ticket, room, tag)
+    }
+
     /// Ends membership; `tag` answers with [`crate::Answer::Left`].
     ///
     /// # Errors
     /// Not joined; nothing was sent.
-    pub fn leave(&mut self, _room: &str, _tag: Tag) -> Result<(), RoomError> { todo!() }
+    pub fn leave(&mut self, room: &str, tag: Tag) -> Result<(), RoomError> {
+        self.core.leave(self.ticket, room, tag)
+    }
+
     /// Rooms joined or being joined, in no particular order.
-    pub fn rooms(&self) -> Vec<Arc<str>> { todo!() }
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        let memberships = self
+            .core
+            .connections
+            .memberships_ref(self.ticket.slot)
+            .as_slice();
+        let wanted = memberships.iter().filter(|membership| membership.wanted);
+        wanted
+            .map(|membership| self.core.rooms.name(membership.slice).clone())
+            .collect()
+    }
+
     /// Publishes to a room (no membership needed) or to everyone. All members see one order.
     ///
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
-    pub fn publish(&mut self, _to: Target<'_>, _publish: Publish) -> Result<(), PublishError> { todo!() }
+    pub fn publish(&mut self, to: Target<'_>, publish: Publish) -> Result<(), PublishError> {
+        self.core.publish(self.ticket, to, publish)
+    }
+
     /// Starts the close handshake of the connection at hand; what was sent before leaves first.
-    pub fn close(&mut self, _code: CloseCode, _reason: &str) { todo!() }
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        self.core
+            .close(self.ticket, code, reason, CloseReason::Application(code));
+    }
+
     /// Starts the close handshake of any connection.
-    pub fn disconnect(&mut self, _who: Address, _code: CloseCode, _reason: &str) { todo!() }
+    pub fn disconnect(&mut self, who: Address, code: CloseCode, reason: &str) {
+        self.core.mail.request(
+            who.shard,
+            Request::Disconnect {
+                who: who.ticket,
+                code,
+                reason: reason.into(),
+            },
+        );
+    }
+
+    fn is_open(&self) -> bool {
+        self.core.connections.phase(self.ticket) == Phase::Open
+    }
 }

@@ -9,11 +9,17 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds; only the owning shard calls this.
     pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(n),
+            Ordering::Relaxed,
+        );
     }
     /// Subtracts (gauges).
     pub fn sub(&self, n: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(n), Ordering::Relaxed);
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_sub(n),
+            Ordering::Relaxed,
+        );
     }
     /// Sets (gauges).
     pub fn set(&self, n: u64) {
@@ -98,4 +104,6 @@ counters! {
     count completion_overflows;
     /// Rings in use.
     gauge rings;
+    /// 1 when draining and no connection is left.
+    gauge drained;
 }

@@ -18,9 +18,9 @@ pub type Millis = u64;
 /// How long a turn may wait for completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Not at all: submit, take what is there.
+    /// Not at all: submit, and settle the departures.
     No,
-    /// Until something completes or this time has come.
+    /// Until something completes or this time has come. With a time that has passed: take what is there.
     Until(Millis),
 }
 

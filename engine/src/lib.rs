@@ -1,24 +1,36 @@
 //! The shard: connections, rooms and lanes as a deterministic state machine, and the drivers that run it on a kernel or in a simulation.
 
 mod application;
+mod batch;
 mod config;
+mod connection;
 mod context;
+mod core;
 mod counters;
+mod doorbell;
 pub mod driver;
 mod frame;
-pub mod outgoing;
+mod home;
 #[cfg(feature = "sim")]
 pub mod lane;
 #[cfg(not(feature = "sim"))]
 mod lane;
+mod letter;
+mod membership;
+mod outbox;
+pub mod outgoing;
+mod phase;
+mod report;
+mod room;
 mod running;
 #[cfg(feature = "sim")]
 pub mod shard;
 #[cfg(not(feature = "sim"))]
 mod shard;
 mod ticket;
+mod wheel;
 
-pub use application::{Accepted, Answer, Report, Application, CloseReason, Refusal, Tag};
+pub use application::{Accepted, Answer, Application, CloseReason, Refusal, Report, Tag};
 pub use config::{Config, ConfigError, Pinning};
 pub use context::{Context, Publish, PublishError, RoomError, Target};
 pub use counters::{Counter, ShardCounters};

@@ -1,15 +1,25 @@
 //! This turn's departures: who is owed which bytes, and the memory they stand in.
+//!
+//! The shard fills it, the driver reads it inside one `turn`, the shard settles the shortfalls from it and clears it.
 
 use crate::Ticket;
 use bytes::Bytes;
 
 /// Bytes that leave in this turn: a span of the scratch, or of a shared batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Segment {
+struct Segment {
+    /// Index in `shared`, or [`SCRATCH`].
     source: u32,
     start: u32,
     len: u32,
 }
+
+const SCRATCH: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
+
+/// Bytes shared by several departures of this turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shared(u32);
 
 /// Everything that leaves in one turn. One departure per connection, its segments in order.
 #[derive(Debug, Default)]
@@ -24,8 +34,11 @@ pub struct Outgoing {
 struct Departure {
     ticket: Ticket,
     first: Segment,
+    /// Index of the second segment's link, or `NONE`.
     next: u32,
+    /// Index of the last segment's link, or `NONE` when `first` is the last.
     last: u32,
+    segments: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,24 +48,267 @@ struct Link {
 }
 
 impl Outgoing {
+    /// Segments of one departure; the shard moves a connection that needs more to its outbox. Below the kernel's `UIO_MAXIOV` of 1,024.
+    pub const SEGMENTS_MAX: usize = 64;
+    /// Scratch that is kept between turns; what a large message needed beyond that is given back.
+    const SCRATCH_BYTES_KEPT: usize = 512 << 10;
+
     /// Number of departures.
-    pub fn len(&self) -> usize { self.departures.len() }
+    pub fn len(&self) -> usize {
+        self.departures.len()
+    }
+
     /// Nothing leaves.
-    pub fn is_empty(&self) -> bool { self.departures.is_empty() }
+    pub fn is_empty(&self) -> bool {
+        self.departures.is_empty()
+    }
+
+    /// Segments of all departures (an upper bound of what a driver needs for its vectors).
+    pub fn segments(&self) -> usize {
+        self.departures.len() + self.links.len()
+    }
+
     /// The n-th departure's connection.
-    pub fn ticket(&self, index: usize) -> Ticket { self.departures[index].ticket }
-    /// The n-th departure's bytes, in order (one slice nearly always).
+    pub fn ticket(&self, index: usize) -> Ticket {
+        self.departures[index].ticket
+    }
+
+    /// The n-th departure's bytes, in order (one slice nearly always; none when it moved to the outbox).
     pub fn slices(&self, index: usize) -> impl Iterator<Item = &[u8]> {
         let departure = &self.departures[index];
-        let mut at = Some((departure.first, departure.next));
+        let mut at = (departure.segments > 0).then_some((departure.first, departure.next));
         std::iter::from_fn(move || {
             let (segment, next) = at?;
-            at = self.links.get(next as usize).map(|link| (link.segment, link.next));
-            let (start, end) = (segment.start as usize, segment.start as usize + segment.len as usize);
-            Some(match self.shared.get(segment.source as usize) {
-                Some(bytes) => &bytes[start..end],
-                None => &self.scratch[start..end],
-            })
+            at = self
+                .links
+                .get(next as usize)
+                .map(|link| (link.segment, link.next));
+            Some(self.slice(segment))
         })
+    }
+
+    fn slice(&self, segment: Segment) -> &[u8] {
+        let span = segment.start as usize..(segment.start + segment.len) as usize;
+        match self.shared.get(segment.source as usize) {
+            Some(bytes) => &bytes[span],
+            None => &self.scratch[span],
+        }
+    }
+
+    /// Bytes written to the scratch since the last turn.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        self.scratch.len()
+    }
+
+    /// The scratch, to append to; `attach_scratch` or `detach_scratch` follows.
+    pub(crate) fn scratch(&mut self) -> &mut Vec<u8> {
+        &mut self.scratch
+    }
+
+    /// What was appended since `start` leaves for `ticket`. Returns false when the departure is as long as it may be.
+    pub(crate) fn attach_scratch(&mut self, ticket: Ticket, at: &mut u32, start: usize) -> bool {
+        let len = (self.scratch.len() - start) as u32;
+        self.attach(
+            ticket,
+            at,
+            Segment {
+                source: SCRATCH,
+                start: start as u32,
+                len,
+            },
+        )
+    }
+
+    /// What was appended since `start` does not leave in this turn.
+    pub(crate) fn detach_scratch(&mut self, start: usize) -> Bytes {
+        let bytes = Bytes::copy_from_slice(&self.scratch[start..]);
+        self.scratch.truncate(start);
+        bytes
+    }
+
+    /// Bytes that several departures of this turn will share.
+    pub(crate) fn share(&mut self, bytes: Bytes) -> Shared {
+        self.shared.push(bytes);
+        Shared((self.shared.len() - 1) as u32)
+    }
+
+    /// A span of shared bytes leaves for `ticket`. Returns false when the departure is as long as it may be.
+    pub(crate) fn attach_shared(
+        &mut self,
+        ticket: Ticket,
+        at: &mut u32,
+        shared: Shared,
+        start: usize,
+        end: usize,
+    ) -> bool {
+        let segment = Segment {
+            source: shared.0,
+            start: start as u32,
+            len: (end - start) as u32,
+        };
+        self.attach(ticket, at, segment)
+    }
+
+    #[inline]
+    fn attach(&mut self, ticket: Ticket, at: &mut u32, segment: Segment) -> bool {
+        let Some(departure) = self
+            .departures
+            .get_mut(*at as usize)
+            .filter(|found| found.ticket == ticket)
+        else {
+            *at = self.departures.len() as u32;
+            self.departures.push(Departure {
+                ticket,
+                first: segment,
+                next: NONE,
+                last: NONE,
+                segments: 1,
+            });
+            return true;
+        };
+        if departure.segments as usize >= Self::SEGMENTS_MAX {
+            return false;
+        }
+        if departure.segments == 0 {
+            (departure.first, departure.segments) = (segment, 1);
+            return true;
+        }
+        let last = match self.links.get_mut(departure.last as usize) {
+            Some(link) => &mut link.segment,
+            None => &mut departure.first,
+        };
+        if last.source == segment.source && last.start + last.len == segment.start {
+            last.len += segment.len;
+            return true;
+        }
+        let link = self.links.len() as u32;
+        match self.links.get_mut(departure.last as usize) {
+            Some(tail) => tail.next = link,
+            None => departure.next = link,
+        }
+        departure.last = link;
+        departure.segments += 1;
+        self.links.push(Link {
+            segment,
+            next: NONE,
+        });
+        true
+    }
+
+    /// What is left of a departure after its first `skip` bytes, as bytes that outlive the turn. The departure is empty afterwards.
+    pub(crate) fn remainder(
+        &mut self,
+        ticket: Ticket,
+        at: u32,
+        mut skip: usize,
+        into: &mut Vec<Bytes>,
+    ) {
+        let Some(departure) = self
+            .departures
+            .get(at as usize)
+            .filter(|found| found.ticket == ticket)
+        else {
+            return;
+        };
+        let mut next = (departure.segments > 0).then_some((departure.first, departure.next));
+        while let Some((segment, link)) = next {
+            next = self
+                .links
+                .get(link as usize)
+                .map(|link| (link.segment, link.next));
+            let len = segment.len as usize;
+            if skip >= len {
+                skip -= len;
+                continue;
+            }
+            let (start, end) = (segment.start as usize + skip, segment.start as usize + len);
+            skip = 0;
+            into.push(match self.shared.get(segment.source as usize) {
+                Some(bytes) => bytes.slice(start..end),
+                None => Bytes::copy_from_slice(&self.scratch[start..end]),
+            });
+        }
+        let departure = &mut self.departures[at as usize];
+        (departure.segments, departure.next, departure.last) = (0, NONE, NONE);
+    }
+
+    /// Forgets the turn.
+    pub(crate) fn clear(&mut self) {
+        self.departures.clear();
+        self.links.clear();
+        self.shared.clear();
+        self.scratch.clear();
+        if self.scratch.capacity() > Self::SCRATCH_BYTES_KEPT {
+            self.scratch.shrink_to(Self::SCRATCH_BYTES_KEPT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Ticket = Ticket {
+        slot: 1,
+        generation: 1,
+    };
+    const B: Ticket = Ticket {
+        slot: 2,
+        generation: 1,
+    };
+
+    fn write(outgoing: &mut Outgoing, ticket: Ticket, at: &mut u32, bytes: &[u8]) -> bool {
+        let start = outgoing.scratch_bytes();
+        outgoing.scratch().extend_from_slice(bytes);
+        outgoing.attach_scratch(ticket, at, start)
+    }
+
+    fn departs(outgoing: &Outgoing, index: usize) -> Vec<&[u8]> {
+        outgoing.slices(index).collect()
+    }
+
+    #[test]
+    fn neighbours_merge_and_strangers_chain() {
+        let (mut outgoing, mut a, mut b) = (Outgoing::default(), NONE, NONE);
+        assert!(write(&mut outgoing, A, &mut a, b"one"));
+        assert!(write(&mut outgoing, A, &mut a, b"two"));
+        assert!(write(&mut outgoing, B, &mut b, b"three"));
+        assert!(write(&mut outgoing, A, &mut a, b"four"));
+        let shared = outgoing.share(Bytes::from_static(b"batch"));
+        assert!(outgoing.attach_shared(A, &mut a, shared, 1, 3));
+        assert!(outgoing.attach_shared(A, &mut a, shared, 3, 5));
+        assert_eq!(outgoing.len(), 2);
+        assert_eq!(departs(&outgoing, 0), [&b"onetwo"[..], b"four", b"atch"]);
+        assert_eq!(departs(&outgoing, 1), [b"three"]);
+        outgoing.clear();
+        assert!(write(&mut outgoing, B, &mut b, b"next"));
+        assert_eq!((outgoing.len(), b), (1, 0));
+    }
+
+    #[test]
+    fn a_remainder_starts_at_every_byte() {
+        for skip in 0..=12 {
+            let (mut outgoing, mut a, mut b) = (Outgoing::default(), NONE, NONE);
+            write(&mut outgoing, A, &mut a, b"abc");
+            write(&mut outgoing, B, &mut b, b"-");
+            write(&mut outgoing, A, &mut a, b"defg");
+            let shared = outgoing.share(Bytes::from_static(b"hijkl"));
+            outgoing.attach_shared(A, &mut a, shared, 0, 5);
+            let mut rest = Vec::new();
+            outgoing.remainder(A, a, skip, &mut rest);
+            assert_eq!(rest.concat(), b"abcdefghijkl"[skip..], "after {skip}");
+            assert_eq!(departs(&outgoing, 0).len(), 0);
+            assert_eq!(departs(&outgoing, 1), [b"-"]);
+        }
+    }
+
+    #[test]
+    fn a_departure_has_a_longest_length() {
+        let (mut outgoing, mut a, mut b) = (Outgoing::default(), NONE, NONE);
+        for _ in 0..Outgoing::SEGMENTS_MAX {
+            assert!(write(&mut outgoing, A, &mut a, b"a"));
+            assert!(write(&mut outgoing, B, &mut b, b"b"));
+        }
+        assert!(!write(&mut outgoing, A, &mut a, b"a"));
     }
 }

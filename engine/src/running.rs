@@ -1,9 +1,19 @@
 //! A started engine: its threads, its counters, and the way to stop it.
 
-use crate::{Application, Config, ConfigError, Frame, ShardCounters};
-use std::net::SocketAddr;
+use crate::core::Admission;
+use crate::driver::uring::{self, RingFds, UringDriver};
+use crate::lane::{self, LaneCapacity, Mailbox, Remote};
+use crate::letter::{Command, Publication, RoomName};
+use crate::shard::{self, Shard};
+use crate::{Application, Config, ConfigError, Frame, Pinning, ShardCounters};
+use crossbeam_channel::{Receiver, Sender};
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +22,8 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The kernel cannot run the native driver: what is missing and what to do.
-    #[error("{0}")]
-    Unsupported(String),
+    #[error(transparent)]
+    Unsupported(#[from] uring::Unsupported),
     /// The address cannot be listened on, or another resource is missing.
     #[error("{what}: {source}")]
     Io {
@@ -25,45 +35,369 @@ pub enum StartError {
 }
 
 /// Starts one thread per shard, each with the application that `make` builds for it (on that thread, given the shard's index).
-/// Returns when every shard listens.
+/// Returns when every shard listens. Raises the process's soft limit on open files to the hard one.
 ///
 /// # Errors
 /// See [`StartError`]; no thread is left behind.
-pub fn start<A: Application>(_config: Config, _make: impl Fn(u16) -> A + Send + Sync + 'static) -> Result<Running, StartError> {
-    todo!()
+pub fn start<A: Application>(
+    config: Config,
+    make: impl Fn(u16) -> A + Send + Sync + 'static,
+) -> Result<Running, StartError> {
+    config.check()?;
+    uring::raise_open_files();
+    let listeners = listen(&config)?;
+    let listen = listeners[0].local_addr().map_err(|source| StartError::Io {
+        what: "local address".into(),
+        source,
+    })?;
+    let plan = Arc::new(Plan::new(config, make));
+    let seed = RandomState::new().hash_one("homes");
+    let mailboxes = lane::mesh(
+        plan.config.shards,
+        LaneCapacity::for_shards(plan.config.shards),
+        seed,
+    );
+    let remotes: Vec<Remote> = mailboxes.iter().map(Mailbox::remote).collect();
+    let (ready, readiness) = crossbeam_channel::bounded(plan.config.shards);
+    let mut threads = Vec::new();
+    for (mailbox, listener) in mailboxes.into_iter().zip(listeners) {
+        let (go, start) = crossbeam_channel::bounded(1);
+        let (plan, ready) = (plan.clone(), ready.clone());
+        let name = format!("shard-{}", mailbox.shard());
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || plan.run(mailbox, listener, &ready, &start))
+            .map_err(|source| StartError::Io {
+                what: "starting a shard's thread".into(),
+                source,
+            })?;
+        threads.push(Thread { go, thread });
+    }
+    drop(ready);
+    let mut running = Running {
+        listen,
+        rings_max: plan.config.shards * uring::tables(plan.slots).1,
+        capabilities: String::new(),
+        counters: plan.counters.clone(),
+        stop: plan.stop.clone(),
+        shards: Vec::new(),
+        threads,
+    };
+    // A failure here drops `running`, whose threads were never let go: they end by themselves.
+    let mut doors: Vec<Option<Door>> = remotes
+        .into_iter()
+        .map(|remote| Some(Door { remote, bell: None }))
+        .collect();
+    for _ in 0..plan.config.shards {
+        let Ready {
+            shard,
+            bell,
+            capabilities,
+        } = readiness.recv().unwrap_or_else(|_| {
+            Err(StartError::Io {
+                what: "starting a shard".into(),
+                source: std::io::Error::other("its thread panicked"),
+            })
+        })?;
+        running.capabilities = capabilities;
+        if let Some(door) = &mut doors[shard as usize] {
+            door.bell = Some(bell);
+        }
+    }
+    running.shards = doors.into_iter().flatten().map(Arc::new).collect();
+    for thread in &running.threads {
+        // Fails only if the thread is gone, and then joining it tells.
+        let _ = thread.go.send(());
+    }
+    Ok(running)
+}
+
+fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
+    let mut address = config.listen;
+    let mut listeners = Vec::new();
+    for _ in 0..config.shards {
+        let listener = uring::listen(address).map_err(|source| StartError::Io {
+            what: format!("cannot listen on {address}"),
+            source,
+        })?;
+        // With port 0 the first socket chooses, and the others share its choice.
+        address = listener.local_addr().unwrap_or(address);
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// What all shards start from.
+struct Plan<A, F: Fn(u16) -> A> {
+    config: Config,
+    make: F,
+    slots: usize,
+    admission: Admission,
+    ring_fds: RingFds,
+    counters: Arc<[Arc<ShardCounters>]>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A shard's thread has everything it needs, or says what it lacks.
+struct Ready {
+    shard: u16,
+    bell: File,
+    capabilities: String,
+}
+
+impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
+    fn new(config: Config, make: F) -> Plan<A, F> {
+        let shards = config.shards;
+        Plan {
+            slots: slots(&config),
+            admission: Admission::new(config.connections_max),
+            ring_fds: RingFds::new(shards),
+            counters: (0..shards)
+                .map(|_| Arc::new(ShardCounters::default()))
+                .collect(),
+            stop: Arc::default(),
+            config,
+            make,
+        }
+    }
+
+    /// A shard's thread, from its first ring to its last tick.
+    fn run(
+        &self,
+        mailbox: Mailbox,
+        listener: TcpListener,
+        ready: &Sender<Result<Ready, StartError>>,
+        go: &Receiver<()>,
+    ) {
+        let index = mailbox.shard();
+        self.pin(index);
+        let driver = match self.driver(index, listener) {
+            Ok((driver, made)) => {
+                let _ = ready.send(Ok(made));
+                driver
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        // No shard ticks before all rings exist, because any may wake any. Nobody lets it go if another failed.
+        if go.recv().is_err() {
+            return;
+        }
+        let setup = shard::Setup {
+            config: &self.config,
+            mailbox,
+            admission: self.admission.clone(),
+            slots: self.slots,
+            counters: self.counters[index as usize].clone(),
+        };
+        let mut shard = Shard::new(setup, (self.make)(index), driver);
+        while !self.stop.load(Ordering::Relaxed) {
+            shard.tick();
+        }
+    }
+
+    fn driver(
+        &self,
+        shard: u16,
+        listener: TcpListener,
+    ) -> Result<(UringDriver, Ready), StartError> {
+        let driver = UringDriver::new(uring::Setup {
+            listener,
+            slots: self.slots,
+            shard,
+            ring_fds: self.ring_fds.clone(),
+            counters: self.counters[shard as usize].clone(),
+        })?;
+        let bell = driver.bell().map_err(|source| StartError::Io {
+            what: "a shard's bell".into(),
+            source,
+        })?;
+        let capabilities = driver.capabilities().to_string();
+        Ok((
+            driver,
+            Ready {
+                shard,
+                bell: bell.into(),
+                capabilities,
+            },
+        ))
+    }
+
+    fn pin(&self, shard: u16) {
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let core = match &self.config.pinning {
+            Pinning::None => return,
+            Pinning::Auto if self.config.shards > cores.len() => return,
+            Pinning::Auto => cores[shard as usize],
+            Pinning::Cores(list) => core_affinity::CoreId {
+                id: list[shard as usize],
+            },
+        };
+        if !core_affinity::set_for_current(core) {
+            tracing::warn!(
+                shard,
+                core = core.id,
+                "cannot pin the shard's thread; it runs unpinned"
+            );
+        }
+    }
+}
+
+/// Connections that each shard has room for. The kernel spreads connects by hash, so with several shards each gets a quarter
+/// more than its even share; and a few more may be on their way in to hear 503, or on their way out.
+fn slots(config: &Config) -> usize {
+    const MARGIN: usize = 256;
+    let even = config.connections_max.div_ceil(config.shards);
+    let share = if config.shards == 1 {
+        even
+    } else {
+        even + even / 4
+    };
+    share.min(config.connections_max) + MARGIN
 }
 
 /// A running engine. Dropping it stops it at once; [`Running::drain`] does so kindly.
 #[derive(Debug)]
 pub struct Running {
-    _private: (),
+    listen: SocketAddr,
+    rings_max: usize,
+    capabilities: String,
+    counters: Arc<[Arc<ShardCounters>]>,
+    stop: Arc<AtomicBool>,
+    shards: Vec<Arc<Door>>,
+    threads: Vec<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    go: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// The way into one shard.
+#[derive(Debug)]
+struct Door {
+    remote: Remote,
+    bell: Option<File>,
+}
+
+impl Door {
+    fn send(&self, command: Command) -> bool {
+        match self.remote.send(command) {
+            Ok(asleep) => {
+                if asleep {
+                    self.ring();
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            uring::ring_bell(bell);
+        }
+    }
 }
 
 impl Running {
     /// Where clients connect.
-    pub fn local_addr(&self) -> SocketAddr { todo!() }
-    /// Rings that may be used over all shards (the ready line says so).
-    pub fn rings_max(&self) -> usize { todo!() }
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Rings that may be used over all shards (each is made when the one before it is full).
+    pub fn rings_max(&self) -> usize {
+        self.rings_max
+    }
+
     /// One line about the kernel and what of it is used.
-    pub fn capabilities(&self) -> String { todo!() }
+    pub fn capabilities(&self) -> String {
+        self.capabilities.clone()
+    }
+
     /// One set of counters per shard.
-    pub fn counters(&self) -> &[Arc<ShardCounters>] { todo!() }
+    pub fn counters(&self) -> &[Arc<ShardCounters>] {
+        &self.counters
+    }
+
     /// A cloneable way in from other threads.
-    pub fn handle(&self) -> Handle { todo!() }
+    pub fn handle(&self) -> Handle {
+        Handle {
+            shards: self.shards.clone().into(),
+        }
+    }
+
     /// Stops accepting, calls `draining` for every connection (paced), flushes, closes with 1001. Blocks until every
     /// connection is gone or `within` is over, then stops the shards. True when all were gone in time.
-    pub fn drain(self, _within: Duration) -> bool { todo!() }
+    pub fn drain(self, within: Duration) -> bool {
+        /// How often the counters are looked at.
+        const LOOK: Duration = Duration::from_millis(5);
+        let deadline = Instant::now() + within;
+        let mut told = vec![false; self.shards.len()];
+        loop {
+            for (door, told) in self.shards.iter().zip(&mut told) {
+                *told = *told || door.send(Command::Drain);
+            }
+            let drained = told.iter().all(|told| *told)
+                && self
+                    .counters
+                    .iter()
+                    .all(|counters| counters.drained.get() == 1);
+            if drained || Instant::now() >= deadline {
+                return drained;
+            }
+            std::thread::park_timeout(LOOK);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for door in &self.shards {
+            // Rung whether asleep or not: the flag is not a letter, so the doorbell's protocol does not cover it.
+            door.ring();
+        }
+        for Thread { go, thread } in self.threads.drain(..) {
+            drop(go);
+            if thread.join().is_err() {
+                tracing::error!("a shard's thread panicked");
+            }
+        }
+    }
 }
 
 /// Publishes into a running engine from any thread.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    _private: (),
+    shards: Arc<[Arc<Door>]>,
 }
 
 impl Handle {
     /// Publishes to a room. `false` when the engine is stopping or its command queue is full (nothing was sent; try again later).
-    pub fn publish_room(&self, _room: &str, _frame: Frame) -> bool { todo!() }
+    pub fn publish_room(&self, room: &str, frame: Frame) -> bool {
+        // Always by way of the same shard, so that one thread's publishes to a room keep their order.
+        self.publish(Some(room.into()), frame)
+    }
+
     /// Publishes to every connection; `false` as above.
-    pub fn publish_everyone(&self, _frame: Frame) -> bool { todo!() }
+    pub fn publish_everyone(&self, frame: Frame) -> bool {
+        self.publish(None, frame)
+    }
+
+    fn publish(&self, room: Option<RoomName>, frame: Frame) -> bool {
+        let publication = Publication {
+            room,
+            frame,
+            except: None,
+            report: None,
+        };
+        self.shards
+            .first()
+            .is_some_and(|door| door.send(Command::Publish(publication)))
+    }
 }

@@ -1,34 +1,376 @@
 //! A shard: one thread's connections and its slice of every room, advanced tick by tick.
+//!
+//! A tick reaps, takes in, orders, collects, delivers, and hands everything over in one turn of the driver. Every part of it is
+//! bounded, and whatever does not fit goes on in the next tick.
 
-use crate::driver::Driver;
+mod deadlines;
+mod deliver;
+mod intake;
+mod mail;
+
+use crate::connection::Flags;
+use crate::core::{Admission, Core};
+use crate::driver::{Completion, Driver, Shortfall, Wait};
 use crate::lane::Mailbox;
-use crate::{Application, Config, ShardCounters};
+use crate::letter::Delivery;
+use crate::phase::Phase;
+use crate::{Answer, Application, Config, Context, ShardCounters, Tag, Ticket};
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// One shard. Deterministic: completions and letters in, operations and letters out.
 pub struct Shard<A: Application, D: Driver> {
     application: A,
     driver: D,
+    core: Core,
+    sessions: Vec<Option<A::Session>>,
+    completions: Vec<Completion<D::Lease>>,
+    shortfalls: Vec<Shortfall>,
+    /// Connections that are not read until a lane has room.
+    parked: VecDeque<Ticket>,
+    /// A change of membership that waits for the messages before it to go out.
+    held: Option<Delivery>,
+    /// Deadlines that have come.
+    due: VecDeque<Ticket>,
+    drain: Option<VecDeque<Ticket>>,
+}
+
+/// What a shard is made of, besides its driver and its application.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// Checked configuration.
+    pub config: &'a Config,
+    /// The shard's lanes.
+    pub mailbox: Mailbox,
+    /// Shared by all shards of the process.
+    pub admission: Admission,
+    /// Slots that the driver may use.
+    pub slots: usize,
+    /// Where the shard counts.
+    pub counters: Arc<ShardCounters>,
+}
+
+/// Departures of one turn that did not leave whole.
+#[derive(Clone, Copy, Debug, Default)]
+struct Settled {
+    short: u32,
+    failed: u32,
 }
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// A shard without connections. `config` has been checked.
-    pub fn new(config: &Config, application: A, driver: D, mailbox: Mailbox, counters: Arc<ShardCounters>) -> Shard<A, D> { todo!() }
+    /// A shard without connections.
+    pub fn new(setup: Setup<'_>, application: A, driver: D) -> Shard<A, D> {
+        let Setup {
+            config,
+            mailbox,
+            admission,
+            slots,
+            counters,
+        } = setup;
+        Shard {
+            application,
+            driver,
+            core: Core::new(config, mailbox, admission, slots, counters),
+            sessions: Vec::with_capacity(slots),
+            completions: Vec::new(),
+            shortfalls: Vec::new(),
+            parked: VecDeque::new(),
+            held: None,
+            due: VecDeque::new(),
+            drain: None,
+        }
+    }
 
-    /// One tick: reap, intake, own requests, mail, deliveries, flush, submit-and-wait.
-    pub fn tick(&mut self) { todo!() }
+    /// One tick: reap, intake, own requests, mail, deliveries, deadlines, then everything out in one turn that may wait.
+    pub fn tick(&mut self) {
+        self.core.mail.awake();
+        self.take_in();
+        self.obey();
+        self.core.mail.unspill();
+        self.unpark();
+        self.take_requests();
+        self.take_deliveries();
+        self.fan_out();
+        self.meet_deadlines();
+        self.drain_some();
+        self.tell_ended();
+        self.gauge();
+        self.turn_and_wait();
+    }
 
-    /// Starts draining: see `Running::drain`.
-    pub fn start_drain(&mut self) { todo!() }
+    /// Stops accepting; every connection is told, closed with 1001, and given the close deadline.
+    pub fn start_drain(&mut self) {
+        if self.drain.is_none() {
+            self.driver.stop_accepting();
+            let open = self.core.connections.in_phase(Phase::Open);
+            self.drain = Some(open.collect());
+            let upgrading: Vec<Ticket> = self.core.connections.in_phase(Phase::Upgrading).collect();
+            upgrading
+                .into_iter()
+                .for_each(|ticket| self.core.lose(ticket));
+        }
+    }
 
     /// Draining, and no connection is left.
-    pub fn is_drained(&self) -> bool { todo!() }
+    pub fn is_drained(&self) -> bool {
+        self.drain.is_some() && self.core.connections.live() == 0
+    }
 
     /// The driver (the simulation inspects it).
-    pub fn driver(&mut self) -> &mut D { &mut self.driver }
+    pub fn driver(&mut self) -> &mut D {
+        &mut self.driver
+    }
 
-    /// Panics unless every account of the shard is consistent: slot lists, room members and memberships, outbox sums, timers.
-    /// With `quiescent`, also that nothing is left over: no connection, room, home, letter, outbox byte.
-    #[cfg(any(test, feature = "sim"))]
-    pub fn check_invariants(&self, quiescent: bool) { todo!() }
+    /// The application.
+    pub fn application(&mut self) -> &mut A {
+        &mut self.application
+    }
+
+    /// Hands over what is owed and settles it, without waiting.
+    fn flush(&mut self) -> Settled {
+        self.carry_out();
+        let settled = self.turn(Wait::No);
+        self.finish();
+        settled
+    }
+
+    /// The last act of a tick. Waits only when nothing is left that could be done now.
+    fn turn_and_wait(&mut self) {
+        if !self.core.agenda.finish.is_empty() {
+            self.flush();
+        }
+        self.carry_out();
+        let wait = self.wait();
+        self.turn(wait);
+        self.carry_out();
+    }
+
+    fn wait(&mut self) -> Wait {
+        let core = &self.core;
+        let busy = !core.fan_outs.is_empty() || self.held.is_some() || !self.due.is_empty();
+        let parked = !self.parked.is_empty() && !core.mail.is_congested();
+        let draining = self
+            .drain
+            .as_ref()
+            .is_some_and(|tickets| !tickets.is_empty());
+        if busy || parked || draining || !core.agenda.finish.is_empty() {
+            return Self::LOOK;
+        }
+        core.mail.announce_sleep();
+        let stuck = core.mail.is_waiting() || !core.mail.can_deliver();
+        if core.mail.depth() > 0 && !stuck {
+            return Self::LOOK;
+        }
+        // A full lane has no bell for its emptying: look again soon. Its reader is awake, or it would not be full.
+        let latest = core.now + if stuck { 1 } else { Self::SLEEP_MS_MAX };
+        Wait::Until(core.wheel.next_expiry().map_or(latest, |at| at.min(latest)))
+    }
+
+    /// A deadline that has passed: take what is there and go on.
+    const LOOK: Wait = Wait::Until(0);
+    /// Even a shard without timers looks up once in a while.
+    const SLEEP_MS_MAX: u64 = 60_000;
+
+    fn turn(&mut self, wait: Wait) -> Settled {
+        self.core.mail.rings(|shard| self.driver.wake(shard));
+        self.core
+            .counters
+            .sends
+            .add(self.core.outgoing.len() as u64);
+        self.driver
+            .turn(&self.core.outgoing, wait, &mut self.shortfalls);
+        let mut shortfalls = std::mem::take(&mut self.shortfalls);
+        let mut settled = Settled::default();
+        for shortfall in shortfalls.drain(..) {
+            *if shortfall.failed {
+                &mut settled.failed
+            } else {
+                &mut settled.short
+            } += 1;
+            self.core.settle(shortfall);
+        }
+        self.shortfalls = shortfalls;
+        self.core.outgoing.clear();
+        self.tell_ended();
+        settled
+    }
+
+    /// Turns the agenda into operations.
+    fn carry_out(&mut self) {
+        let agenda = &mut self.core.agenda;
+        for ticket in agenda.arm.drain(..) {
+            if let Some(connection) = self.core.connections.get(ticket)
+                && connection.phase != Phase::Retiring
+                && !connection.flags.has(Flags::RECEIVING)
+            {
+                connection.flags.set(Flags::RECEIVING);
+                self.driver.arm_receive(ticket);
+            }
+        }
+        for ticket in agenda.park.drain(..) {
+            if self
+                .core
+                .connections
+                .get(ticket)
+                .is_some_and(|connection| connection.phase != Phase::Retiring)
+            {
+                self.driver.stop_receive(ticket);
+            }
+        }
+        let mut segments = Vec::new();
+        for ticket in agenda.kick.drain(..) {
+            let Some(connection) = self.core.connections.get(ticket) else {
+                continue;
+            };
+            let started = connection
+                .cold
+                .as_mut()
+                .is_some_and(|cold| cold.outbox.start_send(&mut segments));
+            if started {
+                self.driver.send_tracked(ticket, &segments);
+                segments.clear();
+            }
+        }
+        for ticket in agenda.retire.drain(..) {
+            self.driver.close(ticket);
+        }
+    }
+
+    /// After a turn: connections that have nothing left to flush take their last step.
+    fn finish(&mut self) {
+        for ticket in std::mem::take(&mut self.core.agenda.finish) {
+            let Some(connection) = self.core.connections.get(ticket) else {
+                continue;
+            };
+            if connection.flags.has(Flags::BACKLOG) {
+                continue;
+            }
+            match connection.phase {
+                Phase::Flushing => self.core.lose(ticket),
+                Phase::Lingering if !connection.flags.has(Flags::RECEIVING) => {
+                    self.core.lose(ticket)
+                }
+                Phase::Lingering if !connection.flags.has(Flags::SHUT) => {
+                    connection.flags.set(Flags::SHUT);
+                    self.driver.shut_down(ticket);
+                }
+                Phase::Lingering
+                | Phase::Free
+                | Phase::Upgrading
+                | Phase::Open
+                | Phase::Closing
+                | Phase::Retiring => {}
+            }
+        }
+    }
+
+    /// Calls the application for one connection; a panic is confined to this call.
+    fn call<R>(
+        &mut self,
+        ticket: Ticket,
+        message: Option<crate::Message<'_>>,
+        run: impl FnOnce(&mut A, &mut Context<'_>, &mut A::Session) -> R,
+    ) -> Option<R> {
+        let session = self.sessions.get_mut(ticket.slot as usize)?.as_mut()?;
+        let mut context = Context::new(&mut self.core, ticket);
+        // The application's own state may be half-changed after a panic; that is the application's to bear.
+        match catch_unwind(AssertUnwindSafe(|| {
+            run(&mut self.application, &mut context, session)
+        })) {
+            Ok(result) => Some(result),
+            Err(_) => {
+                self.core.counters.panics.add(1);
+                tracing::error!(
+                    shard = self.core.mail.shard(),
+                    slot = ticket.slot,
+                    "a handler panicked"
+                );
+                let mut context = Context::new(&mut self.core, ticket);
+                let answer = || self.application.panicked(&mut context, session, message);
+                if catch_unwind(AssertUnwindSafe(answer)).is_err() {
+                    let code = shardcast_protocol::close::CloseCode::INTERNAL;
+                    self.core.close(
+                        ticket,
+                        code,
+                        "handler failed",
+                        crate::CloseReason::Application(code),
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Option<(Ticket, Tag, Answer)>) {
+        let Some((ticket, tag, answer)) = answer else {
+            return;
+        };
+        if self.core.connections.phase(ticket) == Phase::Open {
+            self.call(ticket, None, |application, context, session| {
+                application.answered(context, session, tag, answer)
+            });
+        }
+    }
+
+    /// Tells the application, once each, which connections left the open state.
+    fn tell_ended(&mut self) {
+        while let Some((ticket, reason)) = self.core.agenda.ended.pop() {
+            let Some(session) = self
+                .sessions
+                .get_mut(ticket.slot as usize)
+                .and_then(Option::take)
+            else {
+                continue;
+            };
+            let mut context = Context::new(&mut self.core, ticket);
+            let call = || self.application.closed(&mut context, session, reason);
+            if catch_unwind(AssertUnwindSafe(call)).is_err() {
+                self.core.counters.panics.add(1);
+                tracing::error!(
+                    shard = self.core.mail.shard(),
+                    slot = ticket.slot,
+                    "a close handler panicked"
+                );
+            }
+        }
+    }
+
+    /// Closes a bounded number of connections, so that a drain does not starve the deliveries before it.
+    fn drain_some(&mut self) {
+        /// Connections told per tick.
+        const CLOSES_PER_TICK: usize = 256;
+        for _ in 0..CLOSES_PER_TICK {
+            let Some(ticket) = self.drain.as_mut().and_then(VecDeque::pop_front) else {
+                return;
+            };
+            if self.core.connections.phase(ticket) == Phase::Open {
+                self.call(ticket, None, |application, context, session| {
+                    application.draining(context, session)
+                });
+                let code = shardcast_protocol::close::CloseCode::GOING_AWAY;
+                self.core
+                    .close(ticket, code, "draining", crate::CloseReason::Draining);
+            }
+        }
+    }
+
+    fn gauge(&self) {
+        let counters = &self.core.counters;
+        counters.lane_depth.set(self.core.mail.depth() as u64);
+        counters.rooms.set(self.core.rooms.len() as u64);
+        if self.is_drained() {
+            counters.drained.set(1);
+        }
+        counters.rooms_home.set(self.core.homes.len() as u64);
+    }
+}
+
+impl<A: Application, D: Driver> fmt::Debug for Shard<A, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("core", &self.core)
+            .finish_non_exhaustive()
+    }
 }

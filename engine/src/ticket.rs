@@ -5,8 +5,13 @@
 pub struct Ticket {
     /// Index in the shard's slab; chosen by the driver.
     pub slot: u32,
-    /// Counts the slot's uses, modulo 2^24 (it shares a completion's `user_data` with the slot and the operation).
+    /// Counts the slot's uses, modulo [`Ticket::GENERATIONS`].
     pub generation: u32,
+}
+
+impl Ticket {
+    /// Generations before a slot's numbers repeat: 24 bits, because a completion's `user_data` also holds the slot and the operation.
+    pub const GENERATIONS: u32 = 1 << 24;
 }
 
 /// A connection anywhere in the process.

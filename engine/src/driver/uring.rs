@@ -1,1 +1,632 @@
-//! The production driver.
+//! The production driver: one thread's io_uring rings. Their number is its private matter; the shard sees slots.
+//!
+//! Every ring has its own table of direct descriptors (at most as many as the process may open files), so a shard with more
+//! connections than that owns several. The first is the one that sleeps; the others wake it through an eventfd each.
+
+mod accept;
+mod buffers;
+mod capabilities;
+mod limits;
+mod patience;
+mod ring;
+mod tracked;
+mod userdata;
+mod vectors;
+
+pub use buffers::Lease;
+pub use capabilities::{Capabilities, Unsupported};
+pub(crate) use limits::ring_bell;
+pub use limits::{open_files_max, raise_open_files};
+
+use crate::ShardCounters;
+use crate::Ticket;
+use crate::driver::{Completion, Driver, Millis, ReceiveEnd, Shortfall, Wait};
+use crate::outgoing::Outgoing;
+use accept::Acceptor;
+use bytes::Bytes;
+use io_uring::{opcode, squeue, types};
+use patience::Patience;
+use ring::{Event, Ring};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Instant;
+use tracked::TrackedSends;
+use userdata::{Op, UserData};
+use vectors::Vectors;
+
+/// Set on every departure: never blocks, and reports a short count instead of success only when the socket's buffer is full.
+/// Without `MSG_WAITALL` a short send would look like success and post nothing.
+const DEPARTURE_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+
+/// One shard's rings.
+#[derive(Debug)]
+pub struct UringDriver {
+    // Rings are dropped first: the memory below may be in use by what is under way on them.
+    rings: Vec<Ring>,
+    acceptor: Acceptor,
+    tracked: TrackedSends,
+    vectors: Vectors,
+    bell: limits::EventFd,
+    slots: Vec<Slot>,
+    table: u32,
+    rings_max: usize,
+    /// Connections whose receive ended for want of buffers, or by the kernel's own decision.
+    rearm: Vec<Ticket>,
+    pending: Vec<Completion<Lease>>,
+    shortfalls: Vec<Shortfall>,
+    patience: Patience,
+    start: Instant,
+    now: Millis,
+    ring_fds: RingFds,
+    capabilities: Capabilities,
+    counters: Arc<ShardCounters>,
+}
+
+/// The first ring of every shard, for wakes. Filled in before any shard ticks.
+#[derive(Clone, Debug)]
+pub struct RingFds(Arc<[AtomicI32]>);
+
+impl RingFds {
+    /// For a number of shards.
+    pub fn new(shards: usize) -> RingFds {
+        RingFds((0..shards).map(|_| AtomicI32::new(-1)).collect())
+    }
+}
+
+/// What the driver knows of a slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    generation: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State(u8);
+
+impl State {
+    /// Between accept and close.
+    const USED: u8 = 1;
+    /// The shard wants to receive.
+    const WANTED: u8 = 2;
+    /// The kernel has a receive under way.
+    const ARMED: u8 = 4;
+    /// That receive is being cancelled because the shard asked for it.
+    const STOPPING: u8 = 8;
+    /// A tracked send is under way.
+    const TRACKED: u8 = 16;
+    /// The shard has closed it; the descriptor is closed when nothing is under way.
+    const CLOSING: u8 = 32;
+
+    fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
+    fn set(&mut self, bits: u8) {
+        self.0 |= bits;
+    }
+    fn clear(&mut self, bits: u8) {
+        self.0 &= !bits;
+    }
+}
+
+/// How a driver is set up.
+#[derive(Debug)]
+pub struct Setup {
+    /// Listens already; shared by nobody.
+    pub listener: TcpListener,
+    /// Connections this shard must be able to hold.
+    pub slots: usize,
+    /// This shard's index.
+    pub shard: u16,
+    /// All shards' rings.
+    pub ring_fds: RingFds,
+    /// Where the driver counts.
+    pub counters: Arc<ShardCounters>,
+}
+
+/// Entries of one table, and how many tables that takes.
+pub fn tables(slots: usize) -> (u32, usize) {
+    let table = slots.min(open_files_max()).max(Acceptor::OUTSTANDING * 2);
+    (table as u32, slots.div_ceil(table))
+}
+
+impl UringDriver {
+    /// Creates the first ring, on the thread that will use it, and checks what the kernel can do.
+    ///
+    /// # Errors
+    /// The kernel lacks something that the driver needs: the error names it and what to do.
+    pub fn new(setup: Setup) -> Result<UringDriver, Unsupported> {
+        let (table, rings_max) = tables(setup.slots);
+        let first = Ring::new(table, 0).map_err(Unsupported::ring)?;
+        let capabilities = Capabilities::probe(&first)?;
+        let bell = limits::EventFd::new().map_err(Unsupported::ring)?;
+        setup.ring_fds.0[setup.shard as usize].store(first.raw_fd(), Ordering::Release);
+        setup.counters.rings.set(1);
+        let mut driver = UringDriver {
+            rings: vec![first],
+            acceptor: Acceptor::new(setup.listener),
+            tracked: TrackedSends::default(),
+            vectors: Vectors::default(),
+            bell,
+            slots: Vec::with_capacity(setup.slots),
+            table,
+            rings_max,
+            rearm: Vec::new(),
+            pending: Vec::new(),
+            shortfalls: Vec::new(),
+            patience: Patience::new(),
+            start: Instant::now(),
+            now: 0,
+            ring_fds: setup.ring_fds,
+            capabilities,
+            counters: setup.counters,
+        };
+        driver.listen_to_bell();
+        Ok(driver)
+    }
+
+    /// Writing 8 bytes to it wakes the shard, from any thread.
+    pub fn bell(&self) -> io::Result<OwnedFd> {
+        self.bell.share()
+    }
+
+    /// What the kernel offers, found by trying.
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn listen_to_bell(&mut self) {
+        let (fd, buffer) = self.bell.target();
+        let entry = opcode::Read::new(types::Fd(fd), buffer, 8)
+            .build()
+            .user_data(UserData::plain(Op::Bell, 0).0);
+        // SAFETY: the eventfd and its buffer are owned by `self.bell`, which is dropped after the rings.
+        unsafe { self.rings[0].push(entry) };
+    }
+
+    fn ring_of(&self, slot: u32) -> usize {
+        (slot / self.table) as usize
+    }
+
+    fn fixed(&self, slot: u32) -> types::Fixed {
+        types::Fixed(slot % self.table)
+    }
+
+    /// Queues an operation that refers to no memory.
+    fn push_plain(&mut self, slot: u32, entry: squeue::Entry) {
+        let ring = self.ring_of(slot);
+        // SAFETY: only operations without pointers come here.
+        unsafe { self.rings[ring].push(entry) };
+    }
+
+    /// Queues one departure.
+    fn depart(&mut self, outgoing: &Outgoing, index: usize) {
+        let ticket = outgoing.ticket(index);
+        let mut slices = outgoing.slices(index);
+        let Some(first) = slices.next() else { return };
+        debug_assert!(
+            self.slots[ticket.slot as usize].state.0 & (State::TRACKED | State::CLOSING) == 0
+        );
+        let fixed = self.fixed(ticket.slot);
+        let entry = match slices.next() {
+            None => opcode::Send::new(fixed, first.as_ptr(), first.len() as u32)
+                .flags(DEPARTURE_FLAGS)
+                .build(),
+            Some(second) => {
+                let header = self
+                    .vectors
+                    .gather([first, second].into_iter().chain(slices));
+                opcode::SendMsg::new(fixed, header)
+                    .flags(DEPARTURE_FLAGS as u32)
+                    .build()
+            }
+        };
+        let entry = entry
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(UserData::of(Op::Depart, ticket).0);
+        let ring = self.ring_of(ticket.slot);
+        // SAFETY: `outgoing` is borrowed, and `vectors` untouched, until `turn` has submitted everything; `MSG_DONTWAIT`
+        // makes the send complete during submission.
+        unsafe { self.rings[ring].push(entry) };
+    }
+
+    /// Arms receives that ended by themselves. False when some must wait for buffers: then nobody may sleep.
+    fn rearm(&mut self) -> bool {
+        let now = self.rearm.len().min(buffers::BUFFERS as usize / 2);
+        let tickets: Vec<Ticket> = self.rearm.drain(..now).collect();
+        for ticket in tickets {
+            let slot = self.slots[ticket.slot as usize];
+            if slot.generation == ticket.generation
+                && slot.state.has(State::WANTED)
+                && !slot.state.has(State::ARMED)
+            {
+                self.arm(ticket);
+            }
+        }
+        self.rearm.is_empty()
+    }
+
+    fn arm(&mut self, ticket: Ticket) {
+        self.slots[ticket.slot as usize].state.set(State::ARMED);
+        let entry = opcode::RecvMulti::new(self.fixed(ticket.slot), buffers::GROUP)
+            .build()
+            .user_data(UserData::of(Op::Receive, ticket).0);
+        self.push_plain(ticket.slot, entry);
+    }
+
+    fn cancel(&mut self, op: Op, ticket: Ticket) {
+        let entry = opcode::AsyncCancel::new(UserData::of(op, ticket).0)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(UserData::plain(Op::Cancel, 0).0);
+        self.push_plain(ticket.slot, entry);
+    }
+
+    /// Closes the descriptor once nothing is under way on it: an armed receive would keep the socket open behind the slot's back.
+    fn close_if_quiet(&mut self, ticket: Ticket) {
+        if self.slots[ticket.slot as usize]
+            .state
+            .has(State::ARMED | State::TRACKED)
+        {
+            return;
+        }
+        let entry = opcode::Close::new(self.fixed(ticket.slot))
+            .build()
+            .user_data(UserData::of(Op::Close, ticket).0);
+        self.push_plain(ticket.slot, entry);
+    }
+
+    /// Arms as many accepts as there are free slots for, on a ring that has them.
+    fn arm_accepts(&mut self) {
+        while let Some(index) = self.acceptor.next_idle() {
+            let Some(ring) = self.ring_with_room() else {
+                return;
+            };
+            let entry = self
+                .acceptor
+                .entry(index)
+                .user_data(UserData::plain(Op::Accept, index as u32).0);
+            self.rings[ring].expect_accept();
+            // SAFETY: the address buffer belongs to `self.acceptor`, which is dropped after the rings and whose
+            // buffers are boxed; it is not read before this accept completes.
+            unsafe { self.rings[ring].push(entry) };
+        }
+    }
+
+    /// The ring that accepts: the current one while it has room, then the emptiest, then a new one.
+    fn ring_with_room(&mut self) -> Option<usize> {
+        let table = self.table;
+        let current = self.acceptor.ring;
+        if self.rings[current].used() < table {
+            return Some(current);
+        }
+        let (emptiest, used) = self
+            .rings
+            .iter()
+            .map(Ring::used)
+            .enumerate()
+            .min_by_key(|(_, used)| *used)?;
+        let chosen = if used < table - table / 4 {
+            emptiest
+        } else if self.rings.len() < self.rings_max {
+            self.add_ring().unwrap_or(emptiest)
+        } else {
+            emptiest
+        };
+        self.acceptor.ring = chosen;
+        (self.rings[chosen].used() < table).then_some(chosen)
+    }
+
+    fn add_ring(&mut self) -> Option<usize> {
+        let index = self.rings.len();
+        match Ring::new(self.table, index as u8).and_then(Ring::signalled) {
+            Ok(ring) => {
+                self.rings.push(ring);
+                self.counters.rings.set(self.rings.len() as u64);
+                Some(index)
+            }
+            Err(error) => {
+                tracing::warn!(%error, rings = index, "no further ring: the shard is full at this size");
+                self.rings_max = index;
+                None
+            }
+        }
+    }
+
+    /// Submits the rings that do not sleep. True when one of them brought something.
+    fn turn_siblings(&mut self, look: bool) -> bool {
+        let mut active = false;
+        for index in 1..self.rings.len() {
+            let (first, rest) = self.rings.split_at_mut(index);
+            let ring = &mut rest[0];
+            let armed =
+                ring.listen_through(&mut first[0], UserData::plain(Op::Sibling, index as u32).0);
+            if look && (armed || ring.is_active() || ring.has_submissions()) {
+                ring.enter_and_look();
+                active |= self.reap_ring(index) > 0;
+            } else if ring.has_submissions() {
+                ring.submit();
+                self.reap_ring(index);
+            }
+        }
+        active
+    }
+
+    fn reap_ring(&mut self, index: usize) -> usize {
+        let mut count = 0;
+        while let Some(event) = self.rings[index].next_event() {
+            count += 1;
+            self.take(index, event);
+        }
+        self.rings[index].set_active(count > 0);
+        self.counters.completions.add(count as u64);
+        count
+    }
+
+    fn take(&mut self, ring: usize, event: Event) {
+        let user_data = UserData(event.user_data);
+        let ticket = user_data.ticket();
+        match user_data.op() {
+            Op::Receive => self.take_receive(ring, ticket, event),
+            Op::Depart => self.shortfalls.push(Shortfall {
+                ticket,
+                count: event.result.max(0) as usize,
+                failed: event.result < 0 && !limits::is_transient(-event.result),
+            }),
+            Op::Tracked => self.take_tracked(ticket, event.result),
+            Op::Close => {
+                self.slots[ticket.slot as usize].state = State::default();
+                self.rings[ring].closed();
+                self.pending.push(Completion::Closed { ticket });
+            }
+            Op::Accept => self.take_accept(ring, ticket.slot as usize, event.result),
+            Op::Sibling => {
+                let index = ticket.slot as usize;
+                self.rings[index].rang();
+            }
+            Op::Bell => self.listen_to_bell(),
+            Op::Cancel | Op::ShutDown | Op::Wake => {}
+        }
+    }
+
+    fn take_accept(&mut self, ring: usize, index: usize, result: i32) {
+        let peer = self.acceptor.finish(index);
+        self.rings[ring].accept_ended(result >= 0);
+        if result < 0 {
+            self.acceptor.failed(-result);
+            return;
+        }
+        let slot = ring as u32 * self.table + result as u32;
+        if self.slots.len() <= slot as usize {
+            self.slots.resize(slot as usize + 1, Slot::default());
+        }
+        self.slots[slot as usize].state = State(State::USED);
+        self.pending.push(Completion::Accepted { slot, peer });
+    }
+
+    fn take_receive(&mut self, ring: usize, ticket: Ticket, event: Event) {
+        let slot = self.slots[ticket.slot as usize];
+        let live = slot.generation == ticket.generation && slot.state.has(State::USED);
+        let wanted = live && !slot.state.has(State::CLOSING);
+        if let Some(lease) = self.rings[ring].lease(&event) {
+            if wanted && event.result > 0 {
+                self.pending.push(Completion::Received { ticket, lease });
+            } else {
+                self.rings[ring].give_back(lease);
+            }
+        }
+        if event.more || !live {
+            return;
+        }
+        let state = &mut self.slots[ticket.slot as usize].state;
+        state.clear(State::ARMED);
+        let stopped = state.has(State::STOPPING);
+        state.clear(State::STOPPING);
+        if !wanted {
+            self.close_if_quiet(ticket);
+            return;
+        }
+        let starved = event.result == -libc::ENOBUFS;
+        self.counters.receive_starved.add(u64::from(starved));
+        let why = match event.result {
+            0 => ReceiveEnd::Eof,
+            _ if stopped => ReceiveEnd::Stopped,
+            result if result > 0 || starved => {
+                self.rearm.push(ticket);
+                return;
+            }
+            _ => ReceiveEnd::Failed,
+        };
+        self.slots[ticket.slot as usize].state.clear(State::WANTED);
+        self.pending.push(Completion::ReceiveEnded { ticket, why });
+    }
+
+    fn take_tracked(&mut self, ticket: Ticket, result: i32) {
+        let owed = self.tracked.finish(ticket);
+        let state = &mut self.slots[ticket.slot as usize].state;
+        state.clear(State::TRACKED);
+        if state.has(State::CLOSING) {
+            self.close_if_quiet(ticket);
+            return;
+        }
+        let count = result.max(0) as usize;
+        // A signal or memory pressure may end it early; the shard sends the rest.
+        let failed = result < 0 && !limits::is_transient(-result);
+        debug_assert!(count <= owed);
+        self.pending.push(Completion::Sent {
+            ticket,
+            count,
+            failed,
+        });
+    }
+
+    fn wait_for(&self, until: Millis) -> Option<types::Timespec> {
+        let now = self.start.elapsed().as_micros() as u64;
+        let micros = (until * 1000)
+            .checked_sub(now)
+            .filter(|micros| *micros > 0)?;
+        Some(
+            types::Timespec::new()
+                .sec(micros / 1_000_000)
+                .nsec((micros % 1_000_000 * 1000) as u32),
+        )
+    }
+}
+
+impl Driver for UringDriver {
+    type Lease = Lease;
+
+    fn now(&self) -> Millis {
+        self.now
+    }
+
+    fn reap(&mut self, into: &mut Vec<Completion<Lease>>) {
+        into.append(&mut self.pending);
+        self.now = self.start.elapsed().as_millis() as Millis;
+    }
+
+    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, shortfalls: &mut Vec<Shortfall>) {
+        self.vectors.prepare(outgoing);
+        for index in 0..outgoing.len() {
+            self.depart(outgoing, index);
+        }
+        let look = matches!(wait, Wait::Until(_));
+        let armed = self.rearm();
+        self.arm_accepts();
+        for ring in &mut self.rings {
+            ring.commit_buffers();
+        }
+        let active = self.turn_siblings(look);
+        let idle = armed && !active && self.pending.is_empty() && self.rearm.is_empty();
+        let timeout = match wait {
+            Wait::Until(until) if idle => self.wait_for(until),
+            Wait::Until(_) | Wait::No => None,
+        };
+        match timeout {
+            Some(timeout) => {
+                let (want, min_wait_us) = self
+                    .patience
+                    .ask(self.start.elapsed(), self.capabilities.min_wait);
+                self.rings[0].wait(want, min_wait_us, &timeout);
+            }
+            None if look => self.rings[0].enter_and_look(),
+            None => self.rings[0].submit(),
+        }
+        let reaped = self.reap_ring(0);
+        self.patience.saw(reaped);
+        // The kernel may refuse submissions while completions overflow; what was just reaped made room.
+        for index in 0..self.rings.len() {
+            while self.rings[index].has_submissions() && !outgoing.is_empty() {
+                self.rings[index].submit();
+                self.reap_ring(index);
+            }
+        }
+        self.counters
+            .enters
+            .add(self.rings.iter_mut().map(Ring::take_enters).sum());
+        self.counters.completion_overflows.set(
+            self.rings
+                .iter_mut()
+                .map(|ring| u64::from(ring.overflow()))
+                .sum(),
+        );
+        shortfalls.append(&mut self.shortfalls);
+    }
+
+    fn arm_receive(&mut self, ticket: Ticket) {
+        let slot = &mut self.slots[ticket.slot as usize];
+        slot.generation = ticket.generation;
+        slot.state.set(State::WANTED);
+        if !slot.state.has(State::ARMED) {
+            self.arm(ticket);
+        }
+    }
+
+    fn stop_receive(&mut self, ticket: Ticket) {
+        let slot = &mut self.slots[ticket.slot as usize];
+        if slot.state.has(State::ARMED) {
+            slot.state.set(State::STOPPING);
+            self.cancel(Op::Receive, ticket);
+        } else if slot.state.has(State::WANTED) {
+            slot.state.clear(State::WANTED);
+            self.pending.push(Completion::ReceiveEnded {
+                ticket,
+                why: ReceiveEnd::Stopped,
+            });
+        }
+    }
+
+    fn give_back(&mut self, lease: Lease) {
+        let ring = lease.ring();
+        self.rings[ring].give_back(lease);
+    }
+
+    fn send_tracked(&mut self, ticket: Ticket, segments: &[Bytes]) {
+        self.slots[ticket.slot as usize].state.set(State::TRACKED);
+        let header = self.tracked.start(ticket, segments);
+        let entry = opcode::SendMsg::new(self.fixed(ticket.slot), header)
+            .flags((libc::MSG_WAITALL | libc::MSG_NOSIGNAL) as u32)
+            .build()
+            .user_data(UserData::of(Op::Tracked, ticket).0);
+        let ring = self.ring_of(ticket.slot);
+        // SAFETY: `self.tracked` owns the header, the vector and the bytes until the send's completion, and is dropped after the rings.
+        unsafe { self.rings[ring].push(entry) };
+    }
+
+    fn shut_down(&mut self, ticket: Ticket) {
+        let entry = opcode::Shutdown::new(self.fixed(ticket.slot), libc::SHUT_WR)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(UserData::plain(Op::ShutDown, 0).0);
+        self.push_plain(ticket.slot, entry);
+    }
+
+    fn close(&mut self, ticket: Ticket) {
+        let slot = &mut self.slots[ticket.slot as usize];
+        slot.generation = ticket.generation;
+        slot.state.clear(State::WANTED);
+        slot.state.set(State::CLOSING);
+        let state = slot.state;
+        if state.has(State::ARMED) && !state.has(State::STOPPING) {
+            self.cancel(Op::Receive, ticket);
+        }
+        if state.has(State::TRACKED) {
+            self.cancel(Op::Tracked, ticket);
+        }
+        self.close_if_quiet(ticket);
+    }
+
+    fn wake(&mut self, shard: u16) {
+        let fd: RawFd = self.ring_fds.0[shard as usize].load(Ordering::Acquire);
+        let wake = UserData::plain(Op::Wake, 0).0;
+        let entry = opcode::MsgRingData::new(types::Fd(fd), 0, wake, None)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(wake);
+        // SAFETY: refers to no memory.
+        unsafe { self.rings[0].push(entry) };
+    }
+
+    fn stop_accepting(&mut self) {
+        for index in self.acceptor.stop() {
+            let accept = UserData::plain(Op::Accept, index as u32).0;
+            let entry = opcode::AsyncCancel::new(accept)
+                .build()
+                .user_data(UserData::plain(Op::Cancel, 0).0);
+            for ring in &mut self.rings {
+                // SAFETY: refers to no memory.
+                unsafe { ring.push(entry.clone()) };
+            }
+        }
+    }
+}
+
+/// A listening socket of this shard's own: the kernel spreads connects over the shards' sockets (`SO_REUSEPORT`).
+///
+/// # Errors
+/// The address is in use by another user, not local, or privileged.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    accept::listen(address)
+}

@@ -227,6 +227,8 @@ impl Port {
                 Some(until)
             }
         };
+        // Each shortfall is a completion, and the wait is over with the first.
+        self.woken |= !shortfalls.is_empty();
     }
 
     fn depart(&mut self, network: &mut Network, ticket: Ticket, bytes: &[u8]) -> Option<Shortfall> {

@@ -1,0 +1,263 @@
+//! The shard's connections: a slab whose slots the driver chooses, hot and cold parts apart.
+
+use crate::Ticket;
+use crate::membership::Memberships;
+use crate::outbox::Outbox;
+use crate::phase::Phase;
+use shardcast_protocol::reader::Assembly;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// What every received byte and every delivery touches: 24 bytes.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) phase: Phase,
+    pub(crate) flags: Flags,
+    pub(crate) generation: u32,
+    /// Index in this turn's departures; valid only if the departure there bears this ticket.
+    pub(crate) departure: u32,
+    /// When the peer was last heard, in units of [`HEARD_MS`]; while upgrading, when it was accepted.
+    pub(crate) heard: u32,
+    pub(crate) cold: Option<Box<Cold>>,
+}
+
+const _: () = assert!(size_of::<Connection>() == 24);
+
+/// Resolution of [`Connection::heard`], in milliseconds: 32 bits last 8 years.
+pub(crate) const HEARD_MS: u64 = 64;
+
+/// Facts about a connection that are true or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u8);
+
+impl Flags {
+    /// The driver receives for it.
+    pub(crate) const RECEIVING: Flags = Flags(1);
+    /// Its outbox is not empty, or a tracked send is under way: nothing may overtake it.
+    pub(crate) const BACKLOG: Flags = Flags(2);
+    /// A ping was sent and nothing was heard since.
+    pub(crate) const PINGED: Flags = Flags(4);
+    /// Not read further until a lane has room.
+    pub(crate) const PARKED: Flags = Flags(8);
+    /// The stream ended while parked.
+    pub(crate) const ENDED: Flags = Flags(16);
+    /// FIN was asked for.
+    pub(crate) const SHUT: Flags = Flags(32);
+    /// Counted against the process's connection limit.
+    pub(crate) const ADMITTED: Flags = Flags(64);
+
+    pub(crate) fn has(self, flag: Flags) -> bool {
+        self.0 & flag.0 != 0
+    }
+    pub(crate) fn set(&mut self, flag: Flags) {
+        self.0 |= flag.0;
+    }
+    pub(crate) fn clear(&mut self, flag: Flags) {
+        self.0 &= !flag.0;
+    }
+}
+
+/// What only a busy, slow or half-read connection has.
+#[derive(Debug, Default)]
+pub(crate) struct Cold {
+    /// Bytes of an incomplete head or frame, or everything unread while parked.
+    pub(crate) partial: Vec<u8>,
+    /// How far the incomplete head was searched for its end.
+    pub(crate) head_scanned: usize,
+    /// A fragmented message.
+    pub(crate) assembly: Option<Box<Assembly>>,
+    pub(crate) outbox: Outbox,
+}
+
+impl Cold {
+    fn is_idle(&self) -> bool {
+        self.partial.is_empty() && self.assembly.is_none() && self.outbox.is_empty()
+    }
+}
+
+/// An address in 18 bytes; IPv4 is mapped into IPv6. Scope ids are not kept.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peer {
+    ip: [u8; 16],
+    port: [u8; 2],
+}
+
+/// The slab.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    hot: Vec<Connection>,
+    peers: Vec<Peer>,
+    memberships: Vec<Memberships>,
+    live: usize,
+}
+
+impl Connections {
+    /// Room for `slots` connections without moving any: address space, not memory, until a slot is used.
+    pub(crate) fn with_capacity(slots: usize) -> Connections {
+        Connections {
+            hot: Vec::with_capacity(slots),
+            peers: Vec::with_capacity(slots),
+            memberships: Vec::with_capacity(slots),
+            live: 0,
+        }
+    }
+
+    /// Connections that are not free.
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Takes a free slot for a new connection.
+    pub(crate) fn accept(&mut self, slot: u32, peer: SocketAddr, heard: u32) -> Ticket {
+        let index = slot as usize;
+        while self.hot.len() <= index {
+            self.hot.push(Connection {
+                phase: Phase::Free,
+                flags: Flags::default(),
+                generation: 0,
+                departure: u32::MAX,
+                heard: 0,
+                cold: None,
+            });
+            self.peers.push(Peer::default());
+            self.memberships.push(Memberships::None);
+        }
+        let connection = &mut self.hot[index];
+        assert_eq!(
+            connection.phase,
+            Phase::Free,
+            "the driver reused a slot that is not closed"
+        );
+        connection.phase = Phase::Upgrading;
+        connection.flags = Flags::default();
+        connection.generation = (connection.generation + 1) % Ticket::GENERATIONS;
+        connection.heard = heard;
+        let ip = match peer.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        self.peers[index] = Peer {
+            ip: ip.octets(),
+            port: peer.port().to_be_bytes(),
+        };
+        self.live += 1;
+        Ticket {
+            slot,
+            generation: connection.generation,
+        }
+    }
+
+    /// Gives the slot back.
+    pub(crate) fn release(&mut self, slot: u32) {
+        let connection = &mut self.hot[slot as usize];
+        connection.phase = Phase::Free;
+        connection.cold = None;
+        self.live -= 1;
+    }
+
+    /// The connection of a ticket; `None` when stale.
+    pub(crate) fn get(&mut self, ticket: Ticket) -> Option<&mut Connection> {
+        self.hot.get_mut(ticket.slot as usize).filter(|connection| {
+            connection.generation == ticket.generation && connection.phase != Phase::Free
+        })
+    }
+
+    /// The phase of a ticket; `Free` when stale.
+    pub(crate) fn phase(&self, ticket: Ticket) -> Phase {
+        match self.hot.get(ticket.slot as usize) {
+            Some(connection) if connection.generation == ticket.generation => connection.phase,
+            _ => Phase::Free,
+        }
+    }
+
+    /// A slot in use, without the check for staleness: for slots that come from the shard's own lists.
+    pub(crate) fn at(&mut self, slot: u32) -> &mut Connection {
+        &mut self.hot[slot as usize]
+    }
+
+    pub(crate) fn ticket(&self, slot: u32) -> Ticket {
+        Ticket {
+            slot,
+            generation: self.hot[slot as usize].generation,
+        }
+    }
+
+    pub(crate) fn peer(&self, slot: u32) -> SocketAddr {
+        let peer = self.peers[slot as usize];
+        SocketAddr::new(
+            Ipv6Addr::from(peer.ip).to_canonical(),
+            u16::from_be_bytes(peer.port),
+        )
+    }
+
+    pub(crate) fn memberships(&mut self, slot: u32) -> &mut Memberships {
+        &mut self.memberships[slot as usize]
+    }
+
+    pub(crate) fn memberships_ref(&self, slot: u32) -> &Memberships {
+        &self.memberships[slot as usize]
+    }
+
+    /// Tickets of all connections in one phase.
+    pub(crate) fn in_phase(&self, phase: Phase) -> impl Iterator<Item = Ticket> + '_ {
+        self.hot
+            .iter()
+            .enumerate()
+            .filter(move |(_, connection)| connection.phase == phase)
+            .map(|(slot, connection)| Ticket {
+                slot: slot as u32,
+                generation: connection.generation,
+            })
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
+        self.hot
+            .iter()
+            .enumerate()
+            .map(|(slot, connection)| (slot as u32, connection))
+    }
+}
+
+impl Connection {
+    pub(crate) fn cold(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
+    }
+
+    /// Gives the cold part back when nothing is left in it; its read buffer goes to `spare`.
+    pub(crate) fn shed(&mut self, spare: &mut SpareBuffers) {
+        if self.flags.has(Flags::BACKLOG) {
+            return;
+        }
+        if let Some(cold) = self.cold.take_if(|cold| cold.is_idle()) {
+            spare.put(cold.partial);
+        }
+    }
+}
+
+/// Read buffers between two uses, so that a busy connection's incomplete frames cost no allocation.
+#[derive(Debug, Default)]
+pub(crate) struct SpareBuffers(Vec<Vec<u8>>);
+
+impl SpareBuffers {
+    /// Buffers kept; more are freed.
+    const BUFFERS_MAX: usize = 32;
+    /// Largest buffer kept; a larger one is freed.
+    const BUFFER_BYTES_MAX: usize = 64 << 10;
+
+    /// A buffer that holds `bytes` already and has room for `capacity` in all.
+    pub(crate) fn take(&mut self, bytes: &[u8], capacity: usize) -> Vec<u8> {
+        let mut buffer = self.0.pop().unwrap_or_default();
+        buffer.reserve(capacity.max(bytes.len()));
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    pub(crate) fn put(&mut self, mut buffer: Vec<u8>) {
+        if self.0.len() < Self::BUFFERS_MAX
+            && (1..=Self::BUFFER_BYTES_MAX).contains(&buffer.capacity())
+        {
+            buffer.clear();
+            self.0.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! What a shard knows and owes, apart from its driver and its application: the part that a `Context` may touch.
+//!
+//! Nothing here talks to the kernel. What the driver must do is written into the agenda and the departures, and the shard
+//! carries it out when its tick gets there.
+
+mod ending;
+mod rooms;
+
+pub(crate) use rooms::JoinedLetter;
+
+use crate::batch::{Batch, FanOut};
+use crate::connection::{Connection, Connections, Flags, HEARD_MS, SpareBuffers};
+use crate::counters::ShardCounters;
+use crate::driver::{Millis, Shortfall};
+use crate::home::Homes;
+use crate::lane::Mailbox;
+use crate::outbox::OutboxLimits;
+use crate::outgoing::{Outgoing, Shared};
+use crate::phase::{Phase, Step};
+use crate::report::Reports;
+use crate::room::Rooms;
+use crate::wheel::Wheel;
+use crate::{Address, CloseReason, Config, Ticket};
+use bytes::Bytes;
+use shardcast_protocol::frame::{self, OpCode};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The shard's own state.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) limits: Limits,
+    pub(crate) now: Millis,
+    pub(crate) connections: Connections,
+    pub(crate) wheel: Wheel,
+    pub(crate) rooms: Rooms,
+    pub(crate) everyone: Batch,
+    pub(crate) fan_outs: VecDeque<FanOut>,
+    pub(crate) homes: Homes,
+    pub(crate) reports: Reports,
+    pub(crate) mail: Mailbox,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) agenda: Agenda,
+    pub(crate) spare: SpareBuffers,
+    pub(crate) admission: Admission,
+    pub(crate) counters: Arc<ShardCounters>,
+}
+
+/// The checked configuration, in the units that the shard uses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) message_bytes_max: usize,
+    pub(crate) outbox: OutboxLimits,
+    pub(crate) rooms_per_connection_max: usize,
+    pub(crate) room_name_bytes_max: usize,
+    pub(crate) handshake_ms: Millis,
+    pub(crate) heartbeat_ms: Millis,
+    pub(crate) pong_ms: Millis,
+    pub(crate) idle_ms: Millis,
+    pub(crate) close_ms: Millis,
+}
+
+impl Limits {
+    fn of(config: &Config) -> Limits {
+        Limits {
+            message_bytes_max: config.message_bytes_max,
+            outbox: OutboxLimits {
+                bytes_max: config.outbox_bytes_max,
+                sends_max: config.outbox_frames_max,
+            },
+            rooms_per_connection_max: config.rooms_per_connection_max,
+            room_name_bytes_max: config.room_name_bytes_max,
+            handshake_ms: config.handshake_timeout.as_millis() as Millis,
+            heartbeat_ms: config.heartbeat.as_millis() as Millis,
+            pong_ms: config.pong_timeout.as_millis() as Millis,
+            idle_ms: config.idle_timeout.as_millis() as Millis,
+            close_ms: config.close_timeout.as_millis() as Millis,
+        }
+    }
+}
+
+/// What the driver and the application are still to be told. Emptied every tick.
+#[derive(Debug, Default)]
+pub(crate) struct Agenda {
+    /// The outbox may have a send to start.
+    pub(crate) kick: Vec<Ticket>,
+    /// Flushing or lingering: look again once this turn's sends are settled.
+    pub(crate) finish: Vec<Ticket>,
+    /// To be closed by the driver.
+    pub(crate) retire: Vec<Ticket>,
+    /// To be received for.
+    pub(crate) arm: Vec<Ticket>,
+    /// Not to be received for until a lane has room.
+    pub(crate) park: Vec<Ticket>,
+    /// Left the open state: the application is told once.
+    pub(crate) ended: Vec<(Ticket, CloseReason)>,
+}
+
+/// The process's connection limit: the one thing that shards share, touched once per connect and once per close.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    admitted: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl Admission {
+    /// At most `max` connections.
+    pub fn new(max: usize) -> Admission {
+        Admission {
+            admitted: Arc::default(),
+            max,
+        }
+    }
+
+    fn enter(&self) -> bool {
+        let admitted = self.admitted.fetch_add(1, Ordering::Relaxed) < self.max;
+        if !admitted {
+            self.leave();
+        }
+        admitted
+    }
+
+    fn leave(&self) {
+        self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        config: &Config,
+        mail: Mailbox,
+        admission: Admission,
+        slots: usize,
+        counters: Arc<ShardCounters>,
+    ) -> Core {
+        let mut wheel = Wheel::new();
+        wheel.reserve(slots);
+        Core {
+            limits: Limits::of(config),
+            now: 0,
+            connections: Connections::with_capacity(slots),
+            wheel,
+            rooms: Rooms::default(),
+            everyone: Batch::default(),
+            fan_outs: VecDeque::new(),
+            homes: Homes::new(mail.shards()),
+            reports: Reports::default(),
+            mail,
+            outgoing: Outgoing::default(),
+            agenda: Agenda::default(),
+            spare: SpareBuffers::default(),
+            admission,
+            counters,
+        }
+    }
+
+    pub(crate) fn address(&self, ticket: Ticket) -> Address {
+        Address {
+            shard: self.mail.shard(),
+            ticket,
+        }
+    }
+
+    /// The time in the unit of [`Connection::heard`].
+    pub(crate) fn heard_now(&self) -> u32 {
+        (self.now / HEARD_MS) as u32
+    }
+
+    /// Counts an upgraded connection against the process's limit; false when it is reached.
+    pub(crate) fn admit(&mut self, ticket: Ticket) -> bool {
+        let admitted = self.admission.enter();
+        if admitted {
+            self.connections.at(ticket.slot).flags.set(Flags::ADMITTED);
+        }
+        admitted
+    }
+
+    /// Answers 101: the connection is open.
+    pub(crate) fn open(&mut self, ticket: Ticket, key: &str, subprotocol: Option<&str>) {
+        let heard = self.heard_now();
+        let connection = self.connections.at(ticket.slot);
+        connection.phase = connection
+            .phase
+            .after(Step::Upgrade)
+            .expect("only an upgrading connection opens");
+        connection.heard = heard;
+        self.counters.upgrades.add(1);
+        self.write(ticket, |out| {
+            shardcast_protocol::upgrade::write_accept(out, key, subprotocol)
+        });
+        let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);
+        self.wheel.schedule(ticket.slot, self.now + silence);
+    }
+
+    /// The driver closed the socket: the slot is free again.
+    pub(crate) fn release(&mut self, ticket: Ticket) {
+        if self.connections.at(ticket.slot).flags.has(Flags::ADMITTED) {
+            self.admission.leave();
+        }
+        self.connections.release(ticket.slot);
+        self.counters.connections.sub(1);
+    }
+
+    /// Owes the connection what `fill` appends: one whole frame, or a whole HTTP answer. The connection is live.
+    pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.outgoing.scratch_bytes();
+        fill(self.outgoing.scratch());
+        self.count_out(1, self.outgoing.scratch_bytes() - start);
+        let connection = self.connections.at(ticket.slot);
+        if !connection.flags.has(Flags::BACKLOG)
+            && self
+                .outgoing
+                .attach_scratch(ticket, &mut connection.departure, start)
+        {
+            return;
+        }
+        let bytes = self.outgoing.detach_scratch(start);
+        self.queue(ticket, bytes);
+    }
+
+    /// Owes the connection bytes that others are owed too: `frames` whole frames. False when that closed the connection.
+    pub(crate) fn lend(
+        &mut self,
+        ticket: Ticket,
+        shared: Shared,
+        bytes: &Bytes,
+        start: usize,
+        end: usize,
+    ) -> bool {
+        let connection = self.connections.at(ticket.slot);
+        if !connection.flags.has(Flags::BACKLOG)
+            && self
+                .outgoing
+                .attach_shared(ticket, &mut connection.departure, shared, start, end)
+        {
+            return true;
+        }
+        self.queue(ticket, bytes.slice(start..end))
+    }
+
+    pub(crate) fn count_out(&self, frames: u32, bytes: usize) {
+        self.counters.frames_out.add(u64::from(frames));
+        self.counters.bytes_out.add(bytes as u64);
+    }
+
+    /// Puts bytes behind what already waits. False when the outbox was full: the connection is being closed for it.
+    fn queue(&mut self, ticket: Ticket, bytes: Bytes) -> bool {
+        self.hold_back(ticket);
+        let outbox = &mut self.connections.at(ticket.slot).cold().outbox;
+        let len = bytes.len() as u64;
+        if outbox.push(bytes, self.limits.outbox).is_err() {
+            self.evict(ticket);
+            return false;
+        }
+        self.counters.outbox_bytes.add(len);
+        true
+    }
+
+    /// From here everything for this connection goes through its outbox, starting with what it is owed in this turn.
+    fn hold_back(&mut self, ticket: Ticket) {
+        let connection = self.connections.at(ticket.slot);
+        if connection.flags.has(Flags::BACKLOG) {
+            return;
+        }
+        connection.flags.set(Flags::BACKLOG);
+        self.counters.outboxes.add(1);
+        self.move_departure(ticket, 0);
+    }
+
+    /// What the connection's departure holds after its first `skip` bytes goes to its outbox, limits or not: it was owed already.
+    fn move_departure(&mut self, ticket: Ticket, skip: usize) {
+        let connection = self.connections.at(ticket.slot);
+        let at = connection.departure;
+        let mut rest = Vec::new();
+        self.outgoing.remainder(ticket, at, skip, &mut rest);
+        let outbox = &mut connection.cold().outbox;
+        for bytes in rest {
+            self.counters.outbox_bytes.add(bytes.len() as u64);
+            outbox.force(bytes);
+        }
+        self.agenda.kick.push(ticket);
+    }
+
+    /// A departure did not leave whole: its rest waits in the outbox.
+    pub(crate) fn settle(&mut self, shortfall: Shortfall) {
+        if shortfall.failed {
+            self.lose(shortfall.ticket);
+            return;
+        }
+        let Some(connection) = self.connections.get(shortfall.ticket) else {
+            return;
+        };
+        if connection.phase == Phase::Retiring {
+            return;
+        }
+        self.counters.sends_short.add(1);
+        if !connection.flags.has(Flags::BACKLOG) {
+            connection.flags.set(Flags::BACKLOG);
+            self.counters.outboxes.add(1);
+        }
+        self.move_departure(shortfall.ticket, shortfall.count);
+    }
+
+    /// A tracked send ended.
+    pub(crate) fn sent(&mut self, ticket: Ticket, count: usize, failed: bool) {
+        let Some(connection) = self.connections.get(ticket) else {
+            return;
+        };
+        if connection.phase == Phase::Retiring {
+            return;
+        }
+        let outbox = &mut connection.cold().outbox;
+        outbox.finish_send(count);
+        self.counters.outbox_bytes.sub(count as u64);
+        if !outbox.is_empty() {
+            self.agenda.kick.push(ticket);
+        } else {
+            connection.flags.clear(Flags::BACKLOG);
+            self.counters.outboxes.sub(1);
+            connection.shed(&mut self.spare);
+            if matches!(connection.phase, Phase::Flushing | Phase::Lingering) {
+                self.agenda.finish.push(ticket);
+            }
+        }
+        if failed {
+            self.lose(ticket);
+        }
+    }
+
+    /// Answers a ping, or sends one.
+    pub(crate) fn control(&mut self, ticket: Ticket, opcode: OpCode, payload: &[u8]) {
+        self.write(ticket, |out| frame::write_frame(out, opcode, payload));
+    }
+
+    /// Something was heard from the peer.
+    pub(crate) fn heard(connection: &mut Connection, now: u32) {
+        connection.heard = now;
+        connection.flags.clear(Flags::PINGED);
+    }
+}

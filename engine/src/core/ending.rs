@@ -1,0 +1,183 @@
+//! How connections end. Cleanup happens in one place, [`Core::depart`], on the one step out of the open state.
+
+use super::Core;
+use crate::connection::Flags;
+use crate::letter::Request;
+use crate::membership::Membership;
+use crate::phase::{Phase, Step};
+use crate::{CloseReason, Ticket};
+use bytes::Bytes;
+use shardcast_protocol::close::CloseCode;
+use shardcast_protocol::frame;
+use shardcast_protocol::reader::ProtocolError;
+
+impl Core {
+    /// Starts the close handshake of an open connection; what it is owed leaves first. Otherwise nothing happens.
+    pub(crate) fn close(
+        &mut self,
+        ticket: Ticket,
+        code: CloseCode,
+        text: &str,
+        reason: CloseReason,
+    ) {
+        if self.connections.phase(ticket) != Phase::Open {
+            return;
+        }
+        self.step(ticket, Step::Close, reason);
+        self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
+    }
+
+    /// The peer's close frame came: answer it, unless ours went out before, and let go.
+    pub(crate) fn peer_closed(&mut self, ticket: Ticket, code: Option<CloseCode>) {
+        let before = self.connections.phase(ticket);
+        self.step(ticket, Step::PeerClose, CloseReason::Peer(code));
+        if before == Phase::Open {
+            self.write_last(ticket, |out| frame::write_close(out, code, ""));
+        }
+        self.agenda.finish.push(ticket);
+    }
+
+    /// The peer broke the protocol: tell it once and read nothing more.
+    pub(crate) fn fail(&mut self, ticket: Ticket, error: ProtocolError) {
+        self.counters.closed_protocol.add(1);
+        let before = self.connections.phase(ticket);
+        self.step(ticket, Step::Refuse, CloseReason::Protocol(error));
+        if before == Phase::Open {
+            let text = error.to_string();
+            self.write_last(ticket, |out| {
+                frame::write_close(out, Some(error.close_code()), &text)
+            });
+        }
+        self.agenda.finish.push(ticket);
+    }
+
+    /// Answers an upgrade request with an HTTP refusal.
+    pub(crate) fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
+        if self.step(ticket, Step::Refuse, CloseReason::Lost) {
+            self.write(ticket, |out| {
+                shardcast_protocol::upgrade::write_refusal(out, status, reason)
+            });
+            self.agenda.finish.push(ticket);
+        }
+    }
+
+    /// Its outbox is full: it is told 1008 behind what waits already, and gets until the close deadline to read it.
+    pub(crate) fn evict(&mut self, ticket: Ticket) {
+        if self.connections.phase(ticket) == Phase::Open {
+            self.counters.closed_slow.add(1);
+            self.close(
+                ticket,
+                CloseCode::POLICY,
+                "too slow",
+                CloseReason::SlowReader,
+            );
+        } else {
+            self.lose(ticket);
+        }
+    }
+
+    /// The connection is gone, or is given up.
+    pub(crate) fn lose(&mut self, ticket: Ticket) {
+        self.retire(ticket, CloseReason::Lost);
+    }
+
+    /// Ends the connection without another word.
+    pub(crate) fn retire(&mut self, ticket: Ticket, reason: CloseReason) {
+        if !self.step(ticket, Step::Retire, reason) {
+            return;
+        }
+        self.wheel.cancel(ticket.slot);
+        let connection = self.connections.at(ticket.slot);
+        if let Some(cold) = connection.cold.take() {
+            self.counters.outbox_bytes.sub(cold.outbox.bytes() as u64);
+        }
+        if connection.flags.has(Flags::BACKLOG) {
+            connection.flags.clear(Flags::BACKLOG);
+            self.counters.outboxes.sub(1);
+        }
+        // What it is owed in this turn has nowhere to go.
+        let at = connection.departure;
+        self.outgoing
+            .remainder(ticket, at, usize::MAX, &mut Vec::new());
+        self.agenda.retire.push(ticket);
+    }
+
+    /// Takes a step if the phase allows it. Leaving the open state is the one place where a connection is cleaned up.
+    fn step(&mut self, ticket: Ticket, step: Step, reason: CloseReason) -> bool {
+        let Some(connection) = self.connections.get(ticket) else {
+            return false;
+        };
+        let Some(next) = connection.phase.after(step) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut connection.phase, next);
+        if before == Phase::Open {
+            self.depart(ticket);
+            self.agenda.ended.push((ticket, reason));
+        }
+        if matches!(next, Phase::Closing | Phase::Flushing | Phase::Lingering) {
+            self.wheel
+                .schedule(ticket.slot, self.now + self.limits.close_ms);
+        }
+        true
+    }
+
+    /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home hears of it in one letter.
+    fn depart(&mut self, ticket: Ticket) {
+        let memberships = std::mem::take(self.connections.memberships(ticket.slot));
+        let mut rooms_by_home: Vec<(u16, Vec<crate::letter::RoomName>)> = Vec::new();
+        for membership in memberships.as_slice() {
+            if membership.wanted {
+                let name = self.rooms.name(membership.slice).clone();
+                let home = self.mail.home(Some(&name));
+                match rooms_by_home.iter_mut().find(|(shard, _)| *shard == home) {
+                    Some((_, rooms)) => rooms.push(name),
+                    None => rooms_by_home.push((home, vec![name])),
+                }
+            }
+            self.remove_member(*membership);
+            self.rooms.release(membership.slice);
+        }
+        for (home, rooms) in rooms_by_home {
+            self.mail.request(
+                home,
+                Request::Depart {
+                    rooms,
+                    shard: self.mail.shard(),
+                },
+            );
+        }
+    }
+
+    /// Takes a member out of its slice; the member that takes its place learns its new position.
+    pub(super) fn remove_member(&mut self, membership: Membership) {
+        if membership.position == Membership::OUTSIDE {
+            return;
+        }
+        let members = &mut self.rooms.slice(membership.slice).members;
+        members.swap_remove(membership.position as usize);
+        if let Some(moved) = members.get(membership.position as usize) {
+            let slot = moved.slot;
+            let moved = self.connections.memberships(slot).find(membership.slice);
+            moved.expect("a member has a membership").position = membership.position;
+        }
+    }
+
+    /// The connection's last frame: limits do not hold it back.
+    fn write_last(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
+        if !self.connections.at(ticket.slot).flags.has(Flags::BACKLOG) {
+            self.write(ticket, fill);
+            return;
+        }
+        let mut bytes = Vec::new();
+        fill(&mut bytes);
+        self.count_out(1, bytes.len());
+        self.counters.outbox_bytes.add(bytes.len() as u64);
+        self.connections
+            .at(ticket.slot)
+            .cold()
+            .outbox
+            .force(Bytes::from(bytes));
+        self.agenda.kick.push(ticket);
+    }
+}

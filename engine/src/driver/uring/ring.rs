@@ -1,0 +1,245 @@
+//! One ring: submission and completion queue, a table of direct descriptors, receive buffers.
+
+use super::buffers::{Buffers, Lease};
+use super::limits::EventFd;
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// Submissions that fit before the ring is entered for them: a fan-out chunk.
+const SUBMISSIONS: u32 = 1024;
+/// Completions that fit; the kernel keeps more in a list (counted), so this is a matter of cost, not of loss.
+const COMPLETIONS: u32 = 4096;
+/// `IORING_ENTER_GETEVENTS`.
+const GET_EVENTS: u32 = 1;
+
+pub(super) struct Ring {
+    io: IoUring,
+    buffers: Buffers,
+    /// Slots taken, accepts under way included.
+    used: u32,
+    enters: u64,
+    sibling: Option<Sibling>,
+}
+
+/// What a ring that does not sleep has besides: the eventfd through which it wakes the one that does.
+struct Sibling {
+    signal: EventFd,
+    /// The first ring reads the eventfd.
+    listening: bool,
+    /// Brought something when it was last looked at.
+    active: bool,
+}
+
+/// A completion, copied out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event {
+    pub(super) user_data: u64,
+    pub(super) result: i32,
+    /// The operation goes on.
+    pub(super) more: bool,
+    buffer: Option<u16>,
+}
+
+impl Ring {
+    /// A ring with an empty table, for the calling thread only. `index` is its place in the driver.
+    pub(super) fn new(table: u32, index: u8) -> io::Result<Ring> {
+        let io = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_submit_all()
+            .setup_clamp()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        io.submitter().register_files_sparse(table)?;
+        let buffers = Buffers::register(&io, index)?;
+        Ok(Ring {
+            io,
+            buffers,
+            used: 0,
+            enters: 0,
+            sibling: None,
+        })
+    }
+
+    /// Makes it one that another ring sleeps for.
+    pub(super) fn signalled(mut self) -> io::Result<Ring> {
+        let signal = EventFd::new()?;
+        self.io.submitter().register_eventfd(signal.raw_fd())?;
+        self.sibling = Some(Sibling {
+            signal,
+            listening: false,
+            active: true,
+        });
+        Ok(self)
+    }
+
+    pub(super) fn raw_fd(&self) -> RawFd {
+        self.io.as_raw_fd()
+    }
+
+    pub(super) fn io(&self) -> &IoUring {
+        &self.io
+    }
+
+    /// Queues an operation; a full queue is submitted first.
+    ///
+    /// # Safety
+    /// Memory that the entry points to stays valid and in place until the operation has completed.
+    pub(super) unsafe fn push(&mut self, entry: squeue::Entry) {
+        // SAFETY: the caller's promise, passed on.
+        while unsafe { self.io.submission().push(&entry) }.is_err() {
+            self.submit();
+        }
+    }
+
+    pub(super) fn has_submissions(&mut self) -> bool {
+        !self.io.submission().is_empty()
+    }
+
+    /// Submits what is queued. On return it is taken, unless the kernel wants completions reaped first.
+    pub(super) fn submit(&mut self) {
+        if self.has_submissions() {
+            self.enter(0);
+        }
+    }
+
+    /// Submits, and lets the kernel run what it deferred to this thread.
+    pub(super) fn enter_and_look(&mut self) {
+        self.enter(GET_EVENTS);
+    }
+
+    fn enter(&mut self, flags: u32) {
+        self.enters += 1;
+        let queued = self.io.submission().len() as u32;
+        // SAFETY: no extended argument is given.
+        let result = unsafe {
+            self.io
+                .submitter()
+                .enter::<libc::sigset_t>(queued, 0, flags, None)
+        };
+        self.check(result);
+    }
+
+    /// Submits and sleeps until `want` completions, or `min_wait_us` after the first, or the timeout.
+    pub(super) fn wait(&mut self, want: u32, min_wait_us: u32, timeout: &types::Timespec) {
+        self.enters += 1;
+        let mut args = types::SubmitArgs::new().timespec(timeout);
+        if min_wait_us > 0 {
+            args = args.min_wait_usec(min_wait_us);
+        }
+        let result = self.io.submitter().submit_with_args(want as usize, &args);
+        self.check(result);
+    }
+
+    /// What an enter may say without anything being wrong: a signal, the timeout, completions to reap first, memory pressure.
+    fn check(&self, result: io::Result<usize>) {
+        if let Err(error) = result {
+            let passing = [libc::EINTR, libc::ETIME, libc::EBUSY, libc::EAGAIN];
+            assert!(
+                error
+                    .raw_os_error()
+                    .is_some_and(|errno| passing.contains(&errno)),
+                "io_uring_enter: {error}"
+            );
+        }
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        let entry = self.io.completion().next()?;
+        Some(Event {
+            user_data: entry.user_data(),
+            result: entry.result(),
+            more: cqueue::more(entry.flags()),
+            buffer: cqueue::buffer_select(entry.flags()),
+        })
+    }
+
+    /// The receive buffer that came with a completion.
+    pub(super) fn lease(&self, event: &Event) -> Option<Lease> {
+        event
+            .buffer
+            .map(|buffer| self.buffers.lease(buffer, event.result.max(0) as u32))
+    }
+
+    pub(super) fn give_back(&mut self, lease: Lease) {
+        self.buffers.give_back(lease);
+    }
+
+    pub(super) fn commit_buffers(&mut self) {
+        self.buffers.commit();
+    }
+
+    /// Slots taken, accepts under way included.
+    pub(super) fn used(&self) -> u32 {
+        self.used
+    }
+
+    pub(super) fn expect_accept(&mut self) {
+        self.used += 1;
+    }
+
+    /// An accept ended; with a connection its slot stays taken.
+    pub(super) fn accept_ended(&mut self, connected: bool) {
+        self.used -= u32::from(!connected);
+    }
+
+    pub(super) fn closed(&mut self) {
+        self.used -= 1;
+    }
+
+    /// Enters since the last call.
+    pub(super) fn take_enters(&mut self) -> u64 {
+        std::mem::take(&mut self.enters)
+    }
+
+    /// Completions that did not fit, since the ring exists.
+    pub(super) fn overflow(&mut self) -> u32 {
+        self.io.completion().overflow()
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.sibling.as_ref().is_some_and(|sibling| sibling.active)
+    }
+
+    pub(super) fn set_active(&mut self, active: bool) {
+        if let Some(sibling) = &mut self.sibling {
+            sibling.active = active;
+        }
+    }
+
+    /// Its eventfd was read: it has something, and must be listened to again.
+    pub(super) fn rang(&mut self) {
+        if let Some(sibling) = &mut self.sibling {
+            (sibling.listening, sibling.active) = (false, true);
+        }
+    }
+
+    /// Lets `first` wake up for this ring. True when it had to be arranged anew: then this ring must be looked at once more
+    /// before anybody sleeps, for what came in between rang nobody.
+    pub(super) fn listen_through(&mut self, first: &mut Ring, user_data: u64) -> bool {
+        let Some(sibling) = self.sibling.as_mut().filter(|sibling| !sibling.listening) else {
+            return false;
+        };
+        sibling.listening = true;
+        let (fd, buffer) = sibling.signal.target();
+        let entry = opcode::Read::new(types::Fd(fd), buffer, 8)
+            .build()
+            .user_data(user_data);
+        // SAFETY: the eventfd and its buffer live in this ring, which the driver drops together with `first`, and only
+        // when its thread no longer runs either.
+        unsafe { first.push(entry) };
+        true
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("fd", &self.raw_fd())
+            .field("used", &self.used)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,118 @@
+//! Which rooms a connection is in, asked to join, or asked to leave.
+
+/// A connection's stake in one room's slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    /// Index of the slice.
+    pub(crate) slice: u32,
+    /// Index in the slice's members, or [`Membership::OUTSIDE`].
+    pub(crate) position: u32,
+    /// What the connection asked for last: true is in.
+    pub(crate) wanted: bool,
+    /// Joins and leaves whose answer from the home shard is outstanding.
+    pub(crate) in_flight: u8,
+}
+
+impl Membership {
+    /// Not (yet, or any more) among the slice's members.
+    pub(crate) const OUTSIDE: u32 = u32::MAX;
+}
+
+/// A connection's memberships. One room costs no allocation.
+#[derive(Debug, Default)]
+pub(crate) enum Memberships {
+    #[default]
+    None,
+    One(Membership),
+    // A boxed Vec keeps the enum at 16 bytes; a connection in several rooms pays one more indirection.
+    #[allow(clippy::box_collection)]
+    Many(Box<Vec<Membership>>),
+}
+
+const _: () = assert!(size_of::<Memberships>() == 16);
+
+impl Memberships {
+    pub(crate) fn as_slice(&self) -> &[Membership] {
+        match self {
+            Memberships::None => &[],
+            Memberships::One(one) => std::slice::from_ref(one),
+            Memberships::Many(many) => many,
+        }
+    }
+
+    pub(crate) fn find(&mut self, slice: u32) -> Option<&mut Membership> {
+        match self {
+            Memberships::None => None,
+            Memberships::One(one) => (one.slice == slice).then_some(one),
+            Memberships::Many(many) => many.iter_mut().find(|membership| membership.slice == slice),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, membership: Membership) {
+        match self {
+            Memberships::None => *self = Memberships::One(membership),
+            Memberships::One(one) => *self = Memberships::Many(Box::new(vec![*one, membership])),
+            Memberships::Many(many) => many.push(membership),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, slice: u32) {
+        match self {
+            Memberships::None => {}
+            Memberships::One(one) => {
+                if one.slice == slice {
+                    *self = Memberships::None;
+                }
+            }
+            Memberships::Many(many) => {
+                many.retain(|membership| membership.slice != slice);
+                match many.as_slice() {
+                    [] => *self = Memberships::None,
+                    [one] => *self = Memberships::One(*one),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn membership(slice: u32) -> Membership {
+        Membership {
+            slice,
+            position: 0,
+            wanted: true,
+            in_flight: 0,
+        }
+    }
+
+    #[test]
+    fn agrees_with_a_list() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let (mut memberships, mut oracle) = (Memberships::default(), Vec::new());
+        for _ in 0..2_000 {
+            let slice = random.u32(0..4);
+            if oracle.contains(&slice) {
+                assert_eq!(
+                    memberships.find(slice).map(|found| found.slice),
+                    Some(slice)
+                );
+                memberships.remove(slice);
+                oracle.retain(|other| *other != slice);
+            } else {
+                assert_eq!(memberships.find(slice), None);
+                memberships.insert(membership(slice));
+                oracle.push(slice);
+            }
+            let slices: Vec<u32> = memberships
+                .as_slice()
+                .iter()
+                .map(|found| found.slice)
+                .collect();
+            assert_eq!(slices, oracle);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The life of a connection as one state machine; the shard asks it for every transition.
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// The slot is unused.
+    Free,
+    /// Accepted; the request head is not complete.
+    Upgrading,
+    /// Messages flow both ways.
+    Open,
+    /// Our close frame is queued or sent; the peer's is awaited, everything else it says is dropped.
+    Closing,
+    /// The close handshake is complete: what is queued leaves, then the socket is closed (RFC 6455 §7.1.1, the server goes first).
+    Flushing,
+    /// Nothing more is to be said and the peer may still be talking (refused upgrade, broken protocol): what is queued leaves, then FIN,
+    /// then its bytes are dropped until it closes, because closing with unread bytes resets and the last answer would be lost.
+    Lingering,
+    /// The driver was told to close; only its `Closed` is awaited.
+    Retiring,
+}
+
+/// What moves a connection on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The driver accepted a socket.
+    Accept,
+    /// 101 is queued.
+    Upgrade,
+    /// An HTTP refusal, or a close frame after a protocol error, is queued.
+    Refuse,
+    /// We queued a close frame and expect the peer's.
+    Close,
+    /// The peer's close frame came (ours is queued by now).
+    PeerClose,
+    /// End of stream, failure, a deadline, or nothing left to flush.
+    Retire,
+    /// The driver closed the socket.
+    Closed,
+}
+
+impl Phase {
+    /// The next phase, or `None` where the step does not apply (it is ignored then: the connection is further on already).
+    pub(crate) fn after(self, step: Step) -> Option<Phase> {
+        use Phase::{Closing, Flushing, Free, Lingering, Open, Retiring, Upgrading};
+        match (self, step) {
+            (Free, Step::Accept) => Some(Upgrading),
+            (Upgrading, Step::Upgrade) => Some(Open),
+            (Upgrading | Open | Closing, Step::Refuse) => Some(Lingering),
+            (Open, Step::Close) => Some(Closing),
+            (Open | Closing, Step::PeerClose) => Some(Flushing),
+            (Upgrading | Open | Closing | Flushing | Lingering, Step::Retire) => Some(Retiring),
+            (Retiring, Step::Closed) => Some(Free),
+            (
+                Free,
+                Step::Upgrade
+                | Step::Refuse
+                | Step::Close
+                | Step::PeerClose
+                | Step::Retire
+                | Step::Closed,
+            )
+            | (Upgrading, Step::Accept | Step::Close | Step::PeerClose | Step::Closed)
+            | (Open | Closing, Step::Accept | Step::Upgrade | Step::Closed)
+            | (Closing, Step::Close)
+            | (
+                Flushing | Lingering,
+                Step::Accept
+                | Step::Upgrade
+                | Step::Refuse
+                | Step::Close
+                | Step::PeerClose
+                | Step::Closed,
+            )
+            | (
+                Retiring,
+                Step::Accept
+                | Step::Upgrade
+                | Step::Refuse
+                | Step::Close
+                | Step::PeerClose
+                | Step::Retire,
+            ) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write;
+
+    const PHASES: [Phase; 7] = [
+        Phase::Free,
+        Phase::Upgrading,
+        Phase::Open,
+        Phase::Closing,
+        Phase::Flushing,
+        Phase::Lingering,
+        Phase::Retiring,
+    ];
+    const STEPS: [Step; 7] = [
+        Step::Accept,
+        Step::Upgrade,
+        Step::Refuse,
+        Step::Close,
+        Step::PeerClose,
+        Step::Retire,
+        Step::Closed,
+    ];
+
+    #[test]
+    fn the_whole_table() {
+        let mut table = String::new();
+        for phase in PHASES {
+            for step in STEPS {
+                if let Some(next) = phase.after(step) {
+                    writeln!(table, "{phase:?} {step:?} {next:?}").unwrap();
+                }
+            }
+        }
+        assert_eq!(
+            table,
+            "Free Accept Upgrading\n\
+             Upgrading Upgrade Open\n\
+             Upgrading Refuse Lingering\n\
+             Upgrading Retire Retiring\n\
+             Open Refuse Lingering\n\
+             Open Close Closing\n\
+             Open PeerClose Flushing\n\
+             Open Retire Retiring\n\
+             Closing Refuse Lingering\n\
+             Closing PeerClose Flushing\n\
+             Closing Retire Retiring\n\
+             Flushing Retire Retiring\n\
+             Lingering Retire Retiring\n\
+             Retiring Closed Free\n"
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Fan-out: sealed batches to the members of this shard, in chunks.
+
+use super::Shard;
+use crate::Application;
+use crate::driver::Driver;
+use crate::phase::Phase;
+
+/// Departures per turn. Smaller costs enters, larger makes other shards and other connections wait (`tuning.md`).
+const DEPARTURES_PER_CHUNK: usize = 1024;
+/// Chunks per tick: after that, completions and requests have their turn.
+const CHUNKS_PER_TICK: usize = 4;
+
+impl<A: Application, D: Driver> Shard<A, D> {
+    pub(super) fn fan_out(&mut self) {
+        for _ in 0..CHUNKS_PER_TICK {
+            let Some(fan_out) = self.core.fan_outs.front() else {
+                return;
+            };
+            if fan_out.is_reported() {
+                self.deliver_reported();
+            } else {
+                self.deliver_chunk();
+            }
+            if self.core.outgoing.len() >= DEPARTURES_PER_CHUNK {
+                self.flush();
+            }
+            if self.core.fan_outs.is_empty() {
+                // Membership changes and messages that waited for this fan-out.
+                self.take_deliveries();
+            }
+        }
+    }
+
+    /// Serves members until the chunk is full or the fan-outs up to the next reported one are done.
+    fn deliver_chunk(&mut self) {
+        while let Some(mut fan_out) = self.core.fan_outs.pop_front() {
+            if fan_out.is_reported() {
+                self.core.fan_outs.push_front(fan_out);
+                return;
+            }
+            if !self.core.serve(&mut fan_out, DEPARTURES_PER_CHUNK) {
+                self.core.fan_outs.push_front(fan_out);
+                return;
+            }
+        }
+    }
+
+    /// A reported publish goes out in turns of its own: every shortfall in them is one of its members'.
+    fn deliver_reported(&mut self) {
+        let Some(mut fan_out) = self.core.fan_outs.pop_front() else {
+            return;
+        };
+        if !self.core.outgoing.is_empty() {
+            self.flush();
+        }
+        let done = self.core.serve(&mut fan_out, DEPARTURES_PER_CHUNK);
+        let settled = self.flush();
+        fan_out.tally.delivered -= settled.short + settled.failed;
+        fan_out.tally.queued += settled.short;
+        fan_out.tally.dropped += settled.failed;
+        if !done {
+            self.core.fan_outs.push_front(fan_out);
+        } else if let Some(outcome) = fan_out.outcome() {
+            self.core.mail.owe(outcome);
+            self.core.mail.unspill();
+        }
+    }
+}
+
+impl crate::core::Core {
+    /// Owes a fan-out to its next members until `departures_max` departures stand; true when all were served.
+    fn serve(&mut self, fan_out: &mut crate::batch::FanOut, departures_max: usize) -> bool {
+        let shared = self.outgoing.share(fan_out.bytes.clone());
+        let (bytes, frames) = (fan_out.bytes.clone(), fan_out.frames);
+        let (mut members, mut octets, mut whole) = (0, 0, true);
+        while let Some(ticket) = fan_out.next_member() {
+            if self.connections.phase(ticket) != Phase::Open {
+                self.counters.dropped_closing.add(u64::from(frames));
+                fan_out.tally.dropped += 1;
+            } else if fan_out.has_skips() {
+                self.serve_with_gaps(fan_out, ticket, shared);
+            } else {
+                let backlog = self
+                    .connections
+                    .at(ticket.slot)
+                    .flags
+                    .has(crate::connection::Flags::BACKLOG);
+                let kept = self.lend(ticket, shared, &bytes, 0, bytes.len());
+                *match (kept, backlog) {
+                    (true, false) => &mut fan_out.tally.delivered,
+                    (true, true) => &mut fan_out.tally.queued,
+                    (false, _) => &mut fan_out.tally.dropped,
+                } += 1;
+                members += 1;
+                octets += bytes.len();
+            }
+            if self.outgoing.len() >= departures_max {
+                whole = fan_out.is_done();
+                break;
+            }
+        }
+        self.counters.deliveries.add(members * u64::from(frames));
+        self.count_out(0, octets);
+        self.counters.frames_out.add(members * u64::from(frames));
+        whole
+    }
+
+    /// A member that is not to get some of the frames.
+    fn serve_with_gaps(
+        &mut self,
+        fan_out: &mut crate::batch::FanOut,
+        ticket: crate::Ticket,
+        shared: crate::outgoing::Shared,
+    ) {
+        let backlog = self
+            .connections
+            .at(ticket.slot)
+            .flags
+            .has(crate::connection::Flags::BACKLOG);
+        let (mut spans, mut given, mut kept) = (Vec::new(), 0, true);
+        fan_out.spans(ticket, |start, end| spans.push((start, end)));
+        for (start, end) in spans {
+            if self.connections.phase(ticket) == Phase::Open {
+                kept &= self.lend(ticket, shared, &fan_out.bytes, start, end);
+                given += end - start;
+            }
+        }
+        if given == 0 {
+            return;
+        }
+        *match (kept, backlog) {
+            (true, false) => &mut fan_out.tally.delivered,
+            (true, true) => &mut fan_out.tally.queued,
+            (false, _) => &mut fan_out.tally.dropped,
+        } += 1;
+        let frames = fan_out.frames - fan_out.skipped(ticket);
+        self.counters.deliveries.add(u64::from(frames));
+        self.count_out(frames, given);
+    }
+}

@@ -1,0 +1,381 @@
+//! Completions to events: bytes become requests, messages and closes, decoded in place.
+
+use super::Shard;
+use crate::application::{Accepted, Refusal};
+use crate::connection::Flags;
+use crate::core::Core;
+use crate::driver::{Completion, Driver, ReceiveEnd};
+use crate::phase::Phase;
+use crate::{Application, Context, Message, Ticket};
+use shardcast_protocol::frame::{Kind, OpCode};
+use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
+use shardcast_protocol::upgrade::{self, UpgradeLimits};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Receive completions between two turns: replies leave and buffers come back while they are warm.
+const RECEIVES_PER_TURN: usize = 64;
+/// Replies that may stand in the scratch before they leave, in bytes.
+const SCRATCH_BYTES_MAX: usize = 256 << 10;
+/// Longest request head (RFC 6455 sets none); more is 431.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+/// What an incomplete frame reserves at first, whatever its header announces: nobody reserves memory by announcing alone.
+const PARTIAL_BYTES_RESERVED_MAX: usize = 32 << 10;
+
+impl<A: Application, D: Driver> Shard<A, D> {
+    pub(super) fn take_in(&mut self) {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.driver.reap(&mut completions);
+        self.core.now = self.driver.now();
+        let mut received = 0;
+        for completion in completions.drain(..) {
+            match completion {
+                Completion::Received { ticket, lease } => {
+                    self.received(ticket, lease);
+                    received += 1;
+                    if received % RECEIVES_PER_TURN == 0
+                        || self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX
+                    {
+                        self.flush();
+                    }
+                }
+                Completion::Accepted { slot, peer } => self.accepted(slot, peer),
+                Completion::ReceiveEnded { ticket, why } => self.receive_ended(ticket, why),
+                Completion::Sent {
+                    ticket,
+                    count,
+                    failed,
+                } => self.core.sent(ticket, count, failed),
+                Completion::Closed { ticket } => self.core.release(ticket),
+            }
+            self.tell_ended();
+        }
+        self.completions = completions;
+    }
+
+    fn accepted(&mut self, slot: u32, peer: std::net::SocketAddr) {
+        let heard = self.core.heard_now();
+        let ticket = self.core.connections.accept(slot, peer, heard);
+        self.core.counters.accepts.add(1);
+        self.core.counters.connections.add(1);
+        self.core
+            .wheel
+            .schedule(slot, self.core.now + self.core.limits.handshake_ms);
+        self.core.agenda.arm.push(ticket);
+        if self.drain.is_some() {
+            self.core.lose(ticket);
+        }
+    }
+
+    fn received(&mut self, ticket: Ticket, mut lease: D::Lease) {
+        let bytes = lease.as_mut();
+        self.core.counters.bytes_in.add(bytes.len() as u64);
+        let now = self.core.heard_now();
+        if let Some(connection) = self.core.connections.get(ticket) {
+            if connection.phase == Phase::Open {
+                Core::heard(connection, now);
+            }
+            let reads = matches!(
+                connection.phase,
+                Phase::Upgrading | Phase::Open | Phase::Closing
+            );
+            let partial = connection
+                .cold
+                .as_mut()
+                .map(|cold| &mut cold.partial)
+                .filter(|partial| !partial.is_empty());
+            match partial {
+                _ if !reads => {}
+                Some(partial) => {
+                    partial.extend_from_slice(bytes);
+                    self.read_partial(ticket);
+                }
+                None => {
+                    let used = self.consume(ticket, bytes);
+                    self.stash(ticket, &bytes[used..]);
+                }
+            }
+        }
+        self.driver.give_back(lease);
+    }
+
+    /// Reads on in a connection's kept bytes, now that there are more of them or a lane has room.
+    fn read_partial(&mut self, ticket: Ticket) {
+        let Some(connection) = self.core.connections.get(ticket) else {
+            return;
+        };
+        if connection.flags.has(Flags::PARKED) {
+            return;
+        }
+        let Some(cold) = connection.cold.as_mut() else {
+            return;
+        };
+        let mut partial = std::mem::take(&mut cold.partial);
+        let used = self.consume(ticket, &mut partial);
+        let Some(connection) = self.core.connections.get(ticket) else {
+            return;
+        };
+        if used == partial.len() {
+            self.core.spare.put(partial);
+            connection.shed(&mut self.core.spare);
+        } else {
+            partial.drain(..used);
+            connection.cold().partial = partial;
+        }
+    }
+
+    /// Keeps the beginning of an incomplete head or frame, or what a parked connection has not been asked yet.
+    fn stash(&mut self, ticket: Ticket, rest: &[u8]) {
+        let Some(connection) = self
+            .core
+            .connections
+            .get(ticket)
+            .filter(|_| !rest.is_empty())
+        else {
+            return;
+        };
+        let capacity = (2 * rest.len())
+            .max(PARTIAL_BYTES_RESERVED_MAX.min(self.core.limits.message_bytes_max));
+        let partial = self
+            .core
+            .spare
+            .take(rest, capacity.min(rest.len() + PARTIAL_BYTES_RESERVED_MAX));
+        connection.cold().partial = partial;
+    }
+
+    /// Reads as many requests and frames as are whole. Returns the bytes that are done with.
+    fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let used = match self.core.connections.phase(ticket) {
+                Phase::Upgrading => self.upgrade(ticket, &bytes[at..]),
+                Phase::Open if self.core.mail.is_congested() && self.park(ticket) => None,
+                Phase::Open | Phase::Closing => self.frame(ticket, &mut bytes[at..]),
+                Phase::Free | Phase::Flushing | Phase::Lingering | Phase::Retiring => {
+                    return bytes.len();
+                }
+            };
+            match used {
+                Some(used) => at += used,
+                None => return at,
+            }
+            self.tell_ended();
+        }
+        at
+    }
+
+    /// Reads one frame; `None` when it is incomplete.
+    fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Option<usize> {
+        let limits = ReadLimits {
+            message_bytes_max: self.core.limits.message_bytes_max,
+        };
+        let connection = self.core.connections.at(ticket.slot);
+        let open = connection.phase == Phase::Open;
+        let mut assembly = connection
+            .cold
+            .as_mut()
+            .and_then(|cold| cold.assembly.take());
+        let whole = bytes.len();
+        let step = reader::next(bytes, &mut assembly, Role::Server, &limits);
+        let mut message = None;
+        if let Ok(Step::Event {
+            event: Event::Assembled,
+            ..
+        }) = &step
+        {
+            message = assembly.take().map(|assembly| assembly.finish());
+        } else if assembly.is_some() {
+            connection.cold().assembly = assembly;
+        }
+        let (event, used) = match step {
+            Ok(Step::Incomplete { .. }) => return None,
+            Ok(Step::Event { event, used }) => (event, used),
+            Err(error) => {
+                self.core.fail(ticket, error);
+                return Some(whole);
+            }
+        };
+        match event {
+            Event::Close(close) => self.core.peer_closed(ticket, close.code),
+            Event::Text(text) if open => self.message(ticket, Message::Text(text)),
+            Event::Binary(bytes) if open => self.message(ticket, Message::Binary(bytes)),
+            Event::Ping(payload) if open => self.core.control(ticket, OpCode::Pong, payload),
+            Event::Assembled if open => self.assembled(ticket, message),
+            Event::Text(_)
+            | Event::Binary(_)
+            | Event::Ping(_)
+            | Event::Assembled
+            | Event::Fragment
+            | Event::Pong(_) => {}
+        }
+        Some(used)
+    }
+
+    fn assembled(&mut self, ticket: Ticket, message: Option<(Kind, Vec<u8>)>) {
+        match message {
+            Some((Kind::Binary, bytes)) => self.message(ticket, Message::Binary(&bytes)),
+            // The reader has checked it, piece by piece; the type asks once more.
+            Some((Kind::Text, bytes)) => {
+                if let Ok(text) = std::str::from_utf8(&bytes) {
+                    self.message(ticket, Message::Text(text));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn message(&mut self, ticket: Ticket, message: Message<'_>) {
+        self.core.counters.messages_in.add(1);
+        self.call(ticket, Some(message), |application, context, session| {
+            application.message(context, session, message);
+        });
+    }
+
+    /// Reads a request head; `None` when it is incomplete.
+    fn upgrade(&mut self, ticket: Ticket, bytes: &[u8]) -> Option<usize> {
+        let connection = self.core.connections.at(ticket.slot);
+        let mut scanned = connection.cold.as_ref().map_or(0, |cold| cold.head_scanned);
+        let parsed = upgrade::parse(
+            bytes,
+            &mut scanned,
+            &UpgradeLimits {
+                head_bytes_max: HEAD_BYTES_MAX,
+            },
+        );
+        match parsed {
+            Ok(None) => {
+                connection.cold().head_scanned = scanned;
+                None
+            }
+            Ok(Some((request, used))) => {
+                self.admit(ticket, &request);
+                Some(used)
+            }
+            Err(error) => {
+                self.core.counters.upgrades_refused.add(1);
+                self.core.refuse(ticket, error.status(), &error.to_string());
+                Some(bytes.len())
+            }
+        }
+    }
+
+    fn admit(&mut self, ticket: Ticket, request: &upgrade::Request<'_>) {
+        if !self.core.admit(ticket) {
+            self.core.counters.refused_full.add(1);
+            self.core
+                .refuse(ticket, 503, "the server is full, try again later");
+            return;
+        }
+        let mut context = Context::new(&mut self.core, ticket);
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            self.application.connect(&mut context, request)
+        }));
+        let answer = answer.unwrap_or_else(|_| {
+            self.core.counters.panics.add(1);
+            tracing::error!(
+                shard = self.core.mail.shard(),
+                slot = ticket.slot,
+                "a connect handler panicked"
+            );
+            Err(Refusal {
+                status: 500,
+                reason: "handler failed".to_owned(),
+            })
+        });
+        match answer {
+            Ok(accepted) => self.open(ticket, request, accepted),
+            Err(refusal) => {
+                self.core.counters.upgrades_refused.add(1);
+                self.core.refuse(ticket, refusal.status, &refusal.reason);
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        ticket: Ticket,
+        request: &upgrade::Request<'_>,
+        accepted: Accepted<A::Session>,
+    ) {
+        let slot = ticket.slot as usize;
+        self.core.open(ticket, request.key(), accepted.subprotocol);
+        if self.sessions.len() <= slot {
+            self.sessions.resize_with(slot + 1, || None);
+        }
+        self.sessions[slot] = Some(accepted.session);
+        self.call(ticket, None, |application, context, session| {
+            application.opened(context, session)
+        });
+    }
+
+    /// A lane is full. Own letters may make room at once; if not, the connection is not read until there is some.
+    fn park(&mut self, ticket: Ticket) -> bool {
+        self.take_requests();
+        self.take_deliveries();
+        if !self.core.mail.is_congested() || self.core.connections.phase(ticket) != Phase::Open {
+            return false;
+        }
+        self.core.counters.parked.add(1);
+        self.core
+            .connections
+            .at(ticket.slot)
+            .flags
+            .set(Flags::PARKED);
+        self.core.agenda.park.push(ticket);
+        self.parked.push_back(ticket);
+        true
+    }
+
+    /// Reads on where parked connections stopped, while there is room.
+    pub(super) fn unpark(&mut self) {
+        for _ in 0..self.parked.len() {
+            if self.core.mail.is_congested() {
+                return;
+            }
+            let Some(ticket) = self.parked.pop_front() else {
+                return;
+            };
+            let Some(connection) = self.core.connections.get(ticket) else {
+                continue;
+            };
+            connection.flags.clear(Flags::PARKED);
+            self.read_partial(ticket);
+            self.tell_ended();
+            let Some(connection) = self.core.connections.get(ticket) else {
+                continue;
+            };
+            if connection.flags.has(Flags::PARKED) || connection.flags.has(Flags::RECEIVING) {
+                continue;
+            }
+            if connection.flags.has(Flags::ENDED) {
+                self.stream_over(ticket);
+            } else {
+                self.core.agenda.arm.push(ticket);
+            }
+        }
+    }
+
+    fn receive_ended(&mut self, ticket: Ticket, why: ReceiveEnd) {
+        let Some(connection) = self.core.connections.get(ticket) else {
+            return;
+        };
+        connection.flags.clear(Flags::RECEIVING);
+        match why {
+            ReceiveEnd::Stopped if connection.flags.has(Flags::PARKED) => {}
+            ReceiveEnd::Stopped => self.core.agenda.arm.push(ticket),
+            ReceiveEnd::Failed => self.core.lose(ticket),
+            ReceiveEnd::Eof if connection.flags.has(Flags::PARKED) => {
+                connection.flags.set(Flags::ENDED)
+            }
+            ReceiveEnd::Eof => self.stream_over(ticket),
+        }
+    }
+
+    /// The peer will say no more. What it is still owed after a complete close handshake, or a refusal, leaves first.
+    fn stream_over(&mut self, ticket: Ticket) {
+        match self.core.connections.phase(ticket) {
+            Phase::Upgrading | Phase::Open | Phase::Closing => self.core.lose(ticket),
+            Phase::Flushing | Phase::Lingering => self.core.agenda.finish.push(ticket),
+            Phase::Free | Phase::Retiring => {}
+        }
+    }
+}

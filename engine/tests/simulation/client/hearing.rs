@@ -1,0 +1,214 @@
+//! What a client reads, judged at once: the answer to its request, frames, answers to its asks.
+
+use super::{ACCEPT, Client, Scene, Stage, kind_of, mask};
+use crate::application::ROOM_TOO_LONG;
+use crate::temper::Opening;
+use crate::words::{Ask, Audience, Letter, Words, padding};
+use shardcast_engine::Report;
+use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
+use shardcast_engine::protocol::reader::{self, Event, ReadLimits, Role};
+
+impl Client {
+    pub(super) fn decode(&mut self, scene: &mut Scene<'_>) {
+        if self.stage == Stage::Handshaking && !self.read_head(scene) {
+            return;
+        }
+        if self.refusal.is_some() {
+            // The rest of the refusal is for people.
+            return;
+        }
+        let mut unread = std::mem::take(&mut self.unread);
+        let mut at = 0;
+        loop {
+            let limits = ReadLimits {
+                message_bytes_max: 1 << 20,
+            };
+            let step = reader::next(&mut unread[at..], &mut self.assembly, Role::Client, &limits);
+            match step.unwrap_or_else(|error| {
+                panic!(
+                    "client {}: the server broke the protocol: {error:?}",
+                    self.id
+                )
+            }) {
+                reader::Step::Incomplete { .. } => break,
+                reader::Step::Event { event, used } => {
+                    self.event(scene, event);
+                    at += used;
+                }
+            }
+        }
+        unread.drain(..at);
+        self.unread = unread;
+    }
+
+    /// Takes the answer to the request; false when nothing follows it yet, or ever.
+    fn read_head(&mut self, scene: &Scene<'_>) -> bool {
+        let Some(end) = self
+            .unread
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+        else {
+            return false;
+        };
+        let head =
+            String::from_utf8(self.unread.drain(..end + 4).collect()).expect("a head is text");
+        let status = head
+            .get(9..12)
+            .and_then(|status| status.parse().ok())
+            .expect("a status line");
+        if status != 101 {
+            self.refusal = Some(status);
+            self.unread.clear();
+            self.closing(scene);
+            return false;
+        }
+        assert_eq!(
+            self.temper.opening,
+            Opening::Proper,
+            "client {} was let in",
+            self.id
+        );
+        assert!(head.contains(ACCEPT), "the wrong answer to the key: {head}");
+        self.stage = Stage::Open;
+        self.log.open(scene.now, self.started);
+        true
+    }
+
+    fn event(&mut self, scene: &mut Scene<'_>, event: Event<'_>) {
+        assert_eq!(
+            self.close_code, None,
+            "client {}: {event:?} after a close frame",
+            self.id
+        );
+        match event {
+            Event::Text(text) => self.hear(scene, Kind::Text, text),
+            Event::Binary(bytes) => {
+                let text = std::str::from_utf8(bytes).expect("the application sends text");
+                self.hear(scene, Kind::Binary, text);
+            }
+            Event::Ping(payload) => {
+                if self.stage == Stage::Open {
+                    write_client_frame(&mut self.unsent, OpCode::Pong, payload, mask(scene.random));
+                }
+            }
+            Event::Pong(payload) => {
+                let ping = self.pings.pop_front().expect("a ping for each pong");
+                assert_eq!(payload, ping.to_be_bytes());
+            }
+            Event::Close(close) => {
+                scene
+                    .world
+                    .trace(|| format!("client {} is closed: {close:?}", self.id));
+                self.close_code = close.code;
+                if self.stage == Stage::Open && !self.temper.rude {
+                    write_client_frame(&mut self.unsent, OpCode::Close, &[], mask(scene.random));
+                }
+                self.closing(scene);
+            }
+            Event::Assembled | Event::Fragment => panic!("the server does not fragment"),
+        }
+    }
+
+    fn hear(&mut self, scene: &Scene<'_>, kind: Kind, text: &str) {
+        let mut words = Words(text);
+        match words.next() {
+            "welcome" => assert_eq!(words.number(), self.id),
+            "closing" | "panicked" => {}
+            "message" => {
+                let audience = match words.next() {
+                    "*" => Audience::Everyone,
+                    room => Audience::Room(room.parse().expect("a room's number")),
+                };
+                let letter = self.letter(kind, &mut words);
+                assert_eq!(
+                    words.0,
+                    padding(letter, words.0.len()),
+                    "{letter:?} is damaged"
+                );
+                self.log.heard(scene.now, audience, letter);
+            }
+            "direct" => {
+                let letter = self.letter(kind, &mut words);
+                assert_eq!(words.number(), self.id, "{letter:?} was for another");
+                assert_eq!(
+                    words.0,
+                    padding(letter, words.0.len()),
+                    "{letter:?} is damaged"
+                );
+                self.log.direct(letter);
+            }
+            answer => {
+                let number = words.number() as u32;
+                assert!(
+                    self.unanswered.remove(&number) || answer == "error",
+                    "{text} answers nothing"
+                );
+                self.answer(scene, kind, answer, number, &mut words);
+            }
+        }
+    }
+
+    fn letter(&self, kind: Kind, words: &mut Words<'_>) -> Letter {
+        let letter = Letter {
+            from: words.number(),
+            number: words.number() as u32,
+        };
+        assert_eq!(kind, kind_of(letter.number), "{letter:?} changed its kind");
+        letter
+    }
+
+    fn answer(
+        &mut self,
+        scene: &Scene<'_>,
+        kind: Kind,
+        answer: &str,
+        number: u32,
+        words: &mut Words<'_>,
+    ) {
+        let now = scene.now;
+        match answer {
+            "echo" => {
+                assert_eq!(
+                    self.echoes.pop_front(),
+                    Some(number),
+                    "an echo is out of order"
+                );
+                assert_eq!(kind, kind_of(number), "an echo changed its kind");
+                let letter = Letter {
+                    from: self.id,
+                    number,
+                };
+                assert_eq!(
+                    words.0,
+                    padding(letter, words.0.len()),
+                    "an echo is damaged"
+                );
+            }
+            "joined" => self.log.joined(now, number, words.number()),
+            "left" => self.log.left(now, number),
+            "report" => {
+                let mut count = || words.number() as u32;
+                let report = Report {
+                    delivered: count(),
+                    queued: count(),
+                    dropped: count(),
+                };
+                self.log.reports.push((number, now, report));
+            }
+            "error" => self.refused(number, words.next()),
+            other => panic!("the application does not say {other}"),
+        }
+    }
+
+    fn refused(&mut self, number: u32, why: &str) {
+        let (_, ask) = self.log.asks[number as usize];
+        let plausible = match (ask, why) {
+            (Ask::Join(room), "BadName") => room == ROOM_TOO_LONG,
+            (Ask::Join(_), "TooMany" | "Busy") | (Ask::Leave(_), "NotJoined" | "Busy") => true,
+            (Ask::Publish(_, options), "TooManyReports") => options.report,
+            _ => false,
+        };
+        assert!(plausible, "{ask:?} was refused: {why}");
+        self.log.refused.push(number);
+    }
+}

@@ -1,0 +1,122 @@
+//! What a client writes: its request, its asks whole or in fragments, its end.
+
+use super::{Client, Scene, Stage, kind_of, mask};
+use crate::temper::Ending;
+use crate::words::{Ask, Letter};
+use shardcast_engine::driver::Millis;
+use shardcast_engine::driver::sim::SocketId;
+use shardcast_engine::protocol::frame::{OpCode, write_client_frame};
+
+impl Client {
+    pub(super) fn ask(&mut self, scene: &mut Scene<'_>) {
+        if !self.may_ask() {
+            return;
+        }
+        self.asks_left -= 1;
+        let ask = self.temper.ask(scene.random, scene.rooms, scene.clients);
+        self.say(scene, ask);
+        if scene.random.chance(self.temper.stall_permille) {
+            self.stalled_until =
+                scene.world.now() + scene.random.between(1, STALL_MS_MAX) as Millis;
+        }
+    }
+
+    /// Writes one ask, whole or in fragments.
+    pub(crate) fn say(&mut self, scene: &mut Scene<'_>, ask: Ask) {
+        let number = self.log.ask(scene.now, ask);
+        if ask.is_answered() {
+            self.unanswered.insert(number);
+        }
+        if ask == Ask::Echo {
+            self.echoes.push_back(number);
+        }
+        let letter = Letter {
+            from: self.id,
+            number,
+        };
+        let padding_bytes = scene.random.between(0, self.temper.padding_bytes_max);
+        let text = ask.write(letter, padding_bytes);
+        scene
+            .world
+            .trace(|| format!("client {} asks {number}: {ask:?}", self.id));
+        let opcode: OpCode = kind_of(number).into();
+        if self.temper.fragments && scene.random.chance(500) {
+            self.write_fragments(scene, opcode, text.as_bytes());
+        } else {
+            write_client_frame(
+                &mut self.unsent,
+                opcode,
+                text.as_bytes(),
+                mask(scene.random),
+            );
+        }
+    }
+
+    fn write_fragments(&mut self, scene: &mut Scene<'_>, opcode: OpCode, mut payload: &[u8]) {
+        let mut opcode = opcode;
+        loop {
+            let (part, rest) = payload.split_at(scene.random.below(payload.len() + 1));
+            let part = if rest.len() < 3 { payload } else { part };
+            let start = self.unsent.len();
+            write_client_frame(&mut self.unsent, opcode, part, mask(scene.random));
+            if part.len() == payload.len() {
+                return;
+            }
+            self.unsent[start] &= !FINAL;
+            opcode = OpCode::Continuation;
+            payload = rest;
+            if scene.random.chance(300) {
+                self.ping(scene);
+            }
+        }
+    }
+
+    fn ping(&mut self, scene: &mut Scene<'_>) {
+        let number = scene.now as u32;
+        self.pings.push_back(number);
+        write_client_frame(
+            &mut self.unsent,
+            OpCode::Ping,
+            &number.to_be_bytes(),
+            mask(scene.random),
+        );
+    }
+
+    pub(super) fn end(&mut self, scene: &mut Scene<'_>, socket: SocketId) {
+        scene
+            .world
+            .trace(|| format!("client {} ends: {:?}", self.id, self.temper.ending));
+        self.closing(scene);
+        match self.temper.ending {
+            Ending::Handshake => {
+                write_client_frame(
+                    &mut self.unsent,
+                    OpCode::Close,
+                    &[0x03, 0xe8],
+                    mask(scene.random),
+                );
+            }
+            Ending::Garbage => self
+                .unsent
+                .extend_from_slice(&[0xf1, 0x85, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+            Ending::HalfClose => {
+                self.unsent.clear();
+                scene.world.half_close(socket);
+            }
+            Ending::Leave => {
+                scene.world.close(socket);
+                self.stage = Stage::Over;
+            }
+            Ending::Reset => {
+                scene.world.reset(socket);
+                self.stage = Stage::Over;
+            }
+            Ending::Vanish => self.stage = Stage::Over,
+        }
+    }
+}
+
+/// The bit that says that a frame is its message's last (RFC 6455 §5.2).
+const FINAL: u8 = 0x80;
+/// Longest time in which a client reads nothing. Below the shortest pong deadline of a run.
+const STALL_MS_MAX: usize = 3000;

@@ -1,0 +1,264 @@
+//! The checks at the end of a run: one order per audience for all members, nothing lost, reports that add up.
+//!
+//! The witness is a member of everything from before the first publish; what it heard of an audience is the order. All bounds come
+//! from steps: what was heard before another thing was asked for was ordered before it.
+
+use super::application::{Entry, Step};
+use super::client::Client;
+use super::log::Membership;
+use super::words::{Ask, Audience, Letter};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the witness heard of one audience: place in the order, and when it heard it.
+struct Order<'a> {
+    clients: &'a [Client],
+    audience: Audience,
+    places: BTreeMap<Letter, usize>,
+    heard: Vec<(Step, Letter)>,
+}
+
+/// One finished run.
+pub(crate) struct Outcome<'a> {
+    /// The first is the witness.
+    pub(crate) clients: &'a [Client],
+    pub(crate) entries: &'a [Entry],
+    pub(crate) rooms: usize,
+    /// The witness heard everything.
+    pub(crate) complete: bool,
+    /// Those who stayed open until everything was quiet.
+    pub(crate) settled: BTreeSet<usize>,
+}
+
+/// Checks one run.
+pub(crate) fn check(outcome: &Outcome<'_>) {
+    let audiences = (0..outcome.rooms).map(Audience::Room);
+    for audience in audiences.chain([Audience::Everyone]) {
+        let order = Order::of(outcome.clients, audience);
+        for client in outcome.clients {
+            let stayed = outcome.complete && outcome.settled.contains(&client.id);
+            order.check_sender(client, stayed);
+            for membership in client
+                .log
+                .memberships
+                .iter()
+                .filter(|m| m.audience == audience)
+            {
+                order.check_heard(client, membership, outcome.complete);
+                if stayed || (outcome.complete && membership.left.is_some()) {
+                    order.check_all_heard(client, membership);
+                }
+            }
+        }
+    }
+    outcome
+        .clients
+        .iter()
+        .for_each(|client| outcome.check_counts(client));
+}
+
+impl<'a> Order<'a> {
+    fn of(clients: &'a [Client], audience: Audience) -> Order<'a> {
+        let mut memberships = clients[0].log.memberships.iter();
+        let heard = memberships
+            .find(|m| m.audience == audience)
+            .map(|m| m.heard.clone())
+            .unwrap_or_default();
+        let places: BTreeMap<Letter, usize> = heard
+            .iter()
+            .enumerate()
+            .map(|(place, (_, letter))| (*letter, place))
+            .collect();
+        assert_eq!(
+            places.len(),
+            heard.len(),
+            "the witness heard something of {audience:?} twice"
+        );
+        Order {
+            clients,
+            audience,
+            places,
+            heard,
+        }
+    }
+
+    /// One sender's publishes stand in the order in which it sent them, and all of them if it stayed.
+    fn check_sender(&self, client: &Client, stayed: bool) {
+        let mut last = None;
+        for (number, (_, ask)) in client.log.asks.iter().enumerate() {
+            if !matches!(ask, Ask::Publish(to, _) if *to == self.audience) {
+                continue;
+            }
+            let letter = Letter {
+                from: client.id,
+                number: number as u32,
+            };
+            let Some(place) = self.places.get(&letter) else {
+                let refused = client.log.refused.contains(&letter.number);
+                assert!(
+                    !stayed || refused,
+                    "{letter:?} to {:?} was lost",
+                    self.audience
+                );
+                continue;
+            };
+            assert!(
+                last < Some(*place),
+                "{letter:?} overtook an earlier one of its sender"
+            );
+            last = Some(*place);
+        }
+    }
+
+    /// A contiguous run of the order, between the joined and the left answer.
+    fn check_heard(&self, client: &Client, membership: &Membership, complete: bool) {
+        let (id, audience) = (client.id, self.audience);
+        let mut expected: Option<usize> = None;
+        let mut beyond = false;
+        for (_, letter) in &membership.heard {
+            let Some(place) = self.places.get(letter) else {
+                assert!(
+                    !complete,
+                    "client {id}: {letter:?} reached it and not the witness"
+                );
+                beyond = true;
+                continue;
+            };
+            assert!(
+                !beyond,
+                "client {id}: {letter:?} came after what the witness never heard"
+            );
+            let mut next = expected.unwrap_or(*place);
+            while next < *place && self.leaves_out(id, next) {
+                next += 1;
+            }
+            assert_eq!(
+                next, *place,
+                "client {id}: {letter:?} of {audience:?} is out of order, or one before it is lost"
+            );
+            expected = Some(place + 1);
+            let (witnessed, _) = self.heard[*place];
+            assert!(
+                witnessed >= membership.asked,
+                "client {id}: {letter:?} was ordered before it asked to join"
+            );
+        }
+    }
+
+    /// All that was certainly ordered between the joined answer and the wish to leave.
+    fn check_all_heard(&self, client: &Client, membership: &Membership) {
+        let heard: BTreeSet<Letter> = membership.heard.iter().map(|(_, letter)| *letter).collect();
+        let first = membership
+            .heard
+            .first()
+            .and_then(|(_, letter)| self.places.get(letter));
+        let end = membership.leave_asked.unwrap_or(Step::MAX);
+        for (place, (witnessed, letter)) in self.heard.iter().enumerate() {
+            let (sent, _) = self.ask(*letter);
+            // Sent after the joined answer, or ordered after something that was heard.
+            let begun = sent > membership.joined || first.is_some_and(|first| place > *first);
+            if begun && *witnessed < end && !self.leaves_out(client.id, place) {
+                assert!(
+                    heard.contains(letter),
+                    "client {}: {letter:?} of {:?} is lost",
+                    client.id,
+                    self.audience
+                );
+            }
+        }
+    }
+
+    fn ask(&self, letter: Letter) -> (Step, Ask) {
+        self.clients[letter.from].log.asks[letter.number as usize]
+    }
+
+    /// Whether the publish at this place is not for the client who sent it.
+    fn leaves_out(&self, client: usize, place: usize) -> bool {
+        let (_, letter) = self.heard[place];
+        letter.from == client
+            && matches!(self.ask(letter), (_, Ask::Publish(_, options)) if options.except)
+    }
+}
+
+impl Outcome<'_> {
+    /// Reports and member counts lie between who certainly was a member all the time and who may have been one at some time.
+    fn check_counts(&self, client: &Client) {
+        for (number, answered, report) in &client.log.reports {
+            let (asked, Ask::Publish(audience, options)) = client.log.asks[*number as usize] else {
+                panic!("number {number} was no publish");
+            };
+            let others = || {
+                self.clients
+                    .iter()
+                    .filter(|other| !options.except || other.id != client.id)
+            };
+            let low = others()
+                .filter(|c| self.is_member(c, audience, asked, *answered))
+                .count();
+            let high = others()
+                .filter(|c| self.may_be_member(c, audience, asked, *answered))
+                .count();
+            let told = (report.delivered + report.queued + report.dropped) as usize;
+            assert!(
+                (low..=high).contains(&told),
+                "client {}, number {number}: {report:?} of {low} to {high} members of {audience:?}",
+                client.id
+            );
+        }
+        for (number, answered, members) in &client.log.joins {
+            let (asked, Ask::Join(room)) = client.log.asks[*number as usize] else {
+                panic!("number {number} was no join");
+            };
+            let low = self
+                .clients
+                .iter()
+                .filter(|c| self.is_member(c, Audience::Room(room), asked, *answered))
+                .count();
+            // Those who closed long ago count until their home hears of it.
+            let high = self
+                .clients
+                .iter()
+                .filter(|c| may_have_joined(c, room, asked, *answered))
+                .count();
+            assert!(
+                (low.max(1)..=high).contains(members),
+                "client {}, number {number}: {members} of {low} to {high} members of room {room}",
+                client.id
+            );
+        }
+    }
+
+    fn is_member(&self, client: &Client, audience: Audience, from: Step, to: Step) -> bool {
+        let closed = self.entries[client.id]
+            .closed
+            .map_or(Step::MAX, |(at, _)| at);
+        let ended = client.log.ended.unwrap_or(Step::MAX).min(closed);
+        let mut memberships = client
+            .log
+            .memberships
+            .iter()
+            .filter(|m| m.audience == audience);
+        ended > to && memberships.any(|m| m.joined < from && m.leave_asked.is_none_or(|at| at > to))
+    }
+
+    fn may_be_member(&self, client: &Client, audience: Audience, from: Step, to: Step) -> bool {
+        let entry = &self.entries[client.id];
+        let alive = entry.opened.is_some_and(|at| at <= to)
+            && entry.closed.is_none_or(|(at, _)| at >= from);
+        match audience {
+            Audience::Everyone => alive,
+            Audience::Room(room) => alive && may_have_joined(client, room, from, to),
+        }
+    }
+}
+
+/// Whether some join that was asked for by `to` had not been taken back by a left answer before `from`.
+fn may_have_joined(client: &Client, room: usize, from: Step, to: Step) -> bool {
+    let memberships = client.log.memberships.iter();
+    let over = memberships
+        .filter(|m| m.audience == Audience::Room(room) && m.left.is_some_and(|left| left < from));
+    let last_leave = over.filter_map(|m| m.leave).max();
+    let mut asks = (0u32..).zip(&client.log.asks);
+    asks.any(|(number, (asked, ask))| {
+        *ask == Ask::Join(room) && *asked <= to && last_leave.is_none_or(|leave| number > leave)
+    })
+}

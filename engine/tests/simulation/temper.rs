@@ -1,0 +1,129 @@
+//! What kind of client it is: how it opens, what it asks for, how it ends. Drawn from the seed.
+
+use super::application::ROOM_TOO_LONG;
+use super::words::{Ask, Audience, Options};
+use shardcast_engine::driver::sim::Random;
+
+/// One client's character.
+#[derive(Clone, Debug)]
+pub(crate) struct Temper {
+    pub(crate) opening: Opening,
+    pub(crate) ending: Ending,
+    /// Stays until everything is quiet, and ends then.
+    pub(crate) stays: bool,
+    /// Asks before it ends.
+    pub(crate) asks: usize,
+    /// Unanswered asks at once.
+    pub(crate) window: usize,
+    pub(crate) padding_bytes_max: usize,
+    /// How often it stops reading, per mille of its asks.
+    pub(crate) stall_permille: usize,
+    /// Splits messages into fragments, with pings between them.
+    pub(crate) fragments: bool,
+    /// Writes many asks before the network sees the first.
+    pub(crate) bursts: bool,
+    /// Asks for what ends connections, its own or others'.
+    pub(crate) hostile: bool,
+    /// Leaves out its close frame when the server closes.
+    pub(crate) rude: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    Proper,
+    /// Sends a part of its request and waits.
+    Partial,
+    /// Sends what is no request.
+    Garbage,
+    /// Asks for a path that the application refuses.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Handshake,
+    HalfClose,
+    /// Closes its socket with a clean end.
+    Leave,
+    Reset,
+    /// Is not heard of again; no packet says so.
+    Vanish,
+    /// Breaks the protocol.
+    Garbage,
+}
+
+impl Temper {
+    /// The witness joins every room first and stays to the end: what it hears is the order.
+    pub(crate) fn witness() -> Temper {
+        Temper {
+            opening: Opening::Proper,
+            ending: Ending::Handshake,
+            stays: true,
+            asks: 0,
+            window: usize::MAX,
+            padding_bytes_max: 0,
+            stall_permille: 0,
+            fragments: false,
+            bursts: false,
+            hostile: false,
+            rude: false,
+        }
+    }
+
+    pub(crate) fn draw(random: &mut Random) -> Temper {
+        let opening = match random.below(12) {
+            0 => Opening::Partial,
+            1 => Opening::Garbage,
+            2 => Opening::Refused,
+            _ => Opening::Proper,
+        };
+        let ending = random.pick(&[
+            Ending::Handshake,
+            Ending::Handshake,
+            Ending::HalfClose,
+            Ending::Leave,
+            Ending::Reset,
+            Ending::Vanish,
+            Ending::Garbage,
+        ]);
+        Temper {
+            opening,
+            ending,
+            stays: random.chance(500),
+            asks: random.pick(&[0, 3, 20, 60]),
+            window: random.pick(&[1, 4, 32]),
+            padding_bytes_max: random.pick(&[0, 30, 300, 3000]),
+            stall_permille: random.pick(&[0, 0, 20, 200]),
+            fragments: random.chance(300),
+            bursts: random.chance(500),
+            hostile: random.chance(200),
+            rude: random.chance(100),
+        }
+    }
+
+    /// The next thing to ask for.
+    pub(crate) fn ask(&self, random: &mut Random, rooms: usize, clients: usize) -> Ask {
+        let room = random.below(rooms);
+        let options = Options {
+            except: random.chance(300),
+            report: random.chance(300),
+        };
+        if self.hostile && random.chance(60) {
+            // Client 0 is the witness.
+            return match random.below(4) {
+                0 if clients > 1 => Ask::Disconnect(random.between(1, clients - 1)),
+                1 => Ask::Close,
+                2 => Ask::Join(ROOM_TOO_LONG),
+                _ => Ask::Panic,
+            };
+        }
+        match random.below(100) {
+            0..20 => Ask::Join(room),
+            20..30 => Ask::Leave(room),
+            30..35 => Ask::Publish(Audience::Everyone, options),
+            35..50 => Ask::Echo,
+            50..55 => Ask::Send(random.below(clients)),
+            _ => Ask::Publish(Audience::Room(room), options),
+        }
+    }
+}

@@ -100,7 +100,7 @@ pub fn compare(
         for round in 1..=plan.rounds {
             for server in plan.servers_of(work) {
                 eprint!(
-                    "{:18} round {round}/{} {:24}",
+                    "{:18} round {round}/{} {:28}",
                     work.name,
                     plan.rounds,
                     server.name()

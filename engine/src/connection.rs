@@ -3,7 +3,7 @@
 use crate::Ticket;
 use crate::membership::Memberships;
 use crate::outbox::Outbox;
-use crate::phase::Phase;
+use crate::phase::{Phase, Step};
 use shardcast_protocol::reader::Assembly;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -149,7 +149,7 @@ impl Connections {
     /// Gives the slot back.
     pub(crate) fn release(&mut self, slot: u32) {
         let connection = &mut self.hot[slot as usize];
-        connection.phase = Phase::Free;
+        connection.phase = connection.phase.after(Step::Closed).expect("the driver closes what it was told to close");
         connection.cold = None;
         self.live -= 1;
     }

@@ -94,6 +94,11 @@ impl Rooms {
     }
 
     #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn slice_ref(&self, index: u32) -> &Slice {
+        &self.slices[index as usize]
+    }
+
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Slice)> {
         self.names
             .values()
@@ -101,8 +106,8 @@ impl Rooms {
     }
 }
 
+#[cfg(any(test, feature = "sim"))]
 impl Slice {
-    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn claims(&self) -> u32 {
         self.claims
     }

@@ -6,10 +6,14 @@
 mod deadlines;
 mod deliver;
 mod intake;
+#[cfg(any(test, feature = "sim"))]
+mod invariants;
 mod mail;
 
+pub use crate::core::Admission;
+
 use crate::connection::Flags;
-use crate::core::{Admission, Core};
+use crate::core::Core;
 use crate::driver::{Completion, Driver, Shortfall, Wait};
 use crate::lane::Mailbox;
 use crate::letter::Delivery;

@@ -117,8 +117,9 @@ impl Client {
     }
 
     /// Nothing is left to do but to stay.
-    pub(crate) fn is_settled(&self) -> bool {
-        let idle = self.stage == Stage::Open && self.temper.stays && self.asks_left == 0;
+    pub(crate) fn is_settled(&self, now: Millis) -> bool {
+        let done = self.temper.stays && self.asks_left == 0 && self.stalled_until <= now;
+        let idle = self.stage == Stage::Open && done;
         self.stage == Stage::Over || idle
     }
 

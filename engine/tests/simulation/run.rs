@@ -256,7 +256,8 @@ impl Simulation {
     }
 
     fn is_settled(&self) -> bool {
-        self.clients.iter().all(Client::is_settled)
+        let now = self.world.borrow().now();
+        self.clients.iter().all(|client| client.is_settled(now))
     }
 
     fn is_over(&self) -> bool {

@@ -110,6 +110,9 @@ impl Client {
     }
 
     fn hear(&mut self, scene: &Scene<'_>, kind: Kind, text: &str) {
+        scene
+            .world
+            .trace(|| format!("client {} hears {text:.60}", self.id));
         let mut words = Words(text);
         match words.next() {
             "welcome" => assert_eq!(words.number(), self.id),

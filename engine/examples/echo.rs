@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use shardcast_engine::protocol::upgrade::Request;
-use shardcast_engine::{Accepted, Application, Config, Context, Message, Refusal};
-use std::error::Error;
+use shardcast_engine::{Accepted, Application, Config, Context, Message, Refusal, StartError};
+use std::process::ExitCode;
 use std::time::Duration;
 
 const USAGE: &str =
@@ -30,12 +30,22 @@ impl Application for Echo {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let config =
-        config(std::env::args().skip(1)).map_err(|problem| format!("{problem}\n{USAGE}"))?;
-    let running = shardcast_engine::start(config, |_| Echo)?;
+fn main() -> ExitCode {
+    let problem = match config(std::env::args().skip(1)) {
+        Ok(config) => serve(config).to_string(),
+        Err(problem) => format!("{problem}\n{USAGE}"),
+    };
+    eprintln!("echo: {problem}");
+    ExitCode::FAILURE
+}
+
+/// Until a signal ends the process; returns only if it cannot start.
+fn serve(config: Config) -> StartError {
+    let running = match shardcast_engine::start(config, |_| Echo) {
+        Ok(running) => running,
+        Err(error) => return error,
+    };
     println!("echo listens on {}", running.local_addr());
-    // Until a signal ends the process.
     loop {
         std::thread::park();
     }
@@ -52,10 +62,10 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
         match flag.as_str() {
             "--listen" => listen = Some(value.parse().map_err(|_| wrong("an address"))?),
             "--max-message" => {
-                config.message_bytes_max = value.parse().map_err(|_| wrong("a number of bytes"))?
+                config.message_bytes_max = value.parse().map_err(|_| wrong("a number of bytes"))?;
             }
             "--handshake-timeout" => {
-                config.handshake_timeout = duration(&value).ok_or_else(|| wrong("a duration"))?
+                config.handshake_timeout = duration(&value).ok_or_else(|| wrong("a duration"))?;
             }
             "--shards" => config.shards = value.parse().map_err(|_| wrong("a number of shards"))?,
             _ => return Err(format!("unknown flag {flag}")),

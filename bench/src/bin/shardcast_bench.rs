@@ -10,6 +10,7 @@ use shardcast_bench::work::{Server, WORKS, Work, find};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(about = "Measures servers side by side")]
@@ -52,21 +53,30 @@ struct Compare {
     write_readme: bool,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match obey(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("shardcast-bench: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("the package stands in the repository")?;
     let results = repository.join("bench/results");
-    match Arguments::parse().command {
+    match command {
         Subcommands::Compare(arguments) => {
             let write_readme = arguments.write_readme;
             let path = run_compare(arguments, repository, &results)?;
             println!("{}", section(&record::parse(&fs::read_to_string(&path)?)?));
             if write_readme {
-                readme(repository, &path)
-            } else {
-                Ok(())
+                readme(repository, &path)?;
             }
+            Ok(())
         }
         Subcommands::Readme {
             results: Some(path),

@@ -5,6 +5,7 @@ use crate::plan::Plan;
 use crate::tally::Faults;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::Write;
 
 /// A worker's part of the plan.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +73,67 @@ pub(crate) struct Outcome {
     pub(crate) faults: Faults,
     /// (room, hash of the order in which messages arrived, subscribers that saw this order)
     pub(crate) orders: Vec<(u32, u64, u64)>,
-    /// Kinds of errors and how often.
-    pub(crate) errors: BTreeMap<String, u64>,
+    pub(crate) errors: Errors,
+}
+
+/// What went wrong besides the messages: in which words, and how often.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Errors(pub(crate) BTreeMap<String, u64>);
+
+/// Words told apart; the rest are "others".
+const ERROR_KINDS_MAX: usize = 50;
+
+impl Errors {
+    /// Once more.
+    pub(crate) fn count(&mut self, words: String) {
+        self.add(words, 1);
+    }
+
+    /// Another's errors, too.
+    pub(crate) fn merge(&mut self, other: &Errors) {
+        other
+            .0
+            .iter()
+            .for_each(|(words, count)| self.add(words.clone(), *count));
+    }
+
+    fn add(&mut self, words: String, count: u64) {
+        let known = self.0.contains_key(&words) || self.0.len() < ERROR_KINDS_MAX;
+        *self
+            .0
+            .entry(if known { words } else { "others".into() })
+            .or_default() += count;
+    }
+}
+
+/// Lines from the parent, on standard input.
+#[derive(Debug, Default)]
+pub(crate) struct Input(Vec<u8>);
+
+impl Input {
+    /// Blocks if nothing is there; `false` at the end.
+    pub(crate) fn read(&mut self) -> Result<bool, String> {
+        let mut bytes = [0; 16 * 1024];
+        let count =
+            rustix::io::retry_on_intr(|| rustix::io::read(rustix::stdio::stdin(), &mut bytes))
+                .map_err(|error| format!("standard input: {error}"))?;
+        self.0.extend_from_slice(&bytes[..count]);
+        Ok(count > 0)
+    }
+
+    /// The next line, if it is whole.
+    pub(crate) fn line(&mut self) -> Option<String> {
+        let end = self.0.iter().position(|&byte| byte == b'\n')?;
+        let line: Vec<u8> = self.0.drain(..=end).collect();
+        Some(String::from_utf8_lossy(&line).into_owned())
+    }
+}
+
+/// A worker's word to the parent.
+pub(crate) fn tell(event: &Event) -> Result<(), String> {
+    let line = serde_json::to_string(event).map_err(|error| error.to_string())?;
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{line}")
+        .and_then(|()| output.flush())
+        .map_err(|error| format!("standard output: {error}"))
 }

@@ -1,7 +1,7 @@
 //! The load of round trips. Invariant (closed loop): exactly so many messages of a connection are unanswered as was asked for.
 //! Called by `worker`.
 
-use crate::control::Outcome;
+use crate::control::{Errors, Outcome};
 use crate::dialect::{Dialect, Incoming};
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
@@ -169,7 +169,7 @@ impl EchoLoad {
             expected: sent,
             faults: self.tally.settle(|index| self.sent[index]),
             orders: Vec::new(),
-            errors: Default::default(),
+            errors: Errors::default(),
         }
     }
 }

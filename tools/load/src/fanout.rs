@@ -1,7 +1,7 @@
 //! The load of one to many: subscribers, and in one worker the publishers.
 //! Invariant: a publisher's k-th message goes to room k mod rooms, so that its number in the room is k / rooms. Called by `worker`.
 
-use crate::control::{Outcome, Share};
+use crate::control::{Errors, Outcome, Share};
 use crate::dialect::{Dialect, EVERYONE, Incoming};
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
@@ -383,7 +383,7 @@ impl Fanout {
                 .into_iter()
                 .map(|((room, hash), count)| (room, hash, count))
                 .collect(),
-            errors: BTreeMap::new(),
+            errors: Errors::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod dialect;
 mod echo;
 mod fanout;
 mod gauge;
+mod load;
 mod message;
 mod meter;
 mod pace;

@@ -1,6 +1,7 @@
 //! Findings as one verdict, one JSON line and one table. Called by `main`.
 
 use crate::conduct::Findings;
+use crate::control::Errors;
 use crate::meter::Latencies;
 use crate::plan::{Plan, Scenario};
 use crate::tally::Faults;
@@ -19,7 +20,7 @@ pub(crate) struct Report<'f> {
     received_in_window: u64,
     faults: Faults,
     order_mismatches: u64,
-    errors: BTreeMap<String, u64>,
+    errors: Errors,
     latencies: Latencies,
     lateness: Latencies,
     client: Client,
@@ -49,7 +50,7 @@ impl<'f> Report<'f> {
             received_in_window: 0,
             faults: Faults::default(),
             order_mismatches: 0,
-            errors: BTreeMap::new(),
+            errors: Errors::default(),
             latencies: Latencies::new(),
             lateness: Latencies::new(),
             client: Client {
@@ -70,9 +71,7 @@ impl<'f> Report<'f> {
             report.faults.corrupted += outcome.faults.corrupted;
             report.latencies.merge(&outcome.meter.latencies);
             report.lateness.merge(&outcome.meter.lateness);
-            for (error, count) in &outcome.errors {
-                *report.errors.entry(error.clone()).or_default() += count;
-            }
+            report.errors.merge(&outcome.errors);
             for &(room, hash, count) in &outcome.orders {
                 *orders.entry(room).or_default().entry(hash).or_default() += count;
             }
@@ -85,9 +84,10 @@ impl<'f> Report<'f> {
             .client
             .cpu_share
             .max(report.client.cpu_s / window_s / cores);
-        for complaint in &findings.complaints {
-            *report.errors.entry(complaint.clone()).or_default() += 1;
-        }
+        findings
+            .complaints
+            .iter()
+            .for_each(|complaint| report.errors.count(complaint.clone()));
         // The order that most saw is the room's; the others differ from it.
         report.order_mismatches = orders
             .values()
@@ -113,7 +113,7 @@ impl<'f> Report<'f> {
                 self.order_mismatches,
                 "subscribers with another order than the rest of their room",
             ),
-            (self.errors.values().sum(), "errors"),
+            (self.errors.0.values().sum(), "errors"),
         ];
         let wrong: Vec<String> = counts
             .iter()
@@ -195,7 +195,7 @@ impl<'f> Report<'f> {
             "out_of_order": self.faults.out_of_order,
             "corrupted": self.faults.corrupted,
             "order_mismatches": self.order_mismatches,
-            "errors": self.errors,
+            "errors": self.errors.0,
             "rate_per_s": rounded(self.rate_per_s()),
             "latency_us": quantiles(&self.latencies),
             "lateness_us": quantiles(&self.lateness),
@@ -226,88 +226,84 @@ impl<'f> Report<'f> {
 
     /// For people.
     pub(crate) fn to_table(&self) -> String {
-        let (plan, findings) = (self.plan, self.findings);
-        let mut rows = vec![(
-            "connected",
-            format!(
-                "{:.0} a second, p99 {:.1} ms{}",
-                findings.connect.per_s,
-                findings.connect.latencies.quantile_us(0.99) / 1e3,
-                findings
-                    .connect
-                    .server_cpu_us
-                    .map_or(String::new(), |us| format!(", server CPU {us:.1} µs each"))
-            ),
-        )];
-        if self.expected > 0 {
-            rows.push((
-                "messages",
-                format!(
-                    "{} sent, {} of {} received, {:.0} a second in the window",
-                    self.sent,
-                    self.received,
-                    self.expected,
-                    self.rate_per_s()
-                ),
-            ));
-        }
-        rows.push((
-            "verdict",
-            self.verdict()
-                .unwrap_or_else(|| "nothing lost, duplicated, reordered or damaged".into()),
-        ));
-        rows.extend(
-            self.errors
-                .iter()
-                .map(|(error, count)| ("error", format!("{count} × {error}"))),
-        );
-        for (name, latencies) in [("latency", &self.latencies), ("lateness", &self.lateness)] {
-            if !latencies.is_empty() {
-                let at = |quantile| latencies.quantile_us(quantile);
-                rows.push((
-                    name,
-                    format!(
-                        "p50 {:.0} µs, p90 {:.0}, p99 {:.0}, p99.9 {:.0}, max {:.0}",
-                        at(0.5),
-                        at(0.9),
-                        at(0.99),
-                        at(0.999),
-                        latencies.max_us()
-                    ),
-                ));
-            }
-        }
-        if let Some(server) = &findings.server {
-            let each = self
-                .cpu_us_per_message()
-                .map_or(String::new(), |us| format!("CPU {us:.3} µs a message, "));
-            let memory = self.bytes_per_connection().unwrap_or_default();
-            rows.push((
-                "server",
-                format!(
-                    "{each}memory {} KiB, then {} KiB: {memory:.0} bytes a connection",
-                    server.rss_kib_before, server.rss_kib_after
-                ),
-            ));
-        }
-        let (limited_by, reason) = self.limited_by();
-        rows.push((
-            "generator",
-            format!(
-                "{:.0} % of a core, {} worker(s), limited by: {limited_by}{}",
-                self.client.cpu_share * 100.0,
-                plan.workers,
-                reason.map_or(String::new(), |reason| format!(" ({reason})"))
-            ),
-        ));
+        let plan = self.plan;
         let mut table = format!(
             "{:?}, {} connections, {:?} protocol, {} bytes, {}\n",
             plan.scenario, plan.connections, plan.protocol, plan.payload_bytes, plan.url
         );
+        let rows = [self.message_rows(), self.time_rows(), self.cost_rows()].concat();
         for (name, value) in rows {
             let _ = writeln!(table, "  {name:<10} {value}");
         }
         table
+    }
+
+    fn message_rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows = Vec::new();
+        if self.expected > 0 {
+            let rate = self.rate_per_s();
+            let (sent, received, expected) = (self.sent, self.received, self.expected);
+            rows.push(("messages", format!("{sent} sent, {received} of {expected} received, {rate:.0} a second in the window")));
+        }
+        let verdict = self.verdict();
+        rows.push((
+            "verdict",
+            verdict.unwrap_or_else(|| "nothing lost, duplicated, reordered or damaged".into()),
+        ));
+        rows.extend(
+            self.errors
+                .0
+                .iter()
+                .map(|(error, count)| ("error", format!("{count} × {error}"))),
+        );
+        rows
+    }
+
+    fn time_rows(&self) -> Vec<(&'static str, String)> {
+        let named = [("latency", &self.latencies), ("lateness", &self.lateness)];
+        let recorded = named
+            .into_iter()
+            .filter(|(_, latencies)| !latencies.is_empty());
+        recorded
+            .map(|(name, latencies)| {
+                let [p50, p90, p99, p99_9] = [0.5, 0.9, 0.99, 0.999].map(|quantile| latencies.quantile_us(quantile));
+                let max = latencies.max_us();
+                (name, format!("p50 {p50:.0} µs, p90 {p90:.0}, p99 {p99:.0}, p99.9 {p99_9:.0}, max {max:.0}"))
+            })
+            .collect()
+    }
+
+    fn cost_rows(&self) -> Vec<(&'static str, String)> {
+        let connect = &self.findings.connect;
+        let (per_s, p99_ms) = (connect.per_s, connect.latencies.quantile_us(0.99) / 1e3);
+        let cpu = connect
+            .server_cpu_us
+            .map_or(String::new(), |us| format!(", server CPU {us:.1} µs each"));
+        let mut rows = vec![(
+            "connecting",
+            format!("{per_s:.0} a second, p99 {p99_ms:.1} ms{cpu}"),
+        )];
+        if let Some(server) = &self.findings.server {
+            let cpu = self
+                .cpu_us_per_message()
+                .map_or(String::new(), |us| format!("CPU {us:.3} µs a message, "));
+            let (before, after) = (server.rss_kib_before, server.rss_kib_after);
+            let each = self.bytes_per_connection().unwrap_or_default();
+            rows.push((
+                "server",
+                format!("{cpu}memory {before} KiB, then {after} KiB: {each:.0} bytes a connection"),
+            ));
+        }
+        let (limited_by, reason) = self.limited_by();
+        let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
+        let (percent, workers) = (self.client.cpu_share * 100.0, self.plan.workers);
+        rows.push((
+            "generator",
+            format!(
+                "{percent:.0} % of a core, {workers} worker(s), limited by: {limited_by}{reason}"
+            ),
+        ));
+        rows
     }
 }
 

@@ -8,6 +8,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Where a connection is in its life.
@@ -80,6 +81,7 @@ impl Sockets {
         (address, host, path): (SocketAddr, &str, &str),
         sources: Option<(Ipv4Addr, u32)>,
     ) -> Result<Sockets, String> {
+        allow_files(count as u64 + OTHER_FILES)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|e| format!("epoll: {e}"))?;
         let connections = (0..count)
             .map(|_| Connection {
@@ -305,3 +307,28 @@ impl Sockets {
 
 /// Longest wait, so that no mistake in a deadline can hang a worker.
 const WAIT_NS_MAX: u64 = 1_000_000_000;
+/// Files besides the connections.
+const OTHER_FILES: u64 = 32;
+
+/// Raises the soft limit of open files if it must.
+fn allow_files(needed: u64) -> Result<(), String> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let refusal = format!(
+        "a worker needs {needed} open files and may have {:?}: use more --workers or raise `ulimit -n`",
+        limit.maximum
+    );
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+        return Err(refusal);
+    }
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )
+    .map_err(|_| refusal)
+}

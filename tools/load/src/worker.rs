@@ -2,18 +2,13 @@
 //! Invariant: it ends when standard input ends, and every stage has a deadline. Started by `crew`.
 
 use crate::clock::{NS_PER_MS, NS_PER_S, now_ns};
-use crate::control::{Command, Event, Outcome, Share};
+use crate::control::{Command, Errors, Event, Input, Outcome, Share, tell};
 use crate::dialect::{Dialect, Incoming};
-use crate::echo::EchoLoad;
-use crate::fanout::Fanout;
+use crate::load::Load;
 use crate::message::Body;
 use crate::meter::Latencies;
-use crate::plan::Scenario;
 use crate::sockets::{Phase, Read, Sockets};
 use crate::websocket::{BINARY, CLOSE, PING, PONG, TEXT, Template, next_frame, upgrade_answer};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::num::NonZeroU64;
 
 /// Runs until standard input ends.
@@ -34,12 +29,6 @@ pub(crate) fn run() -> Result<(), String> {
         tell(&Event::Failed(reason.clone()))?;
     }
     outcome
-}
-
-#[derive(Debug)]
-enum Load {
-    Echo(EchoLoad),
-    Fanout(Fanout),
 }
 
 /// What the worker is at; times are CLOCK_MONOTONIC nanoseconds.
@@ -80,7 +69,7 @@ struct Worker {
     begun: usize,
     count: usize,
     connect_latencies: Latencies,
-    errors: BTreeMap<String, u64>,
+    errors: Errors,
     /// Connections with more to read than one turn allows.
     unfinished: Vec<usize>,
     scratch: Vec<u8>,
@@ -100,10 +89,6 @@ const DRAIN_CHECK_NS: u64 = 5 * NS_PER_MS;
 const DRAIN_GRACE_NS: u64 = 50 * NS_PER_MS;
 /// Reads of one connection in one turn.
 const READS_MAX: usize = 16;
-/// Kinds of errors told apart.
-const ERROR_KINDS_MAX: usize = 50;
-/// Files besides the connections.
-const OTHER_FILES: u64 = 32;
 
 impl Worker {
     fn new(share: Share) -> Result<Worker, String> {
@@ -114,31 +99,21 @@ impl Worker {
             0
         };
         let count = share.count as usize + publishers;
-        allow_files(count as u64 + OTHER_FILES)?;
         // Departures by the clock: without this the kernel adds up to 50 µs to each wait.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))
             .map_err(|error| format!("timer slack: {error}"))?;
         let body = Body::new(plan.protocol.encoding(), plan.run, plan.payload_bytes);
         let rooms = if share.publishes { plan.rooms } else { 0 };
         let target = (plan.address, &*plan.host, &*plan.path);
-        let load = match plan.scenario {
-            Scenario::Echo => Load::Echo(EchoLoad::new(
-                share.first,
-                share.count,
-                plan.connections,
-                plan.pace,
-            )),
-            Scenario::Broadcast | Scenario::Idle => Load::Fanout(Fanout::new(&share)),
-        };
         Ok(Worker {
             dialect: Dialect::new(plan.protocol, body, rooms),
             sockets: Sockets::new(count, plan.payload_bytes, target, plan.sources)?,
-            load: Some(load),
+            load: Some(Load::new(&share)),
             stage: Stage::Waiting,
             begun: 0,
             count,
             connect_latencies: Latencies::new(),
-            errors: BTreeMap::new(),
+            errors: Errors::default(),
             unfinished: Vec::new(),
             scratch: Vec::new(),
             share,
@@ -182,64 +157,46 @@ impl Worker {
 
     fn obey(&mut self, command: Command) -> Result<(), String> {
         let now_ns = now_ns();
+        let crowd_ns = self.count as u64 * NS_PER_S / CONNECTS_PER_S_MIN;
+        let probe_ns = PROBE_NS + 4 * self.probe_interval_ns();
         let load = self.load.as_mut().ok_or("a command after the end")?;
-        match (command, load) {
-            (Command::Connect, _) => {
-                let more_ns = self.count as u64 * NS_PER_S / CONNECTS_PER_S_MIN;
-                self.stage = Stage::Connecting {
-                    until_ns: now_ns + CONNECT_NS + more_ns,
-                };
-            }
-            (Command::Subscribe, load) => {
-                if let Load::Fanout(fanout) = load {
-                    fanout.subscribe(&self.dialect, &mut self.sockets);
+        self.stage = match command {
+            Command::Connect => Stage::Connecting {
+                until_ns: now_ns + CONNECT_NS + crowd_ns,
+            },
+            Command::Subscribe => {
+                load.subscribe(&self.dialect, &mut self.sockets);
+                Stage::Subscribing {
+                    until_ns: now_ns + CONNECT_NS + crowd_ns,
                 }
-                let more_ns = self.count as u64 * NS_PER_S / CONNECTS_PER_S_MIN;
-                self.stage = Stage::Subscribing {
-                    until_ns: now_ns + CONNECT_NS + more_ns,
-                };
             }
-            (Command::Probe, _) => {
-                let until_ns = now_ns + PROBE_NS + 4 * self.probe_interval_ns();
-                self.stage = Stage::Probing {
-                    until_ns,
-                    next_ns: now_ns,
-                    told: false,
-                };
-            }
-            (
-                Command::Run {
-                    start_ns,
-                    window_start_ns,
-                    window_end_ns,
-                },
-                load,
-            ) => {
-                match load {
-                    Load::Echo(echo) => echo.run(start_ns, window_start_ns, window_end_ns),
-                    Load::Fanout(fanout) => fanout.run(start_ns, window_start_ns, window_end_ns),
-                }
-                self.stage = Stage::Running {
+            Command::Probe => Stage::Probing {
+                until_ns: now_ns + probe_ns,
+                next_ns: now_ns,
+                told: false,
+            },
+            Command::Run {
+                start_ns,
+                window_start_ns,
+                window_end_ns,
+            } => {
+                load.run(start_ns, window_start_ns, window_end_ns);
+                Stage::Running {
                     until_ns: window_end_ns,
-                };
-            }
-            (
-                Command::Drain {
-                    published,
-                    until_ns,
-                },
-                load,
-            ) => {
-                if let Load::Fanout(fanout) = load {
-                    fanout.drain(published);
                 }
-                self.stage = Stage::Draining {
+            }
+            Command::Drain {
+                published,
+                until_ns,
+            } => {
+                load.drain(published);
+                Stage::Draining {
                     until_ns,
                     check_ns: now_ns,
                     settled_ns: None,
-                };
+                }
             }
-        }
+        };
         Ok(())
     }
 
@@ -249,39 +206,31 @@ impl Worker {
         let Some(load) = &mut self.load else {
             return Ok(u64::MAX);
         };
-        match (&mut self.stage, load) {
-            (Stage::Waiting, _) => Ok(u64::MAX),
-            (Stage::Connecting { until_ns }, _) => {
-                let until_ns = *until_ns;
-                self.connect(until_ns, now_ns)
+        match self.stage {
+            Stage::Waiting => Ok(u64::MAX),
+            Stage::Connecting { until_ns } => self.connect(until_ns, now_ns),
+            Stage::Subscribing { .. } if load.is_subscribed() => self.proceed(Event::Subscribed),
+            Stage::Subscribing { until_ns } => {
+                in_time(until_ns, now_ns, "not every subscription was answered")
             }
-            (Stage::Subscribing { until_ns }, load) => {
-                if matches!(load, Load::Fanout(fanout) if !fanout.is_subscribed()) {
-                    return in_time(*until_ns, now_ns, "not every subscription was answered");
-                }
-                self.proceed(Event::Subscribed)
-            }
-            (Stage::Probing { .. }, Load::Echo(_)) => self.proceed(Event::Probed),
-            (Stage::Probing { .. }, Load::Fanout(_)) => self.probe(now_ns),
-            (Stage::Running { until_ns }, load) => {
-                let until_ns = *until_ns;
-                let deadline_ns = match load {
-                    Load::Echo(echo) => echo.tick(now_ns, &self.dialect, &mut self.sockets),
-                    Load::Fanout(fanout) => fanout.tick(now_ns, &self.dialect, &mut self.sockets),
-                };
+            Stage::Probing {
+                until_ns,
+                next_ns,
+                told,
+            } => self.probe(now_ns, until_ns, next_ns, told),
+            Stage::Running { until_ns } => {
+                let deadline_ns = load.tick(now_ns, &self.dialect, &mut self.sockets);
                 if now_ns < until_ns && self.sockets.open() > 0 {
                     return Ok(deadline_ns.min(until_ns));
                 }
-                let published = match load {
-                    Load::Echo(echo) => {
-                        echo.stop();
-                        Vec::new()
-                    }
-                    Load::Fanout(fanout) => fanout.stop(),
-                };
+                let published = load.stop();
                 self.proceed(Event::Stopped(published))
             }
-            (Stage::Draining { .. }, _) => self.drain(now_ns),
+            Stage::Draining {
+                until_ns,
+                check_ns,
+                settled_ns,
+            } => self.drain(now_ns, until_ns, check_ns, settled_ns),
         }
     }
 
@@ -303,39 +252,44 @@ impl Worker {
         )
     }
 
-    fn probe(&mut self, now_ns: u64) -> Result<u64, String> {
+    fn probe(
+        &mut self,
+        now_ns: u64,
+        until_ns: u64,
+        mut next_ns: u64,
+        mut told: bool,
+    ) -> Result<u64, String> {
         let interval_ns = self.probe_interval_ns();
-        let (
-            Stage::Probing {
-                until_ns,
-                next_ns,
-                told,
-            },
-            Some(Load::Fanout(fanout)),
-        ) = (&mut self.stage, &mut self.load)
-        else {
+        let Some(load) = &mut self.load else {
             return Ok(u64::MAX);
         };
-        if fanout.is_probed() && !*told {
-            *told = true;
+        if load.is_probed() && !told {
+            told = true;
             tell(&Event::Probed)?;
         }
         // Another worker's subscribers may still wait for a probe; its own deadline guards that.
-        if now_ns >= *next_ns && now_ns < *until_ns {
-            fanout.probe(&self.dialect, &mut self.sockets);
-            *next_ns = now_ns + interval_ns;
+        if now_ns >= next_ns && now_ns < until_ns {
+            load.probe(&self.dialect, &mut self.sockets);
+            next_ns = now_ns + interval_ns;
         }
-        let next_ns = *next_ns;
-        if *told {
-            Ok(next_ns)
-        } else {
-            in_time(
-                *until_ns,
-                now_ns,
-                "the probes did not reach every subscriber",
-            )
-            .map(|until| until.min(next_ns))
+        self.stage = Stage::Probing {
+            until_ns,
+            next_ns,
+            told,
+        };
+        if told {
+            return Ok(if next_ns < until_ns {
+                next_ns
+            } else {
+                u64::MAX
+            });
         }
+        in_time(
+            until_ns,
+            now_ns,
+            "the probes did not reach every subscriber",
+        )
+        .map(|until_ns| until_ns.min(next_ns))
     }
 
     fn probe_interval_ns(&self) -> u64 {
@@ -344,38 +298,35 @@ impl Worker {
             .max(PROBE_DELIVERY_NS * u64::from(plan.connections) * u64::from(plan.publishers))
     }
 
-    fn drain(&mut self, now_ns: u64) -> Result<u64, String> {
-        let (
-            Stage::Draining {
+    fn drain(
+        &mut self,
+        now_ns: u64,
+        until_ns: u64,
+        mut check_ns: u64,
+        mut settled_ns: Option<u64>,
+    ) -> Result<u64, String> {
+        let Some(load) = &self.load else {
+            return Ok(u64::MAX);
+        };
+        if settled_ns.is_none() && now_ns >= check_ns {
+            settled_ns = load.is_settled(&self.sockets).then_some(now_ns);
+            check_ns = now_ns + DRAIN_CHECK_NS;
+        }
+        let end_ns = settled_ns.map_or(until_ns, |settled_ns| settled_ns + DRAIN_GRACE_NS);
+        if now_ns < end_ns {
+            self.stage = Stage::Draining {
                 until_ns,
                 check_ns,
                 settled_ns,
-            },
-            Some(load),
-        ) = (&mut self.stage, &self.load)
-        else {
-            return Ok(u64::MAX);
-        };
-        if settled_ns.is_none() && now_ns >= *check_ns {
-            let settled = match load {
-                Load::Echo(echo) => echo.is_settled(&self.sockets),
-                Load::Fanout(fanout) => fanout.is_settled(&self.sockets),
             };
-            *settled_ns = settled.then_some(now_ns);
-            *check_ns = now_ns + DRAIN_CHECK_NS;
-        }
-        let end_ns = settled_ns.map_or(*until_ns, |settled_ns| settled_ns + DRAIN_GRACE_NS);
-        if now_ns < end_ns {
-            return Ok(end_ns.min(if settled_ns.is_some() {
-                u64::MAX
+            return Ok(if settled_ns.is_some() {
+                end_ns
             } else {
-                *check_ns
-            }));
+                end_ns.min(check_ns)
+            });
         }
-        let outcome = match self.load.take() {
-            Some(Load::Echo(echo)) => echo.finish(),
-            Some(Load::Fanout(fanout)) => fanout.finish(),
-            None => return Ok(u64::MAX),
+        let Some(outcome) = self.load.take().map(Load::finish) else {
+            return Ok(u64::MAX);
         };
         let errors = std::mem::take(&mut self.errors);
         self.proceed(Event::Finished(Box::new(Outcome { errors, ..outcome })))
@@ -396,19 +347,9 @@ impl Worker {
             ) {
                 return Err(reason);
             }
-            self.count_error(reason);
+            self.errors.count(reason);
         }
         Ok(())
-    }
-
-    fn count_error(&mut self, reason: String) {
-        let known = self.errors.contains_key(&reason);
-        let reason = if known || self.errors.len() < ERROR_KINDS_MAX {
-            reason
-        } else {
-            "others".into()
-        };
-        *self.errors.entry(reason).or_default() += 1;
     }
 
     fn read(&mut self, index: usize) {
@@ -522,7 +463,7 @@ impl Worker {
             if !matches!(self.stage, Stage::Running { .. } | Stage::Draining { .. }) {
                 return Err(format!("the server says {words}"));
             }
-            self.count_error(format!("the server says {words}"));
+            self.errors.count(format!("the server says {words}"));
         }
         if self.sockets.phase(index) == Phase::Greeting {
             return match incoming {
@@ -533,43 +474,11 @@ impl Worker {
                 _ => Err("the server did not begin with a welcome".into()),
             };
         }
-        match &mut self.load {
-            Some(Load::Echo(echo)) => echo.receive(index, &incoming, now_ns, &self.dialect, out),
-            Some(Load::Fanout(fanout)) => fanout.receive(index, &incoming, now_ns),
-            None => {}
+        if let Some(load) = &mut self.load {
+            load.receive(index, &incoming, now_ns, &self.dialect, out);
         }
         Ok(())
     }
-}
-
-/// Lines from the parent.
-#[derive(Default)]
-struct Input(Vec<u8>);
-
-impl Input {
-    /// Blocks if nothing is there; `false` at the end.
-    fn read(&mut self) -> Result<bool, String> {
-        let mut bytes = [0; 16 * 1024];
-        let count =
-            rustix::io::retry_on_intr(|| rustix::io::read(rustix::stdio::stdin(), &mut bytes))
-                .map_err(|error| format!("standard input: {error}"))?;
-        self.0.extend_from_slice(&bytes[..count]);
-        Ok(count > 0)
-    }
-
-    fn line(&mut self) -> Option<String> {
-        let end = self.0.iter().position(|&byte| byte == b'\n')?;
-        let line: Vec<u8> = self.0.drain(..=end).collect();
-        Some(String::from_utf8_lossy(&line).into_owned())
-    }
-}
-
-fn tell(event: &Event) -> Result<(), String> {
-    let line = serde_json::to_string(event).map_err(|error| error.to_string())?;
-    let mut output = std::io::stdout().lock();
-    writeln!(output, "{line}")
-        .and_then(|()| output.flush())
-        .map_err(|error| format!("standard output: {error}"))
 }
 
 fn in_time(until_ns: u64, now_ns: u64, complaint: &str) -> Result<u64, String> {
@@ -578,27 +487,4 @@ fn in_time(until_ns: u64, now_ns: u64, complaint: &str) -> Result<u64, String> {
     } else {
         Err(format!("{complaint} in time"))
     }
-}
-
-/// Raises the soft limit of open files if it must.
-fn allow_files(needed: u64) -> Result<(), String> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    let refusal = format!(
-        "a worker needs {needed} open files and may have {:?}: use more --workers or raise `ulimit -n`",
-        limit.maximum
-    );
-    if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        return Err(refusal);
-    }
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    )
-    .map_err(|_| refusal)
 }

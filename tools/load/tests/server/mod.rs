@@ -1,0 +1,247 @@
+//! Small servers that speak the raw or the native protocol, honestly or with one fault towards one connection.
+//! Threads and tungstenite; each lives until the test process ends.
+
+use serde_json::Value;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use tungstenite::protocol::{CloseFrame, Role};
+use tungstenite::{Message, WebSocket};
+
+/// What the server does wrong, once, with the sixth measured message of the first connection that gets any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// It is not sent.
+    Drop,
+    /// It is sent twice.
+    Duplicate,
+    /// It is sent after the next one.
+    Delay,
+    /// It is sent after the next one of another publisher.
+    DelayBehindAnother,
+    /// One bit is flipped.
+    Damage,
+    /// The connection is closed with 1008 instead.
+    Close,
+}
+
+/// What the server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `S`, `P`, echo.
+    Raw,
+    /// JSON.
+    Native,
+}
+
+type Writer = Arc<Mutex<WebSocket<TcpStream>>>;
+
+struct Hub {
+    dialect: Dialect,
+    /// Taken by the connection that is to suffer.
+    fault: Mutex<Fault>,
+    subscribers: Mutex<Vec<Subscriber>>,
+}
+
+struct Subscriber {
+    room: String,
+    writer: Writer,
+    gate: Gate,
+}
+
+/// Starts a server.
+pub(crate) fn serve(dialect: Dialect, fault: Fault) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let hub = Arc::new(Hub {
+        dialect,
+        fault: Mutex::new(fault),
+        subscribers: Mutex::default(),
+    });
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let hub = Arc::clone(&hub);
+            std::thread::spawn(move || hub.attend(stream));
+        }
+    });
+    address
+}
+
+impl Hub {
+    fn attend(&self, stream: TcpStream) {
+        stream.set_nodelay(true).unwrap();
+        let write_half = stream.try_clone().unwrap();
+        let Ok(mut reader) = tungstenite::accept(stream) else {
+            return;
+        };
+        let writer = Arc::new(Mutex::new(WebSocket::from_raw_socket(
+            write_half,
+            Role::Server,
+            None,
+        )));
+        let mut gate = Gate::honest();
+        if self.dialect == Dialect::Native {
+            write(
+                &writer,
+                Message::text(r#"{"type":"welcome","connection":"1","server":"test"}"#),
+            );
+        }
+        while let Ok(message) = reader.read() {
+            match (self.dialect, message) {
+                (Dialect::Raw, Message::Binary(bytes)) => self.raw(&bytes, &writer, &mut gate),
+                (Dialect::Native, Message::Text(text)) => self.native(&text, &writer, &mut gate),
+                _ => return,
+            }
+        }
+    }
+
+    fn raw(&self, bytes: &[u8], writer: &Writer, gate: &mut Gate) {
+        match bytes[0] {
+            b'S' => self.subscribe("", writer),
+            b'P' => self.publish(Some(""), &Message::binary(bytes[1..].to_vec())),
+            kind => {
+                if kind == b'e' && gate.fault == Fault::None {
+                    gate.fault = self.claim();
+                }
+                gate.pass(Message::binary(bytes.to_vec()), writer);
+            }
+        }
+    }
+
+    fn native(&self, text: &str, writer: &Writer, gate: &mut Gate) {
+        let value: Value = serde_json::from_str(text).unwrap();
+        let (id, data) = (&value["id"], &value["data"]);
+        match (value["type"].as_str().unwrap(), value["room"].as_str()) {
+            ("join_room", Some(room)) => {
+                self.subscribe(room, writer);
+                write(
+                    writer,
+                    Message::text(format!(
+                        r#"{{"type":"joined","id":{id},"room":"{room}","members":1}}"#
+                    )),
+                );
+            }
+            ("broadcast", room) => {
+                let shown = room.map_or(String::new(), |room| format!(r#""room":"{room}","#));
+                self.publish(
+                    room,
+                    &Message::text(format!(
+                        r#"{{"type":"message",{shown}"from":"1","data":{data}}}"#
+                    )),
+                );
+            }
+            ("echo", None) => {
+                gate.fault = if gate.fault == Fault::None {
+                    self.claim()
+                } else {
+                    gate.fault
+                };
+                gate.pass(
+                    Message::text(format!(r#"{{"type":"echo","id":{id},"data":{data}}}"#)),
+                    writer,
+                );
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    fn claim(&self) -> Fault {
+        std::mem::replace(&mut *self.fault.lock().unwrap(), Fault::None)
+    }
+
+    fn subscribe(&self, room: &str, writer: &Writer) {
+        let gate = Gate {
+            fault: self.claim(),
+            ..Gate::honest()
+        };
+        let subscriber = Subscriber {
+            room: room.into(),
+            writer: Arc::clone(writer),
+            gate,
+        };
+        self.subscribers.lock().unwrap().push(subscriber);
+    }
+
+    /// `None`: to everyone. One order for all, because of the lock.
+    fn publish(&self, room: Option<&str>, message: &Message) {
+        for subscriber in self.subscribers.lock().unwrap().iter_mut() {
+            if room.is_none_or(|room| room == subscriber.room) {
+                subscriber.gate.pass(message.clone(), &subscriber.writer);
+            }
+        }
+    }
+}
+
+/// Lets messages pass, but for one.
+struct Gate {
+    fault: Fault,
+    seen: u32,
+    held: Option<Message>,
+}
+
+const FAULTY: u32 = 6;
+
+impl Gate {
+    fn honest() -> Gate {
+        Gate {
+            fault: Fault::None,
+            seen: 0,
+            held: None,
+        }
+    }
+
+    fn pass(&mut self, message: Message, writer: &Writer) {
+        // Probes and barriers are not measured.
+        let measured =
+            !matches!(&message, Message::Binary(bytes) if bytes[0] == b'q' || bytes[0] == b'b');
+        self.seen += u32::from(measured);
+        if let Some(held) = self.held.take() {
+            if self.fault == Fault::DelayBehindAnother && sender(&held) == sender(&message) {
+                write(writer, held);
+                self.held = Some(message);
+            } else {
+                write(writer, message);
+                write(writer, held);
+            }
+            return;
+        }
+        if !measured || self.seen != FAULTY {
+            return write(writer, message);
+        }
+        match self.fault {
+            Fault::None => write(writer, message),
+            Fault::Drop => {}
+            Fault::Duplicate => {
+                write(writer, message.clone());
+                write(writer, message);
+            }
+            Fault::Delay | Fault::DelayBehindAnother => self.held = Some(message),
+            Fault::Damage => {
+                let mut bytes = message.into_data().to_vec();
+                bytes[40] ^= 1;
+                write(writer, Message::binary(bytes));
+            }
+            Fault::Close => {
+                let frame = CloseFrame {
+                    code: 1008.into(),
+                    reason: "enough".into(),
+                };
+                write(writer, Message::Close(Some(frame)));
+            }
+        }
+    }
+}
+
+/// Of a stamped binary message: bytes 4 to 8.
+fn sender(message: &Message) -> Vec<u8> {
+    match message {
+        Message::Binary(bytes) => bytes[4..8].to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// The client may have gone.
+fn write(writer: &Writer, message: Message) {
+    let _ = writer.lock().unwrap().send(message);
+}

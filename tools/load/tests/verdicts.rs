@@ -1,0 +1,234 @@
+//! The whole tool against small servers: an honest server passes, and every fault is found, counted and answered with the right exit code.
+
+mod server;
+
+use serde_json::{Value, json};
+use server::{Dialect, Fault, serve};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+struct Outcome {
+    code: Option<i32>,
+    report: Value,
+    complaint: String,
+}
+
+fn load(arguments: &str, address: SocketAddr) -> Outcome {
+    let output = Command::new(env!("CARGO_BIN_EXE_shardcast-load"))
+        .args(arguments.split(' '))
+        .args(["--url", &format!("ws://{address}/ws"), "--json", "-"])
+        .output()
+        .unwrap();
+    Outcome {
+        code: output.status.code(),
+        report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+        complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+const ECHO: &str = "echo --connections 3 --in-flight 4 --warmup 0s --duration 300ms --drain 1s";
+const BROADCAST: &str =
+    "broadcast --connections 3 --rate 100 --warmup 0s --duration 500ms --drain 1s";
+
+/// Runs against a server with one fault; `expected` counts what must be found.
+fn check(arguments: &str, dialect: Dialect, fault: Fault, expected: &Value) {
+    let outcome = load(arguments, serve(dialect, fault));
+    let report = &outcome.report;
+    let context = format!("{arguments}, {fault:?}: {} {report}", outcome.complaint);
+    for name in [
+        "lost",
+        "duplicated",
+        "out_of_order",
+        "corrupted",
+        "order_mismatches",
+    ] {
+        assert_eq!(
+            report[name],
+            *expected.get(name).unwrap_or(&json!(0)),
+            "{name}: {context}"
+        );
+    }
+    let faultless = expected.as_object().unwrap().is_empty();
+    assert_eq!(
+        outcome.code,
+        Some(if faultless { 0 } else { 1 }),
+        "{context}"
+    );
+    assert_eq!(report["errors"], json!({}), "{context}");
+    assert!(report["sent"].as_u64() >= Some(10), "{context}");
+    let arrived = report["received"].as_u64().unwrap() + report["lost"].as_u64().unwrap();
+    assert_eq!(report["expected"], arrived, "{context}");
+    assert!(
+        report["latency_us"]["p50"].as_f64() > Some(0.0),
+        "{context}"
+    );
+}
+
+#[test]
+fn an_honest_server_passes() {
+    let own = format!("--server-pid {}", std::process::id());
+    for arguments in [
+        ECHO.to_owned(),
+        format!("{ECHO} --workers 2 {own}"),
+        format!("{ECHO} --payload 70000"),
+        "echo --connections 3 --rate 200 --warmup 100ms --duration 300ms".into(),
+        BROADCAST.into(),
+        format!("{BROADCAST} --publishers 3 --burst 5 --workers 2 --sources 2 {own}"),
+        "broadcast --connections 3 --publishers 2 --outstanding 4 --warmup 0s --duration 200ms --payload 32".into(),
+    ] {
+        check(&arguments, Dialect::Raw, Fault::None, &json!({}));
+    }
+    for arguments in [
+        format!("{ECHO} --protocol native"),
+        format!("{BROADCAST} --protocol native --rooms 2 --publishers 2 --workers 2"),
+        "broadcast --protocol native --connections 4 --rooms 2 --outstanding 3 --warmup 0s --duration 200ms".into(),
+    ] {
+        check(&arguments, Dialect::Native, Fault::None, &json!({}));
+    }
+}
+
+#[test]
+fn every_fault_is_found_in_echoes() {
+    for (fault, expected) in [
+        (Fault::Drop, json!({"lost": 1})),
+        (Fault::Duplicate, json!({"duplicated": 1})),
+        (Fault::Delay, json!({"out_of_order": 1})),
+        (Fault::Damage, json!({"lost": 1, "corrupted": 1})),
+    ] {
+        check(ECHO, Dialect::Raw, fault, &expected);
+    }
+    check(
+        &format!("{ECHO} --protocol native"),
+        Dialect::Native,
+        Fault::Duplicate,
+        &json!({"duplicated": 1}),
+    );
+}
+
+#[test]
+fn every_fault_is_found_in_broadcasts() {
+    let several = format!("{BROADCAST} --publishers 2");
+    let native = format!("{BROADCAST} --protocol native --rooms 1");
+    for (arguments, dialect, fault, expected) in [
+        (
+            BROADCAST,
+            Dialect::Raw,
+            Fault::Drop,
+            json!({"lost": 1, "order_mismatches": 1}),
+        ),
+        (
+            BROADCAST,
+            Dialect::Raw,
+            Fault::Duplicate,
+            json!({"duplicated": 1, "order_mismatches": 1}),
+        ),
+        (
+            BROADCAST,
+            Dialect::Raw,
+            Fault::Delay,
+            json!({"out_of_order": 1, "order_mismatches": 1}),
+        ),
+        (
+            BROADCAST,
+            Dialect::Raw,
+            Fault::Damage,
+            json!({"lost": 1, "corrupted": 1, "order_mismatches": 1}),
+        ),
+        (
+            &several,
+            Dialect::Raw,
+            Fault::DelayBehindAnother,
+            json!({"order_mismatches": 1}),
+        ),
+        (&native, Dialect::Native, Fault::None, json!({})),
+    ] {
+        check(arguments, dialect, fault, &expected);
+    }
+}
+
+#[test]
+fn a_connection_that_is_closed_early_is_an_error() {
+    for arguments in [ECHO, BROADCAST] {
+        let outcome = load(arguments, serve(Dialect::Raw, Fault::Close));
+        assert_eq!(outcome.code, Some(1), "{}", outcome.complaint);
+        assert_eq!(
+            outcome.report["errors"],
+            json!({"closed by the server with 1008 enough": 1})
+        );
+        assert!(
+            outcome.report["lost"].as_u64() > Some(0),
+            "{}",
+            outcome.report
+        );
+        assert!(outcome.complaint.contains("lost"), "{}", outcome.complaint);
+    }
+}
+
+#[test]
+fn idle_connections_are_held_and_each_gets_both_broadcasts_once() {
+    let quiet = load(
+        "idle --connections 5 --hold 100ms",
+        serve(Dialect::Raw, Fault::None),
+    );
+    assert_eq!(
+        (quiet.code, &quiet.report["expected"]),
+        (Some(0), &json!(0)),
+        "{}",
+        quiet.complaint
+    );
+    let once = "idle --connections 7 --protocol native --rooms 3 --hold 100ms --broadcast-once --workers 2";
+    let good = load(once, serve(Dialect::Native, Fault::None));
+    assert_eq!(
+        (good.code, &good.report["received"]),
+        (Some(0), &json!(14)),
+        "{}",
+        good.complaint
+    );
+    assert_eq!(good.report["sent"], 4);
+}
+
+#[test]
+fn what_cannot_be_measured_has_its_own_exit_code() {
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let refused = load(ECHO, closed);
+    assert_eq!((refused.code, refused.report), (Some(3), Value::Null));
+    assert!(
+        refused.complaint.contains("refused the connection"),
+        "{}",
+        refused.complaint
+    );
+
+    let mute = load(ECHO, serve(Dialect::Native, Fault::None));
+    assert_eq!(
+        mute.code,
+        Some(1),
+        "a native server's welcome is no echo, and it hangs up on binary: {}",
+        mute.report
+    );
+
+    let gone = load(
+        &format!("{ECHO} --server-pid 4294967295"),
+        serve(Dialect::Raw, Fault::None),
+    );
+    assert_eq!(gone.code, Some(3));
+    assert!(
+        gone.complaint.contains("4294967295 is gone"),
+        "{}",
+        gone.complaint
+    );
+
+    let unknown = load("echo --connections 0", closed);
+    assert_eq!(unknown.code, Some(2));
+    assert!(
+        unknown.complaint.contains("--connections is 1 to"),
+        "{}",
+        unknown.complaint
+    );
+    assert_eq!(
+        load("echo --connections 1 --nonsense", closed).code,
+        Some(2)
+    );
+}

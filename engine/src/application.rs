@@ -22,6 +22,14 @@ pub trait Application: Sized + 'static {
         request: &Request<'_>,
     ) -> Result<Accepted<Self::Session>, Refusal>;
 
+    /// A plain HTTP GET for `path` came instead of an upgrade: what it is answered with before the socket is closed.
+    fn plain(&mut self, _path: &str) -> Refusal {
+        Refusal {
+            status: 426,
+            reason: "this is a WebSocket server".to_owned(),
+        }
+    }
+
     /// The connection is open: the 101 answer is queued, frames may follow it.
     fn opened(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
 
@@ -76,7 +84,7 @@ impl<S> From<S> for Accepted<S> {
 /// An HTTP answer instead of an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 4xx or 5xx.
+    /// 4xx or 5xx; 200 for a plain request that is answered.
     pub status: u16,
     /// Short text body.
     pub reason: String,

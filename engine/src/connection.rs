@@ -122,12 +122,8 @@ impl Connections {
             self.memberships.push(Memberships::None);
         }
         let connection = &mut self.hot[index];
-        assert_eq!(
-            connection.phase,
-            Phase::Free,
-            "the driver reused a slot that is not closed"
-        );
-        connection.phase = Phase::Upgrading;
+        let next = connection.phase.after(Step::Accept);
+        connection.phase = next.expect("a slot is used again only after it was closed");
         connection.flags = Flags::default();
         connection.generation = (connection.generation + 1) % Ticket::GENERATIONS;
         connection.heard = heard;
@@ -149,7 +145,10 @@ impl Connections {
     /// Gives the slot back.
     pub(crate) fn release(&mut self, slot: u32) {
         let connection = &mut self.hot[slot as usize];
-        connection.phase = connection.phase.after(Step::Closed).expect("the driver closes what it was told to close");
+        connection.phase = connection
+            .phase
+            .after(Step::Closed)
+            .expect("the driver closes what it was told to close");
         connection.cold = None;
         self.live -= 1;
     }

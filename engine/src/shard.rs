@@ -318,26 +318,38 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
+    /// Calls the application where there is no session; `None` if it panicked.
+    fn shielded<R>(
+        &mut self,
+        ticket: Ticket,
+        run: impl FnOnce(&mut A, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let mut context = Context::new(&mut self.core, ticket);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            run(&mut self.application, &mut context)
+        }));
+        if result.is_err() {
+            self.core.counters.panics.add(1);
+            tracing::error!(
+                shard = self.core.mail.shard(),
+                slot = ticket.slot,
+                "a handler panicked"
+            );
+        }
+        result.ok()
+    }
+
     /// Tells the application, once each, which connections left the open state.
     fn tell_ended(&mut self) {
         while let Some((ticket, reason)) = self.core.agenda.ended.pop() {
-            let Some(session) = self
+            let session = self
                 .sessions
                 .get_mut(ticket.slot as usize)
-                .and_then(Option::take)
-            else {
-                continue;
-            };
-            let mut context = Context::new(&mut self.core, ticket);
-            let call = || self.application.closed(&mut context, session, reason);
-            if catch_unwind(AssertUnwindSafe(call)).is_err() {
-                self.core.counters.panics.add(1);
-                tracing::error!(
-                    shard = self.core.mail.shard(),
-                    slot = ticket.slot,
-                    "a close handler panicked"
-                );
-            }
+                .and_then(Option::take);
+            let Some(session) = session else { continue };
+            self.shielded(ticket, |application, context| {
+                application.closed(context, session, reason)
+            });
         }
     }
 

@@ -303,6 +303,16 @@ pub fn write_accept(out: &mut Vec<u8>, key: &str, subprotocol: Option<&str>) {
     out.extend_from_slice(b"\r\n\r\n");
 }
 
+/// The path that a GET asked for which is no upgrade ([`UpgradeError::UpgradeMissing`]): the beginning of the same bytes.
+pub fn plain_path(head: &[u8]) -> Option<&str> {
+    let line = head.split(|byte| *byte == b'\r').next()?;
+    let target = std::str::from_utf8(line.strip_prefix(b"GET ")?).ok()?;
+    let target = target.split(' ').next()?;
+    target
+        .starts_with('/')
+        .then(|| target.split('?').next().unwrap_or(target))
+}
+
 /// Appends a complete refusal (`Connection: close`, short text body; 426 carries `Sec-WebSocket-Version: 13`,
 /// 405 `Allow: GET`, 503 `Retry-After: 1`). The status line has the registered phrase; `reason` is the body, so it may
 /// hold anything. A status outside 100-999 becomes 500.

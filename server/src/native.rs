@@ -88,6 +88,15 @@ impl Application for Native {
         })
     }
 
+    fn plain(&mut self, path: &str) -> Refusal {
+        let (status, reason) = match path {
+            "/health" => (200, r#"{"status":"ok"}"#.to_owned()),
+            PATH => (426, "this is a WebSocket endpoint".to_owned()),
+            _ => (404, format!("clients connect to {PATH}")),
+        };
+        Refusal { status, reason }
+    }
+
     fn opened(&mut self, cx: &mut Context<'_>, session: &mut Session) {
         *session = Session::new(cx.now_ms());
         let id = ConnectionId::new(cx.address());

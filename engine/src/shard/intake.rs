@@ -6,11 +6,10 @@ use crate::connection::Flags;
 use crate::core::Core;
 use crate::driver::{Completion, Driver, ReceiveEnd};
 use crate::phase::Phase;
-use crate::{Application, Context, Message, Ticket};
+use crate::{Application, Message, Ticket};
 use shardcast_protocol::frame::{Kind, OpCode};
 use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
-use shardcast_protocol::upgrade::{self, UpgradeLimits};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use shardcast_protocol::upgrade::{self, UpgradeError, UpgradeLimits};
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
 const RECEIVES_PER_TURN: usize = 64;
@@ -251,11 +250,28 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Some(used)
             }
             Err(error) => {
-                self.core.counters.upgrades_refused.add(1);
-                self.core.refuse(ticket, error.status(), &error.to_string());
+                self.refuse(ticket, error, bytes);
                 Some(bytes.len())
             }
         }
+    }
+
+    /// Answers what is no upgrade: a plain request as the application likes, anything else as HTTP asks.
+    fn refuse(&mut self, ticket: Ticket, error: UpgradeError, head: &[u8]) {
+        let plain = (error == UpgradeError::UpgradeMissing)
+            .then(|| upgrade::plain_path(head))
+            .flatten();
+        let answer =
+            plain.and_then(|path| self.shielded(ticket, |application, _| application.plain(path)));
+        let answer = answer.unwrap_or_else(|| Refusal {
+            status: error.status(),
+            reason: error.to_string(),
+        });
+        self.core
+            .counters
+            .upgrades_refused
+            .add(u64::from(answer.status >= 400));
+        self.core.refuse(ticket, answer.status, &answer.reason);
     }
 
     fn admit(&mut self, ticket: Ticket, request: &upgrade::Request<'_>) {
@@ -265,17 +281,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 .refuse(ticket, 503, "the server is full, try again later");
             return;
         }
-        let mut context = Context::new(&mut self.core, ticket);
-        let answer = catch_unwind(AssertUnwindSafe(|| {
-            self.application.connect(&mut context, request)
-        }));
-        let answer = answer.unwrap_or_else(|_| {
-            self.core.counters.panics.add(1);
-            tracing::error!(
-                shard = self.core.mail.shard(),
-                slot = ticket.slot,
-                "a connect handler panicked"
-            );
+        let answer = self.shielded(ticket, |application, context| {
+            application.connect(context, request)
+        });
+        let answer = answer.unwrap_or_else(|| {
             Err(Refusal {
                 status: 500,
                 reason: "handler failed".to_owned(),

@@ -18,11 +18,22 @@ impl<A: Application, D: Driver> Shard<A, D> {
         for (slot, connection) in self.core.connections.iter() {
             live += usize::from(connection.phase != Phase::Free);
             outbox_bytes += check_connection(slot, connection);
-            let session = self.sessions.get(slot as usize).is_some_and(Option::is_some);
-            assert_eq!(session, connection.phase == Phase::Open, "slot {slot}: a session is there while it is open");
+            let session = self
+                .sessions
+                .get(slot as usize)
+                .is_some_and(Option::is_some);
+            assert_eq!(
+                session,
+                connection.phase == Phase::Open,
+                "slot {slot}: a session is there while it is open"
+            );
             let waits = !matches!(connection.phase, Phase::Free | Phase::Retiring);
             let due = self.due.contains(&self.core.connections.ticket(slot));
-            assert_eq!(self.core.wheel.is_scheduled(slot) || due, waits, "slot {slot}: a deadline while it lives");
+            assert_eq!(
+                self.core.wheel.is_scheduled(slot) || due,
+                waits,
+                "slot {slot}: a deadline while it lives"
+            );
         }
         assert_eq!(live, self.core.connections.live());
         assert_eq!(outbox_bytes as u64, self.core.counters.outbox_bytes.get());
@@ -40,21 +51,43 @@ impl<A: Application, D: Driver> Shard<A, D> {
         assert_eq!(core.mail.depth(), 0, "letters left");
         assert!(!core.mail.is_waiting(), "letters wait for room");
         assert!(core.reports.is_empty(), "reports pending");
-        assert!(core.fan_outs.is_empty() && self.held.is_none(), "deliveries left");
+        assert!(
+            core.fan_outs.is_empty() && self.held.is_none(),
+            "deliveries left"
+        );
         assert!(core.outgoing.is_empty(), "departures left");
-        assert_eq!((core.counters.outboxes.get(), core.counters.outbox_bytes.get()), (0, 0));
-        assert!(core.agenda.ended.is_empty() && core.agenda.retire.is_empty(), "endings left");
+        assert_eq!(
+            (
+                core.counters.outboxes.get(),
+                core.counters.outbox_bytes.get()
+            ),
+            (0, 0)
+        );
+        assert!(
+            core.agenda.ended.is_empty() && core.agenda.retire.is_empty(),
+            "endings left"
+        );
     }
 }
 
 fn check_connection(slot: u32, connection: &Connection) -> usize {
     let Some(cold) = &connection.cold else {
-        assert!(!connection.flags.has(Flags::BACKLOG), "slot {slot}: backlog without an outbox");
+        assert!(
+            !connection.flags.has(Flags::BACKLOG),
+            "slot {slot}: backlog without an outbox"
+        );
         return 0;
     };
-    assert!(!matches!(connection.phase, Phase::Free | Phase::Retiring), "slot {slot}: a cold part after the end");
+    assert!(
+        !matches!(connection.phase, Phase::Free | Phase::Retiring),
+        "slot {slot}: a cold part after the end"
+    );
     cold.outbox.check_invariants();
-    assert_eq!(connection.flags.has(Flags::BACKLOG), !cold.outbox.is_empty(), "slot {slot}: backlog and outbox");
+    assert_eq!(
+        connection.flags.has(Flags::BACKLOG),
+        !cold.outbox.is_empty(),
+        "slot {slot}: backlog and outbox"
+    );
     cold.outbox.bytes()
 }
 
@@ -63,20 +96,37 @@ fn check_rooms(core: &Core) {
     let mut claims: HashMap<u32, u32> = HashMap::new();
     for (slot, connection) in core.connections.iter() {
         let memberships = core.connections.memberships_ref(slot).as_slice();
-        assert!(memberships.is_empty() || connection.phase == Phase::Open, "slot {slot}: in a room while not open");
+        assert!(
+            memberships.is_empty() || connection.phase == Phase::Open,
+            "slot {slot}: in a room while not open"
+        );
         for membership in memberships {
             *claims.entry(membership.slice).or_default() += 1;
             if membership.position != Membership::OUTSIDE {
                 let members = &core.rooms.slice_ref(membership.slice).members;
-                assert_eq!(members[membership.position as usize], core.connections.ticket(slot));
+                assert_eq!(
+                    members[membership.position as usize],
+                    core.connections.ticket(slot)
+                );
             }
         }
     }
     for (index, slice) in core.rooms.iter() {
-        assert_eq!(slice.claims(), claims.get(&index).copied().unwrap_or(0), "claims of {}", slice.name);
+        assert_eq!(
+            slice.claims(),
+            claims.get(&index).copied().unwrap_or(0),
+            "claims of {}",
+            slice.name
+        );
         for member in &slice.members {
             let memberships = core.connections.memberships_ref(member.slot).as_slice();
-            assert!(memberships.iter().any(|membership| membership.slice == index), "{}: a stranger", slice.name);
+            assert!(
+                memberships
+                    .iter()
+                    .any(|membership| membership.slice == index),
+                "{}: a stranger",
+                slice.name
+            );
         }
     }
 }

@@ -61,6 +61,12 @@ impl Scripted {
         })
     }
 
+    /// Unwinds like a panic, without its message on standard error.
+    fn panic(&self) -> ! {
+        self.journal.borrow_mut().panics += 1;
+        std::panic::resume_unwind(Box::new("asked for"));
+    }
+
     fn obey(&self, cx: &mut Context<'_>, client: usize, kind: Kind, text: &str) {
         let (ask, number, padding) = Ask::read(text);
         let say = |cx: &mut Context<'_>, text: &str| cx.send(Kind::Text, text.as_bytes());
@@ -110,11 +116,7 @@ impl Scripted {
                     cx.disconnect(address, CloseCode::POLICY, "asked for by another");
                 }
             }
-            Ask::Panic => {
-                self.journal.borrow_mut().panics += 1;
-                // Unwinds like a panic, without its message on standard error.
-                std::panic::resume_unwind(Box::new("asked for"));
-            }
+            Ask::Panic => self.panic(),
             Ask::Close => cx.close(CloseCode::NORMAL, "asked for"),
         }
     }
@@ -128,6 +130,9 @@ impl Application for Scripted {
         _cx: &mut Context<'_>,
         request: &Request<'_>,
     ) -> Result<Accepted<Session>, Refusal> {
+        if request.path() == "/panic" {
+            self.panic();
+        }
         let Some(client) = request.path().strip_prefix("/client/") else {
             return Err(Refusal {
                 status: 403,
@@ -153,6 +158,9 @@ impl Application for Scripted {
             entry.address = Some(cx.address());
         });
         cx.send(Kind::Text, format!("welcome {client}").as_bytes());
+        if client % 11 == 7 {
+            self.panic();
+        }
     }
 
     fn message(&mut self, cx: &mut Context<'_>, session: &mut Session, message: Message<'_>) {
@@ -203,6 +211,9 @@ impl Application for Scripted {
             ),
         };
         cx.send(Kind::Text, said.as_bytes());
+        if number % 32 == 31 {
+            self.panic();
+        }
     }
 
     fn draining(&mut self, cx: &mut Context<'_>, _session: &mut Session) {
@@ -215,9 +226,9 @@ impl Application for Scripted {
         _session: &mut Session,
         message: Option<Message<'_>>,
     ) {
-        let text = message.map_or("", |message| {
-            std::str::from_utf8(message.bytes()).unwrap_or_default()
-        });
+        // What was to be said after the connection opened, or with an answer, was said before.
+        let Some(message) = message else { return };
+        let text = std::str::from_utf8(message.bytes()).expect("clients send text");
         let mut words = Words(text);
         assert_eq!(words.next(), "panic", "only messages panic here");
         // Every second one is forgiven.
@@ -232,6 +243,9 @@ impl Application for Scripted {
             assert_eq!(entry.closed, None, "client {} closed twice", session.client);
             entry.closed = Some((now, reason));
         });
+        if session.client % 11 == 8 {
+            self.panic();
+        }
     }
 }
 

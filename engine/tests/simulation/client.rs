@@ -35,6 +35,8 @@ pub(crate) struct Client {
     pub(crate) stage: Stage,
     /// The status of a refusal.
     pub(crate) refusal: Option<u16>,
+    /// The code that its bad behaviour deserves.
+    pub(crate) expected_code: Option<u16>,
     /// The code of the server's close frame.
     pub(crate) close_code: Option<CloseCode>,
     line: Line,
@@ -76,6 +78,7 @@ impl Client {
             log: Log::default(),
             stage: Stage::Waiting,
             refusal: None,
+            expected_code: None,
             close_code: None,
             line,
             shard,
@@ -189,6 +192,7 @@ impl Client {
         self.stage = Stage::Handshaking;
         let path = match self.temper.opening {
             Opening::Refused => "/elsewhere".to_owned(),
+            Opening::Panic => "/panic".to_owned(),
             Opening::Proper | Opening::Partial | Opening::Garbage => format!("/client/{}", self.id),
         };
         let mut request = format!(
@@ -197,7 +201,7 @@ impl Client {
         )
         .into_bytes();
         match self.temper.opening {
-            Opening::Proper | Opening::Refused => {}
+            Opening::Proper | Opening::Refused | Opening::Panic => {}
             Opening::Partial => request.truncate(scene.random.below(request.len())),
             Opening::Garbage => request[..4].copy_from_slice(b"\x16\x03\x01\r"),
         }
@@ -258,3 +262,5 @@ fn mask(random: &mut Random) -> [u8; 4] {
 /// The key of RFC 6455 §1.3, and its answer.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// Largest message that the server takes, in bytes.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 4096;

@@ -7,9 +7,11 @@ mod client;
 mod log;
 mod order;
 mod run;
+mod setting;
 mod temper;
 mod words;
 
+use run::Tally;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +19,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A change of the simulation itself may make a seed mean something else; it stays all the same.
 const REGRESSIONS: &[(u64, &str)] = &[];
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 1000;
+
+/// What must have happened at least once over all seeds.
+const HAPPENINGS: &[&str] = &[
+    "upgrades",
+    "upgrades_refused",
+    "refused_full",
+    "deliveries",
+    "publishes",
+    "sends_short",
+    "dropped_closing",
+    "closed_slow",
+    "closed_protocol",
+    "closed_deadline",
+    "panics",
+    "parked",
+    "joins",
+    "leaves",
+    "reports",
+    "reports_with_queued",
+    "refused_asks",
+];
 
 /// Says how to run a failing seed again.
 struct Culprit(u64);
@@ -33,34 +56,47 @@ impl Drop for Culprit {
     }
 }
 
-fn check(seed: u64) -> (u64, u64) {
+fn check(seed: u64) -> Tally {
     let _culprit = Culprit(seed);
     run::run(seed, false)
 }
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable)
-        .ok()
-        .map(|text| text.parse().expect("a number"))
+    let text = std::env::var(variable).ok();
+    text.map(|text| text.parse().expect("a number"))
 }
 
 /// Each run is one thread's; the runs share the cores.
-fn check_all(seeds: Range<u64>) {
+fn check_all(seeds: Range<u64>) -> Tally {
     let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut sum = Tally::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return sum;
+            }
+            add(&mut sum, check(seed));
+        }
+    };
+    let mut sum = Tally::new();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    check(seed);
-                }
-            });
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(tally) => add(&mut sum, tally),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         }
     });
+    sum
+}
+
+fn add(sum: &mut Tally, tally: Tally) {
+    for (name, count) in tally {
+        *sum.entry(name).or_default() += count;
+    }
 }
 
 #[test]
@@ -68,10 +104,19 @@ fn seeds() {
     match number("SHARDCAST_SIM_SEED") {
         Some(seed) => {
             let _culprit = Culprit(seed);
-            let (steps, ms) = run::run(seed, true);
-            eprintln!("{steps} steps, {ms} ms");
+            eprintln!("{:?}", run::run(seed, true));
         }
-        None => check_all(0..number("SHARDCAST_SIM_SEEDS").unwrap_or(SEEDS)),
+        None => {
+            let seeds = number("SHARDCAST_SIM_SEEDS").unwrap_or(SEEDS);
+            let tally = check_all(0..seeds);
+            eprintln!("{seeds} seeds: {tally:?}");
+            // A simulation in which nothing goes wrong proves nothing.
+            let missing = HAPPENINGS
+                .iter()
+                .filter(|name| tally.get(*name).is_none_or(|count| *count == 0));
+            let missing: Vec<_> = missing.filter(|_| seeds >= SEEDS).collect();
+            assert!(missing.is_empty(), "never happened: {missing:?}");
+        }
     }
 }
 

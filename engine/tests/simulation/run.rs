@@ -1,20 +1,20 @@
 //! One run: shards, clients and the world they share, one step after the other as the seed says.
 
-use super::application::{Journal, ROOM_NAME_BYTES_MAX, Scripted, Step};
+use super::application::{Journal, Scripted, Step};
 use super::client::{Client, Scene, Stage};
 use super::order::{self, Outcome};
+use super::setting::Setting;
 use super::temper::{Ending, Opening, Temper};
 use super::words::Ask;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{Admission, Setup, Shard};
-use shardcast_engine::{CloseReason, Config, ShardCounters};
+use shardcast_engine::{CloseReason, ShardCounters};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Everything that one seed decided.
 struct Simulation {
@@ -24,26 +24,10 @@ struct Simulation {
     journal: Rc<RefCell<Journal>>,
     random: Random,
     setting: Setting,
+    counters: Vec<Arc<ShardCounters>>,
     step: Step,
     settled: bool,
     draining: bool,
-}
-
-/// What a run is like, apart from its network.
-#[derive(Clone, Debug)]
-struct Setting {
-    rooms: usize,
-    lane_letters: usize,
-    /// A slow reader may be closed for it, the outbox is that small.
-    tight: bool,
-    /// The process takes fewer connections than there are clients.
-    crowded: bool,
-    spurious_permille: usize,
-    /// The server drains before the clients are done.
-    drains_early: bool,
-    /// The server drains when they are; otherwise they end by themselves.
-    drains_late: bool,
-    hasty: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +41,11 @@ pub(crate) fn shards_of(seed: u64) -> usize {
     1 + Random::new(seed).below(8)
 }
 
-/// Runs one seed to its end, checks it, and returns what it did, step by step counted.
-pub(crate) fn run(seed: u64, traced: bool) -> (Step, Millis) {
+/// How often each thing happened in a run, or in several.
+pub(crate) type Tally = BTreeMap<&'static str, u64>;
+
+/// Runs one seed to its end and checks it.
+pub(crate) fn run(seed: u64, traced: bool) -> Tally {
     let mut simulation = Simulation::new(seed, traced);
     simulation.begin();
     simulation.go_on(Simulation::is_settled);
@@ -66,9 +53,22 @@ pub(crate) fn run(seed: u64, traced: bool) -> (Step, Millis) {
     simulation.finish();
     simulation.go_on(Simulation::is_over);
     simulation.rest();
+    simulation.check_nothing_left();
+    simulation.serve_straggler();
     simulation.check(settled);
-    let now = simulation.world.borrow().now();
-    (simulation.step, now)
+    simulation.tally()
+}
+
+/// The witness and the others, who come in the first moments.
+fn clients(random: &mut Random, shards: usize, tight: bool) -> Vec<Client> {
+    let line = if tight { Line::Perfect } else { Line::Lasting };
+    let witness = Client::new(0, Temper::witness(), random.below(shards), 0, line);
+    let count = random.pick(&[2, 4, 12, 30]);
+    let others = (1..count).map(|id| {
+        let (shard, starts_at) = (random.below(shards), random.below(200) as Millis);
+        Client::new(id, Temper::draw(random), shard, starts_at, Line::Faulty)
+    });
+    std::iter::once(witness).chain(others).collect()
 }
 
 impl Simulation {
@@ -77,60 +77,41 @@ impl Simulation {
         let mut random = Random::new(seed ^ 0x5eed);
         let setting = Setting::draw(&mut random);
         let mut faults = Faults::draw(&mut random);
-        let count = random.pick(&[2, 4, 12, 30]);
-        let tempers: Vec<Temper> = (1..count).map(|_| Temper::draw(&mut random)).collect();
+        let clients = clients(&mut random, shards, setting.tight);
         // Those who stay must not keep the others in the backlog for ever.
-        faults.slots = faults
-            .slots
-            .max(2 + tempers.iter().filter(|temper| temper.stays).count());
-        let config = setting.config(shards, count);
-        let line = if setting.tight {
-            Line::Perfect
-        } else {
-            Line::Lasting
-        };
-        let mut clients = vec![Client::new(
-            0,
-            Temper::witness(),
-            random.below(shards),
-            0,
-            line,
-        )];
-        for (index, temper) in tempers.into_iter().enumerate() {
-            let (shard, starts_at) = (random.below(shards), random.below(200) as Millis);
-            clients.push(Client::new(
-                index + 1,
-                temper,
-                shard,
-                starts_at,
-                Line::Faulty,
-            ));
-        }
+        let stay = clients.iter().filter(|client| client.temper.stays);
+        faults.slots = faults.slots.max(2 + stay.count());
         let journal = Rc::new(RefCell::new(Journal::default()));
+        // One more for the straggler.
+        let entries = clients.len() + 1;
         journal
             .borrow_mut()
             .clients
-            .resize_with(count, Default::default);
+            .resize_with(entries, Default::default);
         let world = World::new(shards, faults.clone(), random.fork(), traced);
-        world
-            .borrow()
-            .trace(|| format!("{shards} shards, {count} clients, {setting:?}, {faults:?}"));
+        let note = || {
+            format!(
+                "{shards} shards, {} clients, {setting:?}, {faults:?}",
+                clients.len()
+            )
+        };
+        world.borrow().trace(note);
+        let config = setting.config(shards, clients.len());
+        let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
         let admission = Admission::new(config.connections_max);
-        let shards = lane::mesh(shards, LaneCapacity(setting.lane_letters), seed)
-            .into_iter()
-            .enumerate()
-            .map(|(index, mailbox)| {
-                let setup = Setup {
-                    config: &config,
-                    mailbox,
-                    admission: admission.clone(),
-                    slots: faults.slots,
-                    counters: Arc::new(ShardCounters::default()),
-                };
-                let application = Scripted::new(Rc::clone(&journal));
-                Shard::new(setup, application, World::driver(&world, index))
-            })
-            .collect();
+        let mailboxes = lane::mesh(shards, LaneCapacity(setting.lane_letters), seed);
+        let shard = |(index, mailbox)| {
+            let setup = Setup {
+                config: &config,
+                mailbox,
+                admission: admission.clone(),
+                slots: faults.slots,
+                counters: Arc::clone(&counters[index]),
+            };
+            let application = Scripted::new(Rc::clone(&journal));
+            Shard::new(setup, application, World::driver(&world, index))
+        };
+        let shards = mailboxes.into_iter().enumerate().map(shard).collect();
         Simulation {
             world,
             shards,
@@ -138,6 +119,7 @@ impl Simulation {
             journal,
             random,
             setting,
+            counters,
             step: 0,
             settled: false,
             draining: false,
@@ -312,12 +294,59 @@ impl Simulation {
         }
     }
 
-    fn check(&self, settled: BTreeSet<usize>) {
+    fn check_nothing_left(&self) {
         for shard in &self.shards {
             shard.check_invariants(true);
             assert!(!self.draining || shard.is_drained());
         }
         self.world.borrow().assert_quiescent();
+    }
+
+    /// After all that, one more is served as if nothing had been; unless the server drained.
+    fn serve_straggler(&mut self) {
+        let id = self.clients.len();
+        let shard = self.random.below(self.shards.len());
+        let straggler = Client::new(id, Temper::straggler(), shard, 0, Line::Lasting);
+        self.clients.push(straggler);
+        self.settled = true;
+        self.go_on(Simulation::is_over);
+        let opened = self.clients[id].log.opened.is_some();
+        assert_eq!(
+            opened, !self.draining,
+            "the straggler, {:?}",
+            self.clients[id].refusal
+        );
+        self.rest();
+        self.check_nothing_left();
+    }
+
+    fn tally(&self) -> Tally {
+        let mut tally = Tally::new();
+        for counters in &self.counters {
+            counters.each(|name, _, gauge, count| {
+                if !gauge {
+                    *tally.entry(name).or_default() += count;
+                }
+            });
+        }
+        let logs = || self.clients.iter().map(|client| &client.log);
+        let joins: usize = logs().map(|log| log.joins.len()).sum();
+        let leaves = logs()
+            .flat_map(|log| &log.memberships)
+            .filter(|m| m.left.is_some());
+        let reports = || logs().flat_map(|log| &log.reports);
+        let queued = reports().filter(|(_, _, report)| report.queued > 0);
+        let refused: usize = logs().map(|log| log.refused.len()).sum();
+        tally.insert("steps", self.step);
+        tally.insert("joins", joins as u64);
+        tally.insert("leaves", leaves.count() as u64);
+        tally.insert("reports", reports().count() as u64);
+        tally.insert("reports_with_queued", queued.count() as u64);
+        tally.insert("refused_asks", refused as u64);
+        tally
+    }
+
+    fn check(&self, settled: BTreeSet<usize>) {
         let journal = self.journal.borrow();
         for (client, entry) in self.clients.iter().zip(&journal.clients) {
             assert_eq!(
@@ -331,6 +360,7 @@ impl Simulation {
             let expected = match client.temper.opening {
                 Opening::Proper => client.refusal.is_none(),
                 Opening::Refused => client.refusal.is_none_or(|status| status == 403),
+                Opening::Panic => client.refusal.is_none_or(|status| status == 500),
                 Opening::Garbage => client.refusal.is_none_or(|status| status == 400),
                 Opening::Partial => client.refusal.is_none_or(|status| status == 408),
             };
@@ -355,6 +385,15 @@ impl Simulation {
 
     /// A connection is closed only for what somebody did.
     fn check_reason(&self, client: &Client, reason: CloseReason) {
+        if let (CloseReason::Protocol(error), Some(code)) = (reason, client.close_code) {
+            assert_eq!(error.close_code(), code, "client {}", client.id);
+            assert_eq!(
+                Some(code.get()),
+                client.expected_code,
+                "client {}: {error:?}",
+                client.id
+            );
+        }
         let plausible = match reason {
             CloseReason::SlowReader => self.setting.tight,
             CloseReason::Protocol(_) => client.temper.ending == Ending::Garbage,
@@ -370,47 +409,6 @@ impl Simulation {
     /// The witness ends by itself, too.
     fn is_excused(&self) -> bool {
         self.settled || self.draining
-    }
-}
-
-impl Setting {
-    fn draw(random: &mut Random) -> Setting {
-        Setting {
-            rooms: random.between(1, 4),
-            lane_letters: random.pick(&[2, 2, 3, 4, 64]),
-            tight: random.chance(200),
-            crowded: random.chance(100),
-            spurious_permille: random.pick(&[0, 0, 10]),
-            drains_early: random.chance(100),
-            drains_late: random.chance(400),
-            hasty: random.chance(300),
-        }
-    }
-
-    fn config(&self, shards: usize, clients: usize) -> Config {
-        let milliseconds =
-            |calm, hasty| Duration::from_millis(if self.hasty { hasty } else { calm });
-        let config = Config {
-            shards,
-            connections_max: if self.crowded {
-                clients.div_ceil(2).max(shards)
-            } else {
-                10_000
-            },
-            message_bytes_max: 4096,
-            rooms_per_connection_max: self.rooms,
-            room_name_bytes_max: ROOM_NAME_BYTES_MAX,
-            outbox_bytes_max: if self.tight { 4096 + 1024 } else { 64 << 20 },
-            outbox_frames_max: if self.tight { 16 } else { 1 << 20 },
-            handshake_timeout: Duration::from_secs(5),
-            heartbeat: milliseconds(25_000, 2_000),
-            pong_timeout: milliseconds(100_000, 4_000),
-            idle_timeout: milliseconds(200_000, 10_000),
-            close_timeout: Duration::from_secs(5),
-            ..Config::default()
-        };
-        config.check().expect("a configuration within its limits");
-        config
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Opening {
     Garbage,
     /// Asks for a path that the application refuses.
     Refused,
+    /// Asks for a path at which the application panics.
+    Panic,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +72,21 @@ impl Temper {
         }
     }
 
+    /// Comes when all others are gone, asks a little and goes.
+    pub(crate) fn straggler() -> Temper {
+        Temper {
+            stays: false,
+            asks: 5,
+            window: 1,
+            ..Temper::witness()
+        }
+    }
+
     pub(crate) fn draw(random: &mut Random) -> Temper {
         let opening = match random.below(12) {
             0 => Opening::Partial,
             1 => Opening::Garbage,
-            2 => Opening::Refused,
+            2 => random.pick(&[Opening::Refused, Opening::Panic]),
             _ => Opening::Proper,
         };
         let ending = random.pick(&[
@@ -90,7 +102,7 @@ impl Temper {
             opening,
             ending,
             stays: random.chance(500),
-            asks: random.pick(&[0, 3, 20, 60]),
+            asks: random.pick(&[0, 3, 20, 60, 200]),
             window: random.pick(&[1, 4, 32]),
             padding_bytes_max: random.pick(&[0, 30, 300, 3000]),
             stall_permille: random.pick(&[0, 0, 20, 200]),

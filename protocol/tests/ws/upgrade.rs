@@ -482,3 +482,18 @@ fn a_client_refuses_what_does_not_answer_it() {
         assert_eq!(parse_response(answer.as_bytes(), KEY), expected, "{answer}");
     }
 }
+
+#[test]
+fn a_plain_request_names_its_path() {
+    let cases: [(&[u8], Option<&str>); 6] = [
+        (b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n", Some("/health")),
+        (b"GET /health?deep=1 HTTP/1.1\r\n\r\n", Some("/health")),
+        (b"GET / HTTP/1.1\r\n\r\n", Some("/")),
+        (b"POST /health HTTP/1.1\r\n\r\n", None),
+        (b"GET http://h/health HTTP/1.1\r\n\r\n", None),
+        (b"GET \xff HTTP/1.1\r\n\r\n", None),
+    ];
+    for (head, path) in cases {
+        assert_eq!(shardcast_protocol::upgrade::plain_path(head), path);
+    }
+}

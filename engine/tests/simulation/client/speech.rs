@@ -1,6 +1,6 @@
 //! What a client writes: its request, its asks whole or in fragments, its end.
 
-use super::{Client, Scene, Stage, kind_of, mask};
+use super::{Client, MESSAGE_BYTES_MAX, Scene, Stage, kind_of, mask};
 use crate::temper::Ending;
 use crate::words::{Ask, Letter};
 use shardcast_engine::driver::Millis;
@@ -96,9 +96,7 @@ impl Client {
                     mask(scene.random),
                 );
             }
-            Ending::Garbage => self
-                .unsent
-                .extend_from_slice(&[0xf1, 0x85, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+            Ending::Garbage => self.misbehave(scene),
             Ending::HalfClose => {
                 self.unsent.clear();
                 scene.world.half_close(socket);
@@ -113,6 +111,39 @@ impl Client {
             }
             Ending::Vanish => self.stage = Stage::Over,
         }
+    }
+
+    /// One of the ways to break the protocol, and what it deserves.
+    fn misbehave(&mut self, scene: &mut Scene<'_>) {
+        let start = self.unsent.len();
+        let mask = mask(scene.random);
+        let code = match scene.random.below(5) {
+            0 => {
+                // A reserved bit (RFC 6455 §5.2).
+                write_client_frame(&mut self.unsent, OpCode::Text, b"bad", mask);
+                self.unsent[start] |= 0x40;
+                1002
+            }
+            1 => {
+                // No mask (RFC 6455 §5.1).
+                self.unsent.extend_from_slice(&[0x81, 3, b'b', b'a', b'd']);
+                1002
+            }
+            2 => {
+                write_client_frame(&mut self.unsent, OpCode::Continuation, b"bad", mask);
+                1002
+            }
+            3 => {
+                write_client_frame(&mut self.unsent, OpCode::Text, b"b\xffd", mask);
+                1007
+            }
+            _ => {
+                let large = vec![b'x'; MESSAGE_BYTES_MAX + 1];
+                write_client_frame(&mut self.unsent, OpCode::Binary, &large, mask);
+                1009
+            }
+        };
+        self.expected_code = Some(code);
     }
 }
 

@@ -1,0 +1,69 @@
+//! What a run is like, apart from its network and its clients: rooms, lanes, limits, timeouts.
+
+use super::application::ROOM_NAME_BYTES_MAX;
+use super::client::MESSAGE_BYTES_MAX;
+use shardcast_engine::Config;
+use shardcast_engine::driver::sim::Random;
+use std::time::Duration;
+
+/// Drawn once per seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) rooms: usize,
+    pub(crate) lane_letters: usize,
+    /// A slow reader may be closed for it, the outbox is that small.
+    pub(crate) tight: bool,
+    /// The process takes fewer connections than there are clients.
+    pub(crate) crowded: bool,
+    pub(crate) spurious_permille: usize,
+    /// The server drains before the clients are done.
+    pub(crate) drains_early: bool,
+    /// The server drains when they are; otherwise they end by themselves.
+    pub(crate) drains_late: bool,
+    pub(crate) hasty: bool,
+}
+
+impl Setting {
+    pub(crate) fn draw(random: &mut Random) -> Setting {
+        Setting {
+            rooms: random.between(1, 4),
+            lane_letters: random.pick(&[2, 2, 3, 4, 64]),
+            tight: random.chance(200),
+            crowded: random.chance(100),
+            spurious_permille: random.pick(&[0, 0, 10]),
+            drains_early: random.chance(100),
+            drains_late: random.chance(400),
+            hasty: random.chance(300),
+        }
+    }
+
+    pub(crate) fn config(&self, shards: usize, clients: usize) -> Config {
+        let milliseconds =
+            |calm, hasty| Duration::from_millis(if self.hasty { hasty } else { calm });
+        let config = Config {
+            shards,
+            connections_max: if self.crowded {
+                clients.div_ceil(2).max(shards)
+            } else {
+                10_000
+            },
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            rooms_per_connection_max: self.rooms,
+            room_name_bytes_max: ROOM_NAME_BYTES_MAX,
+            outbox_bytes_max: if self.tight {
+                MESSAGE_BYTES_MAX + 1024
+            } else {
+                64 << 20
+            },
+            outbox_frames_max: if self.tight { 16 } else { 1 << 20 },
+            handshake_timeout: Duration::from_secs(5),
+            heartbeat: milliseconds(25_000, 2_000),
+            pong_timeout: milliseconds(100_000, 4_000),
+            idle_timeout: milliseconds(200_000, 10_000),
+            close_timeout: Duration::from_secs(5),
+            ..Config::default()
+        };
+        config.check().expect("a configuration within its limits");
+        config
+    }
+}

@@ -494,6 +494,6 @@ fn a_plain_request_names_its_path() {
         (b"GET \xff HTTP/1.1\r\n\r\n", None),
     ];
     for (head, path) in cases {
-        assert_eq!(shardcast_protocol::upgrade::plain_path(head), path);
+        assert_eq!(upgrade::plain_path(head), path);
     }
 }

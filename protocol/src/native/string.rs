@@ -1,13 +1,15 @@
 //! JSON strings to text and back (RFC 8259 §7).
 
-use super::scan::plain_run;
+use super::scan::skip_plain;
 use std::borrow::Cow;
 
 /// The text that a string stands for. `inner` is what the scanner found between its quotes.
 pub(super) fn unescape(inner: &str) -> Cow<'_, str> {
-    let Some(first) = inner.find('\\') else {
+    // The first byte that is not plain begins an escape: quotes and control characters stand in none.
+    let first = skip_plain(inner.as_bytes(), 0);
+    if first == inner.len() {
         return Cow::Borrowed(inner);
-    };
+    }
     let mut text = String::with_capacity(inner.len());
     let mut rest = inner;
     let mut escape = Some(first);
@@ -53,7 +55,7 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     out.push(b'"');
     loop {
-        let (plain, special) = rest.split_at(plain_run(rest));
+        let (plain, special) = rest.split_at(skip_plain(rest, 0));
         out.extend_from_slice(plain);
         let [byte, after @ ..] = special else { break };
         push_escape(out, *byte);
@@ -65,7 +67,7 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
 /// What [`push_string`] appends, in bytes.
 pub(super) fn string_bytes(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let plain = plain_run(bytes);
+    let plain = skip_plain(bytes, 0);
     let escaped = bytes[plain..].iter().map(|byte| match byte {
         b'"' | b'\\' | 0x08 | 0x0c | b'\n' | b'\r' | b'\t' => 2,
         0x00..=0x1f => 6,

@@ -11,10 +11,8 @@ mod doorbell;
 pub mod driver;
 mod frame;
 mod home;
-#[cfg(feature = "sim")]
+#[doc(hidden)] // Driven by the simulation tests.
 pub mod lane;
-#[cfg(not(feature = "sim"))]
-mod lane;
 mod letter;
 mod membership;
 mod outbox;
@@ -23,10 +21,8 @@ mod phase;
 mod report;
 mod room;
 mod running;
-#[cfg(feature = "sim")]
+#[doc(hidden)] // Driven by the simulation tests.
 pub mod shard;
-#[cfg(not(feature = "sim"))]
-mod shard;
 mod ticket;
 mod wheel;
 

@@ -1,0 +1,119 @@
+//! What the kernel answered, turned into what the shard is told.
+
+use super::ring::Event;
+use super::slot::{Slot, State};
+use super::userdata::{Op, UserData};
+use super::{UringDriver, limits};
+use crate::Ticket;
+use crate::driver::{Completion, ReceiveEnd, Shortfall};
+
+impl UringDriver {
+    /// Copies out what a ring has. How much that was.
+    pub(super) fn reap_ring(&mut self, index: usize) -> usize {
+        let mut count = 0;
+        while let Some(event) = self.rings[index].next_event() {
+            count += 1;
+            self.take(index, event);
+        }
+        self.rings[index].set_active(count > 0);
+        self.counters.completions.add(count as u64);
+        count
+    }
+
+    fn take(&mut self, ring: usize, event: Event) {
+        let user_data = UserData(event.user_data);
+        let ticket = user_data.ticket();
+        match user_data.op() {
+            Op::Receive => self.take_receive(ring, ticket, event),
+            Op::Depart => self.shortfalls.push(Shortfall {
+                ticket,
+                count: event.result.max(0) as usize,
+                failed: event.result < 0 && !limits::is_transient(-event.result),
+            }),
+            Op::Tracked => self.take_tracked(ticket, event.result),
+            Op::Close => {
+                self.slots[ticket.slot as usize].state = State::default();
+                self.rings[ring].closed();
+                self.pending.push(Completion::Closed { ticket });
+            }
+            Op::Accept => self.take_accept(ring, ticket.slot as usize, event.result),
+            Op::Sibling => {
+                let index = ticket.slot as usize;
+                self.rings[index].rang();
+            }
+            Op::Bell => self.listen_to_bell(),
+            Op::Cancel | Op::ShutDown | Op::Wake => {}
+        }
+    }
+
+    fn take_accept(&mut self, ring: usize, index: usize, result: i32) {
+        let peer = self.acceptor.finish(index);
+        self.rings[ring].accept_ended(result >= 0);
+        if result < 0 {
+            self.acceptor.failed(-result);
+            return;
+        }
+        let slot = ring as u32 * self.table + result as u32;
+        if self.slots.len() <= slot as usize {
+            self.slots.resize(slot as usize + 1, Slot::default());
+        }
+        self.slots[slot as usize].state = State(State::USED);
+        self.pending.push(Completion::Accepted { slot, peer });
+    }
+
+    fn take_receive(&mut self, ring: usize, ticket: Ticket, event: Event) {
+        let slot = self.slots[ticket.slot as usize];
+        let live = slot.generation == ticket.generation && slot.state.has(State::USED);
+        let wanted = live && !slot.state.has(State::CLOSING);
+        if let Some(lease) = self.rings[ring].lease(&event) {
+            if wanted && event.result > 0 {
+                self.pending.push(Completion::Received { ticket, lease });
+            } else {
+                self.rings[ring].give_back(lease);
+            }
+        }
+        if event.more || !live {
+            return;
+        }
+        let state = &mut self.slots[ticket.slot as usize].state;
+        state.clear(State::ARMED);
+        let stopped = state.has(State::STOPPING);
+        state.clear(State::STOPPING);
+        if !wanted {
+            self.close_if_quiet(ticket);
+            return;
+        }
+        let starved = event.result == -libc::ENOBUFS;
+        self.counters.receive_starved.add(u64::from(starved));
+        let why = match event.result {
+            0 => ReceiveEnd::Eof,
+            _ if stopped => ReceiveEnd::Stopped,
+            result if result > 0 || starved => {
+                self.rearm.push(ticket);
+                return;
+            }
+            _ => ReceiveEnd::Failed,
+        };
+        self.slots[ticket.slot as usize].state.clear(State::WANTED);
+        self.pending.push(Completion::ReceiveEnded { ticket, why });
+    }
+
+    fn take_tracked(&mut self, ticket: Ticket, result: i32) {
+        let owed = self.tracked.finish(ticket);
+        let state = &mut self.slots[ticket.slot as usize].state;
+        state.clear(State::TRACKED);
+        if state.has(State::CLOSING) {
+            self.close_if_quiet(ticket);
+            return;
+        }
+        let count = result.max(0) as usize;
+        // A signal or memory pressure may end it early; the shard sends the rest.
+        let failed = result < 0 && !limits::is_transient(-result);
+        debug_assert!(count <= owed);
+        self.pending.push(Completion::Sent {
+            ticket,
+            count,
+            failed,
+        });
+    }
+}

@@ -1,0 +1,36 @@
+//! What the driver knows of a slot: which operations are under way on it. 8 bytes each.
+
+/// What the driver knows of a slot.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slot {
+    pub(super) generation: u32,
+    pub(super) state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct State(pub(super) u8);
+
+impl State {
+    /// Between accept and close.
+    pub(super) const USED: u8 = 1;
+    /// The shard wants to receive.
+    pub(super) const WANTED: u8 = 2;
+    /// The kernel has a receive under way.
+    pub(super) const ARMED: u8 = 4;
+    /// That receive is being cancelled because the shard asked for it.
+    pub(super) const STOPPING: u8 = 8;
+    /// A tracked send is under way.
+    pub(super) const TRACKED: u8 = 16;
+    /// The shard has closed it; the descriptor is closed when nothing is under way.
+    pub(super) const CLOSING: u8 = 32;
+
+    pub(super) fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
+    pub(super) fn set(&mut self, bits: u8) {
+        self.0 |= bits;
+    }
+    pub(super) fn clear(&mut self, bits: u8) {
+        self.0 &= !bits;
+    }
+}

@@ -37,6 +37,16 @@ pub(crate) fn upgrade_request(host: &str, path: &str) -> Vec<u8> {
 /// # Errors
 /// The server refused, or its answer is wrong; the text says which.
 pub(crate) fn upgrade_answer(bytes: &[u8]) -> Result<Option<usize>, String> {
+    if bytes
+        .iter()
+        .zip(b"HTTP/1.1 ")
+        .any(|(byte, expected)| byte != expected)
+    {
+        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]);
+        return Err(format!(
+            "the answer to the handshake is not HTTP/1.1: {start:?}"
+        ));
+    }
     let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
         return if bytes.len() > ANSWER_BYTES_MAX {
             Err(format!(
@@ -227,6 +237,8 @@ mod tests {
         assert!(
             upgrade_answer(good.replace("101", "503").as_bytes()).is_err_and(|e| e.contains("503"))
         );
+        assert!(upgrade_answer(b"HTTP/2 101").is_err() && upgrade_answer(b"\x81").is_err());
+        assert_eq!(upgrade_answer(b""), Ok(None));
         assert!(upgrade_answer(good.replace(ACCEPT, "x").as_bytes()).is_err());
     }
 }

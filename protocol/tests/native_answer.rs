@@ -149,7 +149,7 @@ fn refusals() {
                 out,
                 raw("1"),
                 &Problem::new(Code::NotJoined, "not in \"r\""),
-            )
+            );
         },
         r#"{"type":"error","id":1,"code":"not_joined","message":"not in \"r\"","retryable":false}"#,
     );

@@ -449,7 +449,7 @@ fn an_id_is_bounded() {
             match envelope {
                 Ok(envelope) => assert_eq!(envelope.id.unwrap().as_str(), id),
                 Err(refused) => {
-                    assert_eq!((refused.id, refused.problem.code), (None, Code::BadRequest))
+                    assert_eq!((refused.id, refused.problem.code), (None, Code::BadRequest));
                 }
             }
         }

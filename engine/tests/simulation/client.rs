@@ -163,11 +163,7 @@ impl Client {
         };
         if self.stage == Stage::Open && scene.random.chance(500) {
             if self.may_ask() {
-                let count = if self.temper.bursts {
-                    scene.random.between(1, 16)
-                } else {
-                    1
-                };
+                let count = scene.random.between(1, self.temper.burst);
                 (0..count).for_each(|_| self.ask(scene));
             } else if self.may_end(scene.settled) {
                 self.end(scene, socket);

@@ -27,7 +27,7 @@ impl Setting {
     pub(crate) fn draw(random: &mut Random) -> Setting {
         Setting {
             rooms: random.between(1, 4),
-            lane_letters: random.pick(&[2, 2, 3, 4, 64]),
+            lane_letters: random.pick(&[2, 2, 3, 4, 64, 2000]),
             tight: random.chance(200),
             crowded: random.chance(100),
             spurious_permille: random.pick(&[0, 0, 10]),

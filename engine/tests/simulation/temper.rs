@@ -18,14 +18,27 @@ pub(crate) struct Temper {
     pub(crate) padding_bytes_max: usize,
     /// How often it stops reading, per mille of its asks.
     pub(crate) stall_permille: usize,
+    /// What it asks for three times out of four.
+    pub(crate) habit: Option<Habit>,
     /// Splits messages into fragments, with pings between them.
     pub(crate) fragments: bool,
-    /// Writes many asks before the network sees the first.
-    pub(crate) bursts: bool,
+    /// Asks written before the network sees the first, at most.
+    pub(crate) burst: usize,
     /// Asks for what ends connections, its own or others'.
     pub(crate) hostile: bool,
     /// Leaves out its close frame when the server closes.
     pub(crate) rude: bool,
+}
+
+/// A one-sided interest, so that some ticks see much of the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// Joins, mostly the same room again.
+    Join,
+    /// Sends to one other client.
+    Send,
+    Echo,
+    Publish,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +79,8 @@ impl Temper {
             padding_bytes_max: 0,
             stall_permille: 0,
             fragments: false,
-            bursts: false,
+            habit: None,
+            burst: 1,
             hostile: false,
             rude: false,
         }
@@ -103,11 +117,20 @@ impl Temper {
             ending,
             stays: random.chance(500),
             asks: random.pick(&[0, 3, 20, 60, 200]),
-            window: random.pick(&[1, 4, 32]),
+            window: random.pick(&[1, 4, 32, 500]),
             padding_bytes_max: random.pick(&[0, 30, 300, 3000]),
             stall_permille: random.pick(&[0, 0, 20, 200]),
             fragments: random.chance(300),
-            bursts: random.chance(500),
+            habit: random.pick(&[
+                None,
+                None,
+                None,
+                Some(Habit::Join),
+                Some(Habit::Send),
+                Some(Habit::Echo),
+                Some(Habit::Publish),
+            ]),
+            burst: random.pick(&[1, 16, 200]),
             hostile: random.chance(200),
             rude: random.chance(100),
         }
@@ -127,6 +150,16 @@ impl Temper {
                 1 => Ask::Close,
                 2 => Ask::Join(ROOM_TOO_LONG),
                 _ => Ask::Panic,
+            };
+        }
+        if let Some(habit) = self.habit
+            && random.chance(750)
+        {
+            return match habit {
+                Habit::Join => Ask::Join(0),
+                Habit::Send => Ask::Send(clients / 2),
+                Habit::Echo => Ask::Echo,
+                Habit::Publish => Ask::Publish(Audience::Room(0), options),
             };
         }
         match random.below(100) {

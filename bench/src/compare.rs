@@ -3,7 +3,7 @@
 
 use crate::host::Host;
 use crate::record::Record;
-use crate::run::{Programs, run};
+use crate::run::Runner;
 use crate::work::{Server, Work};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -88,7 +88,7 @@ pub fn build(plan: &Plan, repository: &Path, target: &Path) -> io::Result<()> {
 /// The results cannot be written. A run's failure is none: it is told on standard error.
 pub fn compare(
     plan: &Plan,
-    programs: &Programs,
+    runner: &mut Runner,
     repository: &Path,
     results: &Path,
 ) -> io::Result<PathBuf> {
@@ -105,7 +105,7 @@ pub fn compare(
                     plan.rounds,
                     server.name()
                 );
-                match run(programs, server, work, plan.seconds) {
+                match runner.run(server, work, plan.seconds) {
                     Ok(load) => {
                         let figure = load
                             .figure(work.figure)

@@ -4,6 +4,7 @@
 use crate::record::Load;
 use crate::work::{Server, Work};
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
@@ -38,42 +39,97 @@ pub struct Programs {
     pub floor: Option<PathBuf>,
 }
 
-/// Starts the server, loads it, stops it.
-///
-/// # Errors
-/// A program is missing, fails, says something else than a report, or takes too long.
-pub fn run(programs: &Programs, server: Server, work: &Work, seconds: u32) -> io::Result<Load> {
-    let port = free_port(PORTS)?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut started = Started::new(server_arguments(programs, server, port)?)?;
-    started.wait_until_listening(address)?;
-    let report = std::env::temp_dir().join(format!("shardcast-bench-{}.json", std::process::id()));
-    // The load generator appends; what an interrupted run may have left is no report of this one.
-    let _ = std::fs::remove_file(&report);
-    let mut arguments = load_arguments(programs, work, server.protocol(), seconds);
-    let pid = started.0.id().to_string();
-    let places = [
-        "--url",
-        &format!("ws://{address}/ws"),
-        "--server-pid",
-        &pid,
-        "--json",
-    ];
-    arguments.extend(places.map(OsString::from));
-    arguments.push(report.clone().into_os_string());
-    let status =
-        Started::new(arguments)?.wait(LOAD_TIME_MAX + Duration::from_secs(u64::from(seconds)))?;
-    let text = std::fs::read_to_string(&report).unwrap_or_default();
-    // Absent if the load generator failed before it wrote anything.
-    let _ = std::fs::remove_file(&report);
-    serde_json::from_str(&text).map_err(|error| {
-        io::Error::other(format!(
-            "the load generator ended with {status}, report: {error}"
-        ))
-    })
+/// Makes runs, one at a time.
+#[derive(Debug)]
+pub struct Runner {
+    programs: Programs,
+    /// The next one to try. Each run takes another: those of the last minutes are still held by closed connections.
+    port: u16,
+    /// The load generator's report of the run at hand.
+    report: PathBuf,
+    /// What the programs of the run at hand complain about.
+    log: PathBuf,
 }
 
-fn server_arguments(programs: &Programs, server: Server, port: u16) -> io::Result<Vec<OsString>> {
+impl Runner {
+    /// Files of its runs are in the system's temporary folder.
+    pub fn new(programs: Programs) -> Runner {
+        let id = std::process::id();
+        let file =
+            |ending: &str| std::env::temp_dir().join(format!("shardcast-bench-{id}.{ending}"));
+        let offset = id as u16 % PORTS.len() as u16;
+        Runner {
+            programs,
+            port: PORTS.start + offset,
+            report: file("json"),
+            log: file("log"),
+        }
+    }
+
+    /// Starts the server, loads it, stops it.
+    ///
+    /// # Errors
+    /// A program is missing, fails, says something else than a report, or takes too long; with what it complained about.
+    pub fn run(&mut self, server: Server, work: &Work, seconds: u32) -> io::Result<Load> {
+        // The load generator appends; what an interrupted run may have left is no report of this one.
+        let _ = fs::remove_file(&self.report);
+        let complaints = File::create(&self.log)?;
+        let result = self.run_logged(server, work, seconds, &complaints);
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        // Absent if nothing got so far as to write them.
+        let _ = fs::remove_file(&self.report);
+        let _ = fs::remove_file(&self.log);
+        result.map_err(|error| io::Error::other(format!("{error}\n{log}")))
+    }
+
+    fn run_logged(
+        &mut self,
+        server: Server,
+        work: &Work,
+        seconds: u32,
+        complaints: &File,
+    ) -> io::Result<Load> {
+        let (port, admin_port) = (self.free_port()?, self.free_port()?);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let command = server_arguments(&self.programs, server, port, admin_port)?;
+        let mut started = Started::new(command, complaints)?;
+        started.wait_until_listening(address)?;
+        let mut command = load_arguments(&self.programs, work, server.protocol(), seconds);
+        let (url, pid) = (format!("ws://{address}/ws"), started.0.id().to_string());
+        command.extend(["--url", &url, "--server-pid", &pid, "--json"].map(OsString::from));
+        command.push(self.report.clone().into_os_string());
+        let within = LOAD_TIME_MAX + Duration::from_secs(u64::from(seconds));
+        let status = Started::new(command, complaints)?.wait(within)?;
+        let text = fs::read_to_string(&self.report).unwrap_or_default();
+        serde_json::from_str(&text).map_err(|error| {
+            io::Error::other(format!(
+                "the load generator ended with {status}, report: {error}"
+            ))
+        })
+    }
+
+    fn free_port(&mut self) -> io::Result<u16> {
+        for _ in PORTS {
+            let port = self.port;
+            self.port = if port + 1 < PORTS.end {
+                port + 1
+            } else {
+                PORTS.start
+            };
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok(port);
+            }
+        }
+        Err(io::Error::other(format!("no free port in {PORTS:?}")))
+    }
+}
+
+fn server_arguments(
+    programs: &Programs,
+    server: Server,
+    port: u16,
+    admin_port: u16,
+) -> io::Result<Vec<OsString>> {
     let listen = format!("127.0.0.1:{port}");
     let own = |name: &str| programs.release.join(name);
     Ok(match server {
@@ -98,7 +154,7 @@ fn server_arguments(programs: &Programs, server: Server, port: u16) -> io::Resul
             arguments(&peer, &flags)
         }
         Server::Native => {
-            let admin = format!("127.0.0.1:{}", free_port(port + 1..PORTS.end)?);
+            let admin = format!("127.0.0.1:{admin_port}");
             let serve = [
                 "serve", "--listen", &listen, "--admin", &admin, "--shards", "1",
             ];
@@ -140,23 +196,18 @@ fn on_server_cpu(command: Vec<OsString>) -> Vec<OsString> {
     taskset.into_iter().chain(command).collect()
 }
 
-fn free_port(range: Range<u16>) -> io::Result<u16> {
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let taken = || io::Error::other(format!("no free port in {range:?}"));
-    range.clone().find(is_free).ok_or_else(taken)
-}
-
 /// A child process that does not outlive us.
 struct Started(Child);
 
 impl Started {
     /// With every open file that the hard limit grants. The shell is replaced, so the child's id is the program's.
-    fn new(command: Vec<OsString>) -> io::Result<Started> {
+    fn new(command: Vec<OsString>, complaints: &File) -> io::Result<Started> {
         let mut shell = Command::new("sh");
         shell
             .args(["-c", "ulimit -n \"$(ulimit -Hn)\"; exec \"$@\"", "sh"])
             .args(command);
         shell.stdin(Stdio::null()).stdout(Stdio::null());
+        shell.stderr(complaints.try_clone()?);
         shell.spawn().map(Started)
     }
 
@@ -223,8 +274,9 @@ mod tests {
 
     #[test]
     fn every_server_has_its_command() {
-        let command =
-            |server| text(server_arguments(&programs(), server, 27_500).expect("a command"));
+        let command = |server| {
+            text(server_arguments(&programs(), server, 27_500, 27_501).expect("a command"))
+        };
         assert_eq!(
             command(Server::Raw),
             "bin/raw-server --listen 127.0.0.1:27500 --pin 1"
@@ -252,7 +304,7 @@ mod tests {
             floor: None,
             ..programs()
         };
-        assert!(server_arguments(&without_floor, Server::Floor, 27_500).is_err());
+        assert!(server_arguments(&without_floor, Server::Floor, 27_500, 27_501).is_err());
     }
 
     #[test]
@@ -274,15 +326,32 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_ends_at_once_is_an_error_of_the_run() {
-        let command = ["false"].map(OsString::from).to_vec();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let error = Started::new(command)
-            .expect("a shell")
-            .wait_until_listening(address);
-        assert_eq!(
-            error.expect_err("nothing listens").to_string(),
-            "the server ended with exit status: 1"
+    fn a_server_that_does_not_start_is_an_error_of_the_run() {
+        let release = "no-such-folder".into();
+        let mut runner = Runner::new(Programs {
+            release,
+            floor: None,
+        });
+        let work = find("echo-100").expect("a work");
+        let error = runner
+            .run(Server::Raw, work, 1)
+            .expect_err("nothing to run")
+            .to_string();
+        assert!(
+            error.starts_with("the server ended with exit status: 127\n"),
+            "{error}"
         );
+        assert!(error.contains("no-such-folder/raw-server"), "{error}");
+        assert!(!runner.log.exists());
+    }
+
+    #[test]
+    fn each_run_has_other_ports() {
+        let mut runner = Runner::new(programs());
+        let first = runner.free_port().expect("one of a hundred");
+        assert_ne!(runner.free_port().expect("another"), first);
+        runner.port = PORTS.end - 1;
+        runner.free_port().expect("one of a hundred");
+        assert!(PORTS.contains(&runner.port));
     }
 }

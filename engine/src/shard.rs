@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::driver::{Completion, Driver, Shortfall, Wait};
 use crate::lane::Mailbox;
 use crate::letter::Delivery;
+use crate::paged::Paged;
 use crate::phase::Phase;
 use crate::{Answer, Application, Config, Context, ShardCounters, Tag, Ticket};
 use std::collections::VecDeque;
@@ -29,7 +30,7 @@ pub struct Shard<A: Application, D: Driver> {
     application: A,
     driver: D,
     core: Core,
-    sessions: Vec<Option<A::Session>>,
+    sessions: Paged<Option<A::Session>>,
     completions: Vec<Completion<D::Lease>>,
     shortfalls: Vec<Shortfall>,
     /// Connections that are not read until a lane has room.
@@ -50,8 +51,6 @@ pub struct Setup<'a> {
     pub mailbox: Mailbox,
     /// Shared by all shards of the process.
     pub admission: Admission,
-    /// Slots that the driver may use.
-    pub slots: usize,
     /// Where the shard counts.
     pub counters: Arc<ShardCounters>,
 }
@@ -70,14 +69,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
             config,
             mailbox,
             admission,
-            slots,
             counters,
         } = setup;
         Shard {
             application,
             driver,
-            core: Core::new(config, mailbox, admission, slots, counters),
-            sessions: Vec::with_capacity(slots),
+            core: Core::new(config, mailbox, admission, counters),
+            sessions: Paged::default(),
             completions: Vec::new(),
             shortfalls: Vec::new(),
             parked: VecDeque::new(),
@@ -277,7 +275,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         message: Option<crate::Message<'_>>,
         run: impl FnOnce(&mut A, &mut Context<'_>, &mut A::Session) -> R,
     ) -> Option<R> {
-        let session = self.sessions.get_mut(ticket.slot as usize)?.as_mut()?;
+        let session = self.sessions.get_mut(ticket.slot)?.as_mut()?;
         let mut context = Context::new(&mut self.core, ticket);
         // The application's own state may be half-changed after a panic; that is the application's to bear.
         match catch_unwind(AssertUnwindSafe(|| {
@@ -342,10 +340,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Tells the application, once each, which connections left the open state.
     fn tell_ended(&mut self) {
         while let Some((ticket, reason)) = self.core.agenda.ended.pop() {
-            let session = self
-                .sessions
-                .get_mut(ticket.slot as usize)
-                .and_then(Option::take);
+            let session = self.sessions.get_mut(ticket.slot).and_then(Option::take);
             let Some(session) = session else { continue };
             self.shielded(ticket, |application, context| {
                 application.closed(context, session, reason)

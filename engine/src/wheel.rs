@@ -1,6 +1,7 @@
 //! Coarse timers: at most one deadline per slot, intrusive lists in a wheel. Deadlines fire up to one step late, never early.
 
 use crate::driver::Millis;
+use crate::paged::Paged;
 
 /// Resolution. Deadlines are seconds; a tenth is precise enough and keeps the wheel small.
 const STEP_MS: Millis = 64;
@@ -16,7 +17,7 @@ pub(crate) struct Wheel {
     heads: [u32; BUCKETS],
     /// One bit per bucket that is not empty.
     occupied: [u64; BUCKETS / 64],
-    entries: Vec<Entry>,
+    entries: Paged<Entry>,
     /// The step up to which everything due has fired.
     step: u32,
 }
@@ -29,44 +30,39 @@ struct Entry {
     due: u32,
 }
 
+impl Default for Entry {
+    fn default() -> Self {
+        Entry {
+            next: NONE,
+            prev: NONE,
+            due: 0,
+        }
+    }
+}
+
 impl Wheel {
     pub(crate) fn new() -> Wheel {
         Wheel {
             heads: [NONE; BUCKETS],
             occupied: [0; BUCKETS / 64],
-            entries: Vec::new(),
+            entries: Paged::default(),
             step: 0,
         }
-    }
-
-    /// Room for `slots` entries without moving the others.
-    pub(crate) fn reserve(&mut self, slots: usize) {
-        self.entries.reserve_exact(slots);
     }
 
     /// Sets the slot's deadline, replacing an earlier one.
     pub(crate) fn schedule(&mut self, slot: u32, at: Millis) {
         self.cancel(slot);
         let due = (at.div_ceil(STEP_MS) as u32).max(self.step + 1);
-        if self.entries.len() <= slot as usize {
-            self.entries.resize(
-                slot as usize + 1,
-                Entry {
-                    next: NONE,
-                    prev: NONE,
-                    due: 0,
-                },
-            );
-        }
         let bucket = due as usize % BUCKETS;
         let next = self.heads[bucket];
-        self.entries[slot as usize] = Entry {
+        *self.entries.reach(slot) = Entry {
             next,
             prev: HEAD + bucket as u32,
             due,
         };
         if next != NONE {
-            self.entries[next as usize].prev = slot;
+            self.entries[next].prev = slot;
         }
         self.heads[bucket] = slot;
         self.occupied[bucket / 64] |= 1 << (bucket % 64);
@@ -74,18 +70,18 @@ impl Wheel {
 
     /// Removes the slot's deadline, if it has one.
     pub(crate) fn cancel(&mut self, slot: u32) {
-        let Some(&Entry { next, prev, .. }) = self.entries.get(slot as usize) else {
+        let Some(&Entry { next, prev, .. }) = self.entries.get(slot) else {
             return;
         };
         if prev == NONE {
             return;
         }
-        self.entries[slot as usize].prev = NONE;
+        self.entries[slot].prev = NONE;
         if next != NONE {
-            self.entries[next as usize].prev = prev;
+            self.entries[next].prev = prev;
         }
         if prev < HEAD {
-            self.entries[prev as usize].next = next;
+            self.entries[prev].next = next;
             return;
         }
         let bucket = (prev - HEAD) as usize;
@@ -104,7 +100,7 @@ impl Wheel {
             let bucket = (step + 1) as usize % BUCKETS;
             let mut slot = self.heads[bucket];
             while slot != NONE {
-                let entry = self.entries[slot as usize];
+                let entry = self.entries[slot];
                 if entry.due <= target {
                     self.cancel(slot);
                     fired.push(slot);
@@ -130,7 +126,7 @@ impl Wheel {
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn is_scheduled(&self, slot: u32) -> bool {
         self.entries
-            .get(slot as usize)
+            .get(slot)
             .is_some_and(|entry| entry.prev != NONE)
     }
 }

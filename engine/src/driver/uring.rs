@@ -24,6 +24,7 @@ use crate::ShardCounters;
 use crate::Ticket;
 use crate::driver::{Completion, Driver, Millis, ReceiveEnd, Shortfall, Wait};
 use crate::outgoing::Outgoing;
+use crate::paged::Paged;
 use accept::Acceptor;
 use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
@@ -53,7 +54,7 @@ pub struct UringDriver {
     tracked: TrackedSends,
     vectors: Vectors,
     bell: limits::EventFd,
-    slots: Vec<Slot>,
+    slots: Paged<Slot>,
     table: u32,
     rings_max: usize,
     /// Connections whose receive ended for want of buffers, or by the kernel's own decision.
@@ -118,7 +119,7 @@ impl UringDriver {
             tracked: TrackedSends::default(),
             vectors: Vectors::default(),
             bell,
-            slots: Vec::with_capacity(setup.slots),
+            slots: Paged::default(),
             table,
             rings_max,
             rearm: Vec::new(),
@@ -174,9 +175,7 @@ impl UringDriver {
         let ticket = outgoing.ticket(index);
         let mut slices = outgoing.slices(index);
         let Some(first) = slices.next() else { return };
-        debug_assert!(
-            self.slots[ticket.slot as usize].state.0 & (State::TRACKED | State::CLOSING) == 0
-        );
+        debug_assert!(self.slots[ticket.slot].state.0 & (State::TRACKED | State::CLOSING) == 0);
         let fixed = self.fixed(ticket.slot);
         let entry = match slices.next() {
             None => opcode::Send::new(fixed, first.as_ptr(), first.len() as u32)
@@ -205,7 +204,7 @@ impl UringDriver {
         let now = self.rearm.len().min(buffers::BUFFERS as usize / 2);
         let tickets: Vec<Ticket> = self.rearm.drain(..now).collect();
         for ticket in tickets {
-            let slot = self.slots[ticket.slot as usize];
+            let slot = self.slots[ticket.slot];
             if slot.generation == ticket.generation
                 && slot.state.has(State::WANTED)
                 && !slot.state.has(State::ARMED)
@@ -217,7 +216,7 @@ impl UringDriver {
     }
 
     fn arm(&mut self, ticket: Ticket) {
-        self.slots[ticket.slot as usize].state.set(State::ARMED);
+        self.slots[ticket.slot].state.set(State::ARMED);
         let entry = opcode::RecvMulti::new(self.fixed(ticket.slot), buffers::GROUP)
             .build()
             .user_data(UserData::of(Op::Receive, ticket).0);
@@ -234,7 +233,7 @@ impl UringDriver {
 
     /// Closes the descriptor once nothing is under way on it: an armed receive would keep the socket open behind the slot's back.
     fn close_if_quiet(&mut self, ticket: Ticket) {
-        if self.slots[ticket.slot as usize]
+        if self.slots[ticket.slot]
             .state
             .has(State::ARMED | State::TRACKED)
         {
@@ -396,7 +395,7 @@ impl Driver for UringDriver {
     }
 
     fn arm_receive(&mut self, ticket: Ticket) {
-        let slot = &mut self.slots[ticket.slot as usize];
+        let slot = &mut self.slots[ticket.slot];
         slot.generation = ticket.generation;
         slot.state.set(State::WANTED);
         if !slot.state.has(State::ARMED) {
@@ -405,7 +404,7 @@ impl Driver for UringDriver {
     }
 
     fn stop_receive(&mut self, ticket: Ticket) {
-        let slot = &mut self.slots[ticket.slot as usize];
+        let slot = &mut self.slots[ticket.slot];
         if slot.state.has(State::ARMED) {
             slot.state.set(State::STOPPING);
             self.cancel(Op::Receive, ticket);
@@ -424,7 +423,7 @@ impl Driver for UringDriver {
     }
 
     fn send_tracked(&mut self, ticket: Ticket, segments: &[Bytes]) {
-        self.slots[ticket.slot as usize].state.set(State::TRACKED);
+        self.slots[ticket.slot].state.set(State::TRACKED);
         let header = self.tracked.start(ticket, segments);
         let entry = opcode::SendMsg::new(self.fixed(ticket.slot), header)
             .flags((libc::MSG_WAITALL | libc::MSG_NOSIGNAL) as u32)
@@ -444,7 +443,7 @@ impl Driver for UringDriver {
     }
 
     fn close(&mut self, ticket: Ticket) {
-        let slot = &mut self.slots[ticket.slot as usize];
+        let slot = &mut self.slots[ticket.slot];
         slot.generation = ticket.generation;
         slot.state.clear(State::WANTED);
         slot.state.set(State::CLOSING);

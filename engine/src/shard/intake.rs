@@ -17,9 +17,6 @@ const RECEIVES_PER_TURN: usize = 64;
 const SCRATCH_BYTES_MAX: usize = 256 << 10;
 /// Longest request head (RFC 6455 sets none); more is 431.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// What an incomplete frame reserves at first, whatever its header announces: nobody reserves memory by announcing alone.
-const PARTIAL_BYTES_RESERVED_MAX: usize = 32 << 10;
-
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn take_in(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);
@@ -132,12 +129,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         else {
             return;
         };
-        let capacity = (2 * rest.len())
-            .max(PARTIAL_BYTES_RESERVED_MAX.min(self.core.limits.message_bytes_max));
-        let partial = self
-            .core
-            .spare
-            .take(rest, capacity.min(rest.len() + PARTIAL_BYTES_RESERVED_MAX));
+        let partial = self.core.spare.take(rest);
         connection.cold().partial = partial;
     }
 
@@ -305,12 +297,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         request: &upgrade::Request<'_>,
         accepted: Accepted<A::Session>,
     ) {
-        let slot = ticket.slot as usize;
         self.core.open(ticket, request.key(), accepted.subprotocol);
-        if self.sessions.len() <= slot {
-            self.sessions.resize_with(slot + 1, || None);
-        }
-        self.sessions[slot] = Some(accepted.session);
+        *self.sessions.reach(ticket.slot) = Some(accepted.session);
         self.call(ticket, None, |application, context, session| {
             application.opened(context, session)
         });

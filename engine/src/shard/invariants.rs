@@ -18,10 +18,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         for (slot, connection) in self.core.connections.iter() {
             live += usize::from(connection.phase != Phase::Free);
             outbox_bytes += check_connection(slot, connection);
-            let session = self
-                .sessions
-                .get(slot as usize)
-                .is_some_and(Option::is_some);
+            let session = self.sessions.get(slot).is_some_and(Option::is_some);
             assert_eq!(
                 session,
                 connection.phase == Phase::Open,

@@ -1,7 +1,7 @@
 //! What the kernel answered, turned into what the shard is told.
 
 use super::ring::Event;
-use super::slot::{Slot, State};
+use super::slot::State;
 use super::userdata::{Op, UserData};
 use super::{UringDriver, limits};
 use crate::Ticket;
@@ -32,7 +32,7 @@ impl UringDriver {
             }),
             Op::Tracked => self.take_tracked(ticket, event.result),
             Op::Close => {
-                self.slots[ticket.slot as usize].state = State::default();
+                self.slots[ticket.slot].state = State::default();
                 self.rings[ring].closed();
                 self.pending.push(Completion::Closed { ticket });
             }
@@ -54,15 +54,12 @@ impl UringDriver {
             return;
         }
         let slot = ring as u32 * self.table + result as u32;
-        if self.slots.len() <= slot as usize {
-            self.slots.resize(slot as usize + 1, Slot::default());
-        }
-        self.slots[slot as usize].state = State(State::USED);
+        self.slots.reach(slot).state = State(State::USED);
         self.pending.push(Completion::Accepted { slot, peer });
     }
 
     fn take_receive(&mut self, ring: usize, ticket: Ticket, event: Event) {
-        let slot = self.slots[ticket.slot as usize];
+        let slot = self.slots[ticket.slot];
         let live = slot.generation == ticket.generation && slot.state.has(State::USED);
         let wanted = live && !slot.state.has(State::CLOSING);
         if let Some(lease) = self.rings[ring].lease(&event) {
@@ -75,7 +72,7 @@ impl UringDriver {
         if event.more || !live {
             return;
         }
-        let state = &mut self.slots[ticket.slot as usize].state;
+        let state = &mut self.slots[ticket.slot].state;
         state.clear(State::ARMED);
         let stopped = state.has(State::STOPPING);
         state.clear(State::STOPPING);
@@ -94,13 +91,13 @@ impl UringDriver {
             }
             _ => ReceiveEnd::Failed,
         };
-        self.slots[ticket.slot as usize].state.clear(State::WANTED);
+        self.slots[ticket.slot].state.clear(State::WANTED);
         self.pending.push(Completion::ReceiveEnded { ticket, why });
     }
 
     fn take_tracked(&mut self, ticket: Ticket, result: i32) {
         let owed = self.tracked.finish(ticket);
-        let state = &mut self.slots[ticket.slot as usize].state;
+        let state = &mut self.slots[ticket.slot].state;
         state.clear(State::TRACKED);
         if state.has(State::CLOSING) {
             self.close_if_quiet(ticket);

@@ -4,7 +4,7 @@ use super::application::{Journal, Scripted, Step};
 use super::client::{Client, Scene, Stage};
 use super::order::{self, Outcome};
 use super::setting::Setting;
-use super::temper::{Ending, Opening, Temper};
+use super::temper::{Ending, HABITS, Habit, Opening, Temper};
 use super::words::Ask;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, World};
@@ -25,6 +25,8 @@ struct Simulation {
     random: Random,
     setting: Setting,
     counters: Vec<Arc<ShardCounters>>,
+    /// The network delays bytes: a client may not even hear a ping in time.
+    slow: bool,
     step: Step,
     settled: bool,
     draining: bool,
@@ -60,13 +62,14 @@ pub(crate) fn run(seed: u64, traced: bool) -> Tally {
 }
 
 /// The witness and the others, who come in the first moments.
-fn clients(random: &mut Random, shards: usize, tight: bool) -> Vec<Client> {
+fn clients(random: &mut Random, shards: usize, tight: bool, fashion: Option<Habit>) -> Vec<Client> {
     let line = if tight { Line::Perfect } else { Line::Lasting };
     let witness = Client::new(0, Temper::witness(), random.below(shards), 0, line);
     let count = random.pick(&[2, 4, 12, 30]);
     let others = (1..count).map(|id| {
         let (shard, starts_at) = (random.below(shards), random.below(200) as Millis);
-        Client::new(id, Temper::draw(random), shard, starts_at, Line::Faulty)
+        let temper = Temper::draw(random, fashion);
+        Client::new(id, temper, shard, starts_at, Line::Faulty)
     });
     std::iter::once(witness).chain(others).collect()
 }
@@ -75,9 +78,15 @@ impl Simulation {
     fn new(seed: u64, traced: bool) -> Simulation {
         let shards = shards_of(seed);
         let mut random = Random::new(seed ^ 0x5eed);
-        let setting = Setting::draw(&mut random);
+        let mut setting = Setting::draw(&mut random);
         let mut faults = Faults::draw(&mut random);
-        let clients = clients(&mut random, shards, setting.tight);
+        // Now and then all want the same, and much of it; then with room for it in one tick as often as not.
+        let fashion = random.chance(150).then(|| random.pick(&HABITS));
+        if fashion.is_some() && random.chance(500) {
+            setting.lane_letters = 2000;
+            faults = Faults::none();
+        }
+        let clients = clients(&mut random, shards, setting.tight, fashion);
         // Those who stay must not keep the others in the backlog for ever.
         let stay = clients.iter().filter(|client| client.temper.stays);
         faults.slots = faults.slots.max(2 + stay.count());
@@ -105,7 +114,6 @@ impl Simulation {
                 config: &config,
                 mailbox,
                 admission: admission.clone(),
-                slots: faults.slots,
                 counters: Arc::clone(&counters[index]),
             };
             let application = Scripted::new(Rc::clone(&journal));
@@ -120,6 +128,7 @@ impl Simulation {
             random,
             setting,
             counters,
+            slow: faults.delay_permille > 0,
             step: 0,
             settled: false,
             draining: false,
@@ -401,7 +410,9 @@ impl Simulation {
             CloseReason::SlowReader => self.setting.tight,
             CloseReason::Protocol(_) => client.temper.ending == Ending::Garbage,
             CloseReason::Draining => self.draining,
-            CloseReason::TimedOut => self.setting.hasty || client.temper.ending == Ending::Vanish,
+            CloseReason::TimedOut => {
+                self.setting.hasty || self.slow || client.temper.ending == Ending::Vanish
+            }
             CloseReason::Peer(_) | CloseReason::Lost | CloseReason::Application(_) => {
                 client.id != 0 || self.is_excused()
             }

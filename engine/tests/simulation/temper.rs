@@ -35,11 +35,13 @@ pub(crate) struct Temper {
 pub(crate) enum Habit {
     /// Joins, mostly the same room again.
     Join,
-    /// Sends to one other client.
+    /// Sends to a few, in turns.
     Send,
     Echo,
     Publish,
 }
+
+pub(crate) const HABITS: [Habit; 4] = [Habit::Join, Habit::Send, Habit::Echo, Habit::Publish];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
@@ -96,7 +98,7 @@ impl Temper {
         }
     }
 
-    pub(crate) fn draw(random: &mut Random) -> Temper {
+    pub(crate) fn draw(random: &mut Random, fashion: Option<Habit>) -> Temper {
         let opening = match random.below(12) {
             0 => Opening::Partial,
             1 => Opening::Garbage,
@@ -112,7 +114,7 @@ impl Temper {
             Ending::Vanish,
             Ending::Garbage,
         ]);
-        Temper {
+        let temper = Temper {
             opening,
             ending,
             stays: random.chance(500),
@@ -121,18 +123,20 @@ impl Temper {
             padding_bytes_max: random.pick(&[0, 30, 300, 3000]),
             stall_permille: random.pick(&[0, 0, 20, 200]),
             fragments: random.chance(300),
-            habit: random.pick(&[
-                None,
-                None,
-                None,
-                Some(Habit::Join),
-                Some(Habit::Send),
-                Some(Habit::Echo),
-                Some(Habit::Publish),
-            ]),
+            habit: random.chance(500).then(|| random.pick(&HABITS)),
             burst: random.pick(&[1, 16, 200]),
             hostile: random.chance(200),
             rude: random.chance(100),
+        };
+        match fashion {
+            None => temper,
+            Some(_) => Temper {
+                habit: fashion,
+                asks: 400,
+                burst: 400,
+                window: 1000,
+                ..temper
+            },
         }
     }
 
@@ -157,7 +161,7 @@ impl Temper {
         {
             return match habit {
                 Habit::Join => Ask::Join(0),
-                Habit::Send => Ask::Send(clients / 2),
+                Habit::Send => Ask::Send(random.below(clients.min(3))),
                 Habit::Echo => Ask::Echo,
                 Habit::Publish => Ask::Publish(Audience::Room(0), options),
             };

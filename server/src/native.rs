@@ -252,7 +252,7 @@ impl Native {
         }
         let first = self.take_tags(named.count());
         for (tag, room) in tags_from(first).zip(&*named.rooms) {
-            // Only the first can fail: of several, all are joined.
+            // Only the first can fail: of several, all are joined, and fewer are under way than the engine counts per room.
             cx.leave(room, tag).map_err(problem_of_room)?;
         }
         session.wait(Request::leave(

@@ -56,9 +56,7 @@ fn options() -> Options {
 impl Cluster {
     /// Without clients.
     pub(crate) fn new() -> Cluster {
-        let faults = Faults::none();
-        let slots = faults.slots;
-        let world = World::new(SHARDS, faults, Random::new(7), false);
+        let world = World::new(SHARDS, Faults::none(), Random::new(7), false);
         let config = config();
         let admission = Admission::new(config.connections_max);
         let mailboxes = lane::mesh(SHARDS, LaneCapacity::for_shards(SHARDS), 7);
@@ -67,7 +65,6 @@ impl Cluster {
                 config: &config,
                 mailbox,
                 admission: admission.clone(),
-                slots,
                 counters: Arc::<ShardCounters>::default(),
             };
             let native = Native::new(options(), index as u16);

@@ -277,6 +277,16 @@ fn refusals_leave_the_connection_open() {
     ] {
         cluster.check_refused(0, request, code, message);
     }
+    cluster.check(
+        0,
+        r#"{"type":"rooms"}"#,
+        &[(0, r#"{"type":"rooms","rooms":[]}"#)],
+    );
+}
+
+#[test]
+fn binary_messages_are_refused() {
+    let mut cluster = Cluster::of_four();
     cluster.say(0, OpCode::Binary, r#"{"type":"ping"}"#);
     cluster.run();
     let error = r#"{"type":"error","code":"bad_request","message":"binary messages are not understood: send text","retryable":false}"#;

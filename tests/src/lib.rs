@@ -1,1 +1,20 @@
-//! End-to-end tests.
+//! What the end-to-end tests stand on: engines in this process, and two kinds of client that share no code with them.
+//!
+//! Invariant: nothing here waits without a deadline ([`PATIENCE`]), and nothing waits by sleeping. Used by `tests/tests/end_to_end`.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod echo;
+mod raw;
+mod server;
+
+pub use client::Client;
+pub use echo::Echo;
+pub use raw::{BINARY, CLOSE, CONTINUE, FIN, PING, PONG, Raw, TEXT, frame, header, upgrade};
+pub use server::{Server, VERSION, config, shard_of};
+
+use std::time::Duration;
+
+/// How long anything may take before a test fails. What is tested takes milliseconds; a busy machine may take seconds.
+pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,214 @@
+//! A client by tungstenite, an implementation that knows nothing of ours. Whatever it does not expect is a failed test.
+
+use crate::{PATIENCE, Server};
+use std::net::{SocketAddr, TcpStream};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::client::Response;
+use tungstenite::http::HeaderValue;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Error, Message, WebSocket};
+
+/// A connected client.
+#[derive(Debug)]
+pub struct Client {
+    socket: WebSocket<TcpStream>,
+    id: String,
+}
+
+impl Client {
+    /// Connects to the native dialect and reads the welcome.
+    #[track_caller]
+    pub fn native(server: &Server) -> Client {
+        Client::native_at(server.address())
+    }
+
+    /// The same for a server in another process.
+    #[track_caller]
+    pub fn native_at(address: SocketAddr) -> Client {
+        let mut client = Client::plain_at(address);
+        let welcome = client.hear();
+        let id = welcome
+            .strip_prefix(r#"{"type":"welcome","connection":""#)
+            .and_then(|rest| rest.split_once('"'))
+            .map(|(id, _)| id.to_owned());
+        client.id = id.unwrap_or_else(|| panic!("no welcome: {welcome}"));
+        client
+    }
+
+    /// Connects and expects nothing.
+    #[track_caller]
+    pub fn plain(server: &Server) -> Client {
+        Client::plain_at(server.address())
+    }
+
+    #[track_caller]
+    fn plain_at(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("the server accepts");
+        Client::over(stream, address, None).0
+    }
+
+    /// Connects offering subprotocols; also the server's answer.
+    #[track_caller]
+    pub fn offering(server: &Server, subprotocols: &str) -> (Client, Response) {
+        let stream = TcpStream::connect(server.address()).expect("the server accepts");
+        Client::over(stream, server.address(), Some(subprotocols))
+    }
+
+    /// Upgrades a socket that the test has prepared.
+    #[track_caller]
+    pub fn over(
+        stream: TcpStream,
+        address: SocketAddr,
+        offered: Option<&str>,
+    ) -> (Client, Response) {
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
+        let url = format!("ws://{address}/ws");
+        let mut request = url.into_client_request().expect("a URL");
+        if let Some(offered) = offered {
+            let offered = HeaderValue::from_str(offered).expect("a header");
+            request
+                .headers_mut()
+                .insert("Sec-WebSocket-Protocol", offered);
+        }
+        let (socket, response) = tungstenite::client(request, stream).expect("an upgrade");
+        let client = Client {
+            socket,
+            id: String::new(),
+        };
+        (client, response)
+    }
+
+    /// What the server calls this connection (native only).
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The socket below.
+    pub fn stream(&self) -> &TcpStream {
+        self.socket.get_ref()
+    }
+
+    /// Sends a text message.
+    #[track_caller]
+    pub fn say(&mut self, text: &str) {
+        self.send(Message::text(text));
+    }
+
+    /// Sends any message.
+    #[track_caller]
+    pub fn send(&mut self, message: Message) {
+        self.socket.send(message).expect("the server reads");
+    }
+
+    /// The next message of any kind.
+    #[track_caller]
+    pub fn hear_any(&mut self) -> Message {
+        match self.socket.read() {
+            Ok(message) => message,
+            Err(error) => panic!("{}: nothing to hear: {error}", self.id),
+        }
+    }
+
+    /// The next message, which is text. Pings are answered by tungstenite and passed over.
+    #[track_caller]
+    pub fn hear(&mut self) -> String {
+        loop {
+            match self.hear_any() {
+                Message::Text(text) => return text.as_str().to_owned(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{}: not text: {other:?}", self.id),
+            }
+        }
+    }
+
+    /// Says something and hears the next message.
+    #[track_caller]
+    pub fn ask(&mut self, text: &str) -> String {
+        self.say(text);
+        self.hear()
+    }
+
+    /// Says something and expects exactly this as the next message.
+    #[track_caller]
+    pub fn check(&mut self, text: &str, expected: &str) {
+        let answer = self.ask(text);
+        assert_eq!(answer, expected, "to {text}");
+    }
+
+    /// Expects exactly this as the next message.
+    #[track_caller]
+    pub fn expect(&mut self, expected: &str) {
+        assert_eq!(self.hear(), expected);
+    }
+
+    /// The connection is open and nothing had been sent to it that was not heard (native only).
+    #[track_caller]
+    pub fn check_quiet(&mut self) {
+        self.check(
+            r#"{"type":"ping","id":"quiet"}"#,
+            r#"{"type":"pong","id":"quiet"}"#,
+        );
+    }
+
+    /// Joins a room, passing over messages of others (native only). The number of members.
+    #[track_caller]
+    pub fn join(&mut self, room: &str) -> u32 {
+        self.say(&format!(
+            r#"{{"type":"join_room","id":"join","room":"{room}"}}"#
+        ));
+        let start = format!(r#"{{"type":"joined","id":"join","room":"{room}","members":"#);
+        loop {
+            let heard = self.hear();
+            if let Some(members) = heard.strip_prefix(&start) {
+                return members.trim_end_matches('}').parse().expect("a number");
+            }
+            assert!(heard.starts_with(r#"{"type":"message","#), "{heard}");
+        }
+    }
+
+    /// The next thing is a close frame, and then the end of the stream. Its code (1005: none) and reason.
+    #[track_caller]
+    pub fn closed(&mut self) -> (u16, String) {
+        match self.hear_any() {
+            Message::Close(close) => {
+                self.ended();
+                close.map_or((1005, String::new()), |close| {
+                    (close.code.into(), close.reason.as_str().to_owned())
+                })
+            }
+            other => panic!("{}: not closed: {other:?}", self.id),
+        }
+    }
+
+    /// Nothing more comes: the server closed the socket.
+    #[track_caller]
+    fn ended(&mut self) {
+        match self.socket.read() {
+            Err(Error::ConnectionClosed) => {}
+            other => panic!("{}: not ended cleanly: {other:?}", self.id),
+        }
+    }
+
+    /// Closes with 1000 and waits for the answer and the end, whatever comes before.
+    #[track_caller]
+    pub fn leave(mut self) {
+        let close = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        self.socket.close(Some(close)).expect("the server reads");
+        loop {
+            match self.socket.read() {
+                Ok(Message::Close(close)) => {
+                    assert_eq!(close.map(|close| u16::from(close.code)), Some(1000));
+                    return self.ended();
+                }
+                Ok(_) => {}
+                Err(error) => panic!("{}: no close: {error}", self.id),
+            }
+        }
+    }
+}

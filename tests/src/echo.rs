@@ -1,0 +1,30 @@
+//! The smallest application: every message comes back. What is tested with it is the engine below.
+
+use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::{Accepted, Application, Context, Message, Refusal};
+
+/// Answers every message with the same message.
+#[derive(Debug)]
+pub struct Echo;
+
+impl Application for Echo {
+    type Session = ();
+
+    fn connect(
+        &mut self,
+        _cx: &mut Context<'_>,
+        request: &Request<'_>,
+    ) -> Result<Accepted<()>, Refusal> {
+        match request.path() {
+            "/ws" => Ok(().into()),
+            path => Err(Refusal {
+                status: 404,
+                reason: format!("no {path}"),
+            }),
+        }
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, _session: &mut (), message: Message<'_>) {
+        cx.send(message.kind(), message.bytes());
+    }
+}

@@ -1,0 +1,219 @@
+//! A client that says whatever bytes a test likes, and reads frames by the letter of RFC 6455 §5.2.
+
+use crate::{PATIENCE, Server};
+use socket2::SockRef;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// First byte: the last fragment, or the only one.
+pub const FIN: u8 = 0x80;
+/// First byte, a further fragment.
+pub const CONTINUE: u8 = 0;
+/// First byte, text.
+pub const TEXT: u8 = 1;
+/// First byte, binary.
+pub const BINARY: u8 = 2;
+/// First byte, close.
+pub const CLOSE: u8 = 8;
+/// First byte, ping.
+pub const PING: u8 = 9;
+/// First byte, pong.
+pub const PONG: u8 = 10;
+
+const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+
+/// A masked client frame with the first byte `first`.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = header(first, payload.len() as u64);
+    let masked = payload.iter().zip(MASK.iter().cycle());
+    bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+/// The header of a masked client frame, mask included, with the shortest length.
+pub fn header(first: u8, payload_bytes: u64) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload_bytes {
+        0..126 => bytes.push(0x80 | payload_bytes as u8),
+        126..65_536 => {
+            bytes.push(0x80 | 126);
+            bytes.extend((payload_bytes as u16).to_be_bytes());
+        }
+        _ => {
+            bytes.push(0x80 | 127);
+            bytes.extend(payload_bytes.to_be_bytes());
+        }
+    }
+    bytes.extend(MASK);
+    bytes
+}
+
+/// An upgrade request that is accepted.
+pub fn upgrade() -> String {
+    "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        .to_owned()
+}
+
+/// A socket and what was read from it too early.
+#[derive(Debug)]
+pub struct Raw {
+    stream: TcpStream,
+    ahead: Vec<u8>,
+}
+
+impl Raw {
+    /// Connects, and says nothing yet.
+    #[track_caller]
+    pub fn connect(server: &Server) -> Raw {
+        Raw::connect_at(server.address())
+    }
+
+    /// The same for a server in another process.
+    #[track_caller]
+    pub fn connect_at(address: SocketAddr) -> Raw {
+        let stream = TcpStream::connect(address).expect("the server accepts");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
+        Raw {
+            stream,
+            ahead: Vec::new(),
+        }
+    }
+
+    /// Connects and upgrades.
+    #[track_caller]
+    pub fn upgraded(server: &Server) -> Raw {
+        let mut raw = Raw::connect(server);
+        raw.send(upgrade().as_bytes());
+        let head = raw.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        raw
+    }
+
+    /// Sends bytes, in as few segments as the kernel likes.
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server reads");
+    }
+
+    /// Sends every byte in a segment of its own.
+    #[track_caller]
+    pub fn send_bytewise(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.send(&[*byte]);
+        }
+    }
+
+    /// Sends what the server may no longer want to hear.
+    pub fn send_anyway(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// Says no more.
+    #[track_caller]
+    pub fn finish(&mut self) {
+        self.stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("a connected socket");
+    }
+
+    /// An HTTP head, its empty line included.
+    #[track_caller]
+    pub fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(self.take(1));
+        }
+        String::from_utf8(head).expect("ASCII")
+    }
+
+    /// The next frame: its first byte and its payload. The server does not mask.
+    #[track_caller]
+    pub fn frame(&mut self) -> (u8, Vec<u8>) {
+        let start = self.take(2);
+        let payload_bytes = match start[1] {
+            short @ 0..126 => u64::from(short),
+            126 => u64::from(u16::from_be_bytes(self.take(2).try_into().expect("two"))),
+            127 => u64::from_be_bytes(self.take(8).try_into().expect("eight")),
+            masked => panic!("a masked frame: {masked:#x}"),
+        };
+        (start[0], self.take(payload_bytes as usize))
+    }
+
+    /// Expects this frame.
+    #[track_caller]
+    pub fn expect(&mut self, first: u8, payload: &[u8]) {
+        let (given, bytes) = self.frame();
+        assert_eq!(
+            (given, String::from_utf8_lossy(&bytes)),
+            (first, String::from_utf8_lossy(payload))
+        );
+    }
+
+    /// A close frame, then the end: code (1005: none) and reason.
+    #[track_caller]
+    pub fn closed(&mut self) -> (u16, String) {
+        let (first, payload) = self.frame();
+        assert_eq!(
+            first,
+            FIN | CLOSE,
+            "{first:#x} {}",
+            String::from_utf8_lossy(&payload)
+        );
+        self.ended();
+        match &*payload {
+            [] => (1005, String::new()),
+            [high, low, reason @ ..] => (
+                u16::from_be_bytes([*high, *low]),
+                String::from_utf8(reason.to_vec()).expect("UTF-8"),
+            ),
+            [_] => panic!("a close payload of one byte"),
+        }
+    }
+
+    /// Nothing more comes: the server closed the socket, and did not reset it.
+    #[track_caller]
+    pub fn ended(&mut self) {
+        assert_eq!(String::from_utf8_lossy(&self.rest()), "");
+    }
+
+    /// Everything up to the end.
+    #[track_caller]
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.ahead);
+        self.stream.read_to_end(&mut rest).expect("a clean end");
+        rest
+    }
+
+    /// The server has closed or reset the socket, or does so now.
+    #[track_caller]
+    pub fn is_gone(&mut self) {
+        let mut rest = Vec::new();
+        if let Err(error) = self.stream.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+    }
+
+    /// Vanishes: the peer gets a reset.
+    pub fn reset(self) {
+        SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("a TCP socket");
+    }
+
+    #[track_caller]
+    fn take(&mut self, bytes: usize) -> Vec<u8> {
+        let mut chunk = vec![0; bytes.max(4096)];
+        while self.ahead.len() < bytes {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => panic!("the stream ended: {}", String::from_utf8_lossy(&self.ahead)),
+                Ok(count) => self.ahead.extend(&chunk[..count]),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        self.ahead.drain(..bytes).collect()
+    }
+}

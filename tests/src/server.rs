@@ -1,0 +1,163 @@
+//! An engine in this process on a port of its own: started for one test, stopped when dropped.
+
+use crate::{Client, Echo, PATIENCE};
+use shardcast::native::{Native, Options};
+use shardcast_engine::{Application, Config, Counter, Handle, Pinning, Running, ShardCounters};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// As clients of [`Server::native`] are welcomed.
+pub const VERSION: &str = concat!("shardcast/", env!("CARGO_PKG_VERSION"));
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Server {
+    running: Running,
+    shards: usize,
+}
+
+/// The defaults on a free port, small enough for many to run at once, and not pinned, for they share the cores.
+pub fn config(shards: usize) -> Config {
+    Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        shards,
+        pinning: Pinning::None,
+        connections_max: 2000,
+        ..Config::default()
+    }
+}
+
+impl Server {
+    /// The native dialect, built as `shardcast serve` builds it.
+    pub fn native(config: Config) -> Server {
+        let options = Options {
+            server: VERSION.to_owned(),
+            heartbeat_ms: config.heartbeat.as_millis() as u64,
+            message_bytes_max: config.message_bytes_max,
+            rooms_per_connection_max: config.rooms_per_connection_max,
+            room_name_bytes_max: config.room_name_bytes_max,
+            reconnect_window_ms: 5_000,
+        };
+        Server::with(config, move |shard| Native::new(options.clone(), shard))
+    }
+
+    /// Answers every message with the same message.
+    pub fn echo(config: Config) -> Server {
+        Server::with(config, |_| Echo)
+    }
+
+    /// An application of the test's own.
+    pub fn with<A: Application>(
+        config: Config,
+        make: impl Fn(u16) -> A + Send + Sync + 'static,
+    ) -> Server {
+        let shards = config.shards;
+        let running = shardcast_engine::start(config, make).expect("the engine starts");
+        Server { running, shards }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.running.local_addr()
+    }
+
+    /// The way in for other threads.
+    pub fn handle(&self) -> Handle {
+        self.running.handle()
+    }
+
+    /// Drains, for at most `within`.
+    pub fn drain(self, within: Duration) -> bool {
+        self.running.drain(within)
+    }
+
+    /// A counter over all shards.
+    pub fn sum(&self, counter: impl Fn(&ShardCounters) -> &Counter) -> u64 {
+        self.running
+            .counters()
+            .iter()
+            .map(|shard| counter(shard).get())
+            .sum()
+    }
+
+    /// Looks at the counters until `reached`.
+    ///
+    /// # Panics
+    /// It is not reached within [`PATIENCE`].
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, reached: impl Fn(&Server) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !reached(self) {
+            assert!(
+                Instant::now() < deadline,
+                "never: {what}; {}",
+                self.counters()
+            );
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    /// Everybody has left, and nothing of them is left: no connection, room, waiting byte or pending outbox.
+    #[track_caller]
+    pub fn wait_until_empty(&self) {
+        self.wait_until("an empty server", |server| {
+            let left = server.sum(|shard| &shard.connections)
+                + server.sum(|shard| &shard.rooms)
+                + server.sum(|shard| &shard.rooms_home)
+                + server.sum(|shard| &shard.outbox_bytes)
+                + server.sum(|shard| &shard.outboxes)
+                + server.sum(|shard| &shard.lane_depth);
+            left == 0
+        });
+    }
+
+    /// One native client on every shard, in the order of the shards.
+    ///
+    /// # Panics
+    /// The kernel leaves a shard out of 1,000 connects.
+    #[track_caller]
+    pub fn spread(&self) -> Vec<Client> {
+        let mut found: Vec<Option<Client>> = (0..self.shards).map(|_| None).collect();
+        for _ in 0..1000 {
+            let client = Client::native(self);
+            let shard = shard_of(client.id());
+            match &mut found[shard] {
+                place @ None => *place = Some(client),
+                Some(_) => client.leave(),
+            }
+            if found.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        let clients = found.into_iter().flatten().collect::<Vec<_>>();
+        assert_eq!(clients.len(), self.shards, "a shard that nobody reaches");
+        // Whoever was superfluous is gone when the counters say so, and not in anybody's counts.
+        let expected = clients.len() as u64;
+        self.wait_until("only one client on each shard", |server| {
+            server.sum(|shard| &shard.connections) == expected
+        });
+        clients
+    }
+
+    /// Every counter of every shard that is not 0, for the message of a failed test.
+    pub fn counters(&self) -> String {
+        let mut text = String::new();
+        for (index, shard) in self.running.counters().iter().enumerate() {
+            shard.each(|name, _, _, value| {
+                if value != 0 {
+                    text += &format!("{index}.{name}={value} ");
+                }
+            });
+        }
+        text
+    }
+}
+
+/// The shard in a native connection id.
+///
+/// # Panics
+/// It is no connection id.
+pub fn shard_of(id: &str) -> usize {
+    let shard = id.split('-').next().unwrap_or_default();
+    usize::from_str_radix(shard, 16).unwrap_or_else(|_| panic!("no connection id: {id}"))
+}

@@ -1,0 +1,9 @@
+//! The server over real sockets and the real ring, with tungstenite and bare sockets as clients. One file per promise.
+
+#![forbid(unsafe_code)]
+
+mod native;
+mod refusals;
+
+/// What most tests run with: alone, one shard to one, and more shards than cores.
+const SHARDS: [usize; 3] = [1, 2, 4];

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 const SERVER_CPU: &str = "1";
 /// The core that the load generator runs on.
 const LOAD_CPU: &str = "0";
-/// Listening ports, below the range that connecting sockets are given ports from.
-const PORTS: Range<u16> = 27_500..27_600;
+/// Listening ports, below any range that connecting sockets are given ports from (`ip_local_port_range`).
+const PORTS: Range<u16> = 9_500..9_600;
 /// From start to the first connection.
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 /// What a run may take beside its measured time: ramp-up of all connections, waiting for stragglers.
@@ -27,6 +27,8 @@ const FLOOR_CONSTANTS: [&str; 14] = [
     "--nbuf", "128", "--bsz", "16640", "--pred", "4", "--wantb", "64", "--mw", "50", "--chunk",
     "1024", "--slice", "64",
 ];
+/// Room for the largest work and its publishers.
+const NATIVE_LIMIT: &str = "limits.max_connections=110000";
 /// Between two looks at a child process.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -155,10 +157,10 @@ fn server_arguments(
         }
         Server::Native => {
             let admin = format!("127.0.0.1:{admin_port}");
-            let serve = [
-                "serve", "--listen", &listen, "--admin", &admin, "--shards", "1",
-            ];
-            on_server_cpu(arguments(&own("shardcast"), &serve))
+            let mut all = arguments(&own("shardcast"), &["serve", "--shards", "1", "--set"]);
+            all.push(NATIVE_LIMIT.into());
+            all.extend(["--listen", &listen, "--admin", &admin].map(OsString::from));
+            on_server_cpu(all)
         }
         Server::Floor => {
             let Some(floor) = &programs.floor else {
@@ -274,37 +276,32 @@ mod tests {
 
     #[test]
     fn every_server_has_its_command() {
-        let command = |server| {
-            text(server_arguments(&programs(), server, 27_500, 27_501).expect("a command"))
-        };
+        let command =
+            |server| text(server_arguments(&programs(), server, 9_500, 9_501).expect("a command"));
         assert_eq!(
             command(Server::Raw),
-            "bin/raw-server --listen 127.0.0.1:27500 --pin 1"
+            "bin/raw-server --listen 127.0.0.1:9500 --pin 1"
         );
         assert_eq!(
             command(Server::RawTwoShards),
-            "bin/raw-server --listen 127.0.0.1:27500 --shards 2 --pin 1,0"
+            "bin/raw-server --listen 127.0.0.1:9500 --shards 2 --pin 1,0"
         );
         assert_eq!(
             command(Server::Tungstenite),
-            "bin/shardcast-peer-tokio-tungstenite --listen 127.0.0.1:27500 --pin 1"
+            "bin/shardcast-peer-tokio-tungstenite --listen 127.0.0.1:9500 --pin 1"
         );
         assert!(
             command(Server::Floor)
-                .starts_with("taskset -c 1 floor --port 27500 --shards 1 --nbuf 128 ")
+                .starts_with("taskset -c 1 floor --port 9500 --shards 1 --nbuf 128 ")
         );
-        let native = command(Server::Native);
-        assert!(
-            native.starts_with(
-                "taskset -c 1 bin/shardcast serve --listen 127.0.0.1:27500 --admin 127.0.0.1:27"
-            ),
-            "{native}"
-        );
+        let native = "taskset -c 1 bin/shardcast serve --shards 1 --set limits.max_connections=110000 \
+                      --listen 127.0.0.1:9500 --admin 127.0.0.1:9501";
+        assert_eq!(command(Server::Native), native);
         let without_floor = Programs {
             floor: None,
             ..programs()
         };
-        assert!(server_arguments(&without_floor, Server::Floor, 27_500, 27_501).is_err());
+        assert!(server_arguments(&without_floor, Server::Floor, 9_500, 9_501).is_err());
     }
 
     #[test]

@@ -240,6 +240,14 @@ pub static WORKS: &[Work] = &[
         servers: &[Server::Native],
         goals: &[],
     },
+    Work {
+        name: "native-rooms-100000",
+        title: "100,000 in 1,000 rooms; each room gets a broadcast, then everyone; process memory per connection",
+        load: "idle --connections 100000 --rooms 1000 --hold 2s --broadcast-once",
+        figure: Figure::BytesPerConnection,
+        servers: &[Server::Native],
+        goals: &[absolute(Server::Native, 400.0)],
+    },
 ];
 
 /// The work of that name.

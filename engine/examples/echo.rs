@@ -7,8 +7,7 @@ use shardcast_engine::{Accepted, Application, Config, Context, Message, Refusal,
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str =
-    "usage: echo --listen ADDRESS [--max-message BYTES] [--handshake-timeout 5s] [--shards N]";
+const USAGE: &str = "usage: echo --listen ADDRESS [--max-message BYTES] [--handshake-timeout 5s] [--frame-timeout 5s] [--shards N]";
 /// What an outbox holds beside one message of the largest size: its header and control frames.
 const OUTBOX_SPARE_BYTES: usize = 64 << 10;
 
@@ -66,6 +65,9 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
             }
             "--handshake-timeout" => {
                 config.handshake_timeout = duration(&value).ok_or_else(|| wrong("a duration"))?;
+            }
+            "--frame-timeout" => {
+                config.frame_timeout = duration(&value).ok_or_else(|| wrong("a duration"))?;
             }
             "--shards" => config.shards = value.parse().map_err(|_| wrong("a number of shards"))?,
             _ => return Err(format!("unknown flag {flag}")),

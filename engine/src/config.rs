@@ -28,6 +28,8 @@ pub struct Config {
     pub outbox_frames_max: usize,
     /// From accept to the end of the request head. Default 5 s.
     pub handshake_timeout: Duration,
+    /// From the first byte of a frame to its last: a peer that trickles ends with 1008. Default 30 s.
+    pub frame_timeout: Duration,
     /// Silence after which a ping is sent. Default 25 s.
     pub heartbeat: Duration,
     /// From a ping to any sign of life. Default 10 s.
@@ -74,6 +76,7 @@ impl Default for Config {
             outbox_bytes_max: 1 << 20,
             outbox_frames_max: 4096,
             handshake_timeout: Duration::from_secs(5),
+            frame_timeout: Duration::from_secs(30),
             heartbeat: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
@@ -132,6 +135,7 @@ impl Config {
         let fine = Duration::from_millis(100);
         for (field, value) in [
             ("handshake_timeout", self.handshake_timeout),
+            ("frame_timeout", self.frame_timeout),
             ("pong_timeout", self.pong_timeout),
             ("close_timeout", self.close_timeout),
         ] {

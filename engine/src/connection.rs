@@ -1,6 +1,7 @@
 //! The shard's connections: a slab whose slots the driver chooses, hot and cold parts apart.
 
 use crate::Ticket;
+use crate::driver::Millis;
 use crate::membership::Memberships;
 use crate::outbox::Outbox;
 use crate::paged::Paged;
@@ -62,6 +63,8 @@ impl Flags {
 pub(crate) struct Cold {
     /// Bytes of an incomplete head or frame, or everything unread while parked.
     pub(crate) partial: Vec<u8>,
+    /// When the incomplete frame began.
+    pub(crate) partial_since: Millis,
     /// How far the incomplete head was searched for its end.
     pub(crate) head_scanned: usize,
     /// A fragmented message.

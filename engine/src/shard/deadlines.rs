@@ -47,22 +47,37 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let connection = self.core.connections.at(ticket.slot);
         let heard = Millis::from(connection.heard) * HEARD_MS;
         let silence = self.core.now.saturating_sub(heard);
-        if connection.flags.has(Flags::PINGED) || silence >= limits.idle_ms {
-            self.core.counters.closed_deadline.add(1);
-            self.core.close(
-                ticket,
-                CloseCode::POLICY,
-                "no sign of life",
-                CloseReason::TimedOut,
-            );
+        // While parked it is we who do not read.
+        let partial = connection
+            .cold
+            .as_ref()
+            .filter(|cold| !cold.partial.is_empty());
+        let frame_due = match partial {
+            Some(cold) if !connection.flags.has(Flags::PARKED) => {
+                cold.partial_since + limits.frame_ms
+            }
+            _ => Millis::MAX,
+        };
+        let at = if frame_due <= self.core.now {
+            return self.give_up(ticket, "a frame took too long");
+        } else if connection.flags.has(Flags::PINGED) || silence >= limits.idle_ms {
+            return self.give_up(ticket, "no sign of life");
         } else if silence >= limits.heartbeat_ms {
             connection.flags.set(Flags::PINGED);
             self.core.control(ticket, OpCode::Ping, b"");
-            let at = (self.core.now + limits.pong_ms).min(heard + limits.idle_ms);
-            self.core.wheel.schedule(ticket.slot, at);
+            (self.core.now + limits.pong_ms).min(heard + limits.idle_ms)
         } else {
-            let at = heard + limits.heartbeat_ms.min(limits.idle_ms);
-            self.core.wheel.schedule(ticket.slot, at);
+            heard + limits.heartbeat_ms.min(limits.idle_ms)
+        };
+        // The ping may have found the outbox full and ended it all.
+        if self.core.connections.phase(ticket) == Phase::Open {
+            self.core.wheel.schedule(ticket.slot, at.min(frame_due));
         }
+    }
+
+    fn give_up(&mut self, ticket: Ticket, text: &str) {
+        self.core.counters.closed_deadline.add(1);
+        self.core
+            .close(ticket, CloseCode::POLICY, text, CloseReason::TimedOut);
     }
 }

@@ -116,6 +116,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         } else {
             partial.drain(..used);
             connection.cold().partial = partial;
+            if used > 0 {
+                self.watch_frame(ticket);
+            }
         }
     }
 
@@ -131,6 +134,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
         };
         let partial = self.core.spare.take(rest);
         connection.cold().partial = partial;
+        self.watch_frame(ticket);
+    }
+
+    /// A frame has begun: it has its time to end. (A request head has the handshake's.)
+    fn watch_frame(&mut self, ticket: Ticket) {
+        let connection = self.core.connections.at(ticket.slot);
+        if connection.phase == Phase::Open {
+            connection.cold().partial_since = self.core.now;
+            self.core
+                .wheel
+                .advance(ticket.slot, self.core.now + self.core.limits.frame_ms);
+        }
     }
 
     /// Reads as many requests and frames as are whole. Returns the bytes that are done with.

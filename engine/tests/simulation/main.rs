@@ -21,6 +21,9 @@ const REGRESSIONS: &[(u64, &str)] = &[];
 
 const SEEDS: u64 = 1000;
 
+/// Seeds with one and with two shards, and much said in the first room.
+const CROWDS: &[u64] = &[6, 1];
+
 /// What must have happened at least once over all seeds.
 const HAPPENINGS: &[&str] = &[
     "upgrades",
@@ -124,6 +127,16 @@ fn seeds() {
 fn seeds_that_once_failed() {
     for (seed, _) in REGRESSIONS {
         check(*seed);
+    }
+}
+
+/// Fan-outs that take several turns, with members who come, go and speak meanwhile.
+#[test]
+fn a_crowd_is_served_in_chunks() {
+    for seed in CROWDS {
+        let _culprit = Culprit(*seed);
+        let tally = run::run_crowd(*seed);
+        assert!(tally["deliveries"] > 100_000, "{tally:?}");
     }
 }
 

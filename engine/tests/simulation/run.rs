@@ -48,17 +48,12 @@ pub(crate) type Tally = BTreeMap<&'static str, u64>;
 
 /// Runs one seed to its end and checks it.
 pub(crate) fn run(seed: u64, traced: bool) -> Tally {
-    let mut simulation = Simulation::new(seed, traced);
-    simulation.begin();
-    simulation.go_on(Simulation::is_settled);
-    let settled = simulation.open_clients();
-    simulation.finish();
-    simulation.go_on(Simulation::is_over);
-    simulation.rest();
-    simulation.check_nothing_left();
-    simulation.serve_straggler();
-    simulation.check(settled);
-    simulation.tally()
+    Simulation::new(seed, 0, traced).run()
+}
+
+/// The same with more members of one room on a shard than it serves in one chunk.
+pub(crate) fn run_crowd(seed: u64) -> Tally {
+    Simulation::new(seed, CROWD_CLIENTS, false).run()
 }
 
 /// The witness and the others, who come in the first moments.
@@ -74,8 +69,17 @@ fn clients(random: &mut Random, shards: usize, tight: bool, fashion: Option<Habi
     std::iter::once(witness).chain(others).collect()
 }
 
+/// Adds clients who join the first room and stay.
+fn listen(clients: &mut Vec<Client>, random: &mut Random, shards: usize, count: usize) {
+    let start = clients.len();
+    clients.extend((start..start + count).map(|id| {
+        let (shard, starts_at) = (random.below(shards), random.below(200) as Millis);
+        Client::new(id, Temper::listener(), shard, starts_at, Line::Lasting)
+    }));
+}
+
 impl Simulation {
-    fn new(seed: u64, traced: bool) -> Simulation {
+    fn new(seed: u64, listeners: usize, traced: bool) -> Simulation {
         let shards = shards_of(seed);
         let mut random = Random::new(seed ^ 0x5eed);
         let mut setting = Setting::draw(&mut random);
@@ -86,7 +90,8 @@ impl Simulation {
             setting.lane_letters = 2000;
             faults = Faults::none();
         }
-        let clients = clients(&mut random, shards, setting.tight, fashion);
+        let mut clients = clients(&mut random, shards, setting.tight, fashion);
+        listen(&mut clients, &mut random, shards, listeners);
         // Those who stay must not keep the others in the backlog for ever.
         let stay = clients.iter().filter(|client| client.temper.stays);
         faults.slots = faults.slots.max(2 + stay.count());
@@ -135,6 +140,19 @@ impl Simulation {
         }
     }
 
+    fn run(mut self) -> Tally {
+        self.begin();
+        self.go_on(Simulation::is_settled);
+        let settled = self.open_clients();
+        self.finish();
+        self.go_on(Simulation::is_over);
+        self.rest();
+        self.check_nothing_left();
+        self.serve_straggler();
+        self.check(settled);
+        self.tally()
+    }
+
     /// The witness joins every room before anybody else is there.
     fn begin(&mut self) {
         let rooms = self.setting.rooms;
@@ -154,13 +172,12 @@ impl Simulation {
             self.step += 1;
             assert!(self.step < STEPS_MAX, "the run does not come to an end");
             self.journal.borrow_mut().now = self.step;
-            let actors = self.actors();
-            if actors.is_empty() {
+            let Some(actor) = self.next_actor() else {
                 if !self.pass_time(&done) {
                     return;
                 }
                 continue;
-            }
+            };
             if self.random.chance(self.setting.spurious_permille) {
                 let shard = self.random.below(self.shards.len());
                 self.tick(shard);
@@ -173,23 +190,36 @@ impl Simulation {
                 let now = self.world.borrow().now();
                 self.world.borrow_mut().advance_to(now + 1);
             }
-            match self.random.pick(&actors) {
+            match actor {
                 Actor::Shard(shard) => self.tick(shard),
                 Actor::Client(client) => self.with_client(client, Client::act),
             }
         }
     }
 
-    fn actors(&self) -> Vec<Actor> {
+    /// Who acts now; `None` when nobody can. A few guesses first: looking at everybody takes long in a crowd.
+    fn next_actor(&mut self) -> Option<Actor> {
+        for _ in 0..8 {
+            let actor = match self.random.chance(300) {
+                true => Actor::Shard(self.random.below(self.shards.len())),
+                false => Actor::Client(self.random.below(self.clients.len())),
+            };
+            if self.can_act(actor) {
+                return Some(actor);
+            }
+        }
+        let shards = (0..self.shards.len()).map(Actor::Shard);
+        let everybody = shards.chain((0..self.clients.len()).map(Actor::Client));
+        let actors: Vec<Actor> = everybody.filter(|actor| self.can_act(*actor)).collect();
+        (!actors.is_empty()).then(|| self.random.pick(&actors))
+    }
+
+    fn can_act(&self, actor: Actor) -> bool {
         let world = self.world.borrow();
-        let shards = (0..self.shards.len())
-            .filter(|shard| world.is_runnable(*shard))
-            .map(Actor::Shard);
-        let clients = self.clients.iter().enumerate();
-        let clients = clients.filter(|(_, client)| client.is_ready(&world, self.settled));
-        shards
-            .chain(clients.map(|(index, _)| Actor::Client(index)))
-            .collect()
+        match actor {
+            Actor::Shard(shard) => world.is_runnable(shard),
+            Actor::Client(client) => self.clients[client].is_ready(&world, self.settled),
+        }
     }
 
     /// Nothing can happen before time passes: lets it pass until something can; false when that need not be.
@@ -426,6 +456,8 @@ impl Simulation {
     }
 }
 
+/// On one shard more than its 1,024 departures a turn.
+const CROWD_CLIENTS: usize = 1300;
 /// Steps that no run comes near.
 const STEPS_MAX: Step = 3_000_000;
 /// From here on a run may drain early.

@@ -88,6 +88,16 @@ impl Temper {
         }
     }
 
+    /// Joins the first room, more or less, and stays.
+    pub(crate) fn listener() -> Temper {
+        Temper {
+            asks: 2,
+            window: 2,
+            habit: Some(Habit::Join),
+            ..Temper::witness()
+        }
+    }
+
     /// Comes when all others are gone, asks a little and goes.
     pub(crate) fn straggler() -> Temper {
         Temper {

@@ -235,6 +235,12 @@ pub(super) static KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "timeouts.frame",
+        flag: None,
+        what: "From the first byte of a frame to its last; after it the connection ends.",
+        kind: Kind::Time(TIMEOUT_RANGE, |settings| &mut settings.engine.frame_timeout),
+    },
+    Key {
         name: "timeouts.heartbeat",
         flag: None,
         what: "Silence of a client after which it is sent a ping.",

@@ -68,7 +68,8 @@ impl Occupant {
         assert_eq!(
             self.receive,
             Receive::Idle,
-            "arm_receive while receiving, or after its end: {self:?}"
+            "arm_receive while receiving, or after its end: {:?}",
+            self.ticket
         );
         self.receive = Receive::Armed;
     }
@@ -89,12 +90,18 @@ impl Occupant {
     ) -> Option<usize> {
         assert!(
             self.tracked.is_none(),
-            "a departure overtakes a tracked send: {self:?}"
+            "a departure overtakes a tracked send: {:?}",
+            self.ticket
         );
-        assert!(!self.shut, "a departure after the end of sending: {self:?}");
+        assert!(
+            !self.shut,
+            "a departure after the end of sending: {:?}",
+            self.ticket
+        );
         assert_ne!(
             self.departed_in_turn, turn,
-            "two departures in one turn: {self:?}"
+            "two departures in one turn: {:?}",
+            self.ticket
         );
         self.departed_in_turn = turn;
         let allowed = match network.is_hit(self.socket, network.faults.short_permille) {
@@ -105,14 +112,20 @@ impl Occupant {
     }
 
     pub(super) fn send_tracked(&mut self, network: &mut Network, bytes: Vec<u8>) {
-        assert!(!bytes.is_empty(), "an empty tracked send: {self:?}");
+        assert!(
+            !bytes.is_empty(),
+            "an empty tracked send: {:?}",
+            self.ticket
+        );
         assert!(
             self.tracked.is_none(),
-            "two tracked sends at once: {self:?}"
+            "two tracked sends at once: {:?}",
+            self.ticket
         );
         assert!(
             !self.shut,
-            "send_tracked after the end of sending: {self:?}"
+            "send_tracked after the end of sending: {:?}",
+            self.ticket
         );
         self.tracked = Some(Tracked {
             bytes,
@@ -125,9 +138,10 @@ impl Occupant {
     pub(super) fn shut_down(&mut self, network: &mut Network) {
         assert!(
             self.tracked.is_none(),
-            "shut_down with a send under way: {self:?}"
+            "shut_down with a send under way: {:?}",
+            self.ticket
         );
-        assert!(!self.shut, "shut_down twice: {self:?}");
+        assert!(!self.shut, "shut_down twice: {:?}", self.ticket);
         self.shut = true;
         network.sockets[self.socket.0].to_client.finish();
     }

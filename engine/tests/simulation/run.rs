@@ -90,6 +90,11 @@ impl Simulation {
             setting.lane_letters = 2000;
             faults = Faults::none();
         }
+        if listeners > 0 {
+            // A chunk ends at a number of departures; who is slow has none.
+            faults.short_permille = 0;
+            faults.socket_buffer_bytes = 64 << 10;
+        }
         let mut clients = clients(&mut random, shards, setting.tight, fashion);
         listen(&mut clients, &mut random, shards, listeners);
         // Those who stay must not keep the others in the backlog for ever.

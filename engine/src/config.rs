@@ -91,38 +91,50 @@ impl Config {
     /// # Errors
     /// The first field that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        const SECOND: Duration = Duration::from_secs(1);
-        const DAY: Duration = Duration::from_secs(86_400);
+        self.check_counts()?;
+        self.check_outbox()?;
+        self.check_times()
+    }
+
+    fn check_counts(&self) -> Result<(), ConfigError> {
         within("shards", self.shards, 1..=256, "1 to 256")?;
+        let rule = "1 to 10,000,000";
         within(
             "connections_max",
             self.connections_max,
             1..=10_000_000,
-            "1 to 10,000,000",
+            rule,
         )?;
+        let rule = "125 B to 64 MiB";
         within(
             "message_bytes_max",
             self.message_bytes_max,
             125..=64 << 20,
-            "125 B to 64 MiB",
+            rule,
         )?;
-        within(
-            "rooms_per_connection_max",
-            self.rooms_per_connection_max,
-            1..=65_536,
-            "1 to 65,536",
-        )?;
+        let (rooms, rule) = (self.rooms_per_connection_max, "1 to 65,536");
+        within("rooms_per_connection_max", rooms, 1..=65_536, rule)?;
+        let rule = "1 to 4,096";
         within(
             "room_name_bytes_max",
             self.room_name_bytes_max,
             1..=4_096,
-            "1 to 4,096",
+            rule,
         )?;
+        if let Pinning::Cores(cores) = &self.pinning {
+            let rule = "at least one core for each shard";
+            within("pinning", cores.len(), self.shards..=usize::MAX, rule)?;
+        }
+        Ok(())
+    }
+
+    fn check_outbox(&self) -> Result<(), ConfigError> {
+        let rule = "16 to 1,048,576";
         within(
             "outbox_frames_max",
             self.outbox_frames_max,
             16..=1 << 20,
-            "16 to 1,048,576",
+            rule,
         )?;
         let least = self.message_bytes_max + 1024;
         let rule = "message_bytes_max + 1 KiB to 1 GiB, so that one message always fits";
@@ -131,42 +143,28 @@ impl Config {
             self.outbox_bytes_max,
             least..=1 << 30,
             rule,
-        )?;
-        let fine = Duration::from_millis(100);
+        )
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        const DAY: Shown = Shown(Duration::from_secs(86_400));
         for (field, value) in [
             ("handshake_timeout", self.handshake_timeout),
             ("frame_timeout", self.frame_timeout),
+            ("heartbeat", self.heartbeat),
             ("pong_timeout", self.pong_timeout),
             ("close_timeout", self.close_timeout),
         ] {
-            within(
-                field,
-                Shown(value),
-                Shown(fine)..=Shown(DAY),
-                "100 ms to 1 day",
-            )?;
+            let least = Shown(Duration::from_millis(100));
+            within(field, Shown(value), least..=DAY, "100 ms to 1 day")?;
         }
-        within(
-            "heartbeat",
-            Shown(self.heartbeat),
-            Shown(fine)..=Shown(DAY),
-            "100 ms to 1 day",
-        )?;
+        let least = Shown(Duration::from_secs(1));
         within(
             "idle_timeout",
             Shown(self.idle_timeout),
-            Shown(SECOND)..=Shown(DAY),
+            least..=DAY,
             "1 s to 1 day",
-        )?;
-        if let Pinning::Cores(cores) = &self.pinning {
-            within(
-                "pinning",
-                cores.len(),
-                self.shards..=usize::MAX,
-                "at least one core for each shard",
-            )?;
-        }
-        Ok(())
+        )
     }
 }
 

@@ -207,6 +207,9 @@ impl Mailbox {
 
     /// Moves what waited into lanes that have room again.
     pub(crate) fn unspill(&mut self) {
+        if !self.is_waiting() {
+            return;
+        }
         for peer in &mut self.peers {
             let Some(lanes) = &mut peer.lanes else {
                 continue;

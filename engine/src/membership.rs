@@ -40,6 +40,15 @@ impl Memberships {
         }
     }
 
+    /// How many there are, and how many of them are wanted (the others are being left).
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let all = self.as_slice();
+        (
+            all.len(),
+            all.iter().filter(|membership| membership.wanted).count(),
+        )
+    }
+
     pub(crate) fn find(&mut self, slice: u32) -> Option<&mut Membership> {
         match self {
             Memberships::None => None,

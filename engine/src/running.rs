@@ -52,28 +52,10 @@ pub fn start<A: Application>(
     })?;
     let plan = Arc::new(Plan::new(config, make));
     let seed = RandomState::new().hash_one("homes");
-    let mailboxes = lane::mesh(
-        plan.config.shards,
-        LaneCapacity::for_shards(plan.config.shards),
-        seed,
-    );
+    let capacity = LaneCapacity::for_shards(plan.config.shards);
+    let mailboxes = lane::mesh(plan.config.shards, capacity, seed);
     let remotes: Vec<Remote> = mailboxes.iter().map(Mailbox::remote).collect();
     let (ready, readiness) = crossbeam_channel::bounded(plan.config.shards);
-    let mut threads = Vec::new();
-    for (mailbox, listener) in mailboxes.into_iter().zip(listeners) {
-        let (go, start) = crossbeam_channel::bounded(1);
-        let (plan, ready) = (plan.clone(), ready.clone());
-        let name = format!("shard-{}", mailbox.shard());
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || plan.run(mailbox, listener, &ready, &start))
-            .map_err(|source| StartError::Io {
-                what: "starting a shard's thread".into(),
-                source,
-            })?;
-        threads.push(Thread { go, thread });
-    }
-    drop(ready);
     let mut running = Running {
         listen,
         rings_max: plan.config.shards * uring::tables(plan.slots).1,
@@ -81,30 +63,16 @@ pub fn start<A: Application>(
         counters: plan.counters.clone(),
         stop: plan.stop.clone(),
         shards: Vec::new(),
-        threads,
+        threads: Vec::new(),
     };
-    // A failure here drops `running`, whose threads were never let go: they end by themselves.
-    let mut doors: Vec<Option<Door>> = remotes
-        .into_iter()
-        .map(|remote| Some(Door { remote, bell: None }))
-        .collect();
-    for _ in 0..plan.config.shards {
-        let Ready {
-            shard,
-            bell,
-            capabilities,
-        } = readiness.recv().unwrap_or_else(|_| {
-            Err(StartError::Io {
-                what: "starting a shard".into(),
-                source: std::io::Error::other("its thread panicked"),
-            })
-        })?;
-        running.capabilities = capabilities;
-        if let Some(door) = &mut doors[shard as usize] {
-            door.bell = Some(bell);
-        }
+    // An error from here on drops `running`, whose threads were never let go: they end by themselves.
+    for (mailbox, listener) in mailboxes.into_iter().zip(listeners) {
+        running
+            .threads
+            .push(plan.spawn(mailbox, listener, ready.clone())?);
     }
-    running.shards = doors.into_iter().flatten().map(Arc::new).collect();
+    drop(ready);
+    running.open_doors(remotes, &readiness)?;
     for thread in &running.threads {
         // Fails only if the thread is gone, and then joining it tells.
         let _ = thread.go.send(());
@@ -159,6 +127,29 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
             config,
             make,
         }
+    }
+
+    /// Starts a shard's thread, which waits to be let go once it has said that it is ready.
+    fn spawn(
+        self: &Arc<Self>,
+        mailbox: Mailbox,
+        listener: TcpListener,
+        ready: Sender<Result<Ready, StartError>>,
+    ) -> Result<Thread, StartError>
+    where
+        F: Send + Sync + 'static,
+    {
+        let (go, start) = crossbeam_channel::bounded(1);
+        let plan = self.clone();
+        let name = format!("shard-{}", mailbox.shard());
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || plan.run(mailbox, listener, &ready, &start))
+            .map_err(|source| StartError::Io {
+                what: "starting a shard's thread".into(),
+                source,
+            })?;
+        Ok(Thread { go, thread })
     }
 
     /// A shard's thread, from its first ring to its last tick.
@@ -303,6 +294,34 @@ impl Door {
 }
 
 impl Running {
+    /// Waits until every shard is ready, and keeps the ways into them.
+    fn open_doors(
+        &mut self,
+        remotes: Vec<Remote>,
+        readiness: &Receiver<Result<Ready, StartError>>,
+    ) -> Result<(), StartError> {
+        let mut bells: Vec<Option<File>> = remotes.iter().map(|_| None).collect();
+        for _ in 0..remotes.len() {
+            let ready = readiness.recv().map_err(|_| StartError::Io {
+                what: "starting a shard".into(),
+                source: std::io::Error::other("its thread panicked"),
+            })??;
+            self.capabilities = ready.capabilities;
+            bells[ready.shard as usize] = Some(ready.bell);
+        }
+        let doors = remotes.into_iter().zip(bells);
+        let doors = doors.map(|(remote, bell)| Arc::new(Door { remote, bell }));
+        self.shards = doors.collect();
+        Ok(())
+    }
+
+    /// Every shard's thread lives. False only after a fault of ours, which it has logged: the process should end.
+    pub fn is_alive(&self) -> bool {
+        self.threads
+            .iter()
+            .all(|thread| !thread.thread.is_finished())
+    }
+
     /// Where clients connect.
     pub fn local_addr(&self) -> SocketAddr {
         self.listen

@@ -140,6 +140,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// The last act of a tick. Waits only when nothing is left that could be done now.
     fn turn_and_wait(&mut self) {
+        self.core.mail.unspill();
         if !self.core.agenda.finish.is_empty() {
             self.flush();
         }

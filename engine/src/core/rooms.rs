@@ -14,7 +14,7 @@ impl Core {
             return Ok(());
         }
         let memberships = self.connections.memberships(ticket.slot);
-        let count = memberships.as_slice().len();
+        let (total, wanted) = memberships.counts();
         let known = self
             .rooms
             .find(room)
@@ -27,8 +27,12 @@ impl Core {
                 membership.wanted = true;
                 membership.slice
             }
-            None if count >= self.limits.rooms_per_connection_max => {
+            None if wanted >= self.limits.rooms_per_connection_max => {
                 return Err(RoomError::TooMany);
+            }
+            // Rooms that it is still leaving: as many again.
+            None if total >= 2 * self.limits.rooms_per_connection_max => {
+                return Err(RoomError::Busy);
             }
             None => {
                 let slice = self.rooms.claim(room);

@@ -27,8 +27,13 @@ const FLOOR_CONSTANTS: [&str; 14] = [
     "--nbuf", "128", "--bsz", "16640", "--pred", "4", "--wantb", "64", "--mw", "50", "--chunk",
     "1024", "--slice", "64",
 ];
-/// Room for the largest work and its publishers.
-const NATIVE_LIMIT: &str = "limits.max_connections=110000";
+/// Room for the largest work and its publishers, all of which connect at once from one core.
+const NATIVE_SETTINGS: [&str; 4] = [
+    "--set",
+    "limits.max_connections=110000",
+    "--set",
+    "timeouts.handshake=60s",
+];
 /// Between two looks at a child process.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -157,8 +162,8 @@ fn server_arguments(
         }
         Server::Native => {
             let admin = format!("127.0.0.1:{admin_port}");
-            let mut all = arguments(&own("shardcast"), &["serve", "--shards", "1", "--set"]);
-            all.push(NATIVE_LIMIT.into());
+            let mut all = arguments(&own("shardcast"), &["serve", "--shards", "1"]);
+            all.extend(NATIVE_SETTINGS.map(OsString::from));
             all.extend(["--listen", &listen, "--admin", &admin].map(OsString::from));
             on_server_cpu(all)
         }
@@ -294,7 +299,7 @@ mod tests {
             command(Server::Floor)
                 .starts_with("taskset -c 1 floor --port 9500 --shards 1 --nbuf 128 ")
         );
-        let native = "taskset -c 1 bin/shardcast serve --shards 1 --set limits.max_connections=110000 \
+        let native = "taskset -c 1 bin/shardcast serve --shards 1 --set limits.max_connections=110000 --set timeouts.handshake=60s \
                       --listen 127.0.0.1:9500 --admin 127.0.0.1:9501";
         assert_eq!(command(Server::Native), native);
         let without_floor = Programs {

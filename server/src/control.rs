@@ -6,8 +6,9 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -64,9 +65,16 @@ impl Control {
         self.address
     }
 
-    /// Blocks until somebody asks for a stop; `/ready` has turned 503 by then. `None`: the control plane itself has failed.
-    pub(crate) fn wait(&self) -> Option<Stop> {
-        self.stop.recv().ok()
+    /// Blocks until somebody asks for a stop; `/ready` has turned 503 by then. `None`: the control plane itself has failed, or
+    /// the engine is not `alive` any more, which is asked once a second.
+    pub(crate) fn wait(&self, alive: impl Fn() -> bool) -> Option<Stop> {
+        loop {
+            match self.stop.recv_timeout(Duration::from_secs(1)) {
+                Ok(stop) => return Some(stop),
+                Err(RecvTimeoutError::Timeout) if alive() => {}
+                Err(_) => return None,
+            }
+        }
     }
 }
 

@@ -61,11 +61,15 @@ impl Server<'_> {
         if let Err(error) = self.say_ready() {
             tracing::warn!(%error, "nobody reads the ready line");
         }
-        let stop = self.control.wait();
+        let stop = self.control.wait(|| self.running.is_alive());
         let (within, connections) = (self.settings.drain_timeout(), connected(&self.counters));
         match stop {
             Some(signal) => tracing::info!(?signal, ?within, connections, "draining"),
-            None => tracing::error!(?within, connections, "the control plane failed; draining"),
+            None => tracing::error!(
+                ?within,
+                connections,
+                "a thread of the server died; draining what is left"
+            ),
         }
         if self.running.drain(within) {
             tracing::info!("every client has left");

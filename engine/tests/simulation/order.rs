@@ -6,6 +6,7 @@
 use super::application::{Entry, Step};
 use super::client::Client;
 use super::log::Membership;
+use super::temper::FLEETING_ROOMS;
 use super::words::{Ask, Audience, Letter};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +50,9 @@ pub(crate) fn check(outcome: &Outcome<'_>) {
                 }
             }
         }
+    }
+    for room in outcome.rooms..outcome.rooms + FLEETING_ROOMS {
+        outcome.check_fleeting(Audience::Room(room));
     }
     outcome
         .clients
@@ -176,6 +180,79 @@ impl<'a> Order<'a> {
         let (_, letter) = self.heard[place];
         letter.from == client
             && matches!(self.ask(letter), (_, Ask::Publish(_, options)) if options.except)
+    }
+}
+
+/// Rooms without the witness: some order fits what everybody heard, and those who stayed missed nothing of each other.
+impl Outcome<'_> {
+    fn check_fleeting(&self, audience: Audience) {
+        let mut memberships = Vec::new();
+        for client in self.clients {
+            let mine = client
+                .log
+                .memberships
+                .iter()
+                .filter(|m| m.audience == audience);
+            memberships.extend(mine.map(|membership| (client.id, membership)));
+        }
+        let mut successors: BTreeMap<Letter, BTreeSet<Letter>> = BTreeMap::new();
+        for (id, membership) in memberships {
+            for pair in membership.heard.windows(2) {
+                successors.entry(pair[0].1).or_default().insert(pair[1].1);
+            }
+            if self.settled.contains(&id) && membership.leave_asked.is_none() {
+                self.check_settled(id, membership);
+            }
+        }
+        let mut before: BTreeMap<Letter, usize> = BTreeMap::new();
+        for letter in successors.values().flatten() {
+            *before.entry(*letter).or_default() += 1;
+        }
+        let starts = successors
+            .keys()
+            .filter(|letter| !before.contains_key(letter));
+        let mut ready: Vec<Letter> = starts.copied().collect();
+        while let Some(letter) = ready.pop() {
+            for next in successors.remove(&letter).into_iter().flatten() {
+                let count = before.get_mut(&next).expect("counted above");
+                *count -= 1;
+                if *count == 0 {
+                    ready.push(next);
+                }
+            }
+        }
+        assert!(
+            successors.is_empty(),
+            "no order of {audience:?} fits all that was heard: {successors:?}"
+        );
+    }
+
+    /// Whoever else stayed, and published after this one had joined, was heard.
+    fn check_settled(&self, id: usize, membership: &Membership) {
+        let heard: BTreeSet<Letter> = membership.heard.iter().map(|(_, letter)| *letter).collect();
+        for sender in self
+            .clients
+            .iter()
+            .filter(|sender| self.settled.contains(&sender.id))
+        {
+            for (number, (sent, ask)) in (0u32..).zip(&sender.log.asks) {
+                let Ask::Publish(to, options) = ask else {
+                    continue;
+                };
+                let letter = Letter {
+                    from: sender.id,
+                    number,
+                };
+                let skipped =
+                    options.except && sender.id == id || sender.log.refused.contains(&number);
+                if *to == membership.audience && *sent > membership.joined && !skipped {
+                    assert!(
+                        heard.contains(&letter),
+                        "client {id}: {letter:?} of {to:?} is lost"
+                    );
+                }
+            }
+        }
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) enum Habit {
     Publish,
 }
 
+/// Rooms without the witness.
+pub(crate) const FLEETING_ROOMS: usize = 3;
+
 pub(crate) const HABITS: [Habit; 4] = [Habit::Join, Habit::Send, Habit::Echo, Habit::Publish];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +155,11 @@ impl Temper {
 
     /// The next thing to ask for.
     pub(crate) fn ask(&self, random: &mut Random, rooms: usize, clients: usize) -> Ask {
-        let room = random.below(rooms);
+        // Beyond the rooms that the witness is in, some that come and go with their members.
+        let room = match random.chance(150) {
+            true => rooms + random.below(FLEETING_ROOMS),
+            false => random.below(rooms),
+        };
         let options = Options {
             except: random.chance(300),
             report: random.chance(300),

@@ -1,0 +1,45 @@
+//! The README's example: everyone who connects to /chat hears what anyone there says.
+#![forbid(unsafe_code)]
+
+use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::{
+    Accepted, Application, Config, Context, Frame, Message, Publish, Refusal, Tag, Target,
+};
+
+/// Everyone who connects to /chat hears what anyone there says.
+struct Chat;
+
+impl Application for Chat {
+    type Session = ();
+
+    fn connect(
+        &mut self,
+        _: &mut Context<'_>,
+        request: &Request<'_>,
+    ) -> Result<Accepted<()>, Refusal> {
+        match request.path() {
+            "/chat" => Ok(().into()),
+            _ => Err(Refusal {
+                status: 404,
+                reason: "no such room".into(),
+            }),
+        }
+    }
+
+    fn opened(&mut self, cx: &mut Context<'_>, _: &mut ()) {
+        cx.join("chat", Tag(0)).expect("one room, with a fine name");
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
+        let frame = Frame::new(message.kind(), message.bytes());
+        cx.publish(Target::Room("chat"), Publish::new(frame))
+            .expect("a fine name");
+    }
+}
+
+fn main() -> Result<(), shardcast_engine::StartError> {
+    let running = shardcast_engine::start(Config::default(), |_shard| Chat)?;
+    println!("ws://{}/chat", running.local_addr());
+    std::thread::park();
+    Ok(())
+}

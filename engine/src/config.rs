@@ -96,6 +96,19 @@ impl Config {
         self.check_times()
     }
 
+    /// Connections that each shard has room for. The kernel spreads connects by hash, so with several shards each gets a quarter
+    /// more than its even share; and a few more may be on their way in to hear 503, or on their way out.
+    pub(crate) fn slots_per_shard(&self) -> usize {
+        const MARGIN: usize = 256;
+        let even = self.connections_max.div_ceil(self.shards);
+        let share = if self.shards == 1 {
+            even
+        } else {
+            even + even / 4
+        };
+        share.min(self.connections_max) + MARGIN
+    }
+
     fn check_counts(&self) -> Result<(), ConfigError> {
         within("shards", self.shards, 1..=256, "1 to 256")?;
         let rule = "1 to 10,000,000";

@@ -15,6 +15,7 @@ mod home;
 pub mod lane;
 mod letter;
 mod membership;
+mod memory;
 mod outbox;
 pub mod outgoing;
 mod paged;
@@ -32,6 +33,7 @@ pub use config::{Config, ConfigError, Pinning};
 pub use context::{Context, Publish, PublishError, RoomError, Target};
 pub use counters::{Counter, ShardCounters};
 pub use frame::{Frame, Message};
+pub use memory::Memory;
 pub use running::{Handle, Running, StartError, start};
 pub use ticket::{Address, Ticket};
 

@@ -81,13 +81,17 @@ pub fn start<A: Application>(
 }
 
 fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
+    let cannot = |address: SocketAddr, source| StartError::Io {
+        what: format!("cannot listen on {address}"),
+        source,
+    };
     let mut address = config.listen;
+    if address.port() != 0 {
+        uring::claim(address).map_err(|source| cannot(address, source))?;
+    }
     let mut listeners = Vec::new();
     for _ in 0..config.shards {
-        let listener = uring::listen(address).map_err(|source| StartError::Io {
-            what: format!("cannot listen on {address}"),
-            source,
-        })?;
+        let listener = uring::listen(address).map_err(|source| cannot(address, source))?;
         // With port 0 the first socket chooses, and the others share its choice.
         address = listener.local_addr().unwrap_or(address);
         listeners.push(listener);
@@ -117,7 +121,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
     fn new(config: Config, make: F) -> Plan<A, F> {
         let shards = config.shards;
         Plan {
-            slots: slots(&config),
+            slots: config.slots_per_shard(),
             admission: Admission::new(config.connections_max),
             ring_fds: RingFds::new(shards),
             counters: (0..shards)
@@ -233,19 +237,6 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
             );
         }
     }
-}
-
-/// Connections that each shard has room for. The kernel spreads connects by hash, so with several shards each gets a quarter
-/// more than its even share; and a few more may be on their way in to hear 503, or on their way out.
-fn slots(config: &Config) -> usize {
-    const MARGIN: usize = 256;
-    let even = config.connections_max.div_ceil(config.shards);
-    let share = if config.shards == 1 {
-        even
-    } else {
-        even + even / 4
-    };
-    share.min(config.connections_max) + MARGIN
 }
 
 /// A running engine. Dropping it stops it at once; [`Running::drain`] does so kindly.

@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
 use crate::native::{Native, Options};
-use shardcast_engine::{Config, Running, ShardCounters, StartError};
+use shardcast_engine::{Config, Memory, Running, ShardCounters, StartError};
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -57,7 +57,8 @@ impl Server<'_> {
     }
 
     fn run(self) -> ExitCode {
-        tracing::info!(kernel = self.running.capabilities(), "serving");
+        let memory = Memory::of(&self.config);
+        tracing::info!(kernel = self.running.capabilities(), %memory, "serving");
         if let Err(error) = self.say_ready() {
             tracing::warn!(%error, "nobody reads the ready line");
         }

@@ -10,6 +10,7 @@ mod completions;
 mod limits;
 mod patience;
 mod ring;
+mod ring_set;
 mod slot;
 mod tracked;
 mod userdata;
@@ -94,6 +95,9 @@ pub struct Setup {
     /// Where the driver counts.
     pub counters: Arc<ShardCounters>,
 }
+
+/// Memory of one ring in this process, in bytes: receive buffers, submission and completion queue.
+pub const RING_BYTES: usize = buffers::BYTES + ring::BYTES;
 
 /// Entries of one table, and how many tables that takes.
 pub fn tables(slots: usize) -> (u32, usize) {
@@ -245,82 +249,6 @@ impl UringDriver {
         self.push_plain(ticket.slot, entry);
     }
 
-    /// Arms as many accepts as there are free slots for, on a ring that has them.
-    fn arm_accepts(&mut self) {
-        while let Some(index) = self.acceptor.next_idle() {
-            let Some(ring) = self.ring_with_room() else {
-                return;
-            };
-            let entry = self
-                .acceptor
-                .entry(index)
-                .user_data(UserData::plain(Op::Accept, index as u32).0);
-            self.rings[ring].expect_accept();
-            // SAFETY: the address buffer belongs to `self.acceptor`, which is dropped after the rings and whose
-            // buffers are boxed; it is not read before this accept completes.
-            unsafe { self.rings[ring].push(entry) };
-        }
-    }
-
-    /// The ring that accepts: the current one while it has room, then the emptiest, then a new one.
-    fn ring_with_room(&mut self) -> Option<usize> {
-        let table = self.table;
-        let current = self.acceptor.ring;
-        if self.rings[current].used() < table {
-            return Some(current);
-        }
-        let (emptiest, used) = self
-            .rings
-            .iter()
-            .map(Ring::used)
-            .enumerate()
-            .min_by_key(|(_, used)| *used)?;
-        let chosen = if used < table - table / 4 {
-            emptiest
-        } else if self.rings.len() < self.rings_max {
-            self.add_ring().unwrap_or(emptiest)
-        } else {
-            emptiest
-        };
-        self.acceptor.ring = chosen;
-        (self.rings[chosen].used() < table).then_some(chosen)
-    }
-
-    fn add_ring(&mut self) -> Option<usize> {
-        let index = self.rings.len();
-        match Ring::new(self.table, index as u8).and_then(Ring::signalled) {
-            Ok(ring) => {
-                self.rings.push(ring);
-                self.counters.rings.set(self.rings.len() as u64);
-                Some(index)
-            }
-            Err(error) => {
-                tracing::warn!(%error, rings = index, "no further ring: the shard is full at this size");
-                self.rings_max = index;
-                None
-            }
-        }
-    }
-
-    /// Submits the rings that do not sleep. True when one of them brought something.
-    fn turn_siblings(&mut self, look: bool) -> bool {
-        let mut active = false;
-        for index in 1..self.rings.len() {
-            let (first, rest) = self.rings.split_at_mut(index);
-            let ring = &mut rest[0];
-            let armed =
-                ring.listen_through(&mut first[0], UserData::plain(Op::Sibling, index as u32).0);
-            if look && (armed || ring.is_active() || ring.has_submissions()) {
-                ring.enter_and_look();
-                active |= self.reap_ring(index) > 0;
-            } else if ring.has_submissions() {
-                ring.submit();
-                self.reap_ring(index);
-            }
-        }
-        active
-    }
-
     fn wait_for(&self, until: Millis) -> Option<types::Timespec> {
         let now = self.start.elapsed().as_micros() as u64;
         let micros = (until * 1000)
@@ -360,7 +288,10 @@ impl Driver for UringDriver {
         let active = self.turn_siblings(look);
         let idle = armed && !active && self.pending.is_empty() && self.rearm.is_empty();
         let timeout = match wait {
-            Wait::Until(until) if idle => self.wait_for(until),
+            Wait::Until(until) if idle => {
+                let resumes = self.acceptor.resumes(self.now);
+                self.wait_for(resumes.map_or(until, |at| at.min(until)))
+            }
             Wait::Until(_) | Wait::No => None,
         };
         match timeout {
@@ -480,6 +411,15 @@ impl Driver for UringDriver {
             }
         }
     }
+}
+
+/// Fails if anybody listens on the address. Sockets that share a port (`SO_REUSEPORT`) do not notice each other, so without
+/// asking first a second server of the same user would silently take half of the first one's clients.
+///
+/// # Errors
+/// `EADDRINUSE`, or what `listen` would say.
+pub fn claim(address: SocketAddr) -> io::Result<()> {
+    accept::claim(address)
 }
 
 /// A listening socket of this shard's own: the kernel spreads connects over the shards' sockets (`SO_REUSEPORT`).

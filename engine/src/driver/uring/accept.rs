@@ -1,5 +1,6 @@
 //! The listener and its accepts: a few single-shot ones at a time, each with room for the peer's address, straight into direct slots.
 
+use crate::driver::Millis;
 use io_uring::{opcode, squeue, types};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 use std::fmt;
@@ -10,10 +11,14 @@ use std::os::fd::AsRawFd;
 /// Connections that may wait to be accepted; the kernel cuts it at `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
 
+/// After an accept failed for want of something, in milliseconds.
+const PAUSE_MS: Millis = 100;
+
 pub(super) struct Acceptor {
     listener: Option<TcpListener>,
     accepts: Box<[Accept]>,
     idle: Vec<usize>,
+    resume_at: Millis,
     /// The ring whose table takes the next connections.
     pub(super) ring: usize,
 }
@@ -37,6 +42,7 @@ impl Acceptor {
             listener: Some(listener),
             accepts: (0..Self::OUTSTANDING).map(|_| accept()).collect(),
             idle: (0..Self::OUTSTANDING).collect(),
+            resume_at: 0,
             ring: 0,
         }
     }
@@ -73,11 +79,18 @@ impl Acceptor {
             .unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
     }
 
-    /// Why an accept failed. All pass: the peer gave up, or the host is short of files or memory; the next accept waits in the backlog.
-    pub(super) fn failed(&self, errno: i32) {
+    /// An accept failed. All reasons pass: the peer gave up, or the host is short of files or memory. In the second case the next
+    /// try waits, and the clients wait in the backlog.
+    pub(super) fn failed(&mut self, errno: i32, now: Millis) {
         if errno != libc::ECONNABORTED && errno != libc::ECANCELED && self.listener.is_some() {
             tracing::warn!(error = %io::Error::from_raw_os_error(errno), "accept failed");
+            self.resume_at = now + PAUSE_MS;
         }
+    }
+
+    /// When accepting may go on, if it pauses.
+    pub(super) fn resumes(&self, now: Millis) -> Option<Millis> {
+        (self.resume_at > now).then_some(self.resume_at)
     }
 
     /// Stops listening. The accepts that are under way, to be cancelled.
@@ -89,20 +102,30 @@ impl Acceptor {
     }
 }
 
+/// See [`super::claim`].
+pub(super) fn claim(address: SocketAddr) -> io::Result<()> {
+    socket(address)?.bind(&address.into())
+}
+
 /// See [`super::listen`].
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
+    let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     // Accepted sockets inherit it. Without it a delayed acknowledgement holds frames back (1.21 × the CPU, too).
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
 }
 
 impl fmt::Debug for Acceptor {

@@ -15,6 +15,9 @@ pub(super) const BUFFERS: u16 = 128;
 /// Bytes of one buffer: a 16 KiB message and its header in one piece. 256 × 2 KiB cost 1.47 × at 16 KiB messages.
 const BUFFER_BYTES: usize = 16_640;
 
+/// Bytes of all buffers of a ring.
+pub(super) const BYTES: usize = BUFFERS as usize * BUFFER_BYTES;
+
 const _: () = assert!(BUFFERS.is_power_of_two());
 
 /// A ring's buffers.

@@ -50,7 +50,7 @@ impl UringDriver {
         let peer = self.acceptor.finish(index);
         self.rings[ring].accept_ended(result >= 0);
         if result < 0 {
-            self.acceptor.failed(-result);
+            self.acceptor.failed(-result, self.now);
             return;
         }
         let slot = ring as u32 * self.table + result as u32;

@@ -11,6 +11,8 @@ use std::os::fd::{AsRawFd, RawFd};
 const SUBMISSIONS: u32 = 1024;
 /// Completions that fit; the kernel keeps more in a list (counted), so this is a matter of cost, not of loss.
 const COMPLETIONS: u32 = 4096;
+/// Bytes of both queues: 64 a submission, 16 a completion.
+pub(super) const BYTES: usize = SUBMISSIONS as usize * 64 + COMPLETIONS as usize * 16;
 /// `IORING_ENTER_GETEVENTS`.
 const GET_EVENTS: u32 = 1;
 

@@ -1,0 +1,104 @@
+//! The memory that an engine may take, as a sum of named terms. Limits bound every term; nothing else grows with load.
+
+use crate::Config;
+use crate::driver::uring;
+use crate::lane::LaneCapacity;
+use std::fmt;
+
+/// The terms, in bytes. [`Memory::idle_bytes`] is what full occupancy takes; the rest is what peers can make of it at worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Receive buffers and queues of all rings, if every ring is made and every buffer touched.
+    pub rings_bytes: u64,
+    /// Slots of all connections, each in one room, without the application's sessions.
+    pub connections_bytes: u64,
+    /// The lanes themselves.
+    pub lanes_bytes: u64,
+    /// Letters that hold messages of the largest size in every lane: a burst that is being pushed back.
+    pub letters_worst_bytes: u64,
+    /// Every connection a slow reader with a full outbox. Frames of a broadcast are shared, so this counts them many times over.
+    pub outboxes_worst_bytes: u64,
+    /// Every connection in the middle of a message of the largest size.
+    pub partials_worst_bytes: u64,
+}
+
+impl Memory {
+    /// Hot slot, peer address, memberships, deadline, driver's slot, one membership in a slice (with the slack of a growing list).
+    const CONNECTION_BYTES: u64 = 24 + 18 + 16 + 12 + 8 + 16;
+    /// A letter: the larger of the two kinds.
+    const LETTER_BYTES: u64 = 80;
+
+    /// The terms of a checked configuration.
+    pub fn of(config: &Config) -> Memory {
+        let (shards, connections) = (config.shards as u64, config.connections_max as u64);
+        let (_, rings) = uring::tables(config.slots_per_shard());
+        let pairs = shards * (shards - 1);
+        let letters = 2 * pairs * LaneCapacity::for_shards(config.shards).0 as u64;
+        Memory {
+            rings_bytes: shards * rings as u64 * uring::RING_BYTES as u64,
+            connections_bytes: connections * Self::CONNECTION_BYTES,
+            lanes_bytes: letters * Self::LETTER_BYTES,
+            letters_worst_bytes: letters.max(LaneCapacity::for_shards(1).0 as u64)
+                * config.message_bytes_max as u64,
+            outboxes_worst_bytes: connections * config.outbox_bytes_max as u64,
+            partials_worst_bytes: connections * config.message_bytes_max as u64,
+        }
+    }
+
+    /// Rings, connections and lanes.
+    pub fn idle_bytes(&self) -> u64 {
+        self.rings_bytes + self.connections_bytes + self.lanes_bytes
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        write!(
+            f,
+            "{} MiB full and idle (rings {}, connections {}, lanes {}); at worst, besides: letters {}, outboxes {}, unfinished messages {}",
+            mib(self.idle_bytes()),
+            mib(self.rings_bytes),
+            mib(self.connections_bytes),
+            mib(self.lanes_bytes),
+            mib(self.letters_worst_bytes),
+            mib(self.outboxes_worst_bytes),
+            mib(self.partials_worst_bytes),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::letter::{Delivery, Request};
+
+    #[test]
+    fn a_letter_is_no_larger_than_it_is_counted() {
+        assert!(
+            size_of::<Request>() as u64 <= Memory::LETTER_BYTES,
+            "{}",
+            size_of::<Request>()
+        );
+        assert!(
+            size_of::<Delivery>() as u64 <= Memory::LETTER_BYTES,
+            "{}",
+            size_of::<Delivery>()
+        );
+    }
+
+    #[test]
+    fn the_sum_of_two_shards() {
+        let config = Config {
+            shards: 2,
+            connections_max: 1000,
+            ..Config::default()
+        };
+        let memory = Memory::of(&config);
+        assert_eq!(memory.connections_bytes, 94_000);
+        assert_eq!(memory.lanes_bytes, 2 * 2 * 2048 * 80);
+        assert_eq!(memory.rings_bytes, 2 * uring::RING_BYTES as u64);
+        assert_eq!(memory.outboxes_worst_bytes, 1000 << 20);
+        assert_eq!(memory.idle_bytes(), memory.rings_bytes + 94_000 + 655_360);
+    }
+}

@@ -1,0 +1,68 @@
+//! Starting and stopping engines on the real ring.
+
+use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::{
+    Accepted, Application, Config, Context, Message, Pinning, Refusal, StartError,
+};
+use std::net::{SocketAddr, TcpStream};
+
+struct Mute;
+
+impl Application for Mute {
+    type Session = ();
+
+    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Result<Accepted<()>, Refusal> {
+        Ok(().into())
+    }
+
+    fn message(&mut self, _: &mut Context<'_>, _: &mut (), _: Message<'_>) {}
+}
+
+fn config(listen: SocketAddr) -> Config {
+    Config {
+        listen,
+        shards: 2,
+        pinning: Pinning::None,
+        connections_max: 1000,
+        ..Config::default()
+    }
+}
+
+#[test]
+fn a_port_belongs_to_one_engine_until_it_ends() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let first = shardcast_engine::start(config(any), |_| Mute).expect("starts");
+    let address = first.local_addr();
+    assert!(first.is_alive());
+    TcpStream::connect(address).expect("listens");
+    match shardcast_engine::start(config(address), |_| Mute) {
+        Err(StartError::Io { what, source }) => {
+            assert_eq!(what, format!("cannot listen on {address}"));
+            assert_eq!(source.kind(), std::io::ErrorKind::AddrInUse);
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(first);
+    let again = shardcast_engine::start(config(address), |_| Mute).expect("the port is free again");
+    assert_eq!(again.local_addr(), address);
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_starts() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let shards = Config {
+        shards: 0,
+        ..config(any)
+    };
+    let error = shardcast_engine::start(shards, |_| Mute).unwrap_err();
+    assert_eq!(error.to_string(), "shards is 0: 1 to 256");
+    // A documentation address (RFC 5737): no interface of this host has it.
+    let foreign = SocketAddr::from(([192, 0, 2, 1], 9));
+    let error = shardcast_engine::start(config(foreign), |_| Mute).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot listen on 192.0.2.1:9: "),
+        "{error}"
+    );
+}

@@ -446,7 +446,8 @@ impl Simulation {
             CloseReason::Protocol(_) => client.temper.ending == Ending::Garbage,
             CloseReason::Draining => self.draining,
             CloseReason::TimedOut => {
-                self.setting.hasty || self.slow || client.temper.ending == Ending::Vanish
+                let silent = matches!(client.temper.ending, Ending::Vanish | Ending::Unfinished);
+                self.setting.hasty || self.slow || silent
             }
             CloseReason::Peer(_) | CloseReason::Lost | CloseReason::Application(_) => {
                 client.id != 0 || self.is_excused()

@@ -70,6 +70,8 @@ pub(crate) enum Ending {
     Vanish,
     /// Breaks the protocol.
     Garbage,
+    /// Sends a part of a frame and nothing more.
+    Unfinished,
 }
 
 impl Temper {
@@ -126,6 +128,7 @@ impl Temper {
             Ending::Reset,
             Ending::Vanish,
             Ending::Garbage,
+            Ending::Unfinished,
         ]);
         let temper = Temper {
             opening,

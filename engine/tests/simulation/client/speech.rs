@@ -97,6 +97,18 @@ impl Client {
                 );
             }
             Ending::Garbage => self.misbehave(scene),
+            Ending::Unfinished => {
+                let start = self.unsent.len();
+                write_client_frame(
+                    &mut self.unsent,
+                    OpCode::Text,
+                    b"unfinished",
+                    mask(scene.random),
+                );
+                let frame_bytes = self.unsent.len() - start;
+                self.unsent
+                    .truncate(start + scene.random.below(frame_bytes));
+            }
             Ending::HalfClose => {
                 self.unsent.clear();
                 scene.world.half_close(socket);

@@ -80,6 +80,22 @@ pub fn start<A: Application>(
     Ok(running)
 }
 
+/// Makes sure that nobody else listens. A server that was just killed holds its port until the kernel has taken its rings down,
+/// so whoever restarts it at once is given a moment.
+fn claim(address: SocketAddr) -> std::io::Result<()> {
+    const TRIES: u32 = 20;
+    const BETWEEN: Duration = Duration::from_millis(50);
+    for _ in 1..TRIES {
+        match uring::claim(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                std::thread::park_timeout(BETWEEN);
+            }
+            result => return result,
+        }
+    }
+    uring::claim(address)
+}
+
 fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
     let cannot = |address: SocketAddr, source| StartError::Io {
         what: format!("cannot listen on {address}"),
@@ -87,7 +103,7 @@ fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
     };
     let mut address = config.listen;
     if address.port() != 0 {
-        uring::claim(address).map_err(|source| cannot(address, source))?;
+        claim(address).map_err(|source| cannot(address, source))?;
     }
     let mut listeners = Vec::new();
     for _ in 0..config.shards {

@@ -400,16 +400,7 @@ impl Driver for UringDriver {
     }
 
     fn stop_accepting(&mut self) {
-        for index in self.acceptor.stop() {
-            let accept = UserData::plain(Op::Accept, index as u32).0;
-            let entry = opcode::AsyncCancel::new(accept)
-                .build()
-                .user_data(UserData::plain(Op::Cancel, 0).0);
-            for ring in &mut self.rings {
-                // SAFETY: refers to no memory.
-                unsafe { ring.push(entry.clone()) };
-            }
-        }
+        self.acceptor.stop();
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::driver::Millis;
 use io_uring::{opcode, squeue, types};
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockRef, Socket, Type};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 
 /// Connections that may wait to be accepted; the kernel cuts it at `net.core.somaxconn`.
@@ -93,12 +93,20 @@ impl Acceptor {
         (self.resume_at > now).then_some(self.resume_at)
     }
 
-    /// Stops listening. The accepts that are under way, to be cancelled.
-    pub(super) fn stop(&mut self) -> Vec<usize> {
-        self.listener = None;
-        (0..Self::OUTSTANDING)
-            .filter(|index| !self.idle.contains(index))
-            .collect()
+    /// Stops listening, at once: the accepts under way fail. Closing alone would leave the port taken until the kernel has taken the
+    /// rings down, which hold the socket for their accepts.
+    pub(super) fn stop(&mut self) {
+        if let Some(listener) = self.listener.take()
+            && let Err(error) = SockRef::from(&listener).shutdown(Shutdown::Both)
+        {
+            tracing::warn!(%error, "the listening socket cannot be shut down");
+        }
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -1,5 +1,6 @@
 //! How an engine is set up: few knobs, each with a unit and a default; the rest are constants.
 
+use crate::driver::uring::{self, Tables};
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -98,7 +99,7 @@ impl Config {
 
     /// Connections that each shard has room for. The kernel spreads connects by hash, so with several shards each gets a quarter
     /// more than its even share; and a few more may be on their way in to hear 503, or on their way out.
-    pub(crate) fn slots_per_shard(&self) -> usize {
+    fn slots_per_shard(&self) -> usize {
         const MARGIN: usize = 256;
         let even = self.connections_max.div_ceil(self.shards);
         let share = if self.shards == 1 {
@@ -107,6 +108,11 @@ impl Config {
             even + even / 4
         };
         share.min(self.connections_max) + MARGIN
+    }
+
+    /// How each shard holds them, with the open-file limit of this process.
+    pub(crate) fn tables(&self) -> Tables {
+        Tables::new(self.slots_per_shard(), self.shards, uring::open_files_max())
     }
 
     fn check_counts(&self) -> Result<(), ConfigError> {

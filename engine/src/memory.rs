@@ -31,7 +31,7 @@ impl Memory {
     /// The terms of a checked configuration.
     pub fn of(config: &Config) -> Memory {
         let (shards, connections) = (config.shards as u64, config.connections_max as u64);
-        let (_, rings) = uring::tables(config.slots_per_shard());
+        let rings = config.tables().rings;
         let pairs = shards * (shards - 1);
         let letters = 2 * pairs * LaneCapacity::for_shards(config.shards).0 as u64;
         Memory {

@@ -1,7 +1,7 @@
 //! A started engine: its threads, its counters, and the way to stop it.
 
 use crate::core::Admission;
-use crate::driver::uring::{self, RingFds, UringDriver};
+use crate::driver::uring::{self, RingFds, Tables, UringDriver};
 use crate::lane::{self, LaneCapacity, Mailbox, Remote};
 use crate::letter::{Command, Publication, RoomName};
 use crate::shard::{self, Shard};
@@ -51,6 +51,7 @@ pub fn start<A: Application>(
         source,
     })?;
     let plan = Arc::new(Plan::new(config, make));
+    plan.warn_of_low_limits();
     let seed = RandomState::new().hash_one("homes");
     let capacity = LaneCapacity::for_shards(plan.config.shards);
     let mailboxes = lane::mesh(plan.config.shards, capacity, seed);
@@ -58,7 +59,7 @@ pub fn start<A: Application>(
     let (ready, readiness) = crossbeam_channel::bounded(plan.config.shards);
     let mut running = Running {
         listen,
-        rings_max: plan.config.shards * uring::tables(plan.slots).1,
+        rings_max: plan.config.shards * plan.tables.rings,
         capabilities: String::new(),
         counters: plan.counters.clone(),
         stop: plan.stop.clone(),
@@ -119,7 +120,7 @@ fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
 struct Plan<A, F: Fn(u16) -> A> {
     config: Config,
     make: F,
-    slots: usize,
+    tables: Tables,
     admission: Admission,
     ring_fds: RingFds,
     counters: Arc<[Arc<ShardCounters>]>,
@@ -137,7 +138,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
     fn new(config: Config, make: F) -> Plan<A, F> {
         let shards = config.shards;
         Plan {
-            slots: config.slots_per_shard(),
+            tables: config.tables(),
             admission: Admission::new(config.connections_max),
             ring_fds: RingFds::new(shards),
             counters: (0..shards)
@@ -146,6 +147,23 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
             stop: Arc::default(),
             config,
             make,
+        }
+    }
+
+    /// The engine runs all the same; connects beyond what fits wait in the backlog.
+    fn warn_of_low_limits(&self) {
+        let (fits, wanted) = (
+            self.tables.slots() * self.config.shards,
+            self.config.connections_max,
+        );
+        if fits < wanted {
+            let open_files = uring::open_files_max();
+            tracing::warn!(
+                fits,
+                wanted,
+                open_files,
+                "the open-file limit is too low for connections_max: raise it (ulimit -n)"
+            );
         }
     }
 
@@ -215,7 +233,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
     ) -> Result<(UringDriver, Ready), StartError> {
         let driver = UringDriver::new(uring::Setup {
             listener,
-            slots: self.slots,
+            tables: self.tables,
             shard,
             ring_fds: self.ring_fds.clone(),
             counters: self.counters[shard as usize].clone(),

@@ -86,8 +86,8 @@ impl RingFds {
 pub struct Setup {
     /// Listens already; shared by nobody.
     pub listener: TcpListener,
-    /// Connections this shard must be able to hold.
-    pub slots: usize,
+    /// How many connections this shard may hold, and how.
+    pub tables: Tables,
     /// This shard's index.
     pub shard: u16,
     /// All shards' rings.
@@ -99,10 +99,38 @@ pub struct Setup {
 /// Memory of one ring in this process, in bytes: receive buffers, submission and completion queue.
 pub const RING_BYTES: usize = buffers::BYTES + ring::BYTES;
 
-/// Entries of one table, and how many tables that takes.
-pub fn tables(slots: usize) -> (u32, usize) {
-    let table = slots.min(open_files_max()).max(Acceptor::OUTSTANDING * 2);
-    (table as u32, slots.div_ceil(table))
+/// How one shard's connections are spread over rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// Entries of one ring's table.
+    pub table: u32,
+    /// Rings that may be made.
+    pub rings: usize,
+}
+
+impl Tables {
+    /// A lease names its ring in 8 bits.
+    const RINGS_MAX: usize = 256;
+    /// Descriptors of the process that are not rings': listeners, the control plane, logs.
+    const OTHER_FILES: usize = 32;
+
+    /// For a shard of `slots` connections, one of `shards`, in a process that may have `open_files` files open. A table may be as
+    /// large as that; a ring takes two files itself. May hold fewer than `slots` where the limit is very low.
+    pub fn new(slots: usize, shards: usize, open_files: usize) -> Tables {
+        let table = slots.min(open_files).max(Acceptor::OUTSTANDING * 2);
+        let affordable = open_files.saturating_sub(Self::OTHER_FILES + 4 * shards) / (2 * shards);
+        Tables {
+            table: table as u32,
+            rings: slots
+                .div_ceil(table)
+                .clamp(1, affordable.clamp(1, Self::RINGS_MAX)),
+        }
+    }
+
+    /// Connections that fit.
+    pub fn slots(&self) -> usize {
+        self.table as usize * self.rings
+    }
 }
 
 impl UringDriver {
@@ -111,7 +139,10 @@ impl UringDriver {
     /// # Errors
     /// The kernel lacks something that the driver needs: the error names it and what to do.
     pub fn new(setup: Setup) -> Result<UringDriver, Unsupported> {
-        let (table, rings_max) = tables(setup.slots);
+        let Tables {
+            table,
+            rings: rings_max,
+        } = setup.tables;
         let first = Ring::new(table, 0).map_err(Unsupported::ring)?;
         let capabilities = Capabilities::probe(&first)?;
         let bell = limits::EventFd::new().map_err(Unsupported::ring)?;
@@ -419,4 +450,32 @@ pub fn claim(address: SocketAddr) -> io::Result<()> {
 /// The address is in use by another user, not local, or privileged.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     accept::listen(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tables;
+
+    #[test]
+    fn tables_follow_the_open_file_limit() {
+        let cases = [
+            // (slots, shards, open files) -> (table, rings)
+            ((1_256, 1, 20_000), (1_256, 1)),
+            ((100_256, 1, 20_000), (20_000, 6)),
+            ((62_756, 2, 20_000), (20_000, 4)),
+            ((62_756, 2, 1_048_576), (62_756, 1)),
+            ((62_756, 2, 1_024), (1_024, 62)),
+            ((62_756, 2, 64), (64, 6)),
+            ((10_000_000, 1, 1_024), (1_024, 256)),
+            ((3, 1, 20), (8, 1)),
+        ];
+        for ((slots, shards, open_files), (table, rings)) in cases {
+            let tables = Tables::new(slots, shards, open_files);
+            assert_eq!(
+                tables,
+                Tables { table, rings },
+                "{slots} slots, {shards} shards, {open_files} files"
+            );
+        }
+    }
 }

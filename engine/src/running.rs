@@ -60,6 +60,7 @@ pub fn start<A: Application>(
     let mut running = Running {
         listen,
         rings_max: plan.config.shards * plan.tables.rings,
+        connections_max: plan.fits().min(plan.config.connections_max),
         capabilities: String::new(),
         counters: plan.counters.clone(),
         stop: plan.stop.clone(),
@@ -150,12 +151,13 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
         }
     }
 
+    fn fits(&self) -> usize {
+        self.tables.slots() * self.config.shards
+    }
+
     /// The engine runs all the same; connects beyond what fits wait in the backlog.
     fn warn_of_low_limits(&self) {
-        let (fits, wanted) = (
-            self.tables.slots() * self.config.shards,
-            self.config.connections_max,
-        );
+        let (fits, wanted) = (self.fits(), self.config.connections_max);
         if fits < wanted {
             let open_files = uring::open_files_max();
             tracing::warn!(
@@ -278,6 +280,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
 pub struct Running {
     listen: SocketAddr,
     rings_max: usize,
+    connections_max: usize,
     capabilities: String,
     counters: Arc<[Arc<ShardCounters>]>,
     stop: Arc<AtomicBool>,
@@ -350,6 +353,11 @@ impl Running {
     /// Where clients connect.
     pub fn local_addr(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Connections that fit: the configured limit, or what a low open-file limit leaves of it.
+    pub fn connections_max(&self) -> usize {
+        self.connections_max
     }
 
     /// Rings that may be used over all shards (each is made when the one before it is full).

@@ -98,7 +98,7 @@ impl Server<'_> {
             self.control.local_addr(),
             self.config.shards,
             self.running.rings_max(),
-            self.config.connections_max,
+            self.running.connections_max(),
             self.config.message_bytes_max,
         )?;
         out.flush()

@@ -1,7 +1,7 @@
 //! A client that says whatever bytes a test likes, and reads frames by the letter of RFC 6455 §5.2.
 
 use crate::{PATIENCE, Server};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -73,7 +73,10 @@ impl Raw {
     /// The same for a server in another process.
     #[track_caller]
     pub fn connect_at(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).expect("the server accepts");
+        Raw::over(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
@@ -83,14 +86,57 @@ impl Raw {
         }
     }
 
+    /// Connects with a small receive buffer, so that whoever does not read is soon full. (The smallest would take minutes to read from.)
+    #[track_caller]
+    pub fn narrow(server: &Server) -> Raw {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(64 << 10).expect("a socket");
+        socket
+            .connect(&server.address().into())
+            .expect("the server accepts");
+        Raw::over(socket.into())
+    }
+
     /// Connects and upgrades.
     #[track_caller]
     pub fn upgraded(server: &Server) -> Raw {
         let mut raw = Raw::connect(server);
-        raw.send(upgrade().as_bytes());
-        let head = raw.head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        raw.upgrade();
         raw
+    }
+
+    /// Upgrades.
+    #[track_caller]
+    pub fn upgrade(&mut self) {
+        self.send(upgrade().as_bytes());
+        let head = self.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    }
+
+    /// Sends a whole text message.
+    #[track_caller]
+    pub fn say(&mut self, text: &str) {
+        self.send(&frame(FIN | TEXT, text.as_bytes()));
+    }
+
+    /// The next frame, which is a whole text message.
+    #[track_caller]
+    pub fn hear(&mut self) -> String {
+        let (first, payload) = self.frame();
+        let text = String::from_utf8_lossy(&payload).into_owned();
+        assert_eq!(first, FIN | TEXT, "{text}");
+        text
+    }
+
+    /// Upgrades with the native dialect, and joins a room.
+    #[track_caller]
+    pub fn join(&mut self, room: &str) {
+        self.upgrade();
+        assert!(self.hear().starts_with(r#"{"type":"welcome","#));
+        self.say(&format!(r#"{{"type":"join_room","room":"{room}"}}"#));
+        let start = format!(r#"{{"type":"joined","room":"{room}","members":"#);
+        let joined = self.hear();
+        assert!(joined.starts_with(&start), "{joined}");
     }
 
     /// Sends bytes, in as few segments as the kernel likes.
@@ -172,6 +218,12 @@ impl Raw {
             ),
             [_] => panic!("a close payload of one byte"),
         }
+    }
+
+    /// A close frame of whatever content, then the end.
+    #[track_caller]
+    pub fn ended_by_close(&mut self) {
+        self.closed();
     }
 
     /// Nothing more comes: the server closed the socket, and did not reset it.

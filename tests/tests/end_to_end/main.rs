@@ -2,8 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+mod churn;
+mod deadlines;
+mod embedding;
+mod endings;
+mod frames;
 mod native;
+mod order;
 mod refusals;
+mod slow;
+mod upgrade;
 
 /// What most tests run with: alone, one shard to one, and more shards than cores.
 const SHARDS: [usize; 3] = [1, 2, 4];

@@ -19,7 +19,7 @@ pub struct Config {
     pub connections_max: usize,
     /// Largest message in bytes; a larger one ends its connection with 1009. Default 64 KiB, range 125 B..=64 MiB.
     pub message_bytes_max: usize,
-    /// Rooms that one connection may be in. Default 128, range 1..=65,536.
+    /// Rooms that one connection may be in. Default 128, range 1..=4,096: joining and leaving look through them.
     pub rooms_per_connection_max: usize,
     /// Longest room name in bytes. Default 255, range 1..=4,096.
     pub room_name_bytes_max: usize,
@@ -131,8 +131,8 @@ impl Config {
             125..=64 << 20,
             rule,
         )?;
-        let (rooms, rule) = (self.rooms_per_connection_max, "1 to 65,536");
-        within("rooms_per_connection_max", rooms, 1..=65_536, rule)?;
+        let (rooms, rule) = (self.rooms_per_connection_max, "1 to 4,096");
+        within("rooms_per_connection_max", rooms, 1..=4_096, rule)?;
         let rule = "1 to 4,096";
         within(
             "room_name_bytes_max",

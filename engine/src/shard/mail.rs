@@ -13,8 +13,11 @@ const LETTERS_PER_TICK: usize = 4096;
 const LETTERS_PER_LANE: usize = 64;
 
 impl<A: Application, D: Driver> Shard<A, D> {
+    /// Commands wait in their bounded queue while a lane is full, like everything else that would post requests.
     pub(super) fn obey(&mut self) {
-        while let Some(command) = self.core.mail.next_command() {
+        while !self.core.mail.is_congested()
+            && let Some(command) = self.core.mail.next_command()
+        {
             match command {
                 Command::Publish(publication) => {
                     let home = self.core.mail.home(publication.room.as_deref());

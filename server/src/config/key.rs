@@ -198,7 +198,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "limits.max_rooms_per_connection",
         flag: None,
         what: "Rooms that one connection may be in; joining one more is answered room_limit.",
-        kind: Kind::Count(1..=65_536, |settings| {
+        kind: Kind::Count(1..=4_096, |settings| {
             &mut settings.engine.rooms_per_connection_max
         }),
     },

@@ -281,8 +281,8 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ),
         (
             "limits.max_rooms_per_connection",
-            ["1", "65536"],
-            ["0", "65537"],
+            ["1", "4096"],
+            ["0", "4097"],
         ),
         ("limits.max_room_name_bytes", ["1", "4096"], ["0", "4097"]),
         ("limits.outbox_frames", ["16", "1048576"], ["15", "1048577"]),

@@ -14,6 +14,7 @@ use tungstenite::{Error, Message, WebSocket};
 pub struct Client {
     socket: WebSocket<TcpStream>,
     id: String,
+    welcome: String,
 }
 
 impl Client {
@@ -33,6 +34,7 @@ impl Client {
             .and_then(|rest| rest.split_once('"'))
             .map(|(id, _)| id.to_owned());
         client.id = id.unwrap_or_else(|| panic!("no welcome: {welcome}"));
+        client.welcome = welcome;
         client
     }
 
@@ -77,6 +79,7 @@ impl Client {
         let client = Client {
             socket,
             id: String::new(),
+            welcome: String::new(),
         };
         (client, response)
     }
@@ -84,6 +87,11 @@ impl Client {
     /// What the server calls this connection (native only).
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What the server said first (native only).
+    pub fn welcome(&self) -> &str {
+        &self.welcome
     }
 
     /// The socket below.

@@ -4,12 +4,14 @@
 
 mod churn;
 mod deadlines;
+mod documented;
 mod embedding;
 mod endings;
 mod frames;
 mod native;
 mod order;
 mod refusals;
+mod rings;
 mod slow;
 mod upgrade;
 

@@ -1,0 +1,219 @@
+//! Runs the examples of `docs/protocol.md`: what stands there is what the server says, key for key, but for ids and counts.
+
+use shardcast_engine::protocol::native::Code;
+use shardcast_tests::{Client, FIN, PATIENCE, Raw, Server, TEXT, config, frame};
+
+const PAGE: &str = include_str!("../../../docs/protocol.md");
+
+/// Lines of one fenced block: what is sent and what is heard.
+#[derive(Debug, Default)]
+struct Example {
+    sent: Vec<&'static str>,
+    heard: Vec<&'static str>,
+}
+
+fn examples() -> Vec<Example> {
+    let blocks = PAGE.split("```").skip(1).step_by(2);
+    let examples = blocks.map(|block| {
+        let mut example = Example::default();
+        for line in block.lines() {
+            if let Some(text) = line.strip_prefix("→ ") {
+                example.sent.push(text);
+            } else if let Some(text) = line.strip_prefix("← ") {
+                example.heard.push(text);
+            }
+        }
+        example
+    });
+    examples
+        .filter(|example| !example.heard.is_empty())
+        .collect()
+}
+
+/// Numbers that differ from run to run become 0, and ids of connections `id`.
+fn settled(text: &str) -> String {
+    let mut text = text.to_owned();
+    for key in [
+        "members",
+        "delivered",
+        "queued",
+        "connected_ms",
+        "shard",
+        "reconnect_ms",
+    ] {
+        text = with_values(&text, &format!("\"{key}\":"), |value| {
+            (value.find(|c: char| !c.is_ascii_digit()).unwrap(), "0")
+        });
+    }
+    for key in ["connection", "from"] {
+        text = with_values(&text, &format!("\"{key}\":\""), |value| {
+            let id = &value[..value.find('"').unwrap()];
+            assert_eq!(id.split('-').count(), 3, "{value}");
+            (id.len(), "id")
+        });
+    }
+    text
+}
+
+/// `text` with every value behind `key` replaced: `value` tells how long it is and what stands there instead.
+fn with_values(text: &str, key: &str, value: impl Fn(&str) -> (usize, &'static str)) -> String {
+    let mut parts = text.split(key);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (length, instead) = value(part);
+        out += key;
+        out += instead;
+        out += &part[length..];
+    }
+    out
+}
+
+fn sorted(texts: impl Iterator<Item = impl AsRef<str>>) -> Vec<String> {
+    let mut texts: Vec<String> = texts.map(|text| settled(text.as_ref())).collect();
+    texts.sort();
+    texts
+}
+
+/// In the rooms that the example takes for granted.
+fn prepared(server: &Server, example: &Example) -> Client {
+    let mut client = Client::native(server);
+    let asks = |kind: &str| {
+        example
+            .sent
+            .iter()
+            .any(|sent| sent.contains(&format!("\"type\":\"{kind}\"")))
+    };
+    let rooms: &[&str] = if asks("leave_room") {
+        &["lobby", "news", "sport"]
+    } else if asks("rooms") {
+        &["lobby", "news"]
+    } else if asks("status") {
+        &["lobby"]
+    } else {
+        &[]
+    };
+    rooms.iter().for_each(|room| {
+        client.join(room);
+    });
+    client
+}
+
+/// A dialogue: what is sent brings what is heard, in whatever order, and nothing else.
+fn check_dialogue(server: &Server, example: &Example) {
+    let mut client = prepared(server, example);
+    let mut heard = Vec::new();
+    if example.heard[0].starts_with(r#"{"type":"welcome""#) {
+        heard.push(client.welcome().to_owned());
+    }
+    example.sent.iter().for_each(|sent| client.say(sent));
+    while heard.len() < example.heard.len() {
+        heard.push(client.hear());
+    }
+    assert_eq!(
+        sorted(heard.iter()),
+        sorted(example.heard.iter()),
+        "{example:?}"
+    );
+    client.check_quiet();
+    client.leave();
+}
+
+/// What is only heard has its cause in the text around it.
+fn check_heard(server: &Server, heard: &str) {
+    let mut client = Client::native(server);
+    let given = if heard.starts_with(r#"{"type":"message""#) {
+        client.join("lobby");
+        client.say(r#"{"type":"broadcast","room":"lobby","data":{"text":"hello"}}"#);
+        client.hear()
+    } else if heard.contains("not_joined") {
+        client.ask(r#"{"type":"leave_room","id":1,"room":"lobby"}"#)
+    } else if heard.contains("rate_limited") {
+        let mut raw = Raw::upgraded(server);
+        let requests: Vec<u8> = (0..65)
+            .flat_map(|room| {
+                let request = format!(r#"{{"type":"join_room","id":9,"room":"r{room}"}}"#);
+                frame(FIN | TEXT, request.as_bytes())
+            })
+            .collect();
+        raw.send(&requests);
+        (0..66)
+            .map(|_| raw.hear())
+            .find(|text| text.contains("error"))
+            .unwrap()
+    } else {
+        panic!("an example that nobody runs: {heard}")
+    };
+    assert_eq!(settled(&given), settled(heard));
+}
+
+#[test]
+fn the_examples_are_what_happens() {
+    let examples = examples();
+    assert_eq!(examples.len(), 13, "examples come and go; count them here");
+    // One shard: the last example needs all its requests to be read before any is answered.
+    let server = Server::native(config(1));
+    let mut neighbour = Client::native(&server);
+    neighbour.join("lobby");
+    for example in &examples {
+        if example.sent.is_empty() {
+            example
+                .heard
+                .iter()
+                .for_each(|heard| check_heard(&server, heard));
+        } else {
+            check_dialogue(&server, example);
+        }
+    }
+}
+
+#[test]
+fn the_events_are_what_happens() {
+    let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `{"));
+    let events: Vec<String> = rows
+        .map(|row| format!("{{{}", row.split('`').next().unwrap()))
+        .collect();
+    let event = |kind: &str| {
+        let start = format!(r#"{{"type":"{kind}""#);
+        settled(
+            events
+                .iter()
+                .find(|event| event.starts_with(&start))
+                .unwrap(),
+        )
+    };
+    let server = Server::native(config(1));
+    let mut client = Client::native(&server);
+    assert_eq!(settled(client.welcome()), event("welcome"));
+    client.join("lobby");
+    client.say(r#"{"type":"broadcast","room":"lobby","data":…}"#.replace('…', "null").as_str());
+    assert_eq!(
+        settled(&client.hear()).replace("null", "…"),
+        event("message")
+    );
+    std::thread::scope(|scope| {
+        let drained = scope.spawn(move || server.drain(PATIENCE));
+        assert_eq!(settled(&client.hear()), event("closing"));
+        assert_eq!(client.closed().0, 1001);
+        assert!(drained.join().unwrap());
+    });
+}
+
+#[test]
+fn the_errors_are_those_of_the_protocol() {
+    let section = PAGE
+        .split("\n## ")
+        .find(|section| section.starts_with("Errors\n"))
+        .unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let documented: Vec<(&str, bool)> = rows
+        .map(|row| {
+            let (code, rest) = row.split_once("` | ").unwrap();
+            (code, rest.starts_with("yes |"))
+        })
+        .collect();
+    let existing: Vec<(&str, bool)> = Code::ALL
+        .iter()
+        .map(|code| (code.as_str(), code.is_retryable()))
+        .collect();
+    assert_eq!(documented, existing);
+}

@@ -1,0 +1,164 @@
+//! One shard with more connections than one ring's table holds: a server in a process of its own, whose open-file limit is low.
+
+use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, frame};
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const OPEN_FILES: usize = 256;
+const CONNECTIONS: usize = 600;
+const ROOMS: usize = 10;
+
+/// The server; killed when dropped.
+struct Limited {
+    process: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    address: SocketAddr,
+}
+
+impl Limited {
+    fn start() -> Limited {
+        let script = format!(
+            "ulimit -n {OPEN_FILES} && exec \"$0\" {}",
+            CONNECTIONS + 100
+        );
+        let mut process = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_limited")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut address = String::new();
+        output.read_line(&mut address).unwrap();
+        Limited {
+            input: process.stdin.take(),
+            process,
+            output,
+            address: address.trim().parse().expect("an address"),
+        }
+    }
+
+    /// A counter of the only shard; 0 if it does not appear.
+    fn counter(&mut self, name: &str) -> usize {
+        self.input.as_mut().unwrap().write_all(b"\n").unwrap();
+        let mut counters = String::new();
+        self.output.read_line(&mut counters).unwrap();
+        let name = format!("0.{name}=");
+        let value = counters
+            .split(' ')
+            .find_map(|counter| counter.strip_prefix(&name));
+        value.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
+    fn wait_for_connections(&mut self, connections: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.counter("connections") != connections {
+            assert!(Instant::now() < deadline, "{}", self.counter("connections"));
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    /// The end of its input is its order to drain.
+    fn drain(mut self) -> bool {
+        self.input = None;
+        self.process.wait().unwrap().success()
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        // Fails if it has ended already, as it should.
+        let _ = self.process.kill();
+    }
+}
+
+/// A member of one of the rooms.
+struct Member {
+    raw: Raw,
+    room: usize,
+}
+
+impl Member {
+    fn new(server: &Limited, number: usize) -> Member {
+        let mut raw = Raw::connect_at(server.address);
+        let room = number % ROOMS;
+        raw.join(&format!("r{room}"));
+        Member { raw, room }
+    }
+
+    fn go(mut self, number: usize) {
+        match number % 3 {
+            0 => self.raw.reset(),
+            1 => drop(self),
+            _ => {
+                self.raw.send(&frame(FIN | CLOSE, b"\x03\xe8"));
+                assert_eq!(self.raw.closed().0, 1000);
+            }
+        }
+    }
+}
+
+/// One message to each room and one to everyone; all of them arrive, counted and in order.
+fn broadcast(publisher: &mut Client, members: &mut [Member], data: usize) {
+    for room in 0..ROOMS {
+        let count = members.iter().filter(|member| member.room == room).count();
+        publisher.check(
+            &format!(r#"{{"type":"broadcast","room":"r{room}","data":{data},"report":true}}"#),
+            &format!(r#"{{"type":"ack","delivered":{count},"queued":0,"dropped":0}}"#),
+        );
+    }
+    publisher.check(
+        &format!(r#"{{"type":"broadcast","data":{data},"report":true,"echo":false}}"#),
+        &format!(
+            r#"{{"type":"ack","delivered":{},"queued":0,"dropped":0}}"#,
+            members.len()
+        ),
+    );
+    let from = publisher.id();
+    for Member { raw, room } in members {
+        let message = format!(r#""from":"{from}","data":{data}}}"#);
+        assert_eq!(
+            raw.hear(),
+            format!(r#"{{"type":"message","room":"r{room}",{message}"#)
+        );
+        assert_eq!(raw.hear(), format!(r#"{{"type":"message",{message}"#));
+    }
+}
+
+#[test]
+fn a_shard_with_several_rings_loses_nothing() {
+    let mut server = Limited::start();
+    let mut publisher = Client::native_at(server.address);
+    let mut members: Vec<Member> = (0..CONNECTIONS)
+        .map(|number| Member::new(&server, number))
+        .collect();
+    let rings = server.counter("rings");
+    assert!(rings > CONNECTIONS / OPEN_FILES, "{rings} rings");
+    broadcast(&mut publisher, &mut members, 0);
+    for round in 1..=4 {
+        // A different half goes each time, from all rings, and as many come.
+        let mut index = 0;
+        let (go, stay): (Vec<Member>, Vec<Member>) = members.into_iter().partition(|_| {
+            index += 1;
+            index / round % 2 == 0
+        });
+        members = stay;
+        let gone = go.len();
+        go.into_iter()
+            .enumerate()
+            .for_each(|(number, member)| member.go(number));
+        server.wait_for_connections(members.len() + 1);
+        broadcast(&mut publisher, &mut members, 2 * round);
+        members.extend((0..gone).map(|number| Member::new(&server, number)));
+        broadcast(&mut publisher, &mut members, 2 * round + 1);
+    }
+    assert_eq!(server.counter("rings"), rings);
+    drop(members);
+    publisher.leave();
+    server.wait_for_connections(0);
+    assert_eq!(server.counter("rooms") + server.counter("outbox_bytes"), 0);
+    assert!(server.drain());
+}

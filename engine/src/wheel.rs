@@ -125,14 +125,21 @@ impl Wheel {
 
     /// When to look again: no deadline is missed by more than a step. `None`: no deadlines.
     pub(crate) fn next_expiry(&self) -> Option<Millis> {
-        if self.occupied.iter().all(|word| *word == 0) {
-            return None;
-        }
-        let steps = (1..=BUCKETS as u32).find(|ahead| {
-            let bucket = (self.step + ahead) as usize % BUCKETS;
-            self.occupied[bucket / 64] & (1 << (bucket % 64)) != 0
-        });
-        steps.map(|ahead| Millis::from(self.step + ahead) * STEP_MS)
+        const WORDS: usize = BUCKETS / 64;
+        let start = (self.step + 1) as usize % BUCKETS;
+        // Every word once, and the first a second time for the buckets before `start`.
+        let ahead = (0..=WORDS).find_map(|turn| {
+            let word = (start / 64 + turn) % WORDS;
+            let after = match turn {
+                0 => !0 << (start % 64),
+                WORDS => !(!0 << (start % 64)),
+                _ => !0,
+            };
+            let bits = self.occupied[word] & after;
+            let bucket = word * 64 + bits.trailing_zeros() as usize;
+            (bits != 0).then(|| (bucket + BUCKETS - start) % BUCKETS)
+        })?;
+        Some(Millis::from(self.step + 1 + ahead as u32) * STEP_MS)
     }
 
     #[cfg(any(test, feature = "sim"))]
@@ -147,6 +154,12 @@ impl Wheel {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    fn slow_next_expiry(wheel: &Wheel) -> Option<Millis> {
+        let occupied = |step: &u32| wheel.heads[*step as usize % BUCKETS] != NONE;
+        let step = (wheel.step + 1..=wheel.step + BUCKETS as u32).find(occupied);
+        step.map(|step| Millis::from(step) * STEP_MS)
+    }
 
     #[test]
     fn agrees_with_a_sorted_map() {
@@ -191,6 +204,7 @@ mod tests {
                         .count();
                     assert_eq!(late, 0, "missed a deadline");
                     assert_eq!(wheel.next_expiry().is_some(), !oracle.is_empty());
+                    assert_eq!(wheel.next_expiry(), slow_next_expiry(&wheel));
                     if let (Some(next), Some(first)) = (wheel.next_expiry(), oracle.values().min())
                     {
                         assert!(next <= first + 2 * STEP_MS, "would sleep past a deadline");

@@ -9,6 +9,8 @@ mod capabilities;
 mod completions;
 mod limits;
 mod patience;
+#[cfg(test)]
+mod promises;
 mod ring;
 mod ring_set;
 mod slot;
@@ -337,10 +339,11 @@ impl Driver for UringDriver {
         }
         let reaped = self.reap_ring(0);
         self.patience.saw(reaped);
-        // The kernel may refuse submissions while completions overflow; what was just reaped made room.
+        // A shortfall belongs to this turn: none may stay behind because completions overflow, or because what the kernel
+        // refused to take would be sent later.
         for index in 0..self.rings.len() {
-            while self.rings[index].has_submissions() && !outgoing.is_empty() {
-                self.rings[index].submit();
+            while self.rings[index].is_behind() && !outgoing.is_empty() {
+                self.rings[index].enter_and_look();
                 self.reap_ring(index);
             }
         }

@@ -15,7 +15,9 @@ impl UringDriver {
             count += 1;
             self.take(index, event);
         }
-        self.rings[index].set_active(count > 0);
+        if count > 0 {
+            self.rings[index].set_active(true);
+        }
         self.counters.completions.add(count as u64);
         count
     }

@@ -101,6 +101,12 @@ impl Ring {
         !self.io.submission().is_empty()
     }
 
+    /// Something waits for another enter: submissions, or completions that did not fit (only an enter that looks brings those).
+    pub(super) fn is_behind(&mut self) -> bool {
+        let submissions = self.io.submission();
+        !submissions.is_empty() || submissions.cq_overflow()
+    }
+
     /// Submits what is queued. On return it is taken, unless the kernel wants completions reaped first.
     pub(super) fn submit(&mut self) {
         if self.has_submissions() {

@@ -74,6 +74,8 @@ impl UringDriver {
             let armed =
                 ring.listen_through(&mut first[0], UserData::plain(Op::Sibling, index as u32).0);
             if look && (armed || ring.is_active() || ring.has_submissions()) {
+                // Only a look settles it: what the kernel deferred stays deferred when the ring just submits.
+                ring.set_active(false);
                 ring.enter_and_look();
                 active |= self.reap_ring(index) > 0;
             } else if ring.has_submissions() {

@@ -268,12 +268,10 @@ impl UringDriver {
         self.push_plain(ticket.slot, entry);
     }
 
-    /// Closes the descriptor once nothing is under way on it: an armed receive would keep the socket open behind the slot's back.
+    /// Closes the descriptor once nothing is under way on it: an armed receive would keep the socket open behind the slot's back, and
+    /// the kernel shuts down in a thread of its own, which looks the slot up when it gets there: it would meet the next user.
     fn close_if_quiet(&mut self, ticket: Ticket) {
-        if self.slots[ticket.slot]
-            .state
-            .has(State::ARMED | State::TRACKED)
-        {
+        if self.slots[ticket.slot].state.has(State::BUSY) {
             return;
         }
         let entry = opcode::Close::new(self.fixed(ticket.slot))
@@ -400,10 +398,10 @@ impl Driver for UringDriver {
     }
 
     fn shut_down(&mut self, ticket: Ticket) {
+        self.slots[ticket.slot].state.set(State::SHUTTING);
         let entry = opcode::Shutdown::new(self.fixed(ticket.slot), libc::SHUT_WR)
             .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(UserData::plain(Op::ShutDown, 0).0);
+            .user_data(UserData::of(Op::ShutDown, ticket).0);
         self.push_plain(ticket.slot, entry);
     }
 

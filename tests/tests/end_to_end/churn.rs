@@ -175,3 +175,34 @@ fn whoever_stays_hears_everything_while_others_vanish() {
         server.wait_until_empty();
     }
 }
+
+/// A broken protocol is answered by a close frame and a FIN. The kernel sends that FIN from a thread of its own, and the slot may have been
+/// given to somebody else by then.
+#[test]
+fn the_end_of_one_connection_is_nobody_elses() {
+    const BREAKERS: usize = 3;
+    const ROUNDS: usize = 1500;
+    let server = Server::echo(config(1));
+    thread::scope(|scope| {
+        for _ in 0..BREAKERS {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    let mut raw = Raw::upgraded(&server);
+                    raw.send(&frame(FIN | TEXT, b"\xff"));
+                    assert_eq!(raw.frame().0, FIN | CLOSE);
+                    raw.reset();
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                let mut raw = Raw::upgraded(&server);
+                for text in ["one", "two", "three"] {
+                    raw.say(text);
+                    assert_eq!(raw.hear(), text);
+                }
+            }
+        });
+    });
+    server.wait_until_empty();
+}

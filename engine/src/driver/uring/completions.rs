@@ -44,7 +44,8 @@ impl UringDriver {
                 self.rings[index].rang();
             }
             Op::Bell => self.listen_to_bell(),
-            Op::Cancel | Op::ShutDown | Op::Wake => {}
+            Op::ShutDown => self.take_shut_down(ticket),
+            Op::Cancel | Op::Wake => {}
         }
     }
 
@@ -95,6 +96,14 @@ impl UringDriver {
         };
         self.slots[ticket.slot].state.clear(State::WANTED);
         self.pending.push(Completion::ReceiveEnded { ticket, why });
+    }
+
+    fn take_shut_down(&mut self, ticket: Ticket) {
+        let state = &mut self.slots[ticket.slot].state;
+        state.clear(State::SHUTTING);
+        if state.has(State::CLOSING) {
+            self.close_if_quiet(ticket);
+        }
     }
 
     fn take_tracked(&mut self, ticket: Ticket, result: i32) {

@@ -23,6 +23,11 @@ impl State {
     pub(super) const TRACKED: u8 = 16;
     /// The shard has closed it; the descriptor is closed when nothing is under way.
     pub(super) const CLOSING: u8 = 32;
+    /// A FIN was asked for and the kernel has not answered.
+    pub(super) const SHUTTING: u8 = 64;
+
+    /// Something is under way: the descriptor may not be closed.
+    pub(super) const BUSY: u8 = Self::ARMED | Self::TRACKED | Self::SHUTTING;
 
     pub(super) fn has(self, bits: u8) -> bool {
         self.0 & bits != 0

@@ -158,6 +158,15 @@ impl Raw {
         let _ = self.stream.write_all(bytes);
     }
 
+    /// The same socket, for a thread that reads while this one writes.
+    #[track_caller]
+    pub fn reader(&self) -> Raw {
+        Raw {
+            stream: self.stream.try_clone().expect("a descriptor"),
+            ahead: self.ahead.clone(),
+        }
+    }
+
     /// Says no more.
     #[track_caller]
     pub fn finish(&mut self) {

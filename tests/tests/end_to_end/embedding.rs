@@ -390,3 +390,26 @@ fn a_drain_that_is_over_too_soon_says_so() {
     assert_eq!((first, &payload[2..]), (FIN | CLOSE, &b"draining"[..]));
     rude.is_gone();
 }
+
+#[test]
+fn a_port_belongs_to_one_engine_and_is_free_when_that_ends() {
+    let server = Server::echo(config(2));
+    let mut again = config(2);
+    again.listen = server.address();
+    let refused = shardcast_engine::start(again.clone(), |_| shardcast_tests::Echo);
+    match refused {
+        Err(shardcast_engine::StartError::Io { source, .. }) => {
+            assert_eq!(source.kind(), std::io::ErrorKind::AddrInUse);
+        }
+        other => panic!("{other:?}"),
+    }
+    // The first one does not mind, and its clients end with it.
+    let mut clients: Vec<Raw> = (0..10).map(|_| Raw::upgraded(&server)).collect();
+    clients[0].say("still here");
+    assert_eq!(clients[0].hear(), "still here");
+    drop(server);
+    clients.iter_mut().for_each(Raw::is_gone);
+    let server = Server::echo(again);
+    let mut client = Client::plain(&server);
+    client.check("again", "again");
+}

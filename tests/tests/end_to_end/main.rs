@@ -10,6 +10,7 @@ mod endings;
 mod frames;
 mod native;
 mod order;
+mod pressure;
 mod refusals;
 mod rings;
 mod slow;

@@ -9,6 +9,8 @@ mod intake;
 #[cfg(any(test, feature = "sim"))]
 mod invariants;
 mod mail;
+#[cfg(test)]
+mod tests;
 
 pub use crate::core::Admission;
 

@@ -14,7 +14,7 @@ use shardcast_protocol::upgrade::{self, UpgradeError, UpgradeLimits};
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
 const RECEIVES_PER_TURN: usize = 64;
 /// Replies that may stand in the scratch before they leave, in bytes.
-const SCRATCH_BYTES_MAX: usize = 256 << 10;
+pub(super) const SCRATCH_BYTES_MAX: usize = 256 << 10;
 /// Longest request head (RFC 6455 sets none); more is 431.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 impl<A: Application, D: Driver> Shard<A, D> {
@@ -165,6 +165,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 None => return at,
             }
             self.tell_ended();
+            // Small requests may have large answers: a socket that is full is to be known before there are more of them.
+            if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
+                self.flush();
+            }
         }
         at
     }

@@ -63,7 +63,8 @@ fn departures(ticket: Ticket, count: usize, bytes: &Bytes) -> Outgoing {
     let mut outgoing = Outgoing::default();
     let shared = outgoing.share(bytes.clone());
     for _ in 0..count {
-        assert!(outgoing.attach_shared(ticket, &mut u32::MAX, shared, 0, bytes.len()));
+        let mut at = u32::MAX;
+        assert!(outgoing.attach_shared(ticket, &mut at, shared, 0, bytes.len()));
     }
     outgoing
 }

@@ -1,0 +1,105 @@
+//! One shard, its clients on a simulated network without faults, and what they may not do to it.
+
+use super::*;
+use crate::driver::sim::{Faults, Line, Random, SimDriver, SocketId, World};
+use crate::frame::Message;
+use crate::lane::{self, LaneCapacity};
+use crate::{Accepted, Refusal};
+use shardcast_protocol::frame::{self, Kind, OpCode};
+use shardcast_protocol::upgrade;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Answers every message with this many bytes.
+struct Generous(usize);
+
+impl Application for Generous {
+    type Session = ();
+
+    fn connect(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &upgrade::Request<'_>,
+    ) -> Result<Accepted<()>, Refusal> {
+        Ok(().into())
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, _: &mut (), _: Message<'_>) {
+        cx.send_with(Kind::Binary, |out| out.resize(out.len() + self.0, 0));
+    }
+}
+
+struct Trial {
+    world: Rc<RefCell<World>>,
+    shard: Shard<Generous, SimDriver>,
+    counters: Arc<ShardCounters>,
+}
+
+impl Trial {
+    fn new(config: &Config, faults: Faults, answer_bytes: usize) -> Trial {
+        let world = World::new(1, faults, Random::new(1), false);
+        let counters: Arc<ShardCounters> = Arc::default();
+        let setup = Setup {
+            config,
+            mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
+            admission: Admission::new(config.connections_max),
+            counters: Arc::clone(&counters),
+        };
+        let shard = Shard::new(setup, Generous(answer_bytes), World::driver(&world, 0));
+        Trial {
+            world,
+            shard,
+            counters,
+        }
+    }
+
+    fn connect(&self) -> SocketId {
+        let client = self.world.borrow_mut().connect(0, Line::Faulty).unwrap();
+        let mut request = Vec::new();
+        let key = upgrade::encode_key([0; 16]);
+        upgrade::write_request(&mut request, "localhost", "/", &key, &[]);
+        self.write(client, &request);
+        client
+    }
+
+    fn write(&self, client: SocketId, bytes: &[u8]) {
+        let written = self.world.borrow_mut().write(client, bytes);
+        assert_eq!(written, Some(bytes.len()));
+    }
+
+    fn tick_until(&mut self, enough: impl Fn(&ShardCounters) -> bool) {
+        for _ in 0..1_000 {
+            if enough(&self.counters) {
+                return;
+            }
+            self.shard.tick();
+            self.shard.check_invariants(false);
+        }
+        panic!("it never came to that: {:?}", self.counters);
+    }
+}
+
+fn client_frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame::write_client_frame(&mut bytes, opcode, payload, [1, 2, 3, 4]);
+    bytes
+}
+
+#[test]
+fn large_answers_to_small_requests_wait_within_the_outbox_limit() {
+    const ANSWER_BYTES: usize = 16 << 10;
+    let config = Config::default();
+    let mut trial = Trial::new(&config, Faults::none(), ANSWER_BYTES);
+    let client = trial.connect();
+    // They fit into one receive buffer; the answers are 32 MB, of which the client takes none.
+    trial.write(client, &client_frame(OpCode::Text, b"?").repeat(2_000));
+    let mut waited = 0;
+    for _ in 0..20 {
+        trial.shard.tick();
+        waited = waited.max(trial.counters.outbox_bytes.get() as usize);
+    }
+    // What one turn was to send is owed already when the socket turns out to be full.
+    let most = config.outbox_bytes_max + intake::SCRATCH_BYTES_MAX + 2 * ANSWER_BYTES;
+    assert!(waited <= most, "{waited} bytes waited, more than {most}");
+    assert_eq!(trial.counters.closed_slow.get(), 1);
+}

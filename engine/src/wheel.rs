@@ -142,7 +142,6 @@ impl Wheel {
         Some(Millis::from(self.step + 1 + ahead as u32) * STEP_MS)
     }
 
-    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn is_scheduled(&self, slot: u32) -> bool {
         self.entries
             .get(slot)

@@ -27,6 +27,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn meet(&mut self, ticket: Ticket) {
+        // It waited its turn, and the connection went on in the meantime: the new deadline counts.
+        if self.core.wheel.is_scheduled(ticket.slot) {
+            return;
+        }
         match self.core.connections.phase(ticket) {
             Phase::Free | Phase::Retiring => {}
             Phase::Upgrading => {

@@ -25,7 +25,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 "slot {slot}: a session is there while it is open"
             );
             let waits = !matches!(connection.phase, Phase::Free | Phase::Retiring);
-            let due = self.due.contains(&self.core.connections.ticket(slot));
+            // The due may have gone in the meantime.
+            let due = waits && self.due.contains(&self.core.connections.ticket(slot));
             assert_eq!(
                 self.core.wheel.is_scheduled(slot) || due,
                 waits,

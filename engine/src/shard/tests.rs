@@ -1,6 +1,7 @@
 //! One shard, its clients on a simulated network without faults, and what they may not do to it.
 
 use super::*;
+use crate::driver::Millis;
 use crate::driver::sim::{Faults, Line, Random, SimDriver, SocketId, World};
 use crate::frame::Message;
 use crate::lane::{self, LaneCapacity};
@@ -102,4 +103,31 @@ fn large_answers_to_small_requests_wait_within_the_outbox_limit() {
     let most = config.outbox_bytes_max + intake::SCRATCH_BYTES_MAX + 2 * ANSWER_BYTES;
     assert!(waited <= most, "{waited} bytes waited, more than {most}");
     assert_eq!(trial.counters.closed_slow.get(), 1);
+}
+
+#[test]
+fn a_deadline_that_was_replaced_is_not_met() {
+    const CLIENTS: usize = 3_000;
+    let config = Config::default();
+    let faults = Faults {
+        slots: CLIENTS,
+        reap_max: CLIENTS * 4,
+        ..Faults::none()
+    };
+    let mut trial = Trial::new(&config, faults, 1);
+    let clients: Vec<SocketId> = (0..CLIENTS).map(|_| trial.connect()).collect();
+    trial.tick_until(|counters| counters.upgrades.get() == CLIENTS as u64);
+    // More deadlines come at once than one tick meets; then everybody breaks the protocol, and has a new one.
+    let now = config.heartbeat.as_millis() as Millis + 200;
+    trial.world.borrow_mut().advance_to(now);
+    trial.shard.tick();
+    for client in &clients {
+        trial.write(*client, b"unmasked");
+    }
+    trial.tick_until(|counters| counters.closed_protocol.get() == CLIENTS as u64);
+    for _ in 0..10 {
+        trial.shard.tick();
+    }
+    assert_eq!(trial.counters.closed_deadline.get(), 0);
+    assert_eq!(trial.counters.connections.get(), CLIENTS as u64);
 }

@@ -11,7 +11,6 @@ type Row = (&'static str, Vec<u8>, u16, &'static str);
 
 /// The rows that end in 1002, but for those of close frames.
 fn broken() -> Vec<Row> {
-    let cat = |parts: &[&[u8]]| parts.concat();
     let mut rows: Vec<Row> = vec![
         (
             "unmasked",
@@ -49,37 +48,9 @@ fn broken() -> Vec<Row> {
             1002,
             "control frame is longer than 125 bytes",
         ),
-        (
-            "2-byte length of 125",
-            vec![FIN | TEXT, 0xfe, 0, 125, 0, 0, 0, 0],
-            1002,
-            "payload length is not minimal",
-        ),
-        (
-            "8-byte length of 65,535",
-            vec![FIN | TEXT, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
-            1002,
-            "payload length is not minimal",
-        ),
-        (
-            "length with its top bit",
-            cat(&[&[FIN | TEXT, 0xff, 0x80], &[0; 11]]),
-            1002,
-            "most significant bit of the payload length is set",
-        ),
-        (
-            "continues nothing",
-            frame(FIN | CONTINUE, b"x"),
-            1002,
-            "continuation without a fragmented message",
-        ),
-        (
-            "text inside text",
-            cat(&[&frame(TEXT, b"a"), &frame(FIN | TEXT, b"b")]),
-            1002,
-            "new message inside a fragmented one",
-        ),
     ];
+    rows.extend(broken_lengths());
+    rows.extend(broken_fragments());
     for bit in [0x10, 0x20, 0x40] {
         rows.push((
             "reserved bit",
@@ -97,6 +68,46 @@ fn broken() -> Vec<Row> {
         ));
     }
     rows
+}
+
+fn broken_lengths() -> Vec<Row> {
+    vec![
+        (
+            "2-byte length of 125",
+            vec![FIN | TEXT, 0xfe, 0, 125, 0, 0, 0, 0],
+            1002,
+            "payload length is not minimal",
+        ),
+        (
+            "8-byte length of 65,535",
+            vec![FIN | TEXT, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
+            1002,
+            "payload length is not minimal",
+        ),
+        (
+            "length with its top bit",
+            [&[FIN | TEXT, 0xff, 0x80][..], &[0; 11]].concat(),
+            1002,
+            "most significant bit of the payload length is set",
+        ),
+    ]
+}
+
+fn broken_fragments() -> Vec<Row> {
+    vec![
+        (
+            "continues nothing",
+            frame(FIN | CONTINUE, b"x"),
+            1002,
+            "continuation without a fragmented message",
+        ),
+        (
+            "text inside text",
+            [frame(TEXT, b"a"), frame(FIN | TEXT, b"b")].concat(),
+            1002,
+            "new message inside a fragmented one",
+        ),
+    ]
 }
 
 /// The rows of close frames, of text and of size.

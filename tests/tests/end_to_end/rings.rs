@@ -1,6 +1,6 @@
 //! One shard with more connections than one ring's table holds: a server in a process of its own, whose open-file limit is low.
 
-use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, frame};
+use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, TEXT, frame};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -90,9 +90,15 @@ impl Member {
     }
 
     fn go(mut self, number: usize) {
-        match number % 3 {
+        match number % 4 {
             0 => self.raw.reset(),
             1 => drop(self),
+            // Closed by the server, in a hurry.
+            2 => {
+                self.raw.send(&frame(FIN | TEXT, b"\xff"));
+                assert_eq!(self.raw.frame().0, FIN | CLOSE);
+                self.raw.reset();
+            }
             _ => {
                 self.raw.send(&frame(FIN | CLOSE, b"\x03\xe8"));
                 assert_eq!(self.raw.closed().0, 1000);
@@ -161,4 +167,15 @@ fn a_shard_with_several_rings_loses_nothing() {
     server.wait_for_connections(0);
     assert_eq!(server.counter("rooms") + server.counter("outbox_bytes"), 0);
     assert!(server.drain());
+}
+
+#[test]
+fn engines_leave_no_descriptors_behind() {
+    // Each needs about ten.
+    let script = format!("ulimit -n {OPEN_FILES} && exec \"$0\" 100");
+    let ended = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_restarts")])
+        .status()
+        .expect("a shell");
+    assert!(ended.success(), "{ended}");
 }

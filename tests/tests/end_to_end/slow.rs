@@ -1,6 +1,6 @@
 //! Readers that are too slow, and messages that are large: everybody else loses nothing, and the slow one either all of it or its connection.
 
-use shardcast_tests::{CLOSE, Client, FIN, Raw, Server, TEXT, config, frame};
+use shardcast_tests::{CLOSE, Client, FIN, PING, Raw, Server, TEXT, config, frame};
 use std::thread;
 use std::time::Duration;
 
@@ -130,24 +130,37 @@ fn a_reader_that_never_reads_is_cut_off() {
     drop(slow);
 }
 
-#[test]
-fn answers_fill_an_outbox_too() {
+/// Sends one frame over and over and reads nothing, until the server has had enough. Somebody else is served all the while.
+fn check_talker(first: u8, payload_bytes: usize) {
     let mut config = config(1);
     config.close_timeout = Duration::from_millis(100);
     let server = Server::echo(config);
     let mut slow = Raw::narrow(&server);
     slow.upgrade();
-    let message = frame(FIN | TEXT, &vec![b'x'; MESSAGE_BYTES]);
+    // 64 KiB at a time.
+    let one = frame(first, &vec![b'x'; payload_bytes]);
+    let many = one.repeat((64 << 10) / one.len() + 1);
+    let mut other = Client::plain(&server);
     for _ in 0..2048 {
-        slow.send_anyway(&message);
+        slow.send_anyway(&many);
+        assert_eq!(other.ask("still here"), "still here");
         if server.sum(|shard| &shard.closed_slow) == 1 {
             break;
         }
     }
-    server.wait_until_empty();
+    server.wait_until("the other alone", |server| {
+        server.sum(|shard| &shard.connections) == 1 && server.sum(|shard| &shard.outbox_bytes) == 0
+    });
     assert_eq!(server.sum(|shard| &shard.closed_slow), 1);
-    let mut other = Client::plain(&server);
     assert_eq!(other.ask("still here"), "still here");
+}
+
+#[test]
+fn answers_fill_an_outbox_too() {
+    check_talker(FIN | TEXT, MESSAGE_BYTES);
+    check_talker(FIN | TEXT, 100);
+    check_talker(FIN | PING, 125);
+    check_talker(FIN | PING, 0);
 }
 
 #[test]

@@ -193,6 +193,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }) = &step
         {
             message = assembly.take().map(|assembly| assembly.finish());
+            connection.shed(&mut self.core.spare);
         } else if assembly.is_some() {
             connection.cold().assembly = assembly;
         }

@@ -131,3 +131,17 @@ fn a_deadline_that_was_replaced_is_not_met() {
     assert_eq!(trial.counters.closed_deadline.get(), 0);
     assert_eq!(trial.counters.connections.get(), CLIENTS as u64);
 }
+
+#[test]
+fn nothing_is_kept_of_a_message_in_fragments() {
+    let mut trial = Trial::new(&Config::default(), Faults::none(), 1);
+    let client = trial.connect();
+    trial.tick_until(|counters| counters.upgrades.get() == 1);
+    let mut fragments = client_frame(OpCode::Text, b"half");
+    fragments[0] &= 0x7f;
+    fragments.extend(client_frame(OpCode::Continuation, b"half"));
+    trial.write(client, &fragments);
+    trial.tick_until(|counters| counters.messages_in.get() == 1);
+    let mut connections = trial.shard.core.connections.iter();
+    assert!(connections.all(|(_, connection)| connection.cold.is_none()));
+}

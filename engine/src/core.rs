@@ -15,7 +15,7 @@ use crate::driver::{Millis, Shortfall};
 use crate::home::Homes;
 use crate::lane::Mailbox;
 use crate::outbox::OutboxLimits;
-use crate::outgoing::{Outgoing, Shared};
+use crate::outgoing::{self, Outgoing, Shared};
 use crate::phase::{Phase, Step};
 use crate::report::Reports;
 use crate::room::Rooms;
@@ -235,7 +235,7 @@ impl Core {
         {
             return true;
         }
-        self.queue(ticket, bytes.slice(start..end))
+        self.queue(ticket, outgoing::piece(bytes, start, end))
     }
 
     pub(crate) fn count_out(&self, frames: u32, bytes: usize) {

@@ -224,7 +224,7 @@ impl Outgoing {
             let (start, end) = (segment.start as usize + skip, segment.start as usize + len);
             skip = 0;
             into.push(match self.shared.get(segment.source as usize) {
-                Some(bytes) => bytes.slice(start..end),
+                Some(bytes) => piece(bytes, start, end),
                 None => Bytes::copy_from_slice(&self.scratch[start..end]),
             });
         }
@@ -241,6 +241,16 @@ impl Outgoing {
         if self.scratch.capacity() > Self::SCRATCH_BYTES_KEPT {
             self.scratch.shrink_to(Self::SCRATCH_BYTES_KEPT);
         }
+    }
+}
+
+/// A part of shared bytes that outlives the turn. A small one is copied: it would keep all the others in memory, and an outbox
+/// counts what waits in it.
+pub(crate) fn piece(bytes: &Bytes, start: usize, end: usize) -> Bytes {
+    if 2 * (end - start) < bytes.len() {
+        Bytes::copy_from_slice(&bytes[start..end])
+    } else {
+        bytes.slice(start..end)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::driver::sim::{Faults, Line, Random, SimDriver, SocketId, World};
 use crate::frame::Message;
 use crate::lane::{self, LaneCapacity};
 use crate::{Accepted, Refusal};
+use bytes::Bytes;
 use shardcast_protocol::frame::{self, Kind, OpCode};
 use shardcast_protocol::upgrade;
 use std::cell::RefCell;
@@ -144,4 +145,24 @@ fn nothing_is_kept_of_a_message_in_fragments() {
     trial.tick_until(|counters| counters.messages_in.get() == 1);
     let mut connections = trial.shard.core.connections.iter();
     assert!(connections.all(|(_, connection)| connection.cold.is_none()));
+}
+
+#[test]
+fn a_small_piece_of_a_batch_does_not_keep_the_batch() {
+    let mut trial = Trial::new(&Config::default(), Faults::none(), 700_000);
+    let client = trial.connect();
+    // The answers fill the client's socket, and the second one waits in its outbox.
+    trial.write(client, &client_frame(OpCode::Text, b"?").repeat(2));
+    trial.tick_until(|counters| counters.outboxes.get() == 1);
+    let core = &mut trial.shard.core;
+    let ticket = core.connections.in_phase(Phase::Open).next().unwrap();
+    for (piece, kept) in [(10, false), (60_000, true)] {
+        let batch = Bytes::from(vec![0; 100_000]);
+        let shared = core.outgoing.share(batch.clone());
+        let before = core.counters.outbox_bytes.get();
+        assert!(core.lend(ticket, shared, &batch, 0, piece));
+        assert_eq!(core.counters.outbox_bytes.get(), before + piece as u64);
+        core.outgoing.clear();
+        assert_eq!(!batch.is_unique(), kept, "{piece} bytes of it");
+    }
 }

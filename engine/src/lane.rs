@@ -194,8 +194,9 @@ impl Mailbox {
         }
     }
 
-    /// No connection is read further before this is over: what it sends might have nowhere to go. So the spill holds no more than
-    /// one message's requests, and one letter per home for each connection that closes meanwhile.
+    /// No message and no command is taken before this is over: what they ask for might have nowhere to go. So the spill holds what one
+    /// message may ask for, and what answers and endings of open connections ask for meanwhile: one letter per home for each that
+    /// closes, and what the application's other calls post.
     pub(crate) fn is_congested(&self) -> bool {
         self.spilled > 0 || self.own_requests.len() >= self.capacity
     }

@@ -39,6 +39,7 @@ struct Departure {
     /// Index of the last segment's link, or `NONE` when `first` is the last.
     last: u32,
     segments: u32,
+    bytes: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,8 @@ struct Link {
 impl Outgoing {
     /// Segments of one departure; the shard moves a connection that needs more to its outbox. Below the kernel's `UIO_MAXIOV` of 1,024.
     pub const SEGMENTS_MAX: usize = 64;
+    /// Bytes of one departure after its first segment: the kernel cuts a send at 2 GiB and calls it whole.
+    const BYTES_MAX: u32 = 1 << 30;
     /// Scratch that is kept between turns; what a large message needed beyond that is given back.
     const SCRATCH_BYTES_KEPT: usize = 512 << 10;
 
@@ -163,12 +166,15 @@ impl Outgoing {
                 next: NONE,
                 last: NONE,
                 segments: 1,
+                bytes: segment.len,
             });
             return true;
         };
-        if departure.segments as usize >= Self::SEGMENTS_MAX {
+        let bytes = departure.bytes.saturating_add(segment.len);
+        if departure.segments as usize >= Self::SEGMENTS_MAX || bytes > Self::BYTES_MAX {
             return false;
         }
+        departure.bytes = bytes;
         if departure.segments == 0 {
             (departure.first, departure.segments) = (segment, 1);
             return true;
@@ -229,7 +235,8 @@ impl Outgoing {
             });
         }
         let departure = &mut self.departures[at as usize];
-        (departure.segments, departure.next, departure.last) = (0, NONE, NONE);
+        (departure.segments, departure.bytes) = (0, 0);
+        (departure.next, departure.last) = (NONE, NONE);
     }
 
     /// Forgets the turn.

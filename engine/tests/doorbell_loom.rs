@@ -21,7 +21,10 @@ fn no_letter_waits_for_a_sleeper_that_nobody_rings() {
                 loom::thread::spawn(move || {
                     letters.fetch_add(1, Ordering::Release);
                     if bell.knock() {
-                        assert!(!rung.swap(true, Ordering::AcqRel), "rung twice for one sleep");
+                        assert!(
+                            !rung.swap(true, Ordering::AcqRel),
+                            "rung twice for one sleep"
+                        );
                     }
                 })
             })
@@ -33,7 +36,10 @@ fn no_letter_waits_for_a_sleeper_that_nobody_rings() {
         }
         // The owner sleeps only if it saw nothing; then a sender must have rung.
         if seen == 0 {
-            assert!(rung.load(Ordering::Acquire), "asleep with letters and no ring");
+            assert!(
+                rung.load(Ordering::Acquire),
+                "asleep with letters and no ring"
+            );
         }
         bell.awake();
     });

@@ -426,7 +426,7 @@ impl Driver for UringDriver {
         let entry = opcode::MsgRingData::new(types::Fd(fd), 0, wake, None)
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(wake);
+            .user_data(UserData::plain(Op::Ring, u32::from(shard)).0);
         // SAFETY: refers to no memory.
         unsafe { self.rings[0].push(entry) };
     }

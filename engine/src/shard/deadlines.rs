@@ -45,22 +45,24 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life.
+    /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life. Who is parked cannot be heard.
     fn check_life(&mut self, ticket: Ticket) {
         let limits = self.core.limits;
         let connection = self.core.connections.at(ticket.slot);
+        if connection.flags.has(Flags::PARKED) {
+            let at = self.core.now + limits.heartbeat_ms;
+            self.core.wheel.schedule(ticket.slot, at);
+            return;
+        }
         let heard = Millis::from(connection.heard) * HEARD_MS;
         let silence = self.core.now.saturating_sub(heard);
-        // While parked it is we who do not read.
         let partial = connection
             .cold
             .as_ref()
             .filter(|cold| !cold.partial.is_empty());
         let frame_due = match partial {
-            Some(cold) if !connection.flags.has(Flags::PARKED) => {
-                cold.partial_since + limits.frame_ms
-            }
-            _ => Millis::MAX,
+            Some(cold) => cold.partial_since + limits.frame_ms,
+            None => Millis::MAX,
         };
         let at = if frame_due <= self.core.now {
             return self.give_up(ticket, "a frame took too long");

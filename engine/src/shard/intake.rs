@@ -2,7 +2,7 @@
 
 use super::Shard;
 use crate::application::{Accepted, Refusal};
-use crate::connection::Flags;
+use crate::connection::{Flags, HEARD_MS};
 use crate::core::Core;
 use crate::driver::{Completion, Driver, ReceiveEnd};
 use crate::phase::Phase;
@@ -15,6 +15,9 @@ use shardcast_protocol::upgrade::{self, UpgradeError, UpgradeLimits};
 const RECEIVES_PER_TURN: usize = 64;
 /// Replies that may stand in the scratch before they leave, in bytes.
 pub(super) const SCRATCH_BYTES_MAX: usize = 256 << 10;
+/// How often one connection may fill the scratch before others have their turn: what small requests with large answers may take
+/// of a tick.
+const FLUSHES_PER_READ: u32 = 2;
 /// Longest request head (RFC 6455 sets none); more is 431.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 impl<A: Application, D: Driver> Shard<A, D> {
@@ -150,11 +153,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Reads as many requests and frames as are whole. Returns the bytes that are done with.
     fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> usize {
-        let mut at = 0;
+        let (mut at, mut flushes) = (0, 0);
         while at < bytes.len() {
             let used = match self.core.connections.phase(ticket) {
                 Phase::Upgrading => self.upgrade(ticket, &bytes[at..]),
-                Phase::Open if self.core.mail.is_congested() && self.park(ticket) => None,
+                Phase::Open if flushes >= FLUSHES_PER_READ || self.is_stuck(ticket) => {
+                    self.park(ticket);
+                    None
+                }
                 Phase::Open | Phase::Closing => self.frame(ticket, &mut bytes[at..]),
                 Phase::Free | Phase::Flushing | Phase::Lingering | Phase::Retiring => {
                     return bytes.len();
@@ -168,6 +174,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             // Small requests may have large answers: a socket that is full is to be known before there are more of them.
             if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
                 self.flush();
+                flushes += 1;
             }
         }
         at
@@ -324,22 +331,23 @@ impl<A: Application, D: Driver> Shard<A, D> {
         });
     }
 
-    /// A lane is full. Own letters may make room at once; if not, the connection is not read until there is some.
-    fn park(&mut self, ticket: Ticket) -> bool {
-        self.take_requests();
-        self.take_deliveries();
-        if !self.core.mail.is_congested() || self.core.connections.phase(ticket) != Phase::Open {
+    /// A lane is full, and taking the shard's own letters does not make room.
+    fn is_stuck(&mut self, ticket: Ticket) -> bool {
+        if !self.core.mail.is_congested() {
             return false;
         }
+        self.take_requests();
+        self.take_deliveries();
+        self.core.mail.is_congested() && self.core.connections.phase(ticket) == Phase::Open
+    }
+
+    /// The connection is not read further in this tick, nor as long as a lane is full.
+    fn park(&mut self, ticket: Ticket) {
         self.core.counters.parked.add(1);
-        self.core
-            .connections
-            .at(ticket.slot)
-            .flags
-            .set(Flags::PARKED);
+        let connection = self.core.connections.at(ticket.slot);
+        connection.flags.set(Flags::PARKED);
         self.core.agenda.park.push(ticket);
         self.parked.push_back(ticket);
-        true
     }
 
     /// Reads on where parked connections stopped, while there is room.
@@ -355,6 +363,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 continue;
             };
             connection.flags.clear(Flags::PARKED);
+            // It was we who did not listen: neither its silence nor its unfinished frame counts.
+            Core::heard(connection, (self.core.now / HEARD_MS) as u32);
+            connection.cold().partial_since = self.core.now;
             self.read_partial(ticket);
             self.tell_ended();
             let Some(connection) = self.core.connections.get(ticket) else {

@@ -166,3 +166,25 @@ fn a_small_piece_of_a_batch_does_not_keep_the_batch() {
         assert_eq!(!batch.is_unique(), kept, "{piece} bytes of it");
     }
 }
+
+#[test]
+fn large_answers_to_one_client_leave_others_their_turn() {
+    const REQUESTS: u64 = 16;
+    let config = Config {
+        outbox_bytes_max: 64 << 20,
+        ..Config::default()
+    };
+    let faults = Faults {
+        socket_buffer_bytes: 64 << 20,
+        ..Faults::none()
+    };
+    let mut trial = Trial::new(&config, faults, intake::SCRATCH_BYTES_MAX / 2);
+    let client = trial.connect();
+    trial.tick_until(|counters| counters.upgrades.get() == 1);
+    let requests = client_frame(OpCode::Binary, b"more").repeat(REQUESTS as usize);
+    trial.write(client, &requests);
+    trial.tick_until(|counters| counters.messages_in.get() > 0);
+    assert!(trial.counters.messages_in.get() < REQUESTS);
+    assert!(trial.counters.parked.get() > 0);
+    trial.tick_until(|counters| counters.messages_in.get() == REQUESTS);
+}

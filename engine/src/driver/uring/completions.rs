@@ -5,7 +5,7 @@ use super::slot::State;
 use super::userdata::{Op, UserData};
 use super::{UringDriver, limits};
 use crate::Ticket;
-use crate::driver::{Completion, ReceiveEnd, Shortfall};
+use crate::driver::{Completion, Driver, ReceiveEnd, Shortfall};
 
 impl UringDriver {
     /// Copies out what a ring has. How much that was.
@@ -45,7 +45,9 @@ impl UringDriver {
             }
             Op::Bell => self.listen_to_bell(),
             Op::ShutDown => self.take_shut_down(ticket),
-            Op::Cancel | Op::Wake => {}
+            // A shard whose completions overflow is awake; one whose ring is gone has ended. Anything else passes, and is tried again.
+            Op::Ring if limits::is_transient(-event.result) => self.wake(ticket.slot as u16),
+            Op::Cancel | Op::Wake | Op::Ring => {}
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) enum Op {
     Bell = 9,
     /// A ring that does not sleep has something. Slot: its index.
     Sibling = 10,
+    /// Our ring to another shard failed. Slot: the shard.
+    Ring = 11,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ impl UserData {
             8 => Op::Wake,
             9 => Op::Bell,
             10 => Op::Sibling,
+            11 => Op::Ring,
             other => unreachable!("a completion of operation {other}, which nobody started"),
         }
     }
@@ -81,6 +84,7 @@ mod tests {
             Op::Wake,
             Op::Bell,
             Op::Sibling,
+            Op::Ring,
         ] {
             let user_data = UserData::of(op, ticket);
             assert_eq!((user_data.op(), user_data.ticket()), (op, ticket));

@@ -133,6 +133,7 @@ const REQUIRED_FILES: &[&str] = &[
     "deny.toml",
     "clippy.toml",
     ".ci/run",
+    "tests/run",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

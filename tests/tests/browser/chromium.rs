@@ -102,6 +102,6 @@ fn installed() -> PathBuf {
             .find(|file| file.is_file())
     });
     found.unwrap_or_else(|| {
-        panic!("this test needs a browser, and no {} is on the PATH: apt-get install chromium (.ci/run does it)", PROGRAMS.join(" or "))
+        panic!("this test needs a browser, and no {} is on the PATH: apt-get install chromium (tests/run does it)", PROGRAMS.join(" or "))
     })
 }

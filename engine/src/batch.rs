@@ -24,7 +24,7 @@ pub(crate) struct Skip {
 
 impl Batch {
     /// Bytes after which a batch is sealed, so that one tick's burst stays within a socket's buffer.
-    const BYTES_MAX: usize = 256 << 10;
+    pub(crate) const BYTES_MAX: usize = 256 << 10;
 
     pub(crate) fn is_empty(&self) -> bool {
         self.frames == 0

@@ -19,7 +19,8 @@ pub(super) const SCRATCH_BYTES_MAX: usize = 256 << 10;
 /// of a tick.
 const FLUSHES_PER_READ: u32 = 2;
 /// Longest request head (RFC 6455 sets none); more is 431.
-const HEAD_BYTES_MAX: usize = 8 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 8 << 10;
+
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn take_in(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);

@@ -1,12 +1,16 @@
 //! The shard's books, checked: for the simulation, after every tick if it likes.
 
 use super::Shard;
+use super::intake::HEAD_BYTES_MAX;
 use crate::Application;
+use crate::batch::Batch;
 use crate::connection::{Connection, Flags};
 use crate::core::Core;
 use crate::driver::Driver;
 use crate::membership::Membership;
+use crate::outgoing::Outgoing;
 use crate::phase::Phase;
+use shardcast_protocol::frame;
 use std::collections::HashMap;
 
 impl<A: Application, D: Driver> Shard<A, D> {
@@ -18,6 +22,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         for (slot, connection) in self.core.connections.iter() {
             live += usize::from(connection.phase != Phase::Free);
             outbox_bytes += check_connection(slot, connection);
+            check_memory(slot, connection, &self.core);
             let session = self.sessions.get(slot).is_some_and(Option::is_some);
             assert_eq!(
                 session,
@@ -87,6 +92,25 @@ fn check_connection(slot: u32, connection: &Connection) -> usize {
         "slot {slot}: backlog and outbox"
     );
     cold.outbox.bytes()
+}
+
+/// What one peer makes the shard keep is within its limits: a head or a frame, and an outbox with the rest of one departure.
+fn check_memory(slot: u32, connection: &Connection, core: &Core) {
+    let Some(cold) = &connection.cold else { return };
+    let frame_bytes_max = core.limits.message_bytes_max + frame::HEADER_BYTES_MAX;
+    let partial = cold.partial.len();
+    let partial_max = frame_bytes_max.max(HEAD_BYTES_MAX);
+    // A parked connection keeps what had arrived before its receive stopped, which the receive buffers bound.
+    assert!(
+        connection.flags.has(Flags::PARKED) || partial <= partial_max,
+        "slot {slot}: {partial} bytes of an unfinished frame"
+    );
+    let departure_max = Outgoing::SEGMENTS_MAX * (Batch::BYTES_MAX + frame_bytes_max);
+    let waiting = cold.outbox.bytes();
+    assert!(
+        waiting <= core.limits.outbox.bytes_max + departure_max,
+        "slot {slot}: {waiting} bytes in its outbox"
+    );
 }
 
 /// Members and memberships mirror each other, and every slice is claimed as often as it is referred to.

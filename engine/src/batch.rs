@@ -107,13 +107,11 @@ impl FanOut {
     /// Which spans of the batch a member gets: nearly always the whole.
     pub(crate) fn spans(&self, who: Ticket, mut give: impl FnMut(usize, usize)) {
         let mut start = 0;
-        if !self.skips.is_empty() {
-            for skip in self.skips.iter().filter(|skip| skip.who == who) {
-                if start < skip.start {
-                    give(start, skip.start);
-                }
-                start = skip.end;
+        for skip in self.skips.iter().filter(|skip| skip.who == who) {
+            if start < skip.start {
+                give(start, skip.start);
             }
+            start = skip.end;
         }
         if start < self.bytes.len() {
             give(start, self.bytes.len());
@@ -128,11 +126,6 @@ impl FanOut {
     /// Every member was served.
     pub(crate) fn is_done(&self) -> bool {
         self.cursor >= self.members.len()
-    }
-
-    /// Members may have been left out.
-    pub(crate) fn has_skips(&self) -> bool {
-        !self.skips.is_empty()
     }
 
     pub(crate) fn is_reported(&self) -> bool {

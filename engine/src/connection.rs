@@ -210,6 +210,12 @@ impl Default for Connection {
 }
 
 impl Connection {
+    /// Something was heard from the peer, at `now` in units of [`HEARD_MS`].
+    pub(crate) fn hear(&mut self, now: u32) {
+        self.heard = now;
+        self.flags.clear(Flags::PINGED);
+    }
+
     pub(crate) fn cold(&mut self) -> &mut Cold {
         self.cold.get_or_insert_default()
     }

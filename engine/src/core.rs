@@ -9,7 +9,7 @@ mod rooms;
 pub(crate) use rooms::JoinedLetter;
 
 use crate::batch::{Batch, FanOut};
-use crate::connection::{Connection, Connections, Flags, HEARD_MS, SpareBuffers};
+use crate::connection::{Connections, Flags, HEARD_MS, SpareBuffers};
 use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
 use crate::home::Homes;
@@ -238,14 +238,14 @@ impl Core {
         self.queue(ticket, outgoing::piece(bytes, start, end))
     }
 
-    pub(crate) fn count_out(&self, frames: u32, bytes: usize) {
-        self.counters.frames_out.add(u64::from(frames));
+    pub(crate) fn count_out(&self, frames: u64, bytes: usize) {
+        self.counters.frames_out.add(frames);
         self.counters.bytes_out.add(bytes as u64);
     }
 
     /// Puts bytes behind what already waits. False when the outbox was full: the connection is being closed for it.
     fn queue(&mut self, ticket: Ticket, bytes: Bytes) -> bool {
-        self.hold_back(ticket);
+        self.hold_back(ticket, 0);
         let outbox = &mut self.connections.at(ticket.slot).cold().outbox;
         let len = bytes.len() as u64;
         if outbox.push(bytes, self.limits.outbox).is_err() {
@@ -256,20 +256,15 @@ impl Core {
         true
     }
 
-    /// From here everything for this connection goes through its outbox, starting with what it is owed in this turn.
-    fn hold_back(&mut self, ticket: Ticket) {
+    /// From here everything for this connection goes through its outbox, starting with what it is owed in this turn after the first
+    /// `skip` bytes: limits or not, it was owed already.
+    fn hold_back(&mut self, ticket: Ticket, skip: usize) {
         let connection = self.connections.at(ticket.slot);
         if connection.flags.has(Flags::BACKLOG) {
             return;
         }
         connection.flags.set(Flags::BACKLOG);
         self.counters.outboxes.add(1);
-        self.move_departure(ticket, 0);
-    }
-
-    /// What the connection's departure holds after its first `skip` bytes goes to its outbox, limits or not: it was owed already.
-    fn move_departure(&mut self, ticket: Ticket, skip: usize) {
-        let connection = self.connections.at(ticket.slot);
         let at = connection.departure;
         let mut rest = Vec::new();
         self.outgoing.remainder(ticket, at, skip, &mut rest);
@@ -294,11 +289,7 @@ impl Core {
             return;
         }
         self.counters.sends_short.add(1);
-        if !connection.flags.has(Flags::BACKLOG) {
-            connection.flags.set(Flags::BACKLOG);
-            self.counters.outboxes.add(1);
-        }
-        self.move_departure(shortfall.ticket, shortfall.count);
+        self.hold_back(shortfall.ticket, shortfall.count);
     }
 
     /// A tracked send ended.
@@ -330,11 +321,5 @@ impl Core {
     /// Answers a ping, or sends one.
     pub(crate) fn control(&mut self, ticket: Ticket, opcode: OpCode, payload: &[u8]) {
         self.write(ticket, |out| frame::write_frame(out, opcode, payload));
-    }
-
-    /// Something was heard from the peer.
-    pub(crate) fn heard(connection: &mut Connection, now: u32) {
-        connection.heard = now;
-        connection.flags.clear(Flags::PINGED);
     }
 }

@@ -286,12 +286,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         })) {
             Ok(result) => Some(result),
             Err(_) => {
-                self.core.counters.panics.add(1);
-                tracing::error!(
-                    shard = self.core.mail.shard(),
-                    slot = ticket.slot,
-                    "a handler panicked"
-                );
+                note_panic(&self.core, ticket);
                 let mut context = Context::new(&mut self.core, ticket);
                 let answer = || self.application.panicked(&mut context, session, message);
                 if catch_unwind(AssertUnwindSafe(answer)).is_err() {
@@ -330,12 +325,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             run(&mut self.application, &mut context)
         }));
         if result.is_err() {
-            self.core.counters.panics.add(1);
-            tracing::error!(
-                shard = self.core.mail.shard(),
-                slot = ticket.slot,
-                "a handler panicked"
-            );
+            note_panic(&self.core, ticket);
         }
         result.ok()
     }
@@ -379,6 +369,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         counters.rooms_home.set(self.core.homes.len() as u64);
     }
+}
+
+fn note_panic(core: &Core, ticket: Ticket) {
+    core.counters.panics.add(1);
+    let (shard, slot) = (core.mail.shard(), ticket.slot);
+    tracing::error!(shard, slot, "a handler panicked");
 }
 
 impl<A: Application, D: Driver> fmt::Debug for Shard<A, D> {

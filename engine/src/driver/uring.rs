@@ -236,8 +236,8 @@ impl UringDriver {
         unsafe { self.rings[ring].push(entry) };
     }
 
-    /// Arms receives that ended by themselves. False when some must wait for buffers: then nobody may sleep.
-    fn rearm(&mut self) -> bool {
+    /// Arms receives that ended by themselves. Those that must wait for buffers stay in the list: then nobody may sleep.
+    fn rearm(&mut self) {
         let now = self.rearm.len().min(buffers::BUFFERS as usize / 2);
         let tickets: Vec<Ticket> = self.rearm.drain(..now).collect();
         for ticket in tickets {
@@ -249,7 +249,6 @@ impl UringDriver {
                 self.arm(ticket);
             }
         }
-        self.rearm.is_empty()
     }
 
     fn arm(&mut self, ticket: Ticket) {
@@ -311,13 +310,13 @@ impl Driver for UringDriver {
             self.depart(outgoing, index);
         }
         let look = matches!(wait, Wait::Until(_));
-        let armed = self.rearm();
+        self.rearm();
         self.arm_accepts();
         for ring in &mut self.rings {
             ring.commit_buffers();
         }
         let active = self.turn_siblings(look);
-        let idle = armed && !active && self.pending.is_empty() && self.rearm.is_empty();
+        let idle = !active && self.pending.is_empty() && self.rearm.is_empty();
         let timeout = match wait {
             Wait::Until(until) if idle => {
                 let resumes = self.acceptor.resumes(self.now);

@@ -1,9 +1,13 @@
 //! Fan-out: sealed batches to the members of this shard, in chunks.
 
 use super::Shard;
-use crate::Application;
+use crate::batch::FanOut;
+use crate::connection::Flags;
+use crate::core::Core;
 use crate::driver::Driver;
+use crate::outgoing::Shared;
 use crate::phase::Phase;
+use crate::{Application, Ticket};
 
 /// Departures per turn. Smaller costs enters, larger makes other shards and other connections wait (`tuning.md`).
 const DEPARTURES_PER_CHUNK: usize = 1024;
@@ -67,74 +71,58 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 }
 
-impl crate::core::Core {
+impl Core {
     /// Owes a fan-out to its next members until `departures_max` departures stand; true when all were served.
-    fn serve(&mut self, fan_out: &mut crate::batch::FanOut, departures_max: usize) -> bool {
+    fn serve(&mut self, fan_out: &mut FanOut, departures_max: usize) -> bool {
         let shared = self.outgoing.share(fan_out.bytes.clone());
-        let (bytes, frames) = (fan_out.bytes.clone(), fan_out.frames);
-        let (mut members, mut octets, mut whole) = (0, 0, true);
+        let (mut frames, mut octets, mut whole) = (0, 0, true);
         while let Some(ticket) = fan_out.next_member() {
-            if self.connections.phase(ticket) != Phase::Open {
-                self.counters.dropped_closing.add(u64::from(frames));
-                fan_out.tally.dropped += 1;
-            } else if fan_out.has_skips() {
-                self.serve_with_gaps(fan_out, ticket, shared);
+            if self.connections.phase(ticket) == Phase::Open {
+                let given = self.give(fan_out, ticket, shared);
+                frames += given.frames;
+                octets += given.octets;
             } else {
-                let backlog = self
-                    .connections
-                    .at(ticket.slot)
-                    .flags
-                    .has(crate::connection::Flags::BACKLOG);
-                let kept = self.lend(ticket, shared, &bytes, 0, bytes.len());
-                *match (kept, backlog) {
-                    (true, false) => &mut fan_out.tally.delivered,
-                    (true, true) => &mut fan_out.tally.queued,
-                    (false, _) => &mut fan_out.tally.dropped,
-                } += 1;
-                members += 1;
-                octets += bytes.len();
+                self.counters.dropped_closing.add(u64::from(fan_out.frames));
+                fan_out.tally.dropped += 1;
             }
             if self.outgoing.len() >= departures_max {
                 whole = fan_out.is_done();
                 break;
             }
         }
-        self.counters.deliveries.add(members * u64::from(frames));
-        self.count_out(0, octets);
-        self.counters.frames_out.add(members * u64::from(frames));
+        self.counters.deliveries.add(frames);
+        self.count_out(frames, octets);
         whole
     }
 
-    /// A member that is not to get some of the frames.
-    fn serve_with_gaps(
-        &mut self,
-        fan_out: &mut crate::batch::FanOut,
-        ticket: crate::Ticket,
-        shared: crate::outgoing::Shared,
-    ) {
-        let backlog = self
-            .connections
-            .at(ticket.slot)
-            .flags
-            .has(crate::connection::Flags::BACKLOG);
-        let (mut spans, mut given, mut kept) = (Vec::new(), 0, true);
-        fan_out.spans(ticket, |start, end| spans.push((start, end)));
-        for (start, end) in spans {
-            if self.connections.phase(ticket) == Phase::Open {
-                kept &= self.lend(ticket, shared, &fan_out.bytes, start, end);
-                given += end - start;
+    /// Owes one open member what the batch has for it: nearly always the whole in one span.
+    fn give(&mut self, fan_out: &mut FanOut, ticket: Ticket, shared: Shared) -> Given {
+        let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
+        let (mut octets, mut kept) = (0, true);
+        fan_out.spans(ticket, |start, end| {
+            // A span that found the outbox full has closed the connection: the rest of them has nowhere to go.
+            if kept {
+                kept = self.lend(ticket, shared, &fan_out.bytes, start, end);
+                octets += end - start;
             }
-        }
-        if given == 0 {
-            return;
+        });
+        if octets == 0 {
+            return Given { frames: 0, octets };
         }
         *match (kept, backlog) {
             (true, false) => &mut fan_out.tally.delivered,
             (true, true) => &mut fan_out.tally.queued,
             (false, _) => &mut fan_out.tally.dropped,
         } += 1;
-        let frames = fan_out.frames - fan_out.skipped(ticket);
-        self.counters.deliveries.add(u64::from(frames));
-        self.count_out(frames, given);
+        Given {
+            frames: u64::from(fan_out.frames - fan_out.skipped(ticket)),
+            octets,
+        }
     }
+}
+
+/// What one member was owed of a fan-out.
+struct Given {
+    frames: u64,
+    octets: usize,
 }

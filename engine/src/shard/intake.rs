@@ -2,8 +2,7 @@
 
 use super::Shard;
 use crate::application::{Accepted, Refusal};
-use crate::connection::{Flags, HEARD_MS};
-use crate::core::Core;
+use crate::connection::Flags;
 use crate::driver::{Completion, Driver, ReceiveEnd};
 use crate::phase::Phase;
 use crate::{Application, Message, Ticket};
@@ -72,7 +71,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let now = self.core.heard_now();
         if let Some(connection) = self.core.connections.get(ticket) {
             if connection.phase == Phase::Open {
-                Core::heard(connection, now);
+                connection.hear(now);
             }
             let reads = matches!(
                 connection.phase,
@@ -353,6 +352,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Reads on where parked connections stopped, while there is room.
     pub(super) fn unpark(&mut self) {
+        let now = self.core.heard_now();
         for _ in 0..self.parked.len() {
             if self.core.mail.is_congested() {
                 return;
@@ -365,7 +365,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             };
             connection.flags.clear(Flags::PARKED);
             // It was we who did not listen: neither its silence nor its unfinished frame counts.
-            Core::heard(connection, (self.core.now / HEARD_MS) as u32);
+            connection.hear(now);
             connection.cold().partial_since = self.core.now;
             self.read_partial(ticket);
             self.tell_ended();

@@ -204,11 +204,7 @@ impl Native {
         session: &mut Session,
         envelope: &Envelope<'_>,
     ) -> Result<(), Problem> {
-        let named = self
-            .named(envelope)?
-            .ok_or_else(|| bad_request("room or rooms is missing"))?;
-        require_space(session)?;
-        let mine = memberships(cx, named.form);
+        let (named, mine) = self.rooms_asked(cx, session, envelope)?;
         let new = named
             .rooms
             .iter()
@@ -242,11 +238,7 @@ impl Native {
         session: &mut Session,
         envelope: &Envelope<'_>,
     ) -> Result<(), Problem> {
-        let named = self
-            .named(envelope)?
-            .ok_or_else(|| bad_request("room or rooms is missing"))?;
-        require_space(session)?;
-        let mine = memberships(cx, named.form);
+        let (named, mine) = self.rooms_asked(cx, session, envelope)?;
         if named.form == Form::Rooms && !named.rooms.iter().all(|room| mine.contains(&**room)) {
             return Err(problem_of_room(RoomError::NotJoined));
         }
@@ -328,6 +320,21 @@ impl Native {
             None => {}
         }
         Ok(())
+    }
+
+    /// The rooms that a join or a leave is about, and those that the connection is in.
+    fn rooms_asked<'e, 'b>(
+        &self,
+        cx: &Context<'_>,
+        session: &Session,
+        envelope: &'e Envelope<'b>,
+    ) -> Result<(Named<'e, 'b>, HashSet<Arc<str>>), Problem> {
+        let named = self
+            .named(envelope)?
+            .ok_or_else(|| bad_request("room or rooms is missing"))?;
+        require_space(session)?;
+        let mine = memberships(cx, named.form);
+        Ok((named, mine))
     }
 
     /// The rooms a request names, checked and without repetitions. `None` if it names none.

@@ -127,13 +127,7 @@ impl Request {
             form,
             rooms: (0..rooms).map(|_| None).collect(),
         };
-        Request {
-            id: id.map(Raw::to_boxed),
-            first,
-            tags: rooms,
-            missing: rooms,
-            outcome,
-        }
+        Request::new(id, first, rooms, rooms, outcome)
     }
 
     /// Rooms left under the tags from `first` on.
@@ -142,13 +136,7 @@ impl Request {
             form,
             rooms: (0..rooms).map(|_| None).collect(),
         };
-        Request {
-            id: id.map(Raw::to_boxed),
-            first,
-            tags: rooms,
-            missing: rooms,
-            outcome,
-        }
+        Request::new(id, first, rooms, rooms, outcome)
     }
 
     /// Publishes that all report under `tag`.
@@ -158,12 +146,16 @@ impl Request {
             queued: 0,
             dropped: 0,
         };
+        Request::new(id, tag, 1, publishes, Outcome::Reported { counts })
+    }
+
+    fn new(id: Option<Raw<'_>>, first: Tag, tags: u32, missing: u32, outcome: Outcome) -> Request {
         Request {
             id: id.map(Raw::to_boxed),
-            first: tag,
-            tags: 1,
-            missing: publishes,
-            outcome: Outcome::Reported { counts },
+            first,
+            tags,
+            missing,
+            outcome,
         }
     }
 

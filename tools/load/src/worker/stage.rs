@@ -1,0 +1,241 @@
+//! The stages of a worker, from one command of the parent to the answer. Invariant: every stage has a deadline. Called by `worker`.
+
+use super::Worker;
+use crate::clock::{NS_PER_MS, NS_PER_S, now_ns};
+use crate::control::{Command, Event, Outcome, tell};
+use crate::load::Load;
+use crate::meter::Latencies;
+
+/// What the worker is at; times are CLOCK_MONOTONIC nanoseconds.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Awaits a command.
+    Waiting,
+    Connecting {
+        until_ns: u64,
+    },
+    Subscribing {
+        until_ns: u64,
+    },
+    /// All probes have come: told the parent, and goes on until told to run.
+    Probing {
+        until_ns: u64,
+        next_ns: u64,
+        told: bool,
+    },
+    Running {
+        until_ns: u64,
+    },
+    /// `settled_ns`: when everything had arrived.
+    Draining {
+        until_ns: u64,
+        check_ns: u64,
+        settled_ns: Option<u64>,
+    },
+}
+
+/// Connects under way at once: below any usual listen backlog.
+const CONNECTING_MAX: usize = 128;
+/// Base of the time allowed for connecting; with so many connections a second on top.
+const CONNECT_NS: u64 = 30 * NS_PER_S;
+const CONNECTS_PER_S_MIN: u64 = 500;
+/// Time for the first probe to reach everyone, and the pause between two; more with many deliveries.
+const PROBE_NS: u64 = 10 * NS_PER_S;
+const PROBE_INTERVAL_NS: u64 = 50 * NS_PER_MS;
+const PROBE_DELIVERY_NS: u64 = 20_000;
+/// How often a draining worker looks whether everything came, and how long it then waits for what must not come.
+const DRAIN_CHECK_NS: u64 = 5 * NS_PER_MS;
+const DRAIN_GRACE_NS: u64 = 50 * NS_PER_MS;
+
+impl Worker {
+    pub(super) fn obey(&mut self, command: Command) -> Result<(), String> {
+        let now_ns = now_ns();
+        let crowd_ns = self.count as u64 * NS_PER_S / CONNECTS_PER_S_MIN;
+        let probe_ns = PROBE_NS + 4 * self.probe_interval_ns();
+        let load = self.load.as_mut().ok_or("a command after the end")?;
+        self.stage = match command {
+            Command::Connect => Stage::Connecting {
+                until_ns: now_ns + CONNECT_NS + crowd_ns,
+            },
+            Command::Subscribe => {
+                load.subscribe(&self.dialect, &mut self.sockets);
+                Stage::Subscribing {
+                    until_ns: now_ns + CONNECT_NS + crowd_ns,
+                }
+            }
+            Command::Probe => Stage::Probing {
+                until_ns: now_ns + probe_ns,
+                next_ns: now_ns,
+                told: false,
+            },
+            Command::Run {
+                start_ns,
+                window_start_ns,
+                window_end_ns,
+            } => {
+                load.run(start_ns, window_start_ns, window_end_ns);
+                Stage::Running {
+                    until_ns: window_end_ns,
+                }
+            }
+            Command::Drain {
+                published,
+                until_ns,
+            } => {
+                load.drain(published);
+                Stage::Draining {
+                    until_ns,
+                    check_ns: now_ns,
+                    settled_ns: None,
+                }
+            }
+        };
+        Ok(())
+    }
+
+    /// Does what time or events made due. Returns when there is something to do again.
+    pub(super) fn advance(&mut self, now_ns: u64) -> Result<u64, String> {
+        self.note_broken()?;
+        let Some(load) = &mut self.load else {
+            return Ok(u64::MAX);
+        };
+        match self.stage {
+            Stage::Waiting => Ok(u64::MAX),
+            Stage::Connecting { until_ns } => self.connect(until_ns, now_ns),
+            Stage::Subscribing { .. } if load.is_subscribed() => self.proceed(Event::Subscribed),
+            Stage::Subscribing { until_ns } => {
+                in_time(until_ns, now_ns, "not every subscription was answered")
+            }
+            Stage::Probing {
+                until_ns,
+                next_ns,
+                told,
+            } => self.probe(now_ns, until_ns, next_ns, told),
+            Stage::Running { until_ns } => {
+                let deadline_ns = load.tick(now_ns, &self.dialect, &mut self.sockets);
+                if now_ns < until_ns && self.sockets.open() > 0 {
+                    return Ok(deadline_ns.min(until_ns));
+                }
+                let published = load.stop();
+                self.proceed(Event::Stopped(published))
+            }
+            Stage::Draining {
+                until_ns,
+                check_ns,
+                settled_ns,
+            } => self.drain(now_ns, until_ns, check_ns, settled_ns),
+        }
+    }
+
+    fn connect(&mut self, until_ns: u64, now_ns: u64) -> Result<u64, String> {
+        while self.begun < self.count && self.begun - self.sockets.open() < CONNECTING_MAX {
+            // Publishers come from the sources in turn, like the rest.
+            let number = self.share.first + self.begun as u32;
+            self.sockets.connect(self.begun, number)?;
+            self.begun += 1;
+        }
+        if self.sockets.open() == self.count {
+            let latencies = std::mem::replace(&mut self.connect_latencies, Latencies::new());
+            return self.proceed(Event::Connected(latencies));
+        }
+        in_time(
+            until_ns,
+            now_ns,
+            "not every connection was accepted and upgraded",
+        )
+    }
+
+    fn probe(
+        &mut self,
+        now_ns: u64,
+        until_ns: u64,
+        mut next_ns: u64,
+        mut told: bool,
+    ) -> Result<u64, String> {
+        let interval_ns = self.probe_interval_ns();
+        let Some(load) = &mut self.load else {
+            return Ok(u64::MAX);
+        };
+        if load.is_probed() && !told {
+            told = true;
+            tell(&Event::Probed)?;
+        }
+        // Another worker's subscribers may still wait for a probe; its own deadline guards that.
+        if now_ns >= next_ns && now_ns < until_ns {
+            load.probe(&self.dialect, &mut self.sockets);
+            next_ns = now_ns + interval_ns;
+        }
+        self.stage = Stage::Probing {
+            until_ns,
+            next_ns,
+            told,
+        };
+        if told {
+            return Ok(if next_ns < until_ns {
+                next_ns
+            } else {
+                u64::MAX
+            });
+        }
+        in_time(
+            until_ns,
+            now_ns,
+            "the probes did not reach every subscriber",
+        )
+        .map(|until_ns| until_ns.min(next_ns))
+    }
+
+    fn probe_interval_ns(&self) -> u64 {
+        let plan = &self.share.plan;
+        PROBE_INTERVAL_NS
+            .max(PROBE_DELIVERY_NS * u64::from(plan.connections) * u64::from(plan.publishers))
+    }
+
+    fn drain(
+        &mut self,
+        now_ns: u64,
+        until_ns: u64,
+        mut check_ns: u64,
+        mut settled_ns: Option<u64>,
+    ) -> Result<u64, String> {
+        let Some(load) = &self.load else {
+            return Ok(u64::MAX);
+        };
+        if settled_ns.is_none() && now_ns >= check_ns {
+            settled_ns = load.is_settled(&self.sockets).then_some(now_ns);
+            check_ns = now_ns + DRAIN_CHECK_NS;
+        }
+        let end_ns = settled_ns.map_or(until_ns, |settled_ns| settled_ns + DRAIN_GRACE_NS);
+        if now_ns < end_ns {
+            self.stage = Stage::Draining {
+                until_ns,
+                check_ns,
+                settled_ns,
+            };
+            return Ok(if settled_ns.is_some() {
+                end_ns
+            } else {
+                end_ns.min(check_ns)
+            });
+        }
+        let Some(outcome) = self.load.take().map(Load::finish) else {
+            return Ok(u64::MAX);
+        };
+        let errors = std::mem::take(&mut self.errors);
+        self.proceed(Event::Finished(Box::new(Outcome { errors, ..outcome })))
+    }
+
+    fn proceed(&mut self, event: Event) -> Result<u64, String> {
+        self.stage = Stage::Waiting;
+        tell(&event)?;
+        Ok(u64::MAX)
+    }
+}
+
+fn in_time(until_ns: u64, now_ns: u64, complaint: &str) -> Result<u64, String> {
+    if now_ns < until_ns {
+        Ok(until_ns)
+    } else {
+        Err(format!("{complaint} in time"))
+    }
+}

@@ -79,6 +79,35 @@ impl Load {
         }
     }
 
+    /// A connection that the load brought back is open again, having begun at `since_ns`; what it says at once is appended to `out`.
+    pub(crate) fn opened(
+        &mut self,
+        _index: usize,
+        _since_ns: u64,
+        _now_ns: u64,
+        _dialect: &Dialect,
+        _out: &mut Vec<u8>,
+    ) {
+        match self {
+            // They bring none back.
+            Load::Echo(_) | Load::Fanout(_) => {}
+        }
+    }
+
+    /// A connection ended, by itself or (no reason) after a close handshake that the load began. Returns what to count, in words.
+    pub(crate) fn ended(&mut self, _index: usize, reason: Option<String>) -> Option<String> {
+        match self {
+            Load::Echo(_) | Load::Fanout(_) => reason,
+        }
+    }
+
+    /// Whether the load brings connections back, so that a run goes on even if none is open.
+    pub(crate) fn brings_back(&self) -> bool {
+        match self {
+            Load::Echo(_) | Load::Fanout(_) => false,
+        }
+    }
+
     /// Something came on a connection; what answers it at once is appended to `out`.
     pub(crate) fn receive(
         &mut self,

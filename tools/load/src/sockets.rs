@@ -1,8 +1,9 @@
 //! A worker's sockets: non-blocking, edge-triggered, each with what it could not yet send or parse.
-//! Invariant: an open socket is registered once and read until it has no more. Called by `worker`.
+//! Invariant: an open socket is registered once and read until it has no more. A connection may be born again under its index, as another
+//! generation: what was still to be said of an earlier one is dropped here. Called by `worker` and the loads.
 
 use crate::clock::{now_ns, timespec};
-use crate::websocket::upgrade_request;
+use crate::websocket::{CLOSE, Template, upgrade_request};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
@@ -25,6 +26,10 @@ pub(crate) enum Phase {
     Greeting,
     /// In use.
     Open,
+    /// We said that we leave; the server's answer is awaited.
+    Leaving,
+    /// It answered; that it hangs up is awaited (RFC 6455 §7.1.1: the server closes first).
+    Left,
     /// Over.
     Closed,
 }
@@ -33,7 +38,11 @@ pub(crate) enum Phase {
 struct Connection {
     socket: Option<OwnedFd>,
     phase: Phase,
+    /// How often this index was connected.
+    generation: u32,
     since_ns: u64,
+    /// Whether the kernel said that the server sends no more: a short read is then not the last.
+    hung_up: bool,
     /// Received, not yet a whole frame.
     carry: Vec<u8>,
     /// Not taken by the kernel yet; at most `UNSENT_BYTES_MAX`.
@@ -46,11 +55,36 @@ pub(crate) enum Read {
     Bytes {
         /// Bytes.
         len: usize,
-        /// Whether the buffer's end was reached.
-        full: bool,
+        /// Whether to read again: the buffer was filled, or the end of the stream is still to be read.
+        more: bool,
     },
     /// Nothing now, or the connection broke.
     Nothing,
+}
+
+/// What an event is about.
+pub(crate) enum Happening {
+    /// The watched input can be read.
+    Input,
+    /// A connection.
+    Connection {
+        /// Which.
+        index: usize,
+        /// There is room to send again, or the connect has ended.
+        writable: bool,
+        /// There is something to read.
+        readable: bool,
+    },
+    /// A socket that is gone.
+    Stale,
+}
+
+/// A connection's end that nobody here decided.
+#[derive(Debug)]
+struct End {
+    index: usize,
+    generation: u32,
+    reason: Option<String>,
 }
 
 /// The worker's sockets.
@@ -65,10 +99,11 @@ pub(crate) struct Sockets {
     sources: Option<(Ipv4Addr, u32)>,
     request: Vec<u8>,
     open: usize,
-    /// Why connections broke since this was last taken.
-    pub(crate) broken: Vec<String>,
+    ended: Vec<End>,
 }
 
+/// Stands for the watched input among the events; no connection has this index.
+const WATCHED: u64 = u64::MAX;
 /// Events taken at once: few, so that a publisher on schedule never waits for many readers.
 const EVENTS_MAX: usize = 64;
 /// A server that reads nothing for this long a queue has stopped.
@@ -88,7 +123,9 @@ impl Sockets {
             .map(|_| Connection {
                 socket: None,
                 phase: Phase::Unborn,
+                generation: 0,
                 since_ns: 0,
+                hung_up: false,
                 carry: Vec::new(),
                 unsent: Vec::new(),
             })
@@ -102,7 +139,7 @@ impl Sockets {
             sources,
             request: upgrade_request(host, path),
             open: 0,
-            broken: Vec::new(),
+            ended: Vec::new(),
         })
     }
 
@@ -111,7 +148,7 @@ impl Sockets {
         epoll::add(
             &self.epoll,
             input,
-            EventData::new_u64(u64::MAX),
+            EventData::new_u64(WATCHED),
             EventFlags::IN,
         )
         .map_err(|e| format!("epoll: {e}"))
@@ -131,16 +168,40 @@ impl Sockets {
         }
     }
 
-    /// One of the events of the last wait: its connection (`None`: the watched input), whether it is writable, whether readable.
-    pub(crate) fn event(&self, which: usize) -> (Option<usize>, bool, bool) {
-        let (data, flags) = (self.events[which].data, self.events[which].flags);
+    /// One of the events of the last wait.
+    pub(crate) fn event(&mut self, which: usize) -> Happening {
+        let (data, flags) = (self.events[which].data.u64(), self.events[which].flags);
+        if data == WATCHED {
+            return Happening::Input;
+        }
+        let (index, generation) = (data as u32 as usize, (data >> 32) as u32);
+        let connection = &mut self.connections[index];
+        if connection.generation != generation {
+            return Happening::Stale;
+        }
+        connection.hung_up |= flags.contains(EventFlags::RDHUP);
         let readable = EventFlags::IN | EventFlags::HUP | EventFlags::ERR | EventFlags::RDHUP;
-        let index = (data.u64() != u64::MAX).then_some(data.u64() as usize);
-        (
+        Happening::Connection {
             index,
-            flags.contains(EventFlags::OUT),
-            flags.intersects(readable),
-        )
+            writable: flags.contains(EventFlags::OUT),
+            readable: flags.intersects(readable),
+        }
+    }
+
+    /// Whether a connection has ended since `take_ended`.
+    pub(crate) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// The connections that ended by themselves since this was last called, and why; `None`: after a close handshake that we began.
+    pub(crate) fn take_ended(&mut self) -> Vec<(usize, Option<String>)> {
+        let current = |end: &End| self.connections[end.index].generation == end.generation;
+        let ended = std::mem::take(&mut self.ended);
+        ended
+            .into_iter()
+            .filter(current)
+            .map(|end| (end.index, end.reason))
+            .collect()
     }
 
     /// Where a connection is.
@@ -153,11 +214,17 @@ impl Sockets {
         self.open
     }
 
-    /// Begins to connect; `number` is the connection's number in the whole run.
+    /// Begins to connect, for the first time or again after its end; `number` is the connection's number in the whole run.
     ///
     /// # Errors
     /// Why it cannot, in words.
     pub(crate) fn connect(&mut self, index: usize, number: u32) -> Result<(), String> {
+        assert!(
+            self.connections[index].socket.is_none(),
+            "its earlier socket is gone"
+        );
+        let generation = self.connections[index].generation.wrapping_add(1);
+        self.connections[index].generation = generation;
         let attempt = || -> Result<OwnedFd, Errno> {
             let family = if self.address.is_ipv4() {
                 AddressFamily::INET
@@ -181,7 +248,7 @@ impl Sockets {
             epoll::add(
                 &self.epoll,
                 &socket,
-                EventData::new_u64(index as u64),
+                EventData::new_u64(u64::from(generation) << 32 | index as u64),
                 interest,
             )?;
             Ok(socket)
@@ -190,6 +257,7 @@ impl Sockets {
         let connection = &mut self.connections[index];
         connection.socket = Some(socket);
         connection.phase = Phase::Connecting;
+        connection.hung_up = false;
         connection.since_ns = now_ns();
         Ok(())
     }
@@ -249,13 +317,20 @@ impl Sockets {
         let kept = connection.carry.len();
         self.buffer[..kept].copy_from_slice(&connection.carry);
         let reason = match rustix::io::read(socket, &mut self.buffer[kept..]) {
+            Ok(0) | Err(Errno::CONNRESET) if connection.phase == Phase::Left => {
+                self.depart(index);
+                return Read::Nothing;
+            }
+            Ok(0) if connection.phase == Phase::Leaving => {
+                "the server hung up without answering the close".into()
+            }
             Ok(0) => "closed by the server without a close frame".into(),
             Ok(count) => {
                 connection.carry.clear();
                 let len = kept + count;
                 return Read::Bytes {
                     len,
-                    full: len == self.buffer.len(),
+                    more: len == self.buffer.len() || connection.hung_up,
                 };
             }
             Err(Errno::AGAIN | Errno::INTR) => return Read::Nothing,
@@ -266,10 +341,48 @@ impl Sockets {
         Read::Nothing
     }
 
+    /// Says that we leave. The end comes with `take_ended`.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the scenarios that follow use it")
+    )]
+    pub(crate) fn leave(&mut self, index: usize) {
+        let mut frame = Vec::new();
+        Template::new(CLOSE, &NORMAL_CLOSURE.to_be_bytes()).append(&mut frame, &[]);
+        self.become_phase(index, Phase::Leaving);
+        self.send(index, &frame);
+    }
+
+    /// Ends a connection with a reset, as a broken network does; nobody is told.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the scenarios that follow use it")
+    )]
+    pub(crate) fn reset(&mut self, index: usize) {
+        self.become_phase(index, Phase::Closed);
+    }
+
     /// Ends a connection that broke.
     pub(crate) fn fail(&mut self, index: usize, reason: String) {
+        self.end(index, Some(reason));
+    }
+
+    /// The server hung up first, so our end leaves no port in TIME_WAIT and may be as usual.
+    fn depart(&mut self, index: usize) {
+        if let Some(socket) = &self.connections[index].socket {
+            // A socket that was reset meanwhile is gone all the same.
+            let _ = sockopt::set_socket_linger(socket, None);
+        }
+        self.end(index, None);
+    }
+
+    fn end(&mut self, index: usize, reason: Option<String>) {
         self.become_phase(index, Phase::Closed);
-        self.broken.push(reason);
+        self.ended.push(End {
+            index,
+            generation: self.connections[index].generation,
+            reason,
+        });
     }
 
     /// Keeps the beginning of a frame for the next read.
@@ -308,6 +421,8 @@ impl Sockets {
     }
 }
 
+/// RFC 6455 §7.4.1.
+const NORMAL_CLOSURE: u16 = 1000;
 /// Longest wait, so that no mistake in a deadline can hang a worker.
 const WAIT_NS_MAX: u64 = 1_000_000_000;
 /// Files besides the connections.
@@ -334,4 +449,95 @@ fn allow_files(needed: u64) -> Result<(), String> {
         },
     )
     .map_err(|_| refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    fn sockets(listener: &TcpListener) -> Sockets {
+        let address = listener.local_addr().unwrap();
+        Sockets::new(1, 64, (address, "h", "/"), None).unwrap()
+    }
+
+    /// Waits for the connection's next event and serves it.
+    fn serve(sockets: &mut Sockets) -> (usize, usize) {
+        let until_ns = now_ns() + 5 * WAIT_NS_MAX;
+        let mut seen = (0, 0);
+        while seen == (0, 0) && now_ns() < until_ns {
+            for which in 0..sockets.wait(until_ns).unwrap() {
+                match sockets.event(which) {
+                    Happening::Input => {}
+                    Happening::Stale => seen.1 += 1,
+                    Happening::Connection {
+                        index, writable, ..
+                    } => {
+                        seen.0 += 1;
+                        if writable {
+                            sockets.writable(index);
+                        }
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn an_event_of_an_earlier_generation_does_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut sockets = sockets(&listener);
+        sockets.connect(0, 0).unwrap();
+        assert_eq!(sockets.wait(now_ns() + WAIT_NS_MAX).unwrap(), 1);
+        sockets.reset(0);
+        sockets.connect(0, 0).unwrap();
+        assert!(matches!(sockets.event(0), Happening::Stale));
+        assert_eq!(serve(&mut sockets), (1, 0));
+        assert_eq!(sockets.phase(0), Phase::Upgrading);
+        sockets.fail(0, "old".into());
+        sockets.connect(0, 0).unwrap();
+        assert!(sockets.has_ended());
+        assert!(sockets.take_ended().is_empty());
+        sockets.fail(0, "new".into());
+        assert_eq!(sockets.take_ended(), [(0, Some("new".into()))]);
+    }
+
+    fn farewell(answer: &[u8], expected: &[(usize, Option<String>)]) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut sockets = sockets(&listener);
+        sockets.connect(0, 0).unwrap();
+        let (mut server, _): (TcpStream, _) = listener.accept().unwrap();
+        serve(&mut sockets);
+        sockets.become_phase(0, Phase::Open);
+        sockets.leave(0);
+        assert_eq!((sockets.open(), sockets.phase(0)), (0, Phase::Leaving));
+        let mut said = Vec::new();
+        let close_at = upgrade_request("h", "/").len();
+        while said.len() < close_at + 8 {
+            let mut some = [0; 512];
+            let count = server.read(&mut some).unwrap();
+            said.extend_from_slice(&some[..count]);
+        }
+        assert_eq!(said[close_at..close_at + 2], [0x88, 0x82]);
+        server.write_all(answer).unwrap();
+        drop(server);
+        while !sockets.has_ended() {
+            serve(&mut sockets);
+            while let Read::Bytes { len, .. } = sockets.read(0) {
+                assert_eq!(&sockets.buffer[..len], answer);
+                sockets.become_phase(0, Phase::Left);
+            }
+        }
+        assert_eq!(sockets.take_ended(), expected);
+        assert_eq!(sockets.phase(0), Phase::Closed);
+    }
+
+    #[test]
+    fn a_close_handshake_ends_without_a_reason_and_silence_with_one() {
+        farewell(&[0x88, 2, 3, 232], &[(0, None)]);
+        let mute = "the server hung up without answering the close";
+        farewell(&[], &[(0, Some(mute.into()))]);
+    }
 }

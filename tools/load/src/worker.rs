@@ -9,7 +9,7 @@ use crate::dialect::{Dialect, Incoming};
 use crate::load::Load;
 use crate::message::Body;
 use crate::meter::Latencies;
-use crate::sockets::{Phase, Read, Sockets};
+use crate::sockets::{Happening, Phase, Read, Sockets};
 use crate::websocket::{BINARY, CLOSE, PING, PONG, TEXT, Template, next_frame, upgrade_answer};
 use stage::Stage;
 use std::num::NonZeroU64;
@@ -92,42 +92,48 @@ impl Worker {
                 self.obey(command)?;
             }
             let deadline_ns = self.advance(now_ns())?;
-            let events = self.sockets.wait(if self.unfinished.is_empty() {
-                deadline_ns
-            } else {
-                0
-            })?;
+            let busy = !self.unfinished.is_empty() || self.sockets.has_ended();
+            let events = self.sockets.wait(if busy { 0 } else { deadline_ns })?;
             for index in std::mem::take(&mut self.unfinished) {
                 self.read(index);
             }
             for which in 0..events {
-                let (index, writable, readable) = self.sockets.event(which);
-                let Some(index) = index else {
-                    if !input.read()? {
-                        return Ok(());
+                match self.sockets.event(which) {
+                    Happening::Input => {
+                        if !input.read()? {
+                            return Ok(());
+                        }
                     }
-                    continue;
-                };
-                if writable {
-                    self.sockets.writable(index);
-                }
-                if readable {
-                    self.read(index);
+                    Happening::Connection {
+                        index,
+                        writable,
+                        readable,
+                    } => {
+                        if writable {
+                            self.sockets.writable(index);
+                        }
+                        if readable {
+                            self.read(index);
+                        }
+                    }
+                    Happening::Stale => {}
                 }
             }
         }
     }
 
-    /// Before the run a broken connection ends it; later it is counted.
-    fn note_broken(&mut self) -> Result<(), String> {
-        for reason in std::mem::take(&mut self.sockets.broken) {
-            if matches!(
-                self.stage,
-                Stage::Connecting { .. } | Stage::Subscribing { .. } | Stage::Probing { .. }
-            ) {
-                return Err(reason);
+    /// Before the run a connection that ends by itself ends the run; later the load says what it means.
+    fn note_ended(&mut self) -> Result<(), String> {
+        for (index, reason) in self.sockets.take_ended() {
+            match (&mut self.load, reason) {
+                (_, Some(reason)) if self.stage.is_prelude() => return Err(reason),
+                (Some(load), reason) => {
+                    if let Some(words) = load.ended(index, reason) {
+                        self.errors.count(words);
+                    }
+                }
+                (None, _) => {}
             }
-            self.errors.count(reason);
         }
         Ok(())
     }
@@ -135,10 +141,10 @@ impl Worker {
     fn read(&mut self, index: usize) {
         for _ in 0..READS_MAX {
             match self.sockets.read(index) {
-                Read::Bytes { len, full } => {
+                Read::Bytes { len, more } => {
                     self.consume(index, len);
                     // A read that did not fill the buffer emptied the socket; what comes later is a new event (epoll(7)).
-                    if !full {
+                    if !more {
                         return;
                     }
                 }
@@ -161,27 +167,34 @@ impl Worker {
                 Phase::Upgrading => match upgrade_answer(rest) {
                     Ok(Some(head)) => {
                         used += head;
-                        self.upgraded(index, now_ns);
+                        self.upgraded(index, now_ns, &mut out);
                     }
                     Ok(None) => break None,
                     Err(reason) => break Some(reason),
                 },
-                Phase::Closed => break None,
-                Phase::Unborn | Phase::Connecting | Phase::Greeting | Phase::Open => {
-                    match next_frame(rest, buffer.len()) {
-                        Ok(Some(frame)) => {
-                            let payload = &rest[frame.payload.clone()];
-                            used += frame.payload.end;
-                            if let Err(reason) =
-                                self.receive(index, frame.opcode, payload, now_ns, &mut out)
-                            {
-                                break Some(reason);
-                            }
-                        }
-                        Ok(None) => break None,
-                        Err(reason) => break Some(format!("the server sent {reason}")),
-                    }
+                // What follows a close frame means nothing (RFC 6455 §5.5.1).
+                Phase::Left => {
+                    used = len;
+                    break None;
                 }
+                Phase::Closed => break None,
+                Phase::Unborn
+                | Phase::Connecting
+                | Phase::Greeting
+                | Phase::Open
+                | Phase::Leaving => match next_frame(rest, buffer.len()) {
+                    Ok(Some(frame)) => {
+                        let payload = &rest[frame.payload.clone()];
+                        used += frame.payload.end;
+                        if let Err(reason) =
+                            self.receive(index, frame.opcode, payload, now_ns, &mut out)
+                        {
+                            break Some(reason);
+                        }
+                    }
+                    Ok(None) => break None,
+                    Err(reason) => break Some(format!("the server sent {reason}")),
+                },
             }
         };
         match broken {
@@ -197,18 +210,22 @@ impl Worker {
         self.scratch = out;
     }
 
-    fn upgraded(&mut self, index: usize, now_ns: u64) {
+    fn upgraded(&mut self, index: usize, now_ns: u64, out: &mut Vec<u8>) {
         if self.dialect.has_welcome() {
             self.sockets.become_phase(index, Phase::Greeting);
         } else {
-            self.opened(index, now_ns);
+            self.opened(index, now_ns, out);
         }
     }
 
-    fn opened(&mut self, index: usize, now_ns: u64) {
+    fn opened(&mut self, index: usize, now_ns: u64, out: &mut Vec<u8>) {
         let since_ns = self.sockets.become_phase(index, Phase::Open);
-        self.connect_latencies
-            .record(now_ns.saturating_sub(since_ns));
+        if let (Some(load), false) = (&mut self.load, self.stage.is_prelude()) {
+            load.opened(index, since_ns, now_ns, &self.dialect, out);
+        } else {
+            self.connect_latencies
+                .record(now_ns.saturating_sub(since_ns));
+        }
     }
 
     /// One frame; the error ends the connection.
@@ -220,6 +237,13 @@ impl Worker {
         now_ns: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
+        if self.sockets.phase(index) == Phase::Leaving {
+            // What was under way when we left is nobody's any more.
+            if opcode == CLOSE {
+                self.sockets.become_phase(index, Phase::Left);
+            }
+            return Ok(());
+        }
         match opcode {
             TEXT | BINARY => {}
             PING => {
@@ -240,7 +264,7 @@ impl Worker {
         }
         let incoming = self.dialect.read(opcode, payload);
         if let Incoming::Refused(words) = &incoming {
-            if !matches!(self.stage, Stage::Running { .. } | Stage::Draining { .. }) {
+            if self.stage.is_prelude() {
                 return Err(format!("the server says {words}"));
             }
             self.errors.count(format!("the server says {words}"));
@@ -248,7 +272,7 @@ impl Worker {
         if self.sockets.phase(index) == Phase::Greeting {
             return match incoming {
                 Incoming::Welcome => {
-                    self.opened(index, now_ns);
+                    self.opened(index, now_ns, out);
                     Ok(())
                 }
                 _ => Err("the server did not begin with a welcome".into()),

@@ -34,6 +34,16 @@ pub(super) enum Stage {
     },
 }
 
+impl Stage {
+    /// Whether what breaks is a reason not to measure at all. Later it is part of what is measured.
+    pub(super) fn is_prelude(&self) -> bool {
+        match self {
+            Stage::Connecting { .. } | Stage::Subscribing { .. } | Stage::Probing { .. } => true,
+            Stage::Waiting | Stage::Running { .. } | Stage::Draining { .. } => false,
+        }
+    }
+}
+
 /// Connects under way at once: below any usual listen backlog.
 const CONNECTING_MAX: usize = 128;
 /// Base of the time allowed for connecting; with so many connections a second on top.
@@ -95,7 +105,7 @@ impl Worker {
 
     /// Does what time or events made due. Returns when there is something to do again.
     pub(super) fn advance(&mut self, now_ns: u64) -> Result<u64, String> {
-        self.note_broken()?;
+        self.note_ended()?;
         let Some(load) = &mut self.load else {
             return Ok(u64::MAX);
         };
@@ -113,7 +123,7 @@ impl Worker {
             } => self.probe(now_ns, until_ns, next_ns, told),
             Stage::Running { until_ns } => {
                 let deadline_ns = load.tick(now_ns, &self.dialect, &mut self.sockets);
-                if now_ns < until_ns && self.sockets.open() > 0 {
+                if now_ns < until_ns && (self.sockets.open() > 0 || load.brings_back()) {
                     return Ok(deadline_ns.min(until_ns));
                 }
                 let published = load.stop();

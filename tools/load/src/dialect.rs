@@ -1,10 +1,12 @@
-//! What to say to a server and what its messages mean, in the raw protocol or in Shardcast's native JSON.
+//! What to say to a server and what its messages mean: one interface here, one file below for each protocol.
 //! Invariant: a stamp that comes out was found intact. Called by `worker` and the loads.
 
-use crate::message::{Body, Corrupted, Encoding, Kind, STAMP_BYTES, Stamp};
-use crate::websocket::{BINARY, TEXT, Template};
+mod native;
+mod raw;
+
+use crate::message::{Body, Corrupted, Encoding, Kind, Stamp};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::fmt::Debug;
 
 /// How a server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -24,10 +26,36 @@ impl Protocol {
             Protocol::Native => Encoding::Hex,
         }
     }
+
+    /// Its words for a worker's connections to a URL with this path, whose messages have this body. Publishes to `rooms` rooms will be
+    /// possible.
+    pub(crate) fn dialect(self, body: Body, rooms: u32, path: &str) -> Box<Dialect> {
+        match self {
+            Protocol::Raw => Box::new(raw::Raw::new(body, path)),
+            Protocol::Native => Box::new(native::Native::new(body, rooms, path)),
+        }
+    }
 }
 
 /// The room number that stands for every connection of the server.
 pub(crate) const EVERYONE: u32 = u32::MAX;
+
+/// What a connection is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It gets back what it sends.
+    Echoer {
+        /// In the whole run.
+        number: u32,
+    },
+    /// It receives what is published to the room.
+    Subscriber {
+        /// Below the number of rooms.
+        room: u32,
+    },
+    /// It publishes, to any room.
+    Publisher,
+}
 
 /// What a server's message meant.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,9 +64,9 @@ pub(crate) enum Incoming {
     Echo(Stamp),
     /// A publish arrived.
     Delivery(Stamp),
-    /// The server is ready for us (native).
+    /// The server is ready for us, where it speaks first.
     Welcome,
-    /// We are in the room (native).
+    /// We are in the room.
     Joined,
     /// Of no concern here: acknowledgements, presence.
     Other,
@@ -48,185 +76,46 @@ pub(crate) enum Incoming {
     Corrupted,
 }
 
-/// The words of one protocol, with bodies of one size.
-#[derive(Debug)]
-pub(crate) struct Dialect {
-    protocol: Protocol,
-    body: Body,
-    echo: Template,
-    /// Raw: one. Native: one per room, then one for everyone.
-    publish: Vec<Template>,
-    /// Place of the body in a publish's payload; in native one per template.
-    publish_at: Vec<usize>,
-}
+/// The words of one protocol, with what it knows of each of the worker's connections.
+pub(crate) type Dialect = dyn Speech;
 
-impl Dialect {
-    /// Publishes to `rooms` rooms will be possible.
-    pub(crate) fn new(protocol: Protocol, body: Body, rooms: u32) -> Dialect {
-        let blank = body.write(&Stamp {
-            kind: Kind::Echo,
-            sender: 0,
-            room: 0,
-            sequence: 0,
-            intended_ns: 0,
-        });
-        match protocol {
-            Protocol::Raw => Dialect {
-                protocol,
-                echo: Template::new(BINARY, &blank),
-                publish: vec![Template::new(BINARY, &[b"P", &blank[..]].concat())],
-                publish_at: vec![1],
-                body,
-            },
-            Protocol::Native => {
-                let echo = [ECHO_HEAD, b"1000000000", ECHO_MIDDLE, &blank, NATIVE_TAIL].concat();
-                let heads = (0..rooms)
-                    .map(|room| format!(r#"{{"type":"broadcast","room":"r{room}","data":""#))
-                    .chain([r#"{"type":"broadcast","data":""#.to_owned()]);
-                let (publish, publish_at) = heads
-                    .map(|head| {
-                        (
-                            Template::new(TEXT, &[head.as_bytes(), &blank, NATIVE_TAIL].concat()),
-                            head.len(),
-                        )
-                    })
-                    .unzip();
-                Dialect {
-                    protocol,
-                    echo: Template::new(TEXT, &echo),
-                    publish,
-                    publish_at,
-                    body,
-                }
-            }
-        }
+/// What every protocol can say and understand. Connections are named by their index in the worker.
+pub(crate) trait Speech: Debug {
+    /// The path that such a connection asks for, made from the URL's.
+    fn path(&self, role: Role) -> String;
+
+    /// A connection was upgraded, for the first time or again: what was known of it is forgotten.
+    fn begin(&mut self, index: usize, role: Role) {
+        let _ = (index, role);
     }
 
-    /// Whether the server speaks first.
-    pub(crate) fn has_welcome(&self) -> bool {
-        self.protocol == Protocol::Native
-    }
+    /// Whether the server speaks first: then a connection is in use from `Incoming::Welcome` on, else from the upgrade on.
+    fn has_welcome(&self) -> bool;
 
     /// Appends an echo (or a barrier).
-    pub(crate) fn append_echo(&self, out: &mut Vec<u8>, stamp: &Stamp) {
-        let mut head = [0; 2 * STAMP_BYTES];
-        let head = self.body.head(stamp, &mut head);
-        match self.protocol {
-            Protocol::Raw => self.echo.append(out, &[(0, head)]),
-            Protocol::Native => {
-                let id = echo_id(stamp.sequence);
-                let body_at = ECHO_HEAD.len() + id.len() + ECHO_MIDDLE.len();
-                self.echo
-                    .append(out, &[(ECHO_HEAD.len(), &id), (body_at, head)]);
-            }
-        }
-    }
+    fn append_echo(&self, out: &mut Vec<u8>, stamp: &Stamp);
 
     /// Appends a publish to `stamp.room`.
-    pub(crate) fn append_publish(&self, out: &mut Vec<u8>, stamp: &Stamp) {
-        let mut head = [0; 2 * STAMP_BYTES];
-        let head = self.body.head(stamp, &mut head);
-        let which = match (self.protocol, stamp.room) {
-            (Protocol::Raw, _) => 0,
-            (Protocol::Native, EVERYONE) => self.publish.len() - 1,
-            (Protocol::Native, room) => room as usize,
-        };
-        self.publish[which].append(out, &[(self.publish_at[which], head)]);
-    }
+    fn append_publish(&self, out: &mut Vec<u8>, stamp: &Stamp);
 
     /// Appends what subscribes a connection; `Incoming::Joined` or the echo of the barrier says that it was taken in.
-    pub(crate) fn append_subscribe(&self, out: &mut Vec<u8>, sender: u32, room: u32) {
-        match self.protocol {
-            Protocol::Raw => {
-                Template::new(BINARY, b"S").append(out, &[]);
-                let barrier = Stamp {
-                    kind: Kind::Barrier,
-                    sender,
-                    room,
-                    sequence: 0,
-                    intended_ns: 0,
-                };
-                self.append_echo(out, &barrier);
-            }
-            Protocol::Native => {
-                let join = format!(r#"{{"type":"join_room","id":1,"room":"r{room}"}}"#);
-                Template::new(TEXT, join.as_bytes()).append(out, &[]);
-            }
-        }
-    }
+    fn append_subscribe(&self, out: &mut Vec<u8>, index: usize, sender: u32, room: u32);
 
-    /// What a data message means.
-    pub(crate) fn read(&self, opcode: u8, payload: &[u8]) -> Incoming {
-        match (self.protocol, opcode) {
-            (Protocol::Raw, BINARY) => stamped(self.body.read(payload)),
-            (Protocol::Native, TEXT) => match self.usual_place(payload) {
-                Some(body) => {
-                    let incoming = stamped(self.body.read(body));
-                    match &incoming {
-                        Incoming::Echo(stamp) if !answers(payload, stamp) => Incoming::Corrupted,
-                        _ => incoming,
-                    }
-                }
-                None => self.read_json(payload),
-            },
-            _ => Incoming::Corrupted,
-        }
-    }
-
-    /// The body, where servers usually put it: at the end. Only a fast way: `read_json` takes any order of fields.
-    fn usual_place<'b>(&self, payload: &'b [u8]) -> Option<&'b [u8]> {
-        let usual = payload.starts_with(MESSAGE_HEAD) || payload.starts_with(ECHO_HEAD);
-        let end = payload.len().checked_sub(NATIVE_TAIL.len())?;
-        let start = end.checked_sub(self.body.bytes())?;
-        let framed = payload[..start].ends_with(ECHO_MIDDLE) && payload[end..] == *NATIVE_TAIL;
-        (usual && framed).then(|| &payload[start..end])
-    }
-
-    fn read_json(&self, payload: &[u8]) -> Incoming {
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(payload) else {
-            return Incoming::Corrupted;
-        };
-        match &*envelope.kind {
-            "welcome" => Incoming::Welcome,
-            "joined" => Incoming::Joined,
-            "error" | "closing" => Incoming::Refused(String::from_utf8_lossy(payload).into_owned()),
-            "echo" | "message" => match envelope.data {
-                Some(data) => stamped(self.body.read(data.as_bytes())),
-                None => Incoming::Corrupted,
-            },
-            _ => Incoming::Other,
-        }
-    }
+    /// Takes the next meaning off a data message and leaves in `rest` what follows it; `Ok(None)`: nothing more in it. What must be
+    /// answered without anyone being asked is appended to `out`.
+    ///
+    /// # Errors
+    /// The server broke the protocol, in these words: the connection cannot go on.
+    fn read(
+        &mut self,
+        index: usize,
+        opcode: u8,
+        rest: &mut Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Incoming>, String>;
 }
 
-const ECHO_HEAD: &[u8] = br#"{"type":"echo","id":"#;
-const ECHO_MIDDLE: &[u8] = br#","data":""#;
-const MESSAGE_HEAD: &[u8] = br#"{"type":"message","#;
-const NATIVE_TAIL: &[u8] = br#""}"#;
-
-#[derive(Deserialize)]
-struct Envelope<'b> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'b, str>,
-    #[serde(borrow)]
-    data: Option<Cow<'b, str>>,
-}
-
-/// Ten digits, so that a template can be patched.
-fn echo_id(sequence: u64) -> [u8; 10] {
-    let mut rest = sequence % 1_000_000_000;
-    let mut digits = *b"1000000000";
-    for digit in digits[1..].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    digits
-}
-
-fn answers(payload: &[u8], stamp: &Stamp) -> bool {
-    payload[ECHO_HEAD.len()..].starts_with(&echo_id(stamp.sequence))
-}
-
+/// What a body says.
 fn stamped(body: Result<Stamp, Corrupted>) -> Incoming {
     match body {
         Ok(stamp) => match stamp.kind {
@@ -237,12 +126,23 @@ fn stamped(body: Result<Stamp, Corrupted>) -> Incoming {
     }
 }
 
+/// A body to make templates with; each message replaces its head.
+fn blank(body: &Body) -> Vec<u8> {
+    body.write(&Stamp {
+        kind: Kind::Echo,
+        sender: 0,
+        room: 0,
+        sequence: 0,
+        intended_ns: 0,
+    })
+}
+
 #[cfg(test)]
-mod tests {
+mod testing {
     use super::*;
     use crate::websocket::next_frame;
 
-    const STAMP: Stamp = Stamp {
+    pub(super) const STAMP: Stamp = Stamp {
         kind: Kind::Publish,
         sender: 1,
         room: 2,
@@ -250,125 +150,60 @@ mod tests {
         intended_ns: 99,
     };
 
-    fn dialect(protocol: Protocol) -> Dialect {
-        Dialect::new(protocol, Body::new(protocol.encoding(), 0x77_00, 64), 3)
+    pub(super) const ECHO: Stamp = Stamp {
+        kind: Kind::Echo,
+        ..STAMP
+    };
+
+    /// A body of 64 bytes.
+    pub(super) fn body(encoding: Encoding) -> Body {
+        Body::new(encoding, 0x77_00, 64)
     }
 
-    /// The payload of the only frame in `out`, unmasked.
-    fn sent(mut out: Vec<u8>) -> String {
-        let key: Vec<u8> = if out[1] == 0x80 | 126 {
-            out.drain(4..8).collect()
-        } else {
-            out.drain(2..6).collect()
-        };
-        out[1] &= 0x7f;
-        let payload = next_frame(&out, 1 << 20).unwrap().unwrap().payload;
-        assert_eq!(payload.end, out.len());
-        out[payload]
-            .iter()
-            .enumerate()
-            .map(|(i, byte)| char::from(byte ^ key[i % 4]))
-            .collect()
-    }
-
-    #[test]
-    fn native_words_are_as_documented() {
-        let dialect = dialect(Protocol::Native);
-        let data = String::from_utf8(dialect.body.write(&STAMP)).unwrap();
+    /// The opcodes and unmasked payloads of the frames that `append` writes; every byte stands for one character.
+    pub(super) fn sent(append: impl FnOnce(&mut Vec<u8>)) -> Vec<(u8, String)> {
         let mut out = Vec::new();
-        dialect.append_publish(&mut out, &STAMP);
-        assert_eq!(
-            sent(out),
-            format!(r#"{{"type":"broadcast","room":"r2","data":"{data}"}}"#)
-        );
-        let everyone = Stamp {
-            room: EVERYONE,
-            ..STAMP
-        };
-        let mut out = Vec::new();
-        dialect.append_publish(&mut out, &everyone);
-        let data = String::from_utf8(dialect.body.write(&everyone)).unwrap();
-        assert_eq!(
-            sent(out),
-            format!(r#"{{"type":"broadcast","data":"{data}"}}"#)
-        );
-        let echo = Stamp {
-            kind: Kind::Echo,
-            ..STAMP
-        };
-        let mut out = Vec::new();
-        dialect.append_echo(&mut out, &echo);
-        let data = String::from_utf8(dialect.body.write(&echo)).unwrap();
-        assert_eq!(
-            sent(out),
-            format!(r#"{{"type":"echo","id":1000000041,"data":"{data}"}}"#)
-        );
-        let mut out = Vec::new();
-        dialect.append_subscribe(&mut out, 0, 1);
-        assert_eq!(sent(out), r#"{"type":"join_room","id":1,"room":"r1"}"#);
-    }
-
-    #[test]
-    fn native_answers_are_understood_in_any_order_of_fields() {
-        let dialect = dialect(Protocol::Native);
-        let echo = Stamp {
-            kind: Kind::Echo,
-            ..STAMP
-        };
-        let data = String::from_utf8(dialect.body.write(&STAMP)).unwrap();
-        let echoed = String::from_utf8(dialect.body.write(&echo)).unwrap();
-        for (text, expected) in [
-            (
-                format!(r#"{{"type":"message","room":"r2","from":"x","data":"{data}"}}"#),
-                Incoming::Delivery(STAMP),
-            ),
-            (
-                format!(r#"{{"data":"{data}", "type":"message"}}"#),
-                Incoming::Delivery(STAMP),
-            ),
-            (
-                format!(r#"{{"type":"echo","id":1000000041,"data":"{echoed}"}}"#),
-                Incoming::Echo(echo),
-            ),
-            (
-                format!(r#"{{"type":"echo","id":1000000042,"data":"{echoed}"}}"#),
-                Incoming::Corrupted,
-            ),
-            (
-                r#"{"type":"welcome","connection":"1-1"}"#.into(),
-                Incoming::Welcome,
-            ),
-            (
-                r#"{"type":"joined","id":1,"room":"r1","members":1}"#.into(),
-                Incoming::Joined,
-            ),
-            (r#"{"type":"ack","id":1}"#.into(), Incoming::Other),
-            (
-                r#"{"type":"message","room":"r2"}"#.into(),
-                Incoming::Corrupted,
-            ),
-            (r#"{"type":"err"#.into(), Incoming::Corrupted),
-        ] {
-            assert_eq!(dialect.read(TEXT, text.as_bytes()), expected, "{text}");
+        append(&mut out);
+        let mut frames = Vec::new();
+        while !out.is_empty() {
+            let key_at = if out[1] == 0x80 | 126 { 4 } else { 2 };
+            let key: Vec<u8> = out.drain(key_at..key_at + 4).collect();
+            out[1] &= 0x7f;
+            let frame = next_frame(&out, 1 << 20).unwrap().unwrap();
+            let bytes = out[frame.payload.clone()].iter();
+            let text = bytes.enumerate().map(|(i, byte)| byte ^ key[i % 4]);
+            frames.push((frame.opcode, text.map(char::from).collect()));
+            out.drain(..frame.payload.end);
         }
-        let error = br#"{"type":"error","id":1,"code":"room_limit","message":"full"}"#;
-        assert!(
-            matches!(dialect.read(TEXT, error), Incoming::Refused(words) if words.contains("room_limit"))
-        );
-        assert_eq!(dialect.read(BINARY, data.as_bytes()), Incoming::Corrupted);
+        frames
+    }
+
+    /// All that a message means to a connection.
+    pub(super) fn heard(
+        dialect: &mut Dialect,
+        index: usize,
+        opcode: u8,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Incoming>, String> {
+        let mut rest = Some(payload);
+        std::iter::from_fn(|| dialect.read(index, opcode, &mut rest, out).transpose()).collect()
+    }
+
+    /// What a message means that needs no answer and means one thing.
+    pub(super) fn meaning(dialect: &mut Dialect, opcode: u8, payload: &[u8]) -> Incoming {
+        let mut out = Vec::new();
+        let mut all = heard(dialect, 0, opcode, payload, &mut out).unwrap();
+        assert_eq!((all.len(), out.len()), (1, 0), "{all:?}");
+        all.remove(0)
     }
 
     #[test]
-    fn raw_words_are_as_documented() {
-        let dialect = dialect(Protocol::Raw);
-        let mut out = Vec::new();
-        dialect.append_publish(&mut out, &STAMP);
-        let payload: Vec<u8> = sent(out).chars().map(|c| c as u8).collect();
-        assert_eq!(payload[0], b'P');
-        assert_eq!(
-            dialect.read(BINARY, &payload[1..]),
-            Incoming::Delivery(STAMP)
-        );
-        assert_eq!(dialect.read(BINARY, &payload), Incoming::Corrupted);
+    fn a_message_of_several_frames_is_told_apart() {
+        let frames = sent(|out| {
+            crate::websocket::Template::new(1, b"one").append(out, &[]);
+            crate::websocket::Template::new(2, &[b'x'; 200]).append(out, &[]);
+        });
+        assert_eq!(frames, [(1, "one".to_owned()), (2, "x".repeat(200))]);
     }
 }

@@ -2,7 +2,7 @@
 //! Called by `worker`.
 
 use crate::control::{Errors, Outcome};
-use crate::dialect::{Dialect, Incoming};
+use crate::dialect::{Dialect, Incoming, Role};
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
 use crate::pace::{Pace, Schedule};
@@ -44,6 +44,13 @@ impl EchoLoad {
             unbegun: 0..0,
             meter: Meter::new(),
             scratch: Vec::new(),
+        }
+    }
+
+    /// What a connection is there for.
+    pub(crate) fn role(&self, index: usize) -> Role {
+        Role::Echoer {
+            number: self.first + index as u32,
         }
     }
 

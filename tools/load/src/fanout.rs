@@ -2,7 +2,7 @@
 //! Invariant: a publisher's k-th message goes to room k mod rooms, so that its number in the room is k / rooms. Called by `worker`.
 
 use crate::control::{Errors, Outcome, Share};
-use crate::dialect::{Dialect, EVERYONE, Incoming};
+use crate::dialect::{Dialect, EVERYONE, Incoming, Role};
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
 use crate::pace::{Pace, Schedule};
@@ -88,12 +88,24 @@ impl Fanout {
         }
     }
 
+    /// What a connection is there for.
+    pub(crate) fn role(&self, index: usize) -> Role {
+        if index < self.subscribers {
+            Role::Subscriber {
+                room: self.room(index),
+            }
+        } else {
+            Role::Publisher
+        }
+    }
+
     /// Subscribes everyone who has not.
     pub(crate) fn subscribe(&mut self, dialect: &Dialect, sockets: &mut Sockets) {
         for index in (0..self.subscribers).filter(|&index| !self.joined[index]) {
             let room = self.room(index);
             self.scratch.clear();
-            dialect.append_subscribe(&mut self.scratch, self.first + index as u32, room);
+            let number = self.first + index as u32;
+            dialect.append_subscribe(&mut self.scratch, index, number, room);
             sockets.send(index, &self.scratch);
         }
     }

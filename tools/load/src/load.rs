@@ -1,7 +1,7 @@
 //! What a worker's connections do: round trips, or one to many. The one place that knows there are two. Called by `worker`.
 
 use crate::control::{Outcome, Share};
-use crate::dialect::{Dialect, Incoming};
+use crate::dialect::{Dialect, Incoming, Role};
 use crate::echo::EchoLoad;
 use crate::fanout::Fanout;
 use crate::plan::Scenario;
@@ -28,6 +28,14 @@ impl Load {
                 plan.pace,
             )),
             Scenario::Broadcast | Scenario::Idle => Load::Fanout(Fanout::new(share)),
+        }
+    }
+
+    /// What a connection is there for.
+    pub(crate) fn role(&self, index: usize) -> Role {
+        match self {
+            Load::Echo(echo) => echo.role(index),
+            Load::Fanout(fanout) => fanout.role(index),
         }
     }
 

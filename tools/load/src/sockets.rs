@@ -45,7 +45,7 @@ struct Connection {
     hung_up: bool,
     /// Received, not yet a whole frame.
     carry: Vec<u8>,
-    /// Not taken by the kernel yet; at most `UNSENT_BYTES_MAX`.
+    /// Not taken by the kernel yet, at first the request for the upgrade; at most `UNSENT_BYTES_MAX`.
     unsent: Vec<u8>,
 }
 
@@ -97,7 +97,7 @@ pub(crate) struct Sockets {
     address: SocketAddr,
     /// Address of the first source and how many there are; `None`: the kernel chooses.
     sources: Option<(Ipv4Addr, u32)>,
-    request: Vec<u8>,
+    host: String,
     open: usize,
     ended: Vec<End>,
 }
@@ -114,7 +114,7 @@ impl Sockets {
     pub(crate) fn new(
         count: usize,
         message_bytes: usize,
-        (address, host, path): (SocketAddr, &str, &str),
+        (address, host): (SocketAddr, &str),
         sources: Option<(Ipv4Addr, u32)>,
     ) -> Result<Sockets, String> {
         allow_files(count as u64 + OTHER_FILES)?;
@@ -137,7 +137,7 @@ impl Sockets {
             buffer: vec![0; (256 << 10).max(2 * message_bytes + 4096)],
             address,
             sources,
-            request: upgrade_request(host, path),
+            host: host.to_owned(),
             open: 0,
             ended: Vec::new(),
         })
@@ -214,11 +214,11 @@ impl Sockets {
         self.open
     }
 
-    /// Begins to connect, for the first time or again after its end; `number` is the connection's number in the whole run.
+    /// Begins to connect, for the first time or again after its end, in order to ask for `path`; `number` is the connection's number in the whole run.
     ///
     /// # Errors
     /// Why it cannot, in words.
-    pub(crate) fn connect(&mut self, index: usize, number: u32) -> Result<(), String> {
+    pub(crate) fn connect(&mut self, index: usize, number: u32, path: &str) -> Result<(), String> {
         assert!(
             self.connections[index].socket.is_none(),
             "its earlier socket is gone"
@@ -258,6 +258,7 @@ impl Sockets {
         connection.socket = Some(socket);
         connection.phase = Phase::Connecting;
         connection.hung_up = false;
+        connection.unsent = upgrade_request(&self.host, path);
         connection.since_ns = now_ns();
         Ok(())
     }
@@ -274,10 +275,8 @@ impl Sockets {
                 Ok(Err(error)) | Err(error) => return self.fail(index, self.explain(error)),
             }
             connection.phase = Phase::Upgrading;
-            let request = std::mem::take(&mut self.request);
-            self.send(index, &request);
-            self.request = request;
-        } else if !connection.unsent.is_empty() {
+        }
+        if !connection.unsent.is_empty() {
             let unsent = std::mem::take(&mut connection.unsent);
             self.send(index, &unsent);
         }
@@ -459,7 +458,7 @@ mod tests {
 
     fn sockets(listener: &TcpListener) -> Sockets {
         let address = listener.local_addr().unwrap();
-        Sockets::new(1, 64, (address, "h", "/"), None).unwrap()
+        Sockets::new(1, 64, (address, "h"), None).unwrap()
     }
 
     /// Waits for the connection's next event and serves it.
@@ -489,15 +488,15 @@ mod tests {
     fn an_event_of_an_earlier_generation_does_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut sockets = sockets(&listener);
-        sockets.connect(0, 0).unwrap();
+        sockets.connect(0, 0, "/").unwrap();
         assert_eq!(sockets.wait(now_ns() + WAIT_NS_MAX).unwrap(), 1);
         sockets.reset(0);
-        sockets.connect(0, 0).unwrap();
+        sockets.connect(0, 0, "/").unwrap();
         assert!(matches!(sockets.event(0), Happening::Stale));
         assert_eq!(serve(&mut sockets), (1, 0));
         assert_eq!(sockets.phase(0), Phase::Upgrading);
         sockets.fail(0, "old".into());
-        sockets.connect(0, 0).unwrap();
+        sockets.connect(0, 0, "/").unwrap();
         assert!(sockets.has_ended());
         assert!(sockets.take_ended().is_empty());
         sockets.fail(0, "new".into());
@@ -507,7 +506,7 @@ mod tests {
     fn farewell(answer: &[u8], expected: &[(usize, Option<String>)]) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut sockets = sockets(&listener);
-        sockets.connect(0, 0).unwrap();
+        sockets.connect(0, 0, "/").unwrap();
         let (mut server, _): (TcpStream, _) = listener.accept().unwrap();
         serve(&mut sockets);
         sockets.become_phase(0, Phase::Open);

@@ -166,6 +166,15 @@ pub(crate) fn next_frame(bytes: &[u8], room_bytes: usize) -> Result<Option<Frame
     }))
 }
 
+/// Code and reason of a close frame's payload (RFC 6455 §5.5.1; without a code: 1005, §7.1.5).
+pub(crate) fn close_words(payload: &[u8]) -> String {
+    let code = payload
+        .first_chunk::<2>()
+        .map_or(1005, |code| u16::from_be_bytes(*code));
+    let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
+    format!("{code} {reason}").trim_end().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +234,18 @@ mod tests {
         }
         let huge = [&[0x82, 127][..], &u64::MAX.to_be_bytes()].concat();
         assert!(next_frame(&huge, 1 << 20).is_err());
+    }
+
+    #[test]
+    fn a_close_is_told_in_words() {
+        for (payload, words) in [
+            (&b"\x03\xf0enough"[..], "1008 enough"),
+            (b"\x03\xe8", "1000"),
+            (b"\x03", "1005"),
+            (b"", "1005"),
+        ] {
+            assert_eq!(close_words(payload), words);
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use crate::load::Load;
 use crate::message::Body;
 use crate::meter::Latencies;
 use crate::sockets::{Happening, Phase, Read, Sockets};
-use crate::websocket::{BINARY, CLOSE, PING, PONG, TEXT, Template, next_frame, upgrade_answer};
+use crate::websocket::{
+    BINARY, CLOSE, PING, PONG, TEXT, Template, close_words, next_frame, upgrade_answer,
+};
 use stage::Stage;
 use std::num::NonZeroU64;
 
@@ -36,7 +38,7 @@ pub(crate) fn run() -> Result<(), String> {
 
 struct Worker {
     share: Share,
-    dialect: Dialect,
+    dialect: Box<Dialect>,
     sockets: Sockets,
     load: Option<Load>,
     stage: Stage,
@@ -67,9 +69,9 @@ impl Worker {
             .map_err(|error| format!("timer slack: {error}"))?;
         let body = Body::new(plan.protocol.encoding(), plan.run, plan.payload_bytes);
         let rooms = if share.publishes { plan.rooms } else { 0 };
-        let target = (plan.address, &*plan.host, &*plan.path);
+        let target = (plan.address, &*plan.host);
         Ok(Worker {
-            dialect: Dialect::new(plan.protocol, body, rooms),
+            dialect: plan.protocol.dialect(body, rooms, &plan.path),
             sockets: Sockets::new(count, plan.payload_bytes, target, plan.sources)?,
             load: Some(Load::new(&share)),
             stage: Stage::Waiting,
@@ -211,6 +213,9 @@ impl Worker {
     }
 
     fn upgraded(&mut self, index: usize, now_ns: u64, out: &mut Vec<u8>) {
+        if let Some(load) = &self.load {
+            self.dialect.begin(index, load.role(index));
+        }
         if self.dialect.has_welcome() {
             self.sockets.become_phase(index, Phase::Greeting);
         } else {
@@ -221,7 +226,7 @@ impl Worker {
     fn opened(&mut self, index: usize, now_ns: u64, out: &mut Vec<u8>) {
         let since_ns = self.sockets.become_phase(index, Phase::Open);
         if let (Some(load), false) = (&mut self.load, self.stage.is_prelude()) {
-            load.opened(index, since_ns, now_ns, &self.dialect, out);
+            load.opened(index, since_ns, now_ns, &*self.dialect, out);
         } else {
             self.connect_latencies
                 .record(now_ns.saturating_sub(since_ns));
@@ -252,17 +257,28 @@ impl Worker {
             }
             PONG => return Ok(()),
             CLOSE => {
-                let code = payload
-                    .first_chunk::<2>()
-                    .map_or(1005, |code| u16::from_be_bytes(*code));
-                let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
-                return Err(format!("closed by the server with {code} {reason}")
-                    .trim_end()
-                    .to_owned());
+                return Err(format!(
+                    "closed by the server with {}",
+                    close_words(payload)
+                ));
             }
             _ => return Err(format!("the server sent a frame with opcode {opcode}")),
         }
-        let incoming = self.dialect.read(opcode, payload);
+        let mut rest = Some(payload);
+        while let Some(incoming) = self.dialect.read(index, opcode, &mut rest, out)? {
+            self.heed(index, incoming, now_ns, out)?;
+        }
+        Ok(())
+    }
+
+    /// One meaning; the error ends the connection.
+    fn heed(
+        &mut self,
+        index: usize,
+        incoming: Incoming,
+        now_ns: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         if let Incoming::Refused(words) = &incoming {
             if self.stage.is_prelude() {
                 return Err(format!("the server says {words}"));
@@ -279,7 +295,7 @@ impl Worker {
             };
         }
         if let Some(load) = &mut self.load {
-            load.receive(index, &incoming, now_ns, &self.dialect, out);
+            load.receive(index, &incoming, now_ns, &*self.dialect, out);
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Worker {
                 until_ns: now_ns + CONNECT_NS + crowd_ns,
             },
             Command::Subscribe => {
-                load.subscribe(&self.dialect, &mut self.sockets);
+                load.subscribe(&*self.dialect, &mut self.sockets);
                 Stage::Subscribing {
                     until_ns: now_ns + CONNECT_NS + crowd_ns,
                 }
@@ -122,7 +122,7 @@ impl Worker {
                 told,
             } => self.probe(now_ns, until_ns, next_ns, told),
             Stage::Running { until_ns } => {
-                let deadline_ns = load.tick(now_ns, &self.dialect, &mut self.sockets);
+                let deadline_ns = load.tick(now_ns, &*self.dialect, &mut self.sockets);
                 if now_ns < until_ns && (self.sockets.open() > 0 || load.brings_back()) {
                     return Ok(deadline_ns.min(until_ns));
                 }
@@ -138,10 +138,14 @@ impl Worker {
     }
 
     fn connect(&mut self, until_ns: u64, now_ns: u64) -> Result<u64, String> {
+        let Some(load) = &self.load else {
+            return Ok(u64::MAX);
+        };
         while self.begun < self.count && self.begun - self.sockets.open() < CONNECTING_MAX {
             // Publishers come from the sources in turn, like the rest.
             let number = self.share.first + self.begun as u32;
-            self.sockets.connect(self.begun, number)?;
+            let path = self.dialect.path(load.role(self.begun));
+            self.sockets.connect(self.begun, number, &path)?;
             self.begun += 1;
         }
         if self.sockets.open() == self.count {
@@ -172,7 +176,7 @@ impl Worker {
         }
         // Another worker's subscribers may still wait for a probe; its own deadline guards that.
         if now_ns >= next_ns && now_ns < until_ns {
-            load.probe(&self.dialect, &mut self.sockets);
+            load.probe(&*self.dialect, &mut self.sockets);
             next_ns = now_ns + interval_ns;
         }
         self.stage = Stage::Probing {

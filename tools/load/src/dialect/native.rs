@@ -1,0 +1,250 @@
+//! Shardcast's native JSON dialect, version 1. Invariant: an echo is an answer only with the id that was asked with. Called through `Speech`.
+
+use super::{EVERYONE, Incoming, Role, Speech, blank, stamped};
+use crate::message::{Body, STAMP_BYTES, Stamp};
+use crate::websocket::{TEXT, Template};
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// Rooms `r0`, `r1`, ….
+#[derive(Debug)]
+pub(super) struct Native {
+    path: String,
+    body: Body,
+    echo: Template,
+    /// To a room, each with the place of the body; the last is to everyone.
+    publish: Vec<(Template, usize)>,
+}
+
+const ECHO_HEAD: &[u8] = br#"{"type":"echo","id":"#;
+const ECHO_MIDDLE: &[u8] = br#","data":""#;
+const MESSAGE_HEAD: &[u8] = br#"{"type":"message","#;
+const TAIL: &[u8] = br#""}"#;
+
+impl Native {
+    pub(super) fn new(body: Body, rooms: u32, path: &str) -> Native {
+        let blank = blank(&body);
+        let echo = [ECHO_HEAD, b"1000000000", ECHO_MIDDLE, &blank, TAIL].concat();
+        let heads = (0..rooms)
+            .map(|room| format!(r#"{{"type":"broadcast","room":"r{room}","data":""#))
+            .chain([r#"{"type":"broadcast","data":""#.to_owned()]);
+        let publish = heads
+            .map(|head| {
+                let whole = [head.as_bytes(), &blank, TAIL].concat();
+                (Template::new(TEXT, &whole), head.len())
+            })
+            .collect();
+        Native {
+            path: path.to_owned(),
+            echo: Template::new(TEXT, &echo),
+            publish,
+            body,
+        }
+    }
+
+    /// The body, where servers usually put it: at the end. Only a fast way: `read_json` takes any order of fields.
+    fn usual_place<'b>(&self, payload: &'b [u8]) -> Option<&'b [u8]> {
+        let usual = payload.starts_with(MESSAGE_HEAD) || payload.starts_with(ECHO_HEAD);
+        let end = payload.len().checked_sub(TAIL.len())?;
+        let start = end.checked_sub(self.body.bytes())?;
+        let framed = payload[..start].ends_with(ECHO_MIDDLE) && payload[end..] == *TAIL;
+        (usual && framed).then(|| &payload[start..end])
+    }
+
+    fn read_json(&self, payload: &[u8]) -> Incoming {
+        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(payload) else {
+            return Incoming::Corrupted;
+        };
+        match &*envelope.kind {
+            "welcome" => Incoming::Welcome,
+            "joined" => Incoming::Joined,
+            "error" | "closing" => Incoming::Refused(String::from_utf8_lossy(payload).into_owned()),
+            "echo" | "message" => match envelope.data {
+                Some(data) => stamped(self.body.read(data.as_bytes())),
+                None => Incoming::Corrupted,
+            },
+            _ => Incoming::Other,
+        }
+    }
+}
+
+impl Speech for Native {
+    fn path(&self, _: Role) -> String {
+        self.path.clone()
+    }
+
+    fn has_welcome(&self) -> bool {
+        true
+    }
+
+    fn append_echo(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+        let mut head = [0; 2 * STAMP_BYTES];
+        let id = echo_id(stamp.sequence);
+        let body_at = ECHO_HEAD.len() + id.len() + ECHO_MIDDLE.len();
+        let head = self.body.head(stamp, &mut head);
+        self.echo
+            .append(out, &[(ECHO_HEAD.len(), &id), (body_at, head)]);
+    }
+
+    fn append_publish(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+        let mut head = [0; 2 * STAMP_BYTES];
+        let which = match stamp.room {
+            EVERYONE => self.publish.len() - 1,
+            room => room as usize,
+        };
+        let (template, body_at) = &self.publish[which];
+        template.append(out, &[(*body_at, self.body.head(stamp, &mut head))]);
+    }
+
+    fn append_subscribe(&self, out: &mut Vec<u8>, _: usize, _: u32, room: u32) {
+        let join = format!(r#"{{"type":"join_room","id":1,"room":"r{room}"}}"#);
+        Template::new(TEXT, join.as_bytes()).append(out, &[]);
+    }
+
+    fn read(
+        &mut self,
+        _: usize,
+        opcode: u8,
+        rest: &mut Option<&[u8]>,
+        _: &mut Vec<u8>,
+    ) -> Result<Option<Incoming>, String> {
+        Ok(rest.take().map(|payload| {
+            if opcode != TEXT {
+                return Incoming::Corrupted;
+            }
+            let Some(body) = self.usual_place(payload) else {
+                return self.read_json(payload);
+            };
+            match stamped(self.body.read(body)) {
+                Incoming::Echo(stamp) if !answers(payload, &stamp) => Incoming::Corrupted,
+                incoming => incoming,
+            }
+        }))
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<'b> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'b, str>,
+    #[serde(borrow)]
+    data: Option<Cow<'b, str>>,
+}
+
+/// Ten digits, so that a template can be patched.
+fn echo_id(sequence: u64) -> [u8; 10] {
+    let mut rest = sequence % 1_000_000_000;
+    let mut digits = *b"1000000000";
+    for digit in digits[1..].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    digits
+}
+
+fn answers(payload: &[u8], stamp: &Stamp) -> bool {
+    payload[ECHO_HEAD.len()..].starts_with(&echo_id(stamp.sequence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::message::Encoding;
+    use crate::websocket::BINARY;
+
+    fn native() -> Native {
+        Native::new(body(Encoding::Hex), 3, "/ws")
+    }
+
+    fn data(stamp: &Stamp) -> String {
+        String::from_utf8(body(Encoding::Hex).write(stamp)).unwrap()
+    }
+
+    #[test]
+    fn native_words_are_as_documented() {
+        let native = native();
+        let everyone = Stamp {
+            room: EVERYONE,
+            ..STAMP
+        };
+        for (frames, expected) in [
+            (
+                sent(|out| native.append_publish(out, &STAMP)),
+                format!(
+                    r#"{{"type":"broadcast","room":"r2","data":"{}"}}"#,
+                    data(&STAMP)
+                ),
+            ),
+            (
+                sent(|out| native.append_publish(out, &everyone)),
+                format!(r#"{{"type":"broadcast","data":"{}"}}"#, data(&everyone)),
+            ),
+            (
+                sent(|out| native.append_echo(out, &ECHO)),
+                format!(
+                    r#"{{"type":"echo","id":1000000041,"data":"{}"}}"#,
+                    data(&ECHO)
+                ),
+            ),
+            (
+                sent(|out| native.append_subscribe(out, 0, 0, 1)),
+                r#"{"type":"join_room","id":1,"room":"r1"}"#.into(),
+            ),
+        ] {
+            assert_eq!(frames, [(TEXT, expected)]);
+        }
+    }
+
+    #[test]
+    fn native_answers_are_understood_in_any_order_of_fields() {
+        let mut native = native();
+        let (data, echoed) = (data(&STAMP), data(&ECHO));
+        for (text, expected) in [
+            (
+                format!(r#"{{"type":"message","room":"r2","from":"x","data":"{data}"}}"#),
+                Incoming::Delivery(STAMP),
+            ),
+            (
+                format!(r#"{{"data":"{data}", "type":"message"}}"#),
+                Incoming::Delivery(STAMP),
+            ),
+            (
+                format!(r#"{{"type":"echo","id":1000000041,"data":"{echoed}"}}"#),
+                Incoming::Echo(ECHO),
+            ),
+            (
+                format!(r#"{{"type":"echo","id":1000000042,"data":"{echoed}"}}"#),
+                Incoming::Corrupted,
+            ),
+            (
+                r#"{"type":"welcome","connection":"1-1"}"#.into(),
+                Incoming::Welcome,
+            ),
+            (
+                r#"{"type":"joined","id":1,"room":"r1","members":1}"#.into(),
+                Incoming::Joined,
+            ),
+            (r#"{"type":"ack","id":1}"#.into(), Incoming::Other),
+            (
+                r#"{"type":"message","room":"r2"}"#.into(),
+                Incoming::Corrupted,
+            ),
+            (r#"{"type":"err"#.into(), Incoming::Corrupted),
+        ] {
+            assert_eq!(
+                meaning(&mut native, TEXT, text.as_bytes()),
+                expected,
+                "{text}"
+            );
+        }
+        let error = br#"{"type":"error","id":1,"code":"room_limit","message":"full"}"#;
+        assert!(
+            matches!(meaning(&mut native, TEXT, error), Incoming::Refused(words) if words.contains("room_limit"))
+        );
+        assert_eq!(
+            meaning(&mut native, BINARY, data.as_bytes()),
+            Incoming::Corrupted
+        );
+    }
+}

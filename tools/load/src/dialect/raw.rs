@@ -1,0 +1,114 @@
+//! The raw protocol of measuring: binary messages, of which the first byte says what they are for.
+//! Invariant: a body begins with neither `S` nor `P`. Called through `Speech`.
+
+use super::{Incoming, Role, Speech, blank, stamped};
+use crate::message::{Body, Kind, STAMP_BYTES, Stamp};
+use crate::websocket::{BINARY, Template};
+
+/// One topic for everyone.
+#[derive(Debug)]
+pub(super) struct Raw {
+    path: String,
+    body: Body,
+    echo: Template,
+    publish: Template,
+}
+
+impl Raw {
+    pub(super) fn new(body: Body, path: &str) -> Raw {
+        let blank = blank(&body);
+        Raw {
+            path: path.to_owned(),
+            echo: Template::new(BINARY, &blank),
+            publish: Template::new(BINARY, &[b"P", &blank[..]].concat()),
+            body,
+        }
+    }
+}
+
+impl Speech for Raw {
+    fn path(&self, _: Role) -> String {
+        self.path.clone()
+    }
+
+    fn has_welcome(&self) -> bool {
+        false
+    }
+
+    fn append_echo(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+        let mut head = [0; 2 * STAMP_BYTES];
+        self.echo
+            .append(out, &[(0, self.body.head(stamp, &mut head))]);
+    }
+
+    fn append_publish(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+        let mut head = [0; 2 * STAMP_BYTES];
+        self.publish
+            .append(out, &[(1, self.body.head(stamp, &mut head))]);
+    }
+
+    /// The server does not answer: the echo of a barrier behind it does.
+    fn append_subscribe(&self, out: &mut Vec<u8>, _: usize, sender: u32, room: u32) {
+        Template::new(BINARY, b"S").append(out, &[]);
+        let barrier = Stamp {
+            kind: Kind::Barrier,
+            sender,
+            room,
+            sequence: 0,
+            intended_ns: 0,
+        };
+        self.append_echo(out, &barrier);
+    }
+
+    fn read(
+        &mut self,
+        _: usize,
+        opcode: u8,
+        rest: &mut Option<&[u8]>,
+        _: &mut Vec<u8>,
+    ) -> Result<Option<Incoming>, String> {
+        Ok(rest.take().map(|payload| match opcode {
+            BINARY => stamped(self.body.read(payload)),
+            _ => Incoming::Corrupted,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::message::Encoding;
+    use crate::websocket::TEXT;
+
+    #[test]
+    fn raw_words_are_as_documented() {
+        let mut raw = Raw::new(body(Encoding::Binary), "/ws");
+        let written = |stamp: &Stamp| raw.body.write(stamp);
+        let (published, echoed) = (written(&STAMP), written(&ECHO));
+        let text = |bytes: &[u8]| bytes.iter().map(|&b| char::from(b)).collect::<String>();
+        assert_eq!(
+            sent(|out| raw.append_publish(out, &STAMP)),
+            [(BINARY, format!("P{}", text(&published)))]
+        );
+        assert_eq!(
+            sent(|out| raw.append_echo(out, &ECHO)),
+            [(BINARY, text(&echoed))]
+        );
+        let subscribe = sent(|out| raw.append_subscribe(out, 0, 1, 0));
+        assert_eq!(subscribe[0], (BINARY, "S".into()));
+        for (opcode, payload, expected) in [
+            (BINARY, published.clone(), Incoming::Delivery(STAMP)),
+            (BINARY, echoed, Incoming::Echo(ECHO)),
+            (BINARY, [b"P", &published[..]].concat(), Incoming::Corrupted),
+            (TEXT, published, Incoming::Corrupted),
+            (BINARY, Vec::new(), Incoming::Corrupted),
+        ] {
+            assert_eq!(
+                meaning(&mut raw, opcode, &payload),
+                expected,
+                "{opcode} {payload:x?}"
+            );
+        }
+    }
+}

@@ -1,7 +1,8 @@
-//! The command line as it was typed. Called by `main`; `plan` says what it comes to.
+//! The command line as it was typed, but for what each scenario adds. Called by `main` and `scenario`; `plan` says what it comes to.
 
 use crate::dialect::Protocol;
-use clap::{Args, Parser, Subcommand};
+use crate::scenario::Command;
+use clap::{Args, Parser};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,64 +11,7 @@ use std::time::Duration;
 #[command(name = "shardcast-load", version)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub(crate) scenario: ScenarioArguments,
-}
-
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ScenarioArguments {
-    /// Round trips: each message comes back to its sender.
-    Echo {
-        #[command(flatten)]
-        common: Common,
-        /// Messages that each connection keeps unanswered (closed loop).
-        #[arg(long, default_value_t = 1, conflicts_with = "rate")]
-        in_flight: u32,
-        /// Messages a second, all connections together, sent by the clock whether answers come or not (open loop).
-        #[arg(long, value_name = "MESSAGES_PER_S")]
-        rate: Option<f64>,
-    },
-    /// Publishers publish, every connection receives.
-    Broadcast {
-        #[command(flatten)]
-        common: Common,
-        /// Connections that publish, besides the subscribers.
-        #[arg(long, default_value_t = 1)]
-        publishers: u32,
-        /// Publishes a second, all publishers together (open loop).
-        #[arg(
-            long,
-            value_name = "PUBLISHES_PER_S",
-            required_unless_present = "outstanding"
-        )]
-        rate: Option<f64>,
-        /// Publishes that each publisher keeps undelivered: as fast as the server can.
-        #[arg(long, conflicts_with = "rate")]
-        outstanding: Option<u32>,
-        /// Publishes sent at once; the rate stays.
-        #[arg(long, default_value_t = 1, conflicts_with = "outstanding")]
-        burst: u32,
-        /// Rooms; subscribers are spread evenly, publishers publish to them in turn (native only).
-        #[arg(long, default_value_t = 1)]
-        rooms: u32,
-    },
-    /// Connections that only stay: what they cost in memory.
-    Idle {
-        #[command(flatten)]
-        common: Common,
-        /// How long to stay.
-        #[arg(long, default_value = "5s", value_parser = duration)]
-        hold: Duration,
-        /// Rooms; each connection joins one (native only).
-        #[arg(long)]
-        rooms: Option<u32>,
-        /// In the end, one broadcast to each room and one to everyone: each connection must get both, once (native only).
-        #[arg(long, requires = "rooms")]
-        broadcast_once: bool,
-    },
-    /// Started by the tool itself.
-    #[command(hide = true)]
-    Worker,
+    pub(crate) command: Command,
 }
 
 /// What every scenario takes.
@@ -112,7 +56,7 @@ pub(crate) struct Common {
 }
 
 /// `500ms`, `5s`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());

@@ -61,7 +61,7 @@ pub(crate) fn conduct(plan: &Plan, server_pid: Option<u32>) -> Result<Findings, 
     crew.hear()?;
     if plan.scenario == Scenario::Idle {
         sleep_until(now_ns() + plan.hold.as_nanos() as u64);
-    } else if plan.publishers > 0 {
+    } else if plan.probe_deliveries() > 0 {
         crew.tell(&Command::Probe)?;
         crew.hear()?;
     }
@@ -158,17 +158,19 @@ fn run(plan: &Plan, crew: &mut Crew, server: Option<Server>) -> Result<Window, S
 }
 
 fn drain(plan: &Plan, crew: &mut Crew) -> Result<Vec<Outcome>, String> {
-    let published = crew.hear()?.into_iter().find_map(|event| match event {
-        Event::Stopped(published) if !published.is_empty() => Some(published),
-        _ => None,
+    // Talkers are numbered worker by worker.
+    let published = crew.hear()?.into_iter().flat_map(|event| match event {
+        Event::Stopped(published) => published,
+        _ => Vec::new(),
     });
+    let published = published.collect();
     let time = if plan.pace == Pace::Once {
         plan.drain.max(ONCE_DRAIN)
     } else {
         plan.drain
     };
     crew.tell(&Command::Drain {
-        published: published.unwrap_or_default(),
+        published,
         until_ns: now_ns() + time.as_nanos() as u64,
     })?;
     crew.hear()?

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     },
     /// Wait for what is under way; answered by `Finished`.
     Drain {
-        /// Messages by each publisher.
+        /// Messages by each talker of the whole run.
         published: Vec<u64>,
         /// CLOCK_MONOTONIC.
         until_ns: u64,
@@ -55,7 +55,7 @@ pub(crate) enum Event {
     Subscribed,
     /// Every subscriber got a probe of every publisher.
     Probed,
-    /// With the messages by each publisher, if they are here.
+    /// With the messages by each talker of the worker.
     Stopped(Vec<u64>),
     /// The end.
     Finished(Box<Outcome>),

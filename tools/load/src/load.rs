@@ -1,4 +1,4 @@
-//! What a worker's connections do: round trips, or one to many. The one place that knows there are two. Called by `worker`.
+//! What a worker's connections do: round trips, or rooms. The one place that knows there are two. Called by `worker`.
 
 use crate::control::{Outcome, Share};
 use crate::dialect::{Dialect, Incoming, Role};
@@ -11,9 +11,9 @@ use crate::sockets::Sockets;
 #[derive(Debug)]
 pub(crate) enum Load {
     /// Round trips.
-    Echo(EchoLoad),
-    /// Subscribers and publishers; idle connections are subscribers without publishers.
-    Fanout(Fanout),
+    Echo(Box<EchoLoad>),
+    /// Rooms; idle connections are members to whom nobody talks.
+    Fanout(Box<Fanout>),
 }
 
 impl Load {
@@ -21,13 +21,13 @@ impl Load {
     pub(crate) fn new(share: &Share) -> Load {
         let plan = &share.plan;
         match plan.scenario {
-            Scenario::Echo => Load::Echo(EchoLoad::new(
+            Scenario::Echo => Load::Echo(Box::new(EchoLoad::new(
                 share.first,
                 share.count,
                 plan.connections,
                 plan.pace,
-            )),
-            Scenario::Broadcast | Scenario::Idle => Load::Fanout(Fanout::new(share)),
+            ))),
+            Scenario::Broadcast | Scenario::Idle => Load::Fanout(Box::new(Fanout::new(share))),
         }
     }
 
@@ -55,7 +55,7 @@ impl Load {
         }
     }
 
-    /// Publishes a round of probes, if the publishers are here.
+    /// Publishes a round of probes, if there are talkers here.
     pub(crate) fn probe(&mut self, dialect: &Dialect, sockets: &mut Sockets) {
         match self {
             Load::Echo(_) => {}
@@ -131,7 +131,7 @@ impl Load {
         }
     }
 
-    /// Sends nothing more. Returns the messages by each publisher, if they are here.
+    /// Sends nothing more. Returns the messages by each talker of this worker.
     pub(crate) fn stop(&mut self) -> Vec<u64> {
         match self {
             Load::Echo(echo) => {

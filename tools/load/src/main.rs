@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod audience;
 mod clock;
 mod conduct;
 mod control;
@@ -11,18 +12,22 @@ mod dialect;
 mod echo;
 mod fanout;
 mod gauge;
+mod layout;
 mod load;
 mod message;
 mod meter;
 mod pace;
 mod plan;
 mod report;
+mod scenario;
 mod sockets;
+mod table;
+mod talkers;
 mod tally;
 mod websocket;
 mod worker;
 
-use arguments::{Arguments, Common, ScenarioArguments};
+use arguments::{Arguments, Common};
 use clap::Parser;
 use plan::Plan;
 use report::Report;
@@ -32,16 +37,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let common = match &arguments.scenario {
+    let Some(common) = arguments.command.common() else {
         // The parent hears of an error through the pipe.
-        ScenarioArguments::Worker => {
-            return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
-        }
-        ScenarioArguments::Echo { common, .. }
-        | ScenarioArguments::Broadcast { common, .. }
-        | ScenarioArguments::Idle { common, .. } => common,
+        return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     };
-    let plan = match Plan::new(&arguments.scenario) {
+    let plan = match arguments.command.plan() {
         Ok(plan) => plan,
         Err(reason) => return complain(2, &reason),
     };

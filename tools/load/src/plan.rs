@@ -1,7 +1,7 @@
 //! A run that can be carried out: arguments checked, defaults chosen, the work divided.
-//! Called by `main`; workers receive it as part of their share.
+//! Called by `scenario`; workers receive it as part of their share.
 
-use crate::arguments::{Common, ScenarioArguments};
+use crate::arguments::Common;
 use crate::clock::now_ns;
 use crate::control::Share;
 use crate::dialect::Protocol;
@@ -59,64 +59,17 @@ const CONNECTIONS_PER_SOURCE: u32 = 12_000;
 const CONNECTIONS_MAX: u32 = 4_000_000;
 const SOURCES_MAX: u32 = 250;
 const PUBLISHERS_MAX: u32 = 10_000;
+/// Streams of one worker; each takes 8 bytes, and 8 more in the end.
+const STREAMS_MAX: u64 = 1 << 24;
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 const IN_FLIGHT_MAX: u32 = 100_000;
 
 impl Plan {
+    /// What all scenarios have in common; the rest is silence.
+    ///
     /// # Errors
     /// What cannot be done and why, in words.
-    pub(crate) fn new(arguments: &ScenarioArguments) -> Result<Plan, String> {
-        let (common, scenario) = match arguments {
-            ScenarioArguments::Echo { common, .. } => (common, Scenario::Echo),
-            ScenarioArguments::Broadcast { common, .. } => (common, Scenario::Broadcast),
-            ScenarioArguments::Idle { common, .. } => (common, Scenario::Idle),
-            ScenarioArguments::Worker => {
-                return Err("a worker is started by the tool itself".into());
-            }
-        };
-        let mut plan = Plan::common(common, scenario)?;
-        match arguments {
-            ScenarioArguments::Echo {
-                in_flight, rate, ..
-            } => {
-                plan.pace = pace(*rate, Some(*in_flight), 1)?;
-            }
-            ScenarioArguments::Broadcast {
-                publishers,
-                rate,
-                outstanding,
-                burst,
-                rooms,
-                ..
-            } => {
-                within("--publishers", *publishers, PUBLISHERS_MAX)?;
-                plan.publishers = *publishers;
-                plan.subscribes = true;
-                plan.pace = pace(*rate, *outstanding, *burst)?;
-                plan.set_rooms(*rooms)?;
-            }
-            ScenarioArguments::Idle {
-                hold,
-                rooms,
-                broadcast_once,
-                ..
-            } => {
-                plan.hold = *hold;
-                plan.subscribes = rooms.is_some();
-                plan.set_rooms(rooms.unwrap_or(1))?;
-                if rooms.is_some() && plan.protocol == Protocol::Raw {
-                    return Err("--rooms needs --protocol native".into());
-                }
-                if *broadcast_once {
-                    (plan.pace, plan.publishers) = (Pace::Once, 2);
-                }
-            }
-            ScenarioArguments::Worker => {}
-        }
-        Ok(plan)
-    }
-
-    fn common(common: &Common, scenario: Scenario) -> Result<Plan, String> {
+    pub(crate) fn new(common: &Common, scenario: Scenario) -> Result<Plan, String> {
         within("--connections", common.connections, CONNECTIONS_MAX)?;
         let smallest = common.protocol.encoding().body_bytes_min();
         if !(smallest..=PAYLOAD_BYTES_MAX).contains(&common.payload) {
@@ -161,13 +114,48 @@ impl Plan {
         })
     }
 
-    fn set_rooms(&mut self, rooms: u32) -> Result<(), String> {
+    /// With so many rooms.
+    ///
+    /// # Errors
+    /// What cannot be done and why, in words.
+    pub(crate) fn with_rooms(mut self, rooms: u32) -> Result<Plan, String> {
         within("--rooms", rooms, self.connections)?;
         if rooms > 1 && self.protocol == Protocol::Raw {
             return Err("the raw protocol has one topic: --rooms needs --protocol native".into());
         }
         self.rooms = rooms;
-        Ok(())
+        Ok(self)
+    }
+
+    /// With publishers to whom all connections subscribe. The rooms are known.
+    ///
+    /// # Errors
+    /// What cannot be done and why, in words.
+    pub(crate) fn with_publishers(mut self, publishers: u32, pace: Pace) -> Result<Plan, String> {
+        within("--publishers", publishers, PUBLISHERS_MAX)?;
+        (self.publishers, self.subscribes, self.pace) = (publishers, true, pace);
+        let busiest = self.connections.div_ceil(self.workers);
+        if busiest + publishers > CONNECTIONS_PER_WORKER_MAX {
+            return Err(format!(
+                "the publishers live in one worker with {busiest} subscribers, which takes at most {CONNECTIONS_PER_WORKER_MAX} connections: use more --workers"
+            ));
+        }
+        for (each, what) in [(busiest, "subscribers of a worker"), (self.rooms, "rooms")] {
+            if u64::from(each) * u64::from(publishers) > STREAMS_MAX {
+                return Err(format!(
+                    "{publishers} publishers and {each} {what} are more than {STREAMS_MAX} streams to verify"
+                ));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Deliveries of one round of probes; 0: there are none.
+    pub(crate) fn probe_deliveries(&self) -> u64 {
+        match self.scenario {
+            Scenario::Echo | Scenario::Idle => 0,
+            Scenario::Broadcast => u64::from(self.connections) * u64::from(self.publishers),
+        }
     }
 
     /// The workers' parts, as even as can be.
@@ -186,7 +174,11 @@ impl Plan {
     }
 }
 
-fn pace(rate: Option<f64>, closed: Option<u32>, burst: u32) -> Result<Pace, String> {
+/// How to send, from the options.
+///
+/// # Errors
+/// What cannot be done and why, in words.
+pub(crate) fn pace(rate: Option<f64>, closed: Option<u32>, burst: u32) -> Result<Pace, String> {
     within("--burst", burst, 100_000)?;
     match (rate, closed) {
         (Some(per_s), _) if per_s > 0.0 && per_s <= 1e8 => Ok(Pace::Rate { per_s, burst }),
@@ -262,7 +254,7 @@ mod tests {
     fn plan(line: &str) -> Result<Plan, String> {
         let words = ["shardcast-load"].into_iter().chain(line.split(' '));
         let arguments = Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
-        Plan::new(&arguments.scenario)
+        arguments.command.plan()
     }
 
     #[test]

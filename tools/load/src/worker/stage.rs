@@ -200,9 +200,7 @@ impl Worker {
     }
 
     fn probe_interval_ns(&self) -> u64 {
-        let plan = &self.share.plan;
-        PROBE_INTERVAL_NS
-            .max(PROBE_DELIVERY_NS * u64::from(plan.connections) * u64::from(plan.publishers))
+        PROBE_INTERVAL_NS.max(PROBE_DELIVERY_NS * self.share.plan.probe_deliveries())
     }
 
     fn drain(

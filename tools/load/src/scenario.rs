@@ -1,0 +1,48 @@
+//! What can be measured: the options of each scenario, and the plan that they come to. Called by `main`.
+
+mod broadcast;
+mod echo;
+mod idle;
+
+use crate::arguments::Common;
+use crate::plan::Plan;
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Round trips: each message comes back to its sender.
+    Echo(echo::Options),
+    /// Publishers publish, every connection receives.
+    Broadcast(broadcast::Options),
+    /// Connections that only stay: what they cost in memory.
+    Idle(idle::Options),
+    /// Started by the tool itself.
+    #[command(hide = true)]
+    Worker,
+}
+
+impl Command {
+    /// What every scenario takes; `None` for a worker.
+    pub(crate) fn common(&self) -> Option<&Common> {
+        match self {
+            Command::Echo(options) => Some(&options.common),
+            Command::Broadcast(options) => Some(&options.common),
+            Command::Idle(options) => Some(&options.common),
+            Command::Worker => None,
+        }
+    }
+
+    /// The run.
+    ///
+    /// # Errors
+    /// What cannot be done and why, in words.
+    pub(crate) fn plan(&self) -> Result<Plan, String> {
+        match self {
+            Command::Echo(options) => options.plan(),
+            Command::Broadcast(options) => options.plan(),
+            Command::Idle(options) => options.plan(),
+            Command::Worker => Err("a worker is started by the tool itself".into()),
+        }
+    }
+}

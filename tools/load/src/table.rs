@@ -1,0 +1,67 @@
+//! Rows of different lengths in one allocation. Invariant: rows are only ever appended. Called by `layout`.
+
+use std::ops::Range;
+
+/// Rows of `T`.
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    items: Vec<T>,
+    /// By row, where it ends.
+    ends: Vec<usize>,
+}
+
+impl<T> Table<T> {
+    /// Without rows.
+    pub(crate) fn new() -> Table<T> {
+        Table {
+            items: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// One more row.
+    pub(crate) fn push(&mut self, row: impl IntoIterator<Item = T>) {
+        self.items.extend(row);
+        self.ends.push(self.items.len());
+    }
+
+    /// Rows.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Where a row's items lie among all items.
+    pub(crate) fn range(&self, row: usize) -> Range<usize> {
+        let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[row]
+    }
+
+    /// A row.
+    pub(crate) fn row(&self, row: usize) -> &[T] {
+        &self.items[self.range(row)]
+    }
+
+    /// Of all rows.
+    pub(crate) fn items(&self) -> &[T] {
+        &self.items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_lie_one_behind_the_other() {
+        let mut table = Table::new();
+        for row in [&[1, 2][..], &[], &[3]] {
+            table.push(row.iter().copied());
+        }
+        assert_eq!((table.len(), table.items()), (3, &[1, 2, 3][..]));
+        assert_eq!(
+            (table.row(0), table.row(1), table.row(2)),
+            (&[1, 2][..], &[][..], &[3][..])
+        );
+        assert_eq!(table.range(2), 2..3);
+    }
+}

@@ -115,9 +115,10 @@ struct Window {
 
 fn run(plan: &Plan, crew: &mut Crew, server: Option<Server>) -> Result<Window, String> {
     let start_ns = now_ns() + LEAD_NS;
-    let (warmup, length) = match plan.scenario {
-        Scenario::Idle => (Duration::ZERO, Duration::from_millis(1)),
-        Scenario::Echo | Scenario::Broadcast => (plan.warmup, plan.duration),
+    let (warmup, length) = if plan.scenario.has_window() {
+        (plan.warmup, plan.duration)
+    } else {
+        (Duration::ZERO, Duration::from_millis(1))
     };
     let window_start_ns = start_ns + warmup.as_nanos() as u64;
     let window_end_ns = window_start_ns + length.as_nanos() as u64;

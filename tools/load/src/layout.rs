@@ -4,19 +4,19 @@
 use crate::control::Share;
 use crate::dialect::EVERYONE;
 use crate::pace::Pace;
-use crate::table::Table;
+use crate::rows::Rows;
 
 /// Rooms, members and talkers. Members are the first connections of the worker.
 #[derive(Debug)]
 pub(crate) struct Layout {
     /// By member of this worker.
-    rooms_of: Table<u32>,
+    rooms_of: Rows<u32>,
     /// By room, in the order of the talkers' numbers.
-    voices: Table<Voice>,
+    voices: Rows<Voice>,
     /// By room: members in this worker.
     members_here: Vec<u32>,
     /// By talker of this worker.
-    rotations: Table<u32>,
+    rotations: Rows<u32>,
     /// Number of this worker's first talker in the whole run.
     first_talker: usize,
     /// Its connection.
@@ -102,10 +102,10 @@ impl Layout {
 
     fn empty(share: &Share) -> Layout {
         Layout {
-            rooms_of: Table::new(),
-            voices: Table::new(),
+            rooms_of: Rows::new(),
+            voices: Rows::new(),
             members_here: Vec::new(),
-            rotations: Table::new(),
+            rotations: Rows::new(),
             first_talker: 0,
             talkers_at: share.count as usize,
             everyone: None,

@@ -27,7 +27,9 @@ impl Load {
                 plan.connections,
                 plan.pace,
             ))),
-            Scenario::Broadcast | Scenario::Idle => Load::Fanout(Box::new(Fanout::new(share))),
+            Scenario::Broadcast | Scenario::FanIn | Scenario::Idle => {
+                Load::Fanout(Box::new(Fanout::new(share)))
+            }
         }
     }
 

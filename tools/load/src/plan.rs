@@ -18,8 +18,21 @@ pub(crate) enum Scenario {
     Echo,
     /// One to many.
     Broadcast,
+    /// Many to few.
+    #[serde(rename = "fan-in")]
+    FanIn,
     /// Memory.
     Idle,
+}
+
+impl Scenario {
+    /// Whether messages are measured between a beginning and an end.
+    pub(crate) fn has_window(self) -> bool {
+        match self {
+            Scenario::Echo | Scenario::Broadcast | Scenario::FanIn => true,
+            Scenario::Idle => false,
+        }
+    }
 }
 
 /// A checked run.
@@ -58,7 +71,8 @@ const CONNECTIONS_PER_WORKER: u32 = 15_000;
 const CONNECTIONS_PER_SOURCE: u32 = 12_000;
 const CONNECTIONS_MAX: u32 = 4_000_000;
 const SOURCES_MAX: u32 = 250;
-const PUBLISHERS_MAX: u32 = 10_000;
+/// They live in one worker.
+pub(crate) const PUBLISHERS_MAX: u32 = 10_000;
 /// Streams of one worker; each takes 8 bytes, and 8 more in the end.
 const STREAMS_MAX: u64 = 1 << 24;
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
@@ -154,7 +168,9 @@ impl Plan {
     pub(crate) fn probe_deliveries(&self) -> u64 {
         match self.scenario {
             Scenario::Echo | Scenario::Idle => 0,
-            Scenario::Broadcast => u64::from(self.connections) * u64::from(self.publishers),
+            Scenario::Broadcast | Scenario::FanIn => {
+                u64::from(self.connections) * u64::from(self.publishers)
+            }
         }
     }
 
@@ -191,7 +207,9 @@ pub(crate) fn pace(rate: Option<f64>, closed: Option<u32>, burst: u32) -> Result
     }
 }
 
-fn within(name: &str, value: u32, max: u32) -> Result<(), String> {
+/// # Errors
+/// It is not, in words.
+pub(crate) fn within(name: &str, value: u32, max: u32) -> Result<(), String> {
     if (1..=max).contains(&value) {
         Ok(())
     } else {
@@ -297,6 +315,27 @@ mod tests {
             (
                 "broadcast --url ws://127.0.0.1:1 --connections 9 --rate 1 --rooms 10 --protocol native",
                 "--rooms",
+            ),
+            ("fan-in --url ws://127.0.0.1:1 --connections 9", "--rate"),
+            (
+                "fan-in --url ws://127.0.0.1:1 --connections 10001 --rate 1",
+                "--connections",
+            ),
+            (
+                "fan-in --url ws://127.0.0.1:1 --connections 9 --rate 1 --listeners 0",
+                "--listeners",
+            ),
+            (
+                "fan-in --url ws://127.0.0.1:1 --connections 9 --rate 1 --workers 6",
+                "--workers",
+            ),
+            (
+                "broadcast --url ws://127.0.0.1:1 --connections 9000 --publishers 9001 --rate 1",
+                "18000",
+            ),
+            (
+                "broadcast --url ws://127.0.0.1:1 --connections 8000 --publishers 9000 --rate 1",
+                "streams",
             ),
             (
                 "idle --url ws://127.0.0.1:1 --connections 9 --broadcast-once",

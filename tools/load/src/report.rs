@@ -12,7 +12,7 @@ use std::fmt::Write;
 /// What all workers together found.
 #[derive(Debug)]
 pub(crate) struct Report<'f> {
-    plan: &'f Plan,
+    pub(crate) plan: &'f Plan,
     findings: &'f Findings,
     sent: u64,
     received: u64,
@@ -155,11 +155,10 @@ impl<'f> Report<'f> {
 
     /// Of an idle run 0: it has no window to speak of.
     fn rate_per_s(&self) -> f64 {
-        match self.plan.scenario {
-            Scenario::Idle => 0.0,
-            Scenario::Echo | Scenario::Broadcast => {
-                self.received_in_window as f64 / self.findings.window.as_secs_f64()
-            }
+        if self.plan.scenario.has_window() {
+            self.received_in_window as f64 / self.findings.window.as_secs_f64()
+        } else {
+            0.0
         }
     }
 
@@ -181,7 +180,7 @@ impl<'f> Report<'f> {
         let (plan, findings) = (self.plan, self.findings);
         let (limited_by, limit_reason) = self.limited_by();
         let idle = plan.scenario == Scenario::Idle;
-        json!({
+        let mut line = json!({
             "tool": "shardcast-load",
             "version": env!("CARGO_PKG_VERSION"),
             "scenario": plan.scenario,
@@ -227,7 +226,11 @@ impl<'f> Report<'f> {
             "limit_reason": limit_reason,
             "tcp_out_segments": findings.segments.map(|segments| segments.out),
             "tcp_data_segments": findings.segments.map(|segments| segments.data),
-        })
+        });
+        if let Some(particulars) = self.particulars() {
+            line[particulars.name] = particulars.line;
+        }
+        line
     }
 
     /// For people.
@@ -237,7 +240,8 @@ impl<'f> Report<'f> {
             "{:?}, {} connections, {:?} protocol, {} bytes, {}\n",
             plan.scenario, plan.connections, plan.protocol, plan.payload_bytes, plan.url
         );
-        let rows = [self.message_rows(), self.time_rows(), self.cost_rows()].concat();
+        let own = self.particulars().map_or(Vec::new(), |own| own.rows);
+        let rows = [self.message_rows(), own, self.time_rows(), self.cost_rows()].concat();
         for (name, value) in rows {
             let _ = writeln!(table, "  {name:<10} {value}");
         }
@@ -248,11 +252,10 @@ impl<'f> Report<'f> {
         let mut rows = Vec::new();
         if self.expected > 0 {
             let (sent, received, expected) = (self.sent, self.received, self.expected);
-            let rate = match self.plan.scenario {
-                Scenario::Idle => String::new(),
-                Scenario::Echo | Scenario::Broadcast => {
-                    format!(", {:.0} a second in the window", self.rate_per_s())
-                }
+            let rate = if self.plan.scenario.has_window() {
+                format!(", {:.0} a second in the window", self.rate_per_s())
+            } else {
+                String::new()
             };
             rows.push((
                 "messages",

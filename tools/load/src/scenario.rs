@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod echo;
+mod fan_in;
 mod idle;
 
 use crate::arguments::Common;
@@ -15,6 +16,8 @@ pub(crate) enum Command {
     Echo(echo::Options),
     /// Publishers publish, every connection receives.
     Broadcast(broadcast::Options),
+    /// Many publish, few listen: here --connections publish.
+    FanIn(fan_in::Options),
     /// Connections that only stay: what they cost in memory.
     Idle(idle::Options),
     /// Started by the tool itself.
@@ -28,6 +31,7 @@ impl Command {
         match self {
             Command::Echo(options) => Some(&options.common),
             Command::Broadcast(options) => Some(&options.common),
+            Command::FanIn(options) => Some(&options.common),
             Command::Idle(options) => Some(&options.common),
             Command::Worker => None,
         }
@@ -41,6 +45,7 @@ impl Command {
         match self {
             Command::Echo(options) => options.plan(),
             Command::Broadcast(options) => options.plan(),
+            Command::FanIn(options) => options.plan(),
             Command::Idle(options) => options.plan(),
             Command::Worker => Err("a worker is started by the tool itself".into()),
         }

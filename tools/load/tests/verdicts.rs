@@ -29,6 +29,8 @@ fn load(arguments: &str, address: SocketAddr) -> Outcome {
 const ECHO: &str = "echo --connections 3 --in-flight 4 --warmup 0s --duration 300ms --drain 1s";
 const BROADCAST: &str =
     "broadcast --connections 3 --rate 100 --warmup 0s --duration 500ms --drain 1s";
+const FAN_IN: &str =
+    "fan-in --connections 20 --listeners 3 --rate 400 --warmup 0s --duration 500ms --drain 1s";
 
 /// Runs against a server with one fault; `expected` counts what must be found.
 fn check(arguments: &str, dialect: Dialect, fault: Fault, expected: &Value) {
@@ -84,6 +86,51 @@ fn an_honest_server_passes() {
         "broadcast --protocol native --connections 4 --rooms 2 --outstanding 3 --warmup 0s --duration 200ms".into(),
     ] {
         check(&arguments, Dialect::Native, Fault::None, &json!({}));
+    }
+}
+
+#[test]
+fn every_listener_hears_every_publisher() {
+    let closed =
+        "fan-in --connections 20 --listeners 2 --outstanding 2 --warmup 0s --duration 200ms";
+    for (arguments, dialect) in [
+        (FAN_IN.to_owned(), Dialect::Raw),
+        (format!("{FAN_IN} --workers 3"), Dialect::Raw),
+        (format!("{FAN_IN} --protocol native"), Dialect::Native),
+        (closed.to_owned(), Dialect::Raw),
+    ] {
+        check(&arguments, dialect, Fault::None, &json!({}));
+    }
+    let report = load(FAN_IN, serve(Dialect::Raw, Fault::None)).report;
+    assert_eq!(report["scenario"], "fan-in");
+    assert_eq!(
+        report["fan_in"],
+        json!({"publishers": 20, "listeners": 3}),
+        "{report}"
+    );
+    let [sent, expected] = ["sent", "expected"].map(|name| report[name].as_u64());
+    assert_eq!((sent, expected), (Some(200), Some(600)), "{report}");
+}
+
+#[test]
+fn every_fault_is_found_in_fan_in() {
+    for (fault, expected) in [
+        (Fault::Drop, json!({"lost": 1, "order_mismatches": 1})),
+        (
+            Fault::Duplicate,
+            json!({"duplicated": 1, "order_mismatches": 1}),
+        ),
+        (
+            Fault::Damage,
+            json!({"lost": 1, "corrupted": 1, "order_mismatches": 1}),
+        ),
+        (Fault::DelayBehindAnother, json!({"order_mismatches": 1})),
+        (
+            Fault::DelayBehindOwn,
+            json!({"out_of_order": 1, "order_mismatches": 1}),
+        ),
+    ] {
+        check(FAN_IN, Dialect::Raw, fault, &expected);
     }
 }
 

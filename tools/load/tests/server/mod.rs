@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     Delay,
     /// It is sent after the next one of another publisher.
     DelayBehindAnother,
+    /// It is sent after the next one of the same publisher.
+    DelayBehindOwn,
     /// One bit is flipped.
     Damage,
     /// The connection is closed with 1008 instead.
@@ -197,12 +199,20 @@ impl Gate {
             !matches!(&message, Message::Binary(bytes) if bytes[0] == b'q' || bytes[0] == b'b');
         self.seen += u32::from(measured);
         if let Some(held) = self.held.take() {
-            if self.fault == Fault::DelayBehindAnother && sender(&held) == sender(&message) {
-                write(writer, held);
-                self.held = Some(message);
-            } else {
-                write(writer, message);
-                write(writer, held);
+            let own = sender(&held) == sender(&message);
+            match self.fault {
+                Fault::DelayBehindAnother if own => {
+                    write(writer, held);
+                    self.held = Some(message);
+                }
+                Fault::DelayBehindOwn if !own => {
+                    write(writer, message);
+                    self.held = Some(held);
+                }
+                _ => {
+                    write(writer, message);
+                    write(writer, held);
+                }
             }
             return;
         }
@@ -216,7 +226,9 @@ impl Gate {
                 write(writer, message.clone());
                 write(writer, message);
             }
-            Fault::Delay | Fault::DelayBehindAnother => self.held = Some(message),
+            Fault::Delay | Fault::DelayBehindAnother | Fault::DelayBehindOwn => {
+                self.held = Some(message)
+            }
             Fault::Damage => {
                 let mut bytes = message.into_data().to_vec();
                 bytes[40] ^= 1;

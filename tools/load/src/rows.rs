@@ -4,16 +4,16 @@ use std::ops::Range;
 
 /// Rows of `T`.
 #[derive(Debug)]
-pub(crate) struct Table<T> {
+pub(crate) struct Rows<T> {
     items: Vec<T>,
     /// By row, where it ends.
     ends: Vec<usize>,
 }
 
-impl<T> Table<T> {
+impl<T> Rows<T> {
     /// Without rows.
-    pub(crate) fn new() -> Table<T> {
-        Table {
+    pub(crate) fn new() -> Rows<T> {
+        Rows {
             items: Vec::new(),
             ends: Vec::new(),
         }
@@ -53,15 +53,15 @@ mod tests {
 
     #[test]
     fn rows_lie_one_behind_the_other() {
-        let mut table = Table::new();
+        let mut rows = Rows::new();
         for row in [&[1, 2][..], &[], &[3]] {
-            table.push(row.iter().copied());
+            rows.push(row.iter().copied());
         }
-        assert_eq!((table.len(), table.items()), (3, &[1, 2, 3][..]));
+        assert_eq!((rows.len(), rows.items()), (3, &[1, 2, 3][..]));
         assert_eq!(
-            (table.row(0), table.row(1), table.row(2)),
+            (rows.row(0), rows.row(1), rows.row(2)),
             (&[1, 2][..], &[][..], &[3][..])
         );
-        assert_eq!(table.range(2), 2..3);
+        assert_eq!(rows.range(2), 2..3);
     }
 }

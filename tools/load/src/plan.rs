@@ -275,84 +275,62 @@ mod tests {
         arguments.command.plan()
     }
 
+    /// Each line is refused, and the reason has the word.
+    fn refused(lines: &[(&str, &str)]) {
+        for (line, word) in lines {
+            let (scenario, rest) = line.split_once(' ').unwrap();
+            let refusal = plan(&format!("{scenario} --url ws://127.0.0.1:1 {rest}"));
+            let refusal = refusal.expect_err(line);
+            assert!(refusal.contains(word), "{line}: {refusal}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_done_is_refused_with_the_reason() {
-        for (line, word) in [
-            ("echo --url http://127.0.0.1:1 --connections 1", "ws://"),
+        for url in ["http://127.0.0.1:1", "127.0.0.1:1"] {
+            let refusal = plan(&format!("echo --url {url} --connections 1")).unwrap_err();
+            assert!(refusal.contains("ws://"), "{refusal}");
+        }
+        let elsewhere = plan("idle --url ws://10.0.0.1:1 --connections 9 --sources 2");
+        assert!(elsewhere.unwrap_err().contains("loopback"));
+        refused(&[
+            ("echo --connections 0", "--connections"),
+            ("echo --connections 1 --payload 31", "32"),
+            ("echo --connections 1 --payload 63 --protocol native", "64"),
+            ("echo --connections 1 --rate 5 --in-flight 2", "--in-flight"),
+            ("echo --connections 1 --rate 0", "--rate"),
+            ("echo --connections 1 --duration 0s", "--duration"),
+            ("echo --connections 40000 --workers 2", "--workers"),
+        ]);
+    }
+
+    #[test]
+    fn rooms_and_publishers_that_cannot_be_are_refused() {
+        refused(&[
+            ("broadcast --connections 1", "--rate"),
+            ("broadcast --connections 9 --rate 1 --rooms 2", "native"),
             (
-                "echo --url ws://127.0.0.1:1 --connections 0",
-                "--connections",
-            ),
-            (
-                "echo --url ws://127.0.0.1:1 --connections 1 --payload 31",
-                "32",
-            ),
-            (
-                "echo --url ws://127.0.0.1:1 --connections 1 --payload 63 --protocol native",
-                "64",
-            ),
-            (
-                "echo --url ws://127.0.0.1:1 --connections 1 --rate 5 --in-flight 2",
-                "--in-flight",
-            ),
-            (
-                "echo --url ws://127.0.0.1:1 --connections 1 --rate 0",
-                "--rate",
-            ),
-            (
-                "echo --url ws://127.0.0.1:1 --connections 1 --duration 0s",
-                "--duration",
-            ),
-            (
-                "echo --url ws://127.0.0.1:1 --connections 40000 --workers 2",
-                "--workers",
-            ),
-            ("broadcast --url ws://127.0.0.1:1 --connections 1", "--rate"),
-            (
-                "broadcast --url ws://127.0.0.1:1 --connections 9 --rate 1 --rooms 2",
-                "native",
-            ),
-            (
-                "broadcast --url ws://127.0.0.1:1 --connections 9 --rate 1 --rooms 10 --protocol native",
+                "broadcast --connections 9 --rate 1 --rooms 10 --protocol native",
                 "--rooms",
             ),
-            ("fan-in --url ws://127.0.0.1:1 --connections 9", "--rate"),
             (
-                "fan-in --url ws://127.0.0.1:1 --connections 10001 --rate 1",
-                "--connections",
-            ),
-            (
-                "fan-in --url ws://127.0.0.1:1 --connections 9 --rate 1 --listeners 0",
-                "--listeners",
-            ),
-            (
-                "fan-in --url ws://127.0.0.1:1 --connections 9 --rate 1 --workers 6",
-                "--workers",
-            ),
-            (
-                "broadcast --url ws://127.0.0.1:1 --connections 9000 --publishers 9001 --rate 1",
+                "broadcast --connections 9000 --publishers 9001 --rate 1",
                 "18000",
             ),
             (
-                "broadcast --url ws://127.0.0.1:1 --connections 8000 --publishers 9000 --rate 1",
+                "broadcast --connections 8000 --publishers 9000 --rate 1",
                 "streams",
             ),
+            ("fan-in --connections 9", "--rate"),
+            ("fan-in --connections 10001 --rate 1", "--connections"),
             (
-                "idle --url ws://127.0.0.1:1 --connections 9 --broadcast-once",
-                "--rooms",
+                "fan-in --connections 9 --rate 1 --listeners 0",
+                "--listeners",
             ),
-            (
-                "idle --url ws://127.0.0.1:1 --connections 9 --rooms 1 --broadcast-once",
-                "native",
-            ),
-            (
-                "idle --url ws://10.0.0.1:1 --connections 9 --sources 2",
-                "loopback",
-            ),
-        ] {
-            let refusal = plan(line).expect_err(line);
-            assert!(refusal.contains(word), "{line}: {refusal}");
-        }
+            ("fan-in --connections 9 --rate 1 --workers 6", "--workers"),
+            ("idle --connections 9 --broadcast-once", "--rooms"),
+            ("idle --connections 9 --rooms 1 --broadcast-once", "native"),
+        ]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) struct Common {
     /// Connections (in broadcast: subscribers).
     #[arg(long)]
     pub(crate) connections: u32,
-    /// Bytes of each message's body, at least 32 (raw) or 64 (native).
+    /// Bytes of each message's body, at least 32, in protocols of text 64.
     #[arg(long, default_value_t = 64, value_name = "BYTES")]
     pub(crate) payload: usize,
     /// How long to measure.

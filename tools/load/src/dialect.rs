@@ -1,8 +1,13 @@
 //! What to say to a server and what its messages mean: one interface here, one file below for each protocol.
 //! Invariant: a stamp that comes out was found intact. Called by `worker` and the loads.
 
+mod echo;
 mod native;
+mod nats;
+mod nchan;
+mod pusher;
 mod raw;
+mod socketio;
 
 use crate::message::{Body, Corrupted, Encoding, Kind, Stamp};
 use serde::{Deserialize, Serialize};
@@ -16,15 +21,50 @@ pub(crate) enum Protocol {
     Raw,
     /// Shardcast's JSON, version 1.
     Native,
+    /// Binary messages come back; nothing else.
+    Echo,
+    /// The NATS client protocol, for nats-server.
+    Nats,
+    /// Paths of nchan, as `bench/peers/nchan` has them.
+    Nchan,
+    /// Socket.IO, to the events of `bench/peers/socketio`.
+    Socketio,
+    /// The Pusher protocol, for sockudo.
+    Pusher,
 }
 
 impl Protocol {
     /// How bodies travel.
     pub(crate) fn encoding(self) -> Encoding {
         match self {
-            Protocol::Raw => Encoding::Binary,
-            Protocol::Native => Encoding::Hex,
+            Protocol::Raw | Protocol::Echo | Protocol::Nats => Encoding::Binary,
+            Protocol::Native | Protocol::Nchan | Protocol::Socketio | Protocol::Pusher => {
+                Encoding::Hex
+            }
         }
+    }
+
+    /// Whether what one connection publishes can reach others.
+    pub(crate) fn has_topics(self) -> bool {
+        self != Protocol::Echo
+    }
+
+    /// Whether there are rooms to choose from, not only one topic for everyone.
+    pub(crate) fn has_rooms(self) -> bool {
+        match self {
+            Protocol::Native | Protocol::Nats | Protocol::Socketio | Protocol::Pusher => true,
+            Protocol::Raw | Protocol::Echo | Protocol::Nchan => false,
+        }
+    }
+
+    /// Whether one publish can reach every connection of the server, whatever its rooms.
+    pub(crate) fn has_everyone(self) -> bool {
+        self == Protocol::Native
+    }
+
+    /// Whether a connection subscribes by a message. In nchan its path does it.
+    pub(crate) fn subscribes(self) -> bool {
+        self.has_topics() && self != Protocol::Nchan
     }
 
     /// Its words for a worker's connections to a URL with this path, whose messages have this body. Publishes to `rooms` rooms will be
@@ -33,6 +73,11 @@ impl Protocol {
         match self {
             Protocol::Raw => Box::new(raw::Raw::new(body, path)),
             Protocol::Native => Box::new(native::Native::new(body, rooms, path)),
+            Protocol::Echo => Box::new(echo::Echo::new(body, path)),
+            Protocol::Nats => Box::new(nats::Nats::new(body, rooms, path)),
+            Protocol::Nchan => Box::new(nchan::Nchan::new(body, path)),
+            Protocol::Socketio => Box::new(socketio::Socketio::new(body, rooms, path)),
+            Protocol::Pusher => Box::new(pusher::Pusher::new(body, rooms, path)),
         }
     }
 }

@@ -134,8 +134,11 @@ impl Plan {
     /// What cannot be done and why, in words.
     pub(crate) fn with_rooms(mut self, rooms: u32) -> Result<Plan, String> {
         within("--rooms", rooms, self.connections)?;
-        if rooms > 1 && self.protocol == Protocol::Raw {
-            return Err("the raw protocol has one topic: --rooms needs --protocol native".into());
+        if rooms > 1 && !self.protocol.has_rooms() {
+            return Err(
+                "this protocol has one topic: --rooms needs --protocol native, nats, socketio or pusher"
+                    .into(),
+            );
         }
         self.rooms = rooms;
         Ok(self)
@@ -147,7 +150,13 @@ impl Plan {
     /// What cannot be done and why, in words.
     pub(crate) fn with_publishers(mut self, publishers: u32, pace: Pace) -> Result<Plan, String> {
         within("--publishers", publishers, PUBLISHERS_MAX)?;
-        (self.publishers, self.subscribes, self.pace) = (publishers, true, pace);
+        if !self.protocol.has_topics() {
+            return Err(
+                "an echo server passes nothing on to others: only the scenario echo fits it".into(),
+            );
+        }
+        let subscribes = self.protocol.subscribes();
+        (self.publishers, self.subscribes, self.pace) = (publishers, subscribes, pace);
         let busiest = self.connections.div_ceil(self.workers);
         if busiest + publishers > CONNECTIONS_PER_WORKER_MAX {
             return Err(format!(
@@ -330,6 +339,30 @@ mod tests {
             ("fan-in --connections 9 --rate 1 --workers 6", "--workers"),
             ("idle --connections 9 --broadcast-once", "--rooms"),
             ("idle --connections 9 --rooms 1 --broadcast-once", "native"),
+        ]);
+    }
+
+    #[test]
+    fn what_a_protocol_cannot_say_is_refused() {
+        refused(&[
+            (
+                "broadcast --connections 9 --rate 1 --protocol echo",
+                "only the scenario echo",
+            ),
+            (
+                "broadcast --connections 9 --rate 1 --rooms 2 --protocol nchan",
+                "one topic",
+            ),
+            (
+                "idle --connections 9 --rooms 1 --protocol echo",
+                "echo server",
+            ),
+            (
+                "idle --connections 9 --rooms 1 --broadcast-once --protocol nats",
+                "native",
+            ),
+            ("echo --connections 1 --payload 63 --protocol pusher", "64"),
+            ("echo --connections 1 --payload 31 --protocol nats", "32"),
         ]);
     }
 

@@ -1,7 +1,6 @@
 //! The options of connections that only stay. Called by `scenario`.
 
 use crate::arguments::{Common, duration};
-use crate::dialect::Protocol;
 use crate::pace::Pace;
 use crate::plan::{Plan, Scenario};
 use clap::Args;
@@ -15,7 +14,7 @@ pub(crate) struct Options {
     /// How long to stay.
     #[arg(long, default_value = "5s", value_parser = duration)]
     hold: Duration,
-    /// Rooms; each connection joins one (native only).
+    /// Rooms; each connection joins one (more than one: protocols with rooms).
     #[arg(long)]
     rooms: Option<u32>,
     /// In the end, one broadcast to each room and one to everyone: each connection must get both, once (native only).
@@ -25,12 +24,16 @@ pub(crate) struct Options {
 
 impl Options {
     pub(super) fn plan(&self) -> Result<Plan, String> {
-        if self.rooms.is_some() && self.common.protocol == Protocol::Raw {
-            return Err("--rooms needs --protocol native".into());
+        let protocol = self.common.protocol;
+        if self.broadcast_once && !protocol.has_everyone() {
+            return Err("--broadcast-once needs --protocol native".into());
+        }
+        if self.rooms.is_some() && !protocol.has_topics() {
+            return Err("an echo server has no rooms".into());
         }
         let plan = Plan {
             hold: self.hold,
-            subscribes: self.rooms.is_some(),
+            subscribes: self.rooms.is_some() && protocol.subscribes(),
             ..Plan::new(&self.common, Scenario::Idle)?.with_rooms(self.rooms.unwrap_or(1))?
         };
         if self.broadcast_once {

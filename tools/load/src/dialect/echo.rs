@@ -1,0 +1,84 @@
+//! Any echo server: binary messages that come back as they were sent. Called through `Speech`.
+
+use super::{Incoming, Role, Speech, blank, stamped};
+use crate::message::{Body, STAMP_BYTES, Stamp};
+use crate::websocket::{BINARY, Template};
+
+/// No topics: `Protocol::has_topics` says so, and the plan refuses what needs one.
+#[derive(Debug)]
+pub(super) struct Echo {
+    path: String,
+    body: Body,
+    message: Template,
+}
+
+impl Echo {
+    pub(super) fn new(body: Body, path: &str) -> Echo {
+        Echo {
+            path: path.to_owned(),
+            message: Template::new(BINARY, &blank(&body)),
+            body,
+        }
+    }
+}
+
+impl Speech for Echo {
+    fn path(&self, _: Role) -> String {
+        self.path.clone()
+    }
+
+    fn has_welcome(&self) -> bool {
+        false
+    }
+
+    fn append_echo(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+        let mut head = [0; 2 * STAMP_BYTES];
+        self.message
+            .append(out, &[(0, self.body.head(stamp, &mut head))]);
+    }
+
+    fn append_publish(&self, _: &mut Vec<u8>, _: &Stamp) {
+        unreachable!("the plan refuses to publish to an echo server");
+    }
+
+    fn append_subscribe(&self, _: &mut Vec<u8>, _: usize, _: u32, _: u32) {
+        unreachable!("the plan refuses to subscribe to an echo server");
+    }
+
+    fn read(
+        &mut self,
+        _: usize,
+        opcode: u8,
+        rest: &mut Option<&[u8]>,
+        _: &mut Vec<u8>,
+    ) -> Result<Option<Incoming>, String> {
+        Ok(rest.take().map(|payload| match opcode {
+            BINARY => stamped(self.body.read(payload)),
+            _ => Incoming::Corrupted,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::message::Encoding;
+    use crate::websocket::TEXT;
+
+    #[test]
+    fn what_is_sent_is_what_must_come_back() {
+        let mut echo = Echo::new(body(Encoding::Binary), "/any");
+        let written = echo.body.write(&ECHO);
+        let text: String = written.iter().map(|&byte| char::from(byte)).collect();
+        assert_eq!(sent(|out| echo.append_echo(out, &ECHO)), [(BINARY, text)]);
+        assert_eq!(echo.path(Role::Echoer { number: 1 }), "/any");
+        for (opcode, payload, expected) in [
+            (BINARY, &written[..], Incoming::Echo(ECHO)),
+            (BINARY, &written[1..], Incoming::Corrupted),
+            (TEXT, &written, Incoming::Corrupted),
+        ] {
+            assert_eq!(meaning(&mut echo, opcode, payload), expected);
+        }
+    }
+}

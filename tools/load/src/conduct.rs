@@ -41,6 +41,8 @@ pub(crate) struct ServerFindings {
     pub(crate) rss_kib_before: u64,
     /// With all connections subscribed (idle: after the hold).
     pub(crate) rss_kib_after: u64,
+    /// In the end, with the connections that are left; `None`: it died.
+    pub(crate) rss_kib_end: Option<u64>,
 }
 
 /// Lead before a run, so that every worker knows of it in time.
@@ -67,8 +69,10 @@ pub(crate) fn conduct(plan: &Plan, server_pid: Option<u32>) -> Result<Findings, 
     }
     let rss_kib_after = server.map(Server::resident_kib).transpose()?;
     let window = run(plan, &mut crew, server)?;
+    let outcomes = drain(plan, &mut crew)?;
+    let rss_kib_end = server.and_then(|server| server.resident_kib().ok());
     Ok(Findings {
-        outcomes: drain(plan, &mut crew)?,
+        outcomes,
         connect,
         server: server
             .zip(rss_kib_before)
@@ -78,6 +82,7 @@ pub(crate) fn conduct(plan: &Plan, server_pid: Option<u32>) -> Result<Findings, 
                 cpu_us: window.server_cpu_us,
                 rss_kib_before: before,
                 rss_kib_after: after,
+                rss_kib_end,
             }),
         window: window.length,
         segments: window.segments,
@@ -159,12 +164,19 @@ fn run(plan: &Plan, crew: &mut Crew, server: Option<Server>) -> Result<Window, S
 }
 
 fn drain(plan: &Plan, crew: &mut Crew) -> Result<Vec<Outcome>, String> {
-    // Talkers are numbered worker by worker.
-    let published = crew.hear()?.into_iter().flat_map(|event| match event {
-        Event::Stopped(published) => published,
-        _ => Vec::new(),
-    });
-    let published = published.collect();
+    let mut published = Vec::new();
+    let mut calm_ns = 0;
+    for event in crew.hear()? {
+        if let Event::Stopped {
+            published: more,
+            calm_ns: calm_there_ns,
+        } = event
+        {
+            // Talkers are numbered worker by worker.
+            published.extend(more);
+            calm_ns = calm_there_ns.max(calm_ns);
+        }
+    }
     let time = if plan.pace == Pace::Once {
         plan.drain.max(ONCE_DRAIN)
     } else {
@@ -172,6 +184,7 @@ fn drain(plan: &Plan, crew: &mut Crew) -> Result<Vec<Outcome>, String> {
     };
     crew.tell(&Command::Drain {
         published,
+        calm_ns,
         until_ns: now_ns() + time.as_nanos() as u64,
     })?;
     crew.hear()?

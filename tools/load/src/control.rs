@@ -1,5 +1,6 @@
 //! What the parent and its workers say to each other, one JSON object a line. The first line to a worker is its `Share`.
 
+use crate::entrance::Turnover;
 use crate::meter::{Latencies, Meter};
 use crate::plan::Plan;
 use crate::tally::Faults;
@@ -17,6 +18,10 @@ pub(crate) struct Share {
     pub(crate) count: u32,
     /// Whether the publishers are here.
     pub(crate) publishes: bool,
+    /// Connections that may come during the run, besides those that are there at first.
+    pub(crate) spare: u32,
+    /// Whether its connections are those that a storm cuts off.
+    pub(crate) cut: bool,
 }
 
 /// Parent to worker.
@@ -41,6 +46,8 @@ pub(crate) enum Command {
     Drain {
         /// Messages by each talker of the whole run.
         published: Vec<u64>,
+        /// When all that a storm cut off were back, CLOCK_MONOTONIC; `u64::MAX`: never, 0: there was none.
+        calm_ns: u64,
         /// CLOCK_MONOTONIC.
         until_ns: u64,
     },
@@ -55,8 +62,13 @@ pub(crate) enum Event {
     Subscribed,
     /// Every subscriber got a probe of every publisher.
     Probed,
-    /// With the messages by each talker of the worker.
-    Stopped(Vec<u64>),
+    /// All that was to be sent was.
+    Stopped {
+        /// Messages by each talker of the worker.
+        published: Vec<u64>,
+        /// When all of the worker's that a storm cut off were back: see `Command::Drain`.
+        calm_ns: u64,
+    },
     /// The end.
     Finished(Box<Outcome>),
     /// It could not go on, and why.
@@ -74,6 +86,8 @@ pub(crate) struct Outcome {
     /// (room, hash of the order in which messages arrived, subscribers that saw this order)
     pub(crate) orders: Vec<(u32, u64, u64)>,
     pub(crate) errors: Errors,
+    /// Of a worker whose connections come and go.
+    pub(crate) turnover: Option<Turnover>,
 }
 
 /// What went wrong besides the messages: in which words, and how often.
@@ -95,6 +109,11 @@ impl Errors {
             .0
             .iter()
             .for_each(|(words, count)| self.add(words.clone(), *count));
+    }
+
+    /// In whatever words.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.values().sum()
     }
 
     fn add(&mut self, words: String, count: u64) {

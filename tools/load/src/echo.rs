@@ -24,7 +24,7 @@ pub(crate) struct EchoLoad {
     schedule: Option<Schedule>,
     /// Closed loop: connections that have not begun.
     unbegun: std::ops::Range<usize>,
-    meter: Meter,
+    pub(crate) meter: Meter,
     scratch: Vec<u8>,
 }
 
@@ -177,6 +177,7 @@ impl EchoLoad {
             faults: self.tally.settle(|index| self.sent[index]),
             orders: Vec::new(),
             errors: Errors::default(),
+            turnover: None,
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Fanout {
     talkers: Talkers,
     /// By talker of the whole run, once draining.
     published: Vec<u64>,
-    meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 impl Fanout {
@@ -152,6 +152,7 @@ impl Fanout {
             faults: account.faults,
             orders: account.orders,
             errors: Errors::default(),
+            turnover: None,
         }
     }
 }

@@ -1,11 +1,14 @@
-//! What a worker's connections do: round trips, or rooms. The one place that knows there are two. Called by `worker`.
+//! What a worker's connections do: round trips, or rooms. The one place that knows all kinds. Called by `worker`.
 
+use crate::churn::Churn;
 use crate::control::{Outcome, Share};
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::echo::EchoLoad;
+use crate::epochs::Epochs;
 use crate::fanout::Fanout;
-use crate::plan::Scenario;
+use crate::plan::{Motion, Scenario};
 use crate::sockets::Sockets;
+use crate::storm::Storm;
 
 /// A worker's load.
 #[derive(Debug)]
@@ -14,22 +17,30 @@ pub(crate) enum Load {
     Echo(Box<EchoLoad>),
     /// Rooms; idle connections are members to whom nobody talks.
     Fanout(Box<Fanout>),
+    /// Connections that come and go.
+    Churn(Box<Churn>),
+    /// Connections that are all cut off at one time.
+    Storm(Box<Storm>),
 }
 
 impl Load {
     /// For a worker's share.
     pub(crate) fn new(share: &Share) -> Load {
         let plan = &share.plan;
-        match plan.scenario {
-            Scenario::Echo => Load::Echo(Box::new(EchoLoad::new(
-                share.first,
-                share.count,
-                plan.connections,
-                plan.pace,
-            ))),
-            Scenario::Broadcast | Scenario::FanIn | Scenario::Idle => {
+        match (plan.scenario, plan.motion) {
+            (_, Motion::Churn(churn)) => Load::Churn(Box::new(Churn::new(share, churn))),
+            (_, Motion::Storm(storm)) if share.cut => {
+                Load::Storm(Box::new(Storm::new(share, storm)))
+            }
+            (Scenario::Broadcast | Scenario::FanIn | Scenario::Idle, _) => {
                 Load::Fanout(Box::new(Fanout::new(share)))
             }
+            (Scenario::Storm, _) if plan.publishers > 0 => {
+                Load::Fanout(Box::new(Fanout::new(share)))
+            }
+            (Scenario::Echo | Scenario::Churn | Scenario::Storm, _) => Load::Echo(Box::new(
+                EchoLoad::new(share.first, share.count, plan.steady(), plan.pace),
+            )),
         }
     }
 
@@ -38,6 +49,8 @@ impl Load {
         match self {
             Load::Echo(echo) => echo.role(index),
             Load::Fanout(fanout) => fanout.role(index),
+            Load::Churn(churn) => churn.role(index),
+            Load::Storm(storm) => storm.role(index),
         }
     }
 
@@ -46,6 +59,8 @@ impl Load {
         match self {
             Load::Echo(_) => {}
             Load::Fanout(fanout) => fanout.subscribe(dialect, sockets),
+            Load::Churn(churn) => churn.subscribe(dialect, sockets),
+            Load::Storm(storm) => storm.subscribe(dialect, sockets),
         }
     }
 
@@ -54,13 +69,15 @@ impl Load {
         match self {
             Load::Echo(_) => true,
             Load::Fanout(fanout) => fanout.is_subscribed(),
+            Load::Churn(churn) => churn.is_subscribed(),
+            Load::Storm(storm) => storm.is_subscribed(),
         }
     }
 
     /// Publishes a round of probes, if there are talkers here.
     pub(crate) fn probe(&mut self, dialect: &Dialect, sockets: &mut Sockets) {
         match self {
-            Load::Echo(_) => {}
+            Load::Echo(_) | Load::Churn(_) | Load::Storm(_) => {}
             Load::Fanout(fanout) => fanout.probe(dialect, sockets),
         }
     }
@@ -68,7 +85,7 @@ impl Load {
     /// Whether every subscriber got a probe of every publisher.
     pub(crate) fn is_probed(&self) -> bool {
         match self {
-            Load::Echo(_) => true,
+            Load::Echo(_) | Load::Churn(_) | Load::Storm(_) => true,
             Load::Fanout(fanout) => fanout.is_probed(),
         }
     }
@@ -78,6 +95,8 @@ impl Load {
         match self {
             Load::Echo(echo) => echo.run(start_ns, window_start_ns, window_end_ns),
             Load::Fanout(fanout) => fanout.run(start_ns, window_start_ns, window_end_ns),
+            Load::Churn(churn) => churn.run(start_ns, window_start_ns, window_end_ns),
+            Load::Storm(storm) => storm.run(window_start_ns, window_end_ns),
         }
     }
 
@@ -86,35 +105,69 @@ impl Load {
         match self {
             Load::Echo(echo) => echo.tick(now_ns, dialect, sockets),
             Load::Fanout(fanout) => fanout.tick(now_ns, dialect, sockets),
+            Load::Churn(churn) => churn.tick(now_ns, dialect, sockets),
+            Load::Storm(storm) => storm.tick(now_ns, dialect, sockets),
         }
     }
 
-    /// A connection that the load brought back is open again, having begun at `since_ns`; what it says at once is appended to `out`.
+    /// A connection that the load brought is open; what it says at once is appended to `out`.
     pub(crate) fn opened(
         &mut self,
-        _index: usize,
-        _since_ns: u64,
-        _now_ns: u64,
-        _dialect: &Dialect,
-        _out: &mut Vec<u8>,
+        index: usize,
+        now_ns: u64,
+        dialect: &Dialect,
+        out: &mut Vec<u8>,
     ) {
         match self {
-            // They bring none back.
+            // They bring none.
             Load::Echo(_) | Load::Fanout(_) => {}
+            Load::Churn(churn) => churn.opened(index, now_ns, dialect, out),
+            Load::Storm(storm) => storm.opened(index, now_ns, dialect, out),
         }
     }
 
-    /// A connection ended, by itself or (no reason) after a close handshake that the load began. Returns what to count, in words.
-    pub(crate) fn ended(&mut self, _index: usize, reason: Option<String>) -> Option<String> {
-        match self {
-            Load::Echo(_) | Load::Fanout(_) => reason,
+    /// A connection ended, by itself or (no reason) after a close handshake that the load began. Returns what is left to count, in words.
+    pub(crate) fn ended(
+        &mut self,
+        index: usize,
+        reason: Option<String>,
+        now_ns: u64,
+    ) -> Option<String> {
+        match (self, reason) {
+            (Load::Echo(_) | Load::Fanout(_), reason) => return reason,
+            (Load::Churn(churn), reason) => churn.ended(index, reason),
+            (Load::Storm(storm), Some(reason)) => storm.ended(index, reason, now_ns),
+            (Load::Storm(_), None) => {}
         }
+        None
     }
 
-    /// Whether the load brings connections back, so that a run goes on even if none is open.
-    pub(crate) fn brings_back(&self) -> bool {
+    /// Whether the load brings connections, so that a run goes on even if none is open.
+    pub(crate) fn brings(&self) -> bool {
         match self {
             Load::Echo(_) | Load::Fanout(_) => false,
+            Load::Churn(_) | Load::Storm(_) => true,
+        }
+    }
+
+    /// Others' connections will be cut off at `storm_ns`: what is felt before, during and after it is kept apart.
+    pub(crate) fn foresee(&mut self, storm_ns: u64) {
+        match self {
+            Load::Echo(echo) => echo.meter.epochs = Some(Epochs::new(storm_ns)),
+            Load::Fanout(fanout) => fanout.meter.epochs = Some(Epochs::new(storm_ns)),
+            Load::Churn(_) | Load::Storm(_) => {}
+        }
+    }
+
+    /// The others were all back at `calm_ns`.
+    pub(crate) fn calm(&mut self, calm_ns: u64) {
+        let meter = match self {
+            Load::Echo(echo) => &mut echo.meter,
+            Load::Fanout(fanout) => &mut fanout.meter,
+            Load::Churn(_) | Load::Storm(_) => return,
+        };
+        if let Some(epochs) = &mut meter.epochs {
+            epochs.settle(calm_ns);
         }
     }
 
@@ -130,24 +183,26 @@ impl Load {
         match self {
             Load::Echo(echo) => echo.receive(index, incoming, now_ns, dialect, out),
             Load::Fanout(fanout) => fanout.receive(index, incoming, now_ns),
+            Load::Churn(churn) => churn.receive(index, incoming, now_ns, dialect, out),
+            Load::Storm(storm) => storm.receive(index, incoming, now_ns, dialect, out),
         }
     }
 
-    /// Sends nothing more. Returns the messages by each talker of this worker.
-    pub(crate) fn stop(&mut self) -> Vec<u64> {
+    /// Sends nothing more. Returns the messages by each talker of this worker, and when all that a storm cut off were back.
+    pub(crate) fn stop(&mut self) -> (Vec<u64>, u64) {
         match self {
-            Load::Echo(echo) => {
-                echo.stop();
-                Vec::new()
-            }
-            Load::Fanout(fanout) => fanout.stop(),
+            Load::Echo(echo) => echo.stop(),
+            Load::Fanout(fanout) => return (fanout.stop(), 0),
+            Load::Churn(churn) => churn.stop(),
+            Load::Storm(storm) => return (Vec::new(), storm.stop()),
         }
+        (Vec::new(), 0)
     }
 
     /// From here on it is known how much everyone is to get.
     pub(crate) fn drain(&mut self, published: Vec<u64>) {
         match self {
-            Load::Echo(_) => {}
+            Load::Echo(_) | Load::Churn(_) | Load::Storm(_) => {}
             Load::Fanout(fanout) => fanout.drain(published),
         }
     }
@@ -157,6 +212,8 @@ impl Load {
         match self {
             Load::Echo(echo) => echo.is_settled(sockets),
             Load::Fanout(fanout) => fanout.is_settled(sockets),
+            Load::Churn(churn) => churn.is_settled(),
+            Load::Storm(_) => true,
         }
     }
 
@@ -165,6 +222,8 @@ impl Load {
         match self {
             Load::Echo(echo) => echo.finish(),
             Load::Fanout(fanout) => fanout.finish(),
+            Load::Churn(churn) => churn.finish(),
+            Load::Storm(storm) => storm.finish(),
         }
     }
 }

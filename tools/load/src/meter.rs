@@ -2,6 +2,7 @@
 //! Invariant: counts go by the time of arrival, latencies by the time a message was meant to leave. Called by the loads.
 
 use crate::clock::{NS_PER_S, own_cpu_ns};
+use crate::epochs::Epochs;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,11 @@ impl Latencies {
 
     pub(crate) fn merge(&mut self, other: &Latencies) {
         self.0.add(&other.0).expect("equal bounds");
+    }
+
+    /// Recorded values.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -84,6 +90,8 @@ pub(crate) struct Meter {
     cpu_at_start_ns: Option<u64>,
     /// CPU that the worker spent in the window.
     pub(crate) cpu_ns: u64,
+    /// The latencies once more, if there is a storm.
+    pub(crate) epochs: Option<Epochs>,
 }
 
 impl Meter {
@@ -97,6 +105,7 @@ impl Meter {
             received_in_window: 0,
             cpu_at_start_ns: None,
             cpu_ns: 0,
+            epochs: None,
         }
     }
 
@@ -136,6 +145,9 @@ impl Meter {
     pub(crate) fn arrived(&mut self, now_ns: u64, intended_ns: u64) {
         if self.contains(intended_ns) {
             self.latencies.record(now_ns.saturating_sub(intended_ns));
+            if let Some(epochs) = &mut self.epochs {
+                epochs.record(intended_ns, now_ns);
+            }
         }
         self.received_in_window += u64::from(self.contains(now_ns));
     }
@@ -146,7 +158,8 @@ impl Meter {
         }
     }
 
-    fn contains(&self, time_ns: u64) -> bool {
+    /// Whether the window does.
+    pub(crate) fn contains(&self, time_ns: u64) -> bool {
         (self.window_start_ns..self.window_end_ns).contains(&time_ns)
     }
 }

@@ -1,5 +1,6 @@
 //! What only one scenario has to tell: an object of its name in the JSON line, and rows in the table. Called by `report`.
 
+use crate::movement::Movement;
 use crate::plan::Scenario;
 use crate::report::Report;
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ impl Report<'_> {
         match self.plan.scenario {
             Scenario::Echo | Scenario::Broadcast | Scenario::Idle => None,
             Scenario::FanIn => Some(self.fan_in()),
+            Scenario::Churn | Scenario::Storm => {
+                Movement::new(self.plan.motion, self.findings).particulars()
+            }
         }
     }
 

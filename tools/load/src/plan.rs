@@ -2,10 +2,12 @@
 //! Called by `scenario`; workers receive it as part of their share.
 
 use crate::arguments::Common;
+use crate::churn::ChurnPlan;
 use crate::clock::now_ns;
 use crate::control::Share;
 use crate::dialect::Protocol;
 use crate::pace::Pace;
+use crate::storm::StormPlan;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -23,13 +25,32 @@ pub(crate) enum Scenario {
     FanIn,
     /// Memory.
     Idle,
+    /// Connections come and go.
+    Churn,
+    /// All come back at once while others talk.
+    Storm,
+}
+
+/// How connections come and go during a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Motion {
+    /// They stay.
+    Still,
+    /// Steadily.
+    Churn(ChurnPlan),
+    /// All at once.
+    Storm(StormPlan),
 }
 
 impl Scenario {
     /// Whether messages are measured between a beginning and an end.
     pub(crate) fn has_window(self) -> bool {
         match self {
-            Scenario::Echo | Scenario::Broadcast | Scenario::FanIn => true,
+            Scenario::Echo
+            | Scenario::Broadcast
+            | Scenario::FanIn
+            | Scenario::Churn
+            | Scenario::Storm => true,
             Scenario::Idle => false,
         }
     }
@@ -62,6 +83,7 @@ pub(crate) struct Plan {
     /// First local address and how many; `None`: the kernel chooses.
     pub(crate) sources: Option<(Ipv4Addr, u32)>,
     pub(crate) workers: u32,
+    pub(crate) motion: Motion,
 }
 
 /// A process may have 20,000 open files on the hosts we know; the rest is for everything else.
@@ -125,6 +147,7 @@ impl Plan {
             hold: Duration::ZERO,
             sources: sources(common, address, run)?,
             workers,
+            motion: Motion::Still,
         })
     }
 
@@ -173,29 +196,100 @@ impl Plan {
         Ok(self)
     }
 
+    /// With connections that come and go. In a storm there are at least two workers.
+    ///
+    /// # Errors
+    /// What cannot be done and why, in words.
+    pub(crate) fn with_motion(
+        mut self,
+        motion: Motion,
+        workers: Option<u32>,
+    ) -> Result<Plan, String> {
+        self.motion = motion;
+        if let Motion::Storm(storm) = motion {
+            let steady = self.steady();
+            if storm.cut == 0 || steady == 0 {
+                return Err(
+                    "--storm-share cuts off at least one connection and leaves at least one".into(),
+                );
+            }
+            let parts = [steady, storm.cut].map(|part| part.div_ceil(CONNECTIONS_PER_WORKER));
+            self.workers = workers.unwrap_or(parts.iter().sum());
+            if !(2..=self.connections).contains(&self.workers) {
+                return Err("a storm needs 2 workers or more, and a connection for each: who is cut off and who talks live apart".into());
+            }
+            if self
+                .shares()
+                .iter()
+                .any(|share| share.count > CONNECTIONS_PER_WORKER_MAX || share.count == 0)
+            {
+                return Err(format!(
+                    "a worker takes at least one and at most {CONNECTIONS_PER_WORKER_MAX} connections: choose other --workers"
+                ));
+            }
+        }
+        Ok(self)
+    }
+
     /// Deliveries of one round of probes; 0: there are none.
     pub(crate) fn probe_deliveries(&self) -> u64 {
         match self.scenario {
-            Scenario::Echo | Scenario::Idle => 0,
-            Scenario::Broadcast | Scenario::FanIn => {
+            Scenario::Echo | Scenario::Idle | Scenario::Churn => 0,
+            Scenario::Broadcast | Scenario::FanIn | Scenario::Storm => {
                 u64::from(self.connections) * u64::from(self.publishers)
             }
         }
     }
 
-    /// The workers' parts, as even as can be.
+    /// Connections that no storm cuts off.
+    pub(crate) fn steady(&self) -> u32 {
+        match self.motion {
+            Motion::Still | Motion::Churn(_) => self.connections,
+            Motion::Storm(storm) => self.connections - storm.cut,
+        }
+    }
+
+    /// The workers' parts, as even as can be. What a storm cuts off lives in workers of its own: coming back must not delay who measures
+    /// what the others feel.
     pub(crate) fn shares(&self) -> Vec<Share> {
-        let bound = |worker: u32| {
-            (u64::from(self.connections) * u64::from(worker) / u64::from(self.workers)) as u32
+        let steady = self.steady();
+        let Motion::Storm(storm) = self.motion else {
+            return self.divide((0, steady), self.workers);
         };
-        (0..self.workers)
-            .map(|worker| Share {
-                plan: self.clone(),
-                first: bound(worker),
-                count: bound(worker + 1) - bound(worker),
-                publishes: worker == 0,
-            })
-            .collect()
+        let storming = self.storming_workers(storm.cut);
+        let mut shares = self.divide((0, steady), self.workers - storming);
+        for share in self.divide((steady, storm.cut), storming) {
+            shares.push(Share {
+                publishes: false,
+                cut: true,
+                ..share
+            });
+        }
+        shares
+    }
+
+    /// At least one for each side.
+    fn storming_workers(&self, cut: u32) -> u32 {
+        let part = f64::from(cut) / f64::from(self.connections);
+        ((f64::from(self.workers) * part).round() as u32).clamp(1, self.workers - 1)
+    }
+
+    fn divide(&self, (first, count): (u32, u32), workers: u32) -> Vec<Share> {
+        let bound = |worker: u32| {
+            first + (u64::from(count) * u64::from(worker) / u64::from(workers)) as u32
+        };
+        let share = |worker: u32| Share {
+            plan: self.clone(),
+            first: bound(worker),
+            count: bound(worker + 1) - bound(worker),
+            publishes: worker == 0,
+            spare: match self.motion {
+                Motion::Churn(churn) => churn.spare(1.0 / f64::from(workers)),
+                Motion::Still | Motion::Storm(_) => 0,
+            },
+            cut: false,
+        };
+        (0..workers).map(share).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub(crate) struct Report<'f> {
     pub(crate) plan: &'f Plan,
-    findings: &'f Findings,
+    pub(crate) findings: &'f Findings,
     sent: u64,
     received: u64,
     expected: u64,
@@ -324,12 +324,13 @@ impl<'f> Report<'f> {
     }
 }
 
-fn rounded(value: f64) -> f64 {
+/// To three decimals.
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
 /// `null` when nothing was recorded.
-fn quantiles(latencies: &Latencies) -> Value {
+pub(crate) fn quantiles(latencies: &Latencies) -> Value {
     if latencies.is_empty() {
         return Value::Null;
     }

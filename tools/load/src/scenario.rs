@@ -1,9 +1,11 @@
 //! What can be measured: the options of each scenario, and the plan that they come to. Called by `main`.
 
 mod broadcast;
+mod churn;
 mod echo;
 mod fan_in;
 mod idle;
+mod storm;
 
 use crate::arguments::Common;
 use crate::plan::Plan;
@@ -20,6 +22,10 @@ pub(crate) enum Command {
     FanIn(fan_in::Options),
     /// Connections that only stay: what they cost in memory.
     Idle(idle::Options),
+    /// Connections come and go at a steady rate.
+    Churn(churn::Options),
+    /// Many lose their connection at once and come back, while the rest goes on.
+    Storm(storm::Options),
     /// Started by the tool itself.
     #[command(hide = true)]
     Worker,
@@ -33,6 +39,8 @@ impl Command {
             Command::Broadcast(options) => Some(&options.common),
             Command::FanIn(options) => Some(&options.common),
             Command::Idle(options) => Some(&options.common),
+            Command::Churn(options) => Some(&options.common),
+            Command::Storm(options) => Some(&options.common),
             Command::Worker => None,
         }
     }
@@ -47,6 +55,8 @@ impl Command {
             Command::Broadcast(options) => options.plan(),
             Command::FanIn(options) => options.plan(),
             Command::Idle(options) => options.plan(),
+            Command::Churn(options) => options.plan(),
+            Command::Storm(options) => options.plan(),
             Command::Worker => Err("a worker is started by the tool itself".into()),
         }
     }

@@ -341,10 +341,6 @@ impl Sockets {
     }
 
     /// Says that we leave. The end comes with `take_ended`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the scenarios that follow use it")
-    )]
     pub(crate) fn leave(&mut self, index: usize) {
         let mut frame = Vec::new();
         Template::new(CLOSE, &NORMAL_CLOSURE.to_be_bytes()).append(&mut frame, &[]);
@@ -353,10 +349,6 @@ impl Sockets {
     }
 
     /// Ends a connection with a reset, as a broken network does; nobody is told.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the scenarios that follow use it")
-    )]
     pub(crate) fn reset(&mut self, index: usize) {
         self.become_phase(index, Phase::Closed);
     }

@@ -42,7 +42,7 @@ struct Worker {
     sockets: Sockets,
     load: Option<Load>,
     stage: Stage,
-    /// Connections begun, and all there are.
+    /// Connections begun, and all that are there before the run.
     begun: usize,
     count: usize,
     connect_latencies: Latencies,
@@ -64,6 +64,7 @@ impl Worker {
             0
         };
         let count = share.count as usize + publishers;
+        let slots = count + share.spare as usize;
         // Departures by the clock: without this the kernel adds up to 50 µs to each wait.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))
             .map_err(|error| format!("timer slack: {error}"))?;
@@ -72,7 +73,7 @@ impl Worker {
         let target = (plan.address, &*plan.host);
         Ok(Worker {
             dialect: plan.protocol.dialect(body, rooms, &plan.path),
-            sockets: Sockets::new(count, plan.payload_bytes, target, plan.sources)?,
+            sockets: Sockets::new(slots, plan.payload_bytes, target, plan.sources)?,
             load: Some(Load::new(&share)),
             stage: Stage::Waiting,
             begun: 0,
@@ -125,12 +126,12 @@ impl Worker {
     }
 
     /// Before the run a connection that ends by itself ends the run; later the load says what it means.
-    fn note_ended(&mut self) -> Result<(), String> {
+    fn note_ended(&mut self, now_ns: u64) -> Result<(), String> {
         for (index, reason) in self.sockets.take_ended() {
             match (&mut self.load, reason) {
                 (_, Some(reason)) if self.stage.is_prelude() => return Err(reason),
                 (Some(load), reason) => {
-                    if let Some(words) = load.ended(index, reason) {
+                    if let Some(words) = load.ended(index, reason, now_ns) {
                         self.errors.count(words);
                     }
                 }
@@ -226,7 +227,7 @@ impl Worker {
     fn opened(&mut self, index: usize, now_ns: u64, out: &mut Vec<u8>) {
         let since_ns = self.sockets.become_phase(index, Phase::Open);
         if let (Some(load), false) = (&mut self.load, self.stage.is_prelude()) {
-            load.opened(index, since_ns, now_ns, &*self.dialect, out);
+            load.opened(index, now_ns, &*self.dialect, out);
         } else {
             self.connect_latencies
                 .record(now_ns.saturating_sub(since_ns));

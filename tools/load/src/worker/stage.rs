@@ -5,6 +5,7 @@ use crate::clock::{NS_PER_MS, NS_PER_S, now_ns};
 use crate::control::{Command, Event, Outcome, tell};
 use crate::load::Load;
 use crate::meter::Latencies;
+use crate::plan::Motion;
 
 /// What the worker is at; times are CLOCK_MONOTONIC nanoseconds.
 #[derive(Debug)]
@@ -84,15 +85,20 @@ impl Worker {
                 window_end_ns,
             } => {
                 load.run(start_ns, window_start_ns, window_end_ns);
+                if let Motion::Storm(storm) = self.share.plan.motion {
+                    load.foresee(window_start_ns + storm.at.as_nanos() as u64);
+                }
                 Stage::Running {
                     until_ns: window_end_ns,
                 }
             }
             Command::Drain {
                 published,
+                calm_ns,
                 until_ns,
             } => {
                 load.drain(published);
+                load.calm(calm_ns);
                 Stage::Draining {
                     until_ns,
                     check_ns: now_ns,
@@ -105,7 +111,7 @@ impl Worker {
 
     /// Does what time or events made due. Returns when there is something to do again.
     pub(super) fn advance(&mut self, now_ns: u64) -> Result<u64, String> {
-        self.note_ended()?;
+        self.note_ended(now_ns)?;
         let Some(load) = &mut self.load else {
             return Ok(u64::MAX);
         };
@@ -123,11 +129,11 @@ impl Worker {
             } => self.probe(now_ns, until_ns, next_ns, told),
             Stage::Running { until_ns } => {
                 let deadline_ns = load.tick(now_ns, &*self.dialect, &mut self.sockets);
-                if now_ns < until_ns && (self.sockets.open() > 0 || load.brings_back()) {
+                if now_ns < until_ns && (self.sockets.open() > 0 || load.brings()) {
                     return Ok(deadline_ns.min(until_ns));
                 }
-                let published = load.stop();
-                self.proceed(Event::Stopped(published))
+                let (published, calm_ns) = load.stop();
+                self.proceed(Event::Stopped { published, calm_ns })
             }
             Stage::Draining {
                 until_ns,
@@ -233,7 +239,8 @@ impl Worker {
         let Some(outcome) = self.load.take().map(Load::finish) else {
             return Ok(u64::MAX);
         };
-        let errors = std::mem::take(&mut self.errors);
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.merge(&outcome.errors);
         self.proceed(Event::Finished(Box::new(Outcome { errors, ..outcome })))
     }
 

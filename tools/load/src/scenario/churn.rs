@@ -1,0 +1,49 @@
+//! The options of coming and going. Called by `scenario`.
+
+use crate::arguments::{Common, duration};
+use crate::churn::ChurnPlan;
+use crate::plan::{Motion, Plan, Scenario, pace};
+use clap::Args;
+use std::time::Duration;
+
+/// Coming and going.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Connects a second, by the clock; as many connections leave, those that have stayed longest.
+    #[arg(long, value_name = "CONNECTS_PER_S")]
+    rate: f64,
+    /// Of those that leave: by a reset instead of a close handshake, 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    reset_share: f64,
+    /// Rooms; each connection joins one (raw: 1, the topic).
+    #[arg(long)]
+    rooms: Option<u32>,
+    /// What a connect with its join and echo, or a close handshake, may take before it has failed.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    patience: Duration,
+}
+
+impl Options {
+    pub(super) fn plan(&self) -> Result<Plan, String> {
+        // Every worker has a part of it.
+        pace(Some(self.rate), None, 1)?;
+        if !(0.0..=1.0).contains(&self.reset_share) {
+            return Err("--reset-share is 0 to 1".into());
+        }
+        if self.patience.is_zero() {
+            return Err("--patience is above 0".into());
+        }
+        let churn = ChurnPlan {
+            per_s: self.rate,
+            reset_share: self.reset_share,
+            patience: self.patience,
+        };
+        let plan = Plan {
+            subscribes: self.rooms.is_some(),
+            ..Plan::new(&self.common, Scenario::Churn)?.with_rooms(self.rooms.unwrap_or(1))?
+        };
+        plan.with_motion(Motion::Churn(churn), self.common.workers)
+    }
+}

@@ -1,5 +1,6 @@
 //! Frames for one audience, laid out once per tick: what every member is sent in one piece.
 
+use crate::audience::{Audience, Audiences};
 use crate::letter::{Outcome, Parcel};
 use crate::report::ReportKey;
 use crate::{Report, Ticket};
@@ -11,7 +12,7 @@ pub(crate) struct Batch {
     first: Bytes,
     rest: BytesMut,
     frames: u32,
-    skips: Vec<Skip>,
+    skips: Skips,
 }
 
 /// One member is not sent one frame of a batch: it published it.
@@ -20,6 +21,27 @@ pub(crate) struct Skip {
     pub(crate) who: Ticket,
     pub(crate) start: usize,
     pub(crate) end: usize,
+}
+
+/// A batch's skips, in order. The first costs no allocation: most batches are one frame, and its publisher does not get it.
+#[derive(Debug, Default)]
+struct Skips {
+    first: Option<Skip>,
+    others: Vec<Skip>,
+}
+
+impl Skips {
+    fn push(&mut self, skip: Skip) {
+        match self.first {
+            None => self.first = Some(skip),
+            Some(_) => self.others.push(skip),
+        }
+    }
+
+    fn of(&self, who: Ticket) -> impl Iterator<Item = &Skip> {
+        let all = self.first.iter().chain(&self.others);
+        all.filter(move |skip| skip.who == who)
+    }
 }
 
 impl Batch {
@@ -65,7 +87,7 @@ impl Batch {
     }
 
     /// Ends the batch: from here it only goes out.
-    pub(crate) fn seal(&mut self, members: &[Ticket], reported: Option<&Parcel>) -> FanOut {
+    pub(crate) fn seal(&mut self, audience: Audience, reported: Option<&Parcel>) -> FanOut {
         let batch = std::mem::take(self);
         let bytes = if batch.frames == 1 {
             batch.first
@@ -76,8 +98,7 @@ impl Batch {
             bytes,
             frames: batch.frames,
             skips: batch.skips,
-            members: members.to_vec(),
-            cursor: 0,
+            audience,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.shards))),
             tally: Report::default(),
         }
@@ -89,25 +110,22 @@ impl Batch {
 pub(crate) struct FanOut {
     pub(crate) bytes: Bytes,
     pub(crate) frames: u32,
-    skips: Vec<Skip>,
-    members: Vec<Ticket>,
-    cursor: usize,
+    skips: Skips,
+    audience: Audience,
     report: Option<(ReportKey, u16)>,
     pub(crate) tally: Report,
 }
 
 impl FanOut {
     /// The next member.
-    pub(crate) fn next_member(&mut self) -> Option<Ticket> {
-        let member = self.members.get(self.cursor).copied();
-        self.cursor += 1;
-        member
+    pub(crate) fn next_member(&mut self, audiences: &Audiences) -> Option<Ticket> {
+        self.audience.next(audiences)
     }
 
     /// Which spans of the batch a member gets: nearly always the whole.
     pub(crate) fn spans(&self, who: Ticket, mut give: impl FnMut(usize, usize)) {
         let mut start = 0;
-        for skip in self.skips.iter().filter(|skip| skip.who == who) {
+        for skip in self.skips.of(who) {
             if start < skip.start {
                 give(start, skip.start);
             }
@@ -120,12 +138,12 @@ impl FanOut {
 
     /// Frames that a member is not sent.
     pub(crate) fn skipped(&self, who: Ticket) -> u32 {
-        self.skips.iter().filter(|skip| skip.who == who).count() as u32
+        self.skips.of(who).count() as u32
     }
 
     /// Every member was served.
     pub(crate) fn is_done(&self) -> bool {
-        self.cursor >= self.members.len()
+        self.audience.is_over()
     }
 
     pub(crate) fn is_reported(&self) -> bool {
@@ -166,7 +184,8 @@ mod tests {
         let frame = Bytes::from_static(b"frame");
         let mut batch = Batch::default();
         batch.push(&frame, None);
-        let fan_out = batch.seal(&[ticket(1)], None);
+        let audience = Audiences::default().gather([ticket(1)]);
+        let fan_out = batch.seal(audience, None);
         assert_eq!(fan_out.bytes.as_ptr(), frame.as_ptr());
         assert!(batch.is_empty());
     }
@@ -182,14 +201,15 @@ mod tests {
         ] {
             batch.push(&Bytes::from(frame), except.map(ticket));
         }
-        let mut fan_out = batch.seal(&[ticket(1), ticket(2), ticket(3)], None);
+        let mut audiences = Audiences::default();
+        let audience = audiences.gather([1, 2, 3].map(ticket));
+        let mut fan_out = batch.seal(audience, None);
         assert_eq!(fan_out.frames, 4);
         assert_eq!(received(&fan_out, ticket(1)), b"bbccc");
         assert_eq!(received(&fan_out, ticket(2)), b"abbdddd");
         assert_eq!(received(&fan_out, ticket(3)), b"abbcccdddd");
-        assert_eq!(fan_out.next_member(), Some(ticket(1)));
-        assert_eq!(fan_out.next_member(), Some(ticket(2)));
-        assert_eq!(fan_out.next_member(), Some(ticket(3)));
-        assert_eq!(fan_out.next_member(), None);
+        let served = std::iter::from_fn(|| fan_out.next_member(&audiences));
+        assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
+        assert!(fan_out.is_done());
     }
 }

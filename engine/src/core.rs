@@ -8,6 +8,7 @@ mod rooms;
 
 pub(crate) use rooms::JoinedLetter;
 
+use crate::audience::Audiences;
 use crate::batch::{Batch, FanOut};
 use crate::connection::{Connections, Flags, HEARD_MS, SpareBuffers};
 use crate::counters::ShardCounters;
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) rooms: Rooms,
     pub(crate) everyone: Batch,
     pub(crate) fan_outs: VecDeque<FanOut>,
+    /// Empty whenever `fan_outs` is, at the end of a tick.
+    pub(crate) audiences: Audiences,
     pub(crate) homes: Homes,
     pub(crate) reports: Reports,
     pub(crate) mail: Mailbox,
@@ -143,6 +146,7 @@ impl Core {
             rooms: Rooms::default(),
             everyone: Batch::default(),
             fan_outs: VecDeque::new(),
+            audiences: Audiences::default(),
             homes: Homes::new(mail.shards()),
             reports: Reports::default(),
             mail,

@@ -58,7 +58,7 @@ impl Homes {
     }
 
     /// Shards with members of a room.
-    pub(crate) fn interested(&self, room: &str) -> impl Iterator<Item = u16> + '_ {
+    pub(crate) fn interested(&self, room: &str) -> impl Iterator<Item = u16> + Clone + '_ {
         let interest = self.rooms.get(room).map_or(&[][..], |home| &home.interest);
         interest
             .iter()

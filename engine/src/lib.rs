@@ -1,6 +1,7 @@
 //! The shard: connections, rooms and lanes as a deterministic state machine, and the drivers that run it on a kernel or in a simulation.
 
 mod application;
+mod audience;
 mod batch;
 mod config;
 mod connection;

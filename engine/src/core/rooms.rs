@@ -1,7 +1,7 @@
 //! Joining, leaving and publishing: what goes to a room's home, and what comes back.
 
 use super::Core;
-use crate::batch::FanOut;
+use crate::lane::Mailbox;
 use crate::letter::{Delivery, Outcome, Parcel, Publication, Request};
 use crate::membership::Membership;
 use crate::phase::Phase;
@@ -127,34 +127,12 @@ impl Core {
     /// As home: gives a publish its place in the order and sends it to every shard with members.
     pub(crate) fn order(&mut self, publication: Publication) {
         self.counters.publishes.add(1);
-        let Publication {
-            room,
-            frame,
-            except,
-            report,
-        } = publication;
-        let shards: Vec<u16> = match &room {
-            Some(name) => self.homes.interested(name).collect(),
-            None => (0..self.mail.shards() as u16).collect(),
-        };
-        if let Some(key) = report.filter(|_| shards.is_empty()) {
-            self.mail.owe(Outcome {
-                key,
-                shards: 0,
-                report: Report::default(),
-            });
-        }
-        for shard in &shards {
-            let parcel = Parcel {
-                room: room.clone(),
-                frame: frame.clone(),
-                except: except
-                    .filter(|address| address.shard == *shard)
-                    .map(|address| address.ticket),
-                report,
-                shards: shards.len() as u16,
-            };
-            self.mail.deliver(*shard, Delivery::Message(parcel));
+        match &publication.room {
+            Some(name) => send_out(&mut self.mail, &publication, self.homes.interested(name)),
+            None => {
+                let all = 0..self.mail.shards() as u16;
+                send_out(&mut self.mail, &publication, all);
+            }
         }
     }
 
@@ -203,14 +181,15 @@ impl Core {
                 if slice.batch.is_empty() {
                     return;
                 }
-                let fan_out = slice.batch.seal(&slice.members, reported);
+                let audience = self.audiences.gather(slice.members.iter().copied());
+                let fan_out = slice.batch.seal(audience, reported);
                 self.rooms.owing.retain(|owing| *owing != index);
                 fan_out
             }
             None if self.everyone.is_empty() => return,
             None => {
-                let everyone: Vec<Ticket> = self.connections.in_phase(Phase::Open).collect();
-                self.everyone.seal(&everyone, reported)
+                let open = self.connections.in_phase(Phase::Open);
+                self.everyone.seal(self.audiences.gather(open), reported)
             }
         };
         self.fan_outs.push_back(fan_out);
@@ -229,8 +208,8 @@ impl Core {
         let mut owing = std::mem::take(&mut self.rooms.owing);
         for index in owing.drain(..) {
             let slice = self.rooms.slice(index);
-            let fan_out: FanOut = slice.batch.seal(&slice.members, None);
-            self.fan_outs.push_back(fan_out);
+            let audience = self.audiences.gather(slice.members.iter().copied());
+            self.fan_outs.push_back(slice.batch.seal(audience, None));
         }
         self.rooms.owing = owing;
         self.seal(None, None);
@@ -287,6 +266,36 @@ impl Core {
             self.rooms.release(slice);
         }
         Some((who, tag, Answer::Left { room }))
+    }
+}
+
+/// One parcel for each of these shards; with a report and without shards, the report is complete.
+fn send_out(mail: &mut Mailbox, publication: &Publication, to: impl Iterator<Item = u16> + Clone) {
+    let Publication {
+        room,
+        frame,
+        except,
+        report,
+    } = publication;
+    let shards = to.clone().count() as u16;
+    if let Some(key) = report.filter(|_| shards == 0) {
+        mail.owe(Outcome {
+            key,
+            shards: 0,
+            report: Report::default(),
+        });
+    }
+    for shard in to {
+        let parcel = Parcel {
+            room: room.clone(),
+            frame: frame.clone(),
+            except: except
+                .filter(|address| address.shard == shard)
+                .map(|address| address.ticket),
+            report: *report,
+            shards,
+        };
+        mail.deliver(shard, Delivery::Message(parcel));
     }
 }
 

@@ -29,6 +29,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.flush();
             }
             if self.core.fan_outs.is_empty() {
+                self.core.audiences.clear();
                 // Membership changes and messages that waited for this fan-out.
                 self.take_deliveries();
             }
@@ -76,7 +77,7 @@ impl Core {
     fn serve(&mut self, fan_out: &mut FanOut, departures_max: usize) -> bool {
         let shared = self.outgoing.share(fan_out.bytes.clone());
         let (mut frames, mut octets, mut whole) = (0, 0, true);
-        while let Some(ticket) = fan_out.next_member() {
+        while let Some(ticket) = fan_out.next_member(&self.audiences) {
             if self.connections.phase(ticket) == Phase::Open {
                 let given = self.give(fan_out, ticket, shared);
                 frames += given.frames;

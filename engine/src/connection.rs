@@ -5,9 +5,10 @@ use crate::driver::Millis;
 use crate::membership::Memberships;
 use crate::outbox::Outbox;
 use crate::paged::Paged;
+use crate::peer::Peers;
 use crate::phase::{Phase, Step};
 use shardcast_protocol::reader::Assembly;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// What every received byte and every delivery touches: 24 bytes.
 #[derive(Debug)]
@@ -78,18 +79,12 @@ impl Cold {
     }
 }
 
-/// An address in 18 bytes; IPv4 is mapped into IPv6. Scope ids are not kept.
-#[derive(Clone, Copy, Debug, Default)]
-struct Peer {
-    ip: [u8; 16],
-    port: [u8; 2],
-}
-
 /// The slab.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     hot: Paged<Connection>,
-    peers: Paged<Peer>,
+    peers: Peers,
+    /// Pages exist where a connection joined a room.
     memberships: Paged<Memberships>,
     live: usize,
 }
@@ -108,15 +103,7 @@ impl Connections {
         connection.flags = Flags::default();
         connection.generation = (connection.generation + 1) % Ticket::GENERATIONS;
         connection.heard = heard;
-        let ip = match peer.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
-        self.memberships.reach(slot);
-        *self.peers.reach(slot) = Peer {
-            ip: ip.octets(),
-            port: peer.port().to_be_bytes(),
-        };
+        self.peers.set(slot, peer);
         self.live += 1;
         Ticket {
             slot,
@@ -163,19 +150,22 @@ impl Connections {
     }
 
     pub(crate) fn peer(&self, slot: u32) -> SocketAddr {
-        let peer = self.peers[slot];
-        SocketAddr::new(
-            Ipv6Addr::from(peer.ip).to_canonical(),
-            u16::from_be_bytes(peer.port),
-        )
+        self.peers.get(slot)
     }
 
+    /// The rooms of a connection that joins, leaves, or is a member.
     pub(crate) fn memberships(&mut self, slot: u32) -> &mut Memberships {
-        &mut self.memberships[slot]
+        self.memberships.reach(slot)
     }
 
     pub(crate) fn memberships_ref(&self, slot: u32) -> &Memberships {
-        &self.memberships[slot]
+        self.memberships.get(slot).unwrap_or(&Memberships::None)
+    }
+
+    /// Leaves the connection without rooms.
+    pub(crate) fn take_memberships(&mut self, slot: u32) -> Memberships {
+        let memberships = self.memberships.get_mut(slot);
+        memberships.map(std::mem::take).unwrap_or_default()
     }
 
     /// Tickets of all connections in one phase.

@@ -20,6 +20,7 @@ mod memory;
 mod outbox;
 pub mod outgoing;
 mod paged;
+mod peer;
 mod phase;
 mod report;
 mod room;

@@ -23,8 +23,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Hot slot, peer address, memberships, deadline, driver's slot, one membership in a slice (with the slack of a growing list).
-    const CONNECTION_BYTES: u64 = 24 + 18 + 16 + 12 + 8 + 16;
+    /// Hot slot, peer address (6 over IPv4), memberships, deadline, driver's slot, one membership in a slice (with the slack of a growing list).
+    const CONNECTION_BYTES: u64 = 24 + 22 + 16 + 12 + 4 + 16;
     /// A letter: the larger of the two kinds.
     const LETTER_BYTES: u64 = 80;
 

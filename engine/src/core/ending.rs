@@ -124,7 +124,7 @@ impl Core {
 
     /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home hears of it in one letter.
     fn depart(&mut self, ticket: Ticket) {
-        let memberships = std::mem::take(self.connections.memberships(ticket.slot));
+        let memberships = self.connections.take_memberships(ticket.slot);
         let mut rooms_by_home: Vec<(u16, Vec<crate::letter::RoomName>)> = Vec::new();
         for membership in memberships.as_slice() {
             if membership.wanted {

@@ -14,6 +14,7 @@ mod promises;
 mod ring;
 mod ring_set;
 mod slot;
+mod supply;
 mod tracked;
 mod userdata;
 mod vectors;
@@ -242,7 +243,7 @@ impl UringDriver {
         let tickets: Vec<Ticket> = self.rearm.drain(..now).collect();
         for ticket in tickets {
             let slot = self.slots[ticket.slot];
-            if slot.generation == ticket.generation
+            if slot.belongs_to(ticket)
                 && slot.state.has(State::WANTED)
                 && !slot.state.has(State::ARMED)
             {
@@ -312,15 +313,15 @@ impl Driver for UringDriver {
         let look = matches!(wait, Wait::Until(_));
         self.rearm();
         self.arm_accepts();
-        for ring in &mut self.rings {
-            ring.commit_buffers();
-        }
+        let now = self.now;
+        let rings = self.rings.iter_mut();
+        let supply = rings.filter_map(|ring| ring.supply_buffers(now)).min();
         let active = self.turn_siblings(look);
         let idle = !active && self.pending.is_empty() && self.rearm.is_empty();
         let timeout = match wait {
             Wait::Until(until) if idle => {
-                let resumes = self.acceptor.resumes(self.now);
-                self.wait_for(resumes.map_or(until, |at| at.min(until)))
+                let sooner = self.acceptor.resumes(now).into_iter().chain(supply).min();
+                self.wait_for(sooner.map_or(until, |at| at.min(until)))
             }
             Wait::Until(_) | Wait::No => None,
         };
@@ -358,7 +359,7 @@ impl Driver for UringDriver {
 
     fn arm_receive(&mut self, ticket: Ticket) {
         let slot = &mut self.slots[ticket.slot];
-        slot.generation = ticket.generation;
+        slot.give_to(ticket);
         slot.state.set(State::WANTED);
         if !slot.state.has(State::ARMED) {
             self.arm(ticket);
@@ -406,7 +407,7 @@ impl Driver for UringDriver {
 
     fn close(&mut self, ticket: Ticket) {
         let slot = &mut self.slots[ticket.slot];
-        slot.generation = ticket.generation;
+        slot.give_to(ticket);
         slot.state.clear(State::WANTED);
         slot.state.set(State::CLOSING);
         let state = slot.state;

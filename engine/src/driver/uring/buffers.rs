@@ -1,10 +1,15 @@
 //! Receive buffers: a ring that the kernel takes from and we give back to. A lease is one buffer on loan.
+//!
+//! The kernel takes buffers in turn, so each one that it is offered ends up resident. A ring that receives little is offered
+//! few, always the same; the memory of the others goes back to the kernel (`supply` decides).
 
+use super::supply::Supply;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use crate::driver::Millis;
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
@@ -27,6 +32,13 @@ pub(super) struct Buffers {
     /// Where the next buffer goes; published by `commit`.
     tail: u16,
     committed: u16,
+    /// Neither with the kernel nor on loan; the last one was used last.
+    held: Vec<u16>,
+    /// With the kernel, or about to be.
+    offered: u16,
+    /// Some are resident.
+    touched: bool,
+    supply: Supply,
     ring: u8,
 }
 
@@ -57,21 +69,25 @@ impl Buffers {
             memory,
             tail: 0,
             committed: 0,
+            held: (0..BUFFERS).rev().collect(),
+            offered: 0,
+            touched: false,
+            supply: Supply::default(),
             ring,
         };
-        for buffer in 0..BUFFERS {
-            buffers.add(buffer);
-        }
         buffers.commit();
         Ok(buffers)
     }
 
     /// The buffer that a completion names. Every completion names a buffer that the kernel took, so no two leases share one.
-    pub(super) fn lease(&self, buffer: u16, len: u32) -> Lease {
+    pub(super) fn lease(&mut self, buffer: u16, len: u32) -> Lease {
         assert!(
             buffer < BUFFERS && len as usize <= BUFFER_BYTES,
             "the kernel named a buffer that it was not given"
         );
+        self.offered -= 1;
+        self.touched = true;
+        self.supply.took();
         Lease {
             memory: self.memory.clone(),
             buffer,
@@ -82,7 +98,23 @@ impl Buffers {
 
     pub(super) fn give_back(&mut self, lease: Lease) {
         debug_assert_eq!(lease.ring, self.ring);
-        self.add(lease.buffer);
+        self.held.push(lease.buffer);
+    }
+
+    /// The kernel had none left.
+    pub(super) fn ran_out(&mut self) {
+        self.supply.ran_out();
+    }
+
+    /// Once per turn, before `commit`: settles how many the kernel is offered, and lets go of memory that a quiet ring does
+    /// not need. When to look again, while there is something to let go of.
+    pub(super) fn settle(&mut self, now: Millis) -> Option<Millis> {
+        // One reference is ours, every other one a lease's.
+        if self.supply.settle(now) && self.touched && Rc::strong_count(&self.memory) == 1 {
+            self.memory.let_go();
+            self.touched = false;
+        }
+        self.touched.then(|| self.supply.window_end())
     }
 
     fn add(&mut self, buffer: u16) {
@@ -96,8 +128,14 @@ impl Buffers {
         self.tail = self.tail.wrapping_add(1);
     }
 
-    /// Shows the kernel what was given back.
+    /// Shows the kernel what it is offered.
     pub(super) fn commit(&mut self) {
+        while self.offered < self.supply.offer()
+            && let Some(buffer) = self.held.pop()
+        {
+            self.add(buffer);
+            self.offered += 1;
+        }
         if self.committed == self.tail {
             return;
         }
@@ -155,6 +193,22 @@ impl Memory {
         let offset = Self::ENTRIES_BYTES + buffer as usize * BUFFER_BYTES;
         // SAFETY: callers pass a buffer below `BUFFERS`, so both ends lie in the mapping.
         unsafe { self.0.add(offset)..self.0.add(offset + BUFFER_BYTES) }
+    }
+}
+
+impl Memory {
+    /// Gives the buffers' memory back; it returns zeroed when it is touched. Only while nobody holds a lease.
+    fn let_go(&self) {
+        let start = self.span(0).start;
+        let bytes = Self::BYTES - Self::ENTRIES_BYTES;
+        // SAFETY: the range is ours and whole pages from an aligned start; `Buffers::settle` made sure that no lease refers to it. The kernel
+        // writes into buffers only while this thread is in an enter (poll-driven receives on a ring with deferred task
+        // running), so what it was offered has no content yet.
+        let result = unsafe { libc::madvise(start.cast(), bytes, libc::MADV_DONTNEED) };
+        // Locked memory (mlockall(2)) may not go: it stays, as asked.
+        debug_assert!(
+            result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+        );
     }
 }
 

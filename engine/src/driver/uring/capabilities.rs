@@ -101,7 +101,7 @@ impl Trial {
                 ));
             }
             self.ring.give_back(lease);
-            self.ring.commit_buffers();
+            self.ring.supply_buffers(0);
         }
         Ok(())
     }

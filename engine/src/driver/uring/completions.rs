@@ -65,7 +65,7 @@ impl UringDriver {
 
     fn take_receive(&mut self, ring: usize, ticket: Ticket, event: Event) {
         let slot = self.slots[ticket.slot];
-        let live = slot.generation == ticket.generation && slot.state.has(State::USED);
+        let live = slot.belongs_to(ticket) && slot.state.has(State::USED);
         let wanted = live && !slot.state.has(State::CLOSING);
         if let Some(lease) = self.rings[ring].lease(&event) {
             if wanted && event.result > 0 {
@@ -86,7 +86,10 @@ impl UringDriver {
             return;
         }
         let starved = event.result == -libc::ENOBUFS;
-        self.counters.receive_starved.add(u64::from(starved));
+        if starved {
+            self.counters.receive_starved.add(1);
+            self.rings[ring].starved();
+        }
         let why = match event.result {
             0 => ReceiveEnd::Eof,
             _ if stopped => ReceiveEnd::Stopped,

@@ -106,3 +106,36 @@ fn a_ring_that_rang_is_looked_at_whatever_departs_meanwhile() {
     };
     trial.driver.give_back(lease);
 }
+
+#[test]
+fn a_quiet_rings_memory_goes_and_what_comes_then_is_whole() {
+    let mut trial = Trial::new(Tables { table: 8, rings: 1 });
+    let (ticket, mut client) = trial.connect_until(|_| true);
+    trial.driver.arm_receive(ticket);
+    // Windows pass by a clock of our own, which runs ahead of the driver's.
+    let mut now = 1 << 32;
+    for message in [&b"first"[..], b"second"] {
+        client.write_all(message).unwrap();
+        let received = (0..10).find_map(|_| trial.look().pop());
+        let Some(Completion::Received { mut lease, .. }) = received else {
+            panic!("{received:?}");
+        };
+        let mut windows = 0;
+        while windows < 3
+            && let Some(end) = trial.driver.rings[0].supply_buffers(now)
+        {
+            (now, windows) = (end, windows + 1);
+        }
+        assert_eq!(
+            (windows, lease.as_mut()),
+            (3, &mut message.to_vec()[..]),
+            "on loan it stays"
+        );
+        trial.driver.give_back(lease);
+        assert!(
+            trial.driver.rings[0].supply_buffers(now + 2_000).is_none(),
+            "free, it goes"
+        );
+        now += 4_000;
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::buffers::{Buffers, Lease};
 use super::limits::EventFd;
+use crate::driver::Millis;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::fmt;
 use std::io;
@@ -166,18 +167,25 @@ impl Ring {
     }
 
     /// The receive buffer that came with a completion.
-    pub(super) fn lease(&self, event: &Event) -> Option<Lease> {
-        event
-            .buffer
-            .map(|buffer| self.buffers.lease(buffer, event.result.max(0) as u32))
+    pub(super) fn lease(&mut self, event: &Event) -> Option<Lease> {
+        let len = event.result.max(0) as u32;
+        event.buffer.map(|buffer| self.buffers.lease(buffer, len))
+    }
+
+    /// A receive ended for want of buffers.
+    pub(super) fn starved(&mut self) {
+        self.buffers.ran_out();
     }
 
     pub(super) fn give_back(&mut self, lease: Lease) {
         self.buffers.give_back(lease);
     }
 
-    pub(super) fn commit_buffers(&mut self) {
+    /// Offers the kernel what it should have. When to come again although nothing happens; `None`: no need.
+    pub(super) fn supply_buffers(&mut self, now: Millis) -> Option<Millis> {
+        let again = self.buffers.settle(now);
         self.buffers.commit();
+        again
     }
 
     /// Slots taken, accepts under way included.

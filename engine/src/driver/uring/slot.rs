@@ -1,10 +1,27 @@
-//! What the driver knows of a slot: which operations are under way on it. 8 bytes each.
+//! What the driver knows of a slot: whose it is, and which operations are under way on it. 4 bytes each.
+
+use crate::Ticket;
 
 /// What the driver knows of a slot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Slot {
-    pub(super) generation: u32,
+    /// Little end first.
+    generation: [u8; 3],
     pub(super) state: State,
+}
+
+const _: () = assert!(size_of::<Slot>() == 4 && Ticket::GENERATIONS == 1 << 24);
+
+impl Slot {
+    pub(super) fn belongs_to(self, ticket: Ticket) -> bool {
+        let [low, middle, high] = self.generation;
+        u32::from_le_bytes([low, middle, high, 0]) == ticket.generation
+    }
+
+    pub(super) fn give_to(&mut self, ticket: Ticket) {
+        let [low, middle, high, _] = ticket.generation.to_le_bytes();
+        self.generation = [low, middle, high];
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,0 +1,98 @@
+//! How many receive buffers a ring offers the kernel: few while it receives little, all when it is busy. Pure; owned by `buffers`.
+
+use super::buffers::BUFFERS;
+use crate::driver::Millis;
+
+/// Offered while no turn takes more than half of them: a ring of quiet connections keeps 16 buffers resident, not 128.
+const FEW: u16 = 16;
+/// How long the supply stays ample after the last busy turn.
+const WINDOW_MS: Millis = 1_000;
+
+const _: () = assert!(FEW < BUFFERS);
+
+/// The decision, made anew every turn.
+#[derive(Debug, Default)]
+pub(super) struct Supply {
+    ample: bool,
+    /// Taken since the last turn.
+    taken: u16,
+    /// The most that a turn of this window took.
+    busiest: u16,
+    window_end: Millis,
+}
+
+impl Supply {
+    /// The kernel took one.
+    pub(super) fn took(&mut self) {
+        self.taken = self.taken.saturating_add(1);
+    }
+
+    /// The kernel found none.
+    pub(super) fn ran_out(&mut self) {
+        self.taken = BUFFERS;
+    }
+
+    /// Once per turn. True once a window when the last one was quiet: memory may go.
+    pub(super) fn settle(&mut self, now: Millis) -> bool {
+        self.busiest = self.busiest.max(std::mem::take(&mut self.taken));
+        self.ample |= self.busiest > FEW / 2;
+        if now < self.window_end {
+            return false;
+        }
+        self.ample = std::mem::take(&mut self.busiest) > FEW / 2;
+        self.window_end = now + WINDOW_MS;
+        !self.ample
+    }
+
+    /// How many the kernel should have.
+    pub(super) fn offer(&self) -> u16 {
+        if self.ample { BUFFERS } else { FEW }
+    }
+
+    /// When the window at hand ends.
+    pub(super) fn window_end(&self) -> Millis {
+        self.window_end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turns of (time, buffers taken) and what they lead to: (memory may go, offer).
+    fn check(turns: &[(Millis, u16, (bool, u16))]) {
+        let mut supply = Supply::default();
+        for &(now, taken, expected) in turns {
+            (0..taken).for_each(|_| supply.took());
+            let goes = supply.settle(now);
+            assert_eq!(
+                (goes, supply.offer()),
+                expected,
+                "at {now} ms, {taken} taken"
+            );
+        }
+    }
+
+    #[test]
+    fn offers_all_from_the_busy_turn_to_the_end_of_a_quiet_window() {
+        check(&[
+            (0, 1, (true, FEW)),
+            (1, FEW / 2, (false, FEW)),
+            (2, FEW / 2 + 1, (false, BUFFERS)),
+            (999, 0, (false, BUFFERS)),
+            (1_000, 0, (false, BUFFERS)),
+            (1_999, 0, (false, BUFFERS)),
+            (2_000, 3, (true, FEW)),
+            (9_000, 0, (true, FEW)),
+        ]);
+    }
+
+    #[test]
+    fn offers_all_when_the_kernel_ran_out() {
+        let mut supply = Supply::default();
+        supply.settle(0);
+        supply.ran_out();
+        assert!(!supply.settle(1));
+        assert_eq!(supply.offer(), BUFFERS);
+    }
+}

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use memchr::{memchr_iter, memmem};
 use sha1::{Digest, Sha1};
 
 /// Most headers in a head.
@@ -34,10 +35,7 @@ pub(crate) fn find_end(
         .saturating_sub(TERMINATOR.len() - 1)
         .min(window.len());
     *scanned = window.len();
-    match window[start..]
-        .windows(TERMINATOR.len())
-        .position(|bytes| bytes == TERMINATOR)
-    {
+    match memmem::find(&window[start..], TERMINATOR) {
         Some(at) => Ok(Some(start + at + TERMINATOR.len())),
         None if window.len() == bytes_max => Err(TooLarge),
         None => Ok(None),
@@ -47,8 +45,7 @@ pub(crate) fn find_end(
 /// Whether every line ends in CRLF. A parser that takes a bare LF too may see another end of the head than the proxy
 /// in front of us did (RFC 9112 §2.2).
 pub(crate) fn has_only_crlf(head: &[u8]) -> bool {
-    head.split_inclusive(|&byte| byte == b'\n')
-        .all(|line| line.ends_with(b"\r\n"))
+    head.ends_with(b"\n") && memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r')
 }
 
 /// Values of all headers of that name, in order, trimmed.

@@ -3,6 +3,7 @@
 //! clients find their side of it here too.
 
 use std::fmt::Write as _;
+use std::mem::MaybeUninit;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -159,9 +160,9 @@ pub fn parse<'b>(
 }
 
 fn parse_head(bytes: &[u8]) -> Result<Request<'_>, UpgradeError> {
-    let mut storage = [httparse::EMPTY_HEADER; head::HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut storage);
-    match request.parse(bytes) {
+    let mut storage = [MaybeUninit::uninit(); head::HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, &mut storage) {
         Ok(httparse::Status::Complete(used))
             if used == bytes.len() && head::has_only_crlf(bytes) => {}
         Err(httparse::Error::TooManyHeaders) => return Err(UpgradeError::TooManyHeaders),

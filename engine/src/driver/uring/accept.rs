@@ -1,4 +1,4 @@
-//! The listener and its accepts: a few single-shot ones at a time, each with room for the peer's address, straight into direct slots.
+//! The listener and its accepts: some single-shot ones at a time, each with room for the peer's address, straight into direct slots.
 
 use crate::driver::Millis;
 use io_uring::{opcode, squeue, types};
@@ -30,8 +30,9 @@ struct Accept {
 }
 
 impl Acceptor {
-    /// Accepts under way at a time. Single-shot with the address costs less than multishot and asking for the address afterwards.
-    pub(super) const OUTSTANDING: usize = 4;
+    /// Accepts under way at a time: what one enter takes of a crowd. Single-shot with the address costs less than multishot and asking
+    /// for the address afterwards. Against 4: 0.88 × the CPU of a connect and half the enters; 64 are no better (0.94 ×).
+    pub(super) const OUTSTANDING: usize = 16;
 
     pub(super) fn new(listener: TcpListener) -> Acceptor {
         let accept = || Accept {

@@ -240,7 +240,9 @@ fn files(root: &Path) -> Vec<PathBuf> {
                 entry.file_name().to_string_lossy().into_owned(),
             );
             match path.is_dir() {
-                true if name == "target" || name == ".git" || name == "node_modules" => {}
+                // In a second work tree of the same repository it is a file.
+                _ if name == ".git" => {}
+                true if name == "target" || name == "node_modules" => {}
                 true => folders.push(path),
                 false => found.push(path),
             }

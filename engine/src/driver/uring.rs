@@ -468,7 +468,7 @@ mod tests {
             ((62_756, 2, 1_024), (1_024, 62)),
             ((62_756, 2, 64), (64, 6)),
             ((10_000_000, 1, 1_024), (1_024, 256)),
-            ((3, 1, 20), (8, 1)),
+            ((3, 1, 64), (32, 1)),
         ];
         for ((slots, shards, open_files), (table, rings)) in cases {
             let tables = Tables::new(slots, shards, open_files);

@@ -2,26 +2,26 @@
 //! subscriber, payloads shared, one flush for everything that is ready. `shardcast-bench compare` starts it beside our own server.
 #![forbid(unsafe_code)]
 
+mod topic;
+
 use bytes::Bytes;
 use clap::Parser;
+use futures_util::future::{AbortHandle, Abortable};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use slab::Slab;
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use topic::{Subscription, Topic};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Messages that may wait for one subscriber; a subscriber that is further behind is closed.
-const INBOX_MESSAGES_MAX: usize = 4096;
+/// The largest message.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Messages taken from the inbox before a flush.
 const BATCH_MESSAGES_MAX: usize = 64;
 /// Bytes per connection for receiving; the library's default of 128 KiB is its advice for few, busy connections.
@@ -84,24 +84,29 @@ async fn accept(address: SocketAddr, flush: Flush) -> io::Result<()> {
             tokio::task::yield_now().await;
             continue;
         };
-        tokio::task::spawn_local(serve(stream, topic.clone(), flush));
+        let (eviction, registration) = AbortHandle::new_pair();
+        let serving = serve(stream, topic.clone(), flush, eviction);
+        tokio::task::spawn_local(Abortable::new(serving, registration));
     }
 }
 
-async fn serve(stream: TcpStream, topic: Topic, flush: Flush) {
+async fn serve(stream: TcpStream, topic: Topic, flush: Flush, eviction: AbortHandle) {
     // Only fails on a socket that is already gone; the handshake then says so.
     let _ = stream.set_nodelay(true);
-    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX));
     if let Ok(socket) = tokio_tungstenite::accept_async_with_config(stream, Some(config)).await {
         let mut connection = Connection {
             socket,
             topic,
             flush,
+            eviction,
             subscription: None,
         };
         // A peer that breaks the protocol or vanishes ends its own task only.
         let _ = connection.run().await;
-        connection.topic.unsubscribe(connection.subscription.take());
     }
 }
 
@@ -109,6 +114,8 @@ struct Connection {
     socket: WebSocketStream<TcpStream>,
     topic: Topic,
     flush: Flush,
+    /// Ends this task, should it be too slow as a subscriber.
+    eviction: AbortHandle,
     /// A connection that never subscribes pays for no queue.
     subscription: Option<Subscription>,
 }
@@ -142,8 +149,9 @@ impl Connection {
     async fn handle(&mut self, message: Message) -> Result<(), Error> {
         match message {
             Message::Binary(payload) if payload.first() == Some(&b'S') => {
-                let topic = &self.topic;
-                self.subscription.get_or_insert_with(|| topic.subscribe());
+                let (topic, eviction) = (&self.topic, &self.eviction);
+                self.subscription
+                    .get_or_insert_with(|| topic.subscribe(eviction.clone()));
                 Ok(())
             }
             Message::Binary(payload) if payload.first() == Some(&b'P') => {
@@ -164,7 +172,7 @@ impl Connection {
     }
 }
 
-/// Waits for published payloads; 0 when the subscriber was dropped for being too slow.
+/// Waits for published payloads; 0 when there will be none.
 async fn receive(subscription: &mut Option<Subscription>, batch: &mut Vec<Bytes>) -> usize {
     match subscription {
         Some(subscription) => {
@@ -174,71 +182,5 @@ async fn receive(subscription: &mut Option<Subscription>, batch: &mut Vec<Bytes>
                 .await
         }
         None => std::future::pending().await,
-    }
-}
-
-struct Subscription {
-    key: usize,
-    inbox: mpsc::Receiver<Bytes>,
-}
-
-/// The one topic: the subscribers' queues. A slow subscriber's place stays, without its queue, until its task ends.
-#[derive(Clone, Default)]
-struct Topic(Rc<RefCell<Slab<Option<mpsc::Sender<Bytes>>>>>);
-
-impl Topic {
-    fn subscribe(&self) -> Subscription {
-        let (sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
-        let key = self.0.borrow_mut().insert(Some(sender));
-        Subscription { key, inbox }
-    }
-
-    fn publish(&self, payload: &Bytes) {
-        for (_, sender) in self.0.borrow_mut().iter_mut() {
-            if sender
-                .as_ref()
-                .is_some_and(|sender| sender.try_send(payload.clone()).is_err())
-            {
-                *sender = None;
-            }
-        }
-    }
-
-    fn unsubscribe(&self, subscription: Option<Subscription>) {
-        if let Some(subscription) = subscription {
-            self.0.borrow_mut().remove(subscription.key);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subscriber_gets_what_is_published_and_a_full_one_is_dropped() {
-        let topic = Topic::default();
-        let mut fast = topic.subscribe();
-        let mut slow = topic.subscribe();
-        let payload = Bytes::from_static(b"x");
-        for _ in 0..INBOX_MESSAGES_MAX {
-            topic.publish(&payload);
-            assert_eq!(fast.inbox.try_recv().as_deref(), Ok(&b"x"[..]));
-        }
-        topic.publish(&payload);
-        assert_eq!(fast.inbox.try_recv().as_deref(), Ok(&b"x"[..]));
-        let mut received = 0;
-        while slow.inbox.try_recv().is_ok() {
-            received += 1;
-        }
-        assert_eq!(received, INBOX_MESSAGES_MAX);
-        assert_eq!(
-            slow.inbox.try_recv(),
-            Err(mpsc::error::TryRecvError::Disconnected)
-        );
-        topic.unsubscribe(Some(slow));
-        topic.unsubscribe(Some(fast));
-        topic.unsubscribe(None);
-        assert!(topic.0.borrow().is_empty());
     }
 }

@@ -80,7 +80,7 @@ impl Peer {
             child,
             address: String::new(),
         };
-        let (said, says) = mpsc::channel();
+        let (said, says) = mpsc::sync_channel(1);
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 // Nobody listens any more once the peer has been heard.

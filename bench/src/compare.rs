@@ -2,231 +2,135 @@
 //! run by run; a run that fails is reported and leaves a gap. Called by the binary.
 
 use crate::host::Host;
-use crate::record::Record;
+use crate::journal::Journal;
+use crate::load::Load;
+use crate::plan::{Entry, Plan};
+use crate::record::{Absence, Line, Record};
 use crate::run::Runner;
-use crate::work::{Server, Work};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::server::Server;
+use crate::work::Work;
+use std::io;
 
-/// What to compare.
-#[derive(Debug)]
-pub struct Plan {
-    /// In this order.
-    pub works: Vec<&'static Work>,
-    /// Those of a work's servers that take part.
-    pub servers: Vec<Server>,
-    /// How often each server does each work, at least 1; ratios want 5.
-    pub rounds: u32,
-    /// Measured time of a run, in seconds.
-    pub seconds: u32,
-}
-
-impl Plan {
-    fn servers_of(&self, work: &Work) -> Vec<Server> {
-        work.servers
-            .iter()
-            .copied()
-            .filter(|server| self.servers.contains(server))
-            .collect()
-    }
-
-    /// The packages of this workspace that take part, with the binary's name.
-    fn packages(&self) -> Vec<(&'static str, &'static str)> {
-        let takes_part = |server: Server| {
-            self.works
-                .iter()
-                .any(|work| self.servers_of(work).contains(&server))
-        };
-        let mut packages = vec![("shardcast-load", "shardcast-load")];
-        if takes_part(Server::Raw) || takes_part(Server::RawTwoShards) {
-            packages.push(("shardcast-bench", "raw-server"));
-        }
-        if takes_part(Server::Tungstenite) || takes_part(Server::TungsteniteEach) {
-            packages.push((
-                "shardcast-peer-tokio-tungstenite",
-                "shardcast-peer-tokio-tungstenite",
-            ));
-        }
-        if takes_part(Server::Native) {
-            packages.push(("shardcast", "shardcast"));
-        }
-        packages
-    }
-}
-
-/// Builds what takes part, one package at a time, so that each has the features that its users get.
+/// Runs what the journal does not have yet.
 ///
 /// # Errors
-/// Cargo is missing or fails.
-pub fn build(plan: &Plan, repository: &Path, target: &Path) -> io::Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    for (package, binary) in plan.packages() {
-        let mut command = Command::new(&cargo);
-        command.current_dir(repository).args([
-            "build",
-            "--release",
-            "--package",
-            package,
-            "--bin",
-            binary,
-        ]);
-        let status = command.arg("--target-dir").arg(target).status()?;
-        if !status.success() {
-            return Err(io::Error::other(format!(
-                "building {binary} ended with {status}"
-            )));
+/// The results cannot be written. A run's failure is none: it is told on standard error, and noted.
+pub fn compare(
+    plan: &Plan,
+    runner: &mut Runner,
+    host: &Host,
+    journal: &mut Journal,
+) -> io::Result<()> {
+    for entry in &plan.entries {
+        for round in 1..=plan.rounds {
+            if journal.has_round(plan, entry, round) {
+                eprintln!(
+                    "{:20} round {round}/{} is done",
+                    entry.work.name, plan.rounds
+                );
+                continue;
+            }
+            run_round(plan, entry, round, runner, host, journal)?;
         }
     }
     Ok(())
 }
 
-/// Runs the plan; returns the file that holds its records.
-///
-/// # Errors
-/// The results cannot be written. A run's failure is none: it is told on standard error.
-pub fn compare(
+fn run_round(
     plan: &Plan,
+    entry: &Entry,
+    round: u32,
     runner: &mut Runner,
-    repository: &Path,
-    results: &Path,
-) -> io::Result<PathBuf> {
-    let host = Host::observe(repository);
-    fs::create_dir_all(results)?;
-    let path = results.join(file_name(&host));
-    let mut file = File::create(&path)?;
-    for work in &plan.works {
-        for round in 1..=plan.rounds {
-            for server in plan.servers_of(work) {
-                eprint!(
-                    "{:18} round {round}/{} {:28}",
-                    work.name,
-                    plan.rounds,
-                    server.name()
-                );
-                match runner.run(server, work, plan.seconds) {
-                    Ok(load) => {
-                        let figure = load
-                            .figure(work.figure)
-                            .map_or("nothing measured".to_owned(), |value| {
-                                format!("{value:.2} {}", work.figure.unit())
-                            });
-                        let note = if load.is_limited_by_load() {
-                            ", limited by the load generator"
-                        } else {
-                            ""
-                        };
-                        eprintln!("{figure}, {} faults{note}", load.faults());
-                        let (work, server) = (work.name.to_owned(), server.name().to_owned());
-                        let record = Record {
-                            host: host.clone(),
-                            work,
-                            server,
-                            round,
-                            seconds: plan.seconds,
-                            load,
-                        };
-                        writeln!(file, "{}", serde_json::to_string(&record)?)?;
-                    }
-                    Err(error) => eprintln!("failed: {error}"),
-                }
+    host: &Host,
+    journal: &mut Journal,
+) -> io::Result<()> {
+    let work = entry.work;
+    for &server in &entry.servers {
+        eprint!(
+            "{:20} round {round}/{} {:28}",
+            work.name, plan.rounds, server.name
+        );
+        let line = match runner.run(server, work, plan.seconds) {
+            Ok(load) => {
+                eprintln!("{}", summary(work, &load));
+                record(plan, host, work, server, round, load)
             }
-        }
+            Err(error) => {
+                eprintln!("failed: {error}");
+                let reason = error.to_string();
+                let first = reason.lines().next().unwrap_or_default().to_owned();
+                Line::Absence(Absence {
+                    run: Some((work.name.to_owned(), round)),
+                    ..Absence::of_server(server.name, plan.setting, first)
+                })
+            }
+        };
+        journal.append(&line)?;
     }
-    Ok(path)
+    Ok(())
 }
 
-/// Sorts by time.
-fn file_name(host: &Host) -> String {
-    let date: String = host
-        .date
-        .chars()
-        .filter(|c| *c != ':' && *c != '-')
-        .collect();
-    let commit = host.commit.replace('+', "-changed");
-    format!("{date}-{commit}.jsonl")
+fn record(
+    plan: &Plan,
+    host: &Host,
+    work: &Work,
+    server: Server,
+    round: u32,
+    mut load: Load,
+) -> Line {
+    load.slim();
+    Line::Record(Box::new(Record {
+        host: host.clone(),
+        work: work.name.to_owned(),
+        server: server.name.to_owned(),
+        setting: plan.setting,
+        round,
+        seconds: plan.seconds,
+        load,
+    }))
 }
 
-/// The newest results.
-///
-/// # Errors
-/// There are none, or the folder cannot be read.
-pub fn newest(results: &Path) -> io::Result<PathBuf> {
-    let mut newest = None;
-    for entry in fs::read_dir(results)? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "jsonl")
-        {
-            newest = newest.max(Some(path));
-        }
+fn summary(work: &Work, load: &Load) -> String {
+    let figures = work.figures.iter().map(|figure| {
+        let digits = figure.digits();
+        let value = load.figure(*figure);
+        value.map_or_else(
+            || format!("no {}", figure.title()),
+            |value| format!("{value:.digits$} {}", figure.unit()),
+        )
+    });
+    let mut words: Vec<String> = figures.collect();
+    if let Some(merged) = load.messages_per_segment() {
+        words.push(format!("{merged:.2} m/seg"));
     }
-    newest
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no results yet: run compare first"))
+    match load.faults() {
+        0 => {}
+        faults => words.push(format!("{faults} faults")),
+    }
+    if load.is_limited_by_load() {
+        words.push("limited by the load generator".to_owned());
+    }
+    words.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::tests::REPORT;
     use crate::work::find;
 
-    fn plan(works: &[&str], servers: &[Server]) -> Plan {
-        let works = works
-            .iter()
-            .map(|name| find(name).expect("a work"))
-            .collect();
-        Plan {
-            works,
-            servers: servers.to_vec(),
-            rounds: 1,
-            seconds: 1,
-        }
-    }
-
     #[test]
-    fn only_what_takes_part_is_built() {
-        let binaries = |plan: Plan| {
-            plan.packages()
-                .into_iter()
-                .map(|(_, binary)| binary)
-                .collect::<Vec<_>>()
-        };
+    fn a_run_is_summed_up_in_a_line() {
+        let mut load: Load = serde_json::from_str(REPORT).expect("a report");
+        let echo = find("echo-open").expect("a work");
+        assert_eq!(summary(echo, &load), "4.50 µs, 200 µs, 1.25 m/seg");
+        load.tcp_data_segments = None;
+        load.latency_us = None;
+        load.lost = 3;
+        load.limited_by = Some("generator".into());
         assert_eq!(
-            binaries(plan(&["native-idle-10000"], &Server::ALL)),
-            ["shardcast-load", "shardcast"]
+            summary(echo, &load),
+            "4.50 µs, no p99 latency, 3 faults, limited by the load generator"
         );
-        assert_eq!(
-            binaries(plan(&["native-idle-10000"], &[Server::Raw])),
-            ["shardcast-load"]
-        );
-        let all = [
-            "shardcast-load",
-            "raw-server",
-            "shardcast-peer-tokio-tungstenite",
-        ];
-        assert_eq!(binaries(plan(&["broadcast-10000"], &Server::ALL)), all);
-    }
-
-    #[test]
-    fn servers_keep_the_order_of_the_work() {
-        let plan = plan(
-            &["broadcast-10000"],
-            &[Server::Floor, Server::Raw, Server::Native],
-        );
-        assert_eq!(plan.servers_of(plan.works[0]), [Server::Raw, Server::Floor]);
-    }
-
-    #[test]
-    fn files_are_named_by_time_and_commit() {
-        let host = Host {
-            date: "2026-01-02T03:04:05Z".into(),
-            commit: "abc+".into(),
-            kernel: String::new(),
-            processor: String::new(),
-            cores: 2,
-        };
-        assert_eq!(file_name(&host), "20260102T030405Z-abc-changed.jsonl");
     }
 }

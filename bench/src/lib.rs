@@ -2,10 +2,22 @@
 //! Servers are measured from outside, by the CPU time that the kernel accounts to them; nothing here runs inside one.
 #![forbid(unsafe_code)]
 
+pub mod command;
 pub mod compare;
+pub mod format;
+pub mod goal;
 pub mod host;
+pub mod journal;
+pub mod load;
+pub mod namespace;
+pub mod page;
+pub mod plan;
+pub mod prepare;
 pub mod record;
+pub mod results;
 pub mod run;
+pub mod server;
 pub mod statistics;
 pub mod table;
 pub mod work;
+pub mod works;

@@ -1,12 +1,20 @@
-//! `shardcast-bench`: measures servers side by side (`compare`) and puts the newest result into the README (`readme`).
+//! `shardcast-bench`: measures servers side by side (`compare`) and puts the newest results into the README (`readme`).
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand};
-use shardcast_bench::compare::{Plan, build, compare, newest};
-use shardcast_bench::record;
-use shardcast_bench::run::{Programs, Runner};
+use shardcast_bench::compare::compare;
+use shardcast_bench::host::Host;
+use shardcast_bench::journal::{Journal, newest};
+use shardcast_bench::namespace::Namespace;
+use shardcast_bench::page::page;
+use shardcast_bench::plan::{Plan, Set};
+use shardcast_bench::prepare::{Places, prepare};
+use shardcast_bench::record::Line;
+use shardcast_bench::results::Results;
+use shardcast_bench::run::Runner;
+use shardcast_bench::server::{self, Server};
 use shardcast_bench::table::{replace_section, section};
-use shardcast_bench::work::{Server, WORKS, Work, find};
+use shardcast_bench::work::{self, Setting, Work};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,20 +31,23 @@ struct Arguments {
 enum Subcommands {
     /// Run every work on every server, in turns, and write results and tables.
     Compare(Compare),
-    /// Put the newest results into README.md, between its markers.
+    /// Put results into README.md, between its markers, and into bench/results/latest.md.
     Readme {
-        /// Other results than the newest.
+        /// These, as one, instead of the newest.
         #[arg(long, value_name = "FILE")]
-        results: Option<PathBuf>,
+        results: Vec<PathBuf>,
     },
 }
 
 #[derive(Args)]
 struct Compare {
-    /// Works to run; all without it.
+    /// Works and servers to begin with.
+    #[arg(long, value_enum, default_value = "all")]
+    set: Set,
+    /// Of these works only those.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = parse_work)]
     works: Vec<&'static Work>,
-    /// Servers to run: raw, raw2, native, tungstenite, tungstenite-each, floor; all without it.
+    /// Of these servers only those.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = parse_server)]
     servers: Vec<Server>,
     /// How often each server does each work.
@@ -48,9 +59,34 @@ struct Compare {
     /// The prototype's binary; it takes part when given.
     #[arg(long, value_name = "PATH")]
     floor: Option<PathBuf>,
+    /// Run in a network namespace that receives on the load generator's core (needs root).
+    #[arg(long)]
+    netns: bool,
+    /// Go on with the comparison of this file: rounds that it has are not repeated.
+    #[arg(long = "continue", value_name = "FILE")]
+    continued: Option<PathBuf>,
+    /// Only say what would be run, and how long it would take.
+    #[arg(long)]
+    dry_run: bool,
     /// Then do what `readme` does.
     #[arg(long)]
     write_readme: bool,
+}
+
+/// What the command line asks for, in full.
+impl From<&Compare> for Plan {
+    fn from(arguments: &Compare) -> Plan {
+        let setting = if arguments.netns {
+            Setting::Rps
+        } else {
+            Setting::Plain
+        };
+        Plan {
+            rounds: arguments.rounds,
+            seconds: arguments.seconds,
+            ..Plan::new(arguments.set, &arguments.works, &arguments.servers, setting)
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -70,89 +106,98 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
     let results = repository.join("bench/results");
     match command {
         Subcommands::Compare(arguments) => {
-            let write_readme = arguments.write_readme;
-            let path = run_compare(arguments, repository, &results)?;
-            println!("{}", section(&record::parse(&fs::read_to_string(&path)?)?));
-            if write_readme {
-                readme(repository, &path)?;
+            let Some(path) = run_compare(&arguments, repository, &results)? else {
+                return Ok(());
+            };
+            let read = Results::read(&[&path])?;
+            println!("{}", section(&read));
+            eprintln!("kept in {}", path.display());
+            if arguments.write_readme {
+                readme(repository, &read)?;
             }
             Ok(())
         }
-        Subcommands::Readme {
-            results: Some(path),
-        } => readme(repository, &path),
-        Subcommands::Readme { results: None } => readme(repository, &newest(&results)?),
+        Subcommands::Readme { results: files } if files.is_empty() => {
+            readme(repository, &Results::read(&[newest(&results)?])?)
+        }
+        Subcommands::Readme { results: files } => readme(repository, &Results::read(&files)?),
     }
 }
 
+/// The file that holds the results; none when nothing was to be run.
 fn run_compare(
-    arguments: Compare,
+    arguments: &Compare,
     repository: &Path,
     results: &Path,
-) -> Result<PathBuf, Box<dyn Error>> {
-    let Compare {
-        mut works,
-        mut servers,
-        rounds,
-        seconds,
-        floor,
-        write_readme: _,
-    } = arguments;
-    if works.is_empty() {
-        works = WORKS.iter().collect();
+) -> Result<Option<PathBuf>, Box<dyn Error>> {
+    let mut plan = Plan::from(arguments);
+    if arguments.dry_run {
+        announce(&plan);
+        return Ok(None);
     }
-    if servers.is_empty() {
-        servers = Server::ALL.to_vec();
-    }
-    servers.retain(|server| *server != Server::Floor || floor.is_some());
-    let plan = Plan {
-        works,
-        servers,
-        rounds,
-        seconds,
-    };
+    // Before anything is built: it fails at once or not at all.
+    let namespace = arguments.netns.then(Namespace::new).transpose()?;
     // The binaries that are measured stand beside this one, in the release profile whatever this one's is.
     let executable = std::env::current_exe()?;
     let target = executable
         .parent()
         .and_then(Path::parent)
         .ok_or("the executable stands in a target folder")?;
-    build(&plan, repository, target)?;
-    let release = target.join("release");
-    let mut runner = Runner::new(Programs { release, floor });
-    Ok(compare(&plan, &mut runner, repository, results)?)
+    let places = Places {
+        repository: repository.to_owned(),
+        target: target.to_owned(),
+        floor: arguments.floor.clone(),
+    };
+    let absences = prepare(&mut plan, &places)?;
+    for absence in &absences {
+        eprintln!("{} takes no part: {}", absence.server, absence.absent);
+    }
+    if plan.entries.is_empty() {
+        return Err("no work is left that one of these servers does".into());
+    }
+    announce(&plan);
+    let host = Host::observe(repository);
+    let mut journal = match &arguments.continued {
+        Some(path) => Journal::open(path, &plan)?,
+        None => Journal::create(results, &host)?,
+    };
+    for absence in absences {
+        journal.append(&Line::Absence(absence))?;
+    }
+    let mut runner = Runner::new(places, namespace);
+    compare(&plan, &mut runner, &host, &mut journal)?;
+    Ok(Some(journal.path().to_owned()))
 }
 
-fn readme(repository: &Path, results: &Path) -> Result<(), Box<dyn Error>> {
-    let records = record::parse(&fs::read_to_string(results)?)?;
+fn announce(plan: &Plan) {
+    for entry in &plan.entries {
+        let keys: Vec<&str> = entry.servers.iter().map(|server| server.key).collect();
+        eprintln!("{:20} {}", entry.work.name, keys.join(", "));
+    }
+    let minutes = plan.duration().as_secs().div_ceil(60);
+    eprintln!(
+        "{} runs, {} rounds of {} s: about {minutes} minutes",
+        plan.runs(),
+        plan.rounds,
+        plan.seconds
+    );
+}
+
+fn readme(repository: &Path, results: &Results) -> Result<(), Box<dyn Error>> {
     let path = repository.join("README.md");
-    let text = replace_section(&fs::read_to_string(&path)?, &section(&records))
+    let text = replace_section(&fs::read_to_string(&path)?, &section(results))
         .map_err(|problem| format!("README.md {problem}"))?;
-    Ok(fs::write(path, text)?)
+    fs::write(path, text)?;
+    Ok(fs::write(
+        repository.join("bench/results/latest.md"),
+        page(results),
+    )?)
 }
 
 fn parse_work(name: &str) -> Result<&'static Work, String> {
-    let names = || {
-        WORKS
-            .iter()
-            .map(|work| work.name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    find(name).ok_or_else(|| format!("no such work; there are {}", names()))
+    work::find(name).ok_or_else(|| format!("no such work; there are {}", work::names()))
 }
 
-fn parse_server(name: &str) -> Result<Server, String> {
-    match name {
-        "raw" => Ok(Server::Raw),
-        "raw2" => Ok(Server::RawTwoShards),
-        "native" => Ok(Server::Native),
-        "tungstenite" => Ok(Server::Tungstenite),
-        "tungstenite-each" => Ok(Server::TungsteniteEach),
-        "floor" => Ok(Server::Floor),
-        _ => Err(
-            "no such server; there are raw, raw2, native, tungstenite, tungstenite-each, floor"
-                .to_owned(),
-        ),
-    }
+fn parse_server(key: &str) -> Result<Server, String> {
+    server::find(key).ok_or_else(|| format!("no such server; there are {}", server::keys()))
 }

@@ -1,0 +1,264 @@
+//! The load generator's report: the fields that tables use, and the rest as it came. What is missing was not measured. Part of every record.
+
+use crate::work::Figure;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// What `shardcast-load` wrote.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Load {
+    /// What was done: `echo`, `broadcast`, `idle`.
+    pub scenario: String,
+    /// Connections; in a broadcast the subscribers.
+    pub connections: u64,
+    /// Rooms that they are spread over; 1 where there are none.
+    pub rooms: Option<u64>,
+    /// Measured time, in seconds.
+    pub duration_s: f64,
+    /// Arrivals in the measured time, per second: round trips, or deliveries to all together.
+    pub rate_per_s: f64,
+    /// Messages that did not arrive.
+    pub lost: u64,
+    /// Messages that arrived again.
+    pub duplicated: u64,
+    /// Messages that overtook another of their sender.
+    pub out_of_order: u64,
+    /// Messages that arrived changed.
+    pub corrupted: u64,
+    /// Subscribers that saw another order than the rest of their room.
+    pub order_mismatches: u64,
+    /// What else went wrong, and how often.
+    pub errors: BTreeMap<String, u64>,
+    /// The run was cut short.
+    pub partial: bool,
+    /// What set the pace, if not the server: one of [`LIMITED_BY_LOAD`].
+    pub limited_by: Option<String>,
+    /// From the intended time of sending, in µs.
+    pub latency_us: Option<Latency>,
+    /// Making the connections.
+    pub connect: Connect,
+    /// The server's process.
+    pub server: ServerUse,
+    /// What measuring cost.
+    pub client: Client,
+    /// TCP segments with data that the host sent in the measured time.
+    pub tcp_data_segments: Option<u64>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// How the load generator says that it, or the host, was the limit.
+const LIMITED_BY_LOAD: [&str; 2] = ["generator", "host"];
+/// Parts of a report that would make a comparison's file large: a point per second, and what the record says already.
+const NOT_KEPT: [&str; 2] = ["series", "host"];
+/// Percentiles kept of a report: enough to draw a curve.
+const PERCENTILES_MAX: usize = 40;
+
+/// Latencies in µs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// 99.9th percentile.
+    pub p99_9: f64,
+    /// Worst.
+    pub max: f64,
+}
+
+/// What connecting cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Connect {
+    /// CPU of the server, in µs per connection.
+    pub server_cpu_us: Option<f64>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// What a run cost the server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerUse {
+    /// CPU, user and system, all threads, in µs per message.
+    pub cpu_us_per_message: Option<f64>,
+    /// Growth of the resident memory over the connections, in bytes each.
+    pub bytes_per_connection: Option<f64>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// What a run cost the load generator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Client {
+    /// Share of its core.
+    pub cpu_share: Option<f64>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Load {
+    /// The figure, if the run has it.
+    pub fn figure(&self, figure: Figure) -> Option<f64> {
+        match figure {
+            Figure::CpuPerMessage => self.server.cpu_us_per_message,
+            Figure::BytesPerConnection => self.server.bytes_per_connection,
+            Figure::CpuPerConnect => self.connect.server_cpu_us,
+            Figure::P99 => self.latency_us.map(|latency| latency.p99),
+        }
+    }
+
+    /// Messages per TCP segment with data, both directions together: above 1 the server merged. None where nothing was measured.
+    pub fn messages_per_segment(&self) -> Option<f64> {
+        let segments = self.tcp_data_segments.filter(|segments| *segments > 0)? as f64;
+        let arrived = self.rate_per_s * self.duration_s;
+        let messages = match self.scenario.as_str() {
+            "echo" => 2.0 * arrived,
+            "broadcast" => {
+                let listeners = self.connections as f64 / self.rooms.unwrap_or(1).max(1) as f64;
+                arrived + arrived / listeners.max(1.0)
+            }
+            _ => return None,
+        };
+        Some(messages / segments)
+    }
+
+    /// The load generator or the host, not the server, set the pace.
+    pub fn is_limited_by_load(&self) -> bool {
+        let limit = self.limited_by.as_deref();
+        limit.is_some_and(|limit| LIMITED_BY_LOAD.contains(&limit))
+    }
+
+    /// What went wrong; above 0 the figures do not count.
+    pub fn faults(&self) -> u64 {
+        let messages = [
+            self.lost,
+            self.duplicated,
+            self.out_of_order,
+            self.corrupted,
+            self.order_mismatches,
+            u64::from(self.partial),
+        ];
+        messages.iter().sum::<u64>() + self.errors.values().sum::<u64>()
+    }
+
+    /// Without what a comparison does not keep.
+    pub fn slim(&mut self) {
+        for name in NOT_KEPT {
+            self.rest.remove(name);
+        }
+        if let Some(Value::Array(points)) = self.rest.get_mut("percentiles") {
+            let every = points.len().div_ceil(PERCENTILES_MAX).max(1);
+            let last = points.len().saturating_sub(1);
+            let mut index = 0;
+            points.retain(|_| {
+                let kept = index % every == 0 || index == last;
+                index += 1;
+                kept
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A report as the load generator writes it.
+    pub(crate) const REPORT: &str = r#"{"scenario":"echo","protocol":"raw","connections":100,"payload_bytes":64,"received":1000,"lost":0,"duplicated":0,"errors":{},
+        "duration_s":2.0,"rate_per_s":500.0,"tcp_data_segments":1600,
+        "latency_us":{"p50":100,"p99":200.5,"p99_9":300,"max":400},
+        "server":{"cpu_us_per_message":4.5,"rss_kb_before":1000,"rss_kb_after":2000,"bytes_per_connection":65.0},
+        "client":{"cpu_share":0.5,"workers":1},"connect":{"server_cpu_us":16,"per_s":9},"limited_by":"none"}"#;
+
+    fn report() -> Load {
+        serde_json::from_str(REPORT).expect("a report")
+    }
+
+    #[test]
+    fn a_report_is_read_and_nothing_of_it_is_lost() {
+        let load = report();
+        let figures = [
+            (Figure::CpuPerMessage, 4.5),
+            (Figure::BytesPerConnection, 65.0),
+            (Figure::CpuPerConnect, 16.0),
+            (Figure::P99, 200.5),
+        ];
+        for (figure, value) in figures {
+            assert_eq!(load.figure(figure), Some(value), "{figure:?}");
+        }
+        assert!(!load.is_limited_by_load());
+        let again = serde_json::to_value(&load).expect("JSON");
+        let original: Value = serde_json::from_str(REPORT).expect("JSON");
+        for key in [
+            "scenario",
+            "received",
+            "client",
+            "payload_bytes",
+            "tcp_data_segments",
+        ] {
+            assert_eq!(again[key], original[key]);
+        }
+        assert_eq!(again["server"]["rss_kb_after"], 2000);
+        assert_eq!(again["connect"]["per_s"], 9);
+    }
+
+    #[test]
+    fn what_a_scenario_does_not_measure_may_be_missing() {
+        let text = r#"{"scenario":"idle","latency_us":null,"server":{"bytes_per_connection":1.0},
+            "lost":1,"errors":{"reset":2},"limited_by":"host","partial":true}"#;
+        let load: Load = serde_json::from_str(text).expect("a report");
+        let figures = (
+            load.latency_us,
+            load.figure(Figure::CpuPerMessage),
+            load.figure(Figure::P99),
+        );
+        assert_eq!((load.faults(), figures), (4, (None, None, None)));
+        assert!(load.is_limited_by_load());
+        assert_eq!(load.messages_per_segment(), None);
+    }
+
+    #[test]
+    fn merged_messages_show_in_segments() {
+        let mut load = report();
+        // 1,000 there and 1,000 back.
+        assert_eq!(load.messages_per_segment(), Some(1.25));
+        // 10 publishes that 100 hear.
+        load.scenario = "broadcast".into();
+        load.tcp_data_segments = Some(202);
+        assert_eq!(load.messages_per_segment(), Some(5.0));
+        // 20 publishes, each to one of two rooms of 50.
+        load.rooms = Some(2);
+        load.tcp_data_segments = Some(1020);
+        assert_eq!(load.messages_per_segment(), Some(1.0));
+        load.tcp_data_segments = Some(0);
+        assert_eq!(load.messages_per_segment(), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_small() {
+        let mut load = report();
+        let points: Vec<Value> = (0..=200)
+            .map(|n| serde_json::json!([f64::from(n) / 200.0, n]))
+            .collect();
+        load.rest.insert("percentiles".into(), Value::Array(points));
+        load.rest
+            .insert("series".into(), serde_json::json!({"points": [1, 2, 3]}));
+        load.slim();
+        assert!(!load.rest.contains_key("series"));
+        let kept = load.rest["percentiles"].as_array().expect("points");
+        assert_eq!(
+            (kept.len(), &kept[0][1], &kept[1][1]),
+            (35, &0.into(), &6.into())
+        );
+        assert_eq!(kept[34][1], 200, "the last is the maximum");
+    }
+}

@@ -1,0 +1,224 @@
+//! What a comparison does: which works on which servers, how often and how long, and about how long that takes in all. A server takes part
+//! only in works that name it. Made by the binary from its arguments, carried out by `compare`.
+
+use crate::server::{BUN, FLOOR, MONOIO, NATIVE, RAW, Server, TUNGSTENITE};
+use crate::work::{Group, Setting, WORKS, Work};
+use clap::ValueEnum;
+use std::time::Duration;
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// In this order.
+    pub entries: Vec<Entry>,
+    /// How often each server does each work, at least 1; ratios want 5.
+    pub rounds: u32,
+    /// Measured time of a run, in seconds.
+    pub seconds: u32,
+    /// How the network is set.
+    pub setting: Setting,
+}
+
+/// A work and who does it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What is done.
+    pub work: &'static Work,
+    /// In the order of each round; never empty.
+    pub servers: Vec<Server>,
+}
+
+/// Which works and servers to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Set {
+    /// Four works, the strongest servers.
+    Quick,
+    /// What the promises speak of.
+    Must,
+    /// Everything.
+    All,
+    /// Works on the raw protocol, and our product beside them.
+    Engines,
+    /// Servers with rooms, each on its own protocol.
+    WholeServers,
+}
+
+const QUICK_WORKS: [&str; 4] = [
+    "echo-1000",
+    "broadcast-1000-100k",
+    "bursts-1000",
+    "idle-15000",
+];
+const QUICK_SERVERS: [Server; 6] = [RAW, NATIVE, BUN, MONOIO, TUNGSTENITE, FLOOR];
+
+/// A run's time beside its measured seconds: starting, warming up, waiting for stragglers, stopping.
+const RUN_OVERHEAD: Duration = Duration::from_millis(2_500);
+/// How fast connections are made and closed, all told.
+const CONNECTS_PER_S: u32 = 8_000;
+
+impl Set {
+    fn servers(self, work: &Work, setting: Setting) -> Vec<Server> {
+        let takes_part = |server: &Server| match self {
+            Set::All => true,
+            Set::Engines => work.group == Group::Engines,
+            Set::WholeServers => work.group == Group::WholeServers,
+            Set::Quick => QUICK_WORKS.contains(&work.name) && QUICK_SERVERS.contains(server),
+            Set::Must => work
+                .goals
+                .iter()
+                .filter(|goal| goal.limits(setting).must.is_some())
+                .any(|goal| goal.servers().any(|other| other == *server)),
+        };
+        work.servers.iter().copied().filter(takes_part).collect()
+    }
+}
+
+impl Plan {
+    /// The works and servers of a set; of these only the named ones, where any are named.
+    pub fn new(set: Set, works: &[&Work], servers: &[Server], setting: Setting) -> Plan {
+        let wanted =
+            |work: &Work| works.is_empty() || works.iter().any(|other| std::ptr::eq(*other, work));
+        let entries = WORKS
+            .iter()
+            .filter(|work| wanted(work))
+            .map(|work| Entry {
+                work,
+                servers: set.servers(work, setting),
+            })
+            .collect();
+        let mut plan = Plan {
+            entries,
+            rounds: 1,
+            seconds: 1,
+            setting,
+        };
+        plan.retain(|server| servers.is_empty() || servers.contains(&server));
+        plan
+    }
+
+    /// Without the servers that are not wanted, and without works that nobody does then.
+    pub fn retain(&mut self, wanted: impl Fn(Server) -> bool) {
+        for entry in &mut self.entries {
+            entry.servers.retain(|server| wanted(*server));
+        }
+        self.entries.retain(|entry| !entry.servers.is_empty());
+    }
+
+    /// Everyone who takes part in something, once.
+    pub fn servers(&self) -> Vec<Server> {
+        let mut servers: Vec<Server> = Vec::new();
+        for server in self.entries.iter().flat_map(|entry| &entry.servers) {
+            if !servers.contains(server) {
+                servers.push(*server);
+            }
+        }
+        servers
+    }
+
+    /// Number of runs.
+    pub fn runs(&self) -> u32 {
+        let runs: usize = self.entries.iter().map(|entry| entry.servers.len()).sum();
+        runs as u32 * self.rounds
+    }
+
+    /// About how long all runs take.
+    pub fn duration(&self) -> Duration {
+        let of_entry =
+            |entry: &Entry| run_duration(entry.work, self.seconds) * entry.servers.len() as u32;
+        self.entries.iter().map(of_entry).sum::<Duration>() * self.rounds
+    }
+}
+
+fn run_duration(work: &Work, seconds: u32) -> Duration {
+    let idle = work.load.starts_with("idle");
+    let measured = if idle { 2 } else { 1 + seconds };
+    let connecting = f64::from(connections(work)) / f64::from(CONNECTS_PER_S);
+    RUN_OVERHEAD + Duration::from_secs(u64::from(measured)) + Duration::from_secs_f64(connecting)
+}
+
+/// As many as the load tool is told to make.
+pub(crate) fn connections(work: &Work) -> u32 {
+    let mut words = work.load.split_whitespace();
+    words.find(|word| *word == "--connections");
+    words.next().and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{MONOIO, RAW_TWO_SHARDS, SOCKUDO};
+    use crate::work::find;
+
+    fn of(set: Set, setting: Setting) -> Vec<(&'static str, Vec<&'static str>)> {
+        let plan = Plan::new(set, &[], &[], setting);
+        let keys = |servers: Vec<Server>| servers.iter().map(|server| server.key).collect();
+        plan.entries
+            .into_iter()
+            .map(|entry| (entry.work.name, keys(entry.servers)))
+            .collect()
+    }
+
+    #[test]
+    fn sets_choose_works_and_servers() {
+        let names = |set| {
+            of(set, Setting::Plain)
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(Set::All).len(), WORKS.len());
+        assert_eq!(
+            names(Set::Engines).len() + names(Set::WholeServers).len(),
+            WORKS.len()
+        );
+        assert_eq!(names(Set::Quick), QUICK_WORKS);
+        let must = of(Set::Must, Setting::Plain);
+        assert_eq!(
+            must[0],
+            ("echo-100", vec!["raw", "native", "bun", "monoio", "floor"])
+        );
+        assert!(
+            must.iter().all(|(name, _)| *name != "native-rooms-10000"),
+            "promises nothing"
+        );
+        let rps: Vec<_> = ["echo-100", "echo-1000", "echo-10000"]
+            .map(|name| (name, vec!["raw", "bun"]))
+            .into();
+        assert_eq!(of(Set::Must, Setting::Rps), rps);
+    }
+
+    #[test]
+    fn works_and_servers_can_be_narrowed_down() {
+        let works = ["broadcast-10000", "idle-15000"].map(|name| find(name).expect("a work"));
+        let mut plan = Plan::new(
+            Set::All,
+            &works,
+            &[SOCKUDO, RAW_TWO_SHARDS, MONOIO],
+            Setting::Plain,
+        );
+        let keys = |entry: &Entry| {
+            entry
+                .servers
+                .iter()
+                .map(|server| server.key)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            plan.entries.iter().map(keys).collect::<Vec<_>>(),
+            [vec!["raw2", "monoio"], vec!["monoio"]]
+        );
+        assert_eq!(plan.servers(), [RAW_TWO_SHARDS, MONOIO]);
+        plan.retain(|server| server != MONOIO);
+        assert_eq!(plan.entries.len(), 1, "a work without servers is none");
+    }
+
+    #[test]
+    fn the_time_is_estimated() {
+        let works = ["echo-10000", "idle-15000"].map(|name| find(name).expect("a work"));
+        let mut plan = Plan::new(Set::All, &works, &[RAW, BUN], Setting::Plain);
+        (plan.rounds, plan.seconds) = (5, 4);
+        assert_eq!(plan.runs(), 20);
+        // Two servers, five rounds: 1.25 s to connect, 5 s, 2.5 s beside; and 1.875 s, 2 s, 2.5 s.
+        assert_eq!(plan.duration(), Duration::from_millis((8_750 + 6_375) * 10));
+    }
+}

@@ -1,0 +1,212 @@
+//! The servers that are measured: how each is named, spoken to, built and started. Constant data, read by plans, runs and tables;
+//! a server that is added here and in a work's list takes part, nothing else needs to know it.
+
+/// A server that can take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// How it is selected.
+    pub key: &'static str,
+    /// How it is recorded and named in tables.
+    pub name: &'static str,
+    /// What `shardcast-load` speaks to it.
+    pub protocol: &'static str,
+    /// Where it comes from.
+    pub program: Program,
+    /// Its command line; `{listen}` and `{port}` stand for where it listens, `{next}` for the address one port above.
+    pub arguments: &'static [&'static str],
+    /// The cores it may use, as `taskset` takes them.
+    pub cores: &'static str,
+}
+
+/// Where a server comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A package of this workspace and its binary.
+    Own(&'static str, &'static str),
+    /// A folder of `bench/peers` with a `start` script.
+    Peer(&'static str),
+    /// A path on the command line (`--floor`).
+    Given,
+}
+
+/// The core that servers run on; the second shard of two goes to [`LOAD_CPU`].
+pub const SERVER_CPU: &str = "1";
+/// The core that the load generator runs on.
+pub const LOAD_CPU: &str = "0";
+
+/// The engine, one shard, raw protocol.
+pub const RAW: Server = Server {
+    key: "raw",
+    name: "raw-server",
+    protocol: "raw",
+    program: Program::Own("shardcast-bench", "raw-server"),
+    arguments: &["--listen", "{listen}", "--pin", SERVER_CPU],
+    cores: SERVER_CPU,
+};
+
+/// The engine, two shards, raw protocol.
+pub const RAW_TWO_SHARDS: Server = Server {
+    key: "raw2",
+    name: "raw-server × 2 shards",
+    arguments: &["--listen", "{listen}", "--shards", "2", "--pin", "1,0"],
+    cores: "0,1",
+    ..RAW
+};
+
+/// The product, one shard, native JSON dialect. The limits leave room for the largest work and its publishers, which connect at once from one core.
+pub const NATIVE: Server = Server {
+    key: "native",
+    name: "shardcast (native JSON)",
+    protocol: "native",
+    program: Program::Own("shardcast", "shardcast"),
+    arguments: &[
+        "serve",
+        "--shards",
+        "1",
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    cores: SERVER_CPU,
+};
+
+/// The prototype, given by path, with the constants that it was measured with.
+pub const FLOOR: Server = Server {
+    key: "floor",
+    name: "floor",
+    protocol: "raw",
+    program: Program::Given,
+    arguments: &[
+        "--port", "{port}", "--shards", "1", "--nbuf", "128", "--bsz", "16640", "--pred", "4",
+        "--wantb", "64", "--mw", "50", "--chunk", "1024", "--slice", "64",
+    ],
+    cores: SERVER_CPU,
+};
+
+/// Bun, which has uWebSockets inside.
+pub const BUN: Server = peer("bun", "Bun", "bun", "raw");
+/// monoio on io_uring.
+pub const MONOIO: Server = peer("monoio", "monoio", "monoio", "raw");
+/// fastwebsockets on tokio.
+pub const FASTWEBSOCKETS: Server =
+    peer("fastwebsockets", "fastwebsockets", "fastwebsockets", "raw");
+/// tokio-tungstenite, one flush for all that is ready.
+pub const TUNGSTENITE: Server = peer(
+    "tungstenite",
+    "tokio-tungstenite",
+    "tokio-tungstenite",
+    "raw",
+);
+/// The same, each message written by itself.
+pub const TUNGSTENITE_EACH: Server = Server {
+    key: "tungstenite-each",
+    name: "tokio-tungstenite, unmerged",
+    arguments: &["--listen", "{listen}", "--flush", "each"],
+    ..TUNGSTENITE
+};
+/// sockudo-ws on tokio.
+pub const SOCKUDO_WS: Server = peer("sockudo-ws", "sockudo-ws", "sockudo-ws", "raw");
+/// `ws` on Node.
+pub const NODE_WS: Server = peer("node-ws", "Node ws", "node-ws", "raw");
+/// gorilla/websocket on Go.
+pub const GORILLA: Server = peer("gorilla", "Go gorilla", "gorilla", "raw");
+
+/// nats-server, its own protocol over WebSocket.
+pub const NATS: Server = peer("nats", "nats-server", "nats", "nats");
+/// nchan in nginx.
+pub const NCHAN: Server = peer("nchan", "nchan on nginx", "nchan", "nchan");
+/// socket.io on Node.
+pub const SOCKETIO_NODE: Server = peer(
+    "socketio-node",
+    "socket.io on Node",
+    "socketio-node",
+    "socketio",
+);
+/// socket.io on Bun.
+pub const SOCKETIO_BUN: Server = peer(
+    "socketio-bun",
+    "socket.io on Bun",
+    "socketio-bun",
+    "socketio",
+);
+/// sockudo, Pusher's protocol.
+pub const SOCKUDO: Server = peer("sockudo", "sockudo", "sockudo", "pusher");
+
+/// Every server, in the order of table columns.
+pub const SERVERS: &[Server] = &[
+    RAW,
+    RAW_TWO_SHARDS,
+    NATIVE,
+    BUN,
+    MONOIO,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    TUNGSTENITE_EACH,
+    SOCKUDO_WS,
+    NODE_WS,
+    GORILLA,
+    NATS,
+    NCHAN,
+    SOCKETIO_NODE,
+    SOCKETIO_BUN,
+    SOCKUDO,
+    FLOOR,
+];
+
+const fn peer(
+    key: &'static str,
+    name: &'static str,
+    folder: &'static str,
+    protocol: &'static str,
+) -> Server {
+    Server {
+        key,
+        name,
+        protocol,
+        program: Program::Peer(folder),
+        arguments: &["--listen", "{listen}"],
+        cores: SERVER_CPU,
+    }
+}
+
+/// The server of that key.
+pub fn find(key: &str) -> Option<Server> {
+    SERVERS.iter().copied().find(|server| server.key == key)
+}
+
+/// The keys of all servers, for messages.
+pub fn keys() -> String {
+    let keys: Vec<&str> = SERVERS.iter().map(|server| server.key).collect();
+    keys.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_names_are_unique() {
+        for server in SERVERS {
+            assert_eq!(find(server.key), Some(*server), "{}", server.key);
+            let same = SERVERS.iter().filter(|other| other.name == server.name);
+            assert_eq!(same.count(), 1, "{}", server.name);
+        }
+        assert_eq!(find("no-such-server"), None);
+    }
+
+    #[test]
+    fn every_server_is_told_where_to_listen() {
+        for server in SERVERS {
+            let told = server
+                .arguments
+                .iter()
+                .any(|argument| ["{listen}", "{port}"].contains(argument));
+            assert!(told, "{}", server.key);
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! The works, one after the other, in the order in which they run and stand in tables. Constant data; what the words mean is in `work`.
+
+use crate::server::{
+    BUN, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, NATIVE, NATS, NCHAN, NODE_WS, RAW, RAW_TWO_SHARDS,
+    SOCKETIO_BUN, SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_EACH,
+};
+use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
+use crate::work::{Baseline, Figure, Goal, Group, Work};
+
+/// Whom every engine's work can be asked of.
+const ENGINES: &[Server] = &[
+    RAW,
+    NATIVE,
+    BUN,
+    MONOIO,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    SOCKUDO_WS,
+    NODE_WS,
+    GORILLA,
+    FLOOR,
+];
+/// Who delivers 100,000 messages a second on one core with time to spare.
+const FAST_ENGINES: &[Server] = &[
+    RAW,
+    NATIVE,
+    BUN,
+    MONOIO,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    SOCKUDO_WS,
+    FLOOR,
+];
+/// Who speaks the raw protocol and nothing of ours.
+const RAW_ENGINES: &[Server] = &[
+    RAW,
+    BUN,
+    MONOIO,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    SOCKUDO_WS,
+    NODE_WS,
+    GORILLA,
+    FLOOR,
+];
+/// With [`BUN`] as the raw protocol's best known.
+const WHOLE: &[Server] = &[
+    NATIVE,
+    BUN,
+    NATS,
+    NCHAN,
+    SOCKETIO_NODE,
+    SOCKETIO_BUN,
+    SOCKUDO,
+];
+
+const BEST_PEER: Baseline = Baseline::Best(
+    "best peer",
+    &[BUN, MONOIO, FASTWEBSOCKETS, TUNGSTENITE, SOCKUDO_WS],
+);
+const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
+    "best whole server",
+    &[NATS, NCHAN, SOCKETIO_NODE, SOCKETIO_BUN, SOCKUDO],
+);
+
+/// Beside the prototype, on every work.
+const FLOOR_CPU: Goal = Goal::cpu(RAW, FLOOR).must(1.10).stretch(1.03);
+/// What JSON may cost an echo, and a delivery.
+const NATIVE_ECHO: Goal = Goal::cpu(NATIVE, RAW).must(1.40);
+const NATIVE_BROADCAST: Goal = Goal::cpu(NATIVE, RAW).must(1.25);
+/// Bun has uWebSockets inside, and stands for it. The softirq of loopback's receive path hides what batching saves: hence two promises.
+const ECHO_BUN: Goal = Goal::cpu(RAW, BUN).must(0.92).stretch(0.85).rps(0.65, 0.55);
+const ECHO_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.00);
+/// Every send is one of its own for both: parity is the floor.
+const BROADCAST_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.05);
+/// monoio does not merge.
+const MERGED_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(0.25);
+
+const fn ahead_of_whole_servers(figure: Figure) -> Goal {
+    Goal::new(figure, NATIVE, BEST_WHOLE_SERVER).must(1.00)
+}
+
+const fn ahead_of_raw_bun(figure: Figure) -> Goal {
+    Goal::ratio(figure, NATIVE, BUN).stretch(1.00)
+}
+
+/// Every work.
+pub static WORKS: &[Work] = &[
+    Work {
+        name: "echo-100",
+        title: "echo 64 B × 100",
+        group: Group::Engines,
+        load: "echo --connections 100 --payload 64",
+        figures: &[CpuPerMessage],
+        servers: ENGINES,
+        goals: &[ECHO_BUN, ECHO_MONOIO, FLOOR_CPU, NATIVE_ECHO],
+    },
+    Work {
+        name: "echo-1000",
+        title: "echo 64 B × 1,000",
+        group: Group::Engines,
+        load: "echo --connections 1000 --payload 64",
+        figures: &[CpuPerMessage],
+        servers: ENGINES,
+        goals: &[
+            ECHO_BUN,
+            ECHO_MONOIO,
+            Goal::cpu(RAW, TUNGSTENITE).must(0.75),
+            FLOOR_CPU,
+            NATIVE_ECHO,
+        ],
+    },
+    Work {
+        name: "echo-10000",
+        title: "echo 64 B × 10,000",
+        group: Group::Engines,
+        load: "echo --connections 10000 --payload 64",
+        figures: &[CpuPerMessage],
+        servers: ENGINES,
+        goals: &[ECHO_BUN, ECHO_MONOIO, FLOOR_CPU, NATIVE_ECHO],
+    },
+    Work {
+        name: "echo-16k",
+        title: "echo 16 KiB × 100",
+        group: Group::Engines,
+        load: "echo --connections 100 --payload 16384",
+        figures: &[CpuPerMessage],
+        servers: RAW_ENGINES,
+        goals: &[
+            Goal::cpu(RAW, BUN).must(0.93).stretch(0.80),
+            Goal::cpu(RAW, MONOIO),
+            FLOOR_CPU,
+        ],
+    },
+    Work {
+        name: "echo-open",
+        title: "echo 64 B × 1,000 by the clock, 10k/s: a quiet server",
+        group: Group::Engines,
+        load: "echo --connections 1000 --payload 64 --rate 10000",
+        figures: &[CpuPerMessage, P99],
+        servers: ENGINES,
+        goals: &[
+            Goal::cpu(RAW, BUN).must(1.05),
+            Goal::cpu(RAW, MONOIO),
+            FLOOR_CPU,
+            NATIVE_ECHO,
+            Goal::new(P99, RAW, BEST_PEER),
+        ],
+    },
+    Work {
+        name: "broadcast-1000",
+        title: "broadcast × 1,000, 25k deliveries/s, nothing to merge",
+        group: Group::Engines,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 25 --burst 1",
+        figures: &[CpuPerMessage],
+        servers: ENGINES,
+        goals: &[
+            Goal::cpu(RAW, BUN),
+            Goal::cpu(RAW, MONOIO),
+            Goal::cpu(RAW, TUNGSTENITE).must(0.70),
+            FLOOR_CPU,
+            NATIVE_BROADCAST,
+        ],
+    },
+    Work {
+        name: "broadcast-1000-100k",
+        title: "broadcast × 1,000, 100 publishes/s, 100k deliveries/s",
+        group: Group::Engines,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 1",
+        figures: &[CpuPerMessage, P99],
+        servers: FAST_ENGINES,
+        goals: &[
+            Goal::cpu(RAW, BUN).must(0.82).stretch(0.70),
+            BROADCAST_MONOIO,
+            FLOOR_CPU,
+            NATIVE_BROADCAST,
+            Goal::new(P99, RAW, BEST_PEER).must(1.00).stretch(0.85),
+        ],
+    },
+    Work {
+        name: "broadcast-10000",
+        title: "broadcast × 10,000, 40k deliveries/s",
+        group: Group::Engines,
+        load: "broadcast --connections 10000 --publishers 1 --payload 64 --rate 4 --burst 1",
+        figures: &[CpuPerMessage],
+        servers: &[
+            RAW,
+            RAW_TWO_SHARDS,
+            NATIVE,
+            BUN,
+            MONOIO,
+            FASTWEBSOCKETS,
+            TUNGSTENITE,
+            SOCKUDO_WS,
+            NODE_WS,
+            GORILLA,
+            FLOOR,
+        ],
+        goals: &[
+            Goal::cpu(RAW, BUN).must(0.90).stretch(0.80),
+            BROADCAST_MONOIO,
+            FLOOR_CPU,
+            Goal::cpu(RAW_TWO_SHARDS, RAW).must(1.10),
+            NATIVE_BROADCAST,
+        ],
+    },
+    Work {
+        name: "broadcast-16k",
+        title: "broadcast 16 KiB × 1,000, 20k deliveries/s",
+        group: Group::Engines,
+        load: "broadcast --connections 1000 --publishers 1 --payload 16384 --rate 20 --burst 1",
+        figures: &[CpuPerMessage],
+        servers: RAW_ENGINES,
+        goals: &[
+            Goal::cpu(RAW, BUN).must(0.90).stretch(0.80),
+            BROADCAST_MONOIO,
+            FLOOR_CPU,
+        ],
+    },
+    Work {
+        name: "bursts-1000",
+        title: "broadcast × 1,000 in bursts of 10, 100k deliveries/s",
+        group: Group::Engines,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 10",
+        figures: &[CpuPerMessage],
+        servers: &[
+            RAW,
+            NATIVE,
+            BUN,
+            MONOIO,
+            FASTWEBSOCKETS,
+            TUNGSTENITE,
+            TUNGSTENITE_EACH,
+            SOCKUDO_WS,
+            FLOOR,
+        ],
+        goals: &[
+            Goal::cpu(RAW, BUN).must(0.87).stretch(0.70),
+            MERGED_MONOIO,
+            Goal::cpu(RAW, TUNGSTENITE_EACH).must(0.15),
+            FLOOR_CPU,
+            NATIVE_BROADCAST,
+        ],
+    },
+    Work {
+        name: "saturating-1000",
+        title: "broadcast × 1,000, 8 publishes outstanding",
+        group: Group::Engines,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --outstanding 8",
+        figures: &[CpuPerMessage],
+        servers: FAST_ENGINES,
+        goals: &[
+            Goal::cpu(RAW, BUN).must(0.80).stretch(0.60),
+            MERGED_MONOIO,
+            FLOOR_CPU,
+            NATIVE_BROADCAST,
+        ],
+    },
+    Work {
+        name: "idle-15000",
+        title: "15,000 idle",
+        group: Group::Engines,
+        load: "idle --connections 15000 --hold 2s",
+        figures: &[BytesPerConnection],
+        servers: RAW_ENGINES,
+        goals: &[
+            Goal::alone(BytesPerConnection, RAW)
+                .must(100.0)
+                .stretch(72.0),
+            Goal::new(BytesPerConnection, RAW, Baseline::Difference(FLOOR)).must(40.0),
+            Goal::ratio(BytesPerConnection, RAW, BUN),
+        ],
+    },
+    Work {
+        name: "connect-10000",
+        title: "connect and upgrade × 10,000",
+        group: Group::Engines,
+        load: "idle --connections 10000 --hold 0s",
+        figures: &[CpuPerConnect],
+        servers: ENGINES,
+        goals: &[
+            Goal::ratio(CpuPerConnect, RAW, BUN)
+                .must(0.95)
+                .stretch(0.80),
+            Goal::ratio(CpuPerConnect, RAW, MONOIO),
+            Goal::ratio(CpuPerConnect, RAW, FLOOR)
+                .must(1.10)
+                .stretch(1.03),
+        ],
+    },
+    Work {
+        name: "native-idle-10000",
+        title: "10,000 idle in one room",
+        group: Group::Engines,
+        load: "idle --connections 10000 --rooms 1 --hold 2s",
+        figures: &[BytesPerConnection],
+        servers: &[NATIVE],
+        goals: &[Goal::alone(BytesPerConnection, NATIVE)
+            .must(320.0)
+            .stretch(200.0)],
+    },
+    Work {
+        name: "native-rooms-10000",
+        title: "10,000 idle, each in a room of its own",
+        group: Group::Engines,
+        load: "idle --connections 10000 --rooms 10000 --hold 2s",
+        figures: &[BytesPerConnection],
+        servers: &[NATIVE],
+        goals: &[],
+    },
+    Work {
+        name: "native-rooms-100000",
+        title: "100,000 in 1,000 rooms; each room gets a broadcast, then everyone",
+        group: Group::Engines,
+        load: "idle --connections 100000 --rooms 1000 --hold 2s --broadcast-once",
+        figures: &[BytesPerConnection],
+        servers: &[NATIVE],
+        goals: &[Goal::alone(BytesPerConnection, NATIVE)
+            .must(320.0)
+            .stretch(200.0)],
+    },
+    Work {
+        name: "whole-broadcast-1000",
+        title: "broadcast to 1,000 subscribers, 100 publishes/s",
+        group: Group::WholeServers,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 1",
+        figures: &[CpuPerMessage],
+        servers: WHOLE,
+        goals: &[
+            ahead_of_whole_servers(CpuPerMessage),
+            ahead_of_raw_bun(CpuPerMessage),
+        ],
+    },
+    Work {
+        name: "whole-bursts-1000",
+        title: "the same in bursts of 10",
+        group: Group::WholeServers,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 10",
+        figures: &[CpuPerMessage],
+        servers: WHOLE,
+        goals: &[
+            ahead_of_whole_servers(CpuPerMessage),
+            ahead_of_raw_bun(CpuPerMessage),
+        ],
+    },
+    Work {
+        name: "whole-latency-1000",
+        title: "publish to delivery, 1,000 subscribers, 50 publishes/s",
+        group: Group::WholeServers,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 50 --burst 1",
+        figures: &[P99],
+        servers: WHOLE,
+        goals: &[ahead_of_whole_servers(P99), ahead_of_raw_bun(P99)],
+    },
+    Work {
+        name: "whole-echo-100",
+        title: "round trip × 100",
+        group: Group::WholeServers,
+        load: "echo --connections 100 --payload 64",
+        figures: &[CpuPerMessage],
+        servers: WHOLE,
+        goals: &[
+            ahead_of_whole_servers(CpuPerMessage),
+            ahead_of_raw_bun(CpuPerMessage),
+        ],
+    },
+    Work {
+        name: "whole-room-10000",
+        title: "10,000 connect to one room and stay",
+        group: Group::WholeServers,
+        load: "idle --connections 10000 --rooms 1 --hold 2s",
+        figures: &[BytesPerConnection, CpuPerConnect],
+        servers: WHOLE,
+        goals: &[
+            ahead_of_whole_servers(BytesPerConnection),
+            ahead_of_raw_bun(BytesPerConnection),
+            ahead_of_whole_servers(CpuPerConnect),
+            ahead_of_raw_bun(CpuPerConnect),
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::work::find;
+
+    #[test]
+    fn goals_speak_of_servers_that_take_part_and_of_figures_that_are_shown() {
+        for work in WORKS {
+            for goal in work.goals {
+                for server in goal.servers() {
+                    assert!(
+                        work.servers.contains(&server),
+                        "{}: {}",
+                        work.name,
+                        server.key
+                    );
+                }
+                assert!(work.figures.contains(&goal.figure), "{}", work.name);
+            }
+            assert!(!work.figures.is_empty(), "{}", work.name);
+            assert!(
+                std::ptr::eq(find(work.name).expect("found by its name"), work),
+                "names are unique: {}",
+                work.name
+            );
+        }
+    }
+
+    #[test]
+    fn hopes_go_further_than_promises() {
+        for goal in WORKS.iter().flat_map(|work| work.goals) {
+            for limits in [goal.plain, goal.rps] {
+                if let (Some(must), Some(stretch)) = (limits.must, limits.stretch) {
+                    assert!(stretch < must, "{goal:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The load generator's report: the fields that tables use, and the rest as it came. What is missing was not measured. Part of every record.
 
 use crate::work::Figure;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -10,44 +10,67 @@ use std::collections::BTreeMap;
 #[serde(default)]
 pub struct Load {
     /// What was done: `echo`, `broadcast`, `idle`.
+    #[serde(deserialize_with = "default_of_null")]
     pub scenario: String,
     /// Connections; in a broadcast the subscribers.
+    #[serde(deserialize_with = "default_of_null")]
     pub connections: u64,
     /// Rooms that they are spread over; 1 where there are none.
     pub rooms: Option<u64>,
     /// Measured time, in seconds.
+    #[serde(deserialize_with = "default_of_null")]
     pub duration_s: f64,
     /// Arrivals in the measured time, per second: round trips, or deliveries to all together.
+    #[serde(deserialize_with = "default_of_null")]
     pub rate_per_s: f64,
     /// Messages that did not arrive.
+    #[serde(deserialize_with = "default_of_null")]
     pub lost: u64,
     /// Messages that arrived again.
+    #[serde(deserialize_with = "default_of_null")]
     pub duplicated: u64,
     /// Messages that overtook another of their sender.
+    #[serde(deserialize_with = "default_of_null")]
     pub out_of_order: u64,
     /// Messages that arrived changed.
+    #[serde(deserialize_with = "default_of_null")]
     pub corrupted: u64,
     /// Subscribers that saw another order than the rest of their room.
+    #[serde(deserialize_with = "default_of_null")]
     pub order_mismatches: u64,
     /// What else went wrong, and how often.
+    #[serde(deserialize_with = "default_of_null")]
     pub errors: BTreeMap<String, u64>,
     /// The run was cut short.
+    #[serde(deserialize_with = "default_of_null")]
     pub partial: bool,
     /// What set the pace, if not the server: one of [`LIMITED_BY_LOAD`].
     pub limited_by: Option<String>,
     /// From the intended time of sending, in µs.
     pub latency_us: Option<Latency>,
     /// Making the connections.
+    #[serde(deserialize_with = "default_of_null")]
     pub connect: Connect,
     /// The server's process.
+    #[serde(deserialize_with = "default_of_null")]
     pub server: ServerUse,
     /// What measuring cost.
+    #[serde(deserialize_with = "default_of_null")]
     pub client: Client,
     /// TCP segments with data that the host sent in the measured time.
     pub tcp_data_segments: Option<u64>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// What was not measured may be `null` as well as missing.
+fn default_of_null<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// How the load generator says that it, or the host, was the limit.
@@ -214,7 +237,7 @@ pub(crate) mod tests {
     #[test]
     fn what_a_scenario_does_not_measure_may_be_missing() {
         let text = r#"{"scenario":"idle","latency_us":null,"server":{"bytes_per_connection":1.0},
-            "lost":1,"errors":{"reset":2},"limited_by":"host","partial":true}"#;
+            "lost":1,"errors":{"reset":2},"limited_by":"host","partial":true,"client":null,"rate_per_s":null}"#;
         let load: Load = serde_json::from_str(text).expect("a report");
         let figures = (
             load.latency_us,

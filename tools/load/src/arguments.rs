@@ -1,6 +1,7 @@
 //! The command line as it was typed, but for what each scenario adds. Called by `main` and `scenario`; `plan` says what it comes to.
 
 use crate::dialect::Protocol;
+use crate::progress::Manner;
 use crate::scenario::Command;
 use clap::{Args, Parser};
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ pub(crate) struct Common {
     /// How long to wait at the end for what has not arrived.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
+    /// Length of the intervals of the time series and of --hlog. Default: 1s, more in runs of hours.
+    #[arg(long, value_parser = duration)]
+    pub(crate) interval: Option<Duration>,
     /// Process whose CPU and memory to measure.
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
@@ -50,6 +54,9 @@ pub(crate) struct Common {
     /// CPU to run on, all of the tool.
     #[arg(long, value_name = "CPU")]
     pub(crate) pin: Option<usize>,
+    /// How to show progress, on standard error.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) progress: Manner,
     /// File to append one JSON line to (`-`: standard output, instead of the table).
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -112,7 +112,7 @@ impl Audience {
             let voices = layout.voices(membership.room).iter();
             let streams = self.streams[membership.number]..;
             streams.zip(voices).all(|(stream, voice)| {
-                self.tally.next(stream) >= voice.share(published[voice.talker as usize])
+                self.tally.next(stream) >= voice.share(by_talker(published, voice))
             })
         })
     }
@@ -127,7 +127,7 @@ impl Audience {
         }
         let owed = layout.all_memberships().flat_map(|membership| {
             let voices = layout.voices(membership.room).iter();
-            voices.map(|voice| voice.share(published[voice.talker as usize]))
+            voices.map(|voice| voice.share(by_talker(published, voice)))
         });
         let owed: Vec<u64> = owed.collect();
         Account {
@@ -140,6 +140,12 @@ impl Audience {
                 .collect(),
         }
     }
+}
+
+/// 0 if nobody knows, because a worker failed.
+fn by_talker(published: &[u64], voice: &Voice) -> u64 {
+    let count = published.get(voice.talker as usize);
+    count.copied().unwrap_or_default()
 }
 
 /// What an audience got in all.

@@ -57,7 +57,7 @@ pub(crate) struct Churn {
     starved: bool,
     schedule: Option<Schedule>,
     turnover: Turnover,
-    meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 #[derive(Debug)]
@@ -216,6 +216,7 @@ impl Churn {
         };
         let now_ns = crate::clock::now_ns();
         self.turnover.attempts += 1;
+        self.meter.sent(1);
         if std::mem::take(&mut self.starved) {
             // The server, not we, made it late.
             self.turnover.waited += 1;

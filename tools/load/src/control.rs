@@ -1,6 +1,7 @@
 //! What the parent and its workers say to each other, one JSON object a line. The first line to a worker is its `Share`.
 
 use crate::entrance::Turnover;
+use crate::interval::Interval;
 use crate::meter::{Latencies, Meter};
 use crate::plan::Plan;
 use crate::tally::Faults;
@@ -33,6 +34,13 @@ pub(crate) enum Command {
     Subscribe,
     /// Publish probes until told to run, and wait for them; answered by `Probed`.
     Probe,
+    /// Only stay connected until told to run, and report; not answered.
+    Hold {
+        /// CLOCK_MONOTONIC.
+        start_ns: u64,
+        /// Where intervals end, among others.
+        end_ns: u64,
+    },
     /// Send from `start_ns` to the window's end; answered by `Stopped`.
     Run {
         /// CLOCK_MONOTONIC.
@@ -42,6 +50,8 @@ pub(crate) enum Command {
         /// Where sending and measuring end.
         window_end_ns: u64,
     },
+    /// End the window now, or the drain; the answers are those of `Run` and `Drain`. Ignored at other times.
+    Stop,
     /// Wait for what is under way; answered by `Finished`.
     Drain {
         /// Messages by each talker of the whole run.
@@ -56,6 +66,10 @@ pub(crate) enum Command {
 /// Worker to parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
+    /// Connections open so far; no answer, comes while it connects.
+    Opened(u64),
+    /// What happened in an interval; no answer, comes while it holds, runs and drains.
+    Interval(Box<Interval>),
     /// With the times from connect to open.
     Connected(Latencies),
     /// All.
@@ -100,7 +114,7 @@ const ERROR_KINDS_MAX: usize = 50;
 impl Errors {
     /// Once more.
     pub(crate) fn count(&mut self, words: String) {
-        self.add(words, 1);
+        self.add(&words, 1);
     }
 
     /// Another's errors, too.
@@ -108,7 +122,7 @@ impl Errors {
         other
             .0
             .iter()
-            .for_each(|(words, count)| self.add(words.clone(), *count));
+            .for_each(|(words, count)| self.add(words, *count));
     }
 
     /// In whatever words.
@@ -116,11 +130,15 @@ impl Errors {
         self.0.values().sum()
     }
 
-    fn add(&mut self, words: String, count: u64) {
-        let known = self.0.contains_key(&words) || self.0.len() < ERROR_KINDS_MAX;
+    /// So often; 0 is nothing.
+    pub(crate) fn add(&mut self, words: &str, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let known = self.0.contains_key(words) || self.0.len() < ERROR_KINDS_MAX;
         *self
             .0
-            .entry(if known { words } else { "others".into() })
+            .entry(if known { words } else { "others" }.to_owned())
             .or_default() += count;
     }
 }

@@ -1,66 +1,107 @@
 //! The worker processes and the conversation with them. Invariant: none outlives the crew. Called by `conduct`.
 
+use crate::clock::now_ns;
 use crate::control::{Command, Event, Share};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 /// The workers of a run.
 #[derive(Debug)]
-pub(crate) struct Crew(Vec<Member>);
+pub(crate) struct Crew {
+    members: Vec<Member>,
+    words: Receiver<Word>,
+}
 
 #[derive(Debug)]
 struct Member {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    is_alive: bool,
 }
+
+/// What a worker said.
+#[derive(Debug)]
+pub(crate) struct Word {
+    /// Its place among the shares.
+    pub(crate) from: usize,
+    /// `Err`: it failed or died, and why; its last word.
+    pub(crate) said: Result<Event, String>,
+}
+
+/// Words that wait to be heard; beyond, workers wait before they speak.
+const WORDS_MAX: usize = 256;
 
 impl Crew {
     /// Starts a worker for each share: this program again.
+    ///
+    /// # Errors
+    /// A worker could not be started.
     pub(crate) fn start(shares: &[Share]) -> Result<Crew, String> {
         let program =
             std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-        let mut crew = Crew(Vec::new());
-        for share in shares {
+        let (speech, words) = sync_channel(WORDS_MAX);
+        let mut crew = Crew {
+            members: Vec::new(),
+            words,
+        };
+        for (from, share) in shares.iter().enumerate() {
             let mut child = std::process::Command::new(&program)
                 .arg("worker")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
+                // A terminal's interrupt is for the parent, which then ends the run in good order.
+                .process_group(0)
                 .spawn()
                 .map_err(|error| format!("starting a worker: {error}"))?;
             let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
                 return Err("a worker without pipes".into());
             };
-            let mut member = Member {
+            let speech = speech.clone();
+            std::thread::spawn(move || listen(from, BufReader::new(output), &speech));
+            crew.members.push(Member {
                 child,
                 input,
-                output: BufReader::new(output),
-            };
-            let told = member.tell(&to_line(share)?);
-            crew.0.push(member);
-            told?;
+                is_alive: true,
+            });
+            crew.members[from].tell(&to_line(share)?);
         }
         Ok(crew)
     }
 
-    /// Says it to every worker.
-    pub(crate) fn tell(&mut self, command: &Command) -> Result<(), String> {
-        let line = to_line(command)?;
-        self.0.iter_mut().try_for_each(|member| member.tell(&line))
-    }
-
-    /// One event of each worker, in the order of their shares. Workers bound their own time.
+    /// Says it to every worker that lives.
     ///
     /// # Errors
-    /// A worker failed or died; the text says why.
-    pub(crate) fn hear(&mut self) -> Result<Vec<Event>, String> {
-        self.0.iter_mut().map(Member::hear).collect()
+    /// It cannot be put into words.
+    pub(crate) fn tell(&mut self, command: &Command) -> Result<(), String> {
+        let line = to_line(command)?;
+        self.members
+            .iter_mut()
+            .filter(|member| member.is_alive)
+            .for_each(|member| member.tell(&line));
+        Ok(())
+    }
+
+    /// The next word of any worker, if one comes until `until_ns`.
+    pub(crate) fn hear(&mut self, until_ns: u64) -> Option<Word> {
+        let wait = Duration::from_nanos(until_ns.saturating_sub(now_ns()));
+        let word = self.words.recv_timeout(wait).ok()?;
+        self.members[word.from].is_alive &= word.said.is_ok();
+        Some(word)
+    }
+
+    /// Workers that have not failed, by their places.
+    pub(crate) fn living(&self) -> impl Iterator<Item = usize> {
+        let members = self.members.iter().enumerate();
+        members.filter_map(|(place, member)| member.is_alive.then_some(place))
     }
 }
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        for member in &mut self.0 {
+        for member in &mut self.members {
             // Already ended is as good.
             let _ = member.child.kill();
             let _ = member.child.wait();
@@ -69,18 +110,20 @@ impl Drop for Crew {
 }
 
 impl Member {
-    fn tell(&mut self, line: &str) -> Result<(), String> {
-        let told = self
+    /// A worker that failed cannot be told anything: it said why on its way out, and that will be heard.
+    fn tell(&mut self, line: &str) {
+        let _ = self
             .input
             .write_all(line.as_bytes())
             .and_then(|()| self.input.flush());
-        // A worker that failed says why on its way out.
-        told.or_else(|error| self.hear().and(Err(format!("telling a worker: {error}"))))
     }
+}
 
-    fn hear(&mut self) -> Result<Event, String> {
+/// Passes on what a worker says, until it ends or nobody listens.
+fn listen(from: usize, mut output: BufReader<ChildStdout>, speech: &SyncSender<Word>) {
+    loop {
         let mut line = String::new();
-        match self.output.read_line(&mut line) {
+        let said = match output.read_line(&mut line) {
             Ok(0) => Err("a worker died".into()),
             Ok(_) => match serde_json::from_str(&line) {
                 Ok(Event::Failed(reason)) => Err(reason),
@@ -88,6 +131,10 @@ impl Member {
                 Err(error) => Err(format!("a worker said something unknown: {error}")),
             },
             Err(error) => Err(format!("hearing a worker: {error}")),
+        };
+        let is_last = said.is_err();
+        if speech.send(Word { from, said }).is_err() || is_last {
+            return;
         }
     }
 }

@@ -118,6 +118,7 @@ impl EchoLoad {
         };
         dialect.append_echo(out, &stamp);
         self.sent[index] += 1;
+        self.meter.sent(1);
     }
 
     /// An answer came; in a closed loop the next message is appended to `out`.

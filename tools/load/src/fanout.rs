@@ -88,10 +88,12 @@ impl Fanout {
     /// Publishes what is due. Returns when it wants to be called again.
     pub(crate) fn tick(&mut self, now_ns: u64, dialect: &Dialect, sockets: &mut Sockets) -> u64 {
         let deadline_ns = self.meter.tick(now_ns);
-        deadline_ns.min(
-            self.talkers
-                .tick(now_ns, &self.layout, &mut self.meter, dialect, sockets),
-        )
+        let sent = self.talkers.sent();
+        let next_ns = self
+            .talkers
+            .tick(now_ns, &self.layout, &mut self.meter, dialect, sockets);
+        self.meter.sent(self.talkers.sent() - sent);
+        deadline_ns.min(next_ns)
     }
 
     /// Something came on a connection.

@@ -1,5 +1,6 @@
 //! What the kernel says about the server's process and about TCP. Called by `conduct`.
 
+use std::collections::BTreeMap;
 use std::fs::read_to_string;
 
 /// A server process.
@@ -9,23 +10,52 @@ pub(crate) struct Server {
     pub(crate) pid: u32,
 }
 
+/// CPU that a process's living threads spent, in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ThreadTimes(BTreeMap<u64, u64>);
+
+impl ThreadTimes {
+    /// All together.
+    pub(crate) fn total_ns(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// What all spent since; of threads that are still there.
+    pub(crate) fn since_ns(&self, before: &ThreadTimes) -> u64 {
+        self.each_since(before).sum()
+    }
+
+    /// What the busiest thread spent since.
+    pub(crate) fn busiest_since_ns(&self, before: &ThreadTimes) -> u64 {
+        self.each_since(before).max().unwrap_or_default()
+    }
+
+    fn each_since(&self, before: &ThreadTimes) -> impl Iterator<Item = u64> {
+        self.0
+            .iter()
+            .map(|(thread, ns)| ns.saturating_sub(*before.0.get(thread).unwrap_or(&0)))
+    }
+}
+
 impl Server {
-    /// CPU of all its living threads, user and system, in nanoseconds.
+    /// CPU of its living threads, user and system.
     ///
     /// # Errors
     /// The process ended, or its numbers cannot be read.
-    pub(crate) fn cpu_ns(self) -> Result<u64, String> {
+    pub(crate) fn cpu(self) -> Result<ThreadTimes, String> {
         let tasks = format!("/proc/{}/task", self.pid);
         let threads = std::fs::read_dir(&tasks).map_err(|_| self.gone())?;
         // A thread that ends while we read is left out; servers keep theirs.
-        let times = threads
-            .flatten()
-            .filter_map(|thread| read_to_string(thread.path().join("schedstat")).ok());
-        let total = times.filter_map(|text| first_number(&text)).sum();
-        if total == 0 {
+        let times = threads.flatten().filter_map(|thread| {
+            let number = thread.file_name().to_str()?.parse().ok()?;
+            let text = read_to_string(thread.path().join("schedstat")).ok()?;
+            Some((number, first_number(&text)?))
+        });
+        let times = ThreadTimes(times.collect());
+        if times.total_ns() == 0 {
             Err(self.gone())
         } else {
-            Ok(total)
+            Ok(times)
         }
     }
 
@@ -37,12 +67,15 @@ impl Server {
         let exact = read_to_string(format!("/proc/{}/smaps_rollup", self.pid))
             .ok()
             .and_then(|text| labelled(&text, "Rss:"));
-        let rough = || {
-            read_to_string(format!("/proc/{}/status", self.pid))
-                .ok()
-                .and_then(|text| labelled(&text, "VmRSS:"))
-        };
-        exact.or_else(rough).ok_or_else(|| self.gone())
+        exact
+            .or_else(|| self.resident_kib_roughly())
+            .ok_or_else(|| self.gone())
+    }
+
+    /// VmRSS: cheap enough to be read all the time, even of a large process.
+    pub(crate) fn resident_kib_roughly(self) -> Option<u64> {
+        let status = read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        labelled(&status, "VmRSS:")
     }
 
     fn gone(self) -> String {
@@ -80,7 +113,8 @@ fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-fn labelled(text: &str, label: &str) -> Option<u64> {
+/// The number behind a label at the start of a line.
+pub(crate) fn labelled(text: &str, label: &str) -> Option<u64> {
     first_number(text.lines().find_map(|line| line.strip_prefix(label))?)
 }
 
@@ -115,11 +149,10 @@ mod tests {
         let own = Server {
             pid: std::process::id(),
         };
-        assert!(own.cpu_ns().is_ok() && own.resident_kib().is_ok_and(|kib| kib > 100));
+        assert!(own.cpu().is_ok() && own.resident_kib().is_ok_and(|kib| kib > 100));
         let none = Server { pid: u32::MAX };
         assert!(
-            none.cpu_ns().is_err_and(|error| error.contains("gone"))
-                && none.resident_kib().is_err()
+            none.cpu().is_err_and(|error| error.contains("gone")) && none.resident_kib().is_err()
         );
     }
 }

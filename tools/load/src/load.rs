@@ -6,6 +6,7 @@ use crate::dialect::{Dialect, Incoming, Role};
 use crate::echo::EchoLoad;
 use crate::epochs::Epochs;
 use crate::fanout::Fanout;
+use crate::meter::Meter;
 use crate::plan::{Motion, Scenario};
 use crate::sockets::Sockets;
 use crate::storm::Storm;
@@ -147,6 +148,16 @@ impl Load {
         match self {
             Load::Echo(_) | Load::Fanout(_) => false,
             Load::Churn(_) | Load::Storm(_) => true,
+        }
+    }
+
+    /// What is measured.
+    pub(crate) fn meter_mut(&mut self) -> &mut Meter {
+        match self {
+            Load::Echo(echo) => &mut echo.meter,
+            Load::Fanout(fanout) => &mut fanout.meter,
+            Load::Churn(churn) => &mut churn.meter,
+            Load::Storm(storm) => &mut storm.meter,
         }
     }
 

@@ -1,5 +1,6 @@
 //! `shardcast-load`: measures WebSocket servers from outside and verifies every message. It shares no code with the engine.
-//! Exit codes: 0 all arrived; 1 something was lost, repeated, reordered or damaged, or connections broke; 2 bad arguments; 3 nothing could be measured.
+//! Exit codes: 0 all arrived; 1 something was lost, repeated, reordered or damaged, or connections broke; 2 bad arguments; 3 nothing could be measured;
+//! 4 the run was cut short (the server or a worker died, or a signal came) and the report is of what was measured until then.
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -15,7 +16,11 @@ mod entrance;
 mod epochs;
 mod fanout;
 mod gauge;
+mod host;
+mod interrupt;
+mod interval;
 mod layout;
+mod line;
 mod load;
 mod message;
 mod meter;
@@ -23,19 +28,25 @@ mod movement;
 mod pace;
 mod particulars;
 mod plan;
+mod progress;
 mod report;
 mod rows;
 mod scenario;
+mod series;
 mod sockets;
 mod storm;
+mod summary;
 mod talkers;
 mod tally;
+mod verdict;
 mod websocket;
 mod worker;
 
 use arguments::{Arguments, Common};
 use clap::Parser;
+use interrupt::Interrupt;
 use plan::Plan;
+use progress::Progress;
 use report::Report;
 use std::io::Write;
 use std::path::Path;
@@ -52,10 +63,22 @@ fn main() -> ExitCode {
         Err(reason) => return complain(2, &reason),
     };
     match measure(&plan, common) {
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(verdict)) => complain(1, &verdict),
+        Ok(Ending::Whole(None)) => ExitCode::SUCCESS,
+        Ok(Ending::Whole(Some(verdict))) => complain(1, &verdict),
+        Ok(Ending::Partial(reason)) => complain(
+            4,
+            &format!("{reason}: the report is of what was measured until then"),
+        ),
         Err(reason) => complain(3, &reason),
     }
+}
+
+/// How a run that could be measured ended.
+enum Ending {
+    /// As planned; with what the server did wrong.
+    Whole(Option<String>),
+    /// Early, and why.
+    Partial(String),
 }
 
 fn complain(code: u8, reason: &str) -> ExitCode {
@@ -63,11 +86,13 @@ fn complain(code: u8, reason: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn measure(plan: &Plan, common: &Common) -> Result<Option<String>, String> {
+fn measure(plan: &Plan, common: &Common) -> Result<Ending, String> {
     if let Some(cpu) = common.pin {
         pin(cpu)?;
     }
-    let findings = conduct::conduct(plan, common.server_pid)?;
+    let interrupt = Interrupt::watch()?;
+    let mut progress = Progress::new(common.progress);
+    let findings = conduct::conduct(plan, common.server_pid, &mut progress, &interrupt)?;
     // Counts what pinning left.
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let report = Report::new(plan, &findings, cores);
@@ -85,7 +110,8 @@ fn measure(plan: &Plan, common: &Common) -> Result<Option<String>, String> {
         None => write!(output, "{}", report.to_table()),
     };
     written.map_err(|error| format!("writing the report: {error}"))?;
-    Ok(report.verdict())
+    let verdict = report.verdict();
+    Ok(findings.cut.map_or(Ending::Whole(verdict), Ending::Partial))
 }
 
 /// Workers inherit it.

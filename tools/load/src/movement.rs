@@ -5,10 +5,11 @@ use crate::churn::ChurnPlan;
 use crate::conduct::{Findings, ServerFindings};
 use crate::entrance::Turnover;
 use crate::epochs::Epochs;
+use crate::line::{quantiles, rounded};
 use crate::meter::Latencies;
 use crate::particulars::Particulars;
 use crate::plan::Motion;
-use crate::report::{quantiles, rounded};
+use crate::report::WINDOW_MIN;
 use crate::storm::StormPlan;
 use crate::tally::Faults;
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ impl Movement {
             epochs: None,
             others: Faults::default(),
             reached_per_s: 0.0,
-            ready: Latencies::new(),
+            ready: findings.series.measured().clone(),
             server_cpu_us_per_cycle: None,
             server_growth_kib: findings.server.as_ref().and_then(growth_kib),
         };
@@ -50,7 +51,6 @@ impl Movement {
         for outcome in &findings.outcomes {
             if let Some(turnover) = &outcome.turnover {
                 movement.turnover.merge(turnover);
-                movement.ready.merge(&outcome.meter.latencies);
                 cycles += outcome.meter.received_in_window;
             } else {
                 movement.others.lost += outcome.faults.lost;
@@ -64,8 +64,9 @@ impl Movement {
                 (Some(_), None) => {}
             }
         }
-        movement.reached_per_s = cycles as f64 / findings.window.as_secs_f64();
-        let cpu_us = findings.server.as_ref().and_then(|server| server.cpu_us);
+        movement.reached_per_s = cycles as f64 / findings.window.max(WINDOW_MIN).as_secs_f64();
+        let server = findings.server.as_ref();
+        let cpu_us = server.and_then(|server| Some(server.cpu?.total_us));
         movement.server_cpu_us_per_cycle =
             cpu_us.filter(|_| cycles > 0).map(|us| us / cycles as f64);
         movement
@@ -223,7 +224,7 @@ impl Movement {
 const BACK_QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 
 fn growth_kib(server: &ServerFindings) -> Option<i64> {
-    Some(server.rss_kib_end?.cast_signed() - server.rss_kib_after.cast_signed())
+    Some(server.rss_kib_end?.cast_signed() - server.after.rss_kib.cast_signed())
 }
 
 /// `None`: nothing was recorded.

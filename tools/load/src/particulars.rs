@@ -1,4 +1,4 @@
-//! What only one scenario has to tell: an object of its name in the JSON line, and rows in the table. Called by `report`.
+//! What only one scenario has to tell: an object of its name in the JSON line, and rows in the table. Called by `line` and `summary`.
 
 use crate::movement::Movement;
 use crate::plan::Scenario;

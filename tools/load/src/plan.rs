@@ -80,6 +80,8 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     pub(crate) drain: Duration,
     pub(crate) hold: Duration,
+    /// Length of the intervals of the time series.
+    pub(crate) interval: Duration,
     /// First local address and how many; `None`: the kernel chooses.
     pub(crate) sources: Option<(Ipv4Addr, u32)>,
     pub(crate) workers: u32,
@@ -99,6 +101,12 @@ pub(crate) const PUBLISHERS_MAX: u32 = 10_000;
 const STREAMS_MAX: u64 = 1 << 24;
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 const IN_FLIGHT_MAX: u32 = 100_000;
+/// Length of an interval if none is asked for.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Shorter ones would measure the reporting.
+const INTERVAL_MIN: Duration = Duration::from_millis(50);
+/// Bounds the parent's memory and the report: some KiB for each interval.
+const INTERVALS_MAX: u32 = 10_000;
 
 impl Plan {
     /// What all scenarios have in common; the rest is silence.
@@ -145,10 +153,27 @@ impl Plan {
             duration: common.duration,
             drain: common.drain,
             hold: Duration::ZERO,
+            interval: INTERVAL,
             sources: sources(common, address, run)?,
             workers,
             motion: Motion::Still,
         })
+    }
+
+    /// With a time series: as asked for, else a second, or longer in runs that would have too many intervals. All durations are known.
+    ///
+    /// # Errors
+    /// The intervals are too short.
+    pub(crate) fn with_interval(mut self, asked: Option<Duration>) -> Result<Plan, String> {
+        let run = self.warmup.max(self.hold) + self.duration + self.drain;
+        let shortest = INTERVAL_MIN.max(run / INTERVALS_MAX);
+        self.interval = asked.unwrap_or(INTERVAL.max(shortest));
+        if self.interval < shortest {
+            return Err(format!(
+                "--interval is at least {INTERVAL_MIN:?}, and a run has at most {INTERVALS_MAX}: here at least {shortest:?}"
+            ));
+        }
+        Ok(self)
     }
 
     /// With so many rooms.
@@ -403,6 +428,11 @@ mod tests {
             ("echo --connections 1 --rate 5 --in-flight 2", "--in-flight"),
             ("echo --connections 1 --rate 0", "--rate"),
             ("echo --connections 1 --duration 0s", "--duration"),
+            ("echo --connections 1 --interval 49ms", "--interval"),
+            (
+                "echo --connections 1 --interval 100ms --duration 100m",
+                "--interval",
+            ),
             ("echo --connections 40000 --workers 2", "--workers"),
         ]);
     }

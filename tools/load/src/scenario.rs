@@ -50,7 +50,7 @@ impl Command {
     /// # Errors
     /// What cannot be done and why, in words.
     pub(crate) fn plan(&self) -> Result<Plan, String> {
-        match self {
+        let plan = match self {
             Command::Echo(options) => options.plan(),
             Command::Broadcast(options) => options.plan(),
             Command::FanIn(options) => options.plan(),
@@ -58,6 +58,7 @@ impl Command {
             Command::Churn(options) => options.plan(),
             Command::Storm(options) => options.plan(),
             Command::Worker => Err("a worker is started by the tool itself".into()),
-        }
+        };
+        plan?.with_interval(self.common().and_then(|common| common.interval))
     }
 }

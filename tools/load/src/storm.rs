@@ -45,7 +45,7 @@ pub(crate) struct Storm {
     back: usize,
     back_ns: u64,
     turnover: Turnover,
-    meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 /// Before a failed attempt is repeated.
@@ -193,8 +193,9 @@ impl Storm {
         out: &mut Vec<u8>,
     ) {
         if let Incoming::Delivery(stamp) = incoming {
-            let counts = self.deliveries.deliver(index, stamp) && self.meter.contains(now_ns);
-            self.meter.received_in_window += u64::from(counts);
+            if self.deliveries.deliver(index, stamp) {
+                self.meter.received(now_ns);
+            }
             return;
         }
         if self

@@ -19,6 +19,8 @@ pub(crate) struct Talkers {
     running: bool,
     /// By talker.
     published: Vec<u64>,
+    /// By all of them.
+    sent: u64,
     /// By talker.
     undelivered: Vec<Undelivered>,
     scratch: Vec<u8>,
@@ -44,6 +46,7 @@ impl Talkers {
             schedule: None,
             running: false,
             published: vec![0; layout.talkers()],
+            sent: 0,
             undelivered: vec![Undelivered::default(); layout.talkers()],
             scratch: Vec::new(),
         }
@@ -189,6 +192,7 @@ impl Talkers {
             }
         }
         self.published[talker] += count;
+        self.sent += count;
         self.undelivered[talker].shed();
         sockets.send(layout.connection_of(talker), &self.scratch);
     }
@@ -210,6 +214,11 @@ impl Talkers {
     /// Publishes nothing more.
     pub(crate) fn stop(&mut self) {
         self.running = false;
+    }
+
+    /// Messages by all talkers.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Messages by each talker.

@@ -47,6 +47,10 @@ struct Worker {
     count: usize,
     connect_latencies: Latencies,
     errors: Errors,
+    /// Errors that the parent knows of.
+    errors_told: u64,
+    /// When the parent is told how many are open, while connecting.
+    report_ns: u64,
     /// Connections with more to read than one turn allows.
     unfinished: Vec<usize>,
     scratch: Vec<u8>,
@@ -80,6 +84,8 @@ impl Worker {
             count,
             connect_latencies: Latencies::new(),
             errors: Errors::default(),
+            errors_told: 0,
+            report_ns: 0,
             unfinished: Vec::new(),
             scratch: Vec::new(),
             share,

@@ -24,6 +24,8 @@ pub(super) enum Stage {
         next_ns: u64,
         told: bool,
     },
+    /// Connected, and silent until told to run.
+    Holding,
     Running {
         until_ns: u64,
     },
@@ -40,7 +42,9 @@ impl Stage {
     pub(super) fn is_prelude(&self) -> bool {
         match self {
             Stage::Connecting { .. } | Stage::Subscribing { .. } | Stage::Probing { .. } => true,
-            Stage::Waiting | Stage::Running { .. } | Stage::Draining { .. } => false,
+            Stage::Waiting | Stage::Holding | Stage::Running { .. } | Stage::Draining { .. } => {
+                false
+            }
         }
     }
 }
@@ -57,6 +61,8 @@ const PROBE_DELIVERY_NS: u64 = 20_000;
 /// How often a draining worker looks whether everything came, and how long it then waits for what must not come.
 const DRAIN_CHECK_NS: u64 = 5 * NS_PER_MS;
 const DRAIN_GRACE_NS: u64 = 50 * NS_PER_MS;
+/// How often the parent hears how many connections are open.
+const OPENED_INTERVAL_NS: u64 = NS_PER_S / 2;
 
 impl Worker {
     pub(super) fn obey(&mut self, command: Command) -> Result<(), String> {
@@ -79,12 +85,20 @@ impl Worker {
                 next_ns: now_ns,
                 told: false,
             },
+            Command::Hold { start_ns, end_ns } => {
+                let meter = load.meter_mut();
+                meter.open(end_ns, end_ns);
+                meter.begin(start_ns, self.share.plan.interval.as_nanos() as u64);
+                Stage::Holding
+            }
             Command::Run {
                 start_ns,
                 window_start_ns,
                 window_end_ns,
             } => {
                 load.run(start_ns, window_start_ns, window_end_ns);
+                let interval_ns = self.share.plan.interval.as_nanos() as u64;
+                load.meter_mut().begin(start_ns, interval_ns);
                 if let Motion::Storm(storm) = self.share.plan.motion {
                     load.foresee(window_start_ns + storm.at.as_nanos() as u64);
                 }
@@ -92,6 +106,7 @@ impl Worker {
                     until_ns: window_end_ns,
                 }
             }
+            Command::Stop => return self.stop_early(now_ns),
             Command::Drain {
                 published,
                 calm_ns,
@@ -109,9 +124,22 @@ impl Worker {
         Ok(())
     }
 
+    fn stop_early(&mut self, now_ns: u64) -> Result<(), String> {
+        match (&mut self.stage, &mut self.load) {
+            (Stage::Running { until_ns }, Some(load)) => {
+                load.meter_mut().cut(now_ns);
+                *until_ns = now_ns;
+            }
+            (Stage::Draining { until_ns, .. }, _) => *until_ns = now_ns,
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Does what time or events made due. Returns when there is something to do again.
     pub(super) fn advance(&mut self, now_ns: u64) -> Result<u64, String> {
         self.note_ended(now_ns)?;
+        let interval_end_ns = self.report_interval(now_ns)?;
         let Some(load) = &mut self.load else {
             return Ok(u64::MAX);
         };
@@ -127,10 +155,11 @@ impl Worker {
                 next_ns,
                 told,
             } => self.probe(now_ns, until_ns, next_ns, told),
+            Stage::Holding => Ok(interval_end_ns),
             Stage::Running { until_ns } => {
                 let deadline_ns = load.tick(now_ns, &*self.dialect, &mut self.sockets);
                 if now_ns < until_ns && (self.sockets.open() > 0 || load.brings()) {
-                    return Ok(deadline_ns.min(until_ns));
+                    return Ok(deadline_ns.min(until_ns).min(interval_end_ns));
                 }
                 let (published, calm_ns) = load.stop();
                 self.proceed(Event::Stopped { published, calm_ns })
@@ -158,11 +187,16 @@ impl Worker {
             let latencies = std::mem::replace(&mut self.connect_latencies, Latencies::new());
             return self.proceed(Event::Connected(latencies));
         }
+        if now_ns >= self.report_ns {
+            self.report_ns = now_ns + OPENED_INTERVAL_NS;
+            tell(&Event::Opened(self.sockets.open() as u64))?;
+        }
         in_time(
             until_ns,
             now_ns,
             "not every connection was accepted and upgraded",
         )
+        .map(|until_ns| until_ns.min(self.report_ns))
     }
 
     fn probe(
@@ -236,12 +270,38 @@ impl Worker {
                 end_ns.min(check_ns)
             });
         }
+        self.tell_interval(now_ns)?;
         let Some(outcome) = self.load.take().map(Load::finish) else {
             return Ok(u64::MAX);
         };
         let mut errors = std::mem::take(&mut self.errors);
         errors.merge(&outcome.errors);
         self.proceed(Event::Finished(Box::new(Outcome { errors, ..outcome })))
+    }
+
+    /// While holding, running and draining: tells what happened, at every boundary. Returns the next.
+    fn report_interval(&mut self, now_ns: u64) -> Result<u64, String> {
+        let (Stage::Holding | Stage::Running { .. } | Stage::Draining { .. }, Some(load)) =
+            (&self.stage, &mut self.load)
+        else {
+            return Ok(u64::MAX);
+        };
+        if now_ns >= load.meter_mut().interval_end_ns() {
+            self.tell_interval(now_ns)?;
+        }
+        let load = self.load.as_mut();
+        Ok(load.map_or(u64::MAX, |load| load.meter_mut().interval_end_ns()))
+    }
+
+    fn tell_interval(&mut self, now_ns: u64) -> Result<(), String> {
+        let Some(load) = &mut self.load else {
+            return Ok(());
+        };
+        let mut interval = load.meter_mut().take_interval(now_ns);
+        let errors = self.errors.total();
+        interval.open = self.sockets.open() as u64;
+        interval.errors = errors - std::mem::replace(&mut self.errors_told, errors);
+        tell(&Event::Interval(Box::new(interval)))
     }
 
     fn proceed(&mut self, event: Event) -> Result<u64, String> {

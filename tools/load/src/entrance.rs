@@ -383,14 +383,10 @@ impl Entrance {
         self.under_way
     }
 
-    /// What a connection is there for.
+    /// What a connection is there for: all echo, whether they join a room besides or not.
     pub(crate) fn role(&self, index: usize) -> Role {
-        let number = self.number(index);
-        match self.rooms {
-            Some(rooms) => Role::Subscriber {
-                room: number % rooms,
-            },
-            None => Role::Echoer { number },
+        Role::Echoer {
+            number: self.number(index),
         }
     }
 

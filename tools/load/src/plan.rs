@@ -192,6 +192,22 @@ impl Plan {
         Ok(self)
     }
 
+    /// Where each connection that comes during the run joins one of so many rooms, if any.
+    ///
+    /// # Errors
+    /// What cannot be done and why, in words.
+    pub(crate) fn with_joins(self, rooms: Option<u32>) -> Result<Plan, String> {
+        if rooms.is_some() && !self.protocol.subscribes() {
+            return Err(
+                "in this protocol nothing is joined by a message: leave out --rooms".into(),
+            );
+        }
+        Ok(Plan {
+            subscribes: rooms.is_some(),
+            ..self.with_rooms(rooms.unwrap_or(1))?
+        })
+    }
+
     /// With publishers to whom all connections subscribe. The rooms are known.
     ///
     /// # Errors
@@ -200,7 +216,8 @@ impl Plan {
         within("--publishers", publishers, PUBLISHERS_MAX)?;
         if !self.protocol.has_topics() {
             return Err(
-                "an echo server passes nothing on to others: only the scenario echo fits it".into(),
+                "an echo server passes nothing on to others: only echo, churn and storm fit it"
+                    .into(),
             );
         }
         let subscribes = self.protocol.subscribes();
@@ -303,15 +320,17 @@ impl Plan {
         let bound = |worker: u32| {
             first + (u64::from(count) * u64::from(worker) / u64::from(workers)) as u32
         };
+        let spare = match self.motion {
+            Motion::Churn(churn) => churn.spare(1.0 / f64::from(workers)),
+            Motion::Still | Motion::Storm(_) => 0,
+        };
         let share = |worker: u32| Share {
             plan: self.clone(),
-            first: bound(worker),
+            // Those that may come have numbers of their own, too.
+            first: bound(worker) + worker * spare,
             count: bound(worker + 1) - bound(worker),
             publishes: worker == 0,
-            spare: match self.motion {
-                Motion::Churn(churn) => churn.spare(1.0 / f64::from(workers)),
-                Motion::Still | Motion::Storm(_) => 0,
-            },
+            spare,
             cut: false,
         };
         (0..workers).map(share).collect()
@@ -467,11 +486,90 @@ mod tests {
     }
 
     #[test]
+    fn comings_and_goings_that_cannot_be_are_refused() {
+        let wordless = "--rooms";
+        refused(&[
+            ("churn --connections 9", "--rate"),
+            ("churn --connections 9 --rate 0", "--rate"),
+            (
+                "churn --connections 9 --rate 1 --reset-share 1.5",
+                "--reset-share",
+            ),
+            ("churn --connections 9 --rate 1 --patience 0s", "--patience"),
+            ("churn --connections 9 --rate 1 --rooms 2", "one topic"),
+            (
+                "churn --connections 9 --rate 1 --rooms 1 --protocol echo",
+                wordless,
+            ),
+            (
+                "churn --connections 9 --rate 1 --rooms 1 --protocol nchan",
+                wordless,
+            ),
+            ("storm --connections 9", "--rate"),
+            (
+                "storm --connections 9 --rate 1 --storm-share 0.01",
+                "--storm-share",
+            ),
+            (
+                "storm --connections 9 --rate 1 --storm-share 0.99",
+                "--storm-share",
+            ),
+            ("storm --connections 9 --rate 1 --workers 1", "2 workers"),
+            (
+                "storm --connections 9 --rate 1 --connecting 0",
+                "--connecting",
+            ),
+            (
+                "storm --connections 9 --rate 1 --storm-at 3s --spread 2s",
+                "--duration",
+            ),
+            (
+                "storm --connections 9 --rate 1 --talk broadcast --protocol echo",
+                "only echo",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_storm_is_made_by_workers_of_its_own() {
+        let url = "--url ws://127.0.0.1:9 --rate 1";
+        let parts = |line: &str| {
+            let shares = plan(&format!("storm {url} {line}")).unwrap().shares();
+            let part = |share: &Share| (share.first, share.count, share.cut, share.publishes);
+            shares.iter().map(part).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            parts("--connections 10"),
+            [(0, 2, false, true), (2, 8, true, false)]
+        );
+        assert_eq!(
+            parts("--connections 10 --storm-share 0.3 --workers 3"),
+            [
+                (0, 3, false, true),
+                (3, 4, false, false),
+                (7, 3, true, false)
+            ]
+        );
+        assert_eq!(parts("--connections 50000").len(), 4);
+    }
+
+    #[test]
+    fn who_comes_has_a_number_of_its_own() {
+        let line = "churn --url ws://127.0.0.1:9 --connections 10 --workers 2 --rate 400";
+        let shares = plan(line).unwrap().shares();
+        let part = |share: &Share| (share.first, share.count, share.spare);
+        assert_eq!(
+            shares.iter().map(part).collect::<Vec<_>>(),
+            [(0, 5, 100), (105, 5, 100)]
+        );
+    }
+
+    #[test]
     fn what_a_protocol_cannot_say_is_refused() {
         refused(&[
             (
                 "broadcast --connections 9 --rate 1 --protocol echo",
-                "only the scenario echo",
+                "only echo, churn",
             ),
             (
                 "broadcast --connections 9 --rate 1 --rooms 2 --protocol nchan",

@@ -1,5 +1,6 @@
 //! The whole tool against small servers: an honest server passes, and every fault is found, counted and answered with the right exit code.
 
+mod movement;
 mod server;
 
 use serde_json::{Value, json};

@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// Of those that leave: by a reset instead of a close handshake, 0 to 1.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     reset_share: f64,
-    /// Rooms; each connection joins one (raw: 1, the topic).
+    /// Rooms; each connection joins one (raw: 1, the topic). Default: none is joined.
     #[arg(long)]
     rooms: Option<u32>,
     /// What a connect with its join and echo, or a close handshake, may take before it has failed.
@@ -40,10 +40,8 @@ impl Options {
             reset_share: self.reset_share,
             patience: self.patience,
         };
-        let plan = Plan {
-            subscribes: self.rooms.is_some(),
-            ..Plan::new(&self.common, Scenario::Churn)?.with_rooms(self.rooms.unwrap_or(1))?
-        };
-        plan.with_motion(Motion::Churn(churn), self.common.workers)
+        Plan::new(&self.common, Scenario::Churn)?
+            .with_joins(self.rooms)?
+            .with_motion(Motion::Churn(churn), self.common.workers)
     }
 }

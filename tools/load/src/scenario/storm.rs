@@ -58,7 +58,7 @@ impl Options {
         if self.storm_at + self.spread >= self.common.duration {
             return Err("--storm-at and --spread together are below --duration".into());
         }
-        let plan = Plan::new(&self.common, Scenario::Storm)?.with_rooms(self.rooms.unwrap_or(1))?;
+        let plan = Plan::new(&self.common, Scenario::Storm)?.with_joins(self.rooms)?;
         let storm = StormPlan {
             cut: (f64::from(plan.connections) * self.storm_share).round() as u32,
             at: self.storm_at,
@@ -68,11 +68,7 @@ impl Options {
         };
         let plan = plan.with_motion(Motion::Storm(storm), self.common.workers)?;
         match self.talk {
-            Talk::Echo => Ok(Plan {
-                pace,
-                subscribes: self.rooms.is_some(),
-                ..plan
-            }),
+            Talk::Echo => Ok(Plan { pace, ..plan }),
             Talk::Broadcast => plan.with_publishers(1, pace),
         }
     }

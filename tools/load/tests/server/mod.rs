@@ -2,7 +2,10 @@
 //! Threads and tungstenite; each lives until the test process ends.
 
 use serde_json::Value;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
@@ -28,6 +31,29 @@ pub(crate) enum Fault {
     Close,
 }
 
+/// How the server treats connections by their number, in the order in which they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// It is upgraded.
+    Open,
+    /// Its upgrade is refused with 503.
+    Refuse,
+    /// Its upgrade is not answered.
+    Silent,
+    /// It is upgraded, and what it sends is not answered.
+    Deaf,
+    /// It is closed with 1008 as soon as it sends something.
+    CloseEarly,
+    /// It is closed with 1008 after its first echo.
+    CloseLate,
+    /// Its close frame is not answered.
+    Clinging,
+    /// When it sends a close frame, the server only hangs up.
+    Curt,
+    /// Its close frame is answered, but the server does not hang up.
+    Lingering,
+}
+
 /// What the server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -43,6 +69,9 @@ struct Hub {
     dialect: Dialect,
     /// Taken by the connection that is to suffer.
     fault: Mutex<Fault>,
+    /// For connections with these numbers.
+    door: (Door, Range<usize>),
+    arrived: AtomicUsize,
     subscribers: Mutex<Vec<Subscriber>>,
 }
 
@@ -54,25 +83,59 @@ struct Subscriber {
 
 /// Starts a server.
 pub(crate) fn serve(dialect: Dialect, fault: Fault) -> SocketAddr {
+    serve_with_door(dialect, fault, (Door::Open, 0..0))
+}
+
+/// Starts a server that treats connections with these numbers, from 0, in this way.
+pub(crate) fn serve_with_door(
+    dialect: Dialect,
+    fault: Fault,
+    door: (Door, Range<usize>),
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let hub = Arc::new(Hub {
         dialect,
         fault: Mutex::new(fault),
+        door,
+        arrived: AtomicUsize::new(0),
         subscribers: Mutex::default(),
     });
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let hub = Arc::clone(&hub);
-            std::thread::spawn(move || hub.attend(stream));
+            let number = hub.arrived.fetch_add(1, Ordering::Relaxed);
+            std::thread::spawn(move || hub.admit(stream, number));
         }
     });
     address
 }
 
 impl Hub {
-    fn attend(&self, stream: TcpStream) {
+    fn admit(&self, stream: TcpStream, number: usize) {
+        let (door, numbers) = &self.door;
+        let door = if numbers.contains(&number) {
+            *door
+        } else {
+            Door::Open
+        };
         stream.set_nodelay(true).unwrap();
+        let whole = stream.try_clone().unwrap();
+        match door {
+            Door::Silent => return hold(whole),
+            Door::Refuse => return refuse(whole),
+            _ => {}
+        }
+        self.attend(stream, door);
+        if matches!(door, Door::Deaf | Door::Clinging | Door::Lingering) {
+            return hold(whole);
+        }
+        // Subscriptions still have it.
+        let _ = whole.shutdown(Shutdown::Both);
+    }
+
+    /// Until the connection is to end.
+    fn attend(&self, stream: TcpStream, door: Door) {
         let write_half = stream.try_clone().unwrap();
         let Ok(mut reader) = tungstenite::accept(stream) else {
             return;
@@ -90,10 +153,21 @@ impl Hub {
             );
         }
         while let Ok(message) = reader.read() {
+            match (door, &message) {
+                (Door::CloseEarly, _) => return close(&writer),
+                (Door::Deaf | Door::Clinging | Door::Curt, Message::Close(_)) => return,
+                (Door::Deaf, _) => continue,
+                _ => {}
+            }
             match (self.dialect, message) {
                 (Dialect::Raw, Message::Binary(bytes)) => self.raw(&bytes, &writer, &mut gate),
                 (Dialect::Native, Message::Text(text)) => self.native(&text, &writer, &mut gate),
+                // The next read sends the answer and ends.
+                (_, Message::Close(_)) => {}
                 _ => return,
+            }
+            if door == Door::CloseLate && gate.seen == 1 {
+                return close(&writer);
             }
         }
     }
@@ -234,13 +308,7 @@ impl Gate {
                 bytes[40] ^= 1;
                 write(writer, Message::binary(bytes));
             }
-            Fault::Close => {
-                let frame = CloseFrame {
-                    code: 1008.into(),
-                    reason: "enough".into(),
-                };
-                write(writer, Message::Close(Some(frame)));
-            }
+            Fault::Close => close(writer),
         }
     }
 }
@@ -251,6 +319,33 @@ fn sender(message: &Message) -> Vec<u8> {
         Message::Binary(bytes) => bytes[4..8].to_vec(),
         _ => Vec::new(),
     }
+}
+
+fn close(writer: &Writer) {
+    let frame = CloseFrame {
+        code: 1008.into(),
+        reason: "enough".into(),
+    };
+    write(writer, Message::Close(Some(frame)));
+}
+
+fn refuse(mut stream: TcpStream) {
+    let mut request = Vec::new();
+    let mut bytes = [0; 1024];
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut bytes) {
+            Ok(count @ 1..) => request.extend_from_slice(&bytes[..count]),
+            _ => return,
+        }
+    }
+    // The client may have gone.
+    let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+}
+
+/// Keeps the connection until the client ends it.
+fn hold(mut stream: TcpStream) {
+    let mut bytes = [0; 1024];
+    while matches!(stream.read(&mut bytes), Ok(1..)) {}
 }
 
 /// The client may have gone.

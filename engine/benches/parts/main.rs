@@ -1,0 +1,221 @@
+//! What the shard costs without a kernel: its parts by themselves, and a whole shard on a driver that does nothing.
+//! `bench/README.md` says how to run it.
+//!
+//! The parts are private to the engine. They are compiled here a second time from their own files, as `tests/doorbell_loom.rs` does
+//! it, so that the engine shows nothing for the sake of its benches and has no feature for them; what they ask of their crate's root
+//! (`crate::Ticket`) is imported here. The whole shard is the engine's own, through the modules that the simulation tests use.
+
+#[path = "../../src/audience.rs"]
+#[allow(dead_code, unused_imports)] // Not every part is used whole here, nor are its tests.
+mod audience;
+#[path = "../../src/batch.rs"]
+#[allow(dead_code, unused_imports)]
+mod batch;
+mod crowd;
+#[path = "../../src/doorbell.rs"]
+#[allow(dead_code)]
+mod doorbell;
+#[path = "../../src/lane.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub)]
+mod lane;
+#[path = "../../src/letter.rs"]
+#[allow(dead_code)]
+mod letter;
+#[path = "../../src/paged.rs"]
+#[allow(dead_code, unused_imports)]
+mod paged;
+#[path = "../../../bench/benches/piece/mod.rs"]
+mod piece;
+mod quiet;
+#[path = "../../src/report.rs"]
+#[allow(dead_code, unused_imports)]
+mod report;
+#[path = "../../src/wheel.rs"]
+#[allow(dead_code, unused_imports)]
+mod wheel;
+
+use audience::Audiences;
+use batch::Batch;
+use crowd::{Crowd, client_frame};
+use divan::{Bencher, black_box};
+use lane::LaneCapacity;
+use letter::{Delivery, Parcel, Publication, Request};
+use piece::Piece;
+use shardcast_engine::protocol::frame::Kind;
+use shardcast_engine::{Address, Frame, Report, Tag, Ticket, driver};
+use std::process::ExitCode;
+use wheel::Wheel;
+
+/// Names end in a size: bytes of a message, frames, or members.
+const PIECES: &[Piece] = &[
+    piece("wheel/schedule", 4096, wheel_schedule),
+    piece("wheel/step-10000", 512, wheel_step),
+    piece("lane/request", 4096, lane_request),
+    piece("lane/hop", 4096, lane_hop),
+    piece("room/one-frame-1000", 128, || room(1, 1000)),
+    piece("room/ten-frames-1000", 128, || room(10, 1000)),
+    piece("tick/idle", 1024, tick_idle),
+    piece("tick/echo-64", 1024, || tick_echo(64)),
+    piece("tick/echo-1000", 512, || tick_echo(1000)),
+    piece("tick/echo-64-of-64", 128, tick_echoes),
+    piece("tick/broadcast-1000", 64, || tick_broadcast(1, 1000)),
+    piece("tick/burst-1000", 64, || tick_broadcast(10, 1000)),
+    piece("tick/broadcast-10000", 12, || tick_broadcast(1, 10_000)),
+];
+
+const fn piece(name: &'static str, times: u32, set_up: fn() -> Box<dyn FnMut()>) -> Piece {
+    Piece {
+        name,
+        times,
+        set_up,
+    }
+}
+
+#[divan::bench(args = PIECES)]
+fn parts(bencher: Bencher<'_, '_>, piece: &Piece) {
+    piece::time(bencher, piece);
+}
+
+fn main() -> ExitCode {
+    piece::run(PIECES)
+}
+
+const SLOTS: u32 = 10_000;
+/// Deadlines of 10,000 connections lie within one heartbeat, in milliseconds.
+const HEARTBEAT_MS: driver::Millis = 25_000;
+
+fn full_wheel() -> Wheel {
+    let mut wheel = Wheel::new();
+    for slot in 0..SLOTS {
+        let at = driver::Millis::from(slot) * HEARTBEAT_MS / driver::Millis::from(SLOTS);
+        wheel.schedule(slot, at);
+    }
+    wheel
+}
+
+/// A connection's deadline is put off.
+fn wheel_schedule() -> Box<dyn FnMut()> {
+    let (mut wheel, mut slot) = (full_wheel(), 0);
+    Box::new(move || {
+        // A prime step, so that neighbours in time are none in memory.
+        slot = (slot + 7919) % SLOTS;
+        wheel.schedule(black_box(slot), HEARTBEAT_MS);
+    })
+}
+
+/// 64 ms pass: the deadlines that have come are met and set again, one heartbeat on.
+fn wheel_step() -> Box<dyn FnMut()> {
+    const STEP_MS: driver::Millis = 64;
+    let (mut wheel, mut now, mut fired) = (full_wheel(), 0, Vec::new());
+    Box::new(move || {
+        now += STEP_MS;
+        wheel.expire(now, &mut fired);
+        for slot in fired.drain(..) {
+            wheel.schedule(slot, now + HEARTBEAT_MS);
+        }
+        black_box(wheel.next_expiry());
+    })
+}
+
+fn publication(frame: &Frame) -> Publication {
+    Publication {
+        room: None,
+        frame: frame.clone(),
+        except: None,
+        report: None,
+    }
+}
+
+/// A publish crosses from one shard to its home.
+fn lane_request() -> Box<dyn FnMut()> {
+    let mut mailboxes = lane::mesh(2, LaneCapacity::for_shards(2), 1);
+    let frame = Frame::new(Kind::Binary, b"frame");
+    Box::new(move || {
+        mailboxes[0].request(1, Request::Publish(publication(&frame)));
+        mailboxes[0].rings(|shard| assert_eq!(black_box(shard), 2));
+        let arrived = mailboxes[1].next_request();
+        assert!(black_box(arrived).is_some());
+    })
+}
+
+/// A publish from a member on one shard to one on the other, whose home is the other: the request, and the delivery back.
+fn lane_hop() -> Box<dyn FnMut()> {
+    let mut mailboxes = lane::mesh(2, LaneCapacity::for_shards(2), 1);
+    let frame = Frame::new(Kind::Binary, b"frame");
+    Box::new(move || {
+        mailboxes[0].request(1, Request::Publish(publication(&frame)));
+        mailboxes[0].rings(|shard| assert_eq!(black_box(shard), 2));
+        let Some(Request::Publish(publication)) = mailboxes[1].next_request() else {
+            panic!("what was posted arrives");
+        };
+        let parcel = Parcel {
+            room: publication.room,
+            frame: publication.frame,
+            except: None,
+            report: None,
+            shards: 1,
+        };
+        mailboxes[1].deliver(0, Delivery::Message(parcel));
+        mailboxes[1].rings(|shard| assert_eq!(black_box(shard), 2));
+        let arrived = mailboxes[0].next_delivery();
+        assert!(black_box(arrived).is_some());
+    })
+}
+
+/// A tick's frames for one room: collected, sealed, and given to each member.
+fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
+    let frame = Frame::new(Kind::Binary, &[7; 64]);
+    let member = |slot| Ticket {
+        slot,
+        generation: 1,
+    };
+    let members: Vec<Ticket> = (0..members).map(member).collect();
+    let (mut batch, mut audiences) = (Batch::default(), Audiences::default());
+    Box::new(move || {
+        for _ in 0..frames {
+            batch.push(frame.bytes(), None);
+        }
+        let audience = audiences.gather(members.iter().copied());
+        let mut fan_out = batch.seal(audience, None);
+        while let Some(member) = fan_out.next_member(&audiences) {
+            fan_out.spans(member, |start, end| {
+                black_box((member, start, end));
+            });
+        }
+        audiences.clear();
+    })
+}
+
+/// Nothing happened: what it costs to look.
+fn tick_idle() -> Box<dyn FnMut()> {
+    let mut crowd = Crowd::new(64);
+    Box::new(move || crowd.settle(0))
+}
+
+/// One message comes and goes back.
+fn tick_echo(bytes: usize) -> Box<dyn FnMut()> {
+    let (mut crowd, said) = (Crowd::new(64), client_frame(&vec![7; bytes]));
+    Box::new(move || {
+        crowd.arrive(0, &said);
+        crowd.settle(1);
+    })
+}
+
+/// 64 connections say 64 bytes each in the same moment.
+fn tick_echoes() -> Box<dyn FnMut()> {
+    let (mut crowd, said) = (Crowd::new(64), client_frame(&[7; 64]));
+    Box::new(move || {
+        (0..64).for_each(|slot| crowd.arrive(slot, &said));
+        crowd.settle(64);
+    })
+}
+
+/// One member publishes so many messages at once: each member is sent all of them together.
+fn tick_broadcast(messages: usize, members: u32) -> Box<dyn FnMut()> {
+    let said = client_frame(&[b'P'; 64]).repeat(messages);
+    let mut crowd = Crowd::new(members);
+    Box::new(move || {
+        crowd.arrive(0, &said);
+        crowd.settle(u64::from(members));
+    })
+}

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod format;
 pub mod goal;
 pub mod host;
+pub mod instructions;
 pub mod journal;
 pub mod load;
 pub mod namespace;

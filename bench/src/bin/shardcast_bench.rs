@@ -1,9 +1,11 @@
-//! `shardcast-bench`: measures servers side by side (`compare`) and puts the newest results into the README (`readme`).
+//! `shardcast-bench`: measures servers side by side (`compare`), puts the newest results into the README (`readme`), and counts the
+//! instructions of the micro-benches (`instructions`).
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand};
 use shardcast_bench::compare::compare;
 use shardcast_bench::host::Host;
+use shardcast_bench::instructions::{Counts, TOLERANCE, Verdict};
 use shardcast_bench::journal::{Journal, newest};
 use shardcast_bench::namespace::Namespace;
 use shardcast_bench::page::page;
@@ -36,6 +38,12 @@ enum Subcommands {
         /// These, as one, instead of the newest.
         #[arg(long, value_name = "FILE")]
         results: Vec<PathBuf>,
+    },
+    /// Count the instructions of every micro-bench under callgrind; fails when one grew since the kept counts.
+    Instructions {
+        /// Keep these counts, in bench/results/instructions.json.
+        #[arg(long)]
+        write: bool,
     },
 }
 
@@ -121,6 +129,9 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
             readme(repository, &Results::read(&[newest(&results)?])?)
         }
         Subcommands::Readme { results: files } => readme(repository, &Results::read(&files)?),
+        Subcommands::Instructions { write } => {
+            instructions(repository, &results.join("instructions.json"), write)
+        }
     }
 }
 
@@ -181,6 +192,32 @@ fn announce(plan: &Plan) {
         plan.rounds,
         plan.seconds
     );
+}
+
+fn instructions(repository: &Path, kept: &Path, write: bool) -> Result<(), Box<dyn Error>> {
+    let counts = Counts::take(repository)?;
+    if write {
+        let mut text = serde_json::to_string_pretty(&counts)?;
+        text.push('\n');
+        return Ok(fs::write(kept, text)?);
+    }
+    let before: Counts = serde_json::from_str(&fs::read_to_string(kept)?)?;
+    if before.made_with != counts.made_with {
+        let (before, now) = (before.made_with, counts.made_with);
+        println!("not compared: kept with {before:?}, counted with {now:?}");
+        return Ok(());
+    }
+    let rows = counts.against(&before);
+    rows.iter().for_each(|row| println!("{row}"));
+    let worse = rows.iter().filter(|row| row.verdict() == Verdict::Worse);
+    match worse.count() {
+        0 => Ok(()),
+        count => Err(format!(
+            "{count} pieces take over {} % more instructions; if they must, keep the counts with --write and say why",
+            100.0 * TOLERANCE
+        )
+        .into()),
+    }
 }
 
 fn readme(repository: &Path, results: &Results) -> Result<(), Box<dyn Error>> {

@@ -266,7 +266,9 @@ impl Churn {
 
     /// A connection ended, by itself or after a close handshake.
     pub(crate) fn ended(&mut self, index: usize, reason: Option<String>) {
-        self.staying -= usize::from(self.entrance.is_inside(index));
+        let inside = self.entrance.is_inside(index);
+        self.staying -= usize::from(inside);
+        self.turnover.broken += u64::from(inside);
         self.leavers -= usize::from(self.entrance.is_outside(index));
         let way = self.entrance.ended(index);
         self.free.push_back(index);

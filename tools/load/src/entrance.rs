@@ -81,6 +81,8 @@ pub(crate) struct Turnover {
     pub(crate) left: u64,
     /// Resets.
     pub(crate) reset: u64,
+    /// Broke after they had come in, or stayed from the beginning; each is a failure, too.
+    pub(crate) broken: u64,
     /// Not inside when the run ended.
     pub(crate) missing: u64,
     pub(crate) failures: Errors,
@@ -98,6 +100,7 @@ impl Turnover {
             waited: 0,
             left: 0,
             reset: 0,
+            broken: 0,
             missing: 0,
             failures: Errors::default(),
         }
@@ -113,6 +116,7 @@ impl Turnover {
         self.waited += other.waited;
         self.left += other.left;
         self.reset += other.reset;
+        self.broken += other.broken;
         self.missing += other.missing;
         self.failures.merge(&other.failures);
     }

@@ -103,6 +103,7 @@ impl Movement {
             "missing": turnover.missing,
             "connect_us": quantiles(&turnover.connect),
             "ready_us": quantiles(&self.ready),
+            "broken": turnover.broken,
             "failed": turnover.failures.total(),
             "failures": turnover.failures.0,
             "server_cpu_us_per_cycle": self.server_cpu_us_per_cycle.map(rounded),
@@ -129,7 +130,8 @@ impl Movement {
             "connect_us": quantiles(&turnover.connect),
             "attempts": turnover.attempts,
             "retries": turnover.retries,
-            "connect_failures": turnover.failures.total(),
+            "connect_failures": turnover.failures.total() - turnover.broken,
+            "broken": turnover.broken,
             "failures": turnover.failures.0,
             "others_latency_us": {
                 "before": epochs(|epochs| &epochs.before),
@@ -196,8 +198,8 @@ impl Movement {
             self.back_ms(plan.cut, quantile)
                 .map_or("never".to_owned(), |ms| format!("{ms:.1} ms"))
         });
-        let (cut, retries, failed) = (plan.cut, turnover.retries, turnover.failures.total());
-        let missing = turnover.missing;
+        let (cut, retries, broken) = (plan.cut, turnover.retries, turnover.broken);
+        let (failed, missing) = (turnover.failures.total() - broken, turnover.missing);
         let mut rows = vec![
             (
                 "back",
@@ -206,7 +208,7 @@ impl Movement {
             (
                 "attempts",
                 format!(
-                    "{} of which {retries} again; {failed} failures, {missing} missing in the end",
+                    "{} of which {retries} again; {failed} failures; {broken} broke later, {missing} missing in the end",
                     turnover.attempts
                 ),
             ),

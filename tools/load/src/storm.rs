@@ -220,6 +220,7 @@ impl Storm {
         let inside = self.entrance.is_inside(index);
         let words = format!("{reason}, {}", self.entrance.ended(index));
         if inside {
+            self.turnover.broken += 1;
             self.turnover.failures.count(words);
         } else {
             self.failed(index, words, now_ns);

@@ -93,7 +93,7 @@ fn every_way_of_failing_who_comes_is_named() {
             &json!({words: 3}),
         );
     }
-    let expected = json!({"attempts": 20, "entered": 20, "closed": 17, "missing": 0});
+    let expected = json!({"attempts": 20, "entered": 20, "closed": 17, "missing": 0, "broken": 3, "failed": 3});
     check(
         CHURN,
         (Door::CloseLate, 7..10),
@@ -213,7 +213,8 @@ fn who_never_comes_back_is_missed() {
     assert_eq!(storm["others_latency_us"]["after"], Value::Null, "{report}");
     assert_eq!(report["lost"], 0, "{report}");
 
-    let expected = json!({"back": 6, "missing": 2, "connect_failures": 2, "retries": 0});
+    let expected =
+        json!({"back": 6, "missing": 2, "connect_failures": 0, "broken": 2, "retries": 0});
     check(
         STORM,
         (Door::CloseLate, 10..12),

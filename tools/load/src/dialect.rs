@@ -27,7 +27,7 @@ pub(crate) enum Protocol {
     Nats,
     /// Paths of nchan, as `bench/peers/nchan` has them.
     Nchan,
-    /// Socket.IO, to the events of `bench/peers/socketio`.
+    /// Socket.IO, to the events of `bench/peers/socketio-node`.
     Socketio,
     /// The Pusher protocol, for sockudo.
     Pusher,

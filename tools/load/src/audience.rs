@@ -111,25 +111,39 @@ impl Audience {
         layout.memberships(member).all(|membership| {
             let voices = layout.voices(membership.room).iter();
             let streams = self.streams[membership.number]..;
-            streams.zip(voices).all(|(stream, voice)| {
-                self.tally.next(stream) >= voice.share(by_talker(published, voice))
-            })
+            streams
+                .zip(voices)
+                .all(|(stream, voice)| self.tally.next(stream) >= voice.owed(published))
         })
     }
 
-    /// The account, `published` by each talker of the whole run.
-    pub(crate) fn settle(self, layout: &Layout, published: &[u64]) -> Account {
+    /// The account, `published` by each talker of the whole run. An excused member should have got what it got: nothing after its end.
+    pub(crate) fn settle(
+        self,
+        layout: &Layout,
+        published: &[u64],
+        excused: impl Fn(usize) -> bool,
+    ) -> Account {
         let mut orders = BTreeMap::new();
-        for membership in layout.all_memberships() {
-            let room = layout.room_name(membership.room);
-            let hash = self.orders[membership.number];
-            *orders.entry((room, hash)).or_default() += 1;
+        let mut owed = Vec::with_capacity(self.probed.len());
+        for member in 0..layout.members() {
+            let excused = excused(member);
+            for membership in layout.memberships(member) {
+                let first = self.streams[membership.number];
+                for (place, voice) in layout.voices(membership.room).iter().enumerate() {
+                    owed.push(if excused {
+                        self.tally.next(first + place)
+                    } else {
+                        voice.owed(published)
+                    });
+                }
+                if !excused {
+                    let room = layout.room_name(membership.room);
+                    let hash = self.orders[membership.number];
+                    *orders.entry((room, hash)).or_default() += 1;
+                }
+            }
         }
-        let owed = layout.all_memberships().flat_map(|membership| {
-            let voices = layout.voices(membership.room).iter();
-            voices.map(|voice| voice.share(by_talker(published, voice)))
-        });
-        let owed: Vec<u64> = owed.collect();
         Account {
             received: self.tally.arrived(),
             expected: owed.iter().sum(),
@@ -140,12 +154,6 @@ impl Audience {
                 .collect(),
         }
     }
-}
-
-/// 0 if nobody knows, because a worker failed.
-fn by_talker(published: &[u64], voice: &Voice) -> u64 {
-    let count = published.get(voice.talker as usize);
-    count.copied().unwrap_or_default()
 }
 
 /// What an audience got in all.

@@ -308,6 +308,7 @@ impl Churn {
             orders: Vec::new(),
             errors: self.turnover.failures.clone(),
             turnover: Some(self.turnover),
+            stall: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::entrance::Turnover;
 use crate::interval::Interval;
 use crate::meter::{Latencies, Meter};
 use crate::plan::Plan;
+use crate::stall::StallFindings;
 use crate::tally::Faults;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -100,6 +101,8 @@ pub(crate) struct Outcome {
     /// (room, hash of the order in which messages arrived, subscribers that saw this order)
     pub(crate) orders: Vec<(u32, u64, u64)>,
     pub(crate) errors: Errors,
+    /// Where some were meant to stall.
+    pub(crate) stall: Option<StallFindings>,
     /// Of a worker whose connections come and go.
     pub(crate) turnover: Option<Turnover>,
 }

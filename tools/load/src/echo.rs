@@ -178,6 +178,7 @@ impl EchoLoad {
             faults: self.tally.settle(|index| self.sent[index]),
             orders: Vec::new(),
             errors: Errors::default(),
+            stall: None,
             turnover: None,
         }
     }

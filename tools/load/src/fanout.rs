@@ -8,6 +8,7 @@ use crate::layout::Layout;
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
 use crate::sockets::{Phase, Sockets};
+use crate::stall::Stalls;
 use crate::talkers::Talkers;
 
 /// The rooms of a worker.
@@ -21,6 +22,7 @@ pub(crate) struct Fanout {
     /// By talker of the whole run, once draining.
     published: Vec<u64>,
     pub(crate) meter: Meter,
+    stalls: Option<Stalls>,
 }
 
 impl Fanout {
@@ -33,6 +35,10 @@ impl Fanout {
             talkers: Talkers::new(&layout, share.plan.pace),
             published: Vec::new(),
             meter: Meter::new(),
+            stalls: share
+                .plan
+                .stall
+                .map(|stall| Stalls::new(stall, share.first, layout.members())),
             layout,
         }
     }
@@ -45,6 +51,13 @@ impl Fanout {
         let room = self.layout.subscriptions(index).next();
         Role::Subscriber {
             room: room.expect("a member is in a room"),
+        }
+    }
+
+    /// Before anything is connected.
+    pub(crate) fn prepare(&self, sockets: &mut Sockets) {
+        if let Some(stalls) = &self.stalls {
+            stalls.prepare(sockets);
         }
     }
 
@@ -83,11 +96,18 @@ impl Fanout {
     pub(crate) fn run(&mut self, start_ns: u64, window_start_ns: u64, window_end_ns: u64) {
         self.meter.open(window_start_ns, window_end_ns);
         self.talkers.run(start_ns, window_end_ns);
+        if let Some(stalls) = &mut self.stalls {
+            stalls.run(window_start_ns);
+        }
     }
 
     /// Publishes what is due. Returns when it wants to be called again.
     pub(crate) fn tick(&mut self, now_ns: u64, dialect: &Dialect, sockets: &mut Sockets) -> u64 {
-        let deadline_ns = self.meter.tick(now_ns);
+        let mut deadline_ns = self.meter.tick(now_ns);
+        if let Some(stalls) = &mut self.stalls {
+            let window_end_ns = self.meter.window_end_ns();
+            deadline_ns = deadline_ns.min(stalls.tick(now_ns, window_end_ns, sockets));
+        }
         let sent = self.talkers.sent();
         let next_ns = self
             .talkers
@@ -117,11 +137,40 @@ impl Fanout {
         }
         match self.audience.deliver(&self.layout, index, stamp) {
             Delivery::Measured(voice, sequences) => {
-                self.meter.arrived(now_ns, stamp.intended_ns);
+                self.time(index, stamp.intended_ns, now_ns);
                 self.talkers.delivered(&self.layout, voice, sequences);
             }
             Delivery::Unmeasured => {}
         }
+    }
+
+    /// What stallers felt is told apart: their latency is mostly their own.
+    fn time(&mut self, member: usize, intended_ns: u64, now_ns: u64) {
+        let Some(stalls) = &mut self.stalls else {
+            return self.meter.arrived(now_ns, intended_ns);
+        };
+        if self.meter.contains(intended_ns) {
+            stalls.felt(member, now_ns, intended_ns);
+        }
+        if stalls.received(member) {
+            self.meter.received(now_ns);
+        } else {
+            self.meter.arrived(now_ns, intended_ns);
+        }
+    }
+
+    /// The server said that it closes a connection, with this code.
+    pub(crate) fn closing(&mut self, index: usize, code: u16) {
+        if let Some(stalls) = &mut self.stalls {
+            stalls.closing(index, code);
+        }
+    }
+
+    /// A connection ended. Returns what to count, in words.
+    pub(crate) fn ended(&mut self, index: usize, reason: Option<String>) -> Option<String> {
+        let stalls = self.stalls.as_mut();
+        let explained = stalls.is_some_and(|stalls| stalls.ended(index));
+        reason.filter(|_| !explained)
     }
 
     /// Sends nothing more. Returns the messages by each talker of this worker.
@@ -145,7 +194,15 @@ impl Fanout {
 
     /// The account.
     pub(crate) fn finish(self) -> Outcome {
-        let account = self.audience.settle(&self.layout, &self.published);
+        let (layout, published) = (&self.layout, &self.published);
+        let excused = |member| {
+            let stalls = self.stalls.as_ref();
+            stalls.is_some_and(|stalls| stalls.is_closed(member))
+        };
+        let account = self.audience.settle(layout, published, excused);
+        let stall = self
+            .stalls
+            .map(|stalls| stalls.settle(|member| layout.owed(member, published)));
         Outcome {
             meter: self.meter,
             sent: self.talkers.published().iter().sum(),
@@ -154,6 +211,7 @@ impl Fanout {
             faults: account.faults,
             orders: account.orders,
             errors: Errors::default(),
+            stall,
             turnover: None,
         }
     }

@@ -163,6 +163,14 @@ impl Layout {
         Some((place, voices[place]))
     }
 
+    /// Messages that a member should get in all, `published` by each talker of the whole run.
+    pub(crate) fn owed(&self, member: usize, published: &[u64]) -> u64 {
+        self.memberships(member)
+            .flat_map(|membership| self.voices(membership.room))
+            .map(|voice| voice.owed(published))
+            .sum()
+    }
+
     /// Members of a room in this worker.
     pub(crate) fn members_here(&self, room: usize) -> u32 {
         self.members_here[room]
@@ -205,8 +213,9 @@ impl Layout {
 }
 
 impl Voice {
-    /// Messages in this room, when the talker published so many in all.
-    pub(crate) fn share(self, published: u64) -> u64 {
+    /// Messages in this room, `published` by each talker of the whole run; what is not known of a worker that is gone is none.
+    pub(crate) fn owed(self, published: &[u64]) -> u64 {
+        let published = published.get(self.talker as usize).copied().unwrap_or(0);
         let turns = u64::from(self.turns);
         (published + turns - 1 - u64::from(self.place)) / turns
     }

@@ -33,7 +33,7 @@ impl Load {
             (_, Motion::Storm(storm)) if share.cut => {
                 Load::Storm(Box::new(Storm::new(share, storm)))
             }
-            (Scenario::Broadcast | Scenario::FanIn | Scenario::Idle, _) => {
+            (Scenario::Broadcast | Scenario::FanIn | Scenario::Slow | Scenario::Idle, _) => {
                 Load::Fanout(Box::new(Fanout::new(share)))
             }
             (Scenario::Storm, _) if plan.publishers > 0 => {
@@ -52,6 +52,14 @@ impl Load {
             Load::Fanout(fanout) => fanout.role(index),
             Load::Churn(churn) => churn.role(index),
             Load::Storm(storm) => storm.role(index),
+        }
+    }
+
+    /// Before anything is connected.
+    pub(crate) fn prepare(&self, sockets: &mut Sockets) {
+        match self {
+            Load::Fanout(fanout) => fanout.prepare(sockets),
+            Load::Echo(_) | Load::Churn(_) | Load::Storm(_) => {}
         }
     }
 
@@ -127,6 +135,14 @@ impl Load {
         }
     }
 
+    /// The server said that it closes a connection, with this code.
+    pub(crate) fn closing(&mut self, index: usize, code: u16) {
+        match self {
+            Load::Fanout(fanout) => fanout.closing(index, code),
+            Load::Echo(_) | Load::Churn(_) | Load::Storm(_) => {}
+        }
+    }
+
     /// A connection ended, by itself or (no reason) after a close handshake that the load began. Returns what is left to count, in words.
     pub(crate) fn ended(
         &mut self,
@@ -135,7 +151,8 @@ impl Load {
         now_ns: u64,
     ) -> Option<String> {
         match (self, reason) {
-            (Load::Echo(_) | Load::Fanout(_), reason) => return reason,
+            (Load::Echo(_), reason) => return reason,
+            (Load::Fanout(fanout), reason) => return fanout.ended(index, reason),
             (Load::Churn(churn), reason) => churn.ended(index, reason),
             (Load::Storm(storm), Some(reason)) => storm.ended(index, reason, now_ns),
             (Load::Storm(_), None) => {}

@@ -34,6 +34,7 @@ mod rows;
 mod scenario;
 mod series;
 mod sockets;
+mod stall;
 mod storm;
 mod summary;
 mod talkers;

@@ -1,8 +1,11 @@
 //! What only one scenario has to tell: an object of its name in the JSON line, and rows in the table. Called by `line` and `summary`.
 
+use crate::line::quantiles;
 use crate::movement::Movement;
 use crate::plan::Scenario;
 use crate::report::Report;
+use crate::stall::StallFindings;
+use crate::summary::in_words;
 use serde_json::{Value, json};
 
 /// A scenario's own findings.
@@ -20,10 +23,67 @@ impl Report<'_> {
         match self.plan.scenario {
             Scenario::Echo | Scenario::Broadcast | Scenario::Idle => None,
             Scenario::FanIn => Some(self.fan_in()),
+            Scenario::Slow => self.slow(),
             Scenario::Churn | Scenario::Storm => {
                 Movement::new(self.plan.motion, self.findings).particulars()
             }
         }
+    }
+
+    fn slow(&self) -> Option<Particulars> {
+        let outcomes = self.findings.outcomes.iter();
+        let found = outcomes
+            .filter_map(|outcome| outcome.stall.clone())
+            .reduce(|mut all, more| {
+                all.merge(&more);
+                all
+            })?;
+        let StallFindings {
+            stalled,
+            closed,
+            caught_up,
+            lost,
+            missed,
+            felt,
+        } = &found;
+        let mut rows = vec![(
+            "stalled",
+            format!(
+                "{stalled}: {} closed (missed {missed} messages), {caught_up} caught up, {lost} messages lost by who stayed",
+                closed.values().sum::<u64>()
+            ),
+        )];
+        rows.extend(
+            closed
+                .iter()
+                .map(|(code, count)| ("closed", format!("{count} with code {code}"))),
+        );
+        for (name, latencies) in [
+            ("before", &felt.before),
+            ("during", &felt.during),
+            ("after", &felt.after),
+            ("stallers", &felt.stallers),
+        ] {
+            if !latencies.is_empty() {
+                rows.push((name, in_words(latencies)));
+            }
+        }
+        Some(Particulars {
+            name: "slow",
+            line: json!({
+                "stalled": stalled,
+                "closed": closed,
+                "caught_up": caught_up,
+                "lost": lost,
+                "missed": missed,
+                "others_latency_us": quantiles(&felt.others()),
+                "others_before_us": quantiles(&felt.before),
+                "others_during_us": quantiles(&felt.during),
+                "others_after_us": quantiles(&felt.after),
+                "stalled_latency_us": quantiles(&felt.stallers),
+            }),
+            rows,
+        })
     }
 
     fn fan_in(&self) -> Particulars {

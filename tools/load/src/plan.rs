@@ -7,6 +7,7 @@ use crate::clock::now_ns;
 use crate::control::Share;
 use crate::dialect::Protocol;
 use crate::pace::Pace;
+use crate::stall::Stall;
 use crate::storm::StormPlan;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -23,6 +24,8 @@ pub(crate) enum Scenario {
     /// Many to few.
     #[serde(rename = "fan-in")]
     FanIn,
+    /// One to many, of whom some stall.
+    Slow,
     /// Memory.
     Idle,
     /// Connections come and go.
@@ -49,6 +52,7 @@ impl Scenario {
             Scenario::Echo
             | Scenario::Broadcast
             | Scenario::FanIn
+            | Scenario::Slow
             | Scenario::Churn
             | Scenario::Storm => true,
             Scenario::Idle => false,
@@ -74,6 +78,8 @@ pub(crate) struct Plan {
     pub(crate) rooms: u32,
     /// Whether connections subscribe or join.
     pub(crate) subscribes: bool,
+    /// `None`: everyone reads.
+    pub(crate) stall: Option<Stall>,
     pub(crate) payload_bytes: usize,
     pub(crate) pace: Pace,
     pub(crate) warmup: Duration,
@@ -147,6 +153,7 @@ impl Plan {
             publishers: 0,
             rooms: 1,
             subscribes: false,
+            stall: None,
             payload_bytes: common.payload,
             pace: Pace::Silent,
             warmup: common.warmup,
@@ -277,7 +284,7 @@ impl Plan {
     pub(crate) fn probe_deliveries(&self) -> u64 {
         match self.scenario {
             Scenario::Echo | Scenario::Idle | Scenario::Churn => 0,
-            Scenario::Broadcast | Scenario::FanIn | Scenario::Storm => {
+            Scenario::Broadcast | Scenario::FanIn | Scenario::Slow | Scenario::Storm => {
                 u64::from(self.connections) * u64::from(self.publishers)
             }
         }
@@ -480,6 +487,15 @@ mod tests {
                 "--listeners",
             ),
             ("fan-in --connections 9 --rate 1 --workers 6", "--workers"),
+            (
+                "slow --connections 9 --rate 1 --stall-share 1",
+                "--stall-share",
+            ),
+            ("slow --connections 9 --rate 1", "nobody"),
+            (
+                "slow --connections 90 --rate 1 --stall-after 5s",
+                "--stall-after",
+            ),
             ("idle --connections 9 --broadcast-once", "--rooms"),
             ("idle --connections 9 --rooms 1 --broadcast-once", "native"),
         ]);

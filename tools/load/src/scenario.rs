@@ -5,6 +5,7 @@ mod churn;
 mod echo;
 mod fan_in;
 mod idle;
+mod slow;
 mod storm;
 
 use crate::arguments::Common;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Broadcast(broadcast::Options),
     /// Many publish, few listen: here --connections publish.
     FanIn(fan_in::Options),
+    /// A broadcast in which a share of the subscribers stops reading.
+    Slow(slow::Options),
     /// Connections that only stay: what they cost in memory.
     Idle(idle::Options),
     /// Connections come and go at a steady rate.
@@ -38,6 +41,7 @@ impl Command {
             Command::Echo(options) => Some(&options.common),
             Command::Broadcast(options) => Some(&options.common),
             Command::FanIn(options) => Some(&options.common),
+            Command::Slow(options) => Some(&options.common),
             Command::Idle(options) => Some(&options.common),
             Command::Churn(options) => Some(&options.common),
             Command::Storm(options) => Some(&options.common),
@@ -54,6 +58,7 @@ impl Command {
             Command::Echo(options) => options.plan(),
             Command::Broadcast(options) => options.plan(),
             Command::FanIn(options) => options.plan(),
+            Command::Slow(options) => options.plan(),
             Command::Idle(options) => options.plan(),
             Command::Churn(options) => options.plan(),
             Command::Storm(options) => options.plan(),

@@ -43,6 +43,10 @@ struct Connection {
     since_ns: u64,
     /// Whether the kernel said that the server sends no more: a short read is then not the last.
     hung_up: bool,
+    /// Whether the receive buffer is to be small.
+    narrow: bool,
+    /// Whether nothing is to be read for now.
+    paused: bool,
     /// Received, not yet a whole frame.
     carry: Vec<u8>,
     /// Not taken by the kernel yet, at first the request for the upgrade; at most `UNSENT_BYTES_MAX`.
@@ -126,6 +130,8 @@ impl Sockets {
                 generation: 0,
                 since_ns: 0,
                 hung_up: false,
+                narrow: false,
+                paused: false,
                 carry: Vec::new(),
                 unsent: Vec::new(),
             })
@@ -223,6 +229,7 @@ impl Sockets {
             self.connections[index].socket.is_none(),
             "its earlier socket is gone"
         );
+        let narrow = self.connections[index].narrow;
         let generation = self.connections[index].generation.wrapping_add(1);
         self.connections[index].generation = generation;
         let attempt = || -> Result<OwnedFd, Errno> {
@@ -236,6 +243,10 @@ impl Sockets {
             sockopt::set_tcp_nodelay(&socket, true)?;
             // Ends with a reset: thousands of ports in TIME_WAIT would be in the way of the next run, and of the next server's own port.
             sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+            if narrow {
+                // Before the connect, which announces the window (tcp(7)).
+                sockopt::set_socket_recv_buffer_size(&socket, NARROW_BYTES)?;
+            }
             if let Some((first, count)) = self.sources {
                 let source = Ipv4Addr::from_bits(first.to_bits() + number % count);
                 rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(source), 0))?;
@@ -244,13 +255,7 @@ impl Sockets {
                 Ok(()) | Err(Errno::INPROGRESS) => {}
                 Err(error) => return Err(error),
             }
-            let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-            epoll::add(
-                &self.epoll,
-                &socket,
-                EventData::new_u64(u64::from(generation) << 32 | index as u64),
-                interest,
-            )?;
+            epoll::add(&self.epoll, &socket, name(index, generation), INTEREST)?;
             Ok(socket)
         };
         let socket = attempt().map_err(|error| self.explain(error))?;
@@ -258,6 +263,7 @@ impl Sockets {
         connection.socket = Some(socket);
         connection.phase = Phase::Connecting;
         connection.hung_up = false;
+        connection.paused = false;
         connection.unsent = upgrade_request(&self.host, path);
         connection.since_ns = now_ns();
         Ok(())
@@ -307,12 +313,39 @@ impl Sockets {
         }
     }
 
+    /// Connects this one with a small receive buffer.
+    pub(crate) fn narrow(&mut self, index: usize) {
+        self.connections[index].narrow = true;
+    }
+
+    /// Reads nothing of a connection until `resume`.
+    pub(crate) fn pause(&mut self, index: usize) {
+        self.connections[index].paused = true;
+    }
+
+    /// Reads again, first of all what came meanwhile.
+    pub(crate) fn resume(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        connection.paused = false;
+        let Some(socket) = &connection.socket else {
+            return;
+        };
+        // Says again what an edge said before (epoll_ctl(2)).
+        let name = name(index, connection.generation);
+        if let Err(error) = epoll::modify(&self.epoll, socket, name, INTEREST) {
+            self.fail(index, format!("epoll: {error}"));
+        }
+    }
+
     /// Reads into the buffer, behind what was kept.
     pub(crate) fn read(&mut self, index: usize) -> Read {
         let connection = &mut self.connections[index];
         let Some(socket) = &connection.socket else {
             return Read::Nothing;
         };
+        if connection.paused {
+            return Read::Nothing;
+        }
         let kept = connection.carry.len();
         self.buffer[..kept].copy_from_slice(&connection.carry);
         let reason = match rustix::io::read(socket, &mut self.buffer[kept..]) {
@@ -414,6 +447,18 @@ impl Sockets {
 
 /// RFC 6455 §7.4.1.
 const NORMAL_CLOSURE: u16 = 1000;
+/// An event's name, which a socket keeps all its life.
+fn name(index: usize, generation: u32) -> EventData {
+    EventData::new_u64(u64::from(generation) << 32 | index as u64)
+}
+
+/// What every socket is registered for.
+const INTEREST: EventFlags = EventFlags::IN
+    .union(EventFlags::OUT)
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::ET);
+/// Receive buffer of a reader who is going to stall; the kernel takes twice as much (socket(7)).
+const NARROW_BYTES: usize = 16 << 10;
 /// Longest wait, so that no mistake in a deadline can hang a worker.
 const WAIT_NS_MAX: u64 = 1_000_000_000;
 /// Files besides the connections.

@@ -265,6 +265,7 @@ impl Storm {
             orders: Vec::new(),
             errors: self.turnover.failures.clone(),
             turnover: Some(self.turnover),
+            stall: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The report as a table, for people. Called by `main`.
 
+use crate::meter::Latencies;
 use crate::report::Report;
 use std::fmt::Write;
 
@@ -60,11 +61,7 @@ impl Report<'_> {
             .into_iter()
             .filter(|(_, latencies)| !latencies.is_empty());
         recorded
-            .map(|(name, latencies)| {
-                let [p50, p90, p99, p99_9] = [0.5, 0.9, 0.99, 0.999].map(|quantile| latencies.quantile_us(quantile));
-                let max = latencies.max_us();
-                (name, format!("p50 {p50:.0} µs, p90 {p90:.0}, p99 {p99:.0}, p99.9 {p99_9:.0}, max {max:.0}"))
-            })
+            .map(|(name, latencies)| (name, in_words(latencies)))
             .collect()
     }
 
@@ -103,4 +100,12 @@ impl Report<'_> {
         ));
         rows
     }
+}
+
+/// Latencies as one line.
+pub(crate) fn in_words(latencies: &Latencies) -> String {
+    let [p50, p90, p99, p99_9] =
+        [0.5, 0.9, 0.99, 0.999].map(|quantile| latencies.quantile_us(quantile));
+    let max = latencies.max_us();
+    format!("p50 {p50:.0} µs, p90 {p90:.0}, p99 {p99:.0}, p99.9 {p99_9:.0}, max {max:.0}")
 }

@@ -166,11 +166,16 @@ pub(crate) fn next_frame(bytes: &[u8], room_bytes: usize) -> Result<Option<Frame
     }))
 }
 
-/// Code and reason of a close frame's payload (RFC 6455 §5.5.1; without a code: 1005, §7.1.5).
-pub(crate) fn close_words(payload: &[u8]) -> String {
-    let code = payload
+/// Of a close frame's payload (RFC 6455 §5.5.1; without a code: 1005, §7.1.5).
+pub(crate) fn close_code(payload: &[u8]) -> u16 {
+    payload
         .first_chunk::<2>()
-        .map_or(1005, |code| u16::from_be_bytes(*code));
+        .map_or(1005, |code| u16::from_be_bytes(*code))
+}
+
+/// The same, and the reason.
+pub(crate) fn close_words(payload: &[u8]) -> String {
+    let code = close_code(payload);
     let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
     format!("{code} {reason}").trim_end().to_owned()
 }

@@ -11,7 +11,7 @@ use crate::message::Body;
 use crate::meter::Latencies;
 use crate::sockets::{Happening, Phase, Read, Sockets};
 use crate::websocket::{
-    BINARY, CLOSE, PING, PONG, TEXT, Template, close_words, next_frame, upgrade_answer,
+    BINARY, CLOSE, PING, PONG, TEXT, Template, close_code, close_words, next_frame, upgrade_answer,
 };
 use stage::Stage;
 use std::num::NonZeroU64;
@@ -75,10 +75,13 @@ impl Worker {
         let body = Body::new(plan.protocol.encoding(), plan.run, plan.payload_bytes);
         let rooms = if share.publishes { plan.rooms } else { 0 };
         let target = (plan.address, &*plan.host);
+        let mut sockets = Sockets::new(slots, plan.payload_bytes, target, plan.sources)?;
+        let load = Load::new(&share);
+        load.prepare(&mut sockets);
         Ok(Worker {
             dialect: plan.protocol.dialect(body, rooms, &plan.path),
-            sockets: Sockets::new(slots, plan.payload_bytes, target, plan.sources)?,
-            load: Some(Load::new(&share)),
+            sockets,
+            load: Some(load),
             stage: Stage::Waiting,
             begun: 0,
             count,
@@ -264,6 +267,9 @@ impl Worker {
             }
             PONG => return Ok(()),
             CLOSE => {
+                if let Some(load) = &mut self.load {
+                    load.closing(index, close_code(payload));
+                }
                 return Err(format!(
                     "closed by the server with {}",
                     close_words(payload)

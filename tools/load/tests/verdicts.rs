@@ -33,6 +33,9 @@ const BROADCAST: &str =
 const FAN_IN: &str =
     "fan-in --connections 20 --listeners 3 --rate 400 --warmup 0s --duration 500ms --drain 1s";
 
+const SLOW: &str = "slow --connections 3 --rate 100 --stall-share 0.34 --stall-after 100ms --stall-for 300ms \
+     --warmup 0s --duration 500ms --drain 2s";
+
 /// Runs against a server with one fault; `expected` counts what must be found.
 fn check(arguments: &str, dialect: Dialect, fault: Fault, expected: &Value) {
     let outcome = load(arguments, serve(dialect, fault));
@@ -133,6 +136,73 @@ fn every_fault_is_found_in_fan_in() {
     ] {
         check(FAN_IN, Dialect::Raw, fault, &expected);
     }
+}
+
+#[test]
+fn a_stalled_reader_of_a_server_that_waits_catches_up() {
+    for arguments in [SLOW.to_owned(), format!("{SLOW} --workers 2 --burst 5")] {
+        check(&arguments, Dialect::Raw, Fault::None, &json!({}));
+    }
+    let report = load(SLOW, serve(Dialect::Raw, Fault::None)).report;
+    let slow = &report["slow"];
+    let [stalled, caught_up, lost, missed] =
+        ["stalled", "caught_up", "lost", "missed"].map(|name| slow[name].as_u64().unwrap());
+    assert_eq!((stalled, caught_up, lost, missed), (1, 1, 0, 0), "{slow}");
+    assert_eq!(slow["closed"], json!({}), "{slow}");
+    // What is sent early in the stall cannot be read before its end.
+    assert!(
+        slow["stalled_latency_us"]["max"].as_f64() > Some(250_000.0),
+        "{slow}"
+    );
+    assert_eq!(slow["others_latency_us"], report["latency_us"], "{report}");
+}
+
+#[test]
+fn every_fault_is_found_beside_a_stall() {
+    for (fault, expected) in [
+        (Fault::Drop, json!({"lost": 1, "order_mismatches": 1})),
+        (
+            Fault::Duplicate,
+            json!({"duplicated": 1, "order_mismatches": 1}),
+        ),
+        (
+            Fault::Delay,
+            json!({"out_of_order": 1, "order_mismatches": 1}),
+        ),
+        (
+            Fault::Damage,
+            json!({"lost": 1, "corrupted": 1, "order_mismatches": 1}),
+        ),
+    ] {
+        check(SLOW, Dialect::Raw, fault, &expected);
+    }
+}
+
+#[test]
+fn a_stalled_reader_may_be_closed_but_not_deceived() {
+    let arguments = "slow --connections 3 --rate 1000 --payload 1024 --stall-share 0.34 --stall-after 0s --warmup 0s --duration 2s";
+    let closed = load(arguments, serve(Dialect::Raw, Fault::CloseSlow));
+    let (report, slow) = (&closed.report, &closed.report["slow"]);
+    assert_eq!(closed.code, Some(0), "{} {report}", closed.complaint);
+    assert_eq!(slow["closed"], json!({"1008": 1}), "{slow}");
+    assert_eq!((&slow["caught_up"], &slow["lost"]), (&json!(0), &json!(0)));
+    let missed = slow["missed"].as_u64().unwrap();
+    let [sent, received, expected] =
+        ["sent", "received", "expected"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!((sent, received + missed), (2_000, 6_000), "{report}");
+    assert!(missed > 0 && expected == received, "{report}");
+    assert_eq!(report["errors"], json!({}), "{report}");
+
+    let skipped = load(arguments, serve(Dialect::Raw, Fault::SkipSlow));
+    let (report, slow) = (&skipped.report, &skipped.report["slow"]);
+    assert_eq!(skipped.code, Some(1), "{report}");
+    assert_eq!(slow["closed"], json!({}), "{slow}");
+    assert!(slow["lost"].as_u64() > Some(0), "{slow}");
+    assert_eq!(slow["lost"], report["lost"], "{report}");
+    assert_eq!(
+        (&slow["stalled"], &slow["caught_up"]),
+        (&json!(1), &json!(0))
+    );
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Small servers that speak the raw or the native protocol, honestly or with one fault towards one connection.
 //! Threads and tungstenite; each lives until the test process ends.
 
+mod queue;
+
+use queue::Queue;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -29,6 +32,10 @@ pub(crate) enum Fault {
     Damage,
     /// The connection is closed with 1008 instead.
     Close,
+    /// Nothing, but who reads too slowly is closed with 1008.
+    CloseSlow,
+    /// Nothing, but who reads too slowly does not get everything.
+    SkipSlow,
 }
 
 /// How the server treats connections by their number, in the order in which they come.
@@ -79,6 +86,7 @@ struct Subscriber {
     room: String,
     writer: Writer,
     gate: Gate,
+    queue: Option<Queue>,
 }
 
 /// Starts a server.
@@ -227,14 +235,22 @@ impl Hub {
     }
 
     fn subscribe(&self, room: &str, writer: &Writer) {
+        let policy = *self.fault.lock().unwrap();
+        let queue = matches!(policy, Fault::CloseSlow | Fault::SkipSlow)
+            .then(|| Queue::new(writer, policy));
         let gate = Gate {
-            fault: self.claim(),
+            fault: if queue.is_some() {
+                Fault::None
+            } else {
+                self.claim()
+            },
             ..Gate::honest()
         };
         let subscriber = Subscriber {
             room: room.into(),
             writer: Arc::clone(writer),
             gate,
+            queue,
         };
         self.subscribers.lock().unwrap().push(subscriber);
     }
@@ -243,7 +259,10 @@ impl Hub {
     fn publish(&self, room: Option<&str>, message: &Message) {
         for subscriber in self.subscribers.lock().unwrap().iter_mut() {
             if room.is_none_or(|room| room == subscriber.room) {
-                subscriber.gate.pass(message.clone(), &subscriber.writer);
+                match &mut subscriber.queue {
+                    Some(queue) => queue.push(message.clone()),
+                    None => subscriber.gate.pass(message.clone(), &subscriber.writer),
+                }
             }
         }
     }
@@ -294,7 +313,7 @@ impl Gate {
             return write(writer, message);
         }
         match self.fault {
-            Fault::None => write(writer, message),
+            Fault::None | Fault::CloseSlow | Fault::SkipSlow => write(writer, message),
             Fault::Drop => {}
             Fault::Duplicate => {
                 write(writer, message.clone());

@@ -52,9 +52,9 @@ const QUICK_WORKS: [&str; 4] = [
 const QUICK_SERVERS: [Server; 6] = [RAW, NATIVE, BUN, MONOIO, TUNGSTENITE, FLOOR];
 
 /// A run's time beside its measured seconds: starting, warming up, waiting for stragglers, stopping.
-const RUN_OVERHEAD: Duration = Duration::from_millis(2_500);
+const RUN_OVERHEAD: Duration = Duration::from_millis(800);
 /// How fast connections are made and closed, all told.
-const CONNECTS_PER_S: u32 = 8_000;
+const CONNECTS_PER_S: u32 = 20_000;
 
 impl Set {
     fn servers(self, work: &Work, setting: Setting) -> Vec<Server> {
@@ -218,7 +218,7 @@ mod tests {
         let mut plan = Plan::new(Set::All, &works, &[RAW, BUN], Setting::Plain);
         (plan.rounds, plan.seconds) = (5, 4);
         assert_eq!(plan.runs(), 20);
-        // Two servers, five rounds: 1.25 s to connect, 5 s, 2.5 s beside; and 1.875 s, 2 s, 2.5 s.
-        assert_eq!(plan.duration(), Duration::from_millis((8_750 + 6_375) * 10));
+        // Two servers, five rounds: 0.5 s to connect, 5 s, 0.8 s beside; and 0.75 s, 2 s, 0.8 s.
+        assert_eq!(plan.duration(), Duration::from_millis((6_300 + 3_550) * 10));
     }
 }

@@ -90,8 +90,15 @@ pub const FLOOR: Server = Server {
 
 /// Bun, which has uWebSockets inside.
 pub const BUN: Server = peer("bun", "Bun", "bun", "raw");
-/// monoio on io_uring.
+/// monoio on io_uring, one send for all that waits.
 pub const MONOIO: Server = peer("monoio", "monoio", "monoio", "raw");
+/// The same, each message written by itself.
+pub const MONOIO_EACH: Server = Server {
+    key: "monoio-each",
+    name: "monoio, unmerged",
+    arguments: FLUSH_EACH,
+    ..MONOIO
+};
 /// fastwebsockets on tokio.
 pub const FASTWEBSOCKETS: Server =
     peer("fastwebsockets", "fastwebsockets", "fastwebsockets", "raw");
@@ -106,7 +113,7 @@ pub const TUNGSTENITE: Server = peer(
 pub const TUNGSTENITE_EACH: Server = Server {
     key: "tungstenite-each",
     name: "tokio-tungstenite, unmerged",
-    arguments: &["--listen", "{listen}", "--flush", "each"],
+    arguments: FLUSH_EACH,
     ..TUNGSTENITE
 };
 /// sockudo-ws on tokio.
@@ -137,6 +144,9 @@ pub const SOCKETIO_BUN: Server = peer(
 /// sockudo, Pusher's protocol.
 pub const SOCKUDO: Server = peer("sockudo", "sockudo", "sockudo", "pusher");
 
+/// Told to the Rust peers that merge what waits, unless they are told not to.
+const FLUSH_EACH: &[&str] = &["--listen", "{listen}", "--flush", "each"];
+
 /// Every server, in the order of table columns.
 pub const SERVERS: &[Server] = &[
     RAW,
@@ -144,6 +154,7 @@ pub const SERVERS: &[Server] = &[
     NATIVE,
     BUN,
     MONOIO,
+    MONOIO_EACH,
     FASTWEBSOCKETS,
     TUNGSTENITE,
     TUNGSTENITE_EACH,

@@ -24,6 +24,8 @@ const PORTS_PER_RUN: u16 = 2;
 const START_TIME_MAX: Duration = Duration::from_secs(30);
 /// What a run may take beside its measured time: ramp-up of all connections, waiting for stragglers.
 const LOAD_TIME_MAX: Duration = Duration::from_secs(120);
+/// Of what programs complain about.
+const LOG_LINES_MAX: usize = 10;
 /// Between two looks at a child process.
 const POLL: Duration = Duration::from_millis(20);
 /// How the kernel's tables of sockets write LISTEN (`include/net/tcp_states.h`).
@@ -71,7 +73,7 @@ impl Runner {
         // Absent if nothing got so far as to write them.
         let _ = fs::remove_file(&self.report);
         let _ = fs::remove_file(&self.log);
-        result.map_err(|error| io::Error::other(format!("{error}\n{log}")))
+        result.map_err(|error| io::Error::other(format!("{error}\n{}", beginning(&log))))
     }
 
     fn run_logged(
@@ -87,7 +89,8 @@ impl Runner {
         started.wait_until_listening(port)?;
         let mut command = command::load(&self.places, work, server, seconds);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (url, pid) = (format!("ws://{address}/ws"), started.0.id().to_string());
+        let url = format!("ws://{address}{}", server.path);
+        let pid = started.0.id().to_string();
         command.extend(["--url", &url, "--server-pid", &pid, "--json"].map(OsString::from));
         command.push(self.report.clone().into_os_string());
         let within = LOAD_TIME_MAX + Duration::from_secs(u64::from(seconds));
@@ -182,6 +185,12 @@ impl Drop for Started {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The first complaints name the cause; the rest often says so again for each connection.
+fn beginning(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().take(LOG_LINES_MAX).collect();
+    lines.join("\n")
 }
 
 /// Of a table like `/proc/net/tcp`: number, local address and port in hexadecimal, remote ones, state.

@@ -10,6 +10,8 @@ pub struct Server {
     pub name: &'static str,
     /// What `shardcast-load` speaks to it.
     pub protocol: &'static str,
+    /// Where it takes connections; `/`: where its protocol has it.
+    pub path: &'static str,
     /// Where it comes from.
     pub program: Program,
     /// Its command line; `{listen}` and `{port}` stand for where it listens, `{next}` for the address one port above.
@@ -39,6 +41,7 @@ pub const RAW: Server = Server {
     key: "raw",
     name: "raw-server",
     protocol: "raw",
+    path: "/ws",
     program: Program::Own("shardcast-bench", "raw-server"),
     arguments: &["--listen", "{listen}", "--pin", SERVER_CPU],
     cores: SERVER_CPU,
@@ -58,6 +61,7 @@ pub const NATIVE: Server = Server {
     key: "native",
     name: "shardcast (native JSON)",
     protocol: "native",
+    path: "/ws",
     program: Program::Own("shardcast", "shardcast"),
     arguments: &[
         "serve",
@@ -80,6 +84,7 @@ pub const FLOOR: Server = Server {
     key: "floor",
     name: "floor",
     protocol: "raw",
+    path: "/ws",
     program: Program::Given,
     arguments: &[
         "--port", "{port}", "--shards", "1", "--nbuf", "128", "--bsz", "16640", "--pred", "4",
@@ -89,9 +94,9 @@ pub const FLOOR: Server = Server {
 };
 
 /// Bun, which has uWebSockets inside.
-pub const BUN: Server = peer("bun", "Bun", "bun", "raw");
+pub const BUN: Server = peer("bun", "Bun", "bun", "raw", "/ws");
 /// monoio on io_uring, one send for all that waits.
-pub const MONOIO: Server = peer("monoio", "monoio", "monoio", "raw");
+pub const MONOIO: Server = peer("monoio", "monoio", "monoio", "raw", "/ws");
 /// The same, each message written by itself.
 pub const MONOIO_EACH: Server = Server {
     key: "monoio-each",
@@ -100,14 +105,20 @@ pub const MONOIO_EACH: Server = Server {
     ..MONOIO
 };
 /// fastwebsockets on tokio.
-pub const FASTWEBSOCKETS: Server =
-    peer("fastwebsockets", "fastwebsockets", "fastwebsockets", "raw");
+pub const FASTWEBSOCKETS: Server = peer(
+    "fastwebsockets",
+    "fastwebsockets",
+    "fastwebsockets",
+    "raw",
+    "/ws",
+);
 /// tokio-tungstenite, one flush for all that is ready.
 pub const TUNGSTENITE: Server = peer(
     "tungstenite",
     "tokio-tungstenite",
     "tokio-tungstenite",
     "raw",
+    "/ws",
 );
 /// The same, each message written by itself.
 pub const TUNGSTENITE_EACH: Server = Server {
@@ -117,22 +128,23 @@ pub const TUNGSTENITE_EACH: Server = Server {
     ..TUNGSTENITE
 };
 /// sockudo-ws on tokio.
-pub const SOCKUDO_WS: Server = peer("sockudo-ws", "sockudo-ws", "sockudo-ws", "raw");
+pub const SOCKUDO_WS: Server = peer("sockudo-ws", "sockudo-ws", "sockudo-ws", "raw", "/ws");
 /// `ws` on Node.
-pub const NODE_WS: Server = peer("node-ws", "Node ws", "node-ws", "raw");
+pub const NODE_WS: Server = peer("node-ws", "Node ws", "node-ws", "raw", "/ws");
 /// gorilla/websocket on Go.
-pub const GORILLA: Server = peer("gorilla", "Go gorilla", "gorilla", "raw");
+pub const GORILLA: Server = peer("gorilla", "Go gorilla", "gorilla", "raw", "/ws");
 
 /// nats-server, its own protocol over WebSocket.
-pub const NATS: Server = peer("nats", "nats-server", "nats", "nats");
+pub const NATS: Server = peer("nats", "nats-server", "nats", "nats", "/");
 /// nchan in nginx.
-pub const NCHAN: Server = peer("nchan", "nchan on nginx", "nchan", "nchan");
+pub const NCHAN: Server = peer("nchan", "nchan on nginx", "nchan", "nchan", "/");
 /// socket.io on Node.
 pub const SOCKETIO_NODE: Server = peer(
     "socketio-node",
     "socket.io on Node",
     "socketio-node",
     "socketio",
+    "/",
 );
 /// socket.io on Bun.
 pub const SOCKETIO_BUN: Server = peer(
@@ -140,9 +152,10 @@ pub const SOCKETIO_BUN: Server = peer(
     "socket.io on Bun",
     "socketio-bun",
     "socketio",
+    "/",
 );
 /// sockudo, Pusher's protocol.
-pub const SOCKUDO: Server = peer("sockudo", "sockudo", "sockudo", "pusher");
+pub const SOCKUDO: Server = peer("sockudo", "sockudo", "sockudo", "pusher", "/");
 
 /// Told to the Rust peers that merge what waits, unless they are told not to.
 const FLUSH_EACH: &[&str] = &["--listen", "{listen}", "--flush", "each"];
@@ -174,11 +187,13 @@ const fn peer(
     name: &'static str,
     folder: &'static str,
     protocol: &'static str,
+    path: &'static str,
 ) -> Server {
     Server {
         key,
         name,
         protocol,
+        path,
         program: Program::Peer(folder),
         arguments: &["--listen", "{listen}"],
         cores: SERVER_CPU,

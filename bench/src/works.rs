@@ -336,7 +336,7 @@ pub static WORKS: &[Work] = &[
     },
     Work {
         name: "whole-broadcast-1000",
-        title: "broadcast to 1,000 subscribers, 100 publishes/s",
+        title: "broadcast to 1,000 subscribers, 100k deliveries/s",
         group: Group::WholeServers,
         load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 1",
         figures: &[CpuPerMessage],
@@ -348,7 +348,7 @@ pub static WORKS: &[Work] = &[
     },
     Work {
         name: "whole-bursts-1000",
-        title: "the same in bursts of 10",
+        title: "broadcast to 1,000 subscribers in bursts of 10, 100k deliveries/s",
         group: Group::WholeServers,
         load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 10",
         figures: &[CpuPerMessage],

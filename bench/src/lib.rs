@@ -2,6 +2,8 @@
 //! Servers are measured from outside, by the CPU time that the kernel accounts to them; nothing here runs inside one.
 #![forbid(unsafe_code)]
 
+pub mod advice;
+mod child;
 pub mod command;
 pub mod compare;
 pub mod format;
@@ -17,6 +19,7 @@ pub mod prepare;
 pub mod record;
 pub mod results;
 pub mod run;
+pub mod scale;
 pub mod server;
 pub mod statistics;
 pub mod table;

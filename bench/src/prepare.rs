@@ -86,8 +86,11 @@ fn packages(plan: &Plan) -> Vec<(&'static str, &'static str)> {
     packages
 }
 
-/// One package at a time, so that each has the features that its users get.
-fn build(package: &str, binary: &str, places: &Places) -> io::Result<()> {
+/// Builds one of our own, one package at a time, so that each has the features that its users get.
+///
+/// # Errors
+/// Cargo is missing or fails.
+pub fn build(package: &str, binary: &str, places: &Places) -> io::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command.current_dir(&places.repository).args([

@@ -1,35 +1,29 @@
 //! One run: a server started alone on its core, the load generator on the other, one report. Whatever was started is gone when the run ends.
 //! Called by `compare`.
 
+use crate::child::Child;
 use crate::command;
 use crate::load::Load;
 use crate::namespace::Namespace;
 use crate::prepare::Places;
 use crate::server::Server;
 use crate::work::Work;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Listening ports, below any range that connecting sockets are given ports from (`ip_local_port_range`).
 const PORTS: Range<u16> = 9_500..9_700;
 /// A server takes its port and the one above.
 const PORTS_PER_RUN: u16 = 2;
-/// From start to the first connection.
-const START_TIME_MAX: Duration = Duration::from_secs(30);
 /// What a run may take beside its measured time: ramp-up of all connections, waiting for stragglers.
 const LOAD_TIME_MAX: Duration = Duration::from_secs(120);
 /// Of what programs complain about.
 const LOG_LINES_MAX: usize = 10;
-/// Between two looks at a child process.
-const POLL: Duration = Duration::from_millis(20);
-/// How the kernel's tables of sockets write LISTEN (`include/net/tcp_states.h`).
-const LISTEN: &str = "0A";
 
 /// Makes runs, one at a time.
 #[derive(Debug)]
@@ -90,7 +84,7 @@ impl Runner {
         let mut command = command::load(&self.places, work, server, seconds);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let url = format!("ws://{address}{}", server.path);
-        let pid = started.0.id().to_string();
+        let pid = started.id().to_string();
         command.extend(["--url", &url, "--server-pid", &pid, "--json"].map(OsString::from));
         command.push(self.report.clone().into_os_string());
         let within = LOAD_TIME_MAX + Duration::from_secs(u64::from(seconds));
@@ -103,10 +97,10 @@ impl Runner {
         })
     }
 
-    fn start(&self, command: Vec<OsString>, complaints: &File) -> io::Result<Started> {
+    fn start(&self, command: Vec<OsString>, complaints: &File) -> io::Result<Child> {
         let mut inside = self.namespace.as_ref().map_or(Vec::new(), Namespace::enter);
         inside.extend(command);
-        Started::new(&inside, self.places.target.as_os_str(), complaints)
+        Child::start(&inside, self.places.target.as_os_str(), complaints)
     }
 
     fn free_port(&mut self) -> io::Result<u16> {
@@ -123,84 +117,10 @@ impl Runner {
     }
 }
 
-/// A child process that does not outlive us.
-struct Started(Child);
-
-impl Started {
-    /// With every open file that the hard limit grants. The shell is replaced, so the child's id is the program's.
-    fn new(command: &[OsString], target: &OsStr, complaints: &File) -> io::Result<Started> {
-        let mut shell = Command::new("sh");
-        shell
-            .args(["-c", "ulimit -n \"$(ulimit -Hn)\"; exec \"$@\"", "sh"])
-            .args(command)
-            .env("CARGO_TARGET_DIR", target);
-        shell.stdin(Stdio::null()).stdout(Stdio::null());
-        shell.stderr(complaints.try_clone()?);
-        shell.spawn().map(Started)
-    }
-
-    /// Looks at the tables of the network that the child is in: it need not be ours, and the server sees no connection but the load's.
-    fn wait_until_listening(&mut self, port: u16) -> io::Result<()> {
-        let deadline = Instant::now() + START_TIME_MAX;
-        let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{}/net/{table}", self.0.id()));
-        let listens = |path: &String| {
-            // Gone if the child is.
-            is_listening(&fs::read_to_string(path).unwrap_or_default(), port)
-        };
-        while !tables.iter().any(listens) {
-            if let Some(status) = self.0.try_wait()? {
-                return Err(io::Error::other(format!("the server ended with {status}")));
-            }
-            if Instant::now() > deadline {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the server does not listen",
-                ));
-            }
-            std::thread::sleep(POLL);
-        }
-        Ok(())
-    }
-
-    fn wait(&mut self, within: Duration) -> io::Result<ExitStatus> {
-        let deadline = Instant::now() + within;
-        loop {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok(status);
-            }
-            if Instant::now() > deadline {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the load generator does not end",
-                ));
-            }
-            std::thread::sleep(POLL);
-        }
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        // Fails only if it ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The first complaints name the cause; the rest often says so again for each connection.
 fn beginning(log: &str) -> String {
     let lines: Vec<&str> = log.lines().take(LOG_LINES_MAX).collect();
     lines.join("\n")
-}
-
-/// Of a table like `/proc/net/tcp`: number, local address and port in hexadecimal, remote ones, state.
-fn is_listening(table: &str, port: u16) -> bool {
-    let port = format!("{port:04X}");
-    table.lines().any(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let local = words.next().and_then(|address| address.rsplit_once(':'));
-        local.is_some_and(|(_, local)| local == port) && words.nth(1) == Some(LISTEN)
-    })
 }
 
 #[cfg(test)]
@@ -246,18 +166,5 @@ mod tests {
         runner.port = PORTS.end - PORTS_PER_RUN;
         runner.free_port().expect("one of a hundred");
         assert!(PORTS.contains(&runner.port));
-    }
-
-    #[test]
-    fn who_listens_stands_in_the_kernels_table() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        let table = || fs::read_to_string("/proc/self/net/tcp").expect("a table");
-        assert!(is_listening(&table(), port));
-        drop(listener);
-        assert!(!is_listening(&table(), port));
-        let line = "   0: 0100007F:251C 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 1 1";
-        assert!(!is_listening(line, 0x251C), "connected, not listening");
-        assert!(is_listening(&line.replace(" 01 ", " 0A "), 0x251C));
     }
 }

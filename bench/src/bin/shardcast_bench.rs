@@ -1,8 +1,9 @@
-//! `shardcast-bench`: measures servers side by side (`compare`), puts the newest results into the README (`readme`), and counts the
-//! instructions of the micro-benches (`instructions`).
+//! `shardcast-bench`: measures servers side by side (`compare`), puts the newest results into the README (`readme`), counts the instructions
+//! of the micro-benches (`instructions`), fills one server with connections (`scale`), and says what the host lacks (`host`).
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand};
+use shardcast_bench::advice;
 use shardcast_bench::compare::compare;
 use shardcast_bench::host::Host;
 use shardcast_bench::instructions::{Counts, TOLERANCE, Verdict};
@@ -10,10 +11,11 @@ use shardcast_bench::journal::{Journal, newest};
 use shardcast_bench::namespace::Namespace;
 use shardcast_bench::page::page;
 use shardcast_bench::plan::{Plan, Set};
-use shardcast_bench::prepare::{Places, prepare};
+use shardcast_bench::prepare::{Places, build, prepare};
 use shardcast_bench::record::Line;
 use shardcast_bench::results::Results;
 use shardcast_bench::run::Runner;
+use shardcast_bench::scale::{self, Scale};
 use shardcast_bench::server::{self, Server};
 use shardcast_bench::table::{replace_section, section};
 use shardcast_bench::work::{self, Setting, Work};
@@ -45,6 +47,20 @@ enum Subcommands {
         #[arg(long)]
         write: bool,
     },
+    /// Hold very many connections in one server process, and broadcast to all of them.
+    Scale {
+        /// Connections.
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=4_000_000))]
+        connections: u32,
+        /// Rooms that they are spread over.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        rooms: u32,
+        /// Shards of the server.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+        shards: u16,
+    },
+    /// Say what is not set on this host as measuring wants it.
+    Host,
 }
 
 #[derive(Args)]
@@ -132,7 +148,56 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
         Subcommands::Instructions { write } => {
             instructions(repository, &results.join("instructions.json"), write)
         }
+        Subcommands::Scale {
+            connections,
+            rooms,
+            shards,
+        } => {
+            let scale = Scale {
+                connections,
+                rooms,
+                shards,
+            };
+            run_scale(scale, repository, &results)
+        }
+        Subcommands::Host => {
+            print!("{}", advice::to_text(&advice::advice(Path::new("/"))));
+            Ok(())
+        }
     }
+}
+
+/// The outcome is kept even when something was lost.
+fn run_scale(scale: Scale, repository: &Path, results: &Path) -> Result<(), Box<dyn Error>> {
+    eprint!("{}", advice::to_text(&advice::advice(Path::new("/"))));
+    let places = places(repository, None)?;
+    for program in ["shardcast", "shardcast-load"] {
+        build(program, program, &places)?;
+    }
+    let outcome = scale::scale(scale, &places, Host::observe(repository))?;
+    let path = results.join("scale.json");
+    fs::write(&path, serde_json::to_string(&outcome)? + "\n")?;
+    print!("{}", outcome.to_text());
+    eprintln!("kept in {}", path.display());
+    if outcome.is_whole() {
+        Ok(())
+    } else {
+        Err("not everything arrived".into())
+    }
+}
+
+/// The binaries that are measured stand beside this one, in the release profile whatever this one's is.
+fn places(repository: &Path, floor: Option<PathBuf>) -> Result<Places, Box<dyn Error>> {
+    let executable = std::env::current_exe()?;
+    let target = executable
+        .parent()
+        .and_then(Path::parent)
+        .ok_or("the executable stands in a target folder")?;
+    Ok(Places {
+        repository: repository.to_owned(),
+        target: target.to_owned(),
+        floor,
+    })
 }
 
 /// The file that holds the results; none when nothing was to be run.
@@ -147,18 +212,9 @@ fn run_compare(
         return Ok(None);
     }
     // Before anything is built: it fails at once or not at all.
+    eprint!("{}", advice::to_text(&advice::advice(Path::new("/"))));
     let namespace = arguments.netns.then(Namespace::new).transpose()?;
-    // The binaries that are measured stand beside this one, in the release profile whatever this one's is.
-    let executable = std::env::current_exe()?;
-    let target = executable
-        .parent()
-        .and_then(Path::parent)
-        .ok_or("the executable stands in a target folder")?;
-    let places = Places {
-        repository: repository.to_owned(),
-        target: target.to_owned(),
-        floor: arguments.floor.clone(),
-    };
+    let places = places(repository, arguments.floor.clone())?;
     let absences = prepare(&mut plan, &places)?;
     for absence in &absences {
         eprintln!("{} takes no part: {}", absence.server, absence.absent);

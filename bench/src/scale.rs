@@ -118,6 +118,8 @@ fn server_command(scale: Scale, places: &Places) -> Vec<OsString> {
         "timeouts.heartbeat=5m",
         "--set",
         "timeouts.pong=2m",
+        "--set",
+        "timeouts.idle=30m",
     ];
     let program = places.own("shardcast").into_os_string();
     std::iter::once(program)

@@ -77,8 +77,13 @@ where
 const LIMITED_BY_LOAD: [&str; 2] = ["generator", "host"];
 /// Parts of a report that would make a comparison's file large: a point per second, and what the record says already.
 const NOT_KEPT: [&str; 2] = ["series", "host"];
-/// Percentiles kept of a report: enough to draw a curve.
-const PERCENTILES_MAX: usize = 40;
+/// Options of the load generator's command line, each with a value, that say nothing about the work.
+const OPTIONS_NOT_KEPT: [&str; 2] = ["--json", "--server-pid"];
+/// Percentiles that are kept in any case; of the others, to draw a curve, not more than [`PERCENTILES_BETWEEN_MAX`].
+const PERCENTILES: [f64; 13] = [
+    0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99995, 0.99999, 1.0,
+];
+const PERCENTILES_BETWEEN_MAX: usize = 25;
 
 /// Latencies in µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -179,16 +184,44 @@ impl Load {
             self.rest.remove(name);
         }
         if let Some(Value::Array(points)) = self.rest.get_mut("percentiles") {
-            let every = points.len().div_ceil(PERCENTILES_MAX).max(1);
-            let last = points.len().saturating_sub(1);
-            let mut index = 0;
-            points.retain(|_| {
-                let kept = index % every == 0 || index == last;
-                index += 1;
-                kept
-            });
+            thin(points);
+        }
+        if let Some(Value::Array(arguments)) = self.rest.get_mut("arguments") {
+            *arguments = without_places(arguments);
         }
     }
+}
+
+fn thin(points: &mut Vec<Value>) {
+    let every = points.len().div_ceil(PERCENTILES_BETWEEN_MAX).max(1);
+    let mut index = 0;
+    points.retain(|point| {
+        let quantile = point.get(0).and_then(Value::as_f64);
+        let is_named = quantile.is_some_and(|quantile| PERCENTILES.contains(&quantile));
+        index += 1;
+        is_named || (index - 1) % every == 0
+    });
+}
+
+/// A command line without where its program and its files were on this machine.
+fn without_places(arguments: &[Value]) -> Vec<Value> {
+    let mut kept = Vec::new();
+    let mut words = arguments.iter();
+    if let Some(program) = words.next().and_then(Value::as_str) {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        kept.push(Value::from(name));
+    }
+    while let Some(word) = words.next() {
+        if word
+            .as_str()
+            .is_some_and(|word| OPTIONS_NOT_KEPT.contains(&word))
+        {
+            words.next();
+        } else {
+            kept.push(word.clone());
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -275,13 +308,32 @@ pub(crate) mod tests {
         load.rest.insert("percentiles".into(), Value::Array(points));
         load.rest
             .insert("series".into(), serde_json::json!({"points": [1, 2, 3]}));
+        let arguments = [
+            "/some/where/shardcast-load",
+            "echo",
+            "--server-pid",
+            "7",
+            "--payload",
+            "64",
+            "--json",
+            "/tmp/x",
+        ];
+        load.rest
+            .insert("arguments".into(), arguments.into_iter().collect());
         load.slim();
         assert!(!load.rest.contains_key("series"));
         let kept = load.rest["percentiles"].as_array().expect("points");
-        assert_eq!(
-            (kept.len(), &kept[0][1], &kept[1][1]),
-            (35, &0.into(), &6.into())
-        );
-        assert_eq!(kept[34][1], 200, "the last is the maximum");
+        let quantiles: Vec<f64> = kept
+            .iter()
+            .map(|point| point[0].as_f64().expect("a number"))
+            .collect();
+        // Every ninth of 201, two of them named, and five named ones between.
+        assert_eq!(quantiles[..3], [0.0, 0.045, 0.09]);
+        for named in [0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 1.0] {
+            assert!(quantiles.contains(&named), "{named}");
+        }
+        assert_eq!(quantiles.len(), 23 + 5);
+        let expected = serde_json::json!(["shardcast-load", "echo", "--payload", "64"]);
+        assert_eq!(load.rest["arguments"], expected);
     }
 }

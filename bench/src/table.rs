@@ -89,7 +89,7 @@ pub(crate) fn heading(setting: Setting) -> &'static str {
 pub(crate) fn write_notes(out: &mut String, results: &Results) {
     let marks = Marks::of(results.records());
     if marks.limited {
-        out.push_str("† In some round the load generator, not the server, set the pace.\n\n");
+        out.push_str("† In some round the load generator or another process, not the server, set the pace.\n\n");
     }
     if marks.faulty {
         out.push_str("‡ In some round messages were lost, repeated, reordered or damaged: such a round does not count.\n\n");
@@ -264,7 +264,7 @@ Commit abc1234; 2026-01-02T03:04:05Z; Linux 6.18, 2 cores (CPU). Up to 3 rounds 
 |---|---|---|---|---|
 | echo 64 B × 1,000: raw-server ÷ Bun | 0.50 (0.50 – 0.50) × | 1 | ≤ 0.65 ×: met | ≤ 0.55 ×: met |
 
-† In some round the load generator, not the server, set the pace.
+† In some round the load generator or another process, not the server, set the pace.
 
 - Go gorilla took no part: go is missing
 ";

@@ -278,6 +278,11 @@ impl Churn {
         }
     }
 
+    /// Until now.
+    pub(crate) fn failures(&self) -> u64 {
+        self.turnover.failures.total()
+    }
+
     /// Nobody comes or goes any more.
     pub(crate) fn stop(&mut self) {
         self.meter.close();

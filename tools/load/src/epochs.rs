@@ -1,5 +1,5 @@
 //! What those who kept talking felt before, during and after a storm. Invariant: every latency counts in one of the three.
-//! The storm's end is known only when all workers have said when theirs were back: until then, samples wait. Called by `meter` and `load`.
+//! The storm's end is known only when all workers have said when theirs were back: until then, samples wait. Called by `meter` and `worker`.
 
 use crate::meter::Latencies;
 use serde::{Deserialize, Serialize};

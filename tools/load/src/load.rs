@@ -4,7 +4,6 @@ use crate::churn::Churn;
 use crate::control::{Outcome, Share};
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::echo::EchoLoad;
-use crate::epochs::Epochs;
 use crate::fanout::Fanout;
 use crate::meter::Meter;
 use crate::plan::{Motion, Scenario};
@@ -178,24 +177,12 @@ impl Load {
         }
     }
 
-    /// Others' connections will be cut off at `storm_ns`: what is felt before, during and after it is kept apart.
-    pub(crate) fn foresee(&mut self, storm_ns: u64) {
+    /// What failed of that which the load brings; the rest the worker counts.
+    pub(crate) fn failures(&self) -> u64 {
         match self {
-            Load::Echo(echo) => echo.meter.epochs = Some(Epochs::new(storm_ns)),
-            Load::Fanout(fanout) => fanout.meter.epochs = Some(Epochs::new(storm_ns)),
-            Load::Churn(_) | Load::Storm(_) => {}
-        }
-    }
-
-    /// The others were all back at `calm_ns`.
-    pub(crate) fn calm(&mut self, calm_ns: u64) {
-        let meter = match self {
-            Load::Echo(echo) => &mut echo.meter,
-            Load::Fanout(fanout) => &mut fanout.meter,
-            Load::Churn(_) | Load::Storm(_) => return,
-        };
-        if let Some(epochs) = &mut meter.epochs {
-            epochs.settle(calm_ns);
+            Load::Echo(_) | Load::Fanout(_) => 0,
+            Load::Churn(churn) => churn.failures(),
+            Load::Storm(storm) => storm.failures(),
         }
     }
 

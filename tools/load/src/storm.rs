@@ -227,13 +227,19 @@ impl Storm {
         }
     }
 
+    /// Until now.
+    pub(crate) fn failures(&self) -> u64 {
+        self.turnover.failures.total()
+    }
+
     /// Nobody tries any more. Returns when all were back: `u64::MAX` if they were not.
     pub(crate) fn stop(&mut self) -> u64 {
         self.meter.close();
         self.entrance
             .give_up("when the run ended", &mut self.turnover.failures);
         self.retries.clear();
-        for _ in self.next_try..self.cut {
+        // Before the storm nobody waits for a turn.
+        for _ in self.next_try..self.next_cut {
             let words = "no turn to come back before the run ended";
             self.turnover.failures.count(words.into());
         }

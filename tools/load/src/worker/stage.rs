@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::clock::{NS_PER_MS, NS_PER_S, now_ns};
 use crate::control::{Command, Event, Outcome, tell};
+use crate::epochs::Epochs;
 use crate::load::Load;
 use crate::meter::Latencies;
 use crate::plan::Motion;
@@ -100,7 +101,8 @@ impl Worker {
                 let interval_ns = self.share.plan.interval.as_nanos() as u64;
                 load.meter_mut().begin(start_ns, interval_ns);
                 if let Motion::Storm(storm) = self.share.plan.motion {
-                    load.foresee(window_start_ns + storm.at.as_nanos() as u64);
+                    let storm_ns = window_start_ns + storm.at.as_nanos() as u64;
+                    load.meter_mut().epochs = Some(Epochs::new(storm_ns));
                 }
                 Stage::Running {
                     until_ns: window_end_ns,
@@ -113,7 +115,9 @@ impl Worker {
                 until_ns,
             } => {
                 load.drain(published);
-                load.calm(calm_ns);
+                if let Some(epochs) = &mut load.meter_mut().epochs {
+                    epochs.settle(calm_ns);
+                }
                 Stage::Draining {
                     until_ns,
                     check_ns: now_ns,
@@ -298,7 +302,7 @@ impl Worker {
             return Ok(());
         };
         let mut interval = load.meter_mut().take_interval(now_ns);
-        let errors = self.errors.total();
+        let errors = self.errors.total() + load.failures();
         interval.open = self.sockets.open() as u64;
         interval.errors = errors - std::mem::replace(&mut self.errors_told, errors);
         tell(&Event::Interval(Box::new(interval)))

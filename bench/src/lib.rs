@@ -17,6 +17,7 @@ pub mod page;
 pub mod plan;
 pub mod prepare;
 pub mod record;
+pub mod report;
 pub mod results;
 pub mod run;
 pub mod scale;

@@ -1,5 +1,6 @@
-//! `shardcast-bench`: measures servers side by side (`compare`), puts the newest results into the README (`readme`), counts the instructions
-//! of the micro-benches (`instructions`), fills one server with connections (`scale`), and says what the host lacks (`host`).
+//! `shardcast-bench`: measures servers side by side (`compare`), puts the newest results into the README (`readme`) and runs on a page
+//! (`report`), counts the instructions of the micro-benches (`instructions`), fills one server with connections (`scale`), and says what the
+//! host lacks (`host`).
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +14,7 @@ use shardcast_bench::page::page;
 use shardcast_bench::plan::{Plan, Set};
 use shardcast_bench::prepare::{Places, build, prepare};
 use shardcast_bench::record::Line;
+use shardcast_bench::report;
 use shardcast_bench::results::Results;
 use shardcast_bench::run::Runner;
 use shardcast_bench::scale::{self, Scale};
@@ -61,6 +63,8 @@ enum Subcommands {
     },
     /// Say what is not set on this host as measuring wants it.
     Host,
+    /// Show runs on one self-contained HTML page.
+    Report(report::command::Arguments),
 }
 
 #[derive(Args)]
@@ -162,6 +166,10 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
         }
         Subcommands::Host => {
             print!("{}", advice::to_text(&advice::advice(Path::new("/"))));
+            Ok(())
+        }
+        Subcommands::Report(arguments) => {
+            println!("{}", arguments.obey(|| newest(&results))?);
             Ok(())
         }
     }

@@ -1,10 +1,14 @@
 //! A page in headless Chromium joins a room and receives what a page in another one broadcasts: a client that we did not write, as
-//! users have it.
+//! users have it. In `browser/report.rs`, it shows the benchmark report.
 
 #[path = "browser/chromium.rs"]
 mod chromium;
+#[path = "browser/inspector.rs"]
+mod inspector;
 #[path = "browser/page.rs"]
 mod page;
+#[path = "browser/report.rs"]
+mod report;
 
 use page::Page;
 use shardcast::native::{Native, Options};

@@ -119,6 +119,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "tests",
         &[
+            "shardcast-bench",
             "shardcast-engine",
             "shardcast-protocol",
             "shardcast-load",

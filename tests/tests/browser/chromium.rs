@@ -2,16 +2,24 @@
 //!
 //! Invariant: when it is dropped, or the test's process ends in whatever way, the browser ends and its profile goes.
 
-use std::fs::{self, File};
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 pub(crate) struct Chromium {
     /// Runs [`KEEPER`].
     keeper: Child,
-    profile: PathBuf,
+    /// What it has written on standard error.
+    log: Arc<Mutex<String>>,
+    /// Where it listens for an inspector, once it does.
+    inspectors: Receiver<String>,
 }
 
 /// A shell, so that it outlives a test that is killed. Its standard input is the test's end of a pipe.
@@ -43,22 +51,21 @@ const FLAGS: &[&str] = &[
 ];
 
 impl Chromium {
-    /// Shows the page at this address.
-    pub(crate) fn start(address: &str) -> Chromium {
+    /// With these arguments after its own: the last one is the page's address.
+    pub(crate) fn start(arguments: &[&str]) -> Chromium {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let program = installed();
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let profile =
             std::env::temp_dir().join(format!("shardcast-browser-{}-{number}", std::process::id()));
         fs::create_dir(&profile).expect("a new folder for the profile");
-        let log = File::create(profile.join(LOG)).expect("a new file in the profile");
-        let keeper = Command::new("sh")
+        let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "sh"])
             .arg(&profile)
             .arg(program)
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.display()))
-            .arg(address)
+            .args(arguments)
             // Whatever it leaves outside its profile.
             .env("HOME", &profile)
             .env("TMPDIR", &profile)
@@ -68,18 +75,54 @@ impl Chromium {
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::piped())
             .spawn()
             .expect("a shell starts");
-        Chromium { keeper, profile }
+        let stderr = keeper.stderr.take().expect("it is piped");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (listens, inspectors) = sync_channel(1);
+        let kept = Arc::clone(&log);
+        thread::spawn(move || keep(stderr, &kept, &listens));
+        Chromium {
+            keeper,
+            log,
+            inspectors,
+        }
     }
 
     /// What it has written on standard error.
     pub(crate) fn log(&self) -> String {
-        let log = fs::read(self.profile.join(LOG)).unwrap_or_default();
-        String::from_utf8_lossy(&log).into_owned()
+        self.log.lock().expect("no thread panics").clone()
+    }
+
+    /// The WebSocket address for an inspector of a browser that was started with a debugging port.
+    pub(crate) fn inspector(&self) -> String {
+        self.inspectors
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("no inspector for {PATIENCE:?}:\n{}", self.log()))
     }
 }
+
+/// A browser starts within seconds even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Keeps what the browser writes, and hears where it listens.
+fn keep(stderr: ChildStderr, log: &Mutex<String>, listens: &SyncSender<String>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some(address) = line.strip_prefix("DevTools listening on ") {
+            // Nobody may want to know.
+            let _ = listens.try_send(address.to_owned());
+        }
+        let mut log = log.lock().expect("no thread panics");
+        if log.len() < LOG_BYTES_MAX {
+            *log += &line;
+            log.push('\n');
+        }
+    }
+}
+
+/// The beginning tells what is wrong.
+const LOG_BYTES_MAX: usize = 1 << 20;
 
 impl Drop for Chromium {
     fn drop(&mut self) {
@@ -87,9 +130,6 @@ impl Drop for Chromium {
         let _ = self.keeper.wait();
     }
 }
-
-/// A file in the profile.
-const LOG: &str = "stderr";
 
 /// Where the browser is.
 fn installed() -> PathBuf {

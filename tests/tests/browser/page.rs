@@ -34,7 +34,7 @@ impl Page {
         Page {
             orders,
             said,
-            browser: Chromium::start(&format!("http://{address}/")),
+            browser: Chromium::start(&[&format!("http://{address}/")]),
         }
     }
 

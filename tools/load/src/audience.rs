@@ -43,6 +43,8 @@ impl Audience {
             first
         });
         let streams: Vec<usize> = streams.collect();
+        let probes = layout.all_memberships();
+        let probes = probes.map(|membership| layout.probers(membership.room));
         let unjoined: Vec<u32> = (0..layout.members())
             .filter(|_| subscribes)
             .map(|member| layout.subscriptions(member).count() as u32)
@@ -51,7 +53,7 @@ impl Audience {
             outside: unjoined.len(),
             unjoined,
             probed: vec![false; count],
-            unprobed: count,
+            unprobed: probes.sum(),
             tally: Tally::new(count),
             orders: vec![0; streams.len()],
             streams,
@@ -73,7 +75,7 @@ impl Audience {
         self.outside == 0
     }
 
-    /// Whether every member got a probe of every voice of its rooms.
+    /// Whether every member got a probe of every voice that probes its rooms.
     pub(crate) fn is_probed(&self) -> bool {
         self.unprobed == 0
     }

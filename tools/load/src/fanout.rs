@@ -2,6 +2,7 @@
 //! Invariant: talkers and audience go by one layout. Called by `worker`.
 
 use crate::audience::{Audience, Delivery};
+use crate::chat::drawn;
 use crate::control::{Errors, Outcome, Share};
 use crate::dialect::{Dialect, EVERYONE, Incoming, Role};
 use crate::layout::Layout;
@@ -29,10 +30,13 @@ impl Fanout {
     /// For a worker's share.
     pub(crate) fn new(share: &Share) -> Fanout {
         let layout = Layout::new(share);
+        // Workers draw different numbers.
+        let chat = share.plan.chat;
+        let seed = chat.map(|chat| drawn(chat.seed, u64::from(share.first)));
         Fanout {
             first: share.first,
             audience: Audience::new(&layout, share.plan.subscribes),
-            talkers: Talkers::new(&layout, share.plan.pace),
+            talkers: Talkers::new(&layout, share.plan.pace, seed),
             published: Vec::new(),
             meter: Meter::new(),
             stalls: share
@@ -95,7 +99,7 @@ impl Fanout {
     /// Sends from `start_ns` to the end of the window.
     pub(crate) fn run(&mut self, start_ns: u64, window_start_ns: u64, window_end_ns: u64) {
         self.meter.open(window_start_ns, window_end_ns);
-        self.talkers.run(start_ns, window_end_ns);
+        self.talkers.run(&self.layout, start_ns, window_end_ns);
         if let Some(stalls) = &mut self.stalls {
             stalls.run(window_start_ns);
         }

@@ -1,6 +1,7 @@
 //! Who is in which room and who talks there, as one worker needs it.
 //! Invariant: a talker's k-th message goes to its room k mod turns, so that its number in the room is k / turns. Called by `fanout` and its parts.
 
+use crate::chat::{Chat, Seats};
 use crate::control::Share;
 use crate::dialect::EVERYONE;
 use crate::pace::Pace;
@@ -21,6 +22,12 @@ pub(crate) struct Layout {
     first_talker: usize,
     /// Its connection.
     talkers_at: usize,
+    /// Those of this worker who have a room to talk in.
+    speaking: Vec<u32>,
+    /// Their part of all who have.
+    part: f64,
+    /// Voices of a room that probe it.
+    probers: usize,
     /// The room that stands for every connection of the server.
     everyone: Option<usize>,
 }
@@ -47,9 +54,10 @@ pub(crate) struct Membership {
 impl Layout {
     /// For a worker's share.
     pub(crate) fn new(share: &Share) -> Layout {
-        match share.plan.pace {
-            Pace::Once => Layout::once(share),
-            Pace::Closed(_) | Pace::Rate { .. } | Pace::Silent => Layout::even(share),
+        match (share.plan.chat, share.plan.pace) {
+            (Some(chat), _) => Layout::chat(share, chat),
+            (None, Pace::Once) => Layout::once(share),
+            (None, Pace::Closed(_) | Pace::Rate { .. } | Pace::Silent) => Layout::even(share),
         }
     }
 
@@ -100,6 +108,40 @@ impl Layout {
         layout.counted()
     }
 
+    /// Members who talk to each other. They have joined by an answer of the server: one voice is enough to probe a room.
+    fn chat(share: &Share, chat: Chat) -> Layout {
+        let seats = Seats::new(&share.plan, chat);
+        let mut layout = Layout::empty(share);
+        let here = share.first..share.first + share.count;
+        for member in here.clone() {
+            layout
+                .rooms_of
+                .push(seats.rooms(member).map(|(room, _)| room));
+            layout.rotations.push(seats.rotation(member));
+        }
+        for room in 0..share.plan.rooms {
+            let mut voices: Vec<Voice> = seats
+                .talkers(room as usize)
+                .map(|talker| Voice {
+                    talker,
+                    place: seats
+                        .rotation(talker)
+                        .take_while(|&own| own != room)
+                        .count() as u32,
+                    turns: seats.rotation(talker).count() as u32,
+                })
+                .collect();
+            voices.sort_unstable_by_key(|voice| voice.talker);
+            layout.voices.push(voices);
+        }
+        let speaks = |member: &u32| seats.rotation(*member).next().is_some();
+        let all = (0..share.plan.connections).filter(speaks).count();
+        let own = here.filter(speaks).count();
+        (layout.first_talker, layout.talkers_at) = (share.first as usize, 0);
+        (layout.part, layout.probers) = (own as f64 / all as f64, 1);
+        layout.counted()
+    }
+
     fn empty(share: &Share) -> Layout {
         Layout {
             rooms_of: Rows::new(),
@@ -108,6 +150,9 @@ impl Layout {
             rotations: Rows::new(),
             first_talker: 0,
             talkers_at: share.count as usize,
+            speaking: Vec::new(),
+            part: 1.0,
+            probers: usize::MAX,
             everyone: None,
         }
     }
@@ -117,6 +162,9 @@ impl Layout {
         for &room in self.rooms_of.items() {
             self.members_here[room as usize] += 1;
         }
+        self.speaking = (0..self.rotations.len() as u32)
+            .filter(|&talker| !self.rotations.row(talker as usize).is_empty())
+            .collect();
         self
     }
 
@@ -179,6 +227,21 @@ impl Layout {
     /// In this worker.
     pub(crate) fn talkers(&self) -> usize {
         self.rotations.len()
+    }
+
+    /// Those of them who have a room to talk in.
+    pub(crate) fn speaking(&self) -> &[u32] {
+        &self.speaking
+    }
+
+    /// Their part of all who have, in the whole run.
+    pub(crate) fn part(&self) -> f64 {
+        self.part
+    }
+
+    /// Voices of a room that probe it: its first ones.
+    pub(crate) fn probers(&self, room: usize) -> usize {
+        self.voices(room).len().min(self.probers)
     }
 
     /// Rooms of a talker of this worker, in the order in which it talks.

@@ -32,9 +32,14 @@ impl Load {
             (_, Motion::Storm(storm)) if share.cut => {
                 Load::Storm(Box::new(Storm::new(share, storm)))
             }
-            (Scenario::Broadcast | Scenario::FanIn | Scenario::Slow | Scenario::Idle, _) => {
-                Load::Fanout(Box::new(Fanout::new(share)))
-            }
+            (
+                Scenario::Broadcast
+                | Scenario::FanIn
+                | Scenario::Slow
+                | Scenario::Chat
+                | Scenario::Idle,
+                _,
+            ) => Load::Fanout(Box::new(Fanout::new(share))),
             (Scenario::Storm, _) if plan.publishers > 0 => {
                 Load::Fanout(Box::new(Fanout::new(share)))
             }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod audience;
+mod chat;
 mod churn;
 mod clock;
 mod conduct;

@@ -96,8 +96,22 @@ pub(crate) struct Corrupted;
 pub(crate) struct Body {
     encoding: Encoding,
     run: u32,
+    /// Of the longest body.
     padding: Vec<u8>,
+    /// Whether lengths follow `MIX`.
+    mixed: bool,
 }
+
+/// Lengths of mixed bodies in bytes, and how many of a hundred have each: short lines mostly, now and then a page.
+pub(crate) const MIX: [(usize, u64); 7] = [
+    (64, 30),
+    (128, 30),
+    (256, 20),
+    (512, 12),
+    (1024, 5),
+    (2048, 2),
+    (4096, 1),
+];
 
 impl Body {
     /// Bodies of `bytes` bytes, at least `encoding.body_bytes_min()`; `run` tells runs apart (its low 8 bits are not used).
@@ -110,19 +124,61 @@ impl Body {
             encoding,
             run,
             padding,
+            mixed: false,
         }
     }
 
-    /// Length in bytes.
+    /// Bodies of the lengths of `MIX`; which one a message has follows from its stamp.
+    pub(crate) fn mixed(encoding: Encoding, run: u32) -> Body {
+        let longest = MIX.iter().map(|&(bytes, _)| bytes).max();
+        let longest = longest.unwrap_or(encoding.body_bytes_min());
+        Body {
+            mixed: true,
+            ..Body::new(encoding, run, longest)
+        }
+    }
+
+    /// Length of the longest in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.encoding.body_bytes_min() + self.padding.len()
+    }
+
+    /// Lengths that there are.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = usize> {
+        let mix = MIX.iter().map(|&(bytes, _)| bytes);
+        let one = (!self.mixed).then(|| self.bytes());
+        mix.filter(|_| self.mixed).chain(one)
+    }
+
+    /// Whether there are several.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.mixed
+    }
+
+    /// What follows the stamp's own bytes.
+    fn padding(&self, stamp: &Stamp) -> &[u8] {
+        if !self.mixed {
+            return &self.padding;
+        }
+        let which = u64::from(stamp.sender) << 32 ^ u64::from(stamp.room) << 16 ^ stamp.sequence;
+        let mut percent = which.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        percent = percent.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32;
+        percent %= 100;
+        let length = MIX.iter().find_map(|&(bytes, share)| {
+            let found = percent < share;
+            percent = percent.saturating_sub(share);
+            found.then_some(bytes)
+        });
+        let longest = self.padding.len();
+        let length = length.map_or(longest, |bytes| bytes - self.encoding.body_bytes_min());
+        &self.padding[..length]
     }
 
     /// The whole body.
     pub(crate) fn write(&self, stamp: &Stamp) -> Vec<u8> {
         let mut head = [0; 2 * STAMP_BYTES];
         let mut body = self.head(stamp, &mut head).to_vec();
-        body.extend_from_slice(&self.padding);
+        body.extend_from_slice(self.padding(stamp));
         body
     }
 
@@ -146,7 +202,7 @@ impl Body {
 
     /// The stamp of an intact body.
     pub(crate) fn read(&self, body: &[u8]) -> Result<Stamp, Corrupted> {
-        if body.len() != self.bytes() {
+        if body.len() < self.encoding.body_bytes_min() {
             return Err(Corrupted);
         }
         let (head, padding) = body.split_at(self.encoding.body_bytes_min());
@@ -160,13 +216,16 @@ impl Body {
             }
         }
         let stamp = Stamp::decode(&stamp, self.run).ok_or(Corrupted)?;
+        let expected = self.padding(&stamp);
+        if padding.len() != expected.len() {
+            return Err(Corrupted);
+        }
         // Long padding is compared in full once in 16 messages, else at both ends: comparing is what costs.
         let intact = if padding.len() <= EDGE_BYTES * 2 || stamp.sequence.is_multiple_of(16) {
-            padding == self.padding
+            padding == expected
         } else {
             let tail = padding.len() - EDGE_BYTES;
-            padding[..EDGE_BYTES] == self.padding[..EDGE_BYTES]
-                && padding[tail..] == self.padding[tail..]
+            padding[..EDGE_BYTES] == expected[..EDGE_BYTES] && padding[tail..] == expected[tail..]
         };
         if intact { Ok(stamp) } else { Err(Corrupted) }
     }
@@ -230,6 +289,34 @@ mod tests {
                 assert_eq!(written.len(), bytes);
                 assert_eq!(body.read(&written), Ok(stamp));
             }
+        }
+    }
+
+    #[test]
+    fn mixed_lengths_are_mixed_as_they_should_be() {
+        let body = Body::mixed(Encoding::Hex, 0xabcd_ef00);
+        let mut counts = std::collections::BTreeMap::new();
+        for sequence in 0..10_000 {
+            for sender in 0..10 {
+                let stamp = Stamp {
+                    sender,
+                    sequence,
+                    ..STAMP
+                };
+                let written = body.write(&stamp);
+                assert_eq!(body.read(&written), Ok(stamp));
+                assert_eq!(body.read(&written[..written.len() - 1]), Err(Corrupted));
+                *counts.entry(written.len()).or_insert(0) += 1;
+            }
+        }
+        let lengths: Vec<usize> = body.lengths().collect();
+        assert!(counts.keys().eq(&lengths), "{counts:?}");
+        for (bytes, percent) in MIX {
+            let count = counts[&bytes];
+            assert!(
+                (percent * 900..percent * 1_100).contains(&count),
+                "{bytes}: {count}"
+            );
         }
     }
 

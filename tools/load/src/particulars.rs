@@ -1,5 +1,6 @@
 //! What only one scenario has to tell: an object of its name in the JSON line, and rows in the table. Called by `line` and `summary`.
 
+use crate::chat::{Chat, Seats, TALKERS_PER_ROOM_MAX};
 use crate::line::quantiles;
 use crate::movement::Movement;
 use crate::plan::Scenario;
@@ -24,6 +25,7 @@ impl Report<'_> {
             Scenario::Echo | Scenario::Broadcast | Scenario::Idle => None,
             Scenario::FanIn => Some(self.fan_in()),
             Scenario::Slow => self.slow(),
+            Scenario::Chat => self.plan.chat.map(|chat| self.chat(chat)),
             Scenario::Churn | Scenario::Storm => {
                 Movement::new(self.plan.motion, self.findings).particulars()
             }
@@ -84,6 +86,35 @@ impl Report<'_> {
             }),
             rows,
         })
+    }
+
+    fn chat(&self, chat: Chat) -> Particulars {
+        let plan = self.plan;
+        let sizes: Vec<u64> = Seats::new(plan, chat).sizes().collect();
+        let [largest, median, smallest] =
+            [0, sizes.len() / 2, sizes.len() - 1].map(|which| sizes[which]);
+        let mean_bytes = chat.sizes.bytes(plan.payload_bytes).1;
+        let (rooms, each) = (plan.rooms, chat.rooms_per_connection);
+        Particulars {
+            name: "chat",
+            line: json!({
+                "rooms": rooms,
+                "rooms_per_connection": each,
+                "largest_room": largest,
+                "median_room": median,
+                "smallest_room": smallest,
+                "talkers_per_room_max": TALKERS_PER_ROOM_MAX,
+                "sizes": chat.sizes,
+                "payload_bytes_mean": mean_bytes,
+                "seed": chat.seed,
+            }),
+            rows: vec![(
+                "chat",
+                format!(
+                    "{rooms} rooms of {largest} to {smallest} members, {median} in the middle; everyone in {each}; {mean_bytes:.0} bytes a message"
+                ),
+            )],
+        }
     }
 
     fn fan_in(&self) -> Particulars {

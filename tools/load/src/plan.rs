@@ -2,6 +2,7 @@
 //! Called by `scenario`; workers receive it as part of their share.
 
 use crate::arguments::Common;
+use crate::chat::Chat;
 use crate::churn::ChurnPlan;
 use crate::clock::now_ns;
 use crate::control::Share;
@@ -26,6 +27,8 @@ pub(crate) enum Scenario {
     FanIn,
     /// One to many, of whom some stall.
     Slow,
+    /// Rooms of many sizes.
+    Chat,
     /// Memory.
     Idle,
     /// Connections come and go.
@@ -53,6 +56,7 @@ impl Scenario {
             | Scenario::Broadcast
             | Scenario::FanIn
             | Scenario::Slow
+            | Scenario::Chat
             | Scenario::Churn
             | Scenario::Storm => true,
             Scenario::Idle => false,
@@ -80,6 +84,8 @@ pub(crate) struct Plan {
     pub(crate) subscribes: bool,
     /// `None`: everyone reads.
     pub(crate) stall: Option<Stall>,
+    /// `None`: rooms are alike.
+    pub(crate) chat: Option<Chat>,
     pub(crate) payload_bytes: usize,
     pub(crate) pace: Pace,
     pub(crate) warmup: Duration,
@@ -104,7 +110,7 @@ const SOURCES_MAX: u32 = 250;
 /// They live in one worker.
 pub(crate) const PUBLISHERS_MAX: u32 = 10_000;
 /// Streams of one worker; each takes 8 bytes, and 8 more in the end.
-const STREAMS_MAX: u64 = 1 << 24;
+pub(crate) const STREAMS_MAX: u64 = 1 << 24;
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 const IN_FLIGHT_MAX: u32 = 100_000;
 /// Length of an interval if none is asked for.
@@ -154,6 +160,7 @@ impl Plan {
             rooms: 1,
             subscribes: false,
             stall: None,
+            chat: None,
             payload_bytes: common.payload,
             pace: Pace::Silent,
             warmup: common.warmup,
@@ -284,6 +291,10 @@ impl Plan {
     pub(crate) fn probe_deliveries(&self) -> u64 {
         match self.scenario {
             Scenario::Echo | Scenario::Idle | Scenario::Churn => 0,
+            Scenario::Chat => {
+                let each = self.chat.map_or(0, |chat| chat.rooms_per_connection);
+                u64::from(self.connections) * u64::from(each)
+            }
             Scenario::Broadcast | Scenario::FanIn | Scenario::Slow | Scenario::Storm => {
                 u64::from(self.connections) * u64::from(self.publishers)
             }
@@ -336,7 +347,8 @@ impl Plan {
             // Those that may come have numbers of their own, too.
             first: bound(worker) + worker * spare,
             count: bound(worker + 1) - bound(worker),
-            publishes: worker == 0,
+            // Where everyone talks, someone does everywhere.
+            publishes: worker == 0 || self.chat.is_some(),
             spare,
             cut: false,
         };
@@ -492,6 +504,16 @@ mod tests {
                 "--stall-share",
             ),
             ("slow --connections 9 --rate 1", "nobody"),
+            ("chat --connections 200 --rate 1", "native"),
+            ("chat --connections 9 --rate 1 --protocol native", "--rooms"),
+            (
+                "chat --connections 9 --rooms 3 --rate 1 --rooms-per-connection 4 --protocol native",
+                "--rooms-per-connection",
+            ),
+            (
+                "chat --connections 15000 --rooms 100 --rate 1 --rooms-per-connection 50 --protocol native",
+                "more --rooms",
+            ),
             (
                 "slow --connections 90 --rate 1 --stall-after 5s",
                 "--stall-after",

@@ -1,6 +1,7 @@
 //! What can be measured: the options of each scenario, and the plan that they come to. Called by `main`.
 
 mod broadcast;
+mod chat;
 mod churn;
 mod echo;
 mod fan_in;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     FanIn(fan_in::Options),
     /// A broadcast in which a share of the subscribers stops reading.
     Slow(slow::Options),
+    /// Many rooms, a few large and many small, in which their members talk.
+    Chat(chat::Options),
     /// Connections that only stay: what they cost in memory.
     Idle(idle::Options),
     /// Connections come and go at a steady rate.
@@ -42,6 +45,7 @@ impl Command {
             Command::Broadcast(options) => Some(&options.common),
             Command::FanIn(options) => Some(&options.common),
             Command::Slow(options) => Some(&options.common),
+            Command::Chat(options) => Some(&options.common),
             Command::Idle(options) => Some(&options.common),
             Command::Churn(options) => Some(&options.common),
             Command::Storm(options) => Some(&options.common),
@@ -59,6 +63,7 @@ impl Command {
             Command::Broadcast(options) => options.plan(),
             Command::FanIn(options) => options.plan(),
             Command::Slow(options) => options.plan(),
+            Command::Chat(options) => options.plan(),
             Command::Idle(options) => options.plan(),
             Command::Churn(options) => options.plan(),
             Command::Storm(options) => options.plan(),

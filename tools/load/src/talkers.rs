@@ -1,6 +1,7 @@
 //! A worker's talkers and when they talk. Invariant (closed loop): exactly so many messages of a talker are undelivered as was asked for.
 //! Called by `fanout`.
 
+use crate::chat::drawn;
 use crate::dialect::Dialect;
 use crate::layout::{Layout, Voice};
 use crate::message::{Kind, Stamp};
@@ -14,6 +15,8 @@ use std::ops::RangeInclusive;
 #[derive(Debug)]
 pub(crate) struct Talkers {
     pace: Pace,
+    /// Draws who talks next; `None`: one after the other.
+    seed: Option<u64>,
     /// Open loop, while running.
     schedule: Option<Schedule>,
     running: bool,
@@ -40,9 +43,10 @@ const PUBLISHES_PER_TICK_MAX: u64 = 1024;
 
 impl Talkers {
     /// The layout's, silent until `run`.
-    pub(crate) fn new(layout: &Layout, pace: Pace) -> Talkers {
+    pub(crate) fn new(layout: &Layout, pace: Pace, seed: Option<u64>) -> Talkers {
         Talkers {
             pace,
+            seed,
             schedule: None,
             running: false,
             published: vec![0; layout.talkers()],
@@ -52,29 +56,37 @@ impl Talkers {
         }
     }
 
-    /// Sends a probe of every talker to each of its rooms.
+    /// Sends a probe of every voice that is to probe its room.
     pub(crate) fn probe(&mut self, layout: &Layout, dialect: &Dialect, sockets: &mut Sockets) {
         for talker in 0..layout.talkers() {
             self.scratch.clear();
+            let sender = layout.talker_number(talker);
             for &room in layout.rotation(talker) {
+                let place = layout.voice(room as usize, sender);
+                if place.is_none_or(|(place, _)| place >= layout.probers(room as usize)) {
+                    continue;
+                }
                 let stamp = Stamp {
                     kind: Kind::Probe,
-                    sender: layout.talker_number(talker),
+                    sender,
                     room: layout.room_name(room as usize),
                     sequence: 0,
                     intended_ns: 0,
                 };
                 dialect.append_publish(&mut self.scratch, &stamp);
             }
-            sockets.send(layout.connection_of(talker), &self.scratch);
+            if !self.scratch.is_empty() {
+                sockets.send(layout.connection_of(talker), &self.scratch);
+            }
         }
     }
 
     /// Talks from `start_ns` to `end_ns`.
-    pub(crate) fn run(&mut self, start_ns: u64, end_ns: u64) {
-        self.running = !self.published.is_empty();
+    pub(crate) fn run(&mut self, layout: &Layout, start_ns: u64, end_ns: u64) {
+        self.running = !layout.speaking().is_empty();
         if let (Pace::Rate { per_s, burst }, true) = (self.pace, self.running) {
-            self.schedule = Some(Schedule::new(start_ns, end_ns, per_s / f64::from(burst)));
+            let bursts_per_s = per_s * layout.part() / f64::from(burst);
+            self.schedule = Some(Schedule::new(start_ns, end_ns, bursts_per_s));
         }
     }
 
@@ -126,7 +138,9 @@ impl Talkers {
             let Some((number, intended_ns)) = schedule.take(now_ns) else {
                 break;
             };
-            let talker = (number % self.published.len() as u64) as usize;
+            let turn = self.seed.map_or(number, |seed| drawn(seed, number));
+            let speaking = layout.speaking();
+            let talker = speaking[(turn % speaking.len() as u64) as usize] as usize;
             meter.departed(crate::clock::now_ns(), intended_ns);
             self.publish(
                 talker,

@@ -111,7 +111,7 @@ impl Tally {
 
 /// One more step of a hash over the order in which messages arrived.
 pub(crate) fn chain(hash: u64, publisher: u32, sequence: u64) -> u64 {
-    let item = (u64::from(publisher) << 48 ^ sequence).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let item = (u64::from(publisher) << 32 ^ sequence).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (hash.rotate_left(5) ^ item).wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 

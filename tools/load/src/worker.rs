@@ -3,6 +3,7 @@
 
 mod stage;
 
+use crate::chat::Sizes;
 use crate::clock::now_ns;
 use crate::control::{Errors, Event, Input, Share, tell};
 use crate::dialect::{Dialect, Incoming};
@@ -72,7 +73,11 @@ impl Worker {
         // Departures by the clock: without this the kernel adds up to 50 µs to each wait.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))
             .map_err(|error| format!("timer slack: {error}"))?;
-        let body = Body::new(plan.protocol.encoding(), plan.run, plan.payload_bytes);
+        let encoding = plan.protocol.encoding();
+        let body = match plan.chat.map(|chat| chat.sizes) {
+            Some(Sizes::Mixed) => Body::mixed(encoding, plan.run),
+            Some(Sizes::Payload) | None => Body::new(encoding, plan.run, plan.payload_bytes),
+        };
         let rooms = if share.publishes { plan.rooms } else { 0 };
         let target = (plan.address, &*plan.host);
         let mut sockets = Sockets::new(slots, plan.payload_bytes, target, plan.sources)?;

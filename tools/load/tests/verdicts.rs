@@ -36,6 +36,9 @@ const FAN_IN: &str =
 const SLOW: &str = "slow --connections 3 --rate 100 --stall-share 0.34 --stall-after 100ms --stall-for 300ms \
      --warmup 0s --duration 500ms --drain 2s";
 
+const CHAT: &str = "chat --protocol native --connections 6 --rooms 3 --rooms-per-connection 2 --rate 400 --warmup 0s \
+     --duration 500ms --drain 2s";
+
 /// Runs against a server with one fault; `expected` counts what must be found.
 fn check(arguments: &str, dialect: Dialect, fault: Fault, expected: &Value) {
     let outcome = load(arguments, serve(dialect, fault));
@@ -203,6 +206,59 @@ fn a_stalled_reader_may_be_closed_but_not_deceived() {
         (&slow["stalled"], &slow["caught_up"]),
         (&json!(1), &json!(0))
     );
+}
+
+#[test]
+fn everyone_gets_every_message_of_each_of_its_rooms() {
+    for arguments in [
+        CHAT.to_owned(),
+        format!("{CHAT} --workers 2 --seed 7"),
+        format!("{CHAT} --sizes payload --payload 200"),
+        "chat --protocol native --connections 40 --rooms 9 --rate 300 --warmup 0s --duration 500ms"
+            .to_owned(),
+    ] {
+        check(&arguments, Dialect::Native, Fault::None, &json!({}));
+    }
+    let report = load(CHAT, serve(Dialect::Native, Fault::None)).report;
+    // 12 seats in 3 rooms: 6.5, 3.3 and 2.2 of them by rank.
+    let expected = json!({
+        "rooms": 3, "rooms_per_connection": 2, "largest_room": 6, "median_room": 4, "smallest_room": 2,
+        "talkers_per_room_max": 256, "sizes": "mixed", "payload_bytes_mean": 303.36, "seed": 1,
+    });
+    assert_eq!(report["chat"], expected, "{report}");
+    assert_eq!(report["sent"], 200, "{report}");
+    let raw = load(
+        "chat --connections 6 --rooms 3 --rate 1",
+        serve(Dialect::Raw, Fault::None),
+    );
+    assert_eq!(raw.code, Some(2));
+    assert!(
+        raw.complaint.contains("--protocol native"),
+        "{}",
+        raw.complaint
+    );
+}
+
+#[test]
+fn every_fault_is_found_in_chats() {
+    for (fault, expected) in [
+        (Fault::Drop, json!({"lost": 1, "order_mismatches": 1})),
+        (
+            Fault::Duplicate,
+            json!({"duplicated": 1, "order_mismatches": 1}),
+        ),
+        (
+            Fault::Damage,
+            json!({"lost": 1, "corrupted": 1, "order_mismatches": 1}),
+        ),
+        (Fault::DelayBehindAnother, json!({"order_mismatches": 1})),
+        (
+            Fault::DelayBehindOwn,
+            json!({"out_of_order": 1, "order_mismatches": 1}),
+        ),
+    ] {
+        check(CHAT, Dialect::Native, fault, &expected);
+    }
 }
 
 #[test]

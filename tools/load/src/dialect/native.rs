@@ -46,9 +46,15 @@ impl Native {
     fn usual_place<'b>(&self, payload: &'b [u8]) -> Option<&'b [u8]> {
         let usual = payload.starts_with(MESSAGE_HEAD) || payload.starts_with(ECHO_HEAD);
         let end = payload.len().checked_sub(TAIL.len())?;
-        let start = end.checked_sub(self.body.bytes())?;
-        let framed = payload[..start].ends_with(ECHO_MIDDLE) && payload[end..] == *TAIL;
-        (usual && framed).then(|| &payload[start..end])
+        if !usual || payload[end..] != *TAIL {
+            return None;
+        }
+        let mut starts = self
+            .body
+            .lengths()
+            .filter_map(|bytes| end.checked_sub(bytes));
+        let start = starts.find(|&start| payload[..start].ends_with(ECHO_MIDDLE))?;
+        Some(&payload[start..end])
     }
 
     fn read_json(&self, payload: &[u8]) -> Incoming {
@@ -87,6 +93,11 @@ impl Speech for Native {
     }
 
     fn append_publish(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+        if self.body.is_mixed() {
+            let head = format!(r#"{{"type":"broadcast","room":"r{}","data":""#, stamp.room);
+            let whole = [head.as_bytes(), &self.body.write(stamp), TAIL].concat();
+            return Template::new(TEXT, &whole).append(out, &[]);
+        }
         let mut head = [0; 2 * STAMP_BYTES];
         let which = match stamp.room {
             EVERYONE => self.publish.len() - 1,

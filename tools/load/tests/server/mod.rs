@@ -288,8 +288,7 @@ impl Gate {
 
     fn pass(&mut self, message: Message, writer: &Writer) {
         // Probes and barriers are not measured.
-        let measured =
-            !matches!(&message, Message::Binary(bytes) if bytes[0] == b'q' || bytes[0] == b'b');
+        let measured = !matches!(stamp(&message).first(), Some(b'q' | b'b'));
         self.seen += u32::from(measured);
         if let Some(held) = self.held.take() {
             let own = sender(&held) == sender(&message);
@@ -332,12 +331,24 @@ impl Gate {
     }
 }
 
-/// Of a stamped binary message: bytes 4 to 8.
-fn sender(message: &Message) -> Vec<u8> {
+/// Bytes of the stamp that a message carries: in native as hexadecimal digits at the start of its data.
+fn stamp(message: &Message) -> Vec<u8> {
     match message {
-        Message::Binary(bytes) => bytes[4..8].to_vec(),
+        Message::Binary(bytes) => bytes.to_vec(),
+        Message::Text(text) => {
+            let data = text.split_once(r#""data":""#).map_or("", |(_, data)| data);
+            let digits = (0..64).step_by(2).map_while(|at| data.get(at..at + 2));
+            digits
+                .map_while(|digits| u8::from_str_radix(digits, 16).ok())
+                .collect()
+        }
         _ => Vec::new(),
     }
+}
+
+/// Of a stamp: bytes 4 to 8.
+fn sender(message: &Message) -> Vec<u8> {
+    stamp(message).into_iter().skip(4).take(4).collect()
 }
 
 fn close(writer: &Writer) {

@@ -60,6 +60,12 @@ pub(crate) struct Common {
     /// File to append one JSON line to (`-`: standard output, instead of the table).
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// File for the latencies as HdrHistogram's percentile text, in milliseconds.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hgrm: Option<PathBuf>,
+    /// File for the latencies of each interval as HdrHistogram's log, V1.3, in nanoseconds.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hlog: Option<PathBuf>,
 }
 
 /// `500ms`, `5s`, `2m`.

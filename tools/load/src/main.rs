@@ -17,6 +17,7 @@ mod entrance;
 mod epochs;
 mod fanout;
 mod gauge;
+mod hdr;
 mod host;
 mod interrupt;
 mod interval;
@@ -26,6 +27,7 @@ mod load;
 mod message;
 mod meter;
 mod movement;
+mod outputs;
 mod pace;
 mod particulars;
 mod plan;
@@ -47,11 +49,10 @@ mod worker;
 use arguments::{Arguments, Common};
 use clap::Parser;
 use interrupt::Interrupt;
+use outputs::Outputs;
 use plan::Plan;
 use progress::Progress;
 use report::Report;
-use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -64,7 +65,11 @@ fn main() -> ExitCode {
         Ok(plan) => plan,
         Err(reason) => return complain(2, &reason),
     };
-    match measure(&plan, common) {
+    let outputs = match Outputs::open(common) {
+        Ok(outputs) => outputs,
+        Err(reason) => return complain(2, &reason),
+    };
+    match measure(&plan, common, outputs) {
         Ok(Ending::Whole(None)) => ExitCode::SUCCESS,
         Ok(Ending::Whole(Some(verdict))) => complain(1, &verdict),
         Ok(Ending::Partial(reason)) => complain(
@@ -88,7 +93,7 @@ fn complain(code: u8, reason: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn measure(plan: &Plan, common: &Common) -> Result<Ending, String> {
+fn measure(plan: &Plan, common: &Common, outputs: Outputs) -> Result<Ending, String> {
     if let Some(cpu) = common.pin {
         pin(cpu)?;
     }
@@ -98,20 +103,7 @@ fn measure(plan: &Plan, common: &Common) -> Result<Ending, String> {
     // Counts what pinning left.
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let report = Report::new(plan, &findings, cores);
-    let line = report.to_json().to_string();
-    let mut output = std::io::stdout().lock();
-    let written = match &common.json {
-        Some(path) if path == Path::new("-") => writeln!(output, "{line}"),
-        Some(path) => write!(output, "{}", report.to_table()).and_then(|()| {
-            let mut file = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)?;
-            writeln!(file, "{line}")
-        }),
-        None => write!(output, "{}", report.to_table()),
-    };
-    written.map_err(|error| format!("writing the report: {error}"))?;
+    outputs.write(&report, &report.to_json(), "")?;
     let verdict = report.verdict();
     Ok(findings.cut.map_or(Ending::Whole(verdict), Ending::Partial))
 }

@@ -45,13 +45,11 @@ impl Latencies {
     }
 
     /// Values recorded.
-    #[allow(dead_code)]
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
 
     /// In nanoseconds, for who writes files.
-    #[allow(dead_code)]
     pub(crate) fn histogram(&self) -> &Histogram<u64> {
         &self.0
     }

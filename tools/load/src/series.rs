@@ -1,11 +1,13 @@
 //! The run as a series of intervals: what all workers saw in each, and what the parent saw at its end.
 //! Invariant: every measured latency is in exactly one point, and in the sum. Called by `conduct`; read by the report.
 
+use crate::clock::now_ns;
 use crate::gauge::{Segments, ThreadTimes};
 use crate::host::CpuTimes;
 use crate::interval::Interval;
 use crate::meter::Latencies;
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 /// What the parent sees at a boundary.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Sample {
 pub(crate) struct Series {
     /// Where the first interval begins.
     pub(crate) start_ns: u64,
+    /// The same, as the calendar has it.
+    pub(crate) started: SystemTime,
     interval_ns: u64,
     /// By the boundary where they end; few, with whole histograms.
     hot: BTreeMap<u64, Hot>,
@@ -120,8 +124,12 @@ const HOT_MAX: usize = 4;
 impl Series {
     /// Before anything happened.
     pub(crate) fn new(start_ns: u64, interval_ns: u64, workers: usize) -> Series {
+        let now_ns = now_ns();
+        let later = Duration::from_nanos(start_ns.saturating_sub(now_ns));
+        let earlier = Duration::from_nanos(now_ns.saturating_sub(start_ns));
         Series {
             start_ns,
+            started: SystemTime::now() + later - earlier,
             interval_ns,
             hot: BTreeMap::new(),
             cold: BTreeMap::new(),
@@ -282,7 +290,6 @@ impl Series {
     }
 
     /// Measured latencies by the end of their interval and its length, in order; without the empty ones.
-    #[allow(dead_code)]
     pub(crate) fn histograms(&self) -> Vec<(u64, u64, Latencies)> {
         let cold = self.cold.iter().filter_map(|(end_ns, cold)| {
             let latencies = Latencies::from_bytes(&cold.measured).ok()?;

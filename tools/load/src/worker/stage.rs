@@ -27,7 +27,9 @@ pub(super) enum Stage {
     },
     /// Connected, and silent until told to run.
     Holding,
+    /// Silent until `start_ns`, which is the same for all workers.
     Running {
+        start_ns: u64,
         until_ns: u64,
     },
     /// `settled_ns`: when everything had arrived.
@@ -105,6 +107,7 @@ impl Worker {
                     load.meter_mut().epochs = Some(Epochs::new(storm_ns));
                 }
                 Stage::Running {
+                    start_ns,
                     until_ns: window_end_ns,
                 }
             }
@@ -130,7 +133,7 @@ impl Worker {
 
     fn stop_early(&mut self, now_ns: u64) -> Result<(), String> {
         match (&mut self.stage, &mut self.load) {
-            (Stage::Running { until_ns }, Some(load)) => {
+            (Stage::Running { until_ns, .. }, Some(load)) => {
                 load.meter_mut().cut(now_ns);
                 *until_ns = now_ns;
             }
@@ -160,7 +163,10 @@ impl Worker {
                 told,
             } => self.probe(now_ns, until_ns, next_ns, told),
             Stage::Holding => Ok(interval_end_ns),
-            Stage::Running { until_ns } => {
+            Stage::Running { start_ns, until_ns } if now_ns < start_ns.min(until_ns) => {
+                Ok(start_ns)
+            }
+            Stage::Running { until_ns, .. } => {
                 let deadline_ns = load.tick(now_ns, &*self.dialect, &mut self.sockets);
                 if now_ns < until_ns && (self.sockets.open() > 0 || load.brings()) {
                     return Ok(deadline_ns.min(until_ns).min(interval_end_ns));

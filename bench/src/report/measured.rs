@@ -192,6 +192,11 @@ impl Measured {
         self.partial == Some(true)
     }
 
+    /// Nothing went wrong that anyone saw.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.is_partial() && self.faults().is_none_or(|faults| faults.is_empty())
+    }
+
     /// What went wrong and how often, without what did not; `None`: nobody looked.
     pub(crate) fn faults(&self) -> Option<Vec<(String, f64)>> {
         let counts = [
@@ -279,7 +284,9 @@ mod tests {
             ])
         );
         assert_eq!(line.limited_by(), Some("generator"));
-        assert!(line.is_partial());
+        assert!(line.is_partial() && !line.is_sound());
+        assert!(measured(r#"{"lost":0}"#).is_sound() && measured("{}").is_sound());
+        assert!(!measured(r#"{"lost":1}"#).is_sound());
         assert_eq!(measured(r#"{"lost":0}"#).faults(), Some(vec![]));
     }
 }

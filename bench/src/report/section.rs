@@ -141,7 +141,10 @@ impl Section {
                 runs: Vec::new(),
             },
         );
-        self.entrants[index].runs.push(run);
+        // Of a run that was repeated the last counts.
+        let runs = &mut self.entrants[index].runs;
+        runs.retain(|known| (known.source, known.round) != (run.source, run.round));
+        runs.push(run);
     }
 
     fn settle(&mut self, baseline: Option<&str>) {
@@ -183,12 +186,18 @@ impl Section {
             .unwrap_or(P99)
     }
 
-    /// The entrant's figure by the baseline's, round by round.
+    /// The entrant's figure by the baseline's, round by round, of those in which neither did something wrong.
     pub(crate) fn ratio(&self, entrant: &Entrant, quantity: &Quantity) -> Option<Spread> {
         Spread::of(paired_ratios(
-            &entrant.rounds(quantity),
-            &self.baseline().rounds(quantity),
+            &entrant.sound_rounds(quantity),
+            &self.baseline().sound_rounds(quantity),
         ))
+    }
+
+    /// Whether someone did something wrong in some round.
+    pub(crate) fn is_faulty(&self) -> bool {
+        let mut runs = self.entrants.iter().flat_map(|entrant| &entrant.runs);
+        runs.any(|run| !run.measured.is_sound())
     }
 
     /// The most rounds that an entrant has.
@@ -210,6 +219,13 @@ impl Entrant {
     pub(crate) fn rounds(&self, quantity: &Quantity) -> Rounds {
         let figure = |run: &Run| Some((run.round, (quantity.of)(&run.measured)?));
         self.runs.iter().filter_map(figure).collect()
+    }
+
+    /// The same without the rounds in which something went wrong.
+    fn sound_rounds(&self, quantity: &Quantity) -> Rounds {
+        let sound = self.runs.iter().filter(|run| run.measured.is_sound());
+        let figure = |run: &Run| Some((run.round, (quantity.of)(&run.measured)?));
+        sound.filter_map(figure).collect()
     }
 
     /// Over the rounds that have the figure.
@@ -298,6 +314,18 @@ pub(crate) mod tests {
             let ratio = sections[0].ratio(subject, &CPU).expect("three rounds");
             assert_eq!((ratio.median, ratio.min, ratio.max), expected);
         }
+    }
+
+    #[test]
+    fn a_round_with_losses_is_in_no_ratio_and_a_repeated_run_counts_once() {
+        let lossy = record("a", "bun", 2, 9.0, 90.0).replace("\"lost\":0", "\"lost\":1");
+        let again = record("a", "bun", 3, 20.0, 200.0);
+        let sections = sorted(&(records() + &lossy + &again), None, &["a"]).expect("one work");
+        let bun = &sections[0].entrants[1];
+        assert_eq!(bun.rounds(&CPU), [(1, 8.0), (2, 9.0), (3, 20.0)]);
+        let ratio = sections[0].ratio(bun, &CPU).expect("two rounds");
+        assert_eq!((ratio.median, ratio.min, ratio.max), (3.0, 2.0, 4.0));
+        assert!(sections[0].is_faulty());
     }
 
     #[test]

@@ -201,6 +201,9 @@ pub(crate) fn write_ratios(out: &mut String, section: &Section) {
         out.push_str("Median of the ratios of each round, below it the smallest and the largest. ");
     }
     out.push_str("Coloured where every round is on the same side of 1: <span class=better>better</span> or <span class=worse>worse</span> than the baseline.");
+    if section.is_faulty() {
+        out.push_str(" Rounds in which something was lost or damaged do not count.");
+    }
     if section.has_several_sources() && section.rounds() > 1 {
         out.push_str(" The runs come from several files, so they did not run in turns: the machine's drift is in the ratios.");
     }

@@ -55,7 +55,7 @@ fn the_report_shows_what_was_measured() {
     let file = Written::new("figures", &comparison());
     let mut browser = Inspector::open();
     browser.show(&file.0, (1200, 900), "light");
-    let latency = "2.50 ×2.00 – 3.00";
+    let latency = "2.75 ×2.50 – 3.00";
     let cases = [
         (
             "title",
@@ -77,7 +77,7 @@ fn the_report_shows_what_was_measured() {
             json!([
                 "4.00 µsbaseline",
                 "4.40 µs1.10 ×",
-                "8.00 µs2.00 ×",
+                "8.00 µs1.50 ×",
                 "4.00 µsbaseline",
                 "–",
                 "–"
@@ -94,7 +94,7 @@ fn the_report_shows_what_was_measured() {
         (
             "#work-1 .ratios tbody tr:last-child td",
             json!([
-                "2.00 ×1.00 – 3.00",
+                "1.50 ×1.00 – 2.00",
                 latency,
                 latency,
                 latency,

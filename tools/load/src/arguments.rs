@@ -24,7 +24,7 @@ pub(crate) struct Common {
     /// How to speak to it.
     #[arg(long, value_enum, default_value = "raw")]
     pub(crate) protocol: Protocol,
-    /// Connections (in broadcast: subscribers).
+    /// Connections (in broadcast and slow: subscribers; in fan-in: publishers).
     #[arg(long)]
     pub(crate) connections: u32,
     /// Bytes of each message's body, at least 32, in protocols of text 64.

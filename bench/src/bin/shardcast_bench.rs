@@ -18,7 +18,7 @@ use shardcast_bench::report;
 use shardcast_bench::results::Results;
 use shardcast_bench::run::Runner;
 use shardcast_bench::scale::{self, Scale};
-use shardcast_bench::server::{self, Server};
+use shardcast_bench::server::{self, FLOOR, Server};
 use shardcast_bench::table::{replace_section, section};
 use shardcast_bench::work::{self, Setting, Work};
 use std::error::Error;
@@ -216,6 +216,7 @@ fn run_compare(
 ) -> Result<Option<PathBuf>, Box<dyn Error>> {
     let mut plan = Plan::from(arguments);
     if arguments.dry_run {
+        plan.retain(|server| server != FLOOR || arguments.floor.is_some());
         announce(&plan);
         return Ok(None);
     }
@@ -286,7 +287,11 @@ fn instructions(repository: &Path, kept: &Path, write: bool) -> Result<(), Box<d
 
 fn readme(repository: &Path, results: &Results) -> Result<(), Box<dyn Error>> {
     let path = repository.join("README.md");
-    let text = replace_section(&fs::read_to_string(&path)?, &section(results))
+    let section = format!(
+        "{}\n\n[Every figure, work by work](bench/results/latest.md).",
+        section(results).trim()
+    );
+    let text = replace_section(&fs::read_to_string(&path)?, &section)
         .map_err(|problem| format!("README.md {problem}"))?;
     fs::write(path, text)?;
     Ok(fs::write(

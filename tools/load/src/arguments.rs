@@ -1,6 +1,8 @@
 //! The command line as it was typed, but for what each scenario adds. Called by `main` and `scenario`; `plan` says what it comes to.
 
 use crate::dialect::Protocol;
+use crate::limit::{STEPS, STEPS_MAX};
+use crate::objective::Objective;
 use crate::progress::Manner;
 use crate::scenario::Command;
 use clap::{Args, Parser};
@@ -42,6 +44,13 @@ pub(crate) struct Common {
     /// Length of the intervals of the time series and of --hlog. Default: 1s, more in runs of hours.
     #[arg(long, value_parser = duration)]
     pub(crate) interval: Option<Duration>,
+    /// Raise the rate step by step, from --rate on, until this breaks (p99<10ms, p99.9<500us, max<1s) or something is lost; each step is a
+    /// run of its own. The report is of the highest rate that passed.
+    #[arg(long, value_name = "OBJECTIVE")]
+    pub(crate) find_limit: Option<Objective>,
+    /// Steps of --find-limit.
+    #[arg(long, value_name = "N", default_value_t = STEPS, value_parser = clap::value_parser!(u32).range(2..=i64::from(STEPS_MAX)), requires = "find_limit")]
+    pub(crate) find_limit_steps: u32,
     /// Process whose CPU and memory to measure.
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,

@@ -22,11 +22,13 @@ mod host;
 mod interrupt;
 mod interval;
 mod layout;
+mod limit;
 mod line;
 mod load;
 mod message;
 mod meter;
 mod movement;
+mod objective;
 mod outputs;
 mod pace;
 mod particulars;
@@ -97,11 +99,39 @@ fn measure(plan: &Plan, common: &Common, outputs: Outputs) -> Result<Ending, Str
     if let Some(cpu) = common.pin {
         pin(cpu)?;
     }
-    let interrupt = Interrupt::watch()?;
-    let mut progress = Progress::new(common.progress);
-    let findings = conduct::conduct(plan, common.server_pid, &mut progress, &interrupt)?;
     // Counts what pinning left.
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let interrupt = Interrupt::watch()?;
+    let mut progress = Progress::new(common.progress);
+    let mut run = |plan: &Plan, step: String| {
+        progress.step(step);
+        conduct::conduct(plan, common.server_pid, &mut progress, &interrupt)
+    };
+    if let Some(objective) = &common.find_limit {
+        let first_per_s = plan.rate_per_s()?;
+        let steps_max = common.find_limit_steps as usize;
+        let found = limit::search(
+            first_per_s,
+            objective,
+            steps_max,
+            cores,
+            |rate_per_s, step| {
+                let plan = plan.at_rate(rate_per_s);
+                let step = format!("step {step}, {rate_per_s:.0}/s, ");
+                run(&plan, step).map(|findings| (plan, findings))
+            },
+        )?;
+        let report = Report::new(&found.plan, &found.findings, cores);
+        let mut line = report.to_json();
+        line["find_limit"] = serde_json::to_value(&found.account).map_err(|e| e.to_string())?;
+        line["partial"] = found.cut.is_some().into();
+        line["partial_reason"] = found.cut.clone().into();
+        outputs.write(&report, &line, &found.account.to_text())?;
+        let broken = found.account.limit_per_s.is_none();
+        let verdict = broken.then(|| format!("{objective} broke at every rate that was tried"));
+        return Ok(found.cut.map_or(Ending::Whole(verdict), Ending::Partial));
+    }
+    let findings = run(plan, String::new())?;
     let report = Report::new(plan, &findings, cores);
     outputs.write(&report, &report.to_json(), "")?;
     let verdict = report.verdict();

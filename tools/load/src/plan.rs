@@ -190,6 +190,30 @@ impl Plan {
         Ok(self)
     }
 
+    /// Where a search for the limit begins.
+    ///
+    /// # Errors
+    /// The run is not by the clock.
+    pub(crate) fn rate_per_s(&self) -> Result<f64, String> {
+        match self.pace {
+            Pace::Rate { per_s, .. } => Ok(per_s),
+            Pace::Closed(_) | Pace::Once | Pace::Silent => {
+                Err("--find-limit needs a --rate of messages, where it begins".into())
+            }
+        }
+    }
+
+    /// The same run at another rate.
+    pub(crate) fn at_rate(&self, rate_per_s: f64) -> Plan {
+        let mut plan = self.clone();
+        if let Pace::Rate { per_s, .. } = &mut plan.pace {
+            *per_s = rate_per_s;
+        }
+        // Messages of the run before are not taken for this one's.
+        plan.run = now_ns() as u32;
+        plan
+    }
+
     /// With so many rooms.
     ///
     /// # Errors

@@ -75,7 +75,6 @@ impl Progress {
     }
 
     /// Which step it is part of.
-    #[allow(dead_code)]
     pub(crate) fn step(&mut self, step: String) {
         self.step = step;
     }

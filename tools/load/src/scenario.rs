@@ -69,6 +69,13 @@ impl Command {
             Command::Storm(options) => options.plan(),
             Command::Worker => Err("a worker is started by the tool itself".into()),
         };
-        plan?.with_interval(self.common().and_then(|common| common.interval))
+        let plan = plan?.with_interval(self.common().and_then(|common| common.interval))?;
+        if self
+            .common()
+            .is_some_and(|common| common.find_limit.is_some())
+        {
+            plan.rate_per_s()?;
+        }
+        Ok(plan)
     }
 }

@@ -219,6 +219,8 @@ impl Conductor<'_> {
             }
         }
         let cpu_after = cpu_ns(self.server)?;
+        self.opened.fill(0);
+        self.opened[0] = u64::from(self.plan.connections + self.plan.publishers);
         let elapsed_ns = now_ns() - start_ns;
         let all = f64::from(self.plan.connections + self.plan.publishers);
         Ok(Connects {
@@ -266,7 +268,7 @@ impl Conductor<'_> {
         while now_ns() < end_ns && self.cut.is_none() {
             self.wait(end_ns)?;
         }
-        Ok(())
+        self.look()
     }
 
     /// Returns where the window was, and what the workers said in the end.
@@ -394,7 +396,7 @@ impl Conductor<'_> {
         let latest = self.series.latest();
         let totals = self.series.total();
         self.progress.show(&View {
-            open: if self.ruler.is_some() {
+            open: if latest.is_some() {
                 totals.open
             } else {
                 self.opened.iter().sum()

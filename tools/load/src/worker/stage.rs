@@ -72,6 +72,9 @@ impl Worker {
         let now_ns = now_ns();
         let crowd_ns = self.count as u64 * NS_PER_S / CONNECTS_PER_S_MIN;
         let probe_ns = PROBE_NS + 4 * self.probe_interval_ns();
+        if let (Stage::Holding, Command::Run { .. }) = (&self.stage, &command) {
+            self.tell_interval(now_ns)?;
+        }
         let load = self.load.as_mut().ok_or("a command after the end")?;
         self.stage = match command {
             Command::Connect => Stage::Connecting {

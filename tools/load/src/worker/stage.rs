@@ -53,7 +53,10 @@ impl Stage {
 }
 
 /// Connects under way at once: below any usual listen backlog.
-const CONNECTING_MAX: usize = 128;
+/// (4,096 unless set otherwise) with all workers together: what is left in a backlog for seconds the kernel gives up, with a reset.
+const CONNECTING_MAX: usize = 2_048;
+/// The same for one worker.
+const CONNECTING_WORKER_MAX: usize = 128;
 /// Base of the time allowed for connecting; with so many connections a second on top.
 const CONNECT_NS: u64 = 30 * NS_PER_S;
 const CONNECTS_PER_S_MIN: u64 = 500;
@@ -189,7 +192,9 @@ impl Worker {
         let Some(load) = &self.load else {
             return Ok(u64::MAX);
         };
-        while self.begun < self.count && self.begun - self.sockets.open() < CONNECTING_MAX {
+        let workers = self.share.plan.workers as usize;
+        let under_way_max = (CONNECTING_MAX / workers).clamp(1, CONNECTING_WORKER_MAX);
+        while self.begun < self.count && self.begun - self.sockets.open() < under_way_max {
             // Publishers come from the sources in turn, like the rest.
             let number = self.share.first + self.begun as u32;
             let path = self.dialect.path(load.role(self.begun));

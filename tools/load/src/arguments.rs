@@ -5,6 +5,7 @@ use crate::limit::{STEPS, STEPS_MAX};
 use crate::objective::Objective;
 use crate::progress::Manner;
 use crate::scenario::Command;
+use crate::target::Door;
 use clap::{Args, Parser};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,9 +21,11 @@ pub(crate) struct Arguments {
 /// What every scenario takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The server, as ws://HOST:PORT/PATH.
+    /// The server, as ws://HOST:PORT/PATH, or wss:// for TLS.
     #[arg(long)]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) door: Door,
     /// How to speak to it.
     #[arg(long, value_enum, default_value = "raw")]
     pub(crate) protocol: Protocol,
@@ -35,6 +38,9 @@ pub(crate) struct Common {
     /// How long to measure.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub(crate) duration: Duration,
+    /// How long each step before the run may take: connecting, subscribing, probing (2 ms more for each connection).
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub(crate) setup: Duration,
     /// How long to run before measuring.
     #[arg(long, default_value = "1s", value_parser = duration)]
     pub(crate) warmup: Duration,

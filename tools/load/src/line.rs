@@ -4,6 +4,7 @@ use crate::host::date;
 use crate::meter::Latencies;
 use crate::report::Report;
 use crate::series::{Point, Quantiles};
+use crate::target::without_secrets;
 use serde_json::{Value, json};
 
 impl Report<'_> {
@@ -113,11 +114,9 @@ fn point_line(point: &Point, start_ns: u64) -> Value {
     })
 }
 
-/// As it was typed.
+/// As it was typed, but for secrets.
 fn command_line() -> Vec<String> {
-    std::env::args_os()
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect()
+    without_secrets(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
 }
 
 /// Tenths of the rest to 1 that a percentile leaves, for each power of ten.

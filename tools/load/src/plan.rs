@@ -10,8 +10,9 @@ use crate::dialect::Protocol;
 use crate::pace::Pace;
 use crate::stall::Stall;
 use crate::storm::StormPlan;
+use crate::target::Target;
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// What is measured.
@@ -70,9 +71,7 @@ pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
     pub(crate) protocol: Protocol,
     pub(crate) url: String,
-    pub(crate) address: SocketAddr,
-    pub(crate) host: String,
-    pub(crate) path: String,
+    pub(crate) target: Target,
     /// Tells this run's messages from others'.
     pub(crate) run: u32,
     /// Publishers not counted.
@@ -88,6 +87,8 @@ pub(crate) struct Plan {
     pub(crate) chat: Option<Chat>,
     pub(crate) payload_bytes: usize,
     pub(crate) pace: Pace,
+    /// Longest time for each step before the run, more for many connections.
+    pub(crate) setup: Duration,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
     pub(crate) drain: Duration,
@@ -136,7 +137,7 @@ impl Plan {
         if scenario != Scenario::Idle && common.duration.is_zero() {
             return Err("--duration is above 0".into());
         }
-        let (host, path, address) = split_url(&common.url)?;
+        let target = Target::new(&common.url, &common.door)?;
         let workers = common
             .workers
             .unwrap_or_else(|| common.connections.div_ceil(CONNECTIONS_PER_WORKER));
@@ -151,9 +152,6 @@ impl Plan {
             scenario,
             protocol: common.protocol,
             url: common.url.clone(),
-            address,
-            host,
-            path,
             run,
             connections: common.connections,
             publishers: 0,
@@ -163,12 +161,14 @@ impl Plan {
             chat: None,
             payload_bytes: common.payload,
             pace: Pace::Silent,
+            setup: common.setup,
             warmup: common.warmup,
             duration: common.duration,
             drain: common.drain,
             hold: Duration::ZERO,
             interval: INTERVAL,
-            sources: sources(common, address, run)?,
+            sources: sources(common, target.address, run)?,
+            target,
             workers,
             motion: Motion::Still,
         })
@@ -407,33 +407,6 @@ pub(crate) fn within(name: &str, value: u32, max: u32) -> Result<(), String> {
     }
 }
 
-/// Host (with port), path, address.
-fn split_url(url: &str) -> Result<(String, String, SocketAddr), String> {
-    let rest = url
-        .strip_prefix("ws://")
-        .ok_or("--url begins with ws:// (TLS is not measured by this tool)")?;
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path = if path.is_empty() { "/" } else { path };
-    if path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-        return Err("--url has a space or a control character".into());
-    }
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let full = if has_port {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let address = full
-        .to_socket_addrs()
-        .map_err(|error| format!("--url: {host}: {error}"))?
-        // Servers usually listen on IPv4 where a name means both.
-        .min_by_key(SocketAddr::is_ipv6)
-        .ok_or_else(|| format!("--url: {host} has no address"))?;
-    Ok((host.to_owned(), path.to_owned(), address))
-}
-
 /// Several sources lie in 127.0.0.0/8, in a part that depends on the run: ports that an earlier run left in TIME_WAIT are not in the way.
 fn sources(
     common: &Common,
@@ -669,22 +642,5 @@ mod tests {
             first += share.count;
         }
         assert_eq!(first, 100_000);
-    }
-
-    #[test]
-    fn a_url_has_host_path_and_address() {
-        let split = |url: &str| {
-            split_url(url).map(|(host, path, address)| format!("{host} {path} {address}"))
-        };
-        assert_eq!(
-            split("ws://127.0.0.1:8000/ws?a=b"),
-            Ok("127.0.0.1:8000 /ws?a=b 127.0.0.1:8000".into())
-        );
-        assert_eq!(
-            split("ws://127.0.0.1"),
-            Ok("127.0.0.1 / 127.0.0.1:80".into())
-        );
-        assert_eq!(split("ws://[::1]:9/x"), Ok("[::1]:9 /x [::1]:9".into()));
-        assert!(split("ws://127.0.0.1:9/a b").is_err());
     }
 }

@@ -1,17 +1,20 @@
-//! A worker's sockets: non-blocking, edge-triggered, each with what it could not yet send or parse.
+//! A worker's sockets: non-blocking, edge-triggered, with TLS or without, each with what it could not yet send or parse.
 //! Invariant: an open socket is registered once and read until it has no more. A connection may be born again under its index, as another
 //! generation: what was still to be said of an earlier one is dropped here. Called by `worker` and the loads.
 
 use crate::clock::{now_ns, timespec};
-use crate::websocket::{CLOSE, Template, upgrade_request};
+use crate::files::allow_files;
+use crate::handshake::Handshake;
+use crate::stream::{self, Broken, Came, Records, Stream};
+use crate::target::Target;
+use crate::tls::Tls;
+use crate::websocket::{CLOSE, Template};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use rustix::net::sockopt;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub(crate) enum Phase {
 
 #[derive(Debug)]
 struct Connection {
-    socket: Option<OwnedFd>,
+    stream: Option<Stream>,
     phase: Phase,
     /// How often this index was connected.
     generation: u32,
@@ -49,8 +52,6 @@ struct Connection {
     paused: bool,
     /// Received, not yet a whole frame.
     carry: Vec<u8>,
-    /// Not taken by the kernel yet, at first the request for the upgrade; at most `UNSENT_BYTES_MAX`.
-    unsent: Vec<u8>,
 }
 
 /// What reading gave.
@@ -101,7 +102,9 @@ pub(crate) struct Sockets {
     address: SocketAddr,
     /// Address of the first source and how many there are; `None`: the kernel chooses.
     sources: Option<(Ipv4Addr, u32)>,
-    host: String,
+    handshake: Handshake,
+    tls: Option<Tls>,
+    records: Records,
     open: usize,
     ended: Vec<End>,
 }
@@ -110,22 +113,19 @@ pub(crate) struct Sockets {
 const WATCHED: u64 = u64::MAX;
 /// Events taken at once: few, so that a publisher on schedule never waits for many readers.
 const EVENTS_MAX: usize = 64;
-/// A server that reads nothing for this long a queue has stopped.
-const UNSENT_BYTES_MAX: usize = 64 << 20;
-
 impl Sockets {
     /// `count` connections to be; messages of `message_bytes` must fit the buffer.
     pub(crate) fn new(
         count: usize,
         message_bytes: usize,
-        (address, host): (SocketAddr, &str),
+        target: &Target,
         sources: Option<(Ipv4Addr, u32)>,
     ) -> Result<Sockets, String> {
-        allow_files(count as u64 + OTHER_FILES)?;
+        allow_files(count as u64)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|e| format!("epoll: {e}"))?;
         let connections = (0..count)
             .map(|_| Connection {
-                socket: None,
+                stream: None,
                 phase: Phase::Unborn,
                 generation: 0,
                 since_ns: 0,
@@ -133,17 +133,22 @@ impl Sockets {
                 narrow: false,
                 paused: false,
                 carry: Vec::new(),
-                unsent: Vec::new(),
             })
             .collect();
+        let tls = match &target.tls {
+            Some((name, trust)) => Some(Tls::new(name, trust)?),
+            None => None,
+        };
         Ok(Sockets {
             epoll,
             events: Vec::with_capacity(EVENTS_MAX),
             connections,
             buffer: vec![0; (256 << 10).max(2 * message_bytes + 4096)],
-            address,
+            address: target.address,
             sources,
-            host: host.to_owned(),
+            handshake: target.handshake.clone(),
+            records: Records::new(tls.is_some()),
+            tls,
             open: 0,
             ended: Vec::new(),
         })
@@ -226,45 +231,26 @@ impl Sockets {
     /// Why it cannot, in words.
     pub(crate) fn connect(&mut self, index: usize, number: u32, path: &str) -> Result<(), String> {
         assert!(
-            self.connections[index].socket.is_none(),
+            self.connections[index].stream.is_none(),
             "its earlier socket is gone"
         );
         let narrow = self.connections[index].narrow;
         let generation = self.connections[index].generation.wrapping_add(1);
         self.connections[index].generation = generation;
-        let attempt = || -> Result<OwnedFd, Errno> {
-            let family = if self.address.is_ipv4() {
-                AddressFamily::INET
-            } else {
-                AddressFamily::INET6
-            };
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-            sockopt::set_tcp_nodelay(&socket, true)?;
-            // Ends with a reset: thousands of ports in TIME_WAIT would be in the way of the next run, and of the next server's own port.
-            sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
-            if narrow {
-                // Before the connect, which announces the window (tcp(7)).
-                sockopt::set_socket_recv_buffer_size(&socket, NARROW_BYTES)?;
-            }
-            if let Some((first, count)) = self.sources {
-                let source = Ipv4Addr::from_bits(first.to_bits() + number % count);
-                rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(source), 0))?;
-            }
-            match rustix::net::connect(&socket, &self.address) {
-                Ok(()) | Err(Errno::INPROGRESS) => {}
-                Err(error) => return Err(error),
-            }
-            epoll::add(&self.epoll, &socket, name(index, generation), INTEREST)?;
-            Ok(socket)
-        };
-        let socket = attempt().map_err(|error| self.explain(error))?;
+        let source = self
+            .sources
+            .map(|(first, count)| Ipv4Addr::from_bits(first.to_bits() + number % count));
+        let socket = stream::connect(&self.address, source, narrow)
+            .and_then(|socket| {
+                epoll::add(&self.epoll, &socket, name(index, generation), INTEREST).map(|()| socket)
+            })
+            .map_err(|error| self.explain(error))?;
+        let session = self.tls.as_ref().map(Tls::session).transpose()?;
         let connection = &mut self.connections[index];
-        connection.socket = Some(socket);
+        connection.stream = Some(Stream::new(socket, session, self.handshake.request(path)));
         connection.phase = Phase::Connecting;
         connection.hung_up = false;
         connection.paused = false;
-        connection.unsent = upgrade_request(&self.host, path);
         connection.since_ns = now_ns();
         Ok(())
     }
@@ -272,44 +258,28 @@ impl Sockets {
     /// The socket became writable: ends the connect and asks for the upgrade, or sends what is left.
     pub(crate) fn writable(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        let Some(socket) = &connection.socket else {
+        let Some(stream) = &mut connection.stream else {
             return;
         };
         if connection.phase == Phase::Connecting {
-            match sockopt::socket_error(socket) {
+            match sockopt::socket_error(stream.socket()) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) | Err(error) => return self.fail(index, self.explain(error)),
             }
             connection.phase = Phase::Upgrading;
         }
-        if !connection.unsent.is_empty() {
-            let unsent = std::mem::take(&mut connection.unsent);
-            self.send(index, &unsent);
+        if let Err(broken) = stream.resume() {
+            self.broken(index, broken);
         }
     }
 
     /// Sends, or keeps what the kernel does not take.
     pub(crate) fn send(&mut self, index: usize, bytes: &[u8]) {
-        let connection = &mut self.connections[index];
-        let Some(socket) = &connection.socket else {
+        let Some(stream) = &mut self.connections[index].stream else {
             return;
         };
-        let mut sent = 0;
-        if connection.unsent.is_empty() {
-            match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {
-                Ok(count) => sent = count,
-                Err(Errno::AGAIN) => {}
-                Err(error) => return self.fail(index, format!("send: {error}")),
-            }
-        }
-        if sent < bytes.len() {
-            connection.unsent.extend_from_slice(&bytes[sent..]);
-            if connection.unsent.len() > UNSENT_BYTES_MAX {
-                self.fail(
-                    index,
-                    format!("the server left {UNSENT_BYTES_MAX} bytes of a connection unread"),
-                );
-            }
+        if let Err(broken) = stream.send(bytes, &mut self.records) {
+            self.broken(index, broken);
         }
     }
 
@@ -327,12 +297,12 @@ impl Sockets {
     pub(crate) fn resume(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         connection.paused = false;
-        let Some(socket) = &connection.socket else {
+        let Some(stream) = &connection.stream else {
             return;
         };
         // Says again what an edge said before (epoll_ctl(2)).
         let name = name(index, connection.generation);
-        if let Err(error) = epoll::modify(&self.epoll, socket, name, INTEREST) {
+        if let Err(error) = epoll::modify(&self.epoll, stream.socket(), name, INTEREST) {
             self.fail(index, format!("epoll: {error}"));
         }
     }
@@ -340,7 +310,7 @@ impl Sockets {
     /// Reads into the buffer, behind what was kept.
     pub(crate) fn read(&mut self, index: usize) -> Read {
         let connection = &mut self.connections[index];
-        let Some(socket) = &connection.socket else {
+        let Some(stream) = &mut connection.stream else {
             return Read::Nothing;
         };
         if connection.paused {
@@ -348,29 +318,52 @@ impl Sockets {
         }
         let kept = connection.carry.len();
         self.buffer[..kept].copy_from_slice(&connection.carry);
-        let reason = match rustix::io::read(socket, &mut self.buffer[kept..]) {
-            Ok(0) | Err(Errno::CONNRESET) if connection.phase == Phase::Left => {
-                self.depart(index);
-                return Read::Nothing;
-            }
-            Ok(0) if connection.phase == Phase::Leaving => {
-                "the server hung up without answering the close".into()
-            }
-            Ok(0) => "closed by the server without a close frame".into(),
-            Ok(count) => {
+        match stream.read(&mut self.buffer[kept..], &mut self.records) {
+            Ok(Came::Bytes { len, more }) => {
                 connection.carry.clear();
-                let len = kept + count;
                 return Read::Bytes {
-                    len,
-                    more: len == self.buffer.len() || connection.hung_up,
+                    len: kept + len,
+                    more: more || connection.hung_up,
                 };
             }
-            Err(Errno::AGAIN | Errno::INTR) => return Read::Nothing,
-            Err(error) if connection.phase == Phase::Connecting => self.explain(error),
-            Err(error) => format!("receive: {error}"),
+            Ok(Came::Nothing) => {}
+            Ok(Came::Over) => self.hung_up(index),
+            Err(broken) => self.broken(index, broken),
+        }
+        Read::Nothing
+    }
+
+    /// The server sends no more.
+    fn hung_up(&mut self, index: usize) {
+        let connection = &self.connections[index];
+        let shakes_hands = connection
+            .stream
+            .as_ref()
+            .is_some_and(Stream::is_shaking_hands);
+        let reason = match connection.phase {
+            Phase::Left => return self.depart(index),
+            Phase::Leaving => "the server hung up without answering the close",
+            Phase::Connecting | Phase::Upgrading if shakes_hands => {
+                "the server hung up during the TLS handshake"
+            }
+            Phase::Connecting | Phase::Upgrading => {
+                "the server hung up instead of answering the upgrade"
+            }
+            Phase::Unborn | Phase::Greeting | Phase::Open | Phase::Closed => {
+                "closed by the server without a close frame"
+            }
+        };
+        self.fail(index, reason.into());
+    }
+
+    fn broken(&mut self, index: usize, broken: Broken) {
+        let reason = match (broken, self.connections[index].phase) {
+            (Broken::Socket(Errno::CONNRESET), Phase::Left) => return self.depart(index),
+            (Broken::Socket(error), Phase::Connecting) => self.explain(error),
+            (Broken::Socket(error), _) => format!("receive: {error}"),
+            (Broken::Reason(reason), _) => reason,
         };
         self.fail(index, reason);
-        Read::Nothing
     }
 
     /// Says that we leave. The end comes with `take_ended`.
@@ -386,16 +379,16 @@ impl Sockets {
         self.become_phase(index, Phase::Closed);
     }
 
-    /// Ends a connection that broke.
+    /// Ends a connection that broke, if it has not ended.
     pub(crate) fn fail(&mut self, index: usize, reason: String) {
-        self.end(index, Some(reason));
+        if self.connections[index].stream.is_some() {
+            self.end(index, Some(reason));
+        }
     }
 
-    /// The server hung up first, so our end leaves no port in TIME_WAIT and may be as usual.
     fn depart(&mut self, index: usize) {
-        if let Some(socket) = &self.connections[index].socket {
-            // A socket that was reset meanwhile is gone all the same.
-            let _ = sockopt::set_socket_linger(socket, None);
+        if let Some(stream) = &mut self.connections[index].stream {
+            stream.depart(&mut self.records);
         }
         self.end(index, None);
     }
@@ -421,9 +414,8 @@ impl Sockets {
         self.open -= usize::from(connection.phase == Phase::Open);
         connection.phase = phase;
         if phase == Phase::Closed {
-            connection.socket = None;
+            connection.stream = None;
             connection.carry = Vec::new();
-            connection.unsent = Vec::new();
         }
         connection.since_ns
     }
@@ -457,45 +449,20 @@ const INTEREST: EventFlags = EventFlags::IN
     .union(EventFlags::OUT)
     .union(EventFlags::RDHUP)
     .union(EventFlags::ET);
-/// Receive buffer of a reader who is going to stall; the kernel takes twice as much (socket(7)).
-const NARROW_BYTES: usize = 16 << 10;
 /// Longest wait, so that no mistake in a deadline can hang a worker.
 const WAIT_NS_MAX: u64 = 1_000_000_000;
-/// Files besides the connections.
-const OTHER_FILES: u64 = 32;
-
-/// Raises the soft limit of open files if it must.
-fn allow_files(needed: u64) -> Result<(), String> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    let refusal = format!(
-        "a worker needs {needed} open files and may have {:?}: use more --workers or raise `ulimit -n`",
-        limit.maximum
-    );
-    if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        return Err(refusal);
-    }
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    )
-    .map_err(|_| refusal)
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Door;
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
 
     fn sockets(listener: &TcpListener) -> Sockets {
         let address = listener.local_addr().unwrap();
-        Sockets::new(1, 64, (address, "h"), None).unwrap()
+        let target = Target::new(&format!("ws://{address}/"), &Door::default()).unwrap();
+        Sockets::new(1, 64, &target, None).unwrap()
     }
 
     /// Waits for the connection's next event and serves it.
@@ -550,7 +517,7 @@ mod tests {
         sockets.leave(0);
         assert_eq!((sockets.open(), sockets.phase(0)), (0, Phase::Leaving));
         let mut said = Vec::new();
-        let close_at = upgrade_request("h", "/").len();
+        let close_at = sockets.handshake.request("/").len();
         while said.len() < close_at + 8 {
             let mut some = [0; 512];
             let count = server.read(&mut some).unwrap();

@@ -1,5 +1,5 @@
-//! The client's side of RFC 6455, as little of it as a load generator needs: the handshake, frames to send, frames received.
-//! Invariant: nothing is copied on the way in. Called by `connection` and `dialect`.
+//! The client's side of RFC 6455 §5, as little of it as a load generator needs: frames to send, frames received.
+//! Invariant: nothing is copied on the way in. Called by `worker`, `sockets` and `dialect`.
 
 use std::ops::Range;
 
@@ -16,63 +16,6 @@ pub(crate) const PONG: u8 = 10;
 
 /// One key for every frame: a server must unmask all the same, and the generator masks its payloads only once.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-/// One nonce for every handshake, for the same reason ("shardcast-load-1" in base64).
-const KEY: &str = "c2hhcmRjYXN0LWxvYWQtMQ==";
-/// What RFC 6455 §4.2.2 makes of `KEY`.
-const ACCEPT: &str = "M9qUK1fSIATKRUzipgRRTWLxS4I=";
-/// Longest answer to a handshake that is waited for, in bytes.
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
-
-/// The request that opens a connection.
-pub(crate) fn upgrade_request(host: &str, path: &str) -> Vec<u8> {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-/// Bytes of a whole, good answer to `upgrade_request` at the start of `bytes`; `None` asks for more.
-///
-/// # Errors
-/// The server refused, or its answer is wrong; the text says which.
-pub(crate) fn upgrade_answer(bytes: &[u8]) -> Result<Option<usize>, String> {
-    if bytes
-        .iter()
-        .zip(b"HTTP/1.1 ")
-        .any(|(byte, expected)| byte != expected)
-    {
-        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]);
-        return Err(format!(
-            "the answer to the handshake is not HTTP/1.1: {start:?}"
-        ));
-    }
-    let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
-        return if bytes.len() > ANSWER_BYTES_MAX {
-            Err(format!(
-                "the answer to the handshake is longer than {ANSWER_BYTES_MAX} bytes"
-            ))
-        } else {
-            Ok(None)
-        };
-    };
-    let head = String::from_utf8_lossy(&bytes[..end]);
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap_or_default();
-    if status.split(' ').nth(1) != Some("101") {
-        return Err(format!("the server refused the upgrade: {status}"));
-    }
-    let accepted = lines
-        .filter_map(|line| line.split_once(':'))
-        .any(|(name, value)| {
-            name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == ACCEPT
-        });
-    if accepted {
-        Ok(Some(end + 4))
-    } else {
-        Err("the answer's Sec-WebSocket-Accept is missing or wrong".into())
-    }
-}
 
 /// A frame to be sent many times, masked once.
 #[derive(Debug)]
@@ -156,6 +99,12 @@ pub(crate) fn next_frame(bytes: &[u8], room_bytes: usize) -> Result<Option<Frame
         },
         length => (2, usize::from(length)),
     };
+    if first & 0x08 != 0 && start > 2 {
+        return Err("a control frame of more than 125 bytes");
+    }
+    if (start == 4 && length < 126) || (start == 10 && length < 65_536) {
+        return Err("a length that takes more bytes than it needs");
+    }
     let end = start + length.min(room_bytes);
     if end > room_bytes {
         return Err("a frame much larger than anything that was sent");
@@ -237,6 +186,17 @@ mod tests {
         for bytes in [[0x82, 0x80], [0xc2, 0], [0x02, 0], [0x80, 0]] {
             assert!(next_frame(&bytes, 1 << 20).is_err(), "{bytes:x?}");
         }
+        for (bytes, words) in [
+            (&[0x89, 126, 0, 126][..], "control"),
+            (&[0x82, 126, 0, 125], "length"),
+            (&[0x82, 127, 0, 0, 0, 0, 0, 0, 255, 255], "length"),
+        ] {
+            let refusal = next_frame(bytes, 1 << 20);
+            assert!(
+                refusal.is_err_and(|said| said.contains(words)),
+                "{bytes:x?}"
+            );
+        }
         let huge = [&[0x82, 127][..], &u64::MAX.to_be_bytes()].concat();
         assert!(next_frame(&huge, 1 << 20).is_err());
     }
@@ -251,20 +211,5 @@ mod tests {
         ] {
             assert_eq!(close_words(payload), words);
         }
-    }
-
-    #[test]
-    fn a_handshake_is_checked() {
-        let good = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept:  {ACCEPT}\r\n\r\nrest"
-        );
-        assert_eq!(upgrade_answer(good.as_bytes()), Ok(Some(good.len() - 4)));
-        assert_eq!(upgrade_answer(&good.as_bytes()[..good.len() - 5]), Ok(None));
-        assert!(
-            upgrade_answer(good.replace("101", "503").as_bytes()).is_err_and(|e| e.contains("503"))
-        );
-        assert!(upgrade_answer(b"HTTP/2 101").is_err() && upgrade_answer(b"\x81").is_err());
-        assert_eq!(upgrade_answer(b""), Ok(None));
-        assert!(upgrade_answer(good.replace(ACCEPT, "x").as_bytes()).is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::message::Body;
 use crate::meter::Latencies;
 use crate::sockets::{Happening, Phase, Read, Sockets};
 use crate::websocket::{
-    BINARY, CLOSE, PING, PONG, TEXT, Template, close_code, close_words, next_frame, upgrade_answer,
+    BINARY, CLOSE, PING, PONG, TEXT, Template, close_code, close_words, next_frame,
 };
 use stage::Stage;
 use std::num::NonZeroU64;
@@ -79,15 +79,14 @@ impl Worker {
             Some(Sizes::Payload) | None => Body::new(encoding, plan.run, plan.payload_bytes),
         };
         let rooms = if share.publishes { plan.rooms } else { 0 };
-        let target = (plan.address, &*plan.host);
-        let mut sockets = Sockets::new(slots, plan.payload_bytes, target, plan.sources)?;
+        let mut sockets = Sockets::new(slots, plan.payload_bytes, &plan.target, plan.sources)?;
         let load = Load::new(&share);
         load.prepare(&mut sockets);
         Ok(Worker {
-            dialect: plan.protocol.dialect(body, rooms, &plan.path),
+            dialect: plan.protocol.dialect(body, rooms, &plan.target.path),
             sockets,
             load: Some(load),
-            stage: Stage::Waiting,
+            stage: Stage::Waiting { is_prelude: true },
             begun: 0,
             count,
             connect_latencies: Latencies::new(),
@@ -181,7 +180,7 @@ impl Worker {
         let broken = loop {
             let rest = &buffer[used..len];
             match self.sockets.phase(index) {
-                Phase::Upgrading => match upgrade_answer(rest) {
+                Phase::Upgrading => match self.share.plan.target.handshake.answer(rest) {
                     Ok(Some(head)) => {
                         used += head;
                         self.upgraded(index, now_ns, &mut out);

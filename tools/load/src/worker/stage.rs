@@ -12,7 +12,9 @@ use crate::plan::Motion;
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Awaits a command.
-    Waiting,
+    Waiting {
+        is_prelude: bool,
+    },
     Connecting {
         until_ns: u64,
     },
@@ -45,9 +47,8 @@ impl Stage {
     pub(super) fn is_prelude(&self) -> bool {
         match self {
             Stage::Connecting { .. } | Stage::Subscribing { .. } | Stage::Probing { .. } => true,
-            Stage::Waiting | Stage::Holding | Stage::Running { .. } | Stage::Draining { .. } => {
-                false
-            }
+            Stage::Waiting { is_prelude } => *is_prelude,
+            Stage::Holding | Stage::Running { .. } | Stage::Draining { .. } => false,
         }
     }
 }
@@ -57,11 +58,9 @@ impl Stage {
 const CONNECTING_MAX: usize = 2_048;
 /// The same for one worker.
 const CONNECTING_WORKER_MAX: usize = 128;
-/// Base of the time allowed for connecting; with so many connections a second on top.
-const CONNECT_NS: u64 = 30 * NS_PER_S;
+/// Connecting and subscribing may take longer for many: so many connections a second.
 const CONNECTS_PER_S_MIN: u64 = 500;
-/// Time for the first probe to reach everyone, and the pause between two; more with many deliveries.
-const PROBE_NS: u64 = 10 * NS_PER_S;
+/// Pause between two probes; more with many deliveries.
 const PROBE_INTERVAL_NS: u64 = 50 * NS_PER_MS;
 const PROBE_DELIVERY_NS: u64 = 20_000;
 /// How often a draining worker looks whether everything came, and how long it then waits for what must not come.
@@ -74,19 +73,20 @@ impl Worker {
     pub(super) fn obey(&mut self, command: Command) -> Result<(), String> {
         let now_ns = now_ns();
         let crowd_ns = self.count as u64 * NS_PER_S / CONNECTS_PER_S_MIN;
-        let probe_ns = PROBE_NS + 4 * self.probe_interval_ns();
+        let setup_ns = self.share.plan.setup.as_nanos() as u64;
+        let probe_ns = setup_ns + 4 * self.probe_interval_ns();
         if let (Stage::Holding, Command::Run { .. }) = (&self.stage, &command) {
             self.tell_interval(now_ns)?;
         }
         let load = self.load.as_mut().ok_or("a command after the end")?;
         self.stage = match command {
             Command::Connect => Stage::Connecting {
-                until_ns: now_ns + CONNECT_NS + crowd_ns,
+                until_ns: now_ns + setup_ns + crowd_ns,
             },
             Command::Subscribe => {
                 load.subscribe(&*self.dialect, &mut self.sockets);
                 Stage::Subscribing {
-                    until_ns: now_ns + CONNECT_NS + crowd_ns,
+                    until_ns: now_ns + setup_ns + crowd_ns,
                 }
             }
             Command::Probe => Stage::Probing {
@@ -157,7 +157,7 @@ impl Worker {
             return Ok(u64::MAX);
         };
         match self.stage {
-            Stage::Waiting => Ok(u64::MAX),
+            Stage::Waiting { .. } => Ok(u64::MAX),
             Stage::Connecting { until_ns } => self.connect(until_ns, now_ns),
             Stage::Subscribing { .. } if load.is_subscribed() => self.proceed(Event::Subscribed),
             Stage::Subscribing { until_ns } => {
@@ -323,7 +323,9 @@ impl Worker {
     }
 
     fn proceed(&mut self, event: Event) -> Result<u64, String> {
-        self.stage = Stage::Waiting;
+        self.stage = Stage::Waiting {
+            is_prelude: self.stage.is_prelude(),
+        };
         tell(&event)?;
         Ok(u64::MAX)
     }

@@ -1,0 +1,281 @@
+//! TLS below WebSocket: the run's trust, and a session for each connection that turns what is said into records and records into what was said.
+//! Invariant: a session does no system calls and keeps no plaintext that the caller had room for. Called by `target` and `sockets`.
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+use serde::{Deserialize, Serialize};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Whose word is taken for who the server is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Trust {
+    /// The system's certificates.
+    System,
+    /// These, too.
+    SystemAnd(PathBuf),
+    /// The server's own.
+    Anyone,
+}
+
+/// Where systems keep the certificates that they trust: Debian, Fedora, Alpine and others.
+const SYSTEM_FILES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+/// Names another file in their place, as OpenSSL has it.
+const SYSTEM_VARIABLE: &str = "SSL_CERT_FILE";
+
+/// What all sessions of a run share.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// For a server that is called `name`: asked for (SNI), and to be certified.
+    ///
+    /// # Errors
+    /// Certificates cannot be read, or the name is none.
+    pub(crate) fn new(name: &str, trust: &Trust) -> Result<Tls, String> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS: {error}"))?;
+        let roots = match trust {
+            Trust::System => Some(system_roots()?),
+            Trust::SystemAnd(file) => {
+                // Where a system has none, the file's are enough.
+                let mut roots = system_roots().unwrap_or_else(|_| RootCertStore::empty());
+                add(&mut roots, file)?;
+                Some(roots)
+            }
+            Trust::Anyone => None,
+        };
+        let mut config = match roots {
+            Some(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
+            None => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(NoQuestions(provider)))
+                .with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Every connection costs a whole handshake, as if each came from a client of its own.
+        config.resumption = Resumption::disabled();
+        Ok(Tls {
+            config: Arc::new(config),
+            name: ServerName::try_from(name.to_owned())
+                .map_err(|_| format!("--url: {name} cannot be in a certificate"))?,
+        })
+    }
+
+    /// For one connection; its first record waits to be sent.
+    ///
+    /// # Errors
+    /// In words.
+    pub(crate) fn session(&self) -> Result<Box<Session>, String> {
+        let mut tls =
+            ClientConnection::new(Arc::clone(&self.config), self.name.clone()).map_err(explain)?;
+        // What is not sent is bounded where it is kept: in `sockets`.
+        tls.set_buffer_limit(None);
+        Ok(Box::new(Session {
+            tls,
+            unopened: Vec::new(),
+            broken: None,
+            rest: Rest::None,
+        }))
+    }
+}
+
+/// A connection's.
+#[derive(Debug)]
+pub(crate) struct Session {
+    tls: ClientConnection,
+    /// Records for which there was no room; at most one read of the socket.
+    unopened: Vec<u8>,
+    /// What broke behind what was opened already.
+    broken: Option<String>,
+    rest: Rest,
+}
+
+/// What came out of records.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// Bytes at the start of the room.
+    pub(crate) len: usize,
+    pub(crate) rest: Rest,
+}
+
+/// What is behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nothing yet.
+    None,
+    /// More that is here already: open again, with nothing new.
+    More,
+    /// The server said that it sends no more (close_notify, RFC 8446 §6.1).
+    Over,
+}
+
+impl Session {
+    /// Whether the handshake is not over yet.
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    /// What is behind what was opened last.
+    pub(crate) fn rest(&self) -> Rest {
+        self.rest
+    }
+
+    /// Appends to `sealed` what is to be sent in order to say `bytes`; before the handshake's end they wait for it.
+    pub(crate) fn seal(&mut self, bytes: &[u8], sealed: &mut Vec<u8>) {
+        // Without a limit, all is taken.
+        let taken = self.tls.writer().write_all(bytes);
+        debug_assert!(taken.is_ok(), "{taken:?}");
+        self.flush(sealed);
+    }
+
+    /// The same, to say that nothing more will be said.
+    pub(crate) fn seal_end(&mut self, sealed: &mut Vec<u8>) {
+        self.tls.send_close_notify();
+        self.flush(sealed);
+    }
+
+    fn flush(&mut self, sealed: &mut Vec<u8>) {
+        while self.tls.wants_write() {
+            // A vector takes everything.
+            let written = self.tls.write_tls(sealed);
+            debug_assert!(written.is_ok(), "{written:?}");
+        }
+    }
+
+    /// Opens what came, behind what had no room before. What TLS has to answer is appended to `sealed`.
+    ///
+    /// # Errors
+    /// The server broke TLS, or is not trusted; an alert that says so is in `sealed`.
+    pub(crate) fn open(
+        &mut self,
+        came: &[u8],
+        room: &mut [u8],
+        sealed: &mut Vec<u8>,
+    ) -> Result<Opened, String> {
+        let mut records = std::mem::take(&mut self.unopened);
+        records.extend_from_slice(came);
+        let mut unopened = &records[..];
+        let mut len = 0;
+        let rest = loop {
+            match self.tls.reader().read(&mut room[len..]) {
+                Ok(0) if len == room.len() => break Rest::More,
+                Ok(0) => break Rest::Over,
+                Ok(count) => {
+                    len += count;
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => self.broken = Some(format!("TLS: {error}")),
+            }
+            match &self.broken {
+                // What came before it counts.
+                Some(_) if len > 0 => break Rest::More,
+                Some(reason) => return Err(reason.clone()),
+                None if unopened.is_empty() => break Rest::None,
+                None => {}
+            }
+            self.broken = match self.tls.read_tls(&mut unopened) {
+                Ok(_) => self.tls.process_new_packets().err().map(explain),
+                Err(error) => Some(format!("TLS: {error}")),
+            };
+            self.flush(sealed);
+        };
+        if rest == Rest::More {
+            self.unopened = unopened.to_vec();
+        }
+        self.rest = rest;
+        Ok(Opened { len, rest })
+    }
+}
+
+fn explain(error: Error) -> String {
+    let hint = match &error {
+        Error::InvalidCertificate(_) => " (trust it by --ca FILE, or anyone by --insecure)",
+        Error::InvalidMessage(_) => " (does the server speak TLS there?)",
+        _ => "",
+    };
+    format!("TLS: {error}{hint}")
+}
+
+fn system_roots() -> Result<RootCertStore, String> {
+    let named = std::env::var_os(SYSTEM_VARIABLE).map(PathBuf::from);
+    let file = named
+        .or_else(|| {
+            SYSTEM_FILES
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|file| file.is_file())
+        })
+        .ok_or("TLS: this system has no file of certificates to trust: use --ca FILE")?;
+    let mut roots = RootCertStore::empty();
+    add(&mut roots, &file)?;
+    Ok(roots)
+}
+
+fn add(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
+    let complain = |reason: &str| format!("certificates in {}: {reason}", file.display());
+    let text = std::fs::read(file).map_err(|error| complain(&error.to_string()))?;
+    let certificates: Result<Vec<CertificateDer<'_>>, _> =
+        CertificateDer::pem_slice_iter(&text).collect();
+    let certificates = certificates.map_err(|error| complain(&error.to_string()))?;
+    match roots.add_parsable_certificates(certificates) {
+        (0, _) => Err(complain("none that can be used")),
+        _ => Ok(()),
+    }
+}
+
+/// Takes any certificate for good, and any signature with it.
+#[derive(Debug)]
+struct NoQuestions(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for NoQuestions {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -279,3 +279,125 @@ impl ServerCertVerifier for NoQuestions {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection};
+
+    /// A session and its server, their handshake behind them.
+    fn pair() -> (Box<Session>, ServerConnection) {
+        let made = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let mut server = ServerConnection::new(Arc::new(config)).unwrap();
+        let mut session = Tls::new("h", &Trust::Anyone).unwrap().session().unwrap();
+        let mut said = Vec::new();
+        session.seal(b"first", &mut said);
+        assert!(session.is_shaking_hands());
+        while session.is_shaking_hands() {
+            hear(&mut server, &said);
+            said.clear();
+            let answer = say(&mut server, b"");
+            let opened = session.open(&answer, &mut [0; 64], &mut said).unwrap();
+            assert_eq!((opened.len, opened.rest), (0, Rest::None));
+        }
+        hear(&mut server, &said);
+        let mut first = [0; 64];
+        let len = server.reader().read(&mut first).unwrap();
+        assert_eq!(&first[..len], b"first", "what was said early is not lost");
+        (session, server)
+    }
+
+    fn hear(server: &mut ServerConnection, mut records: &[u8]) {
+        while !records.is_empty() {
+            server.read_tls(&mut records).unwrap();
+            server.process_new_packets().unwrap();
+        }
+    }
+
+    fn say(server: &mut ServerConnection, bytes: &[u8]) -> Vec<u8> {
+        server.set_buffer_limit(None);
+        server.writer().write_all(bytes).unwrap();
+        let mut records = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut records).unwrap();
+        }
+        records
+    }
+
+    /// What comes out of records that come in pieces of `piece` bytes, through rooms of `room` bytes, and how it ended.
+    fn read(
+        session: &mut Session,
+        records: &[u8],
+        piece: usize,
+        room: usize,
+    ) -> (Vec<u8>, Result<Rest, String>) {
+        let (mut read, mut room, mut answer) = (Vec::new(), vec![0; room], Vec::new());
+        for came in records.chunks(piece) {
+            let mut came = came;
+            loop {
+                match session.open(came, &mut room, &mut answer) {
+                    Ok(Opened { len, .. }) => read.extend_from_slice(&room[..len]),
+                    Err(reason) => return (read, Err(reason)),
+                }
+                came = &[];
+                if session.rest() != Rest::More {
+                    break;
+                }
+            }
+        }
+        (read, Ok(session.rest()))
+    }
+
+    #[test]
+    fn all_comes_out_whatever_the_pieces_and_the_room() {
+        let said: Vec<u8> = (0..50_000u32).map(|i| (i % 251) as u8).collect();
+        for (piece, room) in [
+            (1, 100_000),
+            (7, 16_384),
+            (4_096, 16_384),
+            (65_536, 1),
+            (65_536, 999),
+            (65_536, 50_000),
+            (50_100, 100_000),
+        ] {
+            let (mut session, mut server) = pair();
+            let records = say(&mut server, &said);
+            let (read_first, end) = read(&mut session, &records, piece, room);
+            assert!(
+                read_first == said,
+                "{piece} {room}: {} bytes",
+                read_first.len()
+            );
+            assert_eq!(end, Ok(Rest::None), "{piece} {room}");
+            server.send_close_notify();
+            let last = say(&mut server, b"");
+            assert_eq!(
+                read(&mut session, &last, piece, room),
+                (Vec::new(), Ok(Rest::Over))
+            );
+        }
+    }
+
+    #[test]
+    fn what_came_before_a_broken_record_counts() {
+        let (mut session, mut server) = pair();
+        let good = say(&mut server, b"good");
+        let mut bad = say(&mut server, b"bad");
+        *bad.last_mut().unwrap() ^= 1;
+        let (read, end) = read(&mut session, &[good, bad].concat(), 65_536, 64);
+        assert_eq!(read, b"good");
+        assert!(
+            end.as_ref()
+                .is_err_and(|reason| reason.starts_with("TLS: ")),
+            "{end:?}"
+        );
+    }
+}

@@ -53,8 +53,8 @@ impl Stage {
     }
 }
 
-/// Connects under way at once: below any usual listen backlog.
-/// (4,096 unless set otherwise) with all workers together: what is left in a backlog for seconds the kernel gives up, with a reset.
+/// Connects under way at once, all workers together: below any usual listen backlog (4,096 unless set otherwise). What does not fit
+/// for seconds the kernel gives up, and its data are answered with a reset.
 const CONNECTING_MAX: usize = 2_048;
 /// The same for one worker.
 const CONNECTING_WORKER_MAX: usize = 128;

@@ -79,11 +79,12 @@ fn run(scale: Scale, places: &Places, host: Host, folder: &Path) -> io::Result<O
     let within = TIME_MAX + Duration::from_secs(connecting);
     let status = Child::start(&command, target, &log)?.wait(within)?;
     let text = fs::read_to_string(&report).unwrap_or_default();
-    let load: Load = serde_json::from_str(&text).map_err(|error| {
+    let mut load: Load = serde_json::from_str(&text).map_err(|error| {
         io::Error::other(format!(
             "the load generator ended with {status}, report: {error}"
         ))
     })?;
+    load.slim();
     Ok(Outcome {
         host,
         shards: scale.shards,

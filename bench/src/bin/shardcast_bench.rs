@@ -37,7 +37,7 @@ struct Arguments {
 enum Subcommands {
     /// Run every work on every server, in turns, and write results and tables.
     Compare(Compare),
-    /// Put results into README.md, between its markers, and into bench/results/latest.md.
+    /// Put results into README.md, between its markers, into bench/results/latest.md, and on a page for browsers, report.html in the target folder.
     Readme {
         /// These, as one, instead of the newest.
         #[arg(long, value_name = "FILE")]
@@ -141,14 +141,14 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
             println!("{}", section(&read));
             eprintln!("kept in {}", path.display());
             if arguments.write_readme {
-                readme(repository, &read)?;
+                readme(repository, &[path])?;
             }
             Ok(())
         }
         Subcommands::Readme { results: files } if files.is_empty() => {
-            readme(repository, &Results::read(&[newest(&results)?])?)
+            readme(repository, &[newest(&results)?])
         }
-        Subcommands::Readme { results: files } => readme(repository, &Results::read(&files)?),
+        Subcommands::Readme { results: files } => readme(repository, &files),
         Subcommands::Instructions { write } => {
             instructions(repository, &results.join("instructions.json"), write)
         }
@@ -285,7 +285,9 @@ fn instructions(repository: &Path, kept: &Path, write: bool) -> Result<(), Box<d
     }
 }
 
-fn readme(repository: &Path, results: &Results) -> Result<(), Box<dyn Error>> {
+/// The README's table, the page with every figure, and the report that a browser shows.
+fn readme(repository: &Path, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+    let results = &Results::read(files)?;
     let path = repository.join("README.md");
     let section = format!(
         "{}\n\n[Every figure, work by work](bench/results/latest.md).",
@@ -294,10 +296,11 @@ fn readme(repository: &Path, results: &Results) -> Result<(), Box<dyn Error>> {
     let text = replace_section(&fs::read_to_string(&path)?, &section)
         .map_err(|problem| format!("README.md {problem}"))?;
     fs::write(path, text)?;
-    Ok(fs::write(
-        repository.join("bench/results/latest.md"),
-        page(results),
-    )?)
+    fs::write(repository.join("bench/results/latest.md"), page(results))?;
+    let target = places(repository, None)?.target;
+    let report = report::command::Arguments::everything(files, target.join("report.html"));
+    eprintln!("{}", report.obey(|| unreachable!("files are named"))?);
+    Ok(())
 }
 
 fn parse_work(name: &str) -> Result<&'static Work, String> {

@@ -37,6 +37,20 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 const PIXELS_MAX: u32 = 10_000;
 
 impl Arguments {
+    /// Everything in these files, on a page of its own.
+    pub fn everything(files: &[PathBuf], out: PathBuf) -> Arguments {
+        let runs = files.iter().map(|file| file.to_string_lossy().into_owned());
+        Arguments {
+            runs: runs.collect(),
+            out,
+            title: None,
+            baseline: None,
+            works: Vec::new(),
+            screenshot: None,
+            size: (0, 0),
+        }
+    }
+
     /// Writes what was asked for and says where. `newest` finds what to show when nothing is named.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Any echo server: binary messages that come back as they were sent. Called through `Speech`.
+//! Any echo server: binary messages that come back as they were sent. Called through `Speech`, and by `raw`, which adds a topic.
 
 use super::{Incoming, Role, Speech, blank, stamped};
 use crate::message::{Body, STAMP_BYTES, Stamp};
@@ -8,7 +8,7 @@ use crate::websocket::{BINARY, Template};
 #[derive(Debug)]
 pub(super) struct Echo {
     path: String,
-    body: Body,
+    pub(super) body: Body,
     message: Template,
 }
 

@@ -1,16 +1,15 @@
 //! The raw protocol of measuring: binary messages, of which the first byte says what they are for.
 //! Invariant: a body begins with neither `S` nor `P`. Called through `Speech`.
 
-use super::{Incoming, Role, Speech, blank, stamped};
+use super::echo::Echo;
+use super::{Incoming, Role, Speech, blank};
 use crate::message::{Body, Kind, STAMP_BYTES, Stamp};
 use crate::websocket::{BINARY, Template};
 
-/// One topic for everyone.
+/// One topic for everyone, on top of an echo server.
 #[derive(Debug)]
 pub(super) struct Raw {
-    path: String,
-    body: Body,
-    echo: Template,
+    echo: Echo,
     publish: Template,
 }
 
@@ -18,33 +17,29 @@ impl Raw {
     pub(super) fn new(body: Body, path: &str) -> Raw {
         let blank = blank(&body);
         Raw {
-            path: path.to_owned(),
-            echo: Template::new(BINARY, &blank),
             publish: Template::new(BINARY, &[b"P", &blank[..]].concat()),
-            body,
+            echo: Echo::new(body, path),
         }
     }
 }
 
 impl Speech for Raw {
-    fn path(&self, _: Role) -> String {
-        self.path.clone()
+    fn path(&self, role: Role) -> String {
+        self.echo.path(role)
     }
 
     fn has_welcome(&self) -> bool {
-        false
+        self.echo.has_welcome()
     }
 
     fn append_echo(&self, out: &mut Vec<u8>, stamp: &Stamp) {
-        let mut head = [0; 2 * STAMP_BYTES];
-        self.echo
-            .append(out, &[(0, self.body.head(stamp, &mut head))]);
+        self.echo.append_echo(out, stamp);
     }
 
     fn append_publish(&self, out: &mut Vec<u8>, stamp: &Stamp) {
         let mut head = [0; 2 * STAMP_BYTES];
         self.publish
-            .append(out, &[(1, self.body.head(stamp, &mut head))]);
+            .append(out, &[(1, self.echo.body.head(stamp, &mut head))]);
     }
 
     /// The server does not answer: the echo of a barrier behind it does.
@@ -60,17 +55,15 @@ impl Speech for Raw {
         self.append_echo(out, &barrier);
     }
 
+    /// A delivery is told from an echo by its stamp.
     fn read(
         &mut self,
-        _: usize,
+        connection: usize,
         opcode: u8,
         rest: &mut Option<&[u8]>,
-        _: &mut Vec<u8>,
+        out: &mut Vec<u8>,
     ) -> Result<Option<Incoming>, String> {
-        Ok(rest.take().map(|payload| match opcode {
-            BINARY => stamped(self.body.read(payload)),
-            _ => Incoming::Corrupted,
-        }))
+        self.echo.read(connection, opcode, rest, out)
     }
 }
 
@@ -84,7 +77,7 @@ mod tests {
     #[test]
     fn raw_words_are_as_documented() {
         let mut raw = Raw::new(body(Encoding::Binary), "/ws");
-        let written = |stamp: &Stamp| raw.body.write(stamp);
+        let written = |stamp: &Stamp| raw.echo.body.write(stamp);
         let (published, echoed) = (written(&STAMP), written(&ECHO));
         let text = |bytes: &[u8]| bytes.iter().map(|&b| char::from(b)).collect::<String>();
         assert_eq!(

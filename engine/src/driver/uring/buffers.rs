@@ -107,10 +107,12 @@ impl Buffers {
     }
 
     /// Once per turn, before `commit`: settles how many the kernel is offered, and lets go of memory that a quiet ring does
-    /// not need. When to look again, while there is something to let go of.
-    pub(super) fn settle(&mut self, now: Millis) -> Option<Millis> {
+    /// not need. When to look again, while there is something to let go of. `reaped`: no completion of the ring is unseen, so every
+    /// buffer with content has its lease.
+    pub(super) fn settle(&mut self, now: Millis, reaped: bool) -> Option<Millis> {
         // One reference is ours, every other one a lease's.
-        if self.supply.settle(now) && self.touched && Rc::strong_count(&self.memory) == 1 {
+        let is_free = reaped && Rc::strong_count(&self.memory) == 1;
+        if self.supply.settle(now) && self.touched && is_free {
             self.memory.let_go();
             self.touched = false;
         }
@@ -197,13 +199,13 @@ impl Memory {
 }
 
 impl Memory {
-    /// Gives the buffers' memory back; it returns zeroed when it is touched. Only while nobody holds a lease.
+    /// Gives the buffers' memory back; it returns zeroed when it is touched. Only while nobody holds a lease or is about to get one.
     fn let_go(&self) {
         let start = self.span(0).start;
         let bytes = Self::BYTES - Self::ENTRIES_BYTES;
-        // SAFETY: the range is ours and whole pages from an aligned start; `Buffers::settle` made sure that no lease refers to it. The kernel
-        // writes into buffers only while this thread is in an enter (poll-driven receives on a ring with deferred task
-        // running), so what it was offered has no content yet.
+        // SAFETY: the range is ours and whole pages from an aligned start; `Buffers::settle` made sure that no lease refers to it and that
+        // no completion waits to become one. The kernel writes into buffers only while this thread is in an enter (poll-driven receives on a
+        // ring with deferred task running), so what it was offered has no content yet.
         let result = unsafe { libc::madvise(start.cast(), bytes, libc::MADV_DONTNEED) };
         // Locked memory (mlockall(2)) may not go: it stays, as asked.
         debug_assert!(

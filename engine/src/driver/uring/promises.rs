@@ -139,3 +139,26 @@ fn a_quiet_rings_memory_goes_and_what_comes_then_is_whole() {
         now += 4_000;
     }
 }
+
+#[test]
+fn memory_of_what_nobody_has_reaped_stays() {
+    let mut trial = Trial::new(Tables { table: 8, rings: 1 });
+    let (ticket, mut client) = trial.connect_until(|_| true);
+    trial.driver.arm_receive(ticket);
+    client.write_all(b"first").unwrap();
+    let received = (0..10).find_map(|_| trial.look().pop());
+    let Some(Completion::Received { lease, .. }) = received else {
+        panic!("{received:?}");
+    };
+    trial.driver.give_back(lease);
+    client.write_all(b"second").unwrap();
+    // Completed, and not reaped: as when a full submission queue is submitted in the middle of a turn.
+    trial.driver.rings[0].enter_and_look();
+    trial.driver.rings[0].supply_buffers(1 << 32);
+    let received = (0..10).find_map(|_| trial.look().pop());
+    let Some(Completion::Received { mut lease, .. }) = received else {
+        panic!("{received:?}");
+    };
+    assert_eq!(lease.as_mut(), b"second");
+    trial.driver.give_back(lease);
+}

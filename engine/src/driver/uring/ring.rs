@@ -183,7 +183,9 @@ impl Ring {
 
     /// Offers the kernel what it should have. When to come again although nothing happens; `None`: no need.
     pub(super) fn supply_buffers(&mut self, now: Millis) -> Option<Millis> {
-        let again = self.buffers.settle(now);
+        // A full submission queue was submitted in between, perhaps, and brought something that nobody has reaped yet.
+        let reaped = self.io.completion().is_empty() && !self.io.submission().cq_overflow();
+        let again = self.buffers.settle(now, reaped);
         self.buffers.commit();
         again
     }

@@ -1,14 +1,12 @@
-//! Completions to events: bytes become requests, messages and closes, decoded in place.
+//! Completions to events: bytes become messages and closes, decoded in place.
 
 use super::Shard;
-use crate::application::{Accepted, Refusal};
 use crate::connection::Flags;
 use crate::driver::{Completion, Driver, ReceiveEnd};
 use crate::phase::Phase;
 use crate::{Application, Message, Ticket};
 use shardcast_protocol::frame::{Kind, OpCode};
 use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
-use shardcast_protocol::upgrade::{self, UpgradeError, UpgradeLimits};
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
 const RECEIVES_PER_TURN: usize = 64;
@@ -17,8 +15,6 @@ pub(super) const SCRATCH_BYTES_MAX: usize = 256 << 10;
 /// How often one connection may fill the scratch before others have their turn: what small requests with large answers may take
 /// of a tick.
 const FLUSHES_PER_READ: u32 = 2;
-/// Longest request head (RFC 6455 sets none); more is 431.
-pub(super) const HEAD_BYTES_MAX: usize = 8 << 10;
 
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn take_in(&mut self) {
@@ -245,89 +241,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.counters.messages_in.add(1);
         self.call(ticket, Some(message), |application, context, session| {
             application.message(context, session, message);
-        });
-    }
-
-    /// Reads a request head; `None` when it is incomplete.
-    fn upgrade(&mut self, ticket: Ticket, bytes: &[u8]) -> Option<usize> {
-        let connection = self.core.connections.at(ticket.slot);
-        let mut scanned = connection.cold.as_ref().map_or(0, |cold| cold.head_scanned);
-        let parsed = upgrade::parse(
-            bytes,
-            &mut scanned,
-            &UpgradeLimits {
-                head_bytes_max: HEAD_BYTES_MAX,
-            },
-        );
-        match parsed {
-            Ok(None) => {
-                connection.cold().head_scanned = scanned;
-                None
-            }
-            Ok(Some((request, used))) => {
-                self.admit(ticket, &request);
-                Some(used)
-            }
-            Err(error) => {
-                self.refuse(ticket, error, bytes);
-                Some(bytes.len())
-            }
-        }
-    }
-
-    /// Answers what is no upgrade: a plain request as the application likes, anything else as HTTP asks.
-    fn refuse(&mut self, ticket: Ticket, error: UpgradeError, head: &[u8]) {
-        let plain = (error == UpgradeError::UpgradeMissing)
-            .then(|| upgrade::plain_path(head))
-            .flatten();
-        let answer =
-            plain.and_then(|path| self.shielded(ticket, |application, _| application.plain(path)));
-        let answer = answer.unwrap_or_else(|| Refusal {
-            status: error.status(),
-            reason: error.to_string(),
-        });
-        self.core
-            .counters
-            .upgrades_refused
-            .add(u64::from(answer.status >= 400));
-        self.core.refuse(ticket, answer.status, &answer.reason);
-    }
-
-    fn admit(&mut self, ticket: Ticket, request: &upgrade::Request<'_>) {
-        if !self.core.admit(ticket) {
-            self.core.counters.refused_full.add(1);
-            self.core
-                .refuse(ticket, 503, "the server is full, try again later");
-            return;
-        }
-        let answer = self.shielded(ticket, |application, context| {
-            application.connect(context, request)
-        });
-        let answer = answer.unwrap_or_else(|| {
-            Err(Refusal {
-                status: 500,
-                reason: "handler failed".to_owned(),
-            })
-        });
-        match answer {
-            Ok(accepted) => self.open(ticket, request, accepted),
-            Err(refusal) => {
-                self.core.counters.upgrades_refused.add(1);
-                self.core.refuse(ticket, refusal.status, &refusal.reason);
-            }
-        }
-    }
-
-    fn open(
-        &mut self,
-        ticket: Ticket,
-        request: &upgrade::Request<'_>,
-        accepted: Accepted<A::Session>,
-    ) {
-        self.core.open(ticket, request.key(), accepted.subprotocol);
-        *self.sessions.reach(ticket.slot) = Some(accepted.session);
-        self.call(ticket, None, |application, context, session| {
-            application.opened(context, session)
         });
     }
 

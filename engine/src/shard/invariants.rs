@@ -1,7 +1,7 @@
 //! The shard's books, checked: for the simulation, after every tick if it likes.
 
 use super::Shard;
-use super::intake::HEAD_BYTES_MAX;
+use super::request::HEAD_BYTES_MAX;
 use crate::Application;
 use crate::batch::Batch;
 use crate::connection::{Connection, Flags};

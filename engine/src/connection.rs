@@ -48,6 +48,9 @@ impl Flags {
     /// Counted against the process's connection limit.
     pub(crate) const ADMITTED: Flags = Flags(64);
 
+    /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`] translates it. No flag asks for it yet.
+    pub(crate) const TRANSLATED: Flags = Flags(0);
+
     pub(crate) fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0
     }

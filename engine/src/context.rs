@@ -105,7 +105,7 @@ impl<'a> Context<'a> {
     /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`, after `close`).
     pub fn send(&mut self, kind: Kind, payload: &[u8]) {
         if self.is_open() {
-            self.core.write(self.ticket, |out| {
+            self.core.write_frame(self.ticket, |out| {
                 frame::write_frame(out, kind.into(), payload)
             });
         }
@@ -114,7 +114,7 @@ impl<'a> Context<'a> {
     /// Sends the message that `fill` appends to the buffer, without a copy. `fill` must only append.
     pub fn send_with(&mut self, kind: Kind, fill: impl FnOnce(&mut Vec<u8>)) {
         if self.is_open() {
-            self.core.write(self.ticket, |out| {
+            self.core.write_frame(self.ticket, |out| {
                 frame::write_frame_with(out, kind.into(), fill)
             });
         }

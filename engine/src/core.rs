@@ -5,6 +5,7 @@
 
 mod ending;
 mod rooms;
+mod writing;
 
 pub(crate) use rooms::JoinedLetter;
 
@@ -23,7 +24,6 @@ use crate::room::Rooms;
 use crate::wheel::Wheel;
 use crate::{Address, CloseReason, Config, Ticket};
 use bytes::Bytes;
-use shardcast_protocol::frame::{self, OpCode};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -205,23 +205,6 @@ impl Core {
         self.counters.connections.sub(1);
     }
 
-    /// Owes the connection what `fill` appends: one whole frame, or a whole HTTP answer. The connection is live.
-    pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.outgoing.scratch_bytes();
-        fill(self.outgoing.scratch());
-        self.count_out(1, self.outgoing.scratch_bytes() - start);
-        let connection = self.connections.at(ticket.slot);
-        if !connection.flags.has(Flags::BACKLOG)
-            && self
-                .outgoing
-                .attach_scratch(ticket, &mut connection.departure, start)
-        {
-            return;
-        }
-        let bytes = self.outgoing.detach_scratch(start);
-        self.queue(ticket, bytes);
-    }
-
     /// Owes the connection bytes that others are owed too: `frames` whole frames. False when that closed the connection.
     pub(crate) fn lend(
         &mut self,
@@ -240,11 +223,6 @@ impl Core {
             return true;
         }
         self.queue(ticket, outgoing::piece(bytes, start, end))
-    }
-
-    pub(crate) fn count_out(&self, frames: u64, bytes: usize) {
-        self.counters.frames_out.add(frames);
-        self.counters.bytes_out.add(bytes as u64);
     }
 
     /// Puts bytes behind what already waits. False when the outbox was full: the connection is being closed for it.
@@ -320,10 +298,5 @@ impl Core {
         if failed {
             self.lose(ticket);
         }
-    }
-
-    /// Answers a ping, or sends one.
-    pub(crate) fn control(&mut self, ticket: Ticket, opcode: OpCode, payload: &[u8]) {
-        self.write(ticket, |out| frame::write_frame(out, opcode, payload));
     }
 }

@@ -6,7 +6,6 @@ use crate::letter::Request;
 use crate::membership::Membership;
 use crate::phase::{Phase, Step};
 use crate::{CloseReason, Ticket};
-use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame;
 use shardcast_protocol::reader::ProtocolError;
@@ -161,23 +160,5 @@ impl Core {
             let moved = self.connections.memberships(slot).find(membership.slice);
             moved.expect("a member has a membership").position = membership.position;
         }
-    }
-
-    /// The connection's last frame: limits do not hold it back.
-    fn write_last(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
-        if !self.connections.at(ticket.slot).flags.has(Flags::BACKLOG) {
-            self.write(ticket, fill);
-            return;
-        }
-        let mut bytes = Vec::new();
-        fill(&mut bytes);
-        self.count_out(1, bytes.len());
-        self.counters.outbox_bytes.add(bytes.len() as u64);
-        self.connections
-            .at(ticket.slot)
-            .cold()
-            .outbox
-            .force(Bytes::from(bytes));
-        self.agenda.kick.push(ticket);
     }
 }

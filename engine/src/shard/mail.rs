@@ -82,7 +82,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             Request::Send { to, frame } => {
                 if core.connections.phase(to) == Phase::Open {
-                    core.write(to, |out| out.extend_from_slice(frame.bytes()));
+                    core.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
                 } else {
                     core.counters.dropped_closing.add(1);
                 }

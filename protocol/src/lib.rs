@@ -7,5 +7,6 @@ mod handshake_client;
 mod head;
 mod mask;
 pub mod native;
+pub mod pieces;
 pub mod reader;
 pub mod upgrade;

@@ -216,7 +216,8 @@ pub fn next<'b>(
         Ok(head) => head,
         Err(need) => return Ok(Step::Incomplete { need }),
     };
-    let payload_bytes = head.check(assembly.as_deref(), limits)?;
+    let taken = assembly.as_ref().map(|assembly| assembly.len());
+    let payload_bytes = head.check(taken, limits)?;
     let used = head.header_bytes + payload_bytes;
     let Some(payload) = bytes.get_mut(head.header_bytes..used) else {
         return Ok(Step::Incomplete { need: used });
@@ -266,11 +267,11 @@ fn take_fragment<'b>(
 }
 
 /// A whole header that obeys every rule that needs no more than itself and our role.
-struct Head {
-    opcode: OpCode,
-    is_final: bool,
-    mask: Option<[u8; 4]>,
-    header_bytes: usize,
+pub(crate) struct Head {
+    pub(crate) opcode: OpCode,
+    pub(crate) is_final: bool,
+    pub(crate) mask: Option<[u8; 4]>,
+    pub(crate) header_bytes: usize,
     /// Below 2^63; not yet compared with any limit of ours.
     payload_bytes: u64,
 }
@@ -278,7 +279,7 @@ struct Head {
 impl Head {
     /// The inner error is the buffer length that the header needs.
     #[inline]
-    fn parse(bytes: &[u8], role: Role) -> Result<Result<Head, usize>, ProtocolError> {
+    pub(crate) fn parse(bytes: &[u8], role: Role) -> Result<Result<Head, usize>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(Err(2));
         };
@@ -333,20 +334,20 @@ impl Head {
         }))
     }
 
-    /// The rules that need the connection: where in a message we are, and how much it may grow.
-    /// Returns the payload's length, which is then known to fit `usize`.
+    /// The rules that need the connection: where in a message we are, and how much it may grow. `taken` are the bytes so far of a
+    /// message that has begun. Returns the payload's length, which is then known to fit `usize`.
     #[inline]
-    fn check(
+    pub(crate) fn check(
         &self,
-        assembly: Option<&Assembly>,
+        taken: Option<usize>,
         limits: &ReadLimits,
     ) -> Result<usize, ProtocolError> {
         if self.opcode.is_control() {
             return Ok(self.payload_bytes as usize);
         }
-        let taken = match (self.opcode, assembly) {
+        let taken = match (self.opcode, taken) {
             (OpCode::Continuation, None) => return Err(ProtocolError::ContinuationWithoutStart),
-            (OpCode::Continuation, Some(assembly)) => assembly.bytes.len(),
+            (OpCode::Continuation, Some(taken)) => taken,
             (_, Some(_)) => return Err(ProtocolError::DataInsideFragmented),
             (_, None) => 0,
         };

@@ -3,6 +3,7 @@
 mod frames;
 mod messages;
 mod noise;
+mod pieces;
 mod stream;
 mod tungstenite_agrees;
 mod upgrade;

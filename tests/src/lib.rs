@@ -1,17 +1,19 @@
-//! What the end-to-end tests stand on: engines in this process, and two kinds of client that share no code with them.
+//! What the end-to-end tests stand on: engines in this process or one of their own, and two kinds of client that share no code with them.
 //!
-//! Invariant: nothing here waits without a deadline ([`PATIENCE`]), and nothing waits by sleeping. Used by `tests/tests/end_to_end`.
+//! Invariant: nothing here waits without a deadline ([`PATIENCE`]), and nothing waits by sleeping. Used by the tests beside it.
 
 #![forbid(unsafe_code)]
 
 mod client;
 mod echo;
 mod raw;
+mod served;
 mod server;
 
 pub use client::Client;
 pub use echo::Echo;
 pub use raw::{BINARY, CLOSE, CONTINUE, FIN, PING, PONG, Raw, TEXT, frame, header, upgrade};
+pub use served::{CPU_STEP, Served};
 pub use server::{Server, VERSION, config, shard_of};
 
 use std::time::Duration;

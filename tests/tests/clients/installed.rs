@@ -1,0 +1,114 @@
+//! Clients that a package manager brings: installed into the cargo target folder, exactly as their lock files under `tests/clients` say,
+//! when a test first needs them or a lock file has changed.
+//!
+//! Invariant: what cannot be had fails the test with the name of the package that is missing; nothing is skipped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// npm `ws`: the script, ready to start.
+pub(crate) fn node() -> Command {
+    let folder = folder("npm");
+    let lock = source("npm/package-lock.json");
+    if !is_current(&folder, &lock) {
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(source("npm").join(name), folder.join(name)).expect("a writable folder");
+        }
+        let npm = "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error";
+        install(
+            "npm",
+            Command::new("sh").args(["-c", npm]).current_dir(&folder),
+        );
+        keep(&folder, &lock);
+    }
+    need("node", "nodejs", &["--version"]);
+    let mut node = Command::new("node");
+    node.arg(source("npm/client.js"));
+    node.env("NODE_PATH", folder.join("node_modules"));
+    node
+}
+
+/// PyPI `websockets`: the script, ready to start.
+pub(crate) fn python() -> Command {
+    let folder = folder("python");
+    let lock = source("python/requirements.txt");
+    if !is_current(&folder, &lock) {
+        need("python3", "python3-venv", &["-c", "import venv, ensurepip"]);
+        let mut venv = Command::new("python3");
+        install(
+            "python3-venv",
+            venv.args(["-m", "venv", "--clear"]).arg(&folder),
+        );
+        let mut pip = Command::new(folder.join("bin/pip"));
+        let pip = pip.args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+            "-r",
+        ]);
+        install("websockets", pip.arg(&lock));
+        keep(&folder, &lock);
+    }
+    let mut python = Command::new(folder.join("bin/python"));
+    python.arg(source("python/client.py"));
+    python
+}
+
+/// A program that answers to these arguments with success.
+///
+/// # Panics
+/// There is none; the message names the Debian package.
+#[track_caller]
+pub(crate) fn need(program: &str, package: &str, arguments: &[&str]) {
+    let done = Command::new(program).args(arguments).output();
+    let works = done.is_ok_and(|output| output.status.success());
+    assert!(
+        works,
+        "this test needs {program}: apt-get install {package} (tests/run does it)"
+    );
+}
+
+/// A file of the repository.
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("clients")
+        .join(name)
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("clients")
+        .join(name);
+    fs::create_dir_all(&folder).expect("a writable target folder");
+    folder
+}
+
+/// The copy of the lock file that was installed last.
+const INSTALLED: &str = "installed.lock";
+
+fn is_current(folder: &Path, lock: &Path) -> bool {
+    let wanted = fs::read(lock).expect("a file of the repository");
+    fs::read(folder.join(INSTALLED)).is_ok_and(|installed| installed == wanted)
+}
+
+fn keep(folder: &Path, lock: &Path) {
+    fs::copy(lock, folder.join(INSTALLED)).expect("a writable folder");
+}
+
+#[track_caller]
+fn install(package: &str, command: &mut Command) {
+    match command.output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => panic!(
+            "{package} cannot be installed ({command:?}): {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        Err(error) => {
+            panic!("this test needs {package} (tests/run installs it): {command:?}: {error}")
+        }
+    }
+}

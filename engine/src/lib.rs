@@ -28,6 +28,7 @@ mod running;
 #[doc(hidden)] // Driven by the simulation tests.
 pub mod shard;
 mod ticket;
+mod tls;
 mod wheel;
 
 pub use application::{Accepted, Answer, Application, CloseReason, Refusal, Report, Tag};
@@ -38,5 +39,6 @@ pub use frame::{Frame, Message};
 pub use memory::Memory;
 pub use running::{Handle, Running, StartError, start};
 pub use ticket::{Address, Ticket};
+pub use tls::{ClientCertificates, Identity, Tls, TlsError, TlsOptions, TlsVersion};
 
 pub use shardcast_protocol as protocol;

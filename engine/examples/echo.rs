@@ -61,7 +61,8 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
         match flag.as_str() {
             "--listen" => listen = Some(value.parse().map_err(|_| wrong("an address"))?),
             "--max-message" => {
-                config.message_bytes_max = value.parse().map_err(|_| wrong("a number of bytes"))?;
+                config.listeners[0].message_bytes_max =
+                    value.parse().map_err(|_| wrong("a number of bytes"))?;
             }
             "--handshake-timeout" => {
                 config.handshake_timeout = duration(&value).ok_or_else(|| wrong("a duration"))?;
@@ -73,8 +74,10 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
             _ => return Err(format!("unknown flag {flag}")),
         }
     }
-    config.listen = listen.ok_or("--listen is required")?;
-    let outbox_bytes_min = config.message_bytes_max.saturating_add(OUTBOX_SPARE_BYTES);
+    config.listeners[0].address = listen.ok_or("--listen is required")?;
+    let outbox_bytes_min = config
+        .message_bytes_max()
+        .saturating_add(OUTBOX_SPARE_BYTES);
     config.outbox_bytes_max = config.outbox_bytes_max.max(outbox_bytes_min);
     Ok(config)
 }

@@ -1,5 +1,6 @@
 //! How an engine is set up: few knobs, each with a unit and a default; the rest are constants.
 
+use crate::Listener;
 use crate::driver::uring::{self, Tables};
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,21 +10,20 @@ use std::time::Duration;
 /// Engine configuration. [`Config::check`] turns it into something that cannot be wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where clients connect. Port 0 picks one; [`crate::Running::local_addr`] tells.
-    pub listen: SocketAddr,
+    /// Where clients connect, 1..=8. Default: 127.0.0.1:8000, plain.
+    pub listeners: Vec<Listener>,
     /// Number of shards, 1..=256. Default: one per available core.
     pub shards: usize,
     /// Which core each shard's thread is pinned to.
     pub pinning: Pinning,
     /// Connections in the whole process; one more is answered 503. Default 100,000, range 1..=10,000,000.
     pub connections_max: usize,
-    /// Largest message in bytes; a larger one ends its connection with 1009. Default 64 KiB, range 125 B..=64 MiB.
-    pub message_bytes_max: usize,
     /// Rooms that one connection may be in. Default 128, range 1..=4,096: joining and leaving look through them.
     pub rooms_per_connection_max: usize,
     /// Longest room name in bytes. Default 255, range 1..=4,096.
     pub room_name_bytes_max: usize,
-    /// Bytes that may wait for one slow reader; more closes it with 1008. Default 1 MiB; at least `message_bytes_max` + 1 KiB.
+    /// Bytes that may wait for one slow reader; more closes it with 1008. Default 1 MiB; at least the largest `message_bytes_max`
+    /// of a listener + 1 KiB.
     pub outbox_bytes_max: usize,
     /// Sends that may wait for one slow reader. Default 4,096, range 16..=1,048,576.
     pub outbox_frames_max: usize,
@@ -67,11 +67,10 @@ pub struct ConfigError {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 8000)))],
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             pinning: Pinning::Auto,
             connections_max: 100_000,
-            message_bytes_max: 64 << 10,
             rooms_per_connection_max: 128,
             room_name_bytes_max: 255,
             outbox_bytes_max: 1 << 20,
@@ -92,9 +91,19 @@ impl Config {
     /// # Errors
     /// The first field that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_listeners()?;
         self.check_counts()?;
         self.check_outbox()?;
         self.check_times()
+    }
+
+    /// The largest message that any listener takes, in bytes.
+    pub fn message_bytes_max(&self) -> usize {
+        let limits = self
+            .listeners
+            .iter()
+            .map(|listener| listener.message_bytes_max);
+        limits.max().unwrap_or(Listener::MESSAGE_BYTES_DEFAULT)
     }
 
     /// Connections that each shard has room for. The kernel spreads connects by hash, so with several shards each gets a quarter
@@ -112,7 +121,33 @@ impl Config {
 
     /// How each shard holds them, with the open-file limit of this process.
     pub(crate) fn tables(&self) -> Tables {
-        Tables::new(self.slots_per_shard(), self.shards, uring::open_files_max())
+        Tables::new(
+            self.slots_per_shard(),
+            self.listeners.len(),
+            self.shards,
+            uring::open_files_max(),
+        )
+    }
+
+    fn check_listeners(&self) -> Result<(), ConfigError> {
+        let count = self.listeners.len();
+        within("listeners", count, 1..=Listener::COUNT_MAX, "1 to 8")?;
+        if let Some(address) = Listener::duplicate(&self.listeners) {
+            return Err(ConfigError {
+                field: "listeners",
+                value: address.to_string(),
+                rule: "one listener for each address",
+            });
+        }
+        for listener in &self.listeners {
+            within(
+                "message_bytes_max",
+                listener.message_bytes_max,
+                Listener::MESSAGE_BYTES,
+                "125 B to 64 MiB",
+            )?;
+        }
+        Ok(())
     }
 
     fn check_counts(&self) -> Result<(), ConfigError> {
@@ -122,13 +157,6 @@ impl Config {
             "connections_max",
             self.connections_max,
             1..=10_000_000,
-            rule,
-        )?;
-        let rule = "125 B to 64 MiB";
-        within(
-            "message_bytes_max",
-            self.message_bytes_max,
-            125..=64 << 20,
             rule,
         )?;
         let (rooms, rule) = (self.rooms_per_connection_max, "1 to 4,096");
@@ -155,8 +183,9 @@ impl Config {
             16..=1 << 20,
             rule,
         )?;
-        let least = self.message_bytes_max + 1024;
-        let rule = "message_bytes_max + 1 KiB to 1 GiB, so that one message always fits";
+        let least = self.message_bytes_max() + 1024;
+        let rule =
+            "the largest message_bytes_max + 1 KiB to 1 GiB, so that one message always fits";
         within(
             "outbox_bytes_max",
             self.outbox_bytes_max,
@@ -221,10 +250,21 @@ mod tests {
     #[test]
     fn names_the_field_that_is_out_of_range() {
         type Spoil = fn(&mut Config);
-        let table: [(&str, Spoil); 8] = [
+        let table: [(&str, Spoil); 11] = [
             ("shards", |config| config.shards = 0),
             ("connections_max", |config| config.connections_max = 0),
-            ("message_bytes_max", |config| config.message_bytes_max = 124),
+            ("listeners", |config| config.listeners.clear()),
+            ("listeners", |config| {
+                config.listeners.extend(config.listeners.clone());
+            }),
+            ("message_bytes_max", |config| {
+                config.listeners[0].message_bytes_max = 124;
+            }),
+            ("outbox_bytes_max", |config| {
+                let any = SocketAddr::from(([127, 0, 0, 1], 0));
+                config.listeners = vec![Listener::plain(any); 8];
+                config.listeners[7].message_bytes_max = config.outbox_bytes_max;
+            }),
             ("rooms_per_connection_max", |config| {
                 config.rooms_per_connection_max = 0
             }),
@@ -232,7 +272,7 @@ mod tests {
                 config.room_name_bytes_max = 4097
             }),
             ("outbox_bytes_max", |config| {
-                config.outbox_bytes_max = config.message_bytes_max
+                config.outbox_bytes_max = config.message_bytes_max()
             }),
             ("heartbeat", |config| {
                 config.heartbeat = Duration::from_millis(99)

@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
+    /// Which listener it came by: index in the configuration.
+    pub(crate) listener: u8,
     pub(crate) flags: Flags,
     pub(crate) generation: u32,
     /// Index in this turn's departures; valid only if the departure there bears this ticket.
@@ -30,7 +32,7 @@ pub(crate) const HEARD_MS: u64 = 64;
 
 /// Facts about a connection that are true or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flags(u8);
+pub(crate) struct Flags(u16);
 
 impl Flags {
     /// The driver receives for it.
@@ -99,10 +101,17 @@ impl Connections {
     }
 
     /// Takes a free slot for a new connection.
-    pub(crate) fn accept(&mut self, slot: u32, peer: SocketAddr, heard: u32) -> Ticket {
+    pub(crate) fn accept(
+        &mut self,
+        slot: u32,
+        listener: u8,
+        peer: SocketAddr,
+        heard: u32,
+    ) -> Ticket {
         let connection = self.hot.reach(slot);
         let next = connection.phase.after(Step::Accept);
         connection.phase = next.expect("a slot is used again only after it was closed");
+        connection.listener = listener;
         connection.flags = Flags::default();
         connection.generation = (connection.generation + 1) % Ticket::GENERATIONS;
         connection.heard = heard;
@@ -193,6 +202,7 @@ impl Default for Connection {
     fn default() -> Self {
         Connection {
             phase: Phase::Free,
+            listener: 0,
             flags: Flags::default(),
             generation: 0,
             departure: u32::MAX,

@@ -22,7 +22,7 @@ use crate::phase::{Phase, Step};
 use crate::report::Reports;
 use crate::room::Rooms;
 use crate::wheel::Wheel;
-use crate::{Address, CloseReason, Config, Ticket};
+use crate::{Address, CloseReason, Config, Listener, Ticket};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,7 +53,8 @@ pub(crate) struct Core {
 /// The checked configuration, in the units that the shard uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    pub(crate) message_bytes_max: usize,
+    /// By listener.
+    pub(crate) message_bytes_max: [usize; Listener::COUNT_MAX],
     pub(crate) outbox: OutboxLimits,
     pub(crate) rooms_per_connection_max: usize,
     pub(crate) room_name_bytes_max: usize,
@@ -68,7 +69,10 @@ pub(crate) struct Limits {
 impl Limits {
     fn of(config: &Config) -> Limits {
         Limits {
-            message_bytes_max: config.message_bytes_max,
+            message_bytes_max: std::array::from_fn(|listener| {
+                let listener = config.listeners.get(listener);
+                listener.map_or(0, |listener| listener.message_bytes_max)
+            }),
             outbox: OutboxLimits {
                 bytes_max: config.outbox_bytes_max,
                 sends_max: config.outbox_frames_max,

@@ -31,6 +31,8 @@ pub enum Completion<L> {
     Accepted {
         /// Free until now.
         slot: u32,
+        /// Index of the listener in the configuration.
+        listener: u8,
         /// The client's address.
         peer: SocketAddr,
     },

@@ -15,6 +15,7 @@ mod home;
 #[doc(hidden)] // Driven by the simulation tests.
 pub mod lane;
 mod letter;
+mod listener;
 mod membership;
 mod memory;
 mod outbox;
@@ -36,6 +37,7 @@ pub use config::{Config, ConfigError, Pinning};
 pub use context::{Context, Publish, PublishError, RoomError, Target};
 pub use counters::{Counter, ShardCounters};
 pub use frame::{Frame, Message};
+pub use listener::Listener;
 pub use memory::Memory;
 pub use running::{Handle, Running, StartError, start};
 pub use ticket::{Address, Ticket};

@@ -39,9 +39,9 @@ impl Memory {
             connections_bytes: connections * Self::CONNECTION_BYTES,
             lanes_bytes: letters * Self::LETTER_BYTES,
             letters_worst_bytes: letters.max(LaneCapacity::for_shards(1).0 as u64)
-                * config.message_bytes_max as u64,
+                * config.message_bytes_max() as u64,
             outboxes_worst_bytes: connections * config.outbox_bytes_max as u64,
-            partials_worst_bytes: connections * config.message_bytes_max as u64,
+            partials_worst_bytes: connections * config.message_bytes_max() as u64,
         }
     }
 

@@ -45,11 +45,7 @@ pub fn start<A: Application>(
 ) -> Result<Running, StartError> {
     config.check()?;
     uring::raise_open_files();
-    let listeners = listen(&config)?;
-    let listen = listeners[0].local_addr().map_err(|source| StartError::Io {
-        what: "local address".into(),
-        source,
-    })?;
+    let (listeners, addresses) = listen(&config)?;
     let plan = Arc::new(Plan::new(config, make));
     plan.warn_of_low_limits();
     let seed = RandomState::new().hash_one("homes");
@@ -58,7 +54,7 @@ pub fn start<A: Application>(
     let remotes: Vec<Remote> = mailboxes.iter().map(Mailbox::remote).collect();
     let (ready, readiness) = crossbeam_channel::bounded(plan.config.shards);
     let mut running = Running {
-        listen,
+        addresses,
         rings_max: plan.config.shards * plan.tables.rings,
         connections_max: plan.fits().min(plan.config.connections_max),
         capabilities: String::new(),
@@ -68,10 +64,10 @@ pub fn start<A: Application>(
         threads: Vec::new(),
     };
     // An error from here on drops `running`, whose threads were never let go: they end by themselves.
-    for (mailbox, listener) in mailboxes.into_iter().zip(listeners) {
+    for (mailbox, listeners) in mailboxes.into_iter().zip(listeners) {
         running
             .threads
-            .push(plan.spawn(mailbox, listener, ready.clone())?);
+            .push(plan.spawn(mailbox, listeners, ready.clone())?);
     }
     drop(ready);
     running.open_doors(remotes, &readiness)?;
@@ -98,23 +94,29 @@ fn claim(address: SocketAddr) -> std::io::Result<()> {
     uring::claim(address)
 }
 
-fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
+/// Every shard's sockets, in the order of the configuration, and their addresses.
+fn listen(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
     let cannot = |address: SocketAddr, source| StartError::Io {
         what: format!("cannot listen on {address}"),
         source,
     };
-    let mut address = config.listen;
-    if address.port() != 0 {
-        claim(address).map_err(|source| cannot(address, source))?;
+    let mut listeners: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for mut address in config.listeners.iter().map(|listener| listener.address) {
+        if address.port() != 0 {
+            claim(address).map_err(|source| cannot(address, source))?;
+        }
+        for shard in &mut listeners {
+            let listener = uring::listen(address).map_err(|source| cannot(address, source))?;
+            // With port 0 the first socket chooses, and the others share its choice.
+            address = listener
+                .local_addr()
+                .map_err(|source| cannot(address, source))?;
+            shard.push(listener);
+        }
+        addresses.push(address);
     }
-    let mut listeners = Vec::new();
-    for _ in 0..config.shards {
-        let listener = uring::listen(address).map_err(|source| cannot(address, source))?;
-        // With port 0 the first socket chooses, and the others share its choice.
-        address = listener.local_addr().unwrap_or(address);
-        listeners.push(listener);
-    }
-    Ok(listeners)
+    Ok((listeners, addresses))
 }
 
 /// What all shards start from.
@@ -173,7 +175,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
     fn spawn(
         self: &Arc<Self>,
         mailbox: Mailbox,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         ready: Sender<Result<Ready, StartError>>,
     ) -> Result<Thread, StartError>
     where
@@ -184,7 +186,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
         let name = format!("shard-{}", mailbox.shard());
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || plan.run(mailbox, listener, &ready, &start))
+            .spawn(move || plan.run(mailbox, listeners, &ready, &start))
             .map_err(|source| StartError::Io {
                 what: "starting a shard's thread".into(),
                 source,
@@ -196,13 +198,13 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
     fn run(
         &self,
         mailbox: Mailbox,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         ready: &Sender<Result<Ready, StartError>>,
         go: &Receiver<()>,
     ) {
         let index = mailbox.shard();
         self.pin(index);
-        let driver = match self.driver(index, listener) {
+        let driver = match self.driver(index, listeners) {
             Ok((driver, made)) => {
                 let _ = ready.send(Ok(made));
                 driver
@@ -231,10 +233,10 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
     fn driver(
         &self,
         shard: u16,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
     ) -> Result<(UringDriver, Ready), StartError> {
         let driver = UringDriver::new(uring::Setup {
-            listener,
+            listeners,
             tables: self.tables,
             shard,
             ring_fds: self.ring_fds.clone(),
@@ -278,7 +280,8 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
 /// A running engine. Dropping it stops it at once; [`Running::drain`] does so kindly.
 #[derive(Debug)]
 pub struct Running {
-    listen: SocketAddr,
+    /// At least one.
+    addresses: Vec<SocketAddr>,
     rings_max: usize,
     connections_max: usize,
     capabilities: String,
@@ -350,9 +353,14 @@ impl Running {
             .all(|thread| !thread.thread.is_finished())
     }
 
-    /// Where clients connect.
+    /// Where clients connect: the first listener's address.
     pub fn local_addr(&self) -> SocketAddr {
-        self.listen
+        self.addresses[0]
+    }
+
+    /// Where clients connect, in the order of the configuration.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Connections that fit: the configured limit, or what a low open-file limit leaves of it.

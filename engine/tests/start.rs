@@ -2,7 +2,7 @@
 
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Application, Config, Context, Message, Pinning, Refusal, StartError,
+    Accepted, Application, Config, Context, Listener, Message, Pinning, Refusal, StartError,
 };
 use std::net::{SocketAddr, TcpStream};
 
@@ -20,7 +20,7 @@ impl Application for Mute {
 
 fn config(listen: SocketAddr) -> Config {
     Config {
-        listen,
+        listeners: vec![Listener::plain(listen)],
         shards: 2,
         pinning: Pinning::None,
         connections_max: 1000,

@@ -13,7 +13,7 @@ pub(crate) use value::LogFormat;
 
 use given::Source;
 use key::{KEYS, Key};
-use shardcast_engine::Pinning;
+use shardcast_engine::{Listener, Pinning};
 use std::net::SocketAddr;
 use std::time::Duration;
 use value::{Shards, show_duration, show_size};
@@ -21,7 +21,10 @@ use value::{Shards, show_duration, show_size};
 /// A configuration in which every value obeys its rule and all of them fit together. Only [`check`] makes one that is not the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
+    /// Without the listeners and the number of shards.
     engine: shardcast_engine::Config,
+    listen: SocketAddr,
+    message_bytes_max: usize,
     shards: Shards,
     admin: SocketAddr,
     drain_timeout: Duration,
@@ -34,6 +37,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             engine: shardcast_engine::Config::default(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            message_bytes_max: Listener::MESSAGE_BYTES_DEFAULT,
             shards: Shards::Auto,
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
             drain_timeout: Duration::from_secs(10),
@@ -48,6 +53,10 @@ impl Settings {
     /// What the engine is started with.
     pub(crate) fn engine(&self) -> shardcast_engine::Config {
         let mut engine = self.engine.clone();
+        engine.listeners = vec![Listener {
+            message_bytes_max: self.message_bytes_max,
+            ..Listener::plain(self.listen)
+        }];
         if let Shards::Exactly(count) = self.shards {
             engine.shards = count;
         }
@@ -119,8 +128,14 @@ impl Together<'_> {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.refuse_strangers(&mut problems);
-        let Settings { engine, admin, .. } = self.settings;
-        if engine.listen == *admin && admin.port() != 0 {
+        let Settings {
+            engine,
+            listen,
+            admin,
+            message_bytes_max,
+            ..
+        } = self.settings;
+        if listen == admin && admin.port() != 0 {
             problems.push(self.breaks(
                 "server.admin",
                 "must not be the address where clients connect (server.listen)".to_owned(),
@@ -134,9 +149,9 @@ impl Together<'_> {
                 format!("must name at least one core for each shard (server.shards is {shards})");
             problems.push(self.breaks("server.pin", rule));
         }
-        let outbox_bytes_min = engine.message_bytes_max + OUTBOX_HEADROOM_BYTES;
+        let outbox_bytes_min = message_bytes_max + OUTBOX_HEADROOM_BYTES;
         if engine.outbox_bytes_max < outbox_bytes_min {
-            let message = show_size(engine.message_bytes_max);
+            let message = show_size(*message_bytes_max);
             let rule = format!(
                 "must be at least {}: limits.max_message_bytes ({message}) and 1KiB more",
                 show_size(outbox_bytes_min)
@@ -153,17 +168,13 @@ impl Together<'_> {
     /// Nothing authenticates clients or operators yet, so both ports stay on this host unless told otherwise.
     fn refuse_strangers(&self, problems: &mut Vec<Problem>) {
         let Settings {
-            engine,
+            listen,
             admin,
             insecure,
             ..
         } = self.settings;
         for (name, address, danger) in [
-            (
-                "server.listen",
-                engine.listen,
-                "read and publish everything",
-            ),
+            ("server.listen", *listen, "read and publish everything"),
             (
                 "server.admin",
                 *admin,

@@ -99,7 +99,7 @@ impl Server<'_> {
             self.config.shards,
             self.running.rings_max(),
             self.running.connections_max(),
-            self.config.message_bytes_max,
+            self.config.message_bytes_max(),
         )?;
         out.flush()
     }
@@ -109,7 +109,7 @@ fn dialect(config: &Config) -> Options {
     Options {
         server: concat!("shardcast/", env!("CARGO_PKG_VERSION")).to_owned(),
         heartbeat_ms: u64::try_from(config.heartbeat.as_millis()).unwrap_or(u64::MAX),
-        message_bytes_max: config.message_bytes_max,
+        message_bytes_max: config.message_bytes_max(),
         rooms_per_connection_max: config.rooms_per_connection_max,
         room_name_bytes_max: config.room_name_bytes_max,
         reconnect_window_ms: RECONNECT_WINDOW_MS,

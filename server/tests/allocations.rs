@@ -10,7 +10,8 @@ use shardcast::native::{Native, Options};
 use shardcast_engine::protocol::frame::{Kind, OpCode};
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Answer, Application, Config, Context, Message, Pinning, Refusal, Running, Tag,
+    Accepted, Answer, Application, Config, Context, Listener, Message, Pinning, Refusal, Running,
+    Tag,
 };
 use std::net::SocketAddr;
 
@@ -62,7 +63,7 @@ struct Trial {
 impl Trial {
     fn new() -> Trial {
         let config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
             shards: 1,
             pinning: Pinning::None,
             connections_max: 1000,

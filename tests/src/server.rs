@@ -2,7 +2,9 @@
 
 use crate::{Client, Echo, PATIENCE};
 use shardcast::native::{Native, Options};
-use shardcast_engine::{Application, Config, Counter, Handle, Pinning, Running, ShardCounters};
+use shardcast_engine::{
+    Application, Config, Counter, Handle, Listener, Pinning, Running, ShardCounters,
+};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,7 @@ pub struct Server {
 /// The defaults on a free port, small enough for many to run at once, and not pinned, for they share the cores.
 pub fn config(shards: usize) -> Config {
     Config {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
         shards,
         pinning: Pinning::None,
         connections_max: 2000,
@@ -33,7 +35,7 @@ impl Server {
         let options = Options {
             server: VERSION.to_owned(),
             heartbeat_ms: config.heartbeat.as_millis() as u64,
-            message_bytes_max: config.message_bytes_max,
+            message_bytes_max: config.message_bytes_max(),
             rooms_per_connection_max: config.rooms_per_connection_max,
             room_name_bytes_max: config.room_name_bytes_max,
             reconnect_window_ms: 5_000,
@@ -56,7 +58,12 @@ impl Server {
         Server { running, shards }
     }
 
-    /// Where clients connect.
+    /// Where clients connect, by listener.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.running.local_addrs()
+    }
+
+    /// Where clients connect: the first listener.
     pub fn address(&self) -> SocketAddr {
         self.running.local_addr()
     }

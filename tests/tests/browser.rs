@@ -12,7 +12,7 @@ mod report;
 
 use page::Page;
 use shardcast::native::{Native, Options};
-use shardcast_engine::{Config, Pinning, Running};
+use shardcast_engine::{Config, Listener, Pinning, Running};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ const DATA: &str =
 
 fn serve() -> Running {
     let config = Config {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
         shards: 2,
         pinning: Pinning::None,
         connections_max: 100,
@@ -77,7 +77,7 @@ fn serve() -> Running {
     let options = Options {
         server: "shardcast/test".to_owned(),
         heartbeat_ms: 25_000,
-        message_bytes_max: config.message_bytes_max,
+        message_bytes_max: config.message_bytes_max(),
         rooms_per_connection_max: config.rooms_per_connection_max,
         room_name_bytes_max: config.room_name_bytes_max,
         reconnect_window_ms: 0,

@@ -6,7 +6,8 @@ use clap::Parser;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Application, Config, Context, Frame, Message, Pinning, Publish, Refusal, Tag, Target,
+    Accepted, Application, Config, Context, Frame, Listener, Message, Pinning, Publish, Refusal,
+    Tag, Target,
 };
 use std::error::Error;
 use std::net::SocketAddr;
@@ -37,7 +38,7 @@ impl Arguments {
             _ => Pinning::Cores(self.pin),
         };
         Config {
-            listen: self.listen,
+            listeners: vec![Listener::plain(self.listen)],
             shards: self.shards,
             pinning,
             ..Config::default()

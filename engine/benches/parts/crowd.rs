@@ -67,7 +67,11 @@ impl Crowd {
         upgrade::write_request(&mut request, "localhost", "/", &key, &[]);
         for slot in 0..members {
             let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
-            let accepted = Completion::Accepted { slot, peer };
+            let accepted = Completion::Accepted {
+                slot,
+                listener: 0,
+                peer,
+            };
             crowd.line.borrow_mut().completions.push(accepted);
             crowd.arrive(slot, &request);
         }

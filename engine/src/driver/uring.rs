@@ -29,7 +29,7 @@ use crate::Ticket;
 use crate::driver::{Completion, Driver, Millis, ReceiveEnd, Shortfall, Wait};
 use crate::outgoing::Outgoing;
 use crate::paged::Paged;
-use accept::Acceptor;
+use accept::Acceptors;
 use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
 use patience::Patience;
@@ -54,7 +54,7 @@ const DEPARTURE_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_
 pub struct UringDriver {
     // Rings are dropped first: the memory below may be in use by what is under way on them.
     rings: Vec<Ring>,
-    acceptor: Acceptor,
+    acceptors: Acceptors,
     tracked: TrackedSends,
     vectors: Vectors,
     bell: limits::EventFd,
@@ -87,8 +87,8 @@ impl RingFds {
 /// How a driver is set up.
 #[derive(Debug)]
 pub struct Setup {
-    /// Listens already; shared by nobody.
-    pub listener: TcpListener,
+    /// They listen already; shared by nobody. In the order of the configuration.
+    pub listeners: Vec<TcpListener>,
     /// How many connections this shard may hold, and how.
     pub tables: Tables,
     /// This shard's index.
@@ -117,11 +117,15 @@ impl Tables {
     /// Descriptors of the process that are not rings': listeners, the control plane, logs.
     const OTHER_FILES: usize = 32;
 
-    /// For a shard of `slots` connections, one of `shards`, in a process that may have `open_files` files open. A table may be as
-    /// large as that; a ring takes two files itself. May hold fewer than `slots` where the limit is very low.
-    pub fn new(slots: usize, shards: usize, open_files: usize) -> Tables {
-        let table = slots.min(open_files).max(Acceptor::OUTSTANDING * 2);
-        let affordable = open_files.saturating_sub(Self::OTHER_FILES + 4 * shards) / (2 * shards);
+    /// For a shard of `slots` connections behind `listeners`, one of `shards`, in a process that may have `open_files` files open. A
+    /// table may be as large as that, and has room for the accepts of all listeners twice; a ring takes two files itself. May hold
+    /// fewer than `slots` where the limit is very low.
+    pub fn new(slots: usize, listeners: usize, shards: usize, open_files: usize) -> Tables {
+        let table = slots
+            .max(Acceptors::OUTSTANDING * listeners * 2)
+            .min(open_files);
+        let others = Self::OTHER_FILES + (3 + listeners) * shards;
+        let affordable = open_files.saturating_sub(others) / (2 * shards);
         Tables {
             table: table as u32,
             rings: slots
@@ -153,7 +157,7 @@ impl UringDriver {
         setup.counters.rings.set(1);
         let mut driver = UringDriver {
             rings: vec![first],
-            acceptor: Acceptor::new(setup.listener),
+            acceptors: Acceptors::new(setup.listeners),
             tracked: TrackedSends::default(),
             vectors: Vectors::default(),
             bell,
@@ -320,7 +324,7 @@ impl Driver for UringDriver {
         let idle = !active && self.pending.is_empty() && self.rearm.is_empty();
         let timeout = match wait {
             Wait::Until(until) if idle => {
-                let sooner = self.acceptor.resumes(now).into_iter().chain(supply).min();
+                let sooner = self.acceptors.resumes(now).into_iter().chain(supply).min();
                 self.wait_for(sooner.map_or(until, |at| at.min(until)))
             }
             Wait::Until(_) | Wait::No => None,
@@ -432,7 +436,7 @@ impl Driver for UringDriver {
     }
 
     fn stop_accepting(&mut self) {
-        self.acceptor.stop();
+        self.acceptors.stop();
     }
 }
 
@@ -460,22 +464,25 @@ mod tests {
     #[test]
     fn tables_follow_the_open_file_limit() {
         let cases = [
-            // (slots, shards, open files) -> (table, rings)
-            ((1_256, 1, 20_000), (1_256, 1)),
-            ((100_256, 1, 20_000), (20_000, 6)),
-            ((62_756, 2, 20_000), (20_000, 4)),
-            ((62_756, 2, 1_048_576), (62_756, 1)),
-            ((62_756, 2, 1_024), (1_024, 62)),
-            ((62_756, 2, 64), (64, 6)),
-            ((10_000_000, 1, 1_024), (1_024, 256)),
-            ((3, 1, 64), (32, 1)),
+            // (slots, listeners, shards, open files) -> (table, rings)
+            ((1_256, 1, 1, 20_000), (1_256, 1)),
+            ((100_256, 1, 1, 20_000), (20_000, 6)),
+            ((62_756, 1, 2, 20_000), (20_000, 4)),
+            ((62_756, 1, 2, 1_048_576), (62_756, 1)),
+            ((62_756, 1, 2, 1_024), (1_024, 62)),
+            ((62_756, 1, 2, 64), (64, 6)),
+            ((62_756, 8, 2, 64), (64, 2)),
+            ((10_000_000, 1, 1, 1_024), (1_024, 256)),
+            ((3, 1, 1, 64), (32, 1)),
+            ((3, 8, 1, 64), (64, 1)),
+            ((3, 8, 1, 1_024), (256, 1)),
         ];
-        for ((slots, shards, open_files), (table, rings)) in cases {
-            let tables = Tables::new(slots, shards, open_files);
+        for ((slots, listeners, shards, open_files), (table, rings)) in cases {
+            let tables = Tables::new(slots, listeners, shards, open_files);
             assert_eq!(
                 tables,
                 Tables { table, rings },
-                "{slots} slots, {shards} shards, {open_files} files"
+                "{slots} slots, {listeners} listeners, {shards} shards, {open_files} files"
             );
         }
     }

@@ -33,7 +33,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                         self.flush();
                     }
                 }
-                Completion::Accepted { slot, peer } => self.accepted(slot, peer),
+                Completion::Accepted {
+                    slot,
+                    listener,
+                    peer,
+                } => self.accepted(slot, listener, peer),
                 Completion::ReceiveEnded { ticket, why } => self.receive_ended(ticket, why),
                 Completion::Sent {
                     ticket,
@@ -47,9 +51,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.completions = completions;
     }
 
-    fn accepted(&mut self, slot: u32, peer: std::net::SocketAddr) {
+    fn accepted(&mut self, slot: u32, listener: u8, peer: std::net::SocketAddr) {
         let heard = self.core.heard_now();
-        let ticket = self.core.connections.accept(slot, peer, heard);
+        let ticket = self.core.connections.accept(slot, listener, peer, heard);
         self.core.counters.accepts.add(1);
         self.core.counters.connections.add(1);
         self.core
@@ -178,10 +182,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Reads one frame; `None` when it is incomplete.
     fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Option<usize> {
-        let limits = ReadLimits {
-            message_bytes_max: self.core.limits.message_bytes_max,
-        };
         let connection = self.core.connections.at(ticket.slot);
+        let limits = ReadLimits {
+            message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
+        };
         let open = connection.phase == Phase::Open;
         let mut assembly = connection
             .cold

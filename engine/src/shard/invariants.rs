@@ -97,7 +97,8 @@ fn check_connection(slot: u32, connection: &Connection) -> usize {
 /// What one peer makes the shard keep is within its limits: a head or a frame, and an outbox with the rest of one departure.
 fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     let Some(cold) = &connection.cold else { return };
-    let frame_bytes_max = core.limits.message_bytes_max + frame::HEADER_BYTES_MAX;
+    let message_bytes_max = core.limits.message_bytes_max;
+    let frame_bytes_max = message_bytes_max[connection.listener as usize] + frame::HEADER_BYTES_MAX;
     let partial = cold.partial.len();
     let partial_max = frame_bytes_max.max(HEAD_BYTES_MAX);
     // A parked connection keeps what had arrived before its receive stopped, which the receive buffers bound.
@@ -105,7 +106,10 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
         connection.flags.has(Flags::PARKED) || partial <= partial_max,
         "slot {slot}: {partial} bytes of an unfinished frame"
     );
-    let departure_max = Outgoing::SEGMENTS_MAX * (Batch::BYTES_MAX + frame_bytes_max);
+    // What it is sent may have come by any listener.
+    let largest = message_bytes_max.into_iter().max().unwrap_or_default();
+    let departure_max =
+        Outgoing::SEGMENTS_MAX * (Batch::BYTES_MAX + largest + frame::HEADER_BYTES_MAX);
     let waiting = cold.outbox.bytes();
     assert!(
         waiting <= core.limits.outbox.bytes_max + departure_max,

@@ -56,7 +56,7 @@ impl Trial {
     }
 
     fn connect(&self) -> SocketId {
-        let client = self.world.borrow_mut().connect(0, Line::Faulty).unwrap();
+        let client = self.world.borrow_mut().connect(0, 0, Line::Faulty).unwrap();
         let mut request = Vec::new();
         let key = upgrade::encode_key([0; 16]);
         upgrade::write_request(&mut request, "localhost", "/", &key, &[]);

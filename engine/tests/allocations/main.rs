@@ -8,8 +8,8 @@ use client::Client;
 use shardcast_engine::protocol::frame::{Kind, OpCode};
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Answer, Application, Config, Context, Frame, Message, Pinning, Publish, Refusal,
-    Running, Tag, Target,
+    Accepted, Answer, Application, Config, Context, Frame, Listener, Message, Pinning, Publish,
+    Refusal, Running, Tag, Target,
 };
 use std::net::SocketAddr;
 
@@ -70,7 +70,7 @@ struct Trial {
 impl Trial {
     fn new() -> Trial {
         let config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
             shards: 1,
             pinning: Pinning::None,
             connections_max: 1000,

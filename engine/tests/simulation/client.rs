@@ -178,8 +178,13 @@ impl Client {
         }
     }
 
+    /// The listener that it uses.
+    fn listener(&self) -> u8 {
+        self.id as u8 % LISTENERS
+    }
+
     fn connect(&mut self, scene: &mut Scene<'_>) {
-        self.socket = scene.world.connect(self.shard, self.line);
+        self.socket = scene.world.connect(self.shard, self.listener(), self.line);
         self.started = scene.now;
         if self.socket.is_none() {
             self.over(scene);
@@ -258,5 +263,10 @@ fn mask(random: &mut Random) -> [u8; 4] {
 /// The key of RFC 6455 §1.3, and its answer.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// Largest message that the server takes, in bytes.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 4096;
+/// How many listeners the server has.
+pub(crate) const LISTENERS: u8 = 2;
+
+/// Largest message that the server takes by a listener, in bytes. The last listener's is the largest.
+pub(crate) fn message_bytes_max(listener: u8) -> usize {
+    4096 + 256 * usize::from(listener)
+}

@@ -1,9 +1,10 @@
 //! What a run is like, apart from its network and its clients: rooms, lanes, limits, timeouts.
 
 use super::application::ROOM_NAME_BYTES_MAX;
-use super::client::MESSAGE_BYTES_MAX;
-use shardcast_engine::Config;
+use super::client::{LISTENERS, message_bytes_max};
 use shardcast_engine::driver::sim::Random;
+use shardcast_engine::{Config, Listener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Drawn once per seed.
@@ -47,11 +48,16 @@ impl Setting {
             } else {
                 10_000
             },
-            message_bytes_max: MESSAGE_BYTES_MAX,
+            listeners: (0..LISTENERS)
+                .map(|listener| Listener {
+                    message_bytes_max: message_bytes_max(listener),
+                    ..Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))
+                })
+                .collect(),
             rooms_per_connection_max: self.rooms,
             room_name_bytes_max: ROOM_NAME_BYTES_MAX,
             outbox_bytes_max: if self.tight {
-                MESSAGE_BYTES_MAX + 1024
+                message_bytes_max(LISTENERS - 1) + 1024
             } else {
                 64 << 20
             },

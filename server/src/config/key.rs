@@ -134,7 +134,7 @@ pub(super) static KEYS: &[Key] = &[
         what: "Where clients connect. Port 0 picks a free port, which the ready line tells.",
         kind: Kind::Word(
             "an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
-            |settings| &mut settings.engine.listen,
+            |settings| &mut settings.listen,
         ),
     },
     Key {
@@ -190,9 +190,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "limits.max_message_bytes",
         flag: None,
         what: "Largest message that a client may send; a larger one closes its connection with 1009.",
-        kind: Kind::Size(125..=64 << 20, |settings| {
-            &mut settings.engine.message_bytes_max
-        }),
+        kind: Kind::Size(125..=64 << 20, |settings| &mut settings.message_bytes_max),
     },
     Key {
         name: "limits.max_rooms_per_connection",

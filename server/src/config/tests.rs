@@ -78,7 +78,7 @@ fn nothing_said_gives_the_defaults() {
     let settings = Settings::default();
     assert_eq!(
         (
-            settings.engine().listen.to_string(),
+            settings.engine().listeners[0].address.to_string(),
             settings.admin().to_string()
         ),
         ("127.0.0.1:8000".into(), "127.0.0.1:8001".into())
@@ -91,14 +91,14 @@ fn every_kind_of_value_is_read() {
         "[server]\nlisten = '[::1]:0'\nadmin = '127.0.0.2:9'\nshards = 2\npin = [0, 2]\ndrain_timeout = '500ms'\ninsecure = true\n\
          [limits]\nmax_connections = 5_000\nmax_message_bytes = '1MiB'\noutbox_bytes = 0x400000\n[timeouts]\nidle = '2h'\n[log]\nlevel = 'debug'\nformat = 'json'\n",
         Ok(&|settings| {
-            settings.engine.listen = "[::1]:0".parse().unwrap();
+            settings.listen = "[::1]:0".parse().unwrap();
             settings.admin = "127.0.0.2:9".parse().unwrap();
             settings.shards = Shards::Exactly(2);
             settings.engine.pinning = Pinning::Cores(vec![0, 2]);
             settings.drain_timeout = Duration::from_millis(500);
             settings.insecure = true;
             settings.engine.connections_max = 5_000;
-            settings.engine.message_bytes_max = 1 << 20;
+            settings.message_bytes_max = 1 << 20;
             settings.engine.outbox_bytes_max = 4 << 20;
             settings.engine.idle_timeout = Duration::from_secs(7_200);
             settings.log_level = tracing::Level::DEBUG;
@@ -348,7 +348,7 @@ fn values_must_fit_together() {
             ..Said::default()
         },
         Ok(&|settings| {
-            settings.engine.listen.set_port(0);
+            settings.listen.set_port(0);
             settings.admin.set_port(0);
         }),
     );
@@ -381,7 +381,7 @@ fn addresses_that_others_reach_need_insecure() {
                 ..Said::default()
             },
             Ok(&|settings| {
-                settings.engine.listen = address.parse().unwrap();
+                settings.listen = address.parse().unwrap();
                 settings.insecure = true;
             }),
         );
@@ -398,7 +398,7 @@ fn addresses_that_others_reach_need_insecure() {
                 flags,
                 ..Said::default()
             },
-            Ok(&|settings| settings.engine.listen = address.parse().unwrap()),
+            Ok(&|settings| settings.listen = address.parse().unwrap()),
         );
     }
     let problem = "server.admin = \"0.0.0.0:9\" (from s.toml, line 1) is reachable from other hosts, and without authentication everyone there could watch \

@@ -6,8 +6,9 @@ use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::reader::{self, Event, ReadLimits, Role, Step};
 use shardcast_engine::shard::{Admission, Setup, Shard};
-use shardcast_engine::{Config, ShardCounters};
+use shardcast_engine::{Config, Listener, ShardCounters};
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -35,7 +36,10 @@ fn config() -> Config {
     Config {
         shards: SHARDS,
         connections_max: 16,
-        message_bytes_max: MESSAGE_BYTES_MAX,
+        listeners: vec![Listener {
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            ..Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))
+        }],
         rooms_per_connection_max: ROOMS_MAX,
         room_name_bytes_max: 8,
         ..Config::default()
@@ -107,7 +111,7 @@ impl Cluster {
         let socket = self
             .world
             .borrow_mut()
-            .connect(shard, Line::Perfect)
+            .connect(shard, 0, Line::Perfect)
             .expect("the shard accepts");
         self.clients.push(Client {
             socket,

@@ -167,7 +167,7 @@ fn broken_inside() -> Vec<Row> {
 
 fn server(shards: usize) -> Server {
     let mut config = config(shards);
-    config.message_bytes_max = 1000;
+    config.listeners[0].message_bytes_max = 1000;
     Server::echo(config)
 }
 
@@ -290,7 +290,10 @@ fn a_text_may_be_cut_anywhere() {
 #[test]
 fn messages_of_every_size_come_back() {
     let mut config = config(2);
-    (config.message_bytes_max, config.outbox_bytes_max) = (1 << 20, 4 << 20);
+    (
+        config.listeners[0].message_bytes_max,
+        config.outbox_bytes_max,
+    ) = (1 << 20, 4 << 20);
     let server = Server::echo(config);
     let mut client = Client::plain(&server);
     // Around every length encoding, the receive buffer and a socket's first window.

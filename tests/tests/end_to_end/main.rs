@@ -8,6 +8,7 @@ mod documented;
 mod embedding;
 mod endings;
 mod frames;
+mod listeners;
 mod native;
 mod order;
 mod pressure;

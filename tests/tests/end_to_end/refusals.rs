@@ -290,7 +290,7 @@ fn rooms_are_limited_all_or_nothing() {
 #[test]
 fn what_grows_too_large_on_delivery_is_not_sent() {
     let mut config = config(2);
-    config.message_bytes_max = 1000;
+    config.listeners[0].message_bytes_max = 1000;
     let server = Server::native(config);
     let mut clients = server.spread();
     clients.iter_mut().for_each(|client| {

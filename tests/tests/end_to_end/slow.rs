@@ -167,7 +167,10 @@ fn answers_fill_an_outbox_too() {
 fn a_megabyte_reaches_a_hundred_clients() {
     const CLIENTS: usize = 100;
     let mut config = config(2);
-    (config.message_bytes_max, config.outbox_bytes_max) = (2 << 20, 8 << 20);
+    (
+        config.listeners[0].message_bytes_max,
+        config.outbox_bytes_max,
+    ) = (2 << 20, 8 << 20);
     let server = Server::native(config);
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::native(&server)).collect();
     clients.iter_mut().for_each(|client| {

@@ -17,7 +17,8 @@ pub(super) struct Port {
     shard: u16,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    backlog: VecDeque<SocketId>,
+    /// With the listener that each came to.
+    backlog: VecDeque<(SocketId, u8)>,
     accepting: bool,
     leases_out: usize,
     leases_max: usize,
@@ -59,9 +60,9 @@ impl Port {
     }
 
     /// Puts a client into the backlog; false when the shard accepts no more.
-    pub(super) fn connect(&mut self, socket: SocketId) -> bool {
+    pub(super) fn connect(&mut self, socket: SocketId, listener: u8) -> bool {
         if self.accepting {
-            self.backlog.push_back(socket);
+            self.backlog.push_back((socket, listener));
         }
         self.accepting
     }
@@ -185,7 +186,7 @@ impl Port {
     }
 
     fn accept(&mut self, network: &mut Network) -> Completion<Lease> {
-        let socket = self.backlog.pop_front().expect("checked by is_ready");
+        let (socket, listener) = self.backlog.pop_front().expect("checked by is_ready");
         // The slot that was freed last as often as any other: what is stale is best told by its successor.
         let index = match network.random.chance(500) {
             true => self.free.len() - 1,
@@ -196,6 +197,7 @@ impl Port {
         self.slots[slot as usize].occupant = Some(Occupant::new(socket));
         Completion::Accepted {
             slot,
+            listener,
             peer: SocketAddr::from(([10, 0, 0, 1], 1024 + (socket.0 % 60_000) as u16)),
         }
     }
@@ -280,7 +282,7 @@ impl Port {
     /// Those in the backlog are turned away.
     pub(super) fn stop_accepting(&mut self, network: &mut Network) {
         self.accepting = false;
-        for socket in self.backlog.drain(..) {
+        for (socket, _) in self.backlog.drain(..) {
             network.sockets[socket.0].reset(&mut network.random);
         }
     }

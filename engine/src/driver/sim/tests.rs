@@ -113,7 +113,7 @@ fn echo(faults: Faults, seed: u64) -> Vec<(Vec<u8>, Read)> {
     };
     let mut random = Random::new(seed ^ 1);
     let ids: Vec<SocketId> = (0..CLIENTS)
-        .filter_map(|_| world.borrow_mut().connect(0, Line::Faulty))
+        .filter_map(|_| world.borrow_mut().connect(0, 0, Line::Faulty))
         .collect();
     let mut clients: Vec<(usize, Vec<u8>, Read)> = vec![(0, Vec::new(), Read::Nothing); ids.len()];
     while clients
@@ -206,7 +206,7 @@ fn a_seed_repeats_itself() {
 /// A driver with one accepted connection, named by its first operation.
 fn connected() -> (Rc<RefCell<World>>, SimDriver, Ticket) {
     let (world, mut driver) = world(Faults::none(), 0);
-    let id = world.borrow_mut().connect(0, Line::Faulty);
+    let id = world.borrow_mut().connect(0, 0, Line::Faulty);
     let id = id.expect("the shard accepts");
     let mut completions = Vec::new();
     driver.reap(&mut completions);
@@ -284,7 +284,7 @@ fn a_generation_used_again_is_noticed() {
         generation: 7,
     };
     for _ in 0..2 {
-        let id = world.borrow_mut().connect(0, Line::Faulty);
+        let id = world.borrow_mut().connect(0, 0, Line::Faulty);
         assert!(id.is_some());
         let mut completions = Vec::new();
         driver.reap(&mut completions);

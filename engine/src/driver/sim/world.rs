@@ -121,15 +121,15 @@ impl World {
 
 /// The clients' ends.
 impl World {
-    /// A client connects; `None` when the shard accepts no more.
-    pub fn connect(&mut self, shard: usize, line: Line) -> Option<SocketId> {
+    /// A client connects to a listener; `None` when the shard accepts no more.
+    pub fn connect(&mut self, shard: usize, listener: u8, line: Line) -> Option<SocketId> {
         let id = SocketId(self.network.sockets.len());
         let bytes_max = match line {
             Line::Faulty | Line::Lasting => self.network.faults.socket_buffer_bytes,
             Line::Perfect => PERFECT_BUFFER_BYTES,
         };
         self.network.sockets.push(Socket::new(bytes_max, line));
-        self.ports[shard].connect(id).then_some(id)
+        self.ports[shard].connect(id, listener).then_some(id)
     }
 
     /// Writes what there is room for; `None` when the connection is beyond writing.

@@ -1,5 +1,6 @@
 //! What the kernel answered, turned into what the shard is told.
 
+use super::accept::AcceptId;
 use super::ring::Event;
 use super::slot::State;
 use super::userdata::{Op, UserData};
@@ -38,7 +39,7 @@ impl UringDriver {
                 self.rings[ring].closed();
                 self.pending.push(Completion::Closed { ticket });
             }
-            Op::Accept => self.take_accept(ring, ticket.slot as usize, event.result),
+            Op::Accept => self.take_accept(ring, AcceptId::of(ticket.slot), event.result),
             Op::Sibling => {
                 let index = ticket.slot as usize;
                 self.rings[index].rang();
@@ -51,16 +52,20 @@ impl UringDriver {
         }
     }
 
-    fn take_accept(&mut self, ring: usize, index: usize, result: i32) {
-        let peer = self.acceptor.finish(index);
+    fn take_accept(&mut self, ring: usize, id: AcceptId, result: i32) {
+        let peer = self.acceptors.finish(id);
         self.rings[ring].accept_ended(result >= 0);
         if result < 0 {
-            self.acceptor.failed(-result, self.now);
+            self.acceptors.failed(id, -result, self.now);
             return;
         }
         let slot = ring as u32 * self.table + result as u32;
         self.slots.reach(slot).state = State(State::USED);
-        self.pending.push(Completion::Accepted { slot, peer });
+        self.pending.push(Completion::Accepted {
+            slot,
+            listener: id.listener,
+            peer,
+        });
     }
 
     fn take_receive(&mut self, ring: usize, ticket: Ticket, event: Event) {

@@ -7,16 +7,19 @@ use std::net::{Ipv4Addr, TcpStream};
 /// A driver, its clients, and the tickets of those that were accepted.
 struct Trial {
     driver: UringDriver,
-    address: SocketAddr,
+    /// Of the two listeners; `connect_until` uses the second.
+    addresses: [SocketAddr; 2],
     clients: Vec<TcpStream>,
 }
 
 impl Trial {
     fn new(tables: Tables) -> Trial {
-        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = || listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let listeners = vec![listener(), listener()];
+        let address = |index: usize| listeners[index].local_addr().unwrap();
+        let addresses = [address(0), address(1)];
         let setup = Setup {
-            listener,
+            listeners,
             tables,
             shard: 0,
             ring_fds: RingFds::new(1),
@@ -24,7 +27,7 @@ impl Trial {
         };
         Trial {
             driver: UringDriver::new(setup).unwrap(),
-            address,
+            addresses,
             clients: Vec::new(),
         }
     }
@@ -32,9 +35,10 @@ impl Trial {
     /// A client on every slot that the driver hands out until one of them satisfies `enough`: that one's ticket.
     fn connect_until(&mut self, enough: impl Fn(u32) -> bool) -> (Ticket, TcpStream) {
         for _ in 0..100 {
-            let client = TcpStream::connect(self.address).unwrap();
+            let client = TcpStream::connect(self.addresses[1]).unwrap();
             let slot = loop {
-                if let Some(Completion::Accepted { slot, .. }) = self.look().pop() {
+                if let Some(Completion::Accepted { slot, listener, .. }) = self.look().pop() {
+                    assert_eq!(listener, 1);
                     break slot;
                 }
             };

@@ -7,19 +7,16 @@ use super::userdata::{Op, UserData};
 impl UringDriver {
     /// Arms as many accepts as there are free slots for, on a ring that has them.
     pub(super) fn arm_accepts(&mut self) {
-        if self.acceptor.resumes(self.now).is_some() {
-            return;
-        }
-        while let Some(index) = self.acceptor.next_idle() {
+        while let Some(id) = self.acceptors.next_idle(self.now) {
             let Some(ring) = self.ring_with_room() else {
                 return;
             };
             let entry = self
-                .acceptor
-                .entry(index)
-                .user_data(UserData::plain(Op::Accept, index as u32).0);
+                .acceptors
+                .entry(id)
+                .user_data(UserData::plain(Op::Accept, id.index()).0);
             self.rings[ring].expect_accept();
-            // SAFETY: the address buffer belongs to `self.acceptor`, which is dropped after the rings and whose
+            // SAFETY: the address buffer belongs to `self.acceptors`, which is dropped after the rings and whose
             // buffers are boxed; it is not read before this accept completes.
             unsafe { self.rings[ring].push(entry) };
         }
@@ -28,7 +25,7 @@ impl UringDriver {
     /// The ring that accepts: the current one while it has room, then the emptiest, then a new one.
     fn ring_with_room(&mut self) -> Option<usize> {
         let table = self.table;
-        let current = self.acceptor.ring;
+        let current = self.acceptors.ring;
         if self.rings[current].used() < table {
             return Some(current);
         }
@@ -45,7 +42,7 @@ impl UringDriver {
         } else {
             emptiest
         };
-        self.acceptor.ring = chosen;
+        self.acceptors.ring = chosen;
         (self.rings[chosen].used() < table).then_some(chosen)
     }
 

@@ -6,7 +6,7 @@ use crate::Ticket;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Op {
-    /// Slot: index of the accept.
+    /// Slot: which accept of which listener.
     Accept = 1,
     Receive = 2,
     Depart = 3,

@@ -1,6 +1,6 @@
 //! What a client writes: its request, its asks whole or in fragments, its end.
 
-use super::{Client, MESSAGE_BYTES_MAX, Scene, Stage, kind_of, mask};
+use super::{Client, Scene, Stage, kind_of, mask, message_bytes_max};
 use crate::temper::Ending;
 use crate::words::{Ask, Letter};
 use shardcast_engine::driver::Millis;
@@ -150,7 +150,7 @@ impl Client {
                 1007
             }
             _ => {
-                let large = vec![b'x'; MESSAGE_BYTES_MAX + 1];
+                let large = vec![b'x'; message_bytes_max(self.listener()) + 1];
                 write_client_frame(&mut self.unsent, OpCode::Binary, &large, mask);
                 1009
             }

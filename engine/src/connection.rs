@@ -161,6 +161,10 @@ impl Connections {
         }
     }
 
+    pub(crate) fn listener(&self, slot: u32) -> u8 {
+        self.hot[slot].listener
+    }
+
     pub(crate) fn peer(&self, slot: u32) -> SocketAddr {
         self.peers.get(slot)
     }

@@ -97,6 +97,16 @@ impl<'a> Context<'a> {
         self.core.connections.peer(self.ticket.slot)
     }
 
+    /// The listener that it came by: index in the configuration.
+    pub fn listener(&self) -> usize {
+        usize::from(self.core.connections.listener(self.ticket.slot))
+    }
+
+    /// The largest message that it may send, in bytes: its listener's limit.
+    pub fn message_bytes_max(&self) -> usize {
+        self.core.limits.message_bytes_max[self.listener()]
+    }
+
     /// Milliseconds since the engine started; the same for the whole tick.
     pub fn now_ms(&self) -> u64 {
         self.core.now

@@ -1,6 +1,7 @@
 //! Where clients connect, and what holds for those who connect there. Part of [`crate::Config`]; the driver and the shard know a
 //! listener by its index there.
 
+use crate::Tls;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
@@ -9,6 +10,8 @@ use std::ops::RangeInclusive;
 pub struct Listener {
     /// Where clients connect. Port 0 picks one; [`crate::Running::local_addrs`] tells.
     pub address: SocketAddr,
+    /// With TLS, or plain.
+    pub tls: Option<Tls>,
     /// Largest message in bytes; a larger one ends its connection with 1009. Default 64 KiB, range 125 B..=64 MiB.
     pub message_bytes_max: usize,
 }
@@ -25,6 +28,7 @@ impl Listener {
     pub fn plain(address: SocketAddr) -> Listener {
         Listener {
             address,
+            tls: None,
             message_bytes_max: Self::MESSAGE_BYTES_DEFAULT,
         }
     }

@@ -29,8 +29,6 @@ pub struct Options {
     pub server: String,
     /// Silence after which the engine pings, in milliseconds.
     pub heartbeat_ms: u64,
-    /// Largest message, received or delivered, in bytes.
-    pub message_bytes_max: usize,
     /// Rooms that one connection may be in, and that one request may name.
     pub rooms_per_connection_max: usize,
     /// Longest room name in bytes.
@@ -104,7 +102,7 @@ impl Application for Native {
             connection: id.as_str(),
             server: &self.options.server,
             heartbeat_ms: self.options.heartbeat_ms,
-            message_bytes_max: self.options.message_bytes_max,
+            message_bytes_max: cx.message_bytes_max(),
         };
         cx.send_with(Kind::Text, |out| answer::welcome(out, &welcome));
     }
@@ -282,7 +280,7 @@ impl Native {
         let bytes = |room| answer::message_bytes(room, from, envelope.data);
         if targets
             .clone()
-            .any(|room| bytes(room) > self.options.message_bytes_max)
+            .any(|room| bytes(room) > cx.message_bytes_max())
         {
             return Err(Problem::new(
                 Code::TooLarge,

@@ -109,7 +109,6 @@ fn dialect(config: &Config) -> Options {
     Options {
         server: concat!("shardcast/", env!("CARGO_PKG_VERSION")).to_owned(),
         heartbeat_ms: u64::try_from(config.heartbeat.as_millis()).unwrap_or(u64::MAX),
-        message_bytes_max: config.message_bytes_max(),
         rooms_per_connection_max: config.rooms_per_connection_max,
         room_name_bytes_max: config.room_name_bytes_max,
         reconnect_window_ms: RECONNECT_WINDOW_MS,

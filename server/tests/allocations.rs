@@ -72,7 +72,6 @@ impl Trial {
         let options = Options {
             server: "shardcast/test".into(),
             heartbeat_ms: 25_000,
-            message_bytes_max: 1 << 16,
             rooms_per_connection_max: 8,
             room_name_bytes_max: 64,
             reconnect_window_ms: 1000,

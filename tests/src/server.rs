@@ -35,7 +35,6 @@ impl Server {
         let options = Options {
             server: VERSION.to_owned(),
             heartbeat_ms: config.heartbeat.as_millis() as u64,
-            message_bytes_max: config.message_bytes_max(),
             rooms_per_connection_max: config.rooms_per_connection_max,
             room_name_bytes_max: config.room_name_bytes_max,
             reconnect_window_ms: 5_000,

@@ -77,7 +77,6 @@ fn serve() -> Running {
     let options = Options {
         server: "shardcast/test".to_owned(),
         heartbeat_ms: 25_000,
-        message_bytes_max: config.message_bytes_max(),
         rooms_per_connection_max: config.rooms_per_connection_max,
         room_name_bytes_max: config.room_name_bytes_max,
         reconnect_window_ms: 0,

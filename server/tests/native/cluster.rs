@@ -50,7 +50,6 @@ fn options() -> Options {
     Options {
         server: "shardcast/test".into(),
         heartbeat_ms: 25_000,
-        message_bytes_max: MESSAGE_BYTES_MAX,
         rooms_per_connection_max: ROOMS_MAX,
         room_name_bytes_max: 8,
         reconnect_window_ms: RECONNECT_WINDOW_MS,

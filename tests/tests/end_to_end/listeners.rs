@@ -50,7 +50,9 @@ fn those_who_came_by_different_listeners_share_rooms() {
         .iter()
         .map(|address| Client::native_at(*address))
         .collect();
-    for client in &mut clients {
+    for (client, limit) in clients.iter_mut().zip(LIMITS) {
+        let told = format!(r#","max_message_bytes":{limit}}}"#);
+        assert!(client.welcome().ends_with(&told), "{}", client.welcome());
         client.join("r");
     }
     clients[2].say(r#"{"type":"broadcast","room":"r","data":1,"echo":true}"#);

@@ -3,7 +3,7 @@
 use crate::Ticket;
 use crate::driver::Millis;
 use crate::membership::Memberships;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Seal};
 use crate::paged::Paged;
 use crate::peer::Peers;
 use crate::phase::{Phase, Step};
@@ -49,9 +49,20 @@ impl Flags {
     pub(crate) const SHUT: Flags = Flags(32);
     /// Counted against the process's connection limit.
     pub(crate) const ADMITTED: Flags = Flags(64);
+    /// It speaks TLS: what it is owed is sealed before it leaves.
+    pub(crate) const TLS: Flags = Flags(128);
 
     /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`] translates it. No flag asks for it yet.
     pub(crate) const TRANSLATED: Flags = Flags(0);
+
+    /// Whether what the connection is owed can be sent as it is.
+    pub(crate) fn seal(self) -> Seal {
+        if self.has(Flags::TLS) {
+            Seal::Open
+        } else {
+            Seal::Closed
+        }
+    }
 
     pub(crate) fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0

@@ -107,6 +107,17 @@ impl<'a> Context<'a> {
         self.core.limits.message_bytes_max[self.listener()]
     }
 
+    /// The connection is encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.core.secure.session(self.ticket.slot).is_some()
+    }
+
+    /// The certificate that the client showed (DER), if it was asked for one ([`crate::ClientCertificates`]) and showed one.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        let session = self.core.secure.session(self.ticket.slot)?;
+        session.peer_certificate()
+    }
+
     /// Milliseconds since the engine started; the same for the whole tick.
     pub fn now_ms(&self) -> u64 {
         self.core.now

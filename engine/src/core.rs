@@ -5,9 +5,11 @@
 
 mod ending;
 mod rooms;
+mod secure;
 mod writing;
 
 pub(crate) use rooms::JoinedLetter;
+pub(crate) use secure::Secure;
 
 use crate::audience::Audiences;
 use crate::batch::{Batch, FanOut};
@@ -16,7 +18,7 @@ use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
 use crate::home::Homes;
 use crate::lane::Mailbox;
-use crate::outbox::OutboxLimits;
+use crate::outbox::{OutboxLimits, Seal};
 use crate::outgoing::{self, Outgoing, Shared};
 use crate::phase::{Phase, Step};
 use crate::report::Reports;
@@ -46,6 +48,7 @@ pub(crate) struct Core {
     pub(crate) outgoing: Outgoing,
     pub(crate) agenda: Agenda,
     pub(crate) spare: SpareBuffers,
+    pub(crate) secure: Secure,
     pub(crate) admission: Admission,
     pub(crate) counters: Arc<ShardCounters>,
 }
@@ -157,6 +160,7 @@ impl Core {
             outgoing: Outgoing::default(),
             agenda: Agenda::default(),
             spare: SpareBuffers::default(),
+            secure: Secure::new(config),
             admission,
             counters,
         }
@@ -224,6 +228,9 @@ impl Core {
                 .outgoing
                 .attach_shared(ticket, &mut connection.departure, shared, start, end)
         {
+            if connection.flags.has(Flags::TLS) {
+                self.outgoing.expect_seal(end - start);
+            }
             return true;
         }
         self.queue(ticket, outgoing::piece(bytes, start, end))
@@ -231,10 +238,11 @@ impl Core {
 
     /// Puts bytes behind what already waits. False when the outbox was full: the connection is being closed for it.
     fn queue(&mut self, ticket: Ticket, bytes: Bytes) -> bool {
-        self.hold_back(ticket, 0);
+        let seal = self.connections.at(ticket.slot).flags.seal();
+        self.hold_back(ticket, 0, seal);
         let outbox = &mut self.connections.at(ticket.slot).cold().outbox;
         let len = bytes.len() as u64;
-        if outbox.push(bytes, self.limits.outbox).is_err() {
+        if outbox.push(bytes, seal, self.limits.outbox).is_err() {
             self.evict(ticket);
             return false;
         }
@@ -244,7 +252,7 @@ impl Core {
 
     /// From here everything for this connection goes through its outbox, starting with what it is owed in this turn after the first
     /// `skip` bytes: limits or not, it was owed already.
-    fn hold_back(&mut self, ticket: Ticket, skip: usize) {
+    fn hold_back(&mut self, ticket: Ticket, skip: usize, seal: Seal) {
         let connection = self.connections.at(ticket.slot);
         if connection.flags.has(Flags::BACKLOG) {
             return;
@@ -257,7 +265,7 @@ impl Core {
         let outbox = &mut connection.cold().outbox;
         for bytes in rest {
             self.counters.outbox_bytes.add(bytes.len() as u64);
-            outbox.force(bytes);
+            outbox.force(bytes, seal);
         }
         self.agenda.kick.push(ticket);
     }
@@ -275,7 +283,8 @@ impl Core {
             return;
         }
         self.counters.sends_short.add(1);
-        self.hold_back(shortfall.ticket, shortfall.count);
+        // What a turn has handed over is sealed.
+        self.hold_back(shortfall.ticket, shortfall.count, Seal::Closed);
     }
 
     /// A tracked send ended.

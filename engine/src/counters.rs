@@ -56,6 +56,12 @@ counters! {
     count upgrades_refused;
     /// Upgrades answered 503: the connection limit.
     count refused_full;
+    /// TLS handshakes completed.
+    count tls_handshakes;
+    /// TLS handshakes that resumed a session.
+    count tls_resumed;
+    /// TLS handshakes that failed: garbage, nothing spoken by both, a certificate refused.
+    count tls_handshakes_failed;
     /// Data messages received.
     count messages_in;
     /// Bytes received.

@@ -1,7 +1,7 @@
 //! What shards write to each other.
 
 use crate::report::ReportKey;
-use crate::{Address, Frame, Report, Tag, Ticket};
+use crate::{Address, Frame, Report, Tag, Ticket, Tls};
 use shardcast_protocol::close::CloseCode;
 use std::sync::Arc;
 
@@ -96,5 +96,10 @@ pub(crate) struct Parcel {
 #[derive(Debug)]
 pub(crate) enum Command {
     Publish(Publication),
+    /// Connections of a listener begin with this from now on.
+    ReplaceTls {
+        listener: usize,
+        tls: Tls,
+    },
     Drain,
 }

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 pub struct Listener {
     /// Where clients connect. Port 0 picks one; [`crate::Running::local_addrs`] tells.
     pub address: SocketAddr,
-    /// With TLS, or plain.
+    /// What clients must speak there; `None`: plain TCP.
     pub tls: Option<Tls>,
     /// Largest message in bytes; a larger one ends its connection with 1009. Default 64 KiB, range 125 B..=64 MiB.
     pub message_bytes_max: usize,
@@ -30,6 +30,14 @@ impl Listener {
             address,
             tls: None,
             message_bytes_max: Self::MESSAGE_BYTES_DEFAULT,
+        }
+    }
+
+    /// TLS, with the default message limit.
+    pub fn secure(address: SocketAddr, tls: Tls) -> Listener {
+        Listener {
+            tls: Some(tls),
+            ..Listener::plain(address)
         }
     }
 

@@ -12,11 +12,25 @@ pub(crate) struct OutboxLimits {
 }
 
 /// Bytes in stream order. At most one tracked send is under way, and it covers a prefix of the queue.
+///
+/// Over TLS the queue is records first, then plain bytes: these are sealed when they are about to be sent, so that what waits for many
+/// slow readers stays shared as long as it can.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queue: VecDeque<Bytes>,
     bytes: usize,
+    /// Plain bytes at the end of the queue that cannot be sent before they are sealed.
+    unsealed: usize,
     sending: bool,
+}
+
+/// Whether bytes can be sent as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seal {
+    /// They can: the connection is plain, or they are TLS records.
+    Closed,
+    /// The connection is a TLS connection, and they are still plain.
+    Open,
 }
 
 /// The outbox would exceed its limits.
@@ -33,28 +47,64 @@ impl Outbox {
     }
 
     /// Queues `bytes`, or refuses them whole.
-    pub(crate) fn push(&mut self, bytes: Bytes, limits: OutboxLimits) -> Result<(), Full> {
+    pub(crate) fn push(
+        &mut self,
+        bytes: Bytes,
+        seal: Seal,
+        limits: OutboxLimits,
+    ) -> Result<(), Full> {
         if self.bytes + bytes.len() > limits.bytes_max || self.queue.len() >= limits.sends_max {
             return Err(Full);
         }
-        self.force(bytes);
+        self.force(bytes, seal);
         Ok(())
     }
 
     /// Queues beyond the limits: the rest of a frame that is partly on the wire, or the close frame that ends it all.
-    pub(crate) fn force(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.bytes += bytes.len();
-            self.queue.push_back(bytes);
+    pub(crate) fn force(&mut self, bytes: Bytes, seal: Seal) {
+        if bytes.is_empty() {
+            return;
         }
+        self.bytes += bytes.len();
+        match seal {
+            // Made before anything that waits unsealed will be.
+            Seal::Closed => self.queue.insert(self.queue.len() - self.unsealed, bytes),
+            Seal::Open => {
+                self.unsealed += 1;
+                self.queue.push_back(bytes);
+            }
+        }
+    }
+
+    /// Moves plain bytes from the front of those into `plain`, at most `bytes_max` and none while a send is under way; the records made
+    /// of them are to be given to `force`.
+    pub(crate) fn unseal(&mut self, bytes_max: usize, plain: &mut Vec<u8>) {
+        while !self.sending && self.unsealed > 0 && plain.len() < bytes_max {
+            let at = self.queue.len() - self.unsealed;
+            let first = &mut self.queue[at];
+            let taken = first.split_to(first.len().min(bytes_max - plain.len()));
+            if first.is_empty() {
+                self.queue.remove(at);
+                self.unsealed -= 1;
+            }
+            self.bytes -= taken.len();
+            plain.extend_from_slice(&taken);
+        }
+    }
+
+    /// Everything that waits is about to be sent.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.unsealed == 0
     }
 
     /// The next tracked send, unless one is under way or nothing waits.
     pub(crate) fn start_send(&mut self, segments: &mut Vec<Bytes>) -> bool {
-        if self.sending || self.queue.is_empty() {
+        let sealed = self.queue.len() - self.unsealed;
+        if self.sending || sealed == 0 {
             return false;
         }
-        segments.extend(self.queue.iter().take(TRACKED_SEGMENTS_MAX).cloned());
+        let segments_max = sealed.min(TRACKED_SEGMENTS_MAX);
+        segments.extend(self.queue.iter().take(segments_max).cloned());
         self.sending = true;
         true
     }
@@ -84,6 +134,7 @@ impl Outbox {
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn check_invariants(&self) {
         assert_eq!(self.bytes, self.queue.iter().map(Bytes::len).sum::<usize>());
+        assert!(self.unsealed <= self.queue.len());
     }
 }
 
@@ -99,19 +150,35 @@ mod tests {
     #[test]
     fn refuses_what_exceeds_bytes_or_sends() {
         let mut outbox = Outbox::default();
-        assert_eq!(outbox.push(Bytes::from_static(b"12345678"), LIMITS), Ok(()));
-        assert_eq!(outbox.push(Bytes::from_static(b"123"), LIMITS), Err(Full));
-        assert_eq!(outbox.push(Bytes::from_static(b"1"), LIMITS), Ok(()));
-        assert_eq!(outbox.push(Bytes::from_static(b"2"), LIMITS), Ok(()));
-        assert_eq!(outbox.push(Bytes::new(), LIMITS), Err(Full));
+        assert_eq!(
+            outbox.push(Bytes::from_static(b"12345678"), Seal::Closed, LIMITS),
+            Ok(())
+        );
+        assert_eq!(
+            outbox.push(Bytes::from_static(b"123"), Seal::Closed, LIMITS),
+            Err(Full)
+        );
+        assert_eq!(
+            outbox.push(Bytes::from_static(b"1"), Seal::Closed, LIMITS),
+            Ok(())
+        );
+        assert_eq!(
+            outbox.push(Bytes::from_static(b"2"), Seal::Closed, LIMITS),
+            Ok(())
+        );
+        assert_eq!(outbox.push(Bytes::new(), Seal::Closed, LIMITS), Err(Full));
         outbox.check_invariants();
     }
 
     #[test]
     fn sends_continue_where_the_last_one_stopped() {
         let mut outbox = Outbox::default();
-        outbox.push(Bytes::from_static(b"abc"), LIMITS).unwrap();
-        outbox.push(Bytes::from_static(b"defg"), LIMITS).unwrap();
+        outbox
+            .push(Bytes::from_static(b"abc"), Seal::Closed, LIMITS)
+            .unwrap();
+        outbox
+            .push(Bytes::from_static(b"defg"), Seal::Closed, LIMITS)
+            .unwrap();
         let mut segments = Vec::new();
         assert!(outbox.start_send(&mut segments));
         assert!(!outbox.start_send(&mut segments), "one at a time");
@@ -124,5 +191,35 @@ mod tests {
         assert!(outbox.is_empty());
         assert_eq!(outbox.bytes(), 0);
         assert!(!outbox.start_send(&mut segments));
+    }
+
+    #[test]
+    fn records_precede_what_is_not_sealed_yet() {
+        let (mut outbox, mut segments) = (Outbox::default(), Vec::new());
+        for plain in [&b"abcdef"[..], b"ghi"] {
+            outbox
+                .push(Bytes::from_static(plain), Seal::Open, LIMITS)
+                .unwrap();
+        }
+        assert!(!outbox.start_send(&mut segments), "nothing is sealed");
+        outbox.force(Bytes::from_static(b"ALERT"), Seal::Closed);
+        let mut plain = Vec::new();
+        outbox.unseal(4, &mut plain);
+        assert_eq!(plain, b"abcd");
+        outbox.force(Bytes::from_static(b"ABCD"), Seal::Closed);
+        outbox.check_invariants();
+        assert!(outbox.start_send(&mut segments));
+        assert_eq!(segments, [&b"ALERT"[..], b"ABCD"]);
+        outbox.unseal(9, &mut plain);
+        assert_eq!(
+            plain, b"abcd",
+            "nothing is sealed while a send is under way"
+        );
+        outbox.finish_send(9);
+        plain.clear();
+        outbox.unseal(9, &mut plain);
+        assert_eq!(plain, b"efghi");
+        assert!(outbox.is_sealed() && outbox.is_empty());
+        assert_eq!(outbox.bytes(), 0);
     }
 }

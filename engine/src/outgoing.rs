@@ -5,16 +5,17 @@
 use crate::Ticket;
 use bytes::Bytes;
 
-/// Bytes that leave in this turn: a span of the scratch, or of a shared batch.
+/// Bytes that leave in this turn: a span of the scratch, of a shared batch, or of the TLS records.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
-    /// Index in `shared`, or [`SCRATCH`].
+    /// Index in `shared`, or [`SCRATCH`], or [`RECORDS`].
     source: u32,
     start: u32,
     len: u32,
 }
 
 const SCRATCH: u32 = u32::MAX;
+const RECORDS: u32 = u32::MAX - 1;
 const NONE: u32 = u32::MAX;
 
 /// Bytes shared by several departures of this turn.
@@ -28,6 +29,10 @@ pub struct Outgoing {
     links: Vec<Link>,
     scratch: Vec<u8>,
     shared: Vec<Bytes>,
+    /// What leaves over TLS, once it is sealed.
+    records: Vec<u8>,
+    /// Plain bytes that will be sealed for one connection each.
+    unsealed: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +58,19 @@ impl Outgoing {
     pub const SEGMENTS_MAX: usize = 64;
     /// Bytes of one departure after its first segment: the kernel cuts a send at 2 GiB and calls it whole.
     const BYTES_MAX: u32 = 1 << 30;
-    /// Scratch that is kept between turns; what a large message needed beyond that is given back.
+    /// Scratch, and records, that are kept between turns; what a large message needed beyond that is given back.
     const SCRATCH_BYTES_KEPT: usize = 512 << 10;
+    /// Bytes to be sealed after which a turn is due: a broadcast over TLS is a copy for each of its readers.
+    const UNSEALED_BYTES_MAX: usize = 1 << 20;
 
     /// Number of departures.
     pub fn len(&self) -> usize {
         self.departures.len()
+    }
+
+    /// `departures_max` departures stand, or as much as one turn should seal: a turn is due.
+    pub(crate) fn is_full(&self, departures_max: usize) -> bool {
+        self.departures.len() >= departures_max || self.unsealed >= Self::UNSEALED_BYTES_MAX
     }
 
     /// Nothing leaves.
@@ -94,6 +106,7 @@ impl Outgoing {
         let span = segment.start as usize..(segment.start + segment.len) as usize;
         match self.shared.get(segment.source as usize) {
             Some(bytes) => &bytes[span],
+            None if segment.source == RECORDS => &self.records[span],
             None => &self.scratch[span],
         }
     }
@@ -122,11 +135,49 @@ impl Outgoing {
         )
     }
 
+    /// The ticket has a departure, though nothing was attached yet: its TLS session has something to say.
+    pub(crate) fn touch(&mut self, ticket: Ticket, at: &mut u32) {
+        // A departure that is as long as it may be is one all the same.
+        let _ = self.attach_scratch(ticket, at, self.scratch.len());
+    }
+
+    /// The n-th departure went to an outbox instead.
+    pub(crate) fn is_withdrawn(&self, index: usize) -> bool {
+        self.departures[index].segments == 0
+    }
+
     /// What was appended since `start` does not leave in this turn.
     pub(crate) fn detach_scratch(&mut self, start: usize) -> Bytes {
         let bytes = Bytes::copy_from_slice(&self.scratch[start..]);
         self.scratch.truncate(start);
         bytes
+    }
+
+    /// `bytes` of what was attached will be sealed.
+    pub(crate) fn expect_seal(&mut self, bytes: usize) {
+        self.unsealed += bytes;
+    }
+
+    /// Replaces the n-th departure by the records that `seal` makes of it. The last thing that happens to it before the driver gets it.
+    pub(crate) fn seal<E>(
+        &mut self,
+        index: usize,
+        seal: impl FnOnce(&mut dyn Iterator<Item = &[u8]>, &mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut records = std::mem::take(&mut self.records);
+        let start = records.len();
+        let sealed = seal(&mut self.slices(index), &mut records);
+        let segment = Segment {
+            source: RECORDS,
+            start: start as u32,
+            len: (records.len() - start) as u32,
+        };
+        self.records = records;
+        let departure = &mut self.departures[index];
+        (departure.first, departure.bytes) = (segment, segment.len);
+        (departure.next, departure.last) = (NONE, NONE);
+        departure.segments = u32::from(segment.len > 0);
+        sealed
     }
 
     /// Bytes that several departures of this turn will share.
@@ -231,6 +282,9 @@ impl Outgoing {
             skip = 0;
             into.push(match self.shared.get(segment.source as usize) {
                 Some(bytes) => piece(bytes, start, end),
+                None if segment.source == RECORDS => {
+                    Bytes::copy_from_slice(&self.records[start..end])
+                }
                 None => Bytes::copy_from_slice(&self.scratch[start..end]),
             });
         }
@@ -244,9 +298,12 @@ impl Outgoing {
         self.departures.clear();
         self.links.clear();
         self.shared.clear();
-        self.scratch.clear();
-        if self.scratch.capacity() > Self::SCRATCH_BYTES_KEPT {
-            self.scratch.shrink_to(Self::SCRATCH_BYTES_KEPT);
+        self.unsealed = 0;
+        for scratch in [&mut self.scratch, &mut self.records] {
+            scratch.clear();
+            if scratch.capacity() > Self::SCRATCH_BYTES_KEPT {
+                scratch.shrink_to(Self::SCRATCH_BYTES_KEPT);
+            }
         }
     }
 }
@@ -327,5 +384,23 @@ mod tests {
             assert!(write(&mut outgoing, B, &mut b, b"b"));
         }
         assert!(!write(&mut outgoing, A, &mut a, b"a"));
+    }
+
+    #[test]
+    fn a_sealed_departure_is_one_segment_of_records() {
+        let (mut outgoing, mut a, mut b) = (Outgoing::default(), NONE, NONE);
+        write(&mut outgoing, A, &mut a, b"abc");
+        write(&mut outgoing, B, &mut b, b"-");
+        write(&mut outgoing, A, &mut a, b"def");
+        let sealed = outgoing.seal(0, |plain, records| {
+            plain.for_each(|slice| records.extend(slice.to_ascii_uppercase()));
+            Ok::<(), ()>(())
+        });
+        assert_eq!(sealed, Ok(()));
+        assert_eq!(departs(&outgoing, 0), [b"ABCDEF"]);
+        assert_eq!(departs(&outgoing, 1), [b"-"]);
+        let mut rest = Vec::new();
+        outgoing.remainder(A, a, 4, &mut rest);
+        assert_eq!(rest, [&b"EF"[..]]);
     }
 }

@@ -41,6 +41,11 @@ pub(crate) enum Step {
 }
 
 impl Phase {
+    /// What is owed by now is the last that the peer will hear.
+    pub(crate) fn says_no_more(self) -> bool {
+        matches!(self, Phase::Flushing | Phase::Lingering)
+    }
+
     /// The next phase, or `None` where the step does not apply (it is ignored then: the connection is further on already).
     pub(crate) fn after(self, step: Step) -> Option<Phase> {
         use Phase::{Closing, Flushing, Free, Lingering, Open, Retiring, Upgrading};

@@ -5,7 +5,7 @@ use crate::driver::uring::{self, RingFds, Tables, UringDriver};
 use crate::lane::{self, LaneCapacity, Mailbox, Remote};
 use crate::letter::{Command, Publication, RoomName};
 use crate::shard::{self, Shard};
-use crate::{Application, Config, ConfigError, Frame, Pinning, ShardCounters};
+use crate::{Application, Config, ConfigError, Frame, Pinning, ShardCounters, Tls};
 use crossbeam_channel::{Receiver, Sender};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -446,6 +446,16 @@ impl Handle {
     /// Publishes to every connection; `false` as above.
     pub fn publish_everyone(&self, frame: Frame) -> bool {
         self.publish(None, frame)
+    }
+
+    /// Gives a listener (its index in the configuration) another TLS configuration: connections accepted from now on begin with it,
+    /// the others go on as they are. A listener without TLS stays without. `false` when the engine is stopping or a command queue is
+    /// full: then some shards may have it already, and it can be tried again.
+    pub fn replace_tls(&self, listener: usize, tls: Tls) -> bool {
+        self.shards.iter().all(|door| {
+            let tls = tls.clone();
+            door.send(Command::ReplaceTls { listener, tls })
+        })
     }
 
     fn publish(&self, room: Option<RoomName>, frame: Frame) -> bool {

@@ -10,6 +10,7 @@ mod intake;
 mod invariants;
 mod mail;
 mod request;
+mod secure;
 #[cfg(test)]
 mod tests;
 
@@ -92,6 +93,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub fn tick(&mut self) {
         self.core.mail.awake();
         self.take_in();
+        self.shake_hands();
         self.obey();
         self.core.mail.unspill();
         self.unpark();
@@ -161,7 +163,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .drain
             .as_ref()
             .is_some_and(|tickets| !tickets.is_empty());
-        if busy || parked || draining || !core.agenda.finish.is_empty() {
+        let handshakes = core.secure.has_waiting();
+        if busy || parked || draining || handshakes || !core.agenda.finish.is_empty() {
             return Self::LOOK;
         }
         core.mail.announce_sleep();
@@ -180,6 +183,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     const SLEEP_MS_MAX: u64 = 60_000;
 
     fn turn(&mut self, wait: Wait) -> Settled {
+        self.core.seal_departures();
         self.core.mail.rings(|shard| self.driver.wake(shard));
         self.core
             .counters
@@ -225,11 +229,24 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.driver.stop_receive(ticket);
             }
         }
+        self.send_outboxes();
+        for ticket in self.core.agenda.retire.drain(..) {
+            self.driver.close(ticket);
+        }
+    }
+
+    /// Starts the sends that may be started.
+    fn send_outboxes(&mut self) {
         let mut segments = Vec::new();
-        for ticket in agenda.kick.drain(..) {
+        let mut kick = std::mem::take(&mut self.core.agenda.kick);
+        for ticket in kick.drain(..) {
             let Some(connection) = self.core.connections.get(ticket) else {
                 continue;
             };
+            if connection.flags.has(Flags::TLS) {
+                self.core.seal_outbox(ticket);
+            }
+            let connection = self.core.connections.at(ticket.slot);
             let started = connection
                 .cold
                 .as_mut()
@@ -239,9 +256,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 segments.clear();
             }
         }
-        for ticket in agenda.retire.drain(..) {
-            self.driver.close(ticket);
-        }
+        self.core.agenda.kick = kick;
     }
 
     /// After a turn: connections that have nothing left to flush take their last step.
@@ -250,9 +265,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let Some(connection) = self.core.connections.get(ticket) else {
                 continue;
             };
-            if connection.flags.has(Flags::BACKLOG) {
+            if connection.flags.has(Flags::BACKLOG)
+                || connection.flags.has(Flags::TLS) && self.says_goodbye(ticket)
+            {
                 continue;
             }
+            let Some(connection) = self.core.connections.get(ticket) else {
+                continue;
+            };
             match connection.phase {
                 Phase::Flushing => self.core.lose(ticket),
                 Phase::Lingering if !connection.flags.has(Flags::RECEIVING) => {

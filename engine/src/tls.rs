@@ -5,7 +5,6 @@
 mod identity;
 mod options;
 mod server;
-#[expect(dead_code, reason = "the shard takes it up in the next step")]
 mod session;
 #[cfg(test)]
 mod tests;
@@ -13,3 +12,4 @@ mod tests;
 pub use identity::Identity;
 pub use options::{ClientCertificates, TlsError, TlsOptions, TlsVersion};
 pub use server::Tls;
+pub(crate) use session::{Fault, Session};

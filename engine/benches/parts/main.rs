@@ -42,7 +42,7 @@ use lane::LaneCapacity;
 use letter::{Delivery, Parcel, Publication, Request};
 use piece::Piece;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::{Address, Frame, Report, Tag, Ticket, driver};
+use shardcast_engine::{Address, Frame, Report, Tag, Ticket, Tls, driver};
 use std::process::ExitCode;
 use wheel::Wheel;
 

@@ -60,6 +60,12 @@ impl Core {
         }
     }
 
+    /// Nothing more is said to the peer, and nothing it says is read.
+    pub(super) fn linger(&mut self, ticket: Ticket) {
+        self.step(ticket, Step::Refuse, CloseReason::Lost);
+        self.agenda.finish.push(ticket);
+    }
+
     /// Its outbox is full: it is told 1008 behind what waits already, and gets until the close deadline to read it.
     pub(crate) fn evict(&mut self, ticket: Ticket) {
         if self.connections.phase(ticket) == Phase::Open {
@@ -86,6 +92,7 @@ impl Core {
             return;
         }
         self.wheel.cancel(ticket.slot);
+        self.secure.forget(ticket.slot);
         let connection = self.connections.at(ticket.slot);
         if let Some(cold) = connection.cold.take() {
             self.counters.outbox_bytes.sub(cold.outbox.bytes() as u64);

@@ -46,11 +46,9 @@ impl Core {
         }
         self.count_out(1, bytes.len());
         self.counters.outbox_bytes.add(bytes.len() as u64);
-        self.connections
-            .at(ticket.slot)
-            .cold()
-            .outbox
-            .force(Bytes::from(bytes));
+        let connection = self.connections.at(ticket.slot);
+        let seal = connection.flags.seal();
+        connection.cold().outbox.force(Bytes::from(bytes), seal);
         self.agenda.kick.push(ticket);
     }
 
@@ -66,13 +64,17 @@ impl Core {
 
     /// What stands in the scratch from `start` on is owed to the connection.
     fn owe(&mut self, ticket: Ticket, start: usize) {
-        self.count_out(1, self.outgoing.scratch_bytes() - start);
+        let bytes = self.outgoing.scratch_bytes() - start;
+        self.count_out(1, bytes);
         let connection = self.connections.at(ticket.slot);
         if !connection.flags.has(Flags::BACKLOG)
             && self
                 .outgoing
                 .attach_scratch(ticket, &mut connection.departure, start)
         {
+            if connection.flags.has(Flags::TLS) {
+                self.outgoing.expect_seal(bytes);
+            }
             return;
         }
         let bytes = self.outgoing.detach_scratch(start);

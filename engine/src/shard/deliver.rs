@@ -25,7 +25,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             } else {
                 self.deliver_chunk();
             }
-            if self.core.outgoing.len() >= DEPARTURES_PER_CHUNK {
+            if self.core.outgoing.is_full(DEPARTURES_PER_CHUNK) {
                 self.flush();
             }
             if self.core.fan_outs.is_empty() {
@@ -86,7 +86,7 @@ impl Core {
                 self.counters.dropped_closing.add(u64::from(fan_out.frames));
                 fan_out.tally.dropped += 1;
             }
-            if self.outgoing.len() >= departures_max {
+            if self.outgoing.is_full(departures_max) {
                 whole = fan_out.is_done();
                 break;
             }

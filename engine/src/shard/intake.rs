@@ -54,6 +54,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn accepted(&mut self, slot: u32, listener: u8, peer: std::net::SocketAddr) {
         let heard = self.core.heard_now();
         let ticket = self.core.connections.accept(slot, listener, peer, heard);
+        if self.core.secure.covers(listener) {
+            self.core.connections.at(slot).flags.set(Flags::TLS);
+        }
         self.core.counters.accepts.add(1);
         self.core.counters.connections.add(1);
         self.core
@@ -70,31 +73,43 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.counters.bytes_in.add(bytes.len() as u64);
         let now = self.core.heard_now();
         if let Some(connection) = self.core.connections.get(ticket) {
-            if connection.phase == Phase::Open {
-                connection.hear(now);
-            }
-            let reads = matches!(
-                connection.phase,
-                Phase::Upgrading | Phase::Open | Phase::Closing
-            );
-            let partial = connection
-                .cold
-                .as_mut()
-                .map(|cold| &mut cold.partial)
-                .filter(|partial| !partial.is_empty());
-            match partial {
-                _ if !reads => {}
-                Some(partial) => {
-                    partial.extend_from_slice(bytes);
-                    self.read_partial(ticket);
+            let reads = match connection.phase {
+                Phase::Open => {
+                    connection.hear(now);
+                    true
                 }
-                None => {
-                    let used = self.consume(ticket, bytes);
-                    self.stash(ticket, &bytes[used..]);
-                }
+                Phase::Upgrading | Phase::Closing => true,
+                Phase::Free | Phase::Flushing | Phase::Lingering | Phase::Retiring => false,
+            };
+            if reads && connection.flags.has(Flags::TLS) {
+                self.received_records(ticket, bytes);
+            } else if reads {
+                self.take_bytes(ticket, bytes);
             }
         }
         self.driver.give_back(lease);
+    }
+
+    /// Bytes that a connection's peer said, in plain.
+    pub(super) fn take_bytes(&mut self, ticket: Ticket, bytes: &mut [u8]) {
+        let Some(connection) = self.core.connections.get(ticket) else {
+            return;
+        };
+        let partial = connection
+            .cold
+            .as_mut()
+            .map(|cold| &mut cold.partial)
+            .filter(|partial| !partial.is_empty());
+        match partial {
+            Some(partial) => {
+                partial.extend_from_slice(bytes);
+                self.read_partial(ticket);
+            }
+            None => {
+                let used = self.consume(ticket, bytes);
+                self.stash(ticket, &bytes[used..]);
+            }
+        }
     }
 
     /// Reads on in a connection's kept bytes, now that there are more of them or a lane has room.
@@ -317,7 +332,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// The peer will say no more. What it is still owed after a complete close handshake, or a refusal, leaves first.
-    fn stream_over(&mut self, ticket: Ticket) {
+    pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {
             Phase::Upgrading | Phase::Open | Phase::Closing => self.core.lose(ticket),
             Phase::Flushing | Phase::Lingering => self.core.agenda.finish.push(ticket),

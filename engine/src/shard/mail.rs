@@ -23,6 +23,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     let home = self.core.mail.home(publication.room.as_deref());
                     self.core.mail.request(home, Request::Publish(publication));
                 }
+                Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
                 Command::Drain => self.start_drain(),
             }
         }

@@ -16,6 +16,8 @@ pub(crate) struct Session {
     /// Records made, not yet owed to the socket.
     pending: Vec<u8>,
     stage: Stage,
+    /// Bytes were kept since the handshake last had its turn.
+    waiting: bool,
     said_goodbye: bool,
 }
 
@@ -67,6 +69,7 @@ impl Session {
             partial: Vec::new(),
             pending: Vec::new(),
             stage: Stage::Handshaking,
+            waiting: false,
             said_goodbye: false,
         })
     }
@@ -81,6 +84,7 @@ impl Session {
     }
 
     /// Bytes that it holds in buffers.
+    #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         self.partial.capacity() + self.pending.capacity()
     }
@@ -96,17 +100,17 @@ impl Session {
         certificates.first().map(AsRef::as_ref)
     }
 
-    /// Keeps bytes until [`Session::handshake`] has its turn.
+    /// Keeps bytes until [`Session::handshake`] has its turn. True: from now on it waits for one.
     ///
     /// # Errors
     /// It is longer than any handshake.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         if self.partial.len() + bytes.len() > Self::PARTIAL_BYTES_MAX {
             self.stage = Stage::Failed;
             return Err(Fault::TooLong);
         }
         self.partial.extend_from_slice(bytes);
-        Ok(())
+        Ok(!std::mem::replace(&mut self.waiting, true))
     }
 
     /// Goes on with the handshake in what was kept. What the client said after it is appended to `plain`.
@@ -114,6 +118,7 @@ impl Session {
     /// # Errors
     /// It failed; the alert is pending.
     pub(crate) fn handshake(&mut self, plain: &mut Vec<u8>) -> Result<(), Fault> {
+        self.waiting = false;
         if self.is_deaf() {
             return Ok(());
         }
@@ -194,7 +199,7 @@ impl Session {
     /// No key is left to seal with.
     pub(crate) fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         out.append(&mut self.pending);
-        if plain.is_empty() || self.stage == Stage::Failed {
+        if plain.is_empty() || matches!(self.stage, Stage::Handshaking | Stage::Failed) {
             return Ok(());
         }
         let records = plain.len().div_ceil(RECORD_BYTES_MAX);

@@ -240,7 +240,11 @@ fn garbage_ends_in_a_fault_and_an_alert() {
 fn a_handshake_has_a_longest_length() {
     let issued = issue(&["a.test"]);
     let mut session = Session::new(&Tls::new(options(&issued)).unwrap()).unwrap();
-    assert_eq!(session.keep(&vec![22; Session::PARTIAL_BYTES_MAX]), Ok(()));
+    assert_eq!(
+        session.keep(&vec![22; Session::PARTIAL_BYTES_MAX - 1]),
+        Ok(true)
+    );
+    assert_eq!(session.keep(&[22]), Ok(false));
     assert_eq!(session.keep(&[0]), Err(Fault::TooLong));
 }
 

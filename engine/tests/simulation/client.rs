@@ -3,11 +3,13 @@
 //! What can be judged at once is judged here (frames, answers to asks, order of echoes, membership); the rest goes into the log.
 
 mod hearing;
+pub(crate) mod secure;
 mod speech;
 
 use super::application::Step;
 use super::log::Log;
 use super::temper::{Opening, Temper};
+use secure::Secure;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
 use shardcast_engine::protocol::close::CloseCode;
@@ -24,6 +26,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) rooms: usize,
     /// Those who stayed end now.
     pub(crate) settled: bool,
+    /// The last listener speaks TLS.
+    pub(crate) secure: bool,
 }
 
 /// One client.
@@ -41,6 +45,7 @@ pub(crate) struct Client {
     pub(crate) close_code: Option<CloseCode>,
     line: Line,
     shard: usize,
+    secure: Option<Secure>,
     /// When it connects.
     starts_at: Millis,
     socket: Option<SocketId>,
@@ -82,6 +87,7 @@ impl Client {
             close_code: None,
             line,
             shard,
+            secure: None,
             starts_at,
             socket: None,
             unsent: Vec::new(),
@@ -104,7 +110,7 @@ impl Client {
             return self.stage == Stage::Waiting && self.starts_at <= now;
         };
         let reads = self.stalled_until <= now && world.is_readable(socket);
-        let writes = !self.unsent.is_empty() && world.is_writable(socket);
+        let writes = self.has_unsent() && world.is_writable(socket);
         reads || writes || self.may_ask() || self.may_end(settled)
     }
 
@@ -132,7 +138,7 @@ impl Client {
             return;
         }
         assert!(
-            self.unsent.is_empty(),
+            !self.has_unsent(),
             "client {}: the server does not read, and nothing will change that",
             self.id
         );
@@ -170,7 +176,7 @@ impl Client {
                 return;
             }
         }
-        if !self.unsent.is_empty() && scene.random.chance(500) {
+        if self.has_unsent() && scene.random.chance(500) {
             self.write(scene, socket);
         }
         if self.stage != Stage::Over && self.stalled_until <= scene.world.now() {
@@ -207,17 +213,40 @@ impl Client {
             Opening::Garbage => request[..4].copy_from_slice(b"\x16\x03\x01\r"),
         }
         self.unsent = request;
+        if scene.secure && self.listener() == LISTENERS - 1 {
+            self.secure = Some(Secure::new());
+        }
+    }
+
+    fn has_unsent(&self) -> bool {
+        let secure = self.secure.as_ref();
+        !self.unsent.is_empty() || secure.is_some_and(|secure| !secure.records.is_empty())
     }
 
     fn write(&mut self, scene: &mut Scene<'_>, socket: SocketId) {
-        let count = match scene.random.chance(500) {
-            true => self.unsent.len(),
-            false => scene.random.between(1, self.unsent.len()),
+        let wire = match &mut self.secure {
+            None => &mut self.unsent,
+            Some(secure) => {
+                if secure.records.is_empty() {
+                    let count = some_of(scene.random, self.unsent.len());
+                    secure.say(&self.unsent[..count]);
+                    self.unsent.drain(..count);
+                }
+                &mut secure.records
+            }
         };
-        match scene.world.write(socket, &self.unsent[..count]) {
-            Some(taken) => drop(self.unsent.drain(..taken)),
+        if wire.is_empty() {
+            // It is said once the handshake is done.
+            return;
+        }
+        let count = some_of(scene.random, wire.len());
+        match scene.world.write(socket, &wire[..count]) {
+            Some(taken) => drop(wire.drain(..taken)),
             // What the server said before may still be read.
-            None => self.unsent.clear(),
+            None => {
+                wire.clear();
+                self.unsent.clear();
+            }
         }
     }
 
@@ -225,7 +254,10 @@ impl Client {
         let bytes_max = scene.random.pick(&[1, 20, 500, 64 << 10]);
         match scene.world.read(socket, bytes_max) {
             Read::Nothing => {}
-            Read::Bytes(bytes) => {
+            Read::Bytes(mut bytes) => {
+                if let Some(secure) = &mut self.secure {
+                    bytes = secure.hear(&bytes);
+                }
                 self.unread.extend_from_slice(&bytes);
                 self.decode(scene);
             }
@@ -244,6 +276,14 @@ impl Client {
     fn closing(&mut self, scene: &Scene<'_>) {
         self.stage = Stage::Closing;
         self.log.ended.get_or_insert(scene.now);
+    }
+}
+
+/// All, half of the time; otherwise at least one.
+fn some_of(random: &mut Random, count: usize) -> usize {
+    match random.chance(500) {
+        true => count,
+        false => random.between(1, count),
     }
 }
 

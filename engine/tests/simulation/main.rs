@@ -28,6 +28,7 @@ const CROWDS: &[u64] = &[6, 1];
 const HAPPENINGS: &[&str] = &[
     "upgrades",
     "upgrades_refused",
+    "tls_handshakes",
     "refused_full",
     "deliveries",
     "publishes",

@@ -94,6 +94,7 @@ impl Simulation {
             // A chunk ends at a number of departures; who is slow has none.
             faults.short_permille = 0;
             faults.socket_buffer_bytes = 64 << 10;
+            setting.secure = false;
         }
         let mut clients = clients(&mut random, shards, setting.tight, fashion);
         listen(&mut clients, &mut random, shards, listeners);
@@ -278,6 +279,7 @@ impl Simulation {
             clients: self.journal.borrow().clients.len(),
             rooms: self.setting.rooms,
             settled: self.settled,
+            secure: self.setting.secure,
         };
         with(&mut self.clients[client], &mut scene);
     }

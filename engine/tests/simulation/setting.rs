@@ -1,7 +1,7 @@
 //! What a run is like, apart from its network and its clients: rooms, lanes, limits, timeouts.
 
 use super::application::ROOM_NAME_BYTES_MAX;
-use super::client::{LISTENERS, message_bytes_max};
+use super::client::{LISTENERS, message_bytes_max, secure};
 use shardcast_engine::driver::sim::Random;
 use shardcast_engine::{Config, Listener};
 use std::net::SocketAddr;
@@ -22,6 +22,8 @@ pub(crate) struct Setting {
     /// The server drains when they are; otherwise they end by themselves.
     pub(crate) drains_late: bool,
     pub(crate) hasty: bool,
+    /// The last listener speaks TLS.
+    pub(crate) secure: bool,
 }
 
 impl Setting {
@@ -35,6 +37,7 @@ impl Setting {
             drains_early: random.chance(100),
             drains_late: random.chance(400),
             hasty: random.chance(300),
+            secure: random.chance(250),
         }
     }
 
@@ -50,6 +53,7 @@ impl Setting {
             },
             listeners: (0..LISTENERS)
                 .map(|listener| Listener {
+                    tls: (self.secure && listener == LISTENERS - 1).then(secure::server),
                     message_bytes_max: message_bytes_max(listener),
                     ..Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))
                 })

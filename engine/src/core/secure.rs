@@ -1,0 +1,239 @@
+//! The TLS connections of a shard: their sessions, whose handshake is next, and how what they are owed becomes records.
+//!
+//! Everything that a TLS connection is owed stays plain until it leaves: a turn seals its departure, and a tracked send what waits in
+//! its outbox. So whatever leaves together shares records, and what waits for slow readers stays shared between them.
+
+use super::Core;
+use crate::connection::Flags;
+use crate::outbox::Seal;
+use crate::paged::Paged;
+use crate::phase::Phase;
+use crate::tls::{Fault, Session, Tls};
+use crate::{Config, Ticket};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// TLS on one shard.
+#[derive(Debug)]
+pub(crate) struct Secure {
+    /// By listener.
+    tls: Box<[Option<Tls>]>,
+    /// Pages exist where TLS connections are.
+    sessions: Paged<Option<Box<Session>>>,
+    /// Connections whose handshake can go on, each once: its bytes are kept by the session.
+    waiting: VecDeque<Ticket>,
+    /// What was received in plain, between two receives.
+    opened: Vec<u8>,
+    /// What is about to be sealed, where it does not lie in one piece.
+    gathered: Vec<u8>,
+}
+
+impl Secure {
+    /// Bytes of an outbox that are sealed for one tracked send.
+    const SEALED_BYTES_MAX: usize = 256 << 10;
+    /// Capacity of a buffer that is kept.
+    const BUFFER_BYTES_KEPT: usize = 64 << 10;
+
+    pub(crate) fn new(config: &Config) -> Secure {
+        Secure {
+            tls: config
+                .listeners
+                .iter()
+                .map(|listener| listener.tls.clone())
+                .collect(),
+            sessions: Paged::default(),
+            waiting: VecDeque::new(),
+            opened: Vec::new(),
+            gathered: Vec::new(),
+        }
+    }
+
+    /// Connections of this listener speak TLS.
+    pub(crate) fn covers(&self, listener: u8) -> bool {
+        self.tls[usize::from(listener)].is_some()
+    }
+
+    /// Connections from now on begin with this.
+    pub(crate) fn replace(&mut self, listener: usize, tls: Tls) {
+        if let Some(current) = self.tls.get_mut(listener).and_then(Option::as_mut) {
+            *current = tls;
+        }
+    }
+
+    fn is_used(&self) -> bool {
+        self.tls.iter().any(Option::is_some)
+    }
+
+    /// Handshakes that can go on.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    pub(crate) fn next_waiting(&mut self) -> Option<Ticket> {
+        self.waiting.pop_front()
+    }
+
+    pub(crate) fn session(&self, slot: u32) -> Option<&Session> {
+        self.sessions.get(slot)?.as_deref()
+    }
+
+    pub(crate) fn session_mut(&mut self, slot: u32) -> Option<&mut Session> {
+        self.sessions.get_mut(slot)?.as_deref_mut()
+    }
+
+    /// The connection is over.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            *session = None;
+        }
+    }
+
+    /// An empty buffer for received bytes; [`Secure::put_opened`] takes it back.
+    pub(crate) fn take_opened(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.opened)
+    }
+
+    pub(crate) fn put_opened(&mut self, mut opened: Vec<u8>) {
+        opened.clear();
+        opened.shrink_to(Self::BUFFER_BYTES_KEPT);
+        self.opened = opened;
+    }
+}
+
+impl Core {
+    /// The session of a TLS connection, which begins with its first byte.
+    pub(crate) fn session(&mut self, ticket: Ticket) -> Result<&mut Session, Fault> {
+        let listener = self.connections.at(ticket.slot).listener;
+        let session = self.secure.sessions.reach(ticket.slot);
+        if session.is_none() {
+            let tls = self.secure.tls[usize::from(listener)].as_ref();
+            let tls = tls.expect("a connection of a listener with TLS");
+            *session = Some(Box::new(Session::new(tls)?));
+        }
+        Ok(session.as_mut().expect("there is one now"))
+    }
+
+    /// Keeps received bytes until the handshake's turn.
+    pub(crate) fn keep_handshake(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<(), Fault> {
+        if self.session(ticket)?.keep(bytes)? {
+            self.secure.waiting.push_back(ticket);
+        }
+        Ok(())
+    }
+
+    /// Owes the connection the records that its session has made by itself.
+    pub(crate) fn owe_records(&mut self, ticket: Ticket) {
+        let Some(session) = self.secure.session_mut(ticket.slot) else {
+            return;
+        };
+        if !session.has_pending() {
+            return;
+        }
+        let connection = self.connections.at(ticket.slot);
+        if connection.flags.has(Flags::BACKLOG) {
+            let records = Bytes::from(session.take_pending());
+            self.counters.outbox_bytes.add(records.len() as u64);
+            connection.cold().outbox.force(records, Seal::Closed);
+            self.agenda.kick.push(ticket);
+        } else {
+            self.outgoing.touch(ticket, &mut connection.departure);
+        }
+    }
+
+    /// The peer broke TLS: it hears the alert, and nothing more is read.
+    pub(crate) fn fail_tls(&mut self, ticket: Ticket, fault: &Fault) {
+        let (shard, slot) = (self.mail.shard(), ticket.slot);
+        tracing::debug!(shard, slot, %fault, "TLS failed");
+        let count = match self.connections.phase(ticket) {
+            Phase::Upgrading => &self.counters.tls_handshakes_failed,
+            _ => &self.counters.closed_protocol,
+        };
+        count.add(1);
+        self.owe_records(ticket);
+        self.linger(ticket);
+    }
+
+    /// Before the driver gets the departures: those over TLS become records.
+    pub(crate) fn seal_departures(&mut self) {
+        if !self.secure.is_used() {
+            return;
+        }
+        let mut broken = Vec::new();
+        for index in 0..self.outgoing.len() {
+            let ticket = self.outgoing.ticket(index);
+            let Some(connection) = self.connections.get(ticket) else {
+                continue;
+            };
+            if !connection.flags.has(Flags::TLS) || self.outgoing.is_withdrawn(index) {
+                continue;
+            }
+            let phase = connection.phase;
+            let Secure {
+                sessions, gathered, ..
+            } = &mut self.secure;
+            let Some(session) = sessions.get_mut(ticket.slot).and_then(Option::as_deref_mut) else {
+                continue;
+            };
+            let sealed = self.outgoing.seal(index, |slices, records| {
+                seal(session, slices, gathered, phase, records)
+            });
+            if sealed.is_err() {
+                broken.push(ticket);
+            }
+        }
+        broken.into_iter().for_each(|ticket| self.lose(ticket));
+    }
+
+    /// Before a tracked send: as much of a TLS connection's outbox becomes records as one send should take.
+    pub(crate) fn seal_outbox(&mut self, ticket: Ticket) {
+        let connection = self.connections.at(ticket.slot);
+        let last = connection.phase.says_no_more();
+        let (Some(cold), Some(session)) = (
+            connection.cold.as_mut(),
+            self.secure.session_mut(ticket.slot),
+        ) else {
+            return;
+        };
+        let (before, mut plain) = (cold.outbox.bytes(), Vec::new());
+        cold.outbox.unseal(Secure::SEALED_BYTES_MAX, &mut plain);
+        if plain.is_empty() && !session.has_pending() {
+            return;
+        }
+        let mut records = Vec::new();
+        let mut sealed = session.seal(&plain, &mut records);
+        if last && cold.outbox.is_sealed() {
+            sealed = sealed.and_then(|()| session.say_goodbye(&mut records));
+        }
+        cold.outbox.force(Bytes::from(records), Seal::Closed);
+        self.counters.outbox_bytes.sub(before as u64);
+        self.counters.outbox_bytes.add(cold.outbox.bytes() as u64);
+        if sealed.is_err() {
+            self.lose(ticket);
+        }
+    }
+}
+
+/// Makes records of what one connection is owed in this turn.
+fn seal(
+    session: &mut Session,
+    slices: &mut dyn Iterator<Item = &[u8]>,
+    gathered: &mut Vec<u8>,
+    phase: Phase,
+    records: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let first = slices.next().unwrap_or_default();
+    match slices.next() {
+        None => session.seal(first, records)?,
+        Some(second) => {
+            gathered.clear();
+            for slice in [first, second].into_iter().chain(slices) {
+                gathered.extend_from_slice(slice);
+            }
+            session.seal(gathered, records)?;
+        }
+    }
+    if phase.says_no_more() {
+        session.say_goodbye(records)?;
+    }
+    Ok(())
+}

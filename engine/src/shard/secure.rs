@@ -1,0 +1,86 @@
+//! TLS in the tick: records become plain bytes, handshakes have their turn, and goodbyes are said.
+
+use super::Shard;
+use crate::connection::Flags;
+use crate::driver::Driver;
+use crate::phase::Phase;
+use crate::tls::Fault;
+use crate::{Application, Ticket};
+
+/// Handshakes that go on in one tick. A full one costs a few hundred microseconds, so a storm of them delays the messages of everybody
+/// else by about a millisecond a tick and no more; those that wait do so in the order in which they came.
+const HANDSHAKES_PER_TICK: usize = 4;
+
+impl<A: Application, D: Driver> Shard<A, D> {
+    /// Bytes of a TLS connection that still reads.
+    pub(super) fn received_records(&mut self, ticket: Ticket, records: &mut [u8]) {
+        let mut plain = self.core.secure.take_opened();
+        let result = match self.core.session(ticket) {
+            Err(fault) => Err(fault),
+            Ok(session) if session.is_handshaking() => self.core.keep_handshake(ticket, records),
+            Ok(session) => session.receive(records, &mut plain),
+        };
+        self.opened(ticket, plain, result);
+    }
+
+    /// Goes on with the handshakes that can.
+    pub(super) fn shake_hands(&mut self) {
+        for _ in 0..HANDSHAKES_PER_TICK {
+            let Some(ticket) = self.core.secure.next_waiting() else {
+                return;
+            };
+            if self.core.connections.phase(ticket) != Phase::Upgrading {
+                continue;
+            }
+            let mut plain = self.core.secure.take_opened();
+            let Some(session) = self.core.secure.session_mut(ticket.slot) else {
+                continue;
+            };
+            let result = session.handshake(&mut plain);
+            if !session.is_handshaking() && result.is_ok() {
+                let counters = &self.core.counters;
+                counters.tls_handshakes.add(1);
+                counters.tls_resumed.add(u64::from(session.is_resumed()));
+            }
+            self.opened(ticket, plain, result);
+            self.tell_ended();
+        }
+    }
+
+    /// What came of a connection's records: its own first, then the peer's bytes, then the end.
+    fn opened(&mut self, ticket: Ticket, mut plain: Vec<u8>, result: Result<(), Fault>) {
+        self.core.owe_records(ticket);
+        if !plain.is_empty() {
+            self.take_bytes(ticket, &mut plain);
+        }
+        self.core.secure.put_opened(plain);
+        if let Err(fault) = result {
+            self.core.fail_tls(ticket, &fault);
+            return;
+        }
+        let session = self.core.secure.session(ticket.slot);
+        if !session.is_some_and(|session| session.is_over()) {
+            return;
+        }
+        match self.core.connections.get(ticket) {
+            Some(connection) if connection.flags.has(Flags::PARKED) => {
+                connection.flags.set(Flags::ENDED);
+            }
+            Some(_) => self.stream_over(ticket),
+            None => {}
+        }
+    }
+
+    /// A connection that has nothing left to say says so, over TLS. True: that is to leave first.
+    pub(super) fn says_goodbye(&mut self, ticket: Ticket) -> bool {
+        let connection = self.core.connections.at(ticket.slot);
+        let session = self.core.secure.session(ticket.slot);
+        let owes = connection.phase.says_no_more()
+            && session.is_some_and(|session| session.owes_goodbye());
+        if owes {
+            self.core.outgoing.touch(ticket, &mut connection.departure);
+            self.core.agenda.finish.push(ticket);
+        }
+        owes
+    }
+}

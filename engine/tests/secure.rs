@@ -1,0 +1,172 @@
+//! TLS on the real ring: an engine that echoes, and rustls clients on real sockets.
+
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
+use shardcast_engine::protocol::upgrade;
+use shardcast_engine::{
+    Accepted, Application, Config, Context, Identity, Listener, Message, Pinning, Refusal, Running,
+    Tls, TlsOptions,
+};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+struct Echo;
+
+impl Application for Echo {
+    type Session = ();
+
+    fn connect(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &upgrade::Request<'_>,
+    ) -> Result<Accepted<()>, Refusal> {
+        Ok(().into())
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
+        assert!(cx.is_secure());
+        cx.send(message.kind(), message.bytes());
+    }
+}
+
+/// A running engine, and how to trust it.
+struct Server {
+    running: Running,
+    client: Arc<ClientConfig>,
+}
+
+fn server() -> Server {
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+    let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+    let tls = Tls::new(TlsOptions::new(identity)).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = Config {
+        listeners: vec![Listener {
+            message_bytes_max: 4 << 20,
+            ..Listener::secure(address, tls)
+        }],
+        outbox_bytes_max: 64 << 20,
+        shards: 1,
+        pinning: Pinning::None,
+        connections_max: 100,
+        ..Config::default()
+    };
+    Server {
+        running: shardcast_engine::start(config, |_| Echo).unwrap(),
+        client: trusting(issued.cert.der().clone()),
+    }
+}
+
+fn trusting(certificate: CertificateDer<'static>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+impl Server {
+    fn connect(&self) -> Stream {
+        let socket = TcpStream::connect(self.running.local_addr()).unwrap();
+        let name = "localhost".try_into().unwrap();
+        let connection = ClientConnection::new(Arc::clone(&self.client), name).unwrap();
+        let mut stream = StreamOwned::new(connection, socket);
+        let mut request = Vec::new();
+        upgrade::write_request(
+            &mut request,
+            "localhost",
+            "/",
+            &upgrade::encode_key([0; 16]),
+            &[],
+        );
+        stream.write_all(&request).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        stream
+    }
+}
+
+/// The payload of the next server frame.
+fn read_frame(stream: &mut impl Read) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let length = match head[1] {
+        126 => {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            usize::from(u16::from_be_bytes(length))
+        }
+        127 => {
+            let mut length = [0; 8];
+            stream.read_exact(&mut length).unwrap();
+            u64::from_be_bytes(length) as usize
+        }
+        length => usize::from(length),
+    };
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).unwrap();
+    (head[0], payload)
+}
+
+#[test]
+fn messages_of_every_size_come_back() {
+    let server = server();
+    let mut stream = server.connect();
+    for bytes in [0, 1, 125, 126, 16_383, 16_384, 65_536, 4 << 20] {
+        let said: Vec<u8> = (0..bytes).map(|at| at as u8).collect();
+        let mut frame = Vec::new();
+        write_client_frame(&mut frame, OpCode::from(Kind::Binary), &said, [1, 2, 3, 4]);
+        stream.write_all(&frame).unwrap();
+        let (first, heard) = read_frame(&mut stream);
+        assert_eq!(first, 0x82);
+        assert!(heard == said, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_connection_ends_with_a_goodbye() {
+    let server = server();
+    let mut stream = server.connect();
+    let mut frame = Vec::new();
+    write_client_frame(&mut frame, OpCode::Close, &1000_u16.to_be_bytes(), [0; 4]);
+    stream.write_all(&frame).unwrap();
+    assert_eq!(
+        read_frame(&mut stream),
+        (0x88, 1000_u16.to_be_bytes().to_vec())
+    );
+    // Without `close_notify` the end would be an error.
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_slow_reader_gets_everything_in_order() {
+    const MESSAGES: usize = 300;
+    let server = server();
+    let mut stream = server.connect();
+    for number in 0..MESSAGES {
+        let mut frame = Vec::new();
+        let payload = vec![number as u8; 60_000];
+        write_client_frame(&mut frame, OpCode::Binary, &payload, [9; 4]);
+        stream.write_all(&frame).unwrap();
+    }
+    for number in 0..MESSAGES {
+        let (_, payload) = read_frame(&mut stream);
+        assert!(payload == vec![number as u8; 60_000], "message {number}");
+    }
+    let counters = &server.running.counters()[0];
+    assert!(counters.sends_short.get() > 0, "the socket was never full");
+}

@@ -1,4 +1,5 @@
-//! What the codec costs by itself, without a shard: unmasking, reading and writing frames, scanning the native dialect's messages.
+//! What the codec costs by itself, without a shard: unmasking, reading and writing frames, deflating and inflating
+//! messages, scanning the native dialect's.
 //! `bench/README.md` says how to run it.
 
 #[path = "../../bench/benches/piece/mod.rs"]
@@ -6,6 +7,7 @@ mod piece;
 
 use divan::{Bencher, black_box};
 use piece::Piece;
+use shardcast_protocol::deflate::{Deflater, InflateLimits, Inflater};
 use shardcast_protocol::frame::{self, Header, OpCode, apply_mask};
 use shardcast_protocol::native::{Envelope, Raw, answer};
 use shardcast_protocol::reader::{self, ReadLimits, Role, Step};
@@ -34,6 +36,10 @@ const PIECES: &[Piece] = &[
     piece("write/header-65536", 4096, || write_header(64 << 10)),
     piece("write/frame-64", 4096, || write_frame(64)),
     piece("write/frame-16384", 256, || write_frame(16 << 10)),
+    piece("deflate/1024", 64, || deflate(1 << 10)),
+    piece("deflate/16384", 16, || deflate(16 << 10)),
+    piece("inflate/1024", 64, || inflate(1 << 10)),
+    piece("inflate/16384", 16, || inflate(16 << 10)),
     piece("envelope/ping", 4096, || {
         envelope(r#"{"type":"ping","id":7}"#.to_owned())
     }),
@@ -120,6 +126,41 @@ fn write_frame(bytes: usize) -> Box<dyn FnMut()> {
         out.clear();
         frame::write_frame(&mut out, OpCode::Text, black_box(&payload));
         black_box(&out);
+    })
+}
+
+/// An array of small objects that differ in their numbers.
+fn json(bytes: usize) -> Vec<u8> {
+    let mut text = String::from(r#"{"type":"message","room":"r1","data":["#);
+    for id in (0_u64..).map(|n| n * 7919 % 100_003) {
+        if text.len() >= bytes {
+            break;
+        }
+        text += &format!(r#"{{"id":{id},"x":{}.{},"ok":true}},"#, id % 977, id % 89);
+    }
+    text.truncate(bytes);
+    text.into_bytes()
+}
+
+fn deflate(bytes: usize) -> Box<dyn FnMut()> {
+    let (message, mut deflater) = (json(bytes), Deflater::default());
+    Box::new(move || {
+        let payload = deflater.deflate(black_box(&message), 15);
+        assert!(black_box(payload).is_some());
+    })
+}
+
+fn inflate(bytes: usize) -> Box<dyn FnMut()> {
+    let mut deflater = Deflater::default();
+    let payload = deflater.deflate(&json(bytes), 15).map(<[u8]>::to_vec);
+    let (payload, mut inflater) = (payload.unwrap_or_default(), Inflater::default());
+    let limits = InflateLimits {
+        message_bytes_max: 1 << 20,
+        ratio_max: InflateLimits::RATIO_MAX_DEFAULT,
+    };
+    Box::new(move || {
+        let message = inflater.inflate(black_box(&payload), None, &limits);
+        assert_eq!(black_box(message).map(<[u8]>::len), Ok(bytes));
     })
 }
 

@@ -75,6 +75,8 @@ pub const CLOSE_REASON_BYTES_MAX: usize = CONTROL_PAYLOAD_BYTES_MAX - 2;
 pub(crate) const LENGTH_IN_TWO_BYTES: u8 = 126;
 pub(crate) const LENGTH_IN_EIGHT_BYTES: u8 = 127;
 pub(crate) const FINAL_BIT: u8 = 0x80;
+/// RSV1 (RFC 7692 §6).
+pub(crate) const COMPRESSED_BIT: u8 = 0x40;
 pub(crate) const MASK_BIT: u8 = 0x80;
 
 /// Header of a short unmasked frame; [`write_frame_with`] assumes it before it knows better.
@@ -103,6 +105,13 @@ impl Header {
         header.bytes[start..start + 4].copy_from_slice(&mask);
         header.len += 4;
         header
+    }
+
+    /// The same for a payload that is compressed: the first frame of a data message (RFC 7692 §6.1).
+    #[inline]
+    pub fn compressed(mut self) -> Header {
+        self.bytes[0] |= COMPRESSED_BIT;
+        self
     }
 
     /// Everything up to the mask.

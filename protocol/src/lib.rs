@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod close;
+pub mod deflate;
 pub mod frame;
 mod handshake_client;
 mod head;

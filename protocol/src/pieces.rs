@@ -4,7 +4,7 @@
 
 use crate::close::CloseFrame;
 use crate::frame::{Kind, OpCode, apply_mask};
-use crate::reader::{Head, ProtocolError, ReadLimits, Role};
+use crate::reader::{Extension, Head, ProtocolError, ReadLimits, Role};
 
 /// A part of a data message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Pieces {
         if let Some(payload) = self.payload.take() {
             return self.take(bytes, 0, payload);
         }
-        let head = match Head::parse(bytes, role)? {
+        let head = match Head::parse(bytes, role, Extension::None)? {
             Ok(head) => head,
             Err(need) => return Ok(Step::Incomplete { need }),
         };

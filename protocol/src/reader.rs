@@ -4,8 +4,8 @@
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::frame::{
-    CONTROL_PAYLOAD_BYTES_MAX, FINAL_BIT, Kind, LENGTH_IN_EIGHT_BYTES, LENGTH_IN_TWO_BYTES,
-    MASK_BIT,
+    COMPRESSED_BIT, CONTROL_PAYLOAD_BYTES_MAX, FINAL_BIT, Kind, LENGTH_IN_EIGHT_BYTES,
+    LENGTH_IN_TWO_BYTES, MASK_BIT,
 };
 use crate::frame::{OpCode, apply_mask};
 
@@ -73,6 +73,7 @@ pub struct Assembly {
     /// Bytes from the start known to be whole characters (text only). At most three bytes lie behind it between two
     /// fragments, so checking is linear however small the fragments are.
     checked: usize,
+    is_compressed: bool,
 }
 
 impl Assembly {
@@ -81,7 +82,20 @@ impl Assembly {
             kind,
             bytes: Vec::new(),
             checked: 0,
+            is_compressed: false,
         }
+    }
+
+    /// The fragments of a compressed message (RFC 7692 §6.1).
+    pub(crate) fn compressed(kind: Kind) -> Assembly {
+        Assembly {
+            is_compressed: true,
+            ..Assembly::new(kind)
+        }
+    }
+
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.is_compressed
     }
 
     /// The assembled message (valid UTF-8 if text). Called once, after `Event::Assembled`.
@@ -100,7 +114,7 @@ impl Assembly {
     }
 
     /// Appends a fragment that the header check found to fit.
-    fn push(&mut self, fragment: &[u8], message_bytes_max: usize) {
+    pub(crate) fn push(&mut self, fragment: &[u8], message_bytes_max: usize) {
         let needed = self.bytes.len() + fragment.len();
         if needed > self.bytes.capacity() {
             // Doubles, but never beyond what the message may reach.
@@ -171,6 +185,15 @@ pub enum ProtocolError {
     /// A close reason that is not UTF-8 (RFC 6455 §5.5.1, §8.1).
     #[error("close reason is not UTF-8")]
     CloseReasonNotUtf8,
+    /// A compressed message that inflates to more than `message_bytes_max`.
+    #[error("compressed message too big")]
+    InflatedTooBig,
+    /// A compressed message that inflates to more than its size lets expect.
+    #[error("message compressed beyond the ratio that is allowed")]
+    InflatedTooMuch,
+    /// A compressed message that is no DEFLATE stream (RFC 7692 §7.2.2).
+    #[error("compressed message is damaged")]
+    CompressedDamaged,
 }
 
 impl ProtocolError {
@@ -189,10 +212,12 @@ impl ProtocolError {
             | ProtocolError::DataInsideFragmented
             | ProtocolError::ClosePayloadOfOneByte
             | ProtocolError::CloseCodeForbidden => CloseCode::PROTOCOL_ERROR,
-            ProtocolError::TextNotUtf8 | ProtocolError::CloseReasonNotUtf8 => {
-                CloseCode::INVALID_PAYLOAD
-            }
-            ProtocolError::MessageTooBig => CloseCode::TOO_BIG,
+            ProtocolError::TextNotUtf8
+            | ProtocolError::CloseReasonNotUtf8
+            | ProtocolError::CompressedDamaged => CloseCode::INVALID_PAYLOAD,
+            ProtocolError::MessageTooBig
+            | ProtocolError::InflatedTooBig
+            | ProtocolError::InflatedTooMuch => CloseCode::TOO_BIG,
         }
     }
 }
@@ -212,7 +237,7 @@ pub fn next<'b>(
     role: Role,
     limits: &ReadLimits,
 ) -> Result<Step<'b>, ProtocolError> {
-    let head = match Head::parse(bytes, role)? {
+    let head = match Head::parse(bytes, role, Extension::None)? {
         Ok(head) => head,
         Err(need) => return Ok(Step::Incomplete { need }),
     };
@@ -249,12 +274,7 @@ fn take_fragment<'b>(
     payload: &[u8],
     limits: &ReadLimits,
 ) -> Result<Event<'b>, ProtocolError> {
-    let kind = if head.opcode == OpCode::Text {
-        Kind::Text
-    } else {
-        Kind::Binary
-    };
-    let assembly = assembly.get_or_insert_with(|| Box::new(Assembly::new(kind)));
+    let assembly = assembly.get_or_insert_with(|| Box::new(Assembly::new(head.kind())));
     assembly.push(payload, limits.message_bytes_max);
     if assembly.kind == Kind::Text {
         assembly.check_text(head.is_final)?;
@@ -266,10 +286,21 @@ fn take_fragment<'b>(
     })
 }
 
+/// What was agreed on at the handshake that gives a reserved bit a meaning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extension {
+    /// All three reserved bits are zero.
+    None,
+    /// permessage-deflate: RSV1 on the first frame of a data message.
+    Deflate,
+}
+
 /// A whole header that obeys every rule that needs no more than itself and our role.
 pub(crate) struct Head {
     pub(crate) opcode: OpCode,
     pub(crate) is_final: bool,
+    /// RSV1 on the first frame of a data message (RFC 7692 §6).
+    pub(crate) is_compressed: bool,
     pub(crate) mask: Option<[u8; 4]>,
     pub(crate) header_bytes: usize,
     /// Below 2^63; not yet compared with any limit of ours.
@@ -279,15 +310,24 @@ pub(crate) struct Head {
 impl Head {
     /// The inner error is the buffer length that the header needs.
     #[inline]
-    pub(crate) fn parse(bytes: &[u8], role: Role) -> Result<Result<Head, usize>, ProtocolError> {
+    pub(crate) fn parse(
+        bytes: &[u8],
+        role: Role,
+        extension: Extension,
+    ) -> Result<Result<Head, usize>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(Err(2));
         };
-        // No extension is negotiated: all three reserved bits are zero.
-        if first & 0x70 != 0 {
+        let is_compressed = extension == Extension::Deflate && first & COMPRESSED_BIT != 0;
+        let meaningless = if is_compressed { 0x30 } else { 0x70 };
+        if first & meaningless != 0 {
             return Err(ProtocolError::ReservedBit);
         }
         let opcode = OpCode::new(first & 0x0f).ok_or(ProtocolError::ReservedOpCode)?;
+        // Only the first frame of a data message may bear it (RFC 7692 §6.1).
+        if is_compressed && !matches!(opcode, OpCode::Text | OpCode::Binary) {
+            return Err(ProtocolError::ReservedBit);
+        }
         let is_final = first & FINAL_BIT != 0;
         let mask_bytes = match (role, second & MASK_BIT != 0) {
             (Role::Server, true) => 4,
@@ -328,10 +368,20 @@ impl Head {
         Ok(Ok(Head {
             opcode,
             is_final,
+            is_compressed,
             mask,
             header_bytes,
             payload_bytes,
         }))
+    }
+
+    /// Of the message that begins with this frame.
+    pub(crate) fn kind(&self) -> Kind {
+        if self.opcode == OpCode::Text {
+            Kind::Text
+        } else {
+            Kind::Binary
+        }
     }
 
     /// The rules that need the connection: where in a message we are, and how much it may grow. `taken` are the bytes so far of a

@@ -1,0 +1,78 @@
+//! Frames to events on a connection that agreed on permessage-deflate: RSV1 on the first frame of a data message says that the
+//! message is compressed (RFC 7692 §6). Everything else is [`crate::reader`]'s. Called by the shard and by clients.
+
+use super::{InflateLimits, InflateStream, Inflater};
+use crate::frame::{Kind, OpCode, apply_mask};
+use crate::reader::{
+    self, Assembly, Event, Extension, Head, ProtocolError, ReadLimits, Role, Step,
+};
+
+/// Compressed bytes that a message of `message_bytes_max` may take. What does not compress grows: by 5 bytes a stored block, and
+/// zlib at its smallest memory writes blocks of 127 bytes.
+const fn compressed_bytes_max(message_bytes_max: usize) -> usize {
+    message_bytes_max + message_bytes_max / 16 + 64
+}
+
+/// Reads the next frame as [`reader::next`] does. A message that came compressed is one event, [`Event::Text`] or [`Event::Binary`], with its
+/// last frame, and stands in `inflater`; one in plain fragments ends in [`Event::Assembled`]. `own` is the window of a connection
+/// whose client refers to earlier messages.
+///
+/// # Errors
+/// As of [`reader::next`] and [`Inflater::inflate`].
+pub fn next<'b>(
+    bytes: &'b mut [u8],
+    assembly: &mut Option<Box<Assembly>>,
+    role: Role,
+    limits: &InflateLimits,
+    inflater: &'b mut Inflater,
+    own: Option<&mut InflateStream>,
+) -> Result<Step<'b>, ProtocolError> {
+    let head = match Head::parse(bytes, role, Extension::Deflate)? {
+        Ok(head) => head,
+        Err(need) => return Ok(Step::Incomplete { need }),
+    };
+    let continues = head.opcode == OpCode::Continuation
+        && assembly
+            .as_ref()
+            .is_some_and(|started| started.is_compressed());
+    let message_bytes_max = limits.message_bytes_max;
+    if !head.is_compressed && !continues {
+        return reader::next(bytes, assembly, role, &ReadLimits { message_bytes_max });
+    }
+    let grown = ReadLimits {
+        message_bytes_max: compressed_bytes_max(message_bytes_max),
+    };
+    let taken = assembly.as_ref().map(|started| started.len());
+    let used = head.header_bytes + head.check(taken, &grown)?;
+    let Some(payload) = bytes.get_mut(head.header_bytes..used) else {
+        return Ok(Step::Incomplete { need: used });
+    };
+    if let Some(key) = head.mask {
+        apply_mask(payload, key);
+    }
+    let is_whole = head.is_final && !continues;
+    let event = if is_whole {
+        event(head.kind(), inflater.inflate(payload, own, limits)?)?
+    } else {
+        let started = assembly.get_or_insert_with(|| Box::new(Assembly::compressed(head.kind())));
+        started.push(payload, grown.message_bytes_max);
+        match assembly.take_if(|_| head.is_final) {
+            Some(ended) => {
+                let (kind, compressed) = ended.finish();
+                event(kind, inflater.inflate(&compressed, own, limits)?)?
+            }
+            None => Event::Fragment,
+        }
+    };
+    Ok(Step::Event { event, used })
+}
+
+/// Text is judged by what was inflated (RFC 7692 §6.2).
+fn event(kind: Kind, message: &[u8]) -> Result<Event<'_>, ProtocolError> {
+    Ok(match kind {
+        Kind::Binary => Event::Binary(message),
+        Kind::Text => Event::Text(
+            simdutf8::basic::from_utf8(message).map_err(|_| ProtocolError::TextNotUtf8)?,
+        ),
+    })
+}

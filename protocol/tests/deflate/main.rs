@@ -1,0 +1,55 @@
+//! permessage-deflate at the boundary of the crate: negotiation, inflating and deflating against zlib, and the reader of a
+//! connection that agreed.
+
+mod negotiation;
+mod reader;
+mod streams;
+
+/// JSON as people send it, different for every seed.
+fn json(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut text = String::from(r#"{"type":"message","room":"café","data":["#);
+    while text.len() < bytes {
+        let (id, x) = (random.u32(..100_000), random.f64());
+        text += &format!(r#"{{"id":{id},"x":{x:.3},"text":"hello {id}"}},"#);
+    }
+    text.truncate(text.floor_char_boundary(bytes));
+    text.into_bytes()
+}
+
+/// The flush's tail, which is not sent.
+const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+
+/// A message compressed by zlib with a sync flush, as most peers do.
+fn zlib(compress: &mut flate2::Compress, message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(message.len() * 2 + 100);
+    let status = compress.compress_vec(message, &mut out, flate2::FlushCompress::Sync);
+    assert!(status.is_ok() && out.ends_with(&TAIL));
+    out.truncate(out.len() - TAIL.len());
+    out
+}
+
+fn zlib_once(message: &[u8]) -> Vec<u8> {
+    zlib(
+        &mut flate2::Compress::new(flate2::Compression::default(), false),
+        message,
+    )
+}
+
+/// What a peer with zlib makes of a payload: it inflates the bytes and the tail, and begins anew at a final block.
+fn unzlib(decompress: &mut flate2::Decompress, payload: &[u8]) -> Vec<u8> {
+    let mut input = [payload, &TAIL].concat();
+    let mut out = Vec::with_capacity(1 << 20);
+    loop {
+        let before = decompress.total_in();
+        let status = decompress
+            .decompress_vec(&input, &mut out, flate2::FlushDecompress::Sync)
+            .unwrap();
+        input.drain(..(decompress.total_in() - before) as usize);
+        if status != flate2::Status::StreamEnd {
+            assert!(input.is_empty());
+            return out;
+        }
+        decompress.reset(false);
+    }
+}

@@ -1,0 +1,231 @@
+//! Every parameter of the offers and of the answers (RFC 7692 §7.1).
+
+use shardcast_protocol::deflate::{
+    Agreement, AnswerError, ExtensionsMalformed, Takeover, negotiate, offer, read_answer,
+};
+use std::iter::once;
+
+const DEFAULT: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+
+/// The answer to headers, which are divided by `|`; `None`: no agreement.
+#[track_caller]
+fn check(headers: &str, takeover: Takeover, answer: Result<Option<&str>, ExtensionsMalformed>) {
+    let agreed = negotiate(headers.split('|').map(str::as_bytes), takeover);
+    let agreed = agreed.map(|agreed| agreed.map(|agreed| agreed.to_string()));
+    assert_eq!(
+        agreed,
+        answer.map(|answer| answer.map(str::to_owned)),
+        "{headers}"
+    );
+}
+
+#[test]
+fn an_offer_is_answered_without_takeover() {
+    let with_8 = format!("{DEFAULT}; server_max_window_bits=8");
+    let with_10 = format!("{DEFAULT}; server_max_window_bits=10");
+    for (headers, answer) in [
+        ("permessage-deflate", Some(DEFAULT)),
+        ("Permessage-Deflate", Some(DEFAULT)),
+        ("permessage-deflate; client_max_window_bits", Some(DEFAULT)),
+        ("permessage-deflate;client_max_window_bits=8", Some(DEFAULT)),
+        (
+            "permessage-deflate ; client_max_window_bits = \"1\\5\"",
+            Some(DEFAULT),
+        ),
+        (
+            "permessage-deflate; server_no_context_takeover",
+            Some(DEFAULT),
+        ),
+        (
+            "permessage-deflate; client_no_context_takeover",
+            Some(DEFAULT),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=15",
+            Some(DEFAULT),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=10",
+            Some(&with_10),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=\"10\"",
+            Some(&with_10),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=8",
+            Some(&with_8),
+        ),
+        ("other, permessage-deflate", Some(DEFAULT)),
+        ("other; a=1; b|permessage-deflate", Some(DEFAULT)),
+        (",, permessage-deflate ,", Some(DEFAULT)),
+        // The first that can be met, whatever follows.
+        (
+            "permessage-deflate; server_max_window_bits=10, permessage-deflate",
+            Some(&with_10),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=7, permessage-deflate",
+            Some(DEFAULT),
+        ),
+        (
+            "permessage-deflate; unknown|permessage-deflate; server_max_window_bits=10",
+            Some(&with_10),
+        ),
+        ("", None),
+        ("other", None),
+        ("x-webkit-deflate-frame", None),
+    ] {
+        check(headers, Takeover::Never, Ok(answer));
+    }
+}
+
+#[test]
+fn a_faulty_offer_is_declined() {
+    for parameters in [
+        "unknown",
+        "unknown=1",
+        "server_no_context_takeover=1",
+        "server_no_context_takeover=true",
+        "client_no_context_takeover=\"x\"",
+        "server_no_context_takeover; server_no_context_takeover",
+        "client_no_context_takeover; client_no_context_takeover",
+        "server_max_window_bits",
+        "server_max_window_bits=7",
+        "server_max_window_bits=16",
+        "server_max_window_bits=010",
+        "server_max_window_bits=1x",
+        "server_max_window_bits=10; server_max_window_bits=10",
+        "client_max_window_bits=7",
+        "client_max_window_bits=16",
+        "client_max_window_bits=08",
+        "client_max_window_bits; client_max_window_bits",
+        "client_max_window_bits; client_max_window_bits=10",
+        // Names are compared as they are written.
+        "Server_No_Context_Takeover",
+    ] {
+        check(
+            &format!("permessage-deflate; {parameters}"),
+            Takeover::Never,
+            Ok(None),
+        );
+    }
+}
+
+#[test]
+fn what_is_no_list_fails_the_handshake() {
+    for headers in [
+        "permessage-deflate;",
+        "permessage-deflate; =1",
+        "permessage-deflate; server_max_window_bits=",
+        "permessage-deflate; server_max_window_bits=\"10",
+        "permessage-deflate; server_max_window_bits=\"\"",
+        "permessage-deflate; server_max_window_bits=\"1 0\"",
+        "permessage-deflate; server_max_window_bits=10 x",
+        "permessage-deflate server_no_context_takeover",
+        "permessage-deflate\u{e9}",
+        "permessage-deflate, ;",
+        "(permessage-deflate)",
+        "permessage-deflate|other;;",
+    ] {
+        check(headers, Takeover::Never, Err(ExtensionsMalformed));
+    }
+    let not_text = negotiate(once(&b"permessage-deflate\xff"[..]), Takeover::Never);
+    assert_eq!(not_text, Err(ExtensionsMalformed));
+}
+
+#[test]
+fn takeover_is_given_unless_it_is_refused() {
+    for (offer, answer) in [
+        ("permessage-deflate", "permessage-deflate"),
+        (
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate",
+        ),
+        (
+            "permessage-deflate; server_no_context_takeover",
+            "permessage-deflate; server_no_context_takeover",
+        ),
+        (
+            "permessage-deflate; client_no_context_takeover; server_max_window_bits=9",
+            "permessage-deflate; client_no_context_takeover; server_max_window_bits=9",
+        ),
+    ] {
+        check(offer, Takeover::Allowed, Ok(Some(answer)));
+    }
+}
+
+#[test]
+fn a_client_holds_the_server_to_its_offer() {
+    let agreed = |server_takeover, server_window_bits, client_window_bits| {
+        Ok(Some(Agreement {
+            server_takeover,
+            client_takeover: Takeover::Never,
+            server_window_bits,
+            client_window_bits,
+        }))
+    };
+    for (takeover, answer, expected) in [
+        (Takeover::Never, DEFAULT, agreed(Takeover::Never, 15, 15)),
+        (
+            Takeover::Allowed,
+            "permessage-deflate; client_no_context_takeover; client_max_window_bits=10; server_max_window_bits=9",
+            agreed(Takeover::Allowed, 9, 10),
+        ),
+        (Takeover::Never, "", Ok(None)),
+        (
+            Takeover::Never,
+            "permessage-deflate",
+            Err(AnswerError::BadParameters),
+        ),
+        (
+            Takeover::Never,
+            "permessage-deflate; server_no_context_takeover; client_max_window_bits=10",
+            Err(AnswerError::BadParameters),
+        ),
+        (
+            Takeover::Allowed,
+            "permessage-deflate; client_max_window_bits",
+            Err(AnswerError::BadParameters),
+        ),
+        (
+            Takeover::Allowed,
+            "permessage-deflate; x",
+            Err(AnswerError::BadParameters),
+        ),
+        (Takeover::Allowed, "other", Err(AnswerError::NotOffered)),
+        (
+            Takeover::Allowed,
+            "permessage-deflate, permessage-deflate",
+            Err(AnswerError::NotOffered),
+        ),
+        (
+            Takeover::Allowed,
+            "permessage-deflate;",
+            Err(AnswerError::Malformed(ExtensionsMalformed)),
+        ),
+    ] {
+        assert_eq!(
+            read_answer(once(answer.as_bytes()), takeover),
+            expected,
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn both_sides_agree() {
+    for (client, server) in [
+        (Takeover::Never, Takeover::Never),
+        (Takeover::Never, Takeover::Allowed),
+        (Takeover::Allowed, Takeover::Never),
+        (Takeover::Allowed, Takeover::Allowed),
+    ] {
+        let agreed = negotiate(once(offer(client).as_bytes()), server)
+            .unwrap()
+            .unwrap();
+        let answer = agreed.to_string();
+        let understood = read_answer(once(answer.as_bytes()), client);
+        assert_eq!(understood, Ok(Some(agreed)), "{answer}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Every known attack at full speed against `shardcast serve`, while 1,000 honest clients keep talking: they lose nothing, the attacker is
+//! ended as documented, memory and CPU stay within what the attack's row allows. CONTRIBUTING.md says how one is added.
+
+#![forbid(unsafe_code)]
+
+mod attack;
+mod crowd;
+mod flood;
+mod heads;
+mod rooms;
+mod slow;
+mod unread;
+
+use attack::{Attack, Scene};
+use crowd::{CLIENTS, Crowd, Places, ROOM};
+use shardcast_tests::Served;
+
+/// As users configure it, with timeouts that make the test short.
+const SERVER: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+shards = 2
+pin = "none"
+[limits]
+max_connections = 8000
+outbox_bytes = "256KiB"
+[timeouts]
+handshake = "1s"
+frame = "1s"
+heartbeat = "1s"
+pong = "2s"
+close = "1s"
+[log]
+level = "warn"
+"#;
+
+/// What runs at the same time; one after the other.
+const WAVES: &[&[Attack]] = &[
+    slow::ATTACKS,
+    flood::ATTACKS,
+    heads::ATTACKS,
+    rooms::ATTACKS,
+    unread::ATTACKS,
+];
+
+#[test]
+fn honest_clients_lose_nothing_and_attackers_end() {
+    let served = Served::start(env!("CARGO_BIN_EXE_served"), SERVER);
+    let places = Places {
+        ws: served.address("ws"),
+    };
+    let crowd = Crowd::gather(|places, _| Box::new(crowd::plain(places.ws)), &places);
+    let mut scene = Scene::new(served, places, crowd);
+    for attacks in WAVES {
+        scene.check(attacks);
+    }
+    let Scene { served, crowd, .. } = scene;
+    let expected = crowd.rounds() * (CLIENTS * ROOM) as u64;
+    assert_eq!(
+        crowd.leave(),
+        expected,
+        "every message to every member, once"
+    );
+    served.terminate();
+    let (code, log) = served.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(log, "", "nothing that a peer does is a warning");
+}

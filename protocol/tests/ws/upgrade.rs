@@ -398,6 +398,7 @@ fn refusals_are_exact_and_cannot_be_written_into() {
     }
 }
 
+/// The server checks all that a request must have. Clauses 6455-4.1-6, 6455-4.1-7, 6455-4.1-8, 6455-4.1-9, 6455-4.1-10, 6455-4.1-11, 6455-4.1-14.
 #[test]
 fn a_client_and_a_server_agree() {
     let key = upgrade::encode_key(*b"the sample nonce");
@@ -431,6 +432,7 @@ fn a_client_and_a_server_agree() {
     assert_eq!(parse_response(&response, &key), Ok(Some(head_bytes)));
 }
 
+/// Clauses 6455-4.1-17, 6455-4.1-18, 6455-4.1-19, 6455-4.1-22.
 #[test]
 fn a_client_refuses_what_does_not_answer_it() {
     const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";

@@ -42,6 +42,7 @@ fn reserved_bits_and_opcodes() {
     }
 }
 
+/// Clauses 6455-5.1-2, 6455-5.1-4.
 #[test]
 fn masks_are_of_one_direction() {
     for opcode in [TEXT, BINARY, CLOSE, PING, PONG] {

@@ -120,7 +120,7 @@ impl Handshake {
         self.check_lines(lines).map(|()| Some(end + 4))
     }
 
-    /// RFC 6455 §4.1, what the client must check.
+    /// RFC 6455 §4.1, what the client must check. Clauses 6455-4.1-17, 6455-4.1-18, 6455-4.1-19, 6455-4.1-20, 6455-4.1-21.
     fn check_lines(&self, lines: &str) -> Result<(), String> {
         let said = |name: &str| -> Vec<&str> {
             let named = lines.split("\r\n").filter_map(|line| line.split_once(':'));
@@ -219,6 +219,7 @@ mod tests {
         )
     }
 
+    /// Clauses 6455-4.1-6, 6455-4.1-7, 6455-4.1-8, 6455-4.1-9, 6455-4.1-10, 6455-4.1-11, 6455-4.1-14.
     #[test]
     fn the_request_says_what_was_asked_for() {
         let headers = ["X-Tenant:  a b\t", "Cookie: c=1"].map(|text| Header::parse(text).unwrap());
@@ -241,6 +242,7 @@ mod tests {
         }
     }
 
+    /// Clauses 6455-4.1-17, 6455-4.1-18, 6455-4.1-19, 6455-4.1-20, 6455-4.1-21, 6455-4.1-22.
     #[test]
     fn a_wrong_answer_is_refused_with_the_reason() {
         let chosen = |line: &str| good().replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));

@@ -31,7 +31,7 @@ pub(crate) enum Phase {
     Open,
     /// We said that we leave; the server's answer is awaited.
     Leaving,
-    /// It answered; that it hangs up is awaited (RFC 6455 §7.1.1: the server closes first).
+    /// It answered; that it hangs up is awaited (RFC 6455 §7.1.1: the server closes first). Clause 6455-5.5.1-8.
     Left,
     /// Over.
     Closed,
@@ -255,7 +255,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// The socket became writable: ends the connect and asks for the upgrade, or sends what is left.
+    /// The socket became writable: ends the connect and asks for the upgrade, or sends what is left. TLS comes first, and nothing is said
+    /// before the answer. Clauses 6455-4.1-4, 6455-4.1-16.
     pub(crate) fn writable(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         let Some(stream) = &mut connection.stream else {
@@ -379,7 +380,7 @@ impl Sockets {
         self.become_phase(index, Phase::Closed);
     }
 
-    /// Ends a connection that broke, if it has not ended.
+    /// Ends a connection that broke, if it has not ended. Clauses 6455-4.1-3, 6455-7.1.7-1, 6455-7.2.1-1.
     pub(crate) fn fail(&mut self, index: usize, reason: String) {
         if self.connections[index].stream.is_some() {
             self.end(index, Some(reason));

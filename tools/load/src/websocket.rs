@@ -133,6 +133,7 @@ pub(crate) fn close_words(payload: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// Clauses 6455-5.1-1, 6455-5.3-1, 6455-6.1-5.
     #[test]
     fn a_template_is_masked_and_patched() {
         for (length, head) in [(5, 2 + 4), (126, 4 + 4), (70_000, 10 + 4)] {
@@ -181,6 +182,7 @@ mod tests {
         }
     }
 
+    /// Clause 6455-5.1-4, among others.
     #[test]
     fn what_breaks_the_protocol_is_refused() {
         for bytes in [[0x82, 0x80], [0xc2, 0], [0x02, 0], [0x80, 0]] {

@@ -25,7 +25,7 @@ impl Tls {
     /// # Errors
     /// No identity, or client certificates that nobody could be checked against.
     pub fn new(options: TlsOptions) -> Result<Tls, TlsError> {
-        let tickets = rustls::crypto::ring::Ticketer::new().map_err(setup)?;
+        let tickets = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(setup)?;
         Tls::with_tickets(options, tickets)
     }
 
@@ -83,7 +83,7 @@ impl Eq for Tls {}
 /// The cryptography behind rustls (`bench/results/tried.md`).
 pub(super) fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-        LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+        LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     &PROVIDER
 }
 

@@ -198,7 +198,7 @@ impl Session {
     /// # Errors
     /// No key is left to seal with.
     pub(crate) fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-        out.append(&mut self.pending);
+        out.append(&mut self.take_pending());
         if plain.is_empty() || matches!(self.stage, Stage::Handshaking | Stage::Failed) {
             return Ok(());
         }

@@ -108,7 +108,8 @@ impl Pair {
     fn shake_hands(&mut self) -> Result<(), Fault> {
         for _ in 0..4 {
             self.carry_to_session()?;
-            let pending = self.session.take_pending();
+            let mut pending = Vec::new();
+            self.session.seal(&[], &mut pending)?;
             self.carry_to_client(&pending).unwrap();
         }
         Ok(())

@@ -18,6 +18,8 @@ use std::collections::VecDeque;
 pub(crate) struct Secure {
     /// By listener.
     tls: Box<[Option<Tls>]>,
+    /// Some listener has TLS.
+    used: bool,
     /// Pages exist where TLS connections are.
     sessions: Paged<Option<Box<Session>>>,
     /// Connections whose handshake can go on, each once: its bytes are kept by the session.
@@ -35,12 +37,11 @@ impl Secure {
     const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
     pub(crate) fn new(config: &Config) -> Secure {
+        let tls = config.listeners.iter().map(|listener| listener.tls.clone());
+        let tls: Box<[_]> = tls.collect();
         Secure {
-            tls: config
-                .listeners
-                .iter()
-                .map(|listener| listener.tls.clone())
-                .collect(),
+            used: tls.iter().any(Option::is_some),
+            tls,
             sessions: Paged::default(),
             waiting: VecDeque::new(),
             opened: Vec::new(),
@@ -58,10 +59,6 @@ impl Secure {
         if let Some(current) = self.tls.get_mut(listener).and_then(Option::as_mut) {
             *current = tls;
         }
-    }
-
-    fn is_used(&self) -> bool {
-        self.tls.iter().any(Option::is_some)
     }
 
     /// Handshakes that can go on.
@@ -155,7 +152,7 @@ impl Core {
 
     /// Before the driver gets the departures: those over TLS become records.
     pub(crate) fn seal_departures(&mut self) {
-        if !self.secure.is_used() {
+        if !self.secure.used {
             return;
         }
         let mut broken = Vec::new();

@@ -13,6 +13,18 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::sync::{Arc, LazyLock};
 
 /// A listener's TLS. Cloning shares it.
+///
+/// ```no_run
+/// use shardcast_engine::{Config, Identity, Listener, Tls, TlsOptions};
+///
+/// let (chain, key) = (std::fs::read("chain.pem")?, std::fs::read("key.pem")?);
+/// let tls = Tls::new(TlsOptions::new(Identity::from_pem(&chain, &key)?))?;
+/// let config = Config {
+///     listeners: vec![Listener::secure(([127, 0, 0, 1], 8443).into(), tls)],
+///     ..Config::default()
+/// };
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tls {
     config: Arc<ServerConfig>,

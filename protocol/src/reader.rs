@@ -308,7 +308,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The inner error is the buffer length that the header needs.
+    /// The inner error is the buffer length at which more of the header can be judged: its length first, then all of it.
     #[inline]
     pub(crate) fn parse(
         bytes: &[u8],
@@ -351,11 +351,11 @@ impl Head {
                     2,
                     rest,
                 ),
-                None => return Ok(Err(4 + mask_bytes)),
+                None => return Ok(Err(2 + 2)),
             },
             LENGTH_IN_EIGHT_BYTES => match rest.split_first_chunk() {
                 Some((length, rest)) => (minimal(u64::from_be_bytes(*length), 1 << 16)?, 8, rest),
-                None => return Ok(Err(10 + mask_bytes)),
+                None => return Ok(Err(2 + 8)),
             },
             length => (u64::from(length), 0, rest),
         };

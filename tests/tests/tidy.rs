@@ -105,6 +105,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("client", &["shardcast-protocol"]),
     // The ruler is not made from the thing measured.
     ("tools/", &["shardcast-protocol"]),
+    ("fuzz", &["shardcast-trials"]),
     // A peer that is compared with us owes us nothing.
     ("bench/peers/", &[]),
     (
@@ -140,6 +141,7 @@ const REQUIRED_FILES: &[&str] = &[
     "clippy.toml",
     ".ci/run",
     "tests/run",
+    "fuzz/run",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

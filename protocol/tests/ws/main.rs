@@ -2,8 +2,10 @@
 
 mod frames;
 mod messages;
+mod mutated;
 mod noise;
 mod pieces;
+mod round_trips;
 mod stream;
 mod tungstenite_agrees;
 mod upgrade;

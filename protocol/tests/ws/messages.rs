@@ -70,9 +70,9 @@ fn nothing_after_a_close_is_read() {
     }
 }
 
-/// `need` counts exactly to the next point where more can be known: the header, then the frame.
+/// `need` counts exactly to the next point where more can be known: the length, the header, then the frame.
 #[test]
-fn need_is_the_header_and_then_the_frame() {
+fn need_is_the_length_then_the_header_and_then_the_frame() {
     for (payload_bytes, header_bytes) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
         for (role, mask_bytes) in [(Role::Server, 4), (Role::Client, 0)] {
             let bytes = frame(role, FIN | BINARY, &vec![9; payload_bytes]);
@@ -81,6 +81,7 @@ fn need_is_the_header_and_then_the_frame() {
             for have in 0..bytes.len().min(300) {
                 let expected = match have {
                     0..2 => 2,
+                    have if have < header_bytes => header_bytes,
                     have if have < header => header,
                     _ => bytes.len(),
                 };

@@ -1,6 +1,7 @@
 //! The codec against an independent one, in both roles: generated streams, every pair of header bytes, every close code.
 //!
-//! Known differences are kept out: tungstenite takes lengths that are not minimal, and does not know close code 1014.
+//! Known differences are kept out: tungstenite takes lengths that are not minimal, and does not know close code 1014. (`mutated.rs` lets
+//! them in, and names them.)
 
 use std::io::{self, Read, Write};
 
@@ -14,11 +15,11 @@ use shardcast_protocol::frame::{OpCode, write_client_frame, write_close, write_f
 use shardcast_protocol::reader::Role;
 use tungstenite::protocol::{self, Message, WebSocket, WebSocketConfig};
 
-const LIMIT: usize = 70_000;
+pub(crate) const LIMIT: usize = 70_000;
 const SEEDS: u64 = 1500;
 
 /// Events in order, and the code that the stream was broken off with.
-type Verdict = (Vec<Seen>, Option<u16>);
+pub(crate) type Verdict = (Vec<Seen>, Option<u16>);
 
 /// A stream that has all arrived; what is written to it (pongs, closes) is kept.
 struct Wire<'b> {
@@ -49,7 +50,8 @@ fn open(role: Role, incoming: &[u8]) -> WebSocket<Wire<'_>> {
     };
     let config = WebSocketConfig::default()
         .max_message_size(Some(LIMIT))
-        .max_frame_size(None)
+        // Without one it asks the allocator for whatever a header announces, and panics.
+        .max_frame_size(Some(1 << 20))
         .read_buffer_size(512);
     WebSocket::from_raw_socket(
         Wire {
@@ -61,7 +63,7 @@ fn open(role: Role, incoming: &[u8]) -> WebSocket<Wire<'_>> {
     )
 }
 
-fn theirs(role: Role, bytes: &[u8]) -> Verdict {
+pub(crate) fn theirs(role: Role, bytes: &[u8]) -> Verdict {
     use tungstenite::error::{Error, ProtocolError};
     let mut socket = open(role, bytes);
     let mut seen = Vec::new();
@@ -95,7 +97,7 @@ fn theirs(role: Role, bytes: &[u8]) -> Verdict {
     }
 }
 
-fn ours(mut seen: Vec<Seen>) -> Verdict {
+pub(crate) fn ours(mut seen: Vec<Seen>) -> Verdict {
     let code = match seen.last() {
         Some(Seen::Broken(error)) => Some(error.close_code().get()),
         _ => None,
@@ -198,7 +200,7 @@ fn suspect(rng: &mut Rng, role: Role) -> Vec<u8> {
     }
 }
 
-fn stream(rng: &mut Rng, role: Role) -> Vec<u8> {
+pub(crate) fn stream(rng: &mut Rng, role: Role) -> Vec<u8> {
     let mut frames = Vec::new();
     for _ in 0..rng.usize(1..6) {
         match rng.u8(..4) {

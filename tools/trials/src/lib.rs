@@ -1,0 +1,31 @@
+//! What must hold for any input: the bodies of the fuzz targets. A body panics where a promise is broken, and returns otherwise; it has no
+//! state and does no I/O. Called by `fuzz/fuzz_targets/*`, one each, and by this package's tests over the committed corpus and mutations of it.
+#![forbid(unsafe_code)]
+
+mod envelope;
+mod extensions;
+mod frames;
+mod inflate;
+mod pieces;
+mod response;
+mod stream;
+
+pub use envelope::envelope;
+pub use extensions::extensions;
+pub use frames::frames;
+pub use inflate::inflate;
+pub use pieces::pieces;
+pub use response::response;
+
+/// A target: its name (of the binary, the corpus folder and the dictionary), and its body.
+pub type Trial = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TRIALS: [Trial; 6] = [
+    ("frames", frames),
+    ("pieces", pieces),
+    ("extensions", extensions),
+    ("inflate", inflate),
+    ("response", response),
+    ("envelope", envelope),
+];

@@ -158,11 +158,31 @@ impl Together<'_> {
             );
             problems.push(self.breaks("limits.outbox_bytes", rule));
         }
+        problems.extend(self.reassembly(shards));
         if engine.idle_timeout <= engine.heartbeat {
             let heartbeat = show_duration(engine.heartbeat);
             problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
         }
         problems
+    }
+
+    /// Whatever the largest message and the number of shards are, one message fits.
+    fn reassembly(&self, shards: usize) -> Option<Problem> {
+        let Settings {
+            engine,
+            message_bytes_max,
+            ..
+        } = self.settings;
+        let least =
+            shards * shardcast_engine::Config::shard_reassembly_bytes_min(*message_bytes_max);
+        (engine.reassembly_bytes_max < least).then(|| {
+            let message = show_size(*message_bytes_max);
+            let rule = format!(
+                "must be at least {}: for each shard (server.shards is {shards}) 1MiB and twice limits.max_message_bytes ({message})",
+                show_size(least)
+            );
+            self.breaks("limits.reassembly_bytes", rule)
+        })
     }
 
     /// Nothing authenticates clients or operators yet, so both ports stay on this host unless told otherwise.

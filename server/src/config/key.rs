@@ -225,6 +225,14 @@ pub(super) static KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "limits.reassembly_bytes",
+        flag: None,
+        what: "Memory for unfinished messages of all clients, shared out evenly to the shards; asking for more closes a connection with 1013. At least 1MiB and twice max_message_bytes for each shard.",
+        kind: Kind::Size(1 << 20..=1 << 40, |settings| {
+            &mut settings.engine.reassembly_bytes_max
+        }),
+    },
+    Key {
         name: "timeouts.handshake",
         flag: None,
         what: "From the accepted socket to the end of the request head.",
@@ -233,10 +241,26 @@ pub(super) static KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "timeouts.header",
+        flag: None,
+        what: "From the first byte of a request head to its last; never more than what is left of handshake.",
+        kind: Kind::Time(TIMEOUT_RANGE, |settings| {
+            &mut settings.engine.header_timeout
+        }),
+    },
+    Key {
         name: "timeouts.frame",
         flag: None,
         what: "From the first byte of a frame to its last; after it the connection ends.",
         kind: Kind::Time(TIMEOUT_RANGE, |settings| &mut settings.engine.frame_timeout),
+    },
+    Key {
+        name: "timeouts.message",
+        flag: None,
+        what: "From the first fragment of a message to its last, whatever comes between; after it the connection ends.",
+        kind: Kind::Time(TIMEOUT_RANGE, |settings| {
+            &mut settings.engine.message_timeout
+        }),
     },
     Key {
         name: "timeouts.heartbeat",

@@ -288,6 +288,13 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("limits.outbox_frames", ["16", "1048576"], ["15", "1048577"]),
         ("timeouts.close", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.handshake", ["100ms", "24h"], ["99ms", "25h"]),
+        ("timeouts.header", ["100ms", "24h"], ["99ms", "25h"]),
+        ("timeouts.message", ["100ms", "24h"], ["99ms", "25h"]),
+        (
+            "limits.reassembly_bytes",
+            ["256MiB", "1024GiB"],
+            ["1023KiB", "1025GiB"],
+        ),
         ("timeouts.frame", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.heartbeat", ["100ms", "119s"], ["99ms", "25h"]),
         ("timeouts.pong", ["100ms", "24h"], ["99ms", "25h"]),
@@ -328,6 +335,12 @@ fn values_must_fit_together() {
         Err(&[
             "limits.outbox_bytes = \"1MiB\" (the default) must be at least 2049KiB: limits.max_message_bytes (2MiB) and 1KiB more",
             "timeouts.idle = \"2m\" (the default) must be longer than timeouts.heartbeat (2m), or no silent client is ever pinged",
+        ]),
+    );
+    check_file(
+        "[server]\nshards = 3\npin = 'none'\n[limits]\nmax_message_bytes = '1MiB'\noutbox_bytes = '2MiB'\nreassembly_bytes = '5MiB'\n",
+        Err(&[
+            "limits.reassembly_bytes = \"5MiB\" (from s.toml, line 7) must be at least 6MiB: for each shard (server.shards is 3) 1MiB and twice limits.max_message_bytes (1MiB)",
         ]),
     );
     check_file(

@@ -13,6 +13,8 @@ pub(crate) const OFFER: &str =
 pub(crate) const COMPRESSED_BYTES_MIN: usize = 256;
 /// What RFC 7692 §7.2.1 takes off the end of a message.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+/// Room for more than what ends a message.
+const SPARE_BYTES: usize = 64;
 
 /// Checks the answer to [`OFFER`].
 ///
@@ -246,13 +248,18 @@ impl Compressor {
     pub(crate) fn compress(&mut self, payload: &[u8]) -> &[u8] {
         self.state.reset();
         self.compressed.clear();
-        // Deflate adds 5 bytes a stored block of at most 65,535, and what ends it.
-        let room = payload.len() + payload.len() / 1_024 + 64;
-        self.compressed.reserve(room);
-        let status = self
-            .state
-            .compress_vec(payload, &mut self.compressed, FlushCompress::Sync);
-        debug_assert!(matches!(status, Ok(Status::Ok)), "{status:?}");
+        // Once more while there was no room left: something may wait for it (zlib.h, deflate).
+        loop {
+            self.compressed.reserve(payload.len() / 2 + SPARE_BYTES);
+            let rest = &payload[self.state.total_in() as usize..];
+            let status = self
+                .state
+                .compress_vec(rest, &mut self.compressed, FlushCompress::Sync);
+            debug_assert!(status.is_ok(), "{status:?}");
+            if self.compressed.len() < self.compressed.capacity() {
+                break;
+            }
+        }
         debug_assert!(self.compressed.ends_with(&TAIL));
         let len = self.compressed.len() - TAIL.len();
         &self.compressed[..len]

@@ -312,17 +312,22 @@ mod tests {
                 "{door:?}: {refusal:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_tls_does_not_have_is_refused() {
+        let at = |door: &Door| Target::new("wss://127.0.0.1:9", door).map(|_| ());
         let unknown = Door {
             tls_suite: Some("TLS13_ROT13".into()),
-            ..door()
+            ..Door::default()
         };
-        let refusal = at("wss://127.0.0.1:9", &unknown).unwrap_err();
+        let refusal = at(&unknown).unwrap_err();
         assert!(refusal.contains("TLS13_AES_128_GCM_SHA256"), "{refusal}");
         let missing = Door {
             ca: Some("no such file".into()),
-            ..door()
+            ..Door::default()
         };
-        let refusal = at("wss://127.0.0.1:9", &missing).unwrap_err();
+        let refusal = at(&missing).unwrap_err();
         assert!(refusal.contains("no such file"), "{refusal}");
     }
 

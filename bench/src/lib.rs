@@ -9,7 +9,6 @@ pub mod compare;
 pub mod format;
 pub mod goal;
 pub mod host;
-pub mod identity;
 pub mod instructions;
 pub mod journal;
 pub mod load;

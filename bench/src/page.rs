@@ -20,8 +20,10 @@ pub fn page(results: &Results) -> String {
     write_notes(&mut out, results);
     for setting in Setting::ALL {
         let found = results.in_setting(setting);
-        for group in Group::ALL {
-            let name = group.title();
+        for (group, name) in [
+            (Group::Engines, "Engines"),
+            (Group::WholeServers, "Whole servers"),
+        ] {
             let works = found.works(group);
             if !works.is_empty() {
                 // Writing to a String does not fail.

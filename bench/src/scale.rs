@@ -293,7 +293,6 @@ mod tests {
             repository: "no-such-repository".into(),
             target: "no-such-folder".into(),
             floor: None,
-            against: None,
         };
         let much = Scale {
             connections: u32::MAX,

@@ -72,8 +72,6 @@ pub(crate) enum Ending {
     Garbage,
     /// Sends a part of a frame and nothing more.
     Unfinished,
-    /// Sends a fragment of a message, and another one that is not the last.
-    Fragment,
 }
 
 impl Temper {
@@ -131,7 +129,6 @@ impl Temper {
             Ending::Vanish,
             Ending::Garbage,
             Ending::Unfinished,
-            Ending::Fragment,
         ]);
         let temper = Temper {
             opening,

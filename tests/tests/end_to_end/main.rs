@@ -8,7 +8,6 @@ mod documented;
 mod embedding;
 mod endings;
 mod frames;
-mod large;
 mod listeners;
 mod native;
 mod order;

@@ -11,6 +11,7 @@ use shardcast_engine::{
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 struct Echo;
 
@@ -38,6 +39,10 @@ struct Server {
 }
 
 fn server() -> Server {
+    server_with(Duration::from_secs(30))
+}
+
+fn server_with(handshake_timeout: Duration) -> Server {
     let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (chain, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
     let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
@@ -52,6 +57,8 @@ fn server() -> Server {
         shards: 1,
         pinning: Pinning::None,
         connections_max: 100,
+        handshake_timeout,
+        header_timeout: handshake_timeout,
         ..Config::default()
     };
     Server {
@@ -150,6 +157,20 @@ fn a_connection_ends_with_a_goodbye() {
     );
     // Without `close_notify` the end would be an error.
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn who_has_not_shaken_hands_is_told_nothing_in_plain() {
+    let server = server_with(Duration::from_millis(300));
+    for said in [&b""[..], b"\x16\x03\x01"] {
+        let mut socket = TcpStream::connect(server.running.local_addr()).unwrap();
+        socket.write_all(said).unwrap();
+        let mut heard = Vec::new();
+        socket.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, b"", "after {said:?}");
+    }
+    let counters = &server.running.counters()[0];
+    assert_eq!(counters.tls_handshakes.get(), 0);
 }
 
 #[test]

@@ -168,11 +168,11 @@ impl Core {
             let Secure {
                 sessions, gathered, ..
             } = &mut self.secure;
-            let Some(session) = sessions.get_mut(ticket.slot).and_then(Option::as_deref_mut) else {
-                continue;
-            };
-            let sealed = self.outgoing.seal(index, |slices, records| {
-                seal(session, slices, gathered, phase, records)
+            let session = sessions.get_mut(ticket.slot).and_then(Option::as_mut);
+            let sealed = self.outgoing.seal(index, |slices, records| match session {
+                Some(session) => seal(session, slices, gathered, phase, records),
+                // It has not said a byte, and nothing is ever said in plain.
+                None => Ok(()),
             });
             if sealed.is_err() {
                 broken.push(ticket);

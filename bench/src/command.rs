@@ -15,22 +15,26 @@ pub fn server(places: &Places, server: Server, port: u16) -> io::Result<Vec<OsSt
     let program: PathBuf = match server.program {
         Program::Own(_, binary) => places.own(binary),
         Program::Peer(peer) => places.start(peer),
-        Program::Given => places.floor.clone().ok_or_else(|| {
-            io::Error::other(format!("{} takes part only with its path", server.name))
-        })?,
+        Program::Given => given(&places.floor, server)?,
+        Program::Against => given(&places.against, server)?,
     };
+    let file = |path: PathBuf| path.into_os_string();
     let mut command: Vec<OsString> = ["taskset", "-c", server.cores].map(OsString::from).into();
     command.push(program.into_os_string());
-    command.extend(server.arguments.iter().map(|argument| {
-        let filled = match *argument {
-            "{listen}" => format!("127.0.0.1:{port}"),
-            "{port}" => port.to_string(),
-            "{next}" => format!("127.0.0.1:{}", port + 1),
-            plain => plain.to_owned(),
-        };
-        OsString::from(filled)
+    command.extend(server.arguments.iter().map(|argument| match *argument {
+        "{listen}" => OsString::from(format!("127.0.0.1:{port}")),
+        "{port}" => OsString::from(port.to_string()),
+        "{next}" => OsString::from(format!("127.0.0.1:{}", port + 1)),
+        "{certificate}" => file(places.certificate()),
+        "{key}" => file(places.key()),
+        plain => OsString::from(plain),
     }));
     Ok(command)
+}
+
+fn given(path: &Option<PathBuf>, server: Server) -> io::Result<PathBuf> {
+    let missing = || io::Error::other(format!("{} takes part only with its path", server.name));
+    path.clone().ok_or_else(missing)
 }
 
 /// The load generator's, without the server's address.
@@ -38,6 +42,7 @@ pub fn load(places: &Places, work: &Work, server: Server, seconds: u32) -> Vec<O
     let mut command = vec![places.own("shardcast-load").into_os_string()];
     command.extend(work.load.split_whitespace().map(OsString::from));
     command.extend(["--protocol", server.protocol, "--pin", LOAD_CPU].map(OsString::from));
+    command.extend(server.load.iter().map(OsString::from));
     if !work.load.starts_with("idle") {
         let duration = format!("{seconds}s");
         command.extend(["--warmup", "1s", "--duration", &duration].map(OsString::from));
@@ -50,7 +55,10 @@ const _: () = assert!(SERVER_CPU.as_bytes()[0] != LOAD_CPU.as_bytes()[0]);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::{FLOOR, NATIVE, NATS, RAW, RAW_TWO_SHARDS, TUNGSTENITE_EACH};
+    use crate::server::{
+        FLOOR, NATIVE, NATS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS,
+        TUNGSTENITE_EACH, TUNGSTENITE_TLS,
+    };
     use crate::work::find;
     use std::ffi::OsStr;
 
@@ -63,6 +71,7 @@ mod tests {
             repository: "here".into(),
             target: "target".into(),
             floor: Some("floor".into()),
+            against: Some("old/raw-server".into()),
         }
     }
 
@@ -91,6 +100,20 @@ mod tests {
                 "taskset -c 1 here/bench/peers/nats/start --listen 127.0.0.1:9500",
             ),
             (
+                RAW_BEFORE,
+                "taskset -c 1 old/raw-server --listen 127.0.0.1:9500 --pin 1",
+            ),
+            (
+                RAW_TLS,
+                "taskset -c 1 target/release/raw-server --listen 127.0.0.1:9500 --pin 1 \
+                 --tls target/bench-certificate.pem target/bench-key.pem",
+            ),
+            (
+                TUNGSTENITE_TLS,
+                "taskset -c 1 here/bench/peers/tokio-tungstenite/start --listen 127.0.0.1:9500 \
+                 --tls target/bench-certificate.pem target/bench-key.pem",
+            ),
+            (
                 FLOOR,
                 "taskset -c 1 floor --port 9500 --shards 1 --nbuf 128 --bsz 16640 --pred 4 --wantb 64 --mw 50 \
                  --chunk 1024 --slice 64",
@@ -102,11 +125,14 @@ mod tests {
                 expected
             );
         }
-        let without_floor = Places {
+        let without = Places {
             floor: None,
+            against: None,
             ..places()
         };
-        assert!(server(&without_floor, FLOOR, 9_500).is_err());
+        for who in [FLOOR, RAW_BEFORE] {
+            assert!(server(&without, who, 9_500).is_err());
+        }
     }
 
     #[test]
@@ -115,6 +141,16 @@ mod tests {
         assert_eq!(
             command("echo-100", RAW),
             "target/release/shardcast-load echo --connections 100 --payload 64 --protocol raw --pin 0 --warmup 1s --duration 5s"
+        );
+        assert_eq!(
+            command("broadcast-json", RAW_DEFLATE),
+            "target/release/shardcast-load broadcast --connections 1000 --publishers 1 --payload 1024 --content json --rate 25 --burst 1 \
+             --protocol raw --pin 0 --compress --warmup 1s --duration 5s"
+        );
+        assert_eq!(
+            command("echo-tls-100", RAW_TLS),
+            "target/release/shardcast-load echo --connections 100 --payload 64 --protocol raw --pin 0 --insecure \
+             --tls-suite TLS13_AES_128_GCM_SHA256 --warmup 1s --duration 5s"
         );
         assert_eq!(
             command("whole-room-10000", NATS),

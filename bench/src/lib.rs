@@ -9,6 +9,7 @@ pub mod compare;
 pub mod format;
 pub mod goal;
 pub mod host;
+pub mod identity;
 pub mod instructions;
 pub mod journal;
 pub mod load;

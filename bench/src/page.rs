@@ -20,10 +20,8 @@ pub fn page(results: &Results) -> String {
     write_notes(&mut out, results);
     for setting in Setting::ALL {
         let found = results.in_setting(setting);
-        for (group, name) in [
-            (Group::Engines, "Engines"),
-            (Group::WholeServers, "Whole servers"),
-        ] {
+        for group in Group::ALL {
+            let name = group.title();
             let works = found.works(group);
             if !works.is_empty() {
                 // Writing to a String does not fail.

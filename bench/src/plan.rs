@@ -39,6 +39,8 @@ pub enum Set {
     All,
     /// Works on the raw protocol, and our product beside them.
     Engines,
+    /// Engines over TLS, and compressing.
+    Secure,
     /// Servers with rooms, each on its own protocol.
     WholeServers,
 }
@@ -61,6 +63,7 @@ impl Set {
         let takes_part = |server: &Server| match self {
             Set::All => true,
             Set::Engines => work.group == Group::Engines,
+            Set::Secure => work.group == Group::Secure,
             Set::WholeServers => work.group == Group::WholeServers,
             Set::Quick => QUICK_WORKS.contains(&work.name) && QUICK_SERVERS.contains(server),
             Set::Must => work
@@ -167,15 +170,19 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(names(Set::All).len(), WORKS.len());
+        let groups = [Set::Engines, Set::Secure, Set::WholeServers];
         assert_eq!(
-            names(Set::Engines).len() + names(Set::WholeServers).len(),
+            groups.map(|set| names(set).len()).iter().sum::<usize>(),
             WORKS.len()
         );
         assert_eq!(names(Set::Quick), QUICK_WORKS);
         let must = of(Set::Must, Setting::Plain);
         assert_eq!(
             must[0],
-            ("echo-100", vec!["raw", "native", "bun", "monoio", "floor"])
+            (
+                "echo-100",
+                vec!["raw", "before", "native", "bun", "monoio", "floor"]
+            )
         );
         assert!(
             must.iter().all(|(name, _)| *name != "native-rooms-10000"),

@@ -1,6 +1,7 @@
 //! Makes what takes part: our own binaries by cargo, peers by their `start --prepare`. A peer that cannot be had here is left out and
 //! named, with the reason; our own must build. Called by the binary before anything is measured.
 
+use crate::identity;
 use crate::plan::Plan;
 use crate::record::Absence;
 use crate::server::{Program, Server};
@@ -20,12 +21,24 @@ pub struct Places {
     pub target: PathBuf,
     /// The prototype, if it takes part.
     pub floor: Option<PathBuf>,
+    /// Another build of raw-server, if it takes part.
+    pub against: Option<PathBuf>,
 }
 
 impl Places {
     /// One of our own binaries, in the release profile.
     pub fn own(&self, binary: &str) -> PathBuf {
         self.target.join("release").join(binary)
+    }
+
+    /// What servers over TLS show; [`crate::identity`] makes it.
+    pub fn certificate(&self) -> PathBuf {
+        self.target.join("bench-certificate.pem")
+    }
+
+    /// Its key.
+    pub fn key(&self) -> PathBuf {
+        self.target.join("bench-key.pem")
     }
 
     /// A peer's script.
@@ -37,10 +50,13 @@ impl Places {
 /// Builds what takes part; leaves out of the plan, and returns, what is not to be had.
 ///
 /// # Errors
-/// Cargo is missing, or one of our own packages does not build.
+/// Cargo is missing, one of our own packages does not build, or the identity cannot be written.
 pub fn prepare(plan: &mut Plan, places: &Places) -> io::Result<Vec<Absence>> {
     for (package, binary) in packages(plan) {
         build(package, binary, places)?;
+    }
+    if plan.servers().iter().any(Server::has_tls) {
+        identity::write(places)?;
     }
     let mut peers: Vec<(&str, Result<(), String>)> = Vec::new();
     let mut absences = Vec::new();
@@ -50,6 +66,10 @@ pub fn prepare(plan: &mut Plan, places: &Places) -> io::Result<Vec<Absence>> {
             Program::Given => match &places.floor {
                 Some(_) => Ok(()),
                 None => Err("takes part with --floor PATH".to_owned()),
+            },
+            Program::Against => match &places.against {
+                Some(_) => Ok(()),
+                None => Err("takes part with --against PATH".to_owned()),
             },
             // Two variants of a peer are one folder.
             Program::Peer(folder) => match peers.iter().find(|(other, _)| *other == folder) {
@@ -177,6 +197,7 @@ mod tests {
             repository: root.clone(),
             target: root.join("target"),
             floor: None,
+            against: None,
         };
         let scripts = [
             (
@@ -212,7 +233,7 @@ mod tests {
             .into_iter()
             .filter_map(|server| match server.program {
                 Program::Peer(folder) => Some((server.key, prepare_peer(folder, &places))),
-                Program::Own(..) | Program::Given => None,
+                Program::Own(..) | Program::Given | Program::Against => None,
             })
             .collect();
         fs::remove_dir_all(&root).expect("the folder goes");

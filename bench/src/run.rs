@@ -83,7 +83,7 @@ impl Runner {
         started.wait_until_listening(port)?;
         let mut command = command::load(&self.places, work, server, seconds);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let url = format!("ws://{address}{}", server.path);
+        let url = format!("{}://{address}{}", server.scheme, server.path);
         let pid = started.id().to_string();
         command.extend(["--url", &url, "--server-pid", &pid, "--json"].map(OsString::from));
         command.push(self.report.clone().into_os_string());
@@ -134,6 +134,7 @@ mod tests {
             repository: "no-such-repository".into(),
             target: "no-such-folder".into(),
             floor: None,
+            against: None,
         };
         Runner::new(places, None)
     }

@@ -293,6 +293,7 @@ mod tests {
             repository: "no-such-repository".into(),
             target: "no-such-folder".into(),
             floor: None,
+            against: None,
         };
         let much = Scale {
             connections: u32::MAX,

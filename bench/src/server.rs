@@ -14,10 +14,15 @@ pub struct Server {
     pub path: &'static str,
     /// Where it comes from.
     pub program: Program,
-    /// Its command line; `{listen}` and `{port}` stand for where it listens, `{next}` for the address one port above.
+    /// Its command line; `{listen}` and `{port}` stand for where it listens, `{next}` for the address one port above, `{certificate}` and
+    /// `{key}` for the files of the comparison's identity.
     pub arguments: &'static [&'static str],
     /// The cores it may use, as `taskset` takes them.
     pub cores: &'static str,
+    /// How it is connected to.
+    pub scheme: &'static str,
+    /// What the load generator is told besides the work's own options.
+    pub load: &'static [&'static str],
 }
 
 /// Where a server comes from.
@@ -29,6 +34,15 @@ pub enum Program {
     Peer(&'static str),
     /// A path on the command line (`--floor`).
     Given,
+    /// Another (`--against`).
+    Against,
+}
+
+impl Server {
+    /// Whether it needs the comparison's identity.
+    pub fn has_tls(&self) -> bool {
+        self.scheme == "wss"
+    }
 }
 
 /// The core that servers run on; the second shard of two goes to [`LOAD_CPU`].
@@ -45,7 +59,47 @@ pub const RAW: Server = Server {
     program: Program::Own("shardcast-bench", "raw-server"),
     arguments: &["--listen", "{listen}", "--pin", SERVER_CPU],
     cores: SERVER_CPU,
+    scheme: "ws",
+    load: &[],
 };
+
+/// Another build of it, given by path.
+pub const RAW_BEFORE: Server = Server {
+    key: "before",
+    name: "raw-server before",
+    program: Program::Against,
+    ..RAW
+};
+
+/// The same engine, over TLS.
+pub const RAW_TLS: Server = Server {
+    key: "raw-tls",
+    name: "raw-server, TLS",
+    arguments: &[
+        "--listen",
+        "{listen}",
+        "--pin",
+        SERVER_CPU,
+        "--tls",
+        "{certificate}",
+        "{key}",
+    ],
+    scheme: "wss",
+    load: TLS_LOAD,
+    ..RAW
+};
+
+/// The same engine, compressing.
+pub const RAW_DEFLATE: Server = Server {
+    key: "raw-deflate",
+    name: "raw-server, deflate",
+    arguments: &["--listen", "{listen}", "--pin", SERVER_CPU, "--compress"],
+    load: &["--compress"],
+    ..RAW
+};
+
+/// One cipher suite for all, so that not its choice is compared; the certificate is checked by nobody, which spares the load generator.
+const TLS_LOAD: &[&str] = &["--insecure", "--tls-suite", "TLS13_AES_128_GCM_SHA256"];
 
 /// The engine, two shards, raw protocol.
 pub const RAW_TWO_SHARDS: Server = Server {
@@ -76,7 +130,7 @@ pub const NATIVE: Server = Server {
         "--admin",
         "{next}",
     ],
-    cores: SERVER_CPU,
+    ..RAW
 };
 
 /// The prototype, given by path, with the constants that it was measured with.
@@ -90,11 +144,28 @@ pub const FLOOR: Server = Server {
         "--port", "{port}", "--shards", "1", "--nbuf", "128", "--bsz", "16640", "--pred", "4",
         "--wantb", "64", "--mw", "50", "--chunk", "1024", "--slice", "64",
     ],
-    cores: SERVER_CPU,
+    ..RAW
 };
 
 /// Bun, which has uWebSockets inside.
 pub const BUN: Server = peer("bun", "Bun", "bun", "raw", "/ws");
+/// The same, over TLS: BoringSSL.
+pub const BUN_TLS: Server = Server {
+    key: "bun-tls",
+    name: "Bun, TLS",
+    arguments: PEER_TLS,
+    scheme: "wss",
+    load: TLS_LOAD,
+    ..BUN
+};
+/// The same, compressing by the shared compressor of uWebSockets.
+pub const BUN_DEFLATE: Server = Server {
+    key: "bun-deflate",
+    name: "Bun, deflate",
+    arguments: &["--listen", "{listen}", "--compress"],
+    load: &["--compress"],
+    ..BUN
+};
 /// monoio on io_uring, one send for all that waits.
 pub const MONOIO: Server = peer("monoio", "monoio", "monoio", "raw", "/ws");
 /// The same, each message written by itself.
@@ -125,6 +196,15 @@ pub const TUNGSTENITE_EACH: Server = Server {
     key: "tungstenite-each",
     name: "tokio-tungstenite, unmerged",
     arguments: FLUSH_EACH,
+    ..TUNGSTENITE
+};
+/// The same, over TLS: tokio-rustls.
+pub const TUNGSTENITE_TLS: Server = Server {
+    key: "tungstenite-tls",
+    name: "tokio-rustls + tungstenite",
+    arguments: PEER_TLS,
+    scheme: "wss",
+    load: TLS_LOAD,
     ..TUNGSTENITE
 };
 /// sockudo-ws on tokio.
@@ -160,17 +240,26 @@ pub const SOCKUDO: Server = peer("sockudo", "sockudo", "sockudo", "pusher", "/")
 /// Told to the Rust peers that merge what waits, unless they are told not to.
 const FLUSH_EACH: &[&str] = &["--listen", "{listen}", "--flush", "each"];
 
+/// Told to the peers that speak TLS.
+const PEER_TLS: &[&str] = &["--listen", "{listen}", "--tls", "{certificate}", "{key}"];
+
 /// Every server, in the order of table columns.
 pub const SERVERS: &[Server] = &[
     RAW,
+    RAW_BEFORE,
     RAW_TWO_SHARDS,
+    RAW_TLS,
+    RAW_DEFLATE,
     NATIVE,
     BUN,
+    BUN_TLS,
+    BUN_DEFLATE,
     MONOIO,
     MONOIO_EACH,
     FASTWEBSOCKETS,
     TUNGSTENITE,
     TUNGSTENITE_EACH,
+    TUNGSTENITE_TLS,
     SOCKUDO_WS,
     NODE_WS,
     GORILLA,
@@ -196,7 +285,7 @@ const fn peer(
         path,
         program: Program::Peer(folder),
         arguments: &["--listen", "{listen}"],
-        cores: SERVER_CPU,
+        ..RAW
     }
 }
 
@@ -223,6 +312,16 @@ mod tests {
             assert_eq!(same.count(), 1, "{}", server.name);
         }
         assert_eq!(find("no-such-server"), None);
+    }
+
+    #[test]
+    fn who_listens_for_tls_is_called_by_it() {
+        for server in SERVERS {
+            let has_identity = server.arguments.contains(&"{certificate}");
+            assert_eq!(has_identity, server.has_tls(), "{}", server.key);
+            let insecure = server.load.contains(&"--insecure");
+            assert_eq!(insecure, server.has_tls(), "{}", server.key);
+        }
     }
 
     #[test]

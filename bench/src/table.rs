@@ -26,7 +26,7 @@ pub fn section(results: &Results) -> String {
         }
         // Writing to a String does not fail.
         _ = writeln!(out, "{}\n", heading(setting));
-        for group in [Group::Engines, Group::WholeServers] {
+        for group in Group::ALL {
             write_medians(&mut out, &found, group);
         }
         write_promises(&mut out, &found);
@@ -108,6 +108,7 @@ fn write_medians(out: &mut String, found: &Found<'_>, group: Group) {
     let names: Vec<&str> = servers.iter().map(|server| server.name).collect();
     let corner = match group {
         Group::Engines => "engines, medians",
+        Group::Secure => "TLS and compression, medians",
         Group::WholeServers => "whole servers, medians",
     };
     _ = writeln!(out, "| {corner} | {} |", names.join(" | "));
@@ -146,7 +147,7 @@ fn median_cell(found: &Found<'_>, work: &Work, server: Server, figure: Figure) -
 
 /// Goals that something was promised of.
 fn write_promises(out: &mut String, found: &Found<'_>) {
-    let works = [Group::Engines, Group::WholeServers].map(|group| found.works(group));
+    let works = Group::ALL.map(|group| found.works(group));
     let mut rows = String::new();
     let (mut met, mut all) = (0, 0);
     for work in works.into_iter().flatten() {

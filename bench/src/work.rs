@@ -29,8 +29,24 @@ pub struct Work {
 pub enum Group {
     /// Engines and libraries, on the raw protocol, and our own product beside them.
     Engines,
+    /// The same engines over TLS, and compressing.
+    Secure,
     /// Servers with rooms, each on its own protocol.
     WholeServers,
+}
+
+impl Group {
+    /// All, in the order of tables.
+    pub const ALL: [Group; 3] = [Group::Engines, Group::Secure, Group::WholeServers];
+
+    /// How it is called.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::Engines => "Engines",
+            Group::Secure => "TLS and compression",
+            Group::WholeServers => "Whole servers",
+        }
+    }
 }
 
 /// Something that is measured of a run.

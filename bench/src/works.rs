@@ -1,9 +1,9 @@
 //! The works, one after the other, in the order in which they run and stand in tables. Constant data; what the words mean is in `work`.
 
 use crate::server::{
-    BUN, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS, NCHAN, NODE_WS, RAW,
-    RAW_TWO_SHARDS, SOCKETIO_BUN, SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE,
-    TUNGSTENITE_EACH,
+    BUN, BUN_DEFLATE, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS,
+    NCHAN, NODE_WS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS, SOCKETIO_BUN,
+    SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_EACH, TUNGSTENITE_TLS,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
 use crate::work::{Baseline, Figure, Goal, Group, Work};
@@ -11,6 +11,7 @@ use crate::work::{Baseline, Figure, Goal, Group, Work};
 /// Whom every engine's work can be asked of.
 const ENGINES: &[Server] = &[
     RAW,
+    RAW_BEFORE,
     NATIVE,
     BUN,
     MONOIO,
@@ -24,6 +25,7 @@ const ENGINES: &[Server] = &[
 /// Who delivers 100,000 messages a second on one core with time to spare.
 const FAST_ENGINES: &[Server] = &[
     RAW,
+    RAW_BEFORE,
     NATIVE,
     BUN,
     MONOIO,
@@ -35,6 +37,7 @@ const FAST_ENGINES: &[Server] = &[
 /// Who speaks the raw protocol and nothing of ours.
 const RAW_ENGINES: &[Server] = &[
     RAW,
+    RAW_BEFORE,
     BUN,
     MONOIO,
     FASTWEBSOCKETS,
@@ -66,6 +69,8 @@ const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
 
 /// Beside the prototype, on every work.
 const FLOOR_CPU: Goal = Goal::cpu(RAW, FLOOR).must(1.10).stretch(1.03);
+/// Beside another build of the same program, where one is given: what was added may cost nothing where it is off. 5 % is what these machines can tell.
+const BEFORE_CPU: Goal = Goal::cpu(RAW, RAW_BEFORE).must(1.05).stretch(1.01);
 /// What JSON may cost an echo, and a delivery.
 const NATIVE_ECHO: Goal = Goal::cpu(NATIVE, RAW).must(1.40);
 const NATIVE_BROADCAST: Goal = Goal::cpu(NATIVE, RAW).must(1.25);
@@ -86,6 +91,33 @@ const fn ahead_of_raw_bun(figure: Figure) -> Goal {
     Goal::ratio(figure, NATIVE, BUN).stretch(1.00)
 }
 
+/// Over TLS, all with one certificate and one cipher suite.
+const SECURE_ENGINES: &[Server] = &[RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
+/// Beside them without TLS: what it costs us.
+const SECURE_AND_PLAIN: &[Server] = &[RAW, RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
+const BEST_TLS_PEER: Baseline = Baseline::Best("best TLS peer", &[BUN_TLS, TUNGSTENITE_TLS]);
+
+const fn ahead_of_tls_peers(figure: Figure) -> Goal {
+    Goal::new(figure, RAW_TLS, BEST_TLS_PEER)
+}
+
+const TLS_ECHO: &[Goal] = &[
+    ahead_of_tls_peers(CpuPerMessage).must(0.90),
+    Goal::cpu(RAW_TLS, RAW),
+];
+
+const fn tls_echo(name: &'static str, title: &'static str, load: &'static str) -> Work {
+    Work {
+        name,
+        title,
+        group: Group::Secure,
+        load,
+        figures: &[CpuPerMessage],
+        servers: SECURE_AND_PLAIN,
+        goals: TLS_ECHO,
+    }
+}
+
 /// Every work.
 pub static WORKS: &[Work] = &[
     Work {
@@ -95,7 +127,7 @@ pub static WORKS: &[Work] = &[
         load: "echo --connections 100 --payload 64",
         figures: &[CpuPerMessage],
         servers: ENGINES,
-        goals: &[ECHO_BUN, ECHO_MONOIO, FLOOR_CPU, NATIVE_ECHO],
+        goals: &[ECHO_BUN, ECHO_MONOIO, BEFORE_CPU, FLOOR_CPU, NATIVE_ECHO],
     },
     Work {
         name: "echo-1000",
@@ -108,6 +140,7 @@ pub static WORKS: &[Work] = &[
             ECHO_BUN,
             ECHO_MONOIO,
             Goal::cpu(RAW, TUNGSTENITE).must(0.75),
+            BEFORE_CPU,
             FLOOR_CPU,
             NATIVE_ECHO,
         ],
@@ -119,7 +152,7 @@ pub static WORKS: &[Work] = &[
         load: "echo --connections 10000 --payload 64",
         figures: &[CpuPerMessage],
         servers: ENGINES,
-        goals: &[ECHO_BUN, ECHO_MONOIO, FLOOR_CPU, NATIVE_ECHO],
+        goals: &[ECHO_BUN, ECHO_MONOIO, BEFORE_CPU, FLOOR_CPU, NATIVE_ECHO],
     },
     Work {
         name: "echo-16k",
@@ -131,6 +164,7 @@ pub static WORKS: &[Work] = &[
         goals: &[
             Goal::cpu(RAW, BUN).must(0.93).stretch(0.80),
             Goal::cpu(RAW, MONOIO),
+            BEFORE_CPU,
             FLOOR_CPU,
         ],
     },
@@ -144,6 +178,7 @@ pub static WORKS: &[Work] = &[
         goals: &[
             Goal::cpu(RAW, BUN).must(1.05),
             Goal::cpu(RAW, MONOIO),
+            BEFORE_CPU,
             FLOOR_CPU,
             NATIVE_ECHO,
             Goal::new(P99, RAW, BEST_PEER),
@@ -160,6 +195,7 @@ pub static WORKS: &[Work] = &[
             Goal::cpu(RAW, BUN),
             Goal::cpu(RAW, MONOIO),
             Goal::cpu(RAW, TUNGSTENITE).must(0.70),
+            BEFORE_CPU,
             FLOOR_CPU,
             NATIVE_BROADCAST,
         ],
@@ -174,6 +210,7 @@ pub static WORKS: &[Work] = &[
         goals: &[
             Goal::cpu(RAW, BUN).must(0.82).stretch(0.70),
             BROADCAST_MONOIO,
+            BEFORE_CPU,
             FLOOR_CPU,
             NATIVE_BROADCAST,
             Goal::new(P99, RAW, BEST_PEER).must(1.00).stretch(0.85),
@@ -187,6 +224,7 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage],
         servers: &[
             RAW,
+            RAW_BEFORE,
             RAW_TWO_SHARDS,
             NATIVE,
             BUN,
@@ -201,6 +239,7 @@ pub static WORKS: &[Work] = &[
         goals: &[
             Goal::cpu(RAW, BUN).must(0.90).stretch(0.80),
             BROADCAST_MONOIO,
+            BEFORE_CPU,
             FLOOR_CPU,
             Goal::cpu(RAW_TWO_SHARDS, RAW).must(1.10),
             NATIVE_BROADCAST,
@@ -216,6 +255,7 @@ pub static WORKS: &[Work] = &[
         goals: &[
             Goal::cpu(RAW, BUN).must(0.90).stretch(0.80),
             BROADCAST_MONOIO,
+            BEFORE_CPU,
             FLOOR_CPU,
         ],
     },
@@ -227,6 +267,7 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage],
         servers: &[
             RAW,
+            RAW_BEFORE,
             NATIVE,
             BUN,
             MONOIO,
@@ -242,6 +283,7 @@ pub static WORKS: &[Work] = &[
             MERGED_MONOIO,
             MERGING_MONOIO,
             Goal::cpu(RAW, TUNGSTENITE_EACH).must(0.15),
+            BEFORE_CPU,
             FLOOR_CPU,
             NATIVE_BROADCAST,
         ],
@@ -254,6 +296,7 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage],
         servers: &[
             RAW,
+            RAW_BEFORE,
             NATIVE,
             BUN,
             MONOIO,
@@ -267,6 +310,7 @@ pub static WORKS: &[Work] = &[
             Goal::cpu(RAW, BUN).must(0.80).stretch(0.60),
             MERGED_MONOIO,
             MERGING_MONOIO,
+            BEFORE_CPU,
             FLOOR_CPU,
             NATIVE_BROADCAST,
         ],
@@ -282,6 +326,7 @@ pub static WORKS: &[Work] = &[
             Goal::alone(BytesPerConnection, RAW)
                 .must(100.0)
                 .stretch(72.0),
+            Goal::new(BytesPerConnection, RAW, Baseline::Difference(RAW_BEFORE)),
             Goal::new(BytesPerConnection, RAW, Baseline::Difference(FLOOR)).must(40.0),
             Goal::ratio(BytesPerConnection, RAW, BUN),
         ],
@@ -298,6 +343,7 @@ pub static WORKS: &[Work] = &[
                 .must(0.95)
                 .stretch(0.80),
             Goal::ratio(CpuPerConnect, RAW, MONOIO),
+            Goal::ratio(CpuPerConnect, RAW, RAW_BEFORE).must(1.05),
             Goal::ratio(CpuPerConnect, RAW, FLOOR)
                 .must(1.10)
                 .stretch(1.03),
@@ -333,6 +379,63 @@ pub static WORKS: &[Work] = &[
         goals: &[Goal::alone(BytesPerConnection, NATIVE)
             .must(320.0)
             .stretch(200.0)],
+    },
+    tls_echo(
+        "echo-tls-100",
+        "TLS echo 64 B × 100",
+        "echo --connections 100 --payload 64",
+    ),
+    tls_echo(
+        "echo-tls-1000",
+        "TLS echo 64 B × 1,000",
+        "echo --connections 1000 --payload 64",
+    ),
+    tls_echo(
+        "echo-tls-16k",
+        "TLS echo 16 KiB × 100",
+        "echo --connections 100 --payload 16384",
+    ),
+    Work {
+        name: "idle-tls-5000",
+        title: "5,000 idle over TLS",
+        group: Group::Secure,
+        load: "idle --connections 5000 --hold 3s",
+        figures: &[BytesPerConnection],
+        servers: SECURE_ENGINES,
+        goals: &[
+            Goal::alone(BytesPerConnection, RAW_TLS).must(8192.0),
+            ahead_of_tls_peers(BytesPerConnection),
+        ],
+    },
+    Work {
+        name: "connect-tls-5000",
+        title: "connect, TLS handshake and upgrade × 5,000",
+        group: Group::Secure,
+        load: "idle --connections 5000 --hold 0s",
+        figures: &[CpuPerConnect],
+        servers: SECURE_ENGINES,
+        goals: &[ahead_of_tls_peers(CpuPerConnect)],
+    },
+    Work {
+        name: "resume-tls-5000",
+        title: "connect, resumed TLS session and upgrade × 5,000",
+        group: Group::Secure,
+        load: "idle --connections 5000 --hold 0s --tls-resume",
+        figures: &[CpuPerConnect],
+        servers: SECURE_ENGINES,
+        goals: &[ahead_of_tls_peers(CpuPerConnect)],
+    },
+    Work {
+        name: "broadcast-json",
+        title: "broadcast 1 KiB of JSON × 1,000, 25k deliveries/s",
+        group: Group::Secure,
+        load: "broadcast --connections 1000 --publishers 1 --payload 1024 --content json --rate 25 --burst 1",
+        figures: &[CpuPerMessage],
+        servers: &[RAW, RAW_DEFLATE, BUN, BUN_DEFLATE],
+        goals: &[
+            Goal::cpu(RAW_DEFLATE, RAW).must(1.30),
+            Goal::cpu(RAW_DEFLATE, BUN_DEFLATE),
+        ],
     },
     Work {
         name: "whole-broadcast-1000",

@@ -45,6 +45,7 @@ fn a_comparison_goes_from_plan_to_page() {
         target: folder.clone(),
         // It ends at once.
         floor: Some("/bin/true".into()),
+        against: None,
     };
 
     let work = find("echo-100").expect("a work");

@@ -1,6 +1,6 @@
 //! What an embedder writes: one `Application` per shard, called on the shard's thread.
 
-use crate::{Context, Message};
+use crate::{Context, Deadline, Message};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::upgrade::Request;
 
@@ -137,8 +137,10 @@ pub enum CloseReason {
     Application(CloseCode),
     /// Its outbox was full.
     SlowReader,
-    /// No pong within the deadline, or nothing at all within the idle timeout.
-    TimedOut,
+    /// It did not keep this deadline.
+    TimedOut(Deadline),
+    /// Its unfinished message asked for more memory than the shard had left ([`crate::Config::reassembly_bytes_max`]).
+    OverBudget,
     /// The server drained.
     Draining,
 }

@@ -27,10 +27,18 @@ pub struct Config {
     pub outbox_bytes_max: usize,
     /// Sends that may wait for one slow reader. Default 4,096, range 16..=1,048,576.
     pub outbox_frames_max: usize,
-    /// From accept to the end of the request head. Default 5 s.
+    /// Memory for unfinished messages (heads, frames, fragments) of the whole process, in bytes; each shard has an even share. A
+    /// connection that asks for more than is left ends with 1013. Default 256 MiB, up to 1 TiB; at least 1 MiB and twice the largest
+    /// message for each shard, so that one message always fits.
+    pub reassembly_bytes_max: usize,
+    /// From accept to the end of the request head, TLS included. Default 5 s.
     pub handshake_timeout: Duration,
+    /// From the first byte of a request head to its end. Default 3 s; never more than what is left of `handshake_timeout`.
+    pub header_timeout: Duration,
     /// From the first byte of a frame to its last: a peer that trickles ends with 1008. Default 30 s.
     pub frame_timeout: Duration,
+    /// From the first fragment of a message to its last, whatever comes between: a peer that takes longer ends with 1008. Default 60 s.
+    pub message_timeout: Duration,
     /// Silence after which a ping is sent. Default 25 s.
     pub heartbeat: Duration,
     /// From a ping to any sign of life. Default 10 s.
@@ -75,8 +83,11 @@ impl Default for Config {
             room_name_bytes_max: 255,
             outbox_bytes_max: 1 << 20,
             outbox_frames_max: 4096,
+            reassembly_bytes_max: 256 << 20,
             handshake_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(3),
             frame_timeout: Duration::from_secs(30),
+            message_timeout: Duration::from_secs(60),
             heartbeat: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
@@ -94,6 +105,7 @@ impl Config {
         self.check_listeners()?;
         self.check_counts()?;
         self.check_outbox()?;
+        self.check_reassembly()?;
         self.check_times()
     }
 
@@ -194,11 +206,30 @@ impl Config {
         )
     }
 
+    /// A fragmented message takes up to its size, and the fragment that is on its way up to as much again.
+    fn check_reassembly(&self) -> Result<(), ConfigError> {
+        let least = self.shards * Self::shard_reassembly_bytes_min(self.message_bytes_max());
+        let rule = "1 MiB and twice the largest message_bytes_max for each shard, to 1 TiB";
+        within(
+            "reassembly_bytes_max",
+            self.reassembly_bytes_max,
+            least..=1 << 40,
+            rule,
+        )
+    }
+
+    /// The least that a shard needs for unfinished messages, in bytes, when the largest has `message_bytes_max`.
+    pub fn shard_reassembly_bytes_min(message_bytes_max: usize) -> usize {
+        (2 * message_bytes_max).max(1 << 20)
+    }
+
     fn check_times(&self) -> Result<(), ConfigError> {
         const DAY: Shown = Shown(Duration::from_secs(86_400));
         for (field, value) in [
             ("handshake_timeout", self.handshake_timeout),
+            ("header_timeout", self.header_timeout),
             ("frame_timeout", self.frame_timeout),
+            ("message_timeout", self.message_timeout),
             ("heartbeat", self.heartbeat),
             ("pong_timeout", self.pong_timeout),
             ("close_timeout", self.close_timeout),
@@ -250,7 +281,7 @@ mod tests {
     #[test]
     fn names_the_field_that_is_out_of_range() {
         type Spoil = fn(&mut Config);
-        let table: [(&str, Spoil); 11] = [
+        let table: [(&str, Spoil); 15] = [
             ("shards", |config| config.shards = 0),
             ("connections_max", |config| config.connections_max = 0),
             ("listeners", |config| config.listeners.clear()),
@@ -273,6 +304,20 @@ mod tests {
             }),
             ("outbox_bytes_max", |config| {
                 config.outbox_bytes_max = config.message_bytes_max()
+            }),
+            ("reassembly_bytes_max", |config| {
+                (config.shards, config.reassembly_bytes_max) = (1, (1 << 20) - 1);
+            }),
+            ("reassembly_bytes_max", |config| {
+                (config.shards, config.reassembly_bytes_max) = (4, 15 << 20);
+                config.listeners[0].message_bytes_max = 2 << 20;
+                config.outbox_bytes_max = 3 << 20;
+            }),
+            ("header_timeout", |config| {
+                config.header_timeout = Duration::from_millis(99);
+            }),
+            ("message_timeout", |config| {
+                config.message_timeout = Duration::from_secs(86_401);
             }),
             ("heartbeat", |config| {
                 config.heartbeat = Duration::from_millis(99)

@@ -7,6 +7,7 @@ use crate::outbox::{Outbox, Seal};
 use crate::paged::Paged;
 use crate::peer::Peers;
 use crate::phase::{Phase, Step};
+use crate::unread::{SpareBuffers, Unread};
 use shardcast_protocol::reader::Assembly;
 use std::net::SocketAddr;
 
@@ -78,20 +79,33 @@ impl Flags {
 /// What only a busy, slow or half-read connection has.
 #[derive(Debug, Default)]
 pub(crate) struct Cold {
-    /// Bytes of an incomplete head or frame, or everything unread while parked.
-    pub(crate) partial: Vec<u8>,
-    /// When the incomplete frame began.
-    pub(crate) partial_since: Millis,
+    /// Bytes of an incomplete head or frame, or everything that came while parked.
+    pub(crate) unread: Unread,
+    /// When the incomplete head or frame began.
+    pub(crate) unread_since: Millis,
     /// How far the incomplete head was searched for its end.
     pub(crate) head_scanned: usize,
     /// A fragmented message.
     pub(crate) assembly: Option<Box<Assembly>>,
+    /// When the fragmented message began.
+    pub(crate) message_since: Millis,
+    /// Since when it is parked.
+    pub(crate) parked_since: Millis,
+    /// What of [`Cold::held_bytes`] stands in the shard's account.
+    pub(crate) counted_bytes: usize,
     pub(crate) outbox: Outbox,
 }
 
 impl Cold {
+    /// Memory of what arrived and is not a whole message yet.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let assembly = self.assembly.as_ref();
+        self.unread.capacity() + assembly.map_or(0, |assembly| assembly.capacity())
+    }
+
     fn is_idle(&self) -> bool {
-        self.partial.is_empty() && self.assembly.is_none() && self.outbox.is_empty()
+        let reads = !self.unread.is_empty() || self.assembly.is_some();
+        !reads && self.counted_bytes == 0 && self.outbox.is_empty()
     }
 }
 
@@ -244,36 +258,7 @@ impl Connection {
             return;
         }
         if let Some(cold) = self.cold.take_if(|cold| cold.is_idle()) {
-            spare.put(cold.partial);
-        }
-    }
-}
-
-/// Read buffers between two uses, so that a busy connection's incomplete frames cost no allocation.
-#[derive(Debug, Default)]
-pub(crate) struct SpareBuffers(Vec<Vec<u8>>);
-
-impl SpareBuffers {
-    /// Buffers kept; more are freed.
-    const BUFFERS_MAX: usize = 32;
-    /// Largest buffer kept; a larger one is freed.
-    const BUFFER_BYTES_MAX: usize = 64 << 10;
-
-    /// A buffer that holds `bytes` already. It has room for as much again and grows with what arrives, whatever a frame's header
-    /// announces: nobody reserves memory by announcing alone.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut buffer = self.0.pop().unwrap_or_default();
-        buffer.reserve(2 * bytes.len());
-        buffer.extend_from_slice(bytes);
-        buffer
-    }
-
-    pub(crate) fn put(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < Self::BUFFERS_MAX
-            && (1..=Self::BUFFER_BYTES_MAX).contains(&buffer.capacity())
-        {
-            buffer.clear();
-            self.0.push(buffer);
+            spare.put(cold.unread);
         }
     }
 }

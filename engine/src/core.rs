@@ -4,6 +4,7 @@
 //! carries it out when its tick gets there.
 
 mod ending;
+mod reassembly;
 mod rooms;
 mod secure;
 mod writing;
@@ -13,7 +14,7 @@ pub(crate) use secure::Secure;
 
 use crate::audience::Audiences;
 use crate::batch::{Batch, FanOut};
-use crate::connection::{Connections, Flags, HEARD_MS, SpareBuffers};
+use crate::connection::{Connections, Flags, HEARD_MS};
 use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
 use crate::home::Homes;
@@ -23,6 +24,7 @@ use crate::outgoing::{self, Outgoing, Shared};
 use crate::phase::{Phase, Step};
 use crate::report::Reports;
 use crate::room::Rooms;
+use crate::unread::SpareBuffers;
 use crate::wheel::Wheel;
 use crate::{Address, CloseReason, Config, Listener, Ticket};
 use bytes::Bytes;
@@ -61,8 +63,12 @@ pub(crate) struct Limits {
     pub(crate) outbox: OutboxLimits,
     pub(crate) rooms_per_connection_max: usize,
     pub(crate) room_name_bytes_max: usize,
+    /// This shard's share.
+    pub(crate) reassembly_bytes_max: u64,
     pub(crate) handshake_ms: Millis,
+    pub(crate) header_ms: Millis,
     pub(crate) frame_ms: Millis,
+    pub(crate) message_ms: Millis,
     pub(crate) heartbeat_ms: Millis,
     pub(crate) pong_ms: Millis,
     pub(crate) idle_ms: Millis,
@@ -82,8 +88,11 @@ impl Limits {
             },
             rooms_per_connection_max: config.rooms_per_connection_max,
             room_name_bytes_max: config.room_name_bytes_max,
+            reassembly_bytes_max: (config.reassembly_bytes_max / config.shards) as u64,
             handshake_ms: config.handshake_timeout.as_millis() as Millis,
+            header_ms: config.header_timeout.as_millis() as Millis,
             frame_ms: config.frame_timeout.as_millis() as Millis,
+            message_ms: config.message_timeout.as_millis() as Millis,
             heartbeat_ms: config.heartbeat.as_millis() as Millis,
             pong_ms: config.pong_timeout.as_millis() as Millis,
             idle_ms: config.idle_timeout.as_millis() as Millis,

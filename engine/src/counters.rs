@@ -31,17 +31,45 @@ impl Counter {
     }
 }
 
+/// One counter, read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Its name; members of a family share it.
+    pub name: &'static str,
+    /// What tells a member of a family from the others: key and value.
+    pub label: Option<(&'static str, &'static str)>,
+    /// What it counts; the same for a whole family.
+    pub help: &'static str,
+    /// It goes up and down.
+    pub is_gauge: bool,
+    /// Just now.
+    pub value: u64,
+}
+
+/// `count name;`, or `count field of family { key = "value" };` for a member of a family. Members stand together.
 macro_rules! counters {
-    ($($(#[doc = $doc:literal])* $kind:ident $name:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $kind:ident $name:ident $(of $family:ident { $key:ident = $value:literal })?;)*) => {
         /// One shard's counters.
         #[derive(Debug, Default)]
         pub struct ShardCounters { $($(#[doc = $doc])* pub $name: Counter,)* }
         impl ShardCounters {
-            /// Every counter: name, help text, whether it is a gauge, value.
-            pub fn each(&self, mut visit: impl FnMut(&'static str, &'static str, bool, u64)) {
-                $(visit(stringify!($name), concat!($($doc),*), stringify!($kind) == "gauge", self.$name.get());)*
+            /// Every counter, members of a family one after the other.
+            pub fn each(&self, mut visit: impl FnMut(Reading)) {
+                $(visit(Reading {
+                    name: first!($(stringify!($family),)? stringify!($name)),
+                    label: first!($(Some((stringify!($key), $value)),)? None),
+                    help: concat!($($doc),*),
+                    is_gauge: matches!(stringify!($kind).as_bytes(), b"gauge"),
+                    value: self.$name.get(),
+                });)*
             }
         }
+    };
+}
+
+macro_rules! first {
+    ($first:expr $(, $rest:expr)*) => {
+        $first
     };
 }
 
@@ -88,8 +116,24 @@ counters! {
     count closed_slow;
     /// Connections closed for breaking the protocol.
     count closed_protocol;
-    /// Connections closed by a handshake, pong, idle or close deadline.
-    count closed_deadline;
+    /// Connections that were too late, by the deadline that they missed.
+    count closed_deadline_handshake of closed_deadline { deadline = "handshake" };
+    /// Connections that were too late, by the deadline that they missed.
+    count closed_deadline_header of closed_deadline { deadline = "header" };
+    /// Connections that were too late, by the deadline that they missed.
+    count closed_deadline_frame of closed_deadline { deadline = "frame" };
+    /// Connections that were too late, by the deadline that they missed.
+    count closed_deadline_message of closed_deadline { deadline = "message" };
+    /// Connections that were too late, by the deadline that they missed.
+    count closed_deadline_pong of closed_deadline { deadline = "pong" };
+    /// Connections that were too late, by the deadline that they missed.
+    count closed_deadline_idle of closed_deadline { deadline = "idle" };
+    /// Connections that were too late, by the deadline that they missed.
+    count closed_deadline_close of closed_deadline { deadline = "close" };
+    /// Connections closed with 1013 (503 before the upgrade): no memory left for their unfinished message.
+    count closed_budget;
+    /// Memory of unfinished heads, frames and messages, in bytes.
+    gauge reassembly_bytes;
     /// Calls of the application that panicked.
     count panics;
     /// Rooms with members on this shard.

@@ -18,7 +18,7 @@ pub struct Memory {
     pub letters_worst_bytes: u64,
     /// Every connection a slow reader with a full outbox. Frames of a broadcast are shared, so this counts them many times over.
     pub outboxes_worst_bytes: u64,
-    /// Every connection in the middle of a message of the largest size.
+    /// Unfinished messages, which have a budget.
     pub partials_worst_bytes: u64,
 }
 
@@ -41,7 +41,7 @@ impl Memory {
             letters_worst_bytes: letters.max(LaneCapacity::for_shards(1).0 as u64)
                 * config.message_bytes_max() as u64,
             outboxes_worst_bytes: connections * config.outbox_bytes_max as u64,
-            partials_worst_bytes: connections * config.message_bytes_max() as u64,
+            partials_worst_bytes: config.reassembly_bytes_max as u64,
         }
     }
 
@@ -99,6 +99,7 @@ mod tests {
         assert_eq!(memory.lanes_bytes, 2 * 2 * 2048 * 80);
         assert_eq!(memory.rings_bytes, 2 * uring::RING_BYTES as u64);
         assert_eq!(memory.outboxes_worst_bytes, 1000 << 20);
+        assert_eq!(memory.partials_worst_bytes, 256 << 20);
         assert_eq!(memory.idle_bytes(), memory.rings_bytes + 94_000 + 655_360);
     }
 }

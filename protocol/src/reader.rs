@@ -103,6 +103,11 @@ impl Assembly {
         (self.kind, self.bytes)
     }
 
+    /// Memory that it takes, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Bytes taken so far.
     pub fn len(&self) -> usize {
         self.bytes.len()

@@ -2,9 +2,8 @@
 //!
 //! Exit codes: 0 done; 1 the server cannot start; 2 the command line or the configuration is wrong.
 
-use crate::config::{self, Given, Settings};
+use crate::config::{self, Given, Problem, Settings};
 use crate::serve::serve;
-use crate::tls::{self, Prepared};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -16,16 +15,11 @@ pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match line.command.unwrap_or(Command::Serve(line.sources)) {
         Command::Serve(sources) => match sources.check() {
-            Ok(checked) => serve(&checked.settings, checked.tls),
+            Ok((settings, _)) => serve(&settings),
             Err(problems) => refuse(&problems),
         },
         Command::CheckConfig(sources) => match sources.check() {
-            Ok(checked) => {
-                for warning in checked.tls.iter().flat_map(|tls| &tls.warnings) {
-                    eprintln!("shardcast: warning: {warning}");
-                }
-                print(&config::effective_page(&checked.settings, &checked.given))
-            }
+            Ok((settings, given)) => print(&config::effective_page(&settings, &given)),
             Err(problems) => refuse(&problems),
         },
         Command::DefaultConfig => print(&config::default_page()),
@@ -81,25 +75,10 @@ struct Sources {
     set: Vec<String>,
 }
 
-/// A configuration that serves.
-struct Checked {
-    settings: Settings,
-    given: Given,
-    tls: Option<Prepared>,
-}
-
 impl Sources {
-    /// The values, and then the files that they name.
-    fn check(&self) -> Result<Checked, Vec<String>> {
+    fn check(&self) -> Result<(Settings, Given), Vec<Problem>> {
         let given = self.given(std::env::vars_os());
-        let settings = config::check(&given).map_err(|problems| tell(&problems))?;
-        let tls = settings.secure().map(|secure| tls::prepare(secure, None));
-        let tls = tls.transpose().map_err(|faults| tell(&faults))?;
-        Ok(Checked {
-            settings,
-            given,
-            tls,
-        })
+        Ok((config::check(&given)?, given))
     }
 
     fn given(&self, environment: impl Iterator<Item = (OsString, OsString)>) -> Given {
@@ -137,11 +116,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn tell<T: ToString>(problems: &[T]) -> Vec<String> {
-    problems.iter().map(T::to_string).collect()
-}
-
-fn refuse(problems: &[String]) -> ExitCode {
+fn refuse(problems: &[Problem]) -> ExitCode {
     for problem in problems {
         eprintln!("shardcast: configuration: {problem}");
     }

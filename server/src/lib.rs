@@ -10,8 +10,6 @@ mod control;
 mod log;
 mod metrics;
 pub mod native;
-mod reload;
 mod serve;
-mod tls;
 
 pub use cli::run;

@@ -3,12 +3,10 @@
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use shardcast_engine::ShardCounters;
+use shardcast_engine::{Reading, ShardCounters};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,8 +15,6 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    /// By `result`: `success` or `failure`.
-    tls_reloads: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
@@ -42,26 +38,8 @@ impl Metrics {
             "When the server started, in seconds since 1970",
             ConstGauge::new(started.as_secs_f64()),
         );
-        let tls_reloads = Family::default();
-        for result in ["success", "failure"] {
-            // Both are there from the start.
-            drop(tls_reloads.get_or_create(&[("result", result)]));
-        }
-        registry.register(
-            "shardcast_tls_reloads",
-            "Times that the certificate files were read again (SIGHUP)",
-            tls_reloads.clone(),
-        );
         registry.register_collector(Box::new(Shards(counters)));
-        Metrics {
-            registry,
-            tls_reloads,
-        }
-    }
-
-    /// The certificate files were read again, with this `result`.
-    pub(crate) fn tls_reloaded(&self, result: &'static str) {
-        self.tls_reloads.get_or_create(&[("result", result)]).inc();
+        Metrics { registry }
     }
 
     /// One reading.
@@ -75,21 +53,27 @@ impl Metrics {
 #[derive(Debug)]
 struct Shards(Vec<Arc<ShardCounters>>);
 
-/// One counter of all shards; the format wants them side by side.
-struct Reading {
+/// One counter of all shards, or the counters that share a name; the format wants them side by side.
+struct Family {
     name: &'static str,
     help: &'static str,
     is_gauge: bool,
-    by_shard: Vec<u64>,
+    samples: Vec<Sample>,
+}
+
+struct Sample {
+    shard: usize,
+    label: Option<(&'static str, &'static str)>,
+    value: u64,
 }
 
 impl Collector for Shards {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for Reading {
+        for Family {
             name,
             help,
             is_gauge,
-            by_shard,
+            samples,
         } in self.families()
         {
             let name = format!("shardcast_{name}");
@@ -99,13 +83,17 @@ impl Collector for Shards {
                 MetricType::Counter
             };
             let mut family = encoder.encode_descriptor(&name, help.trim(), None, kind)?;
-            for (shard, value) in by_shard.iter().enumerate() {
-                let labels = [("shard", shard.to_string())];
-                let mut sample = family.encode_family(&labels)?;
+            for sample in samples {
+                let shard = sample.shard.to_string();
+                let labels: Vec<(&str, &str)> = [("shard", shard.as_str())]
+                    .into_iter()
+                    .chain(sample.label)
+                    .collect();
+                let mut encoder = family.encode_family(&labels)?;
                 if is_gauge {
-                    sample.encode_gauge(value)?;
+                    encoder.encode_gauge(&sample.value)?;
                 } else {
-                    sample.encode_counter::<NoLabelSet, u64, u64>(value, None)?;
+                    encoder.encode_counter::<NoLabelSet, u64, u64>(&sample.value, None)?;
                 }
             }
         }
@@ -114,22 +102,31 @@ impl Collector for Shards {
 }
 
 impl Shards {
-    fn families(&self) -> Vec<Reading> {
-        let mut families: Vec<Reading> = Vec::new();
-        for counters in &self.0 {
-            // Every shard visits the same counters in the same order.
-            let mut index = 0;
-            counters.each(|name, help, is_gauge, value| {
-                if index == families.len() {
-                    families.push(Reading {
+    fn families(&self) -> Vec<Family> {
+        let mut families: Vec<Family> = Vec::new();
+        for (shard, counters) in self.0.iter().enumerate() {
+            counters.each(|reading| {
+                let Reading {
+                    name,
+                    label,
+                    help,
+                    is_gauge,
+                    value,
+                } = reading;
+                let sample = Sample {
+                    shard,
+                    label,
+                    value,
+                };
+                match families.iter_mut().find(|family| family.name == name) {
+                    Some(family) => family.samples.push(sample),
+                    None => families.push(Family {
                         name,
                         help,
                         is_gauge,
-                        by_shard: Vec::with_capacity(self.0.len()),
-                    });
+                        samples: vec![sample],
+                    }),
                 }
-                families[index].by_shard.push(value);
-                index += 1;
             });
         }
         families
@@ -139,6 +136,7 @@ impl Shards {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn each_counter_is_one_family_with_a_sample_for_each_shard() {
@@ -146,6 +144,7 @@ mod tests {
         counters[0].connections.set(3);
         counters[1].connections.set(4);
         counters[1].messages_in.add(7);
+        counters[0].closed_deadline_frame.add(2);
         let text = Metrics::new(counters).text();
         let block = |name: &str| {
             text.lines()
@@ -163,6 +162,16 @@ mod tests {
             "# HELP shardcast_messages_in Data messages received.\n# TYPE shardcast_messages_in counter\n\
              shardcast_messages_in_total{shard=\"0\"} 0\nshardcast_messages_in_total{shard=\"1\"} 7"
         );
+        let deadlines = block("shardcast_closed_deadline");
+        let help = "# HELP shardcast_closed_deadline Connections that were too late, by the deadline that they missed.";
+        assert!(deadlines.starts_with(help), "{deadlines}");
+        for sample in [
+            "shardcast_closed_deadline_total{shard=\"0\",deadline=\"frame\"} 2",
+            "shardcast_closed_deadline_total{shard=\"1\",deadline=\"frame\"} 0",
+            "shardcast_closed_deadline_total{shard=\"0\",deadline=\"handshake\"} 0",
+        ] {
+            assert!(deadlines.lines().any(|line| line == sample), "{deadlines}");
+        }
         assert!(
             text.contains("shardcast_build_info{version=\"0.1.0\"} 1\n"),
             "{text}"
@@ -173,18 +182,10 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("# TYPE shardcast_"))
             .count();
-        let mut counters = 0;
-        ShardCounters::default().each(|_, _, _, _| counters += 1);
-        assert_eq!(
-            families,
-            counters + 2,
-            "every counter, the build, and the reloads"
-        );
-        for line in [
-            "shardcast_tls_reloads_total{result=\"success\"} 0\n",
-            "shardcast_tls_reloads_total{result=\"failure\"} 0\n",
-        ] {
-            assert!(text.contains(line), "{text}");
-        }
+        let mut names = BTreeSet::new();
+        ShardCounters::default().each(|reading| {
+            names.insert(reading.name);
+        });
+        assert_eq!(families, names.len() + 1, "every counter and the build");
     }
 }

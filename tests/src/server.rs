@@ -149,9 +149,10 @@ impl Server {
     pub fn counters(&self) -> String {
         let mut text = String::new();
         for (index, shard) in self.running.counters().iter().enumerate() {
-            shard.each(|name, _, _, value| {
-                if value != 0 {
-                    text += &format!("{index}.{name}={value} ");
+            shard.each(|reading| {
+                if reading.value != 0 {
+                    let member = reading.label.map_or("", |(_, value)| value);
+                    text += &format!("{index}.{}[{member}]={} ", reading.name, reading.value);
                 }
             });
         }

@@ -12,7 +12,15 @@ if (place === 0 || !address) {
   process.exit(2);
 }
 
+// --tls CERTIFICATE KEY: PEM files; clients then come by TLS. --compress: permessage-deflate by uWebSockets' shared compressor, without context
+// takeover, for what is published and echoed.
+const secure = process.argv.indexOf('--tls') + 1;
+const [certificate, key] = process.argv.slice(secure, secure + 2);
+const tls = secure ? { tls: { cert: Bun.file(certificate), key: Bun.file(key) } } : {};
+const compress = process.argv.includes('--compress');
+
 const server = Bun.serve({
+  ...tls,
   hostname: address[1].replace(/^\[|\]$/g, ''),
   port: Number(address[2]),
   // Seconds; 0 is never.
@@ -23,7 +31,7 @@ const server = Bun.serve({
     }
   },
   websocket: {
-    perMessageDeflate: false,
+    perMessageDeflate: compress && { compress: 'shared', decompress: 'shared' },
     sendPings: false,
     idleTimeout: 0,
     // Bytes of the largest message.
@@ -36,7 +44,7 @@ const server = Bun.serve({
     },
     message(socket, message) {
       if (typeof message === 'string') {
-        socket.sendText(message);
+        socket.sendText(message, compress);
         return;
       }
       switch (message[0]) {
@@ -44,10 +52,10 @@ const server = Bun.serve({
           socket.subscribe(TOPIC);
           break;
         case PUBLISH:
-          server.publish(TOPIC, message.subarray(1));
+          server.publish(TOPIC, message.subarray(1), compress);
           break;
         default:
-          socket.sendBinary(message);
+          socket.sendBinary(message, compress);
       }
     },
   },

@@ -6,11 +6,13 @@ use clap::Parser;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Application, Config, Context, Frame, Listener, Message, Pinning, Publish, Refusal,
-    Tag, Target,
+    Accepted, Application, Config, Context, Frame, Identity, Listener, Message, Pinning, Publish,
+    Refusal, Tag, Target, Tls, TlsOptions,
 };
 use std::error::Error;
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,20 +31,30 @@ struct Arguments {
     /// Shard n runs on the n-th of these cores; unpinned without it.
     #[arg(long, value_name = "CPU,…", value_delimiter = ',')]
     pin: Vec<usize>,
+    /// Clients come by TLS; PEM files with the certificate chain and with its key.
+    #[arg(long, num_args = 2, value_names = ["CERTIFICATE", "KEY"])]
+    tls: Vec<PathBuf>,
 }
 
 impl Arguments {
-    fn config(self) -> Config {
+    fn config(self) -> Result<Config, Box<dyn Error>> {
         let pinning = match self.pin[..] {
             [] => Pinning::None,
             _ => Pinning::Cores(self.pin),
         };
-        Config {
-            listeners: vec![Listener::plain(self.listen)],
+        let listener = match &self.tls[..] {
+            [certificate, key] => {
+                let identity = Identity::from_pem(&fs::read(certificate)?, &fs::read(key)?)?;
+                Listener::secure(self.listen, Tls::new(TlsOptions::new(identity))?)
+            }
+            _ => Listener::plain(self.listen),
+        };
+        Ok(Config {
+            listeners: vec![listener],
             shards: self.shards,
             pinning,
             ..Config::default()
-        }
+        })
     }
 }
 
@@ -74,7 +86,7 @@ impl Application for Raw {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let running = shardcast_engine::start(arguments.config(), |_| Raw)?;
+    let running = shardcast_engine::start(arguments.config()?, |_| Raw)?;
     println!("raw-server listens on {}", running.local_addr());
     // Until a signal ends the process.
     loop {

@@ -18,7 +18,7 @@ use shardcast_bench::report;
 use shardcast_bench::results::Results;
 use shardcast_bench::run::Runner;
 use shardcast_bench::scale::{self, Scale};
-use shardcast_bench::server::{self, FLOOR, Server};
+use shardcast_bench::server::{self, FLOOR, RAW_BEFORE, Server};
 use shardcast_bench::table::{replace_section, section};
 use shardcast_bench::work::{self, Setting, Work};
 use std::error::Error;
@@ -87,6 +87,9 @@ struct Compare {
     /// The prototype's binary; it takes part when given.
     #[arg(long, value_name = "PATH")]
     floor: Option<PathBuf>,
+    /// Another build of raw-server, to be measured beside this one in turns.
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
     /// Run in a network namespace that receives on the load generator's core (needs root).
     #[arg(long)]
     netns: bool,
@@ -109,11 +112,14 @@ impl From<&Compare> for Plan {
         } else {
             Setting::Plain
         };
-        Plan {
+        let mut plan = Plan {
             rounds: arguments.rounds,
             seconds: arguments.seconds,
             ..Plan::new(arguments.set, &arguments.works, &arguments.servers, setting)
-        }
+        };
+        // Who has no other build at hand is not told each time that it is missing.
+        plan.retain(|server| server != RAW_BEFORE || arguments.against.is_some());
+        plan
     }
 }
 
@@ -178,7 +184,7 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
 /// The outcome is kept even when something was lost.
 fn run_scale(scale: Scale, repository: &Path, results: &Path) -> Result<(), Box<dyn Error>> {
     eprint!("{}", advice::to_text(&advice::advice(Path::new("/"))));
-    let places = places(repository, None)?;
+    let places = places(repository, None, None)?;
     for program in ["shardcast", "shardcast-load"] {
         build(program, program, &places)?;
     }
@@ -195,7 +201,11 @@ fn run_scale(scale: Scale, repository: &Path, results: &Path) -> Result<(), Box<
 }
 
 /// The binaries that are measured stand beside this one, in the release profile whatever this one's is.
-fn places(repository: &Path, floor: Option<PathBuf>) -> Result<Places, Box<dyn Error>> {
+fn places(
+    repository: &Path,
+    floor: Option<PathBuf>,
+    against: Option<PathBuf>,
+) -> Result<Places, Box<dyn Error>> {
     let executable = std::env::current_exe()?;
     let target = executable
         .parent()
@@ -205,6 +215,7 @@ fn places(repository: &Path, floor: Option<PathBuf>) -> Result<Places, Box<dyn E
         repository: repository.to_owned(),
         target: target.to_owned(),
         floor,
+        against,
     })
 }
 
@@ -223,7 +234,11 @@ fn run_compare(
     // Before anything is built: it fails at once or not at all.
     eprint!("{}", advice::to_text(&advice::advice(Path::new("/"))));
     let namespace = arguments.netns.then(Namespace::new).transpose()?;
-    let places = places(repository, arguments.floor.clone())?;
+    let places = places(
+        repository,
+        arguments.floor.clone(),
+        arguments.against.clone(),
+    )?;
     let absences = prepare(&mut plan, &places)?;
     for absence in &absences {
         eprintln!("{} takes no part: {}", absence.server, absence.absent);
@@ -297,7 +312,7 @@ fn readme(repository: &Path, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
         .map_err(|problem| format!("README.md {problem}"))?;
     fs::write(path, text)?;
     fs::write(repository.join("bench/results/latest.md"), page(results))?;
-    let target = places(repository, None)?.target;
+    let target = places(repository, None, None)?.target;
     let report = report::command::Arguments::everything(files, target.join("report.html"));
     eprintln!("{}", report.obey(|| unreachable!("files are named"))?);
     Ok(())

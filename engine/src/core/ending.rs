@@ -36,16 +36,30 @@ impl Core {
         self.agenda.finish.push(ticket);
     }
 
-    /// The peer broke the protocol: tell it once and read nothing more.
+    /// The peer broke the protocol.
     pub(crate) fn fail(&mut self, ticket: Ticket, error: ProtocolError) {
         self.counters.closed_protocol.add(1);
+        let (code, reason) = (error.close_code(), CloseReason::Protocol(error));
+        self.break_off(ticket, code, &error.to_string(), reason);
+    }
+
+    /// The shard's memory for unfinished messages is used up, and this connection asked for more.
+    pub(crate) fn turn_away(&mut self, ticket: Ticket) {
+        const TEXT: &str = "out of memory, try again later";
+        self.counters.closed_budget.add(1);
+        if self.connections.phase(ticket) == Phase::Upgrading {
+            self.refuse(ticket, 503, TEXT);
+        } else {
+            self.break_off(ticket, CloseCode::TRY_LATER, TEXT, CloseReason::OverBudget);
+        }
+    }
+
+    /// Tells the peer once, and reads nothing more.
+    fn break_off(&mut self, ticket: Ticket, code: CloseCode, text: &str, reason: CloseReason) {
         let before = self.connections.phase(ticket);
-        self.step(ticket, Step::Refuse, CloseReason::Protocol(error));
+        self.step(ticket, Step::Refuse, reason);
         if before == Phase::Open {
-            let text = error.to_string();
-            self.write_last(ticket, |out| {
-                frame::write_close(out, Some(error.close_code()), &text)
-            });
+            self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
         }
         self.agenda.finish.push(ticket);
     }
@@ -96,6 +110,9 @@ impl Core {
         let connection = self.connections.at(ticket.slot);
         if let Some(cold) = connection.cold.take() {
             self.counters.outbox_bytes.sub(cold.outbox.bytes() as u64);
+            self.counters
+                .reassembly_bytes
+                .sub(cold.counted_bytes as u64);
         }
         if connection.flags.has(Flags::BACKLOG) {
             connection.flags.clear(Flags::BACKLOG);
@@ -120,6 +137,9 @@ impl Core {
         if before == Phase::Open {
             self.depart(ticket);
             self.agenda.ended.push((ticket, reason));
+        }
+        if matches!(next, Phase::Flushing | Phase::Lingering) {
+            self.forget_unread(ticket);
         }
         if matches!(next, Phase::Closing | Phase::Flushing | Phase::Lingering) {
             self.wheel

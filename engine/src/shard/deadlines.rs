@@ -1,10 +1,11 @@
-//! Deadlines: one per connection, its meaning given by the phase.
+//! Deadlines: one entry in the wheel per connection, whose meaning follows from the phase and from what is unfinished.
 
 use super::Shard;
-use crate::connection::{Flags, HEARD_MS};
+use crate::connection::{Cold, Connection, Flags, HEARD_MS};
+use crate::core::Limits;
 use crate::driver::{Driver, Millis};
 use crate::phase::Phase;
-use crate::{Application, CloseReason, Ticket};
+use crate::{Application, CloseReason, Deadline, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::OpCode;
 
@@ -33,16 +34,25 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         match self.core.connections.phase(ticket) {
             Phase::Free | Phase::Retiring => {}
-            Phase::Upgrading => {
-                self.core.counters.closed_deadline.add(1);
-                self.core.refuse(ticket, 408, "no complete request in time");
-            }
+            Phase::Upgrading => self.check_request(ticket),
             Phase::Open => self.check_life(ticket),
             Phase::Closing | Phase::Flushing | Phase::Lingering => {
-                self.core.counters.closed_deadline.add(1);
+                self.count_deadline(Deadline::Close);
                 self.core.lose(ticket);
             }
         }
+    }
+
+    /// The whole request has its time, and from its first byte on the head has its own.
+    fn check_request(&mut self, ticket: Ticket) {
+        let connection = self.core.connections.at(ticket.slot);
+        let (at, deadline) = request_due(connection, &self.core.limits);
+        if at > self.core.now {
+            self.core.wheel.schedule(ticket.slot, at);
+            return;
+        }
+        self.count_deadline(deadline);
+        self.core.refuse(ticket, 408, deadline.text());
     }
 
     /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life. Who is parked cannot be heard.
@@ -54,20 +64,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.wheel.schedule(ticket.slot, at);
             return;
         }
+        let unfinished = unfinished_due(connection.cold.as_deref(), &limits);
+        if let Some((at, deadline)) = unfinished
+            && at <= self.core.now
+        {
+            return self.give_up(ticket, deadline);
+        }
         let heard = Millis::from(connection.heard) * HEARD_MS;
         let silence = self.core.now.saturating_sub(heard);
-        let partial = connection
-            .cold
-            .as_ref()
-            .filter(|cold| !cold.partial.is_empty());
-        let frame_due = match partial {
-            Some(cold) => cold.partial_since + limits.frame_ms,
-            None => Millis::MAX,
-        };
-        let at = if frame_due <= self.core.now {
-            return self.give_up(ticket, "a frame took too long");
-        } else if connection.flags.has(Flags::PINGED) || silence >= limits.idle_ms {
-            return self.give_up(ticket, "no sign of life");
+        let at = if silence >= limits.idle_ms {
+            return self.give_up(ticket, Deadline::Idle);
+        } else if connection.flags.has(Flags::PINGED) {
+            return self.give_up(ticket, Deadline::Pong);
         } else if silence >= limits.heartbeat_ms {
             connection.flags.set(Flags::PINGED);
             self.core.control(ticket, OpCode::Ping, b"");
@@ -77,13 +85,84 @@ impl<A: Application, D: Driver> Shard<A, D> {
         };
         // The ping may have found the outbox full and ended it all.
         if self.core.connections.phase(ticket) == Phase::Open {
-            self.core.wheel.schedule(ticket.slot, at.min(frame_due));
+            let at = unfinished.map_or(at, |(due, _)| at.min(due));
+            self.core.wheel.schedule(ticket.slot, at);
         }
     }
 
-    fn give_up(&mut self, ticket: Ticket, text: &str) {
-        self.core.counters.closed_deadline.add(1);
+    fn give_up(&mut self, ticket: Ticket, deadline: Deadline) {
+        self.count_deadline(deadline);
+        let reason = CloseReason::TimedOut(deadline);
         self.core
-            .close(ticket, CloseCode::POLICY, text, CloseReason::TimedOut);
+            .close(ticket, CloseCode::POLICY, deadline.text(), reason);
     }
+
+    fn count_deadline(&self, deadline: Deadline) {
+        deadline.counter(&self.core.counters).add(1);
+    }
+
+    /// An incomplete head or frame has begun, or goes on behind one that ended: it has its time.
+    pub(super) fn watch_unread(&mut self, ticket: Ticket) {
+        let (now, limits) = (self.core.now, self.core.limits);
+        let connection = self.core.connections.at(ticket.slot);
+        let limit = match connection.phase {
+            Phase::Upgrading => limits.header_ms,
+            Phase::Open => limits.frame_ms,
+            Phase::Free | Phase::Closing | Phase::Flushing | Phase::Lingering | Phase::Retiring => {
+                return;
+            }
+        };
+        connection.cold().unread_since = now;
+        self.core.wheel.advance(ticket.slot, now + limit);
+    }
+
+    /// A message in fragments has begun: neither more of them nor control frames give it more time.
+    pub(super) fn watch_message(&mut self, ticket: Ticket) {
+        let now = self.core.now;
+        let connection = self.core.connections.at(ticket.slot);
+        connection.cold().message_since = now;
+        if connection.phase == Phase::Open {
+            let at = now + self.core.limits.message_ms;
+            self.core.wheel.advance(ticket.slot, at);
+        }
+    }
+
+    /// It was we who did not listen while it was parked: neither its silence nor what it did not finish meanwhile counts.
+    pub(super) fn forgive(&mut self, ticket: Ticket) {
+        let (now, heard) = (self.core.now, self.core.heard_now());
+        let connection = self.core.connections.at(ticket.slot);
+        connection.hear(heard);
+        let cold = connection.cold();
+        let parked = now - cold.parked_since;
+        cold.unread_since += parked;
+        cold.message_since += parked;
+        if let Some((at, _)) = unfinished_due(Some(cold), &self.core.limits) {
+            self.core.wheel.advance(ticket.slot, at);
+        }
+    }
+}
+
+/// When a connection that has not upgraded is late, and for what.
+fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Deadline) {
+    let accepted = Millis::from(connection.heard) * HEARD_MS;
+    let handshake = (accepted + limits.handshake_ms, Deadline::Handshake);
+    let head = connection.cold.as_ref();
+    match head.filter(|cold| !cold.unread.is_empty()) {
+        Some(cold) if cold.unread_since + limits.header_ms < handshake.0 => {
+            (cold.unread_since + limits.header_ms, Deadline::Header)
+        }
+        Some(_) | None => handshake,
+    }
+}
+
+/// When an open connection is late with what it began, and with what.
+fn unfinished_due(cold: Option<&Cold>, limits: &Limits) -> Option<(Millis, Deadline)> {
+    let cold = cold?;
+    let frame =
+        (!cold.unread.is_empty()).then_some((cold.unread_since + limits.frame_ms, Deadline::Frame));
+    let message = cold
+        .assembly
+        .is_some()
+        .then_some((cold.message_since + limits.message_ms, Deadline::Message));
+    frame.into_iter().chain(message).min_by_key(|(at, _)| *at)
 }

@@ -4,6 +4,7 @@ use super::Shard;
 use crate::connection::Flags;
 use crate::driver::{Completion, Driver, ReceiveEnd};
 use crate::phase::Phase;
+use crate::unread::Need;
 use crate::{Application, Message, Ticket};
 use shardcast_protocol::frame::{Kind, OpCode};
 use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
@@ -90,100 +91,86 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.driver.give_back(lease);
     }
 
-    /// Bytes that a connection's peer said, in plain.
+    /// Reads what arrived, in plain: first what was begun before, then everything else where it is.
     pub(super) fn take_bytes(&mut self, ticket: Ticket, bytes: &mut [u8]) {
-        let Some(connection) = self.core.connections.get(ticket) else {
-            return;
-        };
-        let partial = connection
-            .cold
-            .as_mut()
-            .map(|cold| &mut cold.partial)
-            .filter(|partial| !partial.is_empty());
-        match partial {
-            Some(partial) => {
-                partial.extend_from_slice(bytes);
-                self.read_partial(ticket);
-            }
-            None => {
-                let used = self.consume(ticket, bytes);
-                self.stash(ticket, &bytes[used..]);
-            }
+        let taken = self.complete(ticket, bytes);
+        let bytes = &mut bytes[taken..];
+        if !bytes.is_empty() {
+            let (used, need) = self.consume(ticket, bytes);
+            self.stash(ticket, &bytes[used..], need);
         }
+        self.core.hold(ticket);
     }
 
-    /// Reads on in a connection's kept bytes, now that there are more of them or a lane has room.
-    fn read_partial(&mut self, ticket: Ticket) {
-        let Some(connection) = self.core.connections.get(ticket) else {
+    /// Adds bytes to what is unread, no more than another try needs, and tries. Returns how many; nothing is unread if there are more.
+    fn complete(&mut self, ticket: Ticket, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let Some(connection) = self.core.connections.get(ticket) else {
+                return at;
+            };
+            let parked = connection.flags.has(Flags::PARKED);
+            let unread = connection.cold.as_mut().map(|cold| &mut cold.unread);
+            let Some(unread) = unread.filter(|unread| !unread.is_empty()) else {
+                return at;
+            };
+            let wanted = unread.wants(bytes.len() - at);
+            unread.push(&bytes[at..at + wanted]);
+            at += wanted;
+            if !parked && unread.is_ripe() {
+                self.read_unread(ticket);
+            }
+        }
+        at
+    }
+
+    /// Reads on in what is unread, now that there is more of it or a lane has room.
+    fn read_unread(&mut self, ticket: Ticket) {
+        let connection = self.core.connections.get(ticket);
+        let Some(cold) = connection.and_then(|connection| connection.cold.as_mut()) else {
             return;
         };
-        if connection.flags.has(Flags::PARKED) {
+        let mut unread = std::mem::take(&mut cold.unread);
+        let (used, need) = self.consume(ticket, unread.bytes());
+        if used == unread.len() {
+            self.core.spare.put(unread);
             return;
         }
-        let Some(cold) = connection.cold.as_mut() else {
-            return;
-        };
-        let mut partial = std::mem::take(&mut cold.partial);
-        let used = self.consume(ticket, &mut partial);
-        let Some(connection) = self.core.connections.get(ticket) else {
-            return;
-        };
-        if used == partial.len() {
-            self.core.spare.put(partial);
-            connection.shed(&mut self.core.spare);
-        } else {
-            partial.drain(..used);
-            connection.cold().partial = partial;
-            if used > 0 {
-                self.watch_frame(ticket);
-            }
+        unread.read(used, need);
+        self.core.connections.at(ticket.slot).cold().unread = unread;
+        if used > 0 {
+            self.watch_unread(ticket);
         }
     }
 
     /// Keeps the beginning of an incomplete head or frame, or what a parked connection has not been asked yet.
-    fn stash(&mut self, ticket: Ticket, rest: &[u8]) {
-        let Some(connection) = self
-            .core
-            .connections
-            .get(ticket)
-            .filter(|_| !rest.is_empty())
-        else {
+    fn stash(&mut self, ticket: Ticket, rest: &[u8], need: Need) {
+        if rest.is_empty() {
             return;
-        };
-        let partial = self.core.spare.take(rest);
-        connection.cold().partial = partial;
-        self.watch_frame(ticket);
-    }
-
-    /// A frame has begun: it has its time to end. (A request head has the handshake's.)
-    fn watch_frame(&mut self, ticket: Ticket) {
-        let connection = self.core.connections.at(ticket.slot);
-        if connection.phase == Phase::Open {
-            connection.cold().partial_since = self.core.now;
-            self.core
-                .wheel
-                .advance(ticket.slot, self.core.now + self.core.limits.frame_ms);
         }
+        let unread = self.core.spare.take(rest, need);
+        self.core.connections.at(ticket.slot).cold().unread = unread;
+        self.watch_unread(ticket);
     }
 
-    /// Reads as many requests and frames as are whole. Returns the bytes that are done with.
-    fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> usize {
+    /// Reads as many requests and frames as are whole. Returns the bytes that are done with, and what the rest needs, if there is any.
+    fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> (usize, Need) {
         let (mut at, mut flushes) = (0, 0);
         while at < bytes.len() {
             let used = match self.core.connections.phase(ticket) {
-                Phase::Upgrading => self.upgrade(ticket, &bytes[at..]),
+                Phase::Upgrading => self.upgrade(ticket, &bytes[at..]).ok_or(Need::Any),
                 Phase::Open if flushes >= FLUSHES_PER_READ || self.is_stuck(ticket) => {
                     self.park(ticket);
-                    None
+                    Err(Need::Any)
                 }
                 Phase::Open | Phase::Closing => self.frame(ticket, &mut bytes[at..]),
                 Phase::Free | Phase::Flushing | Phase::Lingering | Phase::Retiring => {
-                    return bytes.len();
+                    return (bytes.len(), Need::Any);
                 }
             };
             match used {
-                Some(used) => at += used,
-                None => return at,
+                Ok(used) => at += used,
+                Err(need) => return (at, need),
             }
             self.tell_ended();
             // Small requests may have large answers: a socket that is full is to be known before there are more of them.
@@ -192,11 +179,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 flushes += 1;
             }
         }
-        at
+        (at, Need::Any)
     }
 
-    /// Reads one frame; `None` when it is incomplete.
-    fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Option<usize> {
+    /// Reads one frame, or says what it needs.
+    fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
         let connection = self.core.connections.at(ticket.slot);
         let limits = ReadLimits {
             message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
@@ -207,6 +194,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .as_mut()
             .and_then(|cold| cold.assembly.take());
         let whole = bytes.len();
+        let begun = assembly.is_some();
         let step = reader::next(bytes, &mut assembly, Role::Server, &limits);
         let mut message = None;
         if let Ok(Step::Event {
@@ -215,16 +203,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }) = &step
         {
             message = assembly.take().map(|assembly| assembly.finish());
-            connection.shed(&mut self.core.spare);
         } else if assembly.is_some() {
             connection.cold().assembly = assembly;
+            if !begun {
+                self.watch_message(ticket);
+            }
         }
         let (event, used) = match step {
-            Ok(Step::Incomplete { .. }) => return None,
+            Ok(Step::Incomplete { need }) => return Err(Need::Bytes(need)),
             Ok(Step::Event { event, used }) => (event, used),
             Err(error) => {
                 self.core.fail(ticket, error);
-                return Some(whole);
+                return Ok(whole);
             }
         };
         match event {
@@ -240,7 +230,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             | Event::Fragment
             | Event::Pong(_) => {}
         }
-        Some(used)
+        Ok(used)
     }
 
     fn assembled(&mut self, ticket: Ticket, message: Option<(Kind, Vec<u8>)>) {
@@ -278,13 +268,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.counters.parked.add(1);
         let connection = self.core.connections.at(ticket.slot);
         connection.flags.set(Flags::PARKED);
+        connection.cold().parked_since = self.core.now;
         self.core.agenda.park.push(ticket);
         self.parked.push_back(ticket);
     }
 
     /// Reads on where parked connections stopped, while there is room.
     pub(super) fn unpark(&mut self) {
-        let now = self.core.heard_now();
         for _ in 0..self.parked.len() {
             if self.core.mail.is_congested() {
                 return;
@@ -296,10 +286,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 continue;
             };
             connection.flags.clear(Flags::PARKED);
-            // It was we who did not listen: neither its silence nor its unfinished frame counts.
-            connection.hear(now);
-            connection.cold().partial_since = self.core.now;
-            self.read_partial(ticket);
+            if connection.phase == Phase::Open {
+                self.forgive(ticket);
+            }
+            self.read_unread(ticket);
+            self.core.hold(ticket);
             self.tell_ended();
             let Some(connection) = self.core.connections.get(ticket) else {
                 continue;

@@ -17,11 +17,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Panics unless every account of the shard is consistent: slot lists, room members and memberships, outbox sums, timers,
     /// sessions. With `quiescent`, also unless nothing is left over: no connection, room, home, letter, report or outbox byte.
     pub fn check_invariants(&self, quiescent: bool) {
-        let mut outbox_bytes = 0;
+        let (mut outbox_bytes, mut unfinished_bytes) = (0, 0);
         let mut live = 0;
         for (slot, connection) in self.core.connections.iter() {
             live += usize::from(connection.phase != Phase::Free);
             outbox_bytes += check_connection(slot, connection);
+            unfinished_bytes += check_account(slot, connection);
             check_memory(slot, connection, &self.core);
             let session = self.sessions.get(slot).is_some_and(Option::is_some);
             assert_eq!(
@@ -40,6 +41,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         assert_eq!(live, self.core.connections.live());
         assert_eq!(outbox_bytes as u64, self.core.counters.outbox_bytes.get());
+        let reassembly_bytes = self.core.counters.reassembly_bytes.get();
+        assert_eq!(unfinished_bytes as u64, reassembly_bytes);
+        assert!(reassembly_bytes <= self.core.limits.reassembly_bytes_max);
         check_rooms(&self.core);
         if quiescent {
             self.check_nothing_left();
@@ -94,17 +98,32 @@ fn check_connection(slot: u32, connection: &Connection) -> usize {
     cold.outbox.bytes()
 }
 
+/// What a connection holds stands in the account, and nothing is held for those who are not read any more.
+fn check_account(slot: u32, connection: &Connection) -> usize {
+    let Some(cold) = &connection.cold else {
+        return 0;
+    };
+    let held = cold.held_bytes();
+    assert_eq!(cold.counted_bytes, held, "slot {slot}: not counted");
+    let reads = matches!(
+        connection.phase,
+        Phase::Upgrading | Phase::Open | Phase::Closing
+    );
+    assert!(reads || held == 0, "slot {slot}: {held} bytes for nobody");
+    held
+}
+
 /// What one peer makes the shard keep is within its limits: a head or a frame, and an outbox with the rest of one departure.
 fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     let Some(cold) = &connection.cold else { return };
     let message_bytes_max = core.limits.message_bytes_max;
     let frame_bytes_max = message_bytes_max[connection.listener as usize] + frame::HEADER_BYTES_MAX;
-    let partial = cold.partial.len();
-    let partial_max = frame_bytes_max.max(HEAD_BYTES_MAX);
+    let unread = cold.unread.len();
+    let unread_max = frame_bytes_max.max(HEAD_BYTES_MAX);
     // A parked connection keeps what had arrived before its receive stopped, which the receive buffers bound.
     assert!(
-        connection.flags.has(Flags::PARKED) || partial <= partial_max,
-        "slot {slot}: {partial} bytes of an unfinished frame"
+        connection.flags.has(Flags::PARKED) || unread <= unread_max,
+        "slot {slot}: {unread} bytes of an unfinished frame"
     );
     // What it is sent may have come by any listener.
     let largest = message_bytes_max.into_iter().max().unwrap_or_default();

@@ -12,6 +12,9 @@ use shardcast_protocol::upgrade;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod budget;
+mod deadlines;
+
 /// Answers every message with this many bytes.
 struct Generous(usize);
 
@@ -129,7 +132,8 @@ fn a_deadline_that_was_replaced_is_not_met() {
     for _ in 0..10 {
         trial.shard.tick();
     }
-    assert_eq!(trial.counters.closed_deadline.get(), 0);
+    assert_eq!(trial.counters.closed_deadline_pong.get(), 0);
+    assert_eq!(trial.counters.closed_deadline_close.get(), 0);
     assert_eq!(trial.counters.connections.get(), CLIENTS as u64);
 }
 

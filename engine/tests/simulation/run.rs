@@ -10,7 +10,7 @@ use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{Admission, Setup, Shard};
-use shardcast_engine::{CloseReason, ShardCounters};
+use shardcast_engine::{CloseReason, Deadline, ShardCounters};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -370,9 +370,10 @@ impl Simulation {
     fn tally(&self) -> Tally {
         let mut tally = Tally::new();
         for counters in &self.counters {
-            counters.each(|name, _, gauge, count| {
-                if !gauge {
-                    *tally.entry(name).or_default() += count;
+            counters.each(|reading| {
+                if !reading.is_gauge {
+                    let name = reading.label.map_or(reading.name, |(_, value)| value);
+                    *tally.entry(name).or_default() += reading.value;
                 }
             });
         }
@@ -403,7 +404,8 @@ impl Simulation {
                 client.id
             );
             assert!(entry.opened.is_some() || client.log.opened.is_none());
-            let crowded = self.setting.crowded && client.refusal == Some(503);
+            let full = self.setting.crowded || self.setting.cramped;
+            let crowded = full && client.refusal == Some(503);
             let expected = match client.temper.opening {
                 Opening::Proper => client.refusal.is_none(),
                 Opening::Refused => client.refusal.is_none_or(|status| status == 403),
@@ -447,10 +449,18 @@ impl Simulation {
             CloseReason::SlowReader => self.setting.tight,
             CloseReason::Protocol(_) => client.temper.ending == Ending::Garbage,
             CloseReason::Draining => self.draining,
-            CloseReason::TimedOut => {
-                let silent = matches!(client.temper.ending, Ending::Vanish | Ending::Unfinished);
-                self.setting.hasty || self.slow || silent
+            CloseReason::TimedOut(deadline) => {
+                let silent = matches!(
+                    client.temper.ending,
+                    Ending::Vanish | Ending::Unfinished | Ending::Fragment
+                );
+                let open = matches!(
+                    deadline,
+                    Deadline::Frame | Deadline::Message | Deadline::Pong | Deadline::Idle
+                );
+                open && (self.setting.hasty || self.slow || silent)
             }
+            CloseReason::OverBudget => self.setting.cramped,
             CloseReason::Peer(_) | CloseReason::Lost | CloseReason::Application(_) => {
                 client.id != 0 || self.is_excused()
             }

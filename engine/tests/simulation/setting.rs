@@ -24,6 +24,8 @@ pub(crate) struct Setting {
     pub(crate) hasty: bool,
     /// The last listener speaks TLS.
     pub(crate) secure: bool,
+    /// The shards have too little memory for unfinished messages.
+    pub(crate) cramped: bool,
 }
 
 impl Setting {
@@ -38,13 +40,14 @@ impl Setting {
             drains_late: random.chance(400),
             hasty: random.chance(300),
             secure: random.chance(250),
+            cramped: random.chance(100),
         }
     }
 
     pub(crate) fn config(&self, shards: usize, clients: usize) -> Config {
         let milliseconds =
             |calm, hasty| Duration::from_millis(if self.hasty { hasty } else { calm });
-        let config = Config {
+        let mut config = Config {
             shards,
             connections_max: if self.crowded {
                 clients.div_ceil(2).max(shards)
@@ -67,6 +70,7 @@ impl Setting {
             },
             outbox_frames_max: if self.tight { 16 } else { 1 << 20 },
             handshake_timeout: Duration::from_secs(5),
+            message_timeout: milliseconds(60_000, 3_000),
             heartbeat: milliseconds(25_000, 2_000),
             pong_timeout: milliseconds(100_000, 4_000),
             idle_timeout: milliseconds(200_000, 10_000),
@@ -74,6 +78,13 @@ impl Setting {
             ..Config::default()
         };
         config.check().expect("a configuration within its limits");
+        if self.cramped {
+            // Less than a server may have, so that a few clients use it up.
+            config.reassembly_bytes_max = shards * CRAMPED_BYTES;
+        }
         config
     }
 }
+
+/// Memory for unfinished messages of a shard that has too little: one large message, or a few small ones.
+const CRAMPED_BYTES: usize = 8 << 10;

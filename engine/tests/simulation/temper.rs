@@ -72,6 +72,8 @@ pub(crate) enum Ending {
     Garbage,
     /// Sends a part of a frame and nothing more.
     Unfinished,
+    /// Sends a fragment of a message, and another one that is not the last.
+    Fragment,
 }
 
 impl Temper {
@@ -129,6 +131,7 @@ impl Temper {
             Ending::Vanish,
             Ending::Garbage,
             Ending::Unfinished,
+            Ending::Fragment,
         ]);
         let temper = Temper {
             opening,

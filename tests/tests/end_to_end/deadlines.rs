@@ -1,9 +1,14 @@
 //! Deadlines of open connections: silence is pinged, and ends. Only that they come is tested, never how late.
 
-use shardcast_tests::{CLOSE, Client, FIN, PING, PONG, Raw, Server, TEXT, config, frame};
+use shardcast_engine::{Config, Deadline};
+use shardcast_tests::{CLOSE, CONTINUE, Client, FIN, PING, PONG, Raw, Server, TEXT, config, frame};
 use std::time::Duration;
 
-const NO_LIFE: &str = "no sign of life";
+/// Deadlines that anybody missed.
+fn missed(server: &Server) -> u64 {
+    let of = |deadline: Deadline| server.sum(|shard| deadline.counter(shard));
+    Deadline::ALL.into_iter().map(of).sum()
+}
 
 /// A ping every two seconds: the longer of the two, so that no busy machine misses the pong.
 fn server() -> Server {
@@ -26,7 +31,7 @@ fn silence_is_pinged_and_anything_answers() {
     }
     raw.expect(FIN | PING, b"");
     talker.expect(FIN | PING, b"");
-    assert_eq!(server.sum(|shard| &shard.closed_deadline), 0);
+    assert_eq!(missed(&server), 0);
 }
 
 #[test]
@@ -47,12 +52,11 @@ fn a_ping_without_an_answer_ends_in_1008() {
     let server = Server::echo(config);
     let mut raw = Raw::upgraded(&server);
     raw.expect(FIN | PING, b"");
-    let (first, payload) = raw.frame();
-    assert_eq!((first, &payload[2..]), (FIN | CLOSE, NO_LIFE.as_bytes()));
-    assert_eq!(payload[..2], 1008u16.to_be_bytes());
+    raw.expect(FIN | CLOSE, b"\x03\xf0no answer to a ping");
     raw.send(&frame(FIN | CLOSE, b"\x03\xf0"));
     raw.ended();
-    assert_eq!(server.sum(|shard| &shard.closed_deadline), 1);
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_pong), 1);
+    assert_eq!(missed(&server), 1);
     server.wait_until_empty();
 }
 
@@ -62,10 +66,9 @@ fn silence_ends_in_1008_whatever_the_heartbeat_says() {
     (config.heartbeat, config.idle_timeout) = (Duration::from_secs(3600), Duration::from_secs(1));
     let server = Server::echo(config);
     let mut raw = Raw::upgraded(&server);
-    let (first, payload) = raw.frame();
-    assert_eq!((first, &payload[2..]), (FIN | CLOSE, NO_LIFE.as_bytes()));
+    raw.expect(FIN | CLOSE, b"\x03\xf0no sign of life");
     server.wait_until("the deadline", |server| {
-        server.sum(|shard| &shard.closed_deadline) == 1
+        server.sum(|shard| &shard.closed_deadline_idle) == 1
     });
 }
 
@@ -78,8 +81,70 @@ fn a_close_without_an_answer_is_the_end_all_the_same() {
     let server = Server::echo(config);
     let mut raw = Raw::upgraded(&server);
     raw.expect(FIN | PING, b"");
-    assert_eq!(raw.closed(), (1008, NO_LIFE.to_owned()));
+    assert_eq!(raw.closed(), (1008, "no answer to a ping".to_owned()));
     server.wait_until_empty();
-    // Once for the pong, once for the close.
-    assert_eq!(server.sum(|shard| &shard.closed_deadline), 2);
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_pong), 1);
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_close), 1);
+    assert_eq!(missed(&server), 2);
+}
+
+/// Short for what is tested; everything else is as it is.
+fn hasty(shorten: impl FnOnce(&mut Config)) -> Server {
+    let mut config = config(2);
+    shorten(&mut config);
+    Server::echo(config)
+}
+
+const SHORT: Duration = Duration::from_millis(200);
+
+#[test]
+fn whoever_connects_in_silence_or_trickles_a_head_hears_408() {
+    let server = hasty(|config| {
+        (config.handshake_timeout, config.header_timeout) = (5 * SHORT, SHORT);
+    });
+    for (said, body) in [
+        ("", "no complete request in time"),
+        ("GET /ws HTTP/1.1\r\nHo", "the request head took too long"),
+    ] {
+        let mut raw = Raw::connect(&server);
+        raw.send(said.as_bytes());
+        assert!(raw.head().starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+        assert_eq!(raw.rest(), body.as_bytes());
+    }
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_handshake), 1);
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_header), 1);
+    server.wait_until_empty();
+}
+
+#[test]
+fn a_frame_that_trickles_ends_in_1008() {
+    let server = hasty(|config| config.frame_timeout = SHORT);
+    let mut raw = Raw::upgraded(&server);
+    raw.send(&frame(FIN | TEXT, b"begun")[..7]);
+    assert_eq!(raw.closed(), (1008, "a frame took too long".to_owned()));
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_frame), 1);
+    // Whole frames may take as long as they like to follow each other.
+    let mut honest = Raw::upgraded(&server);
+    honest.say("here");
+    assert_eq!(honest.hear(), "here");
+}
+
+#[test]
+fn fragments_and_pings_do_not_prolong_a_message() {
+    let server = hasty(|config| config.message_timeout = SHORT);
+    let mut raw = Raw::upgraded(&server);
+    raw.send(&frame(TEXT, b"a"));
+    // It says something as soon as it has heard something, for as long as it is let.
+    let reason = loop {
+        raw.send_anyway(&[frame(CONTINUE, b"b"), frame(FIN | PING, b"?")].concat());
+        match raw.frame() {
+            (first, _) if first == FIN | PONG => {}
+            (first, payload) => {
+                assert_eq!(first, FIN | CLOSE);
+                break payload;
+            }
+        }
+    };
+    assert_eq!(reason, b"\x03\xf0a message took too long");
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_message), 1);
 }

@@ -8,6 +8,7 @@ mod documented;
 mod embedding;
 mod endings;
 mod frames;
+mod large;
 mod listeners;
 mod native;
 mod order;

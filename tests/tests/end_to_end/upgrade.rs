@@ -243,7 +243,8 @@ fn the_head_may_come_in_any_pieces() {
 #[test]
 fn a_head_that_does_not_come_is_given_up() {
     let mut config = config(2);
-    config.handshake_timeout = Duration::from_millis(100);
+    config.handshake_timeout = Duration::from_millis(500);
+    config.header_timeout = Duration::from_millis(100);
     let server = Server::native(config);
     for beginning in ["", "G", "GET /ws HTTP/1.1\r\nHost: local"] {
         let raw = Raw::connect(&server);
@@ -251,7 +252,8 @@ fn a_head_that_does_not_come_is_given_up() {
     }
     check_serves(&server);
     server.wait_until_empty();
-    assert_eq!(server.sum(|shard| &shard.closed_deadline), 3);
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_handshake), 1);
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_header), 2);
 }
 
 #[test]

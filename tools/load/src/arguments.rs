@@ -1,5 +1,6 @@
 //! The command line as it was typed, but for what each scenario adds. Called by `main` and `scenario`; `plan` says what it comes to.
 
+use crate::content::Content;
 use crate::dialect::Protocol;
 use crate::limit::{STEPS, STEPS_MAX};
 use crate::objective::Objective;
@@ -35,6 +36,9 @@ pub(crate) struct Common {
     /// Bytes of each message's body, at least 32, in protocols of text 64.
     #[arg(long, default_value_t = 64, value_name = "BYTES")]
     pub(crate) payload: usize,
+    /// What bodies say: a pattern, or JSON with varying numbers, which compresses as real traffic does (raw and echo; at least 202 bytes).
+    #[arg(long, value_enum, default_value = "pattern")]
+    pub(crate) content: Content,
     /// How long to measure.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub(crate) duration: Duration,

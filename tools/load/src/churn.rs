@@ -1,7 +1,7 @@
 //! The load of coming and going: by the clock one connection comes, echoes once and stays, and the one that has stayed longest leaves.
 //! Invariant: as many are inside or on their way as in the beginning, less those that failed since the last came. Called by `load`.
 
-use crate::control::{Outcome, Share};
+use crate::control::{Agreed, Outcome, Share};
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::entrance::{Entrance, Turnover};
 use crate::meter::Meter;
@@ -311,6 +311,8 @@ impl Churn {
             expected: sent,
             faults,
             orders: Vec::new(),
+            agreed: Agreed::default(),
+            traffic: None,
             errors: self.turnover.failures.clone(),
             turnover: Some(self.turnover),
             stall: None,

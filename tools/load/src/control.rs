@@ -1,5 +1,6 @@
 //! What the parent and its workers say to each other, one JSON object a line. The first line to a worker is its `Share`.
 
+use crate::deflate::Traffic;
 use crate::entrance::Turnover;
 use crate::interval::Interval;
 use crate::meter::{Latencies, Meter};
@@ -101,6 +102,10 @@ pub(crate) struct Outcome {
     /// (room, hash of the order in which messages arrived, subscribers that saw this order)
     pub(crate) orders: Vec<(u32, u64, u64)>,
     pub(crate) errors: Errors,
+    /// What TLS agreed on.
+    pub(crate) agreed: Agreed,
+    /// Where messages may be compressed.
+    pub(crate) traffic: Option<Traffic>,
     /// Where some were meant to stall.
     pub(crate) stall: Option<StallFindings>,
     /// Of a worker whose connections come and go.
@@ -113,6 +118,9 @@ pub(crate) struct Errors(pub(crate) BTreeMap<String, u64>);
 
 /// Words told apart; the rest are "others".
 const ERROR_KINDS_MAX: usize = 50;
+
+/// What TLS agreed on, in which words, by how many connections. They are made of few words: of versions, cipher suites, groups.
+pub(crate) type Agreed = Errors;
 
 impl Errors {
     /// Once more.

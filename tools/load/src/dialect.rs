@@ -9,6 +9,7 @@ mod pusher;
 mod raw;
 mod socketio;
 
+use crate::content::Content;
 use crate::message::{Body, Corrupted, Encoding, Kind, Stamp};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
@@ -34,8 +35,16 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// How bodies travel.
-    pub(crate) fn encoding(self) -> Encoding {
+    /// How bodies travel. `None`: this protocol has no place for such content.
+    pub(crate) fn encoding(self, content: Content) -> Option<Encoding> {
+        match (content, self) {
+            (Content::Pattern, _) => Some(self.stamps()),
+            (Content::Json, Protocol::Raw | Protocol::Echo) => Some(Encoding::Json),
+            (Content::Json, _) => None,
+        }
+    }
+
+    fn stamps(self) -> Encoding {
         match self {
             Protocol::Raw | Protocol::Echo | Protocol::Nats => Encoding::Binary,
             Protocol::Native | Protocol::Nchan | Protocol::Socketio | Protocol::Pusher => {
@@ -173,13 +182,26 @@ fn stamped(body: Result<Stamp, Corrupted>) -> Incoming {
 
 /// A body to make templates with; each message replaces its head.
 fn blank(body: &Body) -> Vec<u8> {
-    body.write(&Stamp {
+    body.write(&numbered(0))
+}
+
+/// One for each variant of the body.
+fn blanks(body: &Body) -> Vec<Vec<u8>> {
+    let stamps = (0..body.variants()).map(|variant| {
+        let mut numbers = (0..).map(numbered);
+        numbers.find(|stamp| body.variant(stamp) == variant)
+    });
+    stamps.flatten().map(|stamp| body.write(&stamp)).collect()
+}
+
+fn numbered(sequence: u64) -> Stamp {
+    Stamp {
         kind: Kind::Echo,
         sender: 0,
         room: 0,
-        sequence: 0,
+        sequence,
         intended_ns: 0,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The load of round trips. Invariant (closed loop): exactly so many messages of a connection are unanswered as was asked for.
 //! Called by `worker`.
 
-use crate::control::{Errors, Outcome};
+use crate::control::{Agreed, Errors, Outcome};
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
@@ -178,6 +178,8 @@ impl EchoLoad {
             faults: self.tally.settle(|index| self.sent[index]),
             orders: Vec::new(),
             errors: Errors::default(),
+            agreed: Agreed::default(),
+            traffic: None,
             stall: None,
             turnover: None,
         }

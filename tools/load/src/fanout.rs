@@ -3,7 +3,7 @@
 
 use crate::audience::{Audience, Delivery};
 use crate::chat::drawn;
-use crate::control::{Errors, Outcome, Share};
+use crate::control::{Agreed, Errors, Outcome, Share};
 use crate::dialect::{Dialect, EVERYONE, Incoming, Role};
 use crate::layout::Layout;
 use crate::message::{Kind, Stamp};
@@ -214,6 +214,8 @@ impl Fanout {
             expected: account.expected,
             faults: account.faults,
             orders: account.orders,
+            agreed: Agreed::default(),
+            traffic: None,
             errors: Errors::default(),
             stall,
             turnover: None,

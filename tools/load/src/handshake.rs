@@ -1,6 +1,7 @@
 //! The client's side of the opening handshake (RFC 6455 §4): the request with what was asked to be in it, and the check of the answer.
 //! Invariant: nothing that goes into the request can end its line. Made by `target`, called by `sockets` and `worker`.
 
+use crate::deflate;
 use serde::{Deserialize, Serialize};
 
 /// What every request of a run says, but for the path.
@@ -10,6 +11,16 @@ pub(crate) struct Handshake {
     headers: Vec<Header>,
     /// Offered to the server; none: it must choose none.
     subprotocols: Vec<String>,
+    compression: Compression,
+}
+
+/// Whether messages may be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Compression {
+    /// It is not offered.
+    None,
+    /// permessage-deflate is offered, and the server must accept it.
+    Deflate,
 }
 
 /// A line of the request, checked.
@@ -46,6 +57,7 @@ impl Handshake {
         host: &str,
         headers: Vec<Header>,
         subprotocols: &[String],
+        compression: Compression,
     ) -> Result<Handshake, String> {
         let bytes: usize = headers
             .iter()
@@ -67,7 +79,13 @@ impl Handshake {
             host: host.to_owned(),
             headers,
             subprotocols: subprotocols.to_vec(),
+            compression,
         })
+    }
+
+    /// Whether messages may be compressed: a server that does not agree fails the handshake.
+    pub(crate) fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// The request that opens a connection.
@@ -80,6 +98,9 @@ impl Handshake {
         if !self.subprotocols.is_empty() {
             let offered = self.subprotocols.join(", ");
             request += &format!("Sec-WebSocket-Protocol: {offered}\r\n");
+        }
+        if self.compression == Compression::Deflate {
+            request += &format!("Sec-WebSocket-Extensions: {}\r\n", deflate::OFFER);
         }
         for Header { name, value } in &self.headers {
             request += &format!("{name}: {value}\r\n");
@@ -140,10 +161,15 @@ impl Handshake {
         if !listed("upgrade", "websocket") || !listed("connection", "upgrade") {
             return Err("the answer has no Upgrade: websocket or no Connection: Upgrade".into());
         }
-        if let [extension, ..] = said("sec-websocket-extensions")[..] {
-            return Err(format!(
-                "the server chose the extension {extension:?}, which was not offered"
-            ));
+        let extensions = said("sec-websocket-extensions");
+        match (self.compression, &extensions[..]) {
+            (Compression::None, []) => {}
+            (Compression::None, [extension, ..]) => {
+                return Err(format!(
+                    "the server chose the extension {extension:?}, which was not offered"
+                ));
+            }
+            (Compression::Deflate, extensions) => deflate::check_answer(extensions)?,
         }
         match said("sec-websocket-protocol")[..] {
             [] if self.subprotocols.is_empty() => Ok(()),
@@ -209,7 +235,7 @@ mod tests {
 
     fn handshake(subprotocols: &[&str]) -> Handshake {
         let names: Vec<String> = subprotocols.iter().map(|name| (*name).into()).collect();
-        Handshake::new("h:1", Vec::new(), &names).unwrap()
+        Handshake::new("h:1", Vec::new(), &names, Compression::None).unwrap()
     }
 
     fn good() -> String {
@@ -224,11 +250,13 @@ mod tests {
     fn the_request_says_what_was_asked_for() {
         let headers = ["X-Tenant:  a b\t", "Cookie: c=1"].map(|text| Header::parse(text).unwrap());
         let offered = ["chat.v2".to_owned(), "chat".to_owned()];
-        let handshake = Handshake::new("h:1", headers.to_vec(), &offered).unwrap();
+        let handshake =
+            Handshake::new("h:1", headers.to_vec(), &offered, Compression::Deflate).unwrap();
         let request = String::from_utf8(handshake.request("/p?q")).unwrap();
         let expected = format!(
             "GET /p?q HTTP/1.1\r\nHost: h:1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat.v2, chat\r\nX-Tenant: a b\r\nCookie: c=1\r\n\r\n"
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat.v2, chat\r\n\
+             Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\nX-Tenant: a b\r\nCookie: c=1\r\n\r\n"
         );
         assert_eq!(request, expected);
     }
@@ -330,11 +358,11 @@ mod tests {
         for names in [&["a b"][..], &[""], &["a,b"], &["a\r\nX: y"], &["a", "a"]] {
             let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
             assert!(
-                Handshake::new("h", Vec::new(), &names).is_err(),
+                Handshake::new("h", Vec::new(), &names, Compression::None).is_err(),
                 "{names:?}"
             );
         }
         let long = Header::parse(&format!("X: {}", "x".repeat(HEADERS_BYTES_MAX))).unwrap();
-        assert!(Handshake::new("h", vec![long], &[]).is_err());
+        assert!(Handshake::new("h", vec![long], &[], Compression::None).is_err());
     }
 }

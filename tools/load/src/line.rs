@@ -1,5 +1,6 @@
 //! The report as one JSON line, for programs. Invariant: units end the names, and what was not measured is `null`. Called by `main`.
 
+use crate::deflate::{Traffic, Way};
 use crate::host::date;
 use crate::meter::Latencies;
 use crate::report::Report;
@@ -24,6 +25,7 @@ impl Report<'_> {
             "rooms": plan.rooms,
             "pace": plan.pace,
             "payload_bytes": plan.payload_bytes,
+            "content": plan.content,
             "duration_s": if has_window { findings.window } else { plan.hold }.as_secs_f64(),
             "sent": self.sent,
             "received": self.received,
@@ -48,6 +50,8 @@ impl Report<'_> {
                 "cpu_share": rounded(self.client.cpu_share),
                 "workers": plan.workers,
             },
+            "tls": self.agreed.0,
+            "compressed": self.traffic.as_ref().map(traffic_line),
             "limited_by": limit.name(),
             "limit_reason": limit.reason(),
             "tcp_out_segments": findings.segments.map(|segments| segments.out),
@@ -92,6 +96,19 @@ impl Report<'_> {
             .collect();
         json!({"interval_s": self.plan.interval.as_secs_f64(), "points": points})
     }
+}
+
+fn traffic_line(traffic: &Traffic) -> Value {
+    let way = |way: &Way| {
+        json!({
+            "messages": way.messages,
+            "compressed": way.compressed,
+            "payload_bytes": way.payload_bytes,
+            "wire_bytes": way.wire_bytes,
+            "ratio": way.ratio().map(rounded),
+        })
+    };
+    json!({"sent": way(&traffic.sent), "received": way(&traffic.received)})
 }
 
 fn point_line(point: &Point, start_ns: u64) -> Value {

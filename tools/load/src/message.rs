@@ -1,5 +1,8 @@
-//! The body of every measured message: a stamp that says who sent it, as what number and when, and padding of a known pattern.
+//! The body of every measured message: a stamp that says who sent it, as what number and when, and padding that is known.
 //! Invariant: what `Body::read` accepts was written by `Body::write` of the same run. Called by `dialect`.
+
+use crate::content::{JSON_BEGIN, JSON_REST_BYTES_MIN, VARIANTS, json, pattern};
+use serde::{Deserialize, Serialize};
 
 /// Bytes of an encoded stamp.
 pub(crate) const STAMP_BYTES: usize = 32;
@@ -69,20 +72,39 @@ impl Stamp {
 }
 
 /// How a stamp looks on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Encoding {
     /// As it is.
     Binary,
     /// As lower-case hexadecimal digits, inside a JSON string.
     Hex,
+    /// The same, in a JSON object that is the body.
+    Json,
 }
 
 impl Encoding {
     /// Smallest body in bytes.
     pub(crate) const fn body_bytes_min(self) -> usize {
         match self {
+            Encoding::Binary | Encoding::Hex => self.padding_at(),
+            Encoding::Json => self.padding_at() + JSON_REST_BYTES_MIN,
+        }
+    }
+
+    /// What stands before the stamp.
+    const fn begin(self) -> &'static [u8] {
+        match self {
+            Encoding::Binary | Encoding::Hex => b"",
+            Encoding::Json => JSON_BEGIN,
+        }
+    }
+
+    /// Where the padding begins.
+    const fn padding_at(self) -> usize {
+        match self {
             Encoding::Binary => STAMP_BYTES,
             Encoding::Hex => 2 * STAMP_BYTES,
+            Encoding::Json => JSON_BEGIN.len() + 2 * STAMP_BYTES,
         }
     }
 }
@@ -96,8 +118,8 @@ pub(crate) struct Corrupted;
 pub(crate) struct Body {
     encoding: Encoding,
     run: u32,
-    /// Of the longest body.
-    padding: Vec<u8>,
+    /// Of the longest body, by variant; at least one.
+    paddings: Vec<Vec<u8>>,
     /// Whether lengths follow `MIX`.
     mixed: bool,
 }
@@ -117,13 +139,14 @@ impl Body {
     /// Bodies of `bytes` bytes, at least `encoding.body_bytes_min()`; `run` tells runs apart (its low 8 bits are not used).
     pub(crate) fn new(encoding: Encoding, run: u32, bytes: usize) -> Body {
         assert!(bytes >= encoding.body_bytes_min(), "checked by the plan");
-        let padding = (encoding.body_bytes_min()..bytes)
-            .map(|i| b'a' + (i % 26) as u8)
-            .collect();
+        let rest = bytes - encoding.padding_at();
         Body {
             encoding,
             run,
-            padding,
+            paddings: match encoding {
+                Encoding::Binary | Encoding::Hex => vec![pattern(rest)],
+                Encoding::Json => (0..VARIANTS).map(|variant| json(variant, rest)).collect(),
+            },
             mixed: false,
         }
     }
@@ -140,7 +163,22 @@ impl Body {
 
     /// Length of the longest in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.encoding.body_bytes_min() + self.padding.len()
+        self.encoding.padding_at() + self.paddings[0].len()
+    }
+
+    /// How many different ones there are, stamps aside.
+    pub(crate) fn variants(&self) -> usize {
+        self.paddings.len()
+    }
+
+    /// Which of them a message has.
+    pub(crate) fn variant(&self, stamp: &Stamp) -> usize {
+        (draw(stamp) % self.paddings.len() as u64) as usize
+    }
+
+    /// Where the part that differs between messages of a variant lies.
+    pub(crate) fn head_at(&self) -> usize {
+        self.encoding.begin().len()
     }
 
     /// Lengths that there are.
@@ -158,31 +196,29 @@ impl Body {
     /// What follows the stamp's own bytes.
     fn padding(&self, stamp: &Stamp) -> &[u8] {
         if !self.mixed {
-            return &self.padding;
+            return &self.paddings[self.variant(stamp)];
         }
-        let which = u64::from(stamp.sender) << 32 ^ u64::from(stamp.room) << 16 ^ stamp.sequence;
-        let mut percent = which.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        percent = percent.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32;
-        percent %= 100;
+        let mut percent = draw(stamp) % 100;
         let length = MIX.iter().find_map(|&(bytes, share)| {
             let found = percent < share;
             percent = percent.saturating_sub(share);
             found.then_some(bytes)
         });
-        let longest = self.padding.len();
-        let length = length.map_or(longest, |bytes| bytes - self.encoding.body_bytes_min());
-        &self.padding[..length]
+        let longest = self.paddings[0].len();
+        let length = length.map_or(longest, |bytes| bytes - self.encoding.padding_at());
+        &self.paddings[0][..length]
     }
 
     /// The whole body.
     pub(crate) fn write(&self, stamp: &Stamp) -> Vec<u8> {
         let mut head = [0; 2 * STAMP_BYTES];
-        let mut body = self.head(stamp, &mut head).to_vec();
+        let mut body = self.encoding.begin().to_vec();
+        body.extend_from_slice(self.head(stamp, &mut head));
         body.extend_from_slice(self.padding(stamp));
         body
     }
 
-    /// The part of the body that differs between messages: its first bytes.
+    /// The part of the body that differs between messages of a variant; it stands at `head_at`.
     pub(crate) fn head<'b>(&self, stamp: &Stamp, head: &'b mut [u8; 2 * STAMP_BYTES]) -> &'b [u8] {
         let bytes = stamp.encode(self.run);
         match self.encoding {
@@ -190,7 +226,7 @@ impl Body {
                 head[..STAMP_BYTES].copy_from_slice(&bytes);
                 &head[..STAMP_BYTES]
             }
-            Encoding::Hex => {
+            Encoding::Hex | Encoding::Json => {
                 for (pair, byte) in head.chunks_exact_mut(2).zip(bytes) {
                     pair[0] = DIGITS[usize::from(byte >> 4)];
                     pair[1] = DIGITS[usize::from(byte & 15)];
@@ -205,11 +241,14 @@ impl Body {
         if body.len() < self.encoding.body_bytes_min() {
             return Err(Corrupted);
         }
-        let (head, padding) = body.split_at(self.encoding.body_bytes_min());
+        let (head, padding) = body.split_at(self.encoding.padding_at());
+        let Some(head) = head.strip_prefix(self.encoding.begin()) else {
+            return Err(Corrupted);
+        };
         let mut stamp = [0; STAMP_BYTES];
         match self.encoding {
             Encoding::Binary => stamp.copy_from_slice(head),
-            Encoding::Hex => {
+            Encoding::Hex | Encoding::Json => {
                 for (byte, pair) in stamp.iter_mut().zip(head.chunks_exact(2)) {
                     *byte = digit(pair[0])? << 4 | digit(pair[1])?;
                 }
@@ -233,6 +272,13 @@ impl Body {
 
 const EDGE_BYTES: usize = 256;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// A number that follows from who, where and which.
+fn draw(stamp: &Stamp) -> u64 {
+    let which = u64::from(stamp.sender) << 32 ^ u64::from(stamp.room) << 16 ^ stamp.sequence;
+    let mixed = which.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    mixed.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32
+}
 
 fn digit(byte: u8) -> Result<u8, Corrupted> {
     match byte {
@@ -281,6 +327,8 @@ mod tests {
             (Encoding::Binary, 5000),
             (Encoding::Hex, 64),
             (Encoding::Hex, 65),
+            (Encoding::Json, 202),
+            (Encoding::Json, 1024),
         ] {
             let body = Body::new(encoding, 0xabcd_ef00, bytes);
             for kind in [Kind::Echo, Kind::Barrier, Kind::Publish, Kind::Probe] {
@@ -322,8 +370,12 @@ mod tests {
 
     #[test]
     fn no_damaged_bit_passes() {
-        for encoding in [Encoding::Binary, Encoding::Hex] {
-            let body = Body::new(encoding, 0xabcd_ef00, 100);
+        for (encoding, bytes) in [
+            (Encoding::Binary, 100),
+            (Encoding::Hex, 100),
+            (Encoding::Json, 210),
+        ] {
+            let body = Body::new(encoding, 0xabcd_ef00, bytes);
             let written = body.write(&STAMP);
             for bit in 0..written.len() * 8 {
                 let mut damaged = written.clone();
@@ -336,7 +388,7 @@ mod tests {
             }
             assert_eq!(body.read(&written[1..]), Err(Corrupted));
             assert_eq!(
-                Body::new(encoding, 0x1234_5600, 100).read(&written),
+                Body::new(encoding, 0x1234_5600, bytes).read(&written),
                 Err(Corrupted),
                 "another run"
             );

@@ -5,8 +5,10 @@ use crate::arguments::Common;
 use crate::chat::Chat;
 use crate::churn::ChurnPlan;
 use crate::clock::now_ns;
+use crate::content::{Content, VARIANTS};
 use crate::control::Share;
 use crate::dialect::Protocol;
+use crate::message::Encoding;
 use crate::pace::Pace;
 use crate::stall::Stall;
 use crate::storm::StormPlan;
@@ -86,6 +88,9 @@ pub(crate) struct Plan {
     /// `None`: rooms are alike.
     pub(crate) chat: Option<Chat>,
     pub(crate) payload_bytes: usize,
+    pub(crate) content: Content,
+    /// What protocol and content come to.
+    pub(crate) encoding: Encoding,
     pub(crate) pace: Pace,
     /// Longest time for each step before the run, more for many connections.
     pub(crate) setup: Duration,
@@ -113,6 +118,8 @@ pub(crate) const PUBLISHERS_MAX: u32 = 10_000;
 /// Streams of one worker; each takes 8 bytes, and 8 more in the end.
 pub(crate) const STREAMS_MAX: u64 = 1 << 24;
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+/// All variants are kept, three times over.
+const JSON_BYTES_MAX: usize = 64 << 10;
 const IN_FLIGHT_MAX: u32 = 100_000;
 /// Length of an interval if none is asked for.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -128,7 +135,14 @@ impl Plan {
     /// What cannot be done and why, in words.
     pub(crate) fn new(common: &Common, scenario: Scenario) -> Result<Plan, String> {
         within("--connections", common.connections, CONNECTIONS_MAX)?;
-        let smallest = common.protocol.encoding().body_bytes_min();
+        let encoding = common.protocol.encoding(common.content);
+        let encoding = encoding.ok_or("--content json needs --protocol raw or echo")?;
+        let smallest = encoding.body_bytes_min();
+        if common.content == Content::Json && common.payload > JSON_BYTES_MAX {
+            return Err(format!(
+                "--payload with --content json is at most {JSON_BYTES_MAX} bytes: there are {VARIANTS} different ones"
+            ));
+        }
         if !(smallest..=PAYLOAD_BYTES_MAX).contains(&common.payload) {
             return Err(format!(
                 "--payload is {smallest} to {PAYLOAD_BYTES_MAX} bytes: every message carries its sender, number, time and checksum"
@@ -160,6 +174,8 @@ impl Plan {
             stall: None,
             chat: None,
             payload_bytes: common.payload,
+            content: common.content,
+            encoding,
             pace: Pace::Silent,
             setup: common.setup,
             warmup: common.warmup,
@@ -460,6 +476,15 @@ mod tests {
             ("echo --connections 0", "--connections"),
             ("echo --connections 1 --payload 31", "32"),
             ("echo --connections 1 --payload 63 --protocol native", "64"),
+            ("echo --connections 1 --content json --payload 201", "202"),
+            (
+                "echo --connections 1 --content json --payload 65537",
+                "65536",
+            ),
+            (
+                "echo --connections 1 --content json --payload 1024 --protocol native",
+                "raw or echo",
+            ),
             ("echo --connections 1 --rate 5 --in-flight 2", "--in-flight"),
             ("echo --connections 1 --rate 0", "--rate"),
             ("echo --connections 1 --duration 0s", "--duration"),

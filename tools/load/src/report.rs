@@ -1,7 +1,8 @@
 //! All workers' findings added up. Called by `main` and `limit`; shown by `line` and `summary`, judged by `verdict`.
 
 use crate::conduct::Findings;
-use crate::control::Errors;
+use crate::control::{Agreed, Errors};
+use crate::deflate::Traffic;
 use crate::host::Host;
 use crate::meter::Latencies;
 use crate::plan::Plan;
@@ -22,6 +23,10 @@ pub(crate) struct Report<'f> {
     pub(crate) faults: Faults,
     pub(crate) order_mismatches: u64,
     pub(crate) errors: Errors,
+    /// Of the workers that came to the end.
+    pub(crate) agreed: Agreed,
+    /// Where messages may be compressed.
+    pub(crate) traffic: Option<Traffic>,
     pub(crate) lateness: Latencies,
     pub(crate) client: Client,
 }
@@ -53,6 +58,8 @@ impl<'f> Report<'f> {
             faults: Faults::default(),
             order_mismatches: 0,
             errors: Errors::default(),
+            agreed: Agreed::default(),
+            traffic: None,
             lateness: Latencies::new(),
             client: Client {
                 cpu_s: 0.0,
@@ -73,6 +80,10 @@ impl<'f> Report<'f> {
             report.faults.corrupted += outcome.faults.corrupted;
             report.lateness.merge(&outcome.meter.lateness);
             report.errors.merge(&outcome.errors);
+            report.agreed.merge(&outcome.agreed);
+            if let Some(traffic) = &outcome.traffic {
+                report.traffic.get_or_insert_default().merge(traffic);
+            }
             for &(room, hash, count) in &outcome.orders {
                 *orders.entry(room).or_default().entry(hash).or_default() += count;
             }

@@ -3,8 +3,9 @@
 //! generation: what was still to be said of an earlier one is dropped here. Called by `worker` and the loads.
 
 use crate::clock::{now_ns, timespec};
+use crate::deflate::{Compressor, Way};
 use crate::files::allow_files;
-use crate::handshake::Handshake;
+use crate::handshake::{Compression, Handshake};
 use crate::stream::{self, Broken, Came, Records, Stream};
 use crate::target::Target;
 use crate::tls::Tls;
@@ -105,6 +106,8 @@ pub(crate) struct Sockets {
     handshake: Handshake,
     tls: Option<Tls>,
     records: Records,
+    /// Where messages may be compressed.
+    compressor: Option<Box<Compressor>>,
     open: usize,
     ended: Vec<End>,
 }
@@ -136,7 +139,7 @@ impl Sockets {
             })
             .collect();
         let tls = match &target.tls {
-            Some((name, trust)) => Some(Tls::new(name, trust)?),
+            Some((name, terms)) => Some(Tls::new(name, terms)?),
             None => None,
         };
         Ok(Sockets {
@@ -149,6 +152,10 @@ impl Sockets {
             handshake: target.handshake.clone(),
             records: Records::new(tls.is_some()),
             tls,
+            compressor: match target.handshake.compression() {
+                Compression::None => None,
+                Compression::Deflate => Some(Box::new(Compressor::new())),
+            },
             open: 0,
             ended: Vec::new(),
         })
@@ -279,9 +286,23 @@ impl Sockets {
         let Some(stream) = &mut self.connections[index].stream else {
             return;
         };
+        let bytes = match &mut self.compressor {
+            Some(compressor) => compressor.translate(bytes),
+            None => bytes,
+        };
         if let Err(broken) = stream.send(bytes, &mut self.records) {
             self.broken(index, broken);
         }
+    }
+
+    /// What was sent where messages may be compressed.
+    pub(crate) fn sent(&self) -> Option<Way> {
+        self.compressor.as_ref().map(|compressor| compressor.sent())
+    }
+
+    /// What a connection's TLS agreed on, in words; `None`: it is without.
+    pub(crate) fn agreed(&self, index: usize) -> Option<String> {
+        self.connections[index].stream.as_ref()?.agreed()
     }
 
     /// Connects this one with a small receive buffer.

@@ -1,7 +1,7 @@
 //! The load of a storm, as those who are cut off make it: all lose their connection at one time and come back, as fast as they may.
 //! Invariant: each is inside, on its way, waiting for its turn to try (again), or lost for good after it was back. Called by `load`.
 
-use crate::control::{Outcome, Share};
+use crate::control::{Agreed, Outcome, Share};
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::entrance::{Entrance, Turnover};
 use crate::message::{Kind, Stamp};
@@ -269,6 +269,8 @@ impl Storm {
                 corrupted: echoes.corrupted + self.deliveries.misplaced,
             },
             orders: Vec::new(),
+            agreed: Agreed::default(),
+            traffic: None,
             errors: self.turnover.failures.clone(),
             turnover: Some(self.turnover),
             stall: None,

@@ -119,6 +119,11 @@ impl Stream {
         session.is_some_and(|session| session.is_shaking_hands())
     }
 
+    /// What TLS agreed on, in words; `None`: nothing yet, or it is without TLS.
+    pub(crate) fn agreed(&self) -> Option<String> {
+        self.session.as_ref()?.agreed()
+    }
+
     /// Says `bytes`.
     pub(crate) fn send(&mut self, bytes: &[u8], records: &mut Records) -> Result<(), Broken> {
         let Some(session) = &mut self.session else {

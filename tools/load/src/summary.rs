@@ -1,5 +1,6 @@
 //! The report as a table, for people. Called by `main`.
 
+use crate::deflate::{Traffic, Way};
 use crate::meter::Latencies;
 use crate::report::Report;
 use std::fmt::Write;
@@ -13,7 +14,14 @@ impl Report<'_> {
             plan.scenario, plan.connections, plan.protocol, plan.payload_bytes, plan.url
         );
         let own = self.particulars().map_or(Vec::new(), |own| own.rows);
-        let rows = [self.message_rows(), own, self.time_rows(), self.cost_rows()].concat();
+        let rows = [
+            self.message_rows(),
+            own,
+            self.wire_rows(),
+            self.time_rows(),
+            self.cost_rows(),
+        ]
+        .concat();
         for (name, value) in rows {
             let _ = writeln!(table, "  {name:<10} {value}");
         }
@@ -52,6 +60,22 @@ impl Report<'_> {
                 .iter()
                 .map(|(error, count)| ("error", format!("{count} × {error}"))),
         );
+        rows
+    }
+
+    /// What is between the messages and TCP.
+    fn wire_rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows: Vec<(&'static str, String)> = self
+            .agreed
+            .0
+            .iter()
+            .map(|(words, count)| ("TLS", format!("{count} × {words}")))
+            .collect();
+        if let Some(Traffic { sent, received }) = &self.traffic {
+            for (name, way) in [("sent", sent), ("received", received)] {
+                rows.push(("deflate", in_bytes(name, way)));
+            }
+        }
         rows
     }
 
@@ -100,6 +124,21 @@ impl Report<'_> {
         ));
         rows
     }
+}
+
+fn in_bytes(name: &str, way: &Way) -> String {
+    let Way {
+        messages,
+        compressed,
+        payload_bytes,
+        wire_bytes,
+    } = way;
+    let ratio = way
+        .ratio()
+        .map_or(String::new(), |ratio| format!(", ratio {ratio:.2}"));
+    format!(
+        "{name} {compressed} of {messages} compressed: {payload_bytes} bytes in {wire_bytes}{ratio}"
+    )
 }
 
 /// Latencies as one line.

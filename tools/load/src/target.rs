@@ -1,8 +1,8 @@
 //! The server as the command line names it: where it is, what is said to it at the door, and whom it must be certified by.
 //! Invariant: all is checked, and certificates could be read. Called by `plan`; workers receive it.
 
-use crate::handshake::{Handshake, Header};
-use crate::tls::{Tls, Trust};
+use crate::handshake::{Compression, Handshake, Header};
+use crate::tls::{Sessions, Terms, Tls, Trust};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -29,6 +29,15 @@ pub(crate) struct Door {
     /// Accepts any certificate (wss:// only).
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
+    /// Resumes TLS sessions by tickets of earlier connections, instead of a whole handshake for each (wss:// only).
+    #[arg(long)]
+    tls_resume: bool,
+    /// The only cipher suite to offer, as TLS13_AES_128_GCM_SHA256 (wss:// only).
+    #[arg(long, value_name = "NAME")]
+    tls_suite: Option<String>,
+    /// Offers permessage-deflate, which the server must accept, and sends messages of 256 bytes and more compressed.
+    #[arg(long)]
+    compress: bool,
 }
 
 /// A server that can be connected to.
@@ -37,8 +46,8 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) path: String,
     pub(crate) handshake: Handshake,
-    /// The name that is asked for and must be certified, and by whom; `None`: without TLS.
-    pub(crate) tls: Option<(String, Trust)>,
+    /// The name that is asked for and must be certified, and on which terms; `None`: without TLS.
+    pub(crate) tls: Option<(String, Terms)>,
 }
 
 impl Target {
@@ -56,18 +65,35 @@ impl Target {
             (Some(file), false) => Trust::SystemAnd(file.clone()),
             (None, false) => Trust::System,
         };
-        if !is_secure && trust != Trust::System {
-            return Err("--ca and --insecure are about the certificate of a wss:// server".into());
+        let terms = Terms {
+            trust,
+            sessions: if door.tls_resume {
+                Sessions::Resumed
+            } else {
+                Sessions::New
+            },
+            suite: door.tls_suite.clone(),
+        };
+        if !is_secure && terms != Terms::default() {
+            return Err(
+                "--ca, --insecure, --tls-resume and --tls-suite are about the TLS of a wss:// server"
+                    .into(),
+            );
         }
-        let tls = is_secure.then(|| (bare_name(&host).to_owned(), trust));
-        if let Some((name, trust)) = &tls {
+        let tls = is_secure.then(|| (bare_name(&host).to_owned(), terms));
+        if let Some((name, terms)) = &tls {
             // Workers read it again: what is wrong is said here.
-            Tls::new(name, trust)?;
+            Tls::new(name, terms)?;
         }
+        let compression = if door.compress {
+            Compression::Deflate
+        } else {
+            Compression::None
+        };
         Ok(Target {
             address,
             path,
-            handshake: Handshake::new(&host, door.headers()?, &door.subprotocols)?,
+            handshake: Handshake::new(&host, door.headers()?, &door.subprotocols, compression)?,
             tls,
         })
     }
@@ -272,6 +298,13 @@ mod tests {
                 },
                 "wss://",
             ),
+            (
+                Door {
+                    tls_resume: true,
+                    ..door()
+                },
+                "wss://",
+            ),
         ] {
             let refusal = at("ws://127.0.0.1:9", &door);
             assert!(
@@ -279,11 +312,22 @@ mod tests {
                 "{door:?}: {refusal:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_tls_does_not_have_is_refused() {
+        let at = |door: &Door| Target::new("wss://127.0.0.1:9", door).map(|_| ());
+        let unknown = Door {
+            tls_suite: Some("TLS13_ROT13".into()),
+            ..Door::default()
+        };
+        let refusal = at(&unknown).unwrap_err();
+        assert!(refusal.contains("TLS13_AES_128_GCM_SHA256"), "{refusal}");
         let missing = Door {
             ca: Some("no such file".into()),
-            ..door()
+            ..Door::default()
         };
-        let refusal = at("wss://127.0.0.1:9", &missing).unwrap_err();
+        let refusal = at(&missing).unwrap_err();
         assert!(refusal.contains("no such file"), "{refusal}");
     }
 

@@ -1,13 +1,15 @@
 //! TLS below WebSocket: the run's trust, and a session for each connection that turns what is said into records and records into what was said.
 //! Invariant: a session does no system calls and keeps no plaintext that the caller had room for. Called by `target` and `sockets`.
 
+use crate::tickets::Tickets;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, ProtocolVersion,
+    RootCertStore, SignatureScheme, SupportedCipherSuite,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Read, Write};
@@ -15,14 +17,34 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Whose word is taken for who the server is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Trust {
     /// The system's certificates.
+    #[default]
     System,
     /// These, too.
     SystemAnd(PathBuf),
     /// The server's own.
     Anyone,
+}
+
+/// How sessions begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Sessions {
+    /// Each with a whole handshake, as if it came from a client of its own.
+    #[default]
+    New,
+    /// By the ticket of an earlier one, where there is one.
+    Resumed,
+}
+
+/// What all sessions of a run are made by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Terms {
+    pub(crate) trust: Trust,
+    pub(crate) sessions: Sessions,
+    /// The only one offered; `None`: all that rustls has.
+    pub(crate) suite: Option<String>,
 }
 
 /// Where systems keep the certificates that they trust: Debian, Fedora, Alpine and others.
@@ -45,13 +67,13 @@ impl Tls {
     /// For a server that is called `name`: asked for (SNI), and to be certified.
     ///
     /// # Errors
-    /// Certificates cannot be read, or the name is none.
-    pub(crate) fn new(name: &str, trust: &Trust) -> Result<Tls, String> {
-        let provider = Arc::new(ring::default_provider());
+    /// Certificates cannot be read, the name is none, or there is no such cipher suite.
+    pub(crate) fn new(name: &str, terms: &Terms) -> Result<Tls, String> {
+        let provider = Arc::new(provider(terms.suite.as_deref())?);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS: {error}"))?;
-        let roots = match trust {
+        let roots = match &terms.trust {
             Trust::System => Some(system_roots()?),
             Trust::SystemAnd(file) => {
                 // Where a system has none, the file's are enough.
@@ -69,8 +91,10 @@ impl Tls {
                 .with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // Every connection costs a whole handshake, as if each came from a client of its own.
-        config.resumption = Resumption::disabled();
+        config.resumption = match terms.sessions {
+            Sessions::New => Resumption::disabled(),
+            Sessions::Resumed => Resumption::store(Arc::new(Tickets::default())),
+        };
         Ok(Tls {
             config: Arc::new(config),
             name: ServerName::try_from(name.to_owned())
@@ -130,6 +154,24 @@ impl Session {
     /// Whether the handshake is not over yet.
     pub(crate) fn is_shaking_hands(&self) -> bool {
         self.tls.is_handshaking()
+    }
+
+    /// What was agreed on, in words; `None`: nothing yet.
+    pub(crate) fn agreed(&self) -> Option<String> {
+        let version = match self.tls.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => "TLS 1.2",
+            ProtocolVersion::TLSv1_3 => "TLS 1.3",
+            _ => "TLS of another version",
+        };
+        let suite = self.tls.negotiated_cipher_suite()?.suite();
+        let group = self.tls.negotiated_key_exchange_group();
+        let group = group.map_or(String::new(), |group| format!(", {:?}", group.name()));
+        let kind = match self.tls.handshake_kind()? {
+            HandshakeKind::Full => "whole handshake",
+            HandshakeKind::FullWithHelloRetryRequest => "whole handshake with a second hello",
+            HandshakeKind::Resumed => "resumed",
+        };
+        Some(format!("{version}, {suite:?}{group}, {kind}"))
     }
 
     /// What is behind what was opened last.
@@ -203,6 +245,22 @@ impl Session {
         self.rest = rest;
         Ok(Opened { len, rest })
     }
+}
+
+/// With all its cipher suites, or only one.
+fn provider(suite: Option<&str>) -> Result<CryptoProvider, String> {
+    let mut provider = ring::default_provider();
+    let Some(wanted) = suite else {
+        return Ok(provider);
+    };
+    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite());
+    let names: Vec<String> = provider.cipher_suites.iter().map(name).collect();
+    provider.cipher_suites.retain(|suite| name(suite) == wanted);
+    if provider.cipher_suites.is_empty() {
+        let names = names.join(", ");
+        return Err(format!("--tls-suite: no {wanted:?}; there are {names}"));
+    }
+    Ok(provider)
 }
 
 fn explain(error: Error) -> String {
@@ -286,6 +344,13 @@ mod tests {
     use rustls::pki_types::PrivateKeyDer;
     use rustls::{ServerConfig, ServerConnection};
 
+    fn anyone() -> Terms {
+        Terms {
+            trust: Trust::Anyone,
+            ..Terms::default()
+        }
+    }
+
     /// A session and its server, their handshake behind them.
     fn pair() -> (Box<Session>, ServerConnection) {
         let made = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
@@ -297,7 +362,7 @@ mod tests {
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
         let mut server = ServerConnection::new(Arc::new(config)).unwrap();
-        let mut session = Tls::new("h", &Trust::Anyone).unwrap().session().unwrap();
+        let mut session = Tls::new("h", &anyone()).unwrap().session().unwrap();
         let mut said = Vec::new();
         session.seal(b"first", &mut said);
         assert!(session.is_shaking_hands());

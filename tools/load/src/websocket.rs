@@ -14,6 +14,14 @@ pub(crate) const PING: u8 = 9;
 /// RFC 6455 §5.5.3.
 pub(crate) const PONG: u8 = 10;
 
+/// RFC 6455 §5.2.
+const FIN: u8 = 0x80;
+/// RFC 7692 §6: the message is compressed.
+const RSV1: u8 = 0x40;
+const RSV2_RSV3: u8 = 0x30;
+/// Below it, opcodes are of messages (RFC 6455 §5.2).
+const CONTROL: u8 = 0x08;
+
 /// One key for every frame: a server must unmask all the same, and the generator masks its payloads only once.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -27,7 +35,16 @@ pub(crate) struct Template {
 impl Template {
     /// A final frame.
     pub(crate) fn new(opcode: u8, payload: &[u8]) -> Template {
-        let mut bytes = vec![0x80 | opcode];
+        Template::with_first(FIN | opcode, payload)
+    }
+
+    /// A final frame whose payload is compressed (RFC 7692 §6).
+    pub(crate) fn compressed(opcode: u8, payload: &[u8]) -> Template {
+        Template::with_first(FIN | RSV1 | opcode, payload)
+    }
+
+    fn with_first(first: u8, payload: &[u8]) -> Template {
+        let mut bytes = vec![first];
         match payload.len() {
             n @ 0..126 => bytes.push(0x80 | n as u8),
             n @ 126..65_536 => {
@@ -67,6 +84,8 @@ impl Template {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) opcode: u8,
+    /// RSV1, which only who agreed on compression may set.
+    pub(crate) is_compressed: bool,
     /// The payload's place in the bytes given.
     pub(crate) payload: Range<usize>,
 }
@@ -79,10 +98,12 @@ pub(crate) fn next_frame(bytes: &[u8], room_bytes: usize) -> Result<Option<Frame
     let &[first, second, ref rest @ ..] = bytes else {
         return Ok(None);
     };
-    if first & 0x70 != 0 || second & 0x80 != 0 {
-        return Err("a frame with reserved bits or a mask");
+    let is_control = first & CONTROL != 0;
+    let is_compressed = first & RSV1 != 0;
+    if first & RSV2_RSV3 != 0 || second & 0x80 != 0 || is_control && is_compressed {
+        return Err(RESERVED);
     }
-    if first & 0x80 == 0 || first & 0x0f == 0 {
+    if first & FIN == 0 || first & 0x0f == 0 {
         return Err("a fragmented message, which this tool does not take");
     }
     let (start, length) = match second {
@@ -99,7 +120,7 @@ pub(crate) fn next_frame(bytes: &[u8], room_bytes: usize) -> Result<Option<Frame
         },
         length => (2, usize::from(length)),
     };
-    if first & 0x08 != 0 && start > 2 {
+    if is_control && start > 2 {
         return Err("a control frame of more than 125 bytes");
     }
     if (start == 4 && length < 126) || (start == 10 && length < 65_536) {
@@ -111,8 +132,46 @@ pub(crate) fn next_frame(bytes: &[u8], room_bytes: usize) -> Result<Option<Frame
     }
     Ok((bytes.len() >= end).then_some(Frame {
         opcode: first & 0x0f,
+        is_compressed,
         payload: start..end,
     }))
+}
+
+/// What a frame is refused with whose bits nobody agreed on.
+pub(crate) const RESERVED: &str = "a frame with reserved bits or a mask";
+
+/// A frame of our own.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) opcode: u8,
+    /// Length of the whole frame.
+    pub(crate) bytes: usize,
+}
+
+/// The frame at the start of what we are about to send, its payload unmasked into `payload`. `None`: nothing whole is left.
+pub(crate) fn next_sent(bytes: &[u8], payload: &mut Vec<u8>) -> Option<Sent> {
+    let (start, length) = match *bytes {
+        [_, 0xfe, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),
+        [_, 0xff, a, b, c, d, e, f, g, h, ..] => {
+            let length = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            (10, usize::try_from(length).ok()?)
+        }
+        [_, length, ..] => (2, usize::from(length & 0x7f)),
+        _ => return None,
+    };
+    let payload_at = start + MASK.len();
+    let masked = bytes.get(payload_at..payload_at.checked_add(length)?)?;
+    payload.clear();
+    payload.extend(
+        masked
+            .iter()
+            .zip(MASK.iter().cycle())
+            .map(|(byte, key)| byte ^ key),
+    );
+    Some(Sent {
+        opcode: bytes[0] & 0x0f,
+        bytes: payload_at + length,
+    })
 }
 
 /// Of a close frame's payload (RFC 6455 §5.5.1; without a code: 1005, §7.1.5).
@@ -176,6 +235,7 @@ mod tests {
             }
             let whole = Frame {
                 opcode: BINARY,
+                is_compressed: false,
                 payload: start..start + length,
             };
             assert_eq!(next_frame(&bytes, 1 << 20), Ok(Some(whole)));
@@ -185,7 +245,14 @@ mod tests {
     /// Clause 6455-5.1-4, among others.
     #[test]
     fn what_breaks_the_protocol_is_refused() {
-        for bytes in [[0x82, 0x80], [0xc2, 0], [0x02, 0], [0x80, 0]] {
+        for bytes in [
+            [0x82, 0x80],
+            [0xa2, 0],
+            [0x92, 0],
+            [0xc9, 0],
+            [0x02, 0],
+            [0x80, 0],
+        ] {
             assert!(next_frame(&bytes, 1 << 20).is_err(), "{bytes:x?}");
         }
         for (bytes, words) in [

@@ -5,14 +5,16 @@ mod stage;
 
 use crate::chat::Sizes;
 use crate::clock::now_ns;
-use crate::control::{Errors, Event, Input, Share, tell};
+use crate::control::{Agreed, Errors, Event, Input, Share, tell};
+use crate::deflate::{Inflater, Traffic};
 use crate::dialect::{Dialect, Incoming};
+use crate::handshake::Compression;
 use crate::load::Load;
 use crate::message::Body;
 use crate::meter::Latencies;
 use crate::sockets::{Happening, Phase, Read, Sockets};
 use crate::websocket::{
-    BINARY, CLOSE, PING, PONG, TEXT, Template, close_code, close_words, next_frame,
+    BINARY, CLOSE, Frame, PING, PONG, RESERVED, TEXT, Template, close_code, close_words, next_frame,
 };
 use stage::Stage;
 use std::num::NonZeroU64;
@@ -41,6 +43,9 @@ struct Worker {
     share: Share,
     dialect: Box<Dialect>,
     sockets: Sockets,
+    /// Where messages may be compressed.
+    inflater: Option<Box<Inflater>>,
+    agreed: Agreed,
     load: Option<Load>,
     stage: Stage,
     /// Connections begun, and all that are there before the run.
@@ -73,18 +78,24 @@ impl Worker {
         // Departures by the clock: without this the kernel adds up to 50 µs to each wait.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))
             .map_err(|error| format!("timer slack: {error}"))?;
-        let encoding = plan.protocol.encoding();
+        let encoding = plan.encoding;
         let body = match plan.chat.map(|chat| chat.sizes) {
             Some(Sizes::Mixed) => Body::mixed(encoding, plan.run),
             Some(Sizes::Payload) | None => Body::new(encoding, plan.run, plan.payload_bytes),
         };
         let rooms = if share.publishes { plan.rooms } else { 0 };
         let mut sockets = Sockets::new(slots, plan.payload_bytes, &plan.target, plan.sources)?;
+        let inflater = match plan.target.handshake.compression() {
+            Compression::None => None,
+            Compression::Deflate => Some(Box::new(Inflater::new(sockets.buffer.len()))),
+        };
         let load = Load::new(&share);
         load.prepare(&mut sockets);
         Ok(Worker {
             dialect: plan.protocol.dialect(body, rooms, &plan.target.path),
             sockets,
+            inflater,
+            agreed: Agreed::default(),
             load: Some(load),
             stage: Stage::Waiting { is_prelude: true },
             begun: 0,
@@ -175,6 +186,7 @@ impl Worker {
         let now_ns = now_ns();
         let buffer = std::mem::take(&mut self.sockets.buffer);
         let mut out = std::mem::take(&mut self.scratch);
+        let mut inflater = self.inflater.take();
         out.clear();
         let mut used = 0;
         let broken = loop {
@@ -200,11 +212,11 @@ impl Worker {
                 | Phase::Open
                 | Phase::Leaving => match next_frame(rest, buffer.len()) {
                     Ok(Some(frame)) => {
-                        let payload = &rest[frame.payload.clone()];
                         used += frame.payload.end;
-                        if let Err(reason) =
+                        let taken = plain(&frame, rest, &mut inflater).and_then(|payload| {
                             self.receive(index, frame.opcode, payload, now_ns, &mut out)
-                        {
+                        });
+                        if let Err(reason) = taken {
                             break Some(reason);
                         }
                     }
@@ -224,9 +236,13 @@ impl Worker {
         }
         self.sockets.buffer = buffer;
         self.scratch = out;
+        self.inflater = inflater;
     }
 
     fn upgraded(&mut self, index: usize, now_ns: u64, out: &mut Vec<u8>) {
+        if let Some(words) = self.sockets.agreed(index) {
+            self.agreed.count(words);
+        }
         if let Some(load) = &self.load {
             self.dialect.begin(index, load.role(index));
         }
@@ -235,6 +251,13 @@ impl Worker {
         } else {
             self.opened(index, now_ns, out);
         }
+    }
+
+    /// What both directions carried, where messages may be compressed.
+    fn traffic(&self) -> Option<Traffic> {
+        let received = self.inflater.as_ref()?.seen();
+        let sent = self.sockets.sent()?;
+        Some(Traffic { sent, received })
     }
 
     fn opened(&mut self, index: usize, now_ns: u64, out: &mut Vec<u8>) {
@@ -315,5 +338,27 @@ impl Worker {
             load.receive(index, &incoming, now_ns, &*self.dialect, out);
         }
         Ok(())
+    }
+}
+
+/// A frame's payload as it is meant; `bytes` begin with the frame.
+fn plain<'p>(
+    frame: &Frame,
+    bytes: &'p [u8],
+    inflater: &'p mut Option<Box<Inflater>>,
+) -> Result<&'p [u8], String> {
+    let payload = &bytes[frame.payload.clone()];
+    match (inflater, frame.is_compressed) {
+        (None, false) => Ok(payload),
+        (None, true) => Err(format!("the server sent {RESERVED}")),
+        (Some(inflater), true) => inflater
+            .inflate(payload)
+            .map_err(|reason| format!("the server sent {reason}")),
+        (Some(inflater), false) => {
+            if matches!(frame.opcode, TEXT | BINARY) {
+                inflater.note_plain(payload);
+            }
+            Ok(payload)
+        }
     }
 }

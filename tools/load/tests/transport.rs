@@ -1,6 +1,7 @@
 //! What is below the messages: the opening handshake, TLS, and servers that break the rules of either, of frames, or of connections. Each
 //! fault is found, named, counted where it can be, and answered with the right exit code.
 
+#[expect(dead_code, reason = "compression has tests of its own")]
 mod rogue;
 #[expect(dead_code, reason = "most faults are for the verdicts")]
 mod server;

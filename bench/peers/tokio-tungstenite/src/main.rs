@@ -2,6 +2,7 @@
 //! subscriber, payloads shared, one flush for everything that is ready. `shardcast-bench compare` starts it beside our own server.
 #![forbid(unsafe_code)]
 
+mod tls;
 mod topic;
 
 use bytes::Bytes;
@@ -10,8 +11,11 @@ use futures_util::future::{AbortHandle, Abortable};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::LocalSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -41,6 +45,9 @@ struct Arguments {
     /// When a subscriber's messages are written.
     #[arg(long, value_enum, default_value = "batch")]
     flush: Flush,
+    /// Clients come by TLS; PEM files with the certificate chain and with its key.
+    #[arg(long, num_args = 2, value_names = ["CERTIFICATE", "KEY"])]
+    tls: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -61,10 +68,14 @@ fn main() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
-    LocalSet::new().block_on(&runtime, accept(arguments.listen, arguments.flush))
+    let tls = match &arguments.tls[..] {
+        [certificate, key] => Some(tls::acceptor(certificate, key)?),
+        _ => None,
+    };
+    LocalSet::new().block_on(&runtime, accept(arguments.listen, arguments.flush, tls))
 }
 
-async fn accept(address: SocketAddr, flush: Flush) -> io::Result<()> {
+async fn accept(address: SocketAddr, flush: Flush, tls: Option<TlsAcceptor>) -> io::Result<()> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -85,14 +96,34 @@ async fn accept(address: SocketAddr, flush: Flush) -> io::Result<()> {
             continue;
         };
         let (eviction, registration) = AbortHandle::new_pair();
-        let serving = serve(stream, topic.clone(), flush, eviction);
+        let serving = admit(stream, tls.clone(), topic.clone(), flush, eviction);
         tokio::task::spawn_local(Abortable::new(serving, registration));
     }
 }
 
-async fn serve(stream: TcpStream, topic: Topic, flush: Flush, eviction: AbortHandle) {
+async fn admit(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    topic: Topic,
+    flush: Flush,
+    eviction: AbortHandle,
+) {
     // Only fails on a socket that is already gone; the handshake then says so.
     let _ = stream.set_nodelay(true);
+    match tls {
+        None => serve(stream, topic, flush, eviction).await,
+        Some(tls) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                serve(stream, topic, flush, eviction).await;
+            }
+        }
+    }
+}
+
+async fn serve<S>(stream: S, topic: Topic, flush: Flush, eviction: AbortHandle)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(MESSAGE_BYTES_MAX))
@@ -110,8 +141,8 @@ async fn serve(stream: TcpStream, topic: Topic, flush: Flush, eviction: AbortHan
     }
 }
 
-struct Connection {
-    socket: WebSocketStream<TcpStream>,
+struct Connection<S> {
+    socket: WebSocketStream<S>,
     topic: Topic,
     flush: Flush,
     /// Ends this task, should it be too slow as a subscriber.
@@ -120,7 +151,7 @@ struct Connection {
     subscription: Option<Subscription>,
 }
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self) -> Result<(), Error> {
         let mut batch = Vec::new();
         loop {

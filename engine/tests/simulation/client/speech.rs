@@ -109,6 +109,13 @@ impl Client {
                 self.unsent
                     .truncate(start + scene.random.below(frame_bytes));
             }
+            Ending::Fragment => {
+                for opcode in [OpCode::Text, OpCode::Continuation] {
+                    let start = self.unsent.len();
+                    write_client_frame(&mut self.unsent, opcode, b"part", mask(scene.random));
+                    self.unsent[start] &= !FINAL;
+                }
+            }
             Ending::HalfClose => {
                 self.unsent.clear();
                 scene.world.half_close(socket);

@@ -1,6 +1,6 @@
 //! Any echo server: binary messages that come back as they were sent. Called through `Speech`, and by `raw`, which adds a topic.
 
-use super::{Incoming, Role, Speech, blank, stamped};
+use super::{Incoming, Role, Speech, blanks, stamped};
 use crate::message::{Body, STAMP_BYTES, Stamp};
 use crate::websocket::{BINARY, Template};
 
@@ -9,14 +9,18 @@ use crate::websocket::{BINARY, Template};
 pub(super) struct Echo {
     path: String,
     pub(super) body: Body,
-    message: Template,
+    /// By variant of the body.
+    messages: Vec<Template>,
 }
 
 impl Echo {
     pub(super) fn new(body: Body, path: &str) -> Echo {
         Echo {
             path: path.to_owned(),
-            message: Template::new(BINARY, &blank(&body)),
+            messages: blanks(&body)
+                .iter()
+                .map(|blank| Template::new(BINARY, blank))
+                .collect(),
             body,
         }
     }
@@ -33,8 +37,8 @@ impl Speech for Echo {
 
     fn append_echo(&self, out: &mut Vec<u8>, stamp: &Stamp) {
         let mut head = [0; 2 * STAMP_BYTES];
-        self.message
-            .append(out, &[(0, self.body.head(stamp, &mut head))]);
+        let head = self.body.head(stamp, &mut head);
+        self.messages[self.body.variant(stamp)].append(out, &[(self.body.head_at(), head)]);
     }
 
     fn append_publish(&self, _: &mut Vec<u8>, _: &Stamp) {

@@ -2,7 +2,7 @@
 //! Invariant: a body begins with neither `S` nor `P`. Called through `Speech`.
 
 use super::echo::Echo;
-use super::{Incoming, Role, Speech, blank};
+use super::{Incoming, Role, Speech, blanks};
 use crate::message::{Body, Kind, STAMP_BYTES, Stamp};
 use crate::websocket::{BINARY, Template};
 
@@ -10,14 +10,15 @@ use crate::websocket::{BINARY, Template};
 #[derive(Debug)]
 pub(super) struct Raw {
     echo: Echo,
-    publish: Template,
+    /// By variant of the body.
+    publishes: Vec<Template>,
 }
 
 impl Raw {
     pub(super) fn new(body: Body, path: &str) -> Raw {
-        let blank = blank(&body);
+        let publish = |blank: &Vec<u8>| Template::new(BINARY, &[b"P", &blank[..]].concat());
         Raw {
-            publish: Template::new(BINARY, &[b"P", &blank[..]].concat()),
+            publishes: blanks(&body).iter().map(publish).collect(),
             echo: Echo::new(body, path),
         }
     }
@@ -38,8 +39,9 @@ impl Speech for Raw {
 
     fn append_publish(&self, out: &mut Vec<u8>, stamp: &Stamp) {
         let mut head = [0; 2 * STAMP_BYTES];
-        self.publish
-            .append(out, &[(1, self.echo.body.head(stamp, &mut head))]);
+        let body = &self.echo.body;
+        let patch = (1 + body.head_at(), body.head(stamp, &mut head));
+        self.publishes[body.variant(stamp)].append(out, &[patch]);
     }
 
     /// The server does not answer: the echo of a barrier behind it does.

@@ -294,7 +294,13 @@ impl Worker {
         };
         let mut errors = std::mem::take(&mut self.errors);
         errors.merge(&outcome.errors);
-        self.proceed(Event::Finished(Box::new(Outcome { errors, ..outcome })))
+        let (agreed, traffic) = (std::mem::take(&mut self.agreed), self.traffic());
+        self.proceed(Event::Finished(Box::new(Outcome {
+            errors,
+            agreed,
+            traffic,
+            ..outcome
+        })))
     }
 
     /// While holding, running and draining: tells what happened, at every boundary. Returns the next.

@@ -21,6 +21,9 @@ pub(crate) enum Conduct {
     Say(Vec<u8>),
     /// The same, and hangs up.
     SayAndHangUp(Vec<u8>),
+    /// It agrees on permessage-deflate, and echoes each message in the form in which it came; in the place of the sixth of the first connection
+    /// that gets so far it sends these bytes, if there are any, and then nothing more.
+    Compress(Vec<u8>),
     /// It reads no more instead of the sixth echo of that connection.
     StopReading,
     /// It ends all connections instead of that echo, and listens no more.
@@ -33,6 +36,10 @@ pub(crate) enum Conduct {
 const FAULTY: usize = 6;
 /// A good answer.
 pub(crate) const GOOD: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: KEY\r\n\r\n";
+
+/// One that accepts compression.
+const COMPRESSES: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: KEY\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\r\n";
 
 struct Rogue {
     address: SocketAddr,
@@ -95,6 +102,7 @@ impl Rogue {
         let accept = derive_accept_key(key.unwrap().as_bytes());
         self.requests.lock().unwrap().push(request.clone());
         let (answer, stays) = match conduct {
+            Some(Conduct::Compress(_)) => (COMPRESSES, true),
             Some(Conduct::Answer(answer)) => (answer, true),
             Some(Conduct::AnswerAndHangUp(answer)) => (answer, false),
             _ => (GOOD, true),
@@ -104,7 +112,7 @@ impl Rogue {
         if !stays {
             let _ = stream.shutdown(Shutdown::Write);
         }
-        if answer == GOOD && stays {
+        if [GOOD, COMPRESSES].contains(&answer) && stays {
             self.echo(&mut stream);
         }
         hold(stream);
@@ -120,13 +128,10 @@ impl Rogue {
                 let _ = stream.shutdown(Shutdown::Write);
                 return;
             }
-            let fault = if seen == FAULTY {
-                self.conduct.lock().unwrap().take()
-            } else {
-                None
-            };
+            let fault = if seen == FAULTY { self.fault() } else { None };
             let (said, stays) = match fault {
                 Some(Conduct::Say(said)) => (said, true),
+                Some(Conduct::Compress(said)) if !said.is_empty() => (said, true),
                 Some(Conduct::SayAndHangUp(said)) => (said, false),
                 Some(Conduct::StopReading) => return park(),
                 Some(Conduct::Die) => {
@@ -148,6 +153,16 @@ impl Rogue {
             }
             return;
         }
+    }
+
+    /// For one connection only; the others are treated honestly, and those that come later, too.
+    fn fault(&self) -> Option<Conduct> {
+        let mut conduct = self.conduct.lock().unwrap();
+        let honest = match *conduct {
+            Some(Conduct::Compress(_)) => Some(Conduct::Compress(Vec::new())),
+            _ => None,
+        };
+        std::mem::replace(&mut conduct, honest)
     }
 
     /// Of all connections.

@@ -1,0 +1,39 @@
+//! The account of what unfinished messages take: the one place that counts it, and holds it below the shard's budget.
+//!
+//! Counted is memory, not bytes that arrived. What a connection asks for is counted right after it was read, so the budget is passed
+//! for the length of one call at most, by one connection's growth. Called after each intake, and wherever unread bytes are dropped.
+
+use super::Core;
+use crate::Ticket;
+
+impl Core {
+    /// Counts what the connection holds by now, and gives its cold part back when nothing is left in it. Whoever asks for more than
+    /// the shard's budget has left is turned away; what others hold is theirs.
+    pub(crate) fn hold(&mut self, ticket: Ticket) {
+        let Some(connection) = self.connections.get(ticket) else {
+            return;
+        };
+        let Some(cold) = connection.cold.as_mut() else {
+            return;
+        };
+        let (before, now) = (cold.counted_bytes, cold.held_bytes());
+        cold.counted_bytes = now;
+        self.counters.reassembly_bytes.sub(before as u64);
+        self.counters.reassembly_bytes.add(now as u64);
+        connection.shed(&mut self.spare);
+        let all = self.counters.reassembly_bytes.get();
+        if now > before && all > self.limits.reassembly_bytes_max {
+            self.turn_away(ticket);
+        }
+    }
+
+    /// Nothing more is read from the connection: what was unread, or unfinished, goes.
+    pub(super) fn forget_unread(&mut self, ticket: Ticket) {
+        let connection = self.connections.at(ticket.slot);
+        if let Some(cold) = connection.cold.as_mut() {
+            self.spare.put(std::mem::take(&mut cold.unread));
+            cold.assembly = None;
+            self.hold(ticket);
+        }
+    }
+}

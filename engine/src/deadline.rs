@@ -1,0 +1,62 @@
+//! The deadlines that a peer may miss, each with what it is told and where it is counted. Public: an application hears of them in
+//! [`crate::CloseReason::TimedOut`]. When one has come is decided in `shard/deadlines.rs`.
+
+use crate::{Counter, ShardCounters};
+
+/// Something that a peer did not do in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deadline {
+    /// From accept to a complete request, TLS included ([`crate::Config::handshake_timeout`]).
+    Handshake,
+    /// From the first byte of a request head to its end ([`crate::Config::header_timeout`]).
+    Header,
+    /// From the first byte of a frame to its last ([`crate::Config::frame_timeout`]).
+    Frame,
+    /// From the first fragment of a message to its last ([`crate::Config::message_timeout`]).
+    Message,
+    /// From a ping to any sign of life ([`crate::Config::pong_timeout`]).
+    Pong,
+    /// No byte for as long as [`crate::Config::idle_timeout`].
+    Idle,
+    /// From our close frame, or our last answer, to the end of the connection ([`crate::Config::close_timeout`]).
+    Close,
+}
+
+impl Deadline {
+    /// Every deadline.
+    pub const ALL: [Deadline; 7] = [
+        Deadline::Handshake,
+        Deadline::Header,
+        Deadline::Frame,
+        Deadline::Message,
+        Deadline::Pong,
+        Deadline::Idle,
+        Deadline::Close,
+    ];
+
+    /// What the peer is told: the reason of a close frame (with 1008), or the body of a 408.
+    pub fn text(self) -> &'static str {
+        match self {
+            Deadline::Handshake => "no complete request in time",
+            Deadline::Header => "the request head took too long",
+            Deadline::Frame => "a frame took too long",
+            Deadline::Message => "a message took too long",
+            Deadline::Pong => "no answer to a ping",
+            Deadline::Idle => "no sign of life",
+            Deadline::Close => "no end in time",
+        }
+    }
+
+    /// Where it is counted.
+    pub fn counter(self, counters: &ShardCounters) -> &Counter {
+        match self {
+            Deadline::Handshake => &counters.closed_deadline_handshake,
+            Deadline::Header => &counters.closed_deadline_header,
+            Deadline::Frame => &counters.closed_deadline_frame,
+            Deadline::Message => &counters.closed_deadline_message,
+            Deadline::Pong => &counters.closed_deadline_pong,
+            Deadline::Idle => &counters.closed_deadline_idle,
+            Deadline::Close => &counters.closed_deadline_close,
+        }
+    }
+}

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 const ROOM: &str = "room";
 
-/// The raw protocol: `S` joins the room, `P` publishes the rest to it, anything else comes back.
+/// The raw protocol: `S` joins the room, `P` publishes the rest to it, `D` is only taken, anything else comes back.
 struct Raw;
 
 impl Application for Raw {
@@ -33,6 +33,7 @@ impl Application for Raw {
 
     fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
         match message.bytes() {
+            [b'D', ..] => {}
             [b'S', ..] => cx.join(ROOM, Tag(0)).expect("a fine name"),
             [b'P', payload @ ..] => {
                 let publish = Publish::new(Frame::new(Kind::Binary, payload));
@@ -52,10 +53,20 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// `members` open connections, all in the room. Those who speak are the first of them.
     pub(crate) fn new(members: u32) -> Crowd {
-        let config = Config::default();
+        Crowd::of(members, &Config::default())
+    }
+
+    /// One connection, which may say messages of up to 64 MiB.
+    pub(crate) fn spokesman() -> Crowd {
+        let mut config = Config::default();
+        config.listeners[0].message_bytes_max = 64 << 20;
+        Crowd::of(1, &config)
+    }
+
+    fn of(members: u32, config: &Config) -> Crowd {
         let line: Rc<RefCell<Line>> = Rc::default();
         let setup = Setup {
-            config: &config,
+            config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
             admission: Admission::new(members as usize),
             counters: Arc::default(),
@@ -123,3 +134,24 @@ pub(crate) fn client_frame(payload: &[u8]) -> Vec<u8> {
     frame::write_client_frame(&mut bytes, OpCode::Binary, payload, [1, 2, 3, 4]);
     bytes
 }
+
+/// One binary message in fragments of so many bytes; a single one is a whole frame.
+pub(crate) fn client_fragments(payload: &[u8], fragment_bytes: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let count = payload.len().div_ceil(fragment_bytes);
+    for (index, part) in payload.chunks(fragment_bytes).enumerate() {
+        let opcode = match index {
+            0 => OpCode::Binary,
+            _ => OpCode::Continuation,
+        };
+        let start = bytes.len();
+        frame::write_client_frame(&mut bytes, opcode, part, [1, 2, 3, 4]);
+        if index + 1 < count {
+            bytes[start] &= !FINAL;
+        }
+    }
+    bytes
+}
+
+/// The bit that says that a frame is its message's last (RFC 6455 §5.2).
+const FINAL: u8 = 0x80;

@@ -36,7 +36,7 @@ mod wheel;
 
 use audience::Audiences;
 use batch::Batch;
-use crowd::{Crowd, client_frame};
+use crowd::{Crowd, client_fragments, client_frame};
 use divan::{Bencher, black_box};
 use lane::LaneCapacity;
 use letter::{Delivery, Parcel, Publication, Request};
@@ -61,6 +61,13 @@ const PIECES: &[Piece] = &[
     piece("tick/broadcast-1000", 64, || tick_broadcast(1, 1000)),
     piece("tick/burst-1000", 64, || tick_broadcast(10, 1000)),
     piece("tick/broadcast-10000", 12, || tick_broadcast(1, 10_000)),
+    piece("large/frame-1048576", 8, || large(1 << 20, 1 << 20)),
+    piece("large/frame-4194304", 4, || large(4 << 20, 4 << 20)),
+    piece("large/frame-16777216", 2, || large(16 << 20, 16 << 20)),
+    piece("large/fragments-1048576", 8, || large(1 << 20, 64 << 10)),
+    piece("large/fragments-4194304", 4, || large(4 << 20, 64 << 10)),
+    piece("large/fragments-16777216", 2, || large(16 << 20, 64 << 10)),
+    piece("large/one-byte-fragments-10000", 8, || large(10_000, 1)),
 ];
 
 const fn piece(name: &'static str, times: u32, set_up: fn() -> Box<dyn FnMut()>) -> Piece {
@@ -217,5 +224,21 @@ fn tick_broadcast(messages: usize, members: u32) -> Box<dyn FnMut()> {
     Box::new(move || {
         crowd.arrive(0, &said);
         crowd.settle(u64::from(members));
+    })
+}
+
+/// One message of so many bytes, in one frame or in fragments, arrives in receives as the driver gives them. Twice as long should take
+/// twice as much: a cost per byte that grows with the size is quadratic work.
+fn large(bytes: usize, fragment_bytes: usize) -> Box<dyn FnMut()> {
+    const RECEIVE_BYTES: usize = 16_640;
+    let (mut crowd, said) = (
+        Crowd::spokesman(),
+        client_fragments(&vec![b'D'; bytes], fragment_bytes),
+    );
+    Box::new(move || {
+        for receive in said.chunks(RECEIVE_BYTES) {
+            crowd.arrive(0, receive);
+            crowd.settle(0);
+        }
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::{Context, Deadline, Message};
 use shardcast_protocol::close::CloseCode;
+use shardcast_protocol::pieces::Piece;
 use shardcast_protocol::upgrade::Request;
 
 /// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing needs a lock.
@@ -35,6 +36,13 @@ pub trait Application: Sized + 'static {
 
     /// A whole data message arrived.
     fn message(&mut self, cx: &mut Context<'_>, session: &mut Self::Session, message: Message<'_>);
+
+    /// A part of a data message arrived, on a connection that was accepted with [`Messages::InPieces`]. Nothing of the message is kept:
+    /// pieces come as the network delivers them, all of one message before the next. A message that breaks the protocol, grows too
+    /// large or takes too long ends the connection, and no last piece comes. The default closes the connection with 1011.
+    fn piece(&mut self, cx: &mut Context<'_>, _session: &mut Self::Session, _piece: Piece<'_>) {
+        cx.close(CloseCode::INTERNAL, "nobody takes pieces");
+    }
 
     /// The answer to a request that carried a [`Tag`].
     fn answered(
@@ -70,6 +78,18 @@ pub struct Accepted<S> {
     pub session: S,
     /// `Sec-WebSocket-Protocol` of the answer; must be one that the client offered.
     pub subprotocol: Option<&'static str>,
+    /// How its messages are handed over.
+    pub messages: Messages,
+}
+
+/// How a connection's messages are handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Messages {
+    /// Whole, to [`Application::message`].
+    #[default]
+    Whole,
+    /// As they arrive, to [`Application::piece`]: for what is too large to be held. Such a connection is not compressed.
+    InPieces,
 }
 
 impl<S> From<S> for Accepted<S> {
@@ -77,6 +97,7 @@ impl<S> From<S> for Accepted<S> {
         Accepted {
             session,
             subprotocol: None,
+            messages: Messages::Whole,
         }
     }
 }

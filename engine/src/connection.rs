@@ -8,6 +8,7 @@ use crate::paged::Paged;
 use crate::peer::Peers;
 use crate::phase::{Phase, Step};
 use crate::unread::{SpareBuffers, Unread};
+use shardcast_protocol::pieces::Pieces;
 use shardcast_protocol::reader::Assembly;
 use std::net::SocketAddr;
 
@@ -52,6 +53,8 @@ impl Flags {
     pub(crate) const ADMITTED: Flags = Flags(64);
     /// It speaks TLS: what it is owed is sealed before it leaves.
     pub(crate) const TLS: Flags = Flags(128);
+    /// Its application takes messages in pieces.
+    pub(crate) const PIECES: Flags = Flags(1024);
 
     /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`] translates it. No flag asks for it yet.
     pub(crate) const TRANSLATED: Flags = Flags(0);
@@ -81,13 +84,15 @@ impl Flags {
 pub(crate) struct Cold {
     /// Bytes of an incomplete head or frame, or everything that came while parked.
     pub(crate) unread: Unread,
-    /// When the incomplete head or frame began.
+    /// When the incomplete head or frame began, or the one whose pieces are taken.
     pub(crate) unread_since: Millis,
     /// How far the incomplete head was searched for its end.
     pub(crate) head_scanned: usize,
     /// A fragmented message.
     pub(crate) assembly: Option<Box<Assembly>>,
-    /// When the fragmented message began.
+    /// Where in a message it is, if its messages are taken in pieces.
+    pub(crate) pieces: Pieces,
+    /// When the fragmented message, or the one that is taken in pieces, began.
     pub(crate) message_since: Millis,
     /// Since when it is parked.
     pub(crate) parked_since: Millis,
@@ -104,7 +109,7 @@ impl Cold {
     }
 
     fn is_idle(&self) -> bool {
-        let reads = !self.unread.is_empty() || self.assembly.is_some();
+        let reads = !self.unread.is_empty() || self.assembly.is_some() || !self.pieces.is_idle();
         !reads && self.counted_bytes == 0 && self.outbox.is_empty()
     }
 }

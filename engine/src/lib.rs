@@ -1,4 +1,50 @@
 //! The shard: connections, rooms and lanes as a deterministic state machine, and the drivers that run it on a kernel or in a simulation.
+//!
+//! # Messages in pieces
+//!
+//! A message is handed to [`Application::message`] whole, and is held until it is. An upload need not be: a connection that is accepted
+//! with [`Messages::InPieces`] gets what arrives of it, to [`Application::piece`].
+//!
+//! ```
+//! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
+//! use shardcast_engine::{Accepted, Application, Context, Message, Messages, Piece, Refusal};
+//!
+//! /// Says how long each upload was, and its sum, and holds none of it.
+//! struct Uploads;
+//!
+//! #[derive(Default)]
+//! struct Upload {
+//!     bytes: u64,
+//!     sum: u64,
+//! }
+//!
+//! impl Application for Uploads {
+//!     type Session = Upload;
+//!
+//!     fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Result<Accepted<Upload>, Refusal> {
+//!         let messages = Messages::InPieces;
+//!         Ok(Accepted { messages, ..Upload::default().into() })
+//!     }
+//!
+//!     fn message(&mut self, _: &mut Context<'_>, _: &mut Upload, _: Message<'_>) {
+//!         unreachable!("all messages come in pieces");
+//!     }
+//!
+//!     fn piece(&mut self, cx: &mut Context<'_>, upload: &mut Upload, piece: Piece<'_>) {
+//!         if piece.first {
+//!             *upload = Upload::default();
+//!         }
+//!         upload.bytes += piece.bytes.len() as u64;
+//!         upload.sum += piece.bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+//!         if piece.last {
+//!             let Upload { bytes, sum } = upload;
+//!             cx.send(Kind::Text, format!("{bytes} bytes, sum {sum}").as_bytes());
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! A slow upload is held to [`Config::frame_timeout`] and [`Config::message_timeout`] as any other message.
 
 mod application;
 mod audience;
@@ -34,7 +80,7 @@ mod tls;
 mod unread;
 mod wheel;
 
-pub use application::{Accepted, Answer, Application, CloseReason, Refusal, Report, Tag};
+pub use application::{Accepted, Answer, Application, CloseReason, Messages, Refusal, Report, Tag};
 pub use config::{Config, ConfigError, Pinning};
 pub use context::{Context, Publish, PublishError, RoomError, Target};
 pub use counters::{Counter, Reading, ShardCounters};
@@ -47,3 +93,4 @@ pub use ticket::{Address, Ticket};
 pub use tls::{ClientCertificates, Identity, Tls, TlsError, TlsOptions, TlsVersion};
 
 pub use shardcast_protocol as protocol;
+pub use shardcast_protocol::pieces::Piece;

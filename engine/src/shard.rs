@@ -9,6 +9,7 @@ mod intake;
 #[cfg(any(test, feature = "sim"))]
 mod invariants;
 mod mail;
+mod pieces;
 mod request;
 mod secure;
 #[cfg(test)]

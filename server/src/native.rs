@@ -81,8 +81,8 @@ impl Application for Native {
             .any(|offered| offered == SUBPROTOCOL)
             .then_some(SUBPROTOCOL);
         Ok(Accepted {
-            session: Session::new(cx.now_ms()),
             subprotocol,
+            ..Session::new(cx.now_ms()).into()
         })
     }
 

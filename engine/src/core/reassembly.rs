@@ -5,6 +5,7 @@
 
 use super::Core;
 use crate::Ticket;
+use shardcast_protocol::pieces::Pieces;
 
 impl Core {
     /// Counts what the connection holds by now, and gives its cold part back when nothing is left in it. Whoever asks for more than
@@ -33,6 +34,7 @@ impl Core {
         if let Some(cold) = connection.cold.as_mut() {
             self.spare.put(std::mem::take(&mut cold.unread));
             cold.assembly = None;
+            cold.pieces = Pieces::default();
             self.hold(ticket);
         }
     }

@@ -158,11 +158,9 @@ fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Deadline) {
 /// When an open connection is late with what it began, and with what.
 fn unfinished_due(cold: Option<&Cold>, limits: &Limits) -> Option<(Millis, Deadline)> {
     let cold = cold?;
-    let frame =
-        (!cold.unread.is_empty()).then_some((cold.unread_since + limits.frame_ms, Deadline::Frame));
-    let message = cold
-        .assembly
-        .is_some()
+    let frame = (!cold.unread.is_empty() || cold.pieces.is_in_frame())
+        .then_some((cold.unread_since + limits.frame_ms, Deadline::Frame));
+    let message = (cold.assembly.is_some() || !cold.pieces.is_idle())
         .then_some((cold.message_since + limits.message_ms, Deadline::Message));
     frame.into_iter().chain(message).min_by_key(|(at, _)| *at)
 }

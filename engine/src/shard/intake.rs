@@ -185,6 +185,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads one frame, or says what it needs.
     fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
         let connection = self.core.connections.at(ticket.slot);
+        if connection.flags.has(Flags::PIECES) {
+            return self.piece(ticket, bytes);
+        }
         let limits = ReadLimits {
             message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
         };

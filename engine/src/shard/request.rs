@@ -1,7 +1,8 @@
 //! The request phase: what a connection says before it is open becomes an answer or a session.
 
 use super::Shard;
-use crate::application::{Accepted, Refusal};
+use crate::application::{Accepted, Messages, Refusal};
+use crate::connection::Flags;
 use crate::driver::Driver;
 use crate::{Application, Ticket};
 use shardcast_protocol::upgrade::{self, UpgradeError, UpgradeLimits};
@@ -87,6 +88,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         accepted: Accepted<A::Session>,
     ) {
         self.core.open(ticket, request.key(), accepted.subprotocol);
+        if accepted.messages == Messages::InPieces {
+            let connection = self.core.connections.at(ticket.slot);
+            connection.flags.set(Flags::PIECES);
+        }
         *self.sessions.reach(ticket.slot) = Some(accepted.session);
         self.call(ticket, None, |application, context, session| {
             application.opened(context, session)

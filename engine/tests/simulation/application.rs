@@ -7,8 +7,8 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Answer, Application, CloseReason, Context, Frame, Message, Publish, Refusal,
-    Tag, Target,
+    Accepted, Address, Answer, Application, CloseReason, Context, Frame, Message, Messages, Piece,
+    Publish, Refusal, Tag, Target,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -42,6 +42,8 @@ pub(crate) struct Scripted {
 /// Whose connection it is.
 pub(crate) struct Session {
     client: usize,
+    /// The pieces so far of a message that has not ended.
+    begun: Vec<u8>,
 }
 
 impl Scripted {
@@ -144,7 +146,18 @@ impl Application for Scripted {
             assert_eq!(entry.connected, None, "client {client} connected twice");
             entry.connected = Some(now);
         });
-        Ok(Session { client }.into())
+        let session = Session {
+            client,
+            begun: Vec::new(),
+        };
+        let messages = match client % 5 {
+            3 => Messages::InPieces,
+            _ => Messages::Whole,
+        };
+        Ok(Accepted {
+            messages,
+            ..session.into()
+        })
     }
 
     fn opened(&mut self, cx: &mut Context<'_>, session: &mut Session) {
@@ -188,6 +201,21 @@ impl Application for Scripted {
             entry.messages += 1;
         });
         self.obey(cx, client, message.kind(), text);
+    }
+
+    /// Put together, the pieces are the message.
+    fn piece(&mut self, cx: &mut Context<'_>, session: &mut Session, piece: Piece<'_>) {
+        assert_eq!(session.client % 5, 3, "others take whole messages");
+        assert!(!piece.first || session.begun.is_empty());
+        session.begun.extend_from_slice(piece.bytes);
+        if piece.last {
+            let bytes = std::mem::take(&mut session.begun);
+            let message = match piece.kind {
+                Kind::Text => Message::Text(std::str::from_utf8(&bytes).expect("checked text")),
+                Kind::Binary => Message::Binary(&bytes),
+            };
+            self.message(cx, session, message);
+        }
     }
 
     fn answered(

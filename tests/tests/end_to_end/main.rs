@@ -12,6 +12,7 @@ mod large;
 mod listeners;
 mod native;
 mod order;
+mod pieces;
 mod pressure;
 mod refusals;
 mod rings;

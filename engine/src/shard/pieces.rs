@@ -1,0 +1,63 @@
+//! Messages in pieces, for connections whose application took them so: what arrived is handed on at once and never kept.
+
+use super::Shard;
+use crate::connection::Flags;
+use crate::driver::Driver;
+use crate::phase::Phase;
+use crate::unread::Need;
+use crate::{Application, Ticket};
+use shardcast_protocol::frame::OpCode;
+use shardcast_protocol::pieces::{Event, Piece, Step};
+use shardcast_protocol::reader::{ReadLimits, Role};
+
+impl<A: Application, D: Driver> Shard<A, D> {
+    /// Reads one piece or control frame, or says what it needs.
+    pub(super) fn piece(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
+        let connection = self.core.connections.at(ticket.slot);
+        debug_assert!(connection.flags.has(Flags::PIECES));
+        let limits = ReadLimits {
+            message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
+        };
+        let open = connection.phase == Phase::Open;
+        let whole = bytes.len();
+        let kept = connection.cold.as_mut();
+        let mut pieces = kept
+            .map(|cold| std::mem::take(&mut cold.pieces))
+            .unwrap_or_default();
+        let (was_idle, was_in_frame) = (pieces.is_idle(), pieces.is_in_frame());
+        let step = pieces.next(bytes, Role::Server, &limits);
+        let begins_message = was_idle && !pieces.is_idle();
+        let begins_frame = !was_in_frame && pieces.is_in_frame();
+        if !pieces.is_idle() {
+            connection.cold().pieces = pieces;
+        }
+        if begins_message {
+            self.watch_message(ticket);
+        }
+        if begins_frame {
+            self.watch_unread(ticket);
+        }
+        let (event, used) = match step {
+            Ok(Step::Incomplete { need }) => return Err(Need::Bytes(need)),
+            Ok(Step::Event { event, used }) => (event, used),
+            Err(error) => {
+                self.core.fail(ticket, error);
+                return Ok(whole);
+            }
+        };
+        match event {
+            Event::Close(close) => self.core.peer_closed(ticket, close.code),
+            Event::Piece(piece) if open => self.hand_on(ticket, piece),
+            Event::Ping(payload) if open => self.core.control(ticket, OpCode::Pong, payload),
+            Event::Piece(_) | Event::Ping(_) | Event::Pong(_) => {}
+        }
+        Ok(used)
+    }
+
+    fn hand_on(&mut self, ticket: Ticket, piece: Piece<'_>) {
+        self.core.counters.messages_in.add(u64::from(piece.last));
+        self.call(ticket, None, |application, context, session| {
+            application.piece(context, session, piece);
+        });
+    }
+}

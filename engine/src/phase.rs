@@ -12,7 +12,8 @@ pub(crate) enum Phase {
     Open,
     /// Our close frame is queued or sent; the peer's is awaited, everything else it says is dropped.
     Closing,
-    /// The close handshake is complete: what is queued leaves, then the socket is closed (RFC 6455 §7.1.1, the server goes first).
+    /// The close handshake is complete: what is queued leaves, then the socket is closed (RFC 6455 §7.1.1, the server goes first). Clauses 6455-5.5.1-7,
+    /// 6455-7.1.1-2.
     Flushing,
     /// Nothing more is to be said and the peer may still be talking (refused upgrade, broken protocol): what is queued leaves, then FIN,
     /// then its bytes are dropped until it closes, because closing with unread bytes resets and the last answer would be lost.

@@ -129,6 +129,7 @@ fn read_frame(stream: &mut impl Read) -> (u8, Vec<u8>) {
     (head[0], payload)
 }
 
+/// Clause 6455-4.2.2-1: the handshake, too, for the client knows nothing but TLS.
 #[test]
 fn messages_of_every_size_come_back() {
     let server = server();

@@ -1,4 +1,4 @@
-//! Masking (RFC 6455 §5.3): XOR with a key that repeats every four bytes. Called by the reader, in place, and by client writers.
+//! Masking (RFC 6455 §5.3, clause 6455-6.2-5): XOR with a key that repeats every four bytes. Called by the reader, in place, and by client writers.
 
 /// Bytes per vector turn. A multiple of 4, so that every turn starts with the key's first byte; the fixed size lets the
 /// compiler emit full-width vector operations without a byte of `unsafe`.

@@ -145,49 +145,49 @@ impl Assembly {
 /// Why a peer broke the protocol; each has its close code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ProtocolError {
-    /// A reserved bit is set and no extension gave it a meaning (RFC 6455 §5.2).
+    /// A reserved bit is set and no extension gave it a meaning (RFC 6455 §5.2). Clause 6455-5.2-2.
     #[error("reserved bit set")]
     ReservedBit,
-    /// Opcodes 3-7 and 11-15 (RFC 6455 §5.2).
+    /// Opcodes 3-7 and 11-15 (RFC 6455 §5.2). Clause 6455-5.2-3.
     #[error("reserved opcode")]
     ReservedOpCode,
-    /// A client's frame without a mask (RFC 6455 §5.1).
+    /// A client's frame without a mask (RFC 6455 §5.1). Clause 6455-5.1-2.
     #[error("client frame is not masked")]
     Unmasked,
-    /// A server's frame with a mask (RFC 6455 §5.1).
+    /// A server's frame with a mask (RFC 6455 §5.1). Clause 6455-5.1-4.
     #[error("server frame is masked")]
     Masked,
-    /// A control frame without FIN (RFC 6455 §5.5).
+    /// A control frame without FIN (RFC 6455 §5.5). Clause 6455-5.4-1.
     #[error("control frame is fragmented")]
     ControlFragmented,
-    /// A control frame of more than 125 bytes (RFC 6455 §5.5).
+    /// A control frame of more than 125 bytes (RFC 6455 §5.5). Clause 6455-5.5-1.
     #[error("control frame is longer than 125 bytes")]
     ControlTooLong,
-    /// A length in more bytes than it needs (RFC 6455 §5.2).
+    /// A length in more bytes than it needs (RFC 6455 §5.2). Clause 6455-5.2-5.
     #[error("payload length is not minimal")]
     LengthNotMinimal,
-    /// A 64-bit length whose most significant bit is set (RFC 6455 §5.2).
+    /// A 64-bit length whose most significant bit is set (RFC 6455 §5.2). Clause 6455-5.2-4.
     #[error("most significant bit of the payload length is set")]
     LengthTopBit,
-    /// A continuation with nothing to continue (RFC 6455 §5.4).
+    /// A continuation with nothing to continue (RFC 6455 §5.4). Clause 6455-5.4-3.
     #[error("continuation without a fragmented message")]
     ContinuationWithoutStart,
-    /// A new data frame before the last fragment of the message before (RFC 6455 §5.4).
+    /// A new data frame before the last fragment of the message before (RFC 6455 §5.4). Clause 6455-5.4-3.
     #[error("new message inside a fragmented one")]
     DataInsideFragmented,
-    /// The message is, or will be, longer than `message_bytes_max`.
+    /// The message is, or will be, longer than `message_bytes_max`. Clause 6455-10.4-1.
     #[error("message too big")]
     MessageTooBig,
-    /// A text message that is not UTF-8 (RFC 6455 §5.6, §8.1).
+    /// A text message that is not UTF-8 (RFC 6455 §5.6, §8.1). Clauses 6455-5.6-1, 6455-8.1-1.
     #[error("text is not UTF-8")]
     TextNotUtf8,
-    /// A close payload needs two bytes for its code (RFC 6455 §5.5.1).
+    /// A close payload needs two bytes for its code (RFC 6455 §5.5.1). Clause 6455-5.5.1-1.
     #[error("close payload of one byte")]
     ClosePayloadOfOneByte,
-    /// A close code that must not stand in a frame (RFC 6455 §7.4).
+    /// A close code that must not stand in a frame (RFC 6455 §7.4). Clauses 6455-7.4.1-1, 6455-7.4.1-2, 6455-7.4.1-3.
     #[error("close code must not be sent")]
     CloseCodeForbidden,
-    /// A close reason that is not UTF-8 (RFC 6455 §5.5.1, §8.1).
+    /// A close reason that is not UTF-8 (RFC 6455 §5.5.1, §8.1). Clause 6455-8.1-1.
     #[error("close reason is not UTF-8")]
     CloseReasonNotUtf8,
     /// A compressed message that inflates to more than `message_bytes_max`.

@@ -26,7 +26,7 @@ impl Core {
         self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
     }
 
-    /// The peer's close frame came: answer it, unless ours went out before, and let go.
+    /// The peer's close frame came: answer it, unless ours went out before, and let go. Clauses 6455-5.5.1-4, 6455-5.5.1-6.
     pub(crate) fn peer_closed(&mut self, ticket: Ticket, code: Option<CloseCode>) {
         let before = self.connections.phase(ticket);
         self.step(ticket, Step::PeerClose, CloseReason::Peer(code));

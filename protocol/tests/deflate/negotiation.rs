@@ -19,6 +19,7 @@ fn check(headers: &str, takeover: Takeover, answer: Result<Option<&str>, Extensi
     );
 }
 
+/// Clauses 7692-7-4, 7692-7.1.1.1-2, 7692-7.1.2.1-2, 7692-7.1.2.2-2, 7692-7.1.2.2-3, 6455-9-2, 6455-9.1-2, 6455-4.3-1.
 #[test]
 fn an_offer_is_answered_without_takeover() {
     let with_8 = format!("{DEFAULT}; server_max_window_bits=8");
@@ -80,6 +81,7 @@ fn an_offer_is_answered_without_takeover() {
     }
 }
 
+/// Clauses 7692-7-1, 7692-7-2, 7692-7-3, 7692-7.1.1.1-1, 7692-7.1.1.2-1, 7692-7.1.2.1-1, 7692-7.1.2.2-1.
 #[test]
 fn a_faulty_offer_is_declined() {
     for parameters in [
@@ -112,6 +114,7 @@ fn a_faulty_offer_is_declined() {
     }
 }
 
+/// Clauses 6455-9.1-1, 6455-4.3-1.
 #[test]
 fn what_is_no_list_fails_the_handshake() {
     for headers in [
@@ -155,6 +158,7 @@ fn takeover_is_given_unless_it_is_refused() {
     }
 }
 
+/// Clauses 7692-5-2, 7692-7-5, 6455-4.1-20.
 #[test]
 fn a_client_holds_the_server_to_its_offer() {
     let agreed = |server_takeover, server_window_bits, client_window_bits| {

@@ -97,6 +97,7 @@ fn text(bytes: &[u8]) -> Heard {
     Heard::Message(Kind::Text, bytes.into())
 }
 
+/// Clauses 7692-6.1-1, 7692-6.2-1, 7692-6.2-2, 7692-7.2.3-1.
 #[test]
 fn compressed_and_plain_messages_mix() {
     let message = json(600, 1);
@@ -145,6 +146,7 @@ fn one_fragment_a_byte() {
     assert_eq!(read(&stream, 0), Ok(vec![text(&message)]));
 }
 
+/// Clauses 7692-6-1, 7692-6-2.
 #[test]
 fn what_breaks_the_rules() {
     let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];

@@ -41,6 +41,7 @@ fn what_zlib_deflates_is_inflated() {
 }
 
 /// RFC 7692 §7.2.3: the examples, and what they make of "Hello".
+/// Clauses 7692-7.2.2-1, 7692-7.2.2-2, 7692-7.2.1-2.
 #[test]
 fn the_examples_of_the_rfc() {
     let mut inflater = Inflater::default();
@@ -212,6 +213,7 @@ fn noise_never_panics() {
     }
 }
 
+/// A peer that starts afresh, with no larger window, inflates it. Clauses 7692-7.2.1-1, 7692-7.1.1.1-3, 7692-7.1.2.1-3.
 #[test]
 fn zlib_inflates_what_is_deflated() {
     let mut deflater = Deflater::default();
@@ -250,6 +252,7 @@ fn what_does_not_compress_stays_plain() {
     }
 }
 
+/// Clauses 7692-7.2.1-1, 7692-7.2.1-2.
 #[test]
 fn a_stream_of_messages_refers_back() {
     for window_bits in 9..=15 {

@@ -12,6 +12,8 @@ pub struct Memory {
     pub rings_bytes: u64,
     /// Slots of all connections, each in one room, without the application's sessions.
     pub connections_bytes: u64,
+    /// TLS sessions, if there is a listener with TLS and everybody connects there.
+    pub tls_bytes: u64,
     /// The lanes themselves.
     pub lanes_bytes: u64,
     /// Letters that hold messages of the largest size in every lane: a burst that is being pushed back.
@@ -25,6 +27,8 @@ pub struct Memory {
 impl Memory {
     /// Hot slot, peer address (6 over IPv4), memberships, deadline, driver's slot, one membership in a slice (with the slack of a growing list).
     const CONNECTION_BYTES: u64 = 24 + 22 + 16 + 12 + 4 + 16;
+    /// An idle TLS session: rustls' state and keys (3.4-3.6 kB of heap, `bench/results/tried.md`), its place in the table.
+    const TLS_SESSION_BYTES: u64 = 3_600 + 8;
     /// A letter: the larger of the two kinds.
     const LETTER_BYTES: u64 = 80;
 
@@ -37,6 +41,15 @@ impl Memory {
         Memory {
             rings_bytes: shards * rings as u64 * uring::RING_BYTES as u64,
             connections_bytes: connections * Self::CONNECTION_BYTES,
+            tls_bytes: if config
+                .listeners
+                .iter()
+                .any(|listener| listener.tls.is_some())
+            {
+                connections * Self::TLS_SESSION_BYTES
+            } else {
+                0
+            },
             lanes_bytes: letters * Self::LETTER_BYTES,
             letters_worst_bytes: letters.max(LaneCapacity::for_shards(1).0 as u64)
                 * config.message_bytes_max() as u64,
@@ -45,9 +58,9 @@ impl Memory {
         }
     }
 
-    /// Rings, connections and lanes.
+    /// Rings, connections, TLS sessions and lanes.
     pub fn idle_bytes(&self) -> u64 {
-        self.rings_bytes + self.connections_bytes + self.lanes_bytes
+        self.rings_bytes + self.connections_bytes + self.tls_bytes + self.lanes_bytes
     }
 }
 
@@ -56,10 +69,11 @@ impl fmt::Display for Memory {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         write!(
             f,
-            "{} MiB full and idle (rings {}, connections {}, lanes {}); at worst, besides: letters {}, outboxes {}, unfinished messages {}",
+            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: letters {}, outboxes {}, unfinished messages {}",
             mib(self.idle_bytes()),
             mib(self.rings_bytes),
             mib(self.connections_bytes),
+            mib(self.tls_bytes),
             mib(self.lanes_bytes),
             mib(self.letters_worst_bytes),
             mib(self.outboxes_worst_bytes),

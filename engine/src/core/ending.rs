@@ -106,7 +106,8 @@ impl Core {
             return;
         }
         self.wheel.cancel(ticket.slot);
-        self.secure.forget(ticket.slot);
+        let kept = self.secure.forget(ticket.slot);
+        self.counters.reassembly_bytes.sub(kept as u64);
         let connection = self.connections.at(ticket.slot);
         if let Some(cold) = connection.cold.take() {
             self.counters.outbox_bytes.sub(cold.outbox.bytes() as u64);

@@ -78,11 +78,10 @@ impl Secure {
         self.sessions.get_mut(slot)?.as_deref_mut()
     }
 
-    /// The connection is over.
-    pub(crate) fn forget(&mut self, slot: u32) {
-        if let Some(session) = self.sessions.get_mut(slot) {
-            *session = None;
-        }
+    /// The connection is over. Returns what stood in the shard's account for it.
+    pub(crate) fn forget(&mut self, slot: u32) -> usize {
+        let session = self.sessions.get_mut(slot).and_then(Option::take);
+        session.map_or(0, |session| session.counted_bytes)
     }
 
     /// An empty buffer for received bytes; [`Secure::put_opened`] takes it back.
@@ -116,6 +115,23 @@ impl Core {
             self.secure.waiting.push_back(ticket);
         }
         Ok(())
+    }
+
+    /// Counts what the session keeps, as [`Core::hold`] counts messages. Whoever asks for more than the shard's budget has left is let
+    /// go without a word: rustls would have to see what is kept to say one.
+    pub(crate) fn hold_records(&mut self, ticket: Ticket) {
+        let Some(session) = self.secure.session_mut(ticket.slot) else {
+            return;
+        };
+        let (before, now) = (session.counted_bytes, session.kept_bytes());
+        session.counted_bytes = now;
+        self.counters.reassembly_bytes.sub(before as u64);
+        self.counters.reassembly_bytes.add(now as u64);
+        let all = self.counters.reassembly_bytes.get();
+        if now > before && all > self.limits.reassembly_bytes_max {
+            self.counters.closed_budget.add(1);
+            self.lose(ticket);
+        }
     }
 
     /// Owes the connection the records that its session has made by itself.

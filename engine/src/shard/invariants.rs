@@ -23,6 +23,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
             live += usize::from(connection.phase != Phase::Free);
             outbox_bytes += check_connection(slot, connection);
             unfinished_bytes += check_account(slot, connection);
+            if let Some(session) = self.core.secure.session(slot) {
+                let kept = session.kept_bytes();
+                assert_eq!(session.counted_bytes, kept, "slot {slot}: not counted");
+                unfinished_bytes += kept;
+            }
             check_memory(slot, connection, &self.core);
             let session = self.sessions.get(slot).is_some_and(Option::is_some);
             assert_eq!(

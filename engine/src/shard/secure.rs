@@ -54,6 +54,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.take_bytes(ticket, &mut plain);
         }
         self.core.secure.put_opened(plain);
+        self.core.hold_records(ticket);
         if let Err(fault) = result {
             self.core.fail_tls(ticket, &fault);
             return;

@@ -16,6 +16,8 @@ pub(crate) struct Session {
     /// Records made, not yet owed to the socket.
     pending: Vec<u8>,
     stage: Stage,
+    /// What of [`Session::kept_bytes`] stands in the shard's account.
+    pub(crate) counted_bytes: usize,
     /// Bytes were kept since the handshake last had its turn.
     waiting: bool,
     said_goodbye: bool,
@@ -69,6 +71,7 @@ impl Session {
             partial: Vec::new(),
             pending: Vec::new(),
             stage: Stage::Handshaking,
+            counted_bytes: 0,
             waiting: false,
             said_goodbye: false,
         })
@@ -83,10 +86,14 @@ impl Session {
         self.stage == Stage::PeerClosed
     }
 
-    /// Bytes that it holds in buffers.
+    /// Memory of what arrived and is not a whole record, or handshake, yet.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
-        self.partial.capacity() + self.pending.capacity()
+        self.kept_bytes() + self.pending.capacity()
     }
 
     /// The handshake took a shortcut (RFC 8446 §2.2).

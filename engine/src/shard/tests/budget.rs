@@ -170,3 +170,39 @@ fn one_message_always_fits() {
         assert_eq!(trial.counters.reassembly_bytes.get(), 0);
     }
 }
+
+#[test]
+fn unfinished_handshakes_count_too() {
+    let issued = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    let (chain, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+    let identity = crate::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+    let mut config = config(64 * KIB, 256 * KIB);
+    config.listeners[0].tls = Some(crate::Tls::new(crate::TlsOptions::new(identity)).unwrap());
+    let mut trial = Trial::new(&config, roomy(), 1);
+    // A ClientHello of 60,000 bytes, of which 49,152 come.
+    let mut hello = vec![1, 0, 0xea, 0x60];
+    hello.resize(3 << 14, 0);
+    let records: Vec<u8> = hello
+        .chunks(1 << 14)
+        .flat_map(|part| [&[22, 3, 1, 0x40, 0][..], part].concat())
+        .collect();
+    let mut before = 0;
+    for clients in 1.. {
+        let client = trial
+            .world
+            .borrow_mut()
+            .connect(0, 0, Line::Faulty)
+            .unwrap();
+        trial.write(client, &records);
+        settle(&mut trial);
+        let held = trial.counters.reassembly_bytes.get() as usize;
+        if trial.counters.closed_budget.get() == 1 {
+            assert!(clients > 2, "the {clients}th was too much already");
+            assert_eq!(held, before, "the others keep theirs");
+            assert_eq!(trial.counters.connections.get(), clients - 1);
+            break;
+        }
+        assert!(held >= before + records.len(), "{held} after {clients}");
+        before = held;
+    }
+}

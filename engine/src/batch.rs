@@ -1,26 +1,39 @@
-//! Frames for one audience, laid out once per tick: what every member is sent in one piece.
+//! Frames for one audience, laid out once per tick: what every member is sent in one piece. Members that take compressed frames have
+//! a layout of their own, if there is a compressed frame among them.
 
 use crate::audience::{Audience, Audiences};
 use crate::letter::{Outcome, Parcel};
 use crate::report::ReportKey;
-use crate::{Report, Ticket};
+use crate::{Frame, Report, Ticket};
 use bytes::{Bytes, BytesMut};
+use std::ops::Range;
 
 /// Frames collected in a tick. One frame is shared as it is; several are copied together, once for all members.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    first: Bytes,
-    rest: BytesMut,
+    first: Option<Frame>,
+    /// All frames, once there are several.
+    plain: BytesMut,
+    /// The same with those compressed that have such a form, once there is one.
+    deflated: Option<BytesMut>,
     frames: u32,
     skips: Skips,
 }
 
 /// One member is not sent one frame of a batch: it published it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Skip {
+    who: Ticket,
+    plain: Range<usize>,
+    /// In the layout with compressed frames, if there is one.
+    deflated: Range<usize>,
+}
+
+/// A layout of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Skip {
-    pub(crate) who: Ticket,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+pub(crate) enum Form {
+    Plain,
+    Deflated,
 }
 
 /// A batch's skips, in order. The first costs no allocation: most batches are one frame, and its publisher does not get it.
@@ -53,49 +66,68 @@ impl Batch {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes() >= Self::BYTES_MAX
+        self.bytes().0 >= Self::BYTES_MAX
     }
 
-    fn bytes(&self) -> usize {
-        if self.frames == 1 {
-            self.first.len()
-        } else {
-            self.rest.len()
+    /// Length of both layouts.
+    fn bytes(&self) -> (usize, usize) {
+        match &self.first {
+            Some(first) => {
+                let plain = first.bytes().len();
+                (plain, first.deflated().map_or(plain, <[u8]>::len))
+            }
+            None => {
+                let plain = self.plain.len();
+                (plain, self.deflated.as_ref().map_or(plain, BytesMut::len))
+            }
         }
     }
 
     /// Appends one frame, which `except` is not to get.
-    pub(crate) fn push(&mut self, frame: &Bytes, except: Option<Ticket>) {
+    pub(crate) fn push(&mut self, frame: &Frame, except: Option<Ticket>) {
         let start = self.bytes();
-        match self.frames {
-            0 => self.first = frame.clone(),
-            1 => {
-                self.rest.reserve(2 * (self.first.len() + frame.len()));
-                self.rest.extend_from_slice(&self.first);
-                self.rest.extend_from_slice(frame);
+        if self.frames == 0 {
+            self.first = Some(frame.clone());
+        } else {
+            if let Some(first) = self.first.take() {
+                let bytes = first.bytes().len() + frame.bytes().len();
+                self.plain.reserve(2 * bytes);
+                self.append(&first);
             }
-            _ => self.rest.extend_from_slice(frame),
+            self.append(frame);
         }
         self.frames += 1;
         if let Some(who) = except {
+            let end = self.bytes();
             self.skips.push(Skip {
                 who,
-                start,
-                end: start + frame.len(),
+                plain: start.0..end.0,
+                deflated: start.1..end.1,
             });
         }
+    }
+
+    fn append(&mut self, frame: &Frame) {
+        let deflated = frame.deflated();
+        if deflated.is_some() && self.deflated.is_none() {
+            self.deflated = Some(BytesMut::from(&self.plain[..]));
+        }
+        if let Some(all) = &mut self.deflated {
+            all.extend_from_slice(deflated.unwrap_or(frame.bytes()));
+        }
+        self.plain.extend_from_slice(frame.bytes());
     }
 
     /// Ends the batch: from here it only goes out.
     pub(crate) fn seal(&mut self, audience: Audience, reported: Option<&Parcel>) -> FanOut {
         let batch = std::mem::take(self);
-        let bytes = if batch.frames == 1 {
-            batch.first
-        } else {
-            batch.rest.freeze()
+        let (plain, deflated) = match batch.first {
+            Some(first) => first.into_forms(),
+            None => (batch.plain.freeze(), batch.deflated.map(BytesMut::freeze)),
         };
         FanOut {
-            bytes,
+            plain,
+            deflated,
             frames: batch.frames,
             skips: batch.skips,
             audience,
@@ -108,7 +140,9 @@ impl Batch {
 /// A sealed batch on its way to the members that the room had when it was sealed.
 #[derive(Debug)]
 pub(crate) struct FanOut {
-    pub(crate) bytes: Bytes,
+    pub(crate) plain: Bytes,
+    /// With compressed frames among them; `None`: there is none.
+    pub(crate) deflated: Option<Bytes>,
     pub(crate) frames: u32,
     skips: Skips,
     audience: Audience,
@@ -122,17 +156,25 @@ impl FanOut {
         self.audience.next(audiences)
     }
 
-    /// Which spans of the batch a member gets: nearly always the whole.
-    pub(crate) fn spans(&self, who: Ticket, mut give: impl FnMut(usize, usize)) {
+    /// Which spans of a layout a member gets: nearly always the whole.
+    pub(crate) fn spans(&self, who: Ticket, form: Form, mut give: impl FnMut(usize, usize)) {
         let mut start = 0;
         for skip in self.skips.of(who) {
-            if start < skip.start {
-                give(start, skip.start);
+            let skipped = match form {
+                Form::Plain => &skip.plain,
+                Form::Deflated => &skip.deflated,
+            };
+            if start < skipped.start {
+                give(start, skipped.start);
             }
-            start = skip.end;
+            start = skipped.end;
         }
-        if start < self.bytes.len() {
-            give(start, self.bytes.len());
+        let end = match (form, &self.deflated) {
+            (Form::Deflated, Some(deflated)) => deflated.len(),
+            (Form::Plain | Form::Deflated, _) => self.plain.len(),
+        };
+        if start < end {
+            give(start, end);
         }
     }
 
@@ -163,6 +205,7 @@ impl FanOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shardcast_protocol::frame::{Kind, OpCode};
 
     fn ticket(slot: u32) -> Ticket {
         Ticket {
@@ -171,45 +214,103 @@ mod tests {
         }
     }
 
-    fn received(fan_out: &FanOut, who: Ticket) -> Vec<u8> {
+    fn received(fan_out: &FanOut, who: Ticket, form: Form) -> Vec<u8> {
+        let layout = match form {
+            Form::Plain => &fan_out.plain,
+            Form::Deflated => fan_out.deflated.as_ref().unwrap(),
+        };
         let mut bytes = Vec::new();
-        fan_out.spans(who, |start, end| {
-            bytes.extend_from_slice(&fan_out.bytes[start..end])
+        fan_out.spans(who, form, |start, end| {
+            bytes.extend_from_slice(&layout[start..end])
         });
         bytes
     }
 
+    fn frame(payload: &str) -> Frame {
+        Frame::new(Kind::Text, payload.as_bytes())
+    }
+
+    /// As it stands in a batch.
+    fn plain(payload: &str) -> Vec<u8> {
+        frame(payload).bytes().to_vec()
+    }
+
     #[test]
     fn one_frame_is_shared_not_copied() {
-        let frame = Bytes::from_static(b"frame");
-        let mut batch = Batch::default();
-        batch.push(&frame, None);
-        let audience = Audiences::default().gather([ticket(1)]);
-        let fan_out = batch.seal(audience, None);
-        assert_eq!(fan_out.bytes.as_ptr(), frame.as_ptr());
-        assert!(batch.is_empty());
+        let frame = frame("frame");
+        for frame in [frame.clone(), frame.with_deflated(OpCode::Text, b"f")] {
+            let mut batch = Batch::default();
+            batch.push(&frame, None);
+            let audience = Audiences::default().gather([ticket(1)]);
+            let fan_out = batch.seal(audience, None);
+            assert_eq!(fan_out.plain, frame.bytes());
+            assert_eq!(fan_out.plain.as_ptr(), frame.bytes().as_ptr());
+            assert_eq!(fan_out.deflated.as_deref(), frame.deflated());
+            let deflated = fan_out.deflated.map(|deflated| deflated.as_ptr());
+            assert_eq!(deflated, frame.deflated().map(<[u8]>::as_ptr));
+            assert!(batch.is_empty());
+        }
     }
 
     #[test]
     fn everyone_gets_all_frames_but_its_own() {
         let mut batch = Batch::default();
-        for (frame, except) in [
+        for (payload, except) in [
             ("a", Some(1)),
             ("bb", None),
             ("ccc", Some(2)),
             ("dddd", Some(1)),
         ] {
-            batch.push(&Bytes::from(frame), except.map(ticket));
+            batch.push(&frame(payload), except.map(ticket));
         }
         let mut audiences = Audiences::default();
         let audience = audiences.gather([1, 2, 3].map(ticket));
         let mut fan_out = batch.seal(audience, None);
         assert_eq!(fan_out.frames, 4);
-        assert_eq!(received(&fan_out, ticket(1)), b"bbccc");
-        assert_eq!(received(&fan_out, ticket(2)), b"abbdddd");
-        assert_eq!(received(&fan_out, ticket(3)), b"abbcccdddd");
+        assert!(fan_out.deflated.is_none());
+        for (who, payloads) in [
+            (1, &["bb", "ccc"][..]),
+            (2, &["a", "bb", "dddd"]),
+            (3, &["a", "bb", "ccc", "dddd"]),
+        ] {
+            let expected: Vec<u8> = payloads.iter().copied().flat_map(plain).collect();
+            assert_eq!(received(&fan_out, ticket(who), Form::Plain), expected);
+        }
         let served = std::iter::from_fn(|| fan_out.next_member(&audiences));
         assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
         assert!(fan_out.is_done());
+    }
+
+    /// Two layouts of one order, whichever of the frames has a compressed form.
+    #[test]
+    fn skips_fit_both_layouts() {
+        let payloads = ["a", "bb", "ccc"];
+        for compressed in 0..8_usize {
+            let has_form = |index: usize| compressed & (1 << index) != 0;
+            let deflated = |index: usize| {
+                let plain = frame(payloads[index]);
+                if !has_form(index) {
+                    return (plain.bytes().to_vec(), plain);
+                }
+                let frame = plain.with_deflated(OpCode::Text, &[b'0' + index as u8]);
+                (frame.deflated().unwrap().to_vec(), frame)
+            };
+            let mut batch = Batch::default();
+            for index in 0..3 {
+                batch.push(&deflated(index).1, Some(ticket(index as u32)));
+            }
+            let fan_out = batch.seal(Audiences::default().gather([]), None);
+            assert_eq!(fan_out.deflated.is_some(), compressed != 0);
+            for who in 0..4 {
+                let others = (0..3).filter(|index| *index != who);
+                let all: Vec<u8> = others.clone().flat_map(|n| plain(payloads[n])).collect();
+                let who = ticket(who as u32);
+                assert_eq!(received(&fan_out, who, Form::Plain), all);
+                if compressed != 0 {
+                    let all: Vec<u8> = others.flat_map(|index| deflated(index).0).collect();
+                    assert_eq!(received(&fan_out, who, Form::Deflated), all, "{compressed}");
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! How an engine is set up: few knobs, each with a unit and a default; the rest are constants.
 
-use crate::Listener;
 use crate::driver::uring::{self, Tables};
+use crate::{Compression, Listener};
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -18,6 +18,8 @@ pub struct Config {
     pub pinning: Pinning,
     /// Connections in the whole process; one more is answered 503. Default 100,000, range 1..=10,000,000.
     pub connections_max: usize,
+    /// permessage-deflate for clients that offer it. Default: none.
+    pub compression: Option<Compression>,
     /// Rooms that one connection may be in. Default 128, range 1..=4,096: joining and leaving look through them.
     pub rooms_per_connection_max: usize,
     /// Longest room name in bytes. Default 255, range 1..=4,096.
@@ -79,6 +81,7 @@ impl Default for Config {
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             pinning: Pinning::Auto,
             connections_max: 100_000,
+            compression: None,
             rooms_per_connection_max: 128,
             room_name_bytes_max: 255,
             outbox_bytes_max: 1 << 20,
@@ -106,6 +109,9 @@ impl Config {
         self.check_counts()?;
         self.check_outbox()?;
         self.check_reassembly()?;
+        self.compression
+            .as_ref()
+            .map_or(Ok(()), Compression::check)?;
         self.check_times()
     }
 
@@ -257,7 +263,7 @@ impl fmt::Display for Shown {
     }
 }
 
-fn within<T: PartialOrd + fmt::Display>(
+pub(crate) fn within<T: PartialOrd + fmt::Display>(
     field: &'static str,
     value: T,
     range: RangeInclusive<T>,

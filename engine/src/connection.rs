@@ -56,8 +56,16 @@ impl Flags {
     /// Its application takes messages in pieces.
     pub(crate) const PIECES: Flags = Flags(1024);
 
-    /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`] translates it. No flag asks for it yet.
-    pub(crate) const TRANSLATED: Flags = Flags(0);
+    /// permessage-deflate was agreed on.
+    pub(crate) const DEFLATES: Flags = Flags(256);
+    /// With a window that is small, or that lasts for more than a message: it does not share compressed frames with others.
+    pub(crate) const OWN_WINDOW: Flags = Flags(512);
+
+    /// What it sends is not read as whole plain messages.
+    pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
+
+    /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`] translates it.
+    pub(crate) const TRANSLATED: Flags = Flags(Flags::DEFLATES.0);
 
     /// Whether what the connection is owed can be sent as it is.
     pub(crate) fn seal(self) -> Seal {

@@ -3,6 +3,7 @@
 //! Nothing here talks to the kernel. What the driver must do is written into the agenda and the departures, and the shard
 //! carries it out when its tick gets there.
 
+mod compressing;
 mod ending;
 mod reassembly;
 mod rooms;
@@ -28,6 +29,8 @@ use crate::unread::SpareBuffers;
 use crate::wheel::Wheel;
 use crate::{Address, CloseReason, Config, Listener, Ticket};
 use bytes::Bytes;
+use compressing::Compressing;
+use shardcast_protocol::deflate::Agreement;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,6 +54,7 @@ pub(crate) struct Core {
     pub(crate) agenda: Agenda,
     pub(crate) spare: SpareBuffers,
     pub(crate) secure: Secure,
+    pub(crate) compressing: Option<Box<Compressing>>,
     pub(crate) admission: Admission,
     pub(crate) counters: Arc<ShardCounters>,
 }
@@ -118,10 +122,12 @@ pub(crate) struct Agenda {
     pub(crate) ended: Vec<(Ticket, CloseReason)>,
 }
 
-/// The process's connection limit: the one thing that shards share, touched once per connect and once per close.
+/// The process's connection limit, and how many of its connections take shared compressed frames: the one thing that shards share,
+/// touched once per connect and once per close.
 #[derive(Clone, Debug)]
 pub struct Admission {
     admitted: Arc<AtomicUsize>,
+    sharers: Arc<AtomicUsize>,
     max: usize,
 }
 
@@ -130,6 +136,7 @@ impl Admission {
     pub fn new(max: usize) -> Admission {
         Admission {
             admitted: Arc::default(),
+            sharers: Arc::default(),
             max,
         }
     }
@@ -144,6 +151,19 @@ impl Admission {
 
     fn leave(&self) {
         self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn count_sharer(&self) {
+        self.sharers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn discount_sharer(&self) {
+        self.sharers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Only a hint: who has just come or gone gets plain frames, which everybody takes.
+    fn has_sharers(&self) -> bool {
+        self.sharers.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -170,6 +190,10 @@ impl Core {
             agenda: Agenda::default(),
             spare: SpareBuffers::default(),
             secure: Secure::new(config),
+            compressing: config
+                .compression
+                .clone()
+                .map(|options| Box::new(Compressing::new(options))),
             admission,
             counters,
         }
@@ -197,7 +221,13 @@ impl Core {
     }
 
     /// Answers 101: the connection is open.
-    pub(crate) fn open(&mut self, ticket: Ticket, key: &str, subprotocol: Option<&str>) {
+    pub(crate) fn open(
+        &mut self,
+        ticket: Ticket,
+        key: &str,
+        subprotocol: Option<&str>,
+        agreement: Option<Agreement>,
+    ) {
         let heard = self.heard_now();
         let connection = self.connections.at(ticket.slot);
         connection.phase = connection
@@ -207,8 +237,11 @@ impl Core {
         connection.heard = heard;
         self.counters.upgrades.add(1);
         self.write(ticket, |out| {
-            shardcast_protocol::upgrade::write_accept(out, key, subprotocol)
+            shardcast_protocol::upgrade::write_accept(out, key, subprotocol, agreement.as_ref())
         });
+        if let Some(agreement) = agreement {
+            self.agree(ticket, agreement);
+        }
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);
         self.wheel.schedule(ticket.slot, self.now + silence);
     }
@@ -218,6 +251,7 @@ impl Core {
         if self.connections.at(ticket.slot).flags.has(Flags::ADMITTED) {
             self.admission.leave();
         }
+        self.forget_agreement(ticket);
         self.connections.release(ticket.slot);
         self.counters.connections.sub(1);
     }

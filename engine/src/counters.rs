@@ -134,6 +134,20 @@ counters! {
     count closed_budget;
     /// Memory of unfinished heads, frames and messages, in bytes.
     gauge reassembly_bytes;
+    /// Compressed messages received.
+    count inflated_messages;
+    /// Bytes of compressed messages as they came.
+    count inflated_bytes_in;
+    /// Bytes that they became.
+    count inflated_bytes_out;
+    /// Connections closed with 1009: a compressed message became too big, or too much bigger than it was.
+    count refused_bombs;
+    /// Messages compressed; a broadcast counts once.
+    count deflated_messages;
+    /// Bytes of these messages.
+    count deflated_bytes_in;
+    /// Bytes that they were compressed to.
+    count deflated_bytes_out;
     /// Calls of the application that panicked.
     count panics;
     /// Rooms with members on this shard.

@@ -1,7 +1,7 @@
 //! Sealed frames: encoded once, immutable, shared by every subscriber.
 
 use bytes::Bytes;
-use shardcast_protocol::frame::{self, Kind};
+use shardcast_protocol::frame::{self, Header, Kind, OpCode};
 
 /// A received data message, valid for the call it is handed to.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ impl<'b> Message<'b> {
 }
 
 /// A whole server frame, header and payload. Cloning shares it.
+///
+/// Behind the plain frame may stand the same message compressed, in the same memory.
 #[derive(Clone, Debug)]
 pub struct Frame(Bytes);
 
@@ -49,7 +51,36 @@ impl Frame {
     }
 
     /// The encoded frame.
-    pub fn bytes(&self) -> &Bytes {
-        &self.0
+    pub fn bytes(&self) -> &[u8] {
+        &self.0[..self.plain_bytes()]
+    }
+
+    /// The same message in a compressed frame, if it was compressed.
+    #[doc(hidden)] // For batches, which benches build by themselves.
+    pub fn deflated(&self) -> Option<&[u8]> {
+        Some(&self.0[self.plain_bytes()..]).filter(|deflated| !deflated.is_empty())
+    }
+
+    /// Both forms, each to be shared.
+    #[doc(hidden)] // For batches, which benches build by themselves.
+    pub fn into_forms(self) -> (Bytes, Option<Bytes>) {
+        let plain_bytes = self.plain_bytes();
+        let mut plain = self.0;
+        let deflated = plain.split_off(plain_bytes);
+        (
+            plain,
+            Some(deflated).filter(|deflated| !deflated.is_empty()),
+        )
+    }
+
+    /// The frame, and behind it a frame of its compressed payload.
+    #[doc(hidden)] // For batches, which benches build by themselves.
+    pub fn with_deflated(&self, opcode: OpCode, payload: &[u8]) -> Frame {
+        let header = Header::server(opcode, payload.len()).compressed();
+        Frame([self.bytes(), &header, payload].concat().into())
+    }
+
+    fn plain_bytes(&self) -> usize {
+        frame::written(&self.0).1.end
     }
 }

@@ -49,6 +49,7 @@
 mod application;
 mod audience;
 mod batch;
+mod compression;
 mod config;
 mod connection;
 mod context;
@@ -81,6 +82,7 @@ mod unread;
 mod wheel;
 
 pub use application::{Accepted, Answer, Application, CloseReason, Messages, Refusal, Report, Tag};
+pub use compression::Compression;
 pub use config::{Config, ConfigError, Pinning};
 pub use context::{Context, Publish, PublishError, RoomError, Target};
 pub use counters::{Counter, Reading, ShardCounters};

@@ -1,8 +1,9 @@
 //! The memory that an engine may take, as a sum of named terms. Limits bound every term; nothing else grows with load.
 
-use crate::Config;
 use crate::driver::uring;
 use crate::lane::LaneCapacity;
+use crate::{Compression, Config};
+use shardcast_protocol::deflate::Takeover;
 use std::fmt;
 
 /// The terms, in bytes. [`Memory::idle_bytes`] is what full occupancy takes; the rest is what peers can make of it at worst.
@@ -20,6 +21,10 @@ pub struct Memory {
     pub letters_worst_bytes: u64,
     /// Every connection a slow reader with a full outbox. Frames of a broadcast are shared, so this counts them many times over.
     pub outboxes_worst_bytes: u64,
+    /// What every shard compresses with, once it does.
+    pub compressors_worst_bytes: u64,
+    /// Every connection with windows of its own, if that is allowed.
+    pub windows_worst_bytes: u64,
     /// Unfinished messages, which have a budget.
     pub partials_worst_bytes: u64,
 }
@@ -54,6 +59,15 @@ impl Memory {
             letters_worst_bytes: letters.max(LaneCapacity::for_shards(1).0 as u64)
                 * config.message_bytes_max() as u64,
             outboxes_worst_bytes: connections * config.outbox_bytes_max as u64,
+            compressors_worst_bytes: config
+                .compression
+                .as_ref()
+                .map_or(0, |_| shards * Compression::SHARD_BYTES as u64),
+            windows_worst_bytes: config
+                .compression
+                .as_ref()
+                .filter(|compression| compression.takeover == Takeover::Allowed)
+                .map_or(0, |_| connections * Compression::TAKEOVER_BYTES as u64),
             partials_worst_bytes: config.reassembly_bytes_max as u64,
         }
     }
@@ -69,7 +83,7 @@ impl fmt::Display for Memory {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         write!(
             f,
-            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: letters {}, outboxes {}, unfinished messages {}",
+            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: letters {}, outboxes {}, unfinished messages {}, compressors {}, their windows {}",
             mib(self.idle_bytes()),
             mib(self.rings_bytes),
             mib(self.connections_bytes),
@@ -78,6 +92,8 @@ impl fmt::Display for Memory {
             mib(self.letters_worst_bytes),
             mib(self.outboxes_worst_bytes),
             mib(self.partials_worst_bytes),
+            mib(self.compressors_worst_bytes),
+            mib(self.windows_worst_bytes),
         )
     }
 }

@@ -58,6 +58,8 @@ impl Outgoing {
     pub const SEGMENTS_MAX: usize = 64;
     /// Bytes of one departure after its first segment: the kernel cuts a send at 2 GiB and calls it whole.
     const BYTES_MAX: u32 = 1 << 30;
+    /// Frames that may stand in the scratch before they leave, in bytes.
+    pub(crate) const SCRATCH_BYTES_MAX: usize = 256 << 10;
     /// Scratch, and records, that are kept between turns; what a large message needed beyond that is given back.
     const SCRATCH_BYTES_KEPT: usize = 512 << 10;
     /// Bytes to be sealed after which a turn is due: a broadcast over TLS is a copy for each of its readers.
@@ -68,9 +70,11 @@ impl Outgoing {
         self.departures.len()
     }
 
-    /// `departures_max` departures stand, or as much as one turn should seal: a turn is due.
+    /// `departures_max` departures stand, or as much as one turn should seal, or as much as the scratch should hold: a turn is due.
     pub(crate) fn is_full(&self, departures_max: usize) -> bool {
-        self.departures.len() >= departures_max || self.unsealed >= Self::UNSEALED_BYTES_MAX
+        self.departures.len() >= departures_max
+            || self.unsealed >= Self::UNSEALED_BYTES_MAX
+            || self.scratch.len() > Self::SCRATCH_BYTES_MAX
     }
 
     /// Nothing leaves.

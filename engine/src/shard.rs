@@ -5,6 +5,7 @@
 
 mod deadlines;
 mod deliver;
+mod inflate;
 mod intake;
 #[cfg(any(test, feature = "sim"))]
 mod invariants;

@@ -211,6 +211,24 @@ pub fn write_close(out: &mut Vec<u8>, code: Option<CloseCode>, reason: &str) {
     });
 }
 
+/// Opcode and payload of a whole server frame that was written here, at the start of `frame`.
+///
+/// # Panics
+/// It was not: a bug of the caller.
+pub fn written(frame: &[u8]) -> (OpCode, std::ops::Range<usize>) {
+    let opcode = OpCode::new(frame[0] & 0x0f).expect("a frame begins with an opcode");
+    let (start, length) = match frame[1] {
+        LENGTH_IN_TWO_BYTES => (4, u16::from_be_bytes([frame[2], frame[3]]).into()),
+        LENGTH_IN_EIGHT_BYTES => {
+            let length = frame[2..].first_chunk().expect("a header is whole");
+            (10, u64::from_be_bytes(*length) as usize)
+        }
+        short => (SHORT_HEADER_BYTES, usize::from(short)),
+    };
+    assert!(frame.len() >= start + length, "a frame is whole");
+    (opcode, start..start + length)
+}
+
 #[inline]
 fn cut_control(opcode: OpCode, payload: &[u8]) -> &[u8] {
     if opcode.is_control() && payload.len() > CONTROL_PAYLOAD_BYTES_MAX {

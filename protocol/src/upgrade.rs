@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
+use crate::deflate::{Agreement, ExtensionsMalformed, Takeover, negotiate};
 pub use crate::handshake_client::{ResponseError, encode_key, parse_response, write_request};
 use crate::head;
 
@@ -52,6 +53,17 @@ impl<'b> Request<'b> {
             .flat_map(head::items)
             .filter(|item| head::is_token(item))
             .filter_map(|item| str::from_utf8(item).ok())
+    }
+
+    /// What is agreed on of the permessage-deflate offers; `None`: nothing.
+    ///
+    /// # Errors
+    /// `Sec-WebSocket-Extensions` is malformed: the request is refused with 400 (RFC 6455 §9.1).
+    pub fn deflate(&self, takeover: Takeover) -> Result<Option<Agreement>, ExtensionsMalformed> {
+        negotiate(
+            head::values(&self.headers, "Sec-WebSocket-Extensions"),
+            takeover,
+        )
     }
 
     /// `Sec-WebSocket-Key`.
@@ -292,7 +304,12 @@ fn checked_key(key: &[u8]) -> Option<&str> {
 
 /// Appends the 101 answer. A subprotocol that is not a token is left out: it could only be a mistake, and would let
 /// whoever named it write headers.
-pub fn write_accept(out: &mut Vec<u8>, key: &str, subprotocol: Option<&str>) {
+pub fn write_accept(
+    out: &mut Vec<u8>,
+    key: &str,
+    subprotocol: Option<&str>,
+    deflate: Option<&Agreement>,
+) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
     );
@@ -300,6 +317,10 @@ pub fn write_accept(out: &mut Vec<u8>, key: &str, subprotocol: Option<&str>) {
     if let Some(subprotocol) = subprotocol.filter(|name| head::is_token(name.as_bytes())) {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(subprotocol.as_bytes());
+    }
+    if let Some(agreement) = deflate {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        out.extend_from_slice(agreement.to_string().as_bytes());
     }
     out.extend_from_slice(b"\r\n\r\n");
 }

@@ -35,7 +35,7 @@ mod report;
 mod wheel;
 
 use audience::Audiences;
-use batch::Batch;
+use batch::{Batch, Form};
 use crowd::{Crowd, client_fragments, client_frame};
 use divan::{Bencher, black_box};
 use lane::LaneCapacity;
@@ -180,12 +180,12 @@ fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
     let (mut batch, mut audiences) = (Batch::default(), Audiences::default());
     Box::new(move || {
         for _ in 0..frames {
-            batch.push(frame.bytes(), None);
+            batch.push(&frame, None);
         }
         let audience = audiences.gather(members.iter().copied());
         let mut fan_out = batch.seal(audience, None);
         while let Some(member) = fan_out.next_member(&audiences) {
-            fan_out.spans(member, |start, end| {
+            fan_out.spans(member, Form::Plain, |start, end| {
                 black_box((member, start, end));
             });
         }

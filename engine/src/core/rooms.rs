@@ -108,7 +108,7 @@ impl Core {
         let home = self.mail.home(room.as_deref());
         let publication = Publication {
             room,
-            frame: publish.frame,
+            frame: self.seal_for_sharers(publish.frame),
             except: publish.except,
             report,
         };
@@ -162,7 +162,7 @@ impl Core {
             None => &mut self.everyone,
         };
         let was_empty = batch.is_empty();
-        batch.push(parcel.frame.bytes(), parcel.except);
+        batch.push(&parcel.frame, parcel.except);
         let full = batch.is_full();
         if let Some(slice) = slice.filter(|_| was_empty) {
             self.rooms.owing.push(slice);

@@ -84,7 +84,10 @@ impl Core {
     /// Rewrites the plain frame that stands in `out` from `start` on, whole, in the form that the connection takes.
     /// Rare: only connections with a flag of [`Flags::TRANSLATED`] come here.
     #[cold]
-    fn translate(&mut self, ticket: Ticket, out: &mut [u8], start: usize) {
-        let _ = (ticket, &out[start..]);
+    fn translate(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {
+        let flags = self.connections.at(ticket.slot).flags;
+        if flags.has(Flags::DEFLATES) {
+            self.deflate(ticket, out, start);
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! Fan-out: sealed batches to the members of this shard, in chunks.
 
 use super::Shard;
-use crate::batch::FanOut;
+use crate::batch::{FanOut, Form};
 use crate::connection::Flags;
 use crate::core::Core;
 use crate::driver::Driver;
 use crate::outgoing::Shared;
 use crate::phase::Phase;
 use crate::{Application, Ticket};
+use shardcast_protocol::frame;
 
 /// Departures per turn. Smaller costs enters, larger makes other shards and other connections wait (`tuning.md`).
 const DEPARTURES_PER_CHUNK: usize = 1024;
@@ -75,11 +76,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
 impl Core {
     /// Owes a fan-out to its next members until `departures_max` departures stand; true when all were served.
     fn serve(&mut self, fan_out: &mut FanOut, departures_max: usize) -> bool {
-        let shared = self.outgoing.share(fan_out.bytes.clone());
-        let (mut frames, mut octets, mut whole) = (0, 0, true);
+        let mut shares = Shares {
+            plain: self.outgoing.share(fan_out.plain.clone()),
+            deflated: None,
+        };
+        let (mut deliveries, mut frames, mut octets, mut whole) = (0, 0, 0, true);
         while let Some(ticket) = fan_out.next_member(&self.audiences) {
             if self.connections.phase(ticket) == Phase::Open {
-                let given = self.give(fan_out, ticket, shared);
+                let given = self.give(fan_out, ticket, &mut shares);
+                deliveries += given.deliveries;
                 frames += given.frames;
                 octets += given.octets;
             } else {
@@ -91,39 +96,97 @@ impl Core {
                 break;
             }
         }
-        self.counters.deliveries.add(frames);
+        self.counters.deliveries.add(deliveries);
         self.count_out(frames, octets);
         whole
     }
 
     /// Owes one open member what the batch has for it: nearly always the whole in one span.
-    fn give(&mut self, fan_out: &mut FanOut, ticket: Ticket, shared: Shared) -> Given {
-        let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
+    fn give(&mut self, fan_out: &mut FanOut, ticket: Ticket, shares: &mut Shares) -> Given {
+        let flags = self.connections.at(ticket.slot).flags;
+        if flags.has(Flags::OWN_WINDOW) {
+            return self.give_alone(fan_out, ticket);
+        }
+        let backlog = flags.has(Flags::BACKLOG);
+        let (form, bytes, shared) = match &fan_out.deflated {
+            Some(deflated) if flags.has(Flags::DEFLATES) => {
+                let shared = *shares
+                    .deflated
+                    .get_or_insert_with(|| self.outgoing.share(deflated.clone()));
+                (Form::Deflated, deflated, shared)
+            }
+            Some(_) | None => (Form::Plain, &fan_out.plain, shares.plain),
+        };
         let (mut octets, mut kept) = (0, true);
-        fan_out.spans(ticket, |start, end| {
+        fan_out.spans(ticket, form, |start, end| {
             // A span that found the outbox full has closed the connection: the rest of them has nowhere to go.
             if kept {
-                kept = self.lend(ticket, shared, &fan_out.bytes, start, end);
+                kept = self.lend(ticket, shared, bytes, start, end);
                 octets += end - start;
             }
         });
         if octets == 0 {
-            return Given { frames: 0, octets };
+            return Given {
+                deliveries: 0,
+                frames: 0,
+                octets,
+            };
         }
         *match (kept, backlog) {
             (true, false) => &mut fan_out.tally.delivered,
             (true, true) => &mut fan_out.tally.queued,
             (false, _) => &mut fan_out.tally.dropped,
         } += 1;
+        let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
         Given {
-            frames: u64::from(fan_out.frames - fan_out.skipped(ticket)),
+            deliveries: frames,
+            frames,
             octets,
+        }
+    }
+
+    /// Owes one open member a batch frame by frame, each in its own form. Rare: windows of their own.
+    #[cold]
+    fn give_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Given {
+        let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
+        let (mut frames, mut kept) = (0, true);
+        fan_out.spans(ticket, Form::Plain, |start, end| {
+            let mut rest = &fan_out.plain[start..end];
+            while kept && !rest.is_empty() {
+                let (frame, behind) = rest.split_at(frame::written(rest).1.end);
+                self.write_frame(ticket, |out| out.extend_from_slice(frame));
+                kept = self.connections.phase(ticket) == Phase::Open;
+                frames += 1;
+                rest = behind;
+            }
+        });
+        if frames > 0 {
+            *match (kept, backlog) {
+                (true, false) => &mut fan_out.tally.delivered,
+                (true, true) => &mut fan_out.tally.queued,
+                (false, _) => &mut fan_out.tally.dropped,
+            } += 1;
+        }
+        Given {
+            deliveries: frames,
+            // Counted as they were written.
+            frames: 0,
+            octets: 0,
         }
     }
 }
 
+/// A batch's layouts in this turn's departures.
+struct Shares {
+    plain: Shared,
+    /// Once a member takes it.
+    deflated: Option<Shared>,
+}
+
 /// What one member was owed of a fan-out.
 struct Given {
+    deliveries: u64,
+    /// To be counted as sent.
     frames: u64,
     octets: usize,
 }

@@ -3,6 +3,7 @@
 use super::Shard;
 use crate::connection::Flags;
 use crate::driver::{Completion, Driver, ReceiveEnd};
+use crate::outgoing::Outgoing;
 use crate::phase::Phase;
 use crate::unread::Need;
 use crate::{Application, Message, Ticket};
@@ -12,7 +13,7 @@ use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
 const RECEIVES_PER_TURN: usize = 64;
 /// Replies that may stand in the scratch before they leave, in bytes.
-pub(super) const SCRATCH_BYTES_MAX: usize = 256 << 10;
+pub(super) const SCRATCH_BYTES_MAX: usize = Outgoing::SCRATCH_BYTES_MAX;
 /// How often one connection may fill the scratch before others have their turn: what small requests with large answers may take
 /// of a tick.
 const FLUSHES_PER_READ: u32 = 2;
@@ -185,8 +186,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads one frame, or says what it needs.
     fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
         let connection = self.core.connections.at(ticket.slot);
-        if connection.flags.has(Flags::PIECES) {
-            return self.piece(ticket, bytes);
+        if connection.flags.has(Flags::READ_APART) {
+            return if connection.flags.has(Flags::PIECES) {
+                self.piece(ticket, bytes)
+            } else {
+                self.frame_of_deflater(ticket, bytes)
+            };
         }
         let limits = ReadLimits {
             message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
@@ -220,6 +225,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 return Ok(whole);
             }
         };
+        self.heard(ticket, open, event, message);
+        Ok(used)
+    }
+
+    /// Acts on what a frame meant. Only an open connection's messages are heard.
+    #[inline]
+    pub(super) fn heard(
+        &mut self,
+        ticket: Ticket,
+        open: bool,
+        event: Event<'_>,
+        message: Option<(Kind, Vec<u8>)>,
+    ) {
         match event {
             Event::Close(close) => self.core.peer_closed(ticket, close.code),
             Event::Text(text) if open => self.message(ticket, Message::Text(text)),
@@ -233,7 +251,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
             | Event::Fragment
             | Event::Pong(_) => {}
         }
-        Ok(used)
     }
 
     fn assembled(&mut self, ticket: Ticket, message: Option<(Kind, Vec<u8>)>) {

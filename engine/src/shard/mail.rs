@@ -19,7 +19,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             && let Some(command) = self.core.mail.next_command()
         {
             match command {
-                Command::Publish(publication) => {
+                Command::Publish(mut publication) => {
+                    publication.frame = self.core.seal_for_sharers(publication.frame);
                     let home = self.core.mail.home(publication.room.as_deref());
                     self.core.mail.request(home, Request::Publish(publication));
                 }

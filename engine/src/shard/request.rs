@@ -5,6 +5,7 @@ use crate::application::{Accepted, Messages, Refusal};
 use crate::connection::Flags;
 use crate::driver::Driver;
 use crate::{Application, Ticket};
+use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::upgrade::{self, UpgradeError, UpgradeLimits};
 
 /// Longest request head (RFC 6455 sets none); more is 431.
@@ -63,6 +64,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 .refuse(ticket, 503, "the server is full, try again later");
             return;
         }
+        let agreement = match &self.core.compressing {
+            Some(compressing) => request.deflate(compressing.takeover()),
+            None => Ok(None),
+        };
+        let Ok(agreement) = agreement.map_err(|error| {
+            self.core.counters.upgrades_refused.add(1);
+            self.core.refuse(ticket, 400, &error.to_string());
+        }) else {
+            return;
+        };
         let answer = self.shielded(ticket, |application, context| {
             application.connect(context, request)
         });
@@ -73,7 +84,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             })
         });
         match answer {
-            Ok(accepted) => self.open(ticket, request, accepted),
+            Ok(accepted) => self.open(ticket, request, agreement, accepted),
             Err(refusal) => {
                 self.core.counters.upgrades_refused.add(1);
                 self.core.refuse(ticket, refusal.status, &refusal.reason);
@@ -85,9 +96,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         &mut self,
         ticket: Ticket,
         request: &upgrade::Request<'_>,
+        agreement: Option<Agreement>,
         accepted: Accepted<A::Session>,
     ) {
-        self.core.open(ticket, request.key(), accepted.subprotocol);
+        // A compressed message cannot be read in pieces: it is not agreed on.
+        let agreement = agreement.filter(|_| accepted.messages != Messages::InPieces);
+        self.core
+            .open(ticket, request.key(), accepted.subprotocol, agreement);
         if accepted.messages == Messages::InPieces {
             let connection = self.core.connections.at(ticket.slot);
             connection.flags.set(Flags::PIECES);

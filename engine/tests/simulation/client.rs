@@ -2,6 +2,7 @@
 //!
 //! What can be judged at once is judged here (frames, answers to asks, order of echoes, membership); the rest goes into the log.
 
+mod deflation;
 mod hearing;
 pub(crate) mod secure;
 mod speech;
@@ -9,6 +10,7 @@ mod speech;
 use super::application::Step;
 use super::log::Log;
 use super::temper::{Opening, Temper};
+use deflation::Deflation;
 use secure::Secure;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
@@ -28,6 +30,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) settled: bool,
     /// The last listener speaks TLS.
     pub(crate) secure: bool,
+    /// The server compresses, and clients offer it.
+    pub(crate) compressed: bool,
 }
 
 /// One client.
@@ -46,6 +50,7 @@ pub(crate) struct Client {
     line: Line,
     shard: usize,
     secure: Option<Secure>,
+    deflation: Option<Deflation>,
     /// When it connects.
     starts_at: Millis,
     socket: Option<SocketId>,
@@ -88,6 +93,7 @@ impl Client {
             line,
             shard,
             secure: None,
+            deflation: None,
             starts_at,
             socket: None,
             unsent: Vec::new(),
@@ -202,9 +208,14 @@ impl Client {
             Opening::Panic => "/panic".to_owned(),
             Opening::Proper | Opening::Partial | Opening::Garbage => format!("/client/{}", self.id),
         };
+        self.deflation = scene.compressed.then(|| Deflation::of(self.id)).flatten();
+        let extensions = match &self.deflation {
+            Some(deflation) => format!("Sec-WebSocket-Extensions: {}\r\n", deflation.offer),
+            None => String::new(),
+        };
         let mut request = format!(
             "GET {path} HTTP/1.1\r\nHost: simulation\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{extensions}\r\n"
         )
         .into_bytes();
         match self.temper.opening {

@@ -26,6 +26,9 @@ const CROWDS: &[u64] = &[6, 1];
 
 /// What must have happened at least once over all seeds.
 const HAPPENINGS: &[&str] = &[
+    "deflated_messages",
+    "inflated_messages",
+    "refused_bombs",
     "upgrades",
     "upgrades_refused",
     "tls_handshakes",

@@ -83,6 +83,8 @@ impl Simulation {
         let shards = shards_of(seed);
         let mut random = Random::new(seed ^ 0x5eed);
         let mut setting = Setting::draw(&mut random);
+        // Not drawn, so that seeds keep their runs.
+        setting.compressed = seed.is_multiple_of(3);
         let mut faults = Faults::draw(&mut random);
         // Now and then all want the same, and much of it; then with room for it in one tick as often as not.
         let fashion = random.chance(150).then(|| random.pick(&HABITS));
@@ -280,6 +282,7 @@ impl Simulation {
             rooms: self.setting.rooms,
             settled: self.settled,
             secure: self.setting.secure,
+            compressed: self.setting.compressed,
         };
         with(&mut self.clients[client], &mut scene);
     }

@@ -3,7 +3,8 @@
 use super::application::ROOM_NAME_BYTES_MAX;
 use super::client::{LISTENERS, message_bytes_max, secure};
 use shardcast_engine::driver::sim::Random;
-use shardcast_engine::{Config, Listener};
+use shardcast_engine::protocol::deflate::Takeover;
+use shardcast_engine::{Compression, Config, Listener};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Setting {
     pub(crate) secure: bool,
     /// The shards have too little memory for unfinished messages.
     pub(crate) cramped: bool,
+    /// The server compresses, and clients offer it.
+    pub(crate) compressed: bool,
 }
 
 impl Setting {
@@ -41,6 +44,7 @@ impl Setting {
             hasty: random.chance(300),
             secure: random.chance(250),
             cramped: random.chance(100),
+            compressed: false,
         }
     }
 
@@ -61,6 +65,11 @@ impl Setting {
                     ..Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))
                 })
                 .collect(),
+            compression: self.compressed.then(|| Compression {
+                threshold_bytes: 64,
+                takeover: Takeover::Allowed,
+                ..Compression::default()
+            }),
             rooms_per_connection_max: self.rooms,
             room_name_bytes_max: ROOM_NAME_BYTES_MAX,
             outbox_bytes_max: if self.tight {

@@ -121,7 +121,7 @@ fn handshakes_of_noise() {
     let (mut request, mut response) = (Vec::new(), Vec::new());
     let offered = [("Sec-WebSocket-Protocol", "a, b"), ("Content-Length", "0")];
     upgrade::write_request(&mut request, "localhost", "/ws?a=b", &key, &offered);
-    upgrade::write_accept(&mut response, &key, Some("a"));
+    upgrade::write_accept(&mut response, &key, Some("a"), None);
     let limits = UpgradeLimits {
         head_bytes_max: 1000,
     };

@@ -324,7 +324,7 @@ fn the_acceptance_is_exact() {
     ];
     for (subprotocol, line) in cases {
         let mut out = Vec::new();
-        write_accept(&mut out, KEY, subprotocol);
+        write_accept(&mut out, KEY, subprotocol, None);
         assert_eq!(String::from_utf8(out), Ok(format!("{common}{line}\r\n")));
     }
 }
@@ -423,7 +423,12 @@ fn a_client_and_a_server_agree() {
         .expect("good")
         .expect("whole");
     let mut response = Vec::new();
-    write_accept(&mut response, request.key(), request.subprotocols().next());
+    write_accept(
+        &mut response,
+        request.key(),
+        request.subprotocols().next(),
+        None,
+    );
     let head_bytes = response.len();
     response.extend(b"\x81\x00");
     for have in 0..head_bytes {

@@ -1,12 +1,16 @@
 //! What a client reads, judged at once: the answer to its request, frames, answers to its asks.
 
+use super::deflation::Deflation;
 use super::{ACCEPT, Client, Scene, Stage, kind_of, mask};
 use crate::application::ROOM_TOO_LONG;
 use crate::temper::Opening;
 use crate::words::{Ask, Audience, Letter, Words, padding};
 use shardcast_engine::Report;
+use shardcast_engine::protocol::deflate::{self, InflateLimits};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
-use shardcast_engine::protocol::reader::{self, Event, ReadLimits, Role};
+use shardcast_engine::protocol::reader::{
+    self, Assembly, Event, ProtocolError, ReadLimits, Role, Step,
+};
 
 impl Client {
     pub(super) fn decode(&mut self, scene: &mut Scene<'_>) {
@@ -20,21 +24,24 @@ impl Client {
         let mut unread = std::mem::take(&mut self.unread);
         let mut at = 0;
         loop {
-            let limits = ReadLimits {
-                message_bytes_max: 1 << 20,
-            };
-            let step = reader::next(&mut unread[at..], &mut self.assembly, Role::Client, &limits);
+            let mut deflation = self.deflation.take();
+            let step = next(&mut unread[at..], &mut self.assembly, &mut deflation);
+            let step = step.map(|step| match step {
+                Step::Incomplete { .. } => None,
+                Step::Event { event, used } => {
+                    self.event(scene, event);
+                    Some(used)
+                }
+            });
+            self.deflation = deflation;
             match step.unwrap_or_else(|error| {
                 panic!(
                     "client {}: the server broke the protocol: {error:?}",
                     self.id
                 )
             }) {
-                reader::Step::Incomplete { .. } => break,
-                reader::Step::Event { event, used } => {
-                    self.event(scene, event);
-                    at += used;
-                }
+                None => break,
+                Some(used) => at += used,
             }
         }
         unread.drain(..at);
@@ -69,6 +76,9 @@ impl Client {
             self.id
         );
         assert!(head.contains(ACCEPT), "the wrong answer to the key: {head}");
+        if let Some(deflation) = &mut self.deflation {
+            deflation.agree(&head);
+        }
         self.stage = Stage::Open;
         self.log.open(scene.now, self.started);
         true
@@ -213,5 +223,33 @@ impl Client {
         };
         assert!(plausible, "{ask:?} was refused: {why}");
         self.log.refused.push(number);
+    }
+}
+
+/// Reads the next frame as it was agreed.
+fn next<'b>(
+    bytes: &'b mut [u8],
+    assembly: &mut Option<Box<Assembly>>,
+    deflation: &'b mut Option<Deflation>,
+) -> Result<Step<'b>, ProtocolError> {
+    let message_bytes_max = 1 << 20;
+    match deflation {
+        None => reader::next(
+            bytes,
+            assembly,
+            Role::Client,
+            &ReadLimits { message_bytes_max },
+        ),
+        Some(deflation) => deflate::next(
+            bytes,
+            assembly,
+            Role::Client,
+            &InflateLimits {
+                message_bytes_max,
+                ratio_max: InflateLimits::RATIO_MAX_DEFAULT,
+            },
+            &mut deflation.inflater,
+            deflation.window.as_mut(),
+        ),
     }
 }

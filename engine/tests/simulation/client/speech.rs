@@ -5,6 +5,7 @@ use crate::temper::Ending;
 use crate::words::{Ask, Letter};
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::SocketId;
+use shardcast_engine::protocol::deflate::Deflater;
 use shardcast_engine::protocol::frame::{OpCode, write_client_frame};
 
 impl Client {
@@ -40,15 +41,19 @@ impl Client {
             .world
             .trace(|| format!("client {} asks {number}: {ask:?}", self.id));
         let opcode: OpCode = kind_of(number).into();
+        let compressed = match &mut self.deflation {
+            Some(deflation) if scene.random.chance(500) => deflation.deflate(text.as_bytes()),
+            Some(_) | None => None,
+        };
+        let payload = compressed.as_deref().unwrap_or(text.as_bytes());
+        let start = self.unsent.len();
         if self.temper.fragments && scene.random.chance(500) {
-            self.write_fragments(scene, opcode, text.as_bytes());
+            self.write_fragments(scene, opcode, payload);
         } else {
-            write_client_frame(
-                &mut self.unsent,
-                opcode,
-                text.as_bytes(),
-                mask(scene.random),
-            );
+            write_client_frame(&mut self.unsent, opcode, payload, mask(scene.random));
+        }
+        if compressed.is_some() {
+            self.unsent[start] |= COMPRESSED;
         }
     }
 
@@ -140,7 +145,8 @@ impl Client {
             0 => {
                 // A reserved bit (RFC 6455 §5.2).
                 write_client_frame(&mut self.unsent, OpCode::Text, b"bad", mask);
-                self.unsent[start] |= 0x40;
+                let agreed = self.deflation.is_some();
+                self.unsent[start] |= if agreed { 0x20 } else { COMPRESSED };
                 1002
             }
             1 => {
@@ -156,6 +162,15 @@ impl Client {
                 write_client_frame(&mut self.unsent, OpCode::Text, b"b\xffd", mask);
                 1007
             }
+            _ if self.deflation.is_some() => {
+                // A bomb.
+                let mut deflater = Deflater::default();
+                let large = vec![b'x'; 100 * message_bytes_max(self.listener())];
+                let payload = deflater.deflate(&large, 15).expect("zeros compress");
+                write_client_frame(&mut self.unsent, OpCode::Binary, payload, mask);
+                self.unsent[start] |= COMPRESSED;
+                1009
+            }
             _ => {
                 let large = vec![b'x'; message_bytes_max(self.listener()) + 1];
                 write_client_frame(&mut self.unsent, OpCode::Binary, &large, mask);
@@ -166,6 +181,8 @@ impl Client {
     }
 }
 
+/// RSV1: the message is compressed (RFC 7692 §6), if that was agreed on.
+const COMPRESSED: u8 = 0x40;
 /// The bit that says that a frame is its message's last (RFC 6455 §5.2).
 const FINAL: u8 = 0x80;
 /// Longest time in which a client reads nothing. Below the shortest pong deadline of a run.

@@ -1,0 +1,218 @@
+//! permessage-deflate on one shard: one deflater and one inflater for all connections, and the windows of those that asked for
+//! windows of their own. What has no such connection allocates none of it.
+
+use super::Core;
+use crate::connection::Flags;
+use crate::{Compression, Frame, Ticket};
+use shardcast_protocol::deflate::{
+    Agreement, DeflateStream, Deflater, InflateLimits, InflateStream, Inflater, Takeover,
+};
+use shardcast_protocol::frame::{self, Header};
+use std::collections::HashMap;
+
+/// Compression on one shard.
+#[derive(Debug)]
+pub(crate) struct Compressing {
+    options: Compression,
+    /// Made when first needed.
+    deflater: Option<Box<Deflater>>,
+    /// Made when first needed; lent while a frame is read.
+    inflater: Option<Box<Inflater>>,
+    /// Connections with [`Flags::OWN_WINDOW`], by slot.
+    own: HashMap<u32, Own>,
+    /// What a stream of messages deflates to, before it stands behind its header.
+    output: Vec<u8>,
+}
+
+/// A connection whose messages are not the ones that others get.
+#[derive(Debug)]
+struct Own {
+    agreement: Agreement,
+    deflate: Option<Box<DeflateStream>>,
+    inflate: Option<Box<InflateStream>>,
+}
+
+/// What reads one connection's compressed messages; given back after each frame.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    pub(crate) inflater: Box<Inflater>,
+    pub(crate) own: Option<Box<InflateStream>>,
+    pub(crate) limits: InflateLimits,
+}
+
+impl Compressing {
+    /// Output that is kept between messages, in bytes.
+    const OUTPUT_BYTES_KEPT: usize = 64 << 10;
+
+    pub(crate) fn new(options: Compression) -> Compressing {
+        Compressing {
+            options,
+            deflater: None,
+            inflater: None,
+            own: HashMap::new(),
+            output: Vec::new(),
+        }
+    }
+
+    /// Whether received messages may refer to earlier ones.
+    pub(crate) fn takeover(&self) -> Takeover {
+        self.options.takeover
+    }
+
+    /// The plain frame, and behind it the same compressed if that is worth it.
+    fn seal(&mut self, frame: Frame) -> Frame {
+        let plain = frame.bytes();
+        let (opcode, payload) = frame::written(plain);
+        let payload = &plain[payload];
+        if payload.len() < self.options.threshold_bytes || frame.deflated().is_some() {
+            return frame;
+        }
+        let deflater = self.deflater.get_or_insert_default();
+        match deflater.deflate(payload, SHARED_WINDOW_BITS) {
+            Some(deflated) => frame.with_deflated(opcode, deflated),
+            None => frame,
+        }
+    }
+
+    /// The compressed payload of a message for one connection; `None`: it goes as it is.
+    fn deflate(&mut self, slot: u32, payload: &[u8]) -> Option<&[u8]> {
+        if payload.len() < self.options.threshold_bytes {
+            return None;
+        }
+        let own = self.own.get_mut(&slot);
+        let window_bits = own
+            .as_ref()
+            .map_or(SHARED_WINDOW_BITS, |own| own.agreement.server_window_bits);
+        let Some(own) = own.filter(|own| own.agreement.server_takeover == Takeover::Allowed) else {
+            let deflater = self.deflater.get_or_insert_default();
+            return deflater.deflate(payload, window_bits);
+        };
+        if own.deflate.is_none() {
+            own.deflate = Some(Box::new(DeflateStream::new(window_bits)?));
+        }
+        if self.output.capacity() > Self::OUTPUT_BYTES_KEPT {
+            self.output = Vec::new();
+        }
+        self.output.clear();
+        own.deflate.as_mut()?.deflate(payload, &mut self.output);
+        Some(&self.output)
+    }
+}
+
+/// The window that most peers have (RFC 7692 §7.1.2): frames compressed for it are shared.
+const SHARED_WINDOW_BITS: u8 = 15;
+
+impl Core {
+    /// The connection agreed on compression, at the handshake.
+    pub(super) fn agree(&mut self, ticket: Ticket, agreement: Agreement) {
+        let Some(compressing) = &mut self.compressing else {
+            return;
+        };
+        let flags = &mut self.connections.at(ticket.slot).flags;
+        flags.set(Flags::DEFLATES);
+        let shares = agreement.server_takeover == Takeover::Never
+            && agreement.client_takeover == Takeover::Never
+            && agreement.server_window_bits == SHARED_WINDOW_BITS;
+        if shares {
+            self.admission.count_sharer();
+        } else {
+            flags.set(Flags::OWN_WINDOW);
+            let own = Own {
+                agreement,
+                deflate: None,
+                inflate: None,
+            };
+            compressing.own.insert(ticket.slot, own);
+        }
+    }
+
+    /// The connection is gone, and its windows with it.
+    pub(super) fn forget_agreement(&mut self, ticket: Ticket) {
+        let flags = self.connections.at(ticket.slot).flags;
+        if flags.has(Flags::OWN_WINDOW) {
+            if let Some(compressing) = &mut self.compressing {
+                compressing.own.remove(&ticket.slot);
+            }
+        } else if flags.has(Flags::DEFLATES) {
+            self.admission.discount_sharer();
+        }
+    }
+
+    /// A frame that is about to be published: compressed once, if somebody in the process takes it so.
+    pub(crate) fn seal_for_sharers(&mut self, frame: Frame) -> Frame {
+        let Some(compressing) = &mut self.compressing else {
+            return frame;
+        };
+        if !self.admission.has_sharers() {
+            return frame;
+        }
+        let before = frame.deflated().is_some();
+        let frame = compressing.seal(frame);
+        if let Some(deflated) = frame.deflated().filter(|_| !before) {
+            self.counters.deflated_messages.add(1);
+            self.counters
+                .deflated_bytes_in
+                .add(frame.bytes().len() as u64);
+            self.counters.deflated_bytes_out.add(deflated.len() as u64);
+        }
+        frame
+    }
+
+    /// Compresses the data frame that stands in `out` from `start` on, if that is worth it.
+    pub(super) fn deflate(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {
+        let Some(compressing) = &mut self.compressing else {
+            return;
+        };
+        let (opcode, payload) = frame::written(&out[start..]);
+        if opcode.is_control() {
+            return;
+        }
+        let plain = &out[start + payload.start..start + payload.end];
+        let Some(deflated) = compressing.deflate(ticket.slot, plain) else {
+            return;
+        };
+        self.counters.deflated_messages.add(1);
+        self.counters.deflated_bytes_in.add(plain.len() as u64);
+        self.counters.deflated_bytes_out.add(deflated.len() as u64);
+        let header = Header::server(opcode, deflated.len()).compressed();
+        out.truncate(start);
+        out.extend_from_slice(&header);
+        out.extend_from_slice(deflated);
+    }
+
+    /// What reads a connection's compressed messages, until [`Core::take_back_inflater`].
+    pub(crate) fn lend_inflater(&mut self, ticket: Ticket) -> Option<Lent> {
+        let connection = self.connections.at(ticket.slot);
+        let message_bytes_max = self.limits.message_bytes_max[usize::from(connection.listener)];
+        let has_own = connection.flags.has(Flags::OWN_WINDOW);
+        let compressing = self.compressing.as_mut()?;
+        let own = has_own
+            .then(|| compressing.own.get_mut(&ticket.slot))
+            .flatten()
+            .filter(|own| own.agreement.client_takeover == Takeover::Allowed)
+            .map(|own| own.inflate.take().unwrap_or_default());
+        Some(Lent {
+            inflater: compressing.inflater.take().unwrap_or_default(),
+            own,
+            limits: InflateLimits {
+                message_bytes_max,
+                ratio_max: compressing.options.ratio_max,
+            },
+        })
+    }
+
+    /// Counts what was inflated, and keeps the windows for the next frame.
+    pub(crate) fn take_back_inflater(&mut self, ticket: Ticket, mut lent: Lent) {
+        let tally = lent.inflater.tally();
+        self.counters.inflated_messages.add(tally.messages);
+        self.counters.inflated_bytes_in.add(tally.bytes_in);
+        self.counters.inflated_bytes_out.add(tally.bytes_out);
+        let Some(compressing) = &mut self.compressing else {
+            return;
+        };
+        compressing.inflater = Some(lent.inflater);
+        if let Some(own) = compressing.own.get_mut(&ticket.slot) {
+            own.inflate = lent.own;
+        }
+    }
+}

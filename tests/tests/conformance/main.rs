@@ -5,6 +5,7 @@
 
 mod close;
 mod control;
+mod deflate;
 mod exchange;
 mod fragmentation;
 mod framing;

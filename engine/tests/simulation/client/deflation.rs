@@ -1,7 +1,7 @@
 //! A client that speaks permessage-deflate: what it offers, and how it reads and writes once the server agreed.
 
 use shardcast_engine::protocol::deflate::{
-    Agreement, DeflateStream, Deflater, InflateStream, Inflater, Takeover, read_answer,
+    DeflateStream, Deflater, InflateStream, Inflater, Takeover, read_answer,
 };
 
 /// The extension on one connection.
@@ -10,7 +10,6 @@ pub(crate) struct Deflation {
     /// Value of the header.
     pub(crate) offer: &'static str,
     pub(crate) takeover: Takeover,
-    pub(crate) agreement: Option<Agreement>,
     pub(crate) inflater: Inflater,
     /// If the server's messages refer to earlier ones.
     pub(crate) window: Option<InflateStream>,
@@ -40,7 +39,6 @@ impl Deflation {
         Some(Deflation {
             offer,
             takeover,
-            agreement: None,
             inflater: Inflater::default(),
             window: None,
             deflater: Deflater::default(),
@@ -48,19 +46,21 @@ impl Deflation {
         })
     }
 
-    /// Reads the answer's head.
-    pub(crate) fn agree(&mut self, head: &str) {
+    /// Reads the answer's head. False: the server declined, as it does where messages are taken in pieces.
+    pub(crate) fn agree(&mut self, head: &str) -> bool {
         let answers = head
             .lines()
             .filter_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "))
             .map(str::as_bytes);
         let agreement = read_answer(answers, self.takeover).expect("an answer to the offer");
-        let agreement = agreement.expect("the server compresses");
+        let Some(agreement) = agreement else {
+            return false;
+        };
         self.window = (agreement.server_takeover == Takeover::Allowed).then(InflateStream::default);
         if agreement.client_takeover == Takeover::Allowed {
             self.stream = DeflateStream::new(agreement.client_window_bits);
         }
-        self.agreement = Some(agreement);
+        true
     }
 
     /// A compressed payload; `None`: it is better sent as it is.

@@ -76,9 +76,7 @@ impl Client {
             self.id
         );
         assert!(head.contains(ACCEPT), "the wrong answer to the key: {head}");
-        if let Some(deflation) = &mut self.deflation {
-            deflation.agree(&head);
-        }
+        self.deflation.take_if(|deflation| !deflation.agree(&head));
         self.stage = Stage::Open;
         self.log.open(scene.now, self.started);
         true

@@ -2,8 +2,9 @@
 //!
 //! Exit codes: 0 done; 1 the server cannot start; 2 the command line or the configuration is wrong.
 
-use crate::config::{self, Given, Problem, Settings};
+use crate::config::{self, Given, Settings};
 use crate::serve::serve;
+use crate::tls::{self, Prepared};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -15,11 +16,16 @@ pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match line.command.unwrap_or(Command::Serve(line.sources)) {
         Command::Serve(sources) => match sources.check() {
-            Ok((settings, _)) => serve(&settings),
+            Ok(checked) => serve(&checked.settings, checked.tls),
             Err(problems) => refuse(&problems),
         },
         Command::CheckConfig(sources) => match sources.check() {
-            Ok((settings, given)) => print(&config::effective_page(&settings, &given)),
+            Ok(checked) => {
+                for warning in checked.tls.iter().flat_map(|tls| &tls.warnings) {
+                    eprintln!("shardcast: warning: {warning}");
+                }
+                print(&config::effective_page(&checked.settings, &checked.given))
+            }
             Err(problems) => refuse(&problems),
         },
         Command::DefaultConfig => print(&config::default_page()),
@@ -75,10 +81,25 @@ struct Sources {
     set: Vec<String>,
 }
 
+/// A configuration that serves.
+struct Checked {
+    settings: Settings,
+    given: Given,
+    tls: Option<Prepared>,
+}
+
 impl Sources {
-    fn check(&self) -> Result<(Settings, Given), Vec<Problem>> {
+    /// The values, and then the files that they name.
+    fn check(&self) -> Result<Checked, Vec<String>> {
         let given = self.given(std::env::vars_os());
-        Ok((config::check(&given)?, given))
+        let settings = config::check(&given).map_err(|problems| tell(&problems))?;
+        let tls = settings.secure().map(|secure| tls::prepare(secure, None));
+        let tls = tls.transpose().map_err(|faults| tell(&faults))?;
+        Ok(Checked {
+            settings,
+            given,
+            tls,
+        })
     }
 
     fn given(&self, environment: impl Iterator<Item = (OsString, OsString)>) -> Given {
@@ -116,7 +137,11 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn refuse(problems: &[Problem]) -> ExitCode {
+fn tell<T: ToString>(problems: &[T]) -> Vec<String> {
+    problems.iter().map(T::to_string).collect()
+}
+
+fn refuse(problems: &[String]) -> ExitCode {
     for problem in problems {
         eprintln!("shardcast: configuration: {problem}");
     }

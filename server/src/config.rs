@@ -4,16 +4,19 @@ mod given;
 mod key;
 mod page;
 mod problem;
+mod secure;
 mod value;
 
 pub(crate) use given::Given;
 pub(crate) use page::{default_page, effective_page};
 pub(crate) use problem::Problem;
+pub(crate) use secure::{Asked, Secure};
 pub(crate) use value::LogFormat;
 
 use given::Source;
 use key::{KEYS, Key};
-use shardcast_engine::{Listener, Pinning};
+use secure::Place;
+use shardcast_engine::{Listener, Pinning, Tls};
 use std::net::SocketAddr;
 use std::time::Duration;
 use value::{Shards, show_duration, show_size};
@@ -23,8 +26,9 @@ use value::{Shards, show_duration, show_size};
 pub(crate) struct Settings {
     /// Without the listeners and the number of shards.
     engine: shardcast_engine::Config,
-    listen: SocketAddr,
+    listen: Place,
     message_bytes_max: usize,
+    secure: Secure,
     shards: Shards,
     admin: SocketAddr,
     drain_timeout: Duration,
@@ -37,8 +41,9 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             engine: shardcast_engine::Config::default(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            listen: Place(Some(SocketAddr::from(([127, 0, 0, 1], 8000)))),
             message_bytes_max: Listener::MESSAGE_BYTES_DEFAULT,
+            secure: Secure::default(),
             shards: Shards::Auto,
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
             drain_timeout: Duration::from_secs(10),
@@ -50,17 +55,33 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What the engine is started with.
-    pub(crate) fn engine(&self) -> shardcast_engine::Config {
+    /// What the engine is started with: the plain listener first, then the one with `tls`, those of them that are wanted.
+    pub(crate) fn engine(&self, tls: Option<&Tls>) -> shardcast_engine::Config {
         let mut engine = self.engine.clone();
-        engine.listeners = vec![Listener {
+        engine.shards = self.shards();
+        let plain = self.listen.0.map(|address| Listener {
             message_bytes_max: self.message_bytes_max,
-            ..Listener::plain(self.listen)
-        }];
-        if let Shards::Exactly(count) = self.shards {
-            engine.shards = count;
-        }
+            ..Listener::plain(address)
+        });
+        let secure = self.secure.listen.0.map(|address| Listener {
+            address,
+            tls: tls.cloned(),
+            message_bytes_max: self.secure.message_bytes_max.or(self.message_bytes_max),
+        });
+        engine.listeners = plain.into_iter().chain(secure).collect();
         engine
+    }
+
+    /// Section `[tls]`, if clients connect with TLS.
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        Some(&self.secure).filter(|secure| secure.listen.0.is_some())
+    }
+
+    fn shards(&self) -> usize {
+        match self.shards {
+            Shards::Auto => self.engine.shards,
+            Shards::Exactly(count) => count,
+        }
     }
 
     /// Where the admin port listens.
@@ -128,20 +149,12 @@ impl Together<'_> {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.refuse_strangers(&mut problems);
-        let Settings {
-            engine,
-            listen,
-            admin,
-            message_bytes_max,
-            ..
-        } = self.settings;
-        if listen == admin && admin.port() != 0 {
-            problems.push(self.breaks(
-                "server.admin",
-                "must not be the address where clients connect (server.listen)".to_owned(),
-            ));
+        self.tell_addresses_apart(&mut problems);
+        let Settings { engine, secure, .. } = self.settings;
+        for (name, rule) in secure.problems() {
+            problems.push(self.breaks(name, rule));
         }
-        let shards = self.settings.engine().shards;
+        let shards = self.settings.shards();
         if let Pinning::Cores(cores) = &engine.pinning
             && cores.len() < shards
         {
@@ -149,15 +162,7 @@ impl Together<'_> {
                 format!("must name at least one core for each shard (server.shards is {shards})");
             problems.push(self.breaks("server.pin", rule));
         }
-        let outbox_bytes_min = message_bytes_max + OUTBOX_HEADROOM_BYTES;
-        if engine.outbox_bytes_max < outbox_bytes_min {
-            let message = show_size(*message_bytes_max);
-            let rule = format!(
-                "must be at least {}: limits.max_message_bytes ({message}) and 1KiB more",
-                show_size(outbox_bytes_min)
-            );
-            problems.push(self.breaks("limits.outbox_bytes", rule));
-        }
+        problems.extend(self.small_outbox());
         problems.extend(self.reassembly(shards));
         if engine.idle_timeout <= engine.heartbeat {
             let heartbeat = show_duration(engine.heartbeat);
@@ -168,39 +173,91 @@ impl Together<'_> {
 
     /// Whatever the largest message and the number of shards are, one message fits.
     fn reassembly(&self, shards: usize) -> Option<Problem> {
-        let Settings {
-            engine,
-            message_bytes_max,
-            ..
-        } = self.settings;
-        let least =
-            shards * shardcast_engine::Config::shard_reassembly_bytes_min(*message_bytes_max);
-        (engine.reassembly_bytes_max < least).then(|| {
-            let message = show_size(*message_bytes_max);
+        let (key, largest) = self.largest_message();
+        let least = shards * shardcast_engine::Config::shard_reassembly_bytes_min(largest);
+        (self.settings.engine.reassembly_bytes_max < least).then(|| {
+            let message = show_size(largest);
             let rule = format!(
-                "must be at least {}: for each shard (server.shards is {shards}) 1MiB and twice limits.max_message_bytes ({message})",
+                "must be at least {}: for each shard (server.shards is {shards}) 1MiB and twice {key} ({message})",
                 show_size(least)
             );
             self.breaks("limits.reassembly_bytes", rule)
         })
     }
 
-    /// Nothing authenticates clients or operators yet, so both ports stay on this host unless told otherwise.
+    /// Clients are met somewhere, and no address is used twice.
+    fn tell_addresses_apart(&self, problems: &mut Vec<Problem>) {
+        let Settings {
+            listen,
+            admin,
+            secure,
+            ..
+        } = self.settings;
+        if listen.0.is_none() && secure.listen.0.is_none() {
+            let rule = "must be an address unless tls.listen is one, or nobody can connect";
+            problems.push(self.breaks("server.listen", rule.to_owned()));
+        }
+        let same = |place: &Place, other: SocketAddr| {
+            place
+                .0
+                .is_some_and(|place| place == other && place.port() != 0)
+        };
+        for (name, place) in [("server.listen", listen), ("tls.listen", &secure.listen)] {
+            if same(place, *admin) {
+                let rule = format!("must not be the address where clients connect ({name})");
+                problems.push(self.breaks("server.admin", rule));
+            }
+        }
+        if listen.0.is_some_and(|plain| same(&secure.listen, plain)) {
+            let rule = "must not be the address where clients connect without TLS (server.listen)";
+            problems.push(self.breaks("tls.listen", rule.to_owned()));
+        }
+    }
+
+    /// The largest message that any listener takes, and the key that says so.
+    fn largest_message(&self) -> (&'static str, usize) {
+        let plain = self.settings.message_bytes_max;
+        let over_tls = self.settings.secure.message_bytes_max.or(plain);
+        if over_tls > plain {
+            ("tls.max_message_bytes", over_tls)
+        } else {
+            ("limits.max_message_bytes", plain)
+        }
+    }
+
+    /// An outbox takes the largest message that any listener takes.
+    fn small_outbox(&self) -> Option<Problem> {
+        let (key, largest) = self.largest_message();
+        let outbox_bytes_min = largest + OUTBOX_HEADROOM_BYTES;
+        (self.settings.engine.outbox_bytes_max < outbox_bytes_min).then(|| {
+            let rule = format!(
+                "must be at least {}: {key} ({}) and 1KiB more",
+                show_size(outbox_bytes_min),
+                show_size(largest)
+            );
+            self.breaks("limits.outbox_bytes", rule)
+        })
+    }
+
+    /// Nothing authenticates clients or operators yet, so all ports stay on this host unless told otherwise.
     fn refuse_strangers(&self, problems: &mut Vec<Problem>) {
         let Settings {
             listen,
             admin,
+            secure,
             insecure,
             ..
         } = self.settings;
         for (name, address, danger) in [
-            ("server.listen", *listen, "read and publish everything"),
+            ("server.listen", listen.0, "read and publish everything"),
+            ("tls.listen", secure.listen.0, "read and publish everything"),
             (
                 "server.admin",
-                *admin,
+                Some(*admin),
                 "watch the server as an operator does",
             ),
         ] {
+            let Some(address) = address else { continue };
             if !insecure && !address.ip().to_canonical().is_loopback() {
                 let rule = format!(
                     "is reachable from other hosts, and without authentication everyone there could {danger}; use a loopback address such as \

@@ -2,6 +2,7 @@
 
 use crate::admin;
 use crate::board::Board;
+use crate::reload::Reload;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -42,7 +43,11 @@ impl Control {
     ///
     /// # Errors
     /// The kernel gives no thread, no event queue or no signal.
-    pub(crate) fn start(listener: TcpListener, board: Arc<Board>) -> io::Result<Control> {
+    pub(crate) fn start(
+        listener: TcpListener,
+        board: Arc<Board>,
+        reload: Reload,
+    ) -> io::Result<Control> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
@@ -56,7 +61,7 @@ impl Control {
         let (asked, stop) = sync_channel(1);
         std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || turn(&runtime, listener, signals, &board, &asked))?;
+            .spawn(move || turn(&runtime, listener, signals, &board, reload, &asked))?;
         Ok(Control { address, stop })
     }
 
@@ -78,20 +83,21 @@ impl Control {
     }
 }
 
-/// The first signal asks for a drain, the second one ends the process at once.
+/// The first signal asks for a drain, the second one ends the process at once; SIGHUP only reads files.
 fn turn(
     runtime: &Runtime,
     listener: tokio::net::TcpListener,
     mut signals: Signals,
     board: &Arc<Board>,
+    mut reload: Reload,
     asked: &SyncSender<Stop>,
 ) {
     runtime.block_on(async {
         tokio::spawn(admin::accept(listener, Arc::clone(board)));
-        let first = signals.next().await;
+        let first = signals.stop(|| reload.run(board)).await;
         board.drain();
         if asked.send(first).is_ok() {
-            let second = signals.next().await;
+            let second = signals.stop(|| reload.run(board)).await;
             tracing::warn!(signal = ?second, "a second signal: no more waiting");
             std::process::exit(second.exit_code());
         }
@@ -101,6 +107,7 @@ fn turn(
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -109,11 +116,16 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    async fn next(&mut self) -> Stop {
+    /// The next signal that asks for a stop; every SIGHUP before it is answered by `reload`.
+    async fn stop(&mut self, mut reload: impl FnMut()) -> Stop {
         poll_fn(|cx| {
+            while self.hang_up.poll_recv(cx).is_ready() {
+                reload();
+            }
             if self.terminate.poll_recv(cx).is_ready() {
                 Poll::Ready(Stop::Terminate)
             } else if self.interrupt.poll_recv(cx).is_ready() {

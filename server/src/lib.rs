@@ -10,6 +10,8 @@ mod control;
 mod log;
 mod metrics;
 pub mod native;
+mod reload;
 mod serve;
+mod tls;
 
 pub use cli::run;

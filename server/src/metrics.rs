@@ -3,6 +3,8 @@
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family as Labelled;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -15,6 +17,8 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
+    /// By `result`: `success` or `failure`.
+    tls_reloads: Labelled<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
@@ -38,8 +42,26 @@ impl Metrics {
             "When the server started, in seconds since 1970",
             ConstGauge::new(started.as_secs_f64()),
         );
+        let tls_reloads = Labelled::default();
+        for result in ["success", "failure"] {
+            // Both are there from the start.
+            drop(tls_reloads.get_or_create(&[("result", result)]));
+        }
+        registry.register(
+            "shardcast_tls_reloads",
+            "Times that the certificate files were read again (SIGHUP)",
+            tls_reloads.clone(),
+        );
         registry.register_collector(Box::new(Shards(counters)));
-        Metrics { registry }
+        Metrics {
+            registry,
+            tls_reloads,
+        }
+    }
+
+    /// The certificate files were read again, with this `result`.
+    pub(crate) fn tls_reloaded(&self, result: &'static str) {
+        self.tls_reloads.get_or_create(&[("result", result)]).inc();
     }
 
     /// One reading.
@@ -186,6 +208,16 @@ mod tests {
         ShardCounters::default().each(|reading| {
             names.insert(reading.name);
         });
-        assert_eq!(families, names.len() + 1, "every counter and the build");
+        assert_eq!(
+            families,
+            names.len() + 2,
+            "every counter, the build, and the reloads"
+        );
+        for line in [
+            "shardcast_tls_reloads_total{result=\"success\"} 0\n",
+            "shardcast_tls_reloads_total{result=\"failure\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

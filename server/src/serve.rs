@@ -5,7 +5,9 @@ use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
 use crate::native::{Native, Options};
-use shardcast_engine::{Config, Memory, Running, ShardCounters, StartError};
+use crate::reload::Reload;
+use crate::tls::Prepared;
+use shardcast_engine::{Config, Memory, Running, ShardCounters, StartError, Tls};
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -13,9 +15,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Serves until a signal asks for a stop. Exit code 0 after a drain, 1 when it cannot start, 2 for a configuration that the engine refuses.
-pub(crate) fn serve(settings: &Settings) -> ExitCode {
+pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>) -> ExitCode {
     log::start(settings);
-    match Server::start(settings) {
+    for warning in tls.iter().flat_map(|tls| &tls.warnings) {
+        tracing::warn!("{warning}");
+    }
+    match Server::start(settings, tls.map(|prepared| prepared.tls)) {
         Ok(server) => server.run(),
         Err(error) => {
             eprintln!("shardcast: {error}");
@@ -33,8 +38,8 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn start(settings: &Settings) -> Result<Server<'_>, CannotStart> {
-        let config = settings.engine();
+    fn start(settings: &Settings, tls: Option<Tls>) -> Result<Server<'_>, CannotStart> {
+        let config = settings.engine(tls.as_ref());
         let listener =
             TcpListener::bind(settings.admin()).map_err(|source| CannotStart::Admin {
                 address: settings.admin(),
@@ -45,8 +50,18 @@ impl Server<'_> {
             Native::new(options.clone(), shard)
         })?;
         let counters = running.counters().to_vec();
-        let control = Control::start(listener, Arc::new(Board::new(counters.clone())))
-            .map_err(CannotStart::Control)?;
+        let secured = config
+            .listeners
+            .iter()
+            .position(|listener| listener.tls.is_some());
+        let reload = match (settings.secure(), tls, secured) {
+            (Some(secure), Some(tls), Some(listener)) => {
+                Reload::new(secure.clone(), tls, listener, running.handle())
+            }
+            _ => Reload::nothing(),
+        };
+        let board = Arc::new(Board::new(counters.clone()));
+        let control = Control::start(listener, board, reload).map_err(CannotStart::Control)?;
         Ok(Server {
             settings,
             config,
@@ -92,9 +107,9 @@ impl Server<'_> {
         let mut out = io::stdout().lock();
         writeln!(
             out,
-            "shardcast {} ready: clients ws://{}/ws, admin http://{}, shards {}, rings up to {}, connections up to {}, messages up to {} bytes",
+            "shardcast {} ready: clients {}, admin http://{}, shards {}, rings up to {}, connections up to {}, messages up to {} bytes",
             env!("CARGO_PKG_VERSION"),
-            self.running.local_addr(),
+            self.doors().join(" and "),
             self.control.local_addr(),
             self.config.shards,
             self.running.rings_max(),
@@ -102,6 +117,19 @@ impl Server<'_> {
             self.config.message_bytes_max(),
         )?;
         out.flush()
+    }
+}
+
+impl Server<'_> {
+    /// Where clients connect, as URLs.
+    fn doors(&self) -> Vec<String> {
+        let addresses = self.running.local_addrs().iter();
+        let listeners = self.config.listeners.iter().zip(addresses);
+        let doors = listeners.map(|(listener, address)| match listener.tls {
+            Some(_) => format!("wss://{address}/ws"),
+            None => format!("ws://{address}/ws"),
+        });
+        doors.collect()
     }
 }
 
@@ -161,7 +189,11 @@ impl fmt::Display for CannotStart {
             CannotStart::Control(source) => write!(f, "cannot start: the control plane: {source}"),
             CannotStart::Engine(StartError::Config(error)) => write!(f, "configuration: {error}"),
             CannotStart::Engine(error @ StartError::Io { source, .. }) => {
-                write!(f, "cannot start: {error}{}", remedy(source, "--listen"))
+                write!(
+                    f,
+                    "cannot start: {error}{}",
+                    remedy(source, "--listen or tls.listen")
+                )
             }
             CannotStart::Engine(error @ StartError::Unsupported(_)) => {
                 write!(f, "cannot start: {error}")

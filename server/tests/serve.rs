@@ -316,7 +316,10 @@ fn a_client_that_does_not_leave_is_cut_when_the_drain_timeout_is_over() {
 fn an_address_in_use_is_told_with_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for (flag, other) in [("--admin", "--listen"), ("--listen", "--admin")] {
+    for (flag, other, way_out) in [
+        ("--admin", "--listen", "--admin"),
+        ("--listen", "--admin", "--listen or tls.listen"),
+    ] {
         let output = program(&[
             "serve",
             "--shards",
@@ -341,7 +344,7 @@ fn an_address_in_use_is_told_with_exit_code_1() {
         assert_eq!(told.len(), 1, "{complaints}");
         assert!(
             told[0].ends_with(&format!(
-                "; another program has this address: stop it, or choose another with {flag}"
+                "; another program has this address: stop it, or choose another with {way_out}"
             )),
             "{complaints}"
         );

@@ -44,6 +44,11 @@ impl Identity {
         }
     }
 
+    /// The server's certificate in DER.
+    pub fn certificate(&self) -> &[u8] {
+        self.0.cert.first().map_or(&[], AsRef::as_ref)
+    }
+
     /// Whether the certificate names this server (RFC 6125, by `subjectAltName`; a wildcard stands for one label).
     pub(super) fn names(&self, server: &str) -> bool {
         let (Ok(certificate), Ok(server)) =

@@ -42,7 +42,9 @@ impl Key {
             let whole = strsim::normalized_damerau_levenshtein(name, key.name);
             whole.max(strsim::normalized_damerau_levenshtein(last, key.parts().1))
         };
+        // Of several that are as near, the first.
         KEYS.iter()
+            .rev()
             .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
             .expect("there are keys")
     }
@@ -131,9 +133,9 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "server.listen",
         flag: Some("--listen"),
-        what: "Where clients connect. Port 0 picks a free port, which the ready line tells.",
+        what: "Where clients connect without TLS; none where all must use TLS. Port 0 picks a free port, which the ready line tells.",
         kind: Kind::Word(
-            "an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
+            "none or an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
             |settings| &mut settings.listen,
         ),
     },
@@ -287,6 +289,58 @@ pub(super) static KEYS: &[Key] = &[
         kind: Kind::Time(TIMEOUT_RANGE, |settings| &mut settings.engine.close_timeout),
     },
     Key {
+        name: "tls.listen",
+        flag: None,
+        what: "Where clients connect with TLS (wss). Port 0 picks a free port, which the ready line tells.",
+        kind: Kind::Word(
+            "none or an IP address and a port, such as 127.0.0.1:8443 or [::1]:8443",
+            |settings| &mut settings.secure.listen,
+        ),
+    },
+    Key {
+        name: "tls.certificates",
+        flag: None,
+        what: "Certificate chains in PEM, the server's own certificate first in each. A client that names a server gets the first that bears the name, others the first of all. SIGHUP reads them again.",
+        kind: Kind::Word(FILES_RULE, |settings| &mut settings.secure.certificates),
+    },
+    Key {
+        name: "tls.keys",
+        flag: None,
+        what: "Private keys in PEM, one for each of certificates, in the same order. Only the server's user should be able to read them.",
+        kind: Kind::Word(FILES_RULE, |settings| &mut settings.secure.keys),
+    },
+    Key {
+        name: "tls.minimum",
+        flag: None,
+        what: "Oldest version of TLS that is spoken.",
+        kind: Kind::Word("1.2 or 1.3", |settings| &mut settings.secure.minimum),
+    },
+    Key {
+        name: "tls.client_certificates",
+        flag: None,
+        what: "Whether clients show certificates (mutual TLS): one that is shown must be valid, and with required nobody connects without.",
+        kind: Kind::Word("none, optional or required", |settings| {
+            &mut settings.secure.client_certificates
+        }),
+    },
+    Key {
+        name: "tls.client_ca",
+        flag: None,
+        what: "Certificates in PEM that client certificates must be issued by. SIGHUP reads them again.",
+        kind: Kind::Word("none or the path of a file", |settings| {
+            &mut settings.secure.client_ca
+        }),
+    },
+    Key {
+        name: "tls.max_message_bytes",
+        flag: None,
+        what: "Largest message of a client that connected with TLS; same is limits.max_message_bytes.",
+        kind: Kind::Word(
+            "same, or bytes, or a number with KiB, MiB or GiB, from 125 to 64MiB",
+            |settings| &mut settings.secure.message_bytes_max,
+        ),
+    },
+    Key {
         name: "log.level",
         flag: None,
         what: "Least severe event that is logged. Logs go to standard error.",
@@ -301,6 +355,8 @@ pub(super) static KEYS: &[Key] = &[
         kind: Kind::Word("text or json", |settings| &mut settings.log_format),
     },
 ];
+
+const FILES_RULE: &str = "none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters";
 
 /// Deadlines of a connection: the engine's timer wheel is coarse, and a day of silence is no connection.
 const TIMEOUT_RANGE: RangeInclusive<Duration> =

@@ -1,7 +1,8 @@
 //! What a user may say, and what is answered.
 
 use super::*;
-use shardcast_engine::Pinning;
+use secure::{Files, MessageLimit};
+use shardcast_engine::{Pinning, TlsVersion};
 use std::ffi::OsString;
 
 /// Everything a user can give.
@@ -78,7 +79,7 @@ fn nothing_said_gives_the_defaults() {
     let settings = Settings::default();
     assert_eq!(
         (
-            settings.engine().listeners[0].address.to_string(),
+            settings.engine(None).listeners[0].address.to_string(),
             settings.admin().to_string()
         ),
         ("127.0.0.1:8000".into(), "127.0.0.1:8001".into())
@@ -91,7 +92,7 @@ fn every_kind_of_value_is_read() {
         "[server]\nlisten = '[::1]:0'\nadmin = '127.0.0.2:9'\nshards = 2\npin = [0, 2]\ndrain_timeout = '500ms'\ninsecure = true\n\
          [limits]\nmax_connections = 5_000\nmax_message_bytes = '1MiB'\noutbox_bytes = 0x400000\n[timeouts]\nidle = '2h'\n[log]\nlevel = 'debug'\nformat = 'json'\n",
         Ok(&|settings| {
-            settings.listen = "[::1]:0".parse().unwrap();
+            settings.listen = Place(Some("[::1]:0".parse().unwrap()));
             settings.admin = "127.0.0.2:9".parse().unwrap();
             settings.shards = Shards::Exactly(2);
             settings.engine.pinning = Pinning::Cores(vec![0, 2]);
@@ -121,9 +122,9 @@ fn the_number_of_shards_reaches_the_engine() {
         .given(),
     )
     .unwrap();
-    assert_eq!(settings.engine().shards, 7);
+    assert_eq!(settings.engine(None).shards, 7);
     assert_eq!(
-        Settings::default().engine(),
+        Settings::default().engine(None),
         shardcast_engine::Config::default()
     );
 }
@@ -200,11 +201,11 @@ fn a_wrong_value_is_answered_with_its_key_source_and_rule() {
     for (file, want) in [
         (
             "server.listen = 'localhost'",
-            "server.listen = \"localhost\" (from s.toml, line 1) must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
+            "server.listen = \"localhost\" (from s.toml, line 1) must be none or an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
         ),
         (
             "server.listen = 8000",
-            "server.listen = \"8000\" (from s.toml, line 1) must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
+            "server.listen = \"8000\" (from s.toml, line 1) must be none or an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
         ),
         (
             "server.shards = 0",
@@ -304,6 +305,11 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
             ["65KiB", "1GiB"],
             ["1148", "1025MiB"],
         ),
+        (
+            "tls.max_message_bytes",
+            ["125", "same"],
+            ["124", "65537KiB"],
+        ),
         ("server.drain_timeout", ["100ms", "1h"], ["99ms", "61m"]),
         ("server.shards", ["1", "256"], ["0", "257"]),
     ] {
@@ -320,7 +326,7 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         };
         for text in inside {
             let settings = checked(text).unwrap_or_else(|_| panic!("{name}={text}"));
-            assert_eq!(settings.engine().check(), Ok(()), "{name}={text}");
+            assert_eq!(settings.engine(None).check(), Ok(()), "{name}={text}");
         }
         for text in outside {
             assert!(checked(text).is_err(), "{name}={text}");
@@ -361,7 +367,7 @@ fn values_must_fit_together() {
             ..Said::default()
         },
         Ok(&|settings| {
-            settings.listen.set_port(0);
+            settings.listen = Place(Some("127.0.0.1:0".parse().unwrap()));
             settings.admin.set_port(0);
         }),
     );
@@ -394,7 +400,7 @@ fn addresses_that_others_reach_need_insecure() {
                 ..Said::default()
             },
             Ok(&|settings| {
-                settings.listen = address.parse().unwrap();
+                settings.listen = Place(address.parse().ok());
                 settings.insecure = true;
             }),
         );
@@ -411,7 +417,7 @@ fn addresses_that_others_reach_need_insecure() {
                 flags,
                 ..Said::default()
             },
-            Ok(&|settings| settings.listen = address.parse().unwrap()),
+            Ok(&|settings| settings.listen = Place(address.parse().ok())),
         );
     }
     let problem = "server.admin = \"0.0.0.0:9\" (from s.toml, line 1) is reachable from other hosts, and without authentication everyone there could watch \
@@ -514,5 +520,142 @@ fn the_documentation_lists_every_key() {
     );
     for flag in KEYS.iter().filter_map(|key| key.flag) {
         assert!(page.contains(&format!("`{flag}")), "{flag}");
+    }
+}
+
+/// A file with section `[tls]`, and what it says.
+const TLS: &str = "[tls]\nlisten = '127.0.0.1:8443'\ncertificates = ['a.pem', 'b.pem']\nkeys = ['a.key', 'b.key']\n";
+
+fn secured(settings: &mut Settings) {
+    settings.secure.listen = Place(Some("127.0.0.1:8443".parse().unwrap()));
+    settings.secure.certificates = Files(vec!["a.pem".into(), "b.pem".into()]);
+    settings.secure.keys = Files(vec!["a.key".into(), "b.key".into()]);
+}
+
+#[test]
+fn the_tls_section_is_read() {
+    check_file(TLS, Ok(&secured));
+    let all = format!(
+        "{TLS}minimum = '1.3'\nclient_certificates = 'required'\nclient_ca = 'ca.pem'\nmax_message_bytes = '1KiB'\n"
+    );
+    check_said(
+        Said {
+            set: &["server.listen=none", "tls.certificates= a.pem , b.pem"],
+            file: &all,
+            ..Said::default()
+        },
+        Ok(&|settings| {
+            secured(settings);
+            settings.listen = Place(None);
+            settings.secure.minimum = TlsVersion::V1_3;
+            settings.secure.client_certificates = Asked::Required;
+            settings.secure.client_ca = Files(vec!["ca.pem".into()]);
+            settings.secure.message_bytes_max = MessageLimit::Bytes(1024);
+        }),
+    );
+}
+
+#[test]
+fn the_listeners_are_those_that_are_wanted() {
+    let listeners = |file: &str| {
+        let given = Said {
+            file,
+            ..Said::default()
+        };
+        let listeners = check(&given.given()).unwrap().engine(None).listeners;
+        listeners
+            .iter()
+            .map(|listener| format!("{} {}", listener.address, listener.message_bytes_max))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let plain = "[limits]\nmax_message_bytes = '1KiB'\n";
+    for (file, want) in [
+        (plain.to_owned(), "127.0.0.1:8000 1024"),
+        (
+            format!("{plain}{TLS}"),
+            "127.0.0.1:8000 1024, 127.0.0.1:8443 1024",
+        ),
+        (
+            format!("{TLS}max_message_bytes = 200"),
+            "127.0.0.1:8000 65536, 127.0.0.1:8443 200",
+        ),
+        (
+            format!("server.listen = 'none'\n{TLS}"),
+            "127.0.0.1:8443 65536",
+        ),
+    ] {
+        assert_eq!(listeners(&file), want, "{file}");
+    }
+}
+
+#[test]
+fn tls_must_fit_together() {
+    let only_listen = "[tls]\nlisten = '127.0.0.1:1'\n";
+    for (file, want) in [
+        (
+            "server.listen = 'none'".to_owned(),
+            "server.listen = \"none\" (from s.toml, line 1) must be an address unless tls.listen is one, or nobody can connect",
+        ),
+        (
+            only_listen.to_owned(),
+            "tls.certificates = \"none\" (the default) must name a file: nobody can be met at tls.listen without a certificate",
+        ),
+        (
+            format!("{only_listen}certificates = 'a.pem'\n"),
+            "tls.keys = \"none\" (the default) must name one file for each of tls.certificates, in the same order (1)",
+        ),
+        (
+            "[tls]\ncertificates = 'a.pem'\nkeys = 'a.key'".to_owned(),
+            "tls.listen = \"none\" (the default) must be an address, or nobody uses tls.certificates and tls.keys",
+        ),
+        (
+            format!("{TLS}client_ca = 'ca.pem'"),
+            "tls.client_certificates = \"none\" (the default) must be optional or required, or nobody uses tls.client_ca",
+        ),
+        (
+            format!("{TLS}client_certificates = 'optional'"),
+            "tls.client_ca = \"none\" (the default) must name one file: client certificates are checked against what is in it",
+        ),
+        (
+            format!("{TLS}client_certificates = 'optional'\nclient_ca = 'a,b'"),
+            "tls.client_ca = \"a,b\" (from s.toml, line 6) must name one file: client certificates are checked against what is in it",
+        ),
+        (
+            format!("server.listen = '127.0.0.1:8443'\n{TLS}"),
+            "tls.listen = \"127.0.0.1:8443\" (from s.toml, line 3) must not be the address where clients connect without TLS (server.listen)",
+        ),
+        (
+            format!("server.admin = '127.0.0.1:8443'\n{TLS}"),
+            "server.admin = \"127.0.0.1:8443\" (from s.toml, line 1) must not be the address where clients connect (tls.listen)",
+        ),
+        (
+            format!("{TLS}max_message_bytes = '1MiB'"),
+            "limits.outbox_bytes = \"1MiB\" (the default) must be at least 1025KiB: tls.max_message_bytes (1MiB) and 1KiB more",
+        ),
+        (
+            format!("{TLS}keys.x = 1").replace("keys = ['a.key', 'b.key']\n", ""),
+            "tls.keys = \"table\" (from s.toml, line 4) must be none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters",
+        ),
+        (
+            TLS.replace("'b.key'", "'b\"key'"),
+            "tls.keys = \"a.key,b\\\"key\" (from s.toml, line 4) must be none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters",
+        ),
+        (
+            TLS.replace("'b.key'", "''"),
+            "tls.keys = \"a.key,\" (from s.toml, line 4) must be none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters",
+        ),
+        (
+            format!("{TLS}minimum = 1.1"),
+            "tls.minimum = \"1.1\" (from s.toml, line 5) must be 1.2 or 1.3",
+        ),
+        (
+            TLS.replace("127.0.0.1", "0.0.0.0"),
+            "tls.listen = \"0.0.0.0:8443\" (from s.toml, line 2) is reachable from other hosts, and without authentication everyone there could \
+             read and publish everything; use a loopback address such as 127.0.0.1:8443, or pass --insecure (server.insecure = true) where the \
+             network itself keeps strangers out",
+        ),
+    ] {
+        check_file(&file, Err(&[want]));
     }
 }

@@ -1,0 +1,223 @@
+//! The values of section `[tls]`: which files, which versions, which clients. Nothing is opened here; `crate::tls` reads the files.
+
+use super::value::{Word, show_size, size};
+use shardcast_engine::{Listener, TlsVersion};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Section `[tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Secure {
+    /// Where clients connect with TLS.
+    pub(crate) listen: Place,
+    /// Certificate chains, in PEM.
+    pub(crate) certificates: Files,
+    /// Their private keys, in the same order.
+    pub(crate) keys: Files,
+    /// Older versions are refused.
+    pub(crate) minimum: TlsVersion,
+    /// Whether clients show certificates.
+    pub(crate) client_certificates: Asked,
+    /// Who may have issued those: at most one file.
+    pub(crate) client_ca: Files,
+    /// Largest message of a client that came with TLS.
+    pub(crate) message_bytes_max: MessageLimit,
+}
+
+impl Default for Secure {
+    fn default() -> Secure {
+        Secure {
+            listen: Place(None),
+            certificates: Files(Vec::new()),
+            keys: Files(Vec::new()),
+            minimum: TlsVersion::V1_2,
+            client_certificates: Asked::None,
+            client_ca: Files(Vec::new()),
+            message_bytes_max: MessageLimit::Same,
+        }
+    }
+}
+
+impl Secure {
+    /// Most certificates: the name that a client asks for is looked up in them one by one.
+    pub(super) const CERTIFICATES_MAX: usize = 64;
+
+    /// What does not fit together, as key and rule.
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut add = |key, rule: &str| problems.push((key, rule.to_owned()));
+        let (certificates, keys) = (self.certificates.0.len(), self.keys.0.len());
+        if self.listen.0.is_none() && certificates + keys > 0 {
+            add(
+                "tls.listen",
+                "must be an address, or nobody uses tls.certificates and tls.keys",
+            );
+        }
+        if self.listen.0.is_some() && certificates == 0 {
+            add(
+                "tls.certificates",
+                "must name a file: nobody can be met at tls.listen without a certificate",
+            );
+        }
+        if certificates != keys && certificates > 0 {
+            let rule = format!(
+                "must name one file for each of tls.certificates, in the same order ({certificates})"
+            );
+            add("tls.keys", &rule);
+        }
+        match (self.client_certificates, self.client_ca.0.len()) {
+            (Asked::None, 0) | (Asked::Optional | Asked::Required, 1) => {}
+            (Asked::None, _) => add(
+                "tls.client_certificates",
+                "must be optional or required, or nobody uses tls.client_ca",
+            ),
+            (Asked::Optional | Asked::Required, _) => add(
+                "tls.client_ca",
+                "must name one file: client certificates are checked against what is in it",
+            ),
+        }
+        problems
+    }
+}
+
+/// An address to listen on, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(pub(crate) Option<SocketAddr>);
+
+impl Word for Place {
+    fn read(&mut self, text: &str) -> Option<()> {
+        self.0 = match text {
+            NONE => None,
+            address => Some(address.parse().ok()?),
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.0
+            .map_or_else(|| NONE.to_owned(), |address| address.to_string())
+    }
+}
+
+/// Paths, separated by commas. A file that is called `none` is `./none`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Files(pub(crate) Vec<PathBuf>);
+
+impl Word for Files {
+    fn read(&mut self, text: &str) -> Option<()> {
+        if text == NONE {
+            self.0.clear();
+            return Some(());
+        }
+        // A page of the configuration shows values without escapes.
+        if text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\')) {
+            return None;
+        }
+        let paths: Vec<PathBuf> = text.split(',').map(|path| path.trim().into()).collect();
+        let named = paths.iter().all(|path| !path.as_os_str().is_empty());
+        self.0 = Some(paths).filter(|paths| named && paths.len() <= Secure::CERTIFICATES_MAX)?;
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        if self.0.is_empty() {
+            return NONE.to_owned();
+        }
+        let shown: Vec<_> = self.0.iter().map(|path| path.to_string_lossy()).collect();
+        shown.join(",")
+    }
+}
+
+impl Files {
+    pub(crate) fn first(&self) -> Option<&Path> {
+        self.0.first().map(PathBuf::as_path)
+    }
+}
+
+impl Word for TlsVersion {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "1.2" => TlsVersion::V1_2,
+            "1.3" => TlsVersion::V1_3,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            TlsVersion::V1_2 => "1.2".to_owned(),
+            TlsVersion::V1_3 => "1.3".to_owned(),
+        }
+    }
+}
+
+/// Whether clients are asked for certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Not at all.
+    None,
+    /// One that is shown must be valid.
+    Optional,
+    /// Nobody comes without.
+    Required,
+}
+
+impl Word for Asked {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            NONE => Asked::None,
+            "optional" => Asked::Optional,
+            "required" => Asked::Required,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Asked::None => NONE.to_owned(),
+            Asked::Optional => "optional".to_owned(),
+            Asked::Required => "required".to_owned(),
+        }
+    }
+}
+
+/// The limit of one listener, where another has one already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageLimit {
+    /// The other's.
+    Same,
+    /// In bytes.
+    Bytes(usize),
+}
+
+impl MessageLimit {
+    pub(crate) fn or(self, other: usize) -> usize {
+        match self {
+            MessageLimit::Same => other,
+            MessageLimit::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl Word for MessageLimit {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "same" => MessageLimit::Same,
+            bytes => MessageLimit::Bytes(
+                size(bytes).filter(|bytes| Listener::MESSAGE_BYTES.contains(bytes))?,
+            ),
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            MessageLimit::Same => "same".to_owned(),
+            MessageLimit::Bytes(bytes) => show_size(*bytes),
+        }
+    }
+}
+
+const NONE: &str = "none";

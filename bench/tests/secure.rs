@@ -147,3 +147,29 @@ fn whoever_is_measured_over_tls_speaks_it() {
     }
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }
+
+#[test]
+fn whoever_is_measured_compressing_compresses() {
+    let generator = load_generator();
+    let own = Command::new(env!("CARGO_BIN_EXE_raw-server"));
+    let arguments = ["--compress".into()];
+    check_deflate(&generator, &Server::start(own, &arguments));
+    if let Some(start) = script("bun") {
+        let mut command = Command::new(start);
+        command.env("CARGO_TARGET_DIR", target());
+        check_deflate(&generator, &Server::start(command, &arguments));
+    }
+}
+
+fn check_deflate(generator: &Path, server: &Server) {
+    for work in WORKS {
+        check(generator, server, "ws", work, "");
+        let report = check(generator, server, "ws", work, "--compress");
+        if work.contains("json") {
+            let received = &report["compressed"]["received"];
+            assert_eq!(received["compressed"], received["messages"], "{received}");
+            let ratio = received["ratio"].as_f64().expect("a number");
+            assert!((1.7..3.0).contains(&ratio), "{ratio}");
+        }
+    }
+}

@@ -6,8 +6,8 @@ use clap::Parser;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Application, Config, Context, Frame, Identity, Listener, Message, Pinning, Publish,
-    Refusal, Tag, Target, Tls, TlsOptions,
+    Accepted, Application, Compression, Config, Context, Frame, Identity, Listener, Message,
+    Pinning, Publish, Refusal, Tag, Target, Tls, TlsOptions,
 };
 use std::error::Error;
 use std::fs;
@@ -34,6 +34,9 @@ struct Arguments {
     /// Clients come by TLS; PEM files with the certificate chain and with its key.
     #[arg(long, num_args = 2, value_names = ["CERTIFICATE", "KEY"])]
     tls: Vec<PathBuf>,
+    /// Answers offers of permessage-deflate.
+    #[arg(long)]
+    compress: bool,
 }
 
 impl Arguments {
@@ -53,6 +56,7 @@ impl Arguments {
             listeners: vec![listener],
             shards: self.shards,
             pinning,
+            compression: self.compress.then(Compression::default),
             ..Config::default()
         })
     }

@@ -2,8 +2,9 @@
 
 use crate::{Context, Deadline, Message};
 use shardcast_protocol::close::CloseCode;
+use shardcast_protocol::http::Request;
 use shardcast_protocol::pieces::Piece;
-use shardcast_protocol::upgrade::Request;
+use std::borrow::Cow;
 
 /// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing needs a lock.
 ///
@@ -23,12 +24,10 @@ pub trait Application: Sized + 'static {
         request: &Request<'_>,
     ) -> Result<Accepted<Self::Session>, Refusal>;
 
-    /// A plain HTTP GET for `path` came instead of an upgrade: what it is answered with before the socket is closed.
-    fn plain(&mut self, _path: &str) -> Refusal {
-        Refusal {
-            status: 426,
-            reason: "this is a WebSocket server".to_owned(),
-        }
+    /// A plain HTTP GET or HEAD came instead of an upgrade: the page it is answered with. (The engine leaves the body of a
+    /// HEAD's answer out, and answers other methods by itself.)
+    fn plain(&mut self, _request: &Request<'_>) -> Page {
+        Page::text(426, "this is a WebSocket server")
     }
 
     /// The connection is open: the 101 answer is queued, frames may follow it.
@@ -102,10 +101,32 @@ impl<S> From<S> for Accepted<S> {
     }
 }
 
+/// The answer to a plain HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// 200..=999.
+    pub status: u16,
+    /// Media type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Cow<'static, str>,
+}
+
+impl Page {
+    /// A page of plain text.
+    pub fn text(status: u16, body: impl Into<Cow<'static, str>>) -> Page {
+        Page {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: body.into(),
+        }
+    }
+}
+
 /// An HTTP answer instead of an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 4xx or 5xx; 200 for a plain request that is answered.
+    /// 4xx or 5xx.
     pub status: u16,
     /// Short text body.
     pub reason: String,

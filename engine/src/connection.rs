@@ -2,6 +2,7 @@
 
 use crate::Ticket;
 use crate::driver::Millis;
+use crate::exchange::Exchange;
 use crate::membership::Memberships;
 use crate::outbox::{Outbox, Seal};
 use crate::paged::Paged;
@@ -22,7 +23,7 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// Index in this turn's departures; valid only if the departure there bears this ticket.
     pub(crate) departure: u32,
-    /// When the peer was last heard, in units of [`HEARD_MS`]; while upgrading, when it was accepted.
+    /// When the peer was last heard, in units of [`HEARD_MS`]; while upgrading, when it was accepted or last answered.
     pub(crate) heard: u32,
     pub(crate) cold: Option<Box<Cold>>,
 }
@@ -94,8 +95,8 @@ pub(crate) struct Cold {
     pub(crate) unread: Unread,
     /// When the incomplete head or frame began, or the one whose pieces are taken.
     pub(crate) unread_since: Millis,
-    /// How far the incomplete head was searched for its end.
-    pub(crate) head_scanned: usize,
+    /// Between requests, before the connection is open.
+    pub(crate) exchange: Option<Box<Exchange>>,
     /// A fragmented message.
     pub(crate) assembly: Option<Box<Assembly>>,
     /// Where in a message it is, if its messages are taken in pieces.
@@ -117,8 +118,15 @@ impl Cold {
     }
 
     fn is_idle(&self) -> bool {
-        let reads = !self.unread.is_empty() || self.assembly.is_some() || !self.pieces.is_idle();
+        let reads = !self.unread.is_empty()
+            || self.exchange.is_some()
+            || self.assembly.is_some()
+            || !self.pieces.is_idle();
         !reads && self.counted_bytes == 0 && self.outbox.is_empty()
+    }
+
+    pub(crate) fn exchange(&mut self) -> &mut Exchange {
+        self.exchange.get_or_insert_default()
     }
 }
 
@@ -259,6 +267,18 @@ impl Connection {
     pub(crate) fn hear(&mut self, now: u32) {
         self.heard = now;
         self.flags.clear(Flags::PINGED);
+    }
+
+    /// Bytes of it wait for more, or for their turn.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.cold
+            .as_ref()
+            .is_some_and(|cold| !cold.unread.is_empty())
+    }
+
+    /// Its exchange, if it is between requests.
+    pub(crate) fn exchange(&self) -> Option<&Exchange> {
+        self.cold.as_ref()?.exchange.as_deref()
     }
 
     pub(crate) fn cold(&mut self) -> &mut Cold {

@@ -31,6 +31,7 @@ use crate::{Address, CloseReason, Config, Listener, Ticket};
 use bytes::Bytes;
 use compressing::Compressing;
 use shardcast_protocol::deflate::Agreement;
+use shardcast_protocol::http::{self, Answer};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -218,6 +219,17 @@ impl Core {
             self.connections.at(ticket.slot).flags.set(Flags::ADMITTED);
         }
         admitted
+    }
+
+    /// Answers a request; the next one has its own time to come.
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: &Answer<'_>) {
+        self.write(ticket, |out| http::write_answer(out, answer));
+        // The answer may have found the outbox full and ended it all.
+        if self.connections.phase(ticket) == Phase::Upgrading {
+            self.connections.at(ticket.slot).heard = self.heard_now();
+            let at = self.now + self.limits.handshake_ms;
+            self.wheel.schedule(ticket.slot, at);
+        }
     }
 
     /// Answers 101: the connection is open.

@@ -58,6 +58,7 @@ mod counters;
 mod deadline;
 mod doorbell;
 pub mod driver;
+mod exchange;
 mod frame;
 mod home;
 #[doc(hidden)] // Driven by the simulation tests.
@@ -81,7 +82,9 @@ mod tls;
 mod unread;
 mod wheel;
 
-pub use application::{Accepted, Answer, Application, CloseReason, Messages, Refusal, Report, Tag};
+pub use application::{
+    Accepted, Answer, Application, CloseReason, Messages, Page, Refusal, Report, Tag,
+};
 pub use compression::Compression;
 pub use config::{Config, ConfigError, Pinning};
 pub use context::{Context, Publish, PublishError, RoomError, Target};

@@ -118,7 +118,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let upgrading: Vec<Ticket> = self.core.connections.in_phase(Phase::Upgrading).collect();
             upgrading
                 .into_iter()
-                .for_each(|ticket| self.core.lose(ticket));
+                .for_each(|ticket| self.core.end_requests(ticket));
         }
     }
 

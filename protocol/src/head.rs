@@ -1,9 +1,9 @@
-//! An HTTP/1.1 head: where it ends, what its headers say, and the accept key that ties the two heads of a handshake
-//! together. Called by both sides of the opening handshake.
+//! What both heads of an opening handshake have in common: what their headers say, and the accept key that ties them
+//! together; and where an answer's head ends. Called by both sides.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use memchr::{memchr_iter, memmem};
+use memchr::memmem;
 use sha1::{Digest, Sha1};
 
 /// Most headers in a head.
@@ -40,12 +40,6 @@ pub(crate) fn find_end(
         None if window.len() == bytes_max => Err(TooLarge),
         None => Ok(None),
     }
-}
-
-/// Whether every line ends in CRLF. A parser that takes a bare LF too may see another end of the head than the proxy
-/// in front of us did (RFC 9112 §2.2).
-pub(crate) fn has_only_crlf(head: &[u8]) -> bool {
-    head.ends_with(b"\n") && memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r')
 }
 
 /// Values of all headers of that name, in order, trimmed.

@@ -6,6 +6,7 @@ pub mod deflate;
 pub mod frame;
 mod handshake_client;
 mod head;
+pub mod http;
 mod mask;
 pub mod native;
 pub mod pieces;

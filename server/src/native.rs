@@ -11,9 +11,9 @@ pub use session::Session;
 use session::{Form, REQUESTS_MAX, Request};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade;
+use shardcast_engine::protocol::http;
 use shardcast_engine::{
-    Accepted, Answer, Application, Context, Frame, Message, Publish, PublishError, Refusal,
+    Accepted, Answer, Application, Context, Frame, Message, Page, Publish, PublishError, Refusal,
     RoomError, Tag, Target,
 };
 use shardcast_protocol::native::answer::{self, Status, Welcome};
@@ -66,7 +66,7 @@ impl Application for Native {
     fn connect(
         &mut self,
         cx: &mut Context<'_>,
-        request: &upgrade::Request<'_>,
+        request: &http::Request<'_>,
     ) -> Result<Accepted<Session>, Refusal> {
         if request.path() != PATH {
             return Err(Refusal {
@@ -76,23 +76,29 @@ impl Application for Native {
         }
         // A client that offers only what we do not speak is accepted without a subprotocol; it then fails the handshake
         // itself if it insists (RFC 6455 §4.1).
-        let subprotocol = request
-            .subprotocols()
-            .any(|offered| offered == SUBPROTOCOL)
-            .then_some(SUBPROTOCOL);
         Ok(Accepted {
-            subprotocol,
+            subprotocol: request.choose_subprotocol(&[SUBPROTOCOL]),
             ..Session::new(cx.now_ms()).into()
         })
     }
 
-    fn plain(&mut self, path: &str) -> Refusal {
-        let (status, reason) = match path {
-            "/health" => (200, r#"{"status":"ok"}"#.to_owned()),
-            PATH => (426, "this is a WebSocket endpoint".to_owned()),
-            _ => (404, format!("clients connect to {PATH}")),
-        };
-        Refusal { status, reason }
+    fn plain(&mut self, request: &http::Request<'_>) -> Page {
+        match request.path() {
+            "/" => Page::text(
+                200,
+                format!(
+                    "{}\nWebSocket clients connect to {PATH}.\n",
+                    self.options.server
+                ),
+            ),
+            "/health" => Page {
+                status: 200,
+                content_type: "application/json",
+                body: r#"{"status":"ok"}"#.into(),
+            },
+            PATH => Page::text(426, "this is a WebSocket endpoint"),
+            _ => Page::text(404, format!("clients connect to {PATH}")),
+        }
     }
 
     fn opened(&mut self, cx: &mut Context<'_>, session: &mut Session) {

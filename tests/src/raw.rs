@@ -185,6 +185,18 @@ impl Raw {
         String::from_utf8(head).expect("ASCII")
     }
 
+    /// An HTTP answer with a length: its head, and its body.
+    #[track_caller]
+    pub fn answer(&mut self) -> (String, String) {
+        let head = self.head();
+        let length = head
+            .split_once("Content-Length: ")
+            .and_then(|(_, rest)| rest.split_once("\r\n"))
+            .map_or(0, |(length, _)| length.parse().expect("a number"));
+        let body = String::from_utf8(self.take(length)).expect("UTF-8");
+        (head, body)
+    }
+
     /// The next frame: its first byte and its payload. The server does not mask.
     #[track_caller]
     pub fn frame(&mut self) -> (u8, Vec<u8>) {

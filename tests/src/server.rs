@@ -106,6 +106,12 @@ impl Server {
     /// Everybody has left, and nothing of them is left: no connection, room, waiting byte or pending outbox.
     #[track_caller]
     pub fn wait_until_empty(&self) {
+        self.wait_until_empty_but(0);
+    }
+
+    /// The same while so many connections, which are in no room, stay.
+    #[track_caller]
+    pub fn wait_until_empty_but(&self, connections: u64) {
         self.wait_until("an empty server", |server| {
             let left = server.sum(|shard| &shard.connections)
                 + server.sum(|shard| &shard.rooms)
@@ -113,7 +119,7 @@ impl Server {
                 + server.sum(|shard| &shard.outbox_bytes)
                 + server.sum(|shard| &shard.outboxes)
                 + server.sum(|shard| &shard.lane_depth);
-            left == 0
+            left == connections
         });
     }
 

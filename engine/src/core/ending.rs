@@ -8,6 +8,7 @@ use crate::phase::{Phase, Step};
 use crate::{CloseReason, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame;
+use shardcast_protocol::http::{self, Answer};
 use shardcast_protocol::reader::ProtocolError;
 
 impl Core {
@@ -64,12 +65,31 @@ impl Core {
         self.agenda.finish.push(ticket);
     }
 
-    /// Answers an upgrade request with an HTTP refusal.
+    /// Answers a request with an HTTP refusal, after which nothing is read.
     pub(crate) fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
         if self.step(ticket, Step::Refuse, CloseReason::Lost) {
-            self.write(ticket, |out| {
-                shardcast_protocol::upgrade::write_refusal(out, status, reason)
-            });
+            self.write(ticket, |out| http::write_refusal(out, status, reason));
+            self.agenda.finish.push(ticket);
+        }
+    }
+
+    /// Answers a request, after which nothing is read.
+    pub(crate) fn answer_last(&mut self, ticket: Ticket, answer: &Answer<'_>) {
+        if self.step(ticket, Step::Refuse, CloseReason::Lost) {
+            self.write(ticket, |out| http::write_answer(out, answer));
+            self.agenda.finish.push(ticket);
+        }
+    }
+
+    /// No request follows on this connection: the answers to those before leave first.
+    pub(crate) fn end_requests(&mut self, ticket: Ticket) {
+        let connection = self.connections.at(ticket.slot);
+        if connection
+            .exchange()
+            .is_none_or(|exchange| exchange.answered == 0)
+        {
+            self.lose(ticket);
+        } else if self.step(ticket, Step::Refuse, CloseReason::Lost) {
             self.agenda.finish.push(ticket);
         }
     }

@@ -4,6 +4,7 @@ use super::Shard;
 use crate::connection::{Cold, Connection, Flags, HEARD_MS};
 use crate::core::Limits;
 use crate::driver::{Driver, Millis};
+use crate::exchange::Stage;
 use crate::phase::Phase;
 use crate::{Application, CloseReason, Deadline, Ticket};
 use shardcast_protocol::close::CloseCode;
@@ -51,8 +52,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.wheel.schedule(ticket.slot, at);
             return;
         }
+        let is_idle = connection
+            .exchange()
+            .is_some_and(|exchange| exchange.answered > 0 && exchange.stage == Stage::Head);
+        let is_idle = is_idle && !connection.has_unread();
         self.count_deadline(deadline);
-        self.core.refuse(ticket, 408, deadline.text());
+        if is_idle {
+            // Nobody waits for an answer: a connection kept alive just ends.
+            self.core.end_requests(ticket);
+        } else {
+            self.core.refuse(ticket, 408, deadline.text());
+        }
     }
 
     /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life. Who is parked cannot be heard.

@@ -159,7 +159,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let (mut at, mut flushes) = (0, 0);
         while at < bytes.len() {
             let used = match self.core.connections.phase(ticket) {
-                Phase::Upgrading => self.upgrade(ticket, &bytes[at..]).ok_or(Need::Any),
+                Phase::Upgrading => self.request(ticket, &bytes[at..]),
                 Phase::Open if flushes >= FLUSHES_PER_READ || self.is_stuck(ticket) => {
                     self.park(ticket);
                     Err(Need::Any)
@@ -345,7 +345,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// The peer will say no more. What it is still owed after a complete close handshake, or a refusal, leaves first.
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {
-            Phase::Upgrading | Phase::Open | Phase::Closing => self.core.lose(ticket),
+            Phase::Upgrading => self.core.end_requests(ticket),
+            Phase::Open | Phase::Closing => self.core.lose(ticket),
             Phase::Flushing | Phase::Lingering => self.core.agenda.finish.push(ticket),
             Phase::Free | Phase::Retiring => {}
         }

@@ -1,63 +1,164 @@
-//! The request phase: what a connection says before it is open becomes an answer or a session.
+//! The request phase: what a connection says before it is open becomes answers, and one of them may make it a WebSocket.
+//!
+//! Requests are answered in order, at most [`Exchange::REQUESTS_MAX`] a connection, each within the handshake deadline.
+//! Whatever makes it unclear where the next request begins ends the connection with its answer.
 
 use super::Shard;
-use crate::application::{Accepted, Messages, Refusal};
+use crate::application::{Accepted, Messages, Page, Refusal};
 use crate::connection::Flags;
 use crate::driver::Driver;
+use crate::exchange::{Exchange, Stage};
+use crate::unread::Need;
 use crate::{Application, Ticket};
 use shardcast_protocol::deflate::Agreement;
-use shardcast_protocol::upgrade::{self, UpgradeError, UpgradeLimits};
+use shardcast_protocol::http::{
+    self, Answer, Body, Content, HeadLimits, Method, Persistence, Request, Version,
+};
+use shardcast_protocol::upgrade;
 
 /// Longest request head (RFC 6455 sets none); more is 431.
 pub(super) const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Longest request line, as RFC 9112 §3 recommends at least; more is 414.
+const LINE_BYTES_MAX: usize = 8000;
+
+const LIMITS: HeadLimits = HeadLimits {
+    head_bytes_max: HEAD_BYTES_MAX,
+    line_bytes_max: LINE_BYTES_MAX,
+};
+
+/// Methods of plain requests; 405 names them (RFC 9110 §15.5.6).
+const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Reads a request head; `None` when it is incomplete.
-    pub(super) fn upgrade(&mut self, ticket: Ticket, bytes: &[u8]) -> Option<usize> {
+    /// Reads one request, or drops what is left of one; or says what it needs.
+    pub(super) fn request(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<usize, Need> {
+        let exchange = self.core.connections.at(ticket.slot).exchange();
+        match exchange.map_or(Stage::Head, |exchange| exchange.stage) {
+            Stage::Head => self.read_head(ticket, bytes),
+            Stage::Dropping { left_bytes } => Ok(self.drop_body(ticket, bytes, left_bytes)),
+        }
+    }
+
+    fn read_head(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<usize, Need> {
         let connection = self.core.connections.at(ticket.slot);
-        let mut scanned = connection.cold.as_ref().map_or(0, |cold| cold.head_scanned);
-        let parsed = upgrade::parse(
-            bytes,
-            &mut scanned,
-            &UpgradeLimits {
-                head_bytes_max: HEAD_BYTES_MAX,
-            },
-        );
-        match parsed {
+        let exchange = connection.exchange();
+        let mut progress = exchange.map_or_else(Default::default, |exchange| exchange.progress);
+        match http::parse(bytes, &mut progress, &LIMITS) {
             Ok(None) => {
-                connection.cold().head_scanned = scanned;
-                None
+                connection.cold().exchange().progress = progress;
+                Err(Need::Any)
             }
             Ok(Some((request, used))) => {
-                self.admit(ticket, &request);
-                Some(used)
+                self.answer_request(ticket, &request);
+                Ok(used)
             }
             Err(error) => {
-                self.refuse(ticket, error, bytes);
-                Some(bytes.len())
+                self.refuse(ticket, error.status(), &error.to_string());
+                Ok(bytes.len())
             }
         }
     }
 
-    /// Answers what is no upgrade: a plain request as the application likes, anything else as HTTP asks.
-    fn refuse(&mut self, ticket: Ticket, error: UpgradeError, head: &[u8]) {
-        let plain = (error == UpgradeError::UpgradeMissing)
-            .then(|| upgrade::plain_path(head))
-            .flatten();
-        let answer =
-            plain.and_then(|path| self.shielded(ticket, |application, _| application.plain(path)));
-        let answer = answer.unwrap_or_else(|| Refusal {
-            status: error.status(),
-            reason: error.to_string(),
-        });
-        self.core
-            .counters
-            .upgrades_refused
-            .add(u64::from(answer.status >= 400));
-        self.core.refuse(ticket, answer.status, &answer.reason);
+    /// Drops what a client sends behind the head of a request that was answered without its body.
+    fn drop_body(&mut self, ticket: Ticket, bytes: &[u8], left_bytes: usize) -> usize {
+        let used = left_bytes.min(bytes.len());
+        let exchange = self.core.connections.at(ticket.slot).cold().exchange();
+        exchange.stage = match left_bytes - used {
+            0 => Stage::Head,
+            left_bytes => Stage::Dropping { left_bytes },
+        };
+        used
     }
 
-    fn admit(&mut self, ticket: Ticket, request: &upgrade::Request<'_>) {
+    fn answer_request(&mut self, ticket: Ticket, request: &Request<'_>) {
+        if request.asks_for_websocket() {
+            return match upgrade::check(request) {
+                Ok(key) => self.admit(ticket, request, key),
+                Err(error) => self.refuse(ticket, error.status(), &error.to_string()),
+            };
+        }
+        if request.body() == Body::Chunked {
+            return self.refuse(ticket, 411, "a body needs a Content-Length");
+        }
+        if let Some(expected) = request.header("Expect")
+            && request.version() == Version::Http11
+            && !expected.eq_ignore_ascii_case(b"100-continue")
+        {
+            return self.refuse(ticket, 417, "only 100-continue can be expected");
+        }
+        let (page, lines) = match request.method() {
+            Method::Get | Method::Head => {
+                let page = self.shielded(ticket, |application, _| application.plain(request));
+                match page {
+                    Some(page) => (page, ""),
+                    None => return self.refuse(ticket, 500, "handler failed"),
+                }
+            }
+            Method::Options => (Page::text(204, ""), ALLOW),
+            Method::Post | Method::Connect | Method::Other => {
+                (Page::text(405, "this method is not allowed"), ALLOW)
+            }
+        };
+        self.reply(ticket, request, &page, lines);
+    }
+
+    /// Answers a request without its body, and goes on with the connection if HTTP and our limits allow it.
+    fn reply(&mut self, ticket: Ticket, request: &Request<'_>, page: &Page, lines: &str) {
+        let body_bytes = match request.body() {
+            Body::None => Some(0),
+            Body::Length(bytes) => usize::try_from(bytes)
+                .ok()
+                .filter(|&bytes| bytes <= Exchange::DROPPED_BODY_BYTES_MAX),
+            Body::Chunked => None,
+        };
+        // Who waits to be told to go on may send the body or not, once it is told otherwise (RFC 9110 §10.1.1).
+        let expects = request.header("Expect").is_some();
+        let connection = self.core.connections.at(ticket.slot);
+        let answered = connection
+            .exchange()
+            .map_or(0, |exchange| exchange.answered)
+            + 1;
+        let persistence = match body_bytes {
+            Some(0) if answered < Exchange::REQUESTS_MAX => request.persistence(),
+            Some(_) if answered < Exchange::REQUESTS_MAX && !expects => request.persistence(),
+            Some(_) | None => Persistence::Close,
+        };
+        let answer = Answer {
+            status: page.status,
+            content_type: page.content_type,
+            body: page.body.as_bytes(),
+            content: match request.method() {
+                Method::Head => Content::Withheld,
+                _ => Content::Sent,
+            },
+            persistence,
+            lines,
+        };
+        let refused = u64::from(page.status >= 400);
+        self.core.counters.upgrades_refused.add(refused);
+        if persistence == Persistence::Close {
+            self.core.answer_last(ticket, &answer);
+            return;
+        }
+        let exchange = connection.cold().exchange();
+        *exchange = Exchange {
+            answered,
+            stage: match body_bytes {
+                None | Some(0) => Stage::Head,
+                Some(left_bytes) => Stage::Dropping { left_bytes },
+            },
+            ..Exchange::default()
+        };
+        self.core.answer(ticket, &answer);
+    }
+
+    /// Answers what cannot be upgraded, or cannot be read on after.
+    fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
+        self.core.counters.upgrades_refused.add(1);
+        self.core.refuse(ticket, status, reason);
+    }
+
+    fn admit(&mut self, ticket: Ticket, request: &Request<'_>, key: &str) {
         if !self.core.admit(ticket) {
             self.core.counters.refused_full.add(1);
             self.core
@@ -84,25 +185,25 @@ impl<A: Application, D: Driver> Shard<A, D> {
             })
         });
         match answer {
-            Ok(accepted) => self.open(ticket, request, agreement, accepted),
-            Err(refusal) => {
-                self.core.counters.upgrades_refused.add(1);
-                self.core.refuse(ticket, refusal.status, &refusal.reason);
-            }
+            Ok(accepted) => self.open(ticket, key, agreement, accepted),
+            Err(refusal) => self.refuse(ticket, refusal.status, &refusal.reason),
         }
     }
 
     fn open(
         &mut self,
         ticket: Ticket,
-        request: &upgrade::Request<'_>,
+        key: &str,
         agreement: Option<Agreement>,
         accepted: Accepted<A::Session>,
     ) {
+        let connection = self.core.connections.at(ticket.slot);
+        if let Some(cold) = connection.cold.as_mut() {
+            cold.exchange = None;
+        }
         // A compressed message cannot be read in pieces: it is not agreed on.
         let agreement = agreement.filter(|_| accepted.messages != Messages::InPieces);
-        self.core
-            .open(ticket, request.key(), accepted.subprotocol, agreement);
+        self.core.open(ticket, key, accepted.subprotocol, agreement);
         if accepted.messages == Messages::InPieces {
             let connection = self.core.connections.at(ticket.slot);
             connection.flags.set(Flags::PIECES);

@@ -1,6 +1,7 @@
 //! RFC 6455 at its boundary: bytes in, events out, and back.
 
 mod frames;
+mod http;
 mod messages;
 mod mutated;
 mod noise;

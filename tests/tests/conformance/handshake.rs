@@ -80,7 +80,7 @@ type Row = (&'static str, Vec<u8>, u16);
 fn refusals() -> Vec<Row> {
     vec![
         ("6455-4.2.1-2", with(LINE, "POST /ws HTTP/1.1"), 405),
-        ("6455-4.2.1-2", with(LINE, "GET /ws HTTP/1.0"), 400),
+        ("6455-4.2.1-2", with(LINE, "GET /ws HTTP/1.0"), 426),
         ("6455-4.2.1-2", with(LINE, "GET * HTTP/1.1"), 400),
         ("6455-4.2.1-2", with(LINE, "GET ws HTTP/1.1"), 400),
         ("6455-3-1", with(LINE, "GET /ws#part HTTP/1.1"), 400),

@@ -8,6 +8,7 @@ mod documented;
 mod embedding;
 mod endings;
 mod frames;
+mod http;
 mod large;
 mod listeners;
 mod native;

@@ -1,0 +1,33 @@
+//! Where a connection stands among its HTTP requests: what the request phase must remember from one read to the next.
+//!
+//! Invariant: it exists only while a request is unfinished or more may follow one that was answered. Owned by a connection's
+//! cold part, driven by the shard's request phase.
+
+use shardcast_protocol::http::Progress;
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    /// How far the unfinished head was looked at.
+    pub(crate) progress: Progress,
+    /// Requests answered so far.
+    pub(crate) answered: u32,
+    pub(crate) stage: Stage,
+}
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// A request head.
+    #[default]
+    Head,
+    /// The body of a request that is answered already: so many bytes are dropped.
+    Dropping { left_bytes: usize },
+}
+
+impl Exchange {
+    /// Requests that one connection may make before it becomes a WebSocket; the last is answered with `Connection: close`.
+    pub(crate) const REQUESTS_MAX: u32 = 100;
+    /// Largest body of a refused request that is read and dropped, in bytes; after a larger one the connection is closed.
+    pub(crate) const DROPPED_BODY_BYTES_MAX: usize = 64 << 10;
+}

@@ -1,0 +1,14 @@
+//! HTTP/1.1 as a server of one port needs it (RFC 9110, RFC 9112): a head in whatever pieces becomes a [`Request`] that
+//! obeys every rule about its framing, and an [`Answer`] becomes bytes that nobody else can write lines into.
+//!
+//! Invariant: what a `Request` says about its body and about the connection after it is unambiguous; a head for which it
+//! is not does not become one. Called by the shard on a connection that is not open yet.
+
+mod answer;
+mod progress;
+mod request;
+mod target;
+
+pub use answer::{Answer, Content, Persistence, write_answer, write_continue, write_refusal};
+pub use progress::{HeadLimits, Progress};
+pub use request::{Body, HeadError, Method, Request, Version, parse};

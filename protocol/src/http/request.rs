@@ -1,0 +1,352 @@
+//! A request head, read once into a type that cannot be wrong.
+
+use super::target::{Target, is_authority};
+use super::{HeadLimits, Persistence, Progress};
+use crate::deflate::{Agreement, ExtensionsMalformed, Takeover, negotiate};
+use crate::head;
+
+/// A request whose framing is beyond doubt. What it asks for may still be refused.
+#[derive(Debug)]
+pub struct Request<'b> {
+    method: Method,
+    target: Target<'b>,
+    version: Version,
+    headers: Vec<(&'b str, &'b [u8])>,
+    body: Body,
+}
+
+/// What is asked. Case matters (RFC 9110 §9.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD: a GET whose answer has no content.
+    Head,
+    /// POST.
+    Post,
+    /// OPTIONS.
+    Options,
+    /// CONNECT: the one whose target may be an authority.
+    Connect,
+    /// Any other token.
+    Other,
+}
+
+/// The versions that are understood. A higher minor version is read as 1.1 (RFC 9110 §2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// What follows the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// Nothing, and no header speaks of it.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks; their sum is not known.
+    Chunked,
+}
+
+/// Why a head is no request. The connection is closed with the answer: where the next request would begin is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum HeadError {
+    /// 431: no end of the head within `head_bytes_max`.
+    #[error("request head is too large")]
+    TooLarge,
+    /// 431: more than 64 headers.
+    #[error("too many request headers")]
+    TooManyHeaders,
+    /// 414: a request line longer than `line_bytes_max`.
+    #[error("request target is too long")]
+    TargetTooLong,
+    /// 400: a line feed without a carriage return before it (RFC 9112 §2.2).
+    #[error("a line ends without a carriage return")]
+    BareLineFeed,
+    /// 400: a carriage return without a line feed after it (RFC 9112 §2.2).
+    #[error("a carriage return stands alone")]
+    BareReturn,
+    /// 400: a header goes on in a second line (RFC 9112 §5.2).
+    #[error("a header line is folded")]
+    Folded,
+    /// 400: not as RFC 9112 writes it.
+    #[error("malformed HTTP request")]
+    Malformed,
+    /// 505: another major version than 1.
+    #[error("HTTP version is not 1.0 or 1.1")]
+    VersionUnsupported,
+    /// 400: neither a path nor an absolute URI, with a fragment (RFC 6455 §3), or with a broken escape.
+    #[error("bad request target")]
+    BadTarget,
+    /// 400 (RFC 9112 §3.2).
+    #[error("Host header is missing")]
+    HostMissing,
+    /// 400 (RFC 9112 §3.2).
+    #[error("Host header is repeated")]
+    HostRepeated,
+    /// 400 (RFC 9112 §3.2).
+    #[error("Host header is not a host")]
+    HostInvalid,
+    /// 400: not one number (RFC 9112 §6.3; a repeated one may be refused, RFC 9110 §8.6).
+    #[error("Content-Length is not one number")]
+    LengthInvalid,
+    /// 400: `Content-Length` beside `Transfer-Encoding`, a coding other than chunked at the end, or HTTP/1.0 with codings
+    /// (RFC 9112 §6.1, §6.3).
+    #[error("where the body ends is ambiguous")]
+    BodyAmbiguous,
+    /// 501: a transfer coding other than chunked (RFC 9112 §6.1).
+    #[error("transfer coding is not understood")]
+    CodingUnknown,
+}
+
+impl HeadError {
+    /// 400, 414, 431, 501 or 505.
+    pub fn status(self) -> u16 {
+        match self {
+            HeadError::TooLarge | HeadError::TooManyHeaders => 431,
+            HeadError::TargetTooLong => 414,
+            HeadError::CodingUnknown => 501,
+            HeadError::VersionUnsupported => 505,
+            HeadError::BareLineFeed
+            | HeadError::BareReturn
+            | HeadError::Folded
+            | HeadError::Malformed
+            | HeadError::BadTarget
+            | HeadError::HostMissing
+            | HeadError::HostRepeated
+            | HeadError::HostInvalid
+            | HeadError::LengthInvalid
+            | HeadError::BodyAmbiguous => 400,
+        }
+    }
+}
+
+/// Looks for a whole request head at the start of `bytes`: `Ok(None)` asks for more bytes.
+/// With it comes how many bytes the head took; what follows is its body, the next request, or WebSocket data.
+///
+/// `progress` remembers how far earlier calls looked (start with its default), so that a head that comes byte by byte costs
+/// linear work.
+///
+/// # Errors
+/// It is refused: answer with [`super::write_refusal`] and close.
+pub fn parse<'b>(
+    bytes: &'b [u8],
+    progress: &mut Progress,
+    limits: &HeadLimits,
+) -> Result<Option<(Request<'b>, usize)>, HeadError> {
+    match progress.find_end(bytes, limits)? {
+        Some(end) => Ok(Some((Request::read(&bytes[..end])?, end))),
+        None => Ok(None),
+    }
+}
+
+impl<'b> Request<'b> {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The path, without the query; begins with `/`. Escapes of unreserved characters are decoded, others stay as they came
+    /// (with capital digits), so equal paths are equal text. `*` for `OPTIONS *`, the authority for CONNECT.
+    pub fn path(&self) -> &str {
+        &self.target.path
+    }
+
+    /// What follows `?`, if anything, as it came.
+    pub fn query(&self) -> Option<&'b str> {
+        self.target.query
+    }
+
+    /// The version, for what depends on it.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Who the request is for: the target's authority if it has one (RFC 9112 §3.2.2), or `Host`.
+    pub fn host(&self) -> Option<&'b str> {
+        self.target.authority.or_else(|| {
+            self.header("Host")
+                .and_then(|host| str::from_utf8(host).ok())
+        })
+    }
+
+    /// First header of that name (case-insensitive), without white space around it.
+    pub fn header(&self, name: &str) -> Option<&'b [u8]> {
+        self.headers
+            .iter()
+            .find(|(given, _)| given.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value)
+    }
+
+    /// What follows the head.
+    pub fn body(&self) -> Body {
+        self.body
+    }
+
+    /// Whether the client would go on with this connection (RFC 9112 §9.3).
+    pub fn persistence(&self) -> Persistence {
+        let names = |option| head::names_token(&self.headers, "Connection", option);
+        match self.version {
+            _ if names("close") => Persistence::Close,
+            Version::Http11 => Persistence::Persist,
+            Version::Http10 if names("keep-alive") => Persistence::PersistSaid,
+            Version::Http10 => Persistence::Close,
+        }
+    }
+
+    /// Whether it wants to become a WebSocket. In HTTP/1.0 nothing can (RFC 9110 §7.8), and other protocols are not ours.
+    pub fn asks_for_websocket(&self) -> bool {
+        self.version == Version::Http11 && head::names_token(&self.headers, "Upgrade", "websocket")
+    }
+
+    /// Subprotocols offered, in the client's order (all Sec-WebSocket-Protocol headers). What is not a token is left out.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'b str> + '_ {
+        head::values(&self.headers, "Sec-WebSocket-Protocol")
+            .flat_map(head::items)
+            .filter(|item| head::is_token(item))
+            .filter_map(|item| str::from_utf8(item).ok())
+    }
+
+    /// The first of the server's subprotocols, in its order of preference, that the client offered (RFC 6455 §4.2.2).
+    /// Case matters.
+    pub fn choose_subprotocol(&self, preferred: &[&'static str]) -> Option<&'static str> {
+        let offers = |name: &str| self.subprotocols().any(|offered| offered == name);
+        preferred.iter().copied().find(|name| offers(name))
+    }
+
+    /// What is agreed on of the permessage-deflate offers; `None`: nothing.
+    ///
+    /// # Errors
+    /// `Sec-WebSocket-Extensions` is malformed: the request is refused with 400 (RFC 6455 §9.1).
+    pub fn deflate(&self, takeover: Takeover) -> Result<Option<Agreement>, ExtensionsMalformed> {
+        negotiate(
+            head::values(&self.headers, "Sec-WebSocket-Extensions"),
+            takeover,
+        )
+    }
+
+    pub(crate) fn headers(&self) -> &[(&'b str, &'b [u8])] {
+        &self.headers
+    }
+
+    /// Reads a head that ends in an empty line and whose every line ends in CRLF.
+    fn read(head: &'b [u8]) -> Result<Request<'b>, HeadError> {
+        let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+        // The scan has seen that every carriage return and every line feed is half of a line's end.
+        let mut lines = head
+            .split(|&byte| byte == b'\n')
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+            .take_while(|line| !line.is_empty());
+        let (method, target, version) = request_line(lines.next().unwrap_or_default())?;
+        let headers = lines.map(header_line).collect::<Result<Vec<_>, _>>()?;
+        let target = Target::parse(method, target).ok_or(HeadError::BadTarget)?;
+        check_host(&headers, version)?;
+        Ok(Request {
+            method,
+            target,
+            version,
+            body: body(&headers, version)?,
+            headers,
+        })
+    }
+}
+
+/// `method SP request-target SP HTTP-version` (RFC 9112 §3).
+fn request_line(line: &[u8]) -> Result<(Method, &str, Version), HeadError> {
+    let mut words = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(HeadError::Malformed);
+    };
+    if !head::is_token(method) || target.is_empty() {
+        return Err(HeadError::Malformed);
+    }
+    let version = match version {
+        b"HTTP/1.0" => Version::Http10,
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            return Err(HeadError::VersionUnsupported);
+        }
+        _ => return Err(HeadError::Malformed),
+    };
+    let method = match method {
+        b"GET" => Method::Get,
+        b"HEAD" => Method::Head,
+        b"POST" => Method::Post,
+        b"OPTIONS" => Method::Options,
+        b"CONNECT" => Method::Connect,
+        _ => Method::Other,
+    };
+    let target = str::from_utf8(target).map_err(|_| HeadError::BadTarget)?;
+    Ok((method, target, version))
+}
+
+/// `field-name ":" OWS field-value OWS` (RFC 9112 §5). White space before the colon is no part of a token.
+fn header_line(line: &[u8]) -> Result<(&str, &[u8]), HeadError> {
+    if line.starts_with(b" ") || line.starts_with(b"\t") {
+        return Err(HeadError::Folded);
+    }
+    let colon = memchr::memchr(b':', line).ok_or(HeadError::Malformed)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    if !head::is_token(name) {
+        return Err(HeadError::Malformed);
+    }
+    let name = str::from_utf8(name).map_err(|_| HeadError::Malformed)?;
+    Ok((name, value.trim_ascii()))
+}
+
+/// One Host, and a possible one; only HTTP/1.0 may go without (RFC 9112 §3.2).
+fn check_host(headers: &[(&str, &[u8])], version: Version) -> Result<(), HeadError> {
+    let mut hosts = head::values(headers, "Host");
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Err(HeadError::HostRepeated),
+        (Some(host), None) if !is_authority(host) => Err(HeadError::HostInvalid),
+        (None, None) if version == Version::Http11 => Err(HeadError::HostMissing),
+        (_, None) | (None, _) => Ok(()),
+    }
+}
+
+/// RFC 9112 §6.3. Whatever two readers might read in two ways is refused.
+fn body(headers: &[(&str, &[u8])], version: Version) -> Result<Body, HeadError> {
+    let mut lengths = head::values(headers, "Content-Length");
+    let length = match (lengths.next(), lengths.next()) {
+        (Some(length), None) => Some(content_length(length).ok_or(HeadError::LengthInvalid)?),
+        (Some(_), Some(_)) => return Err(HeadError::LengthInvalid),
+        (None, _) => None,
+    };
+    if head::values(headers, "Transfer-Encoding").next().is_none() {
+        return Ok(length.map_or(Body::None, Body::Length));
+    }
+    let is_chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let codings: Vec<&[u8]> = head::values(headers, "Transfer-Encoding")
+        .flat_map(head::items)
+        .collect();
+    let ends_chunked = codings.last().is_some_and(is_chunked);
+    if length.is_some() || version == Version::Http10 || !ends_chunked {
+        return Err(HeadError::BodyAmbiguous);
+    }
+    match codings.iter().filter(|coding| is_chunked(coding)).count() {
+        // Chunked must not be applied twice (RFC 9112 §6.1).
+        2.. => Err(HeadError::BodyAmbiguous),
+        _ if codings.len() > 1 => Err(HeadError::CodingUnknown),
+        _ => Ok(Body::Chunked),
+    }
+}
+
+/// Digits and nothing else; what 64 bits do not hold is as large as they hold, which is above every limit.
+fn content_length(value: &[u8]) -> Option<u64> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    digits.then(|| {
+        value.iter().fold(0_u64, |sum, digit| {
+            sum.saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'))
+        })
+    })
+}

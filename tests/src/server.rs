@@ -157,8 +157,9 @@ impl Server {
         for (index, shard) in self.running.counters().iter().enumerate() {
             shard.each(|reading| {
                 if reading.value != 0 {
-                    let member = reading.label.map_or("", |(_, value)| value);
-                    text += &format!("{index}.{}[{member}]={} ", reading.name, reading.value);
+                    let member = reading.label.map(|(_, value)| format!("[{value}]"));
+                    let member = member.unwrap_or_default();
+                    text += &format!("{index}.{}{member}={} ", reading.name, reading.value);
                 }
             });
         }

@@ -145,6 +145,7 @@ fn messages_of_every_size_come_back() {
     }
 }
 
+/// Clause 9112-9.8-1.
 #[test]
 fn a_connection_ends_with_a_goodbye() {
     let server = server();

@@ -13,7 +13,7 @@ use crate::http::{Body, Method, Version};
 /// Why a request is not upgraded; each has its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UpgradeError {
-    /// 400: HTTP/1.0 (RFC 6455 §4.2.1 wants at least 1.1).
+    /// 400: HTTP/1.0 (RFC 6455 §4.2.1 wants at least 1.1). Clause 6455-4.2.1-2.
     #[error("HTTP version is not 1.1")]
     HttpVersion,
     /// 405.
@@ -31,16 +31,16 @@ pub enum UpgradeError {
     /// 400.
     #[error("Sec-WebSocket-Version header is missing")]
     VersionMissing,
-    /// 400 (RFC 6455 §11.3.5).
+    /// 400 (RFC 6455 §11.3.5). Clause 6455-11.3.5-1.
     #[error("Sec-WebSocket-Version header is repeated")]
     VersionRepeated,
-    /// 426 (RFC 6455 §4.4).
+    /// 426 (RFC 6455 §4.4). Clauses 6455-4.4-1, 6455-4.2.2-3.
     #[error("WebSocket version is not 13")]
     VersionUnsupported,
     /// 400.
     #[error("Sec-WebSocket-Key header is missing")]
     KeyMissing,
-    /// 400 (RFC 6455 §11.3.1).
+    /// 400 (RFC 6455 §11.3.1). Clause 6455-11.3.1-1.
     #[error("Sec-WebSocket-Key header is repeated")]
     KeyRepeated,
     /// 400.

@@ -166,7 +166,7 @@ impl<'b> Request<'b> {
         self.version
     }
 
-    /// Who the request is for: the target's authority if it has one (RFC 9112 §3.2.2), or `Host`.
+    /// Who the request is for: the target's authority if it has one (RFC 9112 §3.2.2), or `Host`. Clause 9112-3.2.2-2.
     pub fn host(&self) -> Option<&'b str> {
         self.target.authority.or_else(|| {
             self.header("Host")
@@ -233,7 +233,8 @@ impl<'b> Request<'b> {
         &self.headers
     }
 
-    /// Reads a head that ends in an empty line and whose every line ends in CRLF.
+    /// Reads a head that ends in an empty line and whose every line ends in CRLF. Bytes stay bytes: only what must be text becomes it.
+    /// Clause 9112-2.2-1.
     fn read(head: &'b [u8]) -> Result<Request<'b>, HeadError> {
         let head = head.strip_prefix(b"\r\n").unwrap_or(head);
         // The scan has seen that every carriage return and every line feed is half of a line's end.

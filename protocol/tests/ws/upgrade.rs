@@ -248,7 +248,8 @@ fn the_acceptance_is_exact() {
     }
 }
 
-/// The server checks all that a request must have. Clauses 6455-4.1-6, 6455-4.1-7, 6455-4.1-8, 6455-4.1-9, 6455-4.1-10, 6455-4.1-11, 6455-4.1-14.
+/// The server checks all that a request must have. Clauses 6455-4.1-6, 6455-4.1-7, 6455-4.1-8, 6455-4.1-9, 6455-4.1-10, 6455-4.1-11, 6455-4.1-14,
+/// 9112-3.2-1.
 #[test]
 fn a_client_and_a_server_agree() {
     let key = upgrade::encode_key(*b"the sample nonce");

@@ -222,8 +222,8 @@ impl Answer {
     }
 }
 
-/// Says `said` on a new connection and hears every answer until the server hangs up cleanly. The first request was a HEAD where `head_first`
-/// says so, which has no body.
+/// Says `said` on a new connection and hears every answer until the server hangs up cleanly. `methods` are those of the requests, as far as one
+/// of them is a HEAD, whose answer has no body.
 #[track_caller]
 pub(crate) fn answers(server: &Server, said: &[u8], methods: &[&str]) -> Vec<Answer> {
     let mut raw = Raw::connect(server);
@@ -248,11 +248,10 @@ fn answer(bytes: &[u8], has_body: bool) -> (Answer, &[u8]) {
     let length = answer
         .header("content-length")
         .map(|length| length.parse::<usize>().expect("a number"));
-    // Clause 9110-8.6-2.
-    let length = if has_body {
-        length.expect("a length")
-    } else {
-        0
+    // Clause 9110-8.6-2: what may have a body says how long it is.
+    let length = match (has_body, length) {
+        (true, length) => length.expect("a length"),
+        (false, _) => 0,
     };
     let (body, rest) = rest.split_at_checked(length).expect("the whole body");
     answer.body = String::from_utf8(body.to_vec()).expect("UTF-8");

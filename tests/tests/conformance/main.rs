@@ -10,5 +10,6 @@ mod exchange;
 mod fragmentation;
 mod framing;
 mod handshake;
+mod http;
 mod masking;
 mod utf8;

@@ -211,6 +211,7 @@ fn without_value(header: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Clause 9112-3.2.1-1: no path is "/".
     #[test]
     fn a_url_has_host_path_and_address() {
         for (url, expected) in [

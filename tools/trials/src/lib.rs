@@ -5,6 +5,7 @@
 mod envelope;
 mod extensions;
 mod frames;
+mod head;
 mod inflate;
 mod pieces;
 mod response;
@@ -13,6 +14,7 @@ mod stream;
 pub use envelope::envelope;
 pub use extensions::extensions;
 pub use frames::frames;
+pub use head::head;
 pub use inflate::inflate;
 pub use pieces::pieces;
 pub use response::response;
@@ -21,9 +23,10 @@ pub use response::response;
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 6] = [
+pub const TRIALS: [Trial; 7] = [
     ("frames", frames),
     ("pieces", pieces),
+    ("head", head),
     ("extensions", extensions),
     ("inflate", inflate),
     ("response", response),

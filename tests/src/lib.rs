@@ -4,12 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod client;
 mod echo;
 mod raw;
 mod served;
 mod server;
 
+pub use certificates::{Certificates, SERVERS, secure};
 pub use client::Client;
 pub use echo::Echo;
 pub use raw::{BINARY, CLOSE, CONTINUE, FIN, PING, PONG, Raw, TEXT, frame, header, upgrade};

@@ -3,10 +3,12 @@
 //! Invariant: a round ends when every client has heard every member of its room say that round's number, each exactly once and in order;
 //! anything else that it hears, and any end of its connection, fails the test. Used by `attack.rs`.
 
-use shardcast_tests::{FIN, PONG, TEXT, frame, upgrade};
+use rustls::ClientConfig;
+use shardcast_tests::{FIN, PONG, TEXT, frame, secure, upgrade};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,7 +23,7 @@ const THREADS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Something to talk through.
-pub(crate) trait Wire: Read + Write + Send {}
+trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
 /// All honest clients.
@@ -37,17 +39,16 @@ struct Thread {
 }
 
 impl Crowd {
-    /// Connects all, by `connect`, which is told the number of the client, and lets them join.
-    pub(crate) fn gather(connect: fn(&Places, usize) -> Box<dyn Wire>, places: &Places) -> Crowd {
+    /// Connects all and lets them join.
+    pub(crate) fn gather(places: &Places) -> Crowd {
         let threads = (0..THREADS).map(|thread| {
             let (go, rounds) = sync_channel::<u64>(1);
             let (says, done) = sync_channel(1);
             let places = places.clone();
             let running = std::thread::spawn(move || {
                 let mine = (thread..CLIENTS).step_by(THREADS);
-                let mut clients: Vec<Honest> = mine
-                    .map(|number| Honest::join(connect(&places, number), number))
-                    .collect();
+                let mut clients: Vec<Honest> =
+                    mine.map(|number| Honest::join(&places, number)).collect();
                 let _the_test_has_failed = says.send(());
                 for round in rounds {
                     clients.iter_mut().for_each(|client| client.say(round));
@@ -108,10 +109,12 @@ impl Crowd {
     }
 }
 
-/// Where the server listens.
+/// Where the server listens, and how its TLS is trusted.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     pub(crate) ws: SocketAddr,
+    pub(crate) wss: SocketAddr,
+    pub(crate) tls: Arc<ClientConfig>,
 }
 
 /// Over bare TCP.
@@ -136,9 +139,15 @@ struct Honest {
 }
 
 impl Honest {
-    fn join(wire: Box<dyn Wire>, number: usize) -> Honest {
+    /// In every room, the last one to come uses TLS.
+    fn join(places: &Places, number: usize) -> Honest {
         // Neighbours in number are in different rooms, and a room's members in different threads.
         let (room, place) = (number % ROOMS, number / ROOMS);
+        let wire: Box<dyn Wire> = if place == ROOM - 1 {
+            Box::new(secure(&places.tls, plain(places.wss)))
+        } else {
+            Box::new(plain(places.ws))
+        };
         let mut client = Honest {
             wire,
             room,

@@ -9,11 +9,12 @@ mod flood;
 mod heads;
 mod rooms;
 mod slow;
+mod tls;
 mod unread;
 
 use attack::{Attack, Scene};
 use crowd::{CLIENTS, Crowd, Places, ROOM};
-use shardcast_tests::Served;
+use shardcast_tests::{Certificates, Served};
 
 /// As users configure it, with timeouts that make the test short.
 const SERVER: &str = r#"
@@ -26,10 +27,12 @@ pin = "none"
 max_connections = 8000
 outbox_bytes = "256KiB"
 [timeouts]
-handshake = "1s"
-frame = "1s"
-heartbeat = "1s"
-pong = "2s"
+handshake = "3s"
+header = "2s"
+frame = "3s"
+message = "3s"
+heartbeat = "2s"
+pong = "6s"
 close = "1s"
 [log]
 level = "warn"
@@ -41,16 +44,21 @@ const WAVES: &[&[Attack]] = &[
     flood::ATTACKS,
     heads::ATTACKS,
     rooms::ATTACKS,
+    tls::ATTACKS,
     unread::ATTACKS,
 ];
 
 #[test]
 fn honest_clients_lose_nothing_and_attackers_end() {
-    let served = Served::start(env!("CARGO_BIN_EXE_served"), SERVER);
+    let certificates = Certificates::make();
+    let toml = format!("{SERVER}{}", certificates.toml());
+    let served = Served::start(env!("CARGO_BIN_EXE_served"), &toml);
     let places = Places {
         ws: served.address("ws"),
+        wss: served.address("wss"),
+        tls: certificates.client(),
     };
-    let crowd = Crowd::gather(|places, _| Box::new(crowd::plain(places.ws)), &places);
+    let crowd = Crowd::gather(&places);
     let mut scene = Scene::new(served, places, crowd);
     for attacks in WAVES {
         scene.check(attacks);

@@ -2,7 +2,7 @@
 
 use crate::attack::{Attack, Ending, Tally};
 use crate::crowd::{Places, plain};
-use shardcast_tests::{FIN, TEXT, frame, header, upgrade};
+use shardcast_tests::{CONTINUE, FIN, TEXT, frame, header, upgrade};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Connections of each attack.
 const CONNECTIONS: usize = 100;
 /// How long one drips: longer than any timeout that it is up against.
-const DRIPPING: Duration = Duration::from_millis(3_000);
+const DRIPPING: Duration = Duration::from_millis(4_000);
 /// Between two bytes.
 const DRIP: Duration = Duration::from_millis(50);
 
@@ -52,6 +52,18 @@ pub(crate) const ATTACKS: &[Attack] = &[
         endings: &[Ending::Closed(1008), Ending::Cut],
         cpu_ns_max: 2_000_000,
         memory_bytes_max: CONNECTIONS as u64 * (32 << 10),
+    },
+    Attack {
+        name: "fragments now and then, never the last",
+        run: |places| {
+            drip(places, &upgraded(&frame(TEXT, b"")), |number| {
+                let fragment = frame(CONTINUE, b"a");
+                Some(fragment[number % fragment.len()])
+            })
+        },
+        endings: &[Ending::Closed(1008), Ending::Cut],
+        cpu_ns_max: 2_000_000,
+        memory_bytes_max: 1 << 20,
     },
     Attack {
         name: "never a pong",

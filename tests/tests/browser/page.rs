@@ -19,6 +19,11 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn open() -> Page {
+        Page::open_with(&[])
+    }
+
+    /// In a browser with these flags.
+    pub(crate) fn open_with(flags: &[&str]) -> Page {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port of the loopback interface");
         let address = listener.local_addr().expect("just bound");
         let (orders, ordered) = sync_channel(QUEUE_MAX);
@@ -34,7 +39,7 @@ impl Page {
         Page {
             orders,
             said,
-            browser: Chromium::start(&[&format!("http://{address}/")]),
+            browser: Chromium::start(&[flags, &[&format!("http://{address}/")]].concat()),
         }
     }
 

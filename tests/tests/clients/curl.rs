@@ -1,6 +1,7 @@
 //! curl: HTTP on the client port, and an upgrade with headers of its own (Debian's curl speaks no WebSocket).
 
 use crate::{installed, serve};
+use shardcast_tests::Certificates;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
@@ -79,18 +80,48 @@ const ANSWERS: &[Answer<'_>] = &[
 #[test]
 fn http() {
     installed::need("curl", "curl", &["--version"]);
-    let served = serve("");
-    let url = format!("http://{}", served.address("ws"));
+    let certificates = Certificates::make();
+    let served = serve(&certificates, "");
     for answer in ANSWERS {
-        check(&url, answer);
+        check(&format!("http://{}", served.address("ws")), answer);
+    }
+    let authority = certificates.file("authority.pem");
+    for (arguments, told) in [
+        (&["--cacert", &authority][..], "200 HTTP/1.1"),
+        (
+            &["--cacert", &authority, "--tls-max", "1.2"],
+            "200 HTTP/1.1",
+        ),
+        (&["--cacert", &authority, "--tlsv1.3"], "200 HTTP/1.1"),
+        // It offers h2 first, and takes what the server chooses.
+        (&["--cacert", &authority, "--http2"], "200 HTTP/1.1"),
+        // Nobody that it trusts has signed.
+        (&[], "000 HTTP/0"),
+    ] {
+        let body = if told.starts_with("200") {
+            r#"{"status":"ok"}"#
+        } else {
+            ""
+        };
+        let url = format!("https://localhost:{}", served.address("wss").port());
+        let answer = Answer {
+            path: "/health",
+            arguments,
+            told,
+            body: Some(body),
+        };
+        check(&url, &answer);
     }
 }
 
 #[test]
 fn an_upgrade_and_its_first_frame() {
     installed::need("curl", "curl", &["--version"]);
-    let served = serve("");
+    let certificates = Certificates::make();
+    let served = serve(&certificates, "");
     upgrades(&format!("http://{}/ws", served.address("ws")), &[]);
+    let url = format!("https://localhost:{}/ws", served.address("wss").port());
+    upgrades(&url, &["--cacert", &certificates.file("authority.pem")]);
 }
 
 /// Reads the 101 and the welcome behind it, and hangs up.

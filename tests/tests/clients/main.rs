@@ -1,5 +1,5 @@
 //! Clients that we did not write against `shardcast serve` with a configuration file: headless Chromium, npm `ws`, PyPI `websockets`,
-//! tungstenite, curl and openssl. CONTRIBUTING.md says what they need and how one is added.
+//! tungstenite, curl and openssl, over ws and wss. CONTRIBUTING.md says what they need and how one is added.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,8 @@ mod chromium;
 mod conversation;
 mod curl;
 mod installed;
+mod openssl;
+#[expect(dead_code, reason = "the browser test opens it without flags")]
 #[path = "../browser/page.rs"]
 mod page;
 mod puppet;
@@ -17,10 +19,10 @@ mod rust;
 use puppet::{Connect, Frames, Puppet, Script};
 use rust::Tungstenite;
 use serde_json::{Value, json};
-use shardcast_tests::Served;
+use shardcast_tests::{Certificates, Served};
 
-/// The server that most of them meet: everything as users find it, on ports of its own.
-pub(crate) const SERVER: &str = r#"
+/// What all the servers here have: plain and TLS listeners side by side, on ports of their own.
+const SERVER: &str = r#"
 [server]
 listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"
@@ -30,58 +32,74 @@ pin = "none"
 max_connections = 100
 "#;
 
-fn serve(more: &str) -> Served {
-    Served::start(env!("CARGO_BIN_EXE_served"), &format!("{SERVER}{more}"))
+/// A server with these sections on top.
+pub(crate) fn serve(certificates: &Certificates, more: &str) -> Served {
+    let toml = format!("{SERVER}{}{more}", certificates.toml());
+    Served::start(env!("CARGO_BIN_EXE_served"), &toml)
 }
 
 /// A client's own words for its compression, and what the server is to accept.
 type Offer = (Value, &'static str);
 
-/// Holds the conversation with every offer, then lets the server drain under the client.
-fn check(puppet: &mut dyn Puppet, offers: &[Offer]) {
-    let served = serve("");
-    let mut last = None;
+/// Holds the conversation with every offer over ws and wss, then lets the server drain under the client.
+fn check(puppet: &mut dyn Puppet, certificates: &Certificates, offers: &[Offer]) {
+    let served = serve(certificates, "");
     for (deflate, accepted) in offers {
-        let connect = Connect {
-            url: format!("ws://{}/ws", served.address("ws")),
-            deflate: deflate.clone(),
-            ca: None,
-        };
-        conversation::check(puppet, &connect, &served, accepted);
-        last = Some((connect, accepted));
+        for scheme in ["ws", "wss"] {
+            let connect = connect(&served, certificates, scheme, deflate);
+            conversation::check(puppet, &connect, &served, accepted);
+        }
     }
-    let (connect, accepted) = last.expect("an offer");
+    let (deflate, accepted) = offers.last().expect("an offer");
+    let connect = connect(&served, certificates, "wss", deflate);
     conversation::drained(puppet, served, &connect, accepted);
+}
+
+fn connect(served: &Served, certificates: &Certificates, scheme: &str, deflate: &Value) -> Connect {
+    Connect {
+        url: format!("{scheme}://localhost:{}/ws", served.address(scheme).port()),
+        deflate: deflate.clone(),
+        ca: (scheme == "wss").then(|| certificates.file("authority.pem")),
+    }
 }
 
 #[test]
 fn npm_ws() {
     let mut node = Script::start(&mut installed::node());
-    check(&mut node, &[(json!(false), ""), (json!(true), "")]);
+    let offers = [(json!(false), ""), (json!(true), "")];
+    check(&mut node, &Certificates::make(), &offers);
 }
 
 #[test]
 fn pypi_websockets() {
     let mut python = Script::start(&mut installed::python());
-    check(&mut python, &[(json!(false), ""), (json!(true), "")]);
+    let offers = [(json!(false), ""), (json!(true), "")];
+    check(&mut python, &Certificates::make(), &offers);
 }
 
 #[test]
 fn tungstenite() {
-    check(&mut Tungstenite::default(), &[(json!(false), "")]);
+    let certificates = Certificates::make();
+    let mut tungstenite = Tungstenite::new(certificates.client());
+    check(&mut tungstenite, &certificates, &[(json!(false), "")]);
 }
 
 #[test]
 fn chromium() {
-    check(&mut Browser::open(), &[(json!(true), "")]);
+    let certificates = Certificates::make();
+    let mut browser = Browser::open(&certificates);
+    check(&mut browser, &certificates, &[(json!(true), "")]);
 }
 
 /// A page that obeys orders.
 struct Browser(page::Page);
 
 impl Browser {
-    fn open() -> Browser {
-        let page = page::Page::open();
+    /// In a browser that takes the first server's key for good, and no other that its own authorities do not vouch for.
+    fn open(certificates: &Certificates) -> Browser {
+        let key = openssl::key_hash(&certificates.file("localhost.pem"));
+        let trust = format!("--ignore-certificate-errors-spki-list={key}");
+        let page = page::Page::open_with(&[&trust]);
         page.run(include_str!("../../clients/page.js"));
         Browser(page)
     }

@@ -1,8 +1,12 @@
-//! tungstenite as a puppet. It has no compression: version 0.30 offers no extension.
+//! tungstenite as a puppet, over TLS by rustls. It has no compression: version 0.30 offers no extension.
 
 use crate::puppet::{Frames, Puppet};
+use rustls::ClientConfig;
 use serde_json::{Value, json};
+use shardcast_tests::secure;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::CloseFrame;
@@ -11,15 +15,25 @@ use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Error, Message, WebSocket};
 
 /// Connected from the first `connect` on.
-#[derive(Default)]
-pub(crate) struct Tungstenite(Option<WebSocket<TcpStream>>);
+pub(crate) struct Tungstenite {
+    tls: Arc<ClientConfig>,
+    socket: Option<WebSocket<Box<dyn Wire>>>,
+}
+
+/// A socket, or TLS over one.
+trait Wire: Read + Write {}
+impl<T: Read + Write> Wire for T {}
 
 /// As the other puppets' in `puppet.rs`.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Tungstenite {
-    fn socket(&mut self) -> &mut WebSocket<TcpStream> {
-        self.0.as_mut().expect("connected")
+    pub(crate) fn new(tls: Arc<ClientConfig>) -> Tungstenite {
+        Tungstenite { tls, socket: None }
+    }
+
+    fn socket(&mut self) -> &mut WebSocket<Box<dyn Wire>> {
+        self.socket.as_mut().expect("connected")
     }
 
     fn connect(&mut self, connect: &Value) -> Value {
@@ -38,9 +52,13 @@ impl Tungstenite {
         let stream = TcpStream::connect(host).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
         stream.set_nodelay(true).expect("a TCP socket");
-        match tungstenite::client(request, stream) {
+        let wire: Box<dyn Wire> = match request.uri().scheme_str() {
+            Some("wss") => Box::new(secure(&self.tls, stream)),
+            _ => Box::new(stream),
+        };
+        match tungstenite::client(request, wire) {
             Ok((socket, response)) => {
-                self.0 = Some(socket);
+                self.socket = Some(socket);
                 let header = |name| {
                     let value = response.headers().get(name);
                     value

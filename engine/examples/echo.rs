@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 use shardcast_engine::protocol::upgrade::Request;
-use shardcast_engine::{Accepted, Application, Config, Context, Message, Refusal, StartError};
+use shardcast_engine::{
+    Accepted, Application, Compression, Config, Context, Message, Refusal, StartError,
+};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: echo --listen ADDRESS [--max-message BYTES] [--handshake-timeout 5s] [--frame-timeout 5s] [--shards N]";
+const USAGE: &str = "usage: echo --listen ADDRESS [--max-message BYTES] [--compress] [--handshake-timeout 5s] [--frame-timeout 5s] [--shards N]";
 /// What an outbox holds beside one message of the largest size: its header and control frames.
 const OUTBOX_SPARE_BYTES: usize = 64 << 10;
 
@@ -54,6 +56,10 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
     let mut config = Config::default();
     let mut listen = None;
     while let Some(flag) = arguments.next() {
+        if flag == "--compress" {
+            config.compression = Some(Compression::default());
+            continue;
+        }
         let value = arguments
             .next()
             .ok_or_else(|| format!("{flag} needs a value"))?;

@@ -16,7 +16,8 @@ pub(crate) use value::LogFormat;
 use given::Source;
 use key::{KEYS, Key};
 use secure::Place;
-use shardcast_engine::{Listener, Pinning, Tls};
+use shardcast_engine::protocol::deflate::Takeover;
+use shardcast_engine::{Compression, Listener, Pinning, Tls};
 use std::net::SocketAddr;
 use std::time::Duration;
 use value::{Shards, show_duration, show_size};
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     listen: Place,
     message_bytes_max: usize,
     secure: Secure,
+    compression: Compressed,
     shards: Shards,
     admin: SocketAddr,
     drain_timeout: Duration,
@@ -44,6 +46,7 @@ impl Default for Settings {
             listen: Place(Some(SocketAddr::from(([127, 0, 0, 1], 8000)))),
             message_bytes_max: Listener::MESSAGE_BYTES_DEFAULT,
             secure: Secure::default(),
+            compression: Compressed::default(),
             shards: Shards::Auto,
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
             drain_timeout: Duration::from_secs(10),
@@ -51,6 +54,42 @@ impl Default for Settings {
             log_level: tracing::Level::INFO,
             log_format: LogFormat::Text,
         }
+    }
+}
+
+/// permessage-deflate. Its other values stand whether it is enabled or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Compressed {
+    enabled: bool,
+    threshold_bytes: usize,
+    context_takeover: bool,
+    ratio_max: usize,
+}
+
+impl Default for Compressed {
+    fn default() -> Compressed {
+        let defaults = Compression::default();
+        Compressed {
+            enabled: true,
+            threshold_bytes: defaults.threshold_bytes,
+            context_takeover: defaults.takeover == Takeover::Allowed,
+            ratio_max: defaults.ratio_max as usize,
+        }
+    }
+}
+
+impl Compressed {
+    /// As the engine has it; the key's range keeps the ratio small.
+    fn engine(&self) -> Option<Compression> {
+        self.enabled.then(|| Compression {
+            threshold_bytes: self.threshold_bytes,
+            takeover: if self.context_takeover {
+                Takeover::Allowed
+            } else {
+                Takeover::Never
+            },
+            ratio_max: u32::try_from(self.ratio_max).unwrap_or(u32::MAX),
+        })
     }
 }
 
@@ -69,6 +108,7 @@ impl Settings {
             message_bytes_max: self.secure.message_bytes_max.or(self.message_bytes_max),
         });
         engine.listeners = plain.into_iter().chain(secure).collect();
+        engine.compression = self.compression.engine();
         engine
     }
 

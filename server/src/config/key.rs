@@ -3,6 +3,7 @@
 
 use super::Settings;
 use super::value::{Word, duration, show_duration, show_size, size, whole};
+use shardcast_engine::Compression;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -233,6 +234,39 @@ pub(super) static KEYS: &[Key] = &[
         kind: Kind::Size(1 << 20..=1 << 40, |settings| {
             &mut settings.engine.reassembly_bytes_max
         }),
+    },
+    Key {
+        name: "compression.enabled",
+        flag: None,
+        what: "Compresses messages (permessage-deflate) for clients that offer it, as browsers do.",
+        kind: Kind::Word("true or false", |settings| {
+            &mut settings.compression.enabled
+        }),
+    },
+    Key {
+        name: "compression.threshold",
+        flag: None,
+        what: "Shorter messages are sent as they are.",
+        kind: Kind::Size(Compression::THRESHOLD_BYTES, |settings| {
+            &mut settings.compression.threshold_bytes
+        }),
+    },
+    Key {
+        name: "compression.context_takeover",
+        flag: None,
+        what: "Lets messages refer to earlier ones. Smaller for small messages that are alike, but each connection then takes up to 430 KB, and a broadcast is compressed once for each of them.",
+        kind: Kind::Word("true or false", |settings| {
+            &mut settings.compression.context_takeover
+        }),
+    },
+    Key {
+        name: "compression.max_ratio",
+        flag: None,
+        what: "Bytes that each byte of a client's compressed message may become beyond the first 64KiB; more closes its connection with 1009.",
+        kind: Kind::Count(
+            *Compression::RATIO.start() as usize..=*Compression::RATIO.end() as usize,
+            |settings| &mut settings.compression.ratio_max,
+        ),
     },
     Key {
         name: "timeouts.handshake",

@@ -123,10 +123,12 @@ fn the_number_of_shards_reaches_the_engine() {
     )
     .unwrap();
     assert_eq!(settings.engine(None).shards, 7);
-    assert_eq!(
-        Settings::default().engine(None),
-        shardcast_engine::Config::default()
-    );
+    // An engine compresses only if it is told to; the server does so by itself.
+    let defaults = shardcast_engine::Config {
+        compression: Some(Compression::default()),
+        ..shardcast_engine::Config::default()
+    };
+    assert_eq!(Settings::default().engine(None), defaults);
 }
 
 #[test]
@@ -286,6 +288,8 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
             ["0", "4097"],
         ),
         ("limits.max_room_name_bytes", ["1", "4096"], ["0", "4097"]),
+        ("compression.threshold", ["64", "64MiB"], ["63", "65537KiB"]),
+        ("compression.max_ratio", ["10", "1032"], ["9", "1033"]),
         ("limits.outbox_frames", ["16", "1048576"], ["15", "1048577"]),
         ("timeouts.close", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.handshake", ["100ms", "24h"], ["99ms", "25h"]),

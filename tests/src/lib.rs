@@ -14,7 +14,9 @@ mod server;
 pub use certificates::{Certificates, SERVERS, secure};
 pub use client::Client;
 pub use echo::Echo;
-pub use raw::{BINARY, CLOSE, CONTINUE, FIN, PING, PONG, Raw, TEXT, frame, header, upgrade};
+pub use raw::{
+    BINARY, CLOSE, CONTINUE, FIN, PING, PONG, Raw, TEXT, frame, header, upgrade, upgrade_with,
+};
 pub use served::{CPU_STEP, Served};
 pub use server::{Server, VERSION, config, shard_of};
 

@@ -51,9 +51,15 @@ pub fn header(first: u8, payload_bytes: u64) -> Vec<u8> {
 
 /// An upgrade request that is accepted.
 pub fn upgrade() -> String {
-    "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        .to_owned()
+    upgrade_with("")
+}
+
+/// The same with more header lines, each with its end.
+pub fn upgrade_with(lines: &str) -> String {
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+    )
 }
 
 /// A socket and what was read from it too early.

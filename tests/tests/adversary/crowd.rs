@@ -3,8 +3,10 @@
 //! Invariant: a round ends when every client has heard every member of its room say that round's number, each exactly once and in order;
 //! anything else that it hears, and any end of its connection, fails the test. Used by `attack.rs`.
 
+use miniz_oxide::deflate::compress_to_vec;
+use miniz_oxide::inflate::decompress_to_vec;
 use rustls::ClientConfig;
-use shardcast_tests::{FIN, PONG, TEXT, frame, secure, upgrade};
+use shardcast_tests::{FIN, PONG, TEXT, frame, secure, upgrade_with};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -126,6 +128,31 @@ pub(crate) fn plain(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// The offer of those who compress, which the server accepts as it stands.
+pub(crate) const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
+/// First byte: the message is compressed (RFC 7692 §6).
+pub(crate) const RSV1: u8 = 0x40;
+
+/// A message's payload, in blocks of which the last is marked so (RFC 7692 §7.2.3.4).
+pub(crate) fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut payload = compress_to_vec(bytes, LEVEL);
+    payload.push(0);
+    payload
+}
+
+/// Makes messages worth compressing.
+const WORDS: &str = "how do you do, how do you do, how do you do, how do you do?";
+
+/// As good as it gets.
+const LEVEL: u8 = 10;
+
+/// RFC 7692 §7.2.2, and an empty last block behind, for what ends without one.
+fn inflated(mut payload: Vec<u8>) -> String {
+    payload.extend([0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff]);
+    let bytes = decompress_to_vec(&payload).expect("deflate");
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
 /// One honest client.
 struct Honest {
     wire: Box<dyn Wire>,
@@ -136,10 +163,11 @@ struct Honest {
     heard: u64,
     /// Read and not yet looked at.
     bytes: VecDeque<u8>,
+    compresses: bool,
 }
 
 impl Honest {
-    /// In every room, the last one to come uses TLS.
+    /// In every room, the last one to come uses TLS, and the two last ones compress.
     fn join(places: &Places, number: usize) -> Honest {
         // Neighbours in number are in different rooms, and a room's members in different threads.
         let (room, place) = (number % ROOMS, number / ROOMS);
@@ -155,14 +183,23 @@ impl Honest {
             next: [0; ROOM],
             heard: 0,
             bytes: VecDeque::new(),
+            compresses: place >= ROOM - 2,
         };
-        client.write(upgrade().as_bytes());
+        let offer = if client.compresses { DEFLATE } else { "" };
+        client.write(upgrade_with(offer).as_bytes());
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(client.take(1)[0]);
         }
         assert!(
             head.starts_with(b"HTTP/1.1 101 "),
+            "{}",
+            String::from_utf8_lossy(&head)
+        );
+        let accepted = String::from_utf8_lossy(&head).contains(DEFLATE);
+        assert_eq!(
+            accepted,
+            client.compresses,
             "{}",
             String::from_utf8_lossy(&head)
         );
@@ -180,12 +217,13 @@ impl Honest {
     fn say(&mut self, round: u64) {
         let (room, place) = (self.room, self.place);
         self.text(&format!(
-            r#"{{"type":"broadcast","room":"honest {room}","data":[{place},{round}]}}"#
+            r#"{{"type":"broadcast","room":"honest {room}","data":["{WORDS}",{place},{round}]}}"#
         ));
     }
 
     /// Hears until every member has said this round. Who is faster may have said the next one already.
     fn hear(&mut self, round: u64) {
+        let words = format!("\"{WORDS}\",");
         while self.next.iter().any(|next| *next <= round) {
             let message = self.message();
             let start = format!(
@@ -196,7 +234,7 @@ impl Honest {
                 .strip_prefix(&start)
                 .and_then(|rest| rest.strip_suffix("]}"))
                 .and_then(|rest| rest.split_once(r#"","data":["#))
-                .and_then(|(_, said)| said.split_once(','));
+                .and_then(|(_, said)| said.strip_prefix(&words)?.split_once(','));
             let (place, number) = said.unwrap_or_else(|| panic!("{message}"));
             let place: usize = place.parse().expect("a place");
             assert_eq!(number, self.next[place].to_string(), "{message}");
@@ -216,6 +254,7 @@ impl Honest {
             };
             let payload = self.take(bytes);
             match start[0] {
+                0xc1 if self.compresses => return inflated(payload),
                 0x81 => return String::from_utf8(payload).expect("UTF-8"),
                 0x89 => self.write(&frame(FIN | PONG, &payload)),
                 other => panic!("{other:#x} {}", String::from_utf8_lossy(&payload)),
@@ -224,7 +263,12 @@ impl Honest {
     }
 
     fn text(&mut self, text: &str) {
-        self.write(&frame(FIN | TEXT, text.as_bytes()));
+        let frame = if self.compresses {
+            frame(FIN | RSV1 | TEXT, &deflated(text.as_bytes()))
+        } else {
+            frame(FIN | TEXT, text.as_bytes())
+        };
+        self.write(&frame);
     }
 
     fn write(&mut self, bytes: &[u8]) {

@@ -54,13 +54,18 @@ pub(crate) fn check(puppet: &mut dyn Puppet, connect: &Connect, served: &Served,
     );
     talk.expect(
         &json!({"ended": null}),
-        &json!({"closed": [1009, TOO_LARGE]}),
+        &json!({"closed": [1009, too_large(extensions)]}),
     );
     peer.leave();
 }
 
-/// What the server says to whoever sends too much.
-const TOO_LARGE: &str = "message too big";
+/// What the server says to whoever sends too much, by what was agreed on.
+fn too_large(extensions: &str) -> &'static str {
+    match extensions {
+        "" => "message too big",
+        _ => "compressed message too big",
+    }
+}
 
 /// Connects and hears the welcome: the connection's id.
 #[track_caller]

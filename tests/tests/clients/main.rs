@@ -38,21 +38,65 @@ pub(crate) fn serve(certificates: &Certificates, more: &str) -> Served {
     Served::start(env!("CARGO_BIN_EXE_served"), &toml)
 }
 
-/// A client's own words for its compression, and what the server is to accept.
-type Offer = (Value, &'static str);
+/// Whether the server compresses, and whether messages may refer to earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Off,
+    Alone,
+    Takeover,
+}
 
-/// Holds the conversation with every offer over ws and wss, then lets the server drain under the client.
-fn check(puppet: &mut dyn Puppet, certificates: &Certificates, offers: &[Offer]) {
-    let served = serve(certificates, "");
-    for (deflate, accepted) in offers {
-        for scheme in ["ws", "wss"] {
-            let connect = connect(&served, certificates, scheme, deflate);
-            conversation::check(puppet, &connect, &served, accepted);
+impl Compression {
+    /// The smallest threshold, so that nearly everything is compressed.
+    fn toml(self) -> &'static str {
+        match self {
+            Compression::Off => "[compression]\nenabled = false\n",
+            Compression::Alone => "[compression]\nenabled = true\nthreshold = 64\n",
+            Compression::Takeover => {
+                "[compression]\nenabled = true\nthreshold = 64\ncontext_takeover = true\n"
+            }
         }
     }
-    let (deflate, accepted) = offers.last().expect("an offer");
-    let connect = connect(&served, certificates, "wss", deflate);
-    conversation::drained(puppet, served, &connect, accepted);
+}
+
+/// A client's own words for its compression, and what each server is to accept: [`Compression::Alone`], [`Compression::Takeover`].
+type Offer = (Value, [&'static str; 2]);
+
+const NOTHING: [&str; 2] = ["", ""];
+const ANYTHING: [&str; 2] = [ALONE, "permessage-deflate"];
+const ALONE: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+const WINDOWS: [&str; 2] = [
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10",
+    "permessage-deflate; server_max_window_bits=10",
+];
+
+/// Holds the conversation with every server, every offer, over ws and wss; then each server drains under the client.
+fn check(puppet: &mut dyn Puppet, certificates: &Certificates, offers: &[Offer]) {
+    for compression in [Compression::Off, Compression::Alone, Compression::Takeover] {
+        let served = serve(certificates, compression.toml());
+        let accepted = |offer: &Offer| match compression {
+            Compression::Off => "",
+            Compression::Alone => offer.1[0],
+            Compression::Takeover => offer.1[1],
+        };
+        for offer in offers {
+            for scheme in ["ws", "wss"] {
+                let connect = connect(&served, certificates, scheme, &offer.0);
+                conversation::check(puppet, &connect, &served, accepted(offer));
+            }
+        }
+        let compressed = offers.iter().any(|offer| !accepted(offer).is_empty());
+        for name in ["inflated_messages_total", "deflated_messages_total"] {
+            assert_eq!(
+                served.metric(name) > 0,
+                compressed,
+                "{compression:?} {name}"
+            );
+        }
+        let last = offers.last().expect("an offer");
+        let connect = connect(&served, certificates, "wss", &last.0);
+        conversation::drained(puppet, served, &connect, accepted(last));
+    }
 }
 
 fn connect(served: &Served, certificates: &Certificates, scheme: &str, deflate: &Value) -> Connect {
@@ -66,14 +110,36 @@ fn connect(served: &Served, certificates: &Certificates, scheme: &str, deflate: 
 #[test]
 fn npm_ws() {
     let mut node = Script::start(&mut installed::node());
-    let offers = [(json!(false), ""), (json!(true), "")];
+    let offers = [
+        (json!(false), NOTHING),
+        (json!({"threshold": 0}), ANYTHING),
+        (
+            json!({"threshold": 0, "serverNoContextTakeover": true, "clientNoContextTakeover": true}),
+            [ALONE, ALONE],
+        ),
+        (
+            json!({"threshold": 0, "serverMaxWindowBits": 10, "clientMaxWindowBits": 10}),
+            WINDOWS,
+        ),
+    ];
     check(&mut node, &Certificates::make(), &offers);
 }
 
 #[test]
 fn pypi_websockets() {
     let mut python = Script::start(&mut installed::python());
-    let offers = [(json!(false), ""), (json!(true), "")];
+    let offers = [
+        (json!(false), NOTHING),
+        (json!(true), ANYTHING),
+        (
+            json!({"server_no_context_takeover": true, "client_no_context_takeover": true}),
+            [ALONE, ALONE],
+        ),
+        (
+            json!({"server_max_window_bits": 10, "client_max_window_bits": 10}),
+            WINDOWS,
+        ),
+    ];
     check(&mut python, &Certificates::make(), &offers);
 }
 
@@ -81,14 +147,14 @@ fn pypi_websockets() {
 fn tungstenite() {
     let certificates = Certificates::make();
     let mut tungstenite = Tungstenite::new(certificates.client());
-    check(&mut tungstenite, &certificates, &[(json!(false), "")]);
+    check(&mut tungstenite, &certificates, &[(json!(false), NOTHING)]);
 }
 
 #[test]
 fn chromium() {
     let certificates = Certificates::make();
     let mut browser = Browser::open(&certificates);
-    check(&mut browser, &certificates, &[(json!(true), "")]);
+    check(&mut browser, &certificates, &[(json!(true), ANYTHING)]);
 }
 
 /// A page that obeys orders.

@@ -14,7 +14,7 @@ pub trait Application: Sized + 'static {
     /// State attached to a connection while it is open. It costs `size_of::<Option<Session>>()` per slot of the slab.
     type Session: 'static;
 
-    /// A client asks to connect. `cx` is not usable for sending yet. Refusing answers with an HTTP status.
+    /// A client asks to connect: with a WebSocket, or with an event stream on its path ([`Request::asks_for_websocket`] tells). `cx` is not usable for sending yet. Refusing answers with an HTTP status.
     ///
     /// # Errors
     /// The refusal that the client is answered with.

@@ -6,6 +6,7 @@ use crate::letter::{Outcome, Parcel};
 use crate::report::ReportKey;
 use crate::{Frame, Report, Ticket};
 use bytes::{Bytes, BytesMut};
+use shardcast_protocol::events;
 use std::ops::Range;
 
 /// Frames collected in a tick. One frame is shared as it is; several are copied together, once for all members.
@@ -130,6 +131,7 @@ impl Batch {
             deflated,
             frames: batch.frames,
             skips: batch.skips,
+            events: None,
             audience,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.shards))),
             tally: Report::default(),
@@ -145,6 +147,8 @@ pub(crate) struct FanOut {
     pub(crate) deflated: Option<Bytes>,
     pub(crate) frames: u32,
     skips: Skips,
+    /// The batch as events, once an event stream was served.
+    events: Option<Bytes>,
     audience: Audience,
     report: Option<(ReportKey, u16)>,
     pub(crate) tally: Report,
@@ -178,6 +182,19 @@ impl FanOut {
         }
     }
 
+    /// What a member that is an event stream gets: the same bytes for all, made for the first, but for who is left a frame out.
+    pub(crate) fn events(&mut self, who: Ticket) -> Bytes {
+        if self.skipped(who) == 0 {
+            let events = self.events.get_or_insert_with(|| events_of(&self.plain));
+            return events.clone();
+        }
+        let mut frames = Vec::new();
+        self.spans(who, Form::Plain, |start, end| {
+            frames.extend_from_slice(&self.plain[start..end]);
+        });
+        events_of(&frames)
+    }
+
     /// Frames that a member is not sent.
     pub(crate) fn skipped(&self, who: Ticket) -> u32 {
         self.skips.of(who).count() as u32
@@ -200,6 +217,12 @@ impl FanOut {
             report: self.tally,
         })
     }
+}
+
+fn events_of(frames: &[u8]) -> Bytes {
+    let mut out = Vec::new();
+    events::write_frames(&mut out, frames);
+    out.into()
 }
 
 #[cfg(test)]

@@ -29,6 +29,9 @@ pub struct Config {
     pub outbox_bytes_max: usize,
     /// Sends that may wait for one slow reader. Default 4,096, range 16..=1,048,576.
     pub outbox_frames_max: usize,
+    /// Path of event streams, for clients that cannot have a WebSocket: GET opens one, POST sends a message to it. Begins with
+    /// `/`, in normal spelling. Default `None`: there are none.
+    pub event_streams: Option<String>,
     /// Memory for unfinished messages (heads, frames, fragments) of the whole process, in bytes; each shard has an even share. A
     /// connection that asks for more than is left ends with 1013. Default 256 MiB, up to 1 TiB; at least 1 MiB and twice the largest
     /// message for each shard, so that one message always fits.
@@ -87,6 +90,7 @@ impl Default for Config {
             outbox_bytes_max: 1 << 20,
             outbox_frames_max: 4096,
             reassembly_bytes_max: 256 << 20,
+            event_streams: None,
             handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(3),
             frame_timeout: Duration::from_secs(30),
@@ -107,6 +111,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_listeners()?;
         self.check_counts()?;
+        self.check_path()?;
         self.check_outbox()?;
         self.check_reassembly()?;
         self.compression
@@ -166,6 +171,21 @@ impl Config {
             )?;
         }
         Ok(())
+    }
+
+    fn check_path(&self) -> Result<(), ConfigError> {
+        let Some(path) = &self.event_streams else {
+            return Ok(());
+        };
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
+        if path.starts_with('/') && path.bytes().all(plain) {
+            return Ok(());
+        }
+        Err(ConfigError {
+            field: "event_streams",
+            value: path.clone(),
+            rule: "a path of visible ASCII that begins with / and has none of ?, # and %",
+        })
     }
 
     fn check_counts(&self) -> Result<(), ConfigError> {
@@ -287,7 +307,10 @@ mod tests {
     #[test]
     fn names_the_field_that_is_out_of_range() {
         type Spoil = fn(&mut Config);
-        let table: [(&str, Spoil); 15] = [
+        let table: [(&str, Spoil); 16] = [
+            ("event_streams", |config| {
+                config.event_streams = Some("sse".into())
+            }),
             ("shards", |config| config.shards = 0),
             ("connections_max", |config| config.connections_max = 0),
             ("listeners", |config| config.listeners.clear()),

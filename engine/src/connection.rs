@@ -62,11 +62,18 @@ impl Flags {
     /// With a window that is small, or that lasts for more than a message: it does not share compressed frames with others.
     pub(crate) const OWN_WINDOW: Flags = Flags(512);
 
+    /// An event stream: frames leave as events, and messages come in other connections' requests.
+    pub(crate) const STREAM: Flags = Flags(2048);
+
+    /// What the peer says is not read as it came.
+    pub(crate) const UNREAD: Flags = Flags(Flags::TLS.0 | Flags::STREAM.0);
+    /// It does not share what others are sent of a batch.
+    pub(crate) const SERVED_APART: Flags = Flags(Flags::OWN_WINDOW.0 | Flags::STREAM.0);
     /// What it sends is not read as whole plain messages.
     pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
 
     /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`] translates it.
-    pub(crate) const TRANSLATED: Flags = Flags(Flags::DEFLATES.0);
+    pub(crate) const TRANSLATED: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
 
     /// Whether what the connection is owed can be sent as it is.
     pub(crate) fn seal(self) -> Seal {

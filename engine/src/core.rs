@@ -25,12 +25,14 @@ use crate::outgoing::{self, Outgoing, Shared};
 use crate::phase::{Phase, Step};
 use crate::report::Reports;
 use crate::room::Rooms;
+use crate::token::TokenKey;
 use crate::unread::SpareBuffers;
 use crate::wheel::Wheel;
 use crate::{Address, CloseReason, Config, Listener, Ticket};
 use bytes::Bytes;
 use compressing::Compressing;
 use shardcast_protocol::deflate::Agreement;
+use shardcast_protocol::events;
 use shardcast_protocol::http::{self, Answer};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,6 +59,7 @@ pub(crate) struct Core {
     pub(crate) secure: Secure,
     pub(crate) compressing: Option<Box<Compressing>>,
     pub(crate) admission: Admission,
+    pub(crate) streams: Streams,
     pub(crate) counters: Arc<ShardCounters>,
 }
 
@@ -123,6 +126,14 @@ pub(crate) struct Agenda {
     pub(crate) ended: Vec<(Ticket, CloseReason)>,
 }
 
+/// Where event streams are, and who may post to them.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// `None`: nowhere.
+    pub(crate) path: Option<String>,
+    pub(crate) key: TokenKey,
+}
+
 /// The process's connection limit, and how many of its connections take shared compressed frames: the one thing that shards share,
 /// touched once per connect and once per close.
 #[derive(Clone, Debug)]
@@ -173,6 +184,7 @@ impl Core {
         config: &Config,
         mail: Mailbox,
         admission: Admission,
+        token_key: TokenKey,
         counters: Arc<ShardCounters>,
     ) -> Core {
         Core {
@@ -196,6 +208,10 @@ impl Core {
                 .clone()
                 .map(|options| Box::new(Compressing::new(options))),
             admission,
+            streams: Streams {
+                path: config.event_streams.clone(),
+                key: token_key,
+            },
             counters,
         }
     }
@@ -232,6 +248,14 @@ impl Core {
         }
     }
 
+    /// Answers with the beginning of an event stream: the connection is open.
+    pub(crate) fn open_stream(&mut self, ticket: Ticket) {
+        let token = self.streams.key.token(self.address(ticket));
+        self.connections.at(ticket.slot).flags.set(Flags::STREAM);
+        self.counters.event_streams.add(1);
+        self.open_with(ticket, |out| events::write_opening(out, &token));
+    }
+
     /// Answers 101: the connection is open.
     pub(crate) fn open(
         &mut self,
@@ -240,6 +264,15 @@ impl Core {
         subprotocol: Option<&str>,
         agreement: Option<Agreement>,
     ) {
+        self.open_with(ticket, |out| {
+            shardcast_protocol::upgrade::write_accept(out, key, subprotocol, agreement.as_ref());
+        });
+        if let Some(agreement) = agreement {
+            self.agree(ticket, agreement);
+        }
+    }
+
+    fn open_with(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let heard = self.heard_now();
         let connection = self.connections.at(ticket.slot);
         connection.phase = connection
@@ -248,12 +281,7 @@ impl Core {
             .expect("only an upgrading connection opens");
         connection.heard = heard;
         self.counters.upgrades.add(1);
-        self.write(ticket, |out| {
-            shardcast_protocol::upgrade::write_accept(out, key, subprotocol, agreement.as_ref())
-        });
-        if let Some(agreement) = agreement {
-            self.agree(ticket, agreement);
-        }
+        self.write(ticket, fill);
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);
         self.wheel.schedule(ticket.slot, self.now + silence);
     }

@@ -80,6 +80,12 @@ counters! {
     count accepts;
     /// Upgrades answered with 101.
     count upgrades;
+    /// Event streams opened.
+    count event_streams;
+    /// Messages posted to event streams of this shard and taken.
+    count posts;
+    /// Messages posted to this shard and refused: no such stream, or too many waited.
+    count posts_refused;
     /// Upgrades refused by HTTP rules or by the application.
     count upgrades_refused;
     /// Upgrades answered 503: the connection limit.

@@ -3,7 +3,9 @@
 //! Invariant: it exists only while a request is unfinished or more may follow one that was answered. Owned by a connection's
 //! cold part, driven by the shard's request phase.
 
-use shardcast_protocol::http::Progress;
+use crate::Address;
+use shardcast_protocol::frame::Kind;
+use shardcast_protocol::http::{Persistence, Progress};
 
 /// The requests of one connection.
 #[derive(Debug, Default)]
@@ -23,6 +25,22 @@ pub(crate) enum Stage {
     Head,
     /// The body of a request that is answered already: so many bytes are dropped.
     Dropping { left_bytes: usize },
+    /// A message for an event stream.
+    Posting(Upload),
+    /// Nothing yet: the message went to its stream's shard, and the answer is not there.
+    Awaiting(Persistence),
+}
+
+/// A message that is being posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Upload {
+    /// The event stream that it is for.
+    pub(crate) to: Address,
+    pub(crate) kind: Kind,
+    /// Its length.
+    pub(crate) bytes: usize,
+    /// What becomes of the connection after the answer.
+    pub(crate) persistence: Persistence,
 }
 
 impl Exchange {

@@ -2,6 +2,7 @@
 
 use crate::report::ReportKey;
 use crate::{Address, Frame, Report, Tag, Ticket, Tls};
+use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
 use std::sync::Arc;
 
@@ -31,6 +32,12 @@ pub(crate) enum Request {
     Publish(Publication),
     /// One shard's part of a report, back at the shard that asked.
     Outcome(Outcome),
+    /// A message for an event stream, as a client's frame; answered with [`Delivery::Posted`].
+    Post {
+        to: Ticket,
+        from: Address,
+        frame: Bytes,
+    },
     Send {
         to: Ticket,
         frame: Frame,
@@ -77,6 +84,22 @@ pub(crate) enum Delivery {
         tag: Tag,
     },
     Message(Parcel),
+    /// What became of a message that a connection posted.
+    Posted {
+        who: Ticket,
+        outcome: PostOutcome,
+    },
+}
+
+/// What became of a posted message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PostOutcome {
+    /// It waits to be read, before all that is posted later.
+    Taken,
+    /// No such event stream, or none any more.
+    Gone,
+    /// More waits than may.
+    Full,
 }
 
 /// A publish in its place in the order, for one shard's members.

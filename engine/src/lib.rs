@@ -79,6 +79,7 @@ mod running;
 pub mod shard;
 mod ticket;
 mod tls;
+mod token;
 mod unread;
 mod wheel;
 

@@ -5,6 +5,7 @@ use crate::driver::uring::{self, RingFds, Tables, UringDriver};
 use crate::lane::{self, LaneCapacity, Mailbox, Remote};
 use crate::letter::{Command, Publication, RoomName};
 use crate::shard::{self, Shard};
+use crate::token::TokenKey;
 use crate::{Application, Config, ConfigError, Frame, Pinning, ShardCounters, Tls};
 use crossbeam_channel::{Receiver, Sender};
 use std::fs::File;
@@ -46,7 +47,11 @@ pub fn start<A: Application>(
     config.check()?;
     uring::raise_open_files();
     let (listeners, addresses) = listen(&config)?;
-    let plan = Arc::new(Plan::new(config, make));
+    let token_key = TokenKey::random().ok_or_else(|| StartError::Io {
+        what: "drawing a key for session tokens".into(),
+        source: std::io::Error::other("the kernel has no random numbers"),
+    })?;
+    let plan = Arc::new(Plan::new(config, token_key, make));
     plan.warn_of_low_limits();
     let seed = RandomState::new().hash_one("homes");
     let capacity = LaneCapacity::for_shards(plan.config.shards);
@@ -125,6 +130,7 @@ struct Plan<A, F: Fn(u16) -> A> {
     make: F,
     tables: Tables,
     admission: Admission,
+    token_key: TokenKey,
     ring_fds: RingFds,
     counters: Arc<[Arc<ShardCounters>]>,
     stop: Arc<AtomicBool>,
@@ -138,9 +144,10 @@ struct Ready {
 }
 
 impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
-    fn new(config: Config, make: F) -> Plan<A, F> {
+    fn new(config: Config, token_key: TokenKey, make: F) -> Plan<A, F> {
         let shards = config.shards;
         Plan {
+            token_key,
             tables: config.tables(),
             admission: Admission::new(config.connections_max),
             ring_fds: RingFds::new(shards),
@@ -222,6 +229,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
             config: &self.config,
             mailbox,
             admission: self.admission.clone(),
+            token_key: self.token_key.clone(),
             counters: self.counters[index as usize].clone(),
         };
         let mut shard = Shard::new(setup, (self.make)(index), driver);

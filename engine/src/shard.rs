@@ -13,10 +13,12 @@ mod mail;
 mod pieces;
 mod request;
 mod secure;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use crate::core::Admission;
+pub use crate::token::TokenKey;
 
 use crate::connection::Flags;
 use crate::core::Core;
@@ -57,6 +59,8 @@ pub struct Setup<'a> {
     pub mailbox: Mailbox,
     /// Shared by all shards of the process.
     pub admission: Admission,
+    /// Signs the tokens of event streams; the same for all shards.
+    pub token_key: TokenKey,
     /// Where the shard counts.
     pub counters: Arc<ShardCounters>,
 }
@@ -75,12 +79,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
             config,
             mailbox,
             admission,
+            token_key,
             counters,
         } = setup;
         Shard {
             application,
             driver,
-            core: Core::new(config, mailbox, admission, counters),
+            core: Core::new(config, mailbox, admission, token_key, counters),
             sessions: Paged::default(),
             completions: Vec::new(),
             shortfalls: Vec::new(),

@@ -237,3 +237,23 @@ fn cut_control(opcode: OpCode, payload: &[u8]) -> &[u8] {
         payload
     }
 }
+
+/// The first of `frames`, which are a server's whole, plain ones: its opcode, its payload, and those behind it. `None` at their
+/// end.
+pub fn split_server_frame(frames: &[u8]) -> Option<(OpCode, &[u8], &[u8])> {
+    let (&[first, second], rest) = frames.split_first_chunk::<2>()?;
+    let opcode = OpCode::new(first & 0x0f)?;
+    let (payload_bytes, rest) = match second {
+        LENGTH_IN_TWO_BYTES => {
+            let (length, rest) = rest.split_first_chunk::<2>()?;
+            (u64::from(u16::from_be_bytes(*length)), rest)
+        }
+        LENGTH_IN_EIGHT_BYTES => {
+            let (length, rest) = rest.split_first_chunk::<8>()?;
+            (u64::from_be_bytes(*length), rest)
+        }
+        short => (u64::from(short), rest),
+    };
+    let (payload, rest) = rest.split_at_checked(usize::try_from(payload_bytes).ok()?)?;
+    Some((opcode, payload, rest))
+}

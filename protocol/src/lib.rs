@@ -3,6 +3,7 @@
 
 pub mod close;
 pub mod deflate;
+pub mod events;
 pub mod frame;
 mod handshake_client;
 mod head;

@@ -8,7 +8,7 @@ use crate::deflate::Agreement;
 pub use crate::handshake_client::{ResponseError, encode_key, parse_response, write_request};
 use crate::head;
 pub use crate::http::Request;
-use crate::http::{Body, Method, Version};
+use crate::http::{Method, Version};
 
 /// Why a request is not upgraded; each has its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -79,7 +79,7 @@ pub fn check<'b>(request: &Request<'b>) -> Result<&'b str, UpgradeError> {
     if request.version() != Version::Http11 {
         return Err(UpgradeError::HttpVersion);
     }
-    if !matches!(request.body(), Body::None | Body::Length(0)) {
+    if !request.body_is_empty() {
         return Err(UpgradeError::BodyAnnounced);
     }
     if !head::names_token(headers, "Upgrade", "websocket") {

@@ -13,6 +13,7 @@ pub(crate) use problem::Problem;
 pub(crate) use secure::{Asked, Secure};
 pub(crate) use value::LogFormat;
 
+use crate::native::EVENTS_PATH;
 use given::Source;
 use key::{KEYS, Key};
 use secure::Place;
@@ -35,6 +36,7 @@ pub(crate) struct Settings {
     admin: SocketAddr,
     drain_timeout: Duration,
     insecure: bool,
+    fallback: bool,
     log_level: tracing::Level,
     log_format: LogFormat,
 }
@@ -51,6 +53,7 @@ impl Default for Settings {
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
             drain_timeout: Duration::from_secs(10),
             insecure: false,
+            fallback: true,
             log_level: tracing::Level::INFO,
             log_format: LogFormat::Text,
         }
@@ -109,6 +112,7 @@ impl Settings {
         });
         engine.listeners = plain.into_iter().chain(secure).collect();
         engine.compression = self.compression.engine();
+        engine.event_streams = self.fallback.then(|| EVENTS_PATH.to_owned());
         engine
     }
 

@@ -68,7 +68,8 @@ impl Application for Native {
         cx: &mut Context<'_>,
         request: &http::Request<'_>,
     ) -> Result<Accepted<Session>, Refusal> {
-        if request.path() != PATH {
+        // For an event stream the engine has compared the path.
+        if request.asks_for_websocket() && request.path() != PATH {
             return Err(Refusal {
                 status: 404,
                 reason: format!("clients connect to {PATH}"),
@@ -457,6 +458,8 @@ fn problem_of_publish(error: PublishError) -> Problem {
 
 /// Where native clients connect.
 const PATH: &str = "/ws";
+/// Where event streams are, for clients that cannot have a WebSocket.
+pub const EVENTS_PATH: &str = "/sse";
 
 const BAD_NAME: &str = "a room's name is empty, too long or has control characters";
 

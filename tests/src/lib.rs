@@ -7,6 +7,7 @@
 mod certificates;
 mod client;
 mod echo;
+pub mod events;
 mod raw;
 mod served;
 mod server;

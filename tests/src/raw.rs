@@ -191,6 +191,18 @@ impl Raw {
         String::from_utf8(head).expect("ASCII")
     }
 
+    /// A line, without its line feed.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        loop {
+            match self.take(1)[0] {
+                b'\n' => return String::from_utf8(line).expect("UTF-8"),
+                byte => line.push(byte),
+            }
+        }
+    }
+
     /// An HTTP answer with a length: its head, and its body.
     #[track_caller]
     pub fn answer(&mut self) -> (String, String) {

@@ -62,6 +62,60 @@ fn a_page_receives_what_another_page_broadcasts() {
     assert_eq!(member.said(), r#"closed 1001 "draining" clean"#);
 }
 
+/// The page is of another origin than the server, and asks before it posts JSON.
+#[test]
+fn a_page_without_websocket_talks_with_one_that_has_it() {
+    let server = serve();
+    let (reader, sender) = (Page::open(), Page::open());
+    let address = server.local_addr();
+    reader.run(&format!(
+        r#"base = "http://{address}/sse"; stream = new EventSource(base);
+        stream.addEventListener("session", (event) => {{ token = event.data; say("session", token.length); }});
+        stream.onmessage = (event) => say("got", event.data);
+        stream.addEventListener("close", (event) => {{ stream.close(); say("closed", event.data); }});
+        post = (json) => fetch(`${{base}}?session=${{token}}`, {{ method: "POST", body: json,
+            headers: {{ "Content-Type": "application/json" }} }}).then((answer) => say("posted", answer.status));"#
+    ));
+    assert_eq!(reader.said(), "session 84");
+    let from = welcomed(&reader);
+    connect(&sender, &server, "[]");
+    assert_eq!(sender.said(), r#"open with "" and """#);
+    welcomed(&sender);
+    send(&sender, r#"{"type":"join_room","id":1,"room":"lobby"}"#);
+    assert_eq!(
+        sender.said(),
+        r#"got {"type":"joined","id":1,"room":"lobby","members":1}"#
+    );
+    // Its answer and what the stream says race each other.
+    let post = |json: &str, expected: &str| {
+        reader.run(&format!("post(String.raw`{json}`)"));
+        let mut said = [reader.said(), reader.said()];
+        said.sort();
+        assert_eq!(said, [format!("got {expected}"), "posted 204".to_owned()]);
+    };
+    post(
+        r#"{"type":"join_room","id":1,"room":"lobby"}"#,
+        r#"{"type":"joined","id":1,"room":"lobby","members":2}"#,
+    );
+    let heard = format!(r#"{{"type":"message","room":"lobby","from":"{from}","data":{DATA}}}"#);
+    post(
+        &format!(r#"{{"type":"broadcast","room":"lobby","data":{DATA}}}"#),
+        &heard,
+    );
+    assert_eq!(sender.said(), format!("got {heard}"));
+    send(
+        &sender,
+        "{\"type\":\"broadcast\",\"room\":\"lobby\",\"data\":[1,\n2]}",
+    );
+    for page in [&sender, &reader] {
+        let said = page.said();
+        assert!(said.ends_with("\"data\":[1,\n2]}"), "{said}");
+    }
+    assert!(server.drain(Duration::from_secs(30)), "the pages leave");
+    assert!(reader.said().starts_with(r#"got {"type":"closing","#));
+    assert_eq!(reader.said(), r#"closed {"code":1001,"reason":"draining"}"#);
+}
+
 /// Kept byte for byte: white space, escapes and the form of numbers, too.
 const DATA: &str =
     r#"{ "text": "Grüße, 世界 👋🏽", "escaped": "\ud83d\ude00\n\u0000", "n": [1.50, 1e2] }"#;
@@ -72,6 +126,7 @@ fn serve() -> Running {
         shards: 2,
         pinning: Pinning::None,
         connections_max: 100,
+        event_streams: Some("/sse".to_owned()),
         ..Config::default()
     };
     let options = Options {

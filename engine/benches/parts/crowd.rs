@@ -6,7 +6,7 @@ use shardcast_engine::driver::Completion;
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{self, Kind, OpCode};
 use shardcast_engine::protocol::upgrade;
-use shardcast_engine::shard::{Admission, Setup, Shard};
+use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
 use shardcast_engine::{
     Accepted, Application, Config, Context, Frame, Message, Publish, Refusal, Tag, Target, Ticket,
 };
@@ -68,6 +68,7 @@ impl Crowd {
         let setup = Setup {
             config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
+            token_key: TokenKey::fixed(),
             admission: Admission::new(members as usize),
             counters: Arc::default(),
         };

@@ -23,8 +23,14 @@ impl Core {
         if self.connections.phase(ticket) != Phase::Open {
             return;
         }
-        self.step(ticket, Step::Close, reason);
+        // An event stream ends with its last event: nobody answers it, and its end is the connection's.
+        let is_stream = self.connections.at(ticket.slot).flags.has(Flags::STREAM);
+        let step = if is_stream { Step::Refuse } else { Step::Close };
+        self.step(ticket, step, reason);
         self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
+        if is_stream {
+            self.agenda.finish.push(ticket);
+        }
     }
 
     /// The peer's close frame came: answer it, unless ours went out before, and let go. Clauses 6455-5.5.1-4, 6455-5.5.1-6.

@@ -5,6 +5,7 @@ use super::Core;
 use crate::Ticket;
 use crate::connection::Flags;
 use bytes::Bytes;
+use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, OpCode};
 
 impl Core {
@@ -88,6 +89,9 @@ impl Core {
         let flags = self.connections.at(ticket.slot).flags;
         if flags.has(Flags::DEFLATES) {
             self.deflate(ticket, out, start);
+        } else if flags.has(Flags::STREAM) {
+            let frames = out.split_off(start);
+            events::write_frames(out, &frames);
         }
     }
 }

@@ -52,6 +52,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.wheel.schedule(ticket.slot, at);
             return;
         }
+        let is_awaiting = connection
+            .exchange()
+            .is_some_and(|exchange| matches!(exchange.stage, Stage::Awaiting(_)));
         let is_idle = connection
             .exchange()
             .is_some_and(|exchange| exchange.answered > 0 && exchange.stage == Stage::Head);
@@ -60,6 +63,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if is_idle {
             // Nobody waits for an answer: a connection kept alive just ends.
             self.core.end_requests(ticket);
+        } else if is_awaiting {
+            self.core.refuse(ticket, 503, "the session's shard is busy");
         } else {
             self.core.refuse(ticket, 408, deadline.text());
         }
@@ -73,6 +78,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let at = self.core.now + limits.heartbeat_ms;
             self.core.wheel.schedule(ticket.slot, at);
             return;
+        }
+        if connection.flags.has(Flags::STREAM) {
+            return self.keep_awake(ticket);
         }
         let unfinished = unfinished_due(connection.cold.as_deref(), &limits);
         if let Some((at, deadline)) = unfinished
@@ -96,6 +104,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
         // The ping may have found the outbox full and ended it all.
         if self.core.connections.phase(ticket) == Phase::Open {
             let at = unfinished.map_or(at, |(due, _)| at.min(due));
+            self.core.wheel.schedule(ticket.slot, at);
+        }
+    }
+
+    /// An event stream has no pong, and its client may have nothing to say for hours. The comment keeps the proxies between awake;
+    /// that nobody is there any more, TCP finds out by it.
+    fn keep_awake(&mut self, ticket: Ticket) {
+        let at = self.core.now + self.core.limits.heartbeat_ms;
+        self.core.control(ticket, OpCode::Ping, b"");
+        if self.core.connections.phase(ticket) == Phase::Open {
             self.core.wheel.schedule(ticket.slot, at);
         }
     }
@@ -155,6 +173,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
 /// When a connection that has not upgraded is late, and for what.
 fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Deadline) {
     let accepted = Millis::from(connection.heard) * HEARD_MS;
+    let stage = connection.exchange().map(|exchange| exchange.stage);
+    if let Some(Stage::Posting(_) | Stage::Awaiting(_)) = stage {
+        return (accepted + limits.frame_ms, Deadline::Frame);
+    }
     let handshake = (accepted + limits.handshake_ms, Deadline::Handshake);
     let head = connection.cold.as_ref();
     match head.filter(|cold| !cold.unread.is_empty()) {

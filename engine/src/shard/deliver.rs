@@ -104,8 +104,8 @@ impl Core {
     /// Owes one open member what the batch has for it: nearly always the whole in one span.
     fn give(&mut self, fan_out: &mut FanOut, ticket: Ticket, shares: &mut Shares) -> Given {
         let flags = self.connections.at(ticket.slot).flags;
-        if flags.has(Flags::OWN_WINDOW) {
-            return self.give_alone(fan_out, ticket);
+        if flags.has(Flags::SERVED_APART) {
+            return self.give_apart(fan_out, ticket, flags);
         }
         let backlog = flags.has(Flags::BACKLOG);
         let (form, bytes, shared) = match &fan_out.deflated {
@@ -145,8 +145,43 @@ impl Core {
         }
     }
 
-    /// Owes one open member a batch frame by frame, each in its own form. Rare: windows of their own.
+    /// Owes one open member a batch in a form that it does not share with WebSockets of the common kind.
     #[cold]
+    fn give_apart(&mut self, fan_out: &mut FanOut, ticket: Ticket, flags: Flags) -> Given {
+        if flags.has(Flags::STREAM) {
+            self.give_events(fan_out, ticket)
+        } else {
+            self.give_alone(fan_out, ticket)
+        }
+    }
+
+    /// Owes an open event stream a batch as events.
+    fn give_events(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Given {
+        let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
+        let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
+        if frames == 0 {
+            return Given {
+                deliveries: 0,
+                frames: 0,
+                octets: 0,
+            };
+        }
+        let events = fan_out.events(ticket);
+        let shared = self.outgoing.share(events.clone());
+        let kept = self.lend(ticket, shared, &events, 0, events.len());
+        *match (kept, backlog) {
+            (true, false) => &mut fan_out.tally.delivered,
+            (true, true) => &mut fan_out.tally.queued,
+            (false, _) => &mut fan_out.tally.dropped,
+        } += 1;
+        Given {
+            deliveries: frames,
+            frames,
+            octets: events.len(),
+        }
+    }
+
+    /// Owes one open member a batch frame by frame, each in its own form. Rare: windows of their own.
     fn give_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Given {
         let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
         let (mut frames, mut kept) = (0, true);

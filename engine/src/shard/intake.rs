@@ -83,13 +83,23 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Phase::Upgrading | Phase::Closing => true,
                 Phase::Free | Phase::Flushing | Phase::Lingering | Phase::Retiring => false,
             };
-            if reads && connection.flags.has(Flags::TLS) {
-                self.received_records(ticket, bytes);
+            if reads && connection.flags.has(Flags::UNREAD) {
+                self.received_aside(ticket, bytes);
             } else if reads {
                 self.take_bytes(ticket, bytes);
             }
         }
         self.driver.give_back(lease);
+    }
+
+    /// Bytes that are no frames yet, or never will be.
+    #[cold]
+    fn received_aside(&mut self, ticket: Ticket, bytes: &mut [u8]) {
+        let flags = self.core.connections.at(ticket.slot).flags;
+        if flags.has(Flags::TLS) {
+            self.received_records(ticket, bytes);
+        }
+        // Nothing more is read from the peer of an event stream.
     }
 
     /// Reads what arrived, in plain: first what was begun before, then everything else where it is.
@@ -138,7 +148,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return;
         }
         unread.read(used, need);
-        self.core.connections.at(ticket.slot).cold().unread = unread;
+        let cold = self.core.connections.at(ticket.slot).cold();
+        // What was posted to an event stream meanwhile comes behind.
+        let mut posted = std::mem::replace(&mut cold.unread, unread);
+        if !posted.is_empty() {
+            cold.unread.push(posted.bytes());
+        }
         if used > 0 {
             self.watch_unread(ticket);
         }
@@ -284,9 +299,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// The connection is not read further in this tick, nor as long as a lane is full.
-    fn park(&mut self, ticket: Ticket) {
+    pub(super) fn park(&mut self, ticket: Ticket) {
         self.core.counters.parked.add(1);
         let connection = self.core.connections.at(ticket.slot);
+        if connection.flags.has(Flags::PARKED) {
+            return;
+        }
         connection.flags.set(Flags::PARKED);
         connection.cold().parked_since = self.core.now;
         self.core.agenda.park.push(ticket);

@@ -82,6 +82,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let report = core.reports.add(outcome);
                 self.answer(report.map(|(who, tag, report)| (who, tag, Answer::Reported(report))));
             }
+            Request::Post { to, from, frame } => self.take_post(to, from, &frame),
             Request::Send { to, frame } => {
                 if core.connections.phase(to) == Phase::Open {
                     core.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
@@ -106,6 +107,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             };
             match delivery {
                 Delivery::Message(parcel) => self.core.collect(parcel),
+                Delivery::Posted { who, outcome } => self.posted(who, outcome),
                 change => self.change_membership(change),
             }
             if count % LETTERS_PER_LANE == 0 {
@@ -118,7 +120,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn change_membership(&mut self, change: Delivery) {
         let room = match &change {
             Delivery::Joined { room, .. } | Delivery::Left { room, .. } => room,
-            Delivery::Message(_) => return,
+            Delivery::Message(_) | Delivery::Posted { .. } => return,
         };
         if self.core.seal_room(room) {
             self.held = Some(change);
@@ -139,7 +141,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 counted,
             }),
             Delivery::Left { room, who, tag } => self.core.left(room, who, tag),
-            Delivery::Message(_) => None,
+            Delivery::Message(_) | Delivery::Posted { .. } => None,
         };
         self.answer(answer);
     }

@@ -36,6 +36,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match exchange.map_or(Stage::Head, |exchange| exchange.stage) {
             Stage::Head => self.read_head(ticket, bytes),
             Stage::Dropping { left_bytes } => Ok(self.drop_body(ticket, bytes, left_bytes)),
+            Stage::Posting(upload) => self.read_post(ticket, bytes, upload),
+            Stage::Awaiting(_) => Err(Need::Any),
         }
     }
 
@@ -49,8 +51,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Err(Need::Any)
             }
             Ok(Some((request, used))) => {
-                self.answer_request(ticket, &request);
-                Ok(used)
+                self.answer_request(ticket, &request, bytes.len() - used);
+                let flags = self.core.connections.at(ticket.slot).flags;
+                // The answer of a stream said `Connection: close`: no request behind it is read (RFC 9112 §9.6).
+                let is_stream = flags.has(Flags::STREAM);
+                Ok(if is_stream { bytes.len() } else { used })
             }
             Err(error) => {
                 self.refuse(ticket, error.status(), &error.to_string());
@@ -70,10 +75,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
         used
     }
 
-    fn answer_request(&mut self, ticket: Ticket, request: &Request<'_>) {
+    /// `more` bytes behind the head are there already.
+    fn answer_request(&mut self, ticket: Ticket, request: &Request<'_>, more: usize) {
         if request.asks_for_websocket() {
             return match upgrade::check(request) {
-                Ok(key) => self.admit(ticket, request, key),
+                Ok(key) => self.admit(ticket, request, Some(key)),
                 Err(error) => self.refuse(ticket, error.status(), &error.to_string()),
             };
         }
@@ -85,6 +91,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             && !expected.eq_ignore_ascii_case(b"100-continue")
         {
             return self.refuse(ticket, 417, "only 100-continue can be expected");
+        }
+        if self.core.streams.path.as_deref() == Some(request.path()) {
+            return self.stream_request(ticket, request, more);
         }
         let (page, lines) = match request.method() {
             Method::Get | Method::Head => {
@@ -103,7 +112,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Answers a request without its body, and goes on with the connection if HTTP and our limits allow it.
-    fn reply(&mut self, ticket: Ticket, request: &Request<'_>, page: &Page, lines: &str) {
+    pub(super) fn reply(
+        &mut self,
+        ticket: Ticket,
+        request: &Request<'_>,
+        page: &Page,
+        lines: &str,
+    ) {
         let body_bytes = match request.body() {
             Body::None => Some(0),
             Body::Length(bytes) => usize::try_from(bytes)
@@ -153,12 +168,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Answers what cannot be upgraded, or cannot be read on after.
-    fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
+    pub(super) fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
         self.core.counters.upgrades_refused.add(1);
         self.core.refuse(ticket, status, reason);
     }
 
-    fn admit(&mut self, ticket: Ticket, request: &Request<'_>, key: &str) {
+    /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event stream.
+    pub(super) fn admit(&mut self, ticket: Ticket, request: &Request<'_>, key: Option<&str>) {
         if !self.core.admit(ticket) {
             self.core.counters.refused_full.add(1);
             self.core
@@ -193,7 +209,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn open(
         &mut self,
         ticket: Ticket,
-        key: &str,
+        key: Option<&str>,
         agreement: Option<Agreement>,
         accepted: Accepted<A::Session>,
     ) {
@@ -203,7 +219,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         // A compressed message cannot be read in pieces: it is not agreed on.
         let agreement = agreement.filter(|_| accepted.messages != Messages::InPieces);
-        self.core.open(ticket, key, accepted.subprotocol, agreement);
+        match key {
+            Some(key) => self.core.open(ticket, key, accepted.subprotocol, agreement),
+            None => self.core.open_stream(ticket),
+        }
         if accepted.messages == Messages::InPieces {
             let connection = self.core.connections.at(ticket.slot);
             connection.flags.set(Flags::PIECES);

@@ -50,7 +50,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// What came of a connection's records: its own first, then the peer's bytes, then the end.
     fn opened(&mut self, ticket: Ticket, mut plain: Vec<u8>, result: Result<(), Fault>) {
         self.core.owe_records(ticket);
-        if !plain.is_empty() {
+        let connection = self.core.connections.get(ticket);
+        let is_stream = connection.is_some_and(|connection| connection.flags.has(Flags::STREAM));
+        if !plain.is_empty() && !is_stream {
             self.take_bytes(ticket, &mut plain);
         }
         self.core.secure.put_opened(plain);

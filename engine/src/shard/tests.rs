@@ -47,6 +47,7 @@ impl Trial {
         let setup = Setup {
             config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
+            token_key: TokenKey::fixed(),
             admission: Admission::new(config.connections_max),
             counters: Arc::clone(&counters),
         };
@@ -191,4 +192,61 @@ fn large_answers_to_one_client_leave_others_their_turn() {
     assert!(trial.counters.messages_in.get() < REQUESTS);
     assert!(trial.counters.parked.get() > 0);
     trial.tick_until(|counters| counters.messages_in.get() == REQUESTS);
+}
+
+#[test]
+fn what_is_posted_and_not_read_is_bounded() {
+    let config = Config {
+        event_streams: Some("/events".to_owned()),
+        ..Config::default()
+    };
+    let mut trial = Trial::new(&config, Faults::none(), 1);
+    let client = trial
+        .world
+        .borrow_mut()
+        .connect(0, 0, Line::Faulty)
+        .unwrap();
+    trial.write(
+        client,
+        b"GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n",
+    );
+    trial.tick_until(|counters| counters.event_streams.get() == 1);
+    let stream = trial
+        .shard
+        .core
+        .connections
+        .in_phase(Phase::Open)
+        .next()
+        .unwrap();
+    let stranger = trial.shard.core.address(Ticket {
+        slot: 1,
+        generation: 1,
+    });
+    let frame = |bytes: usize| Bytes::from(client_frame(OpCode::Text, &vec![b'x'; bytes]));
+    let half = stream::INBOX_BYTES_MAX / 2;
+    // Each: bytes, and what was taken and refused by then.
+    for (bytes, taken, refused) in [(half, 1, 0), (half - 16, 2, 0), (1, 2, 1), (half, 2, 2)] {
+        trial.shard.take_post(stream, stranger, &frame(bytes));
+        let counters = &trial.counters;
+        assert_eq!(
+            (counters.posts.get(), counters.posts_refused.get()),
+            (taken, refused)
+        );
+    }
+    trial.shard.tick();
+    trial.shard.check_invariants(false);
+    assert_eq!(trial.counters.messages_in.get(), 2);
+    // A message larger than the inbox is taken alone.
+    trial
+        .shard
+        .take_post(stream, stranger, &frame(config.message_bytes_max()));
+    trial.shard.take_post(stream, stranger, &frame(0));
+    trial.tick_until(|counters| counters.messages_in.get() == 3);
+    assert_eq!(trial.counters.posts_refused.get(), 3);
+    // Whoever is no stream, or none any more, takes nothing.
+    trial.world.borrow_mut().close(client);
+    trial.tick_until(|counters| counters.connections.get() == 0);
+    trial.shard.take_post(stream, stranger, &frame(1));
+    assert_eq!(trial.counters.posts_refused.get(), 4);
+    trial.tick_until(|counters| counters.lane_depth.get() == 0);
 }

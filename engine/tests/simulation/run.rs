@@ -9,7 +9,7 @@ use super::words::Ask;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, World};
 use shardcast_engine::lane::{self, LaneCapacity};
-use shardcast_engine::shard::{Admission, Setup, Shard};
+use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
 use shardcast_engine::{CloseReason, Deadline, ShardCounters};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +126,7 @@ impl Simulation {
             let setup = Setup {
                 config: &config,
                 mailbox,
+                token_key: TokenKey::fixed(),
                 admission: admission.clone(),
                 counters: Arc::clone(&counters[index]),
             };

@@ -187,6 +187,30 @@ impl<'b> Request<'b> {
         self.body
     }
 
+    /// Nothing follows the head.
+    pub fn body_is_empty(&self) -> bool {
+        matches!(self.body, Body::None | Body::Length(0))
+    }
+
+    /// Whether the client waits for an interim answer before it sends the body; HTTP/1.0 knows none (RFC 9110 §10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        let expected = self.header("Expect");
+        self.version == Version::Http11
+            && expected.is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
+    }
+
+    /// Whether `Accept` names this media type itself, whatever its parameters.
+    pub fn accepts(&self, media_type: &str) -> bool {
+        let named = |item: &[u8]| {
+            let name = item.split(|&byte| byte == b';').next().unwrap_or_default();
+            name.trim_ascii()
+                .eq_ignore_ascii_case(media_type.as_bytes())
+        };
+        head::values(&self.headers, "Accept")
+            .flat_map(head::items)
+            .any(named)
+    }
+
     /// Whether the client would go on with this connection (RFC 9112 §9.3).
     pub fn persistence(&self) -> Persistence {
         let names = |option| head::names_token(&self.headers, "Connection", option);

@@ -15,6 +15,7 @@ pub use envelope::{Envelope, ID_BYTES_MAX, Refused, Rooms};
 pub use problem::{Code, Problem};
 pub use raw::{Raw, RawBox};
 pub use scan::DEPTH_MAX;
+pub(crate) use string::push_string;
 
 /// The WebSocket subprotocol that names this dialect. Offering none means the same.
 pub const SUBPROTOCOL: &str = "shardcast.v1";

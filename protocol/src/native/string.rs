@@ -51,7 +51,7 @@ fn escaped_char(text: &str) -> (char, usize) {
 }
 
 /// Appends `text` as a JSON string, quotes included. Escapes what must be escaped and nothing else.
-pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     out.push(b'"');
     loop {

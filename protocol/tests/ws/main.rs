@@ -1,5 +1,6 @@
 //! RFC 6455 at its boundary: bytes in, events out, and back.
 
+mod events;
 mod frames;
 mod http;
 mod messages;

@@ -375,6 +375,12 @@ pub(super) static KEYS: &[Key] = &[
         ),
     },
     Key {
+        name: "fallback.enabled",
+        flag: None,
+        what: "Serves clients whose network lets no WebSocket through: event streams by GET and messages by POST, both on /sse.",
+        kind: Kind::Word("true or false", |settings| &mut settings.fallback),
+    },
+    Key {
         name: "log.level",
         flag: None,
         what: "Least severe event that is logged. Logs go to standard error.",

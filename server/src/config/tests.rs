@@ -90,8 +90,9 @@ fn nothing_said_gives_the_defaults() {
 fn every_kind_of_value_is_read() {
     check_file(
         "[server]\nlisten = '[::1]:0'\nadmin = '127.0.0.2:9'\nshards = 2\npin = [0, 2]\ndrain_timeout = '500ms'\ninsecure = true\n\
-         [limits]\nmax_connections = 5_000\nmax_message_bytes = '1MiB'\noutbox_bytes = 0x400000\n[timeouts]\nidle = '2h'\n[log]\nlevel = 'debug'\nformat = 'json'\n",
+         [limits]\nmax_connections = 5_000\nmax_message_bytes = '1MiB'\noutbox_bytes = 0x400000\n[timeouts]\nidle = '2h'\n[fallback]\nenabled = false\n[log]\nlevel = 'debug'\nformat = 'json'\n",
         Ok(&|settings| {
+            settings.fallback = false;
             settings.listen = Place(Some("[::1]:0".parse().unwrap()));
             settings.admin = "127.0.0.2:9".parse().unwrap();
             settings.shards = Shards::Exactly(2);
@@ -126,6 +127,7 @@ fn the_number_of_shards_reaches_the_engine() {
     // An engine compresses only if it is told to; the server does so by itself.
     let defaults = shardcast_engine::Config {
         compression: Some(Compression::default()),
+        event_streams: Some("/sse".into()),
         ..shardcast_engine::Config::default()
     };
     assert_eq!(Settings::default().engine(None), defaults);

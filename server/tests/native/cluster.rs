@@ -5,7 +5,7 @@ use shardcast_engine::driver::sim::{Faults, Line, Random, Read, SimDriver, Socke
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::reader::{self, Event, ReadLimits, Role, Step};
-use shardcast_engine::shard::{Admission, Setup, Shard};
+use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
 use shardcast_engine::{Config, Listener, ShardCounters};
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -67,6 +67,7 @@ impl Cluster {
             let setup = Setup {
                 config: &config,
                 mailbox,
+                token_key: TokenKey::fixed(),
                 admission: admission.clone(),
                 counters: Arc::<ShardCounters>::default(),
             };

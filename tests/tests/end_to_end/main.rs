@@ -18,6 +18,7 @@ mod pressure;
 mod refusals;
 mod rings;
 mod slow;
+mod streams;
 mod upgrade;
 
 /// What most tests run with: alone, one shard to one, and more shards than cores.

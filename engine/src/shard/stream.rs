@@ -1,0 +1,250 @@
+//! Event streams and the messages posted to them: the way for clients whose network lets no WebSocket through.
+//!
+//! A stream is an ordinary open connection whose frames leave as events and whose messages come in the bodies of other
+//! connections' requests. A post travels as a letter to the stream's shard, where it is appended to what the stream has said
+//! and was not read yet, as a client's frame: from there on limits, order and back-pressure are those of any connection. Taking
+//! it posts nothing but the delivery that answers it; it is read later, like everything that a parked connection said.
+
+use super::Shard;
+use crate::application::Page;
+use crate::connection::Flags;
+use crate::driver::Driver;
+use crate::exchange::{Exchange, Stage, Upload};
+use crate::letter::{Delivery, PostOutcome, Request as Letter};
+use crate::phase::Phase;
+use crate::unread::Need;
+use crate::{Address, Application, Ticket};
+use bytes::Bytes;
+use shardcast_protocol::events;
+use shardcast_protocol::frame::{self, Kind};
+use shardcast_protocol::http::{self, Answer, Body, Content, Method, Persistence, Request};
+
+/// Posted bytes that may wait in one stream, besides a single message of whatever size: more are answered 429.
+pub(super) const INBOX_BYTES_MAX: usize = 64 << 10;
+
+/// Methods of the stream's path.
+const ALLOW: &str = "Access-Control-Allow-Origin: *\r\nAllow: GET, POST, OPTIONS\r\n";
+
+impl<A: Application, D: Driver> Shard<A, D> {
+    /// A plain request for the path of event streams.
+    pub(super) fn stream_request(&mut self, ticket: Ticket, request: &Request<'_>, more: usize) {
+        match request.method() {
+            Method::Get if !takes_events(request) => {
+                let page = Page::text(406, "this is an event stream: accept text/event-stream");
+                self.reply(ticket, request, &page, events::OPEN_TO_ALL);
+            }
+            Method::Get if request.body_is_empty() => self.admit(ticket, request, None),
+            Method::Get => self.refuse(ticket, 400, "request announces a body"),
+            Method::Post => self.begin_post(ticket, request, more),
+            Method::Options => self.reply(ticket, request, &Page::text(204, ""), events::PREFLIGHT),
+            Method::Head | Method::Connect | Method::Other => {
+                let page = Page::text(405, "this method is not allowed");
+                self.reply(ticket, request, &page, ALLOW);
+            }
+        }
+    }
+
+    /// A message is announced; `more` bytes behind the head are there already.
+    fn begin_post(&mut self, ticket: Ticket, request: &Request<'_>, more: usize) {
+        let listener = self.core.connections.at(ticket.slot).listener;
+        let bytes_max = self.core.limits.message_bytes_max[usize::from(listener)];
+        let token = request.query().and_then(session_of);
+        let to = token.and_then(|token| self.core.streams.key.address(token));
+        let refusal = match (request.body(), to) {
+            (Body::Length(bytes), _) if bytes > bytes_max as u64 => {
+                Page::text(413, "message is too large")
+            }
+            (Body::None | Body::Chunked, _) => Page::text(411, "a message needs a Content-Length"),
+            // Unknown, closed or forged: nobody learns which.
+            (_, None) => Page::text(404, NO_SESSION),
+            (Body::Length(bytes), Some(to)) => {
+                let upload = Upload {
+                    to,
+                    kind: kind_of(request),
+                    bytes: bytes as usize,
+                    persistence: request.persistence(),
+                };
+                return self.await_body(ticket, request, upload, more);
+            }
+        };
+        self.reply(ticket, request, &refusal, events::OPEN_TO_ALL);
+    }
+
+    fn await_body(&mut self, ticket: Ticket, request: &Request<'_>, upload: Upload, more: usize) {
+        if request.expects_continue() && more == 0 && upload.bytes > 0 {
+            self.core.write(ticket, http::write_continue);
+        }
+        if self.core.connections.phase(ticket) != Phase::Upgrading {
+            return;
+        }
+        self.give_time(ticket);
+        let exchange = self.core.connections.at(ticket.slot).cold().exchange();
+        exchange.progress = http::Progress::default();
+        exchange.stage = Stage::Posting(upload);
+        if upload.bytes == 0 && self.core.mail.is_congested() {
+            self.refuse(ticket, 503, "the server is busy");
+        } else if upload.bytes == 0 {
+            self.post(ticket, &[], upload);
+        }
+    }
+
+    /// A message has the time of a frame to come, and then to be answered.
+    fn give_time(&mut self, ticket: Ticket) {
+        self.core.connections.at(ticket.slot).heard = self.core.heard_now();
+        let at = self.core.now + self.core.limits.frame_ms;
+        self.core.wheel.schedule(ticket.slot, at);
+    }
+
+    /// The whole message is there: it goes to its stream; but not while letters have nowhere to go.
+    pub(super) fn read_post(
+        &mut self,
+        ticket: Ticket,
+        bytes: &[u8],
+        upload: Upload,
+    ) -> Result<usize, Need> {
+        let Some(body) = bytes.get(..upload.bytes) else {
+            return Err(Need::Bytes(upload.bytes));
+        };
+        if self.core.mail.is_congested() {
+            self.park(ticket);
+            return Err(Need::Any);
+        }
+        self.post(ticket, body, upload);
+        Ok(body.len())
+    }
+
+    fn post(&mut self, ticket: Ticket, body: &[u8], upload: Upload) {
+        let mut bytes = Vec::with_capacity(frame::HEADER_BYTES_MAX + body.len());
+        frame::write_client_frame(&mut bytes, upload.kind.into(), body, [0; 4]);
+        let letter = Letter::Post {
+            to: upload.to.ticket,
+            from: self.core.address(ticket),
+            frame: bytes.into(),
+        };
+        self.core.mail.request(upload.to.shard, letter);
+        self.give_time(ticket);
+        let now = self.core.now;
+        let connection = self.core.connections.at(ticket.slot);
+        connection.cold().parked_since = now;
+        connection.cold().exchange().stage = Stage::Awaiting(upload.persistence);
+        // Not read further until the answer is there: the next request is answered after this one.
+        connection.flags.set(Flags::PARKED);
+        self.core.agenda.park.push(ticket);
+    }
+
+    /// At the stream's shard: the message waits to be read. Whose `from` it is hears what became of it.
+    pub(super) fn take_post(&mut self, to: Ticket, from: Address, frame: &Bytes) {
+        let outcome = self.keep_post(to, frame);
+        let (counters, taken) = (&self.core.counters, outcome == PostOutcome::Taken);
+        counters.posts.add(u64::from(taken));
+        counters.posts_refused.add(u64::from(!taken));
+        let who = from.ticket;
+        self.core
+            .mail
+            .deliver(from.shard, Delivery::Posted { who, outcome });
+    }
+
+    fn keep_post(&mut self, to: Ticket, frame: &Bytes) -> PostOutcome {
+        let now = self.core.heard_now();
+        let connection = self.core.connections.get(to).filter(|connection| {
+            connection.phase == Phase::Open && connection.flags.has(Flags::STREAM)
+        });
+        let Some(connection) = connection else {
+            return PostOutcome::Gone;
+        };
+        connection.hear(now);
+        let inbox = &mut connection.cold().unread;
+        if !inbox.is_empty() && inbox.len() + frame.len() > INBOX_BYTES_MAX {
+            return PostOutcome::Full;
+        }
+        inbox.push(frame);
+        if !connection.flags.has(Flags::PARKED) {
+            connection.flags.set(Flags::PARKED);
+            connection.cold().parked_since = self.core.now;
+            self.parked.push_back(to);
+        }
+        self.core.hold(to);
+        PostOutcome::Taken
+    }
+
+    /// At the poster's shard: its request is answered, and it is read on in its turn.
+    pub(super) fn posted(&mut self, who: Ticket, outcome: PostOutcome) {
+        let Some(connection) = self.core.connections.get(who) else {
+            return;
+        };
+        let (answered, persistence) = match connection.exchange() {
+            Some(Exchange {
+                answered,
+                stage: Stage::Awaiting(persistence),
+                ..
+            }) if connection.phase == Phase::Upgrading => (answered + 1, *persistence),
+            _ => return,
+        };
+        let persistence = match answered {
+            Exchange::REQUESTS_MAX.. => Persistence::Close,
+            _ => persistence,
+        };
+        let (status, text) = match outcome {
+            PostOutcome::Taken => (204, ""),
+            PostOutcome::Gone => (404, NO_SESSION),
+            PostOutcome::Full => (429, "too many messages wait to be read"),
+        };
+        let answer = Answer {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: text.as_bytes(),
+            content: Content::Sent,
+            persistence,
+            lines: events::OPEN_TO_ALL,
+        };
+        if persistence == Persistence::Close {
+            self.core.answer_last(who, &answer);
+        } else {
+            *connection.cold().exchange() = Exchange {
+                answered,
+                ..Exchange::default()
+            };
+            self.core.answer(who, &answer);
+        }
+        self.listen_again(who);
+    }
+
+    /// Reads on a connection that waited for an answer. What it has said already is read when the parked ones are.
+    fn listen_again(&mut self, who: Ticket) {
+        let Some(connection) = self.core.connections.get(who) else {
+            return;
+        };
+        match connection.phase {
+            Phase::Upgrading => self.parked.push_back(who),
+            Phase::Lingering => {
+                connection.flags.clear(Flags::PARKED);
+                if !connection.flags.has(Flags::RECEIVING) && !connection.flags.has(Flags::ENDED) {
+                    self.core.agenda.arm.push(who);
+                }
+            }
+            Phase::Free | Phase::Open | Phase::Closing | Phase::Flushing | Phase::Retiring => {}
+        }
+    }
+}
+
+const NO_SESSION: &str = "no such session";
+
+/// Any content type is a text message, as in the native dialect, but bytes without one.
+fn kind_of(request: &Request<'_>) -> Kind {
+    match request.header("Content-Type") {
+        Some(kind) if kind.eq_ignore_ascii_case(b"application/octet-stream") => Kind::Binary,
+        _ => Kind::Text,
+    }
+}
+
+/// `session` among the parameters of a query.
+fn session_of(query: &str) -> Option<&str> {
+    query
+        .split('&')
+        .find_map(|parameter| parameter.strip_prefix("session="))
+}
+
+/// Whether `Accept` names `text/event-stream`, as every `EventSource` does.
+fn takes_events(request: &Request<'_>) -> bool {
+    request.accepts("text/event-stream")
+}

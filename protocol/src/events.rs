@@ -1,0 +1,84 @@
+//! Server-Sent Events (WHATWG HTML §9.2): the frames that a server would send, as events for clients whose network lets no
+//! WebSocket through.
+//!
+//! A text message is an event without a name, one `data` line for each of its lines; a binary one is `binary`, in base64; a
+//! close frame is `close` with its code and reason as JSON, after which the stream ends; a ping is a comment, which keeps
+//! proxies awake. Called by the engine for event streams; whole, plain frames in, whole events out.
+
+use crate::close::CloseFrame;
+use crate::frame::{self, OpCode};
+use crate::native;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use std::io::Write as _;
+
+/// Lines that every answer of the stream's path bears: no cookie and no other credential of a browser is used, so any page may
+/// ask; whoever may connect is the server's to decide, as for a WebSocket.
+pub const OPEN_TO_ALL: &str = "Access-Control-Allow-Origin: *\r\n";
+
+/// The lines of the answer to a preflight request (Fetch §3.2): a POST with any content type.
+pub const PREFLIGHT: &str = "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, POST\r\n\
+     Access-Control-Allow-Headers: Content-Type\r\nAccess-Control-Max-Age: 86400\r\nAllow: GET, POST, OPTIONS\r\n";
+
+/// Appends the head of the answer that becomes a stream, and its first event: the token with which messages are posted.
+/// The stream's end is the connection's (RFC 9112 §6.3).
+pub fn write_opening(out: &mut Vec<u8>, token: &str) {
+    out.extend_from_slice(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\n",
+    );
+    out.extend_from_slice(OPEN_TO_ALL.as_bytes());
+    out.extend_from_slice(b"Connection: close\r\n\r\nevent: session\n");
+    write_data(out, token.as_bytes());
+}
+
+/// Appends the events of `frames`, which are whole and neither masked nor compressed. Pongs have none.
+pub fn write_frames(out: &mut Vec<u8>, mut frames: &[u8]) {
+    while let Some((opcode, payload, rest)) = frame::split_server_frame(frames) {
+        write_event(out, opcode, payload);
+        frames = rest;
+    }
+}
+
+fn write_event(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    match opcode {
+        OpCode::Text | OpCode::Continuation => write_data(out, payload),
+        OpCode::Binary => {
+            out.extend_from_slice(b"event: binary\n");
+            write_data(out, BASE64_STANDARD.encode(payload).as_bytes());
+        }
+        OpCode::Ping => out.extend_from_slice(b":\n\n"),
+        OpCode::Pong => {}
+        OpCode::Close => {
+            let (code, reason) = match CloseFrame::parse(payload) {
+                Ok(close) => (close.code.map_or(1005, |code| code.get()), close.reason),
+                Err(_) => (1005, ""),
+            };
+            out.extend_from_slice(b"event: close\ndata: {\"code\":");
+            let _ = write!(out, "{code}");
+            out.extend_from_slice(b",\"reason\":");
+            native::push_string(out, reason);
+            out.extend_from_slice(b"}\n\n");
+        }
+    }
+}
+
+/// `data` lines and the empty line that ends the event. CR, LF and CR LF end a line alike, and the client joins lines with LF.
+fn write_data(out: &mut Vec<u8>, mut text: &[u8]) {
+    out.reserve(text.len() + b"data: \n\n".len());
+    loop {
+        out.extend_from_slice(b"data: ");
+        let Some(at) = memchr::memchr2(b'\r', b'\n', text) else {
+            out.extend_from_slice(text);
+            out.extend_from_slice(b"\n\n");
+            return;
+        };
+        out.extend_from_slice(&text[..at]);
+        out.push(b'\n');
+        let ending_bytes = if text[at..].starts_with(b"\r\n") {
+            2
+        } else {
+            1
+        };
+        text = &text[at + ending_bytes..];
+    }
+}

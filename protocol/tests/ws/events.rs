@@ -1,0 +1,135 @@
+//! Event streams at their boundary: frames in, the bytes of events out, and what a client makes of them.
+
+use shardcast_protocol::close::CloseCode;
+use shardcast_protocol::events::{write_frames, write_opening};
+use shardcast_protocol::frame::{OpCode, split_server_frame, write_close, write_frame};
+
+fn events(frames: &[(OpCode, &[u8])]) -> String {
+    let (mut bytes, mut out) = (Vec::new(), Vec::new());
+    for (opcode, payload) in frames {
+        write_frame(&mut bytes, *opcode, payload);
+    }
+    write_frames(&mut out, &bytes);
+    String::from_utf8(out).expect("UTF-8")
+}
+
+#[test]
+fn every_frame_has_its_event() {
+    let table: [(OpCode, &[u8], &str); 12] = [
+        (OpCode::Text, b"", "data: \n\n"),
+        (OpCode::Text, b"hello", "data: hello\n\n"),
+        (OpCode::Text, b" : x", "data:  : x\n\n"),
+        (OpCode::Text, b"a\nb", "data: a\ndata: b\n\n"),
+        (OpCode::Text, b"a\r\nb\rc", "data: a\ndata: b\ndata: c\n\n"),
+        (OpCode::Text, b"\n", "data: \ndata: \n\n"),
+        (OpCode::Text, b"\n\r", "data: \ndata: \ndata: \n\n"),
+        (
+            OpCode::Text,
+            b"event: close\n\n",
+            "data: event: close\ndata: \ndata: \n\n",
+        ),
+        (
+            OpCode::Text,
+            "\u{e4}\u{0}\u{1f980}".as_bytes(),
+            "data: \u{e4}\u{0}\u{1f980}\n\n",
+        ),
+        (
+            OpCode::Binary,
+            b"\x00\xff\n",
+            "event: binary\ndata: AP8K\n\n",
+        ),
+        (OpCode::Ping, b"x", ":\n\n"),
+        (OpCode::Pong, b"x", ""),
+    ];
+    for (opcode, payload, expected) in table {
+        assert_eq!(events(&[(opcode, payload)]), expected, "{payload:?}");
+    }
+    let close = |code: Option<CloseCode>, reason: &str| {
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        write_close(&mut bytes, code, reason);
+        write_frames(&mut out, &bytes);
+        String::from_utf8(out)
+    };
+    let line = |json: &str| Ok(format!("event: close\ndata: {json}\n\n"));
+    assert_eq!(
+        close(Some(CloseCode::POLICY), "too \"slow\"\n"),
+        line(r#"{"code":1008,"reason":"too \"slow\"\n"}"#)
+    );
+    assert_eq!(close(None, ""), line(r#"{"code":1005,"reason":""}"#));
+}
+
+#[test]
+fn frames_of_every_size_follow_each_other() {
+    let sizes = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000];
+    let texts: Vec<String> = sizes.iter().map(|&size| "x".repeat(size)).collect();
+    let frames: Vec<(OpCode, &[u8])> = texts
+        .iter()
+        .map(|text| (OpCode::Text, text.as_bytes()))
+        .collect();
+    let expected: String = texts
+        .iter()
+        .map(|text| format!("data: {text}\n\n"))
+        .collect();
+    assert_eq!(events(&frames), expected);
+    let mut bytes = Vec::new();
+    write_frame(&mut bytes, OpCode::Text, texts[4].as_bytes());
+    for have in 0..bytes.len() {
+        assert_eq!(split_server_frame(&bytes[..have]), None, "{have}");
+    }
+}
+
+/// A client by the letter of WHATWG HTML §9.2.6: the data of each event.
+fn parsed(stream: &str) -> Vec<String> {
+    let (mut heard, mut data) = (Vec::new(), None::<String>);
+    for line in stream.split('\n') {
+        if line.is_empty() {
+            heard.extend(data.take());
+        } else if let Some(value) = line.strip_prefix("data:") {
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            data =
+                Some(data.map_or_else(|| value.to_owned(), |before| format!("{before}\n{value}")));
+        }
+    }
+    heard
+}
+
+#[test]
+fn whatever_the_text_the_client_hears_it() {
+    let pieces = [
+        "\n",
+        "\r",
+        "\r\n",
+        "data:",
+        ":",
+        " ",
+        "x",
+        "event: close",
+        "id: 7",
+        "\u{feff}",
+    ];
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..20_000 {
+        let text: String = (0..random.usize(0..8))
+            .map(|_| pieces[random.usize(..pieces.len())])
+            .collect();
+        let heard = parsed(&events(&[
+            (OpCode::Text, text.as_bytes()),
+            (OpCode::Ping, b""),
+        ]));
+        assert_eq!(heard, [text.replace("\r\n", "\n").replace('\r', "\n")]);
+    }
+}
+
+#[test]
+fn the_opening_is_exact() {
+    let mut out = Vec::new();
+    write_opening(&mut out, "token");
+    assert_eq!(
+        str::from_utf8(&out),
+        Ok(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+            X-Accel-Buffering: no\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n\
+            event: session\ndata: token\n\n"
+        )
+    );
+}

@@ -64,6 +64,7 @@ impl Core {
     }
 
     /// What stands in the scratch from `start` on is owed to the connection.
+    #[inline(always)] // Once per reply.
     fn owe(&mut self, ticket: Ticket, start: usize) {
         let bytes = self.outgoing.scratch_bytes() - start;
         self.count_out(1, bytes);

@@ -160,6 +160,38 @@ fn both_versions_carry_bytes_however_they_are_cut() {
     }
 }
 
+/// What a client says together with the end of its handshake is heard at once, however the two are cut.
+#[test]
+fn words_behind_the_handshake_are_heard_with_it() {
+    let issued = issue(&["a.test"]);
+    let tls = Tls::new(options(&issued)).unwrap();
+    let config = Arc::new(client_config(&issued, None));
+    for resumed in [false, true] {
+        let mut whole = None;
+        for cut in 0.. {
+            let mut pair = Pair::new(&tls, &config, 1 << 20);
+            pair.carry_to_session().unwrap();
+            let pending = pair.session.take_pending();
+            pair.carry_to_client(&pending).unwrap();
+            pair.client.writer().write_all(b"hello").unwrap();
+            let mut wire = Vec::new();
+            while pair.client.wants_write() {
+                pair.client.write_tls(&mut wire).unwrap();
+            }
+            if cut > *whole.get_or_insert(wire.len()) {
+                break;
+            }
+            let cut = cut.min(wire.len());
+            pair.feed(&wire[..cut]).unwrap();
+            pair.feed(&wire[cut..]).unwrap();
+            assert_eq!(pair.heard, b"hello", "resumed: {resumed}, cut at {cut}");
+        }
+        // The tickets of the next round.
+        let mut pair = Pair::new(&tls, &config, 1 << 20);
+        pair.shake_hands().unwrap();
+    }
+}
+
 /// Content type and length of every record.
 fn records(mut wire: &[u8]) -> Vec<(u8, usize)> {
     let mut records = Vec::new();

@@ -163,7 +163,8 @@ fn pieces_are_judged_as_whole_messages_are() {
 #[test]
 fn an_upload_that_stops_is_late() {
     const SHORT: Duration = Duration::from_millis(200);
-    let cases: [(fn(&mut Config), Vec<u8>, Deadline); 2] = [
+    type Change = fn(&mut Config);
+    let cases: [(Change, Vec<u8>, Deadline); 2] = [
         (
             |config| config.frame_timeout = SHORT,
             frame(FIN | BINARY, &[7; 100])[..50].to_vec(),

@@ -96,9 +96,11 @@ pub fn parse_response(bytes: &[u8], key: &str) -> Result<Option<usize>, Response
     };
     let mut storage = [httparse::EMPTY_HEADER; head::HEADERS_MAX];
     let mut response = httparse::Response::new(&mut storage);
+    // httparse passes over empty lines in front, which an answer does not have (RFC 9112 §2.1).
+    let begins = bytes.starts_with(b"HTTP/");
     match response.parse(&bytes[..head_bytes]) {
         Ok(httparse::Status::Complete(used))
-            if used == head_bytes && response.version == Some(1) => {}
+            if used == head_bytes && response.version == Some(1) && begins => {}
         Err(httparse::Error::TooManyHeaders) => return Err(ResponseError::HeadTooLarge),
         Ok(_) | Err(_) => return Err(ResponseError::Malformed),
     }

@@ -117,6 +117,44 @@ fn posts_are_taken_in_order_wherever_they_arrive() {
     }
 }
 
+/// One request, its answer's status, and whether the connection takes another request after it.
+fn check_answer(server: &Server, said: &str, expected: u16, persists: bool) {
+    let mut raw = Raw::connect(server);
+    raw.send(said.as_bytes());
+    let head = match said.starts_with("HEAD") {
+        true => raw.head(),
+        false => raw.answer().0,
+    };
+    assert_eq!(status(&head), expected, "{said}");
+    let opens = said.contains("/sse") && expected != 417 && !said.contains("chunked");
+    assert_eq!(
+        head.contains("\r\nAccess-Control-Allow-Origin: *\r\n"),
+        opens,
+        "{said}{head}"
+    );
+    assert_eq!(
+        !head.contains("\r\nConnection: close\r\n"),
+        persists,
+        "{said}{head}"
+    );
+    if persists {
+        raw.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(status(&raw.answer().0), 200, "{said}");
+    }
+}
+
+#[test]
+fn pages_of_other_sites_may_ask_and_post() {
+    let server = Server::native(config(1));
+    let mut preflight = Raw::connect(&server);
+    preflight.send(b"OPTIONS /sse HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\n\r\n");
+    let allowed = preflight.head();
+    assert!(
+        allowed.contains("\r\nAccess-Control-Allow-Methods: GET, POST\r\n"),
+        "{allowed}"
+    );
+}
+
 #[test]
 fn what_cannot_be_taken_is_told_why() {
     let mut config = config(2);
@@ -161,28 +199,7 @@ fn what_cannot_be_taken_is_told_why() {
         (stream("/elsewhere"), 404, true),
     ];
     for (said, expected, persists) in table {
-        let mut raw = Raw::connect(&server);
-        raw.send(said.as_bytes());
-        let head = match said.starts_with("HEAD") {
-            true => raw.head(),
-            false => raw.answer().0,
-        };
-        assert_eq!(status(&head), expected, "{said}");
-        let opens = said.contains("/sse") && expected != 417 && !said.contains("chunked");
-        assert_eq!(
-            head.contains("\r\nAccess-Control-Allow-Origin: *\r\n"),
-            opens,
-            "{said}{head}"
-        );
-        assert_eq!(
-            !head.contains("\r\nConnection: close\r\n"),
-            persists,
-            "{said}{head}"
-        );
-        if persists {
-            raw.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
-            assert_eq!(status(&raw.answer().0), 200, "{said}");
-        }
+        check_answer(&server, &said, expected, persists);
     }
     assert_eq!(events.hear(), r#"{"type":"pong","id":1}"#);
     // The largest message.
@@ -190,13 +207,6 @@ fn what_cannot_be_taken_is_told_why() {
     let echo = format!(r#"{{"type":"echo","data":"{data}"}}"#);
     events.say(&server, &echo);
     assert_eq!(events.hear(), echo);
-    let mut preflight = Raw::connect(&server);
-    preflight.send(head("OPTIONS /sse", "Origin: https://a\r\n\r\n").as_bytes());
-    let allowed = preflight.head();
-    assert!(
-        allowed.contains("\r\nAccess-Control-Allow-Methods: GET, POST\r\n"),
-        "{allowed}"
-    );
     // Nobody is left to post to.
     drop(events);
     server.wait_until("the stream gone", |server| {

@@ -46,11 +46,12 @@ pub fn start<A: Application>(
 ) -> Result<Running, StartError> {
     config.check()?;
     uring::raise_open_files();
-    let (listeners, addresses) = listen(&config)?;
+    // Before anybody can connect: the first random numbers of a process take some 50 ms.
     let token_key = TokenKey::random().ok_or_else(|| StartError::Io {
         what: "drawing a key for session tokens".into(),
         source: std::io::Error::other("the kernel has no random numbers"),
     })?;
+    let (listeners, addresses) = listen(&config)?;
     let plan = Arc::new(Plan::new(config, token_key, make));
     plan.warn_of_low_limits();
     let seed = RandomState::new().hash_one("homes");

@@ -59,6 +59,7 @@ fn server_with(handshake_timeout: Duration) -> Server {
         connections_max: 100,
         handshake_timeout,
         header_timeout: handshake_timeout,
+        event_streams: Some("/sse".into()),
         ..Config::default()
     };
     Server {
@@ -82,11 +83,15 @@ fn trusting(certificate: CertificateDer<'static>) -> Arc<ClientConfig> {
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 impl Server {
-    fn connect(&self) -> Stream {
+    fn dial(&self) -> Stream {
         let socket = TcpStream::connect(self.running.local_addr()).unwrap();
         let name = "localhost".try_into().unwrap();
         let connection = ClientConnection::new(Arc::clone(&self.client), name).unwrap();
-        let mut stream = StreamOwned::new(connection, socket);
+        StreamOwned::new(connection, socket)
+    }
+
+    fn connect(&self) -> Stream {
+        let mut stream = self.dial();
         let mut request = Vec::new();
         upgrade::write_request(
             &mut request,
@@ -96,15 +101,20 @@ impl Server {
             &[],
         );
         stream.write_all(&request).unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        assert!(read_until(&mut stream, "\r\n\r\n").starts_with("HTTP/1.1 101 "));
         stream
     }
+}
+
+/// What is said up to and including `end`.
+fn read_until(stream: &mut impl Read, end: &str) -> String {
+    let mut said = Vec::new();
+    while !said.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        said.push(byte[0]);
+    }
+    String::from_utf8(said).unwrap()
 }
 
 /// The payload of the next server frame.
@@ -159,6 +169,33 @@ fn a_connection_ends_with_a_goodbye() {
     );
     // Without `close_notify` the end would be an error.
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn an_event_stream_is_as_secret_as_a_socket() {
+    let server = server();
+    let mut events = server.dial();
+    events
+        .write_all(b"GET /sse HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n")
+        .unwrap();
+    assert!(read_until(&mut events, "\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    let session = read_until(&mut events, "\n\n");
+    let token = session.strip_prefix("event: session\ndata: ").unwrap();
+    // What its own connection says is not read.
+    events.write_all(b"\x81\x85\0\0\0\0wrong").unwrap();
+    let mut poster = server.dial();
+    for message in ["hello", "again"] {
+        let post = format!(
+            "POST /sse?session={} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{message}",
+            token.trim_end()
+        );
+        poster.write_all(post.as_bytes()).unwrap();
+        assert!(read_until(&mut poster, "\r\n\r\n").starts_with("HTTP/1.1 204 "));
+        assert_eq!(
+            read_until(&mut events, "\n\n"),
+            format!("data: {message}\n\n")
+        );
+    }
 }
 
 #[test]

@@ -59,7 +59,8 @@ pub(crate) struct Core {
     pub(crate) secure: Secure,
     pub(crate) compressing: Option<Box<Compressing>>,
     pub(crate) admission: Admission,
-    pub(crate) streams: Streams,
+    /// `None`: there are no event streams.
+    pub(crate) streams: Option<Streams>,
     pub(crate) counters: Arc<ShardCounters>,
 }
 
@@ -129,8 +130,7 @@ pub(crate) struct Agenda {
 /// Where event streams are, and who may post to them.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    /// `None`: nowhere.
-    pub(crate) path: Option<String>,
+    pub(crate) path: String,
     pub(crate) key: TokenKey,
 }
 
@@ -184,7 +184,7 @@ impl Core {
         config: &Config,
         mail: Mailbox,
         admission: Admission,
-        token_key: TokenKey,
+        token_key: Option<TokenKey>,
         counters: Arc<ShardCounters>,
     ) -> Core {
         Core {
@@ -208,10 +208,9 @@ impl Core {
                 .clone()
                 .map(|options| Box::new(Compressing::new(options))),
             admission,
-            streams: Streams {
-                path: config.event_streams.clone(),
-                key: token_key,
-            },
+            streams: (config.event_streams.clone())
+                .zip(token_key)
+                .map(|(path, key)| Streams { path, key }),
             counters,
         }
     }
@@ -250,7 +249,8 @@ impl Core {
 
     /// Answers with the beginning of an event stream: the connection is open.
     pub(crate) fn open_stream(&mut self, ticket: Ticket) {
-        let token = self.streams.key.token(self.address(ticket));
+        let streams = self.streams.as_ref().expect("a request met their path");
+        let token = streams.key.token(self.address(ticket));
         self.connections.at(ticket.slot).flags.set(Flags::STREAM);
         self.counters.event_streams.add(1);
         self.open_with(ticket, |out| events::write_opening(out, &token));

@@ -46,11 +46,7 @@ pub fn start<A: Application>(
 ) -> Result<Running, StartError> {
     config.check()?;
     uring::raise_open_files();
-    // Before anybody can connect: the first random numbers of a process take some 50 ms.
-    let token_key = TokenKey::random().ok_or_else(|| StartError::Io {
-        what: "drawing a key for session tokens".into(),
-        source: std::io::Error::other("the kernel has no random numbers"),
-    })?;
+    let token_key = token_key(&config)?;
     let (listeners, addresses) = listen(&config)?;
     let plan = Arc::new(Plan::new(config, token_key, make));
     plan.warn_of_low_limits();
@@ -125,13 +121,25 @@ fn listen(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), S
     Ok((listeners, addresses))
 }
 
+/// The key of event streams, where there are any. Drawn before anybody can connect: the first random numbers of a process take some 50 ms.
+fn token_key(config: &Config) -> Result<Option<TokenKey>, StartError> {
+    if config.event_streams.is_none() {
+        return Ok(None);
+    }
+    let key = TokenKey::random().ok_or_else(|| StartError::Io {
+        what: "drawing a key for session tokens".into(),
+        source: std::io::Error::other("the kernel has no random numbers"),
+    })?;
+    Ok(Some(key))
+}
+
 /// What all shards start from.
 struct Plan<A, F: Fn(u16) -> A> {
     config: Config,
     make: F,
     tables: Tables,
     admission: Admission,
-    token_key: TokenKey,
+    token_key: Option<TokenKey>,
     ring_fds: RingFds,
     counters: Arc<[Arc<ShardCounters>]>,
     stop: Arc<AtomicBool>,
@@ -145,7 +153,7 @@ struct Ready {
 }
 
 impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
-    fn new(config: Config, token_key: TokenKey, make: F) -> Plan<A, F> {
+    fn new(config: Config, token_key: Option<TokenKey>, make: F) -> Plan<A, F> {
         let shards = config.shards;
         Plan {
             token_key,

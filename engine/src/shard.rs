@@ -59,8 +59,8 @@ pub struct Setup<'a> {
     pub mailbox: Mailbox,
     /// Shared by all shards of the process.
     pub admission: Admission,
-    /// Signs the tokens of event streams; the same for all shards.
-    pub token_key: TokenKey,
+    /// Signs the tokens of event streams; the same for all shards. Without it there are no event streams, whatever the configuration says.
+    pub token_key: Option<TokenKey>,
     /// Where the shard counts.
     pub counters: Arc<ShardCounters>,
 }

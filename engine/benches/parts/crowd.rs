@@ -68,7 +68,7 @@ impl Crowd {
         let setup = Setup {
             config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
-            token_key: TokenKey::fixed(),
+            token_key: Some(TokenKey::fixed()),
             admission: Admission::new(members as usize),
             counters: Arc::default(),
         };

@@ -92,7 +92,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         {
             return self.refuse(ticket, 417, "only 100-continue can be expected");
         }
-        if self.core.streams.path.as_deref() == Some(request.path()) {
+        let streams = self.core.streams.as_ref();
+        if streams.is_some_and(|streams| streams.path == request.path()) {
             return self.stream_request(ticket, request, more);
         }
         let (page, lines) = match request.method() {

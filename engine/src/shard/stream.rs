@@ -49,7 +49,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let listener = self.core.connections.at(ticket.slot).listener;
         let bytes_max = self.core.limits.message_bytes_max[usize::from(listener)];
         let token = request.query().and_then(session_of);
-        let to = token.and_then(|token| self.core.streams.key.address(token));
+        let to = token
+            .zip(self.core.streams.as_ref())
+            .and_then(|(token, streams)| streams.key.address(token));
         let refusal = match (request.body(), to) {
             (Body::Length(bytes), _) if bytes > bytes_max as u64 => {
                 Page::text(413, "message is too large")

@@ -47,7 +47,7 @@ impl Trial {
         let setup = Setup {
             config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
-            token_key: TokenKey::fixed(),
+            token_key: Some(TokenKey::fixed()),
             admission: Admission::new(config.connections_max),
             counters: Arc::clone(&counters),
         };

@@ -126,7 +126,7 @@ impl Simulation {
             let setup = Setup {
                 config: &config,
                 mailbox,
-                token_key: TokenKey::fixed(),
+                token_key: Some(TokenKey::fixed()),
                 admission: admission.clone(),
                 counters: Arc::clone(&counters[index]),
             };

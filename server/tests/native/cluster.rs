@@ -67,7 +67,7 @@ impl Cluster {
             let setup = Setup {
                 config: &config,
                 mailbox,
-                token_key: TokenKey::fixed(),
+                token_key: Some(TokenKey::fixed()),
                 admission: admission.clone(),
                 counters: Arc::<ShardCounters>::default(),
             };

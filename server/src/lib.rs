@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod log;
 mod metrics;
+pub mod namespace;
 pub mod native;
 mod reload;
 mod serve;

@@ -1,0 +1,308 @@
+//! Namespaces: which class a room belongs to by its name, and what that class lets whom do. Applications ask before they act.
+//!
+//! Invariant: whatever [`Namespaces::find`] hands out obeys its limits, and no answer about a secret namespace tells whether it
+//! exists. Built once, from code or from the configuration; asking reads only, takes no lock and allocates nothing.
+
+mod denied;
+mod names;
+mod who;
+
+pub use denied::Denied;
+pub use names::{Characters, NameRules};
+pub use who::{Caller, Roles, Who};
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// Every namespace of a server. Cloning is cheap: the clones share one table.
+///
+/// The room `chat:lobby` is in the namespace `chat`, named by what stands before the first colon; a room without a colon is in
+/// the default namespace. As long as no namespace has a name, every room is in the default one, with a colon or without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespaces(Arc<Table>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Table {
+    /// Of rooms without a prefix.
+    default: Namespace,
+    named: HashMap<Box<str>, Namespace>,
+    /// Where everything is that must not be told from what does not exist: a namespace that lets nobody do anything. There is
+    /// one as soon as one namespace is secret; it would give itself away if unknown ones were answered differently.
+    void: Option<Namespace>,
+}
+
+/// What may be done in the rooms of one class, by whom. `Namespace::default()` lets everybody do everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Who may join.
+    pub join: Who,
+    /// Who may publish to a room. Being in it is not asked for.
+    pub publish: Who,
+    /// Who may see the members of a room.
+    pub presence: Who,
+    /// Whether a message comes back to its sender when the request does not say.
+    pub echo: bool,
+    /// Members that a room may have, within [`Namespace::MEMBERS`]. Whoever would be one more is refused.
+    pub members_max: u32,
+    /// What rooms may be called.
+    pub names: NameRules,
+    /// What happens to control characters in what is published.
+    pub control_characters: ControlPolicy,
+    /// Whether every refusal is the same, so that what does not exist cannot be told from what is not allowed.
+    pub secret: bool,
+}
+
+impl Default for Namespace {
+    fn default() -> Namespace {
+        Namespace {
+            join: Who::Anyone,
+            publish: Who::Anyone,
+            presence: Who::Anyone,
+            echo: true,
+            members_max: Namespace::MEMBERS_MAX_DEFAULT,
+            names: NameRules::default(),
+            control_characters: ControlPolicy::Allow,
+            secret: false,
+        }
+    }
+}
+
+/// What happens to control characters (U+0000 to U+001F, U+007F to U+009F) in the strings of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ControlPolicy {
+    /// They pass: the message is delivered byte for byte.
+    #[default]
+    Allow,
+    /// They are left out.
+    Strip,
+    /// The message is refused.
+    Reject,
+}
+
+impl Namespace {
+    /// Members that a room may have.
+    pub const MEMBERS: RangeInclusive<u32> = 1..=10_000_000;
+    /// Members that a room may have if nobody says otherwise.
+    pub const MEMBERS_MAX_DEFAULT: u32 = 1_000_000;
+    /// Bytes of a namespace's name, each of `A-Z a-z 0-9 _ -`.
+    pub const PREFIX_BYTES: RangeInclusive<usize> = 1..=64;
+
+    /// Whether a namespace may be called so.
+    pub fn is_prefix(name: &str) -> bool {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        Namespace::PREFIX_BYTES.contains(&name.len()) && name.bytes().all(fits)
+    }
+
+    /// Whether the caller may join a room of this namespace.
+    ///
+    /// # Errors
+    /// [`Denied::Unauthorized`] if nobody is signed in and it takes a user, else [`Denied::Forbidden`], which is all that a
+    /// secret namespace says.
+    pub fn may_join(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
+        self.may(&self.join, caller)
+    }
+
+    /// Whether the caller may publish to a room of this namespace.
+    ///
+    /// # Errors
+    /// As [`Namespace::may_join`].
+    pub fn may_publish(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
+        self.may(&self.publish, caller)
+    }
+
+    /// Whether the caller may see the members of a room of this namespace.
+    ///
+    /// # Errors
+    /// As [`Namespace::may_join`].
+    pub fn may_see(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
+        self.may(&self.presence, caller)
+    }
+
+    fn may(&self, who: &Who, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
+        if who.includes(caller) {
+            Ok(())
+        } else if !self.secret && who.takes_a_user() && caller.user().is_none() {
+            Err(Denied::Unauthorized)
+        } else {
+            Err(Denied::Forbidden)
+        }
+    }
+
+    /// The namespace that lets nobody in.
+    fn void() -> Namespace {
+        Namespace {
+            join: Who::Nobody,
+            publish: Who::Nobody,
+            presence: Who::Nobody,
+            secret: true,
+            ..Namespace::default()
+        }
+    }
+}
+
+impl Namespaces {
+    /// Namespaces that one server may have, beside the default one.
+    pub const COUNT_MAX: usize = 1_000;
+
+    /// The default namespace, and others by their names.
+    ///
+    /// # Errors
+    /// What is wrong with the first namespace that is; there is no server to run then.
+    pub fn new<N: Into<String>>(
+        default: Namespace,
+        named: impl IntoIterator<Item = (N, Namespace)>,
+    ) -> Result<Namespaces, NamespaceError> {
+        check("", &default)?;
+        let mut table = Table {
+            void: None,
+            named: HashMap::new(),
+            default,
+        };
+        for (name, namespace) in named {
+            let name: String = name.into();
+            if !Namespace::is_prefix(&name) {
+                return Err(NamespaceError::Prefix(name));
+            }
+            check(&name, &namespace)?;
+            if table.named.len() == Namespaces::COUNT_MAX {
+                return Err(NamespaceError::TooMany);
+            }
+            if table.named.contains_key(&*name) {
+                return Err(NamespaceError::Repeated(name));
+            }
+            table.named.insert(name.into(), namespace);
+        }
+        let secret = table.default.secret || table.named.values().any(|namespace| namespace.secret);
+        table.void = secret.then(Namespace::void);
+        Ok(Namespaces(Arc::new(table)))
+    }
+
+    /// The namespace of a room, whose name obeys its rules.
+    ///
+    /// Secrecy: once a namespace is secret, an unknown one, and a name that breaks the rules of a secret one, are found in a
+    /// namespace that lets nobody do anything. They are then refused where a known one refuses, with the same error, after the
+    /// same work: one hash of the prefix, one pass over the name, one comparison of the caller. What is left is that of at most
+    /// [`Roles::COUNT_MAX`] names of roles in memory, far below what a network lets a client measure.
+    ///
+    /// # Errors
+    /// [`Denied::BadName`], or [`Denied::UnknownNamespace`] where no namespace is secret.
+    pub fn find(&self, room: &str) -> Result<&Namespace, Denied> {
+        let Table {
+            default,
+            named,
+            void,
+        } = &*self.0;
+        let (namespace, own) = match room.split_once(':') {
+            Some((prefix, own)) if !named.is_empty() => {
+                // What no namespace is called is not hashed, however long it is.
+                let known = *Namespace::PREFIX_BYTES.end() >= prefix.len();
+                let found = known.then(|| named.get(prefix)).flatten();
+                let found = found.or(void.as_ref());
+                (found.ok_or(Denied::UnknownNamespace)?, own)
+            }
+            _ => (default, room),
+        };
+        let NameRules {
+            bytes_max,
+            characters,
+        } = namespace.names;
+        if room.len() <= bytes_max && !own.is_empty() && characters.include(own) {
+            return Ok(namespace);
+        }
+        void.as_ref()
+            .filter(|_| namespace.secret)
+            .ok_or(Denied::BadName(characters))
+    }
+
+    /// The namespace of rooms without a prefix.
+    pub fn default_namespace(&self) -> &Namespace {
+        &self.0.default
+    }
+
+    /// The namespace of this name. For operators and code that sets up handlers, not for clients: it keeps no secrets.
+    pub fn get(&self, name: &str) -> Option<&Namespace> {
+        self.0.named.get(name)
+    }
+}
+
+impl Default for Namespaces {
+    /// The default namespace alone, in which everybody may do everything.
+    fn default() -> Namespaces {
+        let none: [(&str, Namespace); 0] = [];
+        Namespaces::new(Namespace::default(), none).expect("the defaults obey their limits")
+    }
+}
+
+/// What holds for a namespace of this name; the default one has none.
+fn check(name: &str, namespace: &Namespace) -> Result<(), NamespaceError> {
+    if !Namespace::MEMBERS.contains(&namespace.members_max) {
+        return Err(NamespaceError::Members(name.to_owned()));
+    }
+    let least = NameRules::bytes_least(name);
+    if !(least..=*NameRules::BYTES.end()).contains(&namespace.names.bytes_max) {
+        return Err(NamespaceError::NameBytes(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// Why there can be no such namespaces. The name is empty where the default one is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamespaceError {
+    /// The name is not 1 to 64 of `A-Z a-z 0-9 _ -`.
+    Prefix(String),
+    /// Two have this name.
+    Repeated(String),
+    /// More than [`Namespaces::COUNT_MAX`].
+    TooMany,
+    /// `members_max` is outside [`Namespace::MEMBERS`].
+    Members(String),
+    /// `names.bytes_max` leaves no room for a name behind the prefix, or is more than an engine takes.
+    NameBytes(String),
+}
+
+impl fmt::Display for NamespaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NamespaceError::Prefix(name) => write!(
+                f,
+                "namespace {name:?} must be called by {} to {} characters of A-Z, a-z, 0-9, _ and -",
+                Namespace::PREFIX_BYTES.start(),
+                Namespace::PREFIX_BYTES.end()
+            ),
+            NamespaceError::Repeated(name) => write!(f, "there are two namespaces {name:?}"),
+            NamespaceError::TooMany => write!(
+                f,
+                "a server may have {} namespaces beside the default one",
+                Namespaces::COUNT_MAX
+            ),
+            NamespaceError::Members(name) => write!(
+                f,
+                "members_max of {} must be from {} to {}",
+                called(name),
+                Namespace::MEMBERS.start(),
+                Namespace::MEMBERS.end()
+            ),
+            NamespaceError::NameBytes(name) => write!(
+                f,
+                "names.bytes_max of {} must be from {} to {}",
+                called(name),
+                NameRules::bytes_least(name),
+                NameRules::BYTES.end()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NamespaceError {}
+
+fn called(name: &str) -> String {
+    match name {
+        "" => "the default namespace".to_owned(),
+        name => format!("namespace {name:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

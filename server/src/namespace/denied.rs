@@ -1,0 +1,51 @@
+//! Why a namespace refuses a request. The application turns it into an error of its dialect: the code and the message stand here,
+//! once for all dialects.
+
+use super::Characters;
+
+/// Why a room cannot be used as asked. Nothing happened; the connection stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The room cannot be called so: its namespace takes these characters only, or the name is empty or too long.
+    BadName(Characters),
+    /// No namespace is called as the name begins.
+    UnknownNamespace,
+    /// It takes a user, and nobody is signed in. The client may sign in and ask again.
+    Unauthorized,
+    /// Not for this caller; or secret, and then nothing more is said.
+    Forbidden,
+}
+
+impl Denied {
+    /// The error's code on the wire (`docs/protocol.md`, errors).
+    pub fn code(self) -> &'static str {
+        match self {
+            Denied::BadName(_) => "bad_request",
+            Denied::UnknownNamespace => "unknown_namespace",
+            Denied::Unauthorized => "unauthorized",
+            Denied::Forbidden => "forbidden",
+        }
+    }
+
+    /// For the person who reads the error. It repeats nothing of the request.
+    pub fn message(self) -> &'static str {
+        match self {
+            Denied::BadName(Characters::Any) => {
+                "a room's name is empty, too long or has control characters"
+            }
+            Denied::BadName(Characters::Ascii) => {
+                "a room's name is empty, too long or has other characters than printable ASCII"
+            }
+            Denied::BadName(Characters::Alphanumeric) => {
+                "a room's name is empty, too long or has other characters than A-Z, a-z, 0-9, _, . and -"
+            }
+            Denied::UnknownNamespace => {
+                "no namespace is called as the room's name begins, before the colon"
+            }
+            Denied::Unauthorized => "this takes a user: sign in first",
+            Denied::Forbidden => {
+                "this is not allowed to this connection, or there is no such thing"
+            }
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! What is found, who may do what, and what refusals tell.
+
+use super::*;
+
+/// A caller with roles; no user if the name is empty.
+#[derive(Clone, Copy)]
+struct Someone(&'static str, &'static [&'static str]);
+
+impl Caller for Someone {
+    fn user(&self) -> Option<&str> {
+        Some(self.0).filter(|user| !user.is_empty())
+    }
+
+    fn has_role(&self, role: &str) -> bool {
+        self.1.contains(&role)
+    }
+}
+
+const STRANGER: Someone = Someone("", &[]);
+const ANN: Someone = Someone("ann", &["member"]);
+/// A service that was let in by a token without a user.
+const SERVICE: Someone = Someone("", &["moderator"]);
+
+/// A namespace that can be told from the others.
+fn with_members(members_max: u32) -> Namespace {
+    Namespace {
+        members_max,
+        ..Namespace::default()
+    }
+}
+
+fn roles(names: &[&str]) -> Who {
+    Who::Roles(Roles::new(names).unwrap())
+}
+
+fn named(names: &[(&str, Namespace)]) -> Namespaces {
+    Namespaces::new(with_members(1), names.iter().cloned()).unwrap()
+}
+
+/// Rooms with the number of members of the namespace that they are found in, or why there is none.
+fn check_found(namespaces: &Namespaces, rows: &[(&str, Result<u32, Denied>)]) {
+    for (room, want) in rows {
+        let found = namespaces.find(room);
+        assert_eq!(
+            found.map(|namespace| namespace.members_max),
+            *want,
+            "{room:?}"
+        );
+    }
+}
+
+const BAD: Result<u32, Denied> = Err(Denied::BadName(Characters::Any));
+const UNKNOWN: Result<u32, Denied> = Err(Denied::UnknownNamespace);
+
+#[test]
+fn without_names_every_room_is_in_the_default_namespace() {
+    let longest = "ä".repeat(127) + "x";
+    let longer = "ä".repeat(128);
+    check_found(
+        &named(&[]),
+        &[
+            ("lobby", Ok(1)),
+            ("chat:lobby", Ok(1)),
+            (":", Ok(1)),
+            ("chat:", Ok(1)),
+            ("größe 🦀", Ok(1)),
+            (&longest, Ok(1)),
+            (&longer, BAD),
+            ("", BAD),
+            ("a\0b", BAD),
+            ("a\u{85}", BAD),
+        ],
+    );
+    assert_eq!(Namespaces::default().find("a"), Ok(&Namespace::default()));
+}
+
+#[test]
+fn a_room_is_in_the_namespace_that_stands_before_its_first_colon() {
+    let prefix = "p".repeat(64);
+    let rooms = [format!("{prefix}:x"), format!("{prefix}p:x")];
+    check_found(
+        &named(&[
+            ("chat", with_members(2)),
+            ("chat-2", with_members(3)),
+            ("default", with_members(4)),
+            (&prefix, with_members(5)),
+        ]),
+        &[
+            ("lobby", Ok(1)),
+            ("chat", Ok(1)),
+            ("chat:lobby", Ok(2)),
+            ("chat:lobby:2", Ok(2)),
+            ("chat::", Ok(2)),
+            ("chat-2:lobby", Ok(3)),
+            ("default:lobby", Ok(4)),
+            (&rooms[0], Ok(5)),
+            (&rooms[1], UNKNOWN),
+            ("Chat:lobby", UNKNOWN),
+            (" chat:lobby", UNKNOWN),
+            ("cha:lobby", UNKNOWN),
+            (":lobby", UNKNOWN),
+            (":", UNKNOWN),
+            ("a\0b:lobby", UNKNOWN),
+            ("chat:", BAD),
+            ("chat:\n", BAD),
+            ("", BAD),
+        ],
+    );
+}
+
+#[test]
+fn names_obey_the_rules_of_their_namespace() {
+    let ruled = |bytes_max, characters| Namespace {
+        names: NameRules {
+            bytes_max,
+            characters,
+        },
+        ..with_members(2)
+    };
+    let bad = |characters| Err(Denied::BadName(characters));
+    check_found(
+        &named(&[
+            ("ascii", ruled(10, Characters::Ascii)),
+            ("alnum", ruled(255, Characters::Alphanumeric)),
+            ("short", ruled(7, Characters::Any)),
+        ]),
+        &[
+            ("ascii: ~:!", Ok(2)),
+            ("ascii:1234", Ok(2)),
+            ("ascii:12345", bad(Characters::Ascii)),
+            ("ascii:ä", bad(Characters::Ascii)),
+            ("ascii:\u{7f}", bad(Characters::Ascii)),
+            ("ascii:", bad(Characters::Ascii)),
+            ("alnum:aZ09_.-", Ok(2)),
+            ("alnum:a:b", bad(Characters::Alphanumeric)),
+            ("alnum:a b", bad(Characters::Alphanumeric)),
+            ("alnum:ä", bad(Characters::Alphanumeric)),
+            ("short:x", Ok(2)),
+            ("short:ä", bad(Characters::Any)),
+            ("short:xx", bad(Characters::Any)),
+        ],
+    );
+    // In the default namespace a colon is a character like others.
+    let strict = Namespaces::new(
+        ruled(255, Characters::Alphanumeric),
+        std::iter::empty::<(&str, _)>(),
+    );
+    check_found(
+        &strict.unwrap(),
+        &[("a", Ok(2)), ("a:b", bad(Characters::Alphanumeric))],
+    );
+}
+
+type May = fn(&Namespace, &Someone) -> Result<(), Denied>;
+
+/// What each question is answered for a caller, in a namespace where everything is for `who`.
+fn check_may(who: &Who, caller: Someone, want: Result<(), Denied>) {
+    let nobody = Namespace {
+        join: Who::Nobody,
+        publish: Who::Nobody,
+        presence: Who::Nobody,
+        ..Namespace::default()
+    };
+    let who = who.clone();
+    let questions: [(Namespace, May); 3] = [
+        (
+            Namespace {
+                join: who.clone(),
+                ..nobody.clone()
+            },
+            Namespace::may_join,
+        ),
+        (
+            Namespace {
+                publish: who.clone(),
+                ..nobody.clone()
+            },
+            Namespace::may_publish,
+        ),
+        (
+            Namespace {
+                presence: who.clone(),
+                ..nobody
+            },
+            Namespace::may_see,
+        ),
+    ];
+    for (namespace, may) in &questions {
+        assert_eq!(may(namespace, &caller), want, "{who:?} {:?}", caller.0);
+        // A secret one says the same, in one word.
+        let secret = Namespace {
+            secret: true,
+            ..namespace.clone()
+        };
+        let want = want.map_err(|_| Denied::Forbidden);
+        assert_eq!(may(&secret, &caller), want, "{who:?} {:?}", caller.0);
+    }
+}
+
+#[test]
+fn each_who_includes_whom_it_says() {
+    let (unauthorized, forbidden) = (Err(Denied::Unauthorized), Err(Denied::Forbidden));
+    for (who, stranger, ann, service) in [
+        (Who::Anyone, Ok(()), Ok(()), Ok(())),
+        (Who::Users, unauthorized, Ok(()), unauthorized),
+        (roles(&["member"]), unauthorized, Ok(()), unauthorized),
+        (roles(&["moderator"]), unauthorized, forbidden, Ok(())),
+        (
+            roles(&["moderator", "member"]),
+            unauthorized,
+            Ok(()),
+            Ok(()),
+        ),
+        (roles(&["ann"]), unauthorized, forbidden, unauthorized),
+        (Who::Nobody, forbidden, forbidden, forbidden),
+    ] {
+        check_may(&who, STRANGER, stranger);
+        check_may(&who, ANN, ann);
+        check_may(&who, SERVICE, service);
+    }
+}
+
+#[test]
+fn nobody_signed_in_is_a_caller_too() {
+    let users = Namespace {
+        join: Who::Users,
+        ..Namespace::default()
+    };
+    assert_eq!(users.may_join(&Some(&ANN)), Ok(()));
+    assert_eq!(users.may_join(&None::<Someone>), Err(Denied::Unauthorized));
+    assert!(!roles(&["member"]).includes(&None::<&Someone>));
+}
+
+/// Everything that a caller can see of a room: what finding it says, and then what each question says.
+fn seen(namespaces: &Namespaces, room: &str, caller: Someone) -> [Result<(), Denied>; 4] {
+    let found = namespaces.find(room);
+    let ask = |may: May| found.and_then(|namespace| may(namespace, &caller));
+    [
+        found.map(|_| ()),
+        ask(Namespace::may_join),
+        ask(Namespace::may_publish),
+        ask(Namespace::may_see),
+    ]
+}
+
+#[test]
+fn a_secret_namespace_cannot_be_told_from_one_that_does_not_exist() {
+    let only = |who: Who| Namespace {
+        join: who.clone(),
+        publish: who.clone(),
+        presence: who,
+        secret: true,
+        names: NameRules {
+            bytes_max: 40,
+            characters: Characters::Ascii,
+        },
+        ..Namespace::default()
+    };
+    let namespaces = named(&[
+        ("users", only(Who::Users)),
+        ("staff", only(roles(&["staff", "root"]))),
+        ("server", only(Who::Nobody)),
+        ("open", Namespace::default()),
+    ]);
+    let long = "x".repeat(300);
+    let denied = Err(Denied::Forbidden);
+    for prefix in ["users", "staff", "server", "nowhere", "", &long] {
+        for own in ["x", "", "\0", "ä", ":", &long] {
+            let room = format!("{prefix}:{own}");
+            let seen = seen(&namespaces, &room, STRANGER);
+            assert_eq!(seen, [Ok(()), denied, denied, denied], "{room:?}");
+        }
+    }
+    // Whoever is let in is let in; the others hear what they are to put right, unless it is secret.
+    assert_eq!(seen(&namespaces, "users:x", ANN), [Ok(()); 4]);
+    assert_eq!(
+        seen(&namespaces, "users:ä", ANN),
+        [Ok(()), denied, denied, denied]
+    );
+    assert_eq!(seen(&namespaces, "open:x", STRANGER), [Ok(()); 4]);
+    check_found(&namespaces, &[("open:", BAD), ("", BAD), ("lobby", Ok(1))]);
+    // A secret default namespace hides which others there are.
+    let default = Namespace {
+        names: NameRules::default(),
+        ..only(Who::Users)
+    };
+    let namespaces = Namespaces::new(default, [("open", Namespace::default())]).unwrap();
+    for room in ["nowhere:x", "x", "", "\0"] {
+        let seen = seen(&namespaces, room, STRANGER);
+        assert_eq!(seen, [Ok(()), denied, denied, denied], "{room:?}");
+    }
+    assert_eq!(seen(&namespaces, "x", ANN), [Ok(()); 4]);
+    assert_eq!(seen(&namespaces, "open:x", STRANGER), [Ok(()); 4]);
+}
+
+#[test]
+fn refusals_have_a_code_and_a_text() {
+    for (denied, code, message) in [
+        (
+            Denied::BadName(Characters::Any),
+            "bad_request",
+            "a room's name is empty, too long or has control characters",
+        ),
+        (
+            Denied::BadName(Characters::Ascii),
+            "bad_request",
+            "a room's name is empty, too long or has other characters than printable ASCII",
+        ),
+        (
+            Denied::BadName(Characters::Alphanumeric),
+            "bad_request",
+            "a room's name is empty, too long or has other characters than A-Z, a-z, 0-9, _, . and -",
+        ),
+        (
+            Denied::UnknownNamespace,
+            "unknown_namespace",
+            "no namespace is called as the room's name begins, before the colon",
+        ),
+        (
+            Denied::Unauthorized,
+            "unauthorized",
+            "this takes a user: sign in first",
+        ),
+        (
+            Denied::Forbidden,
+            "forbidden",
+            "this is not allowed to this connection, or there is no such thing",
+        ),
+    ] {
+        assert_eq!((denied.code(), denied.message()), (code, message));
+    }
+}
+
+fn with_bytes(bytes_max: usize) -> Namespace {
+    Namespace {
+        names: NameRules {
+            bytes_max,
+            ..NameRules::default()
+        },
+        ..Namespace::default()
+    }
+}
+
+/// What is wrong with a default namespace and others.
+fn check_refused(default: Namespace, named: &[(&str, Namespace)], want: &str) {
+    let refused = Namespaces::new(default, named.iter().cloned()).unwrap_err();
+    assert_eq!(refused.to_string(), want);
+}
+
+#[test]
+fn what_breaks_a_limit_is_no_namespace() {
+    let good = Namespace::default;
+    for name in ["a b", "", "a:b", "ä", &"p".repeat(65)] {
+        let want = format!(
+            "namespace {name:?} must be called by 1 to 64 characters of A-Z, a-z, 0-9, _ and -"
+        );
+        check_refused(good(), &[(name, good())], &want);
+    }
+    check_refused(
+        good(),
+        &[("a", good()), ("b", good()), ("a", good())],
+        "there are two namespaces \"a\"",
+    );
+    let want = "members_max of the default namespace must be from 1 to 10000000";
+    check_refused(with_members(0), &[], want);
+    let want = "members_max of namespace \"a\" must be from 1 to 10000000";
+    check_refused(good(), &[("a", with_members(10_000_001))], want);
+    let want = "names.bytes_max of the default namespace must be from 1 to 4096";
+    check_refused(with_bytes(0), &[], want);
+    let want = "names.bytes_max of namespace \"chat\" must be from 6 to 4096";
+    check_refused(good(), &[("chat", with_bytes(5))], want);
+    check_refused(good(), &[("chat", with_bytes(4_097))], want);
+    for (default, name, of) in [
+        (with_members(1), "a", with_members(10_000_000)),
+        (with_bytes(1), "chat", with_bytes(6)),
+        (with_bytes(4_096), "chat", with_bytes(4_096)),
+    ] {
+        assert!(Namespaces::new(default, [(name, of)]).is_ok());
+    }
+}
+
+#[test]
+fn a_server_has_so_many_namespaces() {
+    let count = |count: usize| {
+        let names = (0..count).map(|index| (format!("n{index}"), with_members(2)));
+        Namespaces::new(Namespace::default(), names)
+    };
+    check_found(&count(1_000).unwrap(), &[("n999:x", Ok(2))]);
+    assert_eq!(count(1_001), Err(NamespaceError::TooMany));
+    assert_eq!(
+        NamespaceError::TooMany.to_string(),
+        "a server may have 1000 namespaces beside the default one"
+    );
+}
+
+#[test]
+fn roles_are_few_and_plainly_named() {
+    let (longest, longer) = ("r".repeat(64), "r".repeat(65));
+    for (names, good) in [
+        (vec!["member"], true),
+        (vec!["a", "b:c", "https://x/y_z-1.2"], true),
+        (vec![&*longest], true),
+        (vec!["r"; 32], true),
+        (vec!["r"; 33], false),
+        (vec![&*longer], false),
+        (vec![], false),
+        (vec![""], false),
+        (vec!["a", "b c"], false),
+        (vec!["a,b"], false),
+        (vec!["ä"], false),
+    ] {
+        assert_eq!(Roles::new(&names).is_some(), good, "{names:?}");
+    }
+    let read: Vec<String> = Roles::new(["b", "a"])
+        .unwrap()
+        .iter()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(read, ["b", "a"]);
+}
+
+/// The protocol and the engine have these limits, too.
+#[test]
+fn the_default_rules_are_those_of_the_protocol_and_the_engine() {
+    let engine = shardcast_engine::Config::default();
+    assert_eq!(engine.room_name_bytes_max, NameRules::BYTES_MAX_DEFAULT);
+    let namespaces = Namespaces::default();
+    let longest = "x".repeat(255);
+    let longer = "x".repeat(256);
+    for room in [
+        "", "a", "a:b", "\0", "\u{9f}", "\u{a0}", "ä", &longest, &longer,
+    ] {
+        let protocol = shardcast_protocol::native::is_room_name(room, engine.room_name_bytes_max);
+        assert_eq!(namespaces.find(room).is_ok(), protocol, "{room:?}");
+    }
+}

@@ -4,6 +4,7 @@ mod given;
 mod key;
 mod page;
 mod problem;
+mod rooms;
 mod secure;
 mod value;
 
@@ -13,12 +14,15 @@ pub(crate) use problem::Problem;
 pub(crate) use secure::{Asked, Secure};
 pub(crate) use value::LogFormat;
 
+use crate::namespace::{NameRules, Namespaces};
 use crate::native::EVENTS_PATH;
 use given::Source;
 use key::{KEYS, Key};
+use rooms::Rooms;
 use secure::Place;
 use shardcast_engine::protocol::deflate::Takeover;
 use shardcast_engine::{Compression, Listener, Pinning, Tls};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 use value::{Shards, show_duration, show_size};
@@ -32,6 +36,10 @@ pub(crate) struct Settings {
     message_bytes_max: usize,
     secure: Secure,
     compression: Compressed,
+    /// The default namespace.
+    rooms: Rooms,
+    /// The others, by name.
+    namespaces: BTreeMap<String, Rooms>,
     shards: Shards,
     admin: SocketAddr,
     drain_timeout: Duration,
@@ -49,6 +57,8 @@ impl Default for Settings {
             message_bytes_max: Listener::MESSAGE_BYTES_DEFAULT,
             secure: Secure::default(),
             compression: Compressed::default(),
+            rooms: Rooms::default(),
+            namespaces: BTreeMap::new(),
             shards: Shards::Auto,
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
             drain_timeout: Duration::from_secs(10),
@@ -121,6 +131,19 @@ impl Settings {
         Some(&self.secure).filter(|secure| secure.listen.0.is_some())
     }
 
+    /// What may be done in which rooms.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the dialects do not ask it yet")
+    )]
+    pub(crate) fn namespaces(&self) -> Namespaces {
+        let bytes_max = self.engine.room_name_bytes_max;
+        let named = self.namespaces.iter();
+        let named = named.map(|(name, rooms)| (name.as_str(), rooms.namespace(bytes_max)));
+        Namespaces::new(self.rooms.namespace(bytes_max), named)
+            .expect("the keys' ranges and `Together` are stricter")
+    }
+
     fn shards(&self) -> usize {
         match self.shards {
             Shards::Auto => self.engine.shards,
@@ -156,18 +179,29 @@ impl Settings {
 pub(crate) fn check(given: &Given) -> Result<Settings, Vec<Problem>> {
     let mut settings = Settings::default();
     let mut problems = given.problems().to_vec();
-    for key in KEYS {
-        let Some((text, source)) = given.value(key) else {
-            continue;
-        };
-        if key.read(&mut settings, text).is_none() {
+    let mut read = |key: &Key, settings: &mut Settings, name, (text, source): (&str, &Source)| {
+        if key.read(settings, text).is_none() {
             problems.push(Problem::Value {
-                key: key.name,
+                key: name,
                 text: text.to_owned(),
                 source: source.clone(),
                 rule: format!("must be {}", key.rule()),
             });
         }
+    };
+    for key in KEYS {
+        if let Some(value) = given.value(key) {
+            read(key, &mut settings, key.name.to_owned(), value);
+        }
+    }
+    for name in given.namespaces() {
+        let mut own = Rooms::default().into_settings();
+        for key in Key::options() {
+            if let Some(value) = given.option(name, key) {
+                read(key, &mut own, key.option_of(name), value);
+            }
+        }
+        settings.namespaces.insert(name.to_owned(), own.rooms);
     }
     if problems.is_empty() {
         problems = Together {
@@ -208,11 +242,53 @@ impl Together<'_> {
         }
         problems.extend(self.small_outbox());
         problems.extend(self.reassembly(shards));
+        self.fit_room_names(&mut problems);
         if engine.idle_timeout <= engine.heartbeat {
             let heartbeat = show_duration(engine.heartbeat);
             problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
         }
         problems
+    }
+
+    /// The engine takes every name that a namespace takes, and each namespace takes one that bears its prefix.
+    fn fit_room_names(&self, problems: &mut Vec<Problem>) {
+        let Settings {
+            engine,
+            rooms,
+            namespaces,
+            ..
+        } = self.settings;
+        let engine_max = engine.room_name_bytes_max;
+        let too_long = format!("must be at most limits.max_room_name_bytes ({engine_max})");
+        if rooms.name_bytes_max.or(engine_max) > engine_max {
+            problems.push(self.breaks(rooms::MAX_NAME_BYTES.name, too_long.clone()));
+        }
+        for (name, rooms) in namespaces {
+            let (max, least) = (
+                rooms.name_bytes_max.or(engine_max),
+                NameRules::bytes_least(name),
+            );
+            let rule = if max > engine_max {
+                too_long.clone()
+            } else if max < least {
+                format!(
+                    "must be at least {least}, for the prefix, the colon and a name (limits.max_room_name_bytes is {engine_max})"
+                )
+            } else {
+                continue;
+            };
+            let key = &rooms::MAX_NAME_BYTES;
+            let source = self
+                .given
+                .option(name, key)
+                .map_or(Source::Default, |(_, source)| source.clone());
+            problems.push(Problem::Value {
+                key: key.option_of(name),
+                text: key.show(&rooms.clone().into_settings()),
+                source,
+                rule,
+            });
+        }
     }
 
     /// Whatever the largest message and the number of shards are, one message fits.
@@ -320,7 +396,7 @@ impl Together<'_> {
             .value(key)
             .map_or(Source::Default, |(_, source)| source.clone());
         Problem::Value {
-            key: name,
+            key: name.to_owned(),
             text: key.show(self.settings),
             source,
             rule,

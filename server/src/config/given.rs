@@ -3,20 +3,26 @@
 
 use super::key::{KEYS, Key, VARIABLE_PREFIX};
 use super::problem::Problem;
+use crate::namespace::{Namespace, Namespaces};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 /// Raw values by key.
 #[derive(Debug, Default)]
 pub(crate) struct Given {
-    values: BTreeMap<&'static str, (String, Source)>,
+    values: Values,
+    /// Options of `[namespaces.NAME]` by name, at most [`Namespaces::COUNT_MAX`]. An option has the key of `[rooms]` that is
+    /// called as it.
+    namespaces: BTreeMap<String, Values>,
     problems: Vec<Problem>,
 }
+
+type Values = BTreeMap<&'static str, (String, Source)>;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +64,9 @@ impl Given {
     pub(crate) fn set(&mut self, assignment: &str) {
         let source = Source::Flag("--set".to_owned());
         match assignment.split_once('=') {
+            Some((name, _)) if name.trim().starts_with("namespaces.") => {
+                self.only_in_the_file(name.trim(), source);
+            }
             Some((name, text)) => match Key::find(name.trim()) {
                 Some(key) => self.offer(key, text.trim().to_owned(), source),
                 None => self.unknown_key(name.trim(), source),
@@ -86,6 +95,10 @@ impl Given {
     fn variable(&mut self, name: &OsStr, text: &OsStr) {
         let name = name.to_string_lossy().into_owned();
         let source = Source::Variable(name.clone());
+        if name[VARIABLE_PREFIX.len()..].starts_with("NAMESPACES_") {
+            let source = Source::Variable("the environment".to_owned());
+            return self.only_in_the_file(&name, source);
+        }
         let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
             let nearest = Key::nearest(
                 &name[VARIABLE_PREFIX.len()..]
@@ -151,6 +164,9 @@ impl Given {
         for (section, content) in document.get_ref() {
             let source = at(section.span().start);
             match content.get_ref() {
+                DeValue::Table(tables) if section.get_ref() == NAMESPACES => {
+                    self.named(tables, &at);
+                }
                 DeValue::Table(entries) if is_section(section.get_ref()) => {
                     for (name, value) in entries {
                         self.entry(
@@ -160,6 +176,10 @@ impl Given {
                         );
                     }
                 }
+                _ if section.get_ref() == NAMESPACES => self.problems.push(Problem::Unreadable {
+                    source,
+                    why: "namespaces must be tables, such as [namespaces.chat]".to_owned(),
+                }),
                 DeValue::Table(_) => self.unknown_section(section.get_ref(), source),
                 _ => self.unknown_key(section.get_ref(), source),
             }
@@ -170,18 +190,98 @@ impl Given {
         let Some(key) = Key::find(name) else {
             return self.unknown_key(name, source);
         };
-        match plain(value) {
-            Some(text) => self.offer(key, text, source),
-            None => {
-                let rule = format!("must be {}", key.rule());
-                self.problems.push(Problem::Value {
-                    key: key.name,
-                    text: value.type_str().to_owned(),
+        if let Some(text) = self.text(key, name, value, &source) {
+            self.offer(key, text, source);
+        }
+    }
+
+    /// The tables below `[namespaces]`.
+    fn named(&mut self, tables: &DeTable<'_>, at: &dyn Fn(usize) -> Source) {
+        for (name, content) in tables {
+            let source = at(name.span().start);
+            let name: &str = name.get_ref();
+            let rule = match content.get_ref() {
+                _ if !Namespace::is_prefix(name) => {
+                    "must be called by 1 to 64 characters of A-Z, a-z, 0-9, _ and -"
+                }
+                DeValue::Table(_) if self.namespaces.len() == Namespaces::COUNT_MAX => {
+                    return self.problems.push(Problem::Namespace {
+                        name: name.to_owned(),
+                        source,
+                        rule: format!("is one too many: {} may be", Namespaces::COUNT_MAX),
+                    });
+                }
+                DeValue::Table(options) => {
+                    self.options(name, options, at);
+                    continue;
+                }
+                _ => "must be a table of options, such as [namespaces.chat]",
+            };
+            self.problems.push(Problem::Namespace {
+                name: name.to_owned(),
+                source,
+                rule: rule.to_owned(),
+            });
+        }
+    }
+
+    fn options(&mut self, namespace: &str, options: &DeTable<'_>, at: &dyn Fn(usize) -> Source) {
+        let mut values = Values::new();
+        for (option, value) in options {
+            let source = at(option.span().start);
+            let name = format!("{NAMESPACES}.{namespace}.{}", option.get_ref());
+            let of_rooms = format!("rooms.{}", option.get_ref());
+            let Some(key) = Key::find(&of_rooms) else {
+                let nearest = Key::nearest_of(&of_rooms, Key::options()).option_of(namespace);
+                self.problems.push(Problem::Unknown {
+                    what: "key",
+                    name,
                     source,
-                    rule,
+                    nearest,
                 });
+                continue;
+            };
+            if let Some(text) = self.text(key, &name, value.get_ref(), &source) {
+                values.insert(key.name, (text, source));
             }
         }
+        self.namespaces.insert(namespace.to_owned(), values);
+    }
+
+    /// A value as text, if its key takes its type.
+    fn text(
+        &mut self,
+        key: &Key,
+        name: &str,
+        value: &DeValue<'_>,
+        source: &Source,
+    ) -> Option<String> {
+        let text = match value {
+            DeValue::Array(items) if key.takes_roles() => roles(items),
+            value => plain(value),
+        };
+        if text.is_none() {
+            self.problems.push(Problem::Value {
+                key: name.to_owned(),
+                text: value.type_str().to_owned(),
+                source: source.clone(),
+                rule: format!("must be {}", key.rule()),
+            });
+        }
+        text
+    }
+
+    /// The names of the namespaces.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.keys().map(String::as_str)
+    }
+
+    /// What was given for a namespace; the key is the one of section `[rooms]`.
+    pub(super) fn option(&self, namespace: &str, key: &Key) -> Option<(&str, &Source)> {
+        let values = self.namespaces.get(namespace)?;
+        values
+            .get(key.name)
+            .map(|(text, source)| (text.as_str(), source))
     }
 
     /// What was given for a key.
@@ -210,9 +310,16 @@ impl Given {
         });
     }
 
+    fn only_in_the_file(&mut self, name: &str, source: Source) {
+        self.problems.push(Problem::Unreadable {
+            source,
+            why: format!("{name} cannot be set here: namespaces stand in the configuration file"),
+        });
+    }
+
     fn unknown_section(&mut self, name: &str, source: Source) {
         let likeness = |section: &str| strsim::normalized_damerau_levenshtein(name, section);
-        let sections = KEYS.iter().map(|key| key.parts().0);
+        let sections = KEYS.iter().map(|key| key.parts().0).chain([NAMESPACES]);
         let nearest = sections
             .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
             .expect("there are sections");
@@ -247,6 +354,18 @@ fn plain(value: &DeValue<'_>) -> Option<String> {
     })
 }
 
+/// An array as a list of roles. A comma in a role would part it.
+fn roles(items: &DeArray<'_>) -> Option<String> {
+    let roles = items.iter().map(|item| match item.get_ref() {
+        DeValue::String(role) if !role.contains(',') => Some(&**role),
+        _ => None,
+    });
+    Some(format!(
+        "[{}]",
+        roles.collect::<Option<Vec<_>>>()?.join(",")
+    ))
+}
+
 fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let file =
@@ -263,6 +382,8 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
+/// The section that holds one table for each namespace.
+const NAMESPACES: &str = "namespaces";
 /// Longest configuration file in bytes; `default-config` prints about 5 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Syntax errors that are told of one file; the later ones mostly follow from the first.

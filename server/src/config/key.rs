@@ -1,8 +1,9 @@
 //! The table of keys: each one's name, meaning, rule and place in `Settings`, once. File, environment, `default-config`,
 //! `check-config` and `docs/configuration.md` all follow it.
 
-use super::Settings;
 use super::value::{Word, duration, show_duration, show_size, size, whole};
+use super::{Settings, rooms};
+use crate::namespace::Who;
 use shardcast_engine::Compression;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,17 +16,19 @@ pub(super) struct Key {
     pub(super) flag: Option<&'static str>,
     /// What it does; one or two sentences.
     pub(super) what: &'static str,
-    kind: Kind,
+    pub(super) kind: Kind,
 }
 
 /// How a key's value is written, what it may be, and where it goes.
-enum Kind {
+pub(super) enum Kind {
     /// A whole number.
     Count(RangeInclusive<usize>, fn(&mut Settings) -> &mut usize),
     /// Bytes.
     Size(RangeInclusive<usize>, fn(&mut Settings) -> &mut usize),
     /// A duration.
     Time(RangeInclusive<Duration>, fn(&mut Settings) -> &mut Duration),
+    /// A word, or a list of roles; the list is in brackets as text, and an array in a file.
+    Who(fn(&mut Settings) -> &mut Who),
     /// Anything else: its rule in words, after "must be".
     Word(&'static str, fn(&mut Settings) -> &mut dyn Word),
 }
@@ -38,14 +41,26 @@ impl Key {
 
     /// The known key nearest to a name that is none, by edit distance to the whole name or to its last part.
     pub(super) fn nearest(name: &str) -> &'static Key {
+        Key::nearest_of(name, KEYS.iter())
+    }
+
+    /// The keys of section `[rooms]`: the options of a namespace.
+    pub(super) fn options() -> impl DoubleEndedIterator<Item = &'static Key> {
+        KEYS.iter().filter(|key| key.parts().0 == "rooms")
+    }
+
+    /// Of the keys, the one nearest to a name.
+    pub(super) fn nearest_of(
+        name: &str,
+        keys: impl DoubleEndedIterator<Item = &'static Key>,
+    ) -> &'static Key {
         let last = name.rsplit('.').next().unwrap_or(name);
         let likeness = |key: &Key| {
             let whole = strsim::normalized_damerau_levenshtein(name, key.name);
             whole.max(strsim::normalized_damerau_levenshtein(last, key.parts().1))
         };
         // Of several that are as near, the first.
-        KEYS.iter()
-            .rev()
+        keys.rev()
             .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
             .expect("there are keys")
     }
@@ -55,6 +70,16 @@ impl Key {
         self.name
             .split_once('.')
             .expect("a key's name has a section")
+    }
+
+    /// A key of section `[rooms]` as the option of a namespace.
+    pub(super) fn option_of(&self, namespace: &str) -> String {
+        format!("namespaces.{namespace}.{}", self.parts().1)
+    }
+
+    /// Whether an array of the file is a list of roles.
+    pub(super) fn takes_roles(&self) -> bool {
+        matches!(self.kind, Kind::Who(_))
     }
 
     /// Its environment variable.
@@ -85,6 +110,7 @@ impl Key {
                     show_duration(*range.end())
                 )
             }
+            Kind::Who(_) => rooms::WHO_RULE.to_owned(),
             Kind::Word(rule, _) => (*rule).to_owned(),
         }
     }
@@ -95,6 +121,7 @@ impl Key {
             Kind::Count(range, place) => put(place(settings), range, whole(text)),
             Kind::Size(range, place) => put(place(settings), range, size(text)),
             Kind::Time(range, place) => put(place(settings), range, duration(text)),
+            Kind::Who(place) => place(settings).read(text),
             Kind::Word(_, place) => place(settings).read(text),
         }
     }
@@ -106,6 +133,7 @@ impl Key {
             Kind::Count(_, place) => place(&mut settings).to_string(),
             Kind::Size(_, place) => show_size(*place(&mut settings)),
             Kind::Time(_, place) => show_duration(*place(&mut settings)),
+            Kind::Who(place) => place(&mut settings).show(),
             Kind::Word(_, place) => place(&mut settings).show(),
         }
     }
@@ -113,6 +141,10 @@ impl Key {
     /// The value as TOML: numbers and booleans bare, everything else quoted. No value holds a character that needs an escape.
     pub(super) fn show_toml(&self, settings: &Settings) -> String {
         let text = self.show(settings);
+        if self.takes_roles() && text.starts_with('[') {
+            let roles = text.trim_matches(['[', ']']).replace(',', "\", \"");
+            return format!("[\"{roles}\"]");
+        }
         if whole(&text).is_some() || text.parse::<bool>().is_ok() {
             text
         } else {
@@ -235,6 +267,15 @@ pub(super) static KEYS: &[Key] = &[
             &mut settings.engine.reassembly_bytes_max
         }),
     },
+    rooms::JOIN,
+    rooms::PUBLISH,
+    rooms::PRESENCE,
+    rooms::ECHO,
+    rooms::MAX_MEMBERS,
+    rooms::MAX_NAME_BYTES,
+    rooms::NAME_CHARACTERS,
+    rooms::CONTROL_CHARACTERS,
+    rooms::SECRET,
     Key {
         name: "compression.enabled",
         flag: None,

@@ -3,7 +3,7 @@
 use super::Settings;
 use super::given::{Given, Source};
 use super::key::{KEYS, Key};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// A commented file in which every key has its default; read back, it gives the defaults.
 pub(crate) fn default_page() -> String {
@@ -22,6 +22,7 @@ pub(crate) fn default_page() -> String {
         )?;
         writeln!(page, "{} = {}", key.parts().1, key.show_toml(&defaults))
     });
+    page.push_str(NAMESPACES);
     page
 }
 
@@ -29,20 +30,35 @@ pub(crate) fn default_page() -> String {
 pub(crate) fn effective_page(settings: &Settings, given: &Given) -> String {
     let mut page = String::new();
     sections(&mut page, |page, key| {
-        let source = given
-            .value(key)
-            .map_or(Source::Default, |(_, source)| source.clone());
-        write!(page, "{} = {}", key.parts().1, key.show_toml(settings))?;
-        if source == Source::Default {
-            writeln!(page)
-        } else {
-            writeln!(page, " # {source}")
-        }
+        let source = given.value(key).map(|(_, source)| source);
+        effective_line(page, key, settings, source)
     });
+    for (name, rooms) in &settings.namespaces {
+        let settings = rooms.clone().into_settings();
+        writeln!(page, "\n[namespaces.{name}]").expect("a String takes everything");
+        for key in Key::options() {
+            let source = given.option(name, key).map(|(_, source)| source);
+            effective_line(&mut page, key, &settings, source).expect("a String takes everything");
+        }
+    }
     page
 }
 
-fn sections(page: &mut String, mut line: impl FnMut(&mut String, &Key) -> std::fmt::Result) {
+/// A value, and its source unless it is the default.
+fn effective_line(
+    page: &mut String,
+    key: &Key,
+    settings: &Settings,
+    source: Option<&Source>,
+) -> fmt::Result {
+    write!(page, "{} = {}", key.parts().1, key.show_toml(settings))?;
+    match source {
+        None => writeln!(page),
+        Some(source) => writeln!(page, " # {source}"),
+    }
+}
+
+fn sections(page: &mut String, mut line: impl FnMut(&mut String, &Key) -> fmt::Result) {
     let mut current = "";
     for key in KEYS {
         let (section, _) = key.parts();
@@ -54,3 +70,12 @@ fn sections(page: &mut String, mut line: impl FnMut(&mut String, &Key) -> std::f
         line(page, key).expect("a String takes everything");
     }
 }
+
+/// How namespaces are added, which have no keys of their own.
+const NAMESPACES: &str = r#"
+# Rooms whose names begin with "chat:" are in the namespace chat, once it stands here. It may have every key of [rooms] and begins
+# with the defaults of those keys, not with what [rooms] says. As soon as there is one, a prefix without its namespace is refused.
+# [namespaces.chat]
+# join = "users"
+# publish = ["moderator", "member"]
+"#;

@@ -19,13 +19,22 @@ pub(crate) enum Problem {
     },
     /// A value that its key cannot take, alone or beside another.
     Value {
-        /// The key.
-        key: &'static str,
+        /// The key, with the namespace where it is an option of one.
+        key: String,
         /// The value as it was written.
         text: String,
         /// Where.
         source: Source,
         /// A clause whose subject is the value.
+        rule: String,
+    },
+    /// A namespace that cannot be.
+    Namespace {
+        /// Its name as it was written.
+        name: String,
+        /// Where.
+        source: Source,
+        /// A clause whose subject is the namespace.
         rule: String,
     },
     /// A source that could not be read.
@@ -55,6 +64,9 @@ impl fmt::Display for Problem {
                 source,
                 rule,
             } => write!(f, "{key} = {text:?} ({source}) {rule}"),
+            Problem::Namespace { name, source, rule } => {
+                write!(f, "namespace {name:?} ({source}) {rule}")
+            }
             Problem::Unreadable { source, why } => write!(f, "{source}: {why}"),
         }
     }

@@ -1,5 +1,7 @@
 //! What a user may say, and what is answered.
 
+mod namespaces;
+
 use super::*;
 use secure::{Files, MessageLimit};
 use shardcast_engine::{Pinning, TlsVersion};
@@ -290,6 +292,8 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
             ["0", "4097"],
         ),
         ("limits.max_room_name_bytes", ["1", "4096"], ["0", "4097"]),
+        ("rooms.max_name_bytes", ["1", "255"], ["0", "256"]),
+        ("rooms.max_members", ["1", "10000000"], ["0", "10000001"]),
         ("compression.threshold", ["64", "64MiB"], ["63", "65537KiB"]),
         ("compression.max_ratio", ["10", "1032"], ["9", "1033"]),
         ("limits.outbox_frames", ["16", "1048576"], ["15", "1048577"]),

@@ -1,0 +1,400 @@
+//! What a user may say of namespaces, what is answered, and what the documentation says of them.
+
+use super::*;
+use crate::namespace::{Characters, ControlPolicy, Namespace, Roles, Who};
+
+/// The default namespace and the others.
+type Classes<'a> = (Namespace, &'a [(&'a str, Namespace)]);
+
+/// Asserts the namespaces of a file, or every problem in order.
+fn check_namespaces(file: &str, want: Result<Classes<'_>, &[&str]>) {
+    let said = Said {
+        file,
+        ..Said::default()
+    };
+    let got = check(&said.given())
+        .map(|settings| settings.namespaces())
+        .map_err(|problems| problems.iter().map(Problem::to_string).collect::<Vec<_>>());
+    let want = want
+        .map(|(default, named)| Namespaces::new(default, named.iter().cloned()).unwrap())
+        .map_err(|problems| problems.iter().map(|text| (*text).to_owned()).collect());
+    assert_eq!(got, want, "{file}");
+}
+
+fn roles(names: &[&str]) -> Who {
+    Who::Roles(Roles::new(names).unwrap())
+}
+
+/// The namespaces of the example in `docs/configuration.md`.
+fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
+    let default = Namespace {
+        publish: Who::Nobody,
+        ..Namespace::default()
+    };
+    let chat = Namespace {
+        join: Who::Users,
+        publish: roles(&["moderator", "member"]),
+        presence: roles(&["moderator"]),
+        echo: false,
+        members_max: 500,
+        names: NameRules {
+            bytes_max: 64,
+            characters: Characters::Alphanumeric,
+        },
+        control_characters: ControlPolicy::Strip,
+        secret: false,
+    };
+    let incident_room = Namespace {
+        join: roles(&["staff"]),
+        publish: roles(&["staff"]),
+        presence: roles(&["staff"]),
+        secret: true,
+        ..Namespace::default()
+    };
+    (default, [("chat", chat), ("incident-room", incident_room)])
+}
+
+#[test]
+fn namespaces_are_read() {
+    let default = Namespace::default;
+    check_namespaces("", Ok((default(), &[])));
+    check_namespaces("[namespaces]", Ok((default(), &[])));
+    // Each begins with the defaults, whatever `[rooms]` says.
+    let quiet = Namespace {
+        echo: false,
+        ..default()
+    };
+    check_namespaces(
+        "rooms.echo = false\n[namespaces.default]\n[namespaces.a-Z_9]",
+        Ok((quiet, &[("default", default()), ("a-Z_9", default())])),
+    );
+    let short = |bytes_max| Namespace {
+        names: NameRules {
+            bytes_max,
+            ..NameRules::default()
+        },
+        ..default()
+    };
+    check_namespaces(
+        "limits.max_room_name_bytes = 20\nnamespaces.a.max_name_bytes = 10\n[namespaces.b]",
+        Ok((short(20), &[("a", short(10)), ("b", short(20))])),
+    );
+    for (text, want) in [
+        ("'anyone'", Who::Anyone),
+        ("'users'", Who::Users),
+        ("'nobody'", Who::Nobody),
+        ("['a']", roles(&["a"])),
+        ("[ 'a', 'b:c/1.2_-' ]", roles(&["a", "b:c/1.2_-"])),
+        ("'[a, b]'", roles(&["a", "b"])),
+    ] {
+        let namespace = Namespace {
+            join: want,
+            ..default()
+        };
+        let file = format!("namespaces.chat.join = {text}");
+        check_namespaces(&file, Ok((default(), &[("chat", namespace)])));
+    }
+    let most: String = (0..1_000)
+        .map(|index| format!("[namespaces.n{index}]\n"))
+        .collect();
+    let named: Vec<String> = (0..1_000).map(|index| format!("n{index}")).collect();
+    let named: Vec<_> = named.iter().map(|name| (&**name, default())).collect();
+    check_namespaces(&most, Ok((default(), &named)));
+}
+
+#[test]
+fn the_default_namespace_has_keys_like_others() {
+    check_said(
+        Said {
+            set: &["rooms.join=[staff, root]"],
+            environment: &[
+                ("SHARDCAST_ROOMS_JOIN", "users"),
+                ("SHARDCAST_ROOMS_ECHO", "false"),
+            ],
+            file: "[rooms]\necho = true\nname_characters = 'ascii'",
+            ..Said::default()
+        },
+        Ok(&|settings| {
+            let all = "[rooms]\njoin = ['staff', 'root']\necho = false\nname_characters = 'ascii'";
+            let given = Said {
+                file: all,
+                ..Said::default()
+            };
+            settings.rooms = check(&given.given()).unwrap().rooms;
+        }),
+    );
+}
+
+const WHO: &str = "must be anyone, users, nobody or a list of 1 to 32 roles, such as [moderator,member], each another word of 1 to 64 characters of A-Z, a-z, 0-9 and _.:/-";
+
+/// Asserts the one problem of a file in which the namespace `chat` has these options in its second line.
+fn check_option(text: &str, problem: &str) {
+    check_namespaces(&format!("[namespaces.chat]\n{text}"), Err(&[problem]));
+}
+
+#[test]
+fn unknown_options_are_answered_with_the_nearest() {
+    for (text, option, nearest) in [
+        ("publsh = 'users'", "publsh", "publish"),
+        ("members_max = 1", "members_max", "max_members"),
+        ("[namespaces.chat.history]\nsize = 1", "history", "join"),
+    ] {
+        check_option(
+            text,
+            &format!(
+                "unknown key namespaces.chat.{option} (from s.toml, line 2); the nearest known one is namespaces.chat.{nearest}"
+            ),
+        );
+    }
+    check_namespaces(
+        "[namespace.chat]",
+        Err(&[
+            "unknown section [namespace] (from s.toml, line 1); the nearest known one is [namespaces]",
+        ]),
+    );
+}
+
+#[test]
+fn a_wrong_option_is_answered_with_its_rule() {
+    for (option, text, shown, rule) in [
+        ("max_members", "0", "0", "a whole number from 1 to 10000000"),
+        (
+            "max_members",
+            "'5k'",
+            "5k",
+            "a whole number from 1 to 10000000",
+        ),
+        ("echo", "'yes'", "yes", "true or false"),
+        ("secret", "{}", "table", "true or false"),
+        (
+            "max_name_bytes",
+            "'5KiB'",
+            "5KiB",
+            "same, or bytes, or a number with KiB, MiB or GiB, from 1 to 4KiB",
+        ),
+        (
+            "name_characters",
+            "'latin'",
+            "latin",
+            "any, ascii or alphanumeric",
+        ),
+        (
+            "control_characters",
+            "true",
+            "true",
+            "allow, strip or reject",
+        ),
+    ] {
+        check_option(
+            &format!("{option} = {text}"),
+            &format!("namespaces.chat.{option} = {shown:?} (from s.toml, line 2) must be {rule}"),
+        );
+    }
+}
+
+#[test]
+fn who_is_a_word_or_a_list_of_roles() {
+    let long = "n".repeat(65);
+    let many: Vec<String> = (0..33).map(|index| format!("r{index}")).collect();
+    let many = many.join("','");
+    for (text, shown) in [
+        ("'user'", "user"),
+        ("'moderator,member'", "moderator,member"),
+        ("true", "true"),
+        ("[]", "[]"),
+        ("['a', '']", "[a,]"),
+        ("['a b']", "[a b]"),
+        ("['users', 'staff']", "[users,staff]"),
+        ("['a,b']", "array"),
+        ("['a', 1]", "array"),
+        ("[['a']]", "array"),
+        (&format!("['{long}']"), &format!("[{long}]")),
+        (
+            &format!("['{many}']"),
+            &format!("[{}]", many.replace('\'', "")),
+        ),
+    ] {
+        for option in ["join", "publish", "presence"] {
+            check_option(
+                &format!("{option} = {text}"),
+                &format!("namespaces.chat.{option} = {shown:?} (from s.toml, line 2) {WHO}"),
+            );
+        }
+    }
+    check_namespaces(
+        "rooms.join = 'user'",
+        Err(&[&format!(
+            "rooms.join = \"user\" (from s.toml, line 1) {WHO}"
+        )]),
+    );
+}
+
+#[test]
+fn what_is_no_namespace_is_answered_with_its_rule() {
+    let long = "n".repeat(65);
+    let called = "must be called by 1 to 64 characters of A-Z, a-z, 0-9, _ and -";
+    let tables = "from s.toml, line 1: namespaces must be tables, such as [namespaces.chat]";
+    for (file, want) in [
+        (
+            "[namespaces.'a b']",
+            &*format!("namespace \"a b\" (from s.toml, line 1) {called}"),
+        ),
+        (
+            "[namespaces.'']",
+            &format!("namespace \"\" (from s.toml, line 1) {called}"),
+        ),
+        (
+            &format!("[namespaces.{long}]"),
+            &format!("namespace {long:?} (from s.toml, line 1) {called}"),
+        ),
+        (
+            "[namespaces]\npublish = 'users'",
+            "namespace \"publish\" (from s.toml, line 2) must be a table of options, such as [namespaces.chat]",
+        ),
+        ("namespaces = 'chat'", tables),
+        ("[[namespaces]]", tables),
+    ] {
+        check_namespaces(file, Err(&[want]));
+    }
+    let many = (0..1_001).map(|index| format!("[namespaces.n{index:04}]\n"));
+    check_namespaces(
+        &many.collect::<String>(),
+        Err(&["namespace \"n1000\" (from s.toml, line 1001) is one too many: 1000 may be"]),
+    );
+}
+
+#[test]
+fn names_of_rooms_must_fit() {
+    check_namespaces(
+        "[rooms]\nmax_name_bytes = 256\n[namespaces.chat]\nmax_name_bytes = '1KiB'\n[namespaces.letter]\nmax_name_bytes = 7",
+        Err(&[
+            "rooms.max_name_bytes = \"256\" (from s.toml, line 2) must be at most limits.max_room_name_bytes (255)",
+            "namespaces.chat.max_name_bytes = \"1KiB\" (from s.toml, line 4) must be at most limits.max_room_name_bytes (255)",
+            "namespaces.letter.max_name_bytes = \"7\" (from s.toml, line 6) must be at least 8, for the prefix, the colon and a name (limits.max_room_name_bytes is 255)",
+        ]),
+    );
+    check_namespaces(
+        "limits.max_room_name_bytes = 5\n[namespaces.chat]",
+        Err(&[
+            "namespaces.chat.max_name_bytes = \"same\" (the default) must be at least 6, for the prefix, the colon and a name (limits.max_room_name_bytes is 5)",
+        ]),
+    );
+}
+
+#[test]
+fn namespaces_come_from_the_file_only() {
+    check_said(
+        Said {
+            set: &["namespaces.chat.join=users"],
+            environment: &[("SHARDCAST_NAMESPACES_CHAT_JOIN", "users")],
+            ..Said::default()
+        },
+        Err(&[
+            "from --set: namespaces.chat.join cannot be set here: namespaces stand in the configuration file",
+            "from the environment: SHARDCAST_NAMESPACES_CHAT_JOIN cannot be set here: namespaces stand in the configuration file",
+        ]),
+    );
+}
+
+const PAGE: &str = include_str!("../../../../docs/configuration.md");
+
+/// The files of the page.
+fn files() -> impl Iterator<Item = &'static str> {
+    let blocks = PAGE.split("```toml\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap())
+}
+
+/// The one with namespaces.
+fn example() -> &'static str {
+    files().find(|file| file.contains("[namespaces.")).unwrap()
+}
+
+#[test]
+fn the_documented_files_can_be_used() {
+    for file in files() {
+        let said = Said {
+            file,
+            ..Said::default()
+        };
+        assert_eq!(check(&said.given()).map(|_| ()), Ok(()), "{file}");
+    }
+    let (default, named) = documented();
+    check_namespaces(example(), Ok((default, &named)));
+}
+
+#[test]
+fn every_option_of_a_namespace_is_explained() {
+    let section = PAGE
+        .split("\n## ")
+        .find(|section| section.starts_with("Namespaces\n"))
+        .unwrap();
+    for key in Key::options() {
+        let (_, option) = key.parts();
+        let row = format!(
+            "\n| `{option}` | `{}` | ",
+            key.show_toml(&Settings::default())
+        );
+        assert!(section.contains(&row), "{row}");
+        assert!(
+            section.contains(&format!("\n{option} = ")),
+            "the example lacks {option}"
+        );
+    }
+}
+
+#[test]
+fn the_effective_page_shows_namespaces_with_their_sources() {
+    let said = Said {
+        file: example(),
+        ..Said::default()
+    };
+    let given = said.given();
+    let settings = check(&given).unwrap();
+    let page = effective_page(&settings, &given);
+    assert!(
+        page.ends_with(
+            "
+[namespaces.chat]
+join = \"users\" # from s.toml, line 7
+publish = [\"moderator\", \"member\"] # from s.toml, line 8
+presence = [\"moderator\"] # from s.toml, line 9
+echo = false # from s.toml, line 10
+max_members = 500 # from s.toml, line 11
+max_name_bytes = 64 # from s.toml, line 12
+name_characters = \"alphanumeric\" # from s.toml, line 13
+control_characters = \"strip\" # from s.toml, line 14
+secret = false
+
+[namespaces.incident-room]
+join = [\"staff\"] # from s.toml, line 18
+publish = [\"staff\"] # from s.toml, line 19
+presence = [\"staff\"] # from s.toml, line 20
+echo = true
+max_members = 1000000
+max_name_bytes = \"same\"
+name_characters = \"any\"
+control_characters = \"allow\"
+secret = true # from s.toml, line 21
+"
+        ),
+        "{page}"
+    );
+    let again = Said {
+        file: &page,
+        ..Said::default()
+    };
+    assert_eq!(check(&again.given()), Ok(settings));
+}
+
+#[test]
+fn the_namespace_in_the_default_page_is_one() {
+    let page = default_page();
+    let (_, example) = page.split_once("# [namespaces.chat]\n").unwrap();
+    let file = format!("[namespaces.chat]\n{}", example.replace("# ", ""));
+    let chat = Namespace {
+        join: Who::Users,
+        publish: roles(&["moderator", "member"]),
+        ..Namespace::default()
+    };
+    check_namespaces(&file, Ok((Namespace::default(), &[("chat", chat)])));
+}

@@ -32,7 +32,7 @@ struct Skip {
 
 /// A layout of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Layout {
     Plain,
     Deflated,
 }
@@ -161,21 +161,21 @@ impl FanOut {
     }
 
     /// Which spans of a layout a member gets: nearly always the whole.
-    pub(crate) fn spans(&self, who: Ticket, form: Form, mut give: impl FnMut(usize, usize)) {
+    pub(crate) fn spans(&self, who: Ticket, layout: Layout, mut give: impl FnMut(usize, usize)) {
         let mut start = 0;
         for skip in self.skips.of(who) {
-            let skipped = match form {
-                Form::Plain => &skip.plain,
-                Form::Deflated => &skip.deflated,
+            let skipped = match layout {
+                Layout::Plain => &skip.plain,
+                Layout::Deflated => &skip.deflated,
             };
             if start < skipped.start {
                 give(start, skipped.start);
             }
             start = skipped.end;
         }
-        let end = match (form, &self.deflated) {
-            (Form::Deflated, Some(deflated)) => deflated.len(),
-            (Form::Plain | Form::Deflated, _) => self.plain.len(),
+        let end = match (layout, &self.deflated) {
+            (Layout::Deflated, Some(deflated)) => deflated.len(),
+            (Layout::Plain | Layout::Deflated, _) => self.plain.len(),
         };
         if start < end {
             give(start, end);
@@ -189,7 +189,7 @@ impl FanOut {
             return events.clone();
         }
         let mut frames = Vec::new();
-        self.spans(who, Form::Plain, |start, end| {
+        self.spans(who, Layout::Plain, |start, end| {
             frames.extend_from_slice(&self.plain[start..end]);
         });
         events_of(&frames)
@@ -237,14 +237,14 @@ mod tests {
         }
     }
 
-    fn received(fan_out: &FanOut, who: Ticket, form: Form) -> Vec<u8> {
-        let layout = match form {
-            Form::Plain => &fan_out.plain,
-            Form::Deflated => fan_out.deflated.as_ref().unwrap(),
+    fn received(fan_out: &FanOut, who: Ticket, layout: Layout) -> Vec<u8> {
+        let laid_out = match layout {
+            Layout::Plain => &fan_out.plain,
+            Layout::Deflated => fan_out.deflated.as_ref().unwrap(),
         };
         let mut bytes = Vec::new();
-        fan_out.spans(who, form, |start, end| {
-            bytes.extend_from_slice(&layout[start..end])
+        fan_out.spans(who, layout, |start, end| {
+            bytes.extend_from_slice(&laid_out[start..end])
         });
         bytes
     }
@@ -297,7 +297,7 @@ mod tests {
             (3, &["a", "bb", "ccc", "dddd"]),
         ] {
             let expected: Vec<u8> = payloads.iter().copied().flat_map(plain).collect();
-            assert_eq!(received(&fan_out, ticket(who), Form::Plain), expected);
+            assert_eq!(received(&fan_out, ticket(who), Layout::Plain), expected);
         }
         let served = std::iter::from_fn(|| fan_out.next_member(&audiences));
         assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
@@ -328,10 +328,14 @@ mod tests {
                 let others = (0..3).filter(|index| *index != who);
                 let all: Vec<u8> = others.clone().flat_map(|n| plain(payloads[n])).collect();
                 let who = ticket(who as u32);
-                assert_eq!(received(&fan_out, who, Form::Plain), all);
+                assert_eq!(received(&fan_out, who, Layout::Plain), all);
                 if compressed != 0 {
                     let all: Vec<u8> = others.flat_map(|index| deflated(index).0).collect();
-                    assert_eq!(received(&fan_out, who, Form::Deflated), all, "{compressed}");
+                    assert_eq!(
+                        received(&fan_out, who, Layout::Deflated),
+                        all,
+                        "{compressed}"
+                    );
                 }
             }
         }

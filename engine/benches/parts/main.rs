@@ -35,7 +35,7 @@ mod report;
 mod wheel;
 
 use audience::Audiences;
-use batch::{Batch, Form};
+use batch::{Batch, Layout};
 use crowd::{Crowd, client_fragments, client_frame};
 use divan::{Bencher, black_box};
 use lane::LaneCapacity;
@@ -185,7 +185,7 @@ fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
         let audience = audiences.gather(members.iter().copied());
         let mut fan_out = batch.seal(audience, None);
         while let Some(member) = fan_out.next_member(&audiences) {
-            fan_out.spans(member, Form::Plain, |start, end| {
+            fan_out.spans(member, Layout::Plain, |start, end| {
                 black_box((member, start, end));
             });
         }

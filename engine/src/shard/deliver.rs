@@ -1,7 +1,7 @@
 //! Fan-out: sealed batches to the members of this shard, in chunks.
 
 use super::Shard;
-use crate::batch::{FanOut, Form};
+use crate::batch::{FanOut, Layout};
 use crate::connection::Flags;
 use crate::core::Core;
 use crate::driver::Driver;
@@ -108,17 +108,17 @@ impl Core {
             return self.give_apart(fan_out, ticket, flags);
         }
         let backlog = flags.has(Flags::BACKLOG);
-        let (form, bytes, shared) = match &fan_out.deflated {
+        let (layout, bytes, shared) = match &fan_out.deflated {
             Some(deflated) if flags.has(Flags::DEFLATES) => {
                 let shared = *shares
                     .deflated
                     .get_or_insert_with(|| self.outgoing.share(deflated.clone()));
-                (Form::Deflated, deflated, shared)
+                (Layout::Deflated, deflated, shared)
             }
-            Some(_) | None => (Form::Plain, &fan_out.plain, shares.plain),
+            Some(_) | None => (Layout::Plain, &fan_out.plain, shares.plain),
         };
         let (mut octets, mut kept) = (0, true);
-        fan_out.spans(ticket, form, |start, end| {
+        fan_out.spans(ticket, layout, |start, end| {
             // A span that found the outbox full has closed the connection: the rest of them has nowhere to go.
             if kept {
                 kept = self.lend(ticket, shared, bytes, start, end);
@@ -185,7 +185,7 @@ impl Core {
     fn give_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Given {
         let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
         let (mut frames, mut kept) = (0, true);
-        fan_out.spans(ticket, Form::Plain, |start, end| {
+        fan_out.spans(ticket, Layout::Plain, |start, end| {
             let mut rest = &fan_out.plain[start..end];
             while kept && !rest.is_empty() {
                 let (frame, behind) = rest.split_at(frame::written(rest).1.end);

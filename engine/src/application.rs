@@ -1,10 +1,12 @@
 //! What an embedder writes: one `Application` per shard, called on the shard's thread.
 
-use crate::{Context, Deadline, Message};
+use crate::{Address, Context, Deadline, Form, Frame, Message, RoomError};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::http::Request;
 use shardcast_protocol::pieces::Piece;
+use std::any::Any;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing needs a lock.
 ///
@@ -53,6 +55,18 @@ pub trait Application: Sized + 'static {
     ) {
     }
 
+    /// Says a message of one form in another: what is published in one form reaches members of all. Called where the message gets its place
+    /// in the order, at most once per message and form that has members, and for [`Context::send_to`] on the connection's shard. It has no
+    /// state: the same message means the same everywhere. It must not block. A panic is confined to the call, and means `None`.
+    ///
+    /// `None`, the default: it cannot be said in that form, and its connections are not sent it (counted: `dropped_untranslatable`).
+    fn translate(_from: Form, _to: Form, _message: Message<'_>) -> Option<Frame> {
+        None
+    }
+
+    /// Another thread told this connection something ([`crate::Handle::tell`]). A note to a connection that is gone is dropped.
+    fn told(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _note: Note) {}
+
     /// The server drains: tell this client (it is closed with 1001 afterwards).
     fn draining(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
 
@@ -79,7 +93,12 @@ pub struct Accepted<S> {
     pub subprotocol: Option<&'static str>,
     /// How its messages are handed over.
     pub messages: Messages,
+    /// How its messages are encoded.
+    pub form: Form,
 }
+
+/// What another thread tells a connection; the application knows what it is.
+pub type Note = Box<dyn Any + Send>;
 
 /// How a connection's messages are handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +116,7 @@ impl<S> From<S> for Accepted<S> {
             session,
             subprotocol: None,
             messages: Messages::Whole,
+            form: Form::FIRST,
         }
     }
 }
@@ -142,20 +162,47 @@ pub enum Answer {
     /// The connection is a member; messages that the room orders from here on reach it.
     Joined {
         /// The room.
-        room: std::sync::Arc<str>,
+        room: Arc<str>,
         /// Members on all shards, this one included.
         members: u32,
     },
     /// The connection is no member any more; no message of the room follows.
     Left {
         /// The room.
-        room: std::sync::Arc<str>,
+        room: Arc<str>,
     },
     /// A reported publish reached every shard.
     Reported(Report),
+    /// The connection did not become a member.
+    Refused {
+        /// The room.
+        room: Arc<str>,
+        /// [`RoomError::Full`].
+        error: RoomError,
+    },
+    /// Who was a member when the list had its turn among the joins, leaves and publishes of the topic.
+    Listed(Listing),
 }
 
-/// What became of one publish, over all shards.
+/// The members of a room, or the connections of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// How many there were on all shards. One that has just closed counts until the topic's home hears of it, and is not named.
+    pub total: u32,
+    /// Who they were, in no order: at most 1,000.
+    pub members: Vec<Member>,
+}
+
+/// A connection that is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The connection.
+    pub address: Address,
+    /// The user that it was, if it was one.
+    pub user: Option<Arc<str>>,
+}
+
+/// What became of one publish, over all shards. Members that it could not be translated for are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Handed to the kernel whole.

@@ -3,7 +3,7 @@
 
 use crate::audience::{Audience, Audiences};
 use crate::letter::{Outcome, Parcel};
-use crate::report::ReportKey;
+use crate::report::{Part, ReportKey};
 use crate::{Frame, Report, Ticket};
 use bytes::{Bytes, BytesMut};
 use shardcast_protocol::events;
@@ -133,7 +133,7 @@ impl Batch {
             skips: batch.skips,
             events: None,
             audience,
-            report: reported.and_then(|parcel| Some((parcel.report?, parcel.shards))),
+            report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
             tally: Report::default(),
         }
     }
@@ -211,10 +211,10 @@ impl FanOut {
 
     /// This shard's part of the report, once everyone was served.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
-        self.report.map(|(key, shards)| Outcome {
+        self.report.map(|(key, parcels)| Outcome {
             key,
-            shards,
-            report: self.tally,
+            parcels,
+            part: Part::Report(self.tally),
         })
     }
 }

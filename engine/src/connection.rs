@@ -1,6 +1,5 @@
 //! The shard's connections: a slab whose slots the driver chooses, hot and cold parts apart.
 
-use crate::Ticket;
 use crate::driver::Millis;
 use crate::exchange::Exchange;
 use crate::membership::Memberships;
@@ -9,6 +8,7 @@ use crate::paged::Paged;
 use crate::peer::Peers;
 use crate::phase::{Phase, Step};
 use crate::unread::{SpareBuffers, Unread};
+use crate::{Form, Ticket};
 use shardcast_protocol::pieces::Pieces;
 use shardcast_protocol::reader::Assembly;
 use std::net::SocketAddr;
@@ -29,6 +29,7 @@ pub(crate) struct Connection {
 }
 
 const _: () = assert!(size_of::<Connection>() == 24);
+const _: () = assert!(Form::COUNT_MAX.is_power_of_two() && Flags::FORM_MASK == 0x7000);
 
 /// Resolution of [`Connection::heard`], in milliseconds: 32 bits last 8 years.
 pub(crate) const HEARD_MS: u64 = 64;
@@ -65,6 +66,10 @@ impl Flags {
     /// An event stream: frames leave as events, and messages come in other connections' requests.
     pub(crate) const STREAM: Flags = Flags(2048);
 
+    /// Where the form of its messages stands: three bits.
+    const FORM_SHIFT: u32 = 12;
+    const FORM_MASK: u16 = (Form::COUNT_MAX as u16 - 1) << Flags::FORM_SHIFT;
+
     /// What the peer says is not read as it came.
     pub(crate) const UNREAD: Flags = Flags(Flags::TLS.0 | Flags::STREAM.0);
     /// It does not share what others are sent of a batch.
@@ -82,6 +87,16 @@ impl Flags {
         } else {
             Seal::Closed
         }
+    }
+
+    /// How the connection's messages are encoded.
+    pub(crate) fn form(self) -> Form {
+        Form::new(((self.0 & Flags::FORM_MASK) >> Flags::FORM_SHIFT) as u8)
+    }
+
+    /// A connection keeps the form that it opened with.
+    pub(crate) fn set_form(&mut self, form: Form) {
+        self.0 = self.0 & !Flags::FORM_MASK | (form.index() as u16) << Flags::FORM_SHIFT;
     }
 
     pub(crate) fn has(self, flag: Flags) -> bool {
@@ -207,6 +222,11 @@ impl Connections {
         &mut self.hot[slot]
     }
 
+    /// As [`Connections::at`], to look.
+    pub(crate) fn ref_at(&self, slot: u32) -> &Connection {
+        &self.hot[slot]
+    }
+
     pub(crate) fn ticket(&self, slot: u32) -> Ticket {
         Ticket {
             slot,
@@ -235,6 +255,17 @@ impl Connections {
     pub(crate) fn take_memberships(&mut self, slot: u32) -> Memberships {
         let memberships = self.memberships.get_mut(slot);
         memberships.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Tickets of all open connections with one form.
+    pub(crate) fn open(&self, form: Form) -> impl Iterator<Item = Ticket> + '_ {
+        let open = self.hot.iter().filter(move |(_, connection)| {
+            connection.phase == Phase::Open && connection.flags.form() == form
+        });
+        open.map(|(slot, connection)| Ticket {
+            slot,
+            generation: connection.generation,
+        })
     }
 
     /// Tickets of all connections in one phase.

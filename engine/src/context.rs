@@ -2,8 +2,10 @@
 
 use crate::core::Core;
 use crate::letter::Request;
+use crate::membership::Kind as MembershipKind;
 use crate::phase::Phase;
-use crate::{Address, CloseReason, Frame, Tag, Ticket};
+use crate::topic::Topic;
+use crate::{Address, CloseReason, Form, Frame, Tag, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::{self, Kind};
 use std::net::SocketAddr;
@@ -14,6 +16,8 @@ use std::sync::Arc;
 pub enum Target<'a> {
     /// The members of one room.
     Room(&'a str),
+    /// The connections of one user ([`Context::identify`]).
+    User(&'a str),
     /// Every open connection of the process.
     Everyone,
 }
@@ -22,18 +26,25 @@ pub enum Target<'a> {
 #[derive(Clone, Debug)]
 pub struct Publish {
     pub(crate) frame: Frame,
+    pub(crate) form: Form,
     pub(crate) except: Option<Address>,
     pub(crate) report: Option<Tag>,
 }
 
 impl Publish {
-    /// Publishes `frame` as it is.
+    /// Publishes `frame`: as it is to connections of its form, translated to those of others.
     pub fn new(frame: Frame) -> Publish {
         Publish {
             frame,
+            form: Form::FIRST,
             except: None,
             report: None,
         }
+    }
+    /// The form of the frame; [`Form::FIRST`] if nothing is said. In the form of its own connections alone it is not sent at all.
+    pub fn form(mut self, form: Form) -> Publish {
+        self.form = form;
+        self
     }
     /// Leaves one connection out.
     pub fn except(mut self, address: Address) -> Publish {
@@ -47,7 +58,7 @@ impl Publish {
     }
 }
 
-/// Why a join or leave was refused.
+/// Why a join, a leave or a change of user was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoomError {
     /// `rooms_per_connection_max` reached.
@@ -56,22 +67,26 @@ pub enum RoomError {
     /// Leaving a room that was not joined.
     #[error("the connection is not in this room")]
     NotJoined,
-    /// Empty, or longer than `room_name_bytes_max`.
-    #[error("the room's name is empty or too long")]
+    /// A room's name that is empty, longer than `room_name_bytes_max`, or begins with U+0001; a user's that is empty or longer than
+    /// 255 bytes.
+    #[error("the name is empty, too long or reserved")]
     BadName,
-    /// Too many joins and leaves of this room under way.
+    /// Too many joins and leaves of this room, or changes of user, under way.
     #[error("too many requests for this room under way")]
     Busy,
+    /// The room has as many members as it may have ([`Context::join_limited`]).
+    #[error("the room has as many members as it may have")]
+    Full,
 }
 
 /// Why a publish was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// Empty, or longer than `room_name_bytes_max`.
-    #[error("the room's name is empty or too long")]
+    /// As [`RoomError::BadName`].
+    #[error("the name is empty, too long or reserved")]
     BadName,
-    /// Too many reported publishes under way on this shard.
-    #[error("too many reported publishes under way")]
+    /// Too many reported publishes and lists under way on this shard: 1,024.
+    #[error("too many reported publishes and lists under way")]
     TooManyReports,
 }
 
@@ -118,6 +133,11 @@ impl<'a> Context<'a> {
         session.peer_certificate()
     }
 
+    /// How the connection's messages are encoded. Before it is open: [`Form::FIRST`].
+    pub fn form(&self) -> Form {
+        self.core.form(self.ticket)
+    }
+
     /// Milliseconds since the engine started; the same for the whole tick.
     pub fn now_ms(&self) -> u64 {
         self.core.now
@@ -141,12 +161,14 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sends a sealed frame to any connection. A connection that is gone, or on its way out, drops it (counted).
-    pub fn send_to(&mut self, to: Address, frame: Frame) {
+    /// Sends a sealed frame of this form to any connection, which is sent it in its own. A connection that is gone, or on its way out,
+    /// drops it (counted).
+    pub fn send_to(&mut self, to: Address, form: Form, frame: Frame) {
         self.core.mail.request(
             to.shard,
             Request::Send {
                 to: to.ticket,
+                form,
                 frame,
             },
         );
@@ -157,7 +179,21 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
     pub fn join(&mut self, room: &str, tag: Tag) -> Result<(), RoomError> {
-        self.core.join(self.ticket, room, tag)
+        self.core.join(self.ticket, room, u32::MAX, tag)
+    }
+
+    /// Asks for membership of a room that is full with so many members: `tag` answers with [`crate::Answer::Joined`], or with
+    /// [`crate::Answer::Refused`]. Whoever is a member already is not refused.
+    ///
+    /// # Errors
+    /// As [`Context::join`].
+    pub fn join_limited(
+        &mut self,
+        room: &str,
+        members_max: u32,
+        tag: Tag,
+    ) -> Result<(), RoomError> {
+        self.core.join(self.ticket, room, members_max, tag)
     }
 
     /// Ends membership; `tag` answers with [`crate::Answer::Left`].
@@ -168,20 +204,38 @@ impl<'a> Context<'a> {
         self.core.leave(self.ticket, room, tag)
     }
 
+    /// From here on the connection counts as this user's; `None`: nobody's. A user's name is 1..=255 bytes. What is published to the
+    /// user afterwards reaches the connection, in one order with what it asks for. Does nothing unless the connection is open.
+    ///
+    /// # Errors
+    /// The name is wrong, or earlier changes are still under way ([`RoomError::Busy`]); the connection is who it was.
+    pub fn identify(&mut self, user: Option<&str>) -> Result<(), RoomError> {
+        self.core.identify(self.ticket, user)
+    }
+
+    /// Whose connection it is ([`Context::identify`]).
+    pub fn user(&self) -> Option<Arc<str>> {
+        self.core.user(self.ticket)
+    }
+
+    /// Asks who is a member (no membership needed); `tag` answers with [`crate::Answer::Listed`].
+    ///
+    /// # Errors
+    /// The name or the limits refuse it; nothing was sent.
+    pub fn list(&mut self, topic: Topic<'_>, tag: Tag) -> Result<(), PublishError> {
+        self.core.list(self.ticket, topic, tag)
+    }
+
     /// Rooms joined or being joined, in no particular order.
     pub fn rooms(&self) -> Vec<Arc<str>> {
-        let memberships = self
-            .core
-            .connections
-            .memberships_ref(self.ticket.slot)
-            .as_slice();
-        let wanted = memberships.iter().filter(|membership| membership.wanted);
+        let memberships = self.core.connections.memberships_ref(self.ticket.slot);
+        let wanted = memberships.wanted(MembershipKind::Room);
         wanted
             .map(|membership| self.core.rooms.name(membership.slice).clone())
             .collect()
     }
 
-    /// Publishes to a room (no membership needed) or to everyone. All members see one order.
+    /// Publishes to a room (no membership needed), to a user, or to everyone. All members see one order.
     ///
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
@@ -205,6 +259,11 @@ impl<'a> Context<'a> {
                 reason: reason.into(),
             },
         );
+    }
+
+    /// Counts and logs a panic that the application has caught itself.
+    pub fn note_panic(&self) {
+        self.core.note_panic(Some(self.ticket));
     }
 
     fn is_open(&self) -> bool {

@@ -5,12 +5,13 @@
 
 mod compressing;
 mod ending;
+mod publishing;
 mod reassembly;
 mod rooms;
 mod secure;
 mod writing;
 
-pub(crate) use rooms::JoinedLetter;
+pub(crate) use rooms::Answered;
 pub(crate) use secure::Secure;
 
 use crate::audience::Audiences;
@@ -18,6 +19,7 @@ use crate::batch::{Batch, FanOut};
 use crate::connection::{Connections, Flags, HEARD_MS};
 use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
+use crate::form::Translate;
 use crate::home::Homes;
 use crate::lane::Mailbox;
 use crate::outbox::{OutboxLimits, Seal};
@@ -28,7 +30,7 @@ use crate::room::Rooms;
 use crate::token::TokenKey;
 use crate::unread::SpareBuffers;
 use crate::wheel::Wheel;
-use crate::{Address, CloseReason, Config, Listener, Ticket};
+use crate::{Address, CloseReason, Config, Form, Listener, Ticket};
 use bytes::Bytes;
 use compressing::Compressing;
 use shardcast_protocol::deflate::Agreement;
@@ -36,7 +38,7 @@ use shardcast_protocol::events;
 use shardcast_protocol::http::{self, Answer};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The shard's own state.
 #[derive(Debug)]
@@ -46,7 +48,8 @@ pub(crate) struct Core {
     pub(crate) connections: Connections,
     pub(crate) wheel: Wheel,
     pub(crate) rooms: Rooms,
-    pub(crate) everyone: Batch,
+    /// For all connections of a form, by form; as many as were used.
+    everyone: Vec<Batch>,
     pub(crate) fan_outs: VecDeque<FanOut>,
     /// Empty whenever `fan_outs` is, at the end of a tick.
     pub(crate) audiences: Audiences,
@@ -62,6 +65,7 @@ pub(crate) struct Core {
     /// `None`: there are no event streams.
     pub(crate) streams: Option<Streams>,
     pub(crate) counters: Arc<ShardCounters>,
+    translate: Translate,
 }
 
 /// The checked configuration, in the units that the shard uses.
@@ -134,12 +138,14 @@ pub(crate) struct Streams {
     pub(crate) key: TokenKey,
 }
 
-/// The process's connection limit, and how many of its connections take shared compressed frames: the one thing that shards share,
-/// touched once per connect and once per close.
+/// The process's connection limit, and how many of its connections take shared compressed frames, and how many of each form are open: the
+/// one thing that shards share, touched once per connect and once per close.
 #[derive(Clone, Debug)]
 pub struct Admission {
     admitted: Arc<AtomicUsize>,
     sharers: Arc<AtomicUsize>,
+    /// By form.
+    open: Arc<[AtomicU32; Form::COUNT_MAX]>,
     max: usize,
 }
 
@@ -149,6 +155,7 @@ impl Admission {
         Admission {
             admitted: Arc::default(),
             sharers: Arc::default(),
+            open: Arc::default(),
             max,
         }
     }
@@ -163,6 +170,21 @@ impl Admission {
 
     fn leave(&self) {
         self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection opens. It is counted before its client hears of it, so whoever connected before a message was sent, as far as
+    /// anybody can tell, is counted when that message is ordered: one total order of these, hence the strongest ordering.
+    fn count_open(&self, form: Form) {
+        self.open[form.index()].fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn discount_open(&self, form: Form) {
+        self.open[form.index()].fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Open connections, by form.
+    pub(crate) fn open(&self) -> [u32; Form::COUNT_MAX] {
+        std::array::from_fn(|form| self.open[form].load(Ordering::SeqCst))
     }
 
     fn count_sharer(&self) {
@@ -186,6 +208,7 @@ impl Core {
         admission: Admission,
         token_key: Option<TokenKey>,
         counters: Arc<ShardCounters>,
+        translate: Translate,
     ) -> Core {
         Core {
             limits: Limits::of(config),
@@ -193,10 +216,10 @@ impl Core {
             connections: Connections::default(),
             wheel: Wheel::new(),
             rooms: Rooms::default(),
-            everyone: Batch::default(),
+            everyone: Vec::new(),
             fan_outs: VecDeque::new(),
             audiences: Audiences::default(),
-            homes: Homes::new(mail.shards()),
+            homes: Homes::default(),
             reports: Reports::default(),
             mail,
             outgoing: Outgoing::default(),
@@ -212,7 +235,15 @@ impl Core {
                 .zip(token_key)
                 .map(|(path, key)| Streams { path, key }),
             counters,
+            translate,
         }
+    }
+
+    /// A call of the application panicked: about this connection, if it was about one.
+    pub(crate) fn note_panic(&self, ticket: Option<Ticket>) {
+        self.counters.panics.add(1);
+        let (shard, slot) = (self.mail.shard(), ticket.map(|ticket| ticket.slot));
+        tracing::error!(shard, slot, "a handler panicked");
     }
 
     pub(crate) fn address(&self, ticket: Ticket) -> Address {
@@ -280,6 +311,7 @@ impl Core {
             .after(Step::Upgrade)
             .expect("only an upgrading connection opens");
         connection.heard = heard;
+        self.admission.count_open(connection.flags.form());
         self.counters.upgrades.add(1);
         self.write(ticket, fill);
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);

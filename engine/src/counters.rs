@@ -104,7 +104,7 @@ counters! {
     count frames_out;
     /// Bytes given to sends.
     count bytes_out;
-    /// Room and everyone messages given to a connection.
+    /// Messages to rooms, users and everyone given to a connection.
     count deliveries;
     /// Publishes ordered by this shard as home.
     count publishes;
@@ -118,6 +118,8 @@ counters! {
     gauge outboxes;
     /// Deliveries dropped: the connection was closing.
     count dropped_closing;
+    /// Deliveries dropped: the message cannot be said in the connection's form.
+    count dropped_untranslatable;
     /// Connections closed with 1008: outbox full.
     count closed_slow;
     /// Connections closed for breaking the protocol.
@@ -156,10 +158,14 @@ counters! {
     count deflated_bytes_out;
     /// Calls of the application that panicked.
     count panics;
-    /// Rooms with members on this shard.
+    /// Rooms with members on this shard, once for each form that these have.
     gauge rooms;
     /// Rooms that this shard orders.
     gauge rooms_home;
+    /// Users with connections on this shard, once for each form that these have.
+    gauge users;
+    /// Users whose messages this shard orders.
+    gauge users_home;
     /// Letters waiting in this shard's mailbox when it last looked.
     gauge lane_depth;
     /// Times a connection was not read because a lane was full.

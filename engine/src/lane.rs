@@ -3,9 +3,10 @@
 //! Nothing blocks and nothing grows without bound: when a delivery lane is full its home takes no more requests; when a request
 //! lane is full the letter waits in the sender's spill, and the connection that caused it is not read until the spill is gone.
 
+use crate::Refused;
 use crate::doorbell::Doorbell;
-use crate::letter::{Command, Delivery, Outcome, Request};
-use crossbeam_channel::{Receiver, Sender};
+use crate::letter::{Command, DELIVERIES_PER_REQUEST_MAX, Delivery, Outcome, Request};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use foldhash::quality::FixedState;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// Letters that fit into one lane.
+/// Letters that may wait in one lane. A delivery lane has a little more room: what one more request may post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneCapacity(pub usize);
 
@@ -23,9 +24,19 @@ impl LaneCapacity {
     const SMALLEST: usize = 64;
     const LARGEST: usize = 2048;
 
-    /// The production capacity for a number of shards: 2 × 80 bytes × this for each ordered pair.
+    /// The production capacity for a number of shards: [`LaneCapacity::letters`] × 80 bytes for each ordered pair.
     pub fn for_shards(shards: usize) -> LaneCapacity {
         LaneCapacity((Self::PER_SHARD / shards).clamp(Self::SMALLEST, Self::LARGEST))
+    }
+
+    /// Places in a request lane and a delivery lane together.
+    pub(crate) fn letters(self) -> usize {
+        self.0 + self.deliveries()
+    }
+
+    /// Places in a delivery lane: as long as fewer than the capacity are taken, a request may be handled.
+    fn deliveries(self) -> usize {
+        self.0 + DELIVERIES_PER_REQUEST_MAX - 1
     }
 }
 
@@ -41,7 +52,8 @@ pub struct Mailbox {
     peers: Vec<Peer>,
     own_requests: VecDeque<Request>,
     own_deliveries: VecDeque<Delivery>,
-    outcomes: VecDeque<(u16, Outcome)>,
+    /// What deliveries made this shard say to others.
+    owed: VecDeque<(u16, Request)>,
     commands: Receiver<Command>,
     remote: Remote,
     /// Requests in all spills.
@@ -74,10 +86,11 @@ pub(crate) struct Remote {
 
 impl Remote {
     /// Hands a command over; the shard must be woken when the answer is `Ok(true)`.
-    pub(crate) fn send(&self, command: Command) -> Result<bool, Box<Command>> {
+    pub(crate) fn send(&self, command: Command) -> Result<bool, Box<(Refused, Command)>> {
         match self.commands.try_send(command) {
             Ok(()) => Ok(self.bells[self.shard as usize].knock()),
-            Err(refused) => Err(Box::new(refused.into_inner())),
+            Err(TrySendError::Full(command)) => Err(Box::new((Refused::Busy, command))),
+            Err(TrySendError::Disconnected(command)) => Err(Box::new((Refused::Stopped, command))),
         }
     }
 }
@@ -93,8 +106,8 @@ pub fn mesh(shards: usize, capacity: LaneCapacity, seed: u64) -> Vec<Mailbox> {
         for high in low + 1..shards {
             let (requests_up, requests_up_in) = RingBuffer::new(capacity.0);
             let (requests_down, requests_down_in) = RingBuffer::new(capacity.0);
-            let (deliveries_up, deliveries_up_in) = RingBuffer::new(capacity.0);
-            let (deliveries_down, deliveries_down_in) = RingBuffer::new(capacity.0);
+            let (deliveries_up, deliveries_up_in) = RingBuffer::new(capacity.deliveries());
+            let (deliveries_down, deliveries_down_in) = RingBuffer::new(capacity.deliveries());
             mailboxes[low].peers[high].lanes = Some(Lanes {
                 requests_out: requests_up,
                 deliveries_out: deliveries_up,
@@ -134,7 +147,7 @@ impl Mailbox {
                 .collect(),
             own_requests: VecDeque::new(),
             own_deliveries: VecDeque::new(),
-            outcomes: VecDeque::new(),
+            owed: VecDeque::new(),
             commands,
             remote: Remote {
                 commands: sender,
@@ -198,12 +211,19 @@ impl Mailbox {
     /// message may ask for, and what answers and endings of open connections ask for meanwhile: one letter per home for each that
     /// closes, and what the application's other calls post.
     pub(crate) fn is_congested(&self) -> bool {
-        self.spilled > 0 || self.own_requests.len() >= self.capacity
+        let waiting = self.own_requests.len().max(self.owed.len());
+        self.spilled > 0 || waiting >= self.capacity
     }
 
-    /// Owes a shard its part of a report. Bounded by the reports that may be pending.
+    /// Owes a shard its part of an answer.
     pub(crate) fn owe(&mut self, outcome: Outcome) {
-        self.outcomes.push_back((outcome.key.shard, outcome));
+        self.owe_request(outcome.key.shard, Request::Outcome(outcome));
+    }
+
+    /// Posts a request as soon as there is room for it: what handling a delivery has to say. Bounded by the answers that may be pending,
+    /// and by the capacity, beyond which nothing new is begun, with what the lanes hold.
+    pub(crate) fn owe_request(&mut self, to: u16, request: Request) {
+        self.owed.push_back((to, request));
     }
 
     /// Moves what waited into lanes that have room again.
@@ -224,7 +244,7 @@ impl Mailbox {
                 peer.posted = true;
             }
         }
-        while let Some((to, outcome)) = self.outcomes.pop_front() {
+        while let Some((to, request)) = self.owed.pop_front() {
             let room = to == self.shard || {
                 let peer = &self.peers[to as usize];
                 peer.spill.is_empty()
@@ -234,25 +254,30 @@ impl Mailbox {
                         .is_some_and(|lanes| !lanes.requests_out.is_full())
             };
             if !room {
-                self.outcomes.push_front((to, outcome));
+                self.owed.push_front((to, request));
                 return;
             }
-            self.request(to, Request::Outcome(outcome));
+            self.request(to, request);
         }
     }
 
     /// Something waits for room in another shard's lane.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.spilled > 0 || !self.outcomes.is_empty()
+        self.spilled > 0 || !self.owed.is_empty()
     }
 
-    /// Every delivery lane can take one more letter. Without that, no request may be taken.
-    pub(crate) fn can_deliver(&self) -> bool {
+    /// Every delivery lane can take what one request may post. Without that, no request may be taken.
+    pub(crate) fn can_deliver(&mut self) -> bool {
         self.own_deliveries.len() < self.capacity
-            && self.peers.iter().all(|peer| {
-                peer.lanes
-                    .as_ref()
-                    .is_none_or(|lanes| !lanes.deliveries_out.is_full())
+            && self.peers.iter_mut().all(|peer| {
+                // Asking for places looks at the reader's end only when those known of are not enough.
+                let has_room = |lanes: &mut Lanes| {
+                    let places = &mut lanes.deliveries_out;
+                    places
+                        .write_chunk_uninit(DELIVERIES_PER_REQUEST_MAX)
+                        .is_ok()
+                };
+                peer.lanes.as_mut().is_none_or(has_room)
             })
     }
 
@@ -320,13 +345,17 @@ impl Mailbox {
 
     /// Letters and commands that wait to be taken.
     pub(crate) fn depth(&self) -> usize {
+        self.letters() + self.commands.len()
+    }
+
+    /// Letters that wait to be taken.
+    pub(crate) fn letters(&self) -> usize {
         let lanes = self.peers.iter().filter_map(|peer| peer.lanes.as_ref());
         lanes
             .map(|lanes| lanes.requests_in.slots() + lanes.deliveries_in.slots())
             .sum::<usize>()
             + self.own_requests.len()
             + self.own_deliveries.len()
-            + self.commands.len()
     }
 
     /// Shards that sleep and were written to since the last call: each must be woken.

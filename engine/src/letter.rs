@@ -1,36 +1,45 @@
 //! What shards write to each other.
 
-use crate::report::ReportKey;
-use crate::{Address, Frame, Report, Tag, Ticket, Tls};
+use crate::report::{Part, ReportKey};
+use crate::{Address, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
+use std::fmt;
 use std::sync::Arc;
 
-/// A room's name, shared by every table that bears it.
+/// A topic's key, shared by every table that bears it: a room's name, or a user's behind a mark.
 pub(crate) type RoomName = Arc<str>;
 
-/// To the shard that can do it: to a room's home, or to a connection's owner. Handling one may post deliveries and nothing else.
+/// To the shard that can do it: to a room's home, or to a connection's owner. Handling one may post deliveries and nothing else, to
+/// no shard more than [`DELIVERIES_PER_REQUEST_MAX`].
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// `counted`: the connection becomes a member; otherwise it is one, and only asks again.
-    Join {
-        room: RoomName,
-        who: Address,
-        tag: Tag,
-        counted: bool,
-    },
+    Join(Join),
+    /// Without a tag, nobody waits for the answer.
     Leave {
         room: RoomName,
         who: Address,
-        tag: Tag,
+        form: Form,
+        tag: Option<Tag>,
     },
     /// A connection closed: it leaves these rooms, all of them this home's, and nobody waits for an answer.
     Depart {
         rooms: Vec<RoomName>,
-        shard: u16,
+        who: Address,
+        form: Form,
+    },
+    /// The connection's shard knows that a join of it was refused.
+    Noted {
+        room: RoomName,
+        who: Address,
     },
     Publish(Publication),
-    /// One shard's part of a report, back at the shard that asked.
+    /// Who is in the room at this place in the order.
+    List {
+        room: RoomName,
+        key: ReportKey,
+    },
+    /// One part of an answer, back at the shard that asked.
     Outcome(Outcome),
     /// A message for an event stream, as a client's frame; answered with [`Delivery::Posted`].
     Post {
@@ -40,6 +49,7 @@ pub(crate) enum Request {
     },
     Send {
         to: Ticket,
+        form: Form,
         frame: Frame,
     },
     Disconnect {
@@ -49,46 +59,89 @@ pub(crate) enum Request {
     },
 }
 
+/// Deliveries that handling one request may post to one shard: one for each form.
+pub(crate) const DELIVERIES_PER_REQUEST_MAX: usize = Form::COUNT_MAX;
+
+/// A wish to be a member.
+#[derive(Debug)]
+pub(crate) struct Join {
+    pub(crate) room: RoomName,
+    pub(crate) who: Address,
+    pub(crate) form: Form,
+    /// Without a tag, nobody waits for the answer.
+    pub(crate) tag: Option<Tag>,
+    /// The connection becomes a member; otherwise it is one as far as its shard knows, and only asks again.
+    pub(crate) counted: bool,
+    /// Members with whom the room is full. Their number is a `u32`, so [`u32::MAX`] holds nobody back.
+    pub(crate) members_max: u32,
+}
+
 /// A publish on its way.
 #[derive(Debug)]
 pub(crate) struct Publication {
     /// `None`: everyone.
     pub(crate) room: Option<RoomName>,
+    pub(crate) form: Form,
     pub(crate) frame: Frame,
     pub(crate) except: Option<Address>,
     pub(crate) report: Option<ReportKey>,
 }
 
-/// One shard's part of a report.
-#[derive(Clone, Copy, Debug)]
+/// One part of what was asked for.
+#[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) key: ReportKey,
-    /// Shards that the publish went to; each sends one outcome. 0: to none, and this is the only outcome.
-    pub(crate) shards: u16,
-    pub(crate) report: Report,
+    /// Parcels that were sent; each has one outcome. 0: there were none, and this is the only outcome.
+    pub(crate) parcels: u16,
+    pub(crate) part: Part,
 }
 
 /// From a home to the shards that have members. Handling one never posts anything, so deliveries always drain.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    Joined {
-        room: RoomName,
-        who: Ticket,
-        tag: Tag,
-        members: u32,
-        counted: bool,
-    },
+    Joined(Joined),
     Left {
         room: RoomName,
+        form: Form,
         who: Ticket,
-        tag: Tag,
+        tag: Option<Tag>,
+    },
+    /// The connection did not become a member.
+    Refused {
+        room: RoomName,
+        form: Form,
+        who: Ticket,
+        tag: Option<Tag>,
+        error: RoomError,
     },
     Message(Parcel),
+    /// Asks for some of the members of one form.
+    List {
+        room: RoomName,
+        form: Form,
+        key: ReportKey,
+        parcels: u16,
+        /// Members on all shards.
+        total: u32,
+        /// As many as are to be named.
+        members: u16,
+    },
     /// What became of a message that a connection posted.
     Posted {
         who: Ticket,
         outcome: PostOutcome,
     },
+}
+
+/// The connection is a member from this place in the order on, or was one.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) room: RoomName,
+    pub(crate) form: Form,
+    pub(crate) who: Ticket,
+    pub(crate) tag: Option<Tag>,
+    pub(crate) members: u32,
+    pub(crate) counted: bool,
 }
 
 /// What became of a posted message.
@@ -102,27 +155,51 @@ pub(crate) enum PostOutcome {
     Full,
 }
 
-/// A publish in its place in the order, for one shard's members.
+/// A publish in its place in the order, for one shard's members of one form.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     /// `None`: everyone.
     pub(crate) room: Option<RoomName>,
+    pub(crate) form: Form,
     pub(crate) frame: Frame,
     /// Left out, if it is on the receiving shard.
     pub(crate) except: Option<Ticket>,
     pub(crate) report: Option<ReportKey>,
-    /// Shards that this publish went to.
-    pub(crate) shards: u16,
+    /// Parcels of this publish.
+    pub(crate) parcels: u16,
 }
 
 /// From any thread of the process.
-#[derive(Debug)]
 pub(crate) enum Command {
-    Publish(Publication),
+    /// With a reply, it is reported.
+    Publish {
+        publication: Publication,
+        reply: Option<Reply>,
+    },
+    List {
+        room: RoomName,
+        reply: Reply,
+    },
+    Tell {
+        who: Ticket,
+        note: Note,
+    },
     /// Connections of a listener begin with this from now on.
     ReplaceTls {
         listener: usize,
         tls: Tls,
     },
     Drain,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Command::Publish { .. } => "Publish",
+            Command::List { .. } => "List",
+            Command::Tell { .. } => "Tell",
+            Command::ReplaceTls { .. } => "ReplaceTls",
+            Command::Drain => "Drain",
+        })
+    }
 }

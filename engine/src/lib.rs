@@ -59,6 +59,7 @@ mod deadline;
 mod doorbell;
 pub mod driver;
 mod exchange;
+mod form;
 mod frame;
 mod home;
 #[doc(hidden)] // Driven by the simulation tests.
@@ -80,23 +81,27 @@ pub mod shard;
 mod ticket;
 mod tls;
 mod token;
+mod topic;
 mod unread;
 mod wheel;
 
 pub use application::{
-    Accepted, Answer, Application, CloseReason, Messages, Page, Refusal, Report, Tag,
+    Accepted, Answer, Application, CloseReason, Listing, Member, Messages, Note, Page, Refusal,
+    Report, Tag,
 };
 pub use compression::Compression;
 pub use config::{Config, ConfigError, Pinning};
 pub use context::{Context, Publish, PublishError, RoomError, Target};
 pub use counters::{Counter, Reading, ShardCounters};
 pub use deadline::Deadline;
+pub use form::Form;
 pub use frame::{Frame, Message};
 pub use listener::Listener;
 pub use memory::Memory;
-pub use running::{Handle, Running, StartError, start};
+pub use running::{Handle, Refused, Reply, Running, StartError, start};
 pub use ticket::{Address, Ticket};
 pub use tls::{ClientCertificates, Identity, Tls, TlsError, TlsOptions, TlsVersion};
+pub use topic::Topic;
 
 pub use shardcast_protocol as protocol;
 pub use shardcast_protocol::pieces::Piece;

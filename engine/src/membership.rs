@@ -11,6 +11,15 @@ pub(crate) struct Membership {
     pub(crate) wanted: bool,
     /// Joins and leaves whose answer from the home shard is outstanding.
     pub(crate) in_flight: u8,
+    pub(crate) kind: Kind,
+}
+
+/// What the slice is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Room,
+    /// The user that the connection is, or was.
+    User,
 }
 
 impl Membership {
@@ -40,13 +49,20 @@ impl Memberships {
         }
     }
 
-    /// How many there are, and how many of them are wanted (the others are being left).
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    /// How many there are of a kind, and how many of them are wanted (the others are being left).
+    pub(crate) fn counts(&self, kind: Kind) -> (usize, usize) {
         let all = self.as_slice();
+        let all = all.iter().filter(|membership| membership.kind == kind);
         (
-            all.len(),
-            all.iter().filter(|membership| membership.wanted).count(),
+            all.clone().count(),
+            all.filter(|membership| membership.wanted).count(),
         )
+    }
+
+    /// Those that are wanted.
+    pub(crate) fn wanted(&self, kind: Kind) -> impl Iterator<Item = &Membership> {
+        let all = self.as_slice().iter();
+        all.filter(move |membership| membership.wanted && membership.kind == kind)
     }
 
     pub(crate) fn find(&mut self, slice: u32) -> Option<&mut Membership> {
@@ -95,6 +111,7 @@ mod tests {
             position: 0,
             wanted: true,
             in_flight: 0,
+            kind: Kind::Room,
         }
     }
 

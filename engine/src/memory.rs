@@ -42,7 +42,7 @@ impl Memory {
         let (shards, connections) = (config.shards as u64, config.connections_max as u64);
         let rings = config.tables().rings;
         let pairs = shards * (shards - 1);
-        let letters = 2 * pairs * LaneCapacity::for_shards(config.shards).0 as u64;
+        let letters = pairs * LaneCapacity::for_shards(config.shards).letters() as u64;
         Memory {
             rings_bytes: shards * rings as u64 * uring::RING_BYTES as u64,
             connections_bytes: connections * Self::CONNECTION_BYTES,
@@ -126,10 +126,10 @@ mod tests {
         };
         let memory = Memory::of(&config);
         assert_eq!(memory.connections_bytes, 94_000);
-        assert_eq!(memory.lanes_bytes, 2 * 2 * 2048 * 80);
+        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 7) * 80);
         assert_eq!(memory.rings_bytes, 2 * uring::RING_BYTES as u64);
         assert_eq!(memory.outboxes_worst_bytes, 1000 << 20);
         assert_eq!(memory.partials_worst_bytes, 256 << 20);
-        assert_eq!(memory.idle_bytes(), memory.rings_bytes + 94_000 + 655_360);
+        assert_eq!(memory.idle_bytes(), memory.rings_bytes + 94_000 + 656_480);
     }
 }

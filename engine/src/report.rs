@@ -1,9 +1,10 @@
-//! Reported publishes of this shard's connections, until every shard has told its part.
+//! What this shard asked other shards for (reported publishes, lists), until every part of the answer is there.
 
 use crate::letter::Outcome;
-use crate::{Report, Tag, Ticket};
+use crate::{Answer, Listing, Reply, Report, Tag, Ticket};
+use std::fmt;
 
-/// Names a pending report across shards.
+/// Names a pending answer across shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReportKey {
     /// The shard that asked.
@@ -11,35 +12,59 @@ pub(crate) struct ReportKey {
     index: u32,
 }
 
-/// Pending reports. Full: the publish is refused before anything is sent.
+/// Who waits for an answer.
+pub(crate) enum Asker {
+    /// A connection of this shard.
+    Connection(Ticket, Tag),
+    /// Another thread.
+    Outside(Reply),
+}
+
+/// One shard's part of an answer, or their sum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Report(Report),
+    Listing(Listing),
+}
+
+/// Pending answers. Full: what is asked for by connections is refused before anything is sent; what is asked for from outside waits
+/// in the queue of commands. Each kind of askers has its own places, so that neither takes them from the other.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     pending: Vec<Option<Pending>>,
     free: Vec<u32>,
+    /// Of the pending, those that were asked for from outside.
+    outside: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Pending {
-    who: Ticket,
-    tag: Tag,
+    asker: Asker,
     outcomes: u16,
-    sum: Report,
+    sum: Part,
 }
 
 impl Reports {
-    /// Reported publishes under way per shard.
+    /// Reported publishes and lists under way per shard and kind of askers.
     pub(crate) const PENDING_MAX: usize = 1024;
 
+    /// Connections may ask for nothing more.
     pub(crate) fn is_full(&self) -> bool {
-        self.pending.len() - self.free.len() >= Self::PENDING_MAX
+        self.pending.len() - self.free.len() - self.outside >= Self::PENDING_MAX
     }
 
-    pub(crate) fn open(&mut self, shard: u16, who: Ticket, tag: Tag) -> ReportKey {
+    /// Other threads may ask for nothing more.
+    pub(crate) fn is_full_outside(&self) -> bool {
+        self.outside >= Self::PENDING_MAX
+    }
+
+    /// `sum`: what it is if nobody has anything to add.
+    pub(crate) fn open(&mut self, shard: u16, asker: Asker, sum: Part) -> ReportKey {
+        self.outside += usize::from(asker.is_outside());
         let pending = Some(Pending {
-            who,
-            tag,
+            asker,
             outcomes: 0,
-            sum: Report::default(),
+            sum,
         });
         let index = match self.free.pop() {
             Some(index) => {
@@ -54,79 +79,165 @@ impl Reports {
         ReportKey { shard, index }
     }
 
-    /// Adds one shard's part; the whole report when it was the last.
-    pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Ticket, Tag, Report)> {
+    /// Adds one part; the whole answer when it was the last.
+    pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Asker, Answer)> {
         let slot = &mut self.pending[outcome.key.index as usize];
-        let pending = slot.as_mut().expect("one outcome per shard");
-        pending.sum.delivered += outcome.report.delivered;
-        pending.sum.queued += outcome.report.queued;
-        pending.sum.dropped += outcome.report.dropped;
+        let pending = slot.as_mut().expect("one outcome for each parcel");
+        pending.sum.add(outcome.part);
         pending.outcomes += 1;
-        if pending.outcomes < outcome.shards {
+        if pending.outcomes < outcome.parcels {
             return None;
         }
-        let done = *pending;
-        *slot = None;
+        let done = slot.take()?;
         self.free.push(outcome.key.index);
-        Some((done.who, done.tag, done.sum))
+        self.outside -= usize::from(done.asker.is_outside());
+        let answer = match done.sum {
+            Part::Report(report) => Answer::Reported(report),
+            Part::Listing(listing) => Answer::Listed(listing),
+        };
+        Some((done.asker, answer))
     }
 
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending.len() == self.free.len()
+        self.pending.len() == self.free.len() && self.outside == 0
+    }
+}
+
+impl Asker {
+    fn is_outside(&self) -> bool {
+        matches!(self, Asker::Outside(_))
+    }
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Asker::Connection(who, tag) => write!(f, "{who:?} {tag:?}"),
+            Asker::Outside(_) => f.write_str("outside"),
+        }
+    }
+}
+
+impl Part {
+    fn add(&mut self, other: Part) {
+        match (self, other) {
+            (Part::Report(sum), Part::Report(part)) => {
+                sum.delivered += part.delivered;
+                sum.queued += part.queued;
+                sum.dropped += part.dropped;
+            }
+            (Part::Listing(sum), Part::Listing(part)) => {
+                // All parts say the same.
+                sum.total = part.total;
+                sum.members.extend(part.members);
+            }
+            (Part::Report(_), Part::Listing(_)) | (Part::Listing(_), Part::Report(_)) => {
+                unreachable!("a part of another answer")
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Address, Member};
+    use std::sync::mpsc;
+
+    const WHO: Ticket = Ticket {
+        slot: 3,
+        generation: 9,
+    };
+
+    fn report(delivered: u32, queued: u32, dropped: u32) -> Part {
+        Part::Report(Report {
+            delivered,
+            queued,
+            dropped,
+        })
+    }
+
+    fn outcome(key: ReportKey, parcels: u16, part: Part) -> Outcome {
+        Outcome { key, parcels, part }
+    }
+
+    fn listing(slots: &[u32]) -> Listing {
+        let member = |slot: &u32| Member {
+            address: Address {
+                shard: 1,
+                ticket: Ticket {
+                    slot: *slot,
+                    generation: 1,
+                },
+            },
+            user: None,
+        };
+        Listing {
+            total: 5,
+            members: slots.iter().map(member).collect(),
+        }
+    }
 
     #[test]
-    fn sums_the_shards_and_reuses_the_place() {
+    fn sums_the_parts_and_reuses_the_place() {
         let mut reports = Reports::default();
-        let who = Ticket {
-            slot: 3,
-            generation: 9,
-        };
         for round in 0..3 {
-            let key = reports.open(1, who, Tag(round));
-            let part = |delivered, queued, dropped| Outcome {
-                key,
-                shards: 2,
-                report: Report {
-                    delivered,
-                    queued,
-                    dropped,
-                },
-            };
-            assert_eq!(reports.add(part(10, 1, 0)), None);
-            let sum = Report {
+            let asker = Asker::Connection(WHO, Tag(round));
+            let key = reports.open(1, asker, report(0, 0, 0));
+            assert!(reports.add(outcome(key, 2, report(10, 1, 0))).is_none());
+            let sum = Answer::Reported(Report {
                 delivered: 15,
                 queued: 1,
                 dropped: 2,
-            };
-            assert_eq!(reports.add(part(5, 0, 2)), Some((who, Tag(round), sum)));
+            });
+            match reports.add(outcome(key, 2, report(5, 0, 2))) {
+                Some((Asker::Connection(WHO, tag), answer)) => {
+                    assert_eq!((tag, answer), (Tag(round), sum));
+                }
+                other => panic!("{other:?}"),
+            }
             assert!(reports.is_empty());
         }
         assert_eq!(reports.pending.len(), 1);
     }
 
     #[test]
-    fn nobody_there_is_a_whole_report() {
+    fn nobody_there_is_a_whole_answer() {
         let mut reports = Reports::default();
-        let key = reports.open(
-            0,
-            Ticket {
-                slot: 0,
-                generation: 1,
-            },
-            Tag(0),
-        );
-        let outcome = Outcome {
-            key,
-            shards: 0,
-            report: Report::default(),
-        };
-        assert!(reports.add(outcome).is_some());
+        let asker = Asker::Connection(WHO, Tag(0));
+        let key = reports.open(0, asker, report(0, 0, 0));
+        assert!(reports.add(outcome(key, 0, report(0, 0, 0))).is_some());
+    }
+
+    #[test]
+    fn lists_are_put_together_for_another_thread() {
+        let (mut reports, (sender, receiver)) = (Reports::default(), mpsc::channel());
+        let asker = Asker::Outside(Box::new(move |answer| sender.send(answer).unwrap()));
+        let key = reports.open(0, asker, Part::Listing(Listing::default()));
+        let part = |slots| outcome(key, 2, Part::Listing(listing(slots)));
+        assert!(reports.add(part(&[1, 2])).is_none());
+        match reports.add(part(&[3])) {
+            Some((Asker::Outside(reply), answer)) => reply(answer),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(receiver.recv(), Ok(Answer::Listed(listing(&[1, 2, 3]))));
+        assert!(reports.is_empty());
+    }
+
+    /// Peers cannot keep other threads from asking, nor these the peers.
+    #[test]
+    fn askers_of_a_kind_have_their_own_places() {
+        let mut reports = Reports::default();
+        for _ in 0..Reports::PENDING_MAX {
+            assert!(!reports.is_full());
+            reports.open(0, Asker::Connection(WHO, Tag(0)), report(0, 0, 0));
+        }
+        assert!(reports.is_full() && !reports.is_full_outside());
+        for _ in 0..Reports::PENDING_MAX {
+            assert!(!reports.is_full_outside());
+            reports.open(0, Asker::Outside(Box::new(drop)), report(0, 0, 0));
+        }
+        assert!(reports.is_full_outside());
     }
 }

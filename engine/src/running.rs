@@ -3,10 +3,14 @@
 use crate::core::Admission;
 use crate::driver::uring::{self, RingFds, Tables, UringDriver};
 use crate::lane::{self, LaneCapacity, Mailbox, Remote};
-use crate::letter::{Command, Publication, RoomName};
+use crate::letter::{Command, Publication};
 use crate::shard::{self, Shard};
 use crate::token::TokenKey;
-use crate::{Application, Config, ConfigError, Frame, Pinning, ShardCounters, Tls};
+use crate::topic::{self, Topic};
+use crate::{
+    Address, Answer, Application, Config, ConfigError, Note, Pinning, Publish, ShardCounters,
+    Target, Tls,
+};
 use crossbeam_channel::{Receiver, Sender};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -322,16 +326,11 @@ struct Door {
 }
 
 impl Door {
-    fn send(&self, command: Command) -> bool {
-        match self.remote.send(command) {
-            Ok(asleep) => {
-                if asleep {
-                    self.ring();
-                }
-                true
-            }
-            Err(_) => false,
+    fn send(&self, command: Command) -> Result<(), Box<(Refused, Command)>> {
+        if self.remote.send(command)? {
+            self.ring();
         }
+        Ok(())
     }
 
     fn ring(&self) {
@@ -416,7 +415,7 @@ impl Running {
         let mut told = vec![false; self.shards.len()];
         loop {
             for (door, told) in self.shards.iter().zip(&mut told) {
-                *told = *told || door.send(Command::Drain);
+                *told = *told || door.send(Command::Drain).is_ok();
             }
             let drained = told.iter().all(|told| *told)
                 && self
@@ -447,22 +446,73 @@ impl Drop for Running {
     }
 }
 
-/// Publishes into a running engine from any thread.
+/// The way into a running engine from any thread. Nothing blocks.
 #[derive(Clone, Debug)]
 pub struct Handle {
     shards: Arc<[Arc<Door>]>,
 }
 
+/// Why nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The shard's queue of commands is full: try again later.
+    #[error("the shard is busy")]
+    Busy,
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// What is called with the answer to a question from outside, on a shard's thread: it must not block. A panic in it is counted and logged.
+/// Dropped without a call: the engine stopped before there was an answer.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
 impl Handle {
-    /// Publishes to a room. `false` when the engine is stopping or its command queue is full (nothing was sent; try again later).
-    pub fn publish_room(&self, room: &str, frame: Frame) -> bool {
-        // Always by way of the same shard, so that one thread's publishes to a room keep their order.
-        self.publish(Some(room.into()), frame)
+    /// Publishes. One thread's publishes to one target keep their order. A name that nobody may bear reaches nobody. The tag of
+    /// [`Publish::report`] means nothing here: see [`Handle::publish_reported`].
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn publish(&self, to: Target<'_>, publish: Publish) -> Result<(), Refused> {
+        self.ask(publication(to, publish, None))
     }
 
-    /// Publishes to every connection; `false` as above.
-    pub fn publish_everyone(&self, frame: Frame) -> bool {
-        self.publish(None, frame)
+    /// Publishes, and replies with [`Answer::Reported`].
+    ///
+    /// # Errors
+    /// Nothing was sent, and `reply` is dropped.
+    pub fn publish_reported(
+        &self,
+        to: Target<'_>,
+        publish: Publish,
+        reply: Reply,
+    ) -> Result<(), Refused> {
+        self.ask(publication(to, publish, Some(reply)))
+    }
+
+    /// Asks who is a member: replies with [`Answer::Listed`].
+    ///
+    /// # Errors
+    /// Nothing was asked, and `reply` is dropped.
+    pub fn list(&self, topic: Topic<'_>, reply: Reply) -> Result<(), Refused> {
+        let room = topic::key_of(topic);
+        self.ask(Command::List { room, reply })
+    }
+
+    /// Tells one connection something: [`Application::told`]. One that is gone hears nothing.
+    ///
+    /// # Errors
+    /// Nothing was told: the note comes back.
+    pub fn tell(&self, who: Address, note: Note) -> Result<(), (Refused, Note)> {
+        let Some(door) = self.shards.get(usize::from(who.shard)) else {
+            // An address of another engine.
+            return Ok(());
+        };
+        let who = who.ticket;
+        match door.send(Command::Tell { who, note }).map_err(|back| *back) {
+            Err((refused, Command::Tell { note, .. })) => Err((refused, note)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Gives a listener (its index in the configuration) another TLS configuration: connections accepted from now on begin with it,
@@ -471,19 +521,29 @@ impl Handle {
     pub fn replace_tls(&self, listener: usize, tls: Tls) -> bool {
         self.shards.iter().all(|door| {
             let tls = tls.clone();
-            door.send(Command::ReplaceTls { listener, tls })
+            door.send(Command::ReplaceTls { listener, tls }).is_ok()
         })
     }
 
-    fn publish(&self, room: Option<RoomName>, frame: Frame) -> bool {
-        let publication = Publication {
-            room,
-            frame,
-            except: None,
-            report: None,
-        };
-        self.shards
-            .first()
-            .is_some_and(|door| door.send(Command::Publish(publication)))
+    /// Always by way of the same shard, so that one thread's publishes to a room keep their order.
+    fn ask(&self, command: Command) -> Result<(), Refused> {
+        let sent = self.shards[0].send(command);
+        sent.map_err(|back| back.0)
     }
+}
+
+fn publication(to: Target<'_>, publish: Publish, reply: Option<Reply>) -> Command {
+    let room = match to {
+        Target::Room(name) => Some(topic::key_of(Topic::Room(name))),
+        Target::User(name) => Some(topic::key_of(Topic::User(name))),
+        Target::Everyone => None,
+    };
+    let publication = Publication {
+        room,
+        form: publish.form,
+        frame: publish.frame,
+        except: publish.except,
+        report: None,
+    };
+    Command::Publish { publication, reply }
 }

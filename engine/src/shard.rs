@@ -21,13 +21,14 @@ pub use crate::core::Admission;
 pub use crate::token::TokenKey;
 
 use crate::connection::Flags;
-use crate::core::Core;
+use crate::core::{Answered, Core};
 use crate::driver::{Completion, Driver, Shortfall, Wait};
 use crate::lane::Mailbox;
 use crate::letter::Delivery;
 use crate::paged::Paged;
 use crate::phase::Phase;
-use crate::{Answer, Application, Config, Context, ShardCounters, Tag, Ticket};
+use crate::report::Asker;
+use crate::{Answer, Application, Config, Context, ShardCounters, Ticket};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,7 +86,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
         Shard {
             application,
             driver,
-            core: Core::new(config, mailbox, admission, token_key, counters),
+            core: Core::new(
+                config,
+                mailbox,
+                admission,
+                token_key,
+                counters,
+                A::translate,
+            ),
             sessions: Paged::default(),
             completions: Vec::new(),
             shortfalls: Vec::new(),
@@ -163,7 +171,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn wait(&mut self) -> Wait {
-        let core = &self.core;
+        let core = &mut self.core;
         let busy = !core.fan_outs.is_empty() || self.held.is_some() || !self.due.is_empty();
         let parked = !self.parked.is_empty() && !core.mail.is_congested();
         let draining = self
@@ -176,7 +184,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         core.mail.announce_sleep();
         let stuck = core.mail.is_waiting() || !core.mail.can_deliver();
-        if core.mail.depth() > 0 && !stuck {
+        // Without a place for what commands ask for, they wait for an outcome, which is a letter.
+        let waiting = match core.reports.is_full_outside() {
+            true => core.mail.letters(),
+            false => core.mail.depth(),
+        };
+        if waiting > 0 && !stuck {
             return Self::LOOK;
         }
         // A full lane has no bell for its emptying: look again soon. Its reader is awake, or it would not be full.
@@ -314,7 +327,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         })) {
             Ok(result) => Some(result),
             Err(_) => {
-                note_panic(&self.core, ticket);
+                self.core.note_panic(Some(ticket));
                 let mut context = Context::new(&mut self.core, ticket);
                 let answer = || self.application.panicked(&mut context, session, message);
                 if catch_unwind(AssertUnwindSafe(answer)).is_err() {
@@ -331,7 +344,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    fn answer(&mut self, answer: Option<(Ticket, Tag, Answer)>) {
+    fn answer(&mut self, answer: Answered) {
         let Some((ticket, tag, answer)) = answer else {
             return;
         };
@@ -339,6 +352,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.call(ticket, None, |application, context, session| {
                 application.answered(context, session, tag, answer)
             });
+        }
+    }
+
+    /// Tells whoever asked what became of it.
+    fn answer_asker(&mut self, asker: Asker, answer: Answer) {
+        match asker {
+            Asker::Connection(ticket, tag) => self.answer(Some((ticket, tag, answer))),
+            Asker::Outside(reply) => {
+                if catch_unwind(AssertUnwindSafe(|| reply(answer))).is_err() {
+                    self.core.note_panic(None);
+                }
+            }
         }
     }
 
@@ -353,7 +378,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             run(&mut self.application, &mut context)
         }));
         if result.is_err() {
-            note_panic(&self.core, ticket);
+            self.core.note_panic(Some(ticket));
         }
         result.ok()
     }
@@ -391,18 +416,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn gauge(&self) {
         let counters = &self.core.counters;
         counters.lane_depth.set(self.core.mail.depth() as u64);
-        counters.rooms.set(self.core.rooms.len() as u64);
+        counters.rooms.set(self.core.rooms.rooms() as u64);
+        counters.users.set(self.core.rooms.users() as u64);
         if self.is_drained() {
             counters.drained.set(1);
         }
-        counters.rooms_home.set(self.core.homes.len() as u64);
+        counters.rooms_home.set(self.core.homes.rooms() as u64);
+        counters.users_home.set(self.core.homes.users() as u64);
     }
-}
-
-fn note_panic(core: &Core, ticket: Ticket) {
-    core.counters.panics.add(1);
-    let (shard, slot) = (core.mail.shard(), ticket.slot);
-    tracing::error!(shard, slot, "a handler panicked");
 }
 
 impl<A: Application, D: Driver> fmt::Debug for Shard<A, D> {

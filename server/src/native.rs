@@ -440,6 +440,9 @@ fn problem_of_room(error: RoomError) -> Problem {
         ),
         RoomError::NotJoined => Problem::new(Code::NotJoined, "the connection is not in this room"),
         RoomError::BadName => bad_request(BAD_NAME),
+        RoomError::Full => {
+            unreachable!("rooms of the native dialect take as many members as come")
+        }
         RoomError::Busy => Problem::rate_limited(
             "too many joins and leaves of this room under way",
             RETRY_AFTER_MS,

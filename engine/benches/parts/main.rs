@@ -42,7 +42,10 @@ use lane::LaneCapacity;
 use letter::{Delivery, Parcel, Publication, Request};
 use piece::Piece;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::{Address, Frame, Report, Tag, Ticket, Tls, driver};
+use shardcast_engine::{
+    Address, Answer, Form, Frame, Listing, Member, Note, Refused, Reply, Report, RoomError, Tag,
+    Ticket, Tls, driver,
+};
 use std::process::ExitCode;
 use wheel::Wheel;
 
@@ -127,6 +130,7 @@ fn wheel_step() -> Box<dyn FnMut()> {
 fn publication(frame: &Frame) -> Publication {
     Publication {
         room: None,
+        form: Form::FIRST,
         frame: frame.clone(),
         except: None,
         report: None,
@@ -157,10 +161,11 @@ fn lane_hop() -> Box<dyn FnMut()> {
         };
         let parcel = Parcel {
             room: publication.room,
+            form: publication.form,
             frame: publication.frame,
             except: None,
             report: None,
-            shards: 1,
+            parcels: 1,
         };
         mailboxes[1].deliver(0, Delivery::Message(parcel));
         mailboxes[1].rings(|shard| assert_eq!(black_box(shard), 2));

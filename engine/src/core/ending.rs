@@ -162,6 +162,7 @@ impl Core {
         };
         let before = std::mem::replace(&mut connection.phase, next);
         if before == Phase::Open {
+            self.admission.discount_open(connection.flags.form());
             self.depart(ticket);
             self.agenda.ended.push((ticket, reason));
         }
@@ -191,14 +192,10 @@ impl Core {
             self.remove_member(*membership);
             self.rooms.release(membership.slice);
         }
+        let (who, form) = (self.address(ticket), self.form(ticket));
         for (home, rooms) in rooms_by_home {
-            self.mail.request(
-                home,
-                Request::Depart {
-                    rooms,
-                    shard: self.mail.shard(),
-                },
-            );
+            self.mail
+                .request(home, Request::Depart { rooms, who, form });
         }
     }
 

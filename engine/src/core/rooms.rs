@@ -1,24 +1,124 @@
-//! Joining, leaving and publishing: what goes to a room's home, and what comes back.
+//! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes back.
 
 use super::Core;
-use crate::lane::Mailbox;
-use crate::letter::{Delivery, Outcome, Parcel, Publication, Request};
-use crate::membership::Membership;
+use crate::connection::Connections;
+use crate::letter::{Join, Joined, Request, RoomName};
+use crate::membership::{Kind, Membership};
 use crate::phase::Phase;
-use crate::{Answer, Publish, PublishError, Report, RoomError, Tag, Target, Ticket};
+use crate::topic::{self, USER_BYTES_MAX};
+use crate::{Answer, Form, RoomError, Tag, Ticket};
+use std::sync::Arc;
+
+/// What a connection is told of what it asked for.
+pub(crate) type Answered = Option<(Ticket, Tag, Answer)>;
+
+/// Users that a connection is, or is not yet known to be no more: more at once are refused until the homes have answered.
+const USERS_PER_CONNECTION_MAX: usize = 8;
+
+/// One wish to be a member.
+struct Wish<'a> {
+    name: &'a str,
+    kind: Kind,
+    tag: Option<Tag>,
+    members_max: u32,
+}
 
 impl Core {
-    pub(crate) fn join(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
+    /// `members_max`: the room is full with so many.
+    pub(crate) fn join(
+        &mut self,
+        ticket: Ticket,
+        room: &str,
+        members_max: u32,
+        tag: Tag,
+    ) -> Result<(), RoomError> {
         self.check_name(room).map_err(|()| RoomError::BadName)?;
         if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
+        let wish = Wish {
+            name: room,
+            kind: Kind::Room,
+            tag: Some(tag),
+            members_max,
+        };
+        self.join_topic(ticket, wish)
+    }
+
+    pub(crate) fn leave(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
+        self.check_name(room).map_err(|()| RoomError::BadName)?;
+        if self.connections.phase(ticket) != Phase::Open {
+            return Ok(());
+        }
+        self.leave_topic(ticket, room, Some(tag))
+    }
+
+    /// The connection is this user from here on; `None`: nobody.
+    pub(crate) fn identify(&mut self, ticket: Ticket, user: Option<&str>) -> Result<(), RoomError> {
+        if user.is_some_and(|name| !(1..=USER_BYTES_MAX).contains(&name.len())) {
+            return Err(RoomError::BadName);
+        }
+        if self.connections.phase(ticket) != Phase::Open {
+            return Ok(());
+        }
+        let key = user.map(topic::user_key);
+        let old = self.identity(ticket).map(|slice| self.rooms.name(slice));
+        if old == key.as_ref() {
+            return Ok(());
+        }
+        let old = old.cloned();
+        self.check_identities(ticket, key.as_deref())?;
+        if let Some(old) = &old {
+            self.leave_topic(ticket, old, None)?;
+        }
+        if let Some(key) = &key {
+            let wish = Wish {
+                name: key,
+                kind: Kind::User,
+                tag: None,
+                members_max: u32::MAX,
+            };
+            self.join_topic(ticket, wish)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is room to become another user, so that the old one is not left for nothing.
+    fn check_identities(&mut self, ticket: Ticket, key: Option<&str>) -> Result<(), RoomError> {
+        let form = self.form(ticket);
+        let slice = key.and_then(|key| self.rooms.find(form, key));
         let memberships = self.connections.memberships(ticket.slot);
-        let (total, wanted) = memberships.counts();
-        let known = self
-            .rooms
-            .find(room)
-            .and_then(|slice| memberships.find(slice));
+        let (total, _) = memberships.counts(Kind::User);
+        let known = slice.and_then(|slice| memberships.find(slice));
+        let has_room = match known {
+            Some(known) => known.in_flight < u8::MAX,
+            None => total < USERS_PER_CONNECTION_MAX,
+        };
+        has_room.then_some(()).ok_or(RoomError::Busy)
+    }
+
+    /// The slice of the user that a connection is.
+    fn identity(&self, ticket: Ticket) -> Option<u32> {
+        let memberships = self.connections.memberships_ref(ticket.slot);
+        let mut users = memberships.wanted(Kind::User);
+        users.next().map(|membership| membership.slice)
+    }
+
+    /// The user that a connection is.
+    pub(crate) fn user(&self, ticket: Ticket) -> Option<Arc<str>> {
+        self.rooms.user(self.identity(ticket)?).cloned()
+    }
+
+    /// The form of a connection's messages.
+    pub(crate) fn form(&self, ticket: Ticket) -> Form {
+        self.connections.ref_at(ticket.slot).flags.form()
+    }
+
+    fn join_topic(&mut self, ticket: Ticket, wish: Wish<'_>) -> Result<(), RoomError> {
+        let form = self.form(ticket);
+        let known = self.rooms.find(form, wish.name);
+        let memberships = self.connections.memberships(ticket.slot);
+        let known = known.and_then(|slice| memberships.find(slice));
         let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
         let slice = match known {
             Some(membership) => {
@@ -27,284 +127,159 @@ impl Core {
                 membership.wanted = true;
                 membership.slice
             }
-            None if wanted >= self.limits.rooms_per_connection_max => {
-                return Err(RoomError::TooMany);
-            }
-            // Rooms that it is still leaving: as many again.
-            None if total >= 2 * self.limits.rooms_per_connection_max => {
-                return Err(RoomError::Busy);
-            }
             None => {
-                let slice = self.rooms.claim(room);
+                if wish.kind == Kind::Room {
+                    let (total, wanted) = memberships.counts(Kind::Room);
+                    if wanted >= self.limits.rooms_per_connection_max {
+                        return Err(RoomError::TooMany);
+                    }
+                    // Rooms that it is still leaving: as many again.
+                    if total >= 2 * self.limits.rooms_per_connection_max {
+                        return Err(RoomError::Busy);
+                    }
+                }
+                let slice = self.rooms.claim(form, wish.name);
                 memberships.insert(Membership {
                     slice,
                     position: Membership::OUTSIDE,
                     wanted: true,
                     in_flight: 1,
+                    kind: wish.kind,
                 });
                 slice
             }
         };
         let room = self.rooms.name(slice).clone();
-        let who = self.address(ticket);
-        self.mail.request(
-            self.mail.home(Some(&room)),
-            Request::Join {
-                room,
-                who,
-                tag,
-                counted,
-            },
-        );
+        let home = self.mail.home(Some(&room));
+        let join = Join {
+            room,
+            who: self.address(ticket),
+            form,
+            tag: wish.tag,
+            counted,
+            members_max: wish.members_max,
+        };
+        self.mail.request(home, Request::Join(join));
         Ok(())
     }
 
-    pub(crate) fn leave(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
-        self.check_name(room).map_err(|()| RoomError::BadName)?;
-        if self.connections.phase(ticket) != Phase::Open {
-            return Ok(());
-        }
+    fn leave_topic(
+        &mut self,
+        ticket: Ticket,
+        name: &str,
+        tag: Option<Tag>,
+    ) -> Result<(), RoomError> {
+        let form = self.form(ticket);
+        let known = self.rooms.find(form, name);
         let memberships = self.connections.memberships(ticket.slot);
-        let known = self
-            .rooms
-            .find(room)
-            .and_then(|slice| memberships.find(slice));
+        let known = known.and_then(|slice| memberships.find(slice));
         let Some(membership) = known.filter(|membership| membership.wanted) else {
             return Err(RoomError::NotJoined);
         };
         membership.in_flight = membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
         membership.wanted = false;
         let room = self.rooms.name(membership.slice).clone();
-        let who = self.address(ticket);
-        self.mail.request(
-            self.mail.home(Some(&room)),
-            Request::Leave { room, who, tag },
-        );
-        Ok(())
-    }
-
-    pub(crate) fn publish(
-        &mut self,
-        ticket: Ticket,
-        to: Target<'_>,
-        publish: Publish,
-    ) -> Result<(), PublishError> {
-        let room = match to {
-            Target::Room(name) => {
-                self.check_name(name).map_err(|()| PublishError::BadName)?;
-                Some(match self.rooms.find(name) {
-                    Some(slice) => self.rooms.name(slice).clone(),
-                    None => name.into(),
-                })
-            }
-            Target::Everyone => None,
-        };
-        if publish.report.is_some() && self.reports.is_full() {
-            return Err(PublishError::TooManyReports);
-        }
-        let report = publish
-            .report
-            .map(|tag| self.reports.open(self.mail.shard(), ticket, tag));
-        let home = self.mail.home(room.as_deref());
-        let publication = Publication {
+        let home = self.mail.home(Some(&room));
+        let leave = Request::Leave {
             room,
-            frame: self.seal_for_sharers(publish.frame),
-            except: publish.except,
-            report,
+            who: self.address(ticket),
+            form,
+            tag,
         };
-        self.mail.request(home, Request::Publish(publication));
+        self.mail.request(home, leave);
         Ok(())
     }
 
-    fn check_name(&self, room: &str) -> Result<(), ()> {
-        if (1..=self.limits.room_name_bytes_max).contains(&room.len()) {
-            Ok(())
-        } else {
-            Err(())
-        }
-    }
-
-    /// As home: gives a publish its place in the order and sends it to every shard with members.
-    pub(crate) fn order(&mut self, publication: Publication) {
-        self.counters.publishes.add(1);
-        match &publication.room {
-            Some(name) => send_out(&mut self.mail, &publication, self.homes.interested(name)),
-            None => {
-                let all = 0..self.mail.shards() as u16;
-                send_out(&mut self.mail, &publication, all);
-            }
-        }
-    }
-
-    /// As member: puts a publish into its audience's batch of this tick.
-    pub(crate) fn collect(&mut self, parcel: Parcel) {
-        let slice = match parcel.room.as_deref().map(|name| self.rooms.find(name)) {
-            Some(Some(slice)) => Some(slice),
-            None => None,
-            Some(None) => {
-                // The last member left while this was on its way.
-                if let Some(key) = parcel.report {
-                    self.mail.owe(Outcome {
-                        key,
-                        shards: parcel.shards,
-                        report: Report::default(),
-                    });
-                }
-                return;
-            }
-        };
-        if parcel.report.is_some() {
-            // A reported publish goes out by itself, so that its counts are its own.
-            self.seal(slice, None);
-        }
-        let batch = match slice {
-            Some(slice) => &mut self.rooms.slice(slice).batch,
-            None => &mut self.everyone,
-        };
-        let was_empty = batch.is_empty();
-        batch.push(&parcel.frame, parcel.except);
-        let full = batch.is_full();
-        if let Some(slice) = slice.filter(|_| was_empty) {
-            self.rooms.owing.push(slice);
-        }
-        if full || parcel.report.is_some() {
-            self.seal(slice, Some(&parcel));
-        }
-    }
-
-    /// Ends an audience's batch: it goes out to the members of this moment.
-    fn seal(&mut self, slice: Option<u32>, last: Option<&Parcel>) {
-        let reported = last.filter(|parcel| parcel.report.is_some());
-        let fan_out = match slice {
-            Some(index) => {
-                let slice = self.rooms.slice(index);
-                if slice.batch.is_empty() {
-                    return;
-                }
-                let audience = self.audiences.gather(slice.members.iter().copied());
-                let fan_out = slice.batch.seal(audience, reported);
-                self.rooms.owing.retain(|owing| *owing != index);
-                fan_out
-            }
-            None if self.everyone.is_empty() => return,
-            None => {
-                let open = self.connections.in_phase(Phase::Open);
-                self.everyone.seal(self.audiences.gather(open), reported)
-            }
-        };
-        self.fan_outs.push_back(fan_out);
-    }
-
-    /// Ends a room's batch of this tick. True: there is something to go out before the room's members may change.
-    pub(crate) fn seal_room(&mut self, room: &str) -> bool {
-        if let Some(slice) = self.rooms.find(room) {
-            self.seal(Some(slice), None);
-        }
-        !self.fan_outs.is_empty()
-    }
-
-    /// Ends all batches of this tick.
-    pub(crate) fn seal_all(&mut self) {
-        let mut owing = std::mem::take(&mut self.rooms.owing);
-        for index in owing.drain(..) {
-            let slice = self.rooms.slice(index);
-            let audience = self.audiences.gather(slice.members.iter().copied());
-            self.fan_outs.push_back(slice.batch.seal(audience, None));
-        }
-        self.rooms.owing = owing;
-        self.seal(None, None);
+    /// A name that a room may have.
+    pub(super) fn check_name(&self, room: &str) -> Result<(), ()> {
+        let fits = (1..=self.limits.room_name_bytes_max).contains(&room.len());
+        let is_room = topic::user_of(room).is_none();
+        (fits && is_room).then_some(()).ok_or(())
     }
 
     /// The home counted the join (or was only asked): from here the connection is a member. The answer for the application.
-    pub(crate) fn joined(&mut self, delivery: JoinedLetter) -> Option<(Ticket, Tag, Answer)> {
-        let JoinedLetter {
+    pub(crate) fn joined(&mut self, joined: Joined) -> Answered {
+        let Joined {
             room,
+            form,
             who,
             tag,
             members,
             counted,
-        } = delivery;
-        if self.connections.phase(who) != Phase::Open {
-            return None;
-        }
-        let slice = self.rooms.find(&room)?;
-        let membership = self.connections.memberships(who.slot).find(slice)?;
+        } = joined;
+        let slice = self.rooms.find(form, &room);
+        let (slice, membership) = answered(&mut self.connections, who, slice)?;
         membership.in_flight -= 1;
         if counted && membership.position == Membership::OUTSIDE {
             let list = &mut self.rooms.slice(slice).members;
-            let membership = self
-                .connections
-                .memberships(who.slot)
-                .find(slice)
-                .expect("just found");
             membership.position = list.len() as u32;
             list.push(who);
         }
-        Some((who, tag, Answer::Joined { room, members }))
+        Some((who, tag?, Answer::Joined { room, members }))
     }
 
     /// The home counted the leave: no message of the room follows.
     pub(crate) fn left(
         &mut self,
-        room: crate::letter::RoomName,
+        room: RoomName,
+        form: Form,
         who: Ticket,
-        tag: Tag,
-    ) -> Option<(Ticket, Tag, Answer)> {
-        if self.connections.phase(who) != Phase::Open {
-            return None;
-        }
-        let slice = self.rooms.find(&room)?;
-        let memberships = self.connections.memberships(who.slot);
-        let membership = memberships.find(slice)?;
+        tag: Option<Tag>,
+    ) -> Answered {
+        let slice = self.rooms.find(form, &room);
+        let (slice, membership) = answered(&mut self.connections, who, slice)?;
         let was = *membership;
         membership.in_flight -= 1;
         membership.position = Membership::OUTSIDE;
         let over = !membership.wanted && membership.in_flight == 0;
         self.remove_member(was);
         if over {
-            self.connections.memberships(who.slot).remove(slice);
-            self.rooms.release(slice);
+            self.forget_membership(who, slice);
         }
-        Some((who, tag, Answer::Left { room }))
+        Some((who, tag?, Answer::Left { room }))
     }
-}
 
-/// One parcel for each of these shards; with a report and without shards, the report is complete.
-fn send_out(mail: &mut Mailbox, publication: &Publication, to: impl Iterator<Item = u16> + Clone) {
-    let Publication {
-        room,
-        frame,
-        except,
-        report,
-    } = publication;
-    let shards = to.clone().count() as u16;
-    if let Some(key) = report.filter(|_| shards == 0) {
-        mail.owe(Outcome {
-            key,
-            shards: 0,
-            report: Report::default(),
-        });
-    }
-    for shard in to {
-        let parcel = Parcel {
+    /// The home refused the join: the connection did not become a member by it, and was none. What it asked for later decides, if
+    /// there is something. The home hears that this is known, whatever became of the connection.
+    pub(crate) fn refused(
+        &mut self,
+        room: RoomName,
+        form: Form,
+        who: Ticket,
+        answer: Option<(Tag, RoomError)>,
+    ) -> Answered {
+        let noted = Request::Noted {
             room: room.clone(),
-            frame: frame.clone(),
-            except: except
-                .filter(|address| address.shard == shard)
-                .map(|address| address.ticket),
-            report: *report,
-            shards,
+            who: self.address(who),
         };
-        mail.deliver(shard, Delivery::Message(parcel));
+        self.mail.owe_request(self.mail.home(Some(&room)), noted);
+        let slice = self.rooms.find(form, &room);
+        let (slice, membership) = answered(&mut self.connections, who, slice)?;
+        membership.in_flight -= 1;
+        debug_assert_eq!(membership.position, Membership::OUTSIDE);
+        if membership.in_flight == 0 {
+            self.forget_membership(who, slice);
+        }
+        let (tag, error) = answer?;
+        Some((who, tag, Answer::Refused { room, error }))
+    }
+
+    fn forget_membership(&mut self, who: Ticket, slice: u32) {
+        self.connections.memberships(who.slot).remove(slice);
+        self.rooms.release(slice);
     }
 }
 
-/// The content of [`Delivery::Joined`].
-#[derive(Debug)]
-pub(crate) struct JoinedLetter {
-    pub(crate) room: crate::letter::RoomName,
-    pub(crate) who: Ticket,
-    pub(crate) tag: Tag,
-    pub(crate) members: u32,
-    pub(crate) counted: bool,
+/// The membership that an answer is about, while its connection is open.
+fn answered(
+    connections: &mut Connections,
+    who: Ticket,
+    slice: Option<u32>,
+) -> Option<(u32, &mut Membership)> {
+    if connections.phase(who) != Phase::Open {
+        return None;
+    }
+    let slice = slice?;
+    let membership = connections.memberships(who.slot).find(slice)?;
+    Some((slice, membership))
 }

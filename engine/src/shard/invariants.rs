@@ -58,8 +58,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn check_nothing_left(&self) {
         let core = &self.core;
         assert_eq!(core.connections.live(), 0, "connections left");
-        assert_eq!(core.rooms.len(), 0, "slices left");
-        assert_eq!(core.homes.len(), 0, "home rooms left");
+        assert_eq!(
+            (core.rooms.rooms(), core.rooms.users()),
+            (0, 0),
+            "slices left"
+        );
+        assert!(core.homes.is_empty(), "home topics left");
         assert_eq!(core.mail.depth(), 0, "letters left");
         assert!(!core.mail.is_waiting(), "letters wait for room");
         assert!(core.reports.is_empty(), "reports pending");

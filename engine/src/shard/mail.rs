@@ -1,11 +1,13 @@
 //! Letters: requests that this shard orders, deliveries for its members, commands from outside.
 
 use super::Shard;
-use crate::core::JoinedLetter;
+use crate::core::Core;
 use crate::driver::Driver;
-use crate::letter::{Command, Delivery, Request};
+use crate::home::Welcome;
+use crate::letter::{Command, Delivery, Join, Joined, Outcome, Request};
 use crate::phase::Phase;
-use crate::{Answer, Application, CloseReason};
+use crate::report::Part;
+use crate::{Application, CloseReason, Form, Frame, Listing, RoomError, Ticket};
 
 /// Requests, and deliveries, taken per tick.
 const LETTERS_PER_TICK: usize = 4096;
@@ -13,16 +15,24 @@ const LETTERS_PER_TICK: usize = 4096;
 const LETTERS_PER_LANE: usize = 64;
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Commands wait in their bounded queue while a lane is full, like everything else that would post requests.
+    /// Commands wait in their bounded queue while a lane is full, like everything else that would post requests, and while as many
+    /// answers are under way to other threads as may be.
     pub(super) fn obey(&mut self) {
         while !self.core.mail.is_congested()
+            && !self.core.reports.is_full_outside()
             && let Some(command) = self.core.mail.next_command()
         {
             match command {
-                Command::Publish(mut publication) => {
-                    publication.frame = self.core.seal_for_sharers(publication.frame);
-                    let home = self.core.mail.home(publication.room.as_deref());
-                    self.core.mail.request(home, Request::Publish(publication));
+                Command::Publish { publication, reply } => {
+                    self.core.publish_from_outside(publication, reply);
+                }
+                Command::List { room, reply } => self.core.list_from_outside(room, reply),
+                Command::Tell { who, note } => {
+                    if self.core.connections.phase(who) == Phase::Open {
+                        self.call(who, None, |application, context, session| {
+                            application.told(context, session, note)
+                        });
+                    }
                 }
                 Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
                 Command::Drain => self.start_drain(),
@@ -45,51 +55,36 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn handle(&mut self, request: Request) {
         let core = &mut self.core;
         match request {
-            Request::Join {
+            Request::Join(join) => core.order_join(join),
+            Request::Leave {
                 room,
                 who,
+                form,
                 tag,
-                counted,
             } => {
-                let members = core.homes.join(&room, who.shard, counted);
-                core.mail.deliver(
-                    who.shard,
-                    Delivery::Joined {
-                        room,
-                        who: who.ticket,
-                        tag,
-                        members,
-                        counted,
-                    },
-                );
+                core.homes.leave(&room, form, who);
+                let left = Delivery::Left {
+                    room,
+                    form,
+                    who: who.ticket,
+                    tag,
+                };
+                core.mail.deliver(who.shard, left);
             }
-            Request::Leave { room, who, tag } => {
-                core.homes.leave(&room, who.shard);
-                core.mail.deliver(
-                    who.shard,
-                    Delivery::Left {
-                        room,
-                        who: who.ticket,
-                        tag,
-                    },
-                );
+            Request::Depart { rooms, who, form } => {
+                let homes = &mut core.homes;
+                rooms.iter().for_each(|room| homes.leave(room, form, who));
             }
-            Request::Depart { rooms, shard } => {
-                rooms.iter().for_each(|room| core.homes.leave(room, shard))
-            }
+            Request::Noted { room, who } => core.homes.noted(room, who),
             Request::Publish(publication) => core.order(publication),
+            Request::List { room, key } => core.order_list(room, key),
             Request::Outcome(outcome) => {
-                let report = core.reports.add(outcome);
-                self.answer(report.map(|(who, tag, report)| (who, tag, Answer::Reported(report))));
-            }
-            Request::Post { to, from, frame } => self.take_post(to, from, &frame),
-            Request::Send { to, frame } => {
-                if core.connections.phase(to) == Phase::Open {
-                    core.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
-                } else {
-                    core.counters.dropped_closing.add(1);
+                if let Some((asker, answer)) = core.reports.add(outcome) {
+                    self.answer_asker(asker, answer);
                 }
             }
+            Request::Post { to, from, frame } => self.take_post(to, from, &frame),
+            Request::Send { to, form, frame } => core.send_one(to, form, &frame),
             Request::Disconnect { who, code, reason } => {
                 core.close(who, code, &reason, CloseReason::Application(code));
             }
@@ -105,11 +100,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let Some(delivery) = self.held.take().or_else(|| self.core.mail.next_delivery()) else {
                 break;
             };
-            match delivery {
-                Delivery::Message(parcel) => self.core.collect(parcel),
-                Delivery::Posted { who, outcome } => self.posted(who, outcome),
-                change => self.change_membership(change),
-            }
+            self.take_delivery(delivery);
             if count % LETTERS_PER_LANE == 0 {
                 self.core.mail.rotate();
             }
@@ -117,32 +108,110 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.seal_all();
     }
 
-    fn change_membership(&mut self, change: Delivery) {
-        let room = match &change {
-            Delivery::Joined { room, .. } | Delivery::Left { room, .. } => room,
-            Delivery::Message(_) | Delivery::Posted { .. } => return,
-        };
-        if self.core.seal_room(room) {
-            self.held = Some(change);
-            return;
-        }
-        let answer = match change {
-            Delivery::Joined {
+    fn take_delivery(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Message(parcel) => self.core.collect(parcel),
+            Delivery::Posted { who, outcome } => self.posted(who, outcome),
+            // Members do not change by it, so what goes to them need not have left.
+            Delivery::List {
                 room,
+                form,
+                key,
+                parcels,
+                total,
+                members,
+            } => {
+                let members = self.core.name_members(&room, form, members);
+                let part = Part::Listing(Listing { total, members });
+                self.core.mail.owe(Outcome { key, parcels, part });
+            }
+            // Nobody becomes a member by it, or ceases to be one.
+            Delivery::Refused {
+                room,
+                form,
                 who,
                 tag,
-                members,
-                counted,
-            } => self.core.joined(JoinedLetter {
+                error,
+            } => {
+                let answer = tag.map(|tag| (tag, error));
+                let answer = self.core.refused(room, form, who, answer);
+                self.answer(answer);
+            }
+            Delivery::Joined(joined) => {
+                if self.core.seal_room(joined.form, &joined.room) {
+                    self.held = Some(Delivery::Joined(joined));
+                    return;
+                }
+                let answer = self.core.joined(joined);
+                self.answer(answer);
+            }
+            Delivery::Left {
                 room,
+                form,
                 who,
+                tag,
+            } => {
+                if self.core.seal_room(form, &room) {
+                    self.held = Some(Delivery::Left {
+                        room,
+                        form,
+                        who,
+                        tag,
+                    });
+                    return;
+                }
+                let answer = self.core.left(room, form, who, tag);
+                self.answer(answer);
+            }
+        }
+    }
+}
+
+impl Core {
+    /// As home: a connection becomes a member, if the room is not full.
+    fn order_join(&mut self, join: Join) {
+        let welcome = self.homes.join(&join);
+        let Join {
+            room,
+            who,
+            form,
+            tag,
+            ..
+        } = join;
+        let delivery = match welcome {
+            Welcome::Member { members, counted } => Delivery::Joined(Joined {
+                room,
+                form,
+                who: who.ticket,
                 tag,
                 members,
                 counted,
             }),
-            Delivery::Left { room, who, tag } => self.core.left(room, who, tag),
-            Delivery::Message(_) | Delivery::Posted { .. } => None,
+            Welcome::Full => Delivery::Refused {
+                room,
+                form,
+                who: who.ticket,
+                tag,
+                error: RoomError::Full,
+            },
         };
-        self.answer(answer);
+        self.mail.deliver(who.shard, delivery);
+    }
+
+    /// As owner: a message for one connection, in its form.
+    fn send_one(&mut self, to: Ticket, form: Form, frame: &Frame) {
+        if self.connections.phase(to) != Phase::Open {
+            self.counters.dropped_closing.add(1);
+            return;
+        }
+        let taken = self.form(to);
+        if taken == form {
+            self.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
+            return;
+        }
+        match self.say_in(form, taken, frame) {
+            Some(said) => self.write_frame(to, |out| out.extend_from_slice(said.bytes())),
+            None => self.counters.dropped_untranslatable.add(1),
+        }
     }
 }

@@ -215,6 +215,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         accepted: Accepted<A::Session>,
     ) {
         let connection = self.core.connections.at(ticket.slot);
+        connection.flags.set_form(accepted.form);
         if let Some(cold) = connection.cold.as_mut() {
             cold.exchange = None;
         }

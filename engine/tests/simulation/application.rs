@@ -7,8 +7,8 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Answer, Application, CloseReason, Context, Frame, Message, Messages, Piece,
-    Publish, Refusal, Tag, Target,
+    Accepted, Address, Answer, Application, CloseReason, Context, Form, Frame, Message, Messages,
+    Piece, Publish, Refusal, Tag, Target,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -110,7 +110,7 @@ impl Scripted {
             Ask::Send(to) => {
                 if let Some(address) = self.entry(to, |entry, _| entry.address) {
                     let said = format!("direct {client} {number} {to} {padding}");
-                    cx.send_to(address, Frame::new(kind, said.as_bytes()));
+                    cx.send_to(address, Form::FIRST, Frame::new(kind, said.as_bytes()));
                 }
             }
             Ask::Disconnect(who) => {
@@ -237,6 +237,7 @@ impl Application for Scripted {
                 "report {number} {} {} {}",
                 report.delivered, report.queued, report.dropped
             ),
+            Answer::Refused { .. } | Answer::Listed(_) => unreachable!("nobody asks for it"),
         };
         cx.send(Kind::Text, said.as_bytes());
         if number % 32 == 31 {

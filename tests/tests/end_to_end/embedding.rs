@@ -5,8 +5,8 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Answer, Application, CloseReason, Context, Frame, Message, Publish, Refusal,
-    Tag, Target, Ticket,
+    Accepted, Address, Answer, Application, CloseReason, Context, Form, Frame, Handle, Message,
+    Publish, Refusal, Refused, Tag, Target, Ticket,
 };
 use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, Server, TEXT, config, frame, upgrade};
 use std::sync::{Arc, Mutex};
@@ -68,7 +68,7 @@ impl Application for Desk {
             }
             ["tell", shard, slot, generation, text] => {
                 let frame = Frame::new(Kind::Text, text.as_bytes());
-                cx.send_to(address_of(shard, slot, generation), frame);
+                cx.send_to(address_of(shard, slot, generation), Form::FIRST, frame);
             }
             ["join", room] => cx.join(room, Tag(7)).unwrap(),
             ["leave", room] => cx.leave(room, Tag(8)).unwrap(),
@@ -86,6 +86,8 @@ impl Application for Desk {
             Answer::Joined { room, members } => format!("{} joined {room} {members}", tag.0),
             Answer::Left { room } => format!("{} left {room}", tag.0),
             Answer::Reported(report) => format!("{} reported {}", tag.0, report.delivered),
+            Answer::Refused { room, error } => format!("{} refused {room}: {error}", tag.0),
+            Answer::Listed(listing) => format!("{} listed {}", tag.0, listing.total),
         };
         cx.send(Kind::Text, text.as_bytes());
     }
@@ -289,6 +291,10 @@ fn every_end_is_told_once_with_its_reason() {
     }
 }
 
+fn publish(handle: &Handle, to: Target<'_>, text: &str) -> Result<(), Refused> {
+    handle.publish(to, Publish::new(Frame::new(Kind::Text, text.as_bytes())))
+}
+
 #[test]
 fn others_publish_from_outside() {
     const MESSAGES: usize = 500;
@@ -302,11 +308,14 @@ fn others_publish_from_outside() {
         let handle = server.handle();
         // A full queue says so; nothing was sent then.
         for number in 0..MESSAGES {
-            let frame = Frame::new(Kind::Text, number.to_string().as_bytes());
-            server.wait_until("space", |_| handle.publish_room("r", frame.clone()));
+            let text = number.to_string();
+            server.wait_until("space", |_| {
+                publish(&handle, Target::Room("r"), &text).is_ok()
+            });
         }
-        let all = Frame::new(Kind::Text, b"all");
-        server.wait_until("space", |_| handle.publish_everyone(all.clone()));
+        server.wait_until("space", |_| {
+            publish(&handle, Target::Everyone, "all").is_ok()
+        });
         for client in &mut clients {
             let mut heard: Vec<String> = (0..=MESSAGES).map(|_| client.hear()).collect();
             // Everyone's home may be another shard than the room's.
@@ -316,7 +325,8 @@ fn others_publish_from_outside() {
         }
         outsider.expect("all");
         outsider.check("notes", "notes");
-        assert!(server.drain(Duration::ZERO) || !handle.publish_room("r", all));
+        let stopped = publish(&handle, Target::Room("r"), "all");
+        assert!(server.drain(Duration::ZERO) || stopped.is_err());
     }
 }
 
@@ -372,7 +382,10 @@ fn a_drain_flushes_first_and_is_not_held_up_by_the_rude() {
     assert_eq!(rude.hear(), "7 joined r 1");
     let handle = server.handle();
     for number in 0..100 {
-        assert!(handle.publish_room("r", Frame::new(Kind::Text, number.to_string().as_bytes())));
+        assert_eq!(
+            publish(&handle, Target::Room("r"), &number.to_string()),
+            Ok(())
+        );
     }
     assert!(server.drain(PATIENCE));
     (0..100).for_each(|number: u32| assert_eq!(rude.hear(), number.to_string()));

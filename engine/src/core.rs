@@ -19,7 +19,7 @@ use crate::batch::{Batch, FanOut};
 use crate::connection::{Connections, Flags, HEARD_MS};
 use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
-use crate::form::Translate;
+use crate::form::{FormsSeen, Translate};
 use crate::home::Homes;
 use crate::lane::Mailbox;
 use crate::outbox::{OutboxLimits, Seal};
@@ -30,7 +30,7 @@ use crate::room::Rooms;
 use crate::token::TokenKey;
 use crate::unread::SpareBuffers;
 use crate::wheel::Wheel;
-use crate::{Address, CloseReason, Config, Form, Listener, Ticket};
+use crate::{Address, CloseReason, Config, Listener, Ticket};
 use bytes::Bytes;
 use compressing::Compressing;
 use shardcast_protocol::deflate::Agreement;
@@ -38,7 +38,7 @@ use shardcast_protocol::events;
 use shardcast_protocol::http::{self, Answer};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The shard's own state.
 #[derive(Debug)]
@@ -138,14 +138,13 @@ pub(crate) struct Streams {
     pub(crate) key: TokenKey,
 }
 
-/// The process's connection limit, and how many of its connections take shared compressed frames, and how many of each form are open: the
-/// one thing that shards share, touched once per connect and once per close.
+/// The process's connection limit, and how many of its connections take shared compressed frames, and which forms there have been: the one
+/// thing that shards share, touched once per connect and once per close.
 #[derive(Clone, Debug)]
 pub struct Admission {
     admitted: Arc<AtomicUsize>,
     sharers: Arc<AtomicUsize>,
-    /// By form.
-    open: Arc<[AtomicU32; Form::COUNT_MAX]>,
+    pub(crate) forms: FormsSeen,
     max: usize,
 }
 
@@ -155,7 +154,7 @@ impl Admission {
         Admission {
             admitted: Arc::default(),
             sharers: Arc::default(),
-            open: Arc::default(),
+            forms: FormsSeen::default(),
             max,
         }
     }
@@ -170,21 +169,6 @@ impl Admission {
 
     fn leave(&self) {
         self.admitted.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// A connection opens. It is counted before its client hears of it, so whoever connected before a message was sent, as far as
-    /// anybody can tell, is counted when that message is ordered: one total order of these, hence the strongest ordering.
-    fn count_open(&self, form: Form) {
-        self.open[form.index()].fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn discount_open(&self, form: Form) {
-        self.open[form.index()].fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// Open connections, by form.
-    pub(crate) fn open(&self) -> [u32; Form::COUNT_MAX] {
-        std::array::from_fn(|form| self.open[form].load(Ordering::SeqCst))
     }
 
     fn count_sharer(&self) {
@@ -311,7 +295,7 @@ impl Core {
             .after(Step::Upgrade)
             .expect("only an upgrading connection opens");
         connection.heard = heard;
-        self.admission.count_open(connection.flags.form());
+        self.admission.forms.add(connection.flags.form());
         self.counters.upgrades.add(1);
         self.write(ticket, fill);
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);

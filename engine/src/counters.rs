@@ -118,7 +118,7 @@ counters! {
     gauge outboxes;
     /// Deliveries dropped: the connection was closing.
     count dropped_closing;
-    /// Deliveries dropped: the message cannot be said in the connection's form.
+    /// Messages that cannot be said in a form, once for each form whose connections were not sent them.
     count dropped_untranslatable;
     /// Connections closed with 1008: outbox full.
     count closed_slow;

@@ -72,26 +72,33 @@ impl Homes {
     /// A connection becomes a member, unless it only asks, or the room is full.
     pub(crate) fn join(&mut self, join: &Join) -> Welcome {
         let counted = self.settle(&join.room, join.who) || join.counted;
-        let members = self.members(&join.room);
         if !counted {
+            let members = self.members(&join.room);
             return Welcome::Member { members, counted };
         }
-        if members >= join.members_max {
-            let key = (join.room.clone(), join.who);
-            let refusals = self.refusals.entry(key).or_default();
-            refusals.mistaken = true;
-            refusals.unnoted += 1;
-            return Welcome::Full;
-        }
-        if members == 0 {
-            self.users += usize::from(topic::user_of(&join.room).is_some());
-        }
-        let home = self.topics.entry(join.room.clone()).or_default();
-        home.count(join.form, join.who.shard);
-        Welcome::Member {
-            members: home.members,
-            counted,
-        }
+        let members = match self.topics.get_mut(&join.room) {
+            Some(home) if home.members < join.members_max => {
+                home.count(join.form, join.who.shard);
+                home.members
+            }
+            None if join.members_max > 0 => {
+                self.users += usize::from(topic::user_of(&join.room).is_some());
+                let home = self.topics.entry(join.room.clone()).or_default();
+                home.count(join.form, join.who.shard);
+                home.members
+            }
+            Some(_) | None => {
+                self.refuse(join.room.clone(), join.who);
+                return Welcome::Full;
+            }
+        };
+        Welcome::Member { members, counted }
+    }
+
+    fn refuse(&mut self, room: RoomName, who: Address) {
+        let refusals = self.refusals.entry((room, who)).or_default();
+        refusals.mistaken = true;
+        refusals.unnoted += 1;
     }
 
     /// A connection is no member any more.
@@ -137,6 +144,11 @@ impl Homes {
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.refusals.is_empty() && self.users == 0
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn has_refusals(&self) -> bool {
+        !self.refusals.is_empty()
     }
 
     #[cfg(any(test, feature = "sim"))]

@@ -162,7 +162,6 @@ impl Core {
         };
         let before = std::mem::replace(&mut connection.phase, next);
         if before == Phase::Open {
-            self.admission.discount_open(connection.flags.form());
             self.depart(ticket);
             self.agenda.ended.push((ticket, reason));
         }

@@ -3,7 +3,7 @@
 
 use super::Core;
 use crate::batch::Batch;
-use crate::form;
+use crate::form::{self, Forms};
 use crate::lane::Mailbox;
 use crate::letter::{Delivery, Outcome, Parcel, Publication, Request, RoomName};
 use crate::report::{Asker, Part, ReportKey};
@@ -131,11 +131,8 @@ impl Core {
                     send_out(&mut self.mail, &publication, to);
                     return;
                 }
-                let mut present = [0; Form::COUNT_MAX];
-                for pair in interest {
-                    present[pair.form.index()] += pair.members;
-                }
-                let frames = self.frames(&publication, &present);
+                let present = interest.iter().map(|pair| pair.form).collect();
+                let frames = self.frames(&publication, present);
                 let interest = self.homes.interest(name);
                 let to = interest.iter().filter_map(|pair| {
                     let frame = frames[pair.form.index()].as_ref()?;
@@ -144,8 +141,9 @@ impl Core {
                 send_out(&mut self.mail, &publication, to);
             }
             None => {
-                let present = self.admission.open();
-                let frames = self.frames(&publication, &present);
+                // Not only the forms of this moment: whoever opens a connection while messages are on their way misses none between two
+                // that it gets.
+                let frames = self.frames(&publication, self.admission.forms.get());
                 let shards = 0..self.mail.shards() as u16;
                 let to = Form::all().flat_map(|form| {
                     let frame = frames[form.index()].as_ref();
@@ -160,18 +158,15 @@ impl Core {
 
     /// A publish in each form that has members: made once, whatever their number.
     #[cold]
-    fn frames(&mut self, publication: &Publication, present: &[u32; Form::COUNT_MAX]) -> Frames {
+    fn frames(&mut self, publication: &Publication, present: Forms) -> Frames {
         let mut frames = Frames::default();
-        let present = Form::all()
-            .zip(present)
-            .filter(|(_, members)| **members > 0);
-        for (form, members) in present {
+        for form in present.iter() {
             frames[form.index()] = if form == publication.form {
                 Some(publication.frame.clone())
             } else {
                 let said = self.say_in(publication.form, form, &publication.frame);
-                let dropped = if said.is_none() { *members } else { 0 };
-                self.counters.dropped_untranslatable.add(dropped.into());
+                let dropped = u64::from(said.is_none());
+                self.counters.dropped_untranslatable.add(dropped);
                 said.map(|frame| self.seal_for_sharers(frame))
             };
         }

@@ -85,8 +85,8 @@ impl Core {
 
     /// Whether there is room to become another user, so that the old one is not left for nothing.
     fn check_identities(&mut self, ticket: Ticket, key: Option<&str>) -> Result<(), RoomError> {
-        let form = self.form(ticket);
-        let slice = key.and_then(|key| self.rooms.find(form, key));
+        let Some(key) = key else { return Ok(()) };
+        let slice = self.rooms.find(self.form(ticket), key);
         let memberships = self.connections.memberships(ticket.slot);
         let (total, _) = memberships.counts(Kind::User);
         let known = slice.and_then(|slice| memberships.find(slice));

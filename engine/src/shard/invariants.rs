@@ -2,16 +2,16 @@
 
 use super::Shard;
 use super::request::HEAD_BYTES_MAX;
-use crate::Application;
 use crate::batch::Batch;
 use crate::connection::{Connection, Flags};
 use crate::core::Core;
 use crate::driver::Driver;
-use crate::membership::Membership;
+use crate::membership::{Kind, Membership};
 use crate::outgoing::Outgoing;
 use crate::phase::Phase;
+use crate::{Application, Form};
 use shardcast_protocol::frame;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Panics unless every account of the shard is consistent: slot lists, room members and memberships, outbox sums, timers,
@@ -53,6 +53,34 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if quiescent {
             self.check_nothing_left();
         }
+    }
+
+    /// Panics unless the shards agree on who is a member of what. Nothing may be under way between them.
+    pub fn check_together(shards: &[Shard<A, D>]) {
+        let mut slices: BTreeMap<(&str, Form, u16), u32> = BTreeMap::new();
+        let mut interest: BTreeMap<(&str, Form, u16), u32> = BTreeMap::new();
+        for Shard { core, .. } in shards {
+            let shard = core.mail.shard();
+            assert_eq!(core.mail.depth(), 0, "letters under way");
+            for (_, slice) in core.rooms.iter() {
+                if !slice.members.is_empty() {
+                    let key = (&*slice.name, slice.form, shard);
+                    slices.insert(key, slice.members.len() as u32);
+                }
+            }
+            for (name, pairs, members) in core.homes.iter() {
+                assert_eq!(core.mail.home(Some(name)), shard, "{name}: another's");
+                let sum: u32 = pairs.iter().map(|pair| pair.members).sum();
+                assert_eq!(sum, members, "{name}");
+                assert!(pairs.is_sorted_by_key(|pair| (pair.form, pair.shard)));
+                for pair in pairs {
+                    let members = interest.insert((name, pair.form, pair.shard), pair.members);
+                    assert_eq!(members, None, "{name}: two homes, or a pair twice");
+                }
+            }
+            assert!(!core.homes.has_refusals(), "refusals that nobody notes");
+        }
+        assert_eq!(slices, interest, "members, and what their homes know");
     }
 
     fn check_nothing_left(&self) {
@@ -148,13 +176,32 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
 /// Members and memberships mirror each other, and every slice is claimed as often as it is referred to.
 fn check_rooms(core: &Core) {
     let mut claims: HashMap<u32, u32> = HashMap::new();
+    let forms = core.admission.forms.get();
     for (slot, connection) in core.connections.iter() {
         let memberships = core.connections.memberships_ref(slot).as_slice();
         assert!(
             memberships.is_empty() || connection.phase == Phase::Open,
             "slot {slot}: in a room while not open"
         );
+        let form = connection.flags.form();
+        assert!(
+            connection.phase != Phase::Open || forms.has(form),
+            "slot {slot}: a form not seen"
+        );
+        let users = memberships
+            .iter()
+            .filter(|membership| membership.wanted && membership.kind == Kind::User);
+        assert!(users.count() <= 1, "slot {slot}: two users");
         for membership in memberships {
+            let slice = core.rooms.slice_ref(membership.slice);
+            assert_eq!(slice.form, form, "slot {slot}: in a slice of another form");
+            assert_eq!(slice.user.is_some(), membership.kind == Kind::User);
+            let decided = membership.in_flight == 0;
+            let inside = membership.position != Membership::OUTSIDE;
+            assert!(
+                !decided || membership.wanted && inside,
+                "slot {slot}: {membership:?}"
+            );
             *claims.entry(membership.slice).or_default() += 1;
             if membership.position != Membership::OUTSIDE {
                 let members = &core.rooms.slice_ref(membership.slice).members;

@@ -1,14 +1,17 @@
 //! Letters: requests that this shard orders, deliveries for its members, commands from outside.
 
 use super::Shard;
+use super::intake::SCRATCH_BYTES_MAX;
 use crate::core::Core;
 use crate::driver::Driver;
 use crate::home::Welcome;
 use crate::letter::{Command, Delivery, Join, Joined, Outcome, Request};
 use crate::phase::Phase;
 use crate::report::Part;
-use crate::{Application, CloseReason, Form, Frame, Listing, RoomError, Ticket};
+use crate::{Application, CloseReason, Form, Frame, Listing, Note, RoomError, Ticket};
 
+/// Commands obeyed per tick.
+const COMMANDS_PER_TICK: usize = 1024;
 /// Requests, and deliveries, taken per tick.
 const LETTERS_PER_TICK: usize = 4096;
 /// Letters taken from one lane before the next has its turn.
@@ -18,25 +21,35 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Commands wait in their bounded queue while a lane is full, like everything else that would post requests, and while as many
     /// answers are under way to other threads as may be.
     pub(super) fn obey(&mut self) {
-        while !self.core.mail.is_congested()
-            && !self.core.reports.is_full_outside()
-            && let Some(command) = self.core.mail.next_command()
-        {
+        for _ in 0..COMMANDS_PER_TICK {
+            if self.core.mail.is_congested() || self.core.reports.is_full_outside() {
+                return;
+            }
+            let Some(command) = self.core.mail.next_command() else {
+                return;
+            };
             match command {
                 Command::Publish { publication, reply } => {
                     self.core.publish_from_outside(publication, reply);
                 }
                 Command::List { room, reply } => self.core.list_from_outside(room, reply),
-                Command::Tell { who, note } => {
-                    if self.core.connections.phase(who) == Phase::Open {
-                        self.call(who, None, |application, context, session| {
-                            application.told(context, session, note)
-                        });
-                    }
-                }
+                Command::Tell { who, note } => self.tell(who, note),
                 Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
                 Command::Drain => self.start_drain(),
             }
+        }
+    }
+
+    fn tell(&mut self, who: Ticket, note: Note) {
+        if self.core.connections.phase(who) != Phase::Open {
+            return;
+        }
+        self.call(who, None, |application, context, session| {
+            application.told(context, session, note)
+        });
+        self.tell_ended();
+        if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
+            self.flush();
         }
     }
 

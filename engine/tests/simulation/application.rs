@@ -2,13 +2,13 @@
 //!
 //! Invariant, checked at every call: connect, opened, messages and answers, closed, in this order and the single ones once.
 
-use super::words::{Ask, Audience, Letter, Words};
+use super::words::{Ask, Audience, Letter, Words, dress, is_unsayable, undress};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Answer, Application, CloseReason, Context, Form, Frame, Message, Messages,
-    Piece, Publish, Refusal, Tag, Target,
+    Accepted, Address, Answer, Application, CloseReason, Context, Form, Frame, Listing, Message,
+    Messages, Note, Piece, Publish, Refusal, RoomError, Tag, Target, Topic,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -24,13 +24,37 @@ pub(crate) struct Journal {
     pub(crate) panics: u32,
 }
 
+impl Journal {
+    pub(crate) fn of(clients: usize) -> Journal {
+        let mut journal = Journal::default();
+        journal.clients.resize_with(clients, Entry::default);
+        journal
+    }
+
+    /// What a list says, with the clients' numbers and who they are.
+    pub(crate) fn listed(&self, listing: &Listing) -> String {
+        let mut said = listing.total.to_string();
+        for member in &listing.members {
+            let mut clients = self.clients.iter();
+            let client = clients.position(|entry| entry.address == Some(member.address));
+            let client = client.expect("whoever is listed was open");
+            let user = member.user.as_deref().map_or("-", |name| {
+                let user = name.strip_prefix("user-");
+                user.expect("the name of a user")
+            });
+            said.push_str(&format!(" {client}:{user}"));
+        }
+        said
+    }
+}
+
 /// What they saw of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) connected: Option<Step>,
     pub(crate) opened: Option<Step>,
     pub(crate) closed: Option<(Step, CloseReason)>,
-    address: Option<Address>,
+    pub(crate) address: Option<Address>,
     messages: u32,
 }
 
@@ -42,6 +66,9 @@ pub(crate) struct Scripted {
 /// Whose connection it is.
 pub(crate) struct Session {
     client: usize,
+    form: Form,
+    /// Who it is, as it asked.
+    user: Option<usize>,
     /// The pieces so far of a message that has not ended.
     begun: Vec<u8>,
 }
@@ -69,6 +96,27 @@ impl Scripted {
         std::panic::resume_unwind(Box::new("asked for"));
     }
 
+    fn identify(
+        &self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        user: Option<usize>,
+        number: u32,
+    ) {
+        match cx.identify(user.map(user_name).as_deref()) {
+            Ok(()) => {
+                session.user = user;
+                cx.send(Kind::Text, format!("identified {number}").as_bytes());
+            }
+            Err(error) => cx.send(Kind::Text, format!("error {number} {error:?}").as_bytes()),
+        }
+        let is_room = |name: &str| name.starts_with("room-");
+        assert!(
+            cx.rooms().iter().all(|name| is_room(name)),
+            "a user is no room"
+        );
+    }
+
     fn obey(&self, cx: &mut Context<'_>, client: usize, kind: Kind, text: &str) {
         let (ask, number, padding) = Ask::read(text);
         let say = |cx: &mut Context<'_>, text: &str| cx.send(Kind::Text, text.as_bytes());
@@ -78,29 +126,37 @@ impl Scripted {
                     say(cx, &format!("error {number} {error:?}"));
                 }
             }
+            Ask::JoinLimited(room, members_max) => {
+                if let Err(error) = cx.join_limited(&room_name(room), members_max, Tag(number)) {
+                    say(cx, &format!("error {number} {error:?}"));
+                }
+            }
+            Ask::List(topic) => {
+                let listed = with_topic(topic, |topic| cx.list(topic, Tag(number)));
+                if let Err(error) = listed {
+                    say(cx, &format!("error {number} {error:?}"));
+                }
+            }
+            Ask::Identify(_) => unreachable!("done before"),
             Ask::Leave(room) => {
                 if let Err(error) = cx.leave(&room_name(room), Tag(number)) {
                     say(cx, &format!("error {number} {error:?}"));
                 }
             }
             Ask::Publish(audience, options) => {
-                let (word, room) = match audience {
-                    Audience::Room(room) => (room.to_string(), room_name(room)),
-                    Audience::Everyone => ("*".to_owned(), String::new()),
+                let letter = Letter {
+                    from: client,
+                    number,
                 };
-                let said = format!("message {word} {client} {number} {padding}");
-                let mut publish = Publish::new(Frame::new(kind, said.as_bytes()));
+                let frame = published(audience, letter, cx.form(), kind, padding);
+                let mut publish = Publish::new(frame).form(cx.form());
                 if options.except {
                     publish = publish.except(cx.address());
                 }
                 if options.report {
                     publish = publish.report(Tag(number));
                 }
-                let target = match audience {
-                    Audience::Room(_) => Target::Room(&room),
-                    Audience::Everyone => Target::Everyone,
-                };
-                if let Err(error) = cx.publish(target, publish) {
+                if let Err(error) = with_target(audience, |target| cx.publish(target, publish)) {
                     say(cx, &format!("error {number} {error:?}"));
                 }
             }
@@ -110,7 +166,8 @@ impl Scripted {
             Ask::Send(to) => {
                 if let Some(address) = self.entry(to, |entry, _| entry.address) {
                     let said = format!("direct {client} {number} {to} {padding}");
-                    cx.send_to(address, Form::FIRST, Frame::new(kind, said.as_bytes()));
+                    let said = dress(cx.form().index(), &said);
+                    cx.send_to(address, cx.form(), Frame::new(kind, said.as_bytes()));
                 }
             }
             Ask::Disconnect(who) => {
@@ -141,13 +198,17 @@ impl Application for Scripted {
                 reason: "not for you".to_owned(),
             });
         };
+        let (client, form) = client.split_once('/').expect("a number and a form");
         let client = client.parse().expect("clients say their number");
+        let form = Form::new(form.parse().expect("clients say their form"));
         self.entry(client, |entry, now| {
             assert_eq!(entry.connected, None, "client {client} connected twice");
             entry.connected = Some(now);
         });
         let session = Session {
             client,
+            form,
+            user: None,
             begun: Vec::new(),
         };
         let messages = match client % 5 {
@@ -156,6 +217,7 @@ impl Application for Scripted {
         };
         Ok(Accepted {
             messages,
+            form,
             ..session.into()
         })
     }
@@ -200,7 +262,13 @@ impl Application for Scripted {
             );
             entry.messages += 1;
         });
-        self.obey(cx, client, message.kind(), text);
+        assert_eq!(cx.form(), session.form, "client {client} changed its form");
+        assert_eq!(cx.user().as_deref(), session.user.map(user_name).as_deref());
+        if let (Ask::Identify(user), number, _) = Ask::read(text) {
+            self.identify(cx, session, user, number);
+        } else {
+            self.obey(cx, client, message.kind(), text);
+        }
     }
 
     /// Put together, the pieces are the message.
@@ -237,11 +305,53 @@ impl Application for Scripted {
                 "report {number} {} {} {}",
                 report.delivered, report.queued, report.dropped
             ),
-            Answer::Refused { .. } | Answer::Listed(_) => unreachable!("nobody asks for it"),
+            Answer::Refused { error, .. } => {
+                assert_eq!(error, RoomError::Full);
+                format!("full {number}")
+            }
+            Answer::Listed(listing) => {
+                let said = self.journal.borrow().listed(&listing);
+                format!("listed {number} {said}")
+            }
         };
         cx.send(Kind::Text, said.as_bytes());
         if number % 32 == 31 {
             self.panic();
+        }
+    }
+
+    /// The same in the other form, if that can be said.
+    fn translate(from: Form, to: Form, message: Message<'_>) -> Option<Frame> {
+        let text = std::str::from_utf8(message.bytes()).expect("clients send text");
+        let (form, text) = undress(text);
+        assert_eq!(form, from.index(), "{text} is in another form");
+        let mut words = Words(text);
+        if words.next() == "message" {
+            words.next();
+        }
+        let (_, number) = (words.number(), words.number() as u32);
+        match is_unsayable(form, to.index(), number) {
+            false => {
+                let said = dress(to.index(), text);
+                Some(Frame::new(message.kind(), said.as_bytes()))
+            }
+            true if number.is_multiple_of(2) => None,
+            true => std::panic::resume_unwind(Box::new("nothing can be said")),
+        }
+    }
+
+    fn told(&mut self, cx: &mut Context<'_>, session: &mut Session, note: Note) {
+        assert!(
+            self.is_open(session.client),
+            "client {} is told something while it is not open",
+            session.client
+        );
+        let number = note.downcast::<u32>().expect("notes are numbers");
+        cx.send(Kind::Text, format!("told {number}").as_bytes());
+        match *number % 8 {
+            6 => cx.note_panic(),
+            7 => self.panic(),
+            _ => {}
         }
     }
 
@@ -278,14 +388,53 @@ impl Application for Scripted {
     }
 }
 
-/// The first number beyond the run's rooms has a name that is too long.
+/// A publish as the application seals it.
+pub(crate) fn published(
+    audience: Audience,
+    letter: Letter,
+    form: Form,
+    kind: Kind,
+    padding: &str,
+) -> Frame {
+    let Letter { from, number } = letter;
+    let said = format!("message {} {from} {number} {padding}", audience.write());
+    Frame::new(kind, dress(form.index(), &said).as_bytes())
+}
+
+/// Calls with the target that a message names.
+pub(crate) fn with_target<R>(audience: Audience, with: impl FnOnce(Target<'_>) -> R) -> R {
+    match audience {
+        Audience::Room(room) => with(Target::Room(&room_name(room))),
+        Audience::User(user) => with(Target::User(&user_name(user))),
+        Audience::Everyone => with(Target::Everyone),
+    }
+}
+
+/// Calls with the topic that a message names.
+pub(crate) fn with_topic<R>(audience: Audience, with: impl FnOnce(Topic<'_>) -> R) -> R {
+    match audience {
+        Audience::Room(room) => with(Topic::Room(&room_name(room))),
+        Audience::User(user) => with(Topic::User(&user_name(user))),
+        Audience::Everyone => panic!("everyone cannot be listed"),
+    }
+}
+
+fn user_name(user: usize) -> String {
+    format!("user-{user}")
+}
+
+/// Names that no room may have are beyond the run's rooms.
 fn room_name(room: usize) -> String {
     match room {
+        // A user's key.
+        ROOM_RESERVED => "\u{1}user-0".to_owned(),
         ROOM_TOO_LONG => "r".repeat(ROOM_NAME_BYTES_MAX + 1),
         _ => format!("room-{room}"),
     }
 }
 
+/// A room whose name is not for rooms.
+pub(crate) const ROOM_RESERVED: usize = 998;
 /// A room whose name is longer than allowed.
 pub(crate) const ROOM_TOO_LONG: usize = 999;
 /// Longest name in these runs.

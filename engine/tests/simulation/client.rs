@@ -38,6 +38,7 @@ pub(crate) struct Scene<'a> {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: usize,
+    pub(crate) form: usize,
     pub(crate) temper: Temper,
     pub(crate) log: Log,
     pub(crate) stage: Stage,
@@ -85,6 +86,7 @@ impl Client {
     ) -> Client {
         Client {
             id,
+            form: 0,
             log: Log::default(),
             stage: Stage::Waiting,
             refusal: None,
@@ -206,7 +208,9 @@ impl Client {
         let path = match self.temper.opening {
             Opening::Refused => "/elsewhere".to_owned(),
             Opening::Panic => "/panic".to_owned(),
-            Opening::Proper | Opening::Partial | Opening::Garbage => format!("/client/{}", self.id),
+            Opening::Proper | Opening::Partial | Opening::Garbage => {
+                format!("/client/{}/{}", self.id, self.form)
+            }
         };
         self.deflation = scene.compressed.then(|| Deflation::of(self.id)).flatten();
         let extensions = match &self.deflation {
@@ -299,7 +303,7 @@ fn some_of(random: &mut Random, count: usize) -> usize {
 }
 
 /// Text and binary take turns.
-fn kind_of(number: u32) -> Kind {
+pub(crate) fn kind_of(number: u32) -> Kind {
     if number.is_multiple_of(2) {
         Kind::Text
     } else {

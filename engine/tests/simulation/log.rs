@@ -1,7 +1,7 @@
 //! What one client asked for and heard, with the step of each: the material of the checks at the end of a run.
 
 use super::application::Step;
-use super::words::{Ask, Audience, Letter};
+use super::words::{Ask, Audience, Letter, Words};
 use shardcast_engine::Report;
 use std::collections::BTreeMap;
 
@@ -16,12 +16,45 @@ pub(crate) struct Log {
     pub(crate) ended: Option<Step>,
     pub(crate) memberships: Vec<Membership>,
     pub(crate) reports: Vec<(u32, Step, Report)>,
+    pub(crate) lists: Vec<(u32, Step, List)>,
     /// Number of the join, when it was answered, the members it told.
     pub(crate) joins: Vec<(u32, Step, usize)>,
+    /// Number of the join that found the room full, when it was answered.
+    pub(crate) full: Vec<(u32, Step)>,
+    /// Leaves that were answered though the join before them had been refused.
+    pub(crate) void_leaves: usize,
+    /// What it heard as a user.
+    pub(crate) as_user: BTreeMap<usize, Vec<(Step, Letter)>>,
+    /// Who it asked to be: number, and when the application had done it.
+    pub(crate) identities: Vec<(u32, Step)>,
+    /// What another thread told it.
+    pub(crate) tolds: Vec<u32>,
     /// The application refused these.
     pub(crate) refused: Vec<u32>,
     /// The last direct message of each other client.
     directs: BTreeMap<usize, u32>,
+}
+
+/// The answer to a list.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) total: usize,
+    /// Clients, and who they are.
+    pub(crate) members: Vec<(usize, Option<usize>)>,
+}
+
+impl List {
+    /// The rest of a listed answer.
+    pub(crate) fn read(words: &mut Words<'_>) -> List {
+        let total = words.number();
+        let mut members = Vec::new();
+        while !words.0.is_empty() {
+            let (client, user) = words.next().split_once(':').expect("who it is");
+            let user = (user != "-").then(|| user.parse().expect("a user's number"));
+            members.push((client.parse().expect("a client's number"), user));
+        }
+        List { total, members }
+    }
 }
 
 /// From a joined answer to the left answer.
@@ -63,12 +96,14 @@ impl Log {
 
     pub(crate) fn joined(&mut self, now: Step, number: u32, members: usize) {
         self.joins.push((number, now, members));
-        let (asked, Ask::Join(room)) = self.asks[number as usize] else {
-            panic!("number {number} was no join");
-        };
+        let (asked, ask) = self.asks[number as usize];
+        let room = ask.joins().expect("a joined answer answers a join");
         let audience = Audience::Room(room);
         if self.membership(audience).is_some() {
             return;
+        }
+        if let Ask::JoinLimited(_, members_max) = ask {
+            assert!(members <= members_max as usize, "{ask:?} made it {members}");
         }
         // It may have asked to leave before this answer came.
         let later = &self.asks[number as usize..];
@@ -85,16 +120,69 @@ impl Log {
         });
     }
 
+    /// The room was full.
+    pub(crate) fn full(&mut self, now: Step, number: u32) {
+        let (_, ask) = self.asks[number as usize];
+        let Ask::JoinLimited(room, _) = ask else {
+            panic!("{ask:?} has no limit");
+        };
+        let member = self.membership(Audience::Room(room));
+        assert!(member.is_none(), "{ask:?}: refused, being a member");
+        self.full.push((number, now));
+    }
+
+    pub(crate) fn told(&mut self, number: u32) {
+        let last = self.tolds.last();
+        assert!(
+            last.is_none_or(|last| *last < number),
+            "{number} came after {last:?}"
+        );
+        self.tolds.push(number);
+    }
+
+    /// The join that a leave takes back was refused: the client had not heard of it when it asked to leave.
+    fn is_void(&self, leave: u32, room: usize) -> bool {
+        let before = &self.asks[..leave as usize];
+        let join = before
+            .iter()
+            .rposition(|(_, ask)| ask.joins() == Some(room));
+        self.full
+            .iter()
+            .any(|(number, _)| Some(*number as usize) == join)
+    }
+
     pub(crate) fn left(&mut self, now: Step, number: u32) {
         let (_, Ask::Leave(room)) = self.asks[number as usize] else {
             panic!("number {number} was no leave");
         };
+        if self.membership(Audience::Room(room)).is_none() {
+            assert!(self.is_void(number, room), "left a room, being no member");
+            self.void_leaves += 1;
+            return;
+        }
         let membership = self.membership(Audience::Room(room));
-        let membership = membership.expect("left a room, being no member");
+        let membership = membership.expect("just looked");
         (membership.left, membership.leave) = (Some(now), Some(number));
     }
 
+    /// Whether it asked to be this user by then.
+    pub(crate) fn may_be(&self, user: usize, by: Step) -> bool {
+        let mut asks = self.asks.iter();
+        asks.any(|(asked, ask)| *asked <= by && *ask == Ask::Identify(Some(user)))
+    }
+
     pub(crate) fn heard(&mut self, now: Step, audience: Audience, letter: Letter) {
+        if let Audience::User(user) = audience {
+            assert!(
+                self.may_be(user, now),
+                "{letter:?} of {audience:?} reached somebody else"
+            );
+            let heard = self.as_user.entry(user).or_default();
+            let twice = heard.iter().any(|(_, other)| *other == letter);
+            assert!(!twice, "{letter:?} of {audience:?} came twice");
+            heard.push((now, letter));
+            return;
+        }
         let membership = self.membership(audience);
         let membership =
             membership.unwrap_or_else(|| panic!("{letter:?} of {audience:?} reached no member"));

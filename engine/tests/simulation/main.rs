@@ -53,6 +53,14 @@ const HAPPENINGS: &[&str] = &[
     "reports",
     "reports_with_queued",
     "refused_asks",
+    "dropped_untranslatable",
+    "full",
+    "void_leaves",
+    "identities",
+    "user_messages",
+    "lists",
+    "tolds",
+    "outside_answers",
 ];
 
 /// Says how to run a failing seed again.

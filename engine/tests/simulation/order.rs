@@ -3,11 +3,13 @@
 //! The witness is a member of everything from before the first publish; what it heard of an audience is the order. All bounds come
 //! from steps: what was heard before another thing was asked for was ordered before it.
 
+mod topics;
+
 use super::application::{Entry, Step};
 use super::client::Client;
 use super::log::Membership;
-use super::temper::FLEETING_ROOMS;
-use super::words::{Ask, Audience, Letter};
+use super::temper::{FLEETING_ROOMS, USERS};
+use super::words::{Ask, Audience, Letter, is_unsayable};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the witness heard of one audience: place in the order, and when it heard it.
@@ -54,10 +56,12 @@ pub(crate) fn check(outcome: &Outcome<'_>) {
     for room in outcome.rooms..outcome.rooms + FLEETING_ROOMS {
         outcome.check_fleeting(Audience::Room(room));
     }
-    outcome
-        .clients
-        .iter()
-        .for_each(|client| outcome.check_counts(client));
+    (0..USERS).for_each(|user| outcome.check_user(user));
+    for client in outcome.clients {
+        outcome.check_counts(client);
+        outcome.check_lists(client);
+        outcome.check_full(client);
+    }
 }
 
 impl<'a> Order<'a> {
@@ -176,12 +180,19 @@ impl<'a> Order<'a> {
         self.clients[letter.from].log.asks[letter.number as usize]
     }
 
-    /// Whether the publish at this place is not for the client who sent it.
+    /// Whether the publish at this place is not for the client, who sent it, or cannot be told it.
     fn leaves_out(&self, client: usize, place: usize) -> bool {
         let (_, letter) = self.heard[place];
-        letter.from == client
-            && matches!(self.ask(letter), (_, Ask::Publish(_, options)) if options.except)
+        let except = letter.from == client
+            && matches!(self.ask(letter), (_, Ask::Publish(_, options)) if options.except);
+        except || cannot_hear(self.clients, letter, client)
     }
+}
+
+/// Whether the message cannot be said in the client's form.
+fn cannot_hear(clients: &[Client], letter: Letter, client: usize) -> bool {
+    let (from, to) = (clients[letter.from].form, clients[client].form);
+    is_unsayable(from, to, letter.number)
 }
 
 /// Rooms without the witness: some order fits what everybody heard, and those who stayed missed nothing of each other.
@@ -196,36 +207,15 @@ impl Outcome<'_> {
                 .filter(|m| m.audience == audience);
             memberships.extend(mine.map(|membership| (client.id, membership)));
         }
-        let mut successors: BTreeMap<Letter, BTreeSet<Letter>> = BTreeMap::new();
+        let heard = memberships
+            .iter()
+            .map(|(_, membership)| &membership.heard[..]);
+        check_one_order(audience, heard);
         for (id, membership) in memberships {
-            for pair in membership.heard.windows(2) {
-                successors.entry(pair[0].1).or_default().insert(pair[1].1);
-            }
             if self.settled.contains(&id) && membership.leave_asked.is_none() {
                 self.check_settled(id, membership);
             }
         }
-        let mut before: BTreeMap<Letter, usize> = BTreeMap::new();
-        for letter in successors.values().flatten() {
-            *before.entry(*letter).or_default() += 1;
-        }
-        let starts = successors
-            .keys()
-            .filter(|letter| !before.contains_key(letter));
-        let mut ready: Vec<Letter> = starts.copied().collect();
-        while let Some(letter) = ready.pop() {
-            for next in successors.remove(&letter).into_iter().flatten() {
-                let count = before.get_mut(&next).expect("counted above");
-                *count -= 1;
-                if *count == 0 {
-                    ready.push(next);
-                }
-            }
-        }
-        assert!(
-            successors.is_empty(),
-            "no order of {audience:?} fits all that was heard: {successors:?}"
-        );
     }
 
     /// Whoever else stayed, and published after this one had joined, was heard.
@@ -244,8 +234,9 @@ impl Outcome<'_> {
                     from: sender.id,
                     number,
                 };
-                let skipped =
-                    options.except && sender.id == id || sender.log.refused.contains(&number);
+                let skipped = options.except && sender.id == id
+                    || sender.log.refused.contains(&number)
+                    || cannot_hear(self.clients, letter, id);
                 if *to == membership.audience && *sent > membership.joined && !skipped {
                     assert!(
                         heard.contains(&letter),
@@ -264,10 +255,15 @@ impl Outcome<'_> {
             let (asked, Ask::Publish(audience, options)) = client.log.asks[*number as usize] else {
                 panic!("number {number} was no publish");
             };
+            let letter = Letter {
+                from: client.id,
+                number: *number,
+            };
             let others = || {
                 self.clients
                     .iter()
                     .filter(|other| !options.except || other.id != client.id)
+                    .filter(|other| !cannot_hear(self.clients, letter, other.id))
             };
             let low = others()
                 .filter(|c| self.is_member(c, audience, asked, *answered))
@@ -283,9 +279,8 @@ impl Outcome<'_> {
             );
         }
         for (number, answered, members) in &client.log.joins {
-            let (asked, Ask::Join(room)) = client.log.asks[*number as usize] else {
-                panic!("number {number} was no join");
-            };
+            let (asked, ask) = client.log.asks[*number as usize];
+            let room = ask.joins().expect("a joined answer answers a join");
             let low = self
                 .clients
                 .iter()
@@ -324,9 +319,39 @@ impl Outcome<'_> {
             && entry.closed.is_none_or(|(at, _)| at >= from);
         match audience {
             Audience::Everyone => alive,
+            Audience::User(user) => alive && client.log.may_be(user, to),
             Audience::Room(room) => alive && may_have_joined(client, room, from, to),
         }
     }
+}
+
+/// Some order fits all that was heard.
+fn check_one_order<'a>(audience: Audience, heard: impl Iterator<Item = &'a [(Step, Letter)]>) {
+    let mut successors: BTreeMap<Letter, BTreeSet<Letter>> = BTreeMap::new();
+    for pair in heard.flat_map(|heard| heard.windows(2)) {
+        successors.entry(pair[0].1).or_default().insert(pair[1].1);
+    }
+    let mut before: BTreeMap<Letter, usize> = BTreeMap::new();
+    for letter in successors.values().flatten() {
+        *before.entry(*letter).or_default() += 1;
+    }
+    let starts = successors
+        .keys()
+        .filter(|letter| !before.contains_key(letter));
+    let mut ready: Vec<Letter> = starts.copied().collect();
+    while let Some(letter) = ready.pop() {
+        for next in successors.remove(&letter).into_iter().flatten() {
+            let count = before.get_mut(&next).expect("counted above");
+            *count -= 1;
+            if *count == 0 {
+                ready.push(next);
+            }
+        }
+    }
+    assert!(
+        successors.is_empty(),
+        "no order of {audience:?} fits all that was heard: {successors:?}"
+    );
 }
 
 /// Whether some join that was asked for by `to` had not been taken back by a left answer before `from`.
@@ -337,6 +362,6 @@ fn may_have_joined(client: &Client, room: usize, from: Step, to: Step) -> bool {
     let last_leave = over.filter_map(|m| m.leave).max();
     let mut asks = (0u32..).zip(&client.log.asks);
     asks.any(|(number, (asked, ask))| {
-        *ask == Ask::Join(room) && *asked <= to && last_leave.is_none_or(|leave| number > leave)
+        ask.joins() == Some(room) && *asked <= to && last_leave.is_none_or(|leave| number > leave)
     })
 }

@@ -1,16 +1,20 @@
 //! One run: shards, clients and the world they share, one step after the other as the seed says.
 
+mod outside;
+mod tally;
+
 use super::application::{Journal, Scripted, Step};
 use super::client::{Client, Scene, Stage};
 use super::order::{self, Outcome};
 use super::setting::Setting;
 use super::temper::{Ending, HABITS, Habit, Opening, Temper};
 use super::words::Ask;
+use outside::Outside;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
-use shardcast_engine::{CloseReason, Deadline, ShardCounters};
+use shardcast_engine::{CloseReason, Deadline, Handle, ShardCounters};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -25,6 +29,7 @@ struct Simulation {
     random: Random,
     setting: Setting,
     counters: Vec<Arc<ShardCounters>>,
+    outside: Outside,
     /// The network delays bytes: a client may not even hear a ping in time.
     slow: bool,
     step: Step,
@@ -78,6 +83,15 @@ fn listen(clients: &mut Vec<Client>, random: &mut Random, shards: usize, count: 
     }));
 }
 
+/// Adds the one who is no client, and returns its number.
+fn join_outside(clients: &mut Vec<Client>) -> usize {
+    let id = clients.len();
+    let mut outside = Client::new(id, Temper::outside(), 0, 0, Line::Lasting);
+    outside.stage = Stage::Over;
+    clients.push(outside);
+    id
+}
+
 impl Simulation {
     fn new(seed: u64, listeners: usize, traced: bool) -> Simulation {
         let shards = shards_of(seed);
@@ -85,6 +99,7 @@ impl Simulation {
         let mut setting = Setting::draw(&mut random);
         // Not drawn, so that seeds keep their runs.
         setting.compressed = seed.is_multiple_of(3);
+        setting.forms = 1 + (seed / 3 % 4) as usize;
         let mut faults = Faults::draw(&mut random);
         // Now and then all want the same, and much of it; then with room for it in one tick as often as not.
         let fashion = random.chance(150).then(|| random.pick(&HABITS));
@@ -100,28 +115,25 @@ impl Simulation {
         }
         let mut clients = clients(&mut random, shards, setting.tight, fashion);
         listen(&mut clients, &mut random, shards, listeners);
+        let outside = join_outside(&mut clients);
+        for client in &mut clients {
+            client.form = client.id % setting.forms;
+        }
         // Those who stay must not keep the others in the backlog for ever.
         let stay = clients.iter().filter(|client| client.temper.stays);
         faults.slots = faults.slots.max(2 + stay.count());
-        let journal = Rc::new(RefCell::new(Journal::default()));
         // One more for the straggler.
-        let entries = clients.len() + 1;
-        journal
-            .borrow_mut()
-            .clients
-            .resize_with(entries, Default::default);
+        let journal = Journal::of(clients.len() + 1);
+        let journal = Rc::new(RefCell::new(journal));
         let world = World::new(shards, faults.clone(), random.fork(), traced);
-        let note = || {
-            format!(
-                "{shards} shards, {} clients, {setting:?}, {faults:?}",
-                clients.len()
-            )
-        };
+        let count = clients.len();
+        let note = || format!("{shards} shards, {count} clients, {setting:?}, {faults:?}");
         world.borrow().trace(note);
         let config = setting.config(shards, clients.len());
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
         let admission = Admission::new(config.connections_max);
         let mailboxes = lane::mesh(shards, LaneCapacity(setting.lane_letters), seed);
+        let handle = Handle::to(&mailboxes);
         let shard = |(index, mailbox)| {
             let setup = Setup {
                 config: &config,
@@ -142,6 +154,7 @@ impl Simulation {
             random,
             setting,
             counters,
+            outside: Outside::new(handle, outside),
             slow: faults.delay_permille > 0,
             step: 0,
             settled: false,
@@ -194,6 +207,9 @@ impl Simulation {
             let may_drain = self.setting.drains_early && !self.settled && self.step > DRAIN_STEP;
             if may_drain && self.random.chance(20) {
                 self.drain();
+            }
+            if self.random.chance(15) {
+                self.speak_outside();
             }
             if self.random.chance(10) {
                 let now = self.world.borrow().now();
@@ -249,6 +265,7 @@ impl Simulation {
             self.shards
                 .iter()
                 .for_each(|shard| shard.check_invariants(false));
+            Shard::check_together(&self.shards);
             if done(self) {
                 return false;
             }
@@ -268,6 +285,7 @@ impl Simulation {
 
     fn tick(&mut self, shard: usize) {
         self.shards[shard].tick();
+        self.hear_outside();
         if self.random.chance(50) {
             self.shards[shard].check_invariants(false);
         }
@@ -362,8 +380,11 @@ impl Simulation {
         self.settled = true;
         self.go_on(Simulation::is_over);
         let opened = self.clients[id].log.opened.is_some();
+        // A read buffer that was used before may alone be more than a cramped shard has.
+        let cramped = self.setting.cramped && self.clients[id].refusal == Some(503);
         assert_eq!(
-            opened, !self.draining,
+            opened,
+            !self.draining && !cramped,
             "the straggler, {:?}",
             self.clients[id].refusal
         );
@@ -371,34 +392,11 @@ impl Simulation {
         self.check_nothing_left();
     }
 
-    fn tally(&self) -> Tally {
-        let mut tally = Tally::new();
-        for counters in &self.counters {
-            counters.each(|reading| {
-                if !reading.is_gauge {
-                    let name = reading.label.map_or(reading.name, |(_, value)| value);
-                    *tally.entry(name).or_default() += reading.value;
-                }
-            });
-        }
-        let logs = || self.clients.iter().map(|client| &client.log);
-        let joins: usize = logs().map(|log| log.joins.len()).sum();
-        let leaves = logs()
-            .flat_map(|log| &log.memberships)
-            .filter(|m| m.left.is_some());
-        let reports = || logs().flat_map(|log| &log.reports);
-        let queued = reports().filter(|(_, _, report)| report.queued > 0);
-        let refused: usize = logs().map(|log| log.refused.len()).sum();
-        tally.insert("steps", self.step);
-        tally.insert("joins", joins as u64);
-        tally.insert("leaves", leaves.count() as u64);
-        tally.insert("reports", reports().count() as u64);
-        tally.insert("reports_with_queued", queued.count() as u64);
-        tally.insert("refused_asks", refused as u64);
-        tally
-    }
+    fn check(&self, mut settled: BTreeSet<usize>) {
+        self.check_outside(&settled);
+        // What it said is not lost, either.
+        settled.insert(self.outside.id);
 
-    fn check(&self, settled: BTreeSet<usize>) {
         let journal = self.journal.borrow();
         for (client, entry) in self.clients.iter().zip(&journal.clients) {
             assert_eq!(

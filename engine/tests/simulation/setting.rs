@@ -29,6 +29,8 @@ pub(crate) struct Setting {
     pub(crate) cramped: bool,
     /// The server compresses, and clients offer it.
     pub(crate) compressed: bool,
+    /// How many forms the clients have.
+    pub(crate) forms: usize,
 }
 
 impl Setting {
@@ -45,6 +47,7 @@ impl Setting {
             secure: random.chance(250),
             cramped: random.chance(100),
             compressed: false,
+            forms: 1,
         }
     }
 

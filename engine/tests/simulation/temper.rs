@@ -1,6 +1,6 @@
 //! What kind of client it is: how it opens, what it asks for, how it ends. Drawn from the seed.
 
-use super::application::ROOM_TOO_LONG;
+use super::application::{ROOM_RESERVED, ROOM_TOO_LONG};
 use super::words::{Ask, Audience, Options};
 use shardcast_engine::driver::sim::Random;
 
@@ -40,6 +40,9 @@ pub(crate) enum Habit {
     Echo,
     Publish,
 }
+
+/// Users that there are. Every client may be any.
+pub(crate) const USERS: usize = 3;
 
 /// Rooms without the witness.
 pub(crate) const FLEETING_ROOMS: usize = 3;
@@ -101,6 +104,14 @@ impl Temper {
             asks: 2,
             window: 2,
             habit: Some(Habit::Join),
+            ..Temper::witness()
+        }
+    }
+
+    /// Another thread of the server, no client: it never connects.
+    pub(crate) fn outside() -> Temper {
+        Temper {
+            stays: false,
             ..Temper::witness()
         }
     }
@@ -175,7 +186,7 @@ impl Temper {
             return match random.below(4) {
                 0 if clients > 1 => Ask::Disconnect(random.between(1, clients - 1)),
                 1 => Ask::Close,
-                2 => Ask::Join(ROOM_TOO_LONG),
+                2 => Ask::Join(random.pick(&[ROOM_TOO_LONG, ROOM_RESERVED])),
                 _ => Ask::Panic,
             };
         }
@@ -190,12 +201,26 @@ impl Temper {
             };
         }
         match random.below(100) {
-            0..20 => Ask::Join(room),
-            20..30 => Ask::Leave(room),
+            0..13 => Ask::Join(room),
+            13..19 => Ask::JoinLimited(room, random.below(5) as u32),
+            19..27 => Ask::Leave(room),
+            27..30 => {
+                let user = random.below(USERS);
+                Ask::Identify(random.chance(800).then_some(user))
+            }
             30..35 => Ask::Publish(Audience::Everyone, options),
             35..50 => Ask::Echo,
-            50..55 => Ask::Send(random.below(clients)),
+            50..53 => Ask::Send(random.below(clients)),
+            53..58 => Ask::List(topic(random, room)),
+            58..63 => Ask::Publish(Audience::User(random.below(USERS)), options),
             _ => Ask::Publish(Audience::Room(room), options),
         }
+    }
+}
+
+fn topic(random: &mut Random, room: usize) -> Audience {
+    match random.chance(300) {
+        true => Audience::User(random.below(USERS)),
+        false => Audience::Room(room),
     }
 }

@@ -11,11 +11,47 @@ pub(crate) struct Letter {
     pub(crate) number: u32,
 }
 
-/// Where a publish goes: a room's number, or everyone.
+/// Where a publish goes: a room's number, a user's, or everyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Audience {
     Room(usize),
+    User(usize),
     Everyone,
+}
+
+impl Audience {
+    pub(crate) fn write(self) -> String {
+        match self {
+            Audience::Room(room) => room.to_string(),
+            Audience::User(user) => format!("u{user}"),
+            Audience::Everyone => "*".to_owned(),
+        }
+    }
+
+    pub(crate) fn read(word: &str) -> Audience {
+        match word.strip_prefix('u') {
+            _ if word == "*" => Audience::Everyone,
+            Some(user) => Audience::User(user.parse().expect("a user's number")),
+            None => Audience::Room(word.parse().expect("a room's number")),
+        }
+    }
+}
+
+/// A message as it stands in a form: the form's number first.
+pub(crate) fn dress(form: usize, text: &str) -> String {
+    format!("@{form} {text}")
+}
+
+/// The form of a message, and the message.
+pub(crate) fn undress(text: &str) -> (usize, &str) {
+    let dressed = text.strip_prefix('@').expect("a message says its form");
+    let (form, text) = dressed.split_once(' ').expect("words");
+    (form.parse().expect("a form's number"), text)
+}
+
+/// What the application cannot say in another form. In the witness' form everything can be said.
+pub(crate) fn is_unsayable(from: usize, to: usize, number: u32) -> bool {
+    to != 0 && from != to && (number as usize + to) % 7 == 3
 }
 
 /// Options of a publish.
@@ -30,7 +66,13 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Join(usize),
+    /// With the number of members that fill the room.
+    JoinLimited(usize, u32),
     Leave(usize),
+    /// To be a user, or nobody.
+    Identify(Option<usize>),
+    /// The members of a room or the connections of a user.
+    List(Audience),
     Publish(Audience, Options),
     Echo,
     /// To another client directly.
@@ -42,10 +84,23 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
+    /// The room, if it asks to join one.
+    pub(crate) fn joins(self) -> Option<usize> {
+        match self {
+            Ask::Join(room) | Ask::JoinLimited(room, _) => Some(room),
+            _ => None,
+        }
+    }
+
     /// Whether an answer must come.
     pub(crate) fn is_answered(self) -> bool {
         match self {
-            Ask::Join(_) | Ask::Leave(_) | Ask::Echo => true,
+            Ask::Join(_)
+            | Ask::JoinLimited(..)
+            | Ask::Leave(_)
+            | Ask::Identify(_)
+            | Ask::List(_)
+            | Ask::Echo => true,
             Ask::Publish(_, options) => options.report,
             Ask::Send(_) | Ask::Disconnect(_) | Ask::Panic | Ask::Close => false,
         }
@@ -57,12 +112,13 @@ impl Ask {
         let number = letter.number;
         let _ = match self {
             Ask::Join(room) => write!(out, "join {number} {room}"),
+            Ask::JoinLimited(room, members) => write!(out, "limited {number} {room} {members}"),
             Ask::Leave(room) => write!(out, "leave {number} {room}"),
+            Ask::Identify(Some(user)) => write!(out, "identify {number} {user}"),
+            Ask::Identify(None) => write!(out, "nobody {number}"),
+            Ask::List(topic) => write!(out, "list {number} {}", topic.write()),
             Ask::Publish(audience, options) => {
-                let room = match audience {
-                    Audience::Room(room) => room.to_string(),
-                    Audience::Everyone => "*".to_owned(),
-                };
+                let room = audience.write();
                 let (except, report) = (u8::from(options.except), u8::from(options.report));
                 write!(out, "publish {number} {room} {except} {report}")
             }
@@ -84,12 +140,13 @@ impl Ask {
         let number = words.number() as u32;
         let ask = match verb {
             "join" => Ask::Join(words.number()),
+            "limited" => Ask::JoinLimited(words.number(), words.number() as u32),
             "leave" => Ask::Leave(words.number()),
+            "identify" => Ask::Identify(Some(words.number())),
+            "nobody" => Ask::Identify(None),
+            "list" => Ask::List(Audience::read(words.next())),
             "publish" => {
-                let audience = match words.next() {
-                    "*" => Audience::Everyone,
-                    room => Audience::Room(room.parse().expect("a room's number")),
-                };
+                let audience = Audience::read(words.next());
                 let (except, report) = (words.number() == 1, words.number() == 1);
                 Ask::Publish(audience, Options { except, report })
             }

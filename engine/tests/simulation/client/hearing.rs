@@ -2,9 +2,10 @@
 
 use super::deflation::Deflation;
 use super::{ACCEPT, Client, Scene, Stage, kind_of, mask};
-use crate::application::ROOM_TOO_LONG;
+use crate::application::{ROOM_RESERVED, ROOM_TOO_LONG};
+use crate::log::List;
 use crate::temper::Opening;
-use crate::words::{Ask, Audience, Letter, Words, padding};
+use crate::words::{Ask, Audience, Letter, Words, padding, undress};
 use shardcast_engine::Report;
 use shardcast_engine::protocol::deflate::{self, InflateLimits};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
@@ -121,15 +122,25 @@ impl Client {
         scene
             .world
             .trace(|| format!("client {} hears {text:.60}", self.id));
+        let text = match text.starts_with('@') {
+            true => {
+                let (form, text) = undress(text);
+                assert_eq!(
+                    form, self.form,
+                    "client {}: {text} in another form",
+                    self.id
+                );
+                text
+            }
+            false => text,
+        };
         let mut words = Words(text);
         match words.next() {
             "welcome" => assert_eq!(words.number(), self.id),
             "closing" | "panicked" => {}
+            "told" => self.log.told(words.number() as u32),
             "message" => {
-                let audience = match words.next() {
-                    "*" => Audience::Everyone,
-                    room => Audience::Room(room.parse().expect("a room's number")),
-                };
+                let audience = Audience::read(words.next());
                 let letter = self.letter(kind, &mut words);
                 assert_eq!(
                     words.0,
@@ -197,6 +208,12 @@ impl Client {
             }
             "joined" => self.log.joined(now, number, words.number()),
             "left" => self.log.left(now, number),
+            "full" => self.log.full(now, number),
+            "identified" => self.log.identities.push((number, now)),
+            "listed" => {
+                let list = List::read(words);
+                self.log.lists.push((number, now, list));
+            }
             "report" => {
                 let mut count = || words.number() as u32;
                 let report = Report {
@@ -214,8 +231,10 @@ impl Client {
     fn refused(&mut self, number: u32, why: &str) {
         let (_, ask) = self.log.asks[number as usize];
         let plausible = match (ask, why) {
-            (Ask::Join(room), "BadName") => room == ROOM_TOO_LONG,
-            (Ask::Join(_), "TooMany" | "Busy") | (Ask::Leave(_), "NotJoined" | "Busy") => true,
+            (Ask::Join(room), "BadName") => room == ROOM_TOO_LONG || room == ROOM_RESERVED,
+            (Ask::Join(_) | Ask::JoinLimited(..), "TooMany" | "Busy") => true,
+            (Ask::Leave(_), "NotJoined" | "Busy") => true,
+            (Ask::Identify(_), "Busy") | (Ask::List(_), "TooManyReports") => true,
             (Ask::Publish(_, options), "TooManyReports") => options.report,
             _ => false,
         };

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn lists_are_put_together_for_another_thread() {
-        let (mut reports, (sender, receiver)) = (Reports::default(), mpsc::channel());
+        let (mut reports, (sender, receiver)) = (Reports::default(), mpsc::sync_channel(1));
         let asker = Asker::Outside(Box::new(move |answer| sender.send(answer).unwrap()));
         let key = reports.open(0, asker, Part::Listing(Listing::default()));
         let part = |slots| outcome(key, 2, Part::Listing(listing(slots)));

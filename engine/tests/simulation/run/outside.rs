@@ -11,7 +11,7 @@ use crate::words::{Ask, Audience, Letter, Options, Words, padding};
 use shardcast_engine::driver::sim::Random;
 use shardcast_engine::{Answer, Form, Handle, Publish, Reply};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 
 /// What it has said and heard.
 pub(super) struct Outside {
@@ -19,7 +19,7 @@ pub(super) struct Outside {
     /// Its number among the clients.
     pub(super) id: usize,
     asks_left: usize,
-    sender: Sender<(u32, Answer)>,
+    sender: SyncSender<(u32, Answer)>,
     receiver: Receiver<(u32, Answer)>,
     unanswered: BTreeSet<u32>,
     answers: u64,
@@ -30,7 +30,7 @@ pub(super) struct Outside {
 
 impl Outside {
     pub(super) fn new(handle: Handle, id: usize) -> Outside {
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(2 * ASKS);
         Outside {
             handle,
             id,
@@ -49,7 +49,8 @@ impl Outside {
         self.unanswered.insert(number);
         let sender = self.sender.clone();
         Box::new(move |answer| {
-            sender.send((number, answer)).expect("it waits");
+            let sent = sender.try_send((number, answer));
+            sent.expect("it waits, and there is room for all answers");
             if number % 16 == 15 {
                 std::panic::resume_unwind(Box::new("asked for"));
             }

@@ -103,7 +103,7 @@ impl Server {
         }
     }
 
-    /// Everybody has left, and nothing of them is left: no connection, room, waiting byte or pending outbox.
+    /// Everybody has left, and nothing of them is left: no connection, room, user, waiting byte or pending outbox.
     #[track_caller]
     pub fn wait_until_empty(&self) {
         self.wait_until_empty_but(0);
@@ -116,6 +116,8 @@ impl Server {
             let left = server.sum(|shard| &shard.connections)
                 + server.sum(|shard| &shard.rooms)
                 + server.sum(|shard| &shard.rooms_home)
+                + server.sum(|shard| &shard.users)
+                + server.sum(|shard| &shard.users_home)
                 + server.sum(|shard| &shard.outbox_bytes)
                 + server.sum(|shard| &shard.outboxes)
                 + server.sum(|shard| &shard.lane_depth);

@@ -1,0 +1,159 @@
+//! The way in from other threads: each question or command is one letter in a shard's bounded queue, and the caller hears at once whether it
+//! was taken. Nothing blocks. Made by [`crate::Running`].
+
+use crate::driver::uring;
+#[cfg(any(test, feature = "sim"))]
+use crate::lane::Mailbox;
+use crate::lane::Remote;
+use crate::letter::{Command, Publication};
+use crate::topic::{self, Topic};
+use crate::{Address, Answer, Note, Publish, Target, Tls};
+use std::fs::File;
+use std::sync::Arc;
+
+/// The way into a running engine from any thread. Nothing blocks.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shards: Arc<[Arc<Door>]>,
+}
+
+/// Why nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The shard's queue of commands is full: try again later.
+    #[error("the shard is busy")]
+    Busy,
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// What is called with the answer to a question from outside, on a shard's thread: it must not block. A panic in it is counted and logged.
+/// Dropped without a call: the engine stopped before there was an answer.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+impl Handle {
+    pub(crate) fn new(shards: &[Arc<Door>]) -> Handle {
+        Handle {
+            shards: shards.into(),
+        }
+    }
+
+    /// Publishes. One thread's publishes to one target keep their order. A name that nobody may bear reaches nobody. The tag of
+    /// [`Publish::report`] means nothing here: see [`Handle::publish_reported`].
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn publish(&self, to: Target<'_>, publish: Publish) -> Result<(), Refused> {
+        self.ask(publication(to, publish, None))
+    }
+
+    /// Publishes, and replies with [`Answer::Reported`].
+    ///
+    /// # Errors
+    /// Nothing was sent, and `reply` is dropped.
+    pub fn publish_reported(
+        &self,
+        to: Target<'_>,
+        publish: Publish,
+        reply: Reply,
+    ) -> Result<(), Refused> {
+        self.ask(publication(to, publish, Some(reply)))
+    }
+
+    /// Asks who is a member: replies with [`Answer::Listed`].
+    ///
+    /// # Errors
+    /// Nothing was asked, and `reply` is dropped.
+    pub fn list(&self, topic: Topic<'_>, reply: Reply) -> Result<(), Refused> {
+        let room = topic::key_of(topic);
+        self.ask(Command::List { room, reply })
+    }
+
+    /// Tells one connection something: [`Application::told`]. One that is gone hears nothing.
+    ///
+    /// # Errors
+    /// Nothing was told: the note comes back.
+    pub fn tell(&self, who: Address, note: Note) -> Result<(), (Refused, Note)> {
+        let Some(door) = self.shards.get(usize::from(who.shard)) else {
+            // An address of another engine.
+            return Ok(());
+        };
+        let who = who.ticket;
+        match door.send(Command::Tell { who, note }).map_err(|back| *back) {
+            Err((refused, Command::Tell { note, .. })) => Err((refused, note)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Gives a listener (its index in the configuration) another TLS configuration: connections accepted from now on begin with it,
+    /// the others go on as they are. A listener without TLS stays without. `false` when the engine is stopping or a command queue is
+    /// full: then some shards may have it already, and it can be tried again.
+    pub fn replace_tls(&self, listener: usize, tls: Tls) -> bool {
+        self.shards.iter().all(|door| {
+            let tls = tls.clone();
+            door.send(Command::ReplaceTls { listener, tls }).is_ok()
+        })
+    }
+
+    /// Into shards that tick by hand: nobody is woken.
+    #[doc(hidden)] // Driven by the simulation tests.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn to(mailboxes: &[Mailbox]) -> Handle {
+        let doors = mailboxes
+            .iter()
+            .map(|mailbox| Arc::new(Door::new(mailbox.remote(), None)));
+        Handle {
+            shards: doors.collect(),
+        }
+    }
+
+    /// Always by way of the same shard, so that one thread's publishes to a room keep their order.
+    fn ask(&self, command: Command) -> Result<(), Refused> {
+        let sent = self.shards[0].send(command);
+        sent.map_err(|back| back.0)
+    }
+}
+
+fn publication(to: Target<'_>, publish: Publish, reply: Option<Reply>) -> Command {
+    let room = match to {
+        Target::Room(name) => Some(topic::key_of(Topic::Room(name))),
+        Target::User(name) => Some(topic::key_of(Topic::User(name))),
+        Target::Everyone => None,
+    };
+    let publication = Publication {
+        room,
+        form: publish.form,
+        frame: publish.frame,
+        except: publish.except,
+        report: None,
+    };
+    Command::Publish { publication, reply }
+}
+
+/// The way into one shard.
+#[derive(Debug)]
+pub(crate) struct Door {
+    remote: Remote,
+    bell: Option<File>,
+}
+
+impl Door {
+    /// A shard without a bell is not woken.
+    pub(crate) fn new(remote: Remote, bell: Option<File>) -> Door {
+        Door { remote, bell }
+    }
+
+    pub(crate) fn send(&self, command: Command) -> Result<(), Box<(Refused, Command)>> {
+        if self.remote.send(command)? {
+            self.ring();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            uring::ring_bell(bell);
+        }
+    }
+}

@@ -56,7 +56,8 @@ pub trait Application: Sized + 'static {
     }
 
     /// Says a message of one form in another: what is published in one form reaches members of all. Called where the message gets its place
-    /// in the order, at most once per message and form that has members, and for [`Context::send_to`] on the connection's shard. It has no
+    /// in the order, at most once per message and form that has members (for everyone: that the process has had), and for
+    /// [`Context::send_to`] on the connection's shard. It has no
     /// state: the same message means the same everywhere. It must not block. A panic is confined to the call, and means `None`.
     ///
     /// `None`, the default: it cannot be said in that form, and its connections are not sent it (counted: `dropped_untranslatable`).

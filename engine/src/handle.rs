@@ -70,7 +70,7 @@ impl Handle {
         self.ask(Command::List { room, reply })
     }
 
-    /// Tells one connection something: [`Application::told`]. One that is gone hears nothing.
+    /// Tells one connection something: [`crate::Application::told`]. One that is gone hears nothing.
     ///
     /// # Errors
     /// Nothing was told: the note comes back.

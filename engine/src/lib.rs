@@ -45,6 +45,51 @@
 //! ```
 //!
 //! A slow upload is held to [`Config::frame_timeout`] and [`Config::message_timeout`] as any other message.
+//!
+//! # Forms and users
+//!
+//! Connections of one room may be encoded differently: the application gives each a [`Form`] when it accepts it, and says with
+//! [`Application::translate`] how a message of one form reads in another. That is asked once for each message and form that is present, not
+//! for each connection. A connection can be a user's: [`Target::User`] reaches all connections of one.
+//!
+//! ```
+//! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
+//! use shardcast_engine::{
+//!     Accepted, Application, Context, Form, Frame, Message, Publish, Refusal, Target,
+//! };
+//!
+//! /// Some shout (`/loud`), the others do not; everybody hears everybody in their own way. The path of a request is who asks.
+//! struct Hall;
+//!
+//! const CALM: Form = Form::FIRST;
+//! const LOUD: Form = Form::new(1);
+//!
+//! impl Application for Hall {
+//!     type Session = String;
+//!
+//!     fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Result<Accepted<String>, Refusal> {
+//!         let form = if request.path().starts_with("/loud") { LOUD } else { CALM };
+//!         Ok(Accepted { form, ..request.path().to_owned().into() })
+//!     }
+//!
+//!     fn opened(&mut self, cx: &mut Context<'_>, user: &mut String) {
+//!         // A name that is too long is nobody's.
+//!         let _ = cx.identify(Some(user));
+//!     }
+//!
+//!     fn message(&mut self, cx: &mut Context<'_>, user: &mut String, message: Message<'_>) {
+//!         // To all connections of the same user, in the form of this one.
+//!         let publish = Publish::new(Frame::new(message.kind(), message.bytes())).form(cx.form());
+//!         let _ = cx.publish(Target::User(user), publish);
+//!     }
+//!
+//!     fn translate(_: Form, to: Form, message: Message<'_>) -> Option<Frame> {
+//!         let Message::Text(text) = message else { return None };
+//!         let text = if to == LOUD { text.to_uppercase() } else { text.to_lowercase() };
+//!         Some(Frame::new(Kind::Text, text.as_bytes()))
+//!     }
+//! }
+//! ```
 
 mod application;
 mod audience;

@@ -7,7 +7,7 @@
 
 use crate::close::CloseFrame;
 use crate::frame::{self, OpCode};
-use crate::native;
+use crate::json;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::io::Write as _;
@@ -56,7 +56,7 @@ fn write_event(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
             out.extend_from_slice(b"event: close\ndata: {\"code\":");
             let _ = write!(out, "{code}");
             out.extend_from_slice(b",\"reason\":");
-            native::push_string(out, reason);
+            json::push_string(out, reason);
             out.extend_from_slice(b"}\n\n");
         }
     }

@@ -3,9 +3,8 @@
 //! Invariant: the output is valid JSON without white space, `type` first and `id`, when there is one, second.
 //! Called by the server's native application, inside `Context::send_with` and `Frame::with`.
 
-use super::problem::Problem;
-use super::raw::Raw;
-use super::string::{push_string, string_bytes};
+use crate::json::{Raw, push_string, string_bytes};
+use crate::problem::Problem;
 
 /// What a client is told first.
 #[derive(Clone, Copy, Debug)]

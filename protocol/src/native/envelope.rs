@@ -3,10 +3,8 @@
 //! Invariant: an [`Envelope`] comes from valid JSON, every key of it has the right type, and none stood there twice.
 //! Called once per message by the server's native application.
 
-use super::problem::{Code, Problem};
-use super::raw::Raw;
-use super::scan::{Scanner, SyntaxError};
-use super::string::unescape;
+use crate::json::{Raw, Scanner, SyntaxError, unescape};
+use crate::problem::{Code, Problem};
 use std::borrow::Cow;
 
 /// Longest `id` in bytes as sent, quotes included.

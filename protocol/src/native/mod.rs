@@ -6,16 +6,10 @@
 
 pub mod answer;
 mod envelope;
-mod problem;
-mod raw;
-mod scan;
-mod string;
 
+pub use crate::json::{DEPTH_MAX, Raw, RawBox};
+pub use crate::problem::{Code, Problem};
 pub use envelope::{Envelope, ID_BYTES_MAX, Refused, Rooms};
-pub use problem::{Code, Problem};
-pub use raw::{Raw, RawBox};
-pub use scan::DEPTH_MAX;
-pub(crate) use string::push_string;
 
 /// The WebSocket subprotocol that names this dialect. Offering none means the same.
 pub const SUBPROTOCOL: &str = "shardcast.v1";

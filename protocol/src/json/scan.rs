@@ -2,7 +2,7 @@
 //!
 //! Invariant: every span handed out is one whole valid value. It agrees with `serde_json::from_str::<Value>` on what is
 //! valid, so it is stricter than the grammar where serde_json is: surrogates come in pairs, a number is finite as a
-//! 64-bit float, and containers nest at most [`DEPTH_MAX`] deep. Called by `envelope` and `raw`.
+//! 64-bit float, and containers nest at most [`DEPTH_MAX`] deep. Called by `raw` and the dialects that speak JSON.
 //!
 //! The inner functions take a position and return the next, so that it stays in a register (`bench/results/json_scan.md`).
 
@@ -11,65 +11,65 @@ pub const DEPTH_MAX: u32 = 127;
 
 /// The text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SyntaxError {
+pub(crate) struct SyntaxError {
     /// Where the scanner stopped, in bytes from the start of the text.
-    pub(super) at: usize,
+    pub(crate) at: usize,
 }
 
 /// A position in a JSON text.
 #[derive(Debug)]
-pub(super) struct Scanner<'b> {
+pub(crate) struct Scanner<'b> {
     text: &'b str,
     at: usize,
 }
 
 impl<'b> Scanner<'b> {
-    pub(super) fn new(text: &'b str) -> Scanner<'b> {
+    pub(crate) fn new(text: &'b str) -> Scanner<'b> {
         Scanner { text, at: 0 }
     }
 
     /// Skips white space and tells what follows it.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         self.at = skip_space(self.text.as_bytes(), self.at);
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// Skips white space and takes `byte` if it follows.
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
     /// Takes `byte` after white space.
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), SyntaxError> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), SyntaxError> {
         self.at = expect(self.text.as_bytes(), self.at, byte)?;
         Ok(())
     }
 
     /// Takes a string after white space and returns what stands between its quotes, escapes as sent.
-    pub(super) fn string(&mut self) -> Result<&'b str, SyntaxError> {
+    pub(crate) fn string(&mut self) -> Result<&'b str, SyntaxError> {
         let start = expect(self.text.as_bytes(), self.at, b'"')?;
         self.at = skip_string(self.text.as_bytes(), start)?;
         Ok(&self.text[start..self.at - 1])
     }
 
     /// Takes a key and its colon.
-    pub(super) fn key(&mut self) -> Result<&'b str, SyntaxError> {
+    pub(crate) fn key(&mut self) -> Result<&'b str, SyntaxError> {
         let key = self.string()?;
         self.expect(b':')?;
         Ok(key)
     }
 
     /// Takes one whole value after white space, itself inside `outer` containers, and returns it as it was sent.
-    pub(super) fn value(&mut self, outer: u32) -> Result<&'b str, SyntaxError> {
+    pub(crate) fn value(&mut self, outer: u32) -> Result<&'b str, SyntaxError> {
         let start = skip_space(self.text.as_bytes(), self.at);
         self.at = skip_value(self.text.as_bytes(), start, outer)?;
         Ok(&self.text[start..self.at])
     }
 
     /// Only white space may follow the last value.
-    pub(super) fn finish(&mut self) -> Result<(), SyntaxError> {
+    pub(crate) fn finish(&mut self) -> Result<(), SyntaxError> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(SyntaxError { at: self.at }),

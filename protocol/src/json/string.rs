@@ -4,7 +4,7 @@ use super::scan::skip_plain;
 use std::borrow::Cow;
 
 /// The text that a string stands for. `inner` is what the scanner found between its quotes.
-pub(super) fn unescape(inner: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(inner: &str) -> Cow<'_, str> {
     // The first byte that is not plain begins an escape: quotes and control characters stand in none.
     let first = skip_plain(inner.as_bytes(), 0);
     if first == inner.len() {
@@ -65,7 +65,7 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// What [`push_string`] appends, in bytes.
-pub(super) fn string_bytes(text: &str) -> usize {
+pub(crate) fn string_bytes(text: &str) -> usize {
     let bytes = text.as_bytes();
     let plain = skip_plain(bytes, 0);
     let escaped = bytes[plain..].iter().map(|byte| match byte {

@@ -19,7 +19,7 @@ impl<'b> Raw<'b> {
     }
 
     /// `value` comes from [`Scanner::value`].
-    pub(super) fn scanned(value: &'b str) -> Raw<'b> {
+    pub(crate) fn scanned(value: &'b str) -> Raw<'b> {
         Raw(value)
     }
 

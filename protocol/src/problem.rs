@@ -1,4 +1,4 @@
-//! What can be wrong with a request: the dialect's error codes, each described here and in `docs/protocol.md`.
+//! What can be wrong with a request: one table of codes for all dialects, written out in `docs/errors.md`.
 
 use std::borrow::Cow;
 

@@ -1,0 +1,11 @@
+//! JSON text (RFC 8259) as spans: where values end, what strings say, and writing them. Builds no tree.
+//! Called by the dialects that speak JSON, and by what writes JSON elsewhere.
+
+mod raw;
+mod scan;
+mod string;
+
+pub use raw::{Raw, RawBox};
+pub use scan::DEPTH_MAX;
+pub(crate) use scan::{Scanner, SyntaxError};
+pub(crate) use string::{push_string, string_bytes, unescape};

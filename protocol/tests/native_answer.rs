@@ -180,6 +180,9 @@ fn codes() {
             ("handler_failed", false),
             ("room_limit", false),
             ("unavailable", true),
+            ("unknown_namespace", false),
+            ("room_full", true),
+            ("invalid_data", false),
         ]
     );
 }

@@ -3,6 +3,7 @@
 
 pub mod close;
 pub mod deflate;
+pub mod dialect;
 pub mod events;
 pub mod frame;
 mod handshake_client;
@@ -11,6 +12,7 @@ pub mod http;
 pub mod json;
 mod mask;
 pub mod native;
+pub mod pack;
 pub mod pieces;
 pub mod problem;
 pub mod reader;

@@ -37,7 +37,7 @@ fn a_request_in_full() {
         envelope.data.map(Raw::as_str),
         Some(r#"{ "x" : [ 1 , 2.0 ] }"#)
     );
-    assert!(!envelope.echo && envelope.report);
+    assert!(envelope.echo == Some(false) && envelope.report);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn only_the_type_is_required() {
     );
     assert_eq!(
         (envelope.user, envelope.data, envelope.echo, envelope.report),
-        (None, None, true, false)
+        (None, None, None, false)
     );
 }
 

@@ -116,7 +116,7 @@ fn actual(text: &str) -> Result<Expected, Code> {
             .map(|rooms| rooms.names().map(String::from).collect()),
         user: envelope.user.map(String::from),
         data: envelope.data.map(value),
-        echo: envelope.echo,
+        echo: envelope.echo.unwrap_or(true),
         report: envelope.report,
     })
 }

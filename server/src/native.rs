@@ -301,7 +301,7 @@ impl Native {
                 answer::message(out, room, from, envelope.data);
             });
             let mut publish = Publish::new(frame);
-            if !envelope.echo {
+            if envelope.echo == Some(false) {
                 publish = publish.except(cx.address());
             }
             let to = room.map_or(Target::Everyone, Target::Room);

@@ -10,6 +10,9 @@ use super::scan::Scanner;
 pub struct Raw<'b>(&'b str);
 
 impl<'b> Raw<'b> {
+    /// `null`.
+    pub const NULL: Raw<'static> = Raw("null");
+
     /// Checks a text of one value. `None` if it is not JSON or nests deeper than a value in an envelope may.
     pub fn parse(text: &'b str) -> Option<Raw<'b>> {
         let mut scanner = Scanner::new(text);
@@ -19,7 +22,7 @@ impl<'b> Raw<'b> {
     }
 
     /// `value` comes from [`Scanner::value`].
-    pub(crate) fn scanned(value: &'b str) -> Raw<'b> {
+    pub(super) fn scanned(value: &'b str) -> Raw<'b> {
         Raw(value)
     }
 
@@ -42,5 +45,11 @@ impl RawBox {
     /// The value.
     pub fn as_raw(&self) -> Raw<'_> {
         Raw(&self.0)
+    }
+
+    /// `text` is one whole valid value.
+    pub(crate) fn written(text: String) -> RawBox {
+        debug_assert!(Raw::parse(&text).is_some());
+        RawBox(text.into())
     }
 }

@@ -6,11 +6,15 @@
 //!
 //! The inner functions take a position and return the next, so that it stays in a register (`bench/results/json_scan.md`).
 
+use super::raw::Raw;
+use thiserror::Error;
+
 /// Nested containers, the outermost included (serde_json's recursion limit).
 pub const DEPTH_MAX: u32 = 127;
 
 /// The text is not JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not valid JSON at byte {at}")]
 pub(crate) struct SyntaxError {
     /// Where the scanner stopped, in bytes from the start of the text.
     pub(crate) at: usize,
@@ -68,6 +72,12 @@ impl<'b> Scanner<'b> {
         Ok(&self.text[start..self.at])
     }
 
+    /// The same as a value that may be placed elsewhere; there it must be inside one container.
+    pub(crate) fn raw(&mut self, outer: u32) -> Result<Raw<'b>, SyntaxError> {
+        debug_assert!(outer > 0);
+        self.value(outer).map(Raw::scanned)
+    }
+
     /// Only white space may follow the last value.
     pub(crate) fn finish(&mut self) -> Result<(), SyntaxError> {
         match self.peek() {
@@ -94,7 +104,7 @@ fn skip_value(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, SyntaxEr
                 } else {
                     Container::Array
                 };
-                if open.count == DEPTH_MAX {
+                if open.count >= DEPTH_MAX {
                     return Err(SyntaxError { at });
                 }
                 at = skip_space(bytes, at + 1);

@@ -7,9 +7,10 @@
 pub mod answer;
 mod envelope;
 
+pub use crate::dialect::{ID_BYTES_MAX, Rooms};
 pub use crate::json::{DEPTH_MAX, Raw, RawBox};
 pub use crate::problem::{Code, Problem};
-pub use envelope::{Envelope, ID_BYTES_MAX, Refused, Rooms};
+pub use envelope::{Envelope, Refused};
 
 /// The WebSocket subprotocol that names this dialect. Offering none means the same.
 pub const SUBPROTOCOL: &str = "shardcast.v1";

@@ -1,0 +1,322 @@
+//! The known keys of an object: found in one pass over it, each at most once, their types looked at afterwards.
+//!
+//! Invariant: what is not valid as a whole is found before anything is said about its keys. Called by the dialects' readers.
+
+use super::command::{Command, Rooms, Wants};
+use super::id::{ID_BYTES_MAX, Id};
+use super::value::Value;
+use crate::json::{self, Raw, SyntaxError, unescape};
+use crate::pack::{self, Head, Malformed, Pack};
+use std::borrow::Cow;
+
+/// What was wrong, as the client is told.
+pub(crate) type Wrong = &'static str;
+
+/// The keys of a request that mean something. All others are ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Type,
+    Id,
+    Room,
+    Rooms,
+    User,
+    Data,
+    Echo,
+    Report,
+    Limit,
+}
+
+impl Key {
+    pub(crate) const COUNT: usize = 9;
+
+    pub(crate) fn of_name(name: &str) -> Option<usize> {
+        let key = match name {
+            "type" => Key::Type,
+            "id" => Key::Id,
+            "room" => Key::Room,
+            "rooms" => Key::Rooms,
+            "user" => Key::User,
+            "data" => Key::Data,
+            "echo" => Key::Echo,
+            "report" => Key::Report,
+            "limit" => Key::Limit,
+            _ => return None,
+        };
+        Some(key as usize)
+    }
+
+    /// What its value has to be.
+    fn wrong(self) -> Wrong {
+        match self {
+            Key::Type => "type must be a string",
+            Key::Id => "id must be a string or a number",
+            Key::Room => "room must be a string",
+            Key::Rooms => "rooms must be an array of strings",
+            Key::User => "user must be a string",
+            Key::Data => "data must be a value",
+            Key::Echo => "echo must be true or false",
+            Key::Report => "report must be true or false",
+            Key::Limit => "limit must be a whole number below 4294967296",
+        }
+    }
+}
+
+/// One whole valid value that can be asked what it is.
+pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
+    /// A string's text.
+    fn text(self) -> Option<Cow<'b, str>>;
+    /// True or false.
+    fn boolean(self) -> Option<bool>;
+    /// A whole number.
+    fn unsigned(self) -> Option<u64>;
+    /// Whether a request's id may be so.
+    fn is_id(self) -> bool;
+}
+
+impl<'b> Span<'b> for Raw<'b> {
+    fn text(self) -> Option<Cow<'b, str>> {
+        let inner = self.as_str().strip_prefix('"')?.strip_suffix('"')?;
+        Some(unescape(inner))
+    }
+
+    fn boolean(self) -> Option<bool> {
+        match self.as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    fn unsigned(self) -> Option<u64> {
+        self.as_str().parse().ok()
+    }
+
+    fn is_id(self) -> bool {
+        matches!(self.as_str().as_bytes()[0], b'"' | b'-' | b'0'..=b'9')
+    }
+}
+
+impl<'b> Span<'b> for Pack<'b> {
+    fn text(self) -> Option<Cow<'b, str>> {
+        let mut scanner = pack::Scanner::new(self.as_bytes());
+        match scanner.head() {
+            Ok(Head::Str(len)) => scanner.text(len).ok().map(Cow::Borrowed),
+            _ => None,
+        }
+    }
+
+    fn boolean(self) -> Option<bool> {
+        match pack::Scanner::new(self.as_bytes()).head() {
+            Ok(Head::Bool(flag)) => Some(flag),
+            _ => None,
+        }
+    }
+
+    fn unsigned(self) -> Option<u64> {
+        match pack::Scanner::new(self.as_bytes()).head() {
+            Ok(Head::Unsigned(number)) => Some(number),
+            Ok(Head::Signed(number)) => u64::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    fn is_id(self) -> bool {
+        matches!(
+            pack::Scanner::new(self.as_bytes()).head(),
+            Ok(Head::Str(_) | Head::Unsigned(_) | Head::Signed(_))
+        )
+    }
+}
+
+/// The values of up to `N` known keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields<S, const N: usize> {
+    values: [Option<S>; N],
+    /// What is wrong with the object as such.
+    pub(crate) wrong: Option<Wrong>,
+}
+
+/// A request's.
+pub(crate) type Request<S> = Fields<S, { Key::COUNT }>;
+
+impl<S: Copy, const N: usize> Fields<S, N> {
+    const NONE: Fields<S, N> = Fields {
+        values: [None; N],
+        wrong: None,
+    };
+
+    #[inline(always)]
+    fn put(&mut self, key: Option<usize>, value: S) {
+        if let Some(key) = key
+            && self.values[key].replace(value).is_some()
+        {
+            // Parsers differ in which one they believe; a proxy in between may have checked the other.
+            self.wrong = Some("duplicate key");
+        }
+    }
+
+    pub(crate) fn get(&self, key: usize) -> Option<S> {
+        self.values[key]
+    }
+}
+
+impl<'b, const N: usize> Fields<Raw<'b>, N> {
+    /// A whole text, inside `outer` containers. `key_of` knows the keys; anything but an object is `wrong`.
+    #[inline]
+    pub(crate) fn from_json(
+        text: &'b str,
+        outer: u32,
+        key_of: impl Fn(&str) -> Option<usize>,
+        wrong: Wrong,
+    ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
+        let mut scanner = json::Scanner::new(text);
+        let mut fields = Fields::NONE;
+        if scanner.peek() == Some(b'{') {
+            fields.object(&mut scanner, outer, key_of)?;
+        } else {
+            scanner.value(outer)?;
+            fields.wrong = Some(wrong);
+        }
+        scanner.finish()?;
+        Ok(fields)
+    }
+
+    #[inline(always)]
+    fn object(
+        &mut self,
+        scanner: &mut json::Scanner<'b>,
+        outer: u32,
+        key_of: impl Fn(&str) -> Option<usize>,
+    ) -> Result<(), SyntaxError> {
+        scanner.expect(b'{')?;
+        if scanner.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            let inner = scanner.key()?;
+            let key = match key_of(inner) {
+                // `"t\u0079pe"` is the same key as `"type"`.
+                None if inner.contains('\\') => key_of(&unescape(inner)),
+                key => key,
+            };
+            let value = scanner.raw(outer + 1)?;
+            self.put(key, value);
+            if !scanner.take(b',') {
+                return scanner.expect(b'}');
+            }
+        }
+    }
+}
+
+impl<'b, const N: usize> Fields<Pack<'b>, N> {
+    /// Whole bytes, inside `outer` containers. `key_of` knows the keys; anything but a map with strings as keys is `wrong`.
+    pub(crate) fn from_pack(
+        bytes: &'b [u8],
+        outer: u32,
+        key_of: impl Fn(&str) -> Option<usize>,
+        wrong: Wrong,
+    ) -> Result<Fields<Pack<'b>, N>, Malformed> {
+        let mut scanner = pack::Scanner::new(bytes);
+        let mut fields = Fields::NONE;
+        match scanner.clone().head()? {
+            Head::Map(pairs) => {
+                scanner.head()?;
+                for _ in 0..pairs {
+                    let key = scanner.value(outer + 1)?;
+                    let value = scanner.value(outer + 1)?;
+                    match key.text() {
+                        Some(name) => fields.put(key_of(&name), value),
+                        None => fields.wrong = Some("keys must be strings"),
+                    }
+                }
+            }
+            _ => {
+                scanner.value(outer)?;
+                fields.wrong = Some(wrong);
+            }
+        }
+        scanner.finish()?;
+        Ok(fields)
+    }
+}
+
+impl<'b, S: Span<'b>> Request<S> {
+    /// The request's `id`. It is looked at first: whatever else is wrong is answered under it.
+    pub(crate) fn id(&self) -> Result<Option<S>, Wrong> {
+        match self.get(Key::Id as usize) {
+            None => Ok(None),
+            Some(id) if id.into().as_bytes().len() > ID_BYTES_MAX => {
+                Err("id is longer than 128 bytes")
+            }
+            Some(id) if id.is_id() => Ok(Some(id)),
+            Some(id) => Err(match id.into() {
+                Value::Json(_) => Key::Id.wrong(),
+                Value::Pack(_) => "id must be a string or an integer",
+            }),
+        }
+    }
+
+    /// `type`, which must be there.
+    pub(crate) fn kind(&self) -> Result<Cow<'b, str>, Wrong> {
+        self.string(Key::Type)?.ok_or("type is missing")
+    }
+
+    /// All other keys, under a type and an id.
+    pub(crate) fn command(
+        &self,
+        kind: Cow<'b, str>,
+        id: Option<Id<'b>>,
+        wants: Wants,
+    ) -> Result<Command<'b>, Wrong> {
+        Ok(Command {
+            kind,
+            id,
+            room: self.string(Key::Room)?,
+            rooms: self.rooms()?,
+            user: self.string(Key::User)?,
+            data: self.get(Key::Data as usize).map(Into::into),
+            echo: self.boolean(Key::Echo)?,
+            report: self.boolean(Key::Report)?.unwrap_or(false),
+            limit: self.limit()?,
+            wants,
+        })
+    }
+
+    pub(crate) fn string(&self, key: Key) -> Result<Option<Cow<'b, str>>, Wrong> {
+        self.typed(key, Span::text)
+    }
+
+    pub(crate) fn boolean(&self, key: Key) -> Result<Option<bool>, Wrong> {
+        self.typed(key, Span::boolean)
+    }
+
+    pub(crate) fn limit(&self) -> Result<Option<u32>, Wrong> {
+        self.typed(Key::Limit, |value: S| {
+            value.unsigned().and_then(|limit| limit.try_into().ok())
+        })
+    }
+
+    pub(crate) fn rooms(&self) -> Result<Option<Rooms<'b>>, Wrong> {
+        let rooms = self.get(Key::Rooms as usize);
+        rooms.map(|rooms| Rooms::check(rooms.into())).transpose()
+    }
+
+    fn typed<T>(&self, key: Key, read: impl Fn(S) -> Option<T>) -> Result<Option<T>, Wrong> {
+        match self.get(key as usize) {
+            None => Ok(None),
+            Some(value) => read(value).map(Some).ok_or(key.wrong()),
+        }
+    }
+}
+
+impl<'b> From<Raw<'b>> for Value<'b> {
+    fn from(raw: Raw<'b>) -> Value<'b> {
+        Value::Json(raw)
+    }
+}
+
+impl<'b> From<Pack<'b>> for Value<'b> {
+    fn from(pack: Pack<'b>) -> Value<'b> {
+        Value::Pack(pack)
+    }
+}

@@ -1,0 +1,330 @@
+//! JSON-RPC 2.0 (jsonrpc.org/specification), read and written.
+//!
+//! A method is the native `type`. The params of a built-in one are an object with the native keys; those of any other are, as a
+//! whole, the command's `data`. The result of a built-in one is the native answer without `type` and `id`.
+
+use super::command::{
+    BATCH_MAX, Batch, CallError, Command, Incoming, Refused, Response, Said, Wants,
+};
+use super::event::Event;
+use super::fields::{Fields, Key, Request, Span, Wrong};
+use super::id::{ID_BYTES_MAX, Id};
+use super::map::Map;
+use super::reply::{Reply, error_details};
+use super::rules::Rules;
+use super::value::{Encoding, Untranslatable, Value};
+use super::{Code, Problem, refused};
+use crate::json::{Raw, Scanner, SyntaxError};
+use std::borrow::Cow;
+
+/// Methods whose params are the native keys.
+const BUILT_IN: [&str; 9] = [
+    "ping",
+    "echo",
+    "join_room",
+    "leave_room",
+    "broadcast",
+    "publish",
+    "rooms",
+    "status",
+    "presence",
+];
+
+pub(super) fn read<'b>(text: &'b str, rules: &Rules) -> Incoming<'b> {
+    if Scanner::new(text).peek() != Some(b'[') {
+        return Incoming::One(member(text, rules.outer()));
+    }
+    match count(text, rules.outer()) {
+        Err(error) => refused(not_json(error)),
+        Ok(0) => refused(Problem::invalid_request("a batch is not empty")),
+        Ok(count) if count > BATCH_MAX => {
+            refused(Problem::invalid_request("a batch has at most 64 members"))
+        }
+        Ok(count) => Incoming::Batch(Batch {
+            array: text,
+            count,
+            rules: *rules,
+        }),
+    }
+}
+
+const _: () = assert!(BATCH_MAX == 64, "the text above says so");
+
+fn not_json(error: SyntaxError) -> Problem {
+    Problem::new(Code::BadJson, error.to_string())
+}
+
+/// The elements of a whole array.
+fn count(text: &str, outer: u32) -> Result<usize, SyntaxError> {
+    let mut scanner = Scanner::new(text);
+    let mut count = 0;
+    scanner.expect(b'[')?;
+    if !scanner.take(b']') {
+        loop {
+            scanner.value(outer + 1)?;
+            count += 1;
+            if !scanner.take(b',') {
+                scanner.expect(b']')?;
+                break;
+            }
+        }
+    }
+    scanner.finish()?;
+    Ok(count)
+}
+
+/// Of a batch, whose array is valid.
+pub(super) fn members<'b>(
+    array: &'b str,
+    rules: Rules,
+) -> impl Iterator<Item = Result<Said<'b>, Refused<'b>>> + use<'b> {
+    let outer = rules.outer() + 1;
+    let mut scanner = Scanner::new(array);
+    std::iter::from_fn(move || {
+        // The opening bracket before the first, a comma before the others.
+        let more = scanner.take(b'[') || scanner.take(b',');
+        let text = more.then(|| scanner.value(outer).ok()).flatten()?;
+        Some(member(text, outer))
+    })
+}
+
+/// The keys of a request object and of a response object.
+#[derive(Clone, Copy)]
+enum Outer {
+    JsonRpc,
+    Method,
+    Params,
+    Id,
+    Result,
+    Error,
+}
+
+impl Outer {
+    const COUNT: usize = 6;
+
+    fn of_name(name: &str) -> Option<usize> {
+        let key = match name {
+            "jsonrpc" => Outer::JsonRpc,
+            "method" => Outer::Method,
+            "params" => Outer::Params,
+            "id" => Outer::Id,
+            "result" => Outer::Result,
+            "error" => Outer::Error,
+            _ => return None,
+        };
+        Some(key as usize)
+    }
+}
+
+/// One object, alone or of a batch, inside `outer` containers.
+fn member<'b>(text: &'b str, outer: u32) -> Result<Said<'b>, Refused<'b>> {
+    let object = Fields::from_json(text, outer, Outer::of_name, "a request is one object");
+    let object = Object(object.map_err(|error| Refused {
+        id: None,
+        problem: not_json(error),
+        wants: Wants::Answer,
+    })?);
+    if object.is_response() {
+        // An answer that nobody waits for is not answered: the two would never end.
+        let response = object.response().map_err(|wrong| Refused {
+            id: None,
+            problem: Problem::invalid_request(wrong),
+            wants: Wants::Silence,
+        });
+        return response.map(Said::Response);
+    }
+    let invalid = |id, wrong: Wrong| Refused {
+        id,
+        problem: Problem::invalid_request(wrong),
+        wants: Wants::Answer,
+    };
+    // The id first: whatever else is wrong is answered under it.
+    let id = object.id().map_err(|wrong| invalid(None, wrong))?;
+    let call = object.call().map_err(|wrong| invalid(id, wrong))?;
+    let wants = match id {
+        Some(_) => Wants::Answer,
+        None => Wants::Silence,
+    };
+    let command = call.command(id, wants).map_err(|wrong| Refused {
+        id,
+        problem: Problem::new(Code::BadRequest, wrong),
+        wants,
+    })?;
+    Ok(Said::Command(command))
+}
+
+struct Object<'b>(Fields<Raw<'b>, { Outer::COUNT }>);
+
+impl<'b> Object<'b> {
+    fn get(&self, key: Outer) -> Option<Raw<'b>> {
+        self.0.get(key as usize)
+    }
+
+    /// Whether it is meant as one.
+    fn is_response(&self) -> bool {
+        self.get(Outer::Method).is_none()
+            && (self.get(Outer::Result).is_some() || self.get(Outer::Error).is_some())
+    }
+
+    fn id(&self) -> Result<Option<Id<'b>>, Wrong> {
+        match self.get(Outer::Id) {
+            None => Ok(None),
+            Some(id) if id.as_str().len() > ID_BYTES_MAX => Err("id is longer than 128 bytes"),
+            Some(id) => Id::from_json(id)
+                .map(Some)
+                .ok_or("id must be a string, a number or null"),
+        }
+    }
+
+    fn check(&self) -> Result<(), Wrong> {
+        if let Some(wrong) = self.0.wrong {
+            return Err(wrong);
+        }
+        match self.get(Outer::JsonRpc).and_then(Span::text).as_deref() {
+            Some("2.0") => Ok(()),
+            _ => Err("jsonrpc must be \"2.0\""),
+        }
+    }
+
+    fn call(&self) -> Result<Call<'b>, Wrong> {
+        self.check()?;
+        let method = self.get(Outer::Method).ok_or("method is missing")?;
+        let params = self.get(Outer::Params);
+        if params.is_some_and(|params| !is_structured(params)) {
+            return Err("params must be an object or an array");
+        }
+        Ok(Call {
+            method: method.text().ok_or("method must be a string")?,
+            params,
+        })
+    }
+
+    fn response(&self) -> Result<Response<'b>, Wrong> {
+        self.check()?;
+        let id = self.get(Outer::Id).and_then(Span::unsigned);
+        Ok(Response {
+            id: id.ok_or("the id is none of ours")?,
+            outcome: match (self.get(Outer::Result), self.get(Outer::Error)) {
+                (Some(result), None) => Ok(Value::Json(result)),
+                (None, Some(error)) => Err(call_error(error)?),
+                (_, _) => return Err("result and error exclude each other"),
+            },
+        })
+    }
+}
+
+/// JSON-RPC 2.0 §4.2: by name or by position.
+fn is_structured(params: Raw<'_>) -> bool {
+    matches!(params.as_str().as_bytes()[0], b'{' | b'[')
+}
+
+fn call_error(error: Raw<'_>) -> Result<CallError<'_>, Wrong> {
+    const WRONG: Wrong = "error must be an object with code and message";
+    let key_of = |name: &str| match name {
+        "code" => Some(0),
+        "message" => Some(1),
+        "data" => Some(2),
+        _ => None,
+    };
+    let fields = Fields::<Raw<'_>, 3>::from_json(error.as_str(), 0, key_of, WRONG);
+    let fields = fields.map_err(|_| WRONG)?;
+    if let Some(wrong) = fields.wrong {
+        return Err(wrong);
+    }
+    let code = fields.get(0).and_then(|code| code.as_str().parse().ok());
+    Ok(CallError {
+        code: code.ok_or(WRONG)?,
+        message: fields.get(1).and_then(Span::text).ok_or(WRONG)?,
+        data: fields.get(2).map(Value::Json),
+    })
+}
+
+/// A valid request object, its params not looked into yet.
+struct Call<'b> {
+    method: Cow<'b, str>,
+    params: Option<Raw<'b>>,
+}
+
+impl<'b> Call<'b> {
+    fn command(self, id: Option<Id<'b>>, wants: Wants) -> Result<Command<'b>, Wrong> {
+        const WRONG: Wrong = "params must be an object";
+        if !BUILT_IN.contains(&&*self.method) {
+            return Ok(Command {
+                kind: self.method,
+                id,
+                room: None,
+                rooms: None,
+                user: None,
+                data: self.params.map(Value::Json),
+                echo: None,
+                report: false,
+                limit: None,
+                wants,
+            });
+        }
+        let params = self.params.map_or("{}", Raw::as_str);
+        // `type` and `id` mean nothing here.
+        let key_of = |name: &str| Key::of_name(name).filter(|key| *key > Key::Id as usize);
+        let params = Request::from_json(params, 0, key_of, WRONG).map_err(|_| WRONG)?;
+        match params.wrong {
+            Some(wrong) => Err(wrong),
+            None => params.command(self.method, id, wants),
+        }
+    }
+}
+
+const _: () = assert!((Key::Type as usize) < Key::Id as usize && Key::Id as usize == 1);
+
+/// Appends a response object. An error without an id is about a message whose id is not known: `null` (§5).
+pub(super) fn write_reply(
+    out: &mut Vec<u8>,
+    id: Option<Id<'_>>,
+    reply: &Reply<'_>,
+) -> Result<(), Untranslatable> {
+    let mut map = open(out);
+    match reply {
+        Reply::Result(value) => map.value_or_null("result", *value)?,
+        Reply::Error(problem) => map.map("error", |map| write_error(map, problem)),
+        reply => map.map("result", |map| reply.body(map))?,
+    }
+    match id {
+        Some(id) => map.id(Some(id)),
+        None => map.null("id"),
+    }
+    map.close();
+    Ok(())
+}
+
+fn write_error(map: &mut Map<'_>, problem: &Problem) {
+    map.signed("code", problem.json_rpc().into());
+    map.string("message", &problem.message);
+    map.map("data", |map| {
+        map.string("code", problem.code.as_str());
+        error_details(map, problem);
+    });
+}
+
+/// Appends a notification, or a call.
+pub(super) fn write_event(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Untranslatable> {
+    let mut map = open(out);
+    match (*event, event.kind()) {
+        (Event::Call { id, method, params }, _) => {
+            map.string("method", method);
+            map.some_value("params", params)?;
+            map.number("id", id);
+        }
+        (_, Some(kind)) => {
+            map.string("method", kind);
+            map.map("params", |map| event.body(map))?;
+        }
+        (_, None) => return Err(Untranslatable::Message),
+    }
+    map.close();
+    Ok(())
+}
+
+fn open(out: &mut Vec<u8>) -> Map<'_> {
+    let mut map = Map::open(out, Encoding::Json);
+    map.string("jsonrpc", "2.0");
+    map
+}

@@ -1,0 +1,177 @@
+//! What messages mean: bytes to typed commands, and typed replies and events to bytes, in every dialect.
+//!
+//! [`Dialect`] is the boundary: `read` gives an [`Incoming`] (one or many things [`Said`], or why not), `write_reply` and `write_event`
+//! append one whole message, and [`translate`] says a published message of one dialect in another. What a client sent as `data`
+//! and `id` is never rebuilt within a dialect: it travels as a [`Value`], byte for byte. Called by the server and by clients.
+
+mod command;
+mod control;
+mod event;
+mod fields;
+mod id;
+mod json_rpc;
+mod map;
+mod messagepack;
+mod names;
+mod native_json;
+mod replies;
+mod reply;
+mod rules;
+mod transcode;
+mod translate;
+mod value;
+
+pub use crate::problem::{Code, Problem};
+pub use command::{
+    BATCH_MAX, Batch, CallError, Command, Incoming, Refused, Response, Rooms, Said, Wants,
+};
+pub use control::ControlPolicy;
+pub use event::{Event, Welcome};
+pub(crate) use fields::{Key, Request, Wrong};
+pub use id::{ID_BYTES_MAX, Id, IdBox};
+pub use replies::Replies;
+pub use reply::{Counts, Joined, Member, Presence, Reply, Status};
+pub use rules::{DEPTH_MAX, Rules};
+pub use translate::translate;
+pub use value::{Encoding, Untranslatable, Value, ValueBox};
+pub(crate) use {event::write as write_event, reply::write as write_reply};
+
+use crate::frame::Kind;
+
+/// A language that a client may speak. Chosen by subprotocol when it connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// The native dialect, one JSON object per text message.
+    NativeJson,
+    /// JSON-RPC 2.0 in text messages.
+    JsonRpc,
+    /// The native dialect in MessagePack, one map per binary message.
+    MessagePack,
+}
+
+/// A message as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload<'b> {
+    /// Of a text message.
+    Text(&'b str),
+    /// Of a binary message.
+    Binary(&'b [u8]),
+}
+
+impl Dialect {
+    /// Every dialect, in the order of [`Dialect::index`].
+    pub const ALL: [Dialect; 3] = [Dialect::NativeJson, Dialect::JsonRpc, Dialect::MessagePack];
+
+    /// A small number for it, from 0 on; the engine's form.
+    pub const fn index(self) -> u8 {
+        self as u8
+    }
+
+    /// The dialect with this number.
+    pub fn from_index(index: u8) -> Option<Dialect> {
+        Dialect::ALL.get(usize::from(index)).copied()
+    }
+
+    /// The WebSocket subprotocol that names it (RFC 6455 §1.9). Who offers none speaks [`Dialect::NativeJson`].
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Dialect::NativeJson => crate::native::SUBPROTOCOL,
+            Dialect::JsonRpc => "jsonrpc-2.0",
+            Dialect::MessagePack => "shardcast.v1.msgpack",
+        }
+    }
+
+    /// The dialect of a subprotocol.
+    pub fn from_subprotocol(name: &str) -> Option<Dialect> {
+        Dialect::ALL
+            .into_iter()
+            .find(|dialect| dialect.subprotocol() == name)
+    }
+
+    /// What its messages travel in, both ways.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Dialect::NativeJson | Dialect::JsonRpc => Kind::Text,
+            Dialect::MessagePack => Kind::Binary,
+        }
+    }
+
+    /// What its values are written in.
+    pub const fn encoding(self) -> Encoding {
+        match self {
+            Dialect::NativeJson | Dialect::JsonRpc => Encoding::Json,
+            Dialect::MessagePack => Encoding::Pack,
+        }
+    }
+
+    /// What a client said. Borrows from the message; the time is linear in its length, and nothing is allocated but the text of a
+    /// refusal and strings of the envelope that bear escapes. See [`Rules`] for what is answered to strange input.
+    pub fn read<'b>(self, payload: Payload<'b>, rules: &Rules) -> Incoming<'b> {
+        match (self, payload) {
+            (Dialect::NativeJson, Payload::Text(text)) => native_json::read(text, rules),
+            (Dialect::JsonRpc, Payload::Text(text)) => json_rpc::read(text, rules),
+            (Dialect::MessagePack, Payload::Binary(bytes)) => messagepack::read(bytes, rules),
+            (Dialect::NativeJson, Payload::Binary(_)) => {
+                refused(Problem::new(Code::BadRequest, NOT_TEXT))
+            }
+            (Dialect::JsonRpc, Payload::Binary(_)) => refused(Problem::invalid_request(NOT_TEXT)),
+            (Dialect::MessagePack, Payload::Text(_)) => {
+                refused(Problem::new(Code::BadRequest, NOT_BINARY))
+            }
+        }
+    }
+
+    /// Appends the answer to a command, under its `id`. One whole message, or one element of [`Replies`].
+    ///
+    /// # Errors
+    /// A value in it cannot be said in this dialect; nothing was appended. [`Reply::Error`] never fails.
+    pub fn write_reply(
+        self,
+        out: &mut Vec<u8>,
+        id: Option<Id<'_>>,
+        reply: &Reply<'_>,
+    ) -> Result<(), Untranslatable> {
+        whole(out, |out| match self {
+            Dialect::NativeJson | Dialect::MessagePack => {
+                reply::write(out, self.encoding(), id, reply)
+            }
+            Dialect::JsonRpc => json_rpc::write_reply(out, id, reply),
+        })
+    }
+
+    /// Appends what the server says unasked. One whole message.
+    ///
+    /// # Errors
+    /// A value in it, or the event itself, cannot be said in this dialect; nothing was appended.
+    pub fn write_event(self, out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Untranslatable> {
+        whole(out, |out| match self {
+            Dialect::NativeJson | Dialect::MessagePack => event::write(out, self.encoding(), event),
+            Dialect::JsonRpc => json_rpc::write_event(out, event),
+        })
+    }
+}
+
+/// All that `fill` appends, or nothing.
+fn whole(
+    out: &mut Vec<u8>,
+    fill: impl FnOnce(&mut Vec<u8>) -> Result<(), Untranslatable>,
+) -> Result<(), Untranslatable> {
+    let start = out.len();
+    let outcome = fill(out);
+    if outcome.is_err() {
+        out.truncate(start);
+    }
+    outcome
+}
+
+/// The whole message is refused, without an id.
+fn refused<'b>(problem: Problem) -> Incoming<'b> {
+    Incoming::One(Err(Refused {
+        id: None,
+        problem,
+        wants: Wants::Answer,
+    }))
+}
+
+const NOT_TEXT: &str = "binary messages are not understood: send text";
+const NOT_BINARY: &str = "text messages are not understood: send binary";

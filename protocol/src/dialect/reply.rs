@@ -1,0 +1,198 @@
+//! What a request is answered, and how the native dialects say it.
+
+use super::Problem;
+use super::id::Id;
+use super::map::Map;
+use super::value::{Encoding, Untranslatable, Value};
+
+/// The answer to a command.
+#[derive(Clone, Copy, Debug)]
+pub enum Reply<'a> {
+    /// To `ping`; without `data` if that had none.
+    Pong {
+        /// What came.
+        data: Option<Value<'a>>,
+    },
+    /// To `echo`; without `data` if that had none.
+    Echo {
+        /// What came.
+        data: Option<Value<'a>>,
+    },
+    /// To `join_room` with `room`.
+    Joined(Joined<'a>),
+    /// To `join_room` with `rooms`, in the order asked.
+    JoinedRooms(&'a [Joined<'a>]),
+    /// To `leave_room` with `room`.
+    Left {
+        /// Its name.
+        room: &'a str,
+    },
+    /// To `leave_room` with `rooms`, in the order asked.
+    LeftRooms(&'a [&'a str]),
+    /// To `broadcast`.
+    Ack,
+    /// To `broadcast` with `"report":true`.
+    Report(Counts),
+    /// To `rooms`.
+    Rooms(&'a [&'a str]),
+    /// To `status`.
+    Status {
+        /// The connection.
+        status: Status<'a>,
+        /// The rooms that it is in.
+        rooms: &'a [&'a str],
+    },
+    /// To `presence`.
+    Presence(Presence<'a>),
+    /// What a handler answered; `null` if it answered without a value.
+    Result(Option<Value<'a>>),
+    /// To what was refused.
+    Error(&'a Problem),
+}
+
+/// A room that was joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined<'a> {
+    /// Its name.
+    pub room: &'a str,
+    /// Members on all shards, this connection included.
+    pub members: u32,
+}
+
+/// What became of a broadcast, in connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// Handed to the kernel whole.
+    pub delivered: u32,
+    /// Waiting for a slow reader.
+    pub queued: u32,
+    /// Not sent: the connection was closing or had fallen too far behind.
+    pub dropped: u32,
+}
+
+/// What a connection is told about itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Status<'a> {
+    /// The connection's id.
+    pub connection: &'a str,
+    /// Who it is, if it said.
+    pub user: Option<&'a str>,
+    /// Time since it opened.
+    pub connected_ms: u64,
+    /// The shard that serves it.
+    pub shard: u16,
+}
+
+/// Who is in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence<'a> {
+    /// Its name.
+    pub room: &'a str,
+    /// All members.
+    pub total: u32,
+    /// Some of them, or all.
+    pub members: &'a [Member<'a>],
+}
+
+/// A member of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The connection's id.
+    pub connection: &'a str,
+    /// Who it is, if it said.
+    pub user: Option<&'a str>,
+}
+
+/// Appends an answer of a native dialect: `type` first and `id`, when there is one, second.
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    encoding: Encoding,
+    id: Option<Id<'_>>,
+    reply: &Reply<'_>,
+) -> Result<(), Untranslatable> {
+    let mut map = Map::open(out, encoding);
+    map.string("type", reply.kind());
+    map.id(id);
+    reply.body(&mut map)?;
+    map.close();
+    Ok(())
+}
+
+impl Reply<'_> {
+    fn kind(&self) -> &'static str {
+        match self {
+            Reply::Pong { .. } => "pong",
+            Reply::Echo { .. } => "echo",
+            Reply::Joined(_) | Reply::JoinedRooms(_) => "joined",
+            Reply::Left { .. } | Reply::LeftRooms(_) => "left",
+            Reply::Ack | Reply::Report(_) => "ack",
+            Reply::Rooms(_) => "rooms",
+            Reply::Status { .. } => "status",
+            Reply::Presence(_) => "presence",
+            Reply::Result(_) => "result",
+            Reply::Error(_) => "error",
+        }
+    }
+
+    /// All keys but `type` and `id`.
+    pub(super) fn body(&self, map: &mut Map<'_>) -> Result<(), Untranslatable> {
+        match *self {
+            Reply::Pong { data } | Reply::Echo { data } => map.some_value("data", data)?,
+            Reply::Joined(joined) => joined.body(map),
+            Reply::JoinedRooms(rooms) => map.maps("rooms", rooms, |map, room| room.body(map)),
+            Reply::Left { room } => map.string("room", room),
+            Reply::LeftRooms(rooms) | Reply::Rooms(rooms) => map.strings("rooms", rooms),
+            Reply::Ack => {}
+            Reply::Report(counts) => {
+                map.number("delivered", counts.delivered.into());
+                map.number("queued", counts.queued.into());
+                map.number("dropped", counts.dropped.into());
+            }
+            Reply::Status { status, rooms } => {
+                map.string("connection", status.connection);
+                user(map, status.user);
+                map.strings("rooms", rooms);
+                map.number("connected_ms", status.connected_ms);
+                map.number("shard", status.shard.into());
+            }
+            Reply::Presence(presence) => {
+                map.string("room", presence.room);
+                map.number("total", presence.total.into());
+                map.maps("members", presence.members, |map, member| {
+                    map.string("connection", member.connection);
+                    user(map, member.user);
+                });
+            }
+            Reply::Result(value) => map.value_or_null("data", value)?,
+            Reply::Error(problem) => {
+                map.string("code", problem.code.as_str());
+                map.string("message", &problem.message);
+                error_details(map, problem);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Joined<'_> {
+    fn body(&self, map: &mut Map<'_>) {
+        map.string("room", self.room);
+        map.number("members", self.members.into());
+    }
+}
+
+fn user(map: &mut Map<'_>, user: Option<&str>) {
+    match user {
+        Some(user) => map.string("user", user),
+        None => map.null("user"),
+    }
+}
+
+/// What a program may want to know of a problem beside its code.
+pub(super) fn error_details(map: &mut Map<'_>, problem: &Problem) {
+    map.boolean("retryable", problem.code.is_retryable());
+    if let Some(after) = problem.retry_after_ms {
+        map.number("retry_after_ms", after.into());
+    }
+    map.some_string("field", problem.field.as_deref());
+}

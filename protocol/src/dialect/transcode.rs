@@ -1,0 +1,199 @@
+//! JSON to MessagePack and back, straight from scanner to bytes: no tree in between. `value` says what becomes of what.
+//!
+//! Invariant: the input is one whole valid value, so both go [`super::DEPTH_MAX`] deep at most, and only what has no JSON fails.
+
+use super::value::Untranslatable;
+use crate::json::{self, Raw, SyntaxError, unescape};
+use crate::pack::{self, Head, Malformed, Pack};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Appends JSON as MessagePack. Two passes: a container's length stands before its elements.
+pub(super) fn pack_of_json(out: &mut Vec<u8>, raw: Raw<'_>) {
+    let mut lens = Vec::new();
+    let counted = count(&mut json::Scanner::new(raw.as_str()), &mut lens);
+    let mut scanner = json::Scanner::new(raw.as_str());
+    let written = counted.and_then(|()| push_pack(out, &mut scanner, &mut lens.into_iter()));
+    written.expect("a raw span is one whole valid value");
+}
+
+/// The container that begins here, if one does: whether it is an object, and its end.
+fn container(scanner: &mut json::Scanner<'_>) -> Option<(bool, u8)> {
+    if scanner.take(b'{') {
+        Some((true, b'}'))
+    } else if scanner.take(b'[') {
+        Some((false, b']'))
+    } else {
+        None
+    }
+}
+
+/// Collects how many elements each container has, in the order in which they open: 4 bytes for at least 3 of the text.
+fn count(scanner: &mut json::Scanner<'_>, lens: &mut Vec<u32>) -> Result<(), SyntaxError> {
+    let Some((is_object, end)) = container(scanner) else {
+        return scanner.value(1).map(drop);
+    };
+    let place = lens.len();
+    lens.push(0);
+    if scanner.take(end) {
+        return Ok(());
+    }
+    loop {
+        if is_object {
+            scanner.key()?;
+        }
+        count(scanner, lens)?;
+        lens[place] += 1;
+        if !scanner.take(b',') {
+            return scanner.expect(end);
+        }
+    }
+}
+
+fn push_pack(
+    out: &mut Vec<u8>,
+    scanner: &mut json::Scanner<'_>,
+    lens: &mut impl Iterator<Item = u32>,
+) -> Result<(), SyntaxError> {
+    let Some((is_object, end)) = container(scanner) else {
+        return push_scalar(out, scanner);
+    };
+    let len = lens.next().expect("every container was counted") as usize;
+    if is_object {
+        pack::push_map_len(out, len);
+    } else {
+        pack::push_array_len(out, len);
+    }
+    for _ in 0..len {
+        if is_object {
+            pack::push_string(out, &unescape(scanner.key()?));
+        }
+        push_pack(out, scanner, lens)?;
+        scanner.take(b',');
+    }
+    scanner.expect(end)
+}
+
+fn push_scalar(out: &mut Vec<u8>, scanner: &mut json::Scanner<'_>) -> Result<(), SyntaxError> {
+    if scanner.peek() == Some(b'"') {
+        pack::push_string(out, &unescape(scanner.string()?));
+        return Ok(());
+    }
+    match scanner.value(1)? {
+        "null" => pack::push_nil(out),
+        "true" => pack::push_bool(out, true),
+        "false" => pack::push_bool(out, false),
+        number => push_number(out, number),
+    }
+    Ok(())
+}
+
+/// `number` is valid JSON. A float has no other zero below zero, and no integer is read from a point or an exponent.
+fn push_number(out: &mut Vec<u8>, number: &str) {
+    if let Ok(number) = number.parse::<u64>() {
+        pack::push_u64(out, number);
+    } else if let Ok(number) = number.parse::<i64>()
+        && number != 0
+    {
+        pack::push_i64(out, number);
+    } else {
+        let number = number.parse().expect("JSON's numbers are Rust's");
+        pack::push_f64(out, number);
+    }
+}
+
+/// Appends MessagePack as JSON.
+pub(super) fn json_of_pack(out: &mut Vec<u8>, pack: Pack<'_>) -> Result<(), Untranslatable> {
+    match push_json(out, &mut pack::Scanner::new(pack.as_bytes())) {
+        Ok(()) => Ok(()),
+        Err(Stopped::Untranslatable(why)) => Err(why),
+        Err(Stopped::Malformed(error)) => unreachable!("a pack is one whole valid value: {error}"),
+    }
+}
+
+enum Stopped {
+    Untranslatable(Untranslatable),
+    Malformed(Malformed),
+}
+
+impl From<Malformed> for Stopped {
+    fn from(error: Malformed) -> Stopped {
+        Stopped::Malformed(error)
+    }
+}
+
+impl From<Untranslatable> for Stopped {
+    fn from(why: Untranslatable) -> Stopped {
+        Stopped::Untranslatable(why)
+    }
+}
+
+fn push_json(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Stopped> {
+    match scanner.head()? {
+        Head::Nil => out.extend_from_slice(b"null"),
+        Head::Bool(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
+        Head::Unsigned(number) => json::push_u64(out, number),
+        Head::Signed(number) => json::push_i64(out, number),
+        Head::Float(number) => json::push_f64(out, number),
+        Head::Str(len) => json::push_string(out, scanner.text(len)?),
+        Head::Bin(len) => push_base64(out, scanner.content(len as usize)?),
+        Head::Ext(_) => return Err(Untranslatable::Extension.into()),
+        Head::Array(len) => {
+            out.push(b'[');
+            for index in 0..len {
+                if index > 0 {
+                    out.push(b',');
+                }
+                push_json(out, scanner)?;
+            }
+            out.push(b']');
+        }
+        Head::Map(len) => {
+            out.push(b'{');
+            for index in 0..len {
+                if index > 0 {
+                    out.push(b',');
+                }
+                push_key(out, scanner)?;
+                out.push(b':');
+                push_json(out, scanner)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Ok(())
+}
+
+fn push_key(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Stopped> {
+    match scanner.head()? {
+        Head::Str(len) => json::push_string(out, scanner.text(len)?),
+        Head::Unsigned(number) => {
+            out.push(b'"');
+            json::push_u64(out, number);
+            out.push(b'"');
+        }
+        Head::Signed(number) => {
+            out.push(b'"');
+            json::push_i64(out, number);
+            out.push(b'"');
+        }
+        Head::Nil
+        | Head::Bool(_)
+        | Head::Float(_)
+        | Head::Bin(_)
+        | Head::Ext(_)
+        | Head::Array(_)
+        | Head::Map(_) => return Err(Untranslatable::Key.into()),
+    }
+    Ok(())
+}
+
+fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    STANDARD
+        .encode_slice(bytes, &mut out[start..])
+        .expect("four characters for three bytes, padded");
+    out.push(b'"');
+}

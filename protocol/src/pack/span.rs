@@ -1,0 +1,53 @@
+//! One MessagePack value as its sender wrote it.
+//!
+//! Invariant: the bytes are one whole valid value: nothing is cut off, strings are UTF-8, and containers nest no deeper than
+//! a value in an envelope may. So it may be placed into other MessagePack as it stands. Only the scanner makes them.
+
+use super::scan::Scanner;
+
+/// A borrowed MessagePack value, byte for byte as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pack<'b>(&'b [u8]);
+
+impl<'b> Pack<'b> {
+    /// Checks bytes of one value. `None` if they are not MessagePack, something follows, or it nests deeper than a value in
+    /// an envelope may.
+    pub fn parse(bytes: &'b [u8]) -> Option<Pack<'b>> {
+        let mut scanner = Scanner::new(bytes);
+        let value = scanner.value(1).ok()?;
+        scanner.finish().ok()?;
+        Some(value)
+    }
+
+    /// `value` comes from [`Scanner::value`].
+    pub(super) fn scanned(value: &'b [u8]) -> Pack<'b> {
+        Pack(value)
+    }
+
+    /// The encoded value.
+    pub fn as_bytes(self) -> &'b [u8] {
+        self.0
+    }
+
+    /// A copy that outlives the message.
+    pub fn to_boxed(self) -> PackBox {
+        PackBox(self.0.into())
+    }
+}
+
+/// An owned [`Pack`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackBox(Box<[u8]>);
+
+impl PackBox {
+    /// The value.
+    pub fn as_pack(&self) -> Pack<'_> {
+        Pack(&self.0)
+    }
+
+    /// `bytes` are one whole valid value.
+    pub(crate) fn written(bytes: Vec<u8>) -> PackBox {
+        debug_assert!(Pack::parse(&bytes).is_some());
+        PackBox(bytes.into())
+    }
+}

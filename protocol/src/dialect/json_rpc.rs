@@ -190,7 +190,7 @@ impl<'b> Object<'b> {
         self.check()?;
         let method = self.get(Outer::Method).ok_or("method is missing")?;
         let params = self.get(Outer::Params);
-        if params.is_some_and(|params| !is_structured(params)) {
+        if params.is_some_and(|params| !Value::Json(params).is_container()) {
             return Err("params must be an object or an array");
         }
         Ok(Call {
@@ -211,11 +211,6 @@ impl<'b> Object<'b> {
             },
         })
     }
-}
-
-/// JSON-RPC 2.0 §4.2: by name or by position.
-fn is_structured(params: Raw<'_>) -> bool {
-    matches!(params.as_str().as_bytes()[0], b'{' | b'[')
 }
 
 fn call_error(error: Raw<'_>) -> Result<CallError<'_>, Wrong> {
@@ -310,6 +305,9 @@ pub(super) fn write_event(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Un
     match (*event, event.kind()) {
         (Event::Call { id, method, params }, _) => {
             map.string("method", method);
+            if params.is_some_and(|params| !params.is_container()) {
+                return Err(Untranslatable::Params);
+            }
             map.some_value("params", params)?;
             map.number("id", id);
         }

@@ -32,6 +32,9 @@ pub enum Untranslatable {
     /// A map's key that is neither a string nor an integer.
     #[error("a key that is neither a string nor an integer has no JSON")]
     Key,
+    /// A call's params are an object or an array (JSON-RPC 2.0 §4.2).
+    #[error("params are neither an object nor an array")]
+    Params,
     /// The dialect has no such message.
     #[error("this dialect has no such message")]
     Message,
@@ -51,6 +54,15 @@ impl<'b> Value<'b> {
         match self {
             Value::Json(raw) => raw.as_str().as_bytes(),
             Value::Pack(pack) => pack.as_bytes(),
+        }
+    }
+
+    /// Whether it is an object, a map or an array.
+    pub fn is_container(self) -> bool {
+        let first = self.as_bytes()[0];
+        match self {
+            Value::Json(_) => matches!(first, b'{' | b'['),
+            Value::Pack(_) => matches!(first, 0x80..=0x9f | 0xdc..=0xdf),
         }
     }
 

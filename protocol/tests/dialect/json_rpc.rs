@@ -1,0 +1,268 @@
+//! JSON-RPC, member by member: what is read, what is refused and under which number.
+
+use crate::said::check;
+use shardcast_protocol::dialect::{BATCH_MAX, Dialect};
+
+#[track_caller]
+fn one(message: &str, expected: &str) {
+    check(Dialect::JsonRpc, message.as_bytes(), &[expected]);
+    // Alone in a batch it is the same, unless it is no JSON.
+    if !expected.starts_with("bad_json") && !message.starts_with('[') {
+        check(
+            Dialect::JsonRpc,
+            format!(" [ {message} ] ").as_bytes(),
+            &["batch of 1", expected],
+        );
+    }
+}
+
+/// `rest` stands behind the version.
+#[track_caller]
+fn call(rest: &str, expected: &str) {
+    one(&format!(r#"{{"jsonrpc":"2.0",{rest}}}"#), expected);
+}
+
+#[test]
+fn built_in_methods_take_the_native_keys() {
+    call(r#""method":"ping","id":1"#, "ping id=1");
+    call(r#""method":"ping","params":{},"id":null"#, "ping id=null");
+    call(
+        r#""method":"echo","params":{"data":[1, 2.0]},"id":"\u0041""#,
+        r#"echo id="\u0041" data=[1, 2.0]"#,
+    );
+    call(
+        r#""method":"broadcast","params":{"r\u006fom":"r","data":null,"echo":false,"report":true,"user":"u"},"id":1"#,
+        r#"broadcast id=1 room="r" user="u" data=null echo=false report=true"#,
+    );
+    call(
+        r#""method":"join_room","params":{"rooms":["a","b"],"id":7,"type":8,"type":9,"x":1,"x":2},"id":1"#,
+        r#"join_room id=1 rooms=["a", "b"]"#,
+    );
+    call(
+        r#""method":"presence","params":{"room":"r","limit":10},"id":1"#,
+        r#"presence id=1 room="r" limit=10"#,
+    );
+    for method in ["leave_room", "publish", "rooms", "status"] {
+        call(
+            &format!(r#""method":"{method}","params":{{"room":"r"}},"id":1"#),
+            &format!(r#"{method} id=1 room="r""#),
+        );
+    }
+    // However the method is escaped.
+    call(
+        r#""method":"p\u0069ng","params":{"data":1},"id":1"#,
+        "ping id=1 data=1",
+    );
+}
+
+#[test]
+fn other_methods_take_their_params_as_data() {
+    call(r#""method":"x","id":1.50"#, "x id=1.50");
+    call(
+        r#""method":"x","params":[ 1,{"room":2} ],"id":1"#,
+        r#"x id=1 data=[ 1,{"room":2} ]"#,
+    );
+    call(
+        r#""method":"x","params":{"room":1, "room":2},"id":1"#,
+        r#"x id=1 data={"room":1, "room":2}"#,
+    );
+    call(r#""method":"rpc.discover","id":1"#, "rpc.discover id=1");
+    call(r#""method":"","id":1"#, " id=1");
+}
+
+#[test]
+fn notifications_are_never_answered() {
+    call(r#""method":"x""#, "x (silence)");
+    call(
+        r#""method":"ping","params":{"data":1}"#,
+        "ping data=1 (silence)",
+    );
+    call(
+        r#""method":"ping","params":[1]"#,
+        "bad_request -32602 (silence): params must be an object",
+    );
+    call(
+        r#""method":"join_room","params":{"room":1}"#,
+        "bad_request -32602 (silence): room must be a string",
+    );
+}
+
+#[test]
+fn params_that_do_not_fit_are_invalid_params() {
+    for (params, wrong) in [
+        ("[]", "params must be an object"),
+        (r#"{"room":null}"#, "room must be a string"),
+        (r#"{"rooms":[]}"#, "rooms must not be empty"),
+        (r#"{"rooms":["a",1]}"#, "rooms must be an array of strings"),
+        (r#"{"user":1}"#, "user must be a string"),
+        (r#"{"echo":1}"#, "echo must be true or false"),
+        (r#"{"report":1}"#, "report must be true or false"),
+        (r#"{"data":1,"d\u0061ta":1}"#, "duplicate key"),
+    ] {
+        call(
+            &format!(r#""method":"broadcast","params":{params},"id":1"#),
+            &format!("bad_request -32602 id=1: {wrong}"),
+        );
+    }
+}
+
+#[test]
+fn what_is_no_request_object_is_an_invalid_request() {
+    let version = "jsonrpc must be \"2.0\"";
+    for (message, id, wrong) in [
+        ("1", "", "a request is one object"),
+        ("\"x\"", "", "a request is one object"),
+        ("null", "", "a request is one object"),
+        ("{}", "", version),
+        (r#"{"method":"x","id":1}"#, " id=1", version),
+        (r#"{"jsonrpc":"1.0","method":"x","id":1}"#, " id=1", version),
+        (r#"{"jsonrpc":2.0,"method":"x","id":1}"#, " id=1", version),
+        (r#"{"jsonrpc":"2.0","id":1}"#, " id=1", "method is missing"),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":1}"#,
+            " id=1",
+            "method must be a string",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":1}"#,
+            " id=1",
+            "params must be an object or an array",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":null}"#,
+            " id=1",
+            "params must be an object or an array",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","params":"bar"}"#,
+            "",
+            "params must be an object or an array",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","id":true}"#,
+            "",
+            "id must be a string, a number or null",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","id":[1]}"#,
+            "",
+            "id must be a string, a number or null",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","id":1,"m\u0065thod":"y"}"#,
+            " id=1",
+            "duplicate key",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","jsonrpc":"2.0","method":"x","id":1}"#,
+            " id=1",
+            "duplicate key",
+        ),
+    ] {
+        one(message, &format!("bad_request -32600{id}: {wrong}"));
+    }
+    let long = format!(r#""method":"x","id":"{}""#, "x".repeat(127));
+    call(&long, "bad_request -32600: id is longer than 128 bytes");
+    let longest = format!("\"{}\"", "x".repeat(126));
+    call(
+        &format!(r#""method":"x","id":{longest}"#),
+        &format!("x id={longest}"),
+    );
+}
+
+#[test]
+fn responses_answer_calls_of_the_server() {
+    call(
+        r#""result":{"a":1},"id":18446744073709551615"#,
+        r#"response 18446744073709551615: {"a":1}"#,
+    );
+    call(
+        r#""error":{"code":-32000,"message":"n\u006f"},"id":1"#,
+        "response 1: error -32000 no",
+    );
+    call(
+        r#""error":{"code":1,"message":"no","data":[1],"x":1,"x":2},"id":1"#,
+        "response 1: error 1 no data=[1]",
+    );
+    for (rest, wrong) in [
+        (r#""result":1"#, "the id is none of ours"),
+        (r#""result":1,"id":"1""#, "the id is none of ours"),
+        (r#""result":1,"id":null"#, "the id is none of ours"),
+        (r#""result":1,"id":1.5"#, "the id is none of ours"),
+        (
+            r#""result":1,"error":{},"id":1"#,
+            "result and error exclude each other",
+        ),
+        (
+            r#""error":1,"id":1"#,
+            "error must be an object with code and message",
+        ),
+        (
+            r#""error":{"code":"1","message":""},"id":1"#,
+            "error must be an object with code and message",
+        ),
+        (
+            r#""error":{"code":1},"id":1"#,
+            "error must be an object with code and message",
+        ),
+        (
+            r#""error":{"code":1,"code":1,"message":""},"id":1"#,
+            "duplicate key",
+        ),
+        (r#""result":1,"result":1,"id":1"#, "duplicate key"),
+    ] {
+        // Nothing answers an answer, or two that misunderstand each other never end.
+        call(rest, &format!("bad_request -32600 (silence): {wrong}"));
+    }
+    one(
+        r#"{"result":1,"id":1}"#,
+        "bad_request -32600 (silence): jsonrpc must be \"2.0\"",
+    );
+    // A method makes it a request.
+    call(r#""method":"x","result":1,"id":1"#, "x id=1");
+}
+
+#[test]
+fn a_batch_is_bounded() {
+    let batch = |members: usize| {
+        let ping = r#"{"jsonrpc":"2.0","method":"ping","id":1}"#;
+        format!("[{}]", vec![ping; members].join(" , "))
+    };
+    let mut expected = vec!["batch of 64"];
+    expected.extend(["ping id=1"; BATCH_MAX]);
+    check(Dialect::JsonRpc, batch(BATCH_MAX).as_bytes(), &expected);
+    one(
+        &batch(BATCH_MAX + 1),
+        "bad_request -32600: a batch has at most 64 members",
+    );
+    one("[ ]", "bad_request -32600: a batch is not empty");
+}
+
+#[test]
+fn what_is_no_json_is_a_parse_error() {
+    for (message, at) in [
+        ("", 0),
+        ("{", 1),
+        ("[", 1),
+        ("[1", 2),
+        ("[1,]", 3),
+        ("[1]x", 3),
+        (r#"{"jsonrpc":"2.0","method":"x","id":1e999}"#, 40),
+        (r#"{"jsonrpc":"2.0","method":"\ud800","id":1}"#, 33),
+    ] {
+        one(
+            message,
+            &format!("bad_json -32700: not valid JSON at byte {at}"),
+        );
+    }
+}
+
+#[test]
+fn members_of_a_batch_are_looked_at_one_by_one() {
+    let nested = "bad_request -32600: a request is one object";
+    check(
+        Dialect::JsonRpc,
+        br#"[[],[{"jsonrpc":"2.0","method":"ping","id":1}],{"jsonrpc":"2.0","result":1,"id":1},{"jsonrpc":"2.0","method":"x"}]"#,
+        &["batch of 4", nested, nested, "response 1: 1", "x (silence)"],
+    );
+}

@@ -1,0 +1,14 @@
+//! The dialects, at their boundary: what is read, what is written, what becomes of values, and that each can say what another said.
+
+mod controls;
+mod json_rpc;
+mod messagepack;
+mod native_json;
+mod said;
+mod specification;
+mod survival;
+mod table;
+mod transcoding;
+mod translation;
+mod tree;
+mod written;

@@ -7,23 +7,30 @@ mod extensions;
 mod frames;
 mod head;
 mod inflate;
+mod json_rpc;
+mod messagepack;
 mod pieces;
 mod response;
 mod stream;
+mod translation;
+mod values;
 
 pub use envelope::envelope;
 pub use extensions::extensions;
 pub use frames::frames;
 pub use head::head;
 pub use inflate::inflate;
+pub use json_rpc::json_rpc;
+pub use messagepack::messagepack;
 pub use pieces::pieces;
 pub use response::response;
+pub use translation::translation;
 
 /// A target: its name (of the binary, the corpus folder and the dictionary), and its body.
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 7] = [
+pub const TRIALS: [Trial; 10] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),
@@ -31,4 +38,7 @@ pub const TRIALS: [Trial; 7] = [
     ("inflate", inflate),
     ("response", response),
     ("envelope", envelope),
+    ("json_rpc", json_rpc),
+    ("messagepack", messagepack),
+    ("translation", translation),
 ];

@@ -1,0 +1,54 @@
+//! MessagePack: what is taken are bytes that came, answers are valid with the same id and data, what is valid as a whole is valid in its
+//! parts, and a value is translated within its bounds and loses its control characters only.
+
+use crate::values::{check_value, place};
+use shardcast_protocol::dialect::{
+    Dialect, ID_BYTES_MAX, Incoming, Payload, Reply, Rules, Said, Value,
+};
+use shardcast_protocol::pack::Pack;
+
+/// The input is a client's message, and a value as well.
+///
+/// # Panics
+/// A promise is broken.
+pub fn messagepack(input: &[u8]) {
+    if let Some(pack) = Pack::parse(input) {
+        assert_eq!(pack.as_bytes(), input);
+        check_value(Value::Pack(pack));
+    }
+    let incoming = Dialect::MessagePack.read(Payload::Binary(input), &Rules::default());
+    let Incoming::One(said) = incoming else {
+        panic!("there are no batches in MessagePack");
+    };
+    let (id, data) = match &said {
+        Ok(Said::Command(command)) => {
+            if let Some(rooms) = command.rooms {
+                assert!(rooms.count() > 0);
+                assert_eq!(rooms.names().count(), rooms.count());
+            }
+            (command.id, command.data)
+        }
+        Ok(Said::Response(_)) => panic!("there are no responses in MessagePack"),
+        Err(refused) => (refused.id, None),
+    };
+    let mut out = Vec::new();
+    let reply = match &said {
+        Ok(_) => Reply::Echo { data },
+        Err(refused) => Reply::Error(&refused.problem),
+    };
+    let written = Dialect::MessagePack.write_reply(&mut out, id, &reply);
+    written.expect("MessagePack can be said");
+    // An answer has the same keys as a request.
+    let read = Dialect::MessagePack.read(Payload::Binary(&out), &Rules::default());
+    let Incoming::One(Ok(Said::Command(read))) = read else {
+        panic!("{}: {read:?}", out.escape_ascii());
+    };
+    assert_eq!((read.id, read.data), (id, data));
+    if let Some(id) = id {
+        place(input, id.value());
+        assert!(id.value().as_bytes().len() <= ID_BYTES_MAX);
+    }
+    if let Some(data) = data {
+        place(input, data);
+    }
+}

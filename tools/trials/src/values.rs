@@ -1,0 +1,52 @@
+//! What must hold for a value, whichever dialect it came by. Called by the bodies of the dialects.
+
+use shardcast_protocol::dialect::{ControlPolicy, Value};
+use shardcast_protocol::json::Raw;
+use shardcast_protocol::pack::Pack;
+
+/// A value is a part of the message that it came in.
+pub(crate) fn place(message: &[u8], value: Value<'_>) {
+    let value = value.as_bytes().as_ptr_range();
+    let message = message.as_ptr_range();
+    assert!(message.start <= value.start && value.end <= message.end);
+}
+
+/// Its translations are valid, bounded, and say the same when they are translated back; without its control characters it has none.
+pub(crate) fn check_value(value: Value<'_>) {
+    let bytes = value.as_bytes().len();
+    let (mut json, mut pack) = (b"before".to_vec(), Vec::new());
+    if value.write_json(&mut json).is_ok() {
+        let text = str::from_utf8(&json[6..]).expect("JSON is text");
+        assert!(text.len() <= 6 * bytes, "{text}");
+        let value = Value::Json(Raw::parse(text).expect(text));
+        value.write_pack(&mut pack).expect("all JSON can be said");
+        assert!(pack.len() <= 3 * text.len() + 3, "{text}");
+        let packed = Value::Pack(Pack::parse(&pack).expect("what is written is valid"));
+        // From here on the two say the same of each other.
+        let (mut again, mut packed_again) = (Vec::new(), Vec::new());
+        packed.write_json(&mut again).expect("it came from JSON");
+        let text = str::from_utf8(&again).expect("JSON is text");
+        let value = Value::Json(Raw::parse(text).expect(text));
+        value
+            .write_pack(&mut packed_again)
+            .expect("all JSON can be said");
+        assert_eq!(pack, packed_again, "{text}");
+    } else {
+        assert_eq!(json, b"before");
+    }
+    let stripped = ControlPolicy::Strip
+        .apply(value)
+        .expect("nothing is refused");
+    let rejected = ControlPolicy::Reject.apply(value);
+    assert_eq!(stripped.is_some(), rejected.is_err());
+    if let Some(stripped) = &stripped {
+        let stripped = stripped.as_value();
+        assert!(stripped.as_bytes().len() < bytes);
+        assert_eq!(ControlPolicy::Reject.apply(stripped), Ok(None));
+        let valid = match stripped {
+            Value::Json(raw) => Raw::parse(raw.as_str()).is_some(),
+            Value::Pack(pack) => Pack::parse(pack.as_bytes()).is_some(),
+        };
+        assert!(valid, "{stripped:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! What the server says unasked, and how the native dialects say it.
 
-use super::map::Map;
-use super::value::{Encoding, Untranslatable, Value};
+use super::map::{Map, Notation};
+use super::value::{Untranslatable, Value};
 
 /// What the server says unasked.
 #[derive(Clone, Copy, Debug)]
@@ -57,13 +57,17 @@ pub struct Welcome<'a> {
     pub message_bytes_max: usize,
 }
 
+/// JSON-RPC's keys are the longest.
+const ENVELOPE_BYTES: usize =
+    r#"{"jsonrpc":"2.0","method":"message","params":{"room":"","from":"","data":null}}"#.len();
+
 /// Appends an event of a native dialect, `type` first.
-pub(crate) fn write(
+#[inline]
+pub(crate) fn write<N: Notation>(
     out: &mut Vec<u8>,
-    encoding: Encoding,
     event: &Event<'_>,
 ) -> Result<(), Untranslatable> {
-    let mut map = Map::open(out, encoding);
+    let mut map = Map::<N>::open(out);
     map.string("type", event.kind().ok_or(Untranslatable::Message)?);
     event.body(&mut map)?;
     map.close();
@@ -71,7 +75,31 @@ pub(crate) fn write(
 }
 
 impl Event<'_> {
+    /// About how many bytes it has in any dialect: a capacity with which writing it rarely has to grow. Exactly as many, or more, for
+    /// a message or an event whose strings need no escapes and whose data is in the dialect's own encoding.
+    pub fn bytes_hint(&self) -> usize {
+        let bytes = |text: Option<&str>| text.map_or(0, str::len);
+        let data = |data: Option<Value<'_>>| data.map_or(0, |data| data.as_bytes().len());
+        ENVELOPE_BYTES
+            + match *self {
+                Event::Welcome(welcome) => 64 + welcome.connection.len() + welcome.server.len(),
+                Event::Message {
+                    room,
+                    from,
+                    data: value,
+                } => bytes(room) + from.len() + data(value),
+                Event::Event {
+                    event,
+                    room,
+                    data: value,
+                } => event.len() + bytes(room) + data(value),
+                Event::Closing { reason, .. } => 32 + reason.len(),
+                Event::Call { method, params, .. } => 32 + method.len() + data(params),
+            }
+    }
+
     /// Its `type`, or its method in JSON-RPC. A call has none.
+    #[inline]
     pub(super) fn kind(&self) -> Option<&'static str> {
         match self {
             Event::Welcome(_) => Some("welcome"),
@@ -83,7 +111,8 @@ impl Event<'_> {
     }
 
     /// All keys but `type`.
-    pub(super) fn body(&self, map: &mut Map<'_>) -> Result<(), Untranslatable> {
+    #[inline]
+    pub(super) fn body<N: Notation>(&self, map: &mut Map<'_, N>) -> Result<(), Untranslatable> {
         match *self {
             Event::Welcome(welcome) => {
                 map.string("connection", welcome.connection);

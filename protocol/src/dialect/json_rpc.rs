@@ -9,10 +9,10 @@ use super::command::{
 use super::event::Event;
 use super::fields::{Fields, Key, Request, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
-use super::map::Map;
+use super::map::{Json, Map};
 use super::reply::{Reply, error_details};
 use super::rules::Rules;
-use super::value::{Encoding, Untranslatable, Value};
+use super::value::{Untranslatable, Value};
 use super::{Code, Problem, refused};
 use crate::json::{Raw, Scanner, SyntaxError};
 use std::borrow::Cow;
@@ -290,7 +290,7 @@ pub(super) fn write_reply(
     Ok(())
 }
 
-fn write_error(map: &mut Map<'_>, problem: &Problem) {
+fn write_error(map: &mut Map<'_, Json>, problem: &Problem) {
     map.signed("code", problem.json_rpc().into());
     map.string("message", &problem.message);
     map.map("data", |map| {
@@ -321,8 +321,8 @@ pub(super) fn write_event(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Un
     Ok(())
 }
 
-fn open(out: &mut Vec<u8>) -> Map<'_> {
-    let mut map = Map::open(out, Encoding::Json);
+fn open(out: &mut Vec<u8>) -> Map<'_, Json> {
+    let mut map = Map::open(out);
     map.string("jsonrpc", "2.0");
     map
 }

@@ -6,11 +6,29 @@
 use super::id::Id;
 use super::value::{Encoding, Untranslatable, Value};
 use crate::{json, pack};
+use std::marker::PhantomData;
+
+/// An encoding as a type, so that each message is compiled for each: nothing is decided at every key.
+pub(crate) trait Notation {
+    const ENCODING: Encoding;
+}
+
+pub(crate) enum Json {}
+
+impl Notation for Json {
+    const ENCODING: Encoding = Encoding::Json;
+}
+
+pub(crate) enum Pack {}
+
+impl Notation for Pack {
+    const ENCODING: Encoding = Encoding::Pack;
+}
 
 /// A map that is open.
-pub(super) struct Map<'o> {
+pub(crate) struct Map<'o, N> {
     out: &'o mut Vec<u8>,
-    encoding: Encoding,
+    notation: PhantomData<N>,
     /// Where its first byte is.
     start: usize,
     /// Keys so far.
@@ -21,98 +39,106 @@ pub(super) struct Map<'o> {
 const KEYS_MAX: u8 = 15;
 const FIXMAP: u8 = 0x80;
 
-impl<'o> Map<'o> {
-    pub(super) fn open(out: &'o mut Vec<u8>, encoding: Encoding) -> Map<'o> {
+impl<'o, N: Notation> Map<'o, N> {
+    #[inline]
+    pub(super) fn open(out: &'o mut Vec<u8>) -> Map<'o, N> {
         let start = out.len();
-        out.push(match encoding {
-            Encoding::Json => b'{',
-            Encoding::Pack => FIXMAP,
-        });
+        match N::ENCODING {
+            // The brace comes with the first key: one write less for each.
+            Encoding::Json => {}
+            Encoding::Pack => out.push(FIXMAP),
+        }
         Map {
             out,
-            encoding,
+            notation: PhantomData,
             start,
             count: 0,
         }
     }
 
+    #[inline]
     pub(super) fn close(self) {
-        match self.encoding {
+        match N::ENCODING {
+            Encoding::Json if self.count == 0 => self.out.extend_from_slice(b"{}"),
             Encoding::Json => self.out.push(b'}'),
-            Encoding::Pack => self.out[self.start] = FIXMAP | self.count,
+            Encoding::Pack => {
+                assert!(self.count <= KEYS_MAX, "our maps are small");
+                self.out[self.start] = FIXMAP | self.count;
+            }
         }
     }
 
+    #[inline]
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        match self.encoding {
+        match N::ENCODING {
             Encoding::Json => {
-                if self.count > 0 {
-                    self.out.push(b',');
-                }
-                self.out.push(b'"');
+                let lead = if self.count == 0 { b'{' } else { b',' };
+                self.out.extend_from_slice(&[lead, b'"']);
                 self.out.extend_from_slice(key.as_bytes());
                 self.out.extend_from_slice(b"\":");
             }
             Encoding::Pack => pack::push_string(self.out, key),
         }
         self.count += 1;
-        assert!(self.count <= KEYS_MAX, "our maps are small");
         self.out
     }
 
+    #[inline]
     pub(super) fn string(&mut self, key: &str, text: &str) {
         self.key(key);
         self.push_string(text);
     }
 
+    #[inline]
     pub(super) fn some_string(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.string(key, text);
         }
     }
 
+    #[inline]
     pub(super) fn number(&mut self, key: &str, number: u64) {
-        let encoding = self.encoding;
         let out = self.key(key);
-        match encoding {
+        match N::ENCODING {
             Encoding::Json => json::push_u64(out, number),
             Encoding::Pack => pack::push_u64(out, number),
         }
     }
 
     /// Of any sign.
+    #[inline]
     pub(super) fn signed(&mut self, key: &str, number: i64) {
-        let encoding = self.encoding;
         let out = self.key(key);
-        match encoding {
+        match N::ENCODING {
             Encoding::Json => json::push_i64(out, number),
             Encoding::Pack => pack::push_i64(out, number),
         }
     }
 
+    #[inline]
     pub(super) fn boolean(&mut self, key: &str, flag: bool) {
-        let encoding = self.encoding;
         let out = self.key(key);
-        match encoding {
+        match N::ENCODING {
             Encoding::Json => out.extend_from_slice(if flag { b"true" } else { b"false" }),
             Encoding::Pack => pack::push_bool(out, flag),
         }
     }
 
+    #[inline]
     pub(super) fn null(&mut self, key: &str) {
-        let encoding = self.encoding;
         let out = self.key(key);
-        match encoding {
+        match N::ENCODING {
             Encoding::Json => out.extend_from_slice(b"null"),
             Encoding::Pack => pack::push_nil(out),
         }
     }
 
+    #[inline]
     pub(super) fn value(&mut self, key: &str, value: Value<'_>) -> Result<(), Untranslatable> {
-        let encoding = self.encoding;
-        value.write(self.key(key), encoding)
+        value.write(self.key(key), N::ENCODING)
     }
 
+    #[inline]
     pub(super) fn some_value(
         &mut self,
         key: &str,
@@ -122,6 +148,7 @@ impl<'o> Map<'o> {
     }
 
     /// `null` when there is none.
+    #[inline]
     pub(super) fn value_or_null(
         &mut self,
         key: &str,
@@ -136,52 +163,55 @@ impl<'o> Map<'o> {
         }
     }
 
+    #[inline]
     pub(super) fn id(&mut self, id: Option<Id<'_>>) {
         if let Some(id) = id {
-            let encoding = self.encoding;
-            id.push(self.key("id"), encoding);
+            id.push(self.key("id"), N::ENCODING);
         }
     }
 
-    pub(super) fn map<T>(&mut self, key: &str, fill: impl FnOnce(&mut Map<'_>) -> T) -> T {
-        let encoding = self.encoding;
-        let mut inner = Map::open(self.key(key), encoding);
+    #[inline]
+    pub(super) fn map<T>(&mut self, key: &str, fill: impl FnOnce(&mut Map<'_, N>) -> T) -> T {
+        let mut inner = Map::<N>::open(self.key(key));
         let filled = fill(&mut inner);
         inner.close();
         filled
     }
 
+    #[inline]
     pub(super) fn strings(&mut self, key: &str, texts: &[&str]) {
         self.array(key, texts, |map, text| map.push_string(text));
     }
 
-    pub(super) fn maps<T>(&mut self, key: &str, items: &[T], fill: impl Fn(&mut Map<'_>, &T)) {
+    #[inline]
+    pub(super) fn maps<T>(&mut self, key: &str, items: &[T], fill: impl Fn(&mut Map<'_, N>, &T)) {
         self.array(key, items, |map, item| {
-            let mut inner = Map::open(map.out, map.encoding);
+            let mut inner = Map::<N>::open(map.out);
             fill(&mut inner, item);
             inner.close();
         });
     }
 
-    fn array<T>(&mut self, key: &str, items: &[T], push: impl Fn(&mut Map<'_>, &T)) {
+    fn array<T>(&mut self, key: &str, items: &[T], push: impl Fn(&mut Map<'_, N>, &T)) {
         self.key(key);
-        match self.encoding {
+        match N::ENCODING {
             Encoding::Json => self.out.push(b'['),
             Encoding::Pack => pack::push_array_len(self.out, items.len()),
         }
         for (index, item) in items.iter().enumerate() {
-            if index > 0 && self.encoding == Encoding::Json {
+            if index > 0 && N::ENCODING == Encoding::Json {
                 self.out.push(b',');
             }
             push(self, item);
         }
-        if self.encoding == Encoding::Json {
+        if N::ENCODING == Encoding::Json {
             self.out.push(b']');
         }
     }
 
+    #[inline]
     fn push_string(&mut self, text: &str) {
-        match self.encoding {
+        match N::ENCODING {
             Encoding::Json => json::push_string(self.out, text),
             Encoding::Pack => pack::push_string(self.out, text),
         }

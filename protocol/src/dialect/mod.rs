@@ -34,7 +34,6 @@ pub use reply::{Counts, Joined, Member, Presence, Reply, Status};
 pub use rules::{DEPTH_MAX, Rules};
 pub use translate::translate;
 pub use value::{Encoding, Untranslatable, Value, ValueBox};
-pub(crate) use {event::write as write_event, reply::write as write_reply};
 
 use crate::frame::Kind;
 
@@ -125,6 +124,7 @@ impl Dialect {
     ///
     /// # Errors
     /// A value in it cannot be said in this dialect; nothing was appended. [`Reply::Error`] never fails.
+    #[inline]
     pub fn write_reply(
         self,
         out: &mut Vec<u8>,
@@ -132,9 +132,8 @@ impl Dialect {
         reply: &Reply<'_>,
     ) -> Result<(), Untranslatable> {
         whole(out, |out| match self {
-            Dialect::NativeJson | Dialect::MessagePack => {
-                reply::write(out, self.encoding(), id, reply)
-            }
+            Dialect::NativeJson => reply::write::<map::Json>(out, id, reply),
+            Dialect::MessagePack => reply::write::<map::Pack>(out, id, reply),
             Dialect::JsonRpc => json_rpc::write_reply(out, id, reply),
         })
     }
@@ -143,15 +142,18 @@ impl Dialect {
     ///
     /// # Errors
     /// A value in it, or the event itself, cannot be said in this dialect; nothing was appended.
+    #[inline]
     pub fn write_event(self, out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Untranslatable> {
         whole(out, |out| match self {
-            Dialect::NativeJson | Dialect::MessagePack => event::write(out, self.encoding(), event),
+            Dialect::NativeJson => event::write::<map::Json>(out, event),
+            Dialect::MessagePack => event::write::<map::Pack>(out, event),
             Dialect::JsonRpc => json_rpc::write_event(out, event),
         })
     }
 }
 
 /// All that `fill` appends, or nothing.
+#[inline]
 fn whole(
     out: &mut Vec<u8>,
     fill: impl FnOnce(&mut Vec<u8>) -> Result<(), Untranslatable>,

@@ -2,8 +2,8 @@
 
 use super::Problem;
 use super::id::Id;
-use super::map::Map;
-use super::value::{Encoding, Untranslatable, Value};
+use super::map::{Map, Notation};
+use super::value::{Untranslatable, Value};
 
 /// The answer to a command.
 #[derive(Clone, Copy, Debug)]
@@ -104,13 +104,13 @@ pub struct Member<'a> {
 }
 
 /// Appends an answer of a native dialect: `type` first and `id`, when there is one, second.
-pub(crate) fn write(
+#[inline]
+pub(crate) fn write<N: Notation>(
     out: &mut Vec<u8>,
-    encoding: Encoding,
     id: Option<Id<'_>>,
     reply: &Reply<'_>,
 ) -> Result<(), Untranslatable> {
-    let mut map = Map::open(out, encoding);
+    let mut map = Map::<N>::open(out);
     map.string("type", reply.kind());
     map.id(id);
     reply.body(&mut map)?;
@@ -119,6 +119,7 @@ pub(crate) fn write(
 }
 
 impl Reply<'_> {
+    #[inline]
     fn kind(&self) -> &'static str {
         match self {
             Reply::Pong { .. } => "pong",
@@ -135,7 +136,8 @@ impl Reply<'_> {
     }
 
     /// All keys but `type` and `id`.
-    pub(super) fn body(&self, map: &mut Map<'_>) -> Result<(), Untranslatable> {
+    #[inline]
+    pub(super) fn body<N: Notation>(&self, map: &mut Map<'_, N>) -> Result<(), Untranslatable> {
         match *self {
             Reply::Pong { data } | Reply::Echo { data } => map.some_value("data", data)?,
             Reply::Joined(joined) => joined.body(map),
@@ -175,13 +177,13 @@ impl Reply<'_> {
 }
 
 impl Joined<'_> {
-    fn body(&self, map: &mut Map<'_>) {
+    fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
         map.string("room", self.room);
         map.number("members", self.members.into());
     }
 }
 
-fn user(map: &mut Map<'_>, user: Option<&str>) {
+fn user<N: Notation>(map: &mut Map<'_, N>, user: Option<&str>) {
     match user {
         Some(user) => map.string("user", user),
         None => map.null("user"),
@@ -189,7 +191,7 @@ fn user(map: &mut Map<'_>, user: Option<&str>) {
 }
 
 /// What a program may want to know of a problem beside its code.
-pub(super) fn error_details(map: &mut Map<'_>, problem: &Problem) {
+pub(super) fn error_details<N: Notation>(map: &mut Map<'_, N>, problem: &Problem) {
     map.boolean("retryable", problem.code.is_retryable());
     if let Some(after) = problem.retry_after_ms {
         map.number("retry_after_ms", after.into());

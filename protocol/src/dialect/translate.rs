@@ -19,13 +19,11 @@ pub fn translate(from: Dialect, to: Dialect, payload: &[u8]) -> Option<Vec<u8>> 
         Dialect::JsonRpc => json_rpc(text(payload)?)?,
         Dialect::MessagePack => messagepack(payload, outer)?,
     };
-    let mut out = Vec::with_capacity(payload.len() + ENVELOPE_GROWTH_BYTES);
-    to.write_event(&mut out, &published.event()?).ok()?;
+    let event = published.event()?;
+    let mut out = Vec::with_capacity(event.bytes_hint());
+    to.write_event(&mut out, &event).ok()?;
     Some(out)
 }
-
-/// By how much the envelope may grow, as a hint: JSON-RPC's has the most.
-const ENVELOPE_GROWTH_BYTES: usize = 64;
 
 fn text(payload: &[u8]) -> Option<&str> {
     simdutf8::basic::from_utf8(payload).ok()

@@ -4,7 +4,7 @@
 //! themselves are described once for all dialects, in [`crate::dialect`]. Called where there is only this dialect.
 
 pub use crate::dialect::{Counts, Status, Welcome};
-use crate::dialect::{Encoding, Event, Id, Joined, Reply, Value, write_event, write_reply};
+use crate::dialect::{Dialect, Event, Id, Joined, Reply, Value};
 use crate::json::{Raw, string_bytes};
 use crate::problem::Problem;
 
@@ -112,11 +112,13 @@ pub fn closing(out: &mut Vec<u8>, reason: &str, reconnect_ms: u64) {
 
 fn reply(out: &mut Vec<u8>, id: Option<Raw<'_>>, reply: &Reply<'_>) {
     let id = id.map(|id| Id::checked(Value::Json(id)));
-    write_reply(out, Encoding::Json, id, reply).expect(ALWAYS);
+    Dialect::NativeJson
+        .write_reply(out, id, reply)
+        .expect(ALWAYS);
 }
 
 fn event(out: &mut Vec<u8>, event: &Event<'_>) {
-    write_event(out, Encoding::Json, event).expect(ALWAYS);
+    Dialect::NativeJson.write_event(out, event).expect(ALWAYS);
 }
 
 const ALWAYS: &str = "JSON is said in JSON as it stands";

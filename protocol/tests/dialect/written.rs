@@ -49,7 +49,15 @@ fn reply(reply: Reply<'_>, native: &str, rpc: &str) {
 
 #[track_caller]
 fn event(event: Event<'_>, native: &str, rpc: &str) {
-    check_all(|dialect, out| dialect.write_event(out, &event), native, rpc);
+    check_all(
+        |dialect, out| {
+            let written = dialect.write_event(out, &event);
+            assert!(out.len() - "before".len() <= event.bytes_hint());
+            written
+        },
+        native,
+        rpc,
+    );
 }
 
 #[test]

@@ -47,6 +47,16 @@ impl RawBox {
         Raw(&self.0)
     }
 
+    /// Takes a text of one value, checked as [`Raw::parse`] does; white space around it is dropped.
+    pub fn parse(text: String) -> Option<RawBox> {
+        let value = Raw::parse(&text)?;
+        if value.as_str().len() == text.len() {
+            Some(RawBox(text.into()))
+        } else {
+            Some(value.to_boxed())
+        }
+    }
+
     /// `text` is one whole valid value.
     pub(crate) fn written(text: String) -> RawBox {
         debug_assert!(Raw::parse(&text).is_some());

@@ -45,6 +45,12 @@ impl PackBox {
         Pack(&self.0)
     }
 
+    /// Takes bytes of one value, checked as [`Pack::parse`] does.
+    pub fn parse(bytes: Vec<u8>) -> Option<PackBox> {
+        Pack::parse(&bytes)?;
+        Some(PackBox(bytes.into()))
+    }
+
     /// `bytes` are one whole valid value.
     pub(crate) fn written(bytes: Vec<u8>) -> PackBox {
         debug_assert!(Pack::parse(&bytes).is_some());

@@ -5,7 +5,8 @@ use crate::survival::{random_json, random_pack};
 use crate::tree::Tree;
 use fastrand::Rng;
 use shardcast_protocol::dialect::{Untranslatable, Value};
-use shardcast_protocol::pack::Pack;
+use shardcast_protocol::json::RawBox;
+use shardcast_protocol::pack::{Pack, PackBox};
 
 fn to_pack(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -191,6 +192,15 @@ fn a_value_in_its_own_encoding_stays_as_it_is() {
         .write_pack(&mut out)
         .unwrap();
     assert_eq!(out, b"[ 1 ]\xcd\0\x01");
+    for (text, value) in [("[ 1 ]", Some("[ 1 ]")), (" 1\n", Some("1")), ("1 1", None)] {
+        let boxed = RawBox::parse(text.into());
+        assert_eq!(boxed.as_ref().map(|raw| raw.as_raw().as_str()), value);
+    }
+    for (bytes, valid) in [(&b"\x90"[..], true), (b"\x91", false), (b"\x90\x90", false)] {
+        let boxed = PackBox::parse(bytes.to_vec());
+        assert_eq!(boxed.is_some(), valid);
+        assert!(boxed.is_none_or(|pack| pack.as_pack().as_bytes() == bytes));
+    }
     let boxed = json("[1]").to_boxed();
     assert_eq!(boxed.as_value(), json("[1]"));
     assert_eq!(pack(b"\x90").to_boxed().as_value(), pack(b"\x90"));

@@ -102,6 +102,14 @@ impl<'a> Context<'a> {
         Context { core, ticket }
     }
 
+    /// The same for a shorter time: for whoever wraps it.
+    pub fn reborrow(&mut self) -> Context<'_> {
+        Context {
+            core: self.core,
+            ticket: self.ticket,
+        }
+    }
+
     /// The connection at hand.
     pub fn address(&self) -> Address {
         self.core.address(self.ticket)

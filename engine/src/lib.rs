@@ -148,7 +148,7 @@ pub use memory::Memory;
 pub use running::{Running, StartError, start};
 pub use ticket::{Address, Ticket};
 pub use tls::{ClientCertificates, Identity, Tls, TlsError, TlsOptions, TlsVersion};
-pub use topic::Topic;
+pub use topic::{Topic, USER_BYTES_MAX};
 
 pub use shardcast_protocol as protocol;
 pub use shardcast_protocol::pieces::Piece;

@@ -15,7 +15,7 @@ pub enum Topic<'a> {
 }
 
 /// Longest name of a user, in bytes.
-pub(crate) const USER_BYTES_MAX: usize = 255;
+pub const USER_BYTES_MAX: usize = 255;
 
 /// The first character of a user's key. No room's name may begin with it.
 pub(crate) const USER_MARK: char = '\u{1}';

@@ -14,8 +14,8 @@ pub(crate) use problem::Problem;
 pub(crate) use secure::{Asked, Secure};
 pub(crate) use value::LogFormat;
 
+use crate::EVENTS_PATH;
 use crate::namespace::{NameRules, Namespaces};
-use crate::native::EVENTS_PATH;
 use given::Source;
 use key::{KEYS, Key};
 use rooms::Rooms;
@@ -132,10 +132,6 @@ impl Settings {
     }
 
     /// What may be done in which rooms.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the dialects do not ask it yet")
-    )]
     pub(crate) fn namespaces(&self) -> Namespaces {
         let bytes_max = self.engine.room_name_bytes_max;
         let named = self.namespaces.iter();

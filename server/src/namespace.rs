@@ -9,6 +9,7 @@ mod who;
 
 pub use denied::Denied;
 pub use names::{Characters, NameRules};
+pub use shardcast_protocol::dialect::ControlPolicy;
 pub use who::{Caller, Roles, Who};
 
 use std::collections::HashMap;
@@ -67,18 +68,6 @@ impl Default for Namespace {
             secret: false,
         }
     }
-}
-
-/// What happens to control characters (U+0000 to U+001F, U+007F to U+009F) in the strings of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ControlPolicy {
-    /// They pass: the message is delivered byte for byte.
-    #[default]
-    Allow,
-    /// They are left out.
-    Strip,
-    /// The message is refused.
-    Reject,
 }
 
 impl Namespace {

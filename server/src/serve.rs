@@ -1,13 +1,13 @@
-//! `shardcast serve`: starts the engine with the native dialect and the control plane beside it, and drains when it is told to stop.
+//! `shardcast serve`: starts the application and the control plane beside it, and drains when it is told to stop.
 
+use crate::App;
 use crate::board::Board;
 use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
-use crate::native::{Native, Options};
 use crate::reload::Reload;
 use crate::tls::Prepared;
-use shardcast_engine::{Config, Memory, Running, ShardCounters, StartError, Tls};
+use shardcast_engine::{Config, Memory, ShardCounters, StartError, Tls};
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -32,7 +32,7 @@ pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>) -> ExitCode {
 struct Server<'a> {
     settings: &'a Settings,
     config: Config,
-    running: Running,
+    running: crate::Server,
     counters: Vec<Arc<ShardCounters>>,
     control: Control,
 }
@@ -45,10 +45,8 @@ impl Server<'_> {
                 address: settings.admin(),
                 source,
             })?;
-        let options = dialect(&config);
-        let running = shardcast_engine::start(config.clone(), move |shard| {
-            Native::new(options.clone(), shard)
-        })?;
+        let app = App::new().namespaces(settings.namespaces());
+        let running = app.start(config.clone())?;
         let counters = running.counters().to_vec();
         let secured = config
             .listeners
@@ -56,7 +54,7 @@ impl Server<'_> {
             .position(|listener| listener.tls.is_some());
         let reload = match (settings.secure(), tls, secured) {
             (Some(secure), Some(tls), Some(listener)) => {
-                Reload::new(secure.clone(), tls, listener, running.handle())
+                Reload::new(secure.clone(), tls, listener, running.engine().handle())
             }
             _ => Reload::nothing(),
         };
@@ -73,11 +71,11 @@ impl Server<'_> {
 
     fn run(self) -> ExitCode {
         let memory = Memory::of(&self.config);
-        tracing::info!(kernel = self.running.capabilities(), %memory, "serving");
+        tracing::info!(kernel = self.running.engine().capabilities(), %memory, "serving");
         if let Err(error) = self.say_ready() {
             tracing::warn!(%error, "nobody reads the ready line");
         }
-        let stop = self.control.wait(|| self.running.is_alive());
+        let stop = self.control.wait(|| self.running.engine().is_alive());
         let (within, connections) = (self.settings.drain_timeout(), connected(&self.counters));
         match stop {
             Some(signal) => tracing::info!(?signal, ?within, connections, "draining"),
@@ -112,8 +110,8 @@ impl Server<'_> {
             self.doors().join(" and "),
             self.control.local_addr(),
             self.config.shards,
-            self.running.rings_max(),
-            self.running.connections_max(),
+            self.running.engine().rings_max(),
+            self.running.engine().connections_max(),
             self.config.message_bytes_max(),
         )?;
         out.flush()
@@ -123,23 +121,13 @@ impl Server<'_> {
 impl Server<'_> {
     /// Where clients connect, as URLs.
     fn doors(&self) -> Vec<String> {
-        let addresses = self.running.local_addrs().iter();
+        let addresses = self.running.engine().local_addrs().iter();
         let listeners = self.config.listeners.iter().zip(addresses);
         let doors = listeners.map(|(listener, address)| match listener.tls {
             Some(_) => format!("wss://{address}/ws"),
             None => format!("ws://{address}/ws"),
         });
         doors.collect()
-    }
-}
-
-fn dialect(config: &Config) -> Options {
-    Options {
-        server: concat!("shardcast/", env!("CARGO_PKG_VERSION")).to_owned(),
-        heartbeat_ms: u64::try_from(config.heartbeat.as_millis()).unwrap_or(u64::MAX),
-        rooms_per_connection_max: config.rooms_per_connection_max,
-        room_name_bytes_max: config.room_name_bytes_max,
-        reconnect_window_ms: RECONNECT_WINDOW_MS,
     }
 }
 
@@ -217,9 +205,6 @@ fn remedy(error: &io::Error, flag: &str) -> String {
         _ => String::new(),
     }
 }
-
-/// A stopping server's clients come back spread over this many milliseconds: 100,000 of them are 20 a millisecond for whoever takes over.
-const RECONNECT_WINDOW_MS: u64 = 5_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! What the native dialect allocates on the shard's thread, on the real ring: nothing for an echo, and for a broadcast only the frame.
+//! What the server's own requests allocate on the shard's thread, on the real ring: nothing for an echo, and for a broadcast only the frame.
 
 #[path = "../../engine/tests/allocations/client.rs"]
 mod client;
@@ -6,7 +6,7 @@ mod client;
 mod counting;
 
 use client::Client;
-use shardcast::native::{Native, Options};
+use shardcast::{App, Service, Session};
 use shardcast_engine::protocol::frame::{Kind, OpCode};
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
@@ -14,15 +14,14 @@ use shardcast_engine::{
     Tag,
 };
 use std::net::SocketAddr;
+use tokio::runtime::Builder;
 
 const MEMBERS: usize = 50;
 /// How often each thing is done, once to warm up and once to count.
 const TIMES: u64 = 300;
 
-/// The native dialect; a binary message is answered with the allocations of the shard's thread.
-struct Counted(Native);
-
-type Session = <Native as Application>::Session;
+/// The application; a binary message is answered with the allocations of the shard's thread.
+struct Counted(Service);
 
 impl Application for Counted {
     type Session = Session;
@@ -69,14 +68,10 @@ impl Trial {
             connections_max: 1000,
             ..Config::default()
         };
-        let options = Options {
-            server: "shardcast/test".into(),
-            heartbeat_ms: 25_000,
-            rooms_per_connection_max: 8,
-            room_name_bytes_max: 64,
-            reconnect_window_ms: 1000,
-        };
-        let counted = move |shard| Counted(Native::new(options.clone(), shard));
+        // No handler runs on it.
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let app = App::new().shards(&config, runtime.handle().clone());
+        let counted = move |shard| Counted(app.shard(shard));
         let running = shardcast_engine::start(config, counted).expect("starts");
         let member = |_| {
             let mut member = Client::connect(running.local_addr(), "/ws");

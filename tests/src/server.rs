@@ -1,11 +1,12 @@
 //! An engine in this process on a port of its own: started for one test, stopped when dropped.
 
 use crate::{Client, Echo, PATIENCE};
-use shardcast::native::{Native, Options};
+use shardcast::App;
 use shardcast_engine::{
     Application, Config, Counter, Handle, Listener, Pinning, Running, ShardCounters,
 };
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// As clients of [`Server::native`] are welcomed.
@@ -30,16 +31,19 @@ pub fn config(shards: usize) -> Config {
 }
 
 impl Server {
-    /// The native dialect, built as `shardcast serve` builds it.
+    /// The application of `shardcast serve`: what the server answers by itself.
     pub fn native(config: Config) -> Server {
-        let options = Options {
-            server: VERSION.to_owned(),
-            heartbeat_ms: config.heartbeat.as_millis() as u64,
-            rooms_per_connection_max: config.rooms_per_connection_max,
-            room_name_bytes_max: config.room_name_bytes_max,
-            reconnect_window_ms: 5_000,
-        };
-        Server::with(config, move |shard| Native::new(options.clone(), shard))
+        Server::of(App::new(), config).0
+    }
+
+    /// An application with handlers, and the way in for other threads. Background handlers run on the runtime around this call.
+    pub fn of(app: App, config: Config) -> (Server, shardcast::Handle) {
+        let runtime = tokio::runtime::Handle::try_current().unwrap_or_else(|_| background());
+        let shards = app.shards(&config, runtime);
+        let make = shards.clone();
+        let server = Server::with(config, move |shard| make.shard(shard));
+        let handle = shards.attach(server.handle());
+        (server, handle)
     }
 
     /// Answers every message with the same message.
@@ -176,4 +180,16 @@ impl Server {
 pub fn shard_of(id: &str) -> usize {
     let shard = id.split('-').next().unwrap_or_default();
     usize::from_str_radix(shard, 16).unwrap_or_else(|_| panic!("no connection id: {id}"))
+}
+
+/// A runtime for tests that have none of their own, as long as the process lives.
+fn background() -> tokio::runtime::Handle {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a thread")
+    });
+    RUNTIME.handle().clone()
 }

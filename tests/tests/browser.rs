@@ -11,8 +11,8 @@ mod page;
 mod report;
 
 use page::Page;
-use shardcast::native::{Native, Options};
-use shardcast_engine::{Config, Listener, Pinning, Running};
+use shardcast::{App, Server};
+use shardcast_engine::{Config, Listener, Pinning};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ fn a_page_without_websocket_talks_with_one_that_has_it() {
 const DATA: &str =
     r#"{ "text": "Grüße, 世界 👋🏽", "escaped": "\ud83d\ude00\n\u0000", "n": [1.50, 1e2] }"#;
 
-fn serve() -> Running {
+fn serve() -> Server {
     let config = Config {
         listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
         shards: 2,
@@ -129,19 +129,14 @@ fn serve() -> Running {
         event_streams: Some("/sse".to_owned()),
         ..Config::default()
     };
-    let options = Options {
-        server: "shardcast/test".to_owned(),
-        heartbeat_ms: 25_000,
-        rooms_per_connection_max: config.rooms_per_connection_max,
-        room_name_bytes_max: config.room_name_bytes_max,
-        reconnect_window_ms: 0,
-    };
-    shardcast_engine::start(config, move |shard| Native::new(options.clone(), shard))
+    App::new()
+        .server("shardcast/test")
+        .start(config)
         .expect("this kernel serves")
 }
 
 /// Opens a socket that says whatever becomes of it.
-fn connect(page: &Page, server: &Running, subprotocols: &str) {
+fn connect(page: &Page, server: &Server, subprotocols: &str) {
     let address = server.local_addr();
     page.run(&format!(
         r#"socket = new WebSocket("ws://{address}/ws", {subprotocols});

@@ -10,7 +10,8 @@ pub use page::markdown;
 use std::borrow::Cow;
 
 /// A refusal in full.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", code.as_str())]
 pub struct Problem {
     /// What a program acts upon.
     pub code: Code,

@@ -1,6 +1,6 @@
 //! Two simulated shards that speak the native dialect, and their clients.
 
-use shardcast::native::{Native, Options};
+use shardcast::{App, Service};
 use shardcast_engine::driver::sim::{Faults, Line, Random, Read, SimDriver, SocketId, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
@@ -11,11 +11,13 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Builder;
 
 /// Two shards and their clients. Rooms live on either shard, as their names' hashes say.
 pub(crate) struct Cluster {
     pub(crate) world: Rc<RefCell<World>>,
-    pub(crate) shards: Vec<Shard<Native, SimDriver>>,
+    pub(crate) shards: Vec<Shard<Service, SimDriver>>,
     pub(crate) clients: Vec<Client>,
 }
 
@@ -46,16 +48,6 @@ fn config() -> Config {
     }
 }
 
-fn options() -> Options {
-    Options {
-        server: "shardcast/test".into(),
-        heartbeat_ms: 25_000,
-        rooms_per_connection_max: ROOMS_MAX,
-        room_name_bytes_max: 8,
-        reconnect_window_ms: RECONNECT_WINDOW_MS,
-    }
-}
-
 impl Cluster {
     /// Without clients.
     pub(crate) fn new() -> Cluster {
@@ -63,6 +55,12 @@ impl Cluster {
         let config = config();
         let admission = Admission::new(config.connections_max);
         let mailboxes = lane::mesh(SHARDS, LaneCapacity::for_shards(SHARDS), 7);
+        let app = App::new()
+            .server("shardcast/test")
+            .reconnect_window(Duration::from_millis(RECONNECT_WINDOW_MS));
+        // No handler of these tests runs in the background.
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let app = app.shards(&config, runtime.handle().clone());
         let shard = |(index, mailbox)| {
             let setup = Setup {
                 config: &config,
@@ -71,8 +69,7 @@ impl Cluster {
                 admission: admission.clone(),
                 counters: Arc::<ShardCounters>::default(),
             };
-            let native = Native::new(options(), index as u16);
-            Shard::new(setup, native, World::driver(&world, index))
+            Shard::new(setup, app.shard(index as u16), World::driver(&world, index))
         };
         let shards = mailboxes.into_iter().enumerate().map(shard).collect();
         Cluster {

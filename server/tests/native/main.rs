@@ -255,9 +255,9 @@ fn refusals_leave_the_connection_open() {
             too_many,
         ),
         (
-            r#"{"id":1,"type":"broadcast","user":"u"}"#,
+            r#"{"id":1,"type":"broadcast","user":""}"#,
             "bad_request",
-            "this server knows no users: they come with authentication",
+            "a user's name is empty or too long",
         ),
         (
             r#"{"id":1,"type":"join_room","room":""}"#,

@@ -1,0 +1,308 @@
+//! An application on the engine: what its handlers and hooks are, and how it is started. The binary is one without handlers.
+
+mod background;
+mod builtin;
+mod call;
+mod connect;
+mod connection_id;
+mod context;
+mod data;
+mod emit;
+mod encoding;
+mod failure;
+mod handle;
+mod handler;
+mod handlers;
+mod identity;
+mod metadata;
+mod middleware;
+mod options;
+mod pattern;
+mod pending;
+mod registry;
+mod reverse;
+mod rooms;
+mod service;
+mod session;
+mod shared;
+mod table;
+mod task;
+
+pub use background::Background;
+pub use connect::Connect;
+pub use connection_id::{BadConnectionId, ConnectionId};
+pub use context::{Context, NothingToAnswer};
+pub use data::{Data, FromData, Valid};
+pub use emit::Emit;
+pub use failure::Failure;
+pub use handle::{CallError, Gone, Handle};
+pub use handler::Handler;
+pub use handlers::Handlers;
+pub use identity::{BadUser, Identity};
+pub use middleware::{Flow, Request};
+pub use options::Options;
+pub use pending::JoinedRoom;
+pub use registry::{RegisterError, RegistrationId};
+pub use reverse::Rejected;
+pub use service::Service;
+pub use session::{Limits, Session};
+
+use crate::namespace::Namespaces;
+use connect::Hooks;
+use registry::Registry;
+use shardcast_engine::{
+    CloseReason, Config, Handle as EngineHandle, Refusal, Running, ShardCounters, StartError,
+};
+use shardcast_protocol::dialect::Rules;
+use shared::Shared;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// Where event streams are, for clients that cannot have a WebSocket.
+pub(crate) const EVENTS_PATH: &str = "/sse";
+
+/// What a server does, before it is started.
+#[derive(Clone)]
+pub struct App {
+    server: String,
+    path: String,
+    reconnect_window: Duration,
+    rules: Rules,
+    namespaces: Namespaces,
+    registry: Arc<Registry>,
+    hooks: Hooks,
+}
+
+impl Default for App {
+    fn default() -> App {
+        App::new()
+    }
+}
+
+impl App {
+    /// Where clients connect, if not told otherwise.
+    pub const PATH: &str = "/ws";
+
+    /// Only what the server answers itself: rooms, broadcasts, pings.
+    pub fn new() -> App {
+        App {
+            server: concat!("shardcast/", env!("CARGO_PKG_VERSION")).to_owned(),
+            path: App::PATH.to_owned(),
+            reconnect_window: Duration::from_secs(5),
+            rules: Rules::default(),
+            namespaces: Namespaces::default(),
+            registry: Arc::new(Registry::new()),
+            hooks: Hooks::default(),
+        }
+    }
+
+    /// Name and version, as clients are welcomed with. Default: this library's.
+    pub fn server(self, server: impl Into<String>) -> App {
+        App {
+            server: server.into(),
+            ..self
+        }
+    }
+
+    /// The path on which clients connect. Default: [`App::PATH`].
+    pub fn path(self, path: impl Into<String>) -> App {
+        App {
+            path: path.into(),
+            ..self
+        }
+    }
+
+    /// A draining server tells each client to come back at a random time within this. Default: 5 s, which is 20 clients a millisecond
+    /// of 100,000.
+    pub fn reconnect_window(self, window: Duration) -> App {
+        App {
+            reconnect_window: window,
+            ..self
+        }
+    }
+
+    /// How strictly messages are read.
+    pub fn rules(self, rules: Rules) -> App {
+        App { rules, ..self }
+    }
+
+    /// What clients may do in which rooms. Default: everything in all.
+    pub fn namespaces(self, namespaces: Namespaces) -> App {
+        App { namespaces, ..self }
+    }
+
+    /// Where handlers and middleware are registered: now, and while the server runs.
+    pub fn handlers(&self) -> Handlers {
+        Handlers::new(self.registry.clone())
+    }
+
+    /// Asked before a client is let in: who it is, or why it may not come. Runs on the shard; it must not block.
+    pub fn on_connect(
+        self,
+        hook: impl Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync + 'static,
+    ) -> App {
+        let connect = Some(Arc::new(hook) as Arc<connect::OnConnect>);
+        let hooks = Hooks {
+            connect,
+            ..self.hooks
+        };
+        App { hooks, ..self }
+    }
+
+    /// Called when a client is there and has been welcomed, before the first of its messages. An error disconnects it: a problem with its
+    /// own close code (`docs/errors.md`), any other with that of `handler_failed`.
+    pub fn on_opened(
+        self,
+        hook: impl Fn(&mut Context<'_>) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> App {
+        let opened = Some(Arc::new(hook) as Arc<connect::OnOpened>);
+        let hooks = Hooks {
+            opened,
+            ..self.hooks
+        };
+        App { hooks, ..self }
+    }
+
+    /// Called once for every client that was let in, when it is gone: it is in no room any more, and what is sent to it goes nowhere.
+    pub fn on_disconnect(
+        self,
+        hook: impl Fn(&mut Context<'_>, CloseReason) + Send + Sync + 'static,
+    ) -> App {
+        let disconnect = Some(Arc::new(hook) as Arc<connect::OnDisconnect>);
+        let hooks = Hooks {
+            disconnect,
+            ..self.hooks
+        };
+        App { hooks, ..self }
+    }
+
+    /// Starts the server. Background handlers run on the tokio runtime around this call, or on one of its own with one thread.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub fn start(self, config: Config) -> Result<Server, StartError> {
+        let (runtime, own) = match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => (runtime, None),
+            Err(_) => {
+                let own = own_runtime().map_err(|source| StartError::Io {
+                    what: "starting the runtime of background handlers".into(),
+                    source,
+                })?;
+                (own.handle().clone(), Some(own))
+            }
+        };
+        let shards = self.shards(&config, runtime);
+        let make = shards.clone();
+        let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
+        let handle = shards.attach(running.handle());
+        Ok(Server {
+            running,
+            handle,
+            runtime: own,
+        })
+    }
+
+    /// The application for an engine that somebody else starts, with background handlers on this runtime.
+    pub fn shards(self, config: &Config, runtime: tokio::runtime::Handle) -> Shards {
+        let shared = Shared {
+            server: self.server,
+            path: self.path,
+            heartbeat_ms: millis(config.heartbeat),
+            message_bytes_max: config.message_bytes_max(),
+            rooms_per_connection_max: config.rooms_per_connection_max,
+            room_name_bytes_max: config.room_name_bytes_max,
+            reconnect_window_ms: millis(self.reconnect_window),
+            rules: self.rules,
+            namespaces: self.namespaces,
+            registry: self.registry,
+            hooks: self.hooks,
+            runtime,
+            engine: OnceLock::new(),
+        };
+        Shards(Arc::new(shared))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn own_runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("background")
+        .enable_time()
+        .enable_io()
+        .build()
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("server", &self.server)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every shard of an engine runs, for whoever starts the engine: [`shardcast_engine::start`] with [`Shards::shard`], then
+/// [`Shards::attach`].
+#[derive(Clone, Debug)]
+pub struct Shards(Arc<Shared>);
+
+impl Shards {
+    /// One shard's application.
+    pub fn shard(&self, index: u16) -> Service {
+        Service::new(self.0.clone(), index)
+    }
+
+    /// The engine has started: from here on handlers have a way to it. The first engine stays.
+    pub fn attach(&self, engine: EngineHandle) -> Handle {
+        // A second one would be another server with the same handlers, which has its own `Shards`.
+        let _ = self.0.engine.set(engine);
+        self.0.handle()
+    }
+}
+
+/// A running server. Dropping it stops it at once; [`Server::drain`] does so kindly.
+#[derive(Debug)]
+pub struct Server {
+    running: Running,
+    handle: Handle,
+    /// Dropped behind the engine, whose handlers run on it.
+    runtime: Option<Runtime>,
+}
+
+impl Server {
+    /// The way in from other threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Where clients connect: the first listener's address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.running.local_addr()
+    }
+
+    /// The engine below: addresses, counters, capabilities.
+    pub fn engine(&self) -> &Running {
+        &self.running
+    }
+
+    /// One set of counters per shard.
+    pub fn counters(&self) -> &[Arc<ShardCounters>] {
+        self.running.counters()
+    }
+
+    /// Stops accepting, tells every client to come back later, flushes, closes with 1001. Blocks until every connection is gone or
+    /// `within` is over. True when all were gone in time. Background handlers that are left end where they wait.
+    pub fn drain(self, within: Duration) -> bool {
+        let drained = self.running.drain(within);
+        if let Some(runtime) = self.runtime {
+            runtime.shutdown_background();
+        }
+        drained
+    }
+}

@@ -1,0 +1,362 @@
+//! What the server answers itself, in every dialect.
+//!
+//! Invariant: a request is answered exactly once, with its answer or an error, and a refused request changed nothing.
+
+use crate::app::call::OwnedCall;
+use crate::app::connection_id::{ConnectionId, IdText};
+use crate::app::context::Context;
+use crate::app::emit::seal;
+use crate::app::failure::{BAD_NAME, problem_of_publish};
+use crate::app::identity::Identity;
+use crate::app::pending::{Joining, Outcome, Pending, Shape};
+use crate::app::rooms::{self, require_space};
+use crate::namespace::Namespace;
+use shardcast_engine::{Form, Listing, Publish, PublishError, Target};
+use shardcast_protocol::dialect::{
+    Code, Command, Counts, Event, Joined, Member, Presence, Problem, Reply, Status, Value, ValueBox,
+};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// A type that the server answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BuiltIn {
+    Ping,
+    Echo,
+    JoinRoom,
+    LeaveRoom,
+    Broadcast,
+    Publish,
+    Rooms,
+    Status,
+    Presence,
+}
+
+impl BuiltIn {
+    pub(crate) const ALL: [BuiltIn; 9] = [
+        BuiltIn::Ping,
+        BuiltIn::Echo,
+        BuiltIn::JoinRoom,
+        BuiltIn::LeaveRoom,
+        BuiltIn::Broadcast,
+        BuiltIn::Publish,
+        BuiltIn::Rooms,
+        BuiltIn::Status,
+        BuiltIn::Presence,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            BuiltIn::Ping => "ping",
+            BuiltIn::Echo => "echo",
+            BuiltIn::JoinRoom => "join_room",
+            BuiltIn::LeaveRoom => "leave_room",
+            BuiltIn::Broadcast => "broadcast",
+            BuiltIn::Publish => "publish",
+            BuiltIn::Rooms => "rooms",
+            BuiltIn::Status => "status",
+            BuiltIn::Presence => "presence",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<BuiltIn> {
+        BuiltIn::ALL
+            .into_iter()
+            .find(|builtin| builtin.name() == name)
+    }
+
+    /// Does what is asked, and answers, or remembers to.
+    pub(crate) fn run(self, cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
+        match self {
+            BuiltIn::Ping => cx.answer(&Reply::Pong { data: command.data }),
+            BuiltIn::Echo => cx.answer(&Reply::Echo { data: command.data }),
+            BuiltIn::JoinRoom => join(cx, command)?,
+            BuiltIn::LeaveRoom => leave(cx, command)?,
+            BuiltIn::Broadcast => broadcast(cx, command)?,
+            BuiltIn::Publish => {
+                if command.room.is_none() && command.rooms.is_none() {
+                    return Err(bad_request("room or rooms is missing"));
+                }
+                broadcast(cx, command)?;
+            }
+            BuiltIn::Rooms => {
+                let rooms = cx.rooms();
+                let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+                cx.answer(&Reply::Rooms(&rooms));
+            }
+            BuiltIn::Status => status(cx),
+            BuiltIn::Presence => presence(cx, command)?,
+        }
+        Ok(())
+    }
+}
+
+fn status(cx: &mut Context<'_>) {
+    let (connection, rooms) = (cx.connection().text(), cx.rooms());
+    let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+    let identity = cx.identity().clone();
+    let status = Status {
+        connection: connection.as_str(),
+        user: identity.name(),
+        connected_ms: cx.connected().as_millis() as u64,
+        shard: cx.desk.shard,
+    };
+    cx.answer(&Reply::Status {
+        status,
+        rooms: &rooms,
+    });
+}
+
+fn join(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
+    let named = rooms_asked(cx, command)?;
+    for room in &*named.rooms {
+        let namespace = rooms::find_in(&cx.desk.shared.namespaces, room)?;
+        namespace.may_join(cx.identity())?;
+    }
+    rooms::join(cx, |cx| cx.asker(), named.form, &named.rooms)
+}
+
+fn leave(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
+    let named = rooms_asked(cx, command)?;
+    rooms::leave(cx, |cx| cx.asker(), named.form, &named.rooms)
+}
+
+fn presence(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
+    let room = command.room.as_deref();
+    let room = room.ok_or_else(|| bad_request("room is missing"))?;
+    rooms::find_in(&cx.desk.shared.namespaces, room)?.may_see(cx.identity())?;
+    rooms::list(cx, |cx| cx.asker(), room)
+}
+
+fn broadcast(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
+    if command.report {
+        require_space(cx)?;
+    }
+    let named = named(cx, command)?;
+    // One room, each of several, a user, or everyone.
+    let target = match (&named, &command.user) {
+        (Some(_), Some(_)) => return Err(bad_request("user excludes room and rooms")),
+        (Some(named), None) => match &*named.rooms {
+            [room] => Target::Room(room),
+            rooms => return broadcast_to_many(cx, command, rooms),
+        },
+        (None, Some(user)) => Target::User(user),
+        (None, None) => Target::Everyone,
+    };
+    let publish = publish_of(cx, command, target)?;
+    send_out(cx, command, [(target, publish)])
+}
+
+/// All rooms are checked before the first is sent to.
+fn broadcast_to_many(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    rooms: &[Cow<'_, str>],
+) -> Result<(), Problem> {
+    let publishes = rooms.iter().map(|room| {
+        let target = Target::Room(room);
+        Ok((target, publish_of(cx, command, target)?))
+    });
+    let publishes = publishes.collect::<Result<Vec<_>, Problem>>()?;
+    send_out(cx, command, publishes)
+}
+
+/// What is published to one target, if its namespace lets the connection and its data through.
+fn publish_of(
+    cx: &Context<'_>,
+    command: &Command<'_>,
+    target: Target<'_>,
+) -> Result<Publish, Problem> {
+    let shared = &cx.desk.shared;
+    let room = match target {
+        Target::Room(room) => Some(room),
+        Target::User(user) if !Identity::is_name(user) => return Err(bad_request(BAD_USER)),
+        Target::User(_) | Target::Everyone => None,
+    };
+    let namespace = match room {
+        Some(room) => rooms::find_in(&shared.namespaces, room)?,
+        None => shared.namespaces.default_namespace(),
+    };
+    namespace.may_publish(cx.identity())?;
+    let clean = cleaned(namespace, command.data)?;
+    let data = clean.as_ref().map(ValueBox::as_value).or(command.data);
+    let (connection, dialect) = (cx.connection(), cx.dialect());
+    let from = connection.text();
+    let event = Event::Message {
+        room,
+        from: from.as_str(),
+        data,
+    };
+    let bytes = data.map_or(4, |data| data.as_bytes().len());
+    let capacity = bytes + room.map_or(0, str::len) + MESSAGE_BYTES;
+    let frame = seal(dialect, &event, capacity, cx.engine.message_bytes_max())?;
+    let publish = Publish::new(frame).form(Form::new(dialect.index()));
+    Ok(if command.echo.unwrap_or(namespace.echo) {
+        publish
+    } else {
+        publish.except(connection.0)
+    })
+}
+
+fn cleaned(namespace: &Namespace, data: Option<Value<'_>>) -> Result<Option<ValueBox>, Problem> {
+    match data {
+        Some(data) => namespace.control_characters.apply(data),
+        None => Ok(None),
+    }
+}
+
+fn send_out<'t>(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    publishes: impl IntoIterator<Item = (Target<'t>, Publish), IntoIter: ExactSizeIterator>,
+) -> Result<(), Problem> {
+    let publishes = publishes.into_iter();
+    let count = publishes.len() as u32;
+    let first = cx.desk.take_tags(1);
+    let mut tag = command.report.then_some(first);
+    for (sent, (target, publish)) in publishes.enumerate() {
+        let mut outcome = match tag {
+            Some(tag) => cx.engine.publish(target, publish.clone().report(tag)),
+            None => cx.engine.publish(target, publish.clone()),
+        };
+        if outcome == Err(PublishError::TooManyReports) && sent > 0 {
+            // Some rooms have it already, and a refusal would have the client send it to them again: the others get
+            // it too, and the answer goes without counts.
+            tag = None;
+            outcome = cx.engine.publish(target, publish);
+        }
+        outcome.map_err(problem_of_publish)?;
+    }
+    match tag {
+        Some(tag) => {
+            let asker = cx.asker();
+            cx.session.wait(Pending::report(asker, tag, count));
+        }
+        None if command.report || command.id.is_some() => cx.answer(&Reply::Ack),
+        None => drop(cx.defer()),
+    }
+    Ok(())
+}
+
+/// Answers a client whose request has waited for other shards.
+pub(crate) fn answer_late(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
+    match outcome {
+        Outcome::Joined(joining) => answer_join(cx, call, joining),
+        Outcome::Left { form, rooms } => {
+            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+            match (form, &*rooms) {
+                (Shape::Room, [room]) => cx.answer_to(call, &Reply::Left { room }),
+                (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::LeftRooms(all)),
+            }
+        }
+        Outcome::Reported(report) => {
+            let counts = Counts {
+                delivered: report.delivered,
+                queued: report.queued,
+                dropped: report.dropped,
+            };
+            cx.answer_to(call, &Reply::Report(counts));
+        }
+        Outcome::Listed { room, listing } => answer_presence(cx, call, &room, &listing),
+    }
+}
+
+fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
+    let form = joining.form;
+    let rooms = match rooms::conclude(cx, joining) {
+        Ok(rooms) => rooms,
+        Err(problem) => return cx.answer_to(call, &Reply::Error(&problem)),
+    };
+    let joined = rooms.iter().map(|room| Joined {
+        room: &room.room,
+        members: room.members,
+    });
+    let joined: Vec<Joined<'_>> = joined.collect();
+    match (form, &*joined) {
+        (Shape::Room, [one]) => cx.answer_to(call, &Reply::Joined(*one)),
+        (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::JoinedRooms(all)),
+    }
+}
+
+fn answer_presence(cx: &mut Context<'_>, call: &OwnedCall, room: &str, listing: &Listing) {
+    let found = listing.members.iter();
+    let ids: Vec<IdText> = found
+        .clone()
+        .map(|member| ConnectionId(member.address).text())
+        .collect();
+    let members = ids.iter().zip(found).map(|(id, member)| Member {
+        connection: id.as_str(),
+        user: member.user.as_deref(),
+    });
+    let members: Vec<Member<'_>> = members.collect();
+    let presence = Presence {
+        room,
+        total: listing.total,
+        members: &members,
+    };
+    cx.answer_to(call, &Reply::Presence(presence));
+}
+
+/// The rooms that a join or a leave is about.
+fn rooms_asked<'e, 'b>(
+    cx: &Context<'_>,
+    command: &'e Command<'b>,
+) -> Result<Named<'e, 'b>, Problem> {
+    named(cx, command)?.ok_or_else(|| bad_request("room or rooms is missing"))
+}
+
+/// The rooms a request names, good names and without repetitions. `None` if it names none.
+fn named<'e, 'b>(
+    cx: &Context<'_>,
+    command: &'e Command<'b>,
+) -> Result<Option<Named<'e, 'b>>, Problem> {
+    let shared = &cx.desk.shared;
+    let named = match (&command.room, &command.rooms) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(bad_request("room and rooms exclude each other")),
+        (Some(room), None) => Named {
+            rooms: Cow::Borrowed(std::slice::from_ref(room)),
+            form: Shape::Room,
+        },
+        (None, Some(rooms)) => {
+            // Bounds the work that one message can ask for, repetitions included.
+            if rooms.count() > shared.rooms_per_connection_max {
+                return Err(Problem::new(
+                    Code::RoomLimit,
+                    "rooms names more rooms than a connection may be in",
+                ));
+            }
+            let mut seen = HashSet::with_capacity(rooms.count());
+            let distinct = rooms
+                .names()
+                .filter(|room| seen.insert(room.clone()))
+                .collect();
+            Named {
+                rooms: Cow::Owned(distinct),
+                form: Shape::Rooms,
+            }
+        }
+    };
+    for room in &*named.rooms {
+        rooms::find_in(&shared.namespaces, room)?;
+        if room.len() > shared.room_name_bytes_max {
+            return Err(bad_request(BAD_NAME));
+        }
+    }
+    Ok(Some(named))
+}
+
+/// The rooms of one request: one at least, distinct, in the order asked.
+struct Named<'e, 'b> {
+    rooms: Cow<'e, [Cow<'b, str>]>,
+    form: Shape,
+}
+
+fn bad_request(message: &'static str) -> Problem {
+    Problem::new(Code::BadRequest, message)
+}
+
+/// A message's keys and the sender's id, in bytes, with some to spare: a hint.
+const MESSAGE_BYTES: usize = 96;
+
+const BAD_USER: &str = "a user's name is empty or too long";

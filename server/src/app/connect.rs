@@ -1,0 +1,75 @@
+//! What an application does when connections come and go.
+
+use crate::app::context::Context;
+use crate::app::failure::Failure;
+use crate::app::identity::Identity;
+use shardcast_engine::protocol::http;
+use shardcast_engine::{CloseReason, Context as Engine, Refusal};
+use shardcast_protocol::dialect::Dialect;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A client that asks to connect.
+#[derive(Debug)]
+pub struct Connect<'r> {
+    pub(crate) engine: &'r Engine<'r>,
+    pub(crate) request: &'r http::Request<'r>,
+    pub(crate) dialect: Dialect,
+}
+
+impl<'r> Connect<'r> {
+    /// The client's address.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.engine.peer()
+    }
+
+    /// The connection is encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.engine.is_secure()
+    }
+
+    /// The certificate that the client showed (DER), if it was asked for one and showed one.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.engine.peer_certificate()
+    }
+
+    /// The listener that it came by: index in the configuration.
+    pub fn listener(&self) -> usize {
+        self.engine.listener()
+    }
+
+    /// What it will speak.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// A header of its request, by name without regard to case; the first, if there are several.
+    pub fn header(&self, name: &str) -> Option<&'r [u8]> {
+        self.request.header(name)
+    }
+
+    /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded.
+    pub fn parameter(&self, name: &str) -> Option<&'r str> {
+        self.request.query()?.split('&').find_map(|parameter| {
+            let (key, value) = parameter.split_once('=')?;
+            (key == name).then_some(value)
+        })
+    }
+
+    /// The whole request.
+    pub fn request(&self) -> &'r http::Request<'r> {
+        self.request
+    }
+}
+
+/// The application's hooks; each is optional.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    pub(crate) connect: Option<Arc<OnConnect>>,
+    pub(crate) opened: Option<Arc<OnOpened>>,
+    pub(crate) disconnect: Option<Arc<OnDisconnect>>,
+}
+
+pub(crate) type OnConnect = dyn Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync;
+pub(crate) type OnOpened = dyn Fn(&mut Context<'_>) -> Result<(), Failure> + Send + Sync;
+pub(crate) type OnDisconnect = dyn Fn(&mut Context<'_>, CloseReason) + Send + Sync;

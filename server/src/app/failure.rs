@@ -1,0 +1,115 @@
+//! Why a handler did not do what it was asked. A problem is for the client to hear; any other error is ours: logged here, and the client
+//! hears `handler_failed` and nothing of what went wrong.
+
+use shardcast_engine::{PublishError, Refused, RoomError};
+use shardcast_protocol::dialect::{Code, Problem};
+use std::error::Error;
+
+/// What a handler returns instead of an answer. `?` makes one of a [`Problem`] and of every [`std::error::Error`].
+#[derive(Debug)]
+pub struct Failure(Box<dyn Error + Send + Sync>);
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(Box::new(error))
+    }
+}
+
+impl Failure {
+    /// What the client hears of it. An error that is not for clients is logged with the type of the request.
+    pub(crate) fn into_problem(self, kind: &str) -> Problem {
+        let error = self.0;
+        if let Some(problem) = problem_in(&*error) {
+            return problem;
+        }
+        match error.downcast::<Problem>() {
+            Ok(problem) => *problem,
+            Err(error) => {
+                tracing::warn!(kind, %error, "a handler failed");
+                Problem::new(Code::HandlerFailed, HANDLER_FAILED)
+            }
+        }
+    }
+}
+
+/// What a client hears of a handler that failed or panicked.
+pub(crate) const HANDLER_FAILED: &str = "the server failed while it handled this request";
+
+/// What clients hear of the engine's own refusals.
+fn problem_in(error: &(dyn Error + Send + Sync + 'static)) -> Option<Problem> {
+    let room = error
+        .downcast_ref::<RoomError>()
+        .map(|error| problem_of_room(*error));
+    let publish = || {
+        error
+            .downcast_ref::<PublishError>()
+            .map(|error| problem_of_publish(*error))
+    };
+    let refused = || {
+        error
+            .downcast_ref::<Refused>()
+            .map(|_| Problem::new(Code::Unavailable, "the server is busy or stops"))
+    };
+    room.or_else(publish).or_else(refused)
+}
+
+pub(crate) fn problem_of_room(error: RoomError) -> Problem {
+    match error {
+        RoomError::TooMany => Problem::new(
+            Code::RoomLimit,
+            "the connection would be in more rooms than it may be",
+        ),
+        RoomError::NotJoined => Problem::new(Code::NotJoined, "the connection is not in this room"),
+        RoomError::BadName => Problem::new(Code::BadRequest, BAD_NAME),
+        RoomError::Busy => Problem::rate_limited(
+            "too many joins and leaves of this room under way",
+            RETRY_AFTER_MS,
+        ),
+        RoomError::Full => Problem::new(
+            Code::RoomFull,
+            "the room has as many members as it may have",
+        ),
+    }
+}
+
+pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
+    match error {
+        PublishError::BadName => Problem::new(Code::BadRequest, BAD_NAME),
+        PublishError::TooManyReports => {
+            Problem::rate_limited("too many reported broadcasts under way", RETRY_AFTER_MS)
+        }
+    }
+}
+
+pub(crate) const BAD_NAME: &str = "a room's name is empty, too long or has control characters";
+
+/// What is full for the moment empties within a few ticks.
+pub(crate) const RETRY_AFTER_MS: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_hear_problems_and_nothing_else() {
+        let heard = |failure: Failure| {
+            let problem = failure.into_problem("t");
+            (problem.code, problem.message.into_owned())
+        };
+        let forbidden = Problem::new(Code::Forbidden, "not yours");
+        assert_eq!(
+            heard(forbidden.into()),
+            (Code::Forbidden, "not yours".to_owned())
+        );
+        assert_eq!(heard(RoomError::TooMany.into()).0, Code::RoomLimit);
+        assert_eq!(
+            heard(PublishError::TooManyReports.into()).0,
+            Code::RateLimited
+        );
+        let secret = std::io::Error::other("/etc/secret is missing");
+        assert_eq!(
+            heard(secret.into()),
+            (Code::HandlerFailed, HANDLER_FAILED.to_owned())
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! Who a connection is: a user with roles, or nobody. Made by the connect hook or by a handler, carried by the session.
+
+use std::sync::Arc;
+
+/// A user and its roles; the default is nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    user: Option<Arc<str>>,
+    roles: Arc<[Box<str>]>,
+}
+
+/// A user's name is empty, or longer than [`Identity::USER_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a user's name has 1 to {} bytes", Identity::USER_BYTES_MAX)]
+pub struct BadUser;
+
+impl Identity {
+    /// Longest name of a user, in bytes.
+    pub const USER_BYTES_MAX: usize = shardcast_engine::USER_BYTES_MAX;
+
+    /// Nobody: what every connection is that has not said otherwise.
+    pub fn nobody() -> Identity {
+        Identity::default()
+    }
+
+    /// A user without roles.
+    ///
+    /// # Errors
+    /// The name has not 1 to [`Identity::USER_BYTES_MAX`] bytes.
+    pub fn user(name: impl Into<Arc<str>>) -> Result<Identity, BadUser> {
+        let name = name.into();
+        if !Identity::is_name(&name) {
+            return Err(BadUser);
+        }
+        Ok(Identity {
+            user: Some(name),
+            roles: Arc::default(),
+        })
+    }
+
+    /// Whether a user may be called so: 1 to [`Identity::USER_BYTES_MAX`] bytes.
+    pub fn is_name(name: &str) -> bool {
+        (1..=Identity::USER_BYTES_MAX).contains(&name.len())
+    }
+
+    /// The same user in these roles, instead of those it had.
+    pub fn in_roles<R: Into<Box<str>>>(self, roles: impl IntoIterator<Item = R>) -> Identity {
+        let roles = roles.into_iter().map(Into::into).collect();
+        Identity { roles, ..self }
+    }
+
+    /// The user's name, if it is one.
+    pub fn name(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Its roles, in the order given.
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.roles
+    }
+
+    /// Whether it has this role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|has| **has == *role)
+    }
+}
+
+impl crate::namespace::Caller for Identity {
+    fn user(&self) -> Option<&str> {
+        self.name()
+    }
+
+    fn has_role(&self, role: &str) -> bool {
+        Identity::has_role(self, role)
+    }
+}
+
+impl From<BadUser> for shardcast_engine::Refusal {
+    fn from(error: BadUser) -> Self {
+        shardcast_engine::Refusal {
+            status: 403,
+            reason: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_bounds() {
+        let longest = "x".repeat(Identity::USER_BYTES_MAX);
+        for (name, ok) in [("", false), ("a", true), (&longest, true)] {
+            assert_eq!(Identity::user(name).is_ok(), ok, "{name}");
+        }
+        assert_eq!(Identity::user(format!("{longest}x")), Err(BadUser));
+    }
+
+    #[test]
+    fn roles_are_replaced_not_added() {
+        let ann = Identity::user("ann").unwrap().in_roles(["a", "b"]);
+        assert!(ann.has_role("a") && ann.has_role("b") && !ann.has_role("c"));
+        let ann = ann.in_roles(["c"]);
+        assert!(!ann.has_role("a") && ann.has_role("c"));
+        assert_eq!(ann.name(), Some("ann"));
+        assert_eq!(Identity::nobody().name(), None);
+    }
+}

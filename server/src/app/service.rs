@@ -1,0 +1,277 @@
+//! The application on one shard: what clients say becomes commands, commands meet their handlers, and every one is answered.
+
+use crate::app::builtin;
+use crate::app::call::{Batch, Call, dialect_of};
+use crate::app::connect::Connect;
+use crate::app::connection_id::ConnectionId;
+use crate::app::context::{Context, too_many_waiting};
+use crate::app::handle::OnShard;
+use crate::app::identity::Identity;
+use crate::app::pending::Asker;
+use crate::app::session::{Limits, Session};
+use crate::app::shared::{Desk, Shared};
+use shardcast_engine::protocol::http;
+use shardcast_engine::{
+    Accepted, Answer, Application, CloseReason, Context as Engine, Form, Frame, Message, Note,
+    Page, Refusal, Tag,
+};
+use shardcast_protocol::dialect::{
+    self, Code, Command, Dialect, Event, Incoming, Payload, Problem, Refused, Reply, Said, Wants,
+    Welcome,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// One shard's part of an application.
+#[derive(Debug)]
+pub struct Service {
+    desk: Desk,
+}
+
+impl Service {
+    pub(crate) fn new(shared: Arc<Shared>, shard: u16) -> Service {
+        Service {
+            desk: Desk::new(shared, shard),
+        }
+    }
+}
+
+/// In the server's order of preference (RFC 6455 §4.2.2).
+const SUBPROTOCOLS: [&str; 3] = [
+    Dialect::NativeJson.subprotocol(),
+    Dialect::MessagePack.subprotocol(),
+    Dialect::JsonRpc.subprotocol(),
+];
+
+impl Application for Service {
+    type Session = Session;
+
+    fn connect(
+        &mut self,
+        cx: &mut Engine<'_>,
+        request: &http::Request<'_>,
+    ) -> Result<Accepted<Session>, Refusal> {
+        let shared = &self.desk.shared;
+        // For an event stream the engine has compared the path.
+        if request.asks_for_websocket() && request.path() != shared.path {
+            return Err(Refusal {
+                status: 404,
+                reason: format!("clients connect to {}", shared.path),
+            });
+        }
+        // A client that offers only what we do not speak is accepted without a subprotocol; it then fails the handshake
+        // itself if it insists (RFC 6455 §4.1).
+        let subprotocol = request.choose_subprotocol(&SUBPROTOCOLS);
+        let dialect = subprotocol
+            .and_then(Dialect::from_subprotocol)
+            .unwrap_or(Dialect::NativeJson);
+        let identity = match &shared.hooks.connect {
+            Some(hook) => hook(&Connect {
+                engine: cx,
+                request,
+                dialect,
+            })?,
+            None => Identity::nobody(),
+        };
+        Ok(Accepted {
+            subprotocol,
+            form: Form::new(dialect.index()),
+            ..Session::new(cx.now_ms(), identity).into()
+        })
+    }
+
+    fn plain(&mut self, request: &http::Request<'_>) -> Page {
+        let Shared { server, path, .. } = &*self.desk.shared;
+        match request.path() {
+            "/" => Page::text(
+                200,
+                format!("{server}\nWebSocket clients connect to {path}.\n"),
+            ),
+            "/health" => Page {
+                status: 200,
+                content_type: "application/json",
+                body: r#"{"status":"ok"}"#.into(),
+            },
+            other if other == path => Page::text(426, "this is a WebSocket endpoint"),
+            _ => Page::text(404, format!("clients connect to {path}")),
+        }
+    }
+
+    fn opened(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
+        session.open(cx.now_ms());
+        let connection = ConnectionId(cx.address()).text();
+        let shared = self.desk.shared.clone();
+        let welcome = Welcome {
+            connection: connection.as_str(),
+            server: &shared.server,
+            heartbeat_ms: shared.heartbeat_ms,
+            message_bytes_max: cx.message_bytes_max(),
+        };
+        say(cx, &Event::Welcome(welcome));
+        if session.identity().name().is_some() {
+            // It asked for nothing else yet, so nothing is full.
+            let identified = cx.identify(session.identity().name());
+            debug_assert!(identified.is_ok());
+        }
+        let Some(hook) = &shared.hooks.opened else {
+            return;
+        };
+        let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
+        if let Err(failure) = hook(&mut context) {
+            let problem = failure.into_problem("opened");
+            context.disconnect(problem.code.close_code(), &problem.message);
+        }
+    }
+
+    fn message(&mut self, cx: &mut Engine<'_>, session: &mut Session, message: Message<'_>) {
+        let payload = match message {
+            Message::Text(text) => Payload::Text(text),
+            Message::Binary(bytes) => Payload::Binary(bytes),
+        };
+        let rules = self.desk.shared.rules;
+        match dialect_of(cx).read(payload, &rules) {
+            Incoming::One(said) => self.hear(cx, session, said, None),
+            Incoming::Batch(batch) => self.hear_batch(cx, session, &batch),
+        }
+    }
+
+    fn answered(&mut self, cx: &mut Engine<'_>, session: &mut Session, tag: Tag, answer: Answer) {
+        let Some(pending) = session.settle(tag, answer) else {
+            return;
+        };
+        let (asker, outcome) = pending.into_parts();
+        let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
+        match asker {
+            Asker::Client(call) => builtin::answer_late(&mut context, &call, outcome),
+            Asker::Code(then) => context.shield(|cx| then(cx, outcome)),
+        }
+    }
+
+    fn told(&mut self, cx: &mut Engine<'_>, session: &mut Session, note: Note) {
+        if let Ok(act) = note.downcast::<OnShard>() {
+            let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
+            context.shield(act.0);
+        }
+    }
+
+    fn draining(&mut self, cx: &mut Engine<'_>, _session: &mut Session) {
+        let window_ms = self.desk.shared.reconnect_window_ms;
+        let closing = Event::Closing {
+            reason: "draining",
+            reconnect_ms: self.desk.random.u64(0..=window_ms),
+        };
+        say(cx, &closing);
+    }
+
+    fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {
+        self.desk.tasks -= session.some().map_or(0, |more| more.tasks.len());
+        let shared = self.desk.shared.clone();
+        if let Some(hook) = &shared.hooks.disconnect {
+            let mut context = Context::new(cx.reborrow(), &mut session, &mut self.desk, None);
+            hook(&mut context, reason);
+        }
+    }
+
+    fn translate(from: Form, to: Form, message: Message<'_>) -> Option<Frame> {
+        let dialect = |form: Form| Dialect::from_index(u8::try_from(form.index()).ok()?);
+        let (from, to) = (dialect(from)?, dialect(to)?);
+        let said = dialect::translate(from, to, message.bytes())?;
+        Some(Frame::new(to.kind(), &said))
+    }
+}
+
+impl Service {
+    fn hear(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        said: Result<Said<'_>, Refused<'_>>,
+        batch: Option<u32>,
+    ) {
+        match said {
+            Ok(Said::Command(command)) => self.command(cx, session, &command, batch),
+            Ok(Said::Response(response)) => {
+                let reverse = session.some_mut().map(|more| &mut more.reverse);
+                // One that nobody waits for is late, or made up.
+                let _ = reverse.is_some_and(|reverse| reverse.settle(&response));
+                session.shed();
+            }
+            Err(refused) => {
+                let call = Call {
+                    id: refused.id,
+                    wants: refused.wants,
+                    batch,
+                };
+                call.answer(cx, session, &Reply::Error(&refused.problem));
+            }
+        }
+    }
+
+    fn hear_batch(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        batch: &dialect::Batch<'_>,
+    ) {
+        let wants_answer = |said: &Result<Said<'_>, Refused<'_>>| match said {
+            Ok(Said::Command(command)) => command.wants == Wants::Answer,
+            Ok(Said::Response(_)) => false,
+            Err(refused) => refused.wants == Wants::Answer,
+        };
+        let missing = batch.members().filter(wants_answer).count();
+        let mut key = None;
+        if missing > 0 {
+            let batches = &mut session.more().batches;
+            if batches.len() >= Limits::BATCHES_PER_CONNECTION_MAX {
+                let call = Call {
+                    id: None,
+                    wants: Wants::Answer,
+                    batch: None,
+                };
+                return call.answer(cx, session, &Reply::Error(&too_many_waiting()));
+            }
+            // Two of a connection's batches have not the same number before four thousand million others came between.
+            let number = self.desk.take_serial() as u32;
+            batches.push(Batch::new(number, missing));
+            key = Some(number);
+        }
+        for said in batch.members() {
+            self.hear(cx, session, said, key);
+        }
+    }
+
+    /// Runs a command's middleware and handler; whatever happens there happens to this command alone.
+    fn command(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        command: &Command<'_>,
+        batch: Option<u32>,
+    ) {
+        let table = self.desk.table();
+        let call = Call {
+            id: command.id,
+            wants: command.wants,
+            batch,
+        };
+        let mut context = Context::new(cx.reborrow(), session, &mut self.desk, Some(call));
+        let Some(entry) = table.find(&command.kind) else {
+            let problem = Problem::new(Code::UnknownType, "no such type of request");
+            return context.answer(&Reply::Error(&problem));
+        };
+        let run = catch_unwind(AssertUnwindSafe(|| entry.run(&mut context, command)));
+        entry.conclude(&mut context, &command.kind, run);
+    }
+}
+
+/// Says something unasked, in the connection's dialect.
+fn say(cx: &mut Engine<'_>, event: &Event<'_>) {
+    let dialect = dialect_of(cx);
+    cx.send_with(dialect.kind(), |out| {
+        let written = dialect.write_event(out, event);
+        debug_assert!(
+            written.is_ok(),
+            "events without data can be said in every dialect"
+        );
+    });
+}

@@ -50,6 +50,10 @@ impl fmt::Debug for Shared {
     }
 }
 
+/// The table as one shard lends it to each of its requests: counted there alone. The count of the `Arc` is written by all shards, and would
+/// go from core to core with every request.
+pub(crate) type LentTable = Rc<Arc<Table>>;
+
 /// One shard's own.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -66,7 +70,7 @@ pub(crate) struct Desk {
     scratch: Vec<u8>,
     pub(crate) random: fastrand::Rng,
     /// Lent to each request without a touch of what shards share.
-    table: Rc<Arc<Table>>,
+    table: LentTable,
     table_version: u64,
 }
 
@@ -91,7 +95,7 @@ impl Desk {
 
     /// Who handles what, now.
     #[inline]
-    pub(crate) fn table(&mut self) -> Rc<Arc<Table>> {
+    pub(crate) fn table(&mut self) -> LentTable {
         if self.table_version != self.shared.registry.version() {
             let (version, table) = self.shared.registry.table();
             (self.table_version, self.table) = (version, Rc::new(table));

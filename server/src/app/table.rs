@@ -165,7 +165,8 @@ fn on_shard(
     request: &Request<'_>,
     handler: &handler::OnShard,
 ) -> Result<(), Failure> {
-    let span = tracing::debug_span!("request", connection = %cx.connection(), kind = request.kind);
+    let (connection, serial) = (cx.connection(), cx.desk.take_serial());
+    let span = tracing::debug_span!("request", %connection, request = serial, kind = request.kind);
     let _entered = span.enter();
     handler(cx, &request.data)
 }

@@ -18,9 +18,10 @@ pub const TOLERANCE: f64 = 0.05;
 const TOLERANCE_LEAST: f64 = 2.0;
 
 /// The bench binaries with pieces: package and name.
-const BENCHES: [(&str, &str); 2] = [
+const BENCHES: [(&str, &str); 3] = [
     ("shardcast-protocol", "codec"),
     ("shardcast-engine", "parts"),
+    ("shardcast", "handlers"),
 ];
 
 /// What `bench/results/instructions.json` holds.

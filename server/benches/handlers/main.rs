@@ -1,0 +1,134 @@
+//! What a request costs above the shard: dialects, the table of handlers, middleware, translation. A whole shard on a driver that does
+//! nothing; what a piece adds is its difference to another of the same size. `bench/README.md` says how to run it.
+#![forbid(unsafe_code)]
+
+mod office;
+#[path = "../../../bench/benches/piece/mod.rs"]
+mod piece;
+#[path = "../../../engine/benches/parts/quiet.rs"]
+mod quiet;
+
+use divan::Bencher;
+use office::{Office, client_frame};
+use piece::Piece;
+use serde::{Deserialize, Serialize};
+use shardcast::{App, Flow};
+use shardcast_engine::protocol::dialect::Dialect::{self, JsonRpc, MessagePack, NativeJson};
+use shardcast_engine::protocol::frame::Kind;
+use std::process::ExitCode;
+
+/// Names end in what is varied.
+const PIECES: &[Piece] = &[
+    piece("request/built-in", || ask("echo", 0)),
+    piece("request/handler", || ask("same", 0)),
+    piece("request/middleware-1", || ask("same", 1)),
+    piece("request/middleware-2", || ask("same", 2)),
+    piece("request/middleware-8", || ask("same", 8)),
+    piece("dialect/native-json", || ask_in(NativeJson)),
+    piece("dialect/json-rpc", || ask_in(JsonRpc)),
+    piece("dialect/messagepack", || ask_in(MessagePack)),
+    piece("room/native-json", || publish(&[NativeJson; 3])),
+    piece("room/two-dialects", || {
+        publish(&[NativeJson, NativeJson, JsonRpc])
+    }),
+    piece("room/three-dialects", || {
+        publish(&[NativeJson, MessagePack, JsonRpc])
+    }),
+];
+
+const fn piece(name: &'static str, set_up: fn() -> Box<dyn FnMut()>) -> Piece {
+    Piece {
+        name,
+        times: 1024,
+        set_up,
+    }
+}
+
+#[divan::bench(args = PIECES)]
+fn handlers(bencher: Bencher<'_, '_>, piece: &Piece) {
+    piece::time(bencher, piece);
+}
+
+fn main() -> ExitCode {
+    piece::run(PIECES)
+}
+
+/// What the handler takes and returns: 64 bytes of JSON.
+#[derive(Deserialize, Serialize)]
+struct Same {
+    symbol: String,
+    price: f64,
+    quantity: u64,
+    note: String,
+}
+
+const DATA: &str = r#"{"symbol":"ABCD","price":101.25,"quantity":1500,"note":"sixty-four"}"#;
+
+fn app(middlewares: usize) -> App {
+    let app = App::new();
+    let handlers = app.handlers();
+    handlers
+        .on("same", |_, same: Same| Ok(same))
+        .expect("a free type");
+    for _ in 0..middlewares {
+        handlers
+            .before("*", |_, _| Ok(Flow::Continue))
+            .expect("a pattern");
+    }
+    app
+}
+
+/// A request with data is answered with the data: by the server itself byte for byte, by the handler as a value of its type.
+fn ask(kind: &str, middlewares: usize) -> Box<dyn FnMut()> {
+    let request = format!(r#"{{"type":"{kind}","id":1,"data":{DATA}}}"#);
+    let said = client_frame(Kind::Text, request.as_bytes());
+    let mut office = Office::new(app(middlewares), &[NativeJson]);
+    Box::new(move || {
+        office.arrive(0, &said);
+        office.settle(1);
+    })
+}
+
+/// The handler is asked in a dialect.
+fn ask_in(dialect: Dialect) -> Box<dyn FnMut()> {
+    #[derive(Serialize)]
+    struct Request {
+        r#type: &'static str,
+        id: u32,
+        data: Same,
+    }
+    let data: Same = serde_json::from_str(DATA).expect("it is of this type");
+    let request = match dialect {
+        NativeJson => format!(r#"{{"type":"same","id":1,"data":{DATA}}}"#).into_bytes(),
+        JsonRpc => {
+            format!(r#"{{"jsonrpc":"2.0","method":"same","id":1,"params":{DATA}}}"#).into_bytes()
+        }
+        MessagePack => rmp_serde::to_vec_named(&Request {
+            r#type: "same",
+            id: 1,
+            data,
+        })
+        .expect("it can be packed"),
+    };
+    let said = client_frame(dialect.kind(), &request);
+    let mut office = Office::new(app(0), &[dialect]);
+    Box::new(move || {
+        office.arrive(0, &said);
+        office.settle(1);
+    })
+}
+
+/// The first connection, which speaks the native dialect, publishes to a room with all of them.
+fn publish(dialects: &[Dialect]) -> Box<dyn FnMut()> {
+    let app = App::new().on_opened(|cx| cx.join("room"));
+    let mut office = Office::new(app, dialects);
+    // The joins are counted by now, or by the first tick of the first operation.
+    let request = format!(r#"{{"type":"broadcast","room":"room","data":{DATA}}}"#);
+    let said = client_frame(Kind::Text, request.as_bytes());
+    let members = dialects.len() as u64;
+    office.settle(0);
+    Box::new(move || {
+        office.arrive(0, &said);
+        office.settle(members);
+    })
+}

@@ -1,0 +1,101 @@
+//! A shard that runs an application, with connections of any dialect, on a driver that does nothing: one call is what arrives at one
+//! moment, and ticks until all is out. Used by the table of pieces.
+
+use crate::quiet::{Line, Quiet};
+use shardcast::{App, Service};
+use shardcast_engine::driver::Completion;
+use shardcast_engine::lane::{self, LaneCapacity};
+use shardcast_engine::protocol::dialect::Dialect;
+use shardcast_engine::protocol::frame::{self, Kind};
+use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
+use shardcast_engine::{Config, Ticket};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+
+pub(crate) struct Office {
+    line: Rc<RefCell<Line>>,
+    shard: Shard<Service, Quiet>,
+    /// No handler of these benches runs on it.
+    _runtime: Runtime,
+}
+
+impl Office {
+    /// One open connection for each of `dialects`, in their order.
+    pub(crate) fn new(app: App, dialects: &[Dialect]) -> Office {
+        let line: Rc<RefCell<Line>> = Rc::default();
+        let config = Config::default();
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let shards = app.shards(&config, runtime.handle().clone());
+        let setup = Setup {
+            config: &config,
+            mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
+            token_key: Some(TokenKey::fixed()),
+            admission: Admission::new(dialects.len()),
+            counters: Arc::default(),
+        };
+        let shard = Shard::new(setup, shards.shard(0), Quiet(Rc::clone(&line)));
+        let mut office = Office {
+            line,
+            shard,
+            _runtime: runtime,
+        };
+        for (slot, dialect) in (0..).zip(dialects) {
+            let accepted = Completion::Accepted {
+                slot,
+                listener: 0,
+                peer: SocketAddr::from(([127, 0, 0, 1], 1024)),
+            };
+            office.line.borrow_mut().completions.push(accepted);
+            let request = format!(
+                "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+                dialect.subprotocol()
+            );
+            office.arrive(slot, request.as_bytes());
+            // The 101 and the welcome leave together.
+            office.settle(1);
+        }
+        office
+    }
+
+    /// The bytes of one receive.
+    pub(crate) fn arrive(&mut self, slot: u32, bytes: &[u8]) {
+        let line = &mut *self.line.borrow_mut();
+        let mut lease = line.returned.pop().unwrap_or_default();
+        lease.clear();
+        lease.extend_from_slice(bytes);
+        let generation = FIRST_GENERATION;
+        let ticket = Ticket { slot, generation };
+        line.completions
+            .push(Completion::Received { ticket, lease });
+    }
+
+    /// Ticks until everything arrived was taken and `departures` have left.
+    pub(crate) fn settle(&mut self, departures: u64) {
+        let before = self.line.borrow().departures;
+        for _ in 0..TICKS_MAX {
+            self.shard.tick();
+            let line = self.line.borrow();
+            if line.completions.is_empty() && line.departures - before >= departures {
+                assert_eq!(line.departures - before, departures);
+                return;
+            }
+        }
+        panic!("{departures} departures in {TICKS_MAX} ticks");
+    }
+}
+
+/// Of a slot that is used for the first time.
+const FIRST_GENERATION: u32 = 1;
+/// A request, its answer from the room's home, and the fan-out.
+const TICKS_MAX: u32 = 16;
+
+/// One message, as clients send it. It is read in place, from a copy.
+pub(crate) fn client_frame(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame::write_client_frame(&mut bytes, kind.into(), payload, [1, 2, 3, 4]);
+    bytes
+}

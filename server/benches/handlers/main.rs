@@ -19,11 +19,13 @@ use std::process::ExitCode;
 
 /// Names end in what is varied.
 const PIECES: &[Piece] = &[
-    piece("request/built-in", || ask("echo", 0)),
-    piece("request/handler", || ask("same", 0)),
-    piece("request/middleware-1", || ask("same", 1)),
-    piece("request/middleware-2", || ask("same", 2)),
-    piece("request/middleware-8", || ask("same", 8)),
+    piece("request/built-in-numbers", || ask("echo", "[42,23]", 0)),
+    piece("request/built-in-record", || ask("echo", DATA, 0)),
+    piece("request/handler-numbers", || ask("subtract", "[42,23]", 0)),
+    piece("request/handler-record", || ask("same", DATA, 0)),
+    piece("request/middleware-1", || ask("subtract", "[42,23]", 1)),
+    piece("request/middleware-2", || ask("subtract", "[42,23]", 2)),
+    piece("request/middleware-8", || ask("subtract", "[42,23]", 8)),
     piece("dialect/native-json", || ask_in(NativeJson)),
     piece("dialect/json-rpc", || ask_in(JsonRpc)),
     piece("dialect/messagepack", || ask_in(MessagePack)),
@@ -70,6 +72,9 @@ fn app(middlewares: usize) -> App {
     handlers
         .on("same", |_, same: Same| Ok(same))
         .expect("a free type");
+    handlers
+        .on("subtract", |_, (a, b): (i64, i64)| Ok(a - b))
+        .expect("a free type");
     for _ in 0..middlewares {
         handlers
             .before("*", |_, _| Ok(Flow::Continue))
@@ -78,9 +83,9 @@ fn app(middlewares: usize) -> App {
     app
 }
 
-/// A request with data is answered with the data: by the server itself byte for byte, by the handler as a value of its type.
-fn ask(kind: &str, middlewares: usize) -> Box<dyn FnMut()> {
-    let request = format!(r#"{{"type":"{kind}","id":1,"data":{DATA}}}"#);
+/// A request with data is answered: by the server itself with the same bytes, by a handler with a value of its type.
+fn ask(kind: &str, data: &str, middlewares: usize) -> Box<dyn FnMut()> {
+    let request = format!(r#"{{"type":"{kind}","id":1,"data":{data}}}"#);
     let said = client_frame(Kind::Text, request.as_bytes());
     let mut office = Office::new(app(middlewares), &[NativeJson]);
     Box::new(move || {

@@ -136,7 +136,7 @@ impl<'c> Context<'c> {
         let mut scratch = self.desk.lend_scratch();
         let written = encoding::write(encoding, &mut scratch, value);
         let sent = written.and_then(|()| {
-            let value = encoding::read(encoding, &scratch)?;
+            let value = encoding::written(encoding, &scratch)?;
             call.answer(&mut self.engine, self.session, &Reply::Result(Some(value)));
             Ok(())
         });

@@ -21,7 +21,26 @@ pub(crate) fn write(
     }
 }
 
-/// What [`write`] wrote. It is read once more: whatever the `Serialize` of others wrote must not damage the message around it.
+/// What [`write`] wrote, for one client. JSON cannot be written wrong; MessagePack can, by a `Serialize` that announces another number of
+/// elements than it writes, and would damage the message around it.
+///
+/// # Errors
+/// `handler_failed`.
+pub(crate) fn written(encoding: Encoding, bytes: &[u8]) -> Result<Value<'_>, Problem> {
+    match encoding {
+        Encoding::Json => {
+            let text = str::from_utf8(bytes).map_err(|_| damaged())?;
+            Ok(Value::Json(Raw::of_serializer(text)))
+        }
+        Encoding::Pack => read(encoding, bytes),
+    }
+}
+
+/// What [`write`] wrote, for clients of all dialects. It is read once more: it may be translated, which takes
+/// what nests no deeper than what clients send.
+///
+/// # Errors
+/// `handler_failed`.
 pub(crate) fn read(encoding: Encoding, bytes: &[u8]) -> Result<Value<'_>, Problem> {
     let value = match encoding {
         Encoding::Json => {
@@ -30,5 +49,9 @@ pub(crate) fn read(encoding: Encoding, bytes: &[u8]) -> Result<Value<'_>, Proble
         }
         Encoding::Pack => Pack::parse(bytes).map(Value::Pack),
     };
-    value.ok_or_else(|| Problem::new(Code::HandlerFailed, "the answer nests too deeply"))
+    value.ok_or_else(damaged)
+}
+
+fn damaged() -> Problem {
+    Problem::new(Code::HandlerFailed, "the answer nests too deeply")
 }

@@ -129,7 +129,7 @@ fn finish(cx: &mut Context<'_>, serial: u64, outcome: Outcome) {
     cx.desk.tasks -= 1;
     let encoding = cx.dialect().encoding();
     let problem = match &outcome {
-        Outcome::Answer(bytes) => match encoding::read(encoding, bytes) {
+        Outcome::Answer(bytes) => match encoding::written(encoding, bytes) {
             Ok(value) => {
                 answer(cx, &task, &Reply::Result(Some(value)));
                 None

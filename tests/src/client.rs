@@ -57,6 +57,13 @@ impl Client {
         Client::over(stream, server.address(), Some(subprotocols))
     }
 
+    /// Connects to a path (`/ws?user=ann`) offering subprotocols.
+    #[track_caller]
+    pub fn asking(address: SocketAddr, path: &str, subprotocols: &str) -> Client {
+        let stream = TcpStream::connect(address).expect("the server accepts");
+        Client::upgrade(stream, address, path, Some(subprotocols)).0
+    }
+
     /// Upgrades a socket that the test has prepared.
     #[track_caller]
     pub fn over(
@@ -64,10 +71,20 @@ impl Client {
         address: SocketAddr,
         offered: Option<&str>,
     ) -> (Client, Response) {
+        Client::upgrade(stream, address, "/ws", offered)
+    }
+
+    #[track_caller]
+    fn upgrade(
+        stream: TcpStream,
+        address: SocketAddr,
+        path: &str,
+        offered: Option<&str>,
+    ) -> (Client, Response) {
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
-        let url = format!("ws://{address}/ws");
+        let url = format!("ws://{address}{path}");
         let mut request = url.into_client_request().expect("a URL");
         if let Some(offered) = offered {
             let offered = HeaderValue::from_str(offered).expect("a header");

@@ -1,0 +1,203 @@
+//! One room with clients of all dialects: each hears everything in its own, in one order, with the same data.
+
+use crate::speaker::{Speaker, pack_of};
+use crate::{SHARDS, guests, wait};
+use rmpv::Value as Pack;
+use serde_json::{Value, json};
+use shardcast::{App, Handle};
+use shardcast_engine::protocol::dialect::Dialect;
+use shardcast_tests::{Server, config};
+
+/// Two of each dialect, all in the room `r` and all `ann`.
+fn crowd(app: App, shards: usize) -> (Server, Handle, Vec<Speaker>) {
+    let (server, handle) = Server::of(app, config(shards));
+    let dialects = Dialect::ALL.into_iter().chain(Dialect::ALL);
+    let mut crowd: Vec<Speaker> = dialects
+        .map(|dialect| Speaker::at(server.address(), dialect, "?user=ann"))
+        .collect();
+    crowd.iter_mut().for_each(|speaker| {
+        speaker.join("r");
+    });
+    (server, handle, crowd)
+}
+
+#[test]
+fn data_is_the_same_in_every_dialect() {
+    let all = [
+        Value::Null,
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(127),
+        json!(-33),
+        json!(65_536),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1.5),
+        json!(-0.1),
+        json!(1e300),
+        json!(5e-324),
+        json!(""),
+        json!("é 漢 😀 \u{10ffff} \u{2028} \" \\ / \n \u{0} \u{7f}"),
+        json!("x".repeat(300)),
+        json!([]),
+        json!({}),
+        json!([[], {}, [null, [1.25, "a"]]]),
+        json!({"type": "message", "room": "x", "": {"é": [1, 2, 3]}, "jsonrpc": "2.0"}),
+    ];
+    for shards in SHARDS {
+        let (server, _, mut crowd) = crowd(guests(), shards);
+        for data in &all {
+            for sender in 0..crowd.len() {
+                let from = crowd[sender].id().to_owned();
+                for (target, room) in [
+                    (json!({"room": "r"}), json!("r")),
+                    (json!({"user": "ann"}), Value::Null),
+                    (json!({}), Value::Null),
+                ] {
+                    let mut request = target;
+                    request["data"] = data.clone();
+                    request["report"] = true.into();
+                    let counts = json!({"delivered": crowd.len(), "queued": 0, "dropped": 0});
+                    crowd[sender].check("broadcast", request, counts);
+                    let mut expected = json!({"type": "message", "from": from, "data": data});
+                    if !room.is_null() {
+                        expected["room"] = room;
+                    }
+                    for hearer in &mut crowd {
+                        hearer.expect(&expected);
+                    }
+                }
+            }
+        }
+        drop(crowd);
+        server.wait_until_empty();
+    }
+}
+
+#[test]
+fn all_hear_one_order() {
+    const EACH: usize = 100;
+    for shards in SHARDS {
+        let (server, _, mut crowd) = crowd(guests(), shards);
+        for number in 0..EACH {
+            for speaker in &mut crowd {
+                speaker.notify("publish", json!({"room": "r", "data": {"number": number}}));
+            }
+        }
+        let mut heard = crowd.iter_mut().map(|speaker| {
+            let messages = (0..6 * EACH).map(|_| speaker.hear());
+            messages.collect::<Vec<Value>>()
+        });
+        let first = heard.next().expect("six of them");
+        for other in heard {
+            assert_eq!(other, first);
+        }
+        // And of each sender in its order.
+        for speaker in &crowd {
+            let own = first
+                .iter()
+                .filter(|message| message["from"] == speaker.id());
+            let numbers: Vec<u64> = own
+                .map(|message| message["data"]["number"].as_u64().expect("a number"))
+                .collect();
+            assert_eq!(numbers, (0..EACH as u64).collect::<Vec<_>>());
+        }
+        crowd.iter_mut().for_each(Speaker::check_quiet);
+        drop(crowd);
+        server.wait_until_empty();
+    }
+}
+
+#[test]
+fn events_of_the_server_reach_every_dialect() {
+    for shards in SHARDS {
+        let app = guests();
+        app.handlers()
+            .on("tell", |cx, data: Value| {
+                cx.to("r").emit("told", &data)?;
+                Ok(())
+            })
+            .expect("a new type");
+        let (_server, handle, mut crowd) = crowd(app, shards);
+        for sender in 0..crowd.len() {
+            let data = json!({"a": [1, -2, 2.5, "é", null]});
+            let answer = crowd[sender].ask("tell", data.clone());
+            assert_eq!(answer, Value::Null);
+            for hearer in &mut crowd {
+                hearer
+                    .expect(&json!({"type": "event", "event": "told", "room": "r", "data": data}));
+            }
+        }
+        wait(handle.to("r").emit("outside", &json!([1]))).expect("it is sent");
+        for hearer in &mut crowd {
+            hearer.expect(&json!({"type": "event", "event": "outside", "room": "r", "data": [1]}));
+        }
+    }
+}
+
+#[test]
+fn what_json_cannot_say_becomes_the_nearest_that_it_can() {
+    let (_server, _, mut crowd) = crowd(guests(), 2);
+    // What MessagePack says, what it hears itself, and what JSON hears.
+    let cases = [
+        (
+            Pack::Binary(vec![0, 1, 255]),
+            json!({"bytes": [0, 1, 255]}),
+            json!("AAH/"),
+        ),
+        (Pack::Binary(Vec::new()), json!({"bytes": []}), json!("")),
+        (Pack::F64(f64::NAN), Value::Null, Value::Null),
+        (Pack::F64(f64::INFINITY), Value::Null, Value::Null),
+        (Pack::F32(0.5), json!(0.5), json!(0.5)),
+        (Pack::F64(3.0), json!(3.0), json!(3.0)),
+        (
+            Pack::Map(vec![(Pack::from(-7), Pack::from("x"))]),
+            json!({"-7": "x"}),
+            json!({"-7": "x"}),
+        ),
+    ];
+    for (data, own, json) in cases {
+        publish_pack(&mut crowd[2], data);
+        for hearer in &mut crowd {
+            let expected = match hearer.dialect {
+                Dialect::MessagePack => &own,
+                Dialect::NativeJson | Dialect::JsonRpc => &json,
+            };
+            assert_eq!(hearer.hear()["data"], *expected);
+        }
+    }
+}
+
+/// Extensions and odd keys have no JSON: only MessagePack hears them, and nobody is disturbed.
+#[test]
+fn what_has_no_json_is_left_out_and_counted() {
+    for shards in SHARDS {
+        let (server, _, mut crowd) = crowd(guests(), shards);
+        for data in [
+            Pack::Ext(5, vec![1, 2]),
+            Pack::Map(vec![(Pack::Nil, Pack::from(1))]),
+            Pack::Array(vec![Pack::Map(vec![(
+                Pack::Array(Vec::new()),
+                Pack::from(1),
+            )])]),
+        ] {
+            let before = server.sum(|shard| &shard.dropped_untranslatable);
+            publish_pack(&mut crowd[2], data);
+            for index in [2, 5] {
+                assert_eq!(crowd[index].hear()["type"], "message");
+            }
+            crowd.iter_mut().for_each(Speaker::check_quiet);
+            assert!(server.sum(|shard| &shard.dropped_untranslatable) > before);
+        }
+    }
+}
+
+#[track_caller]
+fn publish_pack(speaker: &mut Speaker, data: Pack) {
+    let Pack::Map(mut request) = pack_of(&json!({"type": "publish", "room": "r"})) else {
+        unreachable!("it is a map");
+    };
+    request.push((Pack::from("data"), data));
+    speaker.say_pack(&Pack::Map(request));
+}

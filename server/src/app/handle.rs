@@ -277,15 +277,17 @@ fn call_from(
         return Err(unavailable("this client's dialect has no calls"));
     }
     let params = Some(encoding::read(Encoding::Json, params)?);
-    let opened = cx.session.more().reverse.open();
-    let (id, answer) = opened.ok_or_else(too_many_waiting)?;
+    // The shard never gives a number twice, so a late answer meets no other call.
+    let id = cx.desk.take_serial();
     let event = Event::Call { id, method, params };
     let dialect = cx.dialect();
-    let mut written = Ok(());
-    cx.engine.send_with(dialect.kind(), |out| {
-        written = dialect.write_event(out, &event)
-    });
-    written.map_err(|_| unavailable("the parameters are neither an object nor an array"))?;
+    let mut call = Vec::with_capacity(event.bytes_hint());
+    dialect
+        .write_event(&mut call, &event)
+        .map_err(|_| unavailable("the parameters are neither an object nor an array"))?;
+    let opened = cx.session.more().reverse.open(id);
+    let answer = opened.ok_or_else(too_many_waiting)?;
+    cx.engine.send(dialect.kind(), &call);
     Ok(answer)
 }
 

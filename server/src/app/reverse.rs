@@ -20,23 +20,21 @@ pub struct Rejected {
 /// The calls of one connection that are not answered yet.
 #[derive(Debug, Default)]
 pub(crate) struct Reverse {
-    /// Counts on, so that a late answer meets no other call.
-    last: u64,
     waiting: Vec<(u64, oneshot::Sender<Answered>)>,
 }
 
 impl Reverse {
-    /// A number for a call, and a place to wait; `None` when as many wait as may.
-    pub(crate) fn open(&mut self) -> Option<(u64, oneshot::Receiver<Answered>)> {
+    /// A place to wait for the answer to a call with this number, which no other call of the connection has or had; `None` when as many
+    /// wait as may.
+    pub(crate) fn open(&mut self, id: u64) -> Option<oneshot::Receiver<Answered>> {
         // Whoever has given up waiting makes room.
         self.waiting.retain(|(_, asker)| !asker.is_closed());
         if self.waiting.len() >= Limits::REVERSE_CALLS_PER_CONNECTION_MAX {
             return None;
         }
-        self.last += 1;
         let (asker, answer) = oneshot::channel();
-        self.waiting.push((self.last, asker));
-        Some((self.last, answer))
+        self.waiting.push((id, asker));
+        Some(answer)
     }
 
     /// Hands an answer to whoever waits for it; false if nobody does.
@@ -58,7 +56,7 @@ impl Reverse {
         asker.send(answered).is_ok()
     }
 
-    /// Nothing waits. The count is not worth keeping: numbers of a connection that has nothing under way may come again.
+    /// Nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -62,7 +62,7 @@ pub(crate) struct Desk {
     /// The next request's first tag. Counts on over all connections of the shard, so that an answer to a request given up
     /// halfway finds nobody.
     next_tag: u32,
-    /// Numbers tasks and batches.
+    /// Numbers tasks, batches and calls of clients.
     next_serial: u64,
     /// Background handlers under way.
     pub(crate) tasks: usize,
@@ -110,7 +110,7 @@ impl Desk {
         Tag(first)
     }
 
-    /// A number that no other task or batch of the shard has.
+    /// A number that no other task, batch or call of a client has or had on the shard.
     pub(crate) fn take_serial(&mut self) -> u64 {
         self.next_serial += 1;
         self.next_serial

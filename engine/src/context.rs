@@ -170,8 +170,11 @@ impl<'a> Context<'a> {
     }
 
     /// Sends a sealed frame of this form to any connection, which is sent it in its own. A connection that is gone, or on its way out,
-    /// drops it (counted).
+    /// drops it (counted). To the connection at hand it goes at once, in one order with what [`Context::send`] sends.
     pub fn send_to(&mut self, to: Address, form: Form, frame: Frame) {
+        if to == self.address() {
+            return self.core.send_one(to.ticket, form, &frame);
+        }
         self.core.mail.request(
             to.shard,
             Request::Send {

@@ -212,7 +212,7 @@ impl Core {
     }
 
     /// As owner: a message for one connection, in its form.
-    fn send_one(&mut self, to: Ticket, form: Form, frame: &Frame) {
+    pub(crate) fn send_one(&mut self, to: Ticket, form: Form, frame: &Frame) {
         if self.connections.phase(to) != Phase::Open {
             self.counters.dropped_closing.add(1);
             return;

@@ -202,7 +202,8 @@ impl<'c> Context<'c> {
         self.join_then(&[room], |_, _| {})
     }
 
-    /// Joins several rooms, all or none, and calls `then` when that is done.
+    /// Joins several rooms, all or none, and calls `then` when that is done. A room that is named twice is joined once; of no rooms at
+    /// all that is done at once.
     ///
     /// # Errors
     /// Of the names or the limits; nothing was joined, and `then` is not called.
@@ -211,16 +212,21 @@ impl<'c> Context<'c> {
         rooms: &[&str],
         then: impl FnOnce(&mut Context<'_>, Result<Vec<JoinedRoom>, Problem>) + 'static,
     ) -> Result<(), Failure> {
+        let rooms = rooms::distinct(rooms);
+        if rooms.is_empty() {
+            self.shield(|cx| then(cx, Ok(Vec::new())));
+            return Ok(());
+        }
         let then = Asker::Code(Box::new(move |cx, outcome| {
             if let Outcome::Joined(joining) = outcome {
                 let joined = rooms::conclude(cx, joining);
                 then(cx, joined);
             }
         }));
-        for room in rooms {
+        for room in &rooms {
             rooms::find(self, room)?;
         }
-        Ok(rooms::join(self, |_| then, Shape::Rooms, rooms)?)
+        Ok(rooms::join(self, |_| then, Shape::Rooms, &rooms)?)
     }
 
     /// Leaves a room. No message of it follows once the room's home has said so.
@@ -231,7 +237,8 @@ impl<'c> Context<'c> {
         self.leave_then(&[room], |_| {})
     }
 
-    /// Leaves several rooms, all or none, and calls `then` when that is done.
+    /// Leaves several rooms, all or none, and calls `then` when that is done. Repetitions and no rooms at all as in
+    /// [`Context::join_then`].
     ///
     /// # Errors
     /// The connection is not in one of them; nothing was left, and `then` is not called.
@@ -240,8 +247,13 @@ impl<'c> Context<'c> {
         rooms: &[&str],
         then: impl FnOnce(&mut Context<'_>) + 'static,
     ) -> Result<(), Failure> {
+        let rooms = rooms::distinct(rooms);
+        if rooms.is_empty() {
+            self.shield(then);
+            return Ok(());
+        }
         let then = Asker::Code(Box::new(move |cx, _| then(cx)));
-        Ok(rooms::leave(self, |_| then, Shape::Rooms, rooms)?)
+        Ok(rooms::leave(self, |_| then, Shape::Rooms, &rooms)?)
     }
 
     /// The rooms that it is in or on its way into, sorted.

@@ -86,6 +86,13 @@ pub(crate) fn leave(
     Ok(())
 }
 
+/// Each name once, in the order in which they come first.
+pub(crate) fn distinct<'n>(rooms: &[&'n str]) -> Vec<&'n str> {
+    let mut seen = HashSet::with_capacity(rooms.len());
+    let rooms = rooms.iter().copied();
+    rooms.filter(|room| seen.insert(*room)).collect()
+}
+
 /// Asks who is in a room.
 pub(crate) fn list(
     cx: &mut Context<'_>,

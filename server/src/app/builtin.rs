@@ -6,7 +6,7 @@ use crate::app::call::OwnedCall;
 use crate::app::connection_id::{ConnectionId, IdText};
 use crate::app::context::Context;
 use crate::app::emit::seal;
-use crate::app::failure::{BAD_NAME, problem_of_publish};
+use crate::app::failure::{BAD_NAME, BAD_USER, problem_of_publish};
 use crate::app::identity::Identity;
 use crate::app::pending::{Joining, Outcome, Pending, Shape};
 use crate::app::rooms::{self, require_space};
@@ -358,5 +358,3 @@ fn bad_request(message: &'static str) -> Problem {
 
 /// A message's keys and the sender's id, in bytes, with some to spare: a hint.
 const MESSAGE_BYTES: usize = 96;
-
-const BAD_USER: &str = "a user's name is empty or too long";

@@ -82,6 +82,7 @@ pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
 }
 
 pub(crate) const BAD_NAME: &str = "a room's name is empty, too long or has control characters";
+pub(crate) const BAD_USER: &str = "a user's name is empty or too long";
 
 /// What is full for the moment empties within a few ticks.
 pub(crate) const RETRY_AFTER_MS: u32 = 100;

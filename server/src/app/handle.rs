@@ -4,15 +4,18 @@ use crate::app::connection_id::ConnectionId;
 use crate::app::context::{Context, too_many_waiting, unavailable};
 use crate::app::emit::{Emit, Encoded, Targets};
 use crate::app::encoding;
-use crate::app::failure::Failure;
+use crate::app::failure::{BAD_USER, Failure, problem_of_publish};
+use crate::app::identity::Identity;
 use crate::app::reverse::{Answered, Rejected};
 use crate::app::rooms;
 use crate::app::shared::Shared;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shardcast_engine::protocol::close::CloseCode;
-use shardcast_engine::{Answer, Handle as Engine, Listing, Note, Refused, Target, Topic};
-use shardcast_protocol::dialect::{Dialect, Encoding, Event, Problem};
+use shardcast_engine::{
+    Answer, Handle as Engine, Listing, Note, PublishError, Refused, Target, Topic,
+};
+use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -353,9 +356,16 @@ impl Emit<'_, Handle> {
         let Handle { engine, shared } = &self.sender;
         if let Some(room) = room {
             rooms::find_in(&shared.namespaces, room)?;
+            // The engine refuses names where a connection publishes, and lets others publish to nobody.
+            if room.len() > shared.room_name_bytes_max {
+                return Err(problem_of_publish(PublishError::BadName).into());
+            }
         }
         let target = match (room, self.targets) {
             (Some(room), _) => Target::Room(room),
+            (None, Targets::User(user)) if !Identity::is_name(user) => {
+                return Err(Problem::new(Code::BadRequest, BAD_USER).into());
+            }
             (None, Targets::User(user)) => Target::User(user),
             (None, Targets::Connection(connection)) => {
                 if self.except == Some(connection) {

@@ -6,7 +6,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shardcast::{App, Flow, Handler, Options, Valid};
-use shardcast_engine::protocol::dialect::{Code, Problem};
+use shardcast_engine::protocol::dialect::{Code, Dialect, Problem};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
@@ -219,6 +219,42 @@ fn a_reply_goes_before_what_is_done_afterwards_and_is_the_only_one() {
     });
 }
 
+#[test]
+fn an_answer_that_cannot_be_said_is_a_failure() {
+    let app = || {
+        let app = App::new();
+        let handlers = app.handlers();
+        // JSON's keys are strings.
+        let odd = || std::collections::BTreeMap::from([([1, 2], 3)]);
+        handlers.on("sync.odd", move |_, (): ()| Ok(odd())).unwrap();
+        handlers
+            .on_async("async.odd", move |_, (): ()| async move { Ok(odd()) })
+            .unwrap();
+        let deep = || (0..200).fold(json!([]), |inner, _| json!([inner]));
+        handlers
+            .on("sync.deep", move |_, (): ()| Ok(deep()))
+            .unwrap();
+        handlers
+            .on_async("async.deep", move |_, (): ()| async move { Ok(deep()) })
+            .unwrap();
+        app
+    };
+    each(app, |server, _, dialect| {
+        let mut one = Speaker::new(server, dialect);
+        for sort in SORTS {
+            let odd = one.ask(&format!("{sort}odd"), Value::Null);
+            match dialect {
+                Dialect::MessagePack => assert_eq!(odd.as_object().map(|map| map.len()), Some(1)),
+                Dialect::NativeJson | Dialect::JsonRpc => {
+                    assert_eq!(odd["error"], "handler_failed")
+                }
+            }
+            one.check_refused(&format!("{sort}deep"), Value::Null, "handler_failed");
+            one.check_quiet();
+        }
+    });
+}
+
 /// Middleware that writes down what it sees.
 fn watched(log: &Arc<Mutex<Vec<String>>>) -> App {
     let app = orders();
@@ -371,8 +407,7 @@ fn registrations_are_replaced_and_removed_while_requests_are_under_way() {
             })
             .unwrap();
         let (server, _) = shardcast_tests::Server::of(app, shardcast_tests::config(shards));
-        let dialects = shardcast_engine::protocol::dialect::Dialect::ALL;
-        let mut all = dialects.map(|dialect| Speaker::new(&server, dialect));
+        let mut all = Dialect::ALL.map(|dialect| Speaker::new(&server, dialect));
         let waiting = all.each_mut().map(|one| one.begin("work", Value::Null));
         for _ in &waiting {
             told(&begins);

@@ -193,6 +193,24 @@ fn what_has_no_json_is_left_out_and_counted() {
     }
 }
 
+#[test]
+fn a_server_that_drains_says_so_in_every_dialect() {
+    for shards in SHARDS {
+        let app = guests().reconnect_window(std::time::Duration::from_millis(700));
+        let (server, _, mut crowd) = crowd(app, shards);
+        let drained = std::thread::spawn(move || server.drain(shardcast_tests::PATIENCE));
+        for speaker in &mut crowd {
+            let mut closing = speaker.hear();
+            let back = closing["reconnect_ms"].take();
+            assert!(back.as_u64() <= Some(700), "{back}");
+            let expected = json!({"type": "closing", "reason": "draining", "reconnect_ms": null});
+            assert_eq!(closing, expected);
+            assert_eq!(speaker.client.closed().0, 1001);
+        }
+        assert!(drained.join().unwrap());
+    }
+}
+
 #[track_caller]
 fn publish_pack(speaker: &mut Speaker, data: Pack) {
     let Pack::Map(mut request) = pack_of(&json!({"type": "publish", "room": "r"})) else {

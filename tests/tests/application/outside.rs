@@ -233,3 +233,39 @@ fn a_handle_goes_anywhere() {
     let refused = one.check_refused("later", Value::Null, "unavailable");
     assert_eq!(refused["retryable"], true);
 }
+
+/// As a program without a runtime starts it, and one with: background handlers run on either.
+#[test]
+fn an_application_starts_with_a_runtime_of_its_own_or_of_others() {
+    let app = || {
+        let app = App::new();
+        app.handlers()
+            .on_async("wait", |_, (): ()| async {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                Ok("done")
+            })
+            .unwrap();
+        app
+    };
+    let check = |server: shardcast::Server| {
+        for dialect in Dialect::ALL {
+            let mut one = Speaker::at(server.local_addr(), dialect, "");
+            one.check("wait", Value::Null, json!("done"));
+            wait(server.handle().everyone().emit("e", &1)).unwrap();
+            one.expect_event("e", json!(1));
+            one.client.leave();
+        }
+        assert!(server.drain(PATIENCE));
+    };
+    check(app().start(config(2)).expect("it starts"));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let started = {
+        let _around = runtime.enter();
+        app().start(config(2)).expect("it starts")
+    };
+    check(started);
+}

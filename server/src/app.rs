@@ -59,6 +59,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Where event streams are, for clients that cannot have a WebSocket.
 pub(crate) const EVENTS_PATH: &str = "/sse";
@@ -294,6 +295,27 @@ impl Server {
     /// One set of counters per shard.
     pub fn counters(&self) -> &[Arc<ShardCounters>] {
         self.running.counters()
+    }
+
+    /// Serves until the process gets SIGINT or SIGTERM, then drains, as [`Server::drain`] does. From this call on, before the future is
+    /// awaited, these signals do not end the process by themselves. Needs a tokio runtime with I/O around it.
+    ///
+    /// # Errors
+    /// The kernel takes no handler of signals; the server has stopped then.
+    pub fn until_signal(
+        self,
+        within: Duration,
+    ) -> std::io::Result<impl Future<Output = bool> + Send> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            let drained = tokio::task::spawn_blocking(move || self.drain(within));
+            drained.await.is_ok_and(|all_in_time| all_in_time)
+        })
     }
 
     /// Stops accepting, tells every client to come back later, flushes, closes with 1001. Blocks until every connection is gone or

@@ -18,3 +18,10 @@ mod tls;
 pub(crate) use app::EVENTS_PATH;
 pub use app::*;
 pub use cli::run;
+// What an application names of the crates below, so that it need not depend on them.
+pub use shardcast_engine as engine;
+pub use shardcast_engine::protocol::close::CloseCode;
+pub use shardcast_engine::{
+    Address, CloseReason, Config, Listener, Listing, Member, Refusal, StartError,
+};
+pub use shardcast_protocol::dialect::{Code, Dialect, Problem, Rules, Value};

@@ -9,13 +9,20 @@ use std::str::FromStr;
 
 /// Names a connection of this process. `shard-slot-generation`, each in lower-case hexadecimal without leading zeros. No secret: it
 /// counts upwards. The id of a connection that is gone reaches nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub(crate) Address);
 
 impl ConnectionId {
     /// Its text.
     pub(crate) fn text(self) -> IdText {
         IdText::new(self.0)
+    }
+}
+
+/// Of a member in a list.
+impl From<Address> for ConnectionId {
+    fn from(address: Address) -> ConnectionId {
+        ConnectionId(address)
     }
 }
 

@@ -263,6 +263,11 @@ impl<'c> Context<'c> {
         rooms
     }
 
+    /// Whether it is in this room, or on its way into it.
+    pub fn is_in(&self, room: &str) -> bool {
+        self.engine.rooms().iter().any(|joined| **joined == *room)
+    }
+
     /// Asks who is in a room, on all shards; `then` is called with the answer.
     ///
     /// # Errors

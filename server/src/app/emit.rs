@@ -47,6 +47,12 @@ impl<'e, S> Emit<'e, S> {
 }
 
 impl Emit<'_, &mut Context<'_>> {
+    /// Leaves out the connection at hand.
+    pub fn except_sender(self) -> Self {
+        let sender = self.sender.connection();
+        self.except(sender)
+    }
+
     /// Sends the event. Who gets it sees it in one order with all that is published there.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use shardcast_engine::{PublishError, Refused, RoomError};
 use shardcast_protocol::dialect::{Code, Problem};
 use std::error::Error;
+use std::fmt;
 
 /// What a handler returns instead of an answer. `?` makes one of a [`Problem`] and of every [`std::error::Error`].
 #[derive(Debug)]
@@ -16,6 +17,12 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 }
 
 impl Failure {
+    /// What a client hears of it, for code that answers others than clients (a route of a web application). `None`: it is for nobody
+    /// to hear; [`fmt::Display`] says what it is.
+    pub fn problem(&self) -> Option<Problem> {
+        problem_in(&*self.0).or_else(|| self.0.downcast_ref::<Problem>().cloned())
+    }
+
     /// What the client hears of it. An error that is not for clients is logged with the type of the request.
     pub(crate) fn into_problem(self, kind: &str) -> Problem {
         let error = self.0;
@@ -29,6 +36,12 @@ impl Failure {
                 Problem::new(Code::HandlerFailed, HANDLER_FAILED)
             }
         }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -94,7 +107,10 @@ mod tests {
     #[test]
     fn clients_hear_problems_and_nothing_else() {
         let heard = |failure: Failure| {
+            let told = failure.problem();
             let problem = failure.into_problem("t");
+            let is_ours = problem.code == Code::HandlerFailed;
+            assert_eq!(told, (!is_ours).then(|| problem.clone()));
             (problem.code, problem.message.into_owned())
         };
         let forbidden = Problem::new(Code::Forbidden, "not yours");

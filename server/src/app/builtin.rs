@@ -125,7 +125,7 @@ fn presence(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> 
     let room = command.room.as_deref();
     let room = room.ok_or_else(|| bad_request("room is missing"))?;
     rooms::find_in(&cx.desk.shared.namespaces, room)?.may_see(cx.identity())?;
-    rooms::list(cx, |cx| cx.asker(), room)
+    rooms::list(cx, |cx| cx.asker(), room, command.limit)
 }
 
 fn broadcast(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
@@ -257,7 +257,11 @@ pub(crate) fn answer_late(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outco
             };
             cx.answer_to(call, &Reply::Report(counts));
         }
-        Outcome::Listed { room, listing } => answer_presence(cx, call, &room, &listing),
+        Outcome::Listed {
+            room,
+            limit,
+            listing,
+        } => answer_presence(cx, call, &room, limit, &listing),
     }
 }
 
@@ -278,8 +282,15 @@ fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
     }
 }
 
-fn answer_presence(cx: &mut Context<'_>, call: &OwnedCall, room: &str, listing: &Listing) {
-    let found = listing.members.iter();
+fn answer_presence(
+    cx: &mut Context<'_>,
+    call: &OwnedCall,
+    room: &str,
+    limit: Option<u32>,
+    listing: &Listing,
+) {
+    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+    let found = listing.members.iter().take(limit);
     let ids: Vec<IdText> = found
         .clone()
         .map(|member| ConnectionId(member.address).text())

@@ -283,7 +283,7 @@ impl<'c> Context<'c> {
             }
         }));
         rooms::find(self, room)?;
-        Ok(rooms::list(self, |_| then, room)?)
+        Ok(rooms::list(self, |_| then, room, None)?)
     }
 
     /// To the members of a room.

@@ -32,9 +32,17 @@ pub(crate) type Then = Box<dyn FnOnce(&mut Context<'_>, Outcome)>;
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Joined(Joining),
-    Left { form: Shape, rooms: Vec<Arc<str>> },
+    Left {
+        form: Shape,
+        rooms: Vec<Arc<str>>,
+    },
     Reported(Report),
-    Listed { room: Arc<str>, listing: Listing },
+    Listed {
+        room: Arc<str>,
+        /// How many members are to be named.
+        limit: Option<u32>,
+        listing: Listing,
+    },
 }
 
 /// Whether a request named `room` or `rooms`; its answer does the same.
@@ -95,9 +103,13 @@ impl Pending {
     }
 
     /// A list of the members of a room.
-    pub(crate) fn list(asker: Asker, tag: Tag, room: Arc<str>) -> Pending {
-        let listing = Listing::default();
-        Pending::new(asker, tag, 1, 1, Outcome::Listed { room, listing })
+    pub(crate) fn list(asker: Asker, tag: Tag, room: Arc<str>, limit: Option<u32>) -> Pending {
+        let outcome = Outcome::Listed {
+            room,
+            limit,
+            listing: Listing::default(),
+        };
+        Pending::new(asker, tag, 1, 1, outcome)
     }
 
     fn new(asker: Asker, first: Tag, tags: u32, missing: u32, outcome: Outcome) -> Pending {

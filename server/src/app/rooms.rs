@@ -93,11 +93,12 @@ pub(crate) fn distinct<'n>(rooms: &[&'n str]) -> Vec<&'n str> {
     rooms.filter(|room| seen.insert(*room)).collect()
 }
 
-/// Asks who is in a room.
+/// Asks who is in a room; `limit` is how many are to be named.
 pub(crate) fn list(
     cx: &mut Context<'_>,
     asker: impl FnOnce(&mut Context<'_>) -> Asker,
     room: &str,
+    limit: Option<u32>,
 ) -> Result<(), Problem> {
     require_space(cx)?;
     let tag = cx.desk.take_tags(1);
@@ -105,7 +106,8 @@ pub(crate) fn list(
         .list(Topic::Room(room), tag)
         .map_err(problem_of_publish)?;
     let asker = asker(cx);
-    cx.session.wait(Pending::list(asker, tag, room.into()));
+    cx.session
+        .wait(Pending::list(asker, tag, room.into(), limit));
     Ok(())
 }
 

@@ -207,7 +207,7 @@ pub(super) const ECHO: Key = Key {
 pub(super) const MAX_MEMBERS: Key = Key {
     name: "rooms.max_members",
     flag: None,
-    what: "Members that one room may have; joining as one more is refused.",
+    what: "Members that one room may have; one more is answered room_full.",
     kind: Kind::Count(
         *Namespace::MEMBERS.start() as usize..=*Namespace::MEMBERS.end() as usize,
         |settings| &mut settings.rooms.members_max,
@@ -233,7 +233,7 @@ pub(super) const NAME_CHARACTERS: Key = Key {
 pub(super) const CONTROL_CHARACTERS: Key = Key {
     name: "rooms.control_characters",
     flag: None,
-    what: "What happens to control characters in what is published: allow delivers them, strip leaves them out, reject refuses the message.",
+    what: "What happens to control characters in what is published: allow delivers them, strip leaves them out, reject answers bad_request.",
     kind: Kind::Word("allow, strip or reject", |settings| {
         &mut settings.rooms.control_characters
     }),

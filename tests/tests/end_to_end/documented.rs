@@ -1,7 +1,10 @@
-//! Runs the examples of `docs/protocol.md`: what stands there is what the server says, key for key, but for ids and counts.
+//! Runs the examples of `docs/protocol.md`, in every dialect: what stands there is what the server says, key for key, but for ids and counts.
 
+use serde_json::Value;
+use shardcast::{App, Background};
 use shardcast_engine::protocol::native::Code;
 use shardcast_tests::{Client, FIN, PATIENCE, Raw, Server, TEXT, config, frame};
+use tungstenite::Message;
 
 const PAGE: &str = include_str!("../../../docs/protocol.md");
 
@@ -15,6 +18,8 @@ enum Line {
 /// The fenced blocks in which something is heard.
 fn examples() -> Vec<Vec<Line>> {
     let line = |text: &'static str| {
+        // Examples in lists are indented.
+        let text = text.trim_start();
         let sent = text.strip_prefix("→ ").map(Line::Sent);
         sent.or_else(|| text.strip_prefix("← ").map(Line::Heard))
     };
@@ -59,6 +64,21 @@ fn with_values(text: &str, key: &str, value: impl Fn(&str) -> (usize, &'static s
         out += &part[length..];
     }
     out
+}
+
+/// The handlers that the examples take for granted.
+fn app() -> App {
+    let app = App::new();
+    let handlers = app.handlers();
+    handlers
+        .on("add", |_, (a, b): (i64, i64)| Ok(a + b))
+        .expect("a free type");
+    let ask = |cx: Background, (): ()| async move {
+        let answer: String = cx.call("what", &["is it?"], PATIENCE).await?;
+        Ok(answer)
+    };
+    handlers.on_async("ask.me", ask).expect("a free type");
+    app
 }
 
 /// In the rooms that the example takes for granted.
@@ -106,6 +126,63 @@ fn check_dialogue(server: &Server, example: &[Line]) {
     client.leave();
 }
 
+/// The same in JSON-RPC. A call of the server bears a number of its own, under which it is answered.
+fn check_json_rpc(server: &Server, example: &[Line]) {
+    let (mut client, _) = Client::offering(server, "jsonrpc-2.0");
+    let mut heard = client.hear();
+    let mut number = Value::Null;
+    for (index, line) in example.iter().enumerate() {
+        match line {
+            Line::Sent(text) if text.contains(r#""result""#) => {
+                let mut response: Value = serde_json::from_str(text).expect("JSON");
+                response["id"] = number.take();
+                client.say(&response.to_string());
+            }
+            Line::Sent(text) => client.say(text),
+            Line::Heard(text) => {
+                // The welcome has been heard.
+                if index > 0 {
+                    heard = client.hear();
+                }
+                let expected: Value = serde_json::from_str(&settled(text)).expect("JSON");
+                let mut given: Value = serde_json::from_str(&settled(&heard)).expect("JSON");
+                if given["method"].is_string() && given["id"].is_number() {
+                    number = std::mem::replace(&mut given["id"], expected["id"].clone());
+                }
+                assert_eq!(given, expected, "{example:?}");
+            }
+        }
+    }
+    client.check(
+        r#"{"jsonrpc":"2.0","method":"ping","id":"quiet"}"#,
+        r#"{"jsonrpc":"2.0","result":{},"id":"quiet"}"#,
+    );
+    client.leave();
+}
+
+/// The same in MessagePack, whose messages stand there in hexadecimal.
+fn check_messagepack(server: &Server, example: &[Line]) {
+    let bytes = |text: &str| {
+        let digits = text.strip_prefix("0x").expect("hexadecimal").as_bytes();
+        let byte = |pair: &[u8]| {
+            let pair = std::str::from_utf8(pair).expect("ASCII");
+            u8::from_str_radix(pair, 16).expect("hexadecimal")
+        };
+        digits.chunks(2).map(byte).collect::<Vec<u8>>()
+    };
+    let (mut client, _) = Client::offering(server, "shardcast.v1.msgpack");
+    assert!(matches!(client.hear_any(), Message::Binary(_)), "a welcome");
+    for line in example {
+        match line {
+            Line::Sent(text) => client.send(Message::binary(bytes(text))),
+            Line::Heard(text) => {
+                assert_eq!(client.hear_any(), Message::binary(bytes(text)), "{text}");
+            }
+        }
+    }
+    client.leave();
+}
+
 /// What is only heard has its cause in the text around it.
 fn check_heard(server: &Server, heard: &str) {
     let mut client = Client::native(server);
@@ -137,12 +214,24 @@ fn check_heard(server: &Server, heard: &str) {
 #[test]
 fn the_examples_are_what_happens() {
     let examples = examples();
-    assert_eq!(examples.len(), 13, "examples come and go; count them here");
+    assert_eq!(examples.len(), 25, "examples come and go; count them here");
     // One shard: the last example needs all its requests to be read before any is answered.
-    let server = Server::native(config(1));
+    let (server, _handle) = Server::of(app(), config(1));
     let mut neighbour = Client::native(&server);
     neighbour.join("lobby");
     for example in &examples {
+        let has = |word: &str| {
+            let (Line::Sent(text) | Line::Heard(text)) = example[0];
+            text.contains(word)
+        };
+        if has("jsonrpc") {
+            check_json_rpc(&server, example);
+            continue;
+        }
+        if has("0x") {
+            check_messagepack(&server, example);
+            continue;
+        }
         if example.iter().any(|line| matches!(line, Line::Sent(_))) {
             check_dialogue(&server, example);
             continue;
@@ -170,7 +259,7 @@ fn the_events_are_what_happens() {
                 .unwrap(),
         )
     };
-    let server = Server::native(config(1));
+    let (server, handle) = Server::of(App::new(), config(1));
     let mut client = Client::native(&server);
     assert_eq!(settled(client.welcome()), event("welcome"));
     client.join("lobby");
@@ -179,6 +268,9 @@ fn the_events_are_what_happens() {
         settled(&client.hear()).replace("null", "…"),
         event("message")
     );
+    let emitted = handle.to("lobby").try_emit("price", &());
+    emitted.expect("its queue is empty");
+    assert_eq!(settled(&client.hear()).replace("null", "…"), event("event"));
     std::thread::scope(|scope| {
         let drained = scope.spawn(move || server.drain(PATIENCE));
         assert_eq!(settled(&client.hear()), event("closing"));

@@ -277,7 +277,9 @@ impl<'a> Context<'a> {
         self.core.note_panic(Some(self.ticket));
     }
 
-    fn is_open(&self) -> bool {
+    /// Whether the connection is open still: not once it was closed, in this call or because it fell too far behind. What it is sent then
+    /// goes nowhere, and what it asks for is not answered.
+    pub fn is_open(&self) -> bool {
         self.core.connections.phase(self.ticket) == Phase::Open
     }
 }

@@ -34,6 +34,12 @@ impl Service {
             desk: Desk::new(shared, shard),
         }
     }
+
+    /// Background handlers under way for this shard's connections.
+    #[doc(hidden)] // Looked at by the simulation.
+    pub fn background_calls(&self) -> usize {
+        self.desk.tasks
+    }
 }
 
 /// In the server's order of preference (RFC 6455 §4.2.2).
@@ -236,6 +242,10 @@ impl Service {
             key = Some(number);
         }
         for said in batch.members() {
+            // As with messages one by one: whom a handler has closed is not heard any more.
+            if !cx.is_open() {
+                return;
+            }
             self.hear(cx, session, said, key);
         }
     }

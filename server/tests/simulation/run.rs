@@ -168,10 +168,19 @@ impl Simulation {
         self.until("everybody is served", |simulation| {
             simulation.clients.iter().all(Client::is_served)
         });
-        // Whatever would be said twice has time for it.
+        assert_eq!(
+            self.clients[0].stage,
+            Stage::Open,
+            "nobody closes the witness"
+        );
+        // Whatever would be said twice has time for it, and what was said has time to arrive.
         for _ in 0..100 {
             self.round();
         }
+        self.until("the network is empty", |simulation| {
+            simulation.world.borrow().ripe_at().is_none()
+        });
+        self.round();
         self.shards
             .iter()
             .for_each(|shard| shard.check_invariants(false));

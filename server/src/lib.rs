@@ -25,3 +25,11 @@ pub use shardcast_engine::{
     Address, CloseReason, Config, Listener, Listing, Member, Refusal, StartError,
 };
 pub use shardcast_protocol::dialect::{Code, Dialect, Problem, Rules, Value};
+
+// The code on these pages compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+mod embedding {}

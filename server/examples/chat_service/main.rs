@@ -54,8 +54,9 @@ struct InRoom {
     room: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Validate)]
 struct Someone {
+    #[garde(length(bytes, min = 1, max = Identity::USER_BYTES_MAX))]
     user: String,
 }
 
@@ -110,16 +111,11 @@ fn handlers(all: &Handlers, store: &Store) -> Result<(), RegisterError> {
 
     // Other users are answered `forbidden`.
     let moderation = chat.with(Options::new().roles(["moderator"]));
-    moderation.on("mute", move |cx, Someone { user }| {
-        cx.to_user(&user).emit("chat.muted", &())?;
-        Ok(muted.add(user)?)
+    moderation.on("mute", move |cx, Valid(someone): Valid<Someone>| {
+        muted.add(someone.user.clone())?;
+        cx.to_user(&someone.user).emit("chat.muted", &())
     })?;
-    moderation.on_async("kick", |cx: Background, Someone { user }| async move {
-        let closed = cx
-            .handle()
-            .disconnect_user(&user, CloseCode::POLICY, "kicked");
-        closed.await
-    })?;
+    moderation.on_async("kick", kick)?;
     Ok(())
 }
 
@@ -150,6 +146,14 @@ async fn history(
 ) -> Result<Vec<Said>, Failure> {
     require_member(&cx, &asked.room).await?;
     Ok(store.last(asked.room, asked.last).await?)
+}
+
+/// Closes all connections of a user, on whichever shards they are; says how many.
+async fn kick(cx: Background, Valid(someone): Valid<Someone>) -> Result<usize, Failure> {
+    let closed = cx
+        .handle()
+        .disconnect_user(&someone.user, CloseCode::POLICY, "kicked");
+    closed.await
 }
 
 /// Which rooms a connection is in, its shard knows.

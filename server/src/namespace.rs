@@ -168,6 +168,14 @@ impl Namespaces {
         Ok(Namespaces(Arc::new(table)))
     }
 
+    /// The default namespace alone: all rooms are in it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn only(default: Namespace) -> Result<Namespaces, NamespaceError> {
+        Namespaces::new(default, std::iter::empty::<(String, Namespace)>())
+    }
+
     /// The namespace of a room, whose name obeys its rules.
     ///
     /// Secrecy: once a namespace is secret, an unknown one, and a name that breaks the rules of a secret one, are found in a
@@ -219,8 +227,7 @@ impl Namespaces {
 impl Default for Namespaces {
     /// The default namespace alone, in which everybody may do everything.
     fn default() -> Namespaces {
-        let none: [(&str, Namespace); 0] = [];
-        Namespaces::new(Namespace::default(), none).expect("the defaults obey their limits")
+        Namespaces::only(Namespace::default()).expect("the defaults obey their limits")
     }
 }
 

@@ -7,7 +7,8 @@ mod store;
 
 use clap::Parser;
 use garde::Validate;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use shardcast::namespace::{Namespace, Namespaces, Who};
 use shardcast::{
     App, Background, CloseCode, Code, Config, Connect, Context, Failure, Flow, Handlers, Identity,
     Listener, Options, Problem, Refusal, RegisterError, Valid,
@@ -58,11 +59,6 @@ struct InRoom {
 struct Someone {
     #[garde(length(bytes, min = 1, max = Identity::USER_BYTES_MAX))]
     user: String,
-}
-
-#[derive(Serialize)]
-struct Typing {
-    user: Option<String>,
 }
 
 /// Who may not speak, until the process ends. Read for every message that somebody says, on every shard, and hardly ever written.
@@ -125,8 +121,7 @@ fn typing(cx: &mut Context<'_>, InRoom { room }: InRoom) -> Result<(), Failure> 
         return Err(not_here().into());
     }
     let user = cx.user().map(str::to_owned);
-    let typing = Typing { user };
-    cx.to(&room).except_sender().emit("chat.typing", &typing)
+    cx.to(&room).except_sender().emit("chat.typing", &user)
 }
 
 /// In the background: the database may take its time, and the shard serves others meanwhile. First kept, then said, so that nobody
@@ -150,10 +145,10 @@ async fn history(
 
 /// Closes all connections of a user, on whichever shards they are; says how many.
 async fn kick(cx: Background, Valid(someone): Valid<Someone>) -> Result<usize, Failure> {
-    let closed = cx
-        .handle()
-        .disconnect_user(&someone.user, CloseCode::POLICY, "kicked");
-    closed.await
+    let (handle, user) = (cx.handle(), &someone.user);
+    handle
+        .disconnect_user(user, CloseCode::POLICY, "kicked")
+        .await
 }
 
 /// Which rooms a connection is in, its shard knows.
@@ -185,7 +180,14 @@ fn identify(client: &Connect<'_>, moderators: &[String]) -> Result<Identity, Ref
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let moderators = arguments.moderator;
-    let app = App::new().on_connect(move |client| identify(client, &moderators));
+    // Whoever is muted must not come back as nobody.
+    let rooms = Namespace {
+        publish: Who::Users,
+        ..Namespace::default()
+    };
+    let app = App::new()
+        .namespaces(Namespaces::only(rooms)?)
+        .on_connect(move |client| identify(client, &moderators));
     handlers(&app.handlers(), &Store::open(&arguments.database)?)?;
     let server = app.start(Config {
         listeners: vec![Listener::plain(arguments.listen)],

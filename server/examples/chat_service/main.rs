@@ -100,9 +100,8 @@ fn handlers(all: &Handlers, store: &Store) -> Result<(), RegisterError> {
     // Types `chat.…`, for users only: others are answered `unauthorized`.
     let chat = all.group("chat.").with(Options::new().auth());
     chat.on("typing", typing)?;
-    let to_keep = store.clone();
+    let (to_keep, kept) = (store.clone(), store.clone());
     chat.on_async("say", move |cx, say| say_it(to_keep.clone(), cx, say))?;
-    let kept = store.clone();
     chat.on_async("history", move |cx, asked| history(kept.clone(), cx, asked))?;
 
     // Other users are answered `forbidden`.
@@ -146,9 +145,8 @@ async fn history(
 /// Closes all connections of a user, on whichever shards they are; says how many.
 async fn kick(cx: Background, Valid(someone): Valid<Someone>) -> Result<usize, Failure> {
     let (handle, user) = (cx.handle(), &someone.user);
-    handle
-        .disconnect_user(user, CloseCode::POLICY, "kicked")
-        .await
+    let closed = handle.disconnect_user(user, CloseCode::POLICY, "kicked");
+    closed.await
 }
 
 /// Which rooms a connection is in, its shard knows.

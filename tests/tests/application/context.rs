@@ -2,10 +2,10 @@
 //! ([`shardcast::Background`]), with the same words and the same effect.
 
 use crate::speaker::Speaker;
-use crate::{each, guests, told};
+use crate::{each, guests, settle, told};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shardcast::{App, Background, ConnectionId, Context, Failure, Identity};
+use shardcast::{App, Background, ConnectionId, Context, Failure, Handlers, Identity};
 use shardcast_engine::Listing;
 use shardcast_engine::protocol::close::CloseCode;
 use std::sync::mpsc::sync_channel;
@@ -80,9 +80,10 @@ fn talkative() -> App {
 
 #[test]
 fn events_reach_whom_they_are_for() {
-    each(talkative, |server, _, dialect| {
+    each(talkative, |server, handle, dialect| {
         let at = |query| Speaker::at(server.address(), dialect, query);
         let mut all = [at(""), at("?user=ann"), at("?user=ann"), at("")];
+        settle(server, handle, "ann", 2);
         all[0].join("r");
         all[1].join("r");
         all[1].join("s");
@@ -252,6 +253,11 @@ fn joining() -> App {
             },
         )
         .unwrap();
+    listing(&handlers);
+    app
+}
+
+fn listing(handlers: &Handlers) {
     handlers
         .on("sync.members", |cx, (room,): (String,)| {
             cx.members(&room, |cx, listing| {
@@ -271,7 +277,6 @@ fn joining() -> App {
             },
         )
         .unwrap();
-    app
 }
 
 fn say(cx: &mut Context<'_>, event: &str, data: &Value) {
@@ -339,6 +344,9 @@ fn a_join_is_done_when_it_is_told() {
                 one.check("publish_then_join", Value::Null, Value::Null);
                 one.expect_event("after", json!(2));
                 one.check_quiet();
+                // Nobody is in it when the next one comes.
+                one.check(&leave, json!(["b"]), Value::Null);
+                one.expect_event("left", json!(["order"]));
             }
         },
     );
@@ -493,17 +501,13 @@ fn identities_change_at_one_place_in_the_order() {
             one.expect_event("told", json!("bob"));
             one.check("members only", Value::Null, Value::Null);
             assert_eq!(one.ask("status", Value::Null)["user"], "bob");
-            let count = |user| {
-                crate::wait(handle.connections(user))
-                    .expect("it runs")
-                    .total
-            };
-            assert_eq!((count("ann"), count("bob")), (0, 1));
+            settle(server, handle, "ann", 0);
+            settle(server, handle, "bob", 1);
 
             one.check(be, json!([null]), Value::Null);
             one.check("tell", json!(["bob"]), Value::Null);
             one.check_refused("members only", Value::Null, "unauthorized");
-            assert_eq!((count("ann"), count("bob")), (0, 0));
+            settle(server, handle, "bob", 0);
             one.check_quiet();
         }
     });

@@ -3,7 +3,7 @@
 use crate::speaker::Speaker;
 use crate::{SHARDS, each, guests, told, wait};
 use serde_json::{Value, json};
-use shardcast::{App, Background, Context, Failure, Flow, Options};
+use shardcast::{App, Background, Context, Failure, Flow, Handlers, Options};
 use shardcast_engine::Refusal;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::dialect::{Code, Dialect, Problem};
@@ -61,6 +61,12 @@ fn panicking() -> App {
         .with(Options::new().validate(|_| panic!("validate")))
         .on("validate", nothing)
         .unwrap();
+    panicking_later(&handlers);
+    app
+}
+
+/// In callbacks, and in what comes from the background.
+fn panicking_later(handlers: &Handlers) {
     handlers
         .on("join_then", |cx, (): ()| {
             cx.join_then(&["r"], |_, _| panic!("then"))
@@ -88,7 +94,6 @@ fn panicking() -> App {
             Ok(gone.is_err())
         })
         .unwrap();
-    app
 }
 
 #[test]
@@ -327,10 +332,14 @@ fn what_was_begun_for_a_client_is_dropped_when_it_goes() {
                 let mut one = Speaker::new(server, dialect);
                 one.begin("forever", Value::Null);
                 one.begin("forever", Value::Null);
-                (told(&begins), told(&begins));
+                for _ in 0..2 {
+                    told(&begins);
+                }
                 assert!(drops.try_recv().is_err());
                 way(one, handle);
-                (told(&drops), told(&drops));
+                for _ in 0..2 {
+                    told(&drops);
+                }
                 server.wait_until_empty();
             }
         },

@@ -203,7 +203,14 @@ fn duplicate_keys_are_refused_where_they_mean_something() {
             rmpv::decode::read_value(&mut &answer[..]).unwrap(),
             expected
         );
-        // A room with all of them: duplicates stay duplicate.
+    }
+}
+
+#[test]
+fn duplicate_keys_in_data_stay_duplicate_in_every_dialect() {
+    for shards in SHARDS {
+        let (server, _) = Server::of(App::new(), config(shards));
+        let [mut native, mut rpc, mut pack] = speakers(&server);
         for speaker in [&mut native, &mut rpc, &mut pack] {
             speaker.join("r");
         }

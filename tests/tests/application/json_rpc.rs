@@ -78,8 +78,11 @@ fn error(code: i32, id: Value) -> Value {
     json!({"jsonrpc": "2.0", "error": {"code": code}, "id": id})
 }
 
-/// §7, in its order: what is sent, what is answered, and what notifications bring.
-fn examples() -> Vec<(&'static str, Option<Value>, &'static [&'static str])> {
+/// What is sent, what is answered, and what notifications bring.
+type Example = (&'static str, Option<Value>, &'static [&'static str]);
+
+/// Those of §7, in its order, up to the batches.
+fn examples() -> Vec<Example> {
     let invalid = || error(-32600, Value::Null);
     vec![
         (
@@ -123,6 +126,13 @@ fn examples() -> Vec<(&'static str, Option<Value>, &'static [&'static str])> {
             Some(invalid()),
             &[],
         ),
+    ]
+}
+
+/// Its batches, likewise.
+fn batches() -> Vec<Example> {
+    let invalid = || error(-32600, Value::Null);
+    vec![
         (
             r#"[
   {"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
@@ -189,7 +199,7 @@ fn the_specifications_own_examples_pass() {
         let (app, sees) = specified();
         let (server, _) = Server::of(app, config(shards));
         let mut client = client(&server);
-        for (sent, expected, notified) in examples() {
+        for (sent, expected, notified) in examples().into_iter().chain(batches()) {
             client.say(sent);
             if let Some(mut expected) = expected {
                 let mut answer = hear(&mut client);
@@ -268,20 +278,26 @@ fn ids_come_back_as_they_were_sent() {
     }
 }
 
+/// A handler that waits (`wait`) until its number is let go.
+fn gate(app: &App) -> tokio::sync::watch::Sender<u32> {
+    let (go, waits) = tokio::sync::watch::channel(0);
+    app.handlers()
+        .on_async("wait", move |_, (round,): (u32,)| {
+            let mut waits = waits.clone();
+            async move {
+                waits.wait_for(|go| *go >= round).await?;
+                Ok(round)
+            }
+        })
+        .unwrap();
+    go
+}
+
 #[test]
 fn a_batch_is_answered_once_when_its_last_answer_is_there() {
     for shards in SHARDS {
         let (app, sees) = specified();
-        let (go, waits) = tokio::sync::watch::channel(0_u32);
-        app.handlers()
-            .on_async("wait", move |_, (round,): (u32,)| {
-                let mut waits = waits.clone();
-                async move {
-                    waits.wait_for(|go| *go >= round).await?;
-                    Ok(round)
-                }
-            })
-            .unwrap();
+        let go = gate(&app);
         app.handlers()
             .on("panic", |_, _: Value| -> Result<(), shardcast::Failure> {
                 panic!("as asked")
@@ -330,11 +346,22 @@ fn a_batch_is_answered_once_when_its_last_answer_is_there() {
         assert_eq!(answer, expected);
         client.check(FENCE, FENCED);
 
-        // Sixteen wait; one more is refused as a whole.
+        client.leave();
+        server.wait_until_empty();
+    }
+}
+
+/// Of a batch's waiting handlers as many run as may: the others are answered at once.
+#[test]
+fn batches_do_not_wait_for_each_other() {
+    for shards in SHARDS {
+        let app = App::new();
+        let go = gate(&app);
+        let (server, _) = Server::of(app, config(shards));
+        let mut client = client(&server);
         for _ in 0..16 {
             client.say(r#"[{"jsonrpc":"2.0","method":"wait","params":[2],"id":1},{"jsonrpc":"2.0","method":"ping","id":2}]"#);
         }
-        // Of the waiting handlers eight may run at once: the others are answered at once.
         for _ in 0..8 {
             let mut answer = hear(&mut client);
             without_texts(&mut answer);

@@ -77,6 +77,15 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.block_on(bounded).expect("it ends")
 }
 
+/// Waits until so many connections are this user. Who was welcomed is one when the user's home has heard of it, some microseconds later.
+#[track_caller]
+fn settle(server: &Server, handle: &Handle, user: &str, connections: usize) {
+    server.wait_until("the user's connections", |_| {
+        let listing = wait(handle.connections(user)).expect("it runs");
+        listing.total as usize == connections
+    });
+}
+
 /// The next thing that a hook or a handler has told.
 #[track_caller]
 fn told<T>(receiver: &Receiver<T>) -> T {

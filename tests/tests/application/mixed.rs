@@ -1,7 +1,7 @@
 //! One room with clients of all dialects: each hears everything in its own, in one order, with the same data.
 
 use crate::speaker::{Speaker, pack_of};
-use crate::{SHARDS, guests, wait};
+use crate::{SHARDS, guests, settle, wait};
 use rmpv::Value as Pack;
 use serde_json::{Value, json};
 use shardcast::{App, Handle};
@@ -18,6 +18,7 @@ fn crowd(app: App, shards: usize) -> (Server, Handle, Vec<Speaker>) {
     crowd.iter_mut().for_each(|speaker| {
         speaker.join("r");
     });
+    settle(&server, &handle, "ann", crowd.len());
     (server, handle, crowd)
 }
 

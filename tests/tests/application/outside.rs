@@ -1,7 +1,7 @@
 //! The way in from other threads: with a runtime and without one, for connections that are there and for those that are gone.
 
 use crate::speaker::Speaker;
-use crate::{SHARDS, each, each_with, guests, told, wait};
+use crate::{SHARDS, each, each_with, guests, settle, told, wait};
 use serde_json::{Value, json};
 use shardcast::namespace::{Namespace, Namespaces};
 use shardcast::{App, ConnectionId, Gone, Handle};
@@ -19,6 +19,7 @@ fn events_come_from_other_threads() {
     each(guests, |server, handle, dialect| {
         let at = |query| Speaker::at(server.address(), dialect, query);
         let mut all = [at("?user=ann"), at("?user=ann"), at("")];
+        settle(server, handle, "ann", 2);
         all[0].join("r");
         all[2].join("r");
         all[2].join("s");
@@ -108,6 +109,7 @@ fn connections_are_moved_listed_and_asked_from_outside() {
     each(guests, |server, handle, dialect| {
         let mut one = Speaker::at(server.address(), dialect, "?user=ann");
         let mut other = Speaker::new(server, dialect);
+        settle(server, handle, "ann", 1);
         let joined = wait(handle.join(id(&other), &["b", "a", "b"])).unwrap();
         let joined: Vec<(&str, u32)> = joined
             .iter()
@@ -178,6 +180,7 @@ fn a_user_is_disconnected_on_all_shards() {
             .map(|dialect| Speaker::at(server.address(), dialect, "?user=ann"))
             .collect();
         let mut bob = Speaker::at(server.address(), Dialect::NativeJson, "?user=bob");
+        settle(&server, &handle, "ann", anns.len());
         let code = CloseCode::new(4001).unwrap();
         let closed = wait(handle.disconnect_user("ann", code, "signed out"));
         assert_eq!(closed.unwrap(), anns.len());

@@ -1,7 +1,7 @@
 //! Users: all connections of one, on whatever shard, are reached exactly once and listed, and races settle right.
 
 use crate::speaker::Speaker;
-use crate::{SHARDS, guests, wait};
+use crate::{SHARDS, guests, settle, wait};
 use serde_json::{Value, json};
 use shardcast::{App, ConnectionId, Failure, Handle, Identity};
 use shardcast_engine::protocol::dialect::Dialect;
@@ -56,10 +56,6 @@ fn listed(handle: &Handle, user: &str) -> BTreeSet<String> {
     ids.collect()
 }
 
-fn listed_count(handle: &Handle, user: &str) -> u32 {
-    wait(handle.connections(user)).expect("it runs").total
-}
-
 #[test]
 fn a_user_is_reached_on_all_shards_exactly_once() {
     for shards in [1, 2, 4] {
@@ -68,6 +64,8 @@ fn a_user_is_reached_on_all_shards_exactly_once() {
         let mut bob = Speaker::at(server.address(), Dialect::NativeJson, "?user=bob");
         let mut nobody = Speaker::new(&server, Dialect::JsonRpc);
         let ids: BTreeSet<String> = anns.iter().map(|ann| ann.id().to_owned()).collect();
+        settle(&server, &handle, "ann", ids.len());
+        settle(&server, &handle, "bob", 1);
         assert_eq!(listed(&handle, "ann"), ids);
         assert_eq!(listed(&handle, "bob").len(), 1);
         for number in 0..20 {
@@ -92,8 +90,8 @@ fn a_user_is_reached_on_all_shards_exactly_once() {
             new.check("be", json!(["bob"]), Value::Null);
         }
         drop(anns);
-        // Who has just gone counts until the user's home has heard of it.
-        server.wait_until("no ann", |_| listed_count(&handle, "ann") == 0);
+        settle(&server, &handle, "ann", 0);
+        settle(&server, &handle, "bob", bobs.len() + 1);
         wait(handle.to_user("ann").emit("e", &"old")).unwrap();
         wait(handle.to_user("bob").emit("e", &"new")).unwrap();
         for hearer in bobs.iter_mut().chain([&mut bob]) {
@@ -155,14 +153,14 @@ fn races_settle_to_what_is_connected() {
                     _ => {}
                 }
             }
-            settle(&mut here);
+            calm(&mut here);
             check_settled(&server, &handle, &mut here, &USERS);
         }
     }
 }
 
 /// Takes every answer. Whoever changed too often in a moment is who it was: nobody knows here, so it says so once more.
-fn settle(here: &mut [(Speaker, Option<&str>)]) {
+fn calm(here: &mut [(Speaker, Option<&str>)]) {
     for (speaker, user) in here {
         speaker.pass_over();
         while speaker.ask("be", json!([*user])) != Value::Null {}
@@ -189,9 +187,8 @@ fn check_settled(
     for user in users {
         let ids = expected.remove(user).unwrap_or_default();
         // Who has just gone counts until the user's home has heard of it.
-        server.wait_until("a list of who is here", |_| {
-            listed(handle, user) == ids && listed_count(handle, user) as usize == ids.len()
-        });
+        settle(server, handle, user, ids.len());
+        assert_eq!(listed(handle, user), ids);
         wait(handle.to_user(user).emit("e", user)).unwrap();
     }
     for (speaker, user) in here.iter_mut() {

@@ -168,7 +168,8 @@ fn on_shard(
     let (connection, serial) = (cx.connection(), cx.desk.take_serial());
     let span = tracing::debug_span!("request", %connection, request = serial, kind = request.kind);
     let _entered = span.enter();
-    handler(cx, &request.data)
+    // An error that is not for the client is logged here, with the span's ids.
+    handler(cx, &request.data).map_err(|failure| failure.into_problem(request.kind).into())
 }
 
 impl fmt::Debug for Entry {

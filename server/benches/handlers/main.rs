@@ -7,6 +7,7 @@ mod office;
 mod piece;
 #[path = "../../../engine/benches/parts/quiet.rs"]
 mod quiet;
+mod words;
 
 use divan::Bencher;
 use office::{Office, client_frame};
@@ -25,7 +26,9 @@ const PIECES: &[Piece] = &[
     piece("request/handler-record", || ask("same", DATA, 0)),
     piece("request/middleware-1", || ask("subtract", "[42,23]", 1)),
     piece("request/middleware-2", || ask("subtract", "[42,23]", 2)),
+    piece("request/middleware-4", || ask("subtract", "[42,23]", 4)),
     piece("request/middleware-8", || ask("subtract", "[42,23]", 8)),
+    piece("request/background-record", || ask("later", DATA, 0)),
     piece("dialect/native-json", || ask_in(NativeJson)),
     piece("dialect/json-rpc", || ask_in(JsonRpc)),
     piece("dialect/messagepack", || ask_in(MessagePack)),
@@ -35,6 +38,31 @@ const PIECES: &[Piece] = &[
     }),
     piece("room/three-dialects", || {
         publish(&[NativeJson, MessagePack, JsonRpc])
+    }),
+    piece("room/native-json-300", || publish(&[NativeJson; 300])),
+    piece("room/three-dialects-300", || {
+        publish(&[NativeJson, MessagePack, JsonRpc].repeat(100))
+    }),
+    piece("words/native-json", || words::echo(NativeJson)),
+    piece("words/json-rpc", || words::echo(JsonRpc)),
+    piece("words/messagepack", || words::echo(MessagePack)),
+    piece("words/native-json-to-json-rpc", || {
+        words::translation(NativeJson, JsonRpc)
+    }),
+    piece("words/native-json-to-messagepack", || {
+        words::translation(NativeJson, MessagePack)
+    }),
+    piece("words/json-rpc-to-native-json", || {
+        words::translation(JsonRpc, NativeJson)
+    }),
+    piece("words/json-rpc-to-messagepack", || {
+        words::translation(JsonRpc, MessagePack)
+    }),
+    piece("words/messagepack-to-native-json", || {
+        words::translation(MessagePack, NativeJson)
+    }),
+    piece("words/messagepack-to-json-rpc", || {
+        words::translation(MessagePack, JsonRpc)
     }),
 ];
 
@@ -74,6 +102,9 @@ fn app(middlewares: usize) -> App {
         .expect("a free type");
     handlers
         .on("subtract", |_, (a, b): (i64, i64)| Ok(a - b))
+        .expect("a free type");
+    handlers
+        .on_async("later", |_, same: Same| async { Ok(same) })
         .expect("a free type");
     for _ in 0..middlewares {
         handlers

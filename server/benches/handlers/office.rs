@@ -8,7 +8,7 @@ use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::dialect::Dialect;
 use shardcast_engine::protocol::frame::{self, Kind};
 use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
-use shardcast_engine::{Config, Ticket};
+use shardcast_engine::{Config, Handle, Ticket};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,8 +18,8 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) struct Office {
     line: Rc<RefCell<Line>>,
     shard: Shard<Service, Quiet>,
-    /// No handler of these benches runs on it.
-    _runtime: Runtime,
+    /// Runs handlers in the background while the shard has nothing to do.
+    runtime: Runtime,
 }
 
 impl Office {
@@ -27,11 +27,14 @@ impl Office {
     pub(crate) fn new(app: App, dialects: &[Dialect]) -> Office {
         let line: Rc<RefCell<Line>> = Rc::default();
         let config = Config::default();
-        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let runtime = Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime");
+        let mailbox = lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0);
         let shards = app.shards(&config, runtime.handle().clone());
+        shards.attach(Handle::to(std::slice::from_ref(&mailbox)));
         let setup = Setup {
             config: &config,
-            mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
+            mailbox,
             token_key: Some(TokenKey::fixed()),
             admission: Admission::new(dialects.len()),
             counters: Arc::default(),
@@ -40,7 +43,7 @@ impl Office {
         let mut office = Office {
             line,
             shard,
-            _runtime: runtime,
+            runtime,
         };
         for (slot, dialect) in (0..).zip(dialects) {
             let accepted = Completion::Accepted {
@@ -73,7 +76,7 @@ impl Office {
             .push(Completion::Received { ticket, lease });
     }
 
-    /// Ticks until everything arrived was taken and `departures` have left.
+    /// Ticks until everything arrived was taken and `departures` have left. Between two ticks the background runs.
     pub(crate) fn settle(&mut self, departures: u64) {
         let before = self.line.borrow().departures;
         for _ in 0..TICKS_MAX {
@@ -83,6 +86,8 @@ impl Office {
                 assert_eq!(line.departures - before, departures);
                 return;
             }
+            drop(line);
+            self.runtime.block_on(tokio::task::yield_now());
         }
         panic!("{departures} departures in {TICKS_MAX} ticks");
     }

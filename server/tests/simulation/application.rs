@@ -123,7 +123,9 @@ pub(crate) fn application(books: &Arc<Books>) -> App {
     let options = Options::new()
         .timeout(Duration::from_millis(TIMEOUT_MS))
         .at_once(AT_ONCE);
-    in_background(&handlers.with(options), books);
+    let handlers = handlers.with(options);
+    in_background(&handlers, books);
+    back_and_forth(&handlers, books);
     app
 }
 
@@ -222,31 +224,33 @@ fn middleware(handlers: &Handlers, books: &Arc<Books>) {
     panics.expect("a pattern");
 }
 
-fn in_background(handlers: &Handlers, books: &Arc<Books>) {
-    macro_rules! on {
-        ($kind:literal, |$cx:ident, $ask:ident, $books:ident| $act:expr) => {
-            let books = books.clone();
-            let handler = move |$cx: Background, $ask: Ask| {
-                let alive = Alive::new(&books);
-                let $books = books.clone();
-                async move {
-                    let _alive = alive;
-                    $act
-                }
-            };
-            handlers.on_async($kind, handler).expect("a new type");
+/// Registers a handler whose future is counted while it lives.
+macro_rules! on {
+    ($handlers:ident, $booked:ident, $kind:literal, |$cx:ident, $ask:ident, $books:ident| $act:expr) => {
+        let books = $booked.clone();
+        let handler = move |$cx: Background, $ask: Ask| {
+            let alive = Alive::new(&books);
+            let $books = books.clone();
+            async move {
+                let _alive = alive;
+                $act
+            }
         };
-    }
-    on!("b.now", |_cx, ask, _books| done(&ask));
-    on!("b.late", |_cx, ask, _books| {
+        $handlers.on_async($kind, handler).expect("a new type");
+    };
+}
+
+fn in_background(handlers: &Handlers, books: &Arc<Books>) {
+    on!(handlers, books, "b.now", |_cx, ask, _books| done(&ask));
+    on!(handlers, books, "b.late", |_cx, ask, _books| {
         sleep(&ask).await;
         done(&ask)
     });
-    on!("b.hang", |_cx, ask, _books| {
+    on!(handlers, books, "b.hang", |_cx, ask, _books| {
         std::future::pending::<()>().await;
         done(&ask)
     });
-    on!("b.fail", |_cx, ask, _books| {
+    on!(handlers, books, "b.fail", |_cx, ask, _books| {
         sleep(&ask).await;
         if ask.n < u64::MAX {
             Err(forbidden())
@@ -254,15 +258,23 @@ fn in_background(handlers: &Handlers, books: &Arc<Books>) {
             done(&ask)
         }
     });
-    on!("b.panic", |_cx, ask, books| {
+    on!(handlers, books, "b.panic", |_cx, ask, books| {
         sleep(&ask).await;
         if ask.n == u64::MAX {
             return done(&ask);
         }
         books.panic_in_background()
     });
-    on!("b.join", |cx, ask, _books| join(&cx, &ask).await);
-    on!("b.emit", |cx, ask, _books| {
+    let books = books.clone();
+    let handler = move |_: Background, _: Ask| -> std::future::Ready<Outcome> { books.panic() };
+    handlers.on_async("b.panic_at_once", handler).expect("new");
+}
+
+/// Those that have something to do on the shard.
+fn back_and_forth(handlers: &Handlers, books: &Arc<Books>) {
+    on!(handlers, books, "b.join", |cx, ask, _books| join(&cx, &ask)
+        .await);
+    on!(handlers, books, "b.emit", |cx, ask, _books| {
         let data = json!({ "n": ask.n });
         match ask.how % 3 {
             0 => cx.to(&ask.room).emit("said", &data).await?,
@@ -271,37 +283,34 @@ fn in_background(handlers: &Handlers, books: &Arc<Books>) {
         }
         done(&ask)
     });
-    on!("b.shard", |cx, ask, _books| {
+    on!(handlers, books, "b.shard", |cx, ask, _books| {
         let was = cx.connection();
         let is = cx.on_shard(|cx| cx.connection()).await?;
         assert_eq!(was, is);
         done(&ask)
     });
-    on!("b.shard_panic", |cx, ask, books| {
+    on!(handlers, books, "b.shard_panic", |cx, ask, books| {
         cx.on_shard(move |_| books.panic()).await?;
         done(&ask)
     });
-    on!("b.members", |cx, ask, _books| {
+    on!(handlers, books, "b.members", |cx, ask, _books| {
         cx.members(&ask.room).await?;
         done(&ask)
     });
-    on!("b.call", |cx, ask, _books| {
+    on!(handlers, books, "b.call", |cx, ask, _books| {
         let params = json!({ "n": ask.n });
         let within = Duration::from_millis(LATE_MS_MAX);
         let answer: Value = cx.call("client.ask", &params, within).await?;
         assert_eq!(answer, params);
         done(&ask)
     });
-    on!("b.close", |cx, ask, _books| {
+    on!(handlers, books, "b.close", |cx, ask, _books| {
         if ask.how.is_multiple_of(8) {
             cx.disconnect(CloseCode::POLICY, "asked for").await?;
         }
         sleep(&ask).await;
         done(&ask)
     });
-    let books = books.clone();
-    let handler = move |_: Background, _: Ask| -> std::future::Ready<Outcome> { books.panic() };
-    handlers.on_async("b.panic_at_once", handler).expect("new");
 }
 
 async fn sleep(ask: &Ask) {

@@ -22,6 +22,7 @@ use rooms::Rooms;
 use secure::Place;
 use shardcast_engine::protocol::deflate::Takeover;
 use shardcast_engine::{Compression, Listener, Pinning, Tls};
+use shardcast_protocol::dialect::{DEPTH_MAX, Rules};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub(crate) struct Settings {
     rooms: Rooms,
     /// The others, by name.
     namespaces: BTreeMap<String, Rooms>,
+    /// 1 to [`DEPTH_MAX`].
+    depth_max: usize,
     shards: Shards,
     admin: SocketAddr,
     drain_timeout: Duration,
@@ -59,6 +62,7 @@ impl Default for Settings {
             compression: Compressed::default(),
             rooms: Rooms::default(),
             namespaces: BTreeMap::new(),
+            depth_max: DEPTH_MAX as usize,
             shards: Shards::Auto,
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
             drain_timeout: Duration::from_secs(10),
@@ -107,6 +111,12 @@ impl Compressed {
 }
 
 impl Settings {
+    /// How strictly messages are read.
+    pub(crate) fn rules(&self) -> Rules {
+        let depth_max = u32::try_from(self.depth_max).ok();
+        depth_max.and_then(Rules::new).unwrap_or_default()
+    }
+
     /// What the engine is started with: the plain listener first, then the one with `tls`, those of them that are wanted.
     pub(crate) fn engine(&self, tls: Option<&Tls>) -> shardcast_engine::Config {
         let mut engine = self.engine.clone();

@@ -45,7 +45,9 @@ impl Server<'_> {
                 address: settings.admin(),
                 source,
             })?;
-        let app = App::new().namespaces(settings.namespaces());
+        let app = App::new()
+            .namespaces(settings.namespaces())
+            .rules(settings.rules());
         let running = app.start(config.clone())?;
         let counters = running.counters().to_vec();
         let secured = config

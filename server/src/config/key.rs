@@ -5,6 +5,7 @@ use super::value::{Word, duration, show_duration, show_size, size, whole};
 use super::{Settings, rooms};
 use crate::namespace::Who;
 use shardcast_engine::Compression;
+use shardcast_protocol::dialect::DEPTH_MAX;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -226,6 +227,12 @@ pub(super) static KEYS: &[Key] = &[
         flag: None,
         what: "Largest message that a client may send; a larger one closes its connection with 1009.",
         kind: Kind::Size(125..=64 << 20, |settings| &mut settings.message_bytes_max),
+    },
+    Key {
+        name: "limits.max_depth",
+        flag: None,
+        what: "Arrays, objects and maps that a message may nest, its own included; a deeper one is answered bad_json, in MessagePack bad_request.",
+        kind: Kind::Count(1..=DEPTH_MAX as usize, |settings| &mut settings.depth_max),
     },
     Key {
         name: "limits.max_rooms_per_connection",

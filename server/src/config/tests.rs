@@ -286,6 +286,7 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
             ["125", "1023KiB"],
             ["124", "65537KiB"],
         ),
+        ("limits.max_depth", ["1", "127"], ["0", "128"]),
         (
             "limits.max_rooms_per_connection",
             ["1", "4096"],

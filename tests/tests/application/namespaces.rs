@@ -325,13 +325,16 @@ fn denials_of_secrets_are_the_same_to_the_byte() {
     });
 }
 
-/// The same from a configuration file, in the program that users run.
+/// The same from a configuration file, in the program that users run; and how deep messages may nest.
 #[test]
-fn the_program_takes_namespaces_from_its_file() {
+fn the_program_takes_namespaces_and_rules_from_its_file() {
     let toml = r#"
 [server]
 listen = "127.0.0.1:0"
 shards = 2
+
+[limits]
+max_depth = 8
 
 [rooms]
 publish = "nobody"
@@ -369,5 +372,13 @@ secret = true
         assert_eq!(one.hear()["data"], "ab");
     }
     // Without a subprotocol, as before there were dialects.
-    Client::native_at(served.address("ws")).check_quiet();
+    let mut client = Client::native_at(served.address("ws"));
+    client.check_quiet();
+    let nested = |depth| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        format!(r#"{{"type":"echo","data":{open}{close}}}"#)
+    };
+    // The message's own object is one of the eight.
+    client.check(&nested(7), &nested(7));
+    assert!(client.ask(&nested(8)).contains(r#""code":"bad_json""#));
 }

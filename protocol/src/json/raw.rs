@@ -27,7 +27,7 @@ impl<'b> Raw<'b> {
     }
 
     /// What a JSON serializer wrote: one whole value without white space. It is not looked at: for text that was never anywhere else, and
-    /// that may nest more deeply than what is read.
+    /// whose depth the caller knows.
     pub fn of_serializer(text: &'b str) -> Raw<'b> {
         debug_assert!(!text.is_empty());
         Raw(text)

@@ -2,7 +2,7 @@
 
 use crate::app::failure::Failure;
 use serde::Serialize;
-use shardcast_protocol::dialect::{Code, Encoding, Problem, Value};
+use shardcast_protocol::dialect::{Code, DEPTH_MAX, Encoding, Problem, Value};
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
 
@@ -21,20 +21,24 @@ pub(crate) fn write(
     }
 }
 
-/// What [`write`] wrote, for one client. JSON cannot be written wrong; MessagePack can, by a `Serialize` that announces another number of
-/// elements than it writes, and would damage the message around it.
+/// What [`write`] wrote, for one client. JSON can only be wrong in that it nests too deeply, for which a short one has no room: it is not
+/// looked at again. MessagePack can be wrong in any way, by a `Serialize` that announces another number of elements than it writes, and
+/// would damage the message around it.
 ///
 /// # Errors
 /// `handler_failed`.
 pub(crate) fn written(encoding: Encoding, bytes: &[u8]) -> Result<Value<'_>, Problem> {
     match encoding {
-        Encoding::Json => {
+        Encoding::Json if bytes.len() < DEEP_BYTES => {
             let text = str::from_utf8(bytes).map_err(|_| damaged())?;
             Ok(Value::Json(Raw::of_serializer(text)))
         }
-        Encoding::Pack => read(encoding, bytes),
+        Encoding::Json | Encoding::Pack => read(encoding, bytes),
     }
 }
+
+/// What nests one deeper than a value in a message may has an opening and a closing bracket for each container.
+const DEEP_BYTES: usize = 2 * DEPTH_MAX as usize;
 
 /// What [`write`] wrote, for clients of all dialects. It is read once more: it may be translated, which takes
 /// what nests no deeper than what clients send.

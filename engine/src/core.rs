@@ -62,6 +62,8 @@ pub(crate) struct Core {
     pub(crate) secure: Secure,
     pub(crate) compressing: Option<Box<Compressing>>,
     pub(crate) admission: Admission,
+    /// Connections of this shard that count against it.
+    admitted: usize,
     /// `None`: there are no event streams.
     pub(crate) streams: Option<Streams>,
     pub(crate) counters: Arc<ShardCounters>,
@@ -195,6 +197,7 @@ impl Core {
         translate: Translate,
     ) -> Core {
         Core {
+            admitted: 0,
             limits: Limits::of(config),
             now: 0,
             connections: Connections::default(),
@@ -242,10 +245,11 @@ impl Core {
         (self.now / HEARD_MS) as u32
     }
 
-    /// Counts an upgraded connection against the process's limit; false when it is reached.
-    pub(crate) fn admit(&mut self, ticket: Ticket) -> bool {
-        let admitted = self.admission.enter();
+    /// Counts an upgraded connection against the process's limit, and against what this shard has `room` for; false when one is reached.
+    pub(crate) fn admit(&mut self, ticket: Ticket, room: usize) -> bool {
+        let admitted = self.admitted < room && self.admission.enter();
         if admitted {
+            self.admitted += 1;
             self.connections.at(ticket.slot).flags.set(Flags::ADMITTED);
         }
         admitted
@@ -305,6 +309,7 @@ impl Core {
     /// The driver closed the socket: the slot is free again.
     pub(crate) fn release(&mut self, ticket: Ticket) {
         if self.connections.at(ticket.slot).flags.has(Flags::ADMITTED) {
+            self.admitted -= 1;
             self.admission.leave();
         }
         self.forget_agreement(ticket);

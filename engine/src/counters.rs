@@ -88,7 +88,7 @@ counters! {
     count posts_refused;
     /// Upgrades refused by HTTP rules or by the application.
     count upgrades_refused;
-    /// Upgrades answered 503: the connection limit.
+    /// Upgrades answered 503: the connection limit, or what the shard's rings have room for.
     count refused_full;
     /// TLS handshakes completed.
     count tls_handshakes;
@@ -178,6 +178,10 @@ counters! {
     count receive_starved;
     /// Completions that the kernel had to keep in its overflow list.
     count completion_overflows;
+    /// Further rings that the host refused, for want of open files or locked memory.
+    count rings_refused;
+    /// Receives and sends that were cancelled and begun anew, so that the kernel releases closed sockets (Linux 6.12 and older).
+    count rotated;
     /// Rings in use.
     gauge rings;
     /// 1 when draining and no connection is left.

@@ -50,7 +50,7 @@ pub enum Completion<L> {
         /// Why.
         why: ReceiveEnd,
     },
-    /// A tracked send ended: `count` bytes are in the socket's buffer (all of them, unless `failed`).
+    /// A tracked send ended: `count` bytes are in the socket's buffer. Perhaps not all of them: then the rest is sent by another, unless `failed`.
     Sent {
         /// Whose.
         ticket: Ticket,
@@ -115,7 +115,7 @@ pub trait Driver {
     /// Returns a receive buffer.
     fn give_back(&mut self, lease: Self::Lease);
 
-    /// Sends all of `segments` (1 to [`TRACKED_SEGMENTS_MAX`]), however long it takes; ends in one `Sent`. At most one at a time per ticket.
+    /// Sends `segments` (1 to [`TRACKED_SEGMENTS_MAX`]), however long it takes, and seldom only the beginning; ends in one `Sent`. At most one at a time per ticket.
     fn send_tracked(&mut self, ticket: Ticket, segments: &[Bytes]);
 
     /// Half-closes the sending side once all sends are done (FIN). Called with no send under way.
@@ -130,6 +130,9 @@ pub trait Driver {
 
     /// Stops accepting for good (drain).
     fn stop_accepting(&mut self);
+
+    /// Connections that there is room for just now: beyond them, the driver can only bring some that are to be refused.
+    fn connections_max(&self) -> usize;
 }
 
 /// Segments of one tracked send (well below the kernel's `UIO_MAXIOV` of 1,024).

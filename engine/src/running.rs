@@ -171,10 +171,10 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
     }
 
     fn fits(&self) -> usize {
-        self.tables.slots() * self.config.shards
+        self.tables.room() * self.config.shards
     }
 
-    /// The engine runs all the same; connects beyond what fits wait in the backlog.
+    /// The engine runs all the same; connects beyond what fits are answered 503.
     fn warn_of_low_limits(&self) {
         let (fits, wanted) = (self.fits(), self.config.connections_max);
         if fits < wanted {
@@ -183,7 +183,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
                 fits,
                 wanted,
                 open_files,
-                "the open-file limit is too low for connections_max: raise it (ulimit -n)"
+                "the open-file limit is too low for connections_max: connections beyond what fits are answered 503; raise it (ulimit -n, LimitNOFILE=)"
             );
         }
     }

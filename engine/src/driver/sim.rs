@@ -5,7 +5,7 @@
 //! - a slot's use begins with `Accepted` and ends with `Closed`, which comes once, after `close`; only then is the slot accepted again;
 //! - after `close` nothing of that use is reaped but a stale `Received` that was complete before it;
 //! - `ReceiveEnded` comes after the last `Received` that its arming brought; a receive that is not armed brings nothing;
-//! - a departure's shortfall is reported by the turn that sent it; a tracked send ends in one `Sent`, all of it unless it failed;
+//! - a departure's shortfall is reported by the turn that sent it; a tracked send ends in one `Sent`, of all of it or of its beginning;
 //! - no more leases are out than there are receive buffers; the bytes wait;
 //! - a wait ends for a completion, for a wake, or at its time, and, if the test likes, for nothing.
 //!
@@ -139,6 +139,11 @@ impl Driver for SimDriver {
         let mut world = self.world.borrow_mut();
         let (port, network) = world.at(self.shard);
         port.stop_accepting(network);
+    }
+
+    /// Clients beyond the slots wait in the backlog.
+    fn connections_max(&self) -> usize {
+        usize::MAX
     }
 }
 

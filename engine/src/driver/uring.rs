@@ -6,11 +6,14 @@
 mod accept;
 mod buffers;
 mod capabilities;
+mod closing;
 mod completions;
 mod limits;
 mod patience;
 #[cfg(test)]
 mod promises;
+mod refusal;
+mod release;
 mod ring;
 mod ring_set;
 mod slot;
@@ -59,8 +62,9 @@ pub struct UringDriver {
     vectors: Vectors,
     bell: limits::EventFd,
     slots: Paged<Slot>,
-    table: u32,
-    rings_max: usize,
+    tables: Tables,
+    /// When a further ring may be tried again.
+    grows_from: Millis,
     /// Connections whose receive ended for want of buffers, or by the kernel's own decision.
     rearm: Vec<Ticket>,
     pending: Vec<Completion<Lease>>,
@@ -134,9 +138,15 @@ impl Tables {
         }
     }
 
-    /// Connections that fit.
-    pub fn slots(&self) -> usize {
-        self.table as usize * self.rings
+    /// Connections that may be admitted. The others that have a slot are told that there is no room.
+    pub fn room(&self) -> usize {
+        self.table as usize * self.rings - self.reserve() as usize
+    }
+
+    /// Slots of a full shard in which connects are answered 503.
+    fn reserve(&self) -> u32 {
+        const RESERVE_MAX: u32 = 256;
+        (self.table / 8).min(RESERVE_MAX)
     }
 }
 
@@ -146,13 +156,9 @@ impl UringDriver {
     /// # Errors
     /// The kernel lacks something that the driver needs: the error names it and what to do.
     pub fn new(setup: Setup) -> Result<UringDriver, Unsupported> {
-        let Tables {
-            table,
-            rings: rings_max,
-        } = setup.tables;
-        let first = Ring::new(table, 0).map_err(Unsupported::ring)?;
+        let first = Ring::new(setup.tables.table, 0)?;
         let capabilities = Capabilities::probe(&first)?;
-        let bell = limits::EventFd::new().map_err(Unsupported::ring)?;
+        let bell = limits::EventFd::new()?;
         setup.ring_fds.0[setup.shard as usize].store(first.raw_fd(), Ordering::Release);
         setup.counters.rings.set(1);
         let mut driver = UringDriver {
@@ -162,8 +168,8 @@ impl UringDriver {
             vectors: Vectors::default(),
             bell,
             slots: Paged::default(),
-            table,
-            rings_max,
+            tables: setup.tables,
+            grows_from: 0,
             rearm: Vec::new(),
             pending: Vec::new(),
             shortfalls: Vec::new(),
@@ -198,11 +204,11 @@ impl UringDriver {
     }
 
     fn ring_of(&self, slot: u32) -> usize {
-        (slot / self.table) as usize
+        (slot / self.tables.table) as usize
     }
 
     fn fixed(&self, slot: u32) -> types::Fixed {
-        types::Fixed(slot % self.table)
+        types::Fixed(slot % self.tables.table)
     }
 
     /// Queues an operation that refers to no memory.
@@ -272,18 +278,6 @@ impl UringDriver {
         self.push_plain(ticket.slot, entry);
     }
 
-    /// Closes the descriptor once nothing is under way on it: an armed receive would keep the socket open behind the slot's back, and
-    /// the kernel shuts down in a thread of its own, which looks the slot up when it gets there: it would meet the next user.
-    fn close_if_quiet(&mut self, ticket: Ticket) {
-        if self.slots[ticket.slot].state.has(State::BUSY) {
-            return;
-        }
-        let entry = opcode::Close::new(self.fixed(ticket.slot))
-            .build()
-            .user_data(UserData::of(Op::Close, ticket).0);
-        self.push_plain(ticket.slot, entry);
-    }
-
     fn wait_for(&self, until: Millis) -> Option<types::Timespec> {
         let now = self.start.elapsed().as_micros() as u64;
         let micros = (until * 1000)
@@ -317,6 +311,7 @@ impl Driver for UringDriver {
         let look = matches!(wait, Wait::Until(_));
         self.rearm();
         self.arm_accepts();
+        let sweep = self.sweep();
         let now = self.now;
         let rings = self.rings.iter_mut();
         let supply = rings.filter_map(|ring| ring.supply_buffers(now)).min();
@@ -324,8 +319,8 @@ impl Driver for UringDriver {
         let idle = !active && self.pending.is_empty() && self.rearm.is_empty();
         let timeout = match wait {
             Wait::Until(until) if idle => {
-                let sooner = self.acceptors.resumes(now).into_iter().chain(supply).min();
-                self.wait_for(sooner.map_or(until, |at| at.min(until)))
+                let sooner = [self.acceptors.resumes(now), supply, sweep];
+                self.wait_for(sooner.into_iter().flatten().fold(until, Millis::min))
             }
             Wait::Until(_) | Wait::No => None,
         };
@@ -402,11 +397,7 @@ impl Driver for UringDriver {
     }
 
     fn shut_down(&mut self, ticket: Ticket) {
-        self.slots[ticket.slot].state.set(State::SHUTTING);
-        let entry = opcode::Shutdown::new(self.fixed(ticket.slot), libc::SHUT_WR)
-            .build()
-            .user_data(UserData::of(Op::ShutDown, ticket).0);
-        self.push_plain(ticket.slot, entry);
+        self.shut(ticket, libc::SHUT_WR, Op::ShutDown);
     }
 
     fn close(&mut self, ticket: Ticket) {
@@ -437,6 +428,10 @@ impl Driver for UringDriver {
 
     fn stop_accepting(&mut self) {
         self.acceptors.stop();
+    }
+
+    fn connections_max(&self) -> usize {
+        self.room()
     }
 }
 

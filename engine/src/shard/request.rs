@@ -176,7 +176,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event stream.
     pub(super) fn admit(&mut self, ticket: Ticket, request: &Request<'_>, key: Option<&str>) {
-        if !self.core.admit(ticket) {
+        if !self.core.admit(ticket, self.driver.connections_max()) {
             self.core.counters.refused_full.add(1);
             self.core
                 .refuse(ticket, 503, "the server is full, try again later");

@@ -10,6 +10,8 @@ pub struct Faults {
     pub short_permille: usize,
     /// A send breaks its connection.
     pub broken_permille: usize,
+    /// A tracked send ends although it could go on.
+    pub cut_permille: usize,
     /// A tracked send completes later than its last byte left.
     pub late_permille: usize,
     /// Bytes stay in the network for a while.
@@ -38,6 +40,7 @@ impl Faults {
         Faults {
             short_permille: 0,
             broken_permille: 0,
+            cut_permille: 0,
             late_permille: 0,
             delay_permille: 0,
             delay_ms_max: 1,
@@ -56,6 +59,7 @@ impl Faults {
         Faults {
             short_permille: random.pick(&[0, 20, 200, 900]),
             broken_permille: random.pick(&[0, 0, 1, 10]),
+            cut_permille: random.pick(&[0, 20, 200]),
             late_permille: random.pick(&[0, 100, 500]),
             delay_permille: random.pick(&[0, 20, 200]),
             delay_ms_max: random.pick(&[1, 20, 200]),

@@ -179,7 +179,8 @@ impl Occupant {
             }
             Some(count) => {
                 tracked.sent += count;
-                if tracked.sent == tracked.bytes.len() {
+                let whole = tracked.sent == tracked.bytes.len();
+                if whole || network.is_hit(socket, network.faults.cut_permille) {
                     let at = network.now + network.lateness(socket);
                     tracked.ended = Some(SendEnd { at, failed: false });
                 }

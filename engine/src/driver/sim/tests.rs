@@ -18,6 +18,20 @@ struct Connection {
     closed: bool,
 }
 
+impl Connection {
+    /// So many bytes left, from the first that are owed.
+    fn took(&mut self, mut count: usize) {
+        while count > 0 {
+            let mut front = self.owed.pop_front().expect("no more than was sent");
+            if count < front.len() {
+                self.owed.push_front(front.split_off(count));
+                return;
+            }
+            count -= front.len();
+        }
+    }
+}
+
 impl Echo {
     fn tick(&mut self) {
         let mut completions = Vec::new();
@@ -57,9 +71,14 @@ impl Echo {
                 self.connections[ticket.slot as usize].ended = true;
                 ticket.slot
             }
-            Completion::Sent { ticket, failed, .. } => {
+            Completion::Sent {
+                ticket,
+                count,
+                failed,
+            } => {
                 let connection = &mut self.connections[ticket.slot as usize];
                 connection.sending = false;
+                connection.took(count);
                 if failed {
                     connection.owed.clear();
                     connection.ended = true;
@@ -85,7 +104,7 @@ impl Echo {
         }
         if !connection.owed.is_empty() {
             let count = connection.owed.len().min(TRACKED_SEGMENTS_MAX);
-            let segments: Vec<Bytes> = connection.owed.drain(..count).collect();
+            let segments: Vec<Bytes> = connection.owed.iter().take(count).cloned().collect();
             connection.sending = true;
             self.driver.send_tracked(ticket, &segments);
         } else if connection.ended {

@@ -3,6 +3,7 @@
 //! The kernel takes buffers in turn, so each one that it is offered ends up resident. A ring that receives little is offered
 //! few, always the same; the memory of the others goes back to the kernel (`supply` decides).
 
+use super::refusal::{Call, Refused};
 use super::supply::Supply;
 use std::io;
 use std::ops::Range;
@@ -53,18 +54,15 @@ pub struct Lease {
 
 impl Buffers {
     /// Registers fresh buffers with a ring. `ring` is its index in the driver.
-    pub(super) fn register(io: &IoUring, ring: u8) -> io::Result<Buffers> {
-        let memory = Rc::new(Memory::new()?);
+    pub(super) fn register(io: &IoUring, ring: u8) -> Result<Buffers, Refused> {
+        let memory = Rc::new(Memory::new().map_err(Call::Memory.refused())?);
         // SAFETY: the entries are page-aligned, zeroed, large enough for `BUFFERS`, and live until the last lease and the
         // driver are gone; the driver drops its rings first.
-        unsafe {
-            io.submitter().register_buf_ring_with_flags(
-                memory.entries() as u64,
-                BUFFERS,
-                GROUP,
-                0,
-            )?
+        let registered = unsafe {
+            io.submitter()
+                .register_buf_ring_with_flags(memory.entries() as u64, BUFFERS, GROUP, 0)
         };
+        registered.map_err(Call::Register.refused())?;
         let mut buffers = Buffers {
             memory,
             tail: 0,

@@ -1,12 +1,14 @@
 //! What the kernel can do, found by doing it: several features are flags that no probe lists, and sandboxes refuse calls.
 
 use super::buffers::GROUP;
+use super::refusal::{Call, Refused};
 use super::ring::Ring;
 use io_uring::{opcode, squeue, types};
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// Oldest kernel that offers everything needed (multishot receive 6.0, deferred task running 6.1).
 const KERNEL_FLOOR: &str = "6.1";
@@ -16,14 +18,15 @@ const KERNEL_FLOOR: &str = "6.1";
 pub struct Capabilities {
     /// Waiting a little for a batch of completions (Linux 6.12).
     pub min_wait: bool,
+    /// A closed direct descriptor's file lives until every older request on the ring has ended (up to Linux 6.12): see `release`.
+    pub ordered_release: bool,
 }
 
 /// Something that the native driver cannot do without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
-    what: &'static str,
-    found: String,
-    remedy: &'static str,
+    lack: String,
+    remedy: String,
 }
 
 impl Capabilities {
@@ -41,9 +44,9 @@ impl Capabilities {
                 "io_uring features EXT_ARG, NODROP and CQE_SKIP",
             ));
         }
-        Trial::new()?.run()?;
         Ok(Capabilities {
             min_wait: params.is_feature_min_timeout(),
+            ordered_release: Trial::new()?.run()?,
         })
     }
 }
@@ -57,8 +60,8 @@ struct Trial {
 
 impl Trial {
     fn new() -> Result<Trial, Unsupported> {
-        let ring = Ring::new(8, 0).map_err(Unsupported::ring)?;
-        let (near, far) = UnixStream::pair().map_err(Unsupported::ring)?;
+        let ring = Ring::new(8, 0)?;
+        let (near, far) = UnixStream::pair().map_err(Call::SocketPair.refused())?;
         let registered = ring
             .io()
             .submitter()
@@ -67,11 +70,32 @@ impl Trial {
         Ok(Trial { ring, near, far })
     }
 
-    fn run(mut self) -> Result<(), Unsupported> {
+    /// Whether the kernel releases closed descriptors in the order of requests.
+    fn run(mut self) -> Result<bool, Unsupported> {
         self.multishot_receive()?;
+        let ordered_release = self.ordered_release()?;
         self.silent_send()?;
         drop(self.near);
-        Ok(())
+        Ok(ordered_release)
+    }
+
+    /// Closes a younger descriptor beside the receive that is armed: does its peer see the end?
+    fn ordered_release(&mut self) -> Result<bool, Unsupported> {
+        /// The end is there when the close returns; this is for a thread that is interrupted just then, and what old kernels cost at start.
+        const PATIENCE: Duration = Duration::from_millis(20);
+        let (near, mut far) = UnixStream::pair().map_err(Call::SocketPair.refused())?;
+        let submitter = self.ring.io().submitter();
+        let registered = submitter.register_files_update(1, &[near.as_raw_fd()]);
+        registered.map_err(|_| Unsupported::kernel("direct descriptors"))?;
+        drop(near);
+        let entry = opcode::Close::new(types::Fixed(1)).build().user_data(4);
+        // SAFETY: refers to no memory.
+        unsafe { self.ring.push(entry) };
+        self.ring.try_to_look()?;
+        while self.ring.next_event().is_some() {}
+        let patience = far.set_read_timeout(Some(PATIENCE));
+        patience.map_err(Call::SocketPair.refused())?;
+        Ok(far.read(&mut [0]).is_err())
     }
 
     /// One armed receive must bring two messages, each in a provided buffer.
@@ -82,8 +106,9 @@ impl Trial {
         // SAFETY: refers to no memory.
         unsafe { self.ring.push(entry) };
         for message in [b"one", b"two"] {
-            self.ring.enter_and_look();
-            self.far.write_all(message).map_err(Unsupported::ring)?;
+            self.ring.try_to_look()?;
+            let written = self.far.write_all(message);
+            written.map_err(Call::SocketPair.refused())?;
             self.ring.wait(1, 0, &types::Timespec::new().sec(1));
             let event = self
                 .ring
@@ -118,7 +143,7 @@ impl Trial {
             // SAFETY: `big` outlives the submission below, during which a send with MSG_DONTWAIT completes.
             unsafe { self.ring.push(entry) };
         }
-        self.ring.enter_and_look();
+        self.ring.try_to_look()?;
         match self.ring.next_event() {
             Some(event)
                 if event.user_data == 3 && (0..big.len() as i32).contains(&event.result) =>
@@ -137,7 +162,12 @@ impl fmt::Display for Capabilities {
         } else {
             "no min_wait before Linux 6.12"
         };
-        write!(f, "Linux {}, io_uring: {batching}", release())
+        let releasing = if self.ordered_release {
+            ", rotates receives to release closed sockets (not needed from Linux 6.13)"
+        } else {
+            ""
+        };
+        write!(f, "Linux {}, io_uring: {batching}{releasing}", release())
     }
 }
 
@@ -151,46 +181,30 @@ fn release() -> String {
 impl Unsupported {
     fn kernel(what: &'static str) -> Unsupported {
         Unsupported {
-            what,
-            found: format!("Linux {}", release()),
-            remedy: "run Linux 6.1 or newer (6.12 or newer is recommended)",
+            lack: format!(
+                "{what} is missing (Linux {}; needs Linux {KERNEL_FLOOR})",
+                release()
+            ),
+            remedy: "run Linux 6.1 or newer (6.12 or newer is recommended)".into(),
         }
     }
+}
 
-    /// A ring could not be made: the errno tells an old kernel from a locked door.
-    pub(super) fn ring(error: io::Error) -> Unsupported {
-        let remedy = match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => {
-                "allow io_uring: set the sysctl kernel.io_uring_disabled=0, and permit io_uring_setup, io_uring_enter and \
-                 io_uring_register in the container's seccomp profile"
-            }
-            Some(libc::ENOSYS | libc::EINVAL) => {
-                "run Linux 6.1 or newer (6.12 or newer is recommended)"
-            }
-            Some(libc::EMFILE | libc::ENFILE) => {
-                "raise the limit on open files (ulimit -n, LimitNOFILE=)"
-            }
-            Some(libc::ENOMEM) => "raise the memory limit, or lower max_connections",
-            _ => "see the error",
-        };
+impl From<Refused> for Unsupported {
+    fn from(refused: Refused) -> Unsupported {
         Unsupported {
-            what: "io_uring with deferred task running",
-            found: error.to_string(),
-            remedy,
+            lack: refused.to_string(),
+            remedy: refused.remedy(),
         }
     }
 }
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Unsupported {
-            what,
-            found,
-            remedy,
-        } = self;
+        let Unsupported { lack, remedy } = self;
         write!(
             f,
-            "this host cannot run the native driver: {what} is missing ({found}; needs Linux {KERNEL_FLOOR}); {remedy}"
+            "this host cannot run the native driver: {lack}; {remedy}"
         )
     }
 }

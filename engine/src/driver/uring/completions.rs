@@ -33,7 +33,7 @@ impl UringDriver {
                 count: event.result.max(0) as usize,
                 failed: event.result < 0 && !limits::is_transient(-event.result),
             }),
-            Op::Tracked => self.take_tracked(ticket, event.result),
+            Op::Tracked => self.take_tracked(ring, ticket, event.result),
             Op::Close => {
                 self.slots[ticket.slot].state = State::default();
                 self.rings[ring].closed();
@@ -46,6 +46,7 @@ impl UringDriver {
             }
             Op::Bell => self.listen_to_bell(),
             Op::ShutDown => self.take_shut_down(ticket),
+            Op::ShutBoth => self.close_shut(ticket),
             // A shard whose completions overflow is awake; one whose ring is gone has ended. Anything else passes, and is tried again.
             Op::Ring if limits::is_transient(-event.result) => self.wake(ticket.slot as u16),
             Op::Cancel | Op::Wake | Op::Ring => {}
@@ -59,7 +60,7 @@ impl UringDriver {
             self.acceptors.failed(id, -result, self.now);
             return;
         }
-        let slot = ring as u32 * self.table + result as u32;
+        let slot = ring as u32 * self.tables.table + result as u32;
         self.slots.reach(slot).state = State(State::USED);
         self.pending.push(Completion::Accepted {
             slot,
@@ -82,6 +83,7 @@ impl UringDriver {
         if event.more || !live {
             return;
         }
+        self.rings[ring].release.ended(UserData(event.user_data));
         let state = &mut self.slots[ticket.slot].state;
         state.clear(State::ARMED);
         let stopped = state.has(State::STOPPING);
@@ -98,6 +100,8 @@ impl UringDriver {
         let why = match event.result {
             0 => ReceiveEnd::Eof,
             _ if stopped => ReceiveEnd::Stopped,
+            // A sweep ended it: all that it received is reaped.
+            result if result == -libc::ECANCELED => return self.arm(ticket),
             result if result > 0 || starved => {
                 self.rearm.push(ticket);
                 return;
@@ -116,8 +120,10 @@ impl UringDriver {
         }
     }
 
-    fn take_tracked(&mut self, ticket: Ticket, result: i32) {
+    fn take_tracked(&mut self, ring: usize, ticket: Ticket, result: i32) {
         let owed = self.tracked.finish(ticket);
+        let request = UserData::of(Op::Tracked, ticket);
+        self.rings[ring].release.ended(request);
         let state = &mut self.slots[ticket.slot].state;
         state.clear(State::TRACKED);
         if state.has(State::CLOSING) {
@@ -125,8 +131,9 @@ impl UringDriver {
             return;
         }
         let count = result.max(0) as usize;
-        // A signal or memory pressure may end it early; the shard sends the rest.
-        let failed = result < 0 && !limits::is_transient(-result);
+        // A signal, memory pressure or a sweep may end it early; the shard sends the rest.
+        let passing = result == -libc::ECANCELED || limits::is_transient(-result);
+        let failed = result < 0 && !passing;
         debug_assert!(count <= owed);
         self.pending.push(Completion::Sent {
             ticket,

@@ -1,12 +1,13 @@
-//! What the host grants: open files, an eventfd, and which errnos pass.
+//! What the host grants: open files, locked memory, an eventfd, and which errnos pass.
 
+use super::refusal::{Call, Refused};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Raises the soft limit on open files to the hard one, and returns it.
 pub fn raise_open_files() -> usize {
-    let mut limit = limit();
+    let mut limit = limit(libc::RLIMIT_NOFILE);
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: a plain system call on a local structure. If it fails the limit stays as it is, and `open_files_max` tells.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
@@ -17,17 +18,40 @@ pub fn raise_open_files() -> usize {
 pub fn open_files_max() -> usize {
     /// `IORING_MAX_FIXED_FILES` of the kernel.
     const TABLE_MAX: u64 = 1 << 20;
-    limit().rlim_cur.clamp(64, TABLE_MAX) as usize
+    limit(libc::RLIMIT_NOFILE).rlim_cur.min(TABLE_MAX) as usize
 }
 
-fn limit() -> libc::rlimit {
+/// Bytes that this user may lock in memory; `None`: as many as there are.
+pub(super) fn locked_bytes_max() -> Option<u64> {
+    /// Bit of `CAP_IPC_LOCK`, which no limit binds (`capabilities(7)`).
+    const IPC_LOCK: u32 = 14;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let unbound = capabilities.is_some_and(|mask| mask >> IPC_LOCK & 1 == 1);
+    let bytes = limit(libc::RLIMIT_MEMLOCK).rlim_cur;
+    (!unbound && bytes != libc::RLIM_INFINITY).then_some(bytes)
+}
+
+/// The sysctl `kernel.io_uring_disabled`: 0 where it does not exist (before Linux 6.6).
+pub(super) fn io_uring_disabled() -> u8 {
+    let value = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    value
+        .ok()
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+fn limit(of: libc::__rlimit_resource_t) -> libc::rlimit {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: writes the local structure only.
-    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    assert_eq!(result, 0, "getrlimit(RLIMIT_NOFILE) has no reason to fail");
+    let result = unsafe { libc::getrlimit(of, &raw mut limit) };
+    assert_eq!(result, 0, "getrlimit has no reason to fail");
     limit
 }
 
@@ -48,11 +72,11 @@ pub(super) struct EventFd {
 }
 
 impl EventFd {
-    pub(super) fn new() -> io::Result<EventFd> {
+    pub(super) fn new() -> Result<EventFd, Refused> {
         // SAFETY: no memory is involved; the descriptor is owned by the result.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
         if fd < 0 {
-            return Err(io::Error::last_os_error());
+            return Err(Call::EventFd.refused()(io::Error::last_os_error()));
         }
         // SAFETY: the descriptor was just created and belongs to nobody else.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };

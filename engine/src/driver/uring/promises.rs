@@ -1,8 +1,9 @@
 //! What the driver promises the shard, tried on the real kernel: no shortfall is late, and no ring is forgotten.
 
 use super::*;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
 
 /// A driver, its clients, and the tickets of those that were accepted.
 struct Trial {
@@ -165,4 +166,161 @@ fn memory_of_what_nobody_has_reaped_stays() {
     };
     assert_eq!(lease.as_mut(), b"second");
     trial.driver.give_back(lease);
+}
+
+/// Bytes that tell their place in a stream.
+fn stream(from: usize, count: usize) -> Vec<u8> {
+    (from..from + count)
+        .map(|at| (at * 7 % 251) as u8)
+        .collect()
+}
+
+/// One connection of a sweep's trial: what it was sent and said so far.
+struct Talk {
+    ticket: Ticket,
+    client: TcpStream,
+    written: usize,
+    received: usize,
+    /// What the driver has still to send.
+    rest: Bytes,
+    read: usize,
+}
+
+impl Talk {
+    const BYTES: usize = 300_000;
+    const SENT: usize = 12 << 20;
+
+    /// The client writes and reads a little, if it can.
+    fn go_on(&mut self) {
+        let end = (self.written + 5_000).min(Self::BYTES);
+        let bytes = stream(self.written, end - self.written);
+        match self.client.write(&bytes) {
+            Ok(count) => self.written += count,
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        let mut bytes = vec![0; 100_000];
+        match self.client.read(&mut bytes) {
+            Ok(count) => {
+                assert!(bytes[..count] == stream(self.read, count), "what was sent");
+                self.read += count;
+            }
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.received == Self::BYTES && self.read == Self::SENT
+    }
+}
+
+/// A sweep ends every receive and every send again and again, while both are under way.
+#[test]
+fn sweeps_lose_nothing() {
+    let mut trial = Trial::new(Tables {
+        table: 64,
+        rings: 2,
+    });
+    trial.driver.capabilities.ordered_release = true;
+    let mut talks: Vec<Talk> = (0..3)
+        .map(|index| {
+            // The last of them is on the second ring.
+            let (ticket, client) = trial.connect_until(|slot| index < 2 || slot >= 64);
+            client.set_nonblocking(true).unwrap();
+            trial.driver.arm_receive(ticket);
+            let rest = Bytes::from(stream(0, Talk::SENT));
+            trial
+                .driver
+                .send_tracked(ticket, std::slice::from_ref(&rest));
+            let (written, received, read) = (0, 0, 0);
+            Talk {
+                ticket,
+                client,
+                written,
+                received,
+                rest,
+                read,
+            }
+        })
+        .collect();
+    let mut cut_short = 0;
+    while !talks.iter().all(Talk::is_done) {
+        talks.iter_mut().for_each(Talk::go_on);
+        trial
+            .driver
+            .rings
+            .iter_mut()
+            .for_each(|ring| ring.release.sweep_soon());
+        let completions = trial.look();
+        for completion in completions {
+            match completion {
+                Completion::Received { ticket, mut lease } => {
+                    let talk = talks.iter_mut().find(|talk| talk.ticket == ticket).unwrap();
+                    let bytes = lease.as_mut().to_vec();
+                    assert!(bytes == stream(talk.received, bytes.len()), "what came");
+                    talk.received += bytes.len();
+                    trial.driver.give_back(lease);
+                }
+                Completion::Sent {
+                    ticket,
+                    count,
+                    failed,
+                } => {
+                    assert!(!failed);
+                    let talk = talks.iter_mut().find(|talk| talk.ticket == ticket).unwrap();
+                    talk.rest = talk.rest.slice(count..);
+                    if !talk.rest.is_empty() {
+                        cut_short += 1;
+                        trial
+                            .driver
+                            .send_tracked(ticket, std::slice::from_ref(&talk.rest));
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let rotated = trial.driver.counters.rotated.get();
+    assert!(
+        cut_short > 10 && rotated > 100,
+        "{cut_short} sends, {rotated} in all"
+    );
+}
+
+/// Beside a connection that stays: every client that is closed reads the end, and the driver's account is what it promises.
+#[test]
+fn a_closed_connection_ends_beside_an_older_one() {
+    for ordered_release in [false, true] {
+        let mut trial = Trial::new(Tables {
+            table: 64,
+            rings: 1,
+        });
+        // What a kernel needs, it gets in both rounds.
+        trial.driver.capabilities.ordered_release |= ordered_release;
+        let (older, mut older_client) = trial.connect_until(|_| true);
+        trial.driver.arm_receive(older);
+        for generation in 2..1_300 {
+            let (Ticket { slot, .. }, mut client) = trial.connect_until(|_| true);
+            let ticket = Ticket { slot, generation };
+            trial.driver.arm_receive(ticket);
+            trial.driver.close(ticket);
+            let closed = (0..1_000).find_map(|_| trial.look().pop());
+            assert!(matches!(closed, Some(Completion::Closed { ticket: one }) if one == ticket));
+            client
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap(), 0, "the end");
+        }
+        older_client.write_all(b"still there").unwrap();
+        let received = (0..10).find_map(|_| trial.look().pop());
+        assert!(matches!(received, Some(Completion::Received { ticket, .. }) if ticket == older));
+        let swept = trial.driver.counters.rotated.get();
+        assert_eq!(
+            swept,
+            if trial.driver.capabilities.ordered_release {
+                2
+            } else {
+                0
+            }
+        );
+    }
 }

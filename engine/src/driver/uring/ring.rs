@@ -2,6 +2,8 @@
 
 use super::buffers::{Buffers, Lease};
 use super::limits::EventFd;
+use super::refusal::{Call, Refused};
+use super::release::Release;
 use crate::driver::Millis;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::fmt;
@@ -24,6 +26,7 @@ pub(super) struct Ring {
     used: u32,
     enters: u64,
     sibling: Option<Sibling>,
+    pub(super) release: Release,
 }
 
 /// What a ring that does not sleep has besides: the eventfd through which it wakes the one that does.
@@ -47,7 +50,7 @@ pub(super) struct Event {
 
 impl Ring {
     /// A ring with an empty table, for the calling thread only. `index` is its place in the driver.
-    pub(super) fn new(table: u32, index: u8) -> io::Result<Ring> {
+    pub(super) fn new(table: u32, index: u8) -> Result<Ring, Refused> {
         let io = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -55,8 +58,10 @@ impl Ring {
             .setup_submit_all()
             .setup_clamp()
             .setup_cqsize(COMPLETIONS)
-            .build(SUBMISSIONS)?;
-        io.submitter().register_files_sparse(table)?;
+            .build(SUBMISSIONS)
+            .map_err(Call::Setup.refused())?;
+        let registered = io.submitter().register_files_sparse(table);
+        registered.map_err(Call::Register.refused())?;
         let buffers = Buffers::register(&io, index)?;
         Ok(Ring {
             io,
@@ -64,13 +69,15 @@ impl Ring {
             used: 0,
             enters: 0,
             sibling: None,
+            release: Release::default(),
         })
     }
 
     /// Makes it one that another ring sleeps for.
-    pub(super) fn signalled(mut self) -> io::Result<Ring> {
+    pub(super) fn signalled(mut self) -> Result<Ring, Refused> {
         let signal = EventFd::new()?;
-        self.io.submitter().register_eventfd(signal.raw_fd())?;
+        let registered = self.io.submitter().register_eventfd(signal.raw_fd());
+        registered.map_err(Call::Register.refused())?;
         self.sibling = Some(Sibling {
             signal,
             listening: false,
@@ -120,16 +127,9 @@ impl Ring {
         self.enter(GET_EVENTS);
     }
 
-    fn enter(&mut self, flags: u32) {
-        self.enters += 1;
-        let queued = self.io.submission().len() as u32;
-        // SAFETY: no extended argument is given.
-        let result = unsafe {
-            self.io
-                .submitter()
-                .enter::<libc::sigset_t>(queued, 0, flags, None)
-        };
-        self.check(result);
+    /// As [`Ring::enter_and_look`], on a host that may refuse.
+    pub(super) fn try_to_look(&mut self) -> Result<(), Refused> {
+        self.try_to_enter(GET_EVENTS)
     }
 
     /// Submits and sleeps until `want` completions, or `min_wait_us` after the first, or the timeout.
@@ -140,19 +140,42 @@ impl Ring {
             args = args.min_wait_usec(min_wait_us);
         }
         let result = self.io.submitter().submit_with_args(want as usize, &args);
-        self.check(result);
+        if let Err(refused) = Ring::passed(result) {
+            panic!("{refused}");
+        }
+    }
+
+    fn enter(&mut self, flags: u32) {
+        // A host that refuses has said so to the trial at start.
+        if let Err(refused) = self.try_to_enter(flags) {
+            panic!("{refused}");
+        }
+    }
+
+    fn try_to_enter(&mut self, flags: u32) -> Result<(), Refused> {
+        self.enters += 1;
+        let queued = self.io.submission().len() as u32;
+        // SAFETY: no extended argument is given.
+        let result = unsafe {
+            self.io
+                .submitter()
+                .enter::<libc::sigset_t>(queued, 0, flags, None)
+        };
+        Ring::passed(result)
     }
 
     /// What an enter may say without anything being wrong: a signal, the timeout, completions to reap first, memory pressure.
-    fn check(&self, result: io::Result<usize>) {
-        if let Err(error) = result {
-            let passing = [libc::EINTR, libc::ETIME, libc::EBUSY, libc::EAGAIN];
-            assert!(
-                error
+    fn passed(result: io::Result<usize>) -> Result<(), Refused> {
+        const PASSING: [i32; 4] = [libc::EINTR, libc::ETIME, libc::EBUSY, libc::EAGAIN];
+        match result {
+            Err(error)
+                if !error
                     .raw_os_error()
-                    .is_some_and(|errno| passing.contains(&errno)),
-                "io_uring_enter: {error}"
-            );
+                    .is_some_and(|errno| PASSING.contains(&errno)) =>
+            {
+                Err(Call::Enter.refused()(error))
+            }
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 

@@ -1,8 +1,9 @@
 //! A shard's rings as a set: which one accepts, when there is another, and how those that do not sleep are served.
 
-use super::UringDriver;
 use super::ring::Ring;
 use super::userdata::{Op, UserData};
+use super::{Tables, UringDriver};
+use crate::driver::Millis;
 
 impl UringDriver {
     /// Arms as many accepts as there are free slots for, on a ring that has them.
@@ -22,11 +23,33 @@ impl UringDriver {
         }
     }
 
+    /// Connections that may be admitted, as things are: when no further ring can be made, the last slots are for those that hear 503.
+    pub(super) fn room(&self) -> usize {
+        let rings = match self.may_grow() {
+            true => self.tables.rings,
+            false => self.rings.len(),
+        };
+        Tables {
+            rings,
+            ..self.tables
+        }
+        .room()
+    }
+
+    fn may_grow(&self) -> bool {
+        self.rings.len() < self.tables.rings && self.grows_from <= self.now
+    }
+
     /// The ring that accepts: the current one while it has room, then the emptiest, then a new one.
     fn ring_with_room(&mut self) -> Option<usize> {
-        let table = self.table;
+        let table = self.tables.table;
+        // A ring that cannot be made is noticed while there are slots in which to say so.
+        let full = match self.may_grow() {
+            true => table - self.tables.reserve(),
+            false => table,
+        };
         let current = self.acceptors.ring;
-        if self.rings[current].used() < table {
+        if self.rings[current].used() < full {
             return Some(current);
         }
         let (emptiest, used) = self
@@ -35,9 +58,9 @@ impl UringDriver {
             .map(Ring::used)
             .enumerate()
             .min_by_key(|(_, used)| *used)?;
-        let chosen = if used < table - table / 4 {
+        let chosen = if used < full - table / 16 {
             emptiest
-        } else if self.rings.len() < self.rings_max {
+        } else if self.may_grow() {
             self.add_ring().unwrap_or(emptiest)
         } else {
             emptiest
@@ -47,16 +70,25 @@ impl UringDriver {
     }
 
     fn add_ring(&mut self) -> Option<usize> {
+        /// After the host refused a ring, in milliseconds: what it lacks may be there later.
+        const PAUSE_MS: Millis = 10_000;
         let index = self.rings.len();
-        match Ring::new(self.table, index as u8).and_then(Ring::signalled) {
+        match Ring::new(self.tables.table, index as u8).and_then(Ring::signalled) {
             Ok(ring) => {
                 self.rings.push(ring);
                 self.counters.rings.set(self.rings.len() as u64);
                 Some(index)
             }
-            Err(error) => {
-                tracing::warn!(%error, rings = index, "no further ring: the shard is full at this size");
-                self.rings_max = index;
+            Err(refused) => {
+                self.grows_from = self.now + PAUSE_MS;
+                self.counters.rings_refused.add(1);
+                let (room, remedy) = (self.room(), refused.remedy());
+                tracing::warn!(
+                    error = %refused,
+                    rings = index,
+                    room,
+                    "no further ring can be made: connections beyond this shard's room are answered 503; {remedy}"
+                );
                 None
             }
         }

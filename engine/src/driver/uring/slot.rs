@@ -14,8 +14,14 @@ const _: () = assert!(size_of::<Slot>() == 4 && Ticket::GENERATIONS == 1 << 24);
 
 impl Slot {
     pub(super) fn belongs_to(self, ticket: Ticket) -> bool {
+        self.ticket(ticket.slot) == ticket
+    }
+
+    /// Of the slot at this index, with the generation that it was given to last.
+    pub(super) fn ticket(self, slot: u32) -> Ticket {
         let [low, middle, high] = self.generation;
-        u32::from_le_bytes([low, middle, high, 0]) == ticket.generation
+        let generation = u32::from_le_bytes([low, middle, high, 0]);
+        Ticket { slot, generation }
     }
 
     pub(super) fn give_to(&mut self, ticket: Ticket) {

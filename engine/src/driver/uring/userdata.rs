@@ -22,6 +22,8 @@ pub(super) enum Op {
     Sibling = 10,
     /// Our ring to another shard failed. Slot: the shard.
     Ring = 11,
+    /// Both directions, before the descriptor is closed.
+    ShutBoth = 12,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ impl UserData {
             9 => Op::Bell,
             10 => Op::Sibling,
             11 => Op::Ring,
+            12 => Op::ShutBoth,
             other => unreachable!("a completion of operation {other}, which nobody started"),
         }
     }
@@ -85,6 +88,7 @@ mod tests {
             Op::Bell,
             Op::Sibling,
             Op::Ring,
+            Op::ShutBoth,
         ] {
             let user_data = UserData::of(op, ticket);
             assert_eq!((user_data.op(), user_data.ticket()), (op, ticket));

@@ -1,6 +1,7 @@
 //! The known keys of an object: found in one pass over it, each at most once, their types looked at afterwards.
 //!
-//! Invariant: what is not valid as a whole is found before anything is said about its keys. Called by the dialects' readers.
+//! Invariants: what is not valid as a whole is found before anything is said about its keys, and a key that is `null` is absent, but for
+//! `data`, whose value it is. Called by the dialects' readers.
 
 use super::command::{Command, Rooms, Wants};
 use super::id::{ID_BYTES_MAX, Id};
@@ -71,6 +72,8 @@ pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
     fn unsigned(self) -> Option<u64>;
     /// Whether a request's id may be so.
     fn is_id(self) -> bool;
+    /// `null`, which in an optional key means that the key is absent.
+    fn is_null(self) -> bool;
 }
 
 impl<'b> Span<'b> for Raw<'b> {
@@ -88,13 +91,32 @@ impl<'b> Span<'b> for Raw<'b> {
     }
 
     fn unsigned(self) -> Option<u64> {
-        self.as_str().parse().ok()
+        let text = self.as_str();
+        let float = || whole(text.parse().ok().filter(|_| text.starts_with(is_digit))?);
+        text.parse().ok().or_else(float)
     }
 
     fn is_id(self) -> bool {
         matches!(self.as_str().as_bytes()[0], b'"' | b'-' | b'0'..=b'9')
     }
+
+    fn is_null(self) -> bool {
+        self.as_str() == "null"
+    }
 }
+
+fn is_digit(character: char) -> bool {
+    character.is_ascii_digit()
+}
+
+/// The integer that a float says. Whoever knows one sort of numbers only sends integers so.
+fn whole(number: f64) -> Option<u64> {
+    let is_whole = (0.0..INTEGERS_END).contains(&number) && number.fract() == 0.0;
+    is_whole.then_some(number as u64)
+}
+
+/// 2^53: a 64-bit float below it says each integer exactly.
+const INTEGERS_END: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
 
 impl<'b> Span<'b> for Pack<'b> {
     fn text(self) -> Option<Cow<'b, str>> {
@@ -116,15 +138,22 @@ impl<'b> Span<'b> for Pack<'b> {
         match pack::Scanner::new(self.as_bytes()).head() {
             Ok(Head::Unsigned(number)) => Some(number),
             Ok(Head::Signed(number)) => u64::try_from(number).ok(),
+            Ok(Head::Float(number)) => whole(number),
             _ => None,
         }
     }
 
     fn is_id(self) -> bool {
-        matches!(
-            pack::Scanner::new(self.as_bytes()).head(),
-            Ok(Head::Str(_) | Head::Unsigned(_) | Head::Signed(_))
-        )
+        match pack::Scanner::new(self.as_bytes()).head() {
+            Ok(Head::Str(_) | Head::Unsigned(_) | Head::Signed(_)) => true,
+            // JavaScript's libraries send every integer from 2^32 or 2^53 on as a float.
+            Ok(Head::Float(number)) => number.is_finite(),
+            _ => false,
+        }
+    }
+
+    fn is_null(self) -> bool {
+        matches!(self.as_bytes(), [pack::NIL] | pack::UNDEFINED)
     }
 }
 
@@ -249,10 +278,8 @@ impl<'b, S: Span<'b>> Request<S> {
                 Err("id is longer than 128 bytes")
             }
             Some(id) if id.is_id() => Ok(Some(id)),
-            Some(id) => Err(match id.into() {
-                Value::Json(_) => Key::Id.wrong(),
-                Value::Pack(_) => "id must be a string or an integer",
-            }),
+            Some(id) if id.is_null() => Ok(None),
+            Some(_) => Err(Key::Id.wrong()),
         }
     }
 
@@ -297,14 +324,21 @@ impl<'b, S: Span<'b>> Request<S> {
     }
 
     pub(crate) fn rooms(&self) -> Result<Option<Rooms<'b>>, Wrong> {
-        let rooms = self.get(Key::Rooms as usize);
-        rooms.map(|rooms| Rooms::check(rooms.into())).transpose()
+        match self.get(Key::Rooms as usize) {
+            None => Ok(None),
+            Some(rooms) if rooms.is_null() => Ok(None),
+            Some(rooms) => Rooms::check(rooms.into()).map(Some),
+        }
     }
 
     fn typed<T>(&self, key: Key, read: impl Fn(S) -> Option<T>) -> Result<Option<T>, Wrong> {
-        match self.get(key as usize) {
-            None => Ok(None),
-            Some(value) => read(value).map(Some).ok_or(key.wrong()),
+        let Some(value) = self.get(key as usize) else {
+            return Ok(None);
+        };
+        match read(value) {
+            None if value.is_null() => Ok(None),
+            None => Err(key.wrong()),
+            some => Ok(some),
         }
     }
 }

@@ -30,6 +30,15 @@ fn commands() {
             r#"{"x":1,"x":2,"type":"presence","room":"r","limit":10}"#,
             r#"presence room="r" limit=10"#,
         ),
+        (
+            r#"{"type":"presence","id":4294967296.0,"limit":10.0}"#,
+            "presence id=4294967296.0 limit=10",
+        ),
+        // An optional key that is nil is absent; data is nil.
+        (
+            r#"{"type":"x","id":null,"room":null,"rooms":null,"user":null,"data":null,"echo":null,"report":null,"limit":null}"#,
+            "x data=null",
+        ),
     ] {
         one(&packed(message), expected);
     }
@@ -39,23 +48,38 @@ fn commands() {
 fn refusals() {
     for (message, expected) in [
         ("{}", "bad_request -32602: type is missing"),
-        ("[]", "bad_request -32602: a message is one map"),
+        (
+            "[]",
+            "bad_request -32602: a message is one map, this is an array: rmp-serde needs `to_vec_named`",
+        ),
         ("1", "bad_request -32602: a message is one map"),
         (
             r#"{"id":1,"type":1}"#,
             "bad_request -32602 id=1: type must be a string",
         ),
         (
-            r#"{"type":"x","id":1.5}"#,
-            "bad_request -32602: id must be a string or an integer",
+            r#"{"type":"x","id":true}"#,
+            "bad_request -32602: id must be a string or a number",
         ),
         (
-            r#"{"type":"x","id":null}"#,
-            "bad_request -32602: id must be a string or an integer",
+            r#"{"type":null,"id":1}"#,
+            "bad_request -32602 id=1: type is missing",
         ),
         (
-            r#"{"type":"x","id":1,"room":null}"#,
+            r#"{"type":"x","id":1,"room":true}"#,
             "bad_request -32602 id=1: room must be a string",
+        ),
+        (
+            r#"{"type":"x","id":1,"rooms":["a",null]}"#,
+            "bad_request -32602 id=1: rooms must be an array of strings",
+        ),
+        (
+            r#"{"type":"x","id":1,"room":null,"room":"a"}"#,
+            "bad_request -32602 id=1: duplicate key",
+        ),
+        (
+            r#"{"type":"x","id":1,"limit":1.5}"#,
+            "bad_request -32602 id=1: limit must be a whole number below 4294967296",
         ),
         (
             r#"{"type":"x","id":1,"rooms":[]}"#,
@@ -112,6 +136,19 @@ fn what_json_cannot_say() {
     one(long_forms, "x id=7");
     // Signed, though not below zero.
     one(b"\x82\xa4type\xa1x\xa5limit\xd0\x07", "x limit=7");
+    // `undefined` of npm msgpackr is nil.
+    one(b"\x82\xa4type\xa1x\xa4room\xd4\0\0", "x");
+    // Its records, and what is shorter from the second message on, and one inside of a map.
+    for record in [
+        &b"\xd4r\x40\x92\xa4type\xa2id\xa4ping\x01"[..],
+        b"\x40\xa4ping\x01",
+        b"\x82\xa4type\xa1x\xa4data\xd4r\x40\x91\xa1a\x01",
+    ] {
+        one(
+            record,
+            "bad_request -32602: a message is one map, this is a record: npm msgpackr needs `useRecords: false`",
+        );
+    }
     // A string that is not UTF-8, a reserved byte, something behind.
     one(
         b"\x81\xa4type\xa1\xff",

@@ -16,6 +16,19 @@ fn commands() {
             r#"presence id="\u0041" room="r" echo=true limit=4294967295"#,
         ),
         (
+            r#"{"type":"presence","id":1.5,"limit":1e1}"#,
+            "presence id=1.5 limit=10",
+        ),
+        (
+            r#"{"type":"presence","id":1,"limit":-0.0}"#,
+            "bad_request -32602 id=1: limit must be a whole number below 4294967296",
+        ),
+        // An optional key that is null is absent; data is null.
+        (
+            r#"{"type":"x","id":null,"room":null,"rooms":null,"user":null,"data":null,"echo":null,"report":null,"limit":null}"#,
+            "x data=null",
+        ),
+        (
             r#"{"type":"presence","id":1,"limit":4294967296}"#,
             "bad_request -32602 id=1: limit must be a whole number below 4294967296",
         ),

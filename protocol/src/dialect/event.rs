@@ -123,12 +123,12 @@ impl Event<'_> {
             Event::Message { room, from, data } => {
                 map.some_string("room", room);
                 map.string("from", from);
-                map.value_or_null("data", data)?;
+                map.value_or_null("data", data);
             }
             Event::Event { event, room, data } => {
                 map.string("event", event);
                 map.some_string("room", room);
-                map.value_or_null("data", data)?;
+                map.value_or_null("data", data);
             }
             Event::Closing {
                 reason,

@@ -5,9 +5,10 @@
 
 use super::command::{Command, Rooms, Wants};
 use super::id::{ID_BYTES_MAX, Id};
+use super::transcode::integer;
 use super::value::Value;
 use crate::json::{self, Raw, SyntaxError, unescape};
-use crate::pack::{self, Head, Malformed, Pack};
+use crate::pack::{self, Head, Malformed, Pack, UNDEFINED};
 use std::borrow::Cow;
 
 /// What was wrong, as the client is told.
@@ -92,8 +93,7 @@ impl<'b> Span<'b> for Raw<'b> {
 
     fn unsigned(self) -> Option<u64> {
         let text = self.as_str();
-        let float = || whole(text.parse().ok().filter(|_| text.starts_with(is_digit))?);
-        text.parse().ok().or_else(float)
+        text.parse().ok().or_else(|| whole(text.parse().ok()?))
     }
 
     fn is_id(self) -> bool {
@@ -105,18 +105,10 @@ impl<'b> Span<'b> for Raw<'b> {
     }
 }
 
-fn is_digit(character: char) -> bool {
-    character.is_ascii_digit()
-}
-
-/// The integer that a float says. Whoever knows one sort of numbers only sends integers so.
+/// The integer that a float says.
 fn whole(number: f64) -> Option<u64> {
-    let is_whole = (0.0..INTEGERS_END).contains(&number) && number.fract() == 0.0;
-    is_whole.then_some(number as u64)
+    u64::try_from(integer(number)?).ok()
 }
-
-/// 2^53: a 64-bit float below it says each integer exactly.
-const INTEGERS_END: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
 
 impl<'b> Span<'b> for Pack<'b> {
     fn text(self) -> Option<Cow<'b, str>> {
@@ -153,7 +145,12 @@ impl<'b> Span<'b> for Pack<'b> {
     }
 
     fn is_null(self) -> bool {
-        matches!(self.as_bytes(), [pack::NIL] | pack::UNDEFINED)
+        let mut scanner = pack::Scanner::new(self.as_bytes());
+        match scanner.head() {
+            Ok(Head::Nil) => true,
+            Ok(Head::Ext(len)) => scanner.extension(len) == Ok(UNDEFINED),
+            _ => false,
+        }
     }
 }
 

@@ -34,9 +34,7 @@ impl<'b> Id<'b> {
 
     /// Appends it. In the encoding that it came in, byte for byte.
     pub(super) fn push(self, out: &mut Vec<u8>, encoding: Encoding) {
-        if self.0.write(out, encoding).is_err() {
-            unreachable!("strings and numbers can be said in every encoding");
-        }
+        self.0.write(out, encoding);
     }
 }
 

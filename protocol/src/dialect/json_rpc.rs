@@ -271,23 +271,18 @@ impl<'b> Call<'b> {
 const _: () = assert!((Key::Type as usize) < Key::Id as usize && Key::Id as usize == 1);
 
 /// Appends a response object. An error without an id is about a message whose id is not known: `null` (§5).
-pub(super) fn write_reply(
-    out: &mut Vec<u8>,
-    id: Option<Id<'_>>,
-    reply: &Reply<'_>,
-) -> Result<(), Untranslatable> {
+pub(super) fn write_reply(out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
     let mut map = open(out);
     match reply {
-        Reply::Result(value) => map.value_or_null("result", *value)?,
+        Reply::Result(value) => map.value_or_null("result", *value),
         Reply::Error(problem) => map.map("error", |map| write_error(map, problem)),
-        reply => map.map("result", |map| reply.body(map))?,
+        reply => map.map("result", |map| reply.body(map)),
     }
     match id {
         Some(id) => map.id(Some(id)),
         None => map.null("id"),
     }
     map.close();
-    Ok(())
 }
 
 fn write_error(map: &mut Map<'_, Json>, problem: &Problem) {
@@ -308,7 +303,7 @@ pub(super) fn write_event(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Un
             if params.is_some_and(|params| !params.is_container()) {
                 return Err(Untranslatable::Params);
             }
-            map.some_value("params", params)?;
+            map.some_value("params", params);
             map.number("id", id);
         }
         (_, Some(kind)) => {

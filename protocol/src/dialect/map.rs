@@ -4,7 +4,7 @@
 //! need no escaping.
 
 use super::id::Id;
-use super::value::{Encoding, Untranslatable, Value};
+use super::value::{Encoding, Value};
 use crate::{json, pack};
 use std::marker::PhantomData;
 
@@ -134,32 +134,23 @@ impl<'o, N: Notation> Map<'o, N> {
     }
 
     #[inline]
-    pub(super) fn value(&mut self, key: &str, value: Value<'_>) -> Result<(), Untranslatable> {
-        value.write(self.key(key), N::ENCODING)
+    pub(super) fn value(&mut self, key: &str, value: Value<'_>) {
+        value.write(self.key(key), N::ENCODING);
     }
 
     #[inline]
-    pub(super) fn some_value(
-        &mut self,
-        key: &str,
-        value: Option<Value<'_>>,
-    ) -> Result<(), Untranslatable> {
-        value.map_or(Ok(()), |value| self.value(key, value))
+    pub(super) fn some_value(&mut self, key: &str, value: Option<Value<'_>>) {
+        if let Some(value) = value {
+            self.value(key, value);
+        }
     }
 
     /// `null` when there is none.
     #[inline]
-    pub(super) fn value_or_null(
-        &mut self,
-        key: &str,
-        value: Option<Value<'_>>,
-    ) -> Result<(), Untranslatable> {
+    pub(super) fn value_or_null(&mut self, key: &str, value: Option<Value<'_>>) {
         match value {
             Some(value) => self.value(key, value),
-            None => {
-                self.null(key);
-                Ok(())
-            }
+            None => self.null(key),
         }
     }
 

@@ -17,8 +17,10 @@ fn command<'b>(bytes: &'b [u8], rules: &Rules) -> Result<Said<'b>, Refused<'b>> 
         problem: Problem::new(Code::BadRequest, message),
         wants: Wants::Answer,
     };
-    let request = Request::from_pack(bytes, rules.outer(), Key::of_name, NOT_A_MAP);
-    if !request.as_ref().is_ok_and(|request| request.wrong.is_none())
+    let request = Request::from_pack(bytes, rules.outer_native(), Key::of_name, NOT_A_MAP);
+    if !request
+        .as_ref()
+        .is_ok_and(|request| request.wrong.is_none())
         && let Some(remedy) = remedy(bytes)
     {
         return Err(refused(None, remedy.into()));

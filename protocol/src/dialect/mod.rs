@@ -17,6 +17,7 @@ mod native_json;
 mod replies;
 mod reply;
 mod rules;
+mod timestamp;
 mod transcode;
 mod translate;
 mod value;
@@ -121,27 +122,19 @@ impl Dialect {
     }
 
     /// Appends the answer to a command, under its `id`. One whole message, or one element of [`Replies`].
-    ///
-    /// # Errors
-    /// A value in it cannot be said in this dialect; nothing was appended. [`Reply::Error`] never fails.
     #[inline]
-    pub fn write_reply(
-        self,
-        out: &mut Vec<u8>,
-        id: Option<Id<'_>>,
-        reply: &Reply<'_>,
-    ) -> Result<(), Untranslatable> {
-        whole(out, |out| match self {
+    pub fn write_reply(self, out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
+        match self {
             Dialect::NativeJson => reply::write::<map::Json>(out, id, reply),
             Dialect::MessagePack => reply::write::<map::Pack>(out, id, reply),
             Dialect::JsonRpc => json_rpc::write_reply(out, id, reply),
-        })
+        }
     }
 
     /// Appends what the server says unasked. One whole message.
     ///
     /// # Errors
-    /// A value in it, or the event itself, cannot be said in this dialect; nothing was appended.
+    /// The dialect has no such event, or its parameters are none; nothing was appended.
     #[inline]
     pub fn write_event(self, out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Untranslatable> {
         whole(out, |out| match self {

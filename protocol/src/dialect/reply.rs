@@ -3,7 +3,7 @@
 use super::Problem;
 use super::id::Id;
 use super::map::{Map, Notation};
-use super::value::{Untranslatable, Value};
+use super::value::Value;
 
 /// The answer to a command.
 #[derive(Clone, Copy, Debug)]
@@ -105,17 +105,12 @@ pub struct Member<'a> {
 
 /// Appends an answer of a native dialect: `type` first and `id`, when there is one, second.
 #[inline]
-pub(crate) fn write<N: Notation>(
-    out: &mut Vec<u8>,
-    id: Option<Id<'_>>,
-    reply: &Reply<'_>,
-) -> Result<(), Untranslatable> {
+pub(crate) fn write<N: Notation>(out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
     let mut map = Map::<N>::open(out);
     map.string("type", reply.kind());
     map.id(id);
-    reply.body(&mut map)?;
+    reply.body(&mut map);
     map.close();
-    Ok(())
 }
 
 impl Reply<'_> {
@@ -137,9 +132,9 @@ impl Reply<'_> {
 
     /// All keys but `type` and `id`.
     #[inline]
-    pub(super) fn body<N: Notation>(&self, map: &mut Map<'_, N>) -> Result<(), Untranslatable> {
+    pub(super) fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
         match *self {
-            Reply::Pong { data } | Reply::Echo { data } => map.some_value("data", data)?,
+            Reply::Pong { data } | Reply::Echo { data } => map.some_value("data", data),
             Reply::Joined(joined) => joined.body(map),
             Reply::JoinedRooms(rooms) => map.maps("rooms", rooms, |map, room| room.body(map)),
             Reply::Left { room } => map.string("room", room),
@@ -165,14 +160,13 @@ impl Reply<'_> {
                     user(map, member.user);
                 });
             }
-            Reply::Result(value) => map.value_or_null("data", value)?,
+            Reply::Result(value) => map.value_or_null("data", value),
             Reply::Error(problem) => {
                 map.string("code", problem.code.as_str());
                 map.string("message", &problem.message);
                 error_details(map, problem);
             }
         }
-        Ok(())
     }
 }
 

@@ -5,7 +5,8 @@
 //! | input | answer |
 //! |---|---|
 //! | not JSON, cut off, something behind it; strings that are not UTF-8 | `bad_json` at the byte where it shows; in MessagePack `bad_request`; JSON-RPC -32700. A text message that is not UTF-8 ends the connection (RFC 6455 §8.1) before it gets here |
-//! | containers nested deeper than [`Rules::depth_max`], the message's own included, a batch's array too | the same |
+//! | containers nested deeper than [`Rules::depth_max`], the message's own included, a batch's array too; in the native dialects one less than [`DEPTH_MAX`] at most | the same |
+//! | in MessagePack a map's key that is an array, a map or an extension | `bad_request` at its byte |
 //! | a known key twice, however it is escaped | `bad_request`, JSON-RPC -32600 or, in `params` of a built-in method, -32602 |
 //! | other keys twice, and any in `data` | ignored; forwarded and translated as they are |
 //! | `\ud800` without its other half, in a key or value anywhere | `bad_json`: no Unicode text is meant by it |
@@ -38,9 +39,15 @@ impl Rules {
         self.depth_max
     }
 
-    /// How many containers the scanners are to believe that a message is inside of: they know one limit only.
+    /// How many containers the scanners are to believe that a message of JSON-RPC is inside of: they know one limit only.
     pub(crate) const fn outer(&self) -> u32 {
         DEPTH_MAX - self.depth_max
+    }
+
+    /// The same for a message of a native dialect. It can be said in JSON-RPC, which puts one container more around its data.
+    pub(crate) const fn outer_native(&self) -> u32 {
+        let outer = self.outer();
+        if outer == 0 { 1 } else { outer }
     }
 }
 

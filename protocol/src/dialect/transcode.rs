@@ -1,10 +1,10 @@
 //! JSON to MessagePack and back, straight from scanner to bytes: no tree in between. `value` says what becomes of what.
 //!
-//! Invariant: the input is one whole valid value, so both go [`super::DEPTH_MAX`] deep at most, and only what has no JSON fails.
+//! Invariant: the input is one whole valid value, so both go [`super::DEPTH_MAX`] deep at most.
 
-use super::value::Untranslatable;
+use super::timestamp;
 use crate::json::{self, Raw, SyntaxError, unescape};
-use crate::pack::{self, Head, Malformed, Pack};
+use crate::pack::{self, Head, Malformed, Pack, UNDEFINED};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -88,7 +88,7 @@ fn push_scalar(out: &mut Vec<u8>, scanner: &mut json::Scanner<'_>) -> Result<(),
     Ok(())
 }
 
-/// `number` is valid JSON. A float has no other zero below zero, and no integer is read from a point or an exponent.
+/// `number` is valid JSON.
 fn push_number(out: &mut Vec<u8>, number: &str) {
     if let Ok(number) = number.parse::<u64>() {
         pack::push_u64(out, number);
@@ -98,46 +98,36 @@ fn push_number(out: &mut Vec<u8>, number: &str) {
         pack::push_i64(out, number);
     } else {
         let number = number.parse().expect("JSON's numbers are Rust's");
-        pack::push_f64(out, number);
+        match integer(number) {
+            Some(number) => pack::push_i64(out, number),
+            None => pack::push_f64(out, number),
+        }
     }
+}
+
+/// The integer that a float says. Languages differ in which numbers they write with a point, or as floats, so an integer is one however it
+/// was written. Not `-0.0`, which no integer says, and not beyond 2^53, where a float no longer says which integer was meant.
+pub(super) fn integer(number: f64) -> Option<i64> {
+    const END: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    let is_integer = number.abs() < END && number.fract() == 0.0;
+    let is_minus_zero = number == 0.0 && number.is_sign_negative();
+    (is_integer && !is_minus_zero).then_some(number as i64)
 }
 
 /// Appends MessagePack as JSON.
-pub(super) fn json_of_pack(out: &mut Vec<u8>, pack: Pack<'_>) -> Result<(), Untranslatable> {
-    match push_json(out, &mut pack::Scanner::new(pack.as_bytes())) {
-        Ok(()) => Ok(()),
-        Err(Stopped::Untranslatable(why)) => Err(why),
-        Err(Stopped::Malformed(error)) => unreachable!("a pack is one whole valid value: {error}"),
-    }
+pub(super) fn json_of_pack(out: &mut Vec<u8>, pack: Pack<'_>) {
+    push_json(out, &mut pack::Scanner::new(pack.as_bytes()))
+        .expect("a pack is one whole valid value");
 }
 
-enum Stopped {
-    Untranslatable(Untranslatable),
-    Malformed(Malformed),
-}
-
-impl From<Malformed> for Stopped {
-    fn from(error: Malformed) -> Stopped {
-        Stopped::Malformed(error)
-    }
-}
-
-impl From<Untranslatable> for Stopped {
-    fn from(why: Untranslatable) -> Stopped {
-        Stopped::Untranslatable(why)
-    }
-}
-
-fn push_json(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Stopped> {
+fn push_json(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Malformed> {
     match scanner.head()? {
-        Head::Nil => out.extend_from_slice(b"null"),
-        Head::Bool(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
-        Head::Unsigned(number) => json::push_u64(out, number),
-        Head::Signed(number) => json::push_i64(out, number),
-        Head::Float(number) => json::push_f64(out, number),
         Head::Str(len) => json::push_string(out, scanner.text(len)?),
         Head::Bin(len) => push_base64(out, scanner.content(len as usize)?),
-        Head::Ext(_) => return Err(Untranslatable::Extension.into()),
+        Head::Ext(len) => {
+            let (kind, content) = scanner.extension(len)?;
+            push_extension(out, kind, content);
+        }
         Head::Array(len) => {
             out.push(b'[');
             for index in 0..len {
@@ -160,32 +150,47 @@ fn push_json(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), S
             }
             out.push(b'}');
         }
+        Head::Nil => out.extend_from_slice(b"null"),
+        Head::Bool(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
+        Head::Unsigned(number) => json::push_u64(out, number),
+        Head::Signed(number) => json::push_i64(out, number),
+        Head::Float(number) => match integer(number) {
+            Some(number) => json::push_i64(out, number),
+            None => json::push_f64(out, number),
+        },
     }
     Ok(())
 }
 
-fn push_key(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Stopped> {
-    match scanner.head()? {
-        Head::Str(len) => json::push_string(out, scanner.text(len)?),
-        Head::Unsigned(number) => {
-            out.push(b'"');
-            json::push_u64(out, number);
-            out.push(b'"');
-        }
-        Head::Signed(number) => {
-            out.push(b'"');
-            json::push_i64(out, number);
-            out.push(b'"');
-        }
-        Head::Nil
-        | Head::Bool(_)
-        | Head::Float(_)
-        | Head::Bin(_)
-        | Head::Ext(_)
-        | Head::Array(_)
-        | Head::Map(_) => return Err(Untranslatable::Key.into()),
+/// A key is no container, and so its JSON is a string or has nothing that must be escaped in one.
+fn push_key(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Malformed> {
+    let is_string = matches!(scanner.clone().head()?, Head::Str(_) | Head::Bin(_));
+    if is_string {
+        return push_json(out, scanner);
     }
+    out.push(b'"');
+    push_json(out, scanner)?;
+    out.push(b'"');
     Ok(())
+}
+
+fn push_extension(out: &mut Vec<u8>, kind: i8, content: &[u8]) {
+    if (kind, content) == UNDEFINED {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    let start = out.len();
+    out.push(b'"');
+    if kind == timestamp::KIND && timestamp::push_rfc3339(out, content) {
+        out.push(b'"');
+        return;
+    }
+    out.truncate(start);
+    out.extend_from_slice(br#"{"ext":"#);
+    json::push_i64(out, kind.into());
+    out.extend_from_slice(br#","data":"#);
+    push_base64(out, content);
+    out.push(b'}');
 }
 
 fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {

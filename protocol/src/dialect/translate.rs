@@ -1,17 +1,17 @@
 //! A published message of one dialect said in another.
 
 use super::fields::{Fields, Span};
-use super::value::Value;
+use super::value::{Encoding, Value};
 use super::{Dialect, Event};
 use crate::json::Raw;
 use crate::pack::Pack;
 use std::borrow::Cow;
 
-/// Says a published [`Event::Message`] or [`Event::Event`] of one dialect in another. Linear in time; what `data` may grow by stands at
-/// [`Value::write_json`] and [`Value::write_pack`].
+/// Says a published [`Event::Message`] or [`Event::Event`] of one dialect in another. Linear in time; what it may grow by says
+/// [`Dialect::said_bytes_max`].
 ///
-/// `None` if the payload is neither of the two, if its data has no JSON (extensions, odd keys), or if it would nest deeper in
-/// JSON-RPC than a reader may take ([`super::DEPTH_MAX`]): its `params` are one container more.
+/// `None` if the payload is neither of the two, or if it would nest deeper in JSON-RPC than a reader may take ([`super::DEPTH_MAX`]): its
+/// `params` are one container more. Neither is what a reader has let through, or a [`Raw`] or [`Pack`] that was parsed.
 pub fn translate(from: Dialect, to: Dialect, payload: &[u8]) -> Option<Vec<u8>> {
     let outer = u32::from(to == Dialect::JsonRpc && from != Dialect::JsonRpc);
     let published = match from {
@@ -24,6 +24,21 @@ pub fn translate(from: Dialect, to: Dialect, payload: &[u8]) -> Option<Vec<u8>> 
     to.write_event(&mut out, &event).ok()?;
     Some(out)
 }
+
+impl Dialect {
+    /// Bytes that [`translate`] makes of a payload of so many at most.
+    pub const fn said_bytes_max(self, to: Dialect, bytes: usize) -> usize {
+        let growth = match (self.encoding(), to.encoding()) {
+            (Encoding::Json, Encoding::Json) | (Encoding::Pack, Encoding::Pack) => 1,
+            (Encoding::Json, Encoding::Pack) => Value::PACK_GROWTH_MAX,
+            (Encoding::Pack, Encoding::Json) => Value::JSON_GROWTH_MAX,
+        };
+        growth * bytes + ENVELOPE_GROWTH_BYTES
+    }
+}
+
+/// What JSON-RPC has around a native message, and to spare.
+const ENVELOPE_GROWTH_BYTES: usize = 64;
 
 fn text(payload: &[u8]) -> Option<&str> {
     simdutf8::basic::from_utf8(payload).ok()

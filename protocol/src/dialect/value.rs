@@ -23,15 +23,9 @@ pub enum Value<'b> {
     Pack(Pack<'b>),
 }
 
-/// Why something cannot be said in another dialect.
+/// Why an event cannot be said in a dialect. Values can be said in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Untranslatable {
-    /// MessagePack's extension types mean what an application made of them; JSON has no place for them.
-    #[error("a MessagePack extension has no JSON")]
-    Extension,
-    /// A map's key that is neither a string nor an integer.
-    #[error("a key that is neither a string nor an integer has no JSON")]
-    Key,
     /// A call's params are an object or an array (JSON-RPC 2.0 §4.2).
     #[error("params are neither an object nor an array")]
     Params,
@@ -66,47 +60,43 @@ impl<'b> Value<'b> {
         }
     }
 
-    /// Appends it as JSON: JSON byte for byte, MessagePack translated. Appends at most 6 bytes for each of its own.
+    /// Appends it as JSON: JSON byte for byte, MessagePack translated. Appends at most [`Value::JSON_GROWTH_MAX`] bytes for each of its own.
     ///
     /// - Bytes (`bin`) become a string in base64 with padding (RFC 4648 §4).
-    /// - NaN and the infinities become `null`, as in JavaScript's `JSON.stringify`. Other floats become the shortest text that reads as
-    ///   the same 64-bit float, and always have a point or an exponent.
-    /// - Integer keys become their decimal text. Duplicate keys stay duplicate.
-    ///
-    /// # Errors
-    /// There is an extension, or a key that is neither a string nor an integer. Nothing was appended.
-    pub fn write_json(self, out: &mut Vec<u8>) -> Result<(), Untranslatable> {
+    /// - A float that says an integer below 2^53 becomes that integer, but for `-0.0`. Every other one becomes the shortest text that reads
+    ///   as the same 64-bit float, with a point or an exponent. NaN and the infinities become `null`, as in JavaScript's `JSON.stringify`.
+    /// - A timestamp (`ext` of type -1) becomes a string as RFC 3339 has it, in UTC, with 3, 6 or 9 digits of the second: what JavaScript's
+    ///   `Date` is in JSON. `undefined` of npm msgpackr becomes `null`. Any other `ext`, and a timestamp outside of the years 0 to 9999,
+    ///   becomes an object: `{"ext":5,"data":"AQ=="}`, with its type and its bytes in base64.
+    /// - Keys that are no strings become the text that the value has in JSON; bytes their base64. Duplicate keys stay duplicate.
+    pub fn write_json(self, out: &mut Vec<u8>) {
         match self {
-            Value::Json(raw) => {
-                out.extend_from_slice(raw.as_str().as_bytes());
-                Ok(())
-            }
-            Value::Pack(pack) => super::whole(out, |out| transcode::json_of_pack(out, pack)),
+            Value::Json(raw) => out.extend_from_slice(raw.as_str().as_bytes()),
+            Value::Pack(pack) => transcode::json_of_pack(out, pack),
         }
     }
 
-    /// Appends it as MessagePack: MessagePack byte for byte, JSON translated, everything in its shortest form. Appends at most 3 bytes
-    /// for each of its own and 3 more.
+    /// Bytes of JSON for each byte of MessagePack, at most: an `ext` of three bytes in an array.
+    pub const JSON_GROWTH_MAX: usize = 9;
+
+    /// Appends it as MessagePack: MessagePack byte for byte, JSON translated, everything in its shortest form. Appends at most
+    /// [`Value::PACK_GROWTH_MAX`] bytes for each of its own and as many more.
     ///
-    /// - A number without point and exponent becomes an integer if it fits 64 bits, with or without sign. Every other one, and `-0`,
-    ///   becomes a 64-bit float, the nearest.
+    /// - A number with a whole value becomes an integer if it fits 64 bits, with or without sign; with a point or an exponent if it is
+    ///   below 2^53. Every other one, and `-0`, becomes a 64-bit float, the nearest.
     /// - Duplicate keys stay duplicate.
-    ///
-    /// # Errors
-    /// None: all JSON can be said. The type is that of [`Value::write_json`].
-    pub fn write_pack(self, out: &mut Vec<u8>) -> Result<(), Untranslatable> {
+    pub fn write_pack(self, out: &mut Vec<u8>) {
         match self {
             Value::Json(raw) => transcode::pack_of_json(out, raw),
             Value::Pack(pack) => out.extend_from_slice(pack.as_bytes()),
         }
-        Ok(())
     }
 
+    /// Bytes of MessagePack for each byte of JSON, at most: `-0,` is a float of nine.
+    pub const PACK_GROWTH_MAX: usize = 3;
+
     /// Appends it in an encoding.
-    ///
-    /// # Errors
-    /// See [`Value::write_json`].
-    pub fn write(self, out: &mut Vec<u8>, encoding: Encoding) -> Result<(), Untranslatable> {
+    pub fn write(self, out: &mut Vec<u8>, encoding: Encoding) {
         match encoding {
             Encoding::Json => self.write_json(out),
             Encoding::Pack => self.write_pack(out),

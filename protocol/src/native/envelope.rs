@@ -59,8 +59,9 @@ impl<'b> Envelope<'b> {
             id,
             problem: Problem::new(code, message),
         };
-        let request = Request::from_json(message, rules.outer(), Key::of_name, NOT_AN_OBJECT)
-            .map_err(|error| refused(None, Code::BadJson, error.to_string().into()))?;
+        let request =
+            Request::from_json(message, rules.outer_native(), Key::of_name, NOT_AN_OBJECT)
+                .map_err(|error| refused(None, Code::BadJson, error.to_string().into()))?;
         // The id first: whatever else is wrong is answered under it.
         let id = request
             .id()

@@ -11,7 +11,5 @@ pub(crate) use write::{
     push_array_len, push_bool, push_f64, push_i64, push_map_len, push_nil, push_string, push_u64,
 };
 
-/// `nil`.
-pub(crate) const NIL: u8 = 0xc0;
-/// JavaScript's `undefined`, as npm msgpackr sends it: an extension of type 0 with the byte 0. It means `nil`.
-pub(crate) const UNDEFINED: &[u8] = &[0xd4, 0, 0];
+/// JavaScript's `undefined`, as npm msgpackr sends it: an extension's type and content. It means `nil`.
+pub(crate) const UNDEFINED: (i8, &[u8]) = (0, &[0]);

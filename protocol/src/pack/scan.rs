@@ -1,20 +1,40 @@
 //! A scanner over MessagePack: it finds where values end and accepts exactly what the specification allows, builds nothing and allocates nothing.
 //!
 //! Invariant: every span handed out is one whole valid value: nothing is cut off, strings are UTF-8 (which the specification
-//! leaves open), the reserved byte `0xc1` stands nowhere, and containers nest at most [`DEPTH_MAX`] deep. A length is
-//! believed only as far as there are bytes, so it costs nothing to lie. Called by `span` and the dialects.
+//! leaves open), the reserved byte `0xc1` stands nowhere, containers nest at most [`DEPTH_MAX`] deep, and no key is a container. A
+//! length is believed only as far as there are bytes, so it costs nothing to lie. Called by `span` and the dialects.
 
 use super::span::Pack;
 use crate::json::DEPTH_MAX;
 use rmp::Marker;
 use thiserror::Error;
 
-/// The bytes are not MessagePack.
+/// The bytes are not MessagePack as clients may send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not valid MessagePack at byte {at}")]
+#[error("{fault} at byte {at}")]
 pub(crate) struct Malformed {
+    fault: Fault,
     /// Where the scanner stopped, in bytes from the start.
-    pub(crate) at: usize,
+    at: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+enum Fault {
+    #[error("not valid MessagePack")]
+    Syntax,
+    #[error("nested too deeply")]
+    Depth,
+    #[error("a key that is an array, a map or an extension")]
+    Key,
+}
+
+impl Malformed {
+    fn at(at: usize) -> Malformed {
+        Malformed {
+            fault: Fault::Syntax,
+            at,
+        }
+    }
 }
 
 /// What a value begins with: all of it, or what its content is and how long, in bytes or elements.
@@ -28,12 +48,15 @@ pub(crate) enum Head {
     Float(f64),
     Str(u32),
     Bin(u32),
-    /// The length does not count the type byte, which comes first.
+    /// The length does not count the type byte, which comes first. Counts as a container: one that JSON has no value for becomes an object.
     Ext(u32),
     Array(u32),
     /// In pairs.
     Map(u32),
 }
+
+/// Stands for the containers around a key, which may hold none itself: JSON has only text there.
+const KEY: u32 = u32::MAX;
 
 /// A position in MessagePack.
 #[derive(Clone, Debug)]
@@ -92,22 +115,30 @@ impl<'b> Scanner<'b> {
             Marker::FixMap(len) => Head::Map(len.into()),
             Marker::Map16 => Head::Map(self.u16()?.into()),
             Marker::Map32 => Head::Map(self.u32()?),
-            Marker::Reserved => return Err(Malformed { at: self.at - 1 }),
+            Marker::Reserved => return Err(Malformed::at(self.at - 1)),
         })
     }
 
     /// Takes the content of a string or of bytes, an extension's type included.
     pub(crate) fn content(&mut self, len: usize) -> Result<&'b [u8], Malformed> {
         let content = self.bytes[self.at..].get(..len);
-        let content = content.ok_or(Malformed { at: self.at })?;
+        let content = content.ok_or(Malformed::at(self.at))?;
         self.at += len;
         Ok(content)
+    }
+
+    /// Takes the type and the content of an extension.
+    pub(crate) fn extension(&mut self, len: u32) -> Result<(i8, &'b [u8]), Malformed> {
+        let at = self.at;
+        let content = self.content(1 + len as usize)?;
+        let (kind, content) = content.split_first().ok_or(Malformed::at(at))?;
+        Ok((*kind as i8, content))
     }
 
     /// Takes the content of a string.
     pub(crate) fn text(&mut self, len: u32) -> Result<&'b str, Malformed> {
         let at = self.at;
-        simdutf8::basic::from_utf8(self.content(len as usize)?).map_err(|_| Malformed { at })
+        simdutf8::basic::from_utf8(self.content(len as usize)?).map_err(|_| Malformed::at(at))
     }
 
     /// Takes one whole value, itself inside `outer` containers, and returns it as it was sent.
@@ -122,27 +153,35 @@ impl<'b> Scanner<'b> {
         if self.at == self.bytes.len() {
             Ok(())
         } else {
-            Err(Malformed { at: self.at })
+            Err(Malformed::at(self.at))
         }
     }
 
     /// Calls itself for what is inside, so at most [`DEPTH_MAX`] deep.
     fn skip(&mut self, outer: u32) -> Result<(), Malformed> {
         let at = self.at;
-        let elements = match self.head()? {
+        let (is_map, elements) = match self.head()? {
             Head::Nil | Head::Bool(_) | Head::Unsigned(_) | Head::Signed(_) | Head::Float(_) => {
                 return Ok(());
             }
             Head::Str(len) => return self.text(len).map(drop),
             Head::Bin(len) => return self.content(len as usize).map(drop),
+            Head::Ext(_) | Head::Array(_) | Head::Map(_) if outer >= DEPTH_MAX => {
+                let fault = if outer == KEY {
+                    Fault::Key
+                } else {
+                    Fault::Depth
+                };
+                return Err(Malformed { fault, at });
+            }
             Head::Ext(len) => return self.content(1 + len as usize).map(drop),
-            Head::Array(len) => u64::from(len),
-            Head::Map(len) => 2 * u64::from(len),
+            Head::Array(len) => (false, len),
+            Head::Map(len) => (true, len),
         };
-        if outer >= DEPTH_MAX {
-            return Err(Malformed { at });
-        }
         for _ in 0..elements {
+            if is_map {
+                self.skip(KEY)?;
+            }
             self.skip(outer + 1)?;
         }
         Ok(())
@@ -150,7 +189,7 @@ impl<'b> Scanner<'b> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let bytes = self.bytes[self.at..].first_chunk::<N>();
-        let bytes = *bytes.ok_or(Malformed { at: self.at })?;
+        let bytes = *bytes.ok_or(Malformed::at(self.at))?;
         self.at += N;
         Ok(bytes)
     }

@@ -32,7 +32,7 @@ fn commands() {
         ),
         (
             r#"{"type":"presence","id":4294967296.0,"limit":10.0}"#,
-            "presence id=4294967296.0 limit=10",
+            "presence id=4294967296 limit=10",
         ),
         // An optional key that is nil is absent; data is nil.
         (
@@ -126,7 +126,10 @@ fn what_json_cannot_say() {
         "bad_request -32602: keys must be strings",
     );
     // An extension in data, and an integer as key there.
-    one(b"\x82\xa4type\xa1x\xa4data\xd4\x05\x01", "x data=d40501");
+    one(
+        b"\x82\xa4type\xa1x\xa4data\xd4\x05\x01",
+        r#"x data={"ext":5,"data":"AQ=="}"#,
+    );
     one(
         b"\x82\xa4type\xa1x\xa4data\x81\x01\xc4\x01a",
         r#"x data={"1":"YQ=="}"#,
@@ -162,6 +165,14 @@ fn what_json_cannot_say() {
         b"\x81\xa4type\xa1x\xc0",
         "bad_request -32602: not valid MessagePack at byte 8",
     );
+    // Keys are no containers.
+    for key in [&b"\x90"[..], b"\x80", b"\xd4\x05\x01"] {
+        let bytes = [b"\x82\xa4type\xa1x\xa4data\x81", key, b"\x01"].concat();
+        one(
+            &bytes,
+            "bad_request -32602: a key that is an array, a map or an extension at byte 14",
+        );
+    }
     one(b"", "bad_request -32602: not valid MessagePack at byte 0");
     // A length that lies costs nothing.
     one(
@@ -201,7 +212,7 @@ fn is_valid(bytes: &[u8]) -> bool {
         return false;
     }
     let mut rest = bytes;
-    // One container is the envelope.
+    // One container is the envelope, and keys are none.
     rmpv::decode::read_value_ref(&mut rest)
         .is_ok_and(|value| rest.is_empty() && is_within(&value, 126))
 }
@@ -216,8 +227,10 @@ fn is_within(value: &rmpv::ValueRef<'_>, depth: u32) -> bool {
             depth > 0
                 && pairs
                     .iter()
-                    .all(|(key, value)| is_within(key, depth - 1) && is_within(value, depth - 1))
+                    .all(|(key, value)| is_within(key, 0) && is_within(value, depth - 1))
         }
+        // Becomes an object.
+        rmpv::ValueRef::Ext(_, _) => depth > 0,
         _ => true,
     }
 }

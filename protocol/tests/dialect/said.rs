@@ -113,17 +113,11 @@ fn id_text(id: Id<'_>) -> String {
     text(id.value())
 }
 
-/// JSON as it was sent; MessagePack as JSON if it has some, else in hexadecimal.
+/// JSON as it was sent; MessagePack as JSON.
 pub(crate) fn text(value: Value<'_>) -> String {
     let mut out = Vec::new();
-    match value.write_json(&mut out) {
-        Ok(()) => String::from_utf8(out).expect("JSON is text"),
-        Err(_) => value
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    }
+    value.write_json(&mut out);
+    String::from_utf8(out).expect("JSON is text")
 }
 
 pub(crate) fn json(text: &str) -> Value<'_> {

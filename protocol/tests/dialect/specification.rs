@@ -46,7 +46,7 @@ fn answer(out: &mut Vec<u8>, said: Result<Said<'_>, Refused<'_>>) {
         Ok(text) => Reply::Result(Some(crate::said::json(text))),
         Err(problem) => Reply::Error(problem),
     };
-    Dialect::JsonRpc.write_reply(out, id, &reply).unwrap();
+    Dialect::JsonRpc.write_reply(out, id, &reply);
 }
 
 fn spoken(message: &str) -> Option<Json> {
@@ -196,8 +196,6 @@ fn replies_are_joined_only_if_there_are_any() {
     assert_eq!(replies.finish().as_deref(), Some(&b"[1,[2]]"[..]));
     let result = Reply::Result(None::<Value<'_>>);
     let mut out = Vec::new();
-    Dialect::JsonRpc
-        .write_reply(&mut out, None, &result)
-        .unwrap();
+    Dialect::JsonRpc.write_reply(&mut out, None, &result);
     assert_eq!(out, br#"{"jsonrpc":"2.0","result":null,"id":null}"#);
 }

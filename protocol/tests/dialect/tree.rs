@@ -13,6 +13,8 @@ pub(crate) enum Tree {
     Float(f64),
     Text(String),
     Bytes(Vec<u8>),
+    /// Is read, and not written.
+    Ext(i64, Vec<u8>),
     Array(Vec<Tree>),
     Map(Vec<(Tree, Tree)>),
 }
@@ -27,6 +29,7 @@ impl Serialize for Tree {
             Tree::Float(number) => serializer.serialize_f64(*number),
             Tree::Text(text) => serializer.serialize_str(text),
             Tree::Bytes(bytes) => serializer.serialize_bytes(bytes),
+            Tree::Ext(_, _) => unreachable!("no test writes one"),
             Tree::Array(items) => {
                 let mut seq = serializer.serialize_seq(Some(items.len()))?;
                 for item in items {
@@ -81,6 +84,15 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Tree, E> {
         Ok(Tree::Bytes(bytes.into()))
+    }
+
+    /// How rmp-serde shows an extension.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Tree, D::Error> {
+        Ok(match Deserialize::deserialize(inner)? {
+            (Tree::Unsigned(kind), Tree::Bytes(bytes)) => Tree::Ext(kind as i64, bytes),
+            (Tree::Signed(kind), Tree::Bytes(bytes)) => Tree::Ext(kind, bytes),
+            other => panic!("{other:?}"),
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tree, A::Error> {

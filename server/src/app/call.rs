@@ -2,7 +2,6 @@
 //!
 //! Invariant: a request that wants an answer gets exactly one, and a batch is answered once, when its last answer is there.
 
-use crate::app::failure::HANDLER_FAILED;
 use crate::app::session::Session;
 use shardcast_engine::Context;
 use shardcast_protocol::dialect::{Code, Dialect, Id, IdBox, Problem, Replies, Reply, Wants};
@@ -50,7 +49,9 @@ impl Call<'_> {
         }
         let dialect = dialect_of(cx);
         match self.batch {
-            None => cx.send_with(dialect.kind(), |out| write(dialect, out, self.id, reply)),
+            None => cx.send_with(dialect.kind(), |out| {
+                dialect.write_reply(out, self.id, reply);
+            }),
             Some(key) => self.answer_in(cx, session, key, reply),
         }
     }
@@ -68,13 +69,13 @@ impl Call<'_> {
         if batch.replies.bytes() < Batch::BYTES_MAX {
             batch
                 .replies
-                .push_with(|out| write(dialect, out, self.id, reply));
+                .push_with(|out| dialect.write_reply(out, self.id, reply));
         } else {
             let problem = Problem::new(Code::TooLarge, "the answers to the batch are too large");
             let reply = Reply::Error(&problem);
             batch
                 .replies
-                .push_with(|out| write(dialect, out, self.id, &reply));
+                .push_with(|out| dialect.write_reply(out, self.id, &reply));
         }
         batch.missing -= 1;
         if batch.missing == 0 {
@@ -115,13 +116,4 @@ impl Batch {
 pub(crate) fn dialect_of(cx: &Context<'_>) -> Dialect {
     let index = cx.form().index() as u8;
     Dialect::from_index(index).expect("the service chose the form")
-}
-
-/// Writes an answer; one that cannot be said becomes an error.
-fn write(dialect: Dialect, out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
-    if dialect.write_reply(out, id, reply).is_err() {
-        let problem = Problem::new(Code::HandlerFailed, HANDLER_FAILED);
-        // An error can be said in every dialect.
-        let _ = dialect.write_reply(out, id, &Reply::Error(&problem));
-    }
 }

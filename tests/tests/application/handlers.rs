@@ -224,7 +224,7 @@ fn an_answer_that_cannot_be_said_is_a_failure() {
     let app = || {
         let app = App::new();
         let handlers = app.handlers();
-        // JSON's keys are strings.
+        // JSON's keys are strings, and those of MessagePack can be said so.
         let odd = || std::collections::BTreeMap::from([([1, 2], 3)]);
         handlers.on("sync.odd", move |_, (): ()| Ok(odd())).unwrap();
         handlers
@@ -242,13 +242,7 @@ fn an_answer_that_cannot_be_said_is_a_failure() {
     each(app, |server, _, dialect| {
         let mut one = Speaker::new(server, dialect);
         for sort in SORTS {
-            let odd = one.ask(&format!("{sort}odd"), Value::Null);
-            match dialect {
-                Dialect::MessagePack => assert_eq!(odd.as_object().map(|map| map.len()), Some(1)),
-                Dialect::NativeJson | Dialect::JsonRpc => {
-                    assert_eq!(odd["error"], "handler_failed")
-                }
-            }
+            one.check_refused(&format!("{sort}odd"), Value::Null, "handler_failed");
             one.check_refused(&format!("{sort}deep"), Value::Null, "handler_failed");
             one.check_quiet();
         }

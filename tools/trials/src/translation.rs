@@ -18,6 +18,9 @@ pub fn translation(input: &[u8]) {
         let back = translate(to, from, &said).expect("what was said can be said back");
         let again = translate(from, to, &back).expect("and once more");
         assert_eq!(said, again, "{from:?} {to:?}");
-        assert!(said.len() <= 6 * payload.len() + 128, "{from:?} {to:?}");
+        assert!(
+            said.len() <= from.said_bytes_max(to, payload.len()),
+            "{from:?} {to:?}"
+        );
     }
 }

@@ -14,26 +14,23 @@ pub(crate) fn place(message: &[u8], value: Value<'_>) {
 /// Its translations are valid, bounded, and say the same when they are translated back; without its control characters it has none.
 pub(crate) fn check_value(value: Value<'_>) {
     let bytes = value.as_bytes().len();
-    let (mut json, mut pack) = (b"before".to_vec(), Vec::new());
-    if value.write_json(&mut json).is_ok() {
-        let text = str::from_utf8(&json[6..]).expect("JSON is text");
-        assert!(text.len() <= 6 * bytes, "{text}");
-        let value = Value::Json(Raw::parse(text).expect(text));
-        value.write_pack(&mut pack).expect("all JSON can be said");
-        assert!(pack.len() <= 3 * text.len() + 3, "{text}");
-        let packed = Value::Pack(Pack::parse(&pack).expect("what is written is valid"));
-        // From here on the two say the same of each other.
-        let (mut again, mut packed_again) = (Vec::new(), Vec::new());
-        packed.write_json(&mut again).expect("it came from JSON");
-        let text = str::from_utf8(&again).expect("JSON is text");
-        let value = Value::Json(Raw::parse(text).expect(text));
-        value
-            .write_pack(&mut packed_again)
-            .expect("all JSON can be said");
-        assert_eq!(pack, packed_again, "{text}");
-    } else {
-        assert_eq!(json, b"before");
-    }
+    let (mut json, mut pack) = (Vec::new(), Vec::new());
+    value.write_json(&mut json);
+    let text = str::from_utf8(&json).expect("JSON is text");
+    assert!(text.len() <= Value::JSON_GROWTH_MAX * bytes, "{text}");
+    let in_json = Value::Json(Raw::parse(text).expect(text));
+    in_json.write_pack(&mut pack);
+    assert!(
+        pack.len() <= Value::PACK_GROWTH_MAX * (text.len() + 1),
+        "{text}"
+    );
+    let packed = Value::Pack(Pack::parse(&pack).expect("what is written is valid"));
+    // From here on the two say the same of each other.
+    let (mut again, mut packed_again) = (Vec::new(), Vec::new());
+    packed.write_json(&mut again);
+    let text = str::from_utf8(&again).expect("JSON is text");
+    Value::Json(Raw::parse(text).expect(text)).write_pack(&mut packed_again);
+    assert_eq!(pack, packed_again, "{text}");
     let stripped = ControlPolicy::Strip
         .apply(value)
         .expect("nothing is refused");

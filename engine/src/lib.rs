@@ -108,6 +108,7 @@ mod form;
 mod frame;
 mod handle;
 mod home;
+mod host;
 #[doc(hidden)] // Driven by the simulation tests.
 pub mod lane;
 mod letter;
@@ -143,6 +144,7 @@ pub use deadline::Deadline;
 pub use form::Form;
 pub use frame::{Frame, Message};
 pub use handle::{Handle, Refused, Reply};
+pub use host::afford;
 pub use listener::Listener;
 pub use memory::Memory;
 pub use running::{Running, StartError, start};

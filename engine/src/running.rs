@@ -3,6 +3,7 @@
 use crate::core::Admission;
 use crate::driver::uring::{self, RingFds, Tables, UringDriver};
 use crate::handle::{Door, Handle};
+use crate::host;
 use crate::lane::{self, LaneCapacity, Mailbox, Remote};
 use crate::letter::Command;
 use crate::shard::{self, Shard};
@@ -26,6 +27,24 @@ pub enum StartError {
     /// The kernel cannot run the native driver: what is missing and what to do.
     #[error(transparent)]
     Unsupported(#[from] uring::Unsupported),
+    /// The process may open too few files.
+    #[error(
+        "the limit on open files is {limit}, and starting takes {needed} besides those that are open: raise it (ulimit -n, LimitNOFILE=)"
+    )]
+    OpenFiles {
+        /// `RLIMIT_NOFILE`.
+        limit: usize,
+        /// At the same time, at the most.
+        needed: usize,
+    },
+    /// The user, or the container, may have no more threads.
+    #[error(
+        "no more threads: {source}; raise the limit (ulimit -u, LimitNPROC=, TasksMax=, a container's --pids-limit)"
+    )]
+    Threads {
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
     /// The address cannot be listened on, or another resource is missing.
     #[error("{what}: {source}")]
     Io {
@@ -45,8 +64,7 @@ pub fn start<A: Application>(
     config: Config,
     make: impl Fn(u16) -> A + Send + Sync + 'static,
 ) -> Result<Running, StartError> {
-    config.check()?;
-    uring::raise_open_files();
+    host::afford(&config, 0)?;
     let token_key = token_key(&config)?;
     let (listeners, addresses) = listen(&config)?;
     let plan = Arc::new(Plan::new(config, token_key, make));
@@ -204,10 +222,7 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || plan.run(mailbox, listeners, &ready, &start))
-            .map_err(|source| StartError::Io {
-                what: "starting a shard's thread".into(),
-                source,
-            })?;
+            .map_err(|source| StartError::Threads { source })?;
         Ok(Thread { go, thread })
     }
 

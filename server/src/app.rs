@@ -187,6 +187,7 @@ impl App {
         let (runtime, own) = match tokio::runtime::Handle::try_current() {
             Ok(runtime) => (runtime, None),
             Err(_) => {
+                shardcast_engine::afford(&config, BACKGROUND_THREADS)?;
                 let own = own_runtime().map_err(|source| StartError::Io {
                     what: "starting the runtime of background handlers".into(),
                     source,
@@ -230,9 +231,12 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Of the runtime that runs background handlers, where the embedder has none.
+const BACKGROUND_THREADS: usize = 1;
+
 fn own_runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(BACKGROUND_THREADS)
         .thread_name("background")
         .enable_time()
         .enable_io()

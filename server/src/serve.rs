@@ -39,7 +39,10 @@ struct Server<'a> {
 
 impl Server<'_> {
     fn start(settings: &Settings, tls: Option<Tls>) -> Result<Server<'_>, CannotStart> {
+        /// Of background handlers, and of the control plane.
+        const THREADS: usize = 2;
         let config = settings.engine(tls.as_ref());
+        shardcast_engine::afford(&config, THREADS)?;
         let listener =
             TcpListener::bind(settings.admin()).map_err(|source| CannotStart::Admin {
                 address: settings.admin(),
@@ -159,7 +162,12 @@ impl CannotStart {
     fn exit_code(&self) -> ExitCode {
         match self {
             CannotStart::Engine(StartError::Config(_)) => ExitCode::from(2),
-            CannotStart::Engine(StartError::Unsupported(_) | StartError::Io { .. })
+            CannotStart::Engine(
+                StartError::Unsupported(_)
+                | StartError::OpenFiles { .. }
+                | StartError::Threads { .. }
+                | StartError::Io { .. },
+            )
             | CannotStart::Admin { .. }
             | CannotStart::Control(_) => ExitCode::from(1),
         }
@@ -185,9 +193,7 @@ impl fmt::Display for CannotStart {
                     remedy(source, "--listen or tls.listen")
                 )
             }
-            CannotStart::Engine(error @ StartError::Unsupported(_)) => {
-                write!(f, "cannot start: {error}")
-            }
+            CannotStart::Engine(error) => write!(f, "cannot start: {error}"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! JSON-RPC 2.0 (jsonrpc.org/specification), read and written.
 //!
 //! A method is the native `type`. The params of a built-in one are an object with the native keys; those of any other are, as a
-//! whole, the command's `data`. The result of a built-in one is the native answer without `type` and `id`.
+//! whole, the command's `data`. The result of a built-in one is the native answer without `type` and `id`. Params that are absent, `null`,
+//! `[]` or `{}` are none, for libraries send all four.
 
 use super::command::{
     BATCH_MAX, Batch, CallError, Command, Incoming, Refused, Response, Said, Wants,
@@ -133,18 +134,20 @@ fn member<'b>(text: &'b str, outer: u32) -> Result<Said<'b>, Refused<'b>> {
         });
         return response.map(Said::Response);
     }
-    let invalid = |id, wrong: Wrong| Refused {
+    let invalid = |id, wants, wrong: Wrong| Refused {
         id,
         problem: Problem::invalid_request(wrong),
-        wants: Wants::Answer,
+        wants,
     };
     // The id first: whatever else is wrong is answered under it.
-    let id = object.id().map_err(|wrong| invalid(None, wrong))?;
-    let call = object.call().map_err(|wrong| invalid(id, wrong))?;
+    let id = (object.id()).map_err(|wrong| invalid(None, Wants::Answer, wrong))?;
+    let method = (object.method()).map_err(|wrong| invalid(id, Wants::Answer, wrong))?;
+    // A method without an id is a notification, whatever else is wrong with it: never answered (§4.1).
     let wants = match id {
         Some(_) => Wants::Answer,
         None => Wants::Silence,
     };
+    let call = (object.call(method)).map_err(|wrong| invalid(id, wants, wrong))?;
     let command = call.command(id, wants).map_err(|wrong| Refused {
         id,
         problem: Problem::new(Code::BadRequest, wrong),
@@ -160,7 +163,12 @@ impl<'b> Object<'b> {
         self.0.get(key as usize)
     }
 
-    /// Whether it is meant as one.
+    /// The same, where `null` stands for nothing.
+    fn some(&self, key: Outer) -> Option<Raw<'b>> {
+        self.get(key).filter(|value| value.as_str() != "null")
+    }
+
+    /// Whether it is meant as a response.
     fn is_response(&self) -> bool {
         self.get(Outer::Method).is_none()
             && (self.get(Outer::Result).is_some() || self.get(Outer::Error).is_some())
@@ -186,31 +194,50 @@ impl<'b> Object<'b> {
         }
     }
 
-    fn call(&self) -> Result<Call<'b>, Wrong> {
+    fn method(&self) -> Result<Cow<'b, str>, Wrong> {
         self.check()?;
         let method = self.get(Outer::Method).ok_or("method is missing")?;
-        let params = self.get(Outer::Params);
+        method.text().ok_or("method must be a string")
+    }
+
+    fn call(&self, method: Cow<'b, str>) -> Result<Call<'b>, Wrong> {
+        let params = self.some(Outer::Params);
         if params.is_some_and(|params| !Value::Json(params).is_container()) {
             return Err("params must be an object or an array");
         }
-        Ok(Call {
-            method: method.text().ok_or("method must be a string")?,
-            params,
-        })
+        Ok(Call { method, params })
     }
 
+    /// Of the two outcomes one is present, and the other absent or `null`; JSON-RPC 1.0 and the libraries that grew from it send both keys.
     fn response(&self) -> Result<Response<'b>, Wrong> {
         self.check()?;
-        let id = self.get(Outer::Id).and_then(Span::unsigned);
+        let id = self.get(Outer::Id).and_then(call_number);
+        let error = self.some(Outer::Error);
+        // An error that is `null` is none, so without a result beside it the outcome is `null`, too.
+        let result = match error {
+            Some(_) => self.some(Outer::Result),
+            None => self.get(Outer::Result).or(self.get(Outer::Error)),
+        };
         Ok(Response {
             id: id.ok_or("the id is none of ours")?,
-            outcome: match (self.get(Outer::Result), self.get(Outer::Error)) {
+            outcome: match (result, error) {
                 (Some(result), None) => Ok(Value::Json(result)),
                 (None, Some(error)) => Err(call_error(error)?),
                 (_, _) => return Err("result and error exclude each other"),
             },
         })
     }
+}
+
+/// Ids of the server's calls are strings, for clients number their own, and some look an id up among those without a look at `method`.
+const CALL_PREFIX: char = 's';
+
+/// The number of a call of ours.
+fn call_number(id: Raw<'_>) -> Option<u64> {
+    let text = id.text()?;
+    let digits = text.strip_prefix(CALL_PREFIX)?;
+    let is_ours = !digits.starts_with(['0', '+']);
+    digits.parse().ok().filter(|_| is_ours)
 }
 
 fn call_error(error: Raw<'_>) -> Result<CallError<'_>, Wrong> {
@@ -257,7 +284,10 @@ impl<'b> Call<'b> {
                 wants,
             });
         }
-        let params = self.params.map_or("{}", Raw::as_str);
+        let params = match self.params {
+            Some(params) if !is_empty(params) => params.as_str(),
+            Some(_) | None => "{}",
+        };
         // `type` and `id` mean nothing here.
         let key_of = |name: &str| Key::of_name(name).filter(|key| *key > Key::Id as usize);
         let params = Request::from_json(params, 0, key_of, WRONG).map_err(|_| WRONG)?;
@@ -266,6 +296,12 @@ impl<'b> Call<'b> {
             None => params.command(self.method, id, wants),
         }
     }
+}
+
+/// `[]` or `{}`.
+fn is_empty(container: Raw<'_>) -> bool {
+    let inner = &container.as_str()[1..];
+    inner.trim_ascii_start().len() == 1
 }
 
 const _: () = assert!((Key::Type as usize) < Key::Id as usize && Key::Id as usize == 1);
@@ -304,7 +340,7 @@ pub(super) fn write_event(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Un
                 return Err(Untranslatable::Params);
             }
             map.some_value("params", params);
-            map.number("id", id);
+            map.string("id", &format!("{CALL_PREFIX}{id}"));
         }
         (_, Some(kind)) => {
             map.string("method", kind);

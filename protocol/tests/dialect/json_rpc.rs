@@ -25,7 +25,11 @@ fn call(rest: &str, expected: &str) {
 #[test]
 fn built_in_methods_take_the_native_keys() {
     call(r#""method":"ping","id":1"#, "ping id=1");
-    call(r#""method":"ping","params":{},"id":null"#, "ping id=null");
+    // None has many spellings; libraries use all of them.
+    for params in ["null", "[]", "[ ]", "{}", "{\n}"] {
+        let rest = format!(r#""method":"ping","params":{params},"id":null"#);
+        call(&rest, "ping id=null");
+    }
     call(
         r#""method":"echo","params":{"data":[1, 2.0]},"id":"\u0041""#,
         r#"echo id="\u0041" data=[1, 2.0]"#,
@@ -71,6 +75,9 @@ fn other_methods_take_their_params_as_data() {
         r#""method":"x","params":{"room":1, "room":2},"id":1"#,
         r#"x id=1 data={"room":1, "room":2}"#,
     );
+    call(r#""method":"x","params":null,"id":1"#, "x id=1");
+    // What an empty one means, the method's handler says.
+    call(r#""method":"x","params":[],"id":1"#, "x id=1 data=[]");
     call(r#""method":"rpc.discover","id":1"#, "rpc.discover id=1");
     call(r#""method":"","id":1"#, " id=1");
 }
@@ -90,12 +97,20 @@ fn notifications_are_never_answered() {
         r#""method":"join_room","params":{"room":1}"#,
         "bad_request -32602 (silence): room must be a string",
     );
+    call(r#""method":"x","params":null"#, "x (silence)");
+    call(r#""method":"ping","params":null"#, "ping (silence)");
+    for params in ["1", "\"bar\"", "false"] {
+        call(
+            &format!(r#""method":"x","params":{params}"#),
+            "bad_request -32600 (silence): params must be an object or an array",
+        );
+    }
 }
 
 #[test]
 fn params_that_do_not_fit_are_invalid_params() {
     for (params, wrong) in [
-        ("[]", "params must be an object"),
+        ("[1]", "params must be an object"),
         (r#"{"room":true}"#, "room must be a string"),
         (r#"{"rooms":[]}"#, "rooms must not be empty"),
         (r#"{"rooms":["a",1]}"#, "rooms must be an array of strings"),
@@ -134,14 +149,9 @@ fn what_is_no_request_object_is_an_invalid_request() {
             "params must be an object or an array",
         ),
         (
-            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":null}"#,
-            " id=1",
-            "params must be an object or an array",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","params":"bar"}"#,
+            r#"{"jsonrpc":"2.0","method":1,"params":"bar"}"#,
             "",
-            "params must be an object or an array",
+            "method must be a string",
         ),
         (
             r#"{"jsonrpc":"2.0","method":"x","id":true}"#,
@@ -178,43 +188,60 @@ fn what_is_no_request_object_is_an_invalid_request() {
 #[test]
 fn responses_answer_calls_of_the_server() {
     call(
-        r#""result":{"a":1},"id":18446744073709551615"#,
+        r#""result":{"a":1},"id":"s18446744073709551615""#,
         r#"response 18446744073709551615: {"a":1}"#,
     );
     call(
-        r#""error":{"code":-32000,"message":"n\u006f"},"id":1"#,
+        r#""error":{"code":-32000,"message":"n\u006f"},"id":"\u0073\u0031""#,
         "response 1: error -32000 no",
     );
     call(
-        r#""error":{"code":1,"message":"no","data":[1],"x":1,"x":2},"id":1"#,
+        r#""error":{"code":1,"message":"no","data":[1],"x":1,"x":2},"id":"s1""#,
         "response 1: error 1 no data=[1]",
     );
+    // Some libraries say of both what became of it.
+    for (rest, outcome) in [
+        (r#""result":7,"error":null,"id":"s1""#, "7"),
+        (r#""error":null,"id":"s1","result":null"#, "null"),
+        (r#""error":null,"id":"s1""#, "null"),
+        (
+            r#""result":null,"error":{"code":1,"message":"no"},"id":"s1""#,
+            "error 1 no",
+        ),
+    ] {
+        call(rest, &format!("response 1: {outcome}"));
+    }
     for (rest, wrong) in [
         (r#""result":1"#, "the id is none of ours"),
+        // The client's own, and nearly ours.
+        (r#""result":1,"id":1"#, "the id is none of ours"),
         (r#""result":1,"id":"1""#, "the id is none of ours"),
+        (r#""result":1,"id":"s""#, "the id is none of ours"),
+        (r#""result":1,"id":"s01""#, "the id is none of ours"),
+        (r#""result":1,"id":"s+1""#, "the id is none of ours"),
         (r#""result":1,"id":null"#, "the id is none of ours"),
         (r#""result":1,"id":1.5"#, "the id is none of ours"),
         (
-            r#""result":1,"error":{},"id":1"#,
+            r#""result":1,"error":{},"id":"s1""#,
             "result and error exclude each other",
         ),
         (
-            r#""error":1,"id":1"#,
+            r#""error":1,"id":"s1""#,
             "error must be an object with code and message",
         ),
         (
-            r#""error":{"code":"1","message":""},"id":1"#,
+            r#""error":{"code":"1","message":""},"id":"s1""#,
             "error must be an object with code and message",
         ),
         (
-            r#""error":{"code":1},"id":1"#,
+            r#""error":{"code":1},"id":"s1""#,
             "error must be an object with code and message",
         ),
         (
-            r#""error":{"code":1,"code":1,"message":""},"id":1"#,
+            r#""error":{"code":1,"code":1,"message":""},"id":"s1""#,
             "duplicate key",
         ),
-        (r#""result":1,"result":1,"id":1"#, "duplicate key"),
+        (r#""result":1,"result":1,"id":"s1""#, "duplicate key"),
     ] {
         // Nothing answers an answer, or two that misunderstand each other never end.
         call(rest, &format!("bad_request -32600 (silence): {wrong}"));
@@ -267,7 +294,7 @@ fn members_of_a_batch_are_looked_at_one_by_one() {
     let nested = "bad_request -32600: a request is one object";
     check(
         Dialect::JsonRpc,
-        br#"[[],[{"jsonrpc":"2.0","method":"ping","id":1}],{"jsonrpc":"2.0","result":1,"id":1},{"jsonrpc":"2.0","method":"x"}]"#,
+        br#"[[],[{"jsonrpc":"2.0","method":"ping","id":1}],{"jsonrpc":"2.0","result":1,"id":"s1"},{"jsonrpc":"2.0","method":"x"}]"#,
         &["batch of 4", nested, nested, "response 1: 1", "x (silence)"],
     );
 }

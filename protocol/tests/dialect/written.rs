@@ -237,14 +237,14 @@ fn calls_are_for_json_rpc_only() {
         params,
     };
     for (params, expected) in [
-        (None, Ok(r#"{"jsonrpc":"2.0","method":"x","id":9}"#)),
+        (None, Ok(r#"{"jsonrpc":"2.0","method":"x","id":"s9"}"#)),
         (
             Some("[1]"),
-            Ok(r#"{"jsonrpc":"2.0","method":"x","params":[1],"id":9}"#),
+            Ok(r#"{"jsonrpc":"2.0","method":"x","params":[1],"id":"s9"}"#),
         ),
         (
             Some(r#"{"a":1}"#),
-            Ok(r#"{"jsonrpc":"2.0","method":"x","params":{"a":1},"id":9}"#),
+            Ok(r#"{"jsonrpc":"2.0","method":"x","params":{"a":1},"id":"s9"}"#),
         ),
         (Some("1"), Err(Untranslatable::Params)),
         (Some("null"), Err(Untranslatable::Params)),

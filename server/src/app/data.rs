@@ -5,40 +5,76 @@ use shardcast_protocol::dialect::{Code, Problem, Value};
 
 /// The data of a request, as the client encoded it.
 #[derive(Clone, Copy, Debug)]
-pub struct Data<'b>(Option<Value<'b>>);
+pub struct Data<'b> {
+    value: Option<Value<'b>>,
+    key: Key,
+}
+
+/// What a request's data is called where it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Data,
+    /// JSON-RPC's, which are an array or an object: an empty one has no parameters, as if it were absent.
+    Params,
+}
 
 impl<'b> Data<'b> {
     pub(crate) fn new(value: Option<Value<'b>>) -> Data<'b> {
-        Data(value)
+        let key = Key::Data;
+        Data { value, key }
+    }
+
+    /// The `params` of a JSON-RPC method.
+    pub(crate) fn params(value: Option<Value<'b>>) -> Data<'b> {
+        let key = Key::Params;
+        Data { value, key }
     }
 
     /// Of a request that has none.
     pub fn none() -> Data<'b> {
-        Data(None)
+        Data::new(None)
     }
 
     /// The value as it came; `None` if the request has no data.
     pub fn value(&self) -> Option<Value<'b>> {
-        self.0
+        self.value
     }
 
-    /// Reads it. A request without data is read as `null`, so that `()` and `Option` fit.
+    /// Reads it. A request without data is read as `null`, so that `()` and `Option` fit. In JSON-RPC absent, `[]` and `{}` are the same:
+    /// whichever a client sends, a type that can be read from one of them, or from `null`, fits.
     ///
     /// # Errors
     /// `invalid_data`, with the field that does not fit.
     pub fn get<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let read = match self.0 {
+        self.read().or_else(|()| {
+            let otherwise = NO_PARAMS.iter().filter(|_| self.has_no_params());
+            let read = otherwise
+                .filter_map(|json| serde_json::from_str(json).ok())
+                .next();
+            read.ok_or_else(|| self.explain::<T>())
+        })
+    }
+
+    fn has_no_params(&self) -> bool {
+        let is_empty = |value: Value<'_>| {
+            let is_space = |byte: &&u8| !byte.is_ascii_whitespace();
+            value.as_bytes().iter().filter(is_space).count() == 2
+        };
+        self.key == Key::Params && self.value.is_none_or(is_empty)
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> Result<T, ()> {
+        match self.value {
             None => serde_json::from_str("null").map_err(|_| ()),
             Some(Value::Json(json)) => serde_json::from_str(json.as_str()).map_err(|_| ()),
             Some(Value::Pack(pack)) => rmp_serde::from_slice(pack.as_bytes()).map_err(|_| ()),
-        };
-        read.map_err(|()| self.explain::<T>())
+        }
     }
 
     /// Reads it once more, slowly, to find out where it does not fit.
     #[cold]
     fn explain<T: DeserializeOwned>(&self) -> Problem {
-        let (path, error) = match self.0 {
+        let (path, error) = match self.value {
             Some(Value::Pack(pack)) => {
                 let mut reader = rmp_serde::Deserializer::from_read_ref(pack.as_bytes());
                 where_it_failed::<T, _>(&mut reader)
@@ -87,6 +123,9 @@ fn invalid(path: &str, below: Option<&str>, message: String) -> Problem {
     };
     Problem::new(Code::InvalidData, message).at_field(field)
 }
+
+/// How none are spelt, in the order in which they are tried.
+const NO_PARAMS: [&str; 3] = ["null", "[]", "{}"];
 
 /// What a handler takes: any type that serde reads, or [`Valid`] of one that garde checks.
 pub trait FromData: Sized {

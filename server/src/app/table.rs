@@ -10,7 +10,7 @@ use crate::app::options::Options;
 use crate::app::registry::{Registered, RegistrationId};
 use crate::app::task;
 use foldhash::fast::RandomState;
-use shardcast_protocol::dialect::{Code, Command, Problem, Reply};
+use shardcast_protocol::dialect::{Code, Command, Dialect, Problem, Reply};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -105,7 +105,10 @@ impl Entry {
         let request = Request {
             kind: &command.kind,
             room: command.room.as_deref(),
-            data: Data::new(command.data),
+            data: match cx.dialect() {
+                Dialect::JsonRpc => Data::params(command.data),
+                Dialect::NativeJson | Dialect::MessagePack => Data::new(command.data),
+            },
         };
         for act in &self.before {
             if act(cx, &request)? == Flow::Answered {

@@ -489,6 +489,7 @@ impl Client {
     /// Answers most of the server's calls, some twice.
     fn called(&mut self, scene: &mut Scene<'_>, id: u64, params: Value) {
         let times = scene.random.pick(&[0, 1, 1, 1, 2]);
+        let id = format!("s{id}");
         let answer = match scene.random.chance(700) {
             true => json!({ "jsonrpc": "2.0", "id": id, "result": params }),
             false => json!({ "jsonrpc": "2.0", "id": id, "error": { "code": 1, "message": "no" } }),

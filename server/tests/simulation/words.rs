@@ -133,7 +133,9 @@ fn json_rpc(value: Value) -> Heard {
         let (id, outcome) = answer(&value);
         return Heard::Answer(id, outcome);
     };
-    match (method, &value["params"], value["id"].as_u64()) {
+    let id = value["id"].as_str();
+    let number = id.and_then(|id| id.strip_prefix('s')?.parse().ok());
+    match (method, &value["params"], number) {
         ("welcome", _, None) => Heard::Welcome,
         ("message" | "event", params, None) => news(params),
         (_, params, Some(id)) => Heard::Call(id, params.clone()),

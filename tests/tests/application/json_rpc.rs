@@ -234,6 +234,10 @@ fn notifications_are_never_answered_and_take_effect() {
             r#"{"jsonrpc":"2.0","method":"join_room","params":[1]}"#,
             r#"{"jsonrpc":"2.0","method":"leave_room","params":{"room":"x"}}"#,
             r#"{"jsonrpc":"2.0","method":"subtract","params":[1]}"#,
+            r#"{"jsonrpc":"2.0","method":"subtract","params":null}"#,
+            r#"{"jsonrpc":"2.0","method":"subtract","params":1}"#,
+            r#"{"jsonrpc":"2.0","method":"status","params":null}"#,
+            r#"{"jsonrpc":"2.0","method":"foobar","params":null}"#,
             r#"{"jsonrpc":"2.0","method":"sum","params":[1]}"#,
             r#"{"jsonrpc":"2.0","method":"sum","params":["x"]}"#,
             r#"{"jsonrpc":"2.0","method":"status"}"#,
@@ -246,6 +250,60 @@ fn notifications_are_never_answered_and_take_effect() {
             r#"{"jsonrpc":"2.0","result":{"rooms":["r"]},"id":null}"#,
         );
         client.check(FENCE, FENCED);
+    }
+}
+
+/// However a client spells that it has no parameters, every method that needs none takes it, and the others say what is missing.
+#[test]
+fn no_params_have_four_spellings() {
+    #[derive(Deserialize)]
+    struct Page {
+        #[serde(default)]
+        size: u32,
+    }
+    let app = App::new();
+    let handlers = app.handlers();
+    handlers.on("unit", |_, (): ()| Ok(0)).unwrap();
+    handlers
+        .on_async("option", |_, size: Option<u32>| async move { Ok(size) })
+        .unwrap();
+    handlers.on("page", |_, page: Page| Ok(page.size)).unwrap();
+    handlers
+        .on("list", |_, list: Vec<u32>| Ok(list.len()))
+        .unwrap();
+    handlers
+        .on("value", |_, value: Value| Ok(vec![value]))
+        .unwrap();
+    handlers.on("number", |_, size: (u32,)| Ok(size)).unwrap();
+    let (server, _) = Server::of(app, config(1));
+    let mut client = client(&server);
+    for (spelling, value) in [
+        ("", "null"),
+        (r#""params":null,"#, "null"),
+        (r#""params":[ ],"#, "[]"),
+        (r#""params":{},"#, "{}"),
+    ] {
+        let value = format!("[{value}]");
+        for (method, result) in [
+            ("ping", "{}"),
+            ("rooms", r#"{"rooms":[]}"#),
+            ("unit", "0"),
+            ("option", "null"),
+            ("page", "0"),
+            ("list", "0"),
+            ("value", &value),
+        ] {
+            client.check(
+                &format!(r#"{{"jsonrpc":"2.0","method":"{method}",{spelling}"id":1}}"#),
+                &format!(r#"{{"jsonrpc":"2.0","result":{result},"id":1}}"#),
+            );
+        }
+        client.say(&format!(
+            r#"{{"jsonrpc":"2.0","method":"number",{spelling}"id":1}}"#
+        ));
+        let mut answer = hear(&mut client);
+        without_texts(&mut answer);
+        assert_eq!(answer, error(-32602, json!(1)), "{spelling}");
     }
 }
 
@@ -486,21 +544,21 @@ fn call(
     std::thread::spawn(move || wait(handle.call(id, "add", &params, within)))
 }
 
-/// Hears a call. Its number, and its params.
+/// Hears a call. Its id, and its params.
 #[track_caller]
-fn called(speaker: &mut Speaker) -> (u64, Value) {
+fn called(speaker: &mut Speaker) -> (String, Value) {
     let call = speaker.hear();
     assert_eq!(
         (&call["type"], &call["method"]),
         (&json!("call"), &json!("add"))
     );
     (
-        call["id"].as_u64().expect("a number"),
+        call["id"].as_str().expect("a string").to_owned(),
         call["params"].clone(),
     )
 }
 
-fn answer(speaker: &mut Speaker, id: u64, value: Value) {
+fn answer(speaker: &mut Speaker, id: String, value: Value) {
     speaker.say(&result(value, id.into()));
 }
 
@@ -540,6 +598,11 @@ fn the_server_calls_clients_and_each_answer_finds_its_call() {
             }
             other => panic!("{other:?}"),
         }
+        // Some libraries always send both keys.
+        let both = call(&handle, &one, json!([]), PATIENCE);
+        let (id, _) = called(&mut one);
+        one.say(&json!({"jsonrpc": "2.0", "result": 7, "error": null, "id": id}));
+        assert_eq!(both.join().unwrap(), Ok(7));
         let unfit = call(&handle, &one, json!([]), PATIENCE);
         let (id, _) = called(&mut one);
         answer(&mut one, id, json!("seven"));
@@ -597,21 +660,22 @@ fn answers_that_nobody_waits_for_are_passed_over() {
         let waiting = call(&handle, &one, json!([]), PATIENCE);
         let (id, _) = called(&mut one);
         for said in [
-            json!({"jsonrpc": "2.0", "result": 1, "id": id + 1}),
+            json!({"jsonrpc": "2.0", "result": 1, "id": format!("{id}0")}),
             json!({"jsonrpc": "2.0", "result": 1, "id": "made up"}),
             json!({"jsonrpc": "2.0", "result": 1, "id": null}),
+            json!({"jsonrpc": "2.0", "result": 1, "id": 1}),
             json!({"jsonrpc": "2.0", "result": 1}),
             json!({"jsonrpc": "2.0", "error": 7, "id": id}),
             json!({"jsonrpc": "2.0", "error": {"code": "x", "message": "y"}, "id": id}),
             json!({"jsonrpc": "2.0", "result": 1, "error": {"code": 1, "message": ""}, "id": id}),
             json!({"jsonrpc": "1.0", "result": 1, "id": id}),
-            json!([{"jsonrpc": "2.0", "result": 1, "id": id + 1}]),
+            json!([{"jsonrpc": "2.0", "result": 1, "id": format!("{id}0")}]),
         ] {
             one.say(&said);
             one.check_quiet();
         }
         // In a batch they count, too.
-        one.say(&json!([result(json!(5), id.into())]));
+        one.say(&json!([result(json!(5), id.clone().into())]));
         assert_eq!(waiting.join().unwrap(), Ok(5));
         answer(&mut one, id, json!(6));
         one.check_quiet();

@@ -9,6 +9,7 @@ mod context;
 mod data;
 mod emit;
 mod encoding;
+mod entrance;
 mod failure;
 mod handle;
 mod handler;
@@ -49,11 +50,12 @@ pub use session::{Limits, Session};
 
 use crate::namespace::Namespaces;
 use connect::Hooks;
+use entrance::Entrances;
 use registry::Registry;
 use shardcast_engine::{
     CloseReason, Config, Handle as EngineHandle, Refusal, Running, ShardCounters, StartError,
 };
-use shardcast_protocol::dialect::Rules;
+use shardcast_protocol::dialect::{Dialect, Rules};
 use shared::Shared;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -68,7 +70,7 @@ pub(crate) const EVENTS_PATH: &str = "/sse";
 #[derive(Clone)]
 pub struct App {
     server: String,
-    path: String,
+    entrances: Entrances,
     reconnect_window: Duration,
     rules: Rules,
     namespaces: Namespaces,
@@ -90,7 +92,7 @@ impl App {
     pub fn new() -> App {
         App {
             server: concat!("shardcast/", env!("CARGO_PKG_VERSION")).to_owned(),
-            path: App::PATH.to_owned(),
+            entrances: Entrances::new(App::PATH),
             reconnect_window: Duration::from_secs(5),
             rules: Rules::default(),
             namespaces: Namespaces::default(),
@@ -107,12 +109,17 @@ impl App {
         }
     }
 
-    /// The path on which clients connect. Default: [`App::PATH`].
-    pub fn path(self, path: impl Into<String>) -> App {
-        App {
-            path: path.into(),
-            ..self
-        }
+    /// The path on which clients connect, whatever they speak: their subprotocol or `?dialect=` chooses. Default: [`App::PATH`].
+    pub fn path(mut self, path: impl Into<String>) -> App {
+        self.entrances.any = path.into();
+        self
+    }
+
+    /// The path on which clients speak this dialect without another word, for libraries that cannot choose a subprotocol; `None`: no such
+    /// path. Default: `/jsonrpc` and `/msgpack`; none for JSON's native dialect, which is spoken where nothing is chosen.
+    pub fn dialect_path(mut self, dialect: Dialect, path: Option<&str>) -> App {
+        self.entrances.set(dialect, path.map(str::to_owned));
+        self
     }
 
     /// A draining server tells each client to come back at a random time within this. Default: 5 s, which is 20 clients a millisecond
@@ -210,7 +217,7 @@ impl App {
     pub fn shards(self, config: &Config, runtime: tokio::runtime::Handle) -> Shards {
         let shared = Shared {
             server: self.server,
-            path: self.path,
+            entrances: self.entrances,
             heartbeat_ms: millis(config.heartbeat),
             message_bytes_max: config.message_bytes_max(),
             rooms_per_connection_max: config.rooms_per_connection_max,
@@ -247,7 +254,7 @@ impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("App")
             .field("server", &self.server)
-            .field("path", &self.path)
+            .field("entrances", &self.entrances)
             .finish_non_exhaustive()
     }
 }

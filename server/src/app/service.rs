@@ -5,6 +5,7 @@ use crate::app::call::{Batch, Call, dialect_of};
 use crate::app::connect::Connect;
 use crate::app::connection_id::ConnectionId;
 use crate::app::context::{Context, too_many_waiting};
+use crate::app::entrance::Chosen;
 use crate::app::handle::OnShard;
 use crate::app::identity::Identity;
 use crate::app::pending::Asker;
@@ -42,13 +43,6 @@ impl Service {
     }
 }
 
-/// In the server's order of preference (RFC 6455 §4.2.2).
-const SUBPROTOCOLS: [&str; 3] = [
-    Dialect::NativeJson.subprotocol(),
-    Dialect::MessagePack.subprotocol(),
-    Dialect::JsonRpc.subprotocol(),
-];
-
 impl Application for Service {
     type Session = Session;
 
@@ -58,19 +52,10 @@ impl Application for Service {
         request: &http::Request<'_>,
     ) -> Result<Accepted<Session>, Refusal> {
         let shared = &self.desk.shared;
-        // For an event stream the engine has compared the path.
-        if request.asks_for_websocket() && request.path() != shared.path {
-            return Err(Refusal {
-                status: 404,
-                reason: format!("clients connect to {}", shared.path),
-            });
-        }
-        // A client that offers only what we do not speak is accepted without a subprotocol; it then fails the handshake
-        // itself if it insists (RFC 6455 §4.1).
-        let subprotocol = request.choose_subprotocol(&SUBPROTOCOLS);
-        let dialect = subprotocol
-            .and_then(Dialect::from_subprotocol)
-            .unwrap_or(Dialect::NativeJson);
+        let Chosen {
+            dialect,
+            subprotocol,
+        } = shared.entrances.choose(request)?;
         let identity = match &shared.hooks.connect {
             Some(hook) => hook(&Connect {
                 engine: cx,
@@ -87,19 +72,19 @@ impl Application for Service {
     }
 
     fn plain(&mut self, request: &http::Request<'_>) -> Page {
-        let Shared { server, path, .. } = &*self.desk.shared;
+        let shared = &*self.desk.shared;
         match request.path() {
-            "/" => Page::text(
-                200,
-                format!("{server}\nWebSocket clients connect to {path}.\n"),
-            ),
+            "/" => {
+                let (server, entrances) = (&shared.server, shared.entrances.all());
+                Page::text(200, format!("{server}\n{entrances}.\n"))
+            }
             "/health" => Page {
                 status: 200,
                 content_type: "application/json",
                 body: r#"{"status":"ok"}"#.into(),
             },
-            other if other == path => Page::text(426, "this is a WebSocket endpoint"),
-            _ => Page::text(404, format!("clients connect to {path}")),
+            path if shared.entrances.has(path) => Page::text(426, "this is a WebSocket endpoint"),
+            _ => Page::text(404, shared.entrances.elsewhere()),
         }
     }
 

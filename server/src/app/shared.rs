@@ -1,6 +1,7 @@
 //! What all shards share of an application, and what each has of its own.
 
 use crate::app::connect::Hooks;
+use crate::app::entrance::Entrances;
 use crate::app::handle::Handle;
 use crate::app::registry::Registry;
 use crate::app::table::Table;
@@ -16,7 +17,7 @@ pub(crate) struct Shared {
     /// Name and version, as clients are welcomed with: `shardcast/0.1.0`.
     pub(crate) server: String,
     /// Where clients connect.
-    pub(crate) path: String,
+    pub(crate) entrances: Entrances,
     pub(crate) heartbeat_ms: u64,
     /// The largest message of any listener: what leaves is not larger.
     pub(crate) message_bytes_max: usize,
@@ -45,7 +46,7 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("server", &self.server)
-            .field("path", &self.path)
+            .field("entrances", &self.entrances)
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,164 @@
+//! Which dialect a client speaks: named by the path, by `dialect` in the query or by the subprotocol, of which no two may differ.
+//!
+//! Invariant: a client that names one speaks it, or is refused with what contradicts what. Called by the service for every upgrade and
+//! every event stream.
+
+use shardcast_engine::Refusal;
+use shardcast_engine::protocol::http::Request;
+use shardcast_protocol::dialect::Dialect;
+
+/// The paths on which clients connect.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrances {
+    /// The subprotocol or the query chooses.
+    pub(crate) any: String,
+    /// The path chooses, unless it is `any`, too.
+    pub(crate) of_dialects: Vec<(Dialect, String)>,
+}
+
+/// What a client speaks, and the subprotocol that it is answered with, of those that it offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub(crate) dialect: Dialect,
+    pub(crate) subprotocol: Option<&'static str>,
+}
+
+impl Entrances {
+    /// `any`, and the default path of each dialect that has one.
+    pub(crate) fn new(any: &str) -> Entrances {
+        Entrances {
+            any: any.to_owned(),
+            of_dialects: vec![
+                (Dialect::JsonRpc, "/jsonrpc".to_owned()),
+                (Dialect::MessagePack, "/msgpack".to_owned()),
+            ],
+        }
+    }
+
+    /// From here on this path, or none, is this dialect's.
+    pub(crate) fn set(&mut self, dialect: Dialect, path: Option<String>) {
+        self.of_dialects.retain(|(other, _)| *other != dialect);
+        self.of_dialects.extend(path.map(|path| (dialect, path)));
+    }
+
+    /// Whether clients connect there.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        path == self.any || self.of_dialects.iter().any(|(_, other)| other == path)
+    }
+
+    /// For whoever came to another path.
+    pub(crate) fn elsewhere(&self) -> String {
+        format!("clients connect to {}", self.any)
+    }
+
+    /// For whoever asks what this is.
+    pub(crate) fn all(&self) -> String {
+        let mut text = format!("WebSocket clients connect to {}", self.any);
+        for (dialect, path) in &self.of_dialects {
+            text += &format!(", in {} to {path}", word(*dialect));
+        }
+        text
+    }
+
+    /// What this client speaks.
+    ///
+    /// # Errors
+    /// 404: nobody connects to this path; 400: the request names no dialect there is, or two.
+    pub(crate) fn choose(&self, request: &Request<'_>) -> Result<Chosen, Refusal> {
+        let by_path = if request.asks_for_websocket() {
+            self.by_path(request.path())?
+        } else {
+            // An event stream, whose path the engine has compared.
+            Some(Dialect::NativeJson)
+        };
+        let named = match (by_path, by_query(request.query())?) {
+            (Some(path), Some(query)) if path != query => {
+                return Err(contradiction("the query", query, "the path", path));
+            }
+            (path, query) => path.or(query),
+        };
+        let offered = request.choose_subprotocol(&SUBPROTOCOLS);
+        let spoken = offered.and_then(Dialect::from_subprotocol);
+        let Some(dialect) = named else {
+            // A client that offers only what we do not speak is accepted without a subprotocol; it then fails the handshake itself if it
+            // insists (RFC 6455 §4.1).
+            return Ok(Chosen {
+                dialect: spoken.unwrap_or(Dialect::NativeJson),
+                subprotocol: offered,
+            });
+        };
+        let subprotocol = request.choose_subprotocol(&[dialect.subprotocol()]);
+        match (subprotocol, spoken) {
+            (None, Some(other)) => {
+                let by = if by_path.is_some() {
+                    "the path"
+                } else {
+                    "the query"
+                };
+                Err(contradiction("the subprotocol", other, by, dialect))
+            }
+            (subprotocol, _) => Ok(Chosen {
+                dialect,
+                subprotocol,
+            }),
+        }
+    }
+
+    fn by_path(&self, path: &str) -> Result<Option<Dialect>, Refusal> {
+        if path == self.any {
+            return Ok(None);
+        }
+        let mut entrances = self.of_dialects.iter();
+        match entrances.find(|(_, other)| other == path) {
+            Some((dialect, _)) => Ok(Some(*dialect)),
+            None => Err(Refusal {
+                status: 404,
+                reason: self.elsewhere(),
+            }),
+        }
+    }
+}
+
+/// In the server's order of preference (RFC 6455 §4.2.2).
+const SUBPROTOCOLS: [&str; 3] = [
+    Dialect::NativeJson.subprotocol(),
+    Dialect::MessagePack.subprotocol(),
+    Dialect::JsonRpc.subprotocol(),
+];
+
+/// The dialect that `dialect=…` names.
+fn by_query(query: Option<&str>) -> Result<Option<Dialect>, Refusal> {
+    let parameters = query.unwrap_or_default().split('&');
+    let mut words = parameters.filter_map(|parameter| parameter.strip_prefix("dialect="));
+    let named = match words.next() {
+        None => return Ok(None),
+        Some(name) => Dialect::ALL
+            .into_iter()
+            .find(|dialect| word(*dialect) == name),
+    };
+    match (named, words.next()) {
+        (_, Some(_)) => Err(bad("the query names the dialect twice".to_owned())),
+        (None, None) => Err(bad("dialect is json, msgpack or jsonrpc".to_owned())),
+        (named, None) => Ok(named),
+    }
+}
+
+fn word(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::NativeJson => "json",
+        Dialect::MessagePack => "msgpack",
+        Dialect::JsonRpc => "jsonrpc",
+    }
+}
+
+fn contradiction(one: &str, dialect: Dialect, other: &str, another: Dialect) -> Refusal {
+    let (dialect, another) = (word(dialect), word(another));
+    bad(format!(
+        "{one} asks for the dialect {dialect}, {other} for {another}"
+    ))
+}
+
+fn bad(reason: String) -> Refusal {
+    let status = 400;
+    Refusal { status, reason }
+}

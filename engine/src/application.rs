@@ -81,7 +81,8 @@ pub trait Application: Sized + 'static {
         cx.close(CloseCode::INTERNAL, "handler failed");
     }
 
-    /// The connection left the open state; called exactly once for each that was accepted. It is in no room any more.
+    /// The connection left the open state; called exactly once for each that was accepted. It is in no room any more;
+    /// [`Context::rooms`] names those that it was in.
     fn closed(&mut self, _cx: &mut Context<'_>, _session: Self::Session, _reason: CloseReason) {}
 }
 

@@ -237,8 +237,11 @@ impl<'a> Context<'a> {
         self.core.list(self.ticket, topic, tag)
     }
 
-    /// Rooms joined or being joined, in no particular order.
+    /// Rooms joined or being joined, in no particular order. In [`crate::Application::closed`] those that the connection was in.
     pub fn rooms(&self) -> Vec<Arc<str>> {
+        if !self.core.left.is_empty() {
+            return self.core.left.clone();
+        }
         let memberships = self.core.connections.memberships_ref(self.ticket.slot);
         let wanted = memberships.wanted(MembershipKind::Room);
         wanted

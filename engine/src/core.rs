@@ -22,6 +22,7 @@ use crate::driver::{Millis, Shortfall};
 use crate::form::{FormsSeen, Translate};
 use crate::home::Homes;
 use crate::lane::Mailbox;
+use crate::letter::RoomName;
 use crate::outbox::{OutboxLimits, Seal};
 use crate::outgoing::{self, Outgoing, Shared};
 use crate::phase::{Phase, Step};
@@ -58,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) mail: Mailbox,
     pub(crate) outgoing: Outgoing,
     pub(crate) agenda: Agenda,
+    /// The rooms of the connection of whose end the application is being told; empty at all other times.
+    pub(crate) left: Vec<RoomName>,
     pub(crate) spare: SpareBuffers,
     pub(crate) secure: Secure,
     pub(crate) compressing: Option<Box<Compressing>>,
@@ -130,7 +133,16 @@ pub(crate) struct Agenda {
     /// Not to be received for until a lane has room.
     pub(crate) park: Vec<Ticket>,
     /// Left the open state: the application is told once.
-    pub(crate) ended: Vec<(Ticket, CloseReason)>,
+    pub(crate) ended: Vec<Ended>,
+}
+
+/// A connection that left the open state.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) ticket: Ticket,
+    pub(crate) reason: CloseReason,
+    /// Those that it was in or on its way into.
+    pub(crate) rooms: Vec<RoomName>,
 }
 
 /// Where event streams are, and who may post to them.
@@ -211,6 +223,7 @@ impl Core {
             mail,
             outgoing: Outgoing::default(),
             agenda: Agenda::default(),
+            left: Vec::new(),
             spare: SpareBuffers::default(),
             secure: Secure::new(config),
             compressing: config

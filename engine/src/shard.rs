@@ -21,7 +21,7 @@ pub use crate::core::Admission;
 pub use crate::token::TokenKey;
 
 use crate::connection::Flags;
-use crate::core::{Answered, Core};
+use crate::core::{Answered, Core, Ended};
 use crate::driver::{Completion, Driver, Shortfall, Wait};
 use crate::lane::Mailbox;
 use crate::letter::Delivery;
@@ -385,12 +385,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Tells the application, once each, which connections left the open state.
     fn tell_ended(&mut self) {
-        while let Some((ticket, reason)) = self.core.agenda.ended.pop() {
+        while let Some(ended) = self.core.agenda.ended.pop() {
+            let Ended { ticket, reason, .. } = ended;
             let session = self.sessions.get_mut(ticket.slot).and_then(Option::take);
             let Some(session) = session else { continue };
+            self.core.left = ended.rooms;
             self.shielded(ticket, |application, context| {
                 application.closed(context, session, reason)
             });
+            self.core.left = Vec::new();
         }
     }
 

@@ -174,6 +174,7 @@ impl App {
     }
 
     /// Called once for every client that was let in, when it is gone: it is in no room any more, and what is sent to it goes nowhere.
+    /// [`Context::rooms`] and [`Context::is_in`] tell of the rooms that it was in.
     pub fn on_disconnect(
         self,
         hook: impl Fn(&mut Context<'_>, CloseReason) + Send + Sync + 'static,
@@ -199,7 +200,7 @@ impl App {
                     what: "starting the runtime of background handlers".into(),
                     source,
                 })?;
-                (own.handle().clone(), Some(own))
+                (own.handle().clone(), Some(OwnRuntime(Some(own))))
             }
         };
         let shards = self.shards(&config, runtime);
@@ -209,7 +210,7 @@ impl App {
         Ok(Server {
             running,
             handle,
-            runtime: own,
+            _runtime: own,
         })
     }
 
@@ -284,7 +285,20 @@ pub struct Server {
     running: Running,
     handle: Handle,
     /// Dropped behind the engine, whose handlers run on it.
-    runtime: Option<Runtime>,
+    _runtime: Option<OwnRuntime>,
+}
+
+/// A runtime that `start` has made. It ends without waiting for what runs on it, so that it may be dropped anywhere, a future of another
+/// runtime included, where waiting is a panic.
+#[derive(Debug)]
+struct OwnRuntime(Option<Runtime>);
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Server {
@@ -332,10 +346,6 @@ impl Server {
     /// Stops accepting, tells every client to come back later, flushes, closes with 1001. Blocks until every connection is gone or
     /// `within` is over. True when all were gone in time. Background handlers that are left end where they wait.
     pub fn drain(self, within: Duration) -> bool {
-        let drained = self.running.drain(within);
-        if let Some(runtime) = self.runtime {
-            runtime.shutdown_background();
-        }
-        drained
+        self.running.drain(within)
     }
 }

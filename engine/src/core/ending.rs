@@ -1,9 +1,9 @@
 //! How connections end. Cleanup happens in one place, [`Core::depart`], on the one step out of the open state.
 
-use super::Core;
+use super::{Core, Ended};
 use crate::connection::Flags;
-use crate::letter::Request;
-use crate::membership::Membership;
+use crate::letter::{Request, RoomName};
+use crate::membership::{Kind, Membership};
 use crate::phase::{Phase, Step};
 use crate::{CloseReason, Ticket};
 use shardcast_protocol::close::CloseCode;
@@ -162,8 +162,12 @@ impl Core {
         };
         let before = std::mem::replace(&mut connection.phase, next);
         if before == Phase::Open {
-            self.depart(ticket);
-            self.agenda.ended.push((ticket, reason));
+            let rooms = self.depart(ticket);
+            self.agenda.ended.push(Ended {
+                ticket,
+                reason,
+                rooms,
+            });
         }
         if matches!(next, Phase::Flushing | Phase::Lingering) {
             self.forget_unread(ticket);
@@ -175,14 +179,18 @@ impl Core {
         true
     }
 
-    /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home hears of it in one letter.
-    fn depart(&mut self, ticket: Ticket) {
+    /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home hears of it in one letter. The rooms.
+    fn depart(&mut self, ticket: Ticket) -> Vec<RoomName> {
         let memberships = self.connections.take_memberships(ticket.slot);
-        let mut rooms_by_home: Vec<(u16, Vec<crate::letter::RoomName>)> = Vec::new();
+        let mut left = Vec::new();
+        let mut rooms_by_home: Vec<(u16, Vec<RoomName>)> = Vec::new();
         for membership in memberships.as_slice() {
             if membership.wanted {
                 let name = self.rooms.name(membership.slice).clone();
                 let home = self.mail.home(Some(&name));
+                if membership.kind == Kind::Room {
+                    left.push(name.clone());
+                }
                 match rooms_by_home.iter_mut().find(|(shard, _)| *shard == home) {
                     Some((_, rooms)) => rooms.push(name),
                     None => rooms_by_home.push((home, vec![name])),
@@ -196,6 +204,7 @@ impl Core {
             self.mail
                 .request(home, Request::Depart { rooms, who, form });
         }
+        left
     }
 
     /// Takes a member out of its slice; the member that takes its place learns its new position.

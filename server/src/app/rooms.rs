@@ -135,11 +135,12 @@ fn tags_from(first: Tag) -> impl Iterator<Item = Tag> {
     (0..).map(move |offset| Tag(first.0.wrapping_add(offset)))
 }
 
-/// Rooms joined or being joined, looked at only where several are asked for: the engine checks a single one itself.
+/// Rooms joined or being joined, looked at only where several are asked for: the engine checks a single one itself. None, once the
+/// connection has left those that it was in.
 fn memberships(cx: &Context<'_>, form: Shape) -> HashSet<Arc<str>> {
     match form {
-        Shape::Room => HashSet::new(),
-        Shape::Rooms => cx.engine.rooms().into_iter().collect(),
+        Shape::Rooms if cx.engine.is_open() => cx.engine.rooms().into_iter().collect(),
+        Shape::Room | Shape::Rooms => HashSet::new(),
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod builtins;
 mod context;
+mod ends;
+mod entrances;
 mod failures;
 mod handlers;
 mod input;

@@ -68,6 +68,12 @@ pub trait Application: Sized + 'static {
     /// Another thread told this connection something ([`crate::Handle::tell`]). A note to a connection that is gone is dropped.
     fn told(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _note: Note) {}
 
+    /// A time has come that [`Context::wake_at`] was told: does what is to be done by now, and returns the next such time. Not called
+    /// once the connection has left the open state.
+    fn due(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) -> Option<u64> {
+        None
+    }
+
     /// The server drains: tell this client (it is closed with 1001 afterwards).
     fn draining(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
 

@@ -151,6 +151,12 @@ impl<'a> Context<'a> {
         self.core.now
     }
 
+    /// Has [`crate::Application::due`] called at this time by the clock of [`Context::now_ms`], up to 64 ms later, if it is not called
+    /// before. Does nothing unless the connection is open.
+    pub fn wake_at(&mut self, at_ms: u64) {
+        self.core.wake_at(self.ticket, at_ms);
+    }
+
     /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`, after `close`).
     pub fn send(&mut self, kind: Kind, payload: &[u8]) {
         if self.is_open() {

@@ -9,6 +9,7 @@ mod publishing;
 mod reassembly;
 mod rooms;
 mod secure;
+mod wakes;
 mod writing;
 
 pub(crate) use rooms::Answered;
@@ -48,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) now: Millis,
     pub(crate) connections: Connections,
     pub(crate) wheel: Wheel,
+    /// The application's deadlines; `None`: it never had one.
+    wakes: Option<Box<Wheel>>,
     pub(crate) rooms: Rooms,
     /// For all connections of a form, by form; as many as were used.
     everyone: Vec<Batch>,
@@ -214,6 +217,7 @@ impl Core {
             now: 0,
             connections: Connections::default(),
             wheel: Wheel::new(),
+            wakes: None,
             rooms: Rooms::default(),
             everyone: Vec::new(),
             fan_outs: VecDeque::new(),

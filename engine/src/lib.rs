@@ -96,6 +96,7 @@ mod audience;
 mod batch;
 mod compression;
 mod config;
+mod confine;
 mod connection;
 mod context;
 mod core;
@@ -138,6 +139,7 @@ pub use application::{
 };
 pub use compression::Compression;
 pub use config::{Config, ConfigError, Pinning};
+pub use confine::{Panicked, confine, discard};
 pub use context::{Context, Publish, PublishError, RoomError, Target};
 pub use counters::{Counter, Reading, ShardCounters};
 pub use deadline::Deadline;

@@ -16,10 +16,12 @@ mod secure;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wakes;
 
 pub use crate::core::Admission;
 pub use crate::token::TokenKey;
 
+use crate::confine::{Panicked, confine};
 use crate::connection::Flags;
 use crate::core::{Answered, Core, Ended};
 use crate::driver::{Completion, Driver, Shortfall, Wait};
@@ -31,7 +33,6 @@ use crate::report::Asker;
 use crate::{Answer, Application, Config, Context, ShardCounters, Ticket};
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// One shard. Deterministic: completions and letters in, operations and letters out.
@@ -48,6 +49,8 @@ pub struct Shard<A: Application, D: Driver> {
     held: Option<Delivery>,
     /// Deadlines that have come.
     due: VecDeque<Ticket>,
+    /// Connections whose application asked to be woken by now.
+    woken: VecDeque<Ticket>,
     drain: Option<VecDeque<Ticket>>,
 }
 
@@ -100,6 +103,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             parked: VecDeque::new(),
             held: None,
             due: VecDeque::new(),
+            woken: VecDeque::new(),
             drain: None,
         }
     }
@@ -116,6 +120,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.take_deliveries();
         self.fan_out();
         self.meet_deadlines();
+        self.wake_some();
         self.drain_some();
         self.tell_ended();
         self.gauge();
@@ -172,7 +177,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     fn wait(&mut self) -> Wait {
         let core = &mut self.core;
-        let busy = !core.fan_outs.is_empty() || self.held.is_some() || !self.due.is_empty();
+        let late = !self.due.is_empty() || !self.woken.is_empty();
+        let busy = !core.fan_outs.is_empty() || self.held.is_some() || late;
         let parked = !self.parked.is_empty() && !core.mail.is_congested();
         let draining = self
             .drain
@@ -194,7 +200,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         // A full lane has no bell for its emptying: look again soon. Its reader is awake, or it would not be full.
         let latest = core.now + if stuck { 1 } else { Self::SLEEP_MS_MAX };
-        Wait::Until(core.wheel.next_expiry().map_or(latest, |at| at.min(latest)))
+        Wait::Until(core.next_deadline().map_or(latest, |at| at.min(latest)))
     }
 
     /// A deadline that has passed: take what is there and go on.
@@ -322,15 +328,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let session = self.sessions.get_mut(ticket.slot)?.as_mut()?;
         let mut context = Context::new(&mut self.core, ticket);
         // The application's own state may be half-changed after a panic; that is the application's to bear.
-        match catch_unwind(AssertUnwindSafe(|| {
-            run(&mut self.application, &mut context, session)
-        })) {
+        match confine(|| run(&mut self.application, &mut context, session)) {
             Ok(result) => Some(result),
-            Err(_) => {
+            Err(Panicked) => {
                 self.core.note_panic(Some(ticket));
                 let mut context = Context::new(&mut self.core, ticket);
                 let answer = || self.application.panicked(&mut context, session, message);
-                if catch_unwind(AssertUnwindSafe(answer)).is_err() {
+                if confine(answer).is_err() {
                     let code = shardcast_protocol::close::CloseCode::INTERNAL;
                     self.core.close(
                         ticket,
@@ -360,7 +364,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match asker {
             Asker::Connection(ticket, tag) => self.answer(Some((ticket, tag, answer))),
             Asker::Outside(reply) => {
-                if catch_unwind(AssertUnwindSafe(|| reply(answer))).is_err() {
+                if confine(|| reply(answer)).is_err() {
                     self.core.note_panic(None);
                 }
             }
@@ -374,9 +378,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         run: impl FnOnce(&mut A, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let mut context = Context::new(&mut self.core, ticket);
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            run(&mut self.application, &mut context)
-        }));
+        let result = confine(|| run(&mut self.application, &mut context));
         if result.is_err() {
             self.core.note_panic(Some(ticket));
         }

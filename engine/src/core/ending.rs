@@ -132,6 +132,7 @@ impl Core {
             return;
         }
         self.wheel.cancel(ticket.slot);
+        self.never_wake(ticket);
         let kept = self.secure.forget(ticket.slot);
         self.counters.reassembly_bytes.sub(kept as u64);
         let connection = self.connections.at(ticket.slot);

@@ -3,6 +3,7 @@
 
 use super::Core;
 use crate::batch::Batch;
+use crate::confine::confine;
 use crate::form::{self, Forms};
 use crate::lane::Mailbox;
 use crate::letter::{Delivery, Outcome, Parcel, Publication, Request, RoomName};
@@ -11,7 +12,6 @@ use crate::topic::{self, Topic, USER_BYTES_MAX};
 use crate::{
     Form, Frame, Listing, Member, Publish, PublishError, Reply, Report, Tag, Target, Ticket,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Members that a list names, over all shards.
 pub(crate) const LIST_MEMBERS_MAX: u32 = 1000;
@@ -180,7 +180,7 @@ impl Core {
         }
         let message = form::message_of(frame)?;
         let translate = self.translate;
-        let said = catch_unwind(AssertUnwindSafe(|| translate(from, to, message)));
+        let said = confine(|| translate(from, to, message));
         said.unwrap_or_else(|_| {
             self.note_panic(None);
             None

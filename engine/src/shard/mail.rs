@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::intake::SCRATCH_BYTES_MAX;
+use crate::confine::discard;
 use crate::core::Core;
 use crate::driver::Driver;
 use crate::home::Welcome;
@@ -42,11 +43,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     fn tell(&mut self, who: Ticket, note: Note) {
         if self.core.connections.phase(who) != Phase::Open {
+            if discard(note).is_err() {
+                self.core.note_panic(None);
+            }
             return;
         }
         self.call(who, None, |application, context, session| {
             application.told(context, session, note)
         });
+        self.after_call();
+    }
+
+    /// After a call of the application that nothing came before in this tick: it may have ended connections, and said much.
+    pub(super) fn after_call(&mut self) {
         self.tell_ended();
         if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
             self.flush();

@@ -13,10 +13,9 @@ use crate::app::session::Session;
 use crate::app::shared::Desk;
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
-use shardcast_engine::{Context as Engine, Listing};
+use shardcast_engine::{Context as Engine, Listing, confine};
 use shardcast_protocol::dialect::{Code, Dialect, Problem, Reply};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +175,14 @@ impl<'c> Context<'c> {
         }
     }
 
+    /// When `within` from now is over, by the engine's clock: the connection's deadlines are looked at then.
+    pub(crate) fn due_after(&mut self, within: Duration) -> u64 {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let due_ms = self.engine.now_ms().saturating_add(within_ms);
+        self.engine.wake_at(due_ms);
+        due_ms
+    }
+
     /// The middleware after a request that a background handler has answered.
     pub(crate) fn run_after(&mut self, kind: &str, problem: Option<&Problem>) {
         let table = self.desk.table();
@@ -186,7 +193,7 @@ impl<'c> Context<'c> {
 
     /// Runs code of the application that answers nobody: its panic is counted, and goes no further.
     pub(crate) fn shield(&mut self, act: impl FnOnce(&mut Context<'_>)) {
-        if catch_unwind(AssertUnwindSafe(|| act(self))).is_err() {
+        if confine(|| act(self)).is_err() {
             self.engine.note_panic();
         }
     }

@@ -6,7 +6,8 @@ use crate::app::emit::{Emit, Encoded, Targets};
 use crate::app::encoding;
 use crate::app::failure::{BAD_USER, Failure, problem_of_publish};
 use crate::app::identity::Identity;
-use crate::app::reverse::{Answered, Rejected};
+use crate::app::retry::{self, look_again};
+use crate::app::reverse::{Answered, CallError};
 use crate::app::rooms;
 use crate::app::shared::Shared;
 use serde::Serialize;
@@ -23,8 +24,8 @@ use tokio::sync::oneshot;
 
 /// A running server, from any thread. Clones are the same server.
 ///
-/// Methods that are `async` need a tokio runtime with time around them: where a shard's queue of commands is full, they look again every
-/// millisecond. What is under way when the server stops ends with an error.
+/// Methods that are `async` run on any executor: where a shard's queue of commands is full, they look again every millisecond. What is
+/// under way when the server stops ends with an error.
 #[derive(Clone)]
 pub struct Handle {
     engine: Engine,
@@ -38,29 +39,6 @@ pub(crate) struct OnShard(pub(crate) Box<dyn FnOnce(&mut Context<'_>) + Send>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the connection is gone")]
 pub struct Gone;
-
-/// Why a client's answer to a call did not come.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The connection is gone.
-    #[error(transparent)]
-    Gone(#[from] Gone),
-    /// It did not come in time.
-    #[error("the client did not answer in time")]
-    Timeout,
-    /// The client answered with an error.
-    #[error(transparent)]
-    Rejected(#[from] Rejected),
-    /// The client's dialect has no calls (only JSON-RPC has), too many wait already, or the parameters cannot be written.
-    #[error("{0}")]
-    Refused(String),
-    /// The answer is not of the type that was asked for.
-    #[error("the client's answer does not fit: {0}")]
-    Unfit(String),
-}
-
-/// How long to wait before a full queue is tried again: a few ticks.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 impl Handle {
     pub(crate) fn new(engine: Engine, shared: Arc<Shared>) -> Handle {
@@ -118,8 +96,13 @@ impl Handle {
                 Err((Refused::Stopped, _)) => return Err(Gone),
                 Err((Refused::Busy, note)) => note,
             };
-            tokio::time::sleep(LOOK_AGAIN).await;
+            look_again().await;
         }
+    }
+
+    /// Hands something over to a shard, whoever may wait for it, and returns at once. It is dropped when the server stops.
+    pub(crate) fn tell_later(&self, connection: ConnectionId, act: OnShard) {
+        retry::tell(&self.engine, connection.0, Box::new(act));
     }
 
     /// Makes a connection join rooms, all or none, and waits until it is a member: [`Context::join_then`]. The members of each then.
@@ -193,7 +176,7 @@ impl Handle {
                     Ok(Answer::Listed(listing)) => return Ok(listing),
                     Ok(_) | Err(_) => return Err(unavailable(NOT_LISTED).into()),
                 },
-                Err(Refused::Busy) => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(Refused::Busy) => look_again().await,
                 Err(stopped @ Refused::Stopped) => return Err(stopped.into()),
             }
         }
@@ -241,7 +224,8 @@ impl Handle {
         }
     }
 
-    /// Calls a method of a client that speaks JSON-RPC, and waits for its answer.
+    /// Calls a method of a client that speaks JSON-RPC, and waits for its answer; `within` is measured by the connection's shard, in steps
+    /// of 64 ms.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -257,16 +241,10 @@ impl Handle {
         encoding::write(Encoding::Json, &mut bytes, params)
             .map_err(|failure| refused(failure.into_problem(method)))?;
         let method = method.to_owned();
-        let called = self.on(connection, move |cx| call_from(cx, &method, &bytes));
+        let called = self.on(connection, move |cx| call_from(cx, &method, &bytes, within));
         let answer = called.await?.map_err(refused)?;
-        match tokio::time::timeout(within, answer).await {
-            Err(_) => Err(CallError::Timeout),
-            Ok(Err(_)) => Err(Gone.into()),
-            Ok(Ok(Err(rejected))) => Err(rejected.into()),
-            Ok(Ok(Ok(json))) => {
-                serde_json::from_str(&json).map_err(|error| CallError::Unfit(error.to_string()))
-            }
-        }
+        let json = answer.await.map_err(|_| Gone)??;
+        serde_json::from_str(&json).map_err(|error| CallError::Unfit(error.to_string()))
     }
 }
 
@@ -275,6 +253,7 @@ fn call_from(
     cx: &mut Context<'_>,
     method: &str,
     params: &[u8],
+    within: Duration,
 ) -> Result<oneshot::Receiver<Answered>, Problem> {
     if cx.dialect() != Dialect::JsonRpc {
         return Err(unavailable("this client's dialect has no calls"));
@@ -288,7 +267,8 @@ fn call_from(
     dialect
         .write_event(&mut call, &event)
         .map_err(|_| unavailable("the parameters are neither an object nor an array"))?;
-    let opened = cx.session.more().reverse.open(id);
+    let due_ms = cx.due_after(within);
+    let opened = cx.session.more().reverse.open(id, due_ms);
     let answer = opened.ok_or_else(too_many_waiting)?;
     cx.engine.send(dialect.kind(), &call);
     Ok(answer)
@@ -307,7 +287,7 @@ impl Emit<'_, Handle> {
                 if refused != Refused::Busy {
                     return Err(refused.into());
                 }
-                tokio::time::sleep(LOOK_AGAIN).await;
+                look_again().await;
             }
         }
         Ok(())

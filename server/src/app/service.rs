@@ -11,16 +11,16 @@ use crate::app::identity::Identity;
 use crate::app::pending::Asker;
 use crate::app::session::{Limits, Session};
 use crate::app::shared::{Desk, Shared};
+use crate::app::task;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
     Accepted, Answer, Application, CloseReason, Context as Engine, Form, Frame, Message, Note,
-    Page, Refusal, Tag,
+    Page, Refusal, Tag, confine,
 };
 use shardcast_protocol::dialect::{
     self, Code, Command, Dialect, Event, Incoming, Payload, Problem, Refused, Reply, Said, Wants,
     Welcome,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// One shard's part of an application.
@@ -39,7 +39,7 @@ impl Service {
     /// Background handlers under way for this shard's connections.
     #[doc(hidden)] // Looked at by the simulation.
     pub fn background_calls(&self) -> usize {
-        self.desk.tasks
+        self.desk.places.taken()
     }
 }
 
@@ -145,6 +145,15 @@ impl Application for Service {
         }
     }
 
+    fn due(&mut self, cx: &mut Engine<'_>, session: &mut Session) -> Option<u64> {
+        let now_ms = cx.now_ms();
+        session.some_mut()?.reverse.time_out(now_ms);
+        let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
+        task::time_out(&mut context, now_ms);
+        session.shed();
+        session.some()?.next_due()
+    }
+
     fn draining(&mut self, cx: &mut Engine<'_>, _session: &mut Session) {
         let window_ms = self.desk.shared.reconnect_window_ms;
         let closing = Event::Closing {
@@ -155,7 +164,6 @@ impl Application for Service {
     }
 
     fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {
-        self.desk.tasks -= session.some().map_or(0, |more| more.tasks.len());
         let shared = self.desk.shared.clone();
         if let Some(hook) = &shared.hooks.disconnect {
             let mut context = Context::new(cx.reborrow(), &mut session, &mut self.desk, None);
@@ -254,7 +262,7 @@ impl Service {
             let problem = Problem::new(Code::UnknownType, "no such type of request");
             return context.answer(&Reply::Error(&problem));
         };
-        let run = catch_unwind(AssertUnwindSafe(|| entry.run(&mut context, command)));
+        let run = confine(|| entry.run(&mut context, command));
         entry.conclude(&mut context, &command.kind, run);
     }
 }

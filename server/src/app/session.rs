@@ -130,6 +130,12 @@ impl Session {
 }
 
 impl More {
+    /// When the next of the deadlines of what is under way comes, by the engine's clock.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        let tasks = self.tasks.iter().map(Task::due_ms);
+        tasks.chain(self.reverse.next_due()).min()
+    }
+
     fn is_empty(&self) -> bool {
         self.identity == Identity::nobody()
             && self.metadata.is_empty()

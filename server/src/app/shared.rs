@@ -5,6 +5,7 @@ use crate::app::entrance::Entrances;
 use crate::app::handle::Handle;
 use crate::app::registry::Registry;
 use crate::app::table::Table;
+use crate::app::task::Places;
 use crate::namespace::Namespaces;
 use shardcast_engine::{Handle as EngineHandle, Tag};
 use shardcast_protocol::dialect::Rules;
@@ -65,8 +66,8 @@ pub(crate) struct Desk {
     next_tag: u32,
     /// Numbers tasks, batches and calls of clients.
     next_serial: u64,
-    /// Background handlers under way.
-    pub(crate) tasks: usize,
+    /// For background handlers under way.
+    pub(crate) places: Places,
     /// Where answers are written before they leave.
     scratch: Vec<u8>,
     pub(crate) random: fastrand::Rng,
@@ -86,7 +87,7 @@ impl Desk {
             shard,
             next_tag: 0,
             next_serial: 0,
-            tasks: 0,
+            places: Places::default(),
             scratch: Vec::new(),
             random: fastrand::Rng::new(),
             table: Rc::new(table),

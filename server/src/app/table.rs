@@ -10,6 +10,7 @@ use crate::app::options::Options;
 use crate::app::registry::{Registered, RegistrationId};
 use crate::app::task;
 use foldhash::fast::RandomState;
+use shardcast_engine::{Panicked, confine};
 use shardcast_protocol::dialect::{Code, Command, Dialect, Problem, Reply};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -85,7 +86,7 @@ impl Entry {
 }
 
 /// What became of a request: `Ok` if it was done or begun, or the panic of its handler.
-pub(crate) type Run = std::thread::Result<Result<Progress, Failure>>;
+pub(crate) type Run = Result<Result<Progress, Failure>, Panicked>;
 
 /// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,15 +139,20 @@ impl Entry {
 
     /// Answers what failed, and runs the middleware that comes after.
     pub(crate) fn conclude(&self, cx: &mut Context<'_>, kind: &str, run: Run) {
-        let problem = match run {
+        // An error that is logged says itself what it is, and may panic over it.
+        let said = |failure: Failure| confine(|| failure.into_problem(kind));
+        let failed = match run {
             Ok(Ok(Progress::Begun)) => return,
             Ok(Ok(Progress::Done)) => None,
-            Ok(Err(failure)) => Some(failure.into_problem(kind)),
-            Err(_) => {
-                cx.engine.note_panic();
-                Some(Problem::new(Code::HandlerFailed, HANDLER_FAILED))
-            }
+            Ok(Err(failure)) => Some(said(failure)),
+            Err(Panicked) => Some(Err(Panicked)),
         };
+        let problem = failed.map(|problem| {
+            problem.unwrap_or_else(|Panicked| {
+                cx.engine.note_panic();
+                Problem::new(Code::HandlerFailed, HANDLER_FAILED)
+            })
+        });
         if let Some(problem) = &problem {
             cx.answer(&Reply::Error(problem));
         }

@@ -108,7 +108,7 @@ fn the_disconnect_hook_knows_the_rooms() {
     let app = || {
         let tells = tells.clone();
         let app = App::new()
-            .on_opened(|cx| Ok(cx.identify(shardcast::Identity::user("ann")?)?))
+            .on_opened(|cx| cx.identify(shardcast::Identity::user("ann")?))
             .on_disconnect(move |cx, _| {
                 let (rooms, user) = (cx.rooms(), cx.user().map(str::to_owned));
                 for room in &rooms {

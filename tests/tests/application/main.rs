@@ -15,6 +15,7 @@ mod mixed;
 mod namespaces;
 mod outside;
 mod replacement;
+mod runtimes;
 mod speaker;
 mod users;
 

@@ -71,4 +71,8 @@ impl Driver for Quiet {
     fn stop_accepting(&mut self) {
         unreachable!("nothing drains");
     }
+
+    fn connections_max(&self) -> usize {
+        usize::MAX
+    }
 }

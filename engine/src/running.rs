@@ -76,8 +76,8 @@ pub fn start<A: Application>(
     let (ready, readiness) = crossbeam_channel::bounded(plan.config.shards);
     let mut running = Running {
         addresses,
-        rings_max: plan.config.shards * plan.tables.rings,
-        connections_max: plan.fits().min(plan.config.connections_max),
+        rings_max: 0,
+        connections_max: 0,
         capabilities: String::new(),
         counters: plan.counters.clone(),
         stop: plan.stop.clone(),
@@ -92,6 +92,7 @@ pub fn start<A: Application>(
     }
     drop(ready);
     running.open_doors(remotes, &readiness)?;
+    running.connections_max = running.connections_max.min(plan.config.connections_max);
     for thread in &running.threads {
         // Fails only if the thread is gone, and then joining it tells.
         let _ = thread.go.send(());
@@ -168,6 +169,7 @@ struct Plan<A, F: Fn(u16) -> A> {
 struct Ready {
     shard: u16,
     bell: File,
+    tables: Tables,
     capabilities: String,
 }
 
@@ -279,12 +281,14 @@ impl<A: Application, F: Fn(u16) -> A> Plan<A, F> {
             what: "a shard's bell".into(),
             source,
         })?;
+        let tables = driver.tables();
         let capabilities = driver.capabilities().to_string();
         Ok((
             driver,
             Ready {
                 shard,
                 bell: bell.into(),
+                tables,
                 capabilities,
             },
         ))
@@ -343,6 +347,8 @@ impl Running {
                 what: "starting a shard".into(),
                 source: std::io::Error::other("its thread panicked"),
             })??;
+            self.rings_max += ready.tables.rings;
+            self.connections_max += ready.tables.room();
             self.capabilities = ready.capabilities;
             bells[ready.shard as usize] = Some(ready.bell);
         }

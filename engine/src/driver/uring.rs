@@ -21,6 +21,7 @@ mod supply;
 mod tracked;
 mod userdata;
 mod vectors;
+mod waking;
 
 pub use buffers::Lease;
 pub use capabilities::{Capabilities, Unsupported};
@@ -47,6 +48,7 @@ use std::time::Instant;
 use tracked::TrackedSends;
 use userdata::{Op, UserData};
 use vectors::Vectors;
+use waking::Waking;
 
 /// Set on every departure: never blocks, and reports a short count instead of success only when the socket's buffer is full.
 /// Without `MSG_WAITALL` a short send would look like success and post nothing.
@@ -63,6 +65,8 @@ pub struct UringDriver {
     bell: limits::EventFd,
     slots: Paged<Slot>,
     tables: Tables,
+    /// How further rings are made; `None`: not found yet.
+    waking: Option<Waking>,
     /// When a further ring may be tried again.
     grows_from: Millis,
     /// Connections whose receive ended for want of buffers, or by the kernel's own decision.
@@ -169,6 +173,7 @@ impl UringDriver {
             bell,
             slots: Paged::default(),
             tables: setup.tables,
+            waking: None,
             grows_from: 0,
             rearm: Vec::new(),
             pending: Vec::new(),
@@ -181,12 +186,19 @@ impl UringDriver {
             counters: setup.counters,
         };
         driver.listen_to_bell();
+        // A host that refuses is asked again when a further ring is needed.
+        let _unknown = driver.find_waking();
         Ok(driver)
     }
 
     /// Writing 8 bytes to it wakes the shard, from any thread.
     pub fn bell(&self) -> io::Result<OwnedFd> {
         self.bell.share()
+    }
+
+    /// How many connections this shard may hold, and how.
+    pub fn tables(&self) -> Tables {
+        self.tables
     }
 
     /// What the kernel offers, found by trying.

@@ -20,6 +20,9 @@ pub struct Capabilities {
     pub min_wait: bool,
     /// A closed direct descriptor's file lives until every older request on the ring has ended (up to Linux 6.12): see `release`.
     pub ordered_release: bool,
+    /// Rings beyond the first run without deferred task running, because their eventfds would fall silent (Linux 6.12.115 to 6.12.118): see
+    /// `waking`.
+    pub prompt_rings: bool,
 }
 
 /// Something that the native driver cannot do without.
@@ -47,6 +50,7 @@ impl Capabilities {
         Ok(Capabilities {
             min_wait: params.is_feature_min_timeout(),
             ordered_release: Trial::new()?.run()?,
+            prompt_rings: false,
         })
     }
 }
@@ -167,7 +171,16 @@ impl fmt::Display for Capabilities {
         } else {
             ""
         };
-        write!(f, "Linux {}, io_uring: {batching}{releasing}", release())
+        let further = if self.prompt_rings {
+            ", further rings without deferred task running (their eventfds would fall silent)"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "Linux {}, io_uring: {batching}{releasing}{further}",
+            release()
+        )
     }
 }
 

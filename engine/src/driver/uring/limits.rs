@@ -90,6 +90,10 @@ impl EventFd {
         self.file.as_raw_fd()
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// What a read into this counter's buffer needs.
     pub(super) fn target(&mut self) -> (RawFd, *mut u8) {
         (self.file.as_raw_fd(), self.count.as_mut_ptr())

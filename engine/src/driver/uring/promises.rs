@@ -113,6 +113,45 @@ fn a_ring_that_rang_is_looked_at_whatever_departs_meanwhile() {
 }
 
 #[test]
+fn a_further_ring_wakes_a_sleeping_shard_again_and_again() {
+    // The kernel's own way, and the one for kernels whose rings fall silent.
+    for forced in [None, Some(Waking::Prompt)] {
+        let mut trial = Trial::new(Tables { table: 8, rings: 2 });
+        trial.driver.waking = forced.or(trial.driver.waking);
+        let (ticket, mut client) = trial.connect_until(|slot| slot >= 8);
+        trial.driver.arm_receive(ticket);
+        for message in [b"one", b"two", b"six"] {
+            while trial.driver.rings[1].is_active() || trial.driver.rings[1].is_behind() {
+                assert!(trial.look().is_empty());
+            }
+            client.write_all(message).unwrap();
+            let received = (0..10).find_map(|_| trial.look().pop());
+            let Some(Completion::Received { mut lease, .. }) = received else {
+                panic!("{message:?}, {forced:?}: {received:?}");
+            };
+            assert_eq!(lease.as_mut(), message);
+            trial.driver.give_back(lease);
+        }
+    }
+}
+
+#[test]
+fn where_further_rings_would_not_be_heard_none_is_made() {
+    let tables = Tables { table: 8, rings: 4 };
+    for (heard, room, rings) in [(true, 31, 4), (false, 7, 1)] {
+        let mut trial = Trial::new(tables);
+        if !heard {
+            trial.driver.take_waking(None);
+        }
+        // Two listeners want more accepts than one table holds.
+        trial.look();
+        let made = trial.driver.rings.len();
+        assert_eq!((trial.driver.tables().room(), made), (room, rings));
+        assert_eq!(trial.driver.connections_max(), room);
+    }
+}
+
+#[test]
 fn a_quiet_rings_memory_goes_and_what_comes_then_is_whole() {
     let mut trial = Trial::new(Tables { table: 8, rings: 1 });
     let (ticket, mut client) = trial.connect_until(|_| true);

@@ -1,9 +1,10 @@
 //! One ring: submission and completion queue, a table of direct descriptors, receive buffers.
 
 use super::buffers::{Buffers, Lease};
-use super::limits::EventFd;
+use super::limits::{EventFd, ring_bell};
 use super::refusal::{Call, Refused};
 use super::release::Release;
+use super::waking::Waking;
 use crate::driver::Millis;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::fmt;
@@ -25,6 +26,7 @@ pub(super) struct Ring {
     /// Slots taken, accepts under way included.
     used: u32,
     enters: u64,
+    waking: Waking,
     sibling: Option<Sibling>,
     pub(super) release: Release,
 }
@@ -51,15 +53,27 @@ pub(super) struct Event {
 impl Ring {
     /// A ring with an empty table, for the calling thread only. `index` is its place in the driver.
     pub(super) fn new(table: u32, index: u8) -> Result<Ring, Refused> {
-        let io = IoUring::builder()
+        Ring::with(table, index, Waking::Deferred)
+    }
+
+    /// One that another ring sleeps for.
+    pub(super) fn further(table: u32, index: u8, waking: Waking) -> Result<Ring, Refused> {
+        Ring::with(table, index, waking)?.signalled()
+    }
+
+    fn with(table: u32, index: u8, waking: Waking) -> Result<Ring, Refused> {
+        let mut builder = IoUring::builder();
+        builder
             .setup_single_issuer()
-            .setup_defer_taskrun()
             .setup_coop_taskrun()
             .setup_submit_all()
             .setup_clamp()
-            .setup_cqsize(COMPLETIONS)
-            .build(SUBMISSIONS)
-            .map_err(Call::Setup.refused())?;
+            .setup_cqsize(COMPLETIONS);
+        match waking {
+            Waking::Deferred => _ = builder.setup_defer_taskrun(),
+            Waking::Prompt => {}
+        }
+        let io = builder.build(SUBMISSIONS).map_err(Call::Setup.refused())?;
         let registered = io.submitter().register_files_sparse(table);
         registered.map_err(Call::Register.refused())?;
         let buffers = Buffers::register(&io, index)?;
@@ -68,13 +82,13 @@ impl Ring {
             buffers,
             used: 0,
             enters: 0,
+            waking,
             sibling: None,
             release: Release::default(),
         })
     }
 
-    /// Makes it one that another ring sleeps for.
-    pub(super) fn signalled(mut self) -> Result<Ring, Refused> {
+    fn signalled(mut self) -> Result<Ring, Refused> {
         let signal = EventFd::new()?;
         let registered = self.io.submitter().register_eventfd(signal.raw_fd());
         registered.map_err(Call::Register.refused())?;
@@ -206,9 +220,18 @@ impl Ring {
 
     /// Offers the kernel what it should have. When to come again although nothing happens; `None`: no need.
     pub(super) fn supply_buffers(&mut self, now: Millis) -> Option<Millis> {
-        // A full submission queue was submitted in between, perhaps, and brought something that nobody has reaped yet.
-        let reaped = self.io.completion().is_empty() && !self.io.submission().cq_overflow();
-        let again = self.buffers.settle(now, reaped);
+        let again = match self.waking {
+            Waking::Deferred => {
+                // A full submission queue was submitted in between, perhaps, and brought something that nobody has reaped yet.
+                let reaped = self.io.completion().is_empty() && !self.io.submission().cq_overflow();
+                self.buffers.settle(now, reaped)
+            }
+            // Something may be received between the look and the letting go: the memory stays.
+            Waking::Prompt => {
+                self.buffers.settle(now, false);
+                None
+            }
+        };
         self.buffers.commit();
         again
     }
@@ -273,6 +296,15 @@ impl Ring {
         // when its thread no longer runs either.
         unsafe { first.push(entry) };
         true
+    }
+
+    /// Ends what `listen_through` began, where the thread outlives the rings: the kernel has the buffer's address until then.
+    pub(super) fn end_listening(&mut self, first: &mut Ring) {
+        if let Some(sibling) = self.sibling.as_mut().filter(|sibling| sibling.listening) {
+            ring_bell(sibling.signal.file());
+            first.wait(1, 0, &types::Timespec::new().sec(1));
+            sibling.listening = first.next_event().is_none();
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! A shard's rings as a set: which one accepts, when there is another, and how those that do not sleep are served.
 
+use super::refusal::Refused;
 use super::ring::Ring;
 use super::userdata::{Op, UserData};
+use super::waking::Waking;
 use super::{Tables, UringDriver};
 use crate::driver::Millis;
 
@@ -73,8 +75,13 @@ impl UringDriver {
         /// After the host refused a ring, in milliseconds: what it lacks may be there later.
         const PAUSE_MS: Millis = 10_000;
         let index = self.rings.len();
-        match Ring::new(self.tables.table, index as u8).and_then(Ring::signalled) {
-            Ok(ring) => {
+        let made = self.find_waking().and_then(|waking| {
+            let further = |waking| Ring::further(self.tables.table, index as u8, waking);
+            waking.map(further).transpose()
+        });
+        match made {
+            Ok(None) => None,
+            Ok(Some(ring)) => {
                 self.rings.push(ring);
                 self.counters.rings.set(self.rings.len() as u64);
                 Some(index)
@@ -91,6 +98,30 @@ impl UringDriver {
                 );
                 None
             }
+        }
+    }
+
+    /// How further rings wake the first, where there may be any. Tried once: at start, so that no room is promised in rings that nobody would
+    /// hear, or when the host has what the trial takes.
+    pub(super) fn find_waking(&mut self) -> Result<Option<Waking>, Refused> {
+        if self.waking.is_some() || self.tables.rings == 1 {
+            return Ok(self.waking);
+        }
+        self.take_waking(Waking::find()?);
+        Ok(self.waking)
+    }
+
+    pub(super) fn take_waking(&mut self, found: Option<Waking>) {
+        self.waking = found;
+        self.capabilities.prompt_rings = found == Some(Waking::Prompt);
+        if found.is_none() {
+            let slots = self.tables.table as usize * self.tables.rings;
+            self.tables.rings = 1;
+            tracing::warn!(
+                room = self.tables.room(),
+                "further rings would not be heard on this kernel: connections beyond this shard's room are answered 503; raise the limit on \
+                 open files to {slots} (ulimit -n, LimitNOFILE=), so that one ring holds them all, or run another kernel"
+            );
         }
     }
 

@@ -87,9 +87,24 @@ pub trait Application: Sized + 'static {
         cx.close(CloseCode::INTERNAL, "handler failed");
     }
 
+    /// The shard was busy and has been quiet for a few seconds: what it kept for the next message may go. Called on its thread, never while
+    /// it is busy. The default has the allocators give free memory back ([`crate::allocator::release`]).
+    fn quiet(&mut self, quiet: Quiet) {
+        crate::allocator::release(quiet);
+    }
+
     /// The connection left the open state; called exactly once for each that was accepted. It is in no room any more;
     /// [`Context::rooms`] names those that it was in.
     fn closed(&mut self, _cx: &mut Context<'_>, _session: Self::Session, _reason: CloseReason) {}
+}
+
+/// Who is quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// This shard; others are busy.
+    Shard,
+    /// All shards of the process.
+    Process,
 }
 
 /// An accepted connection's state and the negotiated subprotocol.

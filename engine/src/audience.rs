@@ -30,6 +30,11 @@ impl Audiences {
         }
     }
 
+    /// Keeps no more than what is on its way.
+    pub(crate) fn release_memory(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
     /// Nobody is to be served any more.
     pub(crate) fn clear(&mut self) {
         self.0.clear();

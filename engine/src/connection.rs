@@ -4,7 +4,7 @@ use crate::driver::Millis;
 use crate::exchange::Exchange;
 use crate::membership::Memberships;
 use crate::outbox::{Outbox, Seal};
-use crate::paged::Paged;
+use crate::paged::{PAGE, Paged};
 use crate::peer::Peers;
 use crate::phase::{Phase, Step};
 use crate::unread::{SpareBuffers, Unread};
@@ -160,6 +160,9 @@ pub(crate) struct Connections {
     /// Pages exist where a connection joined a room.
     memberships: Paged<Memberships>,
     live: usize,
+    /// By page: the highest generation of a page that was given back. Those of a page that comes again begin there, so that no old
+    /// ticket fits a new connection.
+    generations: Vec<u32>,
 }
 
 impl Connections {
@@ -176,7 +179,11 @@ impl Connections {
         peer: SocketAddr,
         heard: u32,
     ) -> Ticket {
-        let connection = self.hot.reach(slot);
+        let generation = self.generations.get(slot as usize / PAGE).copied();
+        let connection = self.hot.reach_with(slot, || Connection {
+            generation: generation.unwrap_or_default(),
+            ..Connection::default()
+        });
         let next = connection.phase.after(Step::Accept);
         connection.phase = next.expect("a slot is used again only after it was closed");
         connection.listener = listener;
@@ -200,6 +207,30 @@ impl Connections {
             .expect("the driver closes what it was told to close");
         connection.cold = None;
         self.live -= 1;
+    }
+
+    /// Pages of slots, those that do not exist included.
+    pub(crate) fn pages(&self) -> usize {
+        self.hot.pages()
+    }
+
+    /// Gives a page of slots back if none of them is in use; false if one is, or there is no such page.
+    pub(crate) fn release_page(&mut self, page: usize) -> bool {
+        let slots = self.hot.page(page);
+        let Some(generation) = slots.iter().map(|slot| slot.generation).max() else {
+            return false;
+        };
+        if slots.iter().any(|slot| slot.phase != Phase::Free) {
+            return false;
+        }
+        if self.generations.len() <= page {
+            self.generations.resize(page + 1, 0);
+        }
+        self.generations[page] = generation;
+        self.hot.drop_page(page);
+        self.peers.drop_page(page);
+        self.memberships.drop_page(page);
+        true
     }
 
     /// The connection of a ticket; `None` when stale.

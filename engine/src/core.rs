@@ -7,11 +7,13 @@ mod compressing;
 mod ending;
 mod publishing;
 mod reassembly;
+mod releasing;
 mod rooms;
 mod secure;
 mod wakes;
 mod writing;
 
+pub(crate) use releasing::shrink_map;
 pub(crate) use rooms::Answered;
 pub(crate) use secure::Secure;
 
@@ -155,12 +157,14 @@ pub(crate) struct Streams {
     pub(crate) key: TokenKey,
 }
 
-/// The process's connection limit, and how many of its connections take shared compressed frames, and which forms there have been: the one
-/// thing that shards share, touched once per connect and once per close.
+/// The process's connection limit, how many of its connections take shared compressed frames, which forms there have been, and how many shards
+/// are busy: the one thing that shards share, touched once per connect and once per close.
 #[derive(Clone, Debug)]
 pub struct Admission {
     admitted: Arc<AtomicUsize>,
     sharers: Arc<AtomicUsize>,
+    /// Shards that have not been quiet since they were busy.
+    busy: Arc<AtomicUsize>,
     pub(crate) forms: FormsSeen,
     max: usize,
 }
@@ -171,6 +175,7 @@ impl Admission {
         Admission {
             admitted: Arc::default(),
             sharers: Arc::default(),
+            busy: Arc::default(),
             forms: FormsSeen::default(),
             max,
         }
@@ -194,6 +199,20 @@ impl Admission {
 
     fn discount_sharer(&self) {
         self.sharers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// This shard is busy; touched at most once in a few seconds.
+    pub(crate) fn count_busy(&self) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn discount_busy(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Some shard is busy.
+    pub(crate) fn has_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
     }
 
     /// Only a hint: who has just come or gone gets plain frames, which everybody takes.

@@ -128,6 +128,9 @@ pub trait Driver {
     /// Wakes another shard that announced its sleep. Buffered like the rest.
     fn wake(&mut self, shard: u16);
 
+    /// The shard is quiet: memory that was kept for more work may go.
+    fn release_memory(&mut self) {}
+
     /// Stops accepting for good (drain).
     fn stop_accepting(&mut self);
 

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a pair of form and shard stands in a topic's interest exactly while it has members, and a topic here exactly while it has some.
 
+use crate::core::shrink_map;
 use crate::letter::{Join, RoomName};
 use crate::topic;
 use crate::{Address, Form};
@@ -54,6 +55,12 @@ pub(crate) enum Welcome {
 }
 
 impl Homes {
+    /// Keeps no more than the topics there are need.
+    pub(crate) fn release_memory(&mut self) {
+        shrink_map(&mut self.topics);
+        shrink_map(&mut self.refusals);
+    }
+
     /// Rooms with members.
     pub(crate) fn rooms(&self) -> usize {
         self.topics.len() - self.users

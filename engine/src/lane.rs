@@ -160,6 +160,16 @@ impl Mailbox {
         }
     }
 
+    /// Keeps no more than what waits. The lanes themselves are of one size, for ever.
+    pub(crate) fn release_memory(&mut self) {
+        self.own_requests.shrink_to_fit();
+        self.own_deliveries.shrink_to_fit();
+        self.owed.shrink_to_fit();
+        for peer in &mut self.peers {
+            peer.spill.shrink_to_fit();
+        }
+    }
+
     pub(crate) fn shard(&self) -> u16 {
         self.shard
     }

@@ -91,6 +91,7 @@
 //! }
 //! ```
 
+pub mod allocator;
 mod application;
 mod audience;
 mod batch;
@@ -134,8 +135,8 @@ mod unread;
 mod wheel;
 
 pub use application::{
-    Accepted, Answer, Application, CloseReason, Listing, Member, Messages, Note, Page, Refusal,
-    Report, Tag,
+    Accepted, Answer, Application, CloseReason, Listing, Member, Messages, Note, Page, Quiet,
+    Refusal, Report, Tag,
 };
 pub use compression::Compression;
 pub use config::{Config, ConfigError, Pinning};

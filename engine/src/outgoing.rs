@@ -297,6 +297,12 @@ impl Outgoing {
         (departure.next, departure.last) = (NONE, NONE);
     }
 
+    /// Between turns: keeps nothing for the next.
+    pub(crate) fn release_memory(&mut self) {
+        debug_assert!(self.is_empty() && self.scratch.is_empty() && self.shared.is_empty());
+        *self = Outgoing::default();
+    }
+
     /// Forgets the turn.
     pub(crate) fn clear(&mut self) {
         self.departures.clear();

@@ -6,7 +6,7 @@
 use std::ops::{Index, IndexMut};
 
 /// Slots of one page.
-const PAGE: usize = 512;
+pub(crate) const PAGE: usize = 512;
 
 /// The table. Slots whose page was never reached do not exist.
 #[derive(Debug)]
@@ -21,18 +21,41 @@ impl<T> Default for Paged<T> {
 impl<T: Default> Paged<T> {
     /// Makes the slot exist, and others beside it.
     pub(crate) fn reach(&mut self, slot: u32) -> &mut T {
+        self.reach_with(slot, T::default)
+    }
+}
+
+impl<T> Paged<T> {
+    /// As [`Paged::reach`]; slots that did not exist are what `make` says.
+    #[inline]
+    pub(crate) fn reach_with(&mut self, slot: u32, make: impl Fn() -> T) -> &mut T {
         let (page, index) = place(slot);
         if self.0.len() <= page {
             self.0.resize_with(page + 1, Box::default);
         }
         if self.0[page].is_empty() {
-            self.0[page] = (0..PAGE).map(|_| T::default()).collect();
+            self.0[page] = (0..PAGE).map(|_| make()).collect();
         }
         &mut self.0[page][index]
     }
-}
 
-impl<T> Paged<T> {
+    /// Pages, those that do not exist included.
+    pub(crate) fn pages(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The slots of a page; none if it does not exist.
+    pub(crate) fn page(&self, page: usize) -> &[T] {
+        self.0.get(page).map_or(&[], |slots| slots)
+    }
+
+    /// The slots of a page do not exist any more.
+    pub(crate) fn drop_page(&mut self, page: usize) {
+        if let Some(slots) = self.0.get_mut(page) {
+            *slots = Box::default();
+        }
+    }
+
     #[inline]
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         let (page, index) = place(slot);
@@ -98,5 +121,10 @@ mod tests {
         assert_eq!((table[0], table.iter().count()), (9, 2 * PAGE));
         table[1] = 4;
         assert_eq!(table.get_mut(1), Some(&mut 4));
+        assert_eq!((table.pages(), table.page(1).len()), (4, 0));
+        table.drop_page(0);
+        table.drop_page(9);
+        assert_eq!((table.get(0), table.iter().count()), (None, PAGE));
+        assert_eq!(*table.reach_with(1, || 8), 8);
     }
 }

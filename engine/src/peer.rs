@@ -33,6 +33,12 @@ impl Peers {
         *self.short.reach(slot) = Short { ip, port };
     }
 
+    /// None of the page's slots is in use.
+    pub(crate) fn drop_page(&mut self, page: usize) {
+        self.short.drop_page(page);
+        self.long.drop_page(page);
+    }
+
     pub(crate) fn get(&self, slot: u32) -> SocketAddr {
         let Short { ip, port } = self.short[slot];
         let ip = if ip == [0; 4] {

@@ -48,6 +48,13 @@ impl Reports {
     /// Reported publishes and lists under way per shard and kind of askers.
     pub(crate) const PENDING_MAX: usize = 1024;
 
+    /// Keeps nothing while nothing is pending.
+    pub(crate) fn release_memory(&mut self) {
+        if self.pending.len() == self.free.len() {
+            (self.pending, self.free) = (Vec::new(), Vec::new());
+        }
+    }
+
     /// Connections may ask for nothing more.
     pub(crate) fn is_full(&self) -> bool {
         self.pending.len() - self.free.len() - self.outside >= Self::PENDING_MAX

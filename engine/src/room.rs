@@ -1,6 +1,7 @@
 //! Slices: this shard's own members of each topic, those of each form by themselves, and what they are owed in this tick.
 
 use crate::batch::Batch;
+use crate::core::shrink_map;
 use crate::letter::RoomName;
 use crate::topic;
 use crate::{Form, Ticket};
@@ -78,6 +79,18 @@ impl Rooms {
         };
         self.slices[index as usize].claims += 1;
         index
+    }
+
+    /// Keeps no more than the slices in use need. Those behind the last one in use go; the places between stay.
+    pub(crate) fn release_memory(&mut self) {
+        self.names.iter_mut().for_each(shrink_map);
+        let used = self.slices.iter().rposition(|slice| slice.claims > 0);
+        let used = used.map_or(0, |last| last + 1);
+        self.slices.truncate(used);
+        self.free.retain(|index| (*index as usize) < used);
+        self.slices.shrink_to_fit();
+        self.free.shrink_to_fit();
+        self.owing.shrink_to_fit();
     }
 
     fn create(&mut self, form: Form, name: &str) -> u32 {

@@ -11,6 +11,7 @@ mod intake;
 mod invariants;
 mod mail;
 mod pieces;
+mod quiet;
 mod request;
 mod secure;
 mod stream;
@@ -24,13 +25,14 @@ pub use crate::token::TokenKey;
 use crate::confine::{Panicked, confine};
 use crate::connection::Flags;
 use crate::core::{Answered, Core, Ended};
-use crate::driver::{Completion, Driver, Shortfall, Wait};
+use crate::driver::{Completion, Driver, Millis, Shortfall, Wait};
 use crate::lane::Mailbox;
 use crate::letter::Delivery;
 use crate::paged::Paged;
 use crate::phase::Phase;
 use crate::report::Asker;
 use crate::{Answer, Application, Config, Context, ShardCounters, Ticket};
+use quiet::Idleness;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -52,6 +54,7 @@ pub struct Shard<A: Application, D: Driver> {
     /// Connections whose application asked to be woken by now.
     woken: VecDeque<Ticket>,
     drain: Option<VecDeque<Ticket>>,
+    idleness: Idleness,
 }
 
 /// What a shard is made of, besides its driver and its application.
@@ -105,12 +108,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             due: VecDeque::new(),
             woken: VecDeque::new(),
             drain: None,
+            idleness: Idleness::default(),
         }
     }
 
     /// One tick: reap, intake, own requests, mail, deliveries, deadlines, then everything out in one turn that may wait.
     pub fn tick(&mut self) {
         self.core.mail.awake();
+        self.rest();
         self.take_in();
         self.shake_hands();
         self.obey();
@@ -200,7 +205,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         // A full lane has no bell for its emptying: look again soon. Its reader is awake, or it would not be full.
         let latest = core.now + if stuck { 1 } else { Self::SLEEP_MS_MAX };
-        Wait::Until(core.next_deadline().map_or(latest, |at| at.min(latest)))
+        let sooner = core.next_deadline().into_iter().chain(self.idleness.next_look());
+        Wait::Until(sooner.fold(latest, Millis::min))
     }
 
     /// A deadline that has passed: take what is there and go on.
@@ -215,6 +221,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .counters
             .sends
             .add(self.core.outgoing.len() as u64);
+        self.idleness.moved(self.core.outgoing.len());
         self.driver
             .turn(&self.core.outgoing, wait, &mut self.shortfalls);
         let mut shortfalls = std::mem::take(&mut self.shortfalls);

@@ -119,6 +119,11 @@ impl SpareBuffers {
         }
     }
 
+    /// Keeps none.
+    pub(crate) fn release_memory(&mut self) {
+        self.0 = Vec::new();
+    }
+
     pub(crate) fn put(&mut self, unread: Unread) {
         let mut buffer = unread.bytes;
         if self.0.len() < Self::BUFFERS_MAX

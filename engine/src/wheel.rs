@@ -142,6 +142,17 @@ impl Wheel {
         Some(Millis::from(self.step + 1 + ahead as u32) * STEP_MS)
     }
 
+    /// None of the page's slots has a deadline.
+    pub(crate) fn drop_page(&mut self, page: usize) {
+        debug_assert!(
+            self.entries
+                .page(page)
+                .iter()
+                .all(|entry| entry.prev == NONE)
+        );
+        self.entries.drop_page(page);
+    }
+
     pub(crate) fn is_scheduled(&self, slot: u32) -> bool {
         self.entries
             .get(slot)

@@ -2,6 +2,7 @@
 //! windows of their own. What has no such connection allocates none of it.
 
 use super::Core;
+use super::releasing::shrink_map;
 use crate::connection::Flags;
 use crate::{Compression, Frame, Ticket};
 use shardcast_protocol::deflate::{
@@ -52,6 +53,13 @@ impl Compressing {
             own: HashMap::new(),
             output: Vec::new(),
         }
+    }
+
+    /// Compresses and inflates with what is made anew when it is needed; windows of connections stay.
+    pub(crate) fn release_memory(&mut self) {
+        (self.deflater, self.inflater) = (None, None);
+        self.output = Vec::new();
+        shrink_map(&mut self.own);
     }
 
     /// Whether received messages may refer to earlier ones.

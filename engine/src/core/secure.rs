@@ -49,6 +49,18 @@ impl Secure {
         }
     }
 
+    /// Keeps no buffers.
+    pub(crate) fn release_memory(&mut self) {
+        self.waiting.shrink_to_fit();
+        self.opened = Vec::new();
+        self.gathered = Vec::new();
+    }
+
+    /// None of the page's slots is in use.
+    pub(crate) fn drop_page(&mut self, page: usize) {
+        self.sessions.drop_page(page);
+    }
+
     /// Connections of this listener speak TLS.
     pub(crate) fn covers(&self, listener: u8) -> bool {
         self.tls[usize::from(listener)].is_some()

@@ -438,6 +438,14 @@ impl Driver for UringDriver {
         unsafe { self.rings[0].push(entry) };
     }
 
+    fn release_memory(&mut self) {
+        self.vectors = Vectors::default();
+        self.tracked.release_memory();
+        self.rearm.shrink_to_fit();
+        self.pending.shrink_to_fit();
+        self.shortfalls.shrink_to_fit();
+    }
+
     fn stop_accepting(&mut self) {
         self.acceptors.stop();
     }

@@ -23,6 +23,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let mut completions = std::mem::take(&mut self.completions);
         self.driver.reap(&mut completions);
         self.core.now = self.driver.now();
+        self.idleness.moved(completions.len());
         let mut received = 0;
         for completion in completions.drain(..) {
             match completion {

@@ -15,7 +15,7 @@ use crate::app::task;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
     Accepted, Answer, Application, CloseReason, Context as Engine, Form, Frame, Message, Note,
-    Page, Refusal, Tag, confine,
+    Page, Quiet, Refusal, Tag, allocator, confine,
 };
 use shardcast_protocol::dialect::{
     self, Code, Command, Dialect, Event, Incoming, Payload, Problem, Refused, Reply, Said, Wants,
@@ -161,6 +161,11 @@ impl Application for Service {
             reconnect_ms: self.desk.random.u64(0..=window_ms),
         };
         say(cx, &closing);
+    }
+
+    fn quiet(&mut self, quiet: Quiet) {
+        self.desk.release_memory();
+        allocator::release(quiet);
     }
 
     fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {

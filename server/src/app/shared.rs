@@ -118,6 +118,11 @@ impl Desk {
         self.next_serial
     }
 
+    /// Keeps no scratch.
+    pub(crate) fn release_memory(&mut self) {
+        self.scratch = Vec::new();
+    }
+
     /// An empty buffer, to be given back.
     pub(crate) fn lend_scratch(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.scratch)

@@ -2,6 +2,7 @@
 
 use super::vectors::header;
 use crate::Ticket;
+use crate::core::shrink_map;
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
@@ -17,6 +18,11 @@ struct Tracked {
 }
 
 impl TrackedSends {
+    /// Keeps no more room than the sends under way need; what the kernel points at stands in boxes, and does not move.
+    pub(super) fn release_memory(&mut self) {
+        shrink_map(&mut self.0);
+    }
+
     /// Takes the bytes; the header stays where it is until `finish`.
     pub(super) fn start(&mut self, ticket: Ticket, segments: &[Bytes]) -> *const libc::msghdr {
         let segments = segments.to_vec();

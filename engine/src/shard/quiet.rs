@@ -1,0 +1,147 @@
+//! When a shard is quiet after it was busy, and what follows: the memory of the peak goes back, first its own, then the allocators'.
+//!
+//! A shard looks at itself once a second at most, and only when a tick comes anyway or memory may be kept. Quiet is who moved little in
+//! three looks on end; a quiet shard gives pages of its tables back a few a tick, and stops when work comes.
+
+use super::Shard;
+use crate::confine::confine;
+use crate::driver::{Driver, Millis};
+use crate::{Application, Quiet};
+
+/// How busy the shard was, and how far it is with giving back.
+#[derive(Debug, Default)]
+pub(super) struct Idleness {
+    /// Ticks, completions and departures since the last look.
+    moved: u64,
+    /// When to look again.
+    look_at: Millis,
+    /// Looks on end that found the shard quiet.
+    quiet_looks: u32,
+    stage: Stage,
+    /// The most that connections held when it was looked, since memory was given back.
+    held_bytes_peak: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is kept that was not kept when the shard was quiet.
+    #[default]
+    Calm,
+    /// Much moved, and the shard counts as busy.
+    Busy,
+    /// Pages from this one on may be without a connection.
+    Sweeping { page: usize },
+    /// Its memory went back, except what busy shards had of it and will free.
+    Alone,
+}
+
+/// Between two looks.
+const LOOK_MS: Millis = 1_000;
+/// Looks that must find the shard quiet, on end: bursts that come more often find their memory where it was.
+const QUIET_LOOKS: u32 = 3;
+/// A look finds a shard quiet up to so much movement a second, and a quarter of its connections on top: heartbeats are no work.
+const MOVED_MAX: u64 = 64;
+/// Bytes let go of that are worth giving back without a busy moment: a peak may come slowly.
+const HELD_BYTES_MIN: u64 = 1 << 20;
+/// Pages of 512 slots looked through per tick.
+const PAGES_PER_TICK: usize = 32;
+
+impl Idleness {
+    /// Something was done, or came.
+    #[inline]
+    pub(super) fn moved(&mut self, times: usize) {
+        self.moved += times as u64;
+    }
+
+    /// When the shard must look at itself though nothing comes; at once while it gives pages back.
+    pub(super) fn next_look(&self) -> Option<Millis> {
+        match self.stage {
+            Stage::Calm if self.moved <= MOVED_MAX => None,
+            Stage::Calm | Stage::Busy | Stage::Alone => Some(self.look_at),
+            Stage::Sweeping { .. } => Some(0),
+        }
+    }
+}
+
+impl<A: Application, D: Driver> Shard<A, D> {
+    /// Once a tick, before anything is owed: gives back what a peak left behind, if the shard is quiet.
+    pub(super) fn rest(&mut self) {
+        self.idleness.moved(1);
+        if let Stage::Sweeping { page } = self.idleness.stage {
+            self.sweep(page);
+        } else if self.core.now >= self.idleness.look_at {
+            self.look_at_itself();
+        }
+    }
+
+    fn moved_max(&self) -> u64 {
+        MOVED_MAX + self.core.connections.live() as u64 / 4
+    }
+
+    #[cold]
+    fn look_at_itself(&mut self) {
+        let (busy, held) = (
+            self.idleness.moved > self.moved_max(),
+            self.core.held_bytes(),
+        );
+        let idleness = &mut self.idleness;
+        (idleness.moved, idleness.look_at) = (0, self.core.now + LOOK_MS);
+        idleness.held_bytes_peak = idleness.held_bytes_peak.max(held);
+        idleness.quiet_looks = if busy { 0 } else { idleness.quiet_looks + 1 };
+        let left_behind = idleness.held_bytes_peak >= held + HELD_BYTES_MIN;
+        match idleness.stage {
+            Stage::Calm | Stage::Alone if busy || left_behind => {
+                idleness.stage = Stage::Busy;
+                self.core.admission.count_busy();
+            }
+            Stage::Busy if idleness.quiet_looks >= QUIET_LOOKS => {
+                idleness.stage = Stage::Sweeping { page: 0 };
+            }
+            Stage::Alone if !self.core.admission.has_busy() => self.release(),
+            Stage::Calm | Stage::Busy | Stage::Alone | Stage::Sweeping { .. } => {}
+        }
+    }
+
+    /// Gives pages back in which nobody is.
+    fn sweep(&mut self, page: usize) {
+        if self.idleness.moved > self.moved_max() {
+            (self.idleness.stage, self.idleness.quiet_looks) = (Stage::Busy, 0);
+            return;
+        }
+        let end = self.core.connections.pages().min(page + PAGES_PER_TICK);
+        for page in page..end {
+            if self.core.release_page(page) {
+                self.sessions.drop_page(page);
+            }
+        }
+        self.idleness.stage = Stage::Sweeping { page: end };
+        if end == self.core.connections.pages() {
+            self.core.admission.discount_busy();
+            self.release();
+        }
+    }
+
+    /// Gives back everything that is not in use.
+    fn release(&mut self) {
+        self.completions = Vec::new();
+        self.shortfalls = Vec::new();
+        self.parked.shrink_to_fit();
+        self.due.shrink_to_fit();
+        self.woken.shrink_to_fit();
+        self.core.release_memory();
+        self.driver.release_memory();
+        let quiet = match self.core.admission.has_busy() {
+            true => Quiet::Shard,
+            false => Quiet::Process,
+        };
+        let application = &mut self.application;
+        if confine(|| application.quiet(quiet)).is_err() {
+            self.core.note_panic(None);
+        }
+        self.idleness.held_bytes_peak = self.core.held_bytes();
+        self.idleness.stage = match quiet {
+            Quiet::Shard => Stage::Alone,
+            Quiet::Process => Stage::Calm,
+        };
+    }
+}

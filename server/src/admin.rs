@@ -1,7 +1,9 @@
 //! The admin port: health, readiness and metrics over HTTP, for operators and probes.
 //!
-//! Bounded against slow and greedy clients: one request a connection, so many connections at once, each with a deadline
-//! and a small buffer. The control plane calls it.
+//! Nobody can hold it: whoever connects is accepted at once, and when there are too many, the one that has held a place for longest makes
+//! room (`visitors.rs`). One request a connection, with deadlines for its head and for the whole. The control plane calls it.
+
+mod visitors;
 
 use crate::board::Board;
 use crate::metrics::Metrics;
@@ -13,48 +15,57 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use visitors::{Asked, Visitors};
 
 /// Accepts and answers for ever.
 pub(crate) async fn accept(listener: TcpListener, board: Arc<Board>) {
     let routes = routes(board);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (mut answering, mut visitors) = (JoinSet::new(), Visitors::default());
     loop {
-        // Without a free place nothing is accepted: further clients wait in the kernel's backlog.
-        let place = Arc::clone(&places)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
-        match listener.accept().await {
-            Ok((socket, _)) => {
-                let answered = answer(TokioIo::new(socket), routes.clone());
-                tokio::spawn(async move {
-                    answered.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the admin port cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    visitors.make_room();
+                    let (asked, routes) = (Asked::default(), routes.clone());
+                    let answered = answer(TokioIo::new(socket), routes, asked.clone());
+                    visitors.enter(answering.spawn(answered), asked);
+                    // A request that is there already is answered before others make its place theirs.
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin port cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            // One that ended, or made room.
+            Some(ended) = answering.join_next_with_id() => {
+                visitors.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
             }
         }
     }
 }
 
 /// Answers one request. What goes wrong on the way is the client's affair.
-async fn answer(socket: impl Read + Write + Unpin, routes: Router) {
+async fn answer(socket: impl Read + Write + Unpin, routes: Router, asked: Asked) {
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(|request| {
+        asked.set();
+        routes.call(request)
+    });
     let mut http = http1::Builder::new();
-    http.keep_alive(false).max_buf_size(BUFFER_BYTES_MAX);
-    let _client_gone = tokio::time::timeout(
-        CONNECTION_TIMEOUT,
-        http.serve_connection(socket, TowerToHyperService::new(routes)),
-    )
-    .await;
+    http.keep_alive(false)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    let _client_gone =
+        tokio::time::timeout(CONNECTION_TIMEOUT, http.serve_connection(socket, service)).await;
 }
 
 fn routes(board: Arc<Board>) -> Router {
@@ -104,8 +115,8 @@ fn json(status: StatusCode, body: &'static str) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Connections that are answered at once; probes and scrapers need a handful.
-const CONNECTIONS_MAX: usize = 64;
+/// From accept to the end of the request head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// From accept to the last byte of the answer, however slow the client.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest request head in bytes; a longer one is answered 431.
@@ -129,7 +140,8 @@ mod tests {
             .unwrap();
         let answer = runtime.block_on(async {
             let (mut client, server) = duplex(1 << 20);
-            let answered = tokio::spawn(answer(TokioIo::new(server), routes(Arc::clone(board))));
+            let routes = routes(Arc::clone(board));
+            let answered = tokio::spawn(answer(TokioIo::new(server), routes, Asked::default()));
             client.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
@@ -206,6 +218,33 @@ mod tests {
     fn one_request_a_connection() {
         let twice = format!("{}{}", get("/health"), get("/ready"));
         assert_eq!(ask(&board(), &twice).unwrap().2, r#"{"status":"ok"}"#);
+    }
+
+    #[test]
+    fn a_head_has_its_time_and_an_answer_has_more() {
+        for (request, after) in [
+            ("", HEAD_TIMEOUT),
+            ("GET /health HTTP/1.1\r\nHost:", HEAD_TIMEOUT),
+            (&get("/metrics"), CONNECTION_TIMEOUT),
+        ] {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            let took = runtime.block_on(async {
+                let started = tokio::time::Instant::now();
+                // Nothing of the answer is read, and little fits.
+                let (mut client, server) = duplex(64);
+                let routes = routes(board());
+                let answered = tokio::spawn(answer(TokioIo::new(server), routes, Asked::default()));
+                client.write_all(request.as_bytes()).await.unwrap();
+                answered.await.unwrap();
+                started.elapsed()
+            });
+            // The timer's own resolution.
+            assert_eq!(took.as_secs(), after.as_secs(), "{request:?}");
+        }
     }
 
     #[test]

@@ -48,7 +48,11 @@ impl Control {
         board: Arc<Board>,
         reload: Reload,
     ) -> io::Result<Control> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        // Sockets are looked at often: while many connect, those who have asked already are to be answered.
+        let runtime = Builder::new_current_thread()
+            .event_interval(8)
+            .enable_all()
+            .build()?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let (signals, listener) = {

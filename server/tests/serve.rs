@@ -207,6 +207,43 @@ fn the_admin_port_answers() {
 }
 
 #[test]
+fn probes_are_answered_however_many_hold_the_admin_port() {
+    /// A liveness probe gives up sooner. Who waits for places that are held for 10 s each gets none in this time.
+    const PROBE_PATIENCE: Duration = Duration::from_secs(7);
+    let server = Server::start(&[]);
+    let probe = |path: &str| {
+        let mut socket = connect(server.admin);
+        socket.set_read_timeout(Some(PROBE_PATIENCE)).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    };
+    let hold = |said: &str| {
+        let mut socket = connect(server.admin);
+        socket.write_all(said.as_bytes()).unwrap();
+        socket
+    };
+    let silent = "";
+    let begun = "GET /health HTTP/1.1\r\nHost: a\r\n";
+    let unread = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    let kept_alive = "GET /health HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n";
+    let mut held = Vec::new();
+    for (kinds, holders) in [
+        (&[silent, begun][..], 190),
+        (&[silent, begun, unread, kept_alive], 610),
+    ] {
+        held.extend(kinds.iter().cycle().take(holders).map(|said| hold(said)));
+        for said in kinds.iter().cycle().take(20) {
+            probe("/health");
+            probe("/ready");
+            held.push(hold(said));
+        }
+    }
+}
+
+#[test]
 fn the_metrics_count_a_client_on_its_shard() {
     let server = Server::start(&[]);
     let _client = server.client();

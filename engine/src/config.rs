@@ -48,6 +48,9 @@ pub struct Config {
     pub heartbeat: Duration,
     /// From a ping to any sign of life. Default 10 s.
     pub pong_timeout: Duration,
+    /// How long bytes that wait in a connection's outbox may not move, whatever the peer says meanwhile: a peer that reads nothing for longer
+    /// ends with 1008. They move when [`Config::OUTBOX_STEP_BYTES`] of them, or all, have gone to the kernel. Default 60 s.
+    pub progress_timeout: Duration,
     /// Silence (no byte from the peer) that ends a connection whatever the heartbeat says. Default 120 s.
     pub idle_timeout: Duration,
     /// From our close frame to the peer's. Default 5 s.
@@ -97,6 +100,7 @@ impl Default for Config {
             message_timeout: Duration::from_secs(60),
             heartbeat: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(10),
+            progress_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(120),
             close_timeout: Duration::from_secs(5),
         }
@@ -104,6 +108,10 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What of an outbox leaves in one send, whose end is seen: 128 KiB. So a slow reader needs 2.2 KB/s to be seen reading within the
+    /// default [`Config::progress_timeout`], what the kernel buffers aside.
+    pub const OUTBOX_STEP_BYTES: usize = 128 << 10;
+
     /// Checks ranges and relations.
     ///
     /// # Errors
@@ -258,6 +266,7 @@ impl Config {
             ("message_timeout", self.message_timeout),
             ("heartbeat", self.heartbeat),
             ("pong_timeout", self.pong_timeout),
+            ("progress_timeout", self.progress_timeout),
             ("close_timeout", self.close_timeout),
         ] {
             let least = Shown(Duration::from_millis(100));

@@ -130,6 +130,8 @@ pub(crate) struct Cold {
     /// What of [`Cold::held_bytes`] stands in the shard's account.
     pub(crate) counted_bytes: usize,
     pub(crate) outbox: Outbox,
+    /// When the outbox last moved: something left it, or it was empty.
+    pub(crate) moved_at: Millis,
 }
 
 impl Cold {

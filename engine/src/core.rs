@@ -94,6 +94,7 @@ pub(crate) struct Limits {
     pub(crate) message_ms: Millis,
     pub(crate) heartbeat_ms: Millis,
     pub(crate) pong_ms: Millis,
+    pub(crate) progress_ms: Millis,
     pub(crate) idle_ms: Millis,
     pub(crate) close_ms: Millis,
 }
@@ -118,6 +119,7 @@ impl Limits {
             message_ms: config.message_timeout.as_millis() as Millis,
             heartbeat_ms: config.heartbeat.as_millis() as Millis,
             pong_ms: config.pong_timeout.as_millis() as Millis,
+            progress_ms: config.progress_timeout.as_millis() as Millis,
             idle_ms: config.idle_timeout.as_millis() as Millis,
             close_ms: config.close_timeout.as_millis() as Millis,
         }
@@ -319,6 +321,7 @@ impl Core {
         subprotocol: Option<&str>,
         agreement: Option<Agreement>,
     ) {
+        self.counters.upgrades.add(1);
         self.open_with(ticket, |out| {
             shardcast_protocol::upgrade::write_accept(out, key, subprotocol, agreement.as_ref());
         });
@@ -336,7 +339,6 @@ impl Core {
             .expect("only an upgrading connection opens");
         connection.heard = heard;
         self.admission.forms.add(connection.flags.form());
-        self.counters.upgrades.add(1);
         self.write(ticket, fill);
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);
         self.wheel.schedule(ticket.slot, self.now + silence);
@@ -402,10 +404,15 @@ impl Core {
         let at = connection.departure;
         let mut rest = Vec::new();
         self.outgoing.remainder(ticket, at, skip, &mut rest);
-        let outbox = &mut connection.cold().outbox;
+        let cold = connection.cold();
+        cold.moved_at = self.now;
         for bytes in rest {
             self.counters.outbox_bytes.add(bytes.len() as u64);
-            outbox.force(bytes, seal);
+            cold.outbox.force(bytes, seal);
+        }
+        if connection.phase == Phase::Open {
+            let at = self.now + self.limits.progress_ms;
+            self.wheel.advance(ticket.slot, at);
         }
         self.agenda.kick.push(ticket);
     }
@@ -435,10 +442,13 @@ impl Core {
         if connection.phase == Phase::Retiring {
             return;
         }
-        let outbox = &mut connection.cold().outbox;
-        outbox.finish_send(count);
+        let cold = connection.cold();
+        cold.outbox.finish_send(count);
         self.counters.outbox_bytes.sub(count as u64);
-        if !outbox.is_empty() {
+        if !cold.outbox.is_empty() {
+            if count > 0 {
+                cold.moved_at = self.now;
+            }
             self.agenda.kick.push(ticket);
         } else {
             connection.flags.clear(Flags::BACKLOG);

@@ -80,15 +80,17 @@ counters! {
     count accepts;
     /// Upgrades answered with 101.
     count upgrades;
-    /// Event streams opened.
+    /// Event streams opened; no upgrades.
     count event_streams;
     /// Messages posted to event streams of this shard and taken.
     count posts;
     /// Messages posted to this shard and refused: no such stream, or too many waited.
     count posts_refused;
-    /// Upgrades refused by HTTP rules or by the application.
+    /// Requests for a WebSocket that were refused, by HTTP rules or by the application.
     count upgrades_refused;
-    /// Upgrades answered 503: the connection limit, or what the shard's rings have room for.
+    /// Other requests answered 4xx or 5xx: pages that do not exist, refused event streams and posts, heads that are no HTTP.
+    count requests_refused;
+    /// Requests for a WebSocket or an event stream answered 503: the connection limit, or what the shard's rings have room for.
     count refused_full;
     /// TLS handshakes completed.
     count tls_handshakes;
@@ -98,31 +100,33 @@ counters! {
     count tls_handshakes_failed;
     /// Data messages received.
     count messages_in;
-    /// Bytes received.
+    /// Bytes received; over TLS, as they came.
     count bytes_in;
-    /// Frames sent: replies, deliveries, control frames.
+    /// Frames given to connections: replies, deliveries, control frames; to event streams, events. Not what found an outbox full.
     count frames_out;
-    /// Bytes given to sends.
+    /// HTTP answers given to connections: pages, refusals, 101s, the beginnings of event streams.
+    count answers_out;
+    /// Bytes of these frames and answers, before TLS.
     count bytes_out;
-    /// Messages to rooms, users and everyone given to a connection.
+    /// Messages to rooms, users and everyone given to connections, once for each connection.
     count deliveries;
     /// Publishes ordered by this shard as home.
     count publishes;
-    /// Send operations (frames_out / sends is frames per send).
+    /// Send operations, those from outboxes included (frames_out / sends is frames per send).
     count sends;
     /// Sends that fell short and moved to an outbox.
     count sends_short;
-    /// Bytes waiting in outboxes.
+    /// Bytes waiting in outboxes, as the limit of an outbox counts them: what several connections wait for counts once for each, and takes memory once.
     gauge outbox_bytes;
     /// Connections with something in their outbox.
     gauge outboxes;
-    /// Deliveries dropped: the connection was closing.
+    /// Deliveries dropped: the connection was closing, or was closed because they found its outbox full.
     count dropped_closing;
     /// Messages that cannot be said in a form, once for each form whose connections were not sent them.
     count dropped_untranslatable;
     /// Connections closed with 1008: outbox full.
     count closed_slow;
-    /// Connections closed for breaking the protocol.
+    /// Connections closed for breaking the protocol: of WebSockets, or of TLS after its handshake.
     count closed_protocol;
     /// Connections that were too late, by the deadline that they missed.
     count closed_deadline_handshake of closed_deadline { deadline = "handshake" };
@@ -134,6 +138,8 @@ counters! {
     count closed_deadline_message of closed_deadline { deadline = "message" };
     /// Connections that were too late, by the deadline that they missed.
     count closed_deadline_pong of closed_deadline { deadline = "pong" };
+    /// Connections that were too late, by the deadline that they missed.
+    count closed_deadline_progress of closed_deadline { deadline = "progress" };
     /// Connections that were too late, by the deadline that they missed.
     count closed_deadline_idle of closed_deadline { deadline = "idle" };
     /// Connections that were too late, by the deadline that they missed.
@@ -150,11 +156,11 @@ counters! {
     count inflated_bytes_out;
     /// Connections closed with 1009: a compressed message became too big, or too much bigger than it was.
     count refused_bombs;
-    /// Messages compressed; a broadcast counts once.
+    /// Messages compressed; a broadcast counts once for all who share it.
     count deflated_messages;
-    /// Bytes of these messages.
+    /// Bytes of these messages, without frame headers.
     count deflated_bytes_in;
-    /// Bytes that they were compressed to.
+    /// Bytes that they were compressed to, without frame headers.
     count deflated_bytes_out;
     /// Calls of the application that panicked.
     count panics;
@@ -168,7 +174,7 @@ counters! {
     gauge users_home;
     /// Letters waiting in this shard's mailbox when it last looked.
     gauge lane_depth;
-    /// Times a connection was not read because a lane was full.
+    /// Times a connection was not read on: a lane was full, or its answers had filled its share of the tick.
     count parked;
     /// io_uring_enter calls.
     count enters;

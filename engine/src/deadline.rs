@@ -16,6 +16,8 @@ pub enum Deadline {
     Message,
     /// From a ping to any sign of life ([`crate::Config::pong_timeout`]).
     Pong,
+    /// What waits in the outbox did not move, for as long as [`crate::Config::progress_timeout`].
+    Progress,
     /// No byte for as long as [`crate::Config::idle_timeout`].
     Idle,
     /// From our close frame, or our last answer, to the end of the connection ([`crate::Config::close_timeout`]).
@@ -24,12 +26,13 @@ pub enum Deadline {
 
 impl Deadline {
     /// Every deadline.
-    pub const ALL: [Deadline; 7] = [
+    pub const ALL: [Deadline; 8] = [
         Deadline::Handshake,
         Deadline::Header,
         Deadline::Frame,
         Deadline::Message,
         Deadline::Pong,
+        Deadline::Progress,
         Deadline::Idle,
         Deadline::Close,
     ];
@@ -42,6 +45,7 @@ impl Deadline {
             Deadline::Frame => "a frame took too long",
             Deadline::Message => "a message took too long",
             Deadline::Pong => "no answer to a ping",
+            Deadline::Progress => "nothing was read in time",
             Deadline::Idle => "no sign of life",
             Deadline::Close => "no end in time",
         }
@@ -55,6 +59,7 @@ impl Deadline {
             Deadline::Frame => &counters.closed_deadline_frame,
             Deadline::Message => &counters.closed_deadline_message,
             Deadline::Pong => &counters.closed_deadline_pong,
+            Deadline::Progress => &counters.closed_deadline_progress,
             Deadline::Idle => &counters.closed_deadline_idle,
             Deadline::Close => &counters.closed_deadline_close,
         }

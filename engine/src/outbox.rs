@@ -1,5 +1,6 @@
 //! What one slow reader has not taken yet: bounded in bytes and in sends.
 
+use crate::Config;
 use crate::driver::TRACKED_SEGMENTS_MAX;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -103,8 +104,15 @@ impl Outbox {
         if self.sending || sealed == 0 {
             return false;
         }
-        let segments_max = sealed.min(TRACKED_SEGMENTS_MAX);
-        segments.extend(self.queue.iter().take(segments_max).cloned());
+        let (mut left, segments_max) =
+            (Config::OUTBOX_STEP_BYTES, sealed.min(TRACKED_SEGMENTS_MAX));
+        for bytes in self.queue.iter().take(segments_max) {
+            segments.push(bytes.slice(..bytes.len().min(left)));
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                break;
+            }
+        }
         self.sending = true;
         true
     }
@@ -191,6 +199,34 @@ mod tests {
         assert!(outbox.is_empty());
         assert_eq!(outbox.bytes(), 0);
         assert!(!outbox.start_send(&mut segments));
+    }
+
+    #[test]
+    fn a_send_is_no_larger_than_a_step() {
+        const STEP: usize = Config::OUTBOX_STEP_BYTES;
+        let limits = OutboxLimits {
+            bytes_max: 4 * STEP,
+            sends_max: 4,
+        };
+        for (queued, sends) in [
+            (&[STEP][..], &[STEP][..]),
+            (&[STEP + 1], &[STEP, 1]),
+            (&[1, STEP, STEP], &[STEP, STEP, 1]),
+        ] {
+            let mut outbox = Outbox::default();
+            for bytes in queued {
+                let bytes = Bytes::from(vec![b'a'; *bytes]);
+                outbox.push(bytes, Seal::Closed, limits).unwrap();
+            }
+            for bytes in sends {
+                let mut segments = Vec::new();
+                assert!(outbox.start_send(&mut segments));
+                let sent: usize = segments.iter().map(Bytes::len).sum();
+                assert_eq!(sent, *bytes, "of {queued:?}");
+                outbox.finish_send(sent);
+            }
+            assert!(outbox.is_empty());
+        }
     }
 
     #[test]

@@ -59,23 +59,29 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .exchange()
             .is_some_and(|exchange| exchange.answered > 0 && exchange.stage == Stage::Head);
         let is_idle = is_idle && !connection.has_unread();
-        self.count_deadline(deadline);
         if is_idle {
-            // Nobody waits for an answer: a connection kept alive just ends.
-            self.core.end_requests(ticket);
-        } else if is_awaiting {
+            // Nobody waits for an answer: a connection kept alive just ends, and was not late with anything.
+            return self.core.end_requests(ticket);
+        }
+        self.count_deadline(deadline);
+        if is_awaiting {
             self.core.refuse(ticket, 503, "the session's shard is busy");
         } else {
             self.core.refuse(ticket, 408, deadline.text());
         }
     }
 
-    /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life. Who is parked cannot be heard.
+    /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life. Who is parked cannot be heard, but can read.
     fn check_life(&mut self, ticket: Ticket) {
         let limits = self.core.limits;
         let connection = self.core.connections.at(ticket.slot);
+        let progress = progress_due(connection, &limits);
+        if progress.is_some_and(|(at, _)| at <= self.core.now) {
+            return self.give_up(ticket, Deadline::Progress);
+        }
         if connection.flags.has(Flags::PARKED) {
             let at = self.core.now + limits.heartbeat_ms;
+            let at = progress.map_or(at, |(due, _)| at.min(due));
             self.core.wheel.schedule(ticket.slot, at);
             return;
         }
@@ -83,6 +89,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return self.keep_awake(ticket);
         }
         let unfinished = unfinished_due(connection.cold.as_deref(), &limits);
+        let unfinished = unfinished
+            .into_iter()
+            .chain(progress)
+            .min_by_key(|(at, _)| *at);
         if let Some((at, deadline)) = unfinished
             && at <= self.core.now
         {
@@ -114,6 +124,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let at = self.core.now + self.core.limits.heartbeat_ms;
         self.core.control(ticket, OpCode::Ping, b"");
         if self.core.connections.phase(ticket) == Phase::Open {
+            let connection = self.core.connections.at(ticket.slot);
+            let progress = progress_due(connection, &self.core.limits);
+            let at = progress.map_or(at, |(due, _)| at.min(due));
             self.core.wheel.schedule(ticket.slot, at);
         }
     }
@@ -185,6 +198,13 @@ fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Deadline) {
         }
         Some(_) | None => handshake,
     }
+}
+
+/// When an open connection is late with reading what waits for it.
+fn progress_due(connection: &Connection, limits: &Limits) -> Option<(Millis, Deadline)> {
+    let cold = connection.cold.as_ref();
+    let backlog = cold.filter(|_| connection.flags.has(Flags::BACKLOG))?;
+    Some((backlog.moved_at + limits.progress_ms, Deadline::Progress))
 }
 
 /// When an open connection is late with what it began, and with what.

@@ -458,7 +458,11 @@ impl Simulation {
                 );
                 let open = matches!(
                     deadline,
-                    Deadline::Frame | Deadline::Message | Deadline::Pong | Deadline::Idle
+                    Deadline::Frame
+                        | Deadline::Message
+                        | Deadline::Pong
+                        | Deadline::Progress
+                        | Deadline::Idle
                 );
                 open && (self.setting.hasty || self.slow || silent)
             }

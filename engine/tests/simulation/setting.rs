@@ -85,6 +85,7 @@ impl Setting {
             message_timeout: milliseconds(60_000, 3_000),
             heartbeat: milliseconds(25_000, 2_000),
             pong_timeout: milliseconds(100_000, 4_000),
+            progress_timeout: milliseconds(100_000, 3_000),
             idle_timeout: milliseconds(200_000, 10_000),
             close_timeout: Duration::from_secs(5),
             ..Config::default()

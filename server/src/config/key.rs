@@ -359,6 +359,14 @@ pub(super) static KEYS: &[Key] = &[
         kind: Kind::Time(TIMEOUT_RANGE, |settings| &mut settings.engine.pong_timeout),
     },
     Key {
+        name: "timeouts.progress",
+        flag: None,
+        what: "How long bytes that the server holds for a client may make no progress, whatever the client says meanwhile: after it the connection is closed with 1008. Progress is 128KiB of them, or all, taken by the kernel.",
+        kind: Kind::Time(TIMEOUT_RANGE, |settings| {
+            &mut settings.engine.progress_timeout
+        }),
+    },
+    Key {
         name: "timeouts.idle",
         flag: None,
         what: "Silence that ends a connection whatever the heartbeat says. Longer than heartbeat.",

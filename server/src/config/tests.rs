@@ -310,6 +310,7 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("timeouts.frame", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.heartbeat", ["100ms", "119s"], ["99ms", "25h"]),
         ("timeouts.pong", ["100ms", "24h"], ["99ms", "25h"]),
+        ("timeouts.progress", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.idle", ["26s", "24h"], ["999ms", "25h"]),
         (
             "limits.outbox_bytes",

@@ -130,6 +130,33 @@ fn a_frame_that_trickles_ends_in_1008() {
 }
 
 #[test]
+fn a_reader_that_reads_nothing_ends_in_1008_whatever_it_says() {
+    let mut config = config(2);
+    (config.progress_timeout, config.outbox_bytes_max) = (5 * SHORT, 64 << 20);
+    let server = Server::echo(config);
+    let mut slow = Raw::narrow(&server);
+    slow.upgrade();
+    let message = frame(FIN | TEXT, &vec![b'x'; 32 << 10]);
+    while server.sum(|shard| &shard.outboxes) == 0 {
+        slow.send(&message);
+    }
+    server.wait_until("the deadline", |server| {
+        // It lives, and says so.
+        slow.send_anyway(&frame(FIN | PONG, b""));
+        server.sum(|shard| &shard.closed_deadline_progress) == 1
+    });
+    // What it was owed comes first.
+    let reason = loop {
+        match slow.frame() {
+            (first, payload) if first == FIN | CLOSE => break payload,
+            (first, payload) => assert_eq!((first, payload.len()), (FIN | TEXT, 32 << 10)),
+        }
+    };
+    assert_eq!(reason, b"\x03\xf0nothing was read in time");
+    assert_eq!(missed(&server), 1);
+}
+
+#[test]
 fn fragments_and_pings_do_not_prolong_a_message() {
     let server = hasty(|config| config.message_timeout = SHORT);
     let mut raw = Raw::upgraded(&server);

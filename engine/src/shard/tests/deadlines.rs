@@ -153,6 +153,40 @@ fn silence_is_pinged_and_ends() {
     assert_eq!(missed(&trial), [Deadline::Idle]);
 }
 
+/// A client asks for more than its socket takes, says something every 5 s, and reads so much every 20 s.
+#[test]
+fn a_reader_that_reads_nothing_is_late_whatever_it_says() {
+    const SOCKET_BYTES: usize = 16 << 10;
+    for (reads, late) in [(0, &[Deadline::Progress][..]), (10, &[])] {
+        let faults = Faults {
+            socket_buffer_bytes: SOCKET_BYTES,
+            ..Faults::none()
+        };
+        let mut trial = Trial::new(&Config::default(), faults, 16 << 10);
+        let client = open(&mut trial);
+        trial.write(client, &client_frame(OpCode::Text, b"?").repeat(48));
+        trial.tick_until(|counters| counters.outbox_bytes.get() > 700 << 10);
+        for at in (5_000..=120_000).step_by(5_000) {
+            go_to(&mut trial, at);
+            if at <= 60_000 - 200 {
+                assert_eq!(missed(&trial), [], "{reads} reads, at {at}");
+            }
+            if missed(&trial).is_empty() {
+                trial.write(client, &ping());
+            }
+            for _ in 0..if at % 20_000 == 0 { reads } else { 0 } {
+                trial.world.borrow_mut().read(client, SOCKET_BYTES);
+                trial.shard.tick();
+            }
+            if at == 60_000 {
+                go_to(&mut trial, 60_300);
+                assert_eq!(missed(&trial), late, "{reads} reads");
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_close_that_is_not_answered_ends() {
     let mut trial = Trial::new(&Config::default(), Faults::none(), 1);

@@ -208,6 +208,9 @@ impl Core {
         left
     }
 
+    /// Room for members below which unused room is not worth a copy: 8 KiB.
+    const MEMBERS_SLACK_MAX: usize = 1024;
+
     /// Takes a member out of its slice; the member that takes its place learns its new position.
     pub(super) fn remove_member(&mut self, membership: Membership) {
         if membership.position == Membership::OUTSIDE {
@@ -215,6 +218,10 @@ impl Core {
         }
         let members = &mut self.rooms.slice(membership.slice).members;
         members.swap_remove(membership.position as usize);
+        // What a crowd needed goes as it leaves; each member is moved at most once for every time that as many left.
+        if members.capacity() > Self::MEMBERS_SLACK_MAX && members.capacity() > 4 * members.len() {
+            members.shrink_to(2 * members.len());
+        }
         if let Some(moved) = members.get(membership.position as usize) {
             let slot = moved.slot;
             let moved = self.connections.memberships(slot).find(membership.slice);

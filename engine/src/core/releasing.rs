@@ -75,7 +75,7 @@ mod tests {
         for (entries, reserved, kept) in [
             (0, 1_000, false),
             (100, 1_000, false),
-            (400, 1_000, true),
+            (500, 1_000, true),
             (MOVED_MAX + 1, 10 * MOVED_MAX, true),
         ] {
             let mut map: HashMap<usize, usize> = (0..entries).map(|entry| (entry, entry)).collect();

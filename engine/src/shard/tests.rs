@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 mod budget;
 mod deadlines;
+mod quiet;
 
 /// Answers every message with this many bytes.
 struct Generous(usize);

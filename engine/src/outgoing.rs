@@ -33,6 +33,8 @@ pub struct Outgoing {
     records: Vec<u8>,
     /// Plain bytes that will be sealed for one connection each.
     unsealed: usize,
+    /// Departures that do not leave: they moved to an outbox, or there was nothing to seal.
+    withdrawn: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,11 @@ impl Outgoing {
     /// Number of departures.
     pub fn len(&self) -> usize {
         self.departures.len()
+    }
+
+    /// Departures that leave: as many sends.
+    pub(crate) fn sends(&self) -> usize {
+        self.departures.len() - self.withdrawn
     }
 
     /// `departures_max` departures stand, or as much as one turn should seal, or as much as the scratch should hold: a turn is due.
@@ -181,6 +188,7 @@ impl Outgoing {
         (departure.first, departure.bytes) = (segment, segment.len);
         (departure.next, departure.last) = (NONE, NONE);
         departure.segments = u32::from(segment.len > 0);
+        self.withdrawn += usize::from(segment.len == 0);
         sealed
     }
 
@@ -232,6 +240,7 @@ impl Outgoing {
         departure.bytes = bytes;
         if departure.segments == 0 {
             (departure.first, departure.segments) = (segment, 1);
+            self.withdrawn -= 1;
             return true;
         }
         let last = match self.links.get_mut(departure.last as usize) {
@@ -293,6 +302,7 @@ impl Outgoing {
             });
         }
         let departure = &mut self.departures[at as usize];
+        self.withdrawn += usize::from(departure.segments > 0);
         (departure.segments, departure.bytes) = (0, 0);
         (departure.next, departure.last) = (NONE, NONE);
     }
@@ -308,7 +318,7 @@ impl Outgoing {
         self.departures.clear();
         self.links.clear();
         self.shared.clear();
-        self.unsealed = 0;
+        (self.unsealed, self.withdrawn) = (0, 0);
         for scratch in [&mut self.scratch, &mut self.records] {
             scratch.clear();
             if scratch.capacity() > Self::SCRATCH_BYTES_KEPT {
@@ -381,6 +391,9 @@ mod tests {
             let mut rest = Vec::new();
             outgoing.remainder(A, a, skip, &mut rest);
             assert_eq!(rest.concat(), b"abcdefghijkl"[skip..], "after {skip}");
+            assert_eq!((outgoing.len(), outgoing.sends()), (2, 1));
+            outgoing.remainder(A, a, skip, &mut rest);
+            assert_eq!(outgoing.sends(), 1, "withdrawn once");
             assert_eq!(departs(&outgoing, 0).len(), 0);
             assert_eq!(departs(&outgoing, 1), [b"-"]);
         }

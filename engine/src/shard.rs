@@ -205,7 +205,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         // A full lane has no bell for its emptying: look again soon. Its reader is awake, or it would not be full.
         let latest = core.now + if stuck { 1 } else { Self::SLEEP_MS_MAX };
-        let sooner = core.next_deadline().into_iter().chain(self.idleness.next_look());
+        let sooner = core
+            .next_deadline()
+            .into_iter()
+            .chain(self.idleness.next_look());
         Wait::Until(sooner.fold(latest, Millis::min))
     }
 
@@ -220,7 +223,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core
             .counters
             .sends
-            .add(self.core.outgoing.len() as u64);
+            .add(self.core.outgoing.sends() as u64);
         self.idleness.moved(self.core.outgoing.len());
         self.driver
             .turn(&self.core.outgoing, wait, &mut self.shortfalls);
@@ -285,6 +288,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 .as_mut()
                 .is_some_and(|cold| cold.outbox.start_send(&mut segments));
             if started {
+                self.core.counters.sends.add(1);
                 self.driver.send_tracked(ticket, &segments);
                 segments.clear();
             }

@@ -5,6 +5,7 @@ use shardcast::App;
 use shardcast_engine::{
     Application, Config, Counter, Handle, Listener, Pinning, Running, ShardCounters,
 };
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -155,6 +156,19 @@ impl Server {
             server.sum(|shard| &shard.connections) == expected
         });
         clients
+    }
+
+    /// Every counter by its name, members of a family by name and label: summed over the shards.
+    pub fn readings(&self) -> BTreeMap<String, u64> {
+        let mut readings = BTreeMap::new();
+        for shard in self.running.counters() {
+            shard.each(|reading| {
+                let member = reading.label.map(|(_, value)| format!("[{value}]"));
+                let name = format!("{}{}", reading.name, member.unwrap_or_default());
+                *readings.entry(name).or_default() += reading.value;
+            });
+        }
+        readings
     }
 
     /// Every counter of every shard that is not 0, for the message of a failed test.

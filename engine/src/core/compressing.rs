@@ -158,9 +158,8 @@ impl Core {
         let frame = compressing.seal(frame);
         if let Some(deflated) = frame.deflated().filter(|_| !before) {
             self.counters.deflated_messages.add(1);
-            self.counters
-                .deflated_bytes_in
-                .add(frame.bytes().len() as u64);
+            let (plain, deflated) = (frame::written(frame.bytes()).1, frame::written(deflated).1);
+            self.counters.deflated_bytes_in.add(plain.len() as u64);
             self.counters.deflated_bytes_out.add(deflated.len() as u64);
         }
         frame

@@ -23,14 +23,19 @@ impl Core {
             self.translate(ticket, &mut scratch, start);
             *self.outgoing.scratch() = scratch;
         }
-        self.owe(ticket, start);
+        if let Some(bytes) = self.owe(ticket, start) {
+            self.count_out(1, bytes);
+        }
     }
 
     /// Owes the connection the bytes that `fill` appends, as they are: a whole HTTP answer. The connection is live.
     pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
-        self.owe(ticket, start);
+        if let Some(bytes) = self.owe(ticket, start) {
+            self.counters.answers_out.add(1);
+            self.counters.bytes_out.add(bytes as u64);
+        }
     }
 
     /// The connection's last frame: limits do not hold it back.
@@ -63,11 +68,10 @@ impl Core {
         self.counters.bytes_out.add(bytes as u64);
     }
 
-    /// What stands in the scratch from `start` on is owed to the connection.
+    /// What stands in the scratch from `start` on is owed to the connection: how many bytes that is, if they found room.
     #[inline(always)] // Once per reply.
-    fn owe(&mut self, ticket: Ticket, start: usize) {
+    fn owe(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
         let bytes = self.outgoing.scratch_bytes() - start;
-        self.count_out(1, bytes);
         let connection = self.connections.at(ticket.slot);
         if !connection.flags.has(Flags::BACKLOG)
             && self
@@ -77,10 +81,10 @@ impl Core {
             if connection.flags.has(Flags::TLS) {
                 self.outgoing.expect_seal(bytes);
             }
-            return;
+            return Some(bytes);
         }
-        let bytes = self.outgoing.detach_scratch(start);
-        self.queue(ticket, bytes);
+        let waiting = self.outgoing.detach_scratch(start);
+        self.queue(ticket, waiting).then_some(bytes)
     }
 
     /// Rewrites the plain frame that stands in `out` from `start` on, whole, in the form that the connection takes.

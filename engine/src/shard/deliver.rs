@@ -122,15 +122,11 @@ impl Core {
             // A span that found the outbox full has closed the connection: the rest of them has nowhere to go.
             if kept {
                 kept = self.lend(ticket, shared, bytes, start, end);
-                octets += end - start;
+                octets += if kept { end - start } else { 0 };
             }
         });
-        if octets == 0 {
-            return Given {
-                deliveries: 0,
-                frames: 0,
-                octets,
-            };
+        if octets == 0 && kept {
+            return Given::default();
         }
         *match (kept, backlog) {
             (true, false) => &mut fan_out.tally.delivered,
@@ -138,6 +134,16 @@ impl Core {
             (false, _) => &mut fan_out.tally.dropped,
         } += 1;
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
+        self.given(frames, octets, kept)
+    }
+
+    /// Whoever had no room for all of a batch counts as given none of it.
+    #[inline]
+    fn given(&self, frames: u64, octets: usize, kept: bool) -> Given {
+        if !kept {
+            self.counters.dropped_closing.add(frames);
+            return Given::default();
+        }
         Given {
             deliveries: frames,
             frames,
@@ -160,11 +166,7 @@ impl Core {
         let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
         if frames == 0 {
-            return Given {
-                deliveries: 0,
-                frames: 0,
-                octets: 0,
-            };
+            return Given::default();
         }
         let events = fan_out.events(ticket);
         let shared = self.outgoing.share(events.clone());
@@ -174,34 +176,32 @@ impl Core {
             (true, true) => &mut fan_out.tally.queued,
             (false, _) => &mut fan_out.tally.dropped,
         } += 1;
-        Given {
-            deliveries: frames,
-            frames,
-            octets: events.len(),
-        }
+        self.given(frames, events.len(), kept)
     }
 
     /// Owes one open member a batch frame by frame, each in its own form. Rare: windows of their own.
     fn give_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Given {
         let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
         let (mut frames, mut kept) = (0, true);
+        let all = u64::from(fan_out.frames - fan_out.skipped(ticket));
         fan_out.spans(ticket, Layout::Plain, |start, end| {
             let mut rest = &fan_out.plain[start..end];
             while kept && !rest.is_empty() {
                 let (frame, behind) = rest.split_at(frame::written(rest).1.end);
                 self.write_frame(ticket, |out| out.extend_from_slice(frame));
                 kept = self.connections.phase(ticket) == Phase::Open;
-                frames += 1;
+                frames += u64::from(kept);
                 rest = behind;
             }
         });
-        if frames > 0 {
+        if all > 0 {
             *match (kept, backlog) {
                 (true, false) => &mut fan_out.tally.delivered,
                 (true, true) => &mut fan_out.tally.queued,
                 (false, _) => &mut fan_out.tally.dropped,
             } += 1;
         }
+        self.counters.dropped_closing.add(all - frames);
         Given {
             deliveries: frames,
             // Counted as they were written.
@@ -219,6 +219,7 @@ struct Shares {
 }
 
 /// What one member was owed of a fan-out.
+#[derive(Default)]
 struct Given {
     deliveries: u64,
     /// To be counted as sent.

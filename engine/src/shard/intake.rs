@@ -308,11 +308,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// The connection is not read further in this tick, nor as long as a lane is full.
     pub(super) fn park(&mut self, ticket: Ticket) {
-        self.core.counters.parked.add(1);
         let connection = self.core.connections.at(ticket.slot);
         if connection.flags.has(Flags::PARKED) {
             return;
         }
+        self.core.counters.parked.add(1);
         connection.flags.set(Flags::PARKED);
         connection.cold().parked_since = self.core.now;
         self.core.agenda.park.push(ticket);

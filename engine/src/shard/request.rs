@@ -80,7 +80,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if request.asks_for_websocket() {
             return match upgrade::check(request) {
                 Ok(key) => self.admit(ticket, request, Some(key)),
-                Err(error) => self.refuse(ticket, error.status(), &error.to_string()),
+                Err(error) => self.refuse_upgrade(ticket, error.status(), &error.to_string()),
             };
         }
         if request.body() == Body::Chunked {
@@ -151,7 +151,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             lines,
         };
         let refused = u64::from(page.status >= 400);
-        self.core.counters.upgrades_refused.add(refused);
+        self.core.counters.requests_refused.add(refused);
         if persistence == Persistence::Close {
             self.core.answer_last(ticket, &answer);
             return;
@@ -168,8 +168,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.answer(ticket, &answer);
     }
 
-    /// Answers what cannot be upgraded, or cannot be read on after.
+    /// Answers a request after which nothing can be read.
     pub(super) fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
+        self.core.counters.requests_refused.add(1);
+        self.core.refuse(ticket, status, reason);
+    }
+
+    /// Answers a request for a WebSocket that does not become one.
+    fn refuse_upgrade(&mut self, ticket: Ticket, status: u16, reason: &str) {
         self.core.counters.upgrades_refused.add(1);
         self.core.refuse(ticket, status, reason);
     }
@@ -182,13 +188,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 .refuse(ticket, 503, "the server is full, try again later");
             return;
         }
-        let agreement = match &self.core.compressing {
-            Some(compressing) => request.deflate(compressing.takeover()),
-            None => Ok(None),
+        let agreement = match (&self.core.compressing, key) {
+            (Some(compressing), Some(_)) => request.deflate(compressing.takeover()),
+            (Some(_) | None, _) => Ok(None),
         };
         let Ok(agreement) = agreement.map_err(|error| {
-            self.core.counters.upgrades_refused.add(1);
-            self.core.refuse(ticket, 400, &error.to_string());
+            self.refuse_upgrade(ticket, 400, &error.to_string());
         }) else {
             return;
         };
@@ -203,7 +208,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         });
         match answer {
             Ok(accepted) => self.open(ticket, key, agreement, accepted),
-            Err(refusal) => self.refuse(ticket, refusal.status, &refusal.reason),
+            Err(Refusal { status, reason }) => match key {
+                Some(_) => self.refuse_upgrade(ticket, status, &reason),
+                None => self.refuse(ticket, status, &reason),
+            },
         }
     }
 

@@ -191,6 +191,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             PostOutcome::Gone => (404, NO_SESSION),
             PostOutcome::Full => (429, "too many messages wait to be read"),
         };
+        let refused = u64::from(status >= 400);
+        self.core.counters.requests_refused.add(refused);
         let answer = Answer {
             status,
             content_type: "text/plain; charset=utf-8",

@@ -2,6 +2,7 @@
 
 use shardcast_engine::{Config, Deadline};
 use shardcast_tests::{CLOSE, CONTINUE, Client, FIN, PING, PONG, Raw, Server, TEXT, config, frame};
+use std::cell::RefCell;
 use std::time::Duration;
 
 /// Deadlines that anybody missed.
@@ -140,11 +141,12 @@ fn a_reader_that_reads_nothing_ends_in_1008_whatever_it_says() {
     while server.sum(|shard| &shard.outboxes) == 0 {
         slow.send(&message);
     }
+    let talking = RefCell::new(slow);
     server.wait_until("the deadline", |server| {
-        // It lives, and says so.
-        slow.send_anyway(&frame(FIN | PONG, b""));
+        talking.borrow_mut().send_anyway(&frame(FIN | PONG, b""));
         server.sum(|shard| &shard.closed_deadline_progress) == 1
     });
+    let mut slow = talking.into_inner();
     // What it was owed comes first.
     let reason = loop {
         match slow.frame() {

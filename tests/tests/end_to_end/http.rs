@@ -285,7 +285,7 @@ fn a_connection_kept_alive_ends_without_a_word() {
     server.wait_until_empty();
     let late = server.sum(|shard| &shard.closed_deadline_handshake)
         + server.sum(|shard| &shard.closed_deadline_header);
-    assert_eq!(late, 2);
+    assert_eq!(late, 1, "the idle one was not late with anything");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod churn;
+mod counters;
 mod deadlines;
 mod documented;
 mod embedding;
@@ -12,6 +13,7 @@ mod frames;
 mod http;
 mod large;
 mod listeners;
+mod memory;
 mod native;
 mod order;
 mod outside;

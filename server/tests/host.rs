@@ -153,7 +153,7 @@ fn locked_memory_is_told_where_it_is_the_lack() {
     );
 }
 
-/// A server whose tables have 256 slots; killed when dropped.
+/// A server whose tables have as many slots as it may open files; killed when dropped.
 struct Small {
     program: Child,
     clients: SocketAddr,
@@ -161,8 +161,9 @@ struct Small {
 }
 
 impl Small {
-    fn start() -> Small {
-        let mut command = limited("ulimit -n 256 && exec", PROGRAM, &[]);
+    fn start(open_files: usize) -> Small {
+        let before = format!("ulimit -n {open_files} && exec");
+        let mut command = limited(&before, PROGRAM, &[]);
         let mut program = command.spawn().unwrap();
         let mut ready = String::new();
         let mut out = BufReader::new(program.stdout.take().unwrap());
@@ -201,6 +202,24 @@ impl Small {
         (socket, status)
     }
 
+    /// Connects until it is full, which it says however many come then: the clients that it has admitted.
+    fn fill(&self, expected: usize) -> Vec<TcpStream> {
+        let mut admitted = Vec::new();
+        let refused = loop {
+            let (socket, status) = self.connect();
+            match status.as_str() {
+                "101" => admitted.push(socket),
+                _ => break status,
+            }
+            assert!(admitted.len() <= expected, "more than its tables have");
+        };
+        assert_eq!((refused.as_str(), admitted.len()), ("503", expected));
+        for _ in 0..100 {
+            assert_eq!(self.connect().1, "503");
+        }
+        admitted
+    }
+
     /// A counter of the only shard.
     fn counter(&self, name: &str) -> usize {
         let mut socket = TcpStream::connect(self.admin).unwrap();
@@ -224,32 +243,16 @@ impl Drop for Small {
 
 #[test]
 fn a_server_that_may_have_no_further_ring_says_so_to_whoever_is_too_many() {
-    let mut server = Small::start();
+    let mut server = Small::start(256);
     // Whatever it has open stays open; nothing more is granted.
     server.open_files(10);
-    let mut admitted = Vec::new();
-    let refused = loop {
-        let (socket, status) = server.connect();
-        match status.as_str() {
-            "101" => admitted.push(socket),
-            _ => break (socket, status),
-        }
-        assert!(admitted.len() < 256, "its table has no more");
-    };
-    assert_eq!(
-        (refused.1.as_str(), admitted.len()),
-        ("503", 224),
-        "all but an eighth"
-    );
-    for _ in 0..100 {
-        assert_eq!(server.connect().1, "503", "however many come");
-    }
+    let mut admitted = server.fill(224);
     drop(admitted.pop());
     // The place is free once the server has seen the end.
     while server.connect().1 == "503" {}
     server.open_files(256);
     assert!(server.counter("refused_full") >= 101);
-    assert_eq!(server.counter("rings_refused"), 1);
+    assert!(server.counter("rings_refused") >= 1);
     assert_eq!(server.counter("upgrades"), 225);
     server.program.kill().unwrap();
     let mut log = String::new();
@@ -262,4 +265,14 @@ fn a_server_that_may_have_no_further_ring_says_so_to_whoever_is_too_many() {
     ] {
         assert!(log.contains(expected), "{expected:?} in {log}");
     }
+}
+
+#[test]
+fn a_server_with_all_the_rings_that_it_may_have_says_so_too() {
+    let server = Small::start(48);
+    // Six tables, and of one of them an eighth is kept.
+    let admitted = server.fill(6 * 48 - 6);
+    assert_eq!(server.counter("rings{"), 6);
+    assert!(server.counter("refused_full") >= 101);
+    assert_eq!(server.counter("upgrades_total"), admitted.len());
 }

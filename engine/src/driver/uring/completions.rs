@@ -70,6 +70,7 @@ impl UringDriver {
     }
 
     fn take_receive(&mut self, ring: usize, ticket: Ticket, event: Event) {
+        let user_data = UserData(event.user_data);
         let slot = self.slots[ticket.slot];
         let live = slot.belongs_to(ticket) && slot.state.has(State::USED);
         let wanted = live && !slot.state.has(State::CLOSING);
@@ -80,10 +81,13 @@ impl UringDriver {
                 self.rings[ring].give_back(lease);
             }
         }
-        if event.more || !live {
+        if event.more {
             return;
         }
-        self.rings[ring].release.ended(UserData(event.user_data));
+        self.rings[ring].release.ended(user_data);
+        if !live {
+            return;
+        }
         let state = &mut self.slots[ticket.slot].state;
         state.clear(State::ARMED);
         let stopped = state.has(State::STOPPING);

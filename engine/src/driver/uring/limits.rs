@@ -30,7 +30,10 @@ pub(super) fn locked_bytes_max() -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    let unbound = capabilities.is_some_and(|mask| mask >> IPC_LOCK & 1 == 1);
+    // In a user namespace of its own the capability does not count.
+    let namespace = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_outermost = namespace.split_whitespace().eq(["0", "0", "4294967295"]);
+    let unbound = is_outermost && capabilities.is_some_and(|mask| mask >> IPC_LOCK & 1 == 1);
     let bytes = limit(libc::RLIMIT_MEMLOCK).rlim_cur;
     (!unbound && bytes != libc::RLIM_INFINITY).then_some(bytes)
 }

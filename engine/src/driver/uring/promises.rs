@@ -352,14 +352,12 @@ fn a_closed_connection_ends_beside_an_older_one() {
         older_client.write_all(b"still there").unwrap();
         let received = (0..10).find_map(|_| trial.look().pop());
         assert!(matches!(received, Some(Completion::Received { ticket, .. }) if ticket == older));
-        let swept = trial.driver.counters.rotated.get();
-        assert_eq!(
-            swept,
-            if trial.driver.capabilities.ordered_release {
-                2
-            } else {
-                0
-            }
-        );
+        // The older receive, once a sweep; a slow run sweeps by time besides.
+        let rotated = trial.driver.counters.rotated.get();
+        let expected = match trial.driver.capabilities.ordered_release {
+            true => 2..=u64::MAX,
+            false => 0..=0,
+        };
+        assert!(expected.contains(&rotated), "{rotated}");
     }
 }

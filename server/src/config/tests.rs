@@ -325,24 +325,29 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("server.drain_timeout", ["100ms", "1h"], ["99ms", "61m"]),
         ("server.shards", ["1", "256"], ["0", "257"]),
     ] {
-        let checked = |text: &str| {
-            let assignment = format!("{name}={text}");
-            let set = &[assignment.as_str()];
-            check(
-                &Said {
-                    set,
-                    ..Said::default()
-                }
-                .given(),
-            )
-        };
-        for text in inside {
-            let settings = checked(text).unwrap_or_else(|_| panic!("{name}={text}"));
-            assert_eq!(settings.engine(None).check(), Ok(()), "{name}={text}");
-        }
-        for text in outside {
-            assert!(checked(text).is_err(), "{name}={text}");
-        }
+        check_range(name, inside, outside);
+    }
+}
+
+#[track_caller]
+fn check_range(name: &str, inside: [&str; 2], outside: [&str; 2]) {
+    let checked = |text: &str| {
+        let assignment = format!("{name}={text}");
+        let set = &[assignment.as_str()];
+        check(
+            &Said {
+                set,
+                ..Said::default()
+            }
+            .given(),
+        )
+    };
+    for text in inside {
+        let settings = checked(text).unwrap_or_else(|_| panic!("{name}={text}"));
+        assert_eq!(settings.engine(None).check(), Ok(()), "{name}={text}");
+    }
+    for text in outside {
+        assert!(checked(text).is_err(), "{name}={text}");
     }
 }
 

@@ -15,6 +15,7 @@ use std::rc::Rc;
 mod budget;
 mod deadlines;
 mod quiet;
+mod wakes;
 
 /// Answers every message with this many bytes.
 struct Generous(usize);

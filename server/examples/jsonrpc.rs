@@ -1,6 +1,6 @@
 //! A JSON-RPC 2.0 service: the methods of the specification's examples, and one that calls its caller back.
 //!
-//! `cargo run -p shardcast --example jsonrpc`, then connect to `ws://127.0.0.1:8000/ws` with the subprotocol `jsonrpc-2.0` and say
+//! `cargo run -p shardcast --example jsonrpc`, then connect to `ws://127.0.0.1:8000/jsonrpc`, or to `/ws` with the subprotocol `jsonrpc-2.0`, and say
 //! `{"jsonrpc":"2.0","method":"subtract","params":[42,23],"id":1}`.
 
 use clap::Parser;
@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Dialect::JsonRpc => Ok(Identity::nobody()),
         Dialect::NativeJson | Dialect::MessagePack => Err(Refusal {
             status: 400,
-            reason: "offer the subprotocol jsonrpc-2.0".to_owned(),
+            reason: "connect to /jsonrpc, or offer the subprotocol jsonrpc-2.0".to_owned(),
         }),
     });
     methods(&app.handlers())?;

@@ -86,8 +86,8 @@ impl Options {
         }
     }
 
-    /// How long a background handler may take, 1 ms to 1 hour (a value outside is taken as the nearest): then its caller is answered
-    /// `timeout`, and it is dropped where it waits. Handlers on the shard are not interrupted.
+    /// How long a background handler may take, 1 ms to 1 hour (a value outside is taken as the nearest), measured by the shard in steps of
+    /// 64 ms: then its caller is answered `timeout`, and it is dropped where it waits. Handlers on the shard are not interrupted.
     pub fn timeout(self, timeout: Duration) -> Options {
         let timeout = timeout.clamp(Duration::from_millis(1), Options::TIMEOUT_MAX);
         Options {

@@ -25,7 +25,7 @@ impl Limits {
     pub const BATCHES_PER_CONNECTION_MAX: usize = 16;
     /// Calls of the server that the client has not answered.
     pub const REVERSE_CALLS_PER_CONNECTION_MAX: usize = 64;
-    /// Calls of background handlers on one shard.
+    /// Calls of background handlers on one shard, answered ones included whose futures are not dropped yet.
     pub const TASKS_PER_SHARD_MAX: usize = 4096;
 }
 

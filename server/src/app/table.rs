@@ -103,18 +103,13 @@ impl Entry {
         cx: &mut Context<'_>,
         command: &Command<'_>,
     ) -> Result<Progress, Failure> {
-        let request = Request {
-            kind: &command.kind,
-            room: command.room.as_deref(),
-            data: match cx.dialect() {
-                Dialect::JsonRpc => Data::params(command.data),
-                Dialect::NativeJson | Dialect::MessagePack => Data::new(command.data),
-            },
-        };
-        for act in &self.before {
-            if act(cx, &request)? == Flow::Answered {
-                cx.answer(&Reply::Result(None));
-                return Ok(Progress::Done);
+        if !self.before.is_empty() {
+            let request = request(cx, command);
+            for act in &self.before {
+                if act(cx, &request)? == Flow::Answered {
+                    cx.answer(&Reply::Result(None));
+                    return Ok(Progress::Done);
+                }
             }
         }
         match &self.action {
@@ -124,6 +119,7 @@ impl Entry {
                 options,
                 handler,
             } => {
+                let request = request(cx, command);
                 options.admit(cx.identity(), &request.data)?;
                 match handler {
                     handler::Kind::Shard(handler) => on_shard(cx, &request, &**handler)?,
@@ -166,6 +162,18 @@ impl Entry {
         for act in &self.after {
             cx.shield(|cx| act(cx, kind, problem.map_or(Ok(()), Err)));
         }
+    }
+}
+
+/// A request as code of the application sees it.
+fn request<'r>(cx: &Context<'_>, command: &'r Command<'_>) -> Request<'r> {
+    Request {
+        kind: &command.kind,
+        room: command.room.as_deref(),
+        data: match cx.dialect() {
+            Dialect::JsonRpc => Data::params(command.data),
+            Dialect::NativeJson | Dialect::MessagePack => Data::new(command.data),
+        },
     }
 }
 

@@ -1,19 +1,27 @@
 //! Clients that a package manager brings: installed into the cargo target folder, exactly as their lock files under `tests/clients` say,
 //! when a test first needs them or a lock file has changed.
 //!
-//! Invariant: what cannot be had fails the test with the name of the package that is missing; nothing is skipped.
+//! Invariant: one test at a time installs of a sort. What cannot be had fails the test with the name of the package that is missing; nothing is skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// npm `ws`: the script, ready to start.
 pub(crate) fn node() -> Command {
-    let folder = folder("npm");
-    let lock = source("npm/package-lock.json");
+    node_script("npm", "client.js")
+}
+
+/// A script of a folder with a lock file of npm, ready to start.
+pub(crate) fn node_script(lock_folder: &str, script: &str) -> Command {
+    static ONE: Mutex<()> = Mutex::new(());
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = folder(lock_folder);
+    let lock = source(lock_folder).join("package-lock.json");
     if !is_current(&folder, &lock) {
         for name in ["package.json", "package-lock.json"] {
-            fs::copy(source("npm").join(name), folder.join(name)).expect("a writable folder");
+            fs::copy(source(lock_folder).join(name), folder.join(name)).expect("a writable folder");
         }
         let npm = "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error";
         install(
@@ -22,17 +30,25 @@ pub(crate) fn node() -> Command {
         );
         keep(&folder, &lock);
     }
+    drop(one);
     need("node", "nodejs", &["--version"]);
     let mut node = Command::new("node");
-    node.arg(source("npm/client.js"));
+    node.arg(source(lock_folder).join(script));
     node.env("NODE_PATH", folder.join("node_modules"));
     node
 }
 
 /// PyPI `websockets`: the script, ready to start.
 pub(crate) fn python() -> Command {
-    let folder = folder("python");
-    let lock = source("python/requirements.txt");
+    python_script("python", "client.py")
+}
+
+/// A script of a folder with a lock file of PyPI, ready to start.
+pub(crate) fn python_script(lock_folder: &str, script: &str) -> Command {
+    static ONE: Mutex<()> = Mutex::new(());
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = folder(lock_folder);
+    let lock = source(lock_folder).join("requirements.txt");
     if !is_current(&folder, &lock) {
         need("python3", "python3-venv", &["-c", "import venv, ensurepip"]);
         let mut venv = Command::new("python3");
@@ -49,11 +65,15 @@ pub(crate) fn python() -> Command {
             "--require-hashes",
             "-r",
         ]);
-        install("websockets", pip.arg(&lock));
+        install(
+            "a package of tests/clients/*/requirements.txt",
+            pip.arg(&lock),
+        );
         keep(&folder, &lock);
     }
+    drop(one);
     let mut python = Command::new(folder.join("bin/python"));
-    python.arg(source("python/client.py"));
+    python.arg(source(lock_folder).join(script));
     python
 }
 

@@ -9,6 +9,7 @@ mod chromium;
 mod conversation;
 mod curl;
 mod installed;
+mod json_rpc;
 mod openssl;
 #[expect(dead_code, reason = "the browser test opens it without flags")]
 #[path = "../browser/page.rs"]

@@ -4,7 +4,6 @@
 
 use crate::driver::uring;
 use crate::{Config, StartError};
-use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
 
@@ -23,24 +22,23 @@ pub fn afford(config: &Config, threads: usize) -> Result<(), StartError> {
     uring::raise_open_files();
     let (shards, listeners) = (config.shards, config.listeners.len());
     try_files(OTHER_FILES + shards * (SHARD_FILES + listeners))?;
-    try_threads(shards + threads).map_err(|source| StartError::Threads { source })?;
-    let pair = UnixStream::pair();
-    pair.map(drop).map_err(|source| StartError::Io {
-        what: "making a pair of sockets".into(),
-        source,
-    })
+    try_threads(shards + threads).map_err(|source| StartError::Threads { source })
 }
 
-/// Opens so many at once.
+/// Holds so many descriptors at once: a pair of sockets, and copies of it. No path is opened, for a sandbox may deny any.
 fn try_files(needed: usize) -> Result<(), StartError> {
-    let files = (0..needed).map(|_| File::open("/"));
-    match files.collect::<io::Result<Vec<File>>>() {
+    let open = || -> io::Result<Vec<UnixStream>> {
+        let (near, far) = UnixStream::pair()?;
+        let copies = (2..needed).map(|_| near.try_clone());
+        copies.chain([Ok(far)]).collect()
+    };
+    match open() {
         Err(error) if error.raw_os_error() == Some(libc::EMFILE) => Err(StartError::OpenFiles {
             limit: uring::open_files_max(),
             needed,
         }),
         Err(source) => Err(StartError::Io {
-            what: "opening files".into(),
+            what: "making a pair of sockets".into(),
             source,
         }),
         Ok(_) => Ok(()),

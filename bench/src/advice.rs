@@ -219,15 +219,15 @@ fn stolen(root: &Path) -> Option<Advice> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     const LIMITS: &str = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 20000                files\n";
 
     fn check(files: &[(&str, &str)], expected: &[(&str, &str)]) {
-        let root = std::env::temp_dir().join(format!(
-            "shardcast-advice-{}-{}",
-            std::process::id(),
-            files.len()
-        ));
+        static CHECKS: AtomicU32 = AtomicU32::new(0);
+        let number = CHECKS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("shardcast-advice-{}-{number}", std::process::id());
+        let root = std::env::temp_dir().join(name);
         for (path, text) in files {
             let path = root.join(path);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");

@@ -161,7 +161,20 @@ mod tests {
     use crate::server::{BUN, FLOOR, GORILLA, NATIVE, RAW, SERVERS, TUNGSTENITE, TUNGSTENITE_EACH};
     use crate::work::{Setting, find};
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    /// Written by a child: a descriptor of ours would be copied into whatever another test starts
+    /// just then, and the kernel runs no file that somebody may still write to (ETXTBSY).
+    fn write_script(path: &Path, script: &str) {
+        let status = Command::new("sh")
+            .args([
+                "-c",
+                r##"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0""##,
+            ])
+            .args([path.as_os_str(), script.as_ref()])
+            .status();
+        assert!(status.expect("a shell").success(), "{}", path.display());
+    }
 
     fn plan(works: &[&str], servers: &[Server]) -> Plan {
         let works: Vec<_> = works
@@ -213,8 +226,7 @@ mod tests {
         for (peer, script) in scripts {
             let path = places.start(peer);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+            write_script(&path, script);
         }
         let chosen = [
             TUNGSTENITE,

@@ -3,8 +3,10 @@
 
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -112,14 +114,22 @@ impl Drop for Server {
     }
 }
 
-/// A port that is free, and so is the next: some servers take both.
+/// Below any range that connecting sockets are given ports from, so that no other test takes one
+/// between the look and the server's start. `bench` uses those below.
+const PORTS: Range<u16> = 9_700..9_900;
+
+/// A port that is free, and so is the next: some servers take both. No two calls return the same.
 fn free_address() -> SocketAddr {
-    loop {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = first.local_addr().unwrap();
-        let next = address.port().checked_add(1);
-        if next.is_some_and(|next| TcpListener::bind((Ipv4Addr::LOCALHOST, next)).is_ok()) {
-            return address;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let pairs = PORTS.len() as u32 / 2;
+    for _ in 0..pairs {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        let pair = std::process::id().wrapping_add(tried) % pairs;
+        let port = PORTS.start + pair as u16 * 2;
+        let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if is_free(port) && is_free(port + 1) {
+            return (Ipv4Addr::LOCALHOST, port).into();
         }
     }
+    panic!("no free port in {PORTS:?}");
 }

@@ -56,11 +56,30 @@ impl Speech for Echo {
         rest: &mut Option<&[u8]>,
         _: &mut Vec<u8>,
     ) -> Result<Option<Incoming>, String> {
-        Ok(rest.take().map(|payload| match opcode {
-            BINARY => stamped(self.body.read(payload)),
-            _ => Incoming::Corrupted,
-        }))
+        let Some(payload) = rest.take() else {
+            return Ok(None);
+        };
+        if opcode == BINARY {
+            return Ok(Some(stamped(self.body.read(payload))));
+        }
+        match greeting_of(payload) {
+            Some(protocol) => Err(format!(
+                "the server greets in another protocol: try --protocol {protocol}"
+            )),
+            None => Ok(Some(Incoming::Corrupted)),
+        }
     }
+}
+
+/// The protocol in which a server of a text protocol speaks first, if this is how it begins.
+fn greeting_of(text: &[u8]) -> Option<&'static str> {
+    let greetings: [(&[u8], _); 3] = [
+        (b"{\"type\":\"welcome\"", "native"),
+        (b"{\"event\":\"pusher:", "pusher"),
+        (b"0{\"sid\":", "socketio"),
+    ];
+    let mut found = greetings.into_iter();
+    found.find_map(|(greeting, protocol)| text.starts_with(greeting).then_some(protocol))
 }
 
 #[cfg(test)]
@@ -83,6 +102,17 @@ mod tests {
             (TEXT, &written, Incoming::Corrupted),
         ] {
             assert_eq!(meaning(&mut echo, opcode, payload), expected);
+        }
+        for (greeting, protocol) in [
+            (r#"{"type":"welcome","connection":"0-0-1"}"#, "native"),
+            (r#"{"event":"pusher:connection_established"}"#, "pusher"),
+            (r#"0{"sid":"a","upgrades":[]}"#, "socketio"),
+        ] {
+            let read = echo.read(0, TEXT, &mut Some(greeting.as_bytes()), &mut Vec::new());
+            assert!(
+                read.unwrap_err()
+                    .ends_with(&format!("--protocol {protocol}"))
+            );
         }
     }
 }

@@ -9,7 +9,18 @@ use shardcast_engine::{
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: echo --listen ADDRESS [--max-message BYTES] [--compress] [--handshake-timeout 5s] [--frame-timeout 5s] [--shards N]";
+const USAGE: &str = "\
+Answers every WebSocket message on any path with the same message.
+
+usage: echo --listen ADDRESS [--max-message BYTES] [--compress] [--handshake-timeout 5s] [--frame-timeout 5s] [--shards N]
+
+  --listen ADDRESS        where clients connect, such as 127.0.0.1:9001
+  --max-message BYTES     longest message, 65536 without it
+  --compress              agrees to permessage-deflate (RFC 7692)
+  --handshake-timeout D   to complete a request, in s or ms, 5s without it
+  --frame-timeout D       to complete a frame, in s or ms, 30s without it
+  --shards N              threads, one per core without it
+  --help                  this text";
 /// What an outbox holds beside one message of the largest size: its header and control frames.
 const OUTBOX_SPARE_BYTES: usize = 64 << 10;
 
@@ -32,6 +43,10 @@ impl Application for Echo {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().any(|flag| flag == "--help" || flag == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let problem = match config(std::env::args().skip(1)) {
         Ok(config) => serve(config).to_string(),
         Err(problem) => format!("{problem}\n{USAGE}"),

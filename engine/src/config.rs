@@ -2,6 +2,7 @@
 
 use crate::driver::uring::{self, Tables};
 use crate::{Compression, Listener};
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -68,8 +69,8 @@ pub enum Pinning {
     Cores(Vec<usize>),
 }
 
-/// What is wrong with a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// What is wrong with a configuration. Its `Debug` is its `Display`, as `main` prints it.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {value}: {rule}")]
 pub struct ConfigError {
     /// The field's name.
@@ -78,6 +79,12 @@ pub struct ConfigError {
     pub value: String,
     /// What it must be.
     pub rule: &'static str,
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Default for Config {
@@ -215,8 +222,10 @@ impl Config {
             rule,
         )?;
         if let Pinning::Cores(cores) = &self.pinning {
-            let rule = "at least one core for each shard";
-            within("pinning", cores.len(), self.shards..=usize::MAX, rule)?;
+            let rule = "at least one core for each shard, and none twice";
+            let different = cores.iter().collect::<HashSet<_>>().len();
+            let least = self.shards.max(cores.len());
+            within("pinning", different, least..=usize::MAX, rule)?;
         }
         Ok(())
     }
@@ -316,7 +325,7 @@ mod tests {
     #[test]
     fn names_the_field_that_is_out_of_range() {
         type Spoil = fn(&mut Config);
-        let table: [(&str, Spoil); 16] = [
+        let table: [(&str, Spoil); 17] = [
             ("event_streams", |config| {
                 config.event_streams = Some("sse".into())
             }),
@@ -362,6 +371,9 @@ mod tests {
             }),
             ("pinning", |config| {
                 (config.shards, config.pinning) = (2, Pinning::Cores(vec![0]))
+            }),
+            ("pinning", |config| {
+                (config.shards, config.pinning) = (2, Pinning::Cores(vec![0, 0]))
             }),
         ];
         assert_eq!(Config::default().check(), Ok(()));

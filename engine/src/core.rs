@@ -339,6 +339,7 @@ impl Core {
             .expect("only an upgrading connection opens");
         connection.heard = heard;
         self.admission.forms.add(connection.flags.form());
+        tracing::trace!(connection = %self.address(ticket), "opened");
         self.write(ticket, fill);
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);
         self.wheel.schedule(ticket.slot, self.now + silence);

@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Why an engine did not start.
-#[derive(Debug, thiserror::Error)]
+/// Why an engine did not start. Its `Debug` is its `Display`: that is what `main` prints when it
+/// returns an error, and whoever starts the program reads it.
+#[derive(thiserror::Error)]
 pub enum StartError {
     /// The configuration is wrong.
     #[error(transparent)]
@@ -45,7 +46,15 @@ pub enum StartError {
         /// The kernel's answer.
         source: std::io::Error,
     },
-    /// The address cannot be listened on, or another resource is missing.
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// As it was configured.
+        address: SocketAddr,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// Another resource is missing.
     #[error("{what}: {source}")]
     Io {
         /// What was tried.
@@ -53,6 +62,12 @@ pub enum StartError {
         /// The kernel's answer.
         source: std::io::Error,
     },
+}
+
+impl std::fmt::Debug for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 /// Starts one thread per shard, each with the application that `make` builds for it (on that thread, given the shard's index).
@@ -118,10 +133,7 @@ fn claim(address: SocketAddr) -> std::io::Result<()> {
 
 /// Every shard's sockets, in the order of the configuration, and their addresses.
 fn listen(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
-    let cannot = |address: SocketAddr, source| StartError::Io {
-        what: format!("cannot listen on {address}"),
-        source,
-    };
+    let cannot = |address, source| StartError::Listen { address, source };
     let mut listeners: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for mut address in config.listeners.iter().map(|listener| listener.address) {

@@ -1,5 +1,7 @@
 //! Names of connections: a ticket inside a shard, an address across shards.
 
+use std::fmt;
+
 /// A slot and the generation that used it. A ticket whose generation is over is *stale*: its accounts are settled and nothing else happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
@@ -21,4 +23,12 @@ pub struct Address {
     pub shard: u16,
     /// The connection on it.
     pub ticket: Ticket,
+}
+
+/// `shard-slot-generation` in hexadecimal, as logs name a connection.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ticket { slot, generation } = self.ticket;
+        write!(f, "{:x}-{slot:x}-{generation:x}", self.shard)
+    }
 }

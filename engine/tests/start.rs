@@ -36,9 +36,9 @@ fn a_port_belongs_to_one_engine_until_it_ends() {
     assert!(first.is_alive());
     TcpStream::connect(address).expect("listens");
     match shardcast_engine::start(config(address), |_| Mute) {
-        Err(StartError::Io { what, source }) => {
-            assert_eq!(what, format!("cannot listen on {address}"));
-            assert_eq!(source.kind(), std::io::ErrorKind::AddrInUse);
+        Err(error @ StartError::Listen { .. }) => {
+            let told = format!("cannot listen on {address}: Address already in use (os error 98)");
+            assert_eq!([error.to_string(), format!("{error:?}")], [&*told, &*told]);
         }
         other => panic!("{other:?}"),
     }

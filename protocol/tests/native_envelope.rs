@@ -94,13 +94,18 @@ fn refusals() {
     use Code::{BadJson, BadRequest};
     let one = Some("1");
     for (text, id, code, message) in [
-        ("", None, BadJson, "not valid JSON at byte 0"),
+        (
+            "",
+            None,
+            BadJson,
+            "not valid JSON at byte 0, where the text ends",
+        ),
         ("hello", None, BadJson, "not valid JSON at byte 0"),
         (
             r#"{"id":1,"type":"ping""#,
             None,
             BadJson,
-            "not valid JSON at byte 21",
+            "not valid JSON at byte 21, where the text ends",
         ),
         (
             r#"{"id":1,"type":"ping"} x"#,

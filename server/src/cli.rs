@@ -132,7 +132,11 @@ impl Sources {
 fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        // Whoever reads a part, such as `head`, has what it wanted.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("shardcast: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
         _ => ExitCode::SUCCESS,
     }
 }

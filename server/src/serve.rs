@@ -166,6 +166,7 @@ impl CannotStart {
                 StartError::Unsupported(_)
                 | StartError::OpenFiles { .. }
                 | StartError::Threads { .. }
+                | StartError::Listen { .. }
                 | StartError::Io { .. },
             )
             | CannotStart::Admin { .. }
@@ -181,16 +182,16 @@ impl fmt::Display for CannotStart {
                 write!(
                     f,
                     "cannot start: listening for operators on {address}: {source}{}",
-                    remedy(source, "--admin")
+                    remedy(source, *address, "--admin")
                 )
             }
             CannotStart::Control(source) => write!(f, "cannot start: the control plane: {source}"),
             CannotStart::Engine(StartError::Config(error)) => write!(f, "configuration: {error}"),
-            CannotStart::Engine(error @ StartError::Io { source, .. }) => {
+            CannotStart::Engine(error @ StartError::Listen { address, source }) => {
                 write!(
                     f,
                     "cannot start: {error}{}",
-                    remedy(source, "--listen or tls.listen")
+                    remedy(source, *address, "--listen or tls.listen")
                 )
             }
             CannotStart::Engine(error) => write!(f, "cannot start: {error}"),
@@ -198,8 +199,12 @@ impl fmt::Display for CannotStart {
     }
 }
 
+/// The first port that needs no capability, unless the sysctl `net.ipv4.ip_unprivileged_port_start`
+/// says otherwise (`ip(7)`).
+const PORT_UNPRIVILEGED: u16 = 1024;
+
 /// What to do about a socket that the kernel refuses.
-fn remedy(error: &io::Error, flag: &str) -> String {
+fn remedy(error: &io::Error, address: SocketAddr, flag: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!("; another program has this address: stop it, or choose another with {flag}")
@@ -207,8 +212,14 @@ fn remedy(error: &io::Error, flag: &str) -> String {
         io::ErrorKind::AddrNotAvailable => {
             format!("; no interface of this host has this address: choose another with {flag}")
         }
+        io::ErrorKind::PermissionDenied if (1..PORT_UNPRIVILEGED).contains(&address.port()) => {
+            format!(
+                "; ports below {PORT_UNPRIVILEGED} need CAP_NET_BIND_SERVICE: choose a higher one with {flag}"
+            )
+        }
         io::ErrorKind::PermissionDenied => {
-            format!("; ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one with {flag}")
+            "; a security module (SELinux, AppArmor) or a seccomp filter forbids it: see its log"
+                .to_owned()
         }
         _ => String::new(),
     }
@@ -220,20 +231,24 @@ mod tests {
 
     #[test]
     fn a_refused_address_is_answered_with_the_way_out() {
-        let error = |kind: io::ErrorKind| {
+        let error = |port: u16, kind: io::ErrorKind| {
             CannotStart::Admin {
-                address: SocketAddr::from(([127, 0, 0, 1], 80)),
+                address: SocketAddr::from(([127, 0, 0, 1], port)),
                 source: kind.into(),
             }
             .to_string()
         };
         assert_eq!(
-            error(io::ErrorKind::AddrInUse),
+            error(80, io::ErrorKind::AddrInUse),
             "cannot start: listening for operators on 127.0.0.1:80: address in use; another program has this address: stop it, or choose another with --admin"
         );
         assert_eq!(
-            error(io::ErrorKind::PermissionDenied),
+            error(80, io::ErrorKind::PermissionDenied),
             "cannot start: listening for operators on 127.0.0.1:80: permission denied; ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one with --admin"
+        );
+        assert_eq!(
+            error(8001, io::ErrorKind::PermissionDenied),
+            "cannot start: listening for operators on 127.0.0.1:8001: permission denied; a security module (SELinux, AppArmor) or a seccomp filter forbids it: see its log"
         );
     }
 }

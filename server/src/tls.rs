@@ -77,9 +77,11 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, Vec<Fault>> {
     };
     Identity::from_pem(&chain, &secret).map_err(|error| {
         let (name, path) = match &error {
-            TlsError::KeyMissing | TlsError::KeyUnreadable(_) | TlsError::KeyMismatch => {
-                ("tls.keys", key)
-            }
+            TlsError::KeyMissing
+            | TlsError::KeyEncrypted
+            | TlsError::KeyUnreadable(_)
+            | TlsError::KeyUnsupported
+            | TlsError::KeyMismatch => ("tls.keys", key),
             TlsError::CertificateMissing
             | TlsError::CertificateUnreadable(_)
             | TlsError::IdentityMissing
@@ -113,7 +115,9 @@ fn unusable(secure: &Secure, error: &TlsError) -> Fault {
         TlsError::CertificateMissing
         | TlsError::CertificateUnreadable(_)
         | TlsError::KeyMissing
+        | TlsError::KeyEncrypted
         | TlsError::KeyUnreadable(_)
+        | TlsError::KeyUnsupported
         | TlsError::KeyMismatch
         | TlsError::IdentityMissing
         | TlsError::Setup(_) => ("tls.certificates", &secure.certificates),

@@ -5,17 +5,20 @@ use std::process::{Command, Output};
 
 /// Runs the program with these arguments and no `SHARDCAST_` variable but these.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    program(arguments, environment)
+        .output()
+        .expect("the program starts")
+}
+
+fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shardcast"));
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SHARDCAST_"))
     {
         command.env_remove(name);
     }
+    command.args(arguments).envs(environment.iter().copied());
     command
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .output()
-        .expect("the program starts")
 }
 
 /// Exit code, standard output and standard error.
@@ -62,6 +65,21 @@ fn the_default_configuration_is_one_that_changes_nothing() {
         .map(|line| format!("{}\n", line.split(" # from ").next().unwrap()))
         .collect();
     assert_eq!(bare, without_file);
+}
+
+/// Standard output on a full disk (`full(4)`), and one that is closed early.
+#[test]
+fn a_page_that_cannot_be_written_is_told() {
+    for command in ["default-config", "check-config", "version"] {
+        let full = std::fs::File::create("/dev/full").expect("Linux has it");
+        let output = program(&[command], &[]).stdout(full).output().unwrap();
+        let complaint =
+            "shardcast: cannot write to standard output: No space left on device (os error 28)\n";
+        assert_eq!(
+            told(&output),
+            (Some(1), String::new(), complaint.to_owned())
+        );
+    }
 }
 
 #[test]

@@ -349,6 +349,32 @@ fn a_client_that_does_not_leave_is_cut_when_the_drain_timeout_is_over() {
     );
 }
 
+/// By the id that the welcome told the client.
+#[test]
+fn the_log_at_trace_follows_a_connection() {
+    let server = Server::start(&["--set", "log.level=trace"]);
+    let mut client = server.client();
+    let peer = client.local_addr().unwrap();
+    // A masked close frame with code 1000; the answer says that it was heard.
+    client
+        .write_all(&[0x88, 0x82, 0, 0, 0, 0, 3, 0xe8])
+        .unwrap();
+    client.read_to_end(&mut Vec::new()).unwrap();
+    server.signal("TERM");
+    let log = server.end().log;
+    let of_client = |line: &&str| line.contains(" TRACE ") && line.contains("connection=");
+    let told: Vec<_> = log.lines().filter(of_client).collect();
+    for (part, value) in [
+        ("accepted", format!("peer={peer}")),
+        ("opened", String::new()),
+        ("ended", "reason=Peer(Some(".into()),
+        ("phase", "to=Retiring".into()),
+    ] {
+        let is_it = |line: &&str| line.contains(part) && line.contains(&value);
+        assert!(told.iter().any(is_it), "{part} {value}: {log}");
+    }
+}
+
 #[test]
 fn an_address_in_use_is_told_with_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -162,7 +162,10 @@ impl Core {
             return false;
         };
         let before = std::mem::replace(&mut connection.phase, next);
+        let connection = self.address(ticket);
+        tracing::trace!(%connection, from = ?before, to = ?next, "phase");
         if before == Phase::Open {
+            tracing::trace!(%connection, ?reason, "ended");
             let rooms = self.depart(ticket);
             self.agenda.ended.push(Ended {
                 ticket,

@@ -57,6 +57,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn accepted(&mut self, slot: u32, listener: u8, peer: std::net::SocketAddr) {
         let heard = self.core.heard_now();
         let ticket = self.core.connections.accept(slot, listener, peer, heard);
+        let connection = self.core.address(ticket);
+        tracing::trace!(%connection, %peer, listener, "accepted");
         if self.core.secure.covers(listener) {
             self.core.connections.at(slot).flags.set(Flags::TLS);
         }

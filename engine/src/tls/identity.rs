@@ -27,13 +27,14 @@ impl Identity {
             return Err(TlsError::CertificateMissing);
         }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+            _ if is_encrypted(key) => TlsError::KeyEncrypted,
             rustls::pki_types::pem::Error::NoItemsFound => TlsError::KeyMissing,
             error => TlsError::KeyUnreadable(error.to_string()),
         })?;
         let key = provider()
             .key_provider
             .load_private_key(key)
-            .map_err(|error| TlsError::KeyUnreadable(error.to_string()))?;
+            .map_err(|_| TlsError::KeyUnsupported)?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
@@ -64,6 +65,17 @@ impl Identity {
     pub(super) fn certified(&self) -> &Arc<CertifiedKey> {
         &self.0
     }
+}
+
+/// Whether a passphrase protects the key: as PKCS#8 (RFC 7468 §11), or as older OpenSSL writes it
+/// (RFC 1421 §4.6.1.1).
+fn is_encrypted(pem: &[u8]) -> bool {
+    let marks = [
+        &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
+        b"Proc-Type: 4,ENCRYPTED",
+    ];
+    let has = |mark: &[u8]| pem.windows(mark.len()).any(|window| window == mark);
+    marks.into_iter().any(has)
 }
 
 impl fmt::Debug for Identity {

@@ -15,7 +15,7 @@ use super::reply::{Reply, error_details};
 use super::rules::Rules;
 use super::value::{Untranslatable, Value};
 use super::{Code, Problem, refused};
-use crate::json::{Raw, Scanner, SyntaxError};
+use crate::json::{Raw, Scanner, SyntaxError, explain};
 use std::borrow::Cow;
 
 /// Methods whose params are the native keys.
@@ -36,7 +36,7 @@ pub(super) fn read<'b>(text: &'b str, rules: &Rules) -> Incoming<'b> {
         return Incoming::One(member(text, rules.outer()));
     }
     match count(text, rules.outer()) {
-        Err(error) => refused(not_json(error)),
+        Err(error) => refused(not_json(text, error, rules.outer())),
         Ok(0) => refused(Problem::invalid_request("a batch is not empty")),
         Ok(count) if count > BATCH_MAX => {
             refused(Problem::invalid_request("a batch has at most 64 members"))
@@ -51,8 +51,9 @@ pub(super) fn read<'b>(text: &'b str, rules: &Rules) -> Incoming<'b> {
 
 const _: () = assert!(BATCH_MAX == 64, "the text above says so");
 
-fn not_json(error: SyntaxError) -> Problem {
-    Problem::new(Code::BadJson, error.to_string())
+/// `text` stands inside `outer` containers.
+fn not_json(text: &str, error: SyntaxError, outer: u32) -> Problem {
+    Problem::new(Code::BadJson, explain(text, error, outer))
 }
 
 /// The elements of a whole array.
@@ -122,7 +123,7 @@ fn member<'b>(text: &'b str, outer: u32) -> Result<Said<'b>, Refused<'b>> {
     let object = Fields::from_json(text, outer, Outer::of_name, "a request is one object");
     let object = Object(object.map_err(|error| Refused {
         id: None,
-        problem: not_json(error),
+        problem: not_json(text, error, outer),
         wants: Wants::Answer,
     })?);
     if object.is_response() {

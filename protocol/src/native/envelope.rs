@@ -4,7 +4,7 @@
 //! It is the reader under [`crate::dialect::Command`] for native JSON, called once per message.
 
 use crate::dialect::{Key, Request, Rooms, Rules, Wrong};
-use crate::json::Raw;
+use crate::json::{Raw, explain};
 use crate::problem::{Code, Problem};
 use std::borrow::Cow;
 
@@ -61,7 +61,10 @@ impl<'b> Envelope<'b> {
         };
         let request =
             Request::from_json(message, rules.outer_native(), Key::of_name, NOT_AN_OBJECT)
-                .map_err(|error| refused(None, Code::BadJson, error.to_string().into()))?;
+                .map_err(|error| {
+                    let why = explain(message, error, rules.outer_native());
+                    refused(None, Code::BadJson, why.into())
+                })?;
         // The id first: whatever else is wrong is answered under it.
         let id = request
             .id()

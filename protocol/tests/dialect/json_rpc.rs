@@ -272,20 +272,24 @@ fn a_batch_is_bounded() {
 
 #[test]
 fn what_is_no_json_is_a_parse_error() {
-    for (message, at) in [
-        ("", 0),
-        ("{", 1),
-        ("[", 1),
-        ("[1", 2),
-        ("[1,]", 3),
-        ("[1]x", 3),
-        (r#"{"jsonrpc":"2.0","method":"x","id":1e999}"#, 40),
-        (r#"{"jsonrpc":"2.0","method":"\ud800","id":1}"#, 33),
+    let ends = |at| format!("not valid JSON at byte {at}, where the text ends");
+    for (message, why) in [
+        ("", ends(0)),
+        ("{", ends(1)),
+        ("[", ends(1)),
+        ("[1", ends(2)),
+        ("[1,]", "not valid JSON at byte 3".into()),
+        ("[1]x", "not valid JSON at byte 3".into()),
+        (
+            r#"{"jsonrpc":"2.0","method":"x","id":1e999}"#,
+            "the number at byte 35 is too large: JSON numbers here are finite 64-bit floats".into(),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"\ud800","id":1}"#,
+            "not valid JSON at byte 33".into(),
+        ),
     ] {
-        one(
-            message,
-            &format!("bad_json -32700: not valid JSON at byte {at}"),
-        );
+        one(message, &format!("bad_json -32700: {why}"));
     }
 }
 

@@ -44,76 +44,79 @@ fn commands() {
     }
 }
 
+/// Requests, as JSON has them, and the answers.
+const REFUSALS: &[(&str, &str)] = &[
+    ("{}", "bad_request -32602: type is missing"),
+    (
+        "[]",
+        "bad_request -32602: a message is one map, this is an array: rmp-serde needs `to_vec_named`",
+    ),
+    ("1", "bad_request -32602: a message is one map"),
+    (
+        r#"{"id":1,"type":1}"#,
+        "bad_request -32602 id=1: type must be a string",
+    ),
+    (
+        r#"{"type":"x","id":true}"#,
+        "bad_request -32602: id must be a string or a number",
+    ),
+    (
+        r#"{"type":null,"id":1}"#,
+        "bad_request -32602 id=1: type is missing",
+    ),
+    (
+        r#"{"type":"x","id":1,"room":true}"#,
+        "bad_request -32602 id=1: room must be a string",
+    ),
+    (
+        r#"{"type":"x","id":1,"rooms":["a",null]}"#,
+        "bad_request -32602 id=1: rooms must be an array of strings",
+    ),
+    (
+        r#"{"type":"x","id":1,"room":null,"room":"a"}"#,
+        "bad_request -32602 id=1: duplicate key",
+    ),
+    (
+        r#"{"type":"x","id":1,"limit":1.5}"#,
+        "bad_request -32602 id=1: limit must be a whole number below 4294967296",
+    ),
+    (
+        r#"{"type":"x","id":1,"rooms":[]}"#,
+        "bad_request -32602 id=1: rooms must not be empty",
+    ),
+    (
+        r#"{"type":"x","id":1,"rooms":"a"}"#,
+        "bad_request -32602 id=1: rooms must be an array of strings",
+    ),
+    (
+        r#"{"type":"x","id":1,"rooms":["a",1]}"#,
+        "bad_request -32602 id=1: rooms must be an array of strings",
+    ),
+    (
+        r#"{"type":"x","id":1,"user":1}"#,
+        "bad_request -32602 id=1: user must be a string",
+    ),
+    (
+        r#"{"type":"x","id":1,"echo":1}"#,
+        "bad_request -32602 id=1: echo must be true or false",
+    ),
+    (
+        r#"{"type":"x","id":1,"report":"true"}"#,
+        "bad_request -32602 id=1: report must be true or false",
+    ),
+    (
+        r#"{"type":"x","id":1,"limit":-1}"#,
+        "bad_request -32602 id=1: limit must be a whole number below 4294967296",
+    ),
+    (
+        r#"{"type":"x","id":1,"data":1,"data":1}"#,
+        "bad_request -32602 id=1: duplicate key",
+    ),
+];
+
 #[test]
 fn refusals() {
-    for (message, expected) in [
-        ("{}", "bad_request -32602: type is missing"),
-        (
-            "[]",
-            "bad_request -32602: a message is one map, this is an array: rmp-serde needs `to_vec_named`",
-        ),
-        ("1", "bad_request -32602: a message is one map"),
-        (
-            r#"{"id":1,"type":1}"#,
-            "bad_request -32602 id=1: type must be a string",
-        ),
-        (
-            r#"{"type":"x","id":true}"#,
-            "bad_request -32602: id must be a string or a number",
-        ),
-        (
-            r#"{"type":null,"id":1}"#,
-            "bad_request -32602 id=1: type is missing",
-        ),
-        (
-            r#"{"type":"x","id":1,"room":true}"#,
-            "bad_request -32602 id=1: room must be a string",
-        ),
-        (
-            r#"{"type":"x","id":1,"rooms":["a",null]}"#,
-            "bad_request -32602 id=1: rooms must be an array of strings",
-        ),
-        (
-            r#"{"type":"x","id":1,"room":null,"room":"a"}"#,
-            "bad_request -32602 id=1: duplicate key",
-        ),
-        (
-            r#"{"type":"x","id":1,"limit":1.5}"#,
-            "bad_request -32602 id=1: limit must be a whole number below 4294967296",
-        ),
-        (
-            r#"{"type":"x","id":1,"rooms":[]}"#,
-            "bad_request -32602 id=1: rooms must not be empty",
-        ),
-        (
-            r#"{"type":"x","id":1,"rooms":"a"}"#,
-            "bad_request -32602 id=1: rooms must be an array of strings",
-        ),
-        (
-            r#"{"type":"x","id":1,"rooms":["a",1]}"#,
-            "bad_request -32602 id=1: rooms must be an array of strings",
-        ),
-        (
-            r#"{"type":"x","id":1,"user":1}"#,
-            "bad_request -32602 id=1: user must be a string",
-        ),
-        (
-            r#"{"type":"x","id":1,"echo":1}"#,
-            "bad_request -32602 id=1: echo must be true or false",
-        ),
-        (
-            r#"{"type":"x","id":1,"report":"true"}"#,
-            "bad_request -32602 id=1: report must be true or false",
-        ),
-        (
-            r#"{"type":"x","id":1,"limit":-1}"#,
-            "bad_request -32602 id=1: limit must be a whole number below 4294967296",
-        ),
-        (
-            r#"{"type":"x","id":1,"data":1,"data":1}"#,
-            "bad_request -32602 id=1: duplicate key",
-        ),
-    ] {
+    for (message, expected) in REFUSALS {
         one(&packed(message), expected);
     }
 }

@@ -41,7 +41,10 @@ fn commands() {
             "bad_request -32602 id=1: duplicate key",
         ),
         ("[]", "bad_request -32602: a message is one JSON object"),
-        ("{", "bad_json -32700: not valid JSON at byte 1"),
+        (
+            "{",
+            "bad_json -32700: not valid JSON at byte 1, where the text ends",
+        ),
     ] {
         check(Dialect::NativeJson, message.as_bytes(), &[expected]);
     }
@@ -89,9 +92,8 @@ fn nesting_is_limited_by_the_rules() {
                 (Dialect::MessagePack, &pack, native_max),
             ] {
                 let lines = lines(&crate::said::read(dialect, message, &rules));
-                let refused = ["not valid", "too deeply"];
                 assert_eq!(
-                    !refused.iter().any(|words| lines[0].contains(words)),
+                    !lines[0].contains("too deeply"),
                     inner < depth_max,
                     "{depth_max} {lines:?}"
                 );
@@ -101,7 +103,10 @@ fn nesting_is_limited_by_the_rules() {
     // In a batch, the array counts.
     let batch = r#"[{"jsonrpc":"2.0","method":"x","id":1}]"#;
     for (depth_max, first) in [
-        (1, "bad_json -32700: not valid JSON at byte 1"),
+        (
+            1,
+            "bad_json -32700: nested too deeply at byte 1: 1 arrays and objects are allowed",
+        ),
         (2, "batch of 1"),
     ] {
         let rules = Rules::new(depth_max).unwrap();

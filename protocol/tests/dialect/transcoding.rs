@@ -63,81 +63,84 @@ fn json_in_messagepack() {
     }
 }
 
+/// MessagePack, and the JSON that says the same.
+const IN_JSON: &[(&[u8], &str)] = &[
+    (b"\xc4\x00", r#""""#),
+    (b"\xc4\x01a", r#""YQ==""#),
+    (b"\xc4\x02ab", r#""YWI=""#),
+    (b"\xc4\x03\xff\xfe\xfd", r#""//79""#),
+    (b"\xca\x7f\xc0\0\0", "null"),
+    (b"\xcb\x7f\xf0\0\0\0\0\0\0", "null"),
+    (b"\xca\x3d\xcc\xcc\xcd", "0.10000000149011612"),
+    (b"\xcb\x3f\xf0\0\0\0\0\0\0", "1"),
+    (b"\xca\x3f\x80\0\0", "1"),
+    (b"\xcb\xc1\xf0\0\0\0\0\0\0", "-4294967296"),
+    (b"\xcb\x43\x3f\xff\xff\xff\xff\xff\xff", "9007199254740991"),
+    (b"\xcb\x43\x40\0\0\0\0\0\0", "9007199254740992.0"),
+    (b"\xcb\x80\0\0\0\0\0\0\0", "-0.0"),
+    (b"\xd3\x80\0\0\0\0\0\0\0", "-9223372036854775808"),
+    (
+        b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+        "18446744073709551615",
+    ),
+    (b"\x82\xa1a\x01\xa1a\x02", r#"{"a":1,"a":2}"#),
+    (b"\xa3\0\"\\", r#""\u0000\"\\""#),
+    // Keys become text.
+    (b"\x83\x01\x02\xff\x03\xa1a\x04", r#"{"1":2,"-1":3,"a":4}"#),
+    (
+        b"\x83\xc0\x01\xc3\x02\xcb\x3f\xf8\0\0\0\0\0\0\x03",
+        r#"{"null":1,"true":2,"1.5":3}"#,
+    ),
+    (
+        b"\x82\xc4\x01a\x01\xcb\x3f\xf0\0\0\0\0\0\0\x02",
+        r#"{"YQ==":1,"1":2}"#,
+    ),
+    // Extensions: as an object.
+    (b"\xd4\x05\x01", r#"{"ext":5,"data":"AQ=="}"#),
+    (b"\xc7\x00\x80", r#"{"ext":-128,"data":""}"#),
+    (b"\xd4\x00\x01", r#"{"ext":0,"data":"AQ=="}"#),
+    // `undefined` of npm msgpackr.
+    (b"\xd4\x00\x00", "null"),
+    (b"\x92\xc7\x01\x00\x00\x01", "[null,1]"),
+    // Timestamps, in each size.
+    (b"\xd6\xff\0\0\0\0", r#""1970-01-01T00:00:00.000Z""#),
+    (b"\xd6\xff\xff\xff\xff\xff", r#""2106-02-07T06:28:15.000Z""#),
+    (
+        b"\xd7\xff\x1d\xcd\x65\x00\x5e\x0b\xe1\x00",
+        r#""2020-01-01T00:00:00.125Z""#,
+    ),
+    (
+        b"\xd7\xff\xee\x6b\x27\xfc\x00\0\0\0",
+        r#""1970-01-01T00:00:00.999999999Z""#,
+    ),
+    (
+        b"\xc7\x0c\xff\0\0\x03\xe8\xff\xff\xff\xff\xff\xff\xff\xff",
+        r#""1969-12-31T23:59:59.000001Z""#,
+    ),
+    (
+        b"\xc7\x0c\xff\0\0\0\0\xff\xff\xff\xf1\x86\x8b\x84\x00",
+        r#""0000-01-01T00:00:00.000Z""#,
+    ),
+    (
+        b"\xc7\x0c\xff\0\0\0\0\0\0\0\x3a\xff\xf4\x41\x7f",
+        r#""9999-12-31T23:59:59.000Z""#,
+    ),
+    // Beyond the years of RFC 3339, with too many nanoseconds, or of no size.
+    (
+        b"\xc7\x0c\xff\0\0\0\0\0\0\0\x3a\xff\xf4\x41\x80",
+        r#"{"ext":-1,"data":"AAAAAAAAADr/9EGA"}"#,
+    ),
+    (
+        b"\xc7\x0c\xff\x3b\x9a\xca\0\0\0\0\0\0\0\0\0",
+        r#"{"ext":-1,"data":"O5rKAAAAAAAAAAAA"}"#,
+    ),
+    (b"\xd5\xff\0\0", r#"{"ext":-1,"data":"AAA="}"#),
+];
+
 #[test]
 fn messagepack_in_json() {
-    for (bytes, expected) in [
-        (&b"\xc4\x00"[..], r#""""#),
-        (b"\xc4\x01a", r#""YQ==""#),
-        (b"\xc4\x02ab", r#""YWI=""#),
-        (b"\xc4\x03\xff\xfe\xfd", r#""//79""#),
-        (b"\xca\x7f\xc0\0\0", "null"),
-        (b"\xcb\x7f\xf0\0\0\0\0\0\0", "null"),
-        (b"\xca\x3d\xcc\xcc\xcd", "0.10000000149011612"),
-        (b"\xcb\x3f\xf0\0\0\0\0\0\0", "1"),
-        (b"\xca\x3f\x80\0\0", "1"),
-        (b"\xcb\xc1\xf0\0\0\0\0\0\0", "-4294967296"),
-        (b"\xcb\x43\x3f\xff\xff\xff\xff\xff\xff", "9007199254740991"),
-        (b"\xcb\x43\x40\0\0\0\0\0\0", "9007199254740992.0"),
-        (b"\xcb\x80\0\0\0\0\0\0\0", "-0.0"),
-        (b"\xd3\x80\0\0\0\0\0\0\0", "-9223372036854775808"),
-        (
-            b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
-            "18446744073709551615",
-        ),
-        (b"\x82\xa1a\x01\xa1a\x02", r#"{"a":1,"a":2}"#),
-        (b"\xa3\0\"\\", r#""\u0000\"\\""#),
-        // Keys become text.
-        (b"\x83\x01\x02\xff\x03\xa1a\x04", r#"{"1":2,"-1":3,"a":4}"#),
-        (
-            b"\x83\xc0\x01\xc3\x02\xcb\x3f\xf8\0\0\0\0\0\0\x03",
-            r#"{"null":1,"true":2,"1.5":3}"#,
-        ),
-        (
-            b"\x82\xc4\x01a\x01\xcb\x3f\xf0\0\0\0\0\0\0\x02",
-            r#"{"YQ==":1,"1":2}"#,
-        ),
-        // Extensions: as an object.
-        (b"\xd4\x05\x01", r#"{"ext":5,"data":"AQ=="}"#),
-        (b"\xc7\x00\x80", r#"{"ext":-128,"data":""}"#),
-        (b"\xd4\x00\x01", r#"{"ext":0,"data":"AQ=="}"#),
-        // `undefined` of npm msgpackr.
-        (b"\xd4\x00\x00", "null"),
-        (b"\x92\xc7\x01\x00\x00\x01", "[null,1]"),
-        // Timestamps, in each size.
-        (b"\xd6\xff\0\0\0\0", r#""1970-01-01T00:00:00.000Z""#),
-        (b"\xd6\xff\xff\xff\xff\xff", r#""2106-02-07T06:28:15.000Z""#),
-        (
-            b"\xd7\xff\x1d\xcd\x65\x00\x5e\x0b\xe1\x00",
-            r#""2020-01-01T00:00:00.125Z""#,
-        ),
-        (
-            b"\xd7\xff\xee\x6b\x27\xfc\x00\0\0\0",
-            r#""1970-01-01T00:00:00.999999999Z""#,
-        ),
-        (
-            b"\xc7\x0c\xff\0\0\x03\xe8\xff\xff\xff\xff\xff\xff\xff\xff",
-            r#""1969-12-31T23:59:59.000001Z""#,
-        ),
-        (
-            b"\xc7\x0c\xff\0\0\0\0\xff\xff\xff\xf1\x86\x8b\x84\x00",
-            r#""0000-01-01T00:00:00.000Z""#,
-        ),
-        (
-            b"\xc7\x0c\xff\0\0\0\0\0\0\0\x3a\xff\xf4\x41\x7f",
-            r#""9999-12-31T23:59:59.000Z""#,
-        ),
-        // Beyond the years of RFC 3339, with too many nanoseconds, or of no size.
-        (
-            b"\xc7\x0c\xff\0\0\0\0\0\0\0\x3a\xff\xf4\x41\x80",
-            r#"{"ext":-1,"data":"AAAAAAAAADr/9EGA"}"#,
-        ),
-        (
-            b"\xc7\x0c\xff\x3b\x9a\xca\0\0\0\0\0\0\0\0\0",
-            r#"{"ext":-1,"data":"O5rKAAAAAAAAAAAA"}"#,
-        ),
-        (b"\xd5\xff\0\0", r#"{"ext":-1,"data":"AAA="}"#),
-    ] {
-        assert_eq!(to_json(bytes), expected, "{bytes:x?}");
+    for (bytes, expected) in IN_JSON {
+        assert_eq!(to_json(bytes), *expected, "{bytes:x?}");
     }
 }
 

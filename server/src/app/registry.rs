@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistrationId(u64);
 
-/// Why a handler or a middleware was not registered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a handler or a middleware was not registered. Its `Debug` is its `Display`, as `main`
+/// prints it.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
     /// Another handler has this type: remove or replace that one.
     #[error("another handler answers {0:?}")]
@@ -37,6 +38,12 @@ pub enum RegisterError {
     /// What is to be replaced is not there any more, or is a middleware.
     #[error("no handler has this registration")]
     Unknown,
+}
+
+impl std::fmt::Debug for RegisterError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 /// All registrations.

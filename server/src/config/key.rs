@@ -195,7 +195,7 @@ pub(super) static KEYS: &[Key] = &[
         flag: Some("--pin"),
         what: "Cores that the shards are pinned to: none leaves them to the scheduler, auto takes one core after the other, a list names them.",
         kind: Kind::Word(
-            "none, auto or a list of core numbers such as 0,2 or 4-7, each below 1024",
+            "none, auto or a list of different core numbers such as 0,2 or 4-7, each below 1024",
             |settings| &mut settings.engine.pinning,
         ),
     },

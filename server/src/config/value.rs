@@ -161,13 +161,16 @@ pub(super) fn show_duration(duration: Duration) -> String {
     show_measured(milliseconds, &DURATION_UNITS)
 }
 
-/// `0,2-3` as core numbers; ranges run upwards.
+/// `0,2-3` as core numbers; ranges run upwards, and no core stands twice.
 fn cores(list: &str) -> Option<Vec<usize>> {
     let mut cores = Vec::new();
     for item in list.split(',') {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
         let (first, last) = (core(first)?, core(last)?);
         if first > last || cores.len() + (last - first) >= CORES_MAX {
+            return None;
+        }
+        if cores.iter().any(|core| (first..=last).contains(core)) {
             return None;
         }
         cores.extend(first..=last);
@@ -301,6 +304,8 @@ mod tests {
             ("1023", Some(Pinning::Cores(vec![1023]))),
             ("1024", None),
             ("0-1023,0", None),
+            ("0,0", None),
+            ("2,0-4", None),
             ("3-1", None),
             ("", None),
             ("0,", None),

@@ -396,12 +396,15 @@ fn a_server_has_so_many_namespaces() {
 #[test]
 fn roles_are_few_and_plainly_named() {
     let (longest, longer) = ("r".repeat(64), "r".repeat(65));
+    let many: Vec<String> = (0..33).map(|number| format!("r{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
     for (names, good) in [
         (vec!["member"], true),
         (vec!["a", "b:c", "https://x/y_z-1.2"], true),
         (vec![&*longest], true),
-        (vec!["r"; 32], true),
-        (vec!["r"; 33], false),
+        (many[..32].to_vec(), true),
+        (many[..].to_vec(), false),
+        (vec!["a", "b", "a"], false),
         (vec![&*longer], false),
         (vec![], false),
         (vec![""], false),

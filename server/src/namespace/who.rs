@@ -74,12 +74,14 @@ impl Roles {
     /// Bytes of a role's name, each of `A-Z a-z 0-9 _ . : / -`.
     pub const NAME_BYTES: RangeInclusive<usize> = 1..=64;
 
-    /// `None`: there is none, there are more than [`Roles::COUNT_MAX`], or no role can be called so.
+    /// `None`: there is none, there are more than [`Roles::COUNT_MAX`], one stands twice, or no
+    /// role can be called so.
     pub fn new<R: AsRef<str>>(names: impl IntoIterator<Item = R>) -> Option<Roles> {
         let mut roles: Vec<Box<str>> = Vec::new();
         for name in names {
             let name = name.as_ref();
-            if !is_role(name) || roles.len() == Roles::COUNT_MAX {
+            let is_again = roles.iter().any(|role| **role == *name);
+            if !is_role(name) || is_again || roles.len() == Roles::COUNT_MAX {
                 return None;
             }
             roles.push(name.into());

@@ -9,6 +9,7 @@ use client::{Client, SecureClient, Wish, refusal};
 use files::{Authority, Folder, Issued};
 use program::{Program, check_config};
 use rustls::{HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Nothing here takes a second; a server that hangs fails its test instead of holding up the suite.
@@ -309,6 +310,24 @@ fn files_that_cannot_be_used_are_named() {
             &["shardcast: warning: tls.certificates: a.pem: the certificate expired on 2001-01-01"],
         ),
     );
+    std::fs::remove_file(folder.path("a.key")).unwrap();
+    std::fs::remove_file(folder.path("a.pem")).unwrap();
+    check_files(
+        &folder,
+        &[],
+        (
+            2,
+            &[
+                &format!("shardcast: configuration: tls.certificates: a.pem: {missing}"),
+                &format!("shardcast: configuration: tls.keys: a.key: {missing}"),
+            ],
+        ),
+    );
+}
+
+#[test]
+fn keys_that_cannot_be_used_say_why() {
+    let (folder, _) = identified();
     folder.put("b", &Issued::server(&["b.test"]));
     let other = std::fs::read_to_string(folder.path("b.key")).unwrap();
     folder.write("a.key", &other);
@@ -328,22 +347,37 @@ fn files_that_cannot_be_used_are_named() {
         &[],
         (
             2,
-            &["shardcast: configuration: tls.keys: a.key: there is no private key in it"],
-        ),
-    );
-    std::fs::remove_file(folder.path("a.key")).unwrap();
-    std::fs::remove_file(folder.path("a.pem")).unwrap();
-    check_files(
-        &folder,
-        &[],
-        (
-            2,
             &[
-                &format!("shardcast: configuration: tls.certificates: a.pem: {missing}"),
-                &format!("shardcast: configuration: tls.keys: a.key: {missing}"),
+                "shardcast: configuration: tls.keys: a.key: there is no private key in it (PEM, `BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE KEY`)",
             ],
         ),
     );
+    let encrypted =
+        "the private key is encrypted: `openssl pkey -in FILE -out FILE` writes it in plain";
+    let unsupported = "the private key is none that TLS can be served with: RSA of 2,048 to 8,192 bits, ECDSA P-256, P-384 or P-521, Ed25519";
+    let aes = ["-aes128", "-passout", "pass:secret"];
+    let made_by_openssl = [
+        ([&["pkey", "-in", "b.key"][..], &aes].concat(), encrypted),
+        ([&["ec", "-in", "b.key"][..], &aes].concat(), encrypted),
+        (vec!["genrsa", "1024"], unsupported),
+        (vec!["genpkey", "-algorithm", "ed448"], unsupported),
+    ];
+    for (arguments, why) in made_by_openssl {
+        folder.write("a.key", &openssl(&folder, &arguments));
+        let told = format!("shardcast: configuration: tls.keys: a.key: {why}");
+        check_files(&folder, &[], (2, &[&told]));
+    }
+}
+
+/// What the command writes to standard output, run in the folder.
+fn openssl(folder: &Folder, arguments: &[&str]) -> String {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder.path(""))
+        .output()
+        .expect("openssl is installed");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

@@ -442,7 +442,7 @@ fn handlers_close_their_connection() {
             one.begin(kind, Value::Null);
             one.expect_event("bye", Value::Null);
             assert_eq!(one.client.closed(), (4567, reason.to_owned()));
-            let expected = r#"Some("ann") Application(CloseCode(4567)) []"#;
+            let expected = r#"Some("ann") Application(CloseCode(4567)) ["r"]"#;
             assert_eq!(told(&goes), expected);
         }
     });

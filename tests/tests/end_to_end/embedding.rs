@@ -411,7 +411,7 @@ fn a_port_belongs_to_one_engine_and_is_free_when_that_ends() {
     again.listeners[0].address = server.address();
     let refused = shardcast_engine::start(again.clone(), |_| shardcast_tests::Echo);
     match refused {
-        Err(shardcast_engine::StartError::Io { source, .. }) => {
+        Err(shardcast_engine::StartError::Listen { source, .. }) => {
             assert_eq!(source.kind(), std::io::ErrorKind::AddrInUse);
         }
         other => panic!("{other:?}"),

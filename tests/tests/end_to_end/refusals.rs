@@ -38,13 +38,8 @@ const BAD_REQUESTS: &[(&str, &str, &str)] = &[
     (r#""ping""#, "", "a message is one JSON object"),
     ("{}", "", "type is missing"),
     (r#"{"id":1}"#, "1", "type is missing"),
-    (r#"{"id":1,"type":null}"#, "1", "type must be a string"),
+    (r#"{"id":1,"type":null}"#, "1", "type is missing"),
     (r#"{"id":"a","type":7}"#, r#""a""#, "type must be a string"),
-    (
-        r#"{"id":null,"type":"ping"}"#,
-        "",
-        "id must be a string or a number",
-    ),
     (
         r#"{"id":{},"type":"ping"}"#,
         "",
@@ -156,9 +151,13 @@ fn what_is_no_request_is_told_why() {
     let server = Server::native(config(1));
     let mut client = Client::native(&server);
     for (text, at) in BAD_JSON {
+        let end = match text.len() == *at {
+            true => ", where the text ends",
+            false => "",
+        };
         client.check(
             text,
-            &error("", "bad_json", &format!("not valid JSON at byte {at}")),
+            &error("", "bad_json", &format!("not valid JSON at byte {at}{end}")),
         );
     }
     for (text, id, message) in BAD_REQUESTS {

@@ -4,9 +4,10 @@
 use crate::audience::{Audience, Audiences};
 use crate::letter::{Outcome, Parcel};
 use crate::report::{Part, ReportKey};
-use crate::{Frame, Report, Ticket};
+use crate::{Form, Frame, Report, Ticket};
 use bytes::{Bytes, BytesMut};
 use shardcast_protocol::events;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// Frames collected in a tick. One frame is shared as it is; several are copied together, once for all members.
@@ -28,6 +29,14 @@ struct Skip {
     plain: Range<usize>,
     /// In the layout with compressed frames, if there is one.
     deflated: Range<usize>,
+}
+
+/// Whose batch it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Slice(u32),
+    /// All connections of a form.
+    Everyone(Form),
 }
 
 /// A layout of a batch.
@@ -120,13 +129,19 @@ impl Batch {
     }
 
     /// Ends the batch: from here it only goes out.
-    pub(crate) fn seal(&mut self, audience: Audience, reported: Option<&Parcel>) -> FanOut {
+    pub(crate) fn seal(
+        &mut self,
+        whose: Whose,
+        audience: Audience,
+        reported: Option<&Parcel>,
+    ) -> FanOut {
         let batch = std::mem::take(self);
         let (plain, deflated) = match batch.first {
             Some(first) => first.into_forms(),
             None => (batch.plain.freeze(), batch.deflated.map(BytesMut::freeze)),
         };
         FanOut {
+            whose,
             plain,
             deflated,
             frames: batch.frames,
@@ -142,6 +157,7 @@ impl Batch {
 /// A sealed batch on its way to the members that the room had when it was sealed.
 #[derive(Debug)]
 pub(crate) struct FanOut {
+    whose: Whose,
     pub(crate) plain: Bytes,
     /// With compressed frames among them; `None`: there is none.
     pub(crate) deflated: Option<Bytes>,
@@ -155,6 +171,12 @@ pub(crate) struct FanOut {
 }
 
 impl FanOut {
+    /// After a chunk of it the others have their turn: it goes on behind them, but before a later batch of its own audience.
+    pub(crate) fn give_way(self, others: &mut VecDeque<FanOut>) {
+        let later = others.iter().position(|other| other.whose == self.whose);
+        others.insert(later.unwrap_or(others.len()), self);
+    }
+
     /// The next member.
     pub(crate) fn next_member(&mut self, audiences: &Audiences) -> Option<Ticket> {
         self.audience.next(audiences)
@@ -265,7 +287,7 @@ mod tests {
             let mut batch = Batch::default();
             batch.push(&frame, None);
             let audience = Audiences::default().gather([ticket(1)]);
-            let fan_out = batch.seal(audience, None);
+            let fan_out = batch.seal(Whose::Slice(0), audience, None);
             assert_eq!(fan_out.plain, frame.bytes());
             assert_eq!(fan_out.plain.as_ptr(), frame.bytes().as_ptr());
             assert_eq!(fan_out.deflated.as_deref(), frame.deflated());
@@ -288,7 +310,7 @@ mod tests {
         }
         let mut audiences = Audiences::default();
         let audience = audiences.gather([1, 2, 3].map(ticket));
-        let mut fan_out = batch.seal(audience, None);
+        let mut fan_out = batch.seal(Whose::Slice(0), audience, None);
         assert_eq!(fan_out.frames, 4);
         assert!(fan_out.deflated.is_none());
         for (who, payloads) in [
@@ -302,6 +324,36 @@ mod tests {
         let served = std::iter::from_fn(|| fan_out.next_member(&audiences));
         assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
         assert!(fan_out.is_done());
+    }
+
+    #[test]
+    fn what_is_large_gives_way_but_no_audience_loses_its_order() {
+        let everyone = Whose::Everyone(Form::new(0));
+        let all = [
+            Whose::Slice(1),
+            Whose::Slice(2),
+            everyone,
+            Whose::Slice(1),
+            Whose::Slice(3),
+        ];
+        // Each is told by its frames: the first of all has one, the next two.
+        let of = |whose: Whose, frames: usize| {
+            let mut batch = Batch::default();
+            (0..frames).for_each(|_| batch.push(&frame("a"), None));
+            batch.seal(whose, Audiences::default().gather([]), None)
+        };
+        let mut fan_outs: VecDeque<FanOut> = all.iter().zip(1..).map(|(w, n)| of(*w, n)).collect();
+        for order in [
+            [2, 3, 1, 4, 5],
+            [3, 1, 4, 5, 2],
+            [1, 4, 5, 2, 3],
+            [1, 4, 5, 2, 3],
+        ] {
+            let first = fan_outs.pop_front().unwrap();
+            first.give_way(&mut fan_outs);
+            let told: Vec<u32> = fan_outs.iter().map(|fan_out| fan_out.frames).collect();
+            assert_eq!(told, order);
+        }
     }
 
     /// Two layouts of one order, whichever of the frames has a compressed form.
@@ -322,7 +374,7 @@ mod tests {
             for index in 0..3 {
                 batch.push(&deflated(index).1, Some(ticket(index as u32)));
             }
-            let fan_out = batch.seal(Audiences::default().gather([]), None);
+            let fan_out = batch.seal(Whose::Slice(0), Audiences::default().gather([]), None);
             assert_eq!(fan_out.deflated.is_some(), compressed != 0);
             for who in 0..4 {
                 let others = (0..3).filter(|index| *index != who);

@@ -2,7 +2,7 @@
 //! gets into the batches of the shards with members. Lists take the same way, so that they have a place in the same order.
 
 use super::Core;
-use crate::batch::Batch;
+use crate::batch::{Batch, Whose};
 use crate::confine::confine;
 use crate::form::{self, Forms};
 use crate::lane::Mailbox;
@@ -18,14 +18,6 @@ pub(crate) const LIST_MEMBERS_MAX: u32 = 1000;
 
 /// What each form is sent of a publish, by index; `None`: nothing.
 type Frames = [Option<Frame>; Form::COUNT_MAX];
-
-/// Whose batch it is.
-#[derive(Clone, Copy, Debug)]
-enum Whose {
-    Slice(u32),
-    /// All connections of a form.
-    Everyone(Form),
-}
 
 impl Core {
     pub(crate) fn publish(
@@ -286,7 +278,7 @@ impl Core {
                     return;
                 }
                 let audience = self.audiences.gather(slice.members.iter().copied());
-                let fan_out = slice.batch.seal(audience, reported);
+                let fan_out = slice.batch.seal(whose, audience, reported);
                 self.rooms.owing.retain(|owing| *owing != index);
                 fan_out
             }
@@ -296,7 +288,7 @@ impl Core {
                     return;
                 };
                 let open = self.connections.open(form);
-                batch.seal(self.audiences.gather(open), reported)
+                batch.seal(whose, self.audiences.gather(open), reported)
             }
         };
         self.fan_outs.push_back(fan_out);
@@ -316,7 +308,8 @@ impl Core {
         for index in owing.drain(..) {
             let slice = self.rooms.slice(index);
             let audience = self.audiences.gather(slice.members.iter().copied());
-            self.fan_outs.push_back(slice.batch.seal(audience, None));
+            let fan_out = slice.batch.seal(Whose::Slice(index), audience, None);
+            self.fan_outs.push_back(fan_out);
         }
         self.rooms.owing = owing;
         for form in Form::all().take(self.everyone.len()) {

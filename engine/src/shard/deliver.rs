@@ -45,7 +45,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 return;
             }
             if !self.core.serve(&mut fan_out, DEPARTURES_PER_CHUNK) {
-                self.core.fan_outs.push_front(fan_out);
+                fan_out.give_way(&mut self.core.fan_outs);
                 return;
             }
         }
@@ -65,7 +65,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         fan_out.tally.queued += settled.short;
         fan_out.tally.dropped += settled.failed;
         if !done {
-            self.core.fan_outs.push_front(fan_out);
+            fan_out.give_way(&mut self.core.fan_outs);
         } else if let Some(outcome) = fan_out.outcome() {
             self.core.mail.owe(outcome);
             self.core.mail.unspill();

@@ -88,6 +88,8 @@ pub(crate) struct Limits {
     pub(crate) room_name_bytes_max: usize,
     /// This shard's share.
     pub(crate) reassembly_bytes_max: u64,
+    /// What of it those may have who hold much.
+    pub(crate) reassembly_bulk_bytes_max: u64,
     pub(crate) handshake_ms: Millis,
     pub(crate) header_ms: Millis,
     pub(crate) frame_ms: Millis,
@@ -101,6 +103,10 @@ pub(crate) struct Limits {
 
 impl Limits {
     fn of(config: &Config) -> Limits {
+        let reassembly_bytes_max = config.reassembly_bytes_max / config.shards;
+        let least = Config::shard_reassembly_bytes_min(config.message_bytes_max());
+        let reserve_bytes =
+            (reassembly_bytes_max / 8).min(reassembly_bytes_max.saturating_sub(least));
         Limits {
             message_bytes_max: std::array::from_fn(|listener| {
                 let listener = config.listeners.get(listener);
@@ -112,7 +118,8 @@ impl Limits {
             },
             rooms_per_connection_max: config.rooms_per_connection_max,
             room_name_bytes_max: config.room_name_bytes_max,
-            reassembly_bytes_max: (config.reassembly_bytes_max / config.shards) as u64,
+            reassembly_bytes_max: reassembly_bytes_max as u64,
+            reassembly_bulk_bytes_max: (reassembly_bytes_max - reserve_bytes) as u64,
             handshake_ms: config.handshake_timeout.as_millis() as Millis,
             header_ms: config.header_timeout.as_millis() as Millis,
             frame_ms: config.frame_timeout.as_millis() as Millis,

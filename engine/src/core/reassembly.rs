@@ -7,6 +7,10 @@ use super::Core;
 use crate::Ticket;
 use shardcast_protocol::pieces::Pieces;
 
+/// Whoever holds no more may ask for the last eighth of the budget (less where one message needs it): those who hold much leave it to
+/// ordinary messages that came in two pieces.
+const SMALL_BYTES: usize = 64 << 10;
+
 impl Core {
     /// Counts what the connection holds by now, and gives its cold part back when nothing is left in it. Whoever asks for more than
     /// the shard's budget has left is turned away; what others hold is theirs.
@@ -23,7 +27,11 @@ impl Core {
         self.counters.reassembly_bytes.add(now as u64);
         connection.shed(&mut self.spare);
         let all = self.counters.reassembly_bytes.get();
-        if now > before && all > self.limits.reassembly_bytes_max {
+        let all_max = match now > SMALL_BYTES {
+            true => self.limits.reassembly_bulk_bytes_max,
+            false => self.limits.reassembly_bytes_max,
+        };
+        if now > before && all > all_max {
             self.turn_away(ticket);
         }
     }

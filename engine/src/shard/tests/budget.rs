@@ -113,6 +113,29 @@ fn whoever_asks_for_more_than_is_left_is_turned_away() {
     assert_eq!(trial.counters.closed_budget.get(), 1);
 }
 
+/// Those who hold much cannot take what ordinary messages need that came in two pieces.
+#[test]
+fn the_last_of_it_is_for_those_who_hold_little() {
+    let mut trial = Trial::new(&config(1 << 20, 16 << 20), roomy(), 1);
+    let clients: Vec<SocketId> = (0..40).map(|_| trial.connect()).collect();
+    trial.tick_until(|counters| counters.upgrades.get() == 40);
+    for client in &clients[..20] {
+        trial.write(*client, &beginning(1 << 20, 1 << 19));
+        settle(&mut trial);
+    }
+    let turned_away = trial.counters.closed_budget.get();
+    assert!(turned_away > 0, "the budget is used up");
+    let held = trial.counters.reassembly_bytes.get() as usize;
+    assert!(held <= 14 << 20, "{held} bytes");
+    for client in &clients[20..] {
+        trial.write(*client, &beginning(20 * KIB, 10 * KIB));
+        settle(&mut trial);
+        trial.write(*client, &beginning(20 * KIB, 20 * KIB)[10 * KIB + 8..]);
+    }
+    trial.tick_until(|counters| counters.messages_in.get() == 20);
+    assert_eq!(trial.counters.closed_budget.get(), turned_away);
+}
+
 #[test]
 fn heads_count_too() {
     let mut trial = Trial::new(&config(125, 24 * KIB), roomy(), 1);

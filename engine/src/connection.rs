@@ -141,6 +141,11 @@ impl Cold {
         self.unread.capacity() + assembly.map_or(0, |assembly| assembly.capacity())
     }
 
+    /// A frame, or a request head, has begun and is not complete.
+    pub(crate) fn is_in_frame(&self) -> bool {
+        !self.unread.is_empty() || self.pieces.is_in_frame()
+    }
+
     fn is_idle(&self) -> bool {
         let reads = !self.unread.is_empty()
             || self.exchange.is_some()

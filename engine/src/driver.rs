@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod uring;
+mod waiting;
 
 /// Milliseconds since the engine started.
 pub type Millis = u64;
@@ -111,6 +112,9 @@ pub trait Driver {
 
     /// Asks for `ReceiveEnded { why: Stopped }` (or another end, if that came first); some `Received` may still precede it.
     fn stop_receive(&mut self, ticket: Ticket);
+
+    /// Its receive waits for a buffer: it may have said what nobody could hear.
+    fn awaits_buffer(&self, ticket: Ticket) -> bool;
 
     /// Returns a receive buffer.
     fn give_back(&mut self, lease: Self::Lease);

@@ -62,7 +62,13 @@ impl Core {
     }
 
     /// Tells the peer once, and reads nothing more.
-    fn break_off(&mut self, ticket: Ticket, code: CloseCode, text: &str, reason: CloseReason) {
+    pub(crate) fn break_off(
+        &mut self,
+        ticket: Ticket,
+        code: CloseCode,
+        text: &str,
+        reason: CloseReason,
+    ) {
         let before = self.connections.phase(ticket);
         self.step(ticket, Step::Refuse, reason);
         if before == Phase::Open {

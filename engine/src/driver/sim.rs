@@ -6,7 +6,10 @@
 //! - after `close` nothing of that use is reaped but a stale `Received` that was complete before it;
 //! - `ReceiveEnded` comes after the last `Received` that its arming brought; a receive that is not armed brings nothing;
 //! - a departure's shortfall is reported by the turn that sent it; a tracked send ends in one `Sent`, of all of it or of its beginning;
-//! - no more leases are out than there are receive buffers; the bytes wait;
+//! - no more leases are out than there are receive buffers; a receive that finds none ends, and is armed again as the production driver arms
+//!   it ([`super::waiting`]);
+//! - a receive takes one buffer after the other as long as there are bytes, as far as the kernel likes, before anybody else has one;
+//! - a receive that is armed while there are bytes takes its buffers at that moment;
 //! - a wait ends for a completion, for a wake, or at its time, and, if the test likes, for nothing.
 //!
 //! It panics when the shard breaks its side of [`Driver`]: an operation on a slot that is not in use or with a stale ticket, two sends of one
@@ -92,6 +95,14 @@ impl Driver for SimDriver {
         let mut world = self.world.borrow_mut();
         let (port, _) = world.at(self.shard);
         port.occupant(ticket, "stop_receive").stop_receive();
+    }
+
+    fn awaits_buffer(&self, ticket: Ticket) -> bool {
+        self.world
+            .borrow_mut()
+            .at(self.shard)
+            .0
+            .awaits_buffer(ticket)
     }
 
     fn give_back(&mut self, lease: Lease) {

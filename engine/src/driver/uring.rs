@@ -12,6 +12,7 @@ mod limits;
 mod patience;
 #[cfg(test)]
 mod promises;
+mod receiving;
 mod refusal;
 mod release;
 mod ring;
@@ -30,6 +31,7 @@ pub use limits::{open_files_max, raise_open_files};
 
 use crate::ShardCounters;
 use crate::Ticket;
+use crate::driver::waiting::Receive;
 use crate::driver::{Completion, Driver, Millis, ReceiveEnd, Shortfall, Wait};
 use crate::outgoing::Outgoing;
 use crate::paged::Paged;
@@ -69,8 +71,10 @@ pub struct UringDriver {
     waking: Option<Waking>,
     /// When a further ring may be tried again.
     grows_from: Millis,
-    /// Connections whose receive ended for want of buffers, or by the kernel's own decision.
-    rearm: Vec<Ticket>,
+    /// Connections whose receive found no buffer, since the last look at them.
+    starved: Vec<Ticket>,
+    /// Connections whose receive is being cancelled because they took too many buffers.
+    curbed: Vec<Ticket>,
     pending: Vec<Completion<Lease>>,
     shortfalls: Vec<Shortfall>,
     patience: Patience,
@@ -175,7 +179,8 @@ impl UringDriver {
             tables: setup.tables,
             waking: None,
             grows_from: 0,
-            rearm: Vec::new(),
+            starved: Vec::new(),
+            curbed: Vec::new(),
             pending: Vec::new(),
             shortfalls: Vec::new(),
             patience: Patience::new(),
@@ -259,29 +264,6 @@ impl UringDriver {
         unsafe { self.rings[ring].push(entry) };
     }
 
-    /// Arms receives that ended by themselves. Those that must wait for buffers stay in the list: then nobody may sleep.
-    fn rearm(&mut self) {
-        let now = self.rearm.len().min(buffers::BUFFERS as usize / 2);
-        let tickets: Vec<Ticket> = self.rearm.drain(..now).collect();
-        for ticket in tickets {
-            let slot = self.slots[ticket.slot];
-            if slot.belongs_to(ticket)
-                && slot.state.has(State::WANTED)
-                && !slot.state.has(State::ARMED)
-            {
-                self.arm(ticket);
-            }
-        }
-    }
-
-    fn arm(&mut self, ticket: Ticket) {
-        self.slots[ticket.slot].state.set(State::ARMED);
-        let entry = opcode::RecvMulti::new(self.fixed(ticket.slot), buffers::GROUP)
-            .build()
-            .user_data(UserData::of(Op::Receive, ticket).0);
-        self.push_plain(ticket.slot, entry);
-    }
-
     fn cancel(&mut self, op: Op, ticket: Ticket) {
         let entry = opcode::AsyncCancel::new(UserData::of(op, ticket).0)
             .build()
@@ -321,14 +303,14 @@ impl Driver for UringDriver {
             self.depart(outgoing, index);
         }
         let look = matches!(wait, Wait::Until(_));
-        self.rearm();
-        self.arm_accepts();
         let sweep = self.sweep();
         let now = self.now;
         let rings = self.rings.iter_mut();
         let supply = rings.filter_map(|ring| ring.supply_buffers(now)).min();
+        self.rearm(look);
+        self.arm_accepts();
         let active = self.turn_siblings(look);
-        let idle = !active && self.pending.is_empty() && self.rearm.is_empty();
+        let idle = !active && self.pending.is_empty() && !self.has_waiting();
         let timeout = match wait {
             Wait::Until(until) if idle => {
                 let sooner = [self.acceptors.resumes(now), supply, sweep];
@@ -356,6 +338,9 @@ impl Driver for UringDriver {
                 self.reap_ring(index);
             }
         }
+        if look {
+            self.curb();
+        }
         self.counters
             .enters
             .add(self.rings.iter_mut().map(Ring::take_enters).sum());
@@ -372,8 +357,9 @@ impl Driver for UringDriver {
         let slot = &mut self.slots[ticket.slot];
         slot.give_to(ticket);
         slot.state.set(State::WANTED);
-        if !slot.state.has(State::ARMED) {
-            self.arm(ticket);
+        // Who waits is armed in its turn.
+        if !slot.state.has(State::ARMED | State::WAITING) {
+            self.arm(ticket, Receive::Multishot);
         }
     }
 
@@ -389,6 +375,11 @@ impl Driver for UringDriver {
                 why: ReceiveEnd::Stopped,
             });
         }
+    }
+
+    fn awaits_buffer(&self, ticket: Ticket) -> bool {
+        let slot = self.slots[ticket.slot];
+        slot.belongs_to(ticket) && slot.state.has(State::WAITING)
     }
 
     fn give_back(&mut self, lease: Lease) {
@@ -441,7 +432,8 @@ impl Driver for UringDriver {
     fn release_memory(&mut self) {
         self.vectors = Vectors::default();
         self.tracked.release_memory();
-        self.rearm.shrink_to_fit();
+        self.starved.shrink_to_fit();
+        self.rings.iter_mut().for_each(Ring::release_memory);
         self.pending.shrink_to_fit();
         self.shortfalls.shrink_to_fit();
     }

@@ -12,6 +12,8 @@ use shardcast_protocol::frame::OpCode;
 
 /// Deadlines met per tick; the rest wait for the next.
 const DEADLINES_PER_TICK: usize = 1024;
+/// Who waits for a receive buffer may have said in time what nobody has heard yet: it is looked at again after this, in milliseconds.
+const UNHEARD_MS: Millis = 1_000;
 
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn meet_deadlines(&mut self) {
@@ -38,7 +40,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Phase::Upgrading => self.check_request(ticket),
             Phase::Open => self.check_life(ticket),
             Phase::Closing | Phase::Flushing | Phase::Lingering => {
-                self.count_deadline(Deadline::Close);
+                // Who heard everything, and the FIN behind it, has missed nothing.
+                let flags = self.core.connections.at(ticket.slot).flags;
+                if !flags.has(Flags::SHUT) {
+                    self.count_deadline(Deadline::Close);
+                }
                 self.core.lose(ticket);
             }
         }
@@ -62,6 +68,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if is_idle {
             // Nobody waits for an answer: a connection kept alive just ends, and was not late with anything.
             return self.core.end_requests(ticket);
+        }
+        if !is_awaiting && self.is_unheard(ticket) {
+            return;
         }
         self.count_deadline(deadline);
         if is_awaiting {
@@ -132,10 +141,30 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn give_up(&mut self, ticket: Ticket, deadline: Deadline) {
+        let heard = matches!(deadline, Deadline::Message | Deadline::Progress);
+        if !heard && self.is_unheard(ticket) {
+            return;
+        }
         self.count_deadline(deadline);
+        let (code, text) = (CloseCode::POLICY, deadline.text());
         let reason = CloseReason::TimedOut(deadline);
-        self.core
-            .close(ticket, CloseCode::POLICY, deadline.text(), reason);
+        let connection = self.core.connections.at(ticket.slot);
+        // Its close frame would stand behind the end of the frame that is late: nobody would read it.
+        if connection.cold.as_deref().is_some_and(Cold::is_in_frame) {
+            self.core.break_off(ticket, code, text, reason);
+        } else {
+            self.core.close(ticket, code, text, reason);
+        }
+    }
+
+    /// Whether the receive of a connection that is late waits for a buffer: then it is looked at again soon.
+    fn is_unheard(&mut self, ticket: Ticket) -> bool {
+        let unheard = self.driver.awaits_buffer(ticket);
+        if unheard {
+            let at = self.core.now + UNHEARD_MS;
+            self.core.wheel.schedule(ticket.slot, at);
+        }
+        unheard
     }
 
     fn count_deadline(&self, deadline: Deadline) {
@@ -210,7 +239,8 @@ fn progress_due(connection: &Connection, limits: &Limits) -> Option<(Millis, Dea
 /// When an open connection is late with what it began, and with what.
 fn unfinished_due(cold: Option<&Cold>, limits: &Limits) -> Option<(Millis, Deadline)> {
     let cold = cold?;
-    let frame = (!cold.unread.is_empty() || cold.pieces.is_in_frame())
+    let frame = cold
+        .is_in_frame()
         .then_some((cold.unread_since + limits.frame_ms, Deadline::Frame));
     let message = (cold.assembly.is_some() || !cold.pieces.is_idle())
         .then_some((cold.message_since + limits.message_ms, Deadline::Message));

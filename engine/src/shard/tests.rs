@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 mod budget;
 mod deadlines;
+mod flood;
 mod quiet;
 mod wakes;
 

@@ -22,7 +22,7 @@ pub(crate) const ROOM: usize = 4;
 const ROOMS: usize = CLIENTS / ROOM;
 const THREADS: usize = 4;
 /// Under attack everything is slower; an answer that never comes fails the test.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Something to talk through.
 trait Wire: Read + Write + Send {}

@@ -6,6 +6,7 @@
 mod attack;
 mod crowd;
 mod deflate;
+mod fair;
 mod flood;
 mod heads;
 mod rooms;

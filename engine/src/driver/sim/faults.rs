@@ -24,6 +24,8 @@ pub struct Faults {
     pub receive_buffers: usize,
     /// Bytes in each.
     pub receive_buffer_bytes: usize,
+    /// A receive takes buffers until there are no more bytes, or no more buffers, before others have their turn.
+    pub greedy_permille: usize,
     /// A receive takes fewer bytes than there are.
     pub split_permille: usize,
     /// Completions in one reap, at most.
@@ -47,6 +49,7 @@ impl Faults {
             stale_permille: 0,
             receive_buffers: 64,
             receive_buffer_bytes: 16 << 10,
+            greedy_permille: 0,
             split_permille: 0,
             reap_max: 1024,
             socket_buffer_bytes: 1 << 20,
@@ -66,6 +69,7 @@ impl Faults {
             stale_permille: random.pick(&[0, 300, 1000]),
             receive_buffers: random.pick(&[1, 2, 4, 64]),
             receive_buffer_bytes: random.pick(&[16, 100, 1000, 16 << 10]),
+            greedy_permille: random.pick(&[0, 300, 1000]),
             split_permille: random.pick(&[0, 100, 700]),
             reap_max: random.pick(&[1, 3, 16, 256]),
             socket_buffer_bytes: random.pick(&[64, 300, 4096, 64 << 10]),

@@ -5,6 +5,7 @@
 use super::socket::{Front, Socket, SocketId};
 use super::world::Network;
 use super::{Completion, Lease, Millis, ReceiveEnd, Ticket};
+use crate::driver::waiting::Receive as Arming;
 
 /// One use of a slot, from `Accepted` to `Closed`.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) struct Occupant {
     /// Known from the shard's first operation on.
     pub(super) ticket: Option<Ticket>,
     receive: Receive,
+    /// It stands in the port's order of those that wait for a buffer.
+    queued: bool,
     tracked: Option<Tracked>,
     shut: bool,
     departed_in_turn: u64,
@@ -22,9 +25,22 @@ pub(super) struct Occupant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Receive {
     Idle,
-    Armed,
+    Armed(Arming),
+    /// Armed again in its turn.
+    Waiting,
     Stopping,
+    /// Stopped while nothing was armed.
+    Stopped,
     Over,
+}
+
+/// Why a receive is to be armed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// It found no buffer.
+    Starved,
+    /// It was for one buffer, which it filled or not.
+    Ended { filled: bool },
 }
 
 #[derive(Debug)]
@@ -53,6 +69,7 @@ impl Occupant {
             socket,
             ticket: None,
             receive: Receive::Idle,
+            queued: false,
             tracked: None,
             shut: false,
             departed_in_turn: 0,
@@ -71,14 +88,64 @@ impl Occupant {
             "arm_receive while receiving, or after its end: {:?}",
             self.ticket
         );
-        self.receive = Receive::Armed;
+        self.receive = match self.queued {
+            true => Receive::Waiting,
+            false => Receive::Armed(Arming::Multishot),
+        };
+    }
+
+    /// Whether it stands in the order of those that wait for a buffer.
+    pub(super) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// It takes its place in that order if its receive has just ended for want of a buffer, or after its one buffer.
+    pub(super) fn queue(
+        &mut self,
+        network: &Network,
+        got: Option<usize>,
+        may_lend: bool,
+    ) -> Option<Wait> {
+        let Receive::Armed(arming) = self.receive else {
+            return None;
+        };
+        let wait = match got {
+            Some(bytes) if arming == Arming::Once => Wait::Ended {
+                filled: bytes == network.faults.receive_buffer_bytes,
+            },
+            None if !may_lend && self.front(network) == Front::Bytes => Wait::Starved,
+            Some(_) | None => return None,
+        };
+        (self.receive, self.queued) = (Receive::Waiting, true);
+        Some(wait)
+    }
+
+    /// It took too many buffers: its receive ends, and goes on in its turn. False: none is armed.
+    pub(super) fn curb(&mut self) -> bool {
+        let armed = matches!(self.receive, Receive::Armed(_)) && self.closing.is_none();
+        if armed {
+            (self.receive, self.queued) = (Receive::Waiting, true);
+        }
+        armed
+    }
+
+    /// Its turn. False: it need not be received for any more.
+    pub(super) fn arm_queued(&mut self, arming: Arming) -> bool {
+        self.queued = false;
+        let due = self.receive == Receive::Waiting;
+        if due {
+            self.receive = Receive::Armed(arming);
+        }
+        due
     }
 
     /// Nothing to stop is no fault: the end may be on its way to the shard.
     pub(super) fn stop_receive(&mut self) {
-        if self.receive == Receive::Armed {
-            self.receive = Receive::Stopping;
-        }
+        self.receive = match self.receive {
+            Receive::Armed(_) => Receive::Stopping,
+            Receive::Waiting => Receive::Stopped,
+            other => other,
+        };
     }
 
     /// One departure; returns how many bytes left, `None` when the connection is beyond sending.
@@ -147,8 +214,8 @@ impl Occupant {
     }
 
     pub(super) fn close(&mut self, network: &mut Network) {
-        let lets_through =
-            self.receive == Receive::Armed && network.random.chance(network.faults.stale_permille);
+        let lets_through = matches!(self.receive, Receive::Armed(_))
+            && network.random.chance(network.faults.stale_permille);
         let at = network.now + network.lateness(self.socket);
         let socket = &mut network.sockets[self.socket.0];
         let stale = match lets_through && socket.to_server.front(network.now) == Front::Bytes {
@@ -210,9 +277,9 @@ impl Occupant {
 
     fn has_arrived(&self, network: &Network) -> bool {
         match self.receive {
-            Receive::Idle | Receive::Over => false,
-            Receive::Armed => self.front(network) != Front::Nothing,
-            Receive::Stopping => true,
+            Receive::Idle | Receive::Waiting | Receive::Over => false,
+            Receive::Armed(_) => self.front(network) != Front::Nothing,
+            Receive::Stopping | Receive::Stopped => true,
         }
     }
 
@@ -227,8 +294,12 @@ impl Occupant {
             .map(|end| end.at);
         let sent = end.filter(|at| *at > network.now);
         let arrival = match self.receive {
-            Receive::Armed => self.socket(network).to_server.ripe_at(network.now),
-            Receive::Idle | Receive::Stopping | Receive::Over => None,
+            Receive::Armed(_) => self.socket(network).to_server.ripe_at(network.now),
+            Receive::Idle
+            | Receive::Waiting
+            | Receive::Stopping
+            | Receive::Stopped
+            | Receive::Over => None,
         };
         sent.into_iter().chain(arrival).min()
     }
@@ -267,6 +338,23 @@ impl Occupant {
         self.receive(network, ticket, shard, may_lend)
     }
 
+    /// One buffer, if the receive is armed and there are bytes.
+    pub(super) fn receive_bytes(
+        &mut self,
+        network: &mut Network,
+        shard: u16,
+    ) -> Option<Completion<Lease>> {
+        let armed = matches!(self.receive, Receive::Armed(_)) && self.closing.is_none();
+        if !armed || self.front(network) != Front::Bytes {
+            return None;
+        }
+        let bytes = network.receive(self.socket);
+        Some(Completion::Received {
+            ticket: self.ticket?,
+            lease: Lease { bytes, shard },
+        })
+    }
+
     fn receive(
         &mut self,
         network: &mut Network,
@@ -275,7 +363,8 @@ impl Occupant {
         may_lend: bool,
     ) -> Option<Completion<Lease>> {
         let stopping = self.receive == Receive::Stopping;
-        let stops = stopping && network.random.chance(500);
+        let stopped = self.receive == Receive::Stopped;
+        let stops = stopped || stopping && network.random.chance(500);
         let why = match self.front(network) {
             Front::Bytes if may_lend && !stops => {
                 let bytes = network.receive(self.socket);
@@ -287,7 +376,7 @@ impl Occupant {
             Front::Finished if !stops => ReceiveEnd::Eof,
             Front::Broken if !stops => ReceiveEnd::Failed,
             Front::Nothing | Front::Bytes | Front::Finished | Front::Broken => {
-                if !stopping {
+                if !stopping && !stopped {
                     return None;
                 }
                 ReceiveEnd::Stopped

@@ -3,12 +3,13 @@
 //! Does what a kernel may do, in an order that the seed chooses, and panics on what a shard must not ask for.
 //! Called by the driver (operations, reaping) and by the world (scheduling).
 
-use super::occupant::Occupant;
+use super::occupant::{Occupant, Wait as Waits};
 use super::socket::SocketId;
 use super::world::Network;
 use super::{Completion, Lease, Millis, Shortfall, Ticket, Wait};
+use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Taken, Waiting};
 use crate::outgoing::Outgoing;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 /// One shard's side of the world.
@@ -22,6 +23,9 @@ pub(super) struct Port {
     accepting: bool,
     leases_out: usize,
     leases_max: usize,
+    /// Received when their receives were armed, and not reaped yet.
+    received: VecDeque<Completion<Lease>>,
+    waiting: Waiting,
     woken: bool,
     /// Until when the last turn waits; `None` if it did not.
     sleeps_until: Option<Millis>,
@@ -52,6 +56,8 @@ impl Port {
             accepting: true,
             leases_out: 0,
             leases_max: receive_buffers,
+            received: VecDeque::new(),
+            waiting: Waiting::default(),
             woken: false,
             sleeps_until: None,
             now: 0,
@@ -70,6 +76,8 @@ impl Port {
     /// Whether a tick may run now: a kernel would have returned from the wait.
     pub(super) fn is_runnable(&self, network: &Network) -> bool {
         self.woken
+            || !self.received.is_empty()
+            || !self.waiting.is_empty()
             || self.sleeps_until.is_none_or(|until| until <= network.now)
             || self.sources().any(|source| self.is_ready(source, network))
     }
@@ -103,6 +111,11 @@ impl Port {
         assert_eq!(
             self.leases_out, 0,
             "shard {}: leases were never given back",
+            self.shard
+        );
+        assert!(
+            self.received.is_empty(),
+            "shard {}: bytes were never reaped",
             self.shard
         );
         assert!(
@@ -140,24 +153,132 @@ impl Port {
             .sources()
             .filter(|source| self.is_ready(*source, network))
             .collect();
-        for _ in 0..budget {
+        let mut starved = Vec::new();
+        let (start, mut insatiable) = (into.len(), None);
+        let earlier = self.received.len().min(budget);
+        into.extend(self.received.drain(..earlier));
+        self.leases_out += earlier;
+        for _ in earlier..budget {
             if sources.is_empty() {
                 break;
             }
-            let index = network.random.below(sources.len());
-            match self.complete(sources[index], network) {
+            let index = insatiable.unwrap_or_else(|| network.random.below(sources.len()));
+            match self.complete(sources[index], network, &mut starved) {
                 Some(completion) => {
                     network.trace(|| format!("shard {} <- {completion:?}", self.shard));
+                    let received = matches!(completion, Completion::Received { .. });
+                    let greedy = received && network.random.chance(network.faults.greedy_permille);
+                    insatiable = greedy.then_some(index);
                     into.push(completion);
                 }
                 None => {
                     sources.swap_remove(index);
+                    insatiable = None;
                 }
+            }
+        }
+        let starved = judge(starved, into[start..].iter(), network);
+        self.waiting.starved(&starved, self.now);
+        self.curb(&into[start..]);
+    }
+
+    /// Ends the receives of connections that took too many buffers while somebody else took one.
+    fn curb(&mut self, reaped: &[Completion<Lease>]) {
+        let mut taken: BTreeMap<u32, (Ticket, usize)> = BTreeMap::new();
+        for completion in reaped {
+            if let Completion::Received { ticket, .. } = completion {
+                taken.entry(ticket.slot).or_insert((*ticket, 0)).1 += 1;
+            }
+        }
+        let alone = taken.len() == 1;
+        for (ticket, count) in taken.into_values() {
+            let occupant = self.slots[ticket.slot as usize].occupant.as_mut();
+            if let Some(occupant) = occupant.filter(|occupant| occupant.ticket == Some(ticket))
+                && count >= BUFFERS_PER_TICK
+                && !alone
+                && occupant.curb()
+            {
+                self.waiting.curbed(ticket, self.now);
             }
         }
     }
 
-    fn complete(&mut self, source: Source, network: &mut Network) -> Option<Completion<Lease>> {
+    /// Those who wait are received for again, as many as there are buffers for: what is there is taken at once.
+    fn rearm(&mut self, network: &mut Network, end_of_tick: bool) {
+        let mut waits = Vec::new();
+        let free = self.leases_max - self.leases_out - self.received.len();
+        let mut room = free.min(self.leases_max.div_ceil(2));
+        while room > 0
+            && let Some((ticket, receive)) = self.waiting.next_modest()
+        {
+            room -= usize::from(self.arm_waiting(network, ticket, receive, &mut waits));
+        }
+        room = if end_of_tick {
+            room.min(GREEDY_PER_TICK)
+        } else {
+            0
+        };
+        while room > 0
+            && let Some(ticket) = self.waiting.next_greedy()
+        {
+            room -= usize::from(self.arm_waiting(network, ticket, Receive::Once, &mut waits));
+        }
+        // All that comes of it is known when the turn is over.
+        let ended = waits.iter().filter_map(|(ticket, wait)| match wait {
+            Waits::Ended { filled } => Some((*ticket, *filled)),
+            Waits::Starved => None,
+        });
+        ended.for_each(|(ticket, filled)| self.waiting.ended(ticket, filled, self.now));
+        waits.retain(|(_, wait)| *wait == Waits::Starved);
+        let starved = waits.into_iter().map(|(ticket, _)| ticket).collect();
+        let starved = judge(starved, self.received.iter(), network);
+        self.waiting.starved(&starved, self.now);
+    }
+
+    /// False: it is gone, or need not be received for any more.
+    fn arm_waiting(
+        &mut self,
+        network: &mut Network,
+        ticket: Ticket,
+        receive: Receive,
+        waits: &mut Vec<(Ticket, Waits)>,
+    ) -> bool {
+        let mut occupants = self.slots.iter_mut().map(|slot| slot.occupant.as_mut());
+        let occupant = occupants.nth(ticket.slot as usize).flatten();
+        let Some(occupant) = occupant.filter(|occupant| occupant.ticket == Some(ticket)) else {
+            return false;
+        };
+        if occupant.is_closing() || !occupant.arm_queued(receive) {
+            return false;
+        }
+        loop {
+            let may_lend = self.leases_out + self.received.len() < self.leases_max;
+            let received = match may_lend {
+                true => occupant.receive_bytes(network, self.shard),
+                false => None,
+            };
+            let count = bytes_of(received.as_ref());
+            let wait = occupant.queue(network, count, may_lend);
+            waits.extend(wait.map(|wait| (ticket, wait)));
+            let done = received.is_none();
+            self.received.extend(received);
+            if done || !network.random.chance(network.faults.greedy_permille) {
+                return true;
+            }
+        }
+    }
+
+    pub(super) fn awaits_buffer(&self, ticket: Ticket) -> bool {
+        let occupant = self.slots[ticket.slot as usize].occupant.as_ref();
+        occupant.is_some_and(|occupant| occupant.ticket == Some(ticket) && occupant.is_queued())
+    }
+
+    fn complete(
+        &mut self,
+        source: Source,
+        network: &mut Network,
+        starved: &mut Vec<Ticket>,
+    ) -> Option<Completion<Lease>> {
         if !self.is_ready(source, network) {
             return None;
         }
@@ -166,10 +287,15 @@ impl Port {
             Source::Slot(index) => {
                 let may_lend = self.leases_out < self.leases_max;
                 let slot = &mut self.slots[index as usize];
-                let completion = slot
-                    .occupant
-                    .as_mut()?
-                    .complete(network, self.shard, may_lend)?;
+                let occupant = slot.occupant.as_mut()?;
+                let completion = occupant.complete(network, self.shard, may_lend);
+                let ticket = occupant.ticket?;
+                match occupant.queue(network, bytes_of(completion.as_ref()), may_lend) {
+                    Some(Waits::Starved) => starved.push(ticket),
+                    Some(Waits::Ended { filled }) => self.waiting.ended(ticket, filled, self.now),
+                    None => {}
+                }
+                let completion = completion?;
                 match &completion {
                     Completion::Received { .. } => self.leases_out += 1,
                     Completion::Closed { .. } => {
@@ -229,6 +355,7 @@ impl Port {
                 Some(until)
             }
         };
+        self.rearm(network, matches!(wait, Wait::Until(_)));
         // Each shortfall is a completion, and the wait is over with the first.
         self.woken |= !shortfalls.is_empty();
     }
@@ -323,4 +450,34 @@ impl Port {
         }
         occupant
     }
+}
+
+/// Bytes that a completion brought.
+fn bytes_of(completion: Option<&Completion<Lease>>) -> Option<usize> {
+    match completion {
+        Some(Completion::Received { lease, .. }) => Some(lease.bytes.len()),
+        _ => None,
+    }
+}
+
+/// What those that found no buffer have taken of `received`.
+fn judge<'r>(
+    starved: Vec<Ticket>,
+    received: impl Iterator<Item = &'r Completion<Lease>> + Clone,
+    network: &Network,
+) -> Vec<(Ticket, Taken)> {
+    let full = network.faults.receive_buffer_bytes;
+    let taken = |who: Ticket| {
+        let its = received.clone().filter_map(|completion| match completion {
+            Completion::Received { ticket, lease } if *ticket == who => Some(lease),
+            _ => None,
+        });
+        // Buffers are few: one with little in it counts, too.
+        let bytes: usize = its.map(|lease| lease.bytes.len().max(full / 4)).sum();
+        match bytes < full {
+            true => Taken::Less,
+            false => Taken::Share,
+        }
+    };
+    starved.into_iter().map(|who| (who, taken(who))).collect()
 }

@@ -19,7 +19,7 @@ pub(super) const GROUP: u16 = 0;
 /// Buffers of a ring: at least twice as many as completions are waited for (`patience`).
 pub(super) const BUFFERS: u16 = 128;
 /// Bytes of one buffer: a 16 KiB message and its header in one piece. 256 × 2 KiB cost 1.47 × at 16 KiB messages.
-const BUFFER_BYTES: usize = 16_640;
+pub(super) const BUFFER_BYTES: usize = 16_640;
 
 /// Bytes of all buffers of a ring.
 pub(super) const BYTES: usize = BUFFERS as usize * BUFFER_BYTES;
@@ -99,6 +99,11 @@ impl Buffers {
         self.held.push(lease.buffer);
     }
 
+    /// With the kernel, or about to be.
+    pub(super) fn offered(&self) -> usize {
+        usize::from(self.offered)
+    }
+
     /// The kernel had none left.
     pub(super) fn ran_out(&mut self) {
         self.supply.ran_out();
@@ -149,6 +154,11 @@ impl Buffers {
 impl Lease {
     pub(super) fn ring(&self) -> usize {
         self.ring as usize
+    }
+
+    /// Bytes in it.
+    pub(super) fn bytes(&self) -> usize {
+        self.len as usize
     }
 }
 

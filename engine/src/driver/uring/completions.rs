@@ -6,6 +6,7 @@ use super::slot::State;
 use super::userdata::{Op, UserData};
 use super::{UringDriver, limits};
 use crate::Ticket;
+use crate::driver::waiting::Receive;
 use crate::driver::{Completion, Driver, ReceiveEnd, Shortfall};
 
 impl UringDriver {
@@ -20,6 +21,9 @@ impl UringDriver {
             self.rings[index].set_active(true);
         }
         self.counters.completions.add(count as u64);
+        if !self.starved.is_empty() {
+            self.queue_starved(index);
+        }
         count
     }
 
@@ -88,6 +92,7 @@ impl UringDriver {
         if !live {
             return;
         }
+        let curbed = self.forget_curb(ticket);
         let state = &mut self.slots[ticket.slot].state;
         state.clear(State::ARMED);
         let stopped = state.has(State::STOPPING);
@@ -104,12 +109,13 @@ impl UringDriver {
         let why = match event.result {
             0 => ReceiveEnd::Eof,
             _ if stopped => ReceiveEnd::Stopped,
-            // A sweep ended it: all that it received is reaped.
-            result if result == -libc::ECANCELED => return self.arm(ticket),
-            result if result > 0 || starved => {
-                self.rearm.push(ticket);
-                return;
+            result if result == -libc::ECANCELED && curbed => {
+                return self.queue_curbed(ring, ticket);
             }
+            // A sweep ended it: all that it received is reaped.
+            result if result == -libc::ECANCELED => return self.arm(ticket, Receive::Multishot),
+            _ if starved => return self.starved.push(ticket),
+            bytes if bytes > 0 => return self.queue_ended(ring, ticket, bytes as usize),
             _ => ReceiveEnd::Failed,
         };
         self.slots[ticket.slot].state.clear(State::WANTED);

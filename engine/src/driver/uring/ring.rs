@@ -6,6 +6,7 @@ use super::refusal::{Call, Refused};
 use super::release::Release;
 use super::waking::Waking;
 use crate::driver::Millis;
+use crate::driver::waiting::Waiting;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::fmt;
 use std::io;
@@ -23,6 +24,8 @@ const GET_EVENTS: u32 = 1;
 pub(super) struct Ring {
     io: IoUring,
     buffers: Buffers,
+    /// Whose receives ended, most of them for want of buffers.
+    pub(super) waiting: Waiting,
     /// Slots taken, accepts under way included.
     used: u32,
     enters: u64,
@@ -80,6 +83,7 @@ impl Ring {
         Ok(Ring {
             io,
             buffers,
+            waiting: Waiting::default(),
             used: 0,
             enters: 0,
             waking,
@@ -212,6 +216,16 @@ impl Ring {
     /// A receive ended for want of buffers.
     pub(super) fn starved(&mut self) {
         self.buffers.ran_out();
+    }
+
+    /// Gives back what a crowd that waited for buffers needed.
+    pub(super) fn release_memory(&mut self) {
+        self.waiting.release_memory();
+    }
+
+    /// Buffers that the kernel has.
+    pub(super) fn offered(&self) -> usize {
+        self.buffers.offered()
     }
 
     pub(super) fn give_back(&mut self, lease: Lease) {

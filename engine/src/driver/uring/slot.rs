@@ -48,6 +48,8 @@ impl State {
     pub(super) const CLOSING: u8 = 32;
     /// A FIN was asked for and the kernel has not answered.
     pub(super) const SHUTTING: u8 = 64;
+    /// It waits for a receive buffer, in its ring's order.
+    pub(super) const WAITING: u8 = 128;
 
     /// Something is under way: the descriptor may not be closed.
     pub(super) const BUSY: u8 = Self::ARMED | Self::TRACKED | Self::SHUTTING;

@@ -191,16 +191,60 @@ fn a_reader_that_reads_nothing_is_late_whatever_it_says() {
 fn a_close_that_is_not_answered_ends() {
     let mut trial = Trial::new(&Config::default(), Faults::none(), 1);
     let client = open(&mut trial);
-    trial.write(client, b"no frame");
-    trial.tick_until(|counters| counters.closed_protocol.get() == 1);
-    go_to(&mut trial, 4_900);
+    go_to(&mut trial, 10_000);
+    trial.write(client, &fragment(OpCode::Text));
+    go_to(&mut trial, 10_001);
+    // It pings all the time, and finishes neither the message nor the connection.
+    for at in (12_000..72_000).step_by(1_000) {
+        trial.write(client, &ping());
+        go_to(&mut trial, at);
+    }
+    assert_eq!(missed(&trial), [Deadline::Message]);
+    go_to(&mut trial, 74_800);
+    assert_eq!(trial.counters.connections.get(), 1);
+    go_to(&mut trial, 75_400);
+    assert_eq!(missed(&trial), [Deadline::Message, Deadline::Close]);
+    trial.tick_until(|counters| counters.connections.get() == 0);
+}
+
+/// Nothing that it says is read: it has the time that its last frame needs to arrive, and no more.
+#[test]
+fn whoever_broke_off_in_a_frame_is_not_waited_for() {
+    for (said, ends_at, expected) in [
+        (b"no frame".to_vec(), 0, vec![]),
+        (cut(ping()), 30_000, vec![Deadline::Frame]),
+    ] {
+        let mut trial = Trial::new(&Config::default(), Faults::none(), 1);
+        let client = open(&mut trial);
+        trial.write(client, &said);
+        trial.shard.tick();
+        go_to(&mut trial, ends_at + 100);
+        trial.shard.tick();
+        assert_eq!(missed(&trial), expected);
+        go_to(&mut trial, ends_at + 1_900);
+        assert_eq!(trial.counters.connections.get(), 1);
+        trial.write(client, b"more");
+        go_to(&mut trial, ends_at + 2_300);
+        assert_eq!(missed(&trial), expected);
+        trial.tick_until(|counters| counters.connections.get() == 0);
+    }
+}
+
+/// What nobody could hear for want of buffers is not late.
+#[test]
+fn the_time_without_a_buffer_is_not_the_peers() {
+    let faults = Faults {
+        receive_buffers: 0,
+        ..Faults::none()
+    };
+    let mut trial = Trial::new(&Config::default(), faults, 1);
+    trial.connect();
+    trial.shard.tick();
+    go_to(&mut trial, 3_600_000);
     assert_eq!(
         (missed(&trial), trial.counters.connections.get()),
         (vec![], 1)
     );
-    go_to(&mut trial, 5_200);
-    assert_eq!(missed(&trial), [Deadline::Close]);
-    trial.tick_until(|counters| counters.connections.get() == 0);
 }
 
 /// A peer is not late with what it did not send while nobody listened.

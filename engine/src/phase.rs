@@ -1,5 +1,7 @@
 //! The life of a connection as one state machine; the shard asks it for every transition.
 
+use crate::driver::Millis;
+
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -16,7 +18,8 @@ pub(crate) enum Phase {
     /// 6455-7.1.1-2.
     Flushing,
     /// Nothing more is to be said and the peer may still be talking (refused upgrade, broken protocol): what is queued leaves, then FIN,
-    /// then its bytes are dropped until it closes, because closing with unread bytes resets and the last answer would be lost.
+    /// then its bytes are dropped until it closes, because closing with unread bytes resets and the last answer would be lost; but for
+    /// no longer than [`Phase::LINGER_MS`], since nothing it says is read.
     Lingering,
     /// The driver was told to close; only its `Closed` is awaited.
     Retiring,
@@ -42,6 +45,10 @@ pub(crate) enum Step {
 }
 
 impl Phase {
+    /// After the FIN behind the last answer, in milliseconds, at most the close deadline: enough for the answer to arrive before the reset
+    /// that follows bytes which nobody read, too short to be worth holding.
+    pub(crate) const LINGER_MS: Millis = 2_000;
+
     /// What is owed by now is the last that the peer will hear.
     pub(crate) fn says_no_more(self) -> bool {
         matches!(self, Phase::Flushing | Phase::Lingering)

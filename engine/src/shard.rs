@@ -318,6 +318,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Phase::Lingering if !connection.flags.has(Flags::SHUT) => {
                     connection.flags.set(Flags::SHUT);
                     self.driver.shut_down(ticket);
+                    let at = self.core.now + Phase::LINGER_MS;
+                    self.core.wheel.advance(ticket.slot, at);
                 }
                 Phase::Lingering
                 | Phase::Free

@@ -11,7 +11,7 @@ use shardcast_engine::{
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 struct Echo;
 
@@ -59,6 +59,7 @@ fn server_with(handshake_timeout: Duration) -> Server {
         connections_max: 100,
         handshake_timeout,
         header_timeout: handshake_timeout,
+        close_timeout: Duration::from_secs(3600),
         event_streams: Some("/sse".into()),
         ..Config::default()
     };
@@ -210,6 +211,39 @@ fn who_has_not_shaken_hands_is_told_nothing_in_plain() {
     }
     let counters = &server.running.counters()[0];
     assert_eq!(counters.tls_handshakes.get(), 0);
+}
+
+/// Nothing that it says can be understood any more: it is told so, and not waited for.
+#[test]
+fn who_breaks_tls_is_let_go_without_an_answer() {
+    let server = server();
+    let counters = &server.running.counters()[0];
+    let gone = || {
+        let started = Instant::now();
+        while counters.connections.get() > 0 {
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "it is waited for"
+            );
+            std::thread::yield_now();
+        }
+    };
+    let mut stranger = TcpStream::connect(server.running.local_addr()).unwrap();
+    stranger.write_all(&[0x55; 100]).unwrap();
+    let mut alert = Vec::new();
+    stranger.read_to_end(&mut alert).unwrap();
+    assert_eq!(
+        (alert.first(), counters.tls_handshakes_failed.get()),
+        (Some(&21), 1)
+    );
+    // Its socket stays open on its side.
+    gone();
+    let mut client = server.connect();
+    client.sock.write_all(&[0x55; 100]).unwrap();
+    let error = client.read_to_end(&mut Vec::new());
+    assert!(error.is_err(), "an alert");
+    gone();
+    assert_eq!(counters.closed_deadline_close.get(), 0);
 }
 
 #[test]

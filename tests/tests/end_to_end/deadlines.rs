@@ -1,7 +1,9 @@
 //! Deadlines of open connections: silence is pinged, and ends. Only that they come is tested, never how late.
 
 use shardcast_engine::{Config, Deadline};
-use shardcast_tests::{CLOSE, CONTINUE, Client, FIN, PING, PONG, Raw, Server, TEXT, config, frame};
+use shardcast_tests::{
+    CLOSE, CONTINUE, Client, FIN, PING, PONG, Raw, Server, TEXT, config, frame, header,
+};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -155,6 +157,67 @@ fn a_reader_that_reads_nothing_ends_in_1008_whatever_it_says() {
         }
     };
     assert_eq!(reason, b"\x03\xf0nothing was read in time");
+    assert_eq!(missed(&server), 1);
+}
+
+/// An ending: what is sent after the upgrade, and the code that it is told.
+type Ending<'a> = (&'a str, Vec<u8>, u16);
+
+/// After these nothing that the peer says can be read, so nobody waits for it.
+#[test]
+fn whoever_cannot_be_read_any_more_is_let_go() {
+    let mut config = config(1);
+    config.close_timeout = Duration::from_secs(3600);
+    (config.frame_timeout, config.message_timeout) = (5 * SHORT, SHORT);
+    let begun = |first| frame(first, b"begun")[..7].to_vec();
+    let late = [frame(TEXT, b"a"), begun(FIN | CONTINUE)].concat();
+    let endings: &[Ending<'_>] = &[
+        ("a frame is late", begun(FIN | TEXT), 1008),
+        ("a message is late, in a frame", late, 1008),
+        ("a frame without a mask", vec![FIN | TEXT, 5, b'a'], 1002),
+        (
+            "a frame of a reserved type",
+            vec![FIN | 3, 0xff, b'a'],
+            1002,
+        ),
+        ("a text that is none", frame(FIN | TEXT, b"\xff"), 1007),
+        ("a frame too large", header(FIN | TEXT, 1 << 40), 1009),
+    ];
+    let server = Server::echo(config);
+    for (what, said, code) in endings {
+        let mut raw = Raw::upgraded(&server);
+        raw.send(said);
+        let (told, reason) = raw.closed();
+        assert_eq!(told, *code, "{what}: {reason}");
+        // It neither answers nor goes.
+        server.wait_until_empty();
+        drop(raw);
+    }
+    for request in [
+        "GET / HTTP/0.9\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    ] {
+        let mut raw = Raw::connect(&server);
+        raw.send(request.as_bytes());
+        raw.head();
+        server.wait_until_empty();
+        drop(raw);
+    }
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_close), 0);
+}
+
+/// Between two frames its answer could be read: it has its time.
+#[test]
+fn whoever_can_still_answer_a_close_may() {
+    let mut config = config(1);
+    config.message_timeout = SHORT;
+    let server = Server::echo(config);
+    let mut raw = Raw::upgraded(&server);
+    raw.send(&frame(TEXT, b"a"));
+    raw.expect(FIN | CLOSE, b"\x03\xf0a message took too long");
+    raw.send(&frame(FIN | CLOSE, b"\x03\xf0"));
+    raw.ended();
+    server.wait_until_empty();
     assert_eq!(missed(&server), 1);
 }
 

@@ -34,8 +34,8 @@ pub struct Config {
     /// `/`, in normal spelling. Default `None`: there are none.
     pub event_streams: Option<String>,
     /// Memory for unfinished messages (heads, frames, fragments) of the whole process, in bytes; each shard has an even share. A
-    /// connection that asks for more than is left ends with 1013. Default 256 MiB, up to 1 TiB; at least 1 MiB and twice the largest
-    /// message for each shard, so that one message always fits.
+    /// connection that asks for more than is left ends with 1013; the last eighth is left for those that hold 64 KiB or less. Default
+    /// 256 MiB, up to 1 TiB; at least 1 MiB and twice the largest message for each shard, so that one message always fits.
     pub reassembly_bytes_max: usize,
     /// From accept to the end of the request head, TLS included. Default 5 s.
     pub handshake_timeout: Duration,
@@ -54,7 +54,7 @@ pub struct Config {
     pub progress_timeout: Duration,
     /// Silence (no byte from the peer) that ends a connection whatever the heartbeat says. Default 120 s.
     pub idle_timeout: Duration,
-    /// From our close frame to the peer's. Default 5 s.
+    /// From our close frame to the peer's. Default 5 s. Whoever cannot be read any more gets 2 s of it at most.
     pub close_timeout: Duration,
 }
 

@@ -56,7 +56,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let Some(mut fan_out) = self.core.fan_outs.pop_front() else {
             return;
         };
-        if !self.core.outgoing.is_empty() {
+        // A turn may leave something to say: goodbyes over TLS, and what the application says of who has gone.
+        while !self.core.outgoing.is_empty() {
             self.flush();
         }
         let done = self.core.serve(&mut fan_out, DEPARTURES_PER_CHUNK);

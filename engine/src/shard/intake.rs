@@ -17,6 +17,8 @@ pub(super) const SCRATCH_BYTES_MAX: usize = Outgoing::SCRATCH_BYTES_MAX;
 /// How often one connection may fill the scratch before others have their turn: what small requests with large answers may take
 /// of a tick.
 const FLUSHES_PER_READ: u32 = 2;
+/// What parked connections are answered in one tick, in bytes: as much as eight of them may take. The others go on in the next tick.
+const PARKED_BYTES_PER_TICK: u64 = 8 * FLUSHES_PER_READ as u64 * SCRATCH_BYTES_MAX as u64;
 
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn take_in(&mut self) {
@@ -323,8 +325,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Reads on where parked connections stopped, while there is room.
     pub(super) fn unpark(&mut self) {
+        let bytes_max = self.core.counters.bytes_out.get() + PARKED_BYTES_PER_TICK;
         for _ in 0..self.parked.len() {
-            if self.core.mail.is_congested() {
+            if self.core.mail.is_congested() || self.core.counters.bytes_out.get() > bytes_max {
                 return;
             }
             let Some(ticket) = self.parked.pop_front() else {

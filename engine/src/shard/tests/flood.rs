@@ -136,3 +136,42 @@ fn however_many_flood_the_others_are_answered() {
         }
     }
 }
+
+/// However many ask for much, a tick has a number of answers, and everybody comes to its turn.
+#[test]
+fn large_answers_to_many_leave_others_their_turn() {
+    const ASKING: usize = 20;
+    const QUESTIONS: usize = 16;
+    const ANSWER_BYTES: usize = intake::SCRATCH_BYTES_MAX / 2;
+    /// Eight connections' share, each two flushes of what the scratch holds and an answer besides.
+    const ANSWERS_MAX: u64 = 8 * 2 * 3;
+    let config = Config {
+        outbox_bytes_max: 64 << 20,
+        ..Config::default()
+    };
+    let faults = Faults {
+        socket_buffer_bytes: 8 << 20,
+        reap_max: 1 << 20,
+        ..Faults::none()
+    };
+    let mut trial = Trial::new(&config, faults, ANSWER_BYTES);
+    let asking: Vec<SocketId> = (0..ASKING).map(|_| trial.connect()).collect();
+    trial.tick_until(|counters| counters.upgrades.get() == ASKING as u64);
+    let questions = client_frame(OpCode::Binary, b"much").repeat(QUESTIONS);
+    asking.iter().for_each(|id| trial.write(*id, &questions));
+    // All are read once, and parked.
+    trial.tick_until(|counters| counters.parked.get() >= ASKING as u64);
+    let mut ticks = 0;
+    while trial.counters.messages_in.get() < (ASKING * QUESTIONS) as u64 {
+        let before = trial.counters.messages_in.get();
+        trial.shard.tick();
+        trial.shard.check_invariants(false);
+        let answers = trial.counters.messages_in.get() - before;
+        assert!(answers <= ANSWERS_MAX, "{answers} answers in a tick");
+        for id in &asking {
+            while matches!(trial.world.borrow_mut().read(*id, 8 << 20), Read::Bytes(_)) {}
+        }
+        ticks += 1;
+        assert!(ticks < 100, "{} answered", trial.counters.messages_in.get());
+    }
+}

@@ -375,7 +375,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "timeouts.close",
         flag: None,
-        what: "From the server's close frame to the client's; after it the connection ends.",
+        what: "From the server's close frame to the client's; after it the connection ends. A client that cannot be read any more (a broken or a late frame) gets 2s at most.",
         kind: Kind::Time(TIMEOUT_RANGE, |settings| &mut settings.engine.close_timeout),
     },
     Key {

@@ -225,14 +225,15 @@ pub struct Member {
     pub user: Option<Arc<str>>,
 }
 
-/// What became of one publish, over all shards. Members that it could not be translated for are not counted.
+/// What became of one publish, over all shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Handed to the kernel whole.
     pub delivered: u32,
     /// Waiting, whole or in part, in the outbox of a slow reader.
     pub queued: u32,
-    /// Refused: the connection was closing, or its outbox was full and it was closed for that.
+    /// Refused: the connection was closing, or its outbox was full and it was closed for that; or, for a room or a user, the message cannot
+    /// be said in its form.
     pub dropped: u32,
 }
 

@@ -120,7 +120,7 @@ impl Core {
                 if ends.all(|pair| pair.form == own) {
                     let frame = &publication.frame;
                     let to = interest.iter().map(|pair| (pair.shard, own, frame));
-                    send_out(&mut self.mail, &publication, to);
+                    send_out(&mut self.mail, &publication, 0, to);
                     return;
                 }
                 let present = interest.iter().map(|pair| pair.form).collect();
@@ -130,7 +130,11 @@ impl Core {
                     let frame = frames[pair.form.index()].as_ref()?;
                     Some((pair.shard, pair.form, frame))
                 });
-                send_out(&mut self.mail, &publication, to);
+                let unsaid = interest
+                    .iter()
+                    .filter(|pair| frames[pair.form.index()].is_none());
+                let dropped = unsaid.map(|pair| pair.members).sum();
+                send_out(&mut self.mail, &publication, dropped, to);
             }
             None => {
                 // Not only the forms of this moment: whoever opens a connection while messages are on their way misses none between two
@@ -143,7 +147,8 @@ impl Core {
                     let send = move |frame| shards.map(move |shard| (shard, form, frame));
                     frame.map(send).into_iter().flatten()
                 });
-                send_out(&mut self.mail, &publication, to);
+                // Nobody counts the connections of a form on all shards.
+                send_out(&mut self.mail, &publication, 0, to);
             }
         }
     }
@@ -318,15 +323,22 @@ impl Core {
     }
 }
 
-/// One parcel for each of these, a shard and a form with what it is sent; with a report and without parcels, the report is complete.
+/// One parcel for each of these, a shard and a form with what it is sent. A report hears from each, and from here of the members whose form
+/// it cannot be said in.
 fn send_out<'a>(
     mail: &mut Mailbox,
     publication: &Publication,
+    dropped: u32,
     to: impl Iterator<Item = (u16, Form, &'a Frame)> + Clone,
 ) {
-    let parcels = to.clone().count() as u16;
-    if let Some(key) = publication.report.filter(|_| parcels == 0) {
-        let part = Part::Report(Report::default());
+    let mut parcels = to.clone().count() as u16;
+    if let Some(key) = publication.report.filter(|_| parcels == 0 || dropped > 0) {
+        // One part more than there are parcels; without any, the report is complete.
+        parcels += 1;
+        let part = Part::Report(Report {
+            dropped,
+            ..Report::default()
+        });
         mail.owe(Outcome { key, parcels, part });
     }
     for (shard, form, frame) in to {

@@ -27,6 +27,7 @@ mod rooms;
 mod service;
 mod session;
 mod shared;
+mod spoken;
 mod table;
 mod task;
 
@@ -227,6 +228,7 @@ impl App {
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
             namespaces: self.namespaces,
+            spoken: Default::default(),
             registry: self.registry,
             hooks: self.hooks,
             runtime,

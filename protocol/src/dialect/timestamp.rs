@@ -1,33 +1,25 @@
 //! MessagePack's timestamps (spec.md, extension type -1) as RFC 3339 has them. Called by `transcode`.
 
-use std::io::Write as _;
-
 /// The extension type.
 pub(super) const KIND: i8 = -1;
 
-/// Appends a timestamp in UTC, with 3, 6 or 9 digits of the second. False, and nothing is appended, if the content is none, or lies
-/// outside of the years 0 to 9999.
-pub(super) fn push_rfc3339(out: &mut Vec<u8>, content: &[u8]) -> bool {
-    let Some((seconds, nanos)) = read(content) else {
-        return false;
-    };
+/// A timestamp in UTC, with 3, 6 or 9 digits of the second. `None` if the content is none, or lies outside of the years 0 to 9999.
+pub(super) fn rfc3339(content: &[u8]) -> Option<String> {
+    let (seconds, nanos) = read(content)?;
     if !(SECONDS_MIN..SECONDS_END).contains(&seconds) || nanos >= 1_000_000_000 {
-        return false;
+        return None;
     }
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = date(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}."
-    )
-    .and_then(|()| match nanos {
-        _ if nanos % 1_000_000 == 0 => write!(out, "{:03}Z", nanos / 1_000_000),
-        _ if nanos % 1000 == 0 => write!(out, "{:06}Z", nanos / 1000),
-        _ => write!(out, "{nanos:09}Z"),
-    })
-    .expect("writing to memory does not fail");
-    true
+    let fraction = match nanos {
+        _ if nanos % 1_000_000 == 0 => format!("{:03}", nanos / 1_000_000),
+        _ if nanos % 1000 == 0 => format!("{:06}", nanos / 1000),
+        _ => format!("{nanos:09}"),
+    };
+    Some(format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction}Z"
+    ))
 }
 
 /// Seconds since 1970-01-01 and nanoseconds of the second, in one of the three sizes.

@@ -174,18 +174,22 @@ fn push_key(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Ma
     Ok(())
 }
 
+/// An extension's point in time, as JSON has it.
+pub(super) fn timestamp(kind: i8, content: &[u8]) -> Option<String> {
+    (kind == timestamp::KIND)
+        .then(|| timestamp::rfc3339(content))
+        .flatten()
+}
+
 fn push_extension(out: &mut Vec<u8>, kind: i8, content: &[u8]) {
     if (kind, content) == UNDEFINED {
         out.extend_from_slice(b"null");
         return;
     }
-    let start = out.len();
-    out.push(b'"');
-    if kind == timestamp::KIND && timestamp::push_rfc3339(out, content) {
-        out.push(b'"');
+    if let Some(text) = timestamp(kind, content) {
+        json::push_string(out, &text);
         return;
     }
-    out.truncate(start);
     out.extend_from_slice(br#"{"ext":"#);
     json::push_i64(out, kind.into());
     out.extend_from_slice(br#","data":"#);
@@ -193,7 +197,7 @@ fn push_extension(out: &mut Vec<u8>, kind: i8, content: &[u8]) {
     out.push(b'}');
 }
 
-fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);

@@ -15,8 +15,13 @@ impl<'b> Raw<'b> {
 
     /// Checks a text of one value. `None` if it is not JSON or nests deeper than a value in an envelope may.
     pub fn parse(text: &'b str) -> Option<Raw<'b>> {
+        Raw::parse_inside(text, 1)
+    }
+
+    /// Checks a text of one value that is to stand inside of so many containers. `None` if it is not JSON, or nests too deeply there.
+    pub fn parse_inside(text: &'b str, outer: u32) -> Option<Raw<'b>> {
         let mut scanner = Scanner::new(text);
-        let value = scanner.value(1).ok()?;
+        let value = scanner.value(outer).ok()?;
         scanner.finish().ok()?;
         Some(Raw(value))
     }

@@ -8,7 +8,8 @@ mod write;
 pub(crate) use scan::{Head, Malformed, Scanner};
 pub use span::{Pack, PackBox};
 pub(crate) use write::{
-    push_array_len, push_bool, push_f64, push_i64, push_map_len, push_nil, push_string, push_u64,
+    push_array_len, push_bool, push_bytes, push_f64, push_i64, push_map_len, push_nil, push_string,
+    push_u64,
 };
 
 /// JavaScript's `undefined`, as npm msgpackr sends it: an extension's type and content. It means `nil`.

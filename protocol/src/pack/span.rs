@@ -24,6 +24,13 @@ impl<'b> Pack<'b> {
         Pack(value)
     }
 
+    /// What a serializer wrote: one whole value. It is not looked at: for bytes that were never anywhere else, and whose depth the caller
+    /// knows.
+    pub fn of_serializer(bytes: &'b [u8]) -> Pack<'b> {
+        debug_assert!(Pack::parse(bytes).is_some());
+        Pack(bytes)
+    }
+
     /// The encoded value.
     pub fn as_bytes(self) -> &'b [u8] {
         self.0

@@ -34,6 +34,11 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+pub(crate) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    encode::write_bin_len(out, len32(bytes.len())).expect(INFALLIBLE);
+    out.extend_from_slice(bytes);
+}
+
 pub(crate) fn push_array_len(out: &mut Vec<u8>, len: usize) {
     encode::write_array_len(out, len32(len)).expect(INFALLIBLE);
 }

@@ -189,7 +189,13 @@ fn publish_of(
     };
     let bytes = data.map_or(4, |data| data.as_bytes().len());
     let capacity = bytes + room.map_or(0, str::len) + MESSAGE_BYTES;
-    let frame = seal(dialect, &event, capacity, cx.engine.message_bytes_max())?;
+    let frame = seal(
+        &shared.spoken,
+        dialect,
+        &event,
+        capacity,
+        cx.engine.message_bytes_max(),
+    )?;
     let publish = Publish::new(frame).form(Form::new(dialect.index()));
     Ok(if command.echo.unwrap_or(namespace.echo) {
         publish

@@ -3,7 +3,7 @@
 use crate::app::call::{Call, OwnedCall, dialect_of};
 use crate::app::connection_id::ConnectionId;
 use crate::app::emit::{Emit, Targets};
-use crate::app::encoding;
+use crate::app::encoding::{self, Place};
 use crate::app::failure::Failure;
 use crate::app::handle::Handle;
 use crate::app::identity::Identity;
@@ -133,11 +133,9 @@ impl<'c> Context<'c> {
         };
         let encoding = self.dialect().encoding();
         let mut scratch = self.desk.lend_scratch();
-        let written = encoding::write(encoding, &mut scratch, value);
-        let sent = written.and_then(|()| {
-            let value = encoding::written(encoding, &scratch)?;
+        let sent = encoding::write(encoding, Place::Answer, &mut scratch, value).map(|_| {
+            let value = encoding::written(encoding, &scratch);
             call.answer(&mut self.engine, self.session, &Reply::Result(Some(value)));
-            Ok(())
         });
         self.desk.take_scratch_back(scratch);
         sent?;

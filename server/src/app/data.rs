@@ -1,7 +1,9 @@
 //! A request's data on its way into a handler: from JSON or MessagePack to a type of the application, with errors that name the field.
 
+use crate::app::encoding::{self, Reader};
 use serde::de::DeserializeOwned;
 use shardcast_protocol::dialect::{Code, Problem, Value};
+use shardcast_protocol::json::Raw;
 
 /// The data of a request, as the client encoded it.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +48,10 @@ impl<'b> Data<'b> {
     /// # Errors
     /// `invalid_data`, with the field that does not fit.
     pub fn get<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        self.read().or_else(|()| {
+        encoding::read(self.or_null()).or_else(|_| {
             let otherwise = NO_PARAMS.iter().filter(|_| self.has_no_params());
             let read = otherwise
-                .filter_map(|json| serde_json::from_str(json).ok())
+                .filter_map(|json| encoding::read(Value::Json(Raw::parse(json)?)).ok())
                 .next();
             read.ok_or_else(|| self.explain::<T>())
         })
@@ -63,26 +65,18 @@ impl<'b> Data<'b> {
         self.key == Key::Params && self.value.is_none_or(is_empty)
     }
 
-    fn read<T: DeserializeOwned>(&self) -> Result<T, ()> {
-        match self.value {
-            None => serde_json::from_str("null").map_err(|_| ()),
-            Some(Value::Json(json)) => serde_json::from_str(json.as_str()).map_err(|_| ()),
-            Some(Value::Pack(pack)) => rmp_serde::from_slice(pack.as_bytes()).map_err(|_| ()),
-        }
+    fn or_null(&self) -> Value<'b> {
+        self.value.unwrap_or(Value::Json(Raw::NULL))
     }
 
     /// Reads it once more, slowly, to find out where it does not fit.
     #[cold]
     fn explain<T: DeserializeOwned>(&self) -> Problem {
-        let (path, error) = match self.value {
-            Some(Value::Pack(pack)) => {
-                let mut reader = rmp_serde::Deserializer::from_read_ref(pack.as_bytes());
-                where_it_failed::<T, _>(&mut reader)
-            }
-            Some(Value::Json(json)) => {
-                where_it_failed::<T, _>(&mut serde_json::Deserializer::from_str(json.as_str()))
-            }
-            None => where_it_failed::<T, _>(&mut serde_json::Deserializer::from_str("null")),
+        let reader = &mut Reader::new(self.or_null());
+        let (path, error) = match serde_path_to_error::deserialize::<_, T>(reader) {
+            // It fits after all: its reading is not the same each time.
+            Ok(_) => (String::new(), "it does not fit".to_owned()),
+            Err(error) => (error.path().to_string(), error.inner().to_string()),
         };
         // serde names a field that is missing only in its text, and the object around it in the path.
         let missing = error
@@ -90,18 +84,6 @@ impl<'b> Data<'b> {
             .and_then(|rest| rest.split_once('`'))
             .map(|(field, _)| field);
         invalid(&path, missing, error.clone())
-    }
-}
-
-fn where_it_failed<'de, T, D>(reader: D) -> (String, String)
-where
-    T: serde::Deserialize<'de>,
-    D: serde::Deserializer<'de, Error: std::fmt::Display>,
-{
-    match serde_path_to_error::deserialize::<_, T>(reader) {
-        // It fits after all: what does not is behind it, which the fast reader has seen.
-        Ok(_) => (String::new(), "there is more than one value".to_owned()),
-        Err(error) => (error.path().to_string(), error.inner().to_string()),
     }
 }
 
@@ -116,11 +98,6 @@ fn invalid(path: &str, below: Option<&str>, message: String) -> Problem {
             field.push_str(part);
         }
     }
-    // serde_json says at which byte of the value, which is not where the client's message has it.
-    let message = match message.rsplit_once(" at line ") {
-        Some((message, _)) => message.to_owned(),
-        None => message,
-    };
     Problem::new(Code::InvalidData, message).at_field(field)
 }
 
@@ -170,7 +147,6 @@ mod tests {
     use super::*;
     use garde::Validate;
     use serde::Deserialize;
-    use shardcast_protocol::json::Raw;
     use std::fmt::Debug;
 
     #[derive(Debug, PartialEq, Deserialize, Validate)]

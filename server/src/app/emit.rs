@@ -2,12 +2,15 @@
 
 use crate::app::connection_id::ConnectionId;
 use crate::app::context::Context;
-use crate::app::encoding;
+use crate::app::encoding::{self, Place, Wrote};
 use crate::app::failure::Failure;
 use crate::app::rooms;
+use crate::app::shared::Shared;
+use crate::app::spoken::Spoken;
 use serde::Serialize;
 use shardcast_engine::{Form, Frame, Publish, Target};
-use shardcast_protocol::dialect::{Code, Dialect, Event, Problem, Value};
+use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem};
+use std::sync::Arc;
 
 /// An event that waits for its name and its data.
 #[derive(Debug)]
@@ -64,7 +67,8 @@ impl Emit<'_, &mut Context<'_>> {
             targets,
             except,
         } = self;
-        let encoded = Encoded::new(cx.dialect(), event, data, cx.desk.shared.message_bytes_max)?;
+        let shared = Arc::clone(&cx.desk.shared);
+        let encoded = Encoded::new(&shared, cx.dialect(), event, data)?;
         let mut publish = |target: Target<'_>, room: Option<&str>| -> Result<(), Failure> {
             let publish = encoded.publish(room, except)?;
             cx.engine.publish(target, publish)?;
@@ -93,6 +97,7 @@ impl Emit<'_, &mut Context<'_>> {
 
 /// An event whose data is written, in one dialect.
 pub(crate) struct Encoded<'e> {
+    spoken: &'e Spoken,
     dialect: Dialect,
     event: &'e str,
     data: Vec<u8>,
@@ -100,27 +105,29 @@ pub(crate) struct Encoded<'e> {
 }
 
 impl<'e> Encoded<'e> {
-    /// `bytes_max`: the largest message that may leave.
+    /// Prefers the dialect: of those who hear it most speak that. `bytes_max`: the largest message that may leave.
     pub(crate) fn new<T: Serialize>(
+        shared: &'e Shared,
         dialect: Dialect,
         event: &'e str,
         data: &T,
-        bytes_max: usize,
     ) -> Result<Encoded<'e>, Failure> {
         let mut bytes = Vec::new();
-        encoding::write(dialect.encoding(), &mut bytes, data)?;
-        let encoded = Encoded {
+        let wrote = encoding::write(dialect.encoding(), Place::Event, &mut bytes, data)?;
+        let mut dialect = dialect;
+        if wrote == Wrote::Bytes && dialect.encoding() == Encoding::Json {
+            // Who speaks MessagePack hears bytes as bytes, whoever made the server say them.
+            dialect = Dialect::MessagePack;
+            bytes.clear();
+            encoding::write(dialect.encoding(), Place::Event, &mut bytes, data)?;
+        }
+        Ok(Encoded {
+            spoken: &shared.spoken,
             dialect,
             event,
             data: bytes,
-            bytes_max,
-        };
-        encoded.value()?;
-        Ok(encoded)
-    }
-
-    fn value(&self) -> Result<Value<'_>, Problem> {
-        encoding::read(self.dialect.encoding(), &self.data)
+            bytes_max: shared.message_bytes_max,
+        })
     }
 
     pub(crate) fn form(&self) -> Form {
@@ -131,10 +138,16 @@ impl<'e> Encoded<'e> {
         let event = Event::Event {
             event: self.event,
             room,
-            data: Some(self.value()?),
+            data: Some(encoding::written(self.dialect.encoding(), &self.data)),
         };
         let capacity = self.data.len() + ENVELOPE_BYTES;
-        Ok(seal(self.dialect, &event, capacity, self.bytes_max)?)
+        Ok(seal(
+            self.spoken,
+            self.dialect,
+            &event,
+            capacity,
+            self.bytes_max,
+        )?)
     }
 
     pub(crate) fn publish(
@@ -153,25 +166,31 @@ impl<'e> Encoded<'e> {
 /// Room for an event's keys and names, in bytes: a hint.
 const ENVELOPE_BYTES: usize = 96;
 
-/// A frame of one event; `too_large` when a client could not be sent it.
+/// A frame of one event; `too_large` when a client could not be sent it, in whichever dialect that clients speak here: what somebody
+/// publishes is the same for all, or nothing.
 pub(crate) fn seal(
+    spoken: &Spoken,
     dialect: Dialect,
     event: &Event<'_>,
     capacity_bytes: usize,
     bytes_max: usize,
 ) -> Result<Frame, Problem> {
-    let (mut written, mut bytes) = (Ok(()), 0);
+    let (mut written, mut too_large) = (Ok(()), None);
     let frame = Frame::with(dialect.kind(), capacity_bytes, |out| {
         let start = out.len();
         written = dialect.write_event(out, event);
-        bytes = out.len() - start;
+        let said = &out[start..];
+        too_large = if said.len() > bytes_max {
+            Some("the message would be larger than max_message_bytes on delivery")
+        } else if !spoken.fits(dialect, said, bytes_max) {
+            Some("the message would be larger than max_message_bytes in a dialect of other clients")
+        } else {
+            None
+        };
     });
     written.map_err(|_| Problem::new(Code::InvalidData, "this dialect cannot say the data"))?;
-    if bytes > bytes_max {
-        return Err(Problem::new(
-            Code::TooLarge,
-            "the message would be larger than max_message_bytes on delivery",
-        ));
+    match too_large {
+        Some(message) => Err(Problem::new(Code::TooLarge, message)),
+        None => Ok(frame),
     }
-    Ok(frame)
 }

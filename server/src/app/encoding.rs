@@ -1,61 +1,82 @@
-//! Values of an application on their way out: written by serde, in the encoding of a dialect.
+//! Values of an application on their way out and in: written and read by serde, in the encoding of a dialect, by one data model.
+
+mod compound;
+mod key;
+mod reader;
+mod writer;
 
 use crate::app::failure::Failure;
+pub(crate) use reader::{Reader, Unfit};
 use serde::Serialize;
-use shardcast_protocol::dialect::{Code, DEPTH_MAX, Encoding, Problem, Value};
+use serde::de::DeserializeOwned;
+use shardcast_protocol::dialect::{Code, Encoding, Problem, Value};
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
+use std::cell::Cell;
+use writer::{Unwritable, Writer};
 
-/// Appends a value: as JSON, or as MessagePack with named fields.
+/// What a value stands in, by the containers around it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// An answer, or the parameters of a call: the message.
+    Answer = 1,
+    /// An event: the message, and in JSON-RPC its `params`.
+    Event = 2,
+}
+
+/// Appends a value: see [`written`] for what is made of it.
 ///
 /// # Errors
-/// The value's own `Serialize` failed, or the encoding cannot say it (JSON: a map whose keys are no strings).
+/// The value's own `Serialize` failed, or no encoding can say it (a map whose keys are containers, or more containers, one in the other,
+/// than clients read). What was appended is of no use then.
 pub(crate) fn write(
     encoding: Encoding,
+    place: Place,
     out: &mut Vec<u8>,
     value: &impl Serialize,
-) -> Result<(), Failure> {
-    match encoding {
-        Encoding::Json => Ok(serde_json::to_writer(out, value)?),
-        Encoding::Pack => Ok(rmp_serde::encode::write_named(out, value)?),
-    }
-}
-
-/// What [`write`] wrote, for one client. JSON can only be wrong in that it nests too deeply, for which a short one has no room: it is not
-/// looked at again. MessagePack can be wrong in any way, by a `Serialize` that announces another number of elements than it writes, and
-/// would damage the message around it.
-///
-/// # Errors
-/// `handler_failed`.
-pub(crate) fn written(encoding: Encoding, bytes: &[u8]) -> Result<Value<'_>, Problem> {
-    match encoding {
-        Encoding::Json if bytes.len() < DEEP_BYTES => {
-            let text = str::from_utf8(bytes).map_err(|_| damaged())?;
-            Ok(Value::Json(Raw::of_serializer(text)))
+) -> Result<Wrote, Failure> {
+    let has_bytes = Cell::new(false);
+    let written = value.serialize(Writer {
+        out,
+        encoding,
+        outer: place as u32,
+        has_bytes: &has_bytes,
+    });
+    match written {
+        Ok(()) if has_bytes.get() => Ok(Wrote::Bytes),
+        Ok(()) => Ok(Wrote::NoBytes),
+        Err(Unwritable::TooDeep) => {
+            Err(Problem::new(Code::HandlerFailed, Unwritable::TooDeep.to_string()).into())
         }
-        Encoding::Json | Encoding::Pack => read(encoding, bytes),
+        Err(error @ Unwritable::Other(_)) => Err(error.into()),
     }
 }
 
-/// What nests one deeper than a value in a message may has an opening and a closing bracket for each container.
-const DEEP_BYTES: usize = 2 * DEPTH_MAX as usize;
+/// Whether there are bytes in what was written. JSON has text for them, which stays text when it is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    Bytes,
+    NoBytes,
+}
 
-/// What [`write`] wrote, for clients of all dialects. It is read once more: it may be translated, which takes
-/// what nests no deeper than what clients send.
+/// What [`write`] wrote, as a value.
 ///
-/// # Errors
-/// `handler_failed`.
-pub(crate) fn read(encoding: Encoding, bytes: &[u8]) -> Result<Value<'_>, Problem> {
-    let value = match encoding {
+/// # Panics
+/// The bytes are not from there.
+pub(crate) fn written(encoding: Encoding, bytes: &[u8]) -> Value<'_> {
+    match encoding {
         Encoding::Json => {
-            let text = str::from_utf8(bytes).ok();
-            text.and_then(Raw::parse).map(Value::Json)
+            let text = str::from_utf8(bytes).expect("the writer appends whole strings");
+            Value::Json(Raw::of_serializer(text))
         }
-        Encoding::Pack => Pack::parse(bytes).map(Value::Pack),
-    };
-    value.ok_or_else(damaged)
+        Encoding::Pack => Value::Pack(Pack::of_serializer(bytes)),
+    }
 }
 
-fn damaged() -> Problem {
-    Problem::new(Code::HandlerFailed, "the answer nests too deeply")
+/// Reads a value as an application's type.
+///
+/// # Errors
+/// Why it is none.
+pub(crate) fn read<T: DeserializeOwned>(value: Value<'_>) -> Result<T, Unfit> {
+    T::deserialize(&mut Reader::new(value))
 }

@@ -3,7 +3,7 @@
 use crate::app::connection_id::ConnectionId;
 use crate::app::context::{Context, too_many_waiting, unavailable};
 use crate::app::emit::{Emit, Encoded, Targets};
-use crate::app::encoding;
+use crate::app::encoding::{self, Place};
 use crate::app::failure::{BAD_USER, Failure, problem_of_publish};
 use crate::app::identity::Identity;
 use crate::app::retry::{self, look_again};
@@ -16,7 +16,8 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{
     Answer, Handle as Engine, Listing, Note, PublishError, Refused, Target, Topic,
 };
-use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem};
+use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem, Value};
+use shardcast_protocol::json::Raw;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -238,13 +239,14 @@ impl Handle {
     ) -> Result<R, CallError> {
         let mut bytes = Vec::new();
         let refused = |problem: Problem| CallError::Refused(problem.message.into_owned());
-        encoding::write(Encoding::Json, &mut bytes, params)
+        encoding::write(Encoding::Json, Place::Answer, &mut bytes, params)
             .map_err(|failure| refused(failure.into_problem(method)))?;
         let method = method.to_owned();
         let called = self.on(connection, move |cx| call_from(cx, &method, &bytes, within));
         let answer = called.await?.map_err(refused)?;
-        let json = answer.await.map_err(|_| Gone)??;
-        serde_json::from_str(&json).map_err(|error| CallError::Unfit(error.to_string()))
+        let answer = answer.await.map_err(|_| Gone)??;
+        let answer = Value::Json(Raw::of_serializer(&answer));
+        encoding::read(answer).map_err(|error| CallError::Unfit(error.to_string()))
     }
 }
 
@@ -258,7 +260,7 @@ fn call_from(
     if cx.dialect() != Dialect::JsonRpc {
         return Err(unavailable("this client's dialect has no calls"));
     }
-    let params = Some(encoding::read(Encoding::Json, params)?);
+    let params = Some(encoding::written(Encoding::Json, params));
     // The shard never gives a number twice, so a late answer meets no other call.
     let id = cx.desk.take_serial();
     let event = Event::Call { id, method, params };
@@ -305,13 +307,12 @@ impl Emit<'_, Handle> {
         Ok(())
     }
 
-    fn encoded<'n, T: Serialize>(&self, event: &'n str, data: &T) -> Result<Encoded<'n>, Failure> {
-        Encoded::new(
-            Dialect::NativeJson,
-            event,
-            data,
-            self.sender.shared.message_bytes_max,
-        )
+    fn encoded<'n, T: Serialize>(
+        &'n self,
+        event: &'n str,
+        data: &T,
+    ) -> Result<Encoded<'n>, Failure> {
+        Encoded::new(&self.sender.shared, Dialect::NativeJson, event, data)
     }
 
     /// Each room in turn; none, once, where it is not for rooms.

@@ -4,7 +4,7 @@
 use crate::app::background::Background;
 use crate::app::context::Context;
 use crate::app::data::{Data, FromData};
-use crate::app::encoding;
+use crate::app::encoding::{self, Place};
 use crate::app::failure::Failure;
 use serde::Serialize;
 use std::fmt;
@@ -62,7 +62,7 @@ impl Handler {
             Ok(Box::pin(async move {
                 let answer = work.await?;
                 let mut bytes = Vec::new();
-                encoding::write(encoding, &mut bytes, &answer)?;
+                encoding::write(encoding, Place::Answer, &mut bytes, &answer)?;
                 Ok(bytes)
             }))
         })))

@@ -64,6 +64,7 @@ impl Application for Service {
             })?,
             None => Identity::nobody(),
         };
+        shared.spoken.note(dialect);
         Ok(Accepted {
             subprotocol,
             form: Form::new(dialect.index()),

@@ -4,6 +4,7 @@ use crate::app::connect::Hooks;
 use crate::app::entrance::Entrances;
 use crate::app::handle::Handle;
 use crate::app::registry::Registry;
+use crate::app::spoken::Spoken;
 use crate::app::table::Table;
 use crate::app::task::Places;
 use crate::namespace::Namespaces;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) reconnect_window_ms: u64,
     pub(crate) rules: Rules,
     pub(crate) namespaces: Namespaces,
+    pub(crate) spoken: Spoken,
     pub(crate) registry: Arc<Registry>,
     pub(crate) hooks: Hooks,
     /// Where background handlers run.

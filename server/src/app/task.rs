@@ -207,10 +207,10 @@ fn finish(cx: &mut Context<'_>, serial: u64, outcome: Outcome) {
     let encoding = cx.dialect().encoding();
     let failed = || Problem::new(Code::HandlerFailed, HANDLER_FAILED);
     match outcome {
-        Outcome::Answer(bytes) => match encoding::written(encoding, &bytes) {
-            Ok(value) => conclude(cx, &task, &Reply::Result(Some(value))),
-            Err(problem) => conclude(cx, &task, &Reply::Error(&problem)),
-        },
+        Outcome::Answer(bytes) => {
+            let value = encoding::written(encoding, &bytes);
+            conclude(cx, &task, &Reply::Result(Some(value)));
+        }
         Outcome::Problem(problem) => conclude(cx, &task, &Reply::Error(&problem)),
         Outcome::Panic => {
             cx.engine.note_panic();

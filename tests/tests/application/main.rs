@@ -11,6 +11,7 @@ mod failures;
 mod handlers;
 mod input;
 mod json_rpc;
+mod meaning;
 mod mixed;
 mod namespaces;
 mod outside;

@@ -219,6 +219,61 @@ fn what_has_no_json_is_refused() {
     }
 }
 
+/// The limit holds for what is delivered, and a message is for all or for nobody.
+#[test]
+fn what_another_dialect_has_no_room_for_is_refused() {
+    // Each byte is six in JSON.
+    let (grows, stays) = (json!("\0".repeat(60_000)), json!("a".repeat(60_000)));
+    for shards in SHARDS {
+        let app = guests();
+        app.handlers()
+            .on("tell", |cx, data: Value| {
+                cx.to("r").emit("told", &data)?;
+                Ok(())
+            })
+            .expect("a new type");
+        let (server, handle) = Server::of(app, config(shards));
+        let mut pack = [(); 2].map(|()| Speaker::new(&server, Dialect::MessagePack));
+        for speaker in &mut pack {
+            speaker.join("r");
+        }
+        let [one, other] = &mut pack;
+        // Where nobody speaks another dialect, nothing grows.
+        let publish =
+            |data: &Value| json!({"room": "r", "data": data, "echo": false, "report": true});
+        one.check(
+            "publish",
+            publish(&grows),
+            json!({"delivered": 1, "queued": 0, "dropped": 0}),
+        );
+        assert_eq!(other.hear()["data"], grows);
+        let mut native = Speaker::new(&server, Dialect::NativeJson);
+        native.join("r");
+        let refused = one.check_refused("publish", publish(&grows), "too_large");
+        let message = refused["message"].as_str().expect("a text");
+        assert!(message.contains("dialect of other clients"), "{message}");
+        one.check_refused("tell", grows.clone(), "too_large");
+        let outside = wait(handle.to("r").emit("outside", &vec![[7; 3]; 7_000]));
+        outside.expect("56 kB in JSON, and less in MessagePack");
+        // Floats are 4 bytes in JSON and 9 in MessagePack.
+        let floats = vec![0.5; 15_000];
+        let refused = wait(handle.to("r").emit("outside", &floats)).expect_err("135 kB");
+        let code = refused.problem().expect("for clients to hear").code;
+        assert_eq!(code.as_str(), "too_large");
+        native.check_refused("publish", publish(&json!(floats)), "too_large");
+        one.check(
+            "publish",
+            publish(&stays),
+            json!({"delivered": 2, "queued": 0, "dropped": 0}),
+        );
+        for hearer in [other, &mut native] {
+            assert_eq!(hearer.hear()["event"], "outside");
+            assert_eq!(hearer.hear()["data"], stays);
+            hearer.check_quiet();
+        }
+    }
+}
+
 #[test]
 fn a_server_that_drains_says_so_in_every_dialect() {
     for shards in SHARDS {

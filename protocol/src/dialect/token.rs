@@ -1,0 +1,250 @@
+//! A value read piece by piece, in either encoding by one data model: what MessagePack has and JSON has not is what it becomes there
+//! (see [`Value::write_json`]), but bytes, which stay bytes. For readers of typed data.
+//!
+//! Invariant: the value was checked as a whole, so nothing fails. Whoever opens a container asks for its elements until there is none.
+
+use super::transcode::{self, integer};
+use super::value::Value;
+use crate::json::{self, unescape};
+use crate::pack::{self, Head, Malformed, UNDEFINED};
+use std::borrow::Cow;
+
+/// What a value begins with: all of it, or what its elements are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Token<'b> {
+    /// Nothing, NaN, or an infinity.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number, however it was written.
+    Unsigned(u64),
+    /// A whole number below zero.
+    Signed(i64),
+    /// Any other number, finite.
+    Float(f64),
+    /// The digits of a whole number beyond 64 bits. MessagePack has none.
+    Digits(&'b str),
+    /// A string, or a timestamp.
+    Text(Cow<'b, str>),
+    /// Of MessagePack. In JSON they are a string in base64, and so a text.
+    Bytes(&'b [u8]),
+    /// An extension of this type that JSON has no value for.
+    Extension(i8, &'b [u8]),
+    /// Elements follow.
+    Array(Rest),
+    /// Keys follow, each with its value.
+    Map(Rest),
+}
+
+/// What is left of a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rest(Left);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Left {
+    /// Up to this bracket, before the first element or behind one.
+    Json {
+        end: u8,
+        is_first: bool,
+    },
+    /// So many elements, or pairs.
+    Pack(u32),
+    Nothing,
+}
+
+impl Rest {
+    /// How many elements are left, where the encoding says it.
+    pub fn count(&self) -> Option<usize> {
+        match self.0 {
+            Left::Json { .. } => None,
+            Left::Pack(left) => Some(left as usize),
+            Left::Nothing => Some(0),
+        }
+    }
+}
+
+/// A place in a value.
+#[derive(Debug)]
+pub struct Tokens<'b>(Scanner<'b>);
+
+#[derive(Debug)]
+enum Scanner<'b> {
+    Json(json::Scanner<'b>),
+    Pack(pack::Scanner<'b>),
+}
+
+const VALID: &str = "a value is whole and valid";
+
+impl<'b> Tokens<'b> {
+    /// Before the value.
+    pub fn new(value: Value<'b>) -> Tokens<'b> {
+        Tokens(match value {
+            Value::Json(raw) => Scanner::Json(json::Scanner::new(raw.as_str())),
+            Value::Pack(pack) => Scanner::Pack(pack::Scanner::new(pack.as_bytes())),
+        })
+    }
+
+    /// Takes the head of the next value.
+    ///
+    /// # Panics
+    /// Behind the last value.
+    #[inline]
+    pub fn next(&mut self) -> Token<'b> {
+        match &mut self.0 {
+            Scanner::Json(scanner) => json_token(scanner),
+            Scanner::Pack(scanner) => pack_token(scanner).expect(VALID),
+        }
+    }
+
+    /// Takes the next value if it is null.
+    pub fn take_null(&mut self) -> bool {
+        match &mut self.0 {
+            Scanner::Json(scanner) => {
+                let is_null = scanner.peek() == Some(b'n');
+                if is_null {
+                    scanner.value(1).expect(VALID);
+                }
+                is_null
+            }
+            Scanner::Pack(scanner) => {
+                let mut ahead = scanner.clone();
+                let is_null = pack_token(&mut ahead) == Ok(Token::Null);
+                if is_null {
+                    *scanner = ahead;
+                }
+                is_null
+            }
+        }
+    }
+
+    /// Takes a whole value.
+    ///
+    /// # Panics
+    /// Behind the last value.
+    pub fn value(&mut self) -> Value<'b> {
+        match &mut self.0 {
+            Scanner::Json(scanner) => Value::Json(scanner.raw(1).expect(VALID)),
+            Scanner::Pack(scanner) => Value::Pack(scanner.value(1).expect(VALID)),
+        }
+    }
+
+    /// Whether the container has one element more, which is the next value; in a map its key comes first. All of the element before was
+    /// taken.
+    #[inline]
+    pub fn more(&mut self, rest: &mut Rest) -> bool {
+        match (&mut self.0, &mut rest.0) {
+            (Scanner::Json(scanner), Left::Json { end, is_first }) => {
+                if scanner.take(*end) {
+                    rest.0 = Left::Nothing;
+                    return false;
+                }
+                if !std::mem::take(is_first) {
+                    scanner.expect(b',').expect(VALID);
+                }
+                true
+            }
+            (Scanner::Pack(_), Left::Pack(left)) => {
+                let more = left.checked_sub(1);
+                *left = more.unwrap_or(0);
+                more.is_some()
+            }
+            (_, Left::Nothing) => false,
+            (_, _) => unreachable!("what is left is of this value"),
+        }
+    }
+
+    /// Takes a key, as the text that it has in JSON.
+    ///
+    /// # Panics
+    /// There is none here.
+    pub fn key(&mut self) -> Cow<'b, str> {
+        match &mut self.0 {
+            Scanner::Json(scanner) => unescape(scanner.key().expect(VALID)),
+            Scanner::Pack(scanner) => pack_key(scanner).expect(VALID),
+        }
+    }
+}
+
+fn json_token<'b>(scanner: &mut json::Scanner<'b>) -> Token<'b> {
+    let open = |end| {
+        Rest(Left::Json {
+            end,
+            is_first: true,
+        })
+    };
+    match scanner.peek() {
+        Some(b'"') => Token::Text(unescape(scanner.string().expect(VALID))),
+        Some(b'{') => {
+            scanner.take(b'{');
+            Token::Map(open(b'}'))
+        }
+        Some(b'[') => {
+            scanner.take(b'[');
+            Token::Array(open(b']'))
+        }
+        _ => match scanner.value(1).expect(VALID) {
+            "null" => Token::Null,
+            "true" => Token::Bool(true),
+            "false" => Token::Bool(false),
+            number => json_number(number),
+        },
+    }
+}
+
+fn json_number(text: &str) -> Token<'_> {
+    if let Ok(number) = text.parse() {
+        return Token::Unsigned(number);
+    }
+    let is_integer = !text.contains(['.', 'e', 'E']);
+    match text.parse() {
+        Ok(number) if number != 0 => Token::Signed(number),
+        Err(_) if is_integer => Token::Digits(text),
+        // `-0`, too, which no integer says.
+        _ => float(text.parse().expect("JSON's numbers are Rust's")),
+    }
+}
+
+fn float<'b>(number: f64) -> Token<'b> {
+    match integer(number) {
+        Some(number) => signed(number),
+        None if number.is_finite() => Token::Float(number),
+        None => Token::Null,
+    }
+}
+
+fn signed<'b>(number: i64) -> Token<'b> {
+    u64::try_from(number).map_or(Token::Signed(number), Token::Unsigned)
+}
+
+fn pack_token<'b>(scanner: &mut pack::Scanner<'b>) -> Result<Token<'b>, Malformed> {
+    Ok(match scanner.head()? {
+        Head::Nil => Token::Null,
+        Head::Bool(flag) => Token::Bool(flag),
+        Head::Unsigned(number) => Token::Unsigned(number),
+        Head::Signed(number) => signed(number),
+        Head::Float(number) => float(number),
+        Head::Str(len) => Token::Text(Cow::Borrowed(scanner.text(len)?)),
+        Head::Bin(len) => Token::Bytes(scanner.content(len as usize)?),
+        Head::Ext(len) => match scanner.extension(len)? {
+            UNDEFINED => Token::Null,
+            (kind, content) => match transcode::timestamp(kind, content) {
+                Some(text) => Token::Text(Cow::Owned(text)),
+                None => Token::Extension(kind, content),
+            },
+        },
+        Head::Array(len) => Token::Array(Rest(Left::Pack(len))),
+        Head::Map(len) => Token::Map(Rest(Left::Pack(len))),
+    })
+}
+
+fn pack_key<'b>(scanner: &mut pack::Scanner<'b>) -> Result<Cow<'b, str>, Malformed> {
+    if let Head::Str(len) = scanner.clone().head()? {
+        scanner.head()?;
+        return scanner.text(len).map(Cow::Borrowed);
+    }
+    let mut key = Vec::new();
+    Value::Pack(scanner.value(1)?).write_json(&mut key);
+    // Bytes are a string there, without a quote in it.
+    let text = String::from_utf8(key).expect("JSON is text");
+    Ok(Cow::Owned(text.trim_matches('"').to_owned()))
+}

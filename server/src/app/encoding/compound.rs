@@ -1,0 +1,256 @@
+//! Containers on their way out: elements, keys and how many there are. Opened by `writer`.
+
+use super::key::KeyWriter;
+use super::writer::{Unwritable, Writer};
+use serde::ser::{self, Serialize};
+use shardcast_protocol::dialect::{Encoding, Value};
+use shardcast_protocol::json::Raw;
+
+/// How `serde_json::value::RawValue`, and its `Number` with arbitrary precision, say that their only field is JSON.
+pub(super) const SERDE_JSON_TEXT: &str = "$serde_json::private::";
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Array,
+    Map,
+}
+
+impl Shape {
+    pub(super) fn open(self, encoding: Encoding, out: &mut Vec<u8>, len: usize) {
+        match self {
+            Shape::Array => encoding.open_array(out, len),
+            Shape::Map => encoding.open_map(out, len),
+        }
+    }
+
+    pub(super) fn close(self, encoding: Encoding, out: &mut Vec<u8>) {
+        match (encoding, self) {
+            (Encoding::Pack, _) => {}
+            (Encoding::Json, Shape::Array) => out.push(b']'),
+            (Encoding::Json, Shape::Map) => out.push(b'}'),
+        }
+    }
+}
+
+/// An open container.
+#[derive(Debug)]
+pub(crate) struct Compound<'w> {
+    /// Its elements'.
+    writer: Writer<'w>,
+    shape: Shape,
+    /// Where it begins.
+    start: usize,
+    announced: usize,
+    count: usize,
+    /// It is the only value of a map.
+    in_variant: bool,
+}
+
+impl<'w> Compound<'w> {
+    /// One that was opened; `announced` is what its type said of its length.
+    pub(super) fn new(writer: Writer<'w>, shape: Shape, start: usize, announced: usize) -> Self {
+        Compound {
+            writer,
+            shape,
+            start,
+            announced,
+            count: 0,
+            in_variant: false,
+        }
+    }
+
+    /// Closes the map around it, too.
+    pub(super) fn in_variant(self) -> Self {
+        Compound {
+            in_variant: true,
+            ..self
+        }
+    }
+
+    /// Where its next value goes.
+    pub(super) fn into_writer(self) -> Writer<'w> {
+        self.writer
+    }
+
+    /// Writes a key that is text.
+    pub(super) fn name(&mut self, name: &str) {
+        self.separate();
+        let Writer { out, encoding, .. } = &mut self.writer;
+        encoding.push_string(out, name);
+        if *encoding == Encoding::Json {
+            out.push(b':');
+        }
+    }
+
+    fn separate(&mut self) {
+        if self.count > 0 && self.writer.encoding == Encoding::Json {
+            self.writer.out.push(b',');
+        }
+        self.count += 1;
+    }
+
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
+        self.separate();
+        value.serialize(self.writer.next())
+    }
+
+    /// Every key is text, for which JSON has no alternative and most clients of MessagePack no other use.
+    fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unwritable> {
+        self.separate();
+        let Writer { out, encoding, .. } = &mut self.writer;
+        key.serialize(KeyWriter {
+            out,
+            encoding: *encoding,
+        })?;
+        if *encoding == Encoding::Json {
+            out.push(b':');
+        }
+        Ok(())
+    }
+
+    fn pair<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Unwritable> {
+        self.name(key);
+        value.serialize(self.writer.next())
+    }
+
+    fn close(self) -> Result<(), Unwritable> {
+        let Writer { out, encoding, .. } = self.writer;
+        if encoding == Encoding::Pack && self.count != self.announced {
+            // MessagePack says first how many there are, and a type may not know it, or be wrong.
+            let (mut said, mut right) = (Vec::new(), Vec::new());
+            self.shape.open(encoding, &mut said, self.announced);
+            self.shape.open(encoding, &mut right, self.count);
+            out.splice(self.start..self.start + said.len(), right);
+        }
+        self.shape.close(encoding, out);
+        if self.in_variant {
+            Shape::Map.close(encoding, out);
+        }
+        Ok(())
+    }
+}
+
+impl ser::SerializeSeq for Compound<'_> {
+    type Ok = ();
+    type Error = Unwritable;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
+        self.element(value)
+    }
+
+    fn end(self) -> Result<(), Unwritable> {
+        self.close()
+    }
+}
+
+impl ser::SerializeTuple for Compound<'_> {
+    type Ok = ();
+    type Error = Unwritable;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
+        self.element(value)
+    }
+
+    fn end(self) -> Result<(), Unwritable> {
+        self.close()
+    }
+}
+
+impl ser::SerializeTupleStruct for Compound<'_> {
+    type Ok = ();
+    type Error = Unwritable;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
+        self.element(value)
+    }
+
+    fn end(self) -> Result<(), Unwritable> {
+        self.close()
+    }
+}
+
+impl ser::SerializeTupleVariant for Compound<'_> {
+    type Ok = ();
+    type Error = Unwritable;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
+        self.element(value)
+    }
+
+    fn end(self) -> Result<(), Unwritable> {
+        self.close()
+    }
+}
+
+impl ser::SerializeMap for Compound<'_> {
+    type Ok = ();
+    type Error = Unwritable;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unwritable> {
+        self.key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
+        value.serialize(self.writer.next())
+    }
+
+    fn end(self) -> Result<(), Unwritable> {
+        self.close()
+    }
+}
+
+impl ser::SerializeStructVariant for Compound<'_> {
+    type Ok = ();
+    type Error = Unwritable;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), Unwritable> {
+        self.pair(key, value)
+    }
+
+    fn end(self) -> Result<(), Unwritable> {
+        self.close()
+    }
+}
+
+/// A struct's.
+#[derive(Debug)]
+pub(crate) enum Fields<'w> {
+    Of(Compound<'w>),
+    /// The only one is JSON, see [`SERDE_JSON_TEXT`].
+    Text(Writer<'w>),
+}
+
+impl ser::SerializeStruct for Fields<'_> {
+    type Ok = ();
+    type Error = Unwritable;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), Unwritable> {
+        match self {
+            Fields::Of(compound) => compound.pair(key, value),
+            Fields::Text(writer) => {
+                let text = serde_json::to_value(value).map_err(ser::Error::custom)?;
+                let text = text.as_str().unwrap_or_default();
+                let raw = Raw::parse_inside(text, writer.outer);
+                let raw =
+                    raw.ok_or_else(|| ser::Error::custom("no JSON, or it nests too deeply"))?;
+                Value::Json(raw).write(writer.out, writer.encoding);
+                Ok(())
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), Unwritable> {
+        match self {
+            Fields::Of(compound) => compound.close(),
+            Fields::Text(_) => Ok(()),
+        }
+    }
+}

@@ -89,7 +89,7 @@ impl<'b> Tokens<'b> {
     /// # Panics
     /// Behind the last value.
     #[inline]
-    pub fn next(&mut self) -> Token<'b> {
+    pub fn head(&mut self) -> Token<'b> {
         match &mut self.0 {
             Scanner::Json(scanner) => json_token(scanner),
             Scanner::Pack(scanner) => pack_token(scanner).expect(VALID),

@@ -180,7 +180,7 @@ fn texts(model: &mut Model) {
 fn containers(model: &mut Model) {
     let nil = Pack::Nil;
     model.on::<()>(&["null"], &[nil.clone(), ext(0, &[0])]);
-    model.on::<Nothing>(&["null"], &[nil.clone()]);
+    model.on::<Nothing>(&["null"], &[nil]);
     model.on::<Option<Vec<u8>>>(&["[1,2]"], &[Pack::Array(vec![1.into(), 2.into()])]);
     // Keys are text.
     model.on::<BTreeMap<u32, u8>>(
@@ -422,7 +422,7 @@ fn what_does_not_fit_is_refused_alike() {
 #[test]
 fn answers_of_clients_are_read_by_the_same_model() {
     let app = App::new();
-    let (tell, heard) = mpsc::channel();
+    let (tell, heard) = mpsc::sync_channel(1);
     app.handlers()
         .on_async("ask.me", move |cx, (): ()| {
             let tell = tell.clone();

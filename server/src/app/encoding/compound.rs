@@ -91,7 +91,7 @@ impl<'w> Compound<'w> {
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
         self.separate();
-        value.serialize(self.writer.next())
+        value.serialize(self.writer.reborrow())
     }
 
     /// Every key is text, for which JSON has no alternative and most clients of MessagePack no other use.
@@ -110,7 +110,7 @@ impl<'w> Compound<'w> {
 
     fn pair<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Unwritable> {
         self.name(key);
-        value.serialize(self.writer.next())
+        value.serialize(self.writer.reborrow())
     }
 
     fn close(self) -> Result<(), Unwritable> {
@@ -191,7 +191,7 @@ impl ser::SerializeMap for Compound<'_> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
-        value.serialize(self.writer.next())
+        value.serialize(self.writer.reborrow())
     }
 
     fn end(self) -> Result<(), Unwritable> {

@@ -88,12 +88,12 @@ impl<'b> Deserializer<'b> for &mut Reader<'b> {
     type Error = Unfit;
 
     fn deserialize_any<V: Visitor<'b>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        let token = self.0.next();
+        let token = self.0.head();
         self.show(token, visitor)
     }
 
     fn deserialize_i128<V: Visitor<'b>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        let token = self.0.next();
+        let token = self.0.head();
         match digits_of(&token) {
             Some(number) => visitor.visit_i128(number),
             None => self.show(token, visitor),
@@ -101,7 +101,7 @@ impl<'b> Deserializer<'b> for &mut Reader<'b> {
     }
 
     fn deserialize_u128<V: Visitor<'b>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        let token = self.0.next();
+        let token = self.0.head();
         match digits_of(&token) {
             Some(number) => visitor.visit_u128(number),
             None => self.show(token, visitor),
@@ -109,7 +109,7 @@ impl<'b> Deserializer<'b> for &mut Reader<'b> {
     }
 
     fn deserialize_bytes<V: Visitor<'b>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        match self.0.next() {
+        match self.0.head() {
             Token::Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
             Token::Text(text) => visitor.visit_byte_buf(bytes_of(&text)?),
             token => self.show(token, visitor),
@@ -149,7 +149,7 @@ impl<'b> Deserializer<'b> for &mut Reader<'b> {
         _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Unfit> {
-        match self.0.next() {
+        match self.0.head() {
             Token::Text(text) => visitor.visit_enum(text.into_deserializer()),
             Token::Map(rest) => {
                 let mut pairs = Elements { reader: self, rest };

@@ -37,7 +37,7 @@ pub(crate) struct Writer<'w> {
 
 impl<'w> Writer<'w> {
     /// The same place, for one of several values.
-    pub(super) fn next(&mut self) -> Writer<'_> {
+    pub(super) fn reborrow(&mut self) -> Writer<'_> {
         Writer {
             out: self.out,
             encoding: self.encoding,
@@ -224,7 +224,7 @@ impl<'w> Serializer for Writer<'w> {
         value: &T,
     ) -> Result<(), Unwritable> {
         let mut inner = self.open_variant(variant)?;
-        value.serialize(inner.next())?;
+        value.serialize(inner.reborrow())?;
         Shape::Map.close(inner.encoding, inner.out);
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! Compressed bytes out of messages (RFC 7692 §7.2.1): one deflater serves all connections of a shard whose messages stand for
 //! themselves; a connection with context takeover has a [`DeflateStream`]. Called by whoever sends.
 
+use super::sync_flush::unfinish;
 use super::{TAIL, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 use flate2::{Compress, Compression, FlushCompress};
 use libdeflater::{CompressionLvl, Compressor};
 
-/// libdeflate's fastest: half of zlib's time for the same size (`bench/results/tried.md`).
+/// libdeflate's fastest: a quarter of zlib's instructions for the same size (`bench/results/tried.md`).
 const SHARED_LEVEL: i32 = 1;
 /// zlib's: the first that finds what JSON repeats (`bench/results/tried.md`).
 const STREAM_LEVEL: u32 = 2;
@@ -15,11 +16,16 @@ const STREAM_WINDOW_BITS_MIN: u8 = 9;
 /// Output that is kept between messages, in bytes; what a larger message needed is given back.
 const OUTPUT_BYTES_KEPT: usize = 64 << 10;
 
+/// Bytes of a message that become one block, tried in turn: at its fastest level libdeflate ends a block after 8,192 repetitions of 4
+/// bytes or more, so it may end one within 64 KiB, and never within 32 KiB.
+const BLOCK_BYTES_MAX: [usize; 2] = [64 << 10, 32 << 10];
+
 /// Compresses whole messages, one after the other.
 pub struct Deflater {
     compressor: Compressor,
-    /// For messages that are longer than a peer's small window, by its size. Made when they are needed.
-    small: [Option<Compress>; (WINDOW_BITS_MAX - STREAM_WINDOW_BITS_MIN) as usize],
+    /// zlib's, by the size of the window, for what libdeflate cannot do: messages that are longer than a peer's small window, and
+    /// blocks whose end cannot be told. Made when they are needed.
+    streams: [Option<Compress>; (WINDOW_BITS_MAX - STREAM_WINDOW_BITS_MIN + 1) as usize],
     output: Vec<u8>,
 }
 
@@ -28,43 +34,69 @@ impl Default for Deflater {
         let level = CompressionLvl::new(SHARED_LEVEL).expect("libdeflate has levels 0 to 12");
         Deflater {
             compressor: Compressor::new(level),
-            small: Default::default(),
+            streams: Default::default(),
             output: Vec::new(),
         }
     }
 }
 
+/// Why libdeflate made no payload of a message.
+enum Failure {
+    /// It would not be shorter than the message.
+    TooLong,
+    /// A piece became several blocks, or the end of its block cannot be told.
+    NotOneBlock,
+}
+
 impl Deflater {
-    /// A frame's payload that inflates to `payload` in a window of 2^`window_bits` bytes. `None` when it would not be shorter:
-    /// then the message goes as it is, which is always allowed (RFC 7692 §6).
+    /// A frame's payload that inflates to `payload` in a window of 2^`window_bits` bytes, without a final block, as if zlib had flushed
+    /// it. `None` when it would not be shorter: then the message goes as it is, which is always allowed (RFC 7692 §6).
     pub fn deflate(&mut self, payload: &[u8], window_bits: u8) -> Option<&[u8]> {
         if self.output.capacity() > OUTPUT_BYTES_KEPT {
             self.output = Vec::new();
         }
         // No message refers further back than to its own beginning.
         if payload.len() <= 1 << window_bits || window_bits >= WINDOW_BITS_MAX {
-            self.final_block(payload)
-        } else {
-            self.small_window(payload, window_bits)
+            for block_bytes_max in BLOCK_BYTES_MAX {
+                match self.blocks(payload, block_bytes_max) {
+                    Ok(()) => return Some(&self.output),
+                    Err(Failure::TooLong) => return None,
+                    Err(Failure::NotOneBlock) => {}
+                }
+            }
         }
+        self.stream(payload, window_bits)
     }
 
-    /// A stream that ends: its last block is final, and a zero byte behind it begins the empty block whose rest is the tail that is
-    /// not sent (RFC 7692 §7.2.3.4).
-    fn final_block(&mut self, payload: &[u8]) -> Option<&[u8]> {
-        let room = payload.len().checked_sub(2)?;
+    /// A block of each `block_bytes_max` bytes, as even as can be, and an empty one behind each: the last without its tail.
+    fn blocks(&mut self, payload: &[u8], block_bytes_max: usize) -> Result<(), Failure> {
+        let room = payload.len().checked_sub(1).ok_or(Failure::TooLong)?;
         self.output.resize(room, 0);
-        let compressed = self.compressor.deflate_compress(payload, &mut self.output);
-        self.output.truncate(compressed.ok()?);
-        self.output.push(0);
-        Some(&self.output)
+        let pieces = payload.len().div_ceil(block_bytes_max);
+        let mut filled = 0;
+        for piece in payload.chunks(payload.len().div_ceil(pieces)) {
+            if filled > 0 {
+                let tail = self.output.get_mut(filled..filled + TAIL.len());
+                tail.ok_or(Failure::TooLong)?.copy_from_slice(&TAIL);
+                filled += TAIL.len();
+            }
+            let rest = &mut self.output[filled..];
+            let compressed = self.compressor.deflate_compress(piece, rest);
+            let bytes = compressed.map_err(|_| Failure::TooLong)?;
+            let zeros = unfinish(&mut rest[..bytes]).ok_or(Failure::NotOneBlock)?;
+            let behind = rest.get_mut(bytes..bytes + zeros);
+            behind.ok_or(Failure::TooLong)?.fill(0);
+            filled += bytes + zeros;
+        }
+        self.output.truncate(filled);
+        Ok(())
     }
 
     #[cold]
-    fn small_window(&mut self, payload: &[u8], window_bits: u8) -> Option<&[u8]> {
+    fn stream(&mut self, payload: &[u8], window_bits: u8) -> Option<&[u8]> {
         let index = window_bits.checked_sub(STREAM_WINDOW_BITS_MIN)?;
         let compress = self
-            .small
+            .streams
             .get_mut(usize::from(index))?
             .get_or_insert_with(|| {
                 Compress::new_with_window_bits(Compression::new(STREAM_LEVEL), false, window_bits)

@@ -6,6 +6,7 @@ mod deflater;
 mod inflater;
 mod negotiation;
 mod reader;
+mod sync_flush;
 
 pub use deflater::{DeflateStream, Deflater};
 pub use inflater::{InflateLimits, InflateStream, Inflater, Tally};

@@ -213,13 +213,16 @@ fn noise_never_panics() {
     }
 }
 
-/// A peer that starts afresh, with no larger window, inflates it. Clauses 7692-7.2.1-1, 7692-7.1.1.1-3, 7692-7.1.2.1-3.
+/// A peer with no larger window inflates it: one that starts afresh with each message, and one that does not, since no message ends
+/// its stream. Clauses 7692-7.2.1-1, 7692-7.1.1.1-3, 7692-7.1.2.1-3.
 #[test]
 fn zlib_inflates_what_is_deflated() {
     let mut deflater = Deflater::default();
     let mut inflater = Inflater::default();
-    for (seed, bytes) in SIZES.into_iter().enumerate() {
-        for window_bits in 8..=15 {
+    for window_bits in 8..=15 {
+        let fresh = || flate2::Decompress::new_with_window_bits(false, window_bits.max(9));
+        let mut keeper = fresh();
+        for (seed, bytes) in SIZES.into_iter().enumerate() {
             let message = json(bytes, seed as u64);
             let Some(payload) = deflater.deflate(&message, window_bits) else {
                 let possible = bytes >= 256 && (bytes <= 256 || window_bits > 8);
@@ -227,15 +230,66 @@ fn zlib_inflates_what_is_deflated() {
                 continue;
             };
             assert!(payload.len() < message.len());
-            let mut peer = flate2::Decompress::new_with_window_bits(false, window_bits.max(9));
-            assert_eq!(
-                unzlib(&mut peer, payload),
-                message,
-                "{bytes} bytes, {window_bits} bits"
-            );
+            for peer in [&mut fresh(), &mut keeper] {
+                let inflated = unzlib(peer, payload);
+                assert!(inflated == message, "{bytes} bytes, {window_bits} bits");
+            }
             assert_eq!(inflater.inflate(payload, None, &LIMITS), Ok(&message[..]));
         }
     }
+}
+
+/// Messages of every shape that compressors choose blocks by: fixed and own codes, stored pieces, more repetitions than fit into one
+/// block. One peer inflates all of them with one stream.
+#[test]
+fn no_message_ends_the_stream() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut deflater = Deflater::default();
+    let mut keeper = flate2::Decompress::new(false);
+    let mut compressed = 0;
+    let mut check = |message: &[u8], what: &str| {
+        let Some(payload) = deflater.deflate(message, 15) else {
+            return;
+        };
+        compressed += 1;
+        assert!(payload.len() < message.len(), "{what}");
+        assert!(unzlib(&mut keeper, payload) == message, "{what}");
+    };
+    for round in 0..20_000 {
+        let (alphabet, bytes) = (random.usize(1..=60), random.usize(3..=900));
+        let (repeats, longest) = (random.usize(1..20), random.usize(4..300));
+        let mut message = Vec::new();
+        while message.len() < bytes {
+            if message.is_empty() || random.usize(..repeats) == 0 {
+                message.push(b'0' + random.usize(..alphabet) as u8);
+            } else {
+                let back = random.usize(1..=message.len());
+                for _ in 0..random.usize(3..longest) {
+                    message.push(message[message.len() - back]);
+                }
+            }
+        }
+        check(&message, &format!("round {round}"));
+    }
+    // Numbers of three digits: a repetition every four bytes.
+    let mut numbers = String::new();
+    while numbers.len() < 300_000 {
+        numbers += &format!("{},", random.u32(100..1000));
+    }
+    let mut noise = vec![0; 300_000];
+    random.fill(&mut noise);
+    for bytes in [
+        1_000, 32_768, 32_769, 40_000, 65_535, 65_536, 65_537, 131_072, 300_000,
+    ] {
+        check(
+            &numbers.as_bytes()[..bytes],
+            &format!("{bytes} bytes of numbers"),
+        );
+        check(&vec![b'z'; bytes], &format!("{bytes} bytes of one letter"));
+        let half = [&noise[..bytes / 2], &numbers.as_bytes()[..bytes / 2]].concat();
+        check(&half, &format!("{bytes} bytes, half of them noise"));
+    }
+    assert!(compressed > 19_000, "{compressed}");
 }
 
 #[test]

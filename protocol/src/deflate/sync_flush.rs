@@ -1,6 +1,8 @@
-//! A DEFLATE stream of one final block becomes what zlib's sync flush leaves: a block that is not final, and the start of an empty
-//! stored one (RFC 7692 §7.2.1). A peer may keep one inflater for all messages, and a final block ends that for good (undici, Tornado,
-//! aiohttp before 3.14). Where the block ends is read from its header, never guessed; nothing is inflated. Called by the deflater.
+//! A DEFLATE stream of one final block becomes what zlib's sync flush leaves: a block that is not
+//! final, and the start of an empty stored one (RFC 7692 §7.2.1). A peer may keep one inflater for
+//! all messages, and a final block ends that for good (undici, Tornado, aiohttp before 3.14). Where
+//! the block ends is read from its header, never guessed; nothing is inflated. Called by the
+//! deflater.
 
 /// Bits of a block's header: BFINAL, BTYPE (RFC 1951 §3.2.3).
 const HEADER_BITS: usize = 3;
@@ -14,17 +16,19 @@ const ORDER: [usize; 19] = [
 ];
 /// Its longest code, in bits.
 const LENGTH_CODE_BITS: usize = 7;
-/// In it: the length before, 3 to 6 times; no code, 3 to 10 times. Larger still: no code, 11 to 138 times.
+/// In it: the length before, 3 to 6 times; no code, 3 to 10 times. Larger still: no code, 11 to 138
+/// times.
 const REPEATED: u8 = 16;
 const ABSENT: u8 = 17;
 
-/// Makes the only block of a stream one that is not final. `Some`: the zero bytes that are to follow, 0 or 1, and then it is the payload
-/// of a message. `None`: the stream has several blocks, or one whose end cannot be told without inflating it, and is as it was.
+/// Makes the only block of a stream one that is not final. `Some`: the zero bytes that are to
+/// follow, 0 or 1, and then it is the payload of a message. `None`: the stream has several blocks,
+/// or one whose end cannot be told without inflating it, and is as it was.
 pub(super) fn unfinish(stream: &mut [u8]) -> Option<usize> {
     let padding = stream.len() * 8 - end_bits(stream)?;
     *stream.first_mut()? &= !FINAL;
-    // The empty block's header is three zeros. They stand in the padding, if it has room for them; where its length would follow, the
-    // payload ends.
+    // The empty block's header is three zeros. They stand in the padding, if it has room for them;
+    // where its length would follow, the payload ends.
     Some(usize::from(padding < HEADER_BITS))
 }
 
@@ -75,8 +79,8 @@ impl Bits<'_> {
         bits
     }
 
-    /// Of a block with fixed codes: they are walked over, since the end's is seven zeros, which padding could be, too. Compressors
-    /// choose such blocks for short messages.
+    /// Of a block with fixed codes: they are walked over, since the end's is seven zeros, which
+    /// padding could be, too. Compressors choose such blocks for short messages.
     fn fixed_end(&mut self) -> Option<usize> {
         while self.at < self.stream.len() * 8 {
             // Codes are packed with their most significant bit first (RFC 1951 §3.1.1).
@@ -102,7 +106,8 @@ impl Bits<'_> {
         None
     }
 
-    /// Of a block with its own codes: the end's has a bit that is set, and no such bit is behind it.
+    /// Of a block with its own codes: the end's has a bit that is set, and no such bit is behind
+    /// it.
     fn dynamic_end(&mut self) -> Option<usize> {
         let (code, bits) = self.end_code()?;
         if code == 0 {
@@ -161,7 +166,8 @@ impl Bits<'_> {
         if end_bits == 0 {
             return None;
         }
-        // Codes of one length follow one another, those of the next one follow them (RFC 1951 §3.2.2).
+        // Codes of one length follow one another, those of the next one follow them (RFC 1951
+        // §3.2.2).
         let shorter =
             (1..end_bits).map(|bits| (literals[bits] + others[bits]) << (end_bits - bits));
         let code = shorter.sum::<usize>() + literals[end_bits];

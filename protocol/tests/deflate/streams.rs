@@ -103,8 +103,8 @@ fn a_message_sees_nothing_of_the_one_before() {
     let secret = zlib_once(b"a secret of somebody else, long enough to be worth a reference");
     assert!(inflater.inflate(&secret, None, &LIMITS).is_ok());
     let reference = [0xf2, 0x00, 0x11, 0x00, 0x00];
-    let damaged = Err(ProtocolError::CompressedDamaged);
-    assert_eq!(inflater.inflate(&reference, None, &LIMITS), damaged);
+    let referred = Err(ProtocolError::ReferredBack);
+    assert_eq!(inflater.inflate(&reference, None, &LIMITS), referred);
     // And it goes on for the next.
     assert_eq!(
         inflater.inflate(&zlib_once(b"next"), None, &LIMITS),
@@ -213,8 +213,9 @@ fn noise_never_panics() {
     }
 }
 
-/// A peer with no larger window inflates it: one that starts afresh with each message, and one that does not, since no message ends
-/// its stream. Clauses 7692-7.2.1-1, 7692-7.1.1.1-3, 7692-7.1.2.1-3.
+/// A peer with no larger window inflates it: one that starts afresh with each message, and one that
+/// does not, since no message ends its stream. Clauses 7692-7.2.1-1, 7692-7.1.1.1-3,
+/// 7692-7.1.2.1-3.
 #[test]
 fn zlib_inflates_what_is_deflated() {
     let mut deflater = Deflater::default();
@@ -239,8 +240,8 @@ fn zlib_inflates_what_is_deflated() {
     }
 }
 
-/// Messages of every shape that compressors choose blocks by: fixed and own codes, stored pieces, more repetitions than fit into one
-/// block. One peer inflates all of them with one stream.
+/// Messages of every shape that compressors choose blocks by: fixed and own codes, stored pieces,
+/// more repetitions than fit into one block. One peer inflates all of them with one stream.
 #[test]
 fn no_message_ends_the_stream() {
     let mut random = fastrand::Rng::with_seed(5);

@@ -63,6 +63,10 @@ impl Flags {
     /// With a window that is small, or that lasts for more than a message: it does not share compressed frames with others.
     pub(crate) const OWN_WINDOW: Flags = Flags(512);
 
+    /// It was told `client_no_context_takeover`, had not offered it, and has not shown yet that it
+    /// obeys: its compressed messages may refer to earlier ones.
+    pub(crate) const MAY_REFER: Flags = Flags(0x8000);
+
     /// An event stream: frames leave as events, and messages come in other connections' requests.
     pub(crate) const STREAM: Flags = Flags(2048);
 

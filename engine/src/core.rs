@@ -261,7 +261,7 @@ impl Core {
             compressing: config
                 .compression
                 .clone()
-                .map(|options| Box::new(Compressing::new(options))),
+                .map(|options| Box::new(Compressing::new(options, config.shards))),
             admission,
             streams: (config.event_streams.clone())
                 .zip(token_key)

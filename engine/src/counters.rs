@@ -156,6 +156,11 @@ counters! {
     count inflated_bytes_out;
     /// Connections closed with 1009: a compressed message became too big, or too much bigger than it was.
     count refused_bombs;
+    /// Connections closed with 1007: a message referred to an earlier one, and no window was left
+    /// for its client.
+    count refused_windows;
+    /// Memory for clients that may refer to earlier messages though they were told not to.
+    gauge windows_bytes;
     /// Messages compressed; a broadcast counts once for all who share it.
     count deflated_messages;
     /// Bytes of these messages, without frame headers.

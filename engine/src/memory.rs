@@ -23,7 +23,8 @@ pub struct Memory {
     pub outboxes_worst_bytes: u64,
     /// What every shard compresses with, once it does.
     pub compressors_worst_bytes: u64,
-    /// Every connection with windows of its own, if that is allowed.
+    /// Windows of clients that keep one though they were told not to, which have a budget; besides,
+    /// every connection with windows of its own, if that is allowed.
     pub windows_worst_bytes: u64,
     /// Unfinished messages, which have a budget.
     pub partials_worst_bytes: u64,
@@ -63,11 +64,13 @@ impl Memory {
                 .compression
                 .as_ref()
                 .map_or(0, |_| shards * Compression::SHARD_BYTES as u64),
-            windows_worst_bytes: config
-                .compression
-                .as_ref()
-                .filter(|compression| compression.takeover == Takeover::Allowed)
-                .map_or(0, |_| connections * Compression::TAKEOVER_BYTES as u64),
+            windows_worst_bytes: config.compression.as_ref().map_or(0, |compression| {
+                let agreed = match compression.takeover {
+                    Takeover::Never => 0,
+                    Takeover::Allowed => connections * Compression::TAKEOVER_BYTES as u64,
+                };
+                compression.windows_bytes_max as u64 + agreed
+            }),
             partials_worst_bytes: config.reassembly_bytes_max as u64,
         }
     }

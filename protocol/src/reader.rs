@@ -199,6 +199,16 @@ pub enum ProtocolError {
     /// A compressed message that is no DEFLATE stream (RFC 7692 §7.2.2).
     #[error("compressed message is damaged")]
     CompressedDamaged,
+    /// A compressed message that refers to an earlier one, though `client_no_context_takeover` was
+    /// agreed on (RFC 7692 §7.1.1.2).
+    #[error("message refers to an earlier one, against client_no_context_takeover")]
+    ReferredBack,
+    /// The same from a client that had not offered that, and for which no window is kept: the
+    /// budget for such clients is used up.
+    #[error(
+        "message refers to an earlier one, against client_no_context_takeover, and no window is left (compression.windows)"
+    )]
+    NoWindowLeft,
 }
 
 impl ProtocolError {
@@ -219,7 +229,9 @@ impl ProtocolError {
             | ProtocolError::CloseCodeForbidden => CloseCode::PROTOCOL_ERROR,
             ProtocolError::TextNotUtf8
             | ProtocolError::CloseReasonNotUtf8
-            | ProtocolError::CompressedDamaged => CloseCode::INVALID_PAYLOAD,
+            | ProtocolError::CompressedDamaged
+            | ProtocolError::ReferredBack
+            | ProtocolError::NoWindowLeft => CloseCode::INVALID_PAYLOAD,
             ProtocolError::MessageTooBig
             | ProtocolError::InflatedTooBig
             | ProtocolError::InflatedTooMuch => CloseCode::TOO_BIG,

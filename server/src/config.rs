@@ -80,6 +80,7 @@ struct Compressed {
     enabled: bool,
     threshold_bytes: usize,
     context_takeover: bool,
+    windows_bytes_max: usize,
     ratio_max: usize,
 }
 
@@ -90,6 +91,7 @@ impl Default for Compressed {
             enabled: true,
             threshold_bytes: defaults.threshold_bytes,
             context_takeover: defaults.takeover == Takeover::Allowed,
+            windows_bytes_max: defaults.windows_bytes_max,
             ratio_max: defaults.ratio_max as usize,
         }
     }
@@ -105,6 +107,7 @@ impl Compressed {
             } else {
                 Takeover::Never
             },
+            windows_bytes_max: self.windows_bytes_max,
             ratio_max: u32::try_from(self.ratio_max).unwrap_or(u32::MAX),
         })
     }

@@ -1,5 +1,6 @@
-//! permessage-deflate on one shard: one deflater and one inflater for all connections, and the windows of those that asked for
-//! windows of their own. What has no such connection allocates none of it.
+//! permessage-deflate on one shard: one deflater and one inflater for all connections, and the
+//! windows of those that asked for windows of their own, or that keep one though they were told not
+//! to. What has no such connection allocates none of it.
 
 use super::Core;
 use super::releasing::shrink_map;
@@ -21,6 +22,12 @@ pub(crate) struct Compressing {
     inflater: Option<Box<Inflater>>,
     /// Connections with [`Flags::OWN_WINDOW`], by slot.
     own: HashMap<u32, Own>,
+    /// What connections with [`Flags::MAY_REFER`] said compressed, by slot.
+    told: HashMap<u32, InflateStream>,
+    /// Memory of `told`: at most the shard's share of [`Compression::windows_bytes_max`], and none
+    /// of it while one is lent.
+    told_bytes: usize,
+    told_bytes_max: usize,
     /// What a stream of messages deflates to, before it stands behind its header.
     output: Vec<u8>,
 }
@@ -30,14 +37,14 @@ pub(crate) struct Compressing {
 struct Own {
     agreement: Agreement,
     deflate: Option<Box<DeflateStream>>,
-    inflate: Option<Box<InflateStream>>,
+    inflate: Option<InflateStream>,
 }
 
 /// What reads one connection's compressed messages; given back after each frame.
 #[derive(Debug)]
 pub(crate) struct Lent {
     pub(crate) inflater: Box<Inflater>,
-    pub(crate) own: Option<Box<InflateStream>>,
+    pub(crate) own: Option<InflateStream>,
     pub(crate) limits: InflateLimits,
 }
 
@@ -45,8 +52,11 @@ impl Compressing {
     /// Output that is kept between messages, in bytes.
     const OUTPUT_BYTES_KEPT: usize = 64 << 10;
 
-    pub(crate) fn new(options: Compression) -> Compressing {
+    pub(crate) fn new(options: Compression, shards: usize) -> Compressing {
         Compressing {
+            told: HashMap::new(),
+            told_bytes: 0,
+            told_bytes_max: options.windows_bytes_max / shards,
             options,
             deflater: None,
             inflater: None,
@@ -60,6 +70,7 @@ impl Compressing {
         (self.deflater, self.inflater) = (None, None);
         self.output = Vec::new();
         shrink_map(&mut self.own);
+        shrink_map(&mut self.told);
     }
 
     /// Whether received messages may refer to earlier ones.
@@ -82,6 +93,21 @@ impl Compressing {
         }
     }
 
+    /// What the client of a connection said compressed until now, for a frame's time.
+    fn lend_told(&mut self, slot: u32) -> InflateStream {
+        let told = self.told.remove(&slot);
+        let mut stream = told.unwrap_or_else(InflateStream::told);
+        self.told_bytes -= stream.taken_bytes();
+        stream.set_room(self.told_bytes_max - self.told_bytes);
+        stream
+    }
+
+    /// Keeps it for the next frame.
+    fn take_back_told(&mut self, slot: u32, stream: InflateStream) {
+        self.told_bytes += stream.taken_bytes();
+        self.told.insert(slot, stream);
+    }
+
     /// The compressed payload of a message for one connection; `None`: it goes as it is.
     fn deflate(&mut self, slot: u32, payload: &[u8]) -> Option<&[u8]> {
         if payload.len() < self.options.threshold_bytes {
@@ -90,7 +116,7 @@ impl Compressing {
         let own = self.own.get_mut(&slot);
         let window_bits = own
             .as_ref()
-            .map_or(SHARED_WINDOW_BITS, |own| own.agreement.server_window_bits);
+            .map_or(SHARED_WINDOW_BITS, |own| own.agreement.server_window_bits());
         let Some(own) = own.filter(|own| own.agreement.server_takeover == Takeover::Allowed) else {
             let deflater = self.deflater.get_or_insert_default();
             return deflater.deflate(payload, window_bits);
@@ -120,7 +146,10 @@ impl Core {
         flags.set(Flags::DEFLATES);
         let shares = agreement.server_takeover == Takeover::Never
             && agreement.client_takeover == Takeover::Never
-            && agreement.server_window_bits == SHARED_WINDOW_BITS;
+            && agreement.server_window_bits() == SHARED_WINDOW_BITS;
+        if agreement.client_takeover == Takeover::Never && !agreement.client_offered_no_takeover {
+            flags.set(Flags::MAY_REFER);
+        }
         if shares {
             self.admission.count_sharer();
         } else {
@@ -137,6 +166,13 @@ impl Core {
     /// The connection is gone, and its windows with it.
     pub(super) fn forget_agreement(&mut self, ticket: Ticket) {
         let flags = self.connections.at(ticket.slot).flags;
+        if flags.has(Flags::MAY_REFER)
+            && let Some(compressing) = &mut self.compressing
+        {
+            drop(compressing.lend_told(ticket.slot));
+            let bytes = compressing.told_bytes as u64;
+            self.counters.windows_bytes.set(bytes);
+        }
         if flags.has(Flags::OWN_WINDOW) {
             if let Some(compressing) = &mut self.compressing {
                 compressing.own.remove(&ticket.slot);
@@ -191,13 +227,17 @@ impl Core {
     pub(crate) fn lend_inflater(&mut self, ticket: Ticket) -> Option<Lent> {
         let connection = self.connections.at(ticket.slot);
         let message_bytes_max = self.limits.message_bytes_max[usize::from(connection.listener)];
-        let has_own = connection.flags.has(Flags::OWN_WINDOW);
+        let flags = connection.flags;
         let compressing = self.compressing.as_mut()?;
-        let own = has_own
-            .then(|| compressing.own.get_mut(&ticket.slot))
-            .flatten()
-            .filter(|own| own.agreement.client_takeover == Takeover::Allowed)
-            .map(|own| own.inflate.take().unwrap_or_default());
+        let own = if flags.has(Flags::MAY_REFER) {
+            Some(compressing.lend_told(ticket.slot))
+        } else if flags.has(Flags::OWN_WINDOW) {
+            let own = compressing.own.get_mut(&ticket.slot);
+            own.filter(|own| own.agreement.client_takeover == Takeover::Allowed)
+                .map(|own| own.inflate.take().unwrap_or_default())
+        } else {
+            None
+        };
         Some(Lent {
             inflater: compressing.inflater.take().unwrap_or_default(),
             own,
@@ -218,8 +258,31 @@ impl Core {
             return;
         };
         compressing.inflater = Some(lent.inflater);
-        if let Some(own) = compressing.own.get_mut(&ticket.slot) {
-            own.inflate = lent.own;
+        let Some(stream) = lent.own else {
+            return;
+        };
+        let flags = &mut self.connections.at(ticket.slot).flags;
+        if !flags.has(Flags::MAY_REFER) {
+            if let Some(own) = compressing.own.get_mut(&ticket.slot) {
+                own.inflate = Some(stream);
+            }
+        } else if stream.is_over() {
+            flags.clear(Flags::MAY_REFER);
+        } else if !stream.is_new() {
+            compressing.take_back_told(ticket.slot, stream);
         }
+        let bytes = compressing.told_bytes as u64;
+        self.counters.windows_bytes.set(bytes);
+    }
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Compressing {
+    /// Panics unless the memory of clients that may refer back is counted right.
+    pub(crate) fn check(&self, counted_bytes: u64, may_refer: impl Fn(u32) -> bool) {
+        let taken: usize = self.told.values().map(InflateStream::taken_bytes).sum();
+        assert_eq!((taken, taken as u64), (self.told_bytes, counted_bytes));
+        assert!(taken <= self.told_bytes_max);
+        assert!(self.told.keys().all(|slot| may_refer(*slot)));
     }
 }

@@ -32,7 +32,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Role::Server,
             &lent.limits,
             &mut lent.inflater,
-            lent.own.as_deref_mut(),
+            lent.own.as_mut(),
         );
         let mut message = None;
         if let Ok(Step::Event {
@@ -60,6 +60,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     ProtocolError::InflatedTooBig | ProtocolError::InflatedTooMuch
                 );
                 self.core.counters.refused_bombs.add(u64::from(is_bomb));
+                let is_window = error == ProtocolError::NoWindowLeft;
+                self.core.counters.refused_windows.add(u64::from(is_window));
                 self.core.fail(ticket, error);
                 Ok(whole)
             }

@@ -49,6 +49,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let reassembly_bytes = self.core.counters.reassembly_bytes.get();
         assert_eq!(unfinished_bytes as u64, reassembly_bytes);
         assert!(reassembly_bytes <= self.core.limits.reassembly_bytes_max);
+        if let Some(compressing) = &self.core.compressing {
+            let counted = self.core.counters.windows_bytes.get();
+            let connections = &self.core.connections;
+            compressing.check(counted, |slot| {
+                connections.ref_at(slot).flags.has(Flags::MAY_REFER)
+            });
+        }
         check_rooms(&self.core);
         if quiescent {
             self.check_nothing_left();

@@ -70,7 +70,11 @@ impl Setting {
                 .collect(),
             compression: self.compressed.then(|| Compression {
                 threshold_bytes: 64,
-                takeover: Takeover::Allowed,
+                takeover: if self.hasty {
+                    Takeover::Never
+                } else {
+                    Takeover::Allowed
+                },
                 ..Compression::default()
             }),
             rooms_per_connection_max: self.rooms,

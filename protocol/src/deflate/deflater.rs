@@ -6,7 +6,8 @@ use super::{TAIL, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 use flate2::{Compress, Compression, FlushCompress};
 use libdeflater::{CompressionLvl, Compressor};
 
-/// libdeflate's fastest: a quarter of zlib's instructions for the same size (`bench/results/tried.md`).
+/// libdeflate's fastest: a quarter of zlib's instructions for the same size
+/// (`bench/results/tried.md`).
 const SHARED_LEVEL: i32 = 1;
 /// zlib's: the first that finds what JSON repeats (`bench/results/tried.md`).
 const STREAM_LEVEL: u32 = 2;
@@ -16,15 +17,16 @@ const STREAM_WINDOW_BITS_MIN: u8 = 9;
 /// Output that is kept between messages, in bytes; what a larger message needed is given back.
 const OUTPUT_BYTES_KEPT: usize = 64 << 10;
 
-/// Bytes of a message that become one block, tried in turn: at its fastest level libdeflate ends a block after 8,192 repetitions of 4
-/// bytes or more, so it may end one within 64 KiB, and never within 32 KiB.
+/// Bytes of a message that become one block, tried in turn: at its fastest level libdeflate ends a
+/// block after 8,192 repetitions of 4 bytes or more, so it may end one within 64 KiB, and never
+/// within 32 KiB.
 const BLOCK_BYTES_MAX: [usize; 2] = [64 << 10, 32 << 10];
 
 /// Compresses whole messages, one after the other.
 pub struct Deflater {
     compressor: Compressor,
-    /// zlib's, by the size of the window, for what libdeflate cannot do: messages that are longer than a peer's small window, and
-    /// blocks whose end cannot be told. Made when they are needed.
+    /// zlib's, by the size of the window, for what libdeflate cannot do: messages that are longer
+    /// than a peer's small window, and blocks whose end cannot be told. Made when they are needed.
     streams: [Option<Compress>; (WINDOW_BITS_MAX - STREAM_WINDOW_BITS_MIN + 1) as usize],
     output: Vec<u8>,
 }
@@ -49,8 +51,9 @@ enum Failure {
 }
 
 impl Deflater {
-    /// A frame's payload that inflates to `payload` in a window of 2^`window_bits` bytes, without a final block, as if zlib had flushed
-    /// it. `None` when it would not be shorter: then the message goes as it is, which is always allowed (RFC 7692 §6).
+    /// A frame's payload that inflates to `payload` in a window of 2^`window_bits` bytes, without a
+    /// final block, as if zlib had flushed it. `None` when it would not be shorter: then the
+    /// message goes as it is, which is always allowed (RFC 7692 §6).
     pub fn deflate(&mut self, payload: &[u8], window_bits: u8) -> Option<&[u8]> {
         if self.output.capacity() > OUTPUT_BYTES_KEPT {
             self.output = Vec::new();
@@ -68,7 +71,8 @@ impl Deflater {
         self.stream(payload, window_bits)
     }
 
-    /// A block of each `block_bytes_max` bytes, as even as can be, and an empty one behind each: the last without its tail.
+    /// A block of each `block_bytes_max` bytes, as even as can be, and an empty one behind each:
+    /// the last without its tail.
     fn blocks(&mut self, payload: &[u8], block_bytes_max: usize) -> Result<(), Failure> {
         let room = payload.len().checked_sub(1).ok_or(Failure::TooLong)?;
         self.output.resize(room, 0);

@@ -2,6 +2,7 @@
 //! byte beyond a limit. Its output buffer is kept within [`OUTPUT_BYTES_KEPT`] between messages. Called by the reader.
 
 use super::TAIL;
+use super::past::{Past, STREAM_BYTES, WINDOW_BYTES};
 use crate::reader::ProtocolError;
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -51,14 +52,64 @@ pub struct Tally {
     pub bytes_out: u64,
 }
 
-/// The window of one connection whose client refers to earlier messages (context takeover): 48 KiB.
+/// What one connection's compressed messages may refer to.
 #[derive(Debug)]
-pub struct InflateStream(Decompress);
+pub struct InflateStream(Reach);
 
+#[derive(Debug)]
+enum Reach {
+    /// The messages before, as was agreed (context takeover), or as a client does that was told not
+    /// to: 48 KiB.
+    Window(Box<Decompress>),
+    /// Nothing, as the client was told.
+    Past(Past),
+}
+
+/// Context takeover was agreed on.
 impl Default for InflateStream {
     fn default() -> Self {
-        InflateStream(Decompress::new(false))
+        InflateStream(Reach::Window(Box::new(fresh())))
     }
+}
+
+impl InflateStream {
+    /// Of a client that was told `client_no_context_takeover` without having offered it, and may
+    /// not obey. It keeps nothing until there is room.
+    pub fn told() -> InflateStream {
+        InflateStream(Reach::Past(Past::default()))
+    }
+
+    /// The memory that the stream of a client that was told may take from now on, in bytes. What
+    /// does not fit is forgotten, and a message that refers to it fails with
+    /// [`ProtocolError::NoWindowLeft`].
+    pub fn set_room(&mut self, bytes: usize) {
+        if let Reach::Past(past) = &mut self.0 {
+            past.room_bytes = bytes;
+        }
+    }
+
+    /// Its memory, in bytes.
+    pub fn taken_bytes(&self) -> usize {
+        match &self.0 {
+            Reach::Window(_) => STREAM_BYTES,
+            Reach::Past(past) => past.taken_bytes(),
+        }
+    }
+
+    /// No compressed message has come yet.
+    pub fn is_new(&self) -> bool {
+        matches!(&self.0, Reach::Past(past) if past.is_new())
+    }
+
+    /// The client was told, and has shown that it obeys: its messages need no stream from now on.
+    pub fn is_over(&self) -> bool {
+        matches!(&self.0, Reach::Past(past) if past.is_over())
+    }
+}
+
+/// A raw stream (RFC 1951) from its beginning, with the largest window.
+pub(super) fn fresh() -> Decompress {
+    Decompress::new(false)
 }
 
 /// Inflates whole messages, one after the other.
@@ -73,7 +124,7 @@ pub struct Inflater {
 impl Default for Inflater {
     fn default() -> Self {
         Inflater {
-            shared: Decompress::new(false),
+            shared: fresh(),
             output: Vec::new(),
             tally: Tally::default(),
         }
@@ -81,11 +132,12 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// The message that `compressed` is. `own`: the window of a connection with context takeover.
+    /// The message that `compressed` is. `own`: what it may refer to; `None`: only itself.
     ///
     /// # Errors
-    /// A limit is passed (1009), or the bytes are no DEFLATE stream (1007: RFC 7692 names no code, and RFC 6455 §7.4.1 has that
-    /// one for content that is not what the message says it is). A connection's own window is of no use afterwards.
+    /// A limit is passed (1009), or the bytes are no DEFLATE stream or refer to what they must not
+    /// (1007: RFC 7692 names no code, and RFC 6455 §7.4.1 has that one for content that is not what
+    /// the message says it is). A connection's own window is of no use afterwards.
     pub fn inflate(
         &mut self,
         compressed: &[u8],
@@ -108,9 +160,10 @@ impl Inflater {
             },
             expected: compressed.len().saturating_mul(FIRST_RATIO),
         };
-        match own {
+        match own.map(|own| &mut own.0) {
             None => filling.alone(&mut self.shared, compressed)?,
-            Some(own) => filling.continued(&mut own.0, compressed)?,
+            Some(Reach::Window(window)) => filling.continued(window, compressed)?,
+            Some(reach) => filling.told(&mut self.shared, reach, compressed)?,
         }
         let filled = filling.filled;
         self.tally.messages += 1;
@@ -145,6 +198,16 @@ impl Filling<'_> {
         compressed: &[u8],
     ) -> Result<(), ProtocolError> {
         decompress.reset(false);
+        let inflated = self.closed(decompress, compressed);
+        inflated.map_err(|error| self.why(decompress, compressed, error))
+    }
+
+    /// A whole message, behind which its stream ends.
+    fn closed(
+        &mut self,
+        decompress: &mut Decompress,
+        compressed: &[u8],
+    ) -> Result<(), ProtocolError> {
         if self.feed(decompress, compressed)? == Status::StreamEnd {
             return Ok(());
         }
@@ -152,6 +215,58 @@ impl Filling<'_> {
             Status::StreamEnd => Ok(()),
             Status::Ok | Status::BufError => Err(ProtocolError::CompressedDamaged),
         }
+    }
+
+    /// What is wrong with a message that does not stand for itself. If nothing is once there are
+    /// messages before it, whatever they are, it refers to them. (The word of zlib-rs for it
+    /// depends on how long the message is.)
+    #[cold]
+    fn why(
+        &mut self,
+        decompress: &mut Decompress,
+        compressed: &[u8],
+        error: ProtocolError,
+    ) -> ProtocolError {
+        if error != ProtocolError::CompressedDamaged {
+            return error;
+        }
+        decompress.reset(false);
+        if decompress.set_dictionary(&[0; WINDOW_BYTES]).is_err() {
+            return error;
+        }
+        self.filled = 0;
+        match self.closed(decompress, compressed) {
+            Ok(()) => ProtocolError::ReferredBack,
+            Err(error) => error,
+        }
+    }
+
+    /// A message of a client that was told that it refers to no other. The first that does changes
+    /// what the next may refer to.
+    #[cold]
+    fn told(
+        &mut self,
+        shared: &mut Decompress,
+        reach: &mut Reach,
+        compressed: &[u8],
+    ) -> Result<(), ProtocolError> {
+        let inflated = self.alone(shared, compressed);
+        let Reach::Past(past) = reach else {
+            return inflated;
+        };
+        match inflated {
+            Ok(()) => past.hear(compressed, &self.output[..self.filled]),
+            Err(ProtocolError::ReferredBack) => {
+                let mut window = past.window()?;
+                self.filled = 0;
+                let inflated = self.continued(&mut window, compressed);
+                // Nothing else is wrong with it.
+                inflated.map_err(|_| past.too_far())?;
+                *reach = Reach::Window(Box::new(window));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// A message that may refer to those before it.

@@ -5,6 +5,7 @@
 mod deflater;
 mod inflater;
 mod negotiation;
+mod past;
 mod reader;
 mod sync_flush;
 

@@ -29,10 +29,20 @@ pub struct Agreement {
     pub server_takeover: Takeover,
     /// Whether the client's do.
     pub client_takeover: Takeover,
-    /// The server's window is 2^n bytes at most, 8..=15.
-    pub server_window_bits: u8,
+    /// Whether the client offered by itself that its messages refer to no others. Where it did not
+    /// and is told so, it may not obey.
+    pub client_offered_no_takeover: bool,
+    /// The server's window is 2^n bytes at most, 8..=15; `None`: nothing was said of it.
+    pub server_window: Option<u8>,
     /// The client's window is 2^n bytes at most, 8..=15.
     pub client_window_bits: u8,
+}
+
+impl Agreement {
+    /// The server's window is 2^n bytes at most (RFC 7692 §7.1.2.1: 15 where nothing was said).
+    pub fn server_window_bits(&self) -> u8 {
+        self.server_window.unwrap_or(WINDOW_BITS_MAX)
+    }
 }
 
 /// A header that is no list of extensions: the handshake fails (RFC 6455 §9.1).
@@ -96,13 +106,17 @@ fn accept(offer: Parameters, takeover: Takeover) -> Agreement {
     Agreement {
         server_takeover: unless(offer.server_no_takeover),
         client_takeover: unless(offer.client_no_takeover),
-        server_window_bits: offer.server_window_bits.unwrap_or(WINDOW_BITS_MAX),
+        client_offered_no_takeover: offer.client_no_takeover,
+        server_window: offer.server_window_bits,
         client_window_bits: WINDOW_BITS_MAX,
     }
 }
 
-/// The answer's header value. `client_max_window_bits` is never among the parameters: our inflater has room for every window,
-/// and a client that did not offer it must not be told (RFC 7692 §7.1.2.2).
+/// The answer's header value. What was asked of the server is confirmed,
+/// `server_max_window_bits=15` too (RFC 7692 §7.1.2.1: only so is it accepted, and PyPI
+/// `websockets` fails the connection without). `client_max_window_bits` is never among the
+/// parameters: our inflater has room for every window, and a client that did not offer it must not
+/// be told (RFC 7692 §7.1.2.2).
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(NAME)?;
@@ -114,8 +128,8 @@ impl fmt::Display for Agreement {
                 write!(f, "; {name}")?;
             }
         }
-        if self.server_window_bits < WINDOW_BITS_MAX {
-            write!(f, "; {SERVER_WINDOW}={}", self.server_window_bits)?;
+        if let Some(bits) = self.server_window {
+            write!(f, "; {SERVER_WINDOW}={bits}")?;
         }
         Ok(())
     }
@@ -166,7 +180,8 @@ fn hold_to(answer: Parameters, takeover: Takeover) -> Result<Agreement, AnswerEr
     Ok(Agreement {
         server_takeover: unless(answer.server_no_takeover),
         client_takeover: unless(answer.client_no_takeover),
-        server_window_bits: answer.server_window_bits.unwrap_or(WINDOW_BITS_MAX),
+        client_offered_no_takeover: takeover == Takeover::Never,
+        server_window: answer.server_window_bits,
         client_window_bits,
     })
 }

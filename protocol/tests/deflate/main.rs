@@ -1,9 +1,11 @@
-//! permessage-deflate at the boundary of the crate: negotiation, inflating and deflating against zlib, and the reader of a
-//! connection that agreed.
+//! permessage-deflate at the boundary of the crate: negotiation, inflating and deflating against
+//! zlib, the reader of a connection that agreed, and clients that keep a window though they were
+//! told not to.
 
 mod negotiation;
 mod reader;
 mod streams;
+mod told;
 
 /// JSON as people send it, different for every seed.
 fn json(bytes: usize, seed: u64) -> Vec<u8> {
@@ -36,8 +38,9 @@ fn zlib_once(message: &[u8]) -> Vec<u8> {
     )
 }
 
-/// What a peer with zlib makes of a payload: it inflates the bytes and the tail, and goes on with the same stream. Many peers do
-/// (undici, Tornado, Beast, aiohttp before 3.14), and a final block would end it for good.
+/// What a peer with zlib makes of a payload: it inflates the bytes and the tail, and goes on with
+/// the same stream. Many peers do (undici, Tornado, Beast, aiohttp before 3.14), and a final block
+/// would end it for good.
 fn unzlib(decompress: &mut flate2::Decompress, payload: &[u8]) -> Vec<u8> {
     let input = [payload, &TAIL].concat();
     let mut out = Vec::with_capacity(1 << 20);

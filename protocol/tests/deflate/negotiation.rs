@@ -22,6 +22,7 @@ fn check(headers: &str, takeover: Takeover, answer: Result<Option<&str>, Extensi
 /// Clauses 7692-7-4, 7692-7.1.1.1-2, 7692-7.1.2.1-2, 7692-7.1.2.2-2, 7692-7.1.2.2-3, 6455-9-2, 6455-9.1-2, 6455-4.3-1.
 #[test]
 fn an_offer_is_answered_without_takeover() {
+    let with_15 = format!("{DEFAULT}; server_max_window_bits=15");
     let with_8 = format!("{DEFAULT}; server_max_window_bits=8");
     let with_10 = format!("{DEFAULT}; server_max_window_bits=10");
     for (headers, answer) in [
@@ -43,7 +44,7 @@ fn an_offer_is_answered_without_takeover() {
         ),
         (
             "permessage-deflate; server_max_window_bits=15",
-            Some(DEFAULT),
+            Some(&with_15),
         ),
         (
             "permessage-deflate; server_max_window_bits=10",
@@ -137,6 +138,55 @@ fn what_is_no_list_fails_the_handshake() {
     assert_eq!(not_text, Err(ExtensionsMalformed));
 }
 
+/// Every combination of parameters, each absent, without a value and with each of its values. What
+/// is asked of the server is confirmed, each parameter once; what is said of the client's window is
+/// never repeated.
+#[test]
+fn every_combination_of_an_offer_is_answered() {
+    let windows = || (8..=15).map(Some).chain([None]);
+    for takeover in [Takeover::Never, Takeover::Allowed] {
+        for (server_no, client_no) in [(false, false), (false, true), (true, false), (true, true)] {
+            for server_window in windows() {
+                let client_windows = windows().map(|bits| bits.map(|bits| format!("={bits}")));
+                for client_window in client_windows.chain([Some(String::new())]) {
+                    let mut offer = String::from("permessage-deflate");
+                    // In another order than the answer's: it has no meaning.
+                    if let Some(value) = &client_window {
+                        offer += &format!("; client_max_window_bits{value}");
+                    }
+                    let mut answer = String::from("permessage-deflate");
+                    let never = takeover == Takeover::Never;
+                    for (offered, name) in [
+                        (client_no, "client_no_context_takeover"),
+                        (server_no, "server_no_context_takeover"),
+                    ] {
+                        if offered {
+                            offer += &format!("; {name}");
+                        }
+                    }
+                    for (given, name) in [
+                        (server_no || never, "server_no_context_takeover"),
+                        (client_no || never, "client_no_context_takeover"),
+                    ] {
+                        if given {
+                            answer += &format!("; {name}");
+                        }
+                    }
+                    if let Some(bits) = server_window {
+                        offer += &format!("; server_max_window_bits={bits}");
+                        answer += &format!("; server_max_window_bits={bits}");
+                    }
+                    check(&offer, takeover, Ok(Some(&answer)));
+                    let agreed = negotiate(once(offer.as_bytes()), takeover);
+                    let agreed = agreed.unwrap().unwrap();
+                    assert_eq!(agreed.client_offered_no_takeover, client_no, "{offer}");
+                    assert_eq!(agreed.server_window_bits(), server_window.unwrap_or(15));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn takeover_is_given_unless_it_is_refused() {
     for (offer, answer) in [
@@ -161,20 +211,21 @@ fn takeover_is_given_unless_it_is_refused() {
 /// Clauses 7692-5-2, 7692-7-5, 6455-4.1-20.
 #[test]
 fn a_client_holds_the_server_to_its_offer() {
-    let agreed = |server_takeover, server_window_bits, client_window_bits| {
+    let agreed = |server_takeover, server_window, client_window_bits| {
         Ok(Some(Agreement {
             server_takeover,
             client_takeover: Takeover::Never,
-            server_window_bits,
+            client_offered_no_takeover: server_takeover == Takeover::Never,
+            server_window,
             client_window_bits,
         }))
     };
     for (takeover, answer, expected) in [
-        (Takeover::Never, DEFAULT, agreed(Takeover::Never, 15, 15)),
+        (Takeover::Never, DEFAULT, agreed(Takeover::Never, None, 15)),
         (
             Takeover::Allowed,
             "permessage-deflate; client_no_context_takeover; client_max_window_bits=10; server_max_window_bits=9",
-            agreed(Takeover::Allowed, 9, 10),
+            agreed(Takeover::Allowed, Some(9), 10),
         ),
         (Takeover::Never, "", Ok(None)),
         (

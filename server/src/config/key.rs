@@ -308,6 +308,14 @@ pub(super) static KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "compression.windows",
+        flag: None,
+        what: "Memory for clients that refer to earlier messages though they were told client_no_context_takeover (Tornado does, browsers do not), shared out evenly to the shards: up to 48 KB each. When it is used up, such a client is closed with 1007.",
+        kind: Kind::Size(Compression::WINDOWS_BYTES, |settings| {
+            &mut settings.compression.windows_bytes_max
+        }),
+    },
+    Key {
         name: "compression.max_ratio",
         flag: None,
         what: "Bytes that each byte of a client's compressed message may become beyond the first 64KiB; more closes its connection with 1009.",

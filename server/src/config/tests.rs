@@ -296,6 +296,7 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("rooms.max_name_bytes", ["1", "255"], ["0", "256"]),
         ("rooms.max_members", ["1", "10000000"], ["0", "10000001"]),
         ("compression.threshold", ["64", "64MiB"], ["63", "65537KiB"]),
+        ("compression.windows", ["0", "1024GiB"], ["-1", "1025GiB"]),
         ("compression.max_ratio", ["10", "1032"], ["9", "1033"]),
         ("limits.outbox_frames", ["16", "1048576"], ["15", "1048577"]),
         ("timeouts.close", ["100ms", "24h"], ["99ms", "25h"]),

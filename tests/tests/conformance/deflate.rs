@@ -2,6 +2,10 @@
 //! `protocol/tests/deflate`; here a running server keeps to them.
 
 use crate::exchange::{Answer, frames, head};
+use miniz_oxide::deflate::core::{CompressorOxide, create_comp_flags_from_zip_params};
+use miniz_oxide::deflate::stream::deflate;
+use miniz_oxide::inflate::stream::{InflateState, inflate};
+use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 use shardcast_engine::Compression;
 use shardcast_engine::protocol::deflate::{InflateLimits, Inflater};
 use shardcast_tests::{
@@ -70,6 +74,7 @@ const INVALID: (u8, &[u8]) = (FIN | CLOSE, &[0x03, 0xef]);
 fn what_is_agreed_is_one_of_the_offers() {
     let server = server();
     let with_10 = format!("{AGREED}; server_max_window_bits=10");
+    let with_15 = format!("{AGREED}; server_max_window_bits=15");
     for (clauses, offers, agreed) in [
         ("6455-9-1 6455-5.8-1", &[][..], None),
         ("6455-9-1", &["x-other"], None),
@@ -108,6 +113,11 @@ fn what_is_agreed_is_one_of_the_offers() {
             "7692-7.1.2.1-2",
             &["permessage-deflate; server_max_window_bits=10"],
             Some(&with_10),
+        ),
+        (
+            "7692-7.1.2.1-2",
+            &["permessage-deflate; server_max_window_bits=15"],
+            Some(&with_15),
         ),
         (
             "7692-7.1.2.2-1",
@@ -271,9 +281,12 @@ fn what_a_server_compresses_stands_for_itself() {
         message_bytes_max: 1 << 16,
         ratio_max: InflateLimits::RATIO_MAX_DEFAULT,
     };
+    let mut keeper = Keeper::default();
     for (_, payload) in [&heard[0], &heard[2]] {
-        // Clauses 7692-7.1.1.1-3, 7692-7.2.1-1: a new inflater each, and no tail.
+        // Clauses 7692-7.1.1.1-3, 7692-7.2.1-1: a new inflater each, and no tail; or one for all,
+        // which no message may end.
         assert!(payload.len() < message.len() / 4 && !payload.ends_with(&[0, 0, 0xff, 0xff]));
+        assert_eq!(keeper.hear(payload), message.as_bytes());
         let inflated = Inflater::default()
             .inflate(payload, None, &limits)
             .map(<[u8]>::to_vec);
@@ -281,4 +294,126 @@ fn what_a_server_compresses_stands_for_itself() {
     }
     let (_, plain) = converse(&server, &[], &frame(FIN | TEXT, message.as_bytes()));
     assert_eq!(plain[0], (FIN | TEXT, message.into_bytes()), "6455-5.2-1");
+}
+
+/// One client's compressor and inflater, which it never resets: as of a client that knows of no
+/// other way.
+struct Keeper {
+    deflater: Box<CompressorOxide>,
+    inflater: Box<InflateState>,
+}
+
+impl Default for Keeper {
+    fn default() -> Keeper {
+        // Level 6, raw, the usual strategy.
+        let flags = create_comp_flags_from_zip_params(6, -15, 0);
+        Keeper {
+            deflater: Box::new(CompressorOxide::new(flags)),
+            inflater: InflateState::new_boxed(DataFormat::Raw),
+        }
+    }
+}
+
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+impl Keeper {
+    /// A frame that refers to the messages before it.
+    fn say(&mut self, message: &[u8]) -> Vec<u8> {
+        let mut payload = vec![0; message.len() + 100];
+        let done = deflate(&mut self.deflater, message, &mut payload, MZFlush::Sync);
+        assert_eq!(
+            (done.status, done.bytes_consumed),
+            (Ok(MZStatus::Ok), message.len())
+        );
+        payload.truncate(done.bytes_written);
+        assert!(payload.ends_with(&TAIL));
+        payload.truncate(payload.len() - TAIL.len());
+        frame(FIN | RSV1 | TEXT, &payload)
+    }
+
+    fn hear(&mut self, payload: &[u8]) -> Vec<u8> {
+        let input = [payload, &TAIL].concat();
+        let mut message = vec![0; 1 << 20];
+        let done = inflate(&mut self.inflater, &input, &mut message, MZFlush::Sync);
+        assert_eq!(
+            (done.status, done.bytes_consumed),
+            (Ok(MZStatus::Ok), input.len())
+        );
+        message.truncate(done.bytes_written);
+        message
+    }
+}
+
+/// A client with these offers that never resets its compressor, and says the same three times: what
+/// it hears.
+#[track_caller]
+fn keep_on(server: &Server, offer: &str) -> Vec<(u8, Vec<u8>)> {
+    let mut keeper = Keeper::default();
+    let said: Vec<u8> = (0..3).flat_map(|_| keeper.say(SAID.as_bytes())).collect();
+    let (answer, heard) = converse(server, &[offer], &said);
+    let agreed = answer.header("sec-websocket-extensions");
+    assert!(agreed.is_some_and(|agreed| agreed.contains("client_no_context_takeover")));
+    heard
+}
+
+const SAID: &str = r#"{"type":"message","text":"so it goes"}"#;
+
+/// A client that was told client_no_context_takeover and had not offered it may not know it: its
+/// window is kept, as long as there is room. Whoever offered it is held to it.
+#[test]
+fn clients_that_were_told_are_read_while_there_is_room() {
+    // One window, and a little.
+    const WINDOWS_BYTES_MAX: usize = 49_000;
+    let mut config = config(1);
+    config.compression = Some(Compression {
+        windows_bytes_max: WINDOWS_BYTES_MAX,
+        ..Compression::default()
+    });
+    let server = Server::echo(config);
+    let text: (u8, Vec<u8>) = (FIN | TEXT, SAID.into());
+    let closed = |why: &str| {
+        (
+            FIN | CLOSE,
+            [&1007_u16.to_be_bytes()[..], why.as_bytes()].concat(),
+        )
+    };
+    let normal: (u8, Vec<u8>) = (FIN | CLOSE, NORMAL.1.into());
+    let read = vec![text.clone(), text.clone(), text.clone(), normal];
+    let against = "message refers to an earlier one, against client_no_context_takeover";
+    let refused = format!("{against}, and no window is left (compression.windows)");
+
+    // Each leaves its room to the next.
+    for offer in [
+        "permessage-deflate",
+        "permessage-deflate; client_max_window_bits",
+    ] {
+        assert_eq!(keep_on(&server, offer), read, "{offer}");
+        server.wait_until_empty();
+    }
+    let offer = "permessage-deflate; client_no_context_takeover";
+    assert_eq!(keep_on(&server, offer), [text.clone(), closed(against)]);
+
+    // One that stays has the only window.
+    let mut keeper = Keeper::default();
+    let mut raw = Raw::connect(&server);
+    let line = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    raw.send(upgrade().replace("\r\n\r\n", line).as_bytes());
+    raw.head();
+    for _ in 0..2 {
+        raw.send(&keeper.say(SAID.as_bytes()));
+        assert_eq!(raw.frame(), (FIN | TEXT, SAID.as_bytes().to_vec()));
+    }
+    server.wait_until("the window of who stays", |server| {
+        server.sum(|shard| &shard.windows_bytes) == 48_000
+    });
+    assert_eq!(
+        keep_on(&server, "permessage-deflate"),
+        [text, closed(&refused)]
+    );
+    raw.send(&keeper.say(SAID.as_bytes()));
+    assert_eq!(raw.frame(), (FIN | TEXT, SAID.as_bytes().to_vec()));
+    drop(raw);
+    server.wait_until_empty();
+    assert_eq!(server.sum(|shard| &shard.refused_windows), 1);
+    assert_eq!(server.sum(|shard| &shard.windows_bytes), 0);
 }

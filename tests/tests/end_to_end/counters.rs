@@ -44,6 +44,7 @@ const BY_CHANCE: &[&str] = &["enters", "completions", "sends", "rings"];
 /// Counters that no row moves, and where they are tested.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("closed_slow", "slow.rs"),
+    ("windows_bytes", "conformance/deflate.rs"),
     ("sends_short", "slow.rs"),
     ("outboxes", "slow.rs"),
     ("outbox_bytes", "slow.rs"),
@@ -533,6 +534,42 @@ const ROWS: &[Row] = &[
             ("answers_out", 1),
             ("frames_out", 1),
             ("refused_bombs", 1),
+            ("closed_protocol", 1),
+        ],
+    },
+    Row {
+        name: "a window that there is no memory for",
+        server: || {
+            let mut config = config(1);
+            config.compression = Some(Compression {
+                windows_bytes_max: 0,
+                ..Compression::default()
+            });
+            Server::echo(config)
+        },
+        run: |scene| {
+            let mut peer = scene.peer();
+            peer.say(upgrade_with(
+                "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+            ));
+            peer.hear("\r\n\r\n");
+            // RFC 7692 §7.2.3.2: "Hello", and a reference to it.
+            let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+            peer.say(frame(FIN | 0x40 | TEXT, &hello));
+            peer.hear("Hello");
+            peer.say(frame(FIN | 0x40 | TEXT, &[0xf2, 0x00, 0x11, 0x00, 0x00]));
+            peer.hear_out();
+            scene.note("inflated_bytes_in", hello.len() as u64);
+            scene.note("inflated_bytes_out", 5);
+        },
+        counts: &[
+            ("accepts", 1),
+            ("upgrades", 1),
+            ("answers_out", 1),
+            ("messages_in", 1),
+            ("frames_out", 2),
+            ("inflated_messages", 1),
+            ("refused_windows", 1),
             ("closed_protocol", 1),
         ],
     },

@@ -1,7 +1,7 @@
 //! The offers of permessage-deflate: an answer is one that a client may be held to, more headers do not change it, and a header that is no
 //! list is refused wherever it stands.
 
-use shardcast_protocol::deflate::{Takeover, negotiate, offer, read_answer};
+use shardcast_protocol::deflate::{Agreement, Takeover, negotiate, offer, read_answer};
 
 /// The input is the values of `Sec-WebSocket-Extensions` headers, one a line.
 ///
@@ -18,8 +18,13 @@ pub fn extensions(input: &[u8]) {
                 "{answer}"
             );
             let read = read_answer([answer.as_bytes()], takeover);
-            assert_eq!(read, Ok(Some(agreement)), "{answer}");
-            assert!((8..=15).contains(&agreement.server_window_bits));
+            let expected = Agreement {
+                // What a client offers it knows by itself.
+                client_offered_no_takeover: takeover == Takeover::Never,
+                ..agreement
+            };
+            assert_eq!(read, Ok(Some(expected)), "{answer}");
+            assert!((8..=15).contains(&agreement.server_window_bits()));
             assert!(takeover == Takeover::Allowed || agreement.server_takeover == Takeover::Never);
         }
         // The first acceptable offer counts: whatever is offered behind it, and however the lines are joined, is the same.

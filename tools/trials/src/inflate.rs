@@ -25,7 +25,7 @@ pub fn inflate(input: &[u8]) {
         message_bytes_max: stream.limits.message_bytes_max,
         ratio_max: InflateLimits::RATIO_MAX_DEFAULT,
     };
-    for own in [Own::Never, Own::Allowed] {
+    for own in [Own::Never, Own::Allowed, Own::Told] {
         let whole = read(&stream, &limits, stream.bytes.len().max(1), own);
         assert_eq!(read(&stream, &limits, stream.chunk_bytes, own), whole);
     }
@@ -38,10 +38,20 @@ pub fn inflate(input: &[u8]) {
 enum Own {
     Never,
     Allowed,
+    /// Only if the client turns out to need one.
+    Told,
 }
 
+/// Room for what such a client said, in bytes: not always enough.
+const TOLD_BYTES: usize = 60_000;
+
 fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Own) -> Vec<Said> {
-    let (mut inflater, mut window) = (Inflater::default(), InflateStream::default());
+    let mut inflater = Inflater::default();
+    let mut window = match own {
+        Own::Told => InflateStream::told(),
+        Own::Never | Own::Allowed => InflateStream::default(),
+    };
+    window.set_room(TOLD_BYTES);
     let (mut buffer, mut assembly, mut said) = (Vec::new(), None, Vec::new());
     for chunk in stream.bytes.chunks(chunk_bytes) {
         buffer.extend_from_slice(chunk);
@@ -49,7 +59,7 @@ fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Ow
             let before = buffer.clone();
             let own = match own {
                 Own::Never => None,
-                Own::Allowed => Some(&mut window),
+                Own::Allowed | Own::Told => Some(&mut window),
             };
             let step = deflate::next(
                 &mut buffer,
@@ -124,6 +134,7 @@ fn one_message(compressed: &[u8], limits: &InflateLimits) {
         Err(error) => assert!(matches!(
             error,
             ProtocolError::CompressedDamaged
+                | ProtocolError::ReferredBack
                 | ProtocolError::InflatedTooBig
                 | ProtocolError::InflatedTooMuch
         )),
@@ -147,6 +158,7 @@ fn round_trip(message: &[u8]) {
     for window_bits in [8, 9, 15] {
         if let Some(compressed) = deflater.deflate(message, window_bits) {
             assert!(compressed.len() < message.len());
+            assert!(compressed[0] & 1 == 0, "a final block");
             let inflated = inflater.inflate(compressed, None, &limits);
             assert_eq!(inflated, Ok(message), "{window_bits} bits");
         }

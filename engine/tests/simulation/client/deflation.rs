@@ -19,7 +19,8 @@ pub(crate) struct Deflation {
 }
 
 impl Deflation {
-    /// Clients differ by their number: no extension, messages that stand for themselves, a small window, context takeover.
+    /// Clients differ by their number: no extension, messages that stand for themselves, a small
+    /// window, context takeover, whether the server agrees to it or not.
     pub(crate) fn of(id: usize) -> Option<Deflation> {
         let (offer, takeover) = match id % 4 {
             0 => (
@@ -57,7 +58,8 @@ impl Deflation {
             return false;
         };
         self.window = (agreement.server_takeover == Takeover::Allowed).then(InflateStream::default);
-        if agreement.client_takeover == Takeover::Allowed {
+        // Who was told not to and had not offered it goes on with its window all the same.
+        if self.takeover == Takeover::Allowed {
             self.stream = DeflateStream::new(agreement.client_window_bits);
         }
         true

@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything heard is compared byte for byte, and another client that knows no extension is in the room and hears the same.
 
-use super::puppet::{Connect, Puppet, brief};
+use super::puppet::{Connect, Puppet, Says, brief};
 use crate::puppet::Frames;
 use serde_json::{Value, json};
 use shardcast_tests::{Client, Served};
@@ -42,6 +42,10 @@ pub(crate) fn check(puppet: &mut dyn Puppet, connect: &Connect, served: &Served,
     peer.check_quiet();
 
     // What is too large is refused, however small it is when compressed.
+    let too_large = match (puppet.says(), extensions) {
+        (Says::Plain, _) | (_, "") => "message too big",
+        (Says::Compressed, _) => "compressed message too big",
+    };
     let from = open(puppet, connect, extensions);
     let mut talk = Talk {
         puppet,
@@ -54,17 +58,9 @@ pub(crate) fn check(puppet: &mut dyn Puppet, connect: &Connect, served: &Served,
     );
     talk.expect(
         &json!({"ended": null}),
-        &json!({"closed": [1009, too_large(extensions)]}),
+        &json!({"closed": [1009, too_large]}),
     );
     peer.leave();
-}
-
-/// What the server says to whoever sends too much, by what was agreed on.
-fn too_large(extensions: &str) -> &'static str {
-    match extensions {
-        "" => "message too big",
-        _ => "compressed message too big",
-    }
 }
 
 /// Connects and hears the welcome: the connection's id.

@@ -38,6 +38,19 @@ pub(crate) fn node_script(lock_folder: &str, script: &str) -> Command {
     node
 }
 
+/// The same for the Node of the lock file, which is younger than Debian's.
+pub(crate) fn new_node_script(lock_folder: &str, script: &str) -> Command {
+    let system = node_script(lock_folder, script);
+    let machine = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "x64",
+    };
+    let modules = folder(lock_folder).join("node_modules");
+    let mut node = Command::new(modules.join(format!("node-linux-{machine}/bin/node")));
+    node.args(system.get_args()).env("NODE_PATH", modules);
+    node
+}
+
 /// PyPI `websockets`: the script, ready to start.
 pub(crate) fn python() -> Command {
     python_script("python", "client.py")

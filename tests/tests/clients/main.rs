@@ -1,5 +1,6 @@
-//! Clients that we did not write against `shardcast serve` with a configuration file: headless Chromium, npm `ws`, PyPI `websockets`,
-//! tungstenite, curl and openssl, over ws and wss. CONTRIBUTING.md says what they need and how one is added.
+//! Clients that we did not write against `shardcast serve` with a configuration file: headless
+//! Chromium, npm `ws`, Node and undici, PyPI `websockets`, aiohttp and Tornado, tungstenite, curl
+//! and openssl, over ws and wss. CONTRIBUTING.md says what they need and how one is added.
 
 #![forbid(unsafe_code)]
 
@@ -17,10 +18,11 @@ mod page;
 mod puppet;
 mod rust;
 
-use puppet::{Connect, Frames, Puppet, Script};
+use puppet::{Connect, Frames, Puppet, Says, Script};
 use rust::Tungstenite;
 use serde_json::{Value, json};
 use shardcast_tests::{Certificates, Served};
+use std::process::Command;
 
 /// What all the servers here have: plain and TLS listeners side by side, on ports of their own.
 const SERVER: &str = r#"
@@ -66,6 +68,10 @@ type Offer = (Value, [&'static str; 2]);
 const NOTHING: [&str; 2] = ["", ""];
 const ANYTHING: [&str; 2] = [ALONE, "permessage-deflate"];
 const ALONE: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+const LARGEST: [&str; 2] = [
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15",
+    "permessage-deflate; server_max_window_bits=15",
+];
 const WINDOWS: [&str; 2] = [
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10",
     "permessage-deflate; server_max_window_bits=10",
@@ -86,8 +92,14 @@ fn check(puppet: &mut dyn Puppet, certificates: &Certificates, offers: &[Offer])
                 conversation::check(puppet, &connect, &served, accepted(offer));
             }
         }
-        let compressed = offers.iter().any(|offer| !accepted(offer).is_empty());
-        for name in ["inflated_messages_total", "deflated_messages_total"] {
+        let agreed = offers.iter().any(|offer| !accepted(offer).is_empty());
+        for (name, compressed) in [
+            (
+                "inflated_messages_total",
+                agreed && puppet.says() == Says::Compressed,
+            ),
+            ("deflated_messages_total", agreed),
+        ] {
             assert_eq!(
                 served.metric(name) > 0,
                 compressed,
@@ -110,7 +122,7 @@ fn connect(served: &Served, certificates: &Certificates, scheme: &str, deflate: 
 
 #[test]
 fn npm_ws() {
-    let mut node = Script::start(&mut installed::node());
+    let mut node = Script::start(&mut installed::node(), Frames::Open);
     let offers = [
         (json!(false), NOTHING),
         (json!({"threshold": 0}), ANYTHING),
@@ -122,13 +134,56 @@ fn npm_ws() {
             json!({"threshold": 0, "serverMaxWindowBits": 10, "clientMaxWindowBits": 10}),
             WINDOWS,
         ),
+        (json!({"threshold": 0, "serverMaxWindowBits": 15}), LARGEST),
     ];
     check(&mut node, &Certificates::make(), &offers);
 }
 
+/// Node's own WebSocket, which is undici's.
+#[test]
+fn node() {
+    let certificates = Certificates::make();
+    let mut node = web(
+        installed::new_node_script("web-npm", "client.js"),
+        "node",
+        &certificates,
+    );
+    check(&mut node, &certificates, &[(json!(true), ANYTHING)]);
+}
+
+#[test]
+fn npm_undici() {
+    let certificates = Certificates::make();
+    let mut node = web(
+        installed::new_node_script("web-npm", "client.js"),
+        "undici",
+        &certificates,
+    );
+    check(&mut node, &certificates, &[(json!(true), ANYTHING)]);
+}
+
+/// As in Node 20. It keeps one inflater for all messages, whatever was agreed on.
+#[test]
+fn npm_undici_6() {
+    let certificates = Certificates::make();
+    let mut node = web(
+        installed::node_script("web-npm", "client.js"),
+        "undici6",
+        &certificates,
+    );
+    check(&mut node, &certificates, &[(json!(true), ANYTHING)]);
+}
+
+/// A client with a browser's interface: it trusts what it is told to when it starts.
+fn web(mut node: Command, name: &str, certificates: &Certificates) -> Script {
+    let authority = certificates.file("authority.pem");
+    node.arg(name).env("NODE_EXTRA_CA_CERTS", authority);
+    Script::with(&mut node, Frames::Hidden, Says::Plain)
+}
+
 #[test]
 fn pypi_websockets() {
-    let mut python = Script::start(&mut installed::python());
+    let mut python = Script::start(&mut installed::python(), Frames::Open);
     let offers = [
         (json!(false), NOTHING),
         (json!(true), ANYTHING),
@@ -140,7 +195,39 @@ fn pypi_websockets() {
             json!({"server_max_window_bits": 10, "client_max_window_bits": 10}),
             WINDOWS,
         ),
+        (json!({"server_max_window_bits": 15}), LARGEST),
     ];
+    check(&mut python, &Certificates::make(), &offers);
+}
+
+#[test]
+fn pypi_aiohttp() {
+    aiohttp("aiohttp-python");
+}
+
+/// Before 3.14 it keeps one inflater for all messages, whatever was agreed on.
+#[test]
+fn pypi_aiohttp_3_9() {
+    aiohttp("aiohttp39-python");
+}
+
+fn aiohttp(lock_folder: &str) {
+    let mut python = installed::python_script(lock_folder, "../aiohttp-python/client.py");
+    let mut python = Script::start(&mut python, Frames::Hidden);
+    let offers = [
+        (json!(0), NOTHING),
+        (json!(15), ANYTHING),
+        (json!(10), WINDOWS),
+    ];
+    check(&mut python, &Certificates::make(), &offers);
+}
+
+/// It ignores `client_no_context_takeover`: its second message refers to its first.
+#[test]
+fn pypi_tornado() {
+    let mut python = installed::python_script("tornado-python", "client.py");
+    let mut python = Script::start(&mut python, Frames::Hidden);
+    let offers = [(Value::Null, NOTHING), (json!({}), ANYTHING)];
     check(&mut python, &Certificates::make(), &offers);
 }
 

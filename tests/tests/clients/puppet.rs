@@ -25,6 +25,20 @@ pub(crate) trait Puppet {
 
     /// Whether the API of this client sends fragments and pings: a browser's does not.
     fn frames(&self) -> Frames;
+
+    /// Whether it compresses what it says, once that was agreed on.
+    fn says(&self) -> Says {
+        Says::Compressed
+    }
+}
+
+/// What a client makes of an agreement to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// It reads compressed messages and sends none: undici.
+    Plain,
+    /// It does both.
+    Compressed,
 }
 
 /// What of the framing a client lets its user decide.
@@ -47,10 +61,17 @@ pub(crate) struct Script {
     process: Child,
     orders: Option<ChildStdin>,
     answers: Receiver<String>,
+    frames: Frames,
+    says: Says,
 }
 
 impl Script {
-    pub(crate) fn start(command: &mut Command) -> Script {
+    /// One that compresses what it says.
+    pub(crate) fn start(command: &mut Command, frames: Frames) -> Script {
+        Script::with(command, frames, Says::Compressed)
+    }
+
+    pub(crate) fn with(command: &mut Command, frames: Frames, says: Says) -> Script {
         let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -58,10 +79,10 @@ impl Script {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = process.stdout.take().expect("it is piped");
-        let (says, answers) = sync_channel(ANSWERS_MAX);
+        let (lines, answers) = sync_channel(ANSWERS_MAX);
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if says.send(line).is_err() {
+                if lines.send(line).is_err() {
                     break;
                 }
             }
@@ -70,6 +91,8 @@ impl Script {
             orders: process.stdin.take(),
             process,
             answers,
+            frames,
+            says,
         }
     }
 
@@ -99,7 +122,11 @@ impl Puppet for Script {
     }
 
     fn frames(&self) -> Frames {
-        Frames::Open
+        self.frames
+    }
+
+    fn says(&self) -> Says {
+        self.says
     }
 }
 

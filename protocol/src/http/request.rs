@@ -79,7 +79,7 @@ pub enum HeadError {
     /// 505: another major version than 1.
     #[error("HTTP version is not 1.0 or 1.1")]
     VersionUnsupported,
-    /// 400: neither a path nor an absolute URI, with a fragment (RFC 6455 §3), or with a broken escape.
+    /// 400: neither a path nor an absolute URI, with a fragment (RFC 6455 §3), or with a broken escape before the query.
     #[error("bad request target")]
     BadTarget,
     /// 400 (RFC 9112 §3.2).
@@ -156,7 +156,7 @@ impl<'b> Request<'b> {
         &self.target.path
     }
 
-    /// What follows `?`, if anything, as it came.
+    /// What follows `?`, if anything, as it came: a `%` in it may begin no escape, and not all of it need be ASCII.
     pub fn query(&self) -> Option<&'b str> {
         self.target.query
     }

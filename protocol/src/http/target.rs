@@ -3,6 +3,9 @@
 //! A path is compared after escapes of unreserved characters were decoded and the others' digits made capital: those
 //! spell the same path by RFC 3986 §6.2.2, so `/%77s` is `/ws`. Every other escape stays as it is (`/a%2Fb` is not
 //! `/a/b`), and dots are not resolved: nothing here stands for a file, so `/x/../ws` is simply another path.
+//!
+//! A query is the application's to read, so it is taken as it came: browsers send a `%` that no escape follows as it is (WHATWG
+//! URL, percent-encode sets), and other clients send UTF-8 without escapes.
 
 use super::Method;
 use std::borrow::Cow;
@@ -19,8 +22,11 @@ pub(super) struct Target<'b> {
 impl<'b> Target<'b> {
     /// The target of a request with `method`, if it has a form that goes with it.
     pub(super) fn parse(method: Method, target: &'b str) -> Option<Target<'b>> {
-        let visible = target.bytes().all(|byte| byte.is_ascii_graphic());
-        if !visible || target.contains('#') {
+        let (before_query, query) = match target.split_once('?') {
+            Some((before, query)) => (before, Some(query)),
+            None => (target, None),
+        };
+        if !before_query.bytes().all(is_visible) || !query.is_none_or(is_query) {
             return None;
         }
         // Asterisk-form is for OPTIONS (§3.2.4), authority-form for CONNECT (§3.2.3); neither names a path.
@@ -39,17 +45,13 @@ impl<'b> Target<'b> {
         if method == Method::Connect {
             return None;
         }
-        let (authority, origin) = match target.starts_with('/') {
-            true => (None, target),
-            false => split_absolute(target).map(|(authority, rest)| (Some(authority), rest))?,
+        let (authority, path) = match before_query.starts_with('/') {
+            true => (None, before_query),
+            false => {
+                let (authority, path) = split_absolute(before_query)?;
+                (Some(authority), path)
+            }
         };
-        let (path, query) = match origin.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (origin, None),
-        };
-        if !query.is_none_or(has_whole_escapes) {
-            return None;
-        }
         // An absolute URI may have no path at all, which means the root (RFC 9110 §4.2.3).
         let path = normal(if path.is_empty() { "/" } else { path })?;
         Some(Target {
@@ -60,14 +62,25 @@ impl<'b> Target<'b> {
     }
 }
 
-/// Authority and the rest of an absolute-form target.
+/// What may stand before a query.
+fn is_visible(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'#'
+}
+
+/// No white space, control character or fragment (RFC 6455 §3); otherwise whatever is text.
+fn is_query(query: &str) -> bool {
+    let taken = |char: char| !char.is_control() && !char.is_whitespace() && char != '#';
+    query.chars().all(taken)
+}
+
+/// Authority and path of an absolute-form target.
 fn split_absolute(target: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = target.split_once("://")?;
     let known = ["http", "https", "ws", "wss"];
     if !known.iter().any(|name| scheme.eq_ignore_ascii_case(name)) {
         return None;
     }
-    let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (authority, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     // No userinfo (RFC 9110 §4.2.4).
     (!authority.is_empty() && is_authority(authority.as_bytes())).then_some((authority, rest))
 }

@@ -67,7 +67,11 @@ fn request_lines_are_refused() {
         ("GET /% HTTP/1.1", BadTarget, 400),
         ("GET /%4 HTTP/1.1", BadTarget, 400),
         ("GET /%4g HTTP/1.1", BadTarget, 400),
-        ("GET /?a=%zz HTTP/1.1", BadTarget, 400),
+        ("GET /?a#b HTTP/1.1", BadTarget, 400),
+        ("GET /?a\u{85}b HTTP/1.1", BadTarget, 400),
+        ("GET /?a\u{a0}b HTTP/1.1", BadTarget, 400),
+        ("GET /\u{e4}?a HTTP/1.1", BadTarget, 400),
+        ("GET http://a%/?a HTTP/1.1", BadTarget, 400),
     ];
     for (line, error, status) in table {
         refused(&format!("{line}\r\n{HOST}\r\n"), error, status);
@@ -198,6 +202,11 @@ fn targets_have_one_spelling() {
         ("http://example.org/ws?q", "/ws", Some("q")),
         ("WSS://example.org:444", "/", None),
         ("ws://example.org?q=/", "/", Some("q=/")),
+        ("/ws?name=100%", "/ws", Some("name=100%")),
+        ("/ws?%zz&%4", "/ws", Some("%zz&%4")),
+        ("/ws?a={}|\\^`[]\"<>'", "/ws", Some("a={}|\\^`[]\"<>'")),
+        ("/ws?name=\u{e4}\u{1f980}", "/ws", Some("name=\u{e4}\u{1f980}")),
+        ("ws://example.org/ws?%", "/ws", Some("%")),
     ];
     for (target, path, query) in table {
         let head = format!("GET {target} HTTP/1.1\r\n{HOST}\r\n");

@@ -48,7 +48,8 @@ impl<'r> Connect<'r> {
         self.request.header(name)
     }
 
-    /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded.
+    /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded, where the client encoded it
+    /// (browsers leave a `%` as it is that no escape follows).
     pub fn parameter(&self, name: &str) -> Option<&'r str> {
         self.request.query()?.split('&').find_map(|parameter| {
             let (key, value) = parameter.split_once('=')?;

@@ -33,6 +33,11 @@ pub struct Config {
     /// Path of event streams, for clients that cannot have a WebSocket: GET opens one, POST sends a message to it. Begins with
     /// `/`, in normal spelling. Default `None`: there are none.
     pub event_streams: Option<String>,
+    /// Largest request head in bytes; more is answered 431, and a request line that is too long for it 414. Default 16 KiB, range
+    /// 8 KiB (RFC 9112 §3 wants lines of 8,000 bytes taken) to 256 KiB.
+    pub head_bytes_max: usize,
+    /// Most headers of a request; more is answered 431. Default 100, range 16..=1,000.
+    pub headers_max: usize,
     /// Memory for unfinished messages (heads, frames, fragments) of the whole process, in bytes; each shard has an even share. A
     /// connection that asks for more than is left ends with 1013; the last eighth is left for those that hold 64 KiB or less. Default
     /// 256 MiB, up to 1 TiB; at least 1 MiB and twice the largest message for each shard, so that one message always fits.
@@ -101,6 +106,8 @@ impl Default for Config {
             outbox_frames_max: 4096,
             reassembly_bytes_max: 256 << 20,
             event_streams: None,
+            head_bytes_max: 16 << 10,
+            headers_max: 100,
             handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(3),
             frame_timeout: Duration::from_secs(30),
@@ -127,6 +134,7 @@ impl Config {
         self.check_listeners()?;
         self.check_counts()?;
         self.check_path()?;
+        self.check_head()?;
         self.check_outbox()?;
         self.check_reassembly()?;
         self.compression
@@ -134,6 +142,11 @@ impl Config {
             .map_or(Ok(()), Compression::check)?;
         self.check_times()
     }
+
+    /// What [`Config::head_bytes_max`] may be.
+    pub const HEAD_BYTES: RangeInclusive<usize> = 8 << 10..=256 << 10;
+    /// What [`Config::headers_max`] may be.
+    pub const HEADERS: RangeInclusive<usize> = 16..=1_000;
 
     /// The largest message that any listener takes, in bytes.
     pub fn message_bytes_max(&self) -> usize {
@@ -203,6 +216,13 @@ impl Config {
         })
     }
 
+    fn check_head(&self) -> Result<(), ConfigError> {
+        let (bytes, rule) = (self.head_bytes_max, "8 KiB to 256 KiB");
+        within("head_bytes_max", bytes, Self::HEAD_BYTES, rule)?;
+        let rule = "16 to 1,000";
+        within("headers_max", self.headers_max, Self::HEADERS, rule)
+    }
+
     fn check_counts(&self) -> Result<(), ConfigError> {
         within("shards", self.shards, 1..=256, "1 to 256")?;
         let rule = "1 to 10,000,000";
@@ -261,9 +281,11 @@ impl Config {
         )
     }
 
-    /// The least that a shard needs for unfinished messages, in bytes, when the largest has `message_bytes_max`.
+    /// The least that a shard needs for unfinished messages, in bytes: a request head fits, whose buffer doubles as it grows, when the largest has `message_bytes_max`.
     pub fn shard_reassembly_bytes_min(message_bytes_max: usize) -> usize {
-        (2 * message_bytes_max).max(1 << 20)
+        const LEAST: usize = 1 << 20;
+        const _: () = assert!(2 * *Config::HEAD_BYTES.end() <= LEAST);
+        (2 * message_bytes_max).max(LEAST)
     }
 
     fn check_times(&self) -> Result<(), ConfigError> {
@@ -325,7 +347,11 @@ mod tests {
     #[test]
     fn names_the_field_that_is_out_of_range() {
         type Spoil = fn(&mut Config);
-        let table: [(&str, Spoil); 17] = [
+        let table: [(&str, Spoil); 19] = [
+            ("head_bytes_max", |config| {
+                config.head_bytes_max = (8 << 10) - 1;
+            }),
+            ("headers_max", |config| config.headers_max = 1_001),
             ("event_streams", |config| {
                 config.event_streams = Some("sse".into())
             }),

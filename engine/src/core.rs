@@ -39,7 +39,7 @@ use bytes::Bytes;
 use compressing::Compressing;
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events;
-use shardcast_protocol::http::{self, Answer};
+use shardcast_protocol::http::{self, Answer, HeadLimits};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,6 +90,7 @@ pub(crate) struct Limits {
     pub(crate) reassembly_bytes_max: u64,
     /// What of it those may have who hold much.
     pub(crate) reassembly_bulk_bytes_max: u64,
+    pub(crate) head: HeadLimits,
     pub(crate) handshake_ms: Millis,
     pub(crate) header_ms: Millis,
     pub(crate) frame_ms: Millis,
@@ -120,6 +121,10 @@ impl Limits {
             room_name_bytes_max: config.room_name_bytes_max,
             reassembly_bytes_max: reassembly_bytes_max as u64,
             reassembly_bulk_bytes_max: (reassembly_bytes_max - reserve_bytes) as u64,
+            head: HeadLimits {
+                head_bytes_max: config.head_bytes_max,
+                headers_max: config.headers_max,
+            },
             handshake_ms: config.handshake_timeout.as_millis() as Millis,
             header_ms: config.header_timeout.as_millis() as Millis,
             frame_ms: config.frame_timeout.as_millis() as Millis,

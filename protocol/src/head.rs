@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use memchr::memmem;
 use sha1::{Digest, Sha1};
 
-/// Most headers in a head.
+/// Most headers in an answer's head.
 pub(crate) const HEADERS_MAX: usize = 64;
 
 /// Characters of a base64 key of 16 bytes, padding included.

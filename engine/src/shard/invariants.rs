@@ -1,7 +1,6 @@
 //! The shard's books, checked: for the simulation, after every tick if it likes.
 
 use super::Shard;
-use super::request::HEAD_BYTES_MAX;
 use crate::batch::Batch;
 use crate::connection::{Connection, Flags};
 use crate::core::Core;
@@ -163,7 +162,7 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     let message_bytes_max = core.limits.message_bytes_max;
     let frame_bytes_max = message_bytes_max[connection.listener as usize] + frame::HEADER_BYTES_MAX;
     let unread = cold.unread.len();
-    let unread_max = frame_bytes_max.max(HEAD_BYTES_MAX);
+    let unread_max = frame_bytes_max.max(core.limits.head.head_bytes_max);
     // A parked connection keeps what had arrived before its receive stopped, which the receive buffers bound.
     assert!(
         connection.flags.has(Flags::PARKED) || unread <= unread_max,

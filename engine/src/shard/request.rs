@@ -12,19 +12,9 @@ use crate::unread::Need;
 use crate::{Application, Ticket};
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, HeadLimits, Method, Persistence, Request, Version,
+    self, Answer, Body, Content, Method, Persistence, Request, Version,
 };
 use shardcast_protocol::upgrade;
-
-/// Longest request head (RFC 6455 sets none); more is 431.
-pub(super) const HEAD_BYTES_MAX: usize = 8 << 10;
-/// Longest request line, as RFC 9112 §3 recommends at least; more is 414.
-const LINE_BYTES_MAX: usize = 8000;
-
-const LIMITS: HeadLimits = HeadLimits {
-    head_bytes_max: HEAD_BYTES_MAX,
-    line_bytes_max: LINE_BYTES_MAX,
-};
 
 /// Methods of plain requests; 405 names them (RFC 9110 §15.5.6).
 const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
@@ -42,10 +32,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn read_head(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<usize, Need> {
+        let limits = self.core.limits.head;
         let connection = self.core.connections.at(ticket.slot);
         let exchange = connection.exchange();
         let mut progress = exchange.map_or_else(Default::default, |exchange| exchange.progress);
-        match http::parse(bytes, &mut progress, &LIMITS) {
+        match http::parse(bytes, &mut progress, &limits) {
             Ok(None) => {
                 connection.cold().exchange().progress = progress;
                 Err(Need::Any)

@@ -2,15 +2,14 @@
 //! once instead of at the deadline.
 
 use super::HeadError;
-use crate::head::HEADERS_MAX;
 
 /// Bounds of a request head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
-    /// Largest head in bytes, terminator included; more is 431.
+    /// Largest head in bytes, terminator included; more is 431, or 414 if the request line alone is more.
     pub head_bytes_max: usize,
-    /// Longest request line in bytes, line ending included; more is 414.
-    pub line_bytes_max: usize,
+    /// Most header lines; more is 431.
+    pub headers_max: usize,
 }
 
 /// Where the last look at a head stopped. The next one goes on there; a new head starts with `Progress::default()`.
@@ -52,12 +51,10 @@ impl Progress {
                 0..b' ' | 0x7f => return Err(HeadError::Malformed),
             }
         }
-        if self.lines == 0 && self.looked - self.line >= limits.line_bytes_max {
-            return Err(self.long_line(window));
-        }
-        match window.len() == limits.head_bytes_max {
-            true => Err(HeadError::TooLarge),
-            false => Ok(None),
+        match (window.len() == limits.head_bytes_max, self.lines) {
+            (true, 0) => Err(self.long_line(window)),
+            (true, _) => Err(HeadError::TooLarge),
+            (false, _) => Ok(None),
         }
     }
 
@@ -71,14 +68,13 @@ impl Progress {
             (CRLF_BYTES, 0) if first => return Ok(false),
             (CRLF_BYTES, 0) => return Err(HeadError::Malformed),
             (CRLF_BYTES, _) => return Ok(true),
-            (_, 0) if bytes > limits.line_bytes_max => return Err(HeadError::TargetTooLong),
-            (_, lines) if lines > HEADERS_MAX => return Err(HeadError::TooManyHeaders),
+            (_, lines) if lines > limits.headers_max => return Err(HeadError::TooManyHeaders),
             _ => self.lines += 1,
         }
         Ok(false)
     }
 
-    /// A first line without an end: too long a target, if it is a request at all.
+    /// A first line that fills the head: too long a target, if it is a request at all.
     fn long_line(&self, window: &[u8]) -> HeadError {
         let mut words = window[self.line..].splitn(2, |&byte| byte == b' ');
         match (words.next(), words.next()) {

@@ -58,10 +58,10 @@ pub enum HeadError {
     /// 431: no end of the head within `head_bytes_max`.
     #[error("request head is too large")]
     TooLarge,
-    /// 431: more than 64 headers.
+    /// 431: more than `headers_max` headers.
     #[error("too many request headers")]
     TooManyHeaders,
-    /// 414: a request line longer than `line_bytes_max`.
+    /// 414: a request line that does not end within `head_bytes_max`.
     #[error("request target is too long")]
     TargetTooLong,
     /// 400: a line feed without a carriage return before it (RFC 9112 §2.2).

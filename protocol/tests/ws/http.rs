@@ -8,7 +8,7 @@ use shardcast_protocol::http::{
 
 const LIMITS: HeadLimits = HeadLimits {
     head_bytes_max: 8192,
-    line_bytes_max: 8000,
+    headers_max: 64,
 };
 const HOST: &str = "Host: example.org\r\n";
 
@@ -264,7 +264,7 @@ fn a_request_says_what_follows_it() {
 fn sizes_are_bounded() {
     let small = HeadLimits {
         head_bytes_max: 512,
-        line_bytes_max: 100,
+        headers_max: 3,
     };
     let look = |bytes: &[u8]| {
         http::parse(bytes, &mut Progress::default(), &small)
@@ -282,21 +282,14 @@ fn sizes_are_bounded() {
             Err(HeadError::TooLarge)
         );
     }
-    let line = |bytes: usize| {
-        format!(
-            "GET /{} HTTP/1.1\r\n{HOST}\r\n",
-            "x".repeat(bytes - "GET / HTTP/1.1\r\n".len())
-        )
-    };
-    assert_eq!(look(line(100).as_bytes()), Ok(Some(121)));
-    assert_eq!(look(line(101).as_bytes()), Err(HeadError::TargetTooLong));
-    // It need not end, and what is no request is not called one.
-    assert_eq!(
-        look(&line(300).as_bytes()[..100]),
-        Err(HeadError::TargetTooLong)
-    );
-    assert_eq!(look(&line(300).as_bytes()[..99]), Ok(None));
-    assert_eq!(look(&[b'x'; 100]), Err(HeadError::Malformed));
+    // A line that fills the head is too long, whether it ends or not; what is no request is not called one.
+    let line = format!("GET /{} HTTP/1.1\r\n{HOST}\r\n", "x".repeat(600));
+    assert_eq!(look(&line.as_bytes()[..511]), Ok(None));
+    for bytes in [512, line.len()] {
+        let given = look(&line.as_bytes()[..bytes]);
+        assert_eq!(given, Err(HeadError::TargetTooLong));
+    }
+    assert_eq!(look(&[b'x'; 512]), Err(HeadError::Malformed));
     let statuses = [
         HeadError::TooLarge,
         HeadError::TooManyHeaders,
@@ -304,6 +297,9 @@ fn sizes_are_bounded() {
     ];
     assert_eq!(statuses.map(HeadError::status), [431, 431, 414]);
     let many = |count| format!("GET / HTTP/1.1\r\n{HOST}{}\r\n", "X: y\r\n".repeat(count));
+    let with_two = many(2);
+    assert_eq!(look(with_two.as_bytes()), Ok(Some(with_two.len())));
+    assert_eq!(look(many(3).as_bytes()), Err(HeadError::TooManyHeaders));
     accepted(&many(63));
     refused(&many(64), HeadError::TooManyHeaders, 431);
 }

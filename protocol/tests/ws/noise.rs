@@ -125,7 +125,7 @@ fn handshakes_of_noise() {
     upgrade::write_accept(&mut response, &key, Some("a"), None);
     let limits = HeadLimits {
         head_bytes_max: 1000,
-        line_bytes_max: 900,
+        headers_max: 64,
     };
     let (mut accepted, mut refused) = (0, 0);
     for seed in 0..STREAMS {

@@ -7,7 +7,7 @@ use shardcast_protocol::upgrade::{
 
 const LIMITS: HeadLimits = HeadLimits {
     head_bytes_max: 8192,
-    line_bytes_max: 8000,
+    headers_max: 64,
 };
 const GET: &str = "GET /ws HTTP/1.1";
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

@@ -4,7 +4,7 @@
 use super::value::{Word, duration, show_duration, show_size, size, whole};
 use super::{Settings, rooms};
 use crate::namespace::Who;
-use shardcast_engine::Compression;
+use shardcast_engine::{Compression, Config};
 use shardcast_protocol::dialect::DEPTH_MAX;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -227,6 +227,22 @@ pub(super) static KEYS: &[Key] = &[
         flag: None,
         what: "Largest message that a client may send; a larger one closes its connection with 1009.",
         kind: Kind::Size(125..=64 << 20, |settings| &mut settings.message_bytes_max),
+    },
+    Key {
+        name: "limits.max_head_bytes",
+        flag: None,
+        what: "Largest request head: cookies, tokens and what proxies add. A larger one is answered 431, or 414 if its request line alone is larger.",
+        kind: Kind::Size(Config::HEAD_BYTES, |settings| {
+            &mut settings.engine.head_bytes_max
+        }),
+    },
+    Key {
+        name: "limits.max_headers",
+        flag: None,
+        what: "Headers of a request; more are answered 431.",
+        kind: Kind::Count(Config::HEADERS, |settings| {
+            &mut settings.engine.headers_max
+        }),
     },
     Key {
         name: "limits.max_depth",

@@ -201,12 +201,12 @@ fn well_formed_heads_are_taken() {
 #[test]
 fn heads_that_are_too_large_are_told_so() {
     let servers = Servers::start();
-    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9000));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(17_000));
     check(servers.native(), "9112-3-2", long.as_bytes(), 414);
     check(
         servers.native(),
         "9110-5.4-1",
-        &health(&format!("X: {}\r\n", "x".repeat(9000))),
+        &health(&format!("X: {}\r\n", "x".repeat(17_000))),
         431,
     );
     check(

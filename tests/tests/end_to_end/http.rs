@@ -16,6 +16,8 @@ const ANSWERED: &[Row] = &[
     ("GET /health HTTP/1.1", "\r\n", OK, HEALTH),
     ("GET /%68ealth?x=1 HTTP/1.1", "\r\n", OK, HEALTH),
     ("GET http://a/health HTTP/1.1", "\r\n", OK, HEALTH),
+    ("GET /health?name=100%&x=%zz HTTP/1.1", "\r\n", OK, HEALTH),
+    ("GET /health?name=\u{e4} HTTP/1.1", "\r\n", OK, HEALTH),
     (
         "GET /ws HTTP/1.1",
         "\r\n",
@@ -90,7 +92,8 @@ fn check_answered(raw: &mut Raw, row: &Row) {
 /// The connection is read on as it should be.
 #[track_caller]
 fn check_upgrades(mut raw: Raw) {
-    raw.upgrade();
+    raw.send(upgrade().replace("/ws", "/ws?name=100%").as_bytes());
+    assert!(raw.head().starts_with("HTTP/1.1 101 "));
     assert!(raw.hear().starts_with(r#"{"type":"welcome","#));
     raw.say(r#"{"type":"ping","id":1}"#);
     assert_eq!(raw.hear(), r#"{"type":"pong","id":1}"#);

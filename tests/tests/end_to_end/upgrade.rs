@@ -170,37 +170,48 @@ fn malformed_requests_are_refused() {
     }
 }
 
+/// A head of exactly so many bytes.
+fn long_head(bytes: usize) -> String {
+    let head = upgrade();
+    let padding = "x".repeat(bytes - head.len() - "Pad: \r\n".len());
+    head.replace("\r\n\r\n", &format!("\r\nPad: {padding}\r\n\r\n"))
+}
+
+/// A head of exactly so many headers.
+fn head_with(headers: usize) -> String {
+    let given = upgrade().matches(": ").count();
+    let more: String = (given..headers).map(|n| format!("X-{n}: y\r\n")).collect();
+    upgrade().replace("\r\n\r\n", &format!("\r\n{more}\r\n"))
+}
+
+/// What cookies, tokens and proxies add is bounded where the configuration says, and taken up to there.
 #[test]
 fn heads_are_bounded() {
-    let server = Server::native(config(1));
-    let too_large = "431 Request Header Fields Too Large";
-    let long = |bytes: usize| {
-        let head = upgrade();
-        let padding = "x".repeat(bytes - head.len() - "Pad: \r\n".len());
-        head.replace("\r\n\r\n", &format!("\r\nPad: {padding}\r\n\r\n"))
-    };
-    assert_eq!(long(8192).len(), 8192);
-    let mut raw = Raw::connect(&server);
-    raw.send(long(8192).as_bytes());
-    assert!(raw.head().starts_with("HTTP/1.1 101 "));
-    check_refused(Raw::connect(&server), long(8193).as_bytes(), too_large);
-    // It need not end.
-    let target = [b"GET /", &*vec![b'x'; 20_000]].concat();
-    check_refused(Raw::connect(&server), &target, "414 URI Too Long");
-    check_refused(Raw::connect(&server), &vec![b'x'; 20_000], BAD);
-    let line = |bytes: usize| upgrade().replace("/ws", &format!("/ws?{}", "x".repeat(bytes - 19)));
-    let mut raw = Raw::connect(&server);
-    raw.send(line(8000).as_bytes());
-    assert!(raw.head().starts_with("HTTP/1.1 101 "));
-    check_refused(
-        Raw::connect(&server),
-        line(8001).as_bytes(),
-        "414 URI Too Long",
-    );
-    let many: String = (0..60).map(|index| format!("X-{index}: y\r\n")).collect();
-    let many = upgrade().replace("\r\n\r\n", &format!("\r\n{many}\r\n"));
-    check_refused(Raw::connect(&server), many.as_bytes(), too_large);
-    check_serves(&server);
+    const TOO_LARGE: &str = "431 Request Header Fields Too Large";
+    let default = (16 << 10, 100);
+    assert_eq!((config(1).head_bytes_max, config(1).headers_max), default);
+    for (bytes, headers) in [default, (8 << 10, 16), (256 << 10, 1_000)] {
+        let mut config = config(1);
+        (config.head_bytes_max, config.headers_max) = (bytes, headers);
+        let server = Server::native(config);
+        // The query is as long as a token may be.
+        let line = upgrade().replace("/ws", &format!("/ws?{}", "x".repeat(bytes - 300)));
+        for said in [long_head(bytes), head_with(headers), line] {
+            let mut raw = Raw::connect(&server);
+            raw.send(said.as_bytes());
+            assert!(raw.head().starts_with("HTTP/1.1 101 "), "{bytes}");
+        }
+        // It need not end.
+        let target = [b"GET /", &*vec![b'x'; bytes + 1]].concat();
+        for (said, status) in [
+            (long_head(bytes + 1).into_bytes(), TOO_LARGE),
+            (head_with(headers + 1).into_bytes(), TOO_LARGE),
+            (target, "414 URI Too Long"),
+            (vec![b'x'; bytes + 1], BAD),
+        ] {
+            check_refused(Raw::connect(&server), &said, status);
+        }
+    }
 }
 
 #[test]

@@ -8,11 +8,11 @@ use shardcast_protocol::upgrade::{self, ResponseError, encode_key, parse_respons
 const LIMITS: [HeadLimits; 2] = [
     HeadLimits {
         head_bytes_max: 300,
-        line_bytes_max: 100,
+        headers_max: 8,
     },
     HeadLimits {
-        head_bytes_max: 8192,
-        line_bytes_max: 8000,
+        head_bytes_max: 16_384,
+        headers_max: 100,
     },
 ];
 

@@ -9,6 +9,8 @@ pub(crate) struct Unread {
     /// Before it, everything was read.
     start: usize,
     need: Need,
+    /// What of an unfinished frame's payload was found to be text ([`shardcast_protocol::unfinished`]).
+    checked_bytes: usize,
 }
 
 /// When another try to read can get further.
@@ -38,6 +40,12 @@ impl Unread {
     /// The bytes themselves, to be read in place.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..]
+    }
+
+    /// An unfinished frame as far as it has arrived, and what of its payload is known to be text.
+    pub(crate) fn unfinished(&mut self) -> Option<(&[u8], &mut usize)> {
+        let is_unfinished = self.need != Need::Any && !self.is_empty();
+        is_unfinished.then_some((&self.bytes[self.start..], &mut self.checked_bytes))
     }
 
     /// How many of `arrived` bytes are to be taken before the next try; the rest can be read where they are.
@@ -75,6 +83,9 @@ impl Unread {
     pub(crate) fn read(&mut self, used: usize, need: Need) {
         self.start += used;
         self.need = need;
+        if used > 0 {
+            self.checked_bytes = 0;
+        }
         // Each byte is moved at most once for every time that as many were read.
         if self.start > 0 && self.start >= self.len() {
             self.bytes.drain(..self.start);
@@ -116,6 +127,7 @@ impl SpareBuffers {
             bytes: buffer,
             start: 0,
             need,
+            checked_bytes: 0,
         }
     }
 

@@ -16,4 +16,5 @@ pub mod pack;
 pub mod pieces;
 pub mod problem;
 pub mod reader;
+pub mod unfinished;
 pub mod upgrade;

@@ -129,6 +129,12 @@ impl Assembly {
         self.bytes.extend_from_slice(fragment);
     }
 
+    /// The beginning of a character that the fragments so far ended in, at most three bytes; `None` if they are no plain text.
+    pub(crate) fn begun_character(&self) -> Option<&[u8]> {
+        let is_plain_text = self.kind == Kind::Text && !self.is_compressed;
+        is_plain_text.then(|| &self.bytes[self.checked..])
+    }
+
     /// Fails as soon as the bytes so far cannot begin any text, or end one that is over (RFC 6455 §8.1).
     fn check_text(&mut self, is_final: bool) -> Result<(), ProtocolError> {
         match simdutf8::compat::from_utf8(&self.bytes[self.checked..]) {

@@ -9,6 +9,7 @@ use crate::unread::Need;
 use crate::{Application, Message, Ticket};
 use shardcast_protocol::frame::{Kind, OpCode};
 use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
+use shardcast_protocol::unfinished;
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
 const RECEIVES_PER_TURN: usize = 64;
@@ -121,7 +122,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         // A slot is not used again before the driver says that it is closed, so this is still the same connection's.
         if self.core.connections.at(ticket.slot).cold.is_some() {
+            self.check_unfinished(ticket);
             self.core.hold(ticket);
+        }
+    }
+
+    /// Text in a frame that is not whole yet is refused as soon as it is none (RFC 6455 §8.1), not when the rest of the frame comes.
+    #[inline(never)]
+    fn check_unfinished(&mut self, ticket: Ticket) {
+        let connection = self.core.connections.get(ticket);
+        let connection = connection.filter(|connection| {
+            connection.phase == Phase::Open && !connection.flags.has(Flags::PARKED)
+        });
+        let Some(cold) = connection.and_then(|connection| connection.cold.as_mut()) else {
+            return;
+        };
+        let assembly = cold.assembly.as_deref();
+        let Some((bytes, checked)) = cold.unread.unfinished() else {
+            return;
+        };
+        if let Err(error) = unfinished::check(bytes, checked, assembly) {
+            self.core.fail(ticket, error);
         }
     }
 
@@ -341,6 +362,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.forgive(ticket);
             }
             self.read_unread(ticket);
+            self.check_unfinished(ticket);
             self.core.hold(ticket);
             self.tell_ended();
             let Some(connection) = self.core.connections.get(ticket) else {

@@ -1,7 +1,8 @@
 //! Text is UTF-8 (RFC 6455 §8.1), whole or in fragments, and what cannot become text fails at once.
 
 use crate::stream::{FIN, Seen, TEXT, frame, read_whole};
-use shardcast_protocol::reader::{ProtocolError, Role};
+use shardcast_protocol::reader::{self, ProtocolError, ReadLimits, Role, Step};
+use shardcast_protocol::unfinished;
 
 const LIMIT: usize = 1000;
 const BROKEN: Seen = Seen::Broken(ProtocolError::TextNotUtf8);
@@ -124,5 +125,82 @@ fn fails_with_the_first_fragment_that_shows_it() {
             expected,
             "{text:x?}"
         );
+    }
+}
+
+/// Whether `text` is whole characters and at most the beginning of another: what an unfinished frame may hold.
+fn begins_a_text(text: &[u8]) -> bool {
+    std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
+
+/// The frame is never finished; its first bytes are `text` behind `before`, which came in a fragment, and come `step` at a time.
+fn check_unfinished(before: &[u8], text: &[u8], step: usize) {
+    let mut assembly = None;
+    let first = match before {
+        [] => TEXT,
+        _ => {
+            let mut fragment = frame(Role::Server, TEXT, before);
+            let limits = ReadLimits {
+                message_bytes_max: 1 << 20,
+            };
+            match reader::next(&mut fragment, &mut assembly, Role::Server, &limits) {
+                Ok(Step::Event { .. }) => {}
+                Ok(Step::Incomplete { .. }) => panic!("a whole fragment"),
+                // It does not begin a text by itself.
+                Err(_) => return,
+            }
+            0
+        }
+    };
+    let mut bytes = frame(Role::Server, FIN | first, &[text, &[0; 70_000]].concat());
+    let header_bytes = bytes.len() - text.len() - 70_000;
+    bytes.truncate(header_bytes + text.len());
+    let untouched = bytes.clone();
+    let mut checked = 0;
+    for have in (0..bytes.len()).step_by(step).chain([bytes.len()]) {
+        let arrived = have.saturating_sub(header_bytes);
+        let all = [before, &text[..arrived]].concat();
+        let given = unfinished::check(&bytes[..have], &mut checked, assembly.as_deref());
+        if !begins_a_text(&all) {
+            assert_eq!(given, Err(ProtocolError::TextNotUtf8), "{all:x?}");
+            break;
+        }
+        assert_eq!(given, Ok(()), "{all:x?}");
+        // The next look begins here, so every byte is looked at once.
+        assert!(arrived - checked <= 3, "{arrived} {checked}");
+    }
+    assert_eq!(bytes, untouched);
+}
+
+#[test]
+fn an_unfinished_frame_fails_at_the_first_byte_that_no_text_has_there() {
+    let valid = VALID.iter().map(|text| text.as_bytes());
+    for text in valid.chain(INVALID.iter().copied()) {
+        for cut in 0..=text.len() {
+            let (before, rest) = text.split_at(cut);
+            for step in [1, 2, text.len() + 14] {
+                check_unfinished(before, rest, step);
+            }
+        }
+    }
+    let long = "\u{10348}\u{20ac}\u{df}x".repeat(500).into_bytes();
+    let mut broken = long.clone();
+    broken[3_333] = 0xff;
+    for text in [long, broken] {
+        for step in [1, 7, 511, 512, 513, 4_000, text.len() + 14] {
+            check_unfinished(b"", &text, step);
+            check_unfinished(&text[..2], &text[2..], step);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_plain_text_is_not_looked_at() {
+    const COMPRESSED: u8 = 0x40;
+    const BINARY: u8 = 2;
+    for first in [FIN | BINARY, BINARY, FIN | COMPRESSED | TEXT, FIN | 9, FIN] {
+        let mut bytes = frame(Role::Server, first, &[0xff; 100]);
+        bytes.truncate(50);
+        assert_eq!(unfinished::check(&bytes, &mut 0, None), Ok(()), "{first:x}");
     }
 }

@@ -65,6 +65,36 @@ fn text_is_utf8_whole_and_in_fragments() {
     }
 }
 
+/// Clause 6455-8.1-1: the rest of the frame, and of the message, need not come.
+#[test]
+fn what_no_text_begins_with_is_refused_before_the_frame_ends() {
+    let servers = Servers::start();
+    for message in INVALID {
+        let decisive = std::str::from_utf8(message).is_err_and(|error| error.error_len().is_some());
+        if !decisive {
+            continue;
+        }
+        let what = format!("{message:x?}");
+        let begun = |first: u8, payload: &[u8], missing: usize| {
+            let mut bytes = frame(first, &[payload, &vec![b'x'; missing]].concat());
+            bytes.truncate(bytes.len() - missing);
+            bytes
+        };
+        for missing in [1, 100, 60_000] {
+            let said = begun(FIN | TEXT, message, missing);
+            servers.check("6455-8.1-1", &what, &said, &[close(1007)]);
+            let late = [&[b'x'; 2_000], message].concat();
+            let said = begun(TEXT, &late, missing);
+            servers.check_whole("6455-8.1-1", &what, &said, &[close(1007)]);
+        }
+        for cut in 0..message.len() {
+            let (start, rest) = message.split_at(cut);
+            let said = [frame(TEXT, start), begun(CONTINUE, rest, 7)].concat();
+            servers.check("6455-8.1-1", &what, &said, &[close(1007)]);
+        }
+    }
+}
+
 #[test]
 fn the_reason_of_a_close_is_utf8() {
     let servers = Servers::start();

@@ -19,10 +19,7 @@ impl Application for Chat {
     ) -> Result<Accepted<()>, Refusal> {
         match request.path() {
             "/chat" => Ok(().into()),
-            _ => Err(Refusal {
-                status: 404,
-                reason: "no such room".into(),
-            }),
+            _ => Err(Refusal::new(404, "no such room")),
         }
     }
 

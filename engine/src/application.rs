@@ -2,7 +2,7 @@
 
 use crate::{Address, Context, Deadline, Form, Frame, Message, RoomError};
 use shardcast_protocol::close::CloseCode;
-use shardcast_protocol::http::Request;
+use shardcast_protocol::http::{HeaderError, Headers, Request};
 use shardcast_protocol::pieces::Piece;
 use std::any::Any;
 use std::borrow::Cow;
@@ -118,6 +118,8 @@ pub struct Accepted<S> {
     pub messages: Messages,
     /// How its messages are encoded.
     pub form: Form,
+    /// Headers of the answer that lets it in: the 101, or the head of an event stream.
+    pub headers: Headers,
 }
 
 /// What another thread tells a connection; the application knows what it is.
@@ -140,6 +142,7 @@ impl<S> From<S> for Accepted<S> {
             subprotocol: None,
             messages: Messages::Whole,
             form: Form::FIRST,
+            headers: Headers::new(),
         }
     }
 }
@@ -153,6 +156,8 @@ pub struct Page {
     pub content_type: &'static str,
     /// The body.
     pub body: Cow<'static, str>,
+    /// Further headers.
+    pub headers: Headers,
 }
 
 impl Page {
@@ -162,17 +167,48 @@ impl Page {
             status,
             content_type: "text/plain; charset=utf-8",
             body: body.into(),
+            headers: Headers::new(),
         }
     }
 }
 
-/// An HTTP answer instead of an upgrade.
+/// An HTTP answer instead of an upgrade, or of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 4xx or 5xx.
+    /// 3xx with a `Location`, 4xx or 5xx.
     pub status: u16,
     /// Short text body.
     pub reason: String,
+    /// Further headers, such as `WWW-Authenticate`, `Location`, `Set-Cookie` and `Retry-After`.
+    pub headers: Headers,
+}
+
+impl Refusal {
+    /// A refusal without headers of its own.
+    pub fn new(status: u16, reason: impl Into<String>) -> Refusal {
+        Refusal {
+            status,
+            reason: reason.into(),
+            headers: Headers::new(),
+        }
+    }
+
+    /// The same with one header more.
+    ///
+    /// # Errors
+    /// The name or the value cannot stand in an answer, or is not the application's to choose.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Refusal, HeaderError> {
+        self.headers.add(name, value)?;
+        Ok(self)
+    }
+}
+
+/// An application that makes a header that cannot be sent has failed: the client hears 500, and nothing of the header.
+impl From<HeaderError> for Refusal {
+    fn from(error: HeaderError) -> Refusal {
+        tracing::error!(%error, "an answer's header was not taken");
+        Refusal::new(500, "handler failed")
+    }
 }
 
 /// Chosen by the application to tell answers apart.

@@ -6,7 +6,7 @@ use crate::letter::{Outcome, Parcel};
 use crate::report::{Part, ReportKey};
 use crate::{Form, Frame, Report, Ticket};
 use bytes::{Bytes, BytesMut};
-use shardcast_protocol::events;
+use shardcast_protocol::events::{self, Framing};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -146,7 +146,7 @@ impl Batch {
             deflated,
             frames: batch.frames,
             skips: batch.skips,
-            events: None,
+            events: Events::default(),
             audience,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
             tally: Report::default(),
@@ -163,8 +163,7 @@ pub(crate) struct FanOut {
     pub(crate) deflated: Option<Bytes>,
     pub(crate) frames: u32,
     skips: Skips,
-    /// The batch as events, once an event stream was served.
-    events: Option<Bytes>,
+    events: Events,
     audience: Audience,
     report: Option<(ReportKey, u16)>,
     pub(crate) tally: Report,
@@ -204,17 +203,23 @@ impl FanOut {
         }
     }
 
-    /// What a member that is an event stream gets: the same bytes for all, made for the first, but for who is left a frame out.
-    pub(crate) fn events(&mut self, who: Ticket) -> Bytes {
+    /// What a member that is an event stream gets: the same bytes for all of a framing, made for the first, but for who is left a
+    /// frame out.
+    pub(crate) fn events(&mut self, who: Ticket, framing: Framing) -> Bytes {
         if self.skipped(who) == 0 {
-            let events = self.events.get_or_insert_with(|| events_of(&self.plain));
-            return events.clone();
+            let events = match framing {
+                Framing::Chunked => &mut self.events.chunked,
+                Framing::UntilClose => &mut self.events.until_close,
+            };
+            return events
+                .get_or_insert_with(|| events_of(&self.plain, framing))
+                .clone();
         }
         let mut frames = Vec::new();
         self.spans(who, Layout::Plain, |start, end| {
             frames.extend_from_slice(&self.plain[start..end]);
         });
-        events_of(&frames)
+        events_of(&frames, framing)
     }
 
     /// Frames that a member is not sent.
@@ -241,9 +246,17 @@ impl FanOut {
     }
 }
 
-fn events_of(frames: &[u8]) -> Bytes {
+/// A batch as events, in each framing once a stream that has it was served.
+#[derive(Debug, Default)]
+struct Events {
+    /// One chunk.
+    chunked: Option<Bytes>,
+    until_close: Option<Bytes>,
+}
+
+fn events_of(frames: &[u8], framing: Framing) -> Bytes {
     let mut out = Vec::new();
-    events::write_frames(&mut out, frames);
+    events::write_frames(&mut out, frames, framing);
     out.into()
 }
 

@@ -44,8 +44,12 @@ pub struct Config {
     pub reassembly_bytes_max: usize,
     /// From accept to the end of the request head, TLS included. Default 5 s.
     pub handshake_timeout: Duration,
-    /// From the first byte of a request head to its end. Default 3 s; never more than what is left of `handshake_timeout`.
+    /// From the first byte of a request head to its end. Default 3 s; for the first request never more than what is left of
+    /// `handshake_timeout`.
     pub header_timeout: Duration,
+    /// From an answer to the first byte of the next request on a connection that both sides keep. Default 75 s: proxies that keep
+    /// connections to a server for 60 s, as most do, give them up first, so none sends a request into a connection that just ends.
+    pub keep_alive_timeout: Duration,
     /// From the first byte of a frame to its last: a peer that trickles ends with 1008. Default 30 s.
     pub frame_timeout: Duration,
     /// From the first fragment of a message to its last, whatever comes between: a peer that takes longer ends with 1008. Default 60 s.
@@ -110,6 +114,7 @@ impl Default for Config {
             headers_max: 100,
             handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(3),
+            keep_alive_timeout: Duration::from_secs(75),
             frame_timeout: Duration::from_secs(30),
             message_timeout: Duration::from_secs(60),
             heartbeat: Duration::from_secs(25),
@@ -157,17 +162,22 @@ impl Config {
         limits.max().unwrap_or(Listener::MESSAGE_BYTES_DEFAULT)
     }
 
-    /// Connections that each shard has room for. The kernel spreads connects by hash, so with several shards each gets a quarter
-    /// more than its even share; and a few more may be on their way in to hear 503, or on their way out.
-    fn slots_per_shard(&self) -> usize {
-        const MARGIN: usize = 256;
+    /// Connections that each shard is to take. The kernel spreads connects by hash, so with several shards each gets a quarter more
+    /// than its even share.
+    pub(crate) fn share_per_shard(&self) -> usize {
         let even = self.connections_max.div_ceil(self.shards);
         let share = if self.shards == 1 {
             even
         } else {
             even + even / 4
         };
-        share.min(self.connections_max) + MARGIN
+        share.min(self.connections_max)
+    }
+
+    /// Connections that each shard has room for: a few more may be on their way in to hear 503, or on their way out.
+    fn slots_per_shard(&self) -> usize {
+        const MARGIN: usize = 256;
+        self.share_per_shard() + MARGIN
     }
 
     /// How each shard holds them, with the open-file limit of this process.
@@ -293,6 +303,7 @@ impl Config {
         for (field, value) in [
             ("handshake_timeout", self.handshake_timeout),
             ("header_timeout", self.header_timeout),
+            ("keep_alive_timeout", self.keep_alive_timeout),
             ("frame_timeout", self.frame_timeout),
             ("message_timeout", self.message_timeout),
             ("heartbeat", self.heartbeat),
@@ -347,7 +358,10 @@ mod tests {
     #[test]
     fn names_the_field_that_is_out_of_range() {
         type Spoil = fn(&mut Config);
-        let table: [(&str, Spoil); 19] = [
+        let table: [(&str, Spoil); 20] = [
+            ("keep_alive_timeout", |config| {
+                config.keep_alive_timeout = Duration::from_millis(99);
+            }),
             ("head_bytes_max", |config| {
                 config.head_bytes_max = (8 << 10) - 1;
             }),

@@ -9,6 +9,7 @@ use crate::peer::Peers;
 use crate::phase::{Phase, Step};
 use crate::unread::{SpareBuffers, Unread};
 use crate::{Form, Ticket};
+use shardcast_protocol::events::Framing;
 use shardcast_protocol::pieces::Pieces;
 use shardcast_protocol::reader::Assembly;
 use std::net::SocketAddr;
@@ -70,6 +71,9 @@ impl Flags {
     /// An event stream: frames leave as events, and messages come in other connections' requests.
     pub(crate) const STREAM: Flags = Flags(2048);
 
+    /// An event stream in chunks (HTTP/1.1).
+    pub(crate) const CHUNKED: Flags = Flags(0x8000);
+
     /// Where the form of its messages stands: three bits.
     const FORM_SHIFT: u32 = 12;
     const FORM_MASK: u16 = (Form::COUNT_MAX as u16 - 1) << Flags::FORM_SHIFT;
@@ -90,6 +94,15 @@ impl Flags {
             Seal::Open
         } else {
             Seal::Closed
+        }
+    }
+
+    /// How an event stream's end is known.
+    pub(crate) fn framing(self) -> Framing {
+        if self.has(Flags::CHUNKED) {
+            Framing::Chunked
+        } else {
+            Framing::UntilClose
         }
     }
 

@@ -38,8 +38,9 @@ use crate::{Address, CloseReason, Config, Listener, Ticket};
 use bytes::Bytes;
 use compressing::Compressing;
 use shardcast_protocol::deflate::Agreement;
-use shardcast_protocol::events;
-use shardcast_protocol::http::{self, Answer, HeadLimits};
+use shardcast_protocol::events::{self, Framing};
+use shardcast_protocol::http::{self, Answer, HeadLimits, Headers, Persistence};
+use shardcast_protocol::upgrade;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,6 +94,9 @@ pub(crate) struct Limits {
     pub(crate) head: HeadLimits,
     pub(crate) handshake_ms: Millis,
     pub(crate) header_ms: Millis,
+    pub(crate) keep_alive_ms: Millis,
+    /// Connections of this shard with which one more may wait for its next request.
+    pub(crate) live_kept_max: usize,
     pub(crate) frame_ms: Millis,
     pub(crate) message_ms: Millis,
     pub(crate) heartbeat_ms: Millis,
@@ -127,6 +131,8 @@ impl Limits {
             },
             handshake_ms: config.handshake_timeout.as_millis() as Millis,
             header_ms: config.header_timeout.as_millis() as Millis,
+            keep_alive_ms: config.keep_alive_timeout.as_millis() as Millis,
+            live_kept_max: config.share_per_shard(),
             frame_ms: config.frame_timeout.as_millis() as Millis,
             message_ms: config.message_timeout.as_millis() as Millis,
             heartbeat_ms: config.heartbeat.as_millis() as Millis,
@@ -307,22 +313,41 @@ impl Core {
 
     /// Answers a request; the next one has its own time to come.
     pub(crate) fn answer(&mut self, ticket: Ticket, answer: &Answer<'_>) {
-        self.write(ticket, |out| http::write_answer(out, answer));
+        let answer = Answer {
+            keep_alive_seconds: self.limits.keep_alive_ms / 1_000,
+            ..*answer
+        };
+        self.write(ticket, |out| http::write_answer(out, &answer));
         // The answer may have found the outbox full and ended it all.
         if self.connections.phase(ticket) == Phase::Upgrading {
             self.connections.at(ticket.slot).heard = self.heard_now();
-            let at = self.now + self.limits.handshake_ms;
-            self.wheel.schedule(ticket.slot, at);
+            let first = self.limits.keep_alive_ms.min(self.limits.handshake_ms);
+            self.wheel.schedule(ticket.slot, self.now + first);
         }
     }
 
+    /// What becomes of a connection that the client would keep: none waits for a next request where a shard's share of all
+    /// connections is taken, or the `room` that its driver has, so that those who come have a place.
+    pub(crate) fn persistence(&self, wanted: Persistence, room: usize) -> Persistence {
+        if self.connections.live() > self.limits.live_kept_max.min(room) {
+            return Persistence::Close;
+        }
+        wanted
+    }
+
     /// Answers with the beginning of an event stream: the connection is open.
-    pub(crate) fn open_stream(&mut self, ticket: Ticket) {
+    pub(crate) fn open_stream(&mut self, ticket: Ticket, framing: Framing, headers: &Headers) {
         let streams = self.streams.as_ref().expect("a request met their path");
         let token = streams.key.token(self.address(ticket));
-        self.connections.at(ticket.slot).flags.set(Flags::STREAM);
+        let flags = &mut self.connections.at(ticket.slot).flags;
+        flags.set(Flags::STREAM);
+        if framing == Framing::Chunked {
+            flags.set(Flags::CHUNKED);
+        }
         self.counters.event_streams.add(1);
-        self.open_with(ticket, |out| events::write_opening(out, &token));
+        self.open_with(ticket, |out| {
+            events::write_opening(out, &token, framing, headers);
+        });
     }
 
     /// Answers 101: the connection is open.
@@ -332,10 +357,11 @@ impl Core {
         key: &str,
         subprotocol: Option<&str>,
         agreement: Option<Agreement>,
+        headers: &Headers,
     ) {
         self.counters.upgrades.add(1);
         self.open_with(ticket, |out| {
-            shardcast_protocol::upgrade::write_accept(out, key, subprotocol, agreement.as_ref());
+            upgrade::write_accept(out, key, subprotocol, agreement.as_ref(), headers);
         });
         if let Some(agreement) = agreement {
             self.agree(ticket, agreement);

@@ -8,7 +8,7 @@ use crate::deflate::Agreement;
 pub use crate::handshake_client::{ResponseError, encode_key, parse_response, write_request};
 use crate::head;
 pub use crate::http::Request;
-use crate::http::{Method, Version};
+use crate::http::{Headers, Method, Version};
 
 /// Why a request is not upgraded; each has its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -136,13 +136,14 @@ fn checked_key(key: &[u8]) -> Option<&str> {
     str::from_utf8(key).ok()
 }
 
-/// Appends the 101 answer. A subprotocol that is not a token is left out: it could only be a mistake, and would let
+/// Appends the 101 answer, with the application's `headers`. A subprotocol that is not a token is left out: it could only be a mistake, and would let
 /// whoever named it write headers.
 pub fn write_accept(
     out: &mut Vec<u8>,
     key: &str,
     subprotocol: Option<&str>,
     deflate: Option<&Agreement>,
+    headers: &Headers,
 ) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
@@ -156,5 +157,7 @@ pub fn write_accept(
         out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
         out.extend_from_slice(agreement.to_string().as_bytes());
     }
-    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(headers.lines().as_bytes());
+    out.extend_from_slice(b"\r\n");
 }

@@ -82,10 +82,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let app = App::new().on_connect(|client| match client.dialect() {
         Dialect::JsonRpc => Ok(Identity::nobody()),
-        Dialect::NativeJson | Dialect::MessagePack => Err(Refusal {
-            status: 400,
-            reason: "connect to /jsonrpc, or offer the subprotocol jsonrpc-2.0".to_owned(),
-        }),
+        Dialect::NativeJson | Dialect::MessagePack => Err(Refusal::new(
+            400,
+            "connect to /jsonrpc, or offer the subprotocol jsonrpc-2.0",
+        )),
     });
     methods(&app.handlers())?;
     let server = app.start(Config {

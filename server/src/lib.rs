@@ -25,6 +25,7 @@ pub use shardcast_engine::{
     Address, CloseReason, Config, Listener, Listing, Member, Refusal, StartError,
 };
 pub use shardcast_protocol::dialect::{Code, Dialect, Problem, Rules, Value};
+pub use shardcast_protocol::http::{HeaderError, Headers};
 
 // The code on these pages compiles.
 #[cfg(doctest)]

@@ -17,10 +17,7 @@ impl Application for Echo {
     ) -> Result<Accepted<()>, Refusal> {
         match request.path() {
             "/ws" => Ok(().into()),
-            path => Err(Refusal {
-                status: 404,
-                reason: format!("no {path}"),
-            }),
+            path => Err(Refusal::new(404, format!("no {path}"))),
         }
     }
 

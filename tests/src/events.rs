@@ -7,6 +7,8 @@ use crate::{Raw, Server};
 pub struct Events {
     raw: Raw,
     token: String,
+    /// Of the chunk that came last: what was not read yet.
+    chunk: Vec<u8>,
 }
 
 /// The request that opens a stream on `path`.
@@ -37,13 +39,22 @@ impl Events {
 
     /// The same with a path.
     #[track_caller]
-    pub fn at(mut raw: Raw, path: &str) -> Events {
-        raw.send(stream(path).as_bytes());
+    pub fn at(raw: Raw, path: &str) -> Events {
+        Events::asking(raw, &stream(path))
+    }
+
+    /// The same with a request of the test's.
+    #[track_caller]
+    pub fn asking(mut raw: Raw, request: &str) -> Events {
+        raw.send(request.as_bytes());
         let head = raw.head();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        let is_chunked = head.contains("\r\nTransfer-Encoding: chunked\r\n");
+        assert!(is_chunked && !head.contains("Content-Length"), "{head}");
         let mut events = Events {
             raw,
             token: String::new(),
+            chunk: Vec::new(),
         };
         let (name, token) = events.event();
         assert_eq!(name, "session");
@@ -61,12 +72,34 @@ impl Events {
         &mut self.raw
     }
 
+    /// The next line of the stream, without its line feed: chunks end where events do.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        if self.chunk.is_empty() {
+            self.chunk = self.raw.chunk();
+            assert!(self.chunk.ends_with(b"\n\n"), "half an event, or the end");
+        }
+        let end = self.chunk.iter().position(|byte| *byte == b'\n');
+        let line = self.chunk.drain(..=end.expect("a whole line")).collect();
+        let mut line = String::from_utf8(line).expect("UTF-8");
+        line.pop();
+        line
+    }
+
+    /// Nothing more comes: the chunk that says so, and then the end.
+    #[track_caller]
+    pub fn ended(&mut self) {
+        assert_eq!(String::from_utf8_lossy(&self.chunk), "");
+        assert_eq!(String::from_utf8_lossy(&self.raw.chunk()), "");
+        self.raw.ended();
+    }
+
     /// The next event: its name and its data. Comments are passed over.
     #[track_caller]
     pub fn event(&mut self) -> (String, String) {
         let (mut name, mut data) = ("message".to_owned(), None::<String>);
         loop {
-            let line = self.raw.line();
+            let line = self.line();
             if line.is_empty() {
                 match data {
                     Some(data) => return (name, data),
@@ -118,7 +151,7 @@ impl Events {
     pub fn closed(&mut self) -> String {
         let (name, data) = self.event();
         assert_eq!(name, "close", "{data}");
-        self.raw.ended();
+        self.ended();
         data
     }
 }

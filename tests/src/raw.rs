@@ -203,6 +203,16 @@ impl Raw {
         }
     }
 
+    /// A chunk of an answer (RFC 9112 §7.1): what is in it.
+    #[track_caller]
+    pub fn chunk(&mut self) -> Vec<u8> {
+        let size = self.line();
+        let size = size.strip_suffix('\r').expect("CRLF");
+        let bytes = self.take(usize::from_str_radix(size, 16).expect("a size"));
+        assert_eq!(self.line(), "\r");
+        bytes
+    }
+
     /// An HTTP answer with a length: its head, and its body.
     #[track_caller]
     pub fn answer(&mut self) -> (String, String) {

@@ -8,7 +8,7 @@ use crate::phase::{Phase, Step};
 use crate::{CloseReason, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame;
-use shardcast_protocol::http::{self, Answer};
+use shardcast_protocol::http::{self, Answer, Headers};
 use shardcast_protocol::reader::ProtocolError;
 
 impl Core {
@@ -79,8 +79,21 @@ impl Core {
 
     /// Answers a request with an HTTP refusal, after which nothing is read.
     pub(crate) fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
+        self.refuse_with(ticket, status, reason, &Headers::new());
+    }
+
+    /// The same with headers of the application's.
+    pub(crate) fn refuse_with(
+        &mut self,
+        ticket: Ticket,
+        status: u16,
+        reason: &str,
+        headers: &Headers,
+    ) {
         if self.step(ticket, Step::Refuse, CloseReason::Lost) {
-            self.write(ticket, |out| http::write_refusal(out, status, reason));
+            self.write(ticket, |out| {
+                http::write_refusal(out, status, reason, headers);
+            });
             self.agenda.finish.push(ticket);
         }
     }

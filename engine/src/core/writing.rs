@@ -96,7 +96,7 @@ impl Core {
             self.deflate(ticket, out, start);
         } else if flags.has(Flags::STREAM) {
             let frames = out.split_off(start);
-            events::write_frames(out, &frames);
+            events::write_frames(out, &frames, flags.framing());
         }
     }
 }

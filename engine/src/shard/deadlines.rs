@@ -58,22 +58,22 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.wheel.schedule(ticket.slot, at);
             return;
         }
-        let is_awaiting = connection
-            .exchange()
-            .is_some_and(|exchange| matches!(exchange.stage, Stage::Awaiting(_)));
-        let is_idle = connection
-            .exchange()
-            .is_some_and(|exchange| exchange.answered > 0 && exchange.stage == Stage::Head);
-        let is_idle = is_idle && !connection.has_unread();
-        if is_idle {
-            // Nobody waits for an answer: a connection kept alive just ends, and was not late with anything.
-            return self.core.end_requests(ticket);
-        }
+        let exchange = connection.exchange();
+        let is_awaiting = exchange.is_some_and(|it| matches!(it.stage, Stage::Awaiting(_)));
+        let is_silent = exchange.is_none() && !connection.has_unread();
         if !is_awaiting && self.is_unheard(ticket) {
             return;
         }
+        let Some(deadline) = deadline else {
+            // Nobody waits for an answer: a connection kept alive just ends, and was not late with anything.
+            return self.core.end_requests(ticket);
+        };
         self.count_deadline(deadline);
-        if is_awaiting {
+        if is_silent {
+            // It asked for nothing, and may be one that a browser opened to have it at hand: there is nothing to answer
+            // (RFC 9110 §15.5.9).
+            self.core.lose(ticket);
+        } else if is_awaiting {
             self.core.refuse(ticket, 503, "the session's shard is busy");
         } else {
             self.core.refuse(ticket, 408, deadline.text());
@@ -212,20 +212,23 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 }
 
-/// When a connection that has not upgraded is late, and for what.
-fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Deadline) {
-    let accepted = Millis::from(connection.heard) * HEARD_MS;
-    let stage = connection.exchange().map(|exchange| exchange.stage);
-    if let Some(Stage::Posting(_) | Stage::Awaiting(_)) = stage {
-        return (accepted + limits.frame_ms, Deadline::Frame);
+/// When a connection that has not upgraded is late, and for what; `None`: it was kept alive for its next request, which did not come.
+fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Option<Deadline>) {
+    let since = Millis::from(connection.heard) * HEARD_MS;
+    let exchange = connection.exchange();
+    if let Some(Stage::Posting(_) | Stage::Awaiting(_)) = exchange.map(|exchange| exchange.stage) {
+        return (since + limits.frame_ms, Some(Deadline::Frame));
     }
-    let handshake = (accepted + limits.handshake_ms, Deadline::Handshake);
+    let is_kept = exchange.is_some_and(|it| it.answered > 0 && it.stage == Stage::Head);
     let head = connection.cold.as_ref();
-    match head.filter(|cold| !cold.unread.is_empty()) {
-        Some(cold) if cold.unread_since + limits.header_ms < handshake.0 => {
-            (cold.unread_since + limits.header_ms, Deadline::Header)
-        }
-        Some(_) | None => handshake,
+    let begun = head.filter(|cold| !cold.unread.is_empty());
+    let head_at = begun.map(|cold| cold.unread_since + limits.header_ms);
+    let handshake_at = since + limits.handshake_ms;
+    match (is_kept, head_at) {
+        (true, None) => (since + limits.keep_alive_ms, None),
+        (true, Some(at)) => (at, Some(Deadline::Header)),
+        (false, Some(at)) if at < handshake_at => (at, Some(Deadline::Header)),
+        (false, Some(_) | None) => (handshake_at, Some(Deadline::Handshake)),
     }
 }
 

@@ -164,12 +164,13 @@ impl Core {
 
     /// Owes an open event stream a batch as events.
     fn give_events(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Given {
-        let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
+        let flags = self.connections.at(ticket.slot).flags;
+        let backlog = flags.has(Flags::BACKLOG);
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
         if frames == 0 {
             return Given::default();
         }
-        let events = fan_out.events(ticket);
+        let events = fan_out.events(ticket, flags.framing());
         let shared = self.outgoing.share(events.clone());
         let kept = self.lend(ticket, shared, &events, 0, events.len());
         *match (kept, backlog) {

@@ -11,6 +11,7 @@ use crate::exchange::{Exchange, Stage};
 use crate::unread::Need;
 use crate::{Application, Ticket};
 use shardcast_protocol::deflate::Agreement;
+use shardcast_protocol::events::{self, Framing};
 use shardcast_protocol::http::{
     self, Answer, Body, Content, Method, Persistence, Request, Version,
 };
@@ -120,14 +121,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
         };
         // Who waits to be told to go on may send the body or not, once it is told otherwise (RFC 9110 §10.1.1).
         let expects = request.header("Expect").is_some();
+        let room = self.driver.connections_max();
+        let wanted = self.core.persistence(request.persistence(), room);
         let connection = self.core.connections.at(ticket.slot);
         let answered = connection
             .exchange()
             .map_or(0, |exchange| exchange.answered)
             + 1;
         let persistence = match body_bytes {
-            Some(0) if answered < Exchange::REQUESTS_MAX => request.persistence(),
-            Some(_) if answered < Exchange::REQUESTS_MAX && !expects => request.persistence(),
+            Some(0) if answered < Exchange::REQUESTS_MAX => wanted,
+            Some(_) if answered < Exchange::REQUESTS_MAX && !expects => wanted,
             Some(_) | None => Persistence::Close,
         };
         let answer = Answer {
@@ -139,7 +142,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 _ => Content::Sent,
             },
             persistence,
+            keep_alive_seconds: 0,
             lines,
+            headers: &page.headers,
         };
         let refused = u64::from(page.status >= 400);
         self.core.counters.requests_refused.add(refused);
@@ -175,9 +180,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn admit(&mut self, ticket: Ticket, request: &Request<'_>, key: Option<&str>) {
         if !self.core.admit(ticket, self.driver.connections_max()) {
             self.core.counters.refused_full.add(1);
-            self.core
-                .refuse(ticket, 503, "the server is full, try again later");
-            return;
+            let refusal = Refusal::new(503, "the server is full, try again later");
+            return self.turn_down(ticket, key, refusal);
         }
         let agreement = match (&self.core.compressing, key) {
             (Some(compressing), Some(_)) => request.deflate(compressing.takeover()),
@@ -191,25 +195,43 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let answer = self.shielded(ticket, |application, context| {
             application.connect(context, request)
         });
-        let answer = answer.unwrap_or_else(|| {
-            Err(Refusal {
-                status: 500,
-                reason: "handler failed".to_owned(),
-            })
-        });
-        match answer {
-            Ok(accepted) => self.open(ticket, key, agreement, accepted),
-            Err(Refusal { status, reason }) => match key {
-                Some(_) => self.refuse_upgrade(ticket, status, &reason),
-                None => self.refuse(ticket, status, &reason),
-            },
+        match answer.unwrap_or_else(|| Err(Refusal::new(500, "handler failed"))) {
+            Ok(accepted) => {
+                let framing = Framing::of(request.version());
+                self.open(ticket, key, framing, agreement, accepted);
+            }
+            Err(refusal) => {
+                let counters = &self.core.counters;
+                match key {
+                    Some(_) => counters.upgrades_refused.add(1),
+                    None => counters.requests_refused.add(1),
+                }
+                self.turn_down(ticket, key, refusal);
+            }
         }
     }
 
+    /// Answers that there will be no WebSocket, or no event stream; why the latter, pages of every origin may read.
+    fn turn_down(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
+        let Refusal {
+            status,
+            reason,
+            mut headers,
+        } = refusal;
+        let (name, value) = events::OPEN_TO_ALL;
+        if key.is_none() && !headers.has(name) {
+            // Where the application has filled the headers to the last byte, it comes without.
+            let _ = headers.add(name, value);
+        }
+        self.core.refuse_with(ticket, status, &reason, &headers);
+    }
+
+    /// `framing` is that of an event stream.
     fn open(
         &mut self,
         ticket: Ticket,
         key: Option<&str>,
+        framing: Framing,
         agreement: Option<Agreement>,
         accepted: Accepted<A::Session>,
     ) {
@@ -220,9 +242,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         // A compressed message cannot be read in pieces: it is not agreed on.
         let agreement = agreement.filter(|_| accepted.messages != Messages::InPieces);
+        let (core, headers) = (&mut self.core, &accepted.headers);
         match key {
-            Some(key) => self.core.open(ticket, key, accepted.subprotocol, agreement),
-            None => self.core.open_stream(ticket),
+            Some(key) => core.open(ticket, key, accepted.subprotocol, agreement, headers),
+            None => core.open_stream(ticket, framing, headers),
         }
         if accepted.messages == Messages::InPieces {
             let connection = self.core.connections.at(ticket.slot);

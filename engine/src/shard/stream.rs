@@ -17,27 +17,37 @@ use crate::{Address, Application, Ticket};
 use bytes::Bytes;
 use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, Kind};
-use shardcast_protocol::http::{self, Answer, Body, Content, Method, Persistence, Request};
+use shardcast_protocol::http::{
+    self, Answer, Body, Content, Headers, Method, Persistence, Request,
+};
 
 /// Posted bytes that may wait in one stream, besides a single message of whatever size: more are answered 429.
 pub(super) const INBOX_BYTES_MAX: usize = 64 << 10;
 
 /// Methods of the stream's path.
-const ALLOW: &str = "Access-Control-Allow-Origin: *\r\nAllow: GET, POST, OPTIONS\r\n";
+const ALLOW: &str = "Access-Control-Allow-Origin: *\r\nAllow: GET, HEAD, POST, OPTIONS\r\n";
 
 impl<A: Application, D: Driver> Shard<A, D> {
     /// A plain request for the path of event streams.
     pub(super) fn stream_request(&mut self, ticket: Ticket, request: &Request<'_>, more: usize) {
         match request.method() {
-            Method::Get if !takes_events(request) => {
+            Method::Get | Method::Head if !takes_events(request) => {
                 let page = Page::text(406, "this is an event stream: accept text/event-stream");
-                self.reply(ticket, request, &page, events::OPEN_TO_ALL);
+                self.reply(ticket, request, &page, events::OPEN_TO_ALL_LINE);
             }
             Method::Get if request.body_is_empty() => self.admit(ticket, request, None),
             Method::Get => self.refuse(ticket, 400, "request announces a body"),
+            // What a GET would be answered, without a session.
+            Method::Head => {
+                let page = Page {
+                    content_type: events::STREAM_TYPE,
+                    ..Page::text(200, "")
+                };
+                self.reply(ticket, request, &page, events::STREAM_LINES);
+            }
             Method::Post => self.begin_post(ticket, request, more),
             Method::Options => self.reply(ticket, request, &Page::text(204, ""), events::PREFLIGHT),
-            Method::Head | Method::Connect | Method::Other => {
+            Method::Connect | Method::Other => {
                 let page = Page::text(405, "this method is not allowed");
                 self.reply(ticket, request, &page, ALLOW);
             }
@@ -69,7 +79,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 return self.await_body(ticket, request, upload, more);
             }
         };
-        self.reply(ticket, request, &refusal, events::OPEN_TO_ALL);
+        self.reply(ticket, request, &refusal, events::OPEN_TO_ALL_LINE);
     }
 
     fn await_body(&mut self, ticket: Ticket, request: &Request<'_>, upload: Upload, more: usize) {
@@ -184,7 +194,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         };
         let persistence = match answered {
             Exchange::REQUESTS_MAX.. => Persistence::Close,
-            _ => persistence,
+            _ => self
+                .core
+                .persistence(persistence, self.driver.connections_max()),
         };
         let (status, text) = match outcome {
             PostOutcome::Taken => (204, ""),
@@ -199,11 +211,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             body: text.as_bytes(),
             content: Content::Sent,
             persistence,
-            lines: events::OPEN_TO_ALL,
+            keep_alive_seconds: 0,
+            lines: events::OPEN_TO_ALL_LINE,
+            headers: &Headers::new(),
         };
         if persistence == Persistence::Close {
             self.core.answer_last(who, &answer);
         } else {
+            let connection = self.core.connections.at(who.slot);
             *connection.cold().exchange() = Exchange {
                 answered,
                 ..Exchange::default()
@@ -248,7 +263,7 @@ fn session_of(query: &str) -> Option<&str> {
         .find_map(|parameter| parameter.strip_prefix("session="))
 }
 
-/// Whether `Accept` names `text/event-stream`, as every `EventSource` does.
+/// Whether the client would take an event stream.
 fn takes_events(request: &Request<'_>) -> bool {
-    request.accepts("text/event-stream")
+    request.accepts("text", "event-stream")
 }

@@ -193,10 +193,7 @@ impl Application for Scripted {
             self.panic();
         }
         let Some(client) = request.path().strip_prefix("/client/") else {
-            return Err(Refusal {
-                status: 403,
-                reason: "not for you".to_owned(),
-            });
+            return Err(Refusal::new(403, "not for you"));
         };
         let (client, form) = client.split_once('/').expect("a number and a form");
         let client = client.parse().expect("clients say their number");

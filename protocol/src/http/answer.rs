@@ -2,7 +2,8 @@
 //!
 //! No answer has a `Date`: the engine reads no wall clock, and a server without one must not send it (RFC 9110 §6.6.1).
 
-use std::fmt::Write as _;
+use super::Headers;
+use std::io::Write as _;
 
 /// A complete answer.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +18,12 @@ pub struct Answer<'a> {
     pub content: Content,
     /// What becomes of the connection.
     pub persistence: Persistence,
+    /// How long a connection that persists waits for the next request, in seconds: `Keep-Alive` tells it. 0: nothing is told.
+    pub keep_alive_seconds: u64,
     /// Whole further header lines, each with its CRLF, chosen by the server.
     pub lines: &'a str,
+    /// The application's: one of a name that the server has given by itself comes in its place.
+    pub headers: &'a Headers,
 }
 
 /// Whether an answer's body goes out.
@@ -47,48 +52,70 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
         200..=999 => answer.status,
         _ => 500,
     };
-    // An `Upgrade` header wants its connection option (RFC 9110 §7.8).
-    let connection = match (status, answer.persistence) {
-        (426, Persistence::Close) => "Connection: close, Upgrade\r\n",
-        (426, Persistence::Persist) => "Connection: Upgrade\r\n",
-        (426, Persistence::PersistSaid) => "Connection: keep-alive, Upgrade\r\n",
-        (_, Persistence::Close) => "Connection: close\r\n",
-        (_, Persistence::Persist) => "",
-        (_, Persistence::PersistSaid) => "Connection: keep-alive\r\n",
-    };
+    let _ = write!(out, "HTTP/1.1 {status} {}\r\n", phrase(status));
+    // These have no content, and no header may speak of its length (RFC 9110 §8.6, §15.4.5).
+    let has_content = !matches!(status, 204 | 304);
+    if has_content {
+        let _ = write!(out, "Content-Type: {}\r\n", answer.content_type);
+    }
+    // A HEAD's answer may leave the length out: what a GET would be answered may be a stream, which has none.
+    if has_content && !(answer.content == Content::Withheld && answer.body.is_empty()) {
+        let _ = write!(out, "Content-Length: {}\r\n", answer.body.len());
+    }
+    write_connection(out, answer, status == 426);
     let demand = match status {
         426 => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
         429 | 503 => "Retry-After: 1\r\n",
         _ => "",
     };
-    let mut head = String::new();
-    let _ = write!(head, "HTTP/1.1 {status} {}\r\n", phrase(status));
-    // 204 has no content, and no header may speak of its length (RFC 9110 §8.6).
-    if status != 204 {
-        let (kind, bytes) = (answer.content_type, answer.body.len());
-        let _ = write!(head, "Content-Type: {kind}\r\nContent-Length: {bytes}\r\n");
-    }
-    let lines = answer.lines;
-    let _ = write!(head, "{connection}{demand}{lines}\r\n");
-    out.extend_from_slice(head.as_bytes());
-    if answer.content == Content::Sent && status != 204 {
+    answer
+        .headers
+        .write_over(out, &[demand, answer.lines].concat());
+    out.extend_from_slice(b"\r\n");
+    if answer.content == Content::Sent && has_content {
         out.extend_from_slice(answer.body);
+    }
+}
+
+/// What becomes of the connection. An `Upgrade` header wants its connection option (RFC 9110 §7.8), and so does `Keep-Alive`
+/// (§7.6.1).
+fn write_connection(out: &mut Vec<u8>, answer: &Answer<'_>, names_upgrade: bool) {
+    let seconds = match answer.persistence {
+        Persistence::Close => 0,
+        Persistence::Persist | Persistence::PersistSaid => answer.keep_alive_seconds,
+    };
+    let option = match answer.persistence {
+        Persistence::Close => "close",
+        Persistence::Persist if seconds == 0 => "",
+        Persistence::Persist | Persistence::PersistSaid => "keep-alive",
+    };
+    let said = match (option, names_upgrade) {
+        ("", false) => return,
+        ("", true) => "Upgrade",
+        (option, false) => option,
+        (option, true) => &format!("{option}, Upgrade"),
+    };
+    let _ = write!(out, "Connection: {said}\r\n");
+    if seconds > 0 {
+        let _ = write!(out, "Keep-Alive: timeout={seconds}\r\n");
     }
 }
 
 /// Appends a complete refusal: a short text, `Connection: close`, and with 405 `Allow: GET`.
 /// `reason` is the body, so it may hold anything.
-pub fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str) {
+pub fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str, headers: &Headers) {
     let answer = Answer {
         status,
         content_type: "text/plain; charset=utf-8",
         body: reason.as_bytes(),
         content: Content::Sent,
         persistence: Persistence::Close,
+        keep_alive_seconds: 0,
         lines: match status {
             405 => "Allow: GET\r\n",
             _ => "",
         },
+        headers,
     };
     write_answer(out, &answer);
 }
@@ -103,6 +130,12 @@ fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -110,6 +143,8 @@ fn phrase(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
         411 => "Length Required",
         413 => "Content Too Large",
         414 => "URI Too Long",
@@ -117,9 +152,12 @@ fn phrase(status: u16) -> &'static str {
         426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
         500 => "Internal Server Error",
         501 => "Not Implemented",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         _ => "Refused",
     }

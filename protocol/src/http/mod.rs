@@ -5,10 +5,12 @@
 //! is not does not become one. Called by the shard on a connection that is not open yet.
 
 mod answer;
+mod headers;
 mod progress;
 mod request;
 mod target;
 
 pub use answer::{Answer, Content, Persistence, write_answer, write_continue, write_refusal};
+pub use headers::{HeaderError, Headers};
 pub use progress::{HeadLimits, Progress};
 pub use request::{Body, HeadError, Method, Request, Version, parse};

@@ -199,16 +199,19 @@ impl<'b> Request<'b> {
             && expected.is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
     }
 
-    /// Whether `Accept` names this media type itself, whatever its parameters.
-    pub fn accepts(&self, media_type: &str) -> bool {
-        let named = |item: &[u8]| {
-            let name = item.split(|&byte| byte == b';').next().unwrap_or_default();
-            name.trim_ascii()
-                .eq_ignore_ascii_case(media_type.as_bytes())
-        };
-        head::values(&self.headers, "Accept")
-            .flat_map(head::items)
-            .any(named)
+    /// Whether the client takes `kind/subtype` (RFC 9110 §12.5.1): without `Accept` it takes anything; otherwise the most specific
+    /// range that fits decides, and a weight of 0 is a no. Of ranges that are alike the heaviest counts; their parameters do not.
+    pub fn accepts(&self, kind: &str, subtype: &str) -> bool {
+        if self.header("Accept").is_none() {
+            return true;
+        }
+        let ranges = head::values(&self.headers, "Accept").flat_map(head::items);
+        let fitting = ranges.filter_map(|range| {
+            let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+            let specificity = specificity(parts.next()?, kind, subtype)?;
+            Some((specificity, !parts.any(is_weight_of_zero)))
+        });
+        fitting.max().is_some_and(|(_, takes)| takes)
     }
 
     /// Whether the client would go on with this connection (RFC 9112 §9.3).
@@ -278,6 +281,28 @@ impl<'b> Request<'b> {
             headers,
         })
     }
+}
+
+/// How exactly a media range names `kind/subtype`; `None` if it does not.
+fn specificity(range: &[u8], kind: &str, subtype: &str) -> Option<u8> {
+    let slash = memchr::memchr(b'/', range)?;
+    let (given, rest) = (&range[..slash], &range[slash + 1..]);
+    let is_kind = given.eq_ignore_ascii_case(kind.as_bytes());
+    match rest {
+        b"*" if given == b"*" => Some(0),
+        b"*" if is_kind => Some(1),
+        _ if is_kind && rest.eq_ignore_ascii_case(subtype.as_bytes()) => Some(2),
+        _ => None,
+    }
+}
+
+/// `q=0`, with up to three zeros behind the point (RFC 9110 §12.4.2).
+fn is_weight_of_zero(parameter: &[u8]) -> bool {
+    let weight = match parameter {
+        [b'q' | b'Q', b'=', weight @ ..] => weight,
+        _ => return false,
+    };
+    matches!(weight, b"0" | b"0." | b"0.0" | b"0.00" | b"0.000")
 }
 
 /// `method SP request-target SP HTTP-version` (RFC 9112 §3).

@@ -1,15 +1,32 @@
 //! Event streams at their boundary: frames in, the bytes of events out, and what a client makes of them.
 
 use shardcast_protocol::close::CloseCode;
-use shardcast_protocol::events::{write_frames, write_opening};
+use shardcast_protocol::events::{Framing, write_frames, write_opening};
 use shardcast_protocol::frame::{OpCode, split_server_frame, write_close, write_frame};
+use shardcast_protocol::http::Headers;
 
 fn events(frames: &[(OpCode, &[u8])]) -> String {
     let (mut bytes, mut out) = (Vec::new(), Vec::new());
     for (opcode, payload) in frames {
         write_frame(&mut bytes, *opcode, payload);
     }
-    write_frames(&mut out, &bytes);
+    write_frames(&mut out, &bytes, Framing::UntilClose);
+    let mut chunked = b"before".to_vec();
+    write_frames(&mut chunked, &bytes, Framing::Chunked);
+    // RFC 9112 §7.1: one chunk, none for nothing, and the last one behind a close.
+    let mut expected = b"before".to_vec();
+    if !out.is_empty() {
+        expected.extend(format!("{:x}\r\n", out.len()).bytes());
+        expected.extend(&out);
+        expected.extend(b"\r\n");
+    }
+    if frames.iter().any(|(opcode, _)| *opcode == OpCode::Close) {
+        expected.extend(b"0\r\n\r\n");
+    }
+    assert_eq!(
+        String::from_utf8_lossy(&chunked),
+        String::from_utf8_lossy(&expected)
+    );
     String::from_utf8(out).expect("UTF-8")
 }
 
@@ -45,12 +62,12 @@ fn every_frame_has_its_event() {
         assert_eq!(events(&[(opcode, payload)]), expected, "{payload:?}");
     }
     let close = |code: Option<CloseCode>, reason: &str| {
-        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        let mut bytes = Vec::new();
         write_close(&mut bytes, code, reason);
-        write_frames(&mut out, &bytes);
-        String::from_utf8(out)
+        let (_, payload, _) = split_server_frame(&bytes).expect("a frame");
+        events(&[(OpCode::Close, payload)])
     };
-    let line = |json: &str| Ok(format!("event: close\ndata: {json}\n\n"));
+    let line = |json: &str| format!("event: close\ndata: {json}\n\n");
     assert_eq!(
         close(Some(CloseCode::POLICY), "too \"slow\"\n"),
         line(r#"{"code":1008,"reason":"too \"slow\"\n"}"#)
@@ -122,14 +139,39 @@ fn whatever_the_text_the_client_hears_it() {
 
 #[test]
 fn the_opening_is_exact() {
-    let mut out = Vec::new();
-    write_opening(&mut out, "token");
-    assert_eq!(
-        str::from_utf8(&out),
-        Ok(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
-            X-Accel-Buffering: no\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n\
-            event: session\ndata: token\n\n"
-        )
+    let mut headers = Headers::new();
+    for (name, value) in [
+        ("access-control-allow-origin", "https://a"),
+        ("Set-Cookie", "a=b"),
+    ] {
+        assert_eq!(headers.add(name, value), Ok(()));
+    }
+    let (all, some) = (
+        "Access-Control-Allow-Origin: *\r\n",
+        "access-control-allow-origin: https://a\r\nSet-Cookie: a=b\r\n",
     );
+    for (framing, headers, lines, coding, first) in [
+        (
+            Framing::UntilClose,
+            &Headers::new(),
+            all,
+            "",
+            "event: session\ndata: token\n\n",
+        ),
+        (
+            Framing::Chunked,
+            &headers,
+            some,
+            "Transfer-Encoding: chunked\r\n",
+            "1c\r\nevent: session\ndata: token\n\n\r\n",
+        ),
+    ] {
+        let mut out = Vec::new();
+        write_opening(&mut out, "token", framing, headers);
+        let expected = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+             X-Accel-Buffering: no\r\n{lines}{coding}Connection: close\r\n\r\n{first}"
+        );
+        assert_eq!(String::from_utf8(out), Ok(expected));
+    }
 }

@@ -2,8 +2,8 @@
 //! for byte.
 
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, HeadError, HeadLimits, Method, Persistence, Progress, Request,
-    Version, write_answer, write_refusal,
+    self, Answer, Body, Content, HeadError, HeadLimits, HeaderError, Headers, Method, Persistence,
+    Progress, Request, Version, write_answer, write_refusal,
 };
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -205,7 +205,11 @@ fn targets_have_one_spelling() {
         ("/ws?name=100%", "/ws", Some("name=100%")),
         ("/ws?%zz&%4", "/ws", Some("%zz&%4")),
         ("/ws?a={}|\\^`[]\"<>'", "/ws", Some("a={}|\\^`[]\"<>'")),
-        ("/ws?name=\u{e4}\u{1f980}", "/ws", Some("name=\u{e4}\u{1f980}")),
+        (
+            "/ws?name=\u{e4}\u{1f980}",
+            "/ws",
+            Some("name=\u{e4}\u{1f980}"),
+        ),
         ("ws://example.org/ws?%", "/ws", Some("%")),
     ];
     for (target, path, query) in table {
@@ -407,9 +411,70 @@ fn answers_are_exact() {
         body: b"hello",
         content: Content::Sent,
         persistence: Persistence::Persist,
+        keep_alive_seconds: 0,
         lines: "",
+        headers: &Headers::new(),
     };
+    let mut headers = Headers::new();
+    for (name, value) in [
+        ("retry-after", "60"),
+        ("Set-Cookie", "a=1"),
+        ("Set-Cookie", "b=2"),
+    ] {
+        assert_eq!(headers.add(name, value), Ok(()));
+    }
     let table = [
+        (
+            Answer {
+                keep_alive_seconds: 75,
+                ..answer
+            },
+            "200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\
+             Keep-Alive: timeout=75\r\n\r\nhello",
+        ),
+        (
+            Answer {
+                status: 426,
+                keep_alive_seconds: 1,
+                ..answer
+            },
+            "426 Upgrade Required\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\
+             Connection: keep-alive, Upgrade\r\nKeep-Alive: timeout=1\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\n\r\nhello",
+        ),
+        (
+            Answer {
+                persistence: Persistence::Close,
+                keep_alive_seconds: 75,
+                ..answer
+            },
+            "200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+        ),
+        (
+            Answer {
+                body: b"",
+                content: Content::Withheld,
+                ..answer
+            },
+            "200 OK\r\nContent-Type: text/html\r\n\r\n",
+        ),
+        (
+            Answer {
+                status: 304,
+                ..answer
+            },
+            "304 Not Modified\r\n\r\n",
+        ),
+        (
+            Answer {
+                status: 503,
+                lines: "X: y\r\n",
+                headers: &headers,
+                ..answer
+            },
+            "503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\
+             X: y\r\nretry-after: 60\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\nhello",
+        ),
         (
             answer,
             "200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello",
@@ -452,6 +517,93 @@ fn answers_are_exact() {
         let mut out = Vec::new();
         write_answer(&mut out, &answer);
         assert_eq!(String::from_utf8(out), Ok(format!("HTTP/1.1 {expected}")));
+    }
+}
+
+#[test]
+fn an_applications_headers_write_no_lines_but_their_own() {
+    use HeaderError::*;
+    let long = "x".repeat(Headers::BYTES_MAX - "X: \r\n".len());
+    let table: [(&str, &str, Result<(), HeaderError>); 28] = [
+        ("WWW-Authenticate", "Bearer realm=\"a b\"", Ok(())),
+        ("Location", "https://a/?b=%20#c", Ok(())),
+        ("X", "", Ok(())),
+        ("X", "a\tb", Ok(())),
+        ("X", &long, Ok(())),
+        ("", "a", Err(Name)),
+        ("X Y", "a", Err(Name)),
+        ("X:", "a", Err(Name)),
+        ("X\r\nY", "a", Err(Name)),
+        ("\u{e4}", "a", Err(Name)),
+        ("X", "a\r\nY: b", Err(Value)),
+        ("X", "a\nb", Err(Value)),
+        ("X", "a\rb", Err(Value)),
+        ("X", "a\0b", Err(Value)),
+        ("X", "\u{7f}", Err(Value)),
+        ("X", "\u{e4}", Err(Value)),
+        ("X", " a", Err(Value)),
+        ("X", "a\t", Err(Value)),
+        ("Content-Length", "5", Err(Reserved)),
+        ("content-type", "text/html", Err(Reserved)),
+        ("TRANSFER-ENCODING", "chunked", Err(Reserved)),
+        ("Connection", "keep-alive", Err(Reserved)),
+        ("Keep-Alive", "timeout=9", Err(Reserved)),
+        ("Upgrade", "h2c", Err(Reserved)),
+        ("Content-Encoding", "gzip", Err(Reserved)),
+        ("Sec-WebSocket-Accept", "a", Err(Reserved)),
+        ("sec-websocket-protocol", "a", Err(Reserved)),
+        ("X", &format!("{long}x"), Err(TooLarge)),
+    ];
+    for (name, value, expected) in table {
+        let mut headers = Headers::new();
+        assert_eq!(headers.add(name, value), expected, "{name:?} {value:?}");
+        assert_eq!(headers.has("x"), expected.is_ok() && name == "X");
+        let mut out = Vec::new();
+        write_refusal(&mut out, 401, "no", &headers);
+        let line = match expected {
+            Ok(()) => format!("{name}: {value}\r\n"),
+            Err(_) => String::new(),
+        };
+        let common = "HTTP/1.1 401 Unauthorized\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                      Content-Length: 2\r\nConnection: close\r\n";
+        let shown = String::from_utf8(out);
+        assert_eq!(shown, Ok(format!("{common}{line}\r\nno")), "{name:?}");
+    }
+    let mut full = Headers::new();
+    full.add("X", &long).expect("as large as it may be");
+    let before = full.clone();
+    assert_eq!(full.add("Y", ""), Err(TooLarge));
+    assert_eq!(full, before);
+}
+
+/// RFC 9110 §12.5.1: the most specific range decides, and q=0 is a no.
+#[test]
+fn accept_is_read_by_its_rules() {
+    let table = [
+        ("", true),
+        ("Accept: text/event-stream\r\n", true),
+        ("Accept: TEXT/Event-Stream; charset=utf-8\r\n", true),
+        ("Accept: */*\r\n", true),
+        ("Accept: text/*\r\n", true),
+        ("Accept: text/html, */*;q=0.1\r\n", true),
+        ("Accept: text/html\r\nAccept: text/*; q=0.001\r\n", true),
+        ("Accept: text/event-stream;q=0.5, text/*;q=0\r\n", true),
+        ("Accept:\r\n", false),
+        ("Accept: text/html\r\n", false),
+        ("Accept: text\r\n", false),
+        ("Accept: *\r\n", false),
+        ("Accept: */event-stream\r\n", false),
+        ("Accept: application/*\r\n", false),
+        ("Accept: text/event-streams\r\n", false),
+        ("Accept: text/event-stream;q=0\r\n", false),
+        ("Accept: text/event-stream ; Q=0.000\r\n", false),
+        ("Accept: text/event-stream;q=0, */*\r\n", false),
+        ("Accept: */*, text/*;q=0.0\r\n", false),
+    ];
+    for (lines, expected) in table {
+        let head = format!("GET /sse HTTP/1.1\r\n{HOST}{lines}\r\n");
+        let request = accepted(&head);
+        assert_eq!(request.accepts("text", "event-stream"), expected, "{lines}");
     }
 }
 
@@ -516,7 +668,7 @@ fn refusals_are_exact_and_cannot_be_written_into() {
     ];
     for (status, reason, expected) in cases {
         let mut out = b"before".to_vec();
-        write_refusal(&mut out, status, reason);
+        write_refusal(&mut out, status, reason, &Headers::new());
         assert_eq!(
             String::from_utf8(out),
             Ok(format!("beforeHTTP/1.1 {expected}"))

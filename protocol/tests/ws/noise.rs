@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use shardcast_protocol::close::CloseFrame;
 use shardcast_protocol::frame::HEADER_BYTES_MAX;
-use shardcast_protocol::http::{self, HeadLimits, Progress};
+use shardcast_protocol::http::{self, HeadLimits, Headers, Progress};
 use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
 use shardcast_protocol::upgrade;
 
@@ -122,7 +122,7 @@ fn handshakes_of_noise() {
     let (mut request, mut response) = (Vec::new(), Vec::new());
     let offered = [("Sec-WebSocket-Protocol", "a, b"), ("Content-Length", "0")];
     upgrade::write_request(&mut request, "localhost", "/ws?a=b", &key, &offered);
-    upgrade::write_accept(&mut response, &key, Some("a"), None);
+    upgrade::write_accept(&mut response, &key, Some("a"), None, &Headers::new());
     let limits = HeadLimits {
         head_bytes_max: 1000,
         headers_max: 64,

@@ -1,6 +1,6 @@
 //! The opening handshake: what is refused and how, what is accepted and how, in whatever pieces it arrives.
 
-use shardcast_protocol::http::{self, HeadLimits, Progress, write_refusal};
+use shardcast_protocol::http::{self, HeadLimits, Headers, Progress, write_refusal};
 use shardcast_protocol::upgrade::{
     self, Request, ResponseError, UpgradeError, parse_response, write_accept, write_request,
 };
@@ -243,8 +243,13 @@ fn the_acceptance_is_exact() {
     ];
     for (subprotocol, line) in cases {
         let mut out = Vec::new();
-        write_accept(&mut out, KEY, subprotocol, None);
+        write_accept(&mut out, KEY, subprotocol, None, &Headers::new());
         assert_eq!(String::from_utf8(out), Ok(format!("{common}{line}\r\n")));
+        let (mut out, mut headers) = (Vec::new(), Headers::new());
+        assert_eq!(headers.add("Set-Cookie", "a=b"), Ok(()));
+        write_accept(&mut out, KEY, subprotocol, None, &headers);
+        let expected = format!("{common}{line}Set-Cookie: a=b\r\n\r\n");
+        assert_eq!(String::from_utf8(out), Ok(expected));
     }
 }
 
@@ -275,7 +280,8 @@ fn a_client_and_a_server_agree() {
         .expect("whole");
     let answered = upgrade::check(&request).expect("an upgrade");
     let mut response = Vec::new();
-    write_accept(&mut response, answered, request.subprotocols().next(), None);
+    let offered = request.subprotocols().next();
+    write_accept(&mut response, answered, offered, None, &Headers::new());
     let head_bytes = response.len();
     response.extend(b"\x81\x00");
     for have in 0..head_bytes {
@@ -290,7 +296,7 @@ fn a_client_refuses_what_does_not_answer_it() {
     const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
     let line = "HTTP/1.1 101 Switching Protocols";
     let mut refusal = Vec::new();
-    write_refusal(&mut refusal, 503, "full");
+    write_refusal(&mut refusal, 503, "full", &Headers::new());
     let cases = [
         (head(line, &[CONNECTION, UPGRADE, ACCEPT]), Ok(Some(129))),
         (

@@ -6,18 +6,49 @@ use crate::app::identity::Identity;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{CloseReason, Context as Engine, Refusal};
 use shardcast_protocol::dialect::Dialect;
+use shardcast_protocol::http::{HeaderError, Headers};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A client that asks to connect.
 #[derive(Debug)]
 pub struct Connect<'r> {
-    pub(crate) engine: &'r Engine<'r>,
-    pub(crate) request: &'r http::Request<'r>,
-    pub(crate) dialect: Dialect,
+    engine: &'r Engine<'r>,
+    request: &'r http::Request<'r>,
+    dialect: Dialect,
+    /// Of the answer that lets it in.
+    headers: RefCell<Headers>,
 }
 
 impl<'r> Connect<'r> {
+    pub(crate) fn new(
+        engine: &'r Engine<'r>,
+        request: &'r http::Request<'r>,
+        dialect: Dialect,
+    ) -> Connect<'r> {
+        Connect {
+            engine,
+            request,
+            dialect,
+            headers: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn into_headers(self) -> Headers {
+        self.headers.into_inner()
+    }
+
+    /// Adds a header, such as `Set-Cookie`, to the answer that lets this client in: the 101, or the head of an event stream. A
+    /// [`Refusal`] has headers of its own.
+    ///
+    /// # Errors
+    /// The name or the value cannot stand in an answer, the header is the server's to write, or all together are longer than
+    /// [`Headers::BYTES_MAX`]. Given back from the hook, it is answered with 500.
+    pub fn add_header(&self, name: &str, value: &str) -> Result<(), HeaderError> {
+        self.headers.borrow_mut().add(name, value)
+    }
+
     /// The client's address.
     pub fn remote_address(&self) -> SocketAddr {
         self.engine.peer()

@@ -111,10 +111,7 @@ impl Entrances {
         let mut entrances = self.of_dialects.iter();
         match entrances.find(|(_, other)| other == path) {
             Some((dialect, _)) => Ok(Some(*dialect)),
-            None => Err(Refusal {
-                status: 404,
-                reason: self.elsewhere(),
-            }),
+            None => Err(Refusal::new(404, self.elsewhere())),
         }
     }
 }
@@ -159,6 +156,5 @@ fn contradiction(one: &str, dialect: Dialect, other: &str, another: Dialect) -> 
 }
 
 fn bad(reason: String) -> Refusal {
-    let status = 400;
-    Refusal { status, reason }
+    Refusal::new(400, reason)
 }

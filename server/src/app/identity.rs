@@ -77,10 +77,7 @@ impl crate::namespace::Caller for Identity {
 
 impl From<BadUser> for shardcast_engine::Refusal {
     fn from(error: BadUser) -> Self {
-        shardcast_engine::Refusal {
-            status: 403,
-            reason: error.to_string(),
-        }
+        shardcast_engine::Refusal::new(403, error.to_string())
     }
 }
 

@@ -56,18 +56,18 @@ impl Application for Service {
             dialect,
             subprotocol,
         } = shared.entrances.choose(request)?;
-        let identity = match &shared.hooks.connect {
-            Some(hook) => hook(&Connect {
-                engine: cx,
-                request,
-                dialect,
-            })?,
-            None => Identity::nobody(),
+        let (identity, headers) = match &shared.hooks.connect {
+            Some(hook) => {
+                let connect = Connect::new(cx, request, dialect);
+                (hook(&connect)?, connect.into_headers())
+            }
+            None => (Identity::nobody(), http::Headers::new()),
         };
         shared.spoken.note(dialect);
         Ok(Accepted {
             subprotocol,
             form: Form::new(dialect.index()),
+            headers,
             ..Session::new(cx.now_ms(), identity).into()
         })
     }
@@ -80,9 +80,8 @@ impl Application for Service {
                 Page::text(200, format!("{server}\n{entrances}.\n"))
             }
             "/health" => Page {
-                status: 200,
                 content_type: "application/json",
-                body: r#"{"status":"ok"}"#.into(),
+                ..Page::text(200, r#"{"status":"ok"}"#)
             },
             path if shared.entrances.has(path) => Page::text(426, "this is a WebSocket endpoint"),
             _ => Page::text(404, shared.entrances.elsewhere()),

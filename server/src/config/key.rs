@@ -240,9 +240,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "limits.max_headers",
         flag: None,
         what: "Headers of a request; more are answered 431.",
-        kind: Kind::Count(Config::HEADERS, |settings| {
-            &mut settings.engine.headers_max
-        }),
+        kind: Kind::Count(Config::HEADERS, |settings| &mut settings.engine.headers_max),
     },
     Key {
         name: "limits.max_depth",
@@ -343,7 +341,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "timeouts.handshake",
         flag: None,
-        what: "From the accepted socket to the end of the request head.",
+        what: "From the accepted socket to the end of the first request head.",
         kind: Kind::Time(TIMEOUT_RANGE, |settings| {
             &mut settings.engine.handshake_timeout
         }),
@@ -351,9 +349,17 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "timeouts.header",
         flag: None,
-        what: "From the first byte of a request head to its last; never more than what is left of handshake.",
+        what: "From the first byte of a request head to its last; of the first request never more than what is left of handshake.",
         kind: Kind::Time(TIMEOUT_RANGE, |settings| {
             &mut settings.engine.header_timeout
+        }),
+    },
+    Key {
+        name: "timeouts.keep_alive",
+        flag: None,
+        what: "From an answer to the next request on a connection that is kept; Keep-Alive tells it to clients. Longer than proxies keep connections to a server, most often 60s.",
+        kind: Kind::Time(TIMEOUT_RANGE, |settings| {
+            &mut settings.engine.keep_alive_timeout
         }),
     },
     Key {

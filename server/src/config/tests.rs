@@ -293,7 +293,11 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
             ["0", "4097"],
         ),
         ("limits.max_room_name_bytes", ["1", "4096"], ["0", "4097"]),
-        ("limits.max_head_bytes", ["8KiB", "256KiB"], ["8191", "257KiB"]),
+        (
+            "limits.max_head_bytes",
+            ["8KiB", "256KiB"],
+            ["8191", "257KiB"],
+        ),
         ("limits.max_headers", ["16", "1000"], ["15", "1001"]),
         ("rooms.max_name_bytes", ["1", "255"], ["0", "256"]),
         ("rooms.max_members", ["1", "10000000"], ["0", "10000001"]),
@@ -304,6 +308,7 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("timeouts.close", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.handshake", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.header", ["100ms", "24h"], ["99ms", "25h"]),
+        ("timeouts.keep_alive", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.message", ["100ms", "24h"], ["99ms", "25h"]),
         (
             "limits.reassembly_bytes",

@@ -92,10 +92,7 @@ pub(crate) fn application(books: &Arc<Books>) -> App {
     let (let_in, opens, closes) = (books.clone(), books.clone(), books.clone());
     let app = App::new()
         .on_connect(move |connect| match connect.parameter("as") {
-            Some("refused") => Err(Refusal {
-                status: 403,
-                reason: "not you".to_owned(),
-            }),
+            Some("refused") => Err(Refusal::new(403, "not you")),
             Some("panic") => let_in.panic(),
             Some(name) => Ok(Identity::user(name)?),
             None => Ok(Identity::nobody()),

@@ -7,7 +7,7 @@ use shardcast::{App, Background, Context, Failure, Flow, Handlers, Options};
 use shardcast_engine::Refusal;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::dialect::{Code, Dialect, Problem};
-use shardcast_tests::{Raw, Server, config, upgrade};
+use shardcast_tests::{Raw, Server, config, events, upgrade};
 use std::future::pending;
 use std::io::Write;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -191,10 +191,7 @@ fn panics_of_hooks_end_one_connection_at_most() {
 fn a_connect_hook_that_panics_or_refuses_answers_with_http() {
     let app = App::new().on_connect(|connect| match connect.parameter("do") {
         Some("panic") => panic!("connect"),
-        Some("refuse") => Err(Refusal {
-            status: 401,
-            reason: "who are you?".to_owned(),
-        }),
+        Some("refuse") => Err(Refusal::new(401, "who are you?")),
         _ => Ok(shardcast::Identity::nobody()),
     });
     let (server, _) = Server::of(app, config(1));
@@ -214,6 +211,80 @@ fn a_connect_hook_that_panics_or_refuses_answers_with_http() {
     }
     assert_eq!(server.sum(|shard| &shard.panics), 1);
     Speaker::new(&server, Dialect::JsonRpc).check_quiet();
+}
+
+/// A refusal, and the answer that lets a client in, bear what the application says; what cannot stand there is an error of its own.
+#[test]
+fn answers_bear_the_applications_headers() {
+    let app = App::new().on_connect(|connect| {
+        let refusal = |status| Refusal::new(status, "not here");
+        match connect.parameter("do") {
+            Some("login") => {
+                return Err(refusal(401).with_header("WWW-Authenticate", r#"Bearer realm="a""#)?);
+            }
+            Some("move") => {
+                return Err(refusal(307).with_header("Location", "wss://b.test/ws?x=1")?);
+            }
+            Some("wait") => {
+                return Err(refusal(503)
+                    .with_header("Retry-After", "120")?
+                    .with_header("Set-Cookie", "a=1")?
+                    .with_header("Set-Cookie", "b=2")?);
+            }
+            Some("smuggle") => return Err(refusal(403).with_header("X", "a\r\nSet-Cookie: b=c")?),
+            Some("length") => connect.add_header("Content-Length", "7")?,
+            Some(_) | None => connect.add_header("Set-Cookie", "seen=1; HttpOnly")?,
+        }
+        Ok(shardcast::Identity::nobody())
+    });
+    let mut config = config(1);
+    config.event_streams = Some("/sse".to_owned());
+    let (server, _) = Server::of(app, config);
+    let failed = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                  Content-Length: 14\r\nConnection: close\r\n\r\n";
+    for (what, status, lines) in [
+        (
+            "login",
+            "401 Unauthorized",
+            "WWW-Authenticate: Bearer realm=\"a\"\r\n",
+        ),
+        (
+            "move",
+            "307 Temporary Redirect",
+            "Location: wss://b.test/ws?x=1\r\n",
+        ),
+        (
+            "wait",
+            "503 Service Unavailable",
+            "Retry-After: 120\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n",
+        ),
+        ("smuggle", "", ""),
+        ("length", "", ""),
+    ] {
+        let expected = match status {
+            "" => failed.to_owned(),
+            _ => format!(
+                "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 8\r\n\
+                 Connection: close\r\n{lines}\r\n"
+            ),
+        };
+        let target = format!("/ws?do={what}");
+        let mut raw = Raw::connect(&server);
+        raw.send(upgrade().replace("/ws", &target).as_bytes());
+        assert_eq!(raw.head(), expected);
+        let mut stream = Raw::connect(&server);
+        stream.send(events::stream(&target.replace("/ws", "/sse")).as_bytes());
+        // A page of another origin may read why.
+        let readable = "\r\nAccess-Control-Allow-Origin: *\r\n\r\n";
+        assert_eq!(stream.head(), expected.replace("\r\n\r\n", readable));
+    }
+    let cookie = "\r\nSet-Cookie: seen=1; HttpOnly\r\n";
+    for said in [upgrade(), events::stream("/sse")] {
+        let mut raw = Raw::connect(&server);
+        raw.send(said.as_bytes());
+        let head = raw.head();
+        assert_eq!(head.matches(cookie).count(), 1, "{head}");
+    }
 }
 
 /// Everything that is logged in this process.

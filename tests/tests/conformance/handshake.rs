@@ -285,10 +285,7 @@ impl Application for Eager {
     ) -> Result<Accepted<()>, Refusal> {
         match request.header("Origin") {
             Some(b"https://a.example") => Ok(().into()),
-            _ => Err(Refusal {
-                status: 403,
-                reason: "another origin".to_owned(),
-            }),
+            _ => Err(Refusal::new(403, "another origin")),
         }
     }
 

@@ -37,10 +37,7 @@ impl Application for Desk {
     ) -> Result<Accepted<Notes>, Refusal> {
         match request.query() {
             Some("panic") => panic!("as the client wished"),
-            Some("refuse") => Err(Refusal {
-                status: 403,
-                reason: format!("not you, {}", cx.peer()),
-            }),
+            Some("refuse") => Err(Refusal::new(403, format!("not you, {}", cx.peer()))),
             _ => Ok(Notes { said: Vec::new() }.into()),
         }
     }

@@ -82,11 +82,12 @@ fn check_answered(raw: &mut Raw, row: &Row) {
         head.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"),
         row.2 == NOT_ALLOWED || row.3.is_empty()
     );
-    assert_eq!(
-        head.contains("\r\nConnection: Upgrade\r\n"),
-        row.2 == UPGRADE_REQUIRED,
-        "{head}"
-    );
+    let upgrades = match row.2 {
+        UPGRADE_REQUIRED => ", Upgrade",
+        _ => "",
+    };
+    let kept = format!("\r\nConnection: keep-alive{upgrades}\r\nKeep-Alive: timeout=75\r\n");
+    assert!(head.contains(&kept), "{head}");
 }
 
 /// The connection is read on as it should be.
@@ -132,7 +133,8 @@ fn a_head_request_has_the_headers_alone() {
     let mut raw = Raw::connect(&server);
     raw.send(b"HEAD /health HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let expected = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: keep-alive\r\nKeep-Alive: timeout=75\r\n\r\n",
         HEALTH.len()
     );
     assert_eq!(raw.head(), expected);
@@ -273,11 +275,15 @@ fn frames_behind_a_refused_upgrade_are_nobodys() {
 #[test]
 fn a_connection_kept_alive_ends_without_a_word() {
     let mut config = config(2);
-    config.handshake_timeout = Duration::from_millis(100);
+    config.keep_alive_timeout = Duration::from_millis(100);
+    config.header_timeout = Duration::from_millis(100);
     let server = Server::native(config);
     let mut idle = Raw::connect(&server);
     idle.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(idle.answer().1, HEALTH);
+    let (head, body) = idle.answer();
+    // Less than a second cannot be told.
+    assert!(!head.contains("Keep-Alive"), "{head}");
+    assert_eq!(body, HEALTH);
     idle.ended();
     let mut begun = Raw::connect(&server);
     begun.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET ");
@@ -286,9 +292,52 @@ fn a_connection_kept_alive_ends_without_a_word() {
     begun.ended();
     drop((idle, begun));
     server.wait_until_empty();
-    let late = server.sum(|shard| &shard.closed_deadline_handshake)
-        + server.sum(|shard| &shard.closed_deadline_header);
-    assert_eq!(late, 1, "the idle one was not late with anything");
+    // Who was kept was not late with anything.
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_handshake), 0);
+    assert_eq!(server.sum(|shard| &shard.closed_deadline_header), 1);
+}
+
+/// The deadline of the first request is not that of the next: proxies keep connections for a minute.
+#[test]
+fn a_connection_is_kept_for_longer_than_a_handshake_may_take() {
+    let mut config = config(1);
+    (config.handshake_timeout, config.header_timeout) =
+        (Duration::from_millis(200), Duration::from_millis(200));
+    let server = Server::native(config);
+    let mut kept = Raw::connect(&server);
+    let mut body = Raw::connect(&server);
+    kept.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(kept.answer().1, HEALTH);
+    body.send(b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx");
+    assert_eq!(body.answer().1, HEALTH);
+    // One after the other, as long as a handshake may take each: the last came well after the answer.
+    for _ in 0..3 {
+        Raw::connect(&server).ended();
+    }
+    // A body that does not come has no more time than before.
+    assert!(body.answer().0.starts_with("HTTP/1.1 408 "));
+    check_upgrades(kept);
+}
+
+/// Where all places are taken nobody keeps one for a request that may come.
+#[test]
+fn a_full_server_keeps_no_connection_alive() {
+    let mut config = config(1);
+    config.connections_max = 3;
+    let server = Server::native(config);
+    let mut clients = vec![Client::native(&server), Client::native(&server)];
+    for closes in [false, true] {
+        let mut raw = Raw::connect(&server);
+        raw.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+        let head = raw.answer().0;
+        let said = head.contains("\r\nConnection: close\r\n");
+        assert_eq!(said, closes, "{head}");
+        drop(raw);
+        server.wait_until_empty_but(clients.len() as u64);
+        if !closes {
+            clients.push(Client::native(&server));
+        }
+    }
 }
 
 #[test]

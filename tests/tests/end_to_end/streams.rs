@@ -150,7 +150,7 @@ fn pages_of_other_sites_may_ask_and_post() {
     preflight.send(b"OPTIONS /sse HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\n\r\n");
     let allowed = preflight.head();
     assert!(
-        allowed.contains("\r\nAccess-Control-Allow-Methods: GET, POST\r\n"),
+        allowed.contains("\r\nAccess-Control-Allow-Methods: GET, HEAD, POST\r\n"),
         "{allowed}"
     );
 }
@@ -190,8 +190,14 @@ fn what_cannot_be_taken_is_told_why() {
             413,
             false,
         ),
-        (head("GET /sse", "\r\n"), 406, true),
-        (head("HEAD /sse", "\r\n"), 405, true),
+        (head("GET /sse", "Accept: text/html\r\n\r\n"), 406, true),
+        (
+            head("GET /sse", "Accept: text/event-stream;q=0, */*\r\n\r\n"),
+            406,
+            true,
+        ),
+        (head("HEAD /sse", "Accept: text/html\r\n\r\n"), 406, true),
+        (head("HEAD /sse", "\r\n"), 200, true),
         (head("PUT /sse", "\r\n"), 405, true),
         (head("OPTIONS /sse", "\r\n"), 204, true),
         (post("/ws", &token, "{}"), 405, true),
@@ -215,6 +221,69 @@ fn what_cannot_be_taken_is_told_why() {
     let mut raw = Raw::connect(&server);
     raw.send(post("/sse", &token, "{}").as_bytes());
     assert_eq!(status(&raw.answer().0), 404);
+}
+
+/// Whoever does not say that it will not have a stream gets one, in chunks where HTTP has them.
+#[test]
+fn streams_are_for_whoever_takes_them() {
+    let server = Server::native(config(2));
+    let mut witness = Client::native(&server);
+    for accept in [
+        "",
+        "Accept: */*\r\n",
+        "Accept: text/*\r\n",
+        "Accept: application/json, text/event-stream;q=0.5\r\n",
+    ] {
+        let request = format!("GET /sse HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
+        let mut events = Events::asking(Raw::connect(&server), &request);
+        assert!(events.hear().starts_with(r#"{"type":"welcome","#));
+    }
+    // The head alone, with the same headers as far as they do not speak of the connection.
+    let mut raw = Raw::connect(&server);
+    raw.send(b"HEAD /sse HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = raw.head();
+    for line in [
+        "Content-Type: text/event-stream",
+        "Cache-Control: no-store",
+        "X-Accel-Buffering: no",
+    ] {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{head}");
+    }
+    assert!(!head.contains("Content-Length"), "{head}");
+    assert_eq!(server.sum(|shard| &shard.event_streams), 4);
+    // HTTP/1.0 has no chunks (clause 9112-6.1-5): the stream ends with the connection.
+    let mut old = Raw::connect(&server);
+    old.send(b"GET /sse HTTP/1.0\r\n\r\n");
+    let head = old.head();
+    assert!(!head.contains("Transfer-Encoding"), "{head}");
+    assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
+    assert_eq!(old.line(), "event: session");
+    let token = old.line().split_off("data: ".len());
+    assert_eq!(old.line(), "");
+    assert!(old.line().starts_with(r#"data: {"type":"welcome","#));
+    assert_eq!(old.line(), "");
+    let mut poster = Raw::connect(&server);
+    poster.send(post("/sse", &token, r#"{"type":"join_room","room":"r"}"#).as_bytes());
+    assert_eq!(status(&poster.answer().0), 204);
+    assert!(old.line().starts_with(r#"data: {"type":"joined","#));
+    // Beside one in chunks, of one batch.
+    let mut new = joined(&server, "r");
+    witness.say(r#"{"type":"broadcast","room":"r","data":7}"#);
+    assert_eq!(data_of(&new.hear()), "7");
+    assert_eq!(old.line(), "");
+    assert_eq!(data_of(&old.line()), "7");
+    assert_eq!(old.line(), "");
+    poster.send(
+        post("/sse", &token, "\u{e9}")
+            .replace("\r\nHost", "\r\nX: y\r\nHost")
+            .as_bytes(),
+    );
+    assert_eq!(status(&poster.answer().0), 204);
+    drop(new);
+    assert!(
+        old.line()
+            .starts_with(r#"data: {"type":"error","code":"bad_json","#)
+    );
 }
 
 #[test]
@@ -284,7 +353,7 @@ fn a_stream_that_only_listens_stays() {
     let mut events = Events::open(&server);
     events.hear();
     for _ in 0..15 {
-        assert_eq!([events.raw().line(), events.raw().line()], [":", ""]);
+        assert_eq!([events.line(), events.line()], [":", ""]);
     }
     // What is said behind the request is nobody's.
     events
@@ -329,7 +398,7 @@ fn a_slow_stream_is_closed_behind_what_waits() {
         )
     );
     assert!(heard > 4, "{heard}");
-    slow.raw().ended();
+    slow.ended();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A request's head and the WebSocket handshake in it: in whatever pieces it comes it is taken or refused alike, what is taken ends where it
 //! says and holds no control character, and every refusal is an answer that can be read.
 
-use shardcast_protocol::http::{self, Body, HeadLimits, Progress, Request};
+use shardcast_protocol::http::{self, Body, HeadLimits, Headers, Progress, Request};
 use shardcast_protocol::upgrade::{self, ResponseError, encode_key, parse_response};
 
 /// Small enough to be reached by a fuzzer, and what the engine has.
@@ -101,7 +101,7 @@ fn check(request: &Request<'_>) {
 /// A client understands it.
 fn check_refusal(status: u16, reason: &str) {
     let mut out = Vec::new();
-    http::write_refusal(&mut out, status, reason);
+    http::write_refusal(&mut out, status, reason, &Headers::new());
     assert!(out.ends_with(reason.as_bytes()));
     let said = parse_response(&out, &encode_key([0; 16]));
     assert_eq!(said, Err(ResponseError::Refused(status)), "{reason}");

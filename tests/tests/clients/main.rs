@@ -17,6 +17,7 @@ mod openssl;
 mod page;
 mod puppet;
 mod rust;
+mod varnish;
 
 use puppet::{Connect, Frames, Puppet, Says, Script};
 use rust::Tungstenite;

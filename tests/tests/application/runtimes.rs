@@ -41,10 +41,8 @@ fn on(runtime: &Runtime, app: App, shards: usize) -> (Server, shardcast::Handle)
 }
 
 fn one_thread() -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(1)
-        .build()
-        .unwrap()
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).enable_time().build().unwrap()
 }
 
 /// A batch with this method among others: every member has its answer, of which this is the method's.
@@ -64,7 +62,8 @@ fn check_batch(one: &mut Speaker, method: &str, code: i32) {
 #[test]
 fn a_runtime_without_a_timer_will_do() {
     for shards in SHARDS {
-        let runtime = one_thread();
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).build().unwrap();
         let (server, _) = on(&runtime, app(Duration::from_millis(1)), shards);
         for dialect in Dialect::ALL {
             let mut one = Speaker::new(&server, dialect);

@@ -107,7 +107,8 @@ impl Session {
         certificates.first().map(AsRef::as_ref)
     }
 
-    /// Keeps bytes until [`Session::handshake`] has its turn. True: from now on it waits for one.
+    /// Keeps bytes until [`Session::handshake`] has its turn. True: from now on it waits for one. Turns are few, so nobody has one for
+    /// less than a record.
     ///
     /// # Errors
     /// It is longer than any handshake.
@@ -117,6 +118,9 @@ impl Session {
             return Err(Fault::TooLong);
         }
         self.partial.extend_from_slice(bytes);
+        if begins_record(&self.partial) {
+            return Ok(false);
+        }
         Ok(!std::mem::replace(&mut self.waiting, true))
     }
 
@@ -322,6 +326,19 @@ fn encode(mut state: EncodeTlsData<'_>, out: &mut Vec<u8>) {
     out.resize(start + room_bytes, 0);
     let written = state.encode(&mut out[start..]).unwrap_or(0);
     out.truncate(start + written);
+}
+
+/// Whether these bytes may become a record and are none yet. What can be none is rustls' to refuse, at once.
+fn begins_record(partial: &[u8]) -> bool {
+    const LENGTH_MAX: usize = RECORD_BYTES_MAX + 2048;
+    let is_of_tls = match partial {
+        [20..=24] | [20..=24, 3] | [20..=24, 3, _] | [20..=24, 3, _, _] => true,
+        [20..=24, 3, _, high, low, ..] => {
+            usize::from(u16::from_be_bytes([*high, *low])) <= LENGTH_MAX
+        }
+        _ => false,
+    };
+    is_of_tls && missing_bytes(partial) > 0
 }
 
 /// Bytes that are missing of the record (or of its header) that `partial` begins.

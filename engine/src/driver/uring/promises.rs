@@ -361,3 +361,55 @@ fn a_closed_connection_ends_beside_an_older_one() {
         assert!(expected.contains(&rotated), "{rotated}");
     }
 }
+
+/// One floods and one says a byte at a time: this one is heard whenever it speaks, and of the other no byte is lost between its turns.
+#[test]
+fn who_floods_takes_turns_and_loses_no_byte() {
+    const BYTES: usize = 1 << 20;
+    const PATTERN: usize = 251;
+    let mut trial = Trial::new(Tables { table: 8, rings: 1 });
+    let (flooder, mut flood) = trial.connect_until(|_| true);
+    let (other, mut talk) = trial.connect_until(|_| true);
+    let end = flood.try_clone().unwrap();
+    let flooding = std::thread::spawn(move || {
+        let pattern: Vec<u8> = (0..PATTERN).map(|at| at as u8).collect();
+        while flood.write_all(&pattern.repeat(64)).is_ok() {}
+    });
+    for ticket in [flooder, other] {
+        trial.driver.arm_receive(ticket);
+    }
+    let (mut heard, mut said, mut turns, mut unheard) = (0, 0, 0, 0);
+    for _ in 0..100_000 {
+        if heard >= BYTES && turns > 100 {
+            break;
+        }
+        talk.write_all(b"x").unwrap();
+        unheard += 1;
+        for completion in trial.look() {
+            let Completion::Received { ticket, mut lease } = completion else {
+                panic!("{completion:?}");
+            };
+            for byte in lease.as_mut() {
+                if ticket == flooder {
+                    assert_eq!(usize::from(*byte), heard % PATTERN, "at {heard}");
+                    heard += 1;
+                } else {
+                    (said, unheard) = (said + 1, 0);
+                }
+            }
+            trial.driver.give_back(lease);
+        }
+        // What it says now is heard in the next look, if a look has just found no buffer for it.
+        assert!(
+            unheard <= 3,
+            "{unheard} of its bytes are unheard after {said}"
+        );
+        turns += u32::from(trial.driver.awaits_buffer(flooder));
+    }
+    assert!(
+        heard >= BYTES && turns > 100,
+        "{heard} bytes, {turns} turns"
+    );
+    end.shutdown(std::net::Shutdown::Both).unwrap();
+    flooding.join().unwrap();
+}

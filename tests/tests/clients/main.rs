@@ -11,6 +11,7 @@ mod conversation;
 mod curl;
 mod installed;
 mod json_rpc;
+mod messagepack;
 mod openssl;
 #[expect(dead_code, reason = "the browser test opens it without flags")]
 #[path = "../browser/page.rs"]

@@ -104,6 +104,8 @@ fn model() -> Model {
     numbers(&mut model);
     texts(&mut model);
     containers(&mut model);
+    enums(&mut model);
+    odds(&mut model);
     model
 }
 
@@ -224,6 +226,9 @@ fn containers(model: &mut Model) {
             ]),
         ],
     );
+}
+
+fn enums(model: &mut Model) {
     model.on::<Tagged>(
         &["{\"is\":\"Price\",\"at\":5000000000,\"cents\":-1}"],
         &[
@@ -247,6 +252,9 @@ fn containers(model: &mut Model) {
     ] {
         model.on::<Sort>(&[json], &[pack_of(&pack)]);
     }
+}
+
+fn odds(model: &mut Model) {
     // An extension is the object that it is in JSON.
     model.on::<Value>(
         &[

@@ -2,7 +2,7 @@
 //! means, and read by a handler with types; what is no map gets the remedy.
 
 use crate::installed;
-use crate::puppet::Script;
+use crate::puppet::{Puppet, Script};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};

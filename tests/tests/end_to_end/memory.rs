@@ -14,7 +14,7 @@ admin = "127.0.0.1:0"
 shards = 2
 pin = "none"
 [limits]
-outbox_bytes = "4MiB"
+outbox_bytes = "64MiB"
 [timeouts]
 heartbeat = "1h"
 idle = "2h"
@@ -37,24 +37,17 @@ fn reader(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Readers that have asked for more than they, the kernel and `PEAK_BYTES` hold; something waits for every one of them.
-fn fill(served: &Served) -> Vec<TcpStream> {
-    let mut readers: Vec<TcpStream> = (0..READERS).map(|_| reader(served.address("ws"))).collect();
+fn readers(served: &Served) -> Vec<TcpStream> {
+    (0..READERS).map(|_| reader(served.address("ws"))).collect()
+}
+
+/// What a reader asks for.
+fn request() -> Vec<u8> {
     let text = format!(
         r#"{{"type":"echo","data":"{}"}}"#,
         "x".repeat(MESSAGE_BYTES)
     );
-    let request = frame(FIN | TEXT, text.as_bytes());
-    for _ in 0..1000 {
-        for reader in &mut readers {
-            reader.write_all(&request).expect("the server reads");
-        }
-        let (outboxes, bytes) = (served.metric("outboxes"), served.metric("outbox_bytes"));
-        if outboxes == READERS as u64 && bytes >= PEAK_BYTES {
-            return readers;
-        }
-    }
-    panic!("no peak: {}", served.ask("/metrics").1);
+    frame(FIN | TEXT, text.as_bytes())
 }
 
 #[track_caller]
@@ -72,20 +65,19 @@ fn wait_until(served: &Served, what: &str, mut reached: impl FnMut() -> bool) {
     }
 }
 
-/// What becomes of the readers at the peak.
-type Ending = fn(&Served, Vec<TcpStream>) -> Vec<TcpStream>;
-
-#[track_caller]
-fn check(settings: &str, ending: Ending) {
+/// A server that has served somebody, and the memory that it has.
+fn serve(settings: &str) -> (Served, Client, u64) {
     let served = Served::start(env!("CARGO_BIN_EXE_served"), &format!("{SERVER}{settings}"));
     let mut honest = Client::native_at(served.address("ws"));
     honest.check(r#"{"type":"echo","data":1}"#, r#"{"type":"echo","data":1}"#);
     let before = served.resident_bytes();
-    let readers = fill(&served);
-    let peak = served.resident_bytes();
-    assert!(peak > before + PEAK_BYTES, "{peak} after {before} bytes");
-    let _left = ending(&served, readers);
-    wait_until(&served, "1.3 times what it had", || {
+    (served, honest, before)
+}
+
+/// Nobody is left but the honest client, and nothing of the others.
+#[track_caller]
+fn check_given_back(served: &Served, mut honest: Client, before: u64) {
+    wait_until(served, "1.3 times what it had", || {
         served.resident_bytes() * 10 <= before * 13
     });
     honest.check(r#"{"type":"echo","data":2}"#, r#"{"type":"echo","data":2}"#);
@@ -94,29 +86,44 @@ fn check(settings: &str, ending: Ending) {
 
 #[test]
 fn goes_back_when_slow_readers_left() {
-    check("", |_, readers| {
-        drop(readers);
-        Vec::new()
+    let (served, honest, before) = serve("");
+    let (mut readers, request) = (readers(&served), request());
+    wait_until(&served, "a peak", || {
+        for reader in &mut readers {
+            reader.write_all(&request).expect("the server reads");
+        }
+        served.metric("outbox_bytes") >= PEAK_BYTES
     });
+    let peak = served.resident_bytes();
+    assert!(peak > before + PEAK_BYTES, "{peak} after {before} bytes");
+    drop(readers);
+    check_given_back(&served, honest, before);
 }
 
 #[test]
 fn goes_back_when_readers_that_read_nothing_were_closed_though_they_live() {
-    check("progress = \"2s\"\n", |served, mut readers| {
-        wait_until(served, "all closed", || {
-            for reader in &mut readers {
-                // It may be gone already.
-                let _ = reader.write_all(&frame(FIN | PONG, b""));
-            }
-            let (_, text) = served.ask("/metrics");
-            let samples = text
-                .lines()
-                .filter(|line| line.starts_with("shardcast_closed_deadline_total"))
-                .filter(|line| line.contains("deadline=\"progress\""));
-            let closed = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok());
-            closed.sum::<usize>() == READERS
-        });
-        // Their sockets stay open at their end.
-        readers
+    let (served, honest, before) = serve("progress = \"3s\"\n");
+    let (mut readers, request) = (readers(&served), request());
+    let mut peak = 0;
+    wait_until(&served, "all closed", || {
+        // They ask for as much as is to wait for them, and say that they live, as long as they are let.
+        let asks = served.metric("outbox_bytes") < PEAK_BYTES;
+        let pong = frame(FIN | PONG, b"");
+        let said = if asks { &request } else { &pong };
+        for reader in &mut readers {
+            let _it_may_be_gone = reader.write_all(said);
+        }
+        peak = peak.max(served.resident_bytes());
+        let (_, text) = served.ask("/metrics");
+        let samples = text
+            .lines()
+            .filter(|line| line.starts_with("shardcast_closed_deadline_total"))
+            .filter(|line| line.contains("deadline=\"progress\""));
+        let closed = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok());
+        closed.sum::<usize>() == READERS
     });
+    assert!(peak > 2 * before, "{peak} after {before} bytes");
+    // Their sockets stay open at their end.
+    check_given_back(&served, honest, before);
+    drop(readers);
 }

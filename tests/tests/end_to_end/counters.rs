@@ -66,7 +66,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("completion_overflows", "none in a small server"),
     ("lane_depth", "letters under way, of which none is left"),
-    ("rings_refused", "the driver's own tests"),
+    ("rings_refused", "server/tests/host.rs"),
     ("rotated", "the driver's own tests"),
     ("drained", "the end of a drain, which takes the server"),
 ];

@@ -3,6 +3,7 @@
 //! Nothing here talks to the kernel. What the driver must do is written into the agenda and the departures, and the shard
 //! carries it out when its tick gets there.
 
+mod admission;
 mod compressing;
 mod ending;
 mod publishing;
@@ -13,6 +14,7 @@ mod secure;
 mod wakes;
 mod writing;
 
+pub use admission::Admission;
 pub(crate) use releasing::shrink_map;
 pub(crate) use rooms::Answered;
 pub(crate) use secure::Secure;
@@ -22,7 +24,7 @@ use crate::batch::{Batch, FanOut};
 use crate::connection::{Connections, Flags, HEARD_MS};
 use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
-use crate::form::{FormsSeen, Translate};
+use crate::form::Translate;
 use crate::home::Homes;
 use crate::lane::Mailbox;
 use crate::letter::RoomName;
@@ -43,7 +45,6 @@ use shardcast_protocol::http::{self, Answer, HeadLimits, Headers, Persistence};
 use shardcast_protocol::upgrade;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The shard's own state.
 #[derive(Debug)]
@@ -175,70 +176,6 @@ pub(crate) struct Ended {
 pub(crate) struct Streams {
     pub(crate) path: String,
     pub(crate) key: TokenKey,
-}
-
-/// The process's connection limit, how many of its connections take shared compressed frames, which forms there have been, and how many shards
-/// are busy: the one thing that shards share, touched once per connect and once per close.
-#[derive(Clone, Debug)]
-pub struct Admission {
-    admitted: Arc<AtomicUsize>,
-    sharers: Arc<AtomicUsize>,
-    /// Shards that have not been quiet since they were busy.
-    busy: Arc<AtomicUsize>,
-    pub(crate) forms: FormsSeen,
-    max: usize,
-}
-
-impl Admission {
-    /// At most `max` connections.
-    pub fn new(max: usize) -> Admission {
-        Admission {
-            admitted: Arc::default(),
-            sharers: Arc::default(),
-            busy: Arc::default(),
-            forms: FormsSeen::default(),
-            max,
-        }
-    }
-
-    fn enter(&self) -> bool {
-        let admitted = self.admitted.fetch_add(1, Ordering::Relaxed) < self.max;
-        if !admitted {
-            self.leave();
-        }
-        admitted
-    }
-
-    fn leave(&self) {
-        self.admitted.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    fn count_sharer(&self) {
-        self.sharers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn discount_sharer(&self) {
-        self.sharers.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// This shard is busy; touched at most once in a few seconds.
-    pub(crate) fn count_busy(&self) {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn discount_busy(&self) {
-        self.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Some shard is busy.
-    pub(crate) fn has_busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed) > 0
-    }
-
-    /// Only a hint: who has just come or gone gets plain frames, which everybody takes.
-    fn has_sharers(&self) -> bool {
-        self.sharers.load(Ordering::Relaxed) > 0
-    }
 }
 
 impl Core {

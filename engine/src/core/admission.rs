@@ -1,0 +1,71 @@
+//! What all shards of a process share: how many connections they may have, and a few counts of theirs.
+//!
+//! Invariant: touched once per connect and once per close, and when a shard becomes busy or quiet; never for a message. Used by `core`.
+
+use crate::form::FormsSeen;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The process's connection limit, how many of its connections take shared compressed frames, which forms there have been, and how many shards
+/// are busy: the one thing that shards share, touched once per connect and once per close.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    admitted: Arc<AtomicUsize>,
+    sharers: Arc<AtomicUsize>,
+    /// Shards that have not been quiet since they were busy.
+    busy: Arc<AtomicUsize>,
+    pub(crate) forms: FormsSeen,
+    max: usize,
+}
+
+impl Admission {
+    /// At most `max` connections.
+    pub fn new(max: usize) -> Admission {
+        Admission {
+            admitted: Arc::default(),
+            sharers: Arc::default(),
+            busy: Arc::default(),
+            forms: FormsSeen::default(),
+            max,
+        }
+    }
+
+    pub(super) fn enter(&self) -> bool {
+        let admitted = self.admitted.fetch_add(1, Ordering::Relaxed) < self.max;
+        if !admitted {
+            self.leave();
+        }
+        admitted
+    }
+
+    pub(super) fn leave(&self) {
+        self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_sharer(&self) {
+        self.sharers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn discount_sharer(&self) {
+        self.sharers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// This shard is busy; touched at most once in a few seconds.
+    pub(crate) fn count_busy(&self) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn discount_busy(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Some shard is busy.
+    pub(crate) fn has_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+
+    /// Only a hint: who has just come or gone gets plain frames, which everybody takes.
+    pub(super) fn has_sharers(&self) -> bool {
+        self.sharers.load(Ordering::Relaxed) > 0
+    }
+}

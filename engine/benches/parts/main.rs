@@ -35,7 +35,7 @@ mod report;
 mod wheel;
 
 use audience::Audiences;
-use batch::{Batch, Layout};
+use batch::{Batch, Layout, Whose};
 use crowd::{Crowd, client_fragments, client_frame};
 use divan::{Bencher, black_box};
 use lane::LaneCapacity;
@@ -188,7 +188,7 @@ fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
             batch.push(&frame, None);
         }
         let audience = audiences.gather(members.iter().copied());
-        let mut fan_out = batch.seal(audience, None);
+        let mut fan_out = batch.seal(Whose::Slice(0), audience, None);
         while let Some(member) = fan_out.next_member(&audiences) {
             fan_out.spans(member, Layout::Plain, |start, end| {
                 black_box((member, start, end));

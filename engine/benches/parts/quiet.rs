@@ -50,6 +50,10 @@ impl Driver for Quiet {
 
     fn arm_receive(&mut self, _: Ticket) {}
 
+    fn awaits_buffer(&self, _: Ticket) -> bool {
+        false
+    }
+
     fn wake(&mut self, _: u16) {}
 
     fn stop_receive(&mut self, _: Ticket) {

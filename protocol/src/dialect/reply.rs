@@ -50,6 +50,17 @@ pub enum Reply<'a> {
     Error(&'a Problem),
 }
 
+impl Reply<'_> {
+    /// Whether it says only that a handler succeeded, without a value.
+    pub fn is_bare_success(&self) -> bool {
+        match self {
+            Reply::Result(None) => true,
+            Reply::Result(Some(value)) => value.is_null(),
+            _ => false,
+        }
+    }
+}
+
 /// A room that was joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Joined<'a> {

@@ -1,5 +1,6 @@
 //! A value as its sender encoded it, and its translation.
 
+use super::fields::Span;
 use super::transcode;
 use crate::json::{Raw, RawBox};
 use crate::pack::{Pack, PackBox};
@@ -40,6 +41,14 @@ impl<'b> Value<'b> {
         match self {
             Value::Json(_) => Encoding::Json,
             Value::Pack(_) => Encoding::Pack,
+        }
+    }
+
+    /// Whether it is JSON's `null`, or MessagePack's nil or `undefined`.
+    pub fn is_null(self) -> bool {
+        match self {
+            Value::Json(raw) => raw.is_null(),
+            Value::Pack(pack) => pack.is_null(),
         }
     }
 

@@ -49,6 +49,9 @@ impl Call<'_> {
         }
         let dialect = dialect_of(cx);
         match self.batch {
+            // Fire and forget: who gives no id asks for no confirmation. What failed is told.
+            None if self.id.is_none() && dialect != Dialect::JsonRpc && reply.is_bare_success() => {
+            }
             None => cx.send_with(dialect.kind(), |out| {
                 dialect.write_reply(out, self.id, reply);
             }),

@@ -5,7 +5,7 @@ use crate::{each, guests, told};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shardcast::{App, Flow, Handler, Options, Valid};
+use shardcast::{App, Background, Flow, Handler, Options, Valid};
 use shardcast_engine::protocol::dialect::{Code, Dialect, Problem};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -431,4 +431,41 @@ fn registrations_are_replaced_and_removed_while_requests_are_under_way() {
         assert!(handlers.remove(refuses));
         all.iter_mut().for_each(Speaker::check_quiet);
     }
+}
+
+/// A request without an id asks for no confirmation: only a value, or what failed, is told.
+#[test]
+fn who_gives_no_id_hears_values_and_failures_only() {
+    let app = || {
+        let app = App::new();
+        let handlers = app.handlers();
+        handlers.on("move", |_, (): ()| Ok(())).unwrap();
+        handlers.on("look", |_, (): ()| Ok(None::<u32>)).unwrap();
+        handlers.on("count", |_, (): ()| Ok(7)).unwrap();
+        handlers
+            .on("fall", |_, (): ()| {
+                Err::<(), _>(Problem::new(Code::Forbidden, "no").into())
+            })
+            .unwrap();
+        handlers
+            .on_async("move.async", |_: Background, (): ()| async { Ok(()) })
+            .unwrap();
+        app
+    };
+    each(app, |server, _, dialect| {
+        if dialect == Dialect::JsonRpc {
+            // A notification there, which is never answered.
+            return;
+        }
+        let mut one = Speaker::at(server.address(), dialect, "");
+        for kind in ["move", "look", "move.async"] {
+            one.notify(kind, Value::Null);
+            assert_eq!(one.ask(kind, Value::Null), Value::Null, "with an id");
+        }
+        one.notify("count", Value::Null);
+        one.expect(&json!({"answer": null, "with": 7}));
+        one.notify("fall", Value::Null);
+        assert_eq!(one.hear()["with"]["error"], "forbidden");
+        one.check_quiet();
+    });
 }

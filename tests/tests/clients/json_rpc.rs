@@ -5,7 +5,7 @@
 //! which some answer and others pass over.
 
 use crate::installed;
-use crate::puppet::{Frames, Puppet, Script};
+use crate::puppet::{Puppet, Script};
 use jsonrpsee_core::client::{BatchResponse, ClientT, Error};
 use jsonrpsee_core::params::{ArrayParams, BatchRequestBuilder, ObjectParams};
 use jsonrpsee_ws_client::WsClientBuilder;
@@ -76,7 +76,7 @@ fn expected(asked: &str) -> Value {
 #[track_caller]
 fn check(command: &mut Command, expected: Value, more: Value) {
     let (server, url, notes) = server();
-    let mut script = Script::start(command, Frames::Open);
+    let mut script = Script::start(command);
     let report = script.obey(&json!({"url": url}));
     check_report(report, expected, more, &notes);
     drop(script);

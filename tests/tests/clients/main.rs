@@ -124,7 +124,7 @@ fn connect(served: &Served, certificates: &Certificates, scheme: &str, deflate: 
 
 #[test]
 fn npm_ws() {
-    let mut node = Script::start(&mut installed::node(), Frames::Open);
+    let mut node = Script::start(&mut installed::node());
     let offers = [
         (json!(false), NOTHING),
         (json!({"threshold": 0}), ANYTHING),
@@ -185,7 +185,7 @@ fn web(mut node: Command, name: &str, certificates: &Certificates) -> Script {
 
 #[test]
 fn pypi_websockets() {
-    let mut python = Script::start(&mut installed::python(), Frames::Open);
+    let mut python = Script::start(&mut installed::python());
     let offers = [
         (json!(false), NOTHING),
         (json!(true), ANYTHING),
@@ -215,7 +215,7 @@ fn pypi_aiohttp_3_9() {
 
 fn aiohttp(lock_folder: &str) {
     let mut python = installed::python_script(lock_folder, "../aiohttp-python/client.py");
-    let mut python = Script::start(&mut python, Frames::Hidden);
+    let mut python = Script::with(&mut python, Frames::Hidden, Says::Compressed);
     let offers = [
         (json!(0), NOTHING),
         (json!(15), ANYTHING),
@@ -228,7 +228,7 @@ fn aiohttp(lock_folder: &str) {
 #[test]
 fn pypi_tornado() {
     let mut python = installed::python_script("tornado-python", "client.py");
-    let mut python = Script::start(&mut python, Frames::Hidden);
+    let mut python = Script::with(&mut python, Frames::Hidden, Says::Compressed);
     let offers = [(Value::Null, NOTHING), (json!({}), ANYTHING)];
     check(&mut python, &Certificates::make(), &offers);
 }

@@ -66,9 +66,9 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// One that compresses what it says.
-    pub(crate) fn start(command: &mut Command, frames: Frames) -> Script {
-        Script::with(command, frames, Says::Compressed)
+    /// One whose API sends fragments and pings, and that compresses what it says.
+    pub(crate) fn start(command: &mut Command) -> Script {
+        Script::with(command, Frames::Open, Says::Compressed)
     }
 
     pub(crate) fn with(command: &mut Command, frames: Frames, says: Says) -> Script {

@@ -225,7 +225,7 @@ fn who_breaks_tls_is_let_go_without_an_answer() {
                 started.elapsed() < Duration::from_secs(60),
                 "it is waited for"
             );
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     };
     let mut stranger = TcpStream::connect(server.running.local_addr()).unwrap();

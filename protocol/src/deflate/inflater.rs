@@ -230,8 +230,9 @@ impl Filling<'_> {
         if error != ProtocolError::CompressedDamaged {
             return error;
         }
+        static ANY_WINDOW: [u8; WINDOW_BYTES] = [0; WINDOW_BYTES];
         decompress.reset(false);
-        if decompress.set_dictionary(&[0; WINDOW_BYTES]).is_err() {
+        if decompress.set_dictionary(&ANY_WINDOW).is_err() {
             return error;
         }
         self.filled = 0;

@@ -70,7 +70,7 @@ impl Headers {
         let start = name.as_bytes().get(..SEC_WEBSOCKET.len());
         let is_handshake =
             start.is_some_and(|start| start.eq_ignore_ascii_case(SEC_WEBSOCKET.as_bytes()));
-        if is_handshake || Headers::RESERVED.iter().any(|reserved| is_name(&reserved)) {
+        if is_handshake || Headers::RESERVED.iter().any(is_name) {
             return Err(HeaderError::Reserved);
         }
         let stands = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';

@@ -152,7 +152,11 @@ fn check_unfinished(before: &[u8], text: &[u8], step: usize) {
             0
         }
     };
-    let mut bytes = frame(Role::Server, FIN | first, &[text, &[0; 70_000]].concat());
+    let mut bytes = frame(
+        Role::Server,
+        FIN | first,
+        &[text, &vec![0; 70_000]].concat(),
+    );
     let header_bytes = bytes.len() - text.len() - 70_000;
     bytes.truncate(header_bytes + text.len());
     let untouched = bytes.clone();

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Everybody on one shard, with deadlines that come while the flood lasts.
 const SERVER: &str = r#"
@@ -27,6 +28,8 @@ const HONEST: usize = 40;
 const QUESTIONS: usize = 25;
 /// Requests of one flooder in one write.
 const BATCH: usize = 4_096;
+/// Between two looks at a counter of the server's.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Whether those who flood take the answers. Who does not is closed for it, and comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,7 @@ impl Flood {
             std::thread::scope(|scope| {
                 if answers == Answers::Read {
                     scope.spawn(move || {
-                        let mut bytes = [0; 65_536];
+                        let mut bytes = vec![0; 65_536];
                         while reader.read(&mut bytes).is_ok_and(|count| count > 0) {}
                     });
                 }
@@ -120,7 +123,7 @@ fn check(flooders: usize, answers: Answers) {
         }
         // The server cannot keep up with them.
         while served.metric("receive_starved_total") == 0 {
-            std::thread::yield_now();
+            std::thread::park_timeout(LOOK_AGAIN);
         }
         let talking: Vec<_> = honest
             .iter_mut()
@@ -131,7 +134,7 @@ fn check(flooders: usize, answers: Answers) {
         // They have not stopped of themselves, and are served, too.
         let served_too = talked.iter().all(Result::is_ok)
             && (0..PATIENCE.as_millis()).any(|_| {
-                std::thread::park_timeout(std::time::Duration::from_millis(1));
+                std::thread::park_timeout(LOOK_AGAIN);
                 flood.batches.load(Ordering::Relaxed) > still
             });
         flood.end();

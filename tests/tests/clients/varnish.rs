@@ -23,7 +23,7 @@ impl Varnish {
     fn start(server: SocketAddr) -> Varnish {
         installed::need(VARNISHD, "varnish", &["-V"]);
         let folder = std::env::temp_dir().join(format!("shardcast-varnish-{}", std::process::id()));
-        let mut program = Command::new(VARNISHD)
+        let program = Command::new(VARNISHD)
             .args(["-F", "-j", "none", "-a", "127.0.0.1:0"])
             .args(["-b", &server.to_string(), "-n"])
             .arg(&folder)
@@ -32,12 +32,13 @@ impl Varnish {
             .stderr(Stdio::piped())
             .spawn()
             .expect("varnishd starts");
-        let said = BufReader::new(program.stderr.take().expect("it is piped"));
+        let mut varnish = Varnish { program, folder };
+        let said = BufReader::new(varnish.program.stderr.take().expect("it is piped"));
         let mut heard = String::new();
         for line in said.lines() {
             heard += &line.expect("text");
             if heard.ends_with("said Child starts") {
-                return Varnish { program, folder };
+                return varnish;
             }
         }
         panic!("Varnish does not start: {heard}");

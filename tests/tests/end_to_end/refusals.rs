@@ -68,7 +68,7 @@ const BAD_REQUESTS: &[(&str, &str, &str)] = &[
     (
         r#"{"id":1,"type":"join_room","room":null}"#,
         "1",
-        "room must be a string",
+        "room or rooms is missing",
     ),
     (
         r#"{"id":1,"type":"join_room","rooms":"a"}"#,

@@ -172,6 +172,16 @@ fn a_connection_ends_with_a_goodbye() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
+/// RFC 9112 §7.1.
+fn read_chunk(stream: &mut impl Read) -> String {
+    let size = read_until(stream, "\r\n");
+    let size = usize::from_str_radix(size.trim_end(), 16).unwrap();
+    let mut data = vec![0; size + 2];
+    stream.read_exact(&mut data).unwrap();
+    let data = String::from_utf8(data).unwrap();
+    data.strip_suffix("\r\n").unwrap().to_owned()
+}
+
 #[test]
 fn an_event_stream_is_as_secret_as_a_socket() {
     let server = server();
@@ -180,7 +190,7 @@ fn an_event_stream_is_as_secret_as_a_socket() {
         .write_all(b"GET /sse HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n")
         .unwrap();
     assert!(read_until(&mut events, "\r\n\r\n").starts_with("HTTP/1.1 200 "));
-    let session = read_until(&mut events, "\n\n");
+    let session = read_chunk(&mut events);
     let token = session.strip_prefix("event: session\ndata: ").unwrap();
     // What its own connection says is not read.
     events.write_all(b"\x81\x85\0\0\0\0wrong").unwrap();
@@ -192,10 +202,7 @@ fn an_event_stream_is_as_secret_as_a_socket() {
         );
         poster.write_all(post.as_bytes()).unwrap();
         assert!(read_until(&mut poster, "\r\n\r\n").starts_with("HTTP/1.1 204 "));
-        assert_eq!(
-            read_until(&mut events, "\n\n"),
-            format!("data: {message}\n\n")
-        );
+        assert_eq!(read_chunk(&mut events), format!("data: {message}\n\n"));
     }
 }
 

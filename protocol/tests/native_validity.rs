@@ -45,21 +45,38 @@ const KEYS: [&str; 8] = [
     "type", "id", "room", "rooms", "user", "data", "echo", "report",
 ];
 
+/// How deep a message may nest here, itself included: JSON-RPC, which is one container deeper, must
+/// be able to say it, too.
+const NATIVE_DEPTH_MAX: usize = DEPTH_MAX as usize - 1;
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
+        Value::Object(values) => 1 + values.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// The oracle. The length of an id is not its matter: generated ones are short.
 fn expected(text: &str) -> Result<Expected, Code> {
-    serde_json::from_str::<Value>(text).map_err(|_| Code::BadJson)?;
+    let value = serde_json::from_str::<Value>(text).map_err(|_| Code::BadJson)?;
+    if depth(&value) > NATIVE_DEPTH_MAX {
+        return Err(Code::BadJson);
+    }
     let Pairs(pairs) = serde_json::from_str(text).map_err(|_| Code::BadRequest)?;
     for key in KEYS {
         if pairs.iter().filter(|(name, _)| name == key).count() > 1 {
             return Err(Code::BadRequest);
         }
     }
-    let get = |key: &str| {
+    let value_of = |key: &str| {
         pairs
             .iter()
             .find(|(name, _)| name == key)
             .map(|(_, value)| value)
     };
+    // An optional key that is null is absent; `data` is any value.
+    let get = |key: &str| value_of(key).filter(|value| !value.is_null());
     let string = |key: &str| match get(key) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -91,7 +108,7 @@ fn expected(text: &str) -> Result<Expected, Code> {
         room: string("room")?,
         rooms,
         user: string("user")?,
-        data: get("data").cloned(),
+        data: value_of("data").cloned(),
         echo: boolean("echo", true)?,
         report: boolean("report", false)?,
     })
@@ -365,12 +382,12 @@ fn numbers_beyond_the_largest_float() {
 }
 
 #[test]
-fn nesting_ends_where_serde_json_ends_it() {
+fn nesting_ends_where_json_rpc_ends_it() {
     let nested = |open: &str, close: &str, depth: usize| {
         format!("{}{}", open.repeat(depth), close.repeat(depth))
     };
     for depth in [1, 64, 125, 126, 127, 128, 129, 130, 200, 10_000] {
-        let valid = depth <= DEPTH_MAX as usize;
+        let valid = depth <= NATIVE_DEPTH_MAX;
         for text in [
             nested("[", "]", depth),
             nested("{\"a\":", "}", depth).replace(":}", ":1}"),

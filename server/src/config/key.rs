@@ -245,7 +245,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "limits.max_depth",
         flag: None,
-        what: "Arrays, objects and maps that a message may nest, its own included; a deeper one is answered bad_json, in MessagePack bad_request.",
+        what: "Arrays, objects and maps that a message may nest, its own included (in the native dialects at most 126); a deeper one is answered bad_json, in MessagePack bad_request.",
         kind: Kind::Count(1..=DEPTH_MAX as usize, |settings| &mut settings.depth_max),
     },
     Key {

@@ -213,6 +213,27 @@ fn a_connect_hook_that_panics_or_refuses_answers_with_http() {
     Speaker::new(&server, Dialect::JsonRpc).check_quiet();
 }
 
+/// What is asked, the status, the application's headers. No status: the hook failed.
+const REFUSED: [(&str, &str, &str); 5] = [
+    (
+        "login",
+        "401 Unauthorized",
+        "WWW-Authenticate: Bearer realm=\"a\"\r\n",
+    ),
+    (
+        "move",
+        "307 Temporary Redirect",
+        "Location: wss://b.test/ws?x=1\r\n",
+    ),
+    (
+        "wait",
+        "503 Service Unavailable",
+        "Retry-After: 120\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n",
+    ),
+    ("smuggle", "", ""),
+    ("length", "", ""),
+];
+
 /// A refusal, and the answer that lets a client in, bear what the application says; what cannot stand there is an error of its own.
 #[test]
 fn answers_bear_the_applications_headers() {
@@ -242,25 +263,7 @@ fn answers_bear_the_applications_headers() {
     let (server, _) = Server::of(app, config);
     let failed = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n\
                   Content-Length: 14\r\nConnection: close\r\n\r\n";
-    for (what, status, lines) in [
-        (
-            "login",
-            "401 Unauthorized",
-            "WWW-Authenticate: Bearer realm=\"a\"\r\n",
-        ),
-        (
-            "move",
-            "307 Temporary Redirect",
-            "Location: wss://b.test/ws?x=1\r\n",
-        ),
-        (
-            "wait",
-            "503 Service Unavailable",
-            "Retry-After: 120\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n",
-        ),
-        ("smuggle", "", ""),
-        ("length", "", ""),
-    ] {
+    for (what, status, lines) in REFUSED {
         let expected = match status {
             "" => failed.to_owned(),
             _ => format!(

@@ -80,21 +80,11 @@ fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Ow
                 }
                 Ok(Step::Event { event, used }) => {
                     let event = match event {
-                        Event::Text(text) => {
-                            Some(Said::Message(Kind::Text, text.as_bytes().to_vec()))
-                        }
-                        Event::Binary(bytes) => Some(Said::Message(Kind::Binary, bytes.to_vec())),
-                        Event::Ping(bytes) => Some(Said::Ping(bytes.to_vec())),
-                        Event::Pong(bytes) => Some(Said::Pong(bytes.to_vec())),
-                        Event::Close(close) => Some(Said::Close(
-                            close.code.map(|code| code.get()),
-                            close.reason.to_owned(),
-                        )),
-                        Event::Fragment => None,
                         Event::Assembled => {
                             let (kind, bytes) = assembly.take().expect("a message").finish();
                             Some(Said::Message(kind, bytes))
                         }
+                        event => said_by(&event),
                     };
                     (event, used)
                 }
@@ -117,6 +107,21 @@ fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Ow
         }
     }
     said
+}
+
+/// What an event says by itself.
+fn said_by(event: &Event<'_>) -> Option<Said> {
+    match event {
+        Event::Text(text) => Some(Said::Message(Kind::Text, text.as_bytes().to_vec())),
+        Event::Binary(bytes) => Some(Said::Message(Kind::Binary, bytes.to_vec())),
+        Event::Ping(bytes) => Some(Said::Ping(bytes.to_vec())),
+        Event::Pong(bytes) => Some(Said::Pong(bytes.to_vec())),
+        Event::Close(close) => Some(Said::Close(
+            close.code.map(|code| code.get()),
+            close.reason.to_owned(),
+        )),
+        Event::Fragment | Event::Assembled => None,
+    }
 }
 
 /// The bytes as one compressed message.

@@ -7,8 +7,8 @@
 # Output seen:
 #   6.1.0-56-cloud-amd64: older receive armed: close=0, end read after 3 s: no; receive cancelled and armed anew: yes (after a second)
 #   6.1.0-56-cloud-amd64: shutdown before close: end read at once: yes
-#   6.18.44-fc-v595: older receive armed: close=0, end read after 3 s: yes; receive cancelled and armed anew: yes
-#   6.18.44-fc-v595: shutdown before close: end read at once: yes
+#   HOST (6.18): older receive armed: close=0, end read after 3 s: yes; receive cancelled and armed anew: yes
+#   HOST (6.18): shutdown before close: end read at once: yes
 # Needs gcc, qemu-system-x86_64, busybox (static), cpio, apt-get. Ends with 1 when 6.1 behaves otherwise.
 set -euo pipefail
 work=$(mktemp -d)

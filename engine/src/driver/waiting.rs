@@ -21,9 +21,9 @@ const CONTENDED_MS: Millis = 1_000;
 /// What a connection took of the buffers since the tick began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// Less than a full buffer, all in all.
+    /// Less than two full buffers, all in all.
     Less,
-    /// A full buffer or more.
+    /// Two full buffers or more.
     Share,
 }
 

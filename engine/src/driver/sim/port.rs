@@ -474,7 +474,7 @@ fn judge<'r>(
         });
         // Buffers are few: one with little in it counts, too.
         let bytes: usize = its.map(|lease| lease.bytes.len().max(full / 4)).sum();
-        match bytes < full {
+        match bytes < 2 * full {
             true => Taken::Less,
             false => Taken::Share,
         }

@@ -15,6 +15,10 @@ const MODEST_PER_TURN: usize = BUFFERS as usize / 2;
 /// A buffer with fewer bytes than this counts as so many: buffers are few, too.
 const LEAST_BYTES: usize = BUFFER_BYTES / 4;
 
+/// Who took so many bytes in one tick has had its share. One message of a buffer's size comes in
+/// up to five pieces; whoever sent no more floods nobody.
+const SHARE_BYTES: usize = 2 * BUFFER_BYTES;
+
 impl UringDriver {
     /// Arms receives of those who wait, as many as there are buffers for. While some are left nobody may sleep.
     pub(super) fn rearm(&mut self, end_of_tick: bool) {
@@ -150,7 +154,7 @@ impl UringDriver {
                 .iter()
                 .take_while(|(slot, _)| *slot == ticket.slot);
             let bytes: usize = its.map(|(_, bytes)| *bytes).sum();
-            match bytes < BUFFER_BYTES {
+            match bytes < SHARE_BYTES {
                 true => (ticket, Taken::Less),
                 false => (ticket, Taken::Share),
             }

@@ -1,6 +1,6 @@
 //! What the end-to-end tests stand on: engines in this process or one of their own, and two kinds of client that share no code with them.
 //!
-//! Invariant: nothing here waits without a deadline ([`PATIENCE`]), and nothing waits by sleeping. Used by the tests beside it.
+//! Invariant: nothing here waits without a deadline ([`PATIENCE`]). Used by the tests beside it.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,11 @@ mod raw;
 mod served;
 mod server;
 
+/// How long anything may take before a test fails.
+pub use shardcast_patience::PATIENCE;
+/// Waits of tests.
+pub use shardcast_patience::{is_reached_within, patiently, wait_until, wait_within};
+
 pub use certificates::{Certificates, SERVERS, secure};
 pub use client::Client;
 pub use echo::Echo;
@@ -20,8 +25,3 @@ pub use raw::{
 };
 pub use served::{CPU_STEP, Served};
 pub use server::{Server, VERSION, config, shard_of};
-
-use std::time::Duration;
-
-/// How long anything may take before a test fails. What is tested takes milliseconds; a busy machine may take seconds.
-pub const PATIENCE: Duration = Duration::from_secs(10);

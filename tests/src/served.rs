@@ -3,29 +3,44 @@
 //! Invariant: the process ends and its configuration file goes when this is dropped. Used by the tests of clients and of attacks.
 
 use crate::PATIENCE;
+use shardcast_patience::Program;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A running server.
 #[derive(Debug)]
 pub struct Served {
-    program: Child,
+    program: Program,
     ready: String,
-    log: Arc<Mutex<String>>,
-    /// Fills `log`.
-    logging: Option<JoinHandle<()>>,
-    configuration: PathBuf,
+    /// Goes with the server.
+    _configuration: Configuration,
 }
 
-/// What of the log is kept: an attack that makes the server log without end would be a finding.
-const LOG_BYTES_MAX: usize = 16 << 20;
+/// A configuration file, which goes when this is dropped.
+#[derive(Debug)]
+struct Configuration(PathBuf);
+
+impl Configuration {
+    fn write(toml: &str) -> Configuration {
+        static WRITTEN: AtomicU32 = AtomicU32::new(0);
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let name = format!("shardcast-served-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, toml).expect("a temporary file");
+        Configuration(path)
+    }
+}
+
+impl Drop for Configuration {
+    fn drop(&mut self) {
+        let _nobody_minds = fs::remove_file(&self.0);
+    }
+}
 
 impl Served {
     /// Starts the program (`env!("CARGO_BIN_EXE_served")`) with this configuration (TOML), and waits until it is ready.
@@ -34,56 +49,24 @@ impl Served {
     /// It does not become ready; the message holds what it wrote.
     #[track_caller]
     pub fn start(program: &str, toml: &str) -> Served {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let name = format!("shardcast-served-{}-{number}.toml", std::process::id());
-        let configuration = std::env::temp_dir().join(name);
-        fs::write(&configuration, toml).expect("a temporary file");
+        let configuration = Configuration::write(toml);
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SHARDCAST_") {
                 command.env_remove(name);
             }
         }
-        let mut program = command
-            .args(["serve", "--config"])
-            .arg(&configuration)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let (output, errors) = (program.stdout.take(), program.stderr.take());
-        let log = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&log);
-        let logging = std::thread::spawn(move || {
-            for line in BufReader::new(errors.expect("it is piped")).lines() {
-                let (Ok(line), mut kept) = (line, kept.lock().expect("no thread panics")) else {
-                    continue;
-                };
-                if kept.len() < LOG_BYTES_MAX {
-                    *kept += &line;
-                    kept.push('\n');
-                }
-            }
-        });
-        let mut ready = String::new();
-        BufReader::new(output.expect("it is piped"))
-            .read_line(&mut ready)
-            .expect("text");
-        let served = Served {
+        command.args(["serve", "--config"]).arg(&configuration.0);
+        let mut program = Program::start(&mut command);
+        let ready = program.line().unwrap_or_default();
+        if !ready.contains(" ready: ") {
+            panic!("not ready: {toml}\n{}", program.end().errors);
+        }
+        Served {
             program,
             ready,
-            log,
-            logging: Some(logging),
-            configuration,
-        };
-        assert!(
-            served.ready.contains(" ready: "),
-            "not ready: {toml}\n{}",
-            served.log()
-        );
-        served
+            _configuration: configuration,
+        }
     }
 
     /// Where clients connect: the first listener of this scheme, `ws` or `wss`.
@@ -168,32 +151,21 @@ impl Served {
 
     /// What it has logged up to now.
     pub fn log(&self) -> String {
-        self.log.lock().expect("no thread panics").clone()
+        self.program.errors()
     }
 
     /// Tells it to drain.
     pub fn terminate(&self) {
-        let kill = ["-c", &format!("kill -TERM {}", self.id())];
-        let sent = Command::new("sh").args(kill).status().expect("a shell");
-        assert!(sent.success(), "the server lives");
+        self.program.signal("TERM");
     }
 
     /// Waits for the end, which the caller has brought about: its exit code and everything that it has logged.
-    pub fn end(mut self) -> (Option<i32>, String) {
-        let status = self.program.wait().expect("a child");
-        let logging = self.logging.take().expect("only here and in drop");
-        logging.join().expect("it does not panic");
-        (status.code(), self.log())
+    #[track_caller]
+    pub fn end(self) -> (Option<i32>, String) {
+        let ended = self.program.end();
+        (ended.code, ended.errors)
     }
 }
 
 /// The unit of CPU times in `/proc`, which is 10 ms on every Linux that we know (USER_HZ).
 pub const CPU_STEP: Duration = Duration::from_millis(10);
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _already_ended = self.program.kill();
-        let _already_waited = self.program.wait();
-        let _nobody_minds = fs::remove_file(&self.configuration);
-    }
-}

@@ -1,6 +1,6 @@
 //! An engine in this process on a port of its own: started for one test, stopped when dropped.
 
-use crate::{Client, Echo, PATIENCE};
+use crate::{Client, Echo, PATIENCE, is_reached_within};
 use shardcast::App;
 use shardcast_engine::{
     Application, Config, Counter, Handle, Listener, Pinning, Running, ShardCounters,
@@ -8,7 +8,7 @@ use shardcast_engine::{
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// As clients of [`Server::native`] are welcomed.
 pub const VERSION: &str = concat!("shardcast/", env!("CARGO_PKG_VERSION"));
@@ -97,15 +97,11 @@ impl Server {
     /// It is not reached within [`PATIENCE`].
     #[track_caller]
     pub fn wait_until(&self, what: &str, reached: impl Fn(&Server) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !reached(self) {
-            assert!(
-                Instant::now() < deadline,
-                "never: {what}; {}",
-                self.counters()
-            );
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
+        assert!(
+            is_reached_within(PATIENCE, || reached(self)),
+            "not within {PATIENCE:?}: {what}; {}",
+            self.counters()
+        );
     }
 
     /// Everybody has left, and nothing of them is left: no connection, room, user, waiting byte or pending outbox.

@@ -110,11 +110,20 @@ const ENGINE_BANS: &[(Rule, &[&str])] = &[
 /// Which packages of the workspace a package may name in its Cargo.toml; the first prefix of the folder that fits decides.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocol", &[]),
-    ("engine", &["shardcast-protocol"]),
-    ("server", &["shardcast-engine", "shardcast-protocol"]),
+    // Every package's tests wait with it, so it knows none.
+    ("tests/patience", &[]),
+    ("engine", &["shardcast-protocol", "shardcast-patience"]),
+    (
+        "server",
+        &[
+            "shardcast-engine",
+            "shardcast-protocol",
+            "shardcast-patience",
+        ],
+    ),
     ("client", &["shardcast-protocol"]),
     // The ruler is not made from the thing measured.
-    ("tools/", &["shardcast-protocol"]),
+    ("tools/", &["shardcast-protocol", "shardcast-patience"]),
     ("fuzz", &["shardcast-trials"]),
     // A peer that is compared with us owes us nothing.
     ("bench/peers/", &[]),
@@ -124,6 +133,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "shardcast-engine",
             "shardcast-protocol",
             "shardcast-load",
+            "shardcast-patience",
             "shardcast",
         ],
     ),
@@ -134,6 +144,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "shardcast-engine",
             "shardcast-protocol",
             "shardcast-load",
+            "shardcast-patience",
             "shardcast",
         ],
     ),

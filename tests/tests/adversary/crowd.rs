@@ -6,14 +6,15 @@
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec;
 use rustls::ClientConfig;
-use shardcast_tests::{FIN, PONG, TEXT, frame, secure, upgrade_with};
+use shardcast_tests::{
+    Certificates, FIN, PATIENCE, PONG, Served, TEXT, frame, secure, upgrade_with,
+};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// Honest clients.
 pub(crate) const CLIENTS: usize = 1_000;
@@ -21,8 +22,6 @@ pub(crate) const CLIENTS: usize = 1_000;
 pub(crate) const ROOM: usize = 4;
 const ROOMS: usize = CLIENTS / ROOM;
 const THREADS: usize = 4;
-/// Under attack everything is slower; an answer that never comes fails the test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Something to talk through.
 trait Wire: Read + Write + Send {}
@@ -117,6 +116,16 @@ pub(crate) struct Places {
     pub(crate) ws: SocketAddr,
     pub(crate) wss: SocketAddr,
     pub(crate) tls: Arc<ClientConfig>,
+}
+
+impl Places {
+    pub(crate) fn of(served: &Served, certificates: &Certificates) -> Places {
+        Places {
+            ws: served.address("ws"),
+            wss: served.address("wss"),
+            tls: certificates.client(),
+        }
+    }
 }
 
 /// Over bare TCP.

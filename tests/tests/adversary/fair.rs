@@ -1,15 +1,18 @@
 //! Connections that flood one shard with ordinary requests, for as long as the others talk: these are answered, and none of them is closed.
 
-use crate::crowd::{PATIENCE, Places};
+use crate::crowd::Places;
 use crate::flood::welcomed;
-use shardcast_tests::{Certificates, FIN, PING, PONG, Served, TEXT, frame};
+use shardcast_tests::{
+    Certificates, FIN, PING, PONG, Served, TEXT, frame, wait_until, wait_within,
+};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Everybody on one shard, with deadlines that come while the flood lasts.
+/// Everybody on one shard. Who is silenced is closed for a pong that nobody read; who only shares a
+/// busy machine with a flood has time enough to send it.
 const SERVER: &str = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -18,18 +21,21 @@ shards = 1
 pin = "none"
 [timeouts]
 heartbeat = "1s"
-pong = "1s"
+pong = "10s"
 [log]
 level = "warn"
 "#;
 
-/// Honest clients, and how often each asks.
+/// Honest clients, and how often each is answered while the flood lasts.
 const HONEST: usize = 40;
-const QUESTIONS: usize = 25;
+const QUESTIONS: u64 = 25;
+/// So long may all of these answers take together: each waits for a turn of every flooder.
+const TALK: Duration = Duration::from_secs(180);
 /// Requests of one flooder in one write.
 const BATCH: usize = 4_096;
-/// Between two looks at a counter of the server's.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// Writes of all flooders together before anybody's answers count: more than all receive buffers
+/// of the shard hold (128 of 16 KiB; a write is 84 KiB).
+const BATCHES: u64 = 64;
 
 /// Whether those who flood take the answers. Who does not is closed for it, and comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +44,7 @@ enum Answers {
     Unread,
 }
 
-/// The flood: it goes on until it is over, and everybody who waits for the network is let go.
+/// What goes on until it is over: the flood, and the talk of the honest clients beside it.
 #[derive(Default)]
 struct Flood {
     over: AtomicBool,
@@ -51,9 +57,8 @@ impl Flood {
         let batch = frame(FIN | TEXT, br#"{"type":"ping"}"#).repeat(BATCH);
         while !self.is_over() {
             let mut stream = welcomed(places);
-            let mut streams = self.streams.lock().expect("nobody panics");
-            streams.push(stream.try_clone().expect("a descriptor"));
-            drop(streams);
+            let kept = stream.try_clone().expect("a descriptor");
+            self.streams().push(kept);
             let mut reader = stream.try_clone().expect("a descriptor");
             std::thread::scope(|scope| {
                 if answers == Answers::Read {
@@ -74,17 +79,27 @@ impl Flood {
         self.over.load(Ordering::Relaxed)
     }
 
-    fn end(&self) {
-        self.over.store(true, Ordering::Relaxed);
-        for stream in &*self.streams.lock().expect("nobody panics") {
+    fn streams(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the flood when it is dropped, so that a panic does so, too: everybody who waits for the network is let go.
+struct Lasts<'a>(&'a Flood);
+
+impl Drop for Lasts<'_> {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Relaxed);
+        for stream in &*self.0.streams() {
             let _gone_already = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Asks again as soon as it is answered; pings of the server's are answered, too.
-fn talk(stream: &mut TcpStream) {
-    for number in 0..QUESTIONS {
+/// Asks again as soon as it is answered, until the flood is over; pings of the server's are answered, too.
+fn talk(stream: &mut TcpStream, flood: &Flood, answered: &AtomicU64) {
+    while !flood.is_over() {
+        let number = answered.load(Ordering::Relaxed);
         let question = format!(r#"{{"type":"ping","id":{number}}}"#);
         let answer = format!(r#"{{"type":"pong","id":{number}}}"#);
         let question = frame(FIN | TEXT, question.as_bytes());
@@ -102,45 +117,63 @@ fn talk(stream: &mut TcpStream) {
             assert_eq!(String::from_utf8_lossy(&payload), answer);
             break;
         }
+        answered.store(number + 1, Ordering::Relaxed);
     }
 }
 
 #[track_caller]
 fn check(flooders: usize, answers: Answers) {
+    let what = format!("{flooders} flooders, {answers:?}");
     let certificates = Certificates::make();
     let toml = format!("{SERVER}{}", certificates.toml());
     let served = Served::start(env!("CARGO_BIN_EXE_served"), &toml);
-    let places = Places {
-        ws: served.address("ws"),
-        wss: served.address("wss"),
-        tls: certificates.client(),
-    };
+    let places = Places::of(&served, &certificates);
     let mut honest: Vec<TcpStream> = (0..HONEST).map(|_| welcomed(&places)).collect();
+    let counts: Vec<AtomicU64> = (0..HONEST).map(|_| AtomicU64::new(0)).collect();
+    let answered = || -> Vec<u64> {
+        counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect()
+    };
     let flood = Flood::default();
     std::thread::scope(|scope| {
-        for _ in 0..flooders {
-            scope.spawn(|| flood.run(&places, answers));
-        }
-        // The server cannot keep up with them.
-        while served.metric("receive_starved_total") == 0 {
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
+        let lasts = Lasts(&flood);
         let talking: Vec<_> = honest
             .iter_mut()
-            .map(|stream| scope.spawn(|| talk(stream)))
+            .zip(&counts)
+            .map(|(stream, count)| scope.spawn(|| talk(stream, &flood, count)))
             .collect();
-        let talked: Vec<_> = talking.into_iter().map(|client| client.join()).collect();
-        let still = flood.batches.load(Ordering::Relaxed);
+        // A client that ends before the flood does has panicked.
+        let all_talk = || talking.iter().all(|client| !client.is_finished());
+        let flooding: Vec<_> = (0..flooders)
+            .map(|_| scope.spawn(|| flood.run(&places, answers)))
+            .collect();
+        wait_until(&format!("{what}: {BATCHES} batches"), || {
+            flood.batches.load(Ordering::Relaxed) >= BATCHES || !all_talk()
+        });
+        let (before, batches) = (answered(), flood.batches.load(Ordering::Relaxed));
+        wait_within(
+            TALK,
+            &format!("{what}: {QUESTIONS} answers to each honest client"),
+            || {
+                let answered = answered();
+                let mut both = answered.iter().zip(&before);
+                both.all(|(now, before)| *now >= before + QUESTIONS) || !all_talk()
+            },
+        );
         // They have not stopped of themselves, and are served, too.
-        let served_too = talked.iter().all(Result::is_ok)
-            && (0..PATIENCE.as_millis()).any(|_| {
-                std::thread::park_timeout(LOOK_AGAIN);
-                flood.batches.load(Ordering::Relaxed) > still
-            });
-        flood.end();
-        let unanswered = talked.iter().filter(|client| client.is_err()).count();
-        assert_eq!(unanswered, 0, "{flooders} flooders, {answers:?}");
-        assert!(served_too, "{flooders} flooders, {answers:?}");
+        wait_until(&format!("{what}: the flood goes on"), || {
+            flood.batches.load(Ordering::Relaxed) > batches || !all_talk()
+        });
+        let lost = talking.iter().filter(|client| client.is_finished()).count();
+        assert_eq!(lost, 0, "{what}: honest clients lost, of {HONEST}");
+        drop(lasts);
+        for thread in talking.into_iter().chain(flooding) {
+            thread
+                .join()
+                .unwrap_or_else(|_| panic!("{what}: see above"));
+        }
     });
     // Not a byte was lost or exchanged between the turns.
     assert_eq!(served.metric("closed_protocol_total"), 0);

@@ -62,11 +62,7 @@ fn honest_clients_lose_nothing_and_attackers_end() {
     let certificates = Certificates::make();
     let toml = format!("{SERVER}{}", certificates.toml());
     let served = Served::start(env!("CARGO_BIN_EXE_served"), &toml);
-    let places = Places {
-        ws: served.address("ws"),
-        wss: served.address("wss"),
-        tls: certificates.client(),
-    };
+    let places = Places::of(&served, &certificates);
     let crowd = Crowd::gather(&places);
     let mut scene = Scene::new(served, places, crowd);
     match std::env::var(ONLY) {
@@ -74,7 +70,14 @@ fn honest_clients_lose_nothing_and_attackers_end() {
         Ok(words) => {
             let attacks = WAVES.iter().flat_map(|attacks| attacks.iter());
             let chosen = attacks.filter(|attack| attack.name.contains(&words));
-            chosen.for_each(|attack| scene.check(std::slice::from_ref(attack)));
+            let chosen: Vec<&Attack> = chosen.collect();
+            assert!(
+                !chosen.is_empty(),
+                "{ONLY}: no attack has {words:?} in its name"
+            );
+            for attack in chosen {
+                scene.check(std::slice::from_ref(attack));
+            }
         }
     }
     let Scene { served, crowd, .. } = scene;

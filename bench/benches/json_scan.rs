@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shardcast_protocol::native::{Envelope, Raw};
+use shardcast_protocol::dialect::{Command, Decoded, Dialect, Item, Payload, Rules};
 use simd_json::prelude::ValueAsScalar;
 use simd_json::{Buffers, Tape};
 use sonic_rs::{LazyValue, PointerTree};
@@ -196,18 +196,26 @@ trait Way {
 /// What `protocol` uses. Validates everything.
 struct HandWritten;
 
+fn command(message: &str) -> Option<Command<'_>> {
+    match Dialect::NativeJson.read(Payload::Text(message), &Rules::default()) {
+        Decoded::One(Ok(Item::Command(command))) => Some(command),
+        Decoded::One(_) | Decoded::Many(_) => None,
+    }
+}
+
 impl Way for HandWritten {
     fn scan(&mut self, message: &str) -> bool {
-        black_box(Envelope::parse(message)).is_ok()
+        black_box(command(message)).is_some()
     }
 
     fn found(&mut self, message: &str) -> Found {
-        let envelope = Envelope::parse(message).expect("valid");
-        let id = envelope.id.map_or("", Raw::as_str);
+        let command = command(message).expect("valid");
+        let id = command.id.map(|id| id.value().as_bytes().to_vec());
+        let room = command.request.room().unwrap_or_default();
         (
-            envelope.kind.into_owned(),
-            id.to_owned(),
-            envelope.room.unwrap_or_default().into_owned(),
+            command.request.name().to_owned(),
+            String::from_utf8(id.unwrap_or_default()).expect("JSON is text"),
+            room.to_owned(),
         )
     }
 }

@@ -8,8 +8,9 @@ mod piece;
 use divan::{Bencher, black_box};
 use piece::Piece;
 use shardcast_protocol::deflate::{Deflater, InflateLimits, Inflater};
+use shardcast_protocol::dialect::{Decoded, Dialect, Event, Payload, Rules, Value};
 use shardcast_protocol::frame::{self, Header, OpCode, apply_mask};
-use shardcast_protocol::native::{Envelope, Raw, answer};
+use shardcast_protocol::json::Raw;
 use shardcast_protocol::reader::{self, ReadLimits, Role, Step};
 use std::process::ExitCode;
 
@@ -177,8 +178,9 @@ fn broadcast(bytes: usize) -> String {
 
 fn envelope(message: String) -> Box<dyn FnMut()> {
     Box::new(move || {
-        let envelope = Envelope::parse(black_box(&message));
-        assert!(black_box(&envelope).is_ok());
+        let payload = Payload::Text(black_box(&message));
+        let decoded = Dialect::NativeJson.read(payload, &Rules::default());
+        assert!(matches!(black_box(&decoded), Decoded::One(Ok(_))));
     })
 }
 
@@ -189,7 +191,13 @@ fn native_message(bytes: usize) -> Box<dyn FnMut()> {
     let (data, mut out) = (Raw::parse(data), Vec::new());
     Box::new(move || {
         out.clear();
-        answer::message(&mut out, Some("r1"), "0-0-1", black_box(data));
+        let event = Event::Message {
+            room: Some("r1"),
+            from: "0-0-1",
+            data: black_box(data).map(Value::Json),
+        };
+        let written = Dialect::NativeJson.write_event(&mut out, &event);
+        assert!(written.is_ok());
         black_box(&out);
     })
 }

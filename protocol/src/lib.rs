@@ -11,7 +11,6 @@ mod head;
 pub mod http;
 pub mod json;
 mod mask;
-pub mod native;
 pub mod pack;
 pub mod pieces;
 pub mod problem;

@@ -2,7 +2,11 @@
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use shardcast_protocol::native::{Code, DEPTH_MAX, Envelope, ID_BYTES_MAX, Raw};
+use shardcast_protocol::dialect::{
+    Code, Command, DEPTH_MAX, Decoded, Dialect, ID_BYTES_MAX, Id, InvalidRequest, Item, Payload,
+    Publish, PublishTarget, Request, Rooms, Rules, Value as Sent,
+};
+use shardcast_protocol::json::Raw;
 use std::fmt;
 
 /// An object's pairs as they stand, duplicates included.
@@ -29,7 +33,7 @@ impl<'de> Deserialize<'de> for Pairs {
 }
 
 /// What serde_json's types make of a message.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 struct Expected {
     kind: String,
     id: Option<Value>,
@@ -102,7 +106,7 @@ fn expected(text: &str) -> Result<Expected, Code> {
         ),
         Some(_) => return Err(Code::BadRequest),
     };
-    Ok(Expected {
+    let all = Expected {
         kind: string("type")?.ok_or(Code::BadRequest)?,
         id,
         room: string("room")?,
@@ -111,30 +115,97 @@ fn expected(text: &str) -> Result<Expected, Code> {
         data: value_of("data").cloned(),
         echo: boolean("echo", true)?,
         report: boolean("report", false)?,
-    })
+    };
+    all.of_its_kind().ok_or(Code::BadRequest)
+}
+
+impl Expected {
+    /// What of the keys its type needs, and nothing if some are missing or exclude each other.
+    fn of_its_kind(self) -> Option<Expected> {
+        let named = [self.room.is_some(), self.rooms.is_some()];
+        let rooms = named.into_iter().filter(|named| *named).count();
+        let has_user = self.user.is_some();
+        let fits = match &*self.kind {
+            "join_room" | "leave_room" => rooms == 1,
+            "broadcast" => rooms < 2 && !(rooms == 1 && has_user),
+            "publish" => rooms == 1 && !has_user,
+            "presence" => self.room.is_some(),
+            _ => true,
+        };
+        let bare = Expected {
+            echo: true,
+            kind: self.kind.clone(),
+            id: self.id.clone(),
+            data: self.data.clone(),
+            ..Expected::default()
+        };
+        fits.then_some(match &*self.kind {
+            "broadcast" | "publish" => self,
+            "join_room" | "leave_room" => Expected {
+                room: self.room,
+                rooms: self.rooms,
+                ..bare
+            },
+            "ping" | "echo" | "rooms" | "status" => bare,
+            _ => Expected {
+                room: self.room,
+                ..bare
+            },
+        })
+    }
+}
+
+fn read(text: &str) -> Result<Command<'_>, InvalidRequest<'_>> {
+    match Dialect::NativeJson.read(Payload::Text(text), &Rules::default()) {
+        Decoded::One(Ok(Item::Command(command))) => Ok(command),
+        Decoded::One(Err(invalid)) => Err(invalid),
+        other => panic!("{text}: {other:?}"),
+    }
 }
 
 /// What the dialect makes of it, in the oracle's types.
 fn actual(text: &str) -> Result<Expected, Code> {
-    let envelope = Envelope::parse(text).map_err(|refused| refused.problem.code)?;
-    let value = |raw: Raw<'_>| {
-        assert!(text.contains(raw.as_str()));
-        serde_json::from_str(raw.as_str()).expect("a raw span is one valid value")
+    let command = read(text).map_err(|invalid| invalid.problem.code)?;
+    let value = |sent: Sent<'_>| {
+        let sent = str::from_utf8(sent.as_bytes()).expect("JSON is text");
+        assert!(text.contains(sent));
+        serde_json::from_str(sent).expect("a span is one valid value")
     };
-    if let Some(rooms) = envelope.rooms {
-        assert_eq!(rooms.count(), rooms.names().count());
-    }
+    let request = &command.request;
+    let publish = match request {
+        Request::Broadcast(publish) | Request::Publish(publish) => Some(publish),
+        _ => None,
+    };
+    let rooms = match (request, publish) {
+        (Request::Join(rooms) | Request::Leave(rooms), _) => Some(rooms),
+        (
+            _,
+            Some(Publish {
+                target: PublishTarget::Rooms(rooms),
+                ..
+            }),
+        ) => Some(rooms),
+        _ => None,
+    };
+    let user = match publish.map(|publish| &publish.target) {
+        Some(PublishTarget::User(user)) => Some(user.to_string()),
+        _ => None,
+    };
     Ok(Expected {
-        kind: envelope.kind.into_owned(),
-        id: envelope.id.map(value),
-        room: envelope.room.map(String::from),
-        rooms: envelope
-            .rooms
-            .map(|rooms| rooms.names().map(String::from).collect()),
-        user: envelope.user.map(String::from),
-        data: envelope.data.map(value),
-        echo: envelope.echo.unwrap_or(true),
-        report: envelope.report,
+        kind: request.name().into(),
+        id: command.id.map(Id::value).map(value),
+        room: request.room().map(String::from),
+        rooms: match rooms {
+            Some(Rooms::Many(list)) => {
+                assert_eq!(list.count(), list.names().count());
+                Some(list.names().map(String::from).collect())
+            }
+            Some(Rooms::One(_)) | None => None,
+        },
+        user,
+        data: command.data.map(value),
+        echo: publish.and_then(|publish| publish.echo).unwrap_or(true),
+        report: publish.is_some_and(|publish| publish.report),
     })
 }
 
@@ -461,12 +532,14 @@ fn an_id_is_bounded() {
             "7".repeat(id_bytes),
         ] {
             let text = format!("{{\"id\":{id},\"type\":\"ping\"}}");
-            let envelope = Envelope::parse(&text);
-            assert_eq!(envelope.is_ok(), accepted);
-            match envelope {
-                Ok(envelope) => assert_eq!(envelope.id.unwrap().as_str(), id),
-                Err(refused) => {
-                    assert_eq!((refused.id, refused.problem.code), (None, Code::BadRequest));
+            let command = read(&text);
+            assert_eq!(command.is_ok(), accepted);
+            match command {
+                Ok(command) => {
+                    assert_eq!(command.id.unwrap().value().as_bytes(), id.as_bytes());
+                }
+                Err(invalid) => {
+                    assert_eq!((invalid.id, invalid.problem.code), (None, Code::BadRequest));
                 }
             }
         }
@@ -572,6 +645,8 @@ impl Generator {
         self.push(&[
             "\"type\":\"ping\"",
             "\"type\" : \"broadcast\"",
+            "\"type\":\"join_room\"",
+            "\"type\":\"publish\"",
             "\"t\\u0079pe\":\"a\\nb\"",
             "\"x\":0",
         ]);

@@ -3,65 +3,12 @@
 //! Invariants: what is not valid as a whole is found before anything is said about its keys, and a key that is `null` is absent, but for
 //! `data`, whose value it is. Called by the dialects' readers.
 
-use super::command::{Command, Rooms, Wants};
-use super::id::{ID_BYTES_MAX, Id};
+use super::request::Wrong;
 use super::transcode::integer;
 use super::value::Value;
-use crate::json::{self, Raw, SyntaxError, unescape};
+use crate::json::{self, DEPTH_MAX, Raw, SyntaxError, unescape};
 use crate::pack::{self, Head, Malformed, Pack, UNDEFINED};
 use std::borrow::Cow;
-
-/// What was wrong, as the client is told.
-pub(crate) type Wrong = &'static str;
-
-/// The keys of a request that mean something. All others are ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
-    Type,
-    Id,
-    Room,
-    Rooms,
-    User,
-    Data,
-    Echo,
-    Report,
-    Limit,
-}
-
-impl Key {
-    pub(crate) const COUNT: usize = 9;
-
-    pub(crate) fn of_name(name: &str) -> Option<usize> {
-        let key = match name {
-            "type" => Key::Type,
-            "id" => Key::Id,
-            "room" => Key::Room,
-            "rooms" => Key::Rooms,
-            "user" => Key::User,
-            "data" => Key::Data,
-            "echo" => Key::Echo,
-            "report" => Key::Report,
-            "limit" => Key::Limit,
-            _ => return None,
-        };
-        Some(key as usize)
-    }
-
-    /// What its value has to be.
-    fn wrong(self) -> Wrong {
-        match self {
-            Key::Type => "type must be a string",
-            Key::Id => "id must be a string or a number",
-            Key::Room => "room must be a string",
-            Key::Rooms => "rooms must be an array of strings",
-            Key::User => "user must be a string",
-            Key::Data => "data must be a value",
-            Key::Echo => "echo must be true or false",
-            Key::Report => "report must be true or false",
-            Key::Limit => "limit must be a whole number below 4294967296",
-        }
-    }
-}
 
 /// One whole valid value that can be asked what it is.
 pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
@@ -162,9 +109,6 @@ pub(crate) struct Fields<S, const N: usize> {
     pub(crate) wrong: Option<Wrong>,
 }
 
-/// A request's.
-pub(crate) type Request<S> = Fields<S, { Key::COUNT }>;
-
 impl<S: Copy, const N: usize> Fields<S, N> {
     const NONE: Fields<S, N> = Fields {
         values: [None; N],
@@ -196,14 +140,27 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
         wrong: Wrong,
     ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
         let mut scanner = json::Scanner::new(text);
+        let fields = Fields::scan_json(&mut scanner, outer, key_of, wrong)?;
+        scanner.finish()?;
+        Ok(fields)
+    }
+
+    /// The next value of a text, inside `outer` containers, alike.
+    #[inline(always)]
+    pub(crate) fn scan_json(
+        scanner: &mut json::Scanner<'b>,
+        outer: u32,
+        key_of: impl Fn(&str) -> Option<usize>,
+        wrong: Wrong,
+    ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
         let mut fields = Fields::NONE;
-        if scanner.peek() == Some(b'{') {
-            fields.object(&mut scanner, outer, key_of)?;
+        if scanner.peek() == Some(b'{') && outer < DEPTH_MAX {
+            fields.object(scanner, outer, key_of)?;
         } else {
+            // An object that is nested too deeply is no JSON here, like any other value.
             scanner.value(outer)?;
             fields.wrong = Some(wrong);
         }
-        scanner.finish()?;
         Ok(fields)
     }
 
@@ -263,80 +220,6 @@ impl<'b, const N: usize> Fields<Pack<'b>, N> {
         }
         scanner.finish()?;
         Ok(fields)
-    }
-}
-
-impl<'b, S: Span<'b>> Request<S> {
-    /// The request's `id`. It is looked at first: whatever else is wrong is answered under it.
-    pub(crate) fn id(&self) -> Result<Option<S>, Wrong> {
-        match self.get(Key::Id as usize) {
-            None => Ok(None),
-            Some(id) if id.into().as_bytes().len() > ID_BYTES_MAX => {
-                Err("id is longer than 128 bytes")
-            }
-            Some(id) if id.is_id() => Ok(Some(id)),
-            Some(id) if id.is_null() => Ok(None),
-            Some(_) => Err(Key::Id.wrong()),
-        }
-    }
-
-    /// `type`, which must be there.
-    pub(crate) fn kind(&self) -> Result<Cow<'b, str>, Wrong> {
-        self.string(Key::Type)?.ok_or("type is missing")
-    }
-
-    /// All other keys, under a type and an id.
-    pub(crate) fn command(
-        &self,
-        kind: Cow<'b, str>,
-        id: Option<Id<'b>>,
-        wants: Wants,
-    ) -> Result<Command<'b>, Wrong> {
-        Ok(Command {
-            kind,
-            id,
-            room: self.string(Key::Room)?,
-            rooms: self.rooms()?,
-            user: self.string(Key::User)?,
-            data: self.get(Key::Data as usize).map(Into::into),
-            echo: self.boolean(Key::Echo)?,
-            report: self.boolean(Key::Report)?.unwrap_or(false),
-            limit: self.limit()?,
-            wants,
-        })
-    }
-
-    pub(crate) fn string(&self, key: Key) -> Result<Option<Cow<'b, str>>, Wrong> {
-        self.typed(key, Span::text)
-    }
-
-    pub(crate) fn boolean(&self, key: Key) -> Result<Option<bool>, Wrong> {
-        self.typed(key, Span::boolean)
-    }
-
-    pub(crate) fn limit(&self) -> Result<Option<u32>, Wrong> {
-        self.typed(Key::Limit, |value: S| {
-            value.unsigned().and_then(|limit| limit.try_into().ok())
-        })
-    }
-
-    pub(crate) fn rooms(&self) -> Result<Option<Rooms<'b>>, Wrong> {
-        match self.get(Key::Rooms as usize) {
-            None => Ok(None),
-            Some(rooms) if rooms.is_null() => Ok(None),
-            Some(rooms) => Rooms::check(rooms.into()).map(Some),
-        }
-    }
-
-    fn typed<T>(&self, key: Key, read: impl Fn(S) -> Option<T>) -> Result<Option<T>, Wrong> {
-        let Some(value) = self.get(key as usize) else {
-            return Ok(None);
-        };
-        match read(value) {
-            None if value.is_null() => Ok(None),
-            None => Err(key.wrong()),
-            some => Ok(some),
-        }
     }
 }
 

@@ -1,70 +1,72 @@
 //! JSON-RPC 2.0 (jsonrpc.org/specification), read and written.
 //!
-//! A method is the native `type`. The params of a built-in one are an object with the native keys; those of any other are, as a
-//! whole, the command's `data`. The result of a built-in one is the native answer without `type` and `id`. Params that are absent, `null`,
+//! A method is the native `type`. The params of the server's own are an object with the native keys; those of any other are, as a
+//! whole, the command's `data`. The result of one of the server's own is the native answer without `type` and `id`. Params that are absent, `null`,
 //! `[]` or `{}` are none, for libraries send all four.
 
-use super::command::{
-    BATCH_MAX, Batch, CallError, Command, Incoming, Refused, Response, Said, Wants,
+use super::decoded::{
+    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Joining, ReplyMode,
+    Response,
 };
 use super::event::Event;
-use super::fields::{Fields, Key, Request, Span, Wrong};
+use super::fields::{Fields, Span};
 use super::id::{ID_BYTES_MAX, Id};
 use super::map::{Json, Map};
+use super::native::{Key, Keys};
 use super::reply::{Reply, error_details};
+use super::request::{Method, Request, Wrong};
 use super::rules::Rules;
 use super::value::{Untranslatable, Value};
 use super::{Code, Problem, refused};
 use crate::json::{Raw, Scanner, SyntaxError, explain};
 use std::borrow::Cow;
 
-/// Methods whose params are the native keys.
-const BUILT_IN: [&str; 9] = [
-    "ping",
-    "echo",
-    "join_room",
-    "leave_room",
-    "broadcast",
-    "publish",
-    "rooms",
-    "status",
-    "presence",
-];
-
-pub(super) fn read<'b>(text: &'b str, rules: &Rules) -> Incoming<'b> {
+pub(super) fn read<'b>(text: &'b str, rules: &Rules) -> Decoded<'b> {
     if Scanner::new(text).peek() != Some(b'[') {
-        return Incoming::One(member(text, rules.outer()));
+        return Decoded::One(member(text, rules.outer()));
     }
-    match count(text, rules.outer()) {
-        Err(error) => refused(not_json(text, error, rules.outer())),
-        Ok(0) => refused(Problem::invalid_request("a batch is not empty")),
-        Ok(count) if count > BATCH_MAX => {
-            refused(Problem::invalid_request("a batch has at most 64 members"))
+    match members(text, rules.outer()) {
+        Err(error) => Decoded::One(refused(not_json(text, error, rules.outer()))),
+        Ok(Members::None) => {
+            Decoded::One(refused(Problem::invalid_request("a batch is not empty")))
         }
-        Ok(count) => Incoming::Batch(Batch {
-            array: text,
-            count,
-            rules: *rules,
-        }),
+        Ok(Members::TooMany) => Decoded::One(refused(Problem::invalid_request(
+            "a batch has at most 64 members",
+        ))),
+        Ok(Members::Some(items)) => Decoded::Many(Items::new(items, Joining::JsonArray)),
     }
 }
 
-const _: () = assert!(BATCH_MAX == 64, "the text above says so");
+const _: () = assert!(ITEMS_MAX == 64, "the text above says so");
 
 /// `text` stands inside `outer` containers.
 fn not_json(text: &str, error: SyntaxError, outer: u32) -> Problem {
     Problem::new(Code::BadJson, explain(text, error, outer))
 }
 
-/// The elements of a whole array.
-fn count(text: &str, outer: u32) -> Result<usize, SyntaxError> {
+/// What is in a whole array.
+enum Members<'b> {
+    None,
+    Some(Vec<Result<Item<'b>, InvalidRequest<'b>>>),
+    TooMany,
+}
+
+/// The elements of a whole array, each read where it is scanned; those of an array that is too long or no JSON are dropped.
+fn members(text: &str, outer: u32) -> Result<Members<'_>, SyntaxError> {
     let mut scanner = Scanner::new(text);
-    let mut count = 0;
+    let mut items = Vec::new();
+    let mut is_too_long = false;
     scanner.expect(b'[')?;
     if !scanner.take(b']') {
         loop {
-            scanner.value(outer + 1)?;
-            count += 1;
+            is_too_long |= items.len() == ITEMS_MAX;
+            if is_too_long {
+                // What stands behind has to be JSON all the same.
+                scanner.value(outer + 1)?;
+            } else {
+                let object = Fields::scan_json(&mut scanner, outer + 1, Outer::of_name, NO_OBJECT)?;
+                items.push(item(&Object(object)));
+            }
             if !scanner.take(b',') {
                 scanner.expect(b']')?;
                 break;
@@ -72,21 +74,10 @@ fn count(text: &str, outer: u32) -> Result<usize, SyntaxError> {
         }
     }
     scanner.finish()?;
-    Ok(count)
-}
-
-/// Of a batch, whose array is valid.
-pub(super) fn members<'b>(
-    array: &'b str,
-    rules: Rules,
-) -> impl Iterator<Item = Result<Said<'b>, Refused<'b>>> + use<'b> {
-    let outer = rules.outer() + 1;
-    let mut scanner = Scanner::new(array);
-    std::iter::from_fn(move || {
-        // The opening bracket before the first, a comma before the others.
-        let more = scanner.take(b'[') || scanner.take(b',');
-        let text = more.then(|| scanner.value(outer).ok()).flatten()?;
-        Some(member(text, outer))
+    Ok(match items.len() {
+        0 => Members::None,
+        _ if is_too_long => Members::TooMany,
+        _ => Members::Some(items),
     })
 }
 
@@ -118,43 +109,44 @@ impl Outer {
     }
 }
 
-/// One object, alone or of a batch, inside `outer` containers.
-fn member<'b>(text: &'b str, outer: u32) -> Result<Said<'b>, Refused<'b>> {
-    let object = Fields::from_json(text, outer, Outer::of_name, "a request is one object");
-    let object = Object(object.map_err(|error| Refused {
-        id: None,
-        problem: not_json(text, error, outer),
-        wants: Wants::Answer,
-    })?);
-    if object.is_response() {
-        // An answer that nobody waits for is not answered: the two would never end.
-        let response = object.response().map_err(|wrong| Refused {
-            id: None,
-            problem: Problem::invalid_request(wrong),
-            wants: Wants::Silence,
-        });
-        return response.map(Said::Response);
+/// One object by itself, inside `outer` containers.
+fn member<'b>(text: &'b str, outer: u32) -> Result<Item<'b>, InvalidRequest<'b>> {
+    match Fields::from_json(text, outer, Outer::of_name, NO_OBJECT) {
+        Ok(object) => item(&Object(object)),
+        Err(error) => refused(not_json(text, error, outer)),
     }
-    let invalid = |id, wants, wrong: Wrong| Refused {
+}
+
+const NO_OBJECT: Wrong = "a request is one object";
+
+/// A request or a response.
+fn item<'b>(object: &Object<'b>) -> Result<Item<'b>, InvalidRequest<'b>> {
+    let invalid = |id, reply, wrong: Wrong| InvalidRequest {
         id,
         problem: Problem::invalid_request(wrong),
-        wants,
+        reply,
     };
+    if object.is_response() {
+        // An answer that nobody waits for is not answered: the two would never end.
+        let response = object.response();
+        let response = response.map_err(|wrong| invalid(None, ReplyMode::Never, wrong));
+        return response.map(Item::Response);
+    }
     // The id first: whatever else is wrong is answered under it.
-    let id = (object.id()).map_err(|wrong| invalid(None, Wants::Answer, wrong))?;
-    let method = (object.method()).map_err(|wrong| invalid(id, Wants::Answer, wrong))?;
+    let id = (object.id()).map_err(|wrong| invalid(None, ReplyMode::Always, wrong))?;
+    let method = (object.method()).map_err(|wrong| invalid(id, ReplyMode::Always, wrong))?;
     // A method without an id is a notification, whatever else is wrong with it: never answered (§4.1).
-    let wants = match id {
-        Some(_) => Wants::Answer,
-        None => Wants::Silence,
+    let reply = match id {
+        Some(_) => ReplyMode::Always,
+        None => ReplyMode::Never,
     };
-    let call = (object.call(method)).map_err(|wrong| invalid(id, wants, wrong))?;
-    let command = call.command(id, wants).map_err(|wrong| Refused {
+    let call = (object.call(method)).map_err(|wrong| invalid(id, reply, wrong))?;
+    let command = call.command(id, reply).map_err(|wrong| InvalidRequest {
         id,
         problem: Problem::new(Code::BadRequest, wrong),
-        wants,
+        reply,
     })?;
-    Ok(Said::Command(command))
+    Ok(Item::Command(command))
 }
 
 struct Object<'b>(Fields<Raw<'b>, { Outer::COUNT }>);
@@ -269,32 +261,29 @@ struct Call<'b> {
 }
 
 impl<'b> Call<'b> {
-    fn command(self, id: Option<Id<'b>>, wants: Wants) -> Result<Command<'b>, Wrong> {
+    fn command(self, id: Option<Id<'b>>, reply: ReplyMode) -> Result<Command<'b>, Wrong> {
         const WRONG: Wrong = "params must be an object";
-        if !BUILT_IN.contains(&&*self.method) {
+        let Some(method) = Method::from_name(&self.method) else {
             return Ok(Command {
-                kind: self.method,
                 id,
-                room: None,
-                rooms: None,
-                user: None,
+                reply,
+                request: Request::Call {
+                    name: self.method,
+                    room: None,
+                },
                 data: self.params.map(Value::Json),
-                echo: None,
-                report: false,
-                limit: None,
-                wants,
             });
-        }
+        };
         let params = match self.params {
             Some(params) if !is_empty(params) => params.as_str(),
             Some(_) | None => "{}",
         };
         // `type` and `id` mean nothing here.
         let key_of = |name: &str| Key::of_name(name).filter(|key| *key > Key::Id as usize);
-        let params = Request::from_json(params, 0, key_of, WRONG).map_err(|_| WRONG)?;
-        match params.wrong {
+        let keys = Keys::from_json(params, 0, key_of, WRONG).map_err(|_| WRONG)?;
+        match keys.wrong {
             Some(wrong) => Err(wrong),
-            None => params.command(self.method, id, wants),
+            None => keys.method(method, id, reply),
         }
     }
 }

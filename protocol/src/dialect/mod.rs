@@ -1,22 +1,22 @@
-//! What messages mean: bytes to typed commands, and typed replies and events to bytes, in every dialect.
+//! What messages mean: bytes to typed requests, and typed replies and events to bytes, in every dialect.
 //!
-//! [`Dialect`] is the boundary: `read` gives an [`Incoming`] (one or many things [`Said`], or why not), `write_reply` and `write_event`
+//! [`Dialect`] is the boundary: `read` gives what is [`Decoded`] (one or many items, or why not), `write_reply` and `write_event`
 //! append one whole message, and [`translate`] says a published message of one dialect in another. What a client sent as `data`
-//! and `id` is never rebuilt within a dialect: it travels as a [`Value`], byte for byte. Called by the server and by clients.
+//! and `id` is never rebuilt within a dialect: it travels as a [`Value`], byte for byte. Called by the server.
 
-mod command;
 mod control;
+mod decoded;
 mod event;
 mod fields;
 mod id;
 mod json_rpc;
 mod map;
-mod messagepack;
 mod names;
-mod native_json;
+mod native;
 mod push;
 mod replies;
 mod reply;
+mod request;
 mod rules;
 mod timestamp;
 mod token;
@@ -25,15 +25,16 @@ mod translate;
 mod value;
 
 pub use crate::problem::{Code, Problem};
-pub use command::{
-    BATCH_MAX, Batch, CallError, Command, Incoming, Refused, Response, Rooms, Said, Wants,
-};
 pub use control::ControlPolicy;
+pub use decoded::{
+    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Joining, ReplyMode,
+    Response,
+};
 pub use event::{Event, Welcome};
-pub(crate) use fields::{Key, Request, Wrong};
 pub use id::{ID_BYTES_MAX, Id, IdBox};
 pub use replies::Replies;
 pub use reply::{Counts, Joined, Member, Presence, Reply, Status};
+pub use request::{Method, Publish, PublishTarget, Request, RoomList, Rooms};
 pub use rules::{DEPTH_MAX, Rules};
 pub use token::{Rest, Token, Tokens};
 pub use translate::translate;
@@ -78,7 +79,7 @@ impl Dialect {
     /// The WebSocket subprotocol that names it (RFC 6455 §1.9). Who offers none speaks [`Dialect::NativeJson`].
     pub const fn subprotocol(self) -> &'static str {
         match self {
-            Dialect::NativeJson => crate::native::SUBPROTOCOL,
+            Dialect::NativeJson => "shardcast.v1",
             Dialect::JsonRpc => "jsonrpc-2.0",
             Dialect::MessagePack => "shardcast.v1.msgpack",
         }
@@ -107,13 +108,15 @@ impl Dialect {
         }
     }
 
-    /// What a client said. Borrows from the message; the time is linear in its length, and nothing is allocated but the text of a
-    /// refusal and strings of the envelope that bear escapes. See [`Rules`] for what is answered to strange input.
-    pub fn read<'b>(self, payload: Payload<'b>, rules: &Rules) -> Incoming<'b> {
-        match (self, payload) {
-            (Dialect::NativeJson, Payload::Text(text)) => native_json::read(text, rules),
-            (Dialect::JsonRpc, Payload::Text(text)) => json_rpc::read(text, rules),
-            (Dialect::MessagePack, Payload::Binary(bytes)) => messagepack::read(bytes, rules),
+    /// What a client says. Borrows from the message; the time is linear in its length, and nothing is allocated but the text of a
+    /// refusal, strings that bear escapes, and the list of several items. See [`Rules`] for what is answered to strange input.
+    pub fn read<'b>(self, payload: Payload<'b>, rules: &Rules) -> Decoded<'b> {
+        Decoded::One(match (self, payload) {
+            (Dialect::NativeJson, Payload::Text(text)) => native::json::read(text, rules),
+            (Dialect::MessagePack, Payload::Binary(bytes)) => {
+                native::messagepack::read(bytes, rules)
+            }
+            (Dialect::JsonRpc, Payload::Text(text)) => return json_rpc::read(text, rules),
             (Dialect::NativeJson, Payload::Binary(_)) => {
                 refused(Problem::new(Code::BadRequest, NOT_TEXT))
             }
@@ -121,7 +124,7 @@ impl Dialect {
             (Dialect::MessagePack, Payload::Text(_)) => {
                 refused(Problem::new(Code::BadRequest, NOT_BINARY))
             }
-        }
+        })
     }
 
     /// Appends the answer to a command, under its `id`. One whole message, or one element of [`Replies`].
@@ -163,12 +166,13 @@ fn whole(
 }
 
 /// The whole message is refused, without an id.
-fn refused<'b>(problem: Problem) -> Incoming<'b> {
-    Incoming::One(Err(Refused {
+#[cold]
+fn refused<'b>(problem: Problem) -> Result<Item<'b>, InvalidRequest<'b>> {
+    Err(InvalidRequest {
         id: None,
         problem,
-        wants: Wants::Answer,
-    }))
+        reply: ReplyMode::Always,
+    })
 }
 
 const NOT_TEXT: &str = "binary messages are not understood: send text";

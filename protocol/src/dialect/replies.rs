@@ -1,22 +1,30 @@
-//! The answers to a batch, joined into one message (JSON-RPC 2.0 §6).
+//! The replies to several items of one message, joined into one message as the dialect does it.
 
-/// Answers to a batch's members. Their order is free.
-#[derive(Clone, Debug, Default)]
+use super::decoded::Joining;
+
+/// Replies to the items of one message. Their order is free.
+#[derive(Clone, Debug)]
 pub struct Replies {
-    /// The array, still open; empty while there is no answer.
+    joining: Joining,
+    /// The message, still open; empty while there is no reply.
     out: Vec<u8>,
 }
 
 impl Replies {
-    /// None yet.
-    pub fn new() -> Replies {
-        Replies::default()
+    pub(super) fn new(joining: Joining) -> Replies {
+        Replies {
+            joining,
+            out: Vec::new(),
+        }
     }
 
-    /// Adds the answer that `fill` appends; [`super::Dialect::write_reply`] writes such. Nothing is added if it appends nothing.
+    /// Adds the reply that `fill` appends; [`super::Dialect::write_reply`] writes such. Nothing is added if it appends nothing.
     pub fn push_with<T>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let before = self.out.len();
-        self.out.push(if before == 0 { b'[' } else { b',' });
+        self.out.push(match self.joining {
+            Joining::JsonArray if before == 0 => b'[',
+            Joining::JsonArray => b',',
+        });
         let filled = fill(&mut self.out);
         if self.out.len() == before + 1 {
             self.out.truncate(before);
@@ -24,7 +32,7 @@ impl Replies {
         filled
     }
 
-    /// Adds an answer that was written before.
+    /// Adds a reply that was written before.
     pub fn push(&mut self, reply: &[u8]) {
         self.push_with(|out| out.extend_from_slice(reply));
     }
@@ -34,12 +42,14 @@ impl Replies {
         self.out.len()
     }
 
-    /// The message. `None` when nothing is to be sent: all were notifications.
+    /// The message. `None` when nothing is to be sent: no item wanted a reply.
     pub fn finish(mut self) -> Option<Vec<u8>> {
         if self.out.is_empty() {
             return None;
         }
-        self.out.push(b']');
+        self.out.push(match self.joining {
+            Joining::JsonArray => b']',
+        });
         Some(self.out)
     }
 }

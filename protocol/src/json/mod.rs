@@ -12,4 +12,4 @@ pub(crate) use number::{push_f64, push_i64, push_u64};
 pub use raw::{Raw, RawBox};
 pub use scan::DEPTH_MAX;
 pub(crate) use scan::{Scanner, SyntaxError};
-pub(crate) use string::{push_string, string_bytes, unescape};
+pub(crate) use string::{push_string, unescape};

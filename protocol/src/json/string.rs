@@ -64,18 +64,6 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// What [`push_string`] appends, in bytes.
-pub(crate) fn string_bytes(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let plain = skip_plain(bytes, 0);
-    let escaped = bytes[plain..].iter().map(|byte| match byte {
-        b'"' | b'\\' | 0x08 | 0x0c | b'\n' | b'\r' | b'\t' => 2,
-        0x00..=0x1f => 6,
-        _ => 1,
-    });
-    2 + plain + escaped.sum::<usize>()
-}
-
 fn push_escape(out: &mut Vec<u8>, byte: u8) {
     let short = match byte {
         b'"' | b'\\' => byte,
@@ -97,12 +85,11 @@ fn push_escape(out: &mut Vec<u8>, byte: u8) {
 
 #[cfg(test)]
 mod tests {
-    use super::{push_string, string_bytes, unescape};
+    use super::{push_string, unescape};
 
     fn check(text: &str, json: &str) {
         let mut out = Vec::new();
         push_string(&mut out, text);
-        assert_eq!(string_bytes(text), out.len());
         assert_eq!(String::from_utf8(out).unwrap(), json);
         assert_eq!(unescape(&json[1..json.len() - 1]), text);
     }

@@ -1,7 +1,7 @@
 //! JSON-RPC, member by member: what is read, what is refused and under which number.
 
 use crate::said::check;
-use shardcast_protocol::dialect::{BATCH_MAX, Dialect};
+use shardcast_protocol::dialect::{Dialect, ITEMS_MAX};
 
 #[track_caller]
 fn one(message: &str, expected: &str) {
@@ -35,8 +35,8 @@ fn built_in_methods_take_the_native_keys() {
         r#"echo id="\u0041" data=[1, 2.0]"#,
     );
     call(
-        r#""method":"broadcast","params":{"r\u006fom":"r","data":null,"echo":false,"report":true,"user":"u"},"id":1"#,
-        r#"broadcast id=1 room="r" user="u" data=null echo=false report=true"#,
+        r#""method":"broadcast","params":{"r\u006fom":"r","data":null,"echo":false,"report":true,"user":null},"id":1"#,
+        r#"broadcast id=1 room="r" data=null echo=false report=true"#,
     );
     call(
         r#""method":"join_room","params":{"rooms":["a","b"],"id":7,"type":8,"type":9,"x":1,"x":2},"id":1"#,
@@ -51,10 +51,17 @@ fn built_in_methods_take_the_native_keys() {
         r#""method":"presence","params":{"room":"r","limit":10},"id":1"#,
         r#"presence id=1 room="r" limit=10"#,
     );
-    for method in ["leave_room", "publish", "rooms", "status"] {
+    for method in ["leave_room", "publish"] {
         call(
             &format!(r#""method":"{method}","params":{{"room":"r"}},"id":1"#),
             &format!(r#"{method} id=1 room="r""#),
+        );
+    }
+    // Keys that mean nothing to a method are ignored.
+    for method in ["rooms", "status"] {
+        call(
+            &format!(r#""method":"{method}","params":{{"room":"r"}},"id":1"#),
+            &format!("{method} id=1"),
         );
     }
     // However the method is escaped.
@@ -118,10 +125,44 @@ fn params_that_do_not_fit_are_invalid_params() {
         (r#"{"echo":1}"#, "echo must be true or false"),
         (r#"{"report":1}"#, "report must be true or false"),
         (r#"{"data":1,"d\u0061ta":1}"#, "duplicate key"),
+        (
+            r#"{"room":"r","rooms":["r"]}"#,
+            "room and rooms exclude each other",
+        ),
+        (r#"{"room":"r","user":"u"}"#, "user excludes room and rooms"),
     ] {
         call(
             &format!(r#""method":"broadcast","params":{params},"id":1"#),
             &format!("bad_request -32602 id=1: {wrong}"),
+        );
+    }
+}
+
+#[test]
+fn a_request_that_lacks_what_its_method_needs_is_invalid() {
+    for (method, params, wrong) in [
+        ("join_room", "{}", "room or rooms is missing"),
+        (
+            "join_room",
+            r#"{"room":"r","rooms":["r"]}"#,
+            "room and rooms exclude each other",
+        ),
+        ("leave_room", r#"{"user":"u"}"#, "room or rooms is missing"),
+        ("publish", r#"{"user":"u"}"#, "room or rooms is missing"),
+        (
+            "publish",
+            r#"{"user":"u","room":"r"}"#,
+            "user excludes room and rooms",
+        ),
+        ("presence", r#"{"rooms":["r"]}"#, "room is missing"),
+    ] {
+        call(
+            &format!(r#""method":"{method}","params":{params},"id":1"#),
+            &format!("bad_request -32602 id=1: {wrong}"),
+        );
+        call(
+            &format!(r#""method":"{method}","params":{params}"#),
+            &format!("bad_request -32602 (silence): {wrong}"),
         );
     }
 }
@@ -261,10 +302,10 @@ fn a_batch_is_bounded() {
         format!("[{}]", vec![ping; members].join(" , "))
     };
     let mut expected = vec!["batch of 64"];
-    expected.extend(["ping id=1"; BATCH_MAX]);
-    check(Dialect::JsonRpc, batch(BATCH_MAX).as_bytes(), &expected);
+    expected.extend(["ping id=1"; ITEMS_MAX]);
+    check(Dialect::JsonRpc, batch(ITEMS_MAX).as_bytes(), &expected);
     one(
-        &batch(BATCH_MAX + 1),
+        &batch(ITEMS_MAX + 1),
         "bad_request -32600: a batch has at most 64 members",
     );
     one("[ ]", "bad_request -32600: a batch is not empty");

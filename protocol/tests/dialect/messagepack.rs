@@ -13,7 +13,7 @@ fn one(message: &[u8], expected: &str) {
 #[test]
 fn commands() {
     for (message, expected) in [
-        (r#"{"type":"ping"}"#, "ping"),
+        (r#"{"type":"ping"}"#, "ping (unless done)"),
         (
             r#"{"type":"ping","id":-7,"data":null}"#,
             "ping id=-7 data=null",
@@ -23,21 +23,21 @@ fn commands() {
             "ping id=18446744073709551615",
         ),
         (
-            r#"{"type":"broadcast","id":"a","rooms":["a","b","a"],"user":"u","data":{"x":[1,2.5]},"echo":false,"report":true,"x":1}"#,
-            r#"broadcast id="a" rooms=["a", "b", "a"] user="u" data={"x":[1,2.5]} echo=false report=true"#,
+            r#"{"type":"broadcast","id":"a","rooms":["a","b","a"],"data":{"x":[1,2.5]},"echo":false,"report":true,"x":1}"#,
+            r#"broadcast id="a" rooms=["a", "b", "a"] data={"x":[1,2.5]} echo=false report=true"#,
         ),
         (
             r#"{"x":1,"x":2,"type":"presence","room":"r","limit":10}"#,
-            r#"presence room="r" limit=10"#,
+            r#"presence room="r" limit=10 (unless done)"#,
         ),
         (
-            r#"{"type":"presence","id":4294967296.0,"limit":10.0}"#,
-            "presence id=4294967296 limit=10",
+            r#"{"type":"presence","id":4294967296.0,"room":"r","limit":10.0}"#,
+            r#"presence id=4294967296 room="r" limit=10"#,
         ),
         // An optional key that is nil is absent; data is nil.
         (
             r#"{"type":"x","id":null,"room":null,"rooms":null,"user":null,"data":null,"echo":null,"report":null,"limit":null}"#,
-            "x data=null",
+            "x data=null (unless done)",
         ),
     ] {
         one(&packed(message), expected);
@@ -131,19 +131,22 @@ fn what_json_cannot_say() {
     // An extension in data, and an integer as key there.
     one(
         b"\x82\xa4type\xa1x\xa4data\xd4\x05\x01",
-        r#"x data={"ext":5,"data":"AQ=="}"#,
+        r#"x data={"ext":5,"data":"AQ=="} (unless done)"#,
     );
     one(
         b"\x82\xa4type\xa1x\xa4data\x81\x01\xc4\x01a",
-        r#"x data={"1":"YQ=="}"#,
+        r#"x data={"1":"YQ=="} (unless done)"#,
     );
     // Longer forms than needed mean the same, and ids come back in the form that they came in.
     let long_forms = b"\xdf\x00\x00\x00\x02\xd9\x04type\xdb\x00\x00\x00\x01x\xda\x00\x02id\xcf\x00\x00\x00\x00\x00\x00\x00\x07";
     one(long_forms, "x id=7");
     // Signed, though not below zero.
-    one(b"\x82\xa4type\xa1x\xa5limit\xd0\x07", "x limit=7");
+    one(
+        b"\x83\xa4type\xa8presence\xa4room\xa1r\xa5limit\xd0\x07",
+        r#"presence room="r" limit=7 (unless done)"#,
+    );
     // `undefined` of npm msgpackr is nil.
-    one(b"\x82\xa4type\xa1x\xa4room\xd4\0\0", "x");
+    one(b"\x82\xa4type\xa1x\xa4room\xd4\0\0", "x (unless done)");
     // Its records, and what is shorter from the second message on, and one inside of a map.
     for record in [
         &b"\xd4r\x40\x92\xa4type\xa2id\xa4ping\x01"[..],

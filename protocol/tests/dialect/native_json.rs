@@ -1,23 +1,26 @@
-//! Native JSON through the boundary: the reader's own tests are `native_envelope` and `native_validity`.
+//! Native JSON, request by request: what is read, what is refused, and what a refusal says. What is valid at all: `native_validity`.
 
-use crate::said::{check, lines};
-use shardcast_protocol::dialect::{Dialect, Payload, Rules};
+use crate::said::{self, check, lines};
+use shardcast_protocol::dialect::{
+    Code, Decoded, Dialect, Item, Method, Payload, PublishTarget, Request, Rooms, Rules,
+};
+use std::borrow::Cow;
 
 #[test]
 fn commands() {
     for (message, expected) in [
-        (r#"{"type":"ping"}"#, "ping"),
+        (r#"{"type":"ping"}"#, "ping (unless done)"),
         (
-            r#"{"type":"broadcast","id":-1.50E2,"rooms":["a","\u0062"],"user":"u","data":{ "x" : 1.0 },"echo":false,"report":true}"#,
-            r#"broadcast id=-1.50E2 rooms=["a", "b"] user="u" data={ "x" : 1.0 } echo=false report=true"#,
+            r#"{"type":"broadcast","id":-1.50E2,"rooms":["a","\u0062"],"data":{ "x" : 1.0 },"echo":false,"report":true}"#,
+            r#"broadcast id=-1.50E2 rooms=["a", "b"] data={ "x" : 1.0 } echo=false report=true"#,
         ),
         (
             r#"{"type":"presence","id":"\u0041","room":"r","limit":4294967295,"echo":true}"#,
-            r#"presence id="\u0041" room="r" echo=true limit=4294967295"#,
+            r#"presence id="\u0041" room="r" limit=4294967295"#,
         ),
         (
-            r#"{"type":"presence","id":1.5,"limit":1e1}"#,
-            "presence id=1.5 limit=10",
+            r#"{"type":"presence","id":1.5,"room":"r","limit":1e1}"#,
+            r#"presence id=1.5 room="r" limit=10"#,
         ),
         (
             r#"{"type":"presence","id":1,"limit":-0.0}"#,
@@ -26,7 +29,7 @@ fn commands() {
         // An optional key that is null is absent; data is null.
         (
             r#"{"type":"x","id":null,"room":null,"rooms":null,"user":null,"data":null,"echo":null,"report":null,"limit":null}"#,
-            "x data=null",
+            "x data=null (unless done)",
         ),
         (
             r#"{"type":"presence","id":1,"limit":4294967296}"#,
@@ -91,7 +94,7 @@ fn nesting_is_limited_by_the_rules() {
                 (Dialect::JsonRpc, rpc.as_bytes(), depth_max as usize),
                 (Dialect::MessagePack, &pack, native_max),
             ] {
-                let lines = lines(&crate::said::read(dialect, message, &rules));
+                let lines = lines(&said::read(dialect, message, &rules));
                 assert_eq!(
                     !lines[0].contains("too deeply"),
                     inner < depth_max,
@@ -110,11 +113,7 @@ fn nesting_is_limited_by_the_rules() {
         (2, "batch of 1"),
     ] {
         let rules = Rules::new(depth_max).unwrap();
-        let lines = lines(&crate::said::read(
-            Dialect::JsonRpc,
-            batch.as_bytes(),
-            &rules,
-        ));
+        let lines = lines(&said::read(Dialect::JsonRpc, batch.as_bytes(), &rules));
         assert_eq!(lines[0], first);
     }
     assert_eq!((Rules::new(0), Rules::new(128)), (None, None));
@@ -139,4 +138,305 @@ fn dialects_have_their_names_and_numbers() {
         (Dialect::from_index(3), Dialect::from_subprotocol("x")),
         (None, None)
     );
+}
+
+fn one(message: &str, expected: &str) {
+    check(Dialect::NativeJson, message.as_bytes(), &[expected]);
+}
+
+#[test]
+fn a_request_in_full() {
+    one(
+        r#" { "type" : "broadcast" , "id" : -1.50E2 , "rooms" : [ "a" ,"b","a"],
+            "data" : { "x" : [ 1 , 2.0 ] } , "echo":false,"report":true, "else":{"type":1} } "#,
+        r#"broadcast id=-1.50E2 rooms=["a", "b", "a"] data={ "x" : [ 1 , 2.0 ] } echo=false report=true"#,
+    );
+    one(
+        r#"{"type":"broadcast","id":1,"user":"u"}"#,
+        r#"broadcast id=1 user="u""#,
+    );
+    one(r#"{"type":"broadcast","id":1}"#, "broadcast id=1");
+    one(
+        r#"{"type":"join_room","id":1,"rooms":["a\"b","\\","[,]"]}"#,
+        r#"join_room id=1 rooms=["a\"b", "\\", "[,]"]"#,
+    );
+    // Keys that mean nothing to a type are ignored, but for what middleware may look at.
+    one(
+        r#"{"type":"join_room","id":1,"room":"r","data":1,"user":"u","limit":1,"echo":true}"#,
+        r#"join_room id=1 room="r" data=1"#,
+    );
+    one(
+        r#"{"type":"x","id":1,"room":"r","rooms":["r"],"user":"u"}"#,
+        r#"x id=1 room="r""#,
+    );
+    one(
+        r#"{"a":1,"a":{"type":2},"Type":3,"type ":4,"type":"ping","":5,"id":1}"#,
+        "ping id=1",
+    );
+}
+
+#[test]
+fn nothing_is_copied_unless_it_is_escaped() {
+    let read = |text: &'static str| match said::read(
+        Dialect::NativeJson,
+        text.as_bytes(),
+        &Rules::default(),
+    ) {
+        Decoded::One(Ok(Item::Command(command))) => command.request,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(
+        read(r#"{"type":"join_room","room":"plain é"}"#),
+        Request::Join(Rooms::One(Cow::Borrowed("plain é")))
+    ));
+    assert!(matches!(
+        read(r#"{"type":"x","room":"r"}"#),
+        Request::Call {
+            name: Cow::Borrowed("x"),
+            room: Some(Cow::Borrowed("r"))
+        }
+    ));
+    let user = Cow::<str>::Owned("escaped".into());
+    let Request::Broadcast(publish) = read(r#"{"type":"broadcast","user":"es\u0063aped"}"#) else {
+        panic!("another request");
+    };
+    assert_eq!(publish.target, PublishTarget::User(user));
+}
+
+#[test]
+fn data_and_id_stay_as_they_were_sent() {
+    for data in [
+        "null",
+        "0",
+        "-0.0",
+        "1.0",
+        "1e2",
+        "12345678901234567890123",
+        r#""a\u0062\/""#,
+        "\"é\u{2028}\"",
+        "[ ]",
+        "{ \"b\":1, \"a\" : 1, \"b\":2 }",
+        "[\n1 ,\t2]",
+    ] {
+        let text = format!("{{\"type\":\"echo\",\"id\":\"\\u0041 \\/\",\"data\": {data} }}");
+        one(&text, &format!(r#"echo id="\u0041 \/" data={data}"#));
+    }
+}
+
+#[test]
+fn refusals() {
+    use Code::{BadJson, BadRequest};
+    let one = Some("1");
+    for (text, id, code, message) in [
+        (
+            "",
+            None,
+            BadJson,
+            "not valid JSON at byte 0, where the text ends",
+        ),
+        ("hello", None, BadJson, "not valid JSON at byte 0"),
+        (
+            r#"{"id":1,"type":"ping""#,
+            None,
+            BadJson,
+            "not valid JSON at byte 21, where the text ends",
+        ),
+        (
+            r#"{"id":1,"type":"ping"} x"#,
+            None,
+            BadJson,
+            "not valid JSON at byte 23",
+        ),
+        (
+            r#"{"id":1,"type":7,"data":01}"#,
+            None,
+            BadJson,
+            "not valid JSON at byte 25",
+        ),
+        ("[]", None, BadRequest, "a message is one JSON object"),
+        (
+            r#""ping""#,
+            None,
+            BadRequest,
+            "a message is one JSON object",
+        ),
+        ("{}", None, BadRequest, "type is missing"),
+        (r#"{"id":1}"#, one, BadRequest, "type is missing"),
+        (
+            r#"{"id":1,"type":null}"#,
+            one,
+            BadRequest,
+            "type is missing",
+        ),
+        (
+            r#"{"id":1,"type":["ping"]}"#,
+            one,
+            BadRequest,
+            "type must be a string",
+        ),
+        (
+            r#"{"id":true,"type":"ping"}"#,
+            None,
+            BadRequest,
+            "id must be a string or a number",
+        ),
+        (
+            r#"{"id":[1],"type":"ping"}"#,
+            None,
+            BadRequest,
+            "id must be a string or a number",
+        ),
+        (
+            r#"{"id":{},"type":"ping"}"#,
+            None,
+            BadRequest,
+            "id must be a string or a number",
+        ),
+        (
+            r#"{"type":"ping","room":null,"room":"r","id":1}"#,
+            one,
+            BadRequest,
+            "duplicate key",
+        ),
+        (
+            r#"{"type":"ping","room":1,"id":1}"#,
+            one,
+            BadRequest,
+            "room must be a string",
+        ),
+        (
+            r#"{"type":"ping","user":{},"id":1}"#,
+            one,
+            BadRequest,
+            "user must be a string",
+        ),
+        (
+            r#"{"type":"ping","rooms":"a","id":1}"#,
+            one,
+            BadRequest,
+            "rooms must be an array of strings",
+        ),
+        (
+            r#"{"type":"ping","rooms":{},"id":1}"#,
+            one,
+            BadRequest,
+            "rooms must be an array of strings",
+        ),
+        (
+            r#"{"type":"ping","rooms":["a",["b"]],"id":1}"#,
+            one,
+            BadRequest,
+            "rooms must be an array of strings",
+        ),
+        (
+            r#"{"type":"ping","rooms":["a",1],"id":1}"#,
+            one,
+            BadRequest,
+            "rooms must be an array of strings",
+        ),
+        (
+            r#"{"type":"ping","rooms":[ ],"id":1}"#,
+            one,
+            BadRequest,
+            "rooms must not be empty",
+        ),
+        (
+            r#"{"type":"ping","echo":"false","id":1}"#,
+            one,
+            BadRequest,
+            "echo must be true or false",
+        ),
+        (
+            r#"{"type":"ping","report":1,"id":1}"#,
+            one,
+            BadRequest,
+            "report must be true or false",
+        ),
+        (
+            r#"{"type":"ping","type":"ping","id":1}"#,
+            one,
+            BadRequest,
+            "duplicate key",
+        ),
+        (
+            r#"{"type":"ping","id":1,"room":"a","ro\u006fm":"b"}"#,
+            one,
+            BadRequest,
+            "duplicate key",
+        ),
+        (
+            r#"{"type":"ping","id":1,"data":1,"data":1}"#,
+            one,
+            BadRequest,
+            "duplicate key",
+        ),
+        (
+            r#"{"type":"join_room","id":1}"#,
+            one,
+            BadRequest,
+            "room or rooms is missing",
+        ),
+        (
+            r#"{"type":"join_room","id":1,"room":"r","rooms":["r"]}"#,
+            one,
+            BadRequest,
+            "room and rooms exclude each other",
+        ),
+        (
+            r#"{"type":"leave_room","id":1,"room":null}"#,
+            one,
+            BadRequest,
+            "room or rooms is missing",
+        ),
+        (
+            r#"{"type":"broadcast","id":1,"room":"r","rooms":["r"]}"#,
+            one,
+            BadRequest,
+            "room and rooms exclude each other",
+        ),
+        (
+            r#"{"type":"broadcast","id":1,"rooms":["r"],"user":"u"}"#,
+            one,
+            BadRequest,
+            "user excludes room and rooms",
+        ),
+        (
+            r#"{"type":"publish","id":1,"user":"u"}"#,
+            one,
+            BadRequest,
+            "room or rooms is missing",
+        ),
+        (
+            r#"{"type":"presence","id":1,"rooms":["r"]}"#,
+            one,
+            BadRequest,
+            "room is missing",
+        ),
+    ] {
+        let id = id.map_or(String::new(), |id| format!(" id={id}"));
+        let (name, number) = (code.as_str(), code.json_rpc());
+        check(
+            Dialect::NativeJson,
+            text.as_bytes(),
+            &[&format!("{name} {number}{id}: {message}")],
+        );
+    }
+}
+
+#[test]
+fn methods_have_their_names() {
+    for (index, method) in Method::ALL.into_iter().enumerate() {
+        assert_eq!(method.index(), index);
+        assert_eq!(Method::from_name(method.name()), Some(method));
+        // With all that any of them needs, each is read as itself.
+        let text = format!(r#"{{"type":"{}","id":1,"room":"r"}}"#, method.name());
+        let decoded = said::read(Dialect::NativeJson, text.as_bytes(), &Rules::default());
+        let Decoded::One(Ok(Item::Command(command))) = decoded else {
+            panic!("{text}: {decoded:?}");
+        };
+        assert_eq!(command.request.method(), Some(method));
+    }
+    for name in ["", "Ping", "ping ", "call"] {
+        assert_eq!(Method::from_name(name), None);
+    }
 }

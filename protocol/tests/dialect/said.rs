@@ -1,13 +1,14 @@
 //! What was read, as one line of text: so that a row of a table says all of it. And building what is to be read.
 
 use shardcast_protocol::dialect::{
-    Command, Dialect, Id, Incoming, Payload, Refused, Response, Rules, Said, Value, Wants,
+    Command, Decoded, Dialect, Id, InvalidRequest, Item, Payload, PublishTarget, ReplyMode,
+    Request, Response, Rooms, Rules, Value,
 };
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
 
 /// One message, read.
-pub(crate) fn read<'b>(dialect: Dialect, message: &'b [u8], rules: &Rules) -> Incoming<'b> {
+pub(crate) fn read<'b>(dialect: Dialect, message: &'b [u8], rules: &Rules) -> Decoded<'b> {
     let payload = match dialect {
         Dialect::NativeJson | Dialect::JsonRpc => {
             Payload::Text(str::from_utf8(message).expect("text messages are UTF-8"))
@@ -24,31 +25,31 @@ pub(crate) fn check(dialect: Dialect, message: &[u8], expected: &[&str]) {
     assert_eq!(lines, expected, "{}", message.escape_ascii());
 }
 
-/// A line for each thing said; those of a batch after one that says so.
-pub(crate) fn lines(incoming: &Incoming<'_>) -> Vec<String> {
-    match incoming {
-        Incoming::One(said) => vec![line(said)],
-        Incoming::Batch(batch) => {
-            let members: Vec<String> = batch.members().map(|said| line(&said)).collect();
-            assert_eq!(members.len(), batch.count());
-            [vec![format!("batch of {}", batch.count())], members].concat()
+/// A line for each item; those of several after one that says so.
+pub(crate) fn lines(decoded: &Decoded<'_>) -> Vec<String> {
+    match decoded {
+        Decoded::One(item) => vec![line(item)],
+        Decoded::Many(items) => {
+            let items = items.as_slice();
+            let lines = items.iter().map(line).collect();
+            [vec![format!("batch of {}", items.len())], lines].concat()
         }
     }
 }
 
-fn line(said: &Result<Said<'_>, Refused<'_>>) -> String {
-    match said {
-        Ok(Said::Command(command)) => command_line(command),
-        Ok(Said::Response(response)) => response_line(response),
-        Err(refused) => {
-            let id = refused
+fn line(item: &Result<Item<'_>, InvalidRequest<'_>>) -> String {
+    match item {
+        Ok(Item::Command(command)) => command_line(command),
+        Ok(Item::Response(response)) => response_line(response),
+        Err(invalid) => {
+            let id = invalid
                 .id
                 .map_or(String::new(), |id| format!(" id={}", id_text(id)));
-            let problem = &refused.problem;
+            let problem = &invalid.problem;
             let (code, number) = (problem.code.as_str(), problem.json_rpc());
             format!(
                 "{code} {number}{id}{}: {}",
-                silence(refused.wants),
+                silence(invalid.reply),
                 problem.message
             )
         }
@@ -56,34 +57,42 @@ fn line(said: &Result<Said<'_>, Refused<'_>>) -> String {
 }
 
 fn command_line(command: &Command<'_>) -> String {
-    let mut line = command.kind.to_string();
+    let request = &command.request;
+    let mut line = request.name().to_owned();
     let mut add = |key: &str, text: Option<String>| {
         if let Some(text) = text {
             line += &format!(" {key}={text}");
         }
     };
     add("id", command.id.map(id_text));
-    add(
-        "room",
-        command.room.as_ref().map(|room| format!("{room:?}")),
-    );
-    add(
-        "rooms",
-        command.rooms.map(|rooms| {
-            let names: Vec<_> = rooms.names().collect();
-            assert_eq!(names.len(), rooms.count());
-            format!("{names:?}")
-        }),
-    );
-    add(
-        "user",
-        command.user.as_ref().map(|user| format!("{user:?}")),
-    );
+    add("room", request.room().map(|room| format!("{room:?}")));
+    let publish = match request {
+        Request::Broadcast(publish) | Request::Publish(publish) => Some(publish),
+        _ => None,
+    };
+    let target = publish.map(|publish| &publish.target);
+    let rooms = match (request, target) {
+        (Request::Join(rooms) | Request::Leave(rooms), _) => Some(rooms),
+        (_, Some(PublishTarget::Rooms(rooms))) => Some(rooms),
+        _ => None,
+    };
+    if let Some(Rooms::Many(list)) = rooms {
+        let names: Vec<_> = list.names().collect();
+        assert_eq!(names.len(), list.count());
+        add("rooms", Some(format!("{names:?}")));
+    }
+    if let Some(PublishTarget::User(user)) = target {
+        add("user", Some(format!("{user:?}")));
+    }
     add("data", command.data.map(text));
-    add("echo", command.echo.map(|echo| echo.to_string()));
-    add("report", command.report.then(|| "true".into()));
-    add("limit", command.limit.map(|limit| limit.to_string()));
-    line + silence(command.wants)
+    let echo = publish.and_then(|publish| publish.echo);
+    add("echo", echo.map(|echo| echo.to_string()));
+    let reports = publish.is_some_and(|publish| publish.report);
+    add("report", reports.then(|| "true".into()));
+    if let Request::Presence { limit, .. } = request {
+        add("limit", limit.map(|limit| limit.to_string()));
+    }
+    line + silence(command.reply)
 }
 
 fn response_line(response: &Response<'_>) -> String {
@@ -102,10 +111,11 @@ fn response_line(response: &Response<'_>) -> String {
     }
 }
 
-fn silence(wants: Wants) -> &'static str {
-    match wants {
-        Wants::Answer => "",
-        Wants::Silence => " (silence)",
+fn silence(reply: ReplyMode) -> &'static str {
+    match reply {
+        ReplyMode::Always => "",
+        ReplyMode::UnlessDone => " (unless done)",
+        ReplyMode::Never => " (silence)",
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::said::read;
 use serde_json::{Value as Json, json};
 use shardcast_protocol::dialect::{
-    Code, Command, Dialect, Incoming, Problem, Refused, Replies, Reply, Rules, Said, Value, Wants,
+    Code, Command, Decoded, Dialect, InvalidRequest, Item, Problem, Reply, ReplyMode, Rules, Value,
 };
 
 /// The server of the examples.
@@ -12,7 +12,7 @@ fn result_of(command: &Command<'_>) -> Result<Json, Problem> {
         Some(data) => serde_json::from_slice(data.as_bytes()).unwrap(),
         None => Json::Null,
     };
-    match &*command.kind {
+    match command.request.name() {
         "subtract" => {
             let number = |name: &str, place: usize| {
                 let number = params.get(name).or_else(|| params.get(place));
@@ -32,13 +32,13 @@ fn result_of(command: &Command<'_>) -> Result<Json, Problem> {
     }
 }
 
-fn answer(out: &mut Vec<u8>, said: Result<Said<'_>, Refused<'_>>) {
-    let (id, wants, outcome) = match said {
-        Ok(Said::Command(command)) => (command.id, command.wants, result_of(&command)),
-        Ok(Said::Response(_)) => return,
-        Err(refused) => (refused.id, refused.wants, Err(refused.problem)),
+fn answer(out: &mut Vec<u8>, item: Result<Item<'_>, InvalidRequest<'_>>) {
+    let (id, mode, outcome) = match item {
+        Ok(Item::Command(command)) => (command.id, command.reply, result_of(&command)),
+        Ok(Item::Response(_)) => return,
+        Err(invalid) => (invalid.id, invalid.reply, Err(invalid.problem)),
     };
-    if wants == Wants::Silence {
+    if mode == ReplyMode::Never {
         return;
     }
     let result = outcome.as_ref().map(Json::to_string);
@@ -52,12 +52,15 @@ fn answer(out: &mut Vec<u8>, said: Result<Said<'_>, Refused<'_>>) {
 fn spoken(message: &str) -> Option<Json> {
     let mut out = Vec::new();
     match read(Dialect::JsonRpc, message.as_bytes(), &Rules::default()) {
-        Incoming::One(said) => answer(&mut out, said),
-        Incoming::Batch(batch) => {
-            let mut replies = Replies::new();
-            for said in batch.members() {
-                replies.push_with(|out| answer(out, said));
+        Decoded::One(item) => answer(&mut out, item),
+        Decoded::Many(items) => {
+            let (mut replies, due, mut written) = (items.replies(), items.replies_due(), 0);
+            for item in items {
+                let before = replies.bytes();
+                replies.push_with(|out| answer(out, item));
+                written += usize::from(replies.bytes() > before);
             }
+            assert_eq!(written, due);
             out = replies.finish().unwrap_or_default();
         }
     }
@@ -186,7 +189,10 @@ fn a_batch_of_notifications() {
 
 #[test]
 fn replies_are_joined_only_if_there_are_any() {
-    let mut replies = Replies::new();
+    let Decoded::Many(items) = read(Dialect::JsonRpc, b"[1]", &Rules::default()) else {
+        panic!("a batch of one");
+    };
+    let mut replies = items.replies();
     replies.push_with(|_| ());
     assert_eq!(replies.clone().finish(), None);
     replies.push(b"1");

@@ -4,7 +4,7 @@
 use crate::said::{json, lines, packed, read};
 use fastrand::Rng;
 use shardcast_protocol::dialect::{
-    ControlPolicy, Dialect, Incoming, Payload, Rules, Said, translate,
+    ControlPolicy, Decoded, Dialect, Item, Payload, Rules, translate,
 };
 
 /// Text with what is special in it: quotes, escapes, controls, all lengths of UTF-8.
@@ -186,10 +186,30 @@ fn random_command(rng: &mut Rng) -> Written {
     if let Some(id) = &written.id {
         written.line += &format!(" id={id}");
     }
-    let mut add = |rng: &mut Rng, key: &'static str, text: String, shown: String| {
-        if rng.bool() {
+    // What a type does not need comes as well, and is ignored.
+    let (asked, shown): (&[&str], &[&str]) = match kind {
+        "join_room" if rng.bool() => (&["room"], &["room", "data"]),
+        "join_room" => (&["rooms"], &["rooms", "data"]),
+        "broadcast" => match rng.u8(..4) {
+            0 => (&["room"], &["room", "data", "echo", "report"]),
+            1 => (&["rooms"], &["rooms", "data", "echo", "report"]),
+            2 => (&["user"], &["user", "data", "echo", "report"]),
+            _ => (&[], &["data", "echo", "report"]),
+        },
+        "presence" => (&["room"], &["room", "data", "limit"]),
+        _ => (&[], &["data"]),
+    };
+    let excluded = |key: &str| match kind {
+        "join_room" => matches!(key, "room" | "rooms") && !asked.contains(&key),
+        "broadcast" => matches!(key, "room" | "rooms" | "user") && !asked.contains(&key),
+        _ => false,
+    };
+    let mut add = |rng: &mut Rng, key: &'static str, text: String, said: String| {
+        if asked.contains(&key) || rng.bool() && !excluded(key) {
             written.keys.push((key, text));
-            written.line += &format!(" {key}={shown}");
+            if shown.contains(&key) {
+                written.line += &format!(" {key}={said}");
+            }
         }
     };
     let (room, user) = (random_name(rng), random_name(rng));
@@ -249,12 +269,15 @@ fn a_command_survives_in_every_dialect() {
             ("params", params),
         ];
         let call = object(&mut rng, call.into_iter().chain(id_key).collect());
-        let silence = if id.is_some() { "" } else { " (silence)" };
+        let (native_mode, silence) = match id {
+            Some(_) => ("", ""),
+            None => (" (unless done)", " (silence)"),
+        };
         for (dialect, message, expected) in [
             (
                 Dialect::NativeJson,
                 native.as_bytes(),
-                format!("{kind}{line}"),
+                format!("{kind}{line}{native_mode}"),
             ),
             (
                 Dialect::JsonRpc,
@@ -264,7 +287,7 @@ fn a_command_survives_in_every_dialect() {
             (
                 Dialect::MessagePack,
                 &*packed(&native),
-                format!("{kind}{line}"),
+                format!("{kind}{line}{native_mode}"),
             ),
         ] {
             // Floats have several texts: compare what they mean.
@@ -285,14 +308,14 @@ fn digest(dialect: Dialect, bytes: &[u8]) {
         str::from_utf8(bytes).ok().map(Payload::Text),
     ];
     for payload in payloads.into_iter().flatten() {
-        let incoming = dialect.read(payload, &rules);
-        lines(&incoming);
-        let said = match incoming {
-            Incoming::One(said) => vec![said],
-            Incoming::Batch(batch) => batch.members().collect(),
+        let decoded = dialect.read(payload, &rules);
+        lines(&decoded);
+        let items = match decoded {
+            Decoded::One(item) => vec![item],
+            Decoded::Many(items) => items.into_iter().collect(),
         };
-        for said in said {
-            if let Ok(Said::Command(command)) = said
+        for item in items {
+            if let Ok(Item::Command(command)) = item
                 && let Some(data) = command.data
             {
                 data.write_json(&mut Vec::new());

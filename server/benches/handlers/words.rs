@@ -3,7 +3,7 @@
 use crate::DATA;
 use divan::black_box;
 use shardcast_engine::protocol::dialect::{
-    Dialect, Encoding, Event, Incoming, Payload, Reply, Rules, Said, Value, translate,
+    Decoded, Dialect, Encoding, Event, Item, Payload, Reply, Rules, Value, translate,
 };
 use shardcast_engine::protocol::json::Raw;
 use shardcast_engine::protocol::pack::Pack;
@@ -43,7 +43,7 @@ pub(crate) fn echo(dialect: Dialect) -> Box<dyn FnMut()> {
             Encoding::Json => Payload::Text(str::from_utf8(&message).expect("it is text")),
             Encoding::Pack => Payload::Binary(&message),
         };
-        let Incoming::One(Ok(Said::Command(command))) = dialect.read(payload, &rules) else {
+        let Decoded::One(Ok(Item::Command(command))) = dialect.read(payload, &rules) else {
             panic!("it is one request");
         };
         out.clear();

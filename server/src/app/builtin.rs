@@ -13,82 +13,30 @@ use crate::app::rooms::{self, require_space};
 use crate::namespace::Namespace;
 use shardcast_engine::{Form, Listing, Publish, PublishError, Target};
 use shardcast_protocol::dialect::{
-    Code, Command, Counts, Event, Joined, Member, Presence, Problem, Reply, Status, Value, ValueBox,
+    self, Code, Command, Counts, Event, Joined, Member, Presence, Problem, PublishTarget, Reply,
+    Request, Rooms, Status, Value, ValueBox,
 };
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// A type that the server answers itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BuiltIn {
-    Ping,
-    Echo,
-    JoinRoom,
-    LeaveRoom,
-    Broadcast,
-    Publish,
-    Rooms,
-    Status,
-    Presence,
-}
-
-impl BuiltIn {
-    pub(crate) const ALL: [BuiltIn; 9] = [
-        BuiltIn::Ping,
-        BuiltIn::Echo,
-        BuiltIn::JoinRoom,
-        BuiltIn::LeaveRoom,
-        BuiltIn::Broadcast,
-        BuiltIn::Publish,
-        BuiltIn::Rooms,
-        BuiltIn::Status,
-        BuiltIn::Presence,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            BuiltIn::Ping => "ping",
-            BuiltIn::Echo => "echo",
-            BuiltIn::JoinRoom => "join_room",
-            BuiltIn::LeaveRoom => "leave_room",
-            BuiltIn::Broadcast => "broadcast",
-            BuiltIn::Publish => "publish",
-            BuiltIn::Rooms => "rooms",
-            BuiltIn::Status => "status",
-            BuiltIn::Presence => "presence",
+/// Does what is asked, and answers, or remembers to. Calls are handled elsewhere.
+pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
+    match &command.request {
+        Request::Ping => cx.answer(&Reply::Pong { data: command.data }),
+        Request::Echo => cx.answer(&Reply::Echo { data: command.data }),
+        Request::Join(rooms) => join(cx, rooms)?,
+        Request::Leave(rooms) => leave(cx, rooms)?,
+        Request::Broadcast(asked) | Request::Publish(asked) => publish(cx, command, asked)?,
+        Request::Rooms => {
+            let rooms = cx.rooms();
+            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+            cx.answer(&Reply::Rooms(&rooms));
         }
+        Request::Status => status(cx),
+        Request::Presence { room, limit } => presence(cx, room, *limit)?,
+        Request::Call { .. } => unreachable!("no handler's entry acts for the server"),
     }
-
-    pub(crate) fn named(name: &str) -> Option<BuiltIn> {
-        BuiltIn::ALL
-            .into_iter()
-            .find(|builtin| builtin.name() == name)
-    }
-
-    /// Does what is asked, and answers, or remembers to.
-    pub(crate) fn run(self, cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
-        match self {
-            BuiltIn::Ping => cx.answer(&Reply::Pong { data: command.data }),
-            BuiltIn::Echo => cx.answer(&Reply::Echo { data: command.data }),
-            BuiltIn::JoinRoom => join(cx, command)?,
-            BuiltIn::LeaveRoom => leave(cx, command)?,
-            BuiltIn::Broadcast => broadcast(cx, command)?,
-            BuiltIn::Publish => {
-                if command.room.is_none() && command.rooms.is_none() {
-                    return Err(bad_request("room or rooms is missing"));
-                }
-                broadcast(cx, command)?;
-            }
-            BuiltIn::Rooms => {
-                let rooms = cx.rooms();
-                let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
-                cx.answer(&Reply::Rooms(&rooms));
-            }
-            BuiltIn::Status => status(cx),
-            BuiltIn::Presence => presence(cx, command)?,
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn status(cx: &mut Context<'_>) {
@@ -107,8 +55,8 @@ fn status(cx: &mut Context<'_>) {
     });
 }
 
-fn join(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
-    let named = rooms_asked(cx, command)?;
+fn join(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
+    let named = named(cx, asked)?;
     for room in &*named.rooms {
         let namespace = rooms::find_in(&cx.desk.shared.namespaces, room)?;
         namespace.may_join(cx.identity())?;
@@ -116,55 +64,67 @@ fn join(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
     rooms::join(cx, |cx| cx.asker(), named.form, &named.rooms)
 }
 
-fn leave(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
-    let named = rooms_asked(cx, command)?;
+fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
+    let named = named(cx, asked)?;
     rooms::leave(cx, |cx| cx.asker(), named.form, &named.rooms)
 }
 
-fn presence(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
-    let room = command.room.as_deref();
-    let room = room.ok_or_else(|| bad_request("room is missing"))?;
+fn presence(cx: &mut Context<'_>, room: &str, limit: Option<u32>) -> Result<(), Problem> {
     rooms::find_in(&cx.desk.shared.namespaces, room)?.may_see(cx.identity())?;
-    rooms::list(cx, |cx| cx.asker(), room, command.limit)
+    rooms::list(cx, |cx| cx.asker(), room, limit)
 }
 
-fn broadcast(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
-    if command.report {
+fn publish(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+) -> Result<(), Problem> {
+    if asked.report {
         require_space(cx)?;
     }
-    let named = named(cx, command)?;
-    // One room, each of several, a user, or everyone.
-    let target = match (&named, &command.user) {
-        (Some(_), Some(_)) => return Err(bad_request("user excludes room and rooms")),
-        (Some(named), None) => match &*named.rooms {
-            [room] => Target::Room(room),
-            rooms => return broadcast_to_many(cx, command, rooms),
-        },
-        (None, Some(user)) => Target::User(user),
-        (None, None) => Target::Everyone,
-    };
-    let publish = publish_of(cx, command, target)?;
-    send_out(cx, command, [(target, publish)])
+    match &asked.target {
+        PublishTarget::Rooms(rooms) => {
+            let named = named(cx, rooms)?;
+            match &*named.rooms {
+                [room] => publish_to_one(cx, command, asked, Target::Room(room)),
+                rooms => publish_to_many(cx, command, asked, rooms),
+            }
+        }
+        PublishTarget::User(user) => publish_to_one(cx, command, asked, Target::User(user)),
+        PublishTarget::Everyone => publish_to_one(cx, command, asked, Target::Everyone),
+    }
+}
+
+fn publish_to_one(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    target: Target<'_>,
+) -> Result<(), Problem> {
+    let publish = publish_of(cx, command, asked, target)?;
+    send_out(cx, command, asked, [(target, publish)])
 }
 
 /// All rooms are checked before the first is sent to.
-fn broadcast_to_many(
+fn publish_to_many(
     cx: &mut Context<'_>,
     command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
     rooms: &[Cow<'_, str>],
 ) -> Result<(), Problem> {
     let publishes = rooms.iter().map(|room| {
         let target = Target::Room(room);
-        Ok((target, publish_of(cx, command, target)?))
+        Ok((target, publish_of(cx, command, asked, target)?))
     });
     let publishes = publishes.collect::<Result<Vec<_>, Problem>>()?;
-    send_out(cx, command, publishes)
+    send_out(cx, command, asked, publishes)
 }
 
 /// What is published to one target, if its namespace lets the connection and its data through.
 fn publish_of(
     cx: &Context<'_>,
     command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
     target: Target<'_>,
 ) -> Result<Publish, Problem> {
     let shared = &cx.desk.shared;
@@ -197,7 +157,7 @@ fn publish_of(
         cx.engine.message_bytes_max(),
     )?;
     let publish = Publish::new(frame).form(Form::new(dialect.index()));
-    Ok(if command.echo.unwrap_or(namespace.echo) {
+    Ok(if asked.echo.unwrap_or(namespace.echo) {
         publish
     } else {
         publish.except(connection.0)
@@ -214,12 +174,13 @@ fn cleaned(namespace: &Namespace, data: Option<Value<'_>>) -> Result<Option<Valu
 fn send_out<'t>(
     cx: &mut Context<'_>,
     command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
     publishes: impl IntoIterator<Item = (Target<'t>, Publish), IntoIter: ExactSizeIterator>,
 ) -> Result<(), Problem> {
     let publishes = publishes.into_iter();
     let count = publishes.len() as u32;
     let first = cx.desk.take_tags(1);
-    let mut tag = command.report.then_some(first);
+    let mut tag = asked.report.then_some(first);
     for (sent, (target, publish)) in publishes.enumerate() {
         let mut outcome = match tag {
             Some(tag) => cx.engine.publish(target, publish.clone().report(tag)),
@@ -238,7 +199,7 @@ fn send_out<'t>(
             let asker = cx.asker();
             cx.session.wait(Pending::report(asker, tag, count));
         }
-        None if command.report || command.id.is_some() => cx.answer(&Reply::Ack),
+        None if asked.report || command.id.is_some() => cx.answer(&Reply::Ack),
         None => drop(cx.defer()),
     }
     Ok(())
@@ -314,28 +275,15 @@ fn answer_presence(
     cx.answer_to(call, &Reply::Presence(presence));
 }
 
-/// The rooms that a join or a leave is about.
-fn rooms_asked<'e, 'b>(
-    cx: &Context<'_>,
-    command: &'e Command<'b>,
-) -> Result<Named<'e, 'b>, Problem> {
-    named(cx, command)?.ok_or_else(|| bad_request("room or rooms is missing"))
-}
-
-/// The rooms a request names, good names and without repetitions. `None` if it names none.
-fn named<'e, 'b>(
-    cx: &Context<'_>,
-    command: &'e Command<'b>,
-) -> Result<Option<Named<'e, 'b>>, Problem> {
+/// The rooms that a request names, good names and without repetitions.
+fn named<'e, 'b>(cx: &Context<'_>, asked: &'e Rooms<'b>) -> Result<Named<'e, 'b>, Problem> {
     let shared = &cx.desk.shared;
-    let named = match (&command.room, &command.rooms) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => return Err(bad_request("room and rooms exclude each other")),
-        (Some(room), None) => Named {
+    let named = match asked {
+        Rooms::One(room) => Named {
             rooms: Cow::Borrowed(std::slice::from_ref(room)),
             form: Shape::Room,
         },
-        (None, Some(rooms)) => {
+        Rooms::Many(rooms) => {
             // Bounds the work that one message can ask for, repetitions included.
             if rooms.count() > shared.rooms_per_connection_max {
                 return Err(Problem::new(
@@ -360,7 +308,7 @@ fn named<'e, 'b>(
             return Err(bad_request(BAD_NAME));
         }
     }
-    Ok(Some(named))
+    Ok(named)
 }
 
 /// The rooms of one request: one at least, distinct, in the order asked.

@@ -4,13 +4,13 @@
 
 use crate::app::session::Session;
 use shardcast_engine::Context;
-use shardcast_protocol::dialect::{Code, Dialect, Id, IdBox, Problem, Replies, Reply, Wants};
+use shardcast_protocol::dialect::{Code, Dialect, Id, IdBox, Problem, Replies, Reply, ReplyMode};
 
 /// A request that is being handled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'c> {
     pub(crate) id: Option<Id<'c>>,
-    pub(crate) wants: Wants,
+    pub(crate) mode: ReplyMode,
     /// Its batch's key.
     pub(crate) batch: Option<u32>,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Call<'c> {
 #[derive(Clone, Debug)]
 pub(crate) struct OwnedCall {
     id: Option<IdBox>,
-    wants: Wants,
+    mode: ReplyMode,
     batch: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ impl Call<'_> {
     pub(crate) fn to_owned(self) -> OwnedCall {
         OwnedCall {
             id: self.id.map(Id::to_boxed),
-            wants: self.wants,
+            mode: self.mode,
             batch: self.batch,
         }
     }
@@ -44,18 +44,18 @@ impl Call<'_> {
     /// Answers it.
     #[inline]
     pub(crate) fn answer(self, cx: &mut Context<'_>, session: &mut Session, reply: &Reply<'_>) {
-        if self.wants == Wants::Silence {
-            return;
-        }
-        let dialect = dialect_of(cx);
-        match self.batch {
-            // Fire and forget: who gives no id asks for no confirmation. What failed is told.
-            None if self.id.is_none() && dialect != Dialect::JsonRpc && reply.is_bare_success() => {
+        match (self.mode, self.batch) {
+            (ReplyMode::Never, _) => {}
+            (ReplyMode::UnlessDone, None) if reply.is_bare_success() => {}
+            (ReplyMode::Always | ReplyMode::UnlessDone, None) => {
+                let dialect = dialect_of(cx);
+                cx.send_with(dialect.kind(), |out| {
+                    dialect.write_reply(out, self.id, reply);
+                });
             }
-            None => cx.send_with(dialect.kind(), |out| {
-                dialect.write_reply(out, self.id, reply);
-            }),
-            Some(key) => self.answer_in(cx, session, key, reply),
+            (ReplyMode::Always | ReplyMode::UnlessDone, Some(key)) => {
+                self.answer_in(cx, session, key, reply);
+            }
         }
     }
 
@@ -95,7 +95,7 @@ impl OwnedCall {
     pub(crate) fn as_call(&self) -> Call<'_> {
         Call {
             id: self.id.as_ref().map(IdBox::as_id),
-            wants: self.wants,
+            mode: self.mode,
             batch: self.batch,
         }
     }
@@ -106,11 +106,11 @@ impl Batch {
     const BYTES_MAX: usize = 256 << 10;
 
     /// `missing` answers will come.
-    pub(crate) fn new(key: u32, missing: usize) -> Batch {
+    pub(crate) fn new(key: u32, missing: usize, replies: Replies) -> Batch {
         Batch {
             key,
             missing,
-            replies: Replies::new(),
+            replies,
         }
     }
 }

@@ -184,7 +184,7 @@ impl<'c> Context<'c> {
     /// The middleware after a request that a background handler has answered.
     pub(crate) fn run_after(&mut self, kind: &str, problem: Option<&Problem>) {
         let table = self.desk.table();
-        if let Some(entry) = table.find(kind) {
+        if let Some(entry) = table.find_handler(kind) {
             entry.run_after(self, kind, problem);
         }
     }

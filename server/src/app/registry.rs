@@ -3,11 +3,11 @@
 //! Invariant: the table is what the registrations say, and its version counts the changes. A shard looks at the version with every
 //! message and takes the table over when it has changed, so a message meets the old table or the new one, never a mixture.
 
-use crate::app::builtin::BuiltIn;
 use crate::app::handler::Handler;
 use crate::app::middleware::Middleware;
 use crate::app::options::Options;
 use crate::app::table::Table;
+use shardcast_protocol::dialect::Method;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,7 +91,7 @@ impl Registry {
         if !is_type {
             return Err(RegisterError::BadType(kind()));
         }
-        if BuiltIn::named(&new.kind).is_some() {
+        if Method::from_name(&new.kind).is_some() {
             return Err(RegisterError::BuiltIn(kind()));
         }
         let mut state = self.lock();

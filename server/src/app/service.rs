@@ -18,8 +18,8 @@ use shardcast_engine::{
     Page, Quiet, Refusal, Tag, allocator, confine,
 };
 use shardcast_protocol::dialect::{
-    self, Code, Command, Dialect, Event, Incoming, Payload, Problem, Refused, Reply, Said, Wants,
-    Welcome,
+    self, Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem,
+    Reply, ReplyMode, Welcome,
 };
 use std::sync::Arc;
 
@@ -121,8 +121,8 @@ impl Application for Service {
         };
         let rules = self.desk.shared.rules;
         match dialect_of(cx).read(payload, &rules) {
-            Incoming::One(said) => self.hear(cx, session, said, None),
-            Incoming::Batch(batch) => self.hear_batch(cx, session, &batch),
+            Decoded::One(item) => self.take(cx, session, item, None),
+            Decoded::Many(items) => self.take_all(cx, session, items),
         }
     }
 
@@ -185,66 +185,56 @@ impl Application for Service {
 }
 
 impl Service {
-    fn hear(
+    fn take(
         &mut self,
         cx: &mut Engine<'_>,
         session: &mut Session,
-        said: Result<Said<'_>, Refused<'_>>,
+        item: Result<Item<'_>, InvalidRequest<'_>>,
         batch: Option<u32>,
     ) {
-        match said {
-            Ok(Said::Command(command)) => self.command(cx, session, &command, batch),
-            Ok(Said::Response(response)) => {
+        match item {
+            Ok(Item::Command(command)) => self.command(cx, session, &command, batch),
+            Ok(Item::Response(response)) => {
                 let reverse = session.some_mut().map(|more| &mut more.reverse);
                 // One that nobody waits for is late, or made up.
                 let _ = reverse.is_some_and(|reverse| reverse.settle(&response));
                 session.shed();
             }
-            Err(refused) => {
+            Err(invalid) => {
                 let call = Call {
-                    id: refused.id,
-                    wants: refused.wants,
+                    id: invalid.id,
+                    mode: invalid.reply,
                     batch,
                 };
-                call.answer(cx, session, &Reply::Error(&refused.problem));
+                call.answer(cx, session, &Reply::Error(&invalid.problem));
             }
         }
     }
 
-    fn hear_batch(
-        &mut self,
-        cx: &mut Engine<'_>,
-        session: &mut Session,
-        batch: &dialect::Batch<'_>,
-    ) {
-        let wants_answer = |said: &Result<Said<'_>, Refused<'_>>| match said {
-            Ok(Said::Command(command)) => command.wants == Wants::Answer,
-            Ok(Said::Response(_)) => false,
-            Err(refused) => refused.wants == Wants::Answer,
-        };
-        let missing = batch.members().filter(wants_answer).count();
+    fn take_all(&mut self, cx: &mut Engine<'_>, session: &mut Session, items: Items<'_>) {
+        let missing = items.replies_due();
         let mut key = None;
         if missing > 0 {
             let batches = &mut session.more().batches;
             if batches.len() >= Limits::BATCHES_PER_CONNECTION_MAX {
                 let call = Call {
                     id: None,
-                    wants: Wants::Answer,
+                    mode: ReplyMode::Always,
                     batch: None,
                 };
                 return call.answer(cx, session, &Reply::Error(&too_many_waiting()));
             }
             // Two of a connection's batches have not the same number before four thousand million others came between.
             let number = self.desk.take_serial() as u32;
-            batches.push(Batch::new(number, missing));
+            batches.push(Batch::new(number, missing, items.replies()));
             key = Some(number);
         }
-        for said in batch.members() {
+        for item in items {
             // As with messages one by one: whom a handler has closed is not heard any more.
             if !cx.is_open() {
                 return;
             }
-            self.hear(cx, session, said, key);
+            self.take(cx, session, item, key);
         }
     }
 
@@ -259,16 +249,16 @@ impl Service {
         let table = self.desk.table();
         let call = Call {
             id: command.id,
-            wants: command.wants,
+            mode: command.reply,
             batch,
         };
         let mut context = Context::new(cx.reborrow(), session, &mut self.desk, Some(call));
-        let Some(entry) = table.find(&command.kind) else {
+        let Some(entry) = table.find(&command.request) else {
             let problem = Problem::new(Code::UnknownType, "no such type of request");
             return context.answer(&Reply::Error(&problem));
         };
         let run = confine(|| entry.run(&mut context, command));
-        entry.conclude(&mut context, &command.kind, run);
+        entry.conclude(&mut context, command.request.name(), run);
     }
 }
 

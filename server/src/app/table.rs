@@ -1,6 +1,6 @@
 //! Who handles what at one moment: one look-up per request, with everything that is to be done for its type.
 
-use crate::app::builtin::BuiltIn;
+use crate::app::builtin;
 use crate::app::context::Context;
 use crate::app::data::Data;
 use crate::app::failure::{Failure, HANDLER_FAILED};
@@ -11,14 +11,18 @@ use crate::app::registry::{Registered, RegistrationId};
 use crate::app::task;
 use foldhash::fast::RandomState;
 use shardcast_engine::{Panicked, confine};
-use shardcast_protocol::dialect::{Code, Command, Dialect, Problem, Reply};
+use shardcast_protocol::dialect::{self, Code, Command, Dialect, Method, Problem, Reply};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 /// Entries by type. Never changed: a change of the registrations makes another one.
-#[derive(Debug, Default)]
-pub(crate) struct Table(HashMap<Box<str>, Entry, RandomState>);
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Of the server's own methods, by their numbers.
+    methods: [Entry; Method::COUNT],
+    handlers: HashMap<Box<str>, Entry, RandomState>,
+}
 
 /// What is done with the requests of one type.
 pub(crate) struct Entry {
@@ -28,7 +32,8 @@ pub(crate) struct Entry {
 }
 
 pub(crate) enum Action {
-    BuiltIn(BuiltIn),
+    /// The server answers itself.
+    BuiltIn,
     Handler {
         registration: RegistrationId,
         options: Options,
@@ -41,26 +46,39 @@ impl Table {
         handlers: &BTreeMap<RegistrationId, Registered>,
         middleware: &BTreeMap<RegistrationId, Middleware>,
     ) -> Table {
-        let builtins = BuiltIn::ALL.map(|builtin| (builtin.name(), Action::BuiltIn(builtin)));
-        let handlers = handlers.iter().map(|(id, registered)| {
+        let entries = handlers.iter().map(|(id, registered)| {
             let action = Action::Handler {
                 registration: *id,
                 options: registered.options.clone(),
                 handler: registered.handler.0.clone(),
             };
-            (&*registered.kind, action)
+            let entry = Entry::new(&registered.kind, action, middleware.values());
+            (registered.kind.clone(), entry)
         });
-        let entries = builtins.into_iter().chain(handlers);
-        let entries = entries.map(|(kind, action)| {
-            let entry = Entry::new(kind, action, middleware.values());
-            (kind.into(), entry)
-        });
-        Table(entries.collect())
+        Table {
+            methods: Method::ALL
+                .map(|method| Entry::new(method.name(), Action::BuiltIn, middleware.values())),
+            handlers: entries.collect(),
+        }
     }
 
     #[inline]
-    pub(crate) fn find(&self, kind: &str) -> Option<&Entry> {
-        self.0.get(kind)
+    pub(crate) fn find(&self, request: &dialect::Request<'_>) -> Option<&Entry> {
+        match request.method() {
+            Some(method) => Some(&self.methods[method.index()]),
+            None => self.handlers.get(request.name()),
+        }
+    }
+
+    /// The entry of a type that somebody handles.
+    pub(crate) fn find_handler(&self, kind: &str) -> Option<&Entry> {
+        self.handlers.get(kind)
+    }
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table::new(&BTreeMap::new(), &BTreeMap::new())
     }
 }
 
@@ -113,7 +131,7 @@ impl Entry {
             }
         }
         match &self.action {
-            Action::BuiltIn(builtin) => builtin.run(cx, command)?,
+            Action::BuiltIn => builtin::run(cx, command)?,
             Action::Handler {
                 registration,
                 options,
@@ -168,8 +186,8 @@ impl Entry {
 /// A request as code of the application sees it.
 fn request<'r>(cx: &Context<'_>, command: &'r Command<'_>) -> Request<'r> {
     Request {
-        kind: &command.kind,
-        room: command.room.as_deref(),
+        kind: command.request.name(),
+        room: command.request.room(),
         data: match cx.dialect() {
             Dialect::JsonRpc => Data::params(command.data),
             Dialect::NativeJson | Dialect::MessagePack => Data::new(command.data),

@@ -5,7 +5,7 @@ use crate::{SHARDS, told, wait};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shardcast::{App, Background, CallError, Gone, Handle};
-use shardcast_engine::protocol::dialect::{BATCH_MAX, Dialect};
+use shardcast_engine::protocol::dialect::{Dialect, ITEMS_MAX};
 use shardcast_tests::{Client, PATIENCE, Server, config};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -470,7 +470,7 @@ fn batches_have_bounds() {
         };
         format!("[{}]", (0..count).map(ping).collect::<Vec<_>>().join(","))
     };
-    client.say(&pings(BATCH_MAX + 1));
+    client.say(&pings(ITEMS_MAX + 1));
     let mut answer = hear(&mut client);
     without_texts(&mut answer);
     assert_eq!(answer, error(-32600, Value::Null));
@@ -479,10 +479,10 @@ fn batches_have_bounds() {
         r#"{"jsonrpc":"2.0","method":"rooms","id":1}"#,
         r#"{"jsonrpc":"2.0","result":{"rooms":[]},"id":1}"#,
     );
-    client.say(&pings(BATCH_MAX));
+    client.say(&pings(ITEMS_MAX));
     let answer = hear(&mut client);
     let answers = answer.as_array().expect("a list");
-    assert_eq!(answers.len(), BATCH_MAX);
+    assert_eq!(answers.len(), ITEMS_MAX);
     assert!(answers.iter().all(|answer| answer.get("result").is_some()));
 
     // Answers have a bound together, from which on each further one is too large.

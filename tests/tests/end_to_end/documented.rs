@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shardcast::{App, Background};
-use shardcast_engine::protocol::native::Code;
+use shardcast_engine::protocol::dialect::Code;
 use shardcast_tests::{Client, FIN, PATIENCE, Raw, Server, TEXT, config, frame};
 use tungstenite::Message;
 

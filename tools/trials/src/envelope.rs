@@ -1,7 +1,11 @@
-//! The native dialect's envelope: what is taken is text that came, the answers to it are valid JSON with the same id and data, and what is
+//! The native dialect's requests: what is taken is text that came, the answers to it are valid JSON with the same id and data, and what is
 //! refused is refused with an answer that can be read.
 
-use shardcast_protocol::native::{Envelope, ID_BYTES_MAX, Raw, answer};
+use crate::values::{check_rooms, place};
+use shardcast_protocol::dialect::{
+    Command, Decoded, Dialect, ID_BYTES_MAX, Id, InvalidRequest, Item, Joined, Payload, Reply,
+    Rules, Value,
+};
 
 /// The input is a client's message, if it is text.
 ///
@@ -12,35 +16,44 @@ pub fn envelope(input: &[u8]) {
         return;
     };
     let mut out = Vec::new();
-    match Envelope::parse(message) {
-        Ok(envelope) => {
-            let (id, data) = (envelope.id, envelope.data);
-            assert!(id.is_none_or(|id| id.as_str().len() <= ID_BYTES_MAX));
-            for raw in [id, data].into_iter().flatten() {
-                assert!(message.contains(raw.as_str()), "{raw:?} did not come");
+    match read(message) {
+        Ok(command) => {
+            let (id, data) = (command.id, command.data);
+            assert!(id.is_none_or(|id| id.value().as_bytes().len() <= ID_BYTES_MAX));
+            for value in [id.map(Id::value), data].into_iter().flatten() {
+                place(input, value);
             }
-            if let Some(rooms) = envelope.rooms {
-                assert!(rooms.count() > 0);
-                assert_eq!(rooms.names().count(), rooms.count());
-            }
-            answer::pong(&mut out, id, data);
+            check_rooms(&command.request);
+            Dialect::NativeJson.write_reply(&mut out, id, &Reply::Pong { data });
             check(&out, "pong", id, data);
-            if let Some(room) = &envelope.room {
+            if let Some(room) = command.request.room() {
                 out.clear();
-                answer::joined(&mut out, id, room, 1);
+                let joined = Joined { room, members: 1 };
+                Dialect::NativeJson.write_reply(&mut out, id, &Reply::Joined(joined));
                 let read = check(&out, "joined", id, None);
                 assert_eq!(
-                    read.room.as_ref(),
+                    read.request.room(),
                     Some(room),
                     "a name is written as it was read"
                 );
             }
         }
-        Err(refused) => {
-            assert!(refused.id.is_none_or(|id| message.contains(id.as_str())));
-            answer::error(&mut out, refused.id, &refused.problem);
-            check(&out, "error", refused.id, None);
+        Err(invalid) => {
+            if let Some(id) = invalid.id {
+                place(input, id.value());
+            }
+            let error = Reply::Error(&invalid.problem);
+            Dialect::NativeJson.write_reply(&mut out, invalid.id, &error);
+            check(&out, "error", invalid.id, None);
         }
+    }
+}
+
+fn read(message: &str) -> Result<Command<'_>, InvalidRequest<'_>> {
+    match Dialect::NativeJson.read(Payload::Text(message), &Rules::default()) {
+        Decoded::One(Ok(Item::Command(command))) => Ok(command),
+        Decoded::One(Err(invalid)) => Err(invalid),
+        other => panic!("{other:?}: a message of the dialect is one request"),
     }
 }
 
@@ -48,17 +61,14 @@ pub fn envelope(input: &[u8]) {
 fn check<'b>(
     out: &'b [u8],
     kind: &str,
-    id: Option<Raw<'_>>,
-    data: Option<Raw<'_>>,
-) -> Envelope<'b> {
+    id: Option<Id<'_>>,
+    data: Option<Value<'_>>,
+) -> Command<'b> {
     let text = str::from_utf8(out).expect("UTF-8");
-    let envelope = Envelope::parse(text).unwrap_or_else(|refused| panic!("{text}: {refused:?}"));
-    let same = |a: Option<Raw<'_>>, b: Option<Raw<'_>>| {
-        a.map(|raw| raw.as_str().to_owned()) == b.map(|raw| raw.as_str().to_owned())
-    };
+    let command = read(text).unwrap_or_else(|invalid| panic!("{text}: {invalid:?}"));
     assert!(
-        envelope.kind == kind && same(envelope.id, id) && same(envelope.data, data),
+        command.request.name() == kind && command.id == id && command.data == data,
         "{text}"
     );
-    envelope
+    command
 }

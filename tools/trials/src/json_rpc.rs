@@ -1,10 +1,10 @@
 //! JSON-RPC: what is taken is text that came, a batch is bounded and each member said once, answers are valid JSON with the same id and data,
 //! and data is translated within its bounds and loses its control characters only.
 
-use crate::values::{check_value, place};
+use crate::values::{check_rooms, check_value, place};
 use shardcast_protocol::dialect::{
-    BATCH_MAX, Command, Dialect, ID_BYTES_MAX, Incoming, Payload, Refused, Reply, Rules, Said,
-    Wants,
+    Command, Decoded, Dialect, ID_BYTES_MAX, ITEMS_MAX, InvalidRequest, Item, Payload, Reply,
+    ReplyMode, Rules,
 };
 
 /// The input is a client's message, if it is text.
@@ -16,21 +16,21 @@ pub fn json_rpc(input: &[u8]) {
         return;
     };
     match Dialect::JsonRpc.read(Payload::Text(text), &Rules::default()) {
-        Incoming::One(said) => check(text, &said),
-        Incoming::Batch(batch) => {
-            assert!((1..=BATCH_MAX).contains(&batch.count()));
-            assert_eq!(batch.members().count(), batch.count());
-            for said in batch.members() {
-                check(text, &said);
+        Decoded::One(item) => check(text, &item),
+        Decoded::Many(items) => {
+            assert!((1..=ITEMS_MAX).contains(&items.as_slice().len()));
+            assert!(items.replies_due() <= items.as_slice().len());
+            for item in items {
+                check(text, &item);
             }
         }
     }
 }
 
-fn check(text: &str, said: &Result<Said<'_>, Refused<'_>>) {
-    match said {
-        Ok(Said::Command(command)) => check_command(text, command),
-        Ok(Said::Response(response)) => {
+fn check(text: &str, item: &Result<Item<'_>, InvalidRequest<'_>>) {
+    match item {
+        Ok(Item::Command(command)) => check_command(text, command),
+        Ok(Item::Response(response)) => {
             let value = match &response.outcome {
                 Ok(value) => Some(*value),
                 Err(error) => error.data,
@@ -39,10 +39,10 @@ fn check(text: &str, said: &Result<Said<'_>, Refused<'_>>) {
                 place(text.as_bytes(), value);
             }
         }
-        Err(refused) => {
+        Err(invalid) => {
             let mut out = Vec::new();
-            let error = Reply::Error(&refused.problem);
-            Dialect::JsonRpc.write_reply(&mut out, refused.id, &error);
+            let error = Reply::Error(&invalid.problem);
+            Dialect::JsonRpc.write_reply(&mut out, invalid.id, &error);
             check_json(&out);
         }
     }
@@ -53,10 +53,7 @@ fn check_command(text: &str, command: &Command<'_>) {
         place(text.as_bytes(), id.value());
         assert!(id.value().as_bytes().len() <= ID_BYTES_MAX);
     }
-    if let Some(rooms) = command.rooms {
-        assert!(rooms.count() > 0);
-        assert_eq!(rooms.names().count(), rooms.count());
-    }
+    check_rooms(&command.request);
     let Some(data) = command.data else {
         return;
     };
@@ -80,9 +77,9 @@ fn check_command(text: &str, command: &Command<'_>) {
 fn check_json(out: &[u8]) {
     let text = str::from_utf8(out).expect("UTF-8");
     match Dialect::JsonRpc.read(Payload::Text(text), &Rules::default()) {
-        Incoming::One(Ok(Said::Response(_))) => {}
-        Incoming::One(Err(refused)) if refused.wants == Wants::Silence => {
-            assert_eq!(refused.problem.message, "the id is none of ours", "{text}");
+        Decoded::One(Ok(Item::Response(_))) => {}
+        Decoded::One(Err(invalid)) if invalid.reply == ReplyMode::Never => {
+            assert_eq!(invalid.problem.message, "the id is none of ours", "{text}");
         }
         other => panic!("{text}: {other:?}"),
     }

@@ -1,9 +1,9 @@
 //! MessagePack: what is taken are bytes that came, answers are valid with the same id and data, what is valid as a whole is valid in its
 //! parts, and a value is translated within its bounds and loses its control characters only.
 
-use crate::values::{check_value, place};
+use crate::values::{check_rooms, check_value, place};
 use shardcast_protocol::dialect::{
-    Dialect, ID_BYTES_MAX, Incoming, Payload, Reply, Rules, Said, Value,
+    Decoded, Dialect, ID_BYTES_MAX, Item, Payload, Reply, Rules, Value,
 };
 use shardcast_protocol::pack::Pack;
 
@@ -16,30 +16,27 @@ pub fn messagepack(input: &[u8]) {
         assert_eq!(pack.as_bytes(), input);
         check_value(Value::Pack(pack));
     }
-    let incoming = Dialect::MessagePack.read(Payload::Binary(input), &Rules::default());
-    let Incoming::One(said) = incoming else {
+    let decoded = Dialect::MessagePack.read(Payload::Binary(input), &Rules::default());
+    let Decoded::One(item) = decoded else {
         panic!("there are no batches in MessagePack");
     };
-    let (id, data) = match &said {
-        Ok(Said::Command(command)) => {
-            if let Some(rooms) = command.rooms {
-                assert!(rooms.count() > 0);
-                assert_eq!(rooms.names().count(), rooms.count());
-            }
+    let (id, data) = match &item {
+        Ok(Item::Command(command)) => {
+            check_rooms(&command.request);
             (command.id, command.data)
         }
-        Ok(Said::Response(_)) => panic!("there are no responses in MessagePack"),
-        Err(refused) => (refused.id, None),
+        Ok(Item::Response(_)) => panic!("there are no responses in MessagePack"),
+        Err(invalid) => (invalid.id, None),
     };
     let mut out = Vec::new();
-    let reply = match &said {
+    let reply = match &item {
         Ok(_) => Reply::Echo { data },
-        Err(refused) => Reply::Error(&refused.problem),
+        Err(invalid) => Reply::Error(&invalid.problem),
     };
     Dialect::MessagePack.write_reply(&mut out, id, &reply);
     // An answer has the same keys as a request.
     let read = Dialect::MessagePack.read(Payload::Binary(&out), &Rules::default());
-    let Incoming::One(Ok(Said::Command(read))) = read else {
+    let Decoded::One(Ok(Item::Command(read))) = read else {
         panic!("{}: {read:?}", out.escape_ascii());
     };
     assert_eq!((read.id, read.data), (id, data));

@@ -1,6 +1,6 @@
 //! What must hold for a value, whichever dialect it came by. Called by the bodies of the dialects.
 
-use shardcast_protocol::dialect::{ControlPolicy, Value};
+use shardcast_protocol::dialect::{ControlPolicy, PublishTarget, Request, Rooms, Value};
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
 
@@ -45,5 +45,26 @@ pub(crate) fn check_value(value: Value<'_>) {
             Value::Pack(pack) => Pack::parse(pack.as_bytes()).is_some(),
         };
         assert!(valid, "{stripped:?}");
+    }
+}
+
+/// A request that is about rooms names at least one.
+pub(crate) fn check_rooms(request: &Request<'_>) {
+    let rooms = match request {
+        Request::Join(rooms) | Request::Leave(rooms) => rooms,
+        Request::Broadcast(publish) | Request::Publish(publish) => match &publish.target {
+            PublishTarget::Rooms(rooms) => rooms,
+            PublishTarget::User(_) | PublishTarget::Everyone => return,
+        },
+        Request::Ping
+        | Request::Echo
+        | Request::Rooms
+        | Request::Status
+        | Request::Presence { .. }
+        | Request::Call { .. } => return,
+    };
+    if let Rooms::Many(list) = rooms {
+        assert!(list.count() > 0);
+        assert_eq!(list.names().count(), list.count());
     }
 }

@@ -1,0 +1,240 @@
+//! The native dialect, v1, read: one object per message with the same keys, in JSON or in MessagePack.
+//!
+//! [`Keys`] are the keys that mean something, found in one pass; [`Keys::request`] makes a request of them, and is the one place that
+//! knows which key belongs to which type. JSON-RPC has the same keys in the `params` of the server's own methods. What the dialect writes
+//! is in `reply` and `event`.
+
+pub(super) mod json;
+pub(super) mod messagepack;
+
+use super::decoded::{Command, ReplyMode};
+use super::fields::{Fields, Span};
+use super::id::{ID_BYTES_MAX, Id};
+use super::request::{Method, Publish, PublishTarget, Request, RoomList, Rooms, Wrong};
+use std::borrow::Cow;
+
+/// The keys of a request that mean something. All others are ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Type,
+    Id,
+    Room,
+    Rooms,
+    User,
+    Data,
+    Echo,
+    Report,
+    Limit,
+}
+
+impl Key {
+    pub(crate) const COUNT: usize = 9;
+
+    pub(crate) fn of_name(name: &str) -> Option<usize> {
+        let key = match name {
+            "type" => Key::Type,
+            "id" => Key::Id,
+            "room" => Key::Room,
+            "rooms" => Key::Rooms,
+            "user" => Key::User,
+            "data" => Key::Data,
+            "echo" => Key::Echo,
+            "report" => Key::Report,
+            "limit" => Key::Limit,
+            _ => return None,
+        };
+        Some(key as usize)
+    }
+
+    /// What its value has to be.
+    fn wrong(self) -> Wrong {
+        match self {
+            Key::Type => "type must be a string",
+            Key::Id => "id must be a string or a number",
+            Key::Room => "room must be a string",
+            Key::Rooms => "rooms must be an array of strings",
+            Key::User => "user must be a string",
+            Key::Data => "data must be a value",
+            Key::Echo => "echo must be true or false",
+            Key::Report => "report must be true or false",
+            Key::Limit => "limit must be a whole number below 4294967296",
+        }
+    }
+}
+
+/// The known keys of a request.
+pub(crate) type Keys<S> = Fields<S, { Key::COUNT }>;
+
+impl<'b, S: Span<'b>> Keys<S> {
+    /// The request's `id`. It is looked at first: whatever else is wrong is answered under it.
+    pub(crate) fn id(&self) -> Result<Option<Id<'b>>, Wrong> {
+        match self.get(Key::Id as usize) {
+            None => Ok(None),
+            Some(id) if id.into().as_bytes().len() > ID_BYTES_MAX => {
+                Err("id is longer than 128 bytes")
+            }
+            Some(id) if id.is_id() => Ok(Some(Id::checked(id.into()))),
+            Some(id) if id.is_null() => Ok(None),
+            Some(_) => Err(Key::Id.wrong()),
+        }
+    }
+
+    /// The command that the keys make up, under an id.
+    fn command(&self, id: Option<Id<'b>>) -> Result<Command<'b>, Wrong> {
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        let name = self.string(Key::Type)?.ok_or("type is missing")?;
+        let reply = match id {
+            Some(_) => ReplyMode::Always,
+            None => ReplyMode::UnlessDone,
+        };
+        match Method::from_name(&name) {
+            Some(method) => self.method(method, id, reply),
+            None => self.call(name, id, reply),
+        }
+    }
+
+    /// The command of a method of the server's own.
+    pub(crate) fn method(
+        &self,
+        method: Method,
+        id: Option<Id<'b>>,
+        reply: ReplyMode,
+    ) -> Result<Command<'b>, Wrong> {
+        Ok(Command {
+            id,
+            reply,
+            request: self.optional()?.request(method)?,
+            data: self.get(Key::Data as usize).map(Into::into),
+        })
+    }
+
+    /// The command of a method that somebody else handles.
+    fn call(
+        &self,
+        name: Cow<'b, str>,
+        id: Option<Id<'b>>,
+        reply: ReplyMode,
+    ) -> Result<Command<'b>, Wrong> {
+        let room = self.optional()?.room;
+        Ok(Command {
+            id,
+            reply,
+            request: Request::Call { name, room },
+            data: self.get(Key::Data as usize).map(Into::into),
+        })
+    }
+
+    /// The keys that only some requests need. Their types are right in every request.
+    #[inline(always)]
+    fn optional(&self) -> Result<Optional<'b>, Wrong> {
+        Ok(Optional {
+            room: self.string(Key::Room)?,
+            rooms: self.rooms()?,
+            user: self.string(Key::User)?,
+            echo: self.boolean(Key::Echo)?,
+            report: self.boolean(Key::Report)?.unwrap_or(false),
+            limit: self.limit()?,
+        })
+    }
+
+    fn string(&self, key: Key) -> Result<Option<Cow<'b, str>>, Wrong> {
+        self.typed(key, Span::text)
+    }
+
+    fn boolean(&self, key: Key) -> Result<Option<bool>, Wrong> {
+        self.typed(key, Span::boolean)
+    }
+
+    fn limit(&self) -> Result<Option<u32>, Wrong> {
+        self.typed(Key::Limit, |value: S| {
+            value.unsigned().and_then(|limit| limit.try_into().ok())
+        })
+    }
+
+    fn rooms(&self) -> Result<Option<RoomList<'b>>, Wrong> {
+        match self.get(Key::Rooms as usize) {
+            None => Ok(None),
+            Some(rooms) if rooms.is_null() => Ok(None),
+            Some(rooms) => RoomList::check(rooms.into()).map(Some),
+        }
+    }
+
+    fn typed<T>(&self, key: Key, read: impl Fn(S) -> Option<T>) -> Result<Option<T>, Wrong> {
+        let Some(value) = self.get(key as usize) else {
+            return Ok(None);
+        };
+        match read(value) {
+            None if value.is_null() => Ok(None),
+            None => Err(key.wrong()),
+            some => Ok(some),
+        }
+    }
+}
+
+/// Keys that were read and not combined yet.
+struct Optional<'b> {
+    room: Option<Cow<'b, str>>,
+    rooms: Option<RoomList<'b>>,
+    user: Option<Cow<'b, str>>,
+    echo: Option<bool>,
+    report: bool,
+    limit: Option<u32>,
+}
+
+impl<'b> Optional<'b> {
+    #[inline(always)]
+    fn request(self, method: Method) -> Result<Request<'b>, Wrong> {
+        Ok(match method {
+            Method::Ping => Request::Ping,
+            Method::Echo => Request::Echo,
+            Method::JoinRoom => Request::Join(self.rooms_asked()?),
+            Method::LeaveRoom => Request::Leave(self.rooms_asked()?),
+            Method::Broadcast => Request::Broadcast(self.publish()?),
+            Method::Publish if self.room.is_none() && self.rooms.is_none() => {
+                return Err(NO_ROOMS);
+            }
+            Method::Publish => Request::Publish(self.publish()?),
+            Method::Rooms => Request::Rooms,
+            Method::Status => Request::Status,
+            Method::Presence => Request::Presence {
+                room: self.room.ok_or("room is missing")?,
+                limit: self.limit,
+            },
+        })
+    }
+
+    fn rooms_asked(self) -> Result<Rooms<'b>, Wrong> {
+        combined(self.room, self.rooms)?.ok_or(NO_ROOMS)
+    }
+
+    fn publish(self) -> Result<Publish<'b>, Wrong> {
+        let target = match (combined(self.room, self.rooms)?, self.user) {
+            (Some(_), Some(_)) => return Err("user excludes room and rooms"),
+            (Some(rooms), None) => PublishTarget::Rooms(rooms),
+            (None, Some(user)) => PublishTarget::User(user),
+            (None, None) => PublishTarget::Everyone,
+        };
+        Ok(Publish {
+            target,
+            echo: self.echo,
+            report: self.report,
+        })
+    }
+}
+
+/// `room` or `rooms`.
+fn combined<'b>(
+    room: Option<Cow<'b, str>>,
+    rooms: Option<RoomList<'b>>,
+) -> Result<Option<Rooms<'b>>, Wrong> {
+    match (room, rooms) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err("room and rooms exclude each other"),
+        (Some(room), None) => Ok(Some(Rooms::One(room))),
+        (None, Some(rooms)) => Ok(Some(Rooms::Many(rooms))),
+    }
+}
+
+const NO_ROOMS: Wrong = "room or rooms is missing";

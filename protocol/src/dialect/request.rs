@@ -1,0 +1,241 @@
+//! What clients can ask of the server: one vocabulary for all dialects.
+//!
+//! Invariant: a [`Request`] is complete and consistent. Every key has its type, a request that needs rooms names at least one, and keys
+//! that exclude each other did not come together. What depends on the server (whether a room's name is allowed, who may do it, whether
+//! somebody handles a call) is not known here. Made by the dialects' readers, acted on by the server.
+
+use super::names::names;
+use super::value::Value;
+use std::borrow::Cow;
+
+/// What is wrong with a message, as its client is told.
+pub(crate) type Wrong = &'static str;
+
+/// The types of request that the server answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `ping`
+    Ping,
+    /// `echo`
+    Echo,
+    /// `join_room`
+    JoinRoom,
+    /// `leave_room`
+    LeaveRoom,
+    /// `broadcast`
+    Broadcast,
+    /// `publish`
+    Publish,
+    /// `rooms`
+    Rooms,
+    /// `status`
+    Status,
+    /// `presence`
+    Presence,
+}
+
+impl Method {
+    /// How many there are.
+    pub const COUNT: usize = 9;
+
+    /// Every method, in the order of their numbers.
+    pub const ALL: [Method; Method::COUNT] = [
+        Method::Ping,
+        Method::Echo,
+        Method::JoinRoom,
+        Method::LeaveRoom,
+        Method::Broadcast,
+        Method::Publish,
+        Method::Rooms,
+        Method::Status,
+        Method::Presence,
+    ];
+
+    /// A small number for it, below [`Method::COUNT`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name: the native `type`, and JSON-RPC's `method`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Ping => "ping",
+            Method::Echo => "echo",
+            Method::JoinRoom => "join_room",
+            Method::LeaveRoom => "leave_room",
+            Method::Broadcast => "broadcast",
+            Method::Publish => "publish",
+            Method::Rooms => "rooms",
+            Method::Status => "status",
+            Method::Presence => "presence",
+        }
+    }
+
+    /// The method of this name.
+    pub fn from_name(name: &str) -> Option<Method> {
+        // One comparison for each that has the length of the name.
+        Some(match name {
+            "ping" => Method::Ping,
+            "echo" => Method::Echo,
+            "join_room" => Method::JoinRoom,
+            "leave_room" => Method::LeaveRoom,
+            "broadcast" => Method::Broadcast,
+            "publish" => Method::Publish,
+            "rooms" => Method::Rooms,
+            "status" => Method::Status,
+            "presence" => Method::Presence,
+            _ => return None,
+        })
+    }
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request<'b> {
+    /// A sign of life; the answer bears the request's data.
+    Ping,
+    /// The request's data back.
+    Echo,
+    /// Membership of rooms.
+    Join(Rooms<'b>),
+    /// The end of membership of rooms.
+    Leave(Rooms<'b>),
+    /// The request's data to others (`broadcast`).
+    Broadcast(Publish<'b>),
+    /// The same, to rooms only (`publish`).
+    Publish(Publish<'b>),
+    /// Which rooms the connection is in.
+    Rooms,
+    /// What the server knows of the connection.
+    Status,
+    /// Who is in a room.
+    Presence {
+        /// The room.
+        room: Cow<'b, str>,
+        /// How many members the answer may name.
+        limit: Option<u32>,
+    },
+    /// Whatever somebody handles under this name.
+    Call {
+        /// The type, or JSON-RPC's method.
+        name: Cow<'b, str>,
+        /// The room that the request names.
+        room: Option<Cow<'b, str>>,
+    },
+}
+
+impl Request<'_> {
+    /// The server's own method; `None` for a call.
+    #[inline]
+    pub fn method(&self) -> Option<Method> {
+        Some(match self {
+            Request::Ping => Method::Ping,
+            Request::Echo => Method::Echo,
+            Request::Join(_) => Method::JoinRoom,
+            Request::Leave(_) => Method::LeaveRoom,
+            Request::Broadcast(_) => Method::Broadcast,
+            Request::Publish(_) => Method::Publish,
+            Request::Rooms => Method::Rooms,
+            Request::Status => Method::Status,
+            Request::Presence { .. } => Method::Presence,
+            Request::Call { .. } => return None,
+        })
+    }
+
+    /// Its type, or JSON-RPC's method.
+    #[inline]
+    pub fn name(&self) -> &str {
+        match self {
+            Request::Call { name, .. } => name,
+            request => request.method().map_or("", Method::name),
+        }
+    }
+
+    /// The one room that it names.
+    pub fn room(&self) -> Option<&str> {
+        match self {
+            Request::Join(rooms) | Request::Leave(rooms) => rooms.one(),
+            Request::Broadcast(publish) | Request::Publish(publish) => match &publish.target {
+                PublishTarget::Rooms(rooms) => rooms.one(),
+                PublishTarget::User(_) | PublishTarget::Everyone => None,
+            },
+            Request::Presence { room, .. } => Some(room),
+            Request::Call { room, .. } => room.as_deref(),
+            Request::Ping | Request::Echo | Request::Rooms | Request::Status => None,
+        }
+    }
+}
+
+/// Data for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish<'b> {
+    /// Whom the data is for.
+    pub target: PublishTarget<'b>,
+    /// Whether the data comes back to its sender. Absent means what the namespace says.
+    pub echo: Option<bool>,
+    /// Whether the answer has counts.
+    pub report: bool,
+}
+
+/// Whom data is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishTarget<'b> {
+    /// The members of rooms.
+    Rooms(Rooms<'b>),
+    /// All connections of this user, whose name is not checked.
+    User(Cow<'b, str>),
+    /// All connections of the server.
+    Everyone,
+}
+
+/// The rooms of a request: one at least. Their names are not checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rooms<'b> {
+    /// From `room`: the answer is about one room.
+    One(Cow<'b, str>),
+    /// From `rooms`: the answer is about a list, however long.
+    Many(RoomList<'b>),
+}
+
+impl Rooms<'_> {
+    /// The name, where one room was named as such.
+    pub fn one(&self) -> Option<&str> {
+        match self {
+            Rooms::One(room) => Some(room),
+            Rooms::Many(_) => None,
+        }
+    }
+}
+
+/// The names in `rooms`: one at least, perhaps repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomList<'b> {
+    /// An array of strings, as sent.
+    array: Value<'b>,
+    count: usize,
+}
+
+impl<'b> RoomList<'b> {
+    pub(super) fn check(array: Value<'b>) -> Result<RoomList<'b>, Wrong> {
+        const WRONG: Wrong = "rooms must be an array of strings";
+        let mut count = 0;
+        for name in names(array).ok_or(WRONG)? {
+            name.ok_or(WRONG)?;
+            count += 1;
+        }
+        match count {
+            0 => Err("rooms must not be empty"),
+            count => Ok(RoomList { array, count }),
+        }
+    }
+
+    /// How many names there are, 1 or more.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The names, in the order asked.
+    pub fn names(&self) -> impl Iterator<Item = Cow<'b, str>> + use<'b> {
+        names(self.array).into_iter().flatten().flatten()
+    }
+}

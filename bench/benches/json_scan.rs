@@ -211,7 +211,7 @@ impl Way for HandWritten {
     fn found(&mut self, message: &str) -> Found {
         let command = command(message).expect("valid");
         let id = command.id.map(|id| id.value().as_bytes().to_vec());
-        let room = command.request.room().unwrap_or_default();
+        let room = command.room.as_deref().unwrap_or_default();
         (
             command.request.name().to_owned(),
             String::from_utf8(id.unwrap_or_default()).expect("JSON is text"),

@@ -132,25 +132,22 @@ impl Expected {
             "presence" => self.room.is_some(),
             _ => true,
         };
+        // Whatever a type needs, middleware may look at its room and its data.
         let bare = Expected {
             echo: true,
             kind: self.kind.clone(),
             id: self.id.clone(),
+            room: self.room.clone(),
             data: self.data.clone(),
             ..Expected::default()
         };
         fits.then_some(match &*self.kind {
             "broadcast" | "publish" => self,
             "join_room" | "leave_room" => Expected {
-                room: self.room,
                 rooms: self.rooms,
                 ..bare
             },
-            "ping" | "echo" | "rooms" | "status" => bare,
-            _ => Expected {
-                room: self.room,
-                ..bare
-            },
+            _ => bare,
         })
     }
 }
@@ -194,7 +191,7 @@ fn actual(text: &str) -> Result<Expected, Code> {
     Ok(Expected {
         kind: request.name().into(),
         id: command.id.map(Id::value).map(value),
-        room: request.room().map(String::from),
+        room: command.room.map(String::from),
         rooms: match rooms {
             Some(Rooms::Many(list)) => {
                 assert_eq!(list.count(), list.names().count());

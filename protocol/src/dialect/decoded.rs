@@ -39,6 +39,8 @@ pub struct Command<'b> {
     pub reply: ReplyMode,
     /// What is asked.
     pub request: Request<'b>,
+    /// `room`, whether the request needs it or not: middleware may look at it.
+    pub room: Option<Cow<'b, str>>,
     /// `data`: any value, forwarded byte for byte. In JSON-RPC the whole `params` of a call.
     pub data: Option<Value<'b>>,
 }

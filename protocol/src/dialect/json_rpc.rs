@@ -267,10 +267,8 @@ impl<'b> Call<'b> {
             return Ok(Command {
                 id,
                 reply,
-                request: Request::Call {
-                    name: self.method,
-                    room: None,
-                },
+                request: Request::Call { name: self.method },
+                room: None,
                 data: self.params.map(Value::Json),
             });
         };

@@ -119,8 +119,6 @@ pub enum Request<'b> {
     Call {
         /// The type, or JSON-RPC's method.
         name: Cow<'b, str>,
-        /// The room that the request names.
-        room: Option<Cow<'b, str>>,
     },
 }
 
@@ -146,22 +144,8 @@ impl Request<'_> {
     #[inline]
     pub fn name(&self) -> &str {
         match self {
-            Request::Call { name, .. } => name,
+            Request::Call { name } => name,
             request => request.method().map_or("", Method::name),
-        }
-    }
-
-    /// The one room that it names.
-    pub fn room(&self) -> Option<&str> {
-        match self {
-            Request::Join(rooms) | Request::Leave(rooms) => rooms.one(),
-            Request::Broadcast(publish) | Request::Publish(publish) => match &publish.target {
-                PublishTarget::Rooms(rooms) => rooms.one(),
-                PublishTarget::User(_) | PublishTarget::Everyone => None,
-            },
-            Request::Presence { room, .. } => Some(room),
-            Request::Call { room, .. } => room.as_deref(),
-            Request::Ping | Request::Echo | Request::Rooms | Request::Status => None,
         }
     }
 }
@@ -195,16 +179,6 @@ pub enum Rooms<'b> {
     One(Cow<'b, str>),
     /// From `rooms`: the answer is about a list, however long.
     Many(RoomList<'b>),
-}
-
-impl Rooms<'_> {
-    /// The name, where one room was named as such.
-    pub fn one(&self) -> Option<&str> {
-        match self {
-            Rooms::One(room) => Some(room),
-            Rooms::Many(_) => None,
-        }
-    }
 }
 
 /// The names in `rooms`: one at least, perhaps repeated.

@@ -145,6 +145,10 @@ fn what_json_cannot_say() {
         b"\x83\xa4type\xa8presence\xa4room\xa1r\xa5limit\xd0\x07",
         r#"presence room="r" limit=7 (unless done)"#,
     );
+}
+
+#[test]
+fn what_npm_msgpackr_says() {
     // `undefined` of npm msgpackr is nil.
     one(b"\x82\xa4type\xa1x\xa4room\xd4\0\0", "x (unless done)");
     // Its records, and what is shorter from the second message on, and one inside of a map.
@@ -158,6 +162,10 @@ fn what_json_cannot_say() {
             "bad_request -32602: a message is one map, this is a record: npm msgpackr needs `useRecords: false`",
         );
     }
+}
+
+#[test]
+fn what_is_cut_or_garbled_is_refused() {
     // A string that is not UTF-8, a reserved byte, something behind.
     one(
         b"\x81\xa4type\xa1\xff",

@@ -192,8 +192,7 @@ fn nothing_is_copied_unless_it_is_escaped() {
     assert!(matches!(
         read(r#"{"type":"x","room":"r"}"#),
         Request::Call {
-            name: Cow::Borrowed("x"),
-            room: Some(Cow::Borrowed("r"))
+            name: Cow::Borrowed("x")
         }
     ));
     let user = Cow::<str>::Owned("escaped".into());

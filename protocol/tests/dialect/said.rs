@@ -65,7 +65,10 @@ fn command_line(command: &Command<'_>) -> String {
         }
     };
     add("id", command.id.map(id_text));
-    add("room", request.room().map(|room| format!("{room:?}")));
+    add(
+        "room",
+        command.room.as_ref().map(|room| format!("{room:?}")),
+    );
     let publish = match request {
         Request::Broadcast(publish) | Request::Publish(publish) => Some(publish),
         _ => None,
@@ -76,6 +79,9 @@ fn command_line(command: &Command<'_>) -> String {
         (_, Some(PublishTarget::Rooms(rooms))) => Some(rooms),
         _ => None,
     };
+    if let Some(Rooms::One(room)) = rooms {
+        assert_eq!(Some(room), command.room.as_ref());
+    }
     if let Some(Rooms::Many(list)) = rooms {
         let names: Vec<_> = list.names().collect();
         assert_eq!(names.len(), list.count());

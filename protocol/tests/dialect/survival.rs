@@ -194,10 +194,10 @@ fn random_command(rng: &mut Rng) -> Written {
             0 => (&["room"], &["room", "data", "echo", "report"]),
             1 => (&["rooms"], &["rooms", "data", "echo", "report"]),
             2 => (&["user"], &["user", "data", "echo", "report"]),
-            _ => (&[], &["data", "echo", "report"]),
+            _ => (&[], &["room", "data", "echo", "report"]),
         },
         "presence" => (&["room"], &["room", "data", "limit"]),
-        _ => (&[], &["data"]),
+        _ => (&[], &["room", "data"]),
     };
     let excluded = |key: &str| match kind {
         "join_room" => matches!(key, "room" | "rooms") && !asked.contains(&key),

@@ -187,7 +187,7 @@ impl Entry {
 fn request<'r>(cx: &Context<'_>, command: &'r Command<'_>) -> Request<'r> {
     Request {
         kind: command.request.name(),
-        room: command.request.room(),
+        room: command.room.as_deref(),
         data: match cx.dialect() {
             Dialect::JsonRpc => Data::params(command.data),
             Dialect::NativeJson | Dialect::MessagePack => Data::new(command.data),

@@ -26,13 +26,13 @@ pub fn envelope(input: &[u8]) {
             check_rooms(&command.request);
             Dialect::NativeJson.write_reply(&mut out, id, &Reply::Pong { data });
             check(&out, "pong", id, data);
-            if let Some(room) = command.request.room() {
+            if let Some(room) = command.room.as_deref() {
                 out.clear();
                 let joined = Joined { room, members: 1 };
                 Dialect::NativeJson.write_reply(&mut out, id, &Reply::Joined(joined));
                 let read = check(&out, "joined", id, None);
                 assert_eq!(
-                    read.request.room(),
+                    read.room.as_deref(),
                     Some(room),
                     "a name is written as it was read"
                 );

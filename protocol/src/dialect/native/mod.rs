@@ -102,10 +102,12 @@ impl<'b, S: Span<'b>> Keys<S> {
         id: Option<Id<'b>>,
         reply: ReplyMode,
     ) -> Result<Command<'b>, Wrong> {
+        let optional = self.optional()?;
         Ok(Command {
             id,
             reply,
-            request: self.optional()?.request(method)?,
+            room: optional.room.clone(),
+            request: optional.request(method)?,
             data: self.get(Key::Data as usize).map(Into::into),
         })
     }
@@ -117,11 +119,11 @@ impl<'b, S: Span<'b>> Keys<S> {
         id: Option<Id<'b>>,
         reply: ReplyMode,
     ) -> Result<Command<'b>, Wrong> {
-        let room = self.optional()?.room;
         Ok(Command {
             id,
             reply,
-            request: Request::Call { name, room },
+            room: self.optional()?.room,
+            request: Request::Call { name },
             data: self.get(Key::Data as usize).map(Into::into),
         })
     }

@@ -4,7 +4,7 @@
 
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Application, Compression, Config, Context, Message, Refusal, StartError,
+    Accepted, Application, Compression, Config, Context, ListenSource, Message, Refusal, StartError,
 };
 use std::process::ExitCode;
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn serve(config: Config) -> StartError {
         Ok(running) => running,
         Err(error) => return error,
     };
-    println!("echo listens on {}", running.local_addr());
+    println!("echo listens on {}", running.addresses()[0]);
     loop {
         std::thread::park();
     }
@@ -95,7 +95,8 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
             _ => return Err(format!("unknown flag {flag}")),
         }
     }
-    config.listeners[0].address = listen.ok_or("--listen is required")?;
+    let listen = listen.ok_or("--listen is required")?;
+    config.listeners[0].source = ListenSource::Bind(listen);
     let outbox_bytes_min = config
         .message_bytes_max()
         .saturating_add(OUTBOX_SPARE_BYTES);

@@ -1,5 +1,6 @@
 //! What shards write to each other.
 
+use crate::driver::StopAccept;
 use crate::report::{Part, ReportKey};
 use crate::{Address, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
@@ -189,7 +190,9 @@ pub(crate) enum Command {
         listener: usize,
         tls: Tls,
     },
-    Drain,
+    Drain {
+        listeners: StopAccept,
+    },
 }
 
 impl fmt::Debug for Command {
@@ -199,7 +202,7 @@ impl fmt::Debug for Command {
             Command::List { .. } => "List",
             Command::Tell { .. } => "Tell",
             Command::ReplaceTls { .. } => "ReplaceTls",
-            Command::Drain => "Drain",
+            Command::Drain { .. } => "Drain",
         })
     }
 }

@@ -36,7 +36,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Command::List { room, reply } => self.core.list_from_outside(room, reply),
                 Command::Tell { who, note } => self.tell(who, note),
                 Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
-                Command::Drain => self.start_drain(),
+                Command::Drain { listeners } => self.start_drain(listeners),
             }
         }
     }

@@ -29,8 +29,20 @@ impl Uring {
 impl Platform for Uring {
     type Driver = UringDriver;
 
+    /// On a thread that ends with it: the kernel interrupts whoever had a ring when it takes that down, and the caller's next read from a
+    /// socket would fail with `EINTR`.
     fn probe(&self) -> Result<(), Unsupported> {
-        self.capabilities().map(drop)
+        let found = std::thread::scope(|scope| {
+            let probing = std::thread::Builder::new().spawn_scoped(scope, || self.capabilities());
+            probing.map(|thread| thread.join().expect("nothing in it panics"))
+        });
+        let refused = |error| {
+            Unsupported::new(
+                format!("a thread to try io_uring on: {error}"),
+                "raise the limit on threads (ulimit -u, LimitNPROC=, TasksMax=, a container's --pids-limit)",
+            )
+        };
+        found.map_err(refused)?.map(drop)
     }
 
     fn limits(&self, config: &Config) -> PlatformLimits {

@@ -3,7 +3,7 @@
 
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Application, Config, Context, Frame, Message, Publish, Refusal, Tag, Target,
+    Admission, Application, Config, Context, Frame, Message, Publish, Refusal, Tag, Target,
 };
 
 /// Everyone who connects to /chat hears what anyone there says.
@@ -12,14 +12,10 @@ struct Chat;
 impl Application for Chat {
     type Session = ();
 
-    fn connect(
-        &mut self,
-        _: &mut Context<'_>,
-        request: &Request<'_>,
-    ) -> Result<Accepted<()>, Refusal> {
+    fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
         match request.path() {
-            "/chat" => Ok(().into()),
-            _ => Err(Refusal::new(404, "no such room")),
+            "/chat" => Admission::Accept(().into()),
+            _ => Admission::Refuse(Refusal::new(404, "no such room")),
         }
     }
 
@@ -36,7 +32,7 @@ impl Application for Chat {
 
 fn main() -> Result<(), shardcast_engine::StartError> {
     let running = shardcast_engine::start(Config::default(), |_shard| Chat)?;
-    println!("ws://{}/chat", running.addresses()[0]);
+    println!("ws://{}/chat", running.local_addr());
     std::thread::park();
     Ok(())
 }

@@ -3,9 +3,7 @@
 #![forbid(unsafe_code)]
 
 use shardcast_engine::protocol::upgrade::Request;
-use shardcast_engine::{
-    Accepted, Application, Compression, Config, Context, ListenSource, Message, Refusal, StartError,
-};
+use shardcast_engine::{Admission, Application, Compression, Config, Context, Message, StartError};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,12 +27,8 @@ struct Echo;
 impl Application for Echo {
     type Session = ();
 
-    fn connect(
-        &mut self,
-        _cx: &mut Context<'_>,
-        _request: &Request<'_>,
-    ) -> Result<Accepted<()>, Refusal> {
-        Ok(().into())
+    fn connect(&mut self, _cx: &mut Context<'_>, _request: &Request<'_>) -> Admission<()> {
+        Admission::Accept(().into())
     }
 
     fn message(&mut self, cx: &mut Context<'_>, _session: &mut (), message: Message<'_>) {
@@ -61,7 +55,7 @@ fn serve(config: Config) -> StartError {
         Ok(running) => running,
         Err(error) => return error,
     };
-    println!("echo listens on {}", running.addresses()[0]);
+    println!("echo listens on {}", running.local_addr());
     loop {
         std::thread::park();
     }
@@ -95,8 +89,7 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
             _ => return Err(format!("unknown flag {flag}")),
         }
     }
-    let listen = listen.ok_or("--listen is required")?;
-    config.listeners[0].source = ListenSource::Bind(listen);
+    config.listeners[0].address = listen.ok_or("--listen is required")?;
     let outbox_bytes_min = config
         .message_bytes_max()
         .saturating_add(OUTBOX_SPARE_BYTES);

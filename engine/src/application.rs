@@ -16,15 +16,20 @@ pub trait Application: Sized + 'static {
     /// State attached to a connection while it is open. It costs `size_of::<Option<Session>>()` per slot of the slab.
     type Session: 'static;
 
-    /// A client asks to connect: with a WebSocket, or with an event stream on its path ([`Request::asks_for_websocket`] tells). `cx` is not usable for sending yet. Refusing answers with an HTTP status.
-    ///
-    /// # Errors
-    /// The refusal that the client is answered with.
-    fn connect(
-        &mut self,
-        cx: &mut Context<'_>,
-        request: &Request<'_>,
-    ) -> Result<Accepted<Self::Session>, Refusal>;
+    /// A client asks to connect: with a WebSocket, or with an event stream on its path ([`Request::asks_for_websocket`] tells).
+    /// `cx` cannot send yet. [`Admission::Defer`] postpones the decision: [`Context::address`] is then what
+    /// [`crate::Handle::admit`] takes, from any thread.
+    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Self::Session>;
+
+    /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application decides, or defers once more within the
+    /// same time. Called once for each note whose connection still waits. The default refuses with 500.
+    fn decide(&mut self, _cx: &mut Context<'_>, _note: Note) -> Admission<Self::Session> {
+        Admission::Refuse(Refusal::new(500, "nobody decides"))
+    }
+
+    /// A deferred connect ended without a decision: the client went, its time was over ([`crate::Config::admission_timeout`]), too many
+    /// waited, or the server drains. Whatever was begun for it may stop; a later [`crate::Handle::admit`] does nothing.
+    fn abandoned(&mut self, _who: Address) {}
 
     /// A plain HTTP GET or HEAD came instead of an upgrade: the page it is answered with. (The engine leaves the body of a
     /// HEAD's answer out, and answers other methods by itself.)
@@ -105,6 +110,27 @@ pub enum Quiet {
     Shard,
     /// All shards of the process.
     Process,
+}
+
+/// What becomes of a client that asks to connect.
+#[derive(Debug)]
+pub enum Admission<S> {
+    /// The client is let in.
+    Accept(Accepted<S>),
+    /// The client is answered with an HTTP status.
+    Refuse(Refusal),
+    /// The application decides later. The client waits for [`crate::Config::admission_timeout`] at most, then it is answered 504; where
+    /// [`crate::Config::deferred_max`] wait already, it is answered 503 at once.
+    Defer,
+}
+
+impl<S> From<Result<Accepted<S>, Refusal>> for Admission<S> {
+    fn from(decision: Result<Accepted<S>, Refusal>) -> Admission<S> {
+        match decision {
+            Ok(accepted) => Admission::Accept(accepted),
+            Err(refusal) => Admission::Refuse(refusal),
+        }
+    }
 }
 
 /// An accepted connection's state and the negotiated subprotocol.

@@ -1,6 +1,6 @@
 //! How an engine is set up: few knobs, each with a unit and a default; the rest are constants.
 
-use crate::driver::ListenSource;
+use crate::driver::uring::{self, Tables};
 use crate::{Compression, Listener};
 use std::collections::HashSet;
 use std::fmt;
@@ -50,6 +50,13 @@ pub struct Config {
     /// From an answer to the first byte of the next request on a connection that both sides keep. Default 75 s: proxies that keep
     /// connections to a server for 60 s, as most do, give them up first, so none sends a request into a connection that just ends.
     pub keep_alive_timeout: Duration,
+    /// From a complete request to the decision that the application has deferred ([`crate::Admission::Defer`]): the client is
+    /// answered 504 then. Default 10 s.
+    pub admission_timeout: Duration,
+    /// Connections of the whole process that may wait for a deferred admission; each shard has an even share. Whoever would be one more
+    /// is answered 503. Who sends more than `head_bytes_max` early is not read on until the decision; what is kept counts towards
+    /// `reassembly_bytes_max`. Default 4,096; one for each shard to a million.
+    pub deferred_max: usize,
     /// From the first byte of a frame to its last: a peer that trickles ends with 1008. Default 30 s.
     pub frame_timeout: Duration,
     /// From the first fragment of a message to its last, whatever comes between: a peer that takes longer ends with 1008. Default 60 s.
@@ -115,6 +122,8 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(3),
             keep_alive_timeout: Duration::from_secs(75),
+            admission_timeout: Duration::from_secs(10),
+            deferred_max: 4096,
             frame_timeout: Duration::from_secs(30),
             message_timeout: Duration::from_secs(60),
             heartbeat: Duration::from_secs(25),
@@ -130,9 +139,6 @@ impl Config {
     /// What of an outbox leaves in one send, whose end is seen: 128 KiB. So a slow reader needs 2.2 KB/s to be seen reading within the
     /// default [`Config::progress_timeout`], what the kernel buffers aside.
     pub const OUTBOX_STEP_BYTES: usize = 128 << 10;
-
-    /// Most shards of an engine.
-    pub const SHARDS_MAX: usize = 256;
 
     /// Checks ranges and relations.
     ///
@@ -178,26 +184,32 @@ impl Config {
     }
 
     /// Connections that each shard has room for: a few more may be on their way in to hear 503, or on their way out.
-    pub(crate) fn slots_per_shard(&self) -> usize {
+    fn slots_per_shard(&self) -> usize {
         const MARGIN: usize = 256;
         self.share_per_shard() + MARGIN
+    }
+
+    /// How each shard holds them, with the open-file limit of this process.
+    pub(crate) fn tables(&self) -> Tables {
+        Tables::new(
+            self.slots_per_shard(),
+            self.listeners.len(),
+            self.shards,
+            uring::open_files_max(),
+        )
     }
 
     fn check_listeners(&self) -> Result<(), ConfigError> {
         let count = self.listeners.len();
         within("listeners", count, 1..=Listener::COUNT_MAX, "1 to 8")?;
-        if let Some(source) = Listener::duplicate(&self.listeners) {
+        if let Some(address) = Listener::duplicate(&self.listeners) {
             return Err(ConfigError {
                 field: "listeners",
-                value: source.to_string(),
-                rule: "one listener for each address, path and descriptor",
+                value: address.to_string(),
+                rule: "one listener for each address",
             });
         }
         for listener in &self.listeners {
-            if let ListenSource::Unix(path) = &listener.source {
-                let (bytes, rule) = (path.as_os_str().len(), "1 to 107 bytes of path");
-                within("listeners", bytes, 1..=ListenSource::PATH_BYTES_MAX, rule)?;
-            }
             within(
                 "message_bytes_max",
                 listener.message_bytes_max,
@@ -231,7 +243,7 @@ impl Config {
     }
 
     fn check_counts(&self) -> Result<(), ConfigError> {
-        within("shards", self.shards, 1..=Self::SHARDS_MAX, "1 to 256")?;
+        within("shards", self.shards, 1..=256, "1 to 256")?;
         let rule = "1 to 10,000,000";
         within(
             "connections_max",
@@ -239,6 +251,9 @@ impl Config {
             1..=10_000_000,
             rule,
         )?;
+        let rule = "one for each shard to 1,000,000";
+        let deferred = self.deferred_max;
+        within("deferred_max", deferred, self.shards..=1_000_000, rule)?;
         let (rooms, rule) = (self.rooms_per_connection_max, "1 to 4,096");
         within("rooms_per_connection_max", rooms, 1..=4_096, rule)?;
         let rule = "1 to 4,096";
@@ -301,6 +316,7 @@ impl Config {
             ("handshake_timeout", self.handshake_timeout),
             ("header_timeout", self.header_timeout),
             ("keep_alive_timeout", self.keep_alive_timeout),
+            ("admission_timeout", self.admission_timeout),
             ("frame_timeout", self.frame_timeout),
             ("message_timeout", self.message_timeout),
             ("heartbeat", self.heartbeat),

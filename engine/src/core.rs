@@ -14,7 +14,7 @@ mod secure;
 mod wakes;
 mod writing;
 
-pub use admission::Admission;
+pub use admission::ProcessCounts;
 pub(crate) use releasing::shrink_map;
 pub(crate) use rooms::Answered;
 pub(crate) use secure::Secure;
@@ -71,9 +71,11 @@ pub(crate) struct Core {
     pub(crate) spare: SpareBuffers,
     pub(crate) secure: Secure,
     pub(crate) compressing: Option<Box<Compressing>>,
-    pub(crate) admission: Admission,
+    pub(crate) admission: ProcessCounts,
     /// Connections of this shard that count against it.
     admitted: usize,
+    /// Connections of this shard that wait for a deferred admission.
+    pub(crate) deferred: usize,
     /// `None`: there are no event streams.
     pub(crate) streams: Option<Streams>,
     pub(crate) counters: Arc<ShardCounters>,
@@ -98,6 +100,9 @@ pub(crate) struct Limits {
     pub(crate) keep_alive_ms: Millis,
     /// Connections of this shard with which one more may wait for its next request.
     pub(crate) live_kept_max: usize,
+    pub(crate) admission_ms: Millis,
+    /// Connections of this shard that may wait for a deferred admission.
+    pub(crate) deferred_max: usize,
     pub(crate) frame_ms: Millis,
     pub(crate) message_ms: Millis,
     pub(crate) heartbeat_ms: Millis,
@@ -134,6 +139,8 @@ impl Limits {
             header_ms: config.header_timeout.as_millis() as Millis,
             keep_alive_ms: config.keep_alive_timeout.as_millis() as Millis,
             live_kept_max: config.share_per_shard(),
+            admission_ms: config.admission_timeout.as_millis() as Millis,
+            deferred_max: config.deferred_max / config.shards,
             frame_ms: config.frame_timeout.as_millis() as Millis,
             message_ms: config.message_timeout.as_millis() as Millis,
             heartbeat_ms: config.heartbeat.as_millis() as Millis,
@@ -160,6 +167,8 @@ pub(crate) struct Agenda {
     pub(crate) park: Vec<Ticket>,
     /// Left the open state: the application is told once.
     pub(crate) ended: Vec<Ended>,
+    /// Ended before their deferred admission was decided: the application is told once.
+    pub(crate) abandoned: Vec<Ticket>,
 }
 
 /// A connection that left the open state.
@@ -182,13 +191,14 @@ impl Core {
     pub(crate) fn new(
         config: &Config,
         mail: Mailbox,
-        admission: Admission,
+        admission: ProcessCounts,
         token_key: Option<TokenKey>,
         counters: Arc<ShardCounters>,
         translate: Translate,
     ) -> Core {
         Core {
             admitted: 0,
+            deferred: 0,
             limits: Limits::of(config),
             now: 0,
             connections: Connections::default(),
@@ -308,10 +318,11 @@ impl Core {
     fn open_with(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let heard = self.heard_now();
         let connection = self.connections.at(ticket.slot);
+        self.deferred -= usize::from(connection.phase == Phase::Authenticating);
         connection.phase = connection
             .phase
             .after(Step::Upgrade)
-            .expect("only an upgrading connection opens");
+            .expect("only a connection that has asked for it opens");
         connection.heard = heard;
         self.admission.forms.add(connection.flags.form());
         tracing::trace!(connection = %self.address(ticket), "opened");

@@ -10,6 +10,9 @@ pub enum Deadline {
     Handshake,
     /// From the first byte of a request head to its end ([`crate::Config::header_timeout`]).
     Header,
+    /// From a complete request to the decision that the application has deferred ([`crate::Config::admission_timeout`]); it is the
+    /// application that is late.
+    Admission,
     /// From the first byte of a frame to its last ([`crate::Config::frame_timeout`]).
     Frame,
     /// From the first fragment of a message to its last ([`crate::Config::message_timeout`]).
@@ -26,9 +29,10 @@ pub enum Deadline {
 
 impl Deadline {
     /// Every deadline.
-    pub const ALL: [Deadline; 8] = [
+    pub const ALL: [Deadline; 9] = [
         Deadline::Handshake,
         Deadline::Header,
+        Deadline::Admission,
         Deadline::Frame,
         Deadline::Message,
         Deadline::Pong,
@@ -37,11 +41,12 @@ impl Deadline {
         Deadline::Close,
     ];
 
-    /// What the peer is told: the reason of a close frame (with 1008), or the body of a 408.
+    /// What the peer is told: the reason of a close frame (with 1008), or the body of a 408 or 504.
     pub fn text(self) -> &'static str {
         match self {
             Deadline::Handshake => "no complete request in time",
             Deadline::Header => "the request head took too long",
+            Deadline::Admission => "no decision in time, try again later",
             Deadline::Frame => "a frame took too long",
             Deadline::Message => "a message took too long",
             Deadline::Pong => "no answer to a ping",
@@ -56,6 +61,7 @@ impl Deadline {
         match self {
             Deadline::Handshake => &counters.closed_deadline_handshake,
             Deadline::Header => &counters.closed_deadline_header,
+            Deadline::Admission => &counters.closed_deadline_admission,
             Deadline::Frame => &counters.closed_deadline_frame,
             Deadline::Message => &counters.closed_deadline_message,
             Deadline::Pong => &counters.closed_deadline_pong,

@@ -4,6 +4,9 @@
 //! cold part, driven by the shard's request phase.
 
 use crate::Address;
+use crate::driver::Millis;
+use shardcast_protocol::deflate::Agreement;
+use shardcast_protocol::events::Framing;
 use shardcast_protocol::frame::Kind;
 use shardcast_protocol::http::{Persistence, Progress};
 
@@ -15,6 +18,21 @@ pub(crate) struct Exchange {
     /// Requests answered so far.
     pub(crate) answered: u32,
     pub(crate) stage: Stage,
+    /// What an admission needs that the application has deferred.
+    pub(crate) deferred: Option<Box<Deferred>>,
+}
+
+/// A whole request whose admission is deferred: what is left of the request.
+#[derive(Debug)]
+pub(crate) struct Deferred {
+    /// Of a WebSocket's upgrade (`Sec-WebSocket-Key`); `None`: an event stream.
+    pub(crate) key: Option<Box<str>>,
+    /// Of an event stream.
+    pub(crate) framing: Framing,
+    /// On permessage-deflate.
+    pub(crate) agreement: Option<Agreement>,
+    /// When its time is over, in milliseconds of the shard's clock.
+    pub(crate) due: Millis,
 }
 
 /// What the next byte belongs to.

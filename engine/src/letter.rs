@@ -1,6 +1,5 @@
 //! What shards write to each other.
 
-use crate::driver::StopAccept;
 use crate::report::{Part, ReportKey};
 use crate::{Address, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
@@ -185,14 +184,17 @@ pub(crate) enum Command {
         who: Ticket,
         note: Note,
     },
+    /// What a deferred admission waited for.
+    Admit {
+        who: Ticket,
+        note: Note,
+    },
     /// Connections of a listener begin with this from now on.
     ReplaceTls {
         listener: usize,
         tls: Tls,
     },
-    Drain {
-        listeners: StopAccept,
-    },
+    Drain,
 }
 
 impl fmt::Debug for Command {
@@ -201,8 +203,9 @@ impl fmt::Debug for Command {
             Command::Publish { .. } => "Publish",
             Command::List { .. } => "List",
             Command::Tell { .. } => "Tell",
+            Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",
-            Command::Drain { .. } => "Drain",
+            Command::Drain => "Drain",
         })
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
-//! use shardcast_engine::{Accepted, Application, Context, Message, Messages, Piece, Refusal};
+//! use shardcast_engine::{Accepted, Admission, Application, Context, Message, Messages, Piece};
 //!
 //! /// Says how long each upload was, and its sum, and holds none of it.
 //! struct Uploads;
@@ -21,9 +21,9 @@
 //! impl Application for Uploads {
 //!     type Session = Upload;
 //!
-//!     fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Result<Accepted<Upload>, Refusal> {
+//!     fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<Upload> {
 //!         let messages = Messages::InPieces;
-//!         Ok(Accepted { messages, ..Upload::default().into() })
+//!         Admission::Accept(Accepted { messages, ..Upload::default().into() })
 //!     }
 //!
 //!     fn message(&mut self, _: &mut Context<'_>, _: &mut Upload, _: Message<'_>) {
@@ -55,7 +55,7 @@
 //! ```
 //! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
 //! use shardcast_engine::{
-//!     Accepted, Application, Context, Form, Frame, Message, Publish, Refusal, Target,
+//!     Accepted, Admission, Application, Context, Form, Frame, Message, Publish, Target,
 //! };
 //!
 //! /// Some shout (`/loud`), the others do not; everybody hears everybody in their own way. The path of a request is who asks.
@@ -67,9 +67,9 @@
 //! impl Application for Hall {
 //!     type Session = String;
 //!
-//!     fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Result<Accepted<String>, Refusal> {
+//!     fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Admission<String> {
 //!         let form = if request.path().starts_with("/loud") { LOUD } else { CALM };
-//!         Ok(Accepted { form, ..request.path().to_owned().into() })
+//!         Admission::Accept(Accepted { form, ..request.path().to_owned().into() })
 //!     }
 //!
 //!     fn opened(&mut self, cx: &mut Context<'_>, user: &mut String) {
@@ -101,11 +101,9 @@ mod confine;
 mod connection;
 mod context;
 mod core;
-mod counter;
 mod counters;
 mod deadline;
 mod doorbell;
-mod drain;
 pub mod driver;
 mod exchange;
 mod form;
@@ -119,7 +117,6 @@ mod letter;
 mod listener;
 mod membership;
 mod memory;
-mod open_files;
 mod outbox;
 pub mod outgoing;
 mod paged;
@@ -130,7 +127,6 @@ mod room;
 mod running;
 #[doc(hidden)] // Driven by the simulation tests.
 pub mod shard;
-mod start;
 mod ticket;
 mod tls;
 mod token;
@@ -139,26 +135,22 @@ mod unread;
 mod wheel;
 
 pub use application::{
-    Accepted, Answer, Application, CloseReason, Listing, Member, Messages, Note, Page, Quiet,
-    Refusal, Report, Tag,
+    Accepted, Admission, Answer, Application, CloseReason, Listing, Member, Messages, Note, Page,
+    Quiet, Refusal, Report, Tag,
 };
 pub use compression::Compression;
 pub use config::{Config, ConfigError, Pinning};
 pub use confine::{Panicked, confine, discard};
 pub use context::{Context, Publish, PublishError, RoomError, Target};
-pub use counter::{Counter, Reading};
-pub use counters::ShardCounters;
+pub use counters::{Counter, Reading, ShardCounters};
 pub use deadline::Deadline;
-pub use driver::{Inherited, ListenAddress, ListenSource, StopAccept, Unsupported};
 pub use form::Form;
 pub use frame::{Frame, Message};
 pub use handle::{Handle, Refused, Reply};
 pub use host::afford;
 pub use listener::Listener;
 pub use memory::Memory;
-pub use peer::Peer;
-pub use running::Running;
-pub use start::{StartError, start, start_on};
+pub use running::{Running, StartError, start};
 pub use ticket::{Address, Ticket};
 pub use tls::{ClientCertificates, Identity, Tls, TlsError, TlsOptions, TlsVersion};
 pub use topic::{Topic, USER_BYTES_MAX};

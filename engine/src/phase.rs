@@ -10,6 +10,8 @@ pub(crate) enum Phase {
     Free,
     /// Accepted; the request head is not complete.
     Upgrading,
+    /// A whole request for a WebSocket or an event stream is there; the application has deferred its decision. Nothing is read.
+    Authenticating,
     /// Messages flow both ways.
     Open,
     /// Our close frame is queued or sent; the peer's is awaited, everything else it says is dropped.
@@ -30,6 +32,8 @@ pub(crate) enum Phase {
 pub(crate) enum Step {
     /// The driver accepted a socket.
     Accept,
+    /// The application decides later.
+    Defer,
     /// 101 is queued.
     Upgrade,
     /// An HTTP refusal, or a close frame after a protocol error, is queued.
@@ -56,18 +60,24 @@ impl Phase {
 
     /// The next phase, or `None` where the step does not apply (it is ignored then: the connection is further on already).
     pub(crate) fn after(self, step: Step) -> Option<Phase> {
-        use Phase::{Closing, Flushing, Free, Lingering, Open, Retiring, Upgrading};
+        use Phase::{
+            Authenticating, Closing, Flushing, Free, Lingering, Open, Retiring, Upgrading,
+        };
         match (self, step) {
             (Free, Step::Accept) => Some(Upgrading),
-            (Upgrading, Step::Upgrade) => Some(Open),
-            (Upgrading | Open | Closing, Step::Refuse) => Some(Lingering),
+            (Upgrading, Step::Defer) => Some(Authenticating),
+            (Upgrading | Authenticating, Step::Upgrade) => Some(Open),
+            (Upgrading | Authenticating | Open | Closing, Step::Refuse) => Some(Lingering),
             (Open, Step::Close) => Some(Closing),
             (Open | Closing, Step::PeerClose) => Some(Flushing),
-            (Upgrading | Open | Closing | Flushing | Lingering, Step::Retire) => Some(Retiring),
+            (Upgrading | Authenticating | Open | Closing | Flushing | Lingering, Step::Retire) => {
+                Some(Retiring)
+            }
             (Retiring, Step::Closed) => Some(Free),
             (
                 Free,
-                Step::Upgrade
+                Step::Defer
+                | Step::Upgrade
                 | Step::Refuse
                 | Step::Close
                 | Step::PeerClose
@@ -75,11 +85,16 @@ impl Phase {
                 | Step::Closed,
             )
             | (Upgrading, Step::Accept | Step::Close | Step::PeerClose | Step::Closed)
-            | (Open | Closing, Step::Accept | Step::Upgrade | Step::Closed)
+            | (
+                Authenticating,
+                Step::Accept | Step::Defer | Step::Close | Step::PeerClose | Step::Closed,
+            )
+            | (Open | Closing, Step::Accept | Step::Defer | Step::Upgrade | Step::Closed)
             | (Closing, Step::Close)
             | (
                 Flushing | Lingering,
                 Step::Accept
+                | Step::Defer
                 | Step::Upgrade
                 | Step::Refuse
                 | Step::Close
@@ -89,6 +104,7 @@ impl Phase {
             | (
                 Retiring,
                 Step::Accept
+                | Step::Defer
                 | Step::Upgrade
                 | Step::Refuse
                 | Step::Close
@@ -104,17 +120,19 @@ mod tests {
     use super::*;
     use std::fmt::Write;
 
-    const PHASES: [Phase; 7] = [
+    const PHASES: [Phase; 8] = [
         Phase::Free,
         Phase::Upgrading,
+        Phase::Authenticating,
         Phase::Open,
         Phase::Closing,
         Phase::Flushing,
         Phase::Lingering,
         Phase::Retiring,
     ];
-    const STEPS: [Step; 7] = [
+    const STEPS: [Step; 8] = [
         Step::Accept,
+        Step::Defer,
         Step::Upgrade,
         Step::Refuse,
         Step::Close,
@@ -136,9 +154,13 @@ mod tests {
         assert_eq!(
             table,
             "Free Accept Upgrading\n\
+             Upgrading Defer Authenticating\n\
              Upgrading Upgrade Open\n\
              Upgrading Refuse Lingering\n\
              Upgrading Retire Retiring\n\
+             Authenticating Upgrade Open\n\
+             Authenticating Refuse Lingering\n\
+             Authenticating Retire Retiring\n\
              Open Refuse Lingering\n\
              Open Close Closing\n\
              Open PeerClose Flushing\n\

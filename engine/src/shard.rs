@@ -4,6 +4,7 @@
 //! bounded, and whatever does not fit goes on in the next tick.
 
 mod deadlines;
+mod deferred;
 mod deliver;
 mod inflate;
 mod intake;
@@ -19,13 +20,13 @@ mod stream;
 mod tests;
 mod wakes;
 
-pub use crate::core::Admission;
+pub use crate::core::ProcessCounts;
 pub use crate::token::TokenKey;
 
 use crate::confine::{Panicked, confine};
 use crate::connection::Flags;
 use crate::core::{Answered, Core, Ended};
-use crate::driver::{Completion, Driver, Millis, Shortfall, StopAccept, Wait};
+use crate::driver::{Completion, Driver, Millis, Shortfall, Wait};
 use crate::lane::Mailbox;
 use crate::letter::Delivery;
 use crate::paged::Paged;
@@ -65,7 +66,7 @@ pub struct Setup<'a> {
     /// The shard's lanes.
     pub mailbox: Mailbox,
     /// Shared by all shards of the process.
-    pub admission: Admission,
+    pub admission: ProcessCounts,
     /// Signs the tokens of event streams; the same for all shards. Without it there are no event streams, whatever the configuration says.
     pub token_key: Option<TokenKey>,
     /// Where the shard counts.
@@ -133,15 +134,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Stops accepting; every connection is told, closed with 1001, and given the close deadline.
-    pub fn start_drain(&mut self, listeners: StopAccept) {
+    pub fn start_drain(&mut self) {
         if self.drain.is_none() {
-            self.driver.stop_accepting(listeners);
+            self.driver.stop_accepting();
             let open = self.core.connections.in_phase(Phase::Open);
             self.drain = Some(open.collect());
             let upgrading: Vec<Ticket> = self.core.connections.in_phase(Phase::Upgrading).collect();
             upgrading
                 .into_iter()
                 .for_each(|ticket| self.core.end_requests(ticket));
+            let waiting = self.core.connections.in_phase(Phase::Authenticating);
+            for ticket in waiting.collect::<Vec<_>>() {
+                self.core.refuse(ticket, 503, "the server stops");
+            }
         }
     }
 
@@ -324,6 +329,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Phase::Lingering
                 | Phase::Free
                 | Phase::Upgrading
+                | Phase::Authenticating
                 | Phase::Open
                 | Phase::Closing
                 | Phase::Retiring => {}
@@ -410,6 +416,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
             });
             self.core.left = Vec::new();
         }
+        while let Some(ticket) = self.core.agenda.abandoned.pop() {
+            let who = self.core.address(ticket);
+            if confine(|| self.application.abandoned(who)).is_err() {
+                self.core.note_panic(Some(ticket));
+            }
+        }
     }
 
     /// Closes a bounded number of connections, so that a drain does not starve the deliveries before it.
@@ -436,6 +448,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         counters.lane_depth.set(self.core.mail.depth() as u64);
         counters.rooms.set(self.core.rooms.rooms() as u64);
         counters.users.set(self.core.rooms.users() as u64);
+        counters.admissions_waiting.set(self.core.deferred as u64);
         if self.is_drained() {
             counters.drained.set(1);
         }

@@ -5,8 +5,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
 use shardcast_engine::protocol::upgrade;
 use shardcast_engine::{
-    Accepted, Application, Config, Context, Identity, Listener, Message, Pinning, Refusal, Running,
-    Tls, TlsOptions,
+    Admission, Application, Config, Context, Identity, Listener, Message, Pinning, Running, Tls,
+    TlsOptions,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,12 +18,8 @@ struct Echo;
 impl Application for Echo {
     type Session = ();
 
-    fn connect(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &upgrade::Request<'_>,
-    ) -> Result<Accepted<()>, Refusal> {
-        Ok(().into())
+    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+        Admission::Accept(().into())
     }
 
     fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
@@ -85,7 +81,7 @@ type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 impl Server {
     fn dial(&self) -> Stream {
-        let socket = TcpStream::connect(self.running.local_addr().unwrap()).unwrap();
+        let socket = TcpStream::connect(self.running.local_addr()).unwrap();
         let name = "localhost".try_into().unwrap();
         let connection = ClientConnection::new(Arc::clone(&self.client), name).unwrap();
         StreamOwned::new(connection, socket)
@@ -210,7 +206,7 @@ fn an_event_stream_is_as_secret_as_a_socket() {
 fn who_has_not_shaken_hands_is_told_nothing_in_plain() {
     let server = server_with(Duration::from_millis(300));
     for said in [&b""[..], b"\x16\x03\x01"] {
-        let mut socket = TcpStream::connect(server.running.local_addr().unwrap()).unwrap();
+        let mut socket = TcpStream::connect(server.running.local_addr()).unwrap();
         socket.write_all(said).unwrap();
         let mut heard = Vec::new();
         socket.read_to_end(&mut heard).unwrap();
@@ -235,7 +231,7 @@ fn who_breaks_tls_is_let_go_without_an_answer() {
             std::thread::park_timeout(Duration::from_millis(1));
         }
     };
-    let mut stranger = TcpStream::connect(server.running.local_addr().unwrap()).unwrap();
+    let mut stranger = TcpStream::connect(server.running.local_addr()).unwrap();
     stranger.write_all(&[0x55; 100]).unwrap();
     let mut alert = Vec::new();
     stranger.read_to_end(&mut alert).unwrap();

@@ -1,5 +1,6 @@
 //! An application on the engine: what its handlers and hooks are, and how it is started. The binary is one without handlers.
 
+mod arrival;
 mod background;
 mod builtin;
 mod call;
@@ -31,6 +32,7 @@ mod spoken;
 mod table;
 mod task;
 
+pub use arrival::Arrival;
 pub use background::Background;
 pub use connect::Connect;
 pub use connection_id::{BadConnectionId, ConnectionId};
@@ -51,12 +53,11 @@ pub use service::Service;
 pub use session::{Limits, Session};
 
 use crate::namespace::Namespaces;
-use connect::Hooks;
+use connect::{ConnectHook, Hooks};
 use entrance::Entrances;
 use registry::Registry;
 use shardcast_engine::{
-    CloseReason, Config, Handle as EngineHandle, ListenAddress, Refusal, Running, ShardCounters,
-    StartError,
+    CloseReason, Config, Handle as EngineHandle, Refusal, Running, ShardCounters, StartError,
 };
 use shardcast_protocol::dialect::{Dialect, Rules};
 use shared::Shared;
@@ -154,9 +155,24 @@ impl App {
         self,
         hook: impl Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync + 'static,
     ) -> App {
-        let connect = Some(Arc::new(hook) as Arc<connect::OnConnect>);
+        self.with_connect(ConnectHook::OnShard(Arc::new(hook)))
+    }
+
+    /// The same for what takes time, such as a look-up elsewhere: the hook's future runs on the runtime of background handlers while the
+    /// client waits, for [`Config::admission_timeout`] at most (then it is answered 504). The future is dropped where it waits when that
+    /// time is over or the client goes. At most [`Config::deferred_max`] clients wait; others are answered 503. Of this hook and that of
+    /// [`App::on_connect`] the last one counts.
+    pub fn on_connect_async<W>(self, hook: impl Fn(Arrival) -> W + Send + Sync + 'static) -> App
+    where
+        W: Future<Output = Result<Identity, Refusal>> + Send + 'static,
+    {
+        let hook = move |arrival| Box::pin(hook(arrival)) as arrival::Work;
+        self.with_connect(ConnectHook::InBackground(Arc::new(hook)))
+    }
+
+    fn with_connect(self, connect: ConnectHook) -> App {
         let hooks = Hooks {
-            connect,
+            connect: Some(connect),
             ..self.hooks
         };
         App { hooks, ..self }
@@ -225,6 +241,7 @@ impl App {
             heartbeat_ms: millis(config.heartbeat),
             message_bytes_max: config.message_bytes_max(),
             rooms_per_connection_max: config.rooms_per_connection_max,
+            deferred_per_shard_max: config.deferred_max / config.shards,
             room_name_bytes_max: config.room_name_bytes_max,
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
@@ -311,14 +328,9 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Where clients connect over TCP: the first listener's address of those that have one.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
+    /// Where clients connect: the first listener's address.
+    pub fn local_addr(&self) -> SocketAddr {
         self.running.local_addr()
-    }
-
-    /// Where clients connect, in the order of the configuration.
-    pub fn addresses(&self) -> &[ListenAddress] {
-        self.running.addresses()
     }
 
     /// The engine below: addresses, counters, capabilities.

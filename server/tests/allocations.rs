@@ -10,8 +10,7 @@ use shardcast::{App, Service, Session};
 use shardcast_engine::protocol::frame::{Kind, OpCode};
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Answer, Application, Config, Context, Listener, Message, Pinning, Refusal, Running,
-    Tag,
+    Admission, Answer, Application, Config, Context, Listener, Message, Pinning, Running, Tag,
 };
 use std::net::SocketAddr;
 use tokio::runtime::Builder;
@@ -26,11 +25,7 @@ struct Counted(Service);
 impl Application for Counted {
     type Session = Session;
 
-    fn connect(
-        &mut self,
-        cx: &mut Context<'_>,
-        request: &Request<'_>,
-    ) -> Result<Accepted<Session>, Refusal> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Session> {
         self.0.connect(cx, request)
     }
 
@@ -74,7 +69,7 @@ impl Trial {
         let counted = move |shard| Counted(app.shard(shard));
         let running = shardcast_engine::start(config, counted).expect("starts");
         let member = |_| {
-            let mut member = Client::connect(running.local_addr().unwrap(), "/ws");
+            let mut member = Client::connect(running.local_addr(), "/ws");
             assert!(member.hear().starts_with(br#"{"type":"welcome""#));
             member.say(OpCode::Text, br#"{"type":"join_room","room":"r"}"#, 1);
             assert!(member.hear().starts_with(br#"{"type":"joined""#));

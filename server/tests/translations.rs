@@ -5,9 +5,9 @@ use shardcast_engine::driver::sim::{Faults, Line, Random, Read, SimDriver, Socke
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::http;
-use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
+use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{
-    Accepted, Answer, Application, CloseReason, Config, Context, Form, Frame, Message, Refusal,
+    Admission, Answer, Application, CloseReason, Config, Context, Form, Frame, Message,
     ShardCounters, Tag,
 };
 use shardcast_protocol::dialect::Dialect;
@@ -31,11 +31,7 @@ struct Counted(Service);
 impl Application for Counted {
     type Session = Session;
 
-    fn connect(
-        &mut self,
-        cx: &mut Context<'_>,
-        request: &http::Request<'_>,
-    ) -> Result<Accepted<Session>, Refusal> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &http::Request<'_>) -> Admission<Session> {
         self.0.connect(cx, request)
     }
 
@@ -75,7 +71,7 @@ impl Cluster {
             shards: SHARDS,
             ..Config::default()
         };
-        let admission = Admission::new(config.connections_max);
+        let admission = ProcessCounts::new(config.connections_max);
         // No handler runs in the background.
         let runtime = Builder::new_current_thread().build().expect("a runtime");
         let app = App::new().shards(&config, runtime.handle().clone());

@@ -1,7 +1,7 @@
 //! The smallest application: every message comes back. What is tested with it is the engine below.
 
 use shardcast_engine::protocol::upgrade::Request;
-use shardcast_engine::{Accepted, Application, Context, Message, Refusal};
+use shardcast_engine::{Admission, Application, Context, Message, Refusal};
 
 /// Answers every message with the same message.
 #[derive(Debug)]
@@ -10,14 +10,10 @@ pub struct Echo;
 impl Application for Echo {
     type Session = ();
 
-    fn connect(
-        &mut self,
-        _cx: &mut Context<'_>,
-        request: &Request<'_>,
-    ) -> Result<Accepted<()>, Refusal> {
+    fn connect(&mut self, _cx: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
         match request.path() {
-            "/ws" => Ok(().into()),
-            path => Err(Refusal::new(404, format!("no {path}"))),
+            "/ws" => Admission::Accept(().into()),
+            path => Admission::Refuse(Refusal::new(404, format!("no {path}"))),
         }
     }
 

@@ -6,8 +6,8 @@ use clap::Parser;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Application, Compression, Config, Context, Frame, Identity, Listener, Message,
-    Pinning, Publish, Refusal, Tag, Target, Tls, TlsOptions,
+    Admission, Application, Compression, Config, Context, Frame, Identity, Listener, Message,
+    Pinning, Publish, Tag, Target, Tls, TlsOptions,
 };
 use std::error::Error;
 use std::fs;
@@ -67,12 +67,8 @@ struct Raw;
 impl Application for Raw {
     type Session = ();
 
-    fn connect(
-        &mut self,
-        _cx: &mut Context<'_>,
-        _request: &Request<'_>,
-    ) -> Result<Accepted<()>, Refusal> {
-        Ok(().into())
+    fn connect(&mut self, _cx: &mut Context<'_>, _request: &Request<'_>) -> Admission<()> {
+        Admission::Accept(().into())
     }
 
     fn message(&mut self, cx: &mut Context<'_>, _session: &mut (), message: Message<'_>) {
@@ -91,7 +87,7 @@ impl Application for Raw {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let running = shardcast_engine::start(arguments.config()?, |_| Raw)?;
-    println!("raw-server listens on {}", running.addresses()[0]);
+    println!("raw-server listens on {}", running.local_addr());
     // Until a signal ends the process.
     loop {
         std::thread::park();

@@ -6,9 +6,9 @@ use shardcast_engine::driver::Completion;
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{self, Kind, OpCode};
 use shardcast_engine::protocol::upgrade;
-use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
+use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{
-    Accepted, Application, Config, Context, Frame, Message, Publish, Refusal, Tag, Target, Ticket,
+    Admission, Application, Config, Context, Frame, Message, Publish, Tag, Target, Ticket,
 };
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -23,12 +23,8 @@ struct Raw;
 impl Application for Raw {
     type Session = ();
 
-    fn connect(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &upgrade::Request<'_>,
-    ) -> Result<Accepted<()>, Refusal> {
-        Ok(().into())
+    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+        Admission::Accept(().into())
     }
 
     fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
@@ -69,7 +65,7 @@ impl Crowd {
             config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
             token_key: Some(TokenKey::fixed()),
-            admission: Admission::new(members as usize),
+            admission: ProcessCounts::new(members as usize),
             counters: Arc::default(),
         };
         let shard = Shard::new(setup, Raw, Quiet(Rc::clone(&line)));
@@ -82,7 +78,7 @@ impl Crowd {
             let accepted = Completion::Accepted {
                 slot,
                 listener: 0,
-                peer: peer.into(),
+                peer,
             };
             crowd.line.borrow_mut().completions.push(accepted);
             crowd.arrive(slot, &request);

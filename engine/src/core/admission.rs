@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The process's connection limit, how many of its connections take shared compressed frames, which forms there have been, and how many shards
 /// are busy: the one thing that shards share, touched once per connect and once per close.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct ProcessCounts {
     admitted: Arc<AtomicUsize>,
     sharers: Arc<AtomicUsize>,
     /// Shards that have not been quiet since they were busy.
@@ -18,10 +18,10 @@ pub struct Admission {
     max: usize,
 }
 
-impl Admission {
+impl ProcessCounts {
     /// At most `max` connections.
-    pub fn new(max: usize) -> Admission {
-        Admission {
+    pub fn new(max: usize) -> ProcessCounts {
+        ProcessCounts {
             admitted: Arc::default(),
             sharers: Arc::default(),
             busy: Arc::default(),

@@ -54,7 +54,8 @@ impl Core {
     pub(crate) fn turn_away(&mut self, ticket: Ticket) {
         const TEXT: &str = "out of memory, try again later";
         self.counters.closed_budget.add(1);
-        if self.connections.phase(ticket) == Phase::Upgrading {
+        let phase = self.connections.phase(ticket);
+        if matches!(phase, Phase::Upgrading | Phase::Authenticating) {
             self.refuse(ticket, 503, TEXT);
         } else {
             self.break_off(ticket, CloseCode::TRY_LATER, TEXT, CloseReason::OverBudget);
@@ -181,8 +182,17 @@ impl Core {
             return false;
         };
         let before = std::mem::replace(&mut connection.phase, next);
+        let exchange = connection.exchange();
+        let is_undecided = exchange.is_some_and(|exchange| exchange.deferred.is_some());
         let connection = self.address(ticket);
         tracing::trace!(%connection, from = ?before, to = ?next, "phase");
+        if before == Phase::Authenticating {
+            self.deferred -= 1;
+            // A decision takes it out of there before it ends the wait.
+            if is_undecided {
+                self.agenda.abandoned.push(ticket);
+            }
+        }
         if before == Phase::Open {
             tracing::trace!(%connection, ?reason, "ended");
             let rooms = self.depart(ticket);

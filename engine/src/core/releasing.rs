@@ -43,8 +43,9 @@ impl Core {
             arm,
             park,
             ended,
+            abandoned,
         } = &mut self.agenda;
-        for tickets in [kick, finish, retire, arm, park] {
+        for tickets in [kick, finish, retire, arm, park, abandoned] {
             tickets.shrink_to_fit();
         }
         ended.shrink_to_fit();

@@ -170,7 +170,7 @@ impl Core {
         let (shard, slot) = (self.mail.shard(), ticket.slot);
         tracing::debug!(shard, slot, %fault, "TLS failed");
         let count = match self.connections.phase(ticket) {
-            Phase::Upgrading => &self.counters.tls_handshakes_failed,
+            Phase::Upgrading | Phase::Authenticating => &self.counters.tls_handshakes_failed,
             _ => &self.counters.closed_protocol,
         };
         count.add(1);

@@ -38,6 +38,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match self.core.connections.phase(ticket) {
             Phase::Free | Phase::Retiring => {}
             Phase::Upgrading => self.check_request(ticket),
+            Phase::Authenticating => self.check_admission(ticket),
             Phase::Open => self.check_life(ticket),
             Phase::Closing | Phase::Flushing | Phase::Lingering => {
                 // Who heard everything, and the FIN behind it, has missed nothing.
@@ -167,7 +168,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         unheard
     }
 
-    fn count_deadline(&self, deadline: Deadline) {
+    pub(super) fn count_deadline(&self, deadline: Deadline) {
         deadline.counter(&self.core.counters).add(1);
     }
 
@@ -178,9 +179,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let limit = match connection.phase {
             Phase::Upgrading => limits.header_ms,
             Phase::Open => limits.frame_ms,
-            Phase::Free | Phase::Closing | Phase::Flushing | Phase::Lingering | Phase::Retiring => {
-                return;
-            }
+            Phase::Free
+            | Phase::Authenticating
+            | Phase::Closing
+            | Phase::Flushing
+            | Phase::Lingering
+            | Phase::Retiring => return,
         };
         connection.cold().unread_since = now;
         self.core.wheel.advance(ticket.slot, now + limit);

@@ -4,7 +4,6 @@ use super::Shard;
 use crate::connection::Flags;
 use crate::driver::{Completion, Driver, ReceiveEnd};
 use crate::outgoing::Outgoing;
-use crate::peer::Peer;
 use crate::phase::Phase;
 use crate::unread::Need;
 use crate::{Application, Message, Ticket};
@@ -58,7 +57,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.completions = completions;
     }
 
-    fn accepted(&mut self, slot: u32, listener: u8, peer: Peer) {
+    fn accepted(&mut self, slot: u32, listener: u8, peer: std::net::SocketAddr) {
         let heard = self.core.heard_now();
         let ticket = self.core.connections.accept(slot, listener, peer, heard);
         let connection = self.core.address(ticket);
@@ -87,7 +86,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     connection.hear(now);
                     true
                 }
-                Phase::Upgrading | Phase::Closing => true,
+                Phase::Upgrading | Phase::Authenticating | Phase::Closing => true,
                 Phase::Free | Phase::Flushing | Phase::Lingering | Phase::Retiring => false,
             };
             if reads && connection.flags.has(Flags::UNREAD) {
@@ -209,6 +208,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         while at < bytes.len() {
             let used = match self.core.connections.phase(ticket) {
                 Phase::Upgrading => self.request(ticket, &bytes[at..]),
+                Phase::Authenticating => self.take_early(ticket, bytes.len() - at),
                 Phase::Open if flushes >= FLUSHES_PER_READ || self.is_stuck(ticket) => {
                     self.park(ticket);
                     Err(Need::Any)
@@ -400,7 +400,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {
             Phase::Upgrading => self.core.end_requests(ticket),
-            Phase::Open | Phase::Closing => self.core.lose(ticket),
+            Phase::Authenticating | Phase::Open | Phase::Closing => self.core.lose(ticket),
             Phase::Flushing | Phase::Lingering => self.core.agenda.finish.push(ticket),
             Phase::Free | Phase::Retiring => {}
         }

@@ -17,9 +17,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// sessions. With `quiescent`, also unless nothing is left over: no connection, room, home, letter, report or outbox byte.
     pub fn check_invariants(&self, quiescent: bool) {
         let (mut outbox_bytes, mut unfinished_bytes) = (0, 0);
-        let mut live = 0;
+        let (mut live, mut deferred) = (0, 0);
         for (slot, connection) in self.core.connections.iter() {
             live += usize::from(connection.phase != Phase::Free);
+            deferred += usize::from(connection.phase == Phase::Authenticating);
             outbox_bytes += check_connection(slot, connection);
             unfinished_bytes += check_account(slot, connection);
             if let Some(session) = self.core.secure.session(slot) {
@@ -44,6 +45,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             );
         }
         assert_eq!(live, self.core.connections.live());
+        assert_eq!(deferred, self.core.deferred, "who waits for an admission");
+        assert!(deferred <= self.core.limits.deferred_max);
         assert_eq!(outbox_bytes as u64, self.core.counters.outbox_bytes.get());
         let reassembly_bytes = self.core.counters.reassembly_bytes.get();
         assert_eq!(unfinished_bytes as u64, reassembly_bytes);
@@ -114,7 +117,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             (0, 0)
         );
         assert!(
-            core.agenda.ended.is_empty() && core.agenda.retire.is_empty(),
+            core.agenda.ended.is_empty()
+                && core.agenda.abandoned.is_empty()
+                && core.agenda.retire.is_empty(),
             "endings left"
         );
     }
@@ -150,7 +155,7 @@ fn check_account(slot: u32, connection: &Connection) -> usize {
     assert_eq!(cold.counted_bytes, held, "slot {slot}: not counted");
     let reads = matches!(
         connection.phase,
-        Phase::Upgrading | Phase::Open | Phase::Closing
+        Phase::Upgrading | Phase::Authenticating | Phase::Open | Phase::Closing
     );
     assert!(reads || held == 0, "slot {slot}: {held} bytes for nobody");
     held

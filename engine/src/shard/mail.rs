@@ -35,8 +35,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 }
                 Command::List { room, reply } => self.core.list_from_outside(room, reply),
                 Command::Tell { who, note } => self.tell(who, note),
+                Command::Admit { who, note } => self.decide(who, note),
                 Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
-                Command::Drain { listeners } => self.start_drain(listeners),
+                Command::Drain => self.start_drain(),
             }
         }
     }

@@ -4,7 +4,7 @@
 //! Whatever makes it unclear where the next request begins ends the connection with its answer.
 
 use super::Shard;
-use crate::application::{Accepted, Messages, Page, Refusal};
+use crate::application::{Accepted, Admission, Messages, Page, Refusal};
 use crate::connection::Flags;
 use crate::driver::Driver;
 use crate::exchange::{Exchange, Stage};
@@ -45,7 +45,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Ok(Some((request, used))) => {
                 self.answer_request(ticket, &request, bytes.len() - used);
                 let flags = self.core.connections.at(ticket.slot).flags;
-                // The answer of a stream said `Connection: close`: no request behind it is read (RFC 9112 §9.6).
+                // The answer of a stream said `Connection: close`: no request behind it is read (RFC 9112 §9.6). One whose admission is
+                // deferred drops them where they would wait.
                 let is_stream = flags.has(Flags::STREAM);
                 Ok(if is_stream { bytes.len() } else { used })
             }
@@ -192,27 +193,29 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }) else {
             return;
         };
+        let framing = Framing::of(request.version());
         let answer = self.shielded(ticket, |application, context| {
             application.connect(context, request)
         });
-        match answer.unwrap_or_else(|| Err(Refusal::new(500, "handler failed"))) {
-            Ok(accepted) => {
-                let framing = Framing::of(request.version());
-                self.open(ticket, key, framing, agreement, accepted);
-            }
-            Err(refusal) => {
-                let counters = &self.core.counters;
-                match key {
-                    Some(_) => counters.upgrades_refused.add(1),
-                    None => counters.requests_refused.add(1),
-                }
-                self.turn_down(ticket, key, refusal);
-            }
+        match answer.unwrap_or_else(|| Admission::Refuse(Refusal::new(500, "handler failed"))) {
+            Admission::Accept(accepted) => self.open(ticket, key, framing, agreement, accepted),
+            Admission::Refuse(refusal) => self.reject(ticket, key, refusal),
+            Admission::Defer => self.defer(ticket, key, framing, agreement),
         }
     }
 
+    /// The application refuses the client.
+    pub(super) fn reject(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
+        let counters = &self.core.counters;
+        match key {
+            Some(_) => counters.upgrades_refused.add(1),
+            None => counters.requests_refused.add(1),
+        }
+        self.turn_down(ticket, key, refusal);
+    }
+
     /// Answers that there will be no WebSocket, or no event stream; why the latter, pages of every origin may read.
-    fn turn_down(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
+    pub(super) fn turn_down(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
         let Refusal {
             status,
             reason,
@@ -227,7 +230,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// `framing` is that of an event stream.
-    fn open(
+    pub(super) fn open(
         &mut self,
         ticket: Ticket,
         key: Option<&str>,

@@ -229,19 +229,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Reads on a connection that waited for an answer. What it has said already is read when the parked ones are.
-    fn listen_again(&mut self, who: Ticket) {
+    pub(super) fn listen_again(&mut self, who: Ticket) {
         let Some(connection) = self.core.connections.get(who) else {
             return;
         };
         match connection.phase {
-            Phase::Upgrading => self.parked.push_back(who),
+            Phase::Upgrading | Phase::Open | Phase::Closing => self.parked.push_back(who),
             Phase::Lingering => {
                 connection.flags.clear(Flags::PARKED);
                 if !connection.flags.has(Flags::RECEIVING) && !connection.flags.has(Flags::ENDED) {
                     self.core.agenda.arm.push(who);
                 }
             }
-            Phase::Free | Phase::Open | Phase::Closing | Phase::Flushing | Phase::Retiring => {}
+            Phase::Free | Phase::Authenticating | Phase::Flushing | Phase::Retiring => {}
         }
     }
 }

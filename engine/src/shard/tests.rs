@@ -1,11 +1,11 @@
 //! One shard, its clients on a simulated network without faults, and what they may not do to it.
 
 use super::*;
+use crate::Admission;
 use crate::driver::Millis;
 use crate::driver::sim::{Faults, Line, Random, SimDriver, SocketId, World};
 use crate::frame::Message;
 use crate::lane::{self, LaneCapacity};
-use crate::{Accepted, Refusal};
 use bytes::Bytes;
 use shardcast_protocol::frame::{self, Kind, OpCode};
 use shardcast_protocol::upgrade;
@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 mod budget;
 mod deadlines;
+mod deferred;
 mod flood;
 mod quiet;
 mod wakes;
@@ -24,12 +25,8 @@ struct Generous(usize);
 impl Application for Generous {
     type Session = ();
 
-    fn connect(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &upgrade::Request<'_>,
-    ) -> Result<Accepted<()>, Refusal> {
-        Ok(().into())
+    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+        Admission::Accept(().into())
     }
 
     fn message(&mut self, cx: &mut Context<'_>, _: &mut (), _: Message<'_>) {
@@ -51,7 +48,7 @@ impl Trial {
             config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
             token_key: Some(TokenKey::fixed()),
-            admission: Admission::new(config.connections_max),
+            admission: ProcessCounts::new(config.connections_max),
             counters: Arc::clone(&counters),
         };
         let shard = Shard::new(setup, Generous(answer_bytes), World::driver(&world, 0));

@@ -8,8 +8,8 @@ use client::Client;
 use shardcast_engine::protocol::frame::{Kind, OpCode};
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Answer, Application, Config, Context, Frame, Listener, Message, Pinning, Publish,
-    Refusal, Running, Tag, Target,
+    Admission, Answer, Application, Config, Context, Frame, Listener, Message, Pinning, Publish,
+    Running, Tag, Target,
 };
 use std::net::SocketAddr;
 
@@ -31,8 +31,8 @@ struct Counted {
 impl Application for Counted {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Result<Accepted<()>, Refusal> {
-        Ok(().into())
+    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<()> {
+        Admission::Accept(().into())
     }
 
     fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
@@ -81,7 +81,7 @@ impl Trial {
             sealed: sealed.clone(),
         })
         .expect("starts");
-        let connect = || Client::connect(running.local_addr().unwrap(), "/");
+        let connect = || Client::connect(running.local_addr(), "/");
         let mut members: Vec<Client> = (0..MEMBERS).map(|_| connect()).collect();
         for member in &mut members {
             member.say(OpCode::Binary, b"S", 1);

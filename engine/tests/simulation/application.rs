@@ -7,8 +7,8 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Answer, Application, CloseReason, Context, Form, Frame, Listing, Message,
-    Messages, Note, Piece, Publish, Refusal, RoomError, Tag, Target, Topic,
+    Accepted, Address, Admission, Answer, Application, CloseReason, Context, Form, Frame, Listing,
+    Message, Messages, Note, Piece, Publish, Refusal, RoomError, Tag, Target, Topic,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,6 +22,9 @@ pub(crate) struct Journal {
     pub(crate) now: Step,
     pub(crate) clients: Vec<Entry>,
     pub(crate) panics: u32,
+    /// Clients whose admission is not decided.
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) abandoned: u64,
 }
 
 impl Journal {
@@ -48,6 +51,39 @@ impl Journal {
     }
 }
 
+/// A client whose admission is deferred.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) who: Address,
+    pub(crate) client: usize,
+    form: Form,
+}
+
+/// How a client's admission is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Prompt,
+    /// It is let in later.
+    Late,
+    Refused,
+    Panic,
+    /// Nobody decides.
+    Never,
+}
+
+impl Fate {
+    /// Not drawn. The witness is prompt, and whoever comes last, in every number of clients that there is.
+    pub(crate) fn of(client: usize) -> Fate {
+        match client % 24 {
+            1 | 10 | 14 | 22 => Fate::Late,
+            20 => Fate::Refused,
+            18 => Fate::Panic,
+            8 => Fate::Never,
+            _ => Fate::Prompt,
+        }
+    }
+}
+
 /// What they saw of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
@@ -55,6 +91,8 @@ pub(crate) struct Entry {
     pub(crate) opened: Option<Step>,
     pub(crate) closed: Option<(Step, CloseReason)>,
     pub(crate) address: Option<Address>,
+    /// It went before its admission was decided.
+    abandoned: bool,
     messages: u32,
 }
 
@@ -82,6 +120,28 @@ impl Scripted {
         let mut journal = self.journal.borrow_mut();
         let now = journal.now;
         with(&mut journal.clients[client], now)
+    }
+
+    fn accept(&self, client: usize, form: Form) -> Admission<Session> {
+        self.entry(client, |entry, now| {
+            assert_eq!(entry.connected, None, "client {client} connected twice");
+            entry.connected = Some(now);
+        });
+        let session = Session {
+            client,
+            form,
+            user: None,
+            begun: Vec::new(),
+        };
+        let messages = match client % 5 {
+            3 => Messages::InPieces,
+            _ => Messages::Whole,
+        };
+        Admission::Accept(Accepted {
+            messages,
+            form,
+            ..session.into()
+        })
     }
 
     fn is_open(&self, client: usize) -> bool {
@@ -184,39 +244,52 @@ impl Scripted {
 impl Application for Scripted {
     type Session = Session;
 
-    fn connect(
-        &mut self,
-        _cx: &mut Context<'_>,
-        request: &Request<'_>,
-    ) -> Result<Accepted<Session>, Refusal> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Session> {
         if request.path() == "/panic" {
             self.panic();
         }
         let Some(client) = request.path().strip_prefix("/client/") else {
-            return Err(Refusal::new(403, "not for you"));
+            return Admission::Refuse(Refusal::new(403, "not for you"));
         };
         let (client, form) = client.split_once('/').expect("a number and a form");
         let client = client.parse().expect("clients say their number");
         let form = Form::new(form.parse().expect("clients say their form"));
-        self.entry(client, |entry, now| {
-            assert_eq!(entry.connected, None, "client {client} connected twice");
-            entry.connected = Some(now);
-        });
-        let session = Session {
+        if Fate::of(client) == Fate::Prompt {
+            return self.accept(client, form);
+        }
+        let mut journal = self.journal.borrow_mut();
+        journal.waiting.push(Waiting {
+            who: cx.address(),
             client,
             form,
-            user: None,
-            begun: Vec::new(),
-        };
-        let messages = match client % 5 {
-            3 => Messages::InPieces,
-            _ => Messages::Whole,
-        };
-        Ok(Accepted {
-            messages,
-            form,
-            ..session.into()
-        })
+        });
+        Admission::Defer
+    }
+
+    fn decide(&mut self, cx: &mut Context<'_>, note: Note) -> Admission<Session> {
+        let Waiting { who, client, form } = *note.downcast().expect("who waited");
+        assert_eq!(who, cx.address(), "client {client}: another's decision");
+        self.entry(client, |entry, _| {
+            assert!(!entry.abandoned, "client {client} is decided on, and gone");
+        });
+        match Fate::of(client) {
+            Fate::Refused => Admission::Refuse(Refusal::new(403, "not for you, after all")),
+            Fate::Panic => self.panic(),
+            Fate::Prompt | Fate::Late | Fate::Never => self.accept(client, form),
+        }
+    }
+
+    fn abandoned(&mut self, who: Address) {
+        let mut journal = self.journal.borrow_mut();
+        journal.abandoned += 1;
+        // One that is being handed over is dropped on its way.
+        let waiting = &journal.waiting;
+        let waiting = waiting.iter().find(|waiting| waiting.who == who);
+        if let Some(client) = waiting.map(|waiting| waiting.client) {
+            let entry = &mut journal.clients[client];
+            assert!(!entry.abandoned && entry.connected.is_none());
+            entry.abandoned = true;
+        }
     }
 
     fn opened(&mut self, cx: &mut Context<'_>, session: &mut Session) {

@@ -273,8 +273,17 @@ impl Outcome<'_> {
             let low = others()
                 .filter(|c| self.is_member(c, audience, asked, *answered))
                 .count();
+            // Those whom the home itself tells as dropped count until it hears of their end, as in the answers to joins.
+            let by_home = |other: &Client| {
+                cannot_hear(self.clients, letter, other.id)
+                    && match audience {
+                        Audience::Room(room) => may_have_joined(other, room, asked, *answered),
+                        Audience::User(user) => other.log.may_be(user, *answered),
+                        Audience::Everyone => false,
+                    }
+            };
             let high = others()
-                .filter(|c| self.may_be_member(c, audience, asked, *answered))
+                .filter(|c| self.may_be_member(c, audience, asked, *answered) || by_home(c))
                 .count();
             let told = (report.delivered + report.queued + report.dropped) as usize;
             assert!(

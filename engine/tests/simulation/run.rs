@@ -3,7 +3,7 @@
 mod outside;
 mod tally;
 
-use super::application::{Journal, Scripted, Step};
+use super::application::{Fate, Journal, Scripted, Step};
 use super::client::{Client, Scene, Stage};
 use super::order::{self, Outcome};
 use super::setting::Setting;
@@ -13,8 +13,8 @@ use outside::Outside;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, World};
 use shardcast_engine::lane::{self, LaneCapacity};
-use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
-use shardcast_engine::{CloseReason, Deadline, Handle, ShardCounters, StopAccept};
+use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
+use shardcast_engine::{CloseReason, Deadline, Handle, ShardCounters};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -99,6 +99,7 @@ impl Simulation {
         let mut setting = Setting::draw(&mut random);
         // Not drawn, so that seeds keep their runs.
         setting.compressed = seed.is_multiple_of(3);
+        setting.impatient = seed % 5 == 4;
         setting.forms = 1 + (seed / 3 % 4) as usize;
         let mut faults = Faults::draw(&mut random);
         // Now and then all want the same, and much of it; then with room for it in one tick as often as not.
@@ -131,7 +132,7 @@ impl Simulation {
         world.borrow().trace(note);
         let config = setting.config(shards, clients.len());
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
-        let admission = Admission::new(config.connections_max);
+        let admission = ProcessCounts::new(config.connections_max);
         let mailboxes = lane::mesh(shards, LaneCapacity(setting.lane_letters), seed);
         let handle = Handle::to(&mailboxes);
         let shard = |(index, mailbox)| {
@@ -211,6 +212,9 @@ impl Simulation {
             if self.random.chance(15) {
                 self.speak_outside();
             }
+            if self.has_waiting() && self.random.chance(50) {
+                self.admit_one();
+            }
             if self.random.chance(10) {
                 let now = self.world.borrow().now();
                 self.world.borrow_mut().advance_to(now + 1);
@@ -249,6 +253,11 @@ impl Simulation {
 
     /// Nothing can happen before time passes: lets it pass until something can; false when that need not be.
     fn pass_time(&mut self, done: &impl Fn(&Simulation) -> bool) -> bool {
+        // Of those who wait, most are decided on before their time passes.
+        if self.has_waiting() && self.random.chance(700) {
+            self.admit_one();
+            return true;
+        }
         let world = self.world.borrow();
         let now = world.now();
         let network = world.ripe_at();
@@ -340,9 +349,7 @@ impl Simulation {
     /// Shards are told at once, and hear of it when they tick next.
     fn drain(&mut self) {
         if !std::mem::replace(&mut self.draining, true) {
-            for shard in &mut self.shards {
-                shard.start_drain(StopAccept::Release);
-            }
+            self.shards.iter_mut().for_each(Shard::start_drain);
             (0..self.shards.len()).for_each(|shard| self.tick(shard));
         }
     }
@@ -411,7 +418,13 @@ impl Simulation {
             let full = self.setting.crowded || self.setting.cramped;
             let crowded = full && client.refusal == Some(503);
             let expected = match client.temper.opening {
-                Opening::Proper => client.refusal.is_none(),
+                Opening::Proper => match (client.refusal, Fate::of(client.id)) {
+                    (None, _) => true,
+                    (Some(403), Fate::Refused) | (Some(500), Fate::Panic) => true,
+                    // Too late, too many, or the server drained.
+                    (Some(503 | 504), fate) => fate != Fate::Prompt,
+                    (Some(_), _) => false,
+                },
                 Opening::Refused => client.refusal.is_none_or(|status| status == 403),
                 Opening::Panic => client.refusal.is_none_or(|status| status == 500),
                 Opening::Garbage => client.refusal.is_none_or(|status| status == 400),

@@ -29,6 +29,8 @@ pub(crate) struct Setting {
     pub(crate) cramped: bool,
     /// The server compresses, and clients offer it.
     pub(crate) compressed: bool,
+    /// Few may wait for a deferred admission.
+    pub(crate) impatient: bool,
     /// How many forms the clients have.
     pub(crate) forms: usize,
 }
@@ -47,6 +49,7 @@ impl Setting {
             secure: random.chance(250),
             cramped: random.chance(100),
             compressed: false,
+            impatient: false,
             forms: 1,
         }
     }
@@ -86,6 +89,8 @@ impl Setting {
             },
             outbox_frames_max: if self.tight { 16 } else { 1 << 20 },
             handshake_timeout: Duration::from_secs(5),
+            admission_timeout: Duration::from_secs(4),
+            deferred_max: if self.impatient { shards } else { 4096 },
             message_timeout: milliseconds(60_000, 3_000),
             heartbeat: milliseconds(25_000, 2_000),
             pong_timeout: milliseconds(100_000, 4_000),

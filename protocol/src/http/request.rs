@@ -256,7 +256,8 @@ impl<'b> Request<'b> {
         )
     }
 
-    pub(crate) fn headers(&self) -> &[(&'b str, &'b [u8])] {
+    /// Its headers, in the order sent.
+    pub fn headers(&self) -> &[(&'b str, &'b [u8])] {
         &self.headers
     }
 

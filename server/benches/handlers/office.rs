@@ -7,7 +7,7 @@ use shardcast_engine::driver::Completion;
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::dialect::Dialect;
 use shardcast_engine::protocol::frame::{self, Kind};
-use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
+use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{Config, Handle, Ticket};
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ impl Office {
             config: &config,
             mailbox,
             token_key: Some(TokenKey::fixed()),
-            admission: Admission::new(dialects.len()),
+            admission: ProcessCounts::new(dialects.len()),
             counters: Arc::default(),
         };
         let shard = Shard::new(setup, shards.shard(0), Quiet(Rc::clone(&line)));
@@ -49,7 +49,7 @@ impl Office {
             let accepted = Completion::Accepted {
                 slot,
                 listener: 0,
-                peer: SocketAddr::from(([127, 0, 0, 1], 1024)).into(),
+                peer: SocketAddr::from(([127, 0, 0, 1], 1024)),
             };
             office.line.borrow_mut().completions.push(accepted);
             let request = format!(

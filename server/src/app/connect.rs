@@ -1,13 +1,15 @@
 //! What an application does when connections come and go.
 
+use crate::app::arrival::InBackground;
 use crate::app::context::Context;
 use crate::app::failure::Failure;
 use crate::app::identity::Identity;
 use shardcast_engine::protocol::http;
-use shardcast_engine::{CloseReason, Context as Engine, Peer, Refusal};
+use shardcast_engine::{CloseReason, Context as Engine, Refusal};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::http::{HeaderError, Headers};
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A client that asks to connect.
@@ -48,8 +50,8 @@ impl<'r> Connect<'r> {
         self.headers.borrow_mut().add(name, value)
     }
 
-    /// Where the client connects from.
-    pub fn remote_address(&self) -> Peer {
+    /// The client's address.
+    pub fn remote_address(&self) -> SocketAddr {
         self.engine.peer()
     }
 
@@ -81,10 +83,7 @@ impl<'r> Connect<'r> {
     /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded, where the client encoded it
     /// (browsers leave a `%` as it is that no escape follows).
     pub fn parameter(&self, name: &str) -> Option<&'r str> {
-        self.request.query()?.split('&').find_map(|parameter| {
-            let (key, value) = parameter.split_once('=')?;
-            (key == name).then_some(value)
-        })
+        parameter_of(self.request.query()?, name)
     }
 
     /// The whole request.
@@ -93,12 +92,29 @@ impl<'r> Connect<'r> {
     }
 }
 
+/// The first of this name in a query.
+pub(crate) fn parameter_of<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        (key == name).then_some(value)
+    })
+}
+
 /// The application's hooks; each is optional.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
-    pub(crate) connect: Option<Arc<OnConnect>>,
+    pub(crate) connect: Option<ConnectHook>,
     pub(crate) opened: Option<Arc<OnOpened>>,
     pub(crate) disconnect: Option<Arc<OnDisconnect>>,
+}
+
+/// Who decides about a client.
+#[derive(Clone)]
+pub(crate) enum ConnectHook {
+    /// At once.
+    OnShard(Arc<OnConnect>),
+    /// Later.
+    InBackground(Arc<InBackground>),
 }
 
 pub(crate) type OnConnect = dyn Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync;

@@ -1,8 +1,8 @@
 //! What waits because a shard's queue of commands is full: looked at again every millisecond, on one thread of the process that sleeps
 //! while nobody waits. Nothing here needs a timer of the caller's runtime, nor that anybody polls a future to its end.
 //!
-//! Invariant: a note is handed over, or its engine has stopped. Notes that wait are outcomes of background handlers, each of which keeps
-//! its place ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it; futures are their callers' own. Called by the handle and by
+//! Invariant: a note is handed over, or its engine has stopped. Notes that wait are outcomes of background handlers and decisions about
+//! clients, each of which keeps its place ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it; futures are their callers' own. Called by the handle and by
 //! background handlers.
 
 use shardcast_engine::{Address, Handle as Engine, Note, Refused, confine};
@@ -40,11 +40,24 @@ impl Future for LookAgain {
 
 /// Tells a connection something, however long its shard's queue is full. Dropped only when the engine has stopped.
 pub(crate) fn tell(engine: &Engine, who: Address, note: Note) {
-    if let Err((Refused::Busy, note)) = engine.tell(who, note) {
+    hand_over(engine, who, note, Engine::tell);
+}
+
+/// Hands over what a deferred admission waits for, alike.
+pub(crate) fn admit(engine: &Engine, who: Address, note: Note) {
+    hand_over(engine, who, note, Engine::admit);
+}
+
+/// One of the ways into an engine.
+type Way = fn(&Engine, Address, Note) -> Result<(), (Refused, Note)>;
+
+fn hand_over(engine: &Engine, who: Address, note: Note, way: Way) {
+    if let Err((Refused::Busy, note)) = way(engine, who, note) {
         wait(Waiting::Note {
             engine: engine.clone(),
             who,
             note,
+            way,
         });
     }
 }
@@ -55,6 +68,7 @@ enum Waiting {
         engine: Engine,
         who: Address,
         note: Note,
+        way: Way,
     },
 }
 
@@ -66,8 +80,18 @@ impl Waiting {
                 waker.wake();
                 None
             }
-            Waiting::Note { engine, who, note } => match engine.tell(who, note) {
-                Err((Refused::Busy, note)) => Some(Waiting::Note { engine, who, note }),
+            Waiting::Note {
+                engine,
+                who,
+                note,
+                way,
+            } => match way(&engine, who, note) {
+                Err((Refused::Busy, note)) => Some(Waiting::Note {
+                    engine,
+                    who,
+                    note,
+                    way,
+                }),
                 Ok(()) | Err((Refused::Stopped, _)) => None,
             },
         }

@@ -1,11 +1,13 @@
 //! The application on one shard: what clients say becomes commands, commands meet their handlers, and every one is answered.
 
+use crate::app::arrival::{self, Decision, Outcome};
 use crate::app::builtin;
 use crate::app::call::{Batch, Call, dialect_of};
-use crate::app::connect::Connect;
+use crate::app::connect::{Connect, ConnectHook};
 use crate::app::connection_id::ConnectionId;
 use crate::app::context::{Context, too_many_waiting};
 use crate::app::entrance::Chosen;
+use crate::app::failure::HANDLER_FAILED;
 use crate::app::handle::OnShard;
 use crate::app::identity::Identity;
 use crate::app::pending::Asker;
@@ -14,8 +16,8 @@ use crate::app::shared::{Desk, Shared};
 use crate::app::task;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
-    Accepted, Answer, Application, CloseReason, Context as Engine, Form, Frame, Message, Note,
-    Page, Quiet, Refusal, Tag, allocator, confine,
+    Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, Form, Frame,
+    Message, Note, Page, Quiet, Refusal, Tag, allocator, confine,
 };
 use shardcast_protocol::dialect::{
     self, Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem,
@@ -41,35 +43,68 @@ impl Service {
     pub fn background_calls(&self) -> usize {
         self.desk.places.taken()
     }
+
+    /// Admissions under way in the background for clients of this shard.
+    #[doc(hidden)] // Looked at by the simulation.
+    pub fn background_admissions(&self) -> usize {
+        self.desk.arrivals.count()
+    }
 }
 
 impl Application for Service {
     type Session = Session;
 
-    fn connect(
-        &mut self,
-        cx: &mut Engine<'_>,
-        request: &http::Request<'_>,
-    ) -> Result<Accepted<Session>, Refusal> {
-        let shared = &self.desk.shared;
-        let Chosen {
-            dialect,
-            subprotocol,
-        } = shared.entrances.choose(request)?;
-        let (identity, headers) = match &shared.hooks.connect {
-            Some(hook) => {
-                let connect = Connect::new(cx, request, dialect);
-                (hook(&connect)?, connect.into_headers())
-            }
-            None => (Identity::nobody(), http::Headers::new()),
+    fn connect(&mut self, cx: &mut Engine<'_>, request: &http::Request<'_>) -> Admission<Session> {
+        let chosen = match self.desk.shared.entrances.choose(request) {
+            Ok(chosen) => chosen,
+            Err(refusal) => return Admission::Refuse(refusal),
         };
-        shared.spoken.note(dialect);
-        Ok(Accepted {
-            subprotocol,
-            form: Form::new(dialect.index()),
-            headers,
-            ..Session::new(cx.now_ms(), identity).into()
-        })
+        match &self.desk.shared.hooks.connect {
+            None => self.accept(cx, chosen, Identity::nobody(), http::Headers::new()),
+            Some(ConnectHook::OnShard(hook)) => {
+                let connect = Connect::new(cx, request, chosen.dialect);
+                match hook(&connect) {
+                    Ok(identity) => {
+                        let headers = connect.into_headers();
+                        self.accept(cx, chosen, identity, headers)
+                    }
+                    Err(refusal) => Admission::Refuse(refusal),
+                }
+            }
+            // Where nobody may wait any more, the engine refuses, and nothing is begun for it.
+            Some(ConnectHook::InBackground(_)) if !cx.may_defer() => Admission::Defer,
+            Some(ConnectHook::InBackground(hook)) => {
+                let hook = hook.clone();
+                match arrival::begin(&mut self.desk, cx, request, chosen, &*hook) {
+                    true => Admission::Defer,
+                    false => Admission::Refuse(Refusal::new(503, "too many clients wait")),
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, cx: &mut Engine<'_>, note: Note) -> Admission<Session> {
+        self.desk.arrivals.decided(cx.address());
+        let Ok(decision) = note.downcast::<Decision>() else {
+            return Admission::Refuse(Refusal::new(500, HANDLER_FAILED));
+        };
+        let headers = decision.take_headers();
+        match decision.outcome {
+            Outcome::Known(Ok(identity)) => self.accept(cx, decision.chosen, identity, headers),
+            Outcome::Known(Err(refusal)) => Admission::Refuse(refusal),
+            Outcome::Panic => {
+                cx.note_panic();
+                Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
+            }
+            Outcome::Dropped => {
+                tracing::warn!("the decision about a client was dropped: its runtime ended");
+                Admission::Refuse(Refusal::new(503, "the server stops"))
+            }
+        }
+    }
+
+    fn abandoned(&mut self, who: Address) {
+        self.desk.arrivals.abandoned(who);
     }
 
     fn plain(&mut self, request: &http::Request<'_>) -> Page {
@@ -185,6 +220,22 @@ impl Application for Service {
 }
 
 impl Service {
+    fn accept(
+        &self,
+        cx: &Engine<'_>,
+        chosen: Chosen,
+        identity: Identity,
+        headers: http::Headers,
+    ) -> Admission<Session> {
+        self.desk.shared.spoken.note(chosen.dialect);
+        Admission::Accept(Accepted {
+            subprotocol: chosen.subprotocol,
+            form: Form::new(chosen.dialect.index()),
+            headers,
+            ..Session::new(cx.now_ms(), identity).into()
+        })
+    }
+
     fn take(
         &mut self,
         cx: &mut Engine<'_>,

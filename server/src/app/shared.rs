@@ -1,5 +1,6 @@
 //! What all shards share of an application, and what each has of its own.
 
+use crate::app::arrival::Arrivals;
 use crate::app::connect::Hooks;
 use crate::app::entrance::Entrances;
 use crate::app::handle::Handle;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     /// The largest message of any listener: what leaves is not larger.
     pub(crate) message_bytes_max: usize,
     pub(crate) rooms_per_connection_max: usize,
+    /// Clients of one shard whose admission may be under way in the background.
+    pub(crate) deferred_per_shard_max: usize,
     pub(crate) room_name_bytes_max: usize,
     /// A draining server tells each client to come back at a random time within this many milliseconds.
     pub(crate) reconnect_window_ms: u64,
@@ -70,6 +73,8 @@ pub(crate) struct Desk {
     next_serial: u64,
     /// For background handlers under way.
     pub(crate) places: Places,
+    /// Clients whose admission is decided in the background.
+    pub(crate) arrivals: Arrivals,
     /// Where answers are written before they leave.
     scratch: Vec<u8>,
     pub(crate) random: fastrand::Rng,
@@ -90,6 +95,7 @@ impl Desk {
             next_tag: 0,
             next_serial: 0,
             places: Places::default(),
+            arrivals: Arrivals::default(),
             scratch: Vec::new(),
             random: fastrand::Rng::new(),
             table: Rc::new(table),

@@ -56,7 +56,7 @@ pub(crate) struct Places(Arc<()>);
 
 /// A taken place.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
     _counted: Arc<()>,
 }
 
@@ -66,7 +66,7 @@ impl Places {
         Arc::strong_count(&self.0) - 1
     }
 
-    fn take(&self) -> Place {
+    pub(crate) fn take(&self) -> Place {
         Place {
             _counted: self.0.clone(),
         }

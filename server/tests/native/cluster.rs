@@ -5,7 +5,7 @@ use shardcast_engine::driver::sim::{Faults, Line, Random, Read, SimDriver, Socke
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::reader::{self, Event, ReadLimits, Role, Step};
-use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
+use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{Config, Listener, ShardCounters};
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -53,7 +53,7 @@ impl Cluster {
     pub(crate) fn new() -> Cluster {
         let world = World::new(SHARDS, Faults::none(), Random::new(7), false);
         let config = config();
-        let admission = Admission::new(config.connections_max);
+        let admission = ProcessCounts::new(config.connections_max);
         let mailboxes = lane::mesh(SHARDS, LaneCapacity::for_shards(SHARDS), 7);
         let app = App::new()
             .server("shardcast/test")

@@ -7,7 +7,7 @@ use shardcast::{Handle, Service};
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Random, SimDriver, World};
 use shardcast_engine::lane::{self, LaneCapacity};
-use shardcast_engine::shard::{Admission, Setup, Shard, TokenKey};
+use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{Config, Handle as Engine, Listener, ShardCounters};
 use shardcast_protocol::dialect::Dialect;
 use std::cell::RefCell;
@@ -82,7 +82,7 @@ impl Simulation {
         let app = app.shards(&config, runtime.handle().clone());
         let mailboxes = lane::mesh(shards, LaneCapacity(lane_letters), seed);
         let handle = app.attach(Engine::to(&mailboxes));
-        let admission = Admission::new(config.connections_max);
+        let admission = ProcessCounts::new(config.connections_max);
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
         let shard = |(index, mailbox)| {
             let setup = Setup {

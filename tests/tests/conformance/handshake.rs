@@ -3,7 +3,7 @@
 use crate::exchange::{Answer, Servers, answers, head};
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
-use shardcast_engine::{Accepted, Application, Context, Message, Refusal};
+use shardcast_engine::{Admission, Application, Context, Message, Refusal};
 use shardcast_tests::{FIN, Raw, Server, TEXT, config, frame};
 
 const LINE: &str = "GET /ws HTTP/1.1";
@@ -278,14 +278,10 @@ struct Eager;
 impl Application for Eager {
     type Session = ();
 
-    fn connect(
-        &mut self,
-        _cx: &mut Context<'_>,
-        request: &Request<'_>,
-    ) -> Result<Accepted<()>, Refusal> {
+    fn connect(&mut self, _cx: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
         match request.header("Origin") {
-            Some(b"https://a.example") => Ok(().into()),
-            _ => Err(Refusal::new(403, "another origin")),
+            Some(b"https://a.example") => Admission::Accept(().into()),
+            _ => Admission::Refuse(Refusal::new(403, "another origin")),
         }
     }
 

@@ -49,6 +49,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("outboxes", "slow.rs"),
     ("outbox_bytes", "slow.rs"),
     ("closed_deadline[progress]", "deadlines.rs"),
+    ("closed_deadline[admission]", "application/admission.rs"),
+    ("refused_waiting", "application/admission.rs"),
+    ("admissions_deferred", "application/admission.rs"),
+    ("admissions_waiting", "application/admission.rs"),
     (
         "dropped_closing",
         "refusals of a full outbox, in the simulation",

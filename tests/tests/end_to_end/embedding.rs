@@ -5,7 +5,7 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Answer, Application, CloseReason, Context, Form, Frame, Handle, Message,
+    Address, Admission, Answer, Application, CloseReason, Context, Form, Frame, Handle, Message,
     Publish, Refusal, Refused, Tag, Target, Ticket,
 };
 use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, Server, TEXT, config, frame, upgrade};
@@ -30,15 +30,13 @@ struct Notes {
 impl Application for Desk {
     type Session = Notes;
 
-    fn connect(
-        &mut self,
-        cx: &mut Context<'_>,
-        request: &Request<'_>,
-    ) -> Result<Accepted<Notes>, Refusal> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Notes> {
         match request.query() {
             Some("panic") => panic!("as the client wished"),
-            Some("refuse") => Err(Refusal::new(403, format!("not you, {}", cx.peer()))),
-            _ => Ok(Notes { said: Vec::new() }.into()),
+            Some("refuse") => {
+                Admission::Refuse(Refusal::new(403, format!("not you, {}", cx.peer())))
+            }
+            _ => Admission::Accept(Notes { said: Vec::new() }.into()),
         }
     }
 
@@ -405,7 +403,7 @@ fn a_drain_that_is_over_too_soon_says_so() {
 fn a_port_belongs_to_one_engine_and_is_free_when_that_ends() {
     let server = Server::echo(config(2));
     let mut again = config(2);
-    again.listeners[0].source = server.address().into();
+    again.listeners[0].address = server.address();
     let refused = shardcast_engine::start(again.clone(), |_| shardcast_tests::Echo);
     match refused {
         Err(shardcast_engine::StartError::Listen { source, .. }) => {

@@ -3,8 +3,8 @@
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Application, CloseReason, Config, Context, Deadline, Message, Messages, Piece,
-    Refusal,
+    Accepted, Admission, Application, CloseReason, Config, Context, Deadline, Message, Messages,
+    Piece,
 };
 use shardcast_tests::{
     BINARY, CONTINUE, FIN, PING, PONG, Raw, Server, TEXT, config, frame, header,
@@ -32,12 +32,8 @@ struct Upload {
 impl Application for Uploads {
     type Session = Upload;
 
-    fn connect(
-        &mut self,
-        _cx: &mut Context<'_>,
-        _request: &Request<'_>,
-    ) -> Result<Accepted<Upload>, Refusal> {
-        Ok(Accepted {
+    fn connect(&mut self, _cx: &mut Context<'_>, _request: &Request<'_>) -> Admission<Upload> {
+        Admission::Accept(Accepted {
             messages: Messages::InPieces,
             ..Upload::default().into()
         })

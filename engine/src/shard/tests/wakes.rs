@@ -9,12 +9,8 @@ impl Application for Alarm {
     /// Times that are to come.
     type Session = Vec<Millis>;
 
-    fn connect(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &upgrade::Request<'_>,
-    ) -> Result<Accepted<Vec<Millis>>, Refusal> {
-        Ok(Vec::new().into())
+    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<Vec<Millis>> {
+        Admission::Accept(Vec::new().into())
     }
 
     fn message(&mut self, cx: &mut Context<'_>, times: &mut Vec<Millis>, message: Message<'_>) {
@@ -52,7 +48,7 @@ impl Clock {
             config: &config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
             token_key: None,
-            admission: Admission::new(config.connections_max),
+            admission: ProcessCounts::new(config.connections_max),
             counters: Arc::clone(&counters),
         };
         let shard = Shard::new(setup, Alarm(rung.clone()), World::driver(&world, 0));

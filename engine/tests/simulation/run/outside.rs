@@ -3,7 +3,7 @@
 //! For the checks at the end it is one of the clients: one that never connects, and whose asks are its publishes and lists.
 
 use super::Simulation;
-use crate::application::{published, with_target, with_topic};
+use crate::application::{Fate, published, with_target, with_topic};
 use crate::client::kind_of;
 use crate::log::List;
 use crate::temper::{FLEETING_ROOMS, USERS};
@@ -92,6 +92,26 @@ impl Simulation {
         told.expect("the queue has room");
         self.outside.told.entry(client).or_default().push(number);
         Some(usize::from(address.shard))
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        let journal = self.journal.borrow();
+        let mut waiting = journal.waiting.iter();
+        waiting.any(|waiting| Fate::of(waiting.client) != Fate::Never)
+    }
+
+    /// Decides on one of the clients that wait, or that waited: for those who are gone nothing happens.
+    pub(super) fn admit_one(&mut self) {
+        let mut journal = self.journal.borrow_mut();
+        let waiting = &journal.waiting;
+        let decided = waiting.iter().enumerate();
+        let decided = decided.filter(|(_, waiting)| Fate::of(waiting.client) != Fate::Never);
+        let decided: Vec<usize> = decided.map(|(index, _)| index).collect();
+        let waiting = journal.waiting.swap_remove(self.random.pick(&decided));
+        drop(journal);
+        let admitted = self.outside.handle.admit(waiting.who, Box::new(waiting));
+        admitted.expect("the queue has room");
+        self.tick(usize::from(waiting.who.shard));
     }
 
     fn ask_outside(&mut self) {

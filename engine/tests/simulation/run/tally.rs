@@ -46,5 +46,6 @@ impl Simulation {
         sum("lists", |log| log.lists.len());
         sum("tolds", |log| log.tolds.len());
         tally.insert("outside_answers", self.outside.answers());
+        tally.insert("abandoned", self.journal.borrow().abandoned);
     }
 }

@@ -1,0 +1,151 @@
+//! Deferred admissions: a client waits while the application finds out who it is, and is let in, refused, or told that nobody decided.
+//!
+//! Invariant: a connection waits exactly while its phase is `Authenticating`. It has one deadline, which nothing that its client sends
+//! postpones; who sends more than a request head's limit before the decision is not read on; and a shard has a limit of those who wait. Whoever
+//! leaves the phase undecided is reported to the application once. Called by the request phase, by commands and by deadlines.
+
+use super::Shard;
+use crate::application::{Admission, Refusal};
+use crate::confine::discard;
+use crate::connection::Flags;
+use crate::core::Core;
+use crate::driver::Driver;
+use crate::exchange::Deferred;
+use crate::phase::{Phase, Step};
+use crate::unread::Need;
+use crate::{Application, Deadline, Note, Ticket};
+use shardcast_protocol::deflate::Agreement;
+use shardcast_protocol::events::Framing;
+
+impl<A: Application, D: Driver> Shard<A, D> {
+    /// The application decides later about a whole request.
+    #[cold]
+    pub(super) fn defer(
+        &mut self,
+        ticket: Ticket,
+        key: Option<&str>,
+        framing: Framing,
+        agreement: Option<Agreement>,
+    ) {
+        if !self.core.may_defer() {
+            self.core.counters.refused_waiting.add(1);
+            self.core.agenda.abandoned.push(ticket);
+            let refusal = Refusal::new(503, "too many clients wait, try again later");
+            return self.turn_down(ticket, key, refusal);
+        }
+        let due = self.core.now + self.core.limits.admission_ms;
+        self.core.counters.admissions_deferred.add(1);
+        self.core.deferred += 1;
+        self.core.wheel.schedule(ticket.slot, due);
+        let connection = self.core.connections.at(ticket.slot);
+        connection.phase = connection
+            .phase
+            .after(Step::Defer)
+            .expect("only an upgrading connection waits");
+        connection.cold().exchange().deferred = Some(Box::new(Deferred {
+            key: key.map(Into::into),
+            framing,
+            agreement,
+            due,
+        }));
+    }
+
+    /// What a client says before it is let in waits, or is dropped behind a request for an event stream; `bytes` are there.
+    #[cold]
+    pub(super) fn take_early(&mut self, ticket: Ticket, bytes: usize) -> Result<usize, Need> {
+        let connection = self.core.connections.at(ticket.slot);
+        let deferred = connection
+            .exchange()
+            .and_then(|exchange| exchange.deferred.as_ref());
+        if deferred.is_some_and(|deferred| deferred.key.is_none()) {
+            return Ok(bytes);
+        }
+        if bytes > self.core.limits.head.head_bytes_max && !connection.flags.has(Flags::PARKED) {
+            // Not in the queue of those who are parked: it is the decision that it waits for.
+            connection.flags.set(Flags::PARKED);
+            connection.cold().parked_since = self.core.now;
+            self.core.counters.parked.add(1);
+            self.core.agenda.park.push(ticket);
+        }
+        Err(Need::Any)
+    }
+
+    /// What a deferred admission waited for is there.
+    pub(super) fn decide(&mut self, ticket: Ticket, note: Note) {
+        if self.core.connections.phase(ticket) != Phase::Authenticating {
+            if discard(note).is_err() {
+                self.core.note_panic(None);
+            }
+            return;
+        }
+        let decision = self.shielded(ticket, |application, context| {
+            application.decide(context, note)
+        });
+        let decision =
+            decision.unwrap_or_else(|| Admission::Refuse(Refusal::new(500, "handler failed")));
+        if !matches!(decision, Admission::Defer) {
+            self.settle(ticket, decision);
+        }
+        self.after_call();
+    }
+
+    fn settle(&mut self, ticket: Ticket, decision: Admission<A::Session>) {
+        let exchange = self.core.connections.at(ticket.slot).cold().exchange();
+        let Some(deferred) = exchange.deferred.take() else {
+            return;
+        };
+        let key = deferred.key.as_deref();
+        match decision {
+            Admission::Accept(accepted) => {
+                let Deferred {
+                    framing, agreement, ..
+                } = *deferred;
+                self.open(ticket, key, framing, agreement, accepted);
+            }
+            Admission::Refuse(refusal) => self.reject(ticket, key, refusal),
+            Admission::Defer => {}
+        }
+        self.read_early(ticket);
+    }
+
+    /// Goes on with a client that was not read, or that has said something early: when those who are parked are read.
+    fn read_early(&mut self, ticket: Ticket) {
+        let now = self.core.now;
+        let Some(connection) = self.core.connections.get(ticket) else {
+            return;
+        };
+        if !connection.flags.has(Flags::PARKED) && !connection.has_unread() {
+            return;
+        }
+        connection.flags.set(Flags::PARKED);
+        // The time of a frame begins with the decision.
+        let cold = connection.cold();
+        (cold.parked_since, cold.unread_since) = (now, now);
+        self.listen_again(ticket);
+    }
+
+    /// The application did not decide in time.
+    pub(super) fn check_admission(&mut self, ticket: Ticket) {
+        let connection = self.core.connections.at(ticket.slot);
+        let exchange = connection.exchange();
+        let deferred = exchange.and_then(|exchange| exchange.deferred.as_ref());
+        let Some((due, key)) = deferred.map(|deferred| (deferred.due, deferred.key.clone())) else {
+            return;
+        };
+        if due > self.core.now {
+            self.core.wheel.schedule(ticket.slot, due);
+            return;
+        }
+        self.count_deadline(Deadline::Admission);
+        let refusal = Refusal::new(504, Deadline::Admission.text());
+        self.turn_down(ticket, key.as_deref(), refusal);
+        self.read_early(ticket);
+    }
+}
+
+impl Core {
+    /// Whether one more connection may wait for a deferred admission.
+    pub(crate) fn may_defer(&self) -> bool {
+        self.deferred < self.limits.deferred_max
+    }
+}

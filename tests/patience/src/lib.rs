@@ -1,12 +1,15 @@
-//! Waits of tests: each ends when its event comes, or with a panic that names what never came.
+//! Waits of tests: each ends when its event comes, or with a panic that names what never came. And
+//! what tests leave out for want of a tool.
 //!
 //! Invariant: no function here waits longer than its deadline, and no process outlives its
 //! [`Program`], whether the test passes or panics. Used by the tests of every package.
 
 #![forbid(unsafe_code)]
 
+mod left_out;
 mod program;
 
+pub use left_out::{NOTHING_LEFT_OUT, leave_out, say_left_out};
 pub use program::{Ended, Program};
 
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};

@@ -1,6 +1,8 @@
 //! A wait ends with its event, and one whose event never comes ends with a panic that names it.
 
-use shardcast_patience::{Program, is_reached_within, patiently, wait_until, wait_within};
+use shardcast_patience::{
+    NOTHING_LEFT_OUT, Program, is_reached_within, leave_out, patiently, wait_until, wait_within,
+};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -93,4 +95,31 @@ fn a_program_does_not_outlive_a_panic() {
     });
     assert_eq!(message, "a test fails");
     assert!(!lives(id), "it is killed and reaped");
+}
+
+/// Both runs are this test in a process of its own, for a process has one environment.
+#[test]
+fn what_is_left_out_is_said_and_may_be_an_error() {
+    const INNER: &str = "PATIENCE_TEST_LEAVES_OUT";
+    if std::env::var_os(INNER).is_some() {
+        return leave_out("a peer is not here");
+    }
+    let run = |complete: bool| {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        let name = "what_is_left_out_is_said_and_may_be_an_error";
+        command.args([name, "--exact"]).env(INNER, "1");
+        match complete {
+            true => command.env(NOTHING_LEFT_OUT, "1"),
+            false => command.env_remove(NOTHING_LEFT_OUT),
+        };
+        Program::start(&mut command).end()
+    };
+    let said = run(false);
+    assert_eq!(
+        (said.code, said.errors.as_str()),
+        (Some(0), "left out: a peer is not here\n")
+    );
+    let failed = run(true);
+    assert_eq!(failed.code, Some(101), "{failed:?}");
+    assert!(failed.printed.contains("it has to be here"), "{failed:?}");
 }

@@ -96,7 +96,7 @@ impl Server {
     /// # Panics
     /// It is not reached within [`PATIENCE`].
     #[track_caller]
-    pub fn wait_until(&self, what: &str, reached: impl Fn(&Server) -> bool) {
+    pub fn wait_until(&self, what: &str, mut reached: impl FnMut(&Server) -> bool) {
         assert!(
             is_reached_within(PATIENCE, || reached(self)),
             "not within {PATIENCE:?}: {what}; {}",

@@ -4,7 +4,6 @@ use shardcast_engine::{Config, Deadline};
 use shardcast_tests::{
     CLOSE, CONTINUE, Client, FIN, PING, PONG, Raw, Server, TEXT, config, frame, header,
 };
-use std::cell::RefCell;
 use std::time::Duration;
 
 /// Deadlines that anybody missed.
@@ -136,15 +135,14 @@ fn a_reader_that_reads_nothing_ends_in_1008_whatever_it_says() {
     let mut slow = Raw::narrow(&server);
     slow.upgrade();
     let message = frame(FIN | TEXT, &vec![b'x'; 32 << 10]);
-    while server.sum(|shard| &shard.outboxes) == 0 {
+    server.wait_until("a message that waits", |server| {
         slow.send(&message);
-    }
-    let talking = RefCell::new(slow);
+        server.sum(|shard| &shard.outboxes) > 0
+    });
     server.wait_until("the deadline", |server| {
-        talking.borrow_mut().send_anyway(&frame(FIN | PONG, b""));
+        slow.send_anyway(&frame(FIN | PONG, b""));
         server.sum(|shard| &shard.closed_deadline_progress) == 1
     });
-    let mut slow = talking.into_inner();
     // What it was owed comes first.
     let reason = loop {
         match slow.frame() {
@@ -223,16 +221,14 @@ fn fragments_and_pings_do_not_prolong_a_message() {
     let mut raw = Raw::upgraded(&server);
     raw.send(&frame(TEXT, b"a"));
     // It says something as soon as it has heard something, for as long as it is let.
-    let reason = loop {
+    let mut reason = Vec::new();
+    server.wait_until("the end of a message that goes on", |_| {
         raw.send_anyway(&[frame(CONTINUE, b"b"), frame(FIN | PING, b"?")].concat());
-        match raw.frame() {
-            (first, _) if first == FIN | PONG => {}
-            (first, payload) => {
-                assert_eq!(first, FIN | CLOSE);
-                break payload;
-            }
-        }
-    };
+        let (first, payload) = raw.frame();
+        assert!(matches!(first & 0x0f, PONG | CLOSE), "{first:#x}");
+        reason = payload;
+        first == FIN | CLOSE
+    });
     assert_eq!(reason, b"\x03\xf0a message took too long");
     assert_eq!(server.sum(|shard| &shard.closed_deadline_message), 1);
 }

@@ -1,10 +1,11 @@
 //! The memory of a peak: readers that are too slow make the server grow, and when they are gone, or were closed for it, it is what it was.
 
-use shardcast_tests::{Client, FIN, PATIENCE, PONG, Served, TEXT, frame, upgrade};
+use shardcast_tests::{
+    Client, FIN, PATIENCE, PONG, Served, TEXT, frame, is_reached_within, upgrade,
+};
 use socket2::{Domain, Socket, Type};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
 
 /// Nobody pings: the honest client hears nothing while it waits.
 const SERVER: &str = r#"
@@ -50,19 +51,15 @@ fn request() -> Vec<u8> {
     frame(FIN | TEXT, text.as_bytes())
 }
 
+/// Filling and giving back takes twenty seconds on a quiet machine.
 #[track_caller]
-fn wait_until(served: &Served, what: &str, mut reached: impl FnMut() -> bool) {
-    // Three times what it takes on a quiet machine, and then some.
-    let deadline = Instant::now() + 6 * PATIENCE;
-    while !reached() {
-        assert!(
-            Instant::now() < deadline,
-            "never: {what}; {} bytes, {}",
-            served.resident_bytes(),
-            served.ask("/metrics").1
-        );
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
+fn wait_until(served: &Served, what: &str, reached: impl FnMut() -> bool) {
+    assert!(
+        is_reached_within(3 * PATIENCE, reached),
+        "never: {what}; {} bytes, {}",
+        served.resident_bytes(),
+        served.ask("/metrics").1
+    );
 }
 
 /// A server that has served somebody, and the memory that it has.

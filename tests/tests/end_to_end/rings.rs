@@ -1,10 +1,10 @@
 //! One shard with more connections than one ring's table holds: a server in a process of its own, whose open-file limit is low.
 
-use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, TEXT, frame};
-use std::io::{BufRead, BufReader, Write};
+use shardcast_patience::Program;
+use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, TEXT, frame, is_reached_within};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{ChildStdin, Command};
 
 const OPEN_FILES: usize = 256;
 const CONNECTIONS: usize = 600;
@@ -12,9 +12,8 @@ const ROOMS: usize = 10;
 
 /// The server; killed when dropped.
 struct Limited {
-    process: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    program: Program,
+    input: ChildStdin,
     address: SocketAddr,
 }
 
@@ -24,28 +23,21 @@ impl Limited {
             "ulimit -n {OPEN_FILES} && exec \"$0\" {}",
             CONNECTIONS + 100
         );
-        let mut process = Command::new("sh")
-            .args(["-c", &script, env!("CARGO_BIN_EXE_limited")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut address = String::new();
-        output.read_line(&mut address).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_limited")]);
+        let (mut program, input) = Program::start_with_input(&mut command);
+        let address = program.line().expect("an address");
         Limited {
-            input: process.stdin.take(),
-            process,
-            output,
+            program,
+            input,
             address: address.trim().parse().expect("an address"),
         }
     }
 
     /// A counter of the only shard; 0 if it does not appear.
     fn counter(&mut self, name: &str) -> usize {
-        self.input.as_mut().unwrap().write_all(b"\n").unwrap();
-        let mut counters = String::new();
-        self.output.read_line(&mut counters).unwrap();
+        self.input.write_all(b"\n").unwrap();
+        let counters = self.program.line().expect("counters");
         let name = format!("0.{name}=");
         let value = counters
             .split(' ')
@@ -54,24 +46,14 @@ impl Limited {
     }
 
     fn wait_for_connections(&mut self, connections: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.counter("connections") != connections {
-            assert!(Instant::now() < deadline, "{}", self.counter("connections"));
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
+        let reached = is_reached_within(PATIENCE, || self.counter("connections") == connections);
+        assert!(reached, "{}", self.counter("connections"));
     }
 
     /// The end of its input is its order to drain.
-    fn drain(mut self) -> bool {
-        self.input = None;
-        self.process.wait().unwrap().success()
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        // Fails if it has ended already, as it should.
-        let _ = self.process.kill();
+    fn drain(self) -> bool {
+        drop(self.input);
+        self.program.end().code == Some(0)
     }
 }
 
@@ -173,9 +155,8 @@ fn a_shard_with_several_rings_loses_nothing() {
 fn engines_leave_no_descriptors_behind() {
     // Each needs about ten.
     let script = format!("ulimit -n {OPEN_FILES} && exec \"$0\" 100");
-    let ended = Command::new("sh")
-        .args(["-c", &script, env!("CARGO_BIN_EXE_restarts")])
-        .status()
-        .expect("a shell");
-    assert!(ended.success(), "{ended}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_restarts")]);
+    let ended = Program::start(&mut command).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
 }

@@ -377,9 +377,10 @@ fn a_slow_stream_is_closed_behind_what_waits() {
     let mut speaker = Client::native(&server);
     let data = "x".repeat(32 << 10);
     let broadcast = format!(r#"{{"type":"broadcast","room":"r","id":1,"data":"{data}"}}"#);
-    while server.sum(|shard| &shard.closed_slow) == 0 {
+    server.wait_until("one that is too slow", |server| {
         speaker.check(&broadcast, r#"{"type":"ack","id":1}"#);
-    }
+        server.sum(|shard| &shard.closed_slow) > 0
+    });
     let mut heard = 0;
     let close = loop {
         match slow.event() {

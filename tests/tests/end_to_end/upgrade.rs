@@ -1,8 +1,8 @@
 //! The opening handshake as sockets see it: what is refused and how, in whatever pieces it comes, and who gets in when the server is full.
 
 use crate::SHARDS;
-use shardcast_tests::{Client, FIN, PATIENCE, Raw, Server, TEXT, config, frame, upgrade};
-use std::time::{Duration, Instant};
+use shardcast_tests::{Client, FIN, Raw, Server, TEXT, config, frame, upgrade};
+use std::time::Duration;
 
 /// Request line, header left out, headers added, status line.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -300,15 +300,11 @@ fn a_full_server_says_so_until_somebody_leaves() {
         clients.iter_mut().for_each(Client::check_quiet);
         clients.remove(0).leave();
         // The slot is free as soon as the server has seen the close through.
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut raw = Raw::connect(&server);
+        server.wait_until("a free slot", |server| {
+            let mut raw = Raw::connect(server);
             raw.send(upgrade().as_bytes());
-            if raw.head().starts_with("HTTP/1.1 101 ") {
-                break;
-            }
-            assert!(Instant::now() < deadline, "{}", server.counters());
-        }
+            raw.head().starts_with("HTTP/1.1 101 ")
+        });
         clients.iter_mut().for_each(Client::check_quiet);
     }
 }

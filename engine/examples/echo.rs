@@ -3,9 +3,7 @@
 #![forbid(unsafe_code)]
 
 use shardcast_engine::protocol::upgrade::Request;
-use shardcast_engine::{
-    Admission, Application, Compression, Config, Context, ListenSource, Message, StartError,
-};
+use shardcast_engine::{Admission, Application, Compression, Config, Context, Message, StartError};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -57,7 +55,7 @@ fn serve(config: Config) -> StartError {
         Ok(running) => running,
         Err(error) => return error,
     };
-    println!("echo listens on {}", running.addresses()[0]);
+    println!("echo listens on {}", running.local_addr());
     loop {
         std::thread::park();
     }
@@ -91,8 +89,7 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
             _ => return Err(format!("unknown flag {flag}")),
         }
     }
-    let listen = listen.ok_or("--listen is required")?;
-    config.listeners[0].source = ListenSource::Bind(listen);
+    config.listeners[0].address = listen.ok_or("--listen is required")?;
     let outbox_bytes_min = config
         .message_bytes_max()
         .saturating_add(OUTBOX_SPARE_BYTES);

@@ -1,6 +1,6 @@
 //! What an embedder writes: one `Application` per shard, called on the shard's thread.
 
-use crate::{Address, Context, Deadline, Form, Frame, Message, RoomError};
+use crate::{Address, Context, Deadline, Form, Frame, Heartbeat, Message, RoomError};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::http::{HeaderError, Headers, Request};
 use shardcast_protocol::pieces::Piece;
@@ -146,6 +146,8 @@ pub struct Accepted<S> {
     pub form: Form,
     /// Headers of the answer that lets it in: the 101, or the head of an event stream.
     pub headers: Headers,
+    /// How it is kept alive.
+    pub heartbeat: Heartbeat,
 }
 
 /// What another thread tells a connection; the application knows what it is.
@@ -169,6 +171,7 @@ impl<S> From<S> for Accepted<S> {
             messages: Messages::Whole,
             form: Form::FIRST,
             headers: Headers::new(),
+            heartbeat: Heartbeat::default(),
         }
     }
 }

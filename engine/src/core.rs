@@ -25,6 +25,7 @@ use crate::connection::{Connections, Flags, HEARD_MS};
 use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
 use crate::form::Translate;
+use crate::heartbeat::Heartbeats;
 use crate::home::Homes;
 use crate::lane::Mailbox;
 use crate::letter::RoomName;
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) now: Millis,
     pub(crate) connections: Connections,
     pub(crate) wheel: Wheel,
+    /// Of connections that are not sent pings.
+    pub(crate) heartbeats: Heartbeats,
     /// The application's deadlines; `None`: it never had one.
     wakes: Option<Box<Wheel>>,
     pub(crate) rooms: Rooms,
@@ -203,6 +206,7 @@ impl Core {
             now: 0,
             connections: Connections::default(),
             wheel: Wheel::new(),
+            heartbeats: Heartbeats::default(),
             wakes: None,
             rooms: Rooms::default(),
             everyone: Vec::new(),

@@ -2,7 +2,8 @@
 //!
 //! What is started later would panic when it is refused (a runtime's worker threads and signal pipe), or name the wrong lack.
 
-use crate::{Config, StartError, open_files};
+use crate::driver::uring;
+use crate::{Config, StartError};
 use std::io;
 use std::os::unix::net::UnixStream;
 
@@ -18,7 +19,7 @@ const SHARD_FILES: usize = 10;
 /// See [`StartError`].
 pub fn afford(config: &Config, threads: usize) -> Result<(), StartError> {
     config.check()?;
-    open_files::raise();
+    uring::raise_open_files();
     let (shards, listeners) = (config.shards, config.listeners.len());
     try_files(OTHER_FILES + shards * (SHARD_FILES + listeners))?;
     try_threads(shards + threads).map_err(|source| StartError::Threads { source })
@@ -33,7 +34,7 @@ fn try_files(needed: usize) -> Result<(), StartError> {
     };
     match open() {
         Err(error) if error.raw_os_error() == Some(libc::EMFILE) => Err(StartError::OpenFiles {
-            limit: open_files::max(),
+            limit: uring::open_files_max(),
             needed,
         }),
         Err(source) => Err(StartError::Io {

@@ -1,6 +1,5 @@
 //! What shards write to each other.
 
-use crate::driver::StopAccept;
 use crate::report::{Part, ReportKey};
 use crate::{Address, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
@@ -195,9 +194,7 @@ pub(crate) enum Command {
         listener: usize,
         tls: Tls,
     },
-    Drain {
-        listeners: StopAccept,
-    },
+    Drain,
 }
 
 impl fmt::Debug for Command {
@@ -208,7 +205,7 @@ impl fmt::Debug for Command {
             Command::Tell { .. } => "Tell",
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",
-            Command::Drain { .. } => "Drain",
+            Command::Drain => "Drain",
         })
     }
 }

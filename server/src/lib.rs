@@ -11,7 +11,6 @@ mod control;
 mod log;
 mod metrics;
 pub mod namespace;
-mod passed;
 mod reload;
 mod serve;
 mod tls;
@@ -23,8 +22,7 @@ pub use cli::run;
 pub use shardcast_engine as engine;
 pub use shardcast_engine::protocol::close::CloseCode;
 pub use shardcast_engine::{
-    Address, CloseReason, Config, ListenAddress, ListenSource, Listener, Listing, Member, Peer,
-    Refusal, StartError,
+    Address, CloseReason, Config, Listener, Listing, Member, Refusal, StartError,
 };
 pub use shardcast_protocol::dialect::{Code, Dialect, Problem, Rules, Value};
 pub use shardcast_protocol::http::{HeaderError, Headers};

@@ -153,6 +153,7 @@ impl Core {
         }
         self.wheel.cancel(ticket.slot);
         self.never_wake(ticket);
+        self.heartbeats.clear(ticket.slot);
         let kept = self.secure.forget(ticket.slot);
         self.counters.reassembly_bytes.sub(kept as u64);
         let connection = self.connections.at(ticket.slot);

@@ -17,6 +17,7 @@ impl Core {
                 wakes.drop_page(page);
             }
             self.secure.drop_page(page);
+            self.heartbeats.drop_page(page);
         }
         released
     }

@@ -110,12 +110,23 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         let heard = Millis::from(connection.heard) * HEARD_MS;
         let silence = self.core.now.saturating_sub(heard);
-        let at = if silence >= limits.idle_ms {
+        if silence >= limits.idle_ms {
             return self.give_up(ticket, Deadline::Idle);
-        } else if connection.flags.has(Flags::PINGED) {
+        }
+        let pinged = connection.flags.has(Flags::PINGED);
+        let at = if self.core.heartbeats.get_mut(ticket.slot).is_some() {
+            match self.beat(ticket) {
+                Some(at) => at.min(heard + limits.idle_ms),
+                None => return self.give_up(ticket, Deadline::Pong),
+            }
+        } else if pinged {
             return self.give_up(ticket, Deadline::Pong);
         } else if silence >= limits.heartbeat_ms {
-            connection.flags.set(Flags::PINGED);
+            self.core
+                .connections
+                .at(ticket.slot)
+                .flags
+                .set(Flags::PINGED);
             self.core.control(ticket, OpCode::Ping, b"");
             (self.core.now + limits.pong_ms).min(heard + limits.idle_ms)
         } else {
@@ -128,11 +139,55 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
+    /// The heartbeat that the application has chosen for a WebSocket: when to look again; `None`: the client owes an answer for too long.
+    #[cold]
+    fn beat(&mut self, ticket: Ticket) -> Option<Millis> {
+        let (now, limits) = (self.core.now, self.core.limits);
+        let flags = &mut self.core.connections.at(ticket.slot).flags;
+        let Some(beat) = self.core.heartbeats.get_mut(ticket.slot) else {
+            return Some(now + limits.heartbeat_ms);
+        };
+        let Some(message) = beat.message.clone() else {
+            return Some(Millis::MAX);
+        };
+        if flags.has(Flags::PINGED) && beat.asked + limits.pong_ms <= now {
+            return None;
+        }
+        let is_due = beat.sent + limits.heartbeat_ms <= now;
+        if is_due {
+            beat.sent = now;
+            if !flags.has(Flags::PINGED) {
+                flags.set(Flags::PINGED);
+                beat.asked = now;
+            }
+        }
+        let next = beat.sent + limits.heartbeat_ms;
+        let next = match flags.has(Flags::PINGED) {
+            true => next.min(beat.asked + limits.pong_ms),
+            false => next,
+        };
+        if is_due {
+            let bytes = message.bytes();
+            self.core
+                .write_frame(ticket, |out| out.extend_from_slice(bytes));
+        }
+        Some(next)
+    }
+
     /// An event stream has no pong, and its client may have nothing to say for hours. The comment keeps the proxies between awake;
     /// that nobody is there any more, TCP finds out by it.
     fn keep_awake(&mut self, ticket: Ticket) {
         let at = self.core.now + self.core.limits.heartbeat_ms;
-        self.core.control(ticket, OpCode::Ping, b"");
+        match self.core.heartbeats.get_mut(ticket.slot) {
+            None => self.core.control(ticket, OpCode::Ping, b""),
+            Some(beat) => {
+                if let Some(message) = beat.message.clone() {
+                    let bytes = message.bytes();
+                    self.core
+                        .write_frame(ticket, |out| out.extend_from_slice(bytes));
+                }
+            }
+        }
         if self.core.connections.phase(ticket) == Phase::Open {
             let connection = self.core.connections.at(ticket.slot);
             let progress = progress_due(connection, &self.core.limits);

@@ -35,6 +35,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 connection.phase == Phase::Open,
                 "slot {slot}: a session is there while it is open"
             );
+            let ended = matches!(connection.phase, Phase::Free | Phase::Retiring);
+            assert!(
+                !ended || !self.core.heartbeats.has(slot),
+                "slot {slot}: a heartbeat after the end"
+            );
             let waits = !matches!(connection.phase, Phase::Free | Phase::Retiring);
             // The due may have gone in the meantime.
             let due = waits && self.due.contains(&self.core.connections.ticket(slot));

@@ -238,6 +238,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         agreement: Option<Agreement>,
         accepted: Accepted<A::Session>,
     ) {
+        let now = self.core.now;
+        let heartbeats = &mut self.core.heartbeats;
+        heartbeats.set(ticket.slot, accepted.heartbeat, now);
         let connection = self.core.connections.at(ticket.slot);
         connection.flags.set_form(accepted.form);
         if let Some(cold) = connection.cold.as_mut() {

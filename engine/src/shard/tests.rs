@@ -16,6 +16,7 @@ mod budget;
 mod deadlines;
 mod deferred;
 mod flood;
+mod heartbeat;
 mod quiet;
 mod wakes;
 

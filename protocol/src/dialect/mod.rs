@@ -108,6 +108,15 @@ impl Dialect {
         }
     }
 
+    /// What it says first, unasked, on a connection that opens. `None`: it waits to be spoken to.
+    pub const fn greeting(self, welcome: Welcome<'_>) -> Option<Event<'_>> {
+        match self {
+            Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => {
+                Some(Event::Welcome(welcome))
+            }
+        }
+    }
+
     /// What a client says. Borrows from the message; the time is linear in its length, and nothing is allocated but the text of a
     /// refusal, strings that bear escapes, and the list of several items. See [`Rules`] for what is answered to strange input.
     pub fn read<'b>(self, payload: Payload<'b>, rules: &Rules) -> Decoded<'b> {

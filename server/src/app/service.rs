@@ -17,7 +17,7 @@ use crate::app::task;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, Form, Frame,
-    Message, Note, Page, Quiet, Refusal, Tag, allocator, confine,
+    Heartbeat, Message, Note, Page, Quiet, Refusal, Tag, allocator, confine,
 };
 use shardcast_protocol::dialect::{
     self, Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem,
@@ -133,7 +133,9 @@ impl Application for Service {
             heartbeat_ms: shared.heartbeat_ms,
             message_bytes_max: cx.message_bytes_max(),
         };
-        say(cx, &Event::Welcome(welcome));
+        if let Some(greeting) = dialect_of(cx).greeting(welcome) {
+            say(cx, &greeting);
+        }
         if session.identity().name().is_some() {
             // It asked for nothing else yet, so nothing is full.
             let identified = cx.identify(session.identity().name());
@@ -232,6 +234,7 @@ impl Service {
             subprotocol: chosen.subprotocol,
             form: Form::new(chosen.dialect.index()),
             headers,
+            heartbeat: heartbeat_of(chosen.dialect),
             ..Session::new(cx.now_ms(), identity).into()
         })
     }
@@ -310,6 +313,13 @@ impl Service {
         };
         let run = confine(|| entry.run(&mut context, command));
         entry.conclude(&mut context, command.request.name(), run);
+    }
+}
+
+/// How a dialect keeps its connections alive.
+fn heartbeat_of(dialect: Dialect) -> Heartbeat {
+    match dialect {
+        Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => Heartbeat::WebSocketPing,
     }
 }
 

@@ -1,9 +1,7 @@
 //! What the driver promises the shard, tried on the real kernel: no shortfall is late, and no ring is forgotten.
 
 use super::*;
-use crate::driver::{ListenSource, Listening};
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
@@ -17,18 +15,15 @@ struct Trial {
 
 impl Trial {
     fn new(tables: Tables) -> Trial {
-        let any = ListenSource::Bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let mut listening = Listening::new(1);
-        listening.open(&any).unwrap();
-        listening.open(&any).unwrap();
-        let address = |index: usize| listening.addresses[index].ip().unwrap();
+        let listener = || listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let listeners = vec![listener(), listener()];
+        let address = |index: usize| listeners[index].local_addr().unwrap();
         let addresses = [address(0), address(1)];
         let setup = Setup {
-            listeners: listening.shards.remove(0),
+            listeners,
             tables,
             shard: 0,
-            ring_fds: RingFds::default(),
-            capabilities: Capabilities::probe().unwrap(),
+            ring_fds: RingFds::new(1),
             counters: Arc::default(),
         };
         Trial {

@@ -3,18 +3,22 @@
 //! They are built by `cargo test`; by itself this target needs `cargo build --examples` before.
 
 use serde_json::{Value, json};
-use shardcast_patience::{PATIENCE, Program};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
+/// Nothing here takes a second; an example that hangs fails its test instead of holding up the suite.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A running example. Dropping it kills it.
 struct Example {
-    program: Program,
+    program: Child,
     ready: String,
 }
 
@@ -26,11 +30,25 @@ impl Example {
         let built = test.parent().and_then(Path::parent).unwrap();
         let program = built.join("examples").join(name);
         assert!(program.exists(), "cargo build --example {name}");
-        let mut command = Command::new(program);
-        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
-        let mut program = Program::start(&mut command);
-        let ready = program.line().expect("the ready line");
-        let example = Example { program, ready };
+        let mut program = Command::new(program)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let mut out = BufReader::new(program.stdout.take().unwrap());
+        let mut example = Example {
+            program,
+            ready: String::new(),
+        };
+        let (line, ready) = sync_channel(1);
+        std::thread::spawn(move || {
+            let mut ready = String::new();
+            let _ = out.read_line(&mut ready);
+            line.send(ready)
+        });
+        example.ready = ready.recv_timeout(PATIENCE).expect("the ready line");
         let start = format!("{name} ready: ws://127.0.0.1:");
         assert!(example.ready.starts_with(&start), "{}", example.ready);
         example
@@ -50,8 +68,11 @@ impl Example {
     }
 
     /// Tells it to stop: it sends its last client away, kindly, and ends well.
-    fn stop(self, mut last: Client) {
-        self.program.signal("TERM");
+    fn stop(mut self, mut last: Client) {
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", self.program.id())])
+            .status();
+        assert!(sent.unwrap().success());
         loop {
             match last.0.read().expect("a close") {
                 Message::Close(close) => {
@@ -66,7 +87,14 @@ impl Example {
         // The answer, which tungstenite owes.
         let _ = last.0.flush();
         drop(last);
-        assert_eq!(self.program.end().code, Some(0));
+        assert!(self.program.wait().unwrap().success());
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _already_ended = self.program.kill();
+        let _already_waited = self.program.wait();
     }
 }
 

@@ -63,22 +63,13 @@ impl Server {
     }
 
     /// Where clients connect, by listener.
-    ///
-    /// # Panics
-    /// A listener is a Unix socket.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        let addresses = self.running.addresses().iter();
-        addresses
-            .map(|address| address.ip().expect("TCP"))
-            .collect()
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.running.local_addrs()
     }
 
     /// Where clients connect: the first listener.
-    ///
-    /// # Panics
-    /// All listeners are Unix sockets.
     pub fn address(&self) -> SocketAddr {
-        self.running.local_addr().expect("TCP")
+        self.running.local_addr()
     }
 
     /// The way in for other threads.

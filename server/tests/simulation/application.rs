@@ -87,16 +87,45 @@ impl Books {
     }
 }
 
-/// With hooks and all handlers but the one that changes.
-pub(crate) fn application(books: &Arc<Books>) -> App {
-    let (let_in, opens, closes) = (books.clone(), books.clone(), books.clone());
-    let app = App::new()
-        .on_connect(move |connect| match connect.parameter("as") {
+/// Who decides about clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admits {
+    OnShard,
+    InBackground,
+}
+
+/// Lets clients in by what they say they are.
+fn guarded(books: &Arc<Books>, admits: Admits) -> App {
+    let books = books.clone();
+    match admits {
+        Admits::OnShard => App::new().on_connect(move |connect| match connect.parameter("as") {
             Some("refused") => Err(Refusal::new(403, "not you")),
-            Some("panic") => let_in.panic(),
+            Some("panic") => books.panic(),
             Some(name) => Ok(Identity::user(name)?),
             None => Ok(Identity::nobody()),
-        })
+        }),
+        Admits::InBackground => App::new().on_connect_async(move |arrival| {
+            let (alive, books) = (Alive::new(&books), books.clone());
+            async move {
+                let _alive = alive;
+                let name = arrival.parameter("as");
+                let takes_ms = name.map_or(0, |name| name.len() as u64 % 4);
+                tokio::time::sleep(Duration::from_millis(takes_ms)).await;
+                match name {
+                    Some("refused") => Err(Refusal::new(403, "not you")),
+                    Some("panic") => books.panic_in_background(),
+                    Some(name) => Ok(Identity::user(name)?),
+                    None => Ok(Identity::nobody()),
+                }
+            }
+        }),
+    }
+}
+
+/// With hooks and all handlers but the one that changes.
+pub(crate) fn application(books: &Arc<Books>, admits: Admits) -> App {
+    let (opens, closes) = (books.clone(), books.clone());
+    let app = guarded(books, admits)
         .on_opened(move |cx| {
             opens.opened.fetch_add(1, Relaxed);
             match cx.user() {

@@ -37,6 +37,7 @@ const HAPPENINGS: &[&str] = &[
     "room_messages",
     "panics",
     "gone_unanswered",
+    "admissions_deferred",
     "refused",
     "broken",
     "ok",

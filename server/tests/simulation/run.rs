@@ -1,6 +1,6 @@
 //! One run: shards, clients, handlers and the clock of those in the background, one step after the other as the seed says.
 
-use crate::application::{Books, Swap, application};
+use crate::application::{Admits, Books, Swap, application};
 use crate::client::{Client, Scene, Stage, count};
 use crate::kinds::ROOMS;
 use shardcast::{Handle, Service};
@@ -77,7 +77,12 @@ impl Simulation {
         let runtime = builder.enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime");
         let books = Arc::new(Books::default());
-        let app = application(&books);
+        // Not drawn, so that seeds keep their runs.
+        let admits = match seed % 3 {
+            2 => Admits::InBackground,
+            _ => Admits::OnShard,
+        };
+        let app = application(&books, admits);
         let swap = Swap::new(&app, &books);
         let app = app.shards(&config, runtime.handle().clone());
         let mailboxes = lane::mesh(shards, LaneCapacity(lane_letters), seed);
@@ -279,6 +284,8 @@ impl Simulation {
         for shard in &mut self.shards {
             let tasks = shard.application().background_calls();
             assert_eq!(tasks, 0, "background handlers of clients who are gone");
+            let arrivals = shard.application().background_admissions();
+            assert_eq!(arrivals, 0, "admissions of clients who are gone");
         }
         assert_eq!(alive.load(Relaxed), 0, "futures of handlers are alive");
         assert_eq!(befores.load(Relaxed), afters.load(Relaxed), "middleware");
@@ -291,6 +298,9 @@ impl Simulation {
             "{counted} panics are counted, {on_shards} on shards and {behind} behind them"
         );
         count(&mut self.tally, "panics", counted);
+        let counters = self.counters.iter();
+        let deferred = counters.map(|counters| counters.admissions_deferred.get());
+        count(&mut self.tally, "admissions_deferred", deferred.sum());
         count(&mut self.tally, "panics_behind", behind);
         count(&mut self.tally, "panics_lost", on_shards + behind - counted);
         self.check_order();

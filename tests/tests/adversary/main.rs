@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admissions;
 mod attack;
 mod crowd;
 mod deflate;

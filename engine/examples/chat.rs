@@ -32,7 +32,7 @@ impl Application for Chat {
 
 fn main() -> Result<(), shardcast_engine::StartError> {
     let running = shardcast_engine::start(Config::default(), |_shard| Chat)?;
-    println!("ws://{}/chat", running.local_addr());
+    println!("ws://{}/chat", running.addresses()[0]);
     std::thread::park();
     Ok(())
 }

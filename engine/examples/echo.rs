@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use shardcast_engine::protocol::upgrade::Request;
-use shardcast_engine::{Admission, Application, Compression, Config, Context, Message, StartError};
+use shardcast_engine::{
+    Admission, Application, Compression, Config, Context, ListenSource, Message, StartError,
+};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -55,7 +57,7 @@ fn serve(config: Config) -> StartError {
         Ok(running) => running,
         Err(error) => return error,
     };
-    println!("echo listens on {}", running.local_addr());
+    println!("echo listens on {}", running.addresses()[0]);
     loop {
         std::thread::park();
     }
@@ -89,7 +91,8 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<Config, String>
             _ => return Err(format!("unknown flag {flag}")),
         }
     }
-    config.listeners[0].address = listen.ok_or("--listen is required")?;
+    let listen = listen.ok_or("--listen is required")?;
+    config.listeners[0].source = ListenSource::Bind(listen);
     let outbox_bytes_min = config
         .message_bytes_max()
         .saturating_add(OUTBOX_SPARE_BYTES);

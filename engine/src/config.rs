@@ -1,6 +1,6 @@
 //! How an engine is set up: few knobs, each with a unit and a default; the rest are constants.
 
-use crate::driver::uring::{self, Tables};
+use crate::driver::ListenSource;
 use crate::{Compression, Listener};
 use std::collections::HashSet;
 use std::fmt;
@@ -140,6 +140,9 @@ impl Config {
     /// default [`Config::progress_timeout`], what the kernel buffers aside.
     pub const OUTBOX_STEP_BYTES: usize = 128 << 10;
 
+    /// Most shards of an engine.
+    pub const SHARDS_MAX: usize = 256;
+
     /// Checks ranges and relations.
     ///
     /// # Errors
@@ -184,32 +187,26 @@ impl Config {
     }
 
     /// Connections that each shard has room for: a few more may be on their way in to hear 503, or on their way out.
-    fn slots_per_shard(&self) -> usize {
+    pub(crate) fn slots_per_shard(&self) -> usize {
         const MARGIN: usize = 256;
         self.share_per_shard() + MARGIN
-    }
-
-    /// How each shard holds them, with the open-file limit of this process.
-    pub(crate) fn tables(&self) -> Tables {
-        Tables::new(
-            self.slots_per_shard(),
-            self.listeners.len(),
-            self.shards,
-            uring::open_files_max(),
-        )
     }
 
     fn check_listeners(&self) -> Result<(), ConfigError> {
         let count = self.listeners.len();
         within("listeners", count, 1..=Listener::COUNT_MAX, "1 to 8")?;
-        if let Some(address) = Listener::duplicate(&self.listeners) {
+        if let Some(source) = Listener::duplicate(&self.listeners) {
             return Err(ConfigError {
                 field: "listeners",
-                value: address.to_string(),
-                rule: "one listener for each address",
+                value: source.to_string(),
+                rule: "one listener for each address, path and descriptor",
             });
         }
         for listener in &self.listeners {
+            if let ListenSource::Unix(path) = &listener.source {
+                let (bytes, rule) = (path.as_os_str().len(), "1 to 107 bytes of path");
+                within("listeners", bytes, 1..=ListenSource::PATH_BYTES_MAX, rule)?;
+            }
             within(
                 "message_bytes_max",
                 listener.message_bytes_max,
@@ -243,7 +240,7 @@ impl Config {
     }
 
     fn check_counts(&self) -> Result<(), ConfigError> {
-        within("shards", self.shards, 1..=256, "1 to 256")?;
+        within("shards", self.shards, 1..=Self::SHARDS_MAX, "1 to 256")?;
         let rule = "1 to 10,000,000";
         within(
             "connections_max",

@@ -5,14 +5,13 @@ use crate::exchange::Exchange;
 use crate::membership::Memberships;
 use crate::outbox::{Outbox, Seal};
 use crate::paged::{PAGE, Paged};
-use crate::peer::Peers;
+use crate::peer::{Peer, Peers};
 use crate::phase::{Phase, Step};
 use crate::unread::{SpareBuffers, Unread};
 use crate::{Form, Ticket};
 use shardcast_protocol::events::Framing;
 use shardcast_protocol::pieces::Pieces;
 use shardcast_protocol::reader::Assembly;
-use std::net::SocketAddr;
 
 /// What every received byte and every delivery touches: 24 bytes.
 #[derive(Debug)]
@@ -196,13 +195,7 @@ impl Connections {
     }
 
     /// Takes a free slot for a new connection.
-    pub(crate) fn accept(
-        &mut self,
-        slot: u32,
-        listener: u8,
-        peer: SocketAddr,
-        heard: u32,
-    ) -> Ticket {
+    pub(crate) fn accept(&mut self, slot: u32, listener: u8, peer: Peer, heard: u32) -> Ticket {
         let generation = self.generations.get(slot as usize / PAGE).copied();
         let connection = self.hot.reach_with(slot, || Connection {
             generation: generation.unwrap_or_default(),
@@ -293,7 +286,7 @@ impl Connections {
         self.hot[slot].listener
     }
 
-    pub(crate) fn peer(&self, slot: u32) -> SocketAddr {
+    pub(crate) fn peer(&self, slot: u32) -> Peer {
         self.peers.get(slot)
     }
 

@@ -3,12 +3,12 @@
 use crate::core::Core;
 use crate::letter::Request;
 use crate::membership::Kind as MembershipKind;
+use crate::peer::Peer;
 use crate::phase::Phase;
 use crate::topic::Topic;
 use crate::{Address, CloseReason, Form, Frame, Tag, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::{self, Kind};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Who a publish goes to.
@@ -115,8 +115,8 @@ impl<'a> Context<'a> {
         self.core.address(self.ticket)
     }
 
-    /// The client's address.
-    pub fn peer(&self) -> SocketAddr {
+    /// Where the client connects from.
+    pub fn peer(&self) -> Peer {
         self.core.connections.peer(self.ticket.slot)
     }
 

@@ -1,79 +1,14 @@
-//! What a shard counts: one writer (the shard), any reader, relaxed.
+//! What a shard counts. Written by the shard and its driver, read by anybody.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A count with one writer: adding is a load and a store, no locked instruction.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds; only the owning shard calls this.
-    pub fn add(&self, n: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(n),
-            Ordering::Relaxed,
-        );
-    }
-    /// Subtracts (gauges).
-    pub fn sub(&self, n: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_sub(n),
-            Ordering::Relaxed,
-        );
-    }
-    /// Sets (gauges).
-    pub fn set(&self, n: u64) {
-        self.0.store(n, Ordering::Relaxed);
-    }
-    /// Reads, from any thread.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// One counter, read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// Its name; members of a family share it.
-    pub name: &'static str,
-    /// What tells a member of a family from the others: key and value.
-    pub label: Option<(&'static str, &'static str)>,
-    /// What it counts; the same for a whole family.
-    pub help: &'static str,
-    /// It goes up and down.
-    pub is_gauge: bool,
-    /// Just now.
-    pub value: u64,
-}
-
-/// `count name;`, or `count field of family { key = "value" };` for a member of a family. Members stand together.
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])* $kind:ident $name:ident $(of $family:ident { $key:ident = $value:literal })?;)*) => {
-        /// One shard's counters.
-        #[derive(Debug, Default)]
-        pub struct ShardCounters { $($(#[doc = $doc])* pub $name: Counter,)* }
-        impl ShardCounters {
-            /// Every counter, members of a family one after the other.
-            pub fn each(&self, mut visit: impl FnMut(Reading)) {
-                $(visit(Reading {
-                    name: first!($(stringify!($family),)? stringify!($name)),
-                    label: first!($(Some((stringify!($key), $value)),)? None),
-                    help: concat!($($doc),*),
-                    is_gauge: matches!(stringify!($kind).as_bytes(), b"gauge"),
-                    value: self.$name.get(),
-                });)*
-            }
-        }
-    };
-}
-
-macro_rules! first {
-    ($first:expr $(, $rest:expr)*) => {
-        $first
-    };
-}
+use crate::counter::{Counter, Reading, counters, first};
+use crate::driver::DriverCounters;
 
 counters! {
+    /// One shard's counters.
+    ShardCounters {
+        /// What its driver counts.
+        driver: DriverCounters
+    };
     /// Open sockets, upgrading ones included.
     gauge connections;
     /// Sockets accepted.
@@ -189,20 +124,6 @@ counters! {
     gauge lane_depth;
     /// Times a connection was not read on: a lane was full, or its answers had filled its share of the tick.
     count parked;
-    /// io_uring_enter calls.
-    count enters;
-    /// Completions reaped (completions / enters is completions per enter).
-    count completions;
-    /// Times the receive buffers ran out (ENOBUFS).
-    count receive_starved;
-    /// Completions that the kernel had to keep in its overflow list.
-    count completion_overflows;
-    /// Further rings that the host refused, for want of open files or locked memory.
-    count rings_refused;
-    /// Receives and sends that were cancelled and begun anew, so that the kernel releases closed sockets (Linux 6.12 and older).
-    count rotated;
-    /// Rings in use.
-    gauge rings;
     /// 1 when draining and no connection is left.
     gauge drained;
 }

@@ -3,15 +3,25 @@
 //! In: the time and completions as plain data ([`Driver::reap`]). Out: operations. Dispatch is static. No memory is lent across a call of
 //! [`Driver::turn`]: departures are borrowed only inside it, tracked sends own their bytes.
 
-use crate::Ticket;
-use crate::outgoing::Outgoing;
-use bytes::Bytes;
-use std::net::SocketAddr;
-
+mod counters;
+mod listen;
+mod platform;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod uring;
 mod waiting;
+
+pub use counters::DriverCounters;
+pub use listen::{Inherited, ListenAddress, ListenSocket, ListenSource, StillAccepts};
+pub(crate) use listen::{Listening, SocketFile};
+pub use platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported, Waker};
+
+use crate::outgoing::Outgoing;
+use crate::{Peer, Ticket};
+use bytes::Bytes;
+
+/// What the engine runs on unless told otherwise.
+pub type NativePlatform = uring::Uring;
 
 /// Milliseconds since the engine started.
 pub type Millis = u64;
@@ -35,7 +45,7 @@ pub enum Completion<L> {
         /// Index of the listener in the configuration.
         listener: u8,
         /// The client's address.
-        peer: SocketAddr,
+        peer: Peer,
     },
     /// Bytes arrived; the lease goes back with [`Driver::give_back`].
     Received {
@@ -89,6 +99,17 @@ pub struct Shortfall {
     pub failed: bool,
 }
 
+/// How listening sockets are given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopAccept {
+    /// The sockets of this engine's own are shut down: nobody can connect there any more, and the addresses are free at once. Those that
+    /// were inherited are handed over whatever is said: they belong to others, too.
+    Release,
+    /// No socket is shut down: the accepts under way are cancelled and the engine's own descriptors closed. Whoever else has the
+    /// sockets goes on accepting, and those who wait to be accepted do not notice.
+    HandOver,
+}
+
 /// Carries operations out. Operations may be buffered until the next `turn`.
 pub trait Driver {
     /// Received bytes on loan. At most one live lease per buffer; held only within a tick.
@@ -135,8 +156,8 @@ pub trait Driver {
     /// The shard is quiet: memory that was kept for more work may go.
     fn release_memory(&mut self) {}
 
-    /// Stops accepting for good (drain).
-    fn stop_accepting(&mut self);
+    /// Stops accepting for good (drain). Connections that were accepted by then may still be reaped.
+    fn stop_accepting(&mut self, how: StopAccept);
 
     /// Connections that there is room for just now: beyond them, the driver can only bring some that are to be refused.
     fn connections_max(&self) -> usize;

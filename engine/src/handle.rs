@@ -1,14 +1,13 @@
 //! The way in from other threads: each question or command is one letter in a shard's bounded queue, and the caller hears at once whether it
 //! was taken. Nothing blocks. Made by [`crate::Running`].
 
-use crate::driver::uring;
+use crate::driver::Waker;
 #[cfg(any(test, feature = "sim"))]
 use crate::lane::Mailbox;
 use crate::lane::Remote;
 use crate::letter::{Command, Publication};
 use crate::topic::{self, Topic};
 use crate::{Address, Answer, Note, Publish, Target, Ticket, Tls};
-use std::fs::File;
 use std::sync::Arc;
 
 /// The way into a running engine from any thread. Nothing blocks.
@@ -155,25 +154,25 @@ fn publication(to: Target<'_>, publish: Publish, reply: Option<Reply>) -> Comman
 #[derive(Debug)]
 pub(crate) struct Door {
     remote: Remote,
-    bell: Option<File>,
+    waker: Option<Box<dyn Waker>>,
 }
 
 impl Door {
-    /// A shard without a bell is not woken.
-    pub(crate) fn new(remote: Remote, bell: Option<File>) -> Door {
-        Door { remote, bell }
+    /// A shard without a waker is not woken.
+    pub(crate) fn new(remote: Remote, waker: Option<Box<dyn Waker>>) -> Door {
+        Door { remote, waker }
     }
 
     pub(crate) fn send(&self, command: Command) -> Result<(), Box<(Refused, Command)>> {
         if self.remote.send(command)? {
-            self.ring();
+            self.wake();
         }
         Ok(())
     }
 
-    pub(crate) fn ring(&self) {
-        if let Some(bell) = &self.bell {
-            uring::ring_bell(bell);
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
         }
     }
 }

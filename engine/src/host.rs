@@ -2,8 +2,7 @@
 //!
 //! What is started later would panic when it is refused (a runtime's worker threads and signal pipe), or name the wrong lack.
 
-use crate::driver::uring;
-use crate::{Config, StartError};
+use crate::{Config, StartError, open_files};
 use std::io;
 use std::os::unix::net::UnixStream;
 
@@ -19,7 +18,7 @@ const SHARD_FILES: usize = 10;
 /// See [`StartError`].
 pub fn afford(config: &Config, threads: usize) -> Result<(), StartError> {
     config.check()?;
-    uring::raise_open_files();
+    open_files::raise();
     let (shards, listeners) = (config.shards, config.listeners.len());
     try_files(OTHER_FILES + shards * (SHARD_FILES + listeners))?;
     try_threads(shards + threads).map_err(|source| StartError::Threads { source })
@@ -34,7 +33,7 @@ fn try_files(needed: usize) -> Result<(), StartError> {
     };
     match open() {
         Err(error) if error.raw_os_error() == Some(libc::EMFILE) => Err(StartError::OpenFiles {
-            limit: uring::open_files_max(),
+            limit: open_files::max(),
             needed,
         }),
         Err(source) => Err(StartError::Io {

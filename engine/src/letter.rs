@@ -1,5 +1,6 @@
 //! What shards write to each other.
 
+use crate::driver::StopAccept;
 use crate::report::{Part, ReportKey};
 use crate::{Address, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
@@ -194,7 +195,9 @@ pub(crate) enum Command {
         listener: usize,
         tls: Tls,
     },
-    Drain,
+    Drain {
+        listeners: StopAccept,
+    },
 }
 
 impl fmt::Debug for Command {
@@ -205,7 +208,7 @@ impl fmt::Debug for Command {
             Command::Tell { .. } => "Tell",
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",
-            Command::Drain => "Drain",
+            Command::Drain { .. } => "Drain",
         })
     }
 }

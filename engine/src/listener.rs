@@ -2,15 +2,16 @@
 //! listener by its index there.
 
 use crate::Tls;
+use crate::driver::ListenSource;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-/// One address that is listened on.
+/// One place that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Where clients connect. Port 0 picks one; [`crate::Running::local_addrs`] tells.
-    pub address: SocketAddr,
-    /// What clients must speak there; `None`: plain TCP.
+    /// Where clients connect. [`crate::Running::addresses`] tells what became of it.
+    pub source: ListenSource,
+    /// What clients must speak there; `None`: no TLS.
     pub tls: Option<Tls>,
     /// Largest message in bytes; a larger one ends its connection with 1009. Default 64 KiB, range 125 B..=64 MiB.
     pub message_bytes_max: usize,
@@ -26,11 +27,7 @@ impl Listener {
 
     /// Plain TCP, with the default message limit.
     pub fn plain(address: SocketAddr) -> Listener {
-        Listener {
-            address,
-            tls: None,
-            message_bytes_max: Self::MESSAGE_BYTES_DEFAULT,
-        }
+        Listener::of(address.into())
     }
 
     /// TLS, with the default message limit.
@@ -41,14 +38,23 @@ impl Listener {
         }
     }
 
-    /// The first address that is there twice. Port 0 is another port every time.
-    pub(crate) fn duplicate(listeners: &[Listener]) -> Option<SocketAddr> {
-        let mut addresses = listeners.iter().map(|listener| listener.address);
-        let mut before = Vec::new();
-        addresses.find(|address| {
-            let known = before.contains(address);
-            before.push(*address);
-            known && address.port() != 0
+    /// Any source, without TLS and with the default message limit.
+    pub fn of(source: ListenSource) -> Listener {
+        Listener {
+            source,
+            tls: None,
+            message_bytes_max: Self::MESSAGE_BYTES_DEFAULT,
+        }
+    }
+
+    /// The first source that two listeners would share.
+    pub(crate) fn duplicate(listeners: &[Listener]) -> Option<&ListenSource> {
+        let mut sources = listeners.iter().map(|listener| &listener.source);
+        let mut before: Vec<&ListenSource> = Vec::new();
+        sources.find(|source| {
+            let known = before.iter().any(|earlier| source.collides(earlier));
+            before.push(source);
+            known
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The memory that an engine may take, as a sum of named terms. Limits bound every term; nothing else grows with load.
 
-use crate::driver::uring;
+use crate::driver::PlatformLimits;
 use crate::lane::LaneCapacity;
 use crate::{Compression, Config};
 use shardcast_protocol::deflate::Takeover;
@@ -38,14 +38,13 @@ impl Memory {
     /// A letter: the larger of the two kinds.
     const LETTER_BYTES: u64 = 80;
 
-    /// The terms of a checked configuration.
-    pub fn of(config: &Config) -> Memory {
+    /// The terms of a checked configuration whose shards have these limits each.
+    pub fn of(config: &Config, limits: &PlatformLimits) -> Memory {
         let (shards, connections) = (config.shards as u64, config.connections_max as u64);
-        let rings = config.tables().rings;
         let pairs = shards * (shards - 1);
         let letters = pairs * LaneCapacity::for_shards(config.shards).letters() as u64;
         Memory {
-            rings_bytes: shards * rings as u64 * uring::RING_BYTES as u64,
+            rings_bytes: shards * limits.memory_bytes,
             connections_bytes: connections * Self::CONNECTION_BYTES,
             tls_bytes: if config
                 .listeners
@@ -127,10 +126,15 @@ mod tests {
             connections_max: 1000,
             ..Config::default()
         };
-        let memory = Memory::of(&config);
+        let limits = PlatformLimits {
+            rings: 1,
+            connections_max: 1000,
+            memory_bytes: 3 << 20,
+        };
+        let memory = Memory::of(&config, &limits);
         assert_eq!(memory.connections_bytes, 94_000);
         assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 7) * 80);
-        assert_eq!(memory.rings_bytes, 2 * uring::RING_BYTES as u64);
+        assert_eq!(memory.rings_bytes, 6 << 20);
         assert_eq!(memory.outboxes_worst_bytes, 1000 << 20);
         assert_eq!(memory.partials_worst_bytes, 256 << 20);
         assert_eq!(memory.idle_bytes(), memory.rings_bytes + 94_000 + 656_480);

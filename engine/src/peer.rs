@@ -1,7 +1,43 @@
-//! The peers' addresses, by slot: 6 bytes for IPv4, 16 more only where a peer came over IPv6. Scope ids are not kept. Owned by `connection`.
+//! Where peers connect from, by slot: 6 bytes for IPv4, 16 more only where a peer came over IPv6. Scope ids are not kept. Owned by `connection`.
 
 use crate::paged::Paged;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// TCP, from this address and port.
+    Ip(SocketAddr),
+    /// A Unix socket: a process of this host, which has no address.
+    Unix,
+}
+
+impl Peer {
+    /// The address and port, if it has them.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::Ip(address) => Some(*address),
+            Peer::Unix => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Peer {
+        Peer::Ip(address)
+    }
+}
+
+/// `127.0.0.1:50000`, `[::1]:50000` or `unix`.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Ip(address) => address.fmt(f),
+            Peer::Unix => f.write_str("unix"),
+        }
+    }
+}
 
 /// One address per slot that was ever used.
 #[derive(Debug, Default)]
@@ -11,7 +47,7 @@ pub(crate) struct Peers {
     long: Paged<[u8; 16]>,
 }
 
-/// `0.0.0.0` connects from nowhere, so it says: look among the long ones.
+/// Nobody connects from `0.0.0.0/8` (RFC 6890), so [`LONG`] says: look among the long ones, and [`UNIX`] what it says.
 #[derive(Clone, Copy, Debug, Default)]
 struct Short {
     ip: [u8; 4],
@@ -19,14 +55,21 @@ struct Short {
 }
 
 const _: () = assert!(size_of::<Short>() == 6);
+const LONG: [u8; 4] = [0, 0, 0, 0];
+const UNIX: [u8; 4] = [0, 0, 0, 1];
 
 impl Peers {
-    pub(crate) fn set(&mut self, slot: u32, peer: SocketAddr) {
+    pub(crate) fn set(&mut self, slot: u32, peer: Peer) {
+        let Peer::Ip(peer) = peer else {
+            let (ip, port) = (UNIX, [0; 2]);
+            *self.short.reach(slot) = Short { ip, port };
+            return;
+        };
         let ip = match peer.ip().to_canonical() {
             IpAddr::V4(ip) => ip.octets(),
             IpAddr::V6(ip) => {
                 *self.long.reach(slot) = ip.octets();
-                [0; 4]
+                LONG
             }
         };
         let port = peer.port().to_be_bytes();
@@ -39,14 +82,14 @@ impl Peers {
         self.long.drop_page(page);
     }
 
-    pub(crate) fn get(&self, slot: u32) -> SocketAddr {
+    pub(crate) fn get(&self, slot: u32) -> Peer {
         let Short { ip, port } = self.short[slot];
-        let ip = if ip == [0; 4] {
-            IpAddr::V6(Ipv6Addr::from(self.long[slot]))
-        } else {
-            IpAddr::V4(Ipv4Addr::from(ip))
+        let ip = match ip {
+            UNIX => return Peer::Unix,
+            LONG => IpAddr::V6(Ipv6Addr::from(self.long[slot])),
+            ip => IpAddr::V4(Ipv4Addr::from(ip)),
         };
-        SocketAddr::new(ip, u16::from_be_bytes(port))
+        Peer::Ip(SocketAddr::new(ip, u16::from_be_bytes(port)))
     }
 }
 
@@ -64,8 +107,11 @@ mod tests {
             (1, "255.255.255.255:443", "255.255.255.255:443"),
             (0, "[::1]:9", "[::1]:9"),
         ] {
-            peers.set(slot, given.parse().unwrap());
-            assert_eq!(peers.get(slot), kept.parse().unwrap(), "{given}");
+            let given = given.parse::<SocketAddr>().unwrap();
+            peers.set(slot, given.into());
+            assert_eq!(peers.get(slot).to_string(), kept, "{given}");
+            peers.set(slot, Peer::Unix);
+            assert_eq!(peers.get(slot).to_string(), "unix");
         }
         assert!(peers.long.get(600).is_none(), "IPv4 needs no long page");
     }

@@ -26,7 +26,7 @@ pub use crate::token::TokenKey;
 use crate::confine::{Panicked, confine};
 use crate::connection::Flags;
 use crate::core::{Answered, Core, Ended};
-use crate::driver::{Completion, Driver, Millis, Shortfall, Wait};
+use crate::driver::{Completion, Driver, Millis, Shortfall, StopAccept, Wait};
 use crate::lane::Mailbox;
 use crate::letter::Delivery;
 use crate::paged::Paged;
@@ -134,9 +134,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Stops accepting; every connection is told, closed with 1001, and given the close deadline.
-    pub fn start_drain(&mut self) {
+    pub fn start_drain(&mut self, listeners: StopAccept) {
         if self.drain.is_none() {
-            self.driver.stop_accepting();
+            self.driver.stop_accepting(listeners);
             let open = self.core.connections.in_phase(Phase::Open);
             self.drain = Some(open.collect());
             let upgrading: Vec<Ticket> = self.core.connections.in_phase(Phase::Upgrading).collect();

@@ -81,7 +81,7 @@ type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 impl Server {
     fn dial(&self) -> Stream {
-        let socket = TcpStream::connect(self.running.local_addr()).unwrap();
+        let socket = TcpStream::connect(self.running.local_addr().unwrap()).unwrap();
         let name = "localhost".try_into().unwrap();
         let connection = ClientConnection::new(Arc::clone(&self.client), name).unwrap();
         StreamOwned::new(connection, socket)
@@ -206,7 +206,7 @@ fn an_event_stream_is_as_secret_as_a_socket() {
 fn who_has_not_shaken_hands_is_told_nothing_in_plain() {
     let server = server_with(Duration::from_millis(300));
     for said in [&b""[..], b"\x16\x03\x01"] {
-        let mut socket = TcpStream::connect(server.running.local_addr()).unwrap();
+        let mut socket = TcpStream::connect(server.running.local_addr().unwrap()).unwrap();
         socket.write_all(said).unwrap();
         let mut heard = Vec::new();
         socket.read_to_end(&mut heard).unwrap();
@@ -231,7 +231,7 @@ fn who_breaks_tls_is_let_go_without_an_answer() {
             std::thread::park_timeout(Duration::from_millis(1));
         }
     };
-    let mut stranger = TcpStream::connect(server.running.local_addr()).unwrap();
+    let mut stranger = TcpStream::connect(server.running.local_addr().unwrap()).unwrap();
     stranger.write_all(&[0x55; 100]).unwrap();
     let mut alert = Vec::new();
     stranger.read_to_end(&mut alert).unwrap();

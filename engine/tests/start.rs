@@ -4,7 +4,9 @@ use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
     Admission, Application, Config, Context, Listener, Message, Pinning, StartError,
 };
+use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 struct Mute;
 
@@ -32,7 +34,7 @@ fn config(listen: SocketAddr) -> Config {
 fn a_port_belongs_to_one_engine_until_it_ends() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let first = shardcast_engine::start(config(any), |_| Mute).expect("starts");
-    let address = first.local_addr();
+    let address = first.local_addr().unwrap();
     assert!(first.is_alive());
     TcpStream::connect(address).expect("listens");
     match shardcast_engine::start(config(address), |_| Mute) {
@@ -44,7 +46,22 @@ fn a_port_belongs_to_one_engine_until_it_ends() {
     }
     drop(first);
     let again = shardcast_engine::start(config(address), |_| Mute).expect("the port is free again");
-    assert_eq!(again.local_addr(), address);
+    assert_eq!(again.local_addr(), Some(address));
+}
+
+/// The rings are the shards'. One that the caller had had would interrupt it when the kernel takes that down.
+#[test]
+fn starting_an_engine_interrupts_no_read_of_the_caller() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    for _ in 0..20 {
+        let engine = shardcast_engine::start(config(any), |_| Mute).expect("starts");
+        let mut client = TcpStream::connect(engine.local_addr().unwrap()).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let error = client.read(&mut [0]).expect_err("nobody says anything");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
 }
 
 #[test]

@@ -135,7 +135,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     let web = tokio::spawn(async move { web.await });
 
-    let address = server.local_addr();
+    let address = server.addresses()[0].clone();
     let served = server.until_signal(DRAIN)?;
     println!("axum ready: ws://{address}/ws http://{http_address}");
     served.await;

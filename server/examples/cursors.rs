@@ -138,7 +138,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         listeners: vec![Listener::plain(arguments.listen)],
         ..Config::default()
     })?;
-    let address = server.local_addr();
+    let address = server.addresses()[0].clone();
     let served = server.until_signal(Duration::from_secs(5))?;
     println!("cursors ready: ws://{address}/ws");
     served.await;

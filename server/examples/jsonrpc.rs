@@ -92,7 +92,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         listeners: vec![Listener::plain(arguments.listen)],
         ..Config::default()
     })?;
-    let address = server.local_addr();
+    let address = server.addresses()[0].clone();
     let served = server.until_signal(Duration::from_secs(5))?;
     println!("jsonrpc ready: ws://{address}/ws");
     served.await;

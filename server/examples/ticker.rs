@@ -77,7 +77,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let every = Duration::from_millis(arguments.every_ms);
     let ticker = tokio::spawn(tick(server.handle(), every));
-    let address = server.local_addr();
+    let address = server.addresses()[0].clone();
     let served = server.until_signal(Duration::from_secs(5))?;
     println!("ticker ready: ws://{address}/ws");
     served.await;

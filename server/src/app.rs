@@ -57,7 +57,8 @@ use connect::{ConnectHook, Hooks};
 use entrance::Entrances;
 use registry::Registry;
 use shardcast_engine::{
-    CloseReason, Config, Handle as EngineHandle, Refusal, Running, ShardCounters, StartError,
+    CloseReason, Config, Handle as EngineHandle, ListenAddress, Refusal, Running, ShardCounters,
+    StartError,
 };
 use shardcast_protocol::dialect::{Dialect, Rules};
 use shared::Shared;
@@ -328,9 +329,14 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Where clients connect: the first listener's address.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// Where clients connect over TCP: the first listener's address of those that have one.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.running.local_addr()
+    }
+
+    /// Where clients connect, in the order of the configuration.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        self.running.addresses()
     }
 
     /// The engine below: addresses, counters, capabilities.

@@ -61,8 +61,8 @@ struct Sources {
     /// Configuration file (TOML); `default-config` prints one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where clients connect.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// Where clients connect: ADDRESS:PORT, unix:PATH, inherited:NAME or none.
+    #[arg(long, value_name = "PLACE")]
     listen: Option<String>,
     /// Where operators connect: health, readiness, metrics.
     #[arg(long, value_name = "ADDRESS:PORT")]

@@ -3,6 +3,7 @@
 mod given;
 mod key;
 mod page;
+mod place;
 mod problem;
 mod rooms;
 mod secure;
@@ -18,10 +19,10 @@ use crate::EVENTS_PATH;
 use crate::namespace::{NameRules, Namespaces};
 use given::Source;
 use key::{KEYS, Key};
+use place::Place;
 use rooms::Rooms;
-use secure::Place;
 use shardcast_engine::protocol::deflate::Takeover;
-use shardcast_engine::{Compression, Listener, Pinning, Tls};
+use shardcast_engine::{Compression, ListenSource, Listener, Pinning, Tls};
 use shardcast_protocol::dialect::{DEPTH_MAX, Rules};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -56,7 +57,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             engine: shardcast_engine::Config::default(),
-            listen: Place(Some(SocketAddr::from(([127, 0, 0, 1], 8000)))),
+            listen: Place::Address(SocketAddr::from(([127, 0, 0, 1], 8000))),
             message_bytes_max: Listener::MESSAGE_BYTES_DEFAULT,
             secure: Secure::default(),
             compression: Compressed::default(),
@@ -120,28 +121,44 @@ impl Settings {
         depth_max.and_then(Rules::new).unwrap_or_default()
     }
 
-    /// What the engine is started with: the plain listener first, then the one with `tls`, those of them that are wanted.
-    pub(crate) fn engine(&self, tls: Option<&Tls>) -> shardcast_engine::Config {
+    /// What the engine is started with: the plain listener first, then the one with `tls`, those of them that are wanted. `given` has
+    /// the sockets that the process was given: called with the key that wants one, and its name.
+    ///
+    /// # Errors
+    /// A socket was not given.
+    pub(crate) fn engine<E>(
+        &self,
+        tls: Option<&Tls>,
+        mut given: impl FnMut(&'static str, &str) -> Result<ListenSource, E>,
+    ) -> Result<shardcast_engine::Config, E> {
         let mut engine = self.engine.clone();
         engine.shards = self.shards();
-        let plain = self.listen.0.map(|address| Listener {
+        let plain = self.listen.source(|name| given("server.listen", name))?;
+        let plain = plain.map(|source| Listener {
             message_bytes_max: self.message_bytes_max,
-            ..Listener::plain(address)
+            ..Listener::of(source)
         });
-        let secure = self.secure.listen.0.map(|address| Listener {
-            address,
+        let secure = &self.secure.listen;
+        let secure = secure.source(|name| given("tls.listen", name))?;
+        let secure = secure.map(|source| Listener {
+            source,
             tls: tls.cloned(),
             message_bytes_max: self.secure.message_bytes_max.or(self.message_bytes_max),
         });
         engine.listeners = plain.into_iter().chain(secure).collect();
         engine.compression = self.compression.engine();
         engine.event_streams = self.fallback.then(|| EVENTS_PATH.to_owned());
-        engine
+        Ok(engine)
+    }
+
+    /// Whether clients may connect at this address although nothing authenticates them.
+    pub(crate) fn permits(&self, address: SocketAddr) -> bool {
+        self.insecure || address.ip().to_canonical().is_loopback()
     }
 
     /// Section `[tls]`, if clients connect with TLS.
     pub(crate) fn secure(&self) -> Option<&Secure> {
-        Some(&self.secure).filter(|secure| secure.listen.0.is_some())
+        Some(&self.secure).filter(|secure| secure.listen.is_somewhere())
     }
 
     /// What may be done in which rooms.
@@ -322,22 +339,18 @@ impl Together<'_> {
             secure,
             ..
         } = self.settings;
-        if listen.0.is_none() && secure.listen.0.is_none() {
+        if !listen.is_somewhere() && !secure.listen.is_somewhere() {
             let rule = "must be an address unless tls.listen is one, or nobody can connect";
             problems.push(self.breaks("server.listen", rule.to_owned()));
         }
-        let same = |place: &Place, other: SocketAddr| {
-            place
-                .0
-                .is_some_and(|place| place == other && place.port() != 0)
-        };
+        let operators = Place::Address(*admin);
         for (name, place) in [("server.listen", listen), ("tls.listen", &secure.listen)] {
-            if same(place, *admin) {
+            if place.is_same(&operators) {
                 let rule = format!("must not be the address where clients connect ({name})");
                 problems.push(self.breaks("server.admin", rule));
             }
         }
-        if listen.0.is_some_and(|plain| same(&secure.listen, plain)) {
+        if listen.is_same(&secure.listen) {
             let rule = "must not be the address where clients connect without TLS (server.listen)";
             problems.push(self.breaks("tls.listen", rule.to_owned()));
         }
@@ -374,12 +387,19 @@ impl Together<'_> {
             listen,
             admin,
             secure,
-            insecure,
             ..
         } = self.settings;
         for (name, address, danger) in [
-            ("server.listen", listen.0, "read and publish everything"),
-            ("tls.listen", secure.listen.0, "read and publish everything"),
+            (
+                "server.listen",
+                listen.address(),
+                "read and publish everything",
+            ),
+            (
+                "tls.listen",
+                secure.listen.address(),
+                "read and publish everything",
+            ),
             (
                 "server.admin",
                 Some(*admin),
@@ -387,7 +407,7 @@ impl Together<'_> {
             ),
         ] {
             let Some(address) = address else { continue };
-            if !insecure && !address.ip().to_canonical().is_loopback() {
+            if !self.settings.permits(address) {
                 let rule = format!(
                     "is reachable from other hosts, and without authentication everyone there could {danger}; use a loopback address such as \
                      127.0.0.1:{}, or pass --insecure (server.insecure = true) where the network itself keeps strangers out",

@@ -11,6 +11,7 @@ mod control;
 mod log;
 mod metrics;
 pub mod namespace;
+mod passed;
 mod reload;
 mod serve;
 mod tls;
@@ -22,7 +23,8 @@ pub use cli::run;
 pub use shardcast_engine as engine;
 pub use shardcast_engine::protocol::close::CloseCode;
 pub use shardcast_engine::{
-    Address, CloseReason, Config, Listener, Listing, Member, Refusal, StartError,
+    Address, CloseReason, Config, ListenAddress, ListenSource, Listener, Listing, Member, Peer,
+    Refusal, StartError,
 };
 pub use shardcast_protocol::dialect::{Code, Dialect, Problem, Rules, Value};
 pub use shardcast_protocol::http::{HeaderError, Headers};

@@ -5,9 +5,10 @@ use crate::board::Board;
 use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
+use crate::passed::Passed;
 use crate::reload::Reload;
 use crate::tls::Prepared;
-use shardcast_engine::{Config, Memory, ShardCounters, StartError, Tls};
+use shardcast_engine::{Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls};
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -41,7 +42,9 @@ impl Server<'_> {
     fn start(settings: &Settings, tls: Option<Tls>) -> Result<Server<'_>, CannotStart> {
         /// Of background handlers, and of the control plane.
         const THREADS: usize = 2;
-        let config = settings.engine(tls.as_ref());
+        let mut passed = Passed::of_process();
+        let given = |key, name: &str| take(&mut passed, settings, key, name);
+        let config = settings.engine(tls.as_ref(), given)?;
         shardcast_engine::afford(&config, THREADS)?;
         let listener =
             TcpListener::bind(settings.admin()).map_err(|source| CannotStart::Admin {
@@ -75,8 +78,8 @@ impl Server<'_> {
     }
 
     fn run(self) -> ExitCode {
-        let memory = Memory::of(&self.config);
-        tracing::info!(kernel = self.running.engine().capabilities(), %memory, "serving");
+        let engine = self.running.engine();
+        tracing::info!(kernel = engine.capabilities(), memory = %engine.memory(), "serving");
         if let Err(error) = self.say_ready() {
             tracing::warn!(%error, "nobody reads the ready line");
         }
@@ -126,13 +129,34 @@ impl Server<'_> {
 impl Server<'_> {
     /// Where clients connect, as URLs.
     fn doors(&self) -> Vec<String> {
-        let addresses = self.running.engine().local_addrs().iter();
+        let addresses = self.running.addresses().iter();
         let listeners = self.config.listeners.iter().zip(addresses);
-        let doors = listeners.map(|(listener, address)| match listener.tls {
-            Some(_) => format!("wss://{address}/ws"),
-            None => format!("ws://{address}/ws"),
+        let doors = listeners.map(|(listener, address)| {
+            let scheme = if listener.tls.is_some() { "wss" } else { "ws" };
+            match address {
+                ListenAddress::Ip(address) => format!("{scheme}://{address}/ws"),
+                ListenAddress::Unix(_) => format!("{scheme}+{address}:/ws"),
+            }
         });
         doors.collect()
+    }
+}
+
+/// The socket that the process was given for `key`. It is not known before whether strangers reach it.
+fn take(
+    passed: &mut Passed,
+    settings: &Settings,
+    key: &'static str,
+    name: &str,
+) -> Result<ListenSource, CannotStart> {
+    let refused = |reason| CannotStart::Passed { key, reason };
+    let taken = passed.take(name).map_err(refused)?;
+    match taken.address {
+        Some(address) if !settings.permits(address) => Err(refused(format!(
+            "{address} is reachable from other hosts, and without authentication everyone there could read and publish everything: have a \
+             loopback address passed, or pass --insecure (server.insecure = true) where the network itself keeps strangers out"
+        ))),
+        Some(_) | None => Ok(ListenSource::Inherited(taken.socket)),
     }
 }
 
@@ -144,6 +168,11 @@ fn connected(counters: &[Arc<ShardCounters>]) -> u64 {
 /// Why the server does not run: what is missing and what to do.
 #[derive(Debug)]
 enum CannotStart {
+    /// A socket that this key wants was not given, or is not fit.
+    Passed {
+        key: &'static str,
+        reason: String,
+    },
     Admin {
         address: SocketAddr,
         source: io::Error,
@@ -169,6 +198,7 @@ impl CannotStart {
                 | StartError::Listen { .. }
                 | StartError::Io { .. },
             )
+            | CannotStart::Passed { .. }
             | CannotStart::Admin { .. }
             | CannotStart::Control(_) => ExitCode::from(1),
         }
@@ -178,6 +208,7 @@ impl CannotStart {
 impl fmt::Display for CannotStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            CannotStart::Passed { key, reason } => write!(f, "cannot start: {key}: {reason}"),
             CannotStart::Admin { address, source } => {
                 write!(
                     f,
@@ -187,12 +218,14 @@ impl fmt::Display for CannotStart {
             }
             CannotStart::Control(source) => write!(f, "cannot start: the control plane: {source}"),
             CannotStart::Engine(StartError::Config(error)) => write!(f, "configuration: {error}"),
-            CannotStart::Engine(error @ StartError::Listen { address, source }) => {
-                write!(
-                    f,
-                    "cannot start: {error}{}",
-                    remedy(source, *address, "--listen or tls.listen")
-                )
+            CannotStart::Engine(error @ StartError::Listen { listener, source }) => {
+                const FLAG: &str = "--listen or tls.listen";
+                let remedy = match listener {
+                    ListenSource::Bind(address) => remedy(source, *address, FLAG),
+                    ListenSource::Unix(_) => file_remedy(source),
+                    ListenSource::Inherited(_) => String::new(),
+                };
+                write!(f, "cannot start: {error}{remedy}")
             }
             CannotStart::Engine(error) => write!(f, "cannot start: {error}"),
         }
@@ -220,6 +253,20 @@ fn remedy(error: &io::Error, address: SocketAddr, flag: &str) -> String {
         io::ErrorKind::PermissionDenied => {
             "; a security module (SELinux, AppArmor) or a seccomp filter forbids it: see its log"
                 .to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// What to do about a socket file that cannot be made.
+fn file_remedy(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there, or a file that is no socket is in the way".to_owned()
+        }
+        io::ErrorKind::NotFound => "; make its folder first".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "; this user may not make files in that folder".to_owned()
         }
         _ => String::new(),
     }

@@ -69,7 +69,7 @@ impl Trial {
         let counted = move |shard| Counted(app.shard(shard));
         let running = shardcast_engine::start(config, counted).expect("starts");
         let member = |_| {
-            let mut member = Client::connect(running.local_addr(), "/ws");
+            let mut member = Client::connect(running.local_addr().unwrap(), "/ws");
             assert!(member.hear().starts_with(br#"{"type":"welcome""#));
             member.say(OpCode::Text, br#"{"type":"join_room","room":"r"}"#, 1);
             assert!(member.hear().starts_with(br#"{"type":"joined""#));

@@ -3,22 +3,18 @@
 //! They are built by `cargo test`; by itself this target needs `cargo build --examples` before.
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use shardcast_patience::{PATIENCE, Program};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::time::Duration;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
-/// Nothing here takes a second; an example that hangs fails its test instead of holding up the suite.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A running example. Dropping it kills it.
 struct Example {
-    program: Child,
+    program: Program,
     ready: String,
 }
 
@@ -30,25 +26,11 @@ impl Example {
         let built = test.parent().and_then(Path::parent).unwrap();
         let program = built.join("examples").join(name);
         assert!(program.exists(), "cargo build --example {name}");
-        let mut program = Command::new(program)
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
-        let mut out = BufReader::new(program.stdout.take().unwrap());
-        let mut example = Example {
-            program,
-            ready: String::new(),
-        };
-        let (line, ready) = sync_channel(1);
-        std::thread::spawn(move || {
-            let mut ready = String::new();
-            let _ = out.read_line(&mut ready);
-            line.send(ready)
-        });
-        example.ready = ready.recv_timeout(PATIENCE).expect("the ready line");
+        let mut command = Command::new(program);
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        let mut program = Program::start(&mut command);
+        let ready = program.line().expect("the ready line");
+        let example = Example { program, ready };
         let start = format!("{name} ready: ws://127.0.0.1:");
         assert!(example.ready.starts_with(&start), "{}", example.ready);
         example
@@ -68,11 +50,8 @@ impl Example {
     }
 
     /// Tells it to stop: it sends its last client away, kindly, and ends well.
-    fn stop(mut self, mut last: Client) {
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.program.id())])
-            .status();
-        assert!(sent.unwrap().success());
+    fn stop(self, mut last: Client) {
+        self.program.signal("TERM");
         loop {
             match last.0.read().expect("a close") {
                 Message::Close(close) => {
@@ -87,14 +66,7 @@ impl Example {
         // The answer, which tungstenite owes.
         let _ = last.0.flush();
         drop(last);
-        assert!(self.program.wait().unwrap().success());
-    }
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        let _already_ended = self.program.kill();
-        let _already_waited = self.program.wait();
+        assert_eq!(self.program.end().code, Some(0));
     }
 }
 

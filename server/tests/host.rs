@@ -1,15 +1,12 @@
 //! What the program says on a host that refuses what it needs: one line that names the lack and the remedy, and never a panic. And what clients
 //! hear when the host refuses a further ring to a server that runs.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use shardcast_patience::{PATIENCE, Program, wait_until};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_shardcast");
-
-/// Nothing here takes a second; what hangs fails its test.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, run by a shell after these words, such as a limit that it sets.
 fn limited(before: &str, program: &str, arguments: &[&str]) -> Command {
@@ -18,23 +15,16 @@ fn limited(before: &str, program: &str, arguments: &[&str]) -> Command {
         .args(["-c", &format!("{before} \"$0\" \"$@\""), program])
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .args(["--shards", "1", "--set", "limits.max_connections=1000"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .args(arguments);
     command
 }
 
 /// It ends at once: with one line that contains all of these.
 fn check_refusal(what: &str, command: &mut Command, expected: &[&str]) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let told = String::from_utf8_lossy(&stderr);
+    let end = Program::start(command).end();
+    let told = end.errors;
     assert_eq!(
-        (status.code(), stdout.len(), told.lines().count()),
+        (end.code, end.printed.len(), told.lines().count()),
         (Some(1), 0, 1),
         "{what}: {told}"
     );
@@ -131,16 +121,14 @@ fn locked_memory_is_told_where_it_is_the_lack() {
         "setpriv --reuid 64302 --regid 64302 --clear-groups",
     );
     let mut command = ordinary.command("--memlock=65536");
-    let mut program = command.spawn().unwrap();
-    let mut out = BufReader::new(program.stdout.take().unwrap());
-    let mut ready = String::new();
-    out.read_line(&mut ready).unwrap();
-    if ready.starts_with("shardcast ") {
-        program.kill().unwrap();
-        program.wait().unwrap();
+    let mut program = Program::start(&mut command);
+    if program
+        .line()
+        .is_some_and(|line| line.starts_with("shardcast "))
+    {
         return;
     }
-    program.wait().unwrap();
+    drop(program);
     let expected = [
         "io_uring_setup: ",
         "locked memory, which is 64 KiB",
@@ -155,7 +143,7 @@ fn locked_memory_is_told_where_it_is_the_lack() {
 
 /// A server whose tables have as many slots as it may open files; killed when dropped.
 struct Small {
-    program: Child,
+    program: Program,
     clients: SocketAddr,
     admin: SocketAddr,
 }
@@ -164,10 +152,8 @@ impl Small {
     fn start(open_files: usize) -> Small {
         let before = format!("ulimit -n {open_files} && exec");
         let mut command = limited(&before, PROGRAM, &[]);
-        let mut program = command.spawn().unwrap();
-        let mut ready = String::new();
-        let mut out = BufReader::new(program.stdout.take().unwrap());
-        out.read_line(&mut ready).unwrap();
+        let mut program = Program::start(&mut command);
+        let ready = program.line().unwrap_or_default();
         let address = |before: &str, after: &str| {
             let (_, rest) = ready.split_once(before).expect("the ready line");
             let (address, _) = rest.split_once(after).expect("the ready line");
@@ -223,6 +209,7 @@ impl Small {
     /// A counter of the only shard.
     fn counter(&self, name: &str) -> usize {
         let mut socket = TcpStream::connect(self.admin).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(socket, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
@@ -234,30 +221,23 @@ impl Small {
     }
 }
 
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _already_ended = self.program.kill();
-        let _already_waited = self.program.wait();
-    }
-}
-
 #[test]
 fn a_server_that_may_have_no_further_ring_says_so_to_whoever_is_too_many() {
-    let mut server = Small::start(256);
+    let server = Small::start(256);
     // Whatever it has open stays open; nothing more is granted.
     server.open_files(10);
     let mut admitted = server.fill(224);
     drop(admitted.pop());
-    // The place is free once the server has seen the end.
-    while server.connect().1 == "503" {}
+    // The place is free once the server has seen the end. Each refusal is counted, too.
+    wait_until("the place of the one that left", || {
+        server.connect().1 != "503"
+    });
     server.open_files(256);
     assert!(server.counter("refused_full") >= 101);
     assert!(server.counter("rings_refused") >= 1);
     assert_eq!(server.counter("upgrades"), 225);
-    server.program.kill().unwrap();
-    let mut log = String::new();
-    let mut told = server.program.stderr.take().unwrap();
-    told.read_to_string(&mut log).unwrap();
+    server.program.signal("KILL");
+    let log = server.program.end().errors;
     for expected in [
         "no further ring",
         "Too many open files",

@@ -1,30 +1,17 @@
 //! The program serving: its ready line, its admin port, its signals and its exit codes, over real sockets.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use shardcast_patience::{Ended, PATIENCE, Program, wait_until};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::sync_channel;
+use std::process::Command;
 use std::time::Duration;
-
-/// Nothing here takes a second; a server that hangs fails its test instead of holding up the suite.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server on ports of its own. Dropping it kills it.
 struct Server {
-    program: Child,
-    out: BufReader<ChildStdout>,
+    program: Program,
     ready: String,
     clients: SocketAddr,
     admin: SocketAddr,
-}
-
-/// How a server ended.
-#[derive(Debug, PartialEq, Eq)]
-struct End {
-    code: Option<i32>,
-    /// Everything on standard output after the ready line.
-    printed: String,
-    log: String,
 }
 
 impl Server {
@@ -32,15 +19,8 @@ impl Server {
         // Small, for several run at once; the last assignment of a key decides.
         let base = "serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --shards 2 --set limits.max_connections=100";
         let base: Vec<_> = base.split(' ').collect();
-        let mut program = program(&[&base[..], arguments].concat())
-            .spawn()
-            .expect("the program starts");
-        let mut out = BufReader::new(program.stdout.take().unwrap());
-        let (ready, out) = patiently("the ready line", move || {
-            let mut ready = String::new();
-            out.read_line(&mut ready).unwrap();
-            (ready, out)
-        });
+        let mut program = Program::start(&mut program(&[&base[..], arguments].concat()));
+        let ready = program.line().unwrap_or_default();
         let address = |before: &str, after: &str| {
             let rest = ready
                 .split_once(before)
@@ -51,7 +31,6 @@ impl Server {
         let (clients, admin) = (address("ws://", "/ws,"), address("admin http://", ", "));
         Server {
             program,
-            out,
             ready,
             clients,
             admin,
@@ -59,27 +38,12 @@ impl Server {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -{name} {}", self.program.id())])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        self.program.signal(name);
     }
 
-    /// Waits for the end, which the caller has brought about.
-    fn end(mut self) -> End {
-        let mut log = self.program.stderr.take().unwrap();
-        patiently("the end", move || {
-            let mut end = End {
-                code: None,
-                printed: String::new(),
-                log: String::new(),
-            };
-            self.out.read_to_string(&mut end.printed).unwrap();
-            log.read_to_string(&mut end.log).unwrap();
-            end.code = self.program.wait().unwrap().code();
-            end
-        })
+    /// Waits for the end, which the caller has brought about. Printed is what comes after the ready line.
+    fn end(self) -> Ended {
+        self.program.end()
     }
 
     /// The status and the body that the admin port answers.
@@ -117,13 +81,6 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _already_ended = self.program.kill();
-        let _already_waited = self.program.wait();
-    }
-}
-
 /// The program with no `SHARDCAST_` variable of whoever runs the tests.
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shardcast"));
@@ -132,11 +89,7 @@ fn program(arguments: &[&str]) -> Command {
     {
         command.env_remove(name);
     }
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(arguments);
     command
 }
 
@@ -144,14 +97,6 @@ fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
-}
-
-fn patiently<T: Send + 'static>(what: &str, wait: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, result) = sync_channel(1);
-    std::thread::spawn(move || done.send(wait()));
-    result
-        .recv_timeout(PATIENCE)
-        .unwrap_or_else(|_| panic!("{what} did not come"))
 }
 
 #[test]
@@ -183,9 +128,13 @@ fn one_line_says_that_it_is_ready_and_a_signal_ends_it_with_0() {
             (end.code, end.printed.as_str()),
             (Some(0), ""),
             "{}",
-            end.log
+            end.errors
         );
-        assert!(end.log.contains("every client has left"), "{}", end.log);
+        assert!(
+            end.errors.contains("every client has left"),
+            "{}",
+            end.errors
+        );
     }
 }
 
@@ -317,7 +266,9 @@ fn a_second_interrupt_ends_it_with_130() {
     ]);
     let _client = server.client();
     server.signal("INT");
-    assert!((0..10_000).any(|_| server.ask("/ready").0 == 503));
+    wait_until("a drain that /ready tells", || {
+        server.ask("/ready").0 == 503
+    });
     server.signal("INT");
     assert_eq!(server.end().code, Some(130));
 }
@@ -335,9 +286,9 @@ fn a_client_that_does_not_leave_is_cut_when_the_drain_timeout_is_over() {
     let _client = server.client();
     server.signal("TERM");
     let end = server.end();
-    assert_eq!(end.code, Some(0), "{}", end.log);
+    assert_eq!(end.code, Some(0), "{}", end.errors);
     let cut = end
-        .log
+        .errors
         .lines()
         .find(|line| line.contains("the drain timeout is over"))
         .expect("a warning");
@@ -361,7 +312,7 @@ fn the_log_at_trace_follows_a_connection() {
         .unwrap();
     client.read_to_end(&mut Vec::new()).unwrap();
     server.signal("TERM");
-    let log = server.end().log;
+    let log = server.end().errors;
     let of_client = |line: &&str| line.contains(" TRACE ") && line.contains("connection=");
     let told: Vec<_> = log.lines().filter(of_client).collect();
     for (part, value) in [
@@ -383,7 +334,7 @@ fn an_address_in_use_is_told_with_exit_code_1() {
         ("--admin", "--listen", "--admin"),
         ("--listen", "--admin", "--listen or tls.listen"),
     ] {
-        let output = program(&[
+        let mut command = program(&[
             "serve",
             "--shards",
             "1",
@@ -391,13 +342,12 @@ fn an_address_in_use_is_told_with_exit_code_1() {
             &address,
             other,
             "127.0.0.1:0",
-        ])
-        .output()
-        .unwrap();
-        let complaints = String::from_utf8(output.stderr).unwrap();
+        ]);
+        let end = Program::start(&mut command).end();
+        let complaints = end.errors;
         assert_eq!(
-            (output.status.code(), output.stdout.len()),
-            (Some(1), 0),
+            (end.code, end.printed.as_str()),
+            (Some(1), ""),
             "{complaints}"
         );
         let told: Vec<_> = complaints

@@ -63,13 +63,22 @@ impl Server {
     }
 
     /// Where clients connect, by listener.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        self.running.local_addrs()
+    ///
+    /// # Panics
+    /// A listener is a Unix socket.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.running.addresses().iter();
+        addresses
+            .map(|address| address.ip().expect("TCP"))
+            .collect()
     }
 
     /// Where clients connect: the first listener.
+    ///
+    /// # Panics
+    /// All listeners are Unix sockets.
     pub fn address(&self) -> SocketAddr {
-        self.running.local_addr()
+        self.running.local_addr().expect("TCP")
     }
 
     /// The way in for other threads.

@@ -67,7 +67,7 @@ fn a_page_receives_what_another_page_broadcasts() {
 fn a_page_without_websocket_talks_with_one_that_has_it() {
     let server = serve();
     let (reader, sender) = (Page::open(), Page::open());
-    let address = server.local_addr();
+    let address = server.local_addr().expect("TCP");
     reader.run(&format!(
         r#"base = "http://{address}/sse"; stream = new EventSource(base);
         stream.addEventListener("session", (event) => {{ token = event.data; say("session", token.length); }});
@@ -137,7 +137,7 @@ fn serve() -> Server {
 
 /// Opens a socket that says whatever becomes of it.
 fn connect(page: &Page, server: &Server, subprotocols: &str) {
-    let address = server.local_addr();
+    let address = server.local_addr().expect("TCP");
     page.run(&format!(
         r#"socket = new WebSocket("ws://{address}/ws", {subprotocols});
         socket.onopen = () => say("open with", JSON.stringify(socket.protocol), "and", JSON.stringify(socket.extensions));

@@ -87,7 +87,7 @@ impl Application for Raw {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let running = shardcast_engine::start(arguments.config()?, |_| Raw)?;
-    println!("raw-server listens on {}", running.local_addr());
+    println!("raw-server listens on {}", running.addresses()[0]);
     // Until a signal ends the process.
     loop {
         std::thread::park();

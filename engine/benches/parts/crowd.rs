@@ -78,7 +78,7 @@ impl Crowd {
             let accepted = Completion::Accepted {
                 slot,
                 listener: 0,
-                peer,
+                peer: peer.into(),
             };
             crowd.line.borrow_mut().completions.push(accepted);
             crowd.arrive(slot, &request);

@@ -4,7 +4,7 @@
 //! Always: every departure leaves whole. Called by the shard and by `crowd`, which shares the list.
 
 use shardcast_engine::Ticket;
-use shardcast_engine::driver::{Completion, Driver, Millis, Shortfall, Wait};
+use shardcast_engine::driver::{Completion, Driver, Millis, Shortfall, StopAccept, Wait};
 use shardcast_engine::outgoing::Outgoing;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -72,7 +72,7 @@ impl Driver for Quiet {
         unreachable!("nobody leaves");
     }
 
-    fn stop_accepting(&mut self) {
+    fn stop_accepting(&mut self, _: StopAccept) {
         unreachable!("nothing drains");
     }
 

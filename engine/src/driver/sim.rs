@@ -27,7 +27,9 @@ pub use random::Random;
 pub use socket::SocketId;
 pub use world::{Line, Read, World};
 
-use super::{Completion, Driver, Millis, ReceiveEnd, Shortfall, TRACKED_SEGMENTS_MAX, Wait};
+use super::{
+    Completion, Driver, Millis, ReceiveEnd, Shortfall, StopAccept, TRACKED_SEGMENTS_MAX, Wait,
+};
 use crate::Ticket;
 use crate::outgoing::Outgoing;
 use bytes::Bytes;
@@ -146,7 +148,7 @@ impl Driver for SimDriver {
         self.world.borrow_mut().at(usize::from(shard)).0.wake();
     }
 
-    fn stop_accepting(&mut self) {
+    fn stop_accepting(&mut self, _: StopAccept) {
         let mut world = self.world.borrow_mut();
         let (port, network) = world.at(self.shard);
         port.stop_accepting(network);

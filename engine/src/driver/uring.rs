@@ -8,8 +8,11 @@ mod buffers;
 mod capabilities;
 mod closing;
 mod completions;
+#[cfg(test)]
+mod handover;
 mod limits;
 mod patience;
+mod platform;
 #[cfg(test)]
 mod promises;
 mod receiving;
@@ -25,25 +28,24 @@ mod vectors;
 mod waking;
 
 pub use buffers::Lease;
-pub use capabilities::{Capabilities, Unsupported};
-pub(crate) use limits::ring_bell;
-pub use limits::{open_files_max, raise_open_files};
+pub use capabilities::Capabilities;
+pub use platform::{Tables, Uring};
 
-use crate::ShardCounters;
-use crate::Ticket;
 use crate::driver::waiting::Receive;
-use crate::driver::{Completion, Driver, Millis, ReceiveEnd, Shortfall, Wait};
+use crate::driver::{
+    Completion, Driver, DriverCounters, ListenSocket, Millis, ReceiveEnd, Shortfall, StopAccept,
+    Unsupported, Wait,
+};
 use crate::outgoing::Outgoing;
 use crate::paged::Paged;
+use crate::{Config, Ticket};
 use accept::Acceptors;
 use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
 use patience::Patience;
 use ring::Ring;
 use slot::{Slot, State};
-use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
@@ -82,90 +84,47 @@ pub struct UringDriver {
     now: Millis,
     ring_fds: RingFds,
     capabilities: Capabilities,
-    counters: Arc<ShardCounters>,
+    counters: Arc<DriverCounters>,
 }
 
 /// The first ring of every shard, for wakes. Filled in before any shard ticks.
 #[derive(Clone, Debug)]
 pub struct RingFds(Arc<[AtomicI32]>);
 
-impl RingFds {
-    /// For a number of shards.
-    pub fn new(shards: usize) -> RingFds {
-        RingFds((0..shards).map(|_| AtomicI32::new(-1)).collect())
+impl Default for RingFds {
+    fn default() -> RingFds {
+        RingFds(
+            (0..Config::SHARDS_MAX)
+                .map(|_| AtomicI32::new(-1))
+                .collect(),
+        )
     }
 }
 
 /// How a driver is set up.
 #[derive(Debug)]
 pub struct Setup {
-    /// They listen already; shared by nobody. In the order of the configuration.
-    pub listeners: Vec<TcpListener>,
+    /// They listen already. In the order of the configuration.
+    pub listeners: Vec<ListenSocket>,
     /// How many connections this shard may hold, and how.
     pub tables: Tables,
     /// This shard's index.
     pub shard: u16,
     /// All shards' rings.
     pub ring_fds: RingFds,
+    /// What the kernel offers, as [`Capabilities::probe`] found it.
+    pub capabilities: Capabilities,
     /// Where the driver counts.
-    pub counters: Arc<ShardCounters>,
-}
-
-/// Memory of one ring in this process, in bytes: receive buffers, submission and completion queue.
-pub const RING_BYTES: usize = buffers::BYTES + ring::BYTES;
-
-/// How one shard's connections are spread over rings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tables {
-    /// Entries of one ring's table.
-    pub table: u32,
-    /// Rings that may be made.
-    pub rings: usize,
-}
-
-impl Tables {
-    /// A lease names its ring in 8 bits.
-    const RINGS_MAX: usize = 256;
-    /// Descriptors of the process that are not rings': listeners, the control plane, logs.
-    const OTHER_FILES: usize = 32;
-
-    /// For a shard of `slots` connections behind `listeners`, one of `shards`, in a process that may have `open_files` files open. A
-    /// table may be as large as that, and has room for the accepts of all listeners twice; a ring takes two files itself. May hold
-    /// fewer than `slots` where the limit is very low.
-    pub fn new(slots: usize, listeners: usize, shards: usize, open_files: usize) -> Tables {
-        let table = slots
-            .max(Acceptors::OUTSTANDING * listeners * 2)
-            .min(open_files);
-        let others = Self::OTHER_FILES + (3 + listeners) * shards;
-        let affordable = open_files.saturating_sub(others) / (2 * shards);
-        Tables {
-            table: table as u32,
-            rings: slots
-                .div_ceil(table)
-                .clamp(1, affordable.clamp(1, Self::RINGS_MAX)),
-        }
-    }
-
-    /// Connections that may be admitted. The others that have a slot are told that there is no room.
-    pub fn room(&self) -> usize {
-        self.table as usize * self.rings - self.reserve() as usize
-    }
-
-    /// Slots of a full shard in which connects are answered 503.
-    fn reserve(&self) -> u32 {
-        const RESERVE_MAX: u32 = 256;
-        (self.table / 8).min(RESERVE_MAX)
-    }
+    pub counters: Arc<DriverCounters>,
 }
 
 impl UringDriver {
-    /// Creates the first ring, on the thread that will use it, and checks what the kernel can do.
+    /// Creates the first ring, on the thread that will use it.
     ///
     /// # Errors
-    /// The kernel lacks something that the driver needs: the error names it and what to do.
+    /// The host refused something that the driver needs: the error names it and what to do.
     pub fn new(setup: Setup) -> Result<UringDriver, Unsupported> {
         let first = Ring::new(setup.tables.table, 0)?;
-        let capabilities = Capabilities::probe(&first)?;
         let bell = limits::EventFd::new()?;
         setup.ring_fds.0[setup.shard as usize].store(first.raw_fd(), Ordering::Release);
         setup.counters.rings.set(1);
@@ -187,18 +146,13 @@ impl UringDriver {
             start: Instant::now(),
             now: 0,
             ring_fds: setup.ring_fds,
-            capabilities,
+            capabilities: setup.capabilities,
             counters: setup.counters,
         };
         driver.listen_to_bell();
         // A host that refuses is asked again when a further ring is needed.
         let _unknown = driver.find_waking();
         Ok(driver)
-    }
-
-    /// Writing 8 bytes to it wakes the shard, from any thread.
-    pub fn bell(&self) -> io::Result<OwnedFd> {
-        self.bell.share()
     }
 
     /// How many connections this shard may hold, and how.
@@ -438,8 +392,15 @@ impl Driver for UringDriver {
         self.shortfalls.shrink_to_fit();
     }
 
-    fn stop_accepting(&mut self) {
-        self.acceptors.stop();
+    fn stop_accepting(&mut self, how: StopAccept) {
+        for (ring, id) in self.acceptors.stop(how) {
+            let entry = opcode::AsyncCancel::new(UserData::plain(Op::Accept, id.index()).0)
+                .build()
+                .flags(squeue::Flags::SKIP_SUCCESS)
+                .user_data(UserData::plain(Op::Cancel, 0).0);
+            // SAFETY: refers to no memory.
+            unsafe { self.rings[ring].push(entry) };
+        }
     }
 
     fn connections_max(&self) -> usize {
@@ -447,50 +408,11 @@ impl Driver for UringDriver {
     }
 }
 
-/// Fails if anybody listens on the address. Sockets that share a port (`SO_REUSEPORT`) do not notice each other, so without
-/// asking first a second server of the same user would silently take half of the first one's clients.
-///
-/// # Errors
-/// `EADDRINUSE`, or what `listen` would say.
-pub fn claim(address: SocketAddr) -> io::Result<()> {
-    accept::claim(address)
-}
-
-/// A listening socket of this shard's own: the kernel spreads connects over the shards' sockets (`SO_REUSEPORT`).
-///
-/// # Errors
-/// The address is in use by another user, not local, or privileged.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    accept::listen(address)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Tables;
-
-    #[test]
-    fn tables_follow_the_open_file_limit() {
-        let cases = [
-            // (slots, listeners, shards, open files) -> (table, rings)
-            ((1_256, 1, 1, 20_000), (1_256, 1)),
-            ((100_256, 1, 1, 20_000), (20_000, 6)),
-            ((62_756, 1, 2, 20_000), (20_000, 4)),
-            ((62_756, 1, 2, 1_048_576), (62_756, 1)),
-            ((62_756, 1, 2, 1_024), (1_024, 62)),
-            ((62_756, 1, 2, 64), (64, 6)),
-            ((62_756, 8, 2, 64), (64, 2)),
-            ((10_000_000, 1, 1, 1_024), (1_024, 256)),
-            ((3, 1, 1, 64), (32, 1)),
-            ((3, 8, 1, 64), (64, 1)),
-            ((3, 8, 1, 1_024), (256, 1)),
-        ];
-        for ((slots, listeners, shards, open_files), (table, rings)) in cases {
-            let tables = Tables::new(slots, listeners, shards, open_files);
-            assert_eq!(
-                tables,
-                Tables { table, rings },
-                "{slots} slots, {listeners} listeners, {shards} shards, {open_files} files"
-            );
-        }
+/// A socket that others accept from outlives the rings: none of its connections may go to a ring that is being taken down. A cancelled
+/// accept goes on taking the wakes that are meant for others until it is looked at.
+impl Drop for UringDriver {
+    fn drop(&mut self) {
+        self.stop_accepting(StopAccept::Release);
+        self.rings.iter_mut().for_each(Ring::enter_and_look);
     }
 }

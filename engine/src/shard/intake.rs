@@ -4,6 +4,7 @@ use super::Shard;
 use crate::connection::Flags;
 use crate::driver::{Completion, Driver, ReceiveEnd};
 use crate::outgoing::Outgoing;
+use crate::peer::Peer;
 use crate::phase::Phase;
 use crate::unread::Need;
 use crate::{Application, Message, Ticket};
@@ -57,7 +58,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.completions = completions;
     }
 
-    fn accepted(&mut self, slot: u32, listener: u8, peer: std::net::SocketAddr) {
+    fn accepted(&mut self, slot: u32, listener: u8, peer: Peer) {
         let heard = self.core.heard_now();
         let ticket = self.core.connections.accept(slot, listener, peer, heard);
         let connection = self.core.address(ticket);

@@ -37,7 +37,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Command::Tell { who, note } => self.tell(who, note),
                 Command::Admit { who, note } => self.decide(who, note),
                 Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
-                Command::Drain => self.start_drain(),
+                Command::Drain { listeners } => self.start_drain(listeners),
             }
         }
     }

@@ -81,7 +81,7 @@ impl Trial {
             sealed: sealed.clone(),
         })
         .expect("starts");
-        let connect = || Client::connect(running.local_addr(), "/");
+        let connect = || Client::connect(running.local_addr().unwrap(), "/");
         let mut members: Vec<Client> = (0..MEMBERS).map(|_| connect()).collect();
         for member in &mut members {
             member.say(OpCode::Binary, b"S", 1);

@@ -14,7 +14,7 @@ use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
-use shardcast_engine::{CloseReason, Deadline, Handle, ShardCounters};
+use shardcast_engine::{CloseReason, Deadline, Handle, ShardCounters, StopAccept};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -349,7 +349,9 @@ impl Simulation {
     /// Shards are told at once, and hear of it when they tick next.
     fn drain(&mut self) {
         if !std::mem::replace(&mut self.draining, true) {
-            self.shards.iter_mut().for_each(Shard::start_drain);
+            for shard in &mut self.shards {
+                shard.start_drain(StopAccept::Release);
+            }
             (0..self.shards.len()).for_each(|shard| self.tick(shard));
         }
     }

@@ -49,7 +49,7 @@ impl Office {
             let accepted = Completion::Accepted {
                 slot,
                 listener: 0,
-                peer: SocketAddr::from(([127, 0, 0, 1], 1024)),
+                peer: SocketAddr::from(([127, 0, 0, 1], 1024)).into(),
             };
             office.line.borrow_mut().completions.push(accepted);
             let request = format!(

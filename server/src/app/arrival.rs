@@ -13,13 +13,12 @@ use crate::app::task::{Place, Places};
 use futures_util::FutureExt;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
-    Address, Context as Engine, Handle as EngineHandle, Panicked, Refusal, confine, discard,
+    Address, Context as Engine, Handle as EngineHandle, Panicked, Peer, Refusal, confine, discard,
 };
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::http::{HeaderError, Headers};
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +30,7 @@ use tokio::task::AbortHandle;
 pub struct Arrival(Arc<Asked>);
 
 struct Asked {
-    remote_address: SocketAddr,
+    remote_address: Peer,
     is_secure: bool,
     peer_certificate: Option<Box<[u8]>>,
     listener: usize,
@@ -72,7 +71,7 @@ impl Arrival {
     }
 
     /// The client's address.
-    pub fn remote_address(&self) -> SocketAddr {
+    pub fn remote_address(&self) -> Peer {
         self.0.remote_address
     }
 

@@ -9,10 +9,9 @@ use crate::app::identity::Identity;
 use crate::app::reverse::CallError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shardcast_engine::Listing;
 use shardcast_engine::protocol::close::CloseCode;
+use shardcast_engine::{Listing, Peer};
 use shardcast_protocol::dialect::Dialect;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ pub struct Background {
     pub(crate) connection: ConnectionId,
     pub(crate) identity: Identity,
     pub(crate) dialect: Dialect,
-    pub(crate) remote_address: SocketAddr,
+    pub(crate) remote_address: Peer,
     pub(crate) span: tracing::Span,
 }
 
@@ -44,7 +43,7 @@ impl Background {
     }
 
     /// The client's address.
-    pub fn remote_address(&self) -> SocketAddr {
+    pub fn remote_address(&self) -> Peer {
         self.remote_address
     }
 

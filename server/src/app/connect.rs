@@ -5,11 +5,10 @@ use crate::app::context::Context;
 use crate::app::failure::Failure;
 use crate::app::identity::Identity;
 use shardcast_engine::protocol::http;
-use shardcast_engine::{CloseReason, Context as Engine, Refusal};
+use shardcast_engine::{CloseReason, Context as Engine, Peer, Refusal};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::http::{HeaderError, Headers};
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A client that asks to connect.
@@ -50,8 +49,8 @@ impl<'r> Connect<'r> {
         self.headers.borrow_mut().add(name, value)
     }
 
-    /// The client's address.
-    pub fn remote_address(&self) -> SocketAddr {
+    /// Where the client connects from.
+    pub fn remote_address(&self) -> Peer {
         self.engine.peer()
     }
 

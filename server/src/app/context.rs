@@ -13,9 +13,8 @@ use crate::app::session::Session;
 use crate::app::shared::Desk;
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
-use shardcast_engine::{Context as Engine, Listing, confine};
+use shardcast_engine::{Context as Engine, Listing, Peer, confine};
 use shardcast_protocol::dialect::{Code, Dialect, Problem, Reply};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,8 +71,8 @@ impl<'c> Context<'c> {
         Ok(())
     }
 
-    /// The client's address.
-    pub fn remote_address(&self) -> SocketAddr {
+    /// Where the client connects from.
+    pub fn remote_address(&self) -> Peer {
         self.engine.peer()
     }
 

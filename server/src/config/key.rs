@@ -169,7 +169,7 @@ pub(super) static KEYS: &[Key] = &[
         flag: Some("--listen"),
         what: "Where clients connect without TLS; none where all must use TLS. Port 0 picks a free port, which the ready line tells.",
         kind: Kind::Word(
-            "none or an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
+            "none, an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000, unix:PATH with up to 107 bytes of path, or inherited:NAME",
             |settings| &mut settings.listen,
         ),
     },
@@ -413,7 +413,7 @@ pub(super) static KEYS: &[Key] = &[
         flag: None,
         what: "Where clients connect with TLS (wss). Port 0 picks a free port, which the ready line tells.",
         kind: Kind::Word(
-            "none or an IP address and a port, such as 127.0.0.1:8443 or [::1]:8443",
+            "none, an IP address and a port, such as 127.0.0.1:8443 or [::1]:8443, unix:PATH with up to 107 bytes of path, or inherited:NAME",
             |settings| &mut settings.secure.listen,
         ),
     },

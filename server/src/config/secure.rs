@@ -1,8 +1,8 @@
 //! The values of section `[tls]`: which files, which versions, which clients. Nothing is opened here; `crate::tls` reads the files.
 
+use super::place::Place;
 use super::value::{Word, show_size, size};
 use shardcast_engine::{Listener, TlsVersion};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Section `[tls]`.
@@ -27,7 +27,7 @@ pub(crate) struct Secure {
 impl Default for Secure {
     fn default() -> Secure {
         Secure {
-            listen: Place(None),
+            listen: Place::Nowhere,
             certificates: Files(Vec::new()),
             keys: Files(Vec::new()),
             minimum: TlsVersion::V1_2,
@@ -47,13 +47,13 @@ impl Secure {
         let mut problems = Vec::new();
         let mut add = |key, rule: &str| problems.push((key, rule.to_owned()));
         let (certificates, keys) = (self.certificates.0.len(), self.keys.0.len());
-        if self.listen.0.is_none() && certificates + keys > 0 {
+        if !self.listen.is_somewhere() && certificates + keys > 0 {
             add(
                 "tls.listen",
                 "must be an address, or nobody uses tls.certificates and tls.keys",
             );
         }
-        if self.listen.0.is_some() && certificates == 0 {
+        if self.listen.is_somewhere() && certificates == 0 {
             add(
                 "tls.certificates",
                 "must name a file: nobody can be met at tls.listen without a certificate",
@@ -77,25 +77,6 @@ impl Secure {
             ),
         }
         problems
-    }
-}
-
-/// An address to listen on, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(pub(crate) Option<SocketAddr>);
-
-impl Word for Place {
-    fn read(&mut self, text: &str) -> Option<()> {
-        self.0 = match text {
-            NONE => None,
-            address => Some(address.parse().ok()?),
-        };
-        Some(())
-    }
-
-    fn show(&self) -> String {
-        self.0
-            .map_or_else(|| NONE.to_owned(), |address| address.to_string())
     }
 }
 

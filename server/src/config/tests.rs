@@ -67,6 +67,12 @@ fn check_file(file: &str, want: Want<'_>) {
     );
 }
 
+/// Of a process that was given no sockets.
+fn engine_of(settings: &Settings) -> shardcast_engine::Config {
+    let engine = settings.engine(None, |key, name| Err(format!("{key}: {name}")));
+    engine.unwrap()
+}
+
 #[test]
 fn nothing_said_gives_the_defaults() {
     check_said(Said::default(), Ok(&|_| ()));
@@ -81,7 +87,7 @@ fn nothing_said_gives_the_defaults() {
     let settings = Settings::default();
     assert_eq!(
         (
-            settings.engine(None).listeners[0].address.to_string(),
+            engine_of(&settings).listeners[0].source.to_string(),
             settings.admin().to_string()
         ),
         ("127.0.0.1:8000".into(), "127.0.0.1:8001".into())
@@ -95,7 +101,7 @@ fn every_kind_of_value_is_read() {
          [limits]\nmax_connections = 5_000\nmax_message_bytes = '1MiB'\noutbox_bytes = 0x400000\n[timeouts]\nidle = '2h'\n[fallback]\nenabled = false\n[log]\nlevel = 'debug'\nformat = 'json'\n",
         Ok(&|settings| {
             settings.fallback = false;
-            settings.listen = Place(Some("[::1]:0".parse().unwrap()));
+            settings.listen = Place::Address("[::1]:0".parse().unwrap());
             settings.admin = "127.0.0.2:9".parse().unwrap();
             settings.shards = Shards::Exactly(2);
             settings.engine.pinning = Pinning::Cores(vec![0, 2]);
@@ -125,14 +131,14 @@ fn the_number_of_shards_reaches_the_engine() {
         .given(),
     )
     .unwrap();
-    assert_eq!(settings.engine(None).shards, 7);
+    assert_eq!(engine_of(&settings).shards, 7);
     // An engine compresses only if it is told to; the server does so by itself.
     let defaults = shardcast_engine::Config {
         compression: Some(Compression::default()),
         event_streams: Some("/sse".into()),
         ..shardcast_engine::Config::default()
     };
-    assert_eq!(Settings::default().engine(None), defaults);
+    assert_eq!(engine_of(&Settings::default()), defaults);
 }
 
 #[test]
@@ -207,11 +213,11 @@ fn a_wrong_value_is_answered_with_its_key_source_and_rule() {
     for (file, want) in [
         (
             "server.listen = 'localhost'",
-            "server.listen = \"localhost\" (from s.toml, line 1) must be none or an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
+            "server.listen = \"localhost\" (from s.toml, line 1) must be none, an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000, unix:PATH with up to 107 bytes of path, or inherited:NAME",
         ),
         (
             "server.listen = 8000",
-            "server.listen = \"8000\" (from s.toml, line 1) must be none or an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000",
+            "server.listen = \"8000\" (from s.toml, line 1) must be none, an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000, unix:PATH with up to 107 bytes of path, or inherited:NAME",
         ),
         (
             "server.shards = 0",
@@ -352,7 +358,7 @@ fn check_range(name: &str, inside: [&str; 2], outside: [&str; 2]) {
     };
     for text in inside {
         let settings = checked(text).unwrap_or_else(|_| panic!("{name}={text}"));
-        assert_eq!(settings.engine(None).check(), Ok(()), "{name}={text}");
+        assert_eq!(engine_of(&settings).check(), Ok(()), "{name}={text}");
     }
     for text in outside {
         assert!(checked(text).is_err(), "{name}={text}");
@@ -392,7 +398,7 @@ fn values_must_fit_together() {
             ..Said::default()
         },
         Ok(&|settings| {
-            settings.listen = Place(Some("127.0.0.1:0".parse().unwrap()));
+            settings.listen = Place::Address("127.0.0.1:0".parse().unwrap());
             settings.admin.set_port(0);
         }),
     );
@@ -425,7 +431,7 @@ fn addresses_that_others_reach_need_insecure() {
                 ..Said::default()
             },
             Ok(&|settings| {
-                settings.listen = Place(address.parse().ok());
+                settings.listen = Place::Address(address.parse().unwrap());
                 settings.insecure = true;
             }),
         );
@@ -442,7 +448,7 @@ fn addresses_that_others_reach_need_insecure() {
                 flags,
                 ..Said::default()
             },
-            Ok(&|settings| settings.listen = Place(address.parse().ok())),
+            Ok(&|settings| settings.listen = Place::Address(address.parse().unwrap())),
         );
     }
     let problem = "server.admin = \"0.0.0.0:9\" (from s.toml, line 1) is reachable from other hosts, and without authentication everyone there could watch \
@@ -552,7 +558,7 @@ fn the_documentation_lists_every_key() {
 const TLS: &str = "[tls]\nlisten = '127.0.0.1:8443'\ncertificates = ['a.pem', 'b.pem']\nkeys = ['a.key', 'b.key']\n";
 
 fn secured(settings: &mut Settings) {
-    settings.secure.listen = Place(Some("127.0.0.1:8443".parse().unwrap()));
+    settings.secure.listen = Place::Address("127.0.0.1:8443".parse().unwrap());
     settings.secure.certificates = Files(vec!["a.pem".into(), "b.pem".into()]);
     settings.secure.keys = Files(vec!["a.key".into(), "b.key".into()]);
 }
@@ -571,7 +577,7 @@ fn the_tls_section_is_read() {
         },
         Ok(&|settings| {
             secured(settings);
-            settings.listen = Place(None);
+            settings.listen = Place::Nowhere;
             settings.secure.minimum = TlsVersion::V1_3;
             settings.secure.client_certificates = Asked::Required;
             settings.secure.client_ca = Files(vec!["ca.pem".into()]);
@@ -587,10 +593,10 @@ fn the_listeners_are_those_that_are_wanted() {
             file,
             ..Said::default()
         };
-        let listeners = check(&given.given()).unwrap().engine(None).listeners;
+        let listeners = engine_of(&check(&given.given()).unwrap()).listeners;
         listeners
             .iter()
-            .map(|listener| format!("{} {}", listener.address, listener.message_bytes_max))
+            .map(|listener| format!("{} {}", listener.source, listener.message_bytes_max))
             .collect::<Vec<_>>()
             .join(", ")
     };

@@ -3,6 +3,7 @@
 mod cluster;
 
 use cluster::{Cluster, MESSAGE_BYTES_MAX, RECONNECT_WINDOW_MS};
+use shardcast_engine::StopAccept;
 use shardcast_engine::protocol::frame::OpCode;
 
 #[test]
@@ -413,7 +414,7 @@ fn only_one_path_and_only_known_subprotocols() {
 fn draining_clients_are_told_when_to_come_back() {
     let mut cluster = Cluster::of_four();
     for shard in &mut cluster.shards {
-        shard.start_drain();
+        shard.start_drain(StopAccept::Release);
         shard.tick();
     }
     cluster.run();

@@ -1,12 +1,12 @@
 //! A client of the native dialect, over rustls or over a bare socket.
 
-use crate::PATIENCE;
 use crate::files::Issued;
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
     SupportedProtocolVersion,
 };
 use shardcast_engine::protocol::frame::{OpCode, write_client_frame};
+use shardcast_patience::PATIENCE;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

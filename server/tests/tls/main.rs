@@ -9,11 +9,8 @@ use client::{Client, SecureClient, Wish, refusal};
 use files::{Authority, Folder, Issued};
 use program::{Program, check_config};
 use rustls::{HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
+use shardcast_patience::wait_until;
 use std::process::Command;
-use std::time::{Duration, Instant};
-
-/// Nothing here takes a second; a server that hangs fails its test instead of holding up the suite.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const OLD: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 const NEW: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
@@ -195,19 +192,10 @@ fn a_hang_up_exchanges_certificates_and_nothing_else() {
     program.signal("HUP");
     program.wait_for(DONE, 1);
     // The shards take it up in their next turn; whoever comes later meets it.
-    let deadline = Instant::now() + PATIENCE;
-    while !SecureClient::connect(
-        program.secure,
-        &Wish::trusting(&[&old, &new]).config(),
-        "a.test",
-    )
-    .met(&new)
-    {
-        assert!(
-            Instant::now() < deadline,
-            "the old certificate is still shown"
-        );
-    }
+    wait_until("the new certificate is shown", || {
+        let trusts_both = Wish::trusting(&[&old, &new]).config();
+        SecureClient::connect(program.secure, &trusts_both, "a.test").met(&new)
+    });
     stays.check();
     let resumed = SecureClient::connect(program.secure, &before, "a.test");
     assert_eq!(resumed.kind(), HandshakeKind::Resumed);
@@ -269,10 +257,9 @@ fn clients_show_certificates_where_they_must() {
 /// What `check-config` and `serve` say about files: exit code and complaints.
 fn check_files(folder: &Folder, set: &[&str], want: (i32, &[&str])) {
     let output = check_config(folder, &["a"], set);
-    let complaints = String::from_utf8(output.stderr).unwrap();
-    let complaints = complaints.replace(&folder.path(""), "");
+    let complaints = output.errors.replace(&folder.path(""), "");
     let complaints: Vec<_> = complaints.lines().collect();
-    assert_eq!((output.status.code().unwrap(), &*complaints), want);
+    assert_eq!((output.code.unwrap(), &*complaints), want);
 }
 
 #[test]
@@ -295,8 +282,8 @@ fn files_that_cannot_be_used_are_named() {
     folder.write("empty.pem", "");
     let empty = format!("tls.client_ca={}", folder.path("empty.pem"));
     let output = check_config(&folder, &["a"], &[&empty, asked]);
-    let complaint = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    let complaint = output.errors;
+    assert_eq!(output.code, Some(2));
     assert!(
         complaint.contains("the certificates for checking clients cannot be used"),
         "{complaint}"
@@ -371,13 +358,11 @@ fn keys_that_cannot_be_used_say_why() {
 
 /// What the command writes to standard output, run in the folder.
 fn openssl(folder: &Folder, arguments: &[&str]) -> String {
-    let output = Command::new("openssl")
-        .args(arguments)
-        .current_dir(folder.path(""))
-        .output()
-        .expect("openssl is installed");
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    let mut command = Command::new("openssl");
+    command.args(arguments).current_dir(folder.path(""));
+    let end = shardcast_patience::Program::start(&mut command).end();
+    assert_eq!(end.code, Some(0), "{arguments:?}: {end:?}");
+    end.printed
 }
 
 #[test]

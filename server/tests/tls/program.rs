@@ -1,14 +1,13 @@
 //! `shardcast serve` with TLS, in a process of its own. Dropping it kills it.
 
-use crate::PATIENCE;
 use crate::files::Folder;
-use std::io::{BufRead, BufReader, Read, Write};
+use shardcast_patience::{Ended, PATIENCE, is_reached_within};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
 pub(crate) struct Program {
-    child: Child,
+    child: shardcast_patience::Program,
     /// The ready line.
     pub(crate) ready: String,
     pub(crate) secure: SocketAddr,
@@ -29,11 +28,8 @@ impl Program {
     }
 
     fn started(mut command: Command) -> Program {
-        let mut child = command.spawn().expect("the program starts");
-        let mut ready = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut ready)
-            .unwrap();
+        let mut child = shardcast_patience::Program::start(&mut command);
+        let ready = child.line().unwrap_or_default();
         let address = |before: &str, after: char| -> Option<SocketAddr> {
             let (_, rest) = ready.split_once(before)?;
             rest.split_once(after)?.0.parse().ok()
@@ -44,14 +40,7 @@ impl Program {
             address("admin http://", ','),
         );
         let (Some(secure), plain, Some(admin)) = ends else {
-            let mut log = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut log)
-                .unwrap();
-            panic!("not ready: {ready:?} {log}");
+            panic!("not ready: {ready:?} {}", child.end().errors);
         };
         Program {
             child,
@@ -63,11 +52,7 @@ impl Program {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -{name} {}", self.child.id())])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        self.child.signal(name);
     }
 
     /// The value of a metric over all shards; `name` with its labels but for the shard's.
@@ -84,35 +69,23 @@ impl Program {
     }
 
     pub(crate) fn wait_for(&self, name: &str, value: u64) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.metric(name) != value {
-            assert!(Instant::now() < deadline, "{name} is {}", self.metric(name));
-        }
+        let reached = is_reached_within(PATIENCE, || self.metric(name) == value);
+        assert!(reached, "{name} is {}, not {value}", self.metric(name));
     }
 
     /// Stops it; its log.
-    pub(crate) fn end(mut self) -> String {
+    pub(crate) fn end(self) -> String {
         self.signal("TERM");
-        let mut log = String::new();
-        let mut stderr = self.child.stderr.take().unwrap();
-        stderr.read_to_string(&mut log).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{log}");
-        log
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _already_ended = self.child.kill();
-        let _already_waited = self.child.wait();
+        let end = self.child.end();
+        assert_eq!(end.code, Some(0), "{}", end.errors);
+        end.errors
     }
 }
 
 /// `check-config` with the same configuration.
-pub(crate) fn check_config(folder: &Folder, names: &[&str], set: &[&str]) -> Output {
-    command("check-config", folder, names, "127.0.0.1:0", set)
-        .output()
-        .unwrap()
+pub(crate) fn check_config(folder: &Folder, names: &[&str], set: &[&str]) -> Ended {
+    let mut command = command("check-config", folder, names, "127.0.0.1:0", set);
+    shardcast_patience::Program::start(&mut command).end()
 }
 
 fn command(name: &str, folder: &Folder, names: &[&str], listen: &str, set: &[&str]) -> Command {
@@ -142,9 +115,5 @@ fn command(name: &str, folder: &Folder, names: &[&str], listen: &str, set: &[&st
     {
         command.args(["--set", assignment]);
     }
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
     command
 }

@@ -32,7 +32,7 @@ fn started(shards: usize) -> (Server, Receiver<()>) {
         })
         .unwrap();
     let server = app.start(config(shards)).expect("it starts");
-    let mut client = Speaker::at(server.local_addr(), Dialect::JsonRpc, "");
+    let mut client = Speaker::at(server.local_addr().unwrap(), Dialect::JsonRpc, "");
     client.begin("wait", Value::Null);
     client.check_quiet();
     (server, dropped)
@@ -93,7 +93,7 @@ fn a_handler_ends_its_server() {
             })
             .unwrap();
         let server = app.start(config(2)).expect("it starts");
-        let mut client = Speaker::at(server.local_addr(), Dialect::NativeJson, "");
+        let mut client = Speaker::at(server.local_addr().unwrap(), Dialect::NativeJson, "");
         held.set(Mutex::new(Some(server))).expect("once");
         client.begin(kind, Value::Null);
         told(&ends);

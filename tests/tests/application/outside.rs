@@ -264,7 +264,7 @@ fn an_application_starts_with_a_runtime_of_its_own_or_of_others() {
     };
     let check = |server: shardcast::Server| {
         for dialect in Dialect::ALL {
-            let mut one = Speaker::at(server.local_addr(), dialect, "");
+            let mut one = Speaker::at(server.local_addr().unwrap(), dialect, "");
             one.check("wait", Value::Null, json!("done"));
             wait(server.handle().everyone().emit("e", &1)).unwrap();
             one.expect_event("e", json!(1));

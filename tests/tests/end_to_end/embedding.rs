@@ -403,7 +403,7 @@ fn a_drain_that_is_over_too_soon_says_so() {
 fn a_port_belongs_to_one_engine_and_is_free_when_that_ends() {
     let server = Server::echo(config(2));
     let mut again = config(2);
-    again.listeners[0].address = server.address();
+    again.listeners[0].source = server.address().into();
     let refused = shardcast_engine::start(again.clone(), |_| shardcast_tests::Echo);
     match refused {
         Err(shardcast_engine::StartError::Listen { source, .. }) => {

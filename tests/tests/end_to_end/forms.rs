@@ -237,6 +237,9 @@ fn a_user_is_reached_on_all_its_connections() {
         guests[0].say("be");
         guests[0].check("who", "nobody in 1");
         guests[0].check("list user:bob", "listed 0 ");
+        // The home of the other user, which may be another shard, hears that this one is gone
+        // before it hears of the list; what comes from elsewhere may be ordered before either.
+        guests[0].check("list user:ann", "listed 3 1:ann 2:ann 3:ann");
         guests[5].say("publish user:ann again");
         for (index, guest) in guests[1..4].iter_mut().enumerate() {
             guest.expect(&format!("f{} again", (index + 1) % 3));

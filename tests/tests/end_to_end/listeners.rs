@@ -69,7 +69,7 @@ fn those_who_came_by_different_listeners_share_rooms() {
 #[test]
 fn a_drain_stops_all_of_them() {
     let server = Server::echo(listening(2));
-    let addresses = server.addresses().to_vec();
+    let addresses = server.addresses();
     let mut clients: Vec<Raw> = addresses
         .iter()
         .map(|address| {

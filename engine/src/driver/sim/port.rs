@@ -324,7 +324,7 @@ impl Port {
         Completion::Accepted {
             slot,
             listener,
-            peer: SocketAddr::from(([10, 0, 0, 1], 1024 + (socket.0 % 60_000) as u16)),
+            peer: SocketAddr::from(([10, 0, 0, 1], 1024 + (socket.0 % 60_000) as u16)).into(),
         }
     }
 

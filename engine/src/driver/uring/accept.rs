@@ -1,15 +1,12 @@
 //! The listeners and their accepts: some single-shot ones at a time for each, with room for the peer's address, straight into direct slots.
 
-use crate::driver::Millis;
+use crate::Peer;
+use crate::driver::{ListenSocket, Millis, StillAccepts, StopAccept};
 use io_uring::{opcode, squeue, types};
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockRef, Socket, Type};
+use socket2::{SockAddr, SockAddrStorage};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
-
-/// Connections that may wait to be accepted; the kernel cuts it at `net.core.somaxconn`.
-const BACKLOG: i32 = 65_535;
 
 /// After an accept failed for want of something, in milliseconds.
 const PAUSE_MS: Millis = 100;
@@ -49,7 +46,7 @@ impl Acceptors {
     pub(super) const OUTSTANDING: usize = 16;
 
     /// Listener n is the n-th of the configuration.
-    pub(super) fn new(listeners: Vec<TcpListener>) -> Acceptors {
+    pub(super) fn new(listeners: Vec<ListenSocket>) -> Acceptors {
         Acceptors {
             each: listeners.into_iter().map(Acceptor::new).collect(),
             ring: 0,
@@ -70,13 +67,13 @@ impl Acceptors {
         })
     }
 
-    /// Arms the accept that `next_idle` named.
-    pub(super) fn entry(&mut self, id: AcceptId) -> squeue::Entry {
-        self.each[id.listener as usize].entry(id.index)
+    /// Arms the accept that `next_idle` named, on this ring.
+    pub(super) fn entry(&mut self, id: AcceptId, ring: usize) -> squeue::Entry {
+        self.each[id.listener as usize].entry(id.index, ring)
     }
 
-    /// An accept ended: the peer's address, if it brought a connection.
-    pub(super) fn finish(&mut self, id: AcceptId) -> SocketAddr {
+    /// An accept ended: where the peer connects from, if it brought a connection.
+    pub(super) fn finish(&mut self, id: AcceptId) -> Peer {
         self.each[id.listener as usize].finish(id.index)
     }
 
@@ -92,15 +89,24 @@ impl Acceptors {
         pauses.filter(|at| *at > now).min()
     }
 
-    /// Stops listening, at once: the accepts under way fail.
-    pub(super) fn stop(&mut self) {
-        self.each.iter_mut().for_each(Acceptor::stop);
+    /// Stops listening. The accepts that must be cancelled, each with its ring.
+    pub(super) fn stop(&mut self, how: StopAccept) -> Vec<(usize, AcceptId)> {
+        let mut armed = Vec::new();
+        for (listener, acceptor) in self.each.iter_mut().enumerate() {
+            let listener = listener as u8;
+            armed.extend(
+                acceptor
+                    .stop(how)
+                    .map(|(ring, index)| (ring, AcceptId { listener, index })),
+            );
+        }
+        armed
     }
 }
 
 /// One listener.
 struct Acceptor {
-    listener: Option<TcpListener>,
+    listener: Option<ListenSocket>,
     accepts: Box<[Accept]>,
     idle: Vec<u16>,
     resume_at: Millis,
@@ -108,13 +114,16 @@ struct Acceptor {
 
 /// Where the kernel writes the peer's address.
 struct Accept {
+    /// On which it was armed last.
+    ring: u8,
     address: SockAddrStorage,
     len: libc::socklen_t,
 }
 
 impl Acceptor {
-    fn new(listener: TcpListener) -> Acceptor {
+    fn new(listener: ListenSocket) -> Acceptor {
         let accept = || Accept {
+            ring: 0,
             address: SockAddrStorage::zeroed(),
             len: 0,
         };
@@ -130,10 +139,11 @@ impl Acceptor {
         !self.idle.is_empty() && self.listener.is_some() && self.resume_at <= now
     }
 
-    fn entry(&mut self, index: u16) -> squeue::Entry {
+    fn entry(&mut self, index: u16, ring: usize) -> squeue::Entry {
         self.idle.retain(|idle| *idle != index);
         let listener = self.listener.as_ref().expect("next_idle was asked");
         let accept = &mut self.accepts[index as usize];
+        accept.ring = ring as u8;
         accept.len = size_of::<SockAddrStorage>() as libc::socklen_t;
         opcode::Accept::new(
             types::Fd(listener.as_raw_fd()),
@@ -144,15 +154,13 @@ impl Acceptor {
         .build()
     }
 
-    fn finish(&mut self, index: u16) -> SocketAddr {
+    fn finish(&mut self, index: u16) -> Peer {
         self.idle.push(index);
         let accept = &self.accepts[index as usize];
         // SAFETY: plain bytes, zeroed at first, of which the kernel has written `len` as a socket address since.
         let address =
             unsafe { SockAddr::new(std::ptr::read(&raw const accept.address), accept.len) };
-        address
-            .as_socket()
-            .unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+        address.as_socket().map_or(Peer::Unix, Peer::Ip)
     }
 
     fn failed(&mut self, errno: i32, now: Millis) {
@@ -162,46 +170,17 @@ impl Acceptor {
         }
     }
 
-    /// Closing alone would leave the port taken until the kernel has taken the rings down, which hold the socket for their accepts.
-    fn stop(&mut self) {
-        if let Some(listener) = self.listener.take()
-            && let Err(error) = SockRef::from(&listener).shutdown(Shutdown::Both)
-        {
-            tracing::warn!(%error, "the listening socket cannot be shut down");
-        }
+    /// Closing alone would leave the port taken until the kernel has taken the rings down, which hold the socket for their accepts. The
+    /// accepts that must be cancelled: their rings and indices.
+    fn stop(&mut self, how: StopAccept) -> impl Iterator<Item = (usize, u16)> {
+        let stopped = self.listener.take().map(|listener| listener.stop(how));
+        let armed = match stopped {
+            Some(StillAccepts::Yes) => 0..self.accepts.len() as u16,
+            Some(StillAccepts::No) | None => 0..0,
+        };
+        let armed = armed.filter(|index| !self.idle.contains(index));
+        armed.map(|index| (usize::from(self.accepts[usize::from(index)].ring), index))
     }
-}
-
-impl Drop for Acceptor {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// See [`super::claim`].
-pub(super) fn claim(address: SocketAddr) -> io::Result<()> {
-    socket(address)?.bind(&address.into())
-}
-
-/// See [`super::listen`].
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket(address)?;
-    socket.set_reuse_port(true)?;
-    // Accepted sockets inherit it. Without it a delayed acknowledgement holds frames back (1.21 × the CPU, too).
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    Ok(socket)
 }
 
 impl fmt::Debug for Acceptor {
@@ -215,6 +194,7 @@ impl fmt::Debug for Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::{ListenSource, Listening};
 
     #[test]
     fn an_accept_is_told_by_its_index() {
@@ -226,13 +206,16 @@ mod tests {
 
     #[test]
     fn listeners_take_turns_and_pause_alone() {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut acceptors = Acceptors::new(vec![listen(any).unwrap(), listen(any).unwrap()]);
+        let any = ListenSource::Bind(([127, 0, 0, 1], 0).into());
+        let mut listening = Listening::new(1);
+        listening.open(&any).unwrap();
+        listening.open(&any).unwrap();
+        let mut acceptors = Acceptors::new(listening.shards.remove(0));
         let mut armed = [0; 2];
         for round in 1..=Acceptors::OUTSTANDING {
             for _ in 0..2 {
                 let id = acceptors.next_idle(0).unwrap();
-                acceptors.entry(id);
+                acceptors.entry(id, round);
                 armed[id.listener as usize] += 1;
             }
             assert_eq!(armed, [round; 2]);
@@ -250,7 +233,20 @@ mod tests {
             (acceptors.next_idle(110), acceptors.resumes(110)),
             (Some(id), None)
         );
-        acceptors.stop();
+        // One accept is idle; all others of both listeners are cancelled where they were armed, the first in the first round.
+        let armed = acceptors.stop(StopAccept::HandOver);
+        assert_eq!(armed.len(), 2 * Acceptors::OUTSTANDING - 1);
+        assert!(!armed.iter().any(|(_, armed)| *armed == id));
+        let last = Acceptors::OUTSTANDING as u16 - 1;
+        let (first, index) = (1, last);
+        assert_eq!(
+            armed
+                .iter()
+                .filter(|(ring, id)| (*ring, id.index) == (first, index))
+                .count(),
+            2
+        );
         assert_eq!(acceptors.next_idle(110), None);
+        assert_eq!(acceptors.stop(StopAccept::Release), []);
     }
 }

@@ -1,8 +1,9 @@
 //! What the kernel can do, found by doing it: several features are flags that no probe lists, and sandboxes refuse calls.
 
 use super::buffers::GROUP;
-use super::refusal::{Call, Refused};
+use super::refusal::Call;
 use super::ring::Ring;
+use crate::driver::Unsupported;
 use io_uring::{opcode, squeue, types};
 use std::fmt;
 use std::io::{Read, Write};
@@ -25,31 +26,23 @@ pub struct Capabilities {
     pub prompt_rings: bool,
 }
 
-/// Something that the native driver cannot do without.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsupported {
-    lack: String,
-    remedy: String,
-}
-
 impl Capabilities {
-    /// Tries what the driver relies on, over a socket pair.
+    /// Tries what the driver relies on, over a socket pair and in a ring of its own.
     ///
     /// # Errors
     /// What did not work, and what to do about it.
-    pub(super) fn probe(ring: &Ring) -> Result<Capabilities, Unsupported> {
-        let params = ring.io().params();
+    pub(super) fn probe() -> Result<Capabilities, Unsupported> {
+        let trial = Trial::new()?;
+        let params = trial.ring.io().params();
         if !params.is_feature_ext_arg()
             || !params.is_feature_nodrop()
             || !params.is_feature_skip_cqe_on_success()
         {
-            return Err(Unsupported::kernel(
-                "io_uring features EXT_ARG, NODROP and CQE_SKIP",
-            ));
+            return Err(lacking("io_uring features EXT_ARG, NODROP and CQE_SKIP"));
         }
         Ok(Capabilities {
             min_wait: params.is_feature_min_timeout(),
-            ordered_release: Trial::new()?.run()?,
+            ordered_release: trial.run()?,
             prompt_rings: false,
         })
     }
@@ -70,7 +63,7 @@ impl Trial {
             .io()
             .submitter()
             .register_files_update(0, &[near.as_raw_fd()]);
-        registered.map_err(|_| Unsupported::kernel("direct descriptors"))?;
+        registered.map_err(|_| lacking("direct descriptors"))?;
         Ok(Trial { ring, near, far })
     }
 
@@ -90,7 +83,7 @@ impl Trial {
         let (near, mut far) = UnixStream::pair().map_err(Call::SocketPair.refused())?;
         let submitter = self.ring.io().submitter();
         let registered = submitter.register_files_update(1, &[near.as_raw_fd()]);
-        registered.map_err(|_| Unsupported::kernel("direct descriptors"))?;
+        registered.map_err(|_| lacking("direct descriptors"))?;
         drop(near);
         let entry = opcode::Close::new(types::Fixed(1)).build().user_data(4);
         // SAFETY: refers to no memory.
@@ -117,17 +110,15 @@ impl Trial {
             let event = self
                 .ring
                 .next_event()
-                .ok_or_else(|| Unsupported::kernel("multishot receive"))?;
+                .ok_or_else(|| lacking("multishot receive"))?;
             let lease = self
                 .ring
                 .lease(&event)
                 .filter(|_| event.more && event.result == 3);
-            let mut lease = lease
-                .ok_or_else(|| Unsupported::kernel("multishot receive with provided buffers"))?;
+            let mut lease =
+                lease.ok_or_else(|| lacking("multishot receive with provided buffers"))?;
             if lease.as_mut() != message {
-                return Err(Unsupported::kernel(
-                    "multishot receive with provided buffers",
-                ));
+                return Err(lacking("multishot receive with provided buffers"));
             }
             self.ring.give_back(lease);
             self.ring.supply_buffers(0);
@@ -154,7 +145,7 @@ impl Trial {
             {
                 Ok(())
             }
-            _ => Err(Unsupported::kernel("sends that report only shortfalls")),
+            _ => Err(lacking("sends that report only shortfalls")),
         }
     }
 }
@@ -191,35 +182,13 @@ fn release() -> String {
         .to_owned()
 }
 
-impl Unsupported {
-    fn kernel(what: &'static str) -> Unsupported {
-        Unsupported {
-            lack: format!(
-                "{what} is missing (Linux {}; needs Linux {KERNEL_FLOOR})",
-                release()
-            ),
-            remedy: "run Linux 6.1 or newer (6.12 or newer is recommended)".into(),
-        }
-    }
+/// The kernel lacks something.
+fn lacking(what: &'static str) -> Unsupported {
+    Unsupported::new(
+        format!(
+            "{what} is missing (Linux {}; needs Linux {KERNEL_FLOOR})",
+            release()
+        ),
+        "run Linux 6.1 or newer (6.12 or newer is recommended)",
+    )
 }
-
-impl From<Refused> for Unsupported {
-    fn from(refused: Refused) -> Unsupported {
-        Unsupported {
-            lack: refused.to_string(),
-            remedy: refused.remedy(),
-        }
-    }
-}
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Unsupported { lack, remedy } = self;
-        write!(
-            f,
-            "this host cannot run the native driver: {lack}; {remedy}"
-        )
-    }
-}
-
-impl std::error::Error for Unsupported {}

@@ -1,24 +1,19 @@
-//! What the host grants: open files, locked memory, an eventfd, and which errnos pass.
+//! What the host grants: tables of descriptors, locked memory, an eventfd, and which errnos pass.
 
 use super::refusal::{Call, Refused};
+use crate::driver::Waker;
+use crate::open_files;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::process::{Resource, getrlimit};
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
 
-/// Raises the soft limit on open files to the hard one, and returns it.
-pub fn raise_open_files() -> usize {
-    let mut limit = limit(libc::RLIMIT_NOFILE);
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: a plain system call on a local structure. If it fails the limit stays as it is, and `open_files_max` tells.
-    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
-    open_files_max()
-}
-
-/// The limit on open files, which is also the largest table of direct descriptors of one ring (`io_uring_register(2)`).
-pub fn open_files_max() -> usize {
+/// The largest table of direct descriptors of one ring (`io_uring_register(2)`): at most as many as files may be open.
+pub(super) fn table_max() -> usize {
     /// `IORING_MAX_FIXED_FILES` of the kernel.
-    const TABLE_MAX: u64 = 1 << 20;
-    limit(libc::RLIMIT_NOFILE).rlim_cur.min(TABLE_MAX) as usize
+    const TABLE_MAX: usize = 1 << 20;
+    open_files::max().min(TABLE_MAX)
 }
 
 /// Bytes that this user may lock in memory; `None`: as many as there are.
@@ -34,8 +29,8 @@ pub(super) fn locked_bytes_max() -> Option<u64> {
     let namespace = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let is_outermost = namespace.split_whitespace().eq(["0", "0", "4294967295"]);
     let unbound = is_outermost && capabilities.is_some_and(|mask| mask >> IPC_LOCK & 1 == 1);
-    let bytes = limit(libc::RLIMIT_MEMLOCK).rlim_cur;
-    (!unbound && bytes != libc::RLIM_INFINITY).then_some(bytes)
+    let bytes = getrlimit(Resource::Memlock).current;
+    bytes.filter(|_| !unbound)
 }
 
 /// The sysctl `kernel.io_uring_disabled`: 0 where it does not exist (before Linux 6.6).
@@ -45,17 +40,6 @@ pub(super) fn io_uring_disabled() -> u8 {
         .ok()
         .and_then(|value| value.trim().parse().ok())
         .unwrap_or(0)
-}
-
-fn limit(of: libc::__rlimit_resource_t) -> libc::rlimit {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: writes the local structure only.
-    let result = unsafe { libc::getrlimit(of, &raw mut limit) };
-    assert_eq!(result, 0, "getrlimit has no reason to fail");
-    limit
 }
 
 /// The operation may be tried again: the socket's buffer is full, or the kernel was short of something.
@@ -76,13 +60,8 @@ pub(super) struct EventFd {
 
 impl EventFd {
     pub(super) fn new() -> Result<EventFd, Refused> {
-        // SAFETY: no memory is involved; the descriptor is owned by the result.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(Call::EventFd.refused()(io::Error::last_os_error()));
-        }
-        // SAFETY: the descriptor was just created and belongs to nobody else.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = eventfd(0, EventfdFlags::CLOEXEC);
+        let fd = fd.map_err(|errno| Call::EventFd.refused()(errno.into()))?;
         Ok(EventFd {
             file: File::from(fd),
             count: Box::new([0; 8]),
@@ -93,8 +72,8 @@ impl EventFd {
         self.file.as_raw_fd()
     }
 
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    pub(super) fn raise(&self) {
+        raise(&self.file);
     }
 
     /// What a read into this counter's buffer needs.
@@ -102,16 +81,28 @@ impl EventFd {
         (self.file.as_raw_fd(), self.count.as_mut_ptr())
     }
 
-    /// Another handle to it.
-    pub(super) fn share(&self) -> io::Result<OwnedFd> {
-        Ok(self.file.try_clone()?.into())
+    /// Another handle to it, for other threads.
+    pub(super) fn waker(&self) -> Result<Box<dyn Waker>, Refused> {
+        let bell = self.file.try_clone();
+        let bell = Bell(bell.map_err(Call::EventFd.refused())?);
+        Ok(Box::new(bell))
     }
 }
 
-/// Raises an eventfd by one.
-pub(crate) fn ring_bell(mut bell: &File) {
+/// Another handle to an eventfd that a shard's first ring reads.
+#[derive(Debug)]
+struct Bell(File);
+
+impl Waker for Bell {
+    fn wake(&self) {
+        raise(&self.0);
+    }
+}
+
+/// By one.
+fn raise(mut file: &File) {
     // The count cannot overflow in practice; a failure would mean a broken descriptor, and the shard still looks once a minute.
-    if let Err(error) = bell.write_all(&1u64.to_ne_bytes()) {
+    if let Err(error) = file.write_all(&1u64.to_ne_bytes()) {
         tracing::warn!(%error, "a shard's bell cannot be rung");
     }
 }

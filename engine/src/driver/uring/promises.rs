@@ -1,7 +1,9 @@
 //! What the driver promises the shard, tried on the real kernel: no shortfall is late, and no ring is forgotten.
 
 use super::*;
-use std::io::{Read, Write};
+use crate::driver::{ListenSource, Listening};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
@@ -15,15 +17,18 @@ struct Trial {
 
 impl Trial {
     fn new(tables: Tables) -> Trial {
-        let listener = || listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-        let listeners = vec![listener(), listener()];
-        let address = |index: usize| listeners[index].local_addr().unwrap();
+        let any = ListenSource::Bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let mut listening = Listening::new(1);
+        listening.open(&any).unwrap();
+        listening.open(&any).unwrap();
+        let address = |index: usize| listening.addresses[index].ip().unwrap();
         let addresses = [address(0), address(1)];
         let setup = Setup {
-            listeners,
+            listeners: listening.shards.remove(0),
             tables,
             shard: 0,
-            ring_fds: RingFds::new(1),
+            ring_fds: RingFds::default(),
+            capabilities: Capabilities::probe().unwrap(),
             counters: Arc::default(),
         };
         Trial {

@@ -4,6 +4,8 @@
 //! its limits decides. Made where a ring is made or tried; shown at start, and in the log when a further ring cannot be made.
 
 use super::limits;
+use crate::driver::Unsupported;
+use crate::open_files;
 use std::fmt;
 use std::io;
 
@@ -62,7 +64,7 @@ impl Refused {
         self.remedy_on(Host {
             disabled: limits::io_uring_disabled(),
             locked_bytes_max: limits::locked_bytes_max(),
-            open_files_max: limits::open_files_max(),
+            open_files_max: open_files::max(),
         })
     }
 
@@ -94,6 +96,12 @@ impl Refused {
             (libc::ENOMEM, _) => "raise the memory limit, or lower max_connections".into(),
             _ => "see the error".into(),
         }
+    }
+}
+
+impl From<Refused> for Unsupported {
+    fn from(refused: Refused) -> Unsupported {
+        Unsupported::new(refused.to_string(), refused.remedy())
     }
 }
 

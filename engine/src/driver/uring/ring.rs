@@ -1,7 +1,7 @@
 //! One ring: submission and completion queue, a table of direct descriptors, receive buffers.
 
 use super::buffers::{Buffers, Lease};
-use super::limits::{EventFd, ring_bell};
+use super::limits::EventFd;
 use super::refusal::{Call, Refused};
 use super::release::Release;
 use super::waking::Waking;
@@ -315,7 +315,7 @@ impl Ring {
     /// Ends what `listen_through` began, where the thread outlives the rings: the kernel has the buffer's address until then.
     pub(super) fn end_listening(&mut self, first: &mut Ring) {
         if let Some(sibling) = self.sibling.as_mut().filter(|sibling| sibling.listening) {
-            ring_bell(sibling.signal.file());
+            sibling.signal.raise();
             first.wait(1, 0, &types::Timespec::new().sec(1));
             sibling.listening = first.next_event().is_none();
         }

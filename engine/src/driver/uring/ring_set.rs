@@ -16,7 +16,7 @@ impl UringDriver {
             };
             let entry = self
                 .acceptors
-                .entry(id)
+                .entry(id, ring)
                 .user_data(UserData::plain(Op::Accept, id.index()).0);
             self.rings[ring].expect_accept();
             // SAFETY: the address buffer belongs to `self.acceptors`, which is dropped after the rings and whose

@@ -312,7 +312,7 @@ fn a_drain_does_not_wait_for_decisions() {
     let mut gate = Gate::new(10);
     let client = gate.ask(b"");
     let who = gate.waiting.borrow_mut().pop().expect("it asked");
-    gate.shard.start_drain(crate::StopAccept::Release);
+    gate.shard.start_drain(StopAccept::Release);
     gate.tick();
     assert!(gate.heard(client).starts_with("HTTP/1.1 503 "));
     assert_eq!((*gate.abandoned.borrow()).clone(), [who]);

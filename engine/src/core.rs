@@ -24,6 +24,7 @@ use crate::batch::{Batch, FanOut};
 use crate::connection::{Connections, Flags, HEARD_MS};
 use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
+use crate::events::EventSink;
 use crate::form::Translate;
 use crate::heartbeat::Heartbeats;
 use crate::home::Homes;
@@ -81,6 +82,7 @@ pub(crate) struct Core {
     pub(crate) deferred: usize,
     /// `None`: there are no event streams.
     pub(crate) streams: Option<Streams>,
+    pub(crate) events: EventSink,
     pub(crate) counters: Arc<ShardCounters>,
     translate: Translate,
 }
@@ -214,6 +216,7 @@ impl Core {
             audiences: Audiences::default(),
             homes: Homes::default(),
             reports: Reports::default(),
+            events: EventSink::default(),
             mail,
             outgoing: Outgoing::default(),
             agenda: Agenda::default(),

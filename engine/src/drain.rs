@@ -1,6 +1,7 @@
 //! Ending an engine kindly: nobody comes in any more, everybody is told and leaves, and then the shards stop.
 
 use crate::driver::{SocketFile, StopAccept};
+use crate::events::{self, EventKind};
 use crate::letter::Command;
 use crate::running::Running;
 use std::time::{Duration, Instant};
@@ -14,28 +15,39 @@ impl Running {
 
     /// As [`Running::drain`], with a choice of what becomes of the listeners.
     pub fn drain_and(mut self, listeners: StopAccept, within: Duration) -> bool {
-        /// How often the counters are looked at.
-        const LOOK: Duration = Duration::from_millis(5);
+        /// Between two attempts to tell a shard whose queue of commands is full.
+        const AGAIN: Duration = Duration::from_millis(5);
         let deadline = Instant::now() + within;
         let files = self.files.drain(..);
         match listeners {
             StopAccept::Release => drop(files),
             StopAccept::HandOver => files.for_each(SocketFile::keep),
         }
-        let mut told = vec![false; self.shards.len()];
-        loop {
-            for (door, told) in self.shards.iter().zip(&mut told) {
-                *told = *told || door.send(Command::Drain { listeners }).is_ok();
+        // Each shard has one thing to say, and there is room for all of them.
+        let (subscriber, drained) = events::subscription(&[EventKind::Drained], self.shards.len());
+        let mut untold: Vec<usize> = (0..self.shards.len()).collect();
+        let mut waiting = self.shards.len();
+        while waiting > 0 {
+            untold.retain(|shard| {
+                let subscriber = subscriber.clone();
+                let drain = Command::Drain {
+                    listeners,
+                    subscriber,
+                };
+                self.shards[*shard].send(drain).is_err()
+            });
+            let left = deadline.saturating_duration_since(Instant::now());
+            let patience = if untold.is_empty() {
+                left
+            } else {
+                left.min(AGAIN)
+            };
+            match drained.recv_within(patience) {
+                Some(_) => waiting -= 1,
+                None if Instant::now() >= deadline => return false,
+                None => {}
             }
-            let drained = told.iter().all(|told| *told)
-                && self
-                    .counters
-                    .iter()
-                    .all(|counters| counters.drained.get() == 1);
-            if drained || Instant::now() >= deadline {
-                return drained;
-            }
-            std::thread::park_timeout(LOOK);
         }
+        true
     }
 }

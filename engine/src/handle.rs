@@ -2,6 +2,7 @@
 //! was taken. Nothing blocks. Made by [`crate::Running`].
 
 use crate::driver::Waker;
+use crate::events::{self, EventKind, Events};
 #[cfg(any(test, feature = "sim"))]
 use crate::lane::Mailbox;
 use crate::lane::Remote;
@@ -25,6 +26,17 @@ pub enum Refused {
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
+}
+
+/// Why there is no subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// So many events cannot wait.
+    #[error("1 to {} events may wait in a subscription", Events::WAITING_MAX)]
+    Waiting,
+    /// A shard did not take it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 /// What is called with the answer to a question from outside, on a shard's thread: it must not block. A panic in it is counted and logged.
@@ -113,6 +125,29 @@ impl Handle {
             let tls = tls.clone();
             door.send(Command::ReplaceTls { listener, tls }).is_ok()
         })
+    }
+
+    /// Subscribes to these kinds of events of all shards, each from when it takes note of it. Up to `waiting_max` events wait, 1 to
+    /// [`Events::WAITING_MAX`]: those that come when as many wait are dropped, and counted.
+    ///
+    /// # Errors
+    /// There is no such number of events, or a shard does not take the subscription: then there is none.
+    pub fn subscribe(
+        &self,
+        kinds: &[EventKind],
+        waiting_max: usize,
+    ) -> Result<Events, SubscribeError> {
+        if !(1..=Events::WAITING_MAX).contains(&waiting_max) {
+            return Err(SubscribeError::Waiting);
+        }
+        let (subscriber, events) = events::subscription(kinds, waiting_max);
+        for door in self.shards.iter() {
+            let subscriber = subscriber.clone();
+            // Those that took it already forget it when they find that nobody listens.
+            let sent = door.send(Command::Subscribe { subscriber });
+            sent.map_err(|back| back.0)?;
+        }
+        Ok(events)
     }
 
     /// Into shards that tick by hand: nobody is woken.

@@ -108,18 +108,20 @@ impl Homes {
         refusals.unnoted += 1;
     }
 
-    /// A connection is no member any more.
-    pub(crate) fn leave(&mut self, room: &RoomName, form: Form, who: Address) {
+    /// A connection is no member any more. The members that are left; `None`: it was none.
+    pub(crate) fn leave(&mut self, room: &RoomName, form: Form, who: Address) -> Option<u32> {
         if self.settle(room, who) {
-            return;
+            return None;
         }
         let home = self.topics.get_mut(room);
         let home = home.expect("every leave follows its join");
         home.discount(form, who.shard);
-        if home.members == 0 {
+        let members = home.members;
+        if members == 0 {
             self.topics.remove(room);
             self.users -= usize::from(topic::user_of(room).is_some());
         }
+        Some(members)
     }
 
     /// The connection's shard knows of one more refusal.

@@ -1,6 +1,7 @@
 //! What shards write to each other.
 
 use crate::driver::StopAccept;
+use crate::events::Subscriber;
 use crate::report::{Part, ReportKey};
 use crate::{Address, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
@@ -195,8 +196,12 @@ pub(crate) enum Command {
         listener: usize,
         tls: Tls,
     },
+    Subscribe {
+        subscriber: Subscriber,
+    },
     Drain {
         listeners: StopAccept,
+        subscriber: Subscriber,
     },
 }
 
@@ -208,6 +213,7 @@ impl fmt::Debug for Command {
             Command::Tell { .. } => "Tell",
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",
+            Command::Subscribe { .. } => "Subscribe",
             Command::Drain { .. } => "Drain",
         })
     }

@@ -27,6 +27,7 @@ use crate::confine::{Panicked, confine};
 use crate::connection::Flags;
 use crate::core::{Answered, Core, Ended};
 use crate::driver::{Completion, Driver, Millis, Shortfall, StopAccept, Wait};
+use crate::events::{self, Event, EventKind, Events};
 use crate::lane::Mailbox;
 use crate::letter::Delivery;
 use crate::paged::Paged;
@@ -153,6 +154,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Draining, and no connection is left.
     pub fn is_drained(&self) -> bool {
         self.drain.is_some() && self.core.connections.live() == 0
+    }
+
+    /// Subscribes to events of this shard alone, from now on.
+    pub fn subscribe(&mut self, kinds: &[EventKind], waiting_max: usize) -> Events {
+        let (subscriber, events) = events::subscription(kinds, waiting_max);
+        self.core.events.add(subscriber);
+        events
     }
 
     /// The driver (the simulation inspects it).
@@ -410,6 +418,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let Ended { ticket, reason, .. } = ended;
             let session = self.sessions.get_mut(ticket.slot).and_then(Option::take);
             let Some(session) = session else { continue };
+            let connection = self.core.address(ticket);
+            let closed = || Event::Closed { connection, reason };
+            self.core.events.emit(EventKind::Closed, closed);
             self.core.left = ended.rooms;
             self.shielded(ticket, |application, context| {
                 application.closed(context, session, reason)
@@ -443,15 +454,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    fn gauge(&self) {
+    fn gauge(&mut self) {
+        if self.is_drained() && self.core.counters.drained.get() == 0 {
+            self.core.counters.drained.set(1);
+            let shard = self.core.mail.shard();
+            let drained = || Event::Drained { shard };
+            self.core.events.emit(EventKind::Drained, drained);
+        }
         let counters = &self.core.counters;
         counters.lane_depth.set(self.core.mail.depth() as u64);
         counters.rooms.set(self.core.rooms.rooms() as u64);
         counters.users.set(self.core.rooms.users() as u64);
         counters.admissions_waiting.set(self.core.deferred as u64);
-        if self.is_drained() {
-            counters.drained.set(1);
-        }
         counters.rooms_home.set(self.core.homes.rooms() as u64);
         counters.users_home.set(self.core.homes.users() as u64);
     }

@@ -15,6 +15,9 @@ mod crowd;
 #[path = "../../src/doorbell.rs"]
 #[allow(dead_code)]
 mod doorbell;
+#[path = "../../src/events.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub)]
+mod events;
 #[path = "../../src/lane.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub)]
 mod lane;
@@ -30,6 +33,9 @@ mod quiet;
 #[path = "../../src/report.rs"]
 #[allow(dead_code, unused_imports)]
 mod report;
+#[path = "../../src/topic.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub)]
+mod topic;
 #[path = "../../src/wheel.rs"]
 #[allow(dead_code, unused_imports)]
 mod wheel;
@@ -43,8 +49,8 @@ use letter::{Delivery, Parcel, Publication, Request};
 use piece::Piece;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::{
-    Address, Answer, Form, Frame, Listing, Member, Note, Refused, Reply, Report, RoomError, Tag,
-    Ticket, Tls, driver,
+    Address, Answer, CloseReason, Form, Frame, Listing, Member, Note, Peer, Refused, Reply, Report,
+    RoomError, Tag, Ticket, Tls, Topic, driver,
 };
 use std::process::ExitCode;
 use wheel::Wheel;

@@ -5,6 +5,7 @@ use crate::batch::Batch;
 use crate::connection::{Connection, Flags};
 use crate::core::Core;
 use crate::driver::Driver;
+use crate::events::TopicName;
 use crate::membership::{Kind, Membership};
 use crate::outgoing::Outgoing;
 use crate::phase::Phase;
@@ -95,6 +96,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
             assert!(!core.homes.has_refusals(), "refusals that nobody notes");
         }
         assert_eq!(slices, interest, "members, and what their homes know");
+    }
+
+    /// The topics that this shard orders, with their members on all shards.
+    pub fn topics(&self) -> Vec<(TopicName, u32)> {
+        let topics = self.core.homes.iter();
+        let named = topics.map(|(name, _, members)| (TopicName::of(name), members));
+        named.collect()
     }
 
     fn check_nothing_left(&self) {

@@ -5,11 +5,12 @@ use super::intake::SCRATCH_BYTES_MAX;
 use crate::confine::discard;
 use crate::core::Core;
 use crate::driver::Driver;
+use crate::events::{Event, EventKind, TopicName};
 use crate::home::Welcome;
-use crate::letter::{Command, Delivery, Join, Joined, Outcome, Request};
+use crate::letter::{Command, Delivery, Join, Joined, Outcome, Request, RoomName};
 use crate::phase::Phase;
 use crate::report::Part;
-use crate::{Application, CloseReason, Form, Frame, Listing, Note, RoomError, Ticket};
+use crate::{Address, Application, CloseReason, Form, Frame, Listing, Note, RoomError, Ticket};
 
 /// Commands obeyed per tick.
 const COMMANDS_PER_TICK: usize = 1024;
@@ -37,7 +38,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Command::Tell { who, note } => self.tell(who, note),
                 Command::Admit { who, note } => self.decide(who, note),
                 Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
-                Command::Drain { listeners } => self.start_drain(listeners),
+                Command::Subscribe { subscriber } => self.core.events.add(subscriber),
+                Command::Drain {
+                    listeners,
+                    subscriber,
+                } => {
+                    self.core.events.admit(subscriber);
+                    self.start_drain(listeners);
+                }
             }
         }
     }
@@ -85,7 +93,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 form,
                 tag,
             } => {
-                core.homes.leave(&room, form, who);
+                core.order_leave(&room, form, who);
                 let left = Delivery::Left {
                     room,
                     form,
@@ -95,8 +103,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 core.mail.deliver(who.shard, left);
             }
             Request::Depart { rooms, who, form } => {
-                let homes = &mut core.homes;
-                rooms.iter().for_each(|room| homes.leave(room, form, who));
+                for room in &rooms {
+                    core.order_leave(room, form, who);
+                }
             }
             Request::Noted { room, who } => core.homes.noted(room, who),
             Request::Publish(publication) => core.order(publication),
@@ -201,6 +210,13 @@ impl Core {
             tag,
             ..
         } = join;
+        if let Welcome::Member {
+            members,
+            counted: true,
+        } = welcome
+        {
+            self.tell_of_join(&room, who, members);
+        }
         let delivery = match welcome {
             Welcome::Member { members, counted } => Delivery::Joined(Joined {
                 room,
@@ -219,6 +235,38 @@ impl Core {
             },
         };
         self.mail.deliver(who.shard, delivery);
+    }
+
+    fn tell_of_join(&mut self, room: &RoomName, member: Address, members: u32) {
+        if members == 1 {
+            self.events.emit(EventKind::TopicActive, || {
+                let topic = TopicName::of(room);
+                Event::TopicActive { topic }
+            });
+        }
+        self.events.emit(EventKind::Joined, || Event::Joined {
+            topic: TopicName::of(room),
+            member,
+            members,
+        });
+    }
+
+    /// As home: a connection is no member any more, if it was one.
+    fn order_leave(&mut self, room: &RoomName, form: Form, member: Address) {
+        let Some(members) = self.homes.leave(room, form, member) else {
+            return;
+        };
+        self.events.emit(EventKind::Left, || Event::Left {
+            topic: TopicName::of(room),
+            member,
+            members,
+        });
+        if members == 0 {
+            self.events.emit(EventKind::TopicIdle, || {
+                let topic = TopicName::of(room);
+                Event::TopicIdle { topic }
+            });
+        }
     }
 
     /// As owner: a message for one connection, in its form.

@@ -7,6 +7,7 @@ use super::Shard;
 use crate::application::{Accepted, Admission, Messages, Page, Refusal};
 use crate::connection::Flags;
 use crate::driver::Driver;
+use crate::events::{Event, EventKind};
 use crate::exchange::{Exchange, Stage};
 use crate::unread::Need;
 use crate::{Application, Ticket};
@@ -258,6 +259,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
             connection.flags.set(Flags::PIECES);
         }
         *self.sessions.reach(ticket.slot) = Some(accepted.session);
+        let (connection, peer) = (
+            self.core.address(ticket),
+            self.core.connections.peer(ticket.slot),
+        );
+        let opened = || Event::Opened { connection, peer };
+        self.core.events.emit(EventKind::Opened, opened);
         self.call(ticket, None, |application, context, session| {
             application.opened(context, session)
         });

@@ -2,6 +2,7 @@
 
 mod outside;
 mod tally;
+mod watch;
 
 use super::application::{Fate, Journal, Scripted, Step};
 use super::client::{Client, Scene, Stage};
@@ -19,6 +20,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use watch::Watch;
 
 /// Everything that one seed decided.
 struct Simulation {
@@ -30,6 +32,7 @@ struct Simulation {
     setting: Setting,
     counters: Vec<Arc<ShardCounters>>,
     outside: Outside,
+    watch: Watch,
     /// The network delays bytes: a client may not even hear a ping in time.
     slow: bool,
     step: Step,
@@ -146,7 +149,9 @@ impl Simulation {
             let application = Scripted::new(Rc::clone(&journal));
             Shard::new(setup, application, World::driver(&world, index))
         };
-        let shards = mailboxes.into_iter().enumerate().map(shard).collect();
+        let shards = mailboxes.into_iter().enumerate().map(shard);
+        let mut shards: Vec<_> = shards.collect();
+        let watch = Watch::new(&mut shards);
         Simulation {
             world,
             shards,
@@ -156,6 +161,7 @@ impl Simulation {
             setting,
             counters,
             outside: Outside::new(handle, outside),
+            watch,
             slow: faults.delay_permille > 0,
             step: 0,
             settled: false,
@@ -173,6 +179,7 @@ impl Simulation {
         self.check_nothing_left();
         self.serve_straggler();
         self.check(settled);
+        self.check_watch();
         self.tally()
     }
 
@@ -275,6 +282,7 @@ impl Simulation {
                 .iter()
                 .for_each(|shard| shard.check_invariants(false));
             Shard::check_together(&self.shards);
+            self.watch.check(&self.shards);
             if done(self) {
                 return false;
             }
@@ -294,6 +302,7 @@ impl Simulation {
 
     fn tick(&mut self, shard: usize) {
         self.shards[shard].tick();
+        self.watch.hear(shard);
         self.hear_outside();
         if self.random.chance(50) {
             self.shards[shard].check_invariants(false);

@@ -1,0 +1,259 @@
+//! Events out of an engine on the real ring: what a subscriber hears, a slow one, and the end of a drain.
+
+use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::{
+    Admission, Application, CloseReason, Config, Context, Event, EventKind, Events, Listener,
+    Message, Pinning, Running, SubscribeError, Tag, TopicName,
+};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// No test takes longer, however slow the host.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A message is the room to join, or to leave if it begins with `-`. The answer says that it is done.
+struct Rooms;
+
+impl Application for Rooms {
+    type Session = ();
+
+    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<()> {
+        Admission::Accept(().into())
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
+        let room = std::str::from_utf8(message.bytes()).unwrap();
+        match room.strip_prefix('-') {
+            Some(room) => cx.leave(room, Tag(0)).unwrap(),
+            None => cx.join(room, Tag(0)).unwrap(),
+        }
+    }
+}
+
+fn start() -> Running {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = Config {
+        listeners: vec![Listener::plain(any)],
+        shards: 2,
+        pinning: Pinning::None,
+        connections_max: 1000,
+        ..Config::default()
+    };
+    shardcast_engine::start(config, |_| Rooms).unwrap()
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    #[track_caller]
+    fn open(engine: &Running) -> Client {
+        let mut stream = TcpStream::connect(engine.local_addr().unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.extend_from_slice(&byte);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        Client(stream)
+    }
+
+    fn say(&mut self, text: &str) {
+        let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        self.0.write_all(&frame).unwrap();
+    }
+}
+
+#[track_caller]
+fn next(events: &Events) -> Event {
+    events.recv_within(PATIENCE).expect("an event")
+}
+
+fn room(name: &str) -> TopicName {
+    TopicName::Room(name.into())
+}
+
+#[test]
+fn a_life_is_told_in_its_order() {
+    let engine = start();
+    let events = engine.handle().subscribe(&EventKind::ALL, 100).unwrap();
+    let topics = [EventKind::TopicActive, EventKind::TopicIdle];
+    let topics = engine.handle().subscribe(&topics, 100).unwrap();
+    let mut client = Client::open(&engine);
+    let Event::Opened { connection, peer } = next(&events) else {
+        panic!("somebody opened first");
+    };
+    assert_eq!(peer.address(), client.0.local_addr().ok());
+    let (topic, member) = (room("r"), connection);
+    client.say("r");
+    assert_eq!(
+        next(&events),
+        Event::TopicActive {
+            topic: topic.clone()
+        }
+    );
+    let (members, joined) = (1, topic.clone());
+    let joined = |members| Event::Joined {
+        topic: joined.clone(),
+        member,
+        members,
+    };
+    assert_eq!(next(&events), joined(members));
+    // Who is a member already joins nothing.
+    client.say("r");
+    client.say("-r");
+    let left = Event::Left {
+        topic: topic.clone(),
+        member,
+        members: 0,
+    };
+    assert_eq!(next(&events), left);
+    assert_eq!(
+        next(&events),
+        Event::TopicIdle {
+            topic: topic.clone()
+        }
+    );
+    client.say("r");
+    assert_eq!(
+        next(&events),
+        Event::TopicActive {
+            topic: topic.clone()
+        }
+    );
+    assert_eq!(next(&events), joined(1));
+    // It ends without a word: its shard and the home tell of it, in no order between them.
+    drop(client);
+    let mut end = [next(&events), next(&events), next(&events)].to_vec();
+    let closed = end
+        .iter()
+        .position(|event| matches!(event, Event::Closed { .. }));
+    let reason = CloseReason::Lost;
+    assert_eq!(
+        end.remove(closed.unwrap()),
+        Event::Closed { connection, reason }
+    );
+    assert_eq!(
+        end,
+        [
+            left,
+            Event::TopicIdle {
+                topic: topic.clone()
+            }
+        ]
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            next(&topics),
+            Event::TopicActive {
+                topic: topic.clone()
+            }
+        );
+        assert_eq!(
+            next(&topics),
+            Event::TopicIdle {
+                topic: topic.clone()
+            }
+        );
+    }
+    assert_eq!((events.lost(), topics.lost()), (0, 0));
+    drop(engine);
+    assert_eq!(
+        (events.recv(), topics.recv()),
+        (None, None),
+        "the engine has ended"
+    );
+}
+
+/// Nobody waits for a subscriber that takes nothing: it loses what comes then, and others lose nothing.
+#[test]
+fn a_slow_subscriber_loses_and_knows_it() {
+    let engine = start();
+    let slow = engine.handle().subscribe(&[EventKind::Joined], 3).unwrap();
+    let quick = engine
+        .handle()
+        .subscribe(&[EventKind::Joined], 100)
+        .unwrap();
+    let mut client = Client::open(&engine);
+    for index in 0..20 {
+        client.say(&format!("r{index}"));
+    }
+    let joined = |events: &Events| match next(events) {
+        Event::Joined { topic, .. } => topic,
+        other => panic!("{other:?}"),
+    };
+    let mut heard: Vec<TopicName> = (0..20).map(|_| joined(&quick)).collect();
+    heard.sort();
+    heard.dedup();
+    assert_eq!((heard.len(), quick.lost()), (20, 0));
+    assert_eq!(
+        (slow.lost(), (0..3).map(|_| joined(&slow)).count()),
+        (17, 3)
+    );
+    assert_eq!(slow.try_recv(), None);
+    client.say("last");
+    assert_eq!(joined(&slow), room("last"));
+    assert_eq!(joined(&quick), room("last"));
+}
+
+#[test]
+fn subscriptions_have_bounds() {
+    let engine = start();
+    for waiting_max in [0, Events::WAITING_MAX + 1] {
+        let refused = engine.handle().subscribe(&EventKind::ALL, waiting_max);
+        assert_eq!(refused.unwrap_err(), SubscribeError::Waiting);
+    }
+    let subscribe = || engine.handle().subscribe(&[EventKind::Opened], 1).unwrap();
+    let all: Vec<Events> = (0..Events::SUBSCRIBERS_MAX).map(|_| subscribe()).collect();
+    assert_eq!(subscribe().recv(), None, "one too many is over at once");
+    drop(all);
+    let events = subscribe();
+    let _client = Client::open(&engine);
+    assert!(matches!(next(&events), Event::Opened { .. }));
+}
+
+#[test]
+fn the_end_of_a_drain_is_told_by_each_shard() {
+    let engine = start();
+    let kinds = [EventKind::Closed, EventKind::Drained];
+    let events = engine.handle().subscribe(&kinds, 100).unwrap();
+    let mut client = Client::open(&engine);
+    let drained = std::thread::spawn(move || engine.drain(PATIENCE));
+    // The shard without a client has nothing to wait for.
+    let mut said = vec![next(&events), next(&events)];
+    let is_closed = |event: &Event| {
+        matches!(
+            event,
+            Event::Closed {
+                reason: CloseReason::Draining,
+                ..
+            }
+        )
+    };
+    assert_eq!(said.iter().filter(|event| is_closed(event)).count(), 1);
+    let mut close = [0; 12];
+    client.0.read_exact(&mut close).unwrap();
+    assert_eq!(&close, b"\x88\x0a\x03\xe9draining");
+    assert_eq!(events.try_recv(), None, "it waits for its client");
+    client
+        .0
+        .write_all(&[0x88, 0x82, 0, 0, 0, 0, 3, 0xe9])
+        .unwrap();
+    said.push(next(&events));
+    let mut shards: Vec<u16> = said
+        .iter()
+        .filter_map(|event| match event {
+            Event::Drained { shard } => Some(*shard),
+            _ => None,
+        })
+        .collect();
+    shards.sort_unstable();
+    assert_eq!(shards, [0, 1]);
+    assert!(drained.join().unwrap());
+}

@@ -1,5 +1,6 @@
 //! What an embedder writes: one `Application` per shard, called on the shard's thread.
 
+use crate::query::{Found, FoundConnection, FoundTopic};
 use crate::{Address, Context, Deadline, Form, Frame, Heartbeat, Message, RoomError};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::http::{HeaderError, Headers, Request};
@@ -270,6 +271,10 @@ pub enum Answer {
     },
     /// Who was a member when the list had its turn among the joins, leaves and publishes of the topic.
     Listed(Listing),
+    /// A page of open connections ([`crate::Query::Connections`]).
+    Connections(Found<FoundConnection>),
+    /// A page of topics with members ([`crate::Query::Topics`]).
+    Topics(Found<FoundTopic>),
 }
 
 /// The members of a room, or the connections of a user.

@@ -7,6 +7,7 @@ mod admission;
 mod compressing;
 mod ending;
 mod publishing;
+mod querying;
 mod reassembly;
 mod releasing;
 mod rooms;

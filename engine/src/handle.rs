@@ -7,6 +7,7 @@ use crate::events::{self, EventKind, Events};
 use crate::lane::Mailbox;
 use crate::lane::Remote;
 use crate::letter::{Command, Publication};
+use crate::query::Query;
 use crate::topic::{self, Topic};
 use crate::{Address, Answer, Note, Publish, Target, Ticket, Tls};
 use std::sync::Arc;
@@ -26,6 +27,17 @@ pub enum Refused {
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
+}
+
+/// Why nothing was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// A page cannot have so many items.
+    #[error("1 to {} items make a page", Query::ITEMS_MAX)]
+    Limit,
+    /// The shard did not take it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 /// Why there is no subscription.
@@ -125,6 +137,17 @@ impl Handle {
             let tls = tls.clone();
             door.send(Command::ReplaceTls { listener, tls }).is_ok()
         })
+    }
+
+    /// Asks all shards, and replies with what they have together.
+    ///
+    /// # Errors
+    /// The page has no items or too many, or nothing was asked, and `reply` is dropped.
+    pub fn query(&self, query: Query, reply: Reply) -> Result<(), QueryError> {
+        if !(1..=Query::ITEMS_MAX).contains(&query.limit()) {
+            return Err(QueryError::Limit);
+        }
+        Ok(self.ask(Command::Query { query, reply })?)
     }
 
     /// Subscribes to these kinds of events of all shards, each from when it takes note of it. Up to `waiting_max` events wait, 1 to

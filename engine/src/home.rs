@@ -160,7 +160,7 @@ impl Homes {
         !self.refusals.is_empty()
     }
 
-    #[cfg(any(test, feature = "sim"))]
+    /// Every topic with members, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&RoomName, &[Interest], u32)> {
         let topics = self.topics.iter();
         topics.map(|(name, home)| (name, &home.interest[..], home.members))

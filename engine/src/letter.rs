@@ -2,6 +2,7 @@
 
 use crate::driver::StopAccept;
 use crate::events::Subscriber;
+use crate::query::Query;
 use crate::report::{Part, ReportKey};
 use crate::{Address, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
@@ -36,6 +37,11 @@ pub(crate) enum Request {
         who: Address,
     },
     Publish(Publication),
+    /// Asks for this shard's part of an answer.
+    Query {
+        key: ReportKey,
+        query: Arc<Query>,
+    },
     /// Who is in the room at this place in the order.
     List {
         room: RoomName,
@@ -199,6 +205,10 @@ pub(crate) enum Command {
     Subscribe {
         subscriber: Subscriber,
     },
+    Query {
+        query: Query,
+        reply: Reply,
+    },
     Drain {
         listeners: StopAccept,
         subscriber: Subscriber,
@@ -214,6 +224,7 @@ impl fmt::Debug for Command {
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",
             Command::Subscribe { .. } => "Subscribe",
+            Command::Query { .. } => "Query",
             Command::Drain { .. } => "Drain",
         })
     }

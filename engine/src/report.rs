@@ -1,6 +1,7 @@
 //! What this shard asked other shards for (reported publishes, lists), until every part of the answer is there.
 
 use crate::letter::Outcome;
+use crate::query::{Found, FoundConnection, FoundTopic};
 use crate::{Answer, Listing, Reply, Report, Tag, Ticket};
 use std::fmt;
 
@@ -25,6 +26,8 @@ pub(crate) enum Asker {
 pub(crate) enum Part {
     Report(Report),
     Listing(Listing),
+    Connections(Found<FoundConnection>),
+    Topics(Found<FoundTopic>),
 }
 
 /// Pending answers. Full: what is asked for by connections is refused before anything is sent; what is asked for from outside waits
@@ -101,6 +104,8 @@ impl Reports {
         let answer = match done.sum {
             Part::Report(report) => Answer::Reported(report),
             Part::Listing(listing) => Answer::Listed(listing),
+            Part::Connections(found) => Answer::Connections(found),
+            Part::Topics(found) => Answer::Topics(found),
         };
         Some((done.asker, answer))
     }
@@ -139,9 +144,12 @@ impl Part {
                 sum.total = part.total;
                 sum.members.extend(part.members);
             }
-            (Part::Report(_), Part::Listing(_)) | (Part::Listing(_), Part::Report(_)) => {
-                unreachable!("a part of another answer")
-            }
+            (Part::Connections(sum), Part::Connections(part)) => sum.add(part),
+            (Part::Topics(sum), Part::Topics(part)) => sum.add(part),
+            (
+                Part::Report(_) | Part::Listing(_) | Part::Connections(_) | Part::Topics(_),
+                other,
+            ) => unreachable!("a part of another answer: {other:?}"),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Events out of an engine on the real ring: what a subscriber hears, a slow one, and the end of a drain.
+//! The way out of an engine on the real ring: what a subscriber hears, a slow one, the end of a drain, and what all shards answer together.
 
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Admission, Application, CloseReason, Config, Context, Event, EventKind, Events, Listener,
-    Message, Pinning, Running, SubscribeError, Tag, TopicName,
+    Address, Admission, Answer, Application, CloseReason, Config, Context, Event, EventKind,
+    Events, Found, Listener, Message, Pinning, Query, QueryError, Running, SubscribeError, Tag,
+    TopicName,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -256,4 +257,90 @@ fn the_end_of_a_drain_is_told_by_each_shard() {
     shards.sort_unstable();
     assert_eq!(shards, [0, 1]);
     assert!(drained.join().unwrap());
+}
+
+/// The answer to a question of this thread.
+#[track_caller]
+fn ask(engine: &Running, query: Query) -> Answer {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let reply = Box::new(move |answer| sender.send(answer).unwrap());
+    engine.handle().query(query, reply).unwrap();
+    receiver.recv_timeout(PATIENCE).expect("an answer")
+}
+
+/// Every page, until there are no more.
+fn pages<T: Ord + Clone>(
+    limit: usize,
+    mut page: impl FnMut(Option<&T>, usize) -> Found<T>,
+) -> Vec<T> {
+    let mut all: Vec<T> = Vec::new();
+    loop {
+        let found = page(all.last(), limit);
+        assert!(found.items.len() <= limit);
+        assert!(!found.more || found.items.len() == limit, "a whole page");
+        all.extend(found.items);
+        if !found.more {
+            assert!(all.is_sorted_by(|one, next| one < next), "nobody twice");
+            return all;
+        }
+    }
+}
+
+/// Whatever the length of a page, everybody is on one of them.
+#[test]
+fn all_shards_are_asked_a_page_at_a_time() {
+    const CLIENTS: usize = 40;
+    let engine = start();
+    let kinds = [EventKind::Joined, EventKind::Opened];
+    let events = engine.handle().subscribe(&kinds, 1000).unwrap();
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::open(&engine)).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        client.say("everybody");
+        client.say(&format!("r{index}"));
+    }
+    let mut open: Vec<Address> = Vec::new();
+    for _ in 0..3 * CLIENTS {
+        match next(&events) {
+            Event::Opened { connection, .. } => open.push(connection),
+            Event::Joined { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    for limit in [1, 7, CLIENTS, CLIENTS + 1, Query::ITEMS_MAX] {
+        let found = pages(limit, |after, limit| {
+            let after = after.map(|one: &shardcast_engine::FoundConnection| one.address);
+            match ask(&engine, Query::Connections { after, limit }) {
+                Answer::Connections(found) => found,
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(found.len(), CLIENTS);
+        assert!(
+            found
+                .iter()
+                .all(|one| open.contains(&one.address) && one.user.is_none())
+        );
+        let theirs = clients.iter().map(|client| client.0.local_addr().ok());
+        let peers: Vec<_> = found.iter().map(|one| one.peer.address()).collect();
+        assert!(theirs.into_iter().all(|address| peers.contains(&address)));
+        let found = pages(limit, |after, limit| {
+            let after = after.map(|one: &shardcast_engine::FoundTopic| one.topic.clone());
+            match ask(&engine, Query::Topics { after, limit }) {
+                Answer::Topics(found) => found,
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(found.len(), CLIENTS + 1);
+        assert_eq!(
+            (&found[0].topic, found[0].members),
+            (&room("everybody"), CLIENTS as u32)
+        );
+        assert!(found[1..].iter().all(|one| one.members == 1));
+    }
+    for limit in [0, Query::ITEMS_MAX + 1] {
+        let refused = engine
+            .handle()
+            .query(Query::Topics { after: None, limit }, Box::new(drop));
+        assert_eq!(refused, Err(QueryError::Limit));
+    }
 }

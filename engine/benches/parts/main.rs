@@ -29,6 +29,10 @@ mod letter;
 mod paged;
 #[path = "../../../bench/benches/piece/mod.rs"]
 mod piece;
+/// An answer has the engine's own.
+mod query {
+    pub(crate) use shardcast_engine::{Found, FoundConnection, FoundTopic, Query};
+}
 mod quiet;
 #[path = "../../src/report.rs"]
 #[allow(dead_code, unused_imports)]

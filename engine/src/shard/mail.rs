@@ -38,6 +38,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Command::Tell { who, note } => self.tell(who, note),
                 Command::Admit { who, note } => self.decide(who, note),
                 Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
+                Command::Query { query, reply } => self.core.query_from_outside(query, reply),
                 Command::Subscribe { subscriber } => self.core.events.add(subscriber),
                 Command::Drain {
                     listeners,
@@ -109,6 +110,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             Request::Noted { room, who } => core.homes.noted(room, who),
             Request::Publish(publication) => core.order(publication),
+            Request::Query { key, query } => core.answer_query(key, &query),
             Request::List { room, key } => core.order_list(room, key),
             Request::Outcome(outcome) => {
                 if let Some((asker, answer)) = core.reports.add(outcome) {

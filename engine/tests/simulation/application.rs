@@ -383,6 +383,9 @@ impl Application for Scripted {
                 let said = self.journal.borrow().listed(&listing);
                 format!("listed {number} {said}")
             }
+            other @ (Answer::Connections(_) | Answer::Topics(_)) => {
+                unreachable!("no connection asks for it: {other:?}")
+            }
         };
         cx.send(Kind::Text, said.as_bytes());
         if number % 32 == 31 {

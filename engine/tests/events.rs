@@ -80,96 +80,79 @@ fn room(name: &str) -> TopicName {
     TopicName::Room(name.into())
 }
 
-#[test]
-fn a_life_is_told_in_its_order() {
-    let engine = start();
-    let events = engine.handle().subscribe(&EventKind::ALL, 100).unwrap();
-    let topics = [EventKind::TopicActive, EventKind::TopicIdle];
-    let topics = engine.handle().subscribe(&topics, 100).unwrap();
-    let mut client = Client::open(&engine);
-    let Event::Opened { connection, peer } = next(&events) else {
+/// A client that has just opened, and what it is called.
+#[track_caller]
+fn opened(engine: &Running, events: &Events) -> (Client, Address) {
+    let client = Client::open(engine);
+    let Event::Opened { connection, peer } = next(events) else {
         panic!("somebody opened first");
     };
     assert_eq!(peer.address(), client.0.local_addr().ok());
-    let (topic, member) = (room("r"), connection);
-    client.say("r");
-    assert_eq!(
-        next(&events),
-        Event::TopicActive {
-            topic: topic.clone()
-        }
-    );
-    let (members, joined) = (1, topic.clone());
-    let joined = |members| Event::Joined {
-        topic: joined.clone(),
-        member,
-        members,
+    (client, connection)
+}
+
+#[test]
+fn a_membership_is_told_in_its_order() {
+    let engine = start();
+    let events = engine.handle().subscribe(&EventKind::ALL, 100).unwrap();
+    let (mut client, member) = opened(&engine, &events);
+    let topic = room("r");
+    let active = Event::TopicActive {
+        topic: topic.clone(),
     };
-    assert_eq!(next(&events), joined(members));
-    // Who is a member already joins nothing.
-    client.say("r");
-    client.say("-r");
+    let joined = Event::Joined {
+        topic: topic.clone(),
+        member,
+        members: 1,
+    };
     let left = Event::Left {
         topic: topic.clone(),
         member,
         members: 0,
     };
-    assert_eq!(next(&events), left);
-    assert_eq!(
-        next(&events),
-        Event::TopicIdle {
-            topic: topic.clone()
-        }
-    );
-    client.say("r");
-    assert_eq!(
-        next(&events),
-        Event::TopicActive {
-            topic: topic.clone()
-        }
-    );
-    assert_eq!(next(&events), joined(1));
-    // It ends without a word: its shard and the home tell of it, in no order between them.
-    drop(client);
-    let mut end = [next(&events), next(&events), next(&events)].to_vec();
-    let closed = end
-        .iter()
-        .position(|event| matches!(event, Event::Closed { .. }));
-    let reason = CloseReason::Lost;
-    assert_eq!(
-        end.remove(closed.unwrap()),
-        Event::Closed { connection, reason }
-    );
-    assert_eq!(
-        end,
-        [
-            left,
-            Event::TopicIdle {
-                topic: topic.clone()
-            }
-        ]
-    );
-    for _ in 0..2 {
-        assert_eq!(
-            next(&topics),
-            Event::TopicActive {
-                topic: topic.clone()
-            }
-        );
-        assert_eq!(
-            next(&topics),
-            Event::TopicIdle {
-                topic: topic.clone()
-            }
-        );
+    let idle = Event::TopicIdle { topic };
+    // Who is a member already joins nothing.
+    for message in ["r", "r", "-r"] {
+        client.say(message);
     }
-    assert_eq!((events.lost(), topics.lost()), (0, 0));
+    for event in [&active, &joined, &left, &idle] {
+        assert_eq!(next(&events), *event);
+    }
+    client.say("r");
+    assert_eq!([next(&events), next(&events)], [active, joined]);
+    assert_eq!(events.lost(), 0);
     drop(engine);
-    assert_eq!(
-        (events.recv(), topics.recv()),
-        (None, None),
-        "the engine has ended"
-    );
+    let rest: Vec<Event> = std::iter::from_fn(|| events.recv()).collect();
+    assert_eq!(rest, [], "the engine has ended");
+}
+
+/// It ends without a word: its shard and the home tell of it, in no order between them.
+#[test]
+fn an_end_is_told_by_its_shard_and_by_the_home() {
+    let engine = start();
+    let events = engine.handle().subscribe(&EventKind::ALL, 100).unwrap();
+    let topics = [EventKind::TopicActive, EventKind::TopicIdle];
+    let topics = engine.handle().subscribe(&topics, 100).unwrap();
+    let (mut client, connection) = opened(&engine, &events);
+    client.say("r");
+    let (topic, member) = (room("r"), connection);
+    let active = next(&events);
+    assert!(matches!(next(&events), Event::Joined { .. }));
+    drop(client);
+    let mut end = vec![next(&events), next(&events), next(&events)];
+    let is_closed = |event: &Event| matches!(event, Event::Closed { .. });
+    let closed = end.iter().position(is_closed).expect("it is closed");
+    let reason = CloseReason::Lost;
+    let told = Event::Closed { connection, reason };
+    assert_eq!(end.remove(closed), told);
+    let left = Event::Left {
+        topic: topic.clone(),
+        member,
+        members: 0,
+    };
+    let idle = Event::TopicIdle { topic };
+    assert_eq!(end, [left, idle.clone()]);
+    assert_eq!([next(&topics), next(&topics)], [active, idle]);
 }
 
 /// Nobody waits for a subscriber that takes nothing: it loses what comes then, and others lose nothing.

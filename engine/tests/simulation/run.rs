@@ -149,10 +149,9 @@ impl Simulation {
             let application = Scripted::new(Rc::clone(&journal));
             Shard::new(setup, application, World::driver(&world, index))
         };
-        let shards = mailboxes.into_iter().enumerate().map(shard);
-        let mut shards: Vec<_> = shards.collect();
-        let watch = Watch::new(&mut shards);
+        let mut shards: Vec<_> = mailboxes.into_iter().enumerate().map(shard).collect();
         Simulation {
+            watch: Watch::new(&mut shards),
             world,
             shards,
             clients,
@@ -161,7 +160,6 @@ impl Simulation {
             setting,
             counters,
             outside: Outside::new(handle, outside),
-            watch,
             slow: faults.delay_permille > 0,
             step: 0,
             settled: false,

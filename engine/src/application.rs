@@ -1,7 +1,9 @@
 //! What an embedder writes: one `Application` per shard, called on the shard's thread.
 
 use crate::query::{Found, FoundConnection, FoundTopic};
-use crate::{Address, Context, Deadline, Form, Frame, Heartbeat, Message, RoomError};
+use crate::{
+    Address, Context, Deadline, Form, Frame, Heartbeat, Message, Position, Publication, RoomError,
+};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::http::{HeaderError, Headers, Request};
 use shardcast_protocol::pieces::Piece;
@@ -61,13 +63,17 @@ pub trait Application: Sized + 'static {
     ) {
     }
 
-    /// Says a message of one form in another: what is published in one form reaches members of all. Called where the message gets its place
-    /// in the order, at most once per message and form that has members (for everyone: that the process has had), and for
-    /// [`Context::send_to`] on the connection's shard. It has no
-    /// state: the same message means the same everywhere. It must not block. A panic is confined to the call, and means `None`.
+    /// Encodes what is published as data ([`crate::Content::data`]) for connections of one encoding. Called where the publication has got
+    /// its place in the order, once for each encoding that its topic has members of (for everyone: that there are connections of), and
+    /// for [`Context::send_to`] on the connection's shard. Where the topic keeps history, `position` is that place. It has no state: the
+    /// same publication is the same frame everywhere. It must not block. A panic is confined to the call, and means `None`.
     ///
-    /// `None`, the default: it cannot be said in that form, and its connections are not sent it (counted: `dropped_untranslatable`).
-    fn translate(_from: Form, _to: Form, _message: Message<'_>) -> Option<Frame> {
+    /// `None`, the default: it cannot be said in that encoding, and its connections are not sent it (counted: `dropped_untranslatable`).
+    fn encode(
+        _encoding: Form,
+        _publication: &Publication<'_>,
+        _position: Option<Position>,
+    ) -> Option<Frame> {
         None
     }
 
@@ -302,8 +308,8 @@ pub struct Report {
     pub delivered: u32,
     /// Waiting, whole or in part, in the outbox of a slow reader.
     pub queued: u32,
-    /// Refused: the connection was closing, or its outbox was full and it was closed for that; or, for a room or a user, the message cannot
-    /// be said in its form.
+    /// Refused: the connection was closing, or its outbox was full and it was closed for that; or the message cannot be said in its
+    /// encoding.
     pub dropped: u32,
 }
 

@@ -2,11 +2,10 @@
 
 use crate::core::Core;
 use crate::letter::Request;
-use crate::membership::Kind as MembershipKind;
 use crate::peer::Peer;
 use crate::phase::Phase;
-use crate::topic::Topic;
-use crate::{Address, CloseReason, Form, Frame, Tag, Ticket};
+use crate::topic::{Topic, TopicKind};
+use crate::{Address, CloseReason, Content, Form, Tag, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::{self, Kind};
 use std::sync::Arc;
@@ -22,29 +21,35 @@ pub enum Target<'a> {
     Everyone,
 }
 
+impl<'a> Target<'a> {
+    /// The topic, if it is one.
+    pub(crate) fn topic(self) -> Option<Topic<'a>> {
+        match self {
+            Target::Room(name) => Some(Topic::Room(name)),
+            Target::User(name) => Some(Topic::User(name)),
+            Target::Everyone => None,
+        }
+    }
+}
+
 /// A publish and its options.
 #[derive(Clone, Debug)]
 pub struct Publish {
-    pub(crate) frame: Frame,
-    pub(crate) form: Form,
+    pub(crate) content: Content,
     pub(crate) except: Option<Address>,
     pub(crate) report: Option<Tag>,
 }
 
 impl Publish {
-    /// Publishes `frame`: as it is to connections of its form, translated to those of others.
-    pub fn new(frame: Frame) -> Publish {
+    /// Publishes data, or a frame that is ready ([`Content::frame`]; a [`Frame`] is one of [`Form::FIRST`]).
+    ///
+    /// [`Frame`]: crate::Frame
+    pub fn new(content: impl Into<Content>) -> Publish {
         Publish {
-            frame,
-            form: Form::FIRST,
+            content: content.into(),
             except: None,
             report: None,
         }
-    }
-    /// The form of the frame; [`Form::FIRST`] if nothing is said. In the form of its own connections alone it is not sent at all.
-    pub fn form(mut self, form: Form) -> Publish {
-        self.form = form;
-        self
     }
     /// Leaves one connection out.
     pub fn except(mut self, address: Address) -> Publish {
@@ -67,9 +72,8 @@ pub enum RoomError {
     /// Leaving a room that was not joined.
     #[error("the connection is not in this room")]
     NotJoined,
-    /// A room's name that is empty, longer than `room_name_bytes_max`, or begins with U+0001; a user's that is empty or longer than
-    /// 255 bytes.
-    #[error("the name is empty, too long or reserved")]
+    /// A room's name that is empty or longer than `room_name_bytes_max`; a user's that is empty or longer than 255 bytes.
+    #[error("the name is empty or too long")]
     BadName,
     /// Too many joins and leaves of this room, or changes of user, under way.
     #[error("too many requests for this room under way")]
@@ -83,7 +87,7 @@ pub enum RoomError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// As [`RoomError::BadName`].
-    #[error("the name is empty, too long or reserved")]
+    #[error("the name is empty or too long")]
     BadName,
     /// Too many reported publishes and lists under way on this shard: 1,024.
     #[error("too many reported publishes and lists under way")]
@@ -180,20 +184,26 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sends a sealed frame of this form to any connection, which is sent it in its own. A connection that is gone, or on its way out,
-    /// drops it (counted). To the connection at hand it goes at once, in one order with what [`Context::send`] sends.
-    pub fn send_to(&mut self, to: Address, form: Form, frame: Frame) {
+    /// Sends data, or a frame that is ready, to any connection. A connection that is gone, or on its way out, drops it (counted). To the
+    /// connection at hand it goes at once, in one order with what [`Context::send`] sends.
+    pub fn send_to(&mut self, to: Address, content: impl Into<Content>) {
+        let content = content.into();
         if to == self.address() {
-            return self.core.send_one(to.ticket, form, &frame);
+            return self.core.send_one(to.ticket, &content);
         }
+        let to_ticket = to.ticket;
         self.core.mail.request(
             to.shard,
             Request::Send {
-                to: to.ticket,
-                form,
-                frame,
+                to: to_ticket,
+                content,
             },
         );
+    }
+
+    /// Whether as many answers to reported publishes and lists are under way on this shard as may be: another one would be refused.
+    pub fn reports_are_full(&self) -> bool {
+        self.core.reports.is_full()
     }
 
     /// Asks for membership; `tag` answers with [`crate::Answer::Joined`]. Joining a room twice is answered like the first time.
@@ -254,9 +264,9 @@ impl<'a> Context<'a> {
             return self.core.left.clone();
         }
         let memberships = self.core.connections.memberships_ref(self.ticket.slot);
-        let wanted = memberships.wanted(MembershipKind::Room);
+        let wanted = memberships.wanted(TopicKind::Room);
         wanted
-            .map(|membership| self.core.rooms.name(membership.slice).clone())
+            .map(|membership| self.core.rooms.key(membership.slice).name().clone())
             .collect()
     }
 

@@ -5,6 +5,7 @@
 
 mod admission;
 mod compressing;
+mod encoding;
 mod ending;
 mod publishing;
 mod querying;
@@ -26,14 +27,13 @@ use crate::connection::{Connections, Flags, HEARD_MS};
 use crate::counters::ShardCounters;
 use crate::driver::{Millis, Shortfall};
 use crate::events::EventSink;
-use crate::form::Translate;
 use crate::heartbeat::Heartbeats;
 use crate::home::Homes;
 use crate::lane::Mailbox;
-use crate::letter::RoomName;
 use crate::outbox::{OutboxLimits, Seal};
 use crate::outgoing::{self, Outgoing, Shared};
 use crate::phase::{Phase, Step};
+use crate::publication::Encode;
 use crate::report::Reports;
 use crate::room::Rooms;
 use crate::token::TokenKey;
@@ -72,7 +72,7 @@ pub(crate) struct Core {
     pub(crate) outgoing: Outgoing,
     pub(crate) agenda: Agenda,
     /// The rooms of the connection of whose end the application is being told; empty at all other times.
-    pub(crate) left: Vec<RoomName>,
+    pub(crate) left: Vec<Arc<str>>,
     pub(crate) spare: SpareBuffers,
     pub(crate) secure: Secure,
     pub(crate) compressing: Option<Box<Compressing>>,
@@ -85,7 +85,14 @@ pub(crate) struct Core {
     pub(crate) streams: Option<Streams>,
     pub(crate) events: EventSink,
     pub(crate) counters: Arc<ShardCounters>,
-    translate: Translate,
+    encode: Encode,
+}
+
+/// A call of the application on this shard panicked.
+fn note_panic(counters: &ShardCounters, shard: u16, ticket: Option<Ticket>) {
+    counters.panics.add(1);
+    let slot = ticket.map(|ticket| ticket.slot);
+    tracing::error!(shard, slot, "a handler panicked");
 }
 
 /// The checked configuration, in the units that the shard uses.
@@ -183,7 +190,7 @@ pub(crate) struct Ended {
     pub(crate) ticket: Ticket,
     pub(crate) reason: CloseReason,
     /// Those that it was in or on its way into.
-    pub(crate) rooms: Vec<RoomName>,
+    pub(crate) rooms: Vec<Arc<str>>,
 }
 
 /// Where event streams are, and who may post to them.
@@ -200,7 +207,7 @@ impl Core {
         admission: ProcessCounts,
         token_key: Option<TokenKey>,
         counters: Arc<ShardCounters>,
-        translate: Translate,
+        encode: Encode,
     ) -> Core {
         Core {
             admitted: 0,
@@ -233,15 +240,13 @@ impl Core {
                 .zip(token_key)
                 .map(|(path, key)| Streams { path, key }),
             counters,
-            translate,
+            encode,
         }
     }
 
     /// A call of the application panicked: about this connection, if it was about one.
     pub(crate) fn note_panic(&self, ticket: Option<Ticket>) {
-        self.counters.panics.add(1);
-        let (shard, slot) = (self.mail.shard(), ticket.map(|ticket| ticket.slot));
-        tracing::error!(shard, slot, "a handler panicked");
+        note_panic(&self.counters, self.mail.shard(), ticket);
     }
 
     pub(crate) fn address(&self, ticket: Ticket) -> Address {

@@ -4,8 +4,7 @@
 //! ([`Events::lost`]); those that are taken keep their order. A subscription whose channel was dropped is forgotten with the next event.
 //! Without subscribers an event costs the look at one byte. Sent by all parts of a shard; subscribed to through [`crate::Handle`].
 
-use crate::letter::RoomName;
-use crate::topic;
+use crate::topic::{TopicKey, TopicKind};
 use crate::{Address, CloseReason, Peer, Topic};
 use flume::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
@@ -124,10 +123,10 @@ pub enum TopicName {
 }
 
 impl TopicName {
-    pub(crate) fn of(key: &RoomName) -> TopicName {
-        match topic::user_of(key) {
-            Some(user) => TopicName::User(user.into()),
-            None => TopicName::Room(key.clone()),
+    pub(crate) fn of(key: &TopicKey) -> TopicName {
+        match key.kind() {
+            TopicKind::Room => TopicName::Room(key.name().clone()),
+            TopicKind::User => TopicName::User(key.name().clone()),
         }
     }
 

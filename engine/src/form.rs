@@ -1,12 +1,10 @@
 //! Forms: how the messages of a connection are encoded, as an index that only the application gives a meaning to. A room may have
-//! members of all forms; a message is said once in each form that is present, by [`crate::Application::translate`].
+//! members of all forms; a publication is encoded once in each form that is present, by [`crate::Application::encode`].
 //!
 //! Used by whoever keeps members or messages of several forms apart.
 
-use crate::{Frame, Message};
-use shardcast_protocol::frame::{self, OpCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How a connection's messages are encoded; the application chooses it when it accepts the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,69 +62,49 @@ impl FromIterator<Form> for Forms {
     }
 }
 
-/// The forms that connections of the process have had, shared by its shards. They are only ever added to, and only the first
-/// connection of a form writes.
+/// How many open connections of each form the process has: shared by its shards, and touched once per connect and once per close.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FormsSeen(Arc<AtomicU8>);
+pub(crate) struct FormsPresent(Arc<[AtomicU32; Form::COUNT_MAX]>);
 
-impl FormsSeen {
-    /// A connection opens, and its client has not heard of it yet. So a form is seen by whoever handles a message that was sent, as far as
-    /// anybody can tell, after a connection of it opened: all this is in one total order, hence the strongest ordering.
+impl FormsPresent {
+    /// A connection opens, and its client has not heard of it yet. So a form is present for whoever handles a message that was sent, as
+    /// far as anybody can tell, while a connection of it is open: all this is in one total order, hence the strongest ordering.
     pub(crate) fn add(&self, form: Form) {
-        if !self.get().has(form) {
-            self.0.fetch_or(form.bit(), Ordering::SeqCst);
-        }
+        self.0[form.index()].fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A connection that was open is not open any more.
+    pub(crate) fn remove(&self, form: Form) {
+        let before = self.0[form.index()].fetch_sub(1, Ordering::SeqCst);
+        debug_assert!(before > 0, "it was added");
+    }
+
+    pub(crate) fn has(&self, form: Form) -> bool {
+        self.0[form.index()].load(Ordering::SeqCst) > 0
     }
 
     pub(crate) fn get(&self) -> Forms {
-        Forms(self.0.load(Ordering::SeqCst))
-    }
-}
-
-/// Says a message of one form in another: [`crate::Application::translate`].
-pub(crate) type Translate = for<'b> fn(Form, Form, Message<'b>) -> Option<Frame>;
-
-/// The message in a sealed frame. `None`: it claims to be text and is none, so nothing can be made of it.
-pub(crate) fn message_of(frame: &Frame) -> Option<Message<'_>> {
-    let bytes = frame.bytes();
-    let (opcode, payload) = frame::written(bytes);
-    let payload = &bytes[payload];
-    match opcode {
-        OpCode::Text => std::str::from_utf8(payload).ok().map(Message::Text),
-        OpCode::Binary => Some(Message::Binary(payload)),
-        OpCode::Continuation | OpCode::Close | OpCode::Ping | OpCode::Pong => None,
+        Form::all().filter(|form| self.has(*form)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shardcast_protocol::frame::Kind;
 
     #[test]
-    fn forms_are_seen_once_and_for_all() {
-        let seen = FormsSeen::default();
-        assert_eq!(seen.get().iter().count(), 0);
+    fn a_form_is_present_while_somebody_has_it() {
+        let present = FormsPresent::default();
+        assert_eq!(present.get().iter().count(), 0);
         for index in [7, 2, 7] {
-            seen.clone().add(Form::new(index));
+            present.clone().add(Form::new(index));
         }
-        let forms: Vec<usize> = seen.get().iter().map(Form::index).collect();
-        assert_eq!(forms, [2, 7]);
-        assert_eq!(
-            seen.get(),
-            [Form::new(2), Form::new(7)].into_iter().collect()
-        );
-    }
-
-    #[test]
-    fn a_sealed_message_is_read_as_it_was() {
-        for payload in ["", "a", &"long".repeat(20_000)] {
-            let text = Frame::new(Kind::Text, payload.as_bytes());
-            assert!(matches!(message_of(&text), Some(Message::Text(read)) if read == payload));
-            let binary = Frame::new(Kind::Binary, payload.as_bytes());
-            let read = message_of(&binary).map(|message| (message.kind(), message.bytes()));
-            assert_eq!(read, Some((Kind::Binary, payload.as_bytes())));
-        }
-        assert!(message_of(&Frame::new(Kind::Text, b"\xff")).is_none());
+        let indexes = || -> Vec<usize> { present.get().iter().map(Form::index).collect() };
+        assert_eq!(indexes(), [2, 7]);
+        present.remove(Form::new(7));
+        assert_eq!(indexes(), [2, 7]);
+        present.remove(Form::new(7));
+        assert_eq!(indexes(), [2]);
+        assert!(present.has(Form::new(2)) && !present.has(Form::new(7)));
     }
 }

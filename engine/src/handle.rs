@@ -6,9 +6,9 @@ use crate::events::{self, EventKind, Events};
 #[cfg(any(test, feature = "sim"))]
 use crate::lane::Mailbox;
 use crate::lane::Remote;
-use crate::letter::{Command, Publication};
+use crate::letter::{Command, PublishRequest};
 use crate::query::Query;
-use crate::topic::{self, Topic};
+use crate::topic::{Topic, TopicKey};
 use crate::{Address, Answer, Note, Publish, Target, Ticket, Tls};
 use std::sync::Arc;
 
@@ -89,8 +89,8 @@ impl Handle {
     /// # Errors
     /// Nothing was asked, and `reply` is dropped.
     pub fn list(&self, topic: Topic<'_>, reply: Reply) -> Result<(), Refused> {
-        let room = topic::key_of(topic);
-        self.ask(Command::List { room, reply })
+        let topic = TopicKey::new(topic);
+        self.ask(Command::List { topic, reply })
     }
 
     /// Tells one connection something: [`crate::Application::told`]. One that is gone hears nothing.
@@ -193,19 +193,14 @@ impl Handle {
 }
 
 fn publication(to: Target<'_>, publish: Publish, reply: Option<Reply>) -> Command {
-    let room = match to {
-        Target::Room(name) => Some(topic::key_of(Topic::Room(name))),
-        Target::User(name) => Some(topic::key_of(Topic::User(name))),
-        Target::Everyone => None,
-    };
-    let publication = Publication {
-        room,
-        form: publish.form,
-        frame: publish.frame,
+    let topic = to.topic().map(TopicKey::new);
+    let publish = PublishRequest {
+        topic,
+        content: publish.content,
         except: publish.except,
         report: None,
     };
-    Command::Publish { publication, reply }
+    Command::Publish { publish, reply }
 }
 
 /// The way into one shard.

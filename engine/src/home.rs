@@ -4,20 +4,21 @@
 //! Invariant: a pair of form and shard stands in a topic's interest exactly while it has members, and a topic here exactly while it has some.
 
 use crate::core::shrink_map;
-use crate::letter::{Join, RoomName};
-use crate::topic;
+use crate::events::TopicName;
+use crate::letter::Join;
+use crate::topic::{PerKind, Topic, TopicKey, TopicKind};
 use crate::{Address, Form};
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Home topics. One costs its name, 8 bytes for each form and shard with members, and a table entry; it exists while it has members.
 #[derive(Debug, Default)]
 pub(crate) struct Homes {
-    topics: HashMap<RoomName, Home, RandomState>,
-    /// Of the topics, those of users.
-    users: usize,
+    /// By kind and name.
+    topics: PerKind<HashMap<Arc<str>, Home, RandomState>>,
     /// Refused joins that the connection's shard does not know of yet. Bounded by the letters under way: each is one of them.
-    refusals: HashMap<(RoomName, Address), Refusals, RandomState>,
+    refusals: HashMap<(TopicKey, Address), Refusals, RandomState>,
 }
 
 #[derive(Debug, Default)]
@@ -57,76 +58,80 @@ pub(crate) enum Welcome {
 impl Homes {
     /// Keeps no more than the topics there are need.
     pub(crate) fn release_memory(&mut self) {
-        shrink_map(&mut self.topics);
+        self.topics.iter_mut().for_each(shrink_map);
         shrink_map(&mut self.refusals);
     }
 
     /// Rooms with members.
     pub(crate) fn rooms(&self) -> usize {
-        self.topics.len() - self.users
+        self.topics[TopicKind::Room].len()
     }
 
     /// Users with connections.
     pub(crate) fn users(&self) -> usize {
-        self.users
+        self.topics[TopicKind::User].len()
     }
 
     /// Members of a topic on all shards.
-    pub(crate) fn members(&self, room: &str) -> u32 {
-        self.topics.get(room).map_or(0, |home| home.members)
+    pub(crate) fn members(&self, topic: Topic<'_>) -> u32 {
+        self.find(topic).map_or(0, |home| home.members)
+    }
+
+    fn find(&self, topic: Topic<'_>) -> Option<&Home> {
+        self.topics[topic.kind()].get(topic.name())
     }
 
     /// A connection becomes a member, unless it only asks, or the room is full.
     pub(crate) fn join(&mut self, join: &Join) -> Welcome {
-        let counted = self.settle(&join.room, join.who) || join.counted;
+        let counted = self.settle(&join.topic, join.who) || join.counted;
         if !counted {
-            let members = self.members(&join.room);
+            let members = self.members(join.topic.topic());
             return Welcome::Member { members, counted };
         }
-        let members = match self.topics.get_mut(&join.room) {
+        let topics = &mut self.topics[join.topic.kind()];
+        let members = match topics.get_mut(join.topic.name()) {
             Some(home) if home.members < join.members_max => {
                 home.count(join.form, join.who.shard);
                 home.members
             }
             None if join.members_max > 0 => {
-                self.users += usize::from(topic::user_of(&join.room).is_some());
-                let home = self.topics.entry(join.room.clone()).or_default();
+                let home = topics.entry(join.topic.name().clone()).or_default();
                 home.count(join.form, join.who.shard);
                 home.members
             }
             Some(_) | None => {
-                self.refuse(join.room.clone(), join.who);
+                self.refuse(join.topic.clone(), join.who);
                 return Welcome::Full;
             }
         };
         Welcome::Member { members, counted }
     }
 
-    fn refuse(&mut self, room: RoomName, who: Address) {
-        let refusals = self.refusals.entry((room, who)).or_default();
+    fn refuse(&mut self, topic: TopicKey, who: Address) {
+        let refusals = self.refusals.entry((topic, who)).or_default();
         refusals.mistaken = true;
         refusals.unnoted += 1;
     }
 
     /// A connection is no member any more. The members that are left; `None`: it was none.
-    pub(crate) fn leave(&mut self, room: &RoomName, form: Form, who: Address) -> Option<u32> {
-        if self.settle(room, who) {
+    pub(crate) fn leave(&mut self, topic: &TopicKey, form: Form, who: Address) -> Option<u32> {
+        if self.settle(topic, who) {
             return None;
         }
-        let home = self.topics.get_mut(room);
+        let topics = &mut self.topics[topic.kind()];
+        let home = topics.get_mut(topic.name());
         let home = home.expect("every leave follows its join");
         home.discount(form, who.shard);
         let members = home.members;
         if members == 0 {
-            self.topics.remove(room);
-            self.users -= usize::from(topic::user_of(room).is_some());
+            topics.remove(topic.name());
         }
         Some(members)
     }
 
     /// The connection's shard knows of one more refusal.
-    pub(crate) fn noted(&mut self, room: RoomName, who: Address) {
-        let key = (room, who);
+    pub(crate) fn noted(&mut self, topic: TopicKey, who: Address) {
+        let key = (topic, who);
         let refusals = self.refusals.get_mut(&key);
         let refusals = refusals.expect("a refusal is noted once");
         refusals.unnoted -= 1;
@@ -137,22 +142,22 @@ impl Homes {
 
     /// The connection's shard said something of it that it can only say since it took it for a member, or did not take it for one any
     /// more. True: it was mistaken.
-    fn settle(&mut self, room: &RoomName, who: Address) -> bool {
+    fn settle(&mut self, topic: &TopicKey, who: Address) -> bool {
         if self.refusals.is_empty() {
             return false;
         }
-        let refusals = self.refusals.get_mut(&(room.clone(), who));
+        let refusals = self.refusals.get_mut(&(topic.clone(), who));
         refusals.is_some_and(|refusals| std::mem::take(&mut refusals.mistaken))
     }
 
     /// Who has members of a topic: ordered by form, then by shard.
-    pub(crate) fn interest(&self, room: &str) -> &[Interest] {
-        self.topics.get(room).map_or(&[], |home| &home.interest)
+    pub(crate) fn interest(&self, topic: Topic<'_>) -> &[Interest] {
+        self.find(topic).map_or(&[], |home| &home.interest)
     }
 
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn is_empty(&self) -> bool {
-        self.topics.is_empty() && self.refusals.is_empty() && self.users == 0
+        self.topics.iter().all(HashMap::is_empty) && self.refusals.is_empty()
     }
 
     #[cfg(any(test, feature = "sim"))]
@@ -161,9 +166,13 @@ impl Homes {
     }
 
     /// Every topic with members, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RoomName, &[Interest], u32)> {
-        let topics = self.topics.iter();
-        topics.map(|(name, home)| (name, &home.interest[..], home.members))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TopicName, &[Interest], u32)> {
+        let rooms = self.topics[TopicKind::Room].iter();
+        let rooms = rooms.map(|(name, home)| (TopicName::Room(name.clone()), home));
+        let users = self.topics[TopicKind::User].iter();
+        let users = users.map(|(name, home)| (TopicName::User(name.clone()), home));
+        let topics = rooms.chain(users);
+        topics.map(|(topic, home)| (topic, &home.interest[..], home.members))
     }
 }
 
@@ -215,9 +224,9 @@ mod tests {
         Address { shard, ticket }
     }
 
-    fn join(room: &str, form: Form, shard: u16, counted: bool, members_max: u32) -> Join {
+    fn join(topic: Topic<'_>, form: Form, shard: u16, counted: bool, members_max: u32) -> Join {
         Join {
-            room: room.into(),
+            topic: TopicKey::new(topic),
             who: address(shard),
             form,
             tag: None,
@@ -226,7 +235,9 @@ mod tests {
         }
     }
 
-    fn interest(homes: &Homes, room: &str) -> Vec<(usize, u16, u32)> {
+    const ROOM: Topic<'_> = Topic::Room("r");
+
+    fn interest(homes: &Homes, room: Topic<'_>) -> Vec<(usize, u16, u32)> {
         let pairs = homes.interest(room).iter();
         pairs
             .map(|pair| (pair.form.index(), pair.shard, pair.members))
@@ -240,37 +251,37 @@ mod tests {
     #[test]
     fn a_room_lives_from_first_join_to_last_leave() {
         let mut homes = Homes::default();
-        let room: RoomName = "r".into();
-        let ask = |shard, counted| join("r", Form::FIRST, shard, counted, u32::MAX);
+        let room = TopicKey::new(ROOM);
+        let ask = |shard, counted| join(ROOM, Form::FIRST, shard, counted, u32::MAX);
         assert_eq!(homes.join(&ask(2, false)), member(0, false));
         assert_eq!(homes.join(&ask(2, true)), member(1, true));
         assert_eq!(homes.join(&ask(0, true)), member(2, true));
         assert_eq!(homes.join(&ask(0, false)), member(2, false));
-        let other = join("r", OTHER, 1, true, u32::MAX);
+        let other = join(ROOM, OTHER, 1, true, u32::MAX);
         assert_eq!(homes.join(&other), member(3, true));
         assert_eq!(homes.join(&ask(2, true)), member(4, true));
         assert_eq!(
-            interest(&homes, "r"),
+            interest(&homes, ROOM),
             [(0, 0, 1), (0, 2, 2), (3, 1, 1)],
             "by form, then by shard"
         );
         homes.leave(&room, Form::FIRST, address(2));
         homes.leave(&room, Form::FIRST, address(2));
         homes.leave(&room, Form::FIRST, address(0));
-        assert_eq!(interest(&homes, "r"), [(3, 1, 1)]);
+        assert_eq!(interest(&homes, ROOM), [(3, 1, 1)]);
         homes.leave(&room, OTHER, address(1));
-        assert!(homes.is_empty() && homes.interest("r").is_empty());
+        assert!(homes.is_empty() && homes.interest(ROOM).is_empty());
     }
 
     #[test]
     fn users_are_not_rooms() {
         let mut homes = Homes::default();
-        let key = topic::user_key("ann");
-        for key in [&*key, "ann"] {
-            homes.join(&join(key, Form::FIRST, 0, true, u32::MAX));
+        let user = Topic::User("ann");
+        for topic in [user, Topic::Room("ann")] {
+            homes.join(&join(topic, Form::FIRST, 0, true, u32::MAX));
         }
         assert_eq!((homes.rooms(), homes.users()), (1, 1));
-        homes.leave(&key, Form::FIRST, address(0));
+        homes.leave(&TopicKey::new(user), Form::FIRST, address(0));
         assert_eq!((homes.rooms(), homes.users()), (1, 0));
     }
 
@@ -278,8 +289,8 @@ mod tests {
     /// afterwards does.
     #[test]
     fn a_refusal_is_remembered_until_it_is_known() {
-        let room: RoomName = "r".into();
-        let limited = |shard, counted| join("r", Form::FIRST, shard, counted, 1);
+        let room = TopicKey::new(ROOM);
+        let limited = |shard, counted| join(ROOM, Form::FIRST, shard, counted, 1);
         let full = || {
             let mut homes = Homes::default();
             assert_eq!(homes.join(&limited(0, true)), member(1, true));
@@ -295,7 +306,7 @@ mod tests {
         let mut homes = full();
         homes.leave(&room, Form::FIRST, address(1));
         homes.noted(room.clone(), address(1));
-        assert_eq!(interest(&homes, "r"), [(0, 0, 1)]);
+        assert_eq!(interest(&homes, ROOM), [(0, 0, 1)]);
         // It asks again as a member, which it is not, and is refused again; then there is room.
         let mut homes = full();
         assert_eq!(homes.join(&limited(1, false)), Welcome::Full);
@@ -307,7 +318,7 @@ mod tests {
         assert!(homes.is_empty());
         // It knows, and asks as a stranger before that is noted.
         let mut homes = full();
-        let unlimited = join("r", Form::FIRST, 1, true, u32::MAX);
+        let unlimited = join(ROOM, Form::FIRST, 1, true, u32::MAX);
         assert_eq!(homes.join(&unlimited), member(2, true));
         homes.noted(room.clone(), address(1));
         homes.leave(&room, Form::FIRST, address(1));

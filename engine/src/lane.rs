@@ -6,6 +6,7 @@
 use crate::Refused;
 use crate::doorbell::Doorbell;
 use crate::letter::{Command, DELIVERIES_PER_REQUEST_MAX, Delivery, Outcome, Request};
+use crate::topic::Topic;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use foldhash::quality::FixedState;
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -182,15 +183,17 @@ impl Mailbox {
         self.remote.clone()
     }
 
-    /// The shard that orders a room. Everyone's is shard 0.
-    pub(crate) fn home(&self, room: Option<&str>) -> u16 {
-        match room {
-            Some(_) if self.peers.len() == 1 => 0,
-            Some(room) => {
-                (FixedState::with_seed(self.seed).hash_one(room) % self.peers.len() as u64) as u16
-            }
-            None => 0,
-        }
+    /// The shard that orders a topic. Everyone's is shard 0.
+    pub(crate) fn home(&self, topic: Option<Topic<'_>>) -> u16 {
+        let hash = |seed: u64, name: &str| FixedState::with_seed(seed).hash_one(name);
+        let hash = match topic {
+            Some(_) if self.peers.len() == 1 => return 0,
+            Some(Topic::Room(name)) => hash(self.seed, name),
+            // So that a user's home is not the one of a room with this name.
+            Some(Topic::User(name)) => hash(!self.seed, name),
+            None => return 0,
+        };
+        (hash % self.peers.len() as u64) as u16
     }
 
     /// Posts a request, to the spill if its lane is full. Requests to one shard keep their order.

@@ -4,14 +4,12 @@ use crate::driver::StopAccept;
 use crate::events::Subscriber;
 use crate::query::Query;
 use crate::report::{Part, ReportKey};
-use crate::{Address, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
+use crate::topic::TopicKey;
+use crate::{Address, Content, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
 use std::fmt;
 use std::sync::Arc;
-
-/// A topic's key, shared by every table that bears it: a room's name, or a user's behind a mark.
-pub(crate) type RoomName = Arc<str>;
 
 /// To the shard that can do it: to a room's home, or to a connection's owner. Handling one may post deliveries and nothing else, to
 /// no shard more than [`DELIVERIES_PER_REQUEST_MAX`].
@@ -20,23 +18,23 @@ pub(crate) enum Request {
     Join(Join),
     /// Without a tag, nobody waits for the answer.
     Leave {
-        room: RoomName,
+        topic: TopicKey,
         who: Address,
         form: Form,
         tag: Option<Tag>,
     },
-    /// A connection closed: it leaves these rooms, all of them this home's, and nobody waits for an answer.
+    /// A connection closed: it leaves these topics, all of them this home's, and nobody waits for an answer.
     Depart {
-        rooms: Vec<RoomName>,
+        topics: Vec<TopicKey>,
         who: Address,
         form: Form,
     },
     /// The connection's shard knows that a join of it was refused.
     Noted {
-        room: RoomName,
+        topic: TopicKey,
         who: Address,
     },
-    Publish(Publication),
+    Publish(PublishRequest),
     /// Asks for this shard's part of an answer.
     Query {
         key: ReportKey,
@@ -44,7 +42,7 @@ pub(crate) enum Request {
     },
     /// Who is in the room at this place in the order.
     List {
-        room: RoomName,
+        topic: TopicKey,
         key: ReportKey,
     },
     /// One part of an answer, back at the shard that asked.
@@ -57,8 +55,7 @@ pub(crate) enum Request {
     },
     Send {
         to: Ticket,
-        form: Form,
-        frame: Frame,
+        content: Content,
     },
     Disconnect {
         who: Ticket,
@@ -73,7 +70,7 @@ pub(crate) const DELIVERIES_PER_REQUEST_MAX: usize = Form::COUNT_MAX;
 /// A wish to be a member.
 #[derive(Debug)]
 pub(crate) struct Join {
-    pub(crate) room: RoomName,
+    pub(crate) topic: TopicKey,
     pub(crate) who: Address,
     pub(crate) form: Form,
     /// Without a tag, nobody waits for the answer.
@@ -84,15 +81,22 @@ pub(crate) struct Join {
     pub(crate) members_max: u32,
 }
 
-/// A publish on its way.
+/// A publish on its way to the home of its topic.
 #[derive(Debug)]
-pub(crate) struct Publication {
+pub(crate) struct PublishRequest {
     /// `None`: everyone.
-    pub(crate) room: Option<RoomName>,
-    pub(crate) form: Form,
-    pub(crate) frame: Frame,
+    pub(crate) topic: Option<TopicKey>,
+    pub(crate) content: Content,
     pub(crate) except: Option<Address>,
     pub(crate) report: Option<ReportKey>,
+}
+
+impl PublishRequest {
+    /// Whom this shard leaves out.
+    pub(crate) fn except_on(&self, shard: u16) -> Option<Ticket> {
+        let except = self.except.filter(|address| address.shard == shard);
+        except.map(|address| address.ticket)
+    }
 }
 
 /// One part of what was asked for.
@@ -109,23 +113,31 @@ pub(crate) struct Outcome {
 pub(crate) enum Delivery {
     Joined(Joined),
     Left {
-        room: RoomName,
+        topic: TopicKey,
         form: Form,
         who: Ticket,
         tag: Option<Tag>,
     },
     /// The connection did not become a member.
     Refused {
-        room: RoomName,
+        topic: TopicKey,
         form: Form,
         who: Ticket,
         tag: Option<Tag>,
         error: RoomError,
     },
     Message(Parcel),
+    /// A reported publish to everyone that cannot be said to connections of this form: asks how many there are.
+    Unsaid {
+        form: Form,
+        /// Not counted, if it is on the receiving shard.
+        except: Option<Ticket>,
+        key: ReportKey,
+        parcels: u16,
+    },
     /// Asks for some of the members of one form.
     List {
-        room: RoomName,
+        topic: TopicKey,
         form: Form,
         key: ReportKey,
         parcels: u16,
@@ -144,7 +156,7 @@ pub(crate) enum Delivery {
 /// The connection is a member from this place in the order on, or was one.
 #[derive(Debug)]
 pub(crate) struct Joined {
-    pub(crate) room: RoomName,
+    pub(crate) topic: TopicKey,
     pub(crate) form: Form,
     pub(crate) who: Ticket,
     pub(crate) tag: Option<Tag>,
@@ -167,7 +179,7 @@ pub(crate) enum PostOutcome {
 #[derive(Debug)]
 pub(crate) struct Parcel {
     /// `None`: everyone.
-    pub(crate) room: Option<RoomName>,
+    pub(crate) topic: Option<TopicKey>,
     pub(crate) form: Form,
     pub(crate) frame: Frame,
     /// Left out, if it is on the receiving shard.
@@ -181,11 +193,11 @@ pub(crate) struct Parcel {
 pub(crate) enum Command {
     /// With a reply, it is reported.
     Publish {
-        publication: Publication,
+        publish: PublishRequest,
         reply: Option<Reply>,
     },
     List {
-        room: RoomName,
+        topic: TopicKey,
         reply: Reply,
     },
     Tell {

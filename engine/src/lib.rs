@@ -49,13 +49,14 @@
 //! # Forms and users
 //!
 //! Connections of one room may be encoded differently: the application gives each a [`Form`] when it accepts it, and says with
-//! [`Application::translate`] how a message of one form reads in another. That is asked once for each message and form that is present, not
-//! for each connection. A connection can be a user's: [`Target::User`] reaches all connections of one.
+//! [`Application::encode`] how a publication reads in each. That is asked once for each publication and form that is present, not for each
+//! connection, and where the publication has got its place in the order. A connection can be a user's: [`Target::User`] reaches all connections of one.
 //!
 //! ```
 //! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
 //! use shardcast_engine::{
-//!     Accepted, Admission, Application, Context, Form, Frame, Message, Publish, Target,
+//!     Accepted, Admission, Application, Content, Context, Data, DataEncoding, Form, Frame, Message, Position,
+//!     Publication, PublicationKind, Publish, Target,
 //! };
 //!
 //! /// Some shout (`/loud`), the others do not; everybody hears everybody in their own way. The path of a request is who asks.
@@ -78,14 +79,21 @@
 //!     }
 //!
 //!     fn message(&mut self, cx: &mut Context<'_>, user: &mut String, message: Message<'_>) {
-//!         // To all connections of the same user, in the form of this one.
-//!         let publish = Publish::new(Frame::new(message.kind(), message.bytes())).form(cx.form());
+//!         let Message::Text(text) = message else { return };
+//!         // To all connections of the same user, each in its form.
+//!         let publication = Publication {
+//!             topic: None,
+//!             kind: PublicationKind::Message { publisher: cx.address() },
+//!             data: Data::Text(text),
+//!             data_encoding: DataEncoding::default(),
+//!         };
+//!         let publish = Publish::new(Content::data(&publication, Vec::new()));
 //!         let _ = cx.publish(Target::User(user), publish);
 //!     }
 //!
-//!     fn translate(_: Form, to: Form, message: Message<'_>) -> Option<Frame> {
-//!         let Message::Text(text) = message else { return None };
-//!         let text = if to == LOUD { text.to_uppercase() } else { text.to_lowercase() };
+//!     fn encode(form: Form, publication: &Publication<'_>, _: Option<Position>) -> Option<Frame> {
+//!         let Data::Text(text) = publication.data else { return None };
+//!         let text = if form == LOUD { text.to_uppercase() } else { text.to_lowercase() };
 //!         Some(Frame::new(Kind::Text, text.as_bytes()))
 //!     }
 //! }
@@ -127,6 +135,7 @@ pub mod outgoing;
 mod paged;
 mod peer;
 mod phase;
+mod publication;
 mod query;
 mod report;
 mod room;
@@ -162,6 +171,7 @@ pub use host::afford;
 pub use listener::Listener;
 pub use memory::Memory;
 pub use peer::Peer;
+pub use publication::{Content, Data, DataEncoding, Position, Publication, PublicationKind};
 pub use query::{Found, FoundConnection, FoundTopic, Query};
 pub use running::Running;
 pub use start::{StartError, start, start_on};

@@ -1,5 +1,7 @@
 //! Which rooms a connection is in, asked to join, or asked to leave.
 
+use crate::topic::TopicKind;
+
 /// A connection's stake in one room's slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
@@ -11,15 +13,8 @@ pub(crate) struct Membership {
     pub(crate) wanted: bool,
     /// Joins and leaves whose answer from the home shard is outstanding.
     pub(crate) in_flight: u8,
-    pub(crate) kind: Kind,
-}
-
-/// What the slice is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Room,
-    /// The user that the connection is, or was.
-    User,
+    /// What the slice is of. A user is the one that the connection is, or was.
+    pub(crate) kind: TopicKind,
 }
 
 impl Membership {
@@ -50,7 +45,7 @@ impl Memberships {
     }
 
     /// How many there are of a kind, and how many of them are wanted (the others are being left).
-    pub(crate) fn counts(&self, kind: Kind) -> (usize, usize) {
+    pub(crate) fn counts(&self, kind: TopicKind) -> (usize, usize) {
         let all = self.as_slice();
         let all = all.iter().filter(|membership| membership.kind == kind);
         (
@@ -60,7 +55,7 @@ impl Memberships {
     }
 
     /// Those that are wanted.
-    pub(crate) fn wanted(&self, kind: Kind) -> impl Iterator<Item = &Membership> {
+    pub(crate) fn wanted(&self, kind: TopicKind) -> impl Iterator<Item = &Membership> {
         let all = self.as_slice().iter();
         all.filter(move |membership| membership.wanted && membership.kind == kind)
     }
@@ -111,7 +106,7 @@ mod tests {
             position: 0,
             wanted: true,
             in_flight: 0,
-            kind: Kind::Room,
+            kind: TopicKind::Room,
         }
     }
 

@@ -2,8 +2,7 @@
 
 use crate::batch::Batch;
 use crate::core::shrink_map;
-use crate::letter::RoomName;
-use crate::topic;
+use crate::topic::{PerKind, Topic, TopicKey, TopicKind};
 use crate::{Form, Ticket};
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
@@ -12,11 +11,8 @@ use std::sync::Arc;
 /// This shard's slices. A slice exists while a connection of the shard is in the room, or asked to be.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
-    /// By form; as many as are used.
-    names: Vec<HashMap<RoomName, u32, RandomState>>,
-    /// Of the slices in use, those of rooms and of users.
-    rooms: usize,
-    users: usize,
+    /// By form, as many as are used; by kind and name.
+    names: Vec<PerKind<HashMap<Arc<str>, u32, RandomState>>>,
     slices: Vec<Slice>,
     free: Vec<u32>,
     /// Slices whose batch is not empty, in the order of their first frame.
@@ -26,10 +22,8 @@ pub(crate) struct Rooms {
 /// The members of one form that a topic has on this shard.
 #[derive(Debug)]
 pub(crate) struct Slice {
-    pub(crate) name: RoomName,
+    pub(crate) key: TopicKey,
     pub(crate) form: Form,
-    /// If the topic is a user, whose.
-    pub(crate) user: Option<Arc<str>>,
     /// In no order; a connection's membership knows its position.
     pub(crate) members: Vec<Ticket>,
     /// Memberships that refer to this slice, joining and leaving ones included.
@@ -40,42 +34,43 @@ pub(crate) struct Slice {
 impl Rooms {
     /// Slices of rooms: a room counts once for each form that it has here.
     pub(crate) fn rooms(&self) -> usize {
-        self.rooms
+        self.count(TopicKind::Room)
     }
 
     /// Slices of users, as those of rooms.
     pub(crate) fn users(&self) -> usize {
-        self.users
+        self.count(TopicKind::User)
     }
 
-    pub(crate) fn find(&self, form: Form, name: &str) -> Option<u32> {
-        self.names.get(form.index())?.get(name).copied()
+    fn count(&self, kind: TopicKind) -> usize {
+        self.names.iter().map(|names| names[kind].len()).sum()
     }
 
-    /// The name as the tables here have it, if a slice of any form bears it.
-    pub(crate) fn known(&self, name: &str) -> Option<&RoomName> {
+    pub(crate) fn find(&self, form: Form, topic: Topic<'_>) -> Option<u32> {
+        let names = self.names.get(form.index())?;
+        names[topic.kind()].get(topic.name()).copied()
+    }
+
+    /// The topic's key, if a slice of any form bears it.
+    pub(crate) fn known(&self, topic: Topic<'_>) -> Option<&TopicKey> {
         let mut tables = self.names.iter();
-        tables.find_map(|table| table.get_key_value(name).map(|(name, _)| name))
+        let index = tables.find_map(|names| names[topic.kind()].get(topic.name()))?;
+        Some(&self.slices[*index as usize].key)
     }
 
     pub(crate) fn slice(&mut self, index: u32) -> &mut Slice {
         &mut self.slices[index as usize]
     }
 
-    pub(crate) fn name(&self, index: u32) -> &RoomName {
-        &self.slices[index as usize].name
-    }
-
-    /// The user whose slice this is.
-    pub(crate) fn user(&self, index: u32) -> Option<&Arc<str>> {
-        self.slices[index as usize].user.as_ref()
+    pub(crate) fn key(&self, index: u32) -> &TopicKey {
+        &self.slices[index as usize].key
     }
 
     /// A membership starts to refer to the room.
-    pub(crate) fn claim(&mut self, form: Form, name: &str) -> u32 {
-        let index = match self.find(form, name) {
+    pub(crate) fn claim(&mut self, form: Form, topic: Topic<'_>) -> u32 {
+        let index = match self.find(form, topic) {
             Some(index) => index,
-            None => self.create(form, name),
+            None => self.create(form, topic),
         };
         self.slices[index as usize].claims += 1;
         index
@@ -83,7 +78,8 @@ impl Rooms {
 
     /// Keeps no more than the slices in use need. Those behind the last one in use go; the places between stay.
     pub(crate) fn release_memory(&mut self) {
-        self.names.iter_mut().for_each(shrink_map);
+        let tables = self.names.iter_mut().flat_map(PerKind::iter_mut);
+        tables.for_each(shrink_map);
         let used = self.slices.iter().rposition(|slice| slice.claims > 0);
         let used = used.map_or(0, |last| last + 1);
         self.slices.truncate(used);
@@ -93,14 +89,12 @@ impl Rooms {
         self.owing.shrink_to_fit();
     }
 
-    fn create(&mut self, form: Form, name: &str) -> u32 {
-        let name: RoomName = self.known(name).cloned().unwrap_or_else(|| name.into());
-        let user = topic::user_of(&name).map(Arc::from);
-        *self.count(user.is_some()) += 1;
+    fn create(&mut self, form: Form, topic: Topic<'_>) -> u32 {
+        let known = self.known(topic).cloned();
+        let key = known.unwrap_or_else(|| TopicKey::new(topic));
         let slice = Slice {
-            name: name.clone(),
+            key: key.clone(),
             form,
-            user,
             members: Vec::new(),
             claims: 0,
             batch: Batch::default(),
@@ -116,17 +110,11 @@ impl Rooms {
             }
         };
         if self.names.len() <= form.index() {
-            self.names.resize_with(form.index() + 1, HashMap::default);
+            self.names.resize_with(form.index() + 1, PerKind::default);
         }
-        self.names[form.index()].insert(name, index);
+        let names = &mut self.names[form.index()][key.kind()];
+        names.insert(key.name().clone(), index);
         index
-    }
-
-    fn count(&mut self, is_user: bool) -> &mut usize {
-        match is_user {
-            true => &mut self.users,
-            false => &mut self.rooms,
-        }
     }
 
     /// A membership refers to the room no more; with the last one the slice goes.
@@ -137,14 +125,12 @@ impl Rooms {
             return;
         }
         assert!(slice.members.is_empty(), "a member without a membership");
-        self.names[slice.form.index()].remove(&slice.name);
+        self.names[slice.form.index()][slice.key.kind()].remove(slice.key.name());
         slice.members = Vec::new();
         if !slice.batch.is_empty() {
             slice.batch = Batch::default();
             self.owing.retain(|owing| *owing != index);
         }
-        let is_user = slice.user.take().is_some();
-        *self.count(is_user) -= 1;
         self.free.push(index);
     }
 
@@ -155,7 +141,7 @@ impl Rooms {
 
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Slice)> {
-        let tables = self.names.iter();
+        let tables = self.names.iter().flat_map(PerKind::iter);
         tables
             .flat_map(HashMap::values)
             .map(|index| (*index, &self.slices[*index as usize]))
@@ -174,47 +160,51 @@ mod tests {
     use super::*;
 
     const OTHER: Form = Form::new(5);
+    const A: Topic<'_> = Topic::Room("a");
+    const B: Topic<'_> = Topic::Room("b");
+    const C: Topic<'_> = Topic::Room("c");
 
     #[test]
     fn a_slice_lives_while_it_is_claimed() {
         let mut rooms = Rooms::default();
-        let a = rooms.claim(Form::FIRST, "a");
-        assert_eq!(rooms.claim(Form::FIRST, "a"), a);
-        let b = rooms.claim(Form::FIRST, "b");
+        let a = rooms.claim(Form::FIRST, A);
+        assert_eq!(rooms.claim(Form::FIRST, A), a);
+        let b = rooms.claim(Form::FIRST, B);
         assert_ne!(a, b);
         rooms.release(a);
-        assert_eq!(rooms.find(Form::FIRST, "a"), Some(a));
+        assert_eq!(rooms.find(Form::FIRST, A), Some(a));
         rooms.release(a);
-        assert_eq!((rooms.find(Form::FIRST, "a"), rooms.rooms()), (None, 1));
-        let c = rooms.claim(Form::FIRST, "c");
+        assert_eq!((rooms.find(Form::FIRST, A), rooms.rooms()), (None, 1));
+        let c = rooms.claim(Form::FIRST, C);
         assert_eq!(c, a, "the index is used again");
-        assert_eq!(&**rooms.name(a), "c");
+        assert_eq!(rooms.key(a).topic(), C);
     }
 
     #[test]
     fn each_form_has_a_slice_of_its_own() {
         let mut rooms = Rooms::default();
-        assert_eq!(rooms.find(OTHER, "a"), None);
-        let first = rooms.claim(Form::FIRST, "a");
-        let other = rooms.claim(OTHER, "a");
+        assert_eq!(rooms.find(OTHER, A), None);
+        let first = rooms.claim(Form::FIRST, A);
+        let other = rooms.claim(OTHER, A);
         assert_ne!(first, other);
-        assert!(Arc::ptr_eq(rooms.name(first), rooms.name(other)));
+        let (names, others) = (rooms.key(first).name(), rooms.key(other).name());
+        assert!(Arc::ptr_eq(names, others));
         assert_eq!((rooms.rooms(), rooms.slice(other).form), (2, OTHER));
         rooms.release(first);
-        assert_eq!(rooms.find(Form::FIRST, "a"), None);
-        assert_eq!(rooms.find(OTHER, "a"), Some(other));
-        assert_eq!(rooms.known("a").map(|name| &**name), Some("a"));
+        assert_eq!(rooms.find(Form::FIRST, A), None);
+        assert_eq!(rooms.find(OTHER, A), Some(other));
+        assert_eq!(rooms.known(A).map(TopicKey::topic), Some(A));
         rooms.release(other);
-        assert_eq!((rooms.rooms(), rooms.known("a")), (0, None));
+        assert_eq!((rooms.rooms(), rooms.known(A)), (0, None));
     }
 
     #[test]
     fn users_are_counted_apart() {
         let mut rooms = Rooms::default();
-        let user = rooms.claim(OTHER, &topic::user_key("ann"));
-        rooms.claim(OTHER, "ann");
+        let user = rooms.claim(OTHER, Topic::User("ann"));
+        rooms.claim(OTHER, Topic::Room("ann"));
         assert_eq!((rooms.rooms(), rooms.users()), (1, 1));
-        assert_eq!(rooms.slice(user).user.as_deref(), Some("ann"));
+        assert_eq!(rooms.key(user).topic(), Topic::User("ann"));
         rooms.release(user);
         assert_eq!((rooms.rooms(), rooms.users()), (1, 0));
     }

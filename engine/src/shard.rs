@@ -94,14 +94,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         Shard {
             application,
             driver,
-            core: Core::new(
-                config,
-                mailbox,
-                admission,
-                token_key,
-                counters,
-                A::translate,
-            ),
+            core: Core::new(config, mailbox, admission, token_key, counters, A::encode),
             sessions: Paged::default(),
             completions: Vec::new(),
             shortfalls: Vec::new(),

@@ -1,12 +1,11 @@
-//! Topics: what connections can be members of. Rooms and users share one space of names, so that they share joins, leaves, homes, batches
-//! and the departure of who closes.
-//!
-//! Invariant: a room's name never begins with [`USER_MARK`], and a user's key always does.
+//! Topics: what connections can be members of. Rooms and users share joins, leaves, homes, batches and the departure of who closes, and no
+//! name of the one kind is ever taken for one of the other.
 
-use crate::letter::RoomName;
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
 
 /// What can be listed: the members of a room, or the connections of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic<'a> {
     /// The members of one room.
     Room(&'a str),
@@ -17,33 +16,103 @@ pub enum Topic<'a> {
 /// Longest name of a user, in bytes.
 pub const USER_BYTES_MAX: usize = 255;
 
-/// The first character of a user's key. No room's name may begin with it.
-pub(crate) const USER_MARK: char = '\u{1}';
+impl<'a> Topic<'a> {
+    pub(crate) fn kind(self) -> TopicKind {
+        match self {
+            Topic::Room(_) => TopicKind::Room,
+            Topic::User(_) => TopicKind::User,
+        }
+    }
 
-/// Where a user's connections are members. The name is not checked: a user with one that nobody can have has no connections.
-pub(crate) fn user_key(name: &str) -> RoomName {
-    let mut key = String::with_capacity(USER_MARK.len_utf8() + name.len());
-    key.push(USER_MARK);
-    key.push_str(name);
-    key.into()
-}
-
-/// The user whose key this is; `None`: it is a room.
-pub(crate) fn user_of(key: &str) -> Option<&str> {
-    key.strip_prefix(USER_MARK)
-}
-
-/// The key of a topic that was named by another thread. Nobody can be in a room whose name is not allowed.
-pub(crate) fn key_of(topic: Topic<'_>) -> RoomName {
-    match topic {
-        Topic::Room(name) if user_of(name).is_some() => NOBODY.into(),
-        Topic::Room(name) => name.into(),
-        Topic::User(name) => user_key(name),
+    pub(crate) fn name(self) -> &'a str {
+        match self {
+            Topic::Room(name) | Topic::User(name) => name,
+        }
     }
 }
 
-/// The name of a room that nobody can join.
-const NOBODY: &str = "";
+/// The kinds of topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TopicKind {
+    Room,
+    User,
+}
+
+/// A topic's key, shared by every table and letter that bears it: its kind and its name, in one word.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TopicKey(Arc<Named>);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Named {
+    kind: TopicKind,
+    /// Shared by itself, too: tables of one kind and answers know topics by it.
+    name: Arc<str>,
+}
+
+impl TopicKey {
+    /// The name is not checked: a topic with one that nobody can have has no members.
+    pub(crate) fn new(topic: Topic<'_>) -> TopicKey {
+        TopicKey(Arc::new(Named {
+            kind: topic.kind(),
+            name: topic.name().into(),
+        }))
+    }
+
+    pub(crate) fn topic(&self) -> Topic<'_> {
+        match self.0.kind {
+            TopicKind::Room => Topic::Room(&self.0.name),
+            TopicKind::User => Topic::User(&self.0.name),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> TopicKind {
+        self.0.kind
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+}
+
+const _: () = assert!(size_of::<Option<TopicKey>>() == 8);
+
+/// One of these for each kind of topics.
+#[derive(Debug, Default)]
+pub(crate) struct PerKind<T> {
+    rooms: T,
+    users: T,
+}
+
+impl<T> PerKind<T> {
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        [&self.rooms, &self.users].into_iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        [&mut self.rooms, &mut self.users].into_iter()
+    }
+}
+
+impl<T> Index<TopicKind> for PerKind<T> {
+    type Output = T;
+
+    fn index(&self, kind: TopicKind) -> &T {
+        match kind {
+            TopicKind::Room => &self.rooms,
+            TopicKind::User => &self.users,
+        }
+    }
+}
+
+impl<T> IndexMut<TopicKind> for PerKind<T> {
+    fn index_mut(&mut self, kind: TopicKind) -> &mut T {
+        match kind {
+            TopicKind::Room => &mut self.rooms,
+            TopicKind::User => &mut self.users,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -51,9 +120,18 @@ mod tests {
 
     #[test]
     fn no_room_is_taken_for_a_user() {
-        assert_eq!(&*key_of(Topic::Room("a")), "a");
-        assert_eq!(user_of(&key_of(Topic::User("a"))), Some("a"));
-        let disguised = user_key("a");
-        assert_eq!(user_of(&key_of(Topic::Room(&disguised))), None);
+        let names = ["a", "", "\u{1}a", "a\u{1}"];
+        let topics = || {
+            names
+                .iter()
+                .flat_map(|name| [Topic::Room(name), Topic::User(name)])
+        };
+        for one in topics() {
+            for other in topics() {
+                let (key, other_key) = (TopicKey::new(one), TopicKey::new(other));
+                assert_eq!(key == other_key, one == other, "{one:?} {other:?}");
+            }
+            assert_eq!(TopicKey::new(one).topic(), one);
+        }
     }
 }

@@ -21,6 +21,7 @@ mod middleware;
 mod options;
 mod pattern;
 mod pending;
+mod publication;
 mod registry;
 mod retry;
 mod reverse;

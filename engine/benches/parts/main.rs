@@ -49,12 +49,12 @@ use batch::{Batch, Layout, Whose};
 use crowd::{Crowd, client_fragments, client_frame};
 use divan::{Bencher, black_box};
 use lane::LaneCapacity;
-use letter::{Delivery, Parcel, Publication, Request};
+use letter::{Delivery, Parcel, PublishRequest, Request};
 use piece::Piece;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::{
-    Address, Answer, CloseReason, Form, Frame, Listing, Member, Note, Peer, Refused, Reply, Report,
-    RoomError, Tag, Ticket, Tls, Topic, driver,
+    Address, Answer, CloseReason, Content, Form, Frame, Listing, Member, Note, Peer, Refused,
+    Reply, Report, RoomError, Tag, Ticket, Tls, Topic, driver,
 };
 use std::process::ExitCode;
 use wheel::Wheel;
@@ -137,11 +137,10 @@ fn wheel_step() -> Box<dyn FnMut()> {
     })
 }
 
-fn publication(frame: &Frame) -> Publication {
-    Publication {
-        room: None,
-        form: Form::FIRST,
-        frame: frame.clone(),
+fn publish(frame: &Frame) -> PublishRequest {
+    PublishRequest {
+        topic: None,
+        content: frame.clone().into(),
         except: None,
         report: None,
     }
@@ -152,7 +151,7 @@ fn lane_request() -> Box<dyn FnMut()> {
     let mut mailboxes = lane::mesh(2, LaneCapacity::for_shards(2), 1);
     let frame = Frame::new(Kind::Binary, b"frame");
     Box::new(move || {
-        mailboxes[0].request(1, Request::Publish(publication(&frame)));
+        mailboxes[0].request(1, Request::Publish(publish(&frame)));
         mailboxes[0].rings(|shard| assert_eq!(black_box(shard), 2));
         let arrived = mailboxes[1].next_request();
         assert!(black_box(arrived).is_some());
@@ -164,15 +163,16 @@ fn lane_hop() -> Box<dyn FnMut()> {
     let mut mailboxes = lane::mesh(2, LaneCapacity::for_shards(2), 1);
     let frame = Frame::new(Kind::Binary, b"frame");
     Box::new(move || {
-        mailboxes[0].request(1, Request::Publish(publication(&frame)));
+        mailboxes[0].request(1, Request::Publish(publish(&frame)));
         mailboxes[0].rings(|shard| assert_eq!(black_box(shard), 2));
-        let Some(Request::Publish(publication)) = mailboxes[1].next_request() else {
+        let Some(Request::Publish(publish)) = mailboxes[1].next_request() else {
             panic!("what was posted arrives");
         };
+        let frame = publish.content.into_frame(Form::FIRST);
         let parcel = Parcel {
-            room: publication.room,
-            form: publication.form,
-            frame: publication.frame,
+            topic: publish.topic,
+            form: Form::FIRST,
+            frame: frame.expect("it is ready"),
             except: None,
             report: None,
             parcels: 1,

@@ -2,11 +2,11 @@
 //!
 //! Invariant: touched once per connect and once per close, and when a shard becomes busy or quiet; never for a message. Used by `core`.
 
-use crate::form::FormsSeen;
+use crate::form::FormsPresent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The process's connection limit, how many of its connections take shared compressed frames, which forms there have been, and how many shards
+/// The process's connection limit, how many of its connections take shared compressed frames, how many have each form, and how many shards
 /// are busy: the one thing that shards share, touched once per connect and once per close.
 #[derive(Clone, Debug)]
 pub struct ProcessCounts {
@@ -14,7 +14,7 @@ pub struct ProcessCounts {
     sharers: Arc<AtomicUsize>,
     /// Shards that have not been quiet since they were busy.
     busy: Arc<AtomicUsize>,
-    pub(crate) forms: FormsSeen,
+    pub(crate) forms: FormsPresent,
     max: usize,
 }
 
@@ -25,7 +25,7 @@ impl ProcessCounts {
             admitted: Arc::default(),
             sharers: Arc::default(),
             busy: Arc::default(),
-            forms: FormsSeen::default(),
+            forms: FormsPresent::default(),
             max,
         }
     }

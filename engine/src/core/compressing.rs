@@ -2,9 +2,10 @@
 //! windows of those that asked for windows of their own, or that keep one though they were told not
 //! to. What has no such connection allocates none of it.
 
-use super::Core;
 use super::releasing::shrink_map;
+use super::{Core, ProcessCounts};
 use crate::connection::Flags;
+use crate::counters::ShardCounters;
 use crate::{Compression, Frame, Ticket};
 use shardcast_protocol::deflate::{
     Agreement, DeflateStream, Deflater, InflateLimits, InflateStream, Inflater, Takeover,
@@ -79,7 +80,7 @@ impl Compressing {
     }
 
     /// The plain frame, and behind it the same compressed if that is worth it.
-    fn seal(&mut self, frame: Frame) -> Frame {
+    fn compress(&mut self, frame: Frame) -> Frame {
         let plain = frame.bytes();
         let (opcode, payload) = frame::written(plain);
         let payload = &plain[payload];
@@ -133,6 +134,27 @@ impl Compressing {
     }
 }
 
+/// A frame that its home is about to send out: compressed once, if somebody in the process takes it so.
+pub(super) fn compress_for_sharers(
+    compressing: Option<&mut Compressing>,
+    admission: &ProcessCounts,
+    counters: &ShardCounters,
+    frame: Frame,
+) -> Frame {
+    let Some(compressing) = compressing.filter(|_| admission.has_sharers()) else {
+        return frame;
+    };
+    let before = frame.deflated().is_some();
+    let frame = compressing.compress(frame);
+    if let Some(deflated) = frame.deflated().filter(|_| !before) {
+        counters.deflated_messages.add(1);
+        let (plain, deflated) = (frame::written(frame.bytes()).1, frame::written(deflated).1);
+        counters.deflated_bytes_in.add(plain.len() as u64);
+        counters.deflated_bytes_out.add(deflated.len() as u64);
+    }
+    frame
+}
+
 /// The window that most peers have (RFC 7692 §7.1.2): frames compressed for it are shared.
 const SHARED_WINDOW_BITS: u8 = 15;
 
@@ -180,25 +202,6 @@ impl Core {
         } else if flags.has(Flags::DEFLATES) {
             self.admission.discount_sharer();
         }
-    }
-
-    /// A frame that is about to be published: compressed once, if somebody in the process takes it so.
-    pub(crate) fn seal_for_sharers(&mut self, frame: Frame) -> Frame {
-        let Some(compressing) = &mut self.compressing else {
-            return frame;
-        };
-        if !self.admission.has_sharers() {
-            return frame;
-        }
-        let before = frame.deflated().is_some();
-        let frame = compressing.seal(frame);
-        if let Some(deflated) = frame.deflated().filter(|_| !before) {
-            self.counters.deflated_messages.add(1);
-            let (plain, deflated) = (frame::written(frame.bytes()).1, frame::written(deflated).1);
-            self.counters.deflated_bytes_in.add(plain.len() as u64);
-            self.counters.deflated_bytes_out.add(deflated.len() as u64);
-        }
-        frame
     }
 
     /// Compresses the data frame that stands in `out` from `start` on, if that is worth it.

@@ -2,14 +2,16 @@
 
 use super::{Core, Ended};
 use crate::connection::Flags;
-use crate::letter::{Request, RoomName};
-use crate::membership::{Kind, Membership};
+use crate::letter::Request;
+use crate::membership::Membership;
 use crate::phase::{Phase, Step};
+use crate::topic::{TopicKey, TopicKind};
 use crate::{CloseReason, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame;
 use shardcast_protocol::http::{self, Answer, Headers};
 use shardcast_protocol::reader::ProtocolError;
+use std::sync::Arc;
 
 impl Core {
     /// Starts the close handshake of an open connection; what it is owed leaves first. Otherwise nothing happens.
@@ -196,6 +198,7 @@ impl Core {
         }
         if before == Phase::Open {
             tracing::trace!(%connection, ?reason, "ended");
+            self.admission.forms.remove(self.form(ticket));
             let rooms = self.depart(ticket);
             self.agenda.ended.push(Ended {
                 ticket,
@@ -214,29 +217,29 @@ impl Core {
     }
 
     /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home hears of it in one letter. The rooms.
-    fn depart(&mut self, ticket: Ticket) -> Vec<RoomName> {
+    fn depart(&mut self, ticket: Ticket) -> Vec<Arc<str>> {
         let memberships = self.connections.take_memberships(ticket.slot);
         let mut left = Vec::new();
-        let mut rooms_by_home: Vec<(u16, Vec<RoomName>)> = Vec::new();
+        let mut topics_by_home: Vec<(u16, Vec<TopicKey>)> = Vec::new();
         for membership in memberships.as_slice() {
             if membership.wanted {
-                let name = self.rooms.name(membership.slice).clone();
-                let home = self.mail.home(Some(&name));
-                if membership.kind == Kind::Room {
-                    left.push(name.clone());
+                let key = self.rooms.key(membership.slice).clone();
+                let home = self.mail.home(Some(key.topic()));
+                if membership.kind == TopicKind::Room {
+                    left.push(key.name().clone());
                 }
-                match rooms_by_home.iter_mut().find(|(shard, _)| *shard == home) {
-                    Some((_, rooms)) => rooms.push(name),
-                    None => rooms_by_home.push((home, vec![name])),
+                match topics_by_home.iter_mut().find(|(shard, _)| *shard == home) {
+                    Some((_, topics)) => topics.push(key),
+                    None => topics_by_home.push((home, vec![key])),
                 }
             }
             self.remove_member(*membership);
             self.rooms.release(membership.slice);
         }
         let (who, form) = (self.address(ticket), self.form(ticket));
-        for (home, rooms) in rooms_by_home {
+        for (home, topics) in topics_by_home {
             self.mail
-                .request(home, Request::Depart { rooms, who, form });
+                .request(home, Request::Depart { topics, who, form });
         }
         left
     }

@@ -1,23 +1,20 @@
-//! Publishing: what goes to a topic's home, how the home gives it its place in the order, in every form that is present, and how it
-//! gets into the batches of the shards with members. Lists take the same way, so that they have a place in the same order.
+//! Publishing: what goes to a topic's home, how the home gives it its place in the order and has it encoded for every form that is present,
+//! and how it gets into the batches of the shards with members. Lists take the same way, so that they have a place in the same order.
 
 use super::Core;
 use crate::batch::{Batch, Whose};
-use crate::confine::confine;
-use crate::form::{self, Forms};
+use crate::home::Interest;
 use crate::lane::Mailbox;
-use crate::letter::{Delivery, Outcome, Parcel, Publication, Request, RoomName};
+use crate::letter::{Delivery, Outcome, Parcel, PublishRequest, Request};
 use crate::report::{Asker, Part, ReportKey};
-use crate::topic::{self, Topic, USER_BYTES_MAX};
+use crate::topic::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::{
-    Form, Frame, Listing, Member, Publish, PublishError, Reply, Report, Tag, Target, Ticket,
+    Form, Frame, Listing, Member, Position, Publish, PublishError, Reply, Report, Tag, Target,
+    Ticket,
 };
 
 /// Members that a list names, over all shards.
 pub(crate) const LIST_MEMBERS_MAX: u32 = 1000;
-
-/// What each form is sent of a publish, by index; `None`: nothing.
-type Frames = [Option<Frame>; Form::COUNT_MAX];
 
 impl Core {
     pub(crate) fn publish(
@@ -26,40 +23,34 @@ impl Core {
         to: Target<'_>,
         publish: Publish,
     ) -> Result<(), PublishError> {
-        let room = match to {
-            Target::Room(name) => Some(self.key(Topic::Room(name))?),
-            Target::User(name) => Some(self.key(Topic::User(name))?),
-            Target::Everyone => None,
-        };
+        let topic = to.topic().map(|topic| self.key(topic)).transpose()?;
         if publish.report.is_some() && self.reports.is_full() {
             return Err(PublishError::TooManyReports);
         }
         let asker = publish.report.map(|tag| Asker::Connection(ticket, tag));
-        let publication = Publication {
-            room,
-            form: publish.form,
-            frame: publish.frame,
+        let request = PublishRequest {
+            topic,
+            content: publish.content,
             except: publish.except,
             report: asker.map(|asker| self.open_report(asker)),
         };
-        self.post_publication(publication);
+        self.post_publish(request);
         Ok(())
     }
 
     /// Another thread publishes. There is a place for the reply.
     pub(crate) fn publish_from_outside(
         &mut self,
-        mut publication: Publication,
+        mut publish: PublishRequest,
         reply: Option<Reply>,
     ) {
-        publication.report = reply.map(|reply| self.open_report(Asker::Outside(reply)));
-        self.post_publication(publication);
+        publish.report = reply.map(|reply| self.open_report(Asker::Outside(reply)));
+        self.post_publish(publish);
     }
 
-    fn post_publication(&mut self, mut publication: Publication) {
-        publication.frame = self.seal_for_sharers(publication.frame);
-        let home = self.mail.home(publication.room.as_deref());
-        self.mail.request(home, Request::Publish(publication));
+    fn post_publish(&mut self, publish: PublishRequest) {
+        let home = self.mail.home(publish.topic.as_ref().map(TopicKey::topic));
+        self.mail.request(home, Request::Publish(publish));
     }
 
     fn open_report(&mut self, asker: Asker) -> ReportKey {
@@ -73,121 +64,130 @@ impl Core {
         topic: Topic<'_>,
         tag: Tag,
     ) -> Result<(), PublishError> {
-        let room = self.key(topic)?;
+        let topic = self.key(topic)?;
         if self.reports.is_full() {
             return Err(PublishError::TooManyReports);
         }
-        self.post_list(room, Asker::Connection(ticket, tag));
+        self.post_list(topic, Asker::Connection(ticket, tag));
         Ok(())
     }
 
     /// Another thread asks for a list. There is a place for the reply.
-    pub(crate) fn list_from_outside(&mut self, room: RoomName, reply: Reply) {
-        self.post_list(room, Asker::Outside(reply));
+    pub(crate) fn list_from_outside(&mut self, topic: TopicKey, reply: Reply) {
+        self.post_list(topic, Asker::Outside(reply));
     }
 
-    fn post_list(&mut self, room: RoomName, asker: Asker) {
+    fn post_list(&mut self, topic: TopicKey, asker: Asker) {
         let nobody = Part::Listing(Listing::default());
         let key = self.reports.open(self.mail.shard(), asker, nobody);
-        let home = self.mail.home(Some(&room));
-        self.mail.request(home, Request::List { room, key });
+        let home = self.mail.home(Some(topic.topic()));
+        self.mail.request(home, Request::List { topic, key });
     }
 
-    /// The key of a topic. A room that is known here costs no allocation.
-    fn key(&self, topic: Topic<'_>) -> Result<RoomName, PublishError> {
-        match topic {
-            Topic::Room(name) => {
-                self.check_name(name).map_err(|()| PublishError::BadName)?;
-                let known = self.rooms.known(name).cloned();
-                Ok(known.unwrap_or_else(|| name.into()))
-            }
-            Topic::User(name) if (1..=USER_BYTES_MAX).contains(&name.len()) => {
-                Ok(topic::user_key(name))
-            }
-            Topic::User(_) => Err(PublishError::BadName),
+    /// The key of a topic, whose name is checked. One that is known here costs no allocation.
+    fn key(&self, topic: Topic<'_>) -> Result<TopicKey, PublishError> {
+        let is_name = match topic {
+            Topic::Room(name) => self.check_name(name).is_ok(),
+            Topic::User(name) => (1..=USER_BYTES_MAX).contains(&name.len()),
+        };
+        if !is_name {
+            return Err(PublishError::BadName);
         }
+        let known = self.rooms.known(topic).cloned();
+        Ok(known.unwrap_or_else(|| TopicKey::new(topic)))
     }
 
-    /// As home: gives a publish its place in the order and sends it to every shard with members, in their forms.
-    pub(crate) fn order(&mut self, publication: Publication) {
+    /// As home: gives a publish its place in the order, has it encoded, and sends it to every shard with members.
+    pub(crate) fn order(&mut self, publish: &PublishRequest) {
         self.counters.publishes.add(1);
-        let own = publication.form;
-        match &publication.room {
-            Some(name) => {
-                let interest = self.homes.interest(name);
-                // Ordered by form: if the first and the last are of one, all are.
-                let mut ends = interest.first().into_iter().chain(interest.last());
-                if ends.all(|pair| pair.form == own) {
-                    let frame = &publication.frame;
-                    let to = interest.iter().map(|pair| (pair.shard, own, frame));
-                    send_out(&mut self.mail, &publication, 0, to);
-                    return;
-                }
-                let present = interest.iter().map(|pair| pair.form).collect();
-                let frames = self.frames(&publication, present);
-                let interest = self.homes.interest(name);
-                let to = interest.iter().filter_map(|pair| {
-                    let frame = frames[pair.form.index()].as_ref()?;
-                    Some((pair.shard, pair.form, frame))
-                });
-                let unsaid = interest
-                    .iter()
-                    .filter(|pair| frames[pair.form.index()].is_none());
-                let dropped = unsaid.map(|pair| pair.members).sum();
-                send_out(&mut self.mail, &publication, dropped, to);
-            }
-            None => {
-                // Not only the forms of this moment: whoever opens a connection while messages are on their way misses none between two
-                // that it gets.
-                let frames = self.frames(&publication, self.admission.forms.get());
-                let shards = 0..self.mail.shards() as u16;
-                let to = Form::all().flat_map(|form| {
-                    let frame = frames[form.index()].as_ref();
-                    let shards = shards.clone();
-                    let send = move |frame| shards.map(move |shard| (shard, form, frame));
-                    frame.map(send).into_iter().flatten()
-                });
-                // Nobody counts the connections of a form on all shards.
-                send_out(&mut self.mail, &publication, 0, to);
-            }
+        // No topic keeps history yet: one that does gives its next position here, and nowhere else.
+        let position = None;
+        match &publish.topic {
+            Some(key) => self.order_in_topic(publish, key.topic(), position),
+            None => self.order_for_everyone(publish, position),
         }
     }
 
-    /// A publish in each form that has members: made once, whatever their number.
-    #[cold]
-    fn frames(&mut self, publication: &Publication, present: Forms) -> Frames {
-        let mut frames = Frames::default();
-        for form in present.iter() {
-            frames[form.index()] = if form == publication.form {
-                Some(publication.frame.clone())
-            } else {
-                let said = self.say_in(publication.form, form, &publication.frame);
-                let dropped = u64::from(said.is_none());
-                self.counters.dropped_untranslatable.add(dropped);
-                said.map(|frame| self.seal_for_sharers(frame))
+    fn order_in_topic(
+        &mut self,
+        publish: &PublishRequest,
+        topic: Topic<'_>,
+        position: Option<Position>,
+    ) {
+        let (homes, mail, mut encoder) = self.home_parts();
+        let interest = homes.interest(topic);
+        let topic = Some(topic);
+        let count = |pairs: &[Interest]| pairs.iter().map(|pair| pair.members).sum();
+        // Ordered by form: if the first and the last are of one, all are.
+        let ends = interest.first().zip(interest.last());
+        if let Some((first, _)) = ends.filter(|(first, last)| first.form == last.form) {
+            let form = first.form;
+            let Some(frame) = encoder.share(&publish.content, form, topic, position) else {
+                return send_out(mail, publish, count(interest), std::iter::empty());
             };
+            let to = interest.iter().map(|pair| (pair.shard, form, &frame));
+            return send_out(mail, publish, 0, to);
         }
-        frames
+        let present = interest.iter().map(|pair| pair.form).collect();
+        let frames = encoder.share_all(publish, present, topic, position);
+        let said = |pair: &&Interest| frames[pair.form.index()].is_some();
+        let unsaid = interest.iter().filter(|pair| !said(pair));
+        let dropped = unsaid.map(|pair| pair.members).sum();
+        let to = interest.iter().filter_map(|pair| {
+            let frame = frames[pair.form.index()].as_ref()?;
+            Some((pair.shard, pair.form, frame))
+        });
+        send_out(mail, publish, dropped, to);
     }
 
-    /// A message of one form in another. `None`: the application cannot say it so, or panicked.
-    pub(crate) fn say_in(&mut self, from: Form, to: Form, frame: &Frame) -> Option<Frame> {
-        if from == to {
-            return Some(frame.clone());
+    /// Every shard is sent to, for each form that the process has connections of: whoever opens one later misses nothing between two
+    /// messages that it gets.
+    fn order_for_everyone(&mut self, publish: &PublishRequest, position: Option<Position>) {
+        let present = self.admission.forms.get();
+        let (_, mail, mut encoder) = self.home_parts();
+        let frames = &encoder.share_all(publish, present, None, position);
+        let shards = mail.shards() as u16;
+        let pairs = present
+            .iter()
+            .flat_map(|form| (0..shards).map(move |shard| (shard, form)));
+        let to = pairs.clone().filter_map(|(shard, form)| {
+            let frame = frames[form.index()].as_ref()?;
+            Some((shard, form, frame))
+        });
+        let mut parcels = to.clone().count() as u16;
+        if let Some(key) = publish.report {
+            // Each shard counts its connections that cannot be told, as it counts the others.
+            let unsaid = pairs.filter(|(_, form)| frames[form.index()].is_none());
+            parcels += unsaid.clone().count() as u16;
+            for (shard, form) in unsaid {
+                let unsaid = Delivery::Unsaid {
+                    form,
+                    except: publish.except_on(shard),
+                    key,
+                    parcels,
+                };
+                mail.deliver(shard, unsaid);
+            }
+            if parcels == 0 {
+                owe_report(mail, key, 1, Report::default());
+            }
         }
-        let message = form::message_of(frame)?;
-        let translate = self.translate;
-        let said = confine(|| translate(from, to, message));
-        said.unwrap_or_else(|_| {
-            self.note_panic(None);
-            None
-        })
+        deliver_all(mail, publish, parcels, to);
+    }
+
+    /// As member: nobody of a form is sent a publish to everyone. The shard's part of its report.
+    pub(crate) fn count_unsaid(&self, form: Form, except: Option<Ticket>) -> Report {
+        let open = self.connections.open(form);
+        Report {
+            dropped: open.filter(|ticket| Some(*ticket) != except).count() as u32,
+            ..Report::default()
+        }
     }
 
     /// As home: a list has its place in the order, and each shard is asked for its share of those who are named.
-    pub(crate) fn order_list(&mut self, room: RoomName, key: ReportKey) {
-        let total = self.homes.members(&room);
-        let interest = self.homes.interest(&room).iter();
+    pub(crate) fn order_list(&mut self, topic: TopicKey, key: ReportKey) {
+        let total = self.homes.members(topic.topic());
+        let interest = self.homes.interest(topic.topic()).iter();
         let shares = interest.scan(LIST_MEMBERS_MAX, |left, pair| {
             let members = pair.members.min(*left);
             *left -= members;
@@ -200,7 +200,7 @@ impl Core {
         }
         for (pair, members) in shares {
             let list = Delivery::List {
-                room: room.clone(),
+                topic: topic.clone(),
                 form: pair.form,
                 key,
                 parcels,
@@ -212,14 +212,23 @@ impl Core {
     }
 
     /// As member: names those who are members at this place in the order.
-    pub(crate) fn name_members(&mut self, room: &str, form: Form, members_max: u16) -> Vec<Member> {
-        let Some(index) = self.rooms.find(form, room) else {
+    pub(crate) fn name_members(
+        &mut self,
+        topic: Topic<'_>,
+        form: Form,
+        members_max: u16,
+    ) -> Vec<Member> {
+        let Some(index) = self.rooms.find(form, topic) else {
             // The last member left while this was on its way.
             return Vec::new();
         };
         let slice = self.rooms.slice(index);
         let tickets = slice.members.iter().take(usize::from(members_max));
-        let (user, tickets) = (slice.user.clone(), tickets.copied().collect::<Vec<_>>());
+        let user = match slice.key.kind() {
+            TopicKind::User => Some(slice.key.name().clone()),
+            TopicKind::Room => None,
+        };
+        let tickets = tickets.copied().collect::<Vec<_>>();
         let named = tickets.into_iter().map(|ticket| Member {
             address: self.address(ticket),
             user: user.clone().or_else(|| self.user(ticket)),
@@ -230,18 +239,14 @@ impl Core {
     /// As member: puts a publish into its audience's batch of this tick.
     pub(crate) fn collect(&mut self, parcel: Parcel) {
         let form = parcel.form;
-        let name = parcel.room.as_deref();
-        let whose = match name.map(|name| self.rooms.find(form, name)) {
+        let topic = parcel.topic.as_ref().map(TopicKey::topic);
+        let whose = match topic.map(|topic| self.rooms.find(form, topic)) {
             Some(Some(slice)) => Whose::Slice(slice),
             None => Whose::Everyone(form),
             Some(None) => {
                 // The last member left while this was on its way.
                 if let Some(key) = parcel.report {
-                    self.mail.owe(Outcome {
-                        key,
-                        parcels: parcel.parcels,
-                        part: Part::Report(Report::default()),
-                    });
+                    owe_report(&mut self.mail, key, parcel.parcels, Report::default());
                 }
                 return;
             }
@@ -299,9 +304,9 @@ impl Core {
         self.fan_outs.push_back(fan_out);
     }
 
-    /// Ends a slice's batch of this tick. True: there is something to go out before the room's members may change.
-    pub(crate) fn seal_room(&mut self, form: Form, room: &str) -> bool {
-        if let Some(slice) = self.rooms.find(form, room) {
+    /// Ends a slice's batch of this tick. True: there is something to go out before the topic's members may change.
+    pub(crate) fn seal_topic(&mut self, form: Form, topic: Topic<'_>) -> bool {
+        if let Some(slice) = self.rooms.find(form, topic) {
             self.seal(Whose::Slice(slice), None);
         }
         !self.fan_outs.is_empty()
@@ -327,30 +332,44 @@ impl Core {
 /// it cannot be said in.
 fn send_out<'a>(
     mail: &mut Mailbox,
-    publication: &Publication,
+    publish: &PublishRequest,
     dropped: u32,
     to: impl Iterator<Item = (u16, Form, &'a Frame)> + Clone,
 ) {
     let mut parcels = to.clone().count() as u16;
-    if let Some(key) = publication.report.filter(|_| parcels == 0 || dropped > 0) {
+    if let Some(key) = publish.report.filter(|_| parcels == 0 || dropped > 0) {
         // One part more than there are parcels; without any, the report is complete.
         parcels += 1;
-        let part = Part::Report(Report {
+        let report = Report {
             dropped,
             ..Report::default()
-        });
-        mail.owe(Outcome { key, parcels, part });
+        };
+        owe_report(mail, key, parcels, report);
     }
+    deliver_all(mail, publish, parcels, to);
+}
+
+/// `parcels`: parts that the report is made of, if there is one.
+fn deliver_all<'a>(
+    mail: &mut Mailbox,
+    publish: &PublishRequest,
+    parcels: u16,
+    to: impl Iterator<Item = (u16, Form, &'a Frame)>,
+) {
     for (shard, form, frame) in to {
-        let except = publication.except.filter(|address| address.shard == shard);
         let parcel = Parcel {
-            room: publication.room.clone(),
+            topic: publish.topic.clone(),
             form,
             frame: frame.clone(),
-            except: except.map(|address| address.ticket),
-            report: publication.report,
+            except: publish.except_on(shard),
+            report: publish.report,
             parcels,
         };
         mail.deliver(shard, Delivery::Message(parcel));
     }
+}
+
+fn owe_report(mail: &mut Mailbox, key: ReportKey, parcels: u16, report: Report) {
+    let part = Part::Report(report);
+    mail.owe(Outcome { key, parcels, part });
 }

@@ -2,10 +2,10 @@
 
 use super::Core;
 use crate::connection::Connections;
-use crate::letter::{Join, Joined, Request, RoomName};
-use crate::membership::{Kind, Membership};
+use crate::letter::{Join, Joined, Request};
+use crate::membership::Membership;
 use crate::phase::Phase;
-use crate::topic::{self, USER_BYTES_MAX};
+use crate::topic::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::{Answer, Form, RoomError, Tag, Ticket};
 use std::sync::Arc;
 
@@ -17,8 +17,7 @@ const USERS_PER_CONNECTION_MAX: usize = 8;
 
 /// One wish to be a member.
 struct Wish<'a> {
-    name: &'a str,
-    kind: Kind,
+    topic: Topic<'a>,
     tag: Option<Tag>,
     members_max: u32,
 }
@@ -37,8 +36,7 @@ impl Core {
             return Ok(());
         }
         let wish = Wish {
-            name: room,
-            kind: Kind::Room,
+            topic: Topic::Room(room),
             tag: Some(tag),
             members_max,
         };
@@ -50,7 +48,7 @@ impl Core {
         if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
-        self.leave_topic(ticket, room, Some(tag))
+        self.leave_topic(ticket, Topic::Room(room), Some(tag))
     }
 
     /// The connection is this user from here on; `None`: nobody.
@@ -61,20 +59,19 @@ impl Core {
         if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
-        let key = user.map(topic::user_key);
-        let old = self.identity(ticket).map(|slice| self.rooms.name(slice));
-        if old == key.as_ref() {
+        let user = user.map(Topic::User);
+        let old = self.identity(ticket).map(|slice| self.rooms.key(slice));
+        if old.map(TopicKey::topic) == user {
             return Ok(());
         }
         let old = old.cloned();
-        self.check_identities(ticket, key.as_deref())?;
+        self.check_identities(ticket, user)?;
         if let Some(old) = &old {
-            self.leave_topic(ticket, old, None)?;
+            self.leave_topic(ticket, old.topic(), None)?;
         }
-        if let Some(key) = &key {
+        if let Some(topic) = user {
             let wish = Wish {
-                name: key,
-                kind: Kind::User,
+                topic,
                 tag: None,
                 members_max: u32::MAX,
             };
@@ -84,11 +81,15 @@ impl Core {
     }
 
     /// Whether there is room to become another user, so that the old one is not left for nothing.
-    fn check_identities(&mut self, ticket: Ticket, key: Option<&str>) -> Result<(), RoomError> {
-        let Some(key) = key else { return Ok(()) };
-        let slice = self.rooms.find(self.form(ticket), key);
+    fn check_identities(
+        &mut self,
+        ticket: Ticket,
+        user: Option<Topic<'_>>,
+    ) -> Result<(), RoomError> {
+        let Some(user) = user else { return Ok(()) };
+        let slice = self.rooms.find(self.form(ticket), user);
         let memberships = self.connections.memberships(ticket.slot);
-        let (total, _) = memberships.counts(Kind::User);
+        let (total, _) = memberships.counts(TopicKind::User);
         let known = slice.and_then(|slice| memberships.find(slice));
         let has_room = match known {
             Some(known) => known.in_flight < u8::MAX,
@@ -100,13 +101,13 @@ impl Core {
     /// The slice of the user that a connection is.
     fn identity(&self, ticket: Ticket) -> Option<u32> {
         let memberships = self.connections.memberships_ref(ticket.slot);
-        let mut users = memberships.wanted(Kind::User);
+        let mut users = memberships.wanted(TopicKind::User);
         users.next().map(|membership| membership.slice)
     }
 
     /// The user that a connection is.
     pub(crate) fn user(&self, ticket: Ticket) -> Option<Arc<str>> {
-        self.rooms.user(self.identity(ticket)?).cloned()
+        Some(self.rooms.key(self.identity(ticket)?).name().clone())
     }
 
     /// The form of a connection's messages.
@@ -116,7 +117,7 @@ impl Core {
 
     fn join_topic(&mut self, ticket: Ticket, wish: Wish<'_>) -> Result<(), RoomError> {
         let form = self.form(ticket);
-        let known = self.rooms.find(form, wish.name);
+        let known = self.rooms.find(form, wish.topic);
         let memberships = self.connections.memberships(ticket.slot);
         let known = known.and_then(|slice| memberships.find(slice));
         let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
@@ -128,8 +129,8 @@ impl Core {
                 membership.slice
             }
             None => {
-                if wish.kind == Kind::Room {
-                    let (total, wanted) = memberships.counts(Kind::Room);
+                if wish.topic.kind() == TopicKind::Room {
+                    let (total, wanted) = memberships.counts(TopicKind::Room);
                     if wanted >= self.limits.rooms_per_connection_max {
                         return Err(RoomError::TooMany);
                     }
@@ -138,21 +139,21 @@ impl Core {
                         return Err(RoomError::Busy);
                     }
                 }
-                let slice = self.rooms.claim(form, wish.name);
+                let slice = self.rooms.claim(form, wish.topic);
                 memberships.insert(Membership {
                     slice,
                     position: Membership::OUTSIDE,
                     wanted: true,
                     in_flight: 1,
-                    kind: wish.kind,
+                    kind: wish.topic.kind(),
                 });
                 slice
             }
         };
-        let room = self.rooms.name(slice).clone();
-        let home = self.mail.home(Some(&room));
+        let topic = self.rooms.key(slice).clone();
+        let home = self.mail.home(Some(topic.topic()));
         let join = Join {
-            room,
+            topic,
             who: self.address(ticket),
             form,
             tag: wish.tag,
@@ -166,11 +167,11 @@ impl Core {
     fn leave_topic(
         &mut self,
         ticket: Ticket,
-        name: &str,
+        topic: Topic<'_>,
         tag: Option<Tag>,
     ) -> Result<(), RoomError> {
         let form = self.form(ticket);
-        let known = self.rooms.find(form, name);
+        let known = self.rooms.find(form, topic);
         let memberships = self.connections.memberships(ticket.slot);
         let known = known.and_then(|slice| memberships.find(slice));
         let Some(membership) = known.filter(|membership| membership.wanted) else {
@@ -178,10 +179,10 @@ impl Core {
         };
         membership.in_flight = membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
         membership.wanted = false;
-        let room = self.rooms.name(membership.slice).clone();
-        let home = self.mail.home(Some(&room));
+        let topic = self.rooms.key(membership.slice).clone();
+        let home = self.mail.home(Some(topic.topic()));
         let leave = Request::Leave {
-            room,
+            topic,
             who: self.address(ticket),
             form,
             tag,
@@ -193,21 +194,20 @@ impl Core {
     /// A name that a room may have.
     pub(super) fn check_name(&self, room: &str) -> Result<(), ()> {
         let fits = (1..=self.limits.room_name_bytes_max).contains(&room.len());
-        let is_room = topic::user_of(room).is_none();
-        (fits && is_room).then_some(()).ok_or(())
+        fits.then_some(()).ok_or(())
     }
 
     /// The home counted the join (or was only asked): from here the connection is a member. The answer for the application.
     pub(crate) fn joined(&mut self, joined: Joined) -> Answered {
         let Joined {
-            room,
+            topic,
             form,
             who,
             tag,
             members,
             counted,
         } = joined;
-        let slice = self.rooms.find(form, &room);
+        let slice = self.rooms.find(form, topic.topic());
         let (slice, membership) = answered(&mut self.connections, who, slice)?;
         membership.in_flight -= 1;
         if counted && membership.position == Membership::OUTSIDE {
@@ -215,18 +215,19 @@ impl Core {
             membership.position = list.len() as u32;
             list.push(who);
         }
+        let room = topic.name().clone();
         Some((who, tag?, Answer::Joined { room, members }))
     }
 
     /// The home counted the leave: no message of the room follows.
     pub(crate) fn left(
         &mut self,
-        room: RoomName,
+        topic: TopicKey,
         form: Form,
         who: Ticket,
         tag: Option<Tag>,
     ) -> Answered {
-        let slice = self.rooms.find(form, &room);
+        let slice = self.rooms.find(form, topic.topic());
         let (slice, membership) = answered(&mut self.connections, who, slice)?;
         let was = *membership;
         membership.in_flight -= 1;
@@ -236,6 +237,7 @@ impl Core {
         if over {
             self.forget_membership(who, slice);
         }
+        let room = topic.name().clone();
         Some((who, tag?, Answer::Left { room }))
     }
 
@@ -243,17 +245,18 @@ impl Core {
     /// there is something. The home hears that this is known, whatever became of the connection.
     pub(crate) fn refused(
         &mut self,
-        room: RoomName,
+        topic: TopicKey,
         form: Form,
         who: Ticket,
         answer: Option<(Tag, RoomError)>,
     ) -> Answered {
         let noted = Request::Noted {
-            room: room.clone(),
+            topic: topic.clone(),
             who: self.address(who),
         };
-        self.mail.owe_request(self.mail.home(Some(&room)), noted);
-        let slice = self.rooms.find(form, &room);
+        let home = self.mail.home(Some(topic.topic()));
+        self.mail.owe_request(home, noted);
+        let slice = self.rooms.find(form, topic.topic());
         let (slice, membership) = answered(&mut self.connections, who, slice)?;
         membership.in_flight -= 1;
         debug_assert_eq!(membership.position, Membership::OUTSIDE);
@@ -261,6 +264,7 @@ impl Core {
             self.forget_membership(who, slice);
         }
         let (tag, error) = answer?;
+        let room = topic.name().clone();
         Some((who, tag, Answer::Refused { room, error }))
     }
 

@@ -6,9 +6,10 @@ use crate::connection::{Connection, Flags};
 use crate::core::Core;
 use crate::driver::Driver;
 use crate::events::TopicName;
-use crate::membership::{Kind, Membership};
+use crate::membership::Membership;
 use crate::outgoing::Outgoing;
 use crate::phase::Phase;
+use crate::topic::TopicKind;
 use crate::{Application, Form};
 use shardcast_protocol::frame;
 use std::collections::{BTreeMap, HashMap};
@@ -72,25 +73,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Panics unless the shards agree on who is a member of what. Nothing may be under way between them.
     pub fn check_together(shards: &[Shard<A, D>]) {
-        let mut slices: BTreeMap<(&str, Form, u16), u32> = BTreeMap::new();
-        let mut interest: BTreeMap<(&str, Form, u16), u32> = BTreeMap::new();
+        let mut slices: BTreeMap<(TopicName, Form, u16), u32> = BTreeMap::new();
+        let mut interest: BTreeMap<(TopicName, Form, u16), u32> = BTreeMap::new();
         for Shard { core, .. } in shards {
             let shard = core.mail.shard();
             assert_eq!(core.mail.depth(), 0, "letters under way");
             for (_, slice) in core.rooms.iter() {
                 if !slice.members.is_empty() {
-                    let key = (&*slice.name, slice.form, shard);
+                    let key = (TopicName::of(&slice.key), slice.form, shard);
                     slices.insert(key, slice.members.len() as u32);
                 }
             }
-            for (name, pairs, members) in core.homes.iter() {
-                assert_eq!(core.mail.home(Some(name)), shard, "{name}: another's");
+            for (topic, pairs, members) in core.homes.iter() {
+                let home = core.mail.home(Some(topic.topic()));
+                assert_eq!(home, shard, "{topic:?}: another's");
                 let sum: u32 = pairs.iter().map(|pair| pair.members).sum();
-                assert_eq!(sum, members, "{name}");
+                assert_eq!(sum, members, "{topic:?}");
                 assert!(pairs.is_sorted_by_key(|pair| (pair.form, pair.shard)));
                 for pair in pairs {
-                    let members = interest.insert((name, pair.form, pair.shard), pair.members);
-                    assert_eq!(members, None, "{name}: two homes, or a pair twice");
+                    let members =
+                        interest.insert((topic.clone(), pair.form, pair.shard), pair.members);
+                    assert_eq!(members, None, "{topic:?}: two homes, or a pair twice");
                 }
             }
             assert!(!core.homes.has_refusals(), "refusals that nobody notes");
@@ -101,7 +104,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// The topics that this shard orders, with their members on all shards.
     pub fn topics(&self) -> Vec<(TopicName, u32)> {
         let topics = self.core.homes.iter();
-        let named = topics.map(|(name, _, members)| (TopicName::of(name), members));
+        let named = topics.map(|(topic, _, members)| (topic, members));
         named.collect()
     }
 
@@ -214,12 +217,12 @@ fn check_rooms(core: &Core) {
         );
         let users = memberships
             .iter()
-            .filter(|membership| membership.wanted && membership.kind == Kind::User);
+            .filter(|membership| membership.wanted && membership.kind == TopicKind::User);
         assert!(users.count() <= 1, "slot {slot}: two users");
         for membership in memberships {
             let slice = core.rooms.slice_ref(membership.slice);
             assert_eq!(slice.form, form, "slot {slot}: in a slice of another form");
-            assert_eq!(slice.user.is_some(), membership.kind == Kind::User);
+            assert_eq!(slice.key.kind(), membership.kind);
             let decided = membership.in_flight == 0;
             let inside = membership.position != Membership::OUTSIDE;
             assert!(
@@ -240,8 +243,8 @@ fn check_rooms(core: &Core) {
         assert_eq!(
             slice.claims(),
             claims.get(&index).copied().unwrap_or(0),
-            "claims of {}",
-            slice.name
+            "claims of {:?}",
+            slice.key
         );
         for member in &slice.members {
             let memberships = core.connections.memberships_ref(member.slot).as_slice();
@@ -249,8 +252,8 @@ fn check_rooms(core: &Core) {
                 memberships
                     .iter()
                     .any(|membership| membership.slice == index),
-                "{}: a stranger",
-                slice.name
+                "{:?}: a stranger",
+                slice.key
             );
         }
     }

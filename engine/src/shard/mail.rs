@@ -7,10 +7,11 @@ use crate::core::Core;
 use crate::driver::Driver;
 use crate::events::{Event, EventKind, TopicName};
 use crate::home::Welcome;
-use crate::letter::{Command, Delivery, Join, Joined, Outcome, Request, RoomName};
+use crate::letter::{Command, Delivery, Join, Joined, Outcome, Request};
 use crate::phase::Phase;
 use crate::report::Part;
-use crate::{Address, Application, CloseReason, Form, Frame, Listing, Note, RoomError, Ticket};
+use crate::topic::TopicKey;
+use crate::{Address, Application, CloseReason, Form, Listing, Note, RoomError, Ticket};
 
 /// Commands obeyed per tick.
 const COMMANDS_PER_TICK: usize = 1024;
@@ -31,10 +32,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 return;
             };
             match command {
-                Command::Publish { publication, reply } => {
-                    self.core.publish_from_outside(publication, reply);
+                Command::Publish { publish, reply } => {
+                    self.core.publish_from_outside(publish, reply);
                 }
-                Command::List { room, reply } => self.core.list_from_outside(room, reply),
+                Command::List { topic, reply } => self.core.list_from_outside(topic, reply),
                 Command::Tell { who, note } => self.tell(who, note),
                 Command::Admit { who, note } => self.decide(who, note),
                 Command::ReplaceTls { listener, tls } => self.core.secure.replace(listener, tls),
@@ -89,36 +90,36 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match request {
             Request::Join(join) => core.order_join(join),
             Request::Leave {
-                room,
+                topic,
                 who,
                 form,
                 tag,
             } => {
-                core.order_leave(&room, form, who);
+                core.order_leave(&topic, form, who);
                 let left = Delivery::Left {
-                    room,
+                    topic,
                     form,
                     who: who.ticket,
                     tag,
                 };
                 core.mail.deliver(who.shard, left);
             }
-            Request::Depart { rooms, who, form } => {
-                for room in &rooms {
-                    core.order_leave(room, form, who);
+            Request::Depart { topics, who, form } => {
+                for topic in &topics {
+                    core.order_leave(topic, form, who);
                 }
             }
-            Request::Noted { room, who } => core.homes.noted(room, who),
-            Request::Publish(publication) => core.order(publication),
+            Request::Noted { topic, who } => core.homes.noted(topic, who),
+            Request::Publish(publish) => core.order(&publish),
             Request::Query { key, query } => core.answer_query(key, &query),
-            Request::List { room, key } => core.order_list(room, key),
+            Request::List { topic, key } => core.order_list(topic, key),
             Request::Outcome(outcome) => {
                 if let Some((asker, answer)) = core.reports.add(outcome) {
                     self.answer_asker(asker, answer);
                 }
             }
             Request::Post { to, from, frame } => self.take_post(to, from, &frame),
-            Request::Send { to, form, frame } => core.send_one(to, form, &frame),
+            Request::Send { to, content } => core.send_one(to, &content),
             Request::Disconnect { who, code, reason } => {
                 core.close(who, code, &reason, CloseReason::Application(code));
             }
@@ -146,33 +147,42 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match delivery {
             Delivery::Message(parcel) => self.core.collect(parcel),
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
+            Delivery::Unsaid {
+                form,
+                except,
+                key,
+                parcels,
+            } => {
+                let part = Part::Report(self.core.count_unsaid(form, except));
+                self.core.mail.owe(Outcome { key, parcels, part });
+            }
             // Members do not change by it, so what goes to them need not have left.
             Delivery::List {
-                room,
+                topic,
                 form,
                 key,
                 parcels,
                 total,
                 members,
             } => {
-                let members = self.core.name_members(&room, form, members);
+                let members = self.core.name_members(topic.topic(), form, members);
                 let part = Part::Listing(Listing { total, members });
                 self.core.mail.owe(Outcome { key, parcels, part });
             }
             // Nobody becomes a member by it, or ceases to be one.
             Delivery::Refused {
-                room,
+                topic,
                 form,
                 who,
                 tag,
                 error,
             } => {
                 let answer = tag.map(|tag| (tag, error));
-                let answer = self.core.refused(room, form, who, answer);
+                let answer = self.core.refused(topic, form, who, answer);
                 self.answer(answer);
             }
             Delivery::Joined(joined) => {
-                if self.core.seal_room(joined.form, &joined.room) {
+                if self.core.seal_topic(joined.form, joined.topic.topic()) {
                     self.held = Some(Delivery::Joined(joined));
                     return;
                 }
@@ -180,21 +190,21 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.answer(answer);
             }
             Delivery::Left {
-                room,
+                topic,
                 form,
                 who,
                 tag,
             } => {
-                if self.core.seal_room(form, &room) {
+                if self.core.seal_topic(form, topic.topic()) {
                     self.held = Some(Delivery::Left {
-                        room,
+                        topic,
                         form,
                         who,
                         tag,
                     });
                     return;
                 }
-                let answer = self.core.left(room, form, who, tag);
+                let answer = self.core.left(topic, form, who, tag);
                 self.answer(answer);
             }
         }
@@ -206,7 +216,7 @@ impl Core {
     fn order_join(&mut self, join: Join) {
         let welcome = self.homes.join(&join);
         let Join {
-            room,
+            topic,
             who,
             form,
             tag,
@@ -217,11 +227,11 @@ impl Core {
             counted: true,
         } = welcome
         {
-            self.tell_of_join(&room, who, members);
+            self.tell_of_join(&topic, who, members);
         }
         let delivery = match welcome {
             Welcome::Member { members, counted } => Delivery::Joined(Joined {
-                room,
+                topic,
                 form,
                 who: who.ticket,
                 tag,
@@ -229,7 +239,7 @@ impl Core {
                 counted,
             }),
             Welcome::Full => Delivery::Refused {
-                room,
+                topic,
                 form,
                 who: who.ticket,
                 tag,
@@ -239,52 +249,35 @@ impl Core {
         self.mail.deliver(who.shard, delivery);
     }
 
-    fn tell_of_join(&mut self, room: &RoomName, member: Address, members: u32) {
+    fn tell_of_join(&mut self, topic: &TopicKey, member: Address, members: u32) {
         if members == 1 {
             self.events.emit(EventKind::TopicActive, || {
-                let topic = TopicName::of(room);
+                let topic = TopicName::of(topic);
                 Event::TopicActive { topic }
             });
         }
         self.events.emit(EventKind::Joined, || Event::Joined {
-            topic: TopicName::of(room),
+            topic: TopicName::of(topic),
             member,
             members,
         });
     }
 
     /// As home: a connection is no member any more, if it was one.
-    fn order_leave(&mut self, room: &RoomName, form: Form, member: Address) {
-        let Some(members) = self.homes.leave(room, form, member) else {
+    fn order_leave(&mut self, topic: &TopicKey, form: Form, member: Address) {
+        let Some(members) = self.homes.leave(topic, form, member) else {
             return;
         };
         self.events.emit(EventKind::Left, || Event::Left {
-            topic: TopicName::of(room),
+            topic: TopicName::of(topic),
             member,
             members,
         });
         if members == 0 {
             self.events.emit(EventKind::TopicIdle, || {
-                let topic = TopicName::of(room);
+                let topic = TopicName::of(topic);
                 Event::TopicIdle { topic }
             });
-        }
-    }
-
-    /// As owner: a message for one connection, in its form.
-    pub(crate) fn send_one(&mut self, to: Ticket, form: Form, frame: &Frame) {
-        if self.connections.phase(to) != Phase::Open {
-            self.counters.dropped_closing.add(1);
-            return;
-        }
-        let taken = self.form(to);
-        if taken == form {
-            self.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
-            return;
-        }
-        match self.say_in(form, taken, frame) {
-            Some(said) => self.write_frame(to, |out| out.extend_from_slice(said.bytes())),
-            None => self.counters.dropped_untranslatable.add(1),
         }
     }
 }

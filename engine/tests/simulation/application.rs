@@ -7,8 +7,9 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Admission, Answer, Application, CloseReason, Context, Form, Frame, Listing,
-    Message, Messages, Note, Piece, Publish, Refusal, RoomError, Tag, Target, Topic,
+    Accepted, Address, Admission, Answer, Application, CloseReason, Content, Context, Data,
+    DataEncoding, Form, Frame, Listing, Message, Messages, Note, Piece, Position, Publication,
+    PublicationKind, Publish, Refusal, RoomError, Tag, Target, Topic,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -208,8 +209,8 @@ impl Scripted {
                     from: client,
                     number,
                 };
-                let frame = published(audience, letter, cx.form(), kind, padding);
-                let mut publish = Publish::new(frame).form(cx.form());
+                let content = published(audience, letter, cx.form(), kind, padding);
+                let mut publish = Publish::new(content);
                 if options.except {
                     publish = publish.except(cx.address());
                 }
@@ -226,8 +227,11 @@ impl Scripted {
             Ask::Send(to) => {
                 if let Some(address) = self.entry(to, |entry, _| entry.address) {
                     let said = format!("direct {client} {number} {to} {padding}");
-                    let said = dress(cx.form().index(), &said);
-                    cx.send_to(address, cx.form(), Frame::new(kind, said.as_bytes()));
+                    let letter = Letter {
+                        from: client,
+                        number,
+                    };
+                    cx.send_to(address, content_of(letter, cx.form(), kind, &said));
                 }
             }
             Ask::Disconnect(who) => {
@@ -393,21 +397,27 @@ impl Application for Scripted {
         }
     }
 
-    /// The same in the other form, if that can be said.
-    fn translate(from: Form, to: Form, message: Message<'_>) -> Option<Frame> {
-        let text = std::str::from_utf8(message.bytes()).expect("clients send text");
+    /// The same in any form, if that can be said.
+    fn encode(
+        to: Form,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        assert_eq!(position, None, "no topic keeps history");
+        let text = std::str::from_utf8(publication.data.bytes()).expect("clients send text");
         let (form, text) = undress(text);
-        assert_eq!(form, from.index(), "{text} is in another form");
+        let DataEncoding(from) = publication.data_encoding;
+        assert_eq!(form, usize::from(from), "{text} is in another form");
         let mut words = Words(text);
-        if words.next() == "message" {
-            words.next();
-        }
+        let is_published = words.next() == "message";
+        let audience = is_published.then(|| Audience::read(words.next()));
+        assert_eq!(
+            publication.topic.map(topic_name),
+            audience.and_then(audience_name)
+        );
         let (_, number) = (words.number(), words.number() as u32);
         match is_unsayable(form, to.index(), number) {
-            false => {
-                let said = dress(to.index(), text);
-                Some(Frame::new(message.kind(), said.as_bytes()))
-            }
+            false => Some(said_in(to, publication.data, text)),
             true if number.is_multiple_of(2) => None,
             true => std::panic::resume_unwind(Box::new("nothing can be said")),
         }
@@ -461,17 +471,60 @@ impl Application for Scripted {
     }
 }
 
-/// A publish as the application seals it.
+/// A publish as the application makes it.
 pub(crate) fn published(
     audience: Audience,
     letter: Letter,
     form: Form,
     kind: Kind,
     padding: &str,
-) -> Frame {
+) -> Content {
     let Letter { from, number } = letter;
     let said = format!("message {} {from} {number} {padding}", audience.write());
-    Frame::new(kind, dress(form.index(), &said).as_bytes())
+    content_of(letter, form, kind, &said)
+}
+
+/// What a client says, as data in its form. Of every third the frame of that form is made before.
+fn content_of(letter: Letter, form: Form, kind: Kind, said: &str) -> Content {
+    let dressed = dress(form.index(), said);
+    let data = match kind {
+        Kind::Text => Data::Text(&dressed),
+        Kind::Binary => Data::Binary(dressed.as_bytes()),
+    };
+    let publication = Publication {
+        topic: None,
+        kind: PublicationKind::Event { name: "said" },
+        data,
+        data_encoding: DataEncoding(form.index() as u8),
+    };
+    let encoded = letter.number.is_multiple_of(3);
+    let encoded = encoded.then(|| (form, said_in(form, data, said)));
+    Content::data(&publication, encoded.into_iter().collect())
+}
+
+/// A frame of a form, of the kind of what was said.
+fn said_in(form: Form, data: Data<'_>, text: &str) -> Frame {
+    let kind = match data {
+        Data::Text(_) => Kind::Text,
+        Data::Binary(_) => Kind::Binary,
+    };
+    Frame::new(kind, dress(form.index(), text).as_bytes())
+}
+
+fn topic_name(topic: Topic<'_>) -> String {
+    match topic {
+        Topic::Room(name) => name.to_owned(),
+        Topic::User(name) => name.to_owned(),
+    }
+}
+
+/// The name of the topic; everyone has none.
+fn audience_name(audience: Audience) -> Option<String> {
+    match audience {
+        Audience::Room(room) => Some(room_name(room)),
+        Audience::User(user) => Some(user_name(user)),
+        Audience::Everyone => None,
+    }
 }
 
 /// Calls with the target that a message names.
@@ -499,15 +552,14 @@ fn user_name(user: usize) -> String {
 /// Names that no room may have are beyond the run's rooms.
 fn room_name(room: usize) -> String {
     match room {
-        // A user's key.
-        ROOM_RESERVED => "\u{1}user-0".to_owned(),
+        ROOM_NAMELESS => String::new(),
         ROOM_TOO_LONG => "r".repeat(ROOM_NAME_BYTES_MAX + 1),
         _ => format!("room-{room}"),
     }
 }
 
-/// A room whose name is not for rooms.
-pub(crate) const ROOM_RESERVED: usize = 998;
+/// A room whose name is empty.
+pub(crate) const ROOM_NAMELESS: usize = 998;
 /// A room whose name is longer than allowed.
 pub(crate) const ROOM_TOO_LONG: usize = 999;
 /// Longest name in these runs.

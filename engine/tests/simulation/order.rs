@@ -259,16 +259,11 @@ impl Outcome<'_> {
                 from: client.id,
                 number: *number,
             };
-            // Members in whose form it cannot be said are told as dropped; nobody counts them among everyone.
-            let uncounted = |other: &Client| {
-                matches!(audience, Audience::Everyone)
-                    && cannot_hear(self.clients, letter, other.id)
-            };
+            // Those in whose form it cannot be said are told as dropped.
             let others = || {
                 self.clients
                     .iter()
                     .filter(|other| !options.except || other.id != client.id)
-                    .filter(|other| !uncounted(other))
             };
             let low = others()
                 .filter(|c| self.is_member(c, audience, asked, *answered))

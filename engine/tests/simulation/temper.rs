@@ -1,6 +1,6 @@
 //! What kind of client it is: how it opens, what it asks for, how it ends. Drawn from the seed.
 
-use super::application::{ROOM_RESERVED, ROOM_TOO_LONG};
+use super::application::{ROOM_NAMELESS, ROOM_TOO_LONG};
 use super::words::{Ask, Audience, Options};
 use shardcast_engine::driver::sim::Random;
 
@@ -186,7 +186,7 @@ impl Temper {
             return match random.below(4) {
                 0 if clients > 1 => Ask::Disconnect(random.between(1, clients - 1)),
                 1 => Ask::Close,
-                2 => Ask::Join(random.pick(&[ROOM_TOO_LONG, ROOM_RESERVED])),
+                2 => Ask::Join(random.pick(&[ROOM_TOO_LONG, ROOM_NAMELESS])),
                 _ => Ask::Panic,
             };
         }

@@ -1,7 +1,7 @@
 //! What the server says unasked, and how the native dialects say it.
 
 use super::map::{Map, Notation};
-use super::value::{Untranslatable, Value};
+use super::value::{Encoding, Untranslatable, Value};
 
 /// What the server says unasked.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,11 @@ pub struct Welcome<'a> {
 const ENVELOPE_BYTES: usize =
     r#"{"jsonrpc":"2.0","method":"message","params":{"room":"","from":"","data":null}}"#.len();
 
+/// The two numbers of a welcome, and its longer keys.
+const NUMBERS_BYTES: usize = 96;
+/// A control character is six in JSON: `\u0001`.
+const STRING_GROWTH_MAX: usize = 6;
+
 /// Appends an event of a native dialect, `type` first.
 #[inline]
 pub(crate) fn write<N: Notation>(
@@ -96,6 +101,24 @@ impl Event<'_> {
                 Event::Closing { reason, .. } => 32 + reason.len(),
                 Event::Call { method, params, .. } => 32 + method.len() + data(params),
             }
+    }
+
+    /// Bytes that it has at most in a dialect of this encoding: without writing it, so often many more.
+    pub fn bytes_max(&self, encoding: Encoding) -> usize {
+        let strings = match *self {
+            Event::Welcome(welcome) => welcome.connection.len() + welcome.server.len(),
+            Event::Message { room, from, .. } => room.map_or(0, str::len) + from.len(),
+            Event::Event { event, room, .. } => event.len() + room.map_or(0, str::len),
+            Event::Closing { reason, .. } => reason.len(),
+            Event::Call { method, .. } => method.len(),
+        };
+        let data = match *self {
+            Event::Message { data, .. } | Event::Event { data, .. } => data,
+            Event::Call { params, .. } => params,
+            Event::Welcome(_) | Event::Closing { .. } => None,
+        };
+        let data = data.map_or(0, |data| data.bytes_max(encoding));
+        ENVELOPE_BYTES + NUMBERS_BYTES + STRING_GROWTH_MAX * strings + data
     }
 
     /// Its `type`, or its method in JSON-RPC. A call has none.

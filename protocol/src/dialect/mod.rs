@@ -1,8 +1,8 @@
 //! What messages mean: bytes to typed requests, and typed replies and events to bytes, in every dialect.
 //!
 //! [`Dialect`] is the boundary: `read` gives what is [`Decoded`] (one or many items, or why not), `write_reply` and `write_event`
-//! append one whole message, and [`translate`] says a published message of one dialect in another. What a client sent as `data`
-//! and `id` is never rebuilt within a dialect: it travels as a [`Value`], byte for byte. Called by the server.
+//! append one whole message. What a client sent as `data` and `id` is never rebuilt within an encoding: it travels as a [`Value`], byte
+//! for byte. Called by the server.
 
 mod control;
 mod decoded;
@@ -21,7 +21,6 @@ mod rules;
 mod timestamp;
 mod token;
 mod transcode;
-mod translate;
 mod value;
 
 pub use crate::problem::{Code, Problem};
@@ -37,7 +36,6 @@ pub use reply::{Counts, Joined, Member, Presence, Reply, Status};
 pub use request::{Method, Publish, PublishTarget, Request, RoomList, Rooms};
 pub use rules::{DEPTH_MAX, Rules};
 pub use token::{Rest, Token, Tokens};
-pub use translate::translate;
 pub use value::{Encoding, Untranslatable, Value, ValueBox};
 
 use crate::frame::Kind;

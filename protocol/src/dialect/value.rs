@@ -112,6 +112,16 @@ impl<'b> Value<'b> {
         }
     }
 
+    /// Bytes that it has in an encoding, at most: in its own, exactly.
+    pub fn bytes_max(self, encoding: Encoding) -> usize {
+        let bytes = self.as_bytes().len();
+        match (self, encoding) {
+            (Value::Json(_), Encoding::Json) | (Value::Pack(_), Encoding::Pack) => bytes,
+            (Value::Json(_), Encoding::Pack) => Value::PACK_GROWTH_MAX * (bytes + 1),
+            (Value::Pack(_), Encoding::Json) => Value::JSON_GROWTH_MAX * bytes,
+        }
+    }
+
     /// A copy that outlives the message.
     pub fn to_boxed(self) -> ValueBox {
         match self {

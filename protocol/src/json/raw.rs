@@ -31,8 +31,8 @@ impl<'b> Raw<'b> {
         Raw(value)
     }
 
-    /// What a JSON serializer wrote: one whole value without white space. It is not looked at: for text that was never anywhere else, and
-    /// whose depth the caller knows.
+    /// What a JSON serializer wrote, or what was a [`Raw`] before: one whole value without white space around it. It is not looked at: for
+    /// text that was never anywhere else, and whose depth the caller knows.
     pub fn of_serializer(text: &'b str) -> Raw<'b> {
         debug_assert!(!text.is_empty());
         Raw(text)

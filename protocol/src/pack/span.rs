@@ -10,6 +10,9 @@ use super::scan::Scanner;
 pub struct Pack<'b>(&'b [u8]);
 
 impl<'b> Pack<'b> {
+    /// nil.
+    pub const NIL: Pack<'static> = Pack(&[0xc0]);
+
     /// Checks bytes of one value. `None` if they are not MessagePack, something follows, or it nests deeper than a value in
     /// an envelope may.
     pub fn parse(bytes: &'b [u8]) -> Option<Pack<'b>> {
@@ -24,8 +27,8 @@ impl<'b> Pack<'b> {
         Pack(value)
     }
 
-    /// What a serializer wrote: one whole value. It is not looked at: for bytes that were never anywhere else, and whose depth the caller
-    /// knows.
+    /// What a serializer wrote, or what was a [`Pack`] before: one whole value. It is not looked at: for bytes that were never anywhere else,
+    /// and whose depth the caller knows.
     pub fn of_serializer(bytes: &'b [u8]) -> Pack<'b> {
         debug_assert!(Pack::parse(bytes).is_some());
         Pack(bytes)

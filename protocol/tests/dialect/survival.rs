@@ -3,9 +3,7 @@
 
 use crate::said::{json, lines, packed, read};
 use fastrand::Rng;
-use shardcast_protocol::dialect::{
-    ControlPolicy, Decoded, Dialect, Item, Payload, Rules, translate,
-};
+use shardcast_protocol::dialect::{ControlPolicy, Decoded, Dialect, Item, Payload, Rules};
 
 /// Text with what is special in it: quotes, escapes, controls, all lengths of UTF-8.
 pub(crate) fn random_name(rng: &mut Rng) -> String {
@@ -327,9 +325,6 @@ fn digest(dialect: Dialect, bytes: &[u8]) {
                 );
             }
         }
-    }
-    for to in Dialect::ALL {
-        translate(dialect, to, bytes);
     }
 }
 

@@ -5,16 +5,16 @@
 use crate::app::call::OwnedCall;
 use crate::app::connection_id::{ConnectionId, IdText};
 use crate::app::context::Context;
-use crate::app::emit::seal;
 use crate::app::failure::{BAD_NAME, BAD_USER, problem_of_publish};
 use crate::app::identity::Identity;
 use crate::app::pending::{Joining, Outcome, Pending, Shape};
+use crate::app::publication;
 use crate::app::rooms::{self, require_space};
 use crate::namespace::Namespace;
-use shardcast_engine::{Form, Listing, Publish, PublishError, Target};
+use shardcast_engine::{Listing, Publication, PublicationKind, Publish, Target, Topic};
 use shardcast_protocol::dialect::{
-    self, Code, Command, Counts, Event, Joined, Member, Presence, Problem, PublishTarget, Reply,
-    Request, Rooms, Status, Value, ValueBox,
+    self, Code, Command, Counts, Joined, Member, Presence, Problem, PublishTarget, Reply, Request,
+    Rooms, Status, Value, ValueBox,
 };
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -141,22 +141,19 @@ fn publish_of(
     let clean = cleaned(namespace, command.data)?;
     let data = clean.as_ref().map(ValueBox::as_value).or(command.data);
     let (connection, dialect) = (cx.connection(), cx.dialect());
-    let from = connection.text();
-    let event = Event::Message {
-        room,
-        from: from.as_str(),
+    let data = data.unwrap_or_else(|| publication::nothing(dialect.encoding()));
+    let (data, data_encoding) = publication::data_of(data);
+    let said = Publication {
+        topic: room.map(Topic::Room),
+        kind: PublicationKind::Message {
+            publisher: connection.0,
+        },
         data,
+        data_encoding,
     };
-    let bytes = data.map_or(4, |data| data.as_bytes().len());
-    let capacity = bytes + room.map_or(0, str::len) + MESSAGE_BYTES;
-    let frame = seal(
-        &shared.spoken,
-        dialect,
-        &event,
-        capacity,
-        cx.engine.message_bytes_max(),
-    )?;
-    let publish = Publish::new(frame).form(Form::new(dialect.index()));
+    let bytes_max = cx.engine.message_bytes_max();
+    let content = publication::judge(&shared.spoken, dialect, &said, bytes_max)?;
+    let publish = Publish::new(content);
     Ok(if asked.echo.unwrap_or(namespace.echo) {
         publish
     } else {
@@ -182,16 +179,16 @@ fn send_out<'t>(
     let first = cx.desk.take_tags(1);
     let mut tag = asked.report.then_some(first);
     for (sent, (target, publish)) in publishes.enumerate() {
-        let mut outcome = match tag {
-            Some(tag) => cx.engine.publish(target, publish.clone().report(tag)),
-            None => cx.engine.publish(target, publish.clone()),
-        };
-        if outcome == Err(PublishError::TooManyReports) && sent > 0 {
+        if sent > 0 && cx.engine.reports_are_full() {
             // Some rooms have it already, and a refusal would have the client send it to them again: the others get
             // it too, and the answer goes without counts.
             tag = None;
-            outcome = cx.engine.publish(target, publish);
         }
+        let publish = match tag {
+            Some(tag) => publish.report(tag),
+            None => publish,
+        };
+        let outcome = cx.engine.publish(target, publish);
         outcome.map_err(problem_of_publish)?;
     }
     match tag {
@@ -320,6 +317,3 @@ struct Named<'e, 'b> {
 fn bad_request(message: &'static str) -> Problem {
     Problem::new(Code::BadRequest, message)
 }
-
-/// A message's keys and the sender's id, in bytes, with some to spare: a hint.
-const MESSAGE_BYTES: usize = 96;

@@ -4,12 +4,13 @@ use crate::app::connection_id::ConnectionId;
 use crate::app::context::Context;
 use crate::app::encoding::{self, Place, Wrote};
 use crate::app::failure::Failure;
+use crate::app::publication;
 use crate::app::rooms;
 use crate::app::shared::Shared;
 use crate::app::spoken::Spoken;
 use serde::Serialize;
-use shardcast_engine::{Form, Frame, Publish, Target};
-use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem};
+use shardcast_engine::{Content, Publication, PublicationKind, Publish, Target, Topic};
+use shardcast_protocol::dialect::{Dialect, Encoding};
 use std::sync::Arc;
 
 /// An event that waits for its name and its data.
@@ -87,15 +88,14 @@ impl Emit<'_, &mut Context<'_>> {
             }),
             Targets::Connection(connection) if Some(connection) == except => Ok(()),
             Targets::Connection(connection) => {
-                let frame = encoded.frame(None)?;
-                cx.engine.send_to(connection.0, encoded.form(), frame);
+                cx.engine.send_to(connection.0, encoded.content(None)?);
                 Ok(())
             }
         }
     }
 }
 
-/// An event whose data is written, in one dialect.
+/// An event whose data is written, in the encoding of one dialect.
 pub(crate) struct Encoded<'e> {
     spoken: &'e Spoken,
     dialect: Dialect,
@@ -130,24 +130,21 @@ impl<'e> Encoded<'e> {
         })
     }
 
-    pub(crate) fn form(&self) -> Form {
-        Form::new(self.dialect.index())
-    }
-
-    pub(crate) fn frame(&self, room: Option<&str>) -> Result<Frame, Failure> {
-        let event = Event::Event {
-            event: self.event,
-            room,
-            data: Some(encoding::written(self.dialect.encoding(), &self.data)),
+    /// What is sent to a room, or to whoever is none.
+    ///
+    /// # Errors
+    /// `too_large`.
+    pub(crate) fn content(&self, room: Option<&str>) -> Result<Content, Failure> {
+        let data = encoding::written(self.dialect.encoding(), &self.data);
+        let (data, data_encoding) = publication::data_of(data);
+        let said = Publication {
+            topic: room.map(Topic::Room),
+            kind: PublicationKind::Event { name: self.event },
+            data,
+            data_encoding,
         };
-        let capacity = self.data.len() + ENVELOPE_BYTES;
-        Ok(seal(
-            self.spoken,
-            self.dialect,
-            &event,
-            capacity,
-            self.bytes_max,
-        )?)
+        let content = publication::judge(self.spoken, self.dialect, &said, self.bytes_max);
+        Ok(content?)
     }
 
     pub(crate) fn publish(
@@ -155,42 +152,10 @@ impl<'e> Encoded<'e> {
         room: Option<&str>,
         except: Option<ConnectionId>,
     ) -> Result<Publish, Failure> {
-        let publish = Publish::new(self.frame(room)?).form(self.form());
+        let publish = Publish::new(self.content(room)?);
         Ok(match except {
             Some(connection) => publish.except(connection.0),
             None => publish,
         })
-    }
-}
-
-/// Room for an event's keys and names, in bytes: a hint.
-const ENVELOPE_BYTES: usize = 96;
-
-/// A frame of one event; `too_large` when a client could not be sent it, in whichever dialect that clients speak here: what somebody
-/// publishes is the same for all, or nothing.
-pub(crate) fn seal(
-    spoken: &Spoken,
-    dialect: Dialect,
-    event: &Event<'_>,
-    capacity_bytes: usize,
-    bytes_max: usize,
-) -> Result<Frame, Problem> {
-    let (mut written, mut too_large) = (Ok(()), None);
-    let frame = Frame::with(dialect.kind(), capacity_bytes, |out| {
-        let start = out.len();
-        written = dialect.write_event(out, event);
-        let said = &out[start..];
-        too_large = if said.len() > bytes_max {
-            Some("the message would be larger than max_message_bytes on delivery")
-        } else if !spoken.fits(dialect, said, bytes_max) {
-            Some("the message would be larger than max_message_bytes in a dialect of other clients")
-        } else {
-            None
-        };
-    });
-    written.map_err(|_| Problem::new(Code::InvalidData, "this dialect cannot say the data"))?;
-    match too_large {
-        Some(message) => Err(Problem::new(Code::TooLarge, message)),
-        None => Ok(frame),
     }
 }

@@ -352,10 +352,10 @@ impl Emit<'_, Handle> {
                 if self.except == Some(connection) {
                     return Ok(Ok(()));
                 }
-                let (frame, form) = (encoded.frame(None)?, encoded.form());
+                let content = encoded.content(None)?;
                 let act = OnShard(Box::new(move |cx: &mut Context<'_>| {
                     let address = cx.engine.address();
-                    cx.engine.send_to(address, form, frame);
+                    cx.engine.send_to(address, content);
                 }));
                 let told = engine.tell(connection.0, Box::new(act));
                 return Ok(told.map_err(|(refused, _)| refused));

@@ -11,17 +11,18 @@ use crate::app::failure::HANDLER_FAILED;
 use crate::app::handle::OnShard;
 use crate::app::identity::Identity;
 use crate::app::pending::Asker;
+use crate::app::publication;
 use crate::app::session::{Limits, Session};
 use crate::app::shared::{Desk, Shared};
 use crate::app::task;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, Form, Frame,
-    Heartbeat, Message, Note, Page, Quiet, Refusal, Tag, allocator, confine,
+    Heartbeat, Message, Note, Page, Position, Publication, Quiet, Refusal, Tag, allocator, confine,
 };
 use shardcast_protocol::dialect::{
-    self, Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem,
-    Reply, ReplyMode, Welcome,
+    Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,
+    ReplyMode, Welcome,
 };
 use std::sync::Arc;
 
@@ -124,6 +125,7 @@ impl Application for Service {
     }
 
     fn opened(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
+        self.desk.shared.spoken.add(dialect_of(cx));
         session.open(cx.now_ms());
         let connection = ConnectionId(cx.address()).text();
         let shared = self.desk.shared.clone();
@@ -207,17 +209,19 @@ impl Application for Service {
 
     fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {
         let shared = self.desk.shared.clone();
+        shared.spoken.remove(dialect_of(cx));
         if let Some(hook) = &shared.hooks.disconnect {
             let mut context = Context::new(cx.reborrow(), &mut session, &mut self.desk, None);
             hook(&mut context, reason);
         }
     }
 
-    fn translate(from: Form, to: Form, message: Message<'_>) -> Option<Frame> {
-        let dialect = |form: Form| Dialect::from_index(u8::try_from(form.index()).ok()?);
-        let (from, to) = (dialect(from)?, dialect(to)?);
-        let said = dialect::translate(from, to, message.bytes())?;
-        Some(Frame::new(to.kind(), &said))
+    fn encode(
+        encoding: Form,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        publication::encode(encoding, publication, position)
     }
 }
 
@@ -229,7 +233,6 @@ impl Service {
         identity: Identity,
         headers: http::Headers,
     ) -> Admission<Session> {
-        self.desk.shared.spoken.note(chosen.dialect);
         Admission::Accept(Accepted {
             subprotocol: chosen.subprotocol,
             form: Form::new(chosen.dialect.index()),

@@ -266,11 +266,23 @@ fn what_another_dialect_has_no_room_for_is_refused() {
             publish(&stays),
             json!({"delivered": 2, "queued": 0, "dropped": 0}),
         );
-        for hearer in [other, &mut native] {
+        for hearer in [&mut *other, &mut native] {
             assert_eq!(hearer.hear()["event"], "outside");
             assert_eq!(hearer.hear()["data"], stays);
             hearer.check_quiet();
         }
+        assert_eq!(one.hear()["event"], "outside");
+        // Once nobody speaks JSON any more, nobody's limit is exceeded.
+        native.client.leave();
+        server.wait_until("only MessagePack", |server| {
+            server.sum(|shard| &shard.connections) == 2
+        });
+        one.check(
+            "publish",
+            publish(&grows),
+            json!({"delivered": 1, "queued": 0, "dropped": 0}),
+        );
+        assert_eq!(other.hear()["data"], grows);
     }
 }
 

@@ -5,8 +5,8 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Address, Admission, Answer, Application, CloseReason, Context, Form, Frame, Handle, Message,
-    Publish, Refusal, Refused, Tag, Target, Ticket,
+    Address, Admission, Answer, Application, CloseReason, Context, Frame, Handle, Message, Publish,
+    Refusal, Refused, Tag, Target, Ticket,
 };
 use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, Server, TEXT, config, frame, upgrade};
 use std::sync::{Arc, Mutex};
@@ -63,7 +63,7 @@ impl Application for Desk {
             }
             ["tell", shard, slot, generation, text] => {
                 let frame = Frame::new(Kind::Text, text.as_bytes());
-                cx.send_to(address_of(shard, slot, generation), Form::FIRST, frame);
+                cx.send_to(address_of(shard, slot, generation), frame);
             }
             ["join", room] => cx.join(room, Tag(7)).unwrap(),
             ["leave", room] => cx.leave(room, Tag(8)).unwrap(),

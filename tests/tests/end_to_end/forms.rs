@@ -5,8 +5,8 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Admission, Answer, Application, Context, Form, Frame, Message, Note,
-    Publish, Tag, Target, Topic,
+    Accepted, Address, Admission, Answer, Application, Content, Context, Data, DataEncoding, Form,
+    Frame, Message, Note, Position, Publication, PublicationKind, Publish, Tag, Target, Topic,
 };
 use shardcast_tests::{Client, Server, config};
 use std::collections::BTreeMap;
@@ -47,11 +47,17 @@ impl Application for Hall {
     }
 
     /// `?` can be said in the first form alone, and `!` is more than the second can bear.
-    fn translate(from: Form, to: Form, message: Message<'_>) -> Option<Frame> {
-        let text = std::str::from_utf8(message.bytes()).unwrap();
-        let said = text.strip_prefix(&format!("f{} ", from.index())).unwrap();
-        assert!(said != "!" || to != Form::new(1), "as the client wished");
-        (said != "?" || to == Form::FIRST).then(|| said_in(to, said))
+    fn encode(
+        form: Form,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        assert_eq!(position, None, "no topic keeps history");
+        let Data::Text(said) = publication.data else {
+            panic!("all is text here");
+        };
+        assert!(said != "!" || form != Form::new(1), "as the client wished");
+        (said != "?" || form == Form::FIRST).then(|| said_in(form, said))
     }
 
     fn told(&mut self, cx: &mut Context<'_>, _: &mut (), note: Note) {
@@ -78,7 +84,7 @@ impl Hall {
             ["be", user] => cx.identify(Some(user)).map_err(|error| error.to_string()),
             ["be"] => cx.identify(None).map_err(|error| error.to_string()),
             ["publish", to, said] => {
-                let publish = Publish::new(said_in(cx.form(), said)).form(cx.form());
+                let publish = Publish::new(content(said));
                 let to = match to.strip_prefix("user:") {
                     Some(user) => Target::User(user),
                     None if to == "*" => Target::Everyone,
@@ -96,7 +102,7 @@ impl Hall {
             }
             ["tell", number, said] => {
                 let to = self.book.lock().unwrap()[&number.parse().unwrap()];
-                cx.send_to(to, cx.form(), said_in(cx.form(), said));
+                cx.send_to(to, content(said));
                 Ok(())
             }
             ["close"] => {
@@ -121,6 +127,17 @@ impl Hall {
 
 fn said_in(form: Form, text: &str) -> Frame {
     Frame::new(Kind::Text, format!("f{} {text}", form.index()).as_bytes())
+}
+
+/// What is said, to be encoded for whom it goes to.
+pub(crate) fn content(said: &str) -> Content {
+    let publication = Publication {
+        topic: None,
+        kind: PublicationKind::Event { name: "said" },
+        data: Data::Text(said),
+        data_encoding: DataEncoding::default(),
+    };
+    Content::data(&publication, Vec::new())
 }
 
 /// An answer in words; members by their numbers.
@@ -186,25 +203,30 @@ fn a_room_is_spoken_to_in_every_form() {
                 guests[speaker].expect(&format!("reported {GUESTS}"));
             }
         }
-        // What cannot be said, or panics, is not sent to those who could only hear it so.
-        for (text, hearers) in [("?", [true, false, false]), ("!", [true, false, true])] {
-            guests[0].say(&format!("publish r {text}"));
-            for (index, guest) in guests.iter_mut().enumerate() {
-                if hearers[index % 3] {
-                    guest.expect(&format!("f{} {text}", index % 3));
+        // What cannot be said, or panics, is not sent to those who could only hear it so. The report tells how many they are.
+        for to in ["r", "*"] {
+            for (text, hearers) in [("?", [true, false, false]), ("!", [true, false, true])] {
+                guests[0].say(&format!("publish {to} {text}"));
+                for (index, guest) in guests.iter_mut().enumerate() {
+                    if hearers[index % 3] {
+                        guest.expect(&format!("f{} {text}", index % 3));
+                    }
                 }
+                let told = GUESTS / 3 * hearers.iter().filter(|hears| **hears).count();
+                let dropped = GUESTS - told;
+                guests[0].expect(&format!("reported {told}, dropped {dropped}"));
             }
-            let told = GUESTS / 3 * hearers.iter().filter(|hears| **hears).count();
-            let dropped = GUESTS - told;
-            guests[0].expect(&format!("reported {told}, dropped {dropped}"));
         }
         guests[0].say("tell 4 direct");
         guests[4].expect("f1 direct");
         guests[0].say("tell 4 ?");
         guests[0].say("tell 4 direct");
         guests[4].expect("f1 direct");
-        assert_eq!(server.sum(|shard| &shard.dropped_untranslatable), 2 + 1 + 1);
-        assert_eq!(server.sum(|shard| &shard.panics), 1);
+        assert_eq!(
+            server.sum(|shard| &shard.dropped_untranslatable),
+            2 * (2 + 1) + 1
+        );
+        assert_eq!(server.sum(|shard| &shard.panics), 2);
         guests.into_iter().for_each(Client::leave);
         server.wait_until_empty();
     }
@@ -260,11 +282,13 @@ fn names_that_are_no_names() {
     let (server, _) = hall(2);
     let mut client = Client::plain(&server);
     let long = "n".repeat(256);
-    let refused = "the name is empty, too long or reserved";
+    let refused = "the name is empty or too long";
+    let long_room = "n".repeat(config(2).room_name_bytes_max + 1);
     for ask in [
-        "join \u{1}ann".to_owned(),
-        "publish \u{1}ann x".to_owned(),
-        "list \u{1}ann".to_owned(),
+        "join ".to_owned(),
+        format!("join {long_room}"),
+        format!("publish {long_room} x"),
+        format!("list {long_room}"),
         "be ".to_owned(),
         format!("be {long}"),
         format!("list user:{long}"),
@@ -275,6 +299,14 @@ fn names_that_are_no_names() {
     client.check("leave r", "the connection is not in this room");
     client.say(&format!("be {}", &long[1..]));
     client.check("who", &format!("{} in 0", &long[1..]));
+    // A room may be called as anybody is, and is another topic all the same.
+    for room in [&long[1..], "\u{1}ann", "ann"] {
+        client.check(&format!("join {room}"), &format!("joined {room} 1"));
+        client.check(&format!("list {room}"), "listed 1 ");
+        client.check("list user:ann", "listed 0 ");
+        client.check(&format!("leave {room}"), &format!("left {room}"));
+    }
+    client.check(&format!("list user:{}", &long[1..]), "listed 1 ");
     client.leave();
     server.wait_until_empty();
 }

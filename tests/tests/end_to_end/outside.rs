@@ -1,9 +1,8 @@
 //! What other threads of the process ask of a running engine, and when it does not answer.
 
 use crate::SHARDS;
-use crate::forms::{guests, hall, said};
-use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::{Answer, Form, Frame, Handle, Publish, Refused, Reply, Target, Topic};
+use crate::forms::{content, guests, hall, said};
+use shardcast_engine::{Answer, Handle, Publish, Refused, Reply, Target, Topic};
 use shardcast_tests::{Client, PATIENCE};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -15,7 +14,7 @@ fn reply() -> (Reply, Receiver<Answer>) {
 }
 
 fn hello() -> Publish {
-    Publish::new(Frame::new(Kind::Text, b"f1 hello")).form(Form::new(1))
+    Publish::new(content("hello"))
 }
 
 fn reported(handle: &Handle, to: Target<'_>) -> Answer {

@@ -1,26 +1,56 @@
-//! Published messages said in another dialect: what was said there comes back, and says the same again.
+//! Published data said in every dialect: it stands there as its encoding writes it, in no more bytes than were foretold.
 
-use shardcast_protocol::dialect::{Dialect, translate};
+use shardcast_protocol::dialect::{Dialect, Encoding, Event, Value};
+use shardcast_protocol::json::Raw;
+use shardcast_protocol::pack::Pack;
 
-/// The first byte chooses the dialect that the rest is in.
+/// The first byte chooses the dialect in whose encoding the rest is.
 ///
 /// # Panics
 /// A promise is broken.
 pub fn translation(input: &[u8]) {
-    let [choice, payload @ ..] = input else {
+    let [choice, data @ ..] = input else {
         return;
     };
     let from = Dialect::ALL[usize::from(*choice) % Dialect::ALL.len()];
+    let value = match from.encoding() {
+        Encoding::Json => str::from_utf8(data)
+            .ok()
+            .and_then(Raw::parse)
+            .map(Value::Json),
+        Encoding::Pack => Pack::parse(data).map(Value::Pack),
+    };
+    let Some(value) = value else { return };
+    let (room, data) = (Some("r\u{1}"), Some(value));
     for to in Dialect::ALL {
-        let Some(said) = translate(from, to, payload) else {
-            continue;
-        };
-        let back = translate(to, from, &said).expect("what was said can be said back");
-        let again = translate(from, to, &back).expect("and once more");
-        assert_eq!(said, again, "{from:?} {to:?}");
-        assert!(
-            said.len() <= from.said_bytes_max(to, payload.len()),
-            "{from:?} {to:?}"
-        );
+        let mut expected = Vec::new();
+        value.write(&mut expected, to.encoding());
+        let said_bytes_max = value.bytes_max(to.encoding());
+        assert!(expected.len() <= said_bytes_max, "{from:?} {to:?}");
+        for event in [
+            Event::Message {
+                room,
+                from: "0-1-1",
+                data,
+            },
+            Event::Event {
+                event: "e\"",
+                room,
+                data,
+            },
+        ] {
+            let mut said = Vec::new();
+            to.write_event(&mut said, &event)
+                .expect("what is published can be said in every dialect");
+            assert!(said.len() <= event.bytes_max(to.encoding()), "{to:?}");
+            let behind = match to {
+                Dialect::NativeJson => "}",
+                Dialect::JsonRpc => "}}",
+                Dialect::MessagePack => "",
+            };
+            let said = said.strip_suffix(behind.as_bytes());
+            let stands = said.is_some_and(|said| said.ends_with(&expected));
+            assert!(stands, "{from:?} {to:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::deflation::Deflation;
 use super::{ACCEPT, Client, Scene, Stage, kind_of, mask};
-use crate::application::{ROOM_RESERVED, ROOM_TOO_LONG};
+use crate::application::{ROOM_NAMELESS, ROOM_TOO_LONG};
 use crate::log::List;
 use crate::temper::Opening;
 use crate::words::{Ask, Audience, Letter, Words, padding, undress};
@@ -231,7 +231,7 @@ impl Client {
     fn refused(&mut self, number: u32, why: &str) {
         let (_, ask) = self.log.asks[number as usize];
         let plausible = match (ask, why) {
-            (Ask::Join(room), "BadName") => room == ROOM_TOO_LONG || room == ROOM_RESERVED,
+            (Ask::Join(room), "BadName") => room == ROOM_TOO_LONG || room == ROOM_NAMELESS,
             (Ask::Join(_) | Ask::JoinLimited(..), "TooMany" | "Busy") => true,
             (Ask::Leave(_), "NotJoined" | "Busy") => true,
             (Ask::Identify(_), "Busy") | (Ask::List(_), "TooManyReports") => true,

@@ -136,8 +136,8 @@ impl Simulation {
             let letter = Letter { from, number };
             let form = Form::new(client.form as u8);
             let padding = padding(letter, number as usize % 40);
-            let frame = published(audience, letter, form, kind_of(number), &padding);
-            let publish = Publish::new(frame).form(form);
+            let content = published(audience, letter, form, kind_of(number), &padding);
+            let publish = Publish::new(content);
             let reply = options.report.then(|| self.outside.reply(number));
             with_target(audience, |target| match reply {
                 Some(reply) => handle.publish_reported(target, publish, reply),

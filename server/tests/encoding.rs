@@ -1,4 +1,5 @@
-//! A message is said once in each dialect that is present besides its own, however many members hear it: on simulated shards, by counting.
+//! A publication is encoded once in each dialect that is present, however many members hear it, and however large it is: on simulated shards,
+//! by counting.
 
 use shardcast::{App, Service, Session};
 use shardcast_engine::driver::sim::{Faults, Line, Random, Read, SimDriver, SocketId, World};
@@ -7,8 +8,8 @@ use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::http;
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{
-    Admission, Answer, Application, CloseReason, Config, Context, Form, Frame, Message,
-    ShardCounters, Tag,
+    Admission, Answer, Application, CloseReason, Config, Context, Form, Frame, Message, Position,
+    Publication, ShardCounters, Tag,
 };
 use shardcast_protocol::dialect::Dialect;
 use std::cell::{Cell, RefCell};
@@ -21,11 +22,11 @@ const SHARDS: usize = 2;
 const MEMBERS: usize = 6;
 
 thread_local! {
-    /// Of all shards: they tick on one thread.
-    static TRANSLATIONS: Cell<usize> = const { Cell::new(0) };
+    /// At homes, of all shards: they tick on one thread.
+    static ENCODED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The service, with its translations counted.
+/// The service, counting what homes have encoded.
 struct Counted(Service);
 
 impl Application for Counted {
@@ -51,10 +52,13 @@ impl Application for Counted {
         self.0.closed(cx, session, reason);
     }
 
-    fn translate(from: Form, to: Form, message: Message<'_>) -> Option<Frame> {
-        assert_ne!(from, to);
-        TRANSLATIONS.set(TRANSLATIONS.get() + 1);
-        Service::translate(from, to, message)
+    fn encode(
+        encoding: Form,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        ENCODED.set(ENCODED.get() + 1);
+        Service::encode(encoding, publication, position)
     }
 }
 
@@ -111,7 +115,7 @@ impl Cluster {
                 dialect.subprotocol()
             );
             self.write(socket, request.as_bytes());
-            self.say(socket, dialect, "join_room");
+            self.say(socket, dialect, "join_room", "");
         }
         self.run();
     }
@@ -122,13 +126,13 @@ impl Cluster {
     }
 
     /// A request about the room.
-    fn say(&self, socket: SocketId, dialect: Dialect, kind: &str) {
-        let native = serde_json::json!({ "type": kind, "id": 1, "room": "a", "data": "said" });
+    fn say(&self, socket: SocketId, dialect: Dialect, kind: &str, data: &str) {
+        let native = serde_json::json!({ "type": kind, "id": 1, "room": "a", "data": data });
         let (opcode, payload) = match dialect {
             Dialect::NativeJson => (OpCode::Text, native.to_string().into_bytes()),
             Dialect::MessagePack => (OpCode::Binary, rmp_serde::to_vec_named(&native).unwrap()),
             Dialect::JsonRpc => {
-                let params = serde_json::json!({ "room": "a", "data": "said" });
+                let params = serde_json::json!({ "room": "a", "data": data });
                 let request = serde_json::json!(
                     { "jsonrpc": "2.0", "id": 1, "method": kind, "params": params });
                 (OpCode::Text, request.to_string().into_bytes())
@@ -161,27 +165,53 @@ impl Cluster {
         self.clients.iter().copied().filter(hears).count()
     }
 
-    /// One of the room's members publishes: all hear it, and it is translated so often.
+    /// One of the room's members publishes: all hear it, and its home has it encoded so often.
     #[track_caller]
-    fn check(&mut self, member: usize, dialect: Dialect, members: usize, translations: usize) {
-        let before = TRANSLATIONS.get();
-        self.say(self.clients[member], dialect, "publish");
+    fn check(
+        &mut self,
+        member: usize,
+        dialect: Dialect,
+        data: &str,
+        members: usize,
+        encoded: usize,
+    ) {
+        let before = ENCODED.get();
+        self.say(self.clients[member], dialect, "publish", data);
         assert_eq!(self.run(), members);
-        assert_eq!(TRANSLATIONS.get() - before, translations, "{dialect:?}");
+        assert_eq!(ENCODED.get() - before, encoded, "{dialect:?}");
     }
 }
 
 #[test]
-fn a_publish_is_said_once_in_each_dialect_that_is_present() {
+fn a_publication_is_encoded_once_in_each_dialect_that_is_present() {
     let mut cluster = Cluster::new();
     cluster.join(Dialect::NativeJson);
-    cluster.check(0, Dialect::NativeJson, MEMBERS, 0);
+    cluster.check(0, Dialect::NativeJson, "said", MEMBERS, 1);
     cluster.join(Dialect::JsonRpc);
-    cluster.check(1, Dialect::NativeJson, 2 * MEMBERS, 1);
+    cluster.check(1, Dialect::NativeJson, "said", 2 * MEMBERS, 2);
     cluster.join(Dialect::MessagePack);
     for (place, dialect) in Dialect::ALL.into_iter().enumerate() {
         // On either shard, so that either is and is not the home.
-        cluster.check(place * MEMBERS, dialect, 3 * MEMBERS, 2);
-        cluster.check(place * MEMBERS + 1, dialect, 3 * MEMBERS, 2);
+        cluster.check(place * MEMBERS, dialect, "said", 3 * MEMBERS, 3);
+        cluster.check(place * MEMBERS + 1, dialect, "said", 3 * MEMBERS, 3);
+    }
+}
+
+/// What might be too large in a dialect is encoded where it is published, to see whether it is, and not again.
+#[test]
+fn what_was_encoded_to_be_judged_is_not_encoded_again() {
+    let mut cluster = Cluster::new();
+    for dialect in Dialect::ALL {
+        cluster.join(dialect);
+    }
+    let large = format!("said {}", "x".repeat(30_000));
+    for (place, dialect) in Dialect::ALL.into_iter().enumerate() {
+        // JSON may be three times as long in MessagePack, and that nine times as long in either of the others: beyond 64 KiB.
+        let at_home = match dialect {
+            Dialect::NativeJson | Dialect::JsonRpc => 2,
+            Dialect::MessagePack => 1,
+        };
+        cluster.check(place * MEMBERS, dialect, &large, 3 * MEMBERS, at_home);
+        cluster.check(place * MEMBERS + 1, dialect, &large, 3 * MEMBERS, at_home);
     }
 }

@@ -1,0 +1,182 @@
+//! Encoding comes last: what is published becomes frames where it has its place in the order, one for each encoding that is to hear it.
+//!
+//! Called by the home of a topic, and by the owner of a connection for what is sent to it alone.
+
+use super::compressing::{Compressing, compress_for_sharers};
+use super::{Core, ProcessCounts, note_panic};
+use crate::confine::confine;
+use crate::counters::ShardCounters;
+use crate::form::Forms;
+use crate::home::Homes;
+use crate::lane::Mailbox;
+use crate::letter::PublishRequest;
+use crate::phase::Phase;
+use crate::publication::Encode;
+use crate::{Content, Form, Frame, Position, Ticket, Topic};
+
+/// What each encoding is sent of a publish, by index; `None`: nothing.
+pub(super) type Frames = [Option<Frame>; Form::COUNT_MAX];
+
+/// Makes the frames of one publication.
+pub(super) struct Encoder<'a> {
+    encode: Encode,
+    compressing: Option<&'a mut Compressing>,
+    admission: &'a ProcessCounts,
+    counters: &'a ShardCounters,
+    shard: u16,
+}
+
+impl Core {
+    /// What a home needs at once: where the members are, the way to them, and what makes their frames.
+    pub(super) fn home_parts(&mut self) -> (&Homes, &mut Mailbox, Encoder<'_>) {
+        let encoder = Encoder {
+            encode: self.encode,
+            compressing: self.compressing.as_deref_mut(),
+            admission: &self.admission,
+            counters: &self.counters,
+            shard: self.mail.shard(),
+        };
+        (&self.homes, &mut self.mail, encoder)
+    }
+
+    /// As owner: sends something to one connection, in its encoding.
+    pub(crate) fn send_one(&mut self, to: Ticket, content: &Content) {
+        if self.connections.phase(to) != Phase::Open {
+            self.counters.dropped_closing.add(1);
+            return;
+        }
+        let encoding = self.form(to);
+        let (.., encoder) = self.home_parts();
+        if let Some(frame) = encoder.encode(content, encoding, None, None) {
+            self.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
+        }
+    }
+}
+
+impl Encoder<'_> {
+    /// The frame that members of an encoding share. `None`: it cannot be said so, which is counted.
+    pub(super) fn share(
+        &mut self,
+        content: &Content,
+        encoding: Form,
+        topic: Option<Topic<'_>>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        let frame = self.encode(content, encoding, topic, position)?;
+        let compressing = self.compressing.as_deref_mut();
+        Some(compress_for_sharers(
+            compressing,
+            self.admission,
+            self.counters,
+            frame,
+        ))
+    }
+
+    /// The frames for members of several encodings, each made once.
+    pub(super) fn share_all(
+        &mut self,
+        publish: &PublishRequest,
+        present: Forms,
+        topic: Option<Topic<'_>>,
+        position: Option<Position>,
+    ) -> Frames {
+        let mut frames = Frames::default();
+        for encoding in present.iter() {
+            frames[encoding.index()] = self.share(&publish.content, encoding, topic, position);
+        }
+        frames
+    }
+
+    /// The plain frame. `None`: the application cannot say it so, or panicked.
+    fn encode(
+        &self,
+        content: &Content,
+        encoding: Form,
+        topic: Option<Topic<'_>>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        let encode = self.encode;
+        let frame = content.encode(encoding, topic, position, |publication| {
+            let encoded = confine(|| encode(encoding, publication, position));
+            encoded.unwrap_or_else(|_| {
+                note_panic(self.counters, self.shard, None);
+                None
+            })
+        });
+        if frame.is_none() {
+            self.counters.dropped_untranslatable.add(1);
+        }
+        frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Data, DataEncoding, Publication, PublicationKind};
+    use shardcast_protocol::frame::{self, Kind};
+
+    const POSITION: Position = Position {
+        epoch: 3,
+        offset: 14,
+    };
+    const MADE_BEFORE: Form = Form::new(1);
+    const UNSAYABLE: Form = Form::new(2);
+    const PANICS: Form = Form::new(3);
+
+    fn encode(
+        encoding: Form,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        assert_ne!(encoding, PANICS, "as the test wished");
+        let offset = position.map_or(0, |position| position.offset);
+        let topic = publication.topic.map_or("-", Topic::name);
+        let said = format!("{topic} {offset} {:?}", publication.data);
+        (encoding != UNSAYABLE).then(|| Frame::new(Kind::Text, said.as_bytes()))
+    }
+
+    /// What members of each encoding share, and how often it was counted that they cannot be told, and that the application panicked.
+    #[test]
+    fn a_home_encodes_with_the_position_that_it_gives() {
+        let publication = Publication {
+            topic: None,
+            kind: PublicationKind::Event { name: "e" },
+            data: Data::Text("x"),
+            data_encoding: DataEncoding::default(),
+        };
+        let made = Frame::new(Kind::Text, b"made before");
+        let data = Content::data(&publication, vec![(MADE_BEFORE, made)]);
+        let ready = Content::frame(MADE_BEFORE, Frame::new(Kind::Text, b"ready"));
+        let (admission, counters) = (ProcessCounts::new(1), ShardCounters::default());
+        let share = |content: &Content, encoding: Form, position: Option<Position>| {
+            let mut encoder = Encoder {
+                encode,
+                compressing: None,
+                admission: &admission,
+                counters: &counters,
+                shard: 0,
+            };
+            let topic = Some(Topic::Room("r"));
+            let frame = encoder.share(content, encoding, topic, position)?;
+            let payload = frame::written(frame.bytes()).1;
+            Some(String::from_utf8_lossy(&frame.bytes()[payload]).into_owned())
+        };
+        let at = Some(POSITION);
+        for (content, encoding, position, expected) in [
+            (&data, Form::FIRST, None, Some("r 0 Text(\"x\")")),
+            (&data, Form::FIRST, at, Some("r 14 Text(\"x\")")),
+            (&data, MADE_BEFORE, None, Some("made before")),
+            (&data, MADE_BEFORE, at, Some("r 14 Text(\"x\")")),
+            (&data, UNSAYABLE, at, None),
+            (&data, PANICS, None, None),
+            (&ready, MADE_BEFORE, at, Some("ready")),
+            (&ready, Form::FIRST, None, None),
+        ] {
+            let shared = share(content, encoding, position);
+            assert_eq!(shared.as_deref(), expected, "{encoding:?} {position:?}");
+        }
+        let counts = (counters.dropped_untranslatable.get(), counters.panics.get());
+        assert_eq!(counts, (3, 1));
+    }
+}

@@ -1,7 +1,7 @@
 //! Whom the sealed batches of a shard go to: the members of that moment, one audience behind the other in one list.
 //!
-//! A place in the list stays valid until the list is emptied, when no batch is on its way any more. So a fan-out costs no allocation.
-//! Used by sealing and by fan-out.
+//! A place in the list stays valid within a tick. At its end those who were served go from the list, if they are many, or if they are all.
+//! So a fan-out costs no allocation. Used by sealing and by fan-out.
 
 use crate::Ticket;
 
@@ -30,13 +30,34 @@ impl Audiences {
         }
     }
 
+    /// Takes those who were served out of the list, if most were; `left` are all audiences that are still being served.
+    pub(crate) fn pack<'a>(&mut self, left: impl Iterator<Item = &'a mut Audience>) {
+        let left: Vec<&mut Audience> = left.collect();
+        let members: usize = left.iter().map(|audience| audience.len()).sum();
+        if left.is_empty() {
+            self.clear();
+            return;
+        }
+        if self.0.len() <= 2 * members + Self::MEMBERS_KEPT {
+            return;
+        }
+        let mut packed = Vec::with_capacity(members);
+        for audience in left {
+            let next = packed.len();
+            packed.extend_from_slice(&self.0[audience.next..audience.end]);
+            let end = packed.len();
+            *audience = Audience { next, end };
+        }
+        self.0 = packed;
+    }
+
     /// Keeps no more than what is on its way.
     pub(crate) fn release_memory(&mut self) {
         self.0.shrink_to_fit();
     }
 
     /// Nobody is to be served any more.
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.0.clear();
         if self.0.capacity() > Self::MEMBERS_KEPT {
             self.0.shrink_to(Self::MEMBERS_KEPT);
@@ -56,6 +77,26 @@ impl Audience {
     /// Every member was returned.
     pub(crate) fn is_over(&self) -> bool {
         self.next >= self.end
+    }
+
+    /// Members that were not returned yet.
+    fn len(&self) -> usize {
+        self.end - self.next
+    }
+
+    /// The first of them, at most `members_max`, to be served in one go; [`Audience::go_on`] says how far that went.
+    pub(crate) fn first(&self, members_max: usize) -> Audience {
+        Audience {
+            next: self.next,
+            end: self.end.min(self.next + members_max),
+        }
+    }
+
+    /// Goes on where its `first` members were served to. How many that were.
+    pub(crate) fn go_on(&mut self, first: &Audience) -> usize {
+        let served = first.next - self.next;
+        self.next = first.next;
+        served
     }
 }
 
@@ -83,6 +124,52 @@ mod tests {
             (first.next(&audiences), second.next(&audiences)),
             (None, None)
         );
+    }
+
+    #[test]
+    fn an_audience_is_served_in_parts() {
+        let ticket = |slot| Ticket {
+            slot,
+            generation: 1,
+        };
+        let mut audiences = Audiences::default();
+        let mut audience = audiences.gather((0..5).map(ticket));
+        for (members_max, slots) in [(2, &[0, 1][..]), (1, &[2]), (9, &[3, 4]), (9, &[])] {
+            let mut first = audience.first(members_max);
+            let served = std::iter::from_fn(|| first.next(&audiences));
+            let served: Vec<u32> = served.map(|ticket| ticket.slot).collect();
+            assert_eq!(served, slots);
+            assert_eq!(audience.go_on(&first), slots.len());
+        }
+        assert!(audience.is_over());
+    }
+
+    /// However long batches follow each other, the list is no longer than twice what is to be served.
+    #[test]
+    fn who_was_served_goes_from_the_list() {
+        const MEMBERS: u32 = 3 * Audiences::MEMBERS_KEPT as u32;
+        let ticket = |slot| Ticket {
+            slot,
+            generation: 1,
+        };
+        let mut audiences = Audiences::default();
+        let mut slow = audiences.gather([7, 8].map(ticket));
+        for _ in 0..10 {
+            let mut large = audiences.gather((0..MEMBERS).map(ticket));
+            audiences.pack([&mut slow, &mut large].into_iter());
+            let listed = audiences.0.len();
+            assert!(listed <= 2 * (MEMBERS as usize + 2) + Audiences::MEMBERS_KEPT);
+            assert!(
+                (0..MEMBERS).all(|slot| large.next(&audiences) == Some(ticket(slot))),
+                "all of them, in order"
+            );
+        }
+        audiences.pack([&mut slow].into_iter());
+        assert_eq!(audiences.0.len(), 2);
+        assert_eq!(slow.next(&audiences), Some(ticket(7)));
+        assert_eq!(slow.next(&audiences), Some(ticket(8)));
+        audiences.pack([].into_iter());
+        assert!(audiences.0.is_empty());
     }
 
     #[test]

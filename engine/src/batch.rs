@@ -1,7 +1,7 @@
 //! Frames for one audience, laid out once per tick: what every member is sent in one piece. Members that take compressed frames have
 //! a layout of their own, if there is a compressed frame among them.
 
-use crate::audience::{Audience, Audiences};
+use crate::audience::Audience;
 use crate::letter::{Outcome, Parcel};
 use crate::report::{Part, ReportKey};
 use crate::{Form, Frame, Report, Ticket};
@@ -19,7 +19,20 @@ pub(crate) struct Batch {
     /// The same with those compressed that have such a form, once there is one.
     deflated: Option<BytesMut>,
     frames: u32,
+    pub(crate) turn: Turn,
     skips: Skips,
+}
+
+/// Where an audience is between two batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing is on its way to it.
+    #[default]
+    Free,
+    /// A batch is: what else comes for it waits.
+    UnderWay,
+    /// Everybody was sent that, and something has waited for it.
+    Next,
 }
 
 /// One member is not sent one frame of a batch: it published it.
@@ -32,7 +45,7 @@ struct Skip {
 }
 
 /// Whose batch it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Whose {
     Slice(u32),
     /// All connections of a form.
@@ -136,6 +149,7 @@ impl Batch {
         reported: Option<&Parcel>,
     ) -> FanOut {
         let batch = std::mem::take(self);
+        self.turn = Turn::UnderWay;
         let (plain, deflated) = match batch.first {
             Some(first) => first.into_forms(),
             None => (batch.plain.freeze(), batch.deflated.map(BytesMut::freeze)),
@@ -157,30 +171,19 @@ impl Batch {
 /// A sealed batch on its way to the members that the room had when it was sealed.
 #[derive(Debug)]
 pub(crate) struct FanOut {
-    whose: Whose,
+    pub(crate) whose: Whose,
     pub(crate) plain: Bytes,
     /// With compressed frames among them; `None`: there is none.
     pub(crate) deflated: Option<Bytes>,
     pub(crate) frames: u32,
     skips: Skips,
     events: Events,
-    audience: Audience,
+    pub(crate) audience: Audience,
     report: Option<(ReportKey, u16)>,
     pub(crate) tally: Report,
 }
 
 impl FanOut {
-    /// After a chunk of it the others have their turn: it goes on behind them, but before a later batch of its own audience.
-    pub(crate) fn give_way(self, others: &mut VecDeque<FanOut>) {
-        let later = others.iter().position(|other| other.whose == self.whose);
-        others.insert(later.unwrap_or(others.len()), self);
-    }
-
-    /// The next member.
-    pub(crate) fn next_member(&mut self, audiences: &Audiences) -> Option<Ticket> {
-        self.audience.next(audiences)
-    }
-
     /// Which spans of a layout a member gets: nearly always the whole.
     pub(crate) fn spans(&self, who: Ticket, layout: Layout, mut give: impl FnMut(usize, usize)) {
         let mut start = 0;
@@ -246,6 +249,74 @@ impl FanOut {
     }
 }
 
+/// The batches of a shard that are on their way: at most one to an audience, so that they may go out in any order. Each is served a chunk,
+/// and goes behind the others of its kind.
+#[derive(Debug, Default)]
+pub(crate) struct FanOuts {
+    /// They share turns of the driver.
+    together: VecDeque<FanOut>,
+    /// Each has turns of its own.
+    reported: VecDeque<FanOut>,
+    /// What the last chunk was of.
+    last: Chunk,
+}
+
+/// What a chunk is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Chunk {
+    /// Fan-outs that share turns of the driver.
+    Together,
+    /// Fan-outs whose counts are asked for.
+    #[default]
+    Reported,
+}
+
+impl FanOuts {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.together.is_empty() && self.reported.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, fan_out: FanOut) {
+        match fan_out.is_reported() {
+            true => self.reported.push_back(fan_out),
+            false => self.together.push_back(fan_out),
+        }
+    }
+
+    /// What the next chunk is of: both take turns.
+    pub(crate) fn next_chunk(&mut self) -> Option<Chunk> {
+        self.last = match (
+            self.together.is_empty(),
+            self.reported.is_empty(),
+            self.last,
+        ) {
+            (true, true, _) => return None,
+            (false, true, _) | (false, false, Chunk::Reported) => Chunk::Together,
+            (true, false, _) | (false, false, Chunk::Together) => Chunk::Reported,
+        };
+        Some(self.last)
+    }
+
+    pub(crate) fn pop(&mut self, chunk: Chunk) -> Option<FanOut> {
+        match chunk {
+            Chunk::Together => self.together.pop_front(),
+            Chunk::Reported => self.reported.pop_front(),
+        }
+    }
+
+    /// Those who are still to be served.
+    pub(crate) fn audiences_mut(&mut self) -> impl Iterator<Item = &mut Audience> {
+        let all = self.together.iter_mut().chain(&mut self.reported);
+        all.map(|fan_out| &mut fan_out.audience)
+    }
+
+    /// Keeps no more than what is on its way.
+    pub(crate) fn release_memory(&mut self) {
+        self.together.shrink_to_fit();
+        self.reported.shrink_to_fit();
+    }
+}
+
 /// A batch as events, in each framing once a stream that has it was served.
 #[derive(Debug, Default)]
 struct Events {
@@ -263,6 +334,7 @@ fn events_of(frames: &[u8], framing: Framing) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audience::Audiences;
     use shardcast_protocol::frame::{Kind, OpCode};
 
     fn ticket(slot: u32) -> Ticket {
@@ -334,39 +406,42 @@ mod tests {
             let expected: Vec<u8> = payloads.iter().copied().flat_map(plain).collect();
             assert_eq!(received(&fan_out, ticket(who), Layout::Plain), expected);
         }
-        let served = std::iter::from_fn(|| fan_out.next_member(&audiences));
+        assert_eq!(batch.turn, Turn::UnderWay);
+        let served = std::iter::from_fn(|| fan_out.audience.next(&audiences));
         assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
         assert!(fan_out.is_done());
     }
 
     #[test]
-    fn what_is_large_gives_way_but_no_audience_loses_its_order() {
-        let everyone = Whose::Everyone(Form::new(0));
-        let all = [
-            Whose::Slice(1),
-            Whose::Slice(2),
-            everyone,
-            Whose::Slice(1),
-            Whose::Slice(3),
-        ];
-        // Each is told by its frames: the first of all has one, the next two.
-        let of = |whose: Whose, frames: usize| {
-            let mut batch = Batch::default();
-            (0..frames).for_each(|_| batch.push(&frame("a"), None));
-            batch.seal(whose, Audiences::default().gather([]), None)
+    fn both_have_their_turns() {
+        let mut fan_outs = FanOuts::default();
+        let parcel = Parcel {
+            topic: None,
+            form: Form::FIRST,
+            frame: frame("a"),
+            except: None,
+            report: Some(ReportKey::of_nobody()),
+            parcels: 1,
         };
-        let mut fan_outs: VecDeque<FanOut> = all.iter().zip(1..).map(|(w, n)| of(*w, n)).collect();
-        for order in [
-            [2, 3, 1, 4, 5],
-            [3, 1, 4, 5, 2],
-            [1, 4, 5, 2, 3],
-            [1, 4, 5, 2, 3],
-        ] {
-            let first = fan_outs.pop_front().unwrap();
-            first.give_way(&mut fan_outs);
-            let told: Vec<u32> = fan_outs.iter().map(|fan_out| fan_out.frames).collect();
-            assert_eq!(told, order);
+        for (slice, reported) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
+            let mut batch = Batch::default();
+            batch.push(&parcel.frame, None);
+            let audience = Audiences::default().gather([]);
+            let parcel = reported.then_some(&parcel);
+            fan_outs.push(batch.seal(Whose::Slice(slice), audience, parcel));
         }
+        let mut order = Vec::new();
+        while let Some(chunk) = fan_outs.next_chunk() {
+            let fan_out = fan_outs.pop(chunk).unwrap();
+            assert_eq!(fan_out.is_reported(), chunk == Chunk::Reported);
+            order.push(fan_out.whose);
+            if order.len() == 1 {
+                // It is large: the others are served before it goes on.
+                fan_outs.push(fan_out);
+            }
+        }
+        assert_eq!(order, [2, 1, 3, 4, 5, 2].map(Whose::Slice));
+        assert!(fan_outs.is_empty());
     }
 
     /// Two layouts of one order, whichever of the frames has a compressed form.

@@ -1,5 +1,6 @@
 //! The shard's connections: a slab whose slots the driver chooses, hot and cold parts apart.
 
+use crate::congestion::Bucket;
 use crate::driver::Millis;
 use crate::exchange::Exchange;
 use crate::membership::Memberships;
@@ -143,9 +144,13 @@ pub(crate) struct Cold {
     pub(crate) message_since: Millis,
     /// Since when it is parked.
     pub(crate) parked_since: Millis,
+    /// The congested topic that it asked for more of, until it is read again.
+    pub(crate) awaits: Option<Bucket>,
     /// What of [`Cold::held_bytes`] stands in the shard's account.
     pub(crate) counted_bytes: usize,
     pub(crate) outbox: Outbox,
+    /// When it was last left to wait for its turn to be encrypted ([`crate::core::Secure::begin_pass`]).
+    pub(crate) sealing_pass: u64,
     /// When the outbox last moved: something left it, or it was empty.
     pub(crate) moved_at: Millis,
 }
@@ -167,7 +172,7 @@ impl Cold {
             || self.exchange.is_some()
             || self.assembly.is_some()
             || !self.pieces.is_idle();
-        !reads && self.counted_bytes == 0 && self.outbox.is_empty()
+        !reads && self.awaits.is_none() && self.counted_bytes == 0 && self.outbox.is_empty()
     }
 
     pub(crate) fn exchange(&mut self) -> &mut Exchange {

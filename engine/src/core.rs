@@ -5,6 +5,7 @@
 
 mod admission;
 mod compressing;
+mod congesting;
 mod encoding;
 mod ending;
 mod publishing;
@@ -19,12 +20,14 @@ mod writing;
 pub use admission::ProcessCounts;
 pub(crate) use releasing::shrink_map;
 pub(crate) use rooms::Answered;
-pub(crate) use secure::Secure;
+pub(crate) use secure::{Sealing, Secure};
 
 use crate::audience::Audiences;
-use crate::batch::{Batch, FanOut};
+use crate::batch::{Batch, FanOuts};
+use crate::congestion::Congestion;
 use crate::connection::{Connections, Flags, HEARD_MS};
 use crate::counters::ShardCounters;
+use crate::delayed::Delayed;
 use crate::driver::{Millis, Shortfall};
 use crate::events::EventSink;
 use crate::heartbeat::Heartbeats;
@@ -46,7 +49,6 @@ use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::{self, Framing};
 use shardcast_protocol::http::{self, Answer, HeadLimits, Headers, Persistence};
 use shardcast_protocol::upgrade;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The shard's own state.
@@ -62,10 +64,15 @@ pub(crate) struct Core {
     wakes: Option<Box<Wheel>>,
     pub(crate) rooms: Rooms,
     /// For all connections of a form, by form; as many as were used.
-    everyone: Vec<Batch>,
-    pub(crate) fan_outs: VecDeque<FanOut>,
+    pub(crate) everyone: Vec<Batch>,
+    pub(crate) fan_outs: FanOuts,
     /// Empty whenever `fan_outs` is, at the end of a tick.
     pub(crate) audiences: Audiences,
+    /// What came for those who are still being served.
+    pub(crate) delayed: Delayed,
+    congestion: Congestion,
+    /// Some connection may have to wait for a congested topic ([`Core::awaits_turn`]).
+    pub(crate) held_up: bool,
     pub(crate) homes: Homes,
     pub(crate) reports: Reports,
     pub(crate) mail: Mailbox,
@@ -209,6 +216,7 @@ impl Core {
         counters: Arc<ShardCounters>,
         encode: Encode,
     ) -> Core {
+        let congestion = admission.congestion.seeded(mail.seed());
         Core {
             admitted: 0,
             deferred: 0,
@@ -220,8 +228,11 @@ impl Core {
             wakes: None,
             rooms: Rooms::default(),
             everyone: Vec::new(),
-            fan_outs: VecDeque::new(),
+            fan_outs: FanOuts::default(),
             audiences: Audiences::default(),
+            delayed: Delayed::new(congestion.clone()),
+            congestion,
+            held_up: false,
             homes: Homes::default(),
             reports: Reports::default(),
             events: EventSink::default(),

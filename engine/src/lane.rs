@@ -59,6 +59,8 @@ pub struct Mailbox {
     remote: Remote,
     /// Requests in all spills.
     spilled: usize,
+    /// Requests that were ever posted.
+    requested: u64,
     turn: usize,
 }
 
@@ -157,6 +159,7 @@ impl Mailbox {
             },
             bells,
             spilled: 0,
+            requested: 0,
             turn: 0,
         }
     }
@@ -173,6 +176,11 @@ impl Mailbox {
 
     pub(crate) fn shard(&self) -> u16 {
         self.shard
+    }
+
+    /// The process's seed.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -198,6 +206,7 @@ impl Mailbox {
 
     /// Posts a request, to the spill if its lane is full. Requests to one shard keep their order.
     pub(crate) fn request(&mut self, to: u16, request: Request) {
+        self.requested += 1;
         if to == self.shard {
             self.own_requests.push_back(request);
             return;
@@ -218,6 +227,11 @@ impl Mailbox {
             peer.spill.push_back(request);
             self.spilled += 1;
         }
+    }
+
+    /// Requests that were ever posted.
+    pub(crate) fn requested(&self) -> u64 {
+        self.requested
     }
 
     /// No message and no command is taken before this is over: what they ask for might have nowhere to go. So the spill holds what one

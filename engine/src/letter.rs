@@ -4,7 +4,7 @@ use crate::driver::StopAccept;
 use crate::events::Subscriber;
 use crate::query::Query;
 use crate::report::{Part, ReportKey};
-use crate::topic::TopicKey;
+use crate::topic::{Topic, TopicKey};
 use crate::{Address, Content, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
@@ -151,6 +151,35 @@ pub(crate) enum Delivery {
         who: Ticket,
         outcome: PostOutcome,
     },
+}
+
+impl Delivery {
+    /// The topic whose order it stands in, `None` being everyone's, and the form of those it concerns there.
+    pub(crate) fn audience(&self) -> Option<(Option<Topic<'_>>, Form)> {
+        match self {
+            Delivery::Joined(joined) => Some((Some(joined.topic.topic()), joined.form)),
+            Delivery::Left { topic, form, .. }
+            | Delivery::Refused { topic, form, .. }
+            | Delivery::List { topic, form, .. } => Some((Some(topic.topic()), *form)),
+            Delivery::Message(parcel) => {
+                Some((parcel.topic.as_ref().map(TopicKey::topic), parcel.form))
+            }
+            Delivery::Unsaid { .. } | Delivery::Posted { .. } => None,
+        }
+    }
+
+    /// What it keeps in memory of a frame.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        match self {
+            Delivery::Message(parcel) => parcel.frame.bytes().len(),
+            Delivery::Joined(_)
+            | Delivery::Left { .. }
+            | Delivery::Refused { .. }
+            | Delivery::Unsaid { .. }
+            | Delivery::List { .. }
+            | Delivery::Posted { .. } => 0,
+        }
+    }
 }
 
 /// The connection is a member from this place in the order on, or was one.

@@ -1,5 +1,6 @@
 //! The memory that an engine may take, as a sum of named terms. Limits bound every term; nothing else grows with load.
 
+use crate::delayed::Delayed;
 use crate::driver::PlatformLimits;
 use crate::lane::LaneCapacity;
 use crate::{Compression, Config};
@@ -17,7 +18,8 @@ pub struct Memory {
     pub tls_bytes: u64,
     /// The lanes themselves.
     pub lanes_bytes: u64,
-    /// Letters that hold messages of the largest size in every lane: a burst that is being pushed back.
+    /// Letters that hold messages of the largest size in every lane, and as many as may wait for an audience: a burst that is being
+    /// pushed back.
     pub letters_worst_bytes: u64,
     /// Every connection a slow reader with a full outbox. Frames of a broadcast are shared, so this counts them many times over.
     pub outboxes_worst_bytes: u64,
@@ -43,6 +45,7 @@ impl Memory {
         let (shards, connections) = (config.shards as u64, config.connections_max as u64);
         let pairs = shards * (shards - 1);
         let letters = pairs * LaneCapacity::for_shards(config.shards).letters() as u64;
+        let delayed_bytes = Delayed::LETTERS_MAX as u64 * Self::LETTER_BYTES;
         Memory {
             rings_bytes: shards * limits.memory_bytes,
             connections_bytes: connections * Self::CONNECTION_BYTES,
@@ -56,8 +59,9 @@ impl Memory {
                 0
             },
             lanes_bytes: letters * Self::LETTER_BYTES,
-            letters_worst_bytes: letters.max(LaneCapacity::for_shards(1).0 as u64)
-                * config.message_bytes_max() as u64,
+            letters_worst_bytes: (letters.max(LaneCapacity::for_shards(1).0 as u64) + shards)
+                * config.message_bytes_max() as u64
+                + shards * (Delayed::BYTES_MAX as u64 + delayed_bytes),
             outboxes_worst_bytes: connections * config.outbox_bytes_max as u64,
             compressors_worst_bytes: config
                 .compression

@@ -93,6 +93,11 @@ impl Outbox {
         }
     }
 
+    /// The next send needs bytes to be sealed: all that is sealed has left.
+    pub(crate) fn awaits_seal(&self) -> bool {
+        !self.sending && self.unsealed > 0 && self.unsealed == self.queue.len()
+    }
+
     /// Everything that waits is about to be sent.
     pub(crate) fn is_sealed(&self) -> bool {
         self.unsealed == 0
@@ -237,6 +242,7 @@ mod tests {
                 .push(Bytes::from_static(plain), Seal::Open, LIMITS)
                 .unwrap();
         }
+        assert!(outbox.awaits_seal());
         assert!(!outbox.start_send(&mut segments), "nothing is sealed");
         outbox.force(Bytes::from_static(b"ALERT"), Seal::Closed);
         let mut plain = Vec::new();
@@ -244,6 +250,7 @@ mod tests {
         assert_eq!(plain, b"abcd");
         outbox.force(Bytes::from_static(b"ABCD"), Seal::Closed);
         outbox.check_invariants();
+        assert!(!outbox.awaits_seal(), "there are records to send");
         assert!(outbox.start_send(&mut segments));
         assert_eq!(segments, [&b"ALERT"[..], b"ABCD"]);
         outbox.unseal(9, &mut plain);

@@ -13,6 +13,13 @@ pub(crate) struct ReportKey {
     index: u32,
 }
 
+#[cfg(test)]
+impl ReportKey {
+    pub(crate) fn of_nobody() -> ReportKey {
+        ReportKey { shard: 0, index: 0 }
+    }
+}
+
 /// Who waits for an answer.
 pub(crate) enum Asker {
     /// A connection of this shard.

@@ -26,7 +26,7 @@ pub(crate) struct Slice {
     pub(crate) form: Form,
     /// In no order; a connection's membership knows its position.
     pub(crate) members: Vec<Ticket>,
-    /// Memberships that refer to this slice, joining and leaving ones included.
+    /// Memberships that refer to this slice, joining and leaving ones included; and one as long as something is on its way to it.
     claims: u32,
     pub(crate) batch: Batch,
 }
@@ -76,6 +76,12 @@ impl Rooms {
         index
     }
 
+    /// Something is on its way to the members: the slice stays until [`Rooms::release`].
+    #[inline]
+    pub(crate) fn keep(&mut self, index: u32) {
+        self.slices[index as usize].claims += 1;
+    }
+
     /// Keeps no more than the slices in use need. Those behind the last one in use go; the places between stay.
     pub(crate) fn release_memory(&mut self) {
         let tables = self.names.iter_mut().flat_map(PerKind::iter_mut);
@@ -117,7 +123,7 @@ impl Rooms {
         index
     }
 
-    /// A membership refers to the room no more; with the last one the slice goes.
+    /// A membership refers to the room no more, or nothing is on its way to it; with the last claim the slice goes.
     pub(crate) fn release(&mut self, index: u32) {
         let slice = &mut self.slices[index as usize];
         slice.claims -= 1;

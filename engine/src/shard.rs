@@ -25,15 +25,16 @@ pub use crate::token::TokenKey;
 
 use crate::confine::{Panicked, confine};
 use crate::connection::Flags;
-use crate::core::{Answered, Core, Ended};
+use crate::core::{Answered, Core, Ended, Sealing};
 use crate::driver::{Completion, Driver, Millis, Shortfall, StopAccept, Wait};
 use crate::events::{self, Event, EventKind, Events};
 use crate::lane::Mailbox;
-use crate::letter::Delivery;
 use crate::paged::Paged;
 use crate::phase::Phase;
 use crate::report::Asker;
 use crate::{Answer, Application, Config, Context, ShardCounters, Ticket};
+use bytes::Bytes;
+use deliver::Pace;
 use quiet::Idleness;
 use std::collections::VecDeque;
 use std::fmt;
@@ -49,14 +50,16 @@ pub struct Shard<A: Application, D: Driver> {
     shortfalls: Vec<Shortfall>,
     /// Connections that are not read until a lane has room.
     parked: VecDeque<Ticket>,
-    /// A change of membership that waits for the messages before it to go out.
-    held: Option<Delivery>,
+    /// Whose bytes were read last in this tick, and the count of requests with which its turn is over.
+    reading: Option<Ticket>,
+    requested_max: u64,
     /// Deadlines that have come.
     due: VecDeque<Ticket>,
     /// Connections whose application asked to be woken by now.
     woken: VecDeque<Ticket>,
     drain: Option<VecDeque<Ticket>>,
     idleness: Idleness,
+    pace: Pace,
 }
 
 /// What a shard is made of, besides its driver and its application.
@@ -99,17 +102,20 @@ impl<A: Application, D: Driver> Shard<A, D> {
             completions: Vec::new(),
             shortfalls: Vec::new(),
             parked: VecDeque::new(),
-            held: None,
+            reading: None,
+            requested_max: 0,
             due: VecDeque::new(),
             woken: VecDeque::new(),
             drain: None,
             idleness: Idleness::default(),
+            pace: Pace::FULL,
         }
     }
 
     /// One tick: reap, intake, own requests, mail, deliveries, deadlines, then everything out in one turn that may wait.
     pub fn tick(&mut self) {
         self.core.mail.awake();
+        self.core.secure.begin_tick();
         self.rest();
         self.take_in();
         self.shake_hands();
@@ -189,14 +195,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn wait(&mut self) -> Wait {
         let core = &mut self.core;
         let late = !self.due.is_empty() || !self.woken.is_empty();
-        let busy = !core.fan_outs.is_empty() || self.held.is_some() || late;
-        let parked = !self.parked.is_empty() && !core.mail.is_congested();
+        let busy = !core.fan_outs.is_empty() || core.delayed.has_ready() || late;
+        let awaits = |ticket: &Ticket| core.held_up && core.awaits_turn(*ticket);
+        let parked = !core.mail.is_congested() && !self.parked.iter().all(awaits);
         let draining = self
             .drain
             .as_ref()
             .is_some_and(|tickets| !tickets.is_empty());
         let handshakes = core.secure.has_waiting();
-        if busy || parked || draining || handshakes || !core.agenda.finish.is_empty() {
+        let agenda = !core.agenda.finish.is_empty() || !core.agenda.kick.is_empty();
+        if busy || parked || draining || handshakes || agenda {
             return Self::LOOK;
         }
         core.mail.announce_sleep();
@@ -209,8 +217,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if waiting > 0 && !stuck {
             return Self::LOOK;
         }
-        // A full lane has no bell for its emptying: look again soon. Its reader is awake, or it would not be full.
-        let latest = core.now + if stuck { 1 } else { Self::SLEEP_MS_MAX };
+        // A full lane has no bell for its emptying, nor has a congested topic: look again soon. Who empties it is awake.
+        let look_soon = stuck || core.held_up;
+        let latest = core.now + if look_soon { 1 } else { Self::SLEEP_MS_MAX };
         let sooner = core
             .next_deadline()
             .into_iter()
@@ -277,29 +286,37 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Starts the sends that may be started.
+    /// Starts the sends that may be started. Those for which the tick has encrypted enough keep their places for the next.
     fn send_outboxes(&mut self) {
+        if self.core.agenda.kick.is_empty() {
+            return;
+        }
         let mut segments = Vec::new();
         let mut kick = std::mem::take(&mut self.core.agenda.kick);
-        for ticket in kick.drain(..) {
-            let Some(connection) = self.core.connections.get(ticket) else {
-                continue;
-            };
-            if connection.flags.has(Flags::TLS) {
-                self.core.seal_outbox(ticket);
-            }
-            let connection = self.core.connections.at(ticket.slot);
-            let started = connection
-                .cold
-                .as_mut()
-                .is_some_and(|cold| cold.outbox.start_send(&mut segments));
-            if started {
-                self.core.counters.sends.add(1);
-                self.driver.send_tracked(ticket, &segments);
-                segments.clear();
-            }
-        }
+        self.core.secure.begin_pass();
+        kick.retain(|ticket| self.send_outbox(*ticket, &mut segments) == Sealing::Later);
+        debug_assert!(self.core.agenda.kick.is_empty(), "sends kick nobody");
         self.core.agenda.kick = kick;
+    }
+
+    fn send_outbox(&mut self, ticket: Ticket, segments: &mut Vec<Bytes>) -> Sealing {
+        let Some(connection) = self.core.connections.get(ticket) else {
+            return Sealing::Done;
+        };
+        if connection.flags.has(Flags::TLS) && self.core.seal_outbox(ticket) == Sealing::Later {
+            return Sealing::Later;
+        }
+        let connection = self.core.connections.at(ticket.slot);
+        let started = connection
+            .cold
+            .as_mut()
+            .is_some_and(|cold| cold.outbox.start_send(segments));
+        if started {
+            self.core.counters.sends.add(1);
+            self.driver.send_tracked(ticket, segments);
+            segments.clear();
+        }
+        Sealing::Done
     }
 
     /// After a turn: connections that have nothing left to flush take their last step.

@@ -7,7 +7,7 @@ mod options;
 mod server;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use identity::Identity;
 pub use options::{ClientCertificates, TlsError, TlsOptions, TlsVersion};

@@ -199,12 +199,12 @@ fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
         }
         let audience = audiences.gather(members.iter().copied());
         let mut fan_out = batch.seal(Whose::Slice(0), audience, None);
-        while let Some(member) = fan_out.next_member(&audiences) {
+        while let Some(member) = fan_out.audience.next(&audiences) {
             fan_out.spans(member, Layout::Plain, |start, end| {
                 black_box((member, start, end));
             });
         }
-        audiences.clear();
+        audiences.pack(std::iter::empty());
     })
 }
 

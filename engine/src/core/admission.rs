@@ -1,7 +1,9 @@
 //! What all shards of a process share: how many connections they may have, and a few counts of theirs.
 //!
-//! Invariant: touched once per connect and once per close, and when a shard becomes busy or quiet; never for a message. Used by `core`.
+//! Invariant: touched once per connect and once per close, and when a shard becomes busy or quiet; never for a message, but for a look at
+//! [`Congestion`]. Used by `core`.
 
+use crate::congestion::Congestion;
 use crate::form::FormsPresent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +17,7 @@ pub struct ProcessCounts {
     /// Shards that have not been quiet since they were busy.
     busy: Arc<AtomicUsize>,
     pub(crate) forms: FormsPresent,
+    pub(super) congestion: Congestion,
     max: usize,
 }
 
@@ -26,6 +29,7 @@ impl ProcessCounts {
             sharers: Arc::default(),
             busy: Arc::default(),
             forms: FormsPresent::default(),
+            congestion: Congestion::new(),
             max,
         }
     }

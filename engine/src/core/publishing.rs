@@ -2,7 +2,7 @@
 //! and how it gets into the batches of the shards with members. Lists take the same way, so that they have a place in the same order.
 
 use super::Core;
-use crate::batch::{Batch, Whose};
+use crate::batch::{Batch, Turn, Whose};
 use crate::home::Interest;
 use crate::lane::Mailbox;
 use crate::letter::{Delivery, Outcome, Parcel, PublishRequest, Request};
@@ -34,6 +34,7 @@ impl Core {
             except: publish.except,
             report: asker.map(|asker| self.open_report(asker)),
         };
+        self.mind(ticket, request.topic.as_ref().map(TopicKey::topic));
         self.post_publish(request);
         Ok(())
     }
@@ -68,6 +69,7 @@ impl Core {
         if self.reports.is_full() {
             return Err(PublishError::TooManyReports);
         }
+        self.mind(ticket, Some(topic.topic()));
         self.post_list(topic, Asker::Connection(ticket, tag));
         Ok(())
     }
@@ -236,29 +238,38 @@ impl Core {
         named.collect()
     }
 
-    /// As member: puts a publish into its audience's batch of this tick.
-    pub(crate) fn collect(&mut self, parcel: Parcel) {
-        let form = parcel.form;
-        let topic = parcel.topic.as_ref().map(TopicKey::topic);
-        let whose = match topic.map(|topic| self.rooms.find(form, topic)) {
-            Some(Some(slice)) => Whose::Slice(slice),
-            None => Whose::Everyone(form),
-            Some(None) => {
-                // The last member left while this was on its way.
-                if let Some(key) = parcel.report {
-                    owe_report(&mut self.mail, key, parcel.parcels, Report::default());
-                }
-                return;
-            }
-        };
-        if parcel.report.is_some() {
-            // A reported publish goes out by itself, so that its counts are its own.
-            self.seal(whose, None);
+    /// Whom a delivery concerns here. `None`: nobody, or nobody any more.
+    #[inline]
+    pub(crate) fn whose(&self, delivery: &Delivery) -> Option<Whose> {
+        match delivery.audience()? {
+            (Some(topic), form) => self.rooms.find(form, topic).map(Whose::Slice),
+            (None, form) => Some(Whose::Everyone(form)),
         }
-        let batch = match whose {
+    }
+
+    /// The batch of an audience.
+    #[inline]
+    pub(crate) fn batch(&mut self, whose: Whose) -> &mut Batch {
+        match whose {
             Whose::Slice(slice) => &mut self.rooms.slice(slice).batch,
             Whose::Everyone(form) => self.everyone(form),
+        }
+    }
+
+    /// As member: puts a publish into its audience's batch of this tick; `None`: the last member left while it was on its way.
+    /// Returns it if what came before it has to go out first.
+    pub(crate) fn collect(&mut self, whose: Option<Whose>, parcel: Parcel) -> Option<Parcel> {
+        let Some(whose) = whose else {
+            if let Some(key) = parcel.report {
+                owe_report(&mut self.mail, key, parcel.parcels, Report::default());
+            }
+            return None;
         };
+        // A reported publish goes out by itself, so that its counts are its own.
+        if parcel.report.is_some() && self.seal(whose, None) {
+            return Some(parcel);
+        }
+        let batch = self.batch(whose);
         let was_empty = batch.is_empty();
         batch.push(&parcel.frame, parcel.except);
         let full = batch.is_full();
@@ -268,6 +279,7 @@ impl Core {
         if full || parcel.report.is_some() {
             self.seal(whose, Some(&parcel));
         }
+        None
     }
 
     /// The batch for all connections of a form.
@@ -278,52 +290,66 @@ impl Core {
         &mut self.everyone[form.index()]
     }
 
-    /// Ends an audience's batch: it goes out to the members of this moment.
-    fn seal(&mut self, whose: Whose, last: Option<&Parcel>) {
+    /// Ends an audience's batch: it goes out to the members of this moment. False: there was nothing in it.
+    pub(crate) fn seal(&mut self, whose: Whose, last: Option<&Parcel>) -> bool {
         let reported = last.filter(|parcel| parcel.report.is_some());
+        if self.batch(whose).is_empty() {
+            return false;
+        }
+        if let Whose::Slice(index) = whose {
+            self.rooms.owing.retain(|owing| *owing != index);
+        }
+        self.send_off(whose, reported);
+        true
+    }
+
+    /// A batch that is not empty goes out. Until everybody has it, what else comes for the audience waits.
+    fn send_off(&mut self, whose: Whose, reported: Option<&Parcel>) {
         let fan_out = match whose {
             Whose::Slice(index) => {
                 let slice = self.rooms.slice(index);
-                if slice.batch.is_empty() {
-                    return;
-                }
+                let was = slice.batch.turn;
                 let audience = self.audiences.gather(slice.members.iter().copied());
                 let fan_out = slice.batch.seal(whose, audience, reported);
-                self.rooms.owing.retain(|owing| *owing != index);
+                if was == Turn::Free {
+                    self.rooms.keep(index);
+                }
                 fan_out
             }
             Whose::Everyone(form) => {
-                let batch = self.everyone.get_mut(form.index());
-                let Some(batch) = batch.filter(|batch| !batch.is_empty()) else {
-                    return;
-                };
-                let open = self.connections.open(form);
-                batch.seal(whose, self.audiences.gather(open), reported)
+                let audience = self.audiences.gather(self.connections.open(form));
+                self.everyone(form).seal(whose, audience, reported)
             }
         };
-        self.fan_outs.push_back(fan_out);
-    }
-
-    /// Ends a slice's batch of this tick. True: there is something to go out before the topic's members may change.
-    pub(crate) fn seal_topic(&mut self, form: Form, topic: Topic<'_>) -> bool {
-        if let Some(slice) = self.rooms.find(form, topic) {
-            self.seal(Whose::Slice(slice), None);
-        }
-        !self.fan_outs.is_empty()
+        self.fan_outs.push(fan_out);
     }
 
     /// Ends all batches of this tick.
     pub(crate) fn seal_all(&mut self) {
         let mut owing = std::mem::take(&mut self.rooms.owing);
         for index in owing.drain(..) {
-            let slice = self.rooms.slice(index);
-            let audience = self.audiences.gather(slice.members.iter().copied());
-            let fan_out = slice.batch.seal(Whose::Slice(index), audience, None);
-            self.fan_outs.push_back(fan_out);
+            self.send_off(Whose::Slice(index), None);
         }
         self.rooms.owing = owing;
         for form in Form::all().take(self.everyone.len()) {
             self.seal(Whose::Everyone(form), None);
+        }
+    }
+
+    /// Everybody has what was on its way to an audience.
+    pub(crate) fn served(&mut self, whose: Whose) {
+        if self.delayed.served(whose) {
+            self.batch(whose).turn = Turn::Next;
+        } else {
+            self.be_free(whose);
+        }
+    }
+
+    /// Nothing is on its way to an audience, and nothing waits for it.
+    pub(crate) fn be_free(&mut self, whose: Whose) {
+        self.batch(whose).turn = Turn::Free;
+        if let Whose::Slice(index) = whose {
+            self.rooms.release(index);
         }
     }
 }

@@ -27,7 +27,8 @@ impl Core {
         self.spare.release_memory();
         self.outgoing.release_memory();
         self.audiences.release_memory();
-        self.fan_outs.shrink_to_fit();
+        self.fan_outs.release_memory();
+        self.delayed.release_memory();
         self.wakes.take_if(|wakes| wakes.next_expiry().is_none());
         self.rooms.release_memory();
         self.homes.release_memory();

@@ -40,7 +40,9 @@ impl Core {
             tag: Some(tag),
             members_max,
         };
-        self.join_topic(ticket, wish)
+        self.join_topic(ticket, wish)?;
+        self.mind(ticket, Some(Topic::Room(room)));
+        Ok(())
     }
 
     pub(crate) fn leave(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
@@ -48,7 +50,9 @@ impl Core {
         if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
-        self.leave_topic(ticket, Topic::Room(room), Some(tag))
+        self.leave_topic(ticket, Topic::Room(room), Some(tag))?;
+        self.mind(ticket, Some(Topic::Room(room)));
+        Ok(())
     }
 
     /// The connection is this user from here on; `None`: nobody.

@@ -28,11 +28,26 @@ pub(crate) struct Secure {
     opened: Vec<u8>,
     /// What is about to be sealed, where it does not lie in one piece.
     gathered: Vec<u8>,
+    /// Of all outboxes, in this tick.
+    sealed_bytes: usize,
+    sealed_bytes_per_tick: usize,
+    /// Looks at the outboxes that may send.
+    passes: u64,
+}
+
+/// Whether a tracked send has the records that it is to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sealing {
+    Done,
+    /// The tick has sealed enough: it is the connection's turn in the next.
+    Later,
 }
 
 impl Secure {
     /// Bytes of an outbox that are sealed for one tracked send.
     const SEALED_BYTES_MAX: usize = 256 << 10;
+    /// Bytes of all outboxes after which none is sealed in a tick: about a millisecond's. The last may go beyond by what one send takes.
+    pub(crate) const SEALED_BYTES_PER_TICK: usize = 1 << 20;
     /// Capacity of a buffer that is kept.
     const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
@@ -46,7 +61,30 @@ impl Secure {
             waiting: VecDeque::new(),
             opened: Vec::new(),
             gathered: Vec::new(),
+            sealed_bytes: 0,
+            sealed_bytes_per_tick: Self::SEALED_BYTES_PER_TICK,
+            passes: 0,
         }
+    }
+
+    /// Outboxes may be sealed again.
+    pub(crate) fn begin_tick(&mut self) {
+        self.sealed_bytes = 0;
+    }
+
+    /// Each outbox is looked at once.
+    pub(crate) fn begin_pass(&mut self) {
+        self.passes += 1;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sealed_bytes(&self) -> usize {
+        self.sealed_bytes
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn slow_down(&mut self) {
+        self.sealed_bytes_per_tick = 256;
     }
 
     /// Keeps no buffers.
@@ -209,20 +247,28 @@ impl Core {
         broken.into_iter().for_each(|ticket| self.lose(ticket));
     }
 
-    /// Before a tracked send: as much of a TLS connection's outbox becomes records as one send should take.
-    pub(crate) fn seal_outbox(&mut self, ticket: Ticket) {
+    /// Before a tracked send: as much of a TLS connection's outbox becomes records as one send should take, if this tick may seal more.
+    pub(crate) fn seal_outbox(&mut self, ticket: Ticket) -> Sealing {
         let connection = self.connections.at(ticket.slot);
         let last = connection.phase.says_no_more();
+        let spent = self.secure.sealed_bytes >= self.secure.sealed_bytes_per_tick;
+        let pass = self.secure.passes;
         let (Some(cold), Some(session)) = (
             connection.cold.as_mut(),
             self.secure.session_mut(ticket.slot),
         ) else {
-            return;
+            return Sealing::Done;
         };
+        if spent && cold.outbox.awaits_seal() {
+            // Who stands here twice keeps one place.
+            let again = std::mem::replace(&mut cold.sealing_pass, pass) == pass;
+            return if again { Sealing::Done } else { Sealing::Later };
+        }
         let (before, mut plain) = (cold.outbox.bytes(), Vec::new());
-        cold.outbox.unseal(Secure::SEALED_BYTES_MAX, &mut plain);
+        let bytes_max = if spent { 0 } else { Secure::SEALED_BYTES_MAX };
+        cold.outbox.unseal(bytes_max, &mut plain);
         if plain.is_empty() && !session.has_pending() {
-            return;
+            return Sealing::Done;
         }
         let mut records = Vec::new();
         let mut sealed = session.seal(&plain, &mut records);
@@ -230,11 +276,13 @@ impl Core {
             sealed = sealed.and_then(|()| session.say_goodbye(&mut records));
         }
         cold.outbox.force(Bytes::from(records), Seal::Closed);
+        self.secure.sealed_bytes += plain.len();
         self.counters.outbox_bytes.sub(before as u64);
         self.counters.outbox_bytes.add(cold.outbox.bytes() as u64);
         if sealed.is_err() {
             self.lose(ticket);
         }
+        Sealing::Done
     }
 }
 

@@ -1,7 +1,7 @@
 //! Fan-out: sealed batches to the members of this shard, in chunks.
 
 use super::Shard;
-use crate::batch::{FanOut, Layout};
+use crate::batch::{Chunk, FanOut, Layout};
 use crate::connection::Flags;
 use crate::core::Core;
 use crate::driver::Driver;
@@ -10,79 +10,115 @@ use crate::phase::Phase;
 use crate::{Application, Ticket};
 use shardcast_protocol::frame;
 
-/// Departures per turn. Smaller costs enters, larger makes other shards and other connections wait (`tuning.md`).
-const DEPARTURES_PER_CHUNK: usize = 1024;
-/// Chunks per tick: after that, completions and requests have their turn.
-const CHUNKS_PER_TICK: usize = 4;
+/// How much of its fan-outs a shard serves before something else has its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Departures per turn. Smaller costs enters, larger makes other shards and other connections wait (`tuning.md`).
+    pub(super) departures_per_chunk: usize,
+    /// Chunks per tick: after that, completions and requests have their turn.
+    pub(super) chunks_per_tick: usize,
+}
+
+impl Pace {
+    pub(super) const FULL: Pace = Pace {
+        departures_per_chunk: 1024,
+        chunks_per_tick: 4,
+    };
+
+    /// Members that a chunk serves. Who has a backlog, or is closing, costs no departure, and still time.
+    fn members_per_chunk(self) -> usize {
+        4 * self.departures_per_chunk
+    }
+}
+
+/// Reported publishes in a chunk, however few members they have: each has turns of its own.
+const REPORTED_PER_CHUNK: usize = 16;
 
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn fan_out(&mut self) {
-        for _ in 0..CHUNKS_PER_TICK {
-            let Some(fan_out) = self.core.fan_outs.front() else {
-                return;
-            };
-            if fan_out.is_reported() {
-                self.deliver_reported();
-            } else {
-                self.deliver_chunk();
+        for _ in 0..self.pace.chunks_per_tick {
+            match self.core.fan_outs.next_chunk() {
+                Some(Chunk::Together) => self.deliver_chunk(),
+                Some(Chunk::Reported) => self.deliver_reported(),
+                None => break,
             }
-            if self.core.outgoing.is_full(DEPARTURES_PER_CHUNK) {
+            if self.core.outgoing.is_full(self.pace.departures_per_chunk) {
                 self.flush();
             }
-            if self.core.fan_outs.is_empty() {
-                self.core.audiences.clear();
-                // Membership changes and messages that waited for this fan-out.
+            if self.core.fan_outs.is_empty() || self.core.delayed.has_ready() {
+                // What waited for those who were served: their next messages, and changes of membership.
                 self.take_deliveries();
             }
         }
-    }
-
-    /// Serves members until the chunk is full or the fan-outs up to the next reported one are done.
-    fn deliver_chunk(&mut self) {
-        while let Some(mut fan_out) = self.core.fan_outs.pop_front() {
-            if fan_out.is_reported() {
-                self.core.fan_outs.push_front(fan_out);
-                return;
-            }
-            if !self.core.serve(&mut fan_out, DEPARTURES_PER_CHUNK) {
-                fan_out.give_way(&mut self.core.fan_outs);
-                return;
-            }
+        self.core.audiences.pack(self.core.fan_outs.audiences_mut());
+        if !self.core.delayed.is_empty() {
+            self.core.delayed.mark_congested();
         }
     }
 
-    /// A reported publish goes out in turns of its own: every shortfall in them is one of its members'.
+    /// Serves members until the chunk is full or no fan-out of this kind is left. What is not done goes behind the others.
+    fn deliver_chunk(&mut self) {
+        let mut members_left = self.pace.members_per_chunk();
+        let departures_max = self.pace.departures_per_chunk;
+        while members_left > 0
+            && let Some(mut fan_out) = self.core.fan_outs.pop(Chunk::Together)
+        {
+            members_left -= self.core.serve(&mut fan_out, members_left, departures_max);
+            if !fan_out.is_done() {
+                self.core.fan_outs.push(fan_out);
+                return;
+            }
+            self.core.served(fan_out.whose);
+        }
+    }
+
+    /// Reported publishes go out in turns of their own: every shortfall in them is one of their members'.
     fn deliver_reported(&mut self) {
-        let Some(mut fan_out) = self.core.fan_outs.pop_front() else {
-            return;
-        };
         // A turn may leave something to say: goodbyes over TLS, and what the application says of who has gone.
         while !self.core.outgoing.is_empty() {
             self.flush();
         }
-        let done = self.core.serve(&mut fan_out, DEPARTURES_PER_CHUNK);
-        let settled = self.flush();
-        fan_out.tally.delivered -= settled.short + settled.failed;
-        fan_out.tally.queued += settled.short;
-        fan_out.tally.dropped += settled.failed;
-        if !done {
-            fan_out.give_way(&mut self.core.fan_outs);
-        } else if let Some(outcome) = fan_out.outcome() {
-            self.core.mail.owe(outcome);
-            self.core.mail.unspill();
+        let departures_max = self.pace.departures_per_chunk;
+        let mut members_left = departures_max;
+        for _ in 0..REPORTED_PER_CHUNK {
+            if members_left == 0 {
+                return;
+            }
+            let Some(mut fan_out) = self.core.fan_outs.pop(Chunk::Reported) else {
+                return;
+            };
+            members_left -= self.core.serve(&mut fan_out, members_left, departures_max);
+            let settled = self.flush();
+            fan_out.tally.delivered -= settled.short + settled.failed;
+            fan_out.tally.queued += settled.short;
+            fan_out.tally.dropped += settled.failed;
+            if fan_out.is_done() {
+                self.core.served(fan_out.whose);
+                self.core
+                    .mail
+                    .owe(fan_out.outcome().expect("it is reported"));
+                self.core.mail.unspill();
+            } else {
+                self.core.fan_outs.push(fan_out);
+            }
+            while !self.core.outgoing.is_empty() {
+                self.flush();
+            }
         }
     }
 }
 
 impl Core {
-    /// Owes a fan-out to its next members until `departures_max` departures stand; true when all were served.
-    fn serve(&mut self, fan_out: &mut FanOut, departures_max: usize) -> bool {
+    /// Owes a fan-out to its next members, at most `members_max`, until `departures_max` departures stand or a turn is due. How many were
+    /// served.
+    fn serve(&mut self, fan_out: &mut FanOut, members_max: usize, departures_max: usize) -> usize {
         let mut shares = Shares {
             plain: self.outgoing.share(fan_out.plain.clone()),
             deflated: None,
         };
-        let (mut deliveries, mut frames, mut octets, mut whole) = (0, 0, 0, true);
-        while let Some(ticket) = fan_out.next_member(&self.audiences) {
+        let (mut deliveries, mut frames, mut octets) = (0, 0, 0);
+        let mut members = fan_out.audience.first(members_max);
+        while let Some(ticket) = members.next(&self.audiences) {
             if self.connections.phase(ticket) == Phase::Open {
                 let given = self.give(fan_out, ticket, &mut shares);
                 deliveries += given.deliveries;
@@ -93,13 +129,12 @@ impl Core {
                 fan_out.tally.dropped += 1;
             }
             if self.outgoing.is_full(departures_max) {
-                whole = fan_out.is_done();
                 break;
             }
         }
         self.counters.deliveries.add(deliveries);
         self.count_out(frames, octets);
-        whole
+        fan_out.audience.go_on(&members)
     }
 
     /// Owes one open member what the batch has for it: nearly always the whole in one span.

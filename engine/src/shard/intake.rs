@@ -19,6 +19,9 @@ pub(super) const SCRATCH_BYTES_MAX: usize = Outgoing::SCRATCH_BYTES_MAX;
 /// How often one connection may fill the scratch before others have their turn: what small requests with large answers may take
 /// of a tick.
 const FLUSHES_PER_READ: u32 = 2;
+/// Requests that one connection may post to homes, this shard's included, before others have their turn: once as its bytes come, and once
+/// more where parked connections are read.
+const REQUESTS_PER_READ: u64 = 256;
 /// What parked connections are answered in one tick, in bytes: as much as eight of them may take. The others go on in the next tick.
 const PARKED_BYTES_PER_TICK: u64 = 8 * FLUSHES_PER_READ as u64 * SCRATCH_BYTES_MAX as u64;
 
@@ -28,6 +31,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.driver.reap(&mut completions);
         self.core.now = self.driver.now();
         self.idleness.moved(completions.len());
+        self.reading = None;
         let mut received = 0;
         for completion in completions.drain(..) {
             match completion {
@@ -206,11 +210,21 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads as many requests and frames as are whole. Returns the bytes that are done with, and what the rest needs, if there is any.
     fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> (usize, Need) {
         let (mut at, mut flushes) = (0, 0);
+        // What was read of it just now counts, too.
+        if self.reading != Some(ticket) {
+            self.reading = Some(ticket);
+            self.requested_max = self.core.mail.requested() + REQUESTS_PER_READ;
+        }
         while at < bytes.len() {
             let used = match self.core.connections.phase(ticket) {
                 Phase::Upgrading => self.request(ticket, &bytes[at..]),
                 Phase::Authenticating => self.take_early(ticket, bytes.len() - at),
-                Phase::Open if flushes >= FLUSHES_PER_READ || self.is_stuck(ticket) => {
+                Phase::Open
+                    if flushes >= FLUSHES_PER_READ
+                        || self.core.mail.requested() >= self.requested_max
+                        || self.is_stuck(ticket)
+                        || self.core.is_held_up(ticket) =>
+                {
                     self.park(ticket);
                     Err(Need::Any)
                 }
@@ -333,7 +347,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.mail.is_congested() && self.core.connections.phase(ticket) == Phase::Open
     }
 
-    /// The connection is not read further in this tick, nor as long as a lane is full.
+    /// The connection is not read further in this tick, nor as long as a lane is full or the topic congested that it asked for more of.
     pub(super) fn park(&mut self, ticket: Ticket) {
         let connection = self.core.connections.at(ticket.slot);
         if connection.flags.has(Flags::PARKED) {
@@ -349,18 +363,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads on where parked connections stopped, while there is room.
     pub(super) fn unpark(&mut self) {
         let bytes_max = self.core.counters.bytes_out.get() + PARKED_BYTES_PER_TICK;
+        let held_up = std::mem::take(&mut self.core.held_up);
         for _ in 0..self.parked.len() {
             if self.core.mail.is_congested() || self.core.counters.bytes_out.get() > bytes_max {
+                self.core.held_up |= held_up;
                 return;
             }
             let Some(ticket) = self.parked.pop_front() else {
                 return;
             };
+            if held_up && self.core.awaits_turn(ticket) {
+                self.core.held_up = true;
+                self.parked.push_back(ticket);
+                continue;
+            }
             let Some(connection) = self.core.connections.get(ticket) else {
                 continue;
             };
             connection.flags.clear(Flags::PARKED);
+            self.reading = None;
             if connection.phase == Phase::Open {
+                self.core.take_turn(ticket);
                 self.forgive(ticket);
             }
             self.read_unread(ticket);

@@ -1,7 +1,8 @@
 //! The shard's books, checked: for the simulation, after every tick if it likes.
 
 use super::Shard;
-use crate::batch::Batch;
+use super::deliver::Pace;
+use crate::batch::{Batch, Turn, Whose};
 use crate::connection::{Connection, Flags};
 use crate::core::Core;
 use crate::driver::Driver;
@@ -71,6 +72,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
+    /// Serves fan-outs a few departures at a time, and encrypts a few bytes a tick of what waits, so that a small crowd shows what a large
+    /// one does.
+    pub fn slow_down(&mut self, departures_per_chunk: usize, chunks_per_tick: usize) {
+        self.pace = Pace {
+            departures_per_chunk,
+            chunks_per_tick,
+        };
+        self.core.secure.slow_down();
+    }
+
     /// Panics unless the shards agree on who is a member of what. Nothing may be under way between them.
     pub fn check_together(shards: &[Shard<A, D>]) {
         let mut slices: BTreeMap<(TopicName, Form, u16), u32> = BTreeMap::new();
@@ -121,7 +132,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         assert!(!core.mail.is_waiting(), "letters wait for room");
         assert!(core.reports.is_empty(), "reports pending");
         assert!(
-            core.fan_outs.is_empty() && self.held.is_none(),
+            core.fan_outs.is_empty() && core.delayed.is_empty() && !core.delayed.has_ready(),
             "deliveries left"
         );
         assert!(core.outgoing.is_empty(), "departures left");
@@ -239,10 +250,23 @@ fn check_rooms(core: &Core) {
             }
         }
     }
+    core.delayed.check(|whose| {
+        let turn = match whose {
+            Whose::Slice(index) => core.rooms.slice_ref(index).batch.turn,
+            Whose::Everyone(form) => core.everyone[form.index()].turn,
+        };
+        turn != Turn::Free
+    });
     for (index, slice) in core.rooms.iter() {
+        let busy = u32::from(slice.batch.turn != Turn::Free);
+        assert!(
+            busy == 0 || slice.batch.is_empty(),
+            "{:?}: a batch that overtakes",
+            slice.key
+        );
         assert_eq!(
             slice.claims(),
-            claims.get(&index).copied().unwrap_or(0),
+            claims.get(&index).copied().unwrap_or(0) + busy,
             "claims of {:?}",
             slice.key
         );

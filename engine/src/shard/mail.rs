@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::intake::SCRATCH_BYTES_MAX;
+use crate::batch::{Turn, Whose};
 use crate::confine::discard;
 use crate::core::Core;
 use crate::driver::Driver;
@@ -126,13 +127,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Deliveries wait while an earlier message is still going out: what a membership change follows must have left before it.
+    /// Takes what has waited for an audience that was served, then what has come. While as much waits as may, nothing more is taken:
+    /// that ends with the next audience that was served.
     pub(super) fn take_deliveries(&mut self) {
+        if self.core.delayed.has_ready() {
+            self.take_delayed();
+        }
         for count in 1..=LETTERS_PER_TICK {
-            if !self.core.fan_outs.is_empty() {
-                return;
+            if self.core.delayed.is_full() {
+                break;
             }
-            let Some(delivery) = self.held.take().or_else(|| self.core.mail.next_delivery()) else {
+            let Some(delivery) = self.core.mail.next_delivery() else {
                 break;
             };
             self.take_delivery(delivery);
@@ -143,9 +148,55 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.seal_all();
     }
 
+    /// Goes on with audiences that were served, until something is on its way to them again.
+    fn take_delayed(&mut self) {
+        let mut left = LETTERS_PER_TICK;
+        while let Some(whose) = self.core.delayed.pop_ready() {
+            while self.core.batch(whose).turn == Turn::Next {
+                if left == 0 {
+                    self.core.delayed.push_ready(whose);
+                    return;
+                }
+                left -= 1;
+                let Some(delivery) = self.core.delayed.pop(whose) else {
+                    self.core.be_free(whose);
+                    break;
+                };
+                if let Some(again) = self.act_on(Some(whose), delivery) {
+                    self.core.delayed.push_front(whose, again);
+                }
+            }
+        }
+    }
+
+    /// A delivery waits while an earlier message of its audience is still going out, so that every member sees one order. Those for
+    /// other audiences do not.
     fn take_delivery(&mut self, delivery: Delivery) {
+        let whose = self.core.whose(&delivery);
+        if let Some(whose) = whose {
+            let waits = self.core.batch(whose).turn != Turn::Free;
+            if waits {
+                self.core.delayed.push(whose, delivery);
+                return;
+            }
+            if let Some(again) = self.act_on(Some(whose), delivery) {
+                self.core.delayed.push_front(whose, again);
+            }
+        } else {
+            self.act_on(None, delivery);
+        }
+    }
+
+    /// Returns the delivery if something has to go out before it.
+    fn act_on(&mut self, whose: Option<Whose>, delivery: Delivery) -> Option<Delivery> {
+        let changes_members = matches!(delivery, Delivery::Joined(_) | Delivery::Left { .. });
+        if changes_members && whose.is_some_and(|whose| self.core.seal(whose, None)) {
+            return Some(delivery);
+        }
         match delivery {
-            Delivery::Message(parcel) => self.core.collect(parcel),
+            Delivery::Message(parcel) => {
+                return self.core.collect(whose, parcel).map(Delivery::Message);
+            }
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
             Delivery::Unsaid {
                 form,
@@ -182,10 +233,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.answer(answer);
             }
             Delivery::Joined(joined) => {
-                if self.core.seal_topic(joined.form, joined.topic.topic()) {
-                    self.held = Some(Delivery::Joined(joined));
-                    return;
-                }
                 let answer = self.core.joined(joined);
                 self.answer(answer);
             }
@@ -195,19 +242,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 who,
                 tag,
             } => {
-                if self.core.seal_topic(form, topic.topic()) {
-                    self.held = Some(Delivery::Left {
-                        topic,
-                        form,
-                        who,
-                        tag,
-                    });
-                    return;
-                }
                 let answer = self.core.left(topic, form, who, tag);
                 self.answer(answer);
             }
         }
+        None
     }
 }
 

@@ -18,6 +18,8 @@ mod deferred;
 mod flood;
 mod heartbeat;
 mod quiet;
+mod sealing;
+mod turns;
 mod wakes;
 
 /// Answers every message with this many bytes.
@@ -35,14 +37,20 @@ impl Application for Generous {
     }
 }
 
-struct Trial {
+struct Trial<A: Application = Generous> {
     world: Rc<RefCell<World>>,
-    shard: Shard<Generous, SimDriver>,
+    shard: Shard<A, SimDriver>,
     counters: Arc<ShardCounters>,
 }
 
 impl Trial {
     fn new(config: &Config, faults: Faults, answer_bytes: usize) -> Trial {
+        Trial::of(config, faults, Generous(answer_bytes))
+    }
+}
+
+impl<A: Application> Trial<A> {
+    fn of(config: &Config, faults: Faults, application: A) -> Trial<A> {
         let world = World::new(1, faults, Random::new(1), false);
         let counters: Arc<ShardCounters> = Arc::default();
         let setup = Setup {
@@ -52,7 +60,7 @@ impl Trial {
             admission: ProcessCounts::new(config.connections_max),
             counters: Arc::clone(&counters),
         };
-        let shard = Shard::new(setup, Generous(answer_bytes), World::driver(&world, 0));
+        let shard = Shard::new(setup, application, World::driver(&world, 0));
         Trial {
             world,
             shard,

@@ -8,14 +8,14 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// A certificate of its own, for some names.
-struct Issued {
+pub(crate) struct Issued {
     chain: String,
     key: String,
     der: CertificateDer<'static>,
     key_der: Vec<u8>,
 }
 
-fn issue(names: &[&str]) -> Issued {
+pub(crate) fn issue(names: &[&str]) -> Issued {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let issued = rcgen::generate_simple_self_signed(names).unwrap();
     Issued {
@@ -27,12 +27,12 @@ fn issue(names: &[&str]) -> Issued {
 }
 
 impl Issued {
-    fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         Identity::from_pem(self.chain.as_bytes(), self.key.as_bytes()).unwrap()
     }
 }
 
-fn client_config(trusted: &Issued, shown: Option<&Issued>) -> ClientConfig {
+pub(crate) fn client_config(trusted: &Issued, shown: Option<&Issued>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.der.clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(super::server::provider().clone())

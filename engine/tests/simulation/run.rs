@@ -95,15 +95,20 @@ fn join_outside(clients: &mut Vec<Client>) -> usize {
     id
 }
 
+fn setting_of(seed: u64, random: &mut Random) -> Setting {
+    let mut setting = Setting::draw(random);
+    // Not drawn, so that seeds keep their runs.
+    setting.compressed = seed.is_multiple_of(3);
+    setting.impatient = seed % 5 == 4;
+    setting.forms = 1 + (seed / 3 % 4) as usize;
+    setting
+}
+
 impl Simulation {
     fn new(seed: u64, listeners: usize, traced: bool) -> Simulation {
         let shards = shards_of(seed);
         let mut random = Random::new(seed ^ 0x5eed);
-        let mut setting = Setting::draw(&mut random);
-        // Not drawn, so that seeds keep their runs.
-        setting.compressed = seed.is_multiple_of(3);
-        setting.impatient = seed % 5 == 4;
-        setting.forms = 1 + (seed / 3 % 4) as usize;
+        let mut setting = setting_of(seed, &mut random);
         let mut faults = Faults::draw(&mut random);
         // Now and then all want the same, and much of it; then with room for it in one tick as often as not.
         let fashion = random.chance(150).then(|| random.pick(&HABITS));
@@ -147,7 +152,9 @@ impl Simulation {
                 counters: Arc::clone(&counters[index]),
             };
             let application = Scripted::new(Rc::clone(&journal));
-            Shard::new(setup, application, World::driver(&world, index))
+            let mut shard = Shard::new(setup, application, World::driver(&world, index));
+            slow_down(&mut shard, seed, listeners);
+            shard
         };
         let mut shards: Vec<_> = mailboxes.into_iter().enumerate().map(shard).collect();
         Simulation {
@@ -501,6 +508,15 @@ impl Simulation {
     /// The witness ends by itself, too.
     fn is_excused(&self) -> bool {
         self.settled || self.draining
+    }
+}
+
+/// Of so many seeds one has slow shards: fan-outs that last, and letters that wait for them, without a crowd.
+const SLOW_SEEDS: u64 = 5;
+
+fn slow_down(shard: &mut Shard<Scripted, SimDriver>, seed: u64, listeners: usize) {
+    if seed % SLOW_SEEDS == 1 && listeners < CROWD_CLIENTS {
+        shard.slow_down(4 + 4 * (seed / SLOW_SEEDS % 4) as usize, 1);
     }
 }
 

@@ -87,7 +87,7 @@
 //!             data: Data::Text(text),
 //!             data_encoding: DataEncoding::default(),
 //!         };
-//!         let publish = Publish::new(Content::data(&publication, Vec::new()));
+//!         let publish = Publish::new(Content::data(&publication, None));
 //!         let _ = cx.publish(Target::User(user), publish);
 //!     }
 //!

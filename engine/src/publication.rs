@@ -4,6 +4,7 @@
 //! Embedders make [`Content`], letters carry it, and `core::encoding` has it encoded.
 
 use crate::{Address, Form, Frame, Topic};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What the application encodes ([`crate::Application::encode`]).
@@ -90,8 +91,9 @@ struct Stored {
     kind: StoredKind,
     data: StoredData,
     data_encoding: DataEncoding,
-    /// Made where it was published, without a position.
-    encoded: Vec<(Form, Frame)>,
+    /// Frames that were made where it was published, without a position: the first costs no allocation.
+    first_encoded: Option<(Form, Frame)>,
+    more_encoded: Vec<(Form, Frame)>,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,19 @@ enum StoredKind {
 enum StoredData {
     Text(Box<str>),
     Binary(Box<[u8]>),
+    /// Bytes of the first frame, which holds them as they are: no copy is kept.
+    TextInFrame(Range<usize>),
+    BinaryInFrame(Range<usize>),
+}
+
+/// Bytes of a frame that may stand behind the data of its publication: what closes an object or two.
+const DATA_TAIL_BYTES_MAX: usize = 4;
+
+/// Where a frame ends with the data of its publication, up to a few bytes.
+fn data_in(frame: &[u8], data: &[u8]) -> Option<Range<usize>> {
+    let ends = (0..=DATA_TAIL_BYTES_MAX).filter_map(|tail| frame.len().checked_sub(tail));
+    let mut ranges = ends.filter_map(|end| Some(end.checked_sub(data.len())?..end));
+    ranges.find(|range| frame[range.clone()] == *data)
 }
 
 impl Content {
@@ -117,18 +132,29 @@ impl Content {
     ///
     /// `encoded` are frames that were made of it already, without a position, so that they need not be made twice: each is what the
     /// application would return for its encoding.
-    pub fn data(publication: &Publication<'_>, encoded: Vec<(Form, Frame)>) -> Content {
+    pub fn data(
+        publication: &Publication<'_>,
+        encoded: impl IntoIterator<Item = (Form, Frame)>,
+    ) -> Content {
+        let mut encoded = encoded.into_iter();
+        let first_encoded = encoded.next();
+        let first = first_encoded.as_ref();
+        let in_frame =
+            first.and_then(|(_, frame)| data_in(frame.bytes(), publication.data.bytes()));
         let stored = Stored {
             kind: match publication.kind {
                 PublicationKind::Message { publisher } => StoredKind::Message { publisher },
                 PublicationKind::Event { name } => StoredKind::Event { name: name.into() },
             },
-            data: match publication.data {
-                Data::Text(text) => StoredData::Text(text.into()),
-                Data::Binary(bytes) => StoredData::Binary(bytes.into()),
+            data: match (publication.data, in_frame) {
+                (Data::Text(_), Some(range)) => StoredData::TextInFrame(range),
+                (Data::Binary(_), Some(range)) => StoredData::BinaryInFrame(range),
+                (Data::Text(text), None) => StoredData::Text(text.into()),
+                (Data::Binary(bytes), None) => StoredData::Binary(bytes.into()),
             },
             data_encoding: publication.data_encoding,
-            encoded,
+            first_encoded,
+            more_encoded: encoded.collect(),
         };
         Content {
             encoding: Form::FIRST,
@@ -183,13 +209,23 @@ impl Stored {
             data: match &self.data {
                 StoredData::Text(text) => Data::Text(text),
                 StoredData::Binary(bytes) => Data::Binary(bytes),
+                StoredData::TextInFrame(range) => {
+                    let text = str::from_utf8(self.in_first(range));
+                    Data::Text(text.expect("the data is text"))
+                }
+                StoredData::BinaryInFrame(range) => Data::Binary(self.in_first(range)),
             },
             data_encoding: self.data_encoding,
         }
     }
 
+    fn in_first(&self, range: &Range<usize>) -> &[u8] {
+        let (_, frame) = self.first_encoded.as_ref().expect("the data is in it");
+        &frame.bytes()[range.clone()]
+    }
+
     fn encoded(&self, encoding: Form) -> Option<&Frame> {
-        let mut encoded = self.encoded.iter();
+        let mut encoded = self.first_encoded.iter().chain(&self.more_encoded);
         encoded.find_map(|(of, frame)| (*of == encoding).then_some(frame))
     }
 }
@@ -201,6 +237,7 @@ mod tests {
     use shardcast_protocol::frame::Kind;
 
     const OTHER: Form = Form::new(1);
+    const THIRD: Form = Form::new(3);
 
     fn frame(text: &str) -> Frame {
         Frame::new(Kind::Text, text.as_bytes())
@@ -264,16 +301,24 @@ mod tests {
         ] {
             for data in [Data::Text("text"), Data::Binary(b"\xff")] {
                 let said = publication(data, kind);
-                let made = frame("made before");
-                let content = Content::data(&said, vec![(OTHER, made.clone())]);
-                assert_eq!(encoded(&content, OTHER, None), text_of(Some(made)));
-                for (encoding, position) in [
-                    (Form::FIRST, None),
-                    (Form::FIRST, position),
-                    (OTHER, position),
-                ] {
-                    let expected = text_of(encode(&said, position));
-                    assert_eq!(encoded(&content, encoding, position), expected);
+                // The data stands at its end, before its last bytes, in between, or not at all.
+                let texts = ["text", "{\"d\":text}", "text and more", "made before", ""];
+                let mut made: Vec<Frame> = texts.map(frame).into();
+                made.push(Frame::new(Kind::Binary, b"\x81\xff"));
+                for made in made {
+                    let both = [(OTHER, made.clone()), (THIRD, frame("third"))];
+                    let content = Content::data(&said, both);
+                    assert_eq!(encoded(&content, OTHER, None), text_of(Some(made)));
+                    assert_eq!(encoded(&content, THIRD, None), text_of(Some(frame("third"))));
+                    for (encoding, position) in [
+                        (Form::FIRST, None),
+                        (Form::FIRST, position),
+                        (OTHER, position),
+                        (THIRD, position),
+                    ] {
+                        let expected = text_of(encode(&said, position));
+                        assert_eq!(encoded(&content, encoding, position), expected);
+                    }
                 }
             }
         }

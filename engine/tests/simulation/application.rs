@@ -499,7 +499,7 @@ fn content_of(letter: Letter, form: Form, kind: Kind, said: &str) -> Content {
     };
     let encoded = letter.number.is_multiple_of(3);
     let encoded = encoded.then(|| (form, said_in(form, data, said)));
-    Content::data(&publication, encoded.into_iter().collect())
+    Content::data(&publication, encoded)
 }
 
 /// A frame of a form, of the kind of what was said.

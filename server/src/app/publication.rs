@@ -11,6 +11,7 @@ use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem, Value
 use shardcast_protocol::frame;
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
+use std::iter;
 
 const JSON: DataEncoding = DataEncoding(0);
 const PACK: DataEncoding = DataEncoding(1);
@@ -32,8 +33,8 @@ pub(crate) fn encode(
 }
 
 /// What is published, once it is known that no client would be sent a message that is too large: what somebody publishes is for all, or
-/// for nobody. Of the dialects that are spoken here now, and the publisher's, those are encoded whose message might be too large; nobody
-/// encodes them again.
+/// for nobody. The publisher's dialect is encoded here, and of the others that are spoken now those whose message might be too large;
+/// nobody encodes them again.
 ///
 /// # Errors
 /// `too_large`.
@@ -43,28 +44,32 @@ pub(crate) fn judge(
     publication: &Publication<'_>,
     bytes_max: usize,
 ) -> Result<Content, Problem> {
-    let mut encoded = Vec::new();
-    let spoken = |other: &Dialect| *other == dialect || spoken.has(*other);
-    for other in Dialect::ALL.into_iter().filter(spoken) {
-        let most = with_event(publication, |event| event.bytes_max(other.encoding()));
-        if most.is_some_and(|bytes| bytes <= bytes_max) {
-            continue;
-        }
+    let fit = |other: Dialect, too_large| {
         let form = Form::new(other.index());
         let frame = encode(form, publication, None);
         let frame = frame.ok_or_else(|| Problem::new(Code::InvalidData, UNSAYABLE))?;
         if frame::written(frame.bytes()).1.len() > bytes_max {
-            let message = if other == dialect {
-                "the message would be larger than max_message_bytes on delivery"
-            } else {
-                "the message would be larger than max_message_bytes in a dialect of other clients"
-            };
-            return Err(Problem::new(Code::TooLarge, message));
+            return Err(Problem::new(Code::TooLarge, too_large));
         }
-        encoded.push((form, frame));
+        Ok((form, frame))
+    };
+    let own = fit(dialect, TOO_LARGE)?;
+    let mut others = Vec::new();
+    for other in Dialect::ALL {
+        if other == dialect || !spoken.has(other) {
+            continue;
+        }
+        let most = with_event(publication, |event| event.bytes_max(other.encoding()));
+        if most.is_none_or(|bytes| bytes > bytes_max) {
+            others.push(fit(other, TOO_LARGE_FOR_OTHERS)?);
+        }
     }
-    Ok(Content::data(publication, encoded))
+    Ok(Content::data(publication, iter::once(own).chain(others)))
 }
+
+const TOO_LARGE: &str = "the message would be larger than max_message_bytes on delivery";
+const TOO_LARGE_FOR_OTHERS: &str =
+    "the message would be larger than max_message_bytes in a dialect of other clients";
 
 const UNSAYABLE: &str = "a dialect of this server cannot say the data";
 

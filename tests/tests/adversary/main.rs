@@ -12,7 +12,9 @@ mod flood;
 mod heads;
 mod rooms;
 mod slow;
+mod storms;
 mod tls;
+mod turns;
 mod unread;
 
 use attack::{Attack, Scene};
@@ -56,6 +58,7 @@ const WAVES: &[&[Attack]] = &[
     rooms::ATTACKS,
     tls::ATTACKS,
     unread::ATTACKS,
+    storms::ATTACKS,
 ];
 
 #[test]

@@ -51,6 +51,31 @@ pub(crate) const ATTACKS: &[Attack] = &[
         memory_bytes_max: 8 << 20,
     },
     Attack {
+        name: "one room joined and left by all",
+        run: |places| {
+            many(places, |_, _| {
+                vec![
+                    (request("join_room", "one for all"), "joined"),
+                    (request("leave_room", "one for all"), "left"),
+                ]
+            })
+        },
+        endings: &[Ending::Served],
+        cpu_ns_max: 60_000,
+        memory_bytes_max: 8 << 20,
+    },
+    Attack {
+        name: "lists of a room without end",
+        run: |places| {
+            many(places, |_, _| {
+                vec![(request("presence", "honest 0"), "presence")]
+            })
+        },
+        endings: &[Ending::Served],
+        cpu_ns_max: 60_000,
+        memory_bytes_max: 8 << 20,
+    },
+    Attack {
         name: "broadcasts to rooms that nobody is in",
         run: |places| {
             many(places, |connection, number| {

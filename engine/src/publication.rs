@@ -309,7 +309,10 @@ mod tests {
                     let both = [(OTHER, made.clone()), (THIRD, frame("third"))];
                     let content = Content::data(&said, both);
                     assert_eq!(encoded(&content, OTHER, None), text_of(Some(made)));
-                    assert_eq!(encoded(&content, THIRD, None), text_of(Some(frame("third"))));
+                    assert_eq!(
+                        encoded(&content, THIRD, None),
+                        text_of(Some(frame("third")))
+                    );
                     for (encoding, position) in [
                         (Form::FIRST, None),
                         (Form::FIRST, position),

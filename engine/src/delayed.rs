@@ -284,7 +284,7 @@ mod tests {
         let mut delayed = Delayed::new(congestion.clone());
         delayed.push(
             Whose::Slice(1),
-            message("a", &[b'a'; Delayed::CONGESTED_BYTES]),
+            message("a", &vec![b'a'; Delayed::CONGESTED_BYTES]),
         );
         delayed.mark_congested();
         assert!(!congestion.is_none());

@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn a_page_is_the_first_of_all_parts_and_says_whether_there_are_more() {
         // What the parts have, the limit, the page, and whether there are more.
-        let cases: [(&[&[u32]], usize, &[u32], bool); 6] = [
+        type Case<'a> = (&'a [&'a [u32]], usize, &'a [u32], bool);
+        let cases: [Case<'_>; 6] = [
             (&[&[], &[]], 3, &[], false),
             (&[&[5, 1], &[]], 3, &[1, 5], false),
             (&[&[5, 1], &[3]], 3, &[1, 3, 5], false),

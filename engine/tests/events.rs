@@ -176,10 +176,10 @@ fn a_slow_subscriber_loses_and_knows_it() {
     heard.sort();
     heard.dedup();
     assert_eq!((heard.len(), quick.lost()), (20, 0));
-    assert_eq!(
-        (slow.lost(), (0..3).map(|_| joined(&slow)).count()),
-        (17, 3)
-    );
+    assert_eq!(slow.lost(), 17);
+    for _ in 0..3 {
+        joined(&slow);
+    }
     assert_eq!(slow.try_recv(), None);
     client.say("last");
     assert_eq!(joined(&slow), room("last"));

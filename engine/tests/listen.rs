@@ -115,7 +115,7 @@ impl<S: Read + Write> Client<S> {
     }
 
     #[track_caller]
-    fn is_sent_away(mut self) {
+    fn leaves_as_told(mut self) {
         assert_eq!(self.hear(), (0x88, b"\x03\xe9draining".to_vec()));
         self.0
             .write_all(&[0x88, 0x82, 0, 0, 0, 0, 3, 0xe9])
@@ -154,7 +154,7 @@ fn a_unix_socket_serves_and_its_file_is_there_as_long_as_it_is() {
     assert_eq!(other.whence(), other.0.local_addr().unwrap().to_string());
     drop(other);
     let drained = std::thread::spawn(move || engine.drain(PATIENCE));
-    clients.into_iter().for_each(Client::is_sent_away);
+    clients.into_iter().for_each(Client::leaves_as_told);
     assert!(drained.join().unwrap());
     assert!(!path.exists(), "nothing is left behind");
 }
@@ -245,8 +245,8 @@ fn a_drain_leaves_an_inherited_socket_to_those_who_share_it() {
         assert_eq!(unix(&folder.file()).whence(), "unix");
     }
     drop(one);
-    other.is_sent_away();
-    old_unix.is_sent_away();
+    other.leaves_as_told();
+    old_unix.leaves_as_told();
     assert!(draining.join().unwrap());
     assert_eq!(unix(&folder.file()).whence(), "unix");
     let mut late = tcp(address);

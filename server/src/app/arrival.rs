@@ -29,6 +29,9 @@ use tokio::task::AbortHandle;
 #[derive(Clone)]
 pub struct Arrival(Arc<Asked>);
 
+/// A name and a value.
+type AskedHeader = (Box<str>, Box<[u8]>);
+
 struct Asked {
     remote_address: Peer,
     is_secure: bool,
@@ -37,7 +40,7 @@ struct Asked {
     dialect: Dialect,
     path: Box<str>,
     query: Option<Box<str>>,
-    headers: Box<[(Box<str>, Box<[u8]>)]>,
+    headers: Box<[AskedHeader]>,
     /// Of the answer that lets it in.
     answer: Mutex<Headers>,
 }

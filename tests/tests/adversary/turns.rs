@@ -33,6 +33,8 @@ const HONEST: usize = 16;
 /// Questions of each, after some in which the server learns who floods.
 const QUESTIONS: usize = 40;
 const WARM_UP: usize = 5;
+/// Between two looks at what has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// So long may one flood take altogether, on whatever machine.
 const TALK: Duration = Duration::from_secs(180);
 /// What a tick takes in of all who flood, in bytes: 8 receive buffers.
@@ -75,10 +77,13 @@ impl Line {
 
     /// Reads what there is.
     fn read(&mut self) {
-        let mut bytes = [0; 65_536];
+        let mut bytes = vec![0; 65_536];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => panic!("the server has ended it"),
+                Ok(0) => panic!(
+                    "the server has ended it: {:?}",
+                    String::from_utf8_lossy(&self.unread)
+                ),
                 Ok(count) => self.unread.extend_from_slice(&bytes[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => panic!("the server answers: {error}"),
@@ -100,7 +105,7 @@ impl Line {
     fn await_words(&mut self, words: &[u8], deadline: Instant) {
         while !self.has_read(words) {
             assert!(Instant::now() < deadline, "not everybody is there");
-            std::thread::yield_now();
+            std::thread::park_timeout(LOOK_AGAIN);
         }
     }
 

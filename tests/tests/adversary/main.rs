@@ -14,7 +14,6 @@ mod rooms;
 mod slow;
 mod storms;
 mod tls;
-mod turns;
 mod unread;
 
 use attack::{Attack, Scene};

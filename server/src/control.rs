@@ -1,7 +1,7 @@
 //! The control plane: one thread of its own, away from the shards, for the admin port and for signals. `serve` starts it.
 
-use crate::admin;
-use crate::board::Board;
+use crate::admin::port;
+use crate::admin::state::Board;
 use crate::reload::Reload;
 use std::future::poll_fn;
 use std::io;
@@ -97,7 +97,7 @@ fn turn(
     asked: &SyncSender<Stop>,
 ) {
     runtime.block_on(async {
-        tokio::spawn(admin::accept(listener, Arc::clone(board)));
+        tokio::spawn(port::accept(listener, Arc::clone(board)));
         let first = signals.stop(|| reload.run(board)).await;
         board.drain();
         if asked.send(first).is_ok() {

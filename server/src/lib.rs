@@ -3,22 +3,43 @@
 #![forbid(unsafe_code)]
 
 mod admin;
-mod app;
-mod board;
+mod admission;
+mod api;
 mod cli;
 mod config;
 mod control;
+mod dispatch;
 mod log;
-mod metrics;
 pub mod namespace;
 mod passed;
 mod reload;
+mod rooms;
 mod serve;
+mod session;
 mod tls;
+mod wire;
 
-pub(crate) use app::EVENTS_PATH;
-pub use app::*;
+pub use admission::arrival::Arrival;
+pub use admission::connect::Connect;
+pub use api::app::{App, Server, Shards};
+pub use api::registration::Handlers;
+pub use api::service::Service;
 pub use cli::run;
+pub use dispatch::handler::Handler;
+pub use dispatch::middleware::{Flow, Request};
+pub use dispatch::options::Options;
+pub use dispatch::registry::{RegisterError, RegistrationId};
+pub use rooms::emit::Emit;
+pub use session::background::Background;
+pub use session::context::{Context, NothingToAnswer};
+pub use session::handle::{Gone, Handle};
+pub use session::identity::{BadUser, Identity};
+pub use session::pending::JoinedRoom;
+pub use session::reverse::{CallError, Rejected};
+pub use session::state::{Limits, Session};
+pub use wire::connection_id::{BadConnectionId, ConnectionId};
+pub use wire::failure::Failure;
+pub use wire::from_data::{Data, FromData, Valid};
 // What an application names of the crates below, so that it need not depend on them.
 pub use shardcast_engine as engine;
 pub use shardcast_engine::protocol::close::CloseCode;

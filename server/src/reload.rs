@@ -1,6 +1,6 @@
 //! Reading the certificate files again while the server runs. The control plane calls it on SIGHUP.
 
-use crate::board::Board;
+use crate::admin::state::Board;
 use crate::config::Secure;
 use crate::tls::{self, Prepared};
 use shardcast_engine::{Handle, Tls};

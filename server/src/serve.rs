@@ -1,7 +1,7 @@
 //! `shardcast serve`: starts the application and the control plane beside it, and drains when it is told to stop.
 
-use crate::App;
-use crate::board::Board;
+use crate::admin::state::Board;
+use crate::api::app::App;
 use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
@@ -33,7 +33,7 @@ pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>) -> ExitCode {
 struct Server<'a> {
     settings: &'a Settings,
     config: Config,
-    running: crate::Server,
+    running: crate::api::app::Server,
     counters: Vec<Arc<ShardCounters>>,
     control: Control,
 }

@@ -1,0 +1,267 @@
+//! The admin port: health, readiness and metrics over HTTP, for operators and probes.
+//!
+//! Nobody can hold it: whoever connects is accepted at once, and when there are too many, the one that has held a place for longest makes
+//! room (`visitors.rs`). One request a connection, with deadlines for its head and for the whole. The control plane calls it.
+
+use crate::admin::metrics::Metrics;
+use crate::admin::state::Board;
+use crate::admin::visitors::{Asked, Visitors};
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Accepts and answers for ever.
+pub(crate) async fn accept(listener: TcpListener, board: Arc<Board>) {
+    let routes = routes(board);
+    let (mut answering, mut visitors) = (JoinSet::new(), Visitors::default());
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    visitors.make_room();
+                    let (asked, routes) = (Asked::default(), routes.clone());
+                    let answered = answer(TokioIo::new(socket), routes, asked.clone());
+                    visitors.enter(answering.spawn(answered), asked);
+                    // A request that is there already is answered before others make its place theirs.
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin port cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            // One that ended, or made room.
+            Some(ended) = answering.join_next_with_id() => {
+                visitors.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+            }
+        }
+    }
+}
+
+/// Answers one request. What goes wrong on the way is the client's affair.
+async fn answer(socket: impl Read + Write + Unpin, routes: Router, asked: Asked) {
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(|request| {
+        asked.set();
+        routes.call(request)
+    });
+    let mut http = http1::Builder::new();
+    http.keep_alive(false)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    let _client_gone =
+        tokio::time::timeout(CONNECTION_TIMEOUT, http.serve_connection(socket, service)).await;
+}
+
+fn routes(board: Arc<Board>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(board)
+}
+
+/// The process lives and its control plane turns.
+async fn health() -> Response {
+    json(StatusCode::OK, r#"{"status":"ok"}"#)
+}
+
+/// Whether a load balancer should send new clients here.
+async fn ready(State(board): State<Arc<Board>>) -> Response {
+    if board.is_ready() {
+        json(StatusCode::OK, r#"{"status":"ready"}"#)
+    } else {
+        json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
+    }
+}
+
+async fn metrics(State(board): State<Arc<Board>>) -> Response {
+    (
+        [(CONTENT_TYPE, Metrics::CONTENT_TYPE)],
+        board.metrics().text(),
+    )
+        .into_response()
+}
+
+async fn not_found() -> Response {
+    json(StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#)
+}
+
+async fn not_allowed() -> Response {
+    json(
+        StatusCode::METHOD_NOT_ALLOWED,
+        r#"{"error":"method_not_allowed"}"#,
+    )
+}
+
+fn json(status: StatusCode, body: &'static str) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// From accept to the end of the request head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// From accept to the last byte of the answer, however slow the client.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest request head in bytes; a longer one is answered 431.
+const BUFFER_BYTES_MAX: usize = 16 << 10;
+/// Pause after a failed accept: it fails because something ran out, such as open files, and to try at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardcast_engine::ShardCounters;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    /// The status line's code, the content type and the body that `request` is answered with; `None` for a connection that ends without an answer.
+    /// Time stands still but for waits: when nothing else can happen, it jumps to the next deadline.
+    fn ask(board: &Arc<Board>, request: &str) -> Option<(u16, String, String)> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let answer = runtime.block_on(async {
+            let (mut client, server) = duplex(1 << 20);
+            let routes = routes(Arc::clone(board));
+            let answered = tokio::spawn(answer(TokioIo::new(server), routes, Asked::default()));
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answered.await.unwrap();
+            answer
+        });
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let media = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-type: "))
+            .unwrap_or_default();
+        Some((status, media.to_owned(), body.to_owned()))
+    }
+
+    fn get(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+    }
+
+    fn board() -> Arc<Board> {
+        Arc::new(Board::new(vec![Arc::new(ShardCounters::default())]))
+    }
+
+    #[test]
+    fn answers() {
+        let board = board();
+        for (request, status, body) in [
+            (get("/health"), 200, r#"{"status":"ok"}"#),
+            (get("/ready"), 200, r#"{"status":"ready"}"#),
+            (get("/"), 404, r#"{"error":"not_found"}"#),
+            (get("/metrics/"), 404, r#"{"error":"not_found"}"#),
+            (
+                "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+                405,
+                r#"{"error":"method_not_allowed"}"#,
+            ),
+        ] {
+            assert_eq!(
+                ask(&board, &request),
+                Some((status, "application/json".to_owned(), body.to_owned())),
+                "{request}"
+            );
+        }
+        let (status, media, body) = ask(&board, &get("/metrics")).unwrap();
+        assert_eq!(
+            (status, media.as_str()),
+            (
+                200,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            )
+        );
+        assert!(
+            body.contains("\nshardcast_connections{shard=\"0\"} 0\n"),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn a_draining_server_lives_but_is_not_ready() {
+        let board = board();
+        board.drain();
+        assert_eq!(
+            ask(&board, &get("/ready")),
+            Some((
+                503,
+                "application/json".to_owned(),
+                r#"{"status":"draining"}"#.to_owned()
+            ))
+        );
+        assert_eq!(ask(&board, &get("/health")).unwrap().0, 200);
+    }
+
+    #[test]
+    fn one_request_a_connection() {
+        let twice = format!("{}{}", get("/health"), get("/ready"));
+        assert_eq!(ask(&board(), &twice).unwrap().2, r#"{"status":"ok"}"#);
+    }
+
+    #[test]
+    fn a_head_has_its_time_and_an_answer_has_more() {
+        for (request, after) in [
+            ("", HEAD_TIMEOUT),
+            ("GET /health HTTP/1.1\r\nHost:", HEAD_TIMEOUT),
+            (&get("/metrics"), CONNECTION_TIMEOUT),
+        ] {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            let took = runtime.block_on(async {
+                let started = tokio::time::Instant::now();
+                // Nothing of the answer is read, and little fits.
+                let (mut client, server) = duplex(64);
+                let routes = routes(board());
+                let answered = tokio::spawn(answer(TokioIo::new(server), routes, Asked::default()));
+                client.write_all(request.as_bytes()).await.unwrap();
+                answered.await.unwrap();
+                started.elapsed()
+            });
+            // The timer's own resolution.
+            assert_eq!(took.as_secs(), after.as_secs(), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn slow_and_greedy_clients_are_let_go() {
+        let board = board();
+        assert_eq!(ask(&board, ""), None);
+        assert_eq!(ask(&board, "GET /health HTTP/1.1\r\nHost:"), None);
+        assert_eq!(
+            ask(
+                &board,
+                &format!(
+                    "GET /health HTTP/1.1\r\nHost: {}\r\n\r\n",
+                    "a".repeat(BUFFER_BYTES_MAX)
+                )
+            )
+            .unwrap()
+            .0,
+            431
+        );
+        assert_eq!(ask(&board, "nonsense\r\n\r\n").unwrap().0, 400);
+    }
+}

@@ -1,0 +1,38 @@
+//! What operators may look at: whether the server is ready, and its counters. Written by the control plane, read by the admin port.
+
+use crate::admin::metrics::Metrics;
+use shardcast_engine::ShardCounters;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The state behind the admin port.
+#[derive(Debug)]
+pub(crate) struct Board {
+    metrics: Metrics,
+    draining: AtomicBool,
+}
+
+impl Board {
+    /// A board of a ready server.
+    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>) -> Board {
+        Board {
+            metrics: Metrics::new(counters),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on the server takes no more clients.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new clients are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Counters and the like.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}

@@ -1,0 +1,264 @@
+//! Clients whose admission is decided in the background: what the hook sees of one, its future, and the way of its decision back.
+//!
+//! Invariant: a shard has at most as many futures as connections may wait for their admission ([`Config::deferred_max`]), those that are
+//! dropped and not gone yet included. Each brings one decision to its shard, however it ends; the engine drops it if nobody waits any more.
+//!
+//! [`Config::deferred_max`]: shardcast_engine::Config::deferred_max
+
+use crate::admission::entrance::Chosen;
+use crate::dispatch::task::{Place, Places};
+use crate::session::identity::Identity;
+use crate::session::retry;
+use crate::session::shared::Desk;
+use futures_util::FutureExt;
+use shardcast_engine::protocol::http;
+use shardcast_engine::{
+    Address, Context as Engine, Handle as EngineHandle, Panicked, Peer, Refusal, confine, discard,
+};
+use shardcast_protocol::dialect::Dialect;
+use shardcast_protocol::http::{HeaderError, Headers};
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::AbortHandle;
+
+/// A client that asks to connect and waits for the answer, for a hook that runs in the background ([`crate::App::on_connect_async`]).
+/// Clones are the same client.
+#[derive(Clone)]
+pub struct Arrival(Arc<Asked>);
+
+/// A name and a value.
+type AskedHeader = (Box<str>, Box<[u8]>);
+
+struct Asked {
+    remote_address: Peer,
+    is_secure: bool,
+    peer_certificate: Option<Box<[u8]>>,
+    listener: usize,
+    dialect: Dialect,
+    path: Box<str>,
+    query: Option<Box<str>>,
+    headers: Box<[AskedHeader]>,
+    /// Of the answer that lets it in.
+    answer: Mutex<Headers>,
+}
+
+impl Arrival {
+    fn new(engine: &Engine<'_>, request: &http::Request<'_>, dialect: Dialect) -> Arrival {
+        let headers = request.headers().iter();
+        Arrival(Arc::new(Asked {
+            remote_address: engine.peer(),
+            is_secure: engine.is_secure(),
+            peer_certificate: engine.peer_certificate().map(Into::into),
+            listener: engine.listener(),
+            dialect,
+            path: request.path().into(),
+            query: request.query().map(Into::into),
+            headers: headers
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+            answer: Mutex::default(),
+        }))
+    }
+
+    /// Adds a header to the answer that lets this client in, as [`crate::Connect::add_header`] does.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn add_header(&self, name: &str, value: &str) -> Result<(), HeaderError> {
+        let answer = &self.0.answer;
+        let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.add(name, value)
+    }
+
+    /// The client's address.
+    pub fn remote_address(&self) -> Peer {
+        self.0.remote_address
+    }
+
+    /// The connection is encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.0.is_secure
+    }
+
+    /// The certificate that the client showed (DER), if it was asked for one and showed one.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.0.peer_certificate.as_deref()
+    }
+
+    /// The listener that it came by: index in the configuration.
+    pub fn listener(&self) -> usize {
+        self.0.listener
+    }
+
+    /// What it will speak.
+    pub fn dialect(&self) -> Dialect {
+        self.0.dialect
+    }
+
+    /// The path of its request.
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// A header of its request, by name without regard to case; the first, if there are several.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut headers = self.0.headers.iter();
+        let found = headers.find(|(header, _)| header.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| &**value)
+    }
+
+    /// A parameter of its request's query, as it was sent: see [`crate::Connect::parameter`].
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        crate::admission::connect::parameter_of(self.0.query.as_deref()?, name)
+    }
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers and query may bear secrets.
+        f.debug_struct("Arrival")
+            .field("remote_address", &self.0.remote_address)
+            .field("path", &self.0.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Finds out who a client is.
+pub(crate) type InBackground = dyn Fn(Arrival) -> Work + Send + Sync;
+
+/// What is left to find out.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>;
+
+/// Futures of one shard's clients that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    waiting: HashMap<Address, AbortHandle>,
+    places: Places,
+}
+
+/// What was found out about a client.
+pub(crate) struct Decision {
+    pub(crate) chosen: Chosen,
+    pub(crate) outcome: Outcome,
+    arrival: Arrival,
+    /// Taken until the shard has the decision.
+    _place: Place,
+}
+
+/// How a client's future ended.
+pub(crate) enum Outcome {
+    Known(Result<Identity, Refusal>),
+    Panic,
+    /// It was dropped before its end.
+    Dropped,
+}
+
+impl Decision {
+    /// Headers of the answer that lets the client in.
+    pub(crate) fn take_headers(&self) -> Headers {
+        let answer = &self.arrival.0.answer;
+        std::mem::take(&mut *answer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a client's future owes: its shard is told a decision when this is dropped, however that comes about.
+struct Duty {
+    engine: EngineHandle,
+    who: Address,
+    decision: Option<Decision>,
+}
+
+impl Duty {
+    fn end(mut self, outcome: Outcome) {
+        if let Some(decision) = &mut self.decision {
+            decision.outcome = outcome;
+        }
+    }
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if let Some(mut decision) = self.decision.take() {
+            if std::thread::panicking() && matches!(decision.outcome, Outcome::Dropped) {
+                decision.outcome = Outcome::Panic;
+            }
+            retry::admit(&self.engine, self.who, Box::new(decision));
+        }
+    }
+}
+
+/// Begins to find out who a client is. False if too many futures of the shard are there: nothing was begun.
+pub(crate) fn begin(
+    desk: &mut Desk,
+    engine: &Engine<'_>,
+    request: &http::Request<'_>,
+    chosen: Chosen,
+    hook: &InBackground,
+) -> bool {
+    if desk.arrivals.places.taken() >= desk.shared.deferred_per_shard_max {
+        return false;
+    }
+    let arrival = Arrival::new(engine, request, chosen.dialect);
+    let work = hook(arrival.clone());
+    let who = engine.address();
+    let duty = Duty {
+        engine: desk.shared.engine.wait().clone(),
+        who,
+        decision: Some(Decision {
+            chosen,
+            outcome: Outcome::Dropped,
+            arrival,
+            _place: desk.arrivals.places.take(),
+        }),
+    };
+    // Of a runtime that has ended, the future is dropped at once: the shard hears of it after this.
+    let run = async move { duty.end(outcome_of(work).await) };
+    let task = desk.shared.runtime.spawn(run);
+    desk.arrivals.waiting.insert(who, task.abort_handle());
+    true
+}
+
+async fn outcome_of(mut work: Work) -> Outcome {
+    let ended = AssertUnwindSafe(&mut work).catch_unwind().await;
+    // What the hook held ends here, with all that its end may do.
+    let dropped = discard(work);
+    match (ended, dropped) {
+        (Ok(known), Ok(())) => Outcome::Known(known),
+        (Err(payload), _) => {
+            let _ignored = discard(payload);
+            Outcome::Panic
+        }
+        (_, Err(Panicked)) => Outcome::Panic,
+    }
+}
+
+impl Arrivals {
+    /// Whoever waited has its decision.
+    pub(crate) fn decided(&mut self, who: Address) {
+        self.waiting.remove(&who);
+        self.shrink();
+    }
+
+    /// Nobody waits for the decision any more: the future ends where it waits.
+    pub(crate) fn abandoned(&mut self, who: Address) {
+        if let Some(task) = self.waiting.remove(&who) {
+            // The runtime may be a host's, which may drop the future here, with all that its end may do.
+            let _panicked = confine(|| task.abort());
+        }
+        self.shrink();
+    }
+
+    /// Futures that are there.
+    pub(crate) fn count(&self) -> usize {
+        self.places.taken()
+    }
+
+    fn shrink(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to_fit();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What an application does when connections come and go.
+
+use crate::admission::arrival::InBackground;
+use crate::session::context::Context;
+use crate::session::identity::Identity;
+use crate::wire::failure::Failure;
+use shardcast_engine::protocol::http;
+use shardcast_engine::{CloseReason, Context as Engine, Peer, Refusal};
+use shardcast_protocol::dialect::Dialect;
+use shardcast_protocol::http::{HeaderError, Headers};
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// A client that asks to connect.
+#[derive(Debug)]
+pub struct Connect<'r> {
+    engine: &'r Engine<'r>,
+    request: &'r http::Request<'r>,
+    dialect: Dialect,
+    /// Of the answer that lets it in.
+    headers: RefCell<Headers>,
+}
+
+impl<'r> Connect<'r> {
+    pub(crate) fn new(
+        engine: &'r Engine<'r>,
+        request: &'r http::Request<'r>,
+        dialect: Dialect,
+    ) -> Connect<'r> {
+        Connect {
+            engine,
+            request,
+            dialect,
+            headers: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn into_headers(self) -> Headers {
+        self.headers.into_inner()
+    }
+
+    /// Adds a header, such as `Set-Cookie`, to the answer that lets this client in: the 101, or the head of an event stream. A
+    /// [`Refusal`] has headers of its own.
+    ///
+    /// # Errors
+    /// The name or the value cannot stand in an answer, the header is the server's to write, or all together are longer than
+    /// [`Headers::BYTES_MAX`]. Given back from the hook, it is answered with 500.
+    pub fn add_header(&self, name: &str, value: &str) -> Result<(), HeaderError> {
+        self.headers.borrow_mut().add(name, value)
+    }
+
+    /// Where the client connects from.
+    pub fn remote_address(&self) -> Peer {
+        self.engine.peer()
+    }
+
+    /// The connection is encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.engine.is_secure()
+    }
+
+    /// The certificate that the client showed (DER), if it was asked for one and showed one.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.engine.peer_certificate()
+    }
+
+    /// The listener that it came by: index in the configuration.
+    pub fn listener(&self) -> usize {
+        self.engine.listener()
+    }
+
+    /// What it will speak.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// A header of its request, by name without regard to case; the first, if there are several.
+    pub fn header(&self, name: &str) -> Option<&'r [u8]> {
+        self.request.header(name)
+    }
+
+    /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded, where the client encoded it
+    /// (browsers leave a `%` as it is that no escape follows).
+    pub fn parameter(&self, name: &str) -> Option<&'r str> {
+        parameter_of(self.request.query()?, name)
+    }
+
+    /// The whole request.
+    pub fn request(&self) -> &'r http::Request<'r> {
+        self.request
+    }
+}
+
+/// The first of this name in a query.
+pub(crate) fn parameter_of<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        (key == name).then_some(value)
+    })
+}
+
+/// The application's hooks; each is optional.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    pub(crate) connect: Option<ConnectHook>,
+    pub(crate) opened: Option<Arc<OnOpened>>,
+    pub(crate) disconnect: Option<Arc<OnDisconnect>>,
+}
+
+/// Who decides about a client.
+#[derive(Clone)]
+pub(crate) enum ConnectHook {
+    /// At once.
+    OnShard(Arc<OnConnect>),
+    /// Later.
+    InBackground(Arc<InBackground>),
+}
+
+pub(crate) type OnConnect = dyn Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync;
+pub(crate) type OnOpened = dyn Fn(&mut Context<'_>) -> Result<(), Failure> + Send + Sync;
+pub(crate) type OnDisconnect = dyn Fn(&mut Context<'_>, CloseReason) + Send + Sync;

@@ -1,0 +1,5 @@
+//! What an application is built with: the server before and after it starts, its handlers, and the service that the engine calls.
+
+pub(crate) mod app;
+pub(crate) mod registration;
+pub(crate) mod service;

@@ -1,0 +1,10 @@
+//! How a request meets its handler: registrations, middleware, options, the table, and what the server answers itself.
+
+pub(crate) mod builtin;
+pub(crate) mod handler;
+pub(crate) mod middleware;
+pub(crate) mod options;
+pub(crate) mod pattern;
+pub(crate) mod registry;
+pub(crate) mod table;
+pub(crate) mod task;

@@ -1,0 +1,319 @@
+//! What the server answers itself, in every dialect.
+//!
+//! Invariant: a request is answered exactly once, with its answer or an error, and a refused request changed nothing.
+
+use crate::namespace::Namespace;
+use crate::rooms::join::{self, require_space};
+use crate::session::call::OwnedCall;
+use crate::session::context::Context;
+use crate::session::identity::Identity;
+use crate::session::pending::{Joining, Outcome, Pending, Shape};
+use crate::wire::connection_id::{ConnectionId, IdText};
+use crate::wire::failure::{BAD_NAME, BAD_USER, problem_of_publish};
+use crate::wire::publication;
+use shardcast_engine::{Listing, Publication, PublicationKind, Publish, Target, Topic};
+use shardcast_protocol::dialect::{
+    self, Code, Command, Counts, Joined, Member, Presence, Problem, PublishTarget, Reply, Request,
+    Rooms, Status, Value, ValueBox,
+};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// Does what is asked, and answers, or remembers to. Calls are handled elsewhere.
+pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
+    match &command.request {
+        Request::Ping => cx.answer(&Reply::Pong { data: command.data }),
+        Request::Echo => cx.answer(&Reply::Echo { data: command.data }),
+        Request::Join(rooms) => join(cx, rooms)?,
+        Request::Leave(rooms) => leave(cx, rooms)?,
+        Request::Broadcast(asked) | Request::Publish(asked) => publish(cx, command, asked)?,
+        Request::Rooms => {
+            let rooms = cx.rooms();
+            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+            cx.answer(&Reply::Rooms(&rooms));
+        }
+        Request::Status => status(cx),
+        Request::Presence { room, limit } => presence(cx, room, *limit)?,
+        Request::Call { .. } => unreachable!("no handler's entry acts for the server"),
+    }
+    Ok(())
+}
+
+fn status(cx: &mut Context<'_>) {
+    let (connection, rooms) = (cx.connection().text(), cx.rooms());
+    let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+    let identity = cx.identity().clone();
+    let status = Status {
+        connection: connection.as_str(),
+        user: identity.name(),
+        connected_ms: cx.connected().as_millis() as u64,
+        shard: cx.desk.shard,
+    };
+    cx.answer(&Reply::Status {
+        status,
+        rooms: &rooms,
+    });
+}
+
+fn join(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
+    let named = named(cx, asked)?;
+    for room in &*named.rooms {
+        let namespace = join::find_in(&cx.desk.shared.namespaces, room)?;
+        namespace.may_join(cx.identity())?;
+    }
+    join::join(cx, |cx| cx.asker(), named.form, &named.rooms)
+}
+
+fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
+    let named = named(cx, asked)?;
+    join::leave(cx, |cx| cx.asker(), named.form, &named.rooms)
+}
+
+fn presence(cx: &mut Context<'_>, room: &str, limit: Option<u32>) -> Result<(), Problem> {
+    join::find_in(&cx.desk.shared.namespaces, room)?.may_see(cx.identity())?;
+    join::list(cx, |cx| cx.asker(), room, limit)
+}
+
+fn publish(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+) -> Result<(), Problem> {
+    if asked.report {
+        require_space(cx)?;
+    }
+    match &asked.target {
+        PublishTarget::Rooms(rooms) => {
+            let named = named(cx, rooms)?;
+            match &*named.rooms {
+                [room] => publish_to_one(cx, command, asked, Target::Room(room)),
+                rooms => publish_to_many(cx, command, asked, rooms),
+            }
+        }
+        PublishTarget::User(user) => publish_to_one(cx, command, asked, Target::User(user)),
+        PublishTarget::Everyone => publish_to_one(cx, command, asked, Target::Everyone),
+    }
+}
+
+fn publish_to_one(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    target: Target<'_>,
+) -> Result<(), Problem> {
+    let publish = publish_of(cx, command, asked, target)?;
+    send_out(cx, command, asked, [(target, publish)])
+}
+
+/// All rooms are checked before the first is sent to.
+fn publish_to_many(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    rooms: &[Cow<'_, str>],
+) -> Result<(), Problem> {
+    let publishes = rooms.iter().map(|room| {
+        let target = Target::Room(room);
+        Ok((target, publish_of(cx, command, asked, target)?))
+    });
+    let publishes = publishes.collect::<Result<Vec<_>, Problem>>()?;
+    send_out(cx, command, asked, publishes)
+}
+
+/// What is published to one target, if its namespace lets the connection and its data through.
+fn publish_of(
+    cx: &Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    target: Target<'_>,
+) -> Result<Publish, Problem> {
+    let shared = &cx.desk.shared;
+    let room = match target {
+        Target::Room(room) => Some(room),
+        Target::User(user) if !Identity::is_name(user) => return Err(bad_request(BAD_USER)),
+        Target::User(_) | Target::Everyone => None,
+    };
+    let namespace = match room {
+        Some(room) => join::find_in(&shared.namespaces, room)?,
+        None => shared.namespaces.default_namespace(),
+    };
+    namespace.may_publish(cx.identity())?;
+    let clean = cleaned(namespace, command.data)?;
+    let data = clean.as_ref().map(ValueBox::as_value).or(command.data);
+    let (connection, dialect) = (cx.connection(), cx.dialect());
+    let data = data.unwrap_or_else(|| publication::nothing(dialect.encoding()));
+    let (data, data_encoding) = publication::data_of(data);
+    let said = Publication {
+        topic: room.map(Topic::Room),
+        kind: PublicationKind::Message {
+            publisher: connection.0,
+        },
+        data,
+        data_encoding,
+    };
+    let bytes_max = cx.engine.message_bytes_max();
+    let content = publication::judge(&shared.spoken, dialect, &said, bytes_max)?;
+    let publish = Publish::new(content);
+    Ok(if asked.echo.unwrap_or(namespace.echo) {
+        publish
+    } else {
+        publish.except(connection.0)
+    })
+}
+
+fn cleaned(namespace: &Namespace, data: Option<Value<'_>>) -> Result<Option<ValueBox>, Problem> {
+    match data {
+        Some(data) => namespace.control_characters.apply(data),
+        None => Ok(None),
+    }
+}
+
+fn send_out<'t>(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    publishes: impl IntoIterator<Item = (Target<'t>, Publish), IntoIter: ExactSizeIterator>,
+) -> Result<(), Problem> {
+    let publishes = publishes.into_iter();
+    let count = publishes.len() as u32;
+    let first = cx.desk.take_tags(1);
+    let mut tag = asked.report.then_some(first);
+    for (sent, (target, publish)) in publishes.enumerate() {
+        if sent > 0 && cx.engine.reports_are_full() {
+            // Some rooms have it already, and a refusal would have the client send it to them again: the others get
+            // it too, and the answer goes without counts.
+            tag = None;
+        }
+        let publish = match tag {
+            Some(tag) => publish.report(tag),
+            None => publish,
+        };
+        let outcome = cx.engine.publish(target, publish);
+        outcome.map_err(problem_of_publish)?;
+    }
+    match tag {
+        Some(tag) => {
+            let asker = cx.asker();
+            cx.session.wait(Pending::report(asker, tag, count));
+        }
+        None if asked.report || command.id.is_some() => cx.answer(&Reply::Ack),
+        None => drop(cx.defer()),
+    }
+    Ok(())
+}
+
+/// Answers a client whose request has waited for other shards.
+pub(crate) fn answer_late(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
+    match outcome {
+        Outcome::Joined(joining) => answer_join(cx, call, joining),
+        Outcome::Left { form, rooms } => {
+            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+            match (form, &*rooms) {
+                (Shape::Room, [room]) => cx.answer_to(call, &Reply::Left { room }),
+                (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::LeftRooms(all)),
+            }
+        }
+        Outcome::Reported(report) => {
+            let counts = Counts {
+                delivered: report.delivered,
+                queued: report.queued,
+                dropped: report.dropped,
+            };
+            cx.answer_to(call, &Reply::Report(counts));
+        }
+        Outcome::Listed {
+            room,
+            limit,
+            listing,
+        } => answer_presence(cx, call, &room, limit, &listing),
+    }
+}
+
+fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
+    let form = joining.form;
+    let rooms = match join::conclude(cx, joining) {
+        Ok(rooms) => rooms,
+        Err(problem) => return cx.answer_to(call, &Reply::Error(&problem)),
+    };
+    let joined = rooms.iter().map(|room| Joined {
+        room: &room.room,
+        members: room.members,
+    });
+    let joined: Vec<Joined<'_>> = joined.collect();
+    match (form, &*joined) {
+        (Shape::Room, [one]) => cx.answer_to(call, &Reply::Joined(*one)),
+        (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::JoinedRooms(all)),
+    }
+}
+
+fn answer_presence(
+    cx: &mut Context<'_>,
+    call: &OwnedCall,
+    room: &str,
+    limit: Option<u32>,
+    listing: &Listing,
+) {
+    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+    let found = listing.members.iter().take(limit);
+    let ids: Vec<IdText> = found
+        .clone()
+        .map(|member| ConnectionId(member.address).text())
+        .collect();
+    let members = ids.iter().zip(found).map(|(id, member)| Member {
+        connection: id.as_str(),
+        user: member.user.as_deref(),
+    });
+    let members: Vec<Member<'_>> = members.collect();
+    let presence = Presence {
+        room,
+        total: listing.total,
+        members: &members,
+    };
+    cx.answer_to(call, &Reply::Presence(presence));
+}
+
+/// The rooms that a request names, good names and without repetitions.
+fn named<'e, 'b>(cx: &Context<'_>, asked: &'e Rooms<'b>) -> Result<Named<'e, 'b>, Problem> {
+    let shared = &cx.desk.shared;
+    let named = match asked {
+        Rooms::One(room) => Named {
+            rooms: Cow::Borrowed(std::slice::from_ref(room)),
+            form: Shape::Room,
+        },
+        Rooms::Many(rooms) => {
+            // Bounds the work that one message can ask for, repetitions included.
+            if rooms.count() > shared.rooms_per_connection_max {
+                return Err(Problem::new(
+                    Code::RoomLimit,
+                    "rooms names more rooms than a connection may be in",
+                ));
+            }
+            let mut seen = HashSet::with_capacity(rooms.count());
+            let distinct = rooms
+                .names()
+                .filter(|room| seen.insert(room.clone()))
+                .collect();
+            Named {
+                rooms: Cow::Owned(distinct),
+                form: Shape::Rooms,
+            }
+        }
+    };
+    for room in &*named.rooms {
+        join::find_in(&shared.namespaces, room)?;
+        if room.len() > shared.room_name_bytes_max {
+            return Err(bad_request(BAD_NAME));
+        }
+    }
+    Ok(named)
+}
+
+/// The rooms of one request: one at least, distinct, in the order asked.
+struct Named<'e, 'b> {
+    rooms: Cow<'e, [Cow<'b, str>]>,
+    form: Shape,
+}
+
+fn bad_request(message: &'static str) -> Problem {
+    Problem::new(Code::BadRequest, message)
+}

@@ -1,0 +1,14 @@
+//! One connection as the server knows it: its state, its context on the shard, and the ways to it from elsewhere.
+
+pub(crate) mod background;
+pub(crate) mod call;
+pub(crate) mod context;
+pub(crate) mod handle;
+pub(crate) mod identity;
+pub(crate) mod metadata;
+pub(crate) mod pending;
+pub(crate) mod retry;
+pub(crate) mod reverse;
+pub(crate) mod shared;
+pub(crate) mod spoken;
+pub(crate) mod state;

@@ -1,0 +1,179 @@
+//! A request that waits for other shards: its tags, the answers that have come, and who asked.
+
+use crate::session::call::OwnedCall;
+use crate::session::context::Context;
+use shardcast_engine::{Answer, Listing, Report, RoomError, Tag};
+use std::fmt;
+use std::sync::Arc;
+
+/// A request under way. Its tags are consecutive, one per room that is joined or left.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) asker: Asker,
+    first: Tag,
+    tags: u32,
+    /// Answers that have not come, 1 or more while it waits.
+    missing: u32,
+    outcome: Outcome,
+}
+
+/// Whom the outcome is told.
+pub(crate) enum Asker {
+    /// A client's request.
+    Client(OwnedCall),
+    /// Code of the application.
+    Code(Then),
+}
+
+/// Called on the shard with what became of it. Dropped without a call when the connection goes before.
+pub(crate) type Then = Box<dyn FnOnce(&mut Context<'_>, Outcome)>;
+
+/// What the answers have said. Rooms stand in the order asked.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Joined(Joining),
+    Left {
+        form: Shape,
+        rooms: Vec<Arc<str>>,
+    },
+    Reported(Report),
+    Listed {
+        room: Arc<str>,
+        /// How many members are to be named.
+        limit: Option<u32>,
+        listing: Listing,
+    },
+}
+
+/// Whether a request named `room` or `rooms`; its answer does the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Room,
+    Rooms,
+}
+
+/// Rooms joined so far.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    pub(crate) form: Shape,
+    pub(crate) rooms: Vec<JoinedRoom>,
+    /// The first refusal: then the others are left again, as far as the connection was not in them before.
+    pub(crate) refused: Option<RoomError>,
+}
+
+/// One room that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JoinedRoom {
+    /// Its name.
+    pub room: Arc<str>,
+    /// The connection was in it, or on its way in, before it asked.
+    pub was_in: bool,
+    /// Members on all shards when it joined, this connection included.
+    pub members: u32,
+}
+
+impl Pending {
+    /// Rooms joined under the tags from `first` on: their names, and whether the connection was in them before.
+    pub(crate) fn join(asker: Asker, first: Tag, form: Shape, rooms: Vec<JoinedRoom>) -> Pending {
+        let count = rooms.len() as u32;
+        let joining = Joining {
+            form,
+            rooms,
+            refused: None,
+        };
+        Pending::new(asker, first, count, count, Outcome::Joined(joining))
+    }
+
+    /// Rooms left under the tags from `first` on.
+    pub(crate) fn leave(asker: Asker, first: Tag, form: Shape, rooms: Vec<Arc<str>>) -> Pending {
+        let count = rooms.len() as u32;
+        Pending::new(asker, first, count, count, Outcome::Left { form, rooms })
+    }
+
+    /// Publishes that all report under `tag`.
+    pub(crate) fn report(asker: Asker, tag: Tag, publishes: u32) -> Pending {
+        Pending::new(
+            asker,
+            tag,
+            1,
+            publishes,
+            Outcome::Reported(Report::default()),
+        )
+    }
+
+    /// A list of the members of a room.
+    pub(crate) fn list(asker: Asker, tag: Tag, room: Arc<str>, limit: Option<u32>) -> Pending {
+        let outcome = Outcome::Listed {
+            room,
+            limit,
+            listing: Listing::default(),
+        };
+        Pending::new(asker, tag, 1, 1, outcome)
+    }
+
+    fn new(asker: Asker, first: Tag, tags: u32, missing: u32, outcome: Outcome) -> Pending {
+        assert!(missing > 0, "a request that waits for nothing");
+        Pending {
+            asker,
+            first,
+            tags,
+            missing,
+            outcome,
+        }
+    }
+
+    /// Which of its tags this is. Tags wrap around.
+    pub(crate) fn place(&self, tag: Tag) -> Option<usize> {
+        let place = tag.0.wrapping_sub(self.first.0);
+        (place < self.tags).then_some(place as usize)
+    }
+
+    /// Takes an answer; true when it was the last.
+    pub(crate) fn take(&mut self, tag: Tag, answer: Answer) -> bool {
+        let Some(place) = self.place(tag) else {
+            return false;
+        };
+        match (&mut self.outcome, answer) {
+            (Outcome::Joined(joining), Answer::Joined { members, .. }) => {
+                joining.rooms[place].members = members;
+            }
+            (Outcome::Joined(joining), Answer::Refused { error, .. }) => {
+                joining.refused.get_or_insert(error);
+                // Not one of those that are left again.
+                joining.rooms[place].was_in = true;
+            }
+            (Outcome::Left { .. }, Answer::Left { .. }) => {}
+            (Outcome::Reported(sum), Answer::Reported(report)) => {
+                sum.delivered = sum.delivered.saturating_add(report.delivered);
+                sum.queued = sum.queued.saturating_add(report.queued);
+                sum.dropped = sum.dropped.saturating_add(report.dropped);
+            }
+            (Outcome::Listed { listing, .. }, Answer::Listed(found)) => *listing = found,
+            (
+                Outcome::Joined(_)
+                | Outcome::Left { .. }
+                | Outcome::Reported(_)
+                | Outcome::Listed { .. },
+                answer,
+            ) => unreachable!("{answer:?} answers another request"),
+        }
+        self.missing -= 1;
+        self.missing == 0
+    }
+
+    /// Who asked, and what became of it. Nothing is missing.
+    pub(crate) fn into_parts(self) -> (Asker, Outcome) {
+        assert_eq!(self.missing, 0);
+        (self.asker, self.outcome)
+    }
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Asker::Client(call) => call.fmt(f),
+            Asker::Code(_) => f.write_str("code"),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A connection's session: when it opened, and what only some connections have: an identity, metadata, and requests under way.
+//!
+//! Invariant: what a session waits for is bounded by the limits of [`Limits`], and the part that only some have exists only while there is
+//! something in it, so that an idle session is two words. Kept by the engine in the connection's slot; called by the service.
+
+use crate::dispatch::task::Task;
+use crate::session::call::Batch;
+use crate::session::identity::Identity;
+use crate::session::metadata::Metadata;
+use crate::session::pending::Pending;
+use crate::session::reverse::Reverse;
+use shardcast_engine::{Answer, Tag};
+use std::num::NonZeroU64;
+
+/// What one connection may have under way. One more is refused with `rate_limited`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits;
+
+impl Limits {
+    /// Joins, leaves, lists and reports that wait for other shards.
+    pub const REQUESTS_PER_CONNECTION_MAX: usize = 64;
+    /// Calls of background handlers.
+    pub const TASKS_PER_CONNECTION_MAX: usize = 64;
+    /// Batches of calls (JSON-RPC) whose answers are not complete.
+    pub const BATCHES_PER_CONNECTION_MAX: usize = 16;
+    /// Calls of the server that the client has not answered.
+    pub const REVERSE_CALLS_PER_CONNECTION_MAX: usize = 64;
+    /// Calls of background handlers on one shard, answered ones included whose futures are not dropped yet.
+    pub const TASKS_PER_SHARD_MAX: usize = 4096;
+}
+
+/// The server's state of one connection.
+#[derive(Debug)]
+pub struct Session {
+    /// Engine time when the connection opened, plus one: never zero, so that `Option<Session>` costs nothing more.
+    opened_ms_plus_1: NonZeroU64,
+    more: Option<Box<More>>,
+}
+
+// Every slot of the slab has one.
+const _: () = assert!(size_of::<Option<Session>>() <= 16);
+
+/// What an idle, anonymous connection does without.
+#[derive(Debug, Default)]
+pub(crate) struct More {
+    pub(crate) identity: Identity,
+    pub(crate) metadata: Metadata,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) reverse: Reverse,
+}
+
+impl Session {
+    pub(crate) fn new(opened_ms: u64, identity: Identity) -> Session {
+        let mut session = Session {
+            opened_ms_plus_1: NonZeroU64::MIN.saturating_add(opened_ms),
+            more: None,
+        };
+        session.set_identity(identity);
+        session
+    }
+
+    pub(crate) fn opened_ms(&self) -> u64 {
+        self.opened_ms_plus_1.get() - 1
+    }
+
+    /// The connection opens only now.
+    pub(crate) fn open(&mut self, now_ms: u64) {
+        self.opened_ms_plus_1 = NonZeroU64::MIN.saturating_add(now_ms);
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        static NOBODY: std::sync::LazyLock<Identity> = std::sync::LazyLock::new(Identity::nobody);
+        self.more.as_ref().map_or(&NOBODY, |more| &more.identity)
+    }
+
+    pub(crate) fn set_identity(&mut self, identity: Identity) {
+        if self.more.is_some() || identity != Identity::nobody() {
+            self.more().identity = identity;
+            self.shed();
+        }
+    }
+
+    pub(crate) fn some(&self) -> Option<&More> {
+        self.more.as_deref()
+    }
+
+    pub(crate) fn some_mut(&mut self) -> Option<&mut More> {
+        self.more.as_deref_mut()
+    }
+
+    pub(crate) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// Gives the part back that only some have, if nothing is in it.
+    pub(crate) fn shed(&mut self) {
+        if self.more.as_ref().is_some_and(|more| more.is_empty()) {
+            self.more = None;
+        }
+    }
+
+    /// Whether one more request may wait for other shards.
+    pub(crate) fn has_space(&self) -> bool {
+        self.some()
+            .is_none_or(|more| more.pending.len() < Limits::REQUESTS_PER_CONNECTION_MAX)
+    }
+
+    /// Remembers a request until the last answer to it has come. There is space.
+    pub(crate) fn wait(&mut self, pending: Pending) {
+        assert!(self.has_space());
+        self.more().pending.push(pending);
+    }
+
+    /// Takes one answer and returns the request if nothing is missing any more. An answer that nobody waits for, such as
+    /// one to a request that was given up halfway, is dropped.
+    pub(crate) fn settle(&mut self, tag: Tag, answer: Answer) -> Option<Pending> {
+        let pending = &mut self.some_mut()?.pending;
+        let index = pending
+            .iter()
+            .position(|pending| pending.place(tag).is_some())?;
+        if !pending[index].take(tag, answer) {
+            return None;
+        }
+        let done = pending.remove(index);
+        self.shed();
+        Some(done)
+    }
+}
+
+impl More {
+    /// When the next of the deadlines of what is under way comes, by the engine's clock.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        let tasks = self.tasks.iter().map(Task::due_ms);
+        tasks.chain(self.reverse.next_due()).min()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.identity == Identity::nobody()
+            && self.metadata.is_empty()
+            && self.pending.is_empty()
+            && self.tasks.is_empty()
+            && self.batches.is_empty()
+            && self.reverse.is_empty()
+    }
+}
+
+/// The connection is gone: what was begun for it ends where it waits.
+impl Drop for More {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}

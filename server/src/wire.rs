@@ -1,0 +1,7 @@
+//! Between the dialects and Rust: ids, values, failures and publications. Knows no connection.
+
+pub(crate) mod connection_id;
+pub(crate) mod encoding;
+pub(crate) mod failure;
+pub(crate) mod from_data;
+pub(crate) mod publication;

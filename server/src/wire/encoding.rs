@@ -1,0 +1,82 @@
+//! Values of an application on their way out and in: written and read by serde, in the encoding of a dialect, by one data model.
+
+mod compound;
+mod key;
+mod reader;
+mod writer;
+
+use crate::wire::failure::Failure;
+pub(crate) use reader::{Reader, Unfit};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shardcast_protocol::dialect::{Code, Encoding, Problem, Value};
+use shardcast_protocol::json::Raw;
+use shardcast_protocol::pack::Pack;
+use std::cell::Cell;
+use writer::{Unwritable, Writer};
+
+/// What a value stands in, by the containers around it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// An answer, or the parameters of a call: the message.
+    Answer = 1,
+    /// An event: the message, and in JSON-RPC its `params`.
+    Event = 2,
+}
+
+/// Appends a value: see [`written`] for what is made of it.
+///
+/// # Errors
+/// The value's own `Serialize` failed, or no encoding can say it (a map whose keys are containers, or more containers, one in the other,
+/// than clients read). What was appended is of no use then.
+pub(crate) fn write(
+    encoding: Encoding,
+    place: Place,
+    out: &mut Vec<u8>,
+    value: &impl Serialize,
+) -> Result<Wrote, Failure> {
+    let has_bytes = Cell::new(false);
+    let written = value.serialize(Writer {
+        out,
+        encoding,
+        outer: place as u32,
+        has_bytes: &has_bytes,
+    });
+    match written {
+        Ok(()) if has_bytes.get() => Ok(Wrote::Bytes),
+        Ok(()) => Ok(Wrote::NoBytes),
+        Err(Unwritable::TooDeep) => {
+            Err(Problem::new(Code::HandlerFailed, Unwritable::TooDeep.to_string()).into())
+        }
+        Err(error @ Unwritable::Other(_)) => Err(error.into()),
+    }
+}
+
+/// Whether there are bytes in what was written. JSON has text for them, which stays text when it is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    Bytes,
+    NoBytes,
+}
+
+/// What [`write`] wrote, as a value.
+///
+/// # Panics
+/// The bytes are not from there.
+pub(crate) fn written(encoding: Encoding, bytes: &[u8]) -> Value<'_> {
+    match encoding {
+        Encoding::Json => {
+            let text = str::from_utf8(bytes).expect("the writer appends whole strings");
+            Value::Json(Raw::of_serializer(text))
+        }
+        Encoding::Pack => Value::Pack(Pack::of_serializer(bytes)),
+    }
+}
+
+/// Reads a value as an application's type.
+///
+/// # Errors
+/// Why it is none.
+pub(crate) fn read<T: DeserializeOwned>(value: Value<'_>) -> Result<T, Unfit> {
+    T::deserialize(&mut Reader::new(value))
+}

@@ -1,0 +1,113 @@
+//! What is published: judged by its size where it is published, and encoded where its topic gives it its place.
+//!
+//! Invariant: what [`encode`] makes of a publication depends on nothing else, so it is the same wherever it is made.
+
+use crate::session::spoken::Spoken;
+use crate::wire::connection_id::ConnectionId;
+use shardcast_engine::{
+    Content, Data, DataEncoding, Form, Frame, Position, Publication, PublicationKind, Topic,
+};
+use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem, Value};
+use shardcast_protocol::frame;
+use shardcast_protocol::json::Raw;
+use shardcast_protocol::pack::Pack;
+use std::iter;
+
+const JSON: DataEncoding = DataEncoding(0);
+const PACK: DataEncoding = DataEncoding(1);
+
+/// The frame for connections of an encoding: of a dialect. No dialect tells positions yet.
+pub(crate) fn encode(
+    encoding: Form,
+    publication: &Publication<'_>,
+    _position: Option<Position>,
+) -> Option<Frame> {
+    let dialect = Dialect::from_index(u8::try_from(encoding.index()).ok()?)?;
+    with_event(publication, |event| {
+        let mut written = Ok(());
+        let frame = Frame::with(dialect.kind(), event.bytes_hint(), |out| {
+            written = dialect.write_event(out, event);
+        });
+        written.ok().map(|()| frame)
+    })?
+}
+
+/// What is published, once it is known that no client would be sent a message that is too large: what somebody publishes is for all, or
+/// for nobody. The publisher's dialect is encoded here, and of the others that are spoken now those whose message might be too large;
+/// nobody encodes them again.
+///
+/// # Errors
+/// `too_large`.
+pub(crate) fn judge(
+    spoken: &Spoken,
+    dialect: Dialect,
+    publication: &Publication<'_>,
+    bytes_max: usize,
+) -> Result<Content, Problem> {
+    let fit = |other: Dialect, too_large| {
+        let form = Form::new(other.index());
+        let frame = encode(form, publication, None);
+        let frame = frame.ok_or_else(|| Problem::new(Code::InvalidData, UNSAYABLE))?;
+        if frame::written(frame.bytes()).1.len() > bytes_max {
+            return Err(Problem::new(Code::TooLarge, too_large));
+        }
+        Ok((form, frame))
+    };
+    let own = fit(dialect, TOO_LARGE)?;
+    let mut others = Vec::new();
+    for other in Dialect::ALL {
+        if other == dialect || !spoken.has(other) {
+            continue;
+        }
+        let most = with_event(publication, |event| event.bytes_max(other.encoding()));
+        if most.is_none_or(|bytes| bytes > bytes_max) {
+            others.push(fit(other, TOO_LARGE_FOR_OTHERS)?);
+        }
+    }
+    Ok(Content::data(publication, iter::once(own).chain(others)))
+}
+
+const TOO_LARGE: &str = "the message would be larger than max_message_bytes on delivery";
+const TOO_LARGE_FOR_OTHERS: &str =
+    "the message would be larger than max_message_bytes in a dialect of other clients";
+
+const UNSAYABLE: &str = "a dialect of this server cannot say the data";
+
+/// A value as the data of a publication.
+pub(crate) fn data_of(value: Value<'_>) -> (Data<'_>, DataEncoding) {
+    match value {
+        Value::Json(raw) => (Data::Text(raw.as_str()), JSON),
+        Value::Pack(pack) => (Data::Binary(pack.as_bytes()), PACK),
+    }
+}
+
+/// `null`, for who publishes nothing.
+pub(crate) fn nothing(encoding: Encoding) -> Value<'static> {
+    match encoding {
+        Encoding::Json => Value::Json(Raw::NULL),
+        Encoding::Pack => Value::Pack(Pack::NIL),
+    }
+}
+
+/// Calls with the event that clients are told. `None`: the publication is none of this server's.
+#[inline]
+fn with_event<R>(publication: &Publication<'_>, act: impl FnOnce(&Event<'_>) -> R) -> Option<R> {
+    let data = match (publication.data_encoding, publication.data) {
+        (JSON, Data::Text(text)) => Value::Json(Raw::of_serializer(text)),
+        (PACK, Data::Binary(bytes)) => Value::Pack(Pack::of_serializer(bytes)),
+        _ => return None,
+    };
+    let data = Some(data);
+    let room = match publication.topic {
+        Some(Topic::Room(room)) => Some(room),
+        Some(Topic::User(_)) | None => None,
+    };
+    Some(match publication.kind {
+        PublicationKind::Message { publisher } => {
+            let from = ConnectionId(publisher).text();
+            let from = from.as_str();
+            act(&Event::Message { room, from, data })
+        }
+        PublicationKind::Event { name: event } => act(&Event::Event { event, room, data }),
+    })
+}

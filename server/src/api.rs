@@ -1,5 +1,8 @@
-//! What an application is built with: the server before and after it starts, its handlers, and the service that the engine calls.
+//! What an application is built with: the server before and after it starts, its handlers, its hooks,
+//! and the service that the engine calls.
 
 pub(crate) mod app;
+pub(crate) mod hooks;
 pub(crate) mod registration;
+pub(crate) mod server;
 pub(crate) mod service;

@@ -15,7 +15,7 @@ pub(crate) use problem::Problem;
 pub(crate) use secure::{Asked, Secure};
 pub(crate) use value::LogFormat;
 
-use crate::api::app::EVENTS_PATH;
+use crate::admission::entrance::EVENTS_PATH;
 use crate::namespace::{NameRules, Namespaces};
 use given::Source;
 use key::{KEYS, Key};

@@ -6,5 +6,6 @@ pub(crate) mod middleware;
 pub(crate) mod options;
 pub(crate) mod pattern;
 pub(crate) mod registry;
+pub(crate) mod run;
 pub(crate) mod table;
 pub(crate) mod task;

@@ -5,6 +5,7 @@
 
 mod denied;
 mod names;
+pub(crate) mod resolved;
 mod who;
 
 pub use denied::Denied;
@@ -22,10 +23,10 @@ use std::sync::Arc;
 /// The room `chat:lobby` is in the namespace `chat`, named by what stands before the first colon; a room without a colon is in
 /// the default namespace. As long as no namespace has a name, every room is in the default one, with a colon or without.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Namespaces(Arc<Table>);
+pub struct Namespaces(Arc<NamespaceTable>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct Table {
+struct NamespaceTable {
     /// Of rooms without a prefix.
     default: Namespace,
     named: HashMap<Box<str>, Namespace>,
@@ -144,7 +145,7 @@ impl Namespaces {
         named: impl IntoIterator<Item = (N, Namespace)>,
     ) -> Result<Namespaces, NamespaceError> {
         check("", &default)?;
-        let mut table = Table {
+        let mut table = NamespaceTable {
             void: None,
             named: HashMap::new(),
             default,
@@ -186,7 +187,7 @@ impl Namespaces {
     /// # Errors
     /// [`Denied::BadName`], or [`Denied::UnknownNamespace`] where no namespace is secret.
     pub fn find(&self, room: &str) -> Result<&Namespace, Denied> {
-        let Table {
+        let NamespaceTable {
             default,
             named,
             void,

@@ -1,4 +1,6 @@
-//! Rooms: joining and leaving, and publishing to them.
+//! Rooms: joining and leaving, who is in them, and events to them. Their classes stand in `namespace`.
 
 pub(crate) mod emit;
-pub(crate) mod join;
+pub(crate) mod event;
+pub(crate) mod members;
+pub(crate) mod membership;

@@ -33,7 +33,7 @@ pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>) -> ExitCode {
 struct Server<'a> {
     settings: &'a Settings,
     config: Config,
-    running: crate::api::app::Server,
+    running: crate::api::server::Server,
     counters: Vec<Arc<ShardCounters>>,
     control: Control,
 }

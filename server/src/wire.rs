@@ -5,3 +5,4 @@ pub(crate) mod encoding;
 pub(crate) mod failure;
 pub(crate) mod from_data;
 pub(crate) mod publication;
+pub(crate) mod spoken;

@@ -5,16 +5,15 @@
 //!
 //! [`Config::deferred_max`]: shardcast_engine::Config::deferred_max
 
+use crate::admission::connect::parameter_of;
 use crate::admission::entrance::Chosen;
-use crate::dispatch::task::{Place, Places};
 use crate::session::identity::Identity;
+use crate::session::permits::{Permit, Permits};
 use crate::session::retry;
-use crate::session::shared::Desk;
+use crate::session::shared::Shared;
 use futures_util::FutureExt;
 use shardcast_engine::protocol::http;
-use shardcast_engine::{
-    Address, Context as Engine, Handle as EngineHandle, Panicked, Peer, Refusal, confine, discard,
-};
+use shardcast_engine::{Address, Context as Engine, Panicked, Peer, Refusal, confine, discard};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::http::{HeaderError, Headers};
 use std::collections::HashMap;
@@ -27,12 +26,13 @@ use tokio::task::AbortHandle;
 /// A client that asks to connect and waits for the answer, for a hook that runs in the background ([`crate::App::on_connect_async`]).
 /// Clones are the same client.
 #[derive(Clone)]
-pub struct Arrival(Arc<Asked>);
+pub struct Arrival(Arc<OwnedRequest>);
 
 /// A name and a value.
-type AskedHeader = (Box<str>, Box<[u8]>);
+type OwnedHeader = (Box<str>, Box<[u8]>);
 
-struct Asked {
+/// The client's request, copied.
+struct OwnedRequest {
     remote_address: Peer,
     is_secure: bool,
     peer_certificate: Option<Box<[u8]>>,
@@ -40,7 +40,7 @@ struct Asked {
     dialect: Dialect,
     path: Box<str>,
     query: Option<Box<str>>,
-    headers: Box<[AskedHeader]>,
+    headers: Box<[OwnedHeader]>,
     /// Of the answer that lets it in.
     answer: Mutex<Headers>,
 }
@@ -48,7 +48,7 @@ struct Asked {
 impl Arrival {
     fn new(engine: &Engine<'_>, request: &http::Request<'_>, dialect: Dialect) -> Arrival {
         let headers = request.headers().iter();
-        Arrival(Arc::new(Asked {
+        Arrival(Arc::new(OwnedRequest {
             remote_address: engine.peer(),
             is_secure: engine.is_secure(),
             peer_certificate: engine.peer_certificate().map(Into::into),
@@ -112,7 +112,7 @@ impl Arrival {
 
     /// A parameter of its request's query, as it was sent: see [`crate::Connect::parameter`].
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        crate::admission::connect::parameter_of(self.0.query.as_deref()?, name)
+        parameter_of(self.0.query.as_deref()?, name)
     }
 }
 
@@ -127,29 +127,29 @@ impl fmt::Debug for Arrival {
 }
 
 /// Finds out who a client is.
-pub(crate) type InBackground = dyn Fn(Arrival) -> Work + Send + Sync;
+pub(crate) type ConnectFn = dyn Fn(Arrival) -> AdmissionFuture + Send + Sync;
 
 /// What is left to find out.
-pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>;
+pub(crate) type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>;
 
 /// Futures of one shard's clients that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     waiting: HashMap<Address, AbortHandle>,
-    places: Places,
+    permits: Permits,
 }
 
 /// What was found out about a client.
 pub(crate) struct Decision {
     pub(crate) chosen: Chosen,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: AdmissionOutcome,
     arrival: Arrival,
     /// Taken until the shard has the decision.
-    _place: Place,
+    _permit: Permit,
 }
 
 /// How a client's future ended.
-pub(crate) enum Outcome {
+pub(crate) enum AdmissionOutcome {
     Known(Result<Identity, Refusal>),
     Panic,
     /// It was dropped before its end.
@@ -164,74 +164,77 @@ impl Decision {
     }
 }
 
-/// What a client's future owes: its shard is told a decision when this is dropped, however that comes about.
-struct Duty {
-    engine: EngineHandle,
+/// Goes with a client's future, and hands its shard a decision when it is dropped, however that comes
+/// about.
+struct AdmissionGuard {
+    shared: Arc<Shared>,
     who: Address,
     decision: Option<Decision>,
 }
 
-impl Duty {
-    fn end(mut self, outcome: Outcome) {
+impl AdmissionGuard {
+    fn end(mut self, outcome: AdmissionOutcome) {
         if let Some(decision) = &mut self.decision {
             decision.outcome = outcome;
         }
     }
 }
 
-impl Drop for Duty {
+impl Drop for AdmissionGuard {
     fn drop(&mut self) {
         if let Some(mut decision) = self.decision.take() {
-            if std::thread::panicking() && matches!(decision.outcome, Outcome::Dropped) {
-                decision.outcome = Outcome::Panic;
+            if std::thread::panicking() && matches!(decision.outcome, AdmissionOutcome::Dropped) {
+                decision.outcome = AdmissionOutcome::Panic;
             }
-            retry::admit(&self.engine, self.who, Box::new(decision));
+            retry::admit(&self.shared, self.who, Box::new(decision));
         }
     }
 }
 
-/// Begins to find out who a client is. False if too many futures of the shard are there: nothing was begun.
+/// Begins to find out who a client is. False if too many futures of the shard are there: nothing was
+/// begun.
 pub(crate) fn begin(
-    desk: &mut Desk,
+    arrivals: &mut Arrivals,
+    shared: &Arc<Shared>,
     engine: &Engine<'_>,
     request: &http::Request<'_>,
     chosen: Chosen,
-    hook: &InBackground,
+    hook: &ConnectFn,
 ) -> bool {
-    if desk.arrivals.places.taken() >= desk.shared.deferred_per_shard_max {
+    if arrivals.permits.taken() >= shared.deferred_per_shard_max {
         return false;
     }
     let arrival = Arrival::new(engine, request, chosen.dialect);
     let work = hook(arrival.clone());
     let who = engine.address();
-    let duty = Duty {
-        engine: desk.shared.engine.wait().clone(),
+    let guard = AdmissionGuard {
+        shared: Arc::clone(shared),
         who,
         decision: Some(Decision {
             chosen,
-            outcome: Outcome::Dropped,
+            outcome: AdmissionOutcome::Dropped,
             arrival,
-            _place: desk.arrivals.places.take(),
+            _permit: arrivals.permits.take(),
         }),
     };
     // Of a runtime that has ended, the future is dropped at once: the shard hears of it after this.
-    let run = async move { duty.end(outcome_of(work).await) };
-    let task = desk.shared.runtime.spawn(run);
-    desk.arrivals.waiting.insert(who, task.abort_handle());
+    let run = async move { guard.end(outcome_of(work).await) };
+    let task = shared.runtime.spawn(run);
+    arrivals.waiting.insert(who, task.abort_handle());
     true
 }
 
-async fn outcome_of(mut work: Work) -> Outcome {
+async fn outcome_of(mut work: AdmissionFuture) -> AdmissionOutcome {
     let ended = AssertUnwindSafe(&mut work).catch_unwind().await;
     // What the hook held ends here, with all that its end may do.
     let dropped = discard(work);
     match (ended, dropped) {
-        (Ok(known), Ok(())) => Outcome::Known(known),
+        (Ok(known), Ok(())) => AdmissionOutcome::Known(known),
         (Err(payload), _) => {
             let _ignored = discard(payload);
-            Outcome::Panic
+            AdmissionOutcome::Panic
         }
-        (_, Err(Panicked)) => Outcome::Panic,
+        (_, Err(Panicked)) => AdmissionOutcome::Panic,
     }
 }
 
@@ -253,7 +256,7 @@ impl Arrivals {
 
     /// Futures that are there.
     pub(crate) fn count(&self) -> usize {
-        self.places.taken()
+        self.permits.taken()
     }
 
     fn shrink(&mut self) {

@@ -1,15 +1,10 @@
-//! What an application does when connections come and go.
+//! A client that asks to connect, as the hook on the shard sees it.
 
-use crate::admission::arrival::InBackground;
-use crate::session::context::Context;
-use crate::session::identity::Identity;
-use crate::wire::failure::Failure;
 use shardcast_engine::protocol::http;
-use shardcast_engine::{CloseReason, Context as Engine, Peer, Refusal};
+use shardcast_engine::{Context as Engine, Peer};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::http::{HeaderError, Headers};
 use std::cell::RefCell;
-use std::sync::Arc;
 
 /// A client that asks to connect.
 #[derive(Debug)]
@@ -98,24 +93,3 @@ pub(crate) fn parameter_of<'q>(query: &'q str, name: &str) -> Option<&'q str> {
         (key == name).then_some(value)
     })
 }
-
-/// The application's hooks; each is optional.
-#[derive(Clone, Default)]
-pub(crate) struct Hooks {
-    pub(crate) connect: Option<ConnectHook>,
-    pub(crate) opened: Option<Arc<OnOpened>>,
-    pub(crate) disconnect: Option<Arc<OnDisconnect>>,
-}
-
-/// Who decides about a client.
-#[derive(Clone)]
-pub(crate) enum ConnectHook {
-    /// At once.
-    OnShard(Arc<OnConnect>),
-    /// Later.
-    InBackground(Arc<InBackground>),
-}
-
-pub(crate) type OnConnect = dyn Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync;
-pub(crate) type OnOpened = dyn Fn(&mut Context<'_>) -> Result<(), Failure> + Send + Sync;
-pub(crate) type OnDisconnect = dyn Fn(&mut Context<'_>, CloseReason) + Send + Sync;

@@ -7,6 +7,9 @@ use shardcast_engine::Refusal;
 use shardcast_engine::protocol::http::Request;
 use shardcast_protocol::dialect::Dialect;
 
+/// Where event streams are, for clients that cannot have a WebSocket.
+pub(crate) const EVENTS_PATH: &str = "/sse";
+
 /// The paths on which clients connect.
 #[derive(Clone, Debug)]
 pub(crate) struct Entrances {

@@ -1,30 +1,24 @@
-//! An application on the engine: what its handlers and hooks are, and how it is started. The binary is one without handlers.
+//! What an application is before it runs: its handlers, hooks and rules, and how it is started. The
+//! binary is an application without handlers.
 
-use crate::admission::arrival::{Arrival, Work};
-use crate::admission::connect::{Connect, ConnectHook, Hooks, OnDisconnect, OnOpened};
+use crate::admission::arrival::{AdmissionFuture, Arrival};
+use crate::admission::connect::Connect;
 use crate::admission::entrance::Entrances;
+use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnOpened};
 use crate::api::registration::Handlers;
-use crate::api::service::Service;
+use crate::api::server::{OwnRuntime, Server, Shards};
+use crate::api::service::ApplicationCode;
 use crate::dispatch::registry::Registry;
 use crate::namespace::Namespaces;
 use crate::session::context::Context;
-use crate::session::handle::Handle;
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
 use crate::wire::failure::Failure;
-use shardcast_engine::{
-    CloseReason, Config, Handle as EngineHandle, ListenAddress, Refusal, Running, ShardCounters,
-    StartError,
-};
+use shardcast_engine::{CloseReason, Config, Refusal, StartError};
 use shardcast_protocol::dialect::{Dialect, Rules};
-use std::net::SocketAddr;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
-
-/// Where event streams are, for clients that cannot have a WebSocket.
-pub(crate) const EVENTS_PATH: &str = "/sse";
 
 /// What a server does, before it is started.
 #[derive(Clone)]
@@ -122,7 +116,7 @@ impl App {
     where
         W: Future<Output = Result<Identity, Refusal>> + Send + 'static,
     {
-        let hook = move |arrival| Box::pin(hook(arrival)) as Work;
+        let hook = move |arrival| Box::pin(hook(arrival)) as AdmissionFuture;
         self.with_connect(ConnectHook::InBackground(Arc::new(hook)))
     }
 
@@ -170,30 +164,25 @@ impl App {
         let (runtime, own) = match tokio::runtime::Handle::try_current() {
             Ok(runtime) => (runtime, None),
             Err(_) => {
-                shardcast_engine::afford(&config, BACKGROUND_THREADS)?;
-                let own = own_runtime().map_err(|source| StartError::Io {
+                shardcast_engine::afford(&config, OwnRuntime::THREADS)?;
+                let own = OwnRuntime::start().map_err(|source| StartError::Io {
                     what: "starting the runtime of background handlers".into(),
                     source,
                 })?;
-                (own.handle().clone(), Some(OwnRuntime(Some(own))))
+                (own.handle(), Some(own))
             }
         };
         let shards = self.shards(&config, runtime);
         let make = shards.clone();
         let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
         let handle = shards.attach(running.handle());
-        Ok(Server {
-            running,
-            handle,
-            _runtime: own,
-        })
+        Ok(Server::new(running, handle, own))
     }
 
     /// The application for an engine that somebody else starts, with background handlers on this runtime.
     pub fn shards(self, config: &Config, runtime: tokio::runtime::Handle) -> Shards {
         let shared = Shared {
             server: self.server,
-            entrances: self.entrances,
             heartbeat_ms: millis(config.heartbeat),
             message_bytes_max: config.message_bytes_max(),
             rooms_per_connection_max: config.rooms_per_connection_max,
@@ -203,12 +192,15 @@ impl App {
             rules: self.rules,
             namespaces: self.namespaces,
             spoken: Default::default(),
-            registry: self.registry,
-            hooks: self.hooks,
             runtime,
             engine: OnceLock::new(),
         };
-        Shards(Arc::new(shared))
+        let code = ApplicationCode {
+            entrances: self.entrances,
+            registry: self.registry,
+            hooks: self.hooks,
+        };
+        Shards::new(Arc::new(shared), Arc::new(code))
     }
 }
 
@@ -216,118 +208,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Of the runtime that runs background handlers, where the embedder has none.
-const BACKGROUND_THREADS: usize = 1;
-
-fn own_runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(BACKGROUND_THREADS)
-        .thread_name("background")
-        .enable_time()
-        .enable_io()
-        .build()
-}
-
-impl std::fmt::Debug for App {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
             .field("server", &self.server)
             .field("entrances", &self.entrances)
             .finish_non_exhaustive()
-    }
-}
-
-/// What every shard of an engine runs, for whoever starts the engine: [`shardcast_engine::start`] with [`Shards::shard`], then
-/// [`Shards::attach`].
-#[derive(Clone, Debug)]
-pub struct Shards(Arc<Shared>);
-
-impl Shards {
-    /// One shard's application.
-    pub fn shard(&self, index: u16) -> Service {
-        Service::new(self.0.clone(), index)
-    }
-
-    /// The engine has started: from here on handlers have a way to it. The first engine stays.
-    pub fn attach(&self, engine: EngineHandle) -> Handle {
-        // A second one would be another server with the same handlers, which has its own `Shards`.
-        let _ = self.0.engine.set(engine);
-        self.0.handle()
-    }
-}
-
-/// A running server. Dropping it stops it at once; [`Server::drain`] does so kindly.
-#[derive(Debug)]
-pub struct Server {
-    running: Running,
-    handle: Handle,
-    /// Dropped behind the engine, whose handlers run on it.
-    _runtime: Option<OwnRuntime>,
-}
-
-/// A runtime that `start` has made. It ends without waiting for what runs on it, so that it may be dropped anywhere, a future of another
-/// runtime included, where waiting is a panic.
-#[derive(Debug)]
-struct OwnRuntime(Option<Runtime>);
-
-impl Drop for OwnRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl Server {
-    /// The way in from other threads.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    /// Where clients connect over TCP: the first listener's address of those that have one.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.running.local_addr()
-    }
-
-    /// Where clients connect, in the order of the configuration.
-    pub fn addresses(&self) -> &[ListenAddress] {
-        self.running.addresses()
-    }
-
-    /// The engine below: addresses, counters, capabilities.
-    pub fn engine(&self) -> &Running {
-        &self.running
-    }
-
-    /// One set of counters per shard.
-    pub fn counters(&self) -> &[Arc<ShardCounters>] {
-        self.running.counters()
-    }
-
-    /// Serves until the process gets SIGINT or SIGTERM, then drains, as [`Server::drain`] does. From this call on, before the future is
-    /// awaited, these signals do not end the process by themselves. Needs a tokio runtime with I/O around it.
-    ///
-    /// # Errors
-    /// The kernel takes no handler of signals; the server has stopped then.
-    pub fn until_signal(
-        self,
-        within: Duration,
-    ) -> std::io::Result<impl Future<Output = bool> + Send> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        Ok(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            let drained = tokio::task::spawn_blocking(move || self.drain(within));
-            drained.await.is_ok_and(|all_in_time| all_in_time)
-        })
-    }
-
-    /// Stops accepting, tells every client to come back later, flushes, closes with 1001. Blocks until every connection is gone or
-    /// `within` is over. True when all were gone in time. Background handlers that are left end where they wait.
-    pub fn drain(self, within: Duration) -> bool {
-        self.running.drain(within)
     }
 }

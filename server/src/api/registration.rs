@@ -1,13 +1,14 @@
 //! How an application registers what it does: handlers by type, middleware by pattern, groups of both. From any thread, before the server
 //! starts and while it runs.
 
-use crate::dispatch::handler::Handler;
+use crate::dispatch::handler::{Handler, Registered};
 use crate::dispatch::middleware::{Act, Flow, Middleware, Request};
 use crate::dispatch::options::Options;
 use crate::dispatch::pattern::Pattern;
-use crate::dispatch::registry::{RegisterError, Registered, RegistrationId, Registry};
+use crate::dispatch::registry::{RegisterError, Registry};
 use crate::session::background::Background;
 use crate::session::context::Context;
+use crate::session::task::RegistrationId;
 use crate::wire::failure::Failure;
 use crate::wire::from_data::FromData;
 use serde::Serialize;

@@ -1,19 +1,24 @@
-//! The application on one shard: what clients say becomes commands, commands meet their handlers, and every one is answered.
+//! The application on one shard, as the engine calls it: requests meet their handlers, and every one is
+//! answered.
 
-use crate::admission::arrival::{self, Decision, Outcome};
-use crate::admission::connect::{Connect, ConnectHook};
-use crate::admission::entrance::Chosen;
+use crate::admission::arrival::{self, AdmissionOutcome, Arrivals, Decision};
+use crate::admission::connect::Connect;
+use crate::admission::entrance::{Chosen, Entrances};
+use crate::api::hooks::{ConnectHook, Hooks};
 use crate::dispatch::builtin;
-use crate::dispatch::task;
-use crate::session::call::{Batch, Call, dialect_of};
-use crate::session::context::{Context, too_many_waiting};
-use crate::session::handle::OnShard;
+use crate::dispatch::registry::{Registry, ShardTable};
+use crate::dispatch::task::{self, Finished};
+use crate::session::batch::Batch;
+use crate::session::call::{Call, dialect_of};
+use crate::session::context::{Context, Session};
+use crate::session::handle::ShardTask;
 use crate::session::identity::Identity;
+use crate::session::limits::Limits;
 use crate::session::pending::Asker;
-use crate::session::shared::{Desk, Shared};
-use crate::session::state::{Limits, Session};
+use crate::session::shard_state::ShardState;
+use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::failure::HANDLER_FAILED;
+use crate::wire::failure::{HANDLER_FAILED, too_many_waiting};
 use crate::wire::publication;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
@@ -24,31 +29,61 @@ use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,
     ReplyMode, Welcome,
 };
+use std::fmt;
 use std::sync::Arc;
 
 /// One shard's part of an application.
 #[derive(Debug)]
 pub struct Service {
-    desk: Desk,
+    shared: Arc<Shared>,
+    code: Arc<ApplicationCode>,
+    state: ShardState,
+    table: ShardTable,
+    /// Clients whose admission is decided in the background.
+    arrivals: Arrivals,
+}
+
+/// What an application runs, and where clients meet it: the same for all shards.
+pub(crate) struct ApplicationCode {
+    pub(crate) entrances: Entrances,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) hooks: Hooks,
+}
+
+impl fmt::Debug for ApplicationCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApplicationCode")
+            .field("entrances", &self.entrances)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Service {
-    pub(crate) fn new(shared: Arc<Shared>, shard: u16) -> Service {
+    pub(crate) fn new(shared: Arc<Shared>, code: Arc<ApplicationCode>, shard: u16) -> Service {
         Service {
-            desk: Desk::new(shared, shard),
+            table: ShardTable::new(code.registry.clone()),
+            shared,
+            code,
+            state: ShardState::new(shard),
+            arrivals: Arrivals::default(),
         }
+    }
+
+    /// A call on the shard that answers no request.
+    fn context<'c>(&'c mut self, cx: &'c mut Engine<'_>, session: &'c mut Session) -> Context<'c> {
+        Context::new(cx.reborrow(), session, &mut self.state, &self.shared, None)
     }
 
     /// Background handlers under way for this shard's connections.
     #[doc(hidden)] // Looked at by the simulation.
     pub fn background_calls(&self) -> usize {
-        self.desk.places.taken()
+        self.state.tasks.taken()
     }
 
     /// Admissions under way in the background for clients of this shard.
     #[doc(hidden)] // Looked at by the simulation.
     pub fn background_admissions(&self) -> usize {
-        self.desk.arrivals.count()
+        self.arrivals.count()
     }
 }
 
@@ -56,11 +91,11 @@ impl Application for Service {
     type Session = Session;
 
     fn connect(&mut self, cx: &mut Engine<'_>, request: &http::Request<'_>) -> Admission<Session> {
-        let chosen = match self.desk.shared.entrances.choose(request) {
+        let chosen = match self.code.entrances.choose(request) {
             Ok(chosen) => chosen,
             Err(refusal) => return Admission::Refuse(refusal),
         };
-        match &self.desk.shared.hooks.connect {
+        match &self.code.hooks.connect {
             None => self.accept(cx, chosen, Identity::nobody(), http::Headers::new()),
             Some(ConnectHook::OnShard(hook)) => {
                 let connect = Connect::new(cx, request, chosen.dialect);
@@ -75,8 +110,14 @@ impl Application for Service {
             // Where nobody may wait any more, the engine refuses, and nothing is begun for it.
             Some(ConnectHook::InBackground(_)) if !cx.may_defer() => Admission::Defer,
             Some(ConnectHook::InBackground(hook)) => {
-                let hook = hook.clone();
-                match arrival::begin(&mut self.desk, cx, request, chosen, &*hook) {
+                match arrival::begin(
+                    &mut self.arrivals,
+                    &self.shared,
+                    cx,
+                    request,
+                    chosen,
+                    &**hook,
+                ) {
                     true => Admission::Defer,
                     false => Admission::Refuse(Refusal::new(503, "too many clients wait")),
                 }
@@ -85,19 +126,21 @@ impl Application for Service {
     }
 
     fn decide(&mut self, cx: &mut Engine<'_>, note: Note) -> Admission<Session> {
-        self.desk.arrivals.decided(cx.address());
+        self.arrivals.decided(cx.address());
         let Ok(decision) = note.downcast::<Decision>() else {
             return Admission::Refuse(Refusal::new(500, HANDLER_FAILED));
         };
         let headers = decision.take_headers();
         match decision.outcome {
-            Outcome::Known(Ok(identity)) => self.accept(cx, decision.chosen, identity, headers),
-            Outcome::Known(Err(refusal)) => Admission::Refuse(refusal),
-            Outcome::Panic => {
+            AdmissionOutcome::Known(Ok(identity)) => {
+                self.accept(cx, decision.chosen, identity, headers)
+            }
+            AdmissionOutcome::Known(Err(refusal)) => Admission::Refuse(refusal),
+            AdmissionOutcome::Panic => {
                 cx.note_panic();
                 Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
             }
-            Outcome::Dropped => {
+            AdmissionOutcome::Dropped => {
                 tracing::warn!("the decision about a client was dropped: its runtime ended");
                 Admission::Refuse(Refusal::new(503, "the server stops"))
             }
@@ -105,34 +148,33 @@ impl Application for Service {
     }
 
     fn abandoned(&mut self, who: Address) {
-        self.desk.arrivals.abandoned(who);
+        self.arrivals.abandoned(who);
     }
 
     fn plain(&mut self, request: &http::Request<'_>) -> Page {
-        let shared = &*self.desk.shared;
+        let entrances = &self.code.entrances;
         match request.path() {
             "/" => {
-                let (server, entrances) = (&shared.server, shared.entrances.all());
+                let (server, entrances) = (&self.shared.server, entrances.all());
                 Page::text(200, format!("{server}\n{entrances}.\n"))
             }
             "/health" => Page {
                 content_type: "application/json",
                 ..Page::text(200, r#"{"status":"ok"}"#)
             },
-            path if shared.entrances.has(path) => Page::text(426, "this is a WebSocket endpoint"),
-            _ => Page::text(404, shared.entrances.elsewhere()),
+            path if entrances.has(path) => Page::text(426, "this is a WebSocket endpoint"),
+            _ => Page::text(404, entrances.elsewhere()),
         }
     }
 
     fn opened(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
-        self.desk.shared.spoken.add(dialect_of(cx));
+        self.shared.spoken.add(dialect_of(cx));
         session.open(cx.now_ms());
         let connection = ConnectionId(cx.address()).text();
-        let shared = self.desk.shared.clone();
         let welcome = Welcome {
             connection: connection.as_str(),
-            server: &shared.server,
-            heartbeat_ms: shared.heartbeat_ms,
+            server: &self.shared.server,
+            heartbeat_ms: self.shared.heartbeat_ms,
             message_bytes_max: cx.message_bytes_max(),
         };
         if let Some(greeting) = dialect_of(cx).greeting(welcome) {
@@ -143,10 +185,11 @@ impl Application for Service {
             let identified = cx.identify(session.identity().name());
             debug_assert!(identified.is_ok());
         }
-        let Some(hook) = &shared.hooks.opened else {
+        let code = Arc::clone(&self.code);
+        let Some(hook) = &code.hooks.opened else {
             return;
         };
-        let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
+        let mut context = self.context(cx, session);
         if let Err(failure) = hook(&mut context) {
             let problem = failure.into_problem("opened");
             context.disconnect(problem.code.close_code(), &problem.message);
@@ -158,7 +201,7 @@ impl Application for Service {
             Message::Text(text) => Payload::Text(text),
             Message::Binary(bytes) => Payload::Binary(bytes),
         };
-        let rules = self.desk.shared.rules;
+        let rules = self.shared.rules;
         match dialect_of(cx).read(payload, &rules) {
             Decoded::One(item) => self.take(cx, session, item, None),
             Decoded::Many(items) => self.take_all(cx, session, items),
@@ -170,49 +213,53 @@ impl Application for Service {
             return;
         };
         let (asker, outcome) = pending.into_parts();
-        let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
+        let mut context = self.context(cx, session);
         match asker {
             Asker::Client(call) => builtin::answer_late(&mut context, &call, outcome),
-            Asker::Code(then) => context.shield(|cx| then(cx, outcome)),
+            Asker::Code(then) => then.run(&mut context, outcome),
         }
     }
 
     fn told(&mut self, cx: &mut Engine<'_>, session: &mut Session, note: Note) {
-        if let Ok(act) = note.downcast::<OnShard>() {
-            let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
-            context.shield(act.0);
+        let note = match note.downcast::<ShardTask>() {
+            Ok(task) => return self.context(cx, session).shield(task.0),
+            Err(note) => note,
+        };
+        if let Ok(finished) = note.downcast::<Finished>() {
+            let table = self.table.current();
+            let mut context = self.context(cx, session);
+            context.shield(|cx| task::finish(cx, &table, *finished));
         }
     }
 
     fn due(&mut self, cx: &mut Engine<'_>, session: &mut Session) -> Option<u64> {
         let now_ms = cx.now_ms();
         session.some_mut()?.reverse.time_out(now_ms);
-        let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
-        task::time_out(&mut context, now_ms);
-        session.shed();
+        let table = self.table.current();
+        task::time_out(&mut self.context(cx, session), &table, now_ms);
+        session.shrink();
         session.some()?.next_due()
     }
 
     fn draining(&mut self, cx: &mut Engine<'_>, _session: &mut Session) {
-        let window_ms = self.desk.shared.reconnect_window_ms;
+        let window_ms = self.shared.reconnect_window_ms;
         let closing = Event::Closing {
             reason: "draining",
-            reconnect_ms: self.desk.random.u64(0..=window_ms),
+            reconnect_ms: self.state.random.u64(0..=window_ms),
         };
         say(cx, &closing);
     }
 
     fn quiet(&mut self, quiet: Quiet) {
-        self.desk.release_memory();
+        self.state.release_memory();
         allocator::release(quiet);
     }
 
     fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {
-        let shared = self.desk.shared.clone();
-        shared.spoken.remove(dialect_of(cx));
-        if let Some(hook) = &shared.hooks.disconnect {
-            let mut context = Context::new(cx.reborrow(), &mut session, &mut self.desk, None);
-            hook(&mut context, reason);
+        self.shared.spoken.remove(dialect_of(cx));
+        let code = Arc::clone(&self.code);
+        if let Some(hook) = &code.hooks.disconnect {
+            hook(&mut self.context(cx, &mut session), reason);
         }
     }
 
@@ -255,7 +302,7 @@ impl Service {
                 let reverse = session.some_mut().map(|more| &mut more.reverse);
                 // One that nobody waits for is late, or made up.
                 let _ = reverse.is_some_and(|reverse| reverse.settle(&response));
-                session.shed();
+                session.shrink();
             }
             Err(invalid) => {
                 let call = Call {
@@ -282,7 +329,7 @@ impl Service {
                 return call.answer(cx, session, &Reply::Error(&too_many_waiting()));
             }
             // Two of a connection's batches have not the same number before four thousand million others came between.
-            let number = self.desk.take_serial() as u32;
+            let number = self.state.take_serial() as u32;
             batches.push(Batch::new(number, missing, items.replies()));
             key = Some(number);
         }
@@ -303,13 +350,19 @@ impl Service {
         command: &Command<'_>,
         batch: Option<u32>,
     ) {
-        let table = self.desk.table();
+        let table = self.table.current();
         let call = Call {
             id: command.id,
             mode: command.reply,
             batch,
         };
-        let mut context = Context::new(cx.reborrow(), session, &mut self.desk, Some(call));
+        let mut context = Context::new(
+            cx.reborrow(),
+            session,
+            &mut self.state,
+            &self.shared,
+            Some(call),
+        );
         let Some(entry) = table.find(&command.request) else {
             let problem = Problem::new(Code::UnknownType, "no such type of request");
             return context.answer(&Reply::Error(&problem));

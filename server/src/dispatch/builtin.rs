@@ -2,21 +2,23 @@
 //!
 //! Invariant: a request is answered exactly once, with its answer or an error, and a refused request changed nothing.
 
-use crate::namespace::Namespace;
-use crate::rooms::join::{self, require_space};
+use crate::namespace::resolved::ResolvedRoom;
+use crate::namespace::{Denied, Namespace};
+use crate::rooms::members;
+use crate::rooms::membership::{self, require_space};
 use crate::session::call::OwnedCall;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::pending::{Joining, Outcome, Pending, Shape};
+use crate::session::shared::Shared;
 use crate::wire::connection_id::{ConnectionId, IdText};
-use crate::wire::failure::{BAD_NAME, BAD_USER, problem_of_publish};
+use crate::wire::failure::{BAD_USER, problem_of_publish};
 use crate::wire::publication;
 use shardcast_engine::{Listing, Publication, PublicationKind, Publish, Target, Topic};
 use shardcast_protocol::dialect::{
     self, Code, Command, Counts, Joined, Member, Presence, Problem, PublishTarget, Reply, Request,
     Rooms, Status, Value, ValueBox,
 };
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Does what is asked, and answers, or remembers to. Calls are handled elsewhere.
@@ -47,7 +49,7 @@ fn status(cx: &mut Context<'_>) {
         connection: connection.as_str(),
         user: identity.name(),
         connected_ms: cx.connected().as_millis() as u64,
-        shard: cx.desk.shard,
+        shard: cx.state.shard,
     };
     cx.answer(&Reply::Status {
         status,
@@ -56,22 +58,24 @@ fn status(cx: &mut Context<'_>) {
 }
 
 fn join(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
-    let named = named(cx, asked)?;
-    for room in &*named.rooms {
-        let namespace = join::find_in(&cx.desk.shared.namespaces, room)?;
-        namespace.may_join(cx.identity())?;
-    }
-    join::join(cx, |cx| cx.asker(), named.form, &named.rooms)
+    with_rooms(cx.shared, asked, |shape, rooms| {
+        for room in rooms {
+            room.namespace().may_join(cx.identity())?;
+        }
+        membership::join(cx, |cx| cx.asker(), shape, rooms)
+    })
 }
 
 fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
-    let named = named(cx, asked)?;
-    join::leave(cx, |cx| cx.asker(), named.form, &named.rooms)
+    with_rooms(cx.shared, asked, |shape, rooms| {
+        membership::leave(cx, |cx| cx.asker(), shape, rooms)
+    })
 }
 
 fn presence(cx: &mut Context<'_>, room: &str, limit: Option<u32>) -> Result<(), Problem> {
-    join::find_in(&cx.desk.shared.namespaces, room)?.may_see(cx.identity())?;
-    join::list(cx, |cx| cx.asker(), room, limit)
+    let room = cx.shared.resolve(room)?;
+    room.namespace().may_see(cx.identity())?;
+    members::list(cx, |cx| cx.asker(), room, limit)
 }
 
 fn publish(
@@ -83,26 +87,23 @@ fn publish(
         require_space(cx)?;
     }
     match &asked.target {
-        PublishTarget::Rooms(rooms) => {
-            let named = named(cx, rooms)?;
-            match &*named.rooms {
-                [room] => publish_to_one(cx, command, asked, Target::Room(room)),
-                rooms => publish_to_many(cx, command, asked, rooms),
+        PublishTarget::Rooms(rooms) => with_rooms(cx.shared, rooms, |_, rooms| match rooms {
+            [room] => {
+                let publish = publish_of(cx, command, asked, Some(*room))?;
+                send_out(cx, command, asked, [(Target::Room(room.name()), publish)])
             }
+            rooms => publish_to_many(cx, command, asked, rooms),
+        }),
+        PublishTarget::User(user) if !Identity::is_name(user) => Err(bad_request(BAD_USER)),
+        PublishTarget::User(user) => {
+            let publish = publish_of(cx, command, asked, None)?;
+            send_out(cx, command, asked, [(Target::User(user), publish)])
         }
-        PublishTarget::User(user) => publish_to_one(cx, command, asked, Target::User(user)),
-        PublishTarget::Everyone => publish_to_one(cx, command, asked, Target::Everyone),
+        PublishTarget::Everyone => {
+            let publish = publish_of(cx, command, asked, None)?;
+            send_out(cx, command, asked, [(Target::Everyone, publish)])
+        }
     }
-}
-
-fn publish_to_one(
-    cx: &mut Context<'_>,
-    command: &Command<'_>,
-    asked: &dialect::Publish<'_>,
-    target: Target<'_>,
-) -> Result<(), Problem> {
-    let publish = publish_of(cx, command, asked, target)?;
-    send_out(cx, command, asked, [(target, publish)])
 }
 
 /// All rooms are checked before the first is sent to.
@@ -110,31 +111,27 @@ fn publish_to_many(
     cx: &mut Context<'_>,
     command: &Command<'_>,
     asked: &dialect::Publish<'_>,
-    rooms: &[Cow<'_, str>],
+    rooms: &[ResolvedRoom<'_>],
 ) -> Result<(), Problem> {
     let publishes = rooms.iter().map(|room| {
-        let target = Target::Room(room);
-        Ok((target, publish_of(cx, command, asked, target)?))
+        let publish = publish_of(cx, command, asked, Some(*room))?;
+        Ok((Target::Room(room.name()), publish))
     });
     let publishes = publishes.collect::<Result<Vec<_>, Problem>>()?;
     send_out(cx, command, asked, publishes)
 }
 
-/// What is published to one target, if its namespace lets the connection and its data through.
+/// What is published, if the namespace lets the connection and its data through: the namespace of the
+/// room, or the default one.
 fn publish_of(
     cx: &Context<'_>,
     command: &Command<'_>,
     asked: &dialect::Publish<'_>,
-    target: Target<'_>,
+    room: Option<ResolvedRoom<'_>>,
 ) -> Result<Publish, Problem> {
-    let shared = &cx.desk.shared;
-    let room = match target {
-        Target::Room(room) => Some(room),
-        Target::User(user) if !Identity::is_name(user) => return Err(bad_request(BAD_USER)),
-        Target::User(_) | Target::Everyone => None,
-    };
-    let namespace = match room {
-        Some(room) => join::find_in(&shared.namespaces, room)?,
+    let shared = cx.shared;
+    let namespace = match &room {
+        Some(room) => room.namespace(),
         None => shared.namespaces.default_namespace(),
     };
     namespace.may_publish(cx.identity())?;
@@ -143,8 +140,8 @@ fn publish_of(
     let (connection, dialect) = (cx.connection(), cx.dialect());
     let data = data.unwrap_or_else(|| publication::nothing(dialect.encoding()));
     let (data, data_encoding) = publication::data_of(data);
-    let said = Publication {
-        topic: room.map(Topic::Room),
+    let publication = Publication {
+        topic: room.map(|room| Topic::Room(room.name())),
         kind: PublicationKind::Message {
             publisher: connection.0,
         },
@@ -152,7 +149,7 @@ fn publish_of(
         data_encoding,
     };
     let bytes_max = cx.engine.message_bytes_max();
-    let content = publication::judge(&shared.spoken, dialect, &said, bytes_max)?;
+    let content = publication::judge(&shared.spoken, dialect, &publication, bytes_max)?;
     let publish = Publish::new(content);
     Ok(if asked.echo.unwrap_or(namespace.echo) {
         publish
@@ -176,7 +173,7 @@ fn send_out<'t>(
 ) -> Result<(), Problem> {
     let publishes = publishes.into_iter();
     let count = publishes.len() as u32;
-    let first = cx.desk.take_tags(1);
+    let first = cx.state.take_tags(1);
     let mut tag = asked.report.then_some(first);
     for (sent, (target, publish)) in publishes.enumerate() {
         if sent > 0 && cx.engine.reports_are_full() {
@@ -206,9 +203,9 @@ fn send_out<'t>(
 pub(crate) fn answer_late(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
     match outcome {
         Outcome::Joined(joining) => answer_join(cx, call, joining),
-        Outcome::Left { form, rooms } => {
+        Outcome::Left { shape, rooms } => {
             let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
-            match (form, &*rooms) {
+            match (shape, &*rooms) {
                 (Shape::Room, [room]) => cx.answer_to(call, &Reply::Left { room }),
                 (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::LeftRooms(all)),
             }
@@ -230,8 +227,8 @@ pub(crate) fn answer_late(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outco
 }
 
 fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
-    let form = joining.form;
-    let rooms = match join::conclude(cx, joining) {
+    let shape = joining.shape;
+    let rooms = match membership::conclude(cx, joining) {
         Ok(rooms) => rooms,
         Err(problem) => return cx.answer_to(call, &Reply::Error(&problem)),
     };
@@ -240,7 +237,7 @@ fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
         members: room.members,
     });
     let joined: Vec<Joined<'_>> = joined.collect();
-    match (form, &*joined) {
+    match (shape, &*joined) {
         (Shape::Room, [one]) => cx.answer_to(call, &Reply::Joined(*one)),
         (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::JoinedRooms(all)),
     }
@@ -272,46 +269,29 @@ fn answer_presence(
     cx.answer_to(call, &Reply::Presence(presence));
 }
 
-/// The rooms that a request names, good names and without repetitions.
-fn named<'e, 'b>(cx: &Context<'_>, asked: &'e Rooms<'b>) -> Result<Named<'e, 'b>, Problem> {
-    let shared = &cx.desk.shared;
-    let named = match asked {
-        Rooms::One(room) => Named {
-            rooms: Cow::Borrowed(std::slice::from_ref(room)),
-            form: Shape::Room,
-        },
-        Rooms::Many(rooms) => {
-            // Bounds the work that one message can ask for, repetitions included.
-            if rooms.count() > shared.rooms_per_connection_max {
-                return Err(Problem::new(
-                    Code::RoomLimit,
-                    "rooms names more rooms than a connection may be in",
-                ));
-            }
-            let mut seen = HashSet::with_capacity(rooms.count());
-            let distinct = rooms
-                .names()
-                .filter(|room| seen.insert(room.clone()))
-                .collect();
-            Named {
-                rooms: Cow::Owned(distinct),
-                form: Shape::Rooms,
-            }
-        }
+/// Calls with the rooms that a request names, each once, in the order asked.
+fn with_rooms(
+    shared: &Shared,
+    asked: &Rooms<'_>,
+    act: impl FnOnce(Shape, &[ResolvedRoom<'_>]) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let rooms = match asked {
+        Rooms::One(room) => return act(Shape::Room, &[shared.resolve(room)?]),
+        Rooms::Many(rooms) => rooms,
     };
-    for room in &*named.rooms {
-        join::find_in(&shared.namespaces, room)?;
-        if room.len() > shared.room_name_bytes_max {
-            return Err(bad_request(BAD_NAME));
-        }
+    // Bounds the work that one message can ask for, repetitions included.
+    if rooms.count() > shared.rooms_per_connection_max {
+        return Err(Problem::new(
+            Code::RoomLimit,
+            "rooms names more rooms than a connection may be in",
+        ));
     }
-    Ok(named)
-}
-
-/// The rooms of one request: one at least, distinct, in the order asked.
-struct Named<'e, 'b> {
-    rooms: Cow<'e, [Cow<'b, str>]>,
-    form: Shape,
+    let mut seen = HashSet::with_capacity(rooms.count());
+    let distinct = rooms.names().filter(|room| seen.insert(room.clone()));
+    let names: Vec<_> = distinct.collect();
+    let resolved = names.iter().map(|room| shared.resolve(room));
+    let resolved = resolved.collect::<Result<Vec<_>, Denied>>()?;
+    act(Shape::Rooms, &resolved)
 }
 
 fn bad_request(message: &'static str) -> Problem {

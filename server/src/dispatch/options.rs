@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Options of a handler, or of all handlers of a group. The default asks for nothing.
 #[derive(Clone, Default)]
 pub struct Options {
-    caller: Caller,
+    access: Access,
     /// One of them is enough.
     roles: Arc<[Box<str>]>,
     validate: Option<Arc<Validate>>,
@@ -21,7 +21,7 @@ pub struct Options {
 type Validate = dyn Fn(&Data<'_>) -> Result<(), Problem> + Send + Sync;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Caller {
+enum Access {
     #[default]
     Anyone,
     User,
@@ -61,7 +61,7 @@ impl Options {
     /// Only users may call: others are answered `unauthorized`.
     pub fn auth(self) -> Options {
         Options {
-            caller: Caller::User,
+            access: Access::User,
             ..self
         }
     }
@@ -69,7 +69,7 @@ impl Options {
     /// Only users with one of these roles may call: other users are answered `forbidden`.
     pub fn roles<R: Into<Box<str>>>(self, roles: impl IntoIterator<Item = R>) -> Options {
         Options {
-            caller: Caller::User,
+            access: Access::User,
             roles: roles.into_iter().map(Into::into).collect(),
             ..self
         }
@@ -115,7 +115,7 @@ impl Options {
 
     /// Whether this caller may go on with this data.
     pub(crate) fn admit(&self, caller: &Identity, data: &Data<'_>) -> Result<(), Problem> {
-        if self.caller == Caller::User {
+        if self.access == Access::User {
             self.admit_user(caller)?;
         }
         match &self.validate {
@@ -138,7 +138,7 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("caller", &self.caller)
+            .field("access", &self.access)
             .field("roles", &self.roles)
             .field("validates", &self.validate.is_some())
             .field("timeout", &self.timeout.0)

@@ -3,18 +3,15 @@
 //! Invariant: the table is what the registrations say, and its version counts the changes. A shard looks at the version with every
 //! message and takes the table over when it has changed, so a message meets the old table or the new one, never a mixture.
 
-use crate::dispatch::handler::Handler;
+use crate::dispatch::handler::{Handler, Registered};
 use crate::dispatch::middleware::Middleware;
-use crate::dispatch::options::Options;
 use crate::dispatch::table::Table;
+use crate::session::task::RegistrationId;
 use shardcast_protocol::dialect::Method;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Names a registration, to remove or replace it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RegistrationId(u64);
 
 /// Why a handler or a middleware was not registered. Its `Debug` is its `Display`, as `main`
 /// prints it.
@@ -60,14 +57,6 @@ struct State {
     /// In the order of registration.
     middleware: BTreeMap<RegistrationId, Middleware>,
     table: Arc<Table>,
-}
-
-/// A handler and what it is registered for.
-#[derive(Clone, Debug)]
-pub(crate) struct Registered {
-    pub(crate) kind: Box<str>,
-    pub(crate) handler: Handler,
-    pub(crate) options: Options,
 }
 
 impl Registry {
@@ -165,5 +154,38 @@ impl State {
         }
         self.next += 1;
         Ok(RegistrationId(self.next))
+    }
+}
+
+/// The table as one shard lends it to each of its requests. The shard alone counts them: the count of
+/// the `Arc` is written by all shards, and would go from core to core with every request.
+pub(crate) type LentTable = Rc<Arc<Table>>;
+
+/// One shard's view of the registry.
+#[derive(Debug)]
+pub(crate) struct ShardTable {
+    registry: Arc<Registry>,
+    table: LentTable,
+    version: u64,
+}
+
+impl ShardTable {
+    pub(crate) fn new(registry: Arc<Registry>) -> ShardTable {
+        let (version, table) = registry.table();
+        ShardTable {
+            registry,
+            table: Rc::new(table),
+            version,
+        }
+    }
+
+    /// The handlers of this moment.
+    #[inline]
+    pub(crate) fn current(&mut self) -> LentTable {
+        if self.version != self.registry.version() {
+            let (version, table) = self.registry.table();
+            (self.version, self.table) = (version, Rc::new(table));
+        }
+        Rc::clone(&self.table)
     }
 }

@@ -1,17 +1,12 @@
 //! Who handles what at one moment: one look-up per request, with everything that is to be done for its type.
 
-use crate::dispatch::builtin;
-use crate::dispatch::handler;
-use crate::dispatch::middleware::{Act, After, Before, Flow, Middleware, Request};
+use crate::dispatch::handler::{HandlerKind, Registered};
+use crate::dispatch::middleware::{Act, After, Before, Middleware};
 use crate::dispatch::options::Options;
-use crate::dispatch::registry::{Registered, RegistrationId};
-use crate::dispatch::task;
 use crate::session::context::Context;
-use crate::wire::failure::{Failure, HANDLER_FAILED};
-use crate::wire::from_data::Data;
+use crate::session::task::RegistrationId;
 use foldhash::fast::RandomState;
-use shardcast_engine::{Panicked, confine};
-use shardcast_protocol::dialect::{self, Code, Command, Dialect, Method, Problem, Reply};
+use shardcast_protocol::dialect::{Method, Problem, Request};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +32,7 @@ pub(crate) enum Action {
     Handler {
         registration: RegistrationId,
         options: Options,
-        handler: handler::Kind,
+        handler: HandlerKind,
     },
 }
 
@@ -63,7 +58,7 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn find(&self, request: &dialect::Request<'_>) -> Option<&Entry> {
+    pub(crate) fn find(&self, request: &Request<'_>) -> Option<&Entry> {
         match request.method() {
             Some(method) => Some(&self.methods[method.index()]),
             None => self.handlers.get(request.name()),
@@ -103,108 +98,13 @@ impl Entry {
     }
 }
 
-/// What became of a request: `Ok` if it was done or begun, or the panic of its handler.
-pub(crate) type Run = Result<Result<Progress, Failure>, Panicked>;
-
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    Done,
-    /// A background handler goes on with it.
-    Begun,
-}
-
 impl Entry {
-    /// Middleware first, then the handler. The request is answered there, or fails, or is answered later.
-    pub(crate) fn run(
-        &self,
-        cx: &mut Context<'_>,
-        command: &Command<'_>,
-    ) -> Result<Progress, Failure> {
-        if !self.before.is_empty() {
-            let request = request(cx, command);
-            for act in &self.before {
-                if act(cx, &request)? == Flow::Answered {
-                    cx.answer(&Reply::Result(None));
-                    return Ok(Progress::Done);
-                }
-            }
-        }
-        match &self.action {
-            Action::BuiltIn => builtin::run(cx, command)?,
-            Action::Handler {
-                registration,
-                options,
-                handler,
-            } => {
-                let request = request(cx, command);
-                options.admit(cx.identity(), &request.data)?;
-                match handler {
-                    handler::Kind::Shard(handler) => on_shard(cx, &request, &**handler)?,
-                    handler::Kind::Background(handler) => {
-                        task::start(cx, &request, *registration, options, &**handler)?;
-                        return Ok(Progress::Begun);
-                    }
-                }
-            }
-        }
-        Ok(Progress::Done)
-    }
-
-    /// Answers what failed, and runs the middleware that comes after.
-    pub(crate) fn conclude(&self, cx: &mut Context<'_>, kind: &str, run: Run) {
-        // An error that is logged says itself what it is, and may panic over it.
-        let said = |failure: Failure| confine(|| failure.into_problem(kind));
-        let failed = match run {
-            Ok(Ok(Progress::Begun)) => return,
-            Ok(Ok(Progress::Done)) => None,
-            Ok(Err(failure)) => Some(said(failure)),
-            Err(Panicked) => Some(Err(Panicked)),
-        };
-        let problem = failed.map(|problem| {
-            problem.unwrap_or_else(|Panicked| {
-                cx.engine.note_panic();
-                Problem::new(Code::HandlerFailed, HANDLER_FAILED)
-            })
-        });
-        if let Some(problem) = &problem {
-            cx.answer(&Reply::Error(problem));
-        }
-        if !self.after.is_empty() {
-            self.run_after(cx, kind, problem.as_ref());
-        }
-    }
-
     /// Each by itself: a panic of one is no reason to leave out the next.
     pub(crate) fn run_after(&self, cx: &mut Context<'_>, kind: &str, problem: Option<&Problem>) {
         for act in &self.after {
             cx.shield(|cx| act(cx, kind, problem.map_or(Ok(()), Err)));
         }
     }
-}
-
-/// A request as code of the application sees it.
-fn request<'r>(cx: &Context<'_>, command: &'r Command<'_>) -> Request<'r> {
-    Request {
-        kind: command.request.name(),
-        room: command.room.as_deref(),
-        data: match cx.dialect() {
-            Dialect::JsonRpc => Data::params(command.data),
-            Dialect::NativeJson | Dialect::MessagePack => Data::new(command.data),
-        },
-    }
-}
-
-fn on_shard(
-    cx: &mut Context<'_>,
-    request: &Request<'_>,
-    handler: &handler::OnShard,
-) -> Result<(), Failure> {
-    let (connection, serial) = (cx.connection(), cx.desk.take_serial());
-    let span = tracing::debug_span!("request", %connection, request = serial, kind = request.kind);
-    let _entered = span.enter();
-    // An error that is not for the client is logged here, with the span's ids.
-    handler(cx, &request.data).map_err(|failure| failure.into_problem(request.kind).into())
 }
 
 impl fmt::Debug for Entry {

@@ -1,18 +1,20 @@
-//! Background handlers under way: started on the shard, run on the control plane's runtime, answered on the shard again.
+//! Background handlers: started on the shard, run on a tokio runtime, answered on the shard again.
 //!
-//! Invariant: a connection has at most [`Limits::TASKS_PER_CONNECTION_MAX`] of them, and a shard [`Limits::TASKS_PER_SHARD_MAX`] whose
-//! futures are still there. Each is answered once, whatever becomes of its future: its deadline is the shard's, and who drops the future
-//! without an outcome has answered for it.
+//! Invariant: a connection has at most [`Limits::TASKS_PER_CONNECTION_MAX`] of them, and a shard
+//! [`Limits::TASKS_PER_SHARD_MAX`] whose futures are still there. Each request is answered once,
+//! whatever becomes of its future: the shard keeps the deadline, and a future that is dropped without
+//! an outcome brings one all the same.
 
-use crate::dispatch::handler::{InBackground, Work};
+use crate::dispatch::handler::{BackgroundFn, HandlerFuture};
 use crate::dispatch::middleware::Request;
 use crate::dispatch::options::Options;
-use crate::dispatch::registry::RegistrationId;
+use crate::dispatch::table::Table;
 use crate::session::background::Background;
-use crate::session::call::OwnedCall;
 use crate::session::context::Context;
-use crate::session::handle::{Handle, OnShard};
-use crate::session::state::Limits;
+use crate::session::handle::Handle;
+use crate::session::limits::Limits;
+use crate::session::permits::Permit;
+use crate::session::task::{RegistrationId, Task};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::encoding;
 use crate::wire::failure::{Failure, HANDLER_FAILED, RETRY_AFTER_MS};
@@ -20,61 +22,10 @@ use futures_util::FutureExt;
 use shardcast_engine::{Panicked, confine, discard};
 use shardcast_protocol::dialect::{Code, Problem, Reply};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use tokio::task::AbortHandle;
 use tracing::Instrument;
 
-/// A background handler under way.
-#[derive(Debug)]
-pub(crate) struct Task {
-    serial: u64,
-    registration: RegistrationId,
-    kind: Box<str>,
-    /// `None`: it was answered before.
-    call: Option<OwnedCall>,
-    /// By the engine's clock.
-    due_ms: u64,
-    abort: AbortHandle,
-}
-
-impl Task {
-    /// Ends it where it waits.
-    pub(crate) fn abort(&self) {
-        self.abort.abort();
-    }
-
-    /// When it is answered for.
-    pub(crate) fn due_ms(&self) -> u64 {
-        self.due_ms
-    }
-}
-
-/// One shard's places for background handlers. A place is taken until the handler's future is dropped and its outcome is known to the
-/// shard, so that a runtime that does not run holds no more of them.
-#[derive(Debug, Default)]
-pub(crate) struct Places(Arc<()>);
-
-/// A taken place.
-#[derive(Debug)]
-pub(crate) struct Place {
-    _counted: Arc<()>,
-}
-
-impl Places {
-    /// How many are taken.
-    pub(crate) fn taken(&self) -> usize {
-        Arc::strong_count(&self.0) - 1
-    }
-
-    pub(crate) fn take(&self) -> Place {
-        Place {
-            _counted: self.0.clone(),
-        }
-    }
-}
-
 /// What a handler made of a request.
-enum Outcome {
+enum TaskOutcome {
     /// The encoded answer.
     Answer(Vec<u8>),
     Problem(Problem),
@@ -83,34 +34,39 @@ enum Outcome {
     Dropped,
 }
 
-/// What a handler's future owes: the shard is told an outcome when this is dropped, however that comes about.
-struct Duty {
-    handle: Handle,
-    connection: ConnectionId,
+/// The outcome of a handler, on its way to the shard.
+pub(crate) struct Finished {
     serial: u64,
-    outcome: Outcome,
-    place: Option<Place>,
+    outcome: TaskOutcome,
+    /// Taken until the shard has the outcome.
+    _permit: Permit,
 }
 
-impl Duty {
-    fn end(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+/// Goes with a handler's future, and posts an outcome to the shard when it is dropped, however that
+/// comes about.
+struct TaskGuard {
+    handle: Handle,
+    connection: ConnectionId,
+    finished: Option<Finished>,
+}
+
+impl TaskGuard {
+    fn end(mut self, outcome: TaskOutcome) {
+        if let Some(finished) = &mut self.finished {
+            finished.outcome = outcome;
+        }
     }
 }
 
-impl Drop for Duty {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
-        let outcome = match std::mem::replace(&mut self.outcome, Outcome::Dropped) {
-            Outcome::Dropped if std::thread::panicking() => Outcome::Panic,
-            outcome => outcome,
-        };
-        let (serial, place) = (self.serial, self.place.take());
-        let finish = OnShard(Box::new(move |cx| {
-            finish(cx, serial, outcome);
-            drop(place);
-        }));
-        // A connection that is gone has nobody who waits for it.
-        self.handle.tell_later(self.connection, finish);
+        if let Some(mut finished) = self.finished.take() {
+            if std::thread::panicking() && matches!(finished.outcome, TaskOutcome::Dropped) {
+                finished.outcome = TaskOutcome::Panic;
+            }
+            // Nobody waits for the outcome of a connection that is gone.
+            self.handle.post_later(self.connection, finished);
+        }
     }
 }
 
@@ -120,10 +76,10 @@ pub(crate) fn start(
     request: &Request<'_>,
     registration: RegistrationId,
     options: &Options,
-    handler: &InBackground,
+    handler: &BackgroundFn,
 ) -> Result<(), Failure> {
     require_space(cx, registration, options)?;
-    let serial = cx.desk.take_serial();
+    let serial = cx.state.take_serial();
     let connection = cx.connection();
     let background = Background {
         handle: cx.handle(),
@@ -136,19 +92,21 @@ pub(crate) fn start(
     let (span, handle) = (background.span.clone(), background.handle.clone());
     let work = span.in_scope(|| handler(background, &request.data))?;
     let kind: Box<str> = request.kind.into();
-    let duty = Duty {
+    let guard = TaskGuard {
         handle,
         connection,
-        serial,
-        outcome: Outcome::Dropped,
-        place: Some(cx.desk.places.take()),
+        finished: Some(Finished {
+            serial,
+            outcome: TaskOutcome::Dropped,
+            _permit: cx.state.tasks.take(),
+        }),
     };
     let run = {
         let kind = kind.clone();
-        async move { duty.end(outcome_of(work, &kind).await) }
+        async move { guard.end(outcome_of(work, &kind).await) }
     };
     // Of a runtime that has ended, the future is dropped at once: the shard hears of it after this.
-    let task = cx.desk.shared.runtime.spawn(run.instrument(span));
+    let task = cx.shared.runtime.spawn(run.instrument(span));
     let task = Task {
         serial,
         registration,
@@ -174,20 +132,20 @@ fn require_space(
         let text = "too many requests of this connection are being handled";
         return Err(Problem::rate_limited(text, RETRY_AFTER_MS));
     }
-    if cx.desk.places.taken() >= Limits::TASKS_PER_SHARD_MAX {
+    if cx.state.tasks.taken() >= Limits::TASKS_PER_SHARD_MAX {
         let text = "too many requests are being handled";
         return Err(Problem::rate_limited(text, RETRY_AFTER_MS));
     }
     Ok(())
 }
 
-async fn outcome_of(mut work: Work, kind: &str) -> Outcome {
+async fn outcome_of(mut work: HandlerFuture, kind: &str) -> TaskOutcome {
     let ended = AssertUnwindSafe(&mut work).catch_unwind().await;
     // What the handler held ends here, with all that its end may do.
     let dropped = discard(work);
     let outcome = match ended {
-        Ok(Ok(bytes)) => Ok(Outcome::Answer(bytes)),
-        Ok(Err(failure)) => confine(|| Outcome::Problem(failure.into_problem(kind))),
+        Ok(Ok(bytes)) => Ok(TaskOutcome::Answer(bytes)),
+        Ok(Err(failure)) => confine(|| TaskOutcome::Problem(failure.into_problem(kind))),
         Err(payload) => {
             let _ignored = discard(payload);
             Err(Panicked)
@@ -195,41 +153,42 @@ async fn outcome_of(mut work: Work, kind: &str) -> Outcome {
     };
     match (outcome, dropped) {
         (Ok(outcome), Ok(())) => outcome,
-        (Err(Panicked), _) | (_, Err(Panicked)) => Outcome::Panic,
+        (Err(Panicked), _) | (_, Err(Panicked)) => TaskOutcome::Panic,
     }
 }
 
 /// On the shard again: the request is answered, unless its time was over.
-fn finish(cx: &mut Context<'_>, serial: u64, outcome: Outcome) {
-    let Some(task) = take(cx, |task| task.serial == serial) else {
+pub(crate) fn finish(cx: &mut Context<'_>, table: &Table, finished: Finished) {
+    let Some(task) = take(cx, |task| task.serial == finished.serial) else {
         return;
     };
     let encoding = cx.dialect().encoding();
     let failed = || Problem::new(Code::HandlerFailed, HANDLER_FAILED);
-    match outcome {
-        Outcome::Answer(bytes) => {
+    match finished.outcome {
+        TaskOutcome::Answer(bytes) => {
             let value = encoding::written(encoding, &bytes);
-            conclude(cx, &task, &Reply::Result(Some(value)));
+            conclude(cx, table, &task, &Reply::Result(Some(value)));
         }
-        Outcome::Problem(problem) => conclude(cx, &task, &Reply::Error(&problem)),
-        Outcome::Panic => {
+        TaskOutcome::Problem(problem) => conclude(cx, table, &task, &Reply::Error(&problem)),
+        TaskOutcome::Panic => {
             cx.engine.note_panic();
-            conclude(cx, &task, &Reply::Error(&failed()));
+            conclude(cx, table, &task, &Reply::Error(&failed()));
         }
-        Outcome::Dropped => {
+        TaskOutcome::Dropped => {
             let kind = &*task.kind;
             tracing::warn!(kind, "a background handler was dropped: its runtime ended");
-            conclude(cx, &task, &Reply::Error(&failed()));
+            conclude(cx, table, &task, &Reply::Error(&failed()));
         }
     }
 }
 
-/// Answers the requests of the connection whose time is over, and drops their handlers where they wait.
-pub(crate) fn time_out(cx: &mut Context<'_>, now_ms: u64) {
+/// Answers the requests of the connection whose time is over, and drops their handlers where they
+/// wait.
+pub(crate) fn time_out(cx: &mut Context<'_>, table: &Table, now_ms: u64) {
     while let Some(task) = take(cx, |task| task.due_ms <= now_ms) {
         task.abort();
         let late = Problem::new(Code::Timeout, "the request took too long");
-        conclude(cx, &task, &Reply::Error(&late));
+        conclude(cx, table, &task, &Reply::Error(&late));
     }
 }
 
@@ -240,14 +199,16 @@ fn take(cx: &mut Context<'_>, is_it: impl Fn(&Task) -> bool) -> Option<Task> {
     Some(tasks.swap_remove(at))
 }
 
-fn conclude(cx: &mut Context<'_>, task: &Task, reply: &Reply<'_>) {
+fn conclude(cx: &mut Context<'_>, table: &Table, task: &Task, reply: &Reply<'_>) {
     if let Some(call) = &task.call {
         cx.answer_to(call, reply);
     }
-    cx.session.shed();
+    cx.session.shrink();
     let problem = match reply {
         Reply::Error(problem) => Some(*problem),
         _ => None,
     };
-    cx.run_after(&task.kind, problem);
+    if let Some(entry) = table.find_handler(&task.kind) {
+        entry.run_after(cx, &task.kind, problem);
+    }
 }

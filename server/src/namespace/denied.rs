@@ -1,7 +1,8 @@
 //! Why a namespace refuses a request. The application turns it into an error of its dialect: the code and the message stand here,
 //! once for all dialects.
 
-use super::Characters;
+use super::names::Characters;
+use shardcast_protocol::dialect::{Code, Problem};
 
 /// Why a room cannot be used as asked. Nothing happened; the connection stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,5 +48,13 @@ impl Denied {
                 "this is not allowed to this connection, or there is no such thing"
             }
         }
+    }
+}
+
+/// What a client hears of a refusal.
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Problem {
+        let code = Code::from_name(denied.code()).unwrap_or(Code::Forbidden);
+        Problem::new(code, denied.message())
     }
 }

@@ -1,39 +1,73 @@
-//! An event on its way: to whom, except whom, and at last what. The same words from the shard and from other threads.
+//! An event on its way: to whom, except whom, and at last its name and data. The same methods on the
+//! shard, in the background and from other threads; only how a publish is handed over differs.
 
-use crate::rooms::join;
+use crate::rooms::event::{EncodedEvent, Outgoing, Recipients, Targets};
+use crate::session::background::Background;
 use crate::session::context::Context;
-use crate::session::shared::Shared;
-use crate::session::spoken::Spoken;
+use crate::session::handle::{Handle, ShardTask};
+use crate::session::retry::look_again;
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::encoding::{self, Place, Wrote};
 use crate::wire::failure::Failure;
-use crate::wire::publication;
 use serde::Serialize;
-use shardcast_engine::{Content, Publication, PublicationKind, Publish, Target, Topic};
-use shardcast_protocol::dialect::{Dialect, Encoding};
-use std::sync::Arc;
+use shardcast_engine::Refused;
+use shardcast_protocol::dialect::Dialect;
 
 /// An event that waits for its name and its data.
 #[derive(Debug)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Emit<'e, S> {
-    pub(crate) sender: S,
-    pub(crate) targets: Targets<'e>,
-    pub(crate) except: Option<ConnectionId>,
+    sender: S,
+    targets: Targets<'e>,
+    except: Option<ConnectionId>,
 }
 
-/// Whom an event is for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Targets<'e> {
-    Room(&'e str),
-    Rooms(&'e [&'e str]),
-    User(&'e str),
-    Everyone,
-    Connection(ConnectionId),
+/// The methods that begin an event.
+macro_rules! targets {
+    (($($receiver:tt)+) -> $sender:ty, $by:expr) => {
+        /// To the members of a room.
+        pub fn to<'e>($($receiver)+, room: &'e str) -> Emit<'e, $sender> {
+            Emit::new($by, Targets::One(Recipients::Room(room)))
+        }
+
+        /// To the members of several rooms; a member of two of them gets it twice.
+        pub fn to_many<'e>($($receiver)+, rooms: &'e [&'e str]) -> Emit<'e, $sender> {
+            Emit::new($by, Targets::Rooms(rooms))
+        }
+
+        /// To all connections of a user, on all shards.
+        pub fn to_user<'e>($($receiver)+, user: &'e str) -> Emit<'e, $sender> {
+            Emit::new($by, Targets::One(Recipients::User(user)))
+        }
+
+        /// To all connections of the server.
+        pub fn everyone<'e>($($receiver)+) -> Emit<'e, $sender> {
+            Emit::new($by, Targets::One(Recipients::Everyone))
+        }
+
+        /// To one connection; one that is gone gets nothing.
+        pub fn to_connection<'e>(
+            $($receiver)+,
+            connection: ConnectionId,
+        ) -> Emit<'e, $sender> {
+            Emit::new($by, Targets::One(Recipients::Connection(connection)))
+        }
+    };
+}
+
+impl<'c> Context<'c> {
+    targets!((&'e mut self) -> &'e mut Context<'c>, self);
+}
+
+impl Background {
+    targets!((&self) -> Handle, self.handle.clone());
+}
+
+impl Handle {
+    targets!((&self) -> Handle, self.clone());
 }
 
 impl<'e, S> Emit<'e, S> {
-    pub(crate) fn new(sender: S, targets: Targets<'e>) -> Emit<'e, S> {
+    fn new(sender: S, targets: Targets<'e>) -> Emit<'e, S> {
         Emit {
             sender,
             targets,
@@ -57,105 +91,90 @@ impl Emit<'_, &mut Context<'_>> {
         self.except(sender)
     }
 
-    /// Sends the event. Who gets it sees it in one order with all that is published there.
+    /// Sends the event. Its receivers see it in one order with all that is published there.
     ///
     /// # Errors
-    /// Of a name; `too_large` if a client could not be sent it; or the data cannot be written. Nothing was sent then, but that of several
-    /// rooms those before the bad name have it.
+    /// Of a name; `too_large` if a client could not be sent it; or the data cannot be written. Nothing
+    /// was sent then, but of several rooms those before the bad name have it.
     pub fn emit<T: Serialize>(self, event: &str, data: &T) -> Result<(), Failure> {
         let Emit {
             sender: cx,
             targets,
             except,
         } = self;
-        let shared = Arc::clone(&cx.desk.shared);
-        let encoded = Encoded::new(&shared, cx.dialect(), event, data)?;
-        let mut publish = |target: Target<'_>, room: Option<&str>| -> Result<(), Failure> {
-            let publish = encoded.publish(room, except)?;
-            cx.engine.publish(target, publish)?;
-            Ok(())
-        };
-        match targets {
-            Targets::User(user) => publish(Target::User(user), None),
-            Targets::Everyone => publish(Target::Everyone, None),
-            Targets::Room(room) => {
-                join::find_in(&cx.desk.shared.namespaces, room)?;
-                publish(Target::Room(room), Some(room))
-            }
-            Targets::Rooms(rooms) => rooms.iter().try_for_each(|room| {
-                join::find_in(&cx.desk.shared.namespaces, room)?;
-                publish(Target::Room(room), Some(room))
-            }),
-            Targets::Connection(connection) if Some(connection) == except => Ok(()),
-            Targets::Connection(connection) => {
-                cx.engine.send_to(connection.0, encoded.content(None)?);
-                Ok(())
+        let event = EncodedEvent::new(cx.shared, cx.dialect(), event, data)?;
+        for recipients in targets.each() {
+            match event.to(recipients, except)? {
+                Some(Outgoing::Publish(target, publish)) => cx.engine.publish(target, publish)?,
+                Some(Outgoing::Message(to, content)) => cx.engine.send_to(to.0, content),
+                None => {}
             }
         }
+        Ok(())
     }
 }
 
-/// An event whose data is written, in the encoding of one dialect.
-pub(crate) struct Encoded<'e> {
-    spoken: &'e Spoken,
-    dialect: Dialect,
-    event: &'e str,
-    data: Vec<u8>,
-    bytes_max: usize,
-}
-
-impl<'e> Encoded<'e> {
-    /// Prefers the dialect: of those who hear it most speak that. `bytes_max`: the largest message that may leave.
-    pub(crate) fn new<T: Serialize>(
-        shared: &'e Shared,
-        dialect: Dialect,
-        event: &'e str,
-        data: &T,
-    ) -> Result<Encoded<'e>, Failure> {
-        let mut bytes = Vec::new();
-        let wrote = encoding::write(dialect.encoding(), Place::Event, &mut bytes, data)?;
-        let mut dialect = dialect;
-        if wrote == Wrote::Bytes && dialect.encoding() == Encoding::Json {
-            // Who speaks MessagePack hears bytes as bytes, whoever made the server say them.
-            dialect = Dialect::MessagePack;
-            bytes.clear();
-            encoding::write(dialect.encoding(), Place::Event, &mut bytes, data)?;
-        }
-        Ok(Encoded {
-            spoken: &shared.spoken,
-            dialect,
-            event,
-            data: bytes,
-            bytes_max: shared.message_bytes_max,
-        })
-    }
-
-    /// What is sent to a room, or to whoever is none.
+impl Emit<'_, Handle> {
+    /// Sends the event, waiting where a queue is full.
     ///
     /// # Errors
-    /// `too_large`.
-    pub(crate) fn content(&self, room: Option<&str>) -> Result<Content, Failure> {
-        let data = encoding::written(self.dialect.encoding(), &self.data);
-        let (data, data_encoding) = publication::data_of(data);
-        let said = Publication {
-            topic: room.map(Topic::Room),
-            kind: PublicationKind::Event { name: self.event },
-            data,
-            data_encoding,
-        };
-        let content = publication::judge(self.spoken, self.dialect, &said, self.bytes_max);
-        Ok(content?)
+    /// Of a name; `too_large` if a client could not be sent it; the data cannot be written; or the
+    /// server stops. Of several rooms those before the bad one have it.
+    pub async fn emit<T: Serialize>(self, event: &str, data: &T) -> Result<(), Failure> {
+        let event = self.encode(event, data)?;
+        for recipients in self.targets.each() {
+            let Some(outgoing) = event.to(recipients, self.except)? else {
+                continue;
+            };
+            while let Err(refused) = self.sender.hand_over(&outgoing) {
+                if refused != Refused::Busy {
+                    return Err(refused.into());
+                }
+                look_again().await;
+            }
+        }
+        Ok(())
     }
 
-    pub(crate) fn publish(
-        &self,
-        room: Option<&str>,
-        except: Option<ConnectionId>,
-    ) -> Result<Publish, Failure> {
-        let publish = Publish::new(self.content(room)?);
-        Ok(match except {
-            Some(connection) => publish.except(connection.0),
-            None => publish,
-        })
+    /// Sends the event, or says at once that a queue is full: for threads without a runtime.
+    ///
+    /// # Errors
+    /// As for `emit`, and `unavailable` where it would wait; of several rooms those before have it.
+    pub fn try_emit<T: Serialize>(self, event: &str, data: &T) -> Result<(), Failure> {
+        let event = self.encode(event, data)?;
+        for recipients in self.targets.each() {
+            if let Some(outgoing) = event.to(recipients, self.except)? {
+                self.sender.hand_over(&outgoing)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode<'n, T: Serialize>(
+        &'n self,
+        event: &'n str,
+        data: &T,
+    ) -> Result<EncodedEvent<'n>, Failure> {
+        EncodedEvent::new(&self.sender.shared, Dialect::NativeJson, event, data)
+    }
+}
+
+impl Handle {
+    fn hand_over(&self, outgoing: &Outgoing<'_>) -> Result<(), Refused> {
+        match outgoing {
+            Outgoing::Publish(target, publish) => {
+                let engine = self.shared.engine()?;
+                engine.publish(*target, publish.clone())
+            }
+            Outgoing::Message(connection, content) => {
+                let content = content.clone();
+                let send = ShardTask(Box::new(move |cx: &mut Context<'_>| {
+                    let address = cx.engine.address();
+                    cx.engine.send_to(address, content);
+                }));
+                let posted = self.try_post(*connection, Box::new(send));
+                posted.map_err(|(refused, _)| refused)
+            }
+        }
     }
 }

@@ -1,20 +1,19 @@
 //! The connection at hand and its server, for the length of one call on the shard: what handlers, middleware and hooks may know and do.
 
-use crate::rooms::emit::{Emit, Targets};
-use crate::rooms::join;
 use crate::session::call::{Call, OwnedCall, dialect_of};
-use crate::session::handle::Handle;
 use crate::session::identity::Identity;
-use crate::session::pending::{Asker, JoinedRoom, Outcome, Shape};
-use crate::session::shared::Desk;
-use crate::session::state::Session;
+use crate::session::pending::{Asker, Outcome};
+use crate::session::shard_state::ShardState;
+use crate::session::shared::Shared;
+use crate::session::state::SessionState;
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::encoding::{self, Place};
+use crate::wire::encoding::{self, Nesting};
 use crate::wire::failure::Failure;
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
-use shardcast_engine::{Context as Engine, Listing, Peer, confine};
-use shardcast_protocol::dialect::{Code, Dialect, Problem, Reply};
+use shardcast_engine::{Context as Engine, Peer, confine};
+use shardcast_protocol::dialect::{Dialect, Reply};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,9 @@ use std::time::Duration;
 pub struct Context<'c> {
     pub(crate) engine: Engine<'c>,
     pub(crate) session: &'c mut Session,
-    pub(crate) desk: &'c mut Desk,
+    pub(crate) state: &'c mut ShardState,
+    /// Outlives the call, so that what is looked up here may be held while the connection changes.
+    pub(crate) shared: &'c Arc<Shared>,
     /// The request that is being handled, until it is answered.
     call: Option<Call<'c>>,
 }
@@ -32,13 +33,15 @@ impl<'c> Context<'c> {
     pub(crate) fn new(
         engine: Engine<'c>,
         session: &'c mut Session,
-        desk: &'c mut Desk,
+        state: &'c mut ShardState,
+        shared: &'c Arc<Shared>,
         call: Option<Call<'c>>,
     ) -> Context<'c> {
         Context {
             engine,
             session,
-            desk,
+            state,
+            shared,
             call,
         }
     }
@@ -118,7 +121,7 @@ impl<'c> Context<'c> {
     /// Forgets the value of this type.
     pub fn take_metadata<T: 'static>(&mut self) -> Option<T> {
         let value = self.session.some_mut()?.metadata.take();
-        self.session.shed();
+        self.session.shrink();
         value
     }
 
@@ -131,12 +134,12 @@ impl<'c> Context<'c> {
             return Err(NothingToAnswer.into());
         };
         let encoding = self.dialect().encoding();
-        let mut scratch = self.desk.lend_scratch();
-        let sent = encoding::write(encoding, Place::Answer, &mut scratch, value).map(|_| {
+        let mut scratch = self.state.take_scratch();
+        let sent = encoding::write(encoding, Nesting::Answer, &mut scratch, value).map(|_| {
             let value = encoding::written(encoding, &scratch);
             call.answer(&mut self.engine, self.session, &Reply::Result(Some(value)));
         });
-        self.desk.take_scratch_back(scratch);
+        self.state.put_scratch_back(scratch);
         sent?;
         self.call = None;
         Ok(())
@@ -147,7 +150,7 @@ impl<'c> Context<'c> {
         self.call.is_none()
     }
 
-    /// Answers the request at hand with what the server itself says.
+    /// Answers the request at hand with a reply of the server's own.
     pub(crate) fn answer(&mut self, reply: &Reply<'_>) {
         if let Some(call) = self.call.take() {
             call.answer(&mut self.engine, self.session, reply);
@@ -164,11 +167,11 @@ impl<'c> Context<'c> {
         call.as_call().answer(&mut self.engine, self.session, reply);
     }
 
-    /// Whoever waits for what becomes of the request at hand: its client, unless it was answered already.
-    pub(crate) fn asker(&mut self) -> Asker {
+    /// Who waits for the outcome of the request at hand: its client, unless it was answered already.
+    pub(crate) fn asker(&mut self) -> Asker<Continuation> {
         match self.defer() {
             Some(call) => Asker::Client(call),
-            None => Asker::Code(Box::new(|_, _| {})),
+            None => Asker::Code(Continuation::new(|_, _| {})),
         }
     }
 
@@ -180,14 +183,6 @@ impl<'c> Context<'c> {
         due_ms
     }
 
-    /// The middleware after a request that a background handler has answered.
-    pub(crate) fn run_after(&mut self, kind: &str, problem: Option<&Problem>) {
-        let table = self.desk.table();
-        if let Some(entry) = table.find_handler(kind) {
-            entry.run_after(self, kind, problem);
-        }
-    }
-
     /// Runs code of the application that answers nobody: its panic is counted, and goes no further.
     pub(crate) fn shield(&mut self, act: impl FnOnce(&mut Context<'_>)) {
         if confine(|| act(self)).is_err() {
@@ -195,137 +190,9 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// Joins a room. The connection is a member when the room's home says so, some microseconds later: [`Context::rooms`] shows the room
-    /// at once, its messages come from then on. To wait for it, use [`Context::join_then`], or a background handler.
-    ///
-    /// Namespaces hold here for the name and for how many members there may be, not for who may join: that rule is for clients.
-    ///
-    /// # Errors
-    /// Of the name or the limits; nothing was joined.
-    pub fn join(&mut self, room: &str) -> Result<(), Failure> {
-        self.join_then(&[room], |_, _| {})
-    }
-
-    /// Joins several rooms, all or none, and calls `then` when that is done. A room that is named twice is joined once; of no rooms at
-    /// all that is done at once.
-    ///
-    /// # Errors
-    /// Of the names or the limits; nothing was joined, and `then` is not called.
-    pub fn join_then(
-        &mut self,
-        rooms: &[&str],
-        then: impl FnOnce(&mut Context<'_>, Result<Vec<JoinedRoom>, Problem>) + 'static,
-    ) -> Result<(), Failure> {
-        let rooms = join::distinct(rooms);
-        if rooms.is_empty() {
-            self.shield(|cx| then(cx, Ok(Vec::new())));
-            return Ok(());
-        }
-        let then = Asker::Code(Box::new(move |cx, outcome| {
-            if let Outcome::Joined(joining) = outcome {
-                let joined = join::conclude(cx, joining);
-                then(cx, joined);
-            }
-        }));
-        for room in &rooms {
-            join::find(self, room)?;
-        }
-        Ok(join::join(self, |_| then, Shape::Rooms, &rooms)?)
-    }
-
-    /// Leaves a room. No message of it follows once the room's home has said so.
-    ///
-    /// # Errors
-    /// `not_joined`, or of the name.
-    pub fn leave(&mut self, room: &str) -> Result<(), Failure> {
-        self.leave_then(&[room], |_| {})
-    }
-
-    /// Leaves several rooms, all or none, and calls `then` when that is done. Repetitions and no rooms at all as in
-    /// [`Context::join_then`].
-    ///
-    /// # Errors
-    /// The connection is not in one of them; nothing was left, and `then` is not called.
-    pub fn leave_then(
-        &mut self,
-        rooms: &[&str],
-        then: impl FnOnce(&mut Context<'_>) + 'static,
-    ) -> Result<(), Failure> {
-        let rooms = join::distinct(rooms);
-        if rooms.is_empty() {
-            self.shield(then);
-            return Ok(());
-        }
-        let then = Asker::Code(Box::new(move |cx, _| then(cx)));
-        Ok(join::leave(self, |_| then, Shape::Rooms, &rooms)?)
-    }
-
-    /// The rooms that it is in or on its way into, sorted.
-    pub fn rooms(&self) -> Vec<Arc<str>> {
-        let mut rooms = self.engine.rooms();
-        rooms.sort_unstable();
-        rooms
-    }
-
-    /// Whether it is in this room, or on its way into it.
-    pub fn is_in(&self, room: &str) -> bool {
-        self.engine.rooms().iter().any(|joined| **joined == *room)
-    }
-
-    /// Asks who is in a room, on all shards; `then` is called with the answer.
-    ///
-    /// # Errors
-    /// Of the name or the limits; `then` is not called.
-    pub fn members(
-        &mut self,
-        room: &str,
-        then: impl FnOnce(&mut Context<'_>, Listing) + 'static,
-    ) -> Result<(), Failure> {
-        let then = Asker::Code(Box::new(move |cx, outcome| {
-            if let Outcome::Listed { listing, .. } = outcome {
-                then(cx, listing);
-            }
-        }));
-        join::find(self, room)?;
-        Ok(join::list(self, |_| then, room, None)?)
-    }
-
-    /// To the members of a room.
-    pub fn to<'e>(&'e mut self, room: &'e str) -> Emit<'e, &'e mut Context<'c>> {
-        Emit::new(self, Targets::Room(room))
-    }
-
-    /// To the members of several rooms; who is in two of them gets it twice.
-    pub fn to_many<'e>(&'e mut self, rooms: &'e [&'e str]) -> Emit<'e, &'e mut Context<'c>> {
-        Emit::new(self, Targets::Rooms(rooms))
-    }
-
-    /// To all connections of a user, on all shards.
-    pub fn to_user<'e>(&'e mut self, user: &'e str) -> Emit<'e, &'e mut Context<'c>> {
-        Emit::new(self, Targets::User(user))
-    }
-
-    /// To all connections of the server.
-    pub fn everyone<'e>(&'e mut self) -> Emit<'e, &'e mut Context<'c>> {
-        Emit::new(self, Targets::Everyone)
-    }
-
-    /// To one connection, this one or another; one that is gone gets nothing.
-    pub fn to_connection<'e>(
-        &'e mut self,
-        connection: ConnectionId,
-    ) -> Emit<'e, &'e mut Context<'c>> {
-        Emit::new(self, Targets::Connection(connection))
-    }
-
     /// Closes the connection: what was sent before leaves first. `reason`: at most 123 bytes, the rest is cut off.
     pub fn disconnect(&mut self, code: CloseCode, reason: &str) {
         self.engine.close(code, reason);
-    }
-
-    /// A way to the server that outlives this call and goes to other threads.
-    pub fn handle(&self) -> Handle {
-        self.desk.shared.handle()
     }
 }
 
@@ -334,14 +201,25 @@ impl<'c> Context<'c> {
 #[error("no request waits for an answer here")]
 pub struct NothingToAnswer;
 
-/// What a client is told when too much waits already.
-pub(crate) fn too_many_waiting() -> Problem {
-    Problem::rate_limited(TOO_MANY_WAITING, crate::wire::failure::RETRY_AFTER_MS)
+/// The server's state of one connection, as the engine keeps it.
+pub type Session = SessionState<Continuation>;
+
+/// What code of the application does with the outcome of a request, on the shard.
+pub struct Continuation(Box<dyn FnOnce(&mut Context<'_>, Outcome)>);
+
+impl Continuation {
+    pub(crate) fn new(run: impl FnOnce(&mut Context<'_>, Outcome) + 'static) -> Continuation {
+        Continuation(Box::new(run))
+    }
+
+    /// Runs it; its panic goes no further.
+    pub(crate) fn run(self, cx: &mut Context<'_>, outcome: Outcome) {
+        cx.shield(|cx| (self.0)(cx, outcome));
+    }
 }
 
-const TOO_MANY_WAITING: &str = "too many requests of this connection wait for their answers";
-
-/// What a client is told of a problem of ours with the server itself.
-pub(crate) fn unavailable(message: &'static str) -> Problem {
-    Problem::new(Code::Unavailable, message)
+impl fmt::Debug for Continuation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Continuation")
+    }
 }

@@ -1,15 +1,14 @@
-//! A request that waits for other shards: its tags, the answers that have come, and who asked.
+//! A request that waits for other shards: its tags, the answers that have come, and who asked. Generic
+//! over what runs when code of the application asked. Kept by the session.
 
 use crate::session::call::OwnedCall;
-use crate::session::context::Context;
 use shardcast_engine::{Answer, Listing, Report, RoomError, Tag};
-use std::fmt;
 use std::sync::Arc;
 
 /// A request under way. Its tags are consecutive, one per room that is joined or left.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) asker: Asker,
+pub(crate) struct Pending<C> {
+    pub(crate) asker: Asker<C>,
     first: Tag,
     tags: u32,
     /// Answers that have not come, 1 or more while it waits.
@@ -17,23 +16,22 @@ pub(crate) struct Pending {
     outcome: Outcome,
 }
 
-/// Whom the outcome is told.
-pub(crate) enum Asker {
+/// Who gets the outcome.
+#[derive(Debug)]
+pub(crate) enum Asker<C> {
     /// A client's request.
     Client(OwnedCall),
-    /// Code of the application.
-    Code(Then),
+    /// Code of the application, with its continuation: called on the shard with the outcome, or
+    /// dropped without a call when the connection goes before.
+    Code(C),
 }
 
-/// Called on the shard with what became of it. Dropped without a call when the connection goes before.
-pub(crate) type Then = Box<dyn FnOnce(&mut Context<'_>, Outcome)>;
-
-/// What the answers have said. Rooms stand in the order asked.
+/// The sum of the answers. Rooms stand in the order asked.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Joined(Joining),
     Left {
-        form: Shape,
+        shape: Shape,
         rooms: Vec<Arc<str>>,
     },
     Reported(Report),
@@ -55,7 +53,7 @@ pub(crate) enum Shape {
 /// Rooms joined so far.
 #[derive(Debug)]
 pub(crate) struct Joining {
-    pub(crate) form: Shape,
+    pub(crate) shape: Shape,
     pub(crate) rooms: Vec<JoinedRoom>,
     /// The first refusal: then the others are left again, as far as the connection was not in them before.
     pub(crate) refused: Option<RoomError>,
@@ -73,12 +71,17 @@ pub struct JoinedRoom {
     pub members: u32,
 }
 
-impl Pending {
+impl<C> Pending<C> {
     /// Rooms joined under the tags from `first` on: their names, and whether the connection was in them before.
-    pub(crate) fn join(asker: Asker, first: Tag, form: Shape, rooms: Vec<JoinedRoom>) -> Pending {
+    pub(crate) fn join(
+        asker: Asker<C>,
+        first: Tag,
+        shape: Shape,
+        rooms: Vec<JoinedRoom>,
+    ) -> Pending<C> {
         let count = rooms.len() as u32;
         let joining = Joining {
-            form,
+            shape,
             rooms,
             refused: None,
         };
@@ -86,13 +89,18 @@ impl Pending {
     }
 
     /// Rooms left under the tags from `first` on.
-    pub(crate) fn leave(asker: Asker, first: Tag, form: Shape, rooms: Vec<Arc<str>>) -> Pending {
+    pub(crate) fn leave(
+        asker: Asker<C>,
+        first: Tag,
+        shape: Shape,
+        rooms: Vec<Arc<str>>,
+    ) -> Pending<C> {
         let count = rooms.len() as u32;
-        Pending::new(asker, first, count, count, Outcome::Left { form, rooms })
+        Pending::new(asker, first, count, count, Outcome::Left { shape, rooms })
     }
 
     /// Publishes that all report under `tag`.
-    pub(crate) fn report(asker: Asker, tag: Tag, publishes: u32) -> Pending {
+    pub(crate) fn report(asker: Asker<C>, tag: Tag, publishes: u32) -> Pending<C> {
         Pending::new(
             asker,
             tag,
@@ -103,7 +111,12 @@ impl Pending {
     }
 
     /// A list of the members of a room.
-    pub(crate) fn list(asker: Asker, tag: Tag, room: Arc<str>, limit: Option<u32>) -> Pending {
+    pub(crate) fn list(
+        asker: Asker<C>,
+        tag: Tag,
+        room: Arc<str>,
+        limit: Option<u32>,
+    ) -> Pending<C> {
         let outcome = Outcome::Listed {
             room,
             limit,
@@ -112,7 +125,7 @@ impl Pending {
         Pending::new(asker, tag, 1, 1, outcome)
     }
 
-    fn new(asker: Asker, first: Tag, tags: u32, missing: u32, outcome: Outcome) -> Pending {
+    fn new(asker: Asker<C>, first: Tag, tags: u32, missing: u32, outcome: Outcome) -> Pending<C> {
         assert!(missing > 0, "a request that waits for nothing");
         Pending {
             asker,
@@ -163,17 +176,8 @@ impl Pending {
     }
 
     /// Who asked, and what became of it. Nothing is missing.
-    pub(crate) fn into_parts(self) -> (Asker, Outcome) {
+    pub(crate) fn into_parts(self) -> (Asker<C>, Outcome) {
         assert_eq!(self.missing, 0);
         (self.asker, self.outcome)
-    }
-}
-
-impl fmt::Debug for Asker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Asker::Client(call) => call.fmt(f),
-            Asker::Code(_) => f.write_str("code"),
-        }
     }
 }

@@ -1,13 +1,16 @@
-//! What waits because a shard's queue of commands is full: looked at again every millisecond, on one thread of the process that sleeps
-//! while nobody waits. Nothing here needs a timer of the caller's runtime, nor that anybody polls a future to its end.
+//! What waits because a shard's queue of commands is full: looked at again every millisecond, on one
+//! thread of the process that sleeps while nobody waits. Nothing here needs a timer of the caller's
+//! runtime, nor that anybody polls a future to its end.
 //!
-//! Invariant: a note is handed over, or its engine has stopped. Notes that wait are outcomes of background handlers and decisions about
-//! clients, each of which keeps its place ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it; futures are their callers' own. Called by the handle and by
-//! background handlers.
+//! Invariant: a note is posted, or its engine has stopped. Notes that wait are outcomes of background
+//! handlers and decisions about clients; each keeps its permit
+//! ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it. Futures are their callers' own.
+//! Called by the handle and by background handlers.
 
+use crate::session::shared::Shared;
 use shardcast_engine::{Address, Handle as Engine, Note, Refused, confine};
 use std::pin::Pin;
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -33,28 +36,29 @@ impl Future for LookAgain {
         if std::mem::replace(&mut self.asked, true) {
             return Poll::Ready(());
         }
-        wait(Waiting::Future(cx.waker().clone()));
+        wait(Retry::Future(cx.waker().clone()));
         Poll::Pending
     }
 }
 
-/// Tells a connection something, however long its shard's queue is full. Dropped only when the engine has stopped.
-pub(crate) fn tell(engine: &Engine, who: Address, note: Note) {
-    hand_over(engine, who, note, Engine::tell);
+/// Posts a note to a connection's shard, however long the shard's queue is full. The note is dropped
+/// only when the engine has stopped.
+pub(crate) fn post(shared: &Arc<Shared>, who: Address, note: Note) {
+    hand_over(shared, who, note, Engine::tell);
 }
 
-/// Hands over what a deferred admission waits for, alike.
-pub(crate) fn admit(engine: &Engine, who: Address, note: Note) {
-    hand_over(engine, who, note, Engine::admit);
+/// Hands over the decision that a deferred admission waits for, alike.
+pub(crate) fn admit(shared: &Arc<Shared>, who: Address, note: Note) {
+    hand_over(shared, who, note, Engine::admit);
 }
 
 /// One of the ways into an engine.
 type Way = fn(&Engine, Address, Note) -> Result<(), (Refused, Note)>;
 
-fn hand_over(engine: &Engine, who: Address, note: Note, way: Way) {
-    if let Err((Refused::Busy, note)) = way(engine, who, note) {
-        wait(Waiting::Note {
-            engine: engine.clone(),
+fn hand_over(shared: &Arc<Shared>, who: Address, note: Note, way: Way) {
+    if let Err((Refused::Busy, note)) = attempt(shared, who, note, way) {
+        wait(Retry::Note {
+            shared: Arc::downgrade(shared),
             who,
             note,
             way,
@@ -62,32 +66,40 @@ fn hand_over(engine: &Engine, who: Address, note: Note, way: Way) {
     }
 }
 
-enum Waiting {
+fn attempt(shared: &Shared, who: Address, note: Note, way: Way) -> Result<(), (Refused, Note)> {
+    match shared.engine() {
+        Ok(engine) => way(engine, who, note),
+        Err(refused) => Err((refused, note)),
+    }
+}
+
+enum Retry {
     Future(Waker),
     Note {
-        engine: Engine,
+        /// Gone with the last shard and the last handle of an engine.
+        shared: Weak<Shared>,
         who: Address,
         note: Note,
         way: Way,
     },
 }
 
-impl Waiting {
-    /// What waits on.
-    fn look(self) -> Option<Waiting> {
+impl Retry {
+    /// Tries once; gives back what waits on.
+    fn run(self) -> Option<Retry> {
         match self {
-            Waiting::Future(waker) => {
+            Retry::Future(waker) => {
                 waker.wake();
                 None
             }
-            Waiting::Note {
-                engine,
+            Retry::Note {
+                shared,
                 who,
                 note,
                 way,
-            } => match way(&engine, who, note) {
-                Err((Refused::Busy, note)) => Some(Waiting::Note {
-                    engine,
+            } => match attempt(&*shared.upgrade()?, who, note, way) {
+                Err((Refused::Busy, note)) => Some(Retry::Note {
+                    shared,
                     who,
                     note,
                     way,
@@ -99,12 +111,12 @@ impl Waiting {
 }
 
 /// In the order in which they came.
-struct Desk {
-    waiting: Mutex<Vec<Waiting>>,
+struct RetryQueue {
+    waiting: Mutex<Vec<Retry>>,
     somebody: Condvar,
 }
 
-static DESK: Desk = Desk {
+static QUEUE: RetryQueue = RetryQueue {
     waiting: Mutex::new(Vec::new()),
     somebody: Condvar::new(),
 };
@@ -112,34 +124,36 @@ static DESK: Desk = Desk {
 /// Whether the thread runs.
 static RUNS: OnceLock<bool> = OnceLock::new();
 
-fn wait(waiting: Waiting) {
+fn wait(retry: Retry) {
     let runs = RUNS.get_or_init(|| {
         let thread = std::thread::Builder::new().name("look-again".to_owned());
         thread.spawn(run).is_ok()
     });
     if *runs {
-        let mut all = DESK.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(waiting);
-        DESK.somebody.notify_one();
+        let mut all = QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(retry);
+        QUEUE.somebody.notify_one();
     } else {
-        // No thread can be had: futures look again as often as they are polled, and what a note would have answered, its deadline does.
-        waiting.look();
+        // No thread can be had: futures look again as often as they are polled, and the deadline of
+        // a note's request answers instead of the note.
+        retry.run();
     }
 }
 
 fn run() {
     loop {
-        let mut all = DESK.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         while all.is_empty() {
-            all = (DESK.somebody.wait(all)).unwrap_or_else(PoisonError::into_inner);
+            all = (QUEUE.somebody.wait(all)).unwrap_or_else(PoisonError::into_inner);
         }
         drop(all);
         std::thread::park_timeout(LOOK_AGAIN);
-        let all = std::mem::take(&mut *DESK.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let all =
+            std::mem::take(&mut *QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         // A waker is a runtime's, and may panic; whoever waits behind it does not mind.
-        let look = |waiting: Waiting| confine(|| waiting.look()).ok().flatten();
-        let mut left: Vec<Waiting> = all.into_iter().filter_map(look).collect();
-        let mut all = DESK.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = |retry: Retry| confine(|| retry.run()).ok().flatten();
+        let mut left: Vec<Retry> = all.into_iter().filter_map(run).collect();
+        let mut all = QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         left.append(&mut all);
         *all = left;
     }

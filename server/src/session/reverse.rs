@@ -1,7 +1,7 @@
 //! Calls of the server that a client is to answer, until it has: the way back of JSON-RPC.
 
-use crate::session::handle::Gone;
-use crate::session::state::Limits;
+use crate::session::limits::Limits;
+use crate::wire::failure::Gone;
 use shardcast_protocol::dialect::{Response, Value};
 use tokio::sync::oneshot;
 
@@ -41,11 +41,11 @@ pub struct Rejected {
 /// The calls of one connection that are not answered yet.
 #[derive(Debug, Default)]
 pub(crate) struct Reverse {
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingCall>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingCall {
     id: u64,
     due_ms: u64,
     asker: oneshot::Sender<Answered>,
@@ -61,7 +61,7 @@ impl Reverse {
             return None;
         }
         let (asker, answer) = oneshot::channel();
-        self.waiting.push(Waiting { id, due_ms, asker });
+        self.waiting.push(WaitingCall { id, due_ms, asker });
         Some(answer)
     }
 
@@ -82,7 +82,7 @@ impl Reverse {
 
     /// Hands an answer to whoever waits for it; false if nobody does.
     pub(crate) fn settle(&mut self, response: &Response<'_>) -> bool {
-        let waits = |waiting: &Waiting| waiting.id == response.id;
+        let waits = |waiting: &WaitingCall| waiting.id == response.id;
         let Some(at) = self.waiting.iter().position(waits) else {
             return false;
         };

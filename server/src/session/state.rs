@@ -1,59 +1,46 @@
-//! A connection's session: when it opened, and what only some connections have: an identity, metadata, and requests under way.
+//! A connection's session: when it opened, and what only some connections have: an identity, metadata,
+//! and requests under way. Generic over the continuation of a request that code of the application made.
 //!
-//! Invariant: what a session waits for is bounded by the limits of [`Limits`], and the part that only some have exists only while there is
-//! something in it, so that an idle session is two words. Kept by the engine in the connection's slot; called by the service.
+//! Invariant: what a session waits for is bounded by [`Limits`]. The allocated part exists only while
+//! there is something in it, so an idle session is two words. The engine keeps the session in the
+//! connection's slot; the service calls it.
 
-use crate::dispatch::task::Task;
-use crate::session::call::Batch;
+use crate::session::batch::Batch;
 use crate::session::identity::Identity;
+use crate::session::limits::Limits;
 use crate::session::metadata::Metadata;
 use crate::session::pending::Pending;
 use crate::session::reverse::Reverse;
+use crate::session::task::Task;
 use shardcast_engine::{Answer, Tag};
 use std::num::NonZeroU64;
 
-/// What one connection may have under way. One more is refused with `rate_limited`.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits;
-
-impl Limits {
-    /// Joins, leaves, lists and reports that wait for other shards.
-    pub const REQUESTS_PER_CONNECTION_MAX: usize = 64;
-    /// Calls of background handlers.
-    pub const TASKS_PER_CONNECTION_MAX: usize = 64;
-    /// Batches of calls (JSON-RPC) whose answers are not complete.
-    pub const BATCHES_PER_CONNECTION_MAX: usize = 16;
-    /// Calls of the server that the client has not answered.
-    pub const REVERSE_CALLS_PER_CONNECTION_MAX: usize = 64;
-    /// Calls of background handlers on one shard, answered ones included whose futures are not dropped yet.
-    pub const TASKS_PER_SHARD_MAX: usize = 4096;
-}
-
 /// The server's state of one connection.
 #[derive(Debug)]
-pub struct Session {
-    /// Engine time when the connection opened, plus one: never zero, so that `Option<Session>` costs nothing more.
+pub struct SessionState<C> {
+    /// Engine time when the connection opened, plus one: never zero, so that an
+    /// `Option` of it costs nothing more.
     opened_ms_plus_1: NonZeroU64,
-    more: Option<Box<More>>,
+    more: Option<Box<More<C>>>,
 }
 
 // Every slot of the slab has one.
-const _: () = assert!(size_of::<Option<Session>>() <= 16);
+const _: () = assert!(size_of::<Option<SessionState<()>>>() <= 16);
 
-/// What an idle, anonymous connection does without.
-#[derive(Debug, Default)]
-pub(crate) struct More {
+/// The allocated part, which an idle, anonymous connection does without.
+#[derive(Debug)]
+pub(crate) struct More<C> {
     pub(crate) identity: Identity,
     pub(crate) metadata: Metadata,
-    pub(crate) pending: Vec<Pending>,
+    pub(crate) pending: Vec<Pending<C>>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) batches: Vec<Batch>,
     pub(crate) reverse: Reverse,
 }
 
-impl Session {
-    pub(crate) fn new(opened_ms: u64, identity: Identity) -> Session {
-        let mut session = Session {
+impl<C> SessionState<C> {
+    pub(crate) fn new(opened_ms: u64, identity: Identity) -> SessionState<C> {
+        let mut session = SessionState {
             opened_ms_plus_1: NonZeroU64::MIN.saturating_add(opened_ms),
             more: None,
         };
@@ -78,24 +65,24 @@ impl Session {
     pub(crate) fn set_identity(&mut self, identity: Identity) {
         if self.more.is_some() || identity != Identity::nobody() {
             self.more().identity = identity;
-            self.shed();
+            self.shrink();
         }
     }
 
-    pub(crate) fn some(&self) -> Option<&More> {
+    pub(crate) fn some(&self) -> Option<&More<C>> {
         self.more.as_deref()
     }
 
-    pub(crate) fn some_mut(&mut self) -> Option<&mut More> {
+    pub(crate) fn some_mut(&mut self) -> Option<&mut More<C>> {
         self.more.as_deref_mut()
     }
 
-    pub(crate) fn more(&mut self) -> &mut More {
+    pub(crate) fn more(&mut self) -> &mut More<C> {
         self.more.get_or_insert_default()
     }
 
-    /// Gives the part back that only some have, if nothing is in it.
-    pub(crate) fn shed(&mut self) {
+    /// Releases the allocated part if nothing is in it.
+    pub(crate) fn shrink(&mut self) {
         if self.more.as_ref().is_some_and(|more| more.is_empty()) {
             self.more = None;
         }
@@ -108,14 +95,14 @@ impl Session {
     }
 
     /// Remembers a request until the last answer to it has come. There is space.
-    pub(crate) fn wait(&mut self, pending: Pending) {
+    pub(crate) fn wait(&mut self, pending: Pending<C>) {
         assert!(self.has_space());
         self.more().pending.push(pending);
     }
 
     /// Takes one answer and returns the request if nothing is missing any more. An answer that nobody waits for, such as
     /// one to a request that was given up halfway, is dropped.
-    pub(crate) fn settle(&mut self, tag: Tag, answer: Answer) -> Option<Pending> {
+    pub(crate) fn settle(&mut self, tag: Tag, answer: Answer) -> Option<Pending<C>> {
         let pending = &mut self.some_mut()?.pending;
         let index = pending
             .iter()
@@ -124,12 +111,25 @@ impl Session {
             return None;
         }
         let done = pending.remove(index);
-        self.shed();
+        self.shrink();
         Some(done)
     }
 }
 
-impl More {
+impl<C> Default for More<C> {
+    fn default() -> More<C> {
+        More {
+            identity: Identity::default(),
+            metadata: Metadata::default(),
+            pending: Vec::new(),
+            tasks: Vec::new(),
+            batches: Vec::new(),
+            reverse: Reverse::default(),
+        }
+    }
+}
+
+impl<C> More<C> {
     /// When the next of the deadlines of what is under way comes, by the engine's clock.
     pub(crate) fn next_due(&self) -> Option<u64> {
         let tasks = self.tasks.iter().map(Task::due_ms);
@@ -147,7 +147,7 @@ impl More {
 }
 
 /// The connection is gone: what was begun for it ends where it waits.
-impl Drop for More {
+impl<C> Drop for More<C> {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();

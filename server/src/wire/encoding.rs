@@ -3,21 +3,24 @@
 mod compound;
 mod key;
 mod reader;
+mod serializer;
+mod unfit;
 mod writer;
 
 use crate::wire::failure::Failure;
-pub(crate) use reader::{Reader, Unfit};
+pub(crate) use reader::Reader;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shardcast_protocol::dialect::{Code, Encoding, Problem, Value};
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
 use std::cell::Cell;
+pub(crate) use unfit::Unfit;
 use writer::{Unwritable, Writer};
 
-/// What a value stands in, by the containers around it.
+/// What a value stands in, by the number of containers around it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Nesting {
     /// An answer, or the parameters of a call: the message.
     Answer = 1,
     /// An event: the message, and in JSON-RPC its `params`.
@@ -31,7 +34,7 @@ pub(crate) enum Place {
 /// than clients read). What was appended is of no use then.
 pub(crate) fn write(
     encoding: Encoding,
-    place: Place,
+    nesting: Nesting,
     out: &mut Vec<u8>,
     value: &impl Serialize,
 ) -> Result<Wrote, Failure> {
@@ -39,7 +42,7 @@ pub(crate) fn write(
     let written = value.serialize(Writer {
         out,
         encoding,
-        outer: place as u32,
+        outer: nesting as u32,
         has_bytes: &has_bytes,
     });
     match written {

@@ -45,6 +45,11 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The connection is gone, or goes, or the server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection is gone")]
+pub struct Gone;
+
 /// What a client hears of a handler that failed or panicked.
 pub(crate) const HANDLER_FAILED: &str = "the server failed while it handled this request";
 
@@ -96,6 +101,18 @@ pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
 
 pub(crate) const BAD_NAME: &str = "a room's name is empty, too long or has control characters";
 pub(crate) const BAD_USER: &str = "a user's name is empty or too long";
+
+/// What a client hears when too much of it waits already.
+pub(crate) fn too_many_waiting() -> Problem {
+    Problem::rate_limited(TOO_MANY_WAITING, RETRY_AFTER_MS)
+}
+
+const TOO_MANY_WAITING: &str = "too many requests of this connection wait for their answers";
+
+/// What a client hears of a problem with the server itself.
+pub(crate) fn unavailable(message: &'static str) -> Problem {
+    Problem::new(Code::Unavailable, message)
+}
 
 /// What is full for the moment empties within a few ticks.
 pub(crate) const RETRY_AFTER_MS: u32 = 100;

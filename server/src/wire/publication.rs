@@ -2,8 +2,8 @@
 //!
 //! Invariant: what [`encode`] makes of a publication depends on nothing else, so it is the same wherever it is made.
 
-use crate::session::spoken::Spoken;
 use crate::wire::connection_id::ConnectionId;
+use crate::wire::spoken::Spoken;
 use shardcast_engine::{
     Content, Data, DataEncoding, Form, Frame, Position, Publication, PublicationKind, Topic,
 };

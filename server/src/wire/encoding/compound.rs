@@ -1,43 +1,17 @@
 //! Containers on their way out: elements, keys and how many there are. Opened by `writer`.
 
 use super::key::KeyWriter;
-use super::writer::{Unwritable, Writer};
+use super::writer::{Container, Unwritable, Writer};
 use serde::ser::{self, Serialize};
 use shardcast_protocol::dialect::{Encoding, Value};
 use shardcast_protocol::json::Raw;
-
-/// How `serde_json::value::RawValue`, and its `Number` with arbitrary precision, say that their only field is JSON.
-pub(super) const SERDE_JSON_TEXT: &str = "$serde_json::private::";
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Shape {
-    Array,
-    Map,
-}
-
-impl Shape {
-    pub(super) fn open(self, encoding: Encoding, out: &mut Vec<u8>, len: usize) {
-        match self {
-            Shape::Array => encoding.open_array(out, len),
-            Shape::Map => encoding.open_map(out, len),
-        }
-    }
-
-    pub(super) fn close(self, encoding: Encoding, out: &mut Vec<u8>) {
-        match (encoding, self) {
-            (Encoding::Pack, _) => {}
-            (Encoding::Json, Shape::Array) => out.push(b']'),
-            (Encoding::Json, Shape::Map) => out.push(b'}'),
-        }
-    }
-}
 
 /// An open container.
 #[derive(Debug)]
 pub(crate) struct Compound<'w> {
     /// Its elements'.
     writer: Writer<'w>,
-    shape: Shape,
+    container: Container,
     /// Where it begins.
     start: usize,
     announced: usize,
@@ -48,10 +22,15 @@ pub(crate) struct Compound<'w> {
 
 impl<'w> Compound<'w> {
     /// One that was opened; `announced` is what its type said of its length.
-    pub(super) fn new(writer: Writer<'w>, shape: Shape, start: usize, announced: usize) -> Self {
+    pub(super) fn new(
+        writer: Writer<'w>,
+        container: Container,
+        start: usize,
+        announced: usize,
+    ) -> Self {
         Compound {
             writer,
-            shape,
+            container,
             start,
             announced,
             count: 0,
@@ -118,13 +97,13 @@ impl<'w> Compound<'w> {
         if encoding == Encoding::Pack && self.count != self.announced {
             // MessagePack says first how many there are, and a type may not know it, or be wrong.
             let (mut said, mut right) = (Vec::new(), Vec::new());
-            self.shape.open(encoding, &mut said, self.announced);
-            self.shape.open(encoding, &mut right, self.count);
+            self.container.open(encoding, &mut said, self.announced);
+            self.container.open(encoding, &mut right, self.count);
             out.splice(self.start..self.start + said.len(), right);
         }
-        self.shape.close(encoding, out);
+        self.container.close(encoding, out);
         if self.in_variant {
-            Shape::Map.close(encoding, out);
+            Container::Map.close(encoding, out);
         }
         Ok(())
     }

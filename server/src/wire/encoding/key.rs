@@ -1,6 +1,6 @@
 //! Keys of maps. Each is text in every encoding: what the key is in JSON, numbers in digits and bytes in base64.
 
-use super::reader::{Unfit, bytes_of};
+use super::unfit::{Unfit, bytes_of};
 use super::writer::{Unwritable, widened};
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;

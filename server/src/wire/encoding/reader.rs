@@ -1,46 +1,18 @@
 //! What a client sent, read by serde into an application's type: by one data model, so that it is the same in whichever encoding it came.
 //! `docs/protocol.md` has the model, `docs/embedding.md` what Rust's types take.
 
-use super::compound::SERDE_JSON_TEXT;
 use super::key::key_for;
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use super::unfit::{Unfit, bytes_of};
+use super::writer::SERDE_JSON_TEXT;
 use serde::de::value::{BorrowedStrDeserializer, MapDeserializer, StringDeserializer};
 use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, IntoDeserializer,
-    MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+    self, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use shardcast_protocol::dialect::{Encoding, Rest, Token, Tokens, Value};
 use std::borrow::Cow;
-use std::fmt::{self, Display};
-
-/// Why a value is none of the type.
-#[derive(Debug)]
-pub(crate) struct Unfit(String);
-
-impl std::error::Error for Unfit {}
-
-impl Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl de::Error for Unfit {
-    fn custom<T: Display>(message: T) -> Unfit {
-        Unfit(message.to_string())
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Unfit {
-        match found {
-            // As clients know it.
-            Unexpected::Unit => Unfit(format!("invalid type: null, expected {expected}")),
-            found => Unfit(format!("invalid type: {found}, expected {expected}")),
-        }
-    }
-}
+use std::fmt;
 
 /// A value that is read.
 #[derive(Debug)]
@@ -213,16 +185,6 @@ fn base64_of(bytes: &[u8]) -> String {
     let mut text = Vec::new();
     Encoding::Json.push_bytes(&mut text, bytes);
     String::from_utf8_lossy(&text).trim_matches('"').to_owned()
-}
-
-/// What a text in base64 says (RFC 4648 §4), padded or not.
-pub(super) fn bytes_of(text: &str) -> Result<Vec<u8>, Unfit> {
-    const LENIENT: GeneralPurpose = GeneralPurpose::new(
-        &STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let decoded = LENIENT.decode(text);
-    decoded.map_err(|_| Unfit::invalid_value(Unexpected::Str(text), &"bytes in base64"))
 }
 
 /// The elements of an array or the pairs of a map.

@@ -1,0 +1,139 @@
+//! A running server, and its shards for an engine that somebody else starts.
+
+use crate::api::service::{ApplicationCode, Service};
+use crate::session::handle::Handle;
+use crate::session::shared::Shared;
+use shardcast_engine::{Handle as EngineHandle, ListenAddress, Running, ShardCounters};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What every shard of an engine runs, for whoever starts the engine: [`shardcast_engine::start`] with [`Shards::shard`], then
+/// [`Shards::attach`].
+#[derive(Clone, Debug)]
+pub struct Shards {
+    shared: Arc<Shared>,
+    code: Arc<ApplicationCode>,
+}
+
+impl Shards {
+    pub(crate) fn new(shared: Arc<Shared>, code: Arc<ApplicationCode>) -> Shards {
+        Shards { shared, code }
+    }
+
+    /// One shard's application.
+    pub fn shard(&self, index: u16) -> Service {
+        Service::new(self.shared.clone(), self.code.clone(), index)
+    }
+
+    /// The engine has started: from here on handlers have a way to it. The first engine stays.
+    pub fn attach(&self, engine: EngineHandle) -> Handle {
+        // A second one would be another server with the same handlers, which has its own `Shards`.
+        let _ = self.shared.engine.set(engine);
+        Handle::new(self.shared.clone())
+    }
+}
+
+/// A running server. Dropping it stops it at once; [`Server::drain`] does so kindly.
+#[derive(Debug)]
+pub struct Server {
+    running: Running,
+    handle: Handle,
+    /// Dropped behind the engine, whose handlers run on it.
+    _runtime: Option<OwnRuntime>,
+}
+
+/// A runtime that `start` has made. It ends without waiting for what runs on it, so that it may be dropped anywhere, a future of another
+/// runtime included, where waiting is a panic.
+#[derive(Debug)]
+pub(crate) struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    /// Threads that it has.
+    pub(crate) const THREADS: usize = 1;
+
+    pub(crate) fn start() -> io::Result<OwnRuntime> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(OwnRuntime::THREADS)
+            .thread_name("background")
+            .enable_time()
+            .enable_io()
+            .build()?;
+        Ok(OwnRuntime(Some(runtime)))
+    }
+
+    pub(crate) fn handle(&self) -> tokio::runtime::Handle {
+        let runtime = self.0.as_ref();
+        runtime.expect("taken in drop alone").handle().clone()
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Server {
+    pub(crate) fn new(running: Running, handle: Handle, runtime: Option<OwnRuntime>) -> Server {
+        Server {
+            running,
+            handle,
+            _runtime: runtime,
+        }
+    }
+
+    /// The way in from other threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Where clients connect over TCP: the first listener's address of those that have one.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.running.local_addr()
+    }
+
+    /// Where clients connect, in the order of the configuration.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        self.running.addresses()
+    }
+
+    /// The engine below: addresses, counters, capabilities.
+    pub fn engine(&self) -> &Running {
+        &self.running
+    }
+
+    /// One set of counters per shard.
+    pub fn counters(&self) -> &[Arc<ShardCounters>] {
+        self.running.counters()
+    }
+
+    /// Serves until the process gets SIGINT or SIGTERM, then drains, as [`Server::drain`] does. From this call on, before the future is
+    /// awaited, these signals do not end the process by themselves. Needs a tokio runtime with I/O around it.
+    ///
+    /// # Errors
+    /// The kernel takes no handler of signals; the server has stopped then.
+    pub fn until_signal(self, within: Duration) -> io::Result<impl Future<Output = bool> + Send> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            let drained = tokio::task::spawn_blocking(move || self.drain(within));
+            drained.await.is_ok_and(|all_in_time| all_in_time)
+        })
+    }
+
+    /// Stops accepting, tells every client to come back later, flushes, closes with 1001. Blocks until every connection is gone or
+    /// `within` is over. True when all were gone in time. Background handlers that are left end where they wait.
+    pub fn drain(self, within: Duration) -> bool {
+        self.running.drain(within)
+    }
+}

@@ -1,0 +1,49 @@
+//! A room that a request names, looked up and checked once. Whoever holds one need not check again.
+//!
+//! Invariant: [`Namespaces::resolve`] alone makes one, so its name obeys the rules of its namespace and
+//! the engine's limit. Taken by joining, listing and publishing.
+
+use crate::namespace::denied::Denied;
+use crate::namespace::names::Characters;
+use crate::namespace::{Namespace, Namespaces};
+
+/// A room with its namespace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResolvedRoom<'r> {
+    name: &'r str,
+    namespace: &'r Namespace,
+}
+
+impl Namespaces {
+    /// The room of this name, whose name has at most so many bytes: the engine's limit.
+    ///
+    /// # Errors
+    /// As [`Namespaces::find`], and [`Denied::BadName`] for a name that is too long for the engine.
+    pub(crate) fn resolve<'r>(
+        &'r self,
+        name: &'r str,
+        bytes_max: usize,
+    ) -> Result<ResolvedRoom<'r>, Denied> {
+        let namespace = self.find(name)?;
+        if name.len() > bytes_max {
+            return Err(Denied::BadName(Characters::Any));
+        }
+        Ok(ResolvedRoom { name, namespace })
+    }
+}
+
+impl<'r> ResolvedRoom<'r> {
+    pub(crate) fn name(&self) -> &'r str {
+        self.name
+    }
+
+    pub(crate) fn namespace(&self) -> &'r Namespace {
+        self.namespace
+    }
+}
+
+impl AsRef<str> for ResolvedRoom<'_> {
+    fn as_ref(&self) -> &str {
+        self.name
+    }
+}

@@ -1,0 +1,135 @@
+//! An event of the application whose data is written, and what leaves of it for each target. Made on
+//! the shard and on other threads alike.
+//!
+//! Invariant: what leaves was judged by its size, and names rooms and users that there may be.
+
+use crate::session::identity::Identity;
+use crate::session::shared::Shared;
+use crate::wire::connection_id::ConnectionId;
+use crate::wire::encoding::{self, Nesting, Wrote};
+use crate::wire::failure::{BAD_USER, Failure};
+use crate::wire::publication;
+use serde::Serialize;
+use shardcast_engine::{Content, Publication, PublicationKind, Publish, Target, Topic};
+use shardcast_protocol::dialect::{Code, Dialect, Encoding, Problem};
+
+/// Whom an event is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recipients<'e> {
+    Room(&'e str),
+    User(&'e str),
+    Everyone,
+    Connection(ConnectionId),
+}
+
+/// Whom an event is for, where several rooms may be named.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Targets<'e> {
+    One(Recipients<'e>),
+    Rooms(&'e [&'e str]),
+}
+
+impl<'e> Targets<'e> {
+    /// One after the other.
+    pub(crate) fn each(self) -> impl Iterator<Item = Recipients<'e>> {
+        let (rooms, one) = match self {
+            Targets::Rooms(rooms) => (rooms, None),
+            Targets::One(one) => (&[][..], Some(one)),
+        };
+        rooms.iter().map(|room| Recipients::Room(room)).chain(one)
+    }
+}
+
+/// What leaves for one sort of recipients.
+pub(crate) enum Outgoing<'e> {
+    Publish(Target<'e>, Publish),
+    Message(ConnectionId, Content),
+}
+
+/// An event whose data is written, in the encoding of one dialect.
+pub(crate) struct EncodedEvent<'e> {
+    shared: &'e Shared,
+    dialect: Dialect,
+    name: &'e str,
+    data: Vec<u8>,
+}
+
+impl<'e> EncodedEvent<'e> {
+    /// Writes the data for this dialect, which is the dialect of most receivers.
+    ///
+    /// # Errors
+    /// The data cannot be written.
+    pub(crate) fn new<T: Serialize>(
+        shared: &'e Shared,
+        dialect: Dialect,
+        name: &'e str,
+        data: &T,
+    ) -> Result<EncodedEvent<'e>, Failure> {
+        let mut bytes = Vec::new();
+        let wrote = encoding::write(dialect.encoding(), Nesting::Event, &mut bytes, data)?;
+        let mut dialect = dialect;
+        if wrote == Wrote::Bytes && dialect.encoding() == Encoding::Json {
+            // Clients that speak MessagePack get bytes as bytes, whichever dialect the publisher speaks.
+            dialect = Dialect::MessagePack;
+            bytes.clear();
+            encoding::write(dialect.encoding(), Nesting::Event, &mut bytes, data)?;
+        }
+        Ok(EncodedEvent {
+            shared,
+            dialect,
+            name,
+            data: bytes,
+        })
+    }
+
+    /// What leaves; nothing, if the only recipient is the connection that is left out.
+    ///
+    /// # Errors
+    /// Of the name, or `too_large`.
+    pub(crate) fn to<'t>(
+        &self,
+        recipients: Recipients<'t>,
+        except: Option<ConnectionId>,
+    ) -> Result<Option<Outgoing<'t>>, Failure> {
+        let (target, room) = match recipients {
+            Recipients::Room(room) => {
+                self.shared.resolve(room).map_err(Problem::from)?;
+                (Target::Room(room), Some(room))
+            }
+            Recipients::User(user) if !Identity::is_name(user) => {
+                return Err(Problem::new(Code::BadRequest, BAD_USER).into());
+            }
+            Recipients::User(user) => (Target::User(user), None),
+            Recipients::Everyone => (Target::Everyone, None),
+            Recipients::Connection(connection) if Some(connection) == except => return Ok(None),
+            Recipients::Connection(connection) => {
+                return Ok(Some(Outgoing::Message(connection, self.content(None)?)));
+            }
+        };
+        let publish = Publish::new(self.content(room)?);
+        let publish = match except {
+            Some(connection) => publish.except(connection.0),
+            None => publish,
+        };
+        Ok(Some(Outgoing::Publish(target, publish)))
+    }
+
+    /// What is sent to a room, or elsewhere.
+    fn content(&self, room: Option<&str>) -> Result<Content, Failure> {
+        let data = encoding::written(self.dialect.encoding(), &self.data);
+        let (data, data_encoding) = publication::data_of(data);
+        let publication = Publication {
+            topic: room.map(Topic::Room),
+            kind: PublicationKind::Event { name: self.name },
+            data,
+            data_encoding,
+        };
+        let Shared {
+            spoken,
+            message_bytes_max,
+            ..
+        } = self.shared;
+        let content = publication::judge(spoken, self.dialect, &publication, *message_bytes_max);
+        Ok(content?)
+    }
+}

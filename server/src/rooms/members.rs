@@ -1,0 +1,131 @@
+//! Who is in a room, and which connections a user has: lists that all shards put together.
+
+use crate::namespace::resolved::ResolvedRoom;
+use crate::rooms::membership::require_space;
+use crate::session::background::Background;
+use crate::session::context::{Context, Continuation};
+use crate::session::handle::Handle;
+use crate::session::pending::{Asker, Outcome, Pending};
+use crate::session::retry::look_again;
+use crate::wire::connection_id::ConnectionId;
+use crate::wire::failure::{Failure, problem_of_publish, unavailable};
+use shardcast_engine::protocol::close::CloseCode;
+use shardcast_engine::{Answer, Listing, Refused, Topic};
+use shardcast_protocol::dialect::Problem;
+use tokio::sync::oneshot;
+
+impl Context<'_> {
+    /// Asks who is in a room, on all shards; `then` is called with the answer.
+    ///
+    /// # Errors
+    /// Of the name or the limits; `then` is not called.
+    pub fn members(
+        &mut self,
+        room: &str,
+        then: impl FnOnce(&mut Context<'_>, Listing) + 'static,
+    ) -> Result<(), Failure> {
+        let shared = self.shared;
+        let room = shared.resolve(room).map_err(Problem::from)?;
+        let then = Continuation::new(move |cx, outcome| {
+            if let Outcome::Listed { listing, .. } = outcome {
+                then(cx, listing);
+            }
+        });
+        Ok(list(self, |_| Asker::Code(then), room, None)?)
+    }
+}
+
+impl Handle {
+    /// Who is in a room: a place in the room's order, so joins and leaves before it count and those after it do not. At most 1,000 are
+    /// named, all are counted.
+    ///
+    /// # Errors
+    /// A [`Problem`] of the name, or `unavailable`.
+    pub async fn members(&self, room: &str) -> Result<Listing, Failure> {
+        let room = self.shared.resolve(room).map_err(Problem::from)?;
+        self.list(Topic::Room(room.name())).await
+    }
+
+    /// The connections of a user, likewise.
+    ///
+    /// # Errors
+    /// As [`Handle::members`].
+    pub async fn connections(&self, user: &str) -> Result<Listing, Failure> {
+        self.list(Topic::User(user)).await
+    }
+
+    async fn list(&self, topic: Topic<'_>) -> Result<Listing, Failure> {
+        loop {
+            let (asker, answer) = oneshot::channel();
+            let reply = Box::new(move |answer: Answer| {
+                let _ = asker.send(answer);
+            });
+            let asked = self.shared.engine();
+            match asked.and_then(|engine| engine.list(topic, reply)) {
+                Ok(()) => match answer.await {
+                    Ok(Answer::Listed(listing)) => return Ok(listing),
+                    Ok(_) | Err(_) => return Err(unavailable(NOT_LISTED).into()),
+                },
+                Err(Refused::Busy) => look_again().await,
+                Err(stopped @ Refused::Stopped) => return Err(stopped.into()),
+            }
+        }
+    }
+
+    /// Closes the connections that a user has at this moment. How many.
+    ///
+    /// # Errors
+    /// As [`Handle::members`].
+    pub async fn disconnect_user(
+        &self,
+        user: &str,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<usize, Failure> {
+        let mut closed = 0;
+        loop {
+            let listing = self.connections(user).await?;
+            let named = listing.members.len();
+            for member in listing.members {
+                let gone = self
+                    .disconnect(ConnectionId(member.address), code, reason)
+                    .await;
+                closed += usize::from(gone.is_ok());
+            }
+            // One list names only so many.
+            if listing.total as usize <= named || named == 0 {
+                return Ok(closed);
+            }
+        }
+    }
+}
+
+impl Background {
+    /// Who is in a room: [`Handle::members`].
+    ///
+    /// # Errors
+    /// A problem of the name, or `unavailable`.
+    pub async fn members(&self, room: &str) -> Result<Listing, Failure> {
+        self.handle.members(room).await
+    }
+}
+
+/// Asks who is in a room; `limit` is how many are to be named.
+pub(crate) fn list(
+    cx: &mut Context<'_>,
+    asker: impl FnOnce(&mut Context<'_>) -> Asker<Continuation>,
+    room: ResolvedRoom<'_>,
+    limit: Option<u32>,
+) -> Result<(), Problem> {
+    require_space(cx)?;
+    let tag = cx.state.take_tags(1);
+    cx.engine
+        .list(Topic::Room(room.name()), tag)
+        .map_err(problem_of_publish)?;
+    let asker = asker(cx);
+    cx.session
+        .wait(Pending::list(asker, tag, room.name().into(), limit));
+    Ok(())
+}
+
+const NOT_LISTED: &str = "too many lists are under way, or the server stops";

@@ -1,0 +1,19 @@
+//! What one connection, and one shard, may have under way. Named by whoever counts it.
+
+/// What one connection may have under way. One more is refused with `rate_limited`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits;
+
+impl Limits {
+    /// Joins, leaves, lists and reports that wait for other shards.
+    pub const REQUESTS_PER_CONNECTION_MAX: usize = 64;
+    /// Calls of background handlers.
+    pub const TASKS_PER_CONNECTION_MAX: usize = 64;
+    /// Batches of calls (JSON-RPC) whose answers are not complete.
+    pub const BATCHES_PER_CONNECTION_MAX: usize = 16;
+    /// Calls of the server that the client has not answered.
+    pub const REVERSE_CALLS_PER_CONNECTION_MAX: usize = 64;
+    /// Calls of background handlers on one shard, answered ones included whose futures are not
+    /// dropped yet.
+    pub const TASKS_PER_SHARD_MAX: usize = 4096;
+}

@@ -1,0 +1,67 @@
+//! What one shard has of its own, without handlers and hooks: numbers to give out, permits, a buffer.
+//! Lent to each call on the shard.
+
+use crate::session::permits::Permits;
+use shardcast_engine::Tag;
+
+/// One shard's own.
+#[derive(Debug)]
+pub(crate) struct ShardState {
+    pub(crate) shard: u16,
+    /// The next request's first tag. Counts on over all connections of the shard, so that an answer
+    /// to a request given up halfway finds nobody.
+    next_tag: u32,
+    /// Numbers tasks, batches and calls of clients.
+    next_serial: u64,
+    /// For background handlers under way.
+    pub(crate) tasks: Permits,
+    /// Where answers are written before they leave.
+    scratch: Vec<u8>,
+    pub(crate) random: fastrand::Rng,
+}
+
+impl ShardState {
+    /// Capacity of the scratch that is kept.
+    const SCRATCH_BYTES_KEPT: usize = 64 << 10;
+
+    pub(crate) fn new(shard: u16) -> ShardState {
+        ShardState {
+            shard,
+            next_tag: 0,
+            next_serial: 0,
+            tasks: Permits::default(),
+            scratch: Vec::new(),
+            random: fastrand::Rng::new(),
+        }
+    }
+
+    /// As many consecutive tags, of which the first is returned.
+    pub(crate) fn take_tags(&mut self, count: u32) -> Tag {
+        let first = self.next_tag;
+        self.next_tag = first.wrapping_add(count);
+        Tag(first)
+    }
+
+    /// A number that no other task, batch or call of a client has or had on the shard.
+    pub(crate) fn take_serial(&mut self) -> u64 {
+        self.next_serial += 1;
+        self.next_serial
+    }
+
+    /// Keeps no scratch.
+    pub(crate) fn release_memory(&mut self) {
+        self.scratch = Vec::new();
+    }
+
+    /// An empty buffer, to be put back.
+    pub(crate) fn take_scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    pub(crate) fn put_scratch_back(&mut self, mut scratch: Vec<u8>) {
+        if scratch.capacity() <= Self::SCRATCH_BYTES_KEPT {
+            scratch.clear();
+            self.scratch = scratch;
+        }
+    }
+}

@@ -93,7 +93,7 @@ impl Sources {
     fn check(&self) -> Result<Checked, Vec<String>> {
         let given = self.given(std::env::vars_os());
         let settings = config::check(&given).map_err(|problems| tell(&problems))?;
-        let tls = settings.secure().map(|secure| tls::prepare(secure, None));
+        let tls = settings.tls().map(|files| tls::prepare(files, None));
         let tls = tls.transpose().map_err(|faults| tell(&faults))?;
         Ok(Checked {
             settings,

@@ -1,7 +1,7 @@
 //! The control plane: one thread of its own, away from the shards, for the admin port and for signals. `serve` starts it.
 
 use crate::admin::port;
-use crate::admin::state::Board;
+use crate::admin::state::AdminState;
 use crate::reload::Reload;
 use std::future::poll_fn;
 use std::io;
@@ -45,7 +45,7 @@ impl Control {
     /// The kernel gives no thread, no event queue or no signal.
     pub(crate) fn start(
         listener: TcpListener,
-        board: Arc<Board>,
+        state: Arc<AdminState>,
         reload: Reload,
     ) -> io::Result<Control> {
         // Sockets are looked at often: while many connect, those who have asked already are to be answered.
@@ -65,7 +65,7 @@ impl Control {
         let (asked, stop) = sync_channel(1);
         std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || turn(&runtime, listener, signals, &board, reload, &asked))?;
+            .spawn(move || turn(&runtime, listener, signals, &state, reload, &asked))?;
         Ok(Control { address, stop })
     }
 
@@ -92,16 +92,16 @@ fn turn(
     runtime: &Runtime,
     listener: tokio::net::TcpListener,
     mut signals: Signals,
-    board: &Arc<Board>,
+    state: &Arc<AdminState>,
     mut reload: Reload,
     asked: &SyncSender<Stop>,
 ) {
     runtime.block_on(async {
-        tokio::spawn(port::accept(listener, Arc::clone(board)));
-        let first = signals.stop(|| reload.run(board)).await;
-        board.drain();
+        tokio::spawn(port::accept(listener, Arc::clone(state)));
+        let first = signals.stop(|| reload.run(state)).await;
+        state.drain();
         if asked.send(first).is_ok() {
-            let second = signals.stop(|| reload.run(board)).await;
+            let second = signals.stop(|| reload.run(state)).await;
             tracing::warn!(signal = ?second, "a second signal: no more waiting");
             std::process::exit(second.exit_code());
         }

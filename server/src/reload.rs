@@ -1,19 +1,19 @@
 //! Reading the certificate files again while the server runs. The control plane calls it on SIGHUP.
 
-use crate::admin::state::Board;
-use crate::config::Secure;
+use crate::admin::state::AdminState;
+use crate::config::TlsSettings;
 use crate::tls::{self, Prepared};
 use shardcast_engine::{Handle, Tls};
 
 /// What can be exchanged in a running server: the certificates of its TLS listener, if it has one.
 #[derive(Debug)]
 pub(crate) struct Reload {
-    secure: Option<Secured>,
+    tls: Option<TlsListener>,
 }
 
 #[derive(Debug)]
-struct Secured {
-    secure: Secure,
+struct TlsListener {
+    settings: TlsSettings,
     /// In force.
     tls: Tls,
     /// Index of the listener.
@@ -24,14 +24,14 @@ struct Secured {
 impl Reload {
     /// Nothing can be exchanged.
     pub(crate) fn nothing() -> Reload {
-        Reload { secure: None }
+        Reload { tls: None }
     }
 
-    /// The files of `secure` are exchanged at this listener, which began with `tls`.
-    pub(crate) fn new(secure: Secure, tls: Tls, listener: usize, handle: Handle) -> Reload {
+    /// The files of `settings` are exchanged at this listener, which began with `tls`.
+    pub(crate) fn new(settings: TlsSettings, tls: Tls, listener: usize, handle: Handle) -> Reload {
         Reload {
-            secure: Some(Secured {
-                secure,
+            tls: Some(TlsListener {
+                settings,
                 tls,
                 listener,
                 handle,
@@ -40,23 +40,23 @@ impl Reload {
     }
 
     /// Reads the files and uses them for connections from now on. If one cannot be used, everything stays as it is.
-    pub(crate) fn run(&mut self, board: &Board) {
-        let Some(secured) = &mut self.secure else {
+    pub(crate) fn run(&mut self, state: &AdminState) {
+        let Some(listener) = &mut self.tls else {
             tracing::info!("SIGHUP: without TLS there is nothing to read again");
             return;
         };
-        let result = if secured.renew() {
+        let result = if listener.renew() {
             "success"
         } else {
             "failure"
         };
-        board.metrics().tls_reloaded(result);
+        state.metrics().tls_reloaded(result);
     }
 }
 
-impl Secured {
+impl TlsListener {
     fn renew(&mut self) -> bool {
-        let Prepared { tls, warnings } = match tls::prepare(&self.secure, Some(&self.tls)) {
+        let Prepared { tls, warnings } = match tls::prepare(&self.settings, Some(&self.tls)) {
             Ok(prepared) => prepared,
             Err(faults) => {
                 for fault in faults {
@@ -73,7 +73,7 @@ impl Secured {
             return false;
         }
         self.tls = tls;
-        let certificates = self.secure.certificates.0.len();
+        let certificates = self.settings.certificates.0.len();
         tracing::info!(
             certificates,
             "new connections get the certificates that were just read"

@@ -1,7 +1,8 @@
 //! `shardcast serve`: starts the application and the control plane beside it, and drains when it is told to stop.
 
-use crate::admin::state::Board;
+use crate::admin::state::AdminState;
 use crate::api::app::App;
+use crate::api::server::Server;
 use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
@@ -21,7 +22,7 @@ pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>) -> ExitCode {
     for warning in tls.iter().flat_map(|tls| &tls.warnings) {
         tracing::warn!("{warning}");
     }
-    match Server::start(settings, tls.map(|prepared| prepared.tls)) {
+    match Serving::start(settings, tls.map(|prepared| prepared.tls)) {
         Ok(server) => server.run(),
         Err(error) => {
             eprintln!("shardcast: {error}");
@@ -30,16 +31,17 @@ pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>) -> ExitCode {
     }
 }
 
-struct Server<'a> {
+/// The program while it serves.
+struct Serving<'a> {
     settings: &'a Settings,
     config: Config,
-    running: crate::api::server::Server,
+    server: Server,
     counters: Vec<Arc<ShardCounters>>,
     control: Control,
 }
 
-impl Server<'_> {
-    fn start(settings: &Settings, tls: Option<Tls>) -> Result<Server<'_>, CannotStart> {
+impl Serving<'_> {
+    fn start(settings: &Settings, tls: Option<Tls>) -> Result<Serving<'_>, CannotStart> {
         /// Of background handlers, and of the control plane.
         const THREADS: usize = 2;
         let mut passed = Passed::of_process();
@@ -54,36 +56,36 @@ impl Server<'_> {
         let app = App::new()
             .namespaces(settings.namespaces())
             .rules(settings.rules());
-        let running = app.start(config.clone())?;
-        let counters = running.counters().to_vec();
-        let secured = config
+        let server = app.start(config.clone())?;
+        let counters = server.counters().to_vec();
+        let encrypted = config
             .listeners
             .iter()
             .position(|listener| listener.tls.is_some());
-        let reload = match (settings.secure(), tls, secured) {
-            (Some(secure), Some(tls), Some(listener)) => {
-                Reload::new(secure.clone(), tls, listener, running.engine().handle())
+        let reload = match (settings.tls(), tls, encrypted) {
+            (Some(files), Some(tls), Some(listener)) => {
+                Reload::new(files.clone(), tls, listener, server.engine().handle())
             }
             _ => Reload::nothing(),
         };
-        let board = Arc::new(Board::new(counters.clone()));
-        let control = Control::start(listener, board, reload).map_err(CannotStart::Control)?;
-        Ok(Server {
+        let state = Arc::new(AdminState::new(counters.clone()));
+        let control = Control::start(listener, state, reload).map_err(CannotStart::Control)?;
+        Ok(Serving {
             settings,
             config,
-            running,
+            server,
             counters,
             control,
         })
     }
 
     fn run(self) -> ExitCode {
-        let engine = self.running.engine();
+        let engine = self.server.engine();
         tracing::info!(kernel = engine.capabilities(), memory = %engine.memory(), "serving");
         if let Err(error) = self.say_ready() {
             tracing::warn!(%error, "nobody reads the ready line");
         }
-        let stop = self.control.wait(|| self.running.engine().is_alive());
+        let stop = self.control.wait(|| self.server.engine().is_alive());
         let (within, connections) = (self.settings.drain_timeout(), connected(&self.counters));
         match stop {
             Some(signal) => tracing::info!(?signal, ?within, connections, "draining"),
@@ -93,7 +95,7 @@ impl Server<'_> {
                 "a thread of the server died; draining what is left"
             ),
         }
-        if self.running.drain(within) {
+        if self.server.drain(within) {
             tracing::info!("every client has left");
         } else {
             let left = connected(&self.counters);
@@ -118,18 +120,18 @@ impl Server<'_> {
             self.doors().join(" and "),
             self.control.local_addr(),
             self.config.shards,
-            self.running.engine().rings_max(),
-            self.running.engine().connections_max(),
+            self.server.engine().rings_max(),
+            self.server.engine().connections_max(),
             self.config.message_bytes_max(),
         )?;
         out.flush()
     }
 }
 
-impl Server<'_> {
+impl Serving<'_> {
     /// Where clients connect, as URLs.
     fn doors(&self) -> Vec<String> {
-        let addresses = self.running.addresses().iter();
+        let addresses = self.server.addresses().iter();
         let listeners = self.config.listeners.iter().zip(addresses);
         let doors = listeners.map(|(listener, address)| {
             let scheme = if listener.tls.is_some() { "wss" } else { "ws" };

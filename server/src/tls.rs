@@ -2,7 +2,7 @@
 
 mod expiry;
 
-use crate::config::{Asked, Secure};
+use crate::config::{ClientAuth, TlsSettings};
 use shardcast_engine::{ClientCertificates, Identity, Tls, TlsError, TlsOptions};
 use std::fmt;
 use std::fs::File;
@@ -37,9 +37,12 @@ impl fmt::Display for Fault {
 ///
 /// # Errors
 /// Everything that is wrong, not only the first.
-pub(crate) fn prepare(secure: &Secure, before: Option<&Tls>) -> Result<Prepared, Vec<Fault>> {
+pub(crate) fn prepare(
+    settings: &TlsSettings,
+    before: Option<&Tls>,
+) -> Result<Prepared, Vec<Fault>> {
     let (mut identities, mut faults, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-    for (certificate, key) in secure.certificates.0.iter().zip(&secure.keys.0) {
+    for (certificate, key) in settings.certificates.0.iter().zip(&settings.keys.0) {
         match identity(certificate, key) {
             Ok(identity) => {
                 warnings.extend(expired(certificate, &identity));
@@ -49,13 +52,13 @@ pub(crate) fn prepare(secure: &Secure, before: Option<&Tls>) -> Result<Prepared,
             Err(found) => faults.extend(found),
         }
     }
-    let clients = clients(secure).map_err(|fault| faults.push(fault));
+    let clients = clients(settings).map_err(|fault| faults.push(fault));
     let (Ok(clients), true) = (clients, faults.is_empty()) else {
         return Err(faults);
     };
     let options = TlsOptions {
         identities,
-        minimum: secure.minimum,
+        minimum: settings.minimum,
         clients,
     };
     let made = match before {
@@ -64,7 +67,7 @@ pub(crate) fn prepare(secure: &Secure, before: Option<&Tls>) -> Result<Prepared,
     };
     match made {
         Ok(tls) => Ok(Prepared { tls, warnings }),
-        Err(error) => Err(vec![unusable(secure, &error)]),
+        Err(error) => Err(vec![unusable(settings, &error)]),
     }
 }
 
@@ -96,22 +99,22 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, Vec<Fault>> {
     })
 }
 
-fn clients(secure: &Secure) -> Result<ClientCertificates, Fault> {
+fn clients(settings: &TlsSettings) -> Result<ClientCertificates, Fault> {
     let authority = || {
-        let path = secure.client_ca.first().unwrap_or(Path::new(""));
+        let path = settings.client_ca.first().unwrap_or(Path::new(""));
         read("tls.client_ca", path)
     };
-    Ok(match secure.client_certificates {
-        Asked::None => ClientCertificates::NotAsked,
-        Asked::Optional => ClientCertificates::Optional(authority()?),
-        Asked::Required => ClientCertificates::Required(authority()?),
+    Ok(match settings.client_certificates {
+        ClientAuth::None => ClientCertificates::NotAsked,
+        ClientAuth::Optional => ClientCertificates::Optional(authority()?),
+        ClientAuth::Required => ClientCertificates::Required(authority()?),
     })
 }
 
 /// What is wrong although every certificate and key is fine.
-fn unusable(secure: &Secure, error: &TlsError) -> Fault {
+fn unusable(settings: &TlsSettings, error: &TlsError) -> Fault {
     let (key, files) = match error {
-        TlsError::ClientAuthority(_) => ("tls.client_ca", &secure.client_ca),
+        TlsError::ClientAuthority(_) => ("tls.client_ca", &settings.client_ca),
         TlsError::CertificateMissing
         | TlsError::CertificateUnreadable(_)
         | TlsError::KeyMissing
@@ -120,7 +123,7 @@ fn unusable(secure: &Secure, error: &TlsError) -> Fault {
         | TlsError::KeyUnsupported
         | TlsError::KeyMismatch
         | TlsError::IdentityMissing
-        | TlsError::Setup(_) => ("tls.certificates", &secure.certificates),
+        | TlsError::Setup(_) => ("tls.certificates", &settings.certificates),
     };
     fault(
         key,

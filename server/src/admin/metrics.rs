@@ -52,7 +52,7 @@ impl Metrics {
             "Times that the certificate files were read again (SIGHUP)",
             tls_reloads.clone(),
         );
-        registry.register_collector(Box::new(Shards(counters)));
+        registry.register_collector(Box::new(ShardMetrics(counters)));
         Metrics {
             registry,
             tls_reloads,
@@ -72,8 +72,9 @@ impl Metrics {
     }
 }
 
+/// The counters of all shards, which are read when the metrics are asked for.
 #[derive(Debug)]
-struct Shards(Vec<Arc<ShardCounters>>);
+struct ShardMetrics(Vec<Arc<ShardCounters>>);
 
 /// One counter of all shards, or the counters that share a name; the format wants them side by side.
 struct Family {
@@ -89,7 +90,7 @@ struct Sample {
     value: u64,
 }
 
-impl Collector for Shards {
+impl Collector for ShardMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for Family {
             name,
@@ -123,7 +124,7 @@ impl Collector for Shards {
     }
 }
 
-impl Shards {
+impl ShardMetrics {
     fn families(&self) -> Vec<Family> {
         let mut families: Vec<Family> = Vec::new();
         for (shard, counters) in self.0.iter().enumerate() {

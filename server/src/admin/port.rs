@@ -4,8 +4,8 @@
 //! room (`visitors.rs`). One request a connection, with deadlines for its head and for the whole. The control plane calls it.
 
 use crate::admin::metrics::Metrics;
-use crate::admin::state::Board;
-use crate::admin::visitors::{Asked, Visitors};
+use crate::admin::state::AdminState;
+use crate::admin::visitors::{HeadRead, Visitors};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,15 +23,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// Accepts and answers for ever.
-pub(crate) async fn accept(listener: TcpListener, board: Arc<Board>) {
-    let routes = routes(board);
+pub(crate) async fn accept(listener: TcpListener, state: Arc<AdminState>) {
+    let routes = routes(state);
     let (mut answering, mut visitors) = (JoinSet::new(), Visitors::default());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
                     visitors.make_room();
-                    let (asked, routes) = (Asked::default(), routes.clone());
+                    let (asked, routes) = (HeadRead::default(), routes.clone());
                     let answered = answer(TokioIo::new(socket), routes, asked.clone());
                     visitors.enter(answering.spawn(answered), asked);
                     // A request that is there already is answered before others make its place theirs.
@@ -51,7 +51,7 @@ pub(crate) async fn accept(listener: TcpListener, board: Arc<Board>) {
 }
 
 /// Answers one request. What goes wrong on the way is the client's affair.
-async fn answer(socket: impl Read + Write + Unpin, routes: Router, asked: Asked) {
+async fn answer(socket: impl Read + Write + Unpin, routes: Router, asked: HeadRead) {
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(|request| {
         asked.set();
@@ -66,14 +66,14 @@ async fn answer(socket: impl Read + Write + Unpin, routes: Router, asked: Asked)
         tokio::time::timeout(CONNECTION_TIMEOUT, http.serve_connection(socket, service)).await;
 }
 
-fn routes(board: Arc<Board>) -> Router {
+fn routes(state: Arc<AdminState>) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
-        .with_state(board)
+        .with_state(state)
 }
 
 /// The process lives and its control plane turns.
@@ -82,18 +82,18 @@ async fn health() -> Response {
 }
 
 /// Whether a load balancer should send new clients here.
-async fn ready(State(board): State<Arc<Board>>) -> Response {
-    if board.is_ready() {
+async fn ready(State(state): State<Arc<AdminState>>) -> Response {
+    if state.is_ready() {
         json(StatusCode::OK, r#"{"status":"ready"}"#)
     } else {
         json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
     }
 }
 
-async fn metrics(State(board): State<Arc<Board>>) -> Response {
+async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
     (
         [(CONTENT_TYPE, Metrics::CONTENT_TYPE)],
-        board.metrics().text(),
+        state.metrics().text(),
     )
         .into_response()
 }
@@ -130,7 +130,7 @@ mod tests {
 
     /// The status line's code, the content type and the body that `request` is answered with; `None` for a connection that ends without an answer.
     /// Time stands still but for waits: when nothing else can happen, it jumps to the next deadline.
-    fn ask(board: &Arc<Board>, request: &str) -> Option<(u16, String, String)> {
+    fn ask(state: &Arc<AdminState>, request: &str) -> Option<(u16, String, String)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -138,8 +138,8 @@ mod tests {
             .unwrap();
         let answer = runtime.block_on(async {
             let (mut client, server) = duplex(1 << 20);
-            let routes = routes(Arc::clone(board));
-            let answered = tokio::spawn(answer(TokioIo::new(server), routes, Asked::default()));
+            let routes = routes(Arc::clone(state));
+            let answered = tokio::spawn(answer(TokioIo::new(server), routes, HeadRead::default()));
             client.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
@@ -159,13 +159,13 @@ mod tests {
         format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
     }
 
-    fn board() -> Arc<Board> {
-        Arc::new(Board::new(vec![Arc::new(ShardCounters::default())]))
+    fn state() -> Arc<AdminState> {
+        Arc::new(AdminState::new(vec![Arc::new(ShardCounters::default())]))
     }
 
     #[test]
     fn answers() {
-        let board = board();
+        let state = state();
         for (request, status, body) in [
             (get("/health"), 200, r#"{"status":"ok"}"#),
             (get("/ready"), 200, r#"{"status":"ready"}"#),
@@ -178,12 +178,12 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                ask(&board, &request),
+                ask(&state, &request),
                 Some((status, "application/json".to_owned(), body.to_owned())),
                 "{request}"
             );
         }
-        let (status, media, body) = ask(&board, &get("/metrics")).unwrap();
+        let (status, media, body) = ask(&state, &get("/metrics")).unwrap();
         assert_eq!(
             (status, media.as_str()),
             (
@@ -199,23 +199,23 @@ mod tests {
 
     #[test]
     fn a_draining_server_lives_but_is_not_ready() {
-        let board = board();
-        board.drain();
+        let state = state();
+        state.drain();
         assert_eq!(
-            ask(&board, &get("/ready")),
+            ask(&state, &get("/ready")),
             Some((
                 503,
                 "application/json".to_owned(),
                 r#"{"status":"draining"}"#.to_owned()
             ))
         );
-        assert_eq!(ask(&board, &get("/health")).unwrap().0, 200);
+        assert_eq!(ask(&state, &get("/health")).unwrap().0, 200);
     }
 
     #[test]
     fn one_request_a_connection() {
         let twice = format!("{}{}", get("/health"), get("/ready"));
-        assert_eq!(ask(&board(), &twice).unwrap().2, r#"{"status":"ok"}"#);
+        assert_eq!(ask(&state(), &twice).unwrap().2, r#"{"status":"ok"}"#);
     }
 
     #[test]
@@ -234,8 +234,9 @@ mod tests {
                 let started = tokio::time::Instant::now();
                 // Nothing of the answer is read, and little fits.
                 let (mut client, server) = duplex(64);
-                let routes = routes(board());
-                let answered = tokio::spawn(answer(TokioIo::new(server), routes, Asked::default()));
+                let routes = routes(state());
+                let answered =
+                    tokio::spawn(answer(TokioIo::new(server), routes, HeadRead::default()));
                 client.write_all(request.as_bytes()).await.unwrap();
                 answered.await.unwrap();
                 started.elapsed()
@@ -247,12 +248,12 @@ mod tests {
 
     #[test]
     fn slow_and_greedy_clients_are_let_go() {
-        let board = board();
-        assert_eq!(ask(&board, ""), None);
-        assert_eq!(ask(&board, "GET /health HTTP/1.1\r\nHost:"), None);
+        let state = state();
+        assert_eq!(ask(&state, ""), None);
+        assert_eq!(ask(&state, "GET /health HTTP/1.1\r\nHost:"), None);
         assert_eq!(
             ask(
-                &board,
+                &state,
                 &format!(
                     "GET /health HTTP/1.1\r\nHost: {}\r\n\r\n",
                     "a".repeat(BUFFER_BYTES_MAX)
@@ -262,6 +263,6 @@ mod tests {
             .0,
             431
         );
-        assert_eq!(ask(&board, "nonsense\r\n\r\n").unwrap().0, 400);
+        assert_eq!(ask(&state, "nonsense\r\n\r\n").unwrap().0, 400);
     }
 }

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The state behind the admin port.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct AdminState {
     metrics: Metrics,
     draining: AtomicBool,
 }
 
-impl Board {
-    /// A board of a ready server.
-    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>) -> Board {
-        Board {
+impl AdminState {
+    /// The state of a ready server.
+    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>) -> AdminState {
+        AdminState {
             metrics: Metrics::new(counters),
             draining: AtomicBool::new(false),
         }

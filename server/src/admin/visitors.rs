@@ -19,14 +19,14 @@ pub(super) struct Visitors(VecDeque<Visitor>);
 #[derive(Debug)]
 struct Visitor {
     answering: AbortHandle,
-    asked: Asked,
+    asked: HeadRead,
 }
 
 /// Whether a visitor's request head is complete.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asked(Arc<AtomicBool>);
+pub(super) struct HeadRead(Arc<AtomicBool>);
 
-impl Asked {
+impl HeadRead {
     pub(super) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -54,7 +54,7 @@ impl Visitors {
         }
     }
 
-    pub(super) fn enter(&mut self, answering: AbortHandle, asked: Asked) {
+    pub(super) fn enter(&mut self, answering: AbortHandle, asked: HeadRead) {
         self.0.push_back(Visitor { answering, asked });
     }
 
@@ -76,7 +76,7 @@ mod tests {
         let (mut visitors, mut ids) = (Visitors::default(), Vec::new());
         for number in 0..VISITORS_MAX + more {
             visitors.make_room();
-            let has_asked = Asked::default();
+            let has_asked = HeadRead::default();
             if number < VISITORS_MAX && asked(number) {
                 has_asked.set();
             }
@@ -111,7 +111,7 @@ mod tests {
         let mut visitors = Visitors::default();
         let answering = runtime.spawn(async {}).abort_handle();
         let id = answering.id();
-        visitors.enter(answering, Asked::default());
+        visitors.enter(answering, HeadRead::default());
         visitors.leave(id);
         visitors.leave(id);
         assert!(visitors.0.is_empty());

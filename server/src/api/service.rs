@@ -185,8 +185,7 @@ impl Application for Service {
             let identified = cx.identify(session.identity().name());
             debug_assert!(identified.is_ok());
         }
-        let code = Arc::clone(&self.code);
-        let Some(hook) = &code.hooks.opened else {
+        let Some(hook) = self.code.hooks.opened.clone() else {
             return;
         };
         let mut context = self.context(cx, session);
@@ -257,8 +256,7 @@ impl Application for Service {
 
     fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {
         self.shared.spoken.remove(dialect_of(cx));
-        let code = Arc::clone(&self.code);
-        if let Some(hook) = &code.hooks.disconnect {
+        if let Some(hook) = self.code.hooks.disconnect.clone() {
             hook(&mut self.context(cx, &mut session), reason);
         }
     }

@@ -1,12 +1,12 @@
 //! What the user said, unchecked: for every key the text of the source that goes first, and what could not be understood at all.
 //! Flags are added before the environment and that before the file; the first to name a key keeps it.
 
-use super::key::{KEYS, Key, VARIABLE_PREFIX};
-use super::problem::Problem;
+use super::key::{Key, VARIABLE_PREFIX};
+use super::keys::{self, KEYS};
+use super::problem::{Problem, Source};
 use crate::namespace::{Namespace, Namespaces};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -24,35 +24,10 @@ pub(crate) struct Given {
 
 type Values = BTreeMap<&'static str, (String, Source)>;
 
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// A command-line flag.
-    Flag(String),
-    /// An environment variable.
-    Variable(String),
-    /// A line of the configuration file, counted from 1; `None` when the whole file is meant.
-    File(String, Option<usize>),
-    /// Nobody gave one.
-    Default,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Flag(flag) => write!(f, "from {flag}"),
-            Source::Variable(name) => write!(f, "from {name}"),
-            Source::File(path, Some(line)) => write!(f, "from {path}, line {line}"),
-            Source::File(path, None) => f.write_str(path),
-            Source::Default => f.write_str("the default"),
-        }
-    }
-}
-
 impl Given {
     /// Adds a flag of its own, which the command line has tied to a known key.
     pub(crate) fn flag(&mut self, name: &str, text: &str) {
-        let key = Key::find(name).expect("a flag names a known key");
+        let key = keys::find(name).expect("a flag names a known key");
         self.offer(
             key,
             text.to_owned(),
@@ -67,7 +42,7 @@ impl Given {
             Some((name, _)) if name.trim().starts_with("namespaces.") => {
                 self.only_in_the_file(name.trim(), source);
             }
-            Some((name, text)) => match Key::find(name.trim()) {
+            Some((name, text)) => match keys::find(name.trim()) {
                 Some(key) => self.offer(key, text.trim().to_owned(), source),
                 None => self.unknown_key(name.trim(), source),
             },
@@ -100,7 +75,7 @@ impl Given {
             return self.only_in_the_file(&name, source);
         }
         let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
-            let nearest = Key::nearest(
+            let nearest = keys::nearest(
                 &name[VARIABLE_PREFIX.len()..]
                     .to_ascii_lowercase()
                     .replacen('_', ".", 1),
@@ -187,7 +162,7 @@ impl Given {
     }
 
     fn entry(&mut self, name: &str, value: &DeValue<'_>, source: Source) {
-        let Some(key) = Key::find(name) else {
+        let Some(key) = keys::find(name) else {
             return self.unknown_key(name, source);
         };
         if let Some(text) = self.text(key, name, value, &source) {
@@ -231,8 +206,8 @@ impl Given {
             let source = at(option.span().start);
             let name = format!("{NAMESPACES}.{namespace}.{}", option.get_ref());
             let of_rooms = format!("rooms.{}", option.get_ref());
-            let Some(key) = Key::find(&of_rooms) else {
-                let nearest = Key::nearest_of(&of_rooms, Key::options()).option_of(namespace);
+            let Some(key) = keys::find(&of_rooms) else {
+                let nearest = keys::nearest_of(&of_rooms, keys::options()).option_of(namespace);
                 self.problems.push(Problem::Unknown {
                     what: "key",
                     name,
@@ -301,7 +276,7 @@ impl Given {
     }
 
     fn unknown_key(&mut self, name: &str, source: Source) {
-        let nearest = Key::nearest(name).name.to_owned();
+        let nearest = keys::nearest(name).name.to_owned();
         self.problems.push(Problem::Unknown {
             what: "key",
             name: name.to_owned(),

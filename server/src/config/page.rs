@@ -1,8 +1,10 @@
 //! The configuration written out as TOML: the defaults with their meaning, and what is in force with its sources.
 
-use super::Settings;
-use super::given::{Given, Source};
-use super::key::{KEYS, Key};
+use super::given::Given;
+use super::key::Key;
+use super::keys::{self, KEYS};
+use super::problem::Source;
+use super::settings::Settings;
 use std::fmt::{self, Write};
 
 /// A commented file in which every key has its default; read back, it gives the defaults.
@@ -34,9 +36,9 @@ pub(crate) fn effective_page(settings: &Settings, given: &Given) -> String {
         effective_line(page, key, settings, source)
     });
     for (name, rooms) in &settings.namespaces {
-        let settings = rooms.clone().into_settings();
+        let settings = Settings::of_rooms(rooms.clone());
         writeln!(page, "\n[namespaces.{name}]").expect("a String takes everything");
-        for key in Key::options() {
+        for key in keys::options() {
             let source = given.option(name, key).map(|(_, source)| source);
             effective_line(&mut page, key, &settings, source).expect("a String takes everything");
         }

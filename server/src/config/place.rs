@@ -1,6 +1,6 @@
 //! Where clients connect, as it is written: an address, a path of a Unix socket, a socket that the process is given, or nowhere.
 
-use super::value::Word;
+use super::value::ConfigValue;
 use shardcast_engine::ListenSource;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ impl Place {
     }
 }
 
-impl Word for Place {
+impl ConfigValue for Place {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = if text == NONE {
             Place::Nowhere

@@ -1,6 +1,5 @@
-//! What is wrong with a configuration: one line for the person who has to put it right.
+//! What is wrong with a configuration, and where: one line for the person who has to put it right.
 
-use super::given::Source;
 use std::fmt;
 
 /// One thing that is wrong.
@@ -68,6 +67,31 @@ impl fmt::Display for Problem {
                 write!(f, "namespace {name:?} ({source}) {rule}")
             }
             Problem::Unreadable { source, why } => write!(f, "{source}: {why}"),
+        }
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A command-line flag.
+    Flag(String),
+    /// An environment variable.
+    Variable(String),
+    /// A line of the configuration file, counted from 1; `None` when the whole file is meant.
+    File(String, Option<usize>),
+    /// Nobody gave one.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(flag) => write!(f, "from {flag}"),
+            Source::Variable(name) => write!(f, "from {name}"),
+            Source::File(path, Some(line)) => write!(f, "from {path}, line {line}"),
+            Source::File(path, None) => f.write_str(path),
+            Source::Default => f.write_str("the default"),
         }
     }
 }

@@ -1,24 +1,20 @@
-//! What rooms are configured to be: the keys of section `[rooms]`, which are the options of every `[namespaces.NAME]`, too.
-//!
-//! Each option has one [`Key`]. A namespace is read and shown as if it were section `[rooms]` of settings of its own.
+//! What rooms are configured to be: the values of section `[rooms]`, and of every `[namespaces.NAME]`.
 
-use super::Settings;
-use super::key::{Key, Kind};
-use super::value::{Word, show_size, size};
+use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{Characters, ControlPolicy, NameRules, Namespace, Roles, Who};
 
 /// One namespace as it is configured. Only its name and the limits of the engine tell whether it can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rooms {
-    join: Who,
-    publish: Who,
-    presence: Who,
-    echo: bool,
-    members_max: usize,
-    pub(super) name_bytes_max: NameLimit,
-    characters: Characters,
-    control_characters: ControlPolicy,
-    secret: bool,
+    pub(super) join: Who,
+    pub(super) publish: Who,
+    pub(super) presence: Who,
+    pub(super) echo: bool,
+    pub(super) members_max: usize,
+    pub(super) name_bytes_max: OwnSize,
+    pub(super) characters: Characters,
+    pub(super) control_characters: ControlPolicy,
+    pub(super) secret: bool,
 }
 
 impl Default for Rooms {
@@ -39,7 +35,7 @@ impl Default for Rooms {
             presence,
             echo,
             members_max: members_max as usize,
-            name_bytes_max: NameLimit::Same,
+            name_bytes_max: OwnSize::Same,
             characters: names.characters,
             control_characters,
             secret,
@@ -64,54 +60,9 @@ impl Rooms {
             secret: self.secret,
         }
     }
-
-    /// Settings that differ from the defaults in section `[rooms]` alone, where keys find it.
-    pub(super) fn into_settings(self) -> Settings {
-        Settings {
-            rooms: self,
-            ..Settings::default()
-        }
-    }
 }
 
-/// Longest name in one namespace, where the engine has a limit for all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NameLimit {
-    /// The engine's.
-    Same,
-    /// In bytes.
-    Bytes(usize),
-}
-
-impl NameLimit {
-    pub(super) fn or(self, other: usize) -> usize {
-        match self {
-            NameLimit::Same => other,
-            NameLimit::Bytes(bytes) => bytes,
-        }
-    }
-}
-
-impl Word for NameLimit {
-    fn read(&mut self, text: &str) -> Option<()> {
-        *self = match text {
-            "same" => NameLimit::Same,
-            bytes => {
-                NameLimit::Bytes(size(bytes).filter(|bytes| NameRules::BYTES.contains(bytes))?)
-            }
-        };
-        Some(())
-    }
-
-    fn show(&self) -> String {
-        match self {
-            NameLimit::Same => "same".to_owned(),
-            NameLimit::Bytes(bytes) => show_size(*bytes),
-        }
-    }
-}
-
-impl Word for Who {
+impl ConfigValue for Who {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
             ANYONE => Who::Anyone,
@@ -140,7 +91,7 @@ impl Word for Who {
     }
 }
 
-impl Word for Characters {
+impl ConfigValue for Characters {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
             "any" => Characters::Any,
@@ -160,7 +111,7 @@ impl Word for Characters {
     }
 }
 
-impl Word for ControlPolicy {
+impl ConfigValue for ControlPolicy {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
             "allow" => ControlPolicy::Allow,
@@ -180,78 +131,10 @@ impl Word for ControlPolicy {
     }
 }
 
-pub(super) const JOIN: Key = Key {
-    name: "rooms.join",
-    flag: None,
-    what: "Who may join. This section is about rooms of the default namespace; [namespaces.NAME] says the same of others.",
-    kind: Kind::Who(|settings| &mut settings.rooms.join),
-};
-pub(super) const PUBLISH: Key = Key {
-    name: "rooms.publish",
-    flag: None,
-    what: "Who may publish to a room, whether in it or not.",
-    kind: Kind::Who(|settings| &mut settings.rooms.publish),
-};
-pub(super) const PRESENCE: Key = Key {
-    name: "rooms.presence",
-    flag: None,
-    what: "Who may see the members of a room.",
-    kind: Kind::Who(|settings| &mut settings.rooms.presence),
-};
-pub(super) const ECHO: Key = Key {
-    name: "rooms.echo",
-    flag: None,
-    what: "Whether a message comes back to its sender when the request does not say.",
-    kind: Kind::Word("true or false", |settings| &mut settings.rooms.echo),
-};
-pub(super) const MAX_MEMBERS: Key = Key {
-    name: "rooms.max_members",
-    flag: None,
-    what: "Members that one room may have; one more is answered room_full.",
-    kind: Kind::Count(
-        *Namespace::MEMBERS.start() as usize..=*Namespace::MEMBERS.end() as usize,
-        |settings| &mut settings.rooms.members_max,
-    ),
-};
-pub(super) const MAX_NAME_BYTES: Key = Key {
-    name: "rooms.max_name_bytes",
-    flag: None,
-    what: "Longest name of a room, prefix and colon included; same is limits.max_room_name_bytes. A longer one is answered bad_request.",
-    kind: Kind::Word(
-        "same, or bytes, or a number with KiB, MiB or GiB, from 1 to 4KiB",
-        |settings| &mut settings.rooms.name_bytes_max,
-    ),
-};
-pub(super) const NAME_CHARACTERS: Key = Key {
-    name: "rooms.name_characters",
-    flag: None,
-    what: "What names consist of, behind prefix and colon: any but control characters, ascii (printable), or alphanumeric (A-Z, a-z, 0-9, _, . and -).",
-    kind: Kind::Word("any, ascii or alphanumeric", |settings| {
-        &mut settings.rooms.characters
-    }),
-};
-pub(super) const CONTROL_CHARACTERS: Key = Key {
-    name: "rooms.control_characters",
-    flag: None,
-    what: "What happens to control characters in what is published: allow delivers them, strip leaves them out, reject answers bad_request.",
-    kind: Kind::Word("allow, strip or reject", |settings| {
-        &mut settings.rooms.control_characters
-    }),
-};
-pub(super) const SECRET: Key = Key {
-    name: "rooms.secret",
-    flag: None,
-    what: "Answers every refusal with the same forbidden, so that nobody can tell what does not exist from what is not allowed.",
-    kind: Kind::Word("true or false", |settings| &mut settings.rooms.secret),
-};
-
 /// What a value that says who must be.
 pub(super) const WHO_RULE: &str = "anyone, users, nobody or a list of 1 to 32 roles, such as [moderator,member], each another word of 1 to 64 characters of A-Z, a-z, 0-9 and _.:/-";
 const _: () = assert!(
-    Roles::COUNT_MAX == 32
-        && *Roles::NAME_BYTES.end() == 64
-        && *NameRules::BYTES.end() == 4 << 10
-        && *NameRules::BYTES.start() == 1,
+    Roles::COUNT_MAX == 32 && *Roles::NAME_BYTES.end() == 64,
     "the rules name these limits"
 );
 

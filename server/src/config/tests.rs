@@ -2,10 +2,16 @@
 
 mod namespaces;
 
+use super::keys::KEYS;
+use super::place::Place;
+use super::problem::Problem;
+use super::tls::Files;
+use super::value::{OwnSize, ShardCount};
 use super::*;
-use secure::{Files, MessageLimit};
-use shardcast_engine::{Pinning, TlsVersion};
+use crate::namespace::{NameRules, Namespaces};
+use shardcast_engine::{Compression, Pinning, TlsVersion};
 use std::ffi::OsString;
+use std::time::Duration;
 
 /// Everything a user can give.
 #[derive(Clone, Copy, Default)]
@@ -103,7 +109,7 @@ fn every_kind_of_value_is_read() {
             settings.fallback = false;
             settings.listen = Place::Address("[::1]:0".parse().unwrap());
             settings.admin = "127.0.0.2:9".parse().unwrap();
-            settings.shards = Shards::Exactly(2);
+            settings.shards = ShardCount::Exactly(2);
             settings.engine.pinning = Pinning::Cores(vec![0, 2]);
             settings.drain_timeout = Duration::from_millis(500);
             settings.insecure = true;
@@ -170,7 +176,7 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
             environment,
             ..Said::default()
         },
-        Ok(&|settings| settings.shards = Shards::Exactly(2)),
+        Ok(&|settings| settings.shards = ShardCount::Exactly(2)),
     );
 }
 
@@ -558,9 +564,9 @@ fn the_documentation_lists_every_key() {
 const TLS: &str = "[tls]\nlisten = '127.0.0.1:8443'\ncertificates = ['a.pem', 'b.pem']\nkeys = ['a.key', 'b.key']\n";
 
 fn secured(settings: &mut Settings) {
-    settings.secure.listen = Place::Address("127.0.0.1:8443".parse().unwrap());
-    settings.secure.certificates = Files(vec!["a.pem".into(), "b.pem".into()]);
-    settings.secure.keys = Files(vec!["a.key".into(), "b.key".into()]);
+    settings.tls.listen = Place::Address("127.0.0.1:8443".parse().unwrap());
+    settings.tls.certificates = Files(vec!["a.pem".into(), "b.pem".into()]);
+    settings.tls.keys = Files(vec!["a.key".into(), "b.key".into()]);
 }
 
 #[test]
@@ -578,10 +584,10 @@ fn the_tls_section_is_read() {
         Ok(&|settings| {
             secured(settings);
             settings.listen = Place::Nowhere;
-            settings.secure.minimum = TlsVersion::V1_3;
-            settings.secure.client_certificates = Asked::Required;
-            settings.secure.client_ca = Files(vec!["ca.pem".into()]);
-            settings.secure.message_bytes_max = MessageLimit::Bytes(1024);
+            settings.tls.minimum = TlsVersion::V1_3;
+            settings.tls.client_certificates = ClientAuth::Required;
+            settings.tls.client_ca = Files(vec!["ca.pem".into()]);
+            settings.tls.message_bytes_max = OwnSize::Bytes(1024);
         }),
     );
 }

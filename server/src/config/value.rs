@@ -2,17 +2,18 @@
 
 use shardcast_engine::Pinning;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// A value with a grammar of its own. `read` leaves the value alone and returns `None` when the text is none of it.
-pub(super) trait Word {
+pub(super) trait ConfigValue {
     /// Takes the value from text.
     fn read(&mut self, text: &str) -> Option<()>;
     /// As it stands in a file, without quotes.
     fn show(&self) -> String;
 }
 
-impl Word for SocketAddr {
+impl ConfigValue for SocketAddr {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = text.parse().ok()?;
         Some(())
@@ -23,7 +24,7 @@ impl Word for SocketAddr {
     }
 }
 
-impl Word for bool {
+impl ConfigValue for bool {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = text.parse().ok()?;
         Some(())
@@ -34,7 +35,7 @@ impl Word for bool {
     }
 }
 
-impl Word for Pinning {
+impl ConfigValue for Pinning {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
             "none" => Pinning::None,
@@ -59,33 +60,33 @@ impl Word for Pinning {
 
 /// How many shards run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shards {
+pub(crate) enum ShardCount {
     /// One per core that this process may use.
     Auto,
     /// This many.
     Exactly(usize),
 }
 
-impl Word for Shards {
+impl ConfigValue for ShardCount {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
-            "auto" => Shards::Auto,
-            count => {
-                Shards::Exactly(whole(count).filter(|count| (1..=SHARDS_MAX).contains(count))?)
-            }
+            "auto" => ShardCount::Auto,
+            count => ShardCount::Exactly(
+                whole_number(count).filter(|count| (1..=SHARDS_MAX).contains(count))?,
+            ),
         };
         Some(())
     }
 
     fn show(&self) -> String {
         match self {
-            Shards::Auto => "auto".to_owned(),
-            Shards::Exactly(count) => count.to_string(),
+            ShardCount::Auto => "auto".to_owned(),
+            ShardCount::Exactly(count) => count.to_string(),
         }
     }
 }
 
-impl Word for tracing::Level {
+impl ConfigValue for tracing::Level {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
             "error" => tracing::Level::ERROR,
@@ -112,7 +113,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-impl Word for LogFormat {
+impl ConfigValue for LogFormat {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
             "text" => LogFormat::Text,
@@ -130,8 +131,43 @@ impl Word for LogFormat {
     }
 }
 
+/// A size that one listener or one namespace may have of its own, where another holds for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnSize {
+    /// The one for all.
+    Same,
+    /// In bytes.
+    Bytes(usize),
+}
+
+impl OwnSize {
+    pub(super) fn or(self, other: usize) -> usize {
+        match self {
+            OwnSize::Same => other,
+            OwnSize::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// `same`, or a size in the range.
+    pub(super) fn read(text: &str, range: &RangeInclusive<usize>) -> Option<OwnSize> {
+        match text {
+            "same" => Some(OwnSize::Same),
+            bytes => size(bytes)
+                .filter(|bytes| range.contains(bytes))
+                .map(OwnSize::Bytes),
+        }
+    }
+
+    pub(super) fn show(self) -> String {
+        match self {
+            OwnSize::Same => "same".to_owned(),
+            OwnSize::Bytes(bytes) => show_size(bytes),
+        }
+    }
+}
+
 /// A whole number: decimal digits and nothing else.
-pub(super) fn whole(text: &str) -> Option<usize> {
+pub(super) fn whole_number(text: &str) -> Option<usize> {
     // `parse` alone would take a leading plus sign.
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
@@ -179,7 +215,7 @@ fn cores(list: &str) -> Option<Vec<usize>> {
 }
 
 fn core(text: &str) -> Option<usize> {
-    whole(text.trim()).filter(|core| *core < CORES_MAX)
+    whole_number(text.trim()).filter(|core| *core < CORES_MAX)
 }
 
 /// Units with their factors, the largest first. The last one is the base unit, factor 1.
@@ -190,7 +226,7 @@ fn measured(text: &str, units: &Units) -> Option<usize> {
     let (_, factor) = units
         .iter()
         .find(|(unit, _)| *unit == &text[digits.len()..])?;
-    whole(digits)?.checked_mul(*factor)
+    whole_number(digits)?.checked_mul(*factor)
 }
 
 fn show_measured(amount: usize, units: &Units) -> String {
@@ -208,7 +244,7 @@ const SIZE_UNITS: Units = [
     ("", 1),
 ];
 const DURATION_UNITS: Units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-/// Shards that an engine takes (`shardcast_engine::Config::shards`).
+/// ShardCount that an engine takes (`shardcast_engine::Config::shards`).
 const SHARDS_MAX: usize = 256;
 /// Cores in a kernel CPU set (`CPU_SETSIZE`, `sched_setaffinity(2)`).
 const CORES_MAX: usize = 1_024;
@@ -325,14 +361,14 @@ mod tests {
     #[test]
     fn shard_counts() {
         for (text, want) in [
-            ("auto", Some(Shards::Auto)),
-            ("1", Some(Shards::Exactly(1))),
-            ("256", Some(Shards::Exactly(256))),
+            ("auto", Some(ShardCount::Auto)),
+            ("1", Some(ShardCount::Exactly(1))),
+            ("256", Some(ShardCount::Exactly(256))),
             ("0", None),
             ("257", None),
             ("two", None),
         ] {
-            let mut shards = Shards::Auto;
+            let mut shards = ShardCount::Auto;
             assert_eq!(shards.read(text).map(|()| shards), want, "{text:?}");
         }
     }

@@ -9,12 +9,12 @@ use shardcast_protocol::json::Raw;
 #[derive(Clone, Copy, Debug)]
 pub struct Data<'b> {
     value: Option<Value<'b>>,
-    key: Key,
+    key: DataKey,
 }
 
 /// What a request's data is called where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
+enum DataKey {
     Data,
     /// JSON-RPC's, which are an array or an object: an empty one has no parameters, as if it were absent.
     Params,
@@ -22,13 +22,13 @@ enum Key {
 
 impl<'b> Data<'b> {
     pub(crate) fn new(value: Option<Value<'b>>) -> Data<'b> {
-        let key = Key::Data;
+        let key = DataKey::Data;
         Data { value, key }
     }
 
     /// The `params` of a JSON-RPC method.
     pub(crate) fn params(value: Option<Value<'b>>) -> Data<'b> {
-        let key = Key::Params;
+        let key = DataKey::Params;
         Data { value, key }
     }
 
@@ -62,7 +62,7 @@ impl<'b> Data<'b> {
             let is_space = |byte: &&u8| !byte.is_ascii_whitespace();
             value.as_bytes().iter().filter(is_space).count() == 2
         };
-        self.key == Key::Params && self.value.is_none_or(is_empty)
+        self.key == DataKey::Params && self.value.is_none_or(is_empty)
     }
 
     fn or_null(&self) -> Value<'b> {

@@ -1,13 +1,13 @@
 //! The values of section `[tls]`: which files, which versions, which clients. Nothing is opened here; `crate::tls` reads the files.
 
 use super::place::Place;
-use super::value::{Word, show_size, size};
-use shardcast_engine::{Listener, TlsVersion};
+use super::value::{ConfigValue, OwnSize};
+use shardcast_engine::TlsVersion;
 use std::path::{Path, PathBuf};
 
 /// Section `[tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Secure {
+pub(crate) struct TlsSettings {
     /// Where clients connect with TLS.
     pub(crate) listen: Place,
     /// Certificate chains, in PEM.
@@ -17,28 +17,28 @@ pub(crate) struct Secure {
     /// Older versions are refused.
     pub(crate) minimum: TlsVersion,
     /// Whether clients show certificates.
-    pub(crate) client_certificates: Asked,
+    pub(crate) client_certificates: ClientAuth,
     /// Who may have issued those: at most one file.
     pub(crate) client_ca: Files,
     /// Largest message of a client that came with TLS.
-    pub(crate) message_bytes_max: MessageLimit,
+    pub(crate) message_bytes_max: OwnSize,
 }
 
-impl Default for Secure {
-    fn default() -> Secure {
-        Secure {
+impl Default for TlsSettings {
+    fn default() -> TlsSettings {
+        TlsSettings {
             listen: Place::Nowhere,
             certificates: Files(Vec::new()),
             keys: Files(Vec::new()),
             minimum: TlsVersion::V1_2,
-            client_certificates: Asked::None,
+            client_certificates: ClientAuth::None,
             client_ca: Files(Vec::new()),
-            message_bytes_max: MessageLimit::Same,
+            message_bytes_max: OwnSize::Same,
         }
     }
 }
 
-impl Secure {
+impl TlsSettings {
     /// Most certificates: the name that a client asks for is looked up in them one by one.
     pub(super) const CERTIFICATES_MAX: usize = 64;
 
@@ -66,12 +66,12 @@ impl Secure {
             add("tls.keys", &rule);
         }
         match (self.client_certificates, self.client_ca.0.len()) {
-            (Asked::None, 0) | (Asked::Optional | Asked::Required, 1) => {}
-            (Asked::None, _) => add(
+            (ClientAuth::None, 0) | (ClientAuth::Optional | ClientAuth::Required, 1) => {}
+            (ClientAuth::None, _) => add(
                 "tls.client_certificates",
                 "must be optional or required, or nobody uses tls.client_ca",
             ),
-            (Asked::Optional | Asked::Required, _) => add(
+            (ClientAuth::Optional | ClientAuth::Required, _) => add(
                 "tls.client_ca",
                 "must name one file: client certificates are checked against what is in it",
             ),
@@ -84,7 +84,7 @@ impl Secure {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Files(pub(crate) Vec<PathBuf>);
 
-impl Word for Files {
+impl ConfigValue for Files {
     fn read(&mut self, text: &str) -> Option<()> {
         if text == NONE {
             self.0.clear();
@@ -96,7 +96,8 @@ impl Word for Files {
         }
         let paths: Vec<PathBuf> = text.split(',').map(|path| path.trim().into()).collect();
         let named = paths.iter().all(|path| !path.as_os_str().is_empty());
-        self.0 = Some(paths).filter(|paths| named && paths.len() <= Secure::CERTIFICATES_MAX)?;
+        self.0 =
+            Some(paths).filter(|paths| named && paths.len() <= TlsSettings::CERTIFICATES_MAX)?;
         Some(())
     }
 
@@ -115,7 +116,7 @@ impl Files {
     }
 }
 
-impl Word for TlsVersion {
+impl ConfigValue for TlsVersion {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
             "1.2" => TlsVersion::V1_2,
@@ -135,7 +136,7 @@ impl Word for TlsVersion {
 
 /// Whether clients are asked for certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum ClientAuth {
     /// Not at all.
     None,
     /// One that is shown must be valid.
@@ -144,12 +145,12 @@ pub(crate) enum Asked {
     Required,
 }
 
-impl Word for Asked {
+impl ConfigValue for ClientAuth {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {
-            NONE => Asked::None,
-            "optional" => Asked::Optional,
-            "required" => Asked::Required,
+            NONE => ClientAuth::None,
+            "optional" => ClientAuth::Optional,
+            "required" => ClientAuth::Required,
             _ => return None,
         };
         Some(())
@@ -157,46 +158,9 @@ impl Word for Asked {
 
     fn show(&self) -> String {
         match self {
-            Asked::None => NONE.to_owned(),
-            Asked::Optional => "optional".to_owned(),
-            Asked::Required => "required".to_owned(),
-        }
-    }
-}
-
-/// The limit of one listener, where another has one already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MessageLimit {
-    /// The other's.
-    Same,
-    /// In bytes.
-    Bytes(usize),
-}
-
-impl MessageLimit {
-    pub(crate) fn or(self, other: usize) -> usize {
-        match self {
-            MessageLimit::Same => other,
-            MessageLimit::Bytes(bytes) => bytes,
-        }
-    }
-}
-
-impl Word for MessageLimit {
-    fn read(&mut self, text: &str) -> Option<()> {
-        *self = match text {
-            "same" => MessageLimit::Same,
-            bytes => MessageLimit::Bytes(
-                size(bytes).filter(|bytes| Listener::MESSAGE_BYTES.contains(bytes))?,
-            ),
-        };
-        Some(())
-    }
-
-    fn show(&self) -> String {
-        match self {
-            MessageLimit::Same => "same".to_owned(),
-            MessageLimit::Bytes(bytes) => show_size(*bytes),
+            ClientAuth::None => NONE.to_owned(),
+            ClientAuth::Optional => "optional".to_owned(),
+            ClientAuth::Required => "required".to_owned(),
         }
     }
 }

@@ -1,0 +1,245 @@
+//! The check of what was given: value by value, and then together.
+
+use super::given::Given;
+use super::key::Key;
+use super::keys::{self, KEYS};
+use super::place::Place;
+use super::problem::{Problem, Source};
+use super::room_keys;
+use super::rooms::Rooms;
+use super::settings::Settings;
+use super::value::{show_duration, show_size};
+use crate::namespace::NameRules;
+use shardcast_engine::Pinning;
+
+/// Checks what was given, value by value and then together.
+///
+/// # Errors
+/// Everything that is wrong, not only the first. Values are compared with each other only when each obeys its own rule.
+pub(crate) fn check(given: &Given) -> Result<Settings, Vec<Problem>> {
+    let mut settings = Settings::default();
+    let mut problems = given.problems().to_vec();
+    let mut read = |key: &Key, settings: &mut Settings, name, (text, source): (&str, &Source)| {
+        if key.read(settings, text).is_none() {
+            problems.push(Problem::Value {
+                key: name,
+                text: text.to_owned(),
+                source: source.clone(),
+                rule: format!("must be {}", key.rule()),
+            });
+        }
+    };
+    for key in KEYS {
+        if let Some(value) = given.value(key) {
+            read(key, &mut settings, key.name.to_owned(), value);
+        }
+    }
+    for name in given.namespaces() {
+        let mut own = Settings::of_rooms(Rooms::default());
+        for key in keys::options() {
+            if let Some(value) = given.option(name, key) {
+                read(key, &mut own, key.option_of(name), value);
+            }
+        }
+        settings.namespaces.insert(name.to_owned(), own.rooms);
+    }
+    if problems.is_empty() {
+        problems = CrossChecks {
+            settings: &settings,
+            given,
+        }
+        .problems();
+    }
+    if problems.is_empty() {
+        Ok(settings)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The rules between values, each of which obeys its own rule.
+struct CrossChecks<'a> {
+    settings: &'a Settings,
+    given: &'a Given,
+}
+
+impl CrossChecks<'_> {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.refuse_strangers(&mut problems);
+        self.keep_addresses_apart(&mut problems);
+        let Settings { engine, tls, .. } = self.settings;
+        for (name, rule) in tls.problems() {
+            problems.push(self.breaks(name, rule));
+        }
+        let shards = self.settings.shards();
+        if let Pinning::Cores(cores) = &engine.pinning
+            && cores.len() < shards
+        {
+            let rule =
+                format!("must name at least one core for each shard (server.shards is {shards})");
+            problems.push(self.breaks("server.pin", rule));
+        }
+        problems.extend(self.small_outbox());
+        problems.extend(self.reassembly(shards));
+        self.fit_room_names(&mut problems);
+        if engine.idle_timeout <= engine.heartbeat {
+            let heartbeat = show_duration(engine.heartbeat);
+            problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
+        }
+        problems
+    }
+
+    /// The engine takes every name that a namespace takes, and each namespace takes one that bears its prefix.
+    fn fit_room_names(&self, problems: &mut Vec<Problem>) {
+        let Settings {
+            engine,
+            rooms,
+            namespaces,
+            ..
+        } = self.settings;
+        let engine_max = engine.room_name_bytes_max;
+        let too_long = format!("must be at most limits.max_room_name_bytes ({engine_max})");
+        if rooms.name_bytes_max.or(engine_max) > engine_max {
+            problems.push(self.breaks(room_keys::MAX_NAME_BYTES.name, too_long.clone()));
+        }
+        for (name, rooms) in namespaces {
+            let (max, least) = (
+                rooms.name_bytes_max.or(engine_max),
+                NameRules::bytes_least(name),
+            );
+            let rule = if max > engine_max {
+                too_long.clone()
+            } else if max < least {
+                format!(
+                    "must be at least {least}, for the prefix, the colon and a name (limits.max_room_name_bytes is {engine_max})"
+                )
+            } else {
+                continue;
+            };
+            let key = &room_keys::MAX_NAME_BYTES;
+            let source = self
+                .given
+                .option(name, key)
+                .map_or(Source::Default, |(_, source)| source.clone());
+            problems.push(Problem::Value {
+                key: key.option_of(name),
+                text: key.show(&Settings::of_rooms(rooms.clone())),
+                source,
+                rule,
+            });
+        }
+    }
+
+    /// Whatever the largest message and the number of shards are, one message fits.
+    fn reassembly(&self, shards: usize) -> Option<Problem> {
+        let (key, largest) = self.largest_message();
+        let least = shards * shardcast_engine::Config::shard_reassembly_bytes_min(largest);
+        (self.settings.engine.reassembly_bytes_max < least).then(|| {
+            let message = show_size(largest);
+            let rule = format!(
+                "must be at least {}: for each shard (server.shards is {shards}) 1MiB and twice {key} ({message})",
+                show_size(least)
+            );
+            self.breaks("limits.reassembly_bytes", rule)
+        })
+    }
+
+    /// Clients are met somewhere, and no address is used twice.
+    fn keep_addresses_apart(&self, problems: &mut Vec<Problem>) {
+        let Settings {
+            listen, admin, tls, ..
+        } = self.settings;
+        if !listen.is_somewhere() && !tls.listen.is_somewhere() {
+            let rule = "must be an address unless tls.listen is one, or nobody can connect";
+            problems.push(self.breaks("server.listen", rule.to_owned()));
+        }
+        let operators = Place::Address(*admin);
+        for (name, place) in [("server.listen", listen), ("tls.listen", &tls.listen)] {
+            if place.is_same(&operators) {
+                let rule = format!("must not be the address where clients connect ({name})");
+                problems.push(self.breaks("server.admin", rule));
+            }
+        }
+        if listen.is_same(&tls.listen) {
+            let rule = "must not be the address where clients connect without TLS (server.listen)";
+            problems.push(self.breaks("tls.listen", rule.to_owned()));
+        }
+    }
+
+    /// The largest message that any listener takes, and the key that says so.
+    fn largest_message(&self) -> (&'static str, usize) {
+        let plain = self.settings.message_bytes_max;
+        let over_tls = self.settings.tls.message_bytes_max.or(plain);
+        if over_tls > plain {
+            ("tls.max_message_bytes", over_tls)
+        } else {
+            ("limits.max_message_bytes", plain)
+        }
+    }
+
+    /// An outbox takes the largest message that any listener takes.
+    fn small_outbox(&self) -> Option<Problem> {
+        let (key, largest) = self.largest_message();
+        let outbox_bytes_min = largest + OUTBOX_HEADROOM_BYTES;
+        (self.settings.engine.outbox_bytes_max < outbox_bytes_min).then(|| {
+            let rule = format!(
+                "must be at least {}: {key} ({}) and 1KiB more",
+                show_size(outbox_bytes_min),
+                show_size(largest)
+            );
+            self.breaks("limits.outbox_bytes", rule)
+        })
+    }
+
+    /// Nothing authenticates clients or operators yet, so all ports stay on this host unless told otherwise.
+    fn refuse_strangers(&self, problems: &mut Vec<Problem>) {
+        let Settings {
+            listen, admin, tls, ..
+        } = self.settings;
+        for (name, address, danger) in [
+            (
+                "server.listen",
+                listen.address(),
+                "read and publish everything",
+            ),
+            (
+                "tls.listen",
+                tls.listen.address(),
+                "read and publish everything",
+            ),
+            (
+                "server.admin",
+                Some(*admin),
+                "watch the server as an operator does",
+            ),
+        ] {
+            let Some(address) = address else { continue };
+            if !self.settings.permits(address) {
+                let rule = format!(
+                    "is reachable from other hosts, and without authentication everyone there could {danger}; use a loopback address such as \
+                     127.0.0.1:{}, or pass --insecure (server.insecure = true) where the network itself keeps strangers out",
+                    address.port()
+                );
+                problems.push(self.breaks(name, rule));
+            }
+        }
+    }
+
+    fn breaks(&self, name: &'static str, rule: String) -> Problem {
+        let key = keys::find(name).expect("a rule names a known key");
+        let source = self
+            .given
+            .value(key)
+            .map_or(Source::Default, |(_, source)| source.clone());
+        Problem::Value {
+            key: name.to_owned(),
+            text: key.show(self.settings),
+            source,
+            rule,
+        }
+    }
+}
+
+/// What an outbox needs beside the largest message: its header, and control frames (`shardcast_engine::Config::outbox_bytes_max`).
+const OUTBOX_HEADROOM_BYTES: usize = 1 << 10;

@@ -1,0 +1,193 @@
+//! The configuration in force: every value obeys its rule, and all of them fit together. Made by
+//! `check`; read by the program.
+
+use super::place::Place;
+use super::rooms::Rooms;
+use super::tls::TlsSettings;
+use super::value::{LogFormat, ShardCount};
+use crate::admission::entrance::EVENTS_PATH;
+use crate::namespace::Namespaces;
+use shardcast_engine::protocol::deflate::Takeover;
+use shardcast_engine::{Compression, ListenSource, Listener, Tls};
+use shardcast_protocol::dialect::{DEPTH_MAX, Rules};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A configuration in which every value obeys its rule and all of them fit together. Only
+/// [`super::check`] makes one that is not the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Without the listeners and the number of shards.
+    pub(super) engine: shardcast_engine::Config,
+    pub(super) listen: Place,
+    pub(super) message_bytes_max: usize,
+    pub(super) tls: TlsSettings,
+    pub(super) compression: Compressed,
+    /// The default namespace.
+    pub(super) rooms: Rooms,
+    /// The others, by name.
+    pub(super) namespaces: BTreeMap<String, Rooms>,
+    /// 1 to [`DEPTH_MAX`].
+    pub(super) depth_max: usize,
+    pub(super) shards: ShardCount,
+    pub(super) admin: SocketAddr,
+    pub(super) drain_timeout: Duration,
+    pub(super) insecure: bool,
+    pub(super) fallback: bool,
+    pub(super) log_level: tracing::Level,
+    pub(super) log_format: LogFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            engine: shardcast_engine::Config::default(),
+            listen: Place::Address(SocketAddr::from(([127, 0, 0, 1], 8000))),
+            message_bytes_max: Listener::MESSAGE_BYTES_DEFAULT,
+            tls: TlsSettings::default(),
+            compression: Compressed::default(),
+            rooms: Rooms::default(),
+            namespaces: BTreeMap::new(),
+            depth_max: DEPTH_MAX as usize,
+            shards: ShardCount::Auto,
+            admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
+            drain_timeout: Duration::from_secs(10),
+            insecure: false,
+            fallback: true,
+            log_level: tracing::Level::INFO,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// permessage-deflate. Its other values stand whether it is enabled or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Compressed {
+    pub(super) enabled: bool,
+    pub(super) threshold_bytes: usize,
+    pub(super) context_takeover: bool,
+    pub(super) windows_bytes_max: usize,
+    pub(super) ratio_max: usize,
+}
+
+impl Default for Compressed {
+    fn default() -> Compressed {
+        let defaults = Compression::default();
+        Compressed {
+            enabled: true,
+            threshold_bytes: defaults.threshold_bytes,
+            context_takeover: defaults.takeover == Takeover::Allowed,
+            windows_bytes_max: defaults.windows_bytes_max,
+            ratio_max: defaults.ratio_max as usize,
+        }
+    }
+}
+
+impl Compressed {
+    /// As the engine has it; the key's range keeps the ratio small.
+    fn engine(&self) -> Option<Compression> {
+        self.enabled.then(|| Compression {
+            threshold_bytes: self.threshold_bytes,
+            takeover: if self.context_takeover {
+                Takeover::Allowed
+            } else {
+                Takeover::Never
+            },
+            windows_bytes_max: self.windows_bytes_max,
+            ratio_max: u32::try_from(self.ratio_max).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+impl Settings {
+    /// Settings that differ from the defaults in section `[rooms]` alone, where keys find it.
+    pub(super) fn of_rooms(rooms: Rooms) -> Settings {
+        Settings {
+            rooms,
+            ..Settings::default()
+        }
+    }
+
+    /// How strictly messages are read.
+    pub(crate) fn rules(&self) -> Rules {
+        let depth_max = u32::try_from(self.depth_max).ok();
+        depth_max.and_then(Rules::new).unwrap_or_default()
+    }
+
+    /// What the engine is started with: the plain listener first, then the one with `tls`, those of them that are wanted. `given` has
+    /// the sockets that the process was given: called with the key that wants one, and its name.
+    ///
+    /// # Errors
+    /// A socket was not given.
+    pub(crate) fn engine<E>(
+        &self,
+        tls: Option<&Tls>,
+        mut given: impl FnMut(&'static str, &str) -> Result<ListenSource, E>,
+    ) -> Result<shardcast_engine::Config, E> {
+        let mut engine = self.engine.clone();
+        engine.shards = self.shards();
+        let plain = self.listen.source(|name| given("server.listen", name))?;
+        let plain = plain.map(|source| Listener {
+            message_bytes_max: self.message_bytes_max,
+            ..Listener::of(source)
+        });
+        let encrypted = &self.tls.listen;
+        let encrypted = encrypted.source(|name| given("tls.listen", name))?;
+        let encrypted = encrypted.map(|source| Listener {
+            source,
+            tls: tls.cloned(),
+            message_bytes_max: self.tls.message_bytes_max.or(self.message_bytes_max),
+        });
+        engine.listeners = plain.into_iter().chain(encrypted).collect();
+        engine.compression = self.compression.engine();
+        engine.event_streams = self.fallback.then(|| EVENTS_PATH.to_owned());
+        Ok(engine)
+    }
+
+    /// Whether clients may connect at this address although nothing authenticates them.
+    pub(crate) fn permits(&self, address: SocketAddr) -> bool {
+        self.insecure || address.ip().to_canonical().is_loopback()
+    }
+
+    /// Section `[tls]`, if clients connect with TLS.
+    pub(crate) fn tls(&self) -> Option<&TlsSettings> {
+        Some(&self.tls).filter(|tls| tls.listen.is_somewhere())
+    }
+
+    /// What may be done in which rooms.
+    pub(crate) fn namespaces(&self) -> Namespaces {
+        let bytes_max = self.engine.room_name_bytes_max;
+        let named = self.namespaces.iter();
+        let named = named.map(|(name, rooms)| (name.as_str(), rooms.namespace(bytes_max)));
+        Namespaces::new(self.rooms.namespace(bytes_max), named)
+            .expect("the keys' ranges and `CrossChecks` are stricter")
+    }
+
+    pub(super) fn shards(&self) -> usize {
+        match self.shards {
+            ShardCount::Auto => self.engine.shards,
+            ShardCount::Exactly(count) => count,
+        }
+    }
+
+    /// Where the admin port listens.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// How long a drain may take.
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
+    }
+
+    /// The least severe event that is logged.
+    pub(crate) fn log_level(&self) -> tracing::Level {
+        self.log_level
+    }
+
+    /// How log lines are written.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log_format
+    }
+}

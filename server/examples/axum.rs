@@ -1,4 +1,5 @@
-//! axum and Shardcast in one process: HTTP routes on one port that publish to, look into and close WebSocket connections on another.
+//! axum and Shardcast in one process: HTTP routes on one port that publish to, look into and close
+//! WebSocket connections on another.
 //!
 //! `cargo run -p shardcast --example axum`, then connect to `ws://127.0.0.1:8000/ws?user=ann`, join a room, and
 //! `curl -d '{"text":"hello"}' -H 'content-type: application/json' http://127.0.0.1:8080/publish/lobby`.
@@ -23,7 +24,8 @@ struct Arguments {
     /// Where WebSocket clients connect; port 0 picks one.
     #[arg(long, default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
-    /// Where HTTP clients connect; port 0 picks one. They may do everything: keep it on this machine.
+    /// Where HTTP clients connect; port 0 picks one. They may do everything: keep it on this
+    /// machine.
     #[arg(long, default_value = "127.0.0.1:8080")]
     http: SocketAddr,
 }
@@ -31,7 +33,8 @@ struct Arguments {
 /// How long clients have to take what they are owed when the process is told to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The `Handle` is the state: cloning it is cheap, and its methods are asynchronous where a queue may be full.
+/// The `Handle` is the state: cloning it is cheap, and its methods are asynchronous where a queue
+/// may be full.
 fn routes(handle: Handle) -> Router {
     Router::new()
         .route("/publish/{room}", post(publish))
@@ -114,12 +117,14 @@ impl IntoResponse for Refused {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    // A DEMONSTRATION, NOT AUTHENTICATION: whoever says `?user=ann` is ann. A real hook checks a signed token here.
+    // A DEMONSTRATION, NOT AUTHENTICATION: whoever says `?user=ann` is ann. A real hook checks a
+    // signed token here.
     let app = App::new().on_connect(|client| match client.parameter("user") {
         Some(user) => Ok(Identity::user(user)?),
         None => Ok(Identity::nobody()),
     });
-    // The shards have threads of their own; background handlers would run on this runtime, like axum.
+    // The shards have threads of their own; background handlers would run on this runtime, like
+    // axum.
     let server = app.start(Config {
         listeners: vec![Listener::plain(arguments.listen)],
         ..Config::default()

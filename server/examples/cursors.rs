@@ -1,7 +1,8 @@
 //! Collaborative cursors: who has a document open sees where the others point.
 //!
-//! `cargo run -p shardcast --example cursors`, then connect to `ws://127.0.0.1:8000/ws?user=ann` and say
-//! `{"type":"document.open","id":1,"data":{"document":"plan"}}` and `{"type":"cursor.move","data":{"line":3,"column":7}}`.
+//! `cargo run -p shardcast --example cursors`, then connect to `ws://127.0.0.1:8000/ws?user=ann`
+//! and say `{"type":"document.open","id":1,"data":{"document":"plan"}}` and
+//! `{"type":"cursor.move","data":{"line":3,"column":7}}`.
 
 use clap::Parser;
 use garde::Validate;
@@ -36,8 +37,9 @@ struct Move {
     column: u32,
 }
 
-/// The room of the document that a connection has open: its metadata. A hook that runs after the connection is gone finds no room
-/// in `rooms()` any more, so what it needs then is remembered here.
+/// The room of the document that a connection has open: its metadata. A hook that runs after the
+/// connection is gone finds no room in `rooms()` any more, so what it needs then is remembered
+/// here.
 struct Document {
     room: String,
 }
@@ -50,7 +52,8 @@ struct Cursor<'c> {
     column: u32,
 }
 
-/// A cursor that comes or goes. It is named by its connection: one user may have the document open twice.
+/// A cursor that comes or goes. It is named by its connection: one user may have the document open
+/// twice.
 #[derive(Serialize)]
 struct Presence<'c> {
     cursor: &'c str,
@@ -87,7 +90,8 @@ fn open(cx: &mut Context<'_>, Valid(asked): Valid<Open>) -> Result<(), Failure> 
     }
 }
 
-/// Runs on the shard, between two messages: a move is read, checked, written once, and on its way within microseconds.
+/// Runs on the shard, between two messages: a move is read, checked, written once, and on its way
+/// within microseconds.
 fn move_to(cx: &mut Context<'_>, Valid(to): Valid<Move>) -> Result<(), Failure> {
     let document = cx.metadata::<Document>().ok_or(nothing_open())?;
     let room = document.room.clone();
@@ -114,7 +118,8 @@ fn nothing_open() -> Problem {
     Problem::new(Code::NotJoined, "open a document first")
 }
 
-/// A DEMONSTRATION, NOT AUTHENTICATION: whoever says `?user=ann` is ann. A real hook checks a signed token here.
+/// A DEMONSTRATION, NOT AUTHENTICATION: whoever says `?user=ann` is ann. A real hook checks a
+/// signed token here.
 fn identify(client: &Connect<'_>) -> Result<Identity, Refusal> {
     match client.parameter("user") {
         Some(user) => Ok(Identity::user(user)?),
@@ -129,7 +134,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .on_connect(identify)
         .on_disconnect(|cx, _reason| {
             if let Some(document) = cx.take_metadata::<Document>() {
-                // It fails when the event cannot be written, which is nothing that this client could hear of.
+                // It fails when the event cannot be written, which is nothing that this client
+                // could hear of.
                 let _ = tell_others(cx, "cursor.left", &document.room);
             }
         });

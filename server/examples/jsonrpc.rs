@@ -1,6 +1,8 @@
-//! A JSON-RPC 2.0 service: the methods of the specification's examples, and one that calls its caller back.
+//! A JSON-RPC 2.0 service: the methods of the specification's examples, and one that calls its
+//! caller back.
 //!
-//! `cargo run -p shardcast --example jsonrpc`, then connect to `ws://127.0.0.1:8000/jsonrpc`, or to `/ws` with the subprotocol `jsonrpc-2.0`, and say
+//! `cargo run -p shardcast --example jsonrpc`, then connect to `ws://127.0.0.1:8000/jsonrpc`, or to
+//! `/ws` with the subprotocol `jsonrpc-2.0`, and say
 //! `{"jsonrpc":"2.0","method":"subtract","params":[42,23],"id":1}`.
 
 use clap::Parser;
@@ -20,7 +22,8 @@ struct Arguments {
     listen: SocketAddr,
 }
 
-/// Positional (`[42, 23]`) or named (`{"minuend": 42, "subtrahend": 23}`): serde reads a struct from either.
+/// Positional (`[42, 23]`) or named (`{"minuend": 42, "subtrahend": 23}`): serde reads a struct
+/// from either.
 #[derive(Deserialize)]
 struct Subtract {
     minuend: i64,
@@ -40,7 +43,8 @@ fn methods(handlers: &Handlers) -> Result<(), RegisterError> {
     })?;
     handlers.on("get_data", |_, (): ()| Ok(("hello", 5)))?;
 
-    // Usually sent as notifications, without an id: whatever these return or refuse, the client is not answered.
+    // Usually sent as notifications, without an id: whatever these return or refuse, the client is
+    // not answered.
     handlers.on("update", |_, _: [i64; 5]| Ok(()))?;
     handlers.on("notify_hello", |_, _: [i64; 1]| Ok(()))?;
     handlers.on("notify_sum", |_, _: Vec<i64>| Ok(()))?;
@@ -58,8 +62,9 @@ struct Question {
     language: String,
 }
 
-/// Asks the client for its name and answers with a greeting. The way back: the server's request has an id of its own, and the
-/// client's answer to it finds this handler again, whatever else is under way.
+/// Asks the client for its name and answers with a greeting. The way back: the server's request has
+/// an id of its own, and the client's answer to it finds this handler again, whatever else is under
+/// way.
 async fn introduce(cx: Background, (language,): (String,)) -> Result<String, Failure> {
     let question = Question { language };
     let answer = cx.call("your_name", &question, Duration::from_secs(5));

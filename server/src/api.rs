@@ -1,5 +1,5 @@
-//! What an application is built with: the server before and after it starts, its handlers, its hooks,
-//! and the service that the engine calls.
+//! What an application is built with: the server before and after it starts, its handlers, its
+//! hooks, and the service that the engine calls.
 
 pub(crate) mod app;
 pub(crate) mod hooks;

@@ -47,7 +47,8 @@ struct CommandLine {
 enum Command {
     /// Serve clients until SIGTERM or SIGINT.
     Serve(Sources),
-    /// Print the configuration in force and where it comes from, or everything that is wrong with it.
+    /// Print the configuration in force and where it comes from, or everything that is wrong with
+    /// it.
     CheckConfig(Sources),
     /// Print a configuration file with every key, its meaning and its default.
     DefaultConfig,
@@ -55,7 +56,8 @@ enum Command {
     Version,
 }
 
-/// Where the configuration comes from. Flags go before the environment (SHARDCAST_SECTION_KEY), that before the file.
+/// Where the configuration comes from. Flags go before the environment (SHARDCAST_SECTION_KEY),
+/// that before the file.
 #[derive(Args)]
 struct Sources {
     /// Configuration file (TOML); `default-config` prints one.

@@ -1,4 +1,5 @@
-//! The control plane: one thread of its own, away from the shards, for the admin port and for signals. `serve` starts it.
+//! The control plane: one thread of its own, away from the shards, for the admin port and for
+//! signals. `serve` starts it.
 
 use crate::admin::port;
 use crate::admin::state::AdminState;
@@ -48,7 +49,8 @@ impl Control {
         state: Arc<AdminState>,
         reload: Reload,
     ) -> io::Result<Control> {
-        // Sockets are looked at often: while many connect, those who have asked already are to be answered.
+        // Sockets are looked at often: while many connect, those who have asked already are to be
+        // answered.
         let runtime = Builder::new_current_thread()
             .event_interval(8)
             .enable_all()
@@ -74,8 +76,9 @@ impl Control {
         self.address
     }
 
-    /// Blocks until somebody asks for a stop; `/ready` has turned 503 by then. `None`: the control plane itself has failed, or
-    /// the engine is not `alive` any more, which is asked once a second.
+    /// Blocks until somebody asks for a stop; `/ready` has turned 503 by then. `None`: the control
+    /// plane itself has failed, or the engine is not `alive` any more, which is asked once a
+    /// second.
     pub(crate) fn wait(&self, alive: impl Fn() -> bool) -> Option<Stop> {
         loop {
             match self.stop.recv_timeout(Duration::from_secs(1)) {
@@ -87,7 +90,8 @@ impl Control {
     }
 }
 
-/// The first signal asks for a drain, the second one ends the process at once; SIGHUP only reads files.
+/// The first signal asks for a drain, the second one ends the process at once; SIGHUP only reads
+/// files.
 fn turn(
     runtime: &Runtime,
     listener: tokio::net::TcpListener,

@@ -1,4 +1,5 @@
-//! How a request meets its handler: registrations, middleware, options, the table, and what the server answers itself.
+//! How a request meets its handler: registrations, middleware, options, the table, and what the
+//! server answers itself.
 
 pub(crate) mod builtin;
 pub(crate) mod handler;

@@ -1,4 +1,5 @@
-//! The Shardcast server: handlers, rooms and dialects over the engine, the control plane, and the configuration of the binary.
+//! The Shardcast server: handlers, rooms and dialects over the engine, the control plane, and the
+//! configuration of the binary.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! The log: lifecycle events of engine and server on standard error. Started once, by `serve`; nothing on the data path logs.
+//! The log: lifecycle events of engine and server on standard error. Started once, by `serve`;
+//! nothing on the data path logs.
 
 use crate::config::{LogFormat, Settings};
 

@@ -1,7 +1,9 @@
-//! Namespaces: which class a room belongs to by its name, and what that class lets whom do. Applications ask before they act.
+//! Namespaces: which class a room belongs to by its name, and what that class lets whom do.
+//! Applications ask before they act.
 //!
-//! Invariant: whatever [`Namespaces::find`] hands out obeys its limits, and no answer about a secret namespace tells whether it
-//! exists. Built once, from code or from the configuration; asking reads only, takes no lock and allocates nothing.
+//! Invariant: whatever [`Namespaces::find`] hands out obeys its limits, and no answer about a
+//! secret namespace tells whether it exists. Built once, from code or from the configuration;
+//! asking reads only, takes no lock and allocates nothing.
 
 mod denied;
 mod names;
@@ -20,8 +22,9 @@ use std::sync::Arc;
 
 /// Every namespace of a server. Cloning is cheap: the clones share one table.
 ///
-/// The room `chat:lobby` is in the namespace `chat`, named by what stands before the first colon; a room without a colon is in
-/// the default namespace. As long as no namespace has a name, every room is in the default one, with a colon or without.
+/// The room `chat:lobby` is in the namespace `chat`, named by what stands before the first colon; a
+/// room without a colon is in the default namespace. As long as no namespace has a name, every room
+/// is in the default one, with a colon or without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespaces(Arc<NamespaceTable>);
 
@@ -30,12 +33,14 @@ struct NamespaceTable {
     /// Of rooms without a prefix.
     default: Namespace,
     named: HashMap<Box<str>, Namespace>,
-    /// Where everything is that must not be told from what does not exist: a namespace that lets nobody do anything. There is
-    /// one as soon as one namespace is secret; it would give itself away if unknown ones were answered differently.
+    /// Where everything is that must not be told from what does not exist: a namespace that lets
+    /// nobody do anything. There is one as soon as one namespace is secret; it would give itself
+    /// away if unknown ones were answered differently.
     void: Option<Namespace>,
 }
 
-/// What may be done in the rooms of one class, by whom. `Namespace::default()` lets everybody do everything.
+/// What may be done in the rooms of one class, by whom. `Namespace::default()` lets everybody do
+/// everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
     /// Who may join.
@@ -46,13 +51,15 @@ pub struct Namespace {
     pub presence: Who,
     /// Whether a message comes back to its sender when the request does not say.
     pub echo: bool,
-    /// Members that a room may have, within [`Namespace::MEMBERS`]. Whoever would be one more is refused.
+    /// Members that a room may have, within [`Namespace::MEMBERS`]. Whoever would be one more is
+    /// refused.
     pub members_max: u32,
     /// What rooms may be called.
     pub names: NameRules,
     /// What happens to control characters in what is published.
     pub control_characters: ControlPolicy,
-    /// Whether every refusal is the same, so that what does not exist cannot be told from what is not allowed.
+    /// Whether every refusal is the same, so that what does not exist cannot be told from what is
+    /// not allowed.
     pub secret: bool,
 }
 
@@ -88,8 +95,8 @@ impl Namespace {
     /// Whether the caller may join a room of this namespace.
     ///
     /// # Errors
-    /// [`Denied::Unauthorized`] if nobody is signed in and it takes a user, else [`Denied::Forbidden`], which is all that a
-    /// secret namespace says.
+    /// [`Denied::Unauthorized`] if nobody is signed in and it takes a user, else
+    /// [`Denied::Forbidden`], which is all that a secret namespace says.
     pub fn may_join(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
         self.may(&self.join, caller)
     }
@@ -179,10 +186,12 @@ impl Namespaces {
 
     /// The namespace of a room, whose name obeys its rules.
     ///
-    /// Secrecy: once a namespace is secret, an unknown one, and a name that breaks the rules of a secret one, are found in a
-    /// namespace that lets nobody do anything. They are then refused where a known one refuses, with the same error, after the
-    /// same work: one hash of the prefix, one pass over the name, one comparison of the caller. What is left is that of at most
-    /// [`Roles::COUNT_MAX`] names of roles in memory, far below what a network lets a client measure.
+    /// Secrecy: once a namespace is secret, an unknown one, and a name that breaks the rules of a
+    /// secret one, are found in a namespace that lets nobody do anything. They are then refused
+    /// where a known one refuses, with the same error, after the same work: one hash of the prefix,
+    /// one pass over the name, one comparison of the caller. What is left is that of at most
+    /// [`Roles::COUNT_MAX`] names of roles in memory, far below what a network lets a client
+    /// measure.
     ///
     /// # Errors
     /// [`Denied::BadName`], or [`Denied::UnknownNamespace`] where no namespace is secret.
@@ -219,7 +228,8 @@ impl Namespaces {
         &self.0.default
     }
 
-    /// The namespace of this name. For operators and code that sets up handlers, not for clients: it keeps no secrets.
+    /// The namespace of this name. For operators and code that sets up handlers, not for clients:
+    /// it keeps no secrets.
     pub fn get(&self, name: &str) -> Option<&Namespace> {
         self.0.named.get(name)
     }
@@ -255,7 +265,8 @@ pub enum NamespaceError {
     TooMany,
     /// `members_max` is outside [`Namespace::MEMBERS`].
     Members(String),
-    /// `names.bytes_max` leaves no room for a name behind the prefix, or is more than an engine takes.
+    /// `names.bytes_max` leaves no room for a name behind the prefix, or is more than an engine
+    /// takes.
     NameBytes(String),
 }
 

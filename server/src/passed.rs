@@ -1,5 +1,6 @@
-//! Listening sockets that this process was given by whoever started it, as systemd's socket activation does (`sd_listen_fds(3)`):
-//! `LISTEN_FDS` says how many, `LISTEN_FDNAMES` what they are called. Taken by `serve` at its beginning.
+//! Listening sockets that this process was given by whoever started it, as systemd's socket
+//! activation does (`sd_listen_fds(3)`): `LISTEN_FDS` says how many, `LISTEN_FDNAMES` what they are
+//! called. Taken by `serve` at its beginning.
 
 use listenfd::ListenFd;
 use shardcast_engine::Inherited;
@@ -22,7 +23,8 @@ pub(crate) struct Taken {
 }
 
 impl Passed {
-    /// Takes the variables out of the environment, so that no child believes that they are for it. Called while the process has one thread.
+    /// Takes the variables out of the environment, so that no child believes that they are for it.
+    /// Called while the process has one thread.
     pub(crate) fn of_process() -> Passed {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         Passed::new(ListenFd::from_env(), &names)

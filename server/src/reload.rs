@@ -39,7 +39,8 @@ impl Reload {
         }
     }
 
-    /// Reads the files and uses them for connections from now on. If one cannot be used, everything stays as it is.
+    /// Reads the files and uses them for connections from now on. If one cannot be used, everything
+    /// stays as it is.
     pub(crate) fn run(&mut self, state: &AdminState) {
         let Some(listener) = &mut self.tls else {
             tracing::info!("SIGHUP: without TLS there is nothing to read again");

@@ -1,4 +1,5 @@
-//! `shardcast serve`: starts the application and the control plane beside it, and drains when it is told to stop.
+//! `shardcast serve`: starts the application and the control plane beside it, and drains when it is
+//! told to stop.
 
 use crate::admin::state::AdminState;
 use crate::api::app::App;
@@ -16,7 +17,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Serves until a signal asks for a stop. Exit code 0 after a drain, 1 when it cannot start, 2 for a configuration that the engine refuses.
+/// Serves until a signal asks for a stop. Exit code 0 after a drain, 1 when it cannot start, 2 for
+/// a configuration that the engine refuses.
 pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>) -> ExitCode {
     log::start(settings);
     for warning in tls.iter().flat_map(|tls| &tls.warnings) {
@@ -144,7 +146,8 @@ impl Serving<'_> {
     }
 }
 
-/// The socket that the process was given for `key`. It is not known before whether strangers reach it.
+/// The socket that the process was given for `key`. It is not known before whether strangers reach
+/// it.
 fn take(
     passed: &mut Passed,
     settings: &Settings,

@@ -1,4 +1,5 @@
-//! One connection as the server knows it: its state, its context on the shard, and the ways to it from elsewhere.
+//! One connection as the server knows it: its state, its context on the shard, and the ways to it
+//! from elsewhere.
 
 pub(crate) mod answering;
 pub(crate) mod background;

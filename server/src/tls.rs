@@ -1,4 +1,5 @@
-//! The certificate files of section `[tls]`, turned into what the engine needs: at start, by `check-config`, and on SIGHUP.
+//! The certificate files of section `[tls]`, turned into what the engine needs: at start, by
+//! `check-config`, and on SIGHUP.
 
 mod expiry;
 

@@ -1,4 +1,5 @@
-//! What the server's own requests allocate on the shard's thread, on the real ring: nothing for an echo, and for a broadcast only the frame.
+//! What the server's own requests allocate on the shard's thread, on the real ring: nothing for an
+//! echo, and for a broadcast only the frame.
 
 #[path = "../../engine/tests/allocations/client.rs"]
 mod client;
@@ -90,8 +91,9 @@ impl Trial {
         u64::from_le_bytes(self.members[0].hear().try_into().expect("a count"))
     }
 
-    /// Allocations of the shard while the first member says `request` `TIMES` times. After each, it hears what begins with `answer`
-    /// (nothing if that is empty), and the others what begins with `message`.
+    /// Allocations of the shard while the first member says `request` `TIMES` times. After each, it
+    /// hears what begins with `answer` (nothing if that is empty), and the others what begins with
+    /// `message`.
     fn count(&mut self, request: &str, answer: &str, message: &str) -> u64 {
         let mut counts = [0; 2];
         for count in &mut counts {
@@ -115,7 +117,8 @@ impl Trial {
     }
 }
 
-/// A request, how its answer begins, how what the other members hear of it begins, and what it allocates each time.
+/// A request, how its answer begins, how what the other members hear of it begins, and what it
+/// allocates each time.
 const CASES: &[(&str, &str, &str, u64)] = &[
     (r#"{"type":"ping"}"#, r#"{"type":"pong"}"#, "", 0),
     (
@@ -124,7 +127,8 @@ const CASES: &[(&str, &str, &str, u64)] = &[
         "",
         0,
     ),
-    // The frame: a buffer, and the count of those who share it; and the publication that bears it to the room's home.
+    // The frame: a buffer, and the count of those who share it; and the publication that bears it
+    // to the room's home.
     (
         r#"{"type":"broadcast","room":"r","data":{"x":1}}"#,
         r#"{"type":"message","room":"r","from":"#,
@@ -143,7 +147,8 @@ const CASES: &[(&str, &str, &str, u64)] = &[
         r#"{"type":"message","from":"#,
         3,
     ),
-    // Its request is kept until the counts are there: where it waits, the list of those that wait, and its id.
+    // Its request is kept until the counts are there: where it waits, the list of those that wait,
+    // and its id.
     (
         r#"{"type":"broadcast","id":9,"echo":false,"room":"r","report":true,"data":1}"#,
         r#"{"type":"ack","id":9,"delivered":49,"#,

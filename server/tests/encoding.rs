@@ -1,5 +1,6 @@
-//! A publication is encoded once in each dialect that is present, in its own where it is published and in the others at the home, however
-//! many members hear it, and however large it is: on simulated shards, by counting.
+//! A publication is encoded once in each dialect that is present, in its own where it is published
+//! and in the others at the home, however many members hear it, and however large it is: on
+//! simulated shards, by counting.
 
 use shardcast::{App, Service, Session};
 use shardcast_engine::driver::sim::{Faults, Line, Random, Read, SimDriver, SocketId, World};
@@ -197,7 +198,8 @@ fn a_publication_is_encoded_once_in_each_dialect_that_is_present() {
     }
 }
 
-/// What might be too large in a dialect is encoded where it is published, to see whether it is, and not again.
+/// What might be too large in a dialect is encoded where it is published, to see whether it is, and
+/// not again.
 #[test]
 fn what_was_encoded_to_be_judged_is_not_encoded_again() {
     let mut cluster = Cluster::new();
@@ -206,7 +208,8 @@ fn what_was_encoded_to_be_judged_is_not_encoded_again() {
     }
     let large = format!("said {}", "x".repeat(30_000));
     for (place, dialect) in Dialect::ALL.into_iter().enumerate() {
-        // JSON may be three times as long in MessagePack, and that nine times as long in either of the others: beyond 64 KiB.
+        // JSON may be three times as long in MessagePack, and that nine times as long in either of
+        // the others: beyond 64 KiB.
         let at_home = match dialect {
             Dialect::NativeJson | Dialect::JsonRpc => 1,
             Dialect::MessagePack => 0,

@@ -342,7 +342,8 @@ fn cursors_are_seen_by_the_others_of_a_document() {
     cursors.stop(ann);
 }
 
-/// The examples of the specification (section 7) that concern its methods, in its order; `None`: no answer.
+/// The examples of the specification (section 7) that concern its methods, in its order; `None`: no
+/// answer.
 const SPECIFIED: &[(&str, Option<&str>)] = &[
     (
         r#"{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}"#,

@@ -1,5 +1,6 @@
-//! What the program says on a host that refuses what it needs: one line that names the lack and the remedy, and never a panic. And what clients
-//! hear when the host refuses a further ring to a server that runs.
+//! What the program says on a host that refuses what it needs: one line that names the lack and the
+//! remedy, and never a panic. And what clients hear when the host refuses a further ring to a
+//! server that runs.
 
 use shardcast_patience::{PATIENCE, Program, wait_until};
 use std::io::{Read, Write};
@@ -71,7 +72,8 @@ fn too_few_open_files_are_told_as_they_are() {
     }
 }
 
-/// A copy of the program that any user may run, and the words that run it as one without privileges.
+/// A copy of the program that any user may run, and the words that run it as one without
+/// privileges.
 struct Ordinary {
     program: std::path::PathBuf,
     become_ordinary: &'static str,
@@ -113,7 +115,8 @@ fn too_few_threads_are_told() {
     check_refusal("1 thread", &mut ordinary.command("--nproc=1"), &expected);
 }
 
-/// Some kernels count rings against the limit on locked memory, others do not: it starts, or says that this is the lack.
+/// Some kernels count rings against the limit on locked memory, others do not: it starts, or says
+/// that this is the lack.
 #[test]
 fn locked_memory_is_told_where_it_is_the_lack() {
     let ordinary = Ordinary::new(
@@ -188,7 +191,8 @@ impl Small {
         (socket, status)
     }
 
-    /// Connects until it is full, which it says however many come then: the clients that it has admitted.
+    /// Connects until it is full, which it says however many come then: the clients that it has
+    /// admitted.
     fn fill(&self, expected: usize) -> Vec<TcpStream> {
         let mut admitted = Vec::new();
         let refused = loop {

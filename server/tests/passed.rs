@@ -1,4 +1,5 @@
-//! Listening sockets that the program makes as files or is given, as systemd gives them: over real sockets, with one process after the other.
+//! Listening sockets that the program makes as files or is given, as systemd gives them: over real
+//! sockets, with one process after the other.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,8 +20,8 @@ struct Server {
     ready: String,
 }
 
-/// The program, small and without variables of whoever runs the tests. A socket is passed as descriptor 3, which a shell makes of its standard
-/// input; the process keeps its number.
+/// The program, small and without variables of whoever runs the tests. A socket is passed as
+/// descriptor 3, which a shell makes of its standard input; the process keeps its number.
 fn program(arguments: &[&str], socket: Option<(&OwnedFd, &str)>) -> Command {
     const PASSING: &str = r#"LISTEN_PID=$$ exec "$0" "$@" 3<&0 </dev/null"#;
     let mut command = match socket {
@@ -120,7 +121,8 @@ fn connect(socket: &TcpListener) -> TcpStream {
     welcome(arrive(socket))
 }
 
-/// A client that comes again when it was cut: a shard cuts those that it accepts in the very tick in which it hands over.
+/// A client that comes again when it was cut: a shard cuts those that it accepts in the very tick
+/// in which it hands over.
 fn connect_again(socket: &TcpListener) -> TcpStream {
     for _ in 0..CUTS_MAX {
         match greeted(arrive(socket)) {
@@ -176,8 +178,8 @@ fn a_path_serves_and_is_gone_after_the_drain() {
     assert!(!path.exists());
 }
 
-/// The successor shares the socket: from the first farewell of the first server on, every client is let in by it, at the latest when it
-/// comes again.
+/// The successor shares the socket: from the first farewell of the first server on, every client is
+/// let in by it, at the latest when it comes again.
 #[test]
 fn a_server_drains_while_its_successor_accepts_from_the_same_socket() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,5 @@
-//! The program serving: its ready line, its admin port, its signals and its exit codes, over real sockets.
+//! The program serving: its ready line, its admin port, its signals and its exit codes, over real
+//! sockets.
 
 use shardcast_patience::{Ended, PATIENCE, Program, wait_until};
 use std::io::{Read, Write};
@@ -41,7 +42,8 @@ impl Server {
         self.program.signal(name);
     }
 
-    /// Waits for the end, which the caller has brought about. Printed is what comes after the ready line.
+    /// Waits for the end, which the caller has brought about. Printed is what comes after the ready
+    /// line.
     fn end(self) -> Ended {
         self.program.end()
     }
@@ -157,7 +159,8 @@ fn the_admin_port_answers() {
 
 #[test]
 fn probes_are_answered_however_many_hold_the_admin_port() {
-    /// A liveness probe gives up sooner. Who waits for places that are held for 10 s each gets none in this time.
+    /// A liveness probe gives up sooner. Who waits for places that are held for 10 s each gets none
+    /// in this time.
     const PROBE_PATIENCE: Duration = Duration::from_secs(7);
     let server = Server::start(&[]);
     let probe = |path: &str| {

@@ -1,5 +1,6 @@
-//! What a request costs above the shard: dialects, the table of handlers, middleware, translation. A whole shard on a driver that does
-//! nothing; what a piece adds is its difference to another of the same size. `bench/README.md` says how to run it.
+//! What a request costs above the shard: dialects, the table of handlers, middleware, translation.
+//! A whole shard on a driver that does nothing; what a piece adds is its difference to another of
+//! the same size. `bench/README.md` says how to run it.
 #![forbid(unsafe_code)]
 
 mod office;
@@ -114,7 +115,8 @@ fn app(middlewares: usize) -> App {
     app
 }
 
-/// A request with data is answered: by the server itself with the same bytes, by a handler with a value of its type.
+/// A request with data is answered: by the server itself with the same bytes, by a handler with a
+/// value of its type.
 fn ask(kind: &str, data: &str, middlewares: usize) -> Box<dyn FnMut()> {
     let request = format!(r#"{{"type":"{kind}","id":1,"data":{data}}}"#);
     let said = client_frame(Kind::Text, request.as_bytes());

@@ -1,5 +1,6 @@
-//! A shard that runs an application, with connections of any dialect, on a driver that does nothing: one call is what arrives at one
-//! moment, and ticks until all is out. Used by the table of pieces.
+//! A shard that runs an application, with connections of any dialect, on a driver that does
+//! nothing: one call is what arrives at one moment, and ticks until all is out. Used by the table
+//! of pieces.
 
 use crate::quiet::{Line, Quiet};
 use shardcast::{App, Service};
@@ -76,7 +77,8 @@ impl Office {
             .push(Completion::Received { ticket, lease });
     }
 
-    /// Ticks until everything arrived was taken and `departures` have left. Between two ticks the background runs.
+    /// Ticks until everything arrived was taken and `departures` have left. Between two ticks the
+    /// background runs.
     pub(crate) fn settle(&mut self, departures: u64) {
         let before = self.line.borrow().departures;
         for _ in 0..TICKS_MAX {

@@ -1,4 +1,5 @@
-//! Dialects without a shard: a request read and its echo written, and a message said whose data came in another dialect. Used by the table of pieces.
+//! Dialects without a shard: a request read and its echo written, and a message said whose data
+//! came in another dialect. Used by the table of pieces.
 
 use crate::DATA;
 use divan::black_box;

@@ -1,7 +1,8 @@
 //! A chat service: rooms, typing events, moderation, and messages that are kept in SQLite.
 //!
-//! `cargo run -p shardcast --example chat_service -- --moderator root`, then connect to `ws://127.0.0.1:8000/ws?user=ann` and say
-//! `{"type":"join_room","room":"lobby"}` and `{"type":"chat.say","id":1,"data":{"room":"lobby","text":"Hello"}}`.
+//! `cargo run -p shardcast --example chat_service -- --moderator root`, then connect to
+//! `ws://127.0.0.1:8000/ws?user=ann` and say `{"type":"join_room","room":"lobby"}` and
+//! `{"type":"chat.say","id":1,"data":{"room":"lobby","text":"Hello"}}`.
 
 mod store;
 
@@ -61,7 +62,8 @@ struct Someone {
     user: String,
 }
 
-/// Who may not speak, until the process ends. Read for every message that somebody says, on every shard, and hardly ever written.
+/// Who may not speak, until the process ends. Read for every message that somebody says, on every
+/// shard, and hardly ever written.
 #[derive(Clone, Default)]
 struct Muted(Arc<RwLock<HashSet<String>>>);
 
@@ -86,7 +88,8 @@ impl Muted {
 
 fn handlers(all: &Handlers, store: &Store) -> Result<(), RegisterError> {
     let muted = Muted::default();
-    // Before every handler that these patterns fit, the server's own `broadcast` and `publish` included.
+    // Before every handler that these patterns fit, the server's own `broadcast` and `publish`
+    // included.
     for pattern in ["broadcast", "publish", "chat.*"] {
         let muted = muted.clone();
         all.before(pattern, move |cx, _| match cx.user() {
@@ -123,8 +126,9 @@ fn typing(cx: &mut Context<'_>, InRoom { room }: InRoom) -> Result<(), Failure> 
     cx.to(&room).except_sender().emit("chat.typing", &user)
 }
 
-/// In the background: the database may take its time, and the shard serves others meanwhile. First kept, then said, so that nobody
-/// hears what is lost afterwards. Two messages said at once may be heard in another order than they are kept: `id` has the last word.
+/// In the background: the database may take its time, and the shard serves others meanwhile. First
+/// kept, then said, so that nobody hears what is lost afterwards. Two messages said at once may be
+/// heard in another order than they are kept: `id` has the last word.
 async fn say_it(store: Store, cx: Background, Valid(say): Valid<Say>) -> Result<Said, Failure> {
     require_member(&cx, &say.room).await?;
     let user = cx.user().unwrap_or_default().to_owned();
@@ -162,7 +166,8 @@ fn not_here() -> Problem {
     Problem::new(Code::NotJoined, "join the room first")
 }
 
-/// A DEMONSTRATION, NOT AUTHENTICATION: whoever says `?user=ann` is ann. A real hook checks a signed token here.
+/// A DEMONSTRATION, NOT AUTHENTICATION: whoever says `?user=ann` is ann. A real hook checks a
+/// signed token here.
 fn identify(client: &Connect<'_>, moderators: &[String]) -> Result<Identity, Refusal> {
     let Some(name) = client.parameter("user") else {
         return Ok(Identity::nobody());

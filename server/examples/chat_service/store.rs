@@ -1,6 +1,8 @@
-//! What was said, in SQLite: one thread owns the database, and handlers ask it through a bounded queue.
+//! What was said, in SQLite: one thread owns the database, and handlers ask it through a bounded
+//! queue.
 //!
-//! Invariant: whoever is answered `Ok` finds the message in the file, whatever happens to the process afterwards.
+//! Invariant: whoever is answered `Ok` finds the message in the file, whatever happens to the
+//! process afterwards.
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -96,7 +98,8 @@ impl Store {
     ) -> Result<R, Problem> {
         let (asker, answer) = oneshot::channel();
         let job: Job = Box::new(move |database| {
-            // Nobody waits any more when the client has gone: then its message is kept all the same.
+            // Nobody waits any more when the client has gone: then its message is kept all the
+            // same.
             let _ = asker.send(job(database));
         });
         let unavailable = |_| Problem::new(Code::Unavailable, "messages cannot be kept now");

@@ -1,4 +1,5 @@
-//! The counters in OpenMetrics text. Reads the shards' counters when it is asked, and keeps nothing between two readings.
+//! The counters in OpenMetrics text. Reads the shards' counters when it is asked, and keeps nothing
+//! between two readings.
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text::encode};
@@ -76,7 +77,8 @@ impl Metrics {
 #[derive(Debug)]
 struct ShardMetrics(Vec<Arc<ShardCounters>>);
 
-/// One counter of all shards, or the counters that share a name; the format wants them side by side.
+/// One counter of all shards, or the counters that share a name; the format wants them side by
+/// side.
 struct Family {
     name: &'static str,
     help: &'static str,

@@ -1,7 +1,8 @@
 //! The admin port: health, readiness and metrics over HTTP, for operators and probes.
 //!
-//! Nobody can hold it: whoever connects is accepted at once, and when there are too many, the one that has held a place for longest makes
-//! room (`visitors.rs`). One request a connection, with deadlines for its head and for the whole. The control plane calls it.
+//! Nobody can hold it: whoever connects is accepted at once, and when there are too many, the one
+//! that has held a place for longest makes room (`visitors.rs`). One request a connection, with
+//! deadlines for its head and for the whole. The control plane calls it.
 
 use crate::admin::metrics::Metrics;
 use crate::admin::state::AdminState;
@@ -34,7 +35,8 @@ pub(crate) async fn accept(listener: TcpListener, state: Arc<AdminState>) {
                     let (asked, routes) = (HeadRead::default(), routes.clone());
                     let answered = answer(TokioIo::new(socket), routes, asked.clone());
                     visitors.enter(answering.spawn(answered), asked);
-                    // A request that is there already is answered before others make its place theirs.
+                    // A request that is there already is answered before others make its place
+                    // theirs.
                     tokio::task::yield_now().await;
                 }
                 Err(error) => {
@@ -119,7 +121,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest request head in bytes; a longer one is answered 431.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
-/// Pause after a failed accept: it fails because something ran out, such as open files, and to try at once would spin.
+/// Pause after a failed accept: it fails because something ran out, such as open files, and to try
+/// at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -128,8 +131,9 @@ mod tests {
     use shardcast_engine::ShardCounters;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    /// The status line's code, the content type and the body that `request` is answered with; `None` for a connection that ends without an answer.
-    /// Time stands still but for waits: when nothing else can happen, it jumps to the next deadline.
+    /// The status line's code, the content type and the body that `request` is answered with;
+    /// `None` for a connection that ends without an answer. Time stands still but for waits: when
+    /// nothing else can happen, it jumps to the next deadline.
     fn ask(state: &Arc<AdminState>, request: &str) -> Option<(u16, String, String)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

@@ -1,4 +1,5 @@
-//! What operators may look at: whether the server is ready, and its counters. Written by the control plane, read by the admin port.
+//! What operators may look at: whether the server is ready, and its counters. Written by the
+//! control plane, read by the admin port.
 
 use crate::admin::metrics::Metrics;
 use shardcast_engine::ShardCounters;

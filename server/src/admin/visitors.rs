@@ -1,6 +1,8 @@
-//! Who is connected to the admin port, and who makes room for the next one: so that however many hold a place, a probe that asks is answered.
+//! Who is connected to the admin port, and who makes room for the next one: so that however many
+//! hold a place, a probe that asks is answered.
 //!
-//! Those who have not asked yet and those who are slow to read have places of their own: neither takes the other's. Used by the accept loop alone.
+//! Those who have not asked yet and those who are slow to read have places of their own: neither
+//! takes the other's. Used by the accept loop alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +11,8 @@ use tokio::task::{AbortHandle, Id};
 
 /// Connections at once; probes and scrapers need a handful.
 const VISITORS_MAX: usize = 64;
-/// Of them, those that are left alone though others read their answers slowly: they have a head to complete, which takes a round trip.
+/// Of them, those that are left alone though others read their answers slowly: they have a head to
+/// complete, which takes a round trip.
 const ASKING_MIN: usize = VISITORS_MAX / 2;
 
 /// In the order of their coming.
@@ -37,8 +40,8 @@ impl HeadRead {
 }
 
 impl Visitors {
-    /// Before another enters: if all places are taken, one visitor is cut off. The longest of those that have not asked, unless they are few:
-    /// then the longest of those that have.
+    /// Before another enters: if all places are taken, one visitor is cut off. The longest of those
+    /// that have not asked, unless they are few: then the longest of those that have.
     pub(super) fn make_room(&mut self) {
         if self.0.len() < VISITORS_MAX {
             return;
@@ -68,7 +71,8 @@ impl Visitors {
 mod tests {
     use super::*;
 
-    /// Visitors of whom `asked(number)` tells whether they have asked; the numbers of those who are left when `more` have come, who have not.
+    /// Visitors of whom `asked(number)` tells whether they have asked; the numbers of those who are
+    /// left when `more` have come, who have not.
     fn left(asked: fn(usize) -> bool, more: usize) -> Vec<usize> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

@@ -1,7 +1,9 @@
-//! Clients whose admission is decided in the background: what the hook sees of one, its future, and the way of its decision back.
+//! Clients whose admission is decided in the background: what the hook sees of one, its future, and
+//! the way of its decision back.
 //!
-//! Invariant: a shard has at most as many futures as connections may wait for their admission ([`Config::deferred_max`]), those that are
-//! dropped and not gone yet included. Each brings one decision to its shard, however it ends; the engine drops it if nobody waits any more.
+//! Invariant: a shard has at most as many futures as connections may wait for their admission
+//! ([`Config::deferred_max`]), those that are dropped and not gone yet included. Each brings one
+//! decision to its shard, however it ends; the engine drops it if nobody waits any more.
 //!
 //! [`Config::deferred_max`]: shardcast_engine::Config::deferred_max
 
@@ -23,8 +25,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::AbortHandle;
 
-/// A client that asks to connect and waits for the answer, for a hook that runs in the background ([`crate::App::on_connect_async`]).
-/// Clones are the same client.
+/// A client that asks to connect and waits for the answer, for a hook that runs in the background
+/// ([`crate::App::on_connect_async`]). Clones are the same client.
 #[derive(Clone)]
 pub struct Arrival(Arc<OwnedRequest>);
 
@@ -63,7 +65,8 @@ impl Arrival {
         }))
     }
 
-    /// Adds a header to the answer that lets this client in, as [`crate::Connect::add_header`] does.
+    /// Adds a header to the answer that lets this client in, as [`crate::Connect::add_header`]
+    /// does.
     ///
     /// # Errors
     /// See there.
@@ -164,8 +167,8 @@ impl Decision {
     }
 }
 
-/// Goes with a client's future, and hands its shard a decision when it is dropped, however that comes
-/// about.
+/// Goes with a client's future, and hands its shard a decision when it is dropped, however that
+/// comes about.
 struct AdmissionGuard {
     shared: Arc<Shared>,
     who: Address,
@@ -191,8 +194,8 @@ impl Drop for AdmissionGuard {
     }
 }
 
-/// Begins to find out who a client is. False if too many futures of the shard are there: nothing was
-/// begun.
+/// Begins to find out who a client is. False if too many futures of the shard are there: nothing
+/// was begun.
 pub(crate) fn begin(
     arrivals: &mut Arrivals,
     shared: &Arc<Shared>,
@@ -248,7 +251,8 @@ impl Arrivals {
     /// Nobody waits for the decision any more: the future ends where it waits.
     pub(crate) fn abandoned(&mut self, who: Address) {
         if let Some(task) = self.waiting.remove(&who) {
-            // The runtime may be a host's, which may drop the future here, with all that its end may do.
+            // The runtime may be a host's, which may drop the future here, with all that its end
+            // may do.
             let _panicked = confine(|| task.abort());
         }
         self.shrink();

@@ -34,12 +34,13 @@ impl<'r> Connect<'r> {
         self.headers.into_inner()
     }
 
-    /// Adds a header, such as `Set-Cookie`, to the answer that lets this client in: the 101, or the head of an event stream. A
-    /// [`Refusal`] has headers of its own.
+    /// Adds a header, such as `Set-Cookie`, to the answer that lets this client in: the 101, or the
+    /// head of an event stream. A [`Refusal`] has headers of its own.
     ///
     /// # Errors
-    /// The name or the value cannot stand in an answer, the header is the server's to write, or all together are longer than
-    /// [`Headers::BYTES_MAX`]. Given back from the hook, it is answered with 500.
+    /// The name or the value cannot stand in an answer, the header is the server's to write, or all
+    /// together are longer than [`Headers::BYTES_MAX`]. Given back from the hook, it is answered
+    /// with 500.
     pub fn add_header(&self, name: &str, value: &str) -> Result<(), HeaderError> {
         self.headers.borrow_mut().add(name, value)
     }
@@ -74,8 +75,8 @@ impl<'r> Connect<'r> {
         self.request.header(name)
     }
 
-    /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded, where the client encoded it
-    /// (browsers leave a `%` as it is that no escape follows).
+    /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded, where the
+    /// client encoded it (browsers leave a `%` as it is that no escape follows).
     pub fn parameter(&self, name: &str) -> Option<&'r str> {
         parameter_of(self.request.query()?, name)
     }

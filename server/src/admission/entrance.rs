@@ -1,7 +1,8 @@
-//! Which dialect a client speaks: named by the path, by `dialect` in the query or by the subprotocol, of which no two may differ.
+//! Which dialect a client speaks: named by the path, by `dialect` in the query or by the
+//! subprotocol, of which no two may differ.
 //!
-//! Invariant: a client that names one speaks it, or is refused with what contradicts what. Called by the service for every upgrade and
-//! every event stream.
+//! Invariant: a client that names one speaks it, or is refused with what contradicts what. Called
+//! by the service for every upgrade and every event stream.
 
 use shardcast_engine::Refusal;
 use shardcast_engine::protocol::http::Request;
@@ -83,8 +84,8 @@ impl Entrances {
         let offered = request.choose_subprotocol(&SUBPROTOCOLS);
         let spoken = offered.and_then(Dialect::from_subprotocol);
         let Some(dialect) = named else {
-            // A client that offers only what we do not speak is accepted without a subprotocol; it then fails the handshake itself if it
-            // insists (RFC 6455 §4.1).
+            // A client that offers only what we do not speak is accepted without a subprotocol; it
+            // then fails the handshake itself if it insists (RFC 6455 §4.1).
             return Ok(Chosen {
                 dialect: spoken.unwrap_or(Dialect::NativeJson),
                 subprotocol: offered,

@@ -63,21 +63,23 @@ impl App {
         }
     }
 
-    /// The path on which clients connect, whatever they speak: their subprotocol or `?dialect=` chooses. Default: [`App::PATH`].
+    /// The path on which clients connect, whatever they speak: their subprotocol or `?dialect=`
+    /// chooses. Default: [`App::PATH`].
     pub fn path(mut self, path: impl Into<String>) -> App {
         self.entrances.any = path.into();
         self
     }
 
-    /// The path on which clients speak this dialect without another word, for libraries that cannot choose a subprotocol; `None`: no such
-    /// path. Default: `/jsonrpc` and `/msgpack`; none for JSON's native dialect, which is spoken where nothing is chosen.
+    /// The path on which clients speak this dialect without another word, for libraries that cannot
+    /// choose a subprotocol; `None`: no such path. Default: `/jsonrpc` and `/msgpack`; none for
+    /// JSON's native dialect, which is spoken where nothing is chosen.
     pub fn dialect_path(mut self, dialect: Dialect, path: Option<&str>) -> App {
         self.entrances.set(dialect, path.map(str::to_owned));
         self
     }
 
-    /// A draining server tells each client to come back at a random time within this. Default: 5 s, which is 20 clients a millisecond
-    /// of 100,000.
+    /// A draining server tells each client to come back at a random time within this. Default: 5 s,
+    /// which is 20 clients a millisecond of 100,000.
     pub fn reconnect_window(self, window: Duration) -> App {
         App {
             reconnect_window: window,
@@ -100,7 +102,8 @@ impl App {
         Handlers::new(self.registry.clone())
     }
 
-    /// Asked before a client is let in: who it is, or why it may not come. Runs on the shard; it must not block.
+    /// Asked before a client is let in: who it is, or why it may not come. Runs on the shard; it
+    /// must not block.
     pub fn on_connect(
         self,
         hook: impl Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync + 'static,
@@ -108,10 +111,11 @@ impl App {
         self.with_connect(ConnectHook::OnShard(Arc::new(hook)))
     }
 
-    /// The same for what takes time, such as a look-up elsewhere: the hook's future runs on the runtime of background handlers while the
-    /// client waits, for [`Config::admission_timeout`] at most (then it is answered 504). The future is dropped where it waits when that
-    /// time is over or the client goes. At most [`Config::deferred_max`] clients wait; others are answered 503. Of this hook and that of
-    /// [`App::on_connect`] the last one counts.
+    /// The same for what takes time, such as a look-up elsewhere: the hook's future runs on the
+    /// runtime of background handlers while the client waits, for [`Config::admission_timeout`] at
+    /// most (then it is answered 504). The future is dropped where it waits when that time is over
+    /// or the client goes. At most [`Config::deferred_max`] clients wait; others are answered 503.
+    /// Of this hook and that of [`App::on_connect`] the last one counts.
     pub fn on_connect_async<W>(self, hook: impl Fn(Arrival) -> W + Send + Sync + 'static) -> App
     where
         W: Future<Output = Result<Identity, Refusal>> + Send + 'static,
@@ -128,8 +132,9 @@ impl App {
         App { hooks, ..self }
     }
 
-    /// Called when a client is there and has been welcomed, before the first of its messages. An error disconnects it: a problem with its
-    /// own close code (`docs/errors.md`), any other with that of `handler_failed`.
+    /// Called when a client is there and has been welcomed, before the first of its messages. An
+    /// error disconnects it: a problem with its own close code (`docs/errors.md`), any other with
+    /// that of `handler_failed`.
     pub fn on_opened(
         self,
         hook: impl Fn(&mut Context<'_>) -> Result<(), Failure> + Send + Sync + 'static,
@@ -142,8 +147,9 @@ impl App {
         App { hooks, ..self }
     }
 
-    /// Called once for every client that was let in, when it is gone: it is in no room any more, and what is sent to it goes nowhere.
-    /// [`Context::rooms`] and [`Context::is_in`] tell of the rooms that it was in.
+    /// Called once for every client that was let in, when it is gone: it is in no room any more,
+    /// and what is sent to it goes nowhere. [`Context::rooms`] and [`Context::is_in`] tell of the
+    /// rooms that it was in.
     pub fn on_disconnect(
         self,
         hook: impl Fn(&mut Context<'_>, CloseReason) + Send + Sync + 'static,
@@ -156,7 +162,8 @@ impl App {
         App { hooks, ..self }
     }
 
-    /// Starts the server. Background handlers run on the tokio runtime around this call, or on one of its own with one thread.
+    /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
+    /// of its own with one thread.
     ///
     /// # Errors
     /// See [`StartError`]; nothing runs then.
@@ -179,7 +186,8 @@ impl App {
         Ok(Server::new(running, handle, own))
     }
 
-    /// The application for an engine that somebody else starts, with background handlers on this runtime.
+    /// The application for an engine that somebody else starts, with background handlers on this
+    /// runtime.
     pub fn shards(self, config: &Config, runtime: tokio::runtime::Handle) -> Shards {
         let shared = Shared {
             server: self.server,

@@ -1,5 +1,5 @@
-//! How an application registers what it does: handlers by type, middleware by pattern, groups of both. From any thread, before the server
-//! starts and while it runs.
+//! How an application registers what it does: handlers by type, middleware by pattern, groups of
+//! both. From any thread, before the server starts and while it runs.
 
 use crate::dispatch::handler::{Handler, Registered};
 use crate::dispatch::middleware::{Act, Flow, Middleware, Request};
@@ -32,7 +32,8 @@ impl Handlers {
         }
     }
 
-    /// A group: types and patterns get `prefix` in front (`order.` makes `create` to `order.create`). It has this group's options.
+    /// A group: types and patterns get `prefix` in front (`order.` makes `create` to
+    /// `order.create`). It has this group's options.
     pub fn group(&self, prefix: &str) -> Handlers {
         Handlers {
             prefix: format!("{}{prefix}", self.prefix).into(),
@@ -91,7 +92,8 @@ impl Handlers {
         })
     }
 
-    /// Another handler takes the place of one; type and options stay. Every request meets one of the two.
+    /// Another handler takes the place of one; type and options stay. Every request meets one of
+    /// the two.
     ///
     /// # Errors
     /// [`RegisterError::Unknown`]: it is not there any more.
@@ -99,15 +101,17 @@ impl Handlers {
         self.registry.replace(id, handler)
     }
 
-    /// Removes a handler or a middleware. Requests of its type are answered `unknown_type` from now on; what it has begun, it ends. False
-    /// if it was not there any more.
+    /// Removes a handler or a middleware. Requests of its type are answered `unknown_type` from now
+    /// on; what it has begun, it ends. False if it was not there any more.
     pub fn remove(&self, id: RegistrationId) -> bool {
         self.registry.remove(id)
     }
 
-    /// Runs before the handlers of the types that `pattern` fits: a type (`order.create`), the beginning of types (`order.*`), or all (`*`),
-    /// the server's own included. Middlewares run in the order of registration; each may let the request go on, answer it, or refuse it.
-    /// A type that nobody handles meets none, nor does a request that is refused as it is read: what lacks a key that its type needs.
+    /// Runs before the handlers of the types that `pattern` fits: a type (`order.create`), the
+    /// beginning of types (`order.*`), or all (`*`), the server's own included. Middlewares run in
+    /// the order of registration; each may let the request go on, answer it, or refuse it. A type
+    /// that nobody handles meets none, nor does a request that is refused as it is read: what lacks
+    /// a key that its type needs.
     ///
     /// # Errors
     /// [`RegisterError::BadPattern`] or [`RegisterError::TooMany`].
@@ -119,8 +123,9 @@ impl Handlers {
         self.middleware(pattern, Act::Before(Arc::new(act)))
     }
 
-    /// Runs after them, in the order of registration, with the type and what became of the request: `Err` holds what the client was answered.
-    /// For a background handler that is when its answer has come; a request whose client is gone by then meets none. For the server's own
+    /// Runs after them, in the order of registration, with the type and what became of the request:
+    /// `Err` holds what the client was answered. For a background handler that is when its answer
+    /// has come; a request whose client is gone by then meets none. For the server's own
     /// `join_room`, `leave_room`, `presence` and reports it is when the request was taken.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What every shard of an engine runs, for whoever starts the engine: [`shardcast_engine::start`] with [`Shards::shard`], then
-/// [`Shards::attach`].
+/// What every shard of an engine runs, for whoever starts the engine: [`shardcast_engine::start`]
+/// with [`Shards::shard`], then [`Shards::attach`].
 #[derive(Clone, Debug)]
 pub struct Shards {
     shared: Arc<Shared>,
@@ -46,8 +46,8 @@ pub struct Server {
     _runtime: Option<OwnRuntime>,
 }
 
-/// A runtime that `start` has made. It ends without waiting for what runs on it, so that it may be dropped anywhere, a future of another
-/// runtime included, where waiting is a panic.
+/// A runtime that `start` has made. It ends without waiting for what runs on it, so that it may be
+/// dropped anywhere, a future of another runtime included, where waiting is a panic.
 #[derive(Debug)]
 pub(crate) struct OwnRuntime(Option<Runtime>);
 
@@ -113,8 +113,9 @@ impl Server {
         self.running.counters()
     }
 
-    /// Serves until the process gets SIGINT or SIGTERM, then drains, as [`Server::drain`] does. From this call on, before the future is
-    /// awaited, these signals do not end the process by themselves. Needs a tokio runtime with I/O around it.
+    /// Serves until the process gets SIGINT or SIGTERM, then drains, as [`Server::drain`] does.
+    /// From this call on, before the future is awaited, these signals do not end the process by
+    /// themselves. Needs a tokio runtime with I/O around it.
     ///
     /// # Errors
     /// The kernel takes no handler of signals; the server has stopped then.
@@ -131,8 +132,9 @@ impl Server {
         })
     }
 
-    /// Stops accepting, tells every client to come back later, flushes, closes with 1001. Blocks until every connection is gone or
-    /// `within` is over. True when all were gone in time. Background handlers that are left end where they wait.
+    /// Stops accepting, tells every client to come back later, flushes, closes with 1001. Blocks
+    /// until every connection is gone or `within` is over. True when all were gone in time.
+    /// Background handlers that are left end where they wait.
     pub fn drain(self, within: Duration) -> bool {
         self.running.drain(within)
     }

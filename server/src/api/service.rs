@@ -1,5 +1,5 @@
-//! The application on one shard, as the engine calls it: requests meet their handlers, and every one is
-//! answered.
+//! The application on one shard, as the engine calls it: requests meet their handlers, and every
+//! one is answered.
 
 use crate::admission::arrival::{self, AdmissionOutcome, Arrivals, Decision};
 use crate::admission::connect::Connect;
@@ -326,7 +326,8 @@ impl Service {
                 };
                 return call.answer(cx, session, &Reply::Error(&too_many_waiting()));
             }
-            // Two of a connection's batches have not the same number before four thousand million others came between.
+            // Two of a connection's batches have not the same number before four thousand million
+            // others came between.
             let number = self.state.take_serial() as u32;
             batches.push(Batch::new(number, missing, items.replies()));
             key = Some(number);
@@ -340,7 +341,8 @@ impl Service {
         }
     }
 
-    /// Runs a command's middleware and handler; whatever happens there happens to this command alone.
+    /// Runs a command's middleware and handler; whatever happens there happens to this command
+    /// alone.
     fn command(
         &mut self,
         cx: &mut Engine<'_>,

@@ -15,7 +15,8 @@ use shardcast_engine::Pinning;
 /// Checks what was given, value by value and then together.
 ///
 /// # Errors
-/// Everything that is wrong, not only the first. Values are compared with each other only when each obeys its own rule.
+/// Everything that is wrong, not only the first. Values are compared with each other only when each
+/// obeys its own rule.
 pub(crate) fn check(given: &Given) -> Result<Settings, Vec<Problem>> {
     let mut settings = Settings::default();
     let mut problems = given.problems().to_vec();
@@ -90,7 +91,8 @@ impl CrossChecks<'_> {
         problems
     }
 
-    /// The engine takes every name that a namespace takes, and each namespace takes one that bears its prefix.
+    /// The engine takes every name that a namespace takes, and each namespace takes one that bears
+    /// its prefix.
     fn fit_room_names(&self, problems: &mut Vec<Problem>) {
         let Settings {
             engine,
@@ -192,7 +194,8 @@ impl CrossChecks<'_> {
         })
     }
 
-    /// Nothing authenticates clients or operators yet, so all ports stay on this host unless told otherwise.
+    /// Nothing authenticates clients or operators yet, so all ports stay on this host unless told
+    /// otherwise.
     fn refuse_strangers(&self, problems: &mut Vec<Problem>) {
         let Settings {
             listen, admin, tls, ..
@@ -241,5 +244,6 @@ impl CrossChecks<'_> {
     }
 }
 
-/// What an outbox needs beside the largest message: its header, and control frames (`shardcast_engine::Config::outbox_bytes_max`).
+/// What an outbox needs beside the largest message: its header, and control frames
+/// (`shardcast_engine::Config::outbox_bytes_max`).
 const OUTBOX_HEADROOM_BYTES: usize = 1 << 10;

@@ -1,5 +1,6 @@
-//! What the user said, unchecked: for every key the text of the source that goes first, and what could not be understood at all.
-//! Flags are added before the environment and that before the file; the first to name a key keeps it.
+//! What the user said, unchecked: for every key the text of the source that goes first, and what
+//! could not be understood at all. Flags are added before the environment and that before the file;
+//! the first to name a key keeps it.
 
 use super::key::{Key, VARIABLE_PREFIX};
 use super::keys::{self, KEYS};
@@ -16,8 +17,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 #[derive(Debug, Default)]
 pub(crate) struct Given {
     values: Values,
-    /// Options of `[namespaces.NAME]` by name, at most [`Namespaces::COUNT_MAX`]. An option has the key of `[rooms]` that is
-    /// called as it.
+    /// Options of `[namespaces.NAME]` by name, at most [`Namespaces::COUNT_MAX`]. An option has the
+    /// key of `[rooms]` that is called as it.
     namespaces: BTreeMap<String, Values>,
     problems: Vec<Problem>,
 }

@@ -108,7 +108,8 @@ impl Key {
         }
     }
 
-    /// The value as TOML: numbers and booleans bare, everything else quoted. No value holds a character that needs an escape.
+    /// The value as TOML: numbers and booleans bare, everything else quoted. No value holds a
+    /// character that needs an escape.
     pub(super) fn show_toml(&self, settings: &Settings) -> String {
         let text = self.show(settings);
         if self.takes_roles() && text.starts_with('[') {

@@ -13,7 +13,8 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// The known key nearest to a name that is none, by edit distance to the whole name or to its last part.
+/// The known key nearest to a name that is none, by edit distance to the whole name or to its last
+/// part.
 pub(super) fn nearest(name: &str) -> &'static Key {
     nearest_of(name, KEYS.iter())
 }
@@ -360,7 +361,8 @@ pub(super) static KEYS: &[Key] = &[
 
 const FILES_RULE: &str = "none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters";
 
-/// Deadlines of a connection: the engine's timer wheel is coarse, and a day of silence is no connection.
+/// Deadlines of a connection: the engine's timer wheel is coarse, and a day of silence is no
+/// connection.
 const TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(86_400);
 /// The idle timeout is looked at about every second.

@@ -1,4 +1,5 @@
-//! The configuration written out as TOML: the defaults with their meaning, and what is in force with its sources.
+//! The configuration written out as TOML: the defaults with their meaning, and what is in force
+//! with its sources.
 
 use super::given::Given;
 use super::key::Key;

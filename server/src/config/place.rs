@@ -1,4 +1,5 @@
-//! Where clients connect, as it is written: an address, a path of a Unix socket, a socket that the process is given, or nowhere.
+//! Where clients connect, as it is written: an address, a path of a Unix socket, a socket that the
+//! process is given, or nowhere.
 
 use super::value::ConfigValue;
 use shardcast_engine::ListenSource;
@@ -91,7 +92,8 @@ fn path_of(text: &str) -> Option<PathBuf> {
     (plain && fits).then(|| text.into())
 }
 
-/// As `FileDescriptorName=` takes it (`systemd.socket(5)`): at most 255 ASCII characters, none of them control, colon, and here, quote.
+/// As `FileDescriptorName=` takes it (`systemd.socket(5)`): at most 255 ASCII characters, none of
+/// them control, colon, and here, quote.
 fn name_of(rest: &str) -> Option<String> {
     const NAME_BYTES_MAX: usize = 255;
     if rest.is_empty() {

@@ -1,9 +1,11 @@
-//! What rooms are configured to be: the values of section `[rooms]`, and of every `[namespaces.NAME]`.
+//! What rooms are configured to be: the values of section `[rooms]`, and of every
+//! `[namespaces.NAME]`.
 
 use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{Characters, ControlPolicy, NameRules, Namespace, Roles, Who};
 
-/// One namespace as it is configured. Only its name and the limits of the engine tell whether it can be.
+/// One namespace as it is configured. Only its name and the limits of the engine tell whether it
+/// can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rooms {
     pub(super) join: Who,
@@ -44,7 +46,8 @@ impl Default for Rooms {
 }
 
 impl Rooms {
-    /// The namespace, where names of rooms have at most so many bytes. The key's range keeps the members few.
+    /// The namespace, where names of rooms have at most so many bytes. The key's range keeps the
+    /// members few.
     pub(super) fn namespace(&self, name_bytes_max: usize) -> Namespace {
         Namespace {
             join: self.join.clone(),

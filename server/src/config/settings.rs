@@ -115,8 +115,9 @@ impl Settings {
         depth_max.and_then(Rules::new).unwrap_or_default()
     }
 
-    /// What the engine is started with: the plain listener first, then the one with `tls`, those of them that are wanted. `given` has
-    /// the sockets that the process was given: called with the key that wants one, and its name.
+    /// What the engine is started with: the plain listener first, then the one with `tls`, those of
+    /// them that are wanted. `given` has the sockets that the process was given: called with the
+    /// key that wants one, and its name.
     ///
     /// # Errors
     /// A socket was not given.

@@ -167,7 +167,8 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
             settings.engine.room_name_bytes_max = 10;
         }),
     );
-    // A flag of its own and `--set` are both flags; a wrong value that is overruled is no one's problem.
+    // A flag of its own and `--set` are both flags; a wrong value that is overruled is no one's
+    // problem.
     let environment = &[("SHARDCAST_SERVER_SHARDS", "many")];
     check_said(
         Said {

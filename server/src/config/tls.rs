@@ -1,4 +1,5 @@
-//! The values of section `[tls]`: which files, which versions, which clients. Nothing is opened here; `crate::tls` reads the files.
+//! The values of section `[tls]`: which files, which versions, which clients. Nothing is opened
+//! here; `crate::tls` reads the files.
 
 use super::place::Place;
 use super::value::{ConfigValue, OwnSize};

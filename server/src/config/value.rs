@@ -1,11 +1,13 @@
-//! How single values are written: sizes, durations, addresses and words, read from text and shown as text that reads back the same.
+//! How single values are written: sizes, durations, addresses and words, read from text and shown
+//! as text that reads back the same.
 
 use shardcast_engine::Pinning;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// A value with a grammar of its own. `read` leaves the value alone and returns `None` when the text is none of it.
+/// A value with a grammar of its own. `read` leaves the value alone and returns `None` when the
+/// text is none of it.
 pub(super) trait ConfigValue {
     /// Takes the value from text.
     fn read(&mut self, text: &str) -> Option<()>;
@@ -184,7 +186,8 @@ pub(super) fn show_size(bytes: usize) -> String {
     show_measured(bytes, &SIZE_UNITS)
 }
 
-/// A duration: a whole number with its unit, `500ms`, `25s`, `2m` or `1h`. A bare number has no unit and is refused.
+/// A duration: a whole number with its unit, `500ms`, `25s`, `2m` or `1h`. A bare number has no
+/// unit and is refused.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let milliseconds = measured(text, &DURATION_UNITS)?;
     Some(Duration::from_millis(u64::try_from(milliseconds).ok()?))

@@ -1,6 +1,7 @@
 //! What the server answers itself, in every dialect.
 //!
-//! Invariant: a request is answered exactly once, with its answer or an error, and a refused request changed nothing.
+//! Invariant: a request is answered exactly once, with its answer or an error, and a refused
+//! request changed nothing.
 
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespace};
@@ -121,8 +122,8 @@ fn publish_to_many(
     send_out(cx, command, asked, publishes)
 }
 
-/// What is published, if the namespace lets the connection and its data through: the namespace of the
-/// room, or the default one.
+/// What is published, if the namespace lets the connection and its data through: the namespace of
+/// the room, or the default one.
 fn publish_of(
     cx: &Context<'_>,
     command: &Command<'_>,
@@ -177,8 +178,8 @@ fn send_out<'t>(
     let mut tag = asked.report.then_some(first);
     for (sent, (target, publish)) in publishes.enumerate() {
         if sent > 0 && cx.engine.reports_are_full() {
-            // Some rooms have it already, and a refusal would have the client send it to them again: the others get
-            // it too, and the answer goes without counts.
+            // Some rooms have it already, and a refusal would have the client send it to them
+            // again: the others get it too, and the answer goes without counts.
             tag = None;
         }
         let publish = match tag {

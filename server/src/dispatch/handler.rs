@@ -33,8 +33,8 @@ pub(crate) type BackgroundFn =
 pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send>>;
 
 impl Handler {
-    /// Runs on the shard's thread, between two messages: for what takes microseconds. What it returns is the answer, unless it has
-    /// called [`Context::reply`] before.
+    /// Runs on the shard's thread, between two messages: for what takes microseconds. What it
+    /// returns is the answer, unless it has called [`Context::reply`] before.
     pub fn on_shard<T, R, F>(handler: F) -> Handler
     where
         T: FromData,

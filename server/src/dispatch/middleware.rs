@@ -1,4 +1,5 @@
-//! What runs before and after the handlers of the types that a pattern fits, in the order of registration.
+//! What runs before and after the handlers of the types that a pattern fits, in the order of
+//! registration.
 
 use crate::dispatch::pattern::Pattern;
 use crate::session::context::Context;

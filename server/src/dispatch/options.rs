@@ -1,4 +1,5 @@
-//! What holds for a handler besides its code: who may call it, what its data must be like, how long it may take.
+//! What holds for a handler besides its code: who may call it, what its data must be like, how long
+//! it may take.
 
 use crate::session::identity::Identity;
 use crate::wire::from_data::Data;
@@ -75,7 +76,8 @@ impl Options {
         }
     }
 
-    /// Looks at the data before the handler does. (For rules of single fields see [`crate::Valid`].)
+    /// Looks at the data before the handler does. (For rules of single fields see
+    /// [`crate::Valid`].)
     pub fn validate(
         self,
         check: impl Fn(&Data<'_>) -> Result<(), Problem> + Send + Sync + 'static,
@@ -86,8 +88,9 @@ impl Options {
         }
     }
 
-    /// How long a background handler may take, 1 ms to 1 hour (a value outside is taken as the nearest), measured by the shard in steps of
-    /// 64 ms: then its caller is answered `timeout`, and it is dropped where it waits. Handlers on the shard are not interrupted.
+    /// How long a background handler may take, 1 ms to 1 hour (a value outside is taken as the
+    /// nearest), measured by the shard in steps of 64 ms: then its caller is answered `timeout`,
+    /// and it is dropped where it waits. Handlers on the shard are not interrupted.
     pub fn timeout(self, timeout: Duration) -> Options {
         let timeout = timeout.clamp(Duration::from_millis(1), Options::TIMEOUT_MAX);
         Options {
@@ -96,8 +99,9 @@ impl Options {
         }
     }
 
-    /// How many calls of a background handler one connection may have under way, at least 1: one more is answered `rate_limited`.
-    /// Whatever this says, a connection has at most [`crate::Limits::TASKS_PER_CONNECTION_MAX`] of all handlers.
+    /// How many calls of a background handler one connection may have under way, at least 1: one
+    /// more is answered `rate_limited`. Whatever this says, a connection has at most
+    /// [`crate::Limits::TASKS_PER_CONNECTION_MAX`] of all handlers.
     pub fn at_once(self, calls: u16) -> Options {
         Options {
             at_once: AtOnce(calls.max(1)),

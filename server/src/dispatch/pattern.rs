@@ -11,7 +11,8 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// A star ends the pattern; anywhere else it has no meaning and is refused. Without a star, an empty pattern fits nothing.
+    /// A star ends the pattern; anywhere else it has no meaning and is refused. Without a star, an
+    /// empty pattern fits nothing.
     pub(crate) fn parse(pattern: &str) -> Option<Pattern> {
         let (text, is_prefix) = match pattern.strip_suffix('*') {
             Some(prefix) => (prefix, true),

@@ -1,7 +1,9 @@
-//! Who handles what, for all shards: registrations come and go at any time and from any thread; each change makes a new table.
+//! Who handles what, for all shards: registrations come and go at any time and from any thread;
+//! each change makes a new table.
 //!
-//! Invariant: the table is what the registrations say, and its version counts the changes. A shard looks at the version with every
-//! message and takes the table over when it has changed, so a message meets the old table or the new one, never a mixture.
+//! Invariant: the table is what the registrations say, and its version counts the changes. A shard
+//! looks at the version with every message and takes the table over when it has changed, so a
+//! message meets the old table or the new one, never a mixture.
 
 use crate::dispatch::handler::{Handler, Registered};
 use crate::dispatch::middleware::Middleware;
@@ -157,8 +159,8 @@ impl State {
     }
 }
 
-/// The table as one shard lends it to each of its requests. The shard alone counts them: the count of
-/// the `Arc` is written by all shards, and would go from core to core with every request.
+/// The table as one shard lends it to each of its requests. The shard alone counts them: the count
+/// of the `Arc` is written by all shards, and would go from core to core with every request.
 pub(crate) type LentTable = Rc<Arc<Table>>;
 
 /// One shard's view of the registry.

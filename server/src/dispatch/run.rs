@@ -24,7 +24,8 @@ pub(crate) enum Progress {
 }
 
 impl Entry {
-    /// Middleware first, then the handler. The request is answered there, or fails, or is answered later.
+    /// Middleware first, then the handler. The request is answered there, or fails, or is answered
+    /// later.
     pub(crate) fn run(
         &self,
         cx: &mut Context<'_>,

@@ -1,4 +1,5 @@
-//! Who handles what at one moment: one look-up per request, with everything that is to be done for its type.
+//! Who handles what at one moment: one look-up per request, with everything that is to be done for
+//! its type.
 
 use crate::dispatch::handler::{HandlerKind, Registered};
 use crate::dispatch::middleware::{Act, After, Before, Middleware};

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a connection has at most [`Limits::TASKS_PER_CONNECTION_MAX`] of them, and a shard
 //! [`Limits::TASKS_PER_SHARD_MAX`] whose futures are still there. Each request is answered once,
-//! whatever becomes of its future: the shard keeps the deadline, and a future that is dropped without
-//! an outcome brings one all the same.
+//! whatever becomes of its future: the shard keeps the deadline, and a future that is dropped
+//! without an outcome brings one all the same.
 
 use crate::dispatch::handler::{BackgroundFn, HandlerFuture};
 use crate::dispatch::middleware::Request;

@@ -1,5 +1,5 @@
-//! Why a namespace refuses a request. The application turns it into an error of its dialect: the code and the message stand here,
-//! once for all dialects.
+//! Why a namespace refuses a request. The application turns it into an error of its dialect: the
+//! code and the message stand here, once for all dialects.
 
 use super::names::Characters;
 use shardcast_protocol::dialect::{Code, Problem};
@@ -7,7 +7,8 @@ use shardcast_protocol::dialect::{Code, Problem};
 /// Why a room cannot be used as asked. Nothing happened; the connection stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// The room cannot be called so: its namespace takes these characters only, or the name is empty or too long.
+    /// The room cannot be called so: its namespace takes these characters only, or the name is
+    /// empty or too long.
     BadName(Characters),
     /// No namespace is called as the name begins.
     UnknownNamespace,

@@ -1,12 +1,13 @@
-//! What rooms may be called: how long, and of which characters. Asked for every room that a request names.
+//! What rooms may be called: how long, and of which characters. Asked for every room that a request
+//! names.
 
 use std::ops::RangeInclusive;
 
 /// What the rooms of a namespace may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameRules {
-    /// Longest name in bytes, prefix and colon included, within [`NameRules::BYTES`]. The engine has a limit of its own for all
-    /// rooms; the lower one counts.
+    /// Longest name in bytes, prefix and colon included, within [`NameRules::BYTES`]. The engine
+    /// has a limit of its own for all rooms; the lower one counts.
     pub bytes_max: usize,
     /// Of what a name may consist, behind prefix and colon.
     pub characters: Characters,

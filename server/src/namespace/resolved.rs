@@ -1,7 +1,7 @@
 //! A room that a request names, looked up and checked once. Whoever holds one need not check again.
 //!
-//! Invariant: [`Namespaces::resolve`] alone makes one, so its name obeys the rules of its namespace and
-//! the engine's limit. Taken by joining, listing and publishing.
+//! Invariant: [`Namespaces::resolve`] alone makes one, so its name obeys the rules of its namespace
+//! and the engine's limit. Taken by joining, listing and publishing.
 
 use crate::namespace::denied::Denied;
 use crate::namespace::names::Characters;

@@ -231,7 +231,8 @@ fn nobody_signed_in_is_a_caller_too() {
     assert!(!roles(&["member"]).includes(&None::<&Someone>));
 }
 
-/// Everything that a caller can see of a room: what finding it says, and then what each question says.
+/// Everything that a caller can see of a room: what finding it says, and then what each question
+/// says.
 fn seen(namespaces: &Namespaces, room: &str, caller: Someone) -> [Result<(), Denied>; 4] {
     let found = namespaces.find(room);
     let ask = |may: May| found.and_then(|namespace| may(namespace, &caller));

@@ -1,5 +1,5 @@
-//! An event on its way: to whom, except whom, and at last its name and data. The same methods on the
-//! shard, in the background and from other threads; only how a publish is handed over differs.
+//! An event on its way: to whom, except whom, and at last its name and data. The same methods on
+//! the shard, in the background and from other threads; only how a publish is handed over differs.
 
 use crate::rooms::event::{EncodedEvent, Outgoing, Recipients, Targets};
 use crate::session::background::Background;
@@ -94,8 +94,8 @@ impl Emit<'_, &mut Context<'_>> {
     /// Sends the event. Its receivers see it in one order with all that is published there.
     ///
     /// # Errors
-    /// Of a name; `too_large` if a client could not be sent it; or the data cannot be written. Nothing
-    /// was sent then, but of several rooms those before the bad name have it.
+    /// Of a name; `too_large` if a client could not be sent it; or the data cannot be written.
+    /// Nothing was sent then, but of several rooms those before the bad name have it.
     pub fn emit<T: Serialize>(self, event: &str, data: &T) -> Result<(), Failure> {
         let Emit {
             sender: cx,

@@ -1,5 +1,5 @@
-//! An event of the application whose data is written, and what leaves of it for each target. Made on
-//! the shard and on other threads alike.
+//! An event of the application whose data is written, and what leaves of it for each target. Made
+//! on the shard and on other threads alike.
 //!
 //! Invariant: what leaves was judged by its size, and names rooms and users that there may be.
 
@@ -69,7 +69,8 @@ impl<'e> EncodedEvent<'e> {
         let wrote = encoding::write(dialect.encoding(), Nesting::Event, &mut bytes, data)?;
         let mut dialect = dialect;
         if wrote == Wrote::Bytes && dialect.encoding() == Encoding::Json {
-            // Clients that speak MessagePack get bytes as bytes, whichever dialect the publisher speaks.
+            // Clients that speak MessagePack get bytes as bytes, whichever dialect the publisher
+            // speaks.
             dialect = Dialect::MessagePack;
             bytes.clear();
             encoding::write(dialect.encoding(), Nesting::Event, &mut bytes, data)?;

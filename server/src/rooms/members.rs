@@ -36,8 +36,8 @@ impl Context<'_> {
 }
 
 impl Handle {
-    /// Who is in a room: a place in the room's order, so joins and leaves before it count and those after it do not. At most 1,000 are
-    /// named, all are counted.
+    /// Who is in a room: a place in the room's order, so joins and leaves before it count and those
+    /// after it do not. At most 1,000 are named, all are counted.
     ///
     /// # Errors
     /// A [`Problem`] of the name, or `unavailable`.

@@ -1,4 +1,5 @@
-//! Joining and leaving, for clients and for code alike: all rooms of a request or none, one outcome.
+//! Joining and leaving, for clients and for code alike: all rooms of a request or none, one
+//! outcome.
 
 use crate::namespace::Denied;
 use crate::namespace::resolved::ResolvedRoom;
@@ -15,10 +16,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 impl Context<'_> {
-    /// Joins a room. The connection is a member when the room's home says so, some microseconds later: [`Context::rooms`] shows the room
-    /// at once, its messages come from then on. To wait for it, use [`Context::join_then`], or a background handler.
+    /// Joins a room. The connection is a member when the room's home says so, some microseconds
+    /// later: [`Context::rooms`] shows the room at once, its messages come from then on. To wait
+    /// for it, use [`Context::join_then`], or a background handler.
     ///
-    /// Namespaces hold here for the name and for how many members there may be, not for who may join: that rule is for clients.
+    /// Namespaces hold here for the name and for how many members there may be, not for who may
+    /// join: that rule is for clients.
     ///
     /// # Errors
     /// Of the name or the limits; nothing was joined.
@@ -26,8 +29,8 @@ impl Context<'_> {
         self.join_then(&[room], |_, _| {})
     }
 
-    /// Joins several rooms, all or none, and calls `then` when that is done. A room that is named twice is joined once; of no rooms at
-    /// all that is done at once.
+    /// Joins several rooms, all or none, and calls `then` when that is done. A room that is named
+    /// twice is joined once; of no rooms at all that is done at once.
     ///
     /// # Errors
     /// Of the names or the limits; nothing was joined, and `then` is not called.
@@ -62,8 +65,8 @@ impl Context<'_> {
         self.leave_then(&[room], |_| {})
     }
 
-    /// Leaves several rooms, all or none, and calls `then` when that is done. Repetitions and no rooms at all as in
-    /// [`Context::join_then`].
+    /// Leaves several rooms, all or none, and calls `then` when that is done. Repetitions and no
+    /// rooms at all as in [`Context::join_then`].
     ///
     /// # Errors
     /// The connection is not in one of them; nothing was left, and `then` is not called.
@@ -95,7 +98,8 @@ impl Context<'_> {
 }
 
 impl Handle {
-    /// Makes a connection join rooms, all or none, and waits until it is a member: [`Context::join_then`]. The members of each then.
+    /// Makes a connection join rooms, all or none, and waits until it is a member:
+    /// [`Context::join_then`]. The members of each then.
     ///
     /// # Errors
     /// [`Gone`], or a [`Problem`] of the names or the limits.
@@ -148,7 +152,8 @@ impl Background {
         Ok(joined.first().map_or(0, |(_, members)| *members))
     }
 
-    /// Joins several rooms, all or none, and waits until the connection is a member of all. The members of each then.
+    /// Joins several rooms, all or none, and waits until the connection is a member of all. The
+    /// members of each then.
     ///
     /// # Errors
     /// [`Gone`], or a problem of the names or the limits.
@@ -194,7 +199,8 @@ pub(crate) fn join(
     for (tag, room) in tags_from(first).zip(rooms) {
         let (room, members_max) = (room.name(), room.namespace().members_max);
         if let Err(error) = cx.engine.join_limited(room, members_max, tag) {
-            // All or nothing: what this request has joined so far is left again, and nobody waits for those answers.
+            // All or nothing: what this request has joined so far is left again, and nobody waits
+            // for those answers.
             leave_new(cx, first, &joined);
             return Err(problem_of_room(error));
         }
@@ -226,7 +232,8 @@ pub(crate) fn leave(
     }
     let first = cx.state.take_tags(rooms.len() as u32);
     for (tag, room) in tags_from(first).zip(rooms) {
-        // Only the first can fail: of several, all are joined, and fewer are under way than the engine counts per room.
+        // Only the first can fail: of several, all are joined, and fewer are under way than the
+        // engine counts per room.
         cx.engine
             .leave(room.as_ref(), tag)
             .map_err(problem_of_room)?;
@@ -244,7 +251,8 @@ pub(crate) fn distinct<'n>(rooms: &[&'n str]) -> Vec<&'n str> {
     rooms.filter(|room| seen.insert(*room)).collect()
 }
 
-/// What became of a join when the last answer is there. Refused, if one room was: then the others are left.
+/// What became of a join when the last answer is there. Refused, if one room was: then the others
+/// are left.
 pub(crate) fn conclude(cx: &mut Context<'_>, joining: Joining) -> Result<Vec<JoinedRoom>, Problem> {
     match joining.refused {
         None => Ok(joining.rooms),
@@ -268,8 +276,8 @@ fn tags_from(first: Tag) -> impl Iterator<Item = Tag> {
     (0..).map(move |offset| Tag(first.0.wrapping_add(offset)))
 }
 
-/// Rooms joined or being joined, looked at only where several are asked for: the engine checks a single one itself. None, once the
-/// connection has left those that it was in.
+/// Rooms joined or being joined, looked at only where several are asked for: the engine checks a
+/// single one itself. None, once the connection has left those that it was in.
 fn memberships(cx: &Context<'_>, shape: Shape) -> HashSet<Arc<str>> {
     match shape {
         Shape::Rooms if cx.engine.is_open() => cx.engine.rooms().into_iter().collect(),

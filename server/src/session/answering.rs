@@ -1,6 +1,7 @@
 //! How a request is answered: at once, or into its batch.
 //!
-//! Invariant: a request that wants an answer gets exactly one. Called by the context and the service.
+//! Invariant: a request that wants an answer gets exactly one. Called by the context and the
+//! service.
 
 use crate::session::call::{Call, dialect_of};
 use crate::session::state::SessionState;

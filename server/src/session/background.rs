@@ -10,7 +10,8 @@ use shardcast_engine::Peer;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_protocol::dialect::Dialect;
 
-/// A connection, seen from the background. What it was when the request came stands here; what it is now, its shard knows.
+/// A connection, seen from the background. What it was when the request came stands here; what it
+/// is now, its shard knows.
 #[derive(Clone, Debug)]
 pub struct Background {
     pub(crate) handle: Handle,
@@ -57,7 +58,8 @@ impl Background {
         &self.handle
     }
 
-    /// Calls `act` on the connection's shard: for its metadata, and for whatever else has no method here.
+    /// Calls `act` on the connection's shard: for its metadata, and for whatever else has no method
+    /// here.
     ///
     /// # Errors
     /// The connection is gone.

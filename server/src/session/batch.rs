@@ -1,7 +1,7 @@
 //! Answers of a batch of requests, which leave together.
 //!
-//! Invariant: a batch leaves once, with its last answer, and holds [`Batch::BYTES_MAX`] bytes and one
-//! answer at most, besides an error for each answer beyond that. Kept by the session.
+//! Invariant: a batch leaves once, with its last answer, and holds [`Batch::BYTES_MAX`] bytes and
+//! one answer at most, besides an error for each answer beyond that. Kept by the session.
 
 use shardcast_protocol::dialect::{Code, Dialect, Id, Problem, Replies, Reply};
 

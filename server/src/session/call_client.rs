@@ -1,5 +1,5 @@
-//! Methods of clients that the server calls, which only JSON-RPC has: sent on the connection's shard,
-//! awaited elsewhere.
+//! Methods of clients that the server calls, which only JSON-RPC has: sent on the connection's
+//! shard, awaited elsewhere.
 
 use crate::session::background::Background;
 use crate::session::context::Context;
@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 impl Handle {
-    /// Calls a method of a client that speaks JSON-RPC, and waits for its answer; `within` is measured by the connection's shard, in steps
-    /// of 64 ms.
+    /// Calls a method of a client that speaks JSON-RPC, and waits for its answer; `within` is
+    /// measured by the connection's shard, in steps of 64 ms.
     ///
     /// # Errors
     /// See [`CallError`].

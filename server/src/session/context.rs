@@ -1,4 +1,5 @@
-//! The connection at hand and its server, for the length of one call on the shard: what handlers, middleware and hooks may know and do.
+//! The connection at hand and its server, for the length of one call on the shard: what handlers,
+//! middleware and hooks may know and do.
 
 use crate::session::call::{Call, OwnedCall, dialect_of};
 use crate::session::identity::Identity;
@@ -17,7 +18,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One call on the shard. It must not block: while it runs, no other connection of the shard is served.
+/// One call on the shard. It must not block: while it runs, no other connection of the shard is
+/// served.
 #[derive(Debug)]
 pub struct Context<'c> {
     pub(crate) engine: Engine<'c>,
@@ -61,8 +63,8 @@ impl<'c> Context<'c> {
         self.identity().name()
     }
 
-    /// From here on the connection is somebody else, or nobody. Messages to the old user stop and those to the new one begin at one
-    /// place in the order of each.
+    /// From here on the connection is somebody else, or nobody. Messages to the old user stop and
+    /// those to the new one begin at one place in the order of each.
     ///
     /// # Errors
     /// `rate_limited`: it has changed too often in a moment; it is who it was.
@@ -113,7 +115,8 @@ impl<'c> Context<'c> {
         self.session.some_mut()?.metadata.get_mut()
     }
 
-    /// Remembers one value of this type, as long as the connection lives; the one before comes back.
+    /// Remembers one value of this type, as long as the connection lives; the one before comes
+    /// back.
     pub fn set_metadata<T: 'static>(&mut self, value: T) -> Option<T> {
         self.session.more().metadata.set(value)
     }
@@ -125,7 +128,8 @@ impl<'c> Context<'c> {
         value
     }
 
-    /// Answers the request at hand, now. A request is answered once: what the handler returns afterwards is not sent.
+    /// Answers the request at hand, now. A request is answered once: what the handler returns
+    /// afterwards is not sent.
     ///
     /// # Errors
     /// No request waits for an answer here, or the value cannot be written.
@@ -167,7 +171,8 @@ impl<'c> Context<'c> {
         call.as_call().answer(&mut self.engine, self.session, reply);
     }
 
-    /// Who waits for the outcome of the request at hand: its client, unless it was answered already.
+    /// Who waits for the outcome of the request at hand: its client, unless it was answered
+    /// already.
     pub(crate) fn asker(&mut self) -> Asker<Continuation> {
         match self.defer() {
             Some(call) => Asker::Client(call),
@@ -175,7 +180,8 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// When `within` from now is over, by the engine's clock: the connection's deadlines are looked at then.
+    /// When `within` from now is over, by the engine's clock: the connection's deadlines are looked
+    /// at then.
     pub(crate) fn due_after(&mut self, within: Duration) -> u64 {
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let due_ms = self.engine.now_ms().saturating_add(within_ms);
@@ -190,7 +196,8 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// Closes the connection: what was sent before leaves first. `reason`: at most 123 bytes, the rest is cut off.
+    /// Closes the connection: what was sent before leaves first. `reason`: at most 123 bytes, the
+    /// rest is cut off.
     pub fn disconnect(&mut self, code: CloseCode, reason: &str) {
         self.engine.close(code, reason);
     }

@@ -1,5 +1,6 @@
 //! The way to a running server from other threads: a timer, a task, a web application in the same
-//! process. What a handle does with rooms stands in `rooms`, with methods of clients in `call_client`.
+//! process. What a handle does with rooms stands in `rooms`, with methods of clients in
+//! `call_client`.
 
 use crate::session::context::Context;
 use crate::session::retry::{self, look_again};
@@ -15,8 +16,8 @@ use tokio::sync::oneshot;
 
 /// A running server, from any thread. Clones are the same server.
 ///
-/// Methods that are `async` run on any executor: where a shard's queue of commands is full, they look
-/// again every millisecond. What is under way when the server stops ends with an error.
+/// Methods that are `async` run on any executor: where a shard's queue of commands is full, they
+/// look again every millisecond. What is under way when the server stops ends with an error.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
@@ -73,8 +74,8 @@ impl Handle {
         }
     }
 
-    /// Posts a note to a shard and returns at once, however long the shard's queue is full. The note
-    /// is dropped when the server stops.
+    /// Posts a note to a shard and returns at once, however long the shard's queue is full. The
+    /// note is dropped when the server stops.
     pub(crate) fn post_later(&self, connection: ConnectionId, note: impl Any + Send) {
         retry::post(&self.shared, connection.0, Box::new(note));
     }

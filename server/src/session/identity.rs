@@ -1,4 +1,5 @@
-//! Who a connection is: a user with roles, or nobody. Made by the connect hook or by a handler, carried by the session.
+//! Who a connection is: a user with roles, or nobody. Made by the connect hook or by a handler,
+//! carried by the session.
 
 use std::sync::Arc;
 

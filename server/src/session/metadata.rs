@@ -1,4 +1,5 @@
-//! What an application remembers of a connection: at most one value of each type. Lives and ends with the connection, on its shard.
+//! What an application remembers of a connection: at most one value of each type. Lives and ends
+//! with the connection, on its shard.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;

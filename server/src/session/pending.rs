@@ -1,5 +1,5 @@
-//! A request that waits for other shards: its tags, the answers that have come, and who asked. Generic
-//! over what runs when code of the application asked. Kept by the session.
+//! A request that waits for other shards: its tags, the answers that have come, and who asked.
+//! Generic over what runs when code of the application asked. Kept by the session.
 
 use crate::session::call::OwnedCall;
 use shardcast_engine::{Answer, Listing, Report, RoomError, Tag};
@@ -55,7 +55,8 @@ pub(crate) enum Shape {
 pub(crate) struct Joining {
     pub(crate) shape: Shape,
     pub(crate) rooms: Vec<JoinedRoom>,
-    /// The first refusal: then the others are left again, as far as the connection was not in them before.
+    /// The first refusal: then the others are left again, as far as the connection was not in them
+    /// before.
     pub(crate) refused: Option<RoomError>,
 }
 
@@ -72,7 +73,8 @@ pub struct JoinedRoom {
 }
 
 impl<C> Pending<C> {
-    /// Rooms joined under the tags from `first` on: their names, and whether the connection was in them before.
+    /// Rooms joined under the tags from `first` on: their names, and whether the connection was in
+    /// them before.
     pub(crate) fn join(
         asker: Asker<C>,
         first: Tag,

@@ -1,9 +1,9 @@
-//! What waits because a shard's queue of commands is full: looked at again every millisecond, on one
-//! thread of the process that sleeps while nobody waits. Nothing here needs a timer of the caller's
-//! runtime, nor that anybody polls a future to its end.
+//! What waits because a shard's queue of commands is full: looked at again every millisecond, on
+//! one thread of the process that sleeps while nobody waits. Nothing here needs a timer of the
+//! caller's runtime, nor that anybody polls a future to its end.
 //!
-//! Invariant: a note is posted, or its engine has stopped. Notes that wait are outcomes of background
-//! handlers and decisions about clients; each keeps its permit
+//! Invariant: a note is posted, or its engine has stopped. Notes that wait are outcomes of
+//! background handlers and decisions about clients; each keeps its permit
 //! ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it. Futures are their callers' own.
 //! Called by the handle and by background handlers.
 
@@ -32,7 +32,8 @@ impl Future for LookAgain {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Polled again before its time, for something else that its task waits for, the caller looks a little early.
+        // Polled again before its time, for something else that its task waits for, the caller
+        // looks a little early.
         if std::mem::replace(&mut self.asked, true) {
             return Poll::Ready(());
         }
@@ -41,8 +42,8 @@ impl Future for LookAgain {
     }
 }
 
-/// Posts a note to a connection's shard, however long the shard's queue is full. The note is dropped
-/// only when the engine has stopped.
+/// Posts a note to a connection's shard, however long the shard's queue is full. The note is
+/// dropped only when the engine has stopped.
 pub(crate) fn post(shared: &Arc<Shared>, who: Address, note: Note) {
     hand_over(shared, who, note, Engine::tell);
 }

@@ -20,7 +20,8 @@ pub enum CallError {
     /// The client answered with an error.
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    /// The client's dialect has no calls (only JSON-RPC has), too many wait already, or the parameters cannot be written.
+    /// The client's dialect has no calls (only JSON-RPC has), too many wait already, or the
+    /// parameters cannot be written.
     #[error("{0}")]
     Refused(String),
     /// The answer is not of the type that was asked for.
@@ -52,8 +53,8 @@ struct WaitingCall {
 }
 
 impl Reverse {
-    /// A place to wait until `due_ms` for the answer to a call with this number, which no other call of the connection has or had; `None`
-    /// when as many wait as may.
+    /// A place to wait until `due_ms` for the answer to a call with this number, which no other
+    /// call of the connection has or had; `None` when as many wait as may.
     pub(crate) fn open(&mut self, id: u64, due_ms: u64) -> Option<oneshot::Receiver<Answered>> {
         // Whoever has given up waiting makes room.
         self.waiting.retain(|waiting| !waiting.asker.is_closed());

@@ -1,5 +1,5 @@
-//! What all shards and all handles share of an application: limits, rules, and the way to the engine.
-//! Read-only once the engine runs.
+//! What all shards and all handles share of an application: limits, rules, and the way to the
+//! engine. Read-only once the engine runs.
 
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
@@ -20,7 +20,8 @@ pub(crate) struct Shared {
     /// Clients of one shard whose admission may be under way in the background.
     pub(crate) deferred_per_shard_max: usize,
     pub(crate) room_name_bytes_max: usize,
-    /// A draining server tells each client to come back at a random time within this many milliseconds.
+    /// A draining server tells each client to come back at a random time within this many
+    /// milliseconds.
     pub(crate) reconnect_window_ms: u64,
     pub(crate) rules: Rules,
     pub(crate) namespaces: Namespaces,

@@ -1,9 +1,10 @@
-//! A connection's session: when it opened, and what only some connections have: an identity, metadata,
-//! and requests under way. Generic over the continuation of a request that code of the application made.
+//! A connection's session: when it opened, and what only some connections have: an identity,
+//! metadata, and requests under way. Generic over the continuation of a request that code of the
+//! application made.
 //!
-//! Invariant: what a session waits for is bounded by [`Limits`]. The allocated part exists only while
-//! there is something in it, so an idle session is two words. The engine keeps the session in the
-//! connection's slot; the service calls it.
+//! Invariant: what a session waits for is bounded by [`Limits`]. The allocated part exists only
+//! while there is something in it, so an idle session is two words. The engine keeps the session in
+//! the connection's slot; the service calls it.
 
 use crate::session::batch::Batch;
 use crate::session::identity::Identity;
@@ -100,8 +101,8 @@ impl<C> SessionState<C> {
         self.more().pending.push(pending);
     }
 
-    /// Takes one answer and returns the request if nothing is missing any more. An answer that nobody waits for, such as
-    /// one to a request that was given up halfway, is dropped.
+    /// Takes one answer and returns the request if nothing is missing any more. An answer that
+    /// nobody waits for, such as one to a request that was given up halfway, is dropped.
     pub(crate) fn settle(&mut self, tag: Tag, answer: Answer) -> Option<Pending<C>> {
         let pending = &mut self.some_mut()?.pending;
         let index = pending

@@ -1,5 +1,6 @@
-//! When a certificate ends: the one field of X.509 that operators forget. Reads DER by its lengths alone (X.690 §8.1) and gives
-//! `None` for whatever it does not understand; whether a certificate is valid is not decided here.
+//! When a certificate ends: the one field of X.509 that operators forget. Reads DER by its lengths
+//! alone (X.690 §8.1) and gives `None` for whatever it does not understand; whether a certificate
+//! is valid is not decided here.
 
 use std::fmt;
 
@@ -92,7 +93,8 @@ fn number(digits: &[u8]) -> Option<i64> {
     })
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar: years begin in March here, so that the leap day is a year's last.
+/// Days from 1970-01-01 in the Gregorian calendar: years begin in March here, so that the leap day
+/// is a year's last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 {
         (year, month - 3)

@@ -1,14 +1,15 @@
 //! What a connection is called: its address as text.
 //!
-//! Invariant: one text per address and one address per text, for as long as the process runs. On the wire it stands in `welcome` and
-//! `from`; applications name connections by it.
+//! Invariant: one text per address and one address per text, for as long as the process runs. On
+//! the wire it stands in `welcome` and `from`; applications name connections by it.
 
 use shardcast_engine::{Address, Ticket};
 use std::fmt;
 use std::str::FromStr;
 
-/// Names a connection of this process. `shard-slot-generation`, each in lower-case hexadecimal without leading zeros. No secret: it
-/// counts upwards. The id of a connection that is gone reaches nobody.
+/// Names a connection of this process. `shard-slot-generation`, each in lower-case hexadecimal
+/// without leading zeros. No secret: it counts upwards. The id of a connection that is gone reaches
+/// nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub(crate) Address);
 

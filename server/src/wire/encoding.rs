@@ -1,4 +1,5 @@
-//! Values of an application on their way out and in: written and read by serde, in the encoding of a dialect, by one data model.
+//! Values of an application on their way out and in: written and read by serde, in the encoding of
+//! a dialect, by one data model.
 
 mod compound;
 mod key;
@@ -30,8 +31,8 @@ pub(crate) enum Nesting {
 /// Appends a value: see [`written`] for what is made of it.
 ///
 /// # Errors
-/// The value's own `Serialize` failed, or no encoding can say it (a map whose keys are containers, or more containers, one in the other,
-/// than clients read). What was appended is of no use then.
+/// The value's own `Serialize` failed, or no encoding can say it (a map whose keys are containers,
+/// or more containers, one in the other, than clients read). What was appended is of no use then.
 pub(crate) fn write(
     encoding: Encoding,
     nesting: Nesting,
@@ -55,7 +56,8 @@ pub(crate) fn write(
     }
 }
 
-/// Whether there are bytes in what was written. JSON has text for them, which stays text when it is translated.
+/// Whether there are bytes in what was written. JSON has text for them, which stays text when it is
+/// translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrote {
     Bytes,

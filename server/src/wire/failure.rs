@@ -1,12 +1,13 @@
-//! Why a handler did not do what it was asked. A problem is for the client to hear; any other error is ours: logged here, and the client
-//! hears `handler_failed` and nothing of what went wrong.
+//! Why a handler did not do what it was asked. A problem is for the client to hear; any other error
+//! is ours: logged here, and the client hears `handler_failed` and nothing of what went wrong.
 
 use shardcast_engine::{PublishError, Refused, RoomError};
 use shardcast_protocol::dialect::{Code, Problem};
 use std::error::Error;
 use std::fmt;
 
-/// What a handler returns instead of an answer. `?` makes one of a [`Problem`] and of every [`std::error::Error`].
+/// What a handler returns instead of an answer. `?` makes one of a [`Problem`] and of every
+/// [`std::error::Error`].
 #[derive(Debug)]
 pub struct Failure(Box<dyn Error + Send + Sync>);
 
@@ -17,13 +18,14 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 }
 
 impl Failure {
-    /// What a client hears of it, for code that answers others than clients (a route of a web application). `None`: it is for nobody
-    /// to hear; [`fmt::Display`] says what it is.
+    /// What a client hears of it, for code that answers others than clients (a route of a web
+    /// application). `None`: it is for nobody to hear; [`fmt::Display`] says what it is.
     pub fn problem(&self) -> Option<Problem> {
         problem_in(&*self.0).or_else(|| self.0.downcast_ref::<Problem>().cloned())
     }
 
-    /// What the client hears of it. An error that is not for clients is logged with the type of the request.
+    /// What the client hears of it. An error that is not for clients is logged with the type of the
+    /// request.
     pub(crate) fn into_problem(self, kind: &str) -> Problem {
         let error = self.0;
         if let Some(problem) = problem_in(&*error) {

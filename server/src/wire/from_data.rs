@@ -1,4 +1,5 @@
-//! A request's data on its way into a handler: from JSON or MessagePack to a type of the application, with errors that name the field.
+//! A request's data on its way into a handler: from JSON or MessagePack to a type of the
+//! application, with errors that name the field.
 
 use crate::wire::encoding::{self, Reader};
 use serde::de::DeserializeOwned;
@@ -16,7 +17,8 @@ pub struct Data<'b> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DataKey {
     Data,
-    /// JSON-RPC's, which are an array or an object: an empty one has no parameters, as if it were absent.
+    /// JSON-RPC's, which are an array or an object: an empty one has no parameters, as if it were
+    /// absent.
     Params,
 }
 
@@ -42,8 +44,9 @@ impl<'b> Data<'b> {
         self.value
     }
 
-    /// Reads it. A request without data is read as `null`, so that `()` and `Option` fit. In JSON-RPC absent, `[]` and `{}` are the same:
-    /// whichever a client sends, a type that can be read from one of them, or from `null`, fits.
+    /// Reads it. A request without data is read as `null`, so that `()` and `Option` fit. In
+    /// JSON-RPC absent, `[]` and `{}` are the same: whichever a client sends, a type that can be
+    /// read from one of them, or from `null`, fits.
     ///
     /// # Errors
     /// `invalid_data`, with the field that does not fit.
@@ -78,7 +81,8 @@ impl<'b> Data<'b> {
             Ok(_) => (String::new(), "it does not fit".to_owned()),
             Err(error) => (error.path().to_string(), error.inner().to_string()),
         };
-        // serde names a field that is missing only in its text, and the object around it in the path.
+        // serde names a field that is missing only in its text, and the object around it in the
+        // path.
         let missing = error
             .strip_prefix("missing field `")
             .and_then(|rest| rest.split_once('`'))
@@ -119,7 +123,8 @@ impl<T: DeserializeOwned> FromData for T {
     }
 }
 
-/// Data that obeys the rules of its type ([`garde::Validate`]): whoever holds one need not check again.
+/// Data that obeys the rules of its type ([`garde::Validate`]): whoever holds one need not check
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Valid<T>(pub T);
 

@@ -1,6 +1,8 @@
-//! What is published: judged by its size where it is published, and encoded where its topic gives it its place.
+//! What is published: judged by its size where it is published, and encoded where its topic gives
+//! it its place.
 //!
-//! Invariant: what [`encode`] makes of a publication depends on nothing else, so it is the same wherever it is made.
+//! Invariant: what [`encode`] makes of a publication depends on nothing else, so it is the same
+//! wherever it is made.
 
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::spoken::Spoken;
@@ -32,9 +34,10 @@ pub(crate) fn encode(
     })?
 }
 
-/// What is published, once it is known that no client would be sent a message that is too large: what somebody publishes is for all, or
-/// for nobody. The publisher's dialect is encoded here, and of the others that are spoken now those whose message might be too large;
-/// nobody encodes them again.
+/// What is published, once it is known that no client would be sent a message that is too large:
+/// what somebody publishes is for all, or for nobody. The publisher's dialect is encoded here, and
+/// of the others that are spoken now those whose message might be too large; nobody encodes them
+/// again.
 ///
 /// # Errors
 /// `too_large`.

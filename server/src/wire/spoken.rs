@@ -3,8 +3,8 @@
 use shardcast_protocol::dialect::Dialect;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many open connections speak each dialect. Shards share it: it is read with every publish, and written once when a connection opens
-/// and once when it ends.
+/// How many open connections speak each dialect. Shards share it: it is read with every publish,
+/// and written once when a connection opens and once when it ends.
 #[derive(Debug, Default)]
 pub(crate) struct Spoken([AtomicU32; Dialect::ALL.len()]);
 

@@ -164,7 +164,8 @@ impl Cluster {
         }
     }
 
-    /// A shard that could not post looks again after a millisecond: lets that pass. False when none waits for it.
+    /// A shard that could not post looks again after a millisecond: lets that pass. False when none
+    /// waits for it.
     fn pass_retry(&mut self) -> bool {
         let mut world = self.world.borrow_mut();
         let soon = world.now() + 1;
@@ -203,7 +204,8 @@ impl Cluster {
         heard
     }
 
-    /// One client says something; every client hears just what is listed for it, in that order. `{n}` stands for client n's id.
+    /// One client says something; every client hears just what is listed for it, in that order.
+    /// `{n}` stands for client n's id.
     pub(crate) fn check(&mut self, client: usize, request: &str, expected: &[(usize, &str)]) {
         self.say(client, OpCode::Text, request);
         self.run();

@@ -1,4 +1,5 @@
-//! The native dialect on simulated shards without faults: what every request is answered, and who hears what, byte for byte.
+//! The native dialect on simulated shards without faults: what every request is answered, and who
+//! hears what, byte for byte.
 
 mod cluster;
 

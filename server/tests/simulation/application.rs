@@ -1,4 +1,5 @@
-//! The application under test: its handlers do whatever handlers should not, and keep books about it.
+//! The application under test: its handlers do whatever handlers should not, and keep books about
+//! it.
 //!
 //! Nothing in here is random: what a handler does follows from the request.
 
@@ -20,7 +21,8 @@ use std::time::Duration;
 pub(crate) struct Books {
     /// Panics on shards: each is counted there.
     pub(crate) panics: AtomicU64,
-    /// Panics of background handlers: counted when the shard hears of them, if their connection is still there.
+    /// Panics of background handlers: counted when the shard hears of them, if their connection is
+    /// still there.
     pub(crate) background_panics: AtomicU64,
     pub(crate) befores: AtomicU64,
     pub(crate) afters: AtomicU64,
@@ -136,7 +138,8 @@ pub(crate) fn application(books: &Arc<Books>, admits: Admits) -> App {
         })
         .on_disconnect(move |cx, _| {
             closes.disconnected.fetch_add(1, Relaxed);
-            // It is too late for everything, and nothing of it may do harm; only what was is still known.
+            // It is too late for everything, and nothing of it may do harm; only what was is still
+            // known.
             for room in cx.rooms() {
                 assert!(cx.is_in(&room) && cx.leave(&room).is_err());
             }
@@ -345,7 +348,8 @@ async fn sleep(ask: &Ask) {
     tokio::time::sleep(Duration::from_millis(ask.how % LATE_MS_MAX)).await;
 }
 
-/// In a room of the request's own: whoever has waited for the join is in it, and whoever has waited for the leave is not.
+/// In a room of the request's own: whoever has waited for the join is in it, and whoever has waited
+/// for the leave is not.
 async fn join(cx: &Background, ask: &Ask) -> Outcome {
     let room = format!("own{}", ask.n);
     let is_in = async || Ok::<_, Failure>(cx.rooms().await?.iter().any(|is| **is == *room));

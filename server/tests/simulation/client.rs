@@ -1,5 +1,5 @@
-//! One client: it connects, asks, hears, and leaves in one of several rude ways. It knows what it has asked for, and panics over an answer
-//! that it could not get.
+//! One client: it connects, asks, hears, and leaves in one of several rude ways. It knows what it
+//! has asked for, and panics over an answer that it could not get.
 
 use crate::kinds::{AT_ONCE, KINDS, Kind, Place, ROOMS, ROOMS_ALL};
 use crate::run::Tally;
@@ -97,7 +97,8 @@ const WHO: [Option<&str>; 10] = [
 ];
 
 impl Client {
-    /// Joins every room first, asks for nothing else and stays to the end: what it hears is the order.
+    /// Joins every room first, asks for nothing else and stays to the end: what it hears is the
+    /// order.
     pub(crate) fn witness(dialect: Dialect, shard: usize) -> Client {
         Client {
             id: 0,

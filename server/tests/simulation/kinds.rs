@@ -1,4 +1,5 @@
-//! The types of requests that clients ask for, and all that each may be answered. The application and the clients agree on this table.
+//! The types of requests that clients ask for, and all that each may be answered. The application
+//! and the clients agree on this table.
 
 /// One type.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ const fn kind(name: &'static str, at: Place, outcomes: &'static [&'static str]) 
 
 use Place::{Background, BuiltIn, Changing, Shard};
 
-/// A background handler may be one too many besides: only then it may be answered `rate_limited`, if that does not stand here.
+/// A background handler may be one too many besides: only then it may be answered `rate_limited`,
+/// if that does not stand here.
 pub(crate) const KINDS: &[Kind] = &[
     kind("ping", BuiltIn, &["ok"]),
     kind("echo", BuiltIn, &["ok"]),

@@ -1,7 +1,9 @@
-//! Handlers in whole clusters of simulated shards, from a seed: they panic, fail, hang, answer late or after their client has left, come and
-//! go while clients of all dialects ask; the network is faulty, and time passes only when the test says so.
+//! Handlers in whole clusters of simulated shards, from a seed: they panic, fail, hang, answer late
+//! or after their client has left, come and go while clients of all dialects ask; the network is
+//! faulty, and time passes only when the test says so.
 //!
-//! `SHARDCAST_SIM_SEED=n` runs one seed and prints what happens; `SHARDCAST_SIM_SEEDS=n` changes how many are run.
+//! `SHARDCAST_SIM_SEED=n` runs one seed and prints what happens; `SHARDCAST_SIM_SEEDS=n` changes
+//! how many are run.
 
 mod application;
 mod client;
@@ -12,8 +14,9 @@ mod words;
 use run::Tally;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Seeds that once failed, each with what it found. To add one: `(seed, "what was wrong")`, in the commit that repairs it.
-/// A change of the simulation itself may make a seed mean something else; it stays all the same.
+/// Seeds that once failed, each with what it found. To add one: `(seed, "what was wrong")`, in the
+/// commit that repairs it. A change of the simulation itself may make a seed mean something else;
+/// it stays all the same.
 const REGRESSIONS: &[(u64, &str)] = &[
     (
         3,

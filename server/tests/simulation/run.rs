@@ -1,4 +1,5 @@
-//! One run: shards, clients, handlers and the clock of those in the background, one step after the other as the seed says.
+//! One run: shards, clients, handlers and the clock of those in the background, one step after the
+//! other as the seed says.
 
 use crate::application::{Admits, Books, Swap, application};
 use crate::client::{Client, Scene, Stage, count};
@@ -233,8 +234,8 @@ impl Simulation {
         }
     }
 
-    /// Time passes for shards and for handlers in the background, who run as far as they can. Nobody rings at the shards for what
-    /// they say, so all are ticked.
+    /// Time passes for shards and for handlers in the background, who run as far as they can.
+    /// Nobody rings at the shards for what they say, so all are ticked.
     fn pass(&mut self, millis: Millis) {
         let now = self.world.borrow().now();
         self.world.borrow_mut().advance_to(now + millis);
@@ -290,7 +291,8 @@ impl Simulation {
         assert_eq!(alive.load(Relaxed), 0, "futures of handlers are alive");
         assert_eq!(befores.load(Relaxed), afters.load(Relaxed), "middleware");
         assert_eq!(opened.load(Relaxed), disconnected.load(Relaxed), "hooks");
-        // Those of background handlers are not heard of by the shard when the client has left in the moment between.
+        // Those of background handlers are not heard of by the shard when the client has left in
+        // the moment between.
         let counted = self.panics();
         let (on_shards, behind) = (panics.load(Relaxed), background_panics.load(Relaxed));
         assert!(

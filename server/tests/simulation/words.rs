@@ -1,4 +1,5 @@
-//! What clients say and hear, in each dialect: small encoders and decoders of their own, so that both sides are not wrong together.
+//! What clients say and hear, in each dialect: small encoders and decoders of their own, so that
+//! both sides are not wrong together.
 
 use serde_json::{Map, Value, json};
 use shardcast_engine::protocol::frame::OpCode;

@@ -200,7 +200,8 @@ pub(crate) fn shake_hands(
     Ok(stream)
 }
 
-/// Why the server does not take a client. In TLS 1.3 it says so after the client's part of the handshake.
+/// Why the server does not take a client. In TLS 1.3 it says so after the client's part of the
+/// handshake.
 pub(crate) fn refusal(address: SocketAddr, config: &Arc<ClientConfig>) -> String {
     let refused = shake_hands(address, config, "a.test").and_then(|mut stream| {
         let mut byte = [0];

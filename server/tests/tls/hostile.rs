@@ -1,4 +1,5 @@
-//! What comes to a port and is not what the port speaks: it ends, with an answer where there is one, and the next client is served.
+//! What comes to a port and is not what the port speaks: it ends, with an answer where there is
+//! one, and the next client is served.
 
 use super::{Program, SecureClient, Wish, identified};
 use crate::client::{Client, dial};

@@ -1,4 +1,5 @@
-//! TLS as `shardcast serve` speaks it: versions, names, resumption, reload, client certificates, and what is no TLS at all.
+//! TLS as `shardcast serve` speaks it: versions, names, resumption, reload, client certificates,
+//! and what is no TLS at all.
 
 mod client;
 mod files;

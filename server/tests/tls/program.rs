@@ -17,7 +17,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Two shards, a plain and a TLS listener, and these identities of the folder (`NAME.pem`, `NAME.key`).
+    /// Two shards, a plain and a TLS listener, and these identities of the folder (`NAME.pem`,
+    /// `NAME.key`).
     pub(crate) fn start(folder: &Folder, names: &[&str], set: &[&str]) -> Program {
         Program::started(command("serve", folder, names, "127.0.0.1:0", set))
     }

@@ -127,7 +127,8 @@ fn the_default_namespace_has_keys_like_others() {
 
 const WHO: &str = "must be anyone, users, nobody or a list of 1 to 32 roles, such as [moderator,member], each another word of 1 to 64 characters of A-Z, a-z, 0-9 and _.:/-";
 
-/// Asserts the one problem of a file in which the namespace `chat` has these options in its second line.
+/// Asserts the one problem of a file in which the namespace `chat` has these options in its second
+/// line.
 fn check_option(text: &str, problem: &str) {
     check_namespaces(&format!("[namespaces.chat]\n{text}"), Err(&[problem]));
 }

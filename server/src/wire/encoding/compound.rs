@@ -73,7 +73,8 @@ impl<'w> Compound<'w> {
         value.serialize(self.writer.reborrow())
     }
 
-    /// Every key is text, for which JSON has no alternative and most clients of MessagePack no other use.
+    /// Every key is text, for which JSON has no alternative and most clients of MessagePack no
+    /// other use.
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unwritable> {
         self.separate();
         let Writer { out, encoding, .. } = &mut self.writer;

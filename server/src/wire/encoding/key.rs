@@ -1,4 +1,5 @@
-//! Keys of maps. Each is text in every encoding: what the key is in JSON, numbers in digits and bytes in base64.
+//! Keys of maps. Each is text in every encoding: what the key is in JSON, numbers in digits and
+//! bytes in base64.
 
 use super::unfit::{Unfit, bytes_of};
 use super::writer::{Unwritable, widened};

@@ -1,5 +1,6 @@
-//! What a client sent, read by serde into an application's type: by one data model, so that it is the same in whichever encoding it came.
-//! `docs/protocol.md` has the model, `docs/embedding.md` what Rust's types take.
+//! What a client sent, read by serde into an application's type: by one data model, so that it is
+//! the same in whichever encoding it came. `docs/protocol.md` has the model, `docs/embedding.md`
+//! what Rust's types take.
 
 use super::key::key_for;
 use super::unfit::{Unfit, bytes_of};

@@ -1,9 +1,9 @@
 //! What an application sends, written by serde in the encoding of a dialect: by one data model, so
-//! that every client gets the same value. `docs/protocol.md` has the model, `docs/embedding.md` what
-//! becomes of Rust's types.
+//! that every client gets the same value. `docs/protocol.md` has the model, `docs/embedding.md`
+//! what becomes of Rust's types.
 //!
-//! Invariant: what was written without an error is one complete valid value, and its depth is at most
-//! what every dialect can send.
+//! Invariant: what was written without an error is one complete valid value, and its depth is at
+//! most what every dialect can send.
 
 use super::compound::{Compound, Fields};
 use super::writer::{Container, SERDE_JSON_TEXT, Unwritable, Writer, widened};

@@ -28,7 +28,8 @@ pub(crate) struct Writer<'w> {
     pub(crate) encoding: Encoding,
     /// Containers around the value, those of its message included.
     pub(crate) outer: u32,
-    /// Set when bytes are written, which are the one thing that is text in JSON and more in MessagePack.
+    /// Set when bytes are written, which are the one thing that is text in JSON and more in
+    /// MessagePack.
     pub(crate) has_bytes: &'w Cell<bool>,
 }
 
@@ -43,7 +44,8 @@ impl<'w> Writer<'w> {
         }
     }
 
-    /// A whole number of any size. One beyond 64 bits becomes text: read as a number, most clients would not see all of its digits.
+    /// A whole number of any size. One beyond 64 bits becomes text: read as a number, most clients
+    /// would not see all of its digits.
     pub(super) fn push_wide(self, number: impl Copy + TryInto<u64> + TryInto<i64> + Display) {
         let (unsigned, signed): (Option<u64>, Option<i64>) =
             (number.try_into().ok(), number.try_into().ok());
@@ -55,7 +57,8 @@ impl<'w> Writer<'w> {
     }
 }
 
-/// The float that a shorter one says: the nearest to its own shortest digits, so that 0.1 is 0.1 in every encoding.
+/// The float that a shorter one says: the nearest to its own shortest digits, so that 0.1 is 0.1 in
+/// every encoding.
 pub(super) fn widened(number: f32) -> f64 {
     let digits = number.to_string().parse();
     digits
@@ -64,7 +67,8 @@ pub(super) fn widened(number: f32) -> f64 {
         .unwrap_or(number.into())
 }
 
-/// How `serde_json::value::RawValue`, and its `Number` with arbitrary precision, say that their only field is JSON.
+/// How `serde_json::value::RawValue`, and its `Number` with arbitrary precision, say that their
+/// only field is JSON.
 pub(super) const SERDE_JSON_TEXT: &str = "$serde_json::private::";
 
 /// A value with values in it.

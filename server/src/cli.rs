@@ -94,9 +94,9 @@ impl Sources {
     /// The values, and then the files that they name.
     fn check(&self) -> Result<Checked, Vec<String>> {
         let given = self.given(std::env::vars_os());
-        let settings = config::check(&given).map_err(|problems| tell(&problems))?;
+        let settings = config::check(&given).map_err(|problems| lines(&problems))?;
         let tls = settings.tls().map(|files| tls::prepare(files, None));
-        let tls = tls.transpose().map_err(|faults| tell(&faults))?;
+        let tls = tls.transpose().map_err(|faults| lines(&faults))?;
         Ok(Checked {
             settings,
             given,
@@ -130,11 +130,11 @@ impl Sources {
     }
 }
 
-/// A reader that went away has had enough: no error.
+/// Prints. A reader that closed its end is no error.
 fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads a part, such as `head`, has what it wanted.
+        // `head`, for one, reads only the beginning.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("shardcast: cannot write to standard output: {error}");
             ExitCode::FAILURE
@@ -143,7 +143,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn tell<T: ToString>(problems: &[T]) -> Vec<String> {
+fn lines<T: ToString>(problems: &[T]) -> Vec<String> {
     problems.iter().map(T::to_string).collect()
 }
 

@@ -49,8 +49,7 @@ impl Control {
         state: Arc<AdminState>,
         reload: Reload,
     ) -> io::Result<Control> {
-        // Sockets are looked at often: while many connect, those who have asked already are to be
-        // answered.
+        // Sockets are polled often, so that requests are answered while many others connect.
         let runtime = Builder::new_current_thread()
             .event_interval(8)
             .enable_all()

@@ -3,7 +3,7 @@
 
 use crate::config::{LogFormat, Settings};
 
-/// Starts it. Later calls change nothing.
+/// Starts the log. Later calls change nothing.
 pub(crate) fn start(settings: &Settings) {
     let log = tracing_subscriber::fmt()
         .with_max_level(settings.log_level())

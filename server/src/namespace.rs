@@ -1,9 +1,8 @@
-//! Namespaces: which class a room belongs to by its name, and what that class lets whom do.
-//! Applications ask before they act.
+//! Namespaces: which class a room belongs to by its name, and what that class permits to whom.
 //!
-//! Invariant: whatever [`Namespaces::find`] hands out obeys its limits, and no answer about a
-//! secret namespace tells whether it exists. Built once, from code or from the configuration;
-//! asking reads only, takes no lock and allocates nothing.
+//! Invariant: a room that [`Namespaces::find`] accepts obeys the limits of its namespace, and no
+//! answer about a secret namespace reveals whether it exists. Built once, from code or from the
+//! configuration; a look-up takes no lock and allocates nothing.
 
 mod denied;
 mod names;
@@ -30,12 +29,12 @@ pub struct Namespaces(Arc<NamespaceTable>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct NamespaceTable {
-    /// Of rooms without a prefix.
+    /// The namespace of rooms without a prefix.
     default: Namespace,
     named: HashMap<Box<str>, Namespace>,
-    /// Where everything is that must not be told from what does not exist: a namespace that lets
-    /// nobody do anything. There is one as soon as one namespace is secret; it would give itself
-    /// away if unknown ones were answered differently.
+    /// A namespace that permits nothing to anybody, for all rooms that must look as if they did not
+    /// exist. It exists as soon as one namespace is secret: a different answer for unknown
+    /// namespaces would reveal the secret one.
     void: Option<Namespace>,
 }
 
@@ -45,21 +44,20 @@ struct NamespaceTable {
 pub struct Namespace {
     /// Who may join.
     pub join: Who,
-    /// Who may publish to a room. Being in it is not asked for.
+    /// Who may publish to a room, as a member or not.
     pub publish: Who,
     /// Who may see the members of a room.
     pub presence: Who,
-    /// Whether a message comes back to its sender when the request does not say.
+    /// Whether a message comes back to its sender, unless the request says otherwise.
     pub echo: bool,
-    /// Members that a room may have, within [`Namespace::MEMBERS`]. Whoever would be one more is
-    /// refused.
+    /// Members that a room may have, within [`Namespace::MEMBERS`]. One more is refused.
     pub members_max: u32,
     /// What rooms may be called.
     pub names: NameRules,
     /// What happens to control characters in what is published.
     pub control_characters: ControlPolicy,
-    /// Whether every refusal is the same, so that what does not exist cannot be told from what is
-    /// not allowed.
+    /// Whether every refusal is the same, so that a client cannot distinguish what does not exist
+    /// from what is not allowed.
     pub secret: bool,
 }
 
@@ -81,7 +79,7 @@ impl Default for Namespace {
 impl Namespace {
     /// Members that a room may have.
     pub const MEMBERS: RangeInclusive<u32> = 1..=10_000_000;
-    /// Members that a room may have if nobody says otherwise.
+    /// Members that a room may have by default.
     pub const MEMBERS_MAX_DEFAULT: u32 = 1_000_000;
     /// Bytes of a namespace's name, each of `A-Z a-z 0-9 _ -`.
     pub const PREFIX_BYTES: RangeInclusive<usize> = 1..=64;
@@ -95,8 +93,8 @@ impl Namespace {
     /// Whether the caller may join a room of this namespace.
     ///
     /// # Errors
-    /// [`Denied::Unauthorized`] if nobody is signed in and it takes a user, else
-    /// [`Denied::Forbidden`], which is all that a secret namespace says.
+    /// [`Denied::Unauthorized`] if the rule needs a user and the caller is none, else
+    /// [`Denied::Forbidden`]; always [`Denied::Forbidden`] in a secret namespace.
     pub fn may_join(&self, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
         self.may(&self.join, caller)
     }
@@ -127,7 +125,7 @@ impl Namespace {
         }
     }
 
-    /// The namespace that lets nobody in.
+    /// The namespace that permits nothing.
     fn void() -> Namespace {
         Namespace {
             join: Who::Nobody,
@@ -146,7 +144,7 @@ impl Namespaces {
     /// The default namespace, and others by their names.
     ///
     /// # Errors
-    /// What is wrong with the first namespace that is; there is no server to run then.
+    /// The first namespace that breaks a rule.
     pub fn new<N: Into<String>>(
         default: Namespace,
         named: impl IntoIterator<Item = (N, Namespace)>,
@@ -179,7 +177,7 @@ impl Namespaces {
     /// The default namespace alone: all rooms are in it.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The rule that it breaks.
     pub fn only(default: Namespace) -> Result<Namespaces, NamespaceError> {
         Namespaces::new(default, std::iter::empty::<(String, Namespace)>())
     }
@@ -203,7 +201,7 @@ impl Namespaces {
         } = &*self.0;
         let (namespace, own) = match room.split_once(':') {
             Some((prefix, own)) if !named.is_empty() => {
-                // What no namespace is called is not hashed, however long it is.
+                // A prefix that is too long for a namespace is not hashed.
                 let known = *Namespace::PREFIX_BYTES.end() >= prefix.len();
                 let found = known.then(|| named.get(prefix)).flatten();
                 let found = found.or(void.as_ref());
@@ -254,7 +252,7 @@ fn check(name: &str, namespace: &Namespace) -> Result<(), NamespaceError> {
     Ok(())
 }
 
-/// Why there can be no such namespaces. The name is empty where the default one is meant.
+/// Why there can be no such namespaces. The name of the default namespace is empty here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamespaceError {
     /// The name is not 1 to 64 of `A-Z a-z 0-9 _ -`.

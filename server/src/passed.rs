@@ -1,6 +1,6 @@
-//! Listening sockets that this process was given by whoever started it, as systemd's socket
-//! activation does (`sd_listen_fds(3)`): `LISTEN_FDS` says how many, `LISTEN_FDNAMES` what they are
-//! called. Taken by `serve` at its beginning.
+//! Listening sockets that the parent process passed to this one, as systemd's socket activation
+//! does (`sd_listen_fds(3)`): `LISTEN_FDS` says how many, `LISTEN_FDNAMES` what they are called.
+//! Taken by `serve` at its beginning.
 
 use listenfd::ListenFd;
 use shardcast_engine::Inherited;
@@ -8,13 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-/// Those that nobody has taken yet.
+/// The sockets that are not taken yet.
 pub(crate) struct Passed {
     sockets: ListenFd,
     names: Vec<String>,
 }
 
-/// A socket of those.
+/// One of the sockets.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) socket: Inherited,
@@ -23,7 +23,7 @@ pub(crate) struct Taken {
 }
 
 impl Passed {
-    /// Takes the variables out of the environment, so that no child believes that they are for it.
+    /// Takes the variables out of the environment, so that no child process takes them for its own.
     /// Called while the process has one thread.
     pub(crate) fn of_process() -> Passed {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();

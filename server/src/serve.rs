@@ -84,7 +84,7 @@ impl Serving<'_> {
     fn run(self) -> ExitCode {
         let engine = self.server.engine();
         tracing::info!(kernel = engine.capabilities(), memory = %engine.memory(), "serving");
-        if let Err(error) = self.say_ready() {
+        if let Err(error) = self.print_ready() {
             tracing::warn!(%error, "nobody reads the ready line");
         }
         let stop = self.control.wait(|| self.server.engine().is_alive());
@@ -113,13 +113,13 @@ impl Serving<'_> {
         }
     }
 
-    fn say_ready(&self) -> io::Result<()> {
+    fn print_ready(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(
             out,
             "shardcast {} ready: clients {}, admin http://{}, shards {}, rings up to {}, connections up to {}, messages up to {} bytes",
             env!("CARGO_PKG_VERSION"),
-            self.doors().join(" and "),
+            self.urls().join(" and "),
             self.control.local_addr(),
             self.config.shards,
             self.server.engine().rings_max(),
@@ -132,17 +132,17 @@ impl Serving<'_> {
 
 impl Serving<'_> {
     /// Where clients connect, as URLs.
-    fn doors(&self) -> Vec<String> {
+    fn urls(&self) -> Vec<String> {
         let addresses = self.server.addresses().iter();
         let listeners = self.config.listeners.iter().zip(addresses);
-        let doors = listeners.map(|(listener, address)| {
+        let urls = listeners.map(|(listener, address)| {
             let scheme = if listener.tls.is_some() { "wss" } else { "ws" };
             match address {
                 ListenAddress::Ip(address) => format!("{scheme}://{address}/ws"),
                 ListenAddress::Unix(_) => format!("{scheme}+{address}:/ws"),
             }
         });
-        doors.collect()
+        urls.collect()
     }
 }
 

@@ -112,7 +112,7 @@ fn clients(settings: &TlsSettings) -> Result<ClientCertificates, Fault> {
     })
 }
 
-/// What is wrong although every certificate and key is fine.
+/// Why TLS cannot serve although every certificate and key is fine.
 fn unusable(settings: &TlsSettings, error: &TlsError) -> Fault {
     let (key, files) = match error {
         TlsError::ClientAuthority(_) => ("tls.client_ca", &settings.client_ca),
@@ -146,7 +146,7 @@ fn expired(path: &Path, identity: &Identity) -> Option<String> {
     })
 }
 
-/// Whoever can read a key can be this server.
+/// A user who can read the key can pose as this server.
 fn exposed(path: &Path) -> Option<String> {
     /// Other users of the host may read it (`chmod(2)`).
     const OTHERS_READ: u32 = 0o004;

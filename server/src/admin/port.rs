@@ -1,8 +1,8 @@
 //! The admin port: health, readiness and metrics over HTTP, for operators and probes.
 //!
-//! Nobody can hold it: whoever connects is accepted at once, and when there are too many, the one
-//! that has held a place for longest makes room (`visitors.rs`). One request a connection, with
-//! deadlines for its head and for the whole. The control plane calls it.
+//! No peer can block the port: every connection is accepted at once, and when there are too many,
+//! the oldest connection is closed (`visitors.rs`). A connection has one request, with a deadline
+//! for the head and one for the complete exchange. The control plane calls this file.
 
 use crate::admin::metrics::Metrics;
 use crate::admin::state::AdminState;
@@ -44,7 +44,7 @@ pub(crate) async fn accept(listener: TcpListener, state: Arc<AdminState>) {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            // One that ended, or made room.
+            // A connection that ended, or was closed for a new one.
             Some(ended) = answering.join_next_with_id() => {
                 visitors.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
             }
@@ -52,7 +52,7 @@ pub(crate) async fn accept(listener: TcpListener, state: Arc<AdminState>) {
     }
 }
 
-/// Answers one request. What goes wrong on the way is the client's affair.
+/// Answers one request. An error of the connection concerns the client alone.
 async fn answer(socket: impl Read + Write + Unpin, routes: Router, asked: HeadRead) {
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(|request| {
@@ -78,7 +78,7 @@ fn routes(state: Arc<AdminState>) -> Router {
         .with_state(state)
 }
 
-/// The process lives and its control plane turns.
+/// The process lives and its control plane runs.
 async fn health() -> Response {
     json(StatusCode::OK, r#"{"status":"ok"}"#)
 }

@@ -1,8 +1,8 @@
-//! Who is connected to the admin port, and who makes room for the next one: so that however many
-//! hold a place, a probe that asks is answered.
+//! The connections of the admin port, and which of them is closed for the next one: however many
+//! connect, a probe that sends its request is answered.
 //!
-//! Those who have not asked yet and those who are slow to read have places of their own: neither
-//! takes the other's. Used by the accept loop alone.
+//! Connections without a complete request and connections that read slowly have places of their
+//! own: neither takes the other's. Used by the accept loop alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use tokio::task::{AbortHandle, Id};
 
 /// Connections at once; probes and scrapers need a handful.
 const VISITORS_MAX: usize = 64;
-/// Of them, those that are left alone though others read their answers slowly: they have a head to
-/// complete, which takes a round trip.
+/// Connections without a complete request that are kept although others read their answers slowly:
+/// to complete a head takes a round trip.
 const ASKING_MIN: usize = VISITORS_MAX / 2;
 
 /// In the order of their coming.
@@ -40,8 +40,8 @@ impl HeadRead {
 }
 
 impl Visitors {
-    /// Before another enters: if all places are taken, one visitor is cut off. The longest of those
-    /// that have not asked, unless they are few: then the longest of those that have.
+    /// Makes room for another connection: if all places are taken, one is closed. It is the oldest
+    /// that has not sent its request, unless those are few; then it is the oldest that has.
     pub(super) fn make_room(&mut self) {
         if self.0.len() < VISITORS_MAX {
             return;
@@ -61,7 +61,8 @@ impl Visitors {
         self.0.push_back(Visitor { answering, asked });
     }
 
-    /// One has been answered, or given up. Who made room is not here any more.
+    /// Forgets a connection that was answered or gave up. One that was closed to make room is
+    /// forgotten already.
     pub(super) fn leave(&mut self, id: Id) {
         self.0.retain(|visitor| visitor.answering.id() != id);
     }

@@ -1,9 +1,10 @@
-//! Clients whose admission is decided in the background: what the hook sees of one, its future, and
-//! the way of its decision back.
+//! Clients whose admission is decided in the background: what the hook sees of a client, the
+//! client's future, and the decision's way back to the shard.
 //!
 //! Invariant: a shard has at most as many futures as connections may wait for their admission
-//! ([`Config::deferred_max`]), those that are dropped and not gone yet included. Each brings one
-//! decision to its shard, however it ends; the engine drops it if nobody waits any more.
+//! ([`Config::deferred_max`]), aborted futures that are not dropped yet included. Each future
+//! brings one decision to its shard, however it ends; the engine drops the decision if the client
+//! has gone.
 //!
 //! [`Config::deferred_max`]: shardcast_engine::Config::deferred_max
 
@@ -43,7 +44,7 @@ struct OwnedRequest {
     path: Box<str>,
     query: Option<Box<str>>,
     headers: Box<[OwnedHeader]>,
-    /// Of the answer that lets it in.
+    /// Headers of the answer that lets the client in.
     answer: Mutex<Headers>,
 }
 
@@ -91,12 +92,12 @@ impl Arrival {
         self.0.peer_certificate.as_deref()
     }
 
-    /// The listener that it came by: index in the configuration.
+    /// The listener that the client connected to: index in the configuration.
     pub fn listener(&self) -> usize {
         self.0.listener
     }
 
-    /// What it will speak.
+    /// The dialect of the client.
     pub fn dialect(&self) -> Dialect {
         self.0.dialect
     }
@@ -132,7 +133,7 @@ impl fmt::Debug for Arrival {
 /// Finds out who a client is.
 pub(crate) type ConnectFn = dyn Fn(Arrival) -> AdmissionFuture + Send + Sync;
 
-/// What is left to find out.
+/// The future of a hook.
 pub(crate) type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>;
 
 /// Futures of one shard's clients that wait.
@@ -155,7 +156,7 @@ pub(crate) struct Decision {
 pub(crate) enum AdmissionOutcome {
     Known(Result<Identity, Refusal>),
     Panic,
-    /// It was dropped before its end.
+    /// The future was dropped before its end.
     Dropped,
 }
 
@@ -220,7 +221,8 @@ pub(crate) fn begin(
             _permit: arrivals.permits.take(),
         }),
     };
-    // Of a runtime that has ended, the future is dropped at once: the shard hears of it after this.
+    // If the runtime has ended, it drops the future at once, and the shard gets the decision after
+    // this call.
     let run = async move { guard.end(outcome_of(work).await) };
     let task = shared.runtime.spawn(run);
     arrivals.waiting.insert(who, task.abort_handle());
@@ -229,7 +231,7 @@ pub(crate) fn begin(
 
 async fn outcome_of(mut work: AdmissionFuture) -> AdmissionOutcome {
     let ended = AssertUnwindSafe(&mut work).catch_unwind().await;
-    // What the hook held ends here, with all that its end may do.
+    // The hook's values are dropped here; their destructors may panic.
     let dropped = discard(work);
     match (ended, dropped) {
         (Ok(known), Ok(())) => AdmissionOutcome::Known(known),
@@ -242,23 +244,22 @@ async fn outcome_of(mut work: AdmissionFuture) -> AdmissionOutcome {
 }
 
 impl Arrivals {
-    /// Whoever waited has its decision.
+    /// The client's decision has come.
     pub(crate) fn decided(&mut self, who: Address) {
         self.waiting.remove(&who);
         self.shrink();
     }
 
-    /// Nobody waits for the decision any more: the future ends where it waits.
+    /// The client has gone, or its time is over: the future ends where it waits.
     pub(crate) fn abandoned(&mut self, who: Address) {
         if let Some(task) = self.waiting.remove(&who) {
-            // The runtime may be a host's, which may drop the future here, with all that its end
-            // may do.
+            // The embedder's runtime may drop the future here, whose destructors may panic.
             let _panicked = confine(|| task.abort());
         }
         self.shrink();
     }
 
-    /// Futures that are there.
+    /// Futures that are not dropped yet.
     pub(crate) fn count(&self) -> usize {
         self.permits.taken()
     }

@@ -12,7 +12,7 @@ pub struct Connect<'r> {
     engine: &'r Engine<'r>,
     request: &'r http::Request<'r>,
     dialect: Dialect,
-    /// Of the answer that lets it in.
+    /// Headers of the answer that lets the client in.
     headers: RefCell<Headers>,
 }
 
@@ -39,8 +39,8 @@ impl<'r> Connect<'r> {
     ///
     /// # Errors
     /// The name or the value cannot stand in an answer, the header is the server's to write, or all
-    /// together are longer than [`Headers::BYTES_MAX`]. Given back from the hook, it is answered
-    /// with 500.
+    /// together are longer than [`Headers::BYTES_MAX`]. A hook that returns this error has the
+    /// client answered with 500.
     pub fn add_header(&self, name: &str, value: &str) -> Result<(), HeaderError> {
         self.headers.borrow_mut().add(name, value)
     }
@@ -60,12 +60,12 @@ impl<'r> Connect<'r> {
         self.engine.peer_certificate()
     }
 
-    /// The listener that it came by: index in the configuration.
+    /// The listener that the client connected to: index in the configuration.
     pub fn listener(&self) -> usize {
         self.engine.listener()
     }
 
-    /// What it will speak.
+    /// The dialect of the client.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
@@ -75,13 +75,13 @@ impl<'r> Connect<'r> {
         self.request.header(name)
     }
 
-    /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded, where the
-    /// client encoded it (browsers leave a `%` as it is that no escape follows).
+    /// A parameter of its request's query (`?token=…`), as it was sent: percent-encoded where the
+    /// client encoded it. (Browsers leave a `%` alone that begins no escape.)
     pub fn parameter(&self, name: &str) -> Option<&'r str> {
         parameter_of(self.request.query()?, name)
     }
 
-    /// The whole request.
+    /// The complete request.
     pub fn request(&self) -> &'r http::Request<'r> {
         self.request
     }

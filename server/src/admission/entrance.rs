@@ -1,8 +1,8 @@
 //! Which dialect a client speaks: named by the path, by `dialect` in the query or by the
 //! subprotocol, of which no two may differ.
 //!
-//! Invariant: a client that names one speaks it, or is refused with what contradicts what. Called
-//! by the service for every upgrade and every event stream.
+//! Invariant: a client that names a dialect speaks it, or is refused with the two names that
+//! contradict each other. The service calls this file for every upgrade and every event stream.
 
 use shardcast_engine::Refusal;
 use shardcast_engine::protocol::http::Request;
@@ -39,7 +39,7 @@ impl Entrances {
         }
     }
 
-    /// From here on this path, or none, is this dialect's.
+    /// Gives a dialect this path, or none.
     pub(crate) fn set(&mut self, dialect: Dialect, path: Option<String>) {
         self.of_dialects.retain(|(other, _)| *other != dialect);
         self.of_dialects.extend(path.map(|path| (dialect, path)));
@@ -50,12 +50,12 @@ impl Entrances {
         path == self.any || self.of_dialects.iter().any(|(_, other)| other == path)
     }
 
-    /// For whoever came to another path.
+    /// The text for clients of other paths.
     pub(crate) fn elsewhere(&self) -> String {
         format!("clients connect to {}", self.any)
     }
 
-    /// For whoever asks what this is.
+    /// The text for clients that only look.
     pub(crate) fn all(&self) -> String {
         let mut text = format!("WebSocket clients connect to {}", self.any);
         for (dialect, path) in &self.of_dialects {

@@ -39,10 +39,11 @@ impl Default for App {
 }
 
 impl App {
-    /// Where clients connect, if not told otherwise.
+    /// Where clients connect by default.
     pub const PATH: &str = "/ws";
 
-    /// Only what the server answers itself: rooms, broadcasts, pings.
+    /// An application without handlers: the server itself answers joins, broadcasts, pings and the
+    /// like.
     pub fn new() -> App {
         App {
             server: concat!("shardcast/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -55,7 +56,7 @@ impl App {
         }
     }
 
-    /// Name and version, as clients are welcomed with. Default: this library's.
+    /// Name and version that the welcome names. Default: this library's.
     pub fn server(self, server: impl Into<String>) -> App {
         App {
             server: server.into(),
@@ -63,23 +64,23 @@ impl App {
         }
     }
 
-    /// The path on which clients connect, whatever they speak: their subprotocol or `?dialect=`
-    /// chooses. Default: [`App::PATH`].
+    /// The path for clients of all dialects: the subprotocol or `?dialect=` chooses. Default:
+    /// [`App::PATH`].
     pub fn path(mut self, path: impl Into<String>) -> App {
         self.entrances.any = path.into();
         self
     }
 
-    /// The path on which clients speak this dialect without another word, for libraries that cannot
-    /// choose a subprotocol; `None`: no such path. Default: `/jsonrpc` and `/msgpack`; none for
-    /// JSON's native dialect, which is spoken where nothing is chosen.
+    /// The path that alone chooses this dialect, for libraries that cannot choose a subprotocol;
+    /// `None`: no such path. Default: `/jsonrpc` and `/msgpack`; none for the native dialect in
+    /// JSON, which is the default of [`App::path`].
     pub fn dialect_path(mut self, dialect: Dialect, path: Option<&str>) -> App {
         self.entrances.set(dialect, path.map(str::to_owned));
         self
     }
 
-    /// A draining server tells each client to come back at a random time within this. Default: 5 s,
-    /// which is 20 clients a millisecond of 100,000.
+    /// The time within which clients of a draining server come back, each at a random moment that
+    /// the server names. Default: 5 s, so 100,000 clients come back at 20 a millisecond.
     pub fn reconnect_window(self, window: Duration) -> App {
         App {
             reconnect_window: window,
@@ -102,8 +103,8 @@ impl App {
         Handlers::new(self.registry.clone())
     }
 
-    /// Asked before a client is let in: who it is, or why it may not come. Runs on the shard; it
-    /// must not block.
+    /// Decides about a client before it is let in: returns the client's identity, or a refusal.
+    /// Runs on the shard; it must not block.
     pub fn on_connect(
         self,
         hook: impl Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync + 'static,
@@ -111,11 +112,12 @@ impl App {
         self.with_connect(ConnectHook::OnShard(Arc::new(hook)))
     }
 
-    /// The same for what takes time, such as a look-up elsewhere: the hook's future runs on the
-    /// runtime of background handlers while the client waits, for [`Config::admission_timeout`] at
-    /// most (then it is answered 504). The future is dropped where it waits when that time is over
-    /// or the client goes. At most [`Config::deferred_max`] clients wait; others are answered 503.
-    /// Of this hook and that of [`App::on_connect`] the last one counts.
+    /// Decides likewise where a decision takes time, such as a look-up elsewhere: the hook's future
+    /// runs on the runtime of background handlers while the client waits, for
+    /// [`Config::admission_timeout`] at most; then the client is answered 504. The future is
+    /// dropped where it waits when that time is over or the client goes. At most
+    /// [`Config::deferred_max`] clients wait; others are answered 503. Of this hook and that of
+    /// [`App::on_connect`] the last one counts.
     pub fn on_connect_async<W>(self, hook: impl Fn(Arrival) -> W + Send + Sync + 'static) -> App
     where
         W: Future<Output = Result<Identity, Refusal>> + Send + 'static,
@@ -132,9 +134,9 @@ impl App {
         App { hooks, ..self }
     }
 
-    /// Called when a client is there and has been welcomed, before the first of its messages. An
-    /// error disconnects it: a problem with its own close code (`docs/errors.md`), any other with
-    /// that of `handler_failed`.
+    /// Called when a client is connected and welcomed, before its first message. An error
+    /// disconnects the client: a problem with its own close code (`docs/errors.md`), any other
+    /// error with that of `handler_failed`.
     pub fn on_opened(
         self,
         hook: impl Fn(&mut Context<'_>) -> Result<(), Failure> + Send + Sync + 'static,
@@ -147,9 +149,9 @@ impl App {
         App { hooks, ..self }
     }
 
-    /// Called once for every client that was let in, when it is gone: it is in no room any more,
-    /// and what is sent to it goes nowhere. [`Context::rooms`] and [`Context::is_in`] tell of the
-    /// rooms that it was in.
+    /// Called once for every client that was let in, when the client is gone: it is in no room any
+    /// more, and messages to it are dropped. [`Context::rooms`] and [`Context::is_in`] still name
+    /// its former rooms.
     pub fn on_disconnect(
         self,
         hook: impl Fn(&mut Context<'_>, CloseReason) + Send + Sync + 'static,

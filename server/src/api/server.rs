@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What every shard of an engine runs, for whoever starts the engine: [`shardcast_engine::start`]
-/// with [`Shards::shard`], then [`Shards::attach`].
+/// What every shard of an engine runs, for embedders that start the engine themselves:
+/// [`shardcast_engine::start`] with [`Shards::shard`], then [`Shards::attach`].
 #[derive(Clone, Debug)]
 pub struct Shards {
     shared: Arc<Shared>,
@@ -29,30 +29,32 @@ impl Shards {
         Service::new(self.shared.clone(), self.code.clone(), index)
     }
 
-    /// The engine has started: from here on handlers have a way to it. The first engine stays.
+    /// Connects handlers with the engine, which has started. What they post before this call waits
+    /// for it. A second call changes nothing.
     pub fn attach(&self, engine: EngineHandle) -> Handle {
-        // A second one would be another server with the same handlers, which has its own `Shards`.
+        // A second engine is another server with the same handlers, and has its own `Shards`.
         let _ = self.shared.engine.set(engine);
         Handle::new(self.shared.clone())
     }
 }
 
-/// A running server. Dropping it stops it at once; [`Server::drain`] does so kindly.
+/// A running server. Dropping it stops the server at once; [`Server::drain`] lets clients leave
+/// first.
 #[derive(Debug)]
 pub struct Server {
     running: Running,
     handle: Handle,
-    /// Dropped behind the engine, whose handlers run on it.
+    /// The runtime of background handlers. Dropped after the engine.
     _runtime: Option<OwnRuntime>,
 }
 
-/// A runtime that `start` has made. It ends without waiting for what runs on it, so that it may be
-/// dropped anywhere, a future of another runtime included, where waiting is a panic.
+/// A runtime that `start` has made. Its end does not wait for its tasks, so it may be dropped
+/// inside a future of another runtime, where waiting would panic.
 #[derive(Debug)]
 pub(crate) struct OwnRuntime(Option<Runtime>);
 
 impl OwnRuntime {
-    /// Threads that it has.
+    /// Threads of the runtime.
     pub(crate) const THREADS: usize = 1;
 
     pub(crate) fn start() -> io::Result<OwnRuntime> {
@@ -93,7 +95,7 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Where clients connect over TCP: the first listener's address of those that have one.
+    /// Where clients connect over TCP: the address of the first listener that has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.running.local_addr()
     }
@@ -132,9 +134,9 @@ impl Server {
         })
     }
 
-    /// Stops accepting, tells every client to come back later, flushes, closes with 1001. Blocks
-    /// until every connection is gone or `within` is over. True when all were gone in time.
-    /// Background handlers that are left end where they wait.
+    /// Stops accepting, asks every client to come back later, flushes, closes with 1001. Blocks
+    /// until every connection is gone or `within` is over; returns whether all were gone in time.
+    /// Background handlers that are still running end where they wait.
     pub fn drain(self, within: Duration) -> bool {
         self.running.drain(within)
     }

@@ -14,7 +14,7 @@ use crate::session::context::{Context, Session};
 use crate::session::handle::ShardTask;
 use crate::session::identity::Identity;
 use crate::session::limits::Limits;
-use crate::session::pending::Asker;
+use crate::session::pending::Requester;
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
@@ -107,7 +107,7 @@ impl Application for Service {
                     Err(refusal) => Admission::Refuse(refusal),
                 }
             }
-            // Where nobody may wait any more, the engine refuses, and nothing is begun for it.
+            // Where no further client may wait, the engine refuses, and no future is begun.
             Some(ConnectHook::InBackground(_)) if !cx.may_defer() => Admission::Defer,
             Some(ConnectHook::InBackground(hook)) => {
                 match arrival::begin(
@@ -178,10 +178,10 @@ impl Application for Service {
             message_bytes_max: cx.message_bytes_max(),
         };
         if let Some(greeting) = dialect_of(cx).greeting(welcome) {
-            say(cx, &greeting);
+            send_event(cx, &greeting);
         }
         if session.identity().name().is_some() {
-            // It asked for nothing else yet, so nothing is full.
+            // The connection has made no other request yet, so no limit is reached.
             let identified = cx.identify(session.identity().name());
             debug_assert!(identified.is_ok());
         }
@@ -211,11 +211,11 @@ impl Application for Service {
         let Some(pending) = session.settle(tag, answer) else {
             return;
         };
-        let (asker, outcome) = pending.into_parts();
+        let (requester, outcome) = pending.into_parts();
         let mut context = self.context(cx, session);
-        match asker {
-            Asker::Client(call) => builtin::answer_late(&mut context, &call, outcome),
-            Asker::Code(then) => then.run(&mut context, outcome),
+        match requester {
+            Requester::Client(call) => builtin::answer_late(&mut context, &call, outcome),
+            Requester::Code(then) => then.run(&mut context, outcome),
         }
     }
 
@@ -246,7 +246,7 @@ impl Application for Service {
             reason: "draining",
             reconnect_ms: self.state.random.u64(0..=window_ms),
         };
-        say(cx, &closing);
+        send_event(cx, &closing);
     }
 
     fn quiet(&mut self, quiet: Quiet) {
@@ -298,7 +298,7 @@ impl Service {
             Ok(Item::Command(command)) => self.command(cx, session, &command, batch),
             Ok(Item::Response(response)) => {
                 let reverse = session.some_mut().map(|more| &mut more.reverse);
-                // One that nobody waits for is late, or made up.
+                // A response without a waiting call is late, or made up.
                 let _ = reverse.is_some_and(|reverse| reverse.settle(&response));
                 session.shrink();
             }
@@ -326,14 +326,15 @@ impl Service {
                 };
                 return call.answer(cx, session, &Reply::Error(&too_many_waiting()));
             }
-            // Two of a connection's batches have not the same number before four thousand million
-            // others came between.
+            // Two batches of a connection have the same number only after four thousand million
+            // others.
             let number = self.state.take_serial() as u32;
             batches.push(Batch::new(number, missing, items.replies()));
             key = Some(number);
         }
         for item in items {
-            // As with messages one by one: whom a handler has closed is not heard any more.
+            // A handler may have closed the connection: then the rest of the batch is dropped, as
+            // later messages are.
             if !cx.is_open() {
                 return;
             }
@@ -341,8 +342,7 @@ impl Service {
         }
     }
 
-    /// Runs a command's middleware and handler; whatever happens there happens to this command
-    /// alone.
+    /// Runs a command's middleware and handler. A panic there concerns this command alone.
     fn command(
         &mut self,
         cx: &mut Engine<'_>,
@@ -379,8 +379,8 @@ fn heartbeat_of(dialect: Dialect) -> Heartbeat {
     }
 }
 
-/// Says something unasked, in the connection's dialect.
-fn say(cx: &mut Engine<'_>, event: &Event<'_>) {
+/// Sends an event in the connection's dialect.
+fn send_event(cx: &mut Engine<'_>, event: &Event<'_>) {
     let dialect = dialect_of(cx);
     cx.send_with(dialect.kind(), |out| {
         let written = dialect.write_event(out, event);

@@ -169,7 +169,7 @@ impl CrossChecks<'_> {
         }
     }
 
-    /// The largest message that any listener takes, and the key that says so.
+    /// The largest message that any listener takes, and its key.
     fn largest_message(&self) -> (&'static str, usize) {
         let plain = self.settings.message_bytes_max;
         let over_tls = self.settings.tls.message_bytes_max.or(plain);

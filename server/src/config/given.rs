@@ -1,4 +1,4 @@
-//! What the user said, unchecked: for every key the text of the source that goes first, and what
+//! What the user gave, unchecked: for every key the text of the source that goes first, and what
 //! could not be understood at all. Flags are added before the environment and that before the file;
 //! the first to name a key keeps it.
 
@@ -110,7 +110,8 @@ impl Given {
         }
     }
 
-    /// Adds the text of a configuration file. After a syntax error nothing else is said about it.
+    /// Adds the text of a configuration file. After a syntax error no other problem of the file is
+    /// listed.
     pub(super) fn toml(&mut self, path: &str, text: &str) {
         let at = |offset: usize| {
             Source::File(
@@ -125,8 +126,8 @@ impl Given {
         };
         let (document, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            let told = errors.iter().take(SYNTAX_ERRORS_MAX);
-            self.problems.extend(told.map(|error| {
+            let listed = errors.iter().take(SYNTAX_ERRORS_MAX);
+            self.problems.extend(listed.map(|error| {
                 let source = error
                     .span()
                     .map_or(Source::File(path.to_owned(), None), |span| at(span.start));
@@ -362,5 +363,5 @@ fn read(path: &Path) -> Result<String, String> {
 const NAMESPACES: &str = "namespaces";
 /// Longest configuration file in bytes; `default-config` prints about 5 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Syntax errors that are told of one file; the later ones mostly follow from the first.
+/// Syntax errors that are listed for one file; later ones mostly follow from the first.
 const SYNTAX_ERRORS_MAX: usize = 3;

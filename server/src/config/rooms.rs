@@ -4,8 +4,8 @@
 use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{Characters, ControlPolicy, NameRules, Namespace, Roles, Who};
 
-/// One namespace as it is configured. Only its name and the limits of the engine tell whether it
-/// can be.
+/// One namespace as it is configured. Whether it is possible depends on its name and on the limits
+/// of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rooms {
     pub(super) join: Who,
@@ -134,7 +134,7 @@ impl ConfigValue for ControlPolicy {
     }
 }
 
-/// What a value that says who must be.
+/// The rule for a value of type [`Who`].
 pub(super) const WHO_RULE: &str = "anyone, users, nobody or a list of 1 to 32 roles, such as [moderator,member], each another word of 1 to 64 characters of A-Z, a-z, 0-9 and _.:/-";
 const _: () = assert!(
     Roles::COUNT_MAX == 32 && *Roles::NAME_BYTES.end() == 64,

@@ -22,7 +22,8 @@ use shardcast_protocol::dialect::{
 };
 use std::collections::HashSet;
 
-/// Does what is asked, and answers, or remembers to. Calls are handled elsewhere.
+/// Serves a request: answers it now, or keeps it until other shards have answered. Calls of
+/// handlers take another way.
 pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Problem> {
     match &command.request {
         Request::Ping => cx.answer(&Reply::Pong { data: command.data }),
@@ -63,20 +64,20 @@ fn join(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
         for room in rooms {
             room.namespace().may_join(cx.identity())?;
         }
-        membership::join(cx, |cx| cx.asker(), shape, rooms)
+        membership::join(cx, |cx| cx.requester(), shape, rooms)
     })
 }
 
 fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
     with_rooms(cx.shared, asked, |shape, rooms| {
-        membership::leave(cx, |cx| cx.asker(), shape, rooms)
+        membership::leave(cx, |cx| cx.requester(), shape, rooms)
     })
 }
 
 fn presence(cx: &mut Context<'_>, room: &str, limit: Option<u32>) -> Result<(), Problem> {
     let room = cx.shared.resolve(room)?;
     room.namespace().may_see(cx.identity())?;
-    members::list(cx, |cx| cx.asker(), room, limit)
+    members::list(cx, |cx| cx.requester(), room, limit)
 }
 
 fn publish(
@@ -107,7 +108,7 @@ fn publish(
     }
 }
 
-/// All rooms are checked before the first is sent to.
+/// Publishes to several rooms. All rooms are checked before the first publish.
 fn publish_to_many(
     cx: &mut Context<'_>,
     command: &Command<'_>,
@@ -150,7 +151,7 @@ fn publish_of(
         data_encoding,
     };
     let bytes_max = cx.engine.message_bytes_max();
-    let content = publication::judge(&shared.spoken, dialect, &publication, bytes_max)?;
+    let content = publication::content_of(&shared.spoken, dialect, &publication, bytes_max)?;
     let publish = Publish::new(content);
     Ok(if asked.echo.unwrap_or(namespace.echo) {
         publish
@@ -178,8 +179,8 @@ fn send_out<'t>(
     let mut tag = asked.report.then_some(first);
     for (sent, (target, publish)) in publishes.enumerate() {
         if sent > 0 && cx.engine.reports_are_full() {
-            // Some rooms have it already, and a refusal would have the client send it to them
-            // again: the others get it too, and the answer goes without counts.
+            // Some rooms have the message already, and after a refusal the client would send it to
+            // them again. So the other rooms get it, too, and the answer has no counts.
             tag = None;
         }
         let publish = match tag {
@@ -191,8 +192,8 @@ fn send_out<'t>(
     }
     match tag {
         Some(tag) => {
-            let asker = cx.asker();
-            cx.session.wait(Pending::report(asker, tag, count));
+            let requester = cx.requester();
+            cx.session.wait(Pending::report(requester, tag, count));
         }
         None if asked.report || command.id.is_some() => cx.answer(&Reply::Ack),
         None => drop(cx.defer()),

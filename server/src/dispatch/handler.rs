@@ -25,16 +25,16 @@ pub(crate) enum HandlerKind {
 /// Answers by [`Context::reply`], or fails.
 pub(crate) type ShardFn = dyn Fn(&mut Context<'_>, &Data<'_>) -> Result<(), Failure> + Send + Sync;
 
-/// Reads the data at once, so that what does not fit is answered at once.
+/// Reads the data at once, so that data that does not fit is answered at once.
 pub(crate) type BackgroundFn =
     dyn Fn(Background, &Data<'_>) -> Result<HandlerFuture, Failure> + Send + Sync;
 
-/// What is left to do; its output is the encoded answer.
+/// The future of a handler; its output is the encoded answer.
 pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send>>;
 
 impl Handler {
-    /// Runs on the shard's thread, between two messages: for what takes microseconds. What it
-    /// returns is the answer, unless it has called [`Context::reply`] before.
+    /// Runs on the shard's thread, between two messages: for what takes microseconds. The returned
+    /// value is the answer, unless the handler has called [`Context::reply`] before.
     pub fn on_shard<T, R, F>(handler: F) -> Handler
     where
         T: FromData,

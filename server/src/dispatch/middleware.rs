@@ -12,20 +12,21 @@ use std::sync::Arc;
 /// A request as middleware sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'r> {
-    /// Its type (JSON-RPC: its method).
+    /// The type (JSON-RPC: the method).
     pub kind: &'r str,
-    /// The room that it names, not checked yet.
+    /// The room that the request names, not checked yet.
     pub room: Option<&'r str>,
-    /// Its data.
+    /// The data.
     pub data: Data<'r>,
 }
 
 /// Whether a request goes on to the next middleware, and at last to its handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// It does.
+    /// Run the next middleware, then the handler.
     Continue,
-    /// It ends here: the middleware has answered it ([`Context::reply`]), or answers `null`.
+    /// Stop here: the middleware has answered the request ([`Context::reply`]), or the answer is
+    /// `null`.
     Answered,
 }
 

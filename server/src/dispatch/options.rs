@@ -1,5 +1,4 @@
-//! What holds for a handler besides its code: who may call it, what its data must be like, how long
-//! it may take.
+//! The options of a handler: who may call it, what its data must be like, how long it may take.
 
 use crate::session::identity::Identity;
 use crate::wire::from_data::Data;
@@ -12,7 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Default)]
 pub struct Options {
     access: Access,
-    /// One of them is enough.
+    /// One of these roles is enough.
     roles: Arc<[Box<str>]>,
     validate: Option<Arc<Validate>>,
     timeout: Timeout,
@@ -47,11 +46,11 @@ impl Default for AtOnce {
 }
 
 impl Options {
-    /// How long a background handler may take, if not told otherwise.
+    /// How long a background handler may take by default.
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
     /// The longest timeout.
     pub const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
-    /// Calls of one handler by one connection that may be under way at once, if not told otherwise.
+    /// Calls of one handler by one connection that may be under way at once, by default.
     pub const AT_ONCE_DEFAULT: u16 = 8;
 
     /// Nothing is asked for: anyone may call, nothing is checked, 10 s, 8 calls at once.
@@ -76,8 +75,7 @@ impl Options {
         }
     }
 
-    /// Looks at the data before the handler does. (For rules of single fields see
-    /// [`crate::Valid`].)
+    /// Checks the data before the handler runs. (For rules of single fields see [`crate::Valid`].)
     pub fn validate(
         self,
         check: impl Fn(&Data<'_>) -> Result<(), Problem> + Send + Sync + 'static,
@@ -89,8 +87,9 @@ impl Options {
     }
 
     /// How long a background handler may take, 1 ms to 1 hour (a value outside is taken as the
-    /// nearest), measured by the shard in steps of 64 ms: then its caller is answered `timeout`,
-    /// and it is dropped where it waits. Handlers on the shard are not interrupted.
+    /// nearest), measured by the shard in steps of 64 ms: then the caller is answered `timeout`,
+    /// and the handler's future is dropped where it waits. Handlers on the shard are not
+    /// interrupted.
     pub fn timeout(self, timeout: Duration) -> Options {
         let timeout = timeout.clamp(Duration::from_millis(1), Options::TIMEOUT_MAX);
         Options {
@@ -100,7 +99,7 @@ impl Options {
     }
 
     /// How many calls of a background handler one connection may have under way, at least 1: one
-    /// more is answered `rate_limited`. Whatever this says, a connection has at most
+    /// more is answered `rate_limited`. In any case a connection has at most
     /// [`crate::Limits::TASKS_PER_CONNECTION_MAX`] of all handlers.
     pub fn at_once(self, calls: u16) -> Options {
         Options {

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     text: Box<str>,
-    /// What stands before the star belongs to it, whatever follows.
+    /// The pattern ended with a star: it fits every type that begins with the text.
     is_prefix: bool,
 }
 

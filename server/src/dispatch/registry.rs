@@ -1,9 +1,9 @@
-//! Who handles what, for all shards: registrations come and go at any time and from any thread;
-//! each change makes a new table.
+//! All registrations, for all shards: handlers and middlewares come and go at any time and from any
+//! thread; each change makes a new table.
 //!
-//! Invariant: the table is what the registrations say, and its version counts the changes. A shard
-//! looks at the version with every message and takes the table over when it has changed, so a
-//! message meets the old table or the new one, never a mixture.
+//! Invariant: the table has exactly the registrations, and its version counts the changes. A shard
+//! reads the version with every message and takes a changed table over, so a message meets the old
+//! table or the new one, never a mixture.
 
 use crate::dispatch::handler::{Handler, Registered};
 use crate::dispatch::middleware::Middleware;
@@ -31,10 +31,10 @@ pub enum RegisterError {
     /// A star that does not end it.
     #[error("{0:?} is no pattern: a type, or the beginning of types and a star")]
     BadPattern(String),
-    /// [`Registry::REGISTRATIONS_MAX`] are there.
+    /// There are [`Registry::REGISTRATIONS_MAX`] already.
     #[error("there are {} handlers and middlewares", Registry::REGISTRATIONS_MAX)]
     TooMany,
-    /// What is to be replaced is not there any more, or is a middleware.
+    /// The registration was removed, or is one of a middleware.
     #[error("no handler has this registration")]
     Unknown,
 }
@@ -103,7 +103,7 @@ impl Registry {
         Ok(id)
     }
 
-    /// Another handler under the same type and options.
+    /// Puts another handler under the same type and options.
     pub(crate) fn replace(
         &self,
         id: RegistrationId,
@@ -159,15 +159,15 @@ impl State {
     }
 }
 
-/// The table as one shard lends it to each of its requests. The shard alone counts them: the count
-/// of the `Arc` is written by all shards, and would go from core to core with every request.
-pub(crate) type LentTable = Rc<Arc<Table>>;
+/// The table as the requests of one shard hold it, counted on that shard alone: all shards write
+/// the count of the `Arc`, whose cache line would go from core to core with every request.
+pub(crate) type LocalTable = Rc<Arc<Table>>;
 
 /// One shard's view of the registry.
 #[derive(Debug)]
 pub(crate) struct ShardTable {
     registry: Arc<Registry>,
-    table: LentTable,
+    table: LocalTable,
     version: u64,
 }
 
@@ -183,7 +183,7 @@ impl ShardTable {
 
     /// The handlers of this moment.
     #[inline]
-    pub(crate) fn current(&mut self) -> LentTable {
+    pub(crate) fn current(&mut self) -> LocalTable {
         if self.version != self.registry.version() {
             let (version, table) = self.registry.table();
             (self.version, self.table) = (version, Rc::new(table));

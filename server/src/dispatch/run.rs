@@ -63,7 +63,7 @@ impl Entry {
 
     /// Answers what failed, and runs the middleware that comes after.
     pub(crate) fn conclude(&self, cx: &mut Context<'_>, kind: &str, run: Run) {
-        // An error that is logged says itself what it is, and may panic over it.
+        // The `Display` of an error that is logged is the application's code, and may panic.
         let problem_of = |failure: Failure| confine(|| failure.into_problem(kind));
         let failed = match run {
             Ok(Ok(Progress::Begun)) => return,

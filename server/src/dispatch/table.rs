@@ -1,5 +1,4 @@
-//! Who handles what at one moment: one look-up per request, with everything that is to be done for
-//! its type.
+//! The handlers of one moment: one look-up per request finds everything that runs for its type.
 
 use crate::dispatch::handler::{HandlerKind, Registered};
 use crate::dispatch::middleware::{Act, After, Before, Middleware};
@@ -12,15 +11,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-/// Entries by type. Never changed: a change of the registrations makes another one.
+/// Entries by type. Immutable: a change of the registrations makes another table.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// Of the server's own methods, by their numbers.
+    /// Entries of the server's own methods, by their numbers.
     methods: [Entry; Method::COUNT],
     handlers: HashMap<Box<str>, Entry, RandomState>,
 }
 
-/// What is done with the requests of one type.
+/// Everything that runs for the requests of one type.
 pub(crate) struct Entry {
     pub(crate) before: Box<[Arc<Before>]>,
     pub(crate) action: Action,
@@ -66,7 +65,7 @@ impl Table {
         }
     }
 
-    /// The entry of a type that somebody handles.
+    /// The entry of a type that has a handler.
     pub(crate) fn find_handler(&self, kind: &str) -> Option<&Entry> {
         self.handlers.get(kind)
     }
@@ -100,7 +99,8 @@ impl Entry {
 }
 
 impl Entry {
-    /// Each by itself: a panic of one is no reason to leave out the next.
+    /// Runs the middleware that comes after the handler. The next one runs although one has
+    /// panicked.
     pub(crate) fn run_after(&self, cx: &mut Context<'_>, kind: &str, problem: Option<&Problem>) {
         for act in &self.after {
             cx.shield(|cx| act(cx, kind, problem.map_or(Ok(()), Err)));

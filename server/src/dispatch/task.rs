@@ -70,7 +70,7 @@ impl Drop for TaskGuard {
     }
 }
 
-/// Starts one for the request at hand.
+/// Starts a background handler for the request at hand.
 pub(crate) fn start(
     cx: &mut Context<'_>,
     request: &Request<'_>,
@@ -105,7 +105,8 @@ pub(crate) fn start(
         let kind = kind.clone();
         async move { guard.end(outcome_of(work, &kind).await) }
     };
-    // Of a runtime that has ended, the future is dropped at once: the shard hears of it after this.
+    // If the runtime has ended, it drops the future at once, and the shard gets the outcome after
+    // this call.
     let task = cx.shared.runtime.spawn(run.instrument(span));
     let task = Task {
         serial,
@@ -141,7 +142,7 @@ fn require_space(
 
 async fn outcome_of(mut work: HandlerFuture, kind: &str) -> TaskOutcome {
     let ended = AssertUnwindSafe(&mut work).catch_unwind().await;
-    // What the handler held ends here, with all that its end may do.
+    // The handler's values are dropped here; their destructors may panic.
     let dropped = discard(work);
     let outcome = match ended {
         Ok(Ok(bytes)) => Ok(TaskOutcome::Answer(bytes)),
@@ -157,7 +158,7 @@ async fn outcome_of(mut work: HandlerFuture, kind: &str) -> TaskOutcome {
     }
 }
 
-/// On the shard again: the request is answered, unless its time was over.
+/// Answers the request on the shard, unless its time was over.
 pub(crate) fn finish(cx: &mut Context<'_>, table: &Table, finished: Finished) {
     let Some(task) = take(cx, |task| task.serial == finished.serial) else {
         return;
@@ -192,7 +193,7 @@ pub(crate) fn time_out(cx: &mut Context<'_>, table: &Table, now_ms: u64) {
     }
 }
 
-/// One that is not answered yet, which no longer counts as under way.
+/// Takes a task that is not answered yet out of the session.
 fn take(cx: &mut Context<'_>, is_it: impl Fn(&Task) -> bool) -> Option<Task> {
     let tasks = &mut cx.session.some_mut()?.tasks;
     let at = tasks.iter().position(is_it)?;

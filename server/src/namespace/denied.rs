@@ -7,14 +7,14 @@ use shardcast_protocol::dialect::{Code, Problem};
 /// Why a room cannot be used as asked. Nothing happened; the connection stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// The room cannot be called so: its namespace takes these characters only, or the name is
-    /// empty or too long.
+    /// The name is empty or too long, or has other characters than these, which its namespace
+    /// takes.
     BadName(Characters),
-    /// No namespace is called as the name begins.
+    /// The name's prefix is no namespace.
     UnknownNamespace,
-    /// It takes a user, and nobody is signed in. The client may sign in and ask again.
+    /// The rule needs a user, and the caller is none. The client may sign in and ask again.
     Unauthorized,
-    /// Not for this caller; or secret, and then nothing more is said.
+    /// The caller may not; or the namespace is secret, and the reason stays secret, too.
     Forbidden,
 }
 
@@ -29,7 +29,7 @@ impl Denied {
         }
     }
 
-    /// For the person who reads the error. It repeats nothing of the request.
+    /// The text for the person who reads the error. It repeats nothing of the request.
     pub fn message(self) -> &'static str {
         match self {
             Denied::BadName(Characters::Any) => {
@@ -52,7 +52,7 @@ impl Denied {
     }
 }
 
-/// What a client hears of a refusal.
+/// The answer to a client that is refused.
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Problem {
         let code = Code::from_name(denied.code()).unwrap_or(Code::Forbidden);

@@ -16,7 +16,7 @@ pub struct NameRules {
 impl NameRules {
     /// Bytes of a name, as the engine takes them (`shardcast_engine::Config::room_name_bytes_max`).
     pub const BYTES: RangeInclusive<usize> = 1..=4_096;
-    /// Bytes that a name may have if nobody says otherwise.
+    /// Bytes that a name may have by default.
     pub const BYTES_MAX_DEFAULT: usize = 255;
 
     /// The shortest limit under which a room can have a name: the prefix, the colon and one byte.

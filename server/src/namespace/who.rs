@@ -31,7 +31,7 @@ impl<C: Caller> Caller for Option<C> {
     }
 }
 
-/// Who may do something. The server itself (handlers, `Handle`) always may: it does not ask.
+/// Who may do something. The server itself (handlers, `Handle`) always may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     /// Everybody who is connected.
@@ -55,7 +55,7 @@ impl Who {
         }
     }
 
-    /// Whether signing in may help whoever is not one of them.
+    /// Whether signing in may help a caller who is not one of them.
     pub(super) fn takes_a_user(&self) -> bool {
         match self {
             Who::Anyone | Who::Nobody => false,

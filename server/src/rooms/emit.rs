@@ -136,7 +136,7 @@ impl Emit<'_, Handle> {
         Ok(())
     }
 
-    /// Sends the event, or says at once that a queue is full: for threads without a runtime.
+    /// Sends the event, or fails at once where a queue is full: for threads without a runtime.
     ///
     /// # Errors
     /// As for `emit`, and `unavailable` where it would wait; of several rooms those before have it.

@@ -5,7 +5,7 @@ use crate::rooms::membership::require_space;
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
-use crate::session::pending::{Asker, Outcome, Pending};
+use crate::session::pending::{Requester, Outcome, Pending};
 use crate::session::retry::look_again;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, problem_of_publish, unavailable};
@@ -31,13 +31,13 @@ impl Context<'_> {
                 then(cx, listing);
             }
         });
-        Ok(list(self, |_| Asker::Code(then), room, None)?)
+        Ok(list(self, |_| Requester::Code(then), room, None)?)
     }
 }
 
 impl Handle {
-    /// Who is in a room: a place in the room's order, so joins and leaves before it count and those
-    /// after it do not. At most 1,000 are named, all are counted.
+    /// Lists the members of a room. The list has a place in the room's order: joins and leaves
+    /// before it count, those after it do not. At most 1,000 members are named, all are counted.
     ///
     /// # Errors
     /// A [`Problem`] of the name, or `unavailable`.
@@ -46,7 +46,7 @@ impl Handle {
         self.list(Topic::Room(room.name())).await
     }
 
-    /// The connections of a user, likewise.
+    /// Lists the connections of a user, likewise.
     ///
     /// # Errors
     /// As [`Handle::members`].
@@ -56,9 +56,9 @@ impl Handle {
 
     async fn list(&self, topic: Topic<'_>) -> Result<Listing, Failure> {
         loop {
-            let (asker, answer) = oneshot::channel();
+            let (sender, answer) = oneshot::channel();
             let reply = Box::new(move |answer: Answer| {
-                let _ = asker.send(answer);
+                let _ = sender.send(answer);
             });
             let asked = self.shared.engine();
             match asked.and_then(|engine| engine.list(topic, reply)) {
@@ -72,7 +72,7 @@ impl Handle {
         }
     }
 
-    /// Closes the connections that a user has at this moment. How many.
+    /// Closes the connections that a user has at this moment, and returns their number.
     ///
     /// # Errors
     /// As [`Handle::members`].
@@ -92,7 +92,7 @@ impl Handle {
                     .await;
                 closed += usize::from(gone.is_ok());
             }
-            // One list names only so many.
+            // One list names a part of them.
             if listing.total as usize <= named || named == 0 {
                 return Ok(closed);
             }
@@ -101,7 +101,7 @@ impl Handle {
 }
 
 impl Background {
-    /// Who is in a room: [`Handle::members`].
+    /// Lists the members of a room: [`Handle::members`].
     ///
     /// # Errors
     /// A problem of the name, or `unavailable`.
@@ -110,10 +110,10 @@ impl Background {
     }
 }
 
-/// Asks who is in a room; `limit` is how many are to be named.
+/// Asks for the members of a room, of whom `limit` are to be named.
 pub(crate) fn list(
     cx: &mut Context<'_>,
-    asker: impl FnOnce(&mut Context<'_>) -> Asker<Continuation>,
+    requester: impl FnOnce(&mut Context<'_>) -> Requester<Continuation>,
     room: ResolvedRoom<'_>,
     limit: Option<u32>,
 ) -> Result<(), Problem> {
@@ -122,9 +122,9 @@ pub(crate) fn list(
     cx.engine
         .list(Topic::Room(room.name()), tag)
         .map_err(problem_of_publish)?;
-    let asker = asker(cx);
+    let requester = requester(cx);
     cx.session
-        .wait(Pending::list(asker, tag, room.name().into(), limit));
+        .wait(Pending::list(requester, tag, room.name().into(), limit));
     Ok(())
 }
 

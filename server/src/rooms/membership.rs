@@ -6,7 +6,7 @@ use crate::namespace::resolved::ResolvedRoom;
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
-use crate::session::pending::{Asker, JoinedRoom, Joining, Outcome, Pending, Shape};
+use crate::session::pending::{Requester, JoinedRoom, Joining, Outcome, Pending, Shape};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
 use shardcast_engine::{RoomError, Tag};
@@ -16,12 +16,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 impl Context<'_> {
-    /// Joins a room. The connection is a member when the room's home says so, some microseconds
-    /// later: [`Context::rooms`] shows the room at once, its messages come from then on. To wait
-    /// for it, use [`Context::join_then`], or a background handler.
+    /// Joins a room. The connection becomes a member some microseconds later, when the room's home
+    /// has ordered the join, and gets the room's messages from then on; [`Context::rooms`] shows
+    /// the room at once. To wait for the membership, use [`Context::join_then`], or a background
+    /// handler.
     ///
-    /// Namespaces hold here for the name and for how many members there may be, not for who may
-    /// join: that rule is for clients.
+    /// The namespace's rules for names and for the number of members apply here. The rule who may
+    /// join does not: it is for clients.
     ///
     /// # Errors
     /// Of the name or the limits; nothing was joined.
@@ -54,10 +55,10 @@ impl Context<'_> {
                 then(cx, joined);
             }
         });
-        Ok(join(self, |_| Asker::Code(then), Shape::Rooms, &resolved)?)
+        Ok(join(self, |_| Requester::Code(then), Shape::Rooms, &resolved)?)
     }
 
-    /// Leaves a room. No message of it follows once the room's home has said so.
+    /// Leaves a room. No message of the room follows once its home has ordered the leave.
     ///
     /// # Errors
     /// `not_joined`, or of the name.
@@ -81,17 +82,17 @@ impl Context<'_> {
             return Ok(());
         }
         let then = Continuation::new(move |cx, _| then(cx));
-        Ok(leave(self, |_| Asker::Code(then), Shape::Rooms, &rooms)?)
+        Ok(leave(self, |_| Requester::Code(then), Shape::Rooms, &rooms)?)
     }
 
-    /// The rooms that it is in or on its way into, sorted.
+    /// The rooms that the connection is in or on its way into, sorted.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         let mut rooms = self.engine.rooms();
         rooms.sort_unstable();
         rooms
     }
 
-    /// Whether it is in this room, or on its way into it.
+    /// Whether the connection is in this room, or on its way into it.
     pub fn is_in(&self, room: &str) -> bool {
         self.engine.rooms().iter().any(|joined| **joined == *room)
     }
@@ -99,7 +100,7 @@ impl Context<'_> {
 
 impl Handle {
     /// Makes a connection join rooms, all or none, and waits until it is a member:
-    /// [`Context::join_then`]. The members of each then.
+    /// [`Context::join_then`]. Returns the number of members of each room at that moment.
     ///
     /// # Errors
     /// [`Gone`], or a [`Problem`] of the names or the limits.
@@ -109,11 +110,11 @@ impl Handle {
         rooms: &[&str],
     ) -> Result<Vec<(Arc<str>, u32)>, Failure> {
         let rooms: Vec<String> = rooms.iter().map(|room| (*room).to_owned()).collect();
-        let (asker, joined) = oneshot::channel();
+        let (sender, joined) = oneshot::channel();
         let asked = self.on(connection, move |cx| {
             let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
             cx.join_then(&rooms, move |_, joined| {
-                let _ = asker.send(joined);
+                let _ = sender.send(joined);
             })
         });
         asked.await??;
@@ -130,11 +131,11 @@ impl Handle {
     /// [`Gone`], or a [`Problem`]: it is not in one of them.
     pub async fn leave(&self, connection: ConnectionId, rooms: &[&str]) -> Result<(), Failure> {
         let rooms: Vec<String> = rooms.iter().map(|room| (*room).to_owned()).collect();
-        let (asker, left) = oneshot::channel();
+        let (sender, left) = oneshot::channel();
         let asked = self.on(connection, move |cx| {
             let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
             cx.leave_then(&rooms, move |_| {
-                let _ = asker.send(());
+                let _ = sender.send(());
             })
         });
         asked.await??;
@@ -143,7 +144,8 @@ impl Handle {
 }
 
 impl Background {
-    /// Joins a room, and waits until the connection is a member. The members then.
+    /// Joins a room, and waits until the connection is a member. Returns the number of members at
+    /// that moment.
     ///
     /// # Errors
     /// [`Gone`], or a problem of the name or the limits.
@@ -152,8 +154,8 @@ impl Background {
         Ok(joined.first().map_or(0, |(_, members)| *members))
     }
 
-    /// Joins several rooms, all or none, and waits until the connection is a member of all. The
-    /// members of each then.
+    /// Joins several rooms, all or none, and waits until the connection is a member of all. Returns
+    /// the number of members of each room at that moment.
     ///
     /// # Errors
     /// [`Gone`], or a problem of the names or the limits.
@@ -178,10 +180,10 @@ impl Background {
     }
 }
 
-/// Joins rooms, which are distinct; `asker` is made, and hears of it, only if the engine takes all.
+/// Joins distinct rooms. `requester` is called only if the engine takes all.
 pub(crate) fn join(
     cx: &mut Context<'_>,
-    asker: impl FnOnce(&mut Context<'_>) -> Asker<Continuation>,
+    requester: impl FnOnce(&mut Context<'_>) -> Requester<Continuation>,
     shape: Shape,
     rooms: &[ResolvedRoom<'_>],
 ) -> Result<(), Problem> {
@@ -199,8 +201,8 @@ pub(crate) fn join(
     for (tag, room) in tags_from(first).zip(rooms) {
         let (room, members_max) = (room.name(), room.namespace().members_max);
         if let Err(error) = cx.engine.join_limited(room, members_max, tag) {
-            // All or nothing: what this request has joined so far is left again, and nobody waits
-            // for those answers.
+            // All or nothing: the rooms that this request has joined so far are left again, and the
+            // answers to those leaves are dropped.
             leave_new(cx, first, &joined);
             return Err(problem_of_room(error));
         }
@@ -210,16 +212,15 @@ pub(crate) fn join(
             members: 0,
         });
     }
-    let asker = asker(cx);
-    cx.session.wait(Pending::join(asker, first, shape, joined));
+    let requester = requester(cx);
+    cx.session.wait(Pending::join(requester, first, shape, joined));
     Ok(())
 }
 
-/// Leaves rooms, distinct ones; `asker` is made, and hears
-/// of it, only if the connection is in all.
+/// Leaves distinct rooms. `requester` is called only if the connection is in all.
 pub(crate) fn leave(
     cx: &mut Context<'_>,
-    asker: impl FnOnce(&mut Context<'_>) -> Asker<Continuation>,
+    requester: impl FnOnce(&mut Context<'_>) -> Requester<Continuation>,
     shape: Shape,
     rooms: &[impl AsRef<str>],
 ) -> Result<(), Problem> {
@@ -239,8 +240,8 @@ pub(crate) fn leave(
             .map_err(problem_of_room)?;
     }
     let rooms = rooms.iter().map(|room| room.as_ref().into()).collect();
-    let asker = asker(cx);
-    cx.session.wait(Pending::leave(asker, first, shape, rooms));
+    let requester = requester(cx);
+    cx.session.wait(Pending::leave(requester, first, shape, rooms));
     Ok(())
 }
 
@@ -251,8 +252,7 @@ pub(crate) fn distinct<'n>(rooms: &[&'n str]) -> Vec<&'n str> {
     rooms.filter(|room| seen.insert(*room)).collect()
 }
 
-/// What became of a join when the last answer is there. Refused, if one room was: then the others
-/// are left.
+/// Concludes a join whose last answer has come. If one room refused, the others are left again.
 pub(crate) fn conclude(cx: &mut Context<'_>, joining: Joining) -> Result<Vec<JoinedRoom>, Problem> {
     match joining.refused {
         None => Ok(joining.rooms),
@@ -264,10 +264,10 @@ pub(crate) fn conclude(cx: &mut Context<'_>, joining: Joining) -> Result<Vec<Joi
     }
 }
 
-/// Leaves those rooms that were joined by this request. Nobody waits for it.
+/// Leaves the rooms that this request has joined. The answers are dropped.
 fn leave_new(cx: &mut Context<'_>, first: Tag, rooms: &[JoinedRoom]) {
     for (tag, room) in tags_from(first).zip(rooms).filter(|(_, room)| !room.was_in) {
-        // It fails where the connection has left it by itself in the meantime.
+        // Fails for a room that the connection has left by itself in the meantime.
         let _ = cx.engine.leave(&room.room, tag);
     }
 }
@@ -276,8 +276,8 @@ fn tags_from(first: Tag) -> impl Iterator<Item = Tag> {
     (0..).map(move |offset| Tag(first.0.wrapping_add(offset)))
 }
 
-/// Rooms joined or being joined, looked at only where several are asked for: the engine checks a
-/// single one itself. None, once the connection has left those that it was in.
+/// Rooms joined or being joined, needed only where a request names several: the engine itself
+/// checks a single one. Empty once the connection has left its rooms.
 fn memberships(cx: &Context<'_>, shape: Shape) -> HashSet<Arc<str>> {
     match shape {
         Shape::Rooms if cx.engine.is_open() => cx.engine.rooms().into_iter().collect(),

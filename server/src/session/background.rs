@@ -10,8 +10,8 @@ use shardcast_engine::Peer;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_protocol::dialect::Dialect;
 
-/// A connection, seen from the background. What it was when the request came stands here; what it
-/// is now, its shard knows.
+/// A connection, seen from the background: what was true of it when the request came. Its shard
+/// knows what is true now.
 #[derive(Clone, Debug)]
 pub struct Background {
     pub(crate) handle: Handle,
@@ -28,12 +28,12 @@ impl Background {
         self.connection
     }
 
-    /// Who it was when it asked.
+    /// The identity of the connection when the request came.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// The user's name, if it was one.
+    /// The user's name, if the connection had one then.
     pub fn user(&self) -> Option<&str> {
         self.identity.name()
     }
@@ -43,7 +43,7 @@ impl Background {
         self.remote_address
     }
 
-    /// What it speaks.
+    /// The dialect of the connection.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
@@ -58,8 +58,8 @@ impl Background {
         &self.handle
     }
 
-    /// Calls `act` on the connection's shard: for its metadata, and for whatever else has no method
-    /// here.
+    /// Calls `act` on the connection's shard: for its metadata, and for everything else that has no
+    /// method here.
     ///
     /// # Errors
     /// The connection is gone.
@@ -70,7 +70,7 @@ impl Background {
         self.handle.on(self.connection, act).await
     }
 
-    /// From here on the connection is somebody else: [`Context::identify`].
+    /// Replaces (or clears) the connection's identity: [`Context::identify`].
     ///
     /// # Errors
     /// [`Gone`], or `rate_limited`.
@@ -81,7 +81,7 @@ impl Background {
     /// Closes the connection: what was sent before leaves first.
     ///
     /// # Errors
-    /// It is gone already.
+    /// The connection is gone already.
     pub async fn disconnect(&self, code: CloseCode, reason: &str) -> Result<(), Gone> {
         self.handle.disconnect(self.connection, code, reason).await
     }

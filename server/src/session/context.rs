@@ -1,9 +1,9 @@
 //! The connection at hand and its server, for the length of one call on the shard: what handlers,
-//! middleware and hooks may know and do.
+//! middleware and hooks can see and do.
 
 use crate::session::call::{Call, OwnedCall, dialect_of};
 use crate::session::identity::Identity;
-use crate::session::pending::{Asker, Outcome};
+use crate::session::pending::{Requester, Outcome};
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::session::state::SessionState;
@@ -25,7 +25,7 @@ pub struct Context<'c> {
     pub(crate) engine: Engine<'c>,
     pub(crate) session: &'c mut Session,
     pub(crate) state: &'c mut ShardState,
-    /// Outlives the call, so that what is looked up here may be held while the connection changes.
+    /// A reference of its own, so that what it lends can be held while the connection changes.
     pub(crate) shared: &'c Arc<Shared>,
     /// The request that is being handled, until it is answered.
     call: Option<Call<'c>>,
@@ -53,21 +53,21 @@ impl<'c> Context<'c> {
         ConnectionId(self.engine.address())
     }
 
-    /// Who it is.
+    /// The identity of the connection.
     pub fn identity(&self) -> &Identity {
         self.session.identity()
     }
 
-    /// The user's name, if it is one.
+    /// The user's name, if the connection has one.
     pub fn user(&self) -> Option<&str> {
         self.identity().name()
     }
 
-    /// From here on the connection is somebody else, or nobody. Messages to the old user stop and
-    /// those to the new one begin at one place in the order of each.
+    /// Replaces (or clears) the connection's identity. Messages to the old user stop and those to
+    /// the new one begin at one place in the order of each.
     ///
     /// # Errors
-    /// `rate_limited`: it has changed too often in a moment; it is who it was.
+    /// `rate_limited`: the identity has changed too often in a moment, and stays.
     pub fn identify(&mut self, identity: Identity) -> Result<(), Failure> {
         if identity.name() != self.user() {
             self.engine.identify(identity.name())?;
@@ -86,7 +86,7 @@ impl<'c> Context<'c> {
         self.engine.is_secure()
     }
 
-    /// How long it has been open, in steps of a tick.
+    /// How long the connection has been open, in steps of a tick.
     pub fn connected(&self) -> Duration {
         Duration::from_millis(
             self.engine
@@ -95,41 +95,40 @@ impl<'c> Context<'c> {
         )
     }
 
-    /// When it opened, by the host's clock.
+    /// When the connection opened, by the host's clock.
     pub fn connected_at(&self) -> std::time::SystemTime {
         std::time::SystemTime::now() - self.connected()
     }
 
-    /// What it speaks.
+    /// The dialect of the connection.
     pub fn dialect(&self) -> Dialect {
         dialect_of(&self.engine)
     }
 
-    /// What the application remembers of it under this type.
+    /// The value of this type that the application keeps with the connection.
     pub fn metadata<T: 'static>(&self) -> Option<&T> {
         self.session.some()?.metadata.get()
     }
 
-    /// The same, to be changed.
+    /// The value of this type, to be changed.
     pub fn metadata_mut<T: 'static>(&mut self) -> Option<&mut T> {
         self.session.some_mut()?.metadata.get_mut()
     }
 
-    /// Remembers one value of this type, as long as the connection lives; the one before comes
-    /// back.
+    /// Keeps one value of this type as long as the connection lives, and returns the former one.
     pub fn set_metadata<T: 'static>(&mut self, value: T) -> Option<T> {
         self.session.more().metadata.set(value)
     }
 
-    /// Forgets the value of this type.
+    /// Removes the value of this type.
     pub fn take_metadata<T: 'static>(&mut self) -> Option<T> {
         let value = self.session.some_mut()?.metadata.take();
         self.session.shrink();
         value
     }
 
-    /// Answers the request at hand, now. A request is answered once: what the handler returns
-    /// afterwards is not sent.
+    /// Answers the request at hand, now. A request is answered once: the value that the handler
+    /// returns afterwards is not sent.
     ///
     /// # Errors
     /// No request waits for an answer here, or the value cannot be written.
@@ -161,7 +160,7 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// Somebody else answers the request at hand, later.
+    /// Takes the request at hand, to be answered later.
     pub(crate) fn defer(&mut self) -> Option<OwnedCall> {
         self.call.take().map(Call::to_owned)
     }
@@ -171,17 +170,15 @@ impl<'c> Context<'c> {
         call.as_call().answer(&mut self.engine, self.session, reply);
     }
 
-    /// Who waits for the outcome of the request at hand: its client, unless it was answered
-    /// already.
-    pub(crate) fn asker(&mut self) -> Asker<Continuation> {
+    /// The requester of the request at hand: its client, unless the request was answered already.
+    pub(crate) fn requester(&mut self) -> Requester<Continuation> {
         match self.defer() {
-            Some(call) => Asker::Client(call),
-            None => Asker::Code(Continuation::new(|_, _| {})),
+            Some(call) => Requester::Client(call),
+            None => Requester::Code(Continuation::new(|_, _| {})),
         }
     }
 
-    /// When `within` from now is over, by the engine's clock: the connection's deadlines are looked
-    /// at then.
+    /// The end of `within` by the engine's clock. The connection's deadlines are checked then.
     pub(crate) fn due_after(&mut self, within: Duration) -> u64 {
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let due_ms = self.engine.now_ms().saturating_add(within_ms);
@@ -189,7 +186,8 @@ impl<'c> Context<'c> {
         due_ms
     }
 
-    /// Runs code of the application that answers nobody: its panic is counted, and goes no further.
+    /// Runs code of the application whose request is answered already. Its panic is counted, and
+    /// goes no further.
     pub(crate) fn shield(&mut self, act: impl FnOnce(&mut Context<'_>)) {
         if confine(|| act(self)).is_err() {
             self.engine.note_panic();
@@ -219,7 +217,7 @@ impl Continuation {
         Continuation(Box::new(run))
     }
 
-    /// Runs it; its panic goes no further.
+    /// Runs the continuation. Its panic is counted, and goes no further.
     pub(crate) fn run(self, cx: &mut Context<'_>, outcome: Outcome) {
         cx.shield(|cx| (self.0)(cx, outcome));
     }

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 /// A running server, from any thread. Clones are the same server.
 ///
 /// Methods that are `async` run on any executor: where a shard's queue of commands is full, they
-/// look again every millisecond. What is under way when the server stops ends with an error.
+/// look again every millisecond. A call that is under way when the server stops ends with an error.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
@@ -41,9 +41,9 @@ impl Handle {
         connection: ConnectionId,
         act: impl FnOnce(&mut Context<'_>) -> R + Send + 'static,
     ) -> Result<R, Gone> {
-        let (asker, answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
         let task = ShardTask(Box::new(move |cx| {
-            let _ = asker.send(act(cx));
+            let _ = sender.send(act(cx));
         }));
         self.post(connection, task).await?;
         answer.await.map_err(|_| Gone)
@@ -83,7 +83,7 @@ impl Handle {
     /// Closes a connection: what was sent before leaves first.
     ///
     /// # Errors
-    /// It is gone already.
+    /// The connection is gone already.
     pub async fn disconnect(
         &self,
         connection: ConnectionId,

@@ -19,7 +19,7 @@ impl Identity {
     /// Longest name of a user, in bytes.
     pub const USER_BYTES_MAX: usize = shardcast_engine::USER_BYTES_MAX;
 
-    /// Nobody: what every connection is that has not said otherwise.
+    /// Nobody: the identity of a connection that has no other.
     pub fn nobody() -> Identity {
         Identity::default()
     }
@@ -39,7 +39,7 @@ impl Identity {
         })
     }
 
-    /// Whether a user may be called so: 1 to [`Identity::USER_BYTES_MAX`] bytes.
+    /// Whether a user may have this name: 1 to [`Identity::USER_BYTES_MAX`] bytes.
     pub fn is_name(name: &str) -> bool {
         (1..=Identity::USER_BYTES_MAX).contains(&name.len())
     }
@@ -50,7 +50,7 @@ impl Identity {
         Identity { roles, ..self }
     }
 
-    /// The user's name, if it is one.
+    /// The user's name, if the identity is a user's.
     pub fn name(&self) -> Option<&str> {
         self.user.as_deref()
     }

@@ -1,4 +1,4 @@
-//! What an application remembers of a connection: at most one value of each type. Lives and ends
+//! Values that an application keeps with a connection: at most one of each type. They live and end
 //! with the connection, on its shard.
 
 use std::any::{Any, TypeId};

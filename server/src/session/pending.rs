@@ -1,5 +1,5 @@
-//! A request that waits for other shards: its tags, the answers that have come, and who asked.
-//! Generic over what runs when code of the application asked. Kept by the session.
+//! A request that waits for other shards: its tags, the answers that have come, and its requester.
+//! Generic over the continuation of code of the application. Kept by the session.
 
 use crate::session::call::OwnedCall;
 use shardcast_engine::{Answer, Listing, Report, RoomError, Tag};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// A request under way. Its tags are consecutive, one per room that is joined or left.
 #[derive(Debug)]
 pub(crate) struct Pending<C> {
-    pub(crate) asker: Asker<C>,
+    pub(crate) requester: Requester<C>,
     first: Tag,
     tags: u32,
     /// Answers that have not come, 1 or more while it waits.
@@ -18,7 +18,7 @@ pub(crate) struct Pending<C> {
 
 /// Who gets the outcome.
 #[derive(Debug)]
-pub(crate) enum Asker<C> {
+pub(crate) enum Requester<C> {
     /// A client's request.
     Client(OwnedCall),
     /// Code of the application, with its continuation: called on the shard with the outcome, or
@@ -66,9 +66,9 @@ pub(crate) struct Joining {
 pub struct JoinedRoom {
     /// Its name.
     pub room: Arc<str>,
-    /// The connection was in it, or on its way in, before it asked.
+    /// The connection was in the room, or on its way in, before the request.
     pub was_in: bool,
-    /// Members on all shards when it joined, this connection included.
+    /// Members on all shards at the join, this connection included.
     pub members: u32,
 }
 
@@ -76,7 +76,7 @@ impl<C> Pending<C> {
     /// Rooms joined under the tags from `first` on: their names, and whether the connection was in
     /// them before.
     pub(crate) fn join(
-        asker: Asker<C>,
+        requester: Requester<C>,
         first: Tag,
         shape: Shape,
         rooms: Vec<JoinedRoom>,
@@ -87,24 +87,24 @@ impl<C> Pending<C> {
             rooms,
             refused: None,
         };
-        Pending::new(asker, first, count, count, Outcome::Joined(joining))
+        Pending::new(requester, first, count, count, Outcome::Joined(joining))
     }
 
     /// Rooms left under the tags from `first` on.
     pub(crate) fn leave(
-        asker: Asker<C>,
+        requester: Requester<C>,
         first: Tag,
         shape: Shape,
         rooms: Vec<Arc<str>>,
     ) -> Pending<C> {
         let count = rooms.len() as u32;
-        Pending::new(asker, first, count, count, Outcome::Left { shape, rooms })
+        Pending::new(requester, first, count, count, Outcome::Left { shape, rooms })
     }
 
     /// Publishes that all report under `tag`.
-    pub(crate) fn report(asker: Asker<C>, tag: Tag, publishes: u32) -> Pending<C> {
+    pub(crate) fn report(requester: Requester<C>, tag: Tag, publishes: u32) -> Pending<C> {
         Pending::new(
-            asker,
+            requester,
             tag,
             1,
             publishes,
@@ -114,7 +114,7 @@ impl<C> Pending<C> {
 
     /// A list of the members of a room.
     pub(crate) fn list(
-        asker: Asker<C>,
+        requester: Requester<C>,
         tag: Tag,
         room: Arc<str>,
         limit: Option<u32>,
@@ -124,13 +124,13 @@ impl<C> Pending<C> {
             limit,
             listing: Listing::default(),
         };
-        Pending::new(asker, tag, 1, 1, outcome)
+        Pending::new(requester, tag, 1, 1, outcome)
     }
 
-    fn new(asker: Asker<C>, first: Tag, tags: u32, missing: u32, outcome: Outcome) -> Pending<C> {
+    fn new(requester: Requester<C>, first: Tag, tags: u32, missing: u32, outcome: Outcome) -> Pending<C> {
         assert!(missing > 0, "a request that waits for nothing");
         Pending {
-            asker,
+            requester,
             first,
             tags,
             missing,
@@ -155,7 +155,7 @@ impl<C> Pending<C> {
             }
             (Outcome::Joined(joining), Answer::Refused { error, .. }) => {
                 joining.refused.get_or_insert(error);
-                // Not one of those that are left again.
+                // The refused room is not one of those that are left again.
                 joining.rooms[place].was_in = true;
             }
             (Outcome::Left { .. }, Answer::Left { .. }) => {}
@@ -177,9 +177,9 @@ impl<C> Pending<C> {
         self.missing == 0
     }
 
-    /// Who asked, and what became of it. Nothing is missing.
-    pub(crate) fn into_parts(self) -> (Asker<C>, Outcome) {
+    /// The requester and the outcome. No answer is missing.
+    pub(crate) fn into_parts(self) -> (Requester<C>, Outcome) {
         assert_eq!(self.missing, 0);
-        (self.asker, self.outcome)
+        (self.requester, self.outcome)
     }
 }

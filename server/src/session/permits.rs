@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-/// One shard's permits. How many there may be, the caller says.
+/// One shard's permits. The caller knows how many there may be.
 #[derive(Debug, Default)]
 pub(crate) struct Permits(Arc<()>);
 

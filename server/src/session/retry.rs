@@ -1,8 +1,8 @@
-//! What waits because a shard's queue of commands is full: looked at again every millisecond, on
-//! one thread of the process that sleeps while nobody waits. Nothing here needs a timer of the
-//! caller's runtime, nor that anybody polls a future to its end.
+//! Retries where a shard's queue of commands is full: every millisecond, on one thread of the
+//! process that sleeps while nothing waits. A retry needs no timer of the caller's runtime, and no
+//! future that is polled to its end.
 //!
-//! Invariant: a note is posted, or its engine has stopped. Notes that wait are outcomes of
+//! Invariant: a notice is posted, or its engine has stopped. Notices that wait are outcomes of
 //! background handlers and decisions about clients; each keeps its permit
 //! ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it. Futures are their callers' own.
 //! Called by the handle and by background handlers.
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// How long to wait before a full queue is tried again: a few ticks.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Waits as long as a full queue is worth.
+/// Waits until a full queue is worth another try.
 pub(crate) fn look_again() -> LookAgain {
     LookAgain { asked: false }
 }
@@ -48,7 +48,7 @@ pub(crate) fn post(shared: &Arc<Shared>, who: Address, note: Note) {
     hand_over(shared, who, note, Engine::tell);
 }
 
-/// Hands over the decision that a deferred admission waits for, alike.
+/// Hands over the decision about a deferred admission, likewise.
 pub(crate) fn admit(shared: &Arc<Shared>, who: Address, note: Note) {
     hand_over(shared, who, note, Engine::admit);
 }
@@ -135,8 +135,8 @@ fn wait(retry: Retry) {
         all.push(retry);
         QUEUE.somebody.notify_one();
     } else {
-        // No thread can be had: futures look again as often as they are polled, and the deadline of
-        // a note's request answers instead of the note.
+        // The host gives no thread: futures retry as often as they are polled, and instead of a
+        // notice the deadline of its request answers.
         retry.run();
     }
 }
@@ -151,7 +151,7 @@ fn run() {
         std::thread::park_timeout(LOOK_AGAIN);
         let all =
             std::mem::take(&mut *QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        // A waker is a runtime's, and may panic; whoever waits behind it does not mind.
+        // A waker is code of a runtime, and may panic. The next ones run all the same.
         let run = |retry: Retry| confine(|| retry.run()).ok().flatten();
         let mut left: Vec<Retry> = all.into_iter().filter_map(run).collect();
         let mut all = QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner);

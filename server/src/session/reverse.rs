@@ -1,4 +1,4 @@
-//! Calls of the server that a client is to answer, until it has: the way back of JSON-RPC.
+//! Calls of the server that wait for a client's answer, which JSON-RPC has.
 
 use crate::session::limits::Limits;
 use crate::wire::failure::Gone;
@@ -14,7 +14,7 @@ pub enum CallError {
     /// The connection is gone.
     #[error(transparent)]
     Gone(#[from] Gone),
-    /// It did not come in time.
+    /// The answer did not come in time.
     #[error("the client did not answer in time")]
     Timeout,
     /// The client answered with an error.
@@ -49,20 +49,20 @@ pub(crate) struct Reverse {
 struct WaitingCall {
     id: u64,
     due_ms: u64,
-    asker: oneshot::Sender<Answered>,
+    sender: oneshot::Sender<Answered>,
 }
 
 impl Reverse {
-    /// A place to wait until `due_ms` for the answer to a call with this number, which no other
-    /// call of the connection has or had; `None` when as many wait as may.
+    /// Waits until `due_ms` for the answer to a call with this number, which no other call of the
+    /// connection has or had. `None`: the maximum of calls waits already.
     pub(crate) fn open(&mut self, id: u64, due_ms: u64) -> Option<oneshot::Receiver<Answered>> {
-        // Whoever has given up waiting makes room.
-        self.waiting.retain(|waiting| !waiting.asker.is_closed());
+        // A caller that has given up makes room.
+        self.waiting.retain(|waiting| !waiting.sender.is_closed());
         if self.waiting.len() >= Limits::REVERSE_CALLS_PER_CONNECTION_MAX {
             return None;
         }
-        let (asker, answer) = oneshot::channel();
-        self.waiting.push(WaitingCall { id, due_ms, asker });
+        let (sender, answer) = oneshot::channel();
+        self.waiting.push(WaitingCall { id, due_ms, sender });
         Some(answer)
     }
 
@@ -72,7 +72,7 @@ impl Reverse {
             .waiting
             .extract_if(.., |waiting| waiting.due_ms <= now_ms)
         {
-            let _gave_up_before = late.asker.send(Err(CallError::Timeout));
+            let _gave_up_before = late.sender.send(Err(CallError::Timeout));
         }
     }
 
@@ -81,13 +81,13 @@ impl Reverse {
         self.waiting.iter().map(|waiting| waiting.due_ms).min()
     }
 
-    /// Hands an answer to whoever waits for it; false if nobody does.
+    /// Hands an answer to the caller that waits for it; false if no caller does.
     pub(crate) fn settle(&mut self, response: &Response<'_>) -> bool {
         let waits = |waiting: &WaitingCall| waiting.id == response.id;
         let Some(at) = self.waiting.iter().position(waits) else {
             return false;
         };
-        let asker = self.waiting.swap_remove(at).asker;
+        let sender = self.waiting.swap_remove(at).sender;
         let answered = match &response.outcome {
             Ok(Value::Json(json)) => Ok(json.as_str().into()),
             // Only JSON-RPC has responses.
@@ -97,7 +97,7 @@ impl Reverse {
                 message: error.message.clone().into_owned(),
             })),
         };
-        asker.send(answered).is_ok()
+        sender.send(answered).is_ok()
     }
 
     /// Nothing waits.

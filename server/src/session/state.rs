@@ -101,8 +101,8 @@ impl<C> SessionState<C> {
         self.more().pending.push(pending);
     }
 
-    /// Takes one answer and returns the request if nothing is missing any more. An answer that
-    /// nobody waits for, such as one to a request that was given up halfway, is dropped.
+    /// Takes one answer, and returns the request if it was the last. An answer without a request,
+    /// such as one to a request that was given up halfway, is dropped.
     pub(crate) fn settle(&mut self, tag: Tag, answer: Answer) -> Option<Pending<C>> {
         let pending = &mut self.some_mut()?.pending;
         let index = pending
@@ -131,7 +131,7 @@ impl<C> Default for More<C> {
 }
 
 impl<C> More<C> {
-    /// When the next of the deadlines of what is under way comes, by the engine's clock.
+    /// The next deadline of what is under way, by the engine's clock.
     pub(crate) fn next_due(&self) -> Option<u64> {
         let tasks = self.tasks.iter().map(Task::due_ms);
         tasks.chain(self.reverse.next_due()).min()
@@ -147,7 +147,7 @@ impl<C> More<C> {
     }
 }
 
-/// The connection is gone: what was begun for it ends where it waits.
+/// The connection is gone: its background handlers end where they wait.
 impl<C> Drop for More<C> {
     fn drop(&mut self) {
         for task in &self.tasks {

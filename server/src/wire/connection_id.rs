@@ -1,4 +1,4 @@
-//! What a connection is called: its address as text.
+//! The id of a connection: its address as text.
 //!
 //! Invariant: one text per address and one address per text, for as long as the process runs. On
 //! the wire it stands in `welcome` and `from`; applications name connections by it.
@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 /// Names a connection of this process. `shard-slot-generation`, each in lower-case hexadecimal
 /// without leading zeros. No secret: it counts upwards. The id of a connection that is gone reaches
-/// nobody.
+/// no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub(crate) Address);
 

@@ -28,11 +28,12 @@ pub(crate) enum Nesting {
     Event = 2,
 }
 
-/// Appends a value: see [`written`] for what is made of it.
+/// Appends a value, which [`written`] reads back.
 ///
 /// # Errors
-/// The value's own `Serialize` failed, or no encoding can say it (a map whose keys are containers,
-/// or more containers, one in the other, than clients read). What was appended is of no use then.
+/// The value's own `Serialize` failed, or no encoding has such a value (a map whose keys are
+/// containers, or more containers, one in the other, than clients read). The appended bytes are of
+/// no use then.
 pub(crate) fn write(
     encoding: Encoding,
     nesting: Nesting,
@@ -67,7 +68,7 @@ pub(crate) enum Wrote {
 /// What [`write`] wrote, as a value.
 ///
 /// # Panics
-/// The bytes are not from there.
+/// If the bytes are not from [`write`].
 pub(crate) fn written(encoding: Encoding, bytes: &[u8]) -> Value<'_> {
     match encoding {
         Encoding::Json => {
@@ -81,7 +82,7 @@ pub(crate) fn written(encoding: Encoding, bytes: &[u8]) -> Value<'_> {
 /// Reads a value as an application's type.
 ///
 /// # Errors
-/// Why it is none.
+/// The value is not of the type.
 pub(crate) fn read<T: DeserializeOwned>(value: Value<'_>) -> Result<T, Unfit> {
     T::deserialize(&mut Reader::new(value))
 }

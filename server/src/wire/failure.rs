@@ -1,5 +1,5 @@
-//! Why a handler did not do what it was asked. A problem is for the client to hear; any other error
-//! is ours: logged here, and the client hears `handler_failed` and nothing of what went wrong.
+//! Why a handler failed. A problem is sent to the client. Any other error is the server's own: it
+//! is logged here, and the client gets `handler_failed` and nothing of the error.
 
 use shardcast_engine::{PublishError, Refused, RoomError};
 use shardcast_protocol::dialect::{Code, Problem};
@@ -18,14 +18,14 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 }
 
 impl Failure {
-    /// What a client hears of it, for code that answers others than clients (a route of a web
-    /// application). `None`: it is for nobody to hear; [`fmt::Display`] says what it is.
+    /// The problem that a client gets, for code that answers others than clients (a route of a web
+    /// application). `None`: clients get nothing of the error, which [`fmt::Display`] shows.
     pub fn problem(&self) -> Option<Problem> {
         problem_in(&*self.0).or_else(|| self.0.downcast_ref::<Problem>().cloned())
     }
 
-    /// What the client hears of it. An error that is not for clients is logged with the type of the
-    /// request.
+    /// The problem that the client gets. An error that is not for clients is logged with the type
+    /// of the request.
     pub(crate) fn into_problem(self, kind: &str) -> Problem {
         let error = self.0;
         if let Some(problem) = problem_in(&*error) {
@@ -52,10 +52,10 @@ impl fmt::Display for Failure {
 #[error("the connection is gone")]
 pub struct Gone;
 
-/// What a client hears of a handler that failed or panicked.
+/// The text for the client of a handler that failed or panicked.
 pub(crate) const HANDLER_FAILED: &str = "the server failed while it handled this request";
 
-/// What clients hear of the engine's own refusals.
+/// The problem of an error of the engine.
 fn problem_in(error: &(dyn Error + Send + Sync + 'static)) -> Option<Problem> {
     let room = error
         .downcast_ref::<RoomError>()
@@ -104,19 +104,19 @@ pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
 pub(crate) const BAD_NAME: &str = "a room's name is empty, too long or has control characters";
 pub(crate) const BAD_USER: &str = "a user's name is empty or too long";
 
-/// What a client hears when too much of it waits already.
+/// The problem of a connection of which too much waits already.
 pub(crate) fn too_many_waiting() -> Problem {
     Problem::rate_limited(TOO_MANY_WAITING, RETRY_AFTER_MS)
 }
 
 const TOO_MANY_WAITING: &str = "too many requests of this connection wait for their answers";
 
-/// What a client hears of a problem with the server itself.
+/// A problem of the server itself.
 pub(crate) fn unavailable(message: &'static str) -> Problem {
     Problem::new(Code::Unavailable, message)
 }
 
-/// What is full for the moment empties within a few ticks.
+/// A queue that is full has room again within a few ticks.
 pub(crate) const RETRY_AFTER_MS: u32 = 100;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub struct Data<'b> {
     key: DataKey,
 }
 
-/// What a request's data is called where it came from.
+/// What the request's dialect calls the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DataKey {
     Data,
@@ -34,7 +34,7 @@ impl<'b> Data<'b> {
         Data { value, key }
     }
 
-    /// Of a request that has none.
+    /// The data of a request that has none.
     pub fn none() -> Data<'b> {
         Data::new(None)
     }
@@ -44,7 +44,7 @@ impl<'b> Data<'b> {
         self.value
     }
 
-    /// Reads it. A request without data is read as `null`, so that `()` and `Option` fit. In
+    /// Reads the data. A request without data is read as `null`, so that `()` and `Option` fit. In
     /// JSON-RPC absent, `[]` and `{}` are the same: whichever a client sends, a type that can be
     /// read from one of them, or from `null`, fits.
     ///
@@ -72,12 +72,12 @@ impl<'b> Data<'b> {
         self.value.unwrap_or(Value::Json(Raw::NULL))
     }
 
-    /// Reads it once more, slowly, to find out where it does not fit.
+    /// Reads the data once more, slowly, to find the field that does not fit.
     #[cold]
     fn explain<T: DeserializeOwned>(&self) -> Problem {
         let reader = &mut Reader::new(self.or_null());
         let (path, error) = match serde_path_to_error::deserialize::<_, T>(reader) {
-            // It fits after all: its reading is not the same each time.
+            // The data fits after all: the type's own reading differs from time to time.
             Ok(_) => (String::new(), "it does not fit".to_owned()),
             Err(error) => (error.path().to_string(), error.inner().to_string()),
         };
@@ -105,7 +105,7 @@ fn invalid(path: &str, below: Option<&str>, message: String) -> Problem {
     Problem::new(Code::InvalidData, message).at_field(field)
 }
 
-/// How none are spelt, in the order in which they are tried.
+/// The spellings of no parameters, in the order in which they are tried.
 const NO_PARAMS: [&str; 3] = ["null", "[]", "{}"];
 
 /// What a handler takes: any type that serde reads, or [`Valid`] of one that garde checks.
@@ -113,7 +113,7 @@ pub trait FromData: Sized {
     /// Reads it.
     ///
     /// # Errors
-    /// What the client is answered.
+    /// The problem that the client gets.
     fn from_data(data: &Data<'_>) -> Result<Self, Problem>;
 }
 

@@ -1,8 +1,8 @@
-//! What is published: judged by its size where it is published, and encoded where its topic gives
-//! it its place.
+//! Publications: their size is checked where they are published, and they are encoded where their
+//! topic orders them.
 //!
-//! Invariant: what [`encode`] makes of a publication depends on nothing else, so it is the same
-//! wherever it is made.
+//! Invariant: the frame that [`encode`] makes depends on the publication alone, so it is the same
+//! on every shard.
 
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::spoken::Spoken;
@@ -18,7 +18,7 @@ use std::iter;
 const JSON: DataEncoding = DataEncoding(0);
 const PACK: DataEncoding = DataEncoding(1);
 
-/// The frame for connections of an encoding: of a dialect. No dialect tells positions yet.
+/// The frame for connections of an encoding, which is a dialect. No dialect has positions yet.
 pub(crate) fn encode(
     encoding: Form,
     publication: &Publication<'_>,
@@ -34,14 +34,14 @@ pub(crate) fn encode(
     })?
 }
 
-/// What is published, once it is known that no client would be sent a message that is too large:
-/// what somebody publishes is for all, or for nobody. The publisher's dialect is encoded here, and
-/// of the others that are spoken now those whose message might be too large; nobody encodes them
+/// The content of a publication that fits: no client would be sent a message that is too large, so
+/// all clients get the publication, or none. Encoded here are the publisher's dialect and, of the
+/// other dialects that are present, those whose message might be too large; they are not encoded
 /// again.
 ///
 /// # Errors
 /// `too_large`.
-pub(crate) fn judge(
+pub(crate) fn content_of(
     spoken: &Spoken,
     dialect: Dialect,
     publication: &Publication<'_>,
@@ -50,7 +50,7 @@ pub(crate) fn judge(
     let fit = |other: Dialect, too_large| {
         let form = Form::new(other.index());
         let frame = encode(form, publication, None);
-        let frame = frame.ok_or_else(|| Problem::new(Code::InvalidData, UNSAYABLE))?;
+        let frame = frame.ok_or_else(|| Problem::new(Code::InvalidData, UNWRITABLE))?;
         if frame::written(frame.bytes()).1.len() > bytes_max {
             return Err(Problem::new(Code::TooLarge, too_large));
         }
@@ -74,7 +74,7 @@ const TOO_LARGE: &str = "the message would be larger than max_message_bytes on d
 const TOO_LARGE_FOR_OTHERS: &str =
     "the message would be larger than max_message_bytes in a dialect of other clients";
 
-const UNSAYABLE: &str = "a dialect of this server cannot say the data";
+const UNWRITABLE: &str = "a dialect of this server cannot say the data";
 
 /// A value as the data of a publication.
 pub(crate) fn data_of(value: Value<'_>) -> (Data<'_>, DataEncoding) {
@@ -84,7 +84,7 @@ pub(crate) fn data_of(value: Value<'_>) -> (Data<'_>, DataEncoding) {
     }
 }
 
-/// `null`, for who publishes nothing.
+/// `null`: the data of a publication that has none.
 pub(crate) fn nothing(encoding: Encoding) -> Value<'static> {
     match encoding {
         Encoding::Json => Value::Json(Raw::NULL),
@@ -92,7 +92,7 @@ pub(crate) fn nothing(encoding: Encoding) -> Value<'static> {
     }
 }
 
-/// Calls with the event that clients are told. `None`: the publication is none of this server's.
+/// Calls with the event that clients get. `None`: the publication is not one of this server's.
 #[inline]
 fn with_event<R>(publication: &Publication<'_>, act: impl FnOnce(&Event<'_>) -> R) -> Option<R> {
     let data = match (publication.data_encoding, publication.data) {

@@ -1,4 +1,4 @@
-//! Containers on their way out: elements, keys and how many there are. Opened by `writer`.
+//! Containers that are being written: elements, keys and their number. Opened by the serializer.
 
 use super::key::KeyWriter;
 use super::writer::{Container, Unwritable, Writer};
@@ -9,7 +9,7 @@ use shardcast_protocol::json::Raw;
 /// An open container.
 #[derive(Debug)]
 pub(crate) struct Compound<'w> {
-    /// Its elements'.
+    /// Where the elements go.
     writer: Writer<'w>,
     container: Container,
     /// Where it begins.
@@ -21,7 +21,7 @@ pub(crate) struct Compound<'w> {
 }
 
 impl<'w> Compound<'w> {
-    /// One that was opened; `announced` is what its type said of its length.
+    /// A container that was opened; `announced` is the length that its type announced.
     pub(super) fn new(
         writer: Writer<'w>,
         container: Container,
@@ -96,11 +96,12 @@ impl<'w> Compound<'w> {
     fn close(self) -> Result<(), Unwritable> {
         let Writer { out, encoding, .. } = self.writer;
         if encoding == Encoding::Pack && self.count != self.announced {
-            // MessagePack says first how many there are, and a type may not know it, or be wrong.
-            let (mut said, mut right) = (Vec::new(), Vec::new());
-            self.container.open(encoding, &mut said, self.announced);
-            self.container.open(encoding, &mut right, self.count);
-            out.splice(self.start..self.start + said.len(), right);
+            // MessagePack writes the number of elements first, and a type may not know it, or
+            // announce a wrong one.
+            let (mut announced, mut counted) = (Vec::new(), Vec::new());
+            self.container.open(encoding, &mut announced, self.announced);
+            self.container.open(encoding, &mut counted, self.count);
+            out.splice(self.start..self.start + announced.len(), counted);
         }
         self.container.close(encoding, out);
         if self.in_variant {

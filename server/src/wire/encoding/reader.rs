@@ -145,7 +145,7 @@ impl<'b> Deserializer<'b> for &mut Reader<'b> {
     }
 }
 
-/// Says what an enum takes.
+/// Names what an enum takes.
 struct Name;
 
 impl<'b> Visitor<'b> for Name {
@@ -195,7 +195,7 @@ struct Elements<'r, 'b> {
 }
 
 impl Elements<'_, '_> {
-    /// The value of the whole, if nothing is left.
+    /// The complete value, if nothing is left.
     fn finish<T>(&mut self, value: T) -> Result<T, Unfit> {
         if self.reader.0.more(&mut self.rest) {
             Err(Unfit::custom("there is more than fits"))

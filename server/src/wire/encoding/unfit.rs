@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{self, Error as _, Expected, Unexpected};
 use std::fmt::{self, Display};
 
-/// Why a value is none of the type.
+/// Why a value is not of the type.
 #[derive(Debug)]
 pub(crate) struct Unfit(String);
 
@@ -32,7 +32,7 @@ impl de::Error for Unfit {
     }
 }
 
-/// What a text in base64 says (RFC 4648 §4), padded or not.
+/// The bytes of a text in base64 (RFC 4648 §4), padded or not.
 pub(super) fn bytes_of(text: &str) -> Result<Vec<u8>, Unfit> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,

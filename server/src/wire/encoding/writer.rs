@@ -57,8 +57,7 @@ impl<'w> Writer<'w> {
     }
 }
 
-/// The float that a shorter one says: the nearest to its own shortest digits, so that 0.1 is 0.1 in
-/// every encoding.
+/// A shorter float as the nearest to its own shortest digits, so that 0.1 is 0.1 in every encoding.
 pub(super) fn widened(number: f32) -> f64 {
     let digits = number.to_string().parse();
     digits

@@ -130,7 +130,8 @@ impl<'e> EncodedEvent<'e> {
             message_bytes_max,
             ..
         } = self.shared;
-        let content = publication::content_of(spoken, self.dialect, &publication, *message_bytes_max);
+        let content =
+            publication::content_of(spoken, self.dialect, &publication, *message_bytes_max);
         Ok(content?)
     }
 }

@@ -5,7 +5,7 @@ use crate::rooms::membership::require_space;
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
-use crate::session::pending::{Requester, Outcome, Pending};
+use crate::session::pending::{Outcome, Pending, Requester};
 use crate::session::retry::look_again;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, problem_of_publish, unavailable};

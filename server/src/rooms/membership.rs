@@ -6,7 +6,7 @@ use crate::namespace::resolved::ResolvedRoom;
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
-use crate::session::pending::{Requester, JoinedRoom, Joining, Outcome, Pending, Shape};
+use crate::session::pending::{JoinedRoom, Joining, Outcome, Pending, Requester, Shape};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
 use shardcast_engine::{RoomError, Tag};
@@ -55,7 +55,12 @@ impl Context<'_> {
                 then(cx, joined);
             }
         });
-        Ok(join(self, |_| Requester::Code(then), Shape::Rooms, &resolved)?)
+        Ok(join(
+            self,
+            |_| Requester::Code(then),
+            Shape::Rooms,
+            &resolved,
+        )?)
     }
 
     /// Leaves a room. No message of the room follows once its home has ordered the leave.
@@ -82,7 +87,12 @@ impl Context<'_> {
             return Ok(());
         }
         let then = Continuation::new(move |cx, _| then(cx));
-        Ok(leave(self, |_| Requester::Code(then), Shape::Rooms, &rooms)?)
+        Ok(leave(
+            self,
+            |_| Requester::Code(then),
+            Shape::Rooms,
+            &rooms,
+        )?)
     }
 
     /// The rooms that the connection is in or on its way into, sorted.
@@ -213,7 +223,8 @@ pub(crate) fn join(
         });
     }
     let requester = requester(cx);
-    cx.session.wait(Pending::join(requester, first, shape, joined));
+    cx.session
+        .wait(Pending::join(requester, first, shape, joined));
     Ok(())
 }
 
@@ -241,7 +252,8 @@ pub(crate) fn leave(
     }
     let rooms = rooms.iter().map(|room| room.as_ref().into()).collect();
     let requester = requester(cx);
-    cx.session.wait(Pending::leave(requester, first, shape, rooms));
+    cx.session
+        .wait(Pending::leave(requester, first, shape, rooms));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use crate::session::call::{Call, OwnedCall, dialect_of};
 use crate::session::identity::Identity;
-use crate::session::pending::{Requester, Outcome};
+use crate::session::pending::{Outcome, Requester};
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::session::state::SessionState;

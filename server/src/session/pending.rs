@@ -98,7 +98,13 @@ impl<C> Pending<C> {
         rooms: Vec<Arc<str>>,
     ) -> Pending<C> {
         let count = rooms.len() as u32;
-        Pending::new(requester, first, count, count, Outcome::Left { shape, rooms })
+        Pending::new(
+            requester,
+            first,
+            count,
+            count,
+            Outcome::Left { shape, rooms },
+        )
     }
 
     /// Publishes that all report under `tag`.
@@ -127,7 +133,13 @@ impl<C> Pending<C> {
         Pending::new(requester, tag, 1, 1, outcome)
     }
 
-    fn new(requester: Requester<C>, first: Tag, tags: u32, missing: u32, outcome: Outcome) -> Pending<C> {
+    fn new(
+        requester: Requester<C>,
+        first: Tag,
+        tags: u32,
+        missing: u32,
+        outcome: Outcome,
+    ) -> Pending<C> {
         assert!(missing > 0, "a request that waits for nothing");
         Pending {
             requester,

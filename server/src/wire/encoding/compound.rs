@@ -99,7 +99,8 @@ impl<'w> Compound<'w> {
             // MessagePack writes the number of elements first, and a type may not know it, or
             // announce a wrong one.
             let (mut announced, mut counted) = (Vec::new(), Vec::new());
-            self.container.open(encoding, &mut announced, self.announced);
+            self.container
+                .open(encoding, &mut announced, self.announced);
             self.container.open(encoding, &mut counted, self.count);
             out.splice(self.start..self.start + announced.len(), counted);
         }

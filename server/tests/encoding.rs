@@ -9,7 +9,7 @@ use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::http;
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{
-    Admission, Answer, Application, CloseReason, Config, Context, Form, Frame, Message, Position,
+    Admission, Answer, Application, CloseReason, Config, Context, EncodingId, Frame, Message, Position,
     Publication, ShardCounters, Tag,
 };
 use shardcast_protocol::dialect::Dialect;
@@ -54,7 +54,7 @@ impl Application for Counted {
     }
 
     fn encode(
-        encoding: Form,
+        encoding: EncodingId,
         publication: &Publication<'_>,
         position: Option<Position>,
     ) -> Option<Frame> {

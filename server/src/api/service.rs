@@ -22,8 +22,8 @@ use crate::wire::failure::{HANDLER_FAILED, too_many_waiting};
 use crate::wire::publication;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
-    Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, Form, Frame,
-    Heartbeat, Message, Note, Page, Position, Publication, Quiet, Refusal, Tag, allocator, confine,
+    Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Frame,
+    Heartbeat, Message, Notice, Page, Position, Publication, Quiet, Refusal, Tag, allocator, confine,
 };
 use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,
@@ -125,9 +125,9 @@ impl Application for Service {
         }
     }
 
-    fn decide(&mut self, cx: &mut Engine<'_>, note: Note) -> Admission<Session> {
+    fn decide(&mut self, cx: &mut Engine<'_>, notice: Notice) -> Admission<Session> {
         self.arrivals.decided(cx.address());
-        let Ok(decision) = note.downcast::<Decision>() else {
+        let Ok(decision) = notice.downcast::<Decision>() else {
             return Admission::Refuse(Refusal::new(500, HANDLER_FAILED));
         };
         let headers = decision.take_headers();
@@ -137,7 +137,7 @@ impl Application for Service {
             }
             AdmissionOutcome::Known(Err(refusal)) => Admission::Refuse(refusal),
             AdmissionOutcome::Panic => {
-                cx.note_panic();
+                cx.count_panic();
                 Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
             }
             AdmissionOutcome::Dropped => {
@@ -219,12 +219,12 @@ impl Application for Service {
         }
     }
 
-    fn told(&mut self, cx: &mut Engine<'_>, session: &mut Session, note: Note) {
-        let note = match note.downcast::<ShardTask>() {
+    fn notified(&mut self, cx: &mut Engine<'_>, session: &mut Session, notice: Notice) {
+        let notice = match notice.downcast::<ShardTask>() {
             Ok(task) => return self.context(cx, session).shield(task.0),
-            Err(note) => note,
+            Err(notice) => notice,
         };
-        if let Ok(finished) = note.downcast::<Finished>() {
+        if let Ok(finished) = notice.downcast::<Finished>() {
             let table = self.table.current();
             let mut context = self.context(cx, session);
             context.shield(|cx| task::finish(cx, &table, *finished));
@@ -262,7 +262,7 @@ impl Application for Service {
     }
 
     fn encode(
-        encoding: Form,
+        encoding: EncodingId,
         publication: &Publication<'_>,
         position: Option<Position>,
     ) -> Option<Frame> {
@@ -280,7 +280,7 @@ impl Service {
     ) -> Admission<Session> {
         Admission::Accept(Accepted {
             subprotocol: chosen.subprotocol,
-            form: Form::new(chosen.dialect.index()),
+            encoding: EncodingId::new(chosen.dialect.index()),
             headers,
             heartbeat: heartbeat_of(chosen.dialect),
             ..Session::new(cx.now_ms(), identity).into()

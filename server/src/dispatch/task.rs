@@ -172,7 +172,7 @@ pub(crate) fn finish(cx: &mut Context<'_>, table: &Table, finished: Finished) {
         }
         TaskOutcome::Problem(problem) => conclude(cx, table, &task, &Reply::Error(&problem)),
         TaskOutcome::Panic => {
-            cx.engine.note_panic();
+            cx.engine.count_panic();
             conclude(cx, table, &task, &Reply::Error(&failed()));
         }
         TaskOutcome::Dropped => {

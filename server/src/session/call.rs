@@ -42,6 +42,6 @@ impl OwnedCall {
 
 /// The dialect of the connection at hand, which is the encoding that the service chose for it.
 pub(crate) fn dialect_of(cx: &Context<'_>) -> Dialect {
-    let index = cx.form().index() as u8;
+    let index = cx.encoding().index() as u8;
     Dialect::from_index(index).expect("the service chose the encoding")
 }

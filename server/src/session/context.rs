@@ -190,7 +190,7 @@ impl<'c> Context<'c> {
     /// goes no further.
     pub(crate) fn shield(&mut self, act: impl FnOnce(&mut Context<'_>)) {
         if confine(|| act(self)).is_err() {
-            self.engine.note_panic();
+            self.engine.count_panic();
         }
     }
 

@@ -8,7 +8,7 @@ use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::Gone;
 use shardcast_engine::protocol::close::CloseCode;
-use shardcast_engine::{Note, Refused};
+use shardcast_engine::{Notice, Refused};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -51,33 +51,33 @@ impl Handle {
 
     /// Posts a task to a shard, however long its queue is full.
     async fn post(&self, connection: ConnectionId, task: ShardTask) -> Result<(), Gone> {
-        let mut note: Note = Box::new(task);
+        let mut notice: Notice = Box::new(task);
         loop {
-            note = match self.try_post(connection, note) {
+            notice = match self.try_post(connection, notice) {
                 Ok(()) => return Ok(()),
                 Err((Refused::Stopped, _)) => return Err(Gone),
-                Err((Refused::Busy, note)) => note,
+                Err((Refused::Busy, notice)) => notice,
             };
             look_again().await;
         }
     }
 
-    /// Posts a note to a shard, or gives it back.
+    /// Posts a notice to a shard, or gives it back.
     pub(crate) fn try_post(
         &self,
         connection: ConnectionId,
-        note: Note,
-    ) -> Result<(), (Refused, Note)> {
+        notice: Notice,
+    ) -> Result<(), (Refused, Notice)> {
         match self.shared.engine() {
-            Ok(engine) => engine.tell(connection.0, note),
-            Err(refused) => Err((refused, note)),
+            Ok(engine) => engine.notify(connection.0, notice),
+            Err(refused) => Err((refused, notice)),
         }
     }
 
-    /// Posts a note to a shard and returns at once, however long the shard's queue is full. The
-    /// note is dropped when the server stops.
-    pub(crate) fn post_later(&self, connection: ConnectionId, note: impl Any + Send) {
-        retry::post(&self.shared, connection.0, Box::new(note));
+    /// Posts a notice to a shard and returns at once, however long the shard's queue is full. The
+    /// notice is dropped when the server stops.
+    pub(crate) fn post_later(&self, connection: ConnectionId, notice: impl Any + Send) {
+        retry::post(&self.shared, connection.0, Box::new(notice));
     }
 
     /// Closes a connection: what was sent before leaves first.

@@ -8,7 +8,7 @@
 //! Called by the handle and by background handlers.
 
 use crate::session::shared::Shared;
-use shardcast_engine::{Address, Handle as Engine, Note, Refused, confine};
+use shardcast_engine::{Address, Handle as Engine, Notice, Refused, confine};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -42,45 +42,45 @@ impl Future for LookAgain {
     }
 }
 
-/// Posts a note to a connection's shard, however long the shard's queue is full. The note is
+/// Posts a notice to a connection's shard, however long the shard's queue is full. The notice is
 /// dropped only when the engine has stopped.
-pub(crate) fn post(shared: &Arc<Shared>, who: Address, note: Note) {
-    hand_over(shared, who, note, Engine::tell);
+pub(crate) fn post(shared: &Arc<Shared>, who: Address, notice: Notice) {
+    hand_over(shared, who, notice, Engine::notify);
 }
 
 /// Hands over the decision about a deferred admission, likewise.
-pub(crate) fn admit(shared: &Arc<Shared>, who: Address, note: Note) {
-    hand_over(shared, who, note, Engine::admit);
+pub(crate) fn admit(shared: &Arc<Shared>, who: Address, notice: Notice) {
+    hand_over(shared, who, notice, Engine::admit);
 }
 
 /// One of the ways into an engine.
-type Way = fn(&Engine, Address, Note) -> Result<(), (Refused, Note)>;
+type Way = fn(&Engine, Address, Notice) -> Result<(), (Refused, Notice)>;
 
-fn hand_over(shared: &Arc<Shared>, who: Address, note: Note, way: Way) {
-    if let Err((Refused::Busy, note)) = attempt(shared, who, note, way) {
-        wait(Retry::Note {
+fn hand_over(shared: &Arc<Shared>, who: Address, notice: Notice, way: Way) {
+    if let Err((Refused::Busy, notice)) = attempt(shared, who, notice, way) {
+        wait(Retry::Notice {
             shared: Arc::downgrade(shared),
             who,
-            note,
+            notice,
             way,
         });
     }
 }
 
-fn attempt(shared: &Shared, who: Address, note: Note, way: Way) -> Result<(), (Refused, Note)> {
+fn attempt(shared: &Shared, who: Address, notice: Notice, way: Way) -> Result<(), (Refused, Notice)> {
     match shared.engine() {
-        Ok(engine) => way(engine, who, note),
-        Err(refused) => Err((refused, note)),
+        Ok(engine) => way(engine, who, notice),
+        Err(refused) => Err((refused, notice)),
     }
 }
 
 enum Retry {
     Future(Waker),
-    Note {
+    Notice {
         /// Gone with the last shard and the last handle of an engine.
         shared: Weak<Shared>,
         who: Address,
-        note: Note,
+        notice: Notice,
         way: Way,
     },
 }
@@ -93,16 +93,16 @@ impl Retry {
                 waker.wake();
                 None
             }
-            Retry::Note {
+            Retry::Notice {
                 shared,
                 who,
-                note,
+                notice,
                 way,
-            } => match attempt(&*shared.upgrade()?, who, note, way) {
-                Err((Refused::Busy, note)) => Some(Retry::Note {
+            } => match attempt(&*shared.upgrade()?, who, notice, way) {
+                Err((Refused::Busy, notice)) => Some(Retry::Notice {
                     shared,
                     who,
-                    note,
+                    notice,
                     way,
                 }),
                 Ok(()) | Err((Refused::Stopped, _)) => None,

@@ -7,7 +7,7 @@
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::spoken::Spoken;
 use shardcast_engine::{
-    Content, Data, DataEncoding, Form, Frame, Position, Publication, PublicationKind, Topic,
+    Content, Data, DataEncoding, EncodingId, Frame, Position, Publication, PublicationKind, Topic,
 };
 use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem, Value};
 use shardcast_protocol::frame;
@@ -20,7 +20,7 @@ const PACK: DataEncoding = DataEncoding(1);
 
 /// The frame for connections of an encoding, which is a dialect. No dialect has positions yet.
 pub(crate) fn encode(
-    encoding: Form,
+    encoding: EncodingId,
     publication: &Publication<'_>,
     _position: Option<Position>,
 ) -> Option<Frame> {
@@ -48,13 +48,13 @@ pub(crate) fn content_of(
     bytes_max: usize,
 ) -> Result<Content, Problem> {
     let fit = |other: Dialect, too_large| {
-        let form = Form::new(other.index());
-        let frame = encode(form, publication, None);
+        let encoding = EncodingId::new(other.index());
+        let frame = encode(encoding, publication, None);
         let frame = frame.ok_or_else(|| Problem::new(Code::InvalidData, UNWRITABLE))?;
         if frame::written(frame.bytes()).1.len() > bytes_max {
             return Err(Problem::new(Code::TooLarge, too_large));
         }
-        Ok((form, frame))
+        Ok((encoding, frame))
     };
     let own = fit(dialect, TOO_LARGE)?;
     let mut others = Vec::new();

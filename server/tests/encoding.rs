@@ -8,8 +8,8 @@ use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::http;
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{
-    Admission, Answer, Application, CloseReason, Config, Context, Form, Frame, Message, Position,
-    Publication, ShardCounters, Tag,
+    Admission, Answer, Application, CloseReason, Config, Context, EncodingId, Frame, Message,
+    Position, Publication, ShardCounters, Tag,
 };
 use shardcast_protocol::dialect::Dialect;
 use std::cell::{Cell, RefCell};
@@ -53,7 +53,7 @@ impl Application for Counted {
     }
 
     fn encode(
-        encoding: Form,
+        encoding: EncodingId,
         publication: &Publication<'_>,
         position: Option<Position>,
     ) -> Option<Frame> {

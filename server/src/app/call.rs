@@ -115,8 +115,8 @@ impl Batch {
     }
 }
 
-/// The dialect of the connection at hand: its form.
+/// The dialect of the connection at hand: its encoding.
 pub(crate) fn dialect_of(cx: &Context<'_>) -> Dialect {
-    let index = cx.form().index() as u8;
-    Dialect::from_index(index).expect("the service chose the form")
+    let index = cx.encoding().index() as u8;
+    Dialect::from_index(index).expect("the service chose the encoding")
 }

@@ -191,7 +191,7 @@ impl<'c> Context<'c> {
     /// Runs code of the application that answers nobody: its panic is counted, and goes no further.
     pub(crate) fn shield(&mut self, act: impl FnOnce(&mut Context<'_>)) {
         if confine(|| act(self)).is_err() {
-            self.engine.note_panic();
+            self.engine.count_panic();
         }
     }
 

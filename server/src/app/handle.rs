@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{
-    Answer, Handle as Engine, Listing, Note, PublishError, Refused, Target, Topic,
+    Answer, Handle as Engine, Listing, Notice, PublishError, Refused, Target, Topic,
 };
 use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem, Value};
 use shardcast_protocol::json::Raw;
@@ -90,9 +90,9 @@ impl Handle {
 
     /// Hands something over to a shard, however long its queue is full.
     pub(crate) async fn tell(&self, connection: ConnectionId, act: OnShard) -> Result<(), Gone> {
-        let mut note: Note = Box::new(act);
+        let mut note: Notice = Box::new(act);
         loop {
-            note = match self.engine.tell(connection.0, note) {
+            note = match self.engine.notify(connection.0, note) {
                 Ok(()) => return Ok(()),
                 Err((Refused::Stopped, _)) => return Err(Gone),
                 Err((Refused::Busy, note)) => note,
@@ -357,7 +357,7 @@ impl Emit<'_, Handle> {
                     let address = cx.engine.address();
                     cx.engine.send_to(address, content);
                 }));
-                let told = engine.tell(connection.0, Box::new(act));
+                let told = engine.notify(connection.0, Box::new(act));
                 return Ok(told.map_err(|(refused, _)| refused));
             }
             (None, Targets::Room(_) | Targets::Rooms(_) | Targets::Everyone) => Target::Everyone,

@@ -5,7 +5,7 @@
 use crate::app::connection_id::ConnectionId;
 use crate::app::spoken::Spoken;
 use shardcast_engine::{
-    Content, Data, DataEncoding, Form, Frame, Position, Publication, PublicationKind, Topic,
+    Content, Data, DataEncoding, EncodingId, Frame, Position, Publication, PublicationKind, Topic,
 };
 use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem, Value};
 use shardcast_protocol::frame;
@@ -18,7 +18,7 @@ const PACK: DataEncoding = DataEncoding(1);
 
 /// The frame for connections of an encoding: of a dialect. No dialect tells positions yet.
 pub(crate) fn encode(
-    encoding: Form,
+    encoding: EncodingId,
     publication: &Publication<'_>,
     _position: Option<Position>,
 ) -> Option<Frame> {
@@ -45,13 +45,13 @@ pub(crate) fn judge(
     bytes_max: usize,
 ) -> Result<Content, Problem> {
     let fit = |other: Dialect, too_large| {
-        let form = Form::new(other.index());
-        let frame = encode(form, publication, None);
+        let encoding = EncodingId::new(other.index());
+        let frame = encode(encoding, publication, None);
         let frame = frame.ok_or_else(|| Problem::new(Code::InvalidData, UNSAYABLE))?;
         if frame::written(frame.bytes()).1.len() > bytes_max {
             return Err(Problem::new(Code::TooLarge, too_large));
         }
-        Ok((form, frame))
+        Ok((encoding, frame))
     };
     let own = fit(dialect, TOO_LARGE)?;
     let mut others = Vec::new();

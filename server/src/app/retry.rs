@@ -5,7 +5,7 @@
 //! clients, each of which keeps its place ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it; futures are their callers' own. Called by the handle and by
 //! background handlers.
 
-use shardcast_engine::{Address, Handle as Engine, Note, Refused, confine};
+use shardcast_engine::{Address, Handle as Engine, Notice, Refused, confine};
 use std::pin::Pin;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -39,21 +39,21 @@ impl Future for LookAgain {
 }
 
 /// Tells a connection something, however long its shard's queue is full. Dropped only when the engine has stopped.
-pub(crate) fn tell(engine: &Engine, who: Address, note: Note) {
-    hand_over(engine, who, note, Engine::tell);
+pub(crate) fn tell(engine: &Engine, who: Address, note: Notice) {
+    hand_over(engine, who, note, Engine::notify);
 }
 
 /// Hands over what a deferred admission waits for, alike.
-pub(crate) fn admit(engine: &Engine, who: Address, note: Note) {
+pub(crate) fn admit(engine: &Engine, who: Address, note: Notice) {
     hand_over(engine, who, note, Engine::admit);
 }
 
 /// One of the ways into an engine.
-type Way = fn(&Engine, Address, Note) -> Result<(), (Refused, Note)>;
+type Way = fn(&Engine, Address, Notice) -> Result<(), (Refused, Notice)>;
 
-fn hand_over(engine: &Engine, who: Address, note: Note, way: Way) {
+fn hand_over(engine: &Engine, who: Address, note: Notice, way: Way) {
     if let Err((Refused::Busy, note)) = way(engine, who, note) {
-        wait(Waiting::Note {
+        wait(Waiting::Notice {
             engine: engine.clone(),
             who,
             note,
@@ -64,10 +64,10 @@ fn hand_over(engine: &Engine, who: Address, note: Note, way: Way) {
 
 enum Waiting {
     Future(Waker),
-    Note {
+    Notice {
         engine: Engine,
         who: Address,
-        note: Note,
+        note: Notice,
         way: Way,
     },
 }
@@ -80,13 +80,13 @@ impl Waiting {
                 waker.wake();
                 None
             }
-            Waiting::Note {
+            Waiting::Notice {
                 engine,
                 who,
                 note,
                 way,
             } => match way(&engine, who, note) {
-                Err((Refused::Busy, note)) => Some(Waiting::Note {
+                Err((Refused::Busy, note)) => Some(Waiting::Notice {
                     engine,
                     who,
                     note,

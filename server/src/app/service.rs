@@ -17,8 +17,9 @@ use crate::app::shared::{Desk, Shared};
 use crate::app::task;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
-    Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, Form, Frame,
-    Heartbeat, Message, Note, Page, Position, Publication, Quiet, Refusal, Tag, allocator, confine,
+    Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId,
+    Frame, Heartbeat, Message, Notice, Page, Position, Publication, Quiet, Refusal, Tag, allocator,
+    confine,
 };
 use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,
@@ -84,7 +85,7 @@ impl Application for Service {
         }
     }
 
-    fn decide(&mut self, cx: &mut Engine<'_>, note: Note) -> Admission<Session> {
+    fn decide(&mut self, cx: &mut Engine<'_>, note: Notice) -> Admission<Session> {
         self.desk.arrivals.decided(cx.address());
         let Ok(decision) = note.downcast::<Decision>() else {
             return Admission::Refuse(Refusal::new(500, HANDLER_FAILED));
@@ -94,7 +95,7 @@ impl Application for Service {
             Outcome::Known(Ok(identity)) => self.accept(cx, decision.chosen, identity, headers),
             Outcome::Known(Err(refusal)) => Admission::Refuse(refusal),
             Outcome::Panic => {
-                cx.note_panic();
+                cx.count_panic();
                 Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
             }
             Outcome::Dropped => {
@@ -177,7 +178,7 @@ impl Application for Service {
         }
     }
 
-    fn told(&mut self, cx: &mut Engine<'_>, session: &mut Session, note: Note) {
+    fn notified(&mut self, cx: &mut Engine<'_>, session: &mut Session, note: Notice) {
         if let Ok(act) = note.downcast::<OnShard>() {
             let mut context = Context::new(cx.reborrow(), session, &mut self.desk, None);
             context.shield(act.0);
@@ -217,7 +218,7 @@ impl Application for Service {
     }
 
     fn encode(
-        encoding: Form,
+        encoding: EncodingId,
         publication: &Publication<'_>,
         position: Option<Position>,
     ) -> Option<Frame> {
@@ -235,7 +236,7 @@ impl Service {
     ) -> Admission<Session> {
         Admission::Accept(Accepted {
             subprotocol: chosen.subprotocol,
-            form: Form::new(chosen.dialect.index()),
+            encoding: EncodingId::new(chosen.dialect.index()),
             headers,
             heartbeat: heartbeat_of(chosen.dialect),
             ..Session::new(cx.now_ms(), identity).into()

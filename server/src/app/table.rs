@@ -163,7 +163,7 @@ impl Entry {
         };
         let problem = failed.map(|problem| {
             problem.unwrap_or_else(|Panicked| {
-                cx.engine.note_panic();
+                cx.engine.count_panic();
                 Problem::new(Code::HandlerFailed, HANDLER_FAILED)
             })
         });

@@ -213,7 +213,7 @@ fn finish(cx: &mut Context<'_>, serial: u64, outcome: Outcome) {
         }
         Outcome::Problem(problem) => conclude(cx, &task, &Reply::Error(&problem)),
         Outcome::Panic => {
-            cx.engine.note_panic();
+            cx.engine.count_panic();
             conclude(cx, &task, &Reply::Error(&failed()));
         }
         Outcome::Dropped => {

@@ -64,7 +64,7 @@ impl Application for Hall {
         (said != "?" || encoding == EncodingId::FIRST).then(|| said_in(encoding, said))
     }
 
-    fn told(&mut self, cx: &mut Context<'_>, _: &mut (), note: Notice) {
+    fn notified(&mut self, cx: &mut Context<'_>, _: &mut (), note: Notice) {
         let note = note.downcast::<String>().unwrap();
         assert_ne!(*note, "panic", "as the other thread wished");
         cx.send(Kind::Text, note.as_bytes());

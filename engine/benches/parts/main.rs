@@ -197,9 +197,9 @@ fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
         for _ in 0..frames {
             batch.push(&frame, None);
         }
-        let audience = member_lists.gather(members.iter().copied());
-        let mut fan_out = batch.seal(Recipients::Topic(0), audience, None);
-        while let Some(member) = fan_out.audience.next(&member_lists) {
+        let members = member_lists.gather(members.iter().copied());
+        let mut fan_out = batch.close(Recipients::Topic(0), members, None);
+        while let Some(member) = fan_out.members.next(&member_lists) {
             fan_out.spans(member, Layout::Plain, |start, end| {
                 black_box((member, start, end));
             });

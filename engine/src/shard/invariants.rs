@@ -214,7 +214,7 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     );
 }
 
-/// Members and memberships mirror each other, and every slice is claimed as often as it is referred to.
+/// Members and memberships mirror each other, and subscribers are claimed as often as memberships refer to them.
 fn check_rooms(core: &Core) {
     let mut claims: HashMap<u32, u32> = HashMap::new();
     let encodings = core.admission.encodings.get();
@@ -227,7 +227,7 @@ fn check_rooms(core: &Core) {
         let encoding = connection.flags.encoding();
         assert!(
             connection.phase != Phase::Open || encodings.has(encoding),
-            "slot {slot}: a encoding not seen"
+            "slot {slot}: an encoding not seen"
         );
         let users = memberships
             .iter()
@@ -237,7 +237,7 @@ fn check_rooms(core: &Core) {
             let subscribers = core.topics.subscribers_ref(membership.subscribers);
             assert_eq!(
                 subscribers.encoding, encoding,
-                "slot {slot}: in a subscribers of another encoding"
+                "slot {slot}: subscribed in another encoding"
             );
             assert_eq!(subscribers.key.kind(), membership.kind);
             let decided = membership.in_flight == 0;
@@ -256,6 +256,11 @@ fn check_rooms(core: &Core) {
             }
         }
     }
+    check_batches(core, &claims);
+}
+
+/// A batch keeps its subscribers as long as something of it is under way.
+fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
     core.delayed.check(|recipients| {
         let turn = match recipients {
             Recipients::Topic(index) => core.topics.subscribers_ref(index).batch.turn,

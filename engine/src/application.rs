@@ -2,7 +2,8 @@
 
 use crate::query::{Found, FoundConnection, FoundTopic};
 use crate::{
-    Address, Context, Deadline, Form, Frame, Heartbeat, Message, Position, Publication, RoomError,
+    Address, Context, Deadline, EncodingId, Frame, Heartbeat, Message, Position, Publication,
+    RoomError,
 };
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::http::{HeaderError, Headers, Request};
@@ -26,7 +27,7 @@ pub trait Application: Sized + 'static {
 
     /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application decides, or defers once more within the
     /// same time. Called once for each note whose connection still waits. The default refuses with 500.
-    fn decide(&mut self, _cx: &mut Context<'_>, _note: Note) -> Admission<Self::Session> {
+    fn decide(&mut self, _cx: &mut Context<'_>, _note: Notice) -> Admission<Self::Session> {
         Admission::Refuse(Refusal::new(500, "nobody decides"))
     }
 
@@ -70,15 +71,15 @@ pub trait Application: Sized + 'static {
     ///
     /// `None`, the default: it cannot be said in that encoding, and its connections are not sent it (counted: `dropped_untranslatable`).
     fn encode(
-        _encoding: Form,
+        _encoding: EncodingId,
         _publication: &Publication<'_>,
         _position: Option<Position>,
     ) -> Option<Frame> {
         None
     }
 
-    /// Another thread told this connection something ([`crate::Handle::tell`]). A note to a connection that is gone is dropped.
-    fn told(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _note: Note) {}
+    /// Another thread sent this connection a notice ([`crate::Handle::notify`]). A notice to a connection that is gone is dropped.
+    fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _note: Notice) {}
 
     /// A time has come that [`Context::wake_at`] was told: does what is to be done by now, and returns the next such time. Not called
     /// once the connection has left the open state.
@@ -150,7 +151,7 @@ pub struct Accepted<S> {
     /// How its messages are handed over.
     pub messages: Messages,
     /// How its messages are encoded.
-    pub form: Form,
+    pub encoding: EncodingId,
     /// Headers of the answer that lets it in: the 101, or the head of an event stream.
     pub headers: Headers,
     /// How it is kept alive.
@@ -158,14 +159,14 @@ pub struct Accepted<S> {
 }
 
 /// What another thread tells a connection; the application knows what it is.
-pub type Note = Box<dyn Any + Send>;
+pub type Notice = Box<dyn Any + Send>;
 
 /// How a connection's messages are handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Messages {
-    /// Whole, to [`Application::message`].
+    /// Complete, to [`Application::message`].
     #[default]
-    Whole,
+    Complete,
     /// As they arrive, to [`Application::piece`]: for what is too large to be held. Such a connection is not compressed.
     InPieces,
 }
@@ -175,8 +176,8 @@ impl<S> From<S> for Accepted<S> {
         Accepted {
             session,
             subprotocol: None,
-            messages: Messages::Whole,
-            form: Form::FIRST,
+            messages: Messages::Complete,
+            encoding: EncodingId::FIRST,
             headers: Headers::new(),
             heartbeat: Heartbeat::default(),
         }

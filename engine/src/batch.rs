@@ -1,10 +1,10 @@
-//! Frames for one audience, laid out once per tick: what every member is sent in one piece. Members that take compressed frames have
+//! Frames for one set of recipients, laid out once per tick: what every member is sent in one piece. Members that take compressed frames have
 //! a layout of their own, if there is a compressed frame among them.
 
-use crate::audience::Audience;
-use crate::letter::{Outcome, Parcel};
+use crate::member_list::MemberList;
+use crate::message::{Outcome, Parcel};
 use crate::report::{Part, ReportKey};
-use crate::{Form, Frame, Report, Ticket};
+use crate::{EncodingId, Frame, Report, Ticket};
 use bytes::{Bytes, BytesMut};
 use shardcast_protocol::events::{self, Framing};
 use std::collections::VecDeque;
@@ -16,14 +16,14 @@ pub(crate) struct Batch {
     first: Option<Frame>,
     /// All frames, once there are several.
     plain: BytesMut,
-    /// The same with those compressed that have such a form, once there is one.
+    /// The same with those compressed that have such an encoding, once there is one.
     deflated: Option<BytesMut>,
     frames: u32,
     pub(crate) turn: Turn,
     skips: Skips,
 }
 
-/// Where an audience is between two batches.
+/// Where a set of recipients is between two batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Nothing is on its way to it.
@@ -44,12 +44,12 @@ struct Skip {
     deflated: Range<usize>,
 }
 
-/// Whose batch it is.
+/// Recipients batch it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Whose {
-    Slice(u32),
-    /// All connections of a form.
-    Everyone(Form),
+pub(crate) enum Recipients {
+    Topic(u32),
+    /// All connections of an encoding.
+    Everyone(EncodingId),
 }
 
 /// A layout of a batch.
@@ -142,26 +142,26 @@ impl Batch {
     }
 
     /// Ends the batch: from here it only goes out.
-    pub(crate) fn seal(
+    pub(crate) fn close(
         &mut self,
-        whose: Whose,
-        audience: Audience,
+        recipients: Recipients,
+        members: MemberList,
         reported: Option<&Parcel>,
     ) -> FanOut {
         let batch = std::mem::take(self);
         self.turn = Turn::UnderWay;
         let (plain, deflated) = match batch.first {
-            Some(first) => first.into_forms(),
+            Some(first) => first.into_layouts(),
             None => (batch.plain.freeze(), batch.deflated.map(BytesMut::freeze)),
         };
         FanOut {
-            whose,
+            recipients,
             plain,
             deflated,
             frames: batch.frames,
             skips: batch.skips,
             events: Events::default(),
-            audience,
+            members,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
             tally: Report::default(),
         }
@@ -171,14 +171,14 @@ impl Batch {
 /// A sealed batch on its way to the members that the room had when it was sealed.
 #[derive(Debug)]
 pub(crate) struct FanOut {
-    pub(crate) whose: Whose,
+    pub(crate) recipients: Recipients,
     pub(crate) plain: Bytes,
     /// With compressed frames among them; `None`: there is none.
     pub(crate) deflated: Option<Bytes>,
     pub(crate) frames: u32,
     skips: Skips,
     events: Events,
-    pub(crate) audience: Audience,
+    pub(crate) members: MemberList,
     report: Option<(ReportKey, u16)>,
     pub(crate) tally: Report,
 }
@@ -232,7 +232,7 @@ impl FanOut {
 
     /// Every member was served.
     pub(crate) fn is_done(&self) -> bool {
-        self.audience.is_over()
+        self.members.is_over()
     }
 
     pub(crate) fn is_reported(&self) -> bool {
@@ -249,7 +249,7 @@ impl FanOut {
     }
 }
 
-/// The batches of a shard that are on their way: at most one to an audience, so that they may go out in any order. Each is served a chunk,
+/// The batches of a shard that are on their way: at most one to a set of recipients, so that they may go out in any order. Each is served a chunk,
 /// and goes behind the others of its kind.
 #[derive(Debug, Default)]
 pub(crate) struct FanOuts {
@@ -305,9 +305,9 @@ impl FanOuts {
     }
 
     /// Those who are still to be served.
-    pub(crate) fn audiences_mut(&mut self) -> impl Iterator<Item = &mut Audience> {
+    pub(crate) fn member_lists_mut(&mut self) -> impl Iterator<Item = &mut MemberList> {
         let all = self.together.iter_mut().chain(&mut self.reported);
-        all.map(|fan_out| &mut fan_out.audience)
+        all.map(|fan_out| &mut fan_out.members)
     }
 
     /// Keeps no more than what is on its way.
@@ -334,7 +334,7 @@ fn events_of(frames: &[u8], framing: Framing) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audience::Audiences;
+    use crate::member_list::MemberLists;
     use shardcast_protocol::frame::{Kind, OpCode};
 
     fn ticket(slot: u32) -> Ticket {
@@ -371,8 +371,8 @@ mod tests {
         for frame in [frame.clone(), frame.with_deflated(OpCode::Text, b"f")] {
             let mut batch = Batch::default();
             batch.push(&frame, None);
-            let audience = Audiences::default().gather([ticket(1)]);
-            let fan_out = batch.seal(Whose::Slice(0), audience, None);
+            let members = MemberLists::default().gather([ticket(1)]);
+            let fan_out = batch.close(Recipients::Topic(0), members, None);
             assert_eq!(fan_out.plain, frame.bytes());
             assert_eq!(fan_out.plain.as_ptr(), frame.bytes().as_ptr());
             assert_eq!(fan_out.deflated.as_deref(), frame.deflated());
@@ -393,9 +393,9 @@ mod tests {
         ] {
             batch.push(&frame(payload), except.map(ticket));
         }
-        let mut audiences = Audiences::default();
-        let audience = audiences.gather([1, 2, 3].map(ticket));
-        let mut fan_out = batch.seal(Whose::Slice(0), audience, None);
+        let mut member_lists = MemberLists::default();
+        let members = member_lists.gather([1, 2, 3].map(ticket));
+        let mut fan_out = batch.close(Recipients::Topic(0), members, None);
         assert_eq!(fan_out.frames, 4);
         assert!(fan_out.deflated.is_none());
         for (who, payloads) in [
@@ -407,7 +407,7 @@ mod tests {
             assert_eq!(received(&fan_out, ticket(who), Layout::Plain), expected);
         }
         assert_eq!(batch.turn, Turn::UnderWay);
-        let served = std::iter::from_fn(|| fan_out.audience.next(&audiences));
+        let served = std::iter::from_fn(|| fan_out.members.next(&member_lists));
         assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
         assert!(fan_out.is_done());
     }
@@ -417,7 +417,7 @@ mod tests {
         let mut fan_outs = FanOuts::default();
         let parcel = Parcel {
             topic: None,
-            form: Form::FIRST,
+            encoding: EncodingId::FIRST,
             frame: frame("a"),
             except: None,
             report: Some(ReportKey::of_nobody()),
@@ -426,33 +426,33 @@ mod tests {
         for (slice, reported) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
             let mut batch = Batch::default();
             batch.push(&parcel.frame, None);
-            let audience = Audiences::default().gather([]);
+            let members = MemberLists::default().gather([]);
             let parcel = reported.then_some(&parcel);
-            fan_outs.push(batch.seal(Whose::Slice(slice), audience, parcel));
+            fan_outs.push(batch.close(Recipients::Topic(slice), members, parcel));
         }
         let mut order = Vec::new();
         while let Some(chunk) = fan_outs.next_chunk() {
             let fan_out = fan_outs.pop(chunk).unwrap();
             assert_eq!(fan_out.is_reported(), chunk == Chunk::Reported);
-            order.push(fan_out.whose);
+            order.push(fan_out.recipients);
             if order.len() == 1 {
                 // It is large: the others are served before it goes on.
                 fan_outs.push(fan_out);
             }
         }
-        assert_eq!(order, [2, 1, 3, 4, 5, 2].map(Whose::Slice));
+        assert_eq!(order, [2, 1, 3, 4, 5, 2].map(Recipients::Topic));
         assert!(fan_outs.is_empty());
     }
 
-    /// Two layouts of one order, whichever of the frames has a compressed form.
+    /// Two layouts of one order, whichever of the frames has a compressed encoding.
     #[test]
     fn skips_fit_both_layouts() {
         let payloads = ["a", "bb", "ccc"];
         for compressed in 0..8_usize {
-            let has_form = |index: usize| compressed & (1 << index) != 0;
+            let has_encoding = |index: usize| compressed & (1 << index) != 0;
             let deflated = |index: usize| {
                 let plain = frame(payloads[index]);
-                if !has_form(index) {
+                if !has_encoding(index) {
                     return (plain.bytes().to_vec(), plain);
                 }
                 let frame = plain.with_deflated(OpCode::Text, &[b'0' + index as u8]);
@@ -462,7 +462,11 @@ mod tests {
             for index in 0..3 {
                 batch.push(&deflated(index).1, Some(ticket(index as u32)));
             }
-            let fan_out = batch.seal(Whose::Slice(0), Audiences::default().gather([]), None);
+            let fan_out = batch.close(
+                Recipients::Topic(0),
+                MemberLists::default().gather([]),
+                None,
+            );
             assert_eq!(fan_out.deflated.is_some(), compressed != 0);
             for who in 0..4 {
                 let others = (0..3).filter(|index| *index != who);

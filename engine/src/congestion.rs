@@ -1,6 +1,6 @@
 //! Topics of which some shard has more to deliver than it gets done: whoever asks for more of one is not read until it has caught up.
 //!
-//! Invariant: a bucket counts the shards and forms that are behind with a topic of it. Written when one falls behind and when it
+//! Invariant: a bucket counts the shards and encodings that are behind with a topic of it. Written when one falls behind and when it
 //! has caught up; read once for each publish, join, leave and list. Used by `core` and by [`crate::delayed`].
 
 use crate::Topic;

@@ -3,13 +3,13 @@
 use crate::congestion::Bucket;
 use crate::driver::Millis;
 use crate::exchange::Exchange;
+use crate::input::{Input, SpareBuffers};
 use crate::membership::Memberships;
-use crate::outbox::{Outbox, Seal};
+use crate::outbox::{Encryption, Outbox};
 use crate::paged::{PAGE, Paged};
 use crate::peer::{Peer, Peers};
 use crate::phase::{Phase, Step};
-use crate::unread::{SpareBuffers, Unread};
-use crate::{Form, Ticket};
+use crate::{EncodingId, Ticket};
 use shardcast_protocol::events::Framing;
 use shardcast_protocol::pieces::Pieces;
 use shardcast_protocol::reader::Assembly;
@@ -22,18 +22,18 @@ pub(crate) struct Connection {
     pub(crate) listener: u8,
     pub(crate) flags: Flags,
     pub(crate) generation: u32,
-    /// Index in this turn's departures; valid only if the departure there bears this ticket.
-    pub(crate) departure: u32,
-    /// When the peer was last heard, in units of [`HEARD_MS`]; while upgrading, when it was accepted or last answered.
-    pub(crate) heard: u32,
+    /// Index in this turn's transmits; valid only if the transmit there bears this ticket.
+    pub(crate) transmit: u32,
+    /// When the peer was last heard, in units of [`ACTIVITY_MS`]; while upgrading, when it was accepted or last answered.
+    pub(crate) last_activity: u32,
     pub(crate) cold: Option<Box<Cold>>,
 }
 
 const _: () = assert!(size_of::<Connection>() == 24);
-const _: () = assert!(Form::COUNT_MAX.is_power_of_two() && Flags::FORM_MASK == 0x7000);
+const _: () = assert!(EncodingId::COUNT_MAX.is_power_of_two() && Flags::ENCODING_MASK == 0x7000);
 
-/// Resolution of [`Connection::heard`], in milliseconds: 32 bits last 8 years.
-pub(crate) const HEARD_MS: u64 = 64;
+/// Resolution of [`Connection::last_activity`], in milliseconds: 32 bits last 8 years.
+pub(crate) const ACTIVITY_MS: u64 = 64;
 
 /// Facts about a connection that are true or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,12 +74,12 @@ impl Flags {
     /// An event stream in chunks (HTTP/1.1).
     pub(crate) const CHUNKED: Flags = Flags(0x8000);
 
-    /// Where the form of its messages stands: three bits.
-    const FORM_SHIFT: u32 = 12;
-    const FORM_MASK: u16 = (Form::COUNT_MAX as u16 - 1) << Flags::FORM_SHIFT;
+    /// Where the encoding of its messages stands: three bits.
+    const ENCODING_SHIFT: u32 = 12;
+    const ENCODING_MASK: u16 = (EncodingId::COUNT_MAX as u16 - 1) << Flags::ENCODING_SHIFT;
 
     /// What the peer says is not read as it came.
-    pub(crate) const UNREAD: Flags = Flags(Flags::TLS.0 | Flags::STREAM.0);
+    pub(crate) const UNREADABLE: Flags = Flags(Flags::TLS.0 | Flags::STREAM.0);
     /// It does not share what others are sent of a batch.
     pub(crate) const SERVED_APART: Flags = Flags(Flags::OWN_WINDOW.0 | Flags::STREAM.0);
     /// What it sends is not read as whole plain messages.
@@ -89,11 +89,11 @@ impl Flags {
     pub(crate) const TRANSLATED: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
 
     /// Whether what the connection is owed can be sent as it is.
-    pub(crate) fn seal(self) -> Seal {
+    pub(crate) fn encryption(self) -> Encryption {
         if self.has(Flags::TLS) {
-            Seal::Open
+            Encryption::Pending
         } else {
-            Seal::Closed
+            Encryption::Done
         }
     }
 
@@ -107,13 +107,14 @@ impl Flags {
     }
 
     /// How the connection's messages are encoded.
-    pub(crate) fn form(self) -> Form {
-        Form::new(((self.0 & Flags::FORM_MASK) >> Flags::FORM_SHIFT) as u8)
+    pub(crate) fn encoding(self) -> EncodingId {
+        EncodingId::new(((self.0 & Flags::ENCODING_MASK) >> Flags::ENCODING_SHIFT) as u8)
     }
 
-    /// A connection keeps the form that it opened with.
-    pub(crate) fn set_form(&mut self, form: Form) {
-        self.0 = self.0 & !Flags::FORM_MASK | (form.index() as u16) << Flags::FORM_SHIFT;
+    /// A connection keeps the encoding that it opened with.
+    pub(crate) fn set_encoding(&mut self, encoding: EncodingId) {
+        self.0 =
+            self.0 & !Flags::ENCODING_MASK | (encoding.index() as u16) << Flags::ENCODING_SHIFT;
     }
 
     pub(crate) fn has(self, flag: Flags) -> bool {
@@ -131,9 +132,9 @@ impl Flags {
 #[derive(Debug, Default)]
 pub(crate) struct Cold {
     /// Bytes of an incomplete head or frame, or everything that came while parked.
-    pub(crate) unread: Unread,
+    pub(crate) input: Input,
     /// When the incomplete head or frame began, or the one whose pieces are taken.
-    pub(crate) unread_since: Millis,
+    pub(crate) input_since: Millis,
     /// Between requests, before the connection is open.
     pub(crate) exchange: Option<Box<Exchange>>,
     /// A fragmented message.
@@ -146,29 +147,29 @@ pub(crate) struct Cold {
     pub(crate) parked_since: Millis,
     /// The congested topic that it asked for more of, until it is read again.
     pub(crate) awaits: Option<Bucket>,
-    /// What of [`Cold::held_bytes`] stands in the shard's account.
+    /// What of [`Cold::buffered_bytes`] stands in the shard's account.
     pub(crate) counted_bytes: usize,
     pub(crate) outbox: Outbox,
     /// When it was last left to wait for its turn to be encrypted ([`crate::core::Secure::begin_pass`]).
-    pub(crate) sealing_pass: u64,
+    pub(crate) encryption_pass: u64,
     /// When the outbox last moved: something left it, or it was empty.
     pub(crate) moved_at: Millis,
 }
 
 impl Cold {
     /// Memory of what arrived and is not a whole message yet.
-    pub(crate) fn held_bytes(&self) -> usize {
+    pub(crate) fn buffered_bytes(&self) -> usize {
         let assembly = self.assembly.as_ref();
-        self.unread.capacity() + assembly.map_or(0, |assembly| assembly.capacity())
+        self.input.capacity() + assembly.map_or(0, |assembly| assembly.capacity())
     }
 
     /// A frame, or a request head, has begun and is not complete.
     pub(crate) fn is_in_frame(&self) -> bool {
-        !self.unread.is_empty() || self.pieces.is_in_frame()
+        !self.input.is_empty() || self.pieces.is_in_frame()
     }
 
     fn is_idle(&self) -> bool {
-        let reads = !self.unread.is_empty()
+        let reads = !self.input.is_empty()
             || self.exchange.is_some()
             || self.assembly.is_some()
             || !self.pieces.is_idle();
@@ -200,7 +201,13 @@ impl Connections {
     }
 
     /// Takes a free slot for a new connection.
-    pub(crate) fn accept(&mut self, slot: u32, listener: u8, peer: Peer, heard: u32) -> Ticket {
+    pub(crate) fn accept(
+        &mut self,
+        slot: u32,
+        listener: u8,
+        peer: Peer,
+        last_activity: u32,
+    ) -> Ticket {
         let generation = self.generations.get(slot as usize / PAGE).copied();
         let connection = self.hot.reach_with(slot, || Connection {
             generation: generation.unwrap_or_default(),
@@ -211,7 +218,7 @@ impl Connections {
         connection.listener = listener;
         connection.flags = Flags::default();
         connection.generation = (connection.generation + 1) % Ticket::GENERATIONS;
-        connection.heard = heard;
+        connection.last_activity = last_activity;
         self.peers.set(slot, peer);
         self.live += 1;
         Ticket {
@@ -310,10 +317,10 @@ impl Connections {
         memberships.map(std::mem::take).unwrap_or_default()
     }
 
-    /// Tickets of all open connections with one form.
-    pub(crate) fn open(&self, form: Form) -> impl Iterator<Item = Ticket> + '_ {
+    /// Tickets of all open connections with one encoding.
+    pub(crate) fn open(&self, encoding: EncodingId) -> impl Iterator<Item = Ticket> + '_ {
         let open = self.hot.iter().filter(move |(_, connection)| {
-            connection.phase == Phase::Open && connection.flags.form() == form
+            connection.phase == Phase::Open && connection.flags.encoding() == encoding
         });
         open.map(|(slot, connection)| Ticket {
             slot,
@@ -346,25 +353,25 @@ impl Default for Connection {
             listener: 0,
             flags: Flags::default(),
             generation: 0,
-            departure: u32::MAX,
-            heard: 0,
+            transmit: u32::MAX,
+            last_activity: 0,
             cold: None,
         }
     }
 }
 
 impl Connection {
-    /// Something was heard from the peer, at `now` in units of [`HEARD_MS`].
-    pub(crate) fn hear(&mut self, now: u32) {
-        self.heard = now;
+    /// Something was heard from the peer, at `now` in units of [`ACTIVITY_MS`].
+    pub(crate) fn record_activity(&mut self, now: u32) {
+        self.last_activity = now;
         self.flags.clear(Flags::PINGED);
     }
 
     /// Bytes of it wait for more, or for their turn.
-    pub(crate) fn has_unread(&self) -> bool {
+    pub(crate) fn has_input(&self) -> bool {
         self.cold
             .as_ref()
-            .is_some_and(|cold| !cold.unread.is_empty())
+            .is_some_and(|cold| !cold.input.is_empty())
     }
 
     /// Its exchange, if it is between requests.
@@ -377,12 +384,12 @@ impl Connection {
     }
 
     /// Gives the cold part back when nothing is left in it; its read buffer goes to `spare`.
-    pub(crate) fn shed(&mut self, spare: &mut SpareBuffers) {
+    pub(crate) fn release_cold(&mut self, spare: &mut SpareBuffers) {
         if self.flags.has(Flags::BACKLOG) {
             return;
         }
         if let Some(cold) = self.cold.take_if(|cold| cold.is_idle()) {
-            spare.put(cold.unread);
+            spare.put(cold.input);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What an application may do during a call: the one door from meaning to the shard.
 
 use crate::core::Core;
-use crate::letter::Request;
+use crate::message::ShardRequest;
 use crate::peer::Peer;
 use crate::phase::Phase;
 use crate::topic::{Topic, TopicKind};
-use crate::{Address, CloseReason, Content, Form, Tag, Ticket};
+use crate::{Address, CloseReason, Content, EncodingId, Tag, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::{self, Kind};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub struct Publish {
 }
 
 impl Publish {
-    /// Publishes data, or a frame that is ready ([`Content::frame`]; a [`Frame`] is one of [`Form::FIRST`]).
+    /// Publishes data, or a frame that is ready ([`Content::frame`]; a [`Frame`] is one of [`EncodingId::FIRST`]).
     ///
     /// [`Frame`]: crate::Frame
     pub fn new(content: impl Into<Content>) -> Publish {
@@ -136,18 +136,18 @@ impl<'a> Context<'a> {
 
     /// The connection is encrypted.
     pub fn is_secure(&self) -> bool {
-        self.core.secure.session(self.ticket.slot).is_some()
+        self.core.tls.session(self.ticket.slot).is_some()
     }
 
     /// The certificate that the client showed (DER), if it was asked for one ([`crate::ClientCertificates`]) and showed one.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
-        let session = self.core.secure.session(self.ticket.slot)?;
+        let session = self.core.tls.session(self.ticket.slot)?;
         session.peer_certificate()
     }
 
-    /// How the connection's messages are encoded. Before it is open: [`Form::FIRST`].
-    pub fn form(&self) -> Form {
-        self.core.form(self.ticket)
+    /// How the connection's messages are encoded. Before it is open: [`EncodingId::FIRST`].
+    pub fn encoding(&self) -> EncodingId {
+        self.core.encoding(self.ticket)
     }
 
     /// Whether one more connection of this shard may wait for a deferred admission ([`crate::Admission::Defer`]).
@@ -194,7 +194,7 @@ impl<'a> Context<'a> {
         let to_ticket = to.ticket;
         self.core.mail.request(
             to.shard,
-            Request::Send {
+            ShardRequest::Send {
                 to: to_ticket,
                 content,
             },
@@ -245,7 +245,7 @@ impl<'a> Context<'a> {
         self.core.identify(self.ticket, user)
     }
 
-    /// Whose connection it is ([`Context::identify`]).
+    /// Recipients connection it is ([`Context::identify`]).
     pub fn user(&self) -> Option<Arc<str>> {
         self.core.user(self.ticket)
     }
@@ -258,7 +258,7 @@ impl<'a> Context<'a> {
         self.core.list(self.ticket, topic, tag)
     }
 
-    /// Rooms joined or being joined, in no particular order. In [`crate::Application::closed`] those that the connection was in.
+    /// LocalTopics joined or being joined, in no particular order. In [`crate::Application::closed`] those that the connection was in.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         if !self.core.left.is_empty() {
             return self.core.left.clone();
@@ -266,7 +266,7 @@ impl<'a> Context<'a> {
         let memberships = self.core.connections.memberships_ref(self.ticket.slot);
         let wanted = memberships.wanted(TopicKind::Room);
         wanted
-            .map(|membership| self.core.rooms.key(membership.slice).name().clone())
+            .map(|membership| self.core.topics.key(membership.subscribers).name().clone())
             .collect()
     }
 
@@ -288,7 +288,7 @@ impl<'a> Context<'a> {
     pub fn disconnect(&mut self, who: Address, code: CloseCode, reason: &str) {
         self.core.mail.request(
             who.shard,
-            Request::Disconnect {
+            ShardRequest::Disconnect {
                 who: who.ticket,
                 code,
                 reason: reason.into(),
@@ -297,8 +297,8 @@ impl<'a> Context<'a> {
     }
 
     /// Counts and logs a panic that the application has caught itself.
-    pub fn note_panic(&self) {
-        self.core.note_panic(Some(self.ticket));
+    pub fn count_panic(&self) {
+        self.core.count_panic(Some(self.ticket));
     }
 
     /// Whether the connection is open still: not once it was closed, in this call or because it fell too far behind. What it is sent then

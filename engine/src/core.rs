@@ -1,46 +1,46 @@
 //! What a shard knows and owes, apart from its driver and its application: the part that a `Context` may touch.
 //!
-//! Nothing here talks to the kernel. What the driver must do is written into the agenda and the departures, and the shard
+//! Nothing here talks to the kernel. What the driver must do is written into the agenda and the transmits, and the shard
 //! carries it out when its tick gets there.
 
 mod admission;
 mod compressing;
 mod congesting;
-mod encoding;
+mod encode;
 mod ending;
 mod publishing;
 mod querying;
 mod reassembly;
 mod releasing;
 mod rooms;
-mod secure;
+mod tls;
 mod wakes;
 mod writing;
 
 pub use admission::ProcessCounts;
 pub(crate) use releasing::shrink_map;
 pub(crate) use rooms::Answered;
-pub(crate) use secure::{Sealing, Secure};
+pub(crate) use tls::{Encrypted, TlsSessions};
 
-use crate::audience::Audiences;
 use crate::batch::{Batch, FanOuts};
 use crate::congestion::Congestion;
-use crate::connection::{Connections, Flags, HEARD_MS};
+use crate::connection::{ACTIVITY_MS, Connections, Flags};
 use crate::counters::ShardCounters;
 use crate::delayed::Delayed;
-use crate::driver::{Millis, Shortfall};
+use crate::driver::{Millis, ShortSend};
 use crate::events::EventSink;
 use crate::heartbeat::Heartbeats;
 use crate::home::Homes;
+use crate::input::SpareBuffers;
 use crate::lane::Mailbox;
-use crate::outbox::{OutboxLimits, Seal};
+use crate::member_list::MemberLists;
+use crate::outbox::{Encryption, OutboxLimits};
 use crate::outgoing::{self, Outgoing, Shared};
 use crate::phase::{Phase, Step};
 use crate::publication::Encode;
 use crate::report::Reports;
-use crate::room::Rooms;
+use crate::subscribers::LocalTopics;
 use crate::token::TokenKey;
-use crate::unread::SpareBuffers;
 use crate::wheel::Wheel;
 use crate::{Address, CloseReason, Config, Listener, Ticket};
 use bytes::Bytes;
@@ -62,26 +62,26 @@ pub(crate) struct Core {
     pub(crate) heartbeats: Heartbeats,
     /// The application's deadlines; `None`: it never had one.
     wakes: Option<Box<Wheel>>,
-    pub(crate) rooms: Rooms,
-    /// For all connections of a form, by form; as many as were used.
+    pub(crate) topics: LocalTopics,
+    /// For all connections of an encoding, by encoding; as many as were used.
     pub(crate) everyone: Vec<Batch>,
     pub(crate) fan_outs: FanOuts,
     /// Empty whenever `fan_outs` is, at the end of a tick.
-    pub(crate) audiences: Audiences,
+    pub(crate) member_lists: MemberLists,
     /// What came for those who are still being served.
     pub(crate) delayed: Delayed,
     congestion: Congestion,
     /// Some connection may have to wait for a congested topic ([`Core::awaits_turn`]).
-    pub(crate) held_up: bool,
+    pub(crate) topics_awaited: bool,
     pub(crate) homes: Homes,
     pub(crate) reports: Reports,
     pub(crate) mail: Mailbox,
     pub(crate) outgoing: Outgoing,
-    pub(crate) agenda: Agenda,
+    pub(crate) pending_work: PendingWork,
     /// The rooms of the connection of whose end the application is being told; empty at all other times.
     pub(crate) left: Vec<Arc<str>>,
     pub(crate) spare: SpareBuffers,
-    pub(crate) secure: Secure,
+    pub(crate) tls: TlsSessions,
     pub(crate) compressing: Option<Box<Compressing>>,
     pub(crate) admission: ProcessCounts,
     /// Connections of this shard that count against it.
@@ -96,7 +96,7 @@ pub(crate) struct Core {
 }
 
 /// A call of the application on this shard panicked.
-fn note_panic(counters: &ShardCounters, shard: u16, ticket: Option<Ticket>) {
+fn count_panic(counters: &ShardCounters, shard: u16, ticket: Option<Ticket>) {
     counters.panics.add(1);
     let slot = ticket.map(|ticket| ticket.slot);
     tracing::error!(shard, slot, "a handler panicked");
@@ -174,7 +174,7 @@ impl Limits {
 
 /// What the driver and the application are still to be told. Emptied every tick.
 #[derive(Debug, Default)]
-pub(crate) struct Agenda {
+pub(crate) struct PendingWork {
     /// The outbox may have a send to start.
     pub(crate) kick: Vec<Ticket>,
     /// Flushing or lingering: look again once this turn's sends are settled.
@@ -226,22 +226,22 @@ impl Core {
             wheel: Wheel::new(),
             heartbeats: Heartbeats::default(),
             wakes: None,
-            rooms: Rooms::default(),
+            topics: LocalTopics::default(),
             everyone: Vec::new(),
             fan_outs: FanOuts::default(),
-            audiences: Audiences::default(),
+            member_lists: MemberLists::default(),
             delayed: Delayed::new(congestion.clone()),
             congestion,
-            held_up: false,
+            topics_awaited: false,
             homes: Homes::default(),
             reports: Reports::default(),
             events: EventSink::default(),
             mail,
             outgoing: Outgoing::default(),
-            agenda: Agenda::default(),
+            pending_work: PendingWork::default(),
             left: Vec::new(),
             spare: SpareBuffers::default(),
-            secure: Secure::new(config),
+            tls: TlsSessions::new(config),
             compressing: config
                 .compression
                 .clone()
@@ -256,8 +256,8 @@ impl Core {
     }
 
     /// A call of the application panicked: about this connection, if it was about one.
-    pub(crate) fn note_panic(&self, ticket: Option<Ticket>) {
-        note_panic(&self.counters, self.mail.shard(), ticket);
+    pub(crate) fn count_panic(&self, ticket: Option<Ticket>) {
+        count_panic(&self.counters, self.mail.shard(), ticket);
     }
 
     pub(crate) fn address(&self, ticket: Ticket) -> Address {
@@ -267,9 +267,9 @@ impl Core {
         }
     }
 
-    /// The time in the unit of [`Connection::heard`].
-    pub(crate) fn heard_now(&self) -> u32 {
-        (self.now / HEARD_MS) as u32
+    /// The time in the unit of [`Connection::last_activity`].
+    pub(crate) fn activity_now(&self) -> u32 {
+        (self.now / ACTIVITY_MS) as u32
     }
 
     /// Counts an upgraded connection against the process's limit, and against what this shard has `room` for; false when one is reached.
@@ -291,7 +291,7 @@ impl Core {
         self.write(ticket, |out| http::write_answer(out, &answer));
         // The answer may have found the outbox full and ended it all.
         if self.connections.phase(ticket) == Phase::Upgrading {
-            self.connections.at(ticket.slot).heard = self.heard_now();
+            self.connections.at(ticket.slot).last_activity = self.activity_now();
             let first = self.limits.keep_alive_ms.min(self.limits.handshake_ms);
             self.wheel.schedule(ticket.slot, self.now + first);
         }
@@ -340,15 +340,15 @@ impl Core {
     }
 
     fn open_with(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
-        let heard = self.heard_now();
+        let last_activity = self.activity_now();
         let connection = self.connections.at(ticket.slot);
         self.deferred -= usize::from(connection.phase == Phase::Authenticating);
         connection.phase = connection
             .phase
             .after(Step::Upgrade)
             .expect("only a connection that has asked for it opens");
-        connection.heard = heard;
-        self.admission.forms.add(connection.flags.form());
+        connection.last_activity = last_activity;
+        self.admission.encodings.add(connection.flags.encoding());
         tracing::trace!(connection = %self.address(ticket), "opened");
         self.write(ticket, fill);
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);
@@ -367,7 +367,7 @@ impl Core {
     }
 
     /// Owes the connection bytes that others are owed too: `frames` whole frames. False when that closed the connection.
-    pub(crate) fn lend(
+    pub(crate) fn append_shared(
         &mut self,
         ticket: Ticket,
         shared: Shared,
@@ -379,10 +379,10 @@ impl Core {
         if !connection.flags.has(Flags::BACKLOG)
             && self
                 .outgoing
-                .attach_shared(ticket, &mut connection.departure, shared, start, end)
+                .attach_shared(ticket, &mut connection.transmit, shared, start, end)
         {
             if connection.flags.has(Flags::TLS) {
-                self.outgoing.expect_seal(end - start);
+                self.outgoing.expect_encryption(end - start);
             }
             return true;
         }
@@ -391,11 +391,11 @@ impl Core {
 
     /// Puts bytes behind what already waits. False when the outbox was full: the connection is being closed for it.
     fn queue(&mut self, ticket: Ticket, bytes: Bytes) -> bool {
-        let seal = self.connections.at(ticket.slot).flags.seal();
-        self.hold_back(ticket, 0, seal);
+        let encryption = self.connections.at(ticket.slot).flags.encryption();
+        self.begin_backlog(ticket, 0, encryption);
         let outbox = &mut self.connections.at(ticket.slot).cold().outbox;
         let len = bytes.len() as u64;
-        if outbox.push(bytes, seal, self.limits.outbox).is_err() {
+        if outbox.push(bytes, encryption, self.limits.outbox).is_err() {
             self.evict(ticket);
             return false;
         }
@@ -405,36 +405,36 @@ impl Core {
 
     /// From here everything for this connection goes through its outbox, starting with what it is owed in this turn after the first
     /// `skip` bytes: limits or not, it was owed already.
-    fn hold_back(&mut self, ticket: Ticket, skip: usize, seal: Seal) {
+    fn begin_backlog(&mut self, ticket: Ticket, skip: usize, encryption: Encryption) {
         let connection = self.connections.at(ticket.slot);
         if connection.flags.has(Flags::BACKLOG) {
             return;
         }
         connection.flags.set(Flags::BACKLOG);
         self.counters.outboxes.add(1);
-        let at = connection.departure;
+        let at = connection.transmit;
         let mut rest = Vec::new();
         self.outgoing.remainder(ticket, at, skip, &mut rest);
         let cold = connection.cold();
         cold.moved_at = self.now;
         for bytes in rest {
             self.counters.outbox_bytes.add(bytes.len() as u64);
-            cold.outbox.force(bytes, seal);
+            cold.outbox.force(bytes, encryption);
         }
         if connection.phase == Phase::Open {
             let at = self.now + self.limits.progress_ms;
             self.wheel.advance(ticket.slot, at);
         }
-        self.agenda.kick.push(ticket);
+        self.pending_work.kick.push(ticket);
     }
 
-    /// A departure did not leave whole: its rest waits in the outbox.
-    pub(crate) fn settle(&mut self, shortfall: Shortfall) {
-        if shortfall.failed {
-            self.lose(shortfall.ticket);
+    /// A transmit did not leave whole: its rest waits in the outbox.
+    pub(crate) fn queue_rest(&mut self, short_send: ShortSend) {
+        if short_send.failed {
+            self.lose(short_send.ticket);
             return;
         }
-        let Some(connection) = self.connections.get(shortfall.ticket) else {
+        let Some(connection) = self.connections.get(short_send.ticket) else {
             return;
         };
         if connection.phase == Phase::Retiring {
@@ -442,7 +442,7 @@ impl Core {
         }
         self.counters.sends_short.add(1);
         // What a turn has handed over is sealed.
-        self.hold_back(shortfall.ticket, shortfall.count, Seal::Closed);
+        self.begin_backlog(short_send.ticket, short_send.count, Encryption::Done);
     }
 
     /// A tracked send ended.
@@ -460,13 +460,13 @@ impl Core {
             if count > 0 {
                 cold.moved_at = self.now;
             }
-            self.agenda.kick.push(ticket);
+            self.pending_work.kick.push(ticket);
         } else {
             connection.flags.clear(Flags::BACKLOG);
             self.counters.outboxes.sub(1);
-            connection.shed(&mut self.spare);
+            connection.release_cold(&mut self.spare);
             if matches!(connection.phase, Phase::Flushing | Phase::Lingering) {
-                self.agenda.finish.push(ticket);
+                self.pending_work.finish.push(ticket);
             }
         }
         if failed {

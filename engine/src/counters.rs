@@ -63,7 +63,7 @@ counters! {
     gauge outboxes;
     /// Deliveries dropped: the connection was closing, or was closed because they found its outbox full.
     count dropped_closing;
-    /// Messages that cannot be said in a form, once for each form whose connections were not sent them.
+    /// Messages that cannot be said in an encoding, once for each encoding whose connections were not sent them.
     count dropped_untranslatable;
     /// Connections closed with 1008: outbox full.
     count closed_slow;
@@ -112,15 +112,15 @@ counters! {
     count deflated_bytes_out;
     /// Calls of the application that panicked.
     count panics;
-    /// Rooms with members on this shard, once for each form that these have.
+    /// Rooms with members on this shard, once for each encoding that these have.
     gauge rooms;
     /// Rooms that this shard orders.
     gauge rooms_home;
-    /// Users with connections on this shard, once for each form that these have.
+    /// Users with connections on this shard, once for each encoding that these have.
     gauge users;
     /// Users whose messages this shard orders.
     gauge users_home;
-    /// Letters waiting in this shard's mailbox when it last looked.
+    /// Messages waiting in this shard's mailbox when it last looked.
     gauge lane_depth;
     /// Times a connection was not read on: a lane was full, or its answers had filled its share of the tick.
     count parked;

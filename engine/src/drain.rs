@@ -2,7 +2,7 @@
 
 use crate::driver::{SocketFile, StopAccept};
 use crate::events::{self, EventKind};
-use crate::letter::Command;
+use crate::message::Command;
 use crate::running::Running;
 use std::time::{Duration, Instant};
 
@@ -25,10 +25,10 @@ impl Running {
         }
         // Each shard has one thing to say, and there is room for all of them.
         let (subscriber, drained) = events::subscription(&[EventKind::Drained], self.shards.len());
-        let mut untold: Vec<usize> = (0..self.shards.len()).collect();
+        let mut unsent: Vec<usize> = (0..self.shards.len()).collect();
         let mut waiting = self.shards.len();
         while waiting > 0 {
-            untold.retain(|shard| {
+            unsent.retain(|shard| {
                 let subscriber = subscriber.clone();
                 let drain = Command::Drain {
                     listeners,
@@ -37,7 +37,7 @@ impl Running {
                 self.shards[*shard].send(drain).is_err()
             });
             let left = deadline.saturating_duration_since(Instant::now());
-            let patience = if untold.is_empty() {
+            let patience = if unsent.is_empty() {
                 left
             } else {
                 left.min(AGAIN)

@@ -1,7 +1,7 @@
 //! The boundary between the shard (rules) and what carries it out (the kernel, or a simulation).
 //!
 //! In: the time and completions as plain data ([`Driver::reap`]). Out: operations. Dispatch is static. No memory is lent across a call of
-//! [`Driver::turn`]: departures are borrowed only inside it, tracked sends own their bytes.
+//! [`Driver::turn`]: transmits are borrowed only inside it, tracked sends own their bytes.
 
 mod counters;
 mod listen;
@@ -29,7 +29,7 @@ pub type Millis = u64;
 /// How long a turn may wait for completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Not at all: submit, and settle the departures.
+    /// Not at all: submit, and settle the transmits.
     No,
     /// Until something completes or this time has come. With a time that has passed: take what is there.
     Until(Millis),
@@ -49,21 +49,21 @@ pub enum Completion<L> {
     },
     /// Bytes arrived; the lease goes back with [`Driver::give_back`].
     Received {
-        /// Whose.
+        /// Recipients.
         ticket: Ticket,
         /// The bytes, mutable in place.
         lease: L,
     },
     /// Nothing more will be received on this ticket (after a stop, it may be armed again).
     ReceiveEnded {
-        /// Whose.
+        /// Recipients.
         ticket: Ticket,
         /// Why.
         why: ReceiveEnd,
     },
     /// A tracked send ended: `count` bytes are in the socket's buffer. Perhaps not all of them: then the rest is sent by another, unless `failed`.
     Sent {
-        /// Whose.
+        /// Recipients.
         ticket: Ticket,
         /// Bytes taken.
         count: usize,
@@ -72,7 +72,7 @@ pub enum Completion<L> {
     },
     /// After [`Driver::close`]: the slot is free and may be the next accept's.
     Closed {
-        /// Whose.
+        /// Recipients.
         ticket: Ticket,
     },
 }
@@ -88,10 +88,10 @@ pub enum ReceiveEnd {
     Stopped,
 }
 
-/// A departure (untracked send) that did not leave whole. Exceptions only: a departure without one left whole.
+/// A transmit (untracked send) that did not leave whole. Exceptions only: a transmit without one left whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shortfall {
-    /// Whose.
+pub struct ShortSend {
+    /// Recipients.
     pub ticket: Ticket,
     /// Bytes that did leave, from the start.
     pub count: usize,
@@ -121,12 +121,12 @@ pub trait Driver {
     /// Appends what completed since the last call, in the kernel's order, and updates the time. Runs nothing, never waits.
     fn reap(&mut self, into: &mut Vec<Completion<Self::Lease>>);
 
-    /// Sends every departure (at most one per connection, never for one with a tracked send under way), submits all buffered
-    /// operations and waits as told. On return no departure's memory is in use, and `shortfalls` holds every departure of this
+    /// Sends every transmit (at most one per connection, never for one with a tracked send under way), submits all buffered
+    /// operations and waits as told. On return no transmit's memory is in use, and `short sends` holds every transmit of this
     /// call that did not leave whole: the caller settles them before anything else may be owed to those connections.
     ///
     /// With [`Wait::Until`] it is the last act of a tick; the simulation returns from it at once and schedules the next tick itself.
-    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, shortfalls: &mut Vec<Shortfall>);
+    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, short_sends: &mut Vec<ShortSend>);
 
     /// Starts receiving; goes on until `ReceiveEnded`. Running out of buffers is the driver's own affair.
     fn arm_receive(&mut self, ticket: Ticket);

@@ -61,9 +61,9 @@ impl Frame {
         Some(&self.0[self.plain_bytes()..]).filter(|deflated| !deflated.is_empty())
     }
 
-    /// Both forms, each to be shared.
+    /// Both encodings, each to be shared.
     #[doc(hidden)] // For batches, which benches build by themselves.
-    pub fn into_forms(self) -> (Bytes, Option<Bytes>) {
+    pub fn into_layouts(self) -> (Bytes, Option<Bytes>) {
         let plain_bytes = self.plain_bytes();
         let mut plain = self.0;
         let deflated = plain.split_off(plain_bytes);

@@ -1,4 +1,4 @@
-//! The way in from other threads: each question or command is one letter in a shard's bounded queue, and the caller hears at once whether it
+//! The way in from other threads: each question or command is one message in a shard's bounded queue, and the caller hears at once whether it
 //! was taken. Nothing blocks. Made by [`crate::Running`].
 
 use crate::driver::Waker;
@@ -6,16 +6,16 @@ use crate::events::{self, EventKind, Events};
 #[cfg(any(test, feature = "sim"))]
 use crate::lane::Mailbox;
 use crate::lane::Remote;
-use crate::letter::{Command, PublishRequest};
+use crate::message::{Command, PublishRequest};
 use crate::query::Query;
 use crate::topic::{Topic, TopicKey};
-use crate::{Address, Answer, Note, Publish, Target, Ticket, Tls};
+use crate::{Address, Answer, Notice, Publish, Target, Ticket, Tls};
 use std::sync::Arc;
 
 /// The way into a running engine from any thread. Nothing blocks.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shards: Arc<[Arc<Door>]>,
+    shards: Arc<[Arc<ShardSender>]>,
 }
 
 /// Why nothing was done.
@@ -56,7 +56,7 @@ pub enum SubscribeError {
 pub type Reply = Box<dyn FnOnce(Answer) + Send>;
 
 impl Handle {
-    pub(crate) fn new(shards: &[Arc<Door>]) -> Handle {
+    pub(crate) fn new(shards: &[Arc<ShardSender>]) -> Handle {
         Handle {
             shards: shards.into(),
         }
@@ -93,49 +93,49 @@ impl Handle {
         self.ask(Command::List { topic, reply })
     }
 
-    /// Tells one connection something: [`crate::Application::told`]. One that is gone hears nothing.
+    /// Gives a notice to one connection: [`crate::Application::notified`]. One that is gone hears nothing.
     ///
     /// # Errors
-    /// Nothing was told: the note comes back.
-    pub fn tell(&self, who: Address, note: Note) -> Result<(), (Refused, Note)> {
-        self.note(who, note, |who, note| Command::Tell { who, note })
+    /// Nothing was handed over: the notice comes back.
+    pub fn notify(&self, who: Address, notice: Notice) -> Result<(), (Refused, Notice)> {
+        self.send_notice(who, notice, |who, notice| Command::Notify { who, notice })
     }
 
-    fn note(
+    fn send_notice(
         &self,
         who: Address,
-        note: Note,
-        command: fn(Ticket, Note) -> Command,
-    ) -> Result<(), (Refused, Note)> {
-        let Some(door) = self.shards.get(usize::from(who.shard)) else {
+        notice: Notice,
+        command: fn(Ticket, Notice) -> Command,
+    ) -> Result<(), (Refused, Notice)> {
+        let Some(sender) = self.shards.get(usize::from(who.shard)) else {
             // An address of another engine.
             return Ok(());
         };
-        let sent = door.send(command(who.ticket, note));
+        let sent = sender.send(command(who.ticket, notice));
         match sent.map_err(|back| *back) {
-            Err((refused, Command::Tell { note, .. } | Command::Admit { note, .. })) => {
-                Err((refused, note))
+            Err((refused, Command::Notify { notice, .. } | Command::Admit { notice, .. })) => {
+                Err((refused, notice))
             }
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
     /// What a deferred admission waited for: [`crate::Application::decide`] is called with the note on the connection's shard. For a
-    /// connection that does not wait any more the note is dropped.
+    /// connection that does not wait any more the notice is dropped.
     ///
     /// # Errors
-    /// Nothing was handed over: the note comes back.
-    pub fn admit(&self, who: Address, note: Note) -> Result<(), (Refused, Note)> {
-        self.note(who, note, |who, note| Command::Admit { who, note })
+    /// Nothing was handed over: the notice comes back.
+    pub fn admit(&self, who: Address, notice: Notice) -> Result<(), (Refused, Notice)> {
+        self.send_notice(who, notice, |who, notice| Command::Admit { who, notice })
     }
 
     /// Gives a listener (its index in the configuration) another TLS configuration: connections accepted from now on begin with it,
     /// the others go on as they are. A listener without TLS stays without. `false` when the engine is stopping or a command queue is
     /// full: then some shards may have it already, and it can be tried again.
     pub fn replace_tls(&self, listener: usize, tls: Tls) -> bool {
-        self.shards.iter().all(|door| {
+        self.shards.iter().all(|sender| {
             let tls = tls.clone();
-            door.send(Command::ReplaceTls { listener, tls }).is_ok()
+            sender.send(Command::ReplaceTls { listener, tls }).is_ok()
         })
     }
 
@@ -164,10 +164,10 @@ impl Handle {
             return Err(SubscribeError::Waiting);
         }
         let (subscriber, events) = events::subscription(kinds, waiting_max);
-        for door in self.shards.iter() {
+        for sender in self.shards.iter() {
             let subscriber = subscriber.clone();
             // Those that took it already forget it when they find that nobody listens.
-            let sent = door.send(Command::Subscribe { subscriber });
+            let sent = sender.send(Command::Subscribe { subscriber });
             sent.map_err(|back| back.0)?;
         }
         Ok(events)
@@ -177,11 +177,11 @@ impl Handle {
     #[doc(hidden)] // Driven by the simulation tests.
     #[cfg(any(test, feature = "sim"))]
     pub fn to(mailboxes: &[Mailbox]) -> Handle {
-        let doors = mailboxes
+        let senders = mailboxes
             .iter()
-            .map(|mailbox| Arc::new(Door::new(mailbox.remote(), None)));
+            .map(|mailbox| Arc::new(ShardSender::new(mailbox.remote(), None)));
         Handle {
-            shards: doors.collect(),
+            shards: senders.collect(),
         }
     }
 
@@ -205,15 +205,15 @@ fn publication(to: Target<'_>, publish: Publish, reply: Option<Reply>) -> Comman
 
 /// The way into one shard.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct ShardSender {
     remote: Remote,
     waker: Option<Box<dyn Waker>>,
 }
 
-impl Door {
+impl ShardSender {
     /// A shard without a waker is not woken.
-    pub(crate) fn new(remote: Remote, waker: Option<Box<dyn Waker>>) -> Door {
-        Door { remote, waker }
+    pub(crate) fn new(remote: Remote, waker: Option<Box<dyn Waker>>) -> ShardSender {
+        ShardSender { remote, waker }
     }
 
     pub(crate) fn send(&self, command: Command) -> Result<(), Box<(Refused, Command)>> {

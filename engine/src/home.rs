@@ -1,37 +1,37 @@
-//! Topics that this shard is home to: how many members of which form each shard has, and nothing else about them. The home gives every
+//! Topics that this shard is home to: how many members of which encoding each shard has, and nothing else about them. The home gives every
 //! publish its place in the order.
 //!
-//! Invariant: a pair of form and shard stands in a topic's interest exactly while it has members, and a topic here exactly while it has some.
+//! Invariant: a pair of encoding and shard stands in a topic's interest exactly while it has members, and a topic here exactly while it has some.
 
 use crate::core::shrink_map;
 use crate::events::TopicName;
-use crate::letter::Join;
+use crate::message::Join;
 use crate::topic::{PerKind, Topic, TopicKey, TopicKind};
-use crate::{Address, Form};
+use crate::{Address, EncodingId};
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Home topics. One costs its name, 8 bytes for each form and shard with members, and a table entry; it exists while it has members.
+/// Home topics. One costs its name, 8 bytes for each encoding and shard with members, and a table entry; it exists while it has members.
 #[derive(Debug, Default)]
 pub(crate) struct Homes {
     /// By kind and name.
     topics: PerKind<HashMap<Arc<str>, Home, RandomState>>,
-    /// Refused joins that the connection's shard does not know of yet. Bounded by the letters under way: each is one of them.
+    /// Refused joins that the connection's shard does not know of yet. Bounded by the messages under way: each is one of them.
     refusals: HashMap<(TopicKey, Address), Refusals, RandomState>,
 }
 
 #[derive(Debug, Default)]
 struct Home {
-    /// Ordered by form, then by shard.
+    /// Ordered by encoding, then by shard.
     interest: Vec<Interest>,
     members: u32,
 }
 
-/// The members of one form on one shard.
+/// The members of one encoding on one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interest {
-    pub(crate) form: Form,
+    pub(crate) encoding: EncodingId,
     pub(crate) shard: u16,
     /// At least one.
     pub(crate) members: u32,
@@ -40,15 +40,15 @@ pub(crate) struct Interest {
 /// One connection's refused joins of one room.
 #[derive(Clone, Copy, Debug, Default)]
 struct Refusals {
-    /// Its shard takes it for a member that was counted: the leave or departure that comes next takes nothing back.
-    mistaken: bool,
+    /// Its shard takes it for a member that was counted: the leave or transmit that comes next takes nothing back.
+    assumed_member: bool,
     /// Refusals that its shard has not noted.
-    unnoted: u32,
+    unacked: u32,
 }
 
 /// What became of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Welcome {
+pub(crate) enum JoinOutcome {
     /// `counted`: it became a member now.
     Member { members: u32, counted: bool },
     /// The room is full.
@@ -82,46 +82,51 @@ impl Homes {
     }
 
     /// A connection becomes a member, unless it only asks, or the room is full.
-    pub(crate) fn join(&mut self, join: &Join) -> Welcome {
-        let counted = self.settle(&join.topic, join.who) || join.counted;
+    pub(crate) fn join(&mut self, join: &Join) -> JoinOutcome {
+        let counted = self.reconcile(&join.topic, join.who) || join.counted;
         if !counted {
             let members = self.members(join.topic.topic());
-            return Welcome::Member { members, counted };
+            return JoinOutcome::Member { members, counted };
         }
         let topics = &mut self.topics[join.topic.kind()];
         let members = match topics.get_mut(join.topic.name()) {
             Some(home) if home.members < join.members_max => {
-                home.count(join.form, join.who.shard);
+                home.count(join.encoding, join.who.shard);
                 home.members
             }
             None if join.members_max > 0 => {
                 let home = topics.entry(join.topic.name().clone()).or_default();
-                home.count(join.form, join.who.shard);
+                home.count(join.encoding, join.who.shard);
                 home.members
             }
             Some(_) | None => {
                 self.refuse(join.topic.clone(), join.who);
-                return Welcome::Full;
+                return JoinOutcome::Full;
             }
         };
-        Welcome::Member { members, counted }
+        JoinOutcome::Member { members, counted }
     }
 
     fn refuse(&mut self, topic: TopicKey, who: Address) {
         let refusals = self.refusals.entry((topic, who)).or_default();
-        refusals.mistaken = true;
-        refusals.unnoted += 1;
+        refusals.assumed_member = true;
+        refusals.unacked += 1;
     }
 
     /// A connection is no member any more. The members that are left; `None`: it was none.
-    pub(crate) fn leave(&mut self, topic: &TopicKey, form: Form, who: Address) -> Option<u32> {
-        if self.settle(topic, who) {
+    pub(crate) fn leave(
+        &mut self,
+        topic: &TopicKey,
+        encoding: EncodingId,
+        who: Address,
+    ) -> Option<u32> {
+        if self.reconcile(topic, who) {
             return None;
         }
         let topics = &mut self.topics[topic.kind()];
         let home = topics.get_mut(topic.name());
         let home = home.expect("every leave follows its join");
-        home.discount(form, who.shard);
+        home.discount(encoding, who.shard);
         let members = home.members;
         if members == 0 {
             topics.remove(topic.name());
@@ -130,27 +135,27 @@ impl Homes {
     }
 
     /// The connection's shard knows of one more refusal.
-    pub(crate) fn noted(&mut self, topic: TopicKey, who: Address) {
+    pub(crate) fn refusal_acked(&mut self, topic: TopicKey, who: Address) {
         let key = (topic, who);
         let refusals = self.refusals.get_mut(&key);
-        let refusals = refusals.expect("a refusal is noted once");
-        refusals.unnoted -= 1;
-        if refusals.unnoted == 0 {
+        let refusals = refusals.expect("a refusal is refusal_acked once");
+        refusals.unacked -= 1;
+        if refusals.unacked == 0 {
             self.refusals.remove(&key);
         }
     }
 
     /// The connection's shard said something of it that it can only say since it took it for a member, or did not take it for one any
     /// more. True: it was mistaken.
-    fn settle(&mut self, topic: &TopicKey, who: Address) -> bool {
+    fn reconcile(&mut self, topic: &TopicKey, who: Address) -> bool {
         if self.refusals.is_empty() {
             return false;
         }
         let refusals = self.refusals.get_mut(&(topic.clone(), who));
-        refusals.is_some_and(|refusals| std::mem::take(&mut refusals.mistaken))
+        refusals.is_some_and(|refusals| std::mem::take(&mut refusals.assumed_member))
     }
 
-    /// Who has members of a topic: ordered by form, then by shard.
+    /// Who has members of a topic: ordered by encoding, then by shard.
     pub(crate) fn interest(&self, topic: Topic<'_>) -> &[Interest] {
         self.find(topic).map_or(&[], |home| &home.interest)
     }
@@ -177,18 +182,18 @@ impl Homes {
 }
 
 impl Home {
-    fn find(&self, form: Form, shard: u16) -> Result<usize, usize> {
+    fn find(&self, encoding: EncodingId, shard: u16) -> Result<usize, usize> {
         self.interest
-            .binary_search_by_key(&(form, shard), |pair| (pair.form, pair.shard))
+            .binary_search_by_key(&(encoding, shard), |pair| (pair.encoding, pair.shard))
     }
 
-    fn count(&mut self, form: Form, shard: u16) {
-        match self.find(form, shard) {
+    fn count(&mut self, encoding: EncodingId, shard: u16) {
+        match self.find(encoding, shard) {
             Ok(at) => self.interest[at].members += 1,
             Err(at) => {
                 let members = 1;
                 let pair = Interest {
-                    form,
+                    encoding,
                     shard,
                     members,
                 };
@@ -198,8 +203,8 @@ impl Home {
         self.members += 1;
     }
 
-    fn discount(&mut self, form: Form, shard: u16) {
-        let at = self.find(form, shard);
+    fn discount(&mut self, encoding: EncodingId, shard: u16) {
+        let at = self.find(encoding, shard);
         let at = at.expect("whoever leaves is counted");
         self.interest[at].members -= 1;
         self.members -= 1;
@@ -216,7 +221,7 @@ mod tests {
     use super::*;
     use crate::Ticket;
 
-    const OTHER: Form = Form::new(3);
+    const OTHER: EncodingId = EncodingId::new(3);
 
     fn address(shard: u16) -> Address {
         let (slot, generation) = (7, 1);
@@ -224,11 +229,17 @@ mod tests {
         Address { shard, ticket }
     }
 
-    fn join(topic: Topic<'_>, form: Form, shard: u16, counted: bool, members_max: u32) -> Join {
+    fn join(
+        topic: Topic<'_>,
+        encoding: EncodingId,
+        shard: u16,
+        counted: bool,
+        members_max: u32,
+    ) -> Join {
         Join {
             topic: TopicKey::new(topic),
             who: address(shard),
-            form,
+            encoding,
             tag: None,
             counted,
             members_max,
@@ -240,19 +251,19 @@ mod tests {
     fn interest(homes: &Homes, room: Topic<'_>) -> Vec<(usize, u16, u32)> {
         let pairs = homes.interest(room).iter();
         pairs
-            .map(|pair| (pair.form.index(), pair.shard, pair.members))
+            .map(|pair| (pair.encoding.index(), pair.shard, pair.members))
             .collect()
     }
 
-    fn member(members: u32, counted: bool) -> Welcome {
-        Welcome::Member { members, counted }
+    fn member(members: u32, counted: bool) -> JoinOutcome {
+        JoinOutcome::Member { members, counted }
     }
 
     #[test]
     fn a_room_lives_from_first_join_to_last_leave() {
         let mut homes = Homes::default();
         let room = TopicKey::new(ROOM);
-        let ask = |shard, counted| join(ROOM, Form::FIRST, shard, counted, u32::MAX);
+        let ask = |shard, counted| join(ROOM, EncodingId::FIRST, shard, counted, u32::MAX);
         assert_eq!(homes.join(&ask(2, false)), member(0, false));
         assert_eq!(homes.join(&ask(2, true)), member(1, true));
         assert_eq!(homes.join(&ask(0, true)), member(2, true));
@@ -263,11 +274,11 @@ mod tests {
         assert_eq!(
             interest(&homes, ROOM),
             [(0, 0, 1), (0, 2, 2), (3, 1, 1)],
-            "by form, then by shard"
+            "by encoding, then by shard"
         );
-        homes.leave(&room, Form::FIRST, address(2));
-        homes.leave(&room, Form::FIRST, address(2));
-        homes.leave(&room, Form::FIRST, address(0));
+        homes.leave(&room, EncodingId::FIRST, address(2));
+        homes.leave(&room, EncodingId::FIRST, address(2));
+        homes.leave(&room, EncodingId::FIRST, address(0));
         assert_eq!(interest(&homes, ROOM), [(3, 1, 1)]);
         homes.leave(&room, OTHER, address(1));
         assert!(homes.is_empty() && homes.interest(ROOM).is_empty());
@@ -278,10 +289,10 @@ mod tests {
         let mut homes = Homes::default();
         let user = Topic::User("ann");
         for topic in [user, Topic::Room("ann")] {
-            homes.join(&join(topic, Form::FIRST, 0, true, u32::MAX));
+            homes.join(&join(topic, EncodingId::FIRST, 0, true, u32::MAX));
         }
         assert_eq!((homes.rooms(), homes.users()), (1, 1));
-        homes.leave(&TopicKey::new(user), Form::FIRST, address(0));
+        homes.leave(&TopicKey::new(user), EncodingId::FIRST, address(0));
         assert_eq!((homes.rooms(), homes.users()), (1, 0));
     }
 
@@ -290,7 +301,7 @@ mod tests {
     #[test]
     fn a_refusal_is_remembered_until_it_is_known() {
         let room = TopicKey::new(ROOM);
-        let limited = |shard, counted| join(ROOM, Form::FIRST, shard, counted, 1);
+        let limited = |shard, counted| join(ROOM, EncodingId::FIRST, shard, counted, 1);
         let full = || {
             let mut homes = Homes::default();
             assert_eq!(homes.join(&limited(0, true)), member(1, true));
@@ -299,30 +310,30 @@ mod tests {
                 member(1, false),
                 "no newcomer"
             );
-            assert_eq!(homes.join(&limited(1, true)), Welcome::Full);
+            assert_eq!(homes.join(&limited(1, true)), JoinOutcome::Full);
             homes
         };
         // It leaves, or closes, at once.
         let mut homes = full();
-        homes.leave(&room, Form::FIRST, address(1));
-        homes.noted(room.clone(), address(1));
+        homes.leave(&room, EncodingId::FIRST, address(1));
+        homes.refusal_acked(room.clone(), address(1));
         assert_eq!(interest(&homes, ROOM), [(0, 0, 1)]);
         // It asks again as a member, which it is not, and is refused again; then there is room.
         let mut homes = full();
-        assert_eq!(homes.join(&limited(1, false)), Welcome::Full);
-        homes.noted(room.clone(), address(1));
-        homes.leave(&room, Form::FIRST, address(0));
+        assert_eq!(homes.join(&limited(1, false)), JoinOutcome::Full);
+        homes.refusal_acked(room.clone(), address(1));
+        homes.leave(&room, EncodingId::FIRST, address(0));
         assert_eq!(homes.join(&limited(1, false)), member(1, true));
-        homes.noted(room.clone(), address(1));
-        homes.leave(&room, Form::FIRST, address(1));
+        homes.refusal_acked(room.clone(), address(1));
+        homes.leave(&room, EncodingId::FIRST, address(1));
         assert!(homes.is_empty());
         // It knows, and asks as a stranger before that is noted.
         let mut homes = full();
-        let unlimited = join(ROOM, Form::FIRST, 1, true, u32::MAX);
+        let unlimited = join(ROOM, EncodingId::FIRST, 1, true, u32::MAX);
         assert_eq!(homes.join(&unlimited), member(2, true));
-        homes.noted(room.clone(), address(1));
-        homes.leave(&room, Form::FIRST, address(1));
-        homes.leave(&room, Form::FIRST, address(0));
+        homes.refusal_acked(room.clone(), address(1));
+        homes.leave(&room, EncodingId::FIRST, address(1));
+        homes.leave(&room, EncodingId::FIRST, address(0));
         assert!(homes.is_empty());
     }
 }

@@ -1,11 +1,11 @@
 //! Lanes: one SPSC ring per direction, kind and pair of shards; a shard's ends of them are its mailbox.
 //!
 //! Nothing blocks and nothing grows without bound: when a delivery lane is full its home takes no more requests; when a request
-//! lane is full the letter waits in the sender's spill, and the connection that caused it is not read until the spill is gone.
+//! lane is full the message waits in the sender's spill, and the connection that caused it is not read until the spill is gone.
 
 use crate::Refused;
 use crate::doorbell::Doorbell;
-use crate::letter::{Command, DELIVERIES_PER_REQUEST_MAX, Delivery, Outcome, Request};
+use crate::message::{Command, DELIVERIES_PER_REQUEST_MAX, Delivery, Outcome, ShardRequest};
 use crate::topic::Topic;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use foldhash::quality::FixedState;
@@ -15,23 +15,23 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// Letters that may wait in one lane. A delivery lane has a little more room: what one more request may post.
+/// Messages that may wait in one lane. A delivery lane has a little more room: what one more request may post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneCapacity(pub usize);
 
 impl LaneCapacity {
-    /// Letters per shard over all its lanes of one kind; each pair gets its share, at least [`Self::SMALLEST`].
+    /// Messages per shard over all its lanes of one kind; each pair gets its share, at least [`Self::SMALLEST`].
     const PER_SHARD: usize = 8192;
     const SMALLEST: usize = 64;
     const LARGEST: usize = 2048;
 
-    /// The production capacity for a number of shards: [`LaneCapacity::letters`] × 80 bytes for each ordered pair.
+    /// The production capacity for a number of shards: [`LaneCapacity::messages`] × 80 bytes for each ordered pair.
     pub fn for_shards(shards: usize) -> LaneCapacity {
         LaneCapacity((Self::PER_SHARD / shards).clamp(Self::SMALLEST, Self::LARGEST))
     }
 
     /// Places in a request lane and a delivery lane together.
-    pub(crate) fn letters(self) -> usize {
+    pub(crate) fn messages(self) -> usize {
         self.0 + self.deliveries()
     }
 
@@ -51,10 +51,10 @@ pub struct Mailbox {
     seed: u64,
     bells: Arc<[Doorbell]>,
     peers: Vec<Peer>,
-    own_requests: VecDeque<Request>,
+    own_requests: VecDeque<ShardRequest>,
     own_deliveries: VecDeque<Delivery>,
     /// What deliveries made this shard say to others.
-    owed: VecDeque<(u16, Request)>,
+    pending: VecDeque<(u16, ShardRequest)>,
     commands: Receiver<Command>,
     remote: Remote,
     /// Requests in all spills.
@@ -67,15 +67,15 @@ pub struct Mailbox {
 /// The lanes from and to one other shard. The own entry stays unconnected (`None` lanes): a shard writes to itself in its queues.
 struct Peer {
     lanes: Option<Lanes>,
-    spill: VecDeque<Request>,
+    spill: VecDeque<ShardRequest>,
     /// Something was posted since the last `rings`.
     posted: bool,
 }
 
 struct Lanes {
-    requests_out: Producer<Request>,
+    requests_out: Producer<ShardRequest>,
     deliveries_out: Producer<Delivery>,
-    requests_in: Consumer<Request>,
+    requests_in: Consumer<ShardRequest>,
     deliveries_in: Consumer<Delivery>,
 }
 
@@ -150,7 +150,7 @@ impl Mailbox {
                 .collect(),
             own_requests: VecDeque::new(),
             own_deliveries: VecDeque::new(),
-            owed: VecDeque::new(),
+            pending: VecDeque::new(),
             commands,
             remote: Remote {
                 commands: sender,
@@ -168,7 +168,7 @@ impl Mailbox {
     pub(crate) fn release_memory(&mut self) {
         self.own_requests.shrink_to_fit();
         self.own_deliveries.shrink_to_fit();
-        self.owed.shrink_to_fit();
+        self.pending.shrink_to_fit();
         for peer in &mut self.peers {
             peer.spill.shrink_to_fit();
         }
@@ -205,7 +205,7 @@ impl Mailbox {
     }
 
     /// Posts a request, to the spill if its lane is full. Requests to one shard keep their order.
-    pub(crate) fn request(&mut self, to: u16, request: Request) {
+    pub(crate) fn request(&mut self, to: u16, request: ShardRequest) {
         self.requested += 1;
         if to == self.shard {
             self.own_requests.push_back(request);
@@ -235,22 +235,22 @@ impl Mailbox {
     }
 
     /// No message and no command is taken before this is over: what they ask for might have nowhere to go. So the spill holds what one
-    /// message may ask for, and what answers and endings of open connections ask for meanwhile: one letter per home for each that
+    /// message may ask for, and what answers and endings of open connections ask for meanwhile: one message per home for each that
     /// closes, and what the application's other calls post.
     pub(crate) fn is_congested(&self) -> bool {
-        let waiting = self.own_requests.len().max(self.owed.len());
+        let waiting = self.own_requests.len().max(self.pending.len());
         self.spilled > 0 || waiting >= self.capacity
     }
 
     /// Owes a shard its part of an answer.
-    pub(crate) fn owe(&mut self, outcome: Outcome) {
-        self.owe_request(outcome.key.shard, Request::Outcome(outcome));
+    pub(crate) fn enqueue_outcome(&mut self, outcome: Outcome) {
+        self.enqueue(outcome.key.shard, ShardRequest::Outcome(outcome));
     }
 
     /// Posts a request as soon as there is room for it: what handling a delivery has to say. Bounded by the answers that may be pending,
     /// and by the capacity, beyond which nothing new is begun, with what the lanes hold.
-    pub(crate) fn owe_request(&mut self, to: u16, request: Request) {
-        self.owed.push_back((to, request));
+    pub(crate) fn enqueue(&mut self, to: u16, request: ShardRequest) {
+        self.pending.push_back((to, request));
     }
 
     /// Moves what waited into lanes that have room again.
@@ -271,7 +271,7 @@ impl Mailbox {
                 peer.posted = true;
             }
         }
-        while let Some((to, request)) = self.owed.pop_front() {
+        while let Some((to, request)) = self.pending.pop_front() {
             let room = to == self.shard || {
                 let peer = &self.peers[to as usize];
                 peer.spill.is_empty()
@@ -281,7 +281,7 @@ impl Mailbox {
                         .is_some_and(|lanes| !lanes.requests_out.is_full())
             };
             if !room {
-                self.owed.push_front((to, request));
+                self.pending.push_front((to, request));
                 return;
             }
             self.request(to, request);
@@ -290,7 +290,7 @@ impl Mailbox {
 
     /// Something waits for room in another shard's lane.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.spilled > 0 || !self.owed.is_empty()
+        self.spilled > 0 || !self.pending.is_empty()
     }
 
     /// Every delivery lane can take what one request may post. Without that, no request may be taken.
@@ -324,7 +324,7 @@ impl Mailbox {
     }
 
     /// The next request from any shard, in turns; `None` also while a delivery lane is full.
-    pub(crate) fn next_request(&mut self) -> Option<Request> {
+    pub(crate) fn next_request(&mut self) -> Option<ShardRequest> {
         if !self.can_deliver() {
             return None;
         }
@@ -344,7 +344,7 @@ impl Mailbox {
 
     fn next_in_turn<L>(
         &mut self,
-        own: impl Fn(&mut VecDeque<Request>, &mut VecDeque<Delivery>) -> Option<L>,
+        own: impl Fn(&mut VecDeque<ShardRequest>, &mut VecDeque<Delivery>) -> Option<L>,
         lane: impl Fn(&mut Lanes) -> Option<L>,
     ) -> Option<L> {
         for _ in 0..self.peers.len() {
@@ -352,7 +352,7 @@ impl Mailbox {
                 Some(lanes) => lane(lanes),
                 None => own(&mut self.own_requests, &mut self.own_deliveries),
             };
-            // A lane with letters is read on until its batch is done: neighbours in a lane share cache lines and rooms.
+            // A lane with messages is read on until its batch is done: neighbours in a lane share cache lines and rooms.
             if letter.is_some() {
                 return letter;
             }
@@ -370,13 +370,13 @@ impl Mailbox {
         self.commands.try_recv().ok()
     }
 
-    /// Letters and commands that wait to be taken.
+    /// Messages and commands that wait to be taken.
     pub(crate) fn depth(&self) -> usize {
-        self.letters() + self.commands.len()
+        self.messages() + self.commands.len()
     }
 
-    /// Letters that wait to be taken.
-    pub(crate) fn letters(&self) -> usize {
+    /// Messages that wait to be taken.
+    pub(crate) fn messages(&self) -> usize {
         let lanes = self.peers.iter().filter_map(|peer| peer.lanes.as_ref());
         lanes
             .map(|lanes| lanes.requests_in.slots() + lanes.deliveries_in.slots())

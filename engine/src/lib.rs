@@ -46,31 +46,31 @@
 //!
 //! A slow upload is held to [`Config::frame_timeout`] and [`Config::message_timeout`] as any other message.
 //!
-//! # Forms and users
+//! # EncodingSet and users
 //!
-//! Connections of one room may be encoded differently: the application gives each a [`Form`] when it accepts it, and says with
-//! [`Application::encode`] how a publication reads in each. That is asked once for each publication and form that is present, not for each
+//! Connections of one room may be encoded differently: the application gives each a [`EncodingId`] when it accepts it, and says with
+//! [`Application::encode`] how a publication reads in each. That is asked once for each publication and encoding that is present, not for each
 //! connection, and where the publication has got its place in the order. A connection can be a user's: [`Target::User`] reaches all connections of one.
 //!
 //! ```
 //! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
 //! use shardcast_engine::{
-//!     Accepted, Admission, Application, Content, Context, Data, DataEncoding, Form, Frame, Message, Position,
+//!     Accepted, Admission, Application, Content, Context, Data, DataEncoding, EncodingId, Frame, Message, Position,
 //!     Publication, PublicationKind, Publish, Target,
 //! };
 //!
 //! /// Some shout (`/loud`), the others do not; everybody hears everybody in their own way. The path of a request is who asks.
 //! struct Hall;
 //!
-//! const CALM: Form = Form::FIRST;
-//! const LOUD: Form = Form::new(1);
+//! const CALM: EncodingId = EncodingId::FIRST;
+//! const LOUD: EncodingId = EncodingId::new(1);
 //!
 //! impl Application for Hall {
 //!     type Session = String;
 //!
 //!     fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Admission<String> {
-//!         let form = if request.path().starts_with("/loud") { LOUD } else { CALM };
-//!         Admission::Accept(Accepted { form, ..request.path().to_owned().into() })
+//!         let encoding = if request.path().starts_with("/loud") { LOUD } else { CALM };
+//!         Admission::Accept(Accepted { encoding, ..request.path().to_owned().into() })
 //!     }
 //!
 //!     fn opened(&mut self, cx: &mut Context<'_>, user: &mut String) {
@@ -80,7 +80,7 @@
 //!
 //!     fn message(&mut self, cx: &mut Context<'_>, user: &mut String, message: Message<'_>) {
 //!         let Message::Text(text) = message else { return };
-//!         // To all connections of the same user, each in its form.
+//!         // To all connections of the same user, each in its encoding.
 //!         let publication = Publication {
 //!             topic: None,
 //!             kind: PublicationKind::Message { publisher: cx.address() },
@@ -91,9 +91,9 @@
 //!         let _ = cx.publish(Target::User(user), publish);
 //!     }
 //!
-//!     fn encode(form: Form, publication: &Publication<'_>, _: Option<Position>) -> Option<Frame> {
+//!     fn encode(encoding: EncodingId, publication: &Publication<'_>, _: Option<Position>) -> Option<Frame> {
 //!         let Data::Text(text) = publication.data else { return None };
-//!         let text = if form == LOUD { text.to_uppercase() } else { text.to_lowercase() };
+//!         let text = if encoding == LOUD { text.to_uppercase() } else { text.to_lowercase() };
 //!         Some(Frame::new(Kind::Text, text.as_bytes()))
 //!     }
 //! }
@@ -101,7 +101,6 @@
 
 pub mod allocator;
 mod application;
-mod audience;
 mod batch;
 mod compression;
 mod config;
@@ -117,20 +116,22 @@ mod delayed;
 mod doorbell;
 mod drain;
 pub mod driver;
+mod encoding;
 mod events;
 mod exchange;
-mod form;
 mod frame;
 mod handle;
 mod heartbeat;
 mod home;
 mod host;
+mod input;
 #[doc(hidden)] // Driven by the simulation tests.
 pub mod lane;
-mod letter;
 mod listener;
+mod member_list;
 mod membership;
 mod memory;
+mod message;
 mod open_files;
 mod outbox;
 pub mod outgoing;
@@ -140,20 +141,19 @@ mod phase;
 mod publication;
 mod query;
 mod report;
-mod room;
 mod running;
 #[doc(hidden)] // Driven by the simulation tests.
 pub mod shard;
 mod start;
+mod subscribers;
 mod ticket;
 mod tls;
 mod token;
 mod topic;
-mod unread;
 mod wheel;
 
 pub use application::{
-    Accepted, Admission, Answer, Application, CloseReason, Listing, Member, Messages, Note, Page,
+    Accepted, Admission, Answer, Application, CloseReason, Listing, Member, Messages, Notice, Page,
     Quiet, Refusal, Report, Tag,
 };
 pub use compression::Compression;
@@ -164,8 +164,8 @@ pub use counter::{Counter, Reading};
 pub use counters::ShardCounters;
 pub use deadline::Deadline;
 pub use driver::{Inherited, ListenAddress, ListenSource, StopAccept, Unsupported};
+pub use encoding::EncodingId;
 pub use events::{Event, EventKind, Events, TopicName};
-pub use form::Form;
 pub use frame::{Frame, Message};
 pub use handle::{Handle, QueryError, Refused, Reply, SubscribeError};
 pub use heartbeat::Heartbeat;

@@ -6,7 +6,7 @@ use crate::topic::TopicKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
     /// Index of the slice.
-    pub(crate) slice: u32,
+    pub(crate) subscribers: u32,
     /// Index in the slice's members, or [`Membership::OUTSIDE`].
     pub(crate) position: u32,
     /// What the connection asked for last: true is in.
@@ -60,11 +60,13 @@ impl Memberships {
         all.filter(move |membership| membership.wanted && membership.kind == kind)
     }
 
-    pub(crate) fn find(&mut self, slice: u32) -> Option<&mut Membership> {
+    pub(crate) fn find(&mut self, subscribers: u32) -> Option<&mut Membership> {
         match self {
             Memberships::None => None,
-            Memberships::One(one) => (one.slice == slice).then_some(one),
-            Memberships::Many(many) => many.iter_mut().find(|membership| membership.slice == slice),
+            Memberships::One(one) => (one.subscribers == subscribers).then_some(one),
+            Memberships::Many(many) => many
+                .iter_mut()
+                .find(|membership| membership.subscribers == subscribers),
         }
     }
 
@@ -76,16 +78,16 @@ impl Memberships {
         }
     }
 
-    pub(crate) fn remove(&mut self, slice: u32) {
+    pub(crate) fn remove(&mut self, subscribers: u32) {
         match self {
             Memberships::None => {}
             Memberships::One(one) => {
-                if one.slice == slice {
+                if one.subscribers == subscribers {
                     *self = Memberships::None;
                 }
             }
             Memberships::Many(many) => {
-                many.retain(|membership| membership.slice != slice);
+                many.retain(|membership| membership.subscribers != subscribers);
                 match many.as_slice() {
                     [] => *self = Memberships::None,
                     [one] => *self = Memberships::One(*one),
@@ -100,9 +102,9 @@ impl Memberships {
 mod tests {
     use super::*;
 
-    fn membership(slice: u32) -> Membership {
+    fn membership(subscribers: u32) -> Membership {
         Membership {
-            slice,
+            subscribers,
             position: 0,
             wanted: true,
             in_flight: 0,
@@ -115,25 +117,25 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let (mut memberships, mut oracle) = (Memberships::default(), Vec::new());
         for _ in 0..2_000 {
-            let slice = random.u32(0..4);
-            if oracle.contains(&slice) {
+            let subscribers = random.u32(0..4);
+            if oracle.contains(&subscribers) {
                 assert_eq!(
-                    memberships.find(slice).map(|found| found.slice),
-                    Some(slice)
+                    memberships.find(subscribers).map(|found| found.subscribers),
+                    Some(subscribers)
                 );
-                memberships.remove(slice);
-                oracle.retain(|other| *other != slice);
+                memberships.remove(subscribers);
+                oracle.retain(|other| *other != subscribers);
             } else {
-                assert_eq!(memberships.find(slice), None);
-                memberships.insert(membership(slice));
-                oracle.push(slice);
+                assert_eq!(memberships.find(subscribers), None);
+                memberships.insert(membership(subscribers));
+                oracle.push(subscribers);
             }
-            let slices: Vec<u32> = memberships
+            let subscriber_lists: Vec<u32> = memberships
                 .as_slice()
                 .iter()
-                .map(|found| found.slice)
+                .map(|found| found.subscribers)
                 .collect();
-            assert_eq!(slices, oracle);
+            assert_eq!(subscriber_lists, oracle);
         }
     }
 }

@@ -18,9 +18,9 @@ pub struct Memory {
     pub tls_bytes: u64,
     /// The lanes themselves.
     pub lanes_bytes: u64,
-    /// Letters that hold messages of the largest size in every lane, and as many as may wait for an audience: a burst that is being
+    /// Messages that hold messages of the largest size in every lane, and as many as may wait for a set of recipients: a burst that is being
     /// pushed back.
-    pub letters_worst_bytes: u64,
+    pub messages_worst_bytes: u64,
     /// Every connection a slow reader with a full outbox. Frames of a broadcast are shared, so this counts them many times over.
     pub outboxes_worst_bytes: u64,
     /// What every shard compresses with, once it does.
@@ -37,15 +37,15 @@ impl Memory {
     const CONNECTION_BYTES: u64 = 24 + 22 + 16 + 12 + 4 + 16;
     /// An idle TLS session: rustls' state and keys (3.4-3.6 kB of heap, `bench/results/tried.md`), its place in the table.
     const TLS_SESSION_BYTES: u64 = 3_600 + 8;
-    /// A letter: the larger of the two kinds.
-    const LETTER_BYTES: u64 = 80;
+    /// A message: the larger of the two kinds.
+    const SHARD_MESSAGE_BYTES: u64 = 80;
 
     /// The terms of a checked configuration whose shards have these limits each.
     pub fn of(config: &Config, limits: &PlatformLimits) -> Memory {
         let (shards, connections) = (config.shards as u64, config.connections_max as u64);
         let pairs = shards * (shards - 1);
-        let letters = pairs * LaneCapacity::for_shards(config.shards).letters() as u64;
-        let delayed_bytes = Delayed::LETTERS_MAX as u64 * Self::LETTER_BYTES;
+        let messages = pairs * LaneCapacity::for_shards(config.shards).messages() as u64;
+        let delayed_bytes = Delayed::DELIVERIES_MAX as u64 * Self::SHARD_MESSAGE_BYTES;
         Memory {
             rings_bytes: shards * limits.memory_bytes,
             connections_bytes: connections * Self::CONNECTION_BYTES,
@@ -58,8 +58,8 @@ impl Memory {
             } else {
                 0
             },
-            lanes_bytes: letters * Self::LETTER_BYTES,
-            letters_worst_bytes: (letters.max(LaneCapacity::for_shards(1).0 as u64) + shards)
+            lanes_bytes: messages * Self::SHARD_MESSAGE_BYTES,
+            messages_worst_bytes: (messages.max(LaneCapacity::for_shards(1).0 as u64) + shards)
                 * config.message_bytes_max() as u64
                 + shards * (Delayed::BYTES_MAX as u64 + delayed_bytes),
             outboxes_worst_bytes: connections * config.outbox_bytes_max as u64,
@@ -89,13 +89,13 @@ impl fmt::Display for Memory {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         write!(
             f,
-            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: letters {}, outboxes {}, unfinished messages {}, compressors {}, their windows {}",
+            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: messages {}, outboxes {}, unfinished messages {}, compressors {}, their windows {}",
             mib(self.idle_bytes()),
             mib(self.rings_bytes),
             mib(self.connections_bytes),
             mib(self.tls_bytes),
             mib(self.lanes_bytes),
-            mib(self.letters_worst_bytes),
+            mib(self.messages_worst_bytes),
             mib(self.outboxes_worst_bytes),
             mib(self.partials_worst_bytes),
             mib(self.compressors_worst_bytes),
@@ -107,17 +107,17 @@ impl fmt::Display for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::letter::{Delivery, Request};
+    use crate::message::{Delivery, ShardRequest};
 
     #[test]
-    fn a_letter_is_no_larger_than_it_is_counted() {
+    fn a_shard_message_is_no_larger_than_it_is_counted() {
         assert!(
-            size_of::<Request>() as u64 <= Memory::LETTER_BYTES,
+            size_of::<ShardRequest>() as u64 <= Memory::SHARD_MESSAGE_BYTES,
             "{}",
-            size_of::<Request>()
+            size_of::<ShardRequest>()
         );
         assert!(
-            size_of::<Delivery>() as u64 <= Memory::LETTER_BYTES,
+            size_of::<Delivery>() as u64 <= Memory::SHARD_MESSAGE_BYTES,
             "{}",
             size_of::<Delivery>()
         );

@@ -21,17 +21,17 @@ pub(crate) struct Outbox {
     queue: VecDeque<Bytes>,
     bytes: usize,
     /// Plain bytes at the end of the queue that cannot be sent before they are sealed.
-    unsealed: usize,
+    unencrypted: usize,
     sending: bool,
 }
 
 /// Whether bytes can be sent as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seal {
+pub(crate) enum Encryption {
     /// They can: the connection is plain, or they are TLS records.
-    Closed,
+    Done,
     /// The connection is a TLS connection, and they are still plain.
-    Open,
+    Pending,
 }
 
 /// The outbox would exceed its limits.
@@ -51,27 +51,29 @@ impl Outbox {
     pub(crate) fn push(
         &mut self,
         bytes: Bytes,
-        seal: Seal,
+        encryption: Encryption,
         limits: OutboxLimits,
     ) -> Result<(), Full> {
         if self.bytes + bytes.len() > limits.bytes_max || self.queue.len() >= limits.sends_max {
             return Err(Full);
         }
-        self.force(bytes, seal);
+        self.force(bytes, encryption);
         Ok(())
     }
 
     /// Queues beyond the limits: the rest of a frame that is partly on the wire, or the close frame that ends it all.
-    pub(crate) fn force(&mut self, bytes: Bytes, seal: Seal) {
+    pub(crate) fn force(&mut self, bytes: Bytes, encryption: Encryption) {
         if bytes.is_empty() {
             return;
         }
         self.bytes += bytes.len();
-        match seal {
+        match encryption {
             // Made before anything that waits unsealed will be.
-            Seal::Closed => self.queue.insert(self.queue.len() - self.unsealed, bytes),
-            Seal::Open => {
-                self.unsealed += 1;
+            Encryption::Done => self
+                .queue
+                .insert(self.queue.len() - self.unencrypted, bytes),
+            Encryption::Pending => {
+                self.unencrypted += 1;
                 self.queue.push_back(bytes);
             }
         }
@@ -79,14 +81,14 @@ impl Outbox {
 
     /// Moves plain bytes from the front of those into `plain`, at most `bytes_max` and none while a send is under way; the records made
     /// of them are to be given to `force`.
-    pub(crate) fn unseal(&mut self, bytes_max: usize, plain: &mut Vec<u8>) {
-        while !self.sending && self.unsealed > 0 && plain.len() < bytes_max {
-            let at = self.queue.len() - self.unsealed;
+    pub(crate) fn take_plain(&mut self, bytes_max: usize, plain: &mut Vec<u8>) {
+        while !self.sending && self.unencrypted > 0 && plain.len() < bytes_max {
+            let at = self.queue.len() - self.unencrypted;
             let first = &mut self.queue[at];
             let taken = first.split_to(first.len().min(bytes_max - plain.len()));
             if first.is_empty() {
                 self.queue.remove(at);
-                self.unsealed -= 1;
+                self.unencrypted -= 1;
             }
             self.bytes -= taken.len();
             plain.extend_from_slice(&taken);
@@ -94,23 +96,25 @@ impl Outbox {
     }
 
     /// The next send needs bytes to be sealed: all that is sealed has left.
-    pub(crate) fn awaits_seal(&self) -> bool {
-        !self.sending && self.unsealed > 0 && self.unsealed == self.queue.len()
+    pub(crate) fn awaits_encryption(&self) -> bool {
+        !self.sending && self.unencrypted > 0 && self.unencrypted == self.queue.len()
     }
 
     /// Everything that waits is about to be sent.
-    pub(crate) fn is_sealed(&self) -> bool {
-        self.unsealed == 0
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.unencrypted == 0
     }
 
     /// The next tracked send, unless one is under way or nothing waits.
     pub(crate) fn start_send(&mut self, segments: &mut Vec<Bytes>) -> bool {
-        let sealed = self.queue.len() - self.unsealed;
-        if self.sending || sealed == 0 {
+        let encrypted = self.queue.len() - self.unencrypted;
+        if self.sending || encrypted == 0 {
             return false;
         }
-        let (mut left, segments_max) =
-            (Config::OUTBOX_STEP_BYTES, sealed.min(TRACKED_SEGMENTS_MAX));
+        let (mut left, segments_max) = (
+            Config::OUTBOX_STEP_BYTES,
+            encrypted.min(TRACKED_SEGMENTS_MAX),
+        );
         for bytes in self.queue.iter().take(segments_max) {
             segments.push(bytes.slice(..bytes.len().min(left)));
             left = left.saturating_sub(bytes.len());
@@ -147,7 +151,7 @@ impl Outbox {
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn check_invariants(&self) {
         assert_eq!(self.bytes, self.queue.iter().map(Bytes::len).sum::<usize>());
-        assert!(self.unsealed <= self.queue.len());
+        assert!(self.unencrypted <= self.queue.len());
     }
 }
 
@@ -164,22 +168,25 @@ mod tests {
     fn refuses_what_exceeds_bytes_or_sends() {
         let mut outbox = Outbox::default();
         assert_eq!(
-            outbox.push(Bytes::from_static(b"12345678"), Seal::Closed, LIMITS),
+            outbox.push(Bytes::from_static(b"12345678"), Encryption::Done, LIMITS),
             Ok(())
         );
         assert_eq!(
-            outbox.push(Bytes::from_static(b"123"), Seal::Closed, LIMITS),
+            outbox.push(Bytes::from_static(b"123"), Encryption::Done, LIMITS),
             Err(Full)
         );
         assert_eq!(
-            outbox.push(Bytes::from_static(b"1"), Seal::Closed, LIMITS),
+            outbox.push(Bytes::from_static(b"1"), Encryption::Done, LIMITS),
             Ok(())
         );
         assert_eq!(
-            outbox.push(Bytes::from_static(b"2"), Seal::Closed, LIMITS),
+            outbox.push(Bytes::from_static(b"2"), Encryption::Done, LIMITS),
             Ok(())
         );
-        assert_eq!(outbox.push(Bytes::new(), Seal::Closed, LIMITS), Err(Full));
+        assert_eq!(
+            outbox.push(Bytes::new(), Encryption::Done, LIMITS),
+            Err(Full)
+        );
         outbox.check_invariants();
     }
 
@@ -187,10 +194,10 @@ mod tests {
     fn sends_continue_where_the_last_one_stopped() {
         let mut outbox = Outbox::default();
         outbox
-            .push(Bytes::from_static(b"abc"), Seal::Closed, LIMITS)
+            .push(Bytes::from_static(b"abc"), Encryption::Done, LIMITS)
             .unwrap();
         outbox
-            .push(Bytes::from_static(b"defg"), Seal::Closed, LIMITS)
+            .push(Bytes::from_static(b"defg"), Encryption::Done, LIMITS)
             .unwrap();
         let mut segments = Vec::new();
         assert!(outbox.start_send(&mut segments));
@@ -221,7 +228,7 @@ mod tests {
             let mut outbox = Outbox::default();
             for bytes in queued {
                 let bytes = Bytes::from(vec![b'a'; *bytes]);
-                outbox.push(bytes, Seal::Closed, limits).unwrap();
+                outbox.push(bytes, Encryption::Done, limits).unwrap();
             }
             for bytes in sends {
                 let mut segments = Vec::new();
@@ -235,34 +242,34 @@ mod tests {
     }
 
     #[test]
-    fn records_precede_what_is_not_sealed_yet() {
+    fn records_precede_what_is_not_encrypted_yet() {
         let (mut outbox, mut segments) = (Outbox::default(), Vec::new());
         for plain in [&b"abcdef"[..], b"ghi"] {
             outbox
-                .push(Bytes::from_static(plain), Seal::Open, LIMITS)
+                .push(Bytes::from_static(plain), Encryption::Pending, LIMITS)
                 .unwrap();
         }
-        assert!(outbox.awaits_seal());
-        assert!(!outbox.start_send(&mut segments), "nothing is sealed");
-        outbox.force(Bytes::from_static(b"ALERT"), Seal::Closed);
+        assert!(outbox.awaits_encryption());
+        assert!(!outbox.start_send(&mut segments), "nothing is encrypted");
+        outbox.force(Bytes::from_static(b"ALERT"), Encryption::Done);
         let mut plain = Vec::new();
-        outbox.unseal(4, &mut plain);
+        outbox.take_plain(4, &mut plain);
         assert_eq!(plain, b"abcd");
-        outbox.force(Bytes::from_static(b"ABCD"), Seal::Closed);
+        outbox.force(Bytes::from_static(b"ABCD"), Encryption::Done);
         outbox.check_invariants();
-        assert!(!outbox.awaits_seal(), "there are records to send");
+        assert!(!outbox.awaits_encryption(), "there are records to send");
         assert!(outbox.start_send(&mut segments));
         assert_eq!(segments, [&b"ALERT"[..], b"ABCD"]);
-        outbox.unseal(9, &mut plain);
+        outbox.take_plain(9, &mut plain);
         assert_eq!(
             plain, b"abcd",
-            "nothing is sealed while a send is under way"
+            "nothing is encrypted while a send is under way"
         );
         outbox.finish_send(9);
         plain.clear();
-        outbox.unseal(9, &mut plain);
+        outbox.take_plain(9, &mut plain);
         assert_eq!(plain, b"efghi");
-        assert!(outbox.is_sealed() && outbox.is_empty());
+        assert!(outbox.is_encrypted() && outbox.is_empty());
         assert_eq!(outbox.bytes(), 0);
     }
 }

@@ -1,6 +1,6 @@
-//! This turn's departures: who is owed which bytes, and the memory they stand in.
+//! This turn's transmits: who is owed which bytes, and the memory they stand in.
 //!
-//! The shard fills it, the driver reads it inside one `turn`, the shard settles the shortfalls from it and clears it.
+//! The shard fills it, the driver reads it inside one `turn`, the shard settles the short sends from it and clears it.
 
 use crate::Ticket;
 use bytes::Bytes;
@@ -18,27 +18,27 @@ const SCRATCH: u32 = u32::MAX;
 const RECORDS: u32 = u32::MAX - 1;
 const NONE: u32 = u32::MAX;
 
-/// Bytes shared by several departures of this turn.
+/// Bytes shared by several transmits of this turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shared(u32);
 
-/// Everything that leaves in one turn. One departure per connection, its segments in order.
+/// Everything that leaves in one turn. One transmit per connection, its segments in order.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    departures: Vec<Departure>,
+    transmits: Vec<Transmit>,
     links: Vec<Link>,
     scratch: Vec<u8>,
     shared: Vec<Bytes>,
     /// What leaves over TLS, once it is sealed.
     records: Vec<u8>,
     /// Plain bytes that will be sealed for one connection each.
-    unsealed: usize,
-    /// Departures that do not leave: they moved to an outbox, or there was nothing to seal.
+    unencrypted: usize,
+    /// Transmits that do not leave: they moved to an outbox, or there was nothing to seal.
     withdrawn: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Departure {
+struct Transmit {
     ticket: Ticket,
     first: Segment,
     /// Index of the second segment's link, or `NONE`.
@@ -56,53 +56,53 @@ struct Link {
 }
 
 impl Outgoing {
-    /// Segments of one departure; the shard moves a connection that needs more to its outbox. Below the kernel's `UIO_MAXIOV` of 1,024.
+    /// Segments of one transmit; the shard moves a connection that needs more to its outbox. Below the kernel's `UIO_MAXIOV` of 1,024.
     pub const SEGMENTS_MAX: usize = 64;
-    /// Bytes of one departure after its first segment: the kernel cuts a send at 2 GiB and calls it whole.
+    /// Bytes of one transmit after its first segment: the kernel cuts a send at 2 GiB and calls it whole.
     const BYTES_MAX: u32 = 1 << 30;
     /// Frames that may stand in the scratch before they leave, in bytes.
     pub(crate) const SCRATCH_BYTES_MAX: usize = 256 << 10;
     /// Scratch, and records, that are kept between turns; what a large message needed beyond that is given back.
     const SCRATCH_BYTES_KEPT: usize = 512 << 10;
     /// Bytes to be sealed after which a turn is due: a broadcast over TLS is a copy for each of its readers.
-    const UNSEALED_BYTES_MAX: usize = 1 << 20;
+    const UNENCRYPTED_BYTES_MAX: usize = 1 << 20;
 
-    /// Number of departures.
+    /// Number of transmits.
     pub fn len(&self) -> usize {
-        self.departures.len()
+        self.transmits.len()
     }
 
-    /// Departures that leave: as many sends.
+    /// Transmits that leave: as many sends.
     pub(crate) fn sends(&self) -> usize {
-        self.departures.len() - self.withdrawn
+        self.transmits.len() - self.withdrawn
     }
 
-    /// `departures_max` departures stand, or as much as one turn should seal, or as much as the scratch should hold: a turn is due.
-    pub(crate) fn is_full(&self, departures_max: usize) -> bool {
-        self.departures.len() >= departures_max
-            || self.unsealed >= Self::UNSEALED_BYTES_MAX
+    /// `transmits_max` transmits stand, or as much as one turn should seal, or as much as the scratch should hold: a turn is due.
+    pub(crate) fn is_full(&self, transmits_max: usize) -> bool {
+        self.transmits.len() >= transmits_max
+            || self.unencrypted >= Self::UNENCRYPTED_BYTES_MAX
             || self.scratch.len() > Self::SCRATCH_BYTES_MAX
     }
 
     /// Nothing leaves.
     pub fn is_empty(&self) -> bool {
-        self.departures.is_empty()
+        self.transmits.is_empty()
     }
 
-    /// Segments of all departures (an upper bound of what a driver needs for its vectors).
+    /// Segments of all transmits (an upper bound of what a driver needs for its vectors).
     pub fn segments(&self) -> usize {
-        self.departures.len() + self.links.len()
+        self.transmits.len() + self.links.len()
     }
 
-    /// The n-th departure's connection.
+    /// The n-th transmit's connection.
     pub fn ticket(&self, index: usize) -> Ticket {
-        self.departures[index].ticket
+        self.transmits[index].ticket
     }
 
-    /// The n-th departure's bytes, in order (one slice nearly always; none when it moved to the outbox).
+    /// The n-th transmit's bytes, in order (one slice nearly always; none when it moved to the outbox).
     pub fn slices(&self, index: usize) -> impl Iterator<Item = &[u8]> {
-        let departure = &self.departures[index];
-        let mut at = (departure.segments > 0).then_some((departure.first, departure.next));
+        let transmit = &self.transmits[index];
+        let mut at = (transmit.segments > 0).then_some((transmit.first, transmit.next));
         std::iter::from_fn(move || {
             let (segment, next) = at?;
             at = self
@@ -132,7 +132,7 @@ impl Outgoing {
         &mut self.scratch
     }
 
-    /// What was appended since `start` leaves for `ticket`. Returns false when the departure is as long as it may be.
+    /// What was appended since `start` leaves for `ticket`. Returns false when the transmit is as long as it may be.
     pub(crate) fn attach_scratch(&mut self, ticket: Ticket, at: &mut u32, start: usize) -> bool {
         let len = (self.scratch.len() - start) as u32;
         self.attach(
@@ -146,15 +146,15 @@ impl Outgoing {
         )
     }
 
-    /// The ticket has a departure, though nothing was attached yet: its TLS session has something to say.
+    /// The ticket has a transmit, though nothing was attached yet: its TLS session has something to say.
     pub(crate) fn touch(&mut self, ticket: Ticket, at: &mut u32) {
-        // A departure that is as long as it may be is one all the same.
+        // A transmit that is as long as it may be is one all the same.
         let _ = self.attach_scratch(ticket, at, self.scratch.len());
     }
 
-    /// The n-th departure went to an outbox instead.
+    /// The n-th transmit went to an outbox instead.
     pub(crate) fn is_withdrawn(&self, index: usize) -> bool {
-        self.departures[index].segments == 0
+        self.transmits[index].segments == 0
     }
 
     /// What was appended since `start` does not leave in this turn.
@@ -165,40 +165,40 @@ impl Outgoing {
     }
 
     /// `bytes` of what was attached will be sealed.
-    pub(crate) fn expect_seal(&mut self, bytes: usize) {
-        self.unsealed += bytes;
+    pub(crate) fn expect_encryption(&mut self, bytes: usize) {
+        self.unencrypted += bytes;
     }
 
-    /// Replaces the n-th departure by the records that `seal` makes of it. The last thing that happens to it before the driver gets it.
-    pub(crate) fn seal<E>(
+    /// Replaces the n-th transmit by the records that `seal` makes of it. The last thing that happens to it before the driver gets it.
+    pub(crate) fn encrypt<E>(
         &mut self,
         index: usize,
-        seal: impl FnOnce(&mut dyn Iterator<Item = &[u8]>, &mut Vec<u8>) -> Result<(), E>,
+        encrypt: impl FnOnce(&mut dyn Iterator<Item = &[u8]>, &mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut records = std::mem::take(&mut self.records);
         let start = records.len();
-        let sealed = seal(&mut self.slices(index), &mut records);
+        let encrypted = encrypt(&mut self.slices(index), &mut records);
         let segment = Segment {
             source: RECORDS,
             start: start as u32,
             len: (records.len() - start) as u32,
         };
         self.records = records;
-        let departure = &mut self.departures[index];
-        (departure.first, departure.bytes) = (segment, segment.len);
-        (departure.next, departure.last) = (NONE, NONE);
-        departure.segments = u32::from(segment.len > 0);
+        let transmit = &mut self.transmits[index];
+        (transmit.first, transmit.bytes) = (segment, segment.len);
+        (transmit.next, transmit.last) = (NONE, NONE);
+        transmit.segments = u32::from(segment.len > 0);
         self.withdrawn += usize::from(segment.len == 0);
-        sealed
+        encrypted
     }
 
-    /// Bytes that several departures of this turn will share.
+    /// Bytes that several transmits of this turn will share.
     pub(crate) fn share(&mut self, bytes: Bytes) -> Shared {
         self.shared.push(bytes);
         Shared((self.shared.len() - 1) as u32)
     }
 
-    /// A span of shared bytes leaves for `ticket`. Returns false when the departure is as long as it may be.
+    /// A span of shared bytes leaves for `ticket`. Returns false when the transmit is as long as it may be.
     pub(crate) fn attach_shared(
         &mut self,
         ticket: Ticket,
@@ -217,13 +217,13 @@ impl Outgoing {
 
     #[inline]
     fn attach(&mut self, ticket: Ticket, at: &mut u32, segment: Segment) -> bool {
-        let Some(departure) = self
-            .departures
+        let Some(transmit) = self
+            .transmits
             .get_mut(*at as usize)
             .filter(|found| found.ticket == ticket)
         else {
-            *at = self.departures.len() as u32;
-            self.departures.push(Departure {
+            *at = self.transmits.len() as u32;
+            self.transmits.push(Transmit {
                 ticket,
                 first: segment,
                 next: NONE,
@@ -233,31 +233,31 @@ impl Outgoing {
             });
             return true;
         };
-        let bytes = departure.bytes.saturating_add(segment.len);
-        if departure.segments as usize >= Self::SEGMENTS_MAX || bytes > Self::BYTES_MAX {
+        let bytes = transmit.bytes.saturating_add(segment.len);
+        if transmit.segments as usize >= Self::SEGMENTS_MAX || bytes > Self::BYTES_MAX {
             return false;
         }
-        departure.bytes = bytes;
-        if departure.segments == 0 {
-            (departure.first, departure.segments) = (segment, 1);
+        transmit.bytes = bytes;
+        if transmit.segments == 0 {
+            (transmit.first, transmit.segments) = (segment, 1);
             self.withdrawn -= 1;
             return true;
         }
-        let last = match self.links.get_mut(departure.last as usize) {
+        let last = match self.links.get_mut(transmit.last as usize) {
             Some(link) => &mut link.segment,
-            None => &mut departure.first,
+            None => &mut transmit.first,
         };
         if last.source == segment.source && last.start + last.len == segment.start {
             last.len += segment.len;
             return true;
         }
         let link = self.links.len() as u32;
-        match self.links.get_mut(departure.last as usize) {
+        match self.links.get_mut(transmit.last as usize) {
             Some(tail) => tail.next = link,
-            None => departure.next = link,
+            None => transmit.next = link,
         }
-        departure.last = link;
-        departure.segments += 1;
+        transmit.last = link;
+        transmit.segments += 1;
         self.links.push(Link {
             segment,
             next: NONE,
@@ -265,7 +265,7 @@ impl Outgoing {
         true
     }
 
-    /// What is left of a departure after its first `skip` bytes, as bytes that outlive the turn. The departure is empty afterwards.
+    /// What is left of a transmit after its first `skip` bytes, as bytes that outlive the turn. The transmit is empty afterwards.
     pub(crate) fn remainder(
         &mut self,
         ticket: Ticket,
@@ -273,14 +273,14 @@ impl Outgoing {
         mut skip: usize,
         into: &mut Vec<Bytes>,
     ) {
-        let Some(departure) = self
-            .departures
+        let Some(transmit) = self
+            .transmits
             .get(at as usize)
             .filter(|found| found.ticket == ticket)
         else {
             return;
         };
-        let mut next = (departure.segments > 0).then_some((departure.first, departure.next));
+        let mut next = (transmit.segments > 0).then_some((transmit.first, transmit.next));
         while let Some((segment, link)) = next {
             next = self
                 .links
@@ -301,10 +301,10 @@ impl Outgoing {
                 None => Bytes::copy_from_slice(&self.scratch[start..end]),
             });
         }
-        let departure = &mut self.departures[at as usize];
-        self.withdrawn += usize::from(departure.segments > 0);
-        (departure.segments, departure.bytes) = (0, 0);
-        (departure.next, departure.last) = (NONE, NONE);
+        let transmit = &mut self.transmits[at as usize];
+        self.withdrawn += usize::from(transmit.segments > 0);
+        (transmit.segments, transmit.bytes) = (0, 0);
+        (transmit.next, transmit.last) = (NONE, NONE);
     }
 
     /// Between turns: keeps nothing for the next.
@@ -315,10 +315,10 @@ impl Outgoing {
 
     /// Forgets the turn.
     pub(crate) fn clear(&mut self) {
-        self.departures.clear();
+        self.transmits.clear();
         self.links.clear();
         self.shared.clear();
-        (self.unsealed, self.withdrawn) = (0, 0);
+        (self.unencrypted, self.withdrawn) = (0, 0);
         for scratch in [&mut self.scratch, &mut self.records] {
             scratch.clear();
             if scratch.capacity() > Self::SCRATCH_BYTES_KEPT {
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_departure_has_a_longest_length() {
+    fn a_transmit_has_a_longest_length() {
         let (mut outgoing, mut a, mut b) = (Outgoing::default(), NONE, NONE);
         for _ in 0..Outgoing::SEGMENTS_MAX {
             assert!(write(&mut outgoing, A, &mut a, b"a"));
@@ -410,16 +410,16 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_departure_is_one_segment_of_records() {
+    fn an_encrypted_transmit_is_one_segment_of_records() {
         let (mut outgoing, mut a, mut b) = (Outgoing::default(), NONE, NONE);
         write(&mut outgoing, A, &mut a, b"abc");
         write(&mut outgoing, B, &mut b, b"-");
         write(&mut outgoing, A, &mut a, b"def");
-        let sealed = outgoing.seal(0, |plain, records| {
+        let encrypted = outgoing.encrypt(0, |plain, records| {
             plain.for_each(|slice| records.extend(slice.to_ascii_uppercase()));
             Ok::<(), ()>(())
         });
-        assert_eq!(sealed, Ok(()));
+        assert_eq!(encrypted, Ok(()));
         assert_eq!(departs(&outgoing, 0), [b"ABCDEF"]);
         assert_eq!(departs(&outgoing, 1), [b"-"]);
         let mut rest = Vec::new();

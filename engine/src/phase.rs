@@ -54,7 +54,7 @@ impl Phase {
     pub(crate) const LINGER_MS: Millis = 2_000;
 
     /// What is owed by now is the last that the peer will hear.
-    pub(crate) fn says_no_more(self) -> bool {
+    pub(crate) fn ends_output(self) -> bool {
         matches!(self, Phase::Flushing | Phase::Lingering)
     }
 

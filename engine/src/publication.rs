@@ -1,9 +1,9 @@
 //! Publications: what is published, as data, until the home of its topic has given it its place in the order. Encoding comes last: the
 //! application makes one frame of a publication for each encoding that has somebody to send it to.
 //!
-//! Embedders make [`Content`], letters carry it, and `core::encoding` has it encoded.
+//! Embedders make [`Content`], messages carry it, and `core::encoding` has it encoded.
 
-use crate::{Address, Form, Frame, Topic};
+use crate::{Address, EncodingId, Frame, Topic};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -68,12 +68,13 @@ pub struct Position {
 }
 
 /// Encodes a publication: [`crate::Application::encode`].
-pub(crate) type Encode = for<'a> fn(Form, &Publication<'a>, Option<Position>) -> Option<Frame>;
+pub(crate) type Encode =
+    for<'a> fn(EncodingId, &Publication<'a>, Option<Position>) -> Option<Frame>;
 
 /// What is published or sent. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Content {
-    encoding: Form,
+    encoding: EncodingId,
     inner: Inner,
 }
 
@@ -85,15 +86,15 @@ enum Inner {
     Data(Arc<Stored>),
 }
 
-/// A publication without its topic, which its letter bears.
+/// A publication without its topic, which its message bears.
 #[derive(Debug)]
 struct Stored {
     kind: StoredKind,
     data: StoredData,
     data_encoding: DataEncoding,
     /// Frames that were made where it was published, without a position: the first costs no allocation.
-    first_encoded: Option<(Form, Frame)>,
-    more_encoded: Vec<(Form, Frame)>,
+    first_encoded: Option<(EncodingId, Frame)>,
+    more_encoded: Vec<(EncodingId, Frame)>,
 }
 
 #[derive(Debug)]
@@ -123,7 +124,7 @@ fn data_in(frame: &[u8], data: &[u8]) -> Option<Range<usize>> {
 
 impl Content {
     /// A frame that is ready: it goes as it is to connections of its encoding, and to no others (`dropped_untranslatable` counts them).
-    pub fn frame(encoding: Form, frame: Frame) -> Content {
+    pub fn frame(encoding: EncodingId, frame: Frame) -> Content {
         let inner = Inner::Frame(frame);
         Content { encoding, inner }
     }
@@ -134,7 +135,7 @@ impl Content {
     /// application would return for its encoding.
     pub fn data(
         publication: &Publication<'_>,
-        encoded: impl IntoIterator<Item = (Form, Frame)>,
+        encoded: impl IntoIterator<Item = (EncodingId, Frame)>,
     ) -> Content {
         let mut encoded = encoded.into_iter();
         let first_encoded = encoded.next();
@@ -157,14 +158,14 @@ impl Content {
             more_encoded: encoded.collect(),
         };
         Content {
-            encoding: Form::FIRST,
+            encoding: EncodingId::FIRST,
             inner: Inner::Data(Arc::new(stored)),
         }
     }
 
     /// The frame, if it is one that is ready for this encoding.
-    #[doc(hidden)] // For letters, which benches build by themselves.
-    pub fn into_frame(self, encoding: Form) -> Option<Frame> {
+    #[doc(hidden)] // For messages, which benches build by themselves.
+    pub fn into_frame(self, encoding: EncodingId) -> Option<Frame> {
         match self.inner {
             Inner::Frame(frame) if encoding == self.encoding => Some(frame),
             Inner::Frame(_) | Inner::Data(_) => None,
@@ -174,7 +175,7 @@ impl Content {
     /// The frame for connections of an encoding. `None`: there is none.
     pub(crate) fn encode(
         &self,
-        encoding: Form,
+        encoding: EncodingId,
         topic: Option<Topic<'_>>,
         position: Option<Position>,
         encode: impl FnOnce(&Publication<'_>) -> Option<Frame>,
@@ -189,10 +190,10 @@ impl Content {
     }
 }
 
-/// A frame of [`Form::FIRST`].
+/// A frame of [`EncodingId::FIRST`].
 impl From<Frame> for Content {
     fn from(frame: Frame) -> Content {
-        Content::frame(Form::FIRST, frame)
+        Content::frame(EncodingId::FIRST, frame)
     }
 }
 
@@ -224,7 +225,7 @@ impl Stored {
         &frame.bytes()[range.clone()]
     }
 
-    fn encoded(&self, encoding: Form) -> Option<&Frame> {
+    fn encoded(&self, encoding: EncodingId) -> Option<&Frame> {
         let mut encoded = self.first_encoded.iter().chain(&self.more_encoded);
         encoded.find_map(|(of, frame)| (*of == encoding).then_some(frame))
     }
@@ -236,8 +237,8 @@ mod tests {
     use crate::Ticket;
     use shardcast_protocol::frame::Kind;
 
-    const OTHER: Form = Form::new(1);
-    const THIRD: Form = Form::new(3);
+    const OTHER: EncodingId = EncodingId::new(1);
+    const THIRD: EncodingId = EncodingId::new(3);
 
     fn frame(text: &str) -> Frame {
         Frame::new(Kind::Text, text.as_bytes())
@@ -257,7 +258,11 @@ mod tests {
         Some(frame(&format!("{at} {publication:?}")))
     }
 
-    fn encoded(content: &Content, encoding: Form, position: Option<Position>) -> Option<String> {
+    fn encoded(
+        content: &Content,
+        encoding: EncodingId,
+        position: Option<Position>,
+    ) -> Option<String> {
         let topic = Some(Topic::Room("r"));
         let frame = content.encode(encoding, topic, position, |said| encode(said, position))?;
         Some(String::from_utf8_lossy(frame.bytes()).into_owned())
@@ -278,7 +283,7 @@ mod tests {
                 let own = content.encoding;
                 let ready = text_of(Some(frame("ready")));
                 assert_eq!(encoded(&content, own, position), ready);
-                assert_eq!(encoded(&content, Form::new(2), position), None);
+                assert_eq!(encoded(&content, EncodingId::new(2), position), None);
             }
         }
     }
@@ -314,8 +319,8 @@ mod tests {
                         text_of(Some(frame("third")))
                     );
                     for (encoding, position) in [
-                        (Form::FIRST, None),
-                        (Form::FIRST, position),
+                        (EncodingId::FIRST, None),
+                        (EncodingId::FIRST, position),
                         (OTHER, position),
                         (THIRD, position),
                     ] {

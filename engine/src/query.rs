@@ -58,7 +58,7 @@ pub struct FoundConnection {
     pub address: Address,
     /// Where it comes from.
     pub peer: Peer,
-    /// Whose it is, if anybody's.
+    /// Recipients it is, if anybody's.
     pub user: Option<Arc<str>>,
 }
 

@@ -1,6 +1,6 @@
 //! What this shard asked other shards for (reported publishes, lists), until every part of the answer is there.
 
-use crate::letter::Outcome;
+use crate::message::Outcome;
 use crate::query::{Found, FoundConnection, FoundTopic};
 use crate::{Answer, Listing, Reply, Report, Tag, Ticket};
 use std::fmt;
@@ -21,7 +21,7 @@ impl ReportKey {
 }
 
 /// Who waits for an answer.
-pub(crate) enum Asker {
+pub(crate) enum Requester {
     /// A connection of this shard.
     Connection(Ticket, Tag),
     /// Another thread.
@@ -49,7 +49,7 @@ pub(crate) struct Reports {
 
 #[derive(Debug)]
 struct Pending {
-    asker: Asker,
+    requester: Requester,
     outcomes: u16,
     sum: Part,
 }
@@ -76,10 +76,10 @@ impl Reports {
     }
 
     /// `sum`: what it is if nobody has anything to add.
-    pub(crate) fn open(&mut self, shard: u16, asker: Asker, sum: Part) -> ReportKey {
-        self.outside += usize::from(asker.is_outside());
+    pub(crate) fn open(&mut self, shard: u16, requester: Requester, sum: Part) -> ReportKey {
+        self.outside += usize::from(requester.is_outside());
         let pending = Some(Pending {
-            asker,
+            requester,
             outcomes: 0,
             sum,
         });
@@ -97,7 +97,7 @@ impl Reports {
     }
 
     /// Adds one part; the whole answer when it was the last.
-    pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Asker, Answer)> {
+    pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Requester, Answer)> {
         let slot = &mut self.pending[outcome.key.index as usize];
         let pending = slot.as_mut().expect("one outcome for each parcel");
         pending.sum.add(outcome.part);
@@ -107,14 +107,14 @@ impl Reports {
         }
         let done = slot.take()?;
         self.free.push(outcome.key.index);
-        self.outside -= usize::from(done.asker.is_outside());
+        self.outside -= usize::from(done.requester.is_outside());
         let answer = match done.sum {
             Part::Report(report) => Answer::Reported(report),
             Part::Listing(listing) => Answer::Listed(listing),
             Part::Connections(found) => Answer::Connections(found),
             Part::Topics(found) => Answer::Topics(found),
         };
-        Some((done.asker, answer))
+        Some((done.requester, answer))
     }
 
     #[cfg(any(test, feature = "sim"))]
@@ -123,17 +123,17 @@ impl Reports {
     }
 }
 
-impl Asker {
+impl Requester {
     fn is_outside(&self) -> bool {
-        matches!(self, Asker::Outside(_))
+        matches!(self, Requester::Outside(_))
     }
 }
 
-impl fmt::Debug for Asker {
+impl fmt::Debug for Requester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Asker::Connection(who, tag) => write!(f, "{who:?} {tag:?}"),
-            Asker::Outside(_) => f.write_str("outside"),
+            Requester::Connection(who, tag) => write!(f, "{who:?} {tag:?}"),
+            Requester::Outside(_) => f.write_str("outside"),
         }
     }
 }
@@ -205,8 +205,8 @@ mod tests {
     fn sums_the_parts_and_reuses_the_place() {
         let mut reports = Reports::default();
         for round in 0..3 {
-            let asker = Asker::Connection(WHO, Tag(round));
-            let key = reports.open(1, asker, report(0, 0, 0));
+            let requester = Requester::Connection(WHO, Tag(round));
+            let key = reports.open(1, requester, report(0, 0, 0));
             assert!(reports.add(outcome(key, 2, report(10, 1, 0))).is_none());
             let sum = Answer::Reported(Report {
                 delivered: 15,
@@ -214,7 +214,7 @@ mod tests {
                 dropped: 2,
             });
             match reports.add(outcome(key, 2, report(5, 0, 2))) {
-                Some((Asker::Connection(WHO, tag), answer)) => {
+                Some((Requester::Connection(WHO, tag), answer)) => {
                     assert_eq!((tag, answer), (Tag(round), sum));
                 }
                 other => panic!("{other:?}"),
@@ -225,22 +225,22 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_is_a_whole_answer() {
+    fn nobody_there_is_a_complete_answer() {
         let mut reports = Reports::default();
-        let asker = Asker::Connection(WHO, Tag(0));
-        let key = reports.open(0, asker, report(0, 0, 0));
+        let requester = Requester::Connection(WHO, Tag(0));
+        let key = reports.open(0, requester, report(0, 0, 0));
         assert!(reports.add(outcome(key, 0, report(0, 0, 0))).is_some());
     }
 
     #[test]
     fn lists_are_put_together_for_another_thread() {
         let (mut reports, (sender, receiver)) = (Reports::default(), mpsc::sync_channel(1));
-        let asker = Asker::Outside(Box::new(move |answer| sender.send(answer).unwrap()));
-        let key = reports.open(0, asker, Part::Listing(Listing::default()));
+        let requester = Requester::Outside(Box::new(move |answer| sender.send(answer).unwrap()));
+        let key = reports.open(0, requester, Part::Listing(Listing::default()));
         let part = |slots| outcome(key, 2, Part::Listing(listing(slots)));
         assert!(reports.add(part(&[1, 2])).is_none());
         match reports.add(part(&[3])) {
-            Some((Asker::Outside(reply), answer)) => reply(answer),
+            Some((Requester::Outside(reply), answer)) => reply(answer),
             other => panic!("{other:?}"),
         }
         assert_eq!(receiver.recv(), Ok(Answer::Listed(listing(&[1, 2, 3]))));
@@ -249,16 +249,16 @@ mod tests {
 
     /// Peers cannot keep other threads from asking, nor these the peers.
     #[test]
-    fn askers_of_a_kind_have_their_own_places() {
+    fn requesters_of_a_kind_have_their_own_places() {
         let mut reports = Reports::default();
         for _ in 0..Reports::PENDING_MAX {
             assert!(!reports.is_full());
-            reports.open(0, Asker::Connection(WHO, Tag(0)), report(0, 0, 0));
+            reports.open(0, Requester::Connection(WHO, Tag(0)), report(0, 0, 0));
         }
         assert!(reports.is_full() && !reports.is_full_outside());
         for _ in 0..Reports::PENDING_MAX {
             assert!(!reports.is_full_outside());
-            reports.open(0, Asker::Outside(Box::new(drop)), report(0, 0, 0));
+            reports.open(0, Requester::Outside(Box::new(drop)), report(0, 0, 0));
         }
         assert!(reports.is_full_outside());
     }

@@ -1,7 +1,7 @@
 //! A started engine: its threads, its counters, and the way in. Dropping it stops it at once; `drain` ends it kindly.
 
 use crate::driver::{ListenAddress, SocketFile};
-use crate::handle::{Door, Handle};
+use crate::handle::{Handle, ShardSender};
 use crate::{Memory, ShardCounters};
 use crossbeam_channel::Sender;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ pub struct Running {
     pub(crate) memory: Memory,
     pub(crate) counters: Arc<[Arc<ShardCounters>]>,
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) shards: Vec<Arc<Door>>,
+    pub(crate) shards: Vec<Arc<ShardSender>>,
     pub(crate) threads: Vec<Thread>,
 }
 
@@ -86,9 +86,9 @@ impl Drop for Running {
         // While the sockets live, for their inodes tell these files from those of a successor.
         self.files.clear();
         self.stop.store(true, Ordering::Relaxed);
-        for door in &self.shards {
-            // Woken whether asleep or not: the flag is not a letter, so the doorbell's protocol does not cover it.
-            door.wake();
+        for sender in &self.shards {
+            // Woken whether asleep or not: the flag is not a message, so the doorbell's protocol does not cover it.
+            sender.wake();
         }
         let this = std::thread::current().id();
         for Thread { go, thread } in self.threads.drain(..) {

@@ -14,10 +14,10 @@ mod mail;
 mod pieces;
 mod quiet;
 mod request;
-mod secure;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wakes;
 
 pub use crate::core::ProcessCounts;
@@ -25,13 +25,13 @@ pub use crate::token::TokenKey;
 
 use crate::confine::{Panicked, confine};
 use crate::connection::Flags;
-use crate::core::{Answered, Core, Ended, Sealing};
-use crate::driver::{Completion, Driver, Millis, Shortfall, StopAccept, Wait};
+use crate::core::{Answered, Core, Encrypted, Ended};
+use crate::driver::{Completion, Driver, Millis, ShortSend, StopAccept, Wait};
 use crate::events::{self, Event, EventKind, Events};
 use crate::lane::Mailbox;
 use crate::paged::Paged;
 use crate::phase::Phase;
-use crate::report::Asker;
+use crate::report::Requester;
 use crate::{Answer, Application, Config, Context, ShardCounters, Ticket};
 use bytes::Bytes;
 use deliver::Pace;
@@ -40,17 +40,17 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-/// One shard. Deterministic: completions and letters in, operations and letters out.
+/// One shard. Deterministic: completions and messages in, operations and messages out.
 pub struct Shard<A: Application, D: Driver> {
     application: A,
     driver: D,
     core: Core,
     sessions: Paged<Option<A::Session>>,
     completions: Vec<Completion<D::Lease>>,
-    shortfalls: Vec<Shortfall>,
+    short_sends: Vec<ShortSend>,
     /// Connections that are not read until a lane has room.
     parked: VecDeque<Ticket>,
-    /// Whose bytes were read last in this tick, and the count of requests with which its turn is over.
+    /// Recipients bytes were read last in this tick, and the count of requests with which its turn is over.
     reading: Option<Ticket>,
     requested_max: u64,
     /// Deadlines that have come.
@@ -77,9 +77,9 @@ pub struct Setup<'a> {
     pub counters: Arc<ShardCounters>,
 }
 
-/// Departures of one turn that did not leave whole.
+/// Transmits of one turn that did not leave whole.
 #[derive(Clone, Copy, Debug, Default)]
-struct Settled {
+struct Incomplete {
     short: u32,
     failed: u32,
 }
@@ -100,7 +100,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             core: Core::new(config, mailbox, admission, token_key, counters, A::encode),
             sessions: Paged::default(),
             completions: Vec::new(),
-            shortfalls: Vec::new(),
+            short_sends: Vec::new(),
             parked: VecDeque::new(),
             reading: None,
             requested_max: 0,
@@ -115,11 +115,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// One tick: reap, intake, own requests, mail, deliveries, deadlines, then everything out in one turn that may wait.
     pub fn tick(&mut self) {
         self.core.mail.awake();
-        self.core.secure.begin_tick();
+        self.core.tls.begin_tick();
         self.rest();
         self.take_in();
         self.shake_hands();
-        self.obey();
+        self.run_commands();
         self.core.mail.unspill();
         self.unpark();
         self.take_requests();
@@ -128,7 +128,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.meet_deadlines();
         self.wake_some();
         self.drain_some();
-        self.tell_ended();
+        self.report_ended();
         self.gauge();
         self.turn_and_wait();
     }
@@ -173,17 +173,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Hands over what is owed and settles it, without waiting.
-    fn flush(&mut self) -> Settled {
+    fn flush(&mut self) -> Incomplete {
         self.carry_out();
-        let settled = self.turn(Wait::No);
+        let incomplete = self.turn(Wait::No);
         self.finish();
-        settled
+        incomplete
     }
 
     /// The last act of a tick. Waits only when nothing is left that could be done now.
     fn turn_and_wait(&mut self) {
         self.core.mail.unspill();
-        if !self.core.agenda.finish.is_empty() {
+        if !self.core.pending_work.finish.is_empty() {
             self.flush();
         }
         self.carry_out();
@@ -196,29 +196,30 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let core = &mut self.core;
         let late = !self.due.is_empty() || !self.woken.is_empty();
         let busy = !core.fan_outs.is_empty() || core.delayed.has_ready() || late;
-        let awaits = |ticket: &Ticket| core.held_up && core.awaits_turn(*ticket);
+        let awaits = |ticket: &Ticket| core.topics_awaited && core.awaits_turn(*ticket);
         let parked = !core.mail.is_congested() && !self.parked.iter().all(awaits);
         let draining = self
             .drain
             .as_ref()
             .is_some_and(|tickets| !tickets.is_empty());
-        let handshakes = core.secure.has_waiting();
-        let agenda = !core.agenda.finish.is_empty() || !core.agenda.kick.is_empty();
-        if busy || parked || draining || handshakes || agenda {
+        let handshakes = core.tls.has_waiting();
+        let pending_work =
+            !core.pending_work.finish.is_empty() || !core.pending_work.kick.is_empty();
+        if busy || parked || draining || handshakes || pending_work {
             return Self::LOOK;
         }
         core.mail.announce_sleep();
         let stuck = core.mail.is_waiting() || !core.mail.can_deliver();
-        // Without a place for what commands ask for, they wait for an outcome, which is a letter.
+        // Without a place for what commands ask for, they wait for an outcome, which is a message.
         let waiting = match core.reports.is_full_outside() {
-            true => core.mail.letters(),
+            true => core.mail.messages(),
             false => core.mail.depth(),
         };
         if waiting > 0 && !stuck {
             return Self::LOOK;
         }
         // A full lane has no bell for its emptying, nor has a congested topic: look again soon. Who empties it is awake.
-        let look_soon = stuck || core.held_up;
+        let look_soon = stuck || core.topics_awaited;
         let latest = core.now + if look_soon { 1 } else { Self::SLEEP_MS_MAX };
         let sooner = core
             .next_deadline()
@@ -232,8 +233,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Even a shard without timers looks up once in a while.
     const SLEEP_MS_MAX: u64 = 60_000;
 
-    fn turn(&mut self, wait: Wait) -> Settled {
-        self.core.seal_departures();
+    fn turn(&mut self, wait: Wait) -> Incomplete {
+        self.core.encrypt_transmits();
         self.core.mail.rings(|shard| self.driver.wake(shard));
         self.core
             .counters
@@ -241,27 +242,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .add(self.core.outgoing.sends() as u64);
         self.idleness.moved(self.core.outgoing.len());
         self.driver
-            .turn(&self.core.outgoing, wait, &mut self.shortfalls);
-        let mut shortfalls = std::mem::take(&mut self.shortfalls);
-        let mut settled = Settled::default();
-        for shortfall in shortfalls.drain(..) {
-            *if shortfall.failed {
-                &mut settled.failed
+            .turn(&self.core.outgoing, wait, &mut self.short_sends);
+        let mut short_sends = std::mem::take(&mut self.short_sends);
+        let mut incomplete = Incomplete::default();
+        for short_send in short_sends.drain(..) {
+            *if short_send.failed {
+                &mut incomplete.failed
             } else {
-                &mut settled.short
+                &mut incomplete.short
             } += 1;
-            self.core.settle(shortfall);
+            self.core.queue_rest(short_send);
         }
-        self.shortfalls = shortfalls;
+        self.short_sends = short_sends;
         self.core.outgoing.clear();
-        self.tell_ended();
-        settled
+        self.report_ended();
+        incomplete
     }
 
     /// Turns the agenda into operations.
     fn carry_out(&mut self) {
-        let agenda = &mut self.core.agenda;
-        for ticket in agenda.arm.drain(..) {
+        let pending_work = &mut self.core.pending_work;
+        for ticket in pending_work.arm.drain(..) {
             if let Some(connection) = self.core.connections.get(ticket)
                 && connection.phase != Phase::Retiring
                 && !connection.flags.has(Flags::RECEIVING)
@@ -270,7 +271,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.driver.arm_receive(ticket);
             }
         }
-        for ticket in agenda.park.drain(..) {
+        for ticket in pending_work.park.drain(..) {
             if self
                 .core
                 .connections
@@ -281,30 +282,31 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
         }
         self.send_outboxes();
-        for ticket in self.core.agenda.retire.drain(..) {
+        for ticket in self.core.pending_work.retire.drain(..) {
             self.driver.close(ticket);
         }
     }
 
     /// Starts the sends that may be started. Those for which the tick has encrypted enough keep their places for the next.
     fn send_outboxes(&mut self) {
-        if self.core.agenda.kick.is_empty() {
+        if self.core.pending_work.kick.is_empty() {
             return;
         }
         let mut segments = Vec::new();
-        let mut kick = std::mem::take(&mut self.core.agenda.kick);
-        self.core.secure.begin_pass();
-        kick.retain(|ticket| self.send_outbox(*ticket, &mut segments) == Sealing::Later);
-        debug_assert!(self.core.agenda.kick.is_empty(), "sends kick nobody");
-        self.core.agenda.kick = kick;
+        let mut kick = std::mem::take(&mut self.core.pending_work.kick);
+        self.core.tls.begin_pass();
+        kick.retain(|ticket| self.send_outbox(*ticket, &mut segments) == Encrypted::Later);
+        debug_assert!(self.core.pending_work.kick.is_empty(), "sends kick nobody");
+        self.core.pending_work.kick = kick;
     }
 
-    fn send_outbox(&mut self, ticket: Ticket, segments: &mut Vec<Bytes>) -> Sealing {
+    fn send_outbox(&mut self, ticket: Ticket, segments: &mut Vec<Bytes>) -> Encrypted {
         let Some(connection) = self.core.connections.get(ticket) else {
-            return Sealing::Done;
+            return Encrypted::Done;
         };
-        if connection.flags.has(Flags::TLS) && self.core.seal_outbox(ticket) == Sealing::Later {
-            return Sealing::Later;
+        if connection.flags.has(Flags::TLS) && self.core.encrypt_outbox(ticket) == Encrypted::Later
+        {
+            return Encrypted::Later;
         }
         let connection = self.core.connections.at(ticket.slot);
         let started = connection
@@ -316,17 +318,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.driver.send_tracked(ticket, segments);
             segments.clear();
         }
-        Sealing::Done
+        Encrypted::Done
     }
 
     /// After a turn: connections that have nothing left to flush take their last step.
     fn finish(&mut self) {
-        for ticket in std::mem::take(&mut self.core.agenda.finish) {
+        for ticket in std::mem::take(&mut self.core.pending_work.finish) {
             let Some(connection) = self.core.connections.get(ticket) else {
                 continue;
             };
             if connection.flags.has(Flags::BACKLOG)
-                || connection.flags.has(Flags::TLS) && self.says_goodbye(ticket)
+                || connection.flags.has(Flags::TLS) && self.sends_close_notify(ticket)
             {
                 continue;
             }
@@ -368,7 +370,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match confine(|| run(&mut self.application, &mut context, session)) {
             Ok(result) => Some(result),
             Err(Panicked) => {
-                self.core.note_panic(Some(ticket));
+                self.core.count_panic(Some(ticket));
                 let mut context = Context::new(&mut self.core, ticket);
                 let answer = || self.application.panicked(&mut context, session, message);
                 if confine(answer).is_err() {
@@ -397,12 +399,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Tells whoever asked what became of it.
-    fn answer_asker(&mut self, asker: Asker, answer: Answer) {
-        match asker {
-            Asker::Connection(ticket, tag) => self.answer(Some((ticket, tag, answer))),
-            Asker::Outside(reply) => {
+    fn answer_requester(&mut self, requester: Requester, answer: Answer) {
+        match requester {
+            Requester::Connection(ticket, tag) => self.answer(Some((ticket, tag, answer))),
+            Requester::Outside(reply) => {
                 if confine(|| reply(answer)).is_err() {
-                    self.core.note_panic(None);
+                    self.core.count_panic(None);
                 }
             }
         }
@@ -417,14 +419,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let mut context = Context::new(&mut self.core, ticket);
         let result = confine(|| run(&mut self.application, &mut context));
         if result.is_err() {
-            self.core.note_panic(Some(ticket));
+            self.core.count_panic(Some(ticket));
         }
         result.ok()
     }
 
     /// Tells the application, once each, which connections left the open state.
-    fn tell_ended(&mut self) {
-        while let Some(ended) = self.core.agenda.ended.pop() {
+    fn report_ended(&mut self) {
+        while let Some(ended) = self.core.pending_work.ended.pop() {
             let Ended { ticket, reason, .. } = ended;
             let session = self.sessions.get_mut(ticket.slot).and_then(Option::take);
             let Some(session) = session else { continue };
@@ -437,10 +439,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
             });
             self.core.left = Vec::new();
         }
-        while let Some(ticket) = self.core.agenda.abandoned.pop() {
+        while let Some(ticket) = self.core.pending_work.abandoned.pop() {
             let who = self.core.address(ticket);
             if confine(|| self.application.abandoned(who)).is_err() {
-                self.core.note_panic(Some(ticket));
+                self.core.count_panic(Some(ticket));
             }
         }
     }
@@ -473,8 +475,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         let counters = &self.core.counters;
         counters.lane_depth.set(self.core.mail.depth() as u64);
-        counters.rooms.set(self.core.rooms.rooms() as u64);
-        counters.users.set(self.core.rooms.users() as u64);
+        counters.rooms.set(self.core.topics.rooms() as u64);
+        counters.users.set(self.core.topics.users() as u64);
         counters.admissions_waiting.set(self.core.deferred as u64);
         counters.rooms_home.set(self.core.homes.rooms() as u64);
         counters.users_home.set(self.core.homes.users() as u64);

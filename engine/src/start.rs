@@ -5,7 +5,7 @@ use crate::driver::{
     Built, DriverParts, ListenSocket, ListenSource, Listening, NativePlatform, Platform,
     PlatformLimits, Unsupported, Waker,
 };
-use crate::handle::Door;
+use crate::handle::ShardSender;
 use crate::lane::{self, LaneCapacity, Mailbox, Remote};
 use crate::running::{Running, Thread};
 use crate::shard::{self, Shard};
@@ -124,7 +124,7 @@ pub fn start_on<A: Application, P: Platform>(
         running.threads.push(thread);
     }
     drop(ready);
-    open_doors(&mut running, remotes, &readiness)?;
+    open_senders(&mut running, remotes, &readiness)?;
     running.connections_max = running.connections_max.min(plan.config.connections_max);
     for thread in &running.threads {
         // Fails only if the thread is gone, and then joining it tells.
@@ -164,7 +164,7 @@ fn warn_of_low_limits(config: &Config, limits: &PlatformLimits) {
 }
 
 /// Waits until every shard is ready, and keeps the ways into them.
-fn open_doors(
+fn open_senders(
     running: &mut Running,
     remotes: Vec<Remote>,
     readiness: &Receiver<Result<Ready, StartError>>,
@@ -180,9 +180,9 @@ fn open_doors(
         running.capabilities = ready.capabilities;
         wakers[ready.shard as usize] = Some(ready.waker);
     }
-    let doors = remotes.into_iter().zip(wakers);
-    let doors = doors.map(|(remote, waker)| Arc::new(Door::new(remote, waker)));
-    running.shards = doors.collect();
+    let senders = remotes.into_iter().zip(wakers);
+    let senders = senders.map(|(remote, waker)| Arc::new(ShardSender::new(remote, waker)));
+    running.shards = senders.collect();
     Ok(())
 }
 

@@ -43,7 +43,7 @@ impl TokenKey {
         token
     }
 
-    /// Whose token it is, if it is one of this process.
+    /// Recipients token it is, if it is one of this process.
     pub(crate) fn address(&self, token: &str) -> Option<Address> {
         if token.len() != TOKEN_CHARS {
             return None;

@@ -9,8 +9,8 @@ use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::http;
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{
-    Admission, Answer, Application, CloseReason, Config, Context, EncodingId, Frame, Message, Position,
-    Publication, ShardCounters, Tag,
+    Admission, Answer, Application, CloseReason, Config, Context, EncodingId, Frame, Message,
+    Position, Publication, ShardCounters, Tag,
 };
 use shardcast_protocol::dialect::Dialect;
 use std::cell::{Cell, RefCell};

@@ -104,19 +104,19 @@ impl Crowd {
             .push(Completion::Received { ticket, lease });
     }
 
-    /// Ticks until everything arrived was taken and `departures` have left.
-    pub(crate) fn settle(&mut self, departures: u64) {
-        let before = self.line.borrow().departures;
-        // A fan-out may take several ticks; letters to the own shard are read in the tick that wrote them.
+    /// Ticks until everything arrived was taken and `transmits` have left.
+    pub(crate) fn settle(&mut self, transmits: u64) {
+        let before = self.line.borrow().transmits;
+        // A fan-out may take several ticks; messages to the own shard are read in the tick that wrote them.
         for _ in 0..TICKS_MAX {
             self.shard.tick();
             let line = self.line.borrow();
-            if line.completions.is_empty() && line.departures - before >= departures {
-                assert_eq!(line.departures - before, departures);
+            if line.completions.is_empty() && line.transmits - before >= transmits {
+                assert_eq!(line.transmits - before, transmits);
                 return;
             }
         }
-        panic!("{departures} departures in {TICKS_MAX} ticks");
+        panic!("{transmits} transmits in {TICKS_MAX} ticks");
     }
 }
 

@@ -5,9 +5,6 @@
 //! it, so that the engine shows nothing for the sake of its benches and has no feature for them; what they ask of their crate's root
 //! (`crate::Ticket`) is imported here. The whole shard is the engine's own, through the modules that the simulation tests use.
 
-#[path = "../../src/audience.rs"]
-#[allow(dead_code, unused_imports)] // Not every part is used whole here, nor are its tests.
-mod audience;
 #[path = "../../src/batch.rs"]
 #[allow(dead_code, unused_imports)]
 mod batch;
@@ -21,9 +18,12 @@ mod events;
 #[path = "../../src/lane.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub)]
 mod lane;
-#[path = "../../src/letter.rs"]
+#[path = "../../src/member_list.rs"]
+#[allow(dead_code, unused_imports)] // Not every part is used whole here, nor are its tests.
+mod member_list;
+#[path = "../../src/message.rs"]
 #[allow(dead_code)]
-mod letter;
+mod message;
 #[path = "../../src/paged.rs"]
 #[allow(dead_code, unused_imports)]
 mod paged;
@@ -44,17 +44,17 @@ mod topic;
 #[allow(dead_code, unused_imports)]
 mod wheel;
 
-use audience::Audiences;
-use batch::{Batch, Layout, Whose};
+use batch::{Batch, Layout, Recipients};
 use crowd::{Crowd, client_fragments, client_frame};
 use divan::{Bencher, black_box};
 use lane::LaneCapacity;
-use letter::{Delivery, Parcel, PublishRequest, Request};
+use member_list::MemberLists;
+use message::{Delivery, Parcel, PublishRequest, ShardRequest};
 use piece::Piece;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::{
-    Address, Answer, CloseReason, Content, Form, Frame, Listing, Member, Note, Peer, Refused,
-    Reply, Report, RoomError, Tag, Ticket, Tls, Topic, driver,
+    Address, Answer, CloseReason, Content, EncodingId, Frame, Listing, Member, Notice, Peer,
+    Refused, Reply, Report, RoomError, Tag, Ticket, Tls, Topic, driver,
 };
 use std::process::ExitCode;
 use wheel::Wheel;
@@ -151,7 +151,7 @@ fn lane_request() -> Box<dyn FnMut()> {
     let mut mailboxes = lane::mesh(2, LaneCapacity::for_shards(2), 1);
     let frame = Frame::new(Kind::Binary, b"frame");
     Box::new(move || {
-        mailboxes[0].request(1, Request::Publish(publish(&frame)));
+        mailboxes[0].request(1, ShardRequest::Publish(publish(&frame)));
         mailboxes[0].rings(|shard| assert_eq!(black_box(shard), 2));
         let arrived = mailboxes[1].next_request();
         assert!(black_box(arrived).is_some());
@@ -163,15 +163,15 @@ fn lane_hop() -> Box<dyn FnMut()> {
     let mut mailboxes = lane::mesh(2, LaneCapacity::for_shards(2), 1);
     let frame = Frame::new(Kind::Binary, b"frame");
     Box::new(move || {
-        mailboxes[0].request(1, Request::Publish(publish(&frame)));
+        mailboxes[0].request(1, ShardRequest::Publish(publish(&frame)));
         mailboxes[0].rings(|shard| assert_eq!(black_box(shard), 2));
-        let Some(Request::Publish(publish)) = mailboxes[1].next_request() else {
+        let Some(ShardRequest::Publish(publish)) = mailboxes[1].next_request() else {
             panic!("what was posted arrives");
         };
-        let frame = publish.content.into_frame(Form::FIRST);
+        let frame = publish.content.into_frame(EncodingId::FIRST);
         let parcel = Parcel {
             topic: publish.topic,
-            form: Form::FIRST,
+            encoding: EncodingId::FIRST,
             frame: frame.expect("it is ready"),
             except: None,
             report: None,
@@ -192,19 +192,19 @@ fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
         generation: 1,
     };
     let members: Vec<Ticket> = (0..members).map(member).collect();
-    let (mut batch, mut audiences) = (Batch::default(), Audiences::default());
+    let (mut batch, mut member_lists) = (Batch::default(), MemberLists::default());
     Box::new(move || {
         for _ in 0..frames {
             batch.push(&frame, None);
         }
-        let audience = audiences.gather(members.iter().copied());
-        let mut fan_out = batch.seal(Whose::Slice(0), audience, None);
-        while let Some(member) = fan_out.audience.next(&audiences) {
+        let members = member_lists.gather(members.iter().copied());
+        let mut fan_out = batch.close(Recipients::Topic(0), members, None);
+        while let Some(member) = fan_out.members.next(&member_lists) {
             fan_out.spans(member, Layout::Plain, |start, end| {
                 black_box((member, start, end));
             });
         }
-        audiences.pack(std::iter::empty());
+        member_lists.pack(std::iter::empty());
     })
 }
 

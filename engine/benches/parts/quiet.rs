@@ -1,10 +1,10 @@
 //! A driver without a kernel: what the shard is told stands in a list, and what leaves is looked at and forgotten.
 //!
 //! The simulation's driver copies and checks every byte, which costs more than the shard does; here nothing is left but the shard.
-//! Always: every departure leaves whole. Called by the shard and by `crowd`, which shares the list.
+//! Always: every transmit leaves whole. Called by the shard and by `crowd`, which shares the list.
 
 use shardcast_engine::Ticket;
-use shardcast_engine::driver::{Completion, Driver, Millis, Shortfall, StopAccept, Wait};
+use shardcast_engine::driver::{Completion, Driver, Millis, ShortSend, StopAccept, Wait};
 use shardcast_engine::outgoing::Outgoing;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,8 +16,8 @@ pub(crate) struct Line {
     pub(crate) completions: Vec<Completion<Vec<u8>>>,
     /// Receive buffers that came back.
     pub(crate) returned: Vec<Vec<u8>>,
-    /// Departures so far, and their bytes.
-    pub(crate) departures: u64,
+    /// Transmits so far, and their bytes.
+    pub(crate) transmits: u64,
     pub(crate) bytes: u64,
 }
 
@@ -34,14 +34,14 @@ impl Driver for Quiet {
         into.append(&mut self.0.borrow_mut().completions);
     }
 
-    fn turn(&mut self, outgoing: &Outgoing, _: Wait, _: &mut Vec<Shortfall>) {
+    fn turn(&mut self, outgoing: &Outgoing, _: Wait, _: &mut Vec<ShortSend>) {
         let mut line = self.0.borrow_mut();
         for index in 0..outgoing.len() {
             std::hint::black_box(outgoing.ticket(index));
             let bytes: usize = outgoing.slices(index).map(<[u8]>::len).sum();
             line.bytes += bytes as u64;
         }
-        line.departures += outgoing.len() as u64;
+        line.transmits += outgoing.len() as u64;
     }
 
     fn give_back(&mut self, lease: Vec<u8>) {
@@ -61,7 +61,7 @@ impl Driver for Quiet {
     }
 
     fn send_tracked(&mut self, _: Ticket, _: &[bytes::Bytes]) {
-        unreachable!("every departure leaves whole");
+        unreachable!("every transmit leaves whole");
     }
 
     fn shut_down(&mut self, _: Ticket) {

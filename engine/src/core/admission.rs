@@ -4,11 +4,11 @@
 //! [`Congestion`]. Used by `core`.
 
 use crate::congestion::Congestion;
-use crate::form::FormsPresent;
+use crate::encoding::EncodingsPresent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The process's connection limit, how many of its connections take shared compressed frames, how many have each form, and how many shards
+/// The process's connection limit, how many of its connections take shared compressed frames, how many have each encoding, and how many shards
 /// are busy: the one thing that shards share, touched once per connect and once per close.
 #[derive(Clone, Debug)]
 pub struct ProcessCounts {
@@ -16,7 +16,7 @@ pub struct ProcessCounts {
     sharers: Arc<AtomicUsize>,
     /// Shards that have not been quiet since they were busy.
     busy: Arc<AtomicUsize>,
-    pub(crate) forms: FormsPresent,
+    pub(crate) encodings: EncodingsPresent,
     pub(super) congestion: Congestion,
     max: usize,
 }
@@ -28,7 +28,7 @@ impl ProcessCounts {
             admitted: Arc::default(),
             sharers: Arc::default(),
             busy: Arc::default(),
-            forms: FormsPresent::default(),
+            encodings: EncodingsPresent::default(),
             congestion: Congestion::new(),
             max,
         }

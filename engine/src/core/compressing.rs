@@ -24,11 +24,11 @@ pub(crate) struct Compressing {
     /// Connections with [`Flags::OWN_WINDOW`], by slot.
     own: HashMap<u32, Own>,
     /// What connections with [`Flags::MAY_REFER`] said compressed, by slot.
-    told: HashMap<u32, InflateStream>,
+    windows: HashMap<u32, InflateStream>,
     /// Memory of `told`: at most the shard's share of [`Compression::windows_bytes_max`], and none
     /// of it while one is lent.
-    told_bytes: usize,
-    told_bytes_max: usize,
+    windows_bytes: usize,
+    windows_bytes_max: usize,
     /// What a stream of messages deflates to, before it stands behind its header.
     output: Vec<u8>,
 }
@@ -43,7 +43,7 @@ struct Own {
 
 /// What reads one connection's compressed messages; given back after each frame.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct Inflation {
     pub(crate) inflater: Box<Inflater>,
     pub(crate) own: Option<InflateStream>,
     pub(crate) limits: InflateLimits,
@@ -55,9 +55,9 @@ impl Compressing {
 
     pub(crate) fn new(options: Compression, shards: usize) -> Compressing {
         Compressing {
-            told: HashMap::new(),
-            told_bytes: 0,
-            told_bytes_max: options.windows_bytes_max / shards,
+            windows: HashMap::new(),
+            windows_bytes: 0,
+            windows_bytes_max: options.windows_bytes_max / shards,
             options,
             deflater: None,
             inflater: None,
@@ -71,7 +71,7 @@ impl Compressing {
         (self.deflater, self.inflater) = (None, None);
         self.output = Vec::new();
         shrink_map(&mut self.own);
-        shrink_map(&mut self.told);
+        shrink_map(&mut self.windows);
     }
 
     /// Whether received messages may refer to earlier ones.
@@ -95,18 +95,18 @@ impl Compressing {
     }
 
     /// What the client of a connection said compressed until now, for a frame's time.
-    fn lend_told(&mut self, slot: u32) -> InflateStream {
-        let told = self.told.remove(&slot);
-        let mut stream = told.unwrap_or_else(InflateStream::told);
-        self.told_bytes -= stream.taken_bytes();
-        stream.set_room(self.told_bytes_max - self.told_bytes);
+    fn take_window(&mut self, slot: u32) -> InflateStream {
+        let windows = self.windows.remove(&slot);
+        let mut stream = windows.unwrap_or_else(InflateStream::told);
+        self.windows_bytes -= stream.taken_bytes();
+        stream.set_room(self.windows_bytes_max - self.windows_bytes);
         stream
     }
 
     /// Keeps it for the next frame.
-    fn take_back_told(&mut self, slot: u32, stream: InflateStream) {
-        self.told_bytes += stream.taken_bytes();
-        self.told.insert(slot, stream);
+    fn put_window(&mut self, slot: u32, stream: InflateStream) {
+        self.windows_bytes += stream.taken_bytes();
+        self.windows.insert(slot, stream);
     }
 
     /// The compressed payload of a message for one connection; `None`: it goes as it is.
@@ -191,8 +191,8 @@ impl Core {
         if flags.has(Flags::MAY_REFER)
             && let Some(compressing) = &mut self.compressing
         {
-            drop(compressing.lend_told(ticket.slot));
-            let bytes = compressing.told_bytes as u64;
+            drop(compressing.take_window(ticket.slot));
+            let bytes = compressing.windows_bytes as u64;
             self.counters.windows_bytes.set(bytes);
         }
         if flags.has(Flags::OWN_WINDOW) {
@@ -226,14 +226,14 @@ impl Core {
         out.extend_from_slice(deflated);
     }
 
-    /// What reads a connection's compressed messages, until [`Core::take_back_inflater`].
-    pub(crate) fn lend_inflater(&mut self, ticket: Ticket) -> Option<Lent> {
+    /// What reads a connection's compressed messages, until [`Core::put_inflater`].
+    pub(crate) fn take_inflater(&mut self, ticket: Ticket) -> Option<Inflation> {
         let connection = self.connections.at(ticket.slot);
         let message_bytes_max = self.limits.message_bytes_max[usize::from(connection.listener)];
         let flags = connection.flags;
         let compressing = self.compressing.as_mut()?;
         let own = if flags.has(Flags::MAY_REFER) {
-            Some(compressing.lend_told(ticket.slot))
+            Some(compressing.take_window(ticket.slot))
         } else if flags.has(Flags::OWN_WINDOW) {
             let own = compressing.own.get_mut(&ticket.slot);
             own.filter(|own| own.agreement.client_takeover == Takeover::Allowed)
@@ -241,7 +241,7 @@ impl Core {
         } else {
             None
         };
-        Some(Lent {
+        Some(Inflation {
             inflater: compressing.inflater.take().unwrap_or_default(),
             own,
             limits: InflateLimits {
@@ -252,16 +252,16 @@ impl Core {
     }
 
     /// Counts what was inflated, and keeps the windows for the next frame.
-    pub(crate) fn take_back_inflater(&mut self, ticket: Ticket, mut lent: Lent) {
-        let tally = lent.inflater.tally();
+    pub(crate) fn put_inflater(&mut self, ticket: Ticket, mut inflation: Inflation) {
+        let tally = inflation.inflater.tally();
         self.counters.inflated_messages.add(tally.messages);
         self.counters.inflated_bytes_in.add(tally.bytes_in);
         self.counters.inflated_bytes_out.add(tally.bytes_out);
         let Some(compressing) = &mut self.compressing else {
             return;
         };
-        compressing.inflater = Some(lent.inflater);
-        let Some(stream) = lent.own else {
+        compressing.inflater = Some(inflation.inflater);
+        let Some(stream) = inflation.own else {
             return;
         };
         let flags = &mut self.connections.at(ticket.slot).flags;
@@ -272,9 +272,9 @@ impl Core {
         } else if stream.is_over() {
             flags.clear(Flags::MAY_REFER);
         } else if !stream.is_new() {
-            compressing.take_back_told(ticket.slot, stream);
+            compressing.put_window(ticket.slot, stream);
         }
-        let bytes = compressing.told_bytes as u64;
+        let bytes = compressing.windows_bytes as u64;
         self.counters.windows_bytes.set(bytes);
     }
 }
@@ -283,9 +283,9 @@ impl Core {
 impl Compressing {
     /// Panics unless the memory of clients that may refer back is counted right.
     pub(crate) fn check(&self, counted_bytes: u64, may_refer: impl Fn(u32) -> bool) {
-        let taken: usize = self.told.values().map(InflateStream::taken_bytes).sum();
-        assert_eq!((taken, taken as u64), (self.told_bytes, counted_bytes));
-        assert!(taken <= self.told_bytes_max);
-        assert!(self.told.keys().all(|slot| may_refer(*slot)));
+        let taken: usize = self.windows.values().map(InflateStream::taken_bytes).sum();
+        assert_eq!((taken, taken as u64), (self.windows_bytes, counted_bytes));
+        assert!(taken <= self.windows_bytes_max);
+        assert!(self.windows.keys().all(|slot| may_refer(*slot)));
     }
 }

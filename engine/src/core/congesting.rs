@@ -8,14 +8,14 @@ use crate::{Ticket, Topic};
 impl Core {
     /// The connection has asked for something of a topic; `None`: everyone's.
     #[inline]
-    pub(super) fn mind(&mut self, ticket: Ticket, topic: Option<Topic<'_>>) {
+    pub(super) fn check_congestion(&mut self, ticket: Ticket, topic: Option<Topic<'_>>) {
         if !self.congestion.is_none() {
-            self.hold_up(ticket, topic);
+            self.await_topic(ticket, topic);
         }
     }
 
     #[cold]
-    fn hold_up(&mut self, ticket: Ticket, topic: Option<Topic<'_>>) {
+    fn await_topic(&mut self, ticket: Ticket, topic: Option<Topic<'_>>) {
         let bucket = self.congestion.bucket(topic);
         if self.congestion.has(bucket) && self.connections.phase(ticket) == Phase::Open {
             self.connections.at(ticket.slot).cold().awaits = Some(bucket);
@@ -25,10 +25,10 @@ impl Core {
     /// No more of the connection is to be read: it is to be parked. Asked where there is more, so that
     /// whoever is parked has something unread.
     #[inline]
-    pub(crate) fn is_held_up(&mut self, ticket: Ticket) -> bool {
-        let held_up = !self.congestion.is_none() && self.awaits_turn(ticket);
-        self.held_up |= held_up;
-        held_up
+    pub(crate) fn must_await_topic(&mut self, ticket: Ticket) -> bool {
+        let topics_awaited = !self.congestion.is_none() && self.awaits_turn(ticket);
+        self.topics_awaited |= topics_awaited;
+        topics_awaited
     }
 
     /// The connection is not to be read before a topic has caught up.

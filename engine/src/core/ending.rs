@@ -1,9 +1,9 @@
-//! How connections end. Cleanup happens in one place, [`Core::depart`], on the one step out of the open state.
+//! How connections end. Cleanup happens in one place, [`Core::leave_all`], on the one step out of the open state.
 
 use super::{Core, Ended};
 use crate::connection::Flags;
-use crate::letter::Request;
 use crate::membership::Membership;
+use crate::message::ShardRequest;
 use crate::phase::{Phase, Step};
 use crate::topic::{TopicKey, TopicKind};
 use crate::{CloseReason, Ticket};
@@ -31,7 +31,7 @@ impl Core {
         self.step(ticket, step, reason);
         self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
         if is_stream {
-            self.agenda.finish.push(ticket);
+            self.pending_work.finish.push(ticket);
         }
     }
 
@@ -42,7 +42,7 @@ impl Core {
         if before == Phase::Open {
             self.write_last(ticket, |out| frame::write_close(out, code, ""));
         }
-        self.agenda.finish.push(ticket);
+        self.pending_work.finish.push(ticket);
     }
 
     /// The peer broke the protocol.
@@ -77,7 +77,7 @@ impl Core {
         if before == Phase::Open {
             self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
         }
-        self.agenda.finish.push(ticket);
+        self.pending_work.finish.push(ticket);
     }
 
     /// Answers a request with an HTTP refusal, after which nothing is read.
@@ -97,7 +97,7 @@ impl Core {
             self.write(ticket, |out| {
                 http::write_refusal(out, status, reason, headers);
             });
-            self.agenda.finish.push(ticket);
+            self.pending_work.finish.push(ticket);
         }
     }
 
@@ -105,7 +105,7 @@ impl Core {
     pub(crate) fn answer_last(&mut self, ticket: Ticket, answer: &Answer<'_>) {
         if self.step(ticket, Step::Refuse, CloseReason::Lost) {
             self.write(ticket, |out| http::write_answer(out, answer));
-            self.agenda.finish.push(ticket);
+            self.pending_work.finish.push(ticket);
         }
     }
 
@@ -118,14 +118,14 @@ impl Core {
         {
             self.lose(ticket);
         } else if self.step(ticket, Step::Refuse, CloseReason::Lost) {
-            self.agenda.finish.push(ticket);
+            self.pending_work.finish.push(ticket);
         }
     }
 
     /// Nothing more is said to the peer, and nothing it says is read.
     pub(super) fn linger(&mut self, ticket: Ticket) {
         self.step(ticket, Step::Refuse, CloseReason::Lost);
-        self.agenda.finish.push(ticket);
+        self.pending_work.finish.push(ticket);
     }
 
     /// Its outbox is full: it is told 1008 behind what waits already, and gets until the close deadline to read it.
@@ -156,7 +156,7 @@ impl Core {
         self.wheel.cancel(ticket.slot);
         self.never_wake(ticket);
         self.heartbeats.clear(ticket.slot);
-        let kept = self.secure.forget(ticket.slot);
+        let kept = self.tls.forget(ticket.slot);
         self.counters.reassembly_bytes.sub(kept as u64);
         let connection = self.connections.at(ticket.slot);
         if let Some(cold) = connection.cold.take() {
@@ -170,10 +170,10 @@ impl Core {
             self.counters.outboxes.sub(1);
         }
         // What it is owed in this turn has nowhere to go.
-        let at = connection.departure;
+        let at = connection.transmit;
         self.outgoing
             .remainder(ticket, at, usize::MAX, &mut Vec::new());
-        self.agenda.retire.push(ticket);
+        self.pending_work.retire.push(ticket);
     }
 
     /// Takes a step if the phase allows it. Leaving the open state is the one place where a connection is cleaned up.
@@ -193,21 +193,21 @@ impl Core {
             self.deferred -= 1;
             // A decision takes it out of there before it ends the wait.
             if is_undecided {
-                self.agenda.abandoned.push(ticket);
+                self.pending_work.abandoned.push(ticket);
             }
         }
         if before == Phase::Open {
             tracing::trace!(%connection, ?reason, "ended");
-            self.admission.forms.remove(self.form(ticket));
-            let rooms = self.depart(ticket);
-            self.agenda.ended.push(Ended {
+            self.admission.encodings.remove(self.encoding(ticket));
+            let rooms = self.leave_all(ticket);
+            self.pending_work.ended.push(Ended {
                 ticket,
                 reason,
                 rooms,
             });
         }
         if matches!(next, Phase::Flushing | Phase::Lingering) {
-            self.forget_unread(ticket);
+            self.drop_input(ticket);
         }
         if matches!(next, Phase::Closing | Phase::Flushing | Phase::Lingering) {
             self.wheel
@@ -216,14 +216,14 @@ impl Core {
         true
     }
 
-    /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home hears of it in one letter. The rooms.
-    fn depart(&mut self, ticket: Ticket) -> Vec<Arc<str>> {
+    /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home hears of it in one message. The rooms.
+    fn leave_all(&mut self, ticket: Ticket) -> Vec<Arc<str>> {
         let memberships = self.connections.take_memberships(ticket.slot);
         let mut left = Vec::new();
         let mut topics_by_home: Vec<(u16, Vec<TopicKey>)> = Vec::new();
         for membership in memberships.as_slice() {
             if membership.wanted {
-                let key = self.rooms.key(membership.slice).clone();
+                let key = self.topics.key(membership.subscribers).clone();
                 let home = self.mail.home(Some(key.topic()));
                 if membership.kind == TopicKind::Room {
                     left.push(key.name().clone());
@@ -234,12 +234,18 @@ impl Core {
                 }
             }
             self.remove_member(*membership);
-            self.rooms.release(membership.slice);
+            self.topics.release(membership.subscribers);
         }
-        let (who, form) = (self.address(ticket), self.form(ticket));
+        let (who, encoding) = (self.address(ticket), self.encoding(ticket));
         for (home, topics) in topics_by_home {
-            self.mail
-                .request(home, Request::Depart { topics, who, form });
+            self.mail.request(
+                home,
+                ShardRequest::LeaveAll {
+                    topics,
+                    who,
+                    encoding,
+                },
+            );
         }
         left
     }
@@ -252,7 +258,7 @@ impl Core {
         if membership.position == Membership::OUTSIDE {
             return;
         }
-        let members = &mut self.rooms.slice(membership.slice).members;
+        let members = &mut self.topics.subscribers(membership.subscribers).members;
         members.swap_remove(membership.position as usize);
         // What a crowd needed goes as it leaves; each member is moved at most once for every time that as many left.
         if members.capacity() > Self::MEMBERS_SLACK_MAX && members.capacity() > 4 * members.len() {
@@ -260,7 +266,10 @@ impl Core {
         }
         if let Some(moved) = members.get(membership.position as usize) {
             let slot = moved.slot;
-            let moved = self.connections.memberships(slot).find(membership.slice);
+            let moved = self
+                .connections
+                .memberships(slot)
+                .find(membership.subscribers);
             moved.expect("a member has a membership").position = membership.position;
         }
     }

@@ -1,16 +1,16 @@
-//! Publishing: what goes to a topic's home, how the home gives it its place in the order and has it encoded for every form that is present,
+//! Publishing: what goes to a topic's home, how the home gives it its place in the order and has it encoded for every encoding that is present,
 //! and how it gets into the batches of the shards with members. Lists take the same way, so that they have a place in the same order.
 
 use super::Core;
-use crate::batch::{Batch, Turn, Whose};
+use crate::batch::{Batch, Recipients, Turn};
 use crate::home::Interest;
 use crate::lane::Mailbox;
-use crate::letter::{Delivery, Outcome, Parcel, PublishRequest, Request};
-use crate::report::{Asker, Part, ReportKey};
+use crate::message::{Delivery, Outcome, Parcel, PublishRequest, ShardRequest};
+use crate::report::{Part, ReportKey, Requester};
 use crate::topic::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::{
-    Form, Frame, Listing, Member, Position, Publish, PublishError, Reply, Report, Tag, Target,
-    Ticket,
+    EncodingId, Frame, Listing, Member, Position, Publish, PublishError, Reply, Report, Tag,
+    Target, Ticket,
 };
 
 /// Members that a list names, over all shards.
@@ -27,14 +27,14 @@ impl Core {
         if publish.report.is_some() && self.reports.is_full() {
             return Err(PublishError::TooManyReports);
         }
-        let asker = publish.report.map(|tag| Asker::Connection(ticket, tag));
+        let requester = publish.report.map(|tag| Requester::Connection(ticket, tag));
         let request = PublishRequest {
             topic,
             content: publish.content,
             except: publish.except,
-            report: asker.map(|asker| self.open_report(asker)),
+            report: requester.map(|requester| self.open_report(requester)),
         };
-        self.mind(ticket, request.topic.as_ref().map(TopicKey::topic));
+        self.check_congestion(ticket, request.topic.as_ref().map(TopicKey::topic));
         self.post_publish(request);
         Ok(())
     }
@@ -45,18 +45,18 @@ impl Core {
         mut publish: PublishRequest,
         reply: Option<Reply>,
     ) {
-        publish.report = reply.map(|reply| self.open_report(Asker::Outside(reply)));
+        publish.report = reply.map(|reply| self.open_report(Requester::Outside(reply)));
         self.post_publish(publish);
     }
 
     fn post_publish(&mut self, publish: PublishRequest) {
         let home = self.mail.home(publish.topic.as_ref().map(TopicKey::topic));
-        self.mail.request(home, Request::Publish(publish));
+        self.mail.request(home, ShardRequest::Publish(publish));
     }
 
-    fn open_report(&mut self, asker: Asker) -> ReportKey {
+    fn open_report(&mut self, requester: Requester) -> ReportKey {
         let nobody = Part::Report(Report::default());
-        self.reports.open(self.mail.shard(), asker, nobody)
+        self.reports.open(self.mail.shard(), requester, nobody)
     }
 
     pub(crate) fn list(
@@ -69,21 +69,21 @@ impl Core {
         if self.reports.is_full() {
             return Err(PublishError::TooManyReports);
         }
-        self.mind(ticket, Some(topic.topic()));
-        self.post_list(topic, Asker::Connection(ticket, tag));
+        self.check_congestion(ticket, Some(topic.topic()));
+        self.post_list(topic, Requester::Connection(ticket, tag));
         Ok(())
     }
 
     /// Another thread asks for a list. There is a place for the reply.
     pub(crate) fn list_from_outside(&mut self, topic: TopicKey, reply: Reply) {
-        self.post_list(topic, Asker::Outside(reply));
+        self.post_list(topic, Requester::Outside(reply));
     }
 
-    fn post_list(&mut self, topic: TopicKey, asker: Asker) {
+    fn post_list(&mut self, topic: TopicKey, requester: Requester) {
         let nobody = Part::Listing(Listing::default());
-        let key = self.reports.open(self.mail.shard(), asker, nobody);
+        let key = self.reports.open(self.mail.shard(), requester, nobody);
         let home = self.mail.home(Some(topic.topic()));
-        self.mail.request(home, Request::List { topic, key });
+        self.mail.request(home, ShardRequest::List { topic, key });
     }
 
     /// The key of a topic, whose name is checked. One that is known here costs no allocation.
@@ -95,7 +95,7 @@ impl Core {
         if !is_name {
             return Err(PublishError::BadName);
         }
-        let known = self.rooms.known(topic).cloned();
+        let known = self.topics.known(topic).cloned();
         Ok(known.unwrap_or_else(|| TopicKey::new(topic)))
     }
 
@@ -120,66 +120,66 @@ impl Core {
         let interest = homes.interest(topic);
         let topic = Some(topic);
         let count = |pairs: &[Interest]| pairs.iter().map(|pair| pair.members).sum();
-        // Ordered by form: if the first and the last are of one, all are.
+        // Ordered by encoding: if the first and the last are of one, all are.
         let ends = interest.first().zip(interest.last());
-        if let Some((first, _)) = ends.filter(|(first, last)| first.form == last.form) {
-            let form = first.form;
-            let Some(frame) = encoder.share(&publish.content, form, topic, position) else {
+        if let Some((first, _)) = ends.filter(|(first, last)| first.encoding == last.encoding) {
+            let encoding = first.encoding;
+            let Some(frame) = encoder.share(&publish.content, encoding, topic, position) else {
                 return send_out(mail, publish, count(interest), std::iter::empty());
             };
-            let to = interest.iter().map(|pair| (pair.shard, form, &frame));
+            let to = interest.iter().map(|pair| (pair.shard, encoding, &frame));
             return send_out(mail, publish, 0, to);
         }
-        let present = interest.iter().map(|pair| pair.form).collect();
+        let present = interest.iter().map(|pair| pair.encoding).collect();
         let frames = encoder.share_all(publish, present, topic, position);
-        let said = |pair: &&Interest| frames[pair.form.index()].is_some();
-        let unsaid = interest.iter().filter(|pair| !said(pair));
-        let dropped = unsaid.map(|pair| pair.members).sum();
+        let said = |pair: &&Interest| frames[pair.encoding.index()].is_some();
+        let unencodable = interest.iter().filter(|pair| !said(pair));
+        let dropped = unencodable.map(|pair| pair.members).sum();
         let to = interest.iter().filter_map(|pair| {
-            let frame = frames[pair.form.index()].as_ref()?;
-            Some((pair.shard, pair.form, frame))
+            let frame = frames[pair.encoding.index()].as_ref()?;
+            Some((pair.shard, pair.encoding, frame))
         });
         send_out(mail, publish, dropped, to);
     }
 
-    /// Every shard is sent to, for each form that the process has connections of: whoever opens one later misses nothing between two
+    /// Every shard is sent to, for each encoding that the process has connections of: whoever opens one later misses nothing between two
     /// messages that it gets.
     fn order_for_everyone(&mut self, publish: &PublishRequest, position: Option<Position>) {
-        let present = self.admission.forms.get();
+        let present = self.admission.encodings.get();
         let (_, mail, mut encoder) = self.home_parts();
         let frames = &encoder.share_all(publish, present, None, position);
         let shards = mail.shards() as u16;
         let pairs = present
             .iter()
-            .flat_map(|form| (0..shards).map(move |shard| (shard, form)));
-        let to = pairs.clone().filter_map(|(shard, form)| {
-            let frame = frames[form.index()].as_ref()?;
-            Some((shard, form, frame))
+            .flat_map(|encoding| (0..shards).map(move |shard| (shard, encoding)));
+        let to = pairs.clone().filter_map(|(shard, encoding)| {
+            let frame = frames[encoding.index()].as_ref()?;
+            Some((shard, encoding, frame))
         });
         let mut parcels = to.clone().count() as u16;
         if let Some(key) = publish.report {
             // Each shard counts its connections that cannot be told, as it counts the others.
-            let unsaid = pairs.filter(|(_, form)| frames[form.index()].is_none());
-            parcels += unsaid.clone().count() as u16;
-            for (shard, form) in unsaid {
-                let unsaid = Delivery::Unsaid {
-                    form,
+            let unencodable = pairs.filter(|(_, encoding)| frames[encoding.index()].is_none());
+            parcels += unencodable.clone().count() as u16;
+            for (shard, encoding) in unencodable {
+                let unencodable = Delivery::Unencodable {
+                    encoding,
                     except: publish.except_on(shard),
                     key,
                     parcels,
                 };
-                mail.deliver(shard, unsaid);
+                mail.deliver(shard, unencodable);
             }
             if parcels == 0 {
-                owe_report(mail, key, 1, Report::default());
+                enqueue_report(mail, key, 1, Report::default());
             }
         }
         deliver_all(mail, publish, parcels, to);
     }
 
-    /// As member: nobody of a form is sent a publish to everyone. The shard's part of its report.
-    pub(crate) fn count_unsaid(&self, form: Form, except: Option<Ticket>) -> Report {
-        let open = self.connections.open(form);
+    /// As member: nobody of an encoding is sent a publish to everyone. The shard's part of its report.
+    pub(crate) fn count_unencodable(&self, encoding: EncodingId, except: Option<Ticket>) -> Report {
+        let open = self.connections.open(encoding);
         Report {
             dropped: open.filter(|ticket| Some(*ticket) != except).count() as u32,
             ..Report::default()
@@ -198,12 +198,12 @@ impl Core {
         let parcels = shares.clone().count() as u16;
         if parcels == 0 {
             let part = Part::Listing(Listing::default());
-            self.mail.owe(Outcome { key, parcels, part });
+            self.mail.enqueue_outcome(Outcome { key, parcels, part });
         }
         for (pair, members) in shares {
             let list = Delivery::List {
                 topic: topic.clone(),
-                form: pair.form,
+                encoding: pair.encoding,
                 key,
                 parcels,
                 total,
@@ -217,17 +217,17 @@ impl Core {
     pub(crate) fn name_members(
         &mut self,
         topic: Topic<'_>,
-        form: Form,
+        encoding: EncodingId,
         members_max: u16,
     ) -> Vec<Member> {
-        let Some(index) = self.rooms.find(form, topic) else {
+        let Some(index) = self.topics.find(encoding, topic) else {
             // The last member left while this was on its way.
             return Vec::new();
         };
-        let slice = self.rooms.slice(index);
-        let tickets = slice.members.iter().take(usize::from(members_max));
-        let user = match slice.key.kind() {
-            TopicKind::User => Some(slice.key.name().clone()),
+        let subscribers = self.topics.subscribers(index);
+        let tickets = subscribers.members.iter().take(usize::from(members_max));
+        let user = match subscribers.key.kind() {
+            TopicKind::User => Some(subscribers.key.name().clone()),
             TopicKind::Room => None,
         };
         let tickets = tickets.copied().collect::<Vec<_>>();
@@ -240,127 +240,134 @@ impl Core {
 
     /// Whom a delivery concerns here. `None`: nobody, or nobody any more.
     #[inline]
-    pub(crate) fn whose(&self, delivery: &Delivery) -> Option<Whose> {
-        match delivery.audience()? {
-            (Some(topic), form) => self.rooms.find(form, topic).map(Whose::Slice),
-            (None, form) => Some(Whose::Everyone(form)),
+    pub(crate) fn recipients(&self, delivery: &Delivery) -> Option<Recipients> {
+        match delivery.recipients()? {
+            (Some(topic), encoding) => self.topics.find(encoding, topic).map(Recipients::Topic),
+            (None, encoding) => Some(Recipients::Everyone(encoding)),
         }
     }
 
-    /// The batch of an audience.
+    /// The batch of a set of recipients.
     #[inline]
-    pub(crate) fn batch(&mut self, whose: Whose) -> &mut Batch {
-        match whose {
-            Whose::Slice(slice) => &mut self.rooms.slice(slice).batch,
-            Whose::Everyone(form) => self.everyone(form),
+    pub(crate) fn batch(&mut self, recipients: Recipients) -> &mut Batch {
+        match recipients {
+            Recipients::Topic(subscribers) => &mut self.topics.subscribers(subscribers).batch,
+            Recipients::Everyone(encoding) => self.everyone(encoding),
         }
     }
 
-    /// As member: puts a publish into its audience's batch of this tick; `None`: the last member left while it was on its way.
+    /// As member: puts a publish into its recipients' batch of this tick; `None`: the last member left while it was on its way.
     /// Returns it if what came before it has to go out first.
-    pub(crate) fn collect(&mut self, whose: Option<Whose>, parcel: Parcel) -> Option<Parcel> {
-        let Some(whose) = whose else {
+    pub(crate) fn collect(
+        &mut self,
+        recipients: Option<Recipients>,
+        parcel: Parcel,
+    ) -> Option<Parcel> {
+        let Some(recipients) = recipients else {
             if let Some(key) = parcel.report {
-                owe_report(&mut self.mail, key, parcel.parcels, Report::default());
+                enqueue_report(&mut self.mail, key, parcel.parcels, Report::default());
             }
             return None;
         };
         // A reported publish goes out by itself, so that its counts are its own.
-        if parcel.report.is_some() && self.seal(whose, None) {
+        if parcel.report.is_some() && self.close_batch(recipients, None) {
             return Some(parcel);
         }
-        let batch = self.batch(whose);
+        let batch = self.batch(recipients);
         let was_empty = batch.is_empty();
         batch.push(&parcel.frame, parcel.except);
         let full = batch.is_full();
-        if let (Whose::Slice(slice), true) = (whose, was_empty) {
-            self.rooms.owing.push(slice);
+        if let (Recipients::Topic(subscribers), true) = (recipients, was_empty) {
+            self.topics.pending.push(subscribers);
         }
         if full || parcel.report.is_some() {
-            self.seal(whose, Some(&parcel));
+            self.close_batch(recipients, Some(&parcel));
         }
         None
     }
 
-    /// The batch for all connections of a form.
-    fn everyone(&mut self, form: Form) -> &mut Batch {
-        if self.everyone.len() <= form.index() {
-            self.everyone.resize_with(form.index() + 1, Batch::default);
+    /// The batch for all connections of an encoding.
+    fn everyone(&mut self, encoding: EncodingId) -> &mut Batch {
+        if self.everyone.len() <= encoding.index() {
+            self.everyone
+                .resize_with(encoding.index() + 1, Batch::default);
         }
-        &mut self.everyone[form.index()]
+        &mut self.everyone[encoding.index()]
     }
 
-    /// Ends an audience's batch: it goes out to the members of this moment. False: there was nothing in it.
-    pub(crate) fn seal(&mut self, whose: Whose, last: Option<&Parcel>) -> bool {
+    /// Ends a set of recipients's batch: it goes out to the members of this moment. False: there was nothing in it.
+    pub(crate) fn close_batch(&mut self, recipients: Recipients, last: Option<&Parcel>) -> bool {
         let reported = last.filter(|parcel| parcel.report.is_some());
-        if self.batch(whose).is_empty() {
+        if self.batch(recipients).is_empty() {
             return false;
         }
-        if let Whose::Slice(index) = whose {
-            self.rooms.owing.retain(|owing| *owing != index);
+        if let Recipients::Topic(index) = recipients {
+            self.topics.pending.retain(|pending| *pending != index);
         }
-        self.send_off(whose, reported);
+        self.send_off(recipients, reported);
         true
     }
 
-    /// A batch that is not empty goes out. Until everybody has it, what else comes for the audience waits.
-    fn send_off(&mut self, whose: Whose, reported: Option<&Parcel>) {
-        let fan_out = match whose {
-            Whose::Slice(index) => {
-                let slice = self.rooms.slice(index);
-                let was = slice.batch.turn;
-                let audience = self.audiences.gather(slice.members.iter().copied());
-                let fan_out = slice.batch.seal(whose, audience, reported);
+    /// A batch that is not empty goes out. Until everybody has it, what else comes for the set of recipients waits.
+    fn send_off(&mut self, recipients: Recipients, reported: Option<&Parcel>) {
+        let fan_out = match recipients {
+            Recipients::Topic(index) => {
+                let subscribers = self.topics.subscribers(index);
+                let was = subscribers.batch.turn;
+                let members = self
+                    .member_lists
+                    .gather(subscribers.members.iter().copied());
+                let fan_out = subscribers.batch.close(recipients, members, reported);
                 if was == Turn::Free {
-                    self.rooms.keep(index);
+                    self.topics.retain(index);
                 }
                 fan_out
             }
-            Whose::Everyone(form) => {
-                let audience = self.audiences.gather(self.connections.open(form));
-                self.everyone(form).seal(whose, audience, reported)
+            Recipients::Everyone(encoding) => {
+                let members = self.member_lists.gather(self.connections.open(encoding));
+                self.everyone(encoding).close(recipients, members, reported)
             }
         };
         self.fan_outs.push(fan_out);
     }
 
     /// Ends all batches of this tick.
-    pub(crate) fn seal_all(&mut self) {
-        let mut owing = std::mem::take(&mut self.rooms.owing);
-        for index in owing.drain(..) {
-            self.send_off(Whose::Slice(index), None);
+    pub(crate) fn close_batches(&mut self) {
+        let mut pending = std::mem::take(&mut self.topics.pending);
+        for index in pending.drain(..) {
+            self.send_off(Recipients::Topic(index), None);
         }
-        self.rooms.owing = owing;
-        for form in Form::all().take(self.everyone.len()) {
-            self.seal(Whose::Everyone(form), None);
+        self.topics.pending = pending;
+        for encoding in EncodingId::all().take(self.everyone.len()) {
+            self.close_batch(Recipients::Everyone(encoding), None);
         }
     }
 
-    /// Everybody has what was on its way to an audience.
-    pub(crate) fn served(&mut self, whose: Whose) {
-        if self.delayed.served(whose) {
-            self.batch(whose).turn = Turn::Next;
+    /// Everybody has what was on its way to a set of recipients.
+    pub(crate) fn served(&mut self, recipients: Recipients) {
+        if self.delayed.served(recipients) {
+            self.batch(recipients).turn = Turn::Next;
         } else {
-            self.be_free(whose);
+            self.be_free(recipients);
         }
     }
 
-    /// Nothing is on its way to an audience, and nothing waits for it.
-    pub(crate) fn be_free(&mut self, whose: Whose) {
-        self.batch(whose).turn = Turn::Free;
-        if let Whose::Slice(index) = whose {
-            self.rooms.release(index);
+    /// Nothing is on its way to a set of recipients, and nothing waits for it.
+    pub(crate) fn be_free(&mut self, recipients: Recipients) {
+        self.batch(recipients).turn = Turn::Free;
+        if let Recipients::Topic(index) = recipients {
+            self.topics.release(index);
         }
     }
 }
 
-/// One parcel for each of these, a shard and a form with what it is sent. A report hears from each, and from here of the members whose form
+/// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from each, and from here of the members whose encoding
 /// it cannot be said in.
 fn send_out<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,
     dropped: u32,
-    to: impl Iterator<Item = (u16, Form, &'a Frame)> + Clone,
+    to: impl Iterator<Item = (u16, EncodingId, &'a Frame)> + Clone,
 ) {
     let mut parcels = to.clone().count() as u16;
     if let Some(key) = publish.report.filter(|_| parcels == 0 || dropped > 0) {
@@ -370,7 +377,7 @@ fn send_out<'a>(
             dropped,
             ..Report::default()
         };
-        owe_report(mail, key, parcels, report);
+        enqueue_report(mail, key, parcels, report);
     }
     deliver_all(mail, publish, parcels, to);
 }
@@ -380,12 +387,12 @@ fn deliver_all<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,
     parcels: u16,
-    to: impl Iterator<Item = (u16, Form, &'a Frame)>,
+    to: impl Iterator<Item = (u16, EncodingId, &'a Frame)>,
 ) {
-    for (shard, form, frame) in to {
+    for (shard, encoding, frame) in to {
         let parcel = Parcel {
             topic: publish.topic.clone(),
-            form,
+            encoding,
             frame: frame.clone(),
             except: publish.except_on(shard),
             report: publish.report,
@@ -395,7 +402,7 @@ fn deliver_all<'a>(
     }
 }
 
-fn owe_report(mail: &mut Mailbox, key: ReportKey, parcels: u16, report: Report) {
+fn enqueue_report(mail: &mut Mailbox, key: ReportKey, parcels: u16, report: Report) {
     let part = Part::Report(report);
-    mail.owe(Outcome { key, parcels, part });
+    mail.enqueue_outcome(Outcome { key, parcels, part });
 }

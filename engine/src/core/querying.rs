@@ -4,22 +4,22 @@ use super::Core;
 use crate::Address;
 use crate::Reply;
 use crate::events::TopicName;
-use crate::letter::{Outcome, Request};
+use crate::message::{Outcome, ShardRequest};
 use crate::phase::Phase;
 use crate::query::{Found, FoundConnection, FoundTopic, Query, place};
-use crate::report::{Asker, Part, ReportKey};
+use crate::report::{Part, ReportKey, Requester};
 use std::sync::Arc;
 
 impl Core {
     /// Another thread asks. There is a place for the reply.
     pub(crate) fn query_from_outside(&mut self, query: Query, reply: Reply) {
         let shard = self.mail.shard();
-        let asker = Asker::Outside(reply);
-        let key = self.reports.open(shard, asker, nothing(&query));
+        let requester = Requester::Outside(reply);
+        let key = self.reports.open(shard, requester, nothing(&query));
         let query = Arc::new(query);
         for shard in 0..self.mail.shards() as u16 {
             let query = query.clone();
-            self.mail.request(shard, Request::Query { key, query });
+            self.mail.request(shard, ShardRequest::Query { key, query });
         }
     }
 
@@ -34,7 +34,7 @@ impl Core {
             }
         };
         let parcels = self.mail.shards() as u16;
-        self.mail.owe(Outcome { key, parcels, part });
+        self.mail.enqueue_outcome(Outcome { key, parcels, part });
     }
 
     fn find_connections(&self, after: Option<Address>, limit: usize) -> Found<FoundConnection> {

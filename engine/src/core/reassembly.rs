@@ -14,18 +14,18 @@ const SMALL_BYTES: usize = 64 << 10;
 impl Core {
     /// Counts what the connection holds by now, and gives its cold part back when nothing is left in it. Whoever asks for more than
     /// the shard's budget has left is turned away; what others hold is theirs.
-    pub(crate) fn hold(&mut self, ticket: Ticket) {
+    pub(crate) fn account_input(&mut self, ticket: Ticket) {
         let Some(connection) = self.connections.get(ticket) else {
             return;
         };
         let Some(cold) = connection.cold.as_mut() else {
             return;
         };
-        let (before, now) = (cold.counted_bytes, cold.held_bytes());
+        let (before, now) = (cold.counted_bytes, cold.buffered_bytes());
         cold.counted_bytes = now;
         self.counters.reassembly_bytes.sub(before as u64);
         self.counters.reassembly_bytes.add(now as u64);
-        connection.shed(&mut self.spare);
+        connection.release_cold(&mut self.spare);
         let all = self.counters.reassembly_bytes.get();
         let all_max = match now > SMALL_BYTES {
             true => self.limits.reassembly_bulk_bytes_max,
@@ -37,13 +37,13 @@ impl Core {
     }
 
     /// Nothing more is read from the connection: what was unread, or unfinished, goes.
-    pub(super) fn forget_unread(&mut self, ticket: Ticket) {
+    pub(super) fn drop_input(&mut self, ticket: Ticket) {
         let connection = self.connections.at(ticket.slot);
         if let Some(cold) = connection.cold.as_mut() {
-            self.spare.put(std::mem::take(&mut cold.unread));
+            self.spare.put(std::mem::take(&mut cold.input));
             cold.assembly = None;
             cold.pieces = Pieces::default();
-            self.hold(ticket);
+            self.account_input(ticket);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Called by the shard (`shard/quiet.rs`), never while it is busy.
 
-use super::{Agenda, Core};
+use super::{Core, PendingWork};
 use crate::paged::PAGE;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
@@ -16,7 +16,7 @@ impl Core {
             if let Some(wakes) = &mut self.wakes {
                 wakes.drop_page(page);
             }
-            self.secure.drop_page(page);
+            self.tls.drop_page(page);
             self.heartbeats.drop_page(page);
         }
         released
@@ -26,19 +26,19 @@ impl Core {
     pub(crate) fn release_memory(&mut self) {
         self.spare.release_memory();
         self.outgoing.release_memory();
-        self.audiences.release_memory();
+        self.member_lists.release_memory();
         self.fan_outs.release_memory();
         self.delayed.release_memory();
         self.wakes.take_if(|wakes| wakes.next_expiry().is_none());
-        self.rooms.release_memory();
+        self.topics.release_memory();
         self.homes.release_memory();
         self.reports.release_memory();
         self.mail.release_memory();
-        self.secure.release_memory();
+        self.tls.release_memory();
         if let Some(compressing) = &mut self.compressing {
             compressing.release_memory();
         }
-        let Agenda {
+        let PendingWork {
             kick,
             finish,
             retire,
@@ -46,7 +46,7 @@ impl Core {
             park,
             ended,
             abandoned,
-        } = &mut self.agenda;
+        } = &mut self.pending_work;
         for tickets in [kick, finish, retire, arm, park, abandoned] {
             tickets.shrink_to_fit();
         }
@@ -54,7 +54,7 @@ impl Core {
     }
 
     /// Bytes that connections hold in this moment: what they have not taken, and what they have not finished.
-    pub(crate) fn held_bytes(&self) -> u64 {
+    pub(crate) fn buffered_bytes(&self) -> u64 {
         self.counters.outbox_bytes.get() + self.counters.reassembly_bytes.get()
     }
 }

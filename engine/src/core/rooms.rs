@@ -2,11 +2,11 @@
 
 use super::Core;
 use crate::connection::Connections;
-use crate::letter::{Join, Joined, Request};
 use crate::membership::Membership;
+use crate::message::{Join, Joined, ShardRequest};
 use crate::phase::Phase;
 use crate::topic::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
-use crate::{Answer, Form, RoomError, Tag, Ticket};
+use crate::{Answer, EncodingId, RoomError, Tag, Ticket};
 use std::sync::Arc;
 
 /// What a connection is told of what it asked for.
@@ -16,7 +16,7 @@ pub(crate) type Answered = Option<(Ticket, Tag, Answer)>;
 const USERS_PER_CONNECTION_MAX: usize = 8;
 
 /// One wish to be a member.
-struct Wish<'a> {
+struct JoinRequest<'a> {
     topic: Topic<'a>,
     tag: Option<Tag>,
     members_max: u32,
@@ -35,13 +35,13 @@ impl Core {
         if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
-        let wish = Wish {
+        let request = JoinRequest {
             topic: Topic::Room(room),
             tag: Some(tag),
             members_max,
         };
-        self.join_topic(ticket, wish)?;
-        self.mind(ticket, Some(Topic::Room(room)));
+        self.join_topic(ticket, request)?;
+        self.check_congestion(ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
@@ -51,7 +51,7 @@ impl Core {
             return Ok(());
         }
         self.leave_topic(ticket, Topic::Room(room), Some(tag))?;
-        self.mind(ticket, Some(Topic::Room(room)));
+        self.check_congestion(ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
@@ -64,7 +64,9 @@ impl Core {
             return Ok(());
         }
         let user = user.map(Topic::User);
-        let old = self.identity(ticket).map(|slice| self.rooms.key(slice));
+        let old = self
+            .identity(ticket)
+            .map(|subscribers| self.topics.key(subscribers));
         if old.map(TopicKey::topic) == user {
             return Ok(());
         }
@@ -74,12 +76,12 @@ impl Core {
             self.leave_topic(ticket, old.topic(), None)?;
         }
         if let Some(topic) = user {
-            let wish = Wish {
+            let request = JoinRequest {
                 topic,
                 tag: None,
                 members_max: u32::MAX,
             };
-            self.join_topic(ticket, wish)?;
+            self.join_topic(ticket, request)?;
         }
         Ok(())
     }
@@ -91,10 +93,10 @@ impl Core {
         user: Option<Topic<'_>>,
     ) -> Result<(), RoomError> {
         let Some(user) = user else { return Ok(()) };
-        let slice = self.rooms.find(self.form(ticket), user);
+        let subscribers = self.topics.find(self.encoding(ticket), user);
         let memberships = self.connections.memberships(ticket.slot);
         let (total, _) = memberships.counts(TopicKind::User);
-        let known = slice.and_then(|slice| memberships.find(slice));
+        let known = subscribers.and_then(|subscribers| memberships.find(subscribers));
         let has_room = match known {
             Some(known) => known.in_flight < u8::MAX,
             None => total < USERS_PER_CONNECTION_MAX,
@@ -106,65 +108,65 @@ impl Core {
     fn identity(&self, ticket: Ticket) -> Option<u32> {
         let memberships = self.connections.memberships_ref(ticket.slot);
         let mut users = memberships.wanted(TopicKind::User);
-        users.next().map(|membership| membership.slice)
+        users.next().map(|membership| membership.subscribers)
     }
 
     /// The user that a connection is.
     pub(crate) fn user(&self, ticket: Ticket) -> Option<Arc<str>> {
-        Some(self.rooms.key(self.identity(ticket)?).name().clone())
+        Some(self.topics.key(self.identity(ticket)?).name().clone())
     }
 
-    /// The form of a connection's messages.
-    pub(crate) fn form(&self, ticket: Ticket) -> Form {
-        self.connections.ref_at(ticket.slot).flags.form()
+    /// The encoding of a connection's messages.
+    pub(crate) fn encoding(&self, ticket: Ticket) -> EncodingId {
+        self.connections.ref_at(ticket.slot).flags.encoding()
     }
 
-    fn join_topic(&mut self, ticket: Ticket, wish: Wish<'_>) -> Result<(), RoomError> {
-        let form = self.form(ticket);
-        let known = self.rooms.find(form, wish.topic);
+    fn join_topic(&mut self, ticket: Ticket, request: JoinRequest<'_>) -> Result<(), RoomError> {
+        let encoding = self.encoding(ticket);
+        let known = self.topics.find(encoding, request.topic);
         let memberships = self.connections.memberships(ticket.slot);
-        let known = known.and_then(|slice| memberships.find(slice));
+        let known = known.and_then(|subscribers| memberships.find(subscribers));
         let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
-        let slice = match known {
+        let subscribers = match known {
             Some(membership) => {
                 membership.in_flight =
                     membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
                 membership.wanted = true;
-                membership.slice
+                membership.subscribers
             }
             None => {
-                if wish.topic.kind() == TopicKind::Room {
+                if request.topic.kind() == TopicKind::Room {
                     let (total, wanted) = memberships.counts(TopicKind::Room);
                     if wanted >= self.limits.rooms_per_connection_max {
                         return Err(RoomError::TooMany);
                     }
-                    // Rooms that it is still leaving: as many again.
+                    // LocalTopics that it is still leaving: as many again.
                     if total >= 2 * self.limits.rooms_per_connection_max {
                         return Err(RoomError::Busy);
                     }
                 }
-                let slice = self.rooms.claim(form, wish.topic);
+                let subscribers = self.topics.claim(encoding, request.topic);
                 memberships.insert(Membership {
-                    slice,
+                    subscribers,
                     position: Membership::OUTSIDE,
                     wanted: true,
                     in_flight: 1,
-                    kind: wish.topic.kind(),
+                    kind: request.topic.kind(),
                 });
-                slice
+                subscribers
             }
         };
-        let topic = self.rooms.key(slice).clone();
+        let topic = self.topics.key(subscribers).clone();
         let home = self.mail.home(Some(topic.topic()));
         let join = Join {
             topic,
             who: self.address(ticket),
-            form,
-            tag: wish.tag,
+            encoding,
+            tag: request.tag,
             counted,
-            members_max: wish.members_max,
+            members_max: request.members_max,
         };
-        self.mail.request(home, Request::Join(join));
+        self.mail.request(home, ShardRequest::Join(join));
         Ok(())
     }
 
@@ -174,21 +176,21 @@ impl Core {
         topic: Topic<'_>,
         tag: Option<Tag>,
     ) -> Result<(), RoomError> {
-        let form = self.form(ticket);
-        let known = self.rooms.find(form, topic);
+        let encoding = self.encoding(ticket);
+        let known = self.topics.find(encoding, topic);
         let memberships = self.connections.memberships(ticket.slot);
-        let known = known.and_then(|slice| memberships.find(slice));
+        let known = known.and_then(|subscribers| memberships.find(subscribers));
         let Some(membership) = known.filter(|membership| membership.wanted) else {
             return Err(RoomError::NotJoined);
         };
         membership.in_flight = membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
         membership.wanted = false;
-        let topic = self.rooms.key(membership.slice).clone();
+        let topic = self.topics.key(membership.subscribers).clone();
         let home = self.mail.home(Some(topic.topic()));
-        let leave = Request::Leave {
+        let leave = ShardRequest::Leave {
             topic,
             who: self.address(ticket),
-            form,
+            encoding,
             tag,
         };
         self.mail.request(home, leave);
@@ -205,17 +207,17 @@ impl Core {
     pub(crate) fn joined(&mut self, joined: Joined) -> Answered {
         let Joined {
             topic,
-            form,
+            encoding,
             who,
             tag,
             members,
             counted,
         } = joined;
-        let slice = self.rooms.find(form, topic.topic());
-        let (slice, membership) = answered(&mut self.connections, who, slice)?;
+        let subscribers = self.topics.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
         if counted && membership.position == Membership::OUTSIDE {
-            let list = &mut self.rooms.slice(slice).members;
+            let list = &mut self.topics.subscribers(subscribers).members;
             membership.position = list.len() as u32;
             list.push(who);
         }
@@ -227,19 +229,19 @@ impl Core {
     pub(crate) fn left(
         &mut self,
         topic: TopicKey,
-        form: Form,
+        encoding: EncodingId,
         who: Ticket,
         tag: Option<Tag>,
     ) -> Answered {
-        let slice = self.rooms.find(form, topic.topic());
-        let (slice, membership) = answered(&mut self.connections, who, slice)?;
+        let subscribers = self.topics.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         let was = *membership;
         membership.in_flight -= 1;
         membership.position = Membership::OUTSIDE;
         let over = !membership.wanted && membership.in_flight == 0;
         self.remove_member(was);
         if over {
-            self.forget_membership(who, slice);
+            self.forget_membership(who, subscribers);
         }
         let room = topic.name().clone();
         Some((who, tag?, Answer::Left { room }))
@@ -250,31 +252,31 @@ impl Core {
     pub(crate) fn refused(
         &mut self,
         topic: TopicKey,
-        form: Form,
+        encoding: EncodingId,
         who: Ticket,
         answer: Option<(Tag, RoomError)>,
     ) -> Answered {
-        let noted = Request::Noted {
+        let refusal_acked = ShardRequest::RefusalAcked {
             topic: topic.clone(),
             who: self.address(who),
         };
         let home = self.mail.home(Some(topic.topic()));
-        self.mail.owe_request(home, noted);
-        let slice = self.rooms.find(form, topic.topic());
-        let (slice, membership) = answered(&mut self.connections, who, slice)?;
+        self.mail.enqueue(home, refusal_acked);
+        let subscribers = self.topics.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
         debug_assert_eq!(membership.position, Membership::OUTSIDE);
         if membership.in_flight == 0 {
-            self.forget_membership(who, slice);
+            self.forget_membership(who, subscribers);
         }
         let (tag, error) = answer?;
         let room = topic.name().clone();
         Some((who, tag, Answer::Refused { room, error }))
     }
 
-    fn forget_membership(&mut self, who: Ticket, slice: u32) {
-        self.connections.memberships(who.slot).remove(slice);
-        self.rooms.release(slice);
+    fn forget_membership(&mut self, who: Ticket, subscribers: u32) {
+        self.connections.memberships(who.slot).remove(subscribers);
+        self.topics.release(subscribers);
     }
 }
 
@@ -282,12 +284,12 @@ impl Core {
 fn answered(
     connections: &mut Connections,
     who: Ticket,
-    slice: Option<u32>,
+    subscribers: Option<u32>,
 ) -> Option<(u32, &mut Membership)> {
     if connections.phase(who) != Phase::Open {
         return None;
     }
-    let slice = slice?;
-    let membership = connections.memberships(who.slot).find(slice)?;
-    Some((slice, membership))
+    let subscribers = subscribers?;
+    let membership = connections.memberships(who.slot).find(subscribers)?;
+    Some((subscribers, membership))
 }

@@ -1,5 +1,5 @@
 //! How one connection comes to be owed bytes: every frame for it alone is encoded here, as a plain frame first, and translated
-//! in place where the connection speaks another form. Called by whoever sends: contexts, letters, control frames, endings.
+//! in place where the connection speaks another encoding. Called by whoever sends: contexts, messages, control frames, endings.
 
 use super::Core;
 use crate::Ticket;
@@ -9,7 +9,7 @@ use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, OpCode};
 
 impl Core {
-    /// Owes the connection the plain frame that `fill` appends, whole, in the form that the connection takes. The connection is live.
+    /// Owes the connection the plain frame that `fill` appends, whole, in the encoding that the connection takes. The connection is live.
     pub(crate) fn write_frame(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
@@ -23,7 +23,7 @@ impl Core {
             self.translate(ticket, &mut scratch, start);
             *self.outgoing.scratch() = scratch;
         }
-        if let Some(bytes) = self.owe(ticket, start) {
+        if let Some(bytes) = self.append(ticket, start) {
             self.count_out(1, bytes);
         }
     }
@@ -32,7 +32,7 @@ impl Core {
     pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
-        if let Some(bytes) = self.owe(ticket, start) {
+        if let Some(bytes) = self.append(ticket, start) {
             self.counters.answers_out.add(1);
             self.counters.bytes_out.add(bytes as u64);
         }
@@ -53,9 +53,12 @@ impl Core {
         self.count_out(1, bytes.len());
         self.counters.outbox_bytes.add(bytes.len() as u64);
         let connection = self.connections.at(ticket.slot);
-        let seal = connection.flags.seal();
-        connection.cold().outbox.force(Bytes::from(bytes), seal);
-        self.agenda.kick.push(ticket);
+        let encryption = connection.flags.encryption();
+        connection
+            .cold()
+            .outbox
+            .force(Bytes::from(bytes), encryption);
+        self.pending_work.kick.push(ticket);
     }
 
     /// Answers a ping, or sends one.
@@ -70,16 +73,16 @@ impl Core {
 
     /// What stands in the scratch from `start` on is owed to the connection: how many bytes that is, if they found room.
     #[inline(always)] // Once per reply.
-    fn owe(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
+    fn append(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
         let bytes = self.outgoing.scratch_bytes() - start;
         let connection = self.connections.at(ticket.slot);
         if !connection.flags.has(Flags::BACKLOG)
             && self
                 .outgoing
-                .attach_scratch(ticket, &mut connection.departure, start)
+                .attach_scratch(ticket, &mut connection.transmit, start)
         {
             if connection.flags.has(Flags::TLS) {
-                self.outgoing.expect_seal(bytes);
+                self.outgoing.expect_encryption(bytes);
             }
             return Some(bytes);
         }
@@ -87,7 +90,7 @@ impl Core {
         self.queue(ticket, waiting).then_some(bytes)
     }
 
-    /// Rewrites the plain frame that stands in `out` from `start` on, whole, in the form that the connection takes.
+    /// Rewrites the plain frame that stands in `out` from `start` on, whole, in the encoding that the connection takes.
     /// Rare: only connections with a flag of [`Flags::TRANSLATED`] come here.
     #[cold]
     fn translate(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {

@@ -5,7 +5,7 @@
 //! - a slot's use begins with `Accepted` and ends with `Closed`, which comes once, after `close`; only then is the slot accepted again;
 //! - after `close` nothing of that use is reaped but a stale `Received` that was complete before it;
 //! - `ReceiveEnded` comes after the last `Received` that its arming brought; a receive that is not armed brings nothing;
-//! - a departure's shortfall is reported by the turn that sent it; a tracked send ends in one `Sent`, of all of it or of its beginning;
+//! - a transmit's short send is reported by the turn that sent it; a tracked send ends in one `Sent`, of all of it or of its beginning;
 //! - no more leases are out than there are receive buffers; a receive that finds none ends, and is armed again as the production driver arms
 //!   it ([`super::waiting`]);
 //! - a receive takes one buffer after the other as long as there are bytes, as far as the kernel likes, before anybody else has one;
@@ -28,7 +28,7 @@ pub use socket::SocketId;
 pub use world::{Line, Read, World};
 
 use super::{
-    Completion, Driver, Millis, ReceiveEnd, Shortfall, StopAccept, TRACKED_SEGMENTS_MAX, Wait,
+    Completion, Driver, Millis, ReceiveEnd, ShortSend, StopAccept, TRACKED_SEGMENTS_MAX, Wait,
 };
 use crate::Ticket;
 use crate::outgoing::Outgoing;
@@ -81,10 +81,10 @@ impl Driver for SimDriver {
         port.reap(network, into);
     }
 
-    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, shortfalls: &mut Vec<Shortfall>) {
+    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, short_sends: &mut Vec<ShortSend>) {
         let mut world = self.world.borrow_mut();
         let (port, network) = world.at(self.shard);
-        port.turn(network, outgoing, wait, shortfalls);
+        port.turn(network, outgoing, wait, short_sends);
     }
 
     fn arm_receive(&mut self, ticket: Ticket) {

@@ -33,7 +33,7 @@ pub use platform::{Tables, Uring};
 
 use crate::driver::waiting::Receive;
 use crate::driver::{
-    Completion, Driver, DriverCounters, ListenSocket, Millis, ReceiveEnd, Shortfall, StopAccept,
+    Completion, Driver, DriverCounters, ListenSocket, Millis, ReceiveEnd, ShortSend, StopAccept,
     Unsupported, Wait,
 };
 use crate::outgoing::Outgoing;
@@ -54,9 +54,9 @@ use userdata::{Op, UserData};
 use vectors::Vectors;
 use waking::Waking;
 
-/// Set on every departure: never blocks, and reports a short count instead of success only when the socket's buffer is full.
+/// Set on every transmit: never blocks, and reports a short count instead of success only when the socket's buffer is full.
 /// Without `MSG_WAITALL` a short send would look like success and post nothing.
-const DEPARTURE_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+const TRANSMIT_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 
 /// One shard's rings.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub struct UringDriver {
     /// Connections whose receive is being cancelled because they took too many buffers.
     curbed: Vec<Ticket>,
     pending: Vec<Completion<Lease>>,
-    shortfalls: Vec<Shortfall>,
+    short_sends: Vec<ShortSend>,
     patience: Patience,
     start: Instant,
     now: Millis,
@@ -141,7 +141,7 @@ impl UringDriver {
             starved: Vec::new(),
             curbed: Vec::new(),
             pending: Vec::new(),
-            shortfalls: Vec::new(),
+            short_sends: Vec::new(),
             patience: Patience::new(),
             start: Instant::now(),
             now: 0,
@@ -189,8 +189,8 @@ impl UringDriver {
         unsafe { self.rings[ring].push(entry) };
     }
 
-    /// Queues one departure.
-    fn depart(&mut self, outgoing: &Outgoing, index: usize) {
+    /// Queues one transmit.
+    fn transmit(&mut self, outgoing: &Outgoing, index: usize) {
         let ticket = outgoing.ticket(index);
         let mut slices = outgoing.slices(index);
         let Some(first) = slices.next() else { return };
@@ -198,14 +198,14 @@ impl UringDriver {
         let fixed = self.fixed(ticket.slot);
         let entry = match slices.next() {
             None => opcode::Send::new(fixed, first.as_ptr(), first.len() as u32)
-                .flags(DEPARTURE_FLAGS)
+                .flags(TRANSMIT_FLAGS)
                 .build(),
             Some(second) => {
                 let header = self
                     .vectors
                     .gather([first, second].into_iter().chain(slices));
                 opcode::SendMsg::new(fixed, header)
-                    .flags(DEPARTURE_FLAGS as u32)
+                    .flags(TRANSMIT_FLAGS as u32)
                     .build()
             }
         };
@@ -251,10 +251,10 @@ impl Driver for UringDriver {
         self.now = self.start.elapsed().as_millis() as Millis;
     }
 
-    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, shortfalls: &mut Vec<Shortfall>) {
+    fn turn(&mut self, outgoing: &Outgoing, wait: Wait, short_sends: &mut Vec<ShortSend>) {
         self.vectors.prepare(outgoing);
         for index in 0..outgoing.len() {
-            self.depart(outgoing, index);
+            self.transmit(outgoing, index);
         }
         let look = matches!(wait, Wait::Until(_));
         let sweep = self.sweep();
@@ -284,7 +284,7 @@ impl Driver for UringDriver {
         }
         let reaped = self.reap_ring(0);
         self.patience.saw(reaped);
-        // A shortfall belongs to this turn: none may stay behind because completions overflow, or because what the kernel
+        // A short send belongs to this turn: none may stay behind because completions overflow, or because what the kernel
         // refused to take would be sent later.
         for index in 0..self.rings.len() {
             while self.rings[index].is_behind() && !outgoing.is_empty() {
@@ -304,7 +304,7 @@ impl Driver for UringDriver {
                 .map(|ring| u64::from(ring.overflow()))
                 .sum(),
         );
-        shortfalls.append(&mut self.shortfalls);
+        short_sends.append(&mut self.short_sends);
     }
 
     fn arm_receive(&mut self, ticket: Ticket) {
@@ -389,7 +389,7 @@ impl Driver for UringDriver {
         self.starved.shrink_to_fit();
         self.rings.iter_mut().for_each(Ring::release_memory);
         self.pending.shrink_to_fit();
-        self.shortfalls.shrink_to_fit();
+        self.short_sends.shrink_to_fit();
     }
 
     fn stop_accepting(&mut self, how: StopAccept) {

@@ -1,7 +1,7 @@
 //! Deadlines: one entry in the wheel per connection, whose meaning follows from the phase and from what is unfinished.
 
 use super::Shard;
-use crate::connection::{Cold, Connection, Flags, HEARD_MS};
+use crate::connection::{ACTIVITY_MS, Cold, Connection, Flags};
 use crate::core::Limits;
 use crate::driver::{Driver, Millis};
 use crate::exchange::Stage;
@@ -13,7 +13,7 @@ use shardcast_protocol::frame::OpCode;
 /// Deadlines met per tick; the rest wait for the next.
 const DEADLINES_PER_TICK: usize = 1024;
 /// Who waits for a receive buffer may have said in time what nobody has heard yet: it is looked at again after this, in milliseconds.
-const UNHEARD_MS: Millis = 1_000;
+const UNRECEIVED_MS: Millis = 1_000;
 
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn meet_deadlines(&mut self) {
@@ -61,8 +61,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         let exchange = connection.exchange();
         let is_awaiting = exchange.is_some_and(|it| matches!(it.stage, Stage::Awaiting(_)));
-        let is_silent = exchange.is_none() && !connection.has_unread();
-        if !is_awaiting && self.is_unheard(ticket) {
+        let is_silent = exchange.is_none() && !connection.has_input();
+        if !is_awaiting && self.is_unreceived(ticket) {
             return;
         }
         let Some(deadline) = deadline else {
@@ -108,15 +108,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
         {
             return self.give_up(ticket, deadline);
         }
-        let heard = Millis::from(connection.heard) * HEARD_MS;
-        let silence = self.core.now.saturating_sub(heard);
+        let last_activity = Millis::from(connection.last_activity) * ACTIVITY_MS;
+        let silence = self.core.now.saturating_sub(last_activity);
         if silence >= limits.idle_ms {
             return self.give_up(ticket, Deadline::Idle);
         }
         let pinged = connection.flags.has(Flags::PINGED);
         let at = if self.core.heartbeats.get_mut(ticket.slot).is_some() {
             match self.beat(ticket) {
-                Some(at) => at.min(heard + limits.idle_ms),
+                Some(at) => at.min(last_activity + limits.idle_ms),
                 None => return self.give_up(ticket, Deadline::Pong),
             }
         } else if pinged {
@@ -128,9 +128,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 .flags
                 .set(Flags::PINGED);
             self.core.control(ticket, OpCode::Ping, b"");
-            (self.core.now + limits.pong_ms).min(heard + limits.idle_ms)
+            (self.core.now + limits.pong_ms).min(last_activity + limits.idle_ms)
         } else {
-            heard + limits.heartbeat_ms.min(limits.idle_ms)
+            last_activity + limits.heartbeat_ms.min(limits.idle_ms)
         };
         // The ping may have found the outbox full and ended it all.
         if self.core.connections.phase(ticket) == Phase::Open {
@@ -197,8 +197,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn give_up(&mut self, ticket: Ticket, deadline: Deadline) {
-        let heard = matches!(deadline, Deadline::Message | Deadline::Progress);
-        if !heard && self.is_unheard(ticket) {
+        let last_activity = matches!(deadline, Deadline::Message | Deadline::Progress);
+        if !last_activity && self.is_unreceived(ticket) {
             return;
         }
         self.count_deadline(deadline);
@@ -214,10 +214,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Whether the receive of a connection that is late waits for a buffer: then it is looked at again soon.
-    fn is_unheard(&mut self, ticket: Ticket) -> bool {
+    fn is_unreceived(&mut self, ticket: Ticket) -> bool {
         let unheard = self.driver.awaits_buffer(ticket);
         if unheard {
-            let at = self.core.now + UNHEARD_MS;
+            let at = self.core.now + UNRECEIVED_MS;
             self.core.wheel.schedule(ticket.slot, at);
         }
         unheard
@@ -228,7 +228,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// An incomplete head or frame has begun, or goes on behind one that ended: it has its time.
-    pub(super) fn watch_unread(&mut self, ticket: Ticket) {
+    pub(super) fn watch_input(&mut self, ticket: Ticket) {
         let (now, limits) = (self.core.now, self.core.limits);
         let connection = self.core.connections.at(ticket.slot);
         let limit = match connection.phase {
@@ -241,7 +241,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             | Phase::Lingering
             | Phase::Retiring => return,
         };
-        connection.cold().unread_since = now;
+        connection.cold().input_since = now;
         self.core.wheel.advance(ticket.slot, now + limit);
     }
 
@@ -258,12 +258,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// It was we who did not listen while it was parked: neither its silence nor what it did not finish meanwhile counts.
     pub(super) fn forgive(&mut self, ticket: Ticket) {
-        let (now, heard) = (self.core.now, self.core.heard_now());
+        let (now, last_activity) = (self.core.now, self.core.activity_now());
         let connection = self.core.connections.at(ticket.slot);
-        connection.hear(heard);
+        connection.record_activity(last_activity);
         let cold = connection.cold();
         let parked = now - cold.parked_since;
-        cold.unread_since += parked;
+        cold.input_since += parked;
         cold.message_since += parked;
         if let Some((at, _)) = unfinished_due(Some(cold), &self.core.limits) {
             self.core.wheel.advance(ticket.slot, at);
@@ -273,15 +273,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
 /// When a connection that has not upgraded is late, and for what; `None`: it was kept alive for its next request, which did not come.
 fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Option<Deadline>) {
-    let since = Millis::from(connection.heard) * HEARD_MS;
+    let since = Millis::from(connection.last_activity) * ACTIVITY_MS;
     let exchange = connection.exchange();
     if let Some(Stage::Posting(_) | Stage::Awaiting(_)) = exchange.map(|exchange| exchange.stage) {
         return (since + limits.frame_ms, Some(Deadline::Frame));
     }
     let is_kept = exchange.is_some_and(|it| it.answered > 0 && it.stage == Stage::Head);
     let head = connection.cold.as_ref();
-    let begun = head.filter(|cold| !cold.unread.is_empty());
-    let head_at = begun.map(|cold| cold.unread_since + limits.header_ms);
+    let begun = head.filter(|cold| !cold.input.is_empty());
+    let head_at = begun.map(|cold| cold.input_since + limits.header_ms);
     let handshake_at = since + limits.handshake_ms;
     match (is_kept, head_at) {
         (true, None) => (since + limits.keep_alive_ms, None),
@@ -303,7 +303,7 @@ fn unfinished_due(cold: Option<&Cold>, limits: &Limits) -> Option<(Millis, Deadl
     let cold = cold?;
     let frame = cold
         .is_in_frame()
-        .then_some((cold.unread_since + limits.frame_ms, Deadline::Frame));
+        .then_some((cold.input_since + limits.frame_ms, Deadline::Frame));
     let message = (cold.assembly.is_some() || !cold.pieces.is_idle())
         .then_some((cold.message_since + limits.message_ms, Deadline::Message));
     frame.into_iter().chain(message).min_by_key(|(at, _)| *at)

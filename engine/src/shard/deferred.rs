@@ -11,9 +11,9 @@ use crate::connection::Flags;
 use crate::core::Core;
 use crate::driver::Driver;
 use crate::exchange::Deferred;
+use crate::input::Need;
 use crate::phase::{Phase, Step};
-use crate::unread::Need;
-use crate::{Application, Deadline, Note, Ticket};
+use crate::{Application, Deadline, Notice, Ticket};
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::Framing;
 
@@ -29,7 +29,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     ) {
         if !self.core.may_defer() {
             self.core.counters.refused_waiting.add(1);
-            self.core.agenda.abandoned.push(ticket);
+            self.core.pending_work.abandoned.push(ticket);
             let refusal = Refusal::new(503, "too many clients wait, try again later");
             return self.turn_down(ticket, key, refusal);
         }
@@ -65,31 +65,31 @@ impl<A: Application, D: Driver> Shard<A, D> {
             connection.flags.set(Flags::PARKED);
             connection.cold().parked_since = self.core.now;
             self.core.counters.parked.add(1);
-            self.core.agenda.park.push(ticket);
+            self.core.pending_work.park.push(ticket);
         }
         Err(Need::Any)
     }
 
     /// What a deferred admission waited for is there.
-    pub(super) fn decide(&mut self, ticket: Ticket, note: Note) {
+    pub(super) fn decide(&mut self, ticket: Ticket, notice: Notice) {
         if self.core.connections.phase(ticket) != Phase::Authenticating {
-            if discard(note).is_err() {
-                self.core.note_panic(None);
+            if discard(notice).is_err() {
+                self.core.count_panic(None);
             }
             return;
         }
         let decision = self.shielded(ticket, |application, context| {
-            application.decide(context, note)
+            application.decide(context, notice)
         });
         let decision =
             decision.unwrap_or_else(|| Admission::Refuse(Refusal::new(500, "handler failed")));
         if !matches!(decision, Admission::Defer) {
-            self.settle(ticket, decision);
+            self.apply_decision(ticket, decision);
         }
         self.after_call();
     }
 
-    fn settle(&mut self, ticket: Ticket, decision: Admission<A::Session>) {
+    fn apply_decision(&mut self, ticket: Ticket, decision: Admission<A::Session>) {
         let exchange = self.core.connections.at(ticket.slot).cold().exchange();
         let Some(deferred) = exchange.deferred.take() else {
             return;
@@ -114,13 +114,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let Some(connection) = self.core.connections.get(ticket) else {
             return;
         };
-        if !connection.flags.has(Flags::PARKED) && !connection.has_unread() {
+        if !connection.flags.has(Flags::PARKED) && !connection.has_input() {
             return;
         }
         connection.flags.set(Flags::PARKED);
         // The time of a frame begins with the decision.
         let cold = connection.cold();
-        (cold.parked_since, cold.unread_since) = (now, now);
+        (cold.parked_since, cold.input_since) = (now, now);
         self.listen_again(ticket);
     }
 

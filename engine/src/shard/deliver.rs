@@ -13,21 +13,21 @@ use shardcast_protocol::frame;
 /// How much of its fan-outs a shard serves before something else has its turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Departures per turn. Smaller costs enters, larger makes other shards and other connections wait (`tuning.md`).
-    pub(super) departures_per_chunk: usize,
+    /// Transmits per turn. Smaller costs enters, larger makes other shards and other connections wait (`tuning.md`).
+    pub(super) transmits_per_chunk: usize,
     /// Chunks per tick: after that, completions and requests have their turn.
     pub(super) chunks_per_tick: usize,
 }
 
 impl Pace {
     pub(super) const FULL: Pace = Pace {
-        departures_per_chunk: 1024,
+        transmits_per_chunk: 1024,
         chunks_per_tick: 4,
     };
 
-    /// Members that a chunk serves. Who has a backlog, or is closing, costs no departure, and still time.
+    /// Members that a chunk serves. Who has a backlog, or is closing, costs no transmit, and still time.
     fn members_per_chunk(self) -> usize {
-        4 * self.departures_per_chunk
+        4 * self.transmits_per_chunk
     }
 }
 
@@ -42,7 +42,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Some(Chunk::Reported) => self.deliver_reported(),
                 None => break,
             }
-            if self.core.outgoing.is_full(self.pace.departures_per_chunk) {
+            if self.core.outgoing.is_full(self.pace.transmits_per_chunk) {
                 self.flush();
             }
             if self.core.fan_outs.is_empty() || self.core.delayed.has_ready() {
@@ -50,7 +50,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.take_deliveries();
             }
         }
-        self.core.audiences.pack(self.core.fan_outs.audiences_mut());
+        self.core
+            .member_lists
+            .pack(self.core.fan_outs.member_lists_mut());
         if !self.core.delayed.is_empty() {
             self.core.delayed.mark_congested();
         }
@@ -59,27 +61,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Serves members until the chunk is full or no fan-out of this kind is left. What is not done goes behind the others.
     fn deliver_chunk(&mut self) {
         let mut members_left = self.pace.members_per_chunk();
-        let departures_max = self.pace.departures_per_chunk;
+        let transmits_max = self.pace.transmits_per_chunk;
         while members_left > 0
             && let Some(mut fan_out) = self.core.fan_outs.pop(Chunk::Together)
         {
-            members_left -= self.core.serve(&mut fan_out, members_left, departures_max);
+            members_left -= self.core.serve(&mut fan_out, members_left, transmits_max);
             if !fan_out.is_done() {
                 self.core.fan_outs.push(fan_out);
                 return;
             }
-            self.core.served(fan_out.whose);
+            self.core.served(fan_out.recipients);
         }
     }
 
-    /// Reported publishes go out in turns of their own: every shortfall in them is one of their members'.
+    /// Reported publishes go out in turns of their own: every short send in them is one of their members'.
     fn deliver_reported(&mut self) {
         // A turn may leave something to say: goodbyes over TLS, and what the application says of who has gone.
         while !self.core.outgoing.is_empty() {
             self.flush();
         }
-        let departures_max = self.pace.departures_per_chunk;
-        let mut members_left = departures_max;
+        let transmits_max = self.pace.transmits_per_chunk;
+        let mut members_left = transmits_max;
         for _ in 0..REPORTED_PER_CHUNK {
             if members_left == 0 {
                 return;
@@ -87,16 +89,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let Some(mut fan_out) = self.core.fan_outs.pop(Chunk::Reported) else {
                 return;
             };
-            members_left -= self.core.serve(&mut fan_out, members_left, departures_max);
-            let settled = self.flush();
-            fan_out.tally.delivered -= settled.short + settled.failed;
-            fan_out.tally.queued += settled.short;
-            fan_out.tally.dropped += settled.failed;
+            members_left -= self.core.serve(&mut fan_out, members_left, transmits_max);
+            let incomplete = self.flush();
+            fan_out.tally.delivered -= incomplete.short + incomplete.failed;
+            fan_out.tally.queued += incomplete.short;
+            fan_out.tally.dropped += incomplete.failed;
             if fan_out.is_done() {
-                self.core.served(fan_out.whose);
+                self.core.served(fan_out.recipients);
                 self.core
                     .mail
-                    .owe(fan_out.outcome().expect("it is reported"));
+                    .enqueue_outcome(fan_out.outcome().expect("it is reported"));
                 self.core.mail.unspill();
             } else {
                 self.core.fan_outs.push(fan_out);
@@ -109,39 +111,44 @@ impl<A: Application, D: Driver> Shard<A, D> {
 }
 
 impl Core {
-    /// Owes a fan-out to its next members, at most `members_max`, until `departures_max` departures stand or a turn is due. How many were
+    /// Owes a fan-out to its next members, at most `members_max`, until `transmits_max` transmits stand or a turn is due. How many were
     /// served.
-    fn serve(&mut self, fan_out: &mut FanOut, members_max: usize, departures_max: usize) -> usize {
+    fn serve(&mut self, fan_out: &mut FanOut, members_max: usize, transmits_max: usize) -> usize {
         let mut shares = Shares {
             plain: self.outgoing.share(fan_out.plain.clone()),
             deflated: None,
         };
         let (mut deliveries, mut frames, mut octets) = (0, 0, 0);
-        let mut members = fan_out.audience.first(members_max);
-        while let Some(ticket) = members.next(&self.audiences) {
+        let mut members = fan_out.members.first(members_max);
+        while let Some(ticket) = members.next(&self.member_lists) {
             if self.connections.phase(ticket) == Phase::Open {
-                let given = self.give(fan_out, ticket, &mut shares);
-                deliveries += given.deliveries;
-                frames += given.frames;
-                octets += given.octets;
+                let appended = self.append_batch(fan_out, ticket, &mut shares);
+                deliveries += appended.deliveries;
+                frames += appended.frames;
+                octets += appended.octets;
             } else {
                 self.counters.dropped_closing.add(u64::from(fan_out.frames));
                 fan_out.tally.dropped += 1;
             }
-            if self.outgoing.is_full(departures_max) {
+            if self.outgoing.is_full(transmits_max) {
                 break;
             }
         }
         self.counters.deliveries.add(deliveries);
         self.count_out(frames, octets);
-        fan_out.audience.go_on(&members)
+        fan_out.members.go_on(&members)
     }
 
     /// Owes one open member what the batch has for it: nearly always the whole in one span.
-    fn give(&mut self, fan_out: &mut FanOut, ticket: Ticket, shares: &mut Shares) -> Given {
+    fn append_batch(
+        &mut self,
+        fan_out: &mut FanOut,
+        ticket: Ticket,
+        shares: &mut Shares,
+    ) -> Appended {
         let flags = self.connections.at(ticket.slot).flags;
         if flags.has(Flags::SERVED_APART) {
-            return self.give_apart(fan_out, ticket, flags);
+            return self.append_apart(fan_out, ticket, flags);
         }
         let backlog = flags.has(Flags::BACKLOG);
         let (layout, bytes, shared) = match &fan_out.deflated {
@@ -153,93 +160,93 @@ impl Core {
             }
             Some(_) | None => (Layout::Plain, &fan_out.plain, shares.plain),
         };
-        let (mut octets, mut kept) = (0, true);
+        let (mut octets, mut fits) = (0, true);
         fan_out.spans(ticket, layout, |start, end| {
             // A span that found the outbox full has closed the connection: the rest of them has nowhere to go.
-            if kept {
-                kept = self.lend(ticket, shared, bytes, start, end);
-                octets += if kept { end - start } else { 0 };
+            if fits {
+                fits = self.append_shared(ticket, shared, bytes, start, end);
+                octets += if fits { end - start } else { 0 };
             }
         });
-        if octets == 0 && kept {
-            return Given::default();
+        if octets == 0 && fits {
+            return Appended::default();
         }
-        *match (kept, backlog) {
+        *match (fits, backlog) {
             (true, false) => &mut fan_out.tally.delivered,
             (true, true) => &mut fan_out.tally.queued,
             (false, _) => &mut fan_out.tally.dropped,
         } += 1;
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
-        self.given(frames, octets, kept)
+        self.appended(frames, octets, fits)
     }
 
     /// Whoever had no room for all of a batch counts as given none of it.
     #[inline]
-    fn given(&self, frames: u64, octets: usize, kept: bool) -> Given {
-        if !kept {
+    fn appended(&self, frames: u64, octets: usize, fits: bool) -> Appended {
+        if !fits {
             self.counters.dropped_closing.add(frames);
-            return Given::default();
+            return Appended::default();
         }
-        Given {
+        Appended {
             deliveries: frames,
             frames,
             octets,
         }
     }
 
-    /// Owes one open member a batch in a form that it does not share with WebSockets of the common kind.
+    /// Owes one open member a batch in an encoding that it does not share with WebSockets of the common kind.
     #[cold]
-    fn give_apart(&mut self, fan_out: &mut FanOut, ticket: Ticket, flags: Flags) -> Given {
+    fn append_apart(&mut self, fan_out: &mut FanOut, ticket: Ticket, flags: Flags) -> Appended {
         if flags.has(Flags::STREAM) {
-            self.give_events(fan_out, ticket)
+            self.append_events(fan_out, ticket)
         } else {
-            self.give_alone(fan_out, ticket)
+            self.append_alone(fan_out, ticket)
         }
     }
 
     /// Owes an open event stream a batch as events.
-    fn give_events(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Given {
+    fn append_events(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
         let flags = self.connections.at(ticket.slot).flags;
         let backlog = flags.has(Flags::BACKLOG);
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
         if frames == 0 {
-            return Given::default();
+            return Appended::default();
         }
         let events = fan_out.events(ticket, flags.framing());
         let shared = self.outgoing.share(events.clone());
-        let kept = self.lend(ticket, shared, &events, 0, events.len());
-        *match (kept, backlog) {
+        let fits = self.append_shared(ticket, shared, &events, 0, events.len());
+        *match (fits, backlog) {
             (true, false) => &mut fan_out.tally.delivered,
             (true, true) => &mut fan_out.tally.queued,
             (false, _) => &mut fan_out.tally.dropped,
         } += 1;
-        self.given(frames, events.len(), kept)
+        self.appended(frames, events.len(), fits)
     }
 
-    /// Owes one open member a batch frame by frame, each in its own form. Rare: windows of their own.
-    fn give_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Given {
+    /// Owes one open member a batch frame by frame, each in its own encoding. Rare: windows of their own.
+    fn append_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
         let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
-        let (mut frames, mut kept) = (0, true);
+        let (mut frames, mut fits) = (0, true);
         let all = u64::from(fan_out.frames - fan_out.skipped(ticket));
         fan_out.spans(ticket, Layout::Plain, |start, end| {
             let mut rest = &fan_out.plain[start..end];
-            while kept && !rest.is_empty() {
+            while fits && !rest.is_empty() {
                 let (frame, behind) = rest.split_at(frame::written(rest).1.end);
                 self.write_frame(ticket, |out| out.extend_from_slice(frame));
-                kept = self.connections.phase(ticket) == Phase::Open;
-                frames += u64::from(kept);
+                fits = self.connections.phase(ticket) == Phase::Open;
+                frames += u64::from(fits);
                 rest = behind;
             }
         });
         if all > 0 {
-            *match (kept, backlog) {
+            *match (fits, backlog) {
                 (true, false) => &mut fan_out.tally.delivered,
                 (true, true) => &mut fan_out.tally.queued,
                 (false, _) => &mut fan_out.tally.dropped,
             } += 1;
         }
         self.counters.dropped_closing.add(all - frames);
-        Given {
+        Appended {
             deliveries: frames,
             // Counted as they were written.
             frames: 0,
@@ -248,7 +255,7 @@ impl Core {
     }
 }
 
-/// A batch's layouts in this turn's departures.
+/// A batch's layouts in this turn's transmits.
 struct Shares {
     plain: Shared,
     /// Once a member takes it.
@@ -257,7 +264,7 @@ struct Shares {
 
 /// What one member was owed of a fan-out.
 #[derive(Default)]
-struct Given {
+struct Appended {
     deliveries: u64,
     /// To be counted as sent.
     frames: u64,

@@ -2,8 +2,8 @@
 
 use super::Shard;
 use crate::driver::Driver;
+use crate::input::Need;
 use crate::phase::Phase;
-use crate::unread::Need;
 use crate::{Application, Ticket};
 use shardcast_protocol::deflate;
 use shardcast_protocol::reader::{Event, ProtocolError, Role, Step};
@@ -16,7 +16,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         ticket: Ticket,
         bytes: &mut [u8],
     ) -> Result<usize, Need> {
-        let Some(mut lent) = self.core.lend_inflater(ticket) else {
+        let Some(mut inflation) = self.core.take_inflater(ticket) else {
             return Err(Need::Any);
         };
         let connection = self.core.connections.at(ticket.slot);
@@ -25,14 +25,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .cold
             .as_mut()
             .and_then(|cold| cold.assembly.take());
-        let (whole, begun) = (bytes.len(), assembly.is_some());
+        let (length, begun) = (bytes.len(), assembly.is_some());
         let step = deflate::next(
             bytes,
             &mut assembly,
             Role::Server,
-            &lent.limits,
-            &mut lent.inflater,
-            lent.own.as_mut(),
+            &inflation.limits,
+            &mut inflation.inflater,
+            inflation.own.as_mut(),
         );
         let mut message = None;
         if let Ok(Step::Event {
@@ -51,7 +51,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let used = match step {
             Ok(Step::Incomplete { need }) => Err(Need::Bytes(need)),
             Ok(Step::Event { event, used }) => {
-                self.heard(ticket, open, event, message);
+                self.act_on_event(ticket, open, event, message);
                 Ok(used)
             }
             Err(error) => {
@@ -63,10 +63,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let is_window = error == ProtocolError::NoWindowLeft;
                 self.core.counters.refused_windows.add(u64::from(is_window));
                 self.core.fail(ticket, error);
-                Ok(whole)
+                Ok(length)
             }
         };
-        self.core.take_back_inflater(ticket, lent);
+        self.core.put_inflater(ticket, inflation);
         used
     }
 }

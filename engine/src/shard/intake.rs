@@ -3,10 +3,10 @@
 use super::Shard;
 use crate::connection::Flags;
 use crate::driver::{Completion, Driver, ReceiveEnd};
+use crate::input::Need;
 use crate::outgoing::Outgoing;
 use crate::peer::Peer;
 use crate::phase::Phase;
-use crate::unread::Need;
 use crate::{Application, Message, Ticket};
 use shardcast_protocol::frame::{Kind, OpCode};
 use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
@@ -57,17 +57,20 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 } => self.core.sent(ticket, count, failed),
                 Completion::Closed { ticket } => self.core.release(ticket),
             }
-            self.tell_ended();
+            self.report_ended();
         }
         self.completions = completions;
     }
 
     fn accepted(&mut self, slot: u32, listener: u8, peer: Peer) {
-        let heard = self.core.heard_now();
-        let ticket = self.core.connections.accept(slot, listener, peer, heard);
+        let last_activity = self.core.activity_now();
+        let ticket = self
+            .core
+            .connections
+            .accept(slot, listener, peer, last_activity);
         let connection = self.core.address(ticket);
         tracing::trace!(%connection, %peer, listener, "accepted");
-        if self.core.secure.covers(listener) {
+        if self.core.tls.covers(listener) {
             self.core.connections.at(slot).flags.set(Flags::TLS);
         }
         self.core.counters.accepts.add(1);
@@ -75,7 +78,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core
             .wheel
             .schedule(slot, self.core.now + self.core.limits.handshake_ms);
-        self.core.agenda.arm.push(ticket);
+        self.core.pending_work.arm.push(ticket);
         if self.drain.is_some() {
             self.core.lose(ticket);
         }
@@ -84,17 +87,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn received(&mut self, ticket: Ticket, mut lease: D::Lease) {
         let bytes = lease.as_mut();
         self.core.counters.bytes_in.add(bytes.len() as u64);
-        let now = self.core.heard_now();
+        let now = self.core.activity_now();
         if let Some(connection) = self.core.connections.get(ticket) {
             let reads = match connection.phase {
                 Phase::Open => {
-                    connection.hear(now);
+                    connection.record_activity(now);
                     true
                 }
                 Phase::Upgrading | Phase::Authenticating | Phase::Closing => true,
                 Phase::Free | Phase::Flushing | Phase::Lingering | Phase::Retiring => false,
             };
-            if reads && connection.flags.has(Flags::UNREAD) {
+            if reads && connection.flags.has(Flags::UNREADABLE) {
                 self.received_aside(ticket, bytes);
             } else if reads {
                 self.take_bytes(ticket, bytes);
@@ -128,7 +131,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         // A slot is not used again before the driver says that it is closed, so this is still the same connection's.
         if self.core.connections.at(ticket.slot).cold.is_some() {
             self.check_unfinished(ticket);
-            self.core.hold(ticket);
+            self.core.account_input(ticket);
         }
     }
 
@@ -143,7 +146,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return;
         };
         let assembly = cold.assembly.as_deref();
-        let Some((bytes, checked)) = cold.unread.unfinished() else {
+        let Some((bytes, checked)) = cold.input.unfinished() else {
             return;
         };
         if let Err(error) = unfinished::check(bytes, checked, assembly) {
@@ -159,41 +162,41 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 return at;
             };
             let parked = connection.flags.has(Flags::PARKED);
-            let unread = connection.cold.as_mut().map(|cold| &mut cold.unread);
-            let Some(unread) = unread.filter(|unread| !unread.is_empty()) else {
+            let input = connection.cold.as_mut().map(|cold| &mut cold.input);
+            let Some(input) = input.filter(|input| !input.is_empty()) else {
                 return at;
             };
-            let wanted = unread.wants(bytes.len() - at);
-            unread.push(&bytes[at..at + wanted]);
+            let wanted = input.wants(bytes.len() - at);
+            input.push(&bytes[at..at + wanted]);
             at += wanted;
-            if !parked && unread.is_ripe() {
-                self.read_unread(ticket);
+            if !parked && input.is_ripe() {
+                self.read_input(ticket);
             }
         }
         at
     }
 
     /// Reads on in what is unread, now that there is more of it or a lane has room.
-    fn read_unread(&mut self, ticket: Ticket) {
+    fn read_input(&mut self, ticket: Ticket) {
         let connection = self.core.connections.get(ticket);
         let Some(cold) = connection.and_then(|connection| connection.cold.as_mut()) else {
             return;
         };
-        let mut unread = std::mem::take(&mut cold.unread);
-        let (used, need) = self.consume(ticket, unread.bytes());
-        if used == unread.len() {
-            self.core.spare.put(unread);
+        let mut input = std::mem::take(&mut cold.input);
+        let (used, need) = self.consume(ticket, input.bytes());
+        if used == input.len() {
+            self.core.spare.put(input);
             return;
         }
-        unread.read(used, need);
+        input.read(used, need);
         let cold = self.core.connections.at(ticket.slot).cold();
         // What was posted to an event stream meanwhile comes behind.
-        let mut posted = std::mem::replace(&mut cold.unread, unread);
+        let mut posted = std::mem::replace(&mut cold.input, input);
         if !posted.is_empty() {
-            cold.unread.push(posted.bytes());
+            cold.input.push(posted.bytes());
         }
         if used > 0 {
-            self.watch_unread(ticket);
+            self.watch_input(ticket);
         }
     }
 
@@ -202,9 +205,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if rest.is_empty() {
             return;
         }
-        let unread = self.core.spare.take(rest, need);
-        self.core.connections.at(ticket.slot).cold().unread = unread;
-        self.watch_unread(ticket);
+        let input = self.core.spare.take(rest, need);
+        self.core.connections.at(ticket.slot).cold().input = input;
+        self.watch_input(ticket);
     }
 
     /// Reads as many requests and frames as are whole. Returns the bytes that are done with, and what the rest needs, if there is any.
@@ -223,7 +226,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     if flushes >= FLUSHES_PER_READ
                         || self.core.mail.requested() >= self.requested_max
                         || self.is_stuck(ticket)
-                        || self.core.is_held_up(ticket) =>
+                        || self.core.must_await_topic(ticket) =>
                 {
                     self.park(ticket);
                     Err(Need::Any)
@@ -237,7 +240,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Ok(used) => at += used,
                 Err(need) => return (at, need),
             }
-            self.tell_ended();
+            self.report_ended();
             // Small requests may have large answers: a socket that is full is to be known before there are more of them.
             if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
                 self.flush();
@@ -265,7 +268,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .cold
             .as_mut()
             .and_then(|cold| cold.assembly.take());
-        let whole = bytes.len();
+        let length = bytes.len();
         let begun = assembly.is_some();
         let step = reader::next(bytes, &mut assembly, Role::Server, &limits);
         let mut message = None;
@@ -286,16 +289,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Ok(Step::Event { event, used }) => (event, used),
             Err(error) => {
                 self.core.fail(ticket, error);
-                return Ok(whole);
+                return Ok(length);
             }
         };
-        self.heard(ticket, open, event, message);
+        self.act_on_event(ticket, open, event, message);
         Ok(used)
     }
 
     /// Acts on what a frame meant. Only an open connection's messages are heard.
     #[inline(always)] // Once per message.
-    pub(super) fn heard(
+    pub(super) fn act_on_event(
         &mut self,
         ticket: Ticket,
         open: bool,
@@ -337,7 +340,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         });
     }
 
-    /// A lane is full, and taking the shard's own letters does not make room.
+    /// A lane is full, and taking the shard's own messages does not make room.
     fn is_stuck(&mut self, ticket: Ticket) -> bool {
         if !self.core.mail.is_congested() {
             return false;
@@ -356,24 +359,24 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.counters.parked.add(1);
         connection.flags.set(Flags::PARKED);
         connection.cold().parked_since = self.core.now;
-        self.core.agenda.park.push(ticket);
+        self.core.pending_work.park.push(ticket);
         self.parked.push_back(ticket);
     }
 
     /// Reads on where parked connections stopped, while there is room.
     pub(super) fn unpark(&mut self) {
         let bytes_max = self.core.counters.bytes_out.get() + PARKED_BYTES_PER_TICK;
-        let held_up = std::mem::take(&mut self.core.held_up);
+        let topics_awaited = std::mem::take(&mut self.core.topics_awaited);
         for _ in 0..self.parked.len() {
             if self.core.mail.is_congested() || self.core.counters.bytes_out.get() > bytes_max {
-                self.core.held_up |= held_up;
+                self.core.topics_awaited |= topics_awaited;
                 return;
             }
             let Some(ticket) = self.parked.pop_front() else {
                 return;
             };
-            if held_up && self.core.awaits_turn(ticket) {
-                self.core.held_up = true;
+            if topics_awaited && self.core.awaits_turn(ticket) {
+                self.core.topics_awaited = true;
                 self.parked.push_back(ticket);
                 continue;
             }
@@ -386,10 +389,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.core.take_turn(ticket);
                 self.forgive(ticket);
             }
-            self.read_unread(ticket);
+            self.read_input(ticket);
             self.check_unfinished(ticket);
-            self.core.hold(ticket);
-            self.tell_ended();
+            self.core.account_input(ticket);
+            self.report_ended();
             let Some(connection) = self.core.connections.get(ticket) else {
                 continue;
             };
@@ -399,7 +402,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             if connection.flags.has(Flags::ENDED) {
                 self.stream_over(ticket);
             } else {
-                self.core.agenda.arm.push(ticket);
+                self.core.pending_work.arm.push(ticket);
             }
         }
     }
@@ -411,7 +414,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         connection.flags.clear(Flags::RECEIVING);
         match why {
             ReceiveEnd::Stopped if connection.flags.has(Flags::PARKED) => {}
-            ReceiveEnd::Stopped => self.core.agenda.arm.push(ticket),
+            ReceiveEnd::Stopped => self.core.pending_work.arm.push(ticket),
             ReceiveEnd::Failed => self.core.lose(ticket),
             ReceiveEnd::Eof if connection.flags.has(Flags::PARKED) => {
                 connection.flags.set(Flags::ENDED)
@@ -425,7 +428,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match self.core.connections.phase(ticket) {
             Phase::Upgrading => self.core.end_requests(ticket),
             Phase::Authenticating | Phase::Open | Phase::Closing => self.core.lose(ticket),
-            Phase::Flushing | Phase::Lingering => self.core.agenda.finish.push(ticket),
+            Phase::Flushing | Phase::Lingering => self.core.pending_work.finish.push(ticket),
             Phase::Free | Phase::Retiring => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::deliver::Pace;
-use crate::batch::{Batch, Turn, Whose};
+use crate::batch::{Batch, Recipients, Turn};
 use crate::connection::{Connection, Flags};
 use crate::core::Core;
 use crate::driver::Driver;
@@ -11,13 +11,13 @@ use crate::membership::Membership;
 use crate::outgoing::Outgoing;
 use crate::phase::Phase;
 use crate::topic::TopicKind;
-use crate::{Application, Form};
+use crate::{Application, EncodingId};
 use shardcast_protocol::frame;
 use std::collections::{BTreeMap, HashMap};
 
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Panics unless every account of the shard is consistent: slot lists, room members and memberships, outbox sums, timers,
-    /// sessions. With `quiescent`, also unless nothing is left over: no connection, room, home, letter, report or outbox byte.
+    /// sessions. With `quiescent`, also unless nothing is left over: no connection, room, home, message, report or outbox byte.
     pub fn check_invariants(&self, quiescent: bool) {
         let (mut outbox_bytes, mut unfinished_bytes) = (0, 0);
         let (mut live, mut deferred) = (0, 0);
@@ -26,8 +26,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             deferred += usize::from(connection.phase == Phase::Authenticating);
             outbox_bytes += check_connection(slot, connection);
             unfinished_bytes += check_account(slot, connection);
-            if let Some(session) = self.core.secure.session(slot) {
-                let kept = session.kept_bytes();
+            if let Some(session) = self.core.tls.session(slot) {
+                let kept = session.buffered_bytes();
                 assert_eq!(session.counted_bytes, kept, "slot {slot}: not counted");
                 unfinished_bytes += kept;
             }
@@ -72,27 +72,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Serves fan-outs a few departures at a time, and encrypts a few bytes a tick of what waits, so that a small crowd shows what a large
+    /// Serves fan-outs a few transmits at a time, and encrypts a few bytes a tick of what waits, so that a small crowd shows what a large
     /// one does.
-    pub fn slow_down(&mut self, departures_per_chunk: usize, chunks_per_tick: usize) {
+    pub fn slow_down(&mut self, transmits_per_chunk: usize, chunks_per_tick: usize) {
         self.pace = Pace {
-            departures_per_chunk,
+            transmits_per_chunk,
             chunks_per_tick,
         };
-        self.core.secure.slow_down();
+        self.core.tls.slow_down();
     }
 
     /// Panics unless the shards agree on who is a member of what. Nothing may be under way between them.
     pub fn check_together(shards: &[Shard<A, D>]) {
-        let mut slices: BTreeMap<(TopicName, Form, u16), u32> = BTreeMap::new();
-        let mut interest: BTreeMap<(TopicName, Form, u16), u32> = BTreeMap::new();
+        let mut subscriber_lists: BTreeMap<(TopicName, EncodingId, u16), u32> = BTreeMap::new();
+        let mut interest: BTreeMap<(TopicName, EncodingId, u16), u32> = BTreeMap::new();
         for Shard { core, .. } in shards {
             let shard = core.mail.shard();
-            assert_eq!(core.mail.depth(), 0, "letters under way");
-            for (_, slice) in core.rooms.iter() {
-                if !slice.members.is_empty() {
-                    let key = (TopicName::of(&slice.key), slice.form, shard);
-                    slices.insert(key, slice.members.len() as u32);
+            assert_eq!(core.mail.depth(), 0, "messages under way");
+            for (_, subscribers) in core.topics.iter() {
+                if !subscribers.members.is_empty() {
+                    let key = (TopicName::of(&subscribers.key), subscribers.encoding, shard);
+                    subscriber_lists.insert(key, subscribers.members.len() as u32);
                 }
             }
             for (topic, pairs, members) in core.homes.iter() {
@@ -100,16 +100,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 assert_eq!(home, shard, "{topic:?}: another's");
                 let sum: u32 = pairs.iter().map(|pair| pair.members).sum();
                 assert_eq!(sum, members, "{topic:?}");
-                assert!(pairs.is_sorted_by_key(|pair| (pair.form, pair.shard)));
+                assert!(pairs.is_sorted_by_key(|pair| (pair.encoding, pair.shard)));
                 for pair in pairs {
                     let members =
-                        interest.insert((topic.clone(), pair.form, pair.shard), pair.members);
+                        interest.insert((topic.clone(), pair.encoding, pair.shard), pair.members);
                     assert_eq!(members, None, "{topic:?}: two homes, or a pair twice");
                 }
             }
             assert!(!core.homes.has_refusals(), "refusals that nobody notes");
         }
-        assert_eq!(slices, interest, "members, and what their homes know");
+        assert_eq!(
+            subscriber_lists, interest,
+            "members, and what their homes know"
+        );
     }
 
     /// The topics that this shard orders, with their members on all shards.
@@ -123,19 +126,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let core = &self.core;
         assert_eq!(core.connections.live(), 0, "connections left");
         assert_eq!(
-            (core.rooms.rooms(), core.rooms.users()),
+            (core.topics.rooms(), core.topics.users()),
             (0, 0),
-            "slices left"
+            "subscriber_lists left"
         );
         assert!(core.homes.is_empty(), "home topics left");
-        assert_eq!(core.mail.depth(), 0, "letters left");
-        assert!(!core.mail.is_waiting(), "letters wait for room");
+        assert_eq!(core.mail.depth(), 0, "messages left");
+        assert!(!core.mail.is_waiting(), "messages wait for room");
         assert!(core.reports.is_empty(), "reports pending");
         assert!(
             core.fan_outs.is_empty() && core.delayed.is_empty() && !core.delayed.has_ready(),
             "deliveries left"
         );
-        assert!(core.outgoing.is_empty(), "departures left");
+        assert!(core.outgoing.is_empty(), "transmits left");
         assert_eq!(
             (
                 core.counters.outboxes.get(),
@@ -144,9 +147,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             (0, 0)
         );
         assert!(
-            core.agenda.ended.is_empty()
-                && core.agenda.abandoned.is_empty()
-                && core.agenda.retire.is_empty(),
+            core.pending_work.ended.is_empty()
+                && core.pending_work.abandoned.is_empty()
+                && core.pending_work.retire.is_empty(),
             "endings left"
         );
     }
@@ -178,7 +181,7 @@ fn check_account(slot: u32, connection: &Connection) -> usize {
     let Some(cold) = &connection.cold else {
         return 0;
     };
-    let held = cold.held_bytes();
+    let held = cold.buffered_bytes();
     assert_eq!(cold.counted_bytes, held, "slot {slot}: not counted");
     let reads = matches!(
         connection.phase,
@@ -188,61 +191,64 @@ fn check_account(slot: u32, connection: &Connection) -> usize {
     held
 }
 
-/// What one peer makes the shard keep is within its limits: a head or a frame, and an outbox with the rest of one departure.
+/// What one peer makes the shard keep is within its limits: a head or a frame, and an outbox with the rest of one transmit.
 fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     let Some(cold) = &connection.cold else { return };
     let message_bytes_max = core.limits.message_bytes_max;
     let frame_bytes_max = message_bytes_max[connection.listener as usize] + frame::HEADER_BYTES_MAX;
-    let unread = cold.unread.len();
-    let unread_max = frame_bytes_max.max(core.limits.head.head_bytes_max);
+    let input = cold.input.len();
+    let input_max = frame_bytes_max.max(core.limits.head.head_bytes_max);
     // A parked connection keeps what had arrived before its receive stopped, which the receive buffers bound.
     assert!(
-        connection.flags.has(Flags::PARKED) || unread <= unread_max,
-        "slot {slot}: {unread} bytes of an unfinished frame"
+        connection.flags.has(Flags::PARKED) || input <= input_max,
+        "slot {slot}: {input} bytes of an unfinished frame"
     );
     // What it is sent may have come by any listener.
     let largest = message_bytes_max.into_iter().max().unwrap_or_default();
-    let departure_max =
+    let transmit_bytes_max =
         Outgoing::SEGMENTS_MAX * (Batch::BYTES_MAX + largest + frame::HEADER_BYTES_MAX);
     let waiting = cold.outbox.bytes();
     assert!(
-        waiting <= core.limits.outbox.bytes_max + departure_max,
+        waiting <= core.limits.outbox.bytes_max + transmit_bytes_max,
         "slot {slot}: {waiting} bytes in its outbox"
     );
 }
 
-/// Members and memberships mirror each other, and every slice is claimed as often as it is referred to.
+/// Members and memberships mirror each other, and subscribers are claimed as often as memberships refer to them.
 fn check_rooms(core: &Core) {
     let mut claims: HashMap<u32, u32> = HashMap::new();
-    let forms = core.admission.forms.get();
+    let encodings = core.admission.encodings.get();
     for (slot, connection) in core.connections.iter() {
         let memberships = core.connections.memberships_ref(slot).as_slice();
         assert!(
             memberships.is_empty() || connection.phase == Phase::Open,
             "slot {slot}: in a room while not open"
         );
-        let form = connection.flags.form();
+        let encoding = connection.flags.encoding();
         assert!(
-            connection.phase != Phase::Open || forms.has(form),
-            "slot {slot}: a form not seen"
+            connection.phase != Phase::Open || encodings.has(encoding),
+            "slot {slot}: an encoding not seen"
         );
         let users = memberships
             .iter()
             .filter(|membership| membership.wanted && membership.kind == TopicKind::User);
         assert!(users.count() <= 1, "slot {slot}: two users");
         for membership in memberships {
-            let slice = core.rooms.slice_ref(membership.slice);
-            assert_eq!(slice.form, form, "slot {slot}: in a slice of another form");
-            assert_eq!(slice.key.kind(), membership.kind);
+            let subscribers = core.topics.subscribers_ref(membership.subscribers);
+            assert_eq!(
+                subscribers.encoding, encoding,
+                "slot {slot}: subscribed in another encoding"
+            );
+            assert_eq!(subscribers.key.kind(), membership.kind);
             let decided = membership.in_flight == 0;
             let inside = membership.position != Membership::OUTSIDE;
             assert!(
                 !decided || membership.wanted && inside,
                 "slot {slot}: {membership:?}"
             );
-            *claims.entry(membership.slice).or_default() += 1;
+            *claims.entry(membership.subscribers).or_default() += 1;
             if membership.position != Membership::OUTSIDE {
-                let members = &core.rooms.slice_ref(membership.slice).members;
+                let members = &core.topics.subscribers_ref(membership.subscribers).members;
                 assert_eq!(
                     members[membership.position as usize],
                     core.connections.ticket(slot)
@@ -250,34 +256,39 @@ fn check_rooms(core: &Core) {
             }
         }
     }
-    core.delayed.check(|whose| {
-        let turn = match whose {
-            Whose::Slice(index) => core.rooms.slice_ref(index).batch.turn,
-            Whose::Everyone(form) => core.everyone[form.index()].turn,
+    check_batches(core, &claims);
+}
+
+/// A batch keeps its subscribers as long as something of it is under way.
+fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
+    core.delayed.check(|recipients| {
+        let turn = match recipients {
+            Recipients::Topic(index) => core.topics.subscribers_ref(index).batch.turn,
+            Recipients::Everyone(encoding) => core.everyone[encoding.index()].turn,
         };
         turn != Turn::Free
     });
-    for (index, slice) in core.rooms.iter() {
-        let busy = u32::from(slice.batch.turn != Turn::Free);
+    for (index, subscribers) in core.topics.iter() {
+        let busy = u32::from(subscribers.batch.turn != Turn::Free);
         assert!(
-            busy == 0 || slice.batch.is_empty(),
+            busy == 0 || subscribers.batch.is_empty(),
             "{:?}: a batch that overtakes",
-            slice.key
+            subscribers.key
         );
         assert_eq!(
-            slice.claims(),
+            subscribers.claims(),
             claims.get(&index).copied().unwrap_or(0) + busy,
             "claims of {:?}",
-            slice.key
+            subscribers.key
         );
-        for member in &slice.members {
+        for member in &subscribers.members {
             let memberships = core.connections.memberships_ref(member.slot).as_slice();
             assert!(
                 memberships
                     .iter()
-                    .any(|membership| membership.slice == index),
+                    .any(|membership| membership.subscribers == index),
                 "{:?}: a stranger",
-                slice.key
+                subscribers.key
             );
         }
     }

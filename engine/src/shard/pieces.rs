@@ -3,8 +3,8 @@
 use super::Shard;
 use crate::connection::Flags;
 use crate::driver::Driver;
+use crate::input::Need;
 use crate::phase::Phase;
-use crate::unread::Need;
 use crate::{Application, Ticket};
 use shardcast_protocol::frame::OpCode;
 use shardcast_protocol::pieces::{Event, Piece, Step};
@@ -19,7 +19,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
         };
         let open = connection.phase == Phase::Open;
-        let whole = bytes.len();
+        let length = bytes.len();
         let kept = connection.cold.as_mut();
         let mut pieces = kept
             .map(|cold| std::mem::take(&mut cold.pieces))
@@ -35,14 +35,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.watch_message(ticket);
         }
         if begins_frame {
-            self.watch_unread(ticket);
+            self.watch_input(ticket);
         }
         let (event, used) = match step {
             Ok(Step::Incomplete { need }) => return Err(Need::Bytes(need)),
             Ok(Step::Event { event, used }) => (event, used),
             Err(error) => {
                 self.core.fail(ticket, error);
-                return Ok(whole);
+                return Ok(length);
             }
         };
         match event {

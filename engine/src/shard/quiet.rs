@@ -11,7 +11,7 @@ use crate::{Application, Quiet};
 /// How busy the shard was, and how far it is with giving back.
 #[derive(Debug, Default)]
 pub(super) struct Idleness {
-    /// Ticks, completions and departures since the last look.
+    /// Ticks, completions and transmits since the last look.
     moved: u64,
     /// When to look again.
     look_at: Millis,
@@ -19,7 +19,7 @@ pub(super) struct Idleness {
     quiet_looks: u32,
     stage: Stage,
     /// The most that connections held when it was looked, since memory was given back.
-    held_bytes_peak: u64,
+    buffered_bytes_peak: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ const QUIET_LOOKS: u32 = 3;
 /// A look finds a shard quiet up to so much movement a second, and a quarter of its connections on top: heartbeats are no work.
 const MOVED_MAX: u64 = 64;
 /// Bytes let go of that are worth giving back without a busy moment: a peak may come slowly.
-const HELD_BYTES_MIN: u64 = 1 << 20;
+const RELEASED_BYTES_MIN: u64 = 1 << 20;
 /// Pages of 512 slots looked through per tick.
 const PAGES_PER_TICK: usize = 32;
 
@@ -82,13 +82,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn look_at_itself(&mut self) {
         let (busy, held) = (
             self.idleness.moved > self.moved_max(),
-            self.core.held_bytes(),
+            self.core.buffered_bytes(),
         );
         let idleness = &mut self.idleness;
         (idleness.moved, idleness.look_at) = (0, self.core.now + LOOK_MS);
-        idleness.held_bytes_peak = idleness.held_bytes_peak.max(held);
+        idleness.buffered_bytes_peak = idleness.buffered_bytes_peak.max(held);
         idleness.quiet_looks = if busy { 0 } else { idleness.quiet_looks + 1 };
-        let left_behind = idleness.held_bytes_peak >= held + HELD_BYTES_MIN;
+        let left_behind = idleness.buffered_bytes_peak >= held + RELEASED_BYTES_MIN;
         match idleness.stage {
             Stage::Calm | Stage::Alone if busy || left_behind => {
                 idleness.stage = Stage::Busy;
@@ -124,7 +124,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Gives back everything that is not in use.
     fn release(&mut self) {
         self.completions = Vec::new();
-        self.shortfalls = Vec::new();
+        self.short_sends = Vec::new();
         self.parked.shrink_to_fit();
         self.due.shrink_to_fit();
         self.woken.shrink_to_fit();
@@ -136,9 +136,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         };
         let application = &mut self.application;
         if confine(|| application.quiet(quiet)).is_err() {
-            self.core.note_panic(None);
+            self.core.count_panic(None);
         }
-        self.idleness.held_bytes_peak = self.core.held_bytes();
+        self.idleness.buffered_bytes_peak = self.core.buffered_bytes();
         self.idleness.stage = match quiet {
             Quiet::Shard => Stage::Alone,
             Quiet::Process => Stage::Calm,

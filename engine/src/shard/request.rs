@@ -9,7 +9,7 @@ use crate::connection::Flags;
 use crate::driver::Driver;
 use crate::events::{Event, EventKind};
 use crate::exchange::{Exchange, Stage};
-use crate::unread::Need;
+use crate::input::Need;
 use crate::{Application, Ticket};
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::{self, Framing};
@@ -243,7 +243,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let heartbeats = &mut self.core.heartbeats;
         heartbeats.set(ticket.slot, accepted.heartbeat, now);
         let connection = self.core.connections.at(ticket.slot);
-        connection.flags.set_form(accepted.form);
+        connection.flags.set_encoding(accepted.encoding);
         if let Some(cold) = connection.cold.as_mut() {
             cold.exchange = None;
         }

@@ -1,7 +1,7 @@
 //! Event streams and the messages posted to them: the way for clients whose network lets no WebSocket through.
 //!
 //! A stream is an ordinary open connection whose frames leave as events and whose messages come in the bodies of other
-//! connections' requests. A post travels as a letter to the stream's shard, where it is appended to what the stream has said
+//! connections' requests. A post travels as a message to the stream's shard, where it is appended to what the stream has said
 //! and was not read yet, as a client's frame: from there on limits, order and back-pressure are those of any connection. Taking
 //! it posts nothing but the delivery that answers it; it is read later, like everything that a parked connection said.
 
@@ -10,9 +10,9 @@ use crate::application::Page;
 use crate::connection::Flags;
 use crate::driver::Driver;
 use crate::exchange::{Exchange, Stage, Upload};
-use crate::letter::{Delivery, PostOutcome, Request as Letter};
+use crate::input::Need;
+use crate::message::{Delivery, PostOutcome, ShardRequest};
 use crate::phase::Phase;
-use crate::unread::Need;
 use crate::{Address, Application, Ticket};
 use bytes::Bytes;
 use shardcast_protocol::events;
@@ -102,12 +102,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// A message has the time of a frame to come, and then to be answered.
     fn give_time(&mut self, ticket: Ticket) {
-        self.core.connections.at(ticket.slot).heard = self.core.heard_now();
+        self.core.connections.at(ticket.slot).last_activity = self.core.activity_now();
         let at = self.core.now + self.core.limits.frame_ms;
         self.core.wheel.schedule(ticket.slot, at);
     }
 
-    /// The whole message is there: it goes to its stream; but not while letters have nowhere to go.
+    /// The whole message is there: it goes to its stream; but not while messages have nowhere to go.
     pub(super) fn read_post(
         &mut self,
         ticket: Ticket,
@@ -128,7 +128,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn post(&mut self, ticket: Ticket, body: &[u8], upload: Upload) {
         let mut bytes = Vec::with_capacity(frame::HEADER_BYTES_MAX + body.len());
         frame::write_client_frame(&mut bytes, upload.kind.into(), body, [0; 4]);
-        let letter = Letter::Post {
+        let letter = ShardRequest::Post {
             to: upload.to.ticket,
             from: self.core.address(ticket),
             frame: bytes.into(),
@@ -141,10 +141,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         connection.cold().exchange().stage = Stage::Awaiting(upload.persistence);
         // Not read further until the answer is there: the next request is answered after this one.
         connection.flags.set(Flags::PARKED);
-        self.core.agenda.park.push(ticket);
+        self.core.pending_work.park.push(ticket);
     }
 
-    /// At the stream's shard: the message waits to be read. Whose `from` it is hears what became of it.
+    /// At the stream's shard: the message waits to be read. Recipients `from` it is hears what became of it.
     pub(super) fn take_post(&mut self, to: Ticket, from: Address, frame: &Bytes) {
         let outcome = self.keep_post(to, frame);
         let (counters, taken) = (&self.core.counters, outcome == PostOutcome::Taken);
@@ -157,15 +157,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn keep_post(&mut self, to: Ticket, frame: &Bytes) -> PostOutcome {
-        let now = self.core.heard_now();
+        let now = self.core.activity_now();
         let connection = self.core.connections.get(to).filter(|connection| {
             connection.phase == Phase::Open && connection.flags.has(Flags::STREAM)
         });
         let Some(connection) = connection else {
             return PostOutcome::Gone;
         };
-        connection.hear(now);
-        let inbox = &mut connection.cold().unread;
+        connection.record_activity(now);
+        let inbox = &mut connection.cold().input;
         if !inbox.is_empty() && inbox.len() + frame.len() > INBOX_BYTES_MAX {
             return PostOutcome::Full;
         }
@@ -175,7 +175,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             connection.cold().parked_since = self.core.now;
             self.parked.push_back(to);
         }
-        self.core.hold(to);
+        self.core.account_input(to);
         PostOutcome::Taken
     }
 
@@ -238,7 +238,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Phase::Lingering => {
                 connection.flags.clear(Flags::PARKED);
                 if !connection.flags.has(Flags::RECEIVING) && !connection.flags.has(Flags::ENDED) {
-                    self.core.agenda.arm.push(who);
+                    self.core.pending_work.arm.push(who);
                 }
             }
             Phase::Free | Phase::Authenticating | Phase::Flushing | Phase::Retiring => {}

@@ -15,10 +15,10 @@ use std::rc::Rc;
 mod budget;
 mod deadlines;
 mod deferred;
+mod encrypting;
 mod flood;
 mod heartbeat;
 mod quiet;
-mod sealing;
 mod turns;
 mod wakes;
 
@@ -174,7 +174,7 @@ fn a_small_piece_of_a_batch_does_not_keep_the_batch() {
         let batch = Bytes::from(vec![0; 100_000]);
         let shared = core.outgoing.share(batch.clone());
         let before = core.counters.outbox_bytes.get();
-        assert!(core.lend(ticket, shared, &batch, 0, piece));
+        assert!(core.append_shared(ticket, shared, &batch, 0, piece));
         assert_eq!(core.counters.outbox_bytes.get(), before + piece as u64);
         core.outgoing.clear();
         assert_eq!(!batch.is_unique(), kept, "{piece} bytes of it");

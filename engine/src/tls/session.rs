@@ -16,11 +16,11 @@ pub(crate) struct Session {
     /// Records made, not yet owed to the socket.
     pending: Vec<u8>,
     stage: Stage,
-    /// What of [`Session::kept_bytes`] stands in the shard's account.
+    /// What of [`Session::buffered_bytes`] stands in the shard's account.
     pub(crate) counted_bytes: usize,
     /// Bytes were kept since the handshake last had its turn.
     waiting: bool,
-    said_goodbye: bool,
+    close_notify_sent: bool,
 }
 
 /// How far a session has come.
@@ -73,7 +73,7 @@ impl Session {
             stage: Stage::Handshaking,
             counted_bytes: 0,
             waiting: false,
-            said_goodbye: false,
+            close_notify_sent: false,
         })
     }
 
@@ -87,13 +87,13 @@ impl Session {
     }
 
     /// Memory of what arrived and is not a whole record, or handshake, yet.
-    pub(crate) fn kept_bytes(&self) -> usize {
+    pub(crate) fn buffered_bytes(&self) -> usize {
         self.partial.capacity()
     }
 
     #[cfg(test)]
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.kept_bytes() + self.pending.capacity()
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.buffered_bytes() + self.pending.capacity()
     }
 
     /// The handshake took a shortcut (RFC 8446 §2.2).
@@ -112,7 +112,7 @@ impl Session {
     ///
     /// # Errors
     /// It is longer than any handshake.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+    pub(crate) fn buffer(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         if self.partial.len() + bytes.len() > Self::PARTIAL_BYTES_MAX {
             self.stage = Stage::Failed;
             return Err(Fault::TooLong);
@@ -130,14 +130,14 @@ impl Session {
     /// It failed; the alert is pending.
     pub(crate) fn handshake(&mut self, plain: &mut Vec<u8>) -> Result<(), Fault> {
         self.waiting = false;
-        if self.is_deaf() {
+        if self.is_receive_closed() {
             return Ok(());
         }
-        let mut kept = std::mem::take(&mut self.partial);
-        let used = self.advance(&mut kept, plain)?;
-        if used < kept.len() {
-            kept.drain(..used);
-            self.partial = kept;
+        let mut buffered = std::mem::take(&mut self.partial);
+        let used = self.advance(&mut buffered, plain)?;
+        if used < buffered.len() {
+            buffered.drain(..used);
+            self.partial = buffered;
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Session {
         mut bytes: &mut [u8],
         plain: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        if self.is_deaf() {
+        if self.is_receive_closed() {
             return Ok(());
         }
         if !self.partial.is_empty() {
@@ -175,7 +175,7 @@ impl Session {
             if !partial.is_empty() {
                 // A handshake message after the handshake, over several records.
                 self.partial = partial;
-                self.keep(bytes)?;
+                self.buffer(bytes)?;
                 return self.handshake(plain);
             }
         }
@@ -185,7 +185,7 @@ impl Session {
     }
 
     /// What the peer says now is not heard: it said that it would say nothing (RFC 8446 §6.1), or it cannot be understood.
-    fn is_deaf(&self) -> bool {
+    fn is_receive_closed(&self) -> bool {
         matches!(self.stage, Stage::PeerClosed | Stage::Failed)
     }
 
@@ -199,8 +199,8 @@ impl Session {
     }
 
     /// Whether the peer is still to hear that we send no more.
-    pub(crate) fn owes_goodbye(&self) -> bool {
-        matches!(self.stage, Stage::Established | Stage::PeerClosed) && !self.said_goodbye
+    pub(crate) fn owes_close_notify(&self) -> bool {
+        matches!(self.stage, Stage::Established | Stage::PeerClosed) && !self.close_notify_sent
     }
 
     /// Appends what is pending and then `plain`, in as few records as possible. Before the handshake has ended there are no keys, and
@@ -208,7 +208,7 @@ impl Session {
     ///
     /// # Errors
     /// No key is left to seal with.
-    pub(crate) fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(crate) fn encrypt(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         out.append(&mut self.take_pending());
         if plain.is_empty() || matches!(self.stage, Stage::Handshaking | Stage::Failed) {
             return Ok(());
@@ -221,12 +221,12 @@ impl Session {
     /// Appends `close_notify` (RFC 8446 §6.1), once.
     ///
     /// # Errors
-    /// As for [`Session::seal`].
-    pub(crate) fn say_goodbye(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        if !self.owes_goodbye() {
+    /// As for [`Session::encrypt`].
+    pub(crate) fn close_notify(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if !self.owes_close_notify() {
             return Ok(());
         }
-        self.said_goodbye = true;
+        self.close_notify_sent = true;
         self.write(out, CONTROL_RECORD_BYTES, |traffic, room| {
             traffic.queue_close_notify(room)
         })

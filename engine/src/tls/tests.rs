@@ -88,7 +88,7 @@ impl Pair {
         for piece in wire.chunks(self.piece_bytes) {
             let mut piece = piece.to_vec();
             if self.session.is_handshaking() {
-                if self.session.keep(&piece)? {
+                if self.session.buffer(&piece)? {
                     self.turns += 1;
                     self.session.handshake(&mut self.heard)?;
                 }
@@ -114,7 +114,7 @@ impl Pair {
         for _ in 0..4 {
             self.carry_to_session()?;
             let mut pending = Vec::new();
-            self.session.seal(&[], &mut pending)?;
+            self.session.encrypt(&[], &mut pending)?;
             self.carry_to_client(&pending).unwrap();
         }
         Ok(())
@@ -154,15 +154,15 @@ fn both_versions_carry_bytes_however_they_are_cut() {
             pair.carry_to_session().unwrap();
             assert_eq!(pair.heard, [&b"onetwo"[..], &long].concat());
             let mut wire = Vec::new();
-            pair.session.seal(&long, &mut wire).unwrap();
-            pair.session.say_goodbye(&mut wire).unwrap();
-            pair.session.say_goodbye(&mut wire).unwrap();
+            pair.session.encrypt(&long, &mut wire).unwrap();
+            pair.session.close_notify(&mut wire).unwrap();
+            pair.session.close_notify(&mut wire).unwrap();
             assert_eq!(pair.carry_to_client(&wire).unwrap(), long);
             assert!(!pair.session.is_over());
             pair.client.send_close_notify();
             pair.carry_to_session().unwrap();
             assert!(pair.session.is_over());
-            assert!(!pair.session.owes_goodbye());
+            assert!(!pair.session.owes_close_notify());
         }
     }
 }
@@ -211,7 +211,7 @@ fn records(mut wire: &[u8]) -> Vec<(u8, usize)> {
 }
 
 #[test]
-fn what_is_sealed_at_once_shares_records() {
+fn what_is_encrypted_at_once_shares_records() {
     const APPLICATION: u8 = 23;
     let issued = issue(&["a.test"]);
     let tls = Tls::new(options(&issued)).unwrap();
@@ -224,7 +224,9 @@ fn what_is_sealed_at_once_shares_records() {
         (16_385, vec![(APPLICATION, 16_401), (APPLICATION, 18)]),
     ] {
         let mut wire = Vec::new();
-        pair.session.seal(&vec![1; plain_bytes], &mut wire).unwrap();
+        pair.session
+            .encrypt(&vec![1; plain_bytes], &mut wire)
+            .unwrap();
         assert_eq!(records(&wire), expected);
         assert_eq!(pair.carry_to_client(&wire).unwrap().len(), plain_bytes);
     }
@@ -236,10 +238,10 @@ fn an_idle_session_holds_no_buffers() {
     let tls = Tls::new(options(&issued)).unwrap();
     let mut pair = Pair::new(&tls, &Arc::new(client_config(&issued, None)), 1 << 20);
     pair.shake_hands().unwrap();
-    assert_eq!(pair.session.held_bytes(), 0);
+    assert_eq!(pair.session.memory_bytes(), 0);
     pair.client.writer().write_all(b"hello").unwrap();
     pair.carry_to_session().unwrap();
-    assert_eq!(pair.session.held_bytes(), 0);
+    assert_eq!(pair.session.memory_bytes(), 0);
 }
 
 #[test]
@@ -261,8 +263,8 @@ fn garbage_ends_in_a_fault_and_an_alert() {
             "{garbage:?}"
         );
         let mut wire = Vec::new();
-        pair.session.seal(b"never", &mut wire).unwrap();
-        pair.session.say_goodbye(&mut wire).unwrap();
+        pair.session.encrypt(b"never", &mut wire).unwrap();
+        pair.session.close_notify(&mut wire).unwrap();
         assert!(wire.is_empty());
     }
     let mut pair = Pair::new(&tls, &config, 1 << 20);
@@ -281,11 +283,11 @@ fn a_handshake_has_a_longest_length() {
     let issued = issue(&["a.test"]);
     let mut session = Session::new(&Tls::new(options(&issued)).unwrap()).unwrap();
     assert_eq!(
-        session.keep(&vec![22; Session::PARTIAL_BYTES_MAX - 1]),
+        session.buffer(&vec![22; Session::PARTIAL_BYTES_MAX - 1]),
         Ok(true)
     );
-    assert_eq!(session.keep(&[22]), Ok(false));
-    assert_eq!(session.keep(&[0]), Err(Fault::TooLong));
+    assert_eq!(session.buffer(&[22]), Ok(false));
+    assert_eq!(session.buffer(&[0]), Err(Fault::TooLong));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, CloseReason, Content, Context, Data,
-    DataEncoding, Form, Frame, Listing, Message, Messages, Note, Piece, Position, Publication,
-    PublicationKind, Publish, Refusal, RoomError, Tag, Target, Topic,
+    DataEncoding, EncodingId, Frame, Listing, Message, Messages, Notice, Piece, Position,
+    Publication, PublicationKind, Publish, Refusal, RoomError, Tag, Target, Topic,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -57,7 +57,7 @@ impl Journal {
 pub(crate) struct Waiting {
     pub(crate) who: Address,
     pub(crate) client: usize,
-    form: Form,
+    encoding: EncodingId,
 }
 
 /// How a client's admission is decided.
@@ -102,10 +102,10 @@ pub(crate) struct Scripted {
     journal: Rc<RefCell<Journal>>,
 }
 
-/// Whose connection it is.
+/// Recipients connection it is.
 pub(crate) struct Session {
     client: usize,
-    form: Form,
+    encoding: EncodingId,
     /// Who it is, as it asked.
     user: Option<usize>,
     /// The pieces so far of a message that has not ended.
@@ -123,24 +123,24 @@ impl Scripted {
         with(&mut journal.clients[client], now)
     }
 
-    fn accept(&self, client: usize, form: Form) -> Admission<Session> {
+    fn accept(&self, client: usize, encoding: EncodingId) -> Admission<Session> {
         self.entry(client, |entry, now| {
             assert_eq!(entry.connected, None, "client {client} connected twice");
             entry.connected = Some(now);
         });
         let session = Session {
             client,
-            form,
+            encoding,
             user: None,
             begun: Vec::new(),
         };
         let messages = match client % 5 {
             3 => Messages::InPieces,
-            _ => Messages::Whole,
+            _ => Messages::Complete,
         };
         Admission::Accept(Accepted {
             messages,
-            form,
+            encoding,
             ..session.into()
         })
     }
@@ -209,7 +209,7 @@ impl Scripted {
                     from: client,
                     number,
                 };
-                let content = published(audience, letter, cx.form(), kind, padding);
+                let content = published(audience, letter, cx.encoding(), kind, padding);
                 let mut publish = Publish::new(content);
                 if options.except {
                     publish = publish.except(cx.address());
@@ -231,7 +231,7 @@ impl Scripted {
                         from: client,
                         number,
                     };
-                    cx.send_to(address, content_of(letter, cx.form(), kind, &said));
+                    cx.send_to(address, content_of(letter, cx.encoding(), kind, &said));
                 }
             }
             Ask::Disconnect(who) => {
@@ -255,23 +255,27 @@ impl Application for Scripted {
         let Some(client) = request.path().strip_prefix("/client/") else {
             return Admission::Refuse(Refusal::new(403, "not for you"));
         };
-        let (client, form) = client.split_once('/').expect("a number and a form");
+        let (client, encoding) = client.split_once('/').expect("a number and a encoding");
         let client = client.parse().expect("clients say their number");
-        let form = Form::new(form.parse().expect("clients say their form"));
+        let encoding = EncodingId::new(encoding.parse().expect("clients say their encoding"));
         if Fate::of(client) == Fate::Prompt {
-            return self.accept(client, form);
+            return self.accept(client, encoding);
         }
         let mut journal = self.journal.borrow_mut();
         journal.waiting.push(Waiting {
             who: cx.address(),
             client,
-            form,
+            encoding,
         });
         Admission::Defer
     }
 
-    fn decide(&mut self, cx: &mut Context<'_>, note: Note) -> Admission<Session> {
-        let Waiting { who, client, form } = *note.downcast().expect("who waited");
+    fn decide(&mut self, cx: &mut Context<'_>, notice: Notice) -> Admission<Session> {
+        let Waiting {
+            who,
+            client,
+            encoding,
+        } = *notice.downcast().expect("who waited");
         assert_eq!(who, cx.address(), "client {client}: another's decision");
         self.entry(client, |entry, _| {
             assert!(!entry.abandoned, "client {client} is decided on, and gone");
@@ -279,7 +283,7 @@ impl Application for Scripted {
         match Fate::of(client) {
             Fate::Refused => Admission::Refuse(Refusal::new(403, "not for you, after all")),
             Fate::Panic => self.panic(),
-            Fate::Prompt | Fate::Late | Fate::Never => self.accept(client, form),
+            Fate::Prompt | Fate::Late | Fate::Never => self.accept(client, encoding),
         }
     }
 
@@ -336,7 +340,11 @@ impl Application for Scripted {
             );
             entry.messages += 1;
         });
-        assert_eq!(cx.form(), session.form, "client {client} changed its form");
+        assert_eq!(
+            cx.encoding(),
+            session.encoding,
+            "client {client} changed its encoding"
+        );
         assert_eq!(cx.user().as_deref(), session.user.map(user_name).as_deref());
         if let (Ask::Identify(user), number, _) = Ask::read(text) {
             self.identify(cx, session, user, number);
@@ -397,17 +405,17 @@ impl Application for Scripted {
         }
     }
 
-    /// The same in any form, if that can be said.
+    /// The same in any encoding, if that can be said.
     fn encode(
-        to: Form,
+        to: EncodingId,
         publication: &Publication<'_>,
         position: Option<Position>,
     ) -> Option<Frame> {
         assert_eq!(position, None, "no topic keeps history");
         let text = std::str::from_utf8(publication.data.bytes()).expect("clients send text");
-        let (form, text) = undress(text);
+        let (encoding, text) = undress(text);
         let DataEncoding(from) = publication.data_encoding;
-        assert_eq!(form, usize::from(from), "{text} is in another form");
+        assert_eq!(encoding, usize::from(from), "{text} is in another encoding");
         let mut words = Words(text);
         let is_published = words.next() == "message";
         let audience = is_published.then(|| Audience::read(words.next()));
@@ -416,23 +424,23 @@ impl Application for Scripted {
             audience.and_then(audience_name)
         );
         let (_, number) = (words.number(), words.number() as u32);
-        match is_unsayable(form, to.index(), number) {
+        match is_unsayable(encoding, to.index(), number) {
             false => Some(said_in(to, publication.data, text)),
             true if number.is_multiple_of(2) => None,
             true => std::panic::resume_unwind(Box::new("nothing can be said")),
         }
     }
 
-    fn told(&mut self, cx: &mut Context<'_>, session: &mut Session, note: Note) {
+    fn notified(&mut self, cx: &mut Context<'_>, session: &mut Session, notice: Notice) {
         assert!(
             self.is_open(session.client),
             "client {} is told something while it is not open",
             session.client
         );
-        let number = note.downcast::<u32>().expect("notes are numbers");
+        let number = notice.downcast::<u32>().expect("notes are numbers");
         cx.send(Kind::Text, format!("told {number}").as_bytes());
         match *number % 8 {
-            6 => cx.note_panic(),
+            6 => cx.count_panic(),
             7 => self.panic(),
             _ => {}
         }
@@ -475,18 +483,18 @@ impl Application for Scripted {
 pub(crate) fn published(
     audience: Audience,
     letter: Letter,
-    form: Form,
+    encoding: EncodingId,
     kind: Kind,
     padding: &str,
 ) -> Content {
     let Letter { from, number } = letter;
     let said = format!("message {} {from} {number} {padding}", audience.write());
-    content_of(letter, form, kind, &said)
+    content_of(letter, encoding, kind, &said)
 }
 
-/// What a client says, as data in its form. Of every third the frame of that form is made before.
-fn content_of(letter: Letter, form: Form, kind: Kind, said: &str) -> Content {
-    let dressed = dress(form.index(), said);
+/// What a client says, as data in its encoding. Of every third the frame of that encoding is made before.
+fn content_of(letter: Letter, encoding: EncodingId, kind: Kind, said: &str) -> Content {
+    let dressed = dress(encoding.index(), said);
     let data = match kind {
         Kind::Text => Data::Text(&dressed),
         Kind::Binary => Data::Binary(dressed.as_bytes()),
@@ -495,20 +503,20 @@ fn content_of(letter: Letter, form: Form, kind: Kind, said: &str) -> Content {
         topic: None,
         kind: PublicationKind::Event { name: "said" },
         data,
-        data_encoding: DataEncoding(form.index() as u8),
+        data_encoding: DataEncoding(encoding.index() as u8),
     };
     let encoded = letter.number.is_multiple_of(3);
-    let encoded = encoded.then(|| (form, said_in(form, data, said)));
+    let encoded = encoded.then(|| (encoding, said_in(encoding, data, said)));
     Content::data(&publication, encoded)
 }
 
-/// A frame of a form, of the kind of what was said.
-fn said_in(form: Form, data: Data<'_>, text: &str) -> Frame {
+/// A frame of an encoding, of the kind of what was said.
+fn said_in(encoding: EncodingId, data: Data<'_>, text: &str) -> Frame {
     let kind = match data {
         Data::Text(_) => Kind::Text,
         Data::Binary(_) => Kind::Binary,
     };
-    Frame::new(kind, dress(form.index(), text).as_bytes())
+    Frame::new(kind, dress(encoding.index(), text).as_bytes())
 }
 
 fn topic_name(topic: Topic<'_>) -> String {

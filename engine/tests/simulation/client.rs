@@ -4,20 +4,20 @@
 
 mod deflation;
 mod hearing;
-pub(crate) mod secure;
 mod speech;
+pub(crate) mod tls;
 
 use super::application::Step;
 use super::log::Log;
 use super::temper::{Opening, Temper};
 use deflation::Deflation;
-use secure::Secure;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::reader::Assembly;
 use std::collections::{BTreeSet, VecDeque};
+use tls::Secure;
 
 /// What surrounds a client when it acts.
 pub(crate) struct Scene<'a> {
@@ -38,7 +38,7 @@ pub(crate) struct Scene<'a> {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: usize,
-    pub(crate) form: usize,
+    pub(crate) encoding: usize,
     pub(crate) temper: Temper,
     pub(crate) log: Log,
     pub(crate) stage: Stage,
@@ -56,7 +56,7 @@ pub(crate) struct Client {
     starts_at: Millis,
     socket: Option<SocketId>,
     unsent: Vec<u8>,
-    unread: Vec<u8>,
+    input: Vec<u8>,
     assembly: Option<Box<Assembly>>,
     unanswered: BTreeSet<u32>,
     echoes: VecDeque<u32>,
@@ -86,7 +86,7 @@ impl Client {
     ) -> Client {
         Client {
             id,
-            form: 0,
+            encoding: 0,
             log: Log::default(),
             stage: Stage::Waiting,
             refusal: None,
@@ -99,7 +99,7 @@ impl Client {
             starts_at,
             socket: None,
             unsent: Vec::new(),
-            unread: Vec::new(),
+            input: Vec::new(),
             assembly: None,
             unanswered: BTreeSet::new(),
             echoes: VecDeque::new(),
@@ -209,7 +209,7 @@ impl Client {
             Opening::Refused => "/elsewhere".to_owned(),
             Opening::Panic => "/panic".to_owned(),
             Opening::Proper | Opening::Partial | Opening::Garbage => {
-                format!("/client/{}/{}", self.id, self.form)
+                format!("/client/{}/{}", self.id, self.encoding)
             }
         };
         self.deflation = scene.compressed.then(|| Deflation::of(self.id)).flatten();
@@ -273,7 +273,7 @@ impl Client {
                 if let Some(secure) = &mut self.secure {
                     bytes = secure.hear(&bytes);
                 }
-                self.unread.extend_from_slice(&bytes);
+                self.input.extend_from_slice(&bytes);
                 self.decode(scene);
             }
             Read::Finished | Read::Broken => {

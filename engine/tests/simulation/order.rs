@@ -1,6 +1,6 @@
-//! The checks at the end of a run: one order per audience for all members, nothing lost, reports that add up.
+//! The checks at the end of a run: one order per set of recipients for all members, nothing lost, reports that add up.
 //!
-//! The witness is a member of everything from before the first publish; what it heard of an audience is the order. All bounds come
+//! The witness is a member of everything from before the first publish; what it heard of a set of recipients is the order. All bounds come
 //! from steps: what was heard before another thing was asked for was ordered before it.
 
 mod topics;
@@ -12,7 +12,7 @@ use super::temper::{FLEETING_ROOMS, USERS};
 use super::words::{Ask, Audience, Letter, is_unsayable};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the witness heard of one audience: place in the order, and when it heard it.
+/// What the witness heard of one set of recipients: place in the order, and when it heard it.
 struct Order<'a> {
     clients: &'a [Client],
     audience: Audience,
@@ -189,9 +189,9 @@ impl<'a> Order<'a> {
     }
 }
 
-/// Whether the message cannot be said in the client's form.
+/// Whether the message cannot be said in the client's encoding.
 fn cannot_hear(clients: &[Client], letter: Letter, client: usize) -> bool {
-    let (from, to) = (clients[letter.from].form, clients[client].form);
+    let (from, to) = (clients[letter.from].encoding, clients[client].encoding);
     is_unsayable(from, to, letter.number)
 }
 
@@ -259,7 +259,7 @@ impl Outcome<'_> {
                 from: client.id,
                 number: *number,
             };
-            // Those in whose form it cannot be said are told as dropped.
+            // Those in whose encoding it cannot be said are told as dropped.
             let others = || {
                 self.clients
                     .iter()

@@ -100,7 +100,7 @@ fn setting_of(seed: u64, random: &mut Random) -> Setting {
     // Not drawn, so that seeds keep their runs.
     setting.compressed = seed.is_multiple_of(3);
     setting.impatient = seed % 5 == 4;
-    setting.forms = 1 + (seed / 3 % 4) as usize;
+    setting.encodings = 1 + (seed / 3 % 4) as usize;
     setting
 }
 
@@ -117,7 +117,7 @@ impl Simulation {
             faults = Faults::none();
         }
         if listeners > 0 {
-            // A chunk ends at a number of departures; who is slow has none.
+            // A chunk ends at a number of transmits; who is slow has none.
             faults.short_permille = 0;
             faults.socket_buffer_bytes = 64 << 10;
             setting.secure = false;
@@ -126,7 +126,7 @@ impl Simulation {
         listen(&mut clients, &mut random, shards, listeners);
         let outside = join_outside(&mut clients);
         for client in &mut clients {
-            client.form = client.id % setting.forms;
+            client.encoding = client.id % setting.encodings;
         }
         // Those who stay must not keep the others in the backlog for ever.
         let stay = clients.iter().filter(|client| client.temper.stays);
@@ -136,8 +136,8 @@ impl Simulation {
         let journal = Rc::new(RefCell::new(journal));
         let world = World::new(shards, faults.clone(), random.fork(), traced);
         let count = clients.len();
-        let note = || format!("{shards} shards, {count} clients, {setting:?}, {faults:?}");
-        world.borrow().trace(note);
+        let notice = || format!("{shards} shards, {count} clients, {setting:?}, {faults:?}");
+        world.borrow().trace(notice);
         let config = setting.config(shards, clients.len());
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
         let admission = ProcessCounts::new(config.connections_max);
@@ -511,7 +511,7 @@ impl Simulation {
     }
 }
 
-/// Of so many seeds one has slow shards: fan-outs that last, and letters that wait for them, without a crowd.
+/// Of so many seeds one has slow shards: fan-outs that last, and messages that wait for them, without a crowd.
 const SLOW_SEEDS: u64 = 5;
 
 fn slow_down(shard: &mut Shard<Scripted, SimDriver>, seed: u64, listeners: usize) {
@@ -520,7 +520,7 @@ fn slow_down(shard: &mut Shard<Scripted, SimDriver>, seed: u64, listeners: usize
     }
 }
 
-/// On one shard more than its 1,024 departures a turn.
+/// On one shard more than its 1,024 transmits a turn.
 const CROWD_CLIENTS: usize = 1300;
 /// Steps that no run comes near.
 const STEPS_MAX: Step = 3_000_000;

@@ -1,7 +1,7 @@
 //! What a run is like, apart from its network and its clients: rooms, lanes, limits, timeouts.
 
 use super::application::ROOM_NAME_BYTES_MAX;
-use super::client::{LISTENERS, message_bytes_max, secure};
+use super::client::{LISTENERS, message_bytes_max, tls};
 use shardcast_engine::driver::sim::Random;
 use shardcast_engine::protocol::deflate::Takeover;
 use shardcast_engine::{Compression, Config, Listener};
@@ -31,8 +31,8 @@ pub(crate) struct Setting {
     pub(crate) compressed: bool,
     /// Few may wait for a deferred admission.
     pub(crate) impatient: bool,
-    /// How many forms the clients have.
-    pub(crate) forms: usize,
+    /// How many encodings the clients have.
+    pub(crate) encodings: usize,
 }
 
 impl Setting {
@@ -50,7 +50,7 @@ impl Setting {
             cramped: random.chance(100),
             compressed: false,
             impatient: false,
-            forms: 1,
+            encodings: 1,
         }
     }
 
@@ -66,7 +66,7 @@ impl Setting {
             },
             listeners: (0..LISTENERS)
                 .map(|listener| Listener {
-                    tls: (self.secure && listener == LISTENERS - 1).then(secure::server),
+                    tls: (self.secure && listener == LISTENERS - 1).then(tls::server),
                     message_bytes_max: message_bytes_max(listener),
                     ..Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))
                 })

@@ -37,19 +37,19 @@ impl Audience {
     }
 }
 
-/// A message as it stands in a form: the form's number first.
-pub(crate) fn dress(form: usize, text: &str) -> String {
-    format!("@{form} {text}")
+/// A message as it stands in an encoding: the encoding's number first.
+pub(crate) fn dress(encoding: usize, text: &str) -> String {
+    format!("@{encoding} {text}")
 }
 
-/// The form of a message, and the message.
+/// The encoding of a message, and the message.
 pub(crate) fn undress(text: &str) -> (usize, &str) {
-    let dressed = text.strip_prefix('@').expect("a message says its form");
-    let (form, text) = dressed.split_once(' ').expect("words");
-    (form.parse().expect("a form's number"), text)
+    let dressed = text.strip_prefix('@').expect("a message says its encoding");
+    let (encoding, text) = dressed.split_once(' ').expect("words");
+    (encoding.parse().expect("a encoding's number"), text)
 }
 
-/// What the application cannot say in another form. In the witness' form everything can be said.
+/// What the application cannot say in another encoding. In the witness' encoding everything can be said.
 pub(crate) fn is_unsayable(from: usize, to: usize, number: u32) -> bool {
     to != 0 && from != to && (number as usize + to) % 7 == 3
 }
@@ -161,7 +161,7 @@ impl Ask {
     }
 }
 
-/// Bytes that only this letter bears.
+/// Bytes that only this message bears.
 pub(crate) fn padding(letter: Letter, bytes: usize) -> String {
     let byte = b'a' + ((letter.from * 7 + letter.number as usize) % 26) as u8;
     char::from(byte).to_string().repeat(bytes)

@@ -22,8 +22,9 @@ use crate::wire::failure::{HANDLER_FAILED, too_many_waiting};
 use crate::wire::publication;
 use shardcast_engine::protocol::http;
 use shardcast_engine::{
-    Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Frame,
-    Heartbeat, Message, Notice, Page, Position, Publication, Quiet, Refusal, Tag, allocator, confine,
+    Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId,
+    Frame, Heartbeat, Message, Notice, Page, Position, Publication, Quiet, Refusal, Tag, allocator,
+    confine,
 };
 use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,

@@ -67,7 +67,12 @@ fn hand_over(shared: &Arc<Shared>, who: Address, notice: Notice, way: Way) {
     }
 }
 
-fn attempt(shared: &Shared, who: Address, notice: Notice, way: Way) -> Result<(), (Refused, Notice)> {
+fn attempt(
+    shared: &Shared,
+    who: Address,
+    notice: Notice,
+    way: Way,
+) -> Result<(), (Refused, Notice)> {
     match shared.engine() {
         Ok(engine) => way(engine, who, notice),
         Err(refused) => Err((refused, notice)),

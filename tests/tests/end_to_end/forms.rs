@@ -5,8 +5,9 @@ use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
-    Accepted, Address, Admission, Answer, Application, Content, Context, Data, DataEncoding, Form,
-    Frame, Message, Note, Position, Publication, PublicationKind, Publish, Tag, Target, Topic,
+    Accepted, Address, Admission, Answer, Application, Content, Context, Data, DataEncoding,
+    EncodingId, Frame, Message, Notice, Position, Publication, PublicationKind, Publish, Tag,
+    Target, Topic,
 };
 use shardcast_tests::{Client, Server, config};
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex};
 /// Connections by the number that they gave themselves.
 pub(crate) type Book = Arc<Mutex<BTreeMap<u32, Address>>>;
 
-/// Does what a text says, asks apart by semicolons; the subprotocol is the form: `f0`, `f1`, `f2`. What is said in a form begins with its name.
+/// Does what a text says, asks apart by semicolons; the subprotocol is the encoding: `f0`, `f1`, `f2`. What is said in a encoding begins with its name.
 pub(crate) struct Hall {
     pub(crate) book: Book,
 }
@@ -25,14 +26,14 @@ impl Application for Hall {
 
     fn connect(&mut self, _cx: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
         let subprotocol = request.choose_subprotocol(&["f0", "f1", "f2"]);
-        let form = match subprotocol {
-            Some("f1") => Form::new(1),
-            Some("f2") => Form::new(2),
-            _ => Form::FIRST,
+        let encoding = match subprotocol {
+            Some("f1") => EncodingId::new(1),
+            Some("f2") => EncodingId::new(2),
+            _ => EncodingId::FIRST,
         };
         Admission::Accept(Accepted {
             subprotocol,
-            form,
+            encoding,
             ..().into()
         })
     }
@@ -46,9 +47,9 @@ impl Application for Hall {
         cx.send(Kind::Text, said(&answer, &self.book).as_bytes());
     }
 
-    /// `?` can be said in the first form alone, and `!` is more than the second can bear.
+    /// `?` can be said in the first encoding alone, and `!` is more than the second can bear.
     fn encode(
-        form: Form,
+        encoding: EncodingId,
         publication: &Publication<'_>,
         position: Option<Position>,
     ) -> Option<Frame> {
@@ -56,11 +57,14 @@ impl Application for Hall {
         let Data::Text(said) = publication.data else {
             panic!("all is text here");
         };
-        assert!(said != "!" || form != Form::new(1), "as the client wished");
-        (said != "?" || form == Form::FIRST).then(|| said_in(form, said))
+        assert!(
+            said != "!" || encoding != EncodingId::new(1),
+            "as the client wished"
+        );
+        (said != "?" || encoding == EncodingId::FIRST).then(|| said_in(encoding, said))
     }
 
-    fn told(&mut self, cx: &mut Context<'_>, _: &mut (), note: Note) {
+    fn notified(&mut self, cx: &mut Context<'_>, _: &mut (), note: Notice) {
         let note = note.downcast::<String>().unwrap();
         assert_ne!(*note, "panic", "as the other thread wished");
         cx.send(Kind::Text, note.as_bytes());
@@ -125,8 +129,11 @@ impl Hall {
     }
 }
 
-fn said_in(form: Form, text: &str) -> Frame {
-    Frame::new(Kind::Text, format!("f{} {text}", form.index()).as_bytes())
+fn said_in(encoding: EncodingId, text: &str) -> Frame {
+    Frame::new(
+        Kind::Text,
+        format!("f{} {text}", encoding.index()).as_bytes(),
+    )
 }
 
 /// What is said, to be encoded for whom it goes to.

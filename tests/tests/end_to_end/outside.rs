@@ -79,7 +79,7 @@ fn a_connection_is_told_what_others_are_not() {
         let addresses = book.lock().unwrap().clone();
         let tell = |number: u32, note: &str| {
             let note = Box::new(note.to_owned());
-            handle.tell(addresses[&number], note).unwrap();
+            handle.notify(addresses[&number], note).unwrap();
         };
         for number in 0..6 {
             tell(number, &format!("you are {number}"));
@@ -96,7 +96,7 @@ fn a_connection_is_told_what_others_are_not() {
         assert_eq!(server.sum(|shard| &shard.panics), 6);
         server.drain(Duration::ZERO);
         // The engine is gone: what was asked comes back, or is dropped without an answer.
-        let (refused, note) = handle.tell(addresses[&0], Box::new(7)).unwrap_err();
+        let (refused, note) = handle.notify(addresses[&0], Box::new(7)).unwrap_err();
         assert_eq!(
             (refused, note.downcast_ref::<i32>()),
             (Refused::Stopped, Some(&7))

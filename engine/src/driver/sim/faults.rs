@@ -6,7 +6,7 @@ use crate::driver::Millis;
 /// Probabilities (per mille) and sizes of one run.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    /// A departure leaves short although the socket had room.
+    /// A transmit leaves short although the socket had room.
     pub short_permille: usize,
     /// A send breaks its connection.
     pub broken_permille: usize,

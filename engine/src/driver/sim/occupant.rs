@@ -18,7 +18,7 @@ pub(super) struct Occupant {
     queued: bool,
     tracked: Option<Tracked>,
     shut: bool,
-    departed_in_turn: u64,
+    transmits_in_turn: u64,
     closing: Option<Closing>,
 }
 
@@ -72,7 +72,7 @@ impl Occupant {
             queued: false,
             tracked: None,
             shut: false,
-            departed_in_turn: 0,
+            transmits_in_turn: 0,
             closing: None,
         }
     }
@@ -148,8 +148,8 @@ impl Occupant {
         };
     }
 
-    /// One departure; returns how many bytes left, `None` when the connection is beyond sending.
-    pub(super) fn depart(
+    /// One transmit; returns how many bytes left, `None` when the connection is beyond sending.
+    pub(super) fn transmit(
         &mut self,
         network: &mut Network,
         turn: u64,
@@ -157,20 +157,20 @@ impl Occupant {
     ) -> Option<usize> {
         assert!(
             self.tracked.is_none(),
-            "a departure overtakes a tracked send: {:?}",
+            "a transmit overtakes a tracked send: {:?}",
             self.ticket
         );
         assert!(
             !self.shut,
-            "a departure after the end of sending: {:?}",
+            "a transmit after the end of sending: {:?}",
             self.ticket
         );
         assert_ne!(
-            self.departed_in_turn, turn,
-            "two departures in one turn: {:?}",
+            self.transmits_in_turn, turn,
+            "two transmits in one turn: {:?}",
             self.ticket
         );
-        self.departed_in_turn = turn;
+        self.transmits_in_turn = turn;
         let allowed = match network.is_hit(self.socket, network.faults.short_permille) {
             true => network.random.below(bytes.len()),
             false => bytes.len(),

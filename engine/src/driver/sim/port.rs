@@ -6,7 +6,7 @@
 use super::occupant::{Occupant, Wait as Waits};
 use super::socket::SocketId;
 use super::world::Network;
-use super::{Completion, Lease, Millis, Shortfall, Ticket, Wait};
+use super::{Completion, Lease, Millis, ShortSend, Ticket, Wait};
 use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Taken, Waiting};
 use crate::outgoing::Outgoing;
 use std::collections::{BTreeMap, VecDeque};
@@ -328,20 +328,20 @@ impl Port {
         }
     }
 
-    /// The departures leave, then the shard sleeps as told.
+    /// The transmits leave, then the shard sleeps as told.
     pub(super) fn turn(
         &mut self,
         network: &mut Network,
         outgoing: &Outgoing,
         wait: Wait,
-        shortfalls: &mut Vec<Shortfall>,
+        short_sends: &mut Vec<ShortSend>,
     ) {
         self.turns += 1;
         for index in 0..outgoing.len() {
             let bytes: Vec<u8> = outgoing.slices(index).flatten().copied().collect();
-            // Nothing is left of a departure whose bytes moved to the outbox.
+            // Nothing is left of a transmit whose bytes moved to the outbox.
             if !bytes.is_empty() {
-                shortfalls.extend(self.depart(network, outgoing.ticket(index), &bytes));
+                short_sends.extend(self.transmit(network, outgoing.ticket(index), &bytes));
             }
         }
         self.sleeps_until = match wait {
@@ -356,15 +356,20 @@ impl Port {
             }
         };
         self.rearm(network, matches!(wait, Wait::Until(_)));
-        // Each shortfall is a completion, and the wait is over with the first.
-        self.woken |= !shortfalls.is_empty();
+        // Each short send is a completion, and the wait is over with the first.
+        self.woken |= !short_sends.is_empty();
     }
 
-    fn depart(&mut self, network: &mut Network, ticket: Ticket, bytes: &[u8]) -> Option<Shortfall> {
+    fn transmit(
+        &mut self,
+        network: &mut Network,
+        ticket: Ticket,
+        bytes: &[u8],
+    ) -> Option<ShortSend> {
         let turn = self.turns;
         let sent = self
-            .occupant(ticket, "departure")
-            .depart(network, turn, bytes);
+            .occupant(ticket, "transmit")
+            .transmit(network, turn, bytes);
         network.trace(|| {
             format!(
                 "shard {} -> {ticket:?}: {} bytes, sent {sent:?}",
@@ -373,12 +378,12 @@ impl Port {
             )
         });
         match sent {
-            None => Some(Shortfall {
+            None => Some(ShortSend {
                 ticket,
                 count: 0,
                 failed: true,
             }),
-            Some(count) if count < bytes.len() => Some(Shortfall {
+            Some(count) if count < bytes.len() => Some(ShortSend {
                 ticket,
                 count,
                 failed: false,

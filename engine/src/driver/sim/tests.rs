@@ -12,7 +12,7 @@ struct Echo {
 #[derive(Default)]
 struct Connection {
     generation: u32,
-    owed: VecDeque<Bytes>,
+    pending: VecDeque<Bytes>,
     sending: bool,
     ended: bool,
     closed: bool,
@@ -22,9 +22,9 @@ impl Connection {
     /// So many bytes left, from the first that are owed.
     fn took(&mut self, mut count: usize) {
         while count > 0 {
-            let mut front = self.owed.pop_front().expect("no more than was sent");
+            let mut front = self.pending.pop_front().expect("no more than was sent");
             if count < front.len() {
-                self.owed.push_front(front.split_off(count));
+                self.pending.push_front(front.split_off(count));
                 return;
             }
             count -= front.len();
@@ -63,7 +63,7 @@ impl Echo {
                 let connection = &mut self.connections[ticket.slot as usize];
                 assert_eq!(connection.generation, ticket.generation);
                 if !connection.closed {
-                    connection.owed.push_back(bytes);
+                    connection.pending.push_back(bytes);
                 }
                 ticket.slot
             }
@@ -80,7 +80,7 @@ impl Echo {
                 connection.sending = false;
                 connection.took(count);
                 if failed {
-                    connection.owed.clear();
+                    connection.pending.clear();
                     connection.ended = true;
                 }
                 ticket.slot
@@ -102,9 +102,9 @@ impl Echo {
         if connection.sending || connection.closed {
             return;
         }
-        if !connection.owed.is_empty() {
-            let count = connection.owed.len().min(TRACKED_SEGMENTS_MAX);
-            let segments: Vec<Bytes> = connection.owed.iter().take(count).cloned().collect();
+        if !connection.pending.is_empty() {
+            let count = connection.pending.len().min(TRACKED_SEGMENTS_MAX);
+            let segments: Vec<Bytes> = connection.pending.iter().take(count).cloned().collect();
             connection.sending = true;
             self.driver.send_tracked(ticket, &segments);
         } else if connection.ended {

@@ -131,7 +131,7 @@ impl Trial {
         let big = vec![0u8; 8 << 20];
         for (bytes, user_data) in [(&b"short"[..], 2), (&big[..], 3)] {
             let entry = opcode::Send::new(types::Fixed(0), bytes.as_ptr(), bytes.len() as u32)
-                .flags(super::DEPARTURE_FLAGS)
+                .flags(super::TRANSMIT_FLAGS)
                 .build()
                 .flags(squeue::Flags::SKIP_SUCCESS)
                 .user_data(user_data);
@@ -145,7 +145,7 @@ impl Trial {
             {
                 Ok(())
             }
-            _ => Err(lacking("sends that report only shortfalls")),
+            _ => Err(lacking("sends that report only short_sends")),
         }
     }
 }

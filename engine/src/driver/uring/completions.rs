@@ -7,7 +7,7 @@ use super::userdata::{Op, UserData};
 use super::{UringDriver, limits};
 use crate::Ticket;
 use crate::driver::waiting::Receive;
-use crate::driver::{Completion, Driver, ReceiveEnd, Shortfall};
+use crate::driver::{Completion, Driver, ReceiveEnd, ShortSend};
 
 impl UringDriver {
     /// Copies out what a ring has. How much that was.
@@ -32,7 +32,7 @@ impl UringDriver {
         let ticket = user_data.ticket();
         match user_data.op() {
             Op::Receive => self.take_receive(ring, ticket, event),
-            Op::Depart => self.shortfalls.push(Shortfall {
+            Op::Depart => self.short_sends.push(ShortSend {
                 ticket,
                 count: event.result.max(0) as usize,
                 failed: event.result < 0 && !limits::is_transient(-event.result),
@@ -131,7 +131,7 @@ impl UringDriver {
     }
 
     fn take_tracked(&mut self, ring: usize, ticket: Ticket, result: i32) {
-        let owed = self.tracked.finish(ticket);
+        let pending = self.tracked.finish(ticket);
         let request = UserData::of(Op::Tracked, ticket);
         self.rings[ring].release.ended(request);
         let state = &mut self.slots[ticket.slot].state;
@@ -144,7 +144,7 @@ impl UringDriver {
         // A signal, memory pressure or a sweep may end it early; the shard sends the rest.
         let passing = result == -libc::ECANCELED || limits::is_transient(-result);
         let failed = result < 0 && !passing;
-        debug_assert!(count <= owed);
+        debug_assert!(count <= pending);
         self.pending.push(Completion::Sent {
             ticket,
             count,

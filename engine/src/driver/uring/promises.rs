@@ -1,4 +1,4 @@
-//! What the driver promises the shard, tried on the real kernel: no shortfall is late, and no ring is forgotten.
+//! What the driver promises the shard, tried on the real kernel: no short send is late, and no ring is forgotten.
 
 use super::*;
 use crate::driver::{ListenSource, Listening};
@@ -57,7 +57,7 @@ impl Trial {
         panic!("no such slot");
     }
 
-    /// One turn without departures that waits a moment if there is nothing to do.
+    /// One turn without transmits that waits a moment if there is nothing to do.
     fn look(&mut self) -> Vec<Completion<Lease>> {
         let until = Wait::Until(self.driver.start.elapsed().as_millis() as Millis + 100);
         self.driver
@@ -68,8 +68,8 @@ impl Trial {
     }
 }
 
-/// Departures for one ticket, each by itself.
-fn departures(ticket: Ticket, count: usize, bytes: &Bytes) -> Outgoing {
+/// Transmits for one ticket, each by itself.
+fn transmits(ticket: Ticket, count: usize, bytes: &Bytes) -> Outgoing {
     let mut outgoing = Outgoing::default();
     let shared = outgoing.share(bytes.clone());
     for _ in 0..count {
@@ -80,19 +80,19 @@ fn departures(ticket: Ticket, count: usize, bytes: &Bytes) -> Outgoing {
 }
 
 #[test]
-fn every_shortfall_is_one_of_its_turn() {
+fn every_short_send_is_one_of_its_turn() {
     let mut trial = Trial::new(Tables { table: 8, rings: 1 });
     let (ticket, _client) = trial.connect_until(|_| true);
-    let mut shortfalls = Vec::new();
-    let flood = departures(ticket, 1, &Bytes::from(vec![0; 32 << 20]));
-    trial.driver.turn(&flood, Wait::No, &mut shortfalls);
-    assert_eq!(shortfalls.len(), 1, "the socket is full");
+    let mut short_sends = Vec::new();
+    let flood = transmits(ticket, 1, &Bytes::from(vec![0; 32 << 20]));
+    trial.driver.turn(&flood, Wait::No, &mut short_sends);
+    assert_eq!(short_sends.len(), 1, "the socket is full");
     // More than the completion queue holds.
-    let many = departures(ticket, 5_000, &Bytes::from(vec![0; 32 << 20]));
+    let many = transmits(ticket, 5_000, &Bytes::from(vec![0; 32 << 20]));
     for wait in [Wait::No, Wait::Until(0), Wait::No] {
-        shortfalls.clear();
-        trial.driver.turn(&many, wait, &mut shortfalls);
-        assert_eq!(shortfalls.len(), 5_000, "{wait:?}");
+        short_sends.clear();
+        trial.driver.turn(&many, wait, &mut short_sends);
+        assert_eq!(short_sends.len(), 5_000, "{wait:?}");
     }
 }
 
@@ -108,7 +108,7 @@ fn a_ring_that_rang_is_looked_at_whatever_departs_meanwhile() {
     while !trial.driver.rings[1].is_active() {
         assert!(trial.look().is_empty());
     }
-    let outgoing = departures(ticket, 1, &Bytes::from_static(b"y"));
+    let outgoing = transmits(ticket, 1, &Bytes::from_static(b"y"));
     trial.driver.turn(&outgoing, Wait::No, &mut Vec::new());
     let received = (0..10).find_map(|_| trial.look().pop());
     let Some(Completion::Received { lease, .. }) = received else {

@@ -24,7 +24,7 @@ const GET_EVENTS: u32 = 1;
 pub(super) struct Ring {
     io: IoUring,
     buffers: Buffers,
-    /// Whose receives ended, most of them for want of buffers.
+    /// Recipients receives ended, most of them for want of buffers.
     pub(super) waiting: Waiting,
     /// Slots taken, accepts under way included.
     used: u32,

@@ -1,4 +1,4 @@
-//! Message headers and vectors of one turn's vectored departures. Their addresses are given to the kernel, so they must not move
+//! Message headers and vectors of one turn's vectored transmits. Their addresses are given to the kernel, so they must not move
 //! between `prepare` and the end of the turn.
 
 use crate::outgoing::Outgoing;
@@ -20,7 +20,7 @@ impl Vectors {
         }
     }
 
-    /// One departure's header; stays where it is until the next `prepare`.
+    /// One transmit's header; stays where it is until the next `prepare`.
     pub(super) fn gather<'a>(
         &mut self,
         slices: impl Iterator<Item = &'a [u8]>,
@@ -38,7 +38,7 @@ impl Vectors {
         }
         assert!(
             self.headers.len() < self.headers.capacity(),
-            "prepare counted every departure"
+            "prepare counted every transmit"
         );
         self.headers.push(header(&mut self.vectors[first..]));
         &raw const self.headers[self.headers.len() - 1]

@@ -268,12 +268,12 @@ fn the_time_while_parked_is_not_the_peers() {
     go_to(&mut trial, 20_000 + PARKED_MS);
     assert_eq!(missed(&trial), []);
     trial.shard.parked.push_back(ticket);
-    trial.shard.core.agenda.park.push(ticket);
+    trial.shard.core.pending_work.park.push(ticket);
     trial.shard.tick();
     let connection = trial.shard.core.connections.at(ticket.slot);
     let cold = connection.cold.as_ref().expect("it is unfinished");
     assert_eq!(
-        (cold.message_since, cold.unread_since),
+        (cold.message_since, cold.input_since),
         (10_000 + PARKED_MS, 20_000 + PARKED_MS)
     );
     go_to(&mut trial, 49_900 + PARKED_MS);

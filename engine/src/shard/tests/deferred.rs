@@ -3,7 +3,7 @@
 use super::*;
 use crate::Handle;
 use crate::driver::sim::Read;
-use crate::{Address, Note, Refusal};
+use crate::{Address, Notice, Refusal};
 
 /// Defers everybody, and decides as the note says.
 #[derive(Default)]
@@ -28,8 +28,8 @@ impl Application for Porter {
         Admission::Defer
     }
 
-    fn decide(&mut self, _: &mut Context<'_>, note: Note) -> Admission<()> {
-        match *note.downcast::<Verdict>().expect("a verdict") {
+    fn decide(&mut self, _: &mut Context<'_>, notice: Notice) -> Admission<()> {
+        match *notice.downcast::<Verdict>().expect("a verdict") {
             Verdict::In => Admission::Accept(().into()),
             Verdict::Out => Admission::Refuse(Refusal::new(401, "who are you?")),
             Verdict::Later => Admission::Defer,

@@ -17,7 +17,7 @@ const HONEST: usize = 20;
 #[derive(Clone, Copy, Debug)]
 enum Answers {
     Read,
-    Unread,
+    Input,
 }
 
 struct Flooder {
@@ -129,7 +129,7 @@ fn check(flooders: usize, answers: Answers, receive_buffers: usize) {
 #[test]
 fn however_many_flood_the_others_are_answered() {
     for flooders in [1, 2, 8, 40] {
-        for answers in [Answers::Read, Answers::Unread] {
+        for answers in [Answers::Read, Answers::Input] {
             for receive_buffers in [16, 128] {
                 check(flooders, answers, receive_buffers);
             }

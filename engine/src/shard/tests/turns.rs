@@ -6,7 +6,7 @@ use crate::{Answer, Frame, Publish, Tag, Target, Topic};
 
 /// Members of the room that is flooded: two and a half times what a tick serves at this pace.
 const HUGE_MEMBERS: usize = 500;
-const DEPARTURES_PER_CHUNK: usize = 50;
+const TRANSMITS_PER_CHUNK: usize = 50;
 const CHUNKS_PER_TICK: usize = 4;
 const HUGE: &str = "huge";
 const HONEST: usize = 20;
@@ -16,7 +16,7 @@ const TICKS: usize = 120;
 /// The promise: flooded, 99 of 100 answers take at most so many times the ticks that they take in quiet.
 const TIMES_MAX: usize = 3;
 
-/// Does what a text says by its first letter, with the room behind it.
+/// Does what a text says by its first message, with the room behind it.
 struct Rooms;
 
 impl Application for Rooms {
@@ -138,7 +138,7 @@ fn gathered(huge: usize) -> (Trial<Rooms>, Vec<SocketId>) {
         ..Faults::none()
     };
     let mut trial = Trial::of(&config, faults, Rooms);
-    trial.shard.slow_down(DEPARTURES_PER_CHUNK, CHUNKS_PER_TICK);
+    trial.shard.slow_down(TRANSMITS_PER_CHUNK, CHUNKS_PER_TICK);
     let all = huge + FLOODERS + HONEST;
     let clients: Vec<SocketId> = (0..all).map(|_| trial.connect()).collect();
     trial.tick_until(|counters| counters.upgrades.get() == all as u64);
@@ -252,9 +252,9 @@ fn a_small_room_does_not_wait_for_a_large_one() {
     assert_eq!(joined, b"..done".len());
 }
 
-/// Members who read nothing cost a fan-out no departure, and it has an end in a tick all the same.
+/// Members who read nothing cost a fan-out no transmit, and it has an end in a tick all the same.
 #[test]
-fn members_without_departures_are_counted_too() {
+fn members_without_transmits_are_counted_too() {
     let (mut trial, clients) = gathered(HUGE_MEMBERS);
     trial.shard.slow_down(50, 1);
     let flooder = clients[HUGE_MEMBERS];
@@ -270,16 +270,16 @@ fn members_without_departures_are_counted_too() {
         slot,
         generation: 0,
     });
-    let audience = core.audiences.gather(gone);
+    let members = core.member_lists.gather(gone);
     let mut batch = crate::batch::Batch::default();
     batch.push(&Frame::new(Kind::Text, b"news"), None);
-    let slice = core
-        .rooms
-        .find(crate::Form::FIRST, Topic::Room(HUGE))
+    let subscribers = core
+        .topics
+        .find(crate::EncodingId::FIRST, Topic::Room(HUGE))
         .unwrap();
-    core.rooms.keep(slice);
-    let fan_out = batch.seal(crate::batch::Whose::Slice(slice), audience, None);
-    core.rooms.slice(slice).batch.turn = crate::batch::Turn::UnderWay;
+    core.topics.retain(subscribers);
+    let fan_out = batch.close(crate::batch::Recipients::Topic(subscribers), members, None);
+    core.topics.subscribers(subscribers).batch.turn = crate::batch::Turn::UnderWay;
     core.fan_outs.push(fan_out);
     let dropped = trial.counters.dropped_closing.get();
     trial.shard.tick();
@@ -306,14 +306,14 @@ fn who_floods_a_room_waits_for_it() {
         drain(&trial, members);
         let taken = trial.counters.publishes.get() - before;
         assert!(taken <= 512, "{taken} in a tick");
-        waited += usize::from(trial.shard.core.held_up);
+        waited += usize::from(trial.shard.core.topics_awaited);
         ticks += 1;
         assert!(ticks < 1_000, "{taken} of {before}");
     }
     assert!(waited > 5, "held up in {waited} ticks of {ticks}");
     trial.shard.tick();
     let core = &trial.shard.core;
-    assert!(core.delayed.is_empty() && !core.held_up);
+    assert!(core.delayed.is_empty() && !core.topics_awaited);
     assert!(trial.shard.parked.is_empty());
 }
 
@@ -324,7 +324,7 @@ fn who_is_held_up_between_two_messages_goes_on() {
     let (members, others) = clients.split_at(HUGE_MEMBERS);
     trial.write(others[0], &asks("phuge").repeat(2_000));
     (0..10).for_each(|_| trial.shard.tick());
-    assert!(trial.shard.core.held_up);
+    assert!(trial.shard.core.topics_awaited);
     let asked = asks("phuge");
     let pieces = [&asked[..], &asked[..3], &asked[3..5], &asked[5..], &asked];
     for piece in pieces {

@@ -22,11 +22,11 @@ impl Client {
             // The rest of the refusal is for people.
             return;
         }
-        let mut unread = std::mem::take(&mut self.unread);
+        let mut input = std::mem::take(&mut self.input);
         let mut at = 0;
         loop {
             let mut deflation = self.deflation.take();
-            let step = next(&mut unread[at..], &mut self.assembly, &mut deflation);
+            let step = next(&mut input[at..], &mut self.assembly, &mut deflation);
             let step = step.map(|step| match step {
                 Step::Incomplete { .. } => None,
                 Step::Event { event, used } => {
@@ -45,28 +45,28 @@ impl Client {
                 Some(used) => at += used,
             }
         }
-        unread.drain(..at);
-        self.unread = unread;
+        input.drain(..at);
+        self.input = input;
     }
 
     /// Takes the answer to the request; false when nothing follows it yet, or ever.
     fn read_head(&mut self, scene: &Scene<'_>) -> bool {
         let Some(end) = self
-            .unread
+            .input
             .windows(4)
             .position(|window| window == b"\r\n\r\n")
         else {
             return false;
         };
         let head =
-            String::from_utf8(self.unread.drain(..end + 4).collect()).expect("a head is text");
+            String::from_utf8(self.input.drain(..end + 4).collect()).expect("a head is text");
         let status = head
             .get(9..12)
             .and_then(|status| status.parse().ok())
             .expect("a status line");
         if status != 101 {
             self.refusal = Some(status);
-            self.unread.clear();
+            self.input.clear();
             self.closing(scene);
             return false;
         }
@@ -124,10 +124,10 @@ impl Client {
             .trace(|| format!("client {} hears {text:.60}", self.id));
         let text = match text.starts_with('@') {
             true => {
-                let (form, text) = undress(text);
+                let (encoding, text) = undress(text);
                 assert_eq!(
-                    form, self.form,
-                    "client {}: {text} in another form",
+                    encoding, self.encoding,
+                    "client {}: {text} in another encoding",
                     self.id
                 );
                 text

@@ -9,7 +9,7 @@ use crate::log::List;
 use crate::temper::{FLEETING_ROOMS, USERS};
 use crate::words::{Ask, Audience, Letter, Options, Words, padding};
 use shardcast_engine::driver::sim::Random;
-use shardcast_engine::{Answer, Form, Handle, Publish, Reply};
+use shardcast_engine::{Answer, EncodingId, Handle, Publish, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
@@ -88,7 +88,7 @@ impl Simulation {
         let address = self.journal.borrow().clients[client].address?;
         let number = self.outside.notes;
         self.outside.notes += 1;
-        let told = self.outside.handle.tell(address, Box::new(number));
+        let told = self.outside.handle.notify(address, Box::new(number));
         told.expect("the queue has room");
         self.outside.told.entry(client).or_default().push(number);
         Some(usize::from(address.shard))
@@ -134,9 +134,9 @@ impl Simulation {
         } else {
             let from = self.outside.id;
             let letter = Letter { from, number };
-            let form = Form::new(client.form as u8);
+            let encoding = EncodingId::new(client.encoding as u8);
             let padding = padding(letter, number as usize % 40);
-            let content = published(audience, letter, form, kind_of(number), &padding);
+            let content = published(audience, letter, encoding, kind_of(number), &padding);
             let publish = Publish::new(content);
             let reply = options.report.then(|| self.outside.reply(number));
             with_target(audience, |target| match reply {

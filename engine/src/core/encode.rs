@@ -3,19 +3,19 @@
 //! Called by the home of a topic, and by the owner of a connection for what is sent to it alone.
 
 use super::compressing::{Compressing, compress_for_sharers};
-use super::{Core, ProcessCounts, note_panic};
+use super::{Core, ProcessCounts, count_panic};
 use crate::confine::confine;
 use crate::counters::ShardCounters;
-use crate::form::Forms;
+use crate::encoding::EncodingSet;
 use crate::home::Homes;
 use crate::lane::Mailbox;
-use crate::letter::PublishRequest;
+use crate::message::PublishRequest;
 use crate::phase::Phase;
 use crate::publication::Encode;
-use crate::{Content, Form, Frame, Position, Ticket, Topic};
+use crate::{Content, EncodingId, Frame, Position, Ticket, Topic};
 
 /// What each encoding is sent of a publish, by index; `None`: nothing.
-pub(super) type Frames = [Option<Frame>; Form::COUNT_MAX];
+pub(super) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
 
 /// Makes the frames of one publication.
 pub(super) struct Encoder<'a> {
@@ -45,7 +45,7 @@ impl Core {
             self.counters.dropped_closing.add(1);
             return;
         }
-        let encoding = self.form(to);
+        let encoding = self.encoding(to);
         let (.., encoder) = self.home_parts();
         if let Some(frame) = encoder.encode(content, encoding, None, None) {
             self.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
@@ -58,7 +58,7 @@ impl Encoder<'_> {
     pub(super) fn share(
         &mut self,
         content: &Content,
-        encoding: Form,
+        encoding: EncodingId,
         topic: Option<Topic<'_>>,
         position: Option<Position>,
     ) -> Option<Frame> {
@@ -76,7 +76,7 @@ impl Encoder<'_> {
     pub(super) fn share_all(
         &mut self,
         publish: &PublishRequest,
-        present: Forms,
+        present: EncodingSet,
         topic: Option<Topic<'_>>,
         position: Option<Position>,
     ) -> Frames {
@@ -91,7 +91,7 @@ impl Encoder<'_> {
     fn encode(
         &self,
         content: &Content,
-        encoding: Form,
+        encoding: EncodingId,
         topic: Option<Topic<'_>>,
         position: Option<Position>,
     ) -> Option<Frame> {
@@ -99,7 +99,7 @@ impl Encoder<'_> {
         let frame = content.encode(encoding, topic, position, |publication| {
             let encoded = confine(|| encode(encoding, publication, position));
             encoded.unwrap_or_else(|_| {
-                note_panic(self.counters, self.shard, None);
+                count_panic(self.counters, self.shard, None);
                 None
             })
         });
@@ -120,12 +120,12 @@ mod tests {
         epoch: 3,
         offset: 14,
     };
-    const MADE_BEFORE: Form = Form::new(1);
-    const UNSAYABLE: Form = Form::new(2);
-    const PANICS: Form = Form::new(3);
+    const MADE_BEFORE: EncodingId = EncodingId::new(1);
+    const UNSAYABLE: EncodingId = EncodingId::new(2);
+    const PANICS: EncodingId = EncodingId::new(3);
 
     fn encode(
-        encoding: Form,
+        encoding: EncodingId,
         publication: &Publication<'_>,
         position: Option<Position>,
     ) -> Option<Frame> {
@@ -149,7 +149,7 @@ mod tests {
         let data = Content::data(&publication, vec![(MADE_BEFORE, made)]);
         let ready = Content::frame(MADE_BEFORE, Frame::new(Kind::Text, b"ready"));
         let (admission, counters) = (ProcessCounts::new(1), ShardCounters::default());
-        let share = |content: &Content, encoding: Form, position: Option<Position>| {
+        let share = |content: &Content, encoding: EncodingId, position: Option<Position>| {
             let mut encoder = Encoder {
                 encode,
                 compressing: None,
@@ -164,14 +164,14 @@ mod tests {
         };
         let at = Some(POSITION);
         for (content, encoding, position, expected) in [
-            (&data, Form::FIRST, None, Some("r 0 Text(\"x\")")),
-            (&data, Form::FIRST, at, Some("r 14 Text(\"x\")")),
+            (&data, EncodingId::FIRST, None, Some("r 0 Text(\"x\")")),
+            (&data, EncodingId::FIRST, at, Some("r 14 Text(\"x\")")),
             (&data, MADE_BEFORE, None, Some("made before")),
             (&data, MADE_BEFORE, at, Some("r 14 Text(\"x\")")),
             (&data, UNSAYABLE, at, None),
             (&data, PANICS, None, None),
             (&ready, MADE_BEFORE, at, Some("ready")),
-            (&ready, Form::FIRST, None, None),
+            (&ready, EncodingId::FIRST, None, None),
         ] {
             let shared = share(content, encoding, position);
             assert_eq!(shared.as_deref(), expected, "{encoding:?} {position:?}");

@@ -1,7 +1,7 @@
 //! Slow readers over TLS: how much of what waits for them is encrypted in a tick, and that each has its turn.
 
 use super::*;
-use crate::core::Secure;
+use crate::core::TlsSessions;
 use crate::driver::sim::Read as Heard;
 use crate::tls::tests::{client_config, issue};
 use crate::{Listener, Tls, TlsOptions};
@@ -111,9 +111,9 @@ fn a_tick_encrypts_so_much_of_what_waits_and_everybody_has_a_turn() {
         }
         trial.shard.tick();
         trial.shard.check_invariants(false);
-        let sealed = trial.shard.core.secure.sealed_bytes();
+        let sealed = trial.shard.core.tls.encrypted_bytes();
         assert!(
-            sealed < Secure::SEALED_BYTES_PER_TICK + STEP_BYTES,
+            sealed < TlsSessions::ENCRYPTED_BYTES_PER_TICK + STEP_BYTES,
             "{sealed} bytes"
         );
         most = most.max(sealed);
@@ -121,7 +121,7 @@ fn a_tick_encrypts_so_much_of_what_waits_and_everybody_has_a_turn() {
         assert!(ticks < 1_000, "{heard} of {all} heard");
     }
     assert!(
-        most >= Secure::SEALED_BYTES_PER_TICK,
+        most >= TlsSessions::ENCRYPTED_BYTES_PER_TICK,
         "never more than {most}"
     );
 }

@@ -4,7 +4,7 @@
 
 /// The bytes, and how many more it takes.
 #[derive(Debug, Default)]
-pub(crate) struct Unread {
+pub(crate) struct Input {
     bytes: Vec<u8>,
     /// Before it, everything was read.
     start: usize,
@@ -23,7 +23,7 @@ pub(crate) enum Need {
     Bytes(usize),
 }
 
-impl Unread {
+impl Input {
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.len() == self.start
     }
@@ -114,7 +114,7 @@ impl SpareBuffers {
 
     /// A buffer that holds `bytes` already. It has room for as much again if that much is needed, and grows with what arrives,
     /// whatever a frame's header announces: nobody reserves memory by announcing alone.
-    pub(crate) fn take(&mut self, bytes: &[u8], need: Need) -> Unread {
+    pub(crate) fn take(&mut self, bytes: &[u8], need: Need) -> Input {
         let mut buffer = self.0.pop().unwrap_or_default();
         let enough = match need {
             Need::Any => usize::MAX,
@@ -123,7 +123,7 @@ impl SpareBuffers {
         let room = enough.min(2 * bytes.len()).max(bytes.len());
         buffer.reserve(room);
         buffer.extend_from_slice(bytes);
-        Unread {
+        Input {
             bytes: buffer,
             start: 0,
             need,
@@ -136,8 +136,8 @@ impl SpareBuffers {
         self.0 = Vec::new();
     }
 
-    pub(crate) fn put(&mut self, unread: Unread) {
-        let mut buffer = unread.bytes;
+    pub(crate) fn put(&mut self, input: Input) {
+        let mut buffer = input.bytes;
         if self.0.len() < Self::BUFFERS_MAX
             && (1..=Self::BUFFER_BYTES_MAX).contains(&buffer.capacity())
         {
@@ -155,16 +155,16 @@ mod tests {
     fn collect(need: usize, receive_bytes: usize) -> (usize, usize) {
         let receive = vec![7; receive_bytes];
         let first = &receive[..receive_bytes.min(need)];
-        let mut unread = SpareBuffers::default().take(first, Need::Bytes(need));
+        let mut input = SpareBuffers::default().take(first, Need::Bytes(need));
         let mut growths = 0;
-        while !unread.is_ripe() {
-            let (before, wanted) = (unread.capacity(), unread.wants(receive_bytes));
-            unread.push(&receive[..wanted]);
-            growths += usize::from(unread.capacity() > before);
-            assert!(unread.capacity() <= need.max(2 * unread.len()));
+        while !input.is_ripe() {
+            let (before, wanted) = (input.capacity(), input.wants(receive_bytes));
+            input.push(&receive[..wanted]);
+            growths += usize::from(input.capacity() > before);
+            assert!(input.capacity() <= need.max(2 * input.len()));
         }
-        assert_eq!(unread.len(), need, "nothing of the next frame is taken");
-        (unread.capacity(), growths)
+        assert_eq!(input.len(), need, "nothing of the next frame is taken");
+        (input.capacity(), growths)
     }
 
     #[test]
@@ -186,18 +186,18 @@ mod tests {
     /// What a parked connection left is read in small steps: moved no more often than it is halved.
     #[test]
     fn reading_in_small_steps_moves_little() {
-        let mut unread = SpareBuffers::default().take(&vec![1; 1 << 20], Need::Any);
+        let mut input = SpareBuffers::default().take(&vec![1; 1 << 20], Need::Any);
         let (mut moved, mut left) = (0, 1 << 20);
-        while !unread.is_empty() {
-            let start = unread.start;
-            unread.read(7.min(left), Need::Any);
+        while !input.is_empty() {
+            let start = input.start;
+            input.read(7.min(left), Need::Any);
             left -= 7.min(left);
-            if unread.start < start {
+            if input.start < start {
                 moved += left;
             }
-            assert_eq!(unread.len(), left);
+            assert_eq!(input.len(), left);
         }
         assert!(moved <= 1 << 20, "{moved} bytes moved");
-        assert!(unread.capacity() <= Unread::SLACK_BYTES_MAX);
+        assert!(input.capacity() <= Input::SLACK_BYTES_MAX);
     }
 }

@@ -14,10 +14,10 @@ const HANDSHAKES_PER_TICK: usize = 4;
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Bytes of a TLS connection that still reads.
     pub(super) fn received_records(&mut self, ticket: Ticket, records: &mut [u8]) {
-        let mut plain = self.core.secure.take_opened();
+        let mut plain = self.core.tls.take_opened();
         let result = match self.core.session(ticket) {
             Err(fault) => Err(fault),
-            Ok(session) if session.is_handshaking() => self.core.keep_handshake(ticket, records),
+            Ok(session) if session.is_handshaking() => self.core.buffer_handshake(ticket, records),
             Ok(session) => session.receive(records, &mut plain),
         };
         self.opened(ticket, plain, result);
@@ -26,14 +26,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Goes on with the handshakes that can.
     pub(super) fn shake_hands(&mut self) {
         for _ in 0..HANDSHAKES_PER_TICK {
-            let Some(ticket) = self.core.secure.next_waiting() else {
+            let Some(ticket) = self.core.tls.next_waiting() else {
                 return;
             };
             if self.core.connections.phase(ticket) != Phase::Upgrading {
                 continue;
             }
-            let mut plain = self.core.secure.take_opened();
-            let Some(session) = self.core.secure.session_mut(ticket.slot) else {
+            let mut plain = self.core.tls.take_opened();
+            let Some(session) = self.core.tls.session_mut(ticket.slot) else {
                 continue;
             };
             let result = session.handshake(&mut plain);
@@ -43,25 +43,25 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 counters.tls_resumed.add(u64::from(session.is_resumed()));
             }
             self.opened(ticket, plain, result);
-            self.tell_ended();
+            self.report_ended();
         }
     }
 
     /// What came of a connection's records: its own first, then the peer's bytes, then the end.
     fn opened(&mut self, ticket: Ticket, mut plain: Vec<u8>, result: Result<(), Fault>) {
-        self.core.owe_records(ticket);
+        self.core.append_records(ticket);
         let connection = self.core.connections.get(ticket);
         let is_stream = connection.is_some_and(|connection| connection.flags.has(Flags::STREAM));
         if !plain.is_empty() && !is_stream {
             self.take_bytes(ticket, &mut plain);
         }
-        self.core.secure.put_opened(plain);
-        self.core.hold_records(ticket);
+        self.core.tls.put_opened(plain);
+        self.core.account_records(ticket);
         if let Err(fault) = result {
             self.core.fail_tls(ticket, &fault);
             return;
         }
-        let session = self.core.secure.session(ticket.slot);
+        let session = self.core.tls.session(ticket.slot);
         if !session.is_some_and(|session| session.is_over()) {
             return;
         }
@@ -75,14 +75,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// A connection that has nothing left to say says so, over TLS. True: that is to leave first.
-    pub(super) fn says_goodbye(&mut self, ticket: Ticket) -> bool {
+    pub(super) fn sends_close_notify(&mut self, ticket: Ticket) -> bool {
         let connection = self.core.connections.at(ticket.slot);
-        let session = self.core.secure.session(ticket.slot);
-        let owes = connection.phase.says_no_more()
-            && session.is_some_and(|session| session.owes_goodbye());
+        let session = self.core.tls.session(ticket.slot);
+        let owes = connection.phase.ends_output()
+            && session.is_some_and(|session| session.owes_close_notify());
         if owes {
-            self.core.outgoing.touch(ticket, &mut connection.departure);
-            self.core.agenda.finish.push(ticket);
+            self.core.outgoing.touch(ticket, &mut connection.transmit);
+            self.core.pending_work.finish.push(ticket);
         }
         owes
     }

@@ -5,7 +5,7 @@ use crate::events::Subscriber;
 use crate::query::Query;
 use crate::report::{Part, ReportKey};
 use crate::topic::{Topic, TopicKey};
-use crate::{Address, Content, Form, Frame, Note, Reply, RoomError, Tag, Ticket, Tls};
+use crate::{Address, Content, EncodingId, Frame, Notice, Reply, RoomError, Tag, Ticket, Tls};
 use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
 use std::fmt;
@@ -14,23 +14,23 @@ use std::sync::Arc;
 /// To the shard that can do it: to a room's home, or to a connection's owner. Handling one may post deliveries and nothing else, to
 /// no shard more than [`DELIVERIES_PER_REQUEST_MAX`].
 #[derive(Debug)]
-pub(crate) enum Request {
+pub(crate) enum ShardRequest {
     Join(Join),
     /// Without a tag, nobody waits for the answer.
     Leave {
         topic: TopicKey,
         who: Address,
-        form: Form,
+        encoding: EncodingId,
         tag: Option<Tag>,
     },
     /// A connection closed: it leaves these topics, all of them this home's, and nobody waits for an answer.
-    Depart {
+    LeaveAll {
         topics: Vec<TopicKey>,
         who: Address,
-        form: Form,
+        encoding: EncodingId,
     },
     /// The connection's shard knows that a join of it was refused.
-    Noted {
+    RefusalAcked {
         topic: TopicKey,
         who: Address,
     },
@@ -64,15 +64,15 @@ pub(crate) enum Request {
     },
 }
 
-/// Deliveries that handling one request may post to one shard: one for each form.
-pub(crate) const DELIVERIES_PER_REQUEST_MAX: usize = Form::COUNT_MAX;
+/// Deliveries that handling one request may post to one shard: one for each encoding.
+pub(crate) const DELIVERIES_PER_REQUEST_MAX: usize = EncodingId::COUNT_MAX;
 
 /// A wish to be a member.
 #[derive(Debug)]
 pub(crate) struct Join {
     pub(crate) topic: TopicKey,
     pub(crate) who: Address,
-    pub(crate) form: Form,
+    pub(crate) encoding: EncodingId,
     /// Without a tag, nobody waits for the answer.
     pub(crate) tag: Option<Tag>,
     /// The connection becomes a member; otherwise it is one as far as its shard knows, and only asks again.
@@ -114,31 +114,31 @@ pub(crate) enum Delivery {
     Joined(Joined),
     Left {
         topic: TopicKey,
-        form: Form,
+        encoding: EncodingId,
         who: Ticket,
         tag: Option<Tag>,
     },
     /// The connection did not become a member.
     Refused {
         topic: TopicKey,
-        form: Form,
+        encoding: EncodingId,
         who: Ticket,
         tag: Option<Tag>,
         error: RoomError,
     },
     Message(Parcel),
-    /// A reported publish to everyone that cannot be said to connections of this form: asks how many there are.
-    Unsaid {
-        form: Form,
+    /// A reported publish to everyone that cannot be said to connections of this encoding: asks how many there are.
+    Unencodable {
+        encoding: EncodingId,
         /// Not counted, if it is on the receiving shard.
         except: Option<Ticket>,
         key: ReportKey,
         parcels: u16,
     },
-    /// Asks for some of the members of one form.
+    /// Asks for some of the members of one encoding.
     List {
         topic: TopicKey,
-        form: Form,
+        encoding: EncodingId,
         key: ReportKey,
         parcels: u16,
         /// Members on all shards.
@@ -154,17 +154,23 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    /// The topic whose order it stands in, `None` being everyone's, and the form of those it concerns there.
-    pub(crate) fn audience(&self) -> Option<(Option<Topic<'_>>, Form)> {
+    /// The topic whose order it stands in, `None` being everyone's, and the encoding of those it concerns there.
+    pub(crate) fn recipients(&self) -> Option<(Option<Topic<'_>>, EncodingId)> {
         match self {
-            Delivery::Joined(joined) => Some((Some(joined.topic.topic()), joined.form)),
-            Delivery::Left { topic, form, .. }
-            | Delivery::Refused { topic, form, .. }
-            | Delivery::List { topic, form, .. } => Some((Some(topic.topic()), *form)),
-            Delivery::Message(parcel) => {
-                Some((parcel.topic.as_ref().map(TopicKey::topic), parcel.form))
+            Delivery::Joined(joined) => Some((Some(joined.topic.topic()), joined.encoding)),
+            Delivery::Left {
+                topic, encoding, ..
             }
-            Delivery::Unsaid { .. } | Delivery::Posted { .. } => None,
+            | Delivery::Refused {
+                topic, encoding, ..
+            }
+            | Delivery::List {
+                topic, encoding, ..
+            } => Some((Some(topic.topic()), *encoding)),
+            Delivery::Message(parcel) => {
+                Some((parcel.topic.as_ref().map(TopicKey::topic), parcel.encoding))
+            }
+            Delivery::Unencodable { .. } | Delivery::Posted { .. } => None,
         }
     }
 
@@ -175,7 +181,7 @@ impl Delivery {
             Delivery::Joined(_)
             | Delivery::Left { .. }
             | Delivery::Refused { .. }
-            | Delivery::Unsaid { .. }
+            | Delivery::Unencodable { .. }
             | Delivery::List { .. }
             | Delivery::Posted { .. } => 0,
         }
@@ -186,7 +192,7 @@ impl Delivery {
 #[derive(Debug)]
 pub(crate) struct Joined {
     pub(crate) topic: TopicKey,
-    pub(crate) form: Form,
+    pub(crate) encoding: EncodingId,
     pub(crate) who: Ticket,
     pub(crate) tag: Option<Tag>,
     pub(crate) members: u32,
@@ -204,12 +210,12 @@ pub(crate) enum PostOutcome {
     Full,
 }
 
-/// A publish in its place in the order, for one shard's members of one form.
+/// A publish in its place in the order, for one shard's members of one encoding.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     /// `None`: everyone.
     pub(crate) topic: Option<TopicKey>,
-    pub(crate) form: Form,
+    pub(crate) encoding: EncodingId,
     pub(crate) frame: Frame,
     /// Left out, if it is on the receiving shard.
     pub(crate) except: Option<Ticket>,
@@ -229,14 +235,14 @@ pub(crate) enum Command {
         topic: TopicKey,
         reply: Reply,
     },
-    Tell {
+    Notify {
         who: Ticket,
-        note: Note,
+        notice: Notice,
     },
     /// What a deferred admission waited for.
     Admit {
         who: Ticket,
-        note: Note,
+        notice: Notice,
     },
     /// Connections of a listener begin with this from now on.
     ReplaceTls {
@@ -261,7 +267,7 @@ impl fmt::Debug for Command {
         f.write_str(match self {
             Command::Publish { .. } => "Publish",
             Command::List { .. } => "List",
-            Command::Tell { .. } => "Tell",
+            Command::Notify { .. } => "Notify",
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",
             Command::Subscribe { .. } => "Subscribe",

@@ -1,11 +1,11 @@
 //! The TLS connections of a shard: their sessions, whose handshake is next, and how what they are owed becomes records.
 //!
-//! Everything that a TLS connection is owed stays plain until it leaves: a turn seals its departure, and a tracked send what waits in
+//! Everything that a TLS connection is owed stays plain until it leaves: a turn seals its transmit, and a tracked send what waits in
 //! its outbox. So whatever leaves together shares records, and what waits for slow readers stays shared between them.
 
 use super::Core;
 use crate::connection::Flags;
-use crate::outbox::Seal;
+use crate::outbox::Encryption;
 use crate::paged::Paged;
 use crate::phase::Phase;
 use crate::tls::{Fault, Session, Tls};
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 /// TLS on one shard.
 #[derive(Debug)]
-pub(crate) struct Secure {
+pub(crate) struct TlsSessions {
     /// By listener.
     tls: Box<[Option<Tls>]>,
     /// Some listener has TLS.
@@ -29,47 +29,47 @@ pub(crate) struct Secure {
     /// What is about to be sealed, where it does not lie in one piece.
     gathered: Vec<u8>,
     /// Of all outboxes, in this tick.
-    sealed_bytes: usize,
-    sealed_bytes_per_tick: usize,
+    encrypted_bytes: usize,
+    encrypted_bytes_per_tick: usize,
     /// Looks at the outboxes that may send.
     passes: u64,
 }
 
 /// Whether a tracked send has the records that it is to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sealing {
+pub(crate) enum Encrypted {
     Done,
     /// The tick has sealed enough: it is the connection's turn in the next.
     Later,
 }
 
-impl Secure {
+impl TlsSessions {
     /// Bytes of an outbox that are sealed for one tracked send.
-    const SEALED_BYTES_MAX: usize = 256 << 10;
+    const ENCRYPTED_BYTES_MAX: usize = 256 << 10;
     /// Bytes of all outboxes after which none is sealed in a tick: about a millisecond's. The last may go beyond by what one send takes.
-    pub(crate) const SEALED_BYTES_PER_TICK: usize = 1 << 20;
+    pub(crate) const ENCRYPTED_BYTES_PER_TICK: usize = 1 << 20;
     /// Capacity of a buffer that is kept.
     const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
-    pub(crate) fn new(config: &Config) -> Secure {
+    pub(crate) fn new(config: &Config) -> TlsSessions {
         let tls = config.listeners.iter().map(|listener| listener.tls.clone());
         let tls: Box<[_]> = tls.collect();
-        Secure {
+        TlsSessions {
             used: tls.iter().any(Option::is_some),
             tls,
             sessions: Paged::default(),
             waiting: VecDeque::new(),
             opened: Vec::new(),
             gathered: Vec::new(),
-            sealed_bytes: 0,
-            sealed_bytes_per_tick: Self::SEALED_BYTES_PER_TICK,
+            encrypted_bytes: 0,
+            encrypted_bytes_per_tick: Self::ENCRYPTED_BYTES_PER_TICK,
             passes: 0,
         }
     }
 
     /// Outboxes may be sealed again.
     pub(crate) fn begin_tick(&mut self) {
-        self.sealed_bytes = 0;
+        self.encrypted_bytes = 0;
     }
 
     /// Each outbox is looked at once.
@@ -78,13 +78,13 @@ impl Secure {
     }
 
     #[cfg(test)]
-    pub(crate) fn sealed_bytes(&self) -> usize {
-        self.sealed_bytes
+    pub(crate) fn encrypted_bytes(&self) -> usize {
+        self.encrypted_bytes
     }
 
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn slow_down(&mut self) {
-        self.sealed_bytes_per_tick = 256;
+        self.encrypted_bytes_per_tick = 256;
     }
 
     /// Keeps no buffers.
@@ -134,7 +134,7 @@ impl Secure {
         session.map_or(0, |session| session.counted_bytes)
     }
 
-    /// An empty buffer for received bytes; [`Secure::put_opened`] takes it back.
+    /// An empty buffer for received bytes; [`TlsSessions::put_opened`] takes it back.
     pub(crate) fn take_opened(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.opened)
     }
@@ -150,9 +150,9 @@ impl Core {
     /// The session of a TLS connection, which begins with its first byte.
     pub(crate) fn session(&mut self, ticket: Ticket) -> Result<&mut Session, Fault> {
         let listener = self.connections.at(ticket.slot).listener;
-        let session = self.secure.sessions.reach(ticket.slot);
+        let session = self.tls.sessions.reach(ticket.slot);
         if session.is_none() {
-            let tls = self.secure.tls[usize::from(listener)].as_ref();
+            let tls = self.tls.tls[usize::from(listener)].as_ref();
             let tls = tls.expect("a connection of a listener with TLS");
             *session = Some(Box::new(Session::new(tls)?));
         }
@@ -160,20 +160,20 @@ impl Core {
     }
 
     /// Keeps received bytes until the handshake's turn.
-    pub(crate) fn keep_handshake(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<(), Fault> {
-        if self.session(ticket)?.keep(bytes)? {
-            self.secure.waiting.push_back(ticket);
+    pub(crate) fn buffer_handshake(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<(), Fault> {
+        if self.session(ticket)?.buffer(bytes)? {
+            self.tls.waiting.push_back(ticket);
         }
         Ok(())
     }
 
     /// Counts what the session keeps, as [`Core::hold`] counts messages. Whoever asks for more than the shard's budget has left is let
     /// go without a word: rustls would have to see what is kept to say one.
-    pub(crate) fn hold_records(&mut self, ticket: Ticket) {
-        let Some(session) = self.secure.session_mut(ticket.slot) else {
+    pub(crate) fn account_records(&mut self, ticket: Ticket) {
+        let Some(session) = self.tls.session_mut(ticket.slot) else {
             return;
         };
-        let (before, now) = (session.counted_bytes, session.kept_bytes());
+        let (before, now) = (session.counted_bytes, session.buffered_bytes());
         session.counted_bytes = now;
         self.counters.reassembly_bytes.sub(before as u64);
         self.counters.reassembly_bytes.add(now as u64);
@@ -185,8 +185,8 @@ impl Core {
     }
 
     /// Owes the connection the records that its session has made by itself.
-    pub(crate) fn owe_records(&mut self, ticket: Ticket) {
-        let Some(session) = self.secure.session_mut(ticket.slot) else {
+    pub(crate) fn append_records(&mut self, ticket: Ticket) {
+        let Some(session) = self.tls.session_mut(ticket.slot) else {
             return;
         };
         if !session.has_pending() {
@@ -196,10 +196,10 @@ impl Core {
         if connection.flags.has(Flags::BACKLOG) {
             let records = Bytes::from(session.take_pending());
             self.counters.outbox_bytes.add(records.len() as u64);
-            connection.cold().outbox.force(records, Seal::Closed);
-            self.agenda.kick.push(ticket);
+            connection.cold().outbox.force(records, Encryption::Done);
+            self.pending_work.kick.push(ticket);
         } else {
-            self.outgoing.touch(ticket, &mut connection.departure);
+            self.outgoing.touch(ticket, &mut connection.transmit);
         }
     }
 
@@ -212,13 +212,13 @@ impl Core {
             _ => &self.counters.closed_protocol,
         };
         count.add(1);
-        self.owe_records(ticket);
+        self.append_records(ticket);
         self.linger(ticket);
     }
 
-    /// Before the driver gets the departures: those over TLS become records.
-    pub(crate) fn seal_departures(&mut self) {
-        if !self.secure.used {
+    /// Before the driver gets the transmits: those over TLS become records.
+    pub(crate) fn encrypt_transmits(&mut self) {
+        if !self.tls.used {
             return;
         }
         let mut broken = Vec::new();
@@ -231,16 +231,18 @@ impl Core {
                 continue;
             }
             let phase = connection.phase;
-            let Secure {
+            let TlsSessions {
                 sessions, gathered, ..
-            } = &mut self.secure;
+            } = &mut self.tls;
             let session = sessions.get_mut(ticket.slot).and_then(Option::as_mut);
-            let sealed = self.outgoing.seal(index, |slices, records| match session {
-                Some(session) => seal(session, slices, gathered, phase, records),
-                // It has not said a byte, and nothing is ever said in plain.
-                None => Ok(()),
-            });
-            if sealed.is_err() {
+            let encrypted = self
+                .outgoing
+                .encrypt(index, |slices, records| match session {
+                    Some(session) => encrypt(session, slices, gathered, phase, records),
+                    // It has not said a byte, and nothing is ever said in plain.
+                    None => Ok(()),
+                });
+            if encrypted.is_err() {
                 broken.push(ticket);
             }
         }
@@ -248,46 +250,53 @@ impl Core {
     }
 
     /// Before a tracked send: as much of a TLS connection's outbox becomes records as one send should take, if this tick may seal more.
-    pub(crate) fn seal_outbox(&mut self, ticket: Ticket) -> Sealing {
+    pub(crate) fn encrypt_outbox(&mut self, ticket: Ticket) -> Encrypted {
         let connection = self.connections.at(ticket.slot);
-        let last = connection.phase.says_no_more();
-        let spent = self.secure.sealed_bytes >= self.secure.sealed_bytes_per_tick;
-        let pass = self.secure.passes;
-        let (Some(cold), Some(session)) = (
-            connection.cold.as_mut(),
-            self.secure.session_mut(ticket.slot),
-        ) else {
-            return Sealing::Done;
+        let last = connection.phase.ends_output();
+        let spent = self.tls.encrypted_bytes >= self.tls.encrypted_bytes_per_tick;
+        let pass = self.tls.passes;
+        let (Some(cold), Some(session)) =
+            (connection.cold.as_mut(), self.tls.session_mut(ticket.slot))
+        else {
+            return Encrypted::Done;
         };
-        if spent && cold.outbox.awaits_seal() {
+        if spent && cold.outbox.awaits_encryption() {
             // Who stands here twice keeps one place.
-            let again = std::mem::replace(&mut cold.sealing_pass, pass) == pass;
-            return if again { Sealing::Done } else { Sealing::Later };
+            let again = std::mem::replace(&mut cold.encryption_pass, pass) == pass;
+            return if again {
+                Encrypted::Done
+            } else {
+                Encrypted::Later
+            };
         }
         let (before, mut plain) = (cold.outbox.bytes(), Vec::new());
-        let bytes_max = if spent { 0 } else { Secure::SEALED_BYTES_MAX };
-        cold.outbox.unseal(bytes_max, &mut plain);
+        let bytes_max = if spent {
+            0
+        } else {
+            TlsSessions::ENCRYPTED_BYTES_MAX
+        };
+        cold.outbox.take_plain(bytes_max, &mut plain);
         if plain.is_empty() && !session.has_pending() {
-            return Sealing::Done;
+            return Encrypted::Done;
         }
         let mut records = Vec::new();
-        let mut sealed = session.seal(&plain, &mut records);
-        if last && cold.outbox.is_sealed() {
-            sealed = sealed.and_then(|()| session.say_goodbye(&mut records));
+        let mut encrypted = session.encrypt(&plain, &mut records);
+        if last && cold.outbox.is_encrypted() {
+            encrypted = encrypted.and_then(|()| session.close_notify(&mut records));
         }
-        cold.outbox.force(Bytes::from(records), Seal::Closed);
-        self.secure.sealed_bytes += plain.len();
+        cold.outbox.force(Bytes::from(records), Encryption::Done);
+        self.tls.encrypted_bytes += plain.len();
         self.counters.outbox_bytes.sub(before as u64);
         self.counters.outbox_bytes.add(cold.outbox.bytes() as u64);
-        if sealed.is_err() {
+        if encrypted.is_err() {
             self.lose(ticket);
         }
-        Sealing::Done
+        Encrypted::Done
     }
 }
 
 /// Makes records of what one connection is owed in this turn.
-fn seal(
+fn encrypt(
     session: &mut Session,
     slices: &mut dyn Iterator<Item = &[u8]>,
     gathered: &mut Vec<u8>,
@@ -296,17 +305,17 @@ fn seal(
 ) -> Result<(), Fault> {
     let first = slices.next().unwrap_or_default();
     match slices.next() {
-        None => session.seal(first, records)?,
+        None => session.encrypt(first, records)?,
         Some(second) => {
             gathered.clear();
             for slice in [first, second].into_iter().chain(slices) {
                 gathered.extend_from_slice(slice);
             }
-            session.seal(gathered, records)?;
+            session.encrypt(gathered, records)?;
         }
     }
-    if phase.says_no_more() {
-        session.say_goodbye(records)?;
+    if phase.ends_output() {
+        session.close_notify(records)?;
     }
     Ok(())
 }

@@ -1,0 +1,119 @@
+//! EncodingSet: how the messages of a connection are encoded, as an index that only the application gives a meaning to. A room may have
+//! members of all encodings; a publication is encoded once in each encoding that is present, by [`crate::Application::encode`].
+//!
+//! Used by whoever keeps members or messages of several encodings apart.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How a connection's messages are encoded; the application chooses it when it accepts the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EncodingId(u8);
+
+impl EncodingId {
+    /// EncodingSet that one process may have.
+    pub const COUNT_MAX: usize = 8;
+    /// The encoding of whoever does not choose one.
+    pub const FIRST: EncodingId = EncodingId(0);
+
+    /// The encoding with this index.
+    ///
+    /// # Panics
+    /// If the index is not below [`EncodingId::COUNT_MAX`]. In a constant, that is an error of the compiler.
+    pub const fn new(index: u8) -> EncodingId {
+        assert!(
+            (index as usize) < EncodingId::COUNT_MAX,
+            "there are 8 encodings"
+        );
+        EncodingId(index)
+    }
+
+    /// Its index, 0..[`EncodingId::COUNT_MAX`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// All that there may be.
+    pub(crate) fn all() -> impl Iterator<Item = EncodingId> + Clone {
+        (0..EncodingId::COUNT_MAX as u8).map(EncodingId)
+    }
+
+    fn bit(self) -> u8 {
+        1 << self.0
+    }
+}
+
+/// A set of encodings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EncodingSet(u8);
+
+const _: () = assert!(EncodingId::COUNT_MAX == u8::BITS as usize);
+
+impl EncodingSet {
+    pub(crate) fn has(self, encoding: EncodingId) -> bool {
+        self.0 & encoding.bit() != 0
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = EncodingId> + Clone {
+        EncodingId::all().filter(move |encoding| self.has(*encoding))
+    }
+}
+
+impl FromIterator<EncodingId> for EncodingSet {
+    fn from_iter<I: IntoIterator<Item = EncodingId>>(encodings: I) -> EncodingSet {
+        EncodingSet(
+            encodings
+                .into_iter()
+                .fold(0, |set, encoding| set | encoding.bit()),
+        )
+    }
+}
+
+/// How many open connections of each encoding the process has: shared by its shards, and touched once per connect and once per close.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EncodingsPresent(Arc<[AtomicU32; EncodingId::COUNT_MAX]>);
+
+impl EncodingsPresent {
+    /// A connection opens, and its client has not heard of it yet. So an encoding is present for whoever handles a message that was sent, as
+    /// far as anybody can tell, while a connection of it is open: all this is in one total order, hence the strongest ordering.
+    pub(crate) fn add(&self, encoding: EncodingId) {
+        self.0[encoding.index()].fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A connection that was open is not open any more.
+    pub(crate) fn remove(&self, encoding: EncodingId) {
+        let before = self.0[encoding.index()].fetch_sub(1, Ordering::SeqCst);
+        debug_assert!(before > 0, "it was added");
+    }
+
+    pub(crate) fn has(&self, encoding: EncodingId) -> bool {
+        self.0[encoding.index()].load(Ordering::SeqCst) > 0
+    }
+
+    pub(crate) fn get(&self) -> EncodingSet {
+        EncodingId::all()
+            .filter(|encoding| self.has(*encoding))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoding_is_present_while_somebody_has_it() {
+        let present = EncodingsPresent::default();
+        assert_eq!(present.get().iter().count(), 0);
+        for index in [7, 2, 7] {
+            present.clone().add(EncodingId::new(index));
+        }
+        let indexes = || -> Vec<usize> { present.get().iter().map(EncodingId::index).collect() };
+        assert_eq!(indexes(), [2, 7]);
+        present.remove(EncodingId::new(7));
+        assert_eq!(indexes(), [2, 7]);
+        present.remove(EncodingId::new(7));
+        assert_eq!(indexes(), [2]);
+        assert!(present.has(EncodingId::new(2)) && !present.has(EncodingId::new(7)));
+    }
+}

@@ -77,21 +77,21 @@ impl Office {
             .push(Completion::Received { ticket, lease });
     }
 
-    /// Ticks until everything arrived was taken and `departures` have left. Between two ticks the
+    /// Ticks until everything arrived was taken and `transmits` have left. Between two ticks the
     /// background runs.
-    pub(crate) fn settle(&mut self, departures: u64) {
-        let before = self.line.borrow().departures;
+    pub(crate) fn settle(&mut self, transmits: u64) {
+        let before = self.line.borrow().transmits;
         for _ in 0..TICKS_MAX {
             self.shard.tick();
             let line = self.line.borrow();
-            if line.completions.is_empty() && line.departures - before >= departures {
-                assert_eq!(line.departures - before, departures);
+            if line.completions.is_empty() && line.transmits - before >= transmits {
+                assert_eq!(line.transmits - before, transmits);
                 return;
             }
             drop(line);
             self.runtime.block_on(tokio::task::yield_now());
         }
-        panic!("{departures} departures in {TICKS_MAX} ticks");
+        panic!("{transmits} transmits in {TICKS_MAX} ticks");
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Both allocators that a server may have are asked; one that is not in use has nothing to give back, and answers at once.
 
-use crate::Quiet;
+use crate::types::quiet::Quiet;
 
 /// What a shard that has become quiet lets the allocators give back. Takes about a microsecond for each 64 KiB of memory in use.
 pub fn release(quiet: Quiet) {

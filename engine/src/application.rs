@@ -1,16 +1,18 @@
 //! What an embedder writes: one `Application` per shard, called on the shard's thread.
 
-use crate::query::{Found, FoundConnection, FoundTopic};
-use crate::{
-    Address, Context, Deadline, EncodingId, Frame, Heartbeat, Message, Position, Publication,
-    RoomError,
-};
+use crate::connection::heartbeat::Heartbeat;
+use crate::context::Context;
+use crate::topic::publication::{Position, Publication};
+use crate::types::answer::{Answer, Notice, Tag};
+use crate::types::close_reason::CloseReason;
+use crate::types::encoding::EncodingId;
+use crate::types::frame::{Frame, Message};
+use crate::types::quiet::Quiet;
+use crate::types::ticket::Address;
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::http::{HeaderError, Headers, Request};
 use shardcast_protocol::pieces::Piece;
-use std::any::Any;
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing needs a lock.
 ///
@@ -111,15 +113,6 @@ pub trait Application: Sized + 'static {
     fn closed(&mut self, _cx: &mut Context<'_>, _session: Self::Session, _reason: CloseReason) {}
 }
 
-/// Who is quiet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quiet {
-    /// This shard; others are busy.
-    Shard,
-    /// All shards of the process.
-    Process,
-}
-
 /// What becomes of a client that asks to connect.
 #[derive(Debug)]
 pub enum Admission<S> {
@@ -157,9 +150,6 @@ pub struct Accepted<S> {
     /// How it is kept alive.
     pub heartbeat: Heartbeat,
 }
-
-/// What another thread tells a connection; the application knows what it is.
-pub type Notice = Box<dyn Any + Send>;
 
 /// How a connection's messages are handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -246,91 +236,4 @@ impl From<HeaderError> for Refusal {
         tracing::error!(%error, "an answer's header was not taken");
         Refusal::new(500, "handler failed")
     }
-}
-
-/// Chosen by the application to tell answers apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Tag(pub u32);
-
-/// What became of a tagged request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The connection is a member; messages that the room orders from here on reach it.
-    Joined {
-        /// The room.
-        room: Arc<str>,
-        /// Members on all shards, this one included.
-        members: u32,
-    },
-    /// The connection is no member any more; no message of the room follows.
-    Left {
-        /// The room.
-        room: Arc<str>,
-    },
-    /// A reported publish reached every shard.
-    Reported(Report),
-    /// The connection did not become a member.
-    Refused {
-        /// The room.
-        room: Arc<str>,
-        /// [`RoomError::Full`].
-        error: RoomError,
-    },
-    /// Who was a member when the list had its turn among the joins, leaves and publishes of the topic.
-    Listed(Listing),
-    /// A page of open connections ([`crate::Query::Connections`]).
-    Connections(Found<FoundConnection>),
-    /// A page of topics with members ([`crate::Query::Topics`]).
-    Topics(Found<FoundTopic>),
-}
-
-/// The members of a room, or the connections of a user.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// How many there were on all shards. One that has just closed counts until the topic's home hears of it, and is not named.
-    pub total: u32,
-    /// Who they were, in no order: at most 1,000.
-    pub members: Vec<Member>,
-}
-
-/// A connection that is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The connection.
-    pub address: Address,
-    /// The user that it was, if it was one.
-    pub user: Option<Arc<str>>,
-}
-
-/// What became of one publish, over all shards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Handed to the kernel whole.
-    pub delivered: u32,
-    /// Waiting, whole or in part, in the outbox of a slow reader.
-    pub queued: u32,
-    /// Refused: the connection was closing, or its outbox was full and it was closed for that; or the message cannot be said in its
-    /// encoding.
-    pub dropped: u32,
-}
-
-/// Why a connection closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The peer sent a close frame (`None`: without a code, status 1005).
-    Peer(Option<CloseCode>),
-    /// The connection ended without a close frame (status 1006).
-    Lost,
-    /// The peer broke the protocol.
-    Protocol(shardcast_protocol::reader::ProtocolError),
-    /// The application closed it.
-    Application(CloseCode),
-    /// Its outbox was full.
-    SlowReader,
-    /// It did not keep this deadline.
-    TimedOut(Deadline),
-    /// Its unfinished message asked for more memory than the shard had left ([`crate::Config::reassembly_bytes_max`]).
-    OverBudget,
-    /// The server drained.
-    Draining,
 }

@@ -1,7 +1,9 @@
 //! How an engine is set up: few knobs, each with a unit and a default; the rest are constants.
 
-use crate::driver::ListenSource;
-use crate::{Compression, Listener};
+use crate::driver::listen::ListenSource;
+use crate::egress::compression::Compression;
+use crate::listener::Listener;
+use crate::types::config_error::{ConfigError, within};
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -83,24 +85,6 @@ pub enum Pinning {
     Auto,
     /// Shard n on the n-th core of this list.
     Cores(Vec<usize>),
-}
-
-/// What is wrong with a configuration. Its `Debug` is its `Display`, as `main` prints it.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}: {rule}")]
-pub struct ConfigError {
-    /// The field's name.
-    pub field: &'static str,
-    /// What it was set to.
-    pub value: String,
-    /// What it must be.
-    pub rule: &'static str,
-}
-
-impl fmt::Debug for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 impl Default for Config {
@@ -341,23 +325,6 @@ struct Shown(Duration);
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
-    }
-}
-
-pub(crate) fn within<T: PartialOrd + fmt::Display>(
-    field: &'static str,
-    value: T,
-    range: RangeInclusive<T>,
-    rule: &'static str,
-) -> Result<(), ConfigError> {
-    if range.contains(&value) {
-        Ok(())
-    } else {
-        Err(ConfigError {
-            field,
-            value: value.to_string(),
-            rule,
-        })
     }
 }
 

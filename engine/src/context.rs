@@ -1,98 +1,20 @@
 //! What an application may do during a call: the one door from meaning to the shard.
 
+use crate::connection::peer::Peer;
+use crate::connection::phase::Phase;
 use crate::core::Core;
-use crate::message::ShardRequest;
-use crate::peer::Peer;
-use crate::phase::Phase;
-use crate::topic::{Topic, TopicKind};
-use crate::{Address, CloseReason, Content, EncodingId, Tag, Ticket};
+use crate::message::request::ShardRequest;
+use crate::topic::key::{Topic, TopicKind};
+use crate::topic::publication::Content;
+use crate::topic::target::{Publish, PublishError, Target};
+use crate::types::answer::Tag;
+use crate::types::close_reason::CloseReason;
+use crate::types::encoding::EncodingId;
+use crate::types::room_error::RoomError;
+use crate::types::ticket::{Address, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::{self, Kind};
 use std::sync::Arc;
-
-/// Who a publish goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
-    /// The members of one room.
-    Room(&'a str),
-    /// The connections of one user ([`Context::identify`]).
-    User(&'a str),
-    /// Every open connection of the process.
-    Everyone,
-}
-
-impl<'a> Target<'a> {
-    /// The topic, if it is one.
-    pub(crate) fn topic(self) -> Option<Topic<'a>> {
-        match self {
-            Target::Room(name) => Some(Topic::Room(name)),
-            Target::User(name) => Some(Topic::User(name)),
-            Target::Everyone => None,
-        }
-    }
-}
-
-/// A publish and its options.
-#[derive(Clone, Debug)]
-pub struct Publish {
-    pub(crate) content: Content,
-    pub(crate) except: Option<Address>,
-    pub(crate) report: Option<Tag>,
-}
-
-impl Publish {
-    /// Publishes data, or a frame that is ready ([`Content::frame`]; a [`Frame`] is one of [`EncodingId::FIRST`]).
-    ///
-    /// [`Frame`]: crate::Frame
-    pub fn new(content: impl Into<Content>) -> Publish {
-        Publish {
-            content: content.into(),
-            except: None,
-            report: None,
-        }
-    }
-    /// Leaves one connection out.
-    pub fn except(mut self, address: Address) -> Publish {
-        self.except = Some(address);
-        self
-    }
-    /// Asks for the counts: they come as [`crate::Answer::Reported`].
-    pub fn report(mut self, tag: Tag) -> Publish {
-        self.report = Some(tag);
-        self
-    }
-}
-
-/// Why a join, a leave or a change of user was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RoomError {
-    /// `rooms_per_connection_max` reached.
-    #[error("the connection is in as many rooms as it may be")]
-    TooMany,
-    /// Leaving a room that was not joined.
-    #[error("the connection is not in this room")]
-    NotJoined,
-    /// A room's name that is empty or longer than `room_name_bytes_max`; a user's that is empty or longer than 255 bytes.
-    #[error("the name is empty or too long")]
-    BadName,
-    /// Too many joins and leaves of this room, or changes of user, under way.
-    #[error("too many requests for this room under way")]
-    Busy,
-    /// The room has as many members as it may have ([`Context::join_limited`]).
-    #[error("the room has as many members as it may have")]
-    Full,
-}
-
-/// Why a publish was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// As [`RoomError::BadName`].
-    #[error("the name is empty or too long")]
-    BadName,
-    /// Too many reported publishes and lists under way on this shard: 1,024.
-    #[error("too many reported publishes and lists under way")]
-    TooManyReports,
-}
 
 /// The connection at hand and its shard, for the length of one call.
 #[derive(Debug)]

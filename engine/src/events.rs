@@ -4,8 +4,10 @@
 //! ([`Events::lost`]); those that are taken keep their order. A subscription whose channel was dropped is forgotten with the next event.
 //! Without subscribers an event costs the look at one byte. Sent by all parts of a shard; subscribed to through [`crate::Handle`].
 
-use crate::topic::{TopicKey, TopicKind};
-use crate::{Address, CloseReason, Peer, Topic};
+use crate::connection::peer::Peer;
+use crate::topic::key::TopicName;
+use crate::types::close_reason::CloseReason;
+use crate::types::ticket::Address;
 use flume::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,32 +112,6 @@ impl Kinds {
 
     fn has(self, kind: EventKind) -> bool {
         self.0 & kind as u8 != 0
-    }
-}
-
-/// A topic by its name, for other threads.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TopicName {
-    /// A room.
-    Room(Arc<str>),
-    /// The connections of a user.
-    User(Arc<str>),
-}
-
-impl TopicName {
-    pub(crate) fn of(key: &TopicKey) -> TopicName {
-        match key.kind() {
-            TopicKind::Room => TopicName::Room(key.name().clone()),
-            TopicKind::User => TopicName::User(key.name().clone()),
-        }
-    }
-
-    /// The same, borrowed.
-    pub fn topic(&self) -> Topic<'_> {
-        match self {
-            TopicName::Room(name) => Topic::Room(name),
-            TopicName::User(name) => Topic::User(name),
-        }
     }
 }
 

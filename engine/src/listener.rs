@@ -1,8 +1,8 @@
 //! Where clients connect, and what holds for those who connect there. Part of [`crate::Config`]; the driver and the shard know a
 //! listener by its index there.
 
-use crate::Tls;
-use crate::driver::ListenSource;
+use crate::driver::listen::ListenSource;
+use crate::egress::tls::server::Tls;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 

@@ -3,14 +3,17 @@
 //! A tick reaps, takes in, orders, collects, delivers, and hands everything over in one turn of the driver. Every part of it is
 //! bounded, and whatever does not fit goes on in the next tick.
 
+mod calling;
 mod deadlines;
 mod deferred;
 mod deliver;
+mod idleness;
 mod inflate;
 mod intake;
 #[cfg(any(test, feature = "sim"))]
 mod invariants;
 mod mail;
+mod pace;
 mod pieces;
 mod quiet;
 mod request;
@@ -20,22 +23,25 @@ mod tests;
 mod tls;
 mod wakes;
 
-pub use crate::core::ProcessCounts;
-pub use crate::token::TokenKey;
+pub use crate::connection::admission::ProcessCounts;
+pub use crate::connection::token::TokenKey;
 
-use crate::confine::{Panicked, confine};
-use crate::connection::Flags;
-use crate::core::{Answered, Core, Encrypted, Ended};
-use crate::driver::{Completion, Driver, Millis, ShortSend, StopAccept, Wait};
+use crate::application::Application;
+use crate::config::Config;
+use crate::connection::paged::Paged;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
+use crate::core::Core;
+use crate::core::tls::Encrypted;
+use crate::counters::ShardCounters;
+use crate::driver::Wait;
+use crate::driver::boundary::{Completion, Driver, Millis, ShortSend, StopAccept};
 use crate::events::{self, Event, EventKind, Events};
-use crate::lane::Mailbox;
-use crate::paged::Paged;
-use crate::phase::Phase;
-use crate::report::Requester;
-use crate::{Answer, Application, Config, Context, ShardCounters, Ticket};
+use crate::message::lane::Mailbox;
+use crate::shard::idleness::Idleness;
+use crate::shard::pace::Pace;
+use crate::types::ticket::Ticket;
 use bytes::Bytes;
-use deliver::Pace;
-use quiet::Idleness;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -357,96 +363,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Calls the application for one connection; a panic is confined to this call.
-    fn call<R>(
-        &mut self,
-        ticket: Ticket,
-        message: Option<crate::Message<'_>>,
-        run: impl FnOnce(&mut A, &mut Context<'_>, &mut A::Session) -> R,
-    ) -> Option<R> {
-        let session = self.sessions.get_mut(ticket.slot)?.as_mut()?;
-        let mut context = Context::new(&mut self.core, ticket);
-        // The application's own state may be half-changed after a panic; that is the application's to bear.
-        match confine(|| run(&mut self.application, &mut context, session)) {
-            Ok(result) => Some(result),
-            Err(Panicked) => {
-                self.core.count_panic(Some(ticket));
-                let mut context = Context::new(&mut self.core, ticket);
-                let answer = || self.application.panicked(&mut context, session, message);
-                if confine(answer).is_err() {
-                    let code = shardcast_protocol::close::CloseCode::INTERNAL;
-                    self.core.close(
-                        ticket,
-                        code,
-                        "handler failed",
-                        crate::CloseReason::Application(code),
-                    );
-                }
-                None
-            }
-        }
-    }
-
-    fn answer(&mut self, answer: Answered) {
-        let Some((ticket, tag, answer)) = answer else {
-            return;
-        };
-        if self.core.connections.phase(ticket) == Phase::Open {
-            self.call(ticket, None, |application, context, session| {
-                application.answered(context, session, tag, answer)
-            });
-        }
-    }
-
-    /// Tells whoever asked what became of it.
-    fn answer_requester(&mut self, requester: Requester, answer: Answer) {
-        match requester {
-            Requester::Connection(ticket, tag) => self.answer(Some((ticket, tag, answer))),
-            Requester::Outside(reply) => {
-                if confine(|| reply(answer)).is_err() {
-                    self.core.count_panic(None);
-                }
-            }
-        }
-    }
-
-    /// Calls the application where there is no session; `None` if it panicked.
-    fn shielded<R>(
-        &mut self,
-        ticket: Ticket,
-        run: impl FnOnce(&mut A, &mut Context<'_>) -> R,
-    ) -> Option<R> {
-        let mut context = Context::new(&mut self.core, ticket);
-        let result = confine(|| run(&mut self.application, &mut context));
-        if result.is_err() {
-            self.core.count_panic(Some(ticket));
-        }
-        result.ok()
-    }
-
-    /// Tells the application, once each, which connections left the open state.
-    fn report_ended(&mut self) {
-        while let Some(ended) = self.core.pending_work.ended.pop() {
-            let Ended { ticket, reason, .. } = ended;
-            let session = self.sessions.get_mut(ticket.slot).and_then(Option::take);
-            let Some(session) = session else { continue };
-            let connection = self.core.address(ticket);
-            let closed = || Event::Closed { connection, reason };
-            self.core.events.emit(EventKind::Closed, closed);
-            self.core.left = ended.rooms;
-            self.shielded(ticket, |application, context| {
-                application.closed(context, session, reason)
-            });
-            self.core.left = Vec::new();
-        }
-        while let Some(ticket) = self.core.pending_work.abandoned.pop() {
-            let who = self.core.address(ticket);
-            if confine(|| self.application.abandoned(who)).is_err() {
-                self.core.count_panic(Some(ticket));
-            }
-        }
-    }
-
     /// Closes a bounded number of connections, so that a drain does not starve the deliveries before it.
     fn drain_some(&mut self) {
         /// Connections told per tick.
@@ -460,8 +376,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     application.draining(context, session)
                 });
                 let code = shardcast_protocol::close::CloseCode::GOING_AWAY;
-                self.core
-                    .close(ticket, code, "draining", crate::CloseReason::Draining);
+                self.core.close(
+                    ticket,
+                    code,
+                    "draining",
+                    crate::types::close_reason::CloseReason::Draining,
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Model check of the sleep and wake protocol. Runs with `RUSTFLAGS="--cfg loom"`; empty otherwise.
 #![cfg(loom)]
 
-#[path = "../src/doorbell.rs"]
+#[path = "../src/message/doorbell.rs"]
 mod doorbell;
 
 use doorbell::Doorbell;

@@ -70,7 +70,7 @@ const EXCEPTIONS: &[(Rule, &str, &str)] = &[
     ),
     (
         Rule::Clock,
-        "engine/src/drain.rs",
+        "engine/src/run/drain.rs",
         "the drain's deadline, on the caller's thread",
     ),
     (

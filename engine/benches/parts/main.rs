@@ -5,59 +5,105 @@
 //! it, so that the engine shows nothing for the sake of its benches and has no feature for them; what they ask of their crate's root
 //! (`crate::Ticket`) is imported here. The whole shard is the engine's own, through the modules that the simulation tests use.
 
-#[path = "../../src/batch.rs"]
-#[allow(dead_code, unused_imports)]
-mod batch;
+#[path = "../../src/connection"]
+mod connection {
+    #[allow(dead_code, unused_imports)] // Not every part is used whole here, nor are its tests.
+    pub(crate) mod paged;
+    pub(crate) mod peer {
+        pub(crate) use shardcast_engine::Peer;
+    }
+    #[allow(dead_code, unused_imports)]
+    pub(crate) mod wheel;
+}
 mod crowd;
-#[path = "../../src/doorbell.rs"]
-#[allow(dead_code)]
-mod doorbell;
+mod driver {
+    pub(crate) mod boundary {
+        pub(crate) use shardcast_engine::StopAccept;
+        pub(crate) use shardcast_engine::driver::Millis;
+    }
+}
+mod egress {
+    pub(crate) mod tls {
+        pub(crate) mod server {
+            pub(crate) use shardcast_engine::Tls;
+        }
+    }
+}
 #[path = "../../src/events.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub)]
 mod events;
-#[path = "../../src/lane.rs"]
-#[allow(dead_code, unused_imports, unreachable_pub)]
-mod lane;
-#[path = "../../src/member_list.rs"]
-#[allow(dead_code, unused_imports)] // Not every part is used whole here, nor are its tests.
-mod member_list;
-#[path = "../../src/message.rs"]
-#[allow(dead_code)]
-mod message;
-#[path = "../../src/paged.rs"]
-#[allow(dead_code, unused_imports)]
-mod paged;
+#[path = "../../src/message"]
+mod message {
+    #[allow(dead_code, unreachable_pub)]
+    pub(crate) mod command;
+    #[allow(dead_code)]
+    pub(crate) mod delivery;
+    #[allow(dead_code)]
+    pub(crate) mod doorbell;
+    #[allow(dead_code, unused_imports, unreachable_pub)]
+    pub(crate) mod lane;
+    #[allow(dead_code)]
+    pub(crate) mod request;
+}
 #[path = "../../../bench/benches/piece/mod.rs"]
 mod piece;
-/// An answer has the engine's own.
+#[path = "../../src/query"]
 mod query {
-    pub(crate) use shardcast_engine::{Found, FoundConnection, FoundTopic, Query};
+    #[allow(dead_code, unused_imports)]
+    pub(crate) mod gather;
+    /// An answer has the engine's own.
+    pub(crate) mod page {
+        pub(crate) use shardcast_engine::{Found, FoundConnection, FoundTopic, Query};
+    }
 }
 mod quiet;
-#[path = "../../src/report.rs"]
-#[allow(dead_code, unused_imports)]
-mod report;
-#[path = "../../src/topic.rs"]
-#[allow(dead_code, unused_imports, unreachable_pub)]
-mod topic;
-#[path = "../../src/wheel.rs"]
-#[allow(dead_code, unused_imports)]
-mod wheel;
+#[path = "../../src/topic"]
+mod topic {
+    #[allow(dead_code, unused_imports)]
+    pub(crate) mod batch;
+    #[allow(dead_code, unused_imports, unreachable_pub)]
+    pub(crate) mod key;
+    #[allow(dead_code, unused_imports)]
+    pub(crate) mod member_list;
+    pub(crate) mod publication {
+        pub(crate) use shardcast_engine::Content;
+    }
+}
+/// Plain values are the engine's own.
+mod types {
+    pub(crate) mod answer {
+        pub(crate) use shardcast_engine::{Answer, Listing, Member, Notice, Reply, Report, Tag};
+    }
+    pub(crate) mod close_reason {
+        pub(crate) use shardcast_engine::CloseReason;
+    }
+    pub(crate) mod encoding {
+        pub(crate) use shardcast_engine::EncodingId;
+    }
+    pub(crate) mod frame {
+        pub(crate) use shardcast_engine::Frame;
+    }
+    pub(crate) mod room_error {
+        pub(crate) use shardcast_engine::RoomError;
+    }
+    pub(crate) mod ticket {
+        pub(crate) use shardcast_engine::{Address, Ticket};
+    }
+}
 
-use batch::{Batch, Layout, Recipients};
+use connection::wheel::Wheel;
 use crowd::{Crowd, client_fragments, client_frame};
 use divan::{Bencher, black_box};
-use lane::LaneCapacity;
-use member_list::MemberLists;
-use message::{Delivery, Parcel, PublishRequest, ShardRequest};
+use message::delivery::{Delivery, Parcel};
+use message::lane::{self, LaneCapacity};
+use message::request::{PublishRequest, ShardRequest};
 use piece::Piece;
+use shardcast_engine::driver::Millis;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::{
-    Address, Answer, CloseReason, Content, EncodingId, Frame, Listing, Member, Notice, Peer,
-    Refused, Reply, Report, RoomError, Tag, Ticket, Tls, Topic, driver,
-};
+use shardcast_engine::{EncodingId, Frame, Ticket};
 use std::process::ExitCode;
-use wheel::Wheel;
+use topic::batch::{Batch, Layout, Recipients};
+use topic::member_list::MemberLists;
 
 /// Names end in a size: bytes of a message, frames, or members.
 const PIECES: &[Piece] = &[
@@ -102,12 +148,12 @@ fn main() -> ExitCode {
 
 const SLOTS: u32 = 10_000;
 /// Deadlines of 10,000 connections lie within one heartbeat, in milliseconds.
-const HEARTBEAT_MS: driver::Millis = 25_000;
+const HEARTBEAT_MS: Millis = 25_000;
 
 fn full_wheel() -> Wheel {
     let mut wheel = Wheel::new();
     for slot in 0..SLOTS {
-        let at = driver::Millis::from(slot) * HEARTBEAT_MS / driver::Millis::from(SLOTS);
+        let at = Millis::from(slot) * HEARTBEAT_MS / Millis::from(SLOTS);
         wheel.schedule(slot, at);
     }
     wheel
@@ -125,7 +171,7 @@ fn wheel_schedule() -> Box<dyn FnMut()> {
 
 /// 64 ms pass: the deadlines that have come are met and set again, one heartbeat on.
 fn wheel_step() -> Box<dyn FnMut()> {
-    const STEP_MS: driver::Millis = 64;
+    const STEP_MS: Millis = 64;
     let (mut wheel, mut now, mut fired) = (full_wheel(), 0, Vec::new());
     Box::new(move || {
         now += STEP_MS;

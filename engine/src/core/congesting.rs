@@ -2,8 +2,9 @@
 //! of what others say. Called by what connections ask for, and by intake.
 
 use super::Core;
-use crate::phase::Phase;
-use crate::{Ticket, Topic};
+use crate::connection::phase::Phase;
+use crate::topic::key::Topic;
+use crate::types::ticket::Ticket;
 
 impl Core {
     /// The connection has asked for something of a topic; `None`: everyone's.

@@ -2,17 +2,20 @@
 //!
 //! Called by the home of a topic, and by the owner of a connection for what is sent to it alone.
 
-use super::compressing::{Compressing, compress_for_sharers};
-use super::{Core, ProcessCounts, count_panic};
+use super::{Core, count_panic};
 use crate::confine::confine;
+use crate::connection::admission::ProcessCounts;
+use crate::connection::phase::Phase;
 use crate::counters::ShardCounters;
-use crate::encoding::EncodingSet;
-use crate::home::Homes;
-use crate::lane::Mailbox;
-use crate::message::PublishRequest;
-use crate::phase::Phase;
-use crate::publication::Encode;
-use crate::{Content, EncodingId, Frame, Position, Ticket, Topic};
+use crate::egress::deflate::{Compressing, compress_for_sharers};
+use crate::message::lane::Mailbox;
+use crate::message::request::PublishRequest;
+use crate::topic::home::Homes;
+use crate::topic::key::Topic;
+use crate::topic::publication::{Content, Encode, Position};
+use crate::types::encoding::{EncodingId, EncodingSet};
+use crate::types::frame::Frame;
+use crate::types::ticket::Ticket;
 
 /// What each encoding is sent of a publish, by index; `None`: nothing.
 pub(super) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
@@ -113,7 +116,7 @@ impl Encoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Data, DataEncoding, Publication, PublicationKind};
+    use crate::topic::publication::{Data, DataEncoding, Publication, PublicationKind};
     use shardcast_protocol::frame::{self, Kind};
 
     const POSITION: Position = Position {

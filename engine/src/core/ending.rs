@@ -1,12 +1,13 @@
 //! How connections end. Cleanup happens in one place, [`Core::leave_all`], on the one step out of the open state.
 
 use super::{Core, Ended};
-use crate::connection::Flags;
-use crate::membership::Membership;
-use crate::message::ShardRequest;
-use crate::phase::{Phase, Step};
-use crate::topic::{TopicKey, TopicKind};
-use crate::{CloseReason, Ticket};
+use crate::connection::membership::Membership;
+use crate::connection::phase::{Phase, Step};
+use crate::connection::slot::Flags;
+use crate::message::request::ShardRequest;
+use crate::topic::key::{TopicKey, TopicKind};
+use crate::types::close_reason::CloseReason;
+use crate::types::ticket::Ticket;
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame;
 use shardcast_protocol::http::{self, Answer, Headers};

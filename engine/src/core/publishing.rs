@@ -2,16 +2,19 @@
 //! and how it gets into the batches of the shards with members. Lists take the same way, so that they have a place in the same order.
 
 use super::Core;
-use crate::batch::{Batch, Recipients, Turn};
-use crate::home::Interest;
-use crate::lane::Mailbox;
-use crate::message::{Delivery, Outcome, Parcel, PublishRequest, ShardRequest};
-use crate::report::{Part, ReportKey, Requester};
-use crate::topic::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
-use crate::{
-    EncodingId, Frame, Listing, Member, Position, Publish, PublishError, Reply, Report, Tag,
-    Target, Ticket,
-};
+use crate::message::delivery::{Delivery, Parcel};
+use crate::message::lane::Mailbox;
+use crate::message::request::{PublishRequest, ShardRequest};
+use crate::query::gather::{Outcome, Part, ReportKey, Requester};
+use crate::topic::batch::{Batch, Recipients, Turn};
+use crate::topic::home::Interest;
+use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
+use crate::topic::publication::Position;
+use crate::topic::target::{Publish, PublishError, Target};
+use crate::types::answer::{Listing, Member, Reply, Report, Tag};
+use crate::types::encoding::EncodingId;
+use crate::types::frame::Frame;
+use crate::types::ticket::Ticket;
 
 /// Members that a list names, over all shards.
 pub(crate) const LIST_MEMBERS_MAX: u32 = 1000;

@@ -1,13 +1,13 @@
 //! Questions of other threads to all shards: passed on by the shard that is asked, answered by each with its part.
 
 use super::Core;
-use crate::Address;
-use crate::Reply;
-use crate::events::TopicName;
-use crate::message::{Outcome, ShardRequest};
-use crate::phase::Phase;
-use crate::query::{Found, FoundConnection, FoundTopic, Query, place};
-use crate::report::{Part, ReportKey, Requester};
+use crate::connection::phase::Phase;
+use crate::message::request::ShardRequest;
+use crate::query::gather::{Outcome, Part, ReportKey, Requester};
+use crate::query::page::{Found, FoundConnection, FoundTopic, Query, place};
+use crate::topic::key::TopicName;
+use crate::types::answer::Reply;
+use crate::types::ticket::Address;
 use std::sync::Arc;
 
 impl Core {

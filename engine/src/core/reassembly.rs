@@ -4,7 +4,7 @@
 //! for the length of one call at most, by one connection's growth. Called after each intake, and wherever unread bytes are dropped.
 
 use super::Core;
-use crate::Ticket;
+use crate::types::ticket::Ticket;
 use shardcast_protocol::pieces::Pieces;
 
 /// Whoever holds no more may ask for the last eighth of the budget (less where one message needs it): those who hold much leave it to

@@ -1,12 +1,16 @@
 //! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes back.
 
 use super::Core;
-use crate::connection::Connections;
-use crate::membership::Membership;
-use crate::message::{Join, Joined, ShardRequest};
-use crate::phase::Phase;
-use crate::topic::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
-use crate::{Answer, EncodingId, RoomError, Tag, Ticket};
+use crate::connection::membership::Membership;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Connections;
+use crate::message::delivery::Joined;
+use crate::message::request::{Join, ShardRequest};
+use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
+use crate::types::answer::{Answer, Tag};
+use crate::types::encoding::EncodingId;
+use crate::types::room_error::RoomError;
+use crate::types::ticket::Ticket;
 use std::sync::Arc;
 
 /// What a connection is told of what it asked for.

@@ -4,12 +4,14 @@
 //! its outbox. So whatever leaves together shares records, and what waits for slow readers stays shared between them.
 
 use super::Core;
-use crate::connection::Flags;
-use crate::outbox::Encryption;
-use crate::paged::Paged;
-use crate::phase::Phase;
-use crate::tls::{Fault, Session, Tls};
-use crate::{Config, Ticket};
+use crate::config::Config;
+use crate::connection::outbox::Encryption;
+use crate::connection::paged::Paged;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
+use crate::egress::tls::server::Tls;
+use crate::egress::tls::session::{Fault, Session};
+use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use std::collections::VecDeque;
 

@@ -4,10 +4,10 @@
 //! Invariant: one entry per connection, the earliest time that was asked for.
 
 use super::Core;
-use crate::Ticket;
-use crate::driver::Millis;
-use crate::phase::Phase;
-use crate::wheel::Wheel;
+use crate::connection::phase::Phase;
+use crate::connection::wheel::Wheel;
+use crate::driver::boundary::Millis;
+use crate::types::ticket::Ticket;
 
 /// Whoever is to be woken later is woken once before: a day. The wheel counts in 32 bits.
 const WAKE_MS_MAX: Millis = 24 * 60 * 60 * 1000;

@@ -2,8 +2,8 @@
 //! in place where the connection speaks another encoding. Called by whoever sends: contexts, messages, control frames, endings.
 
 use super::Core;
-use crate::Ticket;
-use crate::connection::Flags;
+use crate::connection::slot::Flags;
+use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, OpCode};

@@ -2,7 +2,7 @@
 //!
 //! Opened once, at start, before there are shards; a driver accepts from what it is given and knows how that may be given up.
 
-use super::StopAccept;
+use crate::driver::boundary::StopAccept;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::fs::{self, File, Permissions, TryLockError};

@@ -2,9 +2,10 @@
 //!
 //! A platform is one process's: drivers of one platform can wake each other. Called by `start`, before and on the shards' threads.
 
+use super::DriverCounters;
 use super::listen::ListenSocket;
-use super::{Driver, DriverCounters};
-use crate::Config;
+use crate::config::Config;
+use crate::driver::boundary::Driver;
 use std::fmt;
 use std::sync::Arc;
 

@@ -15,26 +15,29 @@
 //! It panics when the shard breaks its side of [`Driver`]: an operation on a slot that is not in use or with a stale ticket, two sends of one
 //! connection at once, a send after `shut_down`, arming what is armed, a lease that outlives its tick.
 
-mod faults;
-mod occupant;
-mod port;
-mod random;
-mod socket;
-mod world;
+pub(crate) mod faults;
+pub(crate) mod lease;
+pub(crate) mod network;
+pub(crate) mod occupant;
+pub(crate) mod port;
+pub(crate) mod random;
+pub(crate) mod socket;
+pub(crate) mod world;
 
 pub use faults::Faults;
+pub use lease::SimLease;
 pub use random::Random;
-pub use socket::SocketId;
-pub use world::{Line, Read, World};
+pub use socket::{Line, SocketId};
+pub use world::{Read, World};
 
-use super::{
-    Completion, Driver, Millis, ReceiveEnd, ShortSend, StopAccept, TRACKED_SEGMENTS_MAX, Wait,
+use super::Wait;
+use crate::driver::boundary::{
+    Completion, Driver, Millis, ShortSend, StopAccept, TRACKED_SEGMENTS_MAX,
 };
-use crate::Ticket;
-use crate::outgoing::Outgoing;
+use crate::egress::outgoing::Outgoing;
+use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
 
 /// One shard's driver. Operations take effect at once, turns return at once; the test decides who ticks next.
@@ -44,24 +47,6 @@ pub struct SimDriver {
     shard: usize,
 }
 
-/// Received bytes on loan.
-pub struct Lease {
-    bytes: Vec<u8>,
-    shard: u16,
-}
-
-impl AsMut<[u8]> for Lease {
-    fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.bytes.len())
-    }
-}
-
 impl SimDriver {
     fn new(world: Rc<RefCell<World>>, shard: usize) -> SimDriver {
         SimDriver { world, shard }
@@ -69,13 +54,13 @@ impl SimDriver {
 }
 
 impl Driver for SimDriver {
-    type Lease = Lease;
+    type Lease = SimLease;
 
     fn now(&self) -> Millis {
         self.world.borrow_mut().at(self.shard).0.now
     }
 
-    fn reap(&mut self, into: &mut Vec<Completion<Lease>>) {
+    fn reap(&mut self, into: &mut Vec<Completion<SimLease>>) {
         let mut world = self.world.borrow_mut();
         let (port, network) = world.at(self.shard);
         port.reap(network, into);
@@ -107,7 +92,7 @@ impl Driver for SimDriver {
             .awaits_buffer(ticket)
     }
 
-    fn give_back(&mut self, lease: Lease) {
+    fn give_back(&mut self, lease: SimLease) {
         self.world.borrow_mut().at(self.shard).0.give_back(&lease);
     }
 

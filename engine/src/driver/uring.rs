@@ -8,6 +8,7 @@ mod buffers;
 mod capabilities;
 mod closing;
 mod completions;
+mod event_fd;
 #[cfg(test)]
 mod handover;
 mod limits;
@@ -31,14 +32,17 @@ pub use buffers::Lease;
 pub use capabilities::Capabilities;
 pub use platform::{Tables, Uring};
 
+use crate::config::Config;
+use crate::connection::paged::Paged;
+use crate::driver::Wait;
+use crate::driver::boundary::{Completion, Driver, Millis, ReceiveEnd, ShortSend, StopAccept};
+use crate::driver::counters::DriverCounters;
+use crate::driver::listen::ListenSocket;
+use crate::driver::platform::Unsupported;
+use crate::driver::uring::ring::Waking;
 use crate::driver::waiting::Receive;
-use crate::driver::{
-    Completion, Driver, DriverCounters, ListenSocket, Millis, ReceiveEnd, ShortSend, StopAccept,
-    Unsupported, Wait,
-};
-use crate::outgoing::Outgoing;
-use crate::paged::Paged;
-use crate::{Config, Ticket};
+use crate::egress::outgoing::Outgoing;
+use crate::types::ticket::Ticket;
 use accept::Acceptors;
 use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
@@ -52,7 +56,6 @@ use std::time::Instant;
 use tracked::TrackedSends;
 use userdata::{Op, UserData};
 use vectors::Vectors;
-use waking::Waking;
 
 /// Set on every transmit: never blocks, and reports a short count instead of success only when the socket's buffer is full.
 /// Without `MSG_WAITALL` a short send would look like success and post nothing.
@@ -66,7 +69,7 @@ pub struct UringDriver {
     acceptors: Acceptors,
     tracked: TrackedSends,
     vectors: Vectors,
-    bell: limits::EventFd,
+    bell: event_fd::EventFd,
     slots: Paged<Slot>,
     tables: Tables,
     /// How further rings are made; `None`: not found yet.
@@ -103,7 +106,7 @@ impl Default for RingFds {
 
 /// How a driver is set up.
 #[derive(Debug)]
-pub struct Setup {
+pub struct UringSetup {
     /// They listen already. In the order of the configuration.
     pub listeners: Vec<ListenSocket>,
     /// How many connections this shard may hold, and how.
@@ -123,9 +126,9 @@ impl UringDriver {
     ///
     /// # Errors
     /// The host refused something that the driver needs: the error names it and what to do.
-    pub fn new(setup: Setup) -> Result<UringDriver, Unsupported> {
+    pub fn new(setup: UringSetup) -> Result<UringDriver, Unsupported> {
         let first = Ring::new(setup.tables.table, 0)?;
-        let bell = limits::EventFd::new()?;
+        let bell = event_fd::EventFd::new()?;
         setup.ring_fds.0[setup.shard as usize].store(first.raw_fd(), Ordering::Release);
         setup.counters.rings.set(1);
         let mut driver = UringDriver {

@@ -4,8 +4,8 @@
 //! Invariant: whoever took less than its share of the buffers comes before all that took more. A connection with its share waits behind
 //! them, and gets one buffer in its turn, until it has nothing left to be read: however many flood, and however fast.
 
-use super::Millis;
-use crate::Ticket;
+use crate::driver::boundary::Millis;
+use crate::types::ticket::Ticket;
 use std::collections::VecDeque;
 
 /// Connections with more than their share that get a buffer in one tick. A buffer full of the smallest messages takes about 100 µs to

@@ -1,12 +1,15 @@
 //! Deadlines: one entry in the wheel per connection, whose meaning follows from the phase and from what is unfinished.
 
 use super::Shard;
-use crate::connection::{ACTIVITY_MS, Cold, Connection, Flags};
+use crate::application::Application;
+use crate::connection::exchange::ExchangeStage;
+use crate::connection::phase::Phase;
+use crate::connection::slot::{ACTIVITY_MS, Cold, Connection, Flags};
 use crate::core::Limits;
-use crate::driver::{Driver, Millis};
-use crate::exchange::Stage;
-use crate::phase::Phase;
-use crate::{Application, CloseReason, Deadline, Ticket};
+use crate::driver::boundary::{Driver, Millis};
+use crate::types::close_reason::CloseReason;
+use crate::types::deadline::Deadline;
+use crate::types::ticket::Ticket;
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::OpCode;
 
@@ -60,7 +63,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return;
         }
         let exchange = connection.exchange();
-        let is_awaiting = exchange.is_some_and(|it| matches!(it.stage, Stage::Awaiting(_)));
+        let is_awaiting = exchange.is_some_and(|it| matches!(it.stage, ExchangeStage::Awaiting(_)));
         let is_silent = exchange.is_none() && !connection.has_input();
         if !is_awaiting && self.is_unreceived(ticket) {
             return;
@@ -275,10 +278,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
 fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Option<Deadline>) {
     let since = Millis::from(connection.last_activity) * ACTIVITY_MS;
     let exchange = connection.exchange();
-    if let Some(Stage::Posting(_) | Stage::Awaiting(_)) = exchange.map(|exchange| exchange.stage) {
+    if let Some(ExchangeStage::Posting(_) | ExchangeStage::Awaiting(_)) =
+        exchange.map(|exchange| exchange.stage)
+    {
         return (since + limits.frame_ms, Some(Deadline::Frame));
     }
-    let is_kept = exchange.is_some_and(|it| it.answered > 0 && it.stage == Stage::Head);
+    let is_kept = exchange.is_some_and(|it| it.answered > 0 && it.stage == ExchangeStage::Head);
     let head = connection.cold.as_ref();
     let begun = head.filter(|cold| !cold.input.is_empty());
     let head_at = begun.map(|cold| cold.input_since + limits.header_ms);

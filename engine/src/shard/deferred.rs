@@ -5,15 +5,17 @@
 //! leaves the phase undecided is reported to the application once. Called by the request phase, by commands and by deadlines.
 
 use super::Shard;
-use crate::application::{Admission, Refusal};
+use crate::application::{Admission, Application, Refusal};
 use crate::confine::discard;
-use crate::connection::Flags;
+use crate::connection::exchange::Deferred;
+use crate::connection::input::Need;
+use crate::connection::phase::{Phase, Step};
+use crate::connection::slot::Flags;
 use crate::core::Core;
-use crate::driver::Driver;
-use crate::exchange::Deferred;
-use crate::input::Need;
-use crate::phase::{Phase, Step};
-use crate::{Application, Deadline, Notice, Ticket};
+use crate::driver::boundary::Driver;
+use crate::types::answer::Notice;
+use crate::types::deadline::Deadline;
+use crate::types::ticket::Ticket;
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::Framing;
 

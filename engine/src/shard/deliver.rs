@@ -1,35 +1,15 @@
 //! Fan-out: sealed batches to the members of this shard, in chunks.
 
 use super::Shard;
-use crate::batch::{Chunk, FanOut, Layout};
-use crate::connection::Flags;
+use crate::application::Application;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
 use crate::core::Core;
-use crate::driver::Driver;
-use crate::outgoing::Shared;
-use crate::phase::Phase;
-use crate::{Application, Ticket};
+use crate::driver::boundary::Driver;
+use crate::egress::outgoing::Shared;
+use crate::topic::batch::{Chunk, FanOut, Layout};
+use crate::types::ticket::Ticket;
 use shardcast_protocol::frame;
-
-/// How much of its fan-outs a shard serves before something else has its turn.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    /// Transmits per turn. Smaller costs enters, larger makes other shards and other connections wait (`tuning.md`).
-    pub(super) transmits_per_chunk: usize,
-    /// Chunks per tick: after that, completions and requests have their turn.
-    pub(super) chunks_per_tick: usize,
-}
-
-impl Pace {
-    pub(super) const FULL: Pace = Pace {
-        transmits_per_chunk: 1024,
-        chunks_per_tick: 4,
-    };
-
-    /// Members that a chunk serves. Who has a backlog, or is closing, costs no transmit, and still time.
-    fn members_per_chunk(self) -> usize {
-        4 * self.transmits_per_chunk
-    }
-}
 
 /// Reported publishes in a chunk, however few members they have: each has turns of its own.
 const REPORTED_PER_CHUNK: usize = 16;

@@ -1,10 +1,11 @@
 //! Frames of connections that agreed on permessage-deflate. Rare, so that plain ones pay for one look at a flag.
 
 use super::Shard;
-use crate::driver::Driver;
-use crate::input::Need;
-use crate::phase::Phase;
-use crate::{Application, Ticket};
+use crate::application::Application;
+use crate::connection::input::Need;
+use crate::connection::phase::Phase;
+use crate::driver::boundary::Driver;
+use crate::types::ticket::Ticket;
 use shardcast_protocol::deflate;
 use shardcast_protocol::reader::{Event, ProtocolError, Role, Step};
 

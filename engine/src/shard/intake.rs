@@ -1,13 +1,15 @@
 //! Completions to events: bytes become messages and closes, decoded in place.
 
 use super::Shard;
-use crate::connection::Flags;
-use crate::driver::{Completion, Driver, ReceiveEnd};
-use crate::input::Need;
-use crate::outgoing::Outgoing;
-use crate::peer::Peer;
-use crate::phase::Phase;
-use crate::{Application, Message, Ticket};
+use crate::application::Application;
+use crate::connection::input::Need;
+use crate::connection::peer::Peer;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
+use crate::driver::boundary::{Completion, Driver, ReceiveEnd};
+use crate::egress::outgoing::Outgoing;
+use crate::types::frame::Message;
+use crate::types::ticket::Ticket;
 use shardcast_protocol::frame::{Kind, OpCode};
 use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
 use shardcast_protocol::unfinished;

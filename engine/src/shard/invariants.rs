@@ -1,17 +1,17 @@
 //! The shard's books, checked: for the simulation, after every tick if it likes.
 
 use super::Shard;
-use super::deliver::Pace;
-use crate::batch::{Batch, Recipients, Turn};
-use crate::connection::{Connection, Flags};
+use crate::application::Application;
+use crate::connection::membership::Membership;
+use crate::connection::phase::Phase;
+use crate::connection::slot::{Connection, Flags};
 use crate::core::Core;
-use crate::driver::Driver;
-use crate::events::TopicName;
-use crate::membership::Membership;
-use crate::outgoing::Outgoing;
-use crate::phase::Phase;
-use crate::topic::TopicKind;
-use crate::{Application, EncodingId};
+use crate::driver::boundary::Driver;
+use crate::egress::outgoing::Outgoing;
+use crate::shard::pace::Pace;
+use crate::topic::batch::{Batch, Recipients, Turn};
+use crate::topic::key::{TopicKind, TopicName};
+use crate::types::encoding::EncodingId;
 use shardcast_protocol::frame;
 use std::collections::{BTreeMap, HashMap};
 

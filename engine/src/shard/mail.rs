@@ -2,17 +2,24 @@
 
 use super::Shard;
 use super::intake::SCRATCH_BYTES_MAX;
-use crate::batch::{Recipients, Turn};
+use crate::application::Application;
 use crate::confine::discard;
+use crate::connection::phase::Phase;
 use crate::core::Core;
-use crate::driver::Driver;
-use crate::events::{Event, EventKind, TopicName};
-use crate::home::JoinOutcome;
-use crate::message::{Command, Delivery, Join, Joined, Outcome, ShardRequest};
-use crate::phase::Phase;
-use crate::report::Part;
-use crate::topic::TopicKey;
-use crate::{Address, Application, CloseReason, EncodingId, Listing, Notice, RoomError, Ticket};
+use crate::driver::boundary::Driver;
+use crate::events::{Event, EventKind};
+use crate::message::command::Command;
+use crate::message::delivery::{Delivery, Joined};
+use crate::message::request::{Join, ShardRequest};
+use crate::query::gather::{Outcome, Part};
+use crate::topic::batch::{Recipients, Turn};
+use crate::topic::home::JoinOutcome;
+use crate::topic::key::{TopicKey, TopicName};
+use crate::types::answer::{Listing, Notice};
+use crate::types::close_reason::CloseReason;
+use crate::types::encoding::EncodingId;
+use crate::types::room_error::RoomError;
+use crate::types::ticket::{Address, Ticket};
 
 /// Commands obeyed per tick.
 const COMMANDS_PER_TICK: usize = 1024;

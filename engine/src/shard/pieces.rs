@@ -1,11 +1,12 @@
 //! Messages in pieces, for connections whose application took them so: what arrived is handed on at once and never kept.
 
 use super::Shard;
-use crate::connection::Flags;
-use crate::driver::Driver;
-use crate::input::Need;
-use crate::phase::Phase;
-use crate::{Application, Ticket};
+use crate::application::Application;
+use crate::connection::input::Need;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
+use crate::driver::boundary::Driver;
+use crate::types::ticket::Ticket;
 use shardcast_protocol::frame::OpCode;
 use shardcast_protocol::pieces::{Event, Piece, Step};
 use shardcast_protocol::reader::{ReadLimits, Role};

@@ -3,71 +3,29 @@
 //! A shard looks at itself once a second at most, and only when a tick comes anyway or memory may be kept. Quiet is who moved little in
 //! three looks on end; a quiet shard gives pages of its tables back a few a tick, and stops when work comes.
 
+use super::idleness::QuietStage;
+use crate::shard::idleness::MOVED_MAX;
+
 use super::Shard;
+use crate::application::Application;
 use crate::confine::confine;
-use crate::driver::{Driver, Millis};
-use crate::{Application, Quiet};
-
-/// How busy the shard was, and how far it is with giving back.
-#[derive(Debug, Default)]
-pub(super) struct Idleness {
-    /// Ticks, completions and transmits since the last look.
-    moved: u64,
-    /// When to look again.
-    look_at: Millis,
-    /// Looks on end that found the shard quiet.
-    quiet_looks: u32,
-    stage: Stage,
-    /// The most that connections held when it was looked, since memory was given back.
-    buffered_bytes_peak: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    /// Nothing is kept that was not kept when the shard was quiet.
-    #[default]
-    Calm,
-    /// Much moved, and the shard counts as busy.
-    Busy,
-    /// Pages from this one on may be without a connection.
-    Sweeping { page: usize },
-    /// Its memory went back, except what busy shards had of it and will free.
-    Alone,
-}
+use crate::driver::boundary::{Driver, Millis};
+use crate::types::quiet::Quiet;
 
 /// Between two looks.
 const LOOK_MS: Millis = 1_000;
 /// Looks that must find the shard quiet, on end: bursts that come more often find their memory where it was.
 const QUIET_LOOKS: u32 = 3;
-/// A look finds a shard quiet up to so much movement a second, and a quarter of its connections on top: heartbeats are no work.
-const MOVED_MAX: u64 = 64;
 /// Bytes let go of that are worth giving back without a busy moment: a peak may come slowly.
 const RELEASED_BYTES_MIN: u64 = 1 << 20;
 /// Pages of 512 slots looked through per tick.
 const PAGES_PER_TICK: usize = 32;
 
-impl Idleness {
-    /// Something was done, or came.
-    #[inline]
-    pub(super) fn moved(&mut self, times: usize) {
-        self.moved += times as u64;
-    }
-
-    /// When the shard must look at itself though nothing comes; at once while it gives pages back.
-    pub(super) fn next_look(&self) -> Option<Millis> {
-        match self.stage {
-            Stage::Calm if self.moved <= MOVED_MAX => None,
-            Stage::Calm | Stage::Busy | Stage::Alone => Some(self.look_at),
-            Stage::Sweeping { .. } => Some(0),
-        }
-    }
-}
-
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Once a tick, before anything is owed: gives back what a peak left behind, if the shard is quiet.
     pub(super) fn rest(&mut self) {
         self.idleness.moved(1);
-        if let Stage::Sweeping { page } = self.idleness.stage {
+        if let QuietStage::Sweeping { page } = self.idleness.stage {
             self.sweep(page);
         } else if self.core.now >= self.idleness.look_at {
             self.look_at_itself();
@@ -90,22 +48,25 @@ impl<A: Application, D: Driver> Shard<A, D> {
         idleness.quiet_looks = if busy { 0 } else { idleness.quiet_looks + 1 };
         let left_behind = idleness.buffered_bytes_peak >= held + RELEASED_BYTES_MIN;
         match idleness.stage {
-            Stage::Calm | Stage::Alone if busy || left_behind => {
-                idleness.stage = Stage::Busy;
+            QuietStage::Calm | QuietStage::Alone if busy || left_behind => {
+                idleness.stage = QuietStage::Busy;
                 self.core.admission.count_busy();
             }
-            Stage::Busy if idleness.quiet_looks >= QUIET_LOOKS => {
-                idleness.stage = Stage::Sweeping { page: 0 };
+            QuietStage::Busy if idleness.quiet_looks >= QUIET_LOOKS => {
+                idleness.stage = QuietStage::Sweeping { page: 0 };
             }
-            Stage::Alone if !self.core.admission.has_busy() => self.release(),
-            Stage::Calm | Stage::Busy | Stage::Alone | Stage::Sweeping { .. } => {}
+            QuietStage::Alone if !self.core.admission.has_busy() => self.release(),
+            QuietStage::Calm
+            | QuietStage::Busy
+            | QuietStage::Alone
+            | QuietStage::Sweeping { .. } => {}
         }
     }
 
     /// Gives pages back in which nobody is.
     fn sweep(&mut self, page: usize) {
         if self.idleness.moved > self.moved_max() {
-            (self.idleness.stage, self.idleness.quiet_looks) = (Stage::Busy, 0);
+            (self.idleness.stage, self.idleness.quiet_looks) = (QuietStage::Busy, 0);
             return;
         }
         let end = self.core.connections.pages().min(page + PAGES_PER_TICK);
@@ -114,7 +75,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.sessions.drop_page(page);
             }
         }
-        self.idleness.stage = Stage::Sweeping { page: end };
+        self.idleness.stage = QuietStage::Sweeping { page: end };
         if end == self.core.connections.pages() {
             self.core.admission.discount_busy();
             self.release();
@@ -140,8 +101,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         self.idleness.buffered_bytes_peak = self.core.buffered_bytes();
         self.idleness.stage = match quiet {
-            Quiet::Shard => Stage::Alone,
-            Quiet::Process => Stage::Calm,
+            Quiet::Shard => QuietStage::Alone,
+            Quiet::Process => QuietStage::Calm,
         };
     }
 }

@@ -4,13 +4,13 @@
 //! Whatever makes it unclear where the next request begins ends the connection with its answer.
 
 use super::Shard;
-use crate::application::{Accepted, Admission, Messages, Page, Refusal};
-use crate::connection::Flags;
-use crate::driver::Driver;
+use crate::application::{Accepted, Admission, Application, Messages, Page, Refusal};
+use crate::connection::exchange::{Exchange, ExchangeStage};
+use crate::connection::input::Need;
+use crate::connection::slot::Flags;
+use crate::driver::boundary::Driver;
 use crate::events::{Event, EventKind};
-use crate::exchange::{Exchange, Stage};
-use crate::input::Need;
-use crate::{Application, Ticket};
+use crate::types::ticket::Ticket;
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::{self, Framing};
 use shardcast_protocol::http::{
@@ -25,11 +25,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads one request, or drops what is left of one; or says what it needs.
     pub(super) fn request(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<usize, Need> {
         let exchange = self.core.connections.at(ticket.slot).exchange();
-        match exchange.map_or(Stage::Head, |exchange| exchange.stage) {
-            Stage::Head => self.read_head(ticket, bytes),
-            Stage::Dropping { left_bytes } => Ok(self.drop_body(ticket, bytes, left_bytes)),
-            Stage::Posting(upload) => self.read_post(ticket, bytes, upload),
-            Stage::Awaiting(_) => Err(Need::Any),
+        match exchange.map_or(ExchangeStage::Head, |exchange| exchange.stage) {
+            ExchangeStage::Head => self.read_head(ticket, bytes),
+            ExchangeStage::Dropping { left_bytes } => Ok(self.drop_body(ticket, bytes, left_bytes)),
+            ExchangeStage::Posting(upload) => self.read_post(ticket, bytes, upload),
+            ExchangeStage::Awaiting(_) => Err(Need::Any),
         }
     }
 
@@ -63,8 +63,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let used = left_bytes.min(bytes.len());
         let exchange = self.core.connections.at(ticket.slot).cold().exchange();
         exchange.stage = match left_bytes - used {
-            0 => Stage::Head,
-            left_bytes => Stage::Dropping { left_bytes },
+            0 => ExchangeStage::Head,
+            left_bytes => ExchangeStage::Dropping { left_bytes },
         };
         used
     }
@@ -158,8 +158,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         *exchange = Exchange {
             answered,
             stage: match body_bytes {
-                None | Some(0) => Stage::Head,
-                Some(left_bytes) => Stage::Dropping { left_bytes },
+                None | Some(0) => ExchangeStage::Head,
+                Some(left_bytes) => ExchangeStage::Dropping { left_bytes },
             },
             ..Exchange::default()
         };

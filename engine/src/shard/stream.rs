@@ -6,14 +6,15 @@
 //! it posts nothing but the delivery that answers it; it is read later, like everything that a parked connection said.
 
 use super::Shard;
-use crate::application::Page;
-use crate::connection::Flags;
-use crate::driver::Driver;
-use crate::exchange::{Exchange, Stage, Upload};
-use crate::input::Need;
-use crate::message::{Delivery, PostOutcome, ShardRequest};
-use crate::phase::Phase;
-use crate::{Address, Application, Ticket};
+use crate::application::{Application, Page};
+use crate::connection::exchange::{Exchange, ExchangeStage, Upload};
+use crate::connection::input::Need;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
+use crate::driver::boundary::Driver;
+use crate::message::delivery::{Delivery, PostOutcome};
+use crate::message::request::ShardRequest;
+use crate::types::ticket::{Address, Ticket};
 use bytes::Bytes;
 use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, Kind};
@@ -92,7 +93,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.give_time(ticket);
         let exchange = self.core.connections.at(ticket.slot).cold().exchange();
         exchange.progress = http::Progress::default();
-        exchange.stage = Stage::Posting(upload);
+        exchange.stage = ExchangeStage::Posting(upload);
         if upload.bytes == 0 && self.core.mail.is_congested() {
             self.refuse(ticket, 503, "the server is busy");
         } else if upload.bytes == 0 {
@@ -138,7 +139,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let now = self.core.now;
         let connection = self.core.connections.at(ticket.slot);
         connection.cold().parked_since = now;
-        connection.cold().exchange().stage = Stage::Awaiting(upload.persistence);
+        connection.cold().exchange().stage = ExchangeStage::Awaiting(upload.persistence);
         // Not read further until the answer is there: the next request is answered after this one.
         connection.flags.set(Flags::PARKED);
         self.core.pending_work.park.push(ticket);
@@ -187,7 +188,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let (answered, persistence) = match connection.exchange() {
             Some(Exchange {
                 answered,
-                stage: Stage::Awaiting(persistence),
+                stage: ExchangeStage::Awaiting(persistence),
                 ..
             }) if connection.phase == Phase::Upgrading => (answered + 1, *persistence),
             _ => return,

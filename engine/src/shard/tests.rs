@@ -1,11 +1,17 @@
 //! One shard, its clients on a simulated network without faults, and what they may not do to it.
 
 use super::*;
-use crate::Admission;
-use crate::driver::Millis;
-use crate::driver::sim::{Faults, Line, Random, SimDriver, SocketId, World};
-use crate::frame::Message;
-use crate::lane::{self, LaneCapacity};
+use crate::application::Admission;
+use crate::context::Context;
+use crate::driver::boundary::Millis;
+use crate::driver::sim::SimDriver;
+use crate::driver::sim::faults::Faults;
+use crate::driver::sim::random::Random;
+use crate::driver::sim::socket::{Line, SocketId};
+use crate::driver::sim::world::World;
+use crate::message::lane;
+use crate::message::lane::LaneCapacity;
+use crate::types::frame::Message;
 use bytes::Bytes;
 use shardcast_protocol::frame::{self, Kind, OpCode};
 use shardcast_protocol::upgrade;

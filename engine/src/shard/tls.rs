@@ -1,11 +1,12 @@
 //! TLS in the tick: records become plain bytes, handshakes have their turn, and goodbyes are said.
 
 use super::Shard;
-use crate::connection::Flags;
-use crate::driver::Driver;
-use crate::phase::Phase;
-use crate::tls::Fault;
-use crate::{Application, Ticket};
+use crate::application::Application;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
+use crate::driver::boundary::Driver;
+use crate::egress::tls::session::Fault;
+use crate::types::ticket::Ticket;
 
 /// Handshakes that go on in one tick. A full one costs a few hundred microseconds, so a storm of them delays the messages of everybody
 /// else by about a millisecond a tick and no more; those that wait do so in the order in which they came.

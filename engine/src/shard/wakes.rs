@@ -1,9 +1,10 @@
 //! Connections woken for their application: its deadlines belong to the shard, whatever becomes of what was to meet them.
 
 use super::Shard;
-use crate::driver::Driver;
-use crate::phase::Phase;
-use crate::{Application, Ticket};
+use crate::application::Application;
+use crate::connection::phase::Phase;
+use crate::driver::boundary::Driver;
+use crate::types::ticket::Ticket;
 
 /// Connections woken per tick; the rest wait for the next.
 const WAKES_PER_TICK: usize = 1024;

@@ -1,7 +1,7 @@
 //! How bad one run's network and kernel are: drawn once per seed, so that each seed is bad in its own way.
 
-use super::Random;
-use crate::driver::Millis;
+use crate::driver::boundary::Millis;
+use crate::driver::sim::random::Random;
 
 /// Probabilities (per mille) and sizes of one run.
 #[derive(Clone, Debug)]

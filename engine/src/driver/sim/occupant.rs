@@ -3,9 +3,11 @@
 //! Invariant: completions come in an order that a kernel could give. Called by the port only.
 
 use super::socket::{Front, Socket, SocketId};
-use super::world::Network;
-use super::{Completion, Lease, Millis, ReceiveEnd, Ticket};
+use crate::driver::boundary::{Completion, Millis, ReceiveEnd};
+use crate::driver::sim::lease::SimLease;
+use crate::driver::sim::network::Network;
 use crate::driver::waiting::Receive as Arming;
+use crate::types::ticket::Ticket;
 
 /// One use of a slot, from `Accepted` to `Closed`.
 #[derive(Debug)]
@@ -13,17 +15,17 @@ pub(super) struct Occupant {
     socket: SocketId,
     /// Known from the shard's first operation on.
     pub(super) ticket: Option<Ticket>,
-    receive: Receive,
+    receive: SimReceive,
     /// It stands in the port's order of those that wait for a buffer.
     queued: bool,
-    tracked: Option<Tracked>,
+    tracked: Option<SimSend>,
     shut: bool,
     transmits_in_turn: u64,
     closing: Option<Closing>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Receive {
+enum SimReceive {
     Idle,
     Armed(Arming),
     /// Armed again in its turn.
@@ -36,7 +38,7 @@ enum Receive {
 
 /// Why a receive is to be armed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(super) enum Delay {
     /// It found no buffer.
     Starved,
     /// It was for one buffer, which it filled or not.
@@ -44,7 +46,7 @@ pub(super) enum Wait {
 }
 
 #[derive(Debug)]
-struct Tracked {
+struct SimSend {
     bytes: Vec<u8>,
     sent: usize,
     ended: Option<SendEnd>,
@@ -68,7 +70,7 @@ impl Occupant {
         Occupant {
             socket,
             ticket: None,
-            receive: Receive::Idle,
+            receive: SimReceive::Idle,
             queued: false,
             tracked: None,
             shut: false,
@@ -84,13 +86,13 @@ impl Occupant {
     pub(super) fn arm_receive(&mut self) {
         assert_eq!(
             self.receive,
-            Receive::Idle,
+            SimReceive::Idle,
             "arm_receive while receiving, or after its end: {:?}",
             self.ticket
         );
         self.receive = match self.queued {
-            true => Receive::Waiting,
-            false => Receive::Armed(Arming::Multishot),
+            true => SimReceive::Waiting,
+            false => SimReceive::Armed(Arming::Multishot),
         };
     }
 
@@ -105,26 +107,26 @@ impl Occupant {
         network: &Network,
         got: Option<usize>,
         may_lend: bool,
-    ) -> Option<Wait> {
-        let Receive::Armed(arming) = self.receive else {
+    ) -> Option<Delay> {
+        let SimReceive::Armed(arming) = self.receive else {
             return None;
         };
         let wait = match got {
-            Some(bytes) if arming == Arming::Once => Wait::Ended {
+            Some(bytes) if arming == Arming::Once => Delay::Ended {
                 filled: bytes == network.faults.receive_buffer_bytes,
             },
-            None if !may_lend && self.front(network) == Front::Bytes => Wait::Starved,
+            None if !may_lend && self.front(network) == Front::Bytes => Delay::Starved,
             Some(_) | None => return None,
         };
-        (self.receive, self.queued) = (Receive::Waiting, true);
+        (self.receive, self.queued) = (SimReceive::Waiting, true);
         Some(wait)
     }
 
     /// It took too many buffers: its receive ends, and goes on in its turn. False: none is armed.
     pub(super) fn curb(&mut self) -> bool {
-        let armed = matches!(self.receive, Receive::Armed(_)) && self.closing.is_none();
+        let armed = matches!(self.receive, SimReceive::Armed(_)) && self.closing.is_none();
         if armed {
-            (self.receive, self.queued) = (Receive::Waiting, true);
+            (self.receive, self.queued) = (SimReceive::Waiting, true);
         }
         armed
     }
@@ -132,9 +134,9 @@ impl Occupant {
     /// Its turn. False: it need not be received for any more.
     pub(super) fn arm_queued(&mut self, arming: Arming) -> bool {
         self.queued = false;
-        let due = self.receive == Receive::Waiting;
+        let due = self.receive == SimReceive::Waiting;
         if due {
-            self.receive = Receive::Armed(arming);
+            self.receive = SimReceive::Armed(arming);
         }
         due
     }
@@ -142,8 +144,8 @@ impl Occupant {
     /// Nothing to stop is no fault: the end may be on its way to the shard.
     pub(super) fn stop_receive(&mut self) {
         self.receive = match self.receive {
-            Receive::Armed(_) => Receive::Stopping,
-            Receive::Waiting => Receive::Stopped,
+            SimReceive::Armed(_) => SimReceive::Stopping,
+            SimReceive::Waiting => SimReceive::Stopped,
             other => other,
         };
     }
@@ -194,7 +196,7 @@ impl Occupant {
             "send_tracked after the end of sending: {:?}",
             self.ticket
         );
-        self.tracked = Some(Tracked {
+        self.tracked = Some(SimSend {
             bytes,
             sent: 0,
             ended: None,
@@ -214,7 +216,7 @@ impl Occupant {
     }
 
     pub(super) fn close(&mut self, network: &mut Network) {
-        let lets_through = matches!(self.receive, Receive::Armed(_))
+        let lets_through = matches!(self.receive, SimReceive::Armed(_))
             && network.random.chance(network.faults.stale_permille);
         let at = network.now + network.lateness(self.socket);
         let socket = &mut network.sockets[self.socket.0];
@@ -277,9 +279,9 @@ impl Occupant {
 
     fn has_arrived(&self, network: &Network) -> bool {
         match self.receive {
-            Receive::Idle | Receive::Waiting | Receive::Over => false,
-            Receive::Armed(_) => self.front(network) != Front::Nothing,
-            Receive::Stopping | Receive::Stopped => true,
+            SimReceive::Idle | SimReceive::Waiting | SimReceive::Over => false,
+            SimReceive::Armed(_) => self.front(network) != Front::Nothing,
+            SimReceive::Stopping | SimReceive::Stopped => true,
         }
     }
 
@@ -294,12 +296,12 @@ impl Occupant {
             .map(|end| end.at);
         let sent = end.filter(|at| *at > network.now);
         let arrival = match self.receive {
-            Receive::Armed(_) => self.socket(network).to_server.ripe_at(network.now),
-            Receive::Idle
-            | Receive::Waiting
-            | Receive::Stopping
-            | Receive::Stopped
-            | Receive::Over => None,
+            SimReceive::Armed(_) => self.socket(network).to_server.ripe_at(network.now),
+            SimReceive::Idle
+            | SimReceive::Waiting
+            | SimReceive::Stopping
+            | SimReceive::Stopped
+            | SimReceive::Over => None,
         };
         sent.into_iter().chain(arrival).min()
     }
@@ -309,14 +311,14 @@ impl Occupant {
         network: &mut Network,
         shard: u16,
         may_lend: bool,
-    ) -> Option<Completion<Lease>> {
+    ) -> Option<Completion<SimLease>> {
         // A shard can ask for nothing before it has named the connection.
         let ticket = self.ticket?;
         if let Some(closing) = &mut self.closing {
             return match closing.stale.take() {
                 Some(bytes) if may_lend => Some(Completion::Received {
                     ticket,
-                    lease: Lease { bytes, shard },
+                    lease: SimLease { bytes, shard },
                 }),
                 stale @ Some(_) => {
                     closing.stale = stale;
@@ -343,15 +345,15 @@ impl Occupant {
         &mut self,
         network: &mut Network,
         shard: u16,
-    ) -> Option<Completion<Lease>> {
-        let armed = matches!(self.receive, Receive::Armed(_)) && self.closing.is_none();
+    ) -> Option<Completion<SimLease>> {
+        let armed = matches!(self.receive, SimReceive::Armed(_)) && self.closing.is_none();
         if !armed || self.front(network) != Front::Bytes {
             return None;
         }
         let bytes = network.receive(self.socket);
         Some(Completion::Received {
             ticket: self.ticket?,
-            lease: Lease { bytes, shard },
+            lease: SimLease { bytes, shard },
         })
     }
 
@@ -361,16 +363,16 @@ impl Occupant {
         ticket: Ticket,
         shard: u16,
         may_lend: bool,
-    ) -> Option<Completion<Lease>> {
-        let stopping = self.receive == Receive::Stopping;
-        let stopped = self.receive == Receive::Stopped;
+    ) -> Option<Completion<SimLease>> {
+        let stopping = self.receive == SimReceive::Stopping;
+        let stopped = self.receive == SimReceive::Stopped;
         let stops = stopped || stopping && network.random.chance(500);
         let why = match self.front(network) {
             Front::Bytes if may_lend && !stops => {
                 let bytes = network.receive(self.socket);
                 return Some(Completion::Received {
                     ticket,
-                    lease: Lease { bytes, shard },
+                    lease: SimLease { bytes, shard },
                 });
             }
             Front::Finished if !stops => ReceiveEnd::Eof,
@@ -383,8 +385,8 @@ impl Occupant {
             }
         };
         self.receive = match why {
-            ReceiveEnd::Stopped => Receive::Idle,
-            ReceiveEnd::Eof | ReceiveEnd::Failed => Receive::Over,
+            ReceiveEnd::Stopped => SimReceive::Idle,
+            ReceiveEnd::Eof | ReceiveEnd::Failed => SimReceive::Over,
         };
         Some(Completion::ReceiveEnded { ticket, why })
     }

@@ -3,12 +3,14 @@
 //! Does what a kernel may do, in an order that the seed chooses, and panics on what a shard must not ask for.
 //! Called by the driver (operations, reaping) and by the world (scheduling).
 
-use super::occupant::{Occupant, Wait as Waits};
+use super::occupant::{Delay, Occupant};
 use super::socket::SocketId;
-use super::world::Network;
-use super::{Completion, Lease, Millis, ShortSend, Ticket, Wait};
+use crate::driver::boundary::{Completion, Millis, ShortSend, Wait};
+use crate::driver::sim::lease::SimLease;
+use crate::driver::sim::network::Network;
 use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Taken, Waiting};
-use crate::outgoing::Outgoing;
+use crate::egress::outgoing::Outgoing;
+use crate::types::ticket::Ticket;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -16,7 +18,7 @@ use std::net::SocketAddr;
 #[derive(Debug)]
 pub(super) struct Port {
     shard: u16,
-    slots: Vec<Slot>,
+    slots: Vec<SimSlot>,
     free: Vec<u32>,
     /// With the listener that each came to.
     backlog: VecDeque<(SocketId, u8)>,
@@ -24,7 +26,7 @@ pub(super) struct Port {
     leases_out: usize,
     leases_max: usize,
     /// Received when their receives were armed, and not reaped yet.
-    received: VecDeque<Completion<Lease>>,
+    received: VecDeque<Completion<SimLease>>,
     waiting: Waiting,
     woken: bool,
     /// Until when the last turn waits; `None` if it did not.
@@ -35,7 +37,7 @@ pub(super) struct Port {
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+struct SimSlot {
     generation: Option<u32>,
     occupant: Option<Occupant>,
 }
@@ -43,14 +45,14 @@ struct Slot {
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Backlog,
-    Slot(u32),
+    SimSlot(u32),
 }
 
 impl Port {
     pub(super) fn new(shard: u16, slots: usize, receive_buffers: usize) -> Port {
         Port {
             shard,
-            slots: (0..slots).map(|_| Slot::default()).collect(),
+            slots: (0..slots).map(|_| SimSlot::default()).collect(),
             free: (0..slots as u32).collect(),
             backlog: VecDeque::new(),
             accepting: true,
@@ -131,13 +133,14 @@ impl Port {
             .iter()
             .enumerate()
             .filter(|(_, slot)| slot.occupant.is_some());
-        std::iter::once(Source::Backlog).chain(slots.map(|(index, _)| Source::Slot(index as u32)))
+        std::iter::once(Source::Backlog)
+            .chain(slots.map(|(index, _)| Source::SimSlot(index as u32)))
     }
 
     fn is_ready(&self, source: Source, network: &Network) -> bool {
         match source {
             Source::Backlog => self.accepting && !self.backlog.is_empty() && !self.free.is_empty(),
-            Source::Slot(slot) => self.slots[slot as usize]
+            Source::SimSlot(slot) => self.slots[slot as usize]
                 .occupant
                 .as_ref()
                 .is_some_and(|o| o.is_ready(network)),
@@ -145,7 +148,7 @@ impl Port {
     }
 
     /// Completions of all connections, interleaved; those of one connection in order.
-    pub(super) fn reap(&mut self, network: &mut Network, into: &mut Vec<Completion<Lease>>) {
+    pub(super) fn reap(&mut self, network: &mut Network, into: &mut Vec<Completion<SimLease>>) {
         self.now = network.now;
         self.woken = false;
         let budget = network.random.between(1, network.faults.reap_max);
@@ -183,7 +186,7 @@ impl Port {
     }
 
     /// Ends the receives of connections that took too many buffers while somebody else took one.
-    fn curb(&mut self, reaped: &[Completion<Lease>]) {
+    fn curb(&mut self, reaped: &[Completion<SimLease>]) {
         let mut taken: BTreeMap<u32, (Ticket, usize)> = BTreeMap::new();
         for completion in reaped {
             if let Completion::Received { ticket, .. } = completion {
@@ -225,11 +228,11 @@ impl Port {
         }
         // All that comes of it is known when the turn is over.
         let ended = waits.iter().filter_map(|(ticket, wait)| match wait {
-            Waits::Ended { filled } => Some((*ticket, *filled)),
-            Waits::Starved => None,
+            Delay::Ended { filled } => Some((*ticket, *filled)),
+            Delay::Starved => None,
         });
         ended.for_each(|(ticket, filled)| self.waiting.ended(ticket, filled, self.now));
-        waits.retain(|(_, wait)| *wait == Waits::Starved);
+        waits.retain(|(_, wait)| *wait == Delay::Starved);
         let starved = waits.into_iter().map(|(ticket, _)| ticket).collect();
         let starved = judge(starved, self.received.iter(), network);
         self.waiting.starved(&starved, self.now);
@@ -241,7 +244,7 @@ impl Port {
         network: &mut Network,
         ticket: Ticket,
         receive: Receive,
-        waits: &mut Vec<(Ticket, Waits)>,
+        waits: &mut Vec<(Ticket, Delay)>,
     ) -> bool {
         let mut occupants = self.slots.iter_mut().map(|slot| slot.occupant.as_mut());
         let occupant = occupants.nth(ticket.slot as usize).flatten();
@@ -278,21 +281,21 @@ impl Port {
         source: Source,
         network: &mut Network,
         starved: &mut Vec<Ticket>,
-    ) -> Option<Completion<Lease>> {
+    ) -> Option<Completion<SimLease>> {
         if !self.is_ready(source, network) {
             return None;
         }
         match source {
             Source::Backlog => Some(self.accept(network)),
-            Source::Slot(index) => {
+            Source::SimSlot(index) => {
                 let may_lend = self.leases_out < self.leases_max;
                 let slot = &mut self.slots[index as usize];
                 let occupant = slot.occupant.as_mut()?;
                 let completion = occupant.complete(network, self.shard, may_lend);
                 let ticket = occupant.ticket?;
                 match occupant.queue(network, bytes_of(completion.as_ref()), may_lend) {
-                    Some(Waits::Starved) => starved.push(ticket),
-                    Some(Waits::Ended { filled }) => self.waiting.ended(ticket, filled, self.now),
+                    Some(Delay::Starved) => starved.push(ticket),
+                    Some(Delay::Ended { filled }) => self.waiting.ended(ticket, filled, self.now),
                     None => {}
                 }
                 let completion = completion?;
@@ -311,7 +314,7 @@ impl Port {
         }
     }
 
-    fn accept(&mut self, network: &mut Network) -> Completion<Lease> {
+    fn accept(&mut self, network: &mut Network) -> Completion<SimLease> {
         let (socket, listener) = self.backlog.pop_front().expect("checked by is_ready");
         // The slot that was freed last as often as any other: what is stale is best told by its successor.
         let index = match network.random.chance(500) {
@@ -392,7 +395,7 @@ impl Port {
         }
     }
 
-    pub(super) fn give_back(&mut self, lease: &Lease) {
+    pub(super) fn give_back(&mut self, lease: &SimLease) {
         assert_eq!(
             lease.shard, self.shard,
             "a lease was given back to another shard"
@@ -423,7 +426,7 @@ impl Port {
     pub(super) fn occupant(&mut self, ticket: Ticket, operation: &str) -> &mut Occupant {
         let shard = self.shard;
         let slot = self.slots.get_mut(ticket.slot as usize);
-        let Some(Slot {
+        let Some(SimSlot {
             generation,
             occupant: Some(occupant),
         }) = slot
@@ -458,7 +461,7 @@ impl Port {
 }
 
 /// Bytes that a completion brought.
-fn bytes_of(completion: Option<&Completion<Lease>>) -> Option<usize> {
+fn bytes_of(completion: Option<&Completion<SimLease>>) -> Option<usize> {
     match completion {
         Some(Completion::Received { lease, .. }) => Some(lease.bytes.len()),
         _ => None,
@@ -468,7 +471,7 @@ fn bytes_of(completion: Option<&Completion<Lease>>) -> Option<usize> {
 /// What those that found no buffer have taken of `received`.
 fn judge<'r>(
     starved: Vec<Ticket>,
-    received: impl Iterator<Item = &'r Completion<Lease>> + Clone,
+    received: impl Iterator<Item = &'r Completion<SimLease>> + Clone,
     network: &Network,
 ) -> Vec<(Ticket, Taken)> {
     let full = network.faults.receive_buffer_bytes;

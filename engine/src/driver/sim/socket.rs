@@ -2,9 +2,20 @@
 //!
 //! Invariant: bytes of one direction keep their order; a reset may cut the tail off, nothing else loses a byte.
 
-use super::{Line, Random};
-use crate::driver::Millis;
+use crate::driver::boundary::Millis;
+use crate::driver::sim::random::Random;
 use std::collections::VecDeque;
+
+/// How the network treats one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// As the run's faults say.
+    Faulty,
+    /// As the run's faults say, but sends never break it.
+    Lasting,
+    /// Large buffers, no faults in what the server sends.
+    Perfect,
+}
 
 /// Index of a [`Socket`] in its world. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -46,7 +46,7 @@ impl Echo {
         );
     }
 
-    fn settle(&mut self, completion: Completion<Lease>) {
+    fn settle(&mut self, completion: Completion<SimLease>) {
         let slot = match completion {
             Completion::Accepted { slot, .. } => {
                 let generation = self.connections[slot as usize].generation + 1;

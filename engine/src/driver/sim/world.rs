@@ -3,9 +3,14 @@
 //! Invariant: time moves only by [`World::advance_to`]; everything else happens at one instant, in the order of the calls.
 //! Driven by a test; every shard's driver works on it too.
 
+use super::SimDriver;
 use super::port::Port;
 use super::socket::{Front, Socket, SocketId};
-use super::{Faults, Millis, Random, SimDriver};
+use crate::driver::boundary::Millis;
+use crate::driver::sim::faults::Faults;
+use crate::driver::sim::network::Network;
+use crate::driver::sim::random::Random;
+use crate::driver::sim::socket::Line;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -20,17 +25,6 @@ pub enum Read {
     Finished,
     /// The connection broke; what survived was read.
     Broken,
-}
-
-/// How the network treats one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// As the run's faults say.
-    Faulty,
-    /// As the run's faults say, but sends never break it.
-    Lasting,
-    /// Large buffers, no faults in what the server sends.
-    Perfect,
 }
 
 /// All that shards and clients share.
@@ -220,60 +214,6 @@ impl World {
         if let Some((shard, slot)) = self.network.sockets[id.0].served_by {
             let (port, network) = self.at(usize::from(shard));
             port.push(network, slot);
-        }
-    }
-}
-
-/// What all ports need of the world.
-#[derive(Debug)]
-pub(super) struct Network {
-    pub(super) now: Millis,
-    pub(super) random: Random,
-    pub(super) faults: Faults,
-    pub(super) sockets: Vec<Socket>,
-    traced: bool,
-}
-
-impl Network {
-    /// Whether a fault of this probability strikes what the server sends to this client.
-    pub(super) fn is_hit(&mut self, id: SocketId, permille: usize) -> bool {
-        self.sockets[id.0].line != Line::Perfect && self.random.chance(permille)
-    }
-
-    /// How late a completion comes, in ms.
-    pub(super) fn lateness(&mut self, id: SocketId) -> Millis {
-        match self.is_hit(id, self.faults.late_permille) {
-            true => self.random.between(1, self.faults.delay_ms_max as usize) as Millis,
-            false => 0,
-        }
-    }
-
-    /// The server's kernel takes bytes; `None` when the connection is beyond sending.
-    pub(super) fn send(&mut self, id: SocketId, bytes: &[u8]) -> Option<usize> {
-        if self.sockets[id.0].line == Line::Faulty
-            && self.random.chance(self.faults.broken_permille)
-        {
-            self.reset(id);
-        }
-        self.sockets[id.0].send(bytes, &mut self.random)
-    }
-
-    /// Bytes for one receive buffer; there is at least one.
-    pub(super) fn receive(&mut self, id: SocketId) -> Vec<u8> {
-        let bytes_max = match self.random.chance(self.faults.split_permille) {
-            true => self.random.between(1, self.faults.receive_buffer_bytes),
-            false => self.faults.receive_buffer_bytes,
-        };
-        self.sockets[id.0].to_server.read(bytes_max)
-    }
-
-    pub(super) fn reset(&mut self, id: SocketId) {
-        self.sockets[id.0].reset(&mut self.random);
-    }
-
-    pub(super) fn trace(&self, line: impl FnOnce() -> String) {
-        if self.traced {
-            eprintln!("{:>8} {}", self.now, line());
         }
     }
 }

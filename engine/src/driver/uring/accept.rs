@@ -1,7 +1,8 @@
 //! The listeners and their accepts: some single-shot ones at a time for each, with room for the peer's address, straight into direct slots.
 
-use crate::Peer;
-use crate::driver::{ListenSocket, Millis, StillAccepts, StopAccept};
+use crate::connection::peer::Peer;
+use crate::driver::boundary::{Millis, StopAccept};
+use crate::driver::listen::{ListenSocket, StillAccepts};
 use io_uring::{opcode, squeue, types};
 use socket2::{SockAddr, SockAddrStorage};
 use std::fmt;
@@ -194,7 +195,7 @@ impl fmt::Debug for Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{ListenSource, Listening};
+    use crate::driver::listen::{ListenSource, Listening};
 
     #[test]
     fn an_accept_is_told_by_its_index() {

@@ -3,21 +3,20 @@
 //! The kernel takes buffers in turn, so each one that it is offered ends up resident. A ring that receives little is offered
 //! few, always the same; the memory of the others goes back to the kernel (`supply` decides).
 
-use super::refusal::{Call, Refused};
+use super::refusal::{Call, CallRefused};
 use super::supply::Supply;
+use crate::driver::uring::supply::BUFFERS;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use crate::driver::Millis;
+use crate::driver::boundary::Millis;
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
 /// The only buffer group of a ring.
 pub(super) const GROUP: u16 = 0;
-/// Buffers of a ring: at least twice as many as completions are waited for (`patience`).
-pub(super) const BUFFERS: u16 = 128;
 /// Bytes of one buffer: a 16 KiB message and its header in one piece. 256 × 2 KiB cost 1.47 × at 16 KiB messages.
 pub(super) const BUFFER_BYTES: usize = 16_640;
 
@@ -29,7 +28,7 @@ const _: () = assert!(BUFFERS.is_power_of_two());
 /// A ring's buffers.
 #[derive(Debug)]
 pub(super) struct Buffers {
-    memory: Rc<Memory>,
+    memory: Rc<BufferMemory>,
     /// Where the next buffer goes; published by `commit`.
     tail: u16,
     committed: u16,
@@ -46,7 +45,7 @@ pub(super) struct Buffers {
 /// A received piece of a stream. Exclusive until it is given back.
 #[derive(Debug)]
 pub struct Lease {
-    memory: Rc<Memory>,
+    memory: Rc<BufferMemory>,
     buffer: u16,
     len: u32,
     ring: u8,
@@ -54,8 +53,8 @@ pub struct Lease {
 
 impl Buffers {
     /// Registers fresh buffers with a ring. `ring` is its index in the driver.
-    pub(super) fn register(io: &IoUring, ring: u8) -> Result<Buffers, Refused> {
-        let memory = Rc::new(Memory::new().map_err(Call::Memory.refused())?);
+    pub(super) fn register(io: &IoUring, ring: u8) -> Result<Buffers, CallRefused> {
+        let memory = Rc::new(BufferMemory::new().map_err(Call::Memory.refused())?);
         // SAFETY: the entries are page-aligned, zeroed, large enough for `BUFFERS`, and live until the last lease and the
         // driver are gone; the driver drops its rings first.
         let registered = unsafe {
@@ -173,14 +172,14 @@ impl AsMut<[u8]> for Lease {
 
 /// The entries' page and the buffers, mapped together. Untouched buffers take no memory.
 #[derive(Debug)]
-struct Memory(*mut u8);
+struct BufferMemory(*mut u8);
 
-impl Memory {
+impl BufferMemory {
     const ENTRIES_BYTES: usize =
         (BUFFERS as usize * size_of::<BufRingEntry>()).next_multiple_of(4096);
     const BYTES: usize = Self::ENTRIES_BYTES + BUFFERS as usize * BUFFER_BYTES;
 
-    fn new() -> io::Result<Memory> {
+    fn new() -> io::Result<BufferMemory> {
         let (protection, flags) = (
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
@@ -191,7 +190,7 @@ impl Memory {
         if start == libc::MAP_FAILED {
             Err(io::Error::last_os_error())
         } else {
-            Ok(Memory(start.cast()))
+            Ok(BufferMemory(start.cast()))
         }
     }
 
@@ -206,7 +205,7 @@ impl Memory {
     }
 }
 
-impl Memory {
+impl BufferMemory {
     /// Gives the buffers' memory back; it returns zeroed when it is touched. Only while nobody holds a lease or is about to get one.
     fn let_go(&self) {
         let start = self.span(0).start;
@@ -226,7 +225,7 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for BufferMemory {
     fn drop(&mut self) {
         // SAFETY: mapped by `new` with this length; nobody refers to it, because leases and the driver hold it by reference count.
         unsafe { libc::munmap(self.0.cast(), Self::BYTES) };

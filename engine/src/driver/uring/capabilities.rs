@@ -3,7 +3,7 @@
 use super::buffers::GROUP;
 use super::refusal::Call;
 use super::ring::Ring;
-use crate::driver::Unsupported;
+use crate::driver::platform::Unsupported;
 use io_uring::{opcode, squeue, types};
 use std::fmt;
 use std::io::{Read, Write};

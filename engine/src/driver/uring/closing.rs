@@ -3,8 +3,8 @@
 use super::UringDriver;
 use super::slot::State;
 use super::userdata::{Op, UserData};
-use crate::Ticket;
-use crate::driver::Millis;
+use crate::driver::boundary::Millis;
+use crate::types::ticket::Ticket;
 use io_uring::opcode;
 
 impl UringDriver {

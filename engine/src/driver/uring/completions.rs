@@ -1,13 +1,13 @@
 //! What the kernel answered, turned into what the shard is told.
 
 use super::accept::AcceptId;
-use super::ring::Event;
+use super::ring::RingEvent;
 use super::slot::State;
 use super::userdata::{Op, UserData};
 use super::{UringDriver, limits};
-use crate::Ticket;
+use crate::driver::boundary::{Completion, Driver, ReceiveEnd, ShortSend};
 use crate::driver::waiting::Receive;
-use crate::driver::{Completion, Driver, ReceiveEnd, ShortSend};
+use crate::types::ticket::Ticket;
 
 impl UringDriver {
     /// Copies out what a ring has. How much that was.
@@ -27,7 +27,7 @@ impl UringDriver {
         count
     }
 
-    fn take(&mut self, ring: usize, event: Event) {
+    fn take(&mut self, ring: usize, event: RingEvent) {
         let user_data = UserData(event.user_data);
         let ticket = user_data.ticket();
         match user_data.op() {
@@ -73,7 +73,7 @@ impl UringDriver {
         });
     }
 
-    fn take_receive(&mut self, ring: usize, ticket: Ticket, event: Event) {
+    fn take_receive(&mut self, ring: usize, ticket: Ticket, event: RingEvent) {
         let user_data = UserData(event.user_data);
         let slot = self.slots[ticket.slot];
         let live = slot.belongs_to(ticket) && slot.state.has(State::USED);

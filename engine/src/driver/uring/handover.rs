@@ -2,7 +2,7 @@
 //! from whoever goes on accepting.
 
 use super::*;
-use crate::driver::{ListenSource, Listening};
+use crate::driver::listen::{ListenSource, Listening};
 use std::net::{SocketAddr, TcpStream};
 
 const CLIENTS: usize = 40;
@@ -22,7 +22,7 @@ impl Two {
         let source = ListenSource::Inherited(std::os::fd::OwnedFd::from(socket).into());
         listening.open(&source).unwrap();
         let drivers = listening.shards.into_iter().map(|listeners| {
-            let setup = Setup {
+            let setup = UringSetup {
                 listeners,
                 tables,
                 shard: 0,
@@ -108,7 +108,7 @@ fn a_socket_of_its_own_is_free_when_it_is_released_and_lives_on_when_it_is_hande
         let address = listening.addresses[0].ip().unwrap();
         let listeners = listening.shards.remove(0);
         let successor = listeners[0].share().unwrap();
-        let setup = Setup {
+        let setup = UringSetup {
             listeners,
             tables: Tables {
                 table: 64,

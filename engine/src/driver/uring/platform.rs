@@ -2,9 +2,9 @@
 
 use super::accept::Acceptors;
 use super::capabilities::Capabilities;
-use super::{RingFds, Setup, UringDriver, limits};
-use crate::Config;
-use crate::driver::{Built, DriverParts, Platform, PlatformLimits, Unsupported};
+use super::{RingFds, UringDriver, UringSetup, limits};
+use crate::config::Config;
+use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported};
 use std::sync::OnceLock;
 
 /// Drivers on io_uring. One engine starts on one of these.
@@ -56,7 +56,7 @@ impl Platform for Uring {
             listeners,
             counters,
         } = parts;
-        let driver = UringDriver::new(Setup {
+        let driver = UringDriver::new(UringSetup {
             listeners,
             tables: Tables::of(config),
             shard,

@@ -1,7 +1,7 @@
 //! What the driver promises the shard, tried on the real kernel: no short send is late, and no ring is forgotten.
 
 use super::*;
-use crate::driver::{ListenSource, Listening};
+use crate::driver::listen::{ListenSource, Listening};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::net::{Ipv4Addr, TcpStream};
@@ -23,7 +23,7 @@ impl Trial {
         listening.open(&any).unwrap();
         let address = |index: usize| listening.addresses[index].ip().unwrap();
         let addresses = [address(0), address(1)];
-        let setup = Setup {
+        let setup = UringSetup {
             listeners: listening.shards.remove(0),
             tables,
             shard: 0,

@@ -2,11 +2,14 @@
 //!
 //! Invariant: a connection that waits bears [`State::WAITING`] and stands in its ring's order once.
 
-use super::buffers::{BUFFER_BYTES, BUFFERS, GROUP};
+use super::UringDriver;
+use super::buffers::{BUFFER_BYTES, GROUP};
 use super::slot::State;
 use super::userdata::{Op, UserData};
-use super::{Completion, Ticket, UringDriver};
+use crate::driver::boundary::Completion;
+use crate::driver::uring::supply::BUFFERS;
 use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Taken};
+use crate::types::ticket::Ticket;
 use io_uring::{opcode, squeue};
 
 /// Receives that are armed again in one turn. Half of the buffers stay for those that are armed already.

@@ -4,8 +4,8 @@
 //! its limits decides. Made where a ring is made or tried; shown at start, and in the log when a further ring cannot be made.
 
 use super::limits;
-use crate::driver::Unsupported;
-use crate::open_files;
+use crate::driver::platform::Unsupported;
+use crate::run::open_files;
 use std::fmt;
 use std::io;
 
@@ -25,7 +25,7 @@ pub(super) enum Call {
 
 /// It was refused.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct CallRefused {
     pub(super) call: Call,
     pub(super) error: io::Error,
 }
@@ -42,8 +42,8 @@ struct Host {
 
 impl Call {
     /// For `map_err`.
-    pub(super) fn refused(self) -> impl Fn(io::Error) -> Refused {
-        move |error| Refused { call: self, error }
+    pub(super) fn refused(self) -> impl Fn(io::Error) -> CallRefused {
+        move |error| CallRefused { call: self, error }
     }
 
     fn name(self) -> &'static str {
@@ -58,7 +58,7 @@ impl Call {
     }
 }
 
-impl Refused {
+impl CallRefused {
     /// What to do.
     pub(super) fn remedy(&self) -> String {
         self.remedy_on(Host {
@@ -99,13 +99,13 @@ impl Refused {
     }
 }
 
-impl From<Refused> for Unsupported {
-    fn from(refused: Refused) -> Unsupported {
+impl From<CallRefused> for Unsupported {
+    fn from(refused: CallRefused) -> Unsupported {
         Unsupported::new(refused.to_string(), refused.remedy())
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for CallRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.call.name(), self.error)
     }
@@ -163,7 +163,7 @@ mod tests {
         ];
         for (call, errno, host, expected) in cases {
             let error = io::Error::from_raw_os_error(errno);
-            let remedy = Refused { call, error }.remedy_on(host);
+            let remedy = CallRefused { call, error }.remedy_on(host);
             assert!(
                 remedy.contains(expected),
                 "{call:?} {errno} {host:?}: {remedy}"

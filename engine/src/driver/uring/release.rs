@@ -6,8 +6,8 @@
 //! releases at once, nothing here is ever touched.
 
 use super::userdata::UserData;
-use crate::Ticket;
-use crate::driver::Millis;
+use crate::driver::boundary::Millis;
+use crate::types::ticket::Ticket;
 use std::collections::VecDeque;
 
 /// Files of a ring that are closed and may be unreleased. Beyond it a closed connection keeps its slot until a sweep has ended.

@@ -1,11 +1,10 @@
 //! One ring: submission and completion queue, a table of direct descriptors, receive buffers.
 
 use super::buffers::{Buffers, Lease};
-use super::limits::EventFd;
-use super::refusal::{Call, Refused};
+use super::refusal::{Call, CallRefused};
 use super::release::Release;
-use super::waking::Waking;
-use crate::driver::Millis;
+use crate::driver::boundary::Millis;
+use crate::driver::uring::event_fd::EventFd;
 use crate::driver::waiting::Waiting;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::fmt;
@@ -20,6 +19,15 @@ const COMPLETIONS: u32 = 4096;
 pub(super) const BYTES: usize = SUBMISSIONS as usize * 64 + COMPLETIONS as usize * 16;
 /// `IORING_ENTER_GETEVENTS`.
 const GET_EVENTS: u32 = 1;
+
+/// When a further ring runs the tasks that complete its operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waking {
+    /// When it is looked at, as the first ring does (`IORING_SETUP_DEFER_TASKRUN`).
+    Deferred,
+    /// When its thread is in the kernel or returns from it, whatever for: completions appear between any two instructions.
+    Prompt,
+}
 
 pub(super) struct Ring {
     io: IoUring,
@@ -45,7 +53,7 @@ struct Sibling {
 
 /// A completion, copied out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Event {
+pub(super) struct RingEvent {
     pub(super) user_data: u64,
     pub(super) result: i32,
     /// The operation goes on.
@@ -55,16 +63,16 @@ pub(super) struct Event {
 
 impl Ring {
     /// A ring with an empty table, for the calling thread only. `index` is its place in the driver.
-    pub(super) fn new(table: u32, index: u8) -> Result<Ring, Refused> {
+    pub(super) fn new(table: u32, index: u8) -> Result<Ring, CallRefused> {
         Ring::with(table, index, Waking::Deferred)
     }
 
     /// One that another ring sleeps for.
-    pub(super) fn further(table: u32, index: u8, waking: Waking) -> Result<Ring, Refused> {
+    pub(super) fn further(table: u32, index: u8, waking: Waking) -> Result<Ring, CallRefused> {
         Ring::with(table, index, waking)?.signalled()
     }
 
-    fn with(table: u32, index: u8, waking: Waking) -> Result<Ring, Refused> {
+    fn with(table: u32, index: u8, waking: Waking) -> Result<Ring, CallRefused> {
         let mut builder = IoUring::builder();
         builder
             .setup_single_issuer()
@@ -92,7 +100,7 @@ impl Ring {
         })
     }
 
-    fn signalled(mut self) -> Result<Ring, Refused> {
+    fn signalled(mut self) -> Result<Ring, CallRefused> {
         let signal = EventFd::new()?;
         let registered = self.io.submitter().register_eventfd(signal.raw_fd());
         registered.map_err(Call::Register.refused())?;
@@ -146,7 +154,7 @@ impl Ring {
     }
 
     /// As [`Ring::enter_and_look`], on a host that may refuse.
-    pub(super) fn try_to_look(&mut self) -> Result<(), Refused> {
+    pub(super) fn try_to_look(&mut self) -> Result<(), CallRefused> {
         self.try_to_enter(GET_EVENTS)
     }
 
@@ -170,7 +178,7 @@ impl Ring {
         }
     }
 
-    fn try_to_enter(&mut self, flags: u32) -> Result<(), Refused> {
+    fn try_to_enter(&mut self, flags: u32) -> Result<(), CallRefused> {
         self.enters += 1;
         let queued = self.io.submission().len() as u32;
         // SAFETY: no extended argument is given.
@@ -183,7 +191,7 @@ impl Ring {
     }
 
     /// What an enter may say without anything being wrong: a signal, the timeout, completions to reap first, memory pressure.
-    fn passed(result: io::Result<usize>) -> Result<(), Refused> {
+    fn passed(result: io::Result<usize>) -> Result<(), CallRefused> {
         const PASSING: [i32; 4] = [libc::EINTR, libc::ETIME, libc::EBUSY, libc::EAGAIN];
         match result {
             Err(error)
@@ -197,9 +205,9 @@ impl Ring {
         }
     }
 
-    pub(super) fn next_event(&mut self) -> Option<Event> {
+    pub(super) fn next_event(&mut self) -> Option<RingEvent> {
         let entry = self.io.completion().next()?;
-        Some(Event {
+        Some(RingEvent {
             user_data: entry.user_data(),
             result: entry.result(),
             more: cqueue::more(entry.flags()),
@@ -208,7 +216,7 @@ impl Ring {
     }
 
     /// The receive buffer that came with a completion.
-    pub(super) fn lease(&mut self, event: &Event) -> Option<Lease> {
+    pub(super) fn lease(&mut self, event: &RingEvent) -> Option<Lease> {
         let len = event.result.max(0) as u32;
         event.buffer.map(|buffer| self.buffers.lease(buffer, len))
     }

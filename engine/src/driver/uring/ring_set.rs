@@ -1,11 +1,12 @@
 //! A shard's rings as a set: which one accepts, when there is another, and how those that do not sleep are served.
 
-use super::refusal::Refused;
+use super::UringDriver;
+use super::refusal::CallRefused;
 use super::ring::Ring;
 use super::userdata::{Op, UserData};
-use super::waking::Waking;
-use super::{Tables, UringDriver};
-use crate::driver::Millis;
+use crate::driver::boundary::Millis;
+use crate::driver::uring::platform::Tables;
+use crate::driver::uring::ring::Waking;
 
 impl UringDriver {
     /// Arms as many accepts as there are free slots for, on a ring that has them.
@@ -103,7 +104,7 @@ impl UringDriver {
 
     /// How further rings wake the first, where there may be any. Tried once: at start, so that no room is promised in rings that nobody would
     /// hear, or when the host has what the trial takes.
-    pub(super) fn find_waking(&mut self) -> Result<Option<Waking>, Refused> {
+    pub(super) fn find_waking(&mut self) -> Result<Option<Waking>, CallRefused> {
         if self.waking.is_some() || self.tables.rings == 1 {
             return Ok(self.waking);
         }

@@ -1,6 +1,6 @@
 //! What the driver knows of a slot: whose it is, and which operations are under way on it. 4 bytes each.
 
-use crate::Ticket;
+use crate::types::ticket::Ticket;
 
 /// What the driver knows of a slot.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,9 @@
 //! How many receive buffers a ring offers the kernel: few while it receives little, all when it is busy. Pure; owned by `buffers`.
 
-use super::buffers::BUFFERS;
-use crate::driver::Millis;
+use crate::driver::boundary::Millis;
+
+/// Buffers of a ring: at least twice as many as completions are waited for (`patience`).
+pub(super) const BUFFERS: u16 = 128;
 
 /// Offered while no turn takes more than half of them: a ring of quiet connections keeps 16 buffers resident, not 128.
 const FEW: u16 = 16;

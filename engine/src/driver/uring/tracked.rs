@@ -1,8 +1,8 @@
 //! Sends that outlive their turn: each owns its bytes until the kernel has answered.
 
 use super::vectors::header;
-use crate::Ticket;
-use crate::core::shrink_map;
+use crate::types::shrink::shrink_map;
+use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;

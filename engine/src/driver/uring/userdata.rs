@@ -1,6 +1,6 @@
 //! What a completion says about its operation: 8 bits of operation, 24 of generation, 32 of slot.
 
-use crate::Ticket;
+use crate::types::ticket::Ticket;
 
 /// Which operation completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

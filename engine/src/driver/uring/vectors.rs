@@ -1,7 +1,7 @@
 //! Message headers and vectors of one turn's vectored transmits. Their addresses are given to the kernel, so they must not move
 //! between `prepare` and the end of the turn.
 
-use crate::outgoing::Outgoing;
+use crate::egress::outgoing::Outgoing;
 
 #[derive(Default)]
 pub(super) struct Vectors {

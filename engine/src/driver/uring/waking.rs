@@ -5,31 +5,23 @@
 //! `ring_set` before the first further ring is made.
 
 use super::buffers::GROUP;
-use super::refusal::{Call, Refused};
+use super::refusal::{Call, CallRefused};
 use super::ring::Ring;
+use crate::driver::uring::ring::Waking;
 use io_uring::{opcode, types};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-/// When a further ring runs the tasks that complete its operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waking {
-    /// When it is looked at, as the first ring does (`IORING_SETUP_DEFER_TASKRUN`).
-    Deferred,
-    /// When its thread is in the kernel or returns from it, whatever for: completions appear between any two instructions.
-    Prompt,
-}
-
 impl Waking {
     /// The way that works here; `None`: further rings would not be heard.
-    pub(super) fn find() -> Result<Option<Waking>, Refused> {
-        Waking::first_that(|waking| Trial::new(waking)?.rings())
+    pub(super) fn find() -> Result<Option<Waking>, CallRefused> {
+        Waking::first_that(|waking| WakingTrial::new(waking)?.rings())
     }
 
     fn first_that(
-        mut rings: impl FnMut(Waking) -> Result<bool, Refused>,
-    ) -> Result<Option<Waking>, Refused> {
+        mut rings: impl FnMut(Waking) -> Result<bool, CallRefused>,
+    ) -> Result<Option<Waking>, CallRefused> {
         for waking in [Waking::Deferred, Waking::Prompt] {
             if rings(waking)? {
                 return Ok(Some(waking));
@@ -40,7 +32,7 @@ impl Waking {
 }
 
 /// Two rings and a socket pair of its own, so that nothing of the trial is left in the real rings.
-struct Trial {
+struct WakingTrial {
     first: Ring,
     second: Ring,
     /// Lives in the second ring.
@@ -48,8 +40,8 @@ struct Trial {
     far: UnixStream,
 }
 
-impl Trial {
-    fn new(waking: Waking) -> Result<Trial, Refused> {
+impl WakingTrial {
+    fn new(waking: Waking) -> Result<WakingTrial, CallRefused> {
         let first = Ring::new(8, 0)?;
         let mut second = Ring::further(8, 1, waking)?;
         let (near, far) = UnixStream::pair().map_err(Call::SocketPair.refused())?;
@@ -59,7 +51,7 @@ impl Trial {
         let receive = opcode::RecvMulti::new(types::Fixed(0), GROUP).build();
         // SAFETY: refers to no memory.
         unsafe { second.push(receive) };
-        Ok(Trial {
+        Ok(WakingTrial {
             first,
             second,
             _near: near,
@@ -68,7 +60,7 @@ impl Trial {
     }
 
     /// Whether each of some messages to the second ring wakes the first, and is there then.
-    fn rings(&mut self) -> Result<bool, Refused> {
+    fn rings(&mut self) -> Result<bool, CallRefused> {
         /// Linux 6.12.115 rings for the first.
         const MESSAGES: usize = 3;
         for _ in 0..MESSAGES {
@@ -91,7 +83,7 @@ impl Trial {
     }
 
     /// Listens and looks, as the driver does, until nothing rings any more: posting what was looked for rings, too. False: it rings on and on.
-    fn settle(&mut self) -> Result<bool, Refused> {
+    fn settle(&mut self) -> Result<bool, CallRefused> {
         const ROUNDS_MAX: usize = 16;
         for _ in 0..ROUNDS_MAX {
             self.second.listen_through(&mut self.first, 0);
@@ -120,7 +112,7 @@ impl Trial {
     }
 }
 
-impl Drop for Trial {
+impl Drop for WakingTrial {
     fn drop(&mut self) {
         self.second.end_listening(&mut self.first);
     }
@@ -148,7 +140,7 @@ mod tests {
 
     #[test]
     fn prompt_rings_are_heard_on_every_kernel() {
-        assert!(Trial::new(Waking::Prompt).unwrap().rings().unwrap());
+        assert!(WakingTrial::new(Waking::Prompt).unwrap().rings().unwrap());
         assert!(Waking::find().unwrap().is_some());
     }
 }

@@ -198,9 +198,15 @@ fn one_message_always_fits() {
 fn unfinished_handshakes_count_too() {
     let issued = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
     let (chain, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
-    let identity = crate::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+    let identity =
+        crate::egress::tls::identity::Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
     let mut config = config(64 * KIB, 256 * KIB);
-    config.listeners[0].tls = Some(crate::Tls::new(crate::TlsOptions::new(identity)).unwrap());
+    config.listeners[0].tls = Some(
+        crate::egress::tls::server::Tls::new(crate::egress::tls::options::TlsOptions::new(
+            identity,
+        ))
+        .unwrap(),
+    );
     let mut trial = Trial::new(&config, roomy(), 1);
     // A ClientHello of 60,000 bytes, of which 49,152 come.
     let mut hello = vec![1, 0, 0xea, 0x60];

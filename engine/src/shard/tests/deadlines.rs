@@ -1,7 +1,7 @@
 //! Every deadline of a connection, in virtual time: not early, not late, under its own name, and whatever else the peer says meanwhile.
 
 use super::*;
-use crate::Deadline;
+use crate::types::deadline::Deadline;
 
 /// What deadlines counted, by name.
 fn missed(trial: &Trial) -> Vec<Deadline> {

@@ -1,9 +1,11 @@
 //! Deferred admissions on a simulated network: decided in time, too late, or for nobody; how many may wait; and what is said early.
 
 use super::*;
-use crate::Handle;
-use crate::driver::sim::Read;
-use crate::{Address, Notice, Refusal};
+use crate::application::Refusal;
+use crate::driver::sim::world::Read;
+use crate::run::handle::Handle;
+use crate::types::answer::Notice;
+use crate::types::ticket::Address;
 
 /// Defers everybody, and decides as the note says.
 #[derive(Default)]

@@ -1,10 +1,12 @@
 //! Slow readers over TLS: how much of what waits for them is encrypted in a tick, and that each has its turn.
 
 use super::*;
-use crate::core::TlsSessions;
-use crate::driver::sim::Read as Heard;
-use crate::tls::tests::{client_config, issue};
-use crate::{Listener, Tls, TlsOptions};
+use crate::core::tls::TlsSessions;
+use crate::driver::sim::world::Read as Heard;
+use crate::egress::tls::options::TlsOptions;
+use crate::egress::tls::server::Tls;
+use crate::egress::tls::tests::{client_config, issue};
+use crate::listener::Listener;
 use rustls::ClientConnection;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! Those who flood do not silence the others: a kernel that gives them every buffer it can, and clients who answer at once.
 
 use super::*;
-use crate::driver::sim::Read;
+use crate::driver::sim::world::Read;
 
 /// Ticks that an honest client waits for an answer at most: until this tick ends, and until all who wait have had their turn, as many at
 /// once as half of the buffers. Quiet, it is one.

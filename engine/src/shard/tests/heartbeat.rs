@@ -1,8 +1,8 @@
 //! Heartbeats that are the application's choice, in virtual time: messages at their intervals, answered by any byte; or none.
 
 use super::*;
-use crate::Heartbeat;
-use crate::driver::sim::Read;
+use crate::connection::heartbeat::Heartbeat;
+use crate::driver::sim::world::Read;
 
 /// The path says the heartbeat.
 struct Pacemaker;
@@ -14,11 +14,13 @@ impl Application for Pacemaker {
 
     fn connect(&mut self, _: &mut Context<'_>, request: &upgrade::Request<'_>) -> Admission<()> {
         let heartbeat = match request.query() {
-            Some("message") => Heartbeat::Message(crate::Frame::new(Kind::Text, BEAT)),
+            Some("message") => {
+                Heartbeat::Message(crate::types::frame::Frame::new(Kind::Text, BEAT))
+            }
             Some("none") => Heartbeat::None,
             _ => Heartbeat::WebSocketPing,
         };
-        Admission::Accept(crate::Accepted {
+        Admission::Accept(crate::application::Accepted {
             heartbeat,
             ..().into()
         })

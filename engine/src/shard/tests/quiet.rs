@@ -1,7 +1,7 @@
 //! What a peak of connections leaves behind: nothing, once the shard is quiet, and no ticket that fits a later connection.
 
 use super::*;
-use crate::paged::PAGE;
+use crate::connection::paged::PAGE;
 
 const CLIENTS: usize = 3 * PAGE;
 

@@ -1,8 +1,11 @@
 //! Rooms have turns: what one flood asks of a room that is large, or of the shard that orders it, does not hold up the other rooms.
 
 use super::*;
-use crate::driver::sim::Read;
-use crate::{Answer, Frame, Publish, Tag, Target, Topic};
+use crate::driver::sim::world::Read;
+use crate::topic::key::Topic;
+use crate::topic::target::{Publish, Target};
+use crate::types::answer::{Answer, Tag};
+use crate::types::frame::Frame;
 
 /// Members of the room that is flooded: two and a half times what a tick serves at this pace.
 const HUGE_MEMBERS: usize = 500;
@@ -271,15 +274,19 @@ fn members_without_transmits_are_counted_too() {
         generation: 0,
     });
     let members = core.member_lists.gather(gone);
-    let mut batch = crate::batch::Batch::default();
+    let mut batch = crate::topic::batch::Batch::default();
     batch.push(&Frame::new(Kind::Text, b"news"), None);
     let subscribers = core
         .topics
-        .find(crate::EncodingId::FIRST, Topic::Room(HUGE))
+        .find(crate::types::encoding::EncodingId::FIRST, Topic::Room(HUGE))
         .unwrap();
     core.topics.retain(subscribers);
-    let fan_out = batch.close(crate::batch::Recipients::Topic(subscribers), members, None);
-    core.topics.subscribers(subscribers).batch.turn = crate::batch::Turn::UnderWay;
+    let fan_out = batch.close(
+        crate::topic::batch::Recipients::Topic(subscribers),
+        members,
+        None,
+    );
+    core.topics.subscribers(subscribers).batch.turn = crate::topic::batch::Turn::UnderWay;
     core.fan_outs.push(fan_out);
     let dropped = trial.counters.dropped_closing.get();
     trial.shard.tick();

@@ -1,0 +1,141 @@
+//! Which rooms a connection is in, asked to join, or asked to leave.
+
+use crate::topic::key::TopicKind;
+
+/// A connection's stake in one room's slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    /// Index of the slice.
+    pub(crate) subscribers: u32,
+    /// Index in the slice's members, or [`Membership::OUTSIDE`].
+    pub(crate) position: u32,
+    /// What the connection asked for last: true is in.
+    pub(crate) wanted: bool,
+    /// Joins and leaves whose answer from the home shard is outstanding.
+    pub(crate) in_flight: u8,
+    /// What the slice is of. A user is the one that the connection is, or was.
+    pub(crate) kind: TopicKind,
+}
+
+impl Membership {
+    /// Not (yet, or any more) among the slice's members.
+    pub(crate) const OUTSIDE: u32 = u32::MAX;
+}
+
+/// A connection's memberships. One room costs no allocation.
+#[derive(Debug, Default)]
+pub(crate) enum Memberships {
+    #[default]
+    None,
+    One(Membership),
+    // A boxed Vec keeps the enum at 16 bytes; a connection in several rooms pays one more indirection.
+    #[allow(clippy::box_collection)]
+    Many(Box<Vec<Membership>>),
+}
+
+const _: () = assert!(size_of::<Memberships>() == 16);
+
+impl Memberships {
+    pub(crate) fn as_slice(&self) -> &[Membership] {
+        match self {
+            Memberships::None => &[],
+            Memberships::One(one) => std::slice::from_ref(one),
+            Memberships::Many(many) => many,
+        }
+    }
+
+    /// How many there are of a kind, and how many of them are wanted (the others are being left).
+    pub(crate) fn counts(&self, kind: TopicKind) -> (usize, usize) {
+        let all = self.as_slice();
+        let all = all.iter().filter(|membership| membership.kind == kind);
+        (
+            all.clone().count(),
+            all.filter(|membership| membership.wanted).count(),
+        )
+    }
+
+    /// Those that are wanted.
+    pub(crate) fn wanted(&self, kind: TopicKind) -> impl Iterator<Item = &Membership> {
+        let all = self.as_slice().iter();
+        all.filter(move |membership| membership.wanted && membership.kind == kind)
+    }
+
+    pub(crate) fn find(&mut self, subscribers: u32) -> Option<&mut Membership> {
+        match self {
+            Memberships::None => None,
+            Memberships::One(one) => (one.subscribers == subscribers).then_some(one),
+            Memberships::Many(many) => many
+                .iter_mut()
+                .find(|membership| membership.subscribers == subscribers),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, membership: Membership) {
+        match self {
+            Memberships::None => *self = Memberships::One(membership),
+            Memberships::One(one) => *self = Memberships::Many(Box::new(vec![*one, membership])),
+            Memberships::Many(many) => many.push(membership),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, subscribers: u32) {
+        match self {
+            Memberships::None => {}
+            Memberships::One(one) => {
+                if one.subscribers == subscribers {
+                    *self = Memberships::None;
+                }
+            }
+            Memberships::Many(many) => {
+                many.retain(|membership| membership.subscribers != subscribers);
+                match many.as_slice() {
+                    [] => *self = Memberships::None,
+                    [one] => *self = Memberships::One(*one),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn membership(subscribers: u32) -> Membership {
+        Membership {
+            subscribers,
+            position: 0,
+            wanted: true,
+            in_flight: 0,
+            kind: TopicKind::Room,
+        }
+    }
+
+    #[test]
+    fn agrees_with_a_list() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let (mut memberships, mut oracle) = (Memberships::default(), Vec::new());
+        for _ in 0..2_000 {
+            let subscribers = random.u32(0..4);
+            if oracle.contains(&subscribers) {
+                assert_eq!(
+                    memberships.find(subscribers).map(|found| found.subscribers),
+                    Some(subscribers)
+                );
+                memberships.remove(subscribers);
+                oracle.retain(|other| *other != subscribers);
+            } else {
+                assert_eq!(memberships.find(subscribers), None);
+                memberships.insert(membership(subscribers));
+                oracle.push(subscribers);
+            }
+            let subscriber_lists: Vec<u32> = memberships
+                .as_slice()
+                .iter()
+                .map(|found| found.subscribers)
+                .collect();
+            assert_eq!(subscriber_lists, oracle);
+        }
+    }
+}

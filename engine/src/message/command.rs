@@ -1,0 +1,75 @@
+//! Commands: what other threads write into a shard's bounded queue.
+
+use crate::driver::boundary::StopAccept;
+use crate::egress::tls::server::Tls;
+use crate::events::Subscriber;
+use crate::message::request::PublishRequest;
+use crate::query::page::Query;
+use crate::topic::key::TopicKey;
+use crate::types::answer::{Notice, Reply};
+use crate::types::ticket::Ticket;
+use std::fmt;
+
+/// From any thread of the process.
+pub(crate) enum Command {
+    /// With a reply, it is reported.
+    Publish {
+        publish: PublishRequest,
+        reply: Option<Reply>,
+    },
+    List {
+        topic: TopicKey,
+        reply: Reply,
+    },
+    Notify {
+        who: Ticket,
+        notice: Notice,
+    },
+    /// What a deferred admission waited for.
+    Admit {
+        who: Ticket,
+        notice: Notice,
+    },
+    /// Connections of a listener begin with this from now on.
+    ReplaceTls {
+        listener: usize,
+        tls: Tls,
+    },
+    Subscribe {
+        subscriber: Subscriber,
+    },
+    Query {
+        query: Query,
+        reply: Reply,
+    },
+    Drain {
+        listeners: StopAccept,
+        subscriber: Subscriber,
+    },
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Command::Publish { .. } => "Publish",
+            Command::List { .. } => "List",
+            Command::Notify { .. } => "Notify",
+            Command::Admit { .. } => "Admit",
+            Command::ReplaceTls { .. } => "ReplaceTls",
+            Command::Subscribe { .. } => "Subscribe",
+            Command::Query { .. } => "Query",
+            Command::Drain { .. } => "Drain",
+        })
+    }
+}
+
+/// Why nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The shard's queue of commands is full: try again later.
+    #[error("the shard is busy")]
+    Busy,
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}

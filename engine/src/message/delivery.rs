@@ -1,0 +1,125 @@
+//! Deliveries: what a home writes to the shards that have members, in the order that it gives.
+
+use crate::query::gather::ReportKey;
+use crate::topic::key::{Topic, TopicKey};
+use crate::types::answer::Tag;
+use crate::types::encoding::EncodingId;
+use crate::types::frame::Frame;
+use crate::types::room_error::RoomError;
+use crate::types::ticket::Ticket;
+
+/// From a home to the shards that have members. Handling one never posts anything, so deliveries always drain.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    Joined(Joined),
+    Left {
+        topic: TopicKey,
+        encoding: EncodingId,
+        who: Ticket,
+        tag: Option<Tag>,
+    },
+    /// The connection did not become a member.
+    Refused {
+        topic: TopicKey,
+        encoding: EncodingId,
+        who: Ticket,
+        tag: Option<Tag>,
+        error: RoomError,
+    },
+    Message(Parcel),
+    /// A reported publish to everyone that cannot be said to connections of this encoding: asks how many there are.
+    Unencodable {
+        encoding: EncodingId,
+        /// Not counted, if it is on the receiving shard.
+        except: Option<Ticket>,
+        key: ReportKey,
+        parcels: u16,
+    },
+    /// Asks for some of the members of one encoding.
+    List {
+        topic: TopicKey,
+        encoding: EncodingId,
+        key: ReportKey,
+        parcels: u16,
+        /// Members on all shards.
+        total: u32,
+        /// As many as are to be named.
+        members: u16,
+    },
+    /// What became of a message that a connection posted.
+    Posted {
+        who: Ticket,
+        outcome: PostOutcome,
+    },
+}
+
+impl Delivery {
+    /// The topic whose order it stands in, `None` being everyone's, and the encoding of those it concerns there.
+    pub(crate) fn recipients(&self) -> Option<(Option<Topic<'_>>, EncodingId)> {
+        match self {
+            Delivery::Joined(joined) => Some((Some(joined.topic.topic()), joined.encoding)),
+            Delivery::Left {
+                topic, encoding, ..
+            }
+            | Delivery::Refused {
+                topic, encoding, ..
+            }
+            | Delivery::List {
+                topic, encoding, ..
+            } => Some((Some(topic.topic()), *encoding)),
+            Delivery::Message(parcel) => {
+                Some((parcel.topic.as_ref().map(TopicKey::topic), parcel.encoding))
+            }
+            Delivery::Unencodable { .. } | Delivery::Posted { .. } => None,
+        }
+    }
+
+    /// What it keeps in memory of a frame.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        match self {
+            Delivery::Message(parcel) => parcel.frame.bytes().len(),
+            Delivery::Joined(_)
+            | Delivery::Left { .. }
+            | Delivery::Refused { .. }
+            | Delivery::Unencodable { .. }
+            | Delivery::List { .. }
+            | Delivery::Posted { .. } => 0,
+        }
+    }
+}
+
+/// The connection is a member from this place in the order on, or was one.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) topic: TopicKey,
+    pub(crate) encoding: EncodingId,
+    pub(crate) who: Ticket,
+    pub(crate) tag: Option<Tag>,
+    pub(crate) members: u32,
+    pub(crate) counted: bool,
+}
+
+/// What became of a posted message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PostOutcome {
+    /// It waits to be read, before all that is posted later.
+    Taken,
+    /// No such event stream, or none any more.
+    Gone,
+    /// More waits than may.
+    Full,
+}
+
+/// A publish in its place in the order, for one shard's members of one encoding.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    /// `None`: everyone.
+    pub(crate) topic: Option<TopicKey>,
+    pub(crate) encoding: EncodingId,
+    pub(crate) frame: Frame,
+    /// Left out, if it is on the receiving shard.
+    pub(crate) except: Option<Ticket>,
+    pub(crate) report: Option<ReportKey>,
+    /// Parcels of this publish.
+    pub(crate) parcels: u16,
+}

@@ -1,0 +1,100 @@
+//! What shards write to each other.
+
+use crate::query::gather::{Outcome, ReportKey};
+use crate::query::page::Query;
+use crate::topic::key::TopicKey;
+use crate::topic::publication::Content;
+use crate::types::answer::Tag;
+use crate::types::encoding::EncodingId;
+use crate::types::ticket::{Address, Ticket};
+use bytes::Bytes;
+use shardcast_protocol::close::CloseCode;
+use std::sync::Arc;
+
+/// To the shard that can do it: to a room's home, or to a connection's owner. Handling one may post deliveries and nothing else, to
+/// no shard more than [`DELIVERIES_PER_REQUEST_MAX`].
+#[derive(Debug)]
+pub(crate) enum ShardRequest {
+    Join(Join),
+    /// Without a tag, nobody waits for the answer.
+    Leave {
+        topic: TopicKey,
+        who: Address,
+        encoding: EncodingId,
+        tag: Option<Tag>,
+    },
+    /// A connection closed: it leaves these topics, all of them this home's, and nobody waits for an answer.
+    LeaveAll {
+        topics: Vec<TopicKey>,
+        who: Address,
+        encoding: EncodingId,
+    },
+    /// The connection's shard knows that a join of it was refused.
+    RefusalAcked {
+        topic: TopicKey,
+        who: Address,
+    },
+    Publish(PublishRequest),
+    /// Asks for this shard's part of an answer.
+    Query {
+        key: ReportKey,
+        query: Arc<Query>,
+    },
+    /// Who is in the room at this place in the order.
+    List {
+        topic: TopicKey,
+        key: ReportKey,
+    },
+    /// One part of an answer, back at the shard that asked.
+    Outcome(Outcome),
+    /// A message for an event stream, as a client's frame; answered with [`Delivery::Posted`].
+    Post {
+        to: Ticket,
+        from: Address,
+        frame: Bytes,
+    },
+    Send {
+        to: Ticket,
+        content: Content,
+    },
+    Disconnect {
+        who: Ticket,
+        code: CloseCode,
+        reason: Box<str>,
+    },
+}
+
+/// Deliveries that handling one request may post to one shard: one for each encoding.
+pub(crate) const DELIVERIES_PER_REQUEST_MAX: usize = EncodingId::COUNT_MAX;
+
+/// A wish to be a member.
+#[derive(Debug)]
+pub(crate) struct Join {
+    pub(crate) topic: TopicKey,
+    pub(crate) who: Address,
+    pub(crate) encoding: EncodingId,
+    /// Without a tag, nobody waits for the answer.
+    pub(crate) tag: Option<Tag>,
+    /// The connection becomes a member; otherwise it is one as far as its shard knows, and only asks again.
+    pub(crate) counted: bool,
+    /// Members with whom the room is full. Their number is a `u32`, so [`u32::MAX`] holds nobody back.
+    pub(crate) members_max: u32,
+}
+
+/// A publish on its way to the home of its topic.
+#[derive(Debug)]
+pub(crate) struct PublishRequest {
+    /// `None`: everyone.
+    pub(crate) topic: Option<TopicKey>,
+    pub(crate) content: Content,
+    pub(crate) except: Option<Address>,
+    pub(crate) report: Option<ReportKey>,
+}
+
+impl PublishRequest {
+    /// Whom this shard leaves out.
+    pub(crate) fn except_on(&self, shard: u16) -> Option<Ticket> {
+        let except = self.except.filter(|address| address.shard == shard);
+        except.map(|address| address.ticket)
+    }
+}

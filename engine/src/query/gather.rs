@@ -1,0 +1,275 @@
+//! What this shard asked other shards for (reported publishes, lists), until every part of the answer is there.
+
+use crate::query::page::{Found, FoundConnection, FoundTopic};
+use crate::types::answer::{Answer, Listing, Reply, Report, Tag};
+use crate::types::ticket::Ticket;
+use std::fmt;
+
+/// Names a pending answer across shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReportKey {
+    /// The shard that asked.
+    pub(crate) shard: u16,
+    index: u32,
+}
+
+#[cfg(test)]
+impl ReportKey {
+    pub(crate) fn of_nobody() -> ReportKey {
+        ReportKey { shard: 0, index: 0 }
+    }
+}
+
+/// Who waits for an answer.
+pub(crate) enum Requester {
+    /// A connection of this shard.
+    Connection(Ticket, Tag),
+    /// Another thread.
+    Outside(Reply),
+}
+
+/// One shard's part of an answer, or their sum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Report(Report),
+    Listing(Listing),
+    Connections(Found<FoundConnection>),
+    Topics(Found<FoundTopic>),
+}
+
+/// One part of what was asked for.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) key: ReportKey,
+    /// Parcels that were sent; each has one outcome. 0: there were none, and this is the only outcome.
+    pub(crate) parcels: u16,
+    pub(crate) part: Part,
+}
+
+/// Pending answers. Full: what is asked for by connections is refused before anything is sent; what is asked for from outside waits
+/// in the queue of commands. Each kind of askers has its own places, so that neither takes them from the other.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    pending: Vec<Option<Pending>>,
+    free: Vec<u32>,
+    /// Of the pending, those that were asked for from outside.
+    outside: usize,
+}
+
+#[derive(Debug)]
+struct Pending {
+    requester: Requester,
+    outcomes: u16,
+    sum: Part,
+}
+
+impl Reports {
+    /// Reported publishes and lists under way per shard and kind of askers.
+    pub(crate) const PENDING_MAX: usize = 1024;
+
+    /// Keeps nothing while nothing is pending.
+    pub(crate) fn release_memory(&mut self) {
+        if self.pending.len() == self.free.len() {
+            (self.pending, self.free) = (Vec::new(), Vec::new());
+        }
+    }
+
+    /// Connections may ask for nothing more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending.len() - self.free.len() - self.outside >= Self::PENDING_MAX
+    }
+
+    /// Other threads may ask for nothing more.
+    pub(crate) fn is_full_outside(&self) -> bool {
+        self.outside >= Self::PENDING_MAX
+    }
+
+    /// `sum`: what it is if nobody has anything to add.
+    pub(crate) fn open(&mut self, shard: u16, requester: Requester, sum: Part) -> ReportKey {
+        self.outside += usize::from(requester.is_outside());
+        let pending = Some(Pending {
+            requester,
+            outcomes: 0,
+            sum,
+        });
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.pending[index as usize] = pending;
+                index
+            }
+            None => {
+                self.pending.push(pending);
+                (self.pending.len() - 1) as u32
+            }
+        };
+        ReportKey { shard, index }
+    }
+
+    /// Adds one part; the whole answer when it was the last.
+    pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Requester, Answer)> {
+        let slot = &mut self.pending[outcome.key.index as usize];
+        let pending = slot.as_mut().expect("one outcome for each parcel");
+        pending.sum.add(outcome.part);
+        pending.outcomes += 1;
+        if pending.outcomes < outcome.parcels {
+            return None;
+        }
+        let done = slot.take()?;
+        self.free.push(outcome.key.index);
+        self.outside -= usize::from(done.requester.is_outside());
+        let answer = match done.sum {
+            Part::Report(report) => Answer::Reported(report),
+            Part::Listing(listing) => Answer::Listed(listing),
+            Part::Connections(found) => Answer::Connections(found),
+            Part::Topics(found) => Answer::Topics(found),
+        };
+        Some((done.requester, answer))
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.len() == self.free.len() && self.outside == 0
+    }
+}
+
+impl Requester {
+    fn is_outside(&self) -> bool {
+        matches!(self, Requester::Outside(_))
+    }
+}
+
+impl fmt::Debug for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Requester::Connection(who, tag) => write!(f, "{who:?} {tag:?}"),
+            Requester::Outside(_) => f.write_str("outside"),
+        }
+    }
+}
+
+impl Part {
+    fn add(&mut self, other: Part) {
+        match (self, other) {
+            (Part::Report(sum), Part::Report(part)) => {
+                sum.delivered += part.delivered;
+                sum.queued += part.queued;
+                sum.dropped += part.dropped;
+            }
+            (Part::Listing(sum), Part::Listing(part)) => {
+                // All parts say the same.
+                sum.total = part.total;
+                sum.members.extend(part.members);
+            }
+            (Part::Connections(sum), Part::Connections(part)) => sum.add(part),
+            (Part::Topics(sum), Part::Topics(part)) => sum.add(part),
+            (
+                Part::Report(_) | Part::Listing(_) | Part::Connections(_) | Part::Topics(_),
+                other,
+            ) => unreachable!("a part of another answer: {other:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::answer::Member;
+    use crate::types::ticket::Address;
+    use std::sync::mpsc;
+
+    const WHO: Ticket = Ticket {
+        slot: 3,
+        generation: 9,
+    };
+
+    fn report(delivered: u32, queued: u32, dropped: u32) -> Part {
+        Part::Report(Report {
+            delivered,
+            queued,
+            dropped,
+        })
+    }
+
+    fn outcome(key: ReportKey, parcels: u16, part: Part) -> Outcome {
+        Outcome { key, parcels, part }
+    }
+
+    fn listing(slots: &[u32]) -> Listing {
+        let member = |slot: &u32| Member {
+            address: Address {
+                shard: 1,
+                ticket: Ticket {
+                    slot: *slot,
+                    generation: 1,
+                },
+            },
+            user: None,
+        };
+        Listing {
+            total: 5,
+            members: slots.iter().map(member).collect(),
+        }
+    }
+
+    #[test]
+    fn sums_the_parts_and_reuses_the_place() {
+        let mut reports = Reports::default();
+        for round in 0..3 {
+            let requester = Requester::Connection(WHO, Tag(round));
+            let key = reports.open(1, requester, report(0, 0, 0));
+            assert!(reports.add(outcome(key, 2, report(10, 1, 0))).is_none());
+            let sum = Answer::Reported(Report {
+                delivered: 15,
+                queued: 1,
+                dropped: 2,
+            });
+            match reports.add(outcome(key, 2, report(5, 0, 2))) {
+                Some((Requester::Connection(WHO, tag), answer)) => {
+                    assert_eq!((tag, answer), (Tag(round), sum));
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(reports.is_empty());
+        }
+        assert_eq!(reports.pending.len(), 1);
+    }
+
+    #[test]
+    fn nobody_there_is_a_complete_answer() {
+        let mut reports = Reports::default();
+        let requester = Requester::Connection(WHO, Tag(0));
+        let key = reports.open(0, requester, report(0, 0, 0));
+        assert!(reports.add(outcome(key, 0, report(0, 0, 0))).is_some());
+    }
+
+    #[test]
+    fn lists_are_put_together_for_another_thread() {
+        let (mut reports, (sender, receiver)) = (Reports::default(), mpsc::sync_channel(1));
+        let requester = Requester::Outside(Box::new(move |answer| sender.send(answer).unwrap()));
+        let key = reports.open(0, requester, Part::Listing(Listing::default()));
+        let part = |slots| outcome(key, 2, Part::Listing(listing(slots)));
+        assert!(reports.add(part(&[1, 2])).is_none());
+        match reports.add(part(&[3])) {
+            Some((Requester::Outside(reply), answer)) => reply(answer),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(receiver.recv(), Ok(Answer::Listed(listing(&[1, 2, 3]))));
+        assert!(reports.is_empty());
+    }
+
+    /// Peers cannot keep other threads from asking, nor these the peers.
+    #[test]
+    fn requesters_of_a_kind_have_their_own_places() {
+        let mut reports = Reports::default();
+        for _ in 0..Reports::PENDING_MAX {
+            assert!(!reports.is_full());
+            reports.open(0, Requester::Connection(WHO, Tag(0)), report(0, 0, 0));
+        }
+        assert!(reports.is_full() && !reports.is_full_outside());
+        for _ in 0..Reports::PENDING_MAX {
+            assert!(!reports.is_full_outside());
+            reports.open(0, Requester::Outside(Box::new(drop)), report(0, 0, 0));
+        }
+        assert!(reports.is_full_outside());
+    }
+}

@@ -1,0 +1,221 @@
+//! The way in from other threads: each question or command is one message in a shard's bounded queue, and the caller hears at once whether it
+//! was taken. Nothing blocks. Made by [`crate::Running`].
+
+use crate::driver::platform::Waker;
+use crate::egress::tls::server::Tls;
+use crate::events;
+use crate::events::{EventKind, Events};
+use crate::message::command::{Command, Refused};
+#[cfg(any(test, feature = "sim"))]
+use crate::message::lane::Mailbox;
+use crate::message::lane::Remote;
+use crate::message::request::PublishRequest;
+use crate::query::page::Query;
+use crate::topic::key::{Topic, TopicKey};
+use crate::topic::target::{Publish, Target};
+use crate::types::answer::{Notice, Reply};
+use crate::types::ticket::{Address, Ticket};
+use std::sync::Arc;
+
+/// The way into a running engine from any thread. Nothing blocks.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shards: Arc<[Arc<ShardSender>]>,
+}
+
+/// Why nothing was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// A page cannot have so many items.
+    #[error("1 to {} items make a page", Query::ITEMS_MAX)]
+    Limit,
+    /// The shard did not take it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// Why there is no subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// So many events cannot wait.
+    #[error("1 to {} events may wait in a subscription", Events::WAITING_MAX)]
+    Waiting,
+    /// A shard did not take it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+impl Handle {
+    pub(crate) fn new(shards: &[Arc<ShardSender>]) -> Handle {
+        Handle {
+            shards: shards.into(),
+        }
+    }
+
+    /// Publishes. One thread's publishes to one target keep their order. A name that nobody may bear reaches nobody. The tag of
+    /// [`Publish::report`] means nothing here: see [`Handle::publish_reported`].
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn publish(&self, to: Target<'_>, publish: Publish) -> Result<(), Refused> {
+        self.ask(publication(to, publish, None))
+    }
+
+    /// Publishes, and replies with [`Answer::Reported`].
+    ///
+    /// # Errors
+    /// Nothing was sent, and `reply` is dropped.
+    pub fn publish_reported(
+        &self,
+        to: Target<'_>,
+        publish: Publish,
+        reply: Reply,
+    ) -> Result<(), Refused> {
+        self.ask(publication(to, publish, Some(reply)))
+    }
+
+    /// Asks who is a member: replies with [`Answer::Listed`].
+    ///
+    /// # Errors
+    /// Nothing was asked, and `reply` is dropped.
+    pub fn list(&self, topic: Topic<'_>, reply: Reply) -> Result<(), Refused> {
+        let topic = TopicKey::new(topic);
+        self.ask(Command::List { topic, reply })
+    }
+
+    /// Gives a notice to one connection: [`crate::Application::notified`]. One that is gone hears nothing.
+    ///
+    /// # Errors
+    /// Nothing was handed over: the notice comes back.
+    pub fn notify(&self, who: Address, notice: Notice) -> Result<(), (Refused, Notice)> {
+        self.send_notice(who, notice, |who, notice| Command::Notify { who, notice })
+    }
+
+    fn send_notice(
+        &self,
+        who: Address,
+        notice: Notice,
+        command: fn(Ticket, Notice) -> Command,
+    ) -> Result<(), (Refused, Notice)> {
+        let Some(sender) = self.shards.get(usize::from(who.shard)) else {
+            // An address of another engine.
+            return Ok(());
+        };
+        let sent = sender.send(command(who.ticket, notice));
+        match sent.map_err(|back| *back) {
+            Err((refused, Command::Notify { notice, .. } | Command::Admit { notice, .. })) => {
+                Err((refused, notice))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What a deferred admission waited for: [`crate::Application::decide`] is called with the note on the connection's shard. For a
+    /// connection that does not wait any more the notice is dropped.
+    ///
+    /// # Errors
+    /// Nothing was handed over: the notice comes back.
+    pub fn admit(&self, who: Address, notice: Notice) -> Result<(), (Refused, Notice)> {
+        self.send_notice(who, notice, |who, notice| Command::Admit { who, notice })
+    }
+
+    /// Gives a listener (its index in the configuration) another TLS configuration: connections accepted from now on begin with it,
+    /// the others go on as they are. A listener without TLS stays without. `false` when the engine is stopping or a command queue is
+    /// full: then some shards may have it already, and it can be tried again.
+    pub fn replace_tls(&self, listener: usize, tls: Tls) -> bool {
+        self.shards.iter().all(|sender| {
+            let tls = tls.clone();
+            sender.send(Command::ReplaceTls { listener, tls }).is_ok()
+        })
+    }
+
+    /// Asks all shards, and replies with what they have together.
+    ///
+    /// # Errors
+    /// The page has no items or too many, or nothing was asked, and `reply` is dropped.
+    pub fn query(&self, query: Query, reply: Reply) -> Result<(), QueryError> {
+        if !(1..=Query::ITEMS_MAX).contains(&query.limit()) {
+            return Err(QueryError::Limit);
+        }
+        Ok(self.ask(Command::Query { query, reply })?)
+    }
+
+    /// Subscribes to these kinds of events of all shards, each from when it takes note of it. Up to `waiting_max` events wait, 1 to
+    /// [`Events::WAITING_MAX`]: those that come when as many wait are dropped, and counted.
+    ///
+    /// # Errors
+    /// There is no such number of events, or a shard does not take the subscription: then there is none.
+    pub fn subscribe(
+        &self,
+        kinds: &[EventKind],
+        waiting_max: usize,
+    ) -> Result<Events, SubscribeError> {
+        if !(1..=Events::WAITING_MAX).contains(&waiting_max) {
+            return Err(SubscribeError::Waiting);
+        }
+        let (subscriber, events) = events::subscription(kinds, waiting_max);
+        for sender in self.shards.iter() {
+            let subscriber = subscriber.clone();
+            // Those that took it already forget it when they find that nobody listens.
+            let sent = sender.send(Command::Subscribe { subscriber });
+            sent.map_err(|back| back.0)?;
+        }
+        Ok(events)
+    }
+
+    /// Into shards that tick by hand: nobody is woken.
+    #[doc(hidden)] // Driven by the simulation tests.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn to(mailboxes: &[Mailbox]) -> Handle {
+        let senders = mailboxes
+            .iter()
+            .map(|mailbox| Arc::new(ShardSender::new(mailbox.remote(), None)));
+        Handle {
+            shards: senders.collect(),
+        }
+    }
+
+    /// Always by way of the same shard, so that one thread's publishes to a room keep their order.
+    fn ask(&self, command: Command) -> Result<(), Refused> {
+        let sent = self.shards[0].send(command);
+        sent.map_err(|back| back.0)
+    }
+}
+
+fn publication(to: Target<'_>, publish: Publish, reply: Option<Reply>) -> Command {
+    let topic = to.topic().map(TopicKey::new);
+    let publish = PublishRequest {
+        topic,
+        content: publish.content,
+        except: publish.except,
+        report: None,
+    };
+    Command::Publish { publish, reply }
+}
+
+/// The way into one shard.
+#[derive(Debug)]
+pub(crate) struct ShardSender {
+    remote: Remote,
+    waker: Option<Box<dyn Waker>>,
+}
+
+impl ShardSender {
+    /// A shard without a waker is not woken.
+    pub(crate) fn new(remote: Remote, waker: Option<Box<dyn Waker>>) -> ShardSender {
+        ShardSender { remote, waker }
+    }
+
+    pub(crate) fn send(&self, command: Command) -> Result<(), Box<(Refused, Command)>> {
+        if self.remote.send(command)? {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Starting an engine: what it takes from the host, in which order, and one thread for each shard. Gives a [`Running`].
+
+use crate::application::Application;
+use crate::config::{Config, Pinning};
+use crate::connection::admission::ProcessCounts;
+use crate::connection::token::TokenKey;
+use crate::counters::ShardCounters;
+use crate::driver::NativePlatform;
+use crate::driver::listen::{ListenSocket, Listening};
+use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Waker};
+use crate::message::lane;
+use crate::message::lane::{LaneCapacity, Mailbox, Remote};
+use crate::run::handle::ShardSender;
+use crate::run::memory::Memory;
+use crate::run::running::{Running, Thread};
+use crate::run::start_error::StartError;
+use crate::run::{host, open_files};
+use crate::shard;
+use crate::shard::Shard;
+use crossbeam_channel::{Receiver, Sender};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Starts one thread per shard, each with the application that `make` builds for it (on that thread, given the shard's index).
+/// Returns when every shard listens. Raises the process's soft limit on open files to the hard one.
+///
+/// # Errors
+/// See [`StartError`]; no thread is left behind.
+pub fn start<A: Application>(
+    config: Config,
+    make: impl Fn(u16) -> A + Send + Sync + 'static,
+) -> Result<Running, StartError> {
+    start_on(NativePlatform::default(), config, make)
+}
+
+/// As [`start`], on this platform.
+///
+/// # Errors
+/// See [`StartError`]; no thread is left behind.
+pub fn start_on<A: Application, P: Platform>(
+    platform: P,
+    config: Config,
+    make: impl Fn(u16) -> A + Send + Sync + 'static,
+) -> Result<Running, StartError> {
+    host::afford(&config, 0)?;
+    platform.probe()?;
+    let limits = platform.limits(&config);
+    let memory = Memory::of(&config, &limits);
+    warn_of_low_limits(&config, &limits);
+    let token_key = token_key(&config)?;
+    let Listening {
+        shards: sockets,
+        addresses,
+        files,
+    } = listen(&config)?;
+    let plan = Arc::new(Plan::new(platform, config, token_key, make));
+    let seed = RandomState::new().hash_one("homes");
+    let capacity = LaneCapacity::for_shards(plan.config.shards);
+    let mailboxes = lane::mesh(plan.config.shards, capacity, seed);
+    let remotes: Vec<Remote> = mailboxes.iter().map(Mailbox::remote).collect();
+    let (ready, readiness) = crossbeam_channel::bounded(plan.config.shards);
+    let mut running = Running {
+        addresses,
+        files,
+        rings_max: 0,
+        connections_max: 0,
+        capabilities: String::new(),
+        memory,
+        counters: plan.counters.clone(),
+        stop: plan.stop.clone(),
+        shards: Vec::new(),
+        threads: Vec::new(),
+    };
+    // An error from here on drops `running`, whose threads were never let go: they end by themselves.
+    for (mailbox, sockets) in mailboxes.into_iter().zip(sockets) {
+        let thread = plan.spawn(mailbox, sockets, ready.clone())?;
+        running.threads.push(thread);
+    }
+    drop(ready);
+    open_senders(&mut running, remotes, &readiness)?;
+    running.connections_max = running.connections_max.min(plan.config.connections_max);
+    for thread in &running.threads {
+        // Fails only if the thread is gone, and then joining it tells.
+        let _ = thread.go.send(());
+    }
+    Ok(running)
+}
+
+/// Every shard's sockets, and what the kernel says of them.
+fn listen(config: &Config) -> Result<Listening, StartError> {
+    let mut listening = Listening::new(config.shards);
+    for listener in &config.listeners {
+        let opened = listening.open(&listener.source);
+        opened.map_err(|source| StartError::Listen {
+            listener: listener.source.clone(),
+            source,
+        })?;
+    }
+    Ok(listening)
+}
+
+/// The engine runs all the same; connects beyond what fits are answered 503.
+fn warn_of_low_limits(config: &Config, limits: &PlatformLimits) {
+    let (fits, wanted) = (
+        limits.connections_max * config.shards,
+        config.connections_max,
+    );
+    if fits < wanted {
+        let open_files = open_files::max();
+        tracing::warn!(
+            fits,
+            wanted,
+            open_files,
+            "the open-file limit is too low for connections_max: connections beyond what fits are answered 503; raise it (ulimit -n, LimitNOFILE=)"
+        );
+    }
+}
+
+/// Waits until every shard is ready, and keeps the ways into them.
+fn open_senders(
+    running: &mut Running,
+    remotes: Vec<Remote>,
+    readiness: &Receiver<Result<Ready, StartError>>,
+) -> Result<(), StartError> {
+    let mut wakers: Vec<Option<Box<dyn Waker>>> = remotes.iter().map(|_| None).collect();
+    for _ in 0..remotes.len() {
+        let ready = readiness.recv().map_err(|_| StartError::Io {
+            what: "starting a shard".into(),
+            source: std::io::Error::other("its thread panicked"),
+        })??;
+        running.rings_max += ready.limits.rings;
+        running.connections_max += ready.limits.connections_max;
+        running.capabilities = ready.capabilities;
+        wakers[ready.shard as usize] = Some(ready.waker);
+    }
+    let senders = remotes.into_iter().zip(wakers);
+    let senders = senders.map(|(remote, waker)| Arc::new(ShardSender::new(remote, waker)));
+    running.shards = senders.collect();
+    Ok(())
+}
+
+/// The key of event streams, where there are any. Drawn before anybody can connect: the first random numbers of a process take some 50 ms.
+fn token_key(config: &Config) -> Result<Option<TokenKey>, StartError> {
+    if config.event_streams.is_none() {
+        return Ok(None);
+    }
+    let key = TokenKey::random().ok_or_else(|| StartError::Io {
+        what: "drawing a key for session tokens".into(),
+        source: std::io::Error::other("the kernel has no random numbers"),
+    })?;
+    Ok(Some(key))
+}
+
+/// What all shards start from.
+struct Plan<P, F> {
+    platform: P,
+    config: Config,
+    make: F,
+    admission: ProcessCounts,
+    token_key: Option<TokenKey>,
+    counters: Arc<[Arc<ShardCounters>]>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A shard's thread has everything it needs, or says what it lacks.
+struct Ready {
+    shard: u16,
+    waker: Box<dyn Waker>,
+    limits: PlatformLimits,
+    capabilities: String,
+}
+
+impl<P: Platform, F> Plan<P, F> {
+    fn new(platform: P, config: Config, token_key: Option<TokenKey>, make: F) -> Plan<P, F> {
+        let counters = (0..config.shards).map(|_| Arc::new(ShardCounters::default()));
+        Plan {
+            platform,
+            token_key,
+            admission: ProcessCounts::new(config.connections_max),
+            counters: counters.collect(),
+            stop: Arc::default(),
+            config,
+            make,
+        }
+    }
+
+    /// Starts a shard's thread, which waits to be let go once it has said that it is ready.
+    fn spawn<A: Application>(
+        self: &Arc<Self>,
+        mailbox: Mailbox,
+        listeners: Vec<ListenSocket>,
+        ready: Sender<Result<Ready, StartError>>,
+    ) -> Result<Thread, StartError>
+    where
+        F: Fn(u16) -> A + Send + Sync + 'static,
+    {
+        let (go, start) = crossbeam_channel::bounded(1);
+        let plan = self.clone();
+        let name = format!("shard-{}", mailbox.shard());
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || plan.run(mailbox, listeners, &ready, &start))
+            .map_err(|source| StartError::Threads { source })?;
+        Ok(Thread { go, thread })
+    }
+
+    /// A shard's thread, from building its driver to its last tick.
+    fn run<A: Application>(
+        &self,
+        mailbox: Mailbox,
+        listeners: Vec<ListenSocket>,
+        ready: &Sender<Result<Ready, StartError>>,
+        go: &Receiver<()>,
+    ) where
+        F: Fn(u16) -> A,
+    {
+        let index = mailbox.shard();
+        self.pin(index);
+        let driver = match self.driver(index, listeners) {
+            Ok((driver, made)) => {
+                let _ = ready.send(Ok(made));
+                driver
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        // No shard ticks before all drivers exist, because any may wake any. Nobody lets it go if another failed.
+        if go.recv().is_err() {
+            return;
+        }
+        let setup = shard::Setup {
+            config: &self.config,
+            mailbox,
+            admission: self.admission.clone(),
+            token_key: self.token_key.clone(),
+            counters: self.counters[index as usize].clone(),
+        };
+        let mut shard = Shard::new(setup, (self.make)(index), driver);
+        while !self.stop.load(Ordering::Relaxed) {
+            shard.tick();
+        }
+    }
+
+    fn driver(
+        &self,
+        shard: u16,
+        listeners: Vec<ListenSocket>,
+    ) -> Result<(P::Driver, Ready), StartError> {
+        let Built {
+            driver,
+            waker,
+            limits,
+            capabilities,
+        } = self.platform.build(DriverParts {
+            config: &self.config,
+            shard,
+            listeners,
+            counters: self.counters[shard as usize].driver.clone(),
+        })?;
+        let ready = Ready {
+            shard,
+            waker,
+            limits,
+            capabilities,
+        };
+        Ok((driver, ready))
+    }
+
+    fn pin(&self, shard: u16) {
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let core = match &self.config.pinning {
+            Pinning::None => return,
+            Pinning::Auto if self.config.shards > cores.len() => return,
+            Pinning::Auto => cores[shard as usize],
+            Pinning::Cores(list) => core_affinity::CoreId {
+                id: list[shard as usize],
+            },
+        };
+        if !core_affinity::set_for_current(core) {
+            tracing::warn!(
+                shard,
+                core = core.id,
+                "cannot pin the shard's thread; it runs unpinned"
+            );
+        }
+    }
+}

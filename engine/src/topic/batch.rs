@@ -1,0 +1,490 @@
+//! Frames for one set of recipients, laid out once per tick: what every member is sent in one piece. Members that take compressed frames have
+//! a layout of their own, if there is a compressed frame among them.
+
+use crate::message::delivery::Parcel;
+use crate::query::gather::{Outcome, Part, ReportKey};
+use crate::topic::member_list::MemberList;
+use crate::types::answer::Report;
+use crate::types::encoding::EncodingId;
+use crate::types::frame::Frame;
+use crate::types::ticket::Ticket;
+use bytes::{Bytes, BytesMut};
+use shardcast_protocol::events::{self, Framing};
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Frames collected in a tick. One frame is shared as it is; several are copied together, once for all members.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    first: Option<Frame>,
+    /// All frames, once there are several.
+    plain: BytesMut,
+    /// The same with those compressed that have such an encoding, once there is one.
+    deflated: Option<BytesMut>,
+    frames: u32,
+    pub(crate) turn: Turn,
+    skips: Skips,
+}
+
+/// Where a set of recipients is between two batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing is on its way to it.
+    #[default]
+    Free,
+    /// A batch is: what else comes for it waits.
+    UnderWay,
+    /// Everybody was sent that, and something has waited for it.
+    Next,
+}
+
+/// One member is not sent one frame of a batch: it published it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Skip {
+    who: Ticket,
+    plain: Range<usize>,
+    /// In the layout with compressed frames, if there is one.
+    deflated: Range<usize>,
+}
+
+/// Recipients batch it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Recipients {
+    Topic(u32),
+    /// All connections of an encoding.
+    Everyone(EncodingId),
+}
+
+/// A layout of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    Plain,
+    Deflated,
+}
+
+/// A batch's skips, in order. The first costs no allocation: most batches are one frame, and its publisher does not get it.
+#[derive(Debug, Default)]
+struct Skips {
+    first: Option<Skip>,
+    others: Vec<Skip>,
+}
+
+impl Skips {
+    fn push(&mut self, skip: Skip) {
+        match self.first {
+            None => self.first = Some(skip),
+            Some(_) => self.others.push(skip),
+        }
+    }
+
+    fn of(&self, who: Ticket) -> impl Iterator<Item = &Skip> {
+        let all = self.first.iter().chain(&self.others);
+        all.filter(move |skip| skip.who == who)
+    }
+}
+
+impl Batch {
+    /// Bytes after which a batch is sealed, so that one tick's burst stays within a socket's buffer.
+    pub(crate) const BYTES_MAX: usize = 256 << 10;
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes().0 >= Self::BYTES_MAX
+    }
+
+    /// Length of both layouts.
+    fn bytes(&self) -> (usize, usize) {
+        match &self.first {
+            Some(first) => {
+                let plain = first.bytes().len();
+                (plain, first.deflated().map_or(plain, <[u8]>::len))
+            }
+            None => {
+                let plain = self.plain.len();
+                (plain, self.deflated.as_ref().map_or(plain, BytesMut::len))
+            }
+        }
+    }
+
+    /// Appends one frame, which `except` is not to get.
+    pub(crate) fn push(&mut self, frame: &Frame, except: Option<Ticket>) {
+        let start = self.bytes();
+        if self.frames == 0 {
+            self.first = Some(frame.clone());
+        } else {
+            if let Some(first) = self.first.take() {
+                let bytes = first.bytes().len() + frame.bytes().len();
+                self.plain.reserve(2 * bytes);
+                self.append(&first);
+            }
+            self.append(frame);
+        }
+        self.frames += 1;
+        if let Some(who) = except {
+            let end = self.bytes();
+            self.skips.push(Skip {
+                who,
+                plain: start.0..end.0,
+                deflated: start.1..end.1,
+            });
+        }
+    }
+
+    fn append(&mut self, frame: &Frame) {
+        let deflated = frame.deflated();
+        if deflated.is_some() && self.deflated.is_none() {
+            self.deflated = Some(BytesMut::from(&self.plain[..]));
+        }
+        if let Some(all) = &mut self.deflated {
+            all.extend_from_slice(deflated.unwrap_or(frame.bytes()));
+        }
+        self.plain.extend_from_slice(frame.bytes());
+    }
+
+    /// Ends the batch: from here it only goes out.
+    pub(crate) fn close(
+        &mut self,
+        recipients: Recipients,
+        members: MemberList,
+        reported: Option<&Parcel>,
+    ) -> FanOut {
+        let batch = std::mem::take(self);
+        self.turn = Turn::UnderWay;
+        let (plain, deflated) = match batch.first {
+            Some(first) => first.into_layouts(),
+            None => (batch.plain.freeze(), batch.deflated.map(BytesMut::freeze)),
+        };
+        FanOut {
+            recipients,
+            plain,
+            deflated,
+            frames: batch.frames,
+            skips: batch.skips,
+            events: EventLayouts::default(),
+            members,
+            report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
+            tally: Report::default(),
+        }
+    }
+}
+
+/// A sealed batch on its way to the members that the room had when it was sealed.
+#[derive(Debug)]
+pub(crate) struct FanOut {
+    pub(crate) recipients: Recipients,
+    pub(crate) plain: Bytes,
+    /// With compressed frames among them; `None`: there is none.
+    pub(crate) deflated: Option<Bytes>,
+    pub(crate) frames: u32,
+    skips: Skips,
+    events: EventLayouts,
+    pub(crate) members: MemberList,
+    report: Option<(ReportKey, u16)>,
+    pub(crate) tally: Report,
+}
+
+impl FanOut {
+    /// Which spans of a layout a member gets: nearly always the whole.
+    pub(crate) fn spans(&self, who: Ticket, layout: Layout, mut give: impl FnMut(usize, usize)) {
+        let mut start = 0;
+        for skip in self.skips.of(who) {
+            let skipped = match layout {
+                Layout::Plain => &skip.plain,
+                Layout::Deflated => &skip.deflated,
+            };
+            if start < skipped.start {
+                give(start, skipped.start);
+            }
+            start = skipped.end;
+        }
+        let end = match (layout, &self.deflated) {
+            (Layout::Deflated, Some(deflated)) => deflated.len(),
+            (Layout::Plain | Layout::Deflated, _) => self.plain.len(),
+        };
+        if start < end {
+            give(start, end);
+        }
+    }
+
+    /// What a member that is an event stream gets: the same bytes for all of a framing, made for the first, but for who is left a
+    /// frame out.
+    pub(crate) fn events(&mut self, who: Ticket, framing: Framing) -> Bytes {
+        if self.skipped(who) == 0 {
+            let events = match framing {
+                Framing::Chunked => &mut self.events.chunked,
+                Framing::UntilClose => &mut self.events.until_close,
+            };
+            return events
+                .get_or_insert_with(|| events_of(&self.plain, framing))
+                .clone();
+        }
+        let mut frames = Vec::new();
+        self.spans(who, Layout::Plain, |start, end| {
+            frames.extend_from_slice(&self.plain[start..end]);
+        });
+        events_of(&frames, framing)
+    }
+
+    /// Frames that a member is not sent.
+    pub(crate) fn skipped(&self, who: Ticket) -> u32 {
+        self.skips.of(who).count() as u32
+    }
+
+    /// Every member was served.
+    pub(crate) fn is_done(&self) -> bool {
+        self.members.is_over()
+    }
+
+    pub(crate) fn is_reported(&self) -> bool {
+        self.report.is_some()
+    }
+
+    /// This shard's part of the report, once everyone was served.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.report.map(|(key, parcels)| Outcome {
+            key,
+            parcels,
+            part: Part::Report(self.tally),
+        })
+    }
+}
+
+/// The batches of a shard that are on their way: at most one to a set of recipients, so that they may go out in any order. Each is served a chunk,
+/// and goes behind the others of its kind.
+#[derive(Debug, Default)]
+pub(crate) struct FanOuts {
+    /// They share turns of the driver.
+    together: VecDeque<FanOut>,
+    /// Each has turns of its own.
+    reported: VecDeque<FanOut>,
+    /// What the last chunk was of.
+    last: Chunk,
+}
+
+/// What a chunk is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Chunk {
+    /// Fan-outs that share turns of the driver.
+    Together,
+    /// Fan-outs whose counts are asked for.
+    #[default]
+    Reported,
+}
+
+impl FanOuts {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.together.is_empty() && self.reported.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, fan_out: FanOut) {
+        match fan_out.is_reported() {
+            true => self.reported.push_back(fan_out),
+            false => self.together.push_back(fan_out),
+        }
+    }
+
+    /// What the next chunk is of: both take turns.
+    pub(crate) fn next_chunk(&mut self) -> Option<Chunk> {
+        self.last = match (
+            self.together.is_empty(),
+            self.reported.is_empty(),
+            self.last,
+        ) {
+            (true, true, _) => return None,
+            (false, true, _) | (false, false, Chunk::Reported) => Chunk::Together,
+            (true, false, _) | (false, false, Chunk::Together) => Chunk::Reported,
+        };
+        Some(self.last)
+    }
+
+    pub(crate) fn pop(&mut self, chunk: Chunk) -> Option<FanOut> {
+        match chunk {
+            Chunk::Together => self.together.pop_front(),
+            Chunk::Reported => self.reported.pop_front(),
+        }
+    }
+
+    /// Those who are still to be served.
+    pub(crate) fn member_lists_mut(&mut self) -> impl Iterator<Item = &mut MemberList> {
+        let all = self.together.iter_mut().chain(&mut self.reported);
+        all.map(|fan_out| &mut fan_out.members)
+    }
+
+    /// Keeps no more than what is on its way.
+    pub(crate) fn release_memory(&mut self) {
+        self.together.shrink_to_fit();
+        self.reported.shrink_to_fit();
+    }
+}
+
+/// A batch as events, in each framing once a stream that has it was served.
+#[derive(Debug, Default)]
+struct EventLayouts {
+    /// One chunk.
+    chunked: Option<Bytes>,
+    until_close: Option<Bytes>,
+}
+
+fn events_of(frames: &[u8], framing: Framing) -> Bytes {
+    let mut out = Vec::new();
+    events::write_frames(&mut out, frames, framing);
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::member_list::MemberLists;
+    use shardcast_protocol::frame::{Kind, OpCode};
+
+    fn ticket(slot: u32) -> Ticket {
+        Ticket {
+            slot,
+            generation: 1,
+        }
+    }
+
+    fn received(fan_out: &FanOut, who: Ticket, layout: Layout) -> Vec<u8> {
+        let laid_out = match layout {
+            Layout::Plain => &fan_out.plain,
+            Layout::Deflated => fan_out.deflated.as_ref().unwrap(),
+        };
+        let mut bytes = Vec::new();
+        fan_out.spans(who, layout, |start, end| {
+            bytes.extend_from_slice(&laid_out[start..end])
+        });
+        bytes
+    }
+
+    fn frame(payload: &str) -> Frame {
+        Frame::new(Kind::Text, payload.as_bytes())
+    }
+
+    /// As it stands in a batch.
+    fn plain(payload: &str) -> Vec<u8> {
+        frame(payload).bytes().to_vec()
+    }
+
+    #[test]
+    fn one_frame_is_shared_not_copied() {
+        let frame = frame("frame");
+        for frame in [frame.clone(), frame.with_deflated(OpCode::Text, b"f")] {
+            let mut batch = Batch::default();
+            batch.push(&frame, None);
+            let members = MemberLists::default().gather([ticket(1)]);
+            let fan_out = batch.close(Recipients::Topic(0), members, None);
+            assert_eq!(fan_out.plain, frame.bytes());
+            assert_eq!(fan_out.plain.as_ptr(), frame.bytes().as_ptr());
+            assert_eq!(fan_out.deflated.as_deref(), frame.deflated());
+            let deflated = fan_out.deflated.map(|deflated| deflated.as_ptr());
+            assert_eq!(deflated, frame.deflated().map(<[u8]>::as_ptr));
+            assert!(batch.is_empty());
+        }
+    }
+
+    #[test]
+    fn everyone_gets_all_frames_but_its_own() {
+        let mut batch = Batch::default();
+        for (payload, except) in [
+            ("a", Some(1)),
+            ("bb", None),
+            ("ccc", Some(2)),
+            ("dddd", Some(1)),
+        ] {
+            batch.push(&frame(payload), except.map(ticket));
+        }
+        let mut member_lists = MemberLists::default();
+        let members = member_lists.gather([1, 2, 3].map(ticket));
+        let mut fan_out = batch.close(Recipients::Topic(0), members, None);
+        assert_eq!(fan_out.frames, 4);
+        assert!(fan_out.deflated.is_none());
+        for (who, payloads) in [
+            (1, &["bb", "ccc"][..]),
+            (2, &["a", "bb", "dddd"]),
+            (3, &["a", "bb", "ccc", "dddd"]),
+        ] {
+            let expected: Vec<u8> = payloads.iter().copied().flat_map(plain).collect();
+            assert_eq!(received(&fan_out, ticket(who), Layout::Plain), expected);
+        }
+        assert_eq!(batch.turn, Turn::UnderWay);
+        let served = std::iter::from_fn(|| fan_out.members.next(&member_lists));
+        assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
+        assert!(fan_out.is_done());
+    }
+
+    #[test]
+    fn both_have_their_turns() {
+        let mut fan_outs = FanOuts::default();
+        let parcel = Parcel {
+            topic: None,
+            encoding: EncodingId::FIRST,
+            frame: frame("a"),
+            except: None,
+            report: Some(ReportKey::of_nobody()),
+            parcels: 1,
+        };
+        for (slice, reported) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
+            let mut batch = Batch::default();
+            batch.push(&parcel.frame, None);
+            let members = MemberLists::default().gather([]);
+            let parcel = reported.then_some(&parcel);
+            fan_outs.push(batch.close(Recipients::Topic(slice), members, parcel));
+        }
+        let mut order = Vec::new();
+        while let Some(chunk) = fan_outs.next_chunk() {
+            let fan_out = fan_outs.pop(chunk).unwrap();
+            assert_eq!(fan_out.is_reported(), chunk == Chunk::Reported);
+            order.push(fan_out.recipients);
+            if order.len() == 1 {
+                // It is large: the others are served before it goes on.
+                fan_outs.push(fan_out);
+            }
+        }
+        assert_eq!(order, [2, 1, 3, 4, 5, 2].map(Recipients::Topic));
+        assert!(fan_outs.is_empty());
+    }
+
+    /// Two layouts of one order, whichever of the frames has a compressed encoding.
+    #[test]
+    fn skips_fit_both_layouts() {
+        let payloads = ["a", "bb", "ccc"];
+        for compressed in 0..8_usize {
+            let has_encoding = |index: usize| compressed & (1 << index) != 0;
+            let deflated = |index: usize| {
+                let plain = frame(payloads[index]);
+                if !has_encoding(index) {
+                    return (plain.bytes().to_vec(), plain);
+                }
+                let frame = plain.with_deflated(OpCode::Text, &[b'0' + index as u8]);
+                (frame.deflated().unwrap().to_vec(), frame)
+            };
+            let mut batch = Batch::default();
+            for index in 0..3 {
+                batch.push(&deflated(index).1, Some(ticket(index as u32)));
+            }
+            let fan_out = batch.close(
+                Recipients::Topic(0),
+                MemberLists::default().gather([]),
+                None,
+            );
+            assert_eq!(fan_out.deflated.is_some(), compressed != 0);
+            for who in 0..4 {
+                let others = (0..3).filter(|index| *index != who);
+                let all: Vec<u8> = others.clone().flat_map(|n| plain(payloads[n])).collect();
+                let who = ticket(who as u32);
+                assert_eq!(received(&fan_out, who, Layout::Plain), all);
+                if compressed != 0 {
+                    let all: Vec<u8> = others.flat_map(|index| deflated(index).0).collect();
+                    assert_eq!(
+                        received(&fan_out, who, Layout::Deflated),
+                        all,
+                        "{compressed}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Slices: this shard's own members of each topic, those of each encoding by themselves, and what they are owed in this tick.
+
+use crate::topic::batch::Batch;
+use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind};
+use crate::types::encoding::EncodingId;
+use crate::types::shrink::shrink_map;
+use crate::types::ticket::Ticket;
+use foldhash::quality::RandomState;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// This shard's slices. A slice exists while a connection of the shard is in the room, or asked to be.
+#[derive(Debug, Default)]
+pub(crate) struct LocalTopics {
+    /// By encoding, as many as are used; by kind and name.
+    names: Vec<PerKind<HashMap<Arc<str>, u32, RandomState>>>,
+    subscriber_lists: Vec<Subscribers>,
+    free: Vec<u32>,
+    /// Slices whose batch is not empty, in the order of their first frame.
+    pub(crate) pending: Vec<u32>,
+}
+
+/// The members of one encoding that a topic has on this shard.
+#[derive(Debug)]
+pub(crate) struct Subscribers {
+    pub(crate) key: TopicKey,
+    pub(crate) encoding: EncodingId,
+    /// In no order; a connection's membership knows its position.
+    pub(crate) members: Vec<Ticket>,
+    /// Memberships that refer to this slice, joining and leaving ones included; and one as long as something is on its way to it.
+    claims: u32,
+    pub(crate) batch: Batch,
+}
+
+impl LocalTopics {
+    /// Slices of rooms: a room counts once for each encoding that it has here.
+    pub(crate) fn rooms(&self) -> usize {
+        self.count(TopicKind::Room)
+    }
+
+    /// Slices of users, as those of rooms.
+    pub(crate) fn users(&self) -> usize {
+        self.count(TopicKind::User)
+    }
+
+    fn count(&self, kind: TopicKind) -> usize {
+        self.names.iter().map(|names| names[kind].len()).sum()
+    }
+
+    pub(crate) fn find(&self, encoding: EncodingId, topic: Topic<'_>) -> Option<u32> {
+        let names = self.names.get(encoding.index())?;
+        names[topic.kind()].get(topic.name()).copied()
+    }
+
+    /// The topic's key, if a slice of any encoding bears it.
+    pub(crate) fn known(&self, topic: Topic<'_>) -> Option<&TopicKey> {
+        let mut tables = self.names.iter();
+        let index = tables.find_map(|names| names[topic.kind()].get(topic.name()))?;
+        Some(&self.subscriber_lists[*index as usize].key)
+    }
+
+    pub(crate) fn subscribers(&mut self, index: u32) -> &mut Subscribers {
+        &mut self.subscriber_lists[index as usize]
+    }
+
+    pub(crate) fn key(&self, index: u32) -> &TopicKey {
+        &self.subscriber_lists[index as usize].key
+    }
+
+    /// A membership starts to refer to the room.
+    pub(crate) fn claim(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
+        let index = match self.find(encoding, topic) {
+            Some(index) => index,
+            None => self.create(encoding, topic),
+        };
+        self.subscriber_lists[index as usize].claims += 1;
+        index
+    }
+
+    /// Something is on its way to the members: the slice stays until [`LocalTopics::release`].
+    #[inline]
+    pub(crate) fn retain(&mut self, index: u32) {
+        self.subscriber_lists[index as usize].claims += 1;
+    }
+
+    /// Keeps no more than the slices in use need. Those behind the last one in use go; the places between stay.
+    pub(crate) fn release_memory(&mut self) {
+        let tables = self.names.iter_mut().flat_map(PerKind::iter_mut);
+        tables.for_each(shrink_map);
+        let used = self
+            .subscriber_lists
+            .iter()
+            .rposition(|subscribers| subscribers.claims > 0);
+        let used = used.map_or(0, |last| last + 1);
+        self.subscriber_lists.truncate(used);
+        self.free.retain(|index| (*index as usize) < used);
+        self.subscriber_lists.shrink_to_fit();
+        self.free.shrink_to_fit();
+        self.pending.shrink_to_fit();
+    }
+
+    fn create(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
+        let known = self.known(topic).cloned();
+        let key = known.unwrap_or_else(|| TopicKey::new(topic));
+        let subscribers = Subscribers {
+            key: key.clone(),
+            encoding,
+            members: Vec::new(),
+            claims: 0,
+            batch: Batch::default(),
+        };
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.subscriber_lists[index as usize] = subscribers;
+                index
+            }
+            None => {
+                self.subscriber_lists.push(subscribers);
+                (self.subscriber_lists.len() - 1) as u32
+            }
+        };
+        if self.names.len() <= encoding.index() {
+            self.names
+                .resize_with(encoding.index() + 1, PerKind::default);
+        }
+        let names = &mut self.names[encoding.index()][key.kind()];
+        names.insert(key.name().clone(), index);
+        index
+    }
+
+    /// A membership refers to the room no more, or nothing is on its way to it; with the last claim the slice goes.
+    pub(crate) fn release(&mut self, index: u32) {
+        let subscribers = &mut self.subscriber_lists[index as usize];
+        subscribers.claims -= 1;
+        if subscribers.claims > 0 {
+            return;
+        }
+        assert!(
+            subscribers.members.is_empty(),
+            "a member without a membership"
+        );
+        self.names[subscribers.encoding.index()][subscribers.key.kind()]
+            .remove(subscribers.key.name());
+        subscribers.members = Vec::new();
+        if !subscribers.batch.is_empty() {
+            subscribers.batch = Batch::default();
+            self.pending.retain(|pending| *pending != index);
+        }
+        self.free.push(index);
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn subscribers_ref(&self, index: u32) -> &Subscribers {
+        &self.subscriber_lists[index as usize]
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Subscribers)> {
+        let tables = self.names.iter().flat_map(PerKind::iter);
+        tables
+            .flat_map(HashMap::values)
+            .map(|index| (*index, &self.subscriber_lists[*index as usize]))
+    }
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Subscribers {
+    pub(crate) fn claims(&self) -> u32 {
+        self.claims
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHER: EncodingId = EncodingId::new(5);
+    const A: Topic<'_> = Topic::Room("a");
+    const B: Topic<'_> = Topic::Room("b");
+    const C: Topic<'_> = Topic::Room("c");
+
+    #[test]
+    fn subscribers_live_while_they_are_claimed() {
+        let mut rooms = LocalTopics::default();
+        let a = rooms.claim(EncodingId::FIRST, A);
+        assert_eq!(rooms.claim(EncodingId::FIRST, A), a);
+        let b = rooms.claim(EncodingId::FIRST, B);
+        assert_ne!(a, b);
+        rooms.release(a);
+        assert_eq!(rooms.find(EncodingId::FIRST, A), Some(a));
+        rooms.release(a);
+        assert_eq!((rooms.find(EncodingId::FIRST, A), rooms.rooms()), (None, 1));
+        let c = rooms.claim(EncodingId::FIRST, C);
+        assert_eq!(c, a, "the index is used again");
+        assert_eq!(rooms.key(a).topic(), C);
+    }
+
+    #[test]
+    fn each_encoding_has_subscribers_of_its_own() {
+        let mut rooms = LocalTopics::default();
+        assert_eq!(rooms.find(OTHER, A), None);
+        let first = rooms.claim(EncodingId::FIRST, A);
+        let other = rooms.claim(OTHER, A);
+        assert_ne!(first, other);
+        let (names, others) = (rooms.key(first).name(), rooms.key(other).name());
+        assert!(Arc::ptr_eq(names, others));
+        assert_eq!(
+            (rooms.rooms(), rooms.subscribers(other).encoding),
+            (2, OTHER)
+        );
+        rooms.release(first);
+        assert_eq!(rooms.find(EncodingId::FIRST, A), None);
+        assert_eq!(rooms.find(OTHER, A), Some(other));
+        assert_eq!(rooms.known(A).map(TopicKey::topic), Some(A));
+        rooms.release(other);
+        assert_eq!((rooms.rooms(), rooms.known(A)), (0, None));
+    }
+
+    #[test]
+    fn users_are_counted_apart() {
+        let mut rooms = LocalTopics::default();
+        let user = rooms.claim(OTHER, Topic::User("ann"));
+        rooms.claim(OTHER, Topic::Room("ann"));
+        assert_eq!((rooms.rooms(), rooms.users()), (1, 1));
+        assert_eq!(rooms.key(user).topic(), Topic::User("ann"));
+        rooms.release(user);
+        assert_eq!((rooms.rooms(), rooms.users()), (1, 0));
+    }
+}

@@ -1,0 +1,12 @@
+//! Plain values that every other part may name: they import nothing of the engine but each other.
+
+pub(crate) mod answer;
+pub(crate) mod close_reason;
+pub(crate) mod config_error;
+pub(crate) mod deadline;
+pub(crate) mod encoding;
+pub(crate) mod frame;
+pub(crate) mod quiet;
+pub(crate) mod room_error;
+pub(crate) mod shrink;
+pub(crate) mod ticket;

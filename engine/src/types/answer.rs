@@ -1,0 +1,80 @@
+//! What becomes of a request: the answers that an application and other threads get, and the parts that they are put together from.
+
+use crate::query::page::{Found, FoundConnection, FoundTopic};
+use crate::types::room_error::RoomError;
+use crate::types::ticket::Address;
+use std::any::Any;
+use std::sync::Arc;
+
+/// Chosen by the application to tell answers apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tag(pub u32);
+
+/// What became of a tagged request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The connection is a member; messages that the room orders from here on reach it.
+    Joined {
+        /// The room.
+        room: Arc<str>,
+        /// Members on all shards, this one included.
+        members: u32,
+    },
+    /// The connection is no member any more; no message of the room follows.
+    Left {
+        /// The room.
+        room: Arc<str>,
+    },
+    /// A reported publish reached every shard.
+    Reported(Report),
+    /// The connection did not become a member.
+    Refused {
+        /// The room.
+        room: Arc<str>,
+        /// [`RoomError::Full`].
+        error: RoomError,
+    },
+    /// Who was a member when the list had its turn among the joins, leaves and publishes of the topic.
+    Listed(Listing),
+    /// A page of open connections ([`crate::Query::Connections`]).
+    Connections(Found<FoundConnection>),
+    /// A page of topics with members ([`crate::Query::Topics`]).
+    Topics(Found<FoundTopic>),
+}
+
+/// The members of a room, or the connections of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// How many there were on all shards. One that has just closed counts until the topic's home hears of it, and is not named.
+    pub total: u32,
+    /// Who they were, in no order: at most 1,000.
+    pub members: Vec<Member>,
+}
+
+/// A connection that is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The connection.
+    pub address: Address,
+    /// The user that it was, if it was one.
+    pub user: Option<Arc<str>>,
+}
+
+/// What became of one publish, over all shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Handed to the kernel whole.
+    pub delivered: u32,
+    /// Waiting, whole or in part, in the outbox of a slow reader.
+    pub queued: u32,
+    /// Refused: the connection was closing, or its outbox was full and it was closed for that; or the message cannot be said in its
+    /// encoding.
+    pub dropped: u32,
+}
+
+/// What another thread tells a connection; the application knows what it is.
+pub type Notice = Box<dyn Any + Send>;
+
+/// What is called with the answer to a question from outside, on a shard's thread: it must not block. A panic in it is counted and logged.
+/// Dropped without a call: the engine stopped before there was an answer.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;

@@ -1,4 +1,5 @@
-//! The smallest application on the engine alone: everyone who connects to /chat hears what anyone there says.
+//! The smallest application on the engine alone: everyone who connects to /chat hears what anyone
+//! there says.
 #![forbid(unsafe_code)]
 
 use shardcast_engine::protocol::upgrade::Request;

@@ -1,4 +1,5 @@
-//! Answers every message on any path with the same message, for conformance suites and as the smallest embedder:
+//! Answers every message on any path with the same message, for conformance suites and as the
+//! smallest embedder:
 //! `cargo run --release -p shardcast-engine --example echo -- --listen 127.0.0.1:9001`.
 #![forbid(unsafe_code)]
 

@@ -14,31 +14,37 @@ use shardcast_protocol::http::{HeaderError, Headers, Request};
 use shardcast_protocol::pieces::Piece;
 use std::borrow::Cow;
 
-/// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing needs a lock.
+/// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing
+/// needs a lock.
 ///
-/// Calls run on the shard's thread and must not block: while one runs, no other connection of the shard is served.
-/// A panic is confined to the call: it is counted, logged, and [`Application::panicked`] decides what the client hears.
+/// Calls run on the shard's thread and must not block: while one runs, no other connection of the
+/// shard is served. A panic is confined to the call: it is counted, logged, and
+/// [`Application::panicked`] decides what the client hears.
 pub trait Application: Sized + 'static {
-    /// State attached to a connection while it is open. It costs `size_of::<Option<Session>>()` per slot of the slab.
+    /// State attached to a connection while it is open. It costs `size_of::<Option<Session>>()` per
+    /// slot of the slab.
     type Session: 'static;
 
-    /// A client asks to connect: with a WebSocket, or with an event stream on its path ([`Request::asks_for_websocket`] tells).
-    /// `cx` cannot send yet. [`Admission::Defer`] postpones the decision: [`Context::address`] is then what
-    /// [`crate::Handle::admit`] takes, from any thread.
+    /// A client asks to connect: with a WebSocket, or with an event stream on its path
+    /// ([`Request::asks_for_websocket`] tells). `cx` cannot send yet. [`Admission::Defer`]
+    /// postpones the decision: [`Context::address`] is then what [`crate::Handle::admit`] takes,
+    /// from any thread.
     fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Self::Session>;
 
-    /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application decides, or defers once more within the
-    /// same time. Called once for each note whose connection still waits. The default refuses with 500.
+    /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application
+    /// decides, or defers once more within the same time. Called once for each note whose
+    /// connection still waits. The default refuses with 500.
     fn decide(&mut self, _cx: &mut Context<'_>, _note: Notice) -> Admission<Self::Session> {
         Admission::Refuse(Refusal::new(500, "nobody decides"))
     }
 
-    /// A deferred connect ended without a decision: the client went, its time was over ([`crate::Config::admission_timeout`]), too many
-    /// waited, or the server drains. Whatever was begun for it may stop; a later [`crate::Handle::admit`] does nothing.
+    /// A deferred connect ended without a decision: the client went, its time was over
+    /// ([`crate::Config::admission_timeout`]), too many waited, or the server drains. Whatever was
+    /// begun for it may stop; a later [`crate::Handle::admit`] does nothing.
     fn abandoned(&mut self, _who: Address) {}
 
-    /// A plain HTTP GET or HEAD came instead of an upgrade: the page it is answered with. (The engine leaves the body of a
-    /// HEAD's answer out, and answers other methods by itself.)
+    /// A plain HTTP GET or HEAD came instead of an upgrade: the page it is answered with. (The
+    /// engine leaves the body of a HEAD's answer out, and answers other methods by itself.)
     fn plain(&mut self, _request: &Request<'_>) -> Page {
         Page::text(426, "this is a WebSocket server")
     }
@@ -49,9 +55,11 @@ pub trait Application: Sized + 'static {
     /// A whole data message arrived.
     fn message(&mut self, cx: &mut Context<'_>, session: &mut Self::Session, message: Message<'_>);
 
-    /// A part of a data message arrived, on a connection that was accepted with [`Messages::InPieces`]. Nothing of the message is kept:
-    /// pieces come as the network delivers them, all of one message before the next. A message that breaks the protocol, grows too
-    /// large or takes too long ends the connection, and no last piece comes. The default closes the connection with 1011.
+    /// A part of a data message arrived, on a connection that was accepted with
+    /// [`Messages::InPieces`]. Nothing of the message is kept: pieces come as the network delivers
+    /// them, all of one message before the next. A message that breaks the protocol, grows too
+    /// large or takes too long ends the connection, and no last piece comes. The default closes the
+    /// connection with 1011.
     fn piece(&mut self, cx: &mut Context<'_>, _session: &mut Self::Session, _piece: Piece<'_>) {
         cx.close(CloseCode::INTERNAL, "nobody takes pieces");
     }
@@ -66,12 +74,15 @@ pub trait Application: Sized + 'static {
     ) {
     }
 
-    /// Encodes what is published as data ([`crate::Content::data`]) for connections of one encoding. Called where the publication has got
-    /// its place in the order, once for each encoding that its topic has members of (for everyone: that there are connections of), and
-    /// for [`Context::send_to`] on the connection's shard. Where the topic keeps history, `position` is that place. It has no state: the
-    /// same publication is the same frame everywhere. It must not block. A panic is confined to the call, and means `None`.
+    /// Encodes what is published as data ([`crate::Content::data`]) for connections of one
+    /// encoding. Called where the publication has got its place in the order, once for each
+    /// encoding that its topic has members of (for everyone: that there are connections of), and
+    /// for [`Context::send_to`] on the connection's shard. Where the topic keeps history,
+    /// `position` is that place. It has no state: the same publication is the same frame
+    /// everywhere. It must not block. A panic is confined to the call, and means `None`.
     ///
-    /// `None`, the default: it cannot be said in that encoding, and its connections are not sent it (counted: `dropped_untranslatable`).
+    /// `None`, the default: it cannot be said in that encoding, and its connections are not sent it
+    /// (counted: `dropped_untranslatable`).
     fn encode(
         _encoding: EncodingId,
         _publication: &Publication<'_>,
@@ -80,11 +91,12 @@ pub trait Application: Sized + 'static {
         None
     }
 
-    /// Another thread sent this connection a notice ([`crate::Handle::notify`]). A notice to a connection that is gone is dropped.
+    /// Another thread sent this connection a notice ([`crate::Handle::notify`]). A notice to a
+    /// connection that is gone is dropped.
     fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _note: Notice) {}
 
-    /// A time has come that [`Context::wake_at`] was told: does what is to be done by now, and returns the next such time. Not called
-    /// once the connection has left the open state.
+    /// A time has come that [`Context::wake_at`] was told: does what is to be done by now, and
+    /// returns the next such time. Not called once the connection has left the open state.
     fn due(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) -> Option<u64> {
         None
     }
@@ -92,7 +104,8 @@ pub trait Application: Sized + 'static {
     /// The server drains: tell this client (it is closed with 1001 afterwards).
     fn draining(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
 
-    /// The last call panicked while it handled a message of this connection. The default closes it with 1011.
+    /// The last call panicked while it handled a message of this connection. The default closes it
+    /// with 1011.
     fn panicked(
         &mut self,
         cx: &mut Context<'_>,
@@ -102,14 +115,15 @@ pub trait Application: Sized + 'static {
         cx.close(CloseCode::INTERNAL, "handler failed");
     }
 
-    /// The shard was busy and has been quiet for a few seconds: what it kept for the next message may go. Called on its thread, never while
-    /// it is busy. The default has the allocators give free memory back ([`crate::allocator::release`]).
+    /// The shard was busy and has been quiet for a few seconds: what it kept for the next message
+    /// may go. Called on its thread, never while it is busy. The default has the allocators give
+    /// free memory back ([`crate::allocator::release`]).
     fn quiet(&mut self, quiet: Quiet) {
         crate::allocator::release(quiet);
     }
 
-    /// The connection left the open state; called exactly once for each that was accepted. It is in no room any more;
-    /// [`Context::rooms`] names those that it was in.
+    /// The connection left the open state; called exactly once for each that was accepted. It is in
+    /// no room any more; [`Context::rooms`] names those that it was in.
     fn closed(&mut self, _cx: &mut Context<'_>, _session: Self::Session, _reason: CloseReason) {}
 }
 
@@ -120,8 +134,9 @@ pub enum Admission<S> {
     Accept(Accepted<S>),
     /// The client is answered with an HTTP status.
     Refuse(Refusal),
-    /// The application decides later. The client waits for [`crate::Config::admission_timeout`] at most, then it is answered 504; where
-    /// [`crate::Config::deferred_max`] wait already, it is answered 503 at once.
+    /// The application decides later. The client waits for [`crate::Config::admission_timeout`] at
+    /// most, then it is answered 504; where [`crate::Config::deferred_max`] wait already, it is
+    /// answered 503 at once.
     Defer,
 }
 
@@ -157,7 +172,8 @@ pub enum Messages {
     /// Complete, to [`Application::message`].
     #[default]
     Complete,
-    /// As they arrive, to [`Application::piece`]: for what is too large to be held. Such a connection is not compressed.
+    /// As they arrive, to [`Application::piece`]: for what is too large to be held. Such a
+    /// connection is not compressed.
     InPieces,
 }
 
@@ -230,7 +246,8 @@ impl Refusal {
     }
 }
 
-/// An application that makes a header that cannot be sent has failed: the client hears 500, and nothing of the header.
+/// An application that makes a header that cannot be sent has failed: the client hears 500, and
+/// nothing of the header.
 impl From<HeaderError> for Refusal {
     fn from(error: HeaderError) -> Refusal {
         tracing::error!(%error, "an answer's header was not taken");

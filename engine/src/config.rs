@@ -19,60 +19,71 @@ pub struct Config {
     pub shards: usize,
     /// Which core each shard's thread is pinned to.
     pub pinning: Pinning,
-    /// Connections in the whole process; one more is answered 503. Default 100,000, range 1..=10,000,000.
+    /// Connections in the whole process; one more is answered 503. Default 100,000, range
+    /// 1..=10,000,000.
     pub connections_max: usize,
     /// permessage-deflate for clients that offer it. Default: none.
     pub compression: Option<Compression>,
-    /// Rooms that one connection may be in. Default 128, range 1..=4,096: joining and leaving look through them.
+    /// Rooms that one connection may be in. Default 128, range 1..=4,096: joining and leaving look
+    /// through them.
     pub rooms_per_connection_max: usize,
     /// Longest room name in bytes. Default 255, range 1..=4,096.
     pub room_name_bytes_max: usize,
-    /// Bytes that may wait for one slow reader; more closes it with 1008. Default 1 MiB; at least the largest `message_bytes_max`
-    /// of a listener + 1 KiB.
+    /// Bytes that may wait for one slow reader; more closes it with 1008. Default 1 MiB; at least
+    /// the largest `message_bytes_max` of a listener + 1 KiB.
     pub outbox_bytes_max: usize,
     /// Sends that may wait for one slow reader. Default 4,096, range 16..=1,048,576.
     pub outbox_frames_max: usize,
-    /// Path of event streams, for clients that cannot have a WebSocket: GET opens one, POST sends a message to it. Begins with
-    /// `/`, in normal spelling. Default `None`: there are none.
+    /// Path of event streams, for clients that cannot have a WebSocket: GET opens one, POST sends a
+    /// message to it. Begins with `/`, in normal spelling. Default `None`: there are none.
     pub event_streams: Option<String>,
-    /// Largest request head in bytes; more is answered 431, and a request line that is too long for it 414. Default 16 KiB, range
-    /// 8 KiB (RFC 9112 §3 wants lines of 8,000 bytes taken) to 256 KiB.
+    /// Largest request head in bytes; more is answered 431, and a request line that is too long for
+    /// it 414. Default 16 KiB, range 8 KiB (RFC 9112 §3 wants lines of 8,000 bytes taken) to 256
+    /// KiB.
     pub head_bytes_max: usize,
     /// Most headers of a request; more is answered 431. Default 100, range 16..=1,000.
     pub headers_max: usize,
-    /// Memory for unfinished messages (heads, frames, fragments) of the whole process, in bytes; each shard has an even share. A
-    /// connection that asks for more than is left ends with 1013; the last eighth is left for those that hold 64 KiB or less. Default
-    /// 256 MiB, up to 1 TiB; at least 1 MiB and twice the largest message for each shard, so that one message always fits.
+    /// Memory for unfinished messages (heads, frames, fragments) of the whole process, in bytes;
+    /// each shard has an even share. A connection that asks for more than is left ends with 1013;
+    /// the last eighth is left for those that hold 64 KiB or less. Default 256 MiB, up to 1 TiB; at
+    /// least 1 MiB and twice the largest message for each shard, so that one message always fits.
     pub reassembly_bytes_max: usize,
     /// From accept to the end of the request head, TLS included. Default 5 s.
     pub handshake_timeout: Duration,
-    /// From the first byte of a request head to its end. Default 3 s; for the first request never more than what is left of
-    /// `handshake_timeout`.
+    /// From the first byte of a request head to its end. Default 3 s; for the first request never
+    /// more than what is left of `handshake_timeout`.
     pub header_timeout: Duration,
-    /// From an answer to the first byte of the next request on a connection that both sides keep. Default 75 s: proxies that keep
-    /// connections to a server for 60 s, as most do, give them up first, so none sends a request into a connection that just ends.
+    /// From an answer to the first byte of the next request on a connection that both sides keep.
+    /// Default 75 s: proxies that keep connections to a server for 60 s, as most do, give them up
+    /// first, so none sends a request into a connection that just ends.
     pub keep_alive_timeout: Duration,
-    /// From a complete request to the decision that the application has deferred ([`crate::Admission::Defer`]): the client is
-    /// answered 504 then. Default 10 s.
+    /// From a complete request to the decision that the application has deferred
+    /// ([`crate::Admission::Defer`]): the client is answered 504 then. Default 10 s.
     pub admission_timeout: Duration,
-    /// Connections of the whole process that may wait for a deferred admission; each shard has an even share. Whoever would be one more
-    /// is answered 503. Who sends more than `head_bytes_max` early is not read on until the decision; what is kept counts towards
-    /// `reassembly_bytes_max`. Default 4,096; one for each shard to a million.
+    /// Connections of the whole process that may wait for a deferred admission; each shard has an
+    /// even share. Whoever would be one more is answered 503. Who sends more than `head_bytes_max`
+    /// early is not read on until the decision; what is kept counts towards `reassembly_bytes_max`.
+    /// Default 4,096; one for each shard to a million.
     pub deferred_max: usize,
-    /// From the first byte of a frame to its last: a peer that trickles ends with 1008. Default 30 s.
+    /// From the first byte of a frame to its last: a peer that trickles ends with 1008. Default 30
+    /// s.
     pub frame_timeout: Duration,
-    /// From the first fragment of a message to its last, whatever comes between: a peer that takes longer ends with 1008. Default 60 s.
+    /// From the first fragment of a message to its last, whatever comes between: a peer that takes
+    /// longer ends with 1008. Default 60 s.
     pub message_timeout: Duration,
     /// Silence after which a ping is sent. Default 25 s.
     pub heartbeat: Duration,
     /// From a ping to any sign of life. Default 10 s.
     pub pong_timeout: Duration,
-    /// How long bytes that wait in a connection's outbox may not move, whatever the peer says meanwhile: a peer that reads nothing for longer
-    /// ends with 1008. They move when [`Config::OUTBOX_STEP_BYTES`] of them, or all, have gone to the kernel. Default 60 s.
+    /// How long bytes that wait in a connection's outbox may not move, whatever the peer says
+    /// meanwhile: a peer that reads nothing for longer ends with 1008. They move when
+    /// [`Config::OUTBOX_STEP_BYTES`] of them, or all, have gone to the kernel. Default 60 s.
     pub progress_timeout: Duration,
-    /// Silence (no byte from the peer) that ends a connection whatever the heartbeat says. Default 120 s.
+    /// Silence (no byte from the peer) that ends a connection whatever the heartbeat says. Default
+    /// 120 s.
     pub idle_timeout: Duration,
-    /// From our close frame to the peer's. Default 5 s. Whoever cannot be read any more gets 2 s of it at most.
+    /// From our close frame to the peer's. Default 5 s. Whoever cannot be read any more gets 2 s of
+    /// it at most.
     pub close_timeout: Duration,
 }
 
@@ -81,7 +92,8 @@ pub struct Config {
 pub enum Pinning {
     /// Wherever the scheduler puts it.
     None,
-    /// Shard n on the n-th core that this process may use (unpinned when there are more shards than cores).
+    /// Shard n on the n-th core that this process may use (unpinned when there are more shards than
+    /// cores).
     Auto,
     /// Shard n on the n-th core of this list.
     Cores(Vec<usize>),
@@ -120,8 +132,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What of an outbox leaves in one send, whose end is seen: 128 KiB. So a slow reader needs 2.2 KB/s to be seen reading within the
-    /// default [`Config::progress_timeout`], what the kernel buffers aside.
+    /// What of an outbox leaves in one send, whose end is seen: 128 KiB. So a slow reader needs 2.2
+    /// KB/s to be seen reading within the default [`Config::progress_timeout`], what the kernel
+    /// buffers aside.
     pub const OUTBOX_STEP_BYTES: usize = 128 << 10;
 
     /// Most shards of an engine.
@@ -158,8 +171,8 @@ impl Config {
         limits.max().unwrap_or(Listener::MESSAGE_BYTES_DEFAULT)
     }
 
-    /// Connections that each shard is to take. The kernel spreads connects by hash, so with several shards each gets a quarter more
-    /// than its even share.
+    /// Connections that each shard is to take. The kernel spreads connects by hash, so with several
+    /// shards each gets a quarter more than its even share.
     pub(crate) fn share_per_shard(&self) -> usize {
         let even = self.connections_max.div_ceil(self.shards);
         let share = if self.shards == 1 {
@@ -170,7 +183,8 @@ impl Config {
         share.min(self.connections_max)
     }
 
-    /// Connections that each shard has room for: a few more may be on their way in to hear 503, or on their way out.
+    /// Connections that each shard has room for: a few more may be on their way in to hear 503, or
+    /// on their way out.
     pub(crate) fn slots_per_shard(&self) -> usize {
         const MARGIN: usize = 256;
         self.share_per_shard() + MARGIN
@@ -272,7 +286,8 @@ impl Config {
         )
     }
 
-    /// A fragmented message takes up to its size, and the fragment that is on its way up to as much again.
+    /// A fragmented message takes up to its size, and the fragment that is on its way up to as much
+    /// again.
     fn check_reassembly(&self) -> Result<(), ConfigError> {
         let least = self.shards * Self::shard_reassembly_bytes_min(self.message_bytes_max());
         let rule = "1 MiB and twice the largest message_bytes_max for each shard, to 1 TiB";
@@ -284,7 +299,8 @@ impl Config {
         )
     }
 
-    /// The least that a shard needs for unfinished messages, in bytes: a request head fits, whose buffer doubles as it grows, when the largest has `message_bytes_max`.
+    /// The least that a shard needs for unfinished messages, in bytes: a request head fits, whose
+    /// buffer doubles as it grows, when the largest has `message_bytes_max`.
     pub fn shard_reassembly_bytes_min(message_bytes_max: usize) -> usize {
         const LEAST: usize = 1 << 20;
         const _: () = assert!(2 * *Config::HEAD_BYTES.end() <= LEAST);

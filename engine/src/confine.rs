@@ -1,7 +1,7 @@
 //! Code of the application, called so that its panic goes no further.
 //!
-//! Invariant: nothing that it does unwinds into the caller, not even the end of what it has thrown. Called wherever the shard calls the
-//! application, and by whoever builds on it.
+//! Invariant: nothing that it does unwinds into the caller, not even the end of what it has thrown.
+//! Called wherever the shard calls the application, and by whoever builds on it.
 
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};

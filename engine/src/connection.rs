@@ -1,4 +1,5 @@
-//! Parts of a connection. Each owns one thing, by slot or in one connection, and knows neither the shard nor the topics.
+//! Parts of a connection. Each owns one thing, by slot or in one connection, and knows neither the
+//! shard nor the topics.
 
 pub(crate) mod admission;
 pub(crate) mod exchange;

@@ -61,7 +61,8 @@ impl<'a> Context<'a> {
         self.core.tls.session(self.ticket.slot).is_some()
     }
 
-    /// The certificate that the client showed (DER), if it was asked for one ([`crate::ClientCertificates`]) and showed one.
+    /// The certificate that the client showed (DER), if it was asked for one
+    /// ([`crate::ClientCertificates`]) and showed one.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
         let session = self.core.tls.session(self.ticket.slot)?;
         session.peer_certificate()
@@ -72,7 +73,8 @@ impl<'a> Context<'a> {
         self.core.encoding(self.ticket)
     }
 
-    /// Whether one more connection of this shard may wait for a deferred admission ([`crate::Admission::Defer`]).
+    /// Whether one more connection of this shard may wait for a deferred admission
+    /// ([`crate::Admission::Defer`]).
     pub fn may_defer(&self) -> bool {
         self.core.may_defer()
     }
@@ -82,13 +84,14 @@ impl<'a> Context<'a> {
         self.core.now
     }
 
-    /// Has [`crate::Application::due`] called at this time by the clock of [`Context::now_ms`], up to 64 ms later, if it is not called
-    /// before. Does nothing unless the connection is open.
+    /// Has [`crate::Application::due`] called at this time by the clock of [`Context::now_ms`], up
+    /// to 64 ms later, if it is not called before. Does nothing unless the connection is open.
     pub fn wake_at(&mut self, at_ms: u64) {
         self.core.wake_at(self.ticket, at_ms);
     }
 
-    /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`, after `close`).
+    /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`,
+    /// after `close`).
     pub fn send(&mut self, kind: Kind, payload: &[u8]) {
         if self.is_open() {
             self.core.write_frame(self.ticket, |out| {
@@ -97,7 +100,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sends the message that `fill` appends to the buffer, without a copy. `fill` must only append.
+    /// Sends the message that `fill` appends to the buffer, without a copy. `fill` must only
+    /// append.
     pub fn send_with(&mut self, kind: Kind, fill: impl FnOnce(&mut Vec<u8>)) {
         if self.is_open() {
             self.core.write_frame(self.ticket, |out| {
@@ -106,8 +110,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sends data, or a frame that is ready, to any connection. A connection that is gone, or on its way out, drops it (counted). To the
-    /// connection at hand it goes at once, in one order with what [`Context::send`] sends.
+    /// Sends data, or a frame that is ready, to any connection. A connection that is gone, or on
+    /// its way out, drops it (counted). To the connection at hand it goes at once, in one order
+    /// with what [`Context::send`] sends.
     pub fn send_to(&mut self, to: Address, content: impl Into<Content>) {
         let content = content.into();
         if to == self.address() {
@@ -123,12 +128,14 @@ impl<'a> Context<'a> {
         );
     }
 
-    /// Whether as many answers to reported publishes and lists are under way on this shard as may be: another one would be refused.
+    /// Whether as many answers to reported publishes and lists are under way on this shard as may
+    /// be: another one would be refused.
     pub fn reports_are_full(&self) -> bool {
         self.core.reports.is_full()
     }
 
-    /// Asks for membership; `tag` answers with [`crate::Answer::Joined`]. Joining a room twice is answered like the first time.
+    /// Asks for membership; `tag` answers with [`crate::Answer::Joined`]. Joining a room twice is
+    /// answered like the first time.
     ///
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
@@ -136,8 +143,9 @@ impl<'a> Context<'a> {
         self.core.join(self.ticket, room, u32::MAX, tag)
     }
 
-    /// Asks for membership of a room that is full with so many members: `tag` answers with [`crate::Answer::Joined`], or with
-    /// [`crate::Answer::Refused`]. Whoever is a member already is not refused.
+    /// Asks for membership of a room that is full with so many members: `tag` answers with
+    /// [`crate::Answer::Joined`], or with [`crate::Answer::Refused`]. Whoever is a member already
+    /// is not refused.
     ///
     /// # Errors
     /// As [`Context::join`].
@@ -158,11 +166,13 @@ impl<'a> Context<'a> {
         self.core.leave(self.ticket, room, tag)
     }
 
-    /// From here on the connection counts as this user's; `None`: nobody's. A user's name is 1..=255 bytes. What is published to the
-    /// user afterwards reaches the connection, in one order with what it asks for. Does nothing unless the connection is open.
+    /// From here on the connection counts as this user's; `None`: nobody's. A user's name is
+    /// 1..=255 bytes. What is published to the user afterwards reaches the connection, in one order
+    /// with what it asks for. Does nothing unless the connection is open.
     ///
     /// # Errors
-    /// The name is wrong, or earlier changes are still under way ([`RoomError::Busy`]); the connection is who it was.
+    /// The name is wrong, or earlier changes are still under way ([`RoomError::Busy`]); the
+    /// connection is who it was.
     pub fn identify(&mut self, user: Option<&str>) -> Result<(), RoomError> {
         self.core.identify(self.ticket, user)
     }
@@ -180,7 +190,8 @@ impl<'a> Context<'a> {
         self.core.list(self.ticket, topic, tag)
     }
 
-    /// LocalTopics joined or being joined, in no particular order. In [`crate::Application::closed`] those that the connection was in.
+    /// LocalTopics joined or being joined, in no particular order. In
+    /// [`crate::Application::closed`] those that the connection was in.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         if !self.core.left.is_empty() {
             return self.core.left.clone();
@@ -192,7 +203,8 @@ impl<'a> Context<'a> {
             .collect()
     }
 
-    /// Publishes to a room (no membership needed), to a user, or to everyone. All members see one order.
+    /// Publishes to a room (no membership needed), to a user, or to everyone. All members see one
+    /// order.
     ///
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
@@ -223,8 +235,9 @@ impl<'a> Context<'a> {
         self.core.count_panic(Some(self.ticket));
     }
 
-    /// Whether the connection is open still: not once it was closed, in this call or because it fell too far behind. What it is sent then
-    /// goes nowhere, and what it asks for is not answered.
+    /// Whether the connection is open still: not once it was closed, in this call or because it
+    /// fell too far behind. What it is sent then goes nowhere, and what it asks for is not
+    /// answered.
     pub fn is_open(&self) -> bool {
         self.core.connections.phase(self.ticket) == Phase::Open
     }

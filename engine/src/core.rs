@@ -1,7 +1,8 @@
-//! What a shard knows and owes, apart from its driver and its application: the part that a `Context` may touch.
+//! What a shard knows and owes, apart from its driver and its application: the part that a
+//! `Context` may touch.
 //!
-//! Nothing here talks to the kernel. What the driver must do is written into the agenda and the transmits, and the shard
-//! carries it out when its tick gets there.
+//! Nothing here talks to the kernel. What the driver must do is written into the agenda and the
+//! transmits, and the shard carries it out when its tick gets there.
 
 pub(crate) mod compressing;
 pub(crate) mod congesting;
@@ -79,7 +80,8 @@ pub(crate) struct Core {
     pub(crate) mail: Mailbox,
     pub(crate) outgoing: Outgoing,
     pub(crate) pending_work: PendingWork,
-    /// The rooms of the connection of whose end the application is being told; empty at all other times.
+    /// The rooms of the connection of whose end the application is being told; empty at all other
+    /// times.
     pub(crate) left: Vec<Arc<str>>,
     pub(crate) spare: SpareBuffers,
     pub(crate) tls: TlsSessions,
@@ -273,7 +275,8 @@ impl Core {
         (self.now / ACTIVITY_MS) as u32
     }
 
-    /// Counts an upgraded connection against the process's limit, and against what this shard has `room` for; false when one is reached.
+    /// Counts an upgraded connection against the process's limit, and against what this shard has
+    /// `room` for; false when one is reached.
     pub(crate) fn admit(&mut self, ticket: Ticket, room: usize) -> bool {
         let admitted = self.admitted < room && self.admission.enter();
         if admitted {
@@ -298,8 +301,9 @@ impl Core {
         }
     }
 
-    /// What becomes of a connection that the client would keep: none waits for a next request where a shard's share of all
-    /// connections is taken, or the `room` that its driver has, so that those who come have a place.
+    /// What becomes of a connection that the client would keep: none waits for a next request where
+    /// a shard's share of all connections is taken, or the `room` that its driver has, so that
+    /// those who come have a place.
     pub(crate) fn persistence(&self, wanted: Persistence, room: usize) -> Persistence {
         if self.connections.live() > self.limits.live_kept_max.min(room) {
             return Persistence::Close;
@@ -367,7 +371,8 @@ impl Core {
         self.counters.connections.sub(1);
     }
 
-    /// Owes the connection bytes that others are owed too: `frames` whole frames. False when that closed the connection.
+    /// Owes the connection bytes that others are owed too: `frames` whole frames. False when that
+    /// closed the connection.
     pub(crate) fn append_shared(
         &mut self,
         ticket: Ticket,
@@ -390,7 +395,8 @@ impl Core {
         self.queue(ticket, outgoing::piece(bytes, start, end))
     }
 
-    /// Puts bytes behind what already waits. False when the outbox was full: the connection is being closed for it.
+    /// Puts bytes behind what already waits. False when the outbox was full: the connection is
+    /// being closed for it.
     fn queue(&mut self, ticket: Ticket, bytes: Bytes) -> bool {
         let encryption = self.connections.at(ticket.slot).flags.encryption();
         self.begin_backlog(ticket, 0, encryption);
@@ -404,8 +410,8 @@ impl Core {
         true
     }
 
-    /// From here everything for this connection goes through its outbox, starting with what it is owed in this turn after the first
-    /// `skip` bytes: limits or not, it was owed already.
+    /// From here everything for this connection goes through its outbox, starting with what it is
+    /// owed in this turn after the first `skip` bytes: limits or not, it was owed already.
     fn begin_backlog(&mut self, ticket: Ticket, skip: usize, encryption: Encryption) {
         let connection = self.connections.at(ticket.slot);
         if connection.flags.has(Flags::BACKLOG) {

@@ -1,4 +1,5 @@
-//! One count, and how a set of counts is declared: one writer (the shard), any reader, relaxed. Used by `counters` and the drivers.
+//! One count, and how a set of counts is declared: one writer (the shard), any reader, relaxed.
+//! Used by `counters` and the drivers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,8 +47,8 @@ pub struct Reading {
     pub value: u64,
 }
 
-/// First the name of the set, and perhaps another set that stands last in it. Then `count name;`, or
-/// `count field of family { key = "value" };` for a member of a family. Members stand together.
+/// First the name of the set, and perhaps another set that stands last in it. Then `count name;`,
+/// or `count field of family { key = "value" };` for a member of a family. Members stand together.
 macro_rules! counters {
     ($(#[doc = $about:literal])* $set:ident $({ $(#[doc = $inner_doc:literal])* $inner:ident: $inner_set:ty })?;
      $($(#[doc = $doc:literal])* $kind:ident $name:ident $(of $family:ident { $key:ident = $value:literal })?;)*) => {

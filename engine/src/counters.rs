@@ -23,11 +23,14 @@ counters! {
     count posts_refused;
     /// Requests for a WebSocket that were refused, by HTTP rules or by the application.
     count upgrades_refused;
-    /// Other requests answered 4xx or 5xx: pages that do not exist, refused event streams and posts, heads that are no HTTP.
+    /// Other requests answered 4xx or 5xx: pages that do not exist, refused event streams and
+    /// posts, heads that are no HTTP.
     count requests_refused;
-    /// Requests for a WebSocket or an event stream answered 503: the connection limit, or what the shard's rings have room for.
+    /// Requests for a WebSocket or an event stream answered 503: the connection limit, or what the
+    /// shard's rings have room for.
     count refused_full;
-    /// Requests for a WebSocket or an event stream answered 503: as many as may wait for a deferred admission did.
+    /// Requests for a WebSocket or an event stream answered 503: as many as may wait for a deferred
+    /// admission did.
     count refused_waiting;
     /// Admissions that the application deferred.
     count admissions_deferred;
@@ -43,7 +46,8 @@ counters! {
     count messages_in;
     /// Bytes received; over TLS, as they came.
     count bytes_in;
-    /// Frames given to connections: replies, deliveries, control frames; to event streams, events. Not what found an outbox full.
+    /// Frames given to connections: replies, deliveries, control frames; to event streams, events.
+    /// Not what found an outbox full.
     count frames_out;
     /// HTTP answers given to connections: pages, refusals, 101s, the beginnings of event streams.
     count answers_out;
@@ -57,13 +61,16 @@ counters! {
     count sends;
     /// Sends that fell short and moved to an outbox.
     count sends_short;
-    /// Bytes waiting in outboxes, as the limit of an outbox counts them: what several connections wait for counts once for each, and takes memory once.
+    /// Bytes waiting in outboxes, as the limit of an outbox counts them: what several connections
+    /// wait for counts once for each, and takes memory once.
     gauge outbox_bytes;
     /// Connections with something in their outbox.
     gauge outboxes;
-    /// Deliveries dropped: the connection was closing, or was closed because they found its outbox full.
+    /// Deliveries dropped: the connection was closing, or was closed because they found its outbox
+    /// full.
     count dropped_closing;
-    /// Messages that cannot be said in an encoding, once for each encoding whose connections were not sent them.
+    /// Messages that cannot be said in an encoding, once for each encoding whose connections were
+    /// not sent them.
     count dropped_untranslatable;
     /// Connections closed with 1008: outbox full.
     count closed_slow;
@@ -87,7 +94,8 @@ counters! {
     count closed_deadline_idle of closed_deadline { deadline = "idle" };
     /// Connections that were too late, by the deadline that they missed.
     count closed_deadline_close of closed_deadline { deadline = "close" };
-    /// Connections closed with 1013 (503 before the upgrade): no memory left for their unfinished message.
+    /// Connections closed with 1013 (503 before the upgrade): no memory left for their unfinished
+    /// message.
     count closed_budget;
     /// Memory of unfinished heads, frames and messages, in bytes.
     gauge reassembly_bytes;
@@ -97,7 +105,8 @@ counters! {
     count inflated_bytes_in;
     /// Bytes that they became.
     count inflated_bytes_out;
-    /// Connections closed with 1009: a compressed message became too big, or too much bigger than it was.
+    /// Connections closed with 1009: a compressed message became too big, or too much bigger than
+    /// it was.
     count refused_bombs;
     /// Connections closed with 1007: a message referred to an earlier one, and no window was left
     /// for its client.
@@ -122,7 +131,8 @@ counters! {
     gauge users_home;
     /// Messages waiting in this shard's mailbox when it last looked.
     gauge lane_depth;
-    /// Times a connection was not read on: a lane was full, or its answers had filled its share of the tick.
+    /// Times a connection was not read on: a lane was full, or its answers had filled its share of
+    /// the tick.
     count parked;
     /// 1 when draining and no connection is left.
     gauge drained;

@@ -1,4 +1,5 @@
-//! What carries a shard's operations out: the boundary, the platforms behind it, and listening sockets. This file only names them.
+//! What carries a shard's operations out: the boundary, the platforms behind it, and listening
+//! sockets. This file only names them.
 
 pub(crate) mod boundary;
 pub(crate) mod counters;

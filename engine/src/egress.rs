@@ -1,4 +1,5 @@
-//! What leaves: the transmits of one turn, and how bytes are compressed and encrypted on their way out.
+//! What leaves: the transmits of one turn, and how bytes are compressed and encrypted on their way
+//! out.
 
 pub(crate) mod compression;
 pub(crate) mod deflate;

@@ -1,8 +1,11 @@
-//! The way out of the shards: events, which a subscriber asks for by kind, in a channel with an end.
+//! The way out of the shards: events, which a subscriber asks for by kind, in a channel with an
+//! end.
 //!
-//! A shard never waits for a subscriber. An event that finds the channel full is dropped, and counted in the subscription
-//! ([`Events::lost`]); those that are taken keep their order. A subscription whose channel was dropped is forgotten with the next event.
-//! Without subscribers an event costs the look at one byte. Sent by all parts of a shard; subscribed to through [`crate::Handle`].
+//! A shard never waits for a subscriber. An event that finds the channel full is dropped, and
+//! counted in the subscription ([`Events::lost`]); those that are taken keep their order. A
+//! subscription whose channel was dropped is forgotten with the next event. Without subscribers an
+//! event costs the look at one byte. Sent by all parts of a shard; subscribed to through
+//! [`crate::Handle`].
 
 use crate::connection::peer::Peer;
 use crate::topic::key::TopicName;
@@ -15,8 +18,9 @@ use std::time::Duration;
 
 /// Something that happened in a shard.
 ///
-/// What is told of a topic comes from its home, in the topic's order: `TopicActive`, then `Joined` and `Left` of its members, then `TopicIdle`.
-/// What is told of a connection comes from its own shard: `Opened`, then `Closed`. Between events of different shards there is no order.
+/// What is told of a topic comes from its home, in the topic's order: `TopicActive`, then `Joined`
+/// and `Left` of its members, then `TopicIdle`. What is told of a connection comes from its own
+/// shard: `Opened`, then `Closed`. Between events of different shards there is no order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A topic has its first member.
@@ -128,7 +132,8 @@ impl Events {
     /// Most subscriptions of a shard. One more is over at once.
     pub const SUBSCRIBERS_MAX: usize = 16;
 
-    /// The next event, when there is one. `None`: the engine has stopped, or there were too many subscriptions.
+    /// The next event, when there is one. `None`: the engine has stopped, or there were too many
+    /// subscriptions.
     pub fn recv(&self) -> Option<Event> {
         self.receiver.recv().ok()
     }

@@ -1,9 +1,11 @@
-//! The shard: connections, rooms and lanes as a deterministic state machine, and the drivers that run it on a kernel or in a simulation.
+//! The shard: connections, rooms and lanes as a deterministic state machine, and the drivers that
+//! run it on a kernel or in a simulation.
 //!
 //! # Messages in pieces
 //!
-//! A message is handed to [`Application::message`] whole, and is held until it is. An upload need not be: a connection that is accepted
-//! with [`Messages::InPieces`] gets what arrives of it, to [`Application::piece`].
+//! A message is handed to [`Application::message`] whole, and is held until it is. An upload need
+//! not be: a connection that is accepted with [`Messages::InPieces`] gets what arrives of it, to
+//! [`Application::piece`].
 //!
 //! ```
 //! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
@@ -44,22 +46,26 @@
 //! }
 //! ```
 //!
-//! A slow upload is held to [`Config::frame_timeout`] and [`Config::message_timeout`] as any other message.
+//! A slow upload is held to [`Config::frame_timeout`] and [`Config::message_timeout`] as any other
+//! message.
 //!
 //! # EncodingSet and users
 //!
-//! Connections of one room may be encoded differently: the application gives each a [`EncodingId`] when it accepts it, and says with
-//! [`Application::encode`] how a publication reads in each. That is asked once for each publication and encoding that is present, not for each
-//! connection, and where the publication has got its place in the order. A connection can be a user's: [`Target::User`] reaches all connections of one.
+//! Connections of one room may be encoded differently: the application gives each a [`EncodingId`]
+//! when it accepts it, and says with [`Application::encode`] how a publication reads in each. That
+//! is asked once for each publication and encoding that is present, not for each connection, and
+//! where the publication has got its place in the order. A connection can be a user's:
+//! [`Target::User`] reaches all connections of one.
 //!
 //! ```
 //! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
 //! use shardcast_engine::{
-//!     Accepted, Admission, Application, Content, Context, Data, DataEncoding, EncodingId, Frame, Message, Position,
-//!     Publication, PublicationKind, Publish, Target,
+//!     Accepted, Admission, Application, Content, Context, Data, DataEncoding, EncodingId, Frame,
+//!     Message, Position, Publication, PublicationKind, Publish, Target,
 //! };
 //!
-//! /// Some shout (`/loud`), the others do not; everybody hears everybody in their own way. The path of a request is who asks.
+//! /// Some shout (`/loud`), the others do not; each reads everything in its own way. The path of a
+//! /// request names the user.
 //! struct Hall;
 //!
 //! const CALM: EncodingId = EncodingId::FIRST;
@@ -91,7 +97,11 @@
 //!         let _ = cx.publish(Target::User(user), publish);
 //!     }
 //!
-//!     fn encode(encoding: EncodingId, publication: &Publication<'_>, _: Option<Position>) -> Option<Frame> {
+//!     fn encode(
+//!         encoding: EncodingId,
+//!         publication: &Publication<'_>,
+//!         _: Option<Position>,
+//!     ) -> Option<Frame> {
 //!         let Data::Text(text) = publication.data else { return None };
 //!         let text = if encoding == LOUD { text.to_uppercase() } else { text.to_lowercase() };
 //!         Some(Frame::new(Kind::Text, text.as_bytes()))

@@ -1,5 +1,5 @@
-//! Where clients connect, and what holds for those who connect there. Part of [`crate::Config`]; the driver and the shard know a
-//! listener by its index there.
+//! Where clients connect, and what holds for those who connect there. Part of [`crate::Config`];
+//! the driver and the shard know a listener by its index there.
 
 use crate::driver::listen::ListenSource;
 use crate::egress::tls::server::Tls;
@@ -13,14 +13,16 @@ pub struct Listener {
     pub source: ListenSource,
     /// What clients must speak there; `None`: no TLS.
     pub tls: Option<Tls>,
-    /// Largest message in bytes; a larger one ends its connection with 1009. Default 64 KiB, range 125 B..=64 MiB.
+    /// Largest message in bytes; a larger one ends its connection with 1009. Default 64 KiB, range
+    /// 125 B..=64 MiB.
     pub message_bytes_max: usize,
 }
 
 impl Listener {
     /// Most listeners of an engine: each takes accepts of every shard.
     pub const COUNT_MAX: usize = 8;
-    /// What [`Listener::message_bytes_max`] may be: every control frame fits (RFC 6455 §5.5), and a message fits in memory many times.
+    /// What [`Listener::message_bytes_max`] may be: every control frame fits (RFC 6455 §5.5), and a
+    /// message fits in memory many times.
     pub const MESSAGE_BYTES: RangeInclusive<usize> = 125..=64 << 20;
     /// What it is unless set.
     pub const MESSAGE_BYTES_DEFAULT: usize = 64 << 10;

@@ -1,4 +1,5 @@
-//! Answers that several shards put together: for publishes with a report, for lists, and for the questions of other threads.
+//! Answers that several shards put together: for publishes with a report, for lists, and for the
+//! questions of other threads.
 
 pub(crate) mod gather;
 pub(crate) mod page;

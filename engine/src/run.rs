@@ -1,4 +1,5 @@
-//! An engine from its start to its end: what it takes from the host, its threads, and the ways in from other threads.
+//! An engine from its start to its end: what it takes from the host, its threads, and the ways in
+//! from other threads.
 
 pub(crate) mod drain;
 pub(crate) mod handle;

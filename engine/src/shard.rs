@@ -1,7 +1,7 @@
 //! A shard: one thread's connections and its slice of every room, advanced tick by tick.
 //!
-//! A tick reaps, takes in, orders, collects, delivers, and hands everything over in one turn of the driver. Every part of it is
-//! bounded, and whatever does not fit goes on in the next tick.
+//! A tick reaps, takes in, orders, collects, delivers, and hands everything over in one turn of the
+//! driver. Every part of it is bounded, and whatever does not fit goes on in the next tick.
 
 mod calling;
 mod deadlines;
@@ -56,7 +56,8 @@ pub struct Shard<A: Application, D: Driver> {
     short_sends: Vec<ShortSend>,
     /// Connections that are not read until a lane has room.
     parked: VecDeque<Ticket>,
-    /// Recipients bytes were read last in this tick, and the count of requests with which its turn is over.
+    /// Recipients bytes were read last in this tick, and the count of requests with which its turn
+    /// is over.
     reading: Option<Ticket>,
     requested_max: u64,
     /// Deadlines that have come.
@@ -77,7 +78,8 @@ pub struct Setup<'a> {
     pub mailbox: Mailbox,
     /// Shared by all shards of the process.
     pub admission: ProcessCounts,
-    /// Signs the tokens of event streams; the same for all shards. Without it there are no event streams, whatever the configuration says.
+    /// Signs the tokens of event streams; the same for all shards. Without it there are no event
+    /// streams, whatever the configuration says.
     pub token_key: Option<TokenKey>,
     /// Where the shard counts.
     pub counters: Arc<ShardCounters>,
@@ -118,7 +120,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// One tick: reap, intake, own requests, mail, deliveries, deadlines, then everything out in one turn that may wait.
+    /// One tick: reap, intake, own requests, mail, deliveries, deadlines, then everything out in
+    /// one turn that may wait.
     pub fn tick(&mut self) {
         self.core.mail.awake();
         self.core.tls.begin_tick();
@@ -224,7 +227,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if waiting > 0 && !stuck {
             return Self::LOOK;
         }
-        // A full lane has no bell for its emptying, nor has a congested topic: look again soon. Who empties it is awake.
+        // A full lane has no bell for its emptying, nor has a congested topic: look again soon. Who
+        // empties it is awake.
         let look_soon = stuck || core.topics_awaited;
         let latest = core.now + if look_soon { 1 } else { Self::SLEEP_MS_MAX };
         let sooner = core
@@ -293,7 +297,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Starts the sends that may be started. Those for which the tick has encrypted enough keep their places for the next.
+    /// Starts the sends that may be started. Those for which the tick has encrypted enough keep
+    /// their places for the next.
     fn send_outboxes(&mut self) {
         if self.core.pending_work.kick.is_empty() {
             return;
@@ -363,7 +368,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Closes a bounded number of connections, so that a drain does not starve the deliveries before it.
+    /// Closes a bounded number of connections, so that a drain does not starve the deliveries
+    /// before it.
     fn drain_some(&mut self) {
         /// Connections told per tick.
         const CLOSES_PER_TICK: usize = 256;

@@ -1,4 +1,5 @@
-//! Topics: their keys, what is published to them, the members that this shard has, and the order that this shard gives as their home.
+//! Topics: their keys, what is published to them, the members that this shard has, and the order
+//! that this shard gives as their home.
 
 pub(crate) mod batch;
 pub(crate) mod congestion;

@@ -8,7 +8,8 @@ use doorbell::Doorbell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The lane is a counter of letters (release on push, acquire on look), the wait is a flag that the ringer sets.
+/// The lane is a counter of letters (release on push, acquire on look), the wait is a flag that the
+/// ringer sets.
 #[test]
 fn no_letter_waits_for_a_sleeper_that_nobody_rings() {
     loom::model(|| {

@@ -1,4 +1,5 @@
-//! The way out of an engine on the real ring: what a subscriber hears, a slow one, the end of a drain, and what all shards answer together.
+//! The way out of an engine on the real ring: what a subscriber hears, a slow one, the end of a
+//! drain, and what all shards answer together.
 
 use shardcast_engine::protocol::upgrade::Request;
 use shardcast_engine::{
@@ -13,7 +14,8 @@ use std::time::Duration;
 /// No test takes longer, however slow the host.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A message is the room to join, or to leave if it begins with `-`. The answer says that it is done.
+/// A message is the room to join, or to leave if it begins with `-`. The answer says that it is
+/// done.
 struct Rooms;
 
 impl Application for Rooms {
@@ -155,7 +157,8 @@ fn an_end_is_told_by_its_shard_and_by_the_home() {
     assert_eq!([next(&topics), next(&topics)], [active, idle]);
 }
 
-/// Nobody waits for a subscriber that takes nothing: it loses what comes then, and others lose nothing.
+/// Nobody waits for a subscriber that takes nothing: it loses what comes then, and others lose
+/// nothing.
 #[test]
 fn a_slow_subscriber_loses_and_knows_it() {
     let engine = start();

@@ -1,4 +1,5 @@
-//! Listeners that are no addresses, on the real ring: Unix sockets with their files, and sockets that the process was given.
+//! Listeners that are no addresses, on the real ring: Unix sockets with their files, and sockets
+//! that the process was given.
 
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::upgrade::Request;
@@ -237,8 +238,8 @@ fn a_path_that_cannot_be_is_refused() {
     }
 }
 
-/// A successor has the same socket: it gets every client from the moment on at which the first engine's clients hear of the end, and nobody
-/// notices the first engine's end.
+/// A successor has the same socket: it gets every client from the moment on at which the first
+/// engine's clients hear of the end, and nobody notices the first engine's end.
 #[test]
 fn a_drain_leaves_an_inherited_socket_to_those_who_share_it() {
     let folder = Folder::new("inherited");

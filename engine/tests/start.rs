@@ -49,7 +49,8 @@ fn a_port_belongs_to_one_engine_until_it_ends() {
     assert_eq!(again.local_addr(), Some(address));
 }
 
-/// The rings are the shards'. One that the caller had had would interrupt it when the kernel takes that down.
+/// The rings are the shards'. One that the caller had had would interrupt it when the kernel takes
+/// that down.
 #[test]
 fn starting_an_engine_interrupts_no_read_of_the_caller() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -3,7 +3,9 @@
 //! simulated shards, by counting.
 
 use shardcast::{App, Service, Session};
-use shardcast_engine::driver::sim::{Faults, Line, Random, Read, SimDriver, SocketId, World};
+use shardcast_engine::driver::sim::{
+    Faults, Line, Random, Read, SimDriver, SocketId, Trace, World,
+};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::http;
@@ -71,7 +73,7 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Cluster {
-        let world = World::new(SHARDS, Faults::none(), Random::new(7), false);
+        let world = World::new(SHARDS, Faults::none(), Random::new(7), Trace::Silent);
         let config = Config {
             shards: SHARDS,
             ..Config::default()

@@ -1,12 +1,15 @@
 //! The tidy test: reads every source file of the workspace and refuses what CONTRIBUTING.md rules out. It looks at tokens, so strings and
 //! comments never count. Exceptions stand by name, with a reason, in [`EXCEPTIONS`]; one that is no longer needed fails too.
 
+#[path = "tidy/imports.rs"]
+mod imports;
 #[path = "tidy/tokens.rs"]
 mod tokens;
 
+use imports::Source;
 use proc_macro2::TokenStream;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tokens::{Token, body, closing, contains, flatten, positions, test_modules};
@@ -15,6 +18,17 @@ use tokens::{Token, body, closing, contains, flatten, positions, test_modules};
 const FILE_LINES_MAX: usize = 500;
 /// From the signature to the closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
+/// Of a comment, its indentation included.
+const COMMENT_COLUMNS_MAX: usize = 100;
+
+/// Crates, by their folders, in which no files import each other, directly or around a circle.
+const WITHOUT_CIRCLES: &[&str] = &["engine"];
+/// Crates in whose `src` a type name exists once.
+const WITH_UNIQUE_TYPES: &[&str] = &["engine"];
+/// Crates whose comments are at most [`COMMENT_COLUMNS_MAX`] wide.
+const WITH_NARROW_COMMENTS: &[&str] = &["engine"];
+/// Crates whose public functions take no `bool`.
+const WITHOUT_BOOL_PARAMETERS: &[&str] = &["engine"];
 
 /// Where a rule does not hold: rule, file (or a folder, ending in `/`), reason.
 const EXCEPTIONS: &[(Rule, &str, &str)] = &[
@@ -193,6 +207,10 @@ enum Rule {
     Unfinished,
     MachinePath,
     Import,
+    Circle,
+    TypeName,
+    CommentColumns,
+    BoolParameter,
 }
 
 #[test]
@@ -201,6 +219,7 @@ fn the_workspace_is_tidy() {
         .parent()
         .expect("the package stands in the workspace");
     let mut findings = Findings::default();
+    let mut sources: BTreeMap<String, Vec<(String, Vec<Token>)>> = BTreeMap::new();
     for path in files(root) {
         let name = path
             .strip_prefix(root)
@@ -214,8 +233,15 @@ fn the_workspace_is_tidy() {
         if name.ends_with("Cargo.toml") {
             check_imports(&name, &text, &mut findings);
         } else if name.ends_with(".rs") {
-            check_source(&name, &text, &mut findings);
+            let tokens = check_source(&name, &text, &mut findings);
+            if let Some((folder, _)) = name.split_once("/src/") {
+                let sources = sources.entry(folder.to_owned()).or_default();
+                sources.push((name.clone(), tokens));
+            }
         }
+    }
+    for (folder, sources) in &sources {
+        check_crate(folder, sources, &mut findings);
     }
     for file in REQUIRED_FILES {
         if !root.join(file).is_file() {
@@ -359,7 +385,7 @@ fn imports(manifest: &str) -> Vec<String> {
     names
 }
 
-fn check_source(file: &str, text: &str, findings: &mut Findings) {
+fn check_source(file: &str, text: &str, findings: &mut Findings) -> Vec<Token> {
     let first = text
         .lines()
         .find(|line| !line.starts_with("#!"))
@@ -416,6 +442,100 @@ fn check_source(file: &str, text: &str, findings: &mut Findings) {
             }
         }
     }
+    if is_of(WITH_NARROW_COMMENTS, file) {
+        check_comments(file, text, findings);
+    }
+    if is_of(WITHOUT_BOOL_PARAMETERS, file) && file.contains("/src/") {
+        check_parameters(file, &tokens, findings);
+    }
+    tokens
+}
+
+fn is_of(crates: &[&str], file: &str) -> bool {
+    let mut folders = crates.iter();
+    folders.any(|folder| {
+        file.strip_prefix(folder)
+            .is_some_and(|rest| rest.starts_with('/'))
+    })
+}
+
+/// A line that is one long word, such as an address, cannot be broken.
+fn check_comments(file: &str, text: &str, findings: &mut Findings) {
+    for (number, line) in text.lines().enumerate() {
+        let is_comment = line.trim_start().starts_with("//");
+        let columns = line.chars().count();
+        if is_comment && columns > COMMENT_COLUMNS_MAX && line.split_whitespace().count() > 2 {
+            let what = format!("{columns} columns, at most {COMMENT_COLUMNS_MAX}");
+            findings.add(Rule::CommentColumns, file, number + 1, &what);
+        }
+    }
+}
+
+fn check_parameters(file: &str, tokens: &[Token], findings: &mut Findings) {
+    let tests = test_modules(tokens);
+    for start in positions(tokens, &["fn"]) {
+        let words = ["const", "async", "unsafe"];
+        let before = tokens[..start].iter().rev();
+        let visibility = before
+            .map(|token| token.text.as_str())
+            .find(|word| !words.contains(word));
+        if visibility != Some("pub") || tests.iter().any(|test| test.tokens.contains(&start)) {
+            continue;
+        }
+        let Some(open) = (start..tokens.len()).find(|at| tokens[*at].text == "(") else {
+            continue;
+        };
+        let parameters = &tokens[open..closing(tokens, open)];
+        if contains(parameters, &[":", "bool"]) {
+            let what = format!("fn {} takes a bool", tokens[start + 1].text);
+            findings.add(Rule::BoolParameter, file, tokens[start].line, &what);
+        }
+    }
+}
+
+/// What holds for all files of a crate together.
+fn check_crate(folder: &str, files: &[(String, Vec<Token>)], findings: &mut Findings) {
+    if WITHOUT_CIRCLES.contains(&folder) {
+        let sources = files.iter().map(|(file, tokens)| Source { file, tokens });
+        for circle in imports::circles(&sources.collect::<Vec<_>>()) {
+            let what = format!("import each other: {}", circle.join(", "));
+            findings.add(Rule::Circle, &circle[0], 1, &what);
+        }
+    }
+    if WITH_UNIQUE_TYPES.contains(&folder) {
+        let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+        let sources = files.iter().map(|(file, tokens)| Source { file, tokens });
+        let tests = imports::test_sources(&sources.collect::<Vec<_>>());
+        for (file, tokens) in files
+            .iter()
+            .filter(|(file, _)| !tests.contains(file.as_str()))
+        {
+            for at in type_names(tokens) {
+                let name = tokens[at].text.as_str();
+                if let Some(other) = known.insert(name, file) {
+                    let what = format!("{name} is a type of {other}, too");
+                    findings.add(Rule::TypeName, file, tokens[at].line, &what);
+                }
+            }
+        }
+    }
+}
+
+/// Where types are named that are declared at the top of a file.
+fn type_names(tokens: &[Token]) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut index = 0;
+    while index < tokens.len() {
+        match tokens[index].text.as_str() {
+            "(" | "[" | "{" => index = closing(tokens, index) + 1,
+            "struct" | "enum" | "trait" | "union" | "type" => {
+                found.push(index + 1);
+                index += 2;
+            }
+            _ => index += 1,
+        }
+    }
+    found
 }
 
 fn check_names(file: &str, findings: &mut Findings) {

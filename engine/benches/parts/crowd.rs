@@ -1,5 +1,5 @@
-//! A whole shard with connections in one room, and what they say: one call is what arrives at one moment, and ticks until all is out.
-//! Used by the table of pieces.
+//! A whole shard with connections in one room, and what they say: one call is what arrives at one
+//! moment, and ticks until all is out. Used by the table of pieces.
 
 use crate::quiet::{Line, Quiet};
 use shardcast_engine::driver::Completion;
@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 const ROOM: &str = "room";
 
-/// The raw protocol: `S` joins the room, `P` publishes the rest to it, `D` is only taken, anything else comes back.
+/// The raw protocol: `S` joins the room, `P` publishes the rest to it, `D` is only taken, anything
+/// else comes back.
 struct Raw;
 
 impl Application for Raw {
@@ -107,7 +108,8 @@ impl Crowd {
     /// Ticks until everything arrived was taken and `transmits` have left.
     pub(crate) fn settle(&mut self, transmits: u64) {
         let before = self.line.borrow().transmits;
-        // A fan-out may take several ticks; messages to the own shard are read in the tick that wrote them.
+        // A fan-out may take several ticks; messages to the own shard are read in the tick that
+        // wrote them.
         for _ in 0..TICKS_MAX {
             self.shard.tick();
             let line = self.line.borrow();

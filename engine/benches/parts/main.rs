@@ -1,9 +1,11 @@
-//! What the shard costs without a kernel: its parts by themselves, and a whole shard on a driver that does nothing.
-//! `bench/README.md` says how to run it.
+//! What the shard costs without a kernel: its parts by themselves, and a whole shard on a driver
+//! that does nothing. `bench/README.md` says how to run it.
 //!
-//! The parts are private to the engine. They are compiled here a second time from their own files, as `tests/doorbell_loom.rs` does
-//! it, so that the engine shows nothing for the sake of its benches and has no feature for them; what they ask of their crate's root
-//! (`crate::Ticket`) is imported here. The whole shard is the engine's own, through the modules that the simulation tests use.
+//! The parts are private to the engine. They are compiled here a second time from their own files,
+//! as `tests/doorbell_loom.rs` does it, so that the engine shows nothing for the sake of its
+//! benches and has no feature for them; what they ask of their crate's root (`crate::Ticket`) is
+//! imported here. The whole shard is the engine's own, through the modules that the simulation
+//! tests use.
 
 #[path = "../../src/connection"]
 mod connection {
@@ -204,7 +206,8 @@ fn lane_request() -> Box<dyn FnMut()> {
     })
 }
 
-/// A publish from a member on one shard to one on the other, whose home is the other: the request, and the delivery back.
+/// A publish from a member on one shard to one on the other, whose home is the other: the request,
+/// and the delivery back.
 fn lane_hop() -> Box<dyn FnMut()> {
     let mut mailboxes = lane::mesh(2, LaneCapacity::for_shards(2), 1);
     let frame = Frame::new(Kind::Binary, b"frame");
@@ -288,8 +291,9 @@ fn tick_broadcast(messages: usize, members: u32) -> Box<dyn FnMut()> {
     })
 }
 
-/// One message of so many bytes, in one frame or in fragments, arrives in receives as the driver gives them. Twice as long should take
-/// twice as much: a cost per byte that grows with the size is quadratic work.
+/// One message of so many bytes, in one frame or in fragments, arrives in receives as the driver
+/// gives them. Twice as long should take twice as much: a cost per byte that grows with the size is
+/// quadratic work.
 fn large(bytes: usize, fragment_bytes: usize) -> Box<dyn FnMut()> {
     const RECEIVE_BYTES: usize = 16_640;
     let (mut crowd, said) = (

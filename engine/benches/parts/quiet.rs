@@ -1,7 +1,9 @@
-//! A driver without a kernel: what the shard is told stands in a list, and what leaves is looked at and forgotten.
+//! A driver without a kernel: what the shard is told stands in a list, and what leaves is looked at
+//! and forgotten.
 //!
-//! The simulation's driver copies and checks every byte, which costs more than the shard does; here nothing is left but the shard.
-//! Always: every transmit leaves whole. Called by the shard and by `crowd`, which shares the list.
+//! The simulation's driver copies and checks every byte, which costs more than the shard does; here
+//! nothing is left but the shard. Always: every transmit leaves whole. Called by the shard and by
+//! `crowd`, which shares the list.
 
 use shardcast_engine::Ticket;
 use shardcast_engine::driver::{Completion, Driver, Millis, ShortSend, StopAccept, Wait};

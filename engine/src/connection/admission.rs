@@ -1,15 +1,17 @@
-//! What all shards of a process share: how many connections they may have, and a few counts of theirs.
+//! What all shards of a process share: how many connections they may have, and a few counts of
+//! theirs.
 //!
-//! Invariant: touched once per connect and once per close, and when a shard becomes busy or quiet; never for a message, but for a look at
-//! [`Congestion`]. Used by `core`.
+//! Invariant: touched once per connect and once per close, and when a shard becomes busy or quiet;
+//! never for a message, but for a look at [`Congestion`]. Used by `core`.
 
 use crate::topic::congestion::Congestion;
 use crate::types::encoding::EncodingsPresent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The process's connection limit, how many of its connections take shared compressed frames, how many have each encoding, and how many shards
-/// are busy: the one thing that shards share, touched once per connect and once per close.
+/// The process's connection limit, how many of its connections take shared compressed frames, how
+/// many have each encoding, and how many shards are busy: the one thing that shards share, touched
+/// once per connect and once per close.
 #[derive(Clone, Debug)]
 pub struct ProcessCounts {
     admitted: Arc<AtomicUsize>,

@@ -1,7 +1,8 @@
-//! Where a connection stands among its HTTP requests: what the request phase must remember from one read to the next.
+//! Where a connection stands among its HTTP requests: what the request phase must remember from one
+//! read to the next.
 //!
-//! Invariant: it exists only while a request is unfinished or more may follow one that was answered. Owned by a connection's
-//! cold part, driven by the shard's request phase.
+//! Invariant: it exists only while a request is unfinished or more may follow one that was
+//! answered. Owned by a connection's cold part, driven by the shard's request phase.
 
 use crate::driver::boundary::Millis;
 use crate::types::ticket::Address;
@@ -62,8 +63,10 @@ pub(crate) struct Upload {
 }
 
 impl Exchange {
-    /// Requests that one connection may make before it becomes a WebSocket; the last is answered with `Connection: close`.
+    /// Requests that one connection may make before it becomes a WebSocket; the last is answered
+    /// with `Connection: close`.
     pub(crate) const REQUESTS_MAX: u32 = 100;
-    /// Largest body of a refused request that is read and dropped, in bytes; after a larger one the connection is closed.
+    /// Largest body of a refused request that is read and dropped, in bytes; after a larger one the
+    /// connection is closed.
     pub(crate) const DROPPED_BODY_BYTES_MAX: usize = 64 << 10;
 }

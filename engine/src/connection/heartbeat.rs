@@ -1,7 +1,8 @@
-//! How a connection is kept alive: the choice of its application, and what is remembered of choices that are not the usual one.
+//! How a connection is kept alive: the choice of its application, and what is remembered of choices
+//! that are not the usual one.
 //!
-//! Invariant: a connection without an entry is sent pings. Entries exist while their connection may be open; whoever has none costs nothing.
-//! Used by the shard's deadlines.
+//! Invariant: a connection without an entry is sent pings. Entries exist while their connection may
+//! be open; whoever has none costs nothing. Used by the shard's deadlines.
 
 use crate::connection::paged::Paged;
 use crate::driver::boundary::Millis;
@@ -10,14 +11,16 @@ use crate::types::frame::Frame;
 /// What a connection is sent so that both sides know of each other.
 #[derive(Clone, Debug, Default)]
 pub enum Heartbeat {
-    /// A ping after [`crate::Config::heartbeat`] of silence, to be answered within [`crate::Config::pong_timeout`]; to an event stream a
-    /// comment every heartbeat.
+    /// A ping after [`crate::Config::heartbeat`] of silence, to be answered within
+    /// [`crate::Config::pong_timeout`]; to an event stream a comment every heartbeat.
     #[default]
     WebSocketPing,
-    /// This message every [`crate::Config::heartbeat`], whatever the client says meanwhile: for protocols whose clients wait for it. Any
-    /// byte within [`crate::Config::pong_timeout`] is an answer; an event stream owes none.
+    /// This message every [`crate::Config::heartbeat`], whatever the client says meanwhile: for
+    /// protocols whose clients wait for it. Any byte within [`crate::Config::pong_timeout`] is an
+    /// answer; an event stream owes none.
     Message(Frame),
-    /// Nothing: silence ends the connection after [`crate::Config::idle_timeout`]. An event stream is not ended by it.
+    /// Nothing: silence ends the connection after [`crate::Config::idle_timeout`]. An event stream
+    /// is not ended by it.
     None,
 }
 

@@ -1,6 +1,7 @@
-//! What arrived on a connection and is not read yet: an incomplete head or frame, or everything while it is parked. Reading and
-//! growing cost a constant per byte however the bytes arrive, and nobody makes it reserve memory by announcing alone. Owned by a
-//! connection's cold part, filled and read by the intake.
+//! What arrived on a connection and is not read yet: an incomplete head or frame, or everything
+//! while it is parked. Reading and growing cost a constant per byte however the bytes arrive, and
+//! nobody makes it reserve memory by announcing alone. Owned by a connection's cold part, filled
+//! and read by the intake.
 
 /// The bytes, and how many more it takes.
 #[derive(Debug, Default)]
@@ -9,7 +10,8 @@ pub(crate) struct Input {
     /// Before it, everything was read.
     start: usize,
     need: Need,
-    /// What of an unfinished frame's payload was found to be text ([`shardcast_protocol::unfinished`]).
+    /// What of an unfinished frame's payload was found to be text
+    /// ([`shardcast_protocol::unfinished`]).
     checked_bytes: usize,
 }
 
@@ -48,7 +50,8 @@ impl Input {
         is_unfinished.then_some((&self.bytes[self.start..], &mut self.checked_bytes))
     }
 
-    /// How many of `arrived` bytes are to be taken before the next try; the rest can be read where they are.
+    /// How many of `arrived` bytes are to be taken before the next try; the rest can be read where
+    /// they are.
     pub(crate) fn wants(&self, arrived: usize) -> usize {
         match self.need {
             Need::Any => arrived,
@@ -112,8 +115,9 @@ impl SpareBuffers {
     /// Largest buffer kept; a larger one is freed.
     const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-    /// A buffer that holds `bytes` already. It has room for as much again if that much is needed, and grows with what arrives,
-    /// whatever a frame's header announces: nobody reserves memory by announcing alone.
+    /// A buffer that holds `bytes` already. It has room for as much again if that much is needed,
+    /// and grows with what arrives, whatever a frame's header announces: nobody reserves memory by
+    /// announcing alone.
     pub(crate) fn take(&mut self, bytes: &[u8], need: Need) -> Input {
         let mut buffer = self.0.pop().unwrap_or_default();
         let enough = match need {
@@ -151,7 +155,8 @@ impl SpareBuffers {
 mod tests {
     use super::*;
 
-    /// `need` bytes that arrive in receives of `receive_bytes`: the memory they end in, and how often it grew.
+    /// `need` bytes that arrive in receives of `receive_bytes`: the memory they end in, and how
+    /// often it grew.
     fn collect(need: usize, receive_bytes: usize) -> (usize, usize) {
         let receive = vec![7; receive_bytes];
         let first = &receive[..receive_bytes.min(need)];

@@ -28,7 +28,8 @@ pub(crate) enum Memberships {
     #[default]
     None,
     One(Membership),
-    // A boxed Vec keeps the enum at 16 bytes; a connection in several rooms pays one more indirection.
+    // A boxed Vec keeps the enum at 16 bytes; a connection in several rooms pays one more
+    // indirection.
     #[allow(clippy::box_collection)]
     Many(Box<Vec<Membership>>),
 }

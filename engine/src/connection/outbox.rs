@@ -12,10 +12,11 @@ pub(crate) struct OutboxLimits {
     pub(crate) sends_max: usize,
 }
 
-/// Bytes in stream order. At most one tracked send is under way, and it covers a prefix of the queue.
+/// Bytes in stream order. At most one tracked send is under way, and it covers a prefix of the
+/// queue.
 ///
-/// Over TLS the queue is records first, then plain bytes: these are sealed when they are about to be sent, so that what waits for many
-/// slow readers stays shared as long as it can.
+/// Over TLS the queue is records first, then plain bytes: these are sealed when they are about to
+/// be sent, so that what waits for many slow readers stays shared as long as it can.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queue: VecDeque<Bytes>,
@@ -61,7 +62,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues beyond the limits: the rest of a frame that is partly on the wire, or the close frame that ends it all.
+    /// Queues beyond the limits: the rest of a frame that is partly on the wire, or the close frame
+    /// that ends it all.
     pub(crate) fn force(&mut self, bytes: Bytes, encryption: Encryption) {
         if bytes.is_empty() {
             return;
@@ -79,8 +81,8 @@ impl Outbox {
         }
     }
 
-    /// Moves plain bytes from the front of those into `plain`, at most `bytes_max` and none while a send is under way; the records made
-    /// of them are to be given to `force`.
+    /// Moves plain bytes from the front of those into `plain`, at most `bytes_max` and none while a
+    /// send is under way; the records made of them are to be given to `force`.
     pub(crate) fn take_plain(&mut self, bytes_max: usize, plain: &mut Vec<u8>) {
         while !self.sending && self.unencrypted > 0 && plain.len() < bytes_max {
             let at = self.queue.len() - self.unencrypted;

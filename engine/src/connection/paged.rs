@@ -1,7 +1,7 @@
 //! A table by slot that grows by small pages and never moves an entry.
 //!
-//! One large reservation per table would be simpler, but allocators back such reservations with 2 MiB pages, and half a dozen
-//! tables then cost 300 bytes a connection at 15,000 connections.
+//! One large reservation per table would be simpler, but allocators back such reservations with 2
+//! MiB pages, and half a dozen tables then cost 300 bytes a connection at 15,000 connections.
 
 use std::ops::{Index, IndexMut};
 

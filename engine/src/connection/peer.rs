@@ -1,4 +1,5 @@
-//! Where peers connect from, by slot: 6 bytes for IPv4, 16 more only where a peer came over IPv6. Scope ids are not kept. Owned by `connection`.
+//! Where peers connect from, by slot: 6 bytes for IPv4, 16 more only where a peer came over IPv6.
+//! Scope ids are not kept. Owned by `connection`.
 
 use crate::connection::paged::Paged;
 use std::fmt;
@@ -47,7 +48,8 @@ pub(crate) struct Peers {
     long: Paged<[u8; 16]>,
 }
 
-/// Nobody connects from `0.0.0.0/8` (RFC 6890), so [`LONG`] says: look among the long ones, and [`UNIX`] what it says.
+/// Nobody connects from `0.0.0.0/8` (RFC 6890), so [`LONG`] says: look among the long ones, and
+/// [`UNIX`] what it says.
 #[derive(Clone, Copy, Debug, Default)]
 struct Short {
     ip: [u8; 4],

@@ -10,18 +10,21 @@ pub(crate) enum Phase {
     Free,
     /// Accepted; the request head is not complete.
     Upgrading,
-    /// A whole request for a WebSocket or an event stream is there; the application has deferred its decision. Nothing is read.
+    /// A whole request for a WebSocket or an event stream is there; the application has deferred
+    /// its decision. Nothing is read.
     Authenticating,
     /// Messages flow both ways.
     Open,
-    /// Our close frame is queued or sent; the peer's is awaited, everything else it says is dropped.
+    /// Our close frame is queued or sent; the peer's is awaited, everything else it says is
+    /// dropped.
     Closing,
-    /// The close handshake is complete: what is queued leaves, then the socket is closed (RFC 6455 §7.1.1, the server goes first). Clauses 6455-5.5.1-7,
-    /// 6455-7.1.1-2.
+    /// The close handshake is complete: what is queued leaves, then the socket is closed (RFC 6455
+    /// §7.1.1, the server goes first). Clauses 6455-5.5.1-7, 6455-7.1.1-2.
     Flushing,
-    /// Nothing more is to be said and the peer may still be talking (refused upgrade, broken protocol): what is queued leaves, then FIN,
-    /// then its bytes are dropped until it closes, because closing with unread bytes resets and the last answer would be lost; but for
-    /// no longer than [`Phase::LINGER_MS`], since nothing it says is read.
+    /// Nothing more is to be said and the peer may still be talking (refused upgrade, broken
+    /// protocol): what is queued leaves, then FIN, then its bytes are dropped until it closes,
+    /// because closing with unread bytes resets and the last answer would be lost; but for no
+    /// longer than [`Phase::LINGER_MS`], since nothing it says is read.
     Lingering,
     /// The driver was told to close; only its `Closed` is awaited.
     Retiring,
@@ -49,8 +52,9 @@ pub(crate) enum Step {
 }
 
 impl Phase {
-    /// After the FIN behind the last answer, in milliseconds, at most the close deadline: enough for the answer to arrive before the reset
-    /// that follows bytes which nobody read, too short to be worth holding.
+    /// After the FIN behind the last answer, in milliseconds, at most the close deadline: enough
+    /// for the answer to arrive before the reset that follows bytes which nobody read, too short to
+    /// be worth holding.
     pub(crate) const LINGER_MS: Millis = 2_000;
 
     /// What is owed by now is the last that the peer will hear.
@@ -58,7 +62,8 @@ impl Phase {
         matches!(self, Phase::Flushing | Phase::Lingering)
     }
 
-    /// The next phase, or `None` where the step does not apply (it is ignored then: the connection is further on already).
+    /// The next phase, or `None` where the step does not apply (it is ignored then: the connection
+    /// is further on already).
     pub(crate) fn after(self, step: Step) -> Option<Phase> {
         use Phase::{
             Authenticating, Closing, Flushing, Free, Lingering, Open, Retiring, Upgrading,

@@ -25,7 +25,8 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// Index in this turn's transmits; valid only if the transmit there bears this ticket.
     pub(crate) transmit: u32,
-    /// When the peer was last heard, in units of [`ACTIVITY_MS`]; while upgrading, when it was accepted or last answered.
+    /// When the peer was last heard, in units of [`ACTIVITY_MS`]; while upgrading, when it was
+    /// accepted or last answered.
     pub(crate) last_activity: u32,
     pub(crate) cold: Option<Box<Cold>>,
 }
@@ -62,7 +63,8 @@ impl Flags {
 
     /// permessage-deflate was agreed on.
     pub(crate) const DEFLATES: Flags = Flags(256);
-    /// With a window that is small, or that lasts for more than a message: it does not share compressed frames with others.
+    /// With a window that is small, or that lasts for more than a message: it does not share
+    /// compressed frames with others.
     pub(crate) const OWN_WINDOW: Flags = Flags(512);
 
     /// It was told `client_no_context_takeover`, had not offered it, and has not shown yet that it
@@ -86,7 +88,8 @@ impl Flags {
     /// What it sends is not read as whole plain messages.
     pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
 
-    /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`] translates it.
+    /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`]
+    /// translates it.
     pub(crate) const TRANSLATED: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
 
     /// Whether what the connection is owed can be sent as it is.
@@ -151,7 +154,8 @@ pub(crate) struct Cold {
     /// What of [`Cold::buffered_bytes`] stands in the shard's account.
     pub(crate) counted_bytes: usize,
     pub(crate) outbox: Outbox,
-    /// When it was last left to wait for its turn to be encrypted ([`crate::core::Secure::begin_pass`]).
+    /// When it was last left to wait for its turn to be encrypted
+    /// ([`crate::core::Secure::begin_pass`]).
     pub(crate) encryption_pass: u64,
     /// When the outbox last moved: something left it, or it was empty.
     pub(crate) moved_at: Millis,
@@ -190,8 +194,8 @@ pub(crate) struct Connections {
     /// Pages exist where a connection joined a room.
     memberships: Paged<Memberships>,
     live: usize,
-    /// By page: the highest generation of a page that was given back. Those of a page that comes again begin there, so that no old
-    /// ticket fits a new connection.
+    /// By page: the highest generation of a page that was given back. Those of a page that comes
+    /// again begin there, so that no old ticket fits a new connection.
     generations: Vec<u32>,
 }
 
@@ -244,7 +248,8 @@ impl Connections {
         self.hot.pages()
     }
 
-    /// Gives a page of slots back if none of them is in use; false if one is, or there is no such page.
+    /// Gives a page of slots back if none of them is in use; false if one is, or there is no such
+    /// page.
     pub(crate) fn release_page(&mut self, page: usize) -> bool {
         let slots = self.hot.page(page);
         let Some(generation) = slots.iter().map(|slot| slot.generation).max() else {
@@ -278,7 +283,8 @@ impl Connections {
         }
     }
 
-    /// A slot in use, without the check for staleness: for slots that come from the shard's own lists.
+    /// A slot in use, without the check for staleness: for slots that come from the shard's own
+    /// lists.
     pub(crate) fn at(&mut self, slot: u32) -> &mut Connection {
         &mut self.hot[slot]
     }

@@ -1,7 +1,9 @@
-//! Tokens of event streams: a connection's address under a key of the process, so that only who was given one can post to it.
+//! Tokens of event streams: a connection's address under a key of the process, so that only who was
+//! given one can post to it.
 //!
-//! Nothing is stored: a token is its own record. HMAC-SHA-256 over the address makes it unguessable, and comparing takes the
-//! same time wherever the difference is. Made and read by the shards; the key is made once per process.
+//! Nothing is stored: a token is its own record. HMAC-SHA-256 over the address makes it
+//! unguessable, and comparing takes the same time wherever the difference is. Made and read by the
+//! shards; the key is made once per process.
 
 use crate::types::ticket::{Address, Ticket};
 use aws_lc_rs::hmac;

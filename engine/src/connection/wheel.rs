@@ -1,4 +1,5 @@
-//! Coarse timers: at most one deadline per slot, intrusive lists in a wheel. Deadlines fire up to one step late, never early.
+//! Coarse timers: at most one deadline per slot, intrusive lists in a wheel. Deadlines fire up to
+//! one step late, never early.
 
 use crate::connection::paged::Paged;
 use crate::driver::boundary::Millis;

@@ -1,5 +1,6 @@
-//! Whoever asks for more of a topic that is congested is not read until it has caught up, so that what it says does not stand in the way
-//! of what others say. Called by what connections ask for, and by intake.
+//! Whoever asks for more of a topic that is congested is not read until it has caught up, so that
+//! what it says does not stand in the way of what others say. Called by what connections ask for,
+//! and by intake.
 
 use super::Core;
 use crate::connection::phase::Phase;
@@ -23,8 +24,8 @@ impl Core {
         }
     }
 
-    /// No more of the connection is to be read: it is to be parked. Asked where there is more, so that
-    /// whoever is parked has something unread.
+    /// No more of the connection is to be read: it is to be parked. Asked where there is more, so
+    /// that whoever is parked has something unread.
     #[inline]
     pub(crate) fn must_await_topic(&mut self, ticket: Ticket) -> bool {
         let topics_awaited = !self.congestion.is_none() && self.awaits_turn(ticket);

@@ -1,4 +1,5 @@
-//! Encoding comes last: what is published becomes frames where it has its place in the order, one for each encoding that is to hear it.
+//! Encoding comes last: what is published becomes frames where it has its place in the order, one
+//! for each encoding that is to hear it.
 //!
 //! Called by the home of a topic, and by the owner of a connection for what is sent to it alone.
 
@@ -30,7 +31,8 @@ pub(super) struct Encoder<'a> {
 }
 
 impl Core {
-    /// What a home needs at once: where the members are, the way to them, and what makes their frames.
+    /// What a home needs at once: where the members are, the way to them, and what makes their
+    /// frames.
     pub(super) fn home_parts(&mut self) -> (&Homes, &mut Mailbox, Encoder<'_>) {
         let encoder = Encoder {
             encode: self.encode,
@@ -139,7 +141,8 @@ mod tests {
         (encoding != UNSAYABLE).then(|| Frame::new(Kind::Text, said.as_bytes()))
     }
 
-    /// What members of each encoding share, and how often it was counted that they cannot be told, and that the application panicked.
+    /// What members of each encoding share, and how often it was counted that they cannot be told,
+    /// and that the application panicked.
     #[test]
     fn a_home_encodes_with_the_position_that_it_gives() {
         let publication = Publication {

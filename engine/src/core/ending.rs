@@ -1,4 +1,5 @@
-//! How connections end. Cleanup happens in one place, [`Core::leave_all`], on the one step out of the open state.
+//! How connections end. Cleanup happens in one place, [`Core::leave_all`], on the one step out of
+//! the open state.
 
 use super::{Core, Ended};
 use crate::connection::membership::Membership;
@@ -15,7 +16,8 @@ use shardcast_protocol::reader::ProtocolError;
 use std::sync::Arc;
 
 impl Core {
-    /// Starts the close handshake of an open connection; what it is owed leaves first. Otherwise nothing happens.
+    /// Starts the close handshake of an open connection; what it is owed leaves first. Otherwise
+    /// nothing happens.
     pub(crate) fn close(
         &mut self,
         ticket: Ticket,
@@ -26,7 +28,8 @@ impl Core {
         if self.connections.phase(ticket) != Phase::Open {
             return;
         }
-        // An event stream ends with its last event: nobody answers it, and its end is the connection's.
+        // An event stream ends with its last event: nobody answers it, and its end is the
+        // connection's.
         let is_stream = self.connections.at(ticket.slot).flags.has(Flags::STREAM);
         let step = if is_stream { Step::Refuse } else { Step::Close };
         self.step(ticket, step, reason);
@@ -36,7 +39,8 @@ impl Core {
         }
     }
 
-    /// The peer's close frame came: answer it, unless ours went out before, and let go. Clauses 6455-5.5.1-4, 6455-5.5.1-6.
+    /// The peer's close frame came: answer it, unless ours went out before, and let go. Clauses
+    /// 6455-5.5.1-4, 6455-5.5.1-6.
     pub(crate) fn peer_closed(&mut self, ticket: Ticket, code: Option<CloseCode>) {
         let before = self.connections.phase(ticket);
         self.step(ticket, Step::PeerClose, CloseReason::Peer(code));
@@ -129,7 +133,8 @@ impl Core {
         self.pending_work.finish.push(ticket);
     }
 
-    /// Its outbox is full: it is told 1008 behind what waits already, and gets until the close deadline to read it.
+    /// Its outbox is full: it is told 1008 behind what waits already, and gets until the close
+    /// deadline to read it.
     pub(crate) fn evict(&mut self, ticket: Ticket) {
         if self.connections.phase(ticket) == Phase::Open {
             self.counters.closed_slow.add(1);
@@ -177,7 +182,8 @@ impl Core {
         self.pending_work.retire.push(ticket);
     }
 
-    /// Takes a step if the phase allows it. Leaving the open state is the one place where a connection is cleaned up.
+    /// Takes a step if the phase allows it. Leaving the open state is the one place where a
+    /// connection is cleaned up.
     fn step(&mut self, ticket: Ticket, step: Step, reason: CloseReason) -> bool {
         let Some(connection) = self.connections.get(ticket) else {
             return false;
@@ -217,7 +223,8 @@ impl Core {
         true
     }
 
-    /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home hears of it in one message. The rooms.
+    /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home
+    /// hears of it in one message. The rooms.
     fn leave_all(&mut self, ticket: Ticket) -> Vec<Arc<str>> {
         let memberships = self.connections.take_memberships(ticket.slot);
         let mut left = Vec::new();
@@ -261,7 +268,8 @@ impl Core {
         }
         let members = &mut self.topics.subscribers(membership.subscribers).members;
         members.swap_remove(membership.position as usize);
-        // What a crowd needed goes as it leaves; each member is moved at most once for every time that as many left.
+        // What a crowd needed goes as it leaves; each member is moved at most once for every time
+        // that as many left.
         if members.capacity() > Self::MEMBERS_SLACK_MAX && members.capacity() > 4 * members.len() {
             members.shrink_to(2 * members.len());
         }

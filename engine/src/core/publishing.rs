@@ -1,5 +1,6 @@
-//! Publishing: what goes to a topic's home, how the home gives it its place in the order and has it encoded for every encoding that is present,
-//! and how it gets into the batches of the shards with members. Lists take the same way, so that they have a place in the same order.
+//! Publishing: what goes to a topic's home, how the home gives it its place in the order and has it
+//! encoded for every encoding that is present, and how it gets into the batches of the shards with
+//! members. Lists take the same way, so that they have a place in the same order.
 
 use super::Core;
 use crate::message::delivery::{Delivery, Parcel};
@@ -102,7 +103,8 @@ impl Core {
         Ok(known.unwrap_or_else(|| TopicKey::new(topic)))
     }
 
-    /// As home: gives a publish its place in the order, has it encoded, and sends it to every shard with members.
+    /// As home: gives a publish its place in the order, has it encoded, and sends it to every shard
+    /// with members.
     pub(crate) fn order(&mut self, publish: &PublishRequest) {
         self.counters.publishes.add(1);
         // No topic keeps history yet: one that does gives its next position here, and nowhere else.
@@ -145,8 +147,8 @@ impl Core {
         send_out(mail, publish, dropped, to);
     }
 
-    /// Every shard is sent to, for each encoding that the process has connections of: whoever opens one later misses nothing between two
-    /// messages that it gets.
+    /// Every shard is sent to, for each encoding that the process has connections of: whoever opens
+    /// one later misses nothing between two messages that it gets.
     fn order_for_everyone(&mut self, publish: &PublishRequest, position: Option<Position>) {
         let present = self.admission.encodings.get();
         let (_, mail, mut encoder) = self.home_parts();
@@ -180,7 +182,8 @@ impl Core {
         deliver_all(mail, publish, parcels, to);
     }
 
-    /// As member: nobody of an encoding is sent a publish to everyone. The shard's part of its report.
+    /// As member: nobody of an encoding is sent a publish to everyone. The shard's part of its
+    /// report.
     pub(crate) fn count_unencodable(&self, encoding: EncodingId, except: Option<Ticket>) -> Report {
         let open = self.connections.open(encoding);
         Report {
@@ -189,7 +192,8 @@ impl Core {
         }
     }
 
-    /// As home: a list has its place in the order, and each shard is asked for its share of those who are named.
+    /// As home: a list has its place in the order, and each shard is asked for its share of those
+    /// who are named.
     pub(crate) fn order_list(&mut self, topic: TopicKey, key: ReportKey) {
         let total = self.homes.members(topic.topic());
         let interest = self.homes.interest(topic.topic()).iter();
@@ -259,8 +263,8 @@ impl Core {
         }
     }
 
-    /// As member: puts a publish into its recipients' batch of this tick; `None`: the last member left while it was on its way.
-    /// Returns it if what came before it has to go out first.
+    /// As member: puts a publish into its recipients' batch of this tick; `None`: the last member
+    /// left while it was on its way. Returns it if what came before it has to go out first.
     pub(crate) fn collect(
         &mut self,
         recipients: Option<Recipients>,
@@ -298,7 +302,8 @@ impl Core {
         &mut self.everyone[encoding.index()]
     }
 
-    /// Ends a set of recipients's batch: it goes out to the members of this moment. False: there was nothing in it.
+    /// Ends a set of recipients's batch: it goes out to the members of this moment. False: there
+    /// was nothing in it.
     pub(crate) fn close_batch(&mut self, recipients: Recipients, last: Option<&Parcel>) -> bool {
         let reported = last.filter(|parcel| parcel.report.is_some());
         if self.batch(recipients).is_empty() {
@@ -311,7 +316,8 @@ impl Core {
         true
     }
 
-    /// A batch that is not empty goes out. Until everybody has it, what else comes for the set of recipients waits.
+    /// A batch that is not empty goes out. Until everybody has it, what else comes for the set of
+    /// recipients waits.
     fn send_off(&mut self, recipients: Recipients, reported: Option<&Parcel>) {
         let fan_out = match recipients {
             Recipients::Topic(index) => {
@@ -364,8 +370,8 @@ impl Core {
     }
 }
 
-/// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from each, and from here of the members whose encoding
-/// it cannot be said in.
+/// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from
+/// each, and from here of the members whose encoding it cannot be said in.
 fn send_out<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,

@@ -1,4 +1,5 @@
-//! Questions of other threads to all shards: passed on by the shard that is asked, answered by each with its part.
+//! Questions of other threads to all shards: passed on by the shard that is asked, answered by each
+//! with its part.
 
 use super::Core;
 use crate::connection::phase::Phase;

@@ -1,4 +1,5 @@
-//! What a quiet shard gives back of what it knows and owes: buffers, and the room that tables and queues kept for more. Nothing that is in use.
+//! What a quiet shard gives back of what it knows and owes: buffers, and the room that tables and
+//! queues kept for more. Nothing that is in use.
 //!
 //! Called by the shard (`shard/quiet.rs`), never while it is busy.
 
@@ -50,7 +51,8 @@ impl Core {
         ended.shrink_to_fit();
     }
 
-    /// Bytes that connections hold in this moment: what they have not taken, and what they have not finished.
+    /// Bytes that connections hold in this moment: what they have not taken, and what they have not
+    /// finished.
     pub(crate) fn buffered_bytes(&self) -> u64 {
         self.counters.outbox_bytes.get() + self.counters.reassembly_bytes.get()
     }

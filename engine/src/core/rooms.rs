@@ -1,4 +1,5 @@
-//! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes back.
+//! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes
+//! back.
 
 use super::Core;
 use crate::connection::membership::Membership;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 /// What a connection is told of what it asked for.
 pub(crate) type Answered = Option<(Ticket, Tag, Answer)>;
 
-/// Users that a connection is, or is not yet known to be no more: more at once are refused until the homes have answered.
+/// Users that a connection is, or is not yet known to be no more: more at once are refused until
+/// the homes have answered.
 const USERS_PER_CONNECTION_MAX: usize = 8;
 
 /// One wish to be a member.
@@ -207,7 +209,8 @@ impl Core {
         fits.then_some(()).ok_or(())
     }
 
-    /// The home counted the join (or was only asked): from here the connection is a member. The answer for the application.
+    /// The home counted the join (or was only asked): from here the connection is a member. The
+    /// answer for the application.
     pub(crate) fn joined(&mut self, joined: Joined) -> Answered {
         let Joined {
             topic,
@@ -251,8 +254,9 @@ impl Core {
         Some((who, tag?, Answer::Left { room }))
     }
 
-    /// The home refused the join: the connection did not become a member by it, and was none. What it asked for later decides, if
-    /// there is something. The home hears that this is known, whatever became of the connection.
+    /// The home refused the join: the connection did not become a member by it, and was none. What
+    /// it asked for later decides, if there is something. The home hears that this is known,
+    /// whatever became of the connection.
     pub(crate) fn refused(
         &mut self,
         topic: TopicKey,

@@ -1,5 +1,5 @@
-//! When connections are to be woken for their application ([`crate::Application::due`]): a wheel of its own beside that of the engine's
-//! deadlines, made when the first one is asked for.
+//! When connections are to be woken for their application ([`crate::Application::due`]): a wheel of
+//! its own beside that of the engine's deadlines, made when the first one is asked for.
 //!
 //! Invariant: one entry per connection, the earliest time that was asked for.
 

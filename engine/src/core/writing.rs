@@ -1,5 +1,6 @@
-//! How one connection comes to be owed bytes: every frame for it alone is encoded here, as a plain frame first, and translated
-//! in place where the connection speaks another encoding. Called by whoever sends: contexts, messages, control frames, endings.
+//! How one connection comes to be owed bytes: every frame for it alone is encoded here, as a plain
+//! frame first, and translated in place where the connection speaks another encoding. Called by
+//! whoever sends: contexts, messages, control frames, endings.
 
 use super::Core;
 use crate::connection::slot::Flags;
@@ -9,7 +10,8 @@ use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, OpCode};
 
 impl Core {
-    /// Owes the connection the plain frame that `fill` appends, whole, in the encoding that the connection takes. The connection is live.
+    /// Owes the connection the plain frame that `fill` appends, whole, in the encoding that the
+    /// connection takes. The connection is live.
     pub(crate) fn write_frame(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
@@ -28,7 +30,8 @@ impl Core {
         }
     }
 
-    /// Owes the connection the bytes that `fill` appends, as they are: a whole HTTP answer. The connection is live.
+    /// Owes the connection the bytes that `fill` appends, as they are: a whole HTTP answer. The
+    /// connection is live.
     pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
@@ -71,7 +74,8 @@ impl Core {
         self.counters.bytes_out.add(bytes as u64);
     }
 
-    /// What stands in the scratch from `start` on is owed to the connection: how many bytes that is, if they found room.
+    /// What stands in the scratch from `start` on is owed to the connection: how many bytes that
+    /// is, if they found room.
     #[inline(always)] // Once per reply.
     fn append(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
         let bytes = self.outgoing.scratch_bytes() - start;
@@ -90,8 +94,8 @@ impl Core {
         self.queue(ticket, waiting).then_some(bytes)
     }
 
-    /// Rewrites the plain frame that stands in `out` from `start` on, whole, in the encoding that the connection takes.
-    /// Rare: only connections with a flag of [`Flags::TRANSLATED`] come here.
+    /// Rewrites the plain frame that stands in `out` from `start` on, whole, in the encoding that
+    /// the connection takes. Rare: only connections with a flag of [`Flags::TRANSLATED`] come here.
     #[cold]
     fn translate(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {
         let flags = self.connections.at(ticket.slot).flags;

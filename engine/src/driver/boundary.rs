@@ -1,7 +1,8 @@
 //! The boundary between the shard (rules) and what carries it out (the kernel, or a simulation).
 //!
-//! In: the time and completions as plain data ([`Driver::reap`]). Out: operations. Dispatch is static. No memory is lent across a
-//! call of [`Driver::turn`]: transmits are borrowed only inside it, tracked sends own their bytes.
+//! In: the time and completions as plain data ([`Driver::reap`]). Out: operations. Dispatch is
+//! static. No memory is lent across a call of [`Driver::turn`]: transmits are borrowed only inside
+//! it, tracked sends own their bytes.
 
 use crate::connection::peer::Peer;
 use crate::egress::outgoing::Outgoing;
@@ -16,7 +17,8 @@ pub type Millis = u64;
 pub enum Wait {
     /// Not at all: submit, and settle the transmits.
     No,
-    /// Until something completes or this time has come. With a time that has passed: take what is there.
+    /// Until something completes or this time has come. With a time that has passed: take what is
+    /// there.
     Until(Millis),
 }
 
@@ -46,7 +48,8 @@ pub enum Completion<L> {
         /// Why.
         why: ReceiveEnd,
     },
-    /// A tracked send ended: `count` bytes are in the socket's buffer. Perhaps not all of them: then the rest is sent by another, unless `failed`.
+    /// A tracked send ended: `count` bytes are in the socket's buffer. Perhaps not all of them:
+    /// then the rest is sent by another, unless `failed`.
     Sent {
         /// Recipients.
         ticket: Ticket,
@@ -73,25 +76,29 @@ pub enum ReceiveEnd {
     Stopped,
 }
 
-/// A transmit (untracked send) that did not leave whole. Exceptions only: a transmit without one left whole.
+/// A transmit (untracked send) that did not leave whole. Exceptions only: a transmit without one
+/// left whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortSend {
     /// Recipients.
     pub ticket: Ticket,
     /// Bytes that did leave, from the start.
     pub count: usize,
-    /// The connection is beyond sending (`EPIPE`, `ECONNRESET`); otherwise the socket's buffer is full.
+    /// The connection is beyond sending (`EPIPE`, `ECONNRESET`); otherwise the socket's buffer is
+    /// full.
     pub failed: bool,
 }
 
 /// How listening sockets are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopAccept {
-    /// The sockets of this engine's own are shut down: nobody can connect there any more, and the addresses are free at once. Those that
-    /// were inherited are handed over whatever is said: they belong to others, too.
+    /// The sockets of this engine's own are shut down: nobody can connect there any more, and the
+    /// addresses are free at once. Those that were inherited are handed over whatever is said: they
+    /// belong to others, too.
     Release,
-    /// No socket is shut down: the accepts under way are cancelled and the engine's own descriptors closed. Whoever else has the
-    /// sockets goes on accepting, and those who wait to be accepted do not notice.
+    /// No socket is shut down: the accepts under way are cancelled and the engine's own descriptors
+    /// closed. Whoever else has the sockets goes on accepting, and those who wait to be accepted do
+    /// not notice.
     HandOver,
 }
 
@@ -103,20 +110,25 @@ pub trait Driver {
     /// The time of the last `reap`.
     fn now(&self) -> Millis;
 
-    /// Appends what completed since the last call, in the kernel's order, and updates the time. Runs nothing, never waits.
+    /// Appends what completed since the last call, in the kernel's order, and updates the time.
+    /// Runs nothing, never waits.
     fn reap(&mut self, into: &mut Vec<Completion<Self::Lease>>);
 
-    /// Sends every transmit (at most one per connection, never for one with a tracked send under way), submits all buffered
-    /// operations and waits as told. On return no transmit's memory is in use, and `short sends` holds every transmit of this
-    /// call that did not leave whole: the caller settles them before anything else may be owed to those connections.
+    /// Sends every transmit (at most one per connection, never for one with a tracked send under
+    /// way), submits all buffered operations and waits as told. On return no transmit's memory is
+    /// in use, and `short sends` holds every transmit of this call that did not leave whole: the
+    /// caller settles them before anything else may be owed to those connections.
     ///
-    /// With [`Wait::Until`] it is the last act of a tick; the simulation returns from it at once and schedules the next tick itself.
+    /// With [`Wait::Until`] it is the last act of a tick; the simulation returns from it at once
+    /// and schedules the next tick itself.
     fn turn(&mut self, outgoing: &Outgoing, wait: Wait, short_sends: &mut Vec<ShortSend>);
 
-    /// Starts receiving; goes on until `ReceiveEnded`. Running out of buffers is the driver's own affair.
+    /// Starts receiving; goes on until `ReceiveEnded`. Running out of buffers is the driver's own
+    /// affair.
     fn arm_receive(&mut self, ticket: Ticket);
 
-    /// Asks for `ReceiveEnded { why: Stopped }` (or another end, if that came first); some `Received` may still precede it.
+    /// Asks for `ReceiveEnded { why: Stopped }` (or another end, if that came first); some
+    /// `Received` may still precede it.
     fn stop_receive(&mut self, ticket: Ticket);
 
     /// Its receive waits for a buffer: it may have said what nobody could hear.
@@ -125,14 +137,16 @@ pub trait Driver {
     /// Returns a receive buffer.
     fn give_back(&mut self, lease: Self::Lease);
 
-    /// Sends `segments` (1 to [`TRACKED_SEGMENTS_MAX`]), however long it takes, and seldom only the beginning; ends in one `Sent`. At most one at a time per ticket.
+    /// Sends `segments` (1 to [`TRACKED_SEGMENTS_MAX`]), however long it takes, and seldom only the
+    /// beginning; ends in one `Sent`. At most one at a time per ticket.
     fn send_tracked(&mut self, ticket: Ticket, segments: &[Bytes]);
 
     /// Half-closes the sending side once all sends are done (FIN). Called with no send under way.
     fn shut_down(&mut self, ticket: Ticket);
 
-    /// Ends the connection: whatever is under way is cut off, its completions swallowed except `Received` (whose ticket is stale by then,
-    /// and whose lease must still be given back), then `Closed`. Called once per accepted slot.
+    /// Ends the connection: whatever is under way is cut off, its completions swallowed except
+    /// `Received` (whose ticket is stale by then, and whose lease must still be given back), then
+    /// `Closed`. Called once per accepted slot.
     fn close(&mut self, ticket: Ticket);
 
     /// Wakes another shard that announced its sleep. Buffered like the rest.
@@ -141,10 +155,12 @@ pub trait Driver {
     /// The shard is quiet: memory that was kept for more work may go.
     fn release_memory(&mut self) {}
 
-    /// Stops accepting for good (drain). Connections that were accepted by then may still be reaped.
+    /// Stops accepting for good (drain). Connections that were accepted by then may still be
+    /// reaped.
     fn stop_accepting(&mut self, how: StopAccept);
 
-    /// Connections that there is room for just now: beyond them, the driver can only bring some that are to be refused.
+    /// Connections that there is room for just now: beyond them, the driver can only bring some
+    /// that are to be refused.
     fn connections_max(&self) -> usize;
 }
 

@@ -15,7 +15,8 @@ counters! {
     count completion_overflows;
     /// Further rings that the host refused, for want of open files or locked memory.
     count rings_refused;
-    /// Receives and sends that were cancelled and begun anew, so that the kernel releases closed sockets (Linux 6.12 and older).
+    /// Receives and sends that were cancelled and begun anew, so that the kernel releases closed
+    /// sockets (Linux 6.12 and older).
     count rotated;
     /// Rings in use.
     gauge rings;

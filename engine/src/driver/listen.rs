@@ -1,6 +1,8 @@
-//! Listening sockets: where they come from, how each shard gets its own, and what is left of them at the end.
+//! Listening sockets: where they come from, how each shard gets its own, and what is left of them
+//! at the end.
 //!
-//! Opened once, at start, before there are shards; a driver accepts from what it is given and knows how that may be given up.
+//! Opened once, at start, before there are shards; a driver accepts from what it is given and knows
+//! how that may be given up.
 
 use crate::driver::boundary::StopAccept;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -24,17 +26,17 @@ pub enum ListenSource {
     Bind(SocketAddr),
     /// Somebody else made the socket and gave it to this process.
     Inherited(Inherited),
-    /// The engine makes a socket file here, at most [`ListenSource::PATH_BYTES_MAX`] long, that its user and group may connect to
-    /// ([`ListenSource::UNIX_MODE`]). A file that a server left behind without removing it is replaced; the engine removes its own when
-    /// it stops accepting.
+    /// The engine makes a socket file here, at most [`ListenSource::PATH_BYTES_MAX`] long, that its
+    /// user and group may connect to ([`ListenSource::UNIX_MODE`]). A file that a server left
+    /// behind without removing it is replaced; the engine removes its own when it stops accepting.
     Unix(PathBuf),
 }
 
-/// A listening stream socket that this process was given: TCP over IPv4 or IPv6, or Unix. It is shared: by whoever else has it, and by
-/// all shards. Clones are the same socket.
+/// A listening stream socket that this process was given: TCP over IPv4 or IPv6, or Unix. It is
+/// shared: by whoever else has it, and by all shards. Clones are the same socket.
 ///
-/// It must listen already. The engine switches it to blocking calls, for everybody who has it, because a ring waits for connections of
-/// such sockets only; it never shuts it down.
+/// It must listen already. The engine switches it to blocking calls, for everybody who has it,
+/// because a ring waits for connections of such sockets only; it never shuts it down.
 #[derive(Clone, Debug)]
 pub struct Inherited(Arc<OwnedFd>);
 
@@ -146,7 +148,8 @@ enum Owner {
 }
 
 impl ListenSocket {
-    /// Gives the socket up. Returns whether it still accepts, through others or for accepts that are under way: those must be cancelled.
+    /// Gives the socket up. Returns whether it still accepts, through others or for accepts that
+    /// are under way: those must be cancelled.
     pub fn stop(self, how: StopAccept) -> StillAccepts {
         match (how, self.owner) {
             (StopAccept::Release, Owner::Engine) => match self.socket.shutdown(Shutdown::Both) {
@@ -207,7 +210,8 @@ impl Listening {
     /// Opens one listener more, for every shard.
     ///
     /// # Errors
-    /// The address or path is taken, forbidden or does not exist; the inherited descriptor is no listening socket.
+    /// The address or path is taken, forbidden or does not exist; the inherited descriptor is no
+    /// listening socket.
     pub(crate) fn open(&mut self, source: &ListenSource) -> io::Result<()> {
         match source {
             ListenSource::Bind(address) => self.bind(*address),
@@ -226,8 +230,9 @@ impl Listening {
 
     /// A socket for each shard: the kernel spreads connects over them (`SO_REUSEPORT`).
     ///
-    /// Sockets that share a port do not notice each other, so the first attempt is made without sharing: otherwise a second server of
-    /// the same user would silently take half of the first one's clients.
+    /// Sockets that share a port do not notice each other, so the first attempt is made without
+    /// sharing: otherwise a second server of the same user would silently take half of the first
+    /// one's clients.
     fn bind(&mut self, mut address: SocketAddr) -> io::Result<()> {
         if address.port() != 0 {
             patiently(|| tcp_socket(address)?.bind(&address.into()))?;
@@ -235,7 +240,8 @@ impl Listening {
         for shard in &mut self.shards {
             let socket = tcp_socket(address)?;
             socket.set_reuse_port(true)?;
-            // Accepted sockets inherit it. Without it a delayed acknowledgement holds frames back (1.21 × the CPU, too).
+            // Accepted sockets inherit it. Without it a delayed acknowledgement holds frames back
+            // (1.21 × the CPU, too).
             socket.set_tcp_nodelay(true)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
@@ -271,8 +277,8 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// An address may still be taken by a server that was just killed, until the kernel has taken its rings down: whoever restarts it at once
-/// is given a moment.
+/// An address may still be taken by a server that was just killed, until the kernel has taken its
+/// rings down: whoever restarts it at once is given a moment.
 fn patiently<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     const TRIES: u32 = 20;
     const BETWEEN: Duration = Duration::from_millis(50);
@@ -307,7 +313,8 @@ fn check_inherited(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a socket file and listens there. Nobody can connect before the permissions are right, because nobody listens before.
+/// Makes a socket file and listens there. Nobody can connect before the permissions are right,
+/// because nobody listens before.
 fn bind_file(path: &Path) -> io::Result<(Socket, SocketFile)> {
     let _replacing = lock_folder(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -325,8 +332,8 @@ fn bind_file(path: &Path) -> io::Result<(Socket, SocketFile)> {
     Ok((socket, file))
 }
 
-/// Of several servers that replace a file at the same time one goes first, and the others see that it lives. Where the folder cannot be
-/// read there is no lock.
+/// Of several servers that replace a file at the same time one goes first, and the others see that
+/// it lives. Where the folder cannot be read there is no lock.
 fn lock_folder(path: &Path) -> io::Result<Option<File>> {
     let folder = path
         .parent()
@@ -353,8 +360,8 @@ fn is_left_behind(path: &Path, address: &SockAddr) -> io::Result<bool> {
     Ok(connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
-/// A socket file of this engine's: removed when dropped, unless another has taken its place. Dropped before its socket is closed, so
-/// that its inode is no other's.
+/// A socket file of this engine's: removed when dropped, unless another has taken its place.
+/// Dropped before its socket is closed, so that its inode is no other's.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,

@@ -1,6 +1,8 @@
-//! What builds drivers, and the wakers and limits that come with them. The engine starts on any [`Platform`] and names none.
+//! What builds drivers, and the wakers and limits that come with them. The engine starts on any
+//! [`Platform`] and names none.
 //!
-//! A platform is one process's: drivers of one platform can wake each other. Called by `start`, before and on the shards' threads.
+//! A platform is one process's: drivers of one platform can wake each other. Called by `start`,
+//! before and on the shards' threads.
 
 use super::DriverCounters;
 use super::listen::ListenSocket;
@@ -14,16 +16,19 @@ pub trait Platform: Send + Sync + 'static {
     /// What carries a shard's operations out.
     type Driver: Driver;
 
-    /// Tries whether this host has what the drivers need. Called once, before any socket is opened; leaves nothing behind.
+    /// Tries whether this host has what the drivers need. Called once, before any socket is opened;
+    /// leaves nothing behind.
     ///
     /// # Errors
     /// What is missing, and what to do about it.
     fn probe(&self) -> Result<(), Unsupported>;
 
-    /// What each shard can hold of a checked configuration on this host. Called once the limit on open files has been raised.
+    /// What each shard can hold of a checked configuration on this host. Called once the limit on
+    /// open files has been raised.
     fn limits(&self, config: &Config) -> PlatformLimits;
 
-    /// Builds a shard's driver, on the thread that will use it. No driver is used before all are built, because any may wake any.
+    /// Builds a shard's driver, on the thread that will use it. No driver is used before all are
+    /// built, because any may wake any.
     ///
     /// # Errors
     /// What the host refused, and what to do about it.
@@ -69,7 +74,8 @@ pub struct PlatformLimits {
     pub rings: usize,
     /// Connections that may be admitted.
     pub connections_max: usize,
-    /// Memory of the driver's buffers and queues when all rings are made and all buffers touched, in bytes.
+    /// Memory of the driver's buffers and queues when all rings are made and all buffers touched,
+    /// in bytes.
     pub memory_bytes: u64,
 }
 

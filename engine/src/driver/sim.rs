@@ -1,19 +1,28 @@
-//! The simulated driver: one shard's view of a virtual [`World`] with a faulty network, virtual time and a seed.
+//! The simulated driver: one shard's view of a virtual [`World`] with a faulty network, virtual
+//! time and a seed.
 //!
-//! It does, as its seed chooses, anything that a kernel may do, and nothing that a kernel may not do:
-//! - the bytes of one direction of one connection arrive in order, none twice; only a reset cuts a tail off;
-//! - a slot's use begins with `Accepted` and ends with `Closed`, which comes once, after `close`; only then is the slot accepted again;
-//! - after `close` nothing of that use is reaped but a stale `Received` that was complete before it;
-//! - `ReceiveEnded` comes after the last `Received` that its arming brought; a receive that is not armed brings nothing;
-//! - a transmit's short send is reported by the turn that sent it; a tracked send ends in one `Sent`, of all of it or of its beginning;
-//! - no more leases are out than there are receive buffers; a receive that finds none ends, and is armed again as the production driver arms
-//!   it ([`super::waiting`]);
-//! - a receive takes one buffer after the other as long as there are bytes, as far as the kernel likes, before anybody else has one;
+//! It does, as its seed chooses, anything that a kernel may do, and nothing that a kernel may not
+//! do:
+//! - the bytes of one direction of one connection arrive in order, none twice; only a reset cuts a
+//!   tail off;
+//! - a slot's use begins with `Accepted` and ends with `Closed`, which comes once, after `close`;
+//!   only then is the slot accepted again;
+//! - after `close` nothing of that use is reaped but a stale `Received` that was complete before
+//!   it;
+//! - `ReceiveEnded` comes after the last `Received` that its arming brought; a receive that is not
+//!   armed brings nothing;
+//! - a transmit's short send is reported by the turn that sent it; a tracked send ends in one
+//!   `Sent`, of all of it or of its beginning;
+//! - no more leases are out than there are receive buffers; a receive that finds none ends, and is
+//!   armed again as the production driver arms it ([`super::waiting`]);
+//! - a receive takes one buffer after the other as long as there are bytes, as far as the kernel
+//!   likes, before anybody else has one;
 //! - a receive that is armed while there are bytes takes its buffers at that moment;
 //! - a wait ends for a completion, for a wake, or at its time, and, if the test likes, for nothing.
 //!
-//! It panics when the shard breaks its side of [`Driver`]: an operation on a slot that is not in use or with a stale ticket, two sends of one
-//! connection at once, a send after `shut_down`, arming what is armed, a lease that outlives its tick.
+//! It panics when the shard breaks its side of [`Driver`]: an operation on a slot that is not in
+//! use or with a stale ticket, two sends of one connection at once, a send after `shut_down`,
+//! arming what is armed, a lease that outlives its tick.
 
 pub(crate) mod faults;
 pub(crate) mod lease;
@@ -26,6 +35,7 @@ pub(crate) mod world;
 
 pub use faults::Faults;
 pub use lease::SimLease;
+pub use network::Trace;
 pub use random::Random;
 pub use socket::{Line, SocketId};
 pub use world::{Read, World};
@@ -40,11 +50,19 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// One shard's driver. Operations take effect at once, turns return at once; the test decides who ticks next.
+/// One shard's driver. Operations take effect at once, turns return at once; the test decides who
+/// ticks next.
 #[derive(Debug)]
 pub struct SimDriver {
     world: Rc<RefCell<World>>,
     shard: usize,
+}
+
+impl World {
+    /// The driver of one shard; there is one for each.
+    pub fn driver(world: &Rc<RefCell<World>>, shard: usize) -> SimDriver {
+        SimDriver::new(Rc::clone(world), shard)
+    }
 }
 
 impl SimDriver {

@@ -1,7 +1,9 @@
-//! The production driver: one thread's io_uring rings. Their number is its private matter; the shard sees slots.
+//! The production driver: one thread's io_uring rings. Their number is its private matter; the
+//! shard sees slots.
 //!
-//! Every ring has its own table of direct descriptors (at most as many as the process may open files), so a shard with more
-//! connections than that owns several. The first is the one that sleeps; the others wake it through an eventfd each.
+//! Every ring has its own table of direct descriptors (at most as many as the process may open
+//! files), so a shard with more connections than that owns several. The first is the one that
+//! sleeps; the others wake it through an eventfd each.
 
 mod accept;
 mod buffers;
@@ -23,6 +25,7 @@ mod ring;
 mod ring_set;
 mod slot;
 mod supply;
+mod tables;
 mod tracked;
 mod userdata;
 mod vectors;
@@ -30,7 +33,8 @@ mod waking;
 
 pub use buffers::Lease;
 pub use capabilities::Capabilities;
-pub use platform::{Tables, Uring};
+pub use platform::Uring;
+pub use tables::Tables;
 
 use crate::config::Config;
 use crate::connection::paged::Paged;
@@ -55,11 +59,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 use tracked::TrackedSends;
 use userdata::{Op, UserData};
-use vectors::Vectors;
-
-/// Set on every transmit: never blocks, and reports a short count instead of success only when the socket's buffer is full.
-/// Without `MSG_WAITALL` a short send would look like success and post nothing.
-const TRANSMIT_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+use vectors::{TRANSMIT_FLAGS, Vectors};
 
 /// One shard's rings.
 #[derive(Debug)]
@@ -173,7 +173,8 @@ impl UringDriver {
         let entry = opcode::Read::new(types::Fd(fd), buffer, 8)
             .build()
             .user_data(UserData::plain(Op::Bell, 0).0);
-        // SAFETY: the eventfd and its buffer are owned by `self.bell`, which is dropped after the rings.
+        // SAFETY: the eventfd and its buffer are owned by `self.bell`, which is dropped after the
+        // rings.
         unsafe { self.rings[0].push(entry) };
     }
 
@@ -216,8 +217,8 @@ impl UringDriver {
             .flags(squeue::Flags::SKIP_SUCCESS)
             .user_data(UserData::of(Op::Depart, ticket).0);
         let ring = self.ring_of(ticket.slot);
-        // SAFETY: `outgoing` is borrowed, and `vectors` untouched, until `turn` has submitted everything; `MSG_DONTWAIT`
-        // makes the send complete during submission.
+        // SAFETY: `outgoing` is borrowed, and `vectors` untouched, until `turn` has submitted
+        // everything; `MSG_DONTWAIT` makes the send complete during submission.
         unsafe { self.rings[ring].push(entry) };
     }
 
@@ -287,8 +288,8 @@ impl Driver for UringDriver {
         }
         let reaped = self.reap_ring(0);
         self.patience.saw(reaped);
-        // A short send belongs to this turn: none may stay behind because completions overflow, or because what the kernel
-        // refused to take would be sent later.
+        // A short send belongs to this turn: none may stay behind because completions overflow, or
+        // because what the kernel refused to take would be sent later.
         for index in 0..self.rings.len() {
             while self.rings[index].is_behind() && !outgoing.is_empty() {
                 self.rings[index].enter_and_look();
@@ -352,7 +353,8 @@ impl Driver for UringDriver {
             .build()
             .user_data(UserData::of(Op::Tracked, ticket).0);
         let ring = self.ring_of(ticket.slot);
-        // SAFETY: `self.tracked` owns the header, the vector and the bytes until the send's completion, and is dropped after the rings.
+        // SAFETY: `self.tracked` owns the header, the vector and the bytes until the send's
+        // completion, and is dropped after the rings.
         unsafe { self.rings[ring].push(entry) };
     }
 
@@ -411,8 +413,9 @@ impl Driver for UringDriver {
     }
 }
 
-/// A socket that others accept from outlives the rings: none of its connections may go to a ring that is being taken down. A cancelled
-/// accept goes on taking the wakes that are meant for others until it is looked at.
+/// A socket that others accept from outlives the rings: none of its connections may go to a ring
+/// that is being taken down. A cancelled accept goes on taking the wakes that are meant for others
+/// until it is looked at.
 impl Drop for UringDriver {
     fn drop(&mut self) {
         self.stop_accepting(StopAccept::Release);

@@ -1,21 +1,25 @@
-//! Connections whose receive found no buffer, in the order in which they are received for again. Pure; both drivers use it, one for each
-//! pool of buffers.
+//! Connections whose receive found no buffer, in the order in which they are received for again.
+//! Pure; both drivers use it, one for each pool of buffers.
 //!
-//! Invariant: whoever took less than its share of the buffers comes before all that took more. A connection with its share waits behind
-//! them, and gets one buffer in its turn, until it has nothing left to be read: however many flood, and however fast.
+//! Invariant: whoever took less than its share of the buffers comes before all that took more. A
+//! connection with its share waits behind them, and gets one buffer in its turn, until it has
+//! nothing left to be read: however many flood, and however fast.
 
 use crate::driver::boundary::Millis;
 use crate::types::ticket::Ticket;
 use std::collections::VecDeque;
 
-/// Connections with more than their share that get a buffer in one tick. A buffer full of the smallest messages takes about 100 µs to
-/// serve, so those who flood delay the others by less than a millisecond a tick, and bulk still amortizes what a tick costs.
+/// Connections with more than their share that get a buffer in one tick. A buffer full of the
+/// smallest messages takes about 100 µs to serve, so those who flood delay the others by less than
+/// a millisecond a tick, and bulk still amortizes what a tick costs.
 pub(crate) const GREEDY_PER_TICK: usize = 8;
 
-/// Buffers that a connection may take in one tick in which others want some, too; whoever takes so many gets one at a time.
+/// Buffers that a connection may take in one tick in which others want some, too; whoever takes so
+/// many gets one at a time.
 pub(crate) const BUFFERS_PER_TICK: usize = 16;
 
-/// For how long after somebody with less than its share found no buffer nobody takes more than one at a time, in milliseconds.
+/// For how long after somebody with less than its share found no buffer nobody takes more than one
+/// at a time, in milliseconds.
 const CONTENDED_MS: Millis = 1_000;
 
 /// What a connection took of the buffers since the tick began.
@@ -57,7 +61,8 @@ impl Waiting {
         self.greedy.shrink_to_fit();
     }
 
-    /// Receives that found no buffer in one tick, in the order in which they ended, each with what its connection took.
+    /// Receives that found no buffer in one tick, in the order in which they ended, each with what
+    /// its connection took.
     pub(crate) fn starved(&mut self, starved: &[(Ticket, Taken)], now: Millis) {
         let of = |taken| starved.iter().filter(move |(_, took)| *took == taken);
         for (ticket, _) in of(Taken::Less) {
@@ -114,7 +119,8 @@ mod tests {
         }
     }
 
-    /// Who is received for with `room` buffers, as slots: those with less than their share, then the others.
+    /// Who is received for with `room` buffers, as slots: those with less than their share, then
+    /// the others.
     fn next(waiting: &mut Waiting, room: usize) -> (Vec<(u32, Receive)>, Vec<u32>) {
         let modest = std::iter::from_fn(|| waiting.next_modest()).take(room);
         let modest: Vec<_> = modest.map(|(who, how)| (who.slot, how)).collect();

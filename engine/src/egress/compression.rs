@@ -1,4 +1,5 @@
-//! permessage-deflate as it is configured (RFC 7692). Part of [`crate::Config`]; without it no offer is answered.
+//! permessage-deflate as it is configured (RFC 7692). Part of [`crate::Config`]; without it no
+//! offer is answered.
 
 use crate::types::config_error::{ConfigError, within};
 use shardcast_protocol::deflate::{InflateLimits, Takeover};
@@ -7,13 +8,15 @@ use std::ops::RangeInclusive;
 /// When messages are compressed, and what received ones may become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compression {
-    /// Shorter payloads are sent as they are, in bytes. Default 1 KiB, range 64 B..=64 MiB: below a network packet there is little to
-    /// win, and every message costs the receiver an inflate.
+    /// Shorter payloads are sent as they are, in bytes. Default 1 KiB, range 64 B..=64 MiB: below a
+    /// network packet there is little to win, and every message costs the receiver an inflate.
     pub threshold_bytes: usize,
-    /// Whether messages may refer to earlier ones. Default `Never`: then a broadcast is compressed once for all, and a connection
-    /// costs no memory. `Allowed` takes up to [`Compression::TAKEOVER_BYTES`] for each connection that asks for it.
+    /// Whether messages may refer to earlier ones. Default `Never`: then a broadcast is compressed
+    /// once for all, and a connection costs no memory. `Allowed` takes up to
+    /// [`Compression::TAKEOVER_BYTES`] for each connection that asks for it.
     pub takeover: Takeover,
-    /// Bytes that each compressed byte of a received message may become once it is longer than 64 KiB; more ends the connection with
+    /// Bytes that each compressed byte of a received message may become once it is longer than 64
+    /// KiB; more ends the connection with
     /// 1009. Default 200, range 10..=1,032 (DEFLATE reaches no more).
     pub ratio_max: u32,
     /// Memory of all windows of clients that refer to earlier messages though they were told
@@ -32,8 +35,8 @@ impl Compression {
     pub const WINDOWS_BYTES: RangeInclusive<usize> = 0..=1 << 40;
     /// What [`Compression::ratio_max`] may be.
     pub const RATIO: RangeInclusive<u32> = 10..=1032;
-    /// Memory of a connection with context takeover, once it has sent and received a compressed message: 381 KB to deflate and 48 KB
-    /// to inflate, measured.
+    /// Memory of a connection with context takeover, once it has sent and received a compressed
+    /// message: 381 KB to deflate and 48 KB to inflate, measured.
     pub const TAKEOVER_BYTES: usize = 381_000 + 48_000;
     /// Memory of a shard that deflates and inflates: 205 KB and 48 KB, measured, the buffers of
     /// both, and seven compressors of 265 KB if peers ask for small windows.

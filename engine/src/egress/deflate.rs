@@ -1,5 +1,5 @@
-//! permessage-deflate on one shard: one deflater and one inflater for all connections, and the windows of those that have
-//! their own. A shard without such connections allocates none of it.
+//! permessage-deflate on one shard: one deflater and one inflater for all connections, and the
+//! windows of those that have their own. A shard without such connections allocates none of it.
 
 use crate::connection::admission::ProcessCounts;
 use crate::counters::ShardCounters;
@@ -24,8 +24,8 @@ pub(crate) struct Compressing {
     pub(crate) own: HashMap<u32, Own>,
     /// What connections with [`Flags::MAY_REFER`] said compressed, by slot.
     windows: HashMap<u32, InflateStream>,
-    /// Memory of `windows`: at most the shard's share of [`Compression::windows_bytes_max`], and none
-    /// of it while one is taken.
+    /// Memory of `windows`: at most the shard's share of [`Compression::windows_bytes_max`], and
+    /// none of it while one is taken.
     pub(crate) windows_bytes: usize,
     windows_bytes_max: usize,
     /// What a stream of messages deflates to, before it stands behind its header.
@@ -65,7 +65,8 @@ impl Compressing {
         }
     }
 
-    /// Compresses and inflates with what is made anew when it is needed; windows of connections stay.
+    /// Compresses and inflates with what is made anew when it is needed; windows of connections
+    /// stay.
     pub(crate) fn release_memory(&mut self) {
         (self.deflater, self.inflater) = (None, None);
         self.output = Vec::new();
@@ -133,7 +134,8 @@ impl Compressing {
     }
 }
 
-/// A frame that its home is about to send out: compressed once, if somebody in the process takes it so.
+/// A frame that its home is about to send out: compressed once, if somebody in the process takes it
+/// so.
 pub(crate) fn compress_for_sharers(
     compressing: Option<&mut Compressing>,
     admission: &ProcessCounts,

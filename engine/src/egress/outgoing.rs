@@ -1,6 +1,7 @@
 //! This turn's transmits: who is owed which bytes, and the memory they stand in.
 //!
-//! The shard fills it, the driver reads it inside one `turn`, the shard settles the short sends from it and clears it.
+//! The shard fills it, the driver reads it inside one `turn`, the shard settles the short sends
+//! from it and clears it.
 
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
@@ -56,15 +57,19 @@ struct Link {
 }
 
 impl Outgoing {
-    /// Segments of one transmit; the shard moves a connection that needs more to its outbox. Below the kernel's `UIO_MAXIOV` of 1,024.
+    /// Segments of one transmit; the shard moves a connection that needs more to its outbox. Below
+    /// the kernel's `UIO_MAXIOV` of 1,024.
     pub const SEGMENTS_MAX: usize = 64;
-    /// Bytes of one transmit after its first segment: the kernel cuts a send at 2 GiB and calls it whole.
+    /// Bytes of one transmit after its first segment: the kernel cuts a send at 2 GiB and calls it
+    /// whole.
     const BYTES_MAX: u32 = 1 << 30;
     /// Frames that may stand in the scratch before they leave, in bytes.
     pub(crate) const SCRATCH_BYTES_MAX: usize = 256 << 10;
-    /// Scratch, and records, that are kept between turns; what a large message needed beyond that is given back.
+    /// Scratch, and records, that are kept between turns; what a large message needed beyond that
+    /// is given back.
     const SCRATCH_BYTES_KEPT: usize = 512 << 10;
-    /// Bytes to be sealed after which a turn is due: a broadcast over TLS is a copy for each of its readers.
+    /// Bytes to be sealed after which a turn is due: a broadcast over TLS is a copy for each of its
+    /// readers.
     const UNENCRYPTED_BYTES_MAX: usize = 1 << 20;
 
     /// Number of transmits.
@@ -77,7 +82,8 @@ impl Outgoing {
         self.transmits.len() - self.withdrawn
     }
 
-    /// `transmits_max` transmits stand, or as much as one turn should seal, or as much as the scratch should hold: a turn is due.
+    /// `transmits_max` transmits stand, or as much as one turn should seal, or as much as the
+    /// scratch should hold: a turn is due.
     pub(crate) fn is_full(&self, transmits_max: usize) -> bool {
         self.transmits.len() >= transmits_max
             || self.unencrypted >= Self::UNENCRYPTED_BYTES_MAX
@@ -99,7 +105,8 @@ impl Outgoing {
         self.transmits[index].ticket
     }
 
-    /// The n-th transmit's bytes, in order (one slice nearly always; none when it moved to the outbox).
+    /// The n-th transmit's bytes, in order (one slice nearly always; none when it moved to the
+    /// outbox).
     pub fn slices(&self, index: usize) -> impl Iterator<Item = &[u8]> {
         let transmit = &self.transmits[index];
         let mut at = (transmit.segments > 0).then_some((transmit.first, transmit.next));
@@ -132,7 +139,8 @@ impl Outgoing {
         &mut self.scratch
     }
 
-    /// What was appended since `start` leaves for `ticket`. Returns false when the transmit is as long as it may be.
+    /// What was appended since `start` leaves for `ticket`. Returns false when the transmit is as
+    /// long as it may be.
     pub(crate) fn attach_scratch(&mut self, ticket: Ticket, at: &mut u32, start: usize) -> bool {
         let len = (self.scratch.len() - start) as u32;
         self.attach(
@@ -146,7 +154,8 @@ impl Outgoing {
         )
     }
 
-    /// The ticket has a transmit, though nothing was attached yet: its TLS session has something to say.
+    /// The ticket has a transmit, though nothing was attached yet: its TLS session has something to
+    /// say.
     pub(crate) fn touch(&mut self, ticket: Ticket, at: &mut u32) {
         // A transmit that is as long as it may be is one all the same.
         let _ = self.attach_scratch(ticket, at, self.scratch.len());
@@ -169,7 +178,8 @@ impl Outgoing {
         self.unencrypted += bytes;
     }
 
-    /// Replaces the n-th transmit by the records that `seal` makes of it. The last thing that happens to it before the driver gets it.
+    /// Replaces the n-th transmit by the records that `seal` makes of it. The last thing that
+    /// happens to it before the driver gets it.
     pub(crate) fn encrypt<E>(
         &mut self,
         index: usize,
@@ -198,7 +208,8 @@ impl Outgoing {
         Shared((self.shared.len() - 1) as u32)
     }
 
-    /// A span of shared bytes leaves for `ticket`. Returns false when the transmit is as long as it may be.
+    /// A span of shared bytes leaves for `ticket`. Returns false when the transmit is as long as it
+    /// may be.
     pub(crate) fn attach_shared(
         &mut self,
         ticket: Ticket,
@@ -265,7 +276,8 @@ impl Outgoing {
         true
     }
 
-    /// What is left of a transmit after its first `skip` bytes, as bytes that outlive the turn. The transmit is empty afterwards.
+    /// What is left of a transmit after its first `skip` bytes, as bytes that outlive the turn. The
+    /// transmit is empty afterwards.
     pub(crate) fn remainder(
         &mut self,
         ticket: Ticket,
@@ -328,8 +340,8 @@ impl Outgoing {
     }
 }
 
-/// A part of shared bytes that outlives the turn. A small one is copied: it would keep all the others in memory, and an outbox
-/// counts what waits in it.
+/// A part of shared bytes that outlives the turn. A small one is copied: it would keep all the
+/// others in memory, and an outbox counts what waits in it.
 pub(crate) fn piece(bytes: &Bytes, start: usize, end: usize) -> Bytes {
     if 2 * (end - start) < bytes.len() {
         Bytes::copy_from_slice(&bytes[start..end])

@@ -8,7 +8,8 @@ use crate::types::frame::Frame;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
 
-/// From a home to the shards that have members. Handling one never posts anything, so deliveries always drain.
+/// From a home to the shards that have members. Handling one never posts anything, so deliveries
+/// always drain.
 #[derive(Debug)]
 pub(crate) enum Delivery {
     Joined(Joined),
@@ -27,7 +28,8 @@ pub(crate) enum Delivery {
         error: RoomError,
     },
     Message(Parcel),
-    /// A reported publish to everyone that cannot be said to connections of this encoding: asks how many there are.
+    /// A reported publish to everyone that cannot be said to connections of this encoding: asks how
+    /// many there are.
     Unencodable {
         encoding: EncodingId,
         /// Not counted, if it is on the receiving shard.
@@ -54,7 +56,8 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    /// The topic whose order it stands in, `None` being everyone's, and the encoding of those it concerns there.
+    /// The topic whose order it stands in, `None` being everyone's, and the encoding of those it
+    /// concerns there.
     pub(crate) fn recipients(&self) -> Option<(Option<Topic<'_>>, EncodingId)> {
         match self {
             Delivery::Joined(joined) => Some((Some(joined.topic.topic()), joined.encoding)),

@@ -1,9 +1,10 @@
 //! Sleep and wake between shards: who may sleep, and who must ring.
 //!
-//! A shard that is about to sleep announces it, looks into its lanes once more, and only then sleeps. A sender puts its message
-//! into the lane first and looks for the announcement afterwards. Both sides put a sequentially consistent fence between their
-//! store and their load, so at least one of them sees the other: no message waits for a shard that sleeps unrung. Checked by
-//! loom in `tests/doorbell_loom.rs`.
+//! A shard that is about to sleep announces it, looks into its lanes once more, and only then
+//! sleeps. A sender puts its message into the lane first and looks for the announcement afterwards.
+//! Both sides put a sequentially consistent fence between their store and their load, so at least
+//! one of them sees the other: no message waits for a shard that sleeps unrung. Checked by loom in
+//! `tests/doorbell_loom.rs`.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, Ordering, fence};
@@ -23,7 +24,8 @@ impl Doorbell {
         }
     }
 
-    /// The owner is about to sleep: it must look into its lanes after this call, and stay awake if anything is there.
+    /// The owner is about to sleep: it must look into its lanes after this call, and stay awake if
+    /// anything is there.
     pub(crate) fn announce(&self) {
         self.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -34,7 +36,8 @@ impl Doorbell {
         self.asleep.store(false, Ordering::Relaxed);
     }
 
-    /// Called by a sender after its message is in the lane. True: the caller, and nobody else, must wake the owner.
+    /// Called by a sender after its message is in the lane. True: the caller, and nobody else, must
+    /// wake the owner.
     pub(crate) fn knock(&self) -> bool {
         fence(Ordering::SeqCst);
         self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed)

@@ -1,7 +1,9 @@
-//! Lanes: one SPSC ring per direction, kind and pair of shards; a shard's ends of them are its mailbox.
+//! Lanes: one SPSC ring per direction, kind and pair of shards; a shard's ends of them are its
+//! mailbox.
 //!
-//! Nothing blocks and nothing grows without bound: when a delivery lane is full its home takes no more requests; when a request
-//! lane is full the message waits in the sender's spill, and the connection that caused it is not read until the spill is gone.
+//! Nothing blocks and nothing grows without bound: when a delivery lane is full its home takes no
+//! more requests; when a request lane is full the message waits in the sender's spill, and the
+//! connection that caused it is not read until the spill is gone.
 
 use crate::message::command::{Command, Refused};
 use crate::message::delivery::Delivery;
@@ -17,17 +19,20 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// Messages that may wait in one lane. A delivery lane has a little more room: what one more request may post.
+/// Messages that may wait in one lane. A delivery lane has a little more room: what one more
+/// request may post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneCapacity(pub usize);
 
 impl LaneCapacity {
-    /// Messages per shard over all its lanes of one kind; each pair gets its share, at least [`Self::SMALLEST`].
+    /// Messages per shard over all its lanes of one kind; each pair gets its share, at least
+    /// [`Self::SMALLEST`].
     const PER_SHARD: usize = 8192;
     const SMALLEST: usize = 64;
     const LARGEST: usize = 2048;
 
-    /// The production capacity for a number of shards: [`LaneCapacity::messages`] × 80 bytes for each ordered pair.
+    /// The production capacity for a number of shards: [`LaneCapacity::messages`] × 80 bytes for
+    /// each ordered pair.
     pub fn for_shards(shards: usize) -> LaneCapacity {
         LaneCapacity((Self::PER_SHARD / shards).clamp(Self::SMALLEST, Self::LARGEST))
     }
@@ -37,7 +42,8 @@ impl LaneCapacity {
         self.0 + self.deliveries()
     }
 
-    /// Places in a delivery lane: as long as fewer than the capacity are taken, a request may be handled.
+    /// Places in a delivery lane: as long as fewer than the capacity are taken, a request may be
+    /// handled.
     fn deliveries(self) -> usize {
         self.0 + DELIVERIES_PER_REQUEST_MAX - 1
     }
@@ -66,7 +72,8 @@ pub struct Mailbox {
     turn: usize,
 }
 
-/// The lanes from and to one other shard. The own entry stays unconnected (`None` lanes): a shard writes to itself in its queues.
+/// The lanes from and to one other shard. The own entry stays unconnected (`None` lanes): a shard
+/// writes to itself in its queues.
 struct PeerLanes {
     lanes: Option<Lanes>,
     spill: VecDeque<ShardRequest>,
@@ -236,9 +243,10 @@ impl Mailbox {
         self.requested
     }
 
-    /// No message and no command is taken before this is over: what they ask for might have nowhere to go. So the spill holds what one
-    /// message may ask for, and what answers and endings of open connections ask for meanwhile: one message per home for each that
-    /// closes, and what the application's other calls post.
+    /// No message and no command is taken before this is over: what they ask for might have nowhere
+    /// to go. So the spill holds what one message may ask for, and what answers and endings of open
+    /// connections ask for meanwhile: one message per home for each that closes, and what the
+    /// application's other calls post.
     pub(crate) fn is_congested(&self) -> bool {
         let waiting = self.own_requests.len().max(self.pending.len());
         self.spilled > 0 || waiting >= self.capacity
@@ -249,8 +257,9 @@ impl Mailbox {
         self.enqueue(outcome.key.shard, ShardRequest::Outcome(outcome));
     }
 
-    /// Posts a request as soon as there is room for it: what handling a delivery has to say. Bounded by the answers that may be pending,
-    /// and by the capacity, beyond which nothing new is begun, with what the lanes hold.
+    /// Posts a request as soon as there is room for it: what handling a delivery has to say.
+    /// Bounded by the answers that may be pending, and by the capacity, beyond which nothing new is
+    /// begun, with what the lanes hold.
     pub(crate) fn enqueue(&mut self, to: u16, request: ShardRequest) {
         self.pending.push_back((to, request));
     }
@@ -295,11 +304,13 @@ impl Mailbox {
         self.spilled > 0 || !self.pending.is_empty()
     }
 
-    /// Every delivery lane can take what one request may post. Without that, no request may be taken.
+    /// Every delivery lane can take what one request may post. Without that, no request may be
+    /// taken.
     pub(crate) fn can_deliver(&mut self) -> bool {
         self.own_deliveries.len() < self.capacity
             && self.peers.iter_mut().all(|peer| {
-                // Asking for places looks at the reader's end only when those known of are not enough.
+                // Asking for places looks at the reader's end only when those known of are not
+                // enough.
                 let has_room = |lanes: &mut Lanes| {
                     let places = &mut lanes.deliveries_out;
                     places
@@ -354,7 +365,8 @@ impl Mailbox {
                 Some(lanes) => lane(lanes),
                 None => own(&mut self.own_requests, &mut self.own_deliveries),
             };
-            // A lane with messages is read on until its batch is done: neighbours in a lane share cache lines and rooms.
+            // A lane with messages is read on until its batch is done: neighbours in a lane share
+            // cache lines and rooms.
             if letter.is_some() {
                 return letter;
             }

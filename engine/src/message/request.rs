@@ -11,8 +11,8 @@ use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
 use std::sync::Arc;
 
-/// To the shard that can do it: to a room's home, or to a connection's owner. Handling one may post deliveries and nothing else, to
-/// no shard more than [`DELIVERIES_PER_REQUEST_MAX`].
+/// To the shard that can do it: to a room's home, or to a connection's owner. Handling one may post
+/// deliveries and nothing else, to no shard more than [`DELIVERIES_PER_REQUEST_MAX`].
 #[derive(Debug)]
 pub(crate) enum ShardRequest {
     Join(Join),
@@ -23,7 +23,8 @@ pub(crate) enum ShardRequest {
         encoding: EncodingId,
         tag: Option<Tag>,
     },
-    /// A connection closed: it leaves these topics, all of them this home's, and nobody waits for an answer.
+    /// A connection closed: it leaves these topics, all of them this home's, and nobody waits for
+    /// an answer.
     LeaveAll {
         topics: Vec<TopicKey>,
         who: Address,
@@ -75,9 +76,11 @@ pub(crate) struct Join {
     pub(crate) encoding: EncodingId,
     /// Without a tag, nobody waits for the answer.
     pub(crate) tag: Option<Tag>,
-    /// The connection becomes a member; otherwise it is one as far as its shard knows, and only asks again.
+    /// The connection becomes a member; otherwise it is one as far as its shard knows, and only
+    /// asks again.
     pub(crate) counted: bool,
-    /// Members with whom the room is full. Their number is a `u32`, so [`u32::MAX`] holds nobody back.
+    /// Members with whom the room is full. Their number is a `u32`, so [`u32::MAX`] holds nobody
+    /// back.
     pub(crate) members_max: u32,
 }
 

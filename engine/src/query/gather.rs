@@ -1,4 +1,5 @@
-//! What this shard asked other shards for (reported publishes, lists), until every part of the answer is there.
+//! What this shard asked other shards for (reported publishes, lists), until every part of the
+//! answer is there.
 
 use crate::query::page::{Found, FoundConnection, FoundTopic};
 use crate::types::answer::{Answer, Listing, Reply, Report, Tag};
@@ -41,13 +42,15 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) key: ReportKey,
-    /// Parcels that were sent; each has one outcome. 0: there were none, and this is the only outcome.
+    /// Parcels that were sent; each has one outcome. 0: there were none, and this is the only
+    /// outcome.
     pub(crate) parcels: u16,
     pub(crate) part: Part,
 }
 
-/// Pending answers. Full: what is asked for by connections is refused before anything is sent; what is asked for from outside waits
-/// in the queue of commands. Each kind of askers has its own places, so that neither takes them from the other.
+/// Pending answers. Full: what is asked for by connections is refused before anything is sent; what
+/// is asked for from outside waits in the queue of commands. Each kind of askers has its own
+/// places, so that neither takes them from the other.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     pending: Vec<Option<Pending>>,

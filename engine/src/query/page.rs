@@ -1,8 +1,9 @@
 //! What other threads ask of all shards: which connections and topics there are, a page at a time.
 //!
-//! The shard that is asked passes the question to all shards and puts their parts together (`report`). Each part is what its shard has at
-//! the moment at which it answers, so a page is no picture of one moment; paging on, what stays is seen exactly once. A shard looks at each
-//! of its slots, or topics, and keeps no more than a page of them.
+//! The shard that is asked passes the question to all shards and puts their parts together
+//! (`report`). Each part is what its shard has at the moment at which it answers, so a page is no
+//! picture of one moment; paging on, what stays is seen exactly once. A shard looks at each of its
+//! slots, or topics, and keeps no more than a page of them.
 
 use crate::connection::peer::Peer;
 use crate::topic::key::TopicName;
@@ -14,14 +15,16 @@ use std::sync::Arc;
 /// A question to all shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// Open connections, in the order of their addresses: answered with [`crate::Answer::Connections`].
+    /// Open connections, in the order of their addresses: answered with
+    /// [`crate::Answer::Connections`].
     Connections {
         /// Those behind this one; it need not exist any more.
         after: Option<Address>,
         /// At most so many, 1 to [`Query::ITEMS_MAX`].
         limit: usize,
     },
-    /// Topics with members, in the order of their names, rooms first: answered with [`crate::Answer::Topics`].
+    /// Topics with members, in the order of their names, rooms first: answered with
+    /// [`crate::Answer::Topics`].
     Topics {
         /// Those behind this one; it need not have members any more.
         after: Option<TopicName>,

@@ -1,4 +1,5 @@
-//! Ending an engine kindly: nobody comes in any more, everybody is told and leaves, and then the shards stop.
+//! Ending an engine kindly: nobody comes in any more, everybody is told and leaves, and then the
+//! shards stop.
 
 use crate::driver::boundary::StopAccept;
 use crate::driver::listen::SocketFile;
@@ -9,8 +10,9 @@ use crate::run::running::Running;
 use std::time::{Duration, Instant};
 
 impl Running {
-    /// Stops accepting and closes its listeners ([`StopAccept::Release`]), calls `draining` for every connection (paced), flushes, closes
-    /// with 1001. Blocks until every connection is gone or `within` is over, then stops the shards. True when all were gone in time.
+    /// Stops accepting and closes its listeners ([`StopAccept::Release`]), calls `draining` for
+    /// every connection (paced), flushes, closes with 1001. Blocks until every connection is gone
+    /// or `within` is over, then stops the shards. True when all were gone in time.
     pub fn drain(self, within: Duration) -> bool {
         self.drain_and(StopAccept::Release, within)
     }

@@ -1,5 +1,6 @@
-//! The way in from other threads: each question or command is one message in a shard's bounded queue, and the caller hears at once whether it
-//! was taken. Nothing blocks. Made by [`crate::Running`].
+//! The way in from other threads: each question or command is one message in a shard's bounded
+//! queue, and the caller hears at once whether it was taken. Nothing blocks. Made by
+//! [`crate::Running`].
 
 use crate::driver::platform::Waker;
 use crate::egress::tls::server::Tls;
@@ -52,8 +53,9 @@ impl Handle {
         }
     }
 
-    /// Publishes. One thread's publishes to one target keep their order. A name that nobody may bear reaches nobody. The tag of
-    /// [`Publish::report`] means nothing here: see [`Handle::publish_reported`].
+    /// Publishes. One thread's publishes to one target keep their order. A name that nobody may
+    /// bear reaches nobody. The tag of [`Publish::report`] means nothing here: see
+    /// [`Handle::publish_reported`].
     ///
     /// # Errors
     /// Nothing was sent.
@@ -83,7 +85,8 @@ impl Handle {
         self.ask(Command::List { topic, reply })
     }
 
-    /// Gives a notice to one connection: [`crate::Application::notified`]. One that is gone hears nothing.
+    /// Gives a notice to one connection: [`crate::Application::notified`]. One that is gone hears
+    /// nothing.
     ///
     /// # Errors
     /// Nothing was handed over: the notice comes back.
@@ -110,8 +113,9 @@ impl Handle {
         }
     }
 
-    /// What a deferred admission waited for: [`crate::Application::decide`] is called with the note on the connection's shard. For a
-    /// connection that does not wait any more the notice is dropped.
+    /// What a deferred admission waited for: [`crate::Application::decide`] is called with the note
+    /// on the connection's shard. For a connection that does not wait any more the notice is
+    /// dropped.
     ///
     /// # Errors
     /// Nothing was handed over: the notice comes back.
@@ -119,9 +123,10 @@ impl Handle {
         self.send_notice(who, notice, |who, notice| Command::Admit { who, notice })
     }
 
-    /// Gives a listener (its index in the configuration) another TLS configuration: connections accepted from now on begin with it,
-    /// the others go on as they are. A listener without TLS stays without. `false` when the engine is stopping or a command queue is
-    /// full: then some shards may have it already, and it can be tried again.
+    /// Gives a listener (its index in the configuration) another TLS configuration: connections
+    /// accepted from now on begin with it, the others go on as they are. A listener without TLS
+    /// stays without. `false` when the engine is stopping or a command queue is full: then some
+    /// shards may have it already, and it can be tried again.
     pub fn replace_tls(&self, listener: usize, tls: Tls) -> bool {
         self.shards.iter().all(|sender| {
             let tls = tls.clone();
@@ -140,11 +145,13 @@ impl Handle {
         Ok(self.ask(Command::Query { query, reply })?)
     }
 
-    /// Subscribes to these kinds of events of all shards, each from when it takes note of it. Up to `waiting_max` events wait, 1 to
-    /// [`Events::WAITING_MAX`]: those that come when as many wait are dropped, and counted.
+    /// Subscribes to these kinds of events of all shards, each from when it takes note of it. Up to
+    /// `waiting_max` events wait, 1 to [`Events::WAITING_MAX`]: those that come when as many wait
+    /// are dropped, and counted.
     ///
     /// # Errors
-    /// There is no such number of events, or a shard does not take the subscription: then there is none.
+    /// There is no such number of events, or a shard does not take the subscription: then there is
+    /// none.
     pub fn subscribe(
         &self,
         kinds: &[EventKind],

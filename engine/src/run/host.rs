@@ -1,6 +1,8 @@
-//! What a process must be granted before anything is started: open files, threads, a pair of sockets. Tried by whoever starts first.
+//! What a process must be granted before anything is started: open files, threads, a pair of
+//! sockets. Tried by whoever starts first.
 //!
-//! What is started later would panic when it is refused (a runtime's worker threads and signal pipe), or name the wrong lack.
+//! What is started later would panic when it is refused (a runtime's worker threads and signal
+//! pipe), or name the wrong lack.
 
 use crate::config::Config;
 use crate::run::open_files;
@@ -8,13 +10,16 @@ use crate::run::start_error::StartError;
 use std::io;
 use std::os::unix::net::UnixStream;
 
-/// Descriptors of a process besides its shards': runtimes, the admin port, certificates while they are read.
+/// Descriptors of a process besides its shards': runtimes, the admin port, certificates while they
+/// are read.
 const OTHER_FILES: usize = 24;
-/// Descriptors of a shard besides its listeners: its ring, its bell and a handle to that, and what the trial at start holds.
+/// Descriptors of a shard besides its listeners: its ring, its bell and a handle to that, and what
+/// the trial at start holds.
 const SHARD_FILES: usize = 10;
 
-/// Checks the configuration, raises the soft limit on open files to the hard one, and tries whether the host grants what starting takes:
-/// descriptors, and a thread for each shard and `threads` besides. [`crate::run::start::start`] does so itself; this is for whoever starts threads before.
+/// Checks the configuration, raises the soft limit on open files to the hard one, and tries whether
+/// the host grants what starting takes: descriptors, and a thread for each shard and `threads`
+/// besides. [`crate::run::start::start`] does so itself; this is for whoever starts threads before.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -26,7 +31,8 @@ pub fn afford(config: &Config, threads: usize) -> Result<(), StartError> {
     try_threads(shards + threads).map_err(|source| StartError::Threads { source })
 }
 
-/// Holds so many descriptors at once: a pair of sockets, and copies of it. No path is opened, for a sandbox may deny any.
+/// Holds so many descriptors at once: a pair of sockets, and copies of it. No path is opened, for a
+/// sandbox may deny any.
 fn try_files(needed: usize) -> Result<(), StartError> {
     let open = || -> io::Result<Vec<UnixStream>> {
         let (near, far) = UnixStream::pair()?;

@@ -1,4 +1,5 @@
-//! The memory that an engine may take, as a sum of named terms. Limits bound every term; nothing else grows with load.
+//! The memory that an engine may take, as a sum of named terms. Limits bound every term; nothing
+//! else grows with load.
 
 use crate::config::Config;
 use crate::driver::platform::PlatformLimits;
@@ -8,7 +9,8 @@ use crate::topic::delayed::Delayed;
 use shardcast_protocol::deflate::Takeover;
 use std::fmt;
 
-/// The terms, in bytes. [`Memory::idle_bytes`] is what full occupancy takes; the rest is what peers can make of it at worst.
+/// The terms, in bytes. [`Memory::idle_bytes`] is what full occupancy takes; the rest is what peers
+/// can make of it at worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Receive buffers and queues of all rings, if every ring is made and every buffer touched.
@@ -19,10 +21,11 @@ pub struct Memory {
     pub tls_bytes: u64,
     /// The lanes themselves.
     pub lanes_bytes: u64,
-    /// Messages that hold messages of the largest size in every lane, and as many as may wait for a set of recipients: a burst that is being
-    /// pushed back.
+    /// Messages that hold messages of the largest size in every lane, and as many as may wait for a
+    /// set of recipients: a burst that is being pushed back.
     pub messages_worst_bytes: u64,
-    /// Every connection a slow reader with a full outbox. Frames of a broadcast are shared, so this counts them many times over.
+    /// Every connection a slow reader with a full outbox. Frames of a broadcast are shared, so this
+    /// counts them many times over.
     pub outboxes_worst_bytes: u64,
     /// What every shard compresses with, once it does.
     pub compressors_worst_bytes: u64,
@@ -34,9 +37,11 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Hot slot, peer address (6 over IPv4), memberships, deadline, driver's slot, one membership in a slice (with the slack of a growing list).
+    /// Hot slot, peer address (6 over IPv4), memberships, deadline, driver's slot, one membership
+    /// in a slice (with the slack of a growing list).
     const CONNECTION_BYTES: u64 = 24 + 22 + 16 + 12 + 4 + 16;
-    /// An idle TLS session: rustls' state and keys (3.4-3.6 kB of heap, `bench/results/tried.md`), its place in the table.
+    /// An idle TLS session: rustls' state and keys (3.4-3.6 kB of heap, `bench/results/tried.md`),
+    /// its place in the table.
     const TLS_SESSION_BYTES: u64 = 3_600 + 8;
     /// A message: the larger of the two kinds.
     const SHARD_MESSAGE_BYTES: u64 = 80;

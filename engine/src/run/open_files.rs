@@ -1,4 +1,5 @@
-//! The limit on open files of this process. Used by whoever counts descriptors: `host` before anything starts, platforms for their tables.
+//! The limit on open files of this process. Used by whoever counts descriptors: `host` before
+//! anything starts, platforms for their tables.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,4 +1,5 @@
-//! A started engine: its threads, its counters, and the way in. Dropping it stops it at once; `drain` ends it kindly.
+//! A started engine: its threads, its counters, and the way in. Dropping it stops it at once;
+//! `drain` ends it kindly.
 
 use crate::counters::ShardCounters;
 use crate::driver::listen::{ListenAddress, SocketFile};
@@ -34,7 +35,8 @@ pub(crate) struct Thread {
 }
 
 impl Running {
-    /// Every shard's thread lives. False only after a fault of ours, which it has logged: the process should end.
+    /// Every shard's thread lives. False only after a fault of ours, which it has logged: the
+    /// process should end.
     pub fn is_alive(&self) -> bool {
         self.threads
             .iter()
@@ -88,13 +90,15 @@ impl Drop for Running {
         self.files.clear();
         self.stop.store(true, Ordering::Relaxed);
         for sender in &self.shards {
-            // Woken whether asleep or not: the flag is not a message, so the doorbell's protocol does not cover it.
+            // Woken whether asleep or not: the flag is not a message, so the doorbell's protocol
+            // does not cover it.
             sender.wake();
         }
         let this = std::thread::current().id();
         for Thread { go, thread } in self.threads.drain(..) {
             drop(go);
-            // A shard whose application drops the engine ends when it is back from there: it cannot wait for itself.
+            // A shard whose application drops the engine ends when it is back from there: it cannot
+            // wait for itself.
             if thread.thread().id() != this && thread.join().is_err() {
                 tracing::error!("a shard's thread panicked");
             }

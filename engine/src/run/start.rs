@@ -1,4 +1,5 @@
-//! Starting an engine: what it takes from the host, in which order, and one thread for each shard. Gives a [`Running`].
+//! Starting an engine: what it takes from the host, in which order, and one thread for each shard.
+//! Gives a [`Running`].
 
 use crate::application::Application;
 use crate::config::{Config, Pinning};
@@ -22,8 +23,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Starts one thread per shard, each with the application that `make` builds for it (on that thread, given the shard's index).
-/// Returns when every shard listens. Raises the process's soft limit on open files to the hard one.
+/// Starts one thread per shard, each with the application that `make` builds for it (on that
+/// thread, given the shard's index). Returns when every shard listens. Raises the process's soft
+/// limit on open files to the hard one.
 ///
 /// # Errors
 /// See [`StartError`]; no thread is left behind.
@@ -72,7 +74,8 @@ pub fn start_on<A: Application, P: Platform>(
         shards: Vec::new(),
         threads: Vec::new(),
     };
-    // An error from here on drops `running`, whose threads were never let go: they end by themselves.
+    // An error from here on drops `running`, whose threads were never let go: they end by
+    // themselves.
     for (mailbox, sockets) in mailboxes.into_iter().zip(sockets) {
         let thread = plan.spawn(mailbox, sockets, ready.clone())?;
         running.threads.push(thread);
@@ -140,7 +143,8 @@ fn open_senders(
     Ok(())
 }
 
-/// The key of event streams, where there are any. Drawn before anybody can connect: the first random numbers of a process take some 50 ms.
+/// The key of event streams, where there are any. Drawn before anybody can connect: the first
+/// random numbers of a process take some 50 ms.
 fn token_key(config: &Config) -> Result<Option<TokenKey>, StartError> {
     if config.event_streams.is_none() {
         return Ok(None);
@@ -227,7 +231,8 @@ impl<P: Platform, F> Plan<P, F> {
                 return;
             }
         };
-        // No shard ticks before all drivers exist, because any may wake any. Nobody lets it go if another failed.
+        // No shard ticks before all drivers exist, because any may wake any. Nobody lets it go if
+        // another failed.
         if go.recv().is_err() {
             return;
         }

@@ -26,7 +26,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     ) -> Option<R> {
         let session = self.sessions.get_mut(ticket.slot)?.as_mut()?;
         let mut context = Context::new(&mut self.core, ticket);
-        // The application's own state may be half-changed after a panic; that is the application's to bear.
+        // The application's own state may be half-changed after a panic; that is the application's
+        // to bear.
         match confine(|| run(&mut self.application, &mut context, session)) {
             Ok(result) => Some(result),
             Err(Panicked) => {

@@ -1,4 +1,5 @@
-//! Deadlines: one entry in the wheel per connection, whose meaning follows from the phase and from what is unfinished.
+//! Deadlines: one entry in the wheel per connection, whose meaning follows from the phase and from
+//! what is unfinished.
 
 use super::Shard;
 use crate::application::Application;
@@ -15,7 +16,8 @@ use shardcast_protocol::frame::OpCode;
 
 /// Deadlines met per tick; the rest wait for the next.
 const DEADLINES_PER_TICK: usize = 1024;
-/// Who waits for a receive buffer may have said in time what nobody has heard yet: it is looked at again after this, in milliseconds.
+/// Who waits for a receive buffer may have said in time what nobody has heard yet: it is looked at
+/// again after this, in milliseconds.
 const UNRECEIVED_MS: Millis = 1_000;
 
 impl<A: Application, D: Driver> Shard<A, D> {
@@ -69,13 +71,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return;
         }
         let Some(deadline) = deadline else {
-            // Nobody waits for an answer: a connection kept alive just ends, and was not late with anything.
+            // Nobody waits for an answer: a connection kept alive just ends, and was not late with
+            // anything.
             return self.core.end_requests(ticket);
         };
         self.count_deadline(deadline);
         if is_silent {
-            // It asked for nothing, and may be one that a browser opened to have it at hand: there is nothing to answer
-            // (RFC 9110 §15.5.9).
+            // It asked for nothing, and may be one that a browser opened to have it at hand: there
+            // is nothing to answer (RFC 9110 §15.5.9).
             self.core.lose(ticket);
         } else if is_awaiting {
             self.core.refuse(ticket, 503, "the session's shard is busy");
@@ -84,7 +87,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life. Who is parked cannot be heard, but can read.
+    /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life. Who is
+    /// parked cannot be heard, but can read.
     fn check_life(&mut self, ticket: Ticket) {
         let limits = self.core.limits;
         let connection = self.core.connections.at(ticket.slot);
@@ -142,7 +146,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// The heartbeat that the application has chosen for a WebSocket: when to look again; `None`: the client owes an answer for too long.
+    /// The heartbeat that the application has chosen for a WebSocket: when to look again; `None`:
+    /// the client owes an answer for too long.
     #[cold]
     fn beat(&mut self, ticket: Ticket) -> Option<Millis> {
         let (now, limits) = (self.core.now, self.core.limits);
@@ -177,8 +182,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         Some(next)
     }
 
-    /// An event stream has no pong, and its client may have nothing to say for hours. The comment keeps the proxies between awake;
-    /// that nobody is there any more, TCP finds out by it.
+    /// An event stream has no pong, and its client may have nothing to say for hours. The comment
+    /// keeps the proxies between awake; that nobody is there any more, TCP finds out by it.
     fn keep_awake(&mut self, ticket: Ticket) {
         let at = self.core.now + self.core.limits.heartbeat_ms;
         match self.core.heartbeats.get_mut(ticket.slot) {
@@ -208,7 +213,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let (code, text) = (CloseCode::POLICY, deadline.text());
         let reason = CloseReason::TimedOut(deadline);
         let connection = self.core.connections.at(ticket.slot);
-        // Its close frame would stand behind the end of the frame that is late: nobody would read it.
+        // Its close frame would stand behind the end of the frame that is late: nobody would read
+        // it.
         if connection.cold.as_deref().is_some_and(Cold::is_in_frame) {
             self.core.break_off(ticket, code, text, reason);
         } else {
@@ -216,7 +222,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Whether the receive of a connection that is late waits for a buffer: then it is looked at again soon.
+    /// Whether the receive of a connection that is late waits for a buffer: then it is looked at
+    /// again soon.
     fn is_unreceived(&mut self, ticket: Ticket) -> bool {
         let unheard = self.driver.awaits_buffer(ticket);
         if unheard {
@@ -259,7 +266,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// It was we who did not listen while it was parked: neither its silence nor what it did not finish meanwhile counts.
+    /// It was we who did not listen while it was parked: neither its silence nor what it did not
+    /// finish meanwhile counts.
     pub(super) fn forgive(&mut self, ticket: Ticket) {
         let (now, last_activity) = (self.core.now, self.core.activity_now());
         let connection = self.core.connections.at(ticket.slot);
@@ -274,7 +282,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 }
 
-/// When a connection that has not upgraded is late, and for what; `None`: it was kept alive for its next request, which did not come.
+/// When a connection that has not upgraded is late, and for what; `None`: it was kept alive for its
+/// next request, which did not come.
 fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Option<Deadline>) {
     let since = Millis::from(connection.last_activity) * ACTIVITY_MS;
     let exchange = connection.exchange();

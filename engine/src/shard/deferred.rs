@@ -1,8 +1,11 @@
-//! Deferred admissions: a client waits while the application finds out who it is, and is let in, refused, or told that nobody decided.
+//! Deferred admissions: a client waits while the application finds out who it is, and is let in,
+//! refused, or told that nobody decided.
 //!
-//! Invariant: a connection waits exactly while its phase is `Authenticating`. It has one deadline, which nothing that its client sends
-//! postpones; who sends more than a request head's limit before the decision is not read on; and a shard has a limit of those who wait. Whoever
-//! leaves the phase undecided is reported to the application once. Called by the request phase, by commands and by deadlines.
+//! Invariant: a connection waits exactly while its phase is `Authenticating`. It has one deadline,
+//! which nothing that its client sends postpones; who sends more than a request head's limit before
+//! the decision is not read on; and a shard has a limit of those who wait. Whoever leaves the phase
+//! undecided is reported to the application once. Called by the request phase, by commands and by
+//! deadlines.
 
 use super::Shard;
 use crate::application::{Admission, Application, Refusal};
@@ -52,7 +55,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }));
     }
 
-    /// What a client says before it is let in waits, or is dropped behind a request for an event stream; `bytes` are there.
+    /// What a client says before it is let in waits, or is dropped behind a request for an event
+    /// stream; `bytes` are there.
     #[cold]
     pub(super) fn take_early(&mut self, ticket: Ticket, bytes: usize) -> Result<usize, Need> {
         let connection = self.core.connections.at(ticket.slot);
@@ -110,7 +114,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.read_early(ticket);
     }
 
-    /// Goes on with a client that was not read, or that has said something early: when those who are parked are read.
+    /// Goes on with a client that was not read, or that has said something early: when those who
+    /// are parked are read.
     fn read_early(&mut self, ticket: Ticket) {
         let now = self.core.now;
         let Some(connection) = self.core.connections.get(ticket) else {

@@ -26,7 +26,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.flush();
             }
             if self.core.fan_outs.is_empty() || self.core.delayed.has_ready() {
-                // What waited for those who were served: their next messages, and changes of membership.
+                // What waited for those who were served: their next messages, and changes of
+                // membership.
                 self.take_deliveries();
             }
         }
@@ -38,7 +39,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Serves members until the chunk is full or no fan-out of this kind is left. What is not done goes behind the others.
+    /// Serves members until the chunk is full or no fan-out of this kind is left. What is not done
+    /// goes behind the others.
     fn deliver_chunk(&mut self) {
         let mut members_left = self.pace.members_per_chunk();
         let transmits_max = self.pace.transmits_per_chunk;
@@ -54,9 +56,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Reported publishes go out in turns of their own: every short send in them is one of their members'.
+    /// Reported publishes go out in turns of their own: every short send in them is one of their
+    /// members'.
     fn deliver_reported(&mut self) {
-        // A turn may leave something to say: goodbyes over TLS, and what the application says of who has gone.
+        // A turn may leave something to say: goodbyes over TLS, and what the application says of
+        // who has gone.
         while !self.core.outgoing.is_empty() {
             self.flush();
         }
@@ -91,8 +95,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
 }
 
 impl Core {
-    /// Owes a fan-out to its next members, at most `members_max`, until `transmits_max` transmits stand or a turn is due. How many were
-    /// served.
+    /// Owes a fan-out to its next members, at most `members_max`, until `transmits_max` transmits
+    /// stand or a turn is due. How many were served.
     fn serve(&mut self, fan_out: &mut FanOut, members_max: usize, transmits_max: usize) -> usize {
         let mut shares = Shares {
             plain: self.outgoing.share(fan_out.plain.clone()),
@@ -142,7 +146,8 @@ impl Core {
         };
         let (mut octets, mut fits) = (0, true);
         fan_out.spans(ticket, layout, |start, end| {
-            // A span that found the outbox full has closed the connection: the rest of them has nowhere to go.
+            // A span that found the outbox full has closed the connection: the rest of them has
+            // nowhere to go.
             if fits {
                 fits = self.append_shared(ticket, shared, bytes, start, end);
                 octets += if fits { end - start } else { 0 };
@@ -174,7 +179,8 @@ impl Core {
         }
     }
 
-    /// Owes one open member a batch in an encoding that it does not share with WebSockets of the common kind.
+    /// Owes one open member a batch in an encoding that it does not share with WebSockets of the
+    /// common kind.
     #[cold]
     fn append_apart(&mut self, fan_out: &mut FanOut, ticket: Ticket, flags: Flags) -> Appended {
         if flags.has(Flags::STREAM) {
@@ -203,7 +209,8 @@ impl Core {
         self.appended(frames, events.len(), fits)
     }
 
-    /// Owes one open member a batch frame by frame, each in its own encoding. Rare: windows of their own.
+    /// Owes one open member a batch frame by frame, each in its own encoding. Rare: windows of
+    /// their own.
     fn append_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
         let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
         let (mut frames, mut fits) = (0, true);

@@ -1,4 +1,5 @@
-//! How busy a shard was, and how far it is with giving memory back. Kept by the shard, read by `quiet`.
+//! How busy a shard was, and how far it is with giving memory back. Kept by the shard, read by
+//! `quiet`.
 
 use crate::driver::boundary::Millis;
 
@@ -29,7 +30,8 @@ pub(super) enum QuietStage {
     Alone,
 }
 
-/// A look finds a shard quiet up to so much movement a second, and a quarter of its connections on top: heartbeats are no work.
+/// A look finds a shard quiet up to so much movement a second, and a quarter of its connections on
+/// top: heartbeats are no work.
 pub(super) const MOVED_MAX: u64 = 64;
 
 impl Idleness {

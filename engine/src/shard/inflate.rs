@@ -1,4 +1,5 @@
-//! Frames of connections that agreed on permessage-deflate. Rare, so that plain ones pay for one look at a flag.
+//! Frames of connections that agreed on permessage-deflate. Rare, so that plain ones pay for one
+//! look at a flag.
 
 use super::Shard;
 use crate::application::Application;

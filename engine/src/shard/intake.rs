@@ -18,13 +18,14 @@ use shardcast_protocol::unfinished;
 const RECEIVES_PER_TURN: usize = 64;
 /// Replies that may stand in the scratch before they leave, in bytes.
 pub(super) const SCRATCH_BYTES_MAX: usize = Outgoing::SCRATCH_BYTES_MAX;
-/// How often one connection may fill the scratch before others have their turn: what small requests with large answers may take
-/// of a tick.
+/// How often one connection may fill the scratch before others have their turn: what small requests
+/// with large answers may take of a tick.
 const FLUSHES_PER_READ: u32 = 2;
-/// Requests that one connection may post to homes, this shard's included, before others have their turn: once as its bytes come, and once
-/// more where parked connections are read.
+/// Requests that one connection may post to homes, this shard's included, before others have their
+/// turn: once as its bytes come, and once more where parked connections are read.
 const REQUESTS_PER_READ: u64 = 256;
-/// What parked connections are answered in one tick, in bytes: as much as eight of them may take. The others go on in the next tick.
+/// What parked connections are answered in one tick, in bytes: as much as eight of them may take.
+/// The others go on in the next tick.
 const PARKED_BYTES_PER_TICK: u64 = 8 * FLUSHES_PER_READ as u64 * SCRATCH_BYTES_MAX as u64;
 
 impl<A: Application, D: Driver> Shard<A, D> {
@@ -118,7 +119,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         // Nothing more is read from the peer of an event stream.
     }
 
-    /// Reads what arrived on a live connection, in plain: first what was begun before, then everything else where it is.
+    /// Reads what arrived on a live connection, in plain: first what was begun before, then
+    /// everything else where it is.
     #[inline(always)] // Once per receive.
     pub(super) fn take_bytes(&mut self, ticket: Ticket, bytes: &mut [u8]) {
         let taken = match self.core.connections.at(ticket.slot).cold {
@@ -130,14 +132,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let (used, need) = self.consume(ticket, bytes);
             self.stash(ticket, &bytes[used..], need);
         }
-        // A slot is not used again before the driver says that it is closed, so this is still the same connection's.
+        // A slot is not used again before the driver says that it is closed, so this is still the
+        // same connection's.
         if self.core.connections.at(ticket.slot).cold.is_some() {
             self.check_unfinished(ticket);
             self.core.account_input(ticket);
         }
     }
 
-    /// Text in a frame that is not whole yet is refused as soon as it is none (RFC 6455 §8.1), not when the rest of the frame comes.
+    /// Text in a frame that is not whole yet is refused as soon as it is none (RFC 6455 §8.1), not
+    /// when the rest of the frame comes.
     #[inline(never)]
     fn check_unfinished(&mut self, ticket: Ticket) {
         let connection = self.core.connections.get(ticket);
@@ -156,7 +160,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Adds bytes to what is unread, no more than another try needs, and tries. Returns how many; nothing is unread if there are more.
+    /// Adds bytes to what is unread, no more than another try needs, and tries. Returns how many;
+    /// nothing is unread if there are more.
     fn complete(&mut self, ticket: Ticket, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
@@ -202,7 +207,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Keeps the beginning of an incomplete head or frame, or what a parked connection has not been asked yet.
+    /// Keeps the beginning of an incomplete head or frame, or what a parked connection has not been
+    /// asked yet.
     fn stash(&mut self, ticket: Ticket, rest: &[u8], need: Need) {
         if rest.is_empty() {
             return;
@@ -212,7 +218,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.watch_input(ticket);
     }
 
-    /// Reads as many requests and frames as are whole. Returns the bytes that are done with, and what the rest needs, if there is any.
+    /// Reads as many requests and frames as are whole. Returns the bytes that are done with, and
+    /// what the rest needs, if there is any.
     fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> (usize, Need) {
         let (mut at, mut flushes) = (0, 0);
         // What was read of it just now counts, too.
@@ -243,7 +250,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Err(need) => return (at, need),
             }
             self.report_ended();
-            // Small requests may have large answers: a socket that is full is to be known before there are more of them.
+            // Small requests may have large answers: a socket that is full is to be known before
+            // there are more of them.
             if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
                 self.flush();
                 flushes += 1;
@@ -352,7 +360,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.mail.is_congested() && self.core.connections.phase(ticket) == Phase::Open
     }
 
-    /// The connection is not read further in this tick, nor as long as a lane is full or the topic congested that it asked for more of.
+    /// The connection is not read further in this tick, nor as long as a lane is full or the topic
+    /// congested that it asked for more of.
     pub(super) fn park(&mut self, ticket: Ticket) {
         let connection = self.core.connections.at(ticket.slot);
         if connection.flags.has(Flags::PARKED) {
@@ -425,7 +434,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// The peer will say no more. What it is still owed after a complete close handshake, or a refusal, leaves first.
+    /// The peer will say no more. What it is still owed after a complete close handshake, or a
+    /// refusal, leaves first.
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {
             Phase::Upgrading => self.core.end_requests(ticket),

@@ -16,9 +16,9 @@ use shardcast_protocol::frame;
 use std::collections::{BTreeMap, HashMap};
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Panics unless every account of the shard is consistent: slot lists, room members and memberships, outbox sums, timers,
-    /// sessions. With `quiescent`, also unless nothing is left over: no connection, room, home, message, report or outbox byte.
-    pub fn check_invariants(&self, quiescent: bool) {
+    /// Panics unless every account of the shard is consistent: slot lists, room members and
+    /// memberships, outbox sums, timers, sessions.
+    pub fn check_invariants(&self) {
         let (mut outbox_bytes, mut unfinished_bytes) = (0, 0);
         let (mut live, mut deferred) = (0, 0);
         for (slot, connection) in self.core.connections.iter() {
@@ -67,13 +67,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
             });
         }
         check_rooms(&self.core);
-        if quiescent {
-            self.check_nothing_left();
-        }
     }
 
-    /// Serves fan-outs a few transmits at a time, and encrypts a few bytes a tick of what waits, so that a small crowd shows what a large
-    /// one does.
+    /// Panics unless the accounts are consistent and nothing is left over: no connection, room,
+    /// home, message, report or outbox byte.
+    pub fn check_quiescent(&self) {
+        self.check_invariants();
+        self.check_nothing_left();
+    }
+
+    /// Serves fan-outs a few transmits at a time, and encrypts a few bytes a tick of what waits, so
+    /// that a small crowd shows what a large one does.
     pub fn slow_down(&mut self, transmits_per_chunk: usize, chunks_per_tick: usize) {
         self.pace = Pace {
             transmits_per_chunk,
@@ -82,7 +86,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.tls.slow_down();
     }
 
-    /// Panics unless the shards agree on who is a member of what. Nothing may be under way between them.
+    /// Panics unless the shards agree on who is a member of what. Nothing may be under way between
+    /// them.
     pub fn check_together(shards: &[Shard<A, D>]) {
         let mut subscriber_lists: BTreeMap<(TopicName, EncodingId, u16), u32> = BTreeMap::new();
         let mut interest: BTreeMap<(TopicName, EncodingId, u16), u32> = BTreeMap::new();
@@ -176,7 +181,8 @@ fn check_connection(slot: u32, connection: &Connection) -> usize {
     cold.outbox.bytes()
 }
 
-/// What a connection holds stands in the account, and nothing is held for those who are not read any more.
+/// What a connection holds stands in the account, and nothing is held for those who are not read
+/// any more.
 fn check_account(slot: u32, connection: &Connection) -> usize {
     let Some(cold) = &connection.cold else {
         return 0;
@@ -191,14 +197,16 @@ fn check_account(slot: u32, connection: &Connection) -> usize {
     held
 }
 
-/// What one peer makes the shard keep is within its limits: a head or a frame, and an outbox with the rest of one transmit.
+/// What one peer makes the shard keep is within its limits: a head or a frame, and an outbox with
+/// the rest of one transmit.
 fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     let Some(cold) = &connection.cold else { return };
     let message_bytes_max = core.limits.message_bytes_max;
     let frame_bytes_max = message_bytes_max[connection.listener as usize] + frame::HEADER_BYTES_MAX;
     let input = cold.input.len();
     let input_max = frame_bytes_max.max(core.limits.head.head_bytes_max);
-    // A parked connection keeps what had arrived before its receive stopped, which the receive buffers bound.
+    // A parked connection keeps what had arrived before its receive stopped, which the receive
+    // buffers bound.
     assert!(
         connection.flags.has(Flags::PARKED) || input <= input_max,
         "slot {slot}: {input} bytes of an unfinished frame"
@@ -214,7 +222,8 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     );
 }
 
-/// Members and memberships mirror each other, and subscribers are claimed as often as memberships refer to them.
+/// Members and memberships mirror each other, and subscribers are claimed as often as memberships
+/// refer to them.
 fn check_rooms(core: &Core) {
     let mut claims: HashMap<u32, u32> = HashMap::new();
     let encodings = core.admission.encodings.get();

@@ -29,8 +29,8 @@ const MESSAGES_PER_TICK: usize = 4096;
 const MESSAGES_PER_LANE: usize = 64;
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Commands wait in their bounded queue while a lane is full, like everything else that would post requests, and while as many
-    /// answers are under way to other threads as may be.
+    /// Commands wait in their bounded queue while a lane is full, like everything else that would
+    /// post requests, and while as many answers are under way to other threads as may be.
     pub(super) fn run_commands(&mut self) {
         for _ in 0..COMMANDS_PER_TICK {
             if self.core.mail.is_congested() || self.core.reports.is_full_outside() {
@@ -73,7 +73,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.after_call();
     }
 
-    /// After a call of the application that nothing came before in this tick: it may have ended connections, and said much.
+    /// After a call of the application that nothing came before in this tick: it may have ended
+    /// connections, and said much.
     pub(super) fn after_call(&mut self) {
         self.report_ended();
         if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
@@ -138,8 +139,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Takes what has waited for a set of recipients that was served, then what has come. While as much waits as may, nothing more is taken:
-    /// that ends with the next set of recipients that was served.
+    /// Takes what has waited for a set of recipients that was served, then what has come. While as
+    /// much waits as may, nothing more is taken: that ends with the next set of recipients that was
+    /// served.
     pub(super) fn take_deliveries(&mut self) {
         if self.core.delayed.has_ready() {
             self.take_delayed();
@@ -159,7 +161,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.close_batches();
     }
 
-    /// Goes on with sets of recipients that were served, until something is on its way to them again.
+    /// Goes on with sets of recipients that were served, until something is on its way to them
+    /// again.
     fn take_delayed(&mut self) {
         let mut left = MESSAGES_PER_TICK;
         while let Some(recipients) = self.core.delayed.pop_ready() {
@@ -180,8 +183,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// A delivery waits while an earlier message of its set of recipients is still going out, so that every member sees one order. Those for
-    /// other sets of recipients do not.
+    /// A delivery waits while an earlier message of its set of recipients is still going out, so
+    /// that every member sees one order. Those for other sets of recipients do not.
     fn take_delivery(&mut self, delivery: Delivery) {
         let recipients = self.core.recipients(&delivery);
         if let Some(recipients) = recipients {

@@ -1,4 +1,5 @@
-//! Messages in pieces, for connections whose application took them so: what arrived is handed on at once and never kept.
+//! Messages in pieces, for connections whose application took them so: what arrived is handed on at
+//! once and never kept.
 
 use super::Shard;
 use crate::application::Application;

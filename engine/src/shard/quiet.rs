@@ -1,7 +1,9 @@
-//! When a shard is quiet after it was busy, and what follows: the memory of the peak goes back, first its own, then the allocators'.
+//! When a shard is quiet after it was busy, and what follows: the memory of the peak goes back,
+//! first its own, then the allocators'.
 //!
-//! A shard looks at itself once a second at most, and only when a tick comes anyway or memory may be kept. Quiet is who moved little in
-//! three looks on end; a quiet shard gives pages of its tables back a few a tick, and stops when work comes.
+//! A shard looks at itself once a second at most, and only when a tick comes anyway or memory may
+//! be kept. Quiet is who moved little in three looks on end; a quiet shard gives pages of its
+//! tables back a few a tick, and stops when work comes.
 
 use super::idleness::QuietStage;
 use crate::shard::idleness::MOVED_MAX;
@@ -14,7 +16,8 @@ use crate::types::quiet::Quiet;
 
 /// Between two looks.
 const LOOK_MS: Millis = 1_000;
-/// Looks that must find the shard quiet, on end: bursts that come more often find their memory where it was.
+/// Looks that must find the shard quiet, on end: bursts that come more often find their memory
+/// where it was.
 const QUIET_LOOKS: u32 = 3;
 /// Bytes let go of that are worth giving back without a busy moment: a peak may come slowly.
 const RELEASED_BYTES_MIN: u64 = 1 << 20;
@@ -22,7 +25,8 @@ const RELEASED_BYTES_MIN: u64 = 1 << 20;
 const PAGES_PER_TICK: usize = 32;
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Once a tick, before anything is owed: gives back what a peak left behind, if the shard is quiet.
+    /// Once a tick, before anything is owed: gives back what a peak left behind, if the shard is
+    /// quiet.
     pub(super) fn rest(&mut self) {
         self.idleness.moved(1);
         if let QuietStage::Sweeping { page } = self.idleness.stage {

@@ -1,7 +1,9 @@
-//! The request phase: what a connection says before it is open becomes answers, and one of them may make it a WebSocket.
+//! The request phase: what a connection says before it is open becomes answers, and one of them may
+//! make it a WebSocket.
 //!
-//! Requests are answered in order, at most [`Exchange::REQUESTS_MAX`] a connection, each within the handshake deadline.
-//! Whatever makes it unclear where the next request begins ends the connection with its answer.
+//! Requests are answered in order, at most [`Exchange::REQUESTS_MAX`] a connection, each within the
+//! handshake deadline. Whatever makes it unclear where the next request begins ends the connection
+//! with its answer.
 
 use super::Shard;
 use crate::application::{Accepted, Admission, Application, Messages, Page, Refusal};
@@ -46,8 +48,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Ok(Some((request, used))) => {
                 self.answer_request(ticket, &request, bytes.len() - used);
                 let flags = self.core.connections.at(ticket.slot).flags;
-                // The answer of a stream said `Connection: close`: no request behind it is read (RFC 9112 §9.6). One whose admission is
-                // deferred drops them where they would wait.
+                // The answer of a stream said `Connection: close`: no request behind it is read
+                // (RFC 9112 §9.6). One whose admission is deferred drops them where they would
+                // wait.
                 let is_stream = flags.has(Flags::STREAM);
                 Ok(if is_stream { bytes.len() } else { used })
             }
@@ -106,7 +109,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.reply(ticket, request, &page, lines);
     }
 
-    /// Answers a request without its body, and goes on with the connection if HTTP and our limits allow it.
+    /// Answers a request without its body, and goes on with the connection if HTTP and our limits
+    /// allow it.
     pub(super) fn reply(
         &mut self,
         ticket: Ticket,
@@ -121,7 +125,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 .filter(|&bytes| bytes <= Exchange::DROPPED_BODY_BYTES_MAX),
             Body::Chunked => None,
         };
-        // Who waits to be told to go on may send the body or not, once it is told otherwise (RFC 9110 §10.1.1).
+        // Who waits to be told to go on may send the body or not, once it is told otherwise (RFC
+        // 9110 §10.1.1).
         let expects = request.header("Expect").is_some();
         let room = self.driver.connections_max();
         let wanted = self.core.persistence(request.persistence(), room);
@@ -178,7 +183,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.refuse(ticket, status, reason);
     }
 
-    /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event stream.
+    /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event
+    /// stream.
     pub(super) fn admit(&mut self, ticket: Ticket, request: &Request<'_>, key: Option<&str>) {
         if !self.core.admit(ticket, self.driver.connections_max()) {
             self.core.counters.refused_full.add(1);
@@ -215,7 +221,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.turn_down(ticket, key, refusal);
     }
 
-    /// Answers that there will be no WebSocket, or no event stream; why the latter, pages of every origin may read.
+    /// Answers that there will be no WebSocket, or no event stream; why the latter, pages of every
+    /// origin may read.
     pub(super) fn turn_down(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
         let Refusal {
             status,

@@ -1,9 +1,12 @@
-//! Event streams and the messages posted to them: the way for clients whose network lets no WebSocket through.
+//! Event streams and the messages posted to them: the way for clients whose network lets no
+//! WebSocket through.
 //!
-//! A stream is an ordinary open connection whose frames leave as events and whose messages come in the bodies of other
-//! connections' requests. A post travels as a message to the stream's shard, where it is appended to what the stream has said
-//! and was not read yet, as a client's frame: from there on limits, order and back-pressure are those of any connection. Taking
-//! it posts nothing but the delivery that answers it; it is read later, like everything that a parked connection said.
+//! A stream is an ordinary open connection whose frames leave as events and whose messages come in
+//! the bodies of other connections' requests. A post travels as a message to the stream's shard,
+//! where it is appended to what the stream has said and was not read yet, as a client's frame: from
+//! there on limits, order and back-pressure are those of any connection. Taking it posts nothing
+//! but the delivery that answers it; it is read later, like everything that a parked connection
+//! said.
 
 use super::Shard;
 use crate::application::{Application, Page};
@@ -22,7 +25,8 @@ use shardcast_protocol::http::{
     self, Answer, Body, Content, Headers, Method, Persistence, Request,
 };
 
-/// Posted bytes that may wait in one stream, besides a single message of whatever size: more are answered 429.
+/// Posted bytes that may wait in one stream, besides a single message of whatever size: more are
+/// answered 429.
 pub(super) const INBOX_BYTES_MAX: usize = 64 << 10;
 
 /// Methods of the stream's path.
@@ -108,7 +112,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.wheel.schedule(ticket.slot, at);
     }
 
-    /// The whole message is there: it goes to its stream; but not while messages have nowhere to go.
+    /// The whole message is there: it goes to its stream; but not while messages have nowhere to
+    /// go.
     pub(super) fn read_post(
         &mut self,
         ticket: Ticket,
@@ -145,7 +150,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.pending_work.park.push(ticket);
     }
 
-    /// At the stream's shard: the message waits to be read. Recipients `from` it is hears what became of it.
+    /// At the stream's shard: the message waits to be read. Recipients `from` it is hears what
+    /// became of it.
     pub(super) fn take_post(&mut self, to: Ticket, from: Address, frame: &Bytes) {
         let outcome = self.keep_post(to, frame);
         let (counters, taken) = (&self.core.counters, outcome == PostOutcome::Taken);
@@ -229,7 +235,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.listen_again(who);
     }
 
-    /// Reads on a connection that waited for an answer. What it has said already is read when the parked ones are.
+    /// Reads on a connection that waited for an answer. What it has said already is read when the
+    /// parked ones are.
     pub(super) fn listen_again(&mut self, who: Ticket) {
         let Some(connection) = self.core.connections.get(who) else {
             return;

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::driver::boundary::Millis;
 use crate::driver::sim::SimDriver;
 use crate::driver::sim::faults::Faults;
+use crate::driver::sim::network::Trace;
 use crate::driver::sim::random::Random;
 use crate::driver::sim::socket::{Line, SocketId};
 use crate::driver::sim::world::World;
@@ -57,7 +58,7 @@ impl Trial {
 
 impl<A: Application> Trial<A> {
     fn of(config: &Config, faults: Faults, application: A) -> Trial<A> {
-        let world = World::new(1, faults, Random::new(1), false);
+        let world = World::new(1, faults, Random::new(1), Trace::Silent);
         let counters: Arc<ShardCounters> = Arc::default();
         let setup = Setup {
             config,
@@ -94,7 +95,7 @@ impl<A: Application> Trial<A> {
                 return;
             }
             self.shard.tick();
-            self.shard.check_invariants(false);
+            self.shard.check_invariants();
         }
         panic!("it never came to that: {:?}", self.counters);
     }
@@ -137,7 +138,8 @@ fn a_deadline_that_was_replaced_is_not_met() {
     let mut trial = Trial::new(&config, faults, 1);
     let clients: Vec<SocketId> = (0..CLIENTS).map(|_| trial.connect()).collect();
     trial.tick_until(|counters| counters.upgrades.get() == CLIENTS as u64);
-    // More deadlines come at once than one tick meets; then everybody breaks the protocol, and has a new one.
+    // More deadlines come at once than one tick meets; then everybody breaks the protocol, and has
+    // a new one.
     let now = config.heartbeat.as_millis() as Millis + 200;
     trial.world.borrow_mut().advance_to(now);
     trial.shard.tick();
@@ -249,7 +251,7 @@ fn what_is_posted_and_not_read_is_bounded() {
         );
     }
     trial.shard.tick();
-    trial.shard.check_invariants(false);
+    trial.shard.check_invariants();
     assert_eq!(trial.counters.messages_in.get(), 2);
     // A message larger than the inbox is taken alone.
     trial

@@ -8,8 +8,9 @@ use crate::driver::boundary::Driver;
 use crate::egress::tls::session::Fault;
 use crate::types::ticket::Ticket;
 
-/// Handshakes that go on in one tick. A full one costs a few hundred microseconds, so a storm of them delays the messages of everybody
-/// else by about a millisecond a tick and no more; those that wait do so in the order in which they came.
+/// Handshakes that go on in one tick. A full one costs a few hundred microseconds, so a storm of
+/// them delays the messages of everybody else by about a millisecond a tick and no more; those that
+/// wait do so in the order in which they came.
 const HANDSHAKES_PER_TICK: usize = 4;
 
 impl<A: Application, D: Driver> Shard<A, D> {

@@ -1,4 +1,5 @@
-//! Connections woken for their application: its deadlines belong to the shard, whatever becomes of what was to meet them.
+//! Connections woken for their application: its deadlines belong to the shard, whatever becomes of
+//! what was to meet them.
 
 use super::Shard;
 use crate::application::Application;

@@ -1,5 +1,6 @@
-//! Frames for one set of recipients, laid out once per tick: what every member is sent in one piece. Members that take compressed frames have
-//! a layout of their own, if there is a compressed frame among them.
+//! Frames for one set of recipients, laid out once per tick: what every member is sent in one
+//! piece. Members that take compressed frames have a layout of their own, if there is a compressed
+//! frame among them.
 
 use crate::message::delivery::Parcel;
 use crate::query::gather::{Outcome, Part, ReportKey};
@@ -13,7 +14,8 @@ use shardcast_protocol::events::{self, Framing};
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Frames collected in a tick. One frame is shared as it is; several are copied together, once for all members.
+/// Frames collected in a tick. One frame is shared as it is; several are copied together, once for
+/// all members.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     first: Option<Frame>,
@@ -62,7 +64,8 @@ pub(crate) enum Layout {
     Deflated,
 }
 
-/// A batch's skips, in order. The first costs no allocation: most batches are one frame, and its publisher does not get it.
+/// A batch's skips, in order. The first costs no allocation: most batches are one frame, and its
+/// publisher does not get it.
 #[derive(Debug, Default)]
 struct Skips {
     first: Option<Skip>,
@@ -84,7 +87,8 @@ impl Skips {
 }
 
 impl Batch {
-    /// Bytes after which a batch is sealed, so that one tick's burst stays within a socket's buffer.
+    /// Bytes after which a batch is sealed, so that one tick's burst stays within a socket's
+    /// buffer.
     pub(crate) const BYTES_MAX: usize = 256 << 10;
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -209,8 +213,8 @@ impl FanOut {
         }
     }
 
-    /// What a member that is an event stream gets: the same bytes for all of a framing, made for the first, but for who is left a
-    /// frame out.
+    /// What a member that is an event stream gets: the same bytes for all of a framing, made for
+    /// the first, but for who is left a frame out.
     pub(crate) fn events(&mut self, who: Ticket, framing: Framing) -> Bytes {
         if self.skipped(who) == 0 {
             let events = match framing {
@@ -252,8 +256,8 @@ impl FanOut {
     }
 }
 
-/// The batches of a shard that are on their way: at most one to a set of recipients, so that they may go out in any order. Each is served a chunk,
-/// and goes behind the others of its kind.
+/// The batches of a shard that are on their way: at most one to a set of recipients, so that they
+/// may go out in any order. Each is served a chunk, and goes behind the others of its kind.
 #[derive(Debug, Default)]
 pub(crate) struct FanOuts {
     /// They share turns of the driver.

@@ -1,7 +1,9 @@
-//! Topics of which some shard has more to deliver than it gets done: whoever asks for more of one is not read until it has caught up.
+//! Topics of which some shard has more to deliver than it gets done: whoever asks for more of one
+//! is not read until it has caught up.
 //!
-//! Invariant: a bucket counts the shards and encodings that are behind with a topic of it. Written when one falls behind and when it
-//! has caught up; read once for each publish, join, leave and list. Used by `core` and by [`crate::delayed`].
+//! Invariant: a bucket counts the shards and encodings that are behind with a topic of it. Written
+//! when one falls behind and when it has caught up; read once for each publish, join, leave and
+//! list. Used by `core` and by [`crate::delayed`].
 
 use crate::topic::key::Topic;
 use foldhash::quality::FixedState;
@@ -29,7 +31,8 @@ struct Counts {
 pub(crate) struct Bucket(u16);
 
 impl Congestion {
-    /// Buckets of a process: 16 KiB. Who publishes to a topic that shares a bucket with a congested one waits with it.
+    /// Buckets of a process: 16 KiB. Who publishes to a topic that shares a bucket with a congested
+    /// one waits with it.
     const BUCKETS: usize = 4096;
 
     pub(crate) fn new() -> Congestion {

@@ -1,8 +1,9 @@
-//! Deliveries that came for a set of recipients that is being served: they wait until everybody in it was, in the order in which they came,
-//! and those for other sets of recipients go on meanwhile.
+//! Deliveries that came for a set of recipients that is being served: they wait until everybody in
+//! it was, in the order in which they came, and those for other sets of recipients go on meanwhile.
 //!
-//! Invariant: a set of recipients has a queue only while its batch is [`crate::topic::batch::Turn::UnderWay`] or [`crate::topic::batch::Turn::Next`],
-//! and no queue is empty. Used by `core` and by the shard's mail.
+//! Invariant: a set of recipients has a queue only while its batch is
+//! [`crate::topic::batch::Turn::UnderWay`] or [`crate::topic::batch::Turn::Next`], and no queue is
+//! empty. Used by `core` and by the shard's mail.
 
 use crate::message::delivery::Delivery;
 use crate::topic::batch::Recipients;
@@ -32,11 +33,13 @@ struct Queue {
 }
 
 impl Delayed {
-    /// Messages that may wait in a shard. Full: no delivery is taken until a set of recipients was served, which takes no delivery.
+    /// Messages that may wait in a shard. Full: no delivery is taken until a set of recipients was
+    /// served, which takes no delivery.
     pub(crate) const DELIVERIES_MAX: usize = 4096;
     /// Bytes of the frames in them, besides the last one.
     pub(crate) const BYTES_MAX: usize = 16 << 20;
-    /// Messages of one set of recipients that wait at the end of a tick, from which on it is congested.
+    /// Messages of one set of recipients that wait at the end of a tick, from which on it is
+    /// congested.
     const CONGESTED_DELIVERIES: usize = 256;
     /// The same in bytes.
     const CONGESTED_BYTES: usize = 64 << 10;
@@ -87,7 +90,8 @@ impl Delayed {
         queue
     }
 
-    /// Everybody in the set of recipients was served. True: something waits for that, and is to be taken in its turn.
+    /// Everybody in the set of recipients was served. True: something waits for that, and is to be
+    /// taken in its turn.
     pub(crate) fn served(&mut self, recipients: Recipients) -> bool {
         let waits = !self.is_empty() && self.queues.contains_key(&recipients);
         if waits {
@@ -123,7 +127,8 @@ impl Delayed {
         Some(delivery)
     }
 
-    /// At the end of a tick: sets of recipients for which much waits are congested until nothing does.
+    /// At the end of a tick: sets of recipients for which much waits are congested until nothing
+    /// does.
     pub(crate) fn mark_congested(&mut self) {
         for queue in self.queues.values_mut() {
             let much = queue.deliveries.len() >= Self::CONGESTED_DELIVERIES
@@ -144,7 +149,8 @@ impl Delayed {
         self.ready.shrink_to_fit();
     }
 
-    /// Panics unless the sums are right, and each queue belongs to a set of recipients that is busy.
+    /// Panics unless the sums are right, and each queue belongs to a set of recipients that is
+    /// busy.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn check(&self, is_busy: impl Fn(Recipients) -> bool) {
         let (mut deliveries, mut bytes) = (0, 0);

@@ -1,7 +1,8 @@
-//! Topics that this shard is home to: how many members of which encoding each shard has, and nothing else about them. The home gives every
-//! publish its place in the order.
+//! Topics that this shard is home to: how many members of which encoding each shard has, and
+//! nothing else about them. The home gives every publish its place in the order.
 //!
-//! Invariant: a pair of encoding and shard stands in a topic's interest exactly while it has members, and a topic here exactly while it has some.
+//! Invariant: a pair of encoding and shard stands in a topic's interest exactly while it has
+//! members, and a topic here exactly while it has some.
 
 use crate::message::request::Join;
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind, TopicName};
@@ -12,12 +13,14 @@ use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Home topics. One costs its name, 8 bytes for each encoding and shard with members, and a table entry; it exists while it has members.
+/// Home topics. One costs its name, 8 bytes for each encoding and shard with members, and a table
+/// entry; it exists while it has members.
 #[derive(Debug, Default)]
 pub(crate) struct Homes {
     /// By kind and name.
     topics: PerKind<HashMap<Arc<str>, Home, RandomState>>,
-    /// Refused joins that the connection's shard does not know of yet. Bounded by the messages under way: each is one of them.
+    /// Refused joins that the connection's shard does not know of yet. Bounded by the messages
+    /// under way: each is one of them.
     refusals: HashMap<(TopicKey, Address), Refusals, RandomState>,
 }
 
@@ -40,7 +43,8 @@ pub(crate) struct Interest {
 /// One connection's refused joins of one room.
 #[derive(Clone, Copy, Debug, Default)]
 struct Refusals {
-    /// Its shard takes it for a member that was counted: the leave or transmit that comes next takes nothing back.
+    /// Its shard takes it for a member that was counted: the leave or transmit that comes next
+    /// takes nothing back.
     assumed_member: bool,
     /// Refusals that its shard has not noted.
     unacked: u32,
@@ -145,8 +149,8 @@ impl Homes {
         }
     }
 
-    /// The connection's shard said something of it that it can only say since it took it for a member, or did not take it for one any
-    /// more. True: it was mistaken.
+    /// The connection's shard said something of it that it can only say since it took it for a
+    /// member, or did not take it for one any more. True: it was mistaken.
     fn reconcile(&mut self, topic: &TopicKey, who: Address) -> bool {
         if self.refusals.is_empty() {
             return false;
@@ -296,8 +300,8 @@ mod tests {
         assert_eq!((homes.rooms(), homes.users()), (1, 0));
     }
 
-    /// What a connection's shard may say before it knows that a join was refused takes nothing from the counts, and what it says
-    /// afterwards does.
+    /// What a connection's shard may say before it knows that a join was refused takes nothing from
+    /// the counts, and what it says afterwards does.
     #[test]
     fn a_refusal_is_remembered_until_it_is_known() {
         let room = TopicKey::new(ROOM);

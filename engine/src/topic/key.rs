@@ -1,5 +1,5 @@
-//! Topics: what connections can be members of. Rooms and users share joins, leaves, homes, batches and the transmit of who closes, and no
-//! name of the one kind is ever taken for one of the other.
+//! Topics: what connections can be members of. Rooms and users share joins, leaves, homes, batches
+//! and the transmit of who closes, and no name of the one kind is ever taken for one of the other.
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
@@ -38,7 +38,8 @@ pub(crate) enum TopicKind {
     User,
 }
 
-/// A topic's key, shared by every table and message that bears it: its kind and its name, in one word.
+/// A topic's key, shared by every table and message that bears it: its kind and its name, in one
+/// word.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TopicKey(Arc<Named>);
 

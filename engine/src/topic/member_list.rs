@@ -1,7 +1,9 @@
-//! Whom the sealed batches of a shard go to: the members of that moment, one set of recipients behind the other in one list.
+//! Whom the sealed batches of a shard go to: the members of that moment, one set of recipients
+//! behind the other in one list.
 //!
-//! A place in the list stays valid within a tick. At its end those who were served go from the list, if they are many, or if they are all.
-//! So a fan-out costs no allocation. Used by sealing and by fan-out.
+//! A place in the list stays valid within a tick. At its end those who were served go from the
+//! list, if they are many, or if they are all. So a fan-out costs no allocation. Used by sealing
+//! and by fan-out.
 
 use crate::types::ticket::Ticket;
 
@@ -17,7 +19,8 @@ pub(crate) struct MemberList {
 }
 
 impl MemberLists {
-    /// Members for which memory is kept when the list is empty: 512 KiB. What more of them needed is given back.
+    /// Members for which memory is kept when the list is empty: 512 KiB. What more of them needed
+    /// is given back.
     const MEMBERS_KEPT: usize = 64 << 10;
 
     /// Notes who is to be served.
@@ -30,7 +33,8 @@ impl MemberLists {
         }
     }
 
-    /// Takes those who were served out of the list, if most were; `left` are all sets of recipients that are still being served.
+    /// Takes those who were served out of the list, if most were; `left` are all sets of recipients
+    /// that are still being served.
     pub(crate) fn pack<'a>(&mut self, left: impl Iterator<Item = &'a mut MemberList>) {
         let left: Vec<&mut MemberList> = left.collect();
         let members: usize = left.iter().map(|members| members.len()).sum();
@@ -84,7 +88,8 @@ impl MemberList {
         self.end - self.next
     }
 
-    /// The first of them, at most `members_max`, to be served in one go; [`MemberList::go_on`] says how far that went.
+    /// The first of them, at most `members_max`, to be served in one go; [`MemberList::go_on`] says
+    /// how far that went.
     pub(crate) fn first(&self, members_max: usize) -> MemberList {
         MemberList {
             next: self.next,
@@ -144,7 +149,8 @@ mod tests {
         assert!(members.is_over());
     }
 
-    /// However long batches follow each other, the list is no longer than twice what is to be served.
+    /// However long batches follow each other, the list is no longer than twice what is to be
+    /// served.
     #[test]
     fn who_was_served_goes_from_the_list() {
         const MEMBERS: u32 = 3 * MemberLists::MEMBERS_KEPT as u32;

@@ -1,5 +1,6 @@
-//! Publications: what is published, as data, until the home of its topic has given it its place in the order. Encoding comes last: the
-//! application makes one frame of a publication for each encoding that has somebody to send it to.
+//! Publications: what is published, as data, until the home of its topic has given it its place in
+//! the order. Encoding comes last: the application makes one frame of a publication for each
+//! encoding that has somebody to send it to.
 //!
 //! Embedders make [`Content`], messages carry it, and `core::encoding` has it encoded.
 
@@ -95,7 +96,8 @@ struct Stored {
     kind: StoredKind,
     data: StoredData,
     data_encoding: DataEncoding,
-    /// Frames that were made where it was published, without a position: the first costs no allocation.
+    /// Frames that were made where it was published, without a position: the first costs no
+    /// allocation.
     first_encoded: Option<(EncodingId, Frame)>,
     more_encoded: Vec<(EncodingId, Frame)>,
 }
@@ -115,7 +117,8 @@ enum StoredData {
     BinaryInFrame(Range<usize>),
 }
 
-/// Bytes of a frame that may stand behind the data of its publication: what closes an object or two.
+/// Bytes of a frame that may stand behind the data of its publication: what closes an object or
+/// two.
 const DATA_TAIL_BYTES_MAX: usize = 4;
 
 /// Where a frame ends with the data of its publication, up to a few bytes.
@@ -126,16 +129,18 @@ fn data_in(frame: &[u8], data: &[u8]) -> Option<Range<usize>> {
 }
 
 impl Content {
-    /// A frame that is ready: it goes as it is to connections of its encoding, and to no others (`dropped_untranslatable` counts them).
+    /// A frame that is ready: it goes as it is to connections of its encoding, and to no others
+    /// (`dropped_untranslatable` counts them).
     pub fn frame(encoding: EncodingId, frame: Frame) -> Content {
         let inner = Inner::Frame(frame);
         Content { encoding, inner }
     }
 
-    /// A publication as data, which [`crate::Application::encode`] makes frames of. The topic is the one that it is published to.
+    /// A publication as data, which [`crate::Application::encode`] makes frames of. The topic is
+    /// the one that it is published to.
     ///
-    /// `encoded` are frames that were made of it already, without a position, so that they need not be made twice: each is what the
-    /// application would return for its encoding.
+    /// `encoded` are frames that were made of it already, without a position, so that they need not
+    /// be made twice: each is what the application would return for its encoding.
     pub fn data(
         publication: &Publication<'_>,
         encoded: impl IntoIterator<Item = (EncodingId, Frame)>,
@@ -291,7 +296,8 @@ mod tests {
         }
     }
 
-    /// What was published is what is encoded, and a frame that was made without a position serves where there is none.
+    /// What was published is what is encoded, and a frame that was made without a position serves
+    /// where there is none.
     #[test]
     fn data_is_encoded_in_its_place() {
         let ticket = Ticket {

@@ -1,4 +1,5 @@
-//! Slices: this shard's own members of each topic, those of each encoding by themselves, and what they are owed in this tick.
+//! Slices: this shard's own members of each topic, those of each encoding by themselves, and what
+//! they are owed in this tick.
 
 use crate::topic::batch::Batch;
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind};
@@ -9,7 +10,8 @@ use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// This shard's slices. A slice exists while a connection of the shard is in the room, or asked to be.
+/// This shard's slices. A slice exists while a connection of the shard is in the room, or asked to
+/// be.
 #[derive(Debug, Default)]
 pub(crate) struct LocalTopics {
     /// By encoding, as many as are used; by kind and name.
@@ -27,7 +29,8 @@ pub(crate) struct Subscribers {
     pub(crate) encoding: EncodingId,
     /// In no order; a connection's membership knows its position.
     pub(crate) members: Vec<Ticket>,
-    /// Memberships that refer to this slice, joining and leaving ones included; and one as long as something is on its way to it.
+    /// Memberships that refer to this slice, joining and leaving ones included; and one as long as
+    /// something is on its way to it.
     claims: u32,
     pub(crate) batch: Batch,
 }
@@ -83,7 +86,8 @@ impl LocalTopics {
         self.subscriber_lists[index as usize].claims += 1;
     }
 
-    /// Keeps no more than the slices in use need. Those behind the last one in use go; the places between stay.
+    /// Keeps no more than the slices in use need. Those behind the last one in use go; the places
+    /// between stay.
     pub(crate) fn release_memory(&mut self) {
         let tables = self.names.iter_mut().flat_map(PerKind::iter_mut);
         tables.for_each(shrink_map);
@@ -128,7 +132,8 @@ impl LocalTopics {
         index
     }
 
-    /// A membership refers to the room no more, or nothing is on its way to it; with the last claim the slice goes.
+    /// A membership refers to the room no more, or nothing is on its way to it; with the last claim
+    /// the slice goes.
     pub(crate) fn release(&mut self, index: u32) {
         let subscribers = &mut self.subscriber_lists[index as usize];
         subscribers.claims -= 1;

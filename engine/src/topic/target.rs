@@ -1,4 +1,5 @@
-//! Who is published to, and with which options: what connections and other threads name when they publish.
+//! Who is published to, and with which options: what connections and other threads name when they
+//! publish.
 
 use crate::topic::key::Topic;
 use crate::topic::publication::Content;
@@ -36,7 +37,8 @@ pub struct Publish {
 }
 
 impl Publish {
-    /// Publishes data, or a frame that is ready ([`Content::frame`]; a [`Frame`] is one of [`EncodingId::FIRST`]).
+    /// Publishes data, or a frame that is ready ([`Content::frame`]; a [`Frame`] is one of
+    /// [`EncodingId::FIRST`]).
     ///
     /// [`Frame`]: crate::Frame
     pub fn new(content: impl Into<Content>) -> Publish {

@@ -1,4 +1,5 @@
-//! What becomes of a request: the answers that an application and other threads get, and the parts that they are put together from.
+//! What becomes of a request: the answers that an application and other threads get, and the parts
+//! that they are put together from.
 
 use crate::query::page::{Found, FoundConnection, FoundTopic};
 use crate::types::room_error::RoomError;
@@ -34,7 +35,8 @@ pub enum Answer {
         /// [`RoomError::Full`].
         error: RoomError,
     },
-    /// Who was a member when the list had its turn among the joins, leaves and publishes of the topic.
+    /// Who was a member when the list had its turn among the joins, leaves and publishes of the
+    /// topic.
     Listed(Listing),
     /// A page of open connections ([`crate::Query::Connections`]).
     Connections(Found<FoundConnection>),
@@ -45,7 +47,8 @@ pub enum Answer {
 /// The members of a room, or the connections of a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// How many there were on all shards. One that has just closed counts until the topic's home hears of it, and is not named.
+    /// How many there were on all shards. One that has just closed counts until the topic's home
+    /// hears of it, and is not named.
     pub total: u32,
     /// Who they were, in no order: at most 1,000.
     pub members: Vec<Member>,
@@ -67,14 +70,15 @@ pub struct Report {
     pub delivered: u32,
     /// Waiting, whole or in part, in the outbox of a slow reader.
     pub queued: u32,
-    /// Refused: the connection was closing, or its outbox was full and it was closed for that; or the message cannot be said in its
-    /// encoding.
+    /// Refused: the connection was closing, or its outbox was full and it was closed for that; or
+    /// the message cannot be said in its encoding.
     pub dropped: u32,
 }
 
 /// What another thread tells a connection; the application knows what it is.
 pub type Notice = Box<dyn Any + Send>;
 
-/// What is called with the answer to a question from outside, on a shard's thread: it must not block. A panic in it is counted and logged.
-/// Dropped without a call: the engine stopped before there was an answer.
+/// What is called with the answer to a question from outside, on a shard's thread: it must not
+/// block. A panic in it is counted and logged. Dropped without a call: the engine stopped before
+/// there was an answer.
 pub type Reply = Box<dyn FnOnce(Answer) + Send>;

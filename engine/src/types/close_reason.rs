@@ -18,7 +18,8 @@ pub enum CloseReason {
     SlowReader,
     /// It did not keep this deadline.
     TimedOut(Deadline),
-    /// Its unfinished message asked for more memory than the shard had left ([`crate::Config::reassembly_bytes_max`]).
+    /// Its unfinished message asked for more memory than the shard had left
+    /// ([`crate::Config::reassembly_bytes_max`]).
     OverBudget,
     /// The server drained.
     Draining,

@@ -1,4 +1,5 @@
-//! A value of the configuration that is out of its range. Used by every part that checks its own values.
+//! A value of the configuration that is out of its range. Used by every part that checks its own
+//! values.
 
 use std::fmt;
 use std::ops::RangeInclusive;

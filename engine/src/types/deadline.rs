@@ -1,5 +1,6 @@
-//! The deadlines that a peer may miss, each with what it is told and where it is counted. Public: an application hears of them in
-//! [`crate::CloseReason::TimedOut`]. When one has come is decided in `shard/deadlines.rs`.
+//! The deadlines that a peer may miss, each with what it is told and where it is counted. Public:
+//! an application hears of them in [`crate::CloseReason::TimedOut`]. When one has come is decided
+//! in `shard/deadlines.rs`.
 
 use crate::counter::Counter;
 use crate::counters::ShardCounters;
@@ -11,8 +12,8 @@ pub enum Deadline {
     Handshake,
     /// From the first byte of a request head to its end ([`crate::Config::header_timeout`]).
     Header,
-    /// From a complete request to the decision that the application has deferred ([`crate::Config::admission_timeout`]); it is the
-    /// application that is late.
+    /// From a complete request to the decision that the application has deferred
+    /// ([`crate::Config::admission_timeout`]); it is the application that is late.
     Admission,
     /// From the first byte of a frame to its last ([`crate::Config::frame_timeout`]).
     Frame,
@@ -24,7 +25,8 @@ pub enum Deadline {
     Progress,
     /// No byte for as long as [`crate::Config::idle_timeout`].
     Idle,
-    /// From our close frame, or our last answer, to the end of the connection ([`crate::Config::close_timeout`]).
+    /// From our close frame, or our last answer, to the end of the connection
+    /// ([`crate::Config::close_timeout`]).
     Close,
 }
 

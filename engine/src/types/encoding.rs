@@ -1,12 +1,14 @@
-//! EncodingSet: how the messages of a connection are encoded, as an index that only the application gives a meaning to. A room may have
-//! members of all encodings; a publication is encoded once in each encoding that is present, by [`crate::Application::encode`].
+//! EncodingSet: how the messages of a connection are encoded, as an index that only the application
+//! gives a meaning to. A room may have members of all encodings; a publication is encoded once in
+//! each encoding that is present, by [`crate::Application::encode`].
 //!
 //! Used by whoever keeps members or messages of several encodings apart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How a connection's messages are encoded; the application chooses it when it accepts the connection.
+/// How a connection's messages are encoded; the application chooses it when it accepts the
+/// connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EncodingId(u8);
 
@@ -19,7 +21,8 @@ impl EncodingId {
     /// The encoding with this index.
     ///
     /// # Panics
-    /// If the index is not below [`EncodingId::COUNT_MAX`]. In a constant, that is an error of the compiler.
+    /// If the index is not below [`EncodingId::COUNT_MAX`]. In a constant, that is an error of the
+    /// compiler.
     pub const fn new(index: u8) -> EncodingId {
         assert!(
             (index as usize) < EncodingId::COUNT_MAX,
@@ -69,13 +72,15 @@ impl FromIterator<EncodingId> for EncodingSet {
     }
 }
 
-/// How many open connections of each encoding the process has: shared by its shards, and touched once per connect and once per close.
+/// How many open connections of each encoding the process has: shared by its shards, and touched
+/// once per connect and once per close.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EncodingsPresent(Arc<[AtomicU32; EncodingId::COUNT_MAX]>);
 
 impl EncodingsPresent {
-    /// A connection opens, and its client has not heard of it yet. So an encoding is present for whoever handles a message that was sent, as
-    /// far as anybody can tell, while a connection of it is open: all this is in one total order, hence the strongest ordering.
+    /// A connection opens, and its client has not heard of it yet. So an encoding is present for
+    /// whoever handles a message that was sent, as far as anybody can tell, while a connection of
+    /// it is open: all this is in one total order, hence the strongest ordering.
     pub(crate) fn add(&self, encoding: EncodingId) {
         self.0[encoding.index()].fetch_add(1, Ordering::SeqCst);
     }

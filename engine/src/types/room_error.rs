@@ -9,7 +9,8 @@ pub enum RoomError {
     /// Leaving a room that was not joined.
     #[error("the connection is not in this room")]
     NotJoined,
-    /// A room's name that is empty or longer than `room_name_bytes_max`; a user's that is empty or longer than 255 bytes.
+    /// A room's name that is empty or longer than `room_name_bytes_max`; a user's that is empty or
+    /// longer than 255 bytes.
     #[error("the name is empty or too long")]
     BadName,
     /// Too many joins and leaves of this room, or changes of user, under way.

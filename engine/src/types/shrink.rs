@@ -1,9 +1,11 @@
-//! Giving back the room that a table kept for more entries than it has. Called for the tables of a quiet shard.
+//! Giving back the room that a table kept for more entries than it has. Called for the tables of a
+//! quiet shard.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 
-/// Entries that are moved in one go; a map with more keeps its room, for moving them would hold the shard up.
+/// Entries that are moved in one go; a map with more keeps its room, for moving them would hold the
+/// shard up.
 const MOVED_MAX: usize = 16 << 10;
 
 /// Gives room back that is more than four times what the map needs.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A slot and the generation that used it. A ticket whose generation is over is *stale*: its accounts are settled and nothing else happens.
+/// A slot and the generation that used it. A ticket whose generation is over is *stale*: its
+/// accounts are settled and nothing else happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     /// Index in the shard's slab; chosen by the driver.
@@ -12,7 +13,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Generations before a slot's numbers repeat: 24 bits, because a completion's `user_data` also holds the slot and the operation.
+    /// Generations before a slot's numbers repeat: 24 bits, because a completion's `user_data` also
+    /// holds the slot and the operation.
     pub const GENERATIONS: u32 = 1 << 24;
 }
 

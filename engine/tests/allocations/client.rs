@@ -1,4 +1,5 @@
-//! A blocking client on a socket of its own, just enough to keep a shard in step: it says something and waits until it hears the answer.
+//! A blocking client on a socket of its own, just enough to keep a shard in step: it says something
+//! and waits until it hears the answer.
 
 use shardcast_engine::protocol::frame::{self, OpCode};
 use shardcast_engine::protocol::upgrade;

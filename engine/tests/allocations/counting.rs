@@ -1,7 +1,8 @@
-//! The allocator of a test that counts: the system's, with a count per thread of the allocations it was asked for.
+//! The allocator of a test that counts: the system's, with a count per thread of the allocations it
+//! was asked for.
 //!
-//! Growing in place counts too; freeing does not. A shard answers [`of_this_thread`] from inside its application, so that nothing that
-//! clients on other threads allocate is counted.
+//! Growing in place counts too; freeing does not. A shard answers [`of_this_thread`] from inside
+//! its application, so that nothing that clients on other threads allocate is counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -21,7 +22,8 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: every call goes to the system's allocator unchanged, which upholds the contract; the count touches no memory of the heap.
+// SAFETY: every call goes to the system's allocator unchanged, which upholds the contract; the
+// count touches no memory of the heap.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);

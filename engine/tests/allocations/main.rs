@@ -1,5 +1,5 @@
-//! What an echo and a broadcast allocate on the shard's thread, on the real ring: after a warm-up, nothing but the frames that the
-//! application seals.
+//! What an echo and a broadcast allocate on the shard's thread, on the real ring: after a warm-up,
+//! nothing but the frames that the application seals.
 
 mod client;
 mod counting;
@@ -22,8 +22,8 @@ const BURST: usize = 16;
 /// A sealed frame is a buffer and, once it is shared, the count of those who share it.
 const PER_SEALED_FRAME: u64 = 2;
 
-/// `?` is answered with the allocations of the shard's thread, `S` joins, `P` publishes its rest, `R` a frame sealed before, `X` the
-/// same to all but its publisher; anything else is echoed.
+/// `?` is answered with the allocations of the shard's thread, `S` joins, `P` publishes its rest,
+/// `R` a frame sealed before, `X` the same to all but its publisher; anything else is echoed.
 struct Counted {
     sealed: Frame,
 }
@@ -99,7 +99,8 @@ impl Trial {
         u64::from_le_bytes(self.outsider.hear().try_into().expect("a count"))
     }
 
-    /// Allocations of the shard while the client says `payload` `TIMES` times, `burst` at a time, and everyone hears it.
+    /// Allocations of the shard while the client says `payload` `TIMES` times, `burst` at a time,
+    /// and everyone hears it.
     fn count(&mut self, payload: &[u8], burst: usize, heard: &[u8], by_members: bool) -> u64 {
         let mut counts = [0; 2];
         for count in &mut counts {
@@ -143,7 +144,8 @@ fn a_broadcast_allocates_the_frame_that_is_sealed_and_nothing_else() {
     assert_eq!(fresh, TIMES * PER_SEALED_FRAME, "a fresh frame");
 }
 
-/// Frames of one tick are copied together, once for all members: a buffer that grows twice, and its count of sharers. Nothing per member.
+/// Frames of one tick are copied together, once for all members: a buffer that grows twice, and its
+/// count of sharers. Nothing per member.
 #[test]
 fn a_burst_is_laid_out_once() {
     const PER_BATCH: u64 = 4;

@@ -1,6 +1,8 @@
-//! The scripted application: does what clients ask for, and keeps a journal of what the engine told it.
+//! The scripted application: does what clients ask for, and keeps a journal of what the engine told
+//! it.
 //!
-//! Invariant, checked at every call: connect, opened, messages and answers, closed, in this order and the single ones once.
+//! Invariant, checked at every call: connect, opened, messages and answers, closed, in this order
+//! and the single ones once.
 
 use super::words::{Ask, Audience, Letter, Words, dress, is_unsayable, undress};
 use shardcast_engine::protocol::close::CloseCode;
@@ -73,7 +75,8 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    /// Not drawn. The witness is prompt, and whoever comes last, in every number of clients that there is.
+    /// Not drawn. The witness is prompt, and whoever comes last, in every number of clients that
+    /// there is.
     pub(crate) fn of(client: usize) -> Fate {
         match client % 24 {
             1 | 10 | 14 | 22 => Fate::Late,
@@ -492,7 +495,8 @@ pub(crate) fn published(
     content_of(letter, encoding, kind, &said)
 }
 
-/// What a client says, as data in its encoding. Of every third the frame of that encoding is made before.
+/// What a client says, as data in its encoding. Of every third the frame of that encoding is made
+/// before.
 fn content_of(letter: Letter, encoding: EncodingId, kind: Kind, said: &str) -> Content {
     let dressed = dress(encoding.index(), said);
     let data = match kind {

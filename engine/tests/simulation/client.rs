@@ -1,6 +1,7 @@
 //! A virtual client: real wire bytes at its own pace, and a sharp eye on what comes back.
 //!
-//! What can be judged at once is judged here (frames, answers to asks, order of echoes, membership); the rest goes into the log.
+//! What can be judged at once is judged here (frames, answers to asks, order of echoes,
+//! membership); the rest goes into the log.
 
 mod deflation;
 mod hearing;
@@ -321,7 +322,8 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// How many listeners the server has.
 pub(crate) const LISTENERS: u8 = 2;
 
-/// Largest message that the server takes by a listener, in bytes. The last listener's is the largest.
+/// Largest message that the server takes by a listener, in bytes. The last listener's is the
+/// largest.
 pub(crate) fn message_bytes_max(listener: u8) -> usize {
     4096 + 256 * usize::from(listener)
 }

@@ -1,4 +1,5 @@
-//! What one client asked for and heard, with the step of each: the material of the checks at the end of a run.
+//! What one client asked for and heard, with the step of each: the material of the checks at the
+//! end of a run.
 
 use super::application::Step;
 use super::words::{Ask, Audience, Letter, Words};
@@ -140,7 +141,8 @@ impl Log {
         self.tolds.push(number);
     }
 
-    /// The join that a leave takes back was refused: the client had not heard of it when it asked to leave.
+    /// The join that a leave takes back was refused: the client had not heard of it when it asked
+    /// to leave.
     fn is_void(&self, leave: u32, room: usize) -> bool {
         let before = &self.asks[..leave as usize];
         let join = before

@@ -1,6 +1,8 @@
-//! Whole clusters of shards in one thread, from a seed: a faulty network, virtual time, scripted clients, and checks of what they saw.
+//! Whole clusters of shards in one thread, from a seed: a faulty network, virtual time, scripted
+//! clients, and checks of what they saw.
 //!
-//! `SHARDCAST_SIM_SEED=n` runs one seed and prints what happens; `SHARDCAST_SIM_SEEDS=n` changes how many are run.
+//! `SHARDCAST_SIM_SEED=n` runs one seed and prints what happens; `SHARDCAST_SIM_SEEDS=n` changes
+//! how many are run.
 
 mod application;
 mod client;
@@ -15,8 +17,9 @@ use run::Tally;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Seeds that once failed, each with what it found. To add one: `(seed, "what was wrong")`, in the commit that repairs it.
-/// A change of the simulation itself may make a seed mean something else; it stays all the same.
+/// Seeds that once failed, each with what it found. To add one: `(seed, "what was wrong")`, in the
+/// commit that repairs it. A change of the simulation itself may make a seed mean something else;
+/// it stays all the same.
 const REGRESSIONS: &[(u64, &str)] = &[
     (369, "a report counted what was short of others' goodbyes"),
     (

@@ -1,7 +1,9 @@
-//! The checks at the end of a run: one order per set of recipients for all members, nothing lost, reports that add up.
+//! The checks at the end of a run: one order per set of recipients for all members, nothing lost,
+//! reports that add up.
 //!
-//! The witness is a member of everything from before the first publish; what it heard of a set of recipients is the order. All bounds come
-//! from steps: what was heard before another thing was asked for was ordered before it.
+//! The witness is a member of everything from before the first publish; what it heard of a set of
+//! recipients is the order. All bounds come from steps: what was heard before another thing was
+//! asked for was ordered before it.
 
 mod topics;
 
@@ -89,7 +91,8 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// One sender's publishes stand in the order in which it sent them, and all of them if it stayed.
+    /// One sender's publishes stand in the order in which it sent them, and all of them if it
+    /// stayed.
     fn check_sender(&self, client: &Client, stayed: bool) {
         let mut last = None;
         for (number, (_, ask)) in client.log.asks.iter().enumerate() {
@@ -145,7 +148,8 @@ impl<'a> Order<'a> {
             );
             expected = Some(place + 1);
             let (witnessed, _) = self.heard[*place];
-            // Everyone is who is open when a shard delivers; a room's members are those at the publish's place in the order.
+            // Everyone is who is open when a shard delivers; a room's members are those at the
+            // publish's place in the order.
             assert!(
                 audience == Audience::Everyone || witnessed >= membership.asked,
                 "client {id}: {letter:?} was ordered before it asked to join"
@@ -195,7 +199,8 @@ fn cannot_hear(clients: &[Client], letter: Letter, client: usize) -> bool {
     is_unsayable(from, to, letter.number)
 }
 
-/// Rooms without the witness: some order fits what everybody heard, and those who stayed missed nothing of each other.
+/// Rooms without the witness: some order fits what everybody heard, and those who stayed missed
+/// nothing of each other.
 impl Outcome<'_> {
     fn check_fleeting(&self, audience: Audience) {
         let mut memberships = Vec::new();
@@ -249,7 +254,8 @@ impl Outcome<'_> {
 }
 
 impl Outcome<'_> {
-    /// Reports and member counts lie between who certainly was a member all the time and who may have been one at some time.
+    /// Reports and member counts lie between who certainly was a member all the time and who may
+    /// have been one at some time.
     fn check_counts(&self, client: &Client) {
         for (number, answered, report) in &client.log.reports {
             let (asked, Ask::Publish(audience, options)) = client.log.asks[*number as usize] else {
@@ -268,7 +274,8 @@ impl Outcome<'_> {
             let low = others()
                 .filter(|c| self.is_member(c, audience, asked, *answered))
                 .count();
-            // Those whom the home itself tells as dropped count until it hears of their end, as in the answers to joins.
+            // Those whom the home itself tells as dropped count until it hears of their end, as in
+            // the answers to joins.
             let by_home = |other: &Client| {
                 cannot_hear(self.clients, letter, other.id)
                     && match audience {
@@ -363,7 +370,8 @@ fn check_one_order<'a>(audience: Audience, heard: impl Iterator<Item = &'a [(Ste
     );
 }
 
-/// Whether some join that was asked for by `to` had not been taken back by a left answer before `from`.
+/// Whether some join that was asked for by `to` had not been taken back by a left answer before
+/// `from`.
 fn may_have_joined(client: &Client, room: usize, from: Step, to: Step) -> bool {
     let memberships = client.log.memberships.iter();
     let over = memberships

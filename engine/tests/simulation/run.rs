@@ -12,7 +12,7 @@ use super::temper::{Ending, HABITS, Habit, Opening, Temper};
 use super::words::Ask;
 use outside::Outside;
 use shardcast_engine::driver::Millis;
-use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, World};
+use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, Trace, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{CloseReason, Deadline, Handle, ShardCounters, StopAccept};
@@ -110,7 +110,8 @@ impl Simulation {
         let mut random = Random::new(seed ^ 0x5eed);
         let mut setting = setting_of(seed, &mut random);
         let mut faults = Faults::draw(&mut random);
-        // Now and then all want the same, and much of it; then with room for it in one tick as often as not.
+        // Now and then all want the same, and much of it; then with room for it in one tick as
+        // often as not.
         let fashion = random.chance(150).then(|| random.pick(&HABITS));
         if fashion.is_some() && random.chance(500) {
             setting.lane_letters = 2000;
@@ -134,7 +135,11 @@ impl Simulation {
         // One more for the straggler.
         let journal = Journal::of(clients.len() + 1);
         let journal = Rc::new(RefCell::new(journal));
-        let world = World::new(shards, faults.clone(), random.fork(), traced);
+        let trace = match traced {
+            true => Trace::Printed,
+            false => Trace::Silent,
+        };
+        let world = World::new(shards, faults.clone(), random.fork(), trace);
         let count = clients.len();
         let notice = || format!("{shards} shards, {count} clients, {setting:?}, {faults:?}");
         world.borrow().trace(notice);
@@ -238,7 +243,8 @@ impl Simulation {
         }
     }
 
-    /// Who acts now; `None` when nobody can. A few guesses first: looking at everybody takes long in a crowd.
+    /// Who acts now; `None` when nobody can. A few guesses first: looking at everybody takes long
+    /// in a crowd.
     fn next_actor(&mut self) -> Option<Actor> {
         for _ in 0..8 {
             let actor = match self.random.chance(300) {
@@ -263,7 +269,8 @@ impl Simulation {
         }
     }
 
-    /// Nothing can happen before time passes: lets it pass until something can; false when that need not be.
+    /// Nothing can happen before time passes: lets it pass until something can; false when that
+    /// need not be.
     fn pass_time(&mut self, done: &impl Fn(&Simulation) -> bool) -> bool {
         // Of those who wait, most are decided on before their time passes.
         if self.has_waiting() && self.random.chance(700) {
@@ -276,8 +283,8 @@ impl Simulation {
         let deadlines = (0..self.shards.len())
             .filter_map(|shard| world.sleeps_until(shard))
             .min();
-        // A shard that could not post looks again very soon; nobody is owed anything once that is over, unless it was lost or nobody was
-        // woken for it.
+        // A shard that could not post looks again very soon; nobody is owed anything once that is
+        // over, unless it was lost or nobody was woken for it.
         let quiet = network.is_none() && deadlines.is_none_or(|at| at > now + RETRY_MS);
         if quiet {
             self.clients
@@ -285,7 +292,7 @@ impl Simulation {
                 .for_each(|client| client.assert_served(&world));
             self.shards
                 .iter()
-                .for_each(|shard| shard.check_invariants(false));
+                .for_each(|shard| shard.check_invariants());
             Shard::check_together(&self.shards);
             self.watch.check(&self.shards);
             if done(self) {
@@ -310,7 +317,7 @@ impl Simulation {
         self.watch.hear(shard);
         self.hear_outside();
         if self.random.chance(50) {
-            self.shards[shard].check_invariants(false);
+            self.shards[shard].check_invariants();
         }
     }
 
@@ -390,7 +397,7 @@ impl Simulation {
 
     fn check_nothing_left(&self) {
         for shard in &self.shards {
-            shard.check_invariants(true);
+            shard.check_quiescent();
             assert!(!self.draining || shard.is_drained());
         }
         self.world.borrow().assert_quiescent();
@@ -511,7 +518,8 @@ impl Simulation {
     }
 }
 
-/// Of so many seeds one has slow shards: fan-outs that last, and messages that wait for them, without a crowd.
+/// Of so many seeds one has slow shards: fan-outs that last, and messages that wait for them,
+/// without a crowd.
 const SLOW_SEEDS: u64 = 5;
 
 fn slow_down(shard: &mut Shard<Scripted, SimDriver>, seed: u64, listeners: usize) {

@@ -108,5 +108,6 @@ impl Setting {
     }
 }
 
-/// Memory for unfinished messages of a shard that has too little: one large message, or a few small ones.
+/// Memory for unfinished messages of a shard that has too little: one large message, or a few small
+/// ones.
 const CRAMPED_BYTES: usize = 8 << 10;

@@ -1,6 +1,8 @@
-//! The language between the scripted application and the virtual clients: words of text, the first says what it is.
+//! The language between the scripted application and the virtual clients: words of text, the first
+//! says what it is.
 //!
-//! Every message of a client bears the next number of that client, so that both sides notice what is lost, doubled or out of order.
+//! Every message of a client bears the next number of that client, so that both sides notice what
+//! is lost, doubled or out of order.
 
 use std::fmt::Write;
 
@@ -49,7 +51,8 @@ pub(crate) fn undress(text: &str) -> (usize, &str) {
     (encoding.parse().expect("a encoding's number"), text)
 }
 
-/// What the application cannot say in another encoding. In the witness' encoding everything can be said.
+/// What the application cannot say in another encoding. In the witness' encoding everything can be
+/// said.
 pub(crate) fn is_unsayable(from: usize, to: usize, number: u32) -> bool {
     to != 0 && from != to && (number as usize + to) % 7 == 3
 }

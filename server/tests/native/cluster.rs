@@ -1,7 +1,9 @@
 //! Two simulated shards that speak the native dialect, and their clients.
 
 use shardcast::{App, Service};
-use shardcast_engine::driver::sim::{Faults, Line, Random, Read, SimDriver, SocketId, World};
+use shardcast_engine::driver::sim::{
+    Faults, Line, Random, Read, SimDriver, SocketId, Trace, World,
+};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::reader::{self, Event, ReadLimits, Role, Step};
@@ -51,7 +53,7 @@ fn config() -> Config {
 impl Cluster {
     /// Without clients.
     pub(crate) fn new() -> Cluster {
-        let world = World::new(SHARDS, Faults::none(), Random::new(7), false);
+        let world = World::new(SHARDS, Faults::none(), Random::new(7), Trace::Silent);
         let config = config();
         let admission = ProcessCounts::new(config.connections_max);
         let mailboxes = lane::mesh(SHARDS, LaneCapacity::for_shards(SHARDS), 7);

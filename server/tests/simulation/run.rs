@@ -6,7 +6,7 @@ use crate::client::{Client, Scene, Stage, count};
 use crate::kinds::ROOMS;
 use shardcast::{Handle, Service};
 use shardcast_engine::driver::Millis;
-use shardcast_engine::driver::sim::{Faults, Random, SimDriver, World};
+use shardcast_engine::driver::sim::{Faults, Random, SimDriver, Trace, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{Config, Handle as Engine, Listener, ShardCounters};
@@ -71,7 +71,11 @@ impl Simulation {
         faults.slots = count + 1;
         let lane_letters = random.pick(&[2, 3, 4, 64, 2000]);
         let note = format!("{shards} shards, {count} clients, {lane_letters} letters, {faults:?}");
-        let world = World::new(shards, faults, random.fork(), traced);
+        let trace = match traced {
+            true => Trace::Printed,
+            false => Trace::Silent,
+        };
+        let world = World::new(shards, faults, random.fork(), trace);
         world.borrow().trace(|| note);
         let config = config(shards);
         let mut builder = Builder::new_current_thread();
@@ -189,7 +193,7 @@ impl Simulation {
         self.round();
         self.shards
             .iter()
-            .for_each(|shard| shard.check_invariants(false));
+            .for_each(|shard| shard.check_invariants());
     }
 
     /// Everybody goes, and every deadline passes.
@@ -230,7 +234,7 @@ impl Simulation {
     fn tick(&mut self, shard: usize) {
         self.shards[shard].tick();
         if self.random.chance(20) {
-            self.shards[shard].check_invariants(false);
+            self.shards[shard].check_invariants();
         }
     }
 
@@ -278,9 +282,7 @@ impl Simulation {
             disconnected,
             alive,
         } = &*self.books;
-        self.shards
-            .iter()
-            .for_each(|shard| shard.check_invariants(true));
+        self.shards.iter().for_each(|shard| shard.check_quiescent());
         self.world.borrow().assert_quiescent();
         for shard in &mut self.shards {
             let tasks = shard.application().background_calls();

@@ -1,4 +1,5 @@
-//! How bad one run's network and kernel are: drawn once per seed, so that each seed is bad in its own way.
+//! How bad one run's network and kernel are: drawn once per seed, so that each seed is bad in its
+//! own way.
 
 use crate::driver::boundary::Millis;
 use crate::driver::sim::random::Random;
@@ -24,7 +25,8 @@ pub struct Faults {
     pub receive_buffers: usize,
     /// Bytes in each.
     pub receive_buffer_bytes: usize,
-    /// A receive takes buffers until there are no more bytes, or no more buffers, before others have their turn.
+    /// A receive takes buffers until there are no more bytes, or no more buffers, before others
+    /// have their turn.
     pub greedy_permille: usize,
     /// A receive takes fewer bytes than there are.
     pub split_permille: usize,

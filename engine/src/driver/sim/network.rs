@@ -5,6 +5,15 @@ use super::random::Random;
 use super::socket::{Line, Socket, SocketId};
 use crate::driver::boundary::Millis;
 
+/// Whether what happens is printed to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// It is not.
+    Silent,
+    /// A line for each event.
+    Printed,
+}
+
 /// What all ports need of the world.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -12,7 +21,7 @@ pub(super) struct Network {
     pub(super) random: Random,
     pub(super) faults: Faults,
     pub(super) sockets: Vec<Socket>,
-    pub(super) traced: bool,
+    pub(super) trace: Trace,
 }
 
 impl Network {
@@ -53,7 +62,7 @@ impl Network {
     }
 
     pub(super) fn trace(&self, line: impl FnOnce() -> String) {
-        if self.traced {
+        if self.trace == Trace::Printed {
             eprintln!("{:>8} {}", self.now, line());
         }
     }

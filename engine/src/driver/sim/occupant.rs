@@ -1,4 +1,5 @@
-//! One use of a slot, from `Accepted` to `Closed`: what is armed, what is under way, and what completes next.
+//! One use of a slot, from `Accepted` to `Closed`: what is armed, what is under way, and what
+//! completes next.
 //!
 //! Invariant: completions come in an order that a kernel could give. Called by the port only.
 
@@ -101,7 +102,8 @@ impl Occupant {
         self.queued
     }
 
-    /// It takes its place in that order if its receive has just ended for want of a buffer, or after its one buffer.
+    /// It takes its place in that order if its receive has just ended for want of a buffer, or
+    /// after its one buffer.
     pub(super) fn queue(
         &mut self,
         network: &Network,

@@ -1,7 +1,7 @@
 //! What stands between the world and one shard: its table of slots, its receive buffers, its sleep.
 //!
-//! Does what a kernel may do, in an order that the seed chooses, and panics on what a shard must not ask for.
-//! Called by the driver (operations, reaping) and by the world (scheduling).
+//! Does what a kernel may do, in an order that the seed chooses, and panics on what a shard must
+//! not ask for. Called by the driver (operations, reaping) and by the world (scheduling).
 
 use super::occupant::{Delay, Occupant};
 use super::socket::SocketId;
@@ -206,7 +206,8 @@ impl Port {
         }
     }
 
-    /// Those who wait are received for again, as many as there are buffers for: what is there is taken at once.
+    /// Those who wait are received for again, as many as there are buffers for: what is there is
+    /// taken at once.
     fn rearm(&mut self, network: &mut Network, end_of_tick: bool) {
         let mut waits = Vec::new();
         let free = self.leases_max - self.leases_out - self.received.len();
@@ -316,7 +317,8 @@ impl Port {
 
     fn accept(&mut self, network: &mut Network) -> Completion<SimLease> {
         let (socket, listener) = self.backlog.pop_front().expect("checked by is_ready");
-        // The slot that was freed last as often as any other: what is stale is best told by its successor.
+        // The slot that was freed last as often as any other: what is stale is best told by its
+        // successor.
         let index = match network.random.chance(500) {
             true => self.free.len() - 1,
             false => network.random.below(self.free.len()),

@@ -1,6 +1,7 @@
 //! A virtual TCP connection: two pipes of bytes, and how each of them ends.
 //!
-//! Invariant: bytes of one direction keep their order; a reset may cut the tail off, nothing else loses a byte.
+//! Invariant: bytes of one direction keep their order; a reset may cut the tail off, nothing else
+//! loses a byte.
 
 use crate::driver::boundary::Millis;
 use crate::driver::sim::random::Random;
@@ -156,7 +157,8 @@ impl Socket {
         self.to_client.break_off(random);
     }
 
-    /// The server's kernel takes bytes for the client; `None` when the connection is beyond sending.
+    /// The server's kernel takes bytes for the client; `None` when the connection is beyond
+    /// sending.
     pub(super) fn send(&mut self, bytes: &[u8], random: &mut Random) -> Option<usize> {
         if self.to_client.is_broken() {
             return None;
@@ -169,7 +171,8 @@ impl Socket {
         Some(self.to_client.write(bytes))
     }
 
-    /// The server closes: a clean end, unless bytes of the client were never read (then a reset, as Linux does).
+    /// The server closes: a clean end, unless bytes of the client were never read (then a reset, as
+    /// Linux does).
     pub(super) fn close_by_server(&mut self, random: &mut Random) {
         self.server_gone = true;
         if self.to_server.is_empty() {

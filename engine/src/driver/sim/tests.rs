@@ -1,4 +1,5 @@
-//! The simulated driver against an echo loop without a shard: bytes come back whole and in order under all faults, and misuse is noticed.
+//! The simulated driver against an echo loop without a shard: bytes come back whole and in order
+//! under all faults, and misuse is noticed.
 
 use super::*;
 use std::collections::VecDeque;
@@ -116,7 +117,7 @@ impl Echo {
 }
 
 fn world(faults: Faults, seed: u64) -> (Rc<RefCell<World>>, SimDriver) {
-    let world = World::new(1, faults, Random::new(seed), false);
+    let world = World::new(1, faults, Random::new(seed), Trace::Silent);
     let driver = World::driver(&world, 0);
     (world, driver)
 }

@@ -1,7 +1,8 @@
-//! The world that all shards of one run share: time, sockets, clients' ends of them, and who may run next.
+//! The world that all shards of one run share: time, sockets, clients' ends of them, and who may
+//! run next.
 //!
-//! Invariant: time moves only by [`World::advance_to`]; everything else happens at one instant, in the order of the calls.
-//! Driven by a test; every shard's driver works on it too.
+//! Invariant: time moves only by [`World::advance_to`]; everything else happens at one instant, in
+//! the order of the calls. Driven by a test; every shard's driver works on it too.
 
 use super::SimDriver;
 use super::port::Port;
@@ -9,6 +10,7 @@ use super::socket::{Front, Socket, SocketId};
 use crate::driver::boundary::Millis;
 use crate::driver::sim::faults::Faults;
 use crate::driver::sim::network::Network;
+use crate::driver::sim::network::Trace;
 use crate::driver::sim::random::Random;
 use crate::driver::sim::socket::Line;
 use std::cell::RefCell;
@@ -35,8 +37,8 @@ pub struct World {
 }
 
 impl World {
-    /// A world for `shards` shards; `traced` prints what happens to standard error.
-    pub fn new(shards: usize, faults: Faults, random: Random, traced: bool) -> Rc<RefCell<World>> {
+    /// A world for `shards` shards; `trace` says whether what happens is printed.
+    pub fn new(shards: usize, faults: Faults, random: Random, trace: Trace) -> Rc<RefCell<World>> {
         let ports = (0..shards)
             .map(|shard| Port::new(shard as u16, faults.slots, faults.receive_buffers))
             .collect();
@@ -45,14 +47,9 @@ impl World {
             random,
             faults,
             sockets: Vec::new(),
-            traced,
+            trace,
         };
         Rc::new(RefCell::new(World { network, ports }))
-    }
-
-    /// The driver of one shard; there is one for each.
-    pub fn driver(world: &Rc<RefCell<World>>, shard: usize) -> SimDriver {
-        SimDriver::new(Rc::clone(world), shard)
     }
 
     /// Virtual time.

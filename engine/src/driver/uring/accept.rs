@@ -1,4 +1,5 @@
-//! The listeners and their accepts: some single-shot ones at a time for each, with room for the peer's address, straight into direct slots.
+//! The listeners and their accepts: some single-shot ones at a time for each, with room for the
+//! peer's address, straight into direct slots.
 
 use crate::connection::peer::Peer;
 use crate::driver::boundary::{Millis, StopAccept};
@@ -41,9 +42,9 @@ impl AcceptId {
 }
 
 impl Acceptors {
-    /// Accepts under way at a time for each listener: what one enter takes of a crowd. Single-shot with the address costs less than
-    /// multishot and asking for the address afterwards. Against 4: 0.88 × the CPU of a connect and half the enters; 64 are no better
-    /// (0.94 ×).
+    /// Accepts under way at a time for each listener: what one enter takes of a crowd. Single-shot
+    /// with the address costs less than multishot and asking for the address afterwards. Against 4:
+    /// 0.88 × the CPU of a connect and half the enters; 64 are no better (0.94 ×).
     pub(super) const OUTSTANDING: usize = 16;
 
     /// Listener n is the n-th of the configuration.
@@ -54,7 +55,8 @@ impl Acceptors {
         }
     }
 
-    /// An accept that may be armed: of the listener that lacks most, so that none goes without where slots are few.
+    /// An accept that may be armed: of the listener that lacks most, so that none goes without
+    /// where slots are few.
     pub(super) fn next_idle(&self, now: Millis) -> Option<AcceptId> {
         let lacking = self
             .each
@@ -78,8 +80,9 @@ impl Acceptors {
         self.each[id.listener as usize].finish(id.index)
     }
 
-    /// An accept failed. All reasons pass: the peer gave up, or the host is short of files or memory. In the second case the
-    /// listener's next try waits, and the clients wait in the backlog.
+    /// An accept failed. All reasons pass: the peer gave up, or the host is short of files or
+    /// memory. In the second case the listener's next try waits, and the clients wait in the
+    /// backlog.
     pub(super) fn failed(&mut self, id: AcceptId, errno: i32, now: Millis) {
         self.each[id.listener as usize].failed(errno, now);
     }
@@ -158,7 +161,8 @@ impl Acceptor {
     fn finish(&mut self, index: u16) -> Peer {
         self.idle.push(index);
         let accept = &self.accepts[index as usize];
-        // SAFETY: plain bytes, zeroed at first, of which the kernel has written `len` as a socket address since.
+        // SAFETY: plain bytes, zeroed at first, of which the kernel has written `len` as a socket
+        // address since.
         let address =
             unsafe { SockAddr::new(std::ptr::read(&raw const accept.address), accept.len) };
         address.as_socket().map_or(Peer::Unix, Peer::Ip)
@@ -171,8 +175,9 @@ impl Acceptor {
         }
     }
 
-    /// Closing alone would leave the port taken until the kernel has taken the rings down, which hold the socket for their accepts. The
-    /// accepts that must be cancelled: their rings and indices.
+    /// Closing alone would leave the port taken until the kernel has taken the rings down, which
+    /// hold the socket for their accepts. The accepts that must be cancelled: their rings and
+    /// indices.
     fn stop(&mut self, how: StopAccept) -> impl Iterator<Item = (usize, u16)> {
         let stopped = self.listener.take().map(|listener| listener.stop(how));
         let armed = match stopped {
@@ -234,7 +239,8 @@ mod tests {
             (acceptors.next_idle(110), acceptors.resumes(110)),
             (Some(id), None)
         );
-        // One accept is idle; all others of both listeners are cancelled where they were armed, the first in the first round.
+        // One accept is idle; all others of both listeners are cancelled where they were armed, the
+        // first in the first round.
         let armed = acceptors.stop(StopAccept::HandOver);
         assert_eq!(armed.len(), 2 * Acceptors::OUTSTANDING - 1);
         assert!(!armed.iter().any(|(_, armed)| *armed == id));

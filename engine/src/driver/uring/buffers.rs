@@ -1,7 +1,9 @@
-//! Receive buffers: a ring that the kernel takes from and we give back to. A lease is one buffer on loan.
+//! Receive buffers: a ring that the kernel takes from and we give back to. A lease is one buffer on
+//! loan.
 //!
-//! The kernel takes buffers in turn, so each one that it is offered ends up resident. A ring that receives little is offered
-//! few, always the same; the memory of the others goes back to the kernel (`supply` decides).
+//! The kernel takes buffers in turn, so each one that it is offered ends up resident. A ring that
+//! receives little is offered few, always the same; the memory of the others goes back to the
+//! kernel (`supply` decides).
 
 use super::refusal::{Call, CallRefused};
 use super::supply::Supply;
@@ -17,7 +19,8 @@ use io_uring::types::BufRingEntry;
 
 /// The only buffer group of a ring.
 pub(super) const GROUP: u16 = 0;
-/// Bytes of one buffer: a 16 KiB message and its header in one piece. 256 × 2 KiB cost 1.47 × at 16 KiB messages.
+/// Bytes of one buffer: a 16 KiB message and its header in one piece. 256 × 2 KiB cost 1.47 × at 16
+/// KiB messages.
 pub(super) const BUFFER_BYTES: usize = 16_640;
 
 /// Bytes of all buffers of a ring.
@@ -55,8 +58,8 @@ impl Buffers {
     /// Registers fresh buffers with a ring. `ring` is its index in the driver.
     pub(super) fn register(io: &IoUring, ring: u8) -> Result<Buffers, CallRefused> {
         let memory = Rc::new(BufferMemory::new().map_err(Call::Memory.refused())?);
-        // SAFETY: the entries are page-aligned, zeroed, large enough for `BUFFERS`, and live until the last lease and the
-        // driver are gone; the driver drops its rings first.
+        // SAFETY: the entries are page-aligned, zeroed, large enough for `BUFFERS`, and live until
+        // the last lease and the driver are gone; the driver drops its rings first.
         let registered = unsafe {
             io.submitter()
                 .register_buf_ring_with_flags(memory.entries() as u64, BUFFERS, GROUP, 0)
@@ -76,7 +79,8 @@ impl Buffers {
         Ok(buffers)
     }
 
-    /// The buffer that a completion names. Every completion names a buffer that the kernel took, so no two leases share one.
+    /// The buffer that a completion names. Every completion names a buffer that the kernel took, so
+    /// no two leases share one.
     pub(super) fn lease(&mut self, buffer: u16, len: u32) -> Lease {
         assert!(
             buffer < BUFFERS && len as usize <= BUFFER_BYTES,
@@ -108,9 +112,10 @@ impl Buffers {
         self.supply.ran_out();
     }
 
-    /// Once per turn, before `commit`: settles how many the kernel is offered, and lets go of memory that a quiet ring does
-    /// not need. When to look again, while there is something to let go of. `reaped`: no completion of the ring is unseen, so every
-    /// buffer with content has its lease.
+    /// Once per turn, before `commit`: settles how many the kernel is offered, and lets go of
+    /// memory that a quiet ring does not need. When to look again, while there is something to let
+    /// go of. `reaped`: no completion of the ring is unseen, so every buffer with content has its
+    /// lease.
     pub(super) fn settle(&mut self, now: Millis, reaped: bool) -> Option<Millis> {
         // One reference is ours, every other one a lease's.
         let is_free = reaped && Rc::strong_count(&self.memory) == 1;
@@ -124,7 +129,8 @@ impl Buffers {
     fn add(&mut self, buffer: u16) {
         let address = self.memory.span(buffer).start as u64;
         let index = self.tail % BUFFERS;
-        // SAFETY: `index` is within the entries; the kernel reads entries only up to the committed tail, which is behind this one.
+        // SAFETY: `index` is within the entries; the kernel reads entries only up to the committed
+        // tail, which is behind this one.
         let entry = unsafe { &mut *self.memory.entries().add(index as usize) };
         entry.set_addr(address);
         entry.set_len(BUFFER_BYTES as u32);
@@ -144,7 +150,8 @@ impl Buffers {
             return;
         }
         self.committed = self.tail;
-        // SAFETY: the tail is a 16-bit field of the first entry that only this thread writes and the kernel reads with acquire.
+        // SAFETY: the tail is a 16-bit field of the first entry that only this thread writes and
+        // the kernel reads with acquire.
         let tail = unsafe { &*BufRingEntry::tail(self.memory.entries()).cast::<AtomicU16>() };
         tail.store(self.tail, Ordering::Release);
     }
@@ -164,8 +171,9 @@ impl Lease {
 impl AsMut<[u8]> for Lease {
     fn as_mut(&mut self) -> &mut [u8] {
         let start = self.memory.span(self.buffer).start;
-        // SAFETY: the span lies in `memory`, which this lease keeps alive; the kernel gave the buffer up with the completion,
-        // and there is one lease per completion, so nothing else refers to these bytes.
+        // SAFETY: the span lies in `memory`, which this lease keeps alive; the kernel gave the
+        // buffer up with the completion, and there is one lease per completion, so nothing else
+        // refers to these bytes.
         unsafe { std::slice::from_raw_parts_mut(start, self.len as usize) }
     }
 }
@@ -206,13 +214,15 @@ impl BufferMemory {
 }
 
 impl BufferMemory {
-    /// Gives the buffers' memory back; it returns zeroed when it is touched. Only while nobody holds a lease or is about to get one.
+    /// Gives the buffers' memory back; it returns zeroed when it is touched. Only while nobody
+    /// holds a lease or is about to get one.
     fn let_go(&self) {
         let start = self.span(0).start;
         let bytes = Self::BYTES - Self::ENTRIES_BYTES;
-        // SAFETY: the range is ours and whole pages from an aligned start; `Buffers::settle` made sure that no lease refers to it and that
-        // no completion waits to become one. The kernel writes into buffers only while this thread is in an enter (poll-driven receives on a
-        // ring with deferred task running), so what it was offered has no content yet.
+        // SAFETY: the range is ours and whole pages from an aligned start; `Buffers::settle` made
+        // sure that no lease refers to it and that no completion waits to become one. The kernel
+        // writes into buffers only while this thread is in an enter (poll-driven receives on a ring
+        // with deferred task running), so what it was offered has no content yet.
         let result = unsafe { libc::madvise(start.cast(), bytes, libc::MADV_DONTNEED) };
         // Locked memory (mlockall(2)) may not go, and a sandbox may deny the call: then it stays.
         let stays = [libc::EINVAL, libc::EPERM, libc::ENOSYS];
@@ -227,7 +237,8 @@ impl BufferMemory {
 
 impl Drop for BufferMemory {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this length; nobody refers to it, because leases and the driver hold it by reference count.
+        // SAFETY: mapped by `new` with this length; nobody refers to it, because leases and the
+        // driver hold it by reference count.
         unsafe { libc::munmap(self.0.cast(), Self::BYTES) };
     }
 }

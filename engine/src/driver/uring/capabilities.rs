@@ -1,4 +1,5 @@
-//! What the kernel can do, found by doing it: several features are flags that no probe lists, and sandboxes refuse calls.
+//! What the kernel can do, found by doing it: several features are flags that no probe lists, and
+//! sandboxes refuse calls.
 
 use super::buffers::GROUP;
 use super::refusal::Call;
@@ -19,10 +20,11 @@ const KERNEL_FLOOR: &str = "6.1";
 pub struct Capabilities {
     /// Waiting a little for a batch of completions (Linux 6.12).
     pub min_wait: bool,
-    /// A closed direct descriptor's file lives until every older request on the ring has ended (up to Linux 6.12): see `release`.
+    /// A closed direct descriptor's file lives until every older request on the ring has ended (up
+    /// to Linux 6.12): see `release`.
     pub ordered_release: bool,
-    /// Rings beyond the first run without deferred task running, because their eventfds would fall silent (Linux 6.12.115 to 6.12.118): see
-    /// `waking`.
+    /// Rings beyond the first run without deferred task running, because their eventfds would fall
+    /// silent (Linux 6.12.115 to 6.12.118): see `waking`.
     pub prompt_rings: bool,
 }
 
@@ -78,7 +80,8 @@ impl Trial {
 
     /// Closes a younger descriptor beside the receive that is armed: does its peer see the end?
     fn ordered_release(&mut self) -> Result<bool, Unsupported> {
-        /// The end is there when the close returns; this is for a thread that is interrupted just then, and what old kernels cost at start.
+        /// The end is there when the close returns; this is for a thread that is interrupted just
+        /// then, and what old kernels cost at start.
         const PATIENCE: Duration = Duration::from_millis(20);
         let (near, mut far) = UnixStream::pair().map_err(Call::SocketPair.refused())?;
         let submitter = self.ring.io().submitter();
@@ -131,11 +134,12 @@ impl Trial {
         let big = vec![0u8; 8 << 20];
         for (bytes, user_data) in [(&b"short"[..], 2), (&big[..], 3)] {
             let entry = opcode::Send::new(types::Fixed(0), bytes.as_ptr(), bytes.len() as u32)
-                .flags(super::TRANSMIT_FLAGS)
+                .flags(super::vectors::TRANSMIT_FLAGS)
                 .build()
                 .flags(squeue::Flags::SKIP_SUCCESS)
                 .user_data(user_data);
-            // SAFETY: `big` outlives the submission below, during which a send with MSG_DONTWAIT completes.
+            // SAFETY: `big` outlives the submission below, during which a send with MSG_DONTWAIT
+            // completes.
             unsafe { self.ring.push(entry) };
         }
         self.ring.try_to_look()?;

@@ -1,4 +1,5 @@
-//! How a connection's descriptor is closed, and how older requests are made to let go of it where the kernel needs that (`release`).
+//! How a connection's descriptor is closed, and how older requests are made to let go of it where
+//! the kernel needs that (`release`).
 
 use super::UringDriver;
 use super::slot::State;
@@ -8,11 +9,13 @@ use crate::types::ticket::Ticket;
 use io_uring::opcode;
 
 impl UringDriver {
-    /// Closes the descriptor once nothing is under way on it: an armed receive would keep the socket open behind the slot's back, and
-    /// the kernel shuts down in a thread of its own, which looks the slot up when it gets there: it would meet the next user.
+    /// Closes the descriptor once nothing is under way on it: an armed receive would keep the
+    /// socket open behind the slot's back, and the kernel shuts down in a thread of its own, which
+    /// looks the slot up when it gets there: it would meet the next user.
     ///
-    /// Where the file may outlive its descriptor, both directions are shut down first: the peer hears the end now, and what it goes on
-    /// to send is answered with a reset instead of filling the socket.
+    /// Where the file may outlive its descriptor, both directions are shut down first: the peer
+    /// hears the end now, and what it goes on to send is answered with a reset instead of filling
+    /// the socket.
     pub(super) fn close_if_quiet(&mut self, ticket: Ticket) {
         if self.slots[ticket.slot].state.has(State::BUSY) {
             return;
@@ -48,7 +51,8 @@ impl UringDriver {
         self.push_plain(ticket.slot, entry);
     }
 
-    /// Goes on with the sweeps of all rings. When to come again although nothing completes; `None`: no need.
+    /// Goes on with the sweeps of all rings. When to come again although nothing completes; `None`:
+    /// no need.
     pub(super) fn sweep(&mut self) -> Option<Millis> {
         if !self.capabilities.ordered_release {
             return None;
@@ -72,8 +76,9 @@ impl UringDriver {
         self.rings[ring].release.due(now)
     }
 
-    /// Makes everything end that may be under way on a slot for long. A receive is armed again when it has ended: what it received is reaped before, and
-    /// what it did not is still the socket's. A tracked send reports how far it came, and the shard sends the rest.
+    /// Makes everything end that may be under way on a slot for long. A receive is armed again when
+    /// it has ended: what it received is reaped before, and what it did not is still the socket's.
+    /// A tracked send reports how far it came, and the shard sends the rest.
     fn end_requests(&mut self, ring: usize, index: u32) {
         let Some(slot) = self.slots.get(index).copied() else {
             return;

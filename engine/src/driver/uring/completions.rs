@@ -51,7 +51,8 @@ impl UringDriver {
             Op::Bell => self.listen_to_bell(),
             Op::ShutDown => self.take_shut_down(ticket),
             Op::ShutBoth => self.close_shut(ticket),
-            // A shard whose completions overflow is awake; one whose ring is gone has ended. Anything else passes, and is tried again.
+            // A shard whose completions overflow is awake; one whose ring is gone has ended.
+            // Anything else passes, and is tried again.
             Op::Ring if limits::is_transient(-event.result) => self.wake(ticket.slot as u16),
             Op::Cancel | Op::Wake | Op::Ring => {}
         }

@@ -58,7 +58,8 @@ impl Waker for Bell {
 
 /// By one.
 fn raise(mut file: &File) {
-    // The count cannot overflow in practice; a failure would mean a broken descriptor, and the shard still looks once a minute.
+    // The count cannot overflow in practice; a failure would mean a broken descriptor, and the
+    // shard still looks once a minute.
     if let Err(error) = file.write_all(&1u64.to_ne_bytes()) {
         tracing::warn!(%error, "a shard's bell cannot be rung");
     }

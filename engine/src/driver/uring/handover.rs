@@ -1,5 +1,5 @@
-//! What becomes of listening sockets that somebody else has, too, tried on the real kernel: a driver that gives one up takes no client
-//! from whoever goes on accepting.
+//! What becomes of listening sockets that somebody else has, too, tried on the real kernel: a
+//! driver that gives one up takes no client from whoever goes on accepting.
 
 use super::*;
 use crate::driver::listen::{ListenSource, Listening};

@@ -3,7 +3,8 @@
 use crate::run::open_files;
 use rustix::process::{Resource, getrlimit};
 
-/// The largest table of direct descriptors of one ring (`io_uring_register(2)`): at most as many as files may be open.
+/// The largest table of direct descriptors of one ring (`io_uring_register(2)`): at most as many as
+/// files may be open.
 pub(super) fn table_max() -> usize {
     /// `IORING_MAX_FIXED_FILES` of the kernel.
     const TABLE_MAX: usize = 1 << 20;
@@ -36,7 +37,8 @@ pub(super) fn io_uring_disabled() -> u8 {
         .unwrap_or(0)
 }
 
-/// The operation may be tried again: the socket's buffer is full, or the kernel was short of something.
+/// The operation may be tried again: the socket's buffer is full, or the kernel was short of
+/// something.
 pub(super) fn is_transient(errno: i32) -> bool {
     matches!(
         errno,

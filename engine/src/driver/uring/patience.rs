@@ -1,12 +1,15 @@
-//! How many completions a sleep is for: a busy shard waits a little for more of them, a quiet one takes the first.
+//! How many completions a sleep is for: a busy shard waits a little for more of them, a quiet one
+//! takes the first.
 
 use std::time::Duration;
 
 /// A busy shard waits for this many …
 const BATCH: u32 = 64;
-/// … but no longer than this after the first, in microseconds (`IORING_ENTER` with `min_wait_usec`, Linux 6.12).
+/// … but no longer than this after the first, in microseconds (`IORING_ENTER` with `min_wait_usec`,
+/// Linux 6.12).
 const BATCH_WAIT_US: u32 = 50;
-/// Busy: at least this many completions are expected within `BATCH_WAIT_US`. On a quiet server waiting would only add latency.
+/// Busy: at least this many completions are expected within `BATCH_WAIT_US`. On a quiet server
+/// waiting would only add latency.
 const BUSY_COMPLETIONS: u64 = 4;
 
 /// A moving average of the completion rate over about eight ticks.
@@ -34,7 +37,8 @@ impl Patience {
         self.seen += completions;
     }
 
-    /// How many completions to wait for, and for how many microseconds after the first (0: take the first).
+    /// How many completions to wait for, and for how many microseconds after the first (0: take the
+    /// first).
     pub(super) fn ask(&mut self, now: Duration, min_wait: bool) -> (u32, u32) {
         let nanos = (now - self.last).as_nanos() as u64;
         self.last = now;

@@ -1,4 +1,5 @@
-//! What the driver promises the shard, tried on the real kernel: no short send is late, and no ring is forgotten.
+//! What the driver promises the shard, tried on the real kernel: no short send is late, and no ring
+//! is forgotten.
 
 use super::*;
 use crate::driver::listen::{ListenSource, Listening};
@@ -38,7 +39,8 @@ impl Trial {
         }
     }
 
-    /// A client on every slot that the driver hands out until one of them satisfies `enough`: that one's ticket.
+    /// A client on every slot that the driver hands out until one of them satisfies `enough`: that
+    /// one's ticket.
     fn connect_until(&mut self, enough: impl Fn(u32) -> bool) -> (Ticket, TcpStream) {
         for _ in 0..100 {
             let client = TcpStream::connect(self.addresses[1]).unwrap();
@@ -201,7 +203,8 @@ fn memory_of_what_nobody_has_reaped_stays() {
     };
     trial.driver.give_back(lease);
     client.write_all(b"second").unwrap();
-    // Completed, and not reaped: as when a full submission queue is submitted in the middle of a turn.
+    // Completed, and not reaped: as when a full submission queue is submitted in the middle of a
+    // turn.
     trial.driver.rings[0].enter_and_look();
     trial.driver.rings[0].supply_buffers(1 << 32);
     let received = (0..10).find_map(|_| trial.look().pop());
@@ -330,7 +333,8 @@ fn sweeps_lose_nothing() {
     );
 }
 
-/// Beside a connection that stays: every client that is closed reads the end, and the driver's account is what it promises.
+/// Beside a connection that stays: every client that is closed reads the end, and the driver's
+/// account is what it promises.
 #[test]
 fn a_closed_connection_ends_beside_an_older_one() {
     for ordered_release in [false, true] {
@@ -367,7 +371,8 @@ fn a_closed_connection_ends_beside_an_older_one() {
     }
 }
 
-/// One floods and one says a byte at a time: this one is heard whenever it speaks, and of the other no byte is lost between its turns.
+/// One floods and one says a byte at a time: this one is heard whenever it speaks, and of the other
+/// no byte is lost between its turns.
 #[test]
 fn who_floods_takes_turns_and_loses_no_byte() {
     const BYTES: usize = 1 << 20;

@@ -1,4 +1,5 @@
-//! Receives: how they are armed, and in which order those are armed again that ended without an end of the connection.
+//! Receives: how they are armed, and in which order those are armed again that ended without an end
+//! of the connection.
 //!
 //! Invariant: a connection that waits bears [`State::WAITING`] and stands in its ring's order once.
 
@@ -12,7 +13,8 @@ use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Taken};
 use crate::types::ticket::Ticket;
 use io_uring::{opcode, squeue};
 
-/// Receives that are armed again in one turn. Half of the buffers stay for those that are armed already.
+/// Receives that are armed again in one turn. Half of the buffers stay for those that are armed
+/// already.
 const MODEST_PER_TURN: usize = BUFFERS as usize / 2;
 
 /// A buffer with fewer bytes than this counts as so many: buffers are few, too.
@@ -23,7 +25,8 @@ const LEAST_BYTES: usize = BUFFER_BYTES / 4;
 const SHARE_BYTES: usize = 2 * BUFFER_BYTES;
 
 impl UringDriver {
-    /// Arms receives of those who wait, as many as there are buffers for. While some are left nobody may sleep.
+    /// Arms receives of those who wait, as many as there are buffers for. While some are left
+    /// nobody may sleep.
     pub(super) fn rearm(&mut self, end_of_tick: bool) {
         for index in 0..self.rings.len() {
             if self.rings[index].waiting.is_empty() {
@@ -81,9 +84,9 @@ impl UringDriver {
         self.push_plain(ticket.slot, entry);
     }
 
-    /// At the end of a tick: looks for connections that took too many buffers of what it brought. The
-    /// kernel hands out those of one connection in a row, so two looks at a distance find every run
-    /// that is twice as long, and cost the others next to nothing.
+    /// At the end of a tick: looks for connections that took too many buffers of what it brought.
+    /// The kernel hands out those of one connection in a row, so two looks at a distance find every
+    /// run that is twice as long, and cost the others next to nothing.
     pub(super) fn curb(&mut self) {
         const STRIDE: usize = BUFFERS_PER_TICK / 2;
         let mut at = STRIDE;
@@ -97,7 +100,8 @@ impl UringDriver {
         }
     }
 
-    /// Ends the receive of a connection that took too many while somebody else took one: it goes on in its turn.
+    /// Ends the receive of a connection that took too many while somebody else took one: it goes on
+    /// in its turn.
     #[cold]
     fn curb_one(&mut self, ticket: Ticket) {
         let received = |completion: &&Completion<_>| is_of(completion, ticket);
@@ -117,7 +121,8 @@ impl UringDriver {
         }
     }
 
-    /// A receive ended: true if it was being cancelled because its connection took too many buffers.
+    /// A receive ended: true if it was being cancelled because its connection took too many
+    /// buffers.
     pub(super) fn forget_curb(&mut self, ticket: Ticket) -> bool {
         let index = self.curbed.iter().position(|curbed| *curbed == ticket);
         index.is_some_and(|index| {
@@ -140,7 +145,8 @@ impl UringDriver {
         self.rings[ring].waiting.ended(ticket, filled, now);
     }
 
-    /// The receives that found no buffer take their places, by what their connections have taken since the shard last reaped.
+    /// The receives that found no buffer take their places, by what their connections have taken
+    /// since the shard last reaped.
     #[cold]
     pub(super) fn queue_starved(&mut self, ring: usize) {
         let mut taken: Vec<(u32, usize)> = Vec::new();

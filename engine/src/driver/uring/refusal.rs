@@ -1,7 +1,8 @@
 //! A system call that a ring needs and the host refused: which, why, and what to do about it.
 //!
-//! The errno alone does not tell: ENOMEM is a limit on locked memory or a lack of memory, EPERM a sysctl or a sandbox. What the host says of
-//! its limits decides. Made where a ring is made or tried; shown at start, and in the log when a further ring cannot be made.
+//! The errno alone does not tell: ENOMEM is a limit on locked memory or a lack of memory, EPERM a
+//! sysctl or a sandbox. What the host says of its limits decides. Made where a ring is made or
+//! tried; shown at start, and in the log when a further ring cannot be made.
 
 use super::limits;
 use crate::driver::platform::Unsupported;
@@ -9,7 +10,8 @@ use crate::run::open_files;
 use std::fmt;
 use std::io;
 
-/// Bytes that one ring counts against the limit on locked memory, where the kernel counts rings (seen from Linux 6.16 on).
+/// Bytes that one ring counts against the limit on locked memory, where the kernel counts rings
+/// (seen from Linux 6.16 on).
 const LOCKED_BYTES: u64 = 136 << 10;
 
 /// What was asked of the host.

@@ -1,20 +1,24 @@
-//! Files of closed connections that one ring still holds, where the kernel releases removed direct descriptors in the order of requests.
+//! Files of closed connections that one ring still holds, where the kernel releases removed direct
+//! descriptors in the order of requests.
 //!
-//! Up to Linux 6.12 every request on a direct descriptor keeps alive what is removed from the ring's table after it began. A multishot
-//! receive begins when its connection opens, so the socket of each younger connection outlives its close until the older receive ends.
-//! A **sweep** ends every such request and begins it anew. Pure bookkeeping; owned by a ring, driven by `closing`. Where the kernel
-//! releases at once, nothing here is ever touched.
+//! Up to Linux 6.12 every request on a direct descriptor keeps alive what is removed from the
+//! ring's table after it began. A multishot receive begins when its connection opens, so the socket
+//! of each younger connection outlives its close until the older receive ends. A **sweep** ends
+//! every such request and begins it anew. Pure bookkeeping; owned by a ring, driven by `closing`.
+//! Where the kernel releases at once, nothing here is ever touched.
 
 use super::userdata::UserData;
 use crate::driver::boundary::Millis;
 use crate::types::ticket::Ticket;
 use std::collections::VecDeque;
 
-/// Files of a ring that are closed and may be unreleased. Beyond it a closed connection keeps its slot until a sweep has ended.
+/// Files of a ring that are closed and may be unreleased. Beyond it a closed connection keeps its
+/// slot until a sweep has ended.
 const UNRELEASED_MAX: u32 = 1_024;
 /// A sweep begins at this many …
 const SWEEP_AT: u32 = UNRELEASED_MAX / 2;
-/// … or when the first of them was closed so long ago, in milliseconds: what a slow reader left in its socket's buffer is kept alive, too.
+/// … or when the first of them was closed so long ago, in milliseconds: what a slow reader left in
+/// its socket's buffer is kept alive, too.
 const SWEEP_AFTER_MS: Millis = 10_000;
 /// Requests of a ring that a sweep has under way.
 const ENDING_MAX: usize = 64;
@@ -47,7 +51,8 @@ struct Sweep {
 }
 
 impl Release {
-    /// A close was asked for: true if it may be submitted, false if it waits for [`Release::next_close`].
+    /// A close was asked for: true if it may be submitted, false if it waits for
+    /// [`Release::next_close`].
     pub(super) fn may_close(&mut self, ticket: Ticket, now: Millis) -> bool {
         if self.files >= UNRELEASED_MAX {
             self.waiting.push_back(ticket);
@@ -69,7 +74,8 @@ impl Release {
         self.may_close(ticket, now).then_some(ticket)
     }
 
-    /// Once a turn: begins and ends sweeps. The entries of the table to look at in this turn; `entries` exist.
+    /// Once a turn: begins and ends sweeps. The entries of the table to look at in this turn;
+    /// `entries` exist.
     pub(super) fn turn(&mut self, now: Millis, entries: u32) -> std::ops::Range<u32> {
         if let Some(sweep) = &self.sweep
             && sweep.next >= entries
@@ -92,7 +98,8 @@ impl Release {
         next..entries.min(next.saturating_add(LOOKS_MAX))
     }
 
-    /// The sweep looks at an entry: false if it has enough under way, and will look in another turn.
+    /// The sweep looks at an entry: false if it has enough under way, and will look in another
+    /// turn.
     pub(super) fn look(&mut self, entry: u32) -> bool {
         let sweep = self.sweep.as_mut().expect("only a sweep looks");
         if sweep.ending.len() >= ENDING_MAX {

@@ -13,7 +13,8 @@ use std::os::fd::{AsRawFd, RawFd};
 
 /// Submissions that fit before the ring is entered for them: a fan-out chunk.
 const SUBMISSIONS: u32 = 1024;
-/// Completions that fit; the kernel keeps more in a list (counted), so this is a matter of cost, not of loss.
+/// Completions that fit; the kernel keeps more in a list (counted), so this is a matter of cost,
+/// not of loss.
 const COMPLETIONS: u32 = 4096;
 /// Bytes of both queues: 64 a submission, 16 a completion.
 pub(super) const BYTES: usize = SUBMISSIONS as usize * 64 + COMPLETIONS as usize * 16;
@@ -25,7 +26,8 @@ const GET_EVENTS: u32 = 1;
 pub(super) enum Waking {
     /// When it is looked at, as the first ring does (`IORING_SETUP_DEFER_TASKRUN`).
     Deferred,
-    /// When its thread is in the kernel or returns from it, whatever for: completions appear between any two instructions.
+    /// When its thread is in the kernel or returns from it, whatever for: completions appear
+    /// between any two instructions.
     Prompt,
 }
 
@@ -42,7 +44,8 @@ pub(super) struct Ring {
     pub(super) release: Release,
 }
 
-/// What a ring that does not sleep has besides: the eventfd through which it wakes the one that does.
+/// What a ring that does not sleep has besides: the eventfd through which it wakes the one that
+/// does.
 struct Sibling {
     signal: EventFd,
     /// The first ring reads the eventfd.
@@ -135,13 +138,15 @@ impl Ring {
         !self.io.submission().is_empty()
     }
 
-    /// Something waits for another enter: submissions, or completions that did not fit (only an enter that looks brings those).
+    /// Something waits for another enter: submissions, or completions that did not fit (only an
+    /// enter that looks brings those).
     pub(super) fn is_behind(&mut self) -> bool {
         let submissions = self.io.submission();
         !submissions.is_empty() || submissions.cq_overflow()
     }
 
-    /// Submits what is queued. On return it is taken, unless the kernel wants completions reaped first.
+    /// Submits what is queued. On return it is taken, unless the kernel wants completions reaped
+    /// first.
     pub(super) fn submit(&mut self) {
         if self.has_submissions() {
             self.enter(0);
@@ -158,7 +163,8 @@ impl Ring {
         self.try_to_enter(GET_EVENTS)
     }
 
-    /// Submits and sleeps until `want` completions, or `min_wait_us` after the first, or the timeout.
+    /// Submits and sleeps until `want` completions, or `min_wait_us` after the first, or the
+    /// timeout.
     pub(super) fn wait(&mut self, want: u32, min_wait_us: u32, timeout: &types::Timespec) {
         self.enters += 1;
         let mut args = types::SubmitArgs::new().timespec(timeout);
@@ -190,7 +196,8 @@ impl Ring {
         Ring::passed(result)
     }
 
-    /// What an enter may say without anything being wrong: a signal, the timeout, completions to reap first, memory pressure.
+    /// What an enter may say without anything being wrong: a signal, the timeout, completions to
+    /// reap first, memory pressure.
     fn passed(result: io::Result<usize>) -> Result<(), CallRefused> {
         const PASSING: [i32; 4] = [libc::EINTR, libc::ETIME, libc::EBUSY, libc::EAGAIN];
         match result {
@@ -240,11 +247,13 @@ impl Ring {
         self.buffers.give_back(lease);
     }
 
-    /// Offers the kernel what it should have. When to come again although nothing happens; `None`: no need.
+    /// Offers the kernel what it should have. When to come again although nothing happens; `None`:
+    /// no need.
     pub(super) fn supply_buffers(&mut self, now: Millis) -> Option<Millis> {
         let again = match self.waking {
             Waking::Deferred => {
-                // A full submission queue was submitted in between, perhaps, and brought something that nobody has reaped yet.
+                // A full submission queue was submitted in between, perhaps, and brought something
+                // that nobody has reaped yet.
                 let reaped = self.io.completion().is_empty() && !self.io.submission().cq_overflow();
                 self.buffers.settle(now, reaped)
             }
@@ -303,8 +312,8 @@ impl Ring {
         }
     }
 
-    /// Lets `first` wake up for this ring. True when it had to be arranged anew: then this ring must be looked at once more
-    /// before anybody sleeps, for what came in between rang nobody.
+    /// Lets `first` wake up for this ring. True when it had to be arranged anew: then this ring
+    /// must be looked at once more before anybody sleeps, for what came in between rang nobody.
     pub(super) fn listen_through(&mut self, first: &mut Ring, user_data: u64) -> bool {
         let Some(sibling) = self.sibling.as_mut().filter(|sibling| !sibling.listening) else {
             return false;
@@ -314,13 +323,14 @@ impl Ring {
         let entry = opcode::Read::new(types::Fd(fd), buffer, 8)
             .build()
             .user_data(user_data);
-        // SAFETY: the eventfd and its buffer live in this ring, which the driver drops together with `first`, and only
-        // when its thread no longer runs either.
+        // SAFETY: the eventfd and its buffer live in this ring, which the driver drops together
+        // with `first`, and only when its thread no longer runs either.
         unsafe { first.push(entry) };
         true
     }
 
-    /// Ends what `listen_through` began, where the thread outlives the rings: the kernel has the buffer's address until then.
+    /// Ends what `listen_through` began, where the thread outlives the rings: the kernel has the
+    /// buffer's address until then.
     pub(super) fn end_listening(&mut self, first: &mut Ring) {
         if let Some(sibling) = self.sibling.as_mut().filter(|sibling| sibling.listening) {
             sibling.signal.raise();

@@ -1,4 +1,5 @@
-//! A shard's rings as a set: which one accepts, when there is another, and how those that do not sleep are served.
+//! A shard's rings as a set: which one accepts, when there is another, and how those that do not
+//! sleep are served.
 
 use super::UringDriver;
 use super::refusal::CallRefused;
@@ -20,13 +21,14 @@ impl UringDriver {
                 .entry(id, ring)
                 .user_data(UserData::plain(Op::Accept, id.index()).0);
             self.rings[ring].expect_accept();
-            // SAFETY: the address buffer belongs to `self.acceptors`, which is dropped after the rings and whose
-            // buffers are boxed; it is not read before this accept completes.
+            // SAFETY: the address buffer belongs to `self.acceptors`, which is dropped after the
+            // rings and whose buffers are boxed; it is not read before this accept completes.
             unsafe { self.rings[ring].push(entry) };
         }
     }
 
-    /// Connections that may be admitted, as things are: when no further ring can be made, the last slots are for those that hear 503.
+    /// Connections that may be admitted, as things are: when no further ring can be made, the last
+    /// slots are for those that hear 503.
     pub(super) fn room(&self) -> usize {
         let rings = match self.may_grow() {
             true => self.tables.rings,
@@ -102,8 +104,8 @@ impl UringDriver {
         }
     }
 
-    /// How further rings wake the first, where there may be any. Tried once: at start, so that no room is promised in rings that nobody would
-    /// hear, or when the host has what the trial takes.
+    /// How further rings wake the first, where there may be any. Tried once: at start, so that no
+    /// room is promised in rings that nobody would hear, or when the host has what the trial takes.
     pub(super) fn find_waking(&mut self) -> Result<Option<Waking>, CallRefused> {
         if self.waking.is_some() || self.tables.rings == 1 {
             return Ok(self.waking);
@@ -135,7 +137,8 @@ impl UringDriver {
             let armed =
                 ring.listen_through(&mut first[0], UserData::plain(Op::Sibling, index as u32).0);
             if look && (armed || ring.is_active() || ring.has_submissions()) {
-                // Only a look settles it: what the kernel deferred stays deferred when the ring just submits.
+                // Only a look settles it: what the kernel deferred stays deferred when the ring
+                // just submits.
                 ring.set_active(false);
                 ring.enter_and_look();
                 active |= self.reap_ring(index) > 0;

@@ -1,4 +1,5 @@
-//! What the driver knows of a slot: whose it is, and which operations are under way on it. 4 bytes each.
+//! What the driver knows of a slot: whose it is, and which operations are under way on it. 4 bytes
+//! each.
 
 use crate::types::ticket::Ticket;
 

@@ -1,11 +1,13 @@
-//! How many receive buffers a ring offers the kernel: few while it receives little, all when it is busy. Pure; owned by `buffers`.
+//! How many receive buffers a ring offers the kernel: few while it receives little, all when it is
+//! busy. Pure; owned by `buffers`.
 
 use crate::driver::boundary::Millis;
 
 /// Buffers of a ring: at least twice as many as completions are waited for (`patience`).
 pub(super) const BUFFERS: u16 = 128;
 
-/// Offered while no turn takes more than half of them: a ring of quiet connections keeps 16 buffers resident, not 128.
+/// Offered while no turn takes more than half of them: a ring of quiet connections keeps 16 buffers
+/// resident, not 128.
 const FEW: u16 = 16;
 /// How long the supply stays ample after the last busy turn.
 const WINDOW_MS: Millis = 1_000;

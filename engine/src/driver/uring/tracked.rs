@@ -18,7 +18,8 @@ struct Tracked {
 }
 
 impl TrackedSends {
-    /// Keeps no more room than the sends under way need; what the kernel points at stands in boxes, and does not move.
+    /// Keeps no more room than the sends under way need; what the kernel points at stands in boxes,
+    /// and does not move.
     pub(super) fn release_memory(&mut self) {
         shrink_map(&mut self.0);
     }

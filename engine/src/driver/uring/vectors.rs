@@ -1,7 +1,12 @@
-//! Message headers and vectors of one turn's vectored transmits. Their addresses are given to the kernel, so they must not move
-//! between `prepare` and the end of the turn.
+//! Message headers and vectors of one turn's vectored transmits. Their addresses are given to the
+//! kernel, so they must not move between `prepare` and the end of the turn.
 
 use crate::egress::outgoing::Outgoing;
+
+/// Set on every transmit: never blocks, and reports a short count instead of success only when the
+/// socket's buffer is full. Without `MSG_WAITALL` a short send would look like success and post
+/// nothing.
+pub(super) const TRANSMIT_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 
 #[derive(Default)]
 pub(super) struct Vectors {

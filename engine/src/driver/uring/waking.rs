@@ -1,8 +1,10 @@
-//! How a ring that does not sleep wakes the one that does, found by trying: its eventfd must ring for every message, not for the first one.
+//! How a ring that does not sleep wakes the one that does, found by trying: its eventfd must ring
+//! for every message, not for the first one.
 //!
-//! Linux 6.12.115 to 6.12.118 ring the eventfd of a ring with deferred task running from an RCU callback, which never takes back the mark
-//! that it is under way: it rings once. A ring that runs its tasks as they come rings when it posts a completion, there too. Used by
-//! `ring_set` before the first further ring is made.
+//! Linux 6.12.115 to 6.12.118 ring the eventfd of a ring with deferred task running from an RCU
+//! callback, which never takes back the mark that it is under way: it rings once. A ring that runs
+//! its tasks as they come rings when it posts a completion, there too. Used by `ring_set` before
+//! the first further ring is made.
 
 use super::buffers::GROUP;
 use super::refusal::{Call, CallRefused};
@@ -82,7 +84,8 @@ impl WakingTrial {
         Ok(true)
     }
 
-    /// Listens and looks, as the driver does, until nothing rings any more: posting what was looked for rings, too. False: it rings on and on.
+    /// Listens and looks, as the driver does, until nothing rings any more: posting what was looked
+    /// for rings, too. False: it rings on and on.
     fn settle(&mut self) -> Result<bool, CallRefused> {
         const ROUNDS_MAX: usize = 16;
         for _ in 0..ROUNDS_MAX {

@@ -1,4 +1,5 @@
-//! Who a server says it is: a certificate chain and the key that belongs to it. One that exists is known to fit together.
+//! Who a server says it is: a certificate chain and the key that belongs to it. One that exists is
+//! known to fit together.
 
 use crate::egress::tls::error::TlsError;
 use crate::egress::tls::provider::provider;
@@ -14,8 +15,9 @@ use std::sync::Arc;
 pub struct Identity(Arc<CertifiedKey>);
 
 impl Identity {
-    /// From PEM: the chain (the server's certificate first, then intermediates), and the key (PKCS#8, PKCS#1 or SEC1; RSA of 2048 bits
-    /// and more, ECDSA P-256 or P-384, Ed25519). Other PEM sections are passed over.
+    /// From PEM: the chain (the server's certificate first, then intermediates), and the key
+    /// (PKCS#8, PKCS#1 or SEC1; RSA of 2048 bits and more, ECDSA P-256 or P-384, Ed25519). Other
+    /// PEM sections are passed over.
     ///
     /// # Errors
     /// One of the two is missing or unreadable, or the key is another certificate's.
@@ -50,7 +52,8 @@ impl Identity {
         self.0.cert.first().map_or(&[], AsRef::as_ref)
     }
 
-    /// Whether the certificate names this server (RFC 6125, by `subjectAltName`; a wildcard stands for one label).
+    /// Whether the certificate names this server (RFC 6125, by `subjectAltName`; a wildcard stands
+    /// for one label).
     pub(super) fn names(&self, server: &str) -> bool {
         let (Ok(certificate), Ok(server)) =
             (self.0.end_entity_cert(), ServerName::try_from(server))

@@ -5,7 +5,8 @@ use crate::egress::tls::identity::Identity;
 /// What a listener's TLS is made of.
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
-    /// At least one. A client that names a server (SNI) gets the first identity that bears the name, every other client the first of all.
+    /// At least one. A client that names a server (SNI) gets the first identity that bears the
+    /// name, every other client the first of all.
     pub identities: Vec<Identity>,
     /// Older versions are refused with an alert.
     pub minimum: TlsVersion,
@@ -33,7 +34,8 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Whether clients must show a certificate (mutual TLS), and who may have issued it (PEM, one or more).
+/// Whether clients must show a certificate (mutual TLS), and who may have issued it (PEM, one or
+/// more).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientCertificates {
     /// Clients are not asked.

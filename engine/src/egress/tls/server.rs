@@ -1,4 +1,5 @@
-//! The TLS configuration of one listener, shared by all shards: certificates by name, versions, and the keys that tickets are sealed with.
+//! The TLS configuration of one listener, shared by all shards: certificates by name, versions, and
+//! the keys that tickets are sealed with.
 
 use crate::egress::tls::error::TlsError;
 use crate::egress::tls::identity::Identity;
@@ -34,7 +35,8 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Sets TLS up, with new ticket keys: they change every 6 hours and are good for 6 more, so a client may resume a session for 6 to 12 hours.
+    /// Sets TLS up, with new ticket keys: they change every 6 hours and are good for 6 more, so a
+    /// client may resume a session for 6 to 12 hours.
     ///
     /// # Errors
     /// No identity, or client certificates that nobody could be checked against.
@@ -43,8 +45,9 @@ impl Tls {
         Tls::with_tickets(options, tickets)
     }
 
-    /// The same with other certificates or versions: clients of before can resume their sessions. Not so when the rules for client
-    /// certificates changed, because a resumed session is not checked against them again.
+    /// The same with other certificates or versions: clients of before can resume their sessions.
+    /// Not so when the rules for client certificates changed, because a resumed session is not
+    /// checked against them again.
     ///
     /// # Errors
     /// As for [`Tls::new`].
@@ -69,10 +72,12 @@ impl Tls {
             .map_err(setup)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(ByName(options.identities)));
-        // RFC 6455 is spoken over HTTP/1.1 only; a client that insists on something else gets an alert (RFC 7301 §3.2).
+        // RFC 6455 is spoken over HTTP/1.1 only; a client that insists on something else gets an
+        // alert (RFC 7301 §3.2).
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = tickets;
-        // Sessions travel in tickets alone: a cache would be memory that clients fill, and a lock between shards.
+        // Sessions travel in tickets alone: a cache would be memory that clients fill, and a lock
+        // between shards.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Tls {
             config: Arc::new(config),

@@ -1,7 +1,8 @@
-//! One connection's TLS: records in, plain bytes out, and back. Pure; the shard moves the bytes and decides when.
+//! One connection's TLS: records in, plain bytes out, and back. Pure; the shard moves the bytes and
+//! decides when.
 //!
-//! Invariant: records leave in the order in which they were made. What a handshake, an alert or a key update made waits in `pending`
-//! and precedes everything that is sealed after it.
+//! Invariant: records leave in the order in which they were made. What a handshake, an alert or a
+//! key update made waits in `pending` and precedes everything that is sealed after it.
 
 use crate::egress::tls::server::Tls;
 use rustls::server::UnbufferedServerConnection;
@@ -37,7 +38,8 @@ enum SessionStage {
 /// Why a session failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum Fault {
-    /// The peer broke the protocol, or nothing is spoken by both sides. An alert is pending that says so.
+    /// The peer broke the protocol, or nothing is spoken by both sides. An alert is pending that
+    /// says so.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
     /// More handshake bytes than any handshake needs.
@@ -58,7 +60,8 @@ const CONTROL_RECORD_BYTES: usize = 64;
 const HEADER_BYTES: usize = 5;
 
 impl Session {
-    /// Bytes of an unfinished handshake that are kept: rustls takes handshake messages (a client's certificates) of up to 64 KiB.
+    /// Bytes of an unfinished handshake that are kept: rustls takes handshake messages (a client's
+    /// certificates) of up to 64 KiB.
     pub(crate) const PARTIAL_BYTES_MAX: usize = 80 << 10;
 
     /// A connection that begins with a handshake.
@@ -107,8 +110,8 @@ impl Session {
         certificates.first().map(AsRef::as_ref)
     }
 
-    /// Keeps bytes until [`Session::handshake`] has its turn. True: from now on it waits for one. Turns are few, so nobody has one for
-    /// less than a record.
+    /// Keeps bytes until [`Session::handshake`] has its turn. True: from now on it waits for one.
+    /// Turns are few, so nobody has one for less than a record.
     ///
     /// # Errors
     /// It is longer than any handshake.
@@ -124,7 +127,8 @@ impl Session {
         Ok(!std::mem::replace(&mut self.waiting, true))
     }
 
-    /// Goes on with the handshake in what was kept. What the client said after it is appended to `plain`.
+    /// Goes on with the handshake in what was kept. What the client said after it is appended to
+    /// `plain`.
     ///
     /// # Errors
     /// It failed; the alert is pending.
@@ -142,7 +146,8 @@ impl Session {
         Ok(())
     }
 
-    /// Opens records in place; their plaintext is appended to `plain`. The beginning of a record is kept.
+    /// Opens records in place; their plaintext is appended to `plain`. The beginning of a record is
+    /// kept.
     ///
     /// # Errors
     /// The peer broke the protocol; the alert is pending. What came before it is in `plain`.
@@ -184,7 +189,8 @@ impl Session {
         Ok(())
     }
 
-    /// What the peer says now is not heard: it said that it would say nothing (RFC 8446 §6.1), or it cannot be understood.
+    /// What the peer says now is not heard: it said that it would say nothing (RFC 8446 §6.1), or
+    /// it cannot be understood.
     fn is_receive_closed(&self) -> bool {
         matches!(self.stage, SessionStage::PeerClosed | SessionStage::Failed)
     }
@@ -206,8 +212,9 @@ impl Session {
         ) && !self.close_notify_sent
     }
 
-    /// Appends what is pending and then `plain`, in as few records as possible. Before the handshake has ended there are no keys, and
-    /// `plain` is dropped: nothing is owed to a peer that has asked for nothing.
+    /// Appends what is pending and then `plain`, in as few records as possible. Before the
+    /// handshake has ended there are no keys, and `plain` is dropped: nothing is owed to a peer
+    /// that has asked for nothing.
     ///
     /// # Errors
     /// No key is left to seal with.
@@ -245,7 +252,8 @@ impl Session {
         mut write: impl FnMut(&mut WriteTraffic<'_>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), Fault> {
         loop {
-            // rustls remembers how far it has seen, so it is shown the beginning of a record or message again.
+            // rustls remembers how far it has seen, so it is shown the beginning of a record or
+            // message again.
             let UnbufferedStatus { discard, state } =
                 self.connection.process_tls_records(&mut self.partial);
             match state {
@@ -303,8 +311,8 @@ impl Session {
         Ok(used)
     }
 
-    /// Nothing goes on after this but the alert that says why. rustls must not be handed bytes any more: it would look for what it
-    /// has seen of them before.
+    /// Nothing goes on after this but the alert that says why. rustls must not be handed bytes any
+    /// more: it would look for what it has seen of them before.
     fn fail(&mut self, error: rustls::Error) -> Fault {
         self.stage = SessionStage::Failed;
         while self.connection.wants_write() {
@@ -333,7 +341,8 @@ fn encode(mut state: EncodeTlsData<'_>, out: &mut Vec<u8>) {
     out.truncate(start + written);
 }
 
-/// Whether these bytes may become a record and are none yet. What can be none is rustls' to refuse, at once.
+/// Whether these bytes may become a record and are none yet. What can be none is rustls' to refuse,
+/// at once.
 fn begins_record(partial: &[u8]) -> bool {
     const LENGTH_MAX: usize = RECORD_BYTES_MAX + 2048;
     let is_of_tls = match partial {

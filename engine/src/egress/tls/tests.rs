@@ -173,7 +173,8 @@ fn both_versions_carry_bytes_however_they_are_cut() {
     }
 }
 
-/// What a client says together with the end of its handshake is heard at once, however the two are cut.
+/// What a client says together with the end of its handshake is heard at once, however the two are
+/// cut.
 #[test]
 fn words_behind_the_handshake_are_heard_with_it() {
     let issued = issue(&["a.test"]);

@@ -1,4 +1,5 @@
-//! The shard's memory for unfinished messages: what is counted, who is turned away when it is used up, and that others are not.
+//! The shard's memory for unfinished messages: what is counted, who is turned away when it is used
+//! up, and that others are not.
 
 use super::*;
 
@@ -40,7 +41,7 @@ fn fragment(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
 fn settle(trial: &mut Trial) {
     for _ in 0..40 {
         trial.shard.tick();
-        trial.shard.check_invariants(false);
+        trial.shard.check_invariants();
     }
 }
 

@@ -1,4 +1,5 @@
-//! Every deadline of a connection, in virtual time: not early, not late, under its own name, and whatever else the peer says meanwhile.
+//! Every deadline of a connection, in virtual time: not early, not late, under its own name, and
+//! whatever else the peer says meanwhile.
 
 use super::*;
 use crate::types::deadline::Deadline;
@@ -20,7 +21,7 @@ fn go_to(trial: &mut Trial, at: Millis) {
         trial.shard.tick();
     }
     trial.shard.tick();
-    trial.shard.check_invariants(false);
+    trial.shard.check_invariants();
 }
 
 /// A frame without its last byte.
@@ -121,7 +122,8 @@ fn a_message_is_not_prolonged_by_fragments_and_pings() {
         (1_000, cut(fragment(OpCode::Continuation))),
     ];
     check(true, &said, Deadline::Frame, 31_000);
-    // Another message, even one that begins in the receive in which the first ends, has its own time.
+    // Another message, even one that begins in the receive in which the first ends, has its own
+    // time.
     let end = [
         client_frame(OpCode::Continuation, b"end"),
         fragment(OpCode::Binary),
@@ -153,7 +155,8 @@ fn silence_is_pinged_and_ends() {
     assert_eq!(missed(&trial), [Deadline::Idle]);
 }
 
-/// A client asks for more than its socket takes, says something every 5 s, and reads so much every 20 s.
+/// A client asks for more than its socket takes, says something every 5 s, and reads so much every
+/// 20 s.
 #[test]
 fn a_reader_that_reads_nothing_is_late_whatever_it_says() {
     const SOCKET_BYTES: usize = 16 << 10;

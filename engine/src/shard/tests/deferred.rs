@@ -1,7 +1,9 @@
-//! Deferred admissions on a simulated network: decided in time, too late, or for nobody; how many may wait; and what is said early.
+//! Deferred admissions on a simulated network: decided in time, too late, or for nobody; how many
+//! may wait; and what is said early.
 
 use super::*;
 use crate::application::Refusal;
+use crate::driver::sim::network::Trace;
 use crate::driver::sim::world::Read;
 use crate::run::handle::Handle;
 use crate::types::answer::Notice;
@@ -72,7 +74,7 @@ impl Gate {
             slots: 64,
             ..Faults::none()
         };
-        let world = World::new(1, faults, Random::new(1), false);
+        let world = World::new(1, faults, Random::new(1), Trace::Silent);
         let counters: Arc<ShardCounters> = Arc::default();
         let mailboxes = lane::mesh(1, LaneCapacity::for_shards(1), 1);
         let handle = Handle::to(&mailboxes);
@@ -123,7 +125,7 @@ impl Gate {
     fn tick(&mut self) {
         for _ in 0..6 {
             self.shard.tick();
-            self.shard.check_invariants(false);
+            self.shard.check_invariants();
         }
     }
 

@@ -1,4 +1,5 @@
-//! Slow readers over TLS: how much of what waits for them is encrypted in a tick, and that each has its turn.
+//! Slow readers over TLS: how much of what waits for them is encrypted in a tick, and that each has
+//! its turn.
 
 use super::*;
 use crate::core::tls::TlsSessions;
@@ -112,7 +113,7 @@ fn a_tick_encrypts_so_much_of_what_waits_and_everybody_has_a_turn() {
             heard += reader.carry(&mut trial.world.borrow_mut());
         }
         trial.shard.tick();
-        trial.shard.check_invariants(false);
+        trial.shard.check_invariants();
         let sealed = trial.shard.core.tls.encrypted_bytes();
         assert!(
             sealed < TlsSessions::ENCRYPTED_BYTES_PER_TICK + STEP_BYTES,

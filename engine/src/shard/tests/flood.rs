@@ -1,10 +1,11 @@
-//! Those who flood do not silence the others: a kernel that gives them every buffer it can, and clients who answer at once.
+//! Those who flood do not silence the others: a kernel that gives them every buffer it can, and
+//! clients who answer at once.
 
 use super::*;
 use crate::driver::sim::world::Read;
 
-/// Ticks that an honest client waits for an answer at most: until this tick ends, and until all who wait have had their turn, as many at
-/// once as half of the buffers. Quiet, it is one.
+/// Ticks that an honest client waits for an answer at most: until this tick ends, and until all who
+/// wait have had their turn, as many at once as half of the buffers. Quiet, it is one.
 fn ticks_max(receive_buffers: usize) -> usize {
     1 + HONEST.div_ceil(receive_buffers / 2)
 }
@@ -109,7 +110,7 @@ fn check(flooders: usize, answers: Answers, receive_buffers: usize) {
         }
         let before = trial.counters.bytes_in.get();
         trial.shard.tick();
-        trial.shard.check_invariants(false);
+        trial.shard.check_invariants();
         let taken = trial.counters.bytes_in.get() - before;
         let honest = (HONEST * question().len()) as u64;
         assert!(
@@ -165,7 +166,7 @@ fn large_answers_to_many_leave_others_their_turn() {
     while trial.counters.messages_in.get() < (ASKING * QUESTIONS) as u64 {
         let before = trial.counters.messages_in.get();
         trial.shard.tick();
-        trial.shard.check_invariants(false);
+        trial.shard.check_invariants();
         let answers = trial.counters.messages_in.get() - before;
         assert!(answers <= ANSWERS_MAX, "{answers} answers in a tick");
         for id in &asking {

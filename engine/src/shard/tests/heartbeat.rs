@@ -1,7 +1,9 @@
-//! Heartbeats that are the application's choice, in virtual time: messages at their intervals, answered by any byte; or none.
+//! Heartbeats that are the application's choice, in virtual time: messages at their intervals,
+//! answered by any byte; or none.
 
 use super::*;
 use crate::connection::heartbeat::Heartbeat;
+use crate::driver::sim::network::Trace;
 use crate::driver::sim::world::Read;
 
 /// The path says the heartbeat.
@@ -54,7 +56,7 @@ impl Ward {
             event_streams: Some("/sse".into()),
             ..Config::default()
         };
-        let world = World::new(1, Faults::none(), Random::new(1), false);
+        let world = World::new(1, Faults::none(), Random::new(1), Trace::Silent);
         let counters: Arc<ShardCounters> = Arc::default();
         let setup = Setup {
             config: &config,
@@ -95,7 +97,7 @@ impl Ward {
         for _ in 0..4 {
             self.shard.tick();
         }
-        self.shard.check_invariants(false);
+        self.shard.check_invariants();
     }
 
     fn heard(&self) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! What a peak of connections leaves behind: nothing, once the shard is quiet, and no ticket that fits a later connection.
+//! What a peak of connections leaves behind: nothing, once the shard is quiet, and no ticket that
+//! fits a later connection.
 
 use super::*;
 use crate::connection::paged::PAGE;
@@ -18,7 +19,8 @@ fn crowded() -> (Trial, Vec<SocketId>) {
     (trial, clients)
 }
 
-/// Two ticks every 500 ms until `until`, as a shard has them that sleeps and wakes; `times` more in each step, as a busy one has them.
+/// Two ticks every 500 ms until `until`, as a shard has them that sleeps and wakes; `times` more in
+/// each step, as a busy one has them.
 fn pass(trial: &mut Trial, until: Millis, times: usize) {
     let now = trial.world.borrow().now();
     for at in (now..=until).step_by(500) {
@@ -26,7 +28,7 @@ fn pass(trial: &mut Trial, until: Millis, times: usize) {
         for _ in 0..2 + times {
             trial.shard.tick();
         }
-        trial.shard.check_invariants(false);
+        trial.shard.check_invariants();
     }
 }
 

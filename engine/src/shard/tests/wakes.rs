@@ -1,4 +1,5 @@
-//! Deadlines of the application's, in virtual time: not early, not late, not after the end, and no harm to the engine's own.
+//! Deadlines of the application's, in virtual time: not early, not late, not after the end, and no
+//! harm to the engine's own.
 
 use super::*;
 
@@ -42,7 +43,7 @@ impl Clock {
     /// A client that is there at time 0.
     fn new() -> Clock {
         let config = Config::default();
-        let world = World::new(1, Faults::none(), Random::new(1), false);
+        let world = World::new(1, Faults::none(), Random::new(1), Trace::Silent);
         let (counters, rung): (Arc<ShardCounters>, Rc<RefCell<Vec<_>>>) = Default::default();
         let setup = Setup {
             config: &config,
@@ -87,7 +88,7 @@ impl Clock {
             self.shard.tick();
         }
         self.shard.tick();
-        self.shard.check_invariants(false);
+        self.shard.check_invariants();
     }
 }
 
@@ -115,7 +116,8 @@ fn the_application_is_woken_when_it_asked_to_be() {
     }
 }
 
-/// A client that is pinged and says nothing has all of its time to answer, however often its application is woken meanwhile, and no more.
+/// A client that is pinged and says nothing has all of its time to answer, however often its
+/// application is woken meanwhile, and no more.
 #[test]
 fn the_engines_own_deadlines_stay_as_they_are() {
     let config = Config::default();

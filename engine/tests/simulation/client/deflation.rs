@@ -1,4 +1,5 @@
-//! A client that speaks permessage-deflate: what it offers, and how it reads and writes once the server agreed.
+//! A client that speaks permessage-deflate: what it offers, and how it reads and writes once the
+//! server agreed.
 
 use shardcast_engine::protocol::deflate::{
     DeflateStream, Deflater, InflateStream, Inflater, Takeover, read_answer,
@@ -47,7 +48,8 @@ impl Deflation {
         })
     }
 
-    /// Reads the answer's head. False: the server declined, as it does where messages are taken in pieces.
+    /// Reads the answer's head. False: the server declined, as it does where messages are taken in
+    /// pieces.
     pub(crate) fn agree(&mut self, head: &str) -> bool {
         let answers = head
             .lines()

@@ -1,6 +1,7 @@
 //! A client's TLS: what it says and hears passes through here on its way to and from the socket.
 //!
-//! Everything has the same length in every run of a seed: an Ed25519 certificate with a fixed serial number, no resumption.
+//! Everything has the same length in every run of a seed: an Ed25519 certificate with a fixed
+//! serial number, no resumption.
 
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};

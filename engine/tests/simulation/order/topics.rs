@@ -22,8 +22,9 @@ impl Outcome<'_> {
         }
     }
 
-    /// From ask `number` on the client was this user. What it published itself afterwards was ordered after it had become it, and so was
-    /// what others sent when it had heard the first of that.
+    /// From ask `number` on the client was this user. What it published itself afterwards was
+    /// ordered after it had become it, and so was what others sent when it had heard the first of
+    /// that.
     fn check_own(&self, client: &Client, user: usize, number: u32) {
         let heard = client.log.as_user.get(&user).map_or(&[][..], |heard| heard);
         let has = |letter: Letter| heard.iter().any(|(_, other)| *other == letter);
@@ -138,13 +139,15 @@ fn stayed_user(client: &Client, user: usize) -> Option<u32> {
     (last == Some(user)).then_some(number)
 }
 
-/// Whether the client was the user when it sent this ask: the user's home hears of both in this order.
+/// Whether the client was the user when it sent this ask: the user's home hears of both in this
+/// order.
 fn is_user_at(client: &Client, topic: &Audience, number: u32) -> bool {
     let last = last_identity(client, number);
     matches!((topic, last), (Audience::User(user), Some((_, Some(last)))) if *user == last)
 }
 
-/// The last change of identity before an ask that the application did not refuse. Asking to be who one is changes nothing.
+/// The last change of identity before an ask that the application did not refuse. Asking to be who
+/// one is changes nothing.
 fn last_identity(client: &Client, before: u32) -> Option<(u32, Option<usize>)> {
     let mut last = None;
     for (number, (_, ask)) in (0..before).zip(&client.log.asks) {

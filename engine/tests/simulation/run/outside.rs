@@ -1,6 +1,8 @@
-//! Another thread of the process, as far as the shards can tell: it publishes, asks for lists and tells connections things by a handle.
+//! Another thread of the process, as far as the shards can tell: it publishes, asks for lists and
+//! tells connections things by a handle.
 //!
-//! For the checks at the end it is one of the clients: one that never connects, and whose asks are its publishes and lists.
+//! For the checks at the end it is one of the clients: one that never connects, and whose asks are
+//! its publishes and lists.
 
 use super::Simulation;
 use crate::application::{Fate, published, with_target, with_topic};
@@ -63,7 +65,8 @@ impl Outside {
 }
 
 impl Simulation {
-    /// Says a few things at once. The shards that hear of it have a tick, as if they had been woken.
+    /// Says a few things at once. The shards that hear of it have a tick, as if they had been
+    /// woken.
     pub(super) fn speak_outside(&mut self) {
         let is_there = self.clients.len() > self.outside.id;
         if !is_there || self.settled || self.draining || self.outside.asks_left == 0 {
@@ -100,7 +103,8 @@ impl Simulation {
         waiting.any(|waiting| Fate::of(waiting.client) != Fate::Never)
     }
 
-    /// Decides on one of the clients that wait, or that waited: for those who are gone nothing happens.
+    /// Decides on one of the clients that wait, or that waited: for those who are gone nothing
+    /// happens.
     pub(super) fn admit_one(&mut self) {
         let mut journal = self.journal.borrow_mut();
         let waiting = &journal.waiting;

@@ -1,4 +1,5 @@
-//! A subscriber to every event of every shard: what it is told is in order, and is what the shards know.
+//! A subscriber to every event of every shard: what it is told is in order, and is what the shards
+//! know.
 
 use super::Simulation;
 use shardcast_engine::driver::sim::SimDriver;

@@ -1,0 +1,143 @@
+//! The TLS connections of a shard: their sessions, whose handshake is next, and how much of what waits is
+//! encrypted in a tick.
+
+use crate::config::Config;
+use crate::connection::paged::Paged;
+use crate::egress::tls::server::Tls;
+use crate::egress::tls::session::Session;
+use crate::types::ticket::Ticket;
+use std::collections::VecDeque;
+
+/// TLS on one shard.
+#[derive(Debug)]
+pub(crate) struct TlsSessions {
+    /// By listener.
+    pub(crate) by_listener: Box<[Option<Tls>]>,
+    /// Some listener has TLS.
+    pub(crate) used: bool,
+    /// Pages exist where TLS connections are.
+    pub(crate) sessions: Paged<Option<Box<Session>>>,
+    /// Connections whose handshake can go on, each once: its bytes are kept by the session.
+    pub(crate) waiting: VecDeque<Ticket>,
+    /// What was received in plain, between two receives.
+    opened: Vec<u8>,
+    /// What is about to be sealed, where it does not lie in one piece.
+    pub(crate) gathered: Vec<u8>,
+    /// Of all outboxes, in this tick.
+    pub(crate) encrypted_bytes: usize,
+    pub(crate) encrypted_bytes_per_tick: usize,
+    /// Looks at the outboxes that may send.
+    pub(crate) passes: u64,
+}
+
+/// Whether a tracked send has the records that it is to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encrypted {
+    Done,
+    /// The tick has sealed enough: it is the connection's turn in the next.
+    Later,
+}
+
+impl TlsSessions {
+    /// Bytes of an outbox that are sealed for one tracked send.
+    pub(crate) const ENCRYPTED_BYTES_MAX: usize = 256 << 10;
+    /// Bytes of all outboxes after which none is sealed in a tick: about a millisecond's. The last
+    /// may go beyond by what one send takes.
+    pub(crate) const ENCRYPTED_BYTES_PER_TICK: usize = 1 << 20;
+    /// Capacity of a buffer that is kept.
+    const BUFFER_BYTES_KEPT: usize = 64 << 10;
+
+    pub(crate) fn new(config: &Config) -> TlsSessions {
+        let tls = config.listeners.iter().map(|listener| listener.tls.clone());
+        let tls: Box<[_]> = tls.collect();
+        TlsSessions {
+            used: tls.iter().any(Option::is_some),
+            by_listener: tls,
+            sessions: Paged::default(),
+            waiting: VecDeque::new(),
+            opened: Vec::new(),
+            gathered: Vec::new(),
+            encrypted_bytes: 0,
+            encrypted_bytes_per_tick: Self::ENCRYPTED_BYTES_PER_TICK,
+            passes: 0,
+        }
+    }
+
+    /// Outboxes may be sealed again.
+    pub(crate) fn begin_tick(&mut self) {
+        self.encrypted_bytes = 0;
+    }
+
+    /// Each outbox is looked at once.
+    pub(crate) fn begin_pass(&mut self) {
+        self.passes += 1;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn encrypted_bytes(&self) -> usize {
+        self.encrypted_bytes
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn slow_down(&mut self) {
+        self.encrypted_bytes_per_tick = 256;
+    }
+
+    /// Keeps no buffers.
+    pub(crate) fn release_memory(&mut self) {
+        self.waiting.shrink_to_fit();
+        self.opened = Vec::new();
+        self.gathered = Vec::new();
+    }
+
+    /// None of the page's slots is in use.
+    pub(crate) fn drop_page(&mut self, page: usize) {
+        self.sessions.drop_page(page);
+    }
+
+    /// Connections of this listener speak TLS.
+    pub(crate) fn covers(&self, listener: u8) -> bool {
+        self.by_listener[usize::from(listener)].is_some()
+    }
+
+    /// Connections from now on begin with this.
+    pub(crate) fn replace(&mut self, listener: usize, tls: Tls) {
+        if let Some(current) = self.by_listener.get_mut(listener).and_then(Option::as_mut) {
+            *current = tls;
+        }
+    }
+
+    /// Handshakes that can go on.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    pub(crate) fn next_waiting(&mut self) -> Option<Ticket> {
+        self.waiting.pop_front()
+    }
+
+    pub(crate) fn session(&self, slot: u32) -> Option<&Session> {
+        self.sessions.get(slot)?.as_deref()
+    }
+
+    pub(crate) fn session_mut(&mut self, slot: u32) -> Option<&mut Session> {
+        self.sessions.get_mut(slot)?.as_deref_mut()
+    }
+
+    /// The connection is over. Returns what stood in the shard's account for it.
+    pub(crate) fn forget(&mut self, slot: u32) -> usize {
+        let session = self.sessions.get_mut(slot).and_then(Option::take);
+        session.map_or(0, |session| session.counted_bytes)
+    }
+
+    /// An empty buffer for received bytes; [`TlsSessions::put_opened`] takes it back.
+    pub(crate) fn take_opened(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.opened)
+    }
+
+    pub(crate) fn put_opened(&mut self, mut opened: Vec<u8>) {
+        opened.clear();
+        opened.shrink_to(Self::BUFFER_BYTES_KEPT);
+        self.opened = opened;
+    }
+}

@@ -17,10 +17,9 @@ pub(crate) mod tls;
 pub(crate) mod wakes;
 pub(crate) mod writing;
 
-pub(crate) use tls::TlsSessions;
-
 use crate::config::Config;
 use crate::connection::admission::ProcessCounts;
+use crate::connection::budget::MemoryBudget;
 use crate::connection::heartbeat::Heartbeats;
 use crate::connection::input::SpareBuffers;
 use crate::connection::outbox::{Encryption, OutboxLimits};
@@ -33,6 +32,7 @@ use crate::driver::boundary::{Millis, ShortSend};
 use crate::egress::deflate::Compressing;
 use crate::egress::outgoing;
 use crate::egress::outgoing::{Outgoing, Shared};
+use crate::egress::tls::sessions::TlsSessions;
 use crate::events::EventSink;
 use crate::listener::Listener;
 use crate::message::lane::Mailbox;
@@ -84,6 +84,8 @@ pub(crate) struct Core {
     /// times.
     pub(crate) left: Vec<Arc<str>>,
     pub(crate) spare: SpareBuffers,
+    /// Of unfinished input.
+    pub(crate) budget: MemoryBudget,
     pub(crate) tls: TlsSessions,
     pub(crate) compressing: Option<Box<Compressing>>,
     pub(crate) admission: ProcessCounts,
@@ -113,10 +115,6 @@ pub(crate) struct Limits {
     pub(crate) outbox: OutboxLimits,
     pub(crate) rooms_per_connection_max: usize,
     pub(crate) room_name_bytes_max: usize,
-    /// This shard's share.
-    pub(crate) reassembly_bytes_max: u64,
-    /// What of it those may have who hold much.
-    pub(crate) reassembly_bulk_bytes_max: u64,
     pub(crate) head: HeadLimits,
     pub(crate) handshake_ms: Millis,
     pub(crate) header_ms: Millis,
@@ -135,12 +133,17 @@ pub(crate) struct Limits {
     pub(crate) close_ms: Millis,
 }
 
+/// The shard's share of the memory for unfinished input. An eighth is left to those who hold
+/// little, less where the largest message needs it.
+fn budget(config: &Config) -> MemoryBudget {
+    let bytes_max = config.reassembly_bytes_max / config.shards;
+    let least = Config::shard_reassembly_bytes_min(config.message_bytes_max());
+    let reserve_bytes = (bytes_max / 8).min(bytes_max.saturating_sub(least));
+    MemoryBudget::new(bytes_max as u64, (bytes_max - reserve_bytes) as u64)
+}
+
 impl Limits {
     fn of(config: &Config) -> Limits {
-        let reassembly_bytes_max = config.reassembly_bytes_max / config.shards;
-        let least = Config::shard_reassembly_bytes_min(config.message_bytes_max());
-        let reserve_bytes =
-            (reassembly_bytes_max / 8).min(reassembly_bytes_max.saturating_sub(least));
         Limits {
             message_bytes_max: std::array::from_fn(|listener| {
                 let listener = config.listeners.get(listener);
@@ -152,8 +155,6 @@ impl Limits {
             },
             rooms_per_connection_max: config.rooms_per_connection_max,
             room_name_bytes_max: config.room_name_bytes_max,
-            reassembly_bytes_max: reassembly_bytes_max as u64,
-            reassembly_bulk_bytes_max: (reassembly_bytes_max - reserve_bytes) as u64,
             head: HeadLimits {
                 head_bytes_max: config.head_bytes_max,
                 headers_max: config.headers_max,
@@ -244,6 +245,7 @@ impl Core {
             pending_work: PendingWork::default(),
             left: Vec::new(),
             spare: SpareBuffers::default(),
+            budget: budget(config),
             tls: TlsSessions::new(config),
             compressing: config
                 .compression

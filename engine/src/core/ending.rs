@@ -53,6 +53,13 @@ impl Core {
     /// The peer broke the protocol.
     pub(crate) fn fail(&mut self, ticket: Ticket, error: ProtocolError) {
         self.counters.closed_protocol.add(1);
+        match error {
+            ProtocolError::InflatedTooBig | ProtocolError::InflatedTooMuch => {
+                self.counters.refused_bombs.add(1);
+            }
+            ProtocolError::NoWindowLeft => self.counters.refused_windows.add(1),
+            _ => {}
+        }
         let (code, reason) = (error.close_code(), CloseReason::Protocol(error));
         self.break_off(ticket, code, &error.to_string(), reason);
     }
@@ -162,15 +169,14 @@ impl Core {
         self.wheel.cancel(ticket.slot);
         self.never_wake(ticket);
         self.heartbeats.clear(ticket.slot);
-        let kept = self.tls.forget(ticket.slot);
-        self.counters.reassembly_bytes.sub(kept as u64);
+        let mut held_bytes = self.tls.forget(ticket.slot);
         let connection = self.connections.at(ticket.slot);
         if let Some(cold) = connection.cold.take() {
             self.counters.outbox_bytes.sub(cold.outbox.bytes() as u64);
-            self.counters
-                .reassembly_bytes
-                .sub(cold.counted_bytes as u64);
+            held_bytes += cold.counted_bytes;
         }
+        self.budget.release(held_bytes);
+        self.counters.reassembly_bytes.set(self.budget.used());
         if connection.flags.has(Flags::BACKLOG) {
             connection.flags.clear(Flags::BACKLOG);
             self.counters.outboxes.sub(1);

@@ -54,6 +54,6 @@ impl Core {
     /// Bytes that connections hold in this moment: what they have not taken, and what they have not
     /// finished.
     pub(crate) fn buffered_bytes(&self) -> u64 {
-        self.counters.outbox_bytes.get() + self.counters.reassembly_bytes.get()
+        self.counters.outbox_bytes.get() + self.budget.used()
     }
 }

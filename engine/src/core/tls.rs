@@ -6,16 +6,14 @@
 //! what waits for slow readers stays shared between them.
 
 use super::Core;
-use crate::config::Config;
+use crate::connection::budget::OverBudget;
 use crate::connection::outbox::Encryption;
-use crate::connection::paged::Paged;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
-use crate::egress::tls::server::Tls;
 use crate::egress::tls::session::{Fault, Session};
+use crate::egress::tls::sessions::{Encrypted, TlsSessions};
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
-use std::collections::VecDeque;
 
 impl Core {
     /// The session of a TLS connection, which begins with its first byte.
@@ -38,19 +36,17 @@ impl Core {
         Ok(())
     }
 
-    /// Counts what the session keeps, as [`Core::hold`] counts messages. Whoever asks for more than
-    /// the shard's budget has left is let go without a word: rustls would have to see what is kept
-    /// to say one.
+    /// Counts what the session keeps, as [`Core::account_input`] counts messages. A connection that
+    /// asks for more than the shard's budget has left is closed without an alert: rustls would have
+    /// to see what is kept to write one.
     pub(crate) fn account_records(&mut self, ticket: Ticket) {
         let Some(session) = self.tls.session_mut(ticket.slot) else {
             return;
         };
-        let (before, now) = (session.counted_bytes, session.buffered_bytes());
-        session.counted_bytes = now;
-        self.counters.reassembly_bytes.sub(before as u64);
-        self.counters.reassembly_bytes.add(now as u64);
-        let all = self.counters.reassembly_bytes.get();
-        if now > before && all > self.limits.reassembly_bytes_max {
+        let now = session.buffered_bytes();
+        let counted = self.budget.resize_records(&mut session.counted_bytes, now);
+        self.counters.reassembly_bytes.set(self.budget.used());
+        if counted == Err(OverBudget) {
             self.counters.closed_budget.add(1);
             self.lose(ticket);
         }

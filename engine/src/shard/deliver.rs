@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::driver::boundary::Driver;
 use crate::egress::outgoing::Shared;
 use crate::topic::batch::{Chunk, FanOut, Layout};
+use crate::types::answer::Fate;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::frame;
 
@@ -112,7 +113,7 @@ impl Core {
                 octets += appended.octets;
             } else {
                 self.counters.dropped_closing.add(u64::from(fan_out.frames));
-                fan_out.tally.dropped += 1;
+                fan_out.tally.count(Fate::Dropped);
             }
             if self.outgoing.is_full(transmits_max) {
                 break;
@@ -134,7 +135,6 @@ impl Core {
         if flags.has(Flags::SERVED_APART) {
             return self.append_apart(fan_out, ticket, flags);
         }
-        let backlog = flags.has(Flags::BACKLOG);
         let (layout, bytes, shared) = match &fan_out.deflated {
             Some(deflated) if flags.has(Flags::DEFLATES) => {
                 let shared = *shares
@@ -156,11 +156,7 @@ impl Core {
         if octets == 0 && fits {
             return Appended::default();
         }
-        *match (fits, backlog) {
-            (true, false) => &mut fan_out.tally.delivered,
-            (true, true) => &mut fan_out.tally.queued,
-            (false, _) => &mut fan_out.tally.dropped,
-        } += 1;
+        fan_out.tally.count(fate(fits, flags));
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
         self.appended(frames, octets, fits)
     }
@@ -193,7 +189,6 @@ impl Core {
     /// Owes an open event stream a batch as events.
     fn append_events(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
         let flags = self.connections.at(ticket.slot).flags;
-        let backlog = flags.has(Flags::BACKLOG);
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
         if frames == 0 {
             return Appended::default();
@@ -201,18 +196,14 @@ impl Core {
         let events = fan_out.events(ticket, flags.framing());
         let shared = self.outgoing.share(events.clone());
         let fits = self.append_shared(ticket, shared, &events, 0, events.len());
-        *match (fits, backlog) {
-            (true, false) => &mut fan_out.tally.delivered,
-            (true, true) => &mut fan_out.tally.queued,
-            (false, _) => &mut fan_out.tally.dropped,
-        } += 1;
+        fan_out.tally.count(fate(fits, flags));
         self.appended(frames, events.len(), fits)
     }
 
     /// Owes one open member a batch frame by frame, each in its own encoding. Rare: windows of
     /// their own.
     fn append_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
-        let backlog = self.connections.at(ticket.slot).flags.has(Flags::BACKLOG);
+        let flags = self.connections.at(ticket.slot).flags;
         let (mut frames, mut fits) = (0, true);
         let all = u64::from(fan_out.frames - fan_out.skipped(ticket));
         fan_out.spans(ticket, Layout::Plain, |start, end| {
@@ -226,11 +217,7 @@ impl Core {
             }
         });
         if all > 0 {
-            *match (fits, backlog) {
-                (true, false) => &mut fan_out.tally.delivered,
-                (true, true) => &mut fan_out.tally.queued,
-                (false, _) => &mut fan_out.tally.dropped,
-            } += 1;
+            fan_out.tally.count(fate(fits, flags));
         }
         self.counters.dropped_closing.add(all - frames);
         Appended {
@@ -239,6 +226,16 @@ impl Core {
             frames: 0,
             octets: 0,
         }
+    }
+}
+
+/// What became of a batch for a member that had these flags before, and had room for it or not.
+#[inline]
+fn fate(fits: bool, flags: Flags) -> Fate {
+    match (fits, flags.has(Flags::BACKLOG)) {
+        (true, false) => Fate::Delivered,
+        (true, true) => Fate::Queued,
+        (false, _) => Fate::Dropped,
     }
 }
 

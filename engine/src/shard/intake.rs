@@ -11,7 +11,7 @@ use crate::egress::outgoing::Outgoing;
 use crate::types::frame::Message;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::frame::{Kind, OpCode};
-use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
+use shardcast_protocol::reader::{self, Assembly, Event, ProtocolError, ReadLimits, Role, Step};
 use shardcast_protocol::unfinished;
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
@@ -273,6 +273,21 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let limits = ReadLimits {
             message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
         };
+        self.read_frame(ticket, bytes, |bytes, assembly| {
+            reader::next(bytes, assembly, Role::Server, &limits)
+        })
+    }
+
+    /// Reads one frame with `next`, which knows whether messages are compressed: takes the
+    /// connection's assembly out, puts back what is left of it, and acts on what the frame meant.
+    #[inline(always)] // Once per frame; `next` differs by call.
+    pub(super) fn read_frame<'b>(
+        &mut self,
+        ticket: Ticket,
+        bytes: &'b mut [u8],
+        next: impl FnOnce(&'b mut [u8], &mut Option<Box<Assembly>>) -> Result<Step<'b>, ProtocolError>,
+    ) -> Result<usize, Need> {
+        let connection = self.core.connections.at(ticket.slot);
         let open = connection.phase == Phase::Open;
         let mut assembly = connection
             .cold
@@ -280,7 +295,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .and_then(|cold| cold.assembly.take());
         let length = bytes.len();
         let begun = assembly.is_some();
-        let step = reader::next(bytes, &mut assembly, Role::Server, &limits);
+        let step = next(bytes, &mut assembly);
         let mut message = None;
         if let Ok(Step::Event {
             event: Event::Assembled,
@@ -308,7 +323,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Acts on what a frame meant. Only an open connection's messages are heard.
     #[inline(always)] // Once per message.
-    pub(super) fn act_on_event(
+    fn act_on_event(
         &mut self,
         ticket: Ticket,
         open: bool,

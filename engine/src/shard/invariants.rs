@@ -57,8 +57,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         assert!(deferred <= self.core.limits.deferred_max);
         assert_eq!(outbox_bytes as u64, self.core.counters.outbox_bytes.get());
         let reassembly_bytes = self.core.counters.reassembly_bytes.get();
+        assert_eq!(reassembly_bytes, self.core.budget.used());
         assert_eq!(unfinished_bytes as u64, reassembly_bytes);
-        assert!(reassembly_bytes <= self.core.limits.reassembly_bytes_max);
+        assert!(self.core.budget.is_kept());
         if let Some(compressing) = &self.core.compressing {
             let counted = self.core.counters.windows_bytes.get();
             let connections = &self.core.connections;

@@ -75,6 +75,24 @@ pub struct Report {
     pub dropped: u32,
 }
 
+/// What became of a message for one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Delivered,
+    Queued,
+    Dropped,
+}
+
+impl Report {
+    pub(crate) fn count(&mut self, fate: Fate) {
+        *match fate {
+            Fate::Delivered => &mut self.delivered,
+            Fate::Queued => &mut self.queued,
+            Fate::Dropped => &mut self.dropped,
+        } += 1;
+    }
+}
+
 /// What another thread tells a connection; the application knows what it is.
 pub type Notice = Box<dyn Any + Send>;
 

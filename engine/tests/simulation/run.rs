@@ -104,6 +104,13 @@ fn setting_of(seed: u64, random: &mut Random) -> Setting {
     setting
 }
 
+fn trace(traced: bool) -> Trace {
+    match traced {
+        true => Trace::Printed,
+        false => Trace::Silent,
+    }
+}
+
 impl Simulation {
     fn new(seed: u64, listeners: usize, traced: bool) -> Simulation {
         let shards = shards_of(seed);
@@ -135,11 +142,7 @@ impl Simulation {
         // One more for the straggler.
         let journal = Journal::of(clients.len() + 1);
         let journal = Rc::new(RefCell::new(journal));
-        let trace = match traced {
-            true => Trace::Printed,
-            false => Trace::Silent,
-        };
-        let world = World::new(shards, faults.clone(), random.fork(), trace);
+        let world = World::new(shards, faults.clone(), random.fork(), trace(traced));
         let count = clients.len();
         let notice = || format!("{shards} shards, {count} clients, {setting:?}, {faults:?}");
         world.borrow().trace(notice);

@@ -4,7 +4,6 @@
 //! Invariant: time moves only by [`World::advance_to`]; everything else happens at one instant, in
 //! the order of the calls. Driven by a test; every shard's driver works on it too.
 
-use super::SimDriver;
 use super::port::Port;
 use super::socket::{Front, Socket, SocketId};
 use crate::driver::boundary::Millis;

@@ -1,9 +1,9 @@
 //! The platform of io_uring: how many rings a shard may have and what they hold, and how its driver
 //! is built. Called by `start`.
 
-use super::accept::Acceptors;
 use super::capabilities::Capabilities;
-use super::{RingFds, UringDriver, UringSetup, limits};
+use super::tables::Tables;
+use super::{RingFds, UringDriver, UringSetup};
 use crate::config::Config;
 use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported};
 use std::sync::OnceLock;
@@ -71,39 +71,5 @@ impl Platform for Uring {
             capabilities: driver.capabilities().to_string(),
             driver,
         })
-    }
-}
-
-/// Memory of one ring in this process, in bytes: receive buffers, submission and completion queue.
-const RING_BYTES: usize = super::buffers::BYTES + super::ring::BYTES;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_follow_the_open_file_limit() {
-        let cases = [
-            // (slots, listeners, shards, open files) -> (table, rings)
-            ((1_256, 1, 1, 20_000), (1_256, 1)),
-            ((100_256, 1, 1, 20_000), (20_000, 6)),
-            ((62_756, 1, 2, 20_000), (20_000, 4)),
-            ((62_756, 1, 2, 1_048_576), (62_756, 1)),
-            ((62_756, 1, 2, 1_024), (1_024, 62)),
-            ((62_756, 1, 2, 64), (64, 6)),
-            ((62_756, 8, 2, 64), (64, 2)),
-            ((10_000_000, 1, 1, 1_024), (1_024, 256)),
-            ((3, 1, 1, 64), (32, 1)),
-            ((3, 8, 1, 64), (64, 1)),
-            ((3, 8, 1, 1_024), (256, 1)),
-        ];
-        for ((slots, listeners, shards, open_files), (table, rings)) in cases {
-            let tables = Tables::new(slots, listeners, shards, open_files);
-            assert_eq!(
-                tables,
-                Tables { table, rings },
-                "{slots} slots, {listeners} listeners, {shards} shards, {open_files} files"
-            );
-        }
     }
 }

@@ -6,8 +6,8 @@ use super::refusal::CallRefused;
 use super::ring::Ring;
 use super::userdata::{Op, UserData};
 use crate::driver::boundary::Millis;
-use crate::driver::uring::platform::Tables;
 use crate::driver::uring::ring::Waking;
+use crate::driver::uring::tables::Tables;
 
 impl UringDriver {
     /// Arms as many accepts as there are free slots for, on a ring that has them.

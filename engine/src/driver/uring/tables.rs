@@ -1,6 +1,9 @@
 //! How many connections a shard holds in how many rings, as far as the limit on open files goes.
 
+use super::accept::Acceptors;
+use super::limits;
 use crate::config::Config;
+use crate::driver::platform::PlatformLimits;
 
 /// How one shard's connections are spread over rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub struct Tables {
 impl Tables {
     /// How each shard of a configuration holds its connections, with the open-file limit of this
     /// process.
-    fn of(config: &Config) -> Tables {
+    pub(super) fn of(config: &Config) -> Tables {
         Tables::new(
             config.slots_per_shard(),
             config.listeners.len(),
@@ -23,7 +26,7 @@ impl Tables {
         )
     }
 
-    fn limits(self) -> PlatformLimits {
+    pub(super) fn limits(self) -> PlatformLimits {
         PlatformLimits {
             rings: self.rings,
             connections_max: self.room(),
@@ -64,5 +67,39 @@ impl Tables {
     pub(super) fn reserve(&self) -> u32 {
         const RESERVE_MAX: u32 = 256;
         (self.table / 8).min(RESERVE_MAX)
+    }
+}
+
+/// Memory of one ring in this process, in bytes: receive buffers, submission and completion queue.
+const RING_BYTES: usize = super::buffers::BYTES + super::ring::BYTES;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_follow_the_open_file_limit() {
+        let cases = [
+            // (slots, listeners, shards, open files) -> (table, rings)
+            ((1_256, 1, 1, 20_000), (1_256, 1)),
+            ((100_256, 1, 1, 20_000), (20_000, 6)),
+            ((62_756, 1, 2, 20_000), (20_000, 4)),
+            ((62_756, 1, 2, 1_048_576), (62_756, 1)),
+            ((62_756, 1, 2, 1_024), (1_024, 62)),
+            ((62_756, 1, 2, 64), (64, 6)),
+            ((62_756, 8, 2, 64), (64, 2)),
+            ((10_000_000, 1, 1, 1_024), (1_024, 256)),
+            ((3, 1, 1, 64), (32, 1)),
+            ((3, 8, 1, 64), (64, 1)),
+            ((3, 8, 1, 1_024), (256, 1)),
+        ];
+        for ((slots, listeners, shards, open_files), (table, rings)) in cases {
+            let tables = Tables::new(slots, listeners, shards, open_files);
+            assert_eq!(
+                tables,
+                Tables { table, rings },
+                "{slots} slots, {listeners} listeners, {shards} shards, {open_files} files"
+            );
+        }
     }
 }

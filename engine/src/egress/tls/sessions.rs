@@ -1,5 +1,5 @@
-//! The TLS connections of a shard: their sessions, whose handshake is next, and how much of what waits is
-//! encrypted in a tick.
+//! The TLS connections of a shard: their sessions, whose handshake is next, and how much of what
+//! waits is encrypted in a tick.
 
 use crate::config::Config;
 use crate::connection::paged::Paged;

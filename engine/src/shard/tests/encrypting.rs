@@ -2,10 +2,10 @@
 //! its turn.
 
 use super::*;
-use crate::core::tls::TlsSessions;
 use crate::driver::sim::world::Read as Heard;
 use crate::egress::tls::options::TlsOptions;
 use crate::egress::tls::server::Tls;
+use crate::egress::tls::sessions::TlsSessions;
 use crate::egress::tls::tests::{client_config, issue};
 use crate::listener::Listener;
 use rustls::ClientConnection;

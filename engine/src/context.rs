@@ -199,7 +199,14 @@ impl<'a> Context<'a> {
         let memberships = self.core.connections.memberships_ref(self.ticket.slot);
         let wanted = memberships.wanted(TopicKind::Room);
         wanted
-            .map(|membership| self.core.topics.key(membership.subscribers).name().clone())
+            .map(|membership| {
+                self.core
+                    .topics
+                    .local
+                    .key(membership.subscribers)
+                    .name()
+                    .clone()
+            })
             .collect()
     }
 

@@ -5,7 +5,6 @@
 //! transmits, and the shard carries it out when its tick gets there.
 
 pub(crate) mod compressing;
-pub(crate) mod congesting;
 pub(crate) mod encode;
 pub(crate) mod ending;
 pub(crate) mod publishing;
@@ -37,13 +36,8 @@ use crate::events::EventSink;
 use crate::listener::Listener;
 use crate::message::lane::Mailbox;
 use crate::query::gather::Reports;
-use crate::topic::batch::{Batch, FanOuts};
-use crate::topic::congestion::Congestion;
-use crate::topic::delayed::Delayed;
-use crate::topic::home::Homes;
-use crate::topic::member_list::MemberLists;
 use crate::topic::publication::Encode;
-use crate::topic::subscribers::LocalTopics;
+use crate::topic::topics::Topics;
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::{Address, Ticket};
 use bytes::Bytes;
@@ -64,18 +58,7 @@ pub(crate) struct Core {
     pub(crate) heartbeats: Heartbeats,
     /// The application's deadlines; `None`: it never had one.
     wakes: Option<Box<Wheel>>,
-    pub(crate) topics: LocalTopics,
-    /// For all connections of an encoding, by encoding; as many as were used.
-    pub(crate) everyone: Vec<Batch>,
-    pub(crate) fan_outs: FanOuts,
-    /// Empty whenever `fan_outs` is, at the end of a tick.
-    pub(crate) member_lists: MemberLists,
-    /// What came for those who are still being served.
-    pub(crate) delayed: Delayed,
-    congestion: Congestion,
-    /// Some connection may have to wait for a congested topic ([`Core::awaits_turn`]).
-    pub(crate) topics_awaited: bool,
-    pub(crate) homes: Homes,
+    pub(crate) topics: Topics,
     pub(crate) reports: Reports,
     pub(crate) mail: Mailbox,
     pub(crate) outgoing: Outgoing,
@@ -230,14 +213,7 @@ impl Core {
             wheel: Wheel::new(),
             heartbeats: Heartbeats::default(),
             wakes: None,
-            topics: LocalTopics::default(),
-            everyone: Vec::new(),
-            fan_outs: FanOuts::default(),
-            member_lists: MemberLists::default(),
-            delayed: Delayed::new(congestion.clone()),
-            congestion,
-            topics_awaited: false,
-            homes: Homes::default(),
+            topics: Topics::new(congestion),
             reports: Reports::default(),
             events: EventSink::default(),
             mail,

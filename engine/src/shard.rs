@@ -204,8 +204,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn wait(&mut self) -> Wait {
         let core = &mut self.core;
         let late = !self.due.is_empty() || !self.woken.is_empty();
-        let busy = !core.fan_outs.is_empty() || core.delayed.has_ready() || late;
-        let awaits = |ticket: &Ticket| core.topics_awaited && core.awaits_turn(*ticket);
+        let busy = !core.topics.fan_outs.is_empty() || core.topics.delayed.has_ready() || late;
+        let awaits = |ticket: &Ticket| {
+            core.topics.awaited && core.topics.awaits_turn(&core.connections, *ticket)
+        };
         let parked = !core.mail.is_congested() && !self.parked.iter().all(awaits);
         let draining = self
             .drain
@@ -229,7 +231,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         // A full lane has no bell for its emptying, nor has a congested topic: look again soon. Who
         // empties it is awake.
-        let look_soon = stuck || core.topics_awaited;
+        let look_soon = stuck || core.topics.awaited;
         let latest = core.now + if look_soon { 1 } else { Self::SLEEP_MS_MAX };
         let sooner = core
             .next_deadline()
@@ -401,11 +403,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         let counters = &self.core.counters;
         counters.lane_depth.set(self.core.mail.depth() as u64);
-        counters.rooms.set(self.core.topics.rooms() as u64);
-        counters.users.set(self.core.topics.users() as u64);
+        counters.rooms.set(self.core.topics.local.rooms() as u64);
+        counters.users.set(self.core.topics.local.users() as u64);
         counters.admissions_waiting.set(self.core.deferred as u64);
-        counters.rooms_home.set(self.core.homes.rooms() as u64);
-        counters.users_home.set(self.core.homes.users() as u64);
+        counters
+            .rooms_home
+            .set(self.core.topics.homes.rooms() as u64);
+        counters
+            .users_home
+            .set(self.core.topics.homes.users() as u64);
     }
 }
 

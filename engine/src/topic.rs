@@ -7,6 +7,8 @@ pub(crate) mod delayed;
 pub(crate) mod home;
 pub(crate) mod key;
 pub(crate) mod member_list;
+pub(crate) mod order;
 pub(crate) mod publication;
 pub(crate) mod subscribers;
 pub(crate) mod target;
+pub(crate) mod topics;

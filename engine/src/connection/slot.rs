@@ -283,6 +283,13 @@ impl Connections {
         }
     }
 
+    /// The topic that the connection waited for has caught up: the connection is read again.
+    pub(crate) fn take_turn(&mut self, ticket: Ticket) {
+        if let Some(cold) = &mut self.at(ticket.slot).cold {
+            cold.awaits = None;
+        }
+    }
+
     /// A slot in use, without the check for staleness: for slots that come from the shard's own
     /// lists.
     pub(crate) fn at(&mut self, slot: u32) -> &mut Connection {

@@ -41,7 +41,7 @@ impl Core {
             counters: &self.counters,
             shard: self.mail.shard(),
         };
-        (&self.homes, &mut self.mail, encoder)
+        (&self.topics.homes, &mut self.mail, encoder)
     }
 
     /// As owner: sends something to one connection, in its encoding.

@@ -237,7 +237,7 @@ impl Core {
         let mut topics_by_home: Vec<(u16, Vec<TopicKey>)> = Vec::new();
         for membership in memberships.as_slice() {
             if membership.wanted {
-                let key = self.topics.key(membership.subscribers).clone();
+                let key = self.topics.local.key(membership.subscribers).clone();
                 let home = self.mail.home(Some(key.topic()));
                 if membership.kind == TopicKind::Room {
                     left.push(key.name().clone());
@@ -248,7 +248,7 @@ impl Core {
                 }
             }
             self.remove_member(*membership);
-            self.topics.release(membership.subscribers);
+            self.topics.local.release(membership.subscribers);
         }
         let (who, encoding) = (self.address(ticket), self.encoding(ticket));
         for (home, topics) in topics_by_home {
@@ -272,7 +272,11 @@ impl Core {
         if membership.position == Membership::OUTSIDE {
             return;
         }
-        let members = &mut self.topics.subscribers(membership.subscribers).members;
+        let members = &mut self
+            .topics
+            .local
+            .subscribers(membership.subscribers)
+            .members;
         members.swap_remove(membership.position as usize);
         // What a crowd needed goes as it leaves; each member is moved at most once for every time
         // that as many left.

@@ -3,22 +3,17 @@
 //! members. Lists take the same way, so that they have a place in the same order.
 
 use super::Core;
-use crate::message::delivery::{Delivery, Parcel};
-use crate::message::lane::Mailbox;
+use crate::message::delivery::Delivery;
 use crate::message::request::{PublishRequest, ShardRequest};
-use crate::query::gather::{Outcome, Part, ReportKey, Requester};
-use crate::topic::batch::{Batch, Recipients, Turn};
+use crate::query::gather::{Part, ReportKey, Requester};
 use crate::topic::home::Interest;
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
+use crate::topic::order::{deliver_all, enqueue_report, send_out};
 use crate::topic::publication::Position;
 use crate::topic::target::{Publish, PublishError, Target};
 use crate::types::answer::{Listing, Member, Reply, Report, Tag};
 use crate::types::encoding::EncodingId;
-use crate::types::frame::Frame;
 use crate::types::ticket::Ticket;
-
-/// Members that a list names, over all shards.
-pub(crate) const LIST_MEMBERS_MAX: u32 = 1000;
 
 impl Core {
     pub(crate) fn publish(
@@ -38,7 +33,9 @@ impl Core {
             except: publish.except,
             report: requester.map(|requester| self.open_report(requester)),
         };
-        self.check_congestion(ticket, request.topic.as_ref().map(TopicKey::topic));
+        let topic = request.topic.as_ref().map(TopicKey::topic);
+        self.topics
+            .check_congestion(&mut self.connections, ticket, topic);
         self.post_publish(request);
         Ok(())
     }
@@ -73,7 +70,8 @@ impl Core {
         if self.reports.is_full() {
             return Err(PublishError::TooManyReports);
         }
-        self.check_congestion(ticket, Some(topic.topic()));
+        self.topics
+            .check_congestion(&mut self.connections, ticket, Some(topic.topic()));
         self.post_list(topic, Requester::Connection(ticket, tag));
         Ok(())
     }
@@ -99,7 +97,7 @@ impl Core {
         if !is_name {
             return Err(PublishError::BadName);
         }
-        let known = self.topics.known(topic).cloned();
+        let known = self.topics.local.known(topic).cloned();
         Ok(known.unwrap_or_else(|| TopicKey::new(topic)))
     }
 
@@ -192,34 +190,6 @@ impl Core {
         }
     }
 
-    /// As home: a list has its place in the order, and each shard is asked for its share of those
-    /// who are named.
-    pub(crate) fn order_list(&mut self, topic: TopicKey, key: ReportKey) {
-        let total = self.homes.members(topic.topic());
-        let interest = self.homes.interest(topic.topic()).iter();
-        let shares = interest.scan(LIST_MEMBERS_MAX, |left, pair| {
-            let members = pair.members.min(*left);
-            *left -= members;
-            (members > 0).then_some((pair, members as u16))
-        });
-        let parcels = shares.clone().count() as u16;
-        if parcels == 0 {
-            let part = Part::Listing(Listing::default());
-            self.mail.enqueue_outcome(Outcome { key, parcels, part });
-        }
-        for (pair, members) in shares {
-            let list = Delivery::List {
-                topic: topic.clone(),
-                encoding: pair.encoding,
-                key,
-                parcels,
-                total,
-                members,
-            };
-            self.mail.deliver(pair.shard, list);
-        }
-    }
-
     /// As member: names those who are members at this place in the order.
     pub(crate) fn name_members(
         &mut self,
@@ -227,11 +197,11 @@ impl Core {
         encoding: EncodingId,
         members_max: u16,
     ) -> Vec<Member> {
-        let Some(index) = self.topics.find(encoding, topic) else {
+        let Some(index) = self.topics.local.find(encoding, topic) else {
             // The last member left while this was on its way.
             return Vec::new();
         };
-        let subscribers = self.topics.subscribers(index);
+        let subscribers = self.topics.local.subscribers(index);
         let tickets = subscribers.members.iter().take(usize::from(members_max));
         let user = match subscribers.key.kind() {
             TopicKind::User => Some(subscribers.key.name().clone()),
@@ -244,174 +214,4 @@ impl Core {
         });
         named.collect()
     }
-
-    /// Whom a delivery concerns here. `None`: nobody, or nobody any more.
-    #[inline]
-    pub(crate) fn recipients(&self, delivery: &Delivery) -> Option<Recipients> {
-        match delivery.recipients()? {
-            (Some(topic), encoding) => self.topics.find(encoding, topic).map(Recipients::Topic),
-            (None, encoding) => Some(Recipients::Everyone(encoding)),
-        }
-    }
-
-    /// The batch of a set of recipients.
-    #[inline]
-    pub(crate) fn batch(&mut self, recipients: Recipients) -> &mut Batch {
-        match recipients {
-            Recipients::Topic(subscribers) => &mut self.topics.subscribers(subscribers).batch,
-            Recipients::Everyone(encoding) => self.everyone(encoding),
-        }
-    }
-
-    /// As member: puts a publish into its recipients' batch of this tick; `None`: the last member
-    /// left while it was on its way. Returns it if what came before it has to go out first.
-    pub(crate) fn collect(
-        &mut self,
-        recipients: Option<Recipients>,
-        parcel: Parcel,
-    ) -> Option<Parcel> {
-        let Some(recipients) = recipients else {
-            if let Some(key) = parcel.report {
-                enqueue_report(&mut self.mail, key, parcel.parcels, Report::default());
-            }
-            return None;
-        };
-        // A reported publish goes out by itself, so that its counts are its own.
-        if parcel.report.is_some() && self.close_batch(recipients, None) {
-            return Some(parcel);
-        }
-        let batch = self.batch(recipients);
-        let was_empty = batch.is_empty();
-        batch.push(&parcel.frame, parcel.except);
-        let full = batch.is_full();
-        if let (Recipients::Topic(subscribers), true) = (recipients, was_empty) {
-            self.topics.pending.push(subscribers);
-        }
-        if full || parcel.report.is_some() {
-            self.close_batch(recipients, Some(&parcel));
-        }
-        None
-    }
-
-    /// The batch for all connections of an encoding.
-    fn everyone(&mut self, encoding: EncodingId) -> &mut Batch {
-        if self.everyone.len() <= encoding.index() {
-            self.everyone
-                .resize_with(encoding.index() + 1, Batch::default);
-        }
-        &mut self.everyone[encoding.index()]
-    }
-
-    /// Ends a set of recipients's batch: it goes out to the members of this moment. False: there
-    /// was nothing in it.
-    pub(crate) fn close_batch(&mut self, recipients: Recipients, last: Option<&Parcel>) -> bool {
-        let reported = last.filter(|parcel| parcel.report.is_some());
-        if self.batch(recipients).is_empty() {
-            return false;
-        }
-        if let Recipients::Topic(index) = recipients {
-            self.topics.pending.retain(|pending| *pending != index);
-        }
-        self.send_off(recipients, reported);
-        true
-    }
-
-    /// A batch that is not empty goes out. Until everybody has it, what else comes for the set of
-    /// recipients waits.
-    fn send_off(&mut self, recipients: Recipients, reported: Option<&Parcel>) {
-        let fan_out = match recipients {
-            Recipients::Topic(index) => {
-                let subscribers = self.topics.subscribers(index);
-                let was = subscribers.batch.turn;
-                let members = self
-                    .member_lists
-                    .gather(subscribers.members.iter().copied());
-                let fan_out = subscribers.batch.close(recipients, members, reported);
-                if was == Turn::Free {
-                    self.topics.retain(index);
-                }
-                fan_out
-            }
-            Recipients::Everyone(encoding) => {
-                let members = self.member_lists.gather(self.connections.open(encoding));
-                self.everyone(encoding).close(recipients, members, reported)
-            }
-        };
-        self.fan_outs.push(fan_out);
-    }
-
-    /// Ends all batches of this tick.
-    pub(crate) fn close_batches(&mut self) {
-        let mut pending = std::mem::take(&mut self.topics.pending);
-        for index in pending.drain(..) {
-            self.send_off(Recipients::Topic(index), None);
-        }
-        self.topics.pending = pending;
-        for encoding in EncodingId::all().take(self.everyone.len()) {
-            self.close_batch(Recipients::Everyone(encoding), None);
-        }
-    }
-
-    /// Everybody has what was on its way to a set of recipients.
-    pub(crate) fn served(&mut self, recipients: Recipients) {
-        if self.delayed.served(recipients) {
-            self.batch(recipients).turn = Turn::Next;
-        } else {
-            self.be_free(recipients);
-        }
-    }
-
-    /// Nothing is on its way to a set of recipients, and nothing waits for it.
-    pub(crate) fn be_free(&mut self, recipients: Recipients) {
-        self.batch(recipients).turn = Turn::Free;
-        if let Recipients::Topic(index) = recipients {
-            self.topics.release(index);
-        }
-    }
-}
-
-/// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from
-/// each, and from here of the members whose encoding it cannot be said in.
-fn send_out<'a>(
-    mail: &mut Mailbox,
-    publish: &PublishRequest,
-    dropped: u32,
-    to: impl Iterator<Item = (u16, EncodingId, &'a Frame)> + Clone,
-) {
-    let mut parcels = to.clone().count() as u16;
-    if let Some(key) = publish.report.filter(|_| parcels == 0 || dropped > 0) {
-        // One part more than there are parcels; without any, the report is complete.
-        parcels += 1;
-        let report = Report {
-            dropped,
-            ..Report::default()
-        };
-        enqueue_report(mail, key, parcels, report);
-    }
-    deliver_all(mail, publish, parcels, to);
-}
-
-/// `parcels`: parts that the report is made of, if there is one.
-fn deliver_all<'a>(
-    mail: &mut Mailbox,
-    publish: &PublishRequest,
-    parcels: u16,
-    to: impl Iterator<Item = (u16, EncodingId, &'a Frame)>,
-) {
-    for (shard, encoding, frame) in to {
-        let parcel = Parcel {
-            topic: publish.topic.clone(),
-            encoding,
-            frame: frame.clone(),
-            except: publish.except_on(shard),
-            report: publish.report,
-            parcels,
-        };
-        mail.deliver(shard, Delivery::Message(parcel));
-    }
-}
-
-fn enqueue_report(mail: &mut Mailbox, key: ReportKey, parcels: u16, report: Report) {
-    let part = Part::Report(report);
-    mail.enqueue_outcome(Outcome { key, parcels, part });
 }

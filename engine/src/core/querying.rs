@@ -52,7 +52,7 @@ impl Core {
     }
 
     fn find_topics(&self, after: Option<&TopicName>, limit: usize) -> Found<FoundTopic> {
-        let topics = self.homes.iter();
+        let topics = self.topics.homes.iter();
         let topics = topics.map(|(topic, _, members)| FoundTopic { topic, members });
         let behind = |found: &FoundTopic| after.is_none_or(|after| found.topic > *after);
         Found::first(topics.filter(behind), limit)

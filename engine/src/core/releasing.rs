@@ -24,12 +24,8 @@ impl Core {
     pub(crate) fn release_memory(&mut self) {
         self.spare.release_memory();
         self.outgoing.release_memory();
-        self.member_lists.release_memory();
-        self.fan_outs.release_memory();
-        self.delayed.release_memory();
-        self.wakes.take_if(|wakes| wakes.next_expiry().is_none());
         self.topics.release_memory();
-        self.homes.release_memory();
+        self.wakes.take_if(|wakes| wakes.next_expiry().is_none());
         self.reports.release_memory();
         self.mail.release_memory();
         self.tls.release_memory();

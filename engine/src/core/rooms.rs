@@ -47,7 +47,8 @@ impl Core {
             members_max,
         };
         self.join_topic(ticket, request)?;
-        self.check_congestion(ticket, Some(Topic::Room(room)));
+        self.topics
+            .check_congestion(&mut self.connections, ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
@@ -57,7 +58,8 @@ impl Core {
             return Ok(());
         }
         self.leave_topic(ticket, Topic::Room(room), Some(tag))?;
-        self.check_congestion(ticket, Some(Topic::Room(room)));
+        self.topics
+            .check_congestion(&mut self.connections, ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
@@ -72,7 +74,7 @@ impl Core {
         let user = user.map(Topic::User);
         let old = self
             .identity(ticket)
-            .map(|subscribers| self.topics.key(subscribers));
+            .map(|subscribers| self.topics.local.key(subscribers));
         if old.map(TopicKey::topic) == user {
             return Ok(());
         }
@@ -99,7 +101,7 @@ impl Core {
         user: Option<Topic<'_>>,
     ) -> Result<(), RoomError> {
         let Some(user) = user else { return Ok(()) };
-        let subscribers = self.topics.find(self.encoding(ticket), user);
+        let subscribers = self.topics.local.find(self.encoding(ticket), user);
         let memberships = self.connections.memberships(ticket.slot);
         let (total, _) = memberships.counts(TopicKind::User);
         let known = subscribers.and_then(|subscribers| memberships.find(subscribers));
@@ -119,7 +121,7 @@ impl Core {
 
     /// The user that a connection is.
     pub(crate) fn user(&self, ticket: Ticket) -> Option<Arc<str>> {
-        Some(self.topics.key(self.identity(ticket)?).name().clone())
+        Some(self.topics.local.key(self.identity(ticket)?).name().clone())
     }
 
     /// The encoding of a connection's messages.
@@ -129,7 +131,7 @@ impl Core {
 
     fn join_topic(&mut self, ticket: Ticket, request: JoinRequest<'_>) -> Result<(), RoomError> {
         let encoding = self.encoding(ticket);
-        let known = self.topics.find(encoding, request.topic);
+        let known = self.topics.local.find(encoding, request.topic);
         let memberships = self.connections.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
         let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
@@ -151,7 +153,7 @@ impl Core {
                         return Err(RoomError::Busy);
                     }
                 }
-                let subscribers = self.topics.claim(encoding, request.topic);
+                let subscribers = self.topics.local.claim(encoding, request.topic);
                 memberships.insert(Membership {
                     subscribers,
                     position: Membership::OUTSIDE,
@@ -162,7 +164,7 @@ impl Core {
                 subscribers
             }
         };
-        let topic = self.topics.key(subscribers).clone();
+        let topic = self.topics.local.key(subscribers).clone();
         let home = self.mail.home(Some(topic.topic()));
         let join = Join {
             topic,
@@ -183,7 +185,7 @@ impl Core {
         tag: Option<Tag>,
     ) -> Result<(), RoomError> {
         let encoding = self.encoding(ticket);
-        let known = self.topics.find(encoding, topic);
+        let known = self.topics.local.find(encoding, topic);
         let memberships = self.connections.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
         let Some(membership) = known.filter(|membership| membership.wanted) else {
@@ -191,7 +193,7 @@ impl Core {
         };
         membership.in_flight = membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
         membership.wanted = false;
-        let topic = self.topics.key(membership.subscribers).clone();
+        let topic = self.topics.local.key(membership.subscribers).clone();
         let home = self.mail.home(Some(topic.topic()));
         let leave = ShardRequest::Leave {
             topic,
@@ -220,11 +222,11 @@ impl Core {
             members,
             counted,
         } = joined;
-        let subscribers = self.topics.find(encoding, topic.topic());
+        let subscribers = self.topics.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
         if counted && membership.position == Membership::OUTSIDE {
-            let list = &mut self.topics.subscribers(subscribers).members;
+            let list = &mut self.topics.local.subscribers(subscribers).members;
             membership.position = list.len() as u32;
             list.push(who);
         }
@@ -240,7 +242,7 @@ impl Core {
         who: Ticket,
         tag: Option<Tag>,
     ) -> Answered {
-        let subscribers = self.topics.find(encoding, topic.topic());
+        let subscribers = self.topics.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         let was = *membership;
         membership.in_flight -= 1;
@@ -270,7 +272,7 @@ impl Core {
         };
         let home = self.mail.home(Some(topic.topic()));
         self.mail.enqueue(home, refusal_acked);
-        let subscribers = self.topics.find(encoding, topic.topic());
+        let subscribers = self.topics.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
         debug_assert_eq!(membership.position, Membership::OUTSIDE);
@@ -284,7 +286,7 @@ impl Core {
 
     fn forget_membership(&mut self, who: Ticket, subscribers: u32) {
         self.connections.memberships(who.slot).remove(subscribers);
-        self.topics.release(subscribers);
+        self.topics.local.release(subscribers);
     }
 }
 

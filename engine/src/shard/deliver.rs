@@ -18,7 +18,7 @@ const REPORTED_PER_CHUNK: usize = 16;
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn fan_out(&mut self) {
         for _ in 0..self.pace.chunks_per_tick {
-            match self.core.fan_outs.next_chunk() {
+            match self.core.topics.fan_outs.next_chunk() {
                 Some(Chunk::Together) => self.deliver_chunk(),
                 Some(Chunk::Reported) => self.deliver_reported(),
                 None => break,
@@ -26,17 +26,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
             if self.core.outgoing.is_full(self.pace.transmits_per_chunk) {
                 self.flush();
             }
-            if self.core.fan_outs.is_empty() || self.core.delayed.has_ready() {
+            if self.core.topics.fan_outs.is_empty() || self.core.topics.delayed.has_ready() {
                 // What waited for those who were served: their next messages, and changes of
                 // membership.
                 self.take_deliveries();
             }
         }
         self.core
+            .topics
             .member_lists
-            .pack(self.core.fan_outs.member_lists_mut());
-        if !self.core.delayed.is_empty() {
-            self.core.delayed.mark_congested();
+            .pack(self.core.topics.fan_outs.member_lists_mut());
+        if !self.core.topics.delayed.is_empty() {
+            self.core.topics.delayed.mark_congested();
         }
     }
 
@@ -46,14 +47,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let mut members_left = self.pace.members_per_chunk();
         let transmits_max = self.pace.transmits_per_chunk;
         while members_left > 0
-            && let Some(mut fan_out) = self.core.fan_outs.pop(Chunk::Together)
+            && let Some(mut fan_out) = self.core.topics.fan_outs.pop(Chunk::Together)
         {
             members_left -= self.core.serve(&mut fan_out, members_left, transmits_max);
             if !fan_out.is_done() {
-                self.core.fan_outs.push(fan_out);
+                self.core.topics.fan_outs.push(fan_out);
                 return;
             }
-            self.core.served(fan_out.recipients);
+            self.core.topics.served(fan_out.recipients);
         }
     }
 
@@ -71,7 +72,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             if members_left == 0 {
                 return;
             }
-            let Some(mut fan_out) = self.core.fan_outs.pop(Chunk::Reported) else {
+            let Some(mut fan_out) = self.core.topics.fan_outs.pop(Chunk::Reported) else {
                 return;
             };
             members_left -= self.core.serve(&mut fan_out, members_left, transmits_max);
@@ -80,13 +81,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
             fan_out.tally.queued += incomplete.short;
             fan_out.tally.dropped += incomplete.failed;
             if fan_out.is_done() {
-                self.core.served(fan_out.recipients);
+                self.core.topics.served(fan_out.recipients);
                 self.core
                     .mail
                     .enqueue_outcome(fan_out.outcome().expect("it is reported"));
                 self.core.mail.unspill();
             } else {
-                self.core.fan_outs.push(fan_out);
+                self.core.topics.fan_outs.push(fan_out);
             }
             while !self.core.outgoing.is_empty() {
                 self.flush();
@@ -105,7 +106,7 @@ impl Core {
         };
         let (mut deliveries, mut frames, mut octets) = (0, 0, 0);
         let mut members = fan_out.members.first(members_max);
-        while let Some(ticket) = members.next(&self.member_lists) {
+        while let Some(ticket) = members.next(&self.topics.member_lists) {
             if self.connections.phase(ticket) == Phase::Open {
                 let appended = self.append_batch(fan_out, ticket, &mut shares);
                 deliveries += appended.deliveries;

@@ -235,7 +235,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     if flushes >= FLUSHES_PER_READ
                         || self.core.mail.requested() >= self.requested_max
                         || self.is_stuck(ticket)
-                        || self.core.must_await_topic(ticket) =>
+                        || self
+                            .core
+                            .topics
+                            .must_await_topic(&self.core.connections, ticket) =>
                 {
                     self.park(ticket);
                     Err(Need::Any)
@@ -392,17 +395,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads on where parked connections stopped, while there is room.
     pub(super) fn unpark(&mut self) {
         let bytes_max = self.core.counters.bytes_out.get() + PARKED_BYTES_PER_TICK;
-        let topics_awaited = std::mem::take(&mut self.core.topics_awaited);
+        let topics_awaited = std::mem::take(&mut self.core.topics.awaited);
         for _ in 0..self.parked.len() {
             if self.core.mail.is_congested() || self.core.counters.bytes_out.get() > bytes_max {
-                self.core.topics_awaited |= topics_awaited;
+                self.core.topics.awaited |= topics_awaited;
                 return;
             }
             let Some(ticket) = self.parked.pop_front() else {
                 return;
             };
-            if topics_awaited && self.core.awaits_turn(ticket) {
-                self.core.topics_awaited = true;
+            if topics_awaited && self.core.topics.awaits_turn(&self.core.connections, ticket) {
+                self.core.topics.awaited = true;
                 self.parked.push_back(ticket);
                 continue;
             }
@@ -412,7 +415,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             connection.flags.clear(Flags::PARKED);
             self.reading = None;
             if connection.phase == Phase::Open {
-                self.core.take_turn(ticket);
+                self.core.connections.take_turn(ticket);
                 self.forgive(ticket);
             }
             self.read_input(ticket);

@@ -95,13 +95,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         for Shard { core, .. } in shards {
             let shard = core.mail.shard();
             assert_eq!(core.mail.depth(), 0, "messages under way");
-            for (_, subscribers) in core.topics.iter() {
+            for (_, subscribers) in core.topics.local.iter() {
                 if !subscribers.members.is_empty() {
                     let key = (TopicName::of(&subscribers.key), subscribers.encoding, shard);
                     subscriber_lists.insert(key, subscribers.members.len() as u32);
                 }
             }
-            for (topic, pairs, members) in core.homes.iter() {
+            for (topic, pairs, members) in core.topics.homes.iter() {
                 let home = core.mail.home(Some(topic.topic()));
                 assert_eq!(home, shard, "{topic:?}: another's");
                 let sum: u32 = pairs.iter().map(|pair| pair.members).sum();
@@ -113,7 +113,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     assert_eq!(members, None, "{topic:?}: two homes, or a pair twice");
                 }
             }
-            assert!(!core.homes.has_refusals(), "refusals that nobody notes");
+            assert!(
+                !core.topics.homes.has_refusals(),
+                "refusals that nobody notes"
+            );
         }
         assert_eq!(
             subscriber_lists, interest,
@@ -123,7 +126,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// The topics that this shard orders, with their members on all shards.
     pub fn topics(&self) -> Vec<(TopicName, u32)> {
-        let topics = self.core.homes.iter();
+        let topics = self.core.topics.homes.iter();
         let named = topics.map(|(topic, _, members)| (topic, members));
         named.collect()
     }
@@ -132,16 +135,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let core = &self.core;
         assert_eq!(core.connections.live(), 0, "connections left");
         assert_eq!(
-            (core.topics.rooms(), core.topics.users()),
+            (core.topics.local.rooms(), core.topics.local.users()),
             (0, 0),
             "subscriber_lists left"
         );
-        assert!(core.homes.is_empty(), "home topics left");
+        assert!(core.topics.homes.is_empty(), "home topics left");
         assert_eq!(core.mail.depth(), 0, "messages left");
         assert!(!core.mail.is_waiting(), "messages wait for room");
         assert!(core.reports.is_empty(), "reports pending");
         assert!(
-            core.fan_outs.is_empty() && core.delayed.is_empty() && !core.delayed.has_ready(),
+            core.topics.fan_outs.is_empty()
+                && core.topics.delayed.is_empty()
+                && !core.topics.delayed.has_ready(),
             "deliveries left"
         );
         assert!(core.outgoing.is_empty(), "transmits left");
@@ -244,7 +249,7 @@ fn check_rooms(core: &Core) {
             .filter(|membership| membership.wanted && membership.kind == TopicKind::User);
         assert!(users.count() <= 1, "slot {slot}: two users");
         for membership in memberships {
-            let subscribers = core.topics.subscribers_ref(membership.subscribers);
+            let subscribers = core.topics.local.subscribers_ref(membership.subscribers);
             assert_eq!(
                 subscribers.encoding, encoding,
                 "slot {slot}: subscribed in another encoding"
@@ -258,7 +263,11 @@ fn check_rooms(core: &Core) {
             );
             *claims.entry(membership.subscribers).or_default() += 1;
             if membership.position != Membership::OUTSIDE {
-                let members = &core.topics.subscribers_ref(membership.subscribers).members;
+                let members = &core
+                    .topics
+                    .local
+                    .subscribers_ref(membership.subscribers)
+                    .members;
                 assert_eq!(
                     members[membership.position as usize],
                     core.connections.ticket(slot)
@@ -271,14 +280,14 @@ fn check_rooms(core: &Core) {
 
 /// A batch keeps its subscribers as long as something of it is under way.
 fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
-    core.delayed.check(|recipients| {
+    core.topics.delayed.check(|recipients| {
         let turn = match recipients {
-            Recipients::Topic(index) => core.topics.subscribers_ref(index).batch.turn,
-            Recipients::Everyone(encoding) => core.everyone[encoding.index()].turn,
+            Recipients::Topic(index) => core.topics.local.subscribers_ref(index).batch.turn,
+            Recipients::Everyone(encoding) => core.topics.everyone[encoding.index()].turn,
         };
         turn != Turn::Free
     });
-    for (index, subscribers) in core.topics.iter() {
+    for (index, subscribers) in core.topics.local.iter() {
         let busy = u32::from(subscribers.batch.turn != Turn::Free);
         assert!(
             busy == 0 || subscribers.batch.is_empty(),

@@ -5,21 +5,15 @@ use super::intake::SCRATCH_BYTES_MAX;
 use crate::application::Application;
 use crate::confine::discard;
 use crate::connection::phase::Phase;
-use crate::core::Core;
 use crate::driver::boundary::Driver;
-use crate::events::{Event, EventKind};
 use crate::message::command::Command;
-use crate::message::delivery::{Delivery, Joined};
-use crate::message::request::{Join, ShardRequest};
+use crate::message::delivery::Delivery;
+use crate::message::request::ShardRequest;
 use crate::query::gather::{Outcome, Part};
 use crate::topic::batch::{Recipients, Turn};
-use crate::topic::home::JoinOutcome;
-use crate::topic::key::{TopicKey, TopicName};
 use crate::types::answer::{Listing, Notice};
 use crate::types::close_reason::CloseReason;
-use crate::types::encoding::EncodingId;
-use crate::types::room_error::RoomError;
-use crate::types::ticket::{Address, Ticket};
+use crate::types::ticket::Ticket;
 
 /// Commands obeyed per tick.
 const COMMANDS_PER_TICK: usize = 1024;
@@ -97,14 +91,20 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn handle(&mut self, request: ShardRequest) {
         let core = &mut self.core;
         match request {
-            ShardRequest::Join(join) => core.order_join(join),
+            ShardRequest::Join(join) => {
+                core.topics
+                    .homes
+                    .order_join(&mut core.mail, &mut core.events, join)
+            }
             ShardRequest::Leave {
                 topic,
                 who,
                 encoding,
                 tag,
             } => {
-                core.order_leave(&topic, encoding, who);
+                core.topics
+                    .homes
+                    .order_leave(&mut core.events, &topic, encoding, who);
                 let left = Delivery::Left {
                     topic,
                     encoding,
@@ -119,13 +119,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 encoding,
             } => {
                 for topic in &topics {
-                    core.order_leave(topic, encoding, who);
+                    core.topics
+                        .homes
+                        .order_leave(&mut core.events, topic, encoding, who);
                 }
             }
-            ShardRequest::RefusalAcked { topic, who } => core.homes.refusal_acked(topic, who),
+            ShardRequest::RefusalAcked { topic, who } => {
+                core.topics.homes.refusal_acked(topic, who)
+            }
             ShardRequest::Publish(publish) => core.order(&publish),
             ShardRequest::Query { key, query } => core.answer_query(key, &query),
-            ShardRequest::List { topic, key } => core.order_list(topic, key),
+            ShardRequest::List { topic, key } => {
+                core.topics.homes.order_list(&mut core.mail, topic, key)
+            }
             ShardRequest::Outcome(outcome) => {
                 if let Some((requester, answer)) = core.reports.add(outcome) {
                     self.answer_requester(requester, answer);
@@ -143,11 +149,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// much waits as may, nothing more is taken: that ends with the next set of recipients that was
     /// served.
     pub(super) fn take_deliveries(&mut self) {
-        if self.core.delayed.has_ready() {
+        if self.core.topics.delayed.has_ready() {
             self.take_delayed();
         }
         for count in 1..=MESSAGES_PER_TICK {
-            if self.core.delayed.is_full() {
+            if self.core.topics.delayed.is_full() {
                 break;
             }
             let Some(delivery) = self.core.mail.next_delivery() else {
@@ -158,26 +164,26 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.core.mail.rotate();
             }
         }
-        self.core.close_batches();
+        self.core.topics.close_batches(&self.core.connections);
     }
 
     /// Goes on with sets of recipients that were served, until something is on its way to them
     /// again.
     fn take_delayed(&mut self) {
         let mut left = MESSAGES_PER_TICK;
-        while let Some(recipients) = self.core.delayed.pop_ready() {
-            while self.core.batch(recipients).turn == Turn::Next {
+        while let Some(recipients) = self.core.topics.delayed.pop_ready() {
+            while self.core.topics.batch(recipients).turn == Turn::Next {
                 if left == 0 {
-                    self.core.delayed.push_ready(recipients);
+                    self.core.topics.delayed.push_ready(recipients);
                     return;
                 }
                 left -= 1;
-                let Some(delivery) = self.core.delayed.pop(recipients) else {
-                    self.core.be_free(recipients);
+                let Some(delivery) = self.core.topics.delayed.pop(recipients) else {
+                    self.core.topics.be_free(recipients);
                     break;
                 };
                 if let Some(again) = self.act_on(Some(recipients), delivery) {
-                    self.core.delayed.push_front(recipients, again);
+                    self.core.topics.delayed.push_front(recipients, again);
                 }
             }
         }
@@ -186,15 +192,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// A delivery waits while an earlier message of its set of recipients is still going out, so
     /// that every member sees one order. Those for other sets of recipients do not.
     fn take_delivery(&mut self, delivery: Delivery) {
-        let recipients = self.core.recipients(&delivery);
+        let recipients = self.core.topics.recipients(&delivery);
         if let Some(recipients) = recipients {
-            let waits = self.core.batch(recipients).turn != Turn::Free;
+            let waits = self.core.topics.batch(recipients).turn != Turn::Free;
             if waits {
-                self.core.delayed.push(recipients, delivery);
+                self.core.topics.delayed.push(recipients, delivery);
                 return;
             }
             if let Some(again) = self.act_on(Some(recipients), delivery) {
-                self.core.delayed.push_front(recipients, again);
+                self.core.topics.delayed.push_front(recipients, again);
             }
         } else {
             self.act_on(None, delivery);
@@ -205,13 +211,26 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn act_on(&mut self, recipients: Option<Recipients>, delivery: Delivery) -> Option<Delivery> {
         let changes_members = matches!(delivery, Delivery::Joined(_) | Delivery::Left { .. });
         if changes_members
-            && recipients.is_some_and(|recipients| self.core.close_batch(recipients, None))
+            && recipients.is_some_and(|recipients| {
+                self.core
+                    .topics
+                    .close_batch(&self.core.connections, recipients, None)
+            })
         {
             return Some(delivery);
         }
         match delivery {
             Delivery::Message(parcel) => {
-                return self.core.collect(recipients, parcel).map(Delivery::Message);
+                return self
+                    .core
+                    .topics
+                    .collect(
+                        &self.core.connections,
+                        &mut self.core.mail,
+                        recipients,
+                        parcel,
+                    )
+                    .map(Delivery::Message);
             }
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
             Delivery::Unencodable {
@@ -267,76 +286,5 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
         }
         None
-    }
-}
-
-impl Core {
-    /// As home: a connection becomes a member, if the room is not full.
-    fn order_join(&mut self, join: Join) {
-        let outcome = self.homes.join(&join);
-        let Join {
-            topic,
-            who,
-            encoding,
-            tag,
-            ..
-        } = join;
-        if let JoinOutcome::Member {
-            members,
-            counted: true,
-        } = outcome
-        {
-            self.emit_join(&topic, who, members);
-        }
-        let delivery = match outcome {
-            JoinOutcome::Member { members, counted } => Delivery::Joined(Joined {
-                topic,
-                encoding,
-                who: who.ticket,
-                tag,
-                members,
-                counted,
-            }),
-            JoinOutcome::Full => Delivery::Refused {
-                topic,
-                encoding,
-                who: who.ticket,
-                tag,
-                error: RoomError::Full,
-            },
-        };
-        self.mail.deliver(who.shard, delivery);
-    }
-
-    fn emit_join(&mut self, topic: &TopicKey, member: Address, members: u32) {
-        if members == 1 {
-            self.events.emit(EventKind::TopicActive, || {
-                let topic = TopicName::of(topic);
-                Event::TopicActive { topic }
-            });
-        }
-        self.events.emit(EventKind::Joined, || Event::Joined {
-            topic: TopicName::of(topic),
-            member,
-            members,
-        });
-    }
-
-    /// As home: a connection is no member any more, if it was one.
-    fn order_leave(&mut self, topic: &TopicKey, encoding: EncodingId, member: Address) {
-        let Some(members) = self.homes.leave(topic, encoding, member) else {
-            return;
-        };
-        self.events.emit(EventKind::Left, || Event::Left {
-            topic: TopicName::of(topic),
-            member,
-            members,
-        });
-        if members == 0 {
-            self.events.emit(EventKind::TopicIdle, || {
-                let topic = TopicName::of(topic);
-                Event::TopicIdle { topic }
-            });
-        }
     }
 }

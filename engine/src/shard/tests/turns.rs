@@ -238,7 +238,7 @@ fn a_small_room_does_not_wait_for_a_large_one() {
     let heard = |trial: &Trial<Rooms>, id: &SocketId| drain(trial, std::slice::from_ref(id));
     trial.write(flooders[0], &asks("phuge"));
     trial.shard.tick();
-    assert!(!trial.shard.core.fan_outs.is_empty());
+    assert!(!trial.shard.core.topics.fan_outs.is_empty());
     // In the same tick: another message of the huge room, a join of it, and a message of a small
     // one.
     trial.write(flooders[0], &asks("phuge"));
@@ -248,7 +248,7 @@ fn a_small_room_does_not_wait_for_a_large_one() {
     trial.shard.tick();
     assert!(heard(&trial, &honest[0]) > 0);
     assert_eq!(heard(&trial, &flooders[1]), 0, "it joins in its place");
-    assert!(!trial.shard.core.delayed.is_empty());
+    assert!(!trial.shard.core.topics.delayed.is_empty());
     drain(&trial, members);
     let mut joined = 0;
     for _ in 0..20 {
@@ -256,7 +256,9 @@ fn a_small_room_does_not_wait_for_a_large_one() {
         trial.shard.check_invariants();
         joined += heard(&trial, &flooders[1]);
     }
-    assert!(trial.shard.core.fan_outs.is_empty() && trial.shard.core.delayed.is_empty());
+    assert!(
+        trial.shard.core.topics.fan_outs.is_empty() && trial.shard.core.topics.delayed.is_empty()
+    );
     // The answer to its join, and none of the messages before it.
     assert_eq!(joined, b"..done".len());
 }
@@ -279,27 +281,28 @@ fn members_without_transmits_are_counted_too() {
         slot,
         generation: 0,
     });
-    let members = core.member_lists.gather(gone);
+    let members = core.topics.member_lists.gather(gone);
     let mut batch = crate::topic::batch::Batch::default();
     batch.push(&Frame::new(Kind::Text, b"news"), None);
     let subscribers = core
         .topics
+        .local
         .find(crate::types::encoding::EncodingId::FIRST, Topic::Room(HUGE))
         .unwrap();
-    core.topics.retain(subscribers);
+    core.topics.local.retain(subscribers);
     let fan_out = batch.close(
         crate::topic::batch::Recipients::Topic(subscribers),
         members,
         None,
     );
-    core.topics.subscribers(subscribers).batch.turn = crate::topic::batch::Turn::UnderWay;
-    core.fan_outs.push(fan_out);
+    core.topics.local.subscribers(subscribers).batch.turn = crate::topic::batch::Turn::UnderWay;
+    core.topics.fan_outs.push(fan_out);
     let dropped = trial.counters.dropped_closing.get();
     trial.shard.tick();
     assert_eq!(trial.counters.dropped_closing.get() - dropped, 200);
     trial.shard.tick();
     trial.shard.tick();
-    assert!(trial.shard.core.fan_outs.is_empty());
+    assert!(trial.shard.core.topics.fan_outs.is_empty());
     trial.shard.check_invariants();
 }
 
@@ -312,21 +315,21 @@ fn who_floods_a_room_waits_for_it() {
     let flooder = others[0];
     trial.write(flooder, &asks("phuge").repeat(ASKS as usize));
     let (mut waited, mut ticks) = (0, 0);
-    while trial.counters.publishes.get() < ASKS || !trial.shard.core.fan_outs.is_empty() {
+    while trial.counters.publishes.get() < ASKS || !trial.shard.core.topics.fan_outs.is_empty() {
         let before = trial.counters.publishes.get();
         trial.shard.tick();
         trial.shard.check_invariants();
         drain(&trial, members);
         let taken = trial.counters.publishes.get() - before;
         assert!(taken <= 512, "{taken} in a tick");
-        waited += usize::from(trial.shard.core.topics_awaited);
+        waited += usize::from(trial.shard.core.topics.awaited);
         ticks += 1;
         assert!(ticks < 1_000, "{taken} of {before}");
     }
     assert!(waited > 5, "held up in {waited} ticks of {ticks}");
     trial.shard.tick();
     let core = &trial.shard.core;
-    assert!(core.delayed.is_empty() && !core.topics_awaited);
+    assert!(core.topics.delayed.is_empty() && !core.topics.awaited);
     assert!(trial.shard.parked.is_empty());
 }
 
@@ -337,7 +340,7 @@ fn who_is_held_up_between_two_messages_goes_on() {
     let (members, others) = clients.split_at(HUGE_MEMBERS);
     trial.write(others[0], &asks("phuge").repeat(2_000));
     (0..10).for_each(|_| trial.shard.tick());
-    assert!(trial.shard.core.topics_awaited);
+    assert!(trial.shard.core.topics.awaited);
     let asked = asks("phuge");
     let pieces = [&asked[..], &asked[..3], &asked[3..5], &asked[5..], &asked];
     for piece in pieces {
@@ -349,7 +352,7 @@ fn who_is_held_up_between_two_messages_goes_on() {
     trial.shard.tick();
     trial.write(others[1], &[&asked[4..], &asked].concat());
     let mut ticks = 0;
-    while trial.counters.publishes.get() < 2_006 || !trial.shard.core.fan_outs.is_empty() {
+    while trial.counters.publishes.get() < 2_006 || !trial.shard.core.topics.fan_outs.is_empty() {
         trial.shard.tick();
         trial.shard.check_invariants();
         drain(&trial, members);

@@ -1,0 +1,169 @@
+//! The home's part: joins, leaves and lists get their place in a topic's order, and what was ordered
+//! goes to the shards with members.
+
+use crate::events::{Event, EventKind, EventSink};
+use crate::message::delivery::{Delivery, Joined, Parcel};
+use crate::message::lane::Mailbox;
+use crate::message::request::{Join, PublishRequest};
+use crate::query::gather::{Outcome, Part, ReportKey};
+use crate::topic::home::{Homes, JoinOutcome};
+use crate::topic::key::{TopicKey, TopicName};
+use crate::types::answer::{Listing, Report};
+use crate::types::encoding::EncodingId;
+use crate::types::frame::Frame;
+use crate::types::room_error::RoomError;
+use crate::types::ticket::Address;
+
+/// Members that a list names, over all shards.
+pub(crate) const LIST_MEMBERS_MAX: u32 = 1000;
+
+impl Homes {
+    /// As home: a connection becomes a member, if the room is not full.
+    pub(crate) fn order_join(&mut self, mailbox: &mut Mailbox, events: &mut EventSink, join: Join) {
+        let outcome = self.join(&join);
+        let Join {
+            topic,
+            who,
+            encoding,
+            tag,
+            ..
+        } = join;
+        if let JoinOutcome::Member {
+            members,
+            counted: true,
+        } = outcome
+        {
+            emit_join(events, &topic, who, members);
+        }
+        let delivery = match outcome {
+            JoinOutcome::Member { members, counted } => Delivery::Joined(Joined {
+                topic,
+                encoding,
+                who: who.ticket,
+                tag,
+                members,
+                counted,
+            }),
+            JoinOutcome::Full => Delivery::Refused {
+                topic,
+                encoding,
+                who: who.ticket,
+                tag,
+                error: RoomError::Full,
+            },
+        };
+        mailbox.deliver(who.shard, delivery);
+    }
+
+    /// As home: a connection is no member any more, if it was one.
+    pub(crate) fn order_leave(
+        &mut self,
+        events: &mut EventSink,
+        topic: &TopicKey,
+        encoding: EncodingId,
+        member: Address,
+    ) {
+        let Some(members) = self.leave(topic, encoding, member) else {
+            return;
+        };
+        events.emit(EventKind::Left, || Event::Left {
+            topic: TopicName::of(topic),
+            member,
+            members,
+        });
+        if members == 0 {
+            events.emit(EventKind::TopicIdle, || {
+                let topic = TopicName::of(topic);
+                Event::TopicIdle { topic }
+            });
+        }
+    }
+
+    /// As home: a list has its place in the order, and each shard is asked for its share of those
+    /// who are named.
+    pub(crate) fn order_list(&self, mailbox: &mut Mailbox, topic: TopicKey, key: ReportKey) {
+        let total = self.members(topic.topic());
+        let interest = self.interest(topic.topic()).iter();
+        let shares = interest.scan(LIST_MEMBERS_MAX, |left, pair| {
+            let members = pair.members.min(*left);
+            *left -= members;
+            (members > 0).then_some((pair, members as u16))
+        });
+        let parcels = shares.clone().count() as u16;
+        if parcels == 0 {
+            let part = Part::Listing(Listing::default());
+            mailbox.enqueue_outcome(Outcome { key, parcels, part });
+        }
+        for (pair, members) in shares {
+            let list = Delivery::List {
+                topic: topic.clone(),
+                encoding: pair.encoding,
+                key,
+                parcels,
+                total,
+                members,
+            };
+            mailbox.deliver(pair.shard, list);
+        }
+    }
+}
+
+fn emit_join(events: &mut EventSink, topic: &TopicKey, member: Address, members: u32) {
+    if members == 1 {
+        events.emit(EventKind::TopicActive, || {
+            let topic = TopicName::of(topic);
+            Event::TopicActive { topic }
+        });
+    }
+    events.emit(EventKind::Joined, || Event::Joined {
+        topic: TopicName::of(topic),
+        member,
+        members,
+    });
+}
+
+/// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from
+/// each, and from here of the members whose encoding it cannot be said in.
+pub(crate) fn send_out<'a>(
+    mail: &mut Mailbox,
+    publish: &PublishRequest,
+    dropped: u32,
+    to: impl Iterator<Item = (u16, EncodingId, &'a Frame)> + Clone,
+) {
+    let mut parcels = to.clone().count() as u16;
+    if let Some(key) = publish.report.filter(|_| parcels == 0 || dropped > 0) {
+        // One part more than there are parcels; without any, the report is complete.
+        parcels += 1;
+        let report = Report {
+            dropped,
+            ..Report::default()
+        };
+        enqueue_report(mail, key, parcels, report);
+    }
+    deliver_all(mail, publish, parcels, to);
+}
+
+/// `parcels`: parts that the report is made of, if there is one.
+pub(crate) fn deliver_all<'a>(
+    mail: &mut Mailbox,
+    publish: &PublishRequest,
+    parcels: u16,
+    to: impl Iterator<Item = (u16, EncodingId, &'a Frame)>,
+) {
+    for (shard, encoding, frame) in to {
+        let parcel = Parcel {
+            topic: publish.topic.clone(),
+            encoding,
+            frame: frame.clone(),
+            except: publish.except_on(shard),
+            report: publish.report,
+            parcels,
+        };
+        mail.deliver(shard, Delivery::Message(parcel));
+    }
+}
+
+pub(crate) fn enqueue_report(mail: &mut Mailbox, key: ReportKey, parcels: u16, report: Report) {
+    let part = Part::Report(report);
+    mail.enqueue_outcome(Outcome { key, parcels, part });
+}

@@ -1,0 +1,239 @@
+//! What a shard has of topics: its subscribers, the batches and fan-outs that go to them, the
+//! deliveries that wait for a fan-out, and the topics that it orders as their home.
+//!
+//! Invariant: a batch is under way to the same recipients at most once. Called by the shard's tick
+//! and by what connections ask for. Every method takes what it needs beside the topics.
+
+use crate::connection::phase::Phase;
+use crate::connection::slot::Connections;
+use crate::message::delivery::{Delivery, Parcel};
+use crate::message::lane::Mailbox;
+use crate::topic::batch::{Batch, FanOuts, Recipients, Turn};
+use crate::topic::congestion::Congestion;
+use crate::topic::delayed::Delayed;
+use crate::topic::home::Homes;
+use crate::topic::key::Topic;
+use crate::topic::member_list::MemberLists;
+use crate::topic::order::enqueue_report;
+use crate::topic::subscribers::LocalTopics;
+use crate::types::answer::Report;
+use crate::types::encoding::EncodingId;
+use crate::types::ticket::Ticket;
+
+/// The topics of one shard.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    pub(crate) local: LocalTopics,
+    /// For all connections of an encoding, by encoding; as many as were used.
+    pub(crate) everyone: Vec<Batch>,
+    pub(crate) fan_outs: FanOuts,
+    /// Empty whenever `fan_outs` is, at the end of a tick.
+    pub(crate) member_lists: MemberLists,
+    /// What came for those who are still being served.
+    pub(crate) delayed: Delayed,
+    pub(crate) congestion: Congestion,
+    /// Some connection may have to wait for a congested topic.
+    pub(crate) awaited: bool,
+    pub(crate) homes: Homes,
+}
+
+impl Topics {
+    pub(crate) fn new(congestion: Congestion) -> Topics {
+        Topics {
+            local: LocalTopics::default(),
+            everyone: Vec::new(),
+            fan_outs: FanOuts::default(),
+            member_lists: MemberLists::default(),
+            delayed: Delayed::new(congestion.clone()),
+            congestion,
+            awaited: false,
+            homes: Homes::default(),
+        }
+    }
+
+    /// Keeps no more than what is in use or under way.
+    pub(crate) fn release_memory(&mut self) {
+        self.member_lists.release_memory();
+        self.fan_outs.release_memory();
+        self.delayed.release_memory();
+        self.local.release_memory();
+        self.homes.release_memory();
+    }
+
+    /// The recipients that a delivery has on this shard. `None`: it has none, or none any more.
+    #[inline]
+    pub(crate) fn recipients(&self, delivery: &Delivery) -> Option<Recipients> {
+        match delivery.recipients()? {
+            (Some(topic), encoding) => self.local.find(encoding, topic).map(Recipients::Topic),
+            (None, encoding) => Some(Recipients::Everyone(encoding)),
+        }
+    }
+
+    /// The batch of these recipients.
+    #[inline]
+    pub(crate) fn batch(&mut self, recipients: Recipients) -> &mut Batch {
+        match recipients {
+            Recipients::Topic(subscribers) => &mut self.local.subscribers(subscribers).batch,
+            Recipients::Everyone(encoding) => self.everyone(encoding),
+        }
+    }
+
+    /// As member: puts a publish into its recipients' batch of this tick. Without recipients, the
+    /// last member left while the publish was on its way. Returns the publish if what came before it
+    /// has to go out first.
+    pub(crate) fn collect(
+        &mut self,
+        connections: &Connections,
+        mailbox: &mut Mailbox,
+        recipients: Option<Recipients>,
+        parcel: Parcel,
+    ) -> Option<Parcel> {
+        let Some(recipients) = recipients else {
+            if let Some(key) = parcel.report {
+                enqueue_report(mailbox, key, parcel.parcels, Report::default());
+            }
+            return None;
+        };
+        // A reported publish goes out by itself, so that its counts are its own.
+        if parcel.report.is_some() && self.close_batch(connections, recipients, None) {
+            return Some(parcel);
+        }
+        let batch = self.batch(recipients);
+        let was_empty = batch.is_empty();
+        batch.push(&parcel.frame, parcel.except);
+        let full = batch.is_full();
+        if let (Recipients::Topic(subscribers), true) = (recipients, was_empty) {
+            self.local.pending.push(subscribers);
+        }
+        if full || parcel.report.is_some() {
+            self.close_batch(connections, recipients, Some(&parcel));
+        }
+        None
+    }
+
+    /// The batch for all connections of an encoding.
+    fn everyone(&mut self, encoding: EncodingId) -> &mut Batch {
+        if self.everyone.len() <= encoding.index() {
+            self.everyone
+                .resize_with(encoding.index() + 1, Batch::default);
+        }
+        &mut self.everyone[encoding.index()]
+    }
+
+    /// Closes a batch: it goes out to the members of this moment. Returns false if the batch is empty.
+    pub(crate) fn close_batch(
+        &mut self,
+        connections: &Connections,
+        recipients: Recipients,
+        last: Option<&Parcel>,
+    ) -> bool {
+        let reported = last.filter(|parcel| parcel.report.is_some());
+        if self.batch(recipients).is_empty() {
+            return false;
+        }
+        if let Recipients::Topic(index) = recipients {
+            self.local.pending.retain(|pending| *pending != index);
+        }
+        self.send_off(connections, recipients, reported);
+        true
+    }
+
+    /// A batch that is not empty goes out. Until everybody has it, later deliveries for the same
+    /// recipients wait.
+    fn send_off(
+        &mut self,
+        connections: &Connections,
+        recipients: Recipients,
+        reported: Option<&Parcel>,
+    ) {
+        let fan_out = match recipients {
+            Recipients::Topic(index) => {
+                let subscribers = self.local.subscribers(index);
+                let was = subscribers.batch.turn;
+                let members = self
+                    .member_lists
+                    .gather(subscribers.members.iter().copied());
+                let fan_out = subscribers.batch.close(recipients, members, reported);
+                if was == Turn::Free {
+                    self.local.retain(index);
+                }
+                fan_out
+            }
+            Recipients::Everyone(encoding) => {
+                let members = self.member_lists.gather(connections.open(encoding));
+                self.everyone(encoding).close(recipients, members, reported)
+            }
+        };
+        self.fan_outs.push(fan_out);
+    }
+
+    /// Closes all batches of this tick.
+    pub(crate) fn close_batches(&mut self, connections: &Connections) {
+        let mut pending = std::mem::take(&mut self.local.pending);
+        for index in pending.drain(..) {
+            self.send_off(connections, Recipients::Topic(index), None);
+        }
+        self.local.pending = pending;
+        for encoding in EncodingId::all().take(self.everyone.len()) {
+            self.close_batch(connections, Recipients::Everyone(encoding), None);
+        }
+    }
+
+    /// The recipients have the batch that was under way.
+    pub(crate) fn served(&mut self, recipients: Recipients) {
+        if self.delayed.served(recipients) {
+            self.batch(recipients).turn = Turn::Next;
+        } else {
+            self.be_free(recipients);
+        }
+    }
+
+    /// Nothing is under way to the recipients, and nothing waits for them.
+    pub(crate) fn be_free(&mut self, recipients: Recipients) {
+        self.batch(recipients).turn = Turn::Free;
+        if let Recipients::Topic(index) = recipients {
+            self.local.release(index);
+        }
+    }
+
+    /// The connection has asked for something of a topic; `None`: everyone's. If the topic is
+    /// congested, nothing more is read from the connection until the topic has caught up.
+    #[inline]
+    pub(crate) fn check_congestion(
+        &self,
+        connections: &mut Connections,
+        ticket: Ticket,
+        topic: Option<Topic<'_>>,
+    ) {
+        if !self.congestion.is_none() {
+            self.await_topic(connections, ticket, topic);
+        }
+    }
+
+    #[cold]
+    fn await_topic(&self, connections: &mut Connections, ticket: Ticket, topic: Option<Topic<'_>>) {
+        let bucket = self.congestion.bucket(topic);
+        if self.congestion.has(bucket) && connections.phase(ticket) == Phase::Open {
+            connections.at(ticket.slot).cold().awaits = Some(bucket);
+        }
+    }
+
+    /// Whether the connection is to be parked. Asked where there is more to read, so that a parked
+    /// connection has something unread.
+    #[inline]
+    pub(crate) fn must_await_topic(&mut self, connections: &Connections, ticket: Ticket) -> bool {
+        let topics_awaited = !self.congestion.is_none() && self.awaits_turn(connections, ticket);
+        self.awaited |= topics_awaited;
+        topics_awaited
+    }
+
+    /// Whether the connection must not be read before a topic has caught up.
+    pub(crate) fn awaits_turn(&self, connections: &Connections, ticket: Ticket) -> bool {
+        if connections.phase(ticket) != Phase::Open {
+            return false;
+        }
+        let cold = connections.ref_at(ticket.slot).cold.as_ref();
+        let awaits = cold.and_then(|cold| cold.awaits);
+        awaits.is_some_and(|bucket| self.congestion.has(bucket))
+    }
+}

@@ -12,5 +12,6 @@ pub(crate) mod paged;
 pub(crate) mod peer;
 pub(crate) mod phase;
 pub(crate) mod slot;
+pub(crate) mod timers;
 pub(crate) mod token;
 pub(crate) mod wheel;

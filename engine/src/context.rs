@@ -87,7 +87,9 @@ impl<'a> Context<'a> {
     /// Has [`crate::Application::due`] called at this time by the clock of [`Context::now_ms`], up
     /// to 64 ms later, if it is not called before. Does nothing unless the connection is open.
     pub fn wake_at(&mut self, at_ms: u64) {
-        self.core.wake_at(self.ticket, at_ms);
+        let core = &mut *self.core;
+        core.timers
+            .wake_at(&core.connections, self.ticket, core.now, at_ms);
     }
 
     /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`,

@@ -13,19 +13,17 @@ pub(crate) mod reassembly;
 pub(crate) mod releasing;
 pub(crate) mod rooms;
 pub(crate) mod tls;
-pub(crate) mod wakes;
 pub(crate) mod writing;
 
 use crate::config::Config;
 use crate::connection::admission::ProcessCounts;
 use crate::connection::budget::MemoryBudget;
-use crate::connection::heartbeat::Heartbeats;
 use crate::connection::input::SpareBuffers;
 use crate::connection::outbox::{Encryption, OutboxLimits};
 use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::{ACTIVITY_MS, Connections, Flags};
+use crate::connection::timers::Timers;
 use crate::connection::token::TokenKey;
-use crate::connection::wheel::Wheel;
 use crate::counters::ShardCounters;
 use crate::driver::boundary::{Millis, ShortSend};
 use crate::egress::deflate::Compressing;
@@ -53,11 +51,7 @@ pub(crate) struct Core {
     pub(crate) limits: Limits,
     pub(crate) now: Millis,
     pub(crate) connections: Connections,
-    pub(crate) wheel: Wheel,
-    /// Of connections that are not sent pings.
-    pub(crate) heartbeats: Heartbeats,
-    /// The application's deadlines; `None`: it never had one.
-    wakes: Option<Box<Wheel>>,
+    pub(crate) timers: Timers,
     pub(crate) topics: Topics,
     pub(crate) reports: Reports,
     pub(crate) mail: Mailbox,
@@ -210,9 +204,7 @@ impl Core {
             limits: Limits::of(config),
             now: 0,
             connections: Connections::default(),
-            wheel: Wheel::new(),
-            heartbeats: Heartbeats::default(),
-            wakes: None,
+            timers: Timers::new(),
             topics: Topics::new(congestion),
             reports: Reports::default(),
             events: EventSink::default(),
@@ -275,7 +267,7 @@ impl Core {
         if self.connections.phase(ticket) == Phase::Upgrading {
             self.connections.at(ticket.slot).last_activity = self.activity_now();
             let first = self.limits.keep_alive_ms.min(self.limits.handshake_ms);
-            self.wheel.schedule(ticket.slot, self.now + first);
+            self.timers.wheel.schedule(ticket.slot, self.now + first);
         }
     }
 
@@ -335,7 +327,7 @@ impl Core {
         tracing::trace!(connection = %self.address(ticket), "opened");
         self.write(ticket, fill);
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);
-        self.wheel.schedule(ticket.slot, self.now + silence);
+        self.timers.wheel.schedule(ticket.slot, self.now + silence);
     }
 
     /// The driver closed the socket: the slot is free again.
@@ -408,7 +400,7 @@ impl Core {
         }
         if connection.phase == Phase::Open {
             let at = self.now + self.limits.progress_ms;
-            self.wheel.advance(ticket.slot, at);
+            self.timers.wheel.advance(ticket.slot, at);
         }
         self.pending_work.kick.push(ticket);
     }

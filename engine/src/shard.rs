@@ -234,6 +234,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let look_soon = stuck || core.topics.awaited;
         let latest = core.now + if look_soon { 1 } else { Self::SLEEP_MS_MAX };
         let sooner = core
+            .timers
             .next_deadline()
             .into_iter()
             .chain(self.idleness.next_look());
@@ -357,7 +358,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     connection.flags.set(Flags::SHUT);
                     self.driver.shut_down(ticket);
                     let at = self.core.now + Phase::LINGER_MS;
-                    self.core.wheel.advance(ticket.slot, at);
+                    self.core.timers.wheel.advance(ticket.slot, at);
                 }
                 Phase::Lingering
                 | Phase::Free

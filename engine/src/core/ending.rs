@@ -166,9 +166,7 @@ impl Core {
         if !self.step(ticket, Step::Retire, reason) {
             return;
         }
-        self.wheel.cancel(ticket.slot);
-        self.never_wake(ticket);
-        self.heartbeats.clear(ticket.slot);
+        self.timers.cancel(ticket);
         let mut held_bytes = self.tls.forget(ticket.slot);
         let connection = self.connections.at(ticket.slot);
         if let Some(cold) = connection.cold.take() {
@@ -223,7 +221,8 @@ impl Core {
             self.drop_input(ticket);
         }
         if matches!(next, Phase::Closing | Phase::Flushing | Phase::Lingering) {
-            self.wheel
+            self.timers
+                .wheel
                 .schedule(ticket.slot, self.now + self.limits.close_ms);
         }
         true

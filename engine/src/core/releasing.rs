@@ -10,12 +10,8 @@ impl Core {
     pub(crate) fn release_page(&mut self, page: usize) -> bool {
         let released = self.connections.release_page(page);
         if released {
-            self.wheel.drop_page(page);
-            if let Some(wakes) = &mut self.wakes {
-                wakes.drop_page(page);
-            }
+            self.timers.drop_page(page);
             self.tls.drop_page(page);
-            self.heartbeats.drop_page(page);
         }
         released
     }
@@ -25,7 +21,7 @@ impl Core {
         self.spare.release_memory();
         self.outgoing.release_memory();
         self.topics.release_memory();
-        self.wakes.take_if(|wakes| wakes.next_expiry().is_none());
+        self.timers.release_memory();
         self.reports.release_memory();
         self.mail.release_memory();
         self.tls.release_memory();

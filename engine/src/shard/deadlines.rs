@@ -23,7 +23,7 @@ const UNRECEIVED_MS: Millis = 1_000;
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn meet_deadlines(&mut self) {
         let mut slots = Vec::new();
-        self.core.wheel.expire(self.core.now, &mut slots);
+        self.core.timers.wheel.expire(self.core.now, &mut slots);
         let connections = &self.core.connections;
         self.due
             .extend(slots.into_iter().map(|slot| connections.ticket(slot)));
@@ -37,7 +37,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     fn meet(&mut self, ticket: Ticket) {
         // It waited its turn, and the connection went on in the meantime: the new deadline counts.
-        if self.core.wheel.is_scheduled(ticket.slot) {
+        if self.core.timers.wheel.is_scheduled(ticket.slot) {
             return;
         }
         match self.core.connections.phase(ticket) {
@@ -61,7 +61,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let connection = self.core.connections.at(ticket.slot);
         let (at, deadline) = request_due(connection, &self.core.limits);
         if at > self.core.now {
-            self.core.wheel.schedule(ticket.slot, at);
+            self.core.timers.wheel.schedule(ticket.slot, at);
             return;
         }
         let exchange = connection.exchange();
@@ -99,7 +99,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if connection.flags.has(Flags::PARKED) {
             let at = self.core.now + limits.heartbeat_ms;
             let at = progress.map_or(at, |(due, _)| at.min(due));
-            self.core.wheel.schedule(ticket.slot, at);
+            self.core.timers.wheel.schedule(ticket.slot, at);
             return;
         }
         if connection.flags.has(Flags::STREAM) {
@@ -121,7 +121,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return self.give_up(ticket, Deadline::Idle);
         }
         let pinged = connection.flags.has(Flags::PINGED);
-        let at = if self.core.heartbeats.get_mut(ticket.slot).is_some() {
+        let at = if self.core.timers.heartbeats.get_mut(ticket.slot).is_some() {
             match self.beat(ticket) {
                 Some(at) => at.min(last_activity + limits.idle_ms),
                 None => return self.give_up(ticket, Deadline::Pong),
@@ -142,7 +142,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         // The ping may have found the outbox full and ended it all.
         if self.core.connections.phase(ticket) == Phase::Open {
             let at = unfinished.map_or(at, |(due, _)| at.min(due));
-            self.core.wheel.schedule(ticket.slot, at);
+            self.core.timers.wheel.schedule(ticket.slot, at);
         }
     }
 
@@ -152,7 +152,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn beat(&mut self, ticket: Ticket) -> Option<Millis> {
         let (now, limits) = (self.core.now, self.core.limits);
         let flags = &mut self.core.connections.at(ticket.slot).flags;
-        let Some(beat) = self.core.heartbeats.get_mut(ticket.slot) else {
+        let Some(beat) = self.core.timers.heartbeats.get_mut(ticket.slot) else {
             return Some(now + limits.heartbeat_ms);
         };
         let Some(message) = beat.message.clone() else {
@@ -186,7 +186,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// keeps the proxies between awake; that nobody is there any more, TCP finds out by it.
     fn keep_awake(&mut self, ticket: Ticket) {
         let at = self.core.now + self.core.limits.heartbeat_ms;
-        match self.core.heartbeats.get_mut(ticket.slot) {
+        match self.core.timers.heartbeats.get_mut(ticket.slot) {
             None => self.core.control(ticket, OpCode::Ping, b""),
             Some(beat) => {
                 if let Some(message) = beat.message.clone() {
@@ -200,7 +200,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let connection = self.core.connections.at(ticket.slot);
             let progress = progress_due(connection, &self.core.limits);
             let at = progress.map_or(at, |(due, _)| at.min(due));
-            self.core.wheel.schedule(ticket.slot, at);
+            self.core.timers.wheel.schedule(ticket.slot, at);
         }
     }
 
@@ -228,7 +228,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let unheard = self.driver.awaits_buffer(ticket);
         if unheard {
             let at = self.core.now + UNRECEIVED_MS;
-            self.core.wheel.schedule(ticket.slot, at);
+            self.core.timers.wheel.schedule(ticket.slot, at);
         }
         unheard
     }
@@ -252,7 +252,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             | Phase::Retiring => return,
         };
         connection.cold().input_since = now;
-        self.core.wheel.advance(ticket.slot, now + limit);
+        self.core.timers.wheel.advance(ticket.slot, now + limit);
     }
 
     /// A message in fragments has begun: neither more of them nor control frames give it more time.
@@ -262,7 +262,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         connection.cold().message_since = now;
         if connection.phase == Phase::Open {
             let at = now + self.core.limits.message_ms;
-            self.core.wheel.advance(ticket.slot, at);
+            self.core.timers.wheel.advance(ticket.slot, at);
         }
     }
 
@@ -277,7 +277,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         cold.input_since += parked;
         cold.message_since += parked;
         if let Some((at, _)) = unfinished_due(Some(cold), &self.core.limits) {
-            self.core.wheel.advance(ticket.slot, at);
+            self.core.timers.wheel.advance(ticket.slot, at);
         }
     }
 }

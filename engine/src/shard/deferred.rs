@@ -41,7 +41,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let due = self.core.now + self.core.limits.admission_ms;
         self.core.counters.admissions_deferred.add(1);
         self.core.deferred += 1;
-        self.core.wheel.schedule(ticket.slot, due);
+        self.core.timers.wheel.schedule(ticket.slot, due);
         let connection = self.core.connections.at(ticket.slot);
         connection.phase = connection
             .phase
@@ -140,7 +140,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return;
         };
         if due > self.core.now {
-            self.core.wheel.schedule(ticket.slot, due);
+            self.core.timers.wheel.schedule(ticket.slot, due);
             return;
         }
         self.count_deadline(Deadline::Admission);

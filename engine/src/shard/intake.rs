@@ -79,6 +79,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.counters.accepts.add(1);
         self.core.counters.connections.add(1);
         self.core
+            .timers
             .wheel
             .schedule(slot, self.core.now + self.core.limits.handshake_ms);
         self.core.pending_work.arm.push(ticket);

@@ -40,14 +40,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
             );
             let ended = matches!(connection.phase, Phase::Free | Phase::Retiring);
             assert!(
-                !ended || !self.core.heartbeats.has(slot),
+                !ended || !self.core.timers.heartbeats.has(slot),
                 "slot {slot}: a heartbeat after the end"
             );
             let waits = !matches!(connection.phase, Phase::Free | Phase::Retiring);
             // The due may have gone in the meantime.
             let due = waits && self.due.contains(&self.core.connections.ticket(slot));
             assert_eq!(
-                self.core.wheel.is_scheduled(slot) || due,
+                self.core.timers.wheel.is_scheduled(slot) || due,
                 waits,
                 "slot {slot}: a deadline while it lives"
             );

@@ -247,7 +247,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         accepted: Accepted<A::Session>,
     ) {
         let now = self.core.now;
-        let heartbeats = &mut self.core.heartbeats;
+        let heartbeats = &mut self.core.timers.heartbeats;
         heartbeats.set(ticket.slot, accepted.heartbeat, now);
         let connection = self.core.connections.at(ticket.slot);
         connection.flags.set_encoding(accepted.encoding);

@@ -109,7 +109,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn give_time(&mut self, ticket: Ticket) {
         self.core.connections.at(ticket.slot).last_activity = self.core.activity_now();
         let at = self.core.now + self.core.limits.frame_ms;
-        self.core.wheel.schedule(ticket.slot, at);
+        self.core.timers.wheel.schedule(ticket.slot, at);
     }
 
     /// The whole message is there: it goes to its stream; but not while messages have nowhere to

@@ -12,7 +12,9 @@ const WAKES_PER_TICK: usize = 1024;
 
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn wake_some(&mut self) {
-        self.core.woken(&mut self.woken);
+        self.core
+            .timers
+            .woken(&self.core.connections, self.core.now, &mut self.woken);
         for _ in 0..WAKES_PER_TICK {
             let Some(ticket) = self.woken.pop_front() else {
                 return;
@@ -29,7 +31,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             application.due(context, session)
         });
         if let Some(at) = next.flatten() {
-            self.core.wake_at(ticket, at);
+            self.core
+                .timers
+                .wake_at(&self.core.connections, ticket, self.core.now, at);
         }
         self.after_call();
     }

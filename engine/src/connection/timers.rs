@@ -1,0 +1,98 @@
+//! When each connection is looked at next: one wheel for the engine's deadlines, one for those of the
+//! application ([`crate::Application::due`]), which is made when the first time is asked for, and the
+//! heartbeats of connections that are not sent pings.
+//!
+//! Invariant: one entry for each connection and wheel, the earliest time that was asked for.
+
+use crate::connection::heartbeat::Heartbeats;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Connections;
+use crate::connection::wheel::Wheel;
+use crate::driver::boundary::Millis;
+use crate::types::ticket::Ticket;
+
+/// A connection that asks for a later time is woken once before: after a day. The wheel counts in 32
+/// bits.
+const WAKE_MS_MAX: Millis = 24 * 60 * 60 * 1000;
+
+/// The times of one shard's connections.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    pub(crate) wheel: Wheel,
+    pub(crate) heartbeats: Heartbeats,
+    /// `None`: the application never asked for a time.
+    wakes: Option<Box<Wheel>>,
+}
+
+impl Timers {
+    pub(crate) fn new() -> Timers {
+        Timers {
+            wheel: Wheel::new(),
+            heartbeats: Heartbeats::default(),
+            wakes: None,
+        }
+    }
+
+    /// Has the application called for an open connection, unless it is called before.
+    pub(crate) fn wake_at(
+        &mut self,
+        connections: &Connections,
+        ticket: Ticket,
+        now: Millis,
+        at: Millis,
+    ) {
+        if connections.phase(ticket) != Phase::Open {
+            return;
+        }
+        let at = at.min(now + WAKE_MS_MAX);
+        let wheel = self.wakes.get_or_insert_with(|| Box::new(Wheel::new()));
+        if wheel.is_scheduled(ticket.slot) {
+            wheel.advance(ticket.slot, at);
+        } else {
+            wheel.schedule(ticket.slot, at);
+        }
+    }
+
+    /// Those whose time has come, as long as they are the connections that asked.
+    pub(crate) fn woken(
+        &mut self,
+        connections: &Connections,
+        now: Millis,
+        woken: &mut impl Extend<Ticket>,
+    ) {
+        if let Some(wheel) = &mut self.wakes {
+            let mut slots = Vec::new();
+            wheel.expire(now, &mut slots);
+            woken.extend(slots.into_iter().map(|slot| connections.ticket(slot)));
+        }
+    }
+
+    /// The connection ends: none of its times comes any more.
+    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+        self.wheel.cancel(ticket.slot);
+        if let Some(wheel) = &mut self.wakes {
+            wheel.cancel(ticket.slot);
+        }
+        self.heartbeats.clear(ticket.slot);
+    }
+
+    /// None of the page's slots is in use.
+    pub(crate) fn drop_page(&mut self, page: usize) {
+        self.wheel.drop_page(page);
+        if let Some(wakes) = &mut self.wakes {
+            wakes.drop_page(page);
+        }
+        self.heartbeats.drop_page(page);
+    }
+
+    /// Keeps no wheel that holds no time.
+    pub(crate) fn release_memory(&mut self) {
+        self.wakes.take_if(|wakes| wakes.next_expiry().is_none());
+    }
+
+    /// When the next deadline of either sort comes.
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        let wake = self.wakes.as_ref().and_then(|wheel| wheel.next_expiry());
+        self.wheel.next_expiry().into_iter().chain(wake).min()
+    }
+}

@@ -403,6 +403,10 @@ impl Driver for UringDriver {
         }
     }
 
+    fn may_accept(&self) -> bool {
+        self.acceptors.may_accept()
+    }
+
     fn connections_max(&self) -> usize {
         self.room()
     }

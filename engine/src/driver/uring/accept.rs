@@ -89,6 +89,11 @@ impl Acceptors {
         pauses.filter(|at| *at > now).min()
     }
 
+    /// An accept is under way, or will be.
+    pub(super) fn may_accept(&self) -> bool {
+        self.each.iter().any(Acceptor::may_bring_one)
+    }
+
     /// Stops listening. The accepts that must be cancelled, each with its ring.
     pub(super) fn stop(&mut self, how: StopAccept) -> Vec<(usize, AcceptId)> {
         let mut armed = Vec::new();
@@ -137,6 +142,10 @@ impl Acceptor {
 
     fn may_accept(&self, now: Millis) -> bool {
         !self.idle.is_empty() && self.listener.is_some() && self.resume_at <= now
+    }
+
+    fn may_bring_one(&self) -> bool {
+        self.listener.is_some() || self.idle.len() < self.accepts.len()
     }
 
     fn entry(&mut self, index: u16, ring: usize) -> squeue::Entry {

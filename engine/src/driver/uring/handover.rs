@@ -81,7 +81,9 @@ fn whoever_goes_on_accepting_gets_every_client() {
             }
             assert_eq!(two.accepted(1), 0, "it arms");
             two.drivers[0].stop_accepting(how);
+            assert!(two.drivers[0].may_accept(), "the accepts have not ended");
             assert_eq!(two.accepted(0), 0);
+            assert!(!two.drivers[0].may_accept());
             two.serves_all(1);
             assert_eq!(two.accepted(0), 0, "{how:?}, {rings} rings");
         }

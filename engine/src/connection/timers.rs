@@ -1,6 +1,6 @@
-//! When each connection is looked at next: one wheel for the engine's deadlines, one for those of the
-//! application ([`crate::Application::due`]), which is made when the first time is asked for, and the
-//! heartbeats of connections that are not sent pings.
+//! When each connection is looked at next: one wheel for the engine's deadlines, one for those of
+//! the application ([`crate::Application::due`]), which is made when the first time is asked for,
+//! and the heartbeats of connections that are not sent pings.
 //!
 //! Invariant: one entry for each connection and wheel, the earliest time that was asked for.
 
@@ -11,8 +11,8 @@ use crate::connection::wheel::Wheel;
 use crate::driver::boundary::Millis;
 use crate::types::ticket::Ticket;
 
-/// A connection that asks for a later time is woken once before: after a day. The wheel counts in 32
-/// bits.
+/// A connection that asks for a later time is woken once before: after a day. The wheel counts in
+/// 32 bits.
 const WAKE_MS_MAX: Millis = 24 * 60 * 60 * 1000;
 
 /// The times of one shard's connections.

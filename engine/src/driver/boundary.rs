@@ -36,14 +36,14 @@ pub enum Completion<L> {
     },
     /// Bytes arrived; the lease goes back with [`Driver::give_back`].
     Received {
-        /// Recipients.
+        /// The connection.
         ticket: Ticket,
         /// The bytes, mutable in place.
         lease: L,
     },
     /// Nothing more will be received on this ticket (after a stop, it may be armed again).
     ReceiveEnded {
-        /// Recipients.
+        /// The connection.
         ticket: Ticket,
         /// Why.
         why: ReceiveEnd,
@@ -51,7 +51,7 @@ pub enum Completion<L> {
     /// A tracked send ended: `count` bytes are in the socket's buffer. Perhaps not all of them:
     /// then the rest is sent by another, unless `failed`.
     Sent {
-        /// Recipients.
+        /// The connection.
         ticket: Ticket,
         /// Bytes taken.
         count: usize,
@@ -60,7 +60,7 @@ pub enum Completion<L> {
     },
     /// After [`Driver::close`]: the slot is free and may be the next accept's.
     Closed {
-        /// Recipients.
+        /// The connection.
         ticket: Ticket,
     },
 }
@@ -80,7 +80,7 @@ pub enum ReceiveEnd {
 /// left whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortSend {
-    /// Recipients.
+    /// The connection.
     pub ticket: Ticket,
     /// Bytes that did leave, from the start.
     pub count: usize,
@@ -158,6 +158,10 @@ pub trait Driver {
     /// Stops accepting for good (drain). Connections that were accepted by then may still be
     /// reaped.
     fn stop_accepting(&mut self, how: StopAccept);
+
+    /// `Accepted` may still come. After `stop_accepting` this turns false, for good, once every
+    /// accept has ended.
+    fn may_accept(&self) -> bool;
 
     /// Connections that there is room for just now: beyond them, the driver can only bring some
     /// that are to be refused.

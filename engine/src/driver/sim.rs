@@ -30,6 +30,7 @@ pub(crate) mod network;
 pub(crate) mod occupant;
 pub(crate) mod port;
 pub(crate) mod random;
+pub(crate) mod share;
 pub(crate) mod socket;
 pub(crate) mod world;
 
@@ -155,6 +156,10 @@ impl Driver for SimDriver {
         let mut world = self.world.borrow_mut();
         let (port, network) = world.at(self.shard);
         port.stop_accepting(network);
+    }
+
+    fn may_accept(&self) -> bool {
+        self.world.borrow_mut().at(self.shard).0.may_accept()
     }
 
     /// Clients beyond the slots wait in the backlog.

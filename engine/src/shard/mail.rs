@@ -5,6 +5,7 @@ use super::intake::SCRATCH_BYTES_MAX;
 use crate::application::Application;
 use crate::confine::discard;
 use crate::connection::phase::Phase;
+use crate::core::Core;
 use crate::driver::boundary::Driver;
 use crate::message::command::Command;
 use crate::message::delivery::Delivery;
@@ -207,31 +208,38 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Returns the delivery if something has to go out before it.
+    /// Returns the delivery if something has to go out before it. Handling a delivery never waits
+    /// for a lane: an answer to another shard is enqueued, and a request that the application makes
+    /// of it goes to the spill.
     fn act_on(&mut self, recipients: Option<Recipients>, delivery: Delivery) -> Option<Delivery> {
-        let changes_members = matches!(delivery, Delivery::Joined(_) | Delivery::Left { .. });
-        if changes_members
-            && recipients.is_some_and(|recipients| {
-                self.core
-                    .topics
-                    .close_batch(&self.core.connections, recipients, None)
-            })
-        {
-            return Some(delivery);
-        }
-        match delivery {
-            Delivery::Message(parcel) => {
-                return self
-                    .core
-                    .topics
-                    .collect(
-                        &self.core.connections,
-                        &mut self.core.mail,
-                        recipients,
-                        parcel,
-                    )
-                    .map(Delivery::Message);
+        let Core {
+            topics,
+            connections,
+            mail,
+            ..
+        } = &mut self.core;
+        match (recipients, delivery) {
+            (_, Delivery::Message(parcel)) => {
+                let again = topics.collect(connections, mail, recipients, parcel);
+                again.map(Delivery::Message)
             }
+            (Some(recipients), delivery @ (Delivery::Joined(_) | Delivery::Left { .. }))
+                if topics.close_batch(connections, recipients, None) =>
+            {
+                Some(delivery)
+            }
+            (_, delivery) => {
+                self.take(delivery);
+                None
+            }
+        }
+    }
+
+    /// Acts on a delivery that nothing has to go out before.
+    fn take(&mut self, delivery: Delivery) {
+        match delivery {
+            // Those are collected.
+            Delivery::Message(_) => {}
             Delivery::Posted { who, outcome } => self.posted(who, outcome),
             Delivery::Unencodable {
                 encoding,
@@ -285,6 +293,5 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.answer(answer);
             }
         }
-        None
     }
 }

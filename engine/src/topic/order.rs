@@ -1,5 +1,5 @@
-//! The home's part: joins, leaves and lists get their place in a topic's order, and what was ordered
-//! goes to the shards with members.
+//! The home's part: joins, leaves and lists get their place in a topic's order, and what was
+//! ordered goes to the shards with members.
 
 use crate::events::{Event, EventKind, EventSink};
 use crate::message::delivery::{Delivery, Joined, Parcel};

@@ -79,8 +79,8 @@ impl Topics {
     }
 
     /// As member: puts a publish into its recipients' batch of this tick. Without recipients, the
-    /// last member left while the publish was on its way. Returns the publish if what came before it
-    /// has to go out first.
+    /// last member left while the publish was on its way. Returns the publish if what came before
+    /// it has to go out first.
     pub(crate) fn collect(
         &mut self,
         connections: &Connections,
@@ -120,7 +120,8 @@ impl Topics {
         &mut self.everyone[encoding.index()]
     }
 
-    /// Closes a batch: it goes out to the members of this moment. Returns false if the batch is empty.
+    /// Closes a batch: it goes out to the members of this moment. Returns false if the batch is
+    /// empty.
     pub(crate) fn close_batch(
         &mut self,
         connections: &Connections,

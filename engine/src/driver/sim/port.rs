@@ -8,7 +8,8 @@ use super::socket::SocketId;
 use crate::driver::boundary::{Completion, Millis, ShortSend, Wait};
 use crate::driver::sim::lease::SimLease;
 use crate::driver::sim::network::Network;
-use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Taken, Waiting};
+use crate::driver::sim::share::{bytes_of, judge};
+use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Waiting};
 use crate::egress::outgoing::Outgoing;
 use crate::types::ticket::Ticket;
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,8 @@ pub(super) struct Port {
     /// With the listener that each came to.
     backlog: VecDeque<(SocketId, u8)>,
     accepting: bool,
+    /// Clients of the backlog whose accepts are done when accepting stops.
+    late: usize,
     leases_out: usize,
     leases_max: usize,
     /// Received when their receives were armed, and not reaped yet.
@@ -56,6 +59,7 @@ impl Port {
             free: (0..slots as u32).collect(),
             backlog: VecDeque::new(),
             accepting: true,
+            late: 0,
             leases_out: 0,
             leases_max: receive_buffers,
             received: VecDeque::new(),
@@ -139,7 +143,9 @@ impl Port {
 
     fn is_ready(&self, source: Source, network: &Network) -> bool {
         match source {
-            Source::Backlog => self.accepting && !self.backlog.is_empty() && !self.free.is_empty(),
+            Source::Backlog => {
+                self.may_accept() && !self.backlog.is_empty() && !self.free.is_empty()
+            }
             Source::SimSlot(slot) => self.slots[slot as usize]
                 .occupant
                 .as_ref()
@@ -317,6 +323,7 @@ impl Port {
 
     fn accept(&mut self, network: &mut Network) -> Completion<SimLease> {
         let (socket, listener) = self.backlog.pop_front().expect("checked by is_ready");
+        self.late = self.late.saturating_sub(1);
         // The slot that was freed last as often as any other: what is stale is best told by its
         // successor.
         let index = match network.random.chance(500) {
@@ -416,10 +423,18 @@ impl Port {
         self.woken = true;
     }
 
-    /// Those in the backlog are turned away.
+    pub(super) fn may_accept(&self) -> bool {
+        self.accepting || self.late > 0
+    }
+
+    /// The accepts of some clients are done already, as the kernel may have it; the others in the
+    /// backlog are turned away.
     pub(super) fn stop_accepting(&mut self, network: &mut Network) {
+        /// Of them.
+        const LATE_MAX: usize = 2;
         self.accepting = false;
-        for (socket, _) in self.backlog.drain(..) {
+        self.late = LATE_MAX.min(self.backlog.len()).min(self.free.len());
+        for (socket, _) in self.backlog.drain(self.late..) {
             network.sockets[socket.0].reset(&mut network.random);
         }
     }
@@ -460,34 +475,4 @@ impl Port {
         }
         occupant
     }
-}
-
-/// Bytes that a completion brought.
-fn bytes_of(completion: Option<&Completion<SimLease>>) -> Option<usize> {
-    match completion {
-        Some(Completion::Received { lease, .. }) => Some(lease.bytes.len()),
-        _ => None,
-    }
-}
-
-/// What those that found no buffer have taken of `received`.
-fn judge<'r>(
-    starved: Vec<Ticket>,
-    received: impl Iterator<Item = &'r Completion<SimLease>> + Clone,
-    network: &Network,
-) -> Vec<(Ticket, Taken)> {
-    let full = network.faults.receive_buffer_bytes;
-    let taken = |who: Ticket| {
-        let its = received.clone().filter_map(|completion| match completion {
-            Completion::Received { ticket, lease } if *ticket == who => Some(lease),
-            _ => None,
-        });
-        // Buffers are few: one with little in it counts, too.
-        let bytes: usize = its.map(|lease| lease.bytes.len().max(full / 4)).sum();
-        match bytes < 2 * full {
-            true => Taken::Less,
-            false => Taken::Share,
-        }
-    };
-    starved.into_iter().map(|who| (who, taken(who))).collect()
 }

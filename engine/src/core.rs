@@ -373,7 +373,7 @@ impl Core {
         let outbox = &mut self.connections.at(ticket.slot).cold().outbox;
         let len = bytes.len() as u64;
         if outbox.push(bytes, encryption, self.limits.outbox).is_err() {
-            self.evict(ticket);
+            self.evict_slow(ticket);
             return false;
         }
         self.counters.outbox_bytes.add(len);
@@ -408,7 +408,7 @@ impl Core {
     /// A transmit did not leave whole: its rest waits in the outbox.
     pub(crate) fn queue_rest(&mut self, short_send: ShortSend) {
         if short_send.failed {
-            self.lose(short_send.ticket);
+            self.retire(short_send.ticket);
             return;
         }
         let Some(connection) = self.connections.get(short_send.ticket) else {
@@ -447,7 +447,7 @@ impl Core {
             }
         }
         if failed {
-            self.lose(ticket);
+            self.retire(ticket);
         }
     }
 }

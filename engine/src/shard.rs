@@ -348,9 +348,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 continue;
             };
             match connection.phase {
-                Phase::Flushing => self.core.lose(ticket),
+                Phase::Flushing => self.core.retire(ticket),
                 Phase::Lingering if !connection.flags.has(Flags::RECEIVING) => {
-                    self.core.lose(ticket)
+                    self.core.retire(ticket)
                 }
                 Phase::Lingering if !connection.flags.has(Flags::SHUT) => {
                     connection.flags.set(Flags::SHUT);

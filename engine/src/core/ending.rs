@@ -1,5 +1,6 @@
-//! How connections end. Cleanup happens in one place, [`Core::leave_all`], on the one step out of
-//! the open state.
+//! How connections end. Four verbs: `close` says why with a close frame, `abort` says nothing more,
+//! `evict` closes a connection that takes more than its share, and `retire` has the driver close the
+//! socket. Cleanup happens in one place, [`Core::leave_all`], on the one step out of the open state.
 
 use super::{Core, Ended};
 use crate::connection::membership::Membership;
@@ -51,7 +52,7 @@ impl Core {
     }
 
     /// The peer broke the protocol.
-    pub(crate) fn fail(&mut self, ticket: Ticket, error: ProtocolError) {
+    pub(crate) fn close_for_error(&mut self, ticket: Ticket, error: ProtocolError) {
         self.counters.closed_protocol.add(1);
         match error {
             ProtocolError::InflatedTooBig | ProtocolError::InflatedTooMuch => {
@@ -61,23 +62,23 @@ impl Core {
             _ => {}
         }
         let (code, reason) = (error.close_code(), CloseReason::Protocol(error));
-        self.break_off(ticket, code, &error.to_string(), reason);
+        self.close_at_once(ticket, code, &error.to_string(), reason);
     }
 
-    /// The shard's memory for unfinished messages is used up, and this connection asked for more.
-    pub(crate) fn turn_away(&mut self, ticket: Ticket) {
+    /// Ends a connection that asked for more memory than the shard has left for unfinished input.
+    pub(crate) fn evict_over_budget(&mut self, ticket: Ticket) {
         const TEXT: &str = "out of memory, try again later";
         self.counters.closed_budget.add(1);
         let phase = self.connections.phase(ticket);
         if matches!(phase, Phase::Upgrading | Phase::Authenticating) {
             self.refuse(ticket, 503, TEXT);
         } else {
-            self.break_off(ticket, CloseCode::TRY_LATER, TEXT, CloseReason::OverBudget);
+            self.close_at_once(ticket, CloseCode::TRY_LATER, TEXT, CloseReason::OverBudget);
         }
     }
 
-    /// Tells the peer once, and reads nothing more.
-    pub(crate) fn break_off(
+    /// Sends a close frame and reads nothing more: the peer's answer is not awaited.
+    pub(crate) fn close_at_once(
         &mut self,
         ticket: Ticket,
         code: CloseCode,
@@ -128,21 +129,21 @@ impl Core {
             .exchange()
             .is_none_or(|exchange| exchange.answered == 0)
         {
-            self.lose(ticket);
+            self.retire(ticket);
         } else if self.step(ticket, Step::Refuse, CloseReason::Lost) {
             self.pending_work.finish.push(ticket);
         }
     }
 
-    /// Nothing more is said to the peer, and nothing it says is read.
-    pub(super) fn linger(&mut self, ticket: Ticket) {
+    /// Writes nothing more to the peer, and reads nothing more from it; what is pending leaves first.
+    pub(super) fn abort(&mut self, ticket: Ticket) {
         self.step(ticket, Step::Refuse, CloseReason::Lost);
         self.pending_work.finish.push(ticket);
     }
 
-    /// Its outbox is full: it is told 1008 behind what waits already, and gets until the close
-    /// deadline to read it.
-    pub(crate) fn evict(&mut self, ticket: Ticket) {
+    /// Closes a connection whose outbox is full: code 1008 leaves behind what waits already, and the
+    /// peer has until the close deadline to read it.
+    pub(crate) fn evict_slow(&mut self, ticket: Ticket) {
         if self.connections.phase(ticket) == Phase::Open {
             self.counters.closed_slow.add(1);
             self.close(
@@ -152,17 +153,17 @@ impl Core {
                 CloseReason::SlowReader,
             );
         } else {
-            self.lose(ticket);
+            self.retire(ticket);
         }
     }
 
-    /// The connection is gone, or is given up.
-    pub(crate) fn lose(&mut self, ticket: Ticket) {
-        self.retire(ticket, CloseReason::Lost);
+    /// Has the driver close a connection that is lost, or that has nothing left to flush.
+    pub(crate) fn retire(&mut self, ticket: Ticket) {
+        self.retire_for(ticket, CloseReason::Lost);
     }
 
     /// Ends the connection without another word.
-    pub(crate) fn retire(&mut self, ticket: Ticket, reason: CloseReason) {
+    pub(crate) fn retire_for(&mut self, ticket: Ticket, reason: CloseReason) {
         if !self.step(ticket, Step::Retire, reason) {
             return;
         }

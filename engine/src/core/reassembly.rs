@@ -25,7 +25,7 @@ impl Core {
         self.counters.reassembly_bytes.set(self.budget.used());
         connection.release_cold(&mut self.spare);
         if counted == Err(OverBudget) {
-            self.turn_away(ticket);
+            self.evict_over_budget(ticket);
         }
     }
 

@@ -48,7 +48,7 @@ impl Core {
         self.counters.reassembly_bytes.set(self.budget.used());
         if counted == Err(OverBudget) {
             self.counters.closed_budget.add(1);
-            self.lose(ticket);
+            self.retire(ticket);
         }
     }
 
@@ -81,7 +81,7 @@ impl Core {
         };
         count.add(1);
         self.append_records(ticket);
-        self.linger(ticket);
+        self.abort(ticket);
     }
 
     /// Before the driver gets the transmits: those over TLS become records.
@@ -114,7 +114,7 @@ impl Core {
                 broken.push(ticket);
             }
         }
-        broken.into_iter().for_each(|ticket| self.lose(ticket));
+        broken.into_iter().for_each(|ticket| self.retire(ticket));
     }
 
     /// Before a tracked send: as much of a TLS connection's outbox becomes records as one send
@@ -158,7 +158,7 @@ impl Core {
         self.counters.outbox_bytes.sub(before as u64);
         self.counters.outbox_bytes.add(cold.outbox.bytes() as u64);
         if encrypted.is_err() {
-            self.lose(ticket);
+            self.retire(ticket);
         }
         Encrypted::Done
     }

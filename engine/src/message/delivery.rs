@@ -8,8 +8,9 @@ use crate::types::frame::Frame;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
 
-/// From a home to the shards that have members. Handling one never posts anything, so deliveries
-/// always drain.
+/// A delivery, from a home to the shards that have members. Handling a delivery never waits for a
+/// lane, so deliveries always drain: an answer to another shard is enqueued
+/// ([`crate::message::lane::Mailbox::enqueue`]), and what the application asks for goes to the spill.
 #[derive(Debug)]
 pub(crate) enum Delivery {
     Joined(Joined),

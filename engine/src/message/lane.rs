@@ -61,7 +61,7 @@ pub struct Mailbox {
     peers: Vec<PeerLanes>,
     own_requests: VecDeque<ShardRequest>,
     own_deliveries: VecDeque<Delivery>,
-    /// What deliveries made this shard say to others.
+    /// Requests that handling deliveries has made, until their lanes have room.
     pending: VecDeque<(u16, ShardRequest)>,
     commands: Receiver<Command>,
     remote: Remote,
@@ -243,23 +243,22 @@ impl Mailbox {
         self.requested
     }
 
-    /// No message and no command is taken before this is over: what they ask for might have nowhere
-    /// to go. So the spill holds what one message may ask for, and what answers and endings of open
-    /// connections ask for meanwhile: one message per home for each that closes, and what the
-    /// application's other calls post.
+    /// While this holds, the shard takes no message of a connection and no command. So the spill holds
+    /// what one message asked for, and what answers and endings of open connections add meanwhile:
+    /// one request per home for each connection that closes, and what the application's calls post.
     pub(crate) fn is_congested(&self) -> bool {
         let waiting = self.own_requests.len().max(self.pending.len());
         self.spilled > 0 || waiting >= self.capacity
     }
 
-    /// Owes a shard its part of an answer.
+    /// Enqueues this shard's part of an answer for the shard that asked.
     pub(crate) fn enqueue_outcome(&mut self, outcome: Outcome) {
         self.enqueue(outcome.key.shard, ShardRequest::Outcome(outcome));
     }
 
-    /// Posts a request as soon as there is room for it: what handling a delivery has to say.
-    /// Bounded by the answers that may be pending, and by the capacity, beyond which nothing new is
-    /// begun, with what the lanes hold.
+    /// Posts a request as soon as its lane has room: handling a delivery never waits for a lane. The
+    /// queue holds at most one request for each delivery that was handled while a lane was full, and
+    /// nothing new is begun while it is as long as a lane.
     pub(crate) fn enqueue(&mut self, to: u16, request: ShardRequest) {
         self.pending.push_back((to, request));
     }

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
 use std::sync::Arc;
 
-/// To the shard that can do it: to a room's home, or to a connection's owner. Handling one may post
-/// deliveries and nothing else, to no shard more than [`DELIVERIES_PER_REQUEST_MAX`].
+/// A request to the shard that can fulfil it: a topic's home, or a connection's owner. Handling a
+/// request posts at most [`DELIVERIES_PER_REQUEST_MAX`] deliveries to each shard, for which there is
+/// room. What the application asks for meanwhile goes to the spill, as it does for deliveries.
 #[derive(Debug)]
 pub(crate) enum ShardRequest {
     Join(Join),

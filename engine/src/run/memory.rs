@@ -1,5 +1,8 @@
-//! The memory that an engine may take, as a sum of named terms. Limits bound every term; nothing
-//! else grows with load.
+//! The memory that an engine may take, as a sum of named terms, each with a limit.
+//!
+//! Not in the sum: the application's own state, sessions included; memberships beyond the first of a
+//! connection; requests in spills, which one message, one answer or one ending may add to while a
+//! lane is full; commands of other threads (1,024 a shard) and what they carry.
 
 use crate::config::Config;
 use crate::driver::platform::PlatformLimits;
@@ -21,11 +24,11 @@ pub struct Memory {
     pub tls_bytes: u64,
     /// The lanes themselves.
     pub lanes_bytes: u64,
-    /// Messages that hold messages of the largest size in every lane, and as many as may wait for a
-    /// set of recipients: a burst that is being pushed back.
+    /// Frames of the largest size in every lane, and as many as may wait for their recipients: a
+    /// burst that is being pushed back.
     pub messages_worst_bytes: u64,
-    /// Every connection a slow reader with a full outbox. Frames of a broadcast are shared, so this
-    /// counts them many times over.
+    /// If every connection's outbox is full. Outboxes share the frames of a broadcast, and this sum
+    /// counts a shared frame once for each outbox.
     pub outboxes_worst_bytes: u64,
     /// What every shard compresses with, once it does.
     pub compressors_worst_bytes: u64,
@@ -37,8 +40,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Hot slot, peer address (6 over IPv4), memberships, deadline, driver's slot, one membership
-    /// in a slice (with the slack of a growing list).
+    /// Hot slot, peer address (6 over IPv4), memberships, deadline, driver's slot, one place
+    /// among the subscribers of a topic (with the slack of a growing list).
     const CONNECTION_BYTES: u64 = 24 + 22 + 16 + 12 + 4 + 16;
     /// An idle TLS session: rustls' state and keys (3.4-3.6 kB of heap, `bench/results/tried.md`),
     /// its place in the table.

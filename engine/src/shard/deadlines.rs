@@ -51,7 +51,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 if !flags.has(Flags::SHUT) {
                     self.count_deadline(Deadline::Close);
                 }
-                self.core.lose(ticket);
+                self.core.retire(ticket);
             }
         }
     }
@@ -100,7 +100,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if is_silent {
             // It asked for nothing, and may be one that a browser opened to have it at hand: there
             // is nothing to answer (RFC 9110 §15.5.9).
-            self.core.lose(ticket);
+            self.core.retire(ticket);
         } else if is_awaiting {
             self.core.refuse(ticket, 503, "the session's shard is busy");
         } else {
@@ -237,7 +237,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         // Its close frame would stand behind the end of the frame that is late: nobody would read
         // it.
         if connection.cold.as_deref().is_some_and(Cold::is_in_frame) {
-            self.core.break_off(ticket, code, text, reason);
+            self.core.close_at_once(ticket, code, text, reason);
         } else {
             self.core.close(ticket, code, text, reason);
         }

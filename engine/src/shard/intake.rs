@@ -154,7 +154,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return;
         };
         if let Err(error) = unfinished::check(bytes, checked, assembly) {
-            self.core.fail(ticket, error);
+            self.core.close_for_error(ticket, error);
         }
     }
 
@@ -314,7 +314,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Ok(Step::Incomplete { need }) => return Err(Need::Bytes(need)),
             Ok(Step::Event { event, used }) => (event, used),
             Err(error) => {
-                self.core.fail(ticket, error);
+                self.core.close_for_error(ticket, error);
                 return Ok(length);
             }
         };
@@ -442,7 +442,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match why {
             ReceiveEnd::Stopped if connection.flags.has(Flags::PARKED) => {}
             ReceiveEnd::Stopped => self.core.pending_work.arm.push(ticket),
-            ReceiveEnd::Failed => self.core.lose(ticket),
+            ReceiveEnd::Failed => self.core.retire(ticket),
             ReceiveEnd::Eof if connection.flags.has(Flags::PARKED) => {
                 connection.flags.set(Flags::ENDED)
             }
@@ -455,7 +455,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {
             Phase::Upgrading => self.core.end_requests(ticket),
-            Phase::Authenticating | Phase::Open | Phase::Closing => self.core.lose(ticket),
+            Phase::Authenticating | Phase::Open | Phase::Closing => self.core.retire(ticket),
             Phase::Flushing | Phase::Lingering => self.core.pending_work.finish.push(ticket),
             Phase::Free | Phase::Retiring => {}
         }

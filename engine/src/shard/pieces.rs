@@ -43,7 +43,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Ok(Step::Incomplete { need }) => return Err(Need::Bytes(need)),
             Ok(Step::Event { event, used }) => (event, used),
             Err(error) => {
-                self.core.fail(ticket, error);
+                self.core.close_for_error(ticket, error);
                 return Ok(length);
             }
         };

@@ -135,7 +135,7 @@ impl Delayed {
                 || queue.bytes >= Self::CONGESTED_BYTES;
             if much && queue.congested.is_none() {
                 let topic = queue.deliveries.front().and_then(Delivery::recipients);
-                let (topic, _) = topic.expect("only what has an recipients waits for one");
+                let (topic, _) = topic.expect("only what has recipients waits for them");
                 let bucket = self.congestion.bucket(topic);
                 self.congestion.begin(bucket);
                 queue.congested = Some(bucket);

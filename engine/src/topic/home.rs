@@ -142,15 +142,15 @@ impl Homes {
     pub(crate) fn refusal_acked(&mut self, topic: TopicKey, who: Address) {
         let key = (topic, who);
         let refusals = self.refusals.get_mut(&key);
-        let refusals = refusals.expect("a refusal is refusal_acked once");
+        let refusals = refusals.expect("a refusal is acknowledged once");
         refusals.unacked -= 1;
         if refusals.unacked == 0 {
             self.refusals.remove(&key);
         }
     }
 
-    /// The connection's shard said something of it that it can only say since it took it for a
-    /// member, or did not take it for one any more. True: it was mistaken.
+    /// Returns whether the connection's shard still believed that a refused join had succeeded. The
+    /// leave that it sends must then not be counted, and a join counts as a new one.
     fn reconcile(&mut self, topic: &TopicKey, who: Address) -> bool {
         if self.refusals.is_empty() {
             return false;

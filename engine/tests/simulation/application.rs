@@ -258,7 +258,7 @@ impl Application for Scripted {
         let Some(client) = request.path().strip_prefix("/client/") else {
             return Admission::Refuse(Refusal::new(403, "not for you"));
         };
-        let (client, encoding) = client.split_once('/').expect("a number and a encoding");
+        let (client, encoding) = client.split_once('/').expect("a number and an encoding");
         let client = client.parse().expect("clients say their number");
         let encoding = EncodingId::new(encoding.parse().expect("clients say their encoding"));
         if Fate::of(client) == Fate::Prompt {

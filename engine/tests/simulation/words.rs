@@ -48,7 +48,7 @@ pub(crate) fn dress(encoding: usize, text: &str) -> String {
 pub(crate) fn undress(text: &str) -> (usize, &str) {
     let dressed = text.strip_prefix('@').expect("a message says its encoding");
     let (encoding, text) = dressed.split_once(' ').expect("words");
-    (encoding.parse().expect("a encoding's number"), text)
+    (encoding.parse().expect("an encoding's number"), text)
 }
 
 /// What the application cannot say in another encoding. In the witness' encoding everything can be

@@ -149,7 +149,7 @@ impl Trial {
             {
                 Ok(())
             }
-            _ => Err(lacking("sends that report only short_sends")),
+            _ => Err(lacking("sends that report only short sends")),
         }
     }
 }

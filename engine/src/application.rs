@@ -52,7 +52,7 @@ pub trait Application: Sized + 'static {
     /// The connection is open: the 101 answer is queued, frames may follow it.
     fn opened(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session) {}
 
-    /// A whole data message arrived.
+    /// A complete data message arrived.
     fn message(&mut self, cx: &mut Context<'_>, session: &mut Self::Session, message: Message<'_>);
 
     /// A part of a data message arrived, on a connection that was accepted with
@@ -81,8 +81,8 @@ pub trait Application: Sized + 'static {
     /// `position` is that place. It has no state: the same publication is the same frame
     /// everywhere. It must not block. A panic is confined to the call, and means `None`.
     ///
-    /// `None`, the default: it cannot be said in that encoding, and its connections are not sent it
-    /// (counted: `dropped_untranslatable`).
+    /// `None`, the default: the publication has no form in that encoding, and its connections are
+    /// not sent it (counted: `dropped_untranslatable`).
     fn encode(
         _encoding: EncodingId,
         _publication: &Publication<'_>,

@@ -19,7 +19,7 @@ pub struct Config {
     pub shards: usize,
     /// Which core each shard's thread is pinned to.
     pub pinning: Pinning,
-    /// Connections in the whole process; one more is answered 503. Default 100,000, range
+    /// Connections in the process; one more is answered 503. Default 100,000, range
     /// 1..=10,000,000.
     pub connections_max: usize,
     /// permessage-deflate for clients that offer it. Default: none.
@@ -43,7 +43,7 @@ pub struct Config {
     pub head_bytes_max: usize,
     /// Most headers of a request; more is answered 431. Default 100, range 16..=1,000.
     pub headers_max: usize,
-    /// Memory for unfinished messages (heads, frames, fragments) of the whole process, in bytes;
+    /// Memory for unfinished messages (heads, frames, fragments) of the process, in bytes;
     /// each shard has an even share. A connection that asks for more than is left ends with 1013;
     /// the last eighth is left for those that hold 64 KiB or less. Default 256 MiB, up to 1 TiB; at
     /// least 1 MiB and twice the largest message for each shard, so that one message always fits.
@@ -60,7 +60,7 @@ pub struct Config {
     /// From a complete request to the decision that the application has deferred
     /// ([`crate::Admission::Defer`]): the client is answered 504 then. Default 10 s.
     pub admission_timeout: Duration,
-    /// Connections of the whole process that may wait for a deferred admission; each shard has an
+    /// Connections of the process that may wait for a deferred admission; each shard has an
     /// even share. Whoever would be one more is answered 503. Who sends more than `head_bytes_max`
     /// early is not read on until the decision; what is kept counts towards `reassembly_bytes_max`.
     /// Default 4,096; one for each shard to a million.
@@ -75,7 +75,7 @@ pub struct Config {
     pub heartbeat: Duration,
     /// From a ping to any sign of life. Default 10 s.
     pub pong_timeout: Duration,
-    /// How long bytes that wait in a connection's outbox may not move, whatever the peer says
+    /// How long bytes that wait in a connection's outbox may not move, whatever the peer sends
     /// meanwhile: a peer that reads nothing for longer ends with 1008. They move when
     /// [`Config::OUTBOX_STEP_BYTES`] of them, or all, have gone to the kernel. Default 60 s.
     pub progress_timeout: Duration,

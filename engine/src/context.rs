@@ -79,7 +79,7 @@ impl<'a> Context<'a> {
         self.core.may_defer()
     }
 
-    /// Milliseconds since the engine started; the same for the whole tick.
+    /// Milliseconds since the engine started; the same within a tick.
     pub fn now_ms(&self) -> u64 {
         self.core.now
     }

@@ -1,4 +1,4 @@
-//! What a shard knows and owes, apart from its driver and its application: the part that a
+//! What a shard knows and has pending, apart from its driver and its application: the part that a
 //! `Context` may touch.
 //!
 //! Nothing here talks to the kernel. What the driver must do is written into the agenda and the
@@ -57,7 +57,7 @@ pub(crate) struct Core {
     pub(crate) mail: Mailbox,
     pub(crate) outgoing: Outgoing,
     pub(crate) pending_work: PendingWork,
-    /// The rooms of the connection of whose end the application is being told; empty at all other
+    /// The rooms of the connection of whose end the application is being called; empty at all other
     /// times.
     pub(crate) left: Vec<Arc<str>>,
     pub(crate) spare: SpareBuffers,
@@ -153,7 +153,7 @@ impl Limits {
     }
 }
 
-/// What the driver and the application are still to be told. Emptied every tick.
+/// What the driver and the application are still to hear of. Emptied every tick.
 #[derive(Debug, Default)]
 pub(crate) struct PendingWork {
     /// The outbox may have a send to start.
@@ -166,9 +166,9 @@ pub(crate) struct PendingWork {
     pub(crate) arm: Vec<Ticket>,
     /// Not to be received for until a lane has room.
     pub(crate) park: Vec<Ticket>,
-    /// Left the open state: the application is told once.
+    /// Left the open state: the application is called once.
     pub(crate) ended: Vec<Ended>,
-    /// Ended before their deferred admission was decided: the application is told once.
+    /// Ended before their deferred admission was decided: the application is called once.
     pub(crate) abandoned: Vec<Ticket>,
 }
 
@@ -341,7 +341,7 @@ impl Core {
         self.counters.connections.sub(1);
     }
 
-    /// Owes the connection bytes that others are owed too: `frames` whole frames. False when that
+    /// Appends bytes that others are sent, too: `frames` complete frames. False when that
     /// closed the connection.
     pub(crate) fn append_shared(
         &mut self,
@@ -405,7 +405,7 @@ impl Core {
         self.pending_work.kick.push(ticket);
     }
 
-    /// A transmit did not leave whole: its rest waits in the outbox.
+    /// A transmit did not leave completely: its rest waits in the outbox.
     pub(crate) fn queue_rest(&mut self, short_send: ShortSend) {
         if short_send.failed {
             self.retire(short_send.ticket);
@@ -418,7 +418,7 @@ impl Core {
             return;
         }
         self.counters.sends_short.add(1);
-        // What a turn has handed over is sealed.
+        // What a turn has handed over is encrypted.
         self.begin_backlog(short_send.ticket, short_send.count, Encryption::Done);
     }
 

@@ -39,7 +39,7 @@ pub struct Reading {
     pub name: &'static str,
     /// What tells a member of a family from the others: key and value.
     pub label: Option<(&'static str, &'static str)>,
-    /// What it counts; the same for a whole family.
+    /// What it counts; the same for a complete family.
     pub help: &'static str,
     /// It goes up and down.
     pub is_gauge: bool,

@@ -69,7 +69,7 @@ counters! {
     /// Deliveries dropped: the connection was closing, or was closed because they found its outbox
     /// full.
     count dropped_closing;
-    /// Messages that cannot be said in an encoding, once for each encoding whose connections were
+    /// Messages that cannot be encoded, once for each encoding whose connections were
     /// not sent them.
     count dropped_untranslatable;
     /// Connections closed with 1008: outbox full.

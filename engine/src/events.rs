@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// Something that happened in a shard.
 ///
-/// What is told of a topic comes from its home, in the topic's order: `TopicActive`, then `Joined`
-/// and `Left` of its members, then `TopicIdle`. What is told of a connection comes from its own
+/// Events of a topic come from its home, in the topic's order: `TopicActive`, then `Joined`
+/// and `Left` of its members, then `TopicIdle`. Events of a connection come from its own
 /// shard: `Opened`, then `Closed`. Between events of different shards there is no order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

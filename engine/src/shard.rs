@@ -1,4 +1,4 @@
-//! A shard: one thread's connections and its slice of every room, advanced tick by tick.
+//! A shard: one thread's connections and its members of every topic, advanced tick by tick.
 //!
 //! A tick reaps, takes in, orders, collects, delivers, and hands everything over in one turn of the
 //! driver. Every part of it is bounded, and whatever does not fit goes on in the next tick.
@@ -85,7 +85,7 @@ pub struct Setup<'a> {
     pub counters: Arc<ShardCounters>,
 }
 
-/// Transmits of one turn that did not leave whole.
+/// Transmits of one turn that did not leave completely.
 #[derive(Clone, Copy, Debug, Default)]
 struct Incomplete {
     short: u32,
@@ -179,7 +179,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         &mut self.application
     }
 
-    /// Hands over what is owed and settles it, without waiting.
+    /// Hands over what is pending and settles it, without waiting.
     fn flush(&mut self) -> Incomplete {
         self.carry_out();
         let incomplete = self.turn(Wait::No);

@@ -23,7 +23,7 @@ pub(crate) struct Exchange {
     pub(crate) deferred: Option<Box<Deferred>>,
 }
 
-/// A whole request whose admission is deferred: what is left of the request.
+/// A complete request whose admission is deferred: what is left of the request.
 #[derive(Debug)]
 pub(crate) struct Deferred {
     /// Of a WebSocket's upgrade (`Sec-WebSocket-Key`); `None`: an event stream.

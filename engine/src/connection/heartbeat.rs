@@ -15,9 +15,9 @@ pub enum Heartbeat {
     /// [`crate::Config::pong_timeout`]; to an event stream a comment every heartbeat.
     #[default]
     WebSocketPing,
-    /// This message every [`crate::Config::heartbeat`], whatever the client says meanwhile: for
+    /// This message every [`crate::Config::heartbeat`], whatever the client sends meanwhile: for
     /// protocols whose clients wait for it. Any byte within [`crate::Config::pong_timeout`] is an
-    /// answer; an event stream owes none.
+    /// answer; an event stream answers nothing.
     Message(Frame),
     /// Nothing: silence ends the connection after [`crate::Config::idle_timeout`]. An event stream
     /// is not ended by it.

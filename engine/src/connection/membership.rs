@@ -2,23 +2,23 @@
 
 use crate::topic::key::TopicKind;
 
-/// A connection's stake in one room's slice.
+/// A connection's stake among the subscribers of one topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
-    /// Index of the slice.
+    /// Index of the subscribers.
     pub(crate) subscribers: u32,
-    /// Index in the slice's members, or [`Membership::OUTSIDE`].
+    /// Index among the members, or [`Membership::OUTSIDE`].
     pub(crate) position: u32,
     /// What the connection asked for last: true is in.
     pub(crate) wanted: bool,
     /// Joins and leaves whose answer from the home shard is outstanding.
     pub(crate) in_flight: u8,
-    /// What the slice is of. A user is the one that the connection is, or was.
+    /// The kind of the topic. A user is the one that the connection is, or was.
     pub(crate) kind: TopicKind,
 }
 
 impl Membership {
-    /// Not (yet, or any more) among the slice's members.
+    /// Not (yet, or any more) among the members.
     pub(crate) const OUTSIDE: u32 = u32::MAX;
 }
 

@@ -15,13 +15,13 @@ pub(crate) struct OutboxLimits {
 /// Bytes in stream order. At most one tracked send is under way, and it covers a prefix of the
 /// queue.
 ///
-/// Over TLS the queue is records first, then plain bytes: these are sealed when they are about to
-/// be sent, so that what waits for many slow readers stays shared as long as it can.
+/// Over TLS the queue is records first, then plain bytes: these are encrypted when they are about
+/// to be sent, so that what waits for many slow readers stays shared as long as it can.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queue: VecDeque<Bytes>,
     bytes: usize,
-    /// Plain bytes at the end of the queue that cannot be sent before they are sealed.
+    /// Plain bytes at the end of the queue that cannot be sent before they are encrypted.
     unencrypted: usize,
     sending: bool,
 }
@@ -48,7 +48,7 @@ impl Outbox {
         self.queue.is_empty()
     }
 
-    /// Queues `bytes`, or refuses them whole.
+    /// Queues `bytes`, or refuses all of them.
     pub(crate) fn push(
         &mut self,
         bytes: Bytes,
@@ -97,7 +97,7 @@ impl Outbox {
         }
     }
 
-    /// The next send needs bytes to be sealed: all that is sealed has left.
+    /// The next send needs bytes to be encrypted: all that is encrypted has left.
     pub(crate) fn awaits_encryption(&self) -> bool {
         !self.sending && self.unencrypted > 0 && self.unencrypted == self.queue.len()
     }

@@ -10,21 +10,21 @@ pub(crate) enum Phase {
     Free,
     /// Accepted; the request head is not complete.
     Upgrading,
-    /// A whole request for a WebSocket or an event stream is there; the application has deferred
+    /// A complete request for a WebSocket or an event stream is there; the application has deferred
     /// its decision. Nothing is read.
     Authenticating,
     /// Messages flow both ways.
     Open,
-    /// Our close frame is queued or sent; the peer's is awaited, everything else it says is
+    /// Our close frame is queued or sent; the peer's is awaited, everything else that it sends is
     /// dropped.
     Closing,
     /// The close handshake is complete: what is queued leaves, then the socket is closed (RFC 6455
     /// §7.1.1, the server goes first). Clauses 6455-5.5.1-7, 6455-7.1.1-2.
     Flushing,
-    /// Nothing more is to be said and the peer may still be talking (refused upgrade, broken
+    /// We send nothing more, and the peer may still be sending (refused upgrade, broken
     /// protocol): what is queued leaves, then FIN, then its bytes are dropped until it closes,
     /// because closing with unread bytes resets and the last answer would be lost; but for no
-    /// longer than [`Phase::LINGER_MS`], since nothing it says is read.
+    /// longer than [`Phase::LINGER_MS`], since nothing that it sends is read.
     Lingering,
     /// The driver was told to close; only its `Closed` is awaited.
     Retiring,
@@ -57,7 +57,7 @@ impl Phase {
     /// be worth holding.
     pub(crate) const LINGER_MS: Millis = 2_000;
 
-    /// What is owed by now is the last that the peer will hear.
+    /// What is pending by now is the last that is sent to the peer.
     pub(crate) fn ends_output(self) -> bool {
         matches!(self, Phase::Flushing | Phase::Lingering)
     }

@@ -25,8 +25,8 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// Index in this turn's transmits; valid only if the transmit there bears this ticket.
     pub(crate) transmit: u32,
-    /// When the peer was last heard, in units of [`ACTIVITY_MS`]; while upgrading, when it was
-    /// accepted or last answered.
+    /// When bytes last came from the peer, in units of [`ACTIVITY_MS`]; while upgrading, when it
+    /// was accepted or last answered.
     pub(crate) last_activity: u32,
     pub(crate) cold: Option<Box<Cold>>,
 }
@@ -46,7 +46,7 @@ impl Flags {
     pub(crate) const RECEIVING: Flags = Flags(1);
     /// Its outbox is not empty, or a tracked send is under way: nothing may overtake it.
     pub(crate) const BACKLOG: Flags = Flags(2);
-    /// A ping was sent and nothing was heard since.
+    /// A ping was sent and no byte has come since.
     pub(crate) const PINGED: Flags = Flags(4);
     /// Not read further until a lane has room.
     pub(crate) const PARKED: Flags = Flags(8);
@@ -56,7 +56,7 @@ impl Flags {
     pub(crate) const SHUT: Flags = Flags(32);
     /// Counted against the process's connection limit.
     pub(crate) const ADMITTED: Flags = Flags(64);
-    /// It speaks TLS: what it is owed is sealed before it leaves.
+    /// It speaks TLS: its bytes are encrypted before they leave.
     pub(crate) const TLS: Flags = Flags(128);
     /// Its application takes messages in pieces.
     pub(crate) const PIECES: Flags = Flags(1024);
@@ -81,18 +81,18 @@ impl Flags {
     const ENCODING_SHIFT: u32 = 12;
     const ENCODING_MASK: u16 = (EncodingId::COUNT_MAX as u16 - 1) << Flags::ENCODING_SHIFT;
 
-    /// What the peer says is not read as it came.
+    /// What the peer sends is not read as it came.
     pub(crate) const UNREADABLE: Flags = Flags(Flags::TLS.0 | Flags::STREAM.0);
     /// It does not share what others are sent of a batch.
     pub(crate) const SERVED_APART: Flags = Flags(Flags::OWN_WINDOW.0 | Flags::STREAM.0);
-    /// What it sends is not read as whole plain messages.
+    /// What it sends is not read as complete plain messages.
     pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
 
     /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`]
     /// translates it.
     pub(crate) const TRANSLATED: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
 
-    /// Whether what the connection is owed can be sent as it is.
+    /// Whether the connection's bytes can be sent as they are.
     pub(crate) fn encryption(self) -> Encryption {
         if self.has(Flags::TLS) {
             Encryption::Pending
@@ -162,7 +162,7 @@ pub(crate) struct Cold {
 }
 
 impl Cold {
-    /// Memory of what arrived and is not a whole message yet.
+    /// Memory of what arrived and is not a complete message yet.
     pub(crate) fn buffered_bytes(&self) -> usize {
         let assembly = self.assembly.as_ref();
         self.input.capacity() + assembly.map_or(0, |assembly| assembly.capacity())
@@ -375,7 +375,7 @@ impl Default for Connection {
 }
 
 impl Connection {
-    /// Something was heard from the peer, at `now` in units of [`ACTIVITY_MS`].
+    /// Bytes came from the peer, at `now` in units of [`ACTIVITY_MS`].
     pub(crate) fn record_activity(&mut self, now: u32) {
         self.last_activity = now;
         self.flags.clear(Flags::PINGED);

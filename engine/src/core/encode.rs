@@ -59,7 +59,8 @@ impl Core {
 }
 
 impl Encoder<'_> {
-    /// The frame that members of an encoding share. `None`: it cannot be said so, which is counted.
+    /// The frame that members of an encoding share. `None`: the application cannot encode it so,
+    /// which is counted.
     pub(super) fn share(
         &mut self,
         content: &Content,
@@ -92,7 +93,7 @@ impl Encoder<'_> {
         frames
     }
 
-    /// The plain frame. `None`: the application cannot say it so, or panicked.
+    /// The plain frame. `None`: the application cannot encode it so, or panicked.
     fn encode(
         &self,
         content: &Content,

@@ -17,8 +17,8 @@ use shardcast_protocol::reader::ProtocolError;
 use std::sync::Arc;
 
 impl Core {
-    /// Starts the close handshake of an open connection; what it is owed leaves first. Otherwise
-    /// nothing happens.
+    /// Starts the close handshake of an open connection; what is pending for it leaves first.
+    /// Otherwise nothing happens.
     pub(crate) fn close(
         &mut self,
         ticket: Ticket,
@@ -180,7 +180,7 @@ impl Core {
             connection.flags.clear(Flags::BACKLOG);
             self.counters.outboxes.sub(1);
         }
-        // What it is owed in this turn has nowhere to go.
+        // What is pending for it in this turn has nowhere to go.
         let at = connection.transmit;
         self.outgoing
             .remainder(ticket, at, usize::MAX, &mut Vec::new());
@@ -267,7 +267,8 @@ impl Core {
     /// Room for members below which unused room is not worth a copy: 8 KiB.
     const MEMBERS_SLACK_MAX: usize = 1024;
 
-    /// Takes a member out of its slice; the member that takes its place learns its new position.
+    /// Takes a member out of its topic's subscribers; the member that takes its place learns its
+    /// new position.
     pub(super) fn remove_member(&mut self, membership: Membership) {
         if membership.position == Membership::OUTSIDE {
             return;

@@ -29,7 +29,7 @@ impl Core {
         }
     }
 
-    /// Nothing more is read from the connection: what was unread, or unfinished, goes.
+    /// Nothing more is read from the connection: its input, and what is unfinished, goes.
     pub(super) fn drop_input(&mut self, ticket: Ticket) {
         let connection = self.connections.at(ticket.slot);
         if let Some(cold) = connection.cold.as_mut() {

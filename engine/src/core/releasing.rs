@@ -1,5 +1,5 @@
-//! What a quiet shard gives back of what it knows and owes: buffers, and the room that tables and
-//! queues kept for more. Nothing that is in use.
+//! What a quiet shard gives back of what it knows and has pending: buffers, and the room that
+//! tables and queues kept for more. Nothing that is in use.
 //!
 //! Called by the shard (`shard/quiet.rs`), never while it is busy.
 
@@ -16,7 +16,7 @@ impl Core {
         released
     }
 
-    /// Between two ticks, when nothing is owed.
+    /// Between two ticks, when nothing is pending.
     pub(crate) fn release_memory(&mut self) {
         self.spare.release_memory();
         self.outgoing.release_memory();

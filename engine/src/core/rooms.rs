@@ -21,7 +21,7 @@ pub(crate) type Answered = Option<(Ticket, Tag, Answer)>;
 /// the homes have answered.
 const USERS_PER_CONNECTION_MAX: usize = 8;
 
-/// One wish to be a member.
+/// One request to join.
 struct JoinRequest<'a> {
     topic: Topic<'a>,
     tag: Option<Tag>,
@@ -112,7 +112,7 @@ impl Core {
         has_room.then_some(()).ok_or(RoomError::Busy)
     }
 
-    /// The slice of the user that a connection is.
+    /// The subscribers of the user that a connection is.
     fn identity(&self, ticket: Ticket) -> Option<u32> {
         let memberships = self.connections.memberships_ref(ticket.slot);
         let mut users = memberships.wanted(TopicKind::User);

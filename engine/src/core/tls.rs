@@ -1,7 +1,7 @@
 //! The TLS connections of a shard: their sessions, whose handshake is next, and how what they are
 //! owed becomes records.
 //!
-//! Everything that a TLS connection is owed stays plain until it leaves: a turn seals its transmit,
+//! All bytes for a TLS connection stay plain until they leave: a turn encrypts its transmit,
 //! and a tracked send what waits in its outbox. So whatever leaves together shares records, and
 //! what waits for slow readers stays shared between them.
 
@@ -52,7 +52,7 @@ impl Core {
         }
     }
 
-    /// Owes the connection the records that its session has made by itself.
+    /// Appends for the connection the records that its session has made by itself.
     pub(crate) fn append_records(&mut self, ticket: Ticket) {
         let Some(session) = self.tls.session_mut(ticket.slot) else {
             return;
@@ -71,7 +71,7 @@ impl Core {
         }
     }
 
-    /// The peer broke TLS: it hears the alert, and nothing more is read.
+    /// The peer broke TLS: the alert leaves, and nothing more is read.
     pub(crate) fn fail_tls(&mut self, ticket: Ticket, fault: &Fault) {
         let (shard, slot) = (self.mail.shard(), ticket.slot);
         tracing::debug!(shard, slot, %fault, "TLS failed");
@@ -118,7 +118,7 @@ impl Core {
     }
 
     /// Before a tracked send: as much of a TLS connection's outbox becomes records as one send
-    /// should take, if this tick may seal more.
+    /// should take, if this tick may encrypt more.
     pub(crate) fn encrypt_outbox(&mut self, ticket: Ticket) -> Encrypted {
         let connection = self.connections.at(ticket.slot);
         let last = connection.phase.ends_output();
@@ -164,7 +164,7 @@ impl Core {
     }
 }
 
-/// Makes records of what one connection is owed in this turn.
+/// Makes records of what leaves for one connection in this turn.
 fn encrypt(
     session: &mut Session,
     slices: &mut dyn Iterator<Item = &[u8]>,

@@ -1,4 +1,4 @@
-//! How one connection comes to be owed bytes: every frame for it alone is encoded here, as a plain
+//! How bytes come to leave for one connection: every frame for it alone is encoded here, as a plain
 //! frame first, and translated in place where the connection speaks another encoding. Called by
 //! whoever sends: contexts, messages, control frames, endings.
 
@@ -10,8 +10,8 @@ use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, OpCode};
 
 impl Core {
-    /// Owes the connection the plain frame that `fill` appends, whole, in the encoding that the
-    /// connection takes. The connection is live.
+    /// Appends for the connection the plain frame that `fill` appends, complete, in the encoding
+    /// that the connection takes. The connection is live.
     pub(crate) fn write_frame(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
@@ -30,8 +30,8 @@ impl Core {
         }
     }
 
-    /// Owes the connection the bytes that `fill` appends, as they are: a whole HTTP answer. The
-    /// connection is live.
+    /// Appends for the connection the bytes that `fill` appends, as they are: a complete HTTP
+    /// answer. The connection is live.
     pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
@@ -74,7 +74,7 @@ impl Core {
         self.counters.bytes_out.add(bytes as u64);
     }
 
-    /// What stands in the scratch from `start` on is owed to the connection: how many bytes that
+    /// What stands in the scratch from `start` on leaves for the connection: how many bytes that
     /// is, if they found room.
     #[inline(always)] // Once per reply.
     fn append(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
@@ -94,8 +94,9 @@ impl Core {
         self.queue(ticket, waiting).then_some(bytes)
     }
 
-    /// Rewrites the plain frame that stands in `out` from `start` on, whole, in the encoding that
-    /// the connection takes. Rare: only connections with a flag of [`Flags::TRANSLATED`] come here.
+    /// Rewrites the plain frame that stands in `out` from `start` on, complete, in the encoding
+    /// that the connection takes. Rare: only connections with a flag of [`Flags::TRANSLATED`] come
+    /// here.
     #[cold]
     fn translate(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {
         let flags = self.connections.at(ticket.slot).flags;

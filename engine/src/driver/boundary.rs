@@ -1,8 +1,8 @@
 //! The boundary between the shard (rules) and what carries it out (the kernel, or a simulation).
 //!
 //! In: the time and completions as plain data ([`Driver::reap`]). Out: operations. Dispatch is
-//! static. No memory is lent across a call of [`Driver::turn`]: transmits are borrowed only inside
-//! it, tracked sends own their bytes.
+//! static. No memory is borrowed across a call of [`Driver::turn`]: transmits are borrowed only
+//! inside it, tracked sends own their bytes.
 
 use crate::connection::peer::Peer;
 use crate::egress::outgoing::Outgoing;
@@ -76,8 +76,8 @@ pub enum ReceiveEnd {
     Stopped,
 }
 
-/// A transmit (untracked send) that did not leave whole. Exceptions only: a transmit without one
-/// left whole.
+/// A transmit (untracked send) that did not leave completely. Exceptions only: a transmit without
+/// one left completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortSend {
     /// The connection.
@@ -116,8 +116,8 @@ pub trait Driver {
 
     /// Sends every transmit (at most one per connection, never for one with a tracked send under
     /// way), submits all buffered operations and waits as told. On return no transmit's memory is
-    /// in use, and `short sends` holds every transmit of this call that did not leave whole: the
-    /// caller settles them before anything else may be owed to those connections.
+    /// in use, and `short sends` holds every transmit of this call that did not leave completely:
+    /// the caller settles them before anything else may be appended for those connections.
     ///
     /// With [`Wait::Until`] it is the last act of a tick; the simulation returns from it at once
     /// and schedules the next tick itself.

@@ -1,4 +1,4 @@
-//! This turn's transmits: who is owed which bytes, and the memory they stand in.
+//! This turn's transmits: which bytes leave for which connection, and the memory they stand in.
 //!
 //! The shard fills it, the driver reads it inside one `turn`, the shard settles the short sends
 //! from it and clears it.
@@ -30,11 +30,11 @@ pub struct Outgoing {
     links: Vec<Link>,
     scratch: Vec<u8>,
     shared: Vec<Bytes>,
-    /// What leaves over TLS, once it is sealed.
+    /// What leaves over TLS, once it is encrypted.
     records: Vec<u8>,
-    /// Plain bytes that will be sealed for one connection each.
+    /// Plain bytes that will be encrypted for one connection each.
     unencrypted: usize,
-    /// Transmits that do not leave: they moved to an outbox, or there was nothing to seal.
+    /// Transmits that do not leave: they moved to an outbox, or there was nothing to encrypt.
     withdrawn: usize,
 }
 
@@ -68,8 +68,8 @@ impl Outgoing {
     /// Scratch, and records, that are kept between turns; what a large message needed beyond that
     /// is given back.
     const SCRATCH_BYTES_KEPT: usize = 512 << 10;
-    /// Bytes to be sealed after which a turn is due: a broadcast over TLS is a copy for each of its
-    /// readers.
+    /// Bytes to be encrypted after which a turn is due: a broadcast over TLS is a copy for each of
+    /// its readers.
     const UNENCRYPTED_BYTES_MAX: usize = 1 << 20;
 
     /// Number of transmits.
@@ -82,7 +82,7 @@ impl Outgoing {
         self.transmits.len() - self.withdrawn
     }
 
-    /// `transmits_max` transmits stand, or as much as one turn should seal, or as much as the
+    /// `transmits_max` transmits stand, or as much as one turn should encrypt, or as much as the
     /// scratch should hold: a turn is due.
     pub(crate) fn is_full(&self, transmits_max: usize) -> bool {
         self.transmits.len() >= transmits_max
@@ -173,12 +173,12 @@ impl Outgoing {
         bytes
     }
 
-    /// `bytes` of what was attached will be sealed.
+    /// `bytes` of what was attached will be encrypted.
     pub(crate) fn expect_encryption(&mut self, bytes: usize) {
         self.unencrypted += bytes;
     }
 
-    /// Replaces the n-th transmit by the records that `seal` makes of it. The last thing that
+    /// Replaces the n-th transmit by the records that `encrypt` makes of it. The last thing that
     /// happens to it before the driver gets it.
     pub(crate) fn encrypt<E>(
         &mut self,

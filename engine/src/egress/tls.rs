@@ -2,7 +2,7 @@
 //! share, and one session per connection.
 //!
 //! Sessions are pure: bytes in, bytes out. The shard decides when a handshake has its turn and when
-//! what is owed becomes records.
+//! what is pending becomes records.
 
 pub(crate) mod error;
 pub(crate) mod identity;

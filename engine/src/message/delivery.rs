@@ -29,7 +29,7 @@ pub(crate) enum Delivery {
         error: RoomError,
     },
     Message(Parcel),
-    /// A reported publish to everyone that cannot be said to connections of this encoding: asks how
+    /// A reported publish to everyone that cannot be encoded for these connections: asks how
     /// many there are.
     Unencodable {
         encoding: EncodingId,

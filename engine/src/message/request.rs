@@ -69,7 +69,7 @@ pub(crate) enum ShardRequest {
 /// Deliveries that handling one request may post to one shard: one for each encoding.
 pub(crate) const DELIVERIES_PER_REQUEST_MAX: usize = EncodingId::COUNT_MAX;
 
-/// A wish to be a member.
+/// A request to join.
 #[derive(Debug)]
 pub(crate) struct Join {
     pub(crate) topic: TopicKey,

@@ -108,7 +108,7 @@ impl Reports {
         ReportKey { shard, index }
     }
 
-    /// Adds one part; the whole answer when it was the last.
+    /// Adds one part; the complete answer after the last one.
     pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Requester, Answer)> {
         let slot = &mut self.pending[outcome.key.index as usize];
         let pending = slot.as_mut().expect("one outcome for each parcel");

@@ -77,7 +77,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// The whole request has its time, and from its first byte on the head has its own.
+    /// The complete request has its time, and from its first byte on the head has its own.
     fn check_request(&mut self, ticket: Ticket) {
         let connection = self.core.connections.at(ticket.slot);
         let (at, deadline) = request_due(connection, &self.core.limits);

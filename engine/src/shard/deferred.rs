@@ -23,7 +23,7 @@ use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::Framing;
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// The application decides later about a whole request.
+    /// The application decides later about a complete request.
     #[cold]
     pub(super) fn defer(
         &mut self,

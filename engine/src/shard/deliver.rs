@@ -1,4 +1,4 @@
-//! Fan-out: sealed batches to the members of this shard, in chunks.
+//! Fan-out: closed batches to the members of this shard, in chunks.
 
 use super::Shard;
 use crate::application::Application;
@@ -61,7 +61,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reported publishes go out in turns of their own: every short send in them is one of their
     /// members'.
     fn deliver_reported(&mut self) {
-        // A turn may leave something to say: goodbyes over TLS, and what the application says of
+        // A turn may leave something to say: close_notify alerts, and what the application says of
         // who has gone.
         while !self.core.outgoing.is_empty() {
             self.flush();
@@ -97,8 +97,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
 }
 
 impl Core {
-    /// Owes a fan-out to its next members, at most `members_max`, until `transmits_max` transmits
-    /// stand or a turn is due. How many were served.
+    /// Appends a fan-out for its next members, at most `members_max`, until `transmits_max`
+    /// transmits stand or a turn is due. How many were served.
     fn serve(&mut self, fan_out: &mut FanOut, members_max: usize, transmits_max: usize) -> usize {
         let mut shares = Shares {
             plain: self.outgoing.share(fan_out.plain.clone()),
@@ -125,7 +125,7 @@ impl Core {
         fan_out.members.go_on(&members)
     }
 
-    /// Owes one open member what the batch has for it: nearly always the whole in one span.
+    /// Appends for one open member what the batch has for it: nearly always all of it in one span.
     fn append_batch(
         &mut self,
         fan_out: &mut FanOut,
@@ -176,8 +176,8 @@ impl Core {
         }
     }
 
-    /// Owes one open member a batch in an encoding that it does not share with WebSockets of the
-    /// common kind.
+    /// Appends for one open member a batch in an encoding that it does not share with WebSockets of
+    /// the common kind.
     #[cold]
     fn append_apart(&mut self, fan_out: &mut FanOut, ticket: Ticket, flags: Flags) -> Appended {
         if flags.has(Flags::STREAM) {
@@ -187,7 +187,7 @@ impl Core {
         }
     }
 
-    /// Owes an open event stream a batch as events.
+    /// Appends for an open event stream a batch as events.
     fn append_events(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
         let flags = self.connections.at(ticket.slot).flags;
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
@@ -201,8 +201,8 @@ impl Core {
         self.appended(frames, events.len(), fits)
     }
 
-    /// Owes one open member a batch frame by frame, each in its own encoding. Rare: windows of
-    /// their own.
+    /// Appends for one open member a batch frame by frame, each in its own encoding. Rare: windows
+    /// of their own.
     fn append_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
         let flags = self.connections.at(ticket.slot).flags;
         let (mut frames, mut fits) = (0, true);
@@ -247,7 +247,7 @@ struct Shares {
     deflated: Option<Shared>,
 }
 
-/// What one member was owed of a fan-out.
+/// What was appended for one member of a fan-out.
 #[derive(Default)]
 struct Appended {
     deliveries: u64,

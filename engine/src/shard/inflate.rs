@@ -10,7 +10,7 @@ use shardcast_protocol::deflate;
 use shardcast_protocol::reader::Role;
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Reads one frame, or says what it needs.
+    /// Reads one frame, or returns what it needs.
     #[cold]
     pub(super) fn frame_of_deflater(
         &mut self,

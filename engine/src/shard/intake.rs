@@ -138,8 +138,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Text in a frame that is not whole yet is refused as soon as it is none (RFC 6455 §8.1), not
-    /// when the rest of the frame comes.
+    /// Text in a frame that is not complete yet is refused as soon as it is none (RFC 6455 §8.1),
+    /// not when the rest of the frame comes.
     #[inline(never)]
     fn check_unfinished(&mut self, ticket: Ticket) {
         let connection = self.core.connections.get(ticket);
@@ -158,8 +158,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// Adds bytes to what is unread, no more than another try needs, and tries. Returns how many;
-    /// nothing is unread if there are more.
+    /// Adds bytes to the input, no more than another try needs, and tries. Returns how many;
+    /// the input is empty if there are more.
     fn complete(&mut self, ticket: Ticket, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
@@ -181,7 +181,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         at
     }
 
-    /// Reads on in what is unread, now that there is more of it or a lane has room.
+    /// Reads on in the input, now that there is more of it or a lane has room.
     fn read_input(&mut self, ticket: Ticket) {
         let connection = self.core.connections.get(ticket);
         let Some(cold) = connection.and_then(|connection| connection.cold.as_mut()) else {
@@ -216,7 +216,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.watch_input(ticket);
     }
 
-    /// Reads as many requests and frames as are whole. Returns the bytes that are done with, and
+    /// Reads as many requests and frames as are complete. Returns the bytes that are done with, and
     /// what the rest needs, if there is any.
     fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> (usize, Need) {
         let (mut at, mut flushes) = (0, 0);
@@ -261,7 +261,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         (at, Need::Any)
     }
 
-    /// Reads one frame, or says what it needs.
+    /// Reads one frame, or returns what it needs.
     fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
         let connection = self.core.connections.at(ticket.slot);
         if connection.flags.has(Flags::READ_APART) {
@@ -322,7 +322,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         Ok(used)
     }
 
-    /// Acts on what a frame meant. Only an open connection's messages are heard.
+    /// Acts on what a frame meant. Only the messages of an open connection reach the application.
     #[inline(always)] // Once per message.
     fn act_on_event(
         &mut self,
@@ -450,7 +450,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// The peer will say no more. What it is still owed after a complete close handshake, or a
+    /// The peer sends no more. What it is still owed after a complete close handshake, or a
     /// refusal, leaves first.
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {

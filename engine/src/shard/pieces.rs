@@ -13,7 +13,7 @@ use shardcast_protocol::pieces::{Event, Piece, Step};
 use shardcast_protocol::reader::{ReadLimits, Role};
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Reads one piece or control frame, or says what it needs.
+    /// Reads one piece or control frame, or returns what it needs.
     pub(super) fn piece(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
         let connection = self.core.connections.at(ticket.slot);
         debug_assert!(connection.flags.has(Flags::PIECES));

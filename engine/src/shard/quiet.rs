@@ -25,7 +25,7 @@ const RELEASED_BYTES_MIN: u64 = 1 << 20;
 const PAGES_PER_TICK: usize = 32;
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Once a tick, before anything is owed: gives back what a peak left behind, if the shard is
+    /// Once a tick, before anything is pending: gives back what a peak left behind, if the shard is
     /// quiet.
     pub(super) fn rest(&mut self) {
         self.idleness.moved(1);

@@ -24,7 +24,7 @@ use shardcast_protocol::upgrade;
 const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 impl<A: Application, D: Driver> Shard<A, D> {
-    /// Reads one request, or drops what is left of one; or says what it needs.
+    /// Reads one request, or drops what is left of one; or returns what it needs.
     pub(super) fn request(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<usize, Need> {
         let exchange = self.core.connections.at(ticket.slot).exchange();
         match exchange.map_or(ExchangeStage::Head, |exchange| exchange.stage) {

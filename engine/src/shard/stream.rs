@@ -3,7 +3,7 @@
 //!
 //! A stream is an ordinary open connection whose frames leave as events and whose messages come in
 //! the bodies of other connections' requests. A post travels as a message to the stream's shard,
-//! where it is appended to what the stream has said and was not read yet, as a client's frame: from
+//! where it is appended to what the stream has said and is not read yet, as a client's frame: from
 //! there on limits, order and back-pressure are those of any connection. Taking it posts nothing
 //! but the delivery that answers it; it is read later, like everything that a parked connection
 //! said.
@@ -112,7 +112,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.timers.wheel.schedule(ticket.slot, at);
     }
 
-    /// The whole message is there: it goes to its stream; but not while messages have nowhere to
+    /// The complete message is there: it goes to its stream; but not while messages have nowhere to
     /// go.
     pub(super) fn read_post(
         &mut self,
@@ -150,7 +150,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.pending_work.park.push(ticket);
     }
 
-    /// At the stream's shard: the message waits to be read. Recipients `from` it is hears what
+    /// At the stream's shard: the message waits to be read. The connection `from` learns what
     /// became of it.
     pub(super) fn take_post(&mut self, to: Ticket, from: Address, frame: &Bytes) {
         let outcome = self.keep_post(to, frame);

@@ -1,4 +1,5 @@
-//! TLS in the tick: records become plain bytes, handshakes have their turn, and goodbyes are said.
+//! TLS in the tick: records become plain bytes, handshakes have their turn, and close_notify is
+//! sent.
 
 use super::Shard;
 use crate::application::Application;

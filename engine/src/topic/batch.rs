@@ -87,7 +87,7 @@ impl Skips {
 }
 
 impl Batch {
-    /// Bytes after which a batch is sealed, so that one tick's burst stays within a socket's
+    /// Bytes after which a batch is closed, so that one tick's burst stays within a socket's
     /// buffer.
     pub(crate) const BYTES_MAX: usize = 256 << 10;
 
@@ -175,7 +175,7 @@ impl Batch {
     }
 }
 
-/// A sealed batch on its way to the members that the room had when it was sealed.
+/// A closed batch on its way to the members that the room had when it was closed.
 #[derive(Debug)]
 pub(crate) struct FanOut {
     pub(crate) recipients: Recipients,
@@ -191,7 +191,7 @@ pub(crate) struct FanOut {
 }
 
 impl FanOut {
-    /// Which spans of a layout a member gets: nearly always the whole.
+    /// Which spans of a layout a member gets: nearly always all of it.
     pub(crate) fn spans(&self, who: Ticket, layout: Layout, mut give: impl FnMut(usize, usize)) {
         let mut start = 0;
         for skip in self.skips.of(who) {

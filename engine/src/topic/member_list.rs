@@ -1,9 +1,9 @@
-//! Whom the sealed batches of a shard go to: the members of that moment, one set of recipients
+//! Whom the closed batches of a shard go to: the members of that moment, one set of recipients
 //! behind the other in one list.
 //!
 //! A place in the list stays valid within a tick. At its end those who were served go from the
-//! list, if they are many, or if they are all. So a fan-out costs no allocation. Used by sealing
-//! and by fan-out.
+//! list, if they are many, or if they are all. So a fan-out costs no allocation. Used when a batch
+//! is closed and by fan-out.
 
 use crate::types::ticket::Ticket;
 

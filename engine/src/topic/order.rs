@@ -123,7 +123,7 @@ fn emit_join(events: &mut EventSink, topic: &TopicKey, member: Address, members:
 }
 
 /// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from
-/// each, and from here of the members whose encoding it cannot be said in.
+/// each, and from here of the members whose encoding has no frame of it.
 pub(crate) fn send_out<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,

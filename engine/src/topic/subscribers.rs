@@ -10,8 +10,8 @@ use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// This shard's slices. A slice exists while a connection of the shard is in the room, or asked to
-/// be.
+/// This shard's subscribers, by topic and encoding. They exist while a connection of the shard is
+/// in the room, or asked to be.
 #[derive(Debug, Default)]
 pub(crate) struct LocalTopics {
     /// By encoding, as many as are used; by kind and name.
@@ -29,7 +29,7 @@ pub(crate) struct Subscribers {
     pub(crate) encoding: EncodingId,
     /// In no order; a connection's membership knows its position.
     pub(crate) members: Vec<Ticket>,
-    /// Memberships that refer to this slice, joining and leaving ones included; and one as long as
+    /// Memberships that refer to them, joining and leaving ones included; and one as long as
     /// something is on its way to it.
     claims: u32,
     pub(crate) batch: Batch,
@@ -55,7 +55,7 @@ impl LocalTopics {
         names[topic.kind()].get(topic.name()).copied()
     }
 
-    /// The topic's key, if a slice of any encoding bears it.
+    /// The topic's key, if subscribers of any encoding have it.
     pub(crate) fn known(&self, topic: Topic<'_>) -> Option<&TopicKey> {
         let mut tables = self.names.iter();
         let index = tables.find_map(|names| names[topic.kind()].get(topic.name()))?;
@@ -80,14 +80,14 @@ impl LocalTopics {
         index
     }
 
-    /// Something is on its way to the members: the slice stays until [`LocalTopics::release`].
+    /// Something is on its way to the members: the subscribers stay until [`LocalTopics::release`].
     #[inline]
     pub(crate) fn retain(&mut self, index: u32) {
         self.subscriber_lists[index as usize].claims += 1;
     }
 
-    /// Keeps no more than the slices in use need. Those behind the last one in use go; the places
-    /// between stay.
+    /// Keeps no more than the subscribers in use need. Those behind the last one in use go; the
+    /// places between stay.
     pub(crate) fn release_memory(&mut self) {
         let tables = self.names.iter_mut().flat_map(PerKind::iter_mut);
         tables.for_each(shrink_map);
@@ -133,7 +133,7 @@ impl LocalTopics {
     }
 
     /// A membership refers to the room no more, or nothing is on its way to it; with the last claim
-    /// the slice goes.
+    /// the subscribers go.
     pub(crate) fn release(&mut self, index: u32) {
         let subscribers = &mut self.subscriber_lists[index as usize];
         subscribers.claims -= 1;

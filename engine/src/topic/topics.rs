@@ -220,7 +220,7 @@ impl Topics {
     }
 
     /// Whether the connection is to be parked. Asked where there is more to read, so that a parked
-    /// connection has something unread.
+    /// connection has input.
     #[inline]
     pub(crate) fn must_await_topic(&mut self, connections: &Connections, ticket: Ticket) -> bool {
         let topics_awaited = !self.congestion.is_none() && self.awaits_turn(connections, ticket);

@@ -66,12 +66,12 @@ pub struct Member {
 /// What became of one publish, over all shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Handed to the kernel whole.
+    /// Handed to the kernel completely.
     pub delivered: u32,
-    /// Waiting, whole or in part, in the outbox of a slow reader.
+    /// Waiting, completely or in part, in the outbox of a slow reader.
     pub queued: u32,
     /// Refused: the connection was closing, or its outbox was full and it was closed for that; or
-    /// the message cannot be said in its encoding.
+    /// the message cannot be encoded for it.
     pub dropped: u32,
 }
 
@@ -93,7 +93,7 @@ impl Report {
     }
 }
 
-/// What another thread tells a connection; the application knows what it is.
+/// What another thread sends to a connection; the application knows what it is.
 pub type Notice = Box<dyn Any + Send>;
 
 /// What is called with the answer to a question from outside, on a shard's thread: it must not

@@ -29,7 +29,7 @@ impl<'b> Message<'b> {
     }
 }
 
-/// A whole server frame, header and payload. Cloning shares it.
+/// A complete server frame, header and payload. Cloning shares it.
 ///
 /// Behind the plain frame may stand the same message compressed, in the same memory.
 #[derive(Clone, Debug)]

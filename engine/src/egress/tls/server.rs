@@ -1,5 +1,5 @@
 //! The TLS configuration of one listener, shared by all shards: certificates by name, versions, and
-//! the keys that tickets are sealed with.
+//! the keys that tickets are encrypted with.
 
 use crate::egress::tls::error::TlsError;
 use crate::egress::tls::identity::Identity;

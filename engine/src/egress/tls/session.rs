@@ -2,7 +2,7 @@
 //! decides when.
 //!
 //! Invariant: records leave in the order in which they were made. What a handshake, an alert or a
-//! key update made waits in `pending` and precedes everything that is sealed after it.
+//! key update made waits in `pending` and precedes everything that is encrypted after it.
 
 use crate::egress::tls::server::Tls;
 use rustls::server::UnbufferedServerConnection;
@@ -14,7 +14,7 @@ pub(crate) struct Session {
     connection: UnbufferedServerConnection,
     /// The beginning of a record; during the handshake everything that waits for its turn.
     partial: Vec<u8>,
-    /// Records made, not yet owed to the socket.
+    /// Records made, not yet appended.
     pending: Vec<u8>,
     stage: SessionStage,
     /// What of [`Session::buffered_bytes`] stands in the shard's account.
@@ -29,7 +29,7 @@ pub(crate) struct Session {
 enum SessionStage {
     Handshaking,
     Established,
-    /// The peer said that it will send no more.
+    /// The peer sent `close_notify`.
     PeerClosed,
     /// Nothing can be sent or received any more; an alert may be pending.
     Failed,
@@ -52,7 +52,7 @@ pub(crate) enum Fault {
 
 /// Longest plaintext of a record (RFC 8446 §5.1).
 const RECORD_BYTES_MAX: usize = 1 << 14;
-/// What sealing adds to a record at most: header 5, explicit nonce 8 or content type 1, tag 16.
+/// What encryption adds to a record at most: header 5, explicit nonce 8 or content type 1, tag 16.
 const RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 16;
 /// Room for an alert, or for the key update that rustls may put before a record.
 const CONTROL_RECORD_BYTES: usize = 64;
@@ -89,7 +89,7 @@ impl Session {
         self.stage == SessionStage::PeerClosed
     }
 
-    /// Memory of what arrived and is not a whole record, or handshake, yet.
+    /// Memory of what arrived and is not a complete record, or handshake, yet.
     pub(crate) fn buffered_bytes(&self) -> usize {
         self.partial.capacity()
     }
@@ -189,13 +189,13 @@ impl Session {
         Ok(())
     }
 
-    /// What the peer says now is not heard: it said that it would say nothing (RFC 8446 §6.1), or
-    /// it cannot be understood.
+    /// What the peer sends now is not read: it announced that it would send nothing (RFC 8446
+    /// §6.1), or it cannot be understood.
     fn is_receive_closed(&self) -> bool {
         matches!(self.stage, SessionStage::PeerClosed | SessionStage::Failed)
     }
 
-    /// Records that precede whatever is sealed from now on.
+    /// Records that precede whatever is encrypted from now on.
     pub(crate) fn take_pending(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.pending)
     }
@@ -204,7 +204,7 @@ impl Session {
         !self.pending.is_empty()
     }
 
-    /// Whether the peer is still to hear that we send no more.
+    /// Whether `close_notify` is still to be sent.
     pub(crate) fn owes_close_notify(&self) -> bool {
         matches!(
             self.stage,
@@ -213,11 +213,11 @@ impl Session {
     }
 
     /// Appends what is pending and then `plain`, in as few records as possible. Before the
-    /// handshake has ended there are no keys, and `plain` is dropped: nothing is owed to a peer
+    /// handshake has ended there are no keys, and `plain` is dropped: nothing is pending to a peer
     /// that has asked for nothing.
     ///
     /// # Errors
-    /// No key is left to seal with.
+    /// No key is left to encrypt with.
     pub(crate) fn encrypt(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         out.append(&mut self.take_pending());
         if plain.is_empty()

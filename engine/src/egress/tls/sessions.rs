@@ -21,7 +21,7 @@ pub(crate) struct TlsSessions {
     pub(crate) waiting: VecDeque<Ticket>,
     /// What was received in plain, between two receives.
     opened: Vec<u8>,
-    /// What is about to be sealed, where it does not lie in one piece.
+    /// What is about to be encrypted, where it does not lie in one piece.
     pub(crate) gathered: Vec<u8>,
     /// Of all outboxes, in this tick.
     pub(crate) encrypted_bytes: usize,
@@ -34,15 +34,15 @@ pub(crate) struct TlsSessions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encrypted {
     Done,
-    /// The tick has sealed enough: it is the connection's turn in the next.
+    /// The tick has encrypted enough: it is the connection's turn in the next.
     Later,
 }
 
 impl TlsSessions {
-    /// Bytes of an outbox that are sealed for one tracked send.
+    /// Bytes of an outbox that are encrypted for one tracked send.
     pub(crate) const ENCRYPTED_BYTES_MAX: usize = 256 << 10;
-    /// Bytes of all outboxes after which none is sealed in a tick: about a millisecond's. The last
-    /// may go beyond by what one send takes.
+    /// Bytes of all outboxes after which none is encrypted in a tick: about a millisecond's. The
+    /// last may go beyond by what one send takes.
     pub(crate) const ENCRYPTED_BYTES_PER_TICK: usize = 1 << 20;
     /// Capacity of a buffer that is kept.
     const BUFFER_BYTES_KEPT: usize = 64 << 10;
@@ -63,7 +63,7 @@ impl TlsSessions {
         }
     }
 
-    /// Outboxes may be sealed again.
+    /// Outboxes may be encrypted again.
     pub(crate) fn begin_tick(&mut self) {
         self.encrypted_bytes = 0;
     }

@@ -1,6 +1,7 @@
 //! How connections end. Four verbs: `close` says why with a close frame, `abort` says nothing more,
-//! `evict` closes a connection that takes more than its share, and `retire` has the driver close the
-//! socket. Cleanup happens in one place, [`Core::leave_all`], on the one step out of the open state.
+//! `evict` closes a connection that takes more than its share, and `retire` has the driver close
+//! the socket. Cleanup happens in one place, [`Core::leave_all`], on the one step out of the open
+//! state.
 
 use super::{Core, Ended};
 use crate::connection::membership::Membership;
@@ -135,14 +136,15 @@ impl Core {
         }
     }
 
-    /// Writes nothing more to the peer, and reads nothing more from it; what is pending leaves first.
+    /// Writes nothing more to the peer, and reads nothing more from it; what is pending leaves
+    /// first.
     pub(super) fn abort(&mut self, ticket: Ticket) {
         self.step(ticket, Step::Refuse, CloseReason::Lost);
         self.pending_work.finish.push(ticket);
     }
 
-    /// Closes a connection whose outbox is full: code 1008 leaves behind what waits already, and the
-    /// peer has until the close deadline to read it.
+    /// Closes a connection whose outbox is full: code 1008 leaves behind what waits already, and
+    /// the peer has until the close deadline to read it.
     pub(crate) fn evict_slow(&mut self, ticket: Ticket) {
         if self.connections.phase(ticket) == Phase::Open {
             self.counters.closed_slow.add(1);

@@ -10,7 +10,8 @@ use crate::types::ticket::Ticket;
 
 /// A delivery, from a home to the shards that have members. Handling a delivery never waits for a
 /// lane, so deliveries always drain: an answer to another shard is enqueued
-/// ([`crate::message::lane::Mailbox::enqueue`]), and what the application asks for goes to the spill.
+/// ([`crate::message::lane::Mailbox::enqueue`]), and what the application asks for goes to the
+/// spill.
 #[derive(Debug)]
 pub(crate) enum Delivery {
     Joined(Joined),

@@ -243,9 +243,10 @@ impl Mailbox {
         self.requested
     }
 
-    /// While this holds, the shard takes no message of a connection and no command. So the spill holds
-    /// what one message asked for, and what answers and endings of open connections add meanwhile:
-    /// one request per home for each connection that closes, and what the application's calls post.
+    /// While this holds, the shard takes no message of a connection and no command. So the spill
+    /// holds what one message asked for, and what answers and endings of open connections add
+    /// meanwhile: one request per home for each connection that closes, and what the application's
+    /// calls post.
     pub(crate) fn is_congested(&self) -> bool {
         let waiting = self.own_requests.len().max(self.pending.len());
         self.spilled > 0 || waiting >= self.capacity
@@ -256,9 +257,9 @@ impl Mailbox {
         self.enqueue(outcome.key.shard, ShardRequest::Outcome(outcome));
     }
 
-    /// Posts a request as soon as its lane has room: handling a delivery never waits for a lane. The
-    /// queue holds at most one request for each delivery that was handled while a lane was full, and
-    /// nothing new is begun while it is as long as a lane.
+    /// Posts a request as soon as its lane has room: handling a delivery never waits for a lane.
+    /// The queue holds at most one request for each delivery that was handled while a lane was
+    /// full, and nothing new is begun while it is as long as a lane.
     pub(crate) fn enqueue(&mut self, to: u16, request: ShardRequest) {
         self.pending.push_back((to, request));
     }

@@ -12,8 +12,8 @@ use shardcast_protocol::close::CloseCode;
 use std::sync::Arc;
 
 /// A request to the shard that can fulfil it: a topic's home, or a connection's owner. Handling a
-/// request posts at most [`DELIVERIES_PER_REQUEST_MAX`] deliveries to each shard, for which there is
-/// room. What the application asks for meanwhile goes to the spill, as it does for deliveries.
+/// request posts at most [`DELIVERIES_PER_REQUEST_MAX`] deliveries to each shard, for which there
+/// is room. What the application asks for meanwhile goes to the spill, as it does for deliveries.
 #[derive(Debug)]
 pub(crate) enum ShardRequest {
     Join(Join),

@@ -1,7 +1,7 @@
 //! The memory that an engine may take, as a sum of named terms, each with a limit.
 //!
-//! Not in the sum: the application's own state, sessions included; memberships beyond the first of a
-//! connection; requests in spills, which one message, one answer or one ending may add to while a
+//! Not in the sum: the application's own state, sessions included; memberships beyond the first of
+//! a connection; requests in spills, which one message, one answer or one ending may add to while a
 //! lane is full; commands of other threads (1,024 a shard) and what they carry.
 
 use crate::config::Config;

@@ -656,6 +656,11 @@ const CASES: &[(&str, &str, &[&str])] = &[
         &["engine/src/a.rs:2: Lock: Mutex"],
     ),
     (
+        "engine/src/a.rs",
+        "//! H\npub(crate) fn f(a: bool) {}\npub const fn g(a: &str, b: bool) {}\npub fn h(i: impl Fn() -> bool) {}\n",
+        &["engine/src/a.rs:3: BoolParameter: fn g takes a bool"],
+    ),
+    (
         "engine/src/utils.rs",
         "//! H\n",
         &["engine/src/utils.rs:1: Name: `utils` says nothing"],
@@ -682,6 +687,74 @@ fn each_rule_can_fail() {
     for (file, text, expected) in CASES {
         assert_eq!(findings_of(file, text), *expected, "{file}: {text}");
     }
+}
+
+#[test]
+fn comments_are_narrow() {
+    for (columns, found) in [(100, 0), (101, 1)] {
+        let text = format!("//! H\n// two {}\n", "a".repeat(columns - "// two ".len()));
+        assert_eq!(findings_of("engine/src/a.rs", &text).len(), found, "{text}");
+    }
+    let address = format!("//! H\n// https://{}\n", "a".repeat(120));
+    assert_eq!(findings_of("engine/src/a.rs", &address), [""; 0]);
+}
+
+fn findings_in_crate(files: &[(&str, &str)]) -> Vec<String> {
+    let parse = |text: &str| flatten(text.parse::<TokenStream>().unwrap());
+    let files = files
+        .iter()
+        .map(|(file, text)| (format!("engine/src/{file}"), parse(text)));
+    let mut findings = Findings::default();
+    check_crate("engine", &files.collect::<Vec<_>>(), &mut findings);
+    findings.lines
+}
+
+#[test]
+fn circles_are_found_through_exports_and_not_through_tests() {
+    let lib = ("lib.rs", "mod a; mod b; pub use a::A; pub use b::B;");
+    let one_way = [
+        lib,
+        ("a.rs", "use crate::B; struct A(B);"),
+        ("b.rs", "struct B;"),
+    ];
+    assert_eq!(findings_in_crate(&one_way), [""; 0]);
+    let circle = "engine/src/a.rs:1: Circle: import each other: engine/src/a.rs, engine/src/b.rs";
+    for back in [
+        "use crate::A; struct B(A);",
+        "struct B(super::a::A);",
+        "use crate::{a::A as Other};",
+    ] {
+        let files = [lib, ("a.rs", "use crate::B; struct A(B);"), ("b.rs", back)];
+        assert_eq!(findings_in_crate(&files), [circle], "{back}");
+    }
+    let tested = "struct B; #[cfg(test)] mod tests { use crate::A; }";
+    let files = [
+        lib,
+        ("a.rs", "use crate::B; struct A(B);"),
+        ("b.rs", tested),
+    ];
+    assert_eq!(findings_in_crate(&files), [""; 0]);
+    let parent = [
+        ("lib.rs", "mod a;"),
+        ("a.rs", "pub use c::C; struct A(C); mod c;"),
+        ("a/c.rs", "use super::A; pub struct C;"),
+    ];
+    let circle = "engine/src/a.rs:1: Circle: import each other: engine/src/a.rs, engine/src/a/c.rs";
+    assert_eq!(findings_in_crate(&parent), [circle]);
+}
+
+#[test]
+fn a_type_has_its_name_for_itself() {
+    let files = [
+        (
+            "a.rs",
+            "struct Same; impl T for Same { type Lease = u8; } mod tests { struct Local; }",
+        ),
+        ("b.rs", "enum Same {} fn f() { struct Local; }"),
+        ("a/tests.rs", "struct Same;"),
+    ];
+    let expected = "engine/src/b.rs:1: TypeName: Same is a type of engine/src/a.rs, too";
+    assert_eq!(findings_in_crate(&files), [expected]);
 }
 
 #[test]

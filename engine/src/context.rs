@@ -5,7 +5,7 @@ use crate::message::ShardRequest;
 use crate::peer::Peer;
 use crate::phase::Phase;
 use crate::topic::{Topic, TopicKind};
-use crate::{Address, CloseReason, Content, EncodingId, Tag, Ticket};
+use crate::{Address, CloseReason, Content, EncodingId, EncodingsPresent, Tag, Ticket};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::{self, Kind};
 use std::sync::Arc;
@@ -148,6 +148,11 @@ impl<'a> Context<'a> {
     /// How the connection's messages are encoded. Before it is open: [`EncodingId::FIRST`].
     pub fn encoding(&self) -> EncodingId {
         self.core.encoding(self.ticket)
+    }
+
+    /// The encodings of all open connections of the process. A clone stays up to date.
+    pub fn encodings_present(&self) -> &EncodingsPresent {
+        &self.core.admission.encodings
     }
 
     /// Whether one more connection of this shard may wait for a deferred admission ([`crate::Admission::Defer`]).

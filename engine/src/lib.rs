@@ -164,7 +164,7 @@ pub use counter::{Counter, Reading};
 pub use counters::ShardCounters;
 pub use deadline::Deadline;
 pub use driver::{Inherited, ListenAddress, ListenSource, StopAccept, Unsupported};
-pub use encoding::EncodingId;
+pub use encoding::{EncodingId, EncodingsPresent};
 pub use events::{Event, EventKind, Events, TopicName};
 pub use frame::{Frame, Message};
 pub use handle::{Handle, QueryError, Refused, Reply, SubscribeError};

@@ -159,6 +159,9 @@ pub trait Driver {
     /// Stops accepting for good (drain). Connections that were accepted by then may still be reaped.
     fn stop_accepting(&mut self, how: StopAccept);
 
+    /// `Accepted` may still come. After `stop_accepting` this turns false, for good, once every accept has ended.
+    fn may_accept(&self) -> bool;
+
     /// Connections that there is room for just now: beyond them, the driver can only bring some that are to be refused.
     fn connections_max(&self) -> usize;
 }

@@ -133,16 +133,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.turn_and_wait();
     }
 
-    /// Stops accepting; every connection is told, closed with 1001, and given the close deadline.
+    /// Stops accepting; every connection is told, closed with 1001, and given the close deadline. Who
+    /// is accepted and not open yet is answered first, within a second of its accept.
     pub fn start_drain(&mut self, listeners: StopAccept) {
         if self.drain.is_none() {
             self.driver.stop_accepting(listeners);
             let open = self.core.connections.in_phase(Phase::Open);
             self.drain = Some(open.collect());
-            let upgrading: Vec<Ticket> = self.core.connections.in_phase(Phase::Upgrading).collect();
-            upgrading
-                .into_iter()
-                .for_each(|ticket| self.core.end_requests(ticket));
+            self.hurry_requests();
             let waiting = self.core.connections.in_phase(Phase::Authenticating);
             for ticket in waiting.collect::<Vec<_>>() {
                 self.core.refuse(ticket, 503, "the server stops");
@@ -152,7 +150,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Draining, and no connection is left.
     pub fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.core.connections.live() == 0
+        self.drain.is_some() && self.core.connections.live() == 0 && !self.driver.may_accept()
     }
 
     /// Subscribes to events of this shard alone, from now on.

@@ -76,6 +76,10 @@ impl Driver for Quiet {
         unreachable!("nothing drains");
     }
 
+    fn may_accept(&self) -> bool {
+        unreachable!("nothing drains");
+    }
+
     fn connections_max(&self) -> usize {
         usize::MAX
     }

@@ -146,8 +146,8 @@ enum Owner {
 }
 
 impl ListenSocket {
-    /// Gives the socket up. Returns whether it still accepts, through others or for accepts that are under way: those must be cancelled.
-    pub fn stop(self, how: StopAccept) -> StillAccepts {
+    /// The engine gives the socket up. Returns whether it still accepts, through others or for accepts that are under way: those must be cancelled.
+    pub fn stop(&self, how: StopAccept) -> StillAccepts {
         match (how, self.owner) {
             (StopAccept::Release, Owner::Engine) => match self.socket.shutdown(Shutdown::Both) {
                 Ok(()) => StillAccepts::No,

@@ -154,6 +154,10 @@ impl Driver for SimDriver {
         port.stop_accepting(network);
     }
 
+    fn may_accept(&self) -> bool {
+        self.world.borrow_mut().at(self.shard).0.may_accept()
+    }
+
     /// Clients beyond the slots wait in the backlog.
     fn connections_max(&self) -> usize {
         usize::MAX

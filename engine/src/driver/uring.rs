@@ -394,13 +394,12 @@ impl Driver for UringDriver {
 
     fn stop_accepting(&mut self, how: StopAccept) {
         for (ring, id) in self.acceptors.stop(how) {
-            let entry = opcode::AsyncCancel::new(UserData::plain(Op::Accept, id.index()).0)
-                .build()
-                .flags(squeue::Flags::SKIP_SUCCESS)
-                .user_data(UserData::plain(Op::Cancel, 0).0);
-            // SAFETY: refers to no memory.
-            unsafe { self.rings[ring].push(entry) };
+            self.cancel_accept(ring, id);
         }
+    }
+
+    fn may_accept(&self) -> bool {
+        self.acceptors.may_accept()
     }
 
     fn connections_max(&self) -> usize {

@@ -51,6 +51,26 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
+    /// A drain has begun: a request has less time, no connection is kept for a next one, and who is late by that ends now. Whoever has just
+    /// been accepted is still answered: its client cannot know that the listener is somebody else's by now.
+    pub(super) fn hurry_requests(&mut self) {
+        /// From its accept to the end of a request that had not come when the drain began.
+        const LATE_MS: Millis = 1_000;
+        let limits = &mut self.core.limits;
+        limits.handshake_ms = limits.handshake_ms.min(LATE_MS);
+        (limits.keep_alive_ms, limits.live_kept_max) = (0, 0);
+        let limits = *limits;
+        let upgrading: Vec<Ticket> = self.core.connections.in_phase(Phase::Upgrading).collect();
+        for ticket in upgrading {
+            let (at, _) = request_due(self.core.connections.at(ticket.slot), &limits);
+            if at <= self.core.now {
+                self.core.end_requests(ticket);
+            } else {
+                self.core.wheel.schedule(ticket.slot, at);
+            }
+        }
+    }
+
     /// The whole request has its time, and from its first byte on the head has its own.
     fn check_request(&mut self, ticket: Ticket) {
         let connection = self.core.connections.at(ticket.slot);

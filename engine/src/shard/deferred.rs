@@ -27,6 +27,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         framing: Framing,
         agreement: Option<Agreement>,
     ) {
+        if self.drain.is_some() {
+            self.core.pending_work.abandoned.push(ticket);
+            return self.turn_down(ticket, key, Refusal::new(503, "the server stops"));
+        }
         if !self.core.may_defer() {
             self.core.counters.refused_waiting.add(1);
             self.core.pending_work.abandoned.push(ticket);

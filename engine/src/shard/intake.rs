@@ -79,9 +79,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .wheel
             .schedule(slot, self.core.now + self.core.limits.handshake_ms);
         self.core.pending_work.arm.push(ticket);
-        if self.drain.is_some() {
-            self.core.lose(ticket);
-        }
     }
 
     fn received(&mut self, ticket: Ticket, mut lease: D::Lease) {

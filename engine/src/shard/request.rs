@@ -268,5 +268,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.call(ticket, None, |application, context, session| {
             application.opened(context, session)
         });
+        if let Some(drain) = &mut self.drain {
+            drain.push_back(ticket);
+        }
     }
 }

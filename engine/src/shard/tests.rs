@@ -15,6 +15,7 @@ use std::rc::Rc;
 mod budget;
 mod deadlines;
 mod deferred;
+mod drain;
 mod encrypting;
 mod flood;
 mod heartbeat;

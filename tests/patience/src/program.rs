@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What is kept of either stream. A program that prints more is broken, and the rest is read and dropped.
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
@@ -136,16 +137,25 @@ impl Program {
     /// # Panics
     /// It does not end within [`PATIENCE`], or somebody else holds its output open for longer.
     #[track_caller]
-    pub fn end(mut self) -> Ended {
+    pub fn end(self) -> Ended {
+        self.end_within(PATIENCE)
+    }
+
+    /// The same for a program that may take longer, as one that installs packages.
+    ///
+    /// # Panics
+    /// It does not end within `patience`, or somebody else holds its output open for longer.
+    #[track_caller]
+    pub fn end_within(mut self, patience: Duration) -> Ended {
         let (mut status, mut printed) = (None, String::new());
-        let ended = is_reached_within(PATIENCE, || {
+        let ended = is_reached_within(patience, || {
             printed.extend(self.lines.try_iter());
             status = self.child.try_wait().expect("a child");
             status.is_some()
         });
         let status = status.filter(|_| ended).unwrap_or_else(|| {
             let (name, errors) = (&self.name, self.errors());
-            panic!("{name} does not end within {PATIENCE:?}; it complained: {errors}")
+            panic!("{name} does not end within {patience:?}; it complained: {errors}")
         });
         while let Some(line) = self.line() {
             printed += &line;

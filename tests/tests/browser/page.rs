@@ -4,9 +4,10 @@
 //! Invariant: scripts run, and words arrive, in their order. Page and test talk over a small HTTP server, which lives as long as the test's process.
 
 use super::chromium::Chromium;
+use shardcast_patience::wait_until;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -45,9 +46,20 @@ impl Page {
 
     /// Runs JavaScript, as if it were typed into the page's console.
     pub(crate) fn run(&self, script: &str) {
-        self.orders
-            .send(script.to_owned())
-            .expect("the page's server lives");
+        let mut order = Some(script.to_owned());
+        wait_until("the page takes an order", || {
+            match self
+                .orders
+                .try_send(order.take().expect("it was given back"))
+            {
+                Ok(()) => true,
+                Err(TrySendError::Full(script)) => {
+                    order = Some(script);
+                    false
+                }
+                Err(TrySendError::Disconnected(_)) => panic!("the page's server has ended"),
+            }
+        });
     }
 
     /// The next thing that a script says.

@@ -3,10 +3,12 @@
 //!
 //! Invariant: one test at a time installs of a sort. What cannot be had fails the test with the name of the package that is missing; nothing is skipped.
 
+use shardcast_patience::Program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// npm `ws`: the script, ready to start.
 pub(crate) fn node() -> Command {
@@ -133,15 +135,14 @@ fn keep(folder: &Path, lock: &Path) {
 
 #[track_caller]
 fn install(package: &str, command: &mut Command) {
-    match command.output() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => panic!(
-            "{package} cannot be installed ({command:?}): {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        ),
-        Err(error) => {
-            panic!("this test needs {package} (tests/run installs it): {command:?}: {error}")
-        }
-    }
+    /// Of a package manager, with a slow registry.
+    const PATIENCE: Duration = Duration::from_secs(300);
+    let ended = Program::start(command).end_within(PATIENCE);
+    assert_eq!(
+        ended.code,
+        Some(0),
+        "{package} cannot be installed ({command:?}; tests/run installs its manager): {}{}",
+        ended.printed,
+        ended.errors
+    );
 }

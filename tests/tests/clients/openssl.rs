@@ -1,9 +1,10 @@
 //! `openssl s_client`: versions, names, protocols and resumption of TLS, each with an HTTP request and its answer inside.
 
 use crate::{installed, serve};
+use shardcast_patience::{Ended, Program};
 use shardcast_tests::{Certificates, Served};
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 /// SHA-256 of the public key in a certificate file, in base64, as browsers want it.
 pub(crate) fn key_hash(file: &str) -> String {
@@ -136,8 +137,8 @@ fn s_client_with_a_minimum_of_1_3() {
 
 #[track_caller]
 fn check(served: &Served, certificates: &Certificates, session: &Session<'_>) {
-    let output = run(served, certificates, session.arguments);
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let ended = run(served, certificates, session.arguments);
+    let said = ended.printed + &ended.errors;
     for expected in session.says {
         assert!(
             said.contains(expected),
@@ -153,8 +154,9 @@ fn check(served: &Served, certificates: &Certificates, session: &Session<'_>) {
 }
 
 /// One request, until the server has ended the connection.
-fn run(served: &Served, certificates: &Certificates, arguments: &[&str]) -> Output {
-    let mut client = Command::new("openssl")
+fn run(served: &Served, certificates: &Certificates, arguments: &[&str]) -> Ended {
+    let mut client = Command::new("openssl");
+    client
         .args([
             "s_client",
             "-ign_eof",
@@ -162,14 +164,11 @@ fn run(served: &Served, certificates: &Certificates, arguments: &[&str]) -> Outp
             &served.address("wss").to_string(),
         ])
         .args(["-CAfile", &certificates.file("authority.pem")])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("openssl starts");
+        .args(arguments);
+    let (client, mut input) = Program::start_with_input(&mut client);
     let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     // Whoever was refused reads nothing.
-    let _ = client.stdin.take().expect("it is piped").write_all(request);
-    client.wait_with_output().expect("a child")
+    let _ = input.write_all(request);
+    drop(input);
+    client.end()
 }

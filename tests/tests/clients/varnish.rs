@@ -2,53 +2,50 @@
 //! of it comes, which on a quiet stream is the next heartbeat. In chunks, events pass as they are said.
 
 use crate::{installed, serve};
+use shardcast_patience::{PATIENCE, Program, is_reached_within};
 use shardcast_tests::events::{post, status, stream};
 use shardcast_tests::{Certificates, Raw};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 /// Where Debian has it: no ordinary user's path holds it.
 const VARNISHD: &str = "/usr/sbin/varnishd";
 
 /// A proxy in front of one server, as it comes: no configuration.
 struct Varnish {
-    program: Child,
-    folder: PathBuf,
+    _program: Program,
+    folder: Folder,
 }
 
 impl Varnish {
     #[track_caller]
     fn start(server: SocketAddr) -> Varnish {
         installed::need(VARNISHD, "varnish", &["-V"]);
-        let folder = std::env::temp_dir().join(format!("shardcast-varnish-{}", std::process::id()));
-        let program = Command::new(VARNISHD)
+        let folder = format!("shardcast-varnish-{}", std::process::id());
+        let folder = Folder(std::env::temp_dir().join(folder));
+        let mut varnishd = Command::new(VARNISHD);
+        varnishd
             .args(["-F", "-j", "none", "-a", "127.0.0.1:0"])
             .args(["-b", &server.to_string(), "-n"])
-            .arg(&folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("varnishd starts");
-        let mut varnish = Varnish { program, folder };
-        let said = BufReader::new(varnish.program.stderr.take().expect("it is piped"));
-        let mut heard = String::new();
-        for line in said.lines() {
-            heard += &line.expect("text");
-            if heard.ends_with("said Child starts") {
-                return varnish;
-            }
+            .arg(&folder.0);
+        let program = Program::start(&mut varnishd);
+        let started =
+            is_reached_within(PATIENCE, || program.errors().contains("said Child starts"));
+        assert!(started, "Varnish does not start: {}", program.errors());
+        Varnish {
+            _program: program,
+            folder,
         }
-        panic!("Varnish does not start: {heard}");
     }
 
     /// Where it listens.
     #[track_caller]
     fn address(&self) -> SocketAddr {
         let mut ask = Command::new("varnishadm");
-        ask.arg("-n").arg(&self.folder).arg("debug.listen_address");
+        ask.arg("-n")
+            .arg(&self.folder.0)
+            .arg("debug.listen_address");
         let told = ask.output().expect("varnishadm comes with varnishd").stdout;
         let told = String::from_utf8(told).expect("text");
         let words: Vec<&str> = told.split_whitespace().collect();
@@ -59,11 +56,12 @@ impl Varnish {
     }
 }
 
-impl Drop for Varnish {
+/// What Varnish keeps on disk. It goes when Varnish has ended.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _left_behind = std::fs::remove_dir_all(&self.0);
     }
 }
 

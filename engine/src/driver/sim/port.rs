@@ -21,6 +21,8 @@ pub(super) struct Port {
     /// With the listener that each came to.
     backlog: VecDeque<(SocketId, u8)>,
     accepting: bool,
+    /// Clients of the backlog whose accepts are done when accepting stops.
+    late: usize,
     leases_out: usize,
     leases_max: usize,
     /// Received when their receives were armed, and not reaped yet.
@@ -54,6 +56,7 @@ impl Port {
             free: (0..slots as u32).collect(),
             backlog: VecDeque::new(),
             accepting: true,
+            late: 0,
             leases_out: 0,
             leases_max: receive_buffers,
             received: VecDeque::new(),
@@ -136,7 +139,9 @@ impl Port {
 
     fn is_ready(&self, source: Source, network: &Network) -> bool {
         match source {
-            Source::Backlog => self.accepting && !self.backlog.is_empty() && !self.free.is_empty(),
+            Source::Backlog => {
+                self.may_accept() && !self.backlog.is_empty() && !self.free.is_empty()
+            }
             Source::Slot(slot) => self.slots[slot as usize]
                 .occupant
                 .as_ref()
@@ -313,6 +318,7 @@ impl Port {
 
     fn accept(&mut self, network: &mut Network) -> Completion<Lease> {
         let (socket, listener) = self.backlog.pop_front().expect("checked by is_ready");
+        self.late = self.late.saturating_sub(1);
         // The slot that was freed last as often as any other: what is stale is best told by its successor.
         let index = match network.random.chance(500) {
             true => self.free.len() - 1,
@@ -411,10 +417,18 @@ impl Port {
         self.woken = true;
     }
 
-    /// Those in the backlog are turned away.
+    pub(super) fn may_accept(&self) -> bool {
+        self.accepting || self.late > 0
+    }
+
+    /// The accepts of some clients are done already, as the kernel may have it; the others in the
+    /// backlog are turned away.
     pub(super) fn stop_accepting(&mut self, network: &mut Network) {
+        /// Of them.
+        const LATE_MAX: usize = 2;
         self.accepting = false;
-        for (socket, _) in self.backlog.drain(..) {
+        self.late = LATE_MAX.min(self.backlog.len()).min(self.free.len());
+        for (socket, _) in self.backlog.drain(self.late..) {
             network.sockets[socket.0].reset(&mut network.random);
         }
     }

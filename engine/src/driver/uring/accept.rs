@@ -26,6 +26,13 @@ pub(super) struct AcceptId {
     index: u16,
 }
 
+/// How an accept ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BroughtClient {
+    Yes,
+    No,
+}
+
 impl AcceptId {
     pub(super) fn index(self) -> u32 {
         u32::from(self.listener) << 16 | u32::from(self.index)
@@ -83,10 +90,21 @@ impl Acceptors {
         self.each[id.listener as usize].failed(errno, now);
     }
 
+    /// An accept ended and is idle; if its listener was given up: the accept that is to look once more.
+    pub(super) fn next_look(&mut self, id: AcceptId, brought: BroughtClient) -> Option<AcceptId> {
+        let index = self.each[id.listener as usize].next_look(brought)?;
+        Some(AcceptId { index, ..id })
+    }
+
     /// When accepting goes on where it pauses, the soonest.
     pub(super) fn resumes(&self, now: Millis) -> Option<Millis> {
         let pauses = self.each.iter().map(|acceptor| acceptor.resume_at);
         pauses.filter(|at| *at > now).min()
+    }
+
+    /// An accept is under way, or will be.
+    pub(super) fn may_accept(&self) -> bool {
+        self.each.iter().any(Acceptor::may_bring_one)
     }
 
     /// Stops listening. The accepts that must be cancelled, each with its ring.
@@ -107,9 +125,22 @@ impl Acceptors {
 /// One listener.
 struct Acceptor {
     listener: Option<ListenSocket>,
+    /// The listener that was given up, while some client may have been left for this shard alone.
+    leaving: Option<Leaving>,
     accepts: Box<[Accept]>,
     idle: Vec<u16>,
     resume_at: Millis,
+}
+
+/// A socket from which others go on accepting. The kernel wakes one accept for each client, and an accept that was woken and then
+/// cancelled passes that wake to nobody: without a last look, such a client would wait until the next one comes. A look is an accept
+/// that is cancelled at once; it takes a client who is there already.
+struct Leaving {
+    socket: ListenSocket,
+    /// One for each wake that may have been lost.
+    looks_left: usize,
+    /// The accept that ends next is a look.
+    is_looking: bool,
 }
 
 /// Where the kernel writes the peer's address.
@@ -129,6 +160,7 @@ impl Acceptor {
         };
         Acceptor {
             listener: Some(listener),
+            leaving: None,
             accepts: (0..Acceptors::OUTSTANDING).map(|_| accept()).collect(),
             idle: (0..Acceptors::OUTSTANDING as u16).collect(),
             resume_at: 0,
@@ -139,9 +171,32 @@ impl Acceptor {
         !self.idle.is_empty() && self.listener.is_some() && self.resume_at <= now
     }
 
+    fn may_bring_one(&self) -> bool {
+        self.listener.is_some() || self.idle.len() < self.accepts.len()
+    }
+
+    /// An accept of a listener that was given up has ended, with a client or without: the accept
+    /// that looks next, once no other is under way.
+    fn next_look(&mut self, brought_client: BroughtClient) -> Option<u16> {
+        let leaving = self.leaving.as_mut()?;
+        if self.idle.len() < self.accepts.len() {
+            return None;
+        }
+        let found_none = leaving.is_looking && brought_client == BroughtClient::No;
+        if found_none || leaving.looks_left == 0 {
+            self.leaving = None;
+            return None;
+        }
+        leaving.looks_left -= 1;
+        leaving.is_looking = true;
+        self.idle.last().copied()
+    }
+
     fn entry(&mut self, index: u16, ring: usize) -> squeue::Entry {
         self.idle.retain(|idle| *idle != index);
-        let listener = self.listener.as_ref().expect("next_idle was asked");
+        let leaving = self.leaving.as_ref().map(|leaving| &leaving.socket);
+        let listener = self.listener.as_ref().or(leaving);
+        let listener = listener.expect("the caller was told to arm this accept");
         let accept = &mut self.accepts[index as usize];
         accept.ring = ring as u8;
         accept.len = size_of::<SockAddrStorage>() as libc::socklen_t;
@@ -173,10 +228,17 @@ impl Acceptor {
     /// Closing alone would leave the port taken until the kernel has taken the rings down, which hold the socket for their accepts. The
     /// accepts that must be cancelled: their rings and indices.
     fn stop(&mut self, how: StopAccept) -> impl Iterator<Item = (usize, u16)> {
-        let stopped = self.listener.take().map(|listener| listener.stop(how));
-        let armed = match stopped {
-            Some(StillAccepts::Yes) => 0..self.accepts.len() as u16,
-            Some(StillAccepts::No) | None => 0..0,
+        let under_way = self.accepts.len() - self.idle.len();
+        let armed = match self.listener.take() {
+            Some(socket) if socket.stop(how) == StillAccepts::Yes => {
+                self.leaving = (under_way > 0).then_some(Leaving {
+                    socket,
+                    looks_left: under_way,
+                    is_looking: false,
+                });
+                0..self.accepts.len() as u16
+            }
+            Some(_) | None => 0..0,
         };
         let armed = armed.filter(|index| !self.idle.contains(index));
         armed.map(|index| (usize::from(self.accepts[usize::from(index)].ring), index))

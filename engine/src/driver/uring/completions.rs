@@ -1,6 +1,6 @@
 //! What the kernel answered, turned into what the shard is told.
 
-use super::accept::AcceptId;
+use super::accept::{AcceptId, BroughtClient};
 use super::ring::Event;
 use super::slot::State;
 use super::userdata::{Op, UserData};
@@ -60,6 +60,13 @@ impl UringDriver {
     fn take_accept(&mut self, ring: usize, id: AcceptId, result: i32) {
         let peer = self.acceptors.finish(id);
         self.rings[ring].accept_ended(result >= 0);
+        let brought = match result < 0 {
+            true => BroughtClient::No,
+            false => BroughtClient::Yes,
+        };
+        if let Some(look) = self.acceptors.next_look(id, brought) {
+            self.look_for_client(look);
+        }
         if result < 0 {
             self.acceptors.failed(id, -result, self.now);
             return;

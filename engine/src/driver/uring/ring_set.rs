@@ -1,11 +1,13 @@
 //! A shard's rings as a set: which one accepts, when there is another, and how those that do not sleep are served.
 
+use super::accept::AcceptId;
 use super::refusal::Refused;
 use super::ring::Ring;
 use super::userdata::{Op, UserData};
 use super::waking::Waking;
 use super::{Tables, UringDriver};
 use crate::driver::Millis;
+use io_uring::{opcode, squeue};
 
 impl UringDriver {
     /// Arms as many accepts as there are free slots for, on a ring that has them.
@@ -14,15 +16,36 @@ impl UringDriver {
             let Some(ring) = self.ring_with_room() else {
                 return;
             };
-            let entry = self
-                .acceptors
-                .entry(id, ring)
-                .user_data(UserData::plain(Op::Accept, id.index()).0);
-            self.rings[ring].expect_accept();
-            // SAFETY: the address buffer belongs to `self.acceptors`, which is dropped after the rings and whose
-            // buffers are boxed; it is not read before this accept completes.
-            unsafe { self.rings[ring].push(entry) };
+            self.arm_accept(ring, id);
         }
+    }
+
+    fn arm_accept(&mut self, ring: usize, id: AcceptId) {
+        let entry = self
+            .acceptors
+            .entry(id, ring)
+            .user_data(UserData::plain(Op::Accept, id.index()).0);
+        self.rings[ring].expect_accept();
+        // SAFETY: the address buffer belongs to `self.acceptors`, which is dropped after the rings and whose
+        // buffers are boxed; it is not read before this accept completes.
+        unsafe { self.rings[ring].push(entry) };
+    }
+
+    pub(super) fn cancel_accept(&mut self, ring: usize, id: AcceptId) {
+        let entry = opcode::AsyncCancel::new(UserData::plain(Op::Accept, id.index()).0)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(UserData::plain(Op::Cancel, 0).0);
+        // SAFETY: refers to no memory.
+        unsafe { self.rings[ring].push(entry) };
+    }
+
+    /// Accepts a client who is there already, and does not wait for one: both entries are submitted in one call.
+    /// The ring is one that has accepted before; where its table is full the look fails, and the client waits for another shard.
+    pub(super) fn look_for_client(&mut self, id: AcceptId) {
+        let ring = self.acceptors.ring;
+        self.arm_accept(ring, id);
+        self.cancel_accept(ring, id);
     }
 
     /// Connections that may be admitted, as things are: when no further ring can be made, the last slots are for those that hear 503.

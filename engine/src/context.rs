@@ -9,7 +9,7 @@ use crate::topic::publication::Content;
 use crate::topic::target::{Publish, PublishError, Target};
 use crate::types::answer::Tag;
 use crate::types::close_reason::CloseReason;
-use crate::types::encoding::EncodingId;
+use crate::types::encoding::{EncodingId, EncodingsPresent};
 use crate::types::room_error::RoomError;
 use crate::types::ticket::{Address, Ticket};
 use shardcast_protocol::close::CloseCode;
@@ -71,6 +71,11 @@ impl<'a> Context<'a> {
     /// How the connection's messages are encoded. Before it is open: [`EncodingId::FIRST`].
     pub fn encoding(&self) -> EncodingId {
         self.core.encoding(self.ticket)
+    }
+
+    /// The encodings of all open connections of the process. A clone stays up to date.
+    pub fn encodings_present(&self) -> &EncodingsPresent {
+        &self.core.admission.encodings
     }
 
     /// Whether one more connection of this shard may wait for a deferred admission

@@ -166,7 +166,7 @@ pub use types::answer::{Answer, Listing, Member, Notice, Reply, Report, Tag};
 pub use types::close_reason::CloseReason;
 pub use types::config_error::ConfigError;
 pub use types::deadline::Deadline;
-pub use types::encoding::EncodingId;
+pub use types::encoding::{EncodingId, EncodingsPresent};
 pub use types::frame::{Frame, Message};
 pub use types::quiet::Quiet;
 pub use types::room_error::RoomError;

@@ -5,4 +5,3 @@ pub(crate) mod encoding;
 pub(crate) mod failure;
 pub(crate) mod from_data;
 pub(crate) mod publication;
-pub(crate) mod spoken;

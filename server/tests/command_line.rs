@@ -22,7 +22,7 @@ fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
 }
 
 /// Exit code, standard output and standard error.
-fn told(output: &Output) -> (Option<i32>, String, String) {
+fn result_of(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
     (
         output.status.code(),
@@ -43,7 +43,7 @@ fn file(name: &str, text: &str) -> std::path::PathBuf {
 fn version() {
     for arguments in [["version"], ["--version"]] {
         assert_eq!(
-            told(&run(&arguments, &[])),
+            result_of(&run(&arguments, &[])),
             (Some(0), "shardcast 0.1.0\n".to_owned(), String::new())
         );
     }
@@ -51,15 +51,15 @@ fn version() {
 
 #[test]
 fn the_default_configuration_is_one_that_changes_nothing() {
-    let (code, page, complaints) = told(&run(&["default-config"], &[]));
+    let (code, page, complaints) = result_of(&run(&["default-config"], &[]));
     assert_eq!((code, complaints.as_str()), (Some(0), ""));
     let path = file("default.toml", &page);
-    let (code, with_file, complaints) = told(&run(
+    let (code, with_file, complaints) = result_of(&run(
         &["check-config", "--config", path.to_str().unwrap()],
         &[],
     ));
     assert_eq!((code, complaints.as_str()), (Some(0), ""));
-    let (_, without_file, _) = told(&run(&["check-config"], &[]));
+    let (_, without_file, _) = result_of(&run(&["check-config"], &[]));
     let bare: String = with_file
         .lines()
         .map(|line| format!("{}\n", line.split(" # from ").next().unwrap()))
@@ -76,7 +76,7 @@ fn a_page_that_cannot_be_written_is_told() {
         let complaint =
             "shardcast: cannot write to standard output: No space left on device (os error 28)\n";
         assert_eq!(
-            told(&output),
+            result_of(&output),
             (Some(1), String::new(), complaint.to_owned())
         );
     }
@@ -104,7 +104,7 @@ fn check_config_shows_where_each_value_comes_from() {
         ],
         &environment,
     );
-    let (code, page, complaints) = told(&output);
+    let (code, page, complaints) = result_of(&output);
     assert_eq!((code, complaints.as_str()), (Some(0), ""));
     for line in [
         "shards = 2 # from --shards".to_owned(),
@@ -135,7 +135,7 @@ fn everything_that_is_wrong_is_told_with_exit_code_2() {
             &[("SHARDCAST_LOG_LEVL", "warn")],
         );
         assert_eq!(
-            told(&output),
+            result_of(&output),
             (Some(2), String::new(), want.clone()),
             "{command:?}"
         );
@@ -145,7 +145,7 @@ fn everything_that_is_wrong_is_told_with_exit_code_2() {
 #[test]
 fn strangers_are_refused_unless_the_user_insists() {
     for address in ["--listen", "--admin"] {
-        let (code, _, complaints) = told(&run(&["serve", address, "0.0.0.0:0"], &[]));
+        let (code, _, complaints) = result_of(&run(&["serve", address, "0.0.0.0:0"], &[]));
         assert_eq!(code, Some(2));
         assert!(
             complaints.contains("without authentication") && complaints.contains("pass --insecure"),
@@ -168,7 +168,7 @@ fn wrong_command_lines() {
         &["serve", "--listen"],
         &["version", "extra"],
     ] {
-        let (code, page, complaints) = told(&run(arguments, &[]));
+        let (code, page, complaints) = result_of(&run(arguments, &[]));
         assert_eq!((code, page.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(complaints.starts_with("error: "), "{complaints}");
     }

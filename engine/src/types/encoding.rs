@@ -75,7 +75,7 @@ impl FromIterator<EncodingId> for EncodingSet {
 /// How many open connections of each encoding the process has: shared by its shards, and touched
 /// once per connect and once per close.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct EncodingsPresent(Arc<[AtomicU32; EncodingId::COUNT_MAX]>);
+pub struct EncodingsPresent(Arc<[AtomicU32; EncodingId::COUNT_MAX]>);
 
 impl EncodingsPresent {
     /// A connection opens, and its client has not heard of it yet. So an encoding is present for
@@ -91,7 +91,8 @@ impl EncodingsPresent {
         debug_assert!(before > 0, "it was added");
     }
 
-    pub(crate) fn has(&self, encoding: EncodingId) -> bool {
+    /// Whether an open connection of the process has this encoding.
+    pub fn has(&self, encoding: EncodingId) -> bool {
         self.0[encoding.index()].load(Ordering::SeqCst) > 0
     }
 

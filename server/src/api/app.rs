@@ -201,7 +201,7 @@ impl App {
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
             namespaces: self.namespaces,
-            spoken: Default::default(),
+            encodings: OnceLock::new(),
             runtime,
             engine: OnceLock::new(),
         };

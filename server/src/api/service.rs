@@ -169,7 +169,9 @@ impl Application for Service {
     }
 
     fn opened(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
-        self.shared.spoken.add(dialect_of(cx));
+        self.shared
+            .encodings
+            .get_or_init(|| cx.encodings_present().clone());
         session.open(cx.now_ms());
         let connection = ConnectionId(cx.address()).text();
         let welcome = Welcome {
@@ -256,7 +258,6 @@ impl Application for Service {
     }
 
     fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {
-        self.shared.spoken.remove(dialect_of(cx));
         if let Some(hook) = self.code.hooks.disconnect.clone() {
             hook(&mut self.context(cx, &mut session), reason);
         }

@@ -15,14 +15,14 @@ use std::time::Duration;
 
 /// Everything a user can give.
 #[derive(Clone, Copy, Default)]
-struct Said<'a> {
+struct Inputs<'a> {
     flags: &'a [(&'a str, &'a str)],
     set: &'a [&'a str],
     environment: &'a [(&'a str, &'a str)],
     file: &'a str,
 }
 
-impl Said<'_> {
+impl Inputs<'_> {
     fn given(&self) -> Given {
         let mut given = Given::default();
         for (name, text) in self.flags {
@@ -45,8 +45,8 @@ impl Said<'_> {
 type Want<'a> = Result<&'a dyn Fn(&mut Settings), &'a [&'a str]>;
 
 /// Asserts the settings, or every problem in order.
-fn check_said(said: Said<'_>, want: Want<'_>) {
-    let got = check(&said.given())
+fn check_inputs(inputs: Inputs<'_>, want: Want<'_>) {
+    let got = check(&inputs.given())
         .map_err(|problems| problems.iter().map(Problem::to_string).collect::<Vec<_>>());
     let want = want
         .map(|change| {
@@ -64,10 +64,10 @@ fn check_said(said: Said<'_>, want: Want<'_>) {
 }
 
 fn check_file(file: &str, want: Want<'_>) {
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             file,
-            ..Said::default()
+            ..Inputs::default()
         },
         want,
     );
@@ -81,12 +81,12 @@ fn engine_of(settings: &Settings) -> shardcast_engine::Config {
 
 #[test]
 fn nothing_said_gives_the_defaults() {
-    check_said(Said::default(), Ok(&|_| ()));
-    check_said(
-        Said {
+    check_inputs(Inputs::default(), Ok(&|_| ()));
+    check_inputs(
+        Inputs {
             environment: &[("PATH", "/bin"), ("SHARDCASTER", "x")],
             file: "[server]\n",
-            ..Said::default()
+            ..Inputs::default()
         },
         Ok(&|_| ()),
     );
@@ -130,9 +130,9 @@ fn every_kind_of_value_is_read() {
 #[test]
 fn the_number_of_shards_reaches_the_engine() {
     let settings = check(
-        &Said {
+        &Inputs {
             flags: &[("server.shards", "7")],
-            ..Said::default()
+            ..Inputs::default()
         }
         .given(),
     )
@@ -154,12 +154,12 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
         ("SHARDCAST_LIMITS_MAX_CONNECTIONS", "2"),
         ("SHARDCAST_LIMITS_OUTBOX_FRAMES", "200"),
     ];
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             set: &["limits.max_connections=3"],
             environment,
             file,
-            ..Said::default()
+            ..Inputs::default()
         },
         Ok(&|settings| {
             settings.engine.connections_max = 3;
@@ -170,12 +170,12 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     // A flag of its own and `--set` are both flags; a wrong value that is overruled is no one's
     // problem.
     let environment = &[("SHARDCAST_SERVER_SHARDS", "many")];
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             flags: &[("server.shards", "2")],
             set: &["server.shards=4"],
             environment,
-            ..Said::default()
+            ..Inputs::default()
         },
         Ok(&|settings| settings.shards = ShardCount::Exactly(2)),
     );
@@ -194,19 +194,19 @@ fn unknown_names_are_answered_with_the_nearest() {
         "listen = '127.0.0.1:1'\n",
         Err(&["unknown key listen (from s.toml, line 1); the nearest known one is server.listen"]),
     );
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             environment: &[("SHARDCAST_LIMIT_MAX_CONNECTIONS", "1")],
-            ..Said::default()
+            ..Inputs::default()
         },
         Err(&[
             "unknown variable SHARDCAST_LIMIT_MAX_CONNECTIONS (from the environment); the nearest known one is SHARDCAST_LIMITS_MAX_CONNECTIONS",
         ]),
     );
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             set: &["server.pins=auto", "shards"],
-            ..Said::default()
+            ..Inputs::default()
         },
         Err(&[
             "unknown key server.pins (from --set); the nearest known one is server.pin",
@@ -273,11 +273,11 @@ fn a_wrong_value_is_answered_with_its_key_source_and_rule() {
     ] {
         check_file(file, Err(&[want]));
     }
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             flags: &[("server.shards", "x")],
             environment: &[("SHARDCAST_LOG_LEVEL", "")],
-            ..Said::default()
+            ..Inputs::default()
         },
         Err(&[
             "server.shards = \"x\" (from --shards) must be auto or a whole number from 1 to 256",
@@ -356,9 +356,9 @@ fn check_range(name: &str, inside: [&str; 2], outside: [&str; 2]) {
         let assignment = format!("{name}={text}");
         let set = &[assignment.as_str()];
         check(
-            &Said {
+            &Inputs {
                 set,
-                ..Said::default()
+                ..Inputs::default()
             }
             .given(),
         )
@@ -399,10 +399,10 @@ fn values_must_fit_together() {
             "server.admin = \"127.0.0.1:8001\" (the default) must not be the address where clients connect (server.listen)",
         ]),
     );
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             set: &["server.listen=127.0.0.1:0", "server.admin=127.0.0.1:0"],
-            ..Said::default()
+            ..Inputs::default()
         },
         Ok(&|settings| {
             settings.listen = Place::Address("127.0.0.1:0".parse().unwrap());
@@ -425,17 +425,17 @@ fn addresses_that_others_reach_need_insecure() {
              everything; use a loopback address such as 127.0.0.1:8000, or pass --insecure (server.insecure = true) where the network itself keeps \
              strangers out"
         );
-        check_said(
-            Said {
+        check_inputs(
+            Inputs {
                 flags: &[("server.listen", address)],
-                ..Said::default()
+                ..Inputs::default()
             },
             Err(&[&problem]),
         );
-        check_said(
-            Said {
+        check_inputs(
+            Inputs {
                 flags: &[("server.listen", address), ("server.insecure", "true")],
-                ..Said::default()
+                ..Inputs::default()
             },
             Ok(&|settings| {
                 settings.listen = Place::Address(address.parse().unwrap());
@@ -450,10 +450,10 @@ fn addresses_that_others_reach_need_insecure() {
         "[::ffff:127.0.0.1]:1",
     ] {
         let flags = &[("server.listen", address)];
-        check_said(
-            Said {
+        check_inputs(
+            Inputs {
                 flags,
-                ..Said::default()
+                ..Inputs::default()
             },
             Ok(&|settings| settings.listen = Place::Address(address.parse().unwrap())),
         );
@@ -477,9 +477,9 @@ fn files_that_cannot_be_read() {
         ),
     ] {
         let problems = check(
-            &Said {
+            &Inputs {
                 file,
-                ..Said::default()
+                ..Inputs::default()
             }
             .given(),
         )
@@ -498,9 +498,9 @@ fn files_that_cannot_be_read() {
 #[test]
 fn the_default_page_reads_back_as_the_defaults_and_names_every_key() {
     let page = default_page();
-    let given = Said {
+    let given = Inputs {
         file: &page,
-        ..Said::default()
+        ..Inputs::default()
     }
     .given();
     assert_eq!(check(&given), Ok(Settings::default()));
@@ -513,21 +513,21 @@ fn the_default_page_reads_back_as_the_defaults_and_names_every_key() {
 
 #[test]
 fn the_effective_page_reads_back_and_bears_its_sources() {
-    let said = Said {
+    let inputs = Inputs {
         flags: &[("server.shards", "2")],
         file: "[limits]\nmax_message_bytes = 131072\n",
-        ..Said::default()
+        ..Inputs::default()
     };
-    let given = said.given();
+    let given = inputs.given();
     let settings = check(&given).unwrap();
     let page = effective_page(&settings, &given);
     assert!(page.starts_with("[server]\nlisten = \"127.0.0.1:8000\"\nadmin = \"127.0.0.1:8001\"\nshards = 2 # from --shards\n"), "{page}");
     assert!(page.contains("\n[limits]\nmax_connections = 100000\nmax_message_bytes = \"128KiB\" # from s.toml, line 2\n"), "{page}");
     assert_eq!(
         check(
-            &Said {
+            &Inputs {
                 file: &page,
-                ..Said::default()
+                ..Inputs::default()
             }
             .given()
         ),
@@ -576,11 +576,11 @@ fn the_tls_section_is_read() {
     let all = format!(
         "{TLS}minimum = '1.3'\nclient_certificates = 'required'\nclient_ca = 'ca.pem'\nmax_message_bytes = '1KiB'\n"
     );
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             set: &["server.listen=none", "tls.certificates= a.pem , b.pem"],
             file: &all,
-            ..Said::default()
+            ..Inputs::default()
         },
         Ok(&|settings| {
             secured(settings);
@@ -596,9 +596,9 @@ fn the_tls_section_is_read() {
 #[test]
 fn the_listeners_are_those_that_are_wanted() {
     let listeners = |file: &str| {
-        let given = Said {
+        let given = Inputs {
             file,
-            ..Said::default()
+            ..Inputs::default()
         };
         let listeners = engine_of(&check(&given.given()).unwrap()).listeners;
         listeners

@@ -151,7 +151,9 @@ fn publish_of(
         data_encoding,
     };
     let bytes_max = cx.engine.message_bytes_max();
-    let content = publication::content_of(&shared.spoken, dialect, &publication, bytes_max)?;
+    let present = cx.engine.encodings_present();
+    let is_present = |encoding| present.has(encoding);
+    let content = publication::content_of(is_present, dialect, &publication, bytes_max)?;
     let publish = Publish::new(content);
     Ok(if asked.echo.unwrap_or(namespace.echo) {
         publish

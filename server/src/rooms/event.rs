@@ -125,13 +125,10 @@ impl<'e> EncodedEvent<'e> {
             data,
             data_encoding,
         };
-        let Shared {
-            spoken,
-            message_bytes_max,
-            ..
-        } = self.shared;
-        let content =
-            publication::content_of(spoken, self.dialect, &publication, *message_bytes_max);
+        let shared = self.shared;
+        let is_present = |encoding| shared.has_encoding(encoding);
+        let bytes_max = shared.message_bytes_max;
+        let content = publication::content_of(is_present, self.dialect, &publication, bytes_max);
         Ok(content?)
     }
 }

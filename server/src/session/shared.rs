@@ -3,8 +3,7 @@
 
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
-use crate::wire::spoken::Spoken;
-use shardcast_engine::{Handle as EngineHandle, Refused};
+use shardcast_engine::{EncodingId, EncodingsPresent, Handle as EngineHandle, Refused};
 use shardcast_protocol::dialect::Rules;
 use std::sync::OnceLock;
 
@@ -25,7 +24,8 @@ pub(crate) struct Shared {
     pub(crate) reconnect_window_ms: u64,
     pub(crate) rules: Rules,
     pub(crate) namespaces: Namespaces,
-    pub(crate) spoken: Spoken,
+    /// The engine's count of encodings, known since the first connection opened.
+    pub(crate) encodings: OnceLock<EncodingsPresent>,
     /// Where background handlers run.
     pub(crate) runtime: tokio::runtime::Handle,
     /// Set when the engine has started.
@@ -40,6 +40,12 @@ impl Shared {
     /// Whoever meets it tries again, as with a full queue, so no shard ever waits here.
     pub(crate) fn engine(&self) -> Result<&EngineHandle, Refused> {
         self.engine.get().ok_or(Refused::Busy)
+    }
+
+    /// Whether an open connection has this encoding.
+    pub(crate) fn has_encoding(&self, encoding: EncodingId) -> bool {
+        let present = self.encodings.get();
+        present.is_some_and(|present| present.has(encoding))
     }
 
     /// The room of this name, checked and with its namespace.

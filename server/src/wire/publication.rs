@@ -5,7 +5,6 @@
 //! on every shard.
 
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::spoken::Spoken;
 use shardcast_engine::{
     Content, Data, DataEncoding, EncodingId, Frame, Position, Publication, PublicationKind, Topic,
 };
@@ -42,7 +41,7 @@ pub(crate) fn encode(
 /// # Errors
 /// `too_large`.
 pub(crate) fn content_of(
-    spoken: &Spoken,
+    is_present: impl Fn(EncodingId) -> bool,
     dialect: Dialect,
     publication: &Publication<'_>,
     bytes_max: usize,
@@ -59,7 +58,7 @@ pub(crate) fn content_of(
     let own = fit(dialect, TOO_LARGE)?;
     let mut others = Vec::new();
     for other in Dialect::ALL {
-        if other == dialect || !spoken.has(other) {
+        if other == dialect || !is_present(EncodingId::new(other.index())) {
             continue;
         }
         let most = with_event(publication, |event| event.bytes_max(other.encoding()));

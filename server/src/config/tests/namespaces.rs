@@ -8,11 +8,11 @@ type Classes<'a> = (Namespace, &'a [(&'a str, Namespace)]);
 
 /// Asserts the namespaces of a file, or every problem in order.
 fn check_namespaces(file: &str, want: Result<Classes<'_>, &[&str]>) {
-    let said = Said {
+    let inputs = Inputs {
         file,
-        ..Said::default()
+        ..Inputs::default()
     };
-    let got = check(&said.given())
+    let got = check(&inputs.given())
         .map(|settings| settings.namespaces())
         .map_err(|problems| problems.iter().map(Problem::to_string).collect::<Vec<_>>());
     let want = want
@@ -104,21 +104,21 @@ fn namespaces_are_read() {
 
 #[test]
 fn the_default_namespace_has_keys_like_others() {
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             set: &["rooms.join=[staff, root]"],
             environment: &[
                 ("SHARDCAST_ROOMS_JOIN", "users"),
                 ("SHARDCAST_ROOMS_ECHO", "false"),
             ],
             file: "[rooms]\necho = true\nname_characters = 'ascii'",
-            ..Said::default()
+            ..Inputs::default()
         },
         Ok(&|settings| {
             let all = "[rooms]\njoin = ['staff', 'root']\necho = false\nname_characters = 'ascii'";
-            let given = Said {
+            let given = Inputs {
                 file: all,
-                ..Said::default()
+                ..Inputs::default()
             };
             settings.rooms = check(&given.given()).unwrap().rooms;
         }),
@@ -284,11 +284,11 @@ fn names_of_rooms_must_fit() {
 
 #[test]
 fn namespaces_come_from_the_file_only() {
-    check_said(
-        Said {
+    check_inputs(
+        Inputs {
             set: &["namespaces.chat.join=users"],
             environment: &[("SHARDCAST_NAMESPACES_CHAT_JOIN", "users")],
-            ..Said::default()
+            ..Inputs::default()
         },
         Err(&[
             "from --set: namespaces.chat.join cannot be set here: namespaces stand in the configuration file",
@@ -313,11 +313,11 @@ fn example() -> &'static str {
 #[test]
 fn the_documented_files_can_be_used() {
     for file in files() {
-        let said = Said {
+        let inputs = Inputs {
             file,
-            ..Said::default()
+            ..Inputs::default()
         };
-        assert_eq!(check(&said.given()).map(|_| ()), Ok(()), "{file}");
+        assert_eq!(check(&inputs.given()).map(|_| ()), Ok(()), "{file}");
     }
     let (default, named) = documented();
     check_namespaces(example(), Ok((default, &named)));
@@ -345,11 +345,11 @@ fn every_option_of_a_namespace_is_explained() {
 
 #[test]
 fn the_effective_page_shows_namespaces_with_their_sources() {
-    let said = Said {
+    let inputs = Inputs {
         file: example(),
-        ..Said::default()
+        ..Inputs::default()
     };
-    let given = said.given();
+    let given = inputs.given();
     let settings = check(&given).unwrap();
     let page = effective_page(&settings, &given);
     assert!(
@@ -380,9 +380,9 @@ secret = true # from s.toml, line 21
         ),
         "{page}"
     );
-    let again = Said {
+    let again = Inputs {
         file: &page,
-        ..Said::default()
+        ..Inputs::default()
     };
     assert_eq!(check(&again.given()), Ok(settings));
 }

@@ -138,7 +138,7 @@ impl<'a> Context<'a> {
     /// Whether as many answers to reported publishes and lists are under way on this shard as may
     /// be: another one would be refused.
     pub fn reports_are_full(&self) -> bool {
-        self.core.reports.is_full()
+        self.core.queries.is_full()
     }
 
     /// Asks for membership; `tag` answers with [`crate::Answer::Joined`]. Joining a room twice is

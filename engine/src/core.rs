@@ -33,7 +33,7 @@ use crate::egress::tls::sessions::TlsSessions;
 use crate::events::EventSink;
 use crate::listener::Listener;
 use crate::message::lane::Mailbox;
-use crate::query::gather::Reports;
+use crate::query::gather::Queries;
 use crate::topic::publication::Encode;
 use crate::topic::topics::Topics;
 use crate::types::close_reason::CloseReason;
@@ -53,7 +53,7 @@ pub(crate) struct Core {
     pub(crate) connections: Connections,
     pub(crate) timers: Timers,
     pub(crate) topics: Topics,
-    pub(crate) reports: Reports,
+    pub(crate) queries: Queries,
     pub(crate) mail: Mailbox,
     pub(crate) outgoing: Outgoing,
     pub(crate) pending_work: PendingWork,
@@ -206,7 +206,7 @@ impl Core {
             connections: Connections::default(),
             timers: Timers::new(),
             topics: Topics::new(congestion),
-            reports: Reports::default(),
+            queries: Queries::default(),
             events: EventSink::default(),
             mail,
             outgoing: Outgoing::default(),

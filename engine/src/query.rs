@@ -3,3 +3,4 @@
 
 pub(crate) mod gather;
 pub(crate) mod page;
+pub(crate) mod scatter;

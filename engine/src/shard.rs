@@ -220,7 +220,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         core.mail.announce_sleep();
         let stuck = core.mail.is_waiting() || !core.mail.can_deliver();
         // Without a place for what commands ask for, they wait for an outcome, which is a message.
-        let waiting = match core.reports.is_full_outside() {
+        let waiting = match core.queries.is_full_outside() {
             true => core.mail.messages(),
             false => core.mail.depth(),
         };

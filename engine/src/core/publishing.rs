@@ -5,7 +5,7 @@
 use super::Core;
 use crate::message::delivery::Delivery;
 use crate::message::request::{PublishRequest, ShardRequest};
-use crate::query::gather::{Part, ReportKey, Requester};
+use crate::query::gather::{Part, QueryKey, Requester};
 use crate::topic::home::Interest;
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::topic::order::{deliver_all, enqueue_report, send_out};
@@ -23,7 +23,7 @@ impl Core {
         publish: Publish,
     ) -> Result<(), PublishError> {
         let topic = to.topic().map(|topic| self.key(topic)).transpose()?;
-        if publish.report.is_some() && self.reports.is_full() {
+        if publish.report.is_some() && self.queries.is_full() {
             return Err(PublishError::TooManyReports);
         }
         let requester = publish.report.map(|tag| Requester::Connection(ticket, tag));
@@ -55,9 +55,9 @@ impl Core {
         self.mail.request(home, ShardRequest::Publish(publish));
     }
 
-    fn open_report(&mut self, requester: Requester) -> ReportKey {
+    fn open_report(&mut self, requester: Requester) -> QueryKey {
         let nobody = Part::Report(Report::default());
-        self.reports.open(self.mail.shard(), requester, nobody)
+        self.queries.open(self.mail.shard(), requester, nobody)
     }
 
     pub(crate) fn list(
@@ -67,7 +67,7 @@ impl Core {
         tag: Tag,
     ) -> Result<(), PublishError> {
         let topic = self.key(topic)?;
-        if self.reports.is_full() {
+        if self.queries.is_full() {
             return Err(PublishError::TooManyReports);
         }
         self.topics
@@ -83,7 +83,7 @@ impl Core {
 
     fn post_list(&mut self, topic: TopicKey, requester: Requester) {
         let nobody = Part::Listing(Listing::default());
-        let key = self.reports.open(self.mail.shard(), requester, nobody);
+        let key = self.queries.open(self.mail.shard(), requester, nobody);
         let home = self.mail.home(Some(topic.topic()));
         self.mail.request(home, ShardRequest::List { topic, key });
     }

@@ -22,7 +22,7 @@ impl Core {
         self.outgoing.release_memory();
         self.topics.release_memory();
         self.timers.release_memory();
-        self.reports.release_memory();
+        self.queries.release_memory();
         self.mail.release_memory();
         self.tls.release_memory();
         if let Some(compressing) = &mut self.compressing {

@@ -1,6 +1,6 @@
 //! Deliveries: what a home writes to the shards that have members, in the order that it gives.
 
-use crate::query::gather::ReportKey;
+use crate::query::gather::QueryKey;
 use crate::topic::key::{Topic, TopicKey};
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
@@ -36,14 +36,14 @@ pub(crate) enum Delivery {
         encoding: EncodingId,
         /// Not counted, if it is on the receiving shard.
         except: Option<Ticket>,
-        key: ReportKey,
+        key: QueryKey,
         parcels: u16,
     },
     /// Asks for some of the members of one encoding.
     List {
         topic: TopicKey,
         encoding: EncodingId,
-        key: ReportKey,
+        key: QueryKey,
         parcels: u16,
         /// Members on all shards.
         total: u32,
@@ -124,7 +124,7 @@ pub(crate) struct Parcel {
     pub(crate) frame: Frame,
     /// Left out, if it is on the receiving shard.
     pub(crate) except: Option<Ticket>,
-    pub(crate) report: Option<ReportKey>,
+    pub(crate) report: Option<QueryKey>,
     /// Parcels of this publish.
     pub(crate) parcels: u16,
 }

@@ -1,6 +1,6 @@
 //! What shards write to each other.
 
-use crate::query::gather::{Outcome, ReportKey};
+use crate::query::gather::{Outcome, QueryKey};
 use crate::query::page::Query;
 use crate::topic::key::TopicKey;
 use crate::topic::publication::Content;
@@ -39,13 +39,13 @@ pub(crate) enum ShardRequest {
     Publish(PublishRequest),
     /// Asks for this shard's part of an answer.
     Query {
-        key: ReportKey,
+        key: QueryKey,
         query: Arc<Query>,
     },
     /// Who is in the room at this place in the order.
     List {
         topic: TopicKey,
-        key: ReportKey,
+        key: QueryKey,
     },
     /// One part of an answer, back at the shard that asked.
     Outcome(Outcome),
@@ -92,7 +92,7 @@ pub(crate) struct PublishRequest {
     pub(crate) topic: Option<TopicKey>,
     pub(crate) content: Content,
     pub(crate) except: Option<Address>,
-    pub(crate) report: Option<ReportKey>,
+    pub(crate) report: Option<QueryKey>,
 }
 
 impl PublishRequest {

@@ -8,16 +8,16 @@ use std::fmt;
 
 /// Names a pending answer across shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ReportKey {
+pub(crate) struct QueryKey {
     /// The shard that asked.
     pub(crate) shard: u16,
     index: u32,
 }
 
 #[cfg(test)]
-impl ReportKey {
-    pub(crate) fn of_nobody() -> ReportKey {
-        ReportKey { shard: 0, index: 0 }
+impl QueryKey {
+    pub(crate) fn of_nobody() -> QueryKey {
+        QueryKey { shard: 0, index: 0 }
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum Part {
 /// One part of what was asked for.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) key: ReportKey,
+    pub(crate) key: QueryKey,
     /// Parcels that were sent; each has one outcome. 0: there were none, and this is the only
     /// outcome.
     pub(crate) parcels: u16,
@@ -52,7 +52,7 @@ pub(crate) struct Outcome {
 /// is asked for from outside waits in the queue of commands. Each kind of askers has its own
 /// places, so that neither takes them from the other.
 #[derive(Debug, Default)]
-pub(crate) struct Reports {
+pub(crate) struct Queries {
     pending: Vec<Option<Pending>>,
     free: Vec<u32>,
     /// Of the pending, those that were asked for from outside.
@@ -66,7 +66,7 @@ struct Pending {
     sum: Part,
 }
 
-impl Reports {
+impl Queries {
     /// Reported publishes and lists under way per shard and kind of askers.
     pub(crate) const PENDING_MAX: usize = 1024;
 
@@ -88,7 +88,7 @@ impl Reports {
     }
 
     /// `sum`: what it is if nobody has anything to add.
-    pub(crate) fn open(&mut self, shard: u16, requester: Requester, sum: Part) -> ReportKey {
+    pub(crate) fn open(&mut self, shard: u16, requester: Requester, sum: Part) -> QueryKey {
         self.outside += usize::from(requester.is_outside());
         let pending = Some(Pending {
             requester,
@@ -105,7 +105,7 @@ impl Reports {
                 (self.pending.len() - 1) as u32
             }
         };
-        ReportKey { shard, index }
+        QueryKey { shard, index }
     }
 
     /// Adds one part; the complete answer after the last one.
@@ -193,7 +193,7 @@ mod tests {
         })
     }
 
-    fn outcome(key: ReportKey, parcels: u16, part: Part) -> Outcome {
+    fn outcome(key: QueryKey, parcels: u16, part: Part) -> Outcome {
         Outcome { key, parcels, part }
     }
 
@@ -216,63 +216,63 @@ mod tests {
 
     #[test]
     fn sums_the_parts_and_reuses_the_place() {
-        let mut reports = Reports::default();
+        let mut queries = Queries::default();
         for round in 0..3 {
             let requester = Requester::Connection(WHO, Tag(round));
-            let key = reports.open(1, requester, report(0, 0, 0));
-            assert!(reports.add(outcome(key, 2, report(10, 1, 0))).is_none());
+            let key = queries.open(1, requester, report(0, 0, 0));
+            assert!(queries.add(outcome(key, 2, report(10, 1, 0))).is_none());
             let sum = Answer::Reported(Report {
                 delivered: 15,
                 queued: 1,
                 dropped: 2,
             });
-            match reports.add(outcome(key, 2, report(5, 0, 2))) {
+            match queries.add(outcome(key, 2, report(5, 0, 2))) {
                 Some((Requester::Connection(WHO, tag), answer)) => {
                     assert_eq!((tag, answer), (Tag(round), sum));
                 }
                 other => panic!("{other:?}"),
             }
-            assert!(reports.is_empty());
+            assert!(queries.is_empty());
         }
-        assert_eq!(reports.pending.len(), 1);
+        assert_eq!(queries.pending.len(), 1);
     }
 
     #[test]
     fn nobody_there_is_a_complete_answer() {
-        let mut reports = Reports::default();
+        let mut queries = Queries::default();
         let requester = Requester::Connection(WHO, Tag(0));
-        let key = reports.open(0, requester, report(0, 0, 0));
-        assert!(reports.add(outcome(key, 0, report(0, 0, 0))).is_some());
+        let key = queries.open(0, requester, report(0, 0, 0));
+        assert!(queries.add(outcome(key, 0, report(0, 0, 0))).is_some());
     }
 
     #[test]
     fn lists_are_put_together_for_another_thread() {
-        let (mut reports, (sender, receiver)) = (Reports::default(), mpsc::sync_channel(1));
+        let (mut queries, (sender, receiver)) = (Queries::default(), mpsc::sync_channel(1));
         let requester = Requester::Outside(Box::new(move |answer| sender.send(answer).unwrap()));
-        let key = reports.open(0, requester, Part::Listing(Listing::default()));
+        let key = queries.open(0, requester, Part::Listing(Listing::default()));
         let part = |slots| outcome(key, 2, Part::Listing(listing(slots)));
-        assert!(reports.add(part(&[1, 2])).is_none());
-        match reports.add(part(&[3])) {
+        assert!(queries.add(part(&[1, 2])).is_none());
+        match queries.add(part(&[3])) {
             Some((Requester::Outside(reply), answer)) => reply(answer),
             other => panic!("{other:?}"),
         }
         assert_eq!(receiver.recv(), Ok(Answer::Listed(listing(&[1, 2, 3]))));
-        assert!(reports.is_empty());
+        assert!(queries.is_empty());
     }
 
     /// Peers cannot keep other threads from asking, nor these the peers.
     #[test]
     fn requesters_of_a_kind_have_their_own_places() {
-        let mut reports = Reports::default();
-        for _ in 0..Reports::PENDING_MAX {
-            assert!(!reports.is_full());
-            reports.open(0, Requester::Connection(WHO, Tag(0)), report(0, 0, 0));
+        let mut queries = Queries::default();
+        for _ in 0..Queries::PENDING_MAX {
+            assert!(!queries.is_full());
+            queries.open(0, Requester::Connection(WHO, Tag(0)), report(0, 0, 0));
         }
-        assert!(reports.is_full() && !reports.is_full_outside());
-        for _ in 0..Reports::PENDING_MAX {
-            assert!(!reports.is_full_outside());
-            reports.open(0, Requester::Outside(Box::new(drop)), report(0, 0, 0));
+        assert!(queries.is_full() && !queries.is_full_outside());
+        for _ in 0..Queries::PENDING_MAX {
+            assert!(!queries.is_full_outside());
+            queries.open(0, Requester::Outside(Box::new(drop)), report(0, 0, 0));
         }
-        assert!(reports.is_full_outside());
+        assert!(queries.is_full_outside());
     }
 }

@@ -142,7 +142,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         assert!(core.topics.homes.is_empty(), "home topics left");
         assert_eq!(core.mail.depth(), 0, "messages left");
         assert!(!core.mail.is_waiting(), "messages wait for room");
-        assert!(core.reports.is_empty(), "reports pending");
+        assert!(core.queries.is_empty(), "reports pending");
         assert!(
             core.topics.fan_outs.is_empty()
                 && core.topics.delayed.is_empty()

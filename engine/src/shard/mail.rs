@@ -28,7 +28,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// post requests, and while as many answers are under way to other threads as may be.
     pub(super) fn run_commands(&mut self) {
         for _ in 0..COMMANDS_PER_TICK {
-            if self.core.mail.is_congested() || self.core.reports.is_full_outside() {
+            if self.core.mail.is_congested() || self.core.queries.is_full_outside() {
                 return;
             }
             let Some(command) = self.core.mail.next_command() else {
@@ -42,7 +42,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Command::Notify { who, notice } => self.notify(who, notice),
                 Command::Admit { who, notice } => self.decide(who, notice),
                 Command::ReplaceTls { listener, tls } => self.core.tls.replace(listener, tls),
-                Command::Query { query, reply } => self.core.query_from_outside(query, reply),
+                Command::Query { query, reply } => {
+                    self.core.queries.ask(&mut self.core.mail, query, reply)
+                }
                 Command::Subscribe { subscriber } => self.core.events.add(subscriber),
                 Command::Drain {
                     listeners,
@@ -134,7 +136,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 core.topics.homes.order_list(&mut core.mail, topic, key)
             }
             ShardRequest::Outcome(outcome) => {
-                if let Some((requester, answer)) = core.reports.add(outcome) {
+                if let Some((requester, answer)) = core.queries.add(outcome) {
                     self.answer_requester(requester, answer);
                 }
             }

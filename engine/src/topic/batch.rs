@@ -3,7 +3,7 @@
 //! frame among them.
 
 use crate::message::delivery::Parcel;
-use crate::query::gather::{Outcome, Part, ReportKey};
+use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::member_list::MemberList;
 use crate::types::answer::Report;
 use crate::types::encoding::EncodingId;
@@ -186,7 +186,7 @@ pub(crate) struct FanOut {
     skips: Skips,
     events: EventLayouts,
     pub(crate) members: MemberList,
-    report: Option<(ReportKey, u16)>,
+    report: Option<(QueryKey, u16)>,
     pub(crate) tally: Report,
 }
 
@@ -427,7 +427,7 @@ mod tests {
             encoding: EncodingId::FIRST,
             frame: frame("a"),
             except: None,
-            report: Some(ReportKey::of_nobody()),
+            report: Some(QueryKey::of_nobody()),
             parcels: 1,
         };
         for (slice, reported) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {

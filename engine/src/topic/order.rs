@@ -5,7 +5,7 @@ use crate::events::{Event, EventKind, EventSink};
 use crate::message::delivery::{Delivery, Joined, Parcel};
 use crate::message::lane::Mailbox;
 use crate::message::request::{Join, PublishRequest};
-use crate::query::gather::{Outcome, Part, ReportKey};
+use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::home::{Homes, JoinOutcome};
 use crate::topic::key::{TopicKey, TopicName};
 use crate::types::answer::{Listing, Report};
@@ -81,7 +81,7 @@ impl Homes {
 
     /// As home: a list has its place in the order, and each shard is asked for its share of those
     /// who are named.
-    pub(crate) fn order_list(&self, mailbox: &mut Mailbox, topic: TopicKey, key: ReportKey) {
+    pub(crate) fn order_list(&self, mailbox: &mut Mailbox, topic: TopicKey, key: QueryKey) {
         let total = self.members(topic.topic());
         let interest = self.interest(topic.topic()).iter();
         let shares = interest.scan(LIST_MEMBERS_MAX, |left, pair| {
@@ -163,7 +163,7 @@ pub(crate) fn deliver_all<'a>(
     }
 }
 
-pub(crate) fn enqueue_report(mail: &mut Mailbox, key: ReportKey, parcels: u16, report: Report) {
+pub(crate) fn enqueue_report(mail: &mut Mailbox, key: QueryKey, parcels: u16, report: Report) {
     let part = Part::Report(report);
     mail.enqueue_outcome(Outcome { key, parcels, part });
 }

@@ -132,7 +132,7 @@ impl Flags {
     }
 }
 
-/// What only a busy, slow or half-read connection has.
+/// State allocated only while a connection has pending input or output.
 #[derive(Debug, Default)]
 pub(crate) struct Cold {
     /// Bytes of an incomplete head or frame, or everything that came while parked.

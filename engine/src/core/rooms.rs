@@ -14,11 +14,11 @@ use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
 use std::sync::Arc;
 
-/// What a connection is told of what it asked for.
+/// The answer that the application gets for a connection, if it asked for one.
 pub(crate) type Answered = Option<(Ticket, Tag, Answer)>;
 
-/// Users that a connection is, or is not yet known to be no more: more at once are refused until
-/// the homes have answered.
+/// User identities of one connection, counting those whose leave is not acknowledged yet. A further
+/// identity is refused until a home has answered.
 const USERS_PER_CONNECTION_MAX: usize = 8;
 
 /// One request to join.

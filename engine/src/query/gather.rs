@@ -49,7 +49,7 @@ pub(crate) struct Outcome {
 }
 
 /// Pending answers. Full: what is asked for by connections is refused before anything is sent; what
-/// is asked for from outside waits in the queue of commands. Each kind of askers has its own
+/// is asked for from outside waits in the queue of commands. Each kind of requesters has its own
 /// places, so that neither takes them from the other.
 #[derive(Debug, Default)]
 pub(crate) struct Queries {
@@ -67,7 +67,7 @@ struct Pending {
 }
 
 impl Queries {
-    /// Reported publishes and lists under way per shard and kind of askers.
+    /// Reported publishes and lists under way per shard and kind of requesters.
     pub(crate) const PENDING_MAX: usize = 1024;
 
     /// Keeps nothing while nothing is pending.

@@ -1,17 +1,17 @@
-//! Whom the closed batches of a shard go to: the members of that moment, one set of recipients
-//! behind the other in one list.
+//! The members that the closed batches of a shard go to: those of the moment at which a batch was
+//! closed, one batch's members behind the other's in one list.
 //!
-//! A place in the list stays valid within a tick. At its end those who were served go from the
-//! list, if they are many, or if they are all. So a fan-out costs no allocation. Used when a batch
-//! is closed and by fan-out.
+//! A place in the list stays valid within a tick. At the end of a tick, members that were served
+//! leave the list if they are most of it or all. So a fan-out costs no allocation. Used when a
+//! batch is closed, and by fan-out.
 
 use crate::types::ticket::Ticket;
 
-/// The sets of recipients of all batches that are on their way.
+/// The members of all batches that are under way.
 #[derive(Debug, Default)]
 pub(crate) struct MemberLists(Vec<Ticket>);
 
-/// One set of recipients that is being served: where its next member stands, and where it ends.
+/// The members of one batch: where the next one stands, and where they end.
 #[derive(Debug)]
 pub(crate) struct MemberList {
     next: usize,
@@ -23,7 +23,7 @@ impl MemberLists {
     /// is given back.
     const MEMBERS_KEPT: usize = 64 << 10;
 
-    /// Notes who is to be served.
+    /// Appends the members of a batch.
     pub(crate) fn gather(&mut self, members: impl IntoIterator<Item = Ticket>) -> MemberList {
         let next = self.0.len();
         self.0.extend(members);

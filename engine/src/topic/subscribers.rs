@@ -1,5 +1,5 @@
-//! Slices: this shard's own members of each topic, those of each encoding by themselves, and what
-//! they are owed in this tick.
+//! Subscribers: this shard's own members of each topic, those of each encoding by themselves, and
+//! the batch that this tick collects for them.
 
 use crate::topic::batch::Batch;
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind};
@@ -10,15 +10,15 @@ use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// This shard's subscribers, by topic and encoding. They exist while a connection of the shard is
-/// in the room, or asked to be.
+/// This shard's subscribers, by topic and encoding. An entry exists while a connection of the shard
+/// is a member of the topic, or asked to be.
 #[derive(Debug, Default)]
 pub(crate) struct LocalTopics {
     /// By encoding, as many as are used; by kind and name.
     names: Vec<PerKind<HashMap<Arc<str>, u32, RandomState>>>,
     subscriber_lists: Vec<Subscribers>,
     free: Vec<u32>,
-    /// Slices whose batch is not empty, in the order of their first frame.
+    /// Subscribers whose batch is not empty, in the order of their first frame.
     pub(crate) pending: Vec<u32>,
 }
 

@@ -25,9 +25,11 @@ pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
 }
 
 impl<'b> Span<'b> for Raw<'b> {
+    #[inline(always)]
     fn text(self) -> Option<Cow<'b, str>> {
-        let inner = self.as_str().strip_prefix('"')?.strip_suffix('"')?;
-        Some(unescape(inner))
+        let text = self.as_str();
+        let is_string = text.as_bytes()[0] == b'"';
+        is_string.then(|| unescape(&text[1..text.len() - 1]))
     }
 
     fn boolean(self) -> Option<bool> {
@@ -136,7 +138,7 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
     pub(crate) fn from_json(
         text: &'b str,
         outer: u32,
-        key_of: impl Fn(&str) -> Option<usize>,
+        key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
     ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
         let mut scanner = json::Scanner::new(text);
@@ -150,7 +152,7 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
     pub(crate) fn scan_json(
         scanner: &mut json::Scanner<'b>,
         outer: u32,
-        key_of: impl Fn(&str) -> Option<usize>,
+        key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
     ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
         let mut fields = Fields::NONE;
@@ -169,17 +171,20 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
         &mut self,
         scanner: &mut json::Scanner<'b>,
         outer: u32,
-        key_of: impl Fn(&str) -> Option<usize>,
+        key_of: impl Fn(&[u8]) -> Option<usize>,
     ) -> Result<(), SyntaxError> {
         scanner.expect(b'{')?;
         if scanner.take(b'}') {
             return Ok(());
         }
         loop {
-            let inner = scanner.key()?;
+            let inner = scanner.key_bytes()?;
             let key = match key_of(inner) {
                 // `"t\u0079pe"` is the same key as `"type"`.
-                None if inner.contains('\\') => key_of(&unescape(inner)),
+                None if inner.contains(&b'\\') => {
+                    let inner = str::from_utf8(inner).ok();
+                    inner.and_then(|inner| key_of(unescape(inner).as_bytes()))
+                }
                 key => key,
             };
             let value = scanner.raw(outer + 1)?;
@@ -196,7 +201,7 @@ impl<'b, const N: usize> Fields<Pack<'b>, N> {
     pub(crate) fn from_pack(
         bytes: &'b [u8],
         outer: u32,
-        key_of: impl Fn(&str) -> Option<usize>,
+        key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
     ) -> Result<Fields<Pack<'b>, N>, Malformed> {
         let mut scanner = pack::Scanner::new(bytes);
@@ -208,7 +213,7 @@ impl<'b, const N: usize> Fields<Pack<'b>, N> {
                     let key = scanner.value(outer + 1)?;
                     let value = scanner.value(outer + 1)?;
                     match key.text() {
-                        Some(name) => fields.put(key_of(&name), value),
+                        Some(name) => fields.put(key_of(name.as_bytes()), value),
                         None => fields.wrong = Some("keys must be strings"),
                     }
                 }

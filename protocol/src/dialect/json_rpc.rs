@@ -95,14 +95,14 @@ enum Outer {
 impl Outer {
     const COUNT: usize = 6;
 
-    fn of_name(name: &str) -> Option<usize> {
+    fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
-            "jsonrpc" => Outer::JsonRpc,
-            "method" => Outer::Method,
-            "params" => Outer::Params,
-            "id" => Outer::Id,
-            "result" => Outer::Result,
-            "error" => Outer::Error,
+            b"jsonrpc" => Outer::JsonRpc,
+            b"method" => Outer::Method,
+            b"params" => Outer::Params,
+            b"id" => Outer::Id,
+            b"result" => Outer::Result,
+            b"error" => Outer::Error,
             _ => return None,
         };
         Some(key as usize)
@@ -235,10 +235,10 @@ fn call_number(id: Raw<'_>) -> Option<u64> {
 
 fn call_error(error: Raw<'_>) -> Result<CallError<'_>, Wrong> {
     const WRONG: Wrong = "error must be an object with code and message";
-    let key_of = |name: &str| match name {
-        "code" => Some(0),
-        "message" => Some(1),
-        "data" => Some(2),
+    let key_of = |name: &[u8]| match name {
+        b"code" => Some(0),
+        b"message" => Some(1),
+        b"data" => Some(2),
         _ => None,
     };
     let fields = Fields::<Raw<'_>, 3>::from_json(error.as_str(), 0, key_of, WRONG);
@@ -277,7 +277,7 @@ impl<'b> Call<'b> {
             Some(_) | None => "{}",
         };
         // `type` and `id` mean nothing here.
-        let key_of = |name: &str| Key::of_name(name).filter(|key| *key > Key::Id as usize);
+        let key_of = |name: &[u8]| Key::of_name(name).filter(|key| *key > Key::Id as usize);
         let keys = Keys::from_json(params, 0, key_of, WRONG).map_err(|_| WRONG)?;
         match keys.wrong {
             Some(wrong) => Err(wrong),

@@ -65,6 +65,15 @@ impl<'b> Scanner<'b> {
         Ok(key)
     }
 
+    /// The same as bytes: comparing them with known keys takes no look at where characters begin.
+    pub(crate) fn key_bytes(&mut self) -> Result<&'b [u8], SyntaxError> {
+        let bytes = self.text.as_bytes();
+        let start = expect(bytes, self.at, b'"')?;
+        let end = skip_string(bytes, start)?;
+        self.at = expect(bytes, end, b':')?;
+        Ok(&bytes[start..end - 1])
+    }
+
     /// Takes one whole value after white space, itself inside `outer` containers, and returns it as it was sent.
     pub(crate) fn value(&mut self, outer: u32) -> Result<&'b str, SyntaxError> {
         let start = skip_space(self.text.as_bytes(), self.at);

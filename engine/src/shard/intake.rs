@@ -361,7 +361,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Reads on where parked connections stopped, while there is room.
+    #[inline]
     pub(super) fn unpark(&mut self) {
+        if self.parked.is_empty() {
+            self.core.held_up = false;
+        } else {
+            self.unpark_all();
+        }
+    }
+
+    #[inline(never)]
+    fn unpark_all(&mut self) {
         let bytes_max = self.core.counters.bytes_out.get() + PARKED_BYTES_PER_TICK;
         let topics_awaited = std::mem::take(&mut self.core.topics_awaited);
         for _ in 0..self.parked.len() {

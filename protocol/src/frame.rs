@@ -229,6 +229,22 @@ pub fn written(frame: &[u8]) -> (OpCode, std::ops::Range<usize>) {
     (opcode, start..start + length)
 }
 
+/// How long the server frame is that stands at the start of `frame`, and was written here.
+///
+/// # Panics
+/// It was not: a bug of the caller.
+#[inline]
+pub fn written_bytes(frame: &[u8]) -> usize {
+    match frame[1] {
+        short if short < LENGTH_IN_TWO_BYTES => SHORT_HEADER_BYTES + usize::from(short),
+        LENGTH_IN_TWO_BYTES => {
+            let length = u16::from_be_bytes([frame[2], frame[3]]);
+            4 + usize::from(length)
+        }
+        _ => written(frame).1.end,
+    }
+}
+
 #[inline]
 fn cut_control(opcode: OpCode, payload: &[u8]) -> &[u8] {
     if opcode.is_control() && payload.len() > CONTROL_PAYLOAD_BYTES_MAX {

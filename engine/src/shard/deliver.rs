@@ -150,6 +150,9 @@ impl Core {
         if flags.has(Flags::SERVED_APART) {
             return self.append_apart(fan_out, ticket, flags);
         }
+        if fan_out.is_for_all() {
+            return self.append_to_any(fan_out, ticket, flags, shares.plain);
+        }
         let backlog = flags.has(Flags::BACKLOG);
         let (layout, bytes, shared) = match &fan_out.deflated {
             Some(deflated) if flags.has(Flags::DEFLATES) => {
@@ -178,6 +181,25 @@ impl Core {
         } += 1;
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
         self.appended(frames, octets, fits)
+    }
+
+    /// Appends a batch that is the same for everybody.
+    #[inline(always)] // Once per member.
+    fn append_to_any(
+        &mut self,
+        fan_out: &mut FanOut,
+        ticket: Ticket,
+        flags: Flags,
+        shared: Shared,
+    ) -> Appended {
+        let octets = fan_out.plain.len();
+        let fits = self.append_shared(ticket, shared, &fan_out.plain, 0, octets);
+        *match (fits, flags.has(Flags::BACKLOG)) {
+            (true, false) => &mut fan_out.tally.delivered,
+            (true, true) => &mut fan_out.tally.queued,
+            (false, _) => &mut fan_out.tally.dropped,
+        } += 1;
+        self.appended(fan_out.frames.into(), octets, fits)
     }
 
     /// Whoever had no room for all of a batch counts as given none of it.

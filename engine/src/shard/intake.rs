@@ -123,7 +123,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let bytes = &mut bytes[taken..];
         if !bytes.is_empty() {
             let (used, need) = self.consume(ticket, bytes);
-            self.stash(ticket, &bytes[used..], need);
+            if used < bytes.len() {
+                self.stash(ticket, &bytes[used..], need);
+            }
         }
         // A slot is not used again before the driver says that it is closed, so this is still the same connection's.
         if self.core.connections.at(ticket.slot).cold.is_some() {
@@ -198,10 +200,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Keeps the beginning of an incomplete head or frame, or what a parked connection has not been asked yet.
+    #[inline(never)]
     fn stash(&mut self, ticket: Ticket, rest: &[u8], need: Need) {
-        if rest.is_empty() {
-            return;
-        }
         let input = self.core.spare.take(rest, need);
         self.core.connections.at(ticket.slot).cold().input = input;
         self.watch_input(ticket);
@@ -338,10 +338,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// A lane is full, and taking the shard's own messages does not make room.
+    #[inline]
     fn is_stuck(&mut self, ticket: Ticket) -> bool {
-        if !self.core.mail.is_congested() {
-            return false;
-        }
+        self.core.mail.is_congested() && self.stays_stuck(ticket)
+    }
+
+    #[cold]
+    fn stays_stuck(&mut self, ticket: Ticket) -> bool {
         self.take_requests();
         self.take_deliveries();
         self.core.mail.is_congested() && self.core.connections.phase(ticket) == Phase::Open

@@ -134,7 +134,7 @@ impl<S: Copy, const N: usize> Fields<S, N> {
 
 impl<'b, const N: usize> Fields<Raw<'b>, N> {
     /// A whole text, inside `outer` containers. `key_of` knows the keys; anything but an object is `wrong`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn from_json(
         text: &'b str,
         outer: u32,

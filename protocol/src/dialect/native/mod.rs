@@ -30,6 +30,7 @@ pub(crate) enum Key {
 impl Key {
     pub(crate) const COUNT: usize = 9;
 
+    #[inline]
     pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
             b"type" => Key::Type,

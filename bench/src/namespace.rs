@@ -1,5 +1,6 @@
-//! A network namespace of our own whose loopback delivers on the load generator's core, as a network card's receive queue could.
-//! It exists as long as its holder, a `cat` on a pipe from us, so it goes when we go, however we end. Made by the binary, entered by `run`.
+//! A network namespace of our own whose loopback delivers on the load generator's core, as a
+//! network card's receive queue could. It exists as long as its holder, a `cat` on a pipe from us,
+//! so it goes when we go, however we end. Made by the binary, entered by `run`.
 
 use crate::server::LOAD_CPU;
 use std::ffi::OsString;
@@ -23,7 +24,8 @@ const SETTINGS: [&str; 7] = [
     "net/ipv4/tcp_tw_reuse",
 ];
 
-/// Runs inside; $1 is the mask of cores, the rest are settings as PATH=VALUE. /sys shows the network that it was mounted in, hence another one.
+/// Runs inside; $1 is the mask of cores, the rest are settings as PATH=VALUE. /sys shows the
+/// network that it was mounted in, hence another one.
 const SETUP: &str = r#"
 set -e
 mask=$1; shift
@@ -120,9 +122,7 @@ impl Drop for Namespace {
 }
 
 /// Reads on a thread of its own, which a program that hangs leaves behind. `None`: nothing came.
-fn within_setup_time(
-    read: impl FnOnce() -> Option<String> + Send + 'static,
-) -> Option<String> {
+fn within_setup_time(read: impl FnOnce() -> Option<String> + Send + 'static) -> Option<String> {
     let (done, result) = sync_channel(1);
     std::thread::spawn(move || done.send(read()));
     result.recv_timeout(SETUP_TIME_MAX).ok().flatten()

@@ -1,6 +1,6 @@
-//! Every peer of `bench/peers` starts by its script and speaks the raw protocol as `bench/README.md`
-//! describes it. A peer whose tool is not installed is named and left out; a peer that is there and
-//! wrong fails, and those in Rust are always there.
+//! Every peer of `bench/peers` starts by its script and speaks the raw protocol as
+//! `bench/README.md` describes it. A peer whose tool is not installed is named and left out; a peer
+//! that is there and wrong fails, and those in Rust are always there.
 
 mod peer;
 

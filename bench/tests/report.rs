@@ -1,4 +1,5 @@
-//! `shardcast-bench report` as users call it: files in, one page out, and clear words when that cannot be.
+//! `shardcast-bench report` as users call it: files in, one page out, and clear words when that
+//! cannot be.
 
 use shardcast_patience::Program;
 use std::fs;

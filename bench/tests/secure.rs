@@ -1,5 +1,6 @@
-//! Whoever is measured over TLS or compressing, loaded by the real load generator for a moment: every message is verified, and what was agreed on
-//! is what the works say. A peer whose tool is not installed is left out.
+//! Whoever is measured over TLS or compressing, loaded by the real load generator for a moment:
+//! every message is verified, and what was agreed on is what the works say. A peer whose tool is
+//! not installed is left out.
 #![forbid(unsafe_code)]
 
 mod peer;
@@ -78,7 +79,7 @@ fn whoever_is_measured_over_tls_speaks_it() {
         floor: None,
         against: None,
     };
-    identity::write(&places).expect("written");
+    identity::write(&places.certificate(), &places.key()).expect("written");
     let [certificate, key] = [places.certificate(), places.key()].map(PathBuf::into_os_string);
     let arguments = ["--tls".into(), certificate, key];
     let generator = load_generator();

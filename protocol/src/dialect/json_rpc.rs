@@ -1,20 +1,21 @@
 //! JSON-RPC 2.0 (jsonrpc.org/specification), read and written.
 //!
-//! A method is the native `type`. The params of the server's own are an object with the native keys; those of any other are, as a
-//! whole, the command's `data`. The result of one of the server's own is the native answer without `type` and `id`. Params that are absent, `null`,
-//! `[]` or `{}` are none, for libraries send all four.
+//! A method is the native `type`. The params of the server's own are an object with the native
+//! keys; those of any other are, as a whole, the command's `data`. The result of one of the
+//! server's own is the native answer without `type` and `id`. Params that are absent, `null`, `[]`
+//! or `{}` are none, for libraries send all four.
 
 use super::decoded::{
-    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Joining, ReplyMode,
-    Response,
+    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, ReplyMode, Response,
 };
 use super::event::Event;
-use super::fields::{Fields, Span};
+use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
 use super::map::{Json, Map};
 use super::native::{Key, Keys};
+use super::replies::Joining;
 use super::reply::{Reply, error_details};
-use super::request::{Method, Request, Wrong};
+use super::request::{Method, Request};
 use super::rules::Rules;
 use super::value::{Untranslatable, Value};
 use super::{Code, Problem, refused};
@@ -51,7 +52,8 @@ enum Members<'b> {
     TooMany,
 }
 
-/// The elements of a whole array, each read where it is scanned; those of an array that is too long or no JSON are dropped.
+/// The elements of a whole array, each read where it is scanned; those of an array that is too long
+/// or no JSON are dropped.
 fn members(text: &str, outer: u32) -> Result<Members<'_>, SyntaxError> {
     let mut scanner = Scanner::new(text);
     let mut items = Vec::new();
@@ -135,7 +137,8 @@ fn item<'b>(object: &Object<'b>) -> Result<Item<'b>, InvalidRequest<'b>> {
     // The id first: whatever else is wrong is answered under it.
     let id = (object.id()).map_err(|wrong| invalid(None, ReplyMode::Always, wrong))?;
     let method = (object.method()).map_err(|wrong| invalid(id, ReplyMode::Always, wrong))?;
-    // A method without an id is a notification, whatever else is wrong with it: never answered (§4.1).
+    // A method without an id is a notification, whatever else is wrong with it: never answered
+    // (§4.1).
     let reply = match id {
         Some(_) => ReplyMode::Always,
         None => ReplyMode::Never,
@@ -201,12 +204,14 @@ impl<'b> Object<'b> {
         Ok(Call { method, params })
     }
 
-    /// Of the two outcomes one is present, and the other absent or `null`; JSON-RPC 1.0 and the libraries that grew from it send both keys.
+    /// Of the two outcomes one is present, and the other absent or `null`; JSON-RPC 1.0 and the
+    /// libraries that grew from it send both keys.
     fn response(&self) -> Result<Response<'b>, Wrong> {
         self.check()?;
         let id = self.get(Outer::Id).and_then(call_number);
         let error = self.some(Outer::Error);
-        // An error that is `null` is none, so without a result beside it the outcome is `null`, too.
+        // An error that is `null` is none, so without a result beside it the outcome is `null`,
+        // too.
         let result = match error {
             Some(_) => self.some(Outer::Result),
             None => self.get(Outer::Result).or(self.get(Outer::Error)),
@@ -222,7 +227,8 @@ impl<'b> Object<'b> {
     }
 }
 
-/// Ids of the server's calls are strings, for clients number their own, and some look an id up among those without a look at `method`.
+/// Ids of the server's calls are strings, for clients number their own, and some look an id up
+/// among those without a look at `method`.
 const CALL_PREFIX: char = 's';
 
 /// The number of a call of ours.
@@ -294,7 +300,8 @@ fn is_empty(container: Raw<'_>) -> bool {
 
 const _: () = assert!((Key::Type as usize) < Key::Id as usize && Key::Id as usize == 1);
 
-/// Appends a response object. An error without an id is about a message whose id is not known: `null` (§5).
+/// Appends a response object. An error without an id is about a message whose id is not known:
+/// `null` (§5).
 pub(super) fn write_reply(out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
     let mut map = open(out);
     match reply {

@@ -13,8 +13,8 @@ pub(crate) fn unescape(inner: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a string has a backslash. Most strings of requests are short names, so the words that are compared overlap instead of
-/// leaving single bytes over.
+/// Whether a string has a backslash. Most strings of requests are short names, so the words that
+/// are compared overlap instead of leaving single bytes over.
 #[inline(always)]
 fn has_escape(inner: &[u8]) -> bool {
     if let Some(last) = inner.last_chunk::<8>() {
@@ -53,7 +53,8 @@ fn unescaped(inner: &str) -> String {
     text
 }
 
-/// The character that the escape at the start of `text` stands for, and the escape's length in bytes.
+/// The character that the escape at the start of `text` stands for, and the escape's length in
+/// bytes.
 fn escaped_char(text: &str) -> (char, usize) {
     let unit = |at: usize| {
         text.get(at + 2..at + 6)

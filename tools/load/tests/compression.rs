@@ -1,5 +1,5 @@
-//! permessage-deflate below the messages, plain and through TLS: what is agreed on, that what comes is verified and counted, and that a server
-//! which breaks it is named.
+//! permessage-deflate below the messages, plain and through TLS: what is agreed on, that what comes
+//! is verified and counted, and that a server which breaks it is named.
 
 #[expect(dead_code, reason = "most conducts are for the transport")]
 mod rogue;
@@ -80,10 +80,10 @@ fn compression_goes_through_tls_and_sessions_are_resumed() {
     let churn = "churn --connections 2 --rate 20 --warmup 0s --duration 1s --payload 300";
     for (resume, expected) in [("", None), (" --tls-resume", Some(20))] {
         let Outcome {
-        code,
-        report,
-        complaint,
-    } = load(&format!("{churn} {tls}{resume}"), &url);
+            code,
+            report,
+            complaint,
+        } = load(&format!("{churn} {tls}{resume}"), &url);
         let context = format!("{complaint} {report}");
         assert_eq!(code, Some(0), "{context}");
         let count = |words: &str| report["tls"][words].as_u64();
@@ -119,7 +119,8 @@ fn who_does_not_agree_is_refused() {
 
 #[test]
 fn what_cannot_be_inflated_is_named() {
-    // A megabyte of one byte, in blocks with fixed codes (RFC 1951 §3.2.6): a literal 0 and many copies of 258 bytes.
+    // A megabyte of one byte, in blocks with fixed codes (RFC 1951 §3.2.6): a literal 0 and many
+    // copies of 258 bytes.
     let mut bomb = Bits::default();
     bomb.push(0b010, 3);
     bomb.push_code(0x30, 8);
@@ -150,10 +151,10 @@ fn what_cannot_be_inflated_is_named() {
     ] {
         let address = rogue::serve(Conduct::Compress(said)).0;
         let Outcome {
-        code,
-        report,
-        complaint,
-    } = load(ECHO, &format!("ws://{address}/"));
+            code,
+            report,
+            complaint,
+        } = load(ECHO, &format!("ws://{address}/"));
         let context = format!("{complaint} {report}");
         assert_eq!(report["errors"], json!({words: 1}), "{context}");
         assert_eq!((code, &report["lost"]), (Some(1), &json!(4)), "{context}");

@@ -16,7 +16,8 @@ fn load(arguments: &str, fault: Fault) -> Outcome {
         .args(["--url", &url, "--json", "-"]))
 }
 
-/// Whatever this machine can do just now: the steps follow from each other, and the limit from them.
+/// Whatever this machine can do just now: the steps follow from each other, and the limit from
+/// them.
 fn check(arguments: &str, fault: Fault, steps_max: usize) -> Value {
     let Outcome {
         code,
@@ -91,7 +92,12 @@ fn the_limit_of_a_server_that_has_one_is_found() {
     let arguments = format!("echo {STEPS} --find-limit max<50s --find-limit-steps 4");
     let found = check_undisturbed(&arguments, Fault::Overload, 4);
     let steps = found["steps"].as_array().unwrap();
-    let of = |key: &str| steps.iter().map(|step| step[key].clone()).collect::<Vec<_>>();
+    let of = |key: &str| {
+        steps
+            .iter()
+            .map(|step| step[key].clone())
+            .collect::<Vec<_>>()
+    };
     // Each connection is asked for 4, 7, 5 and 6 messages at most, and keeps 5.
     const _: () = assert!(FAULTY == 6);
     let rates = of("rate_per_s");

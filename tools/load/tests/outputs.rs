@@ -1,4 +1,5 @@
-//! What a run leaves behind: series and HdrHistogram files that agree with each other, and the report of a run that was cut short.
+//! What a run leaves behind: series and HdrHistogram files that agree with each other, and the
+//! report of a run that was cut short.
 
 #[expect(dead_code, reason = "the faults are for the verdicts")]
 mod server;

@@ -1,5 +1,6 @@
-//! What is below the messages: the opening handshake, TLS, and servers that break the rules of either, of frames, or of connections. Each
-//! fault is found, named, counted where it can be, and answered with the right exit code.
+//! What is below the messages: the opening handshake, TLS, and servers that break the rules of
+//! either, of frames, or of connections. Each fault is found, named, counted where it can be, and
+//! answered with the right exit code.
 
 #[expect(dead_code, reason = "compression has tests of its own")]
 mod rogue;
@@ -160,7 +161,8 @@ fn what_was_asked_for_is_said_at_the_door() {
     }
 }
 
-/// One connection of three is failed in the place of its sixth answer: with four under way, it never has four.
+/// One connection of three is failed in the place of its sixth answer: with four under way, it
+/// never has four.
 fn check_fault(conduct: Conduct, errors: &Value) {
     let (address, _) = rogue::serve(conduct.clone());
     let outcome = load(&[ECHO], &format!("ws://{address}/"), None);

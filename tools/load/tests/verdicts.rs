@@ -1,4 +1,5 @@
-//! The whole tool against small servers: an honest server passes, and every fault is found, counted and answered with the right exit code.
+//! The whole tool against small servers: an honest server passes, and every fault is found, counted
+//! and answered with the right exit code.
 
 mod movement;
 mod server;

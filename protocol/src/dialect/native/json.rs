@@ -2,14 +2,14 @@
 
 use super::{Key, Keys};
 use crate::dialect::decoded::{InvalidRequest, Item, ReplyMode};
+use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
-use crate::dialect::request::Wrong;
 use crate::dialect::rules::Rules;
 use crate::dialect::{Code, Problem};
 use crate::json::{SyntaxError, explain};
 
-/// `bad_json` when the message is not JSON, whatever else is wrong with it; `bad_request` when a key is missing, mistyped or stands
-/// there twice, or keys exclude each other.
+/// `bad_json` when the message is not JSON, whatever else is wrong with it; `bad_request` when a
+/// key is missing, mistyped or stands there twice, or keys exclude each other.
 #[inline(always)]
 pub(in crate::dialect) fn read<'b>(
     text: &'b str,

@@ -1,16 +1,18 @@
-//! The native dialect, v1, read: one object per message with the same keys, in JSON or in MessagePack.
+//! The native dialect, v1, read: one object per message with the same keys, in JSON or in
+//! MessagePack.
 //!
-//! [`Keys`] are the keys that mean something, found in one pass; [`Keys::request`] makes a request of them, and is the one place that
-//! knows which key belongs to which type. JSON-RPC has the same keys in the `params` of the server's own methods. What the dialect writes
-//! is in `reply` and `event`.
+//! [`Keys`] are the keys that mean something, found in one pass; [`Keys::request`] makes a request
+//! of them, and is the one place that knows which key belongs to which type. JSON-RPC has the same
+//! keys in the `params` of the server's own methods. What the dialect writes is in `reply` and
+//! `event`.
 
 pub(super) mod json;
 pub(super) mod messagepack;
 
 use super::decoded::{Command, ReplyMode};
-use super::fields::{Fields, Span};
+use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
-use super::request::{Method, Publish, PublishTarget, Request, RoomList, Rooms, Wrong};
+use super::request::{Method, Publish, PublishTarget, Request, RoomList, Rooms};
 use std::borrow::Cow;
 
 /// The keys of a request that mean something. All others are ignored.
@@ -30,7 +32,6 @@ pub(crate) enum Key {
 impl Key {
     pub(crate) const COUNT: usize = 9;
 
-    #[inline]
     pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
             b"type" => Key::Type,

@@ -1,5 +1,5 @@
-//! Small servers that speak the raw or the native protocol, honestly or with one fault towards one connection.
-//! Threads and tungstenite; each lives until the test process ends.
+//! Small servers that speak the raw or the native protocol, honestly or with one fault towards one
+//! connection. Threads and tungstenite; each lives until the test process ends.
 
 mod queue;
 
@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex};
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
 
-/// What the server does wrong, once, with the sixth measured message of the first connection that gets any.
+/// What the server does wrong, once, with the sixth measured message of the first connection that
+/// gets any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing.
@@ -339,7 +340,8 @@ impl Gate {
     }
 }
 
-/// Bytes of the stamp that a message carries: in native as hexadecimal digits at the start of its data.
+/// Bytes of the stamp that a message carries: in native as hexadecimal digits at the start of its
+/// data.
 fn stamp(message: &Message) -> Vec<u8> {
     match message {
         Message::Binary(bytes) => bytes.to_vec(),

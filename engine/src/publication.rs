@@ -68,7 +68,8 @@ pub struct Position {
 }
 
 /// Encodes a publication: [`crate::Application::encode`].
-pub(crate) type Encode = for<'a> fn(EncodingId, &Publication<'a>, Option<Position>) -> Option<Frame>;
+pub(crate) type Encode =
+    for<'a> fn(EncodingId, &Publication<'a>, Option<Position>) -> Option<Frame>;
 
 /// What is published or sent. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -341,7 +342,11 @@ mod tests {
         Some(frame(&format!("{at} {publication:?}")))
     }
 
-    fn encoded(content: &Content, encoding: EncodingId, position: Option<Position>) -> Option<String> {
+    fn encoded(
+        content: &Content,
+        encoding: EncodingId,
+        position: Option<Position>,
+    ) -> Option<String> {
         let topic = Some(Topic::Room("r"));
         let frame = content.encode(encoding, topic, position, |said| encode(said, position))?;
         Some(String::from_utf8_lossy(frame.bytes()).into_owned())

@@ -367,7 +367,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     #[inline]
     pub(super) fn unpark(&mut self) {
         if self.parked.is_empty() {
-            self.core.held_up = false;
+            self.core.topics_awaited = false;
         } else {
             self.unpark_all();
         }

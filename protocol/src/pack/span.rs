@@ -4,7 +4,8 @@
 //! containers nest no deeper than a value in an envelope may. So it may be placed into other
 //! MessagePack as it stands. Only the scanner makes them.
 
-use super::scan::{Head, Malformed, Scanner, UNDEFINED};
+use super::UNDEFINED;
+use super::scan::{Head, Malformed, Scanner};
 
 /// A borrowed MessagePack value, byte for byte as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ impl LaneCapacity {
     const SMALLEST: usize = 64;
     const LARGEST: usize = 2048;
 
-    /// The production capacity for a number of shards: [`LaneCapacity::messages`] × 88 bytes for each ordered pair.
+    /// The production capacity for a number of shards: [`LaneCapacity::messages`] × 80 bytes for each ordered pair.
     pub fn for_shards(shards: usize) -> LaneCapacity {
         LaneCapacity((Self::PER_SHARD / shards).clamp(Self::SMALLEST, Self::LARGEST))
     }

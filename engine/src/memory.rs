@@ -38,7 +38,7 @@ impl Memory {
     /// An idle TLS session: rustls' state and keys (3.4-3.6 kB of heap, `bench/results/tried.md`), its place in the table.
     const TLS_SESSION_BYTES: u64 = 3_600 + 8;
     /// A message: the larger of the two kinds.
-    const SHARD_MESSAGE_BYTES: u64 = 88;
+    const SHARD_MESSAGE_BYTES: u64 = 80;
 
     /// The terms of a checked configuration whose shards have these limits each.
     pub fn of(config: &Config, limits: &PlatformLimits) -> Memory {
@@ -137,10 +137,10 @@ mod tests {
         };
         let memory = Memory::of(&config, &limits);
         assert_eq!(memory.connections_bytes, 94_000);
-        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 7) * 88);
+        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 7) * 80);
         assert_eq!(memory.rings_bytes, 6 << 20);
         assert_eq!(memory.outboxes_worst_bytes, 1000 << 20);
         assert_eq!(memory.partials_worst_bytes, 256 << 20);
-        assert_eq!(memory.idle_bytes(), memory.rings_bytes + 94_000 + 722_128);
+        assert_eq!(memory.idle_bytes(), memory.rings_bytes + 94_000 + 656_480);
     }
 }

@@ -4,19 +4,30 @@ use crate::message::Outcome;
 use crate::query::{Found, FoundConnection, FoundTopic};
 use crate::{Answer, Listing, Reply, Report, Tag, Ticket};
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// Names a pending answer across shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReportKey {
     /// The shard that asked.
     pub(crate) shard: u16,
-    index: u32,
+    /// One more than its place: so no key costs a message no room.
+    number: NonZeroU32,
+}
+
+impl ReportKey {
+    fn index(self) -> u32 {
+        self.number.get() - 1
+    }
 }
 
 #[cfg(test)]
 impl ReportKey {
     pub(crate) fn of_nobody() -> ReportKey {
-        ReportKey { shard: 0, index: 0 }
+        ReportKey {
+            shard: 0,
+            number: NonZeroU32::MIN,
+        }
     }
 }
 
@@ -93,12 +104,15 @@ impl Reports {
                 (self.pending.len() - 1) as u32
             }
         };
-        ReportKey { shard, index }
+        ReportKey {
+            shard,
+            number: NonZeroU32::MIN.saturating_add(index),
+        }
     }
 
     /// Adds one part; the whole answer when it was the last.
     pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Requester, Answer)> {
-        let slot = &mut self.pending[outcome.key.index as usize];
+        let slot = &mut self.pending[outcome.key.index() as usize];
         let pending = slot.as_mut().expect("one outcome for each parcel");
         pending.sum.add(outcome.part);
         pending.outcomes += 1;
@@ -106,7 +120,7 @@ impl Reports {
             return None;
         }
         let done = slot.take()?;
-        self.free.push(outcome.key.index);
+        self.free.push(outcome.key.index());
         self.outside -= usize::from(done.requester.is_outside());
         let answer = match done.sum {
             Part::Report(report) => Answer::Reported(report),

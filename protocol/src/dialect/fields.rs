@@ -111,7 +111,7 @@ pub(crate) struct Fields<S, const N: usize> {
 }
 
 impl<S: Copy, const N: usize> Fields<S, N> {
-    const NONE: Fields<S, N> = Fields {
+    pub(crate) const NONE: Fields<S, N> = Fields {
         values: [None; N],
         wrong: None,
     };
@@ -143,28 +143,28 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
         wrong: Wrong,
     ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
         let mut scanner = json::Scanner::new(text);
-        let fields = Fields::scan_json(&mut scanner, outer, key_of, wrong)?;
+        let mut fields = Fields::NONE;
+        fields.fill(&mut scanner, outer, key_of, wrong)?;
         scanner.finish()?;
         Ok(fields)
     }
 
     /// The next value of a text, inside `outer` containers, alike.
     #[inline(always)]
-    pub(crate) fn scan_json(
+    pub(crate) fn fill(
+        &mut self,
         scanner: &mut json::Scanner<'b>,
         outer: u32,
         key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
-    ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
-        let mut fields = Fields::NONE;
+    ) -> Result<(), SyntaxError> {
         if scanner.peek() == Some(b'{') && outer < DEPTH_MAX {
-            fields.object(scanner, outer, key_of)?;
+            self.object(scanner, outer, key_of)
         } else {
             // An object that is nested too deeply is no JSON here, like any other value.
-            scanner.value(outer)?;
-            fields.wrong = Some(wrong);
+            self.wrong = Some(wrong);
+            scanner.value(outer).map(drop)
         }
-        Ok(fields)
     }
 
     #[inline(always)]

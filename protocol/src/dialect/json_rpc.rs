@@ -66,7 +66,8 @@ fn members(text: &str, outer: u32) -> Result<Members<'_>, SyntaxError> {
                 // What stands behind has to be JSON all the same.
                 scanner.value(outer + 1)?;
             } else {
-                let object = Fields::scan_json(&mut scanner, outer + 1, Outer::of_name, NO_OBJECT)?;
+                let mut object = Fields::NONE;
+                object.fill(&mut scanner, outer + 1, Outer::of_name, NO_OBJECT)?;
                 items.push(item(&Object(object)));
             }
             if !scanner.take(b',') {

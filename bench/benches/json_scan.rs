@@ -1,7 +1,9 @@
-//! How long it takes to find `type`, `id`, `room` and the raw span of `data` in a message, by the ways there are.
+//! How long it takes to find `type`, `id`, `room` and the raw span of `data` in a message, by the
+//! ways there are.
 //!
-//! `cargo bench -p shardcast-bench --bench json_scan` prints the table of `bench/results/json_scan.md`; without `--bench`
-//! (under `cargo test`) it only checks, in one short round, that all ways agree.
+//! `cargo bench -p shardcast-bench --bench json_scan` prints the table of
+//! `bench/results/json_scan.md`; without `--bench` (under `cargo test`) it only checks, in one
+//! short round, that all ways agree.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -45,7 +47,8 @@ fn main() {
     judgements(&mut ways);
 }
 
-/// What each way thinks of messages that `serde_json::Value` refuses (but for a second `data`, of which it keeps the last).
+/// What each way thinks of messages that `serde_json::Value` refuses (but for a second `data`, of
+/// which it keeps the last).
 fn judgements(ways: &mut [Box<dyn Way>]) {
     let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
     for (name, data) in [
@@ -73,7 +76,8 @@ fn judgements(ways: &mut [Box<dyn Way>]) {
     }
 }
 
-/// Measures every way on one message and prints its row: nanoseconds per message, the least of all rounds.
+/// Measures every way on one message and prints its row: nanoseconds per message, the least of all
+/// rounds.
 fn row(ways: &mut [Box<dyn Way>], shape: Shape, bytes: usize, effort: Effort) {
     let message = shape.message(bytes);
     assert_eq!(message.len(), bytes);
@@ -187,7 +191,8 @@ type Found = (String, String, String);
 
 /// One way to find it.
 trait Way {
-    /// Does the work once; false if it refuses the message. What it finds is kept from the optimiser.
+    /// Does the work once; false if it refuses the message. What it finds is kept from the
+    /// optimiser.
     fn scan(&mut self, message: &str) -> bool;
     /// Does it once, on a valid message, and tells.
     fn found(&mut self, message: &str) -> Found;
@@ -232,7 +237,8 @@ struct SerdeEnvelope<'b> {
     data: Option<&'b RawValue>,
 }
 
-/// Checks the grammar of everything, but not surrogates, float range or depth inside of what it skips.
+/// Checks the grammar of everything, but not surrogates, float range or depth inside of what it
+/// skips.
 struct SerdeJson;
 
 impl Way for SerdeJson {
@@ -329,7 +335,8 @@ impl Way for SonicGet {
     }
 }
 
-/// It unescapes in place, so it works on a copy, and knows no spans: `data` would have to be written anew to be forwarded.
+/// It unescapes in place, so it works on a copy, and knows no spans: `data` would have to be
+/// written anew to be forwarded.
 #[derive(Default)]
 struct SimdJson {
     copy: Vec<u8>,

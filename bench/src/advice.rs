@@ -1,5 +1,6 @@
-//! What is not set on this host as large or exact measurements want it: found, wanted, why. It only reads. Shown by the binary before
-//! it measures, and by `shardcast-bench host`; `tuning.md` says more about each setting.
+//! What is not set on this host as large or exact measurements want it: found, wanted, why. It only
+//! reads. Shown by the binary before it measures, and by `shardcast-bench host`; `tuning.md` says
+//! more about each setting.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +20,8 @@ pub struct Advice {
 
 /// Connections that may wait to be accepted: what `raw-server` and `shardcast` ask for.
 const BACKLOG: u64 = 65_535;
-/// Kernel pages of TCP memory for a million connections with a little under way, 4 KiB each: both ends on one host.
+/// Kernel pages of TCP memory for a million connections with a little under way, 4 KiB each: both
+/// ends on one host.
 const TCP_PAGES: u64 = 1 << 20;
 /// Open files of one process that make a second ring needless up to a million connections.
 const OPEN_FILES: u64 = 1_048_576;

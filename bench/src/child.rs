@@ -1,4 +1,5 @@
-//! A child process that does not outlive us, with every open file that the hard limit grants. Called by `run` and `scale`.
+//! A child process that does not outlive us, with every open file that the hard limit grants.
+//! Called by `run` and `scale`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -18,7 +19,8 @@ const LISTEN: &str = "0A";
 pub(crate) struct Child(std::process::Child);
 
 impl Child {
-    /// The shell that raises the limit is replaced, so the child's id is the program's. What it complains about goes to `complaints`.
+    /// The shell that raises the limit is replaced, so the child's id is the program's. What it
+    /// complains about goes to `complaints`.
     pub(crate) fn start(
         command: &[OsString],
         target: &OsStr,
@@ -38,7 +40,8 @@ impl Child {
         self.0.id()
     }
 
-    /// Without connecting: the server sees no connection but the load's. The child's network need not be ours.
+    /// Without connecting: the server sees no connection but the load's. The child's network need
+    /// not be ours.
     pub(crate) fn wait_until_listening(&mut self, port: u16) -> io::Result<()> {
         let deadline = Instant::now() + START_TIME_MAX;
         let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{}/net/{table}", self.0.id()));
@@ -86,7 +89,8 @@ impl Drop for Child {
     }
 }
 
-/// Of a table like `/proc/net/tcp`: number, local address and port in hexadecimal, remote ones, state.
+/// Of a table like `/proc/net/tcp`: number, local address and port in hexadecimal, remote ones,
+/// state.
 fn is_listening(table: &str, port: u16) -> bool {
     let port = format!("{port:04X}");
     table.lines().any(|line| {

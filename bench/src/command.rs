@@ -1,4 +1,5 @@
-//! Command lines: of a server that listens on a port, of the load generator that works on it. Nothing is started here. Called by `run`.
+//! Command lines: of a server that listens on a port, of the load generator that works on it.
+//! Nothing is started here. Called by `run`.
 
 use crate::prepare::Places;
 use crate::server::{LOAD_CPU, Program, SERVER_CPU, Server};
@@ -55,11 +56,11 @@ const _: () = assert!(SERVER_CPU.as_bytes()[0] != LOAD_CPU.as_bytes()[0]);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::find;
     use crate::server::{
         FLOOR, NATIVE, NATS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS,
         TUNGSTENITE_EACH, TUNGSTENITE_TLS,
     };
-    use crate::work::find;
     use std::ffi::OsStr;
 
     fn text(command: Vec<OsString>) -> String {

@@ -1,5 +1,6 @@
-//! A comparison: every work, round by round, the servers in turns, so that what disturbs one disturbs its neighbours too. Results are written
-//! run by run; a run that fails is reported and leaves a gap. Called by the binary.
+//! A comparison: every work, round by round, the servers in turns, so that what disturbs one
+//! disturbs its neighbours too. Results are written run by run; a run that fails is reported and
+//! leaves a gap. Called by the binary.
 
 use crate::host::Host;
 use crate::journal::Journal;
@@ -116,8 +117,8 @@ fn summary(work: &Work, load: &Load) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::find;
     use crate::load::tests::REPORT;
-    use crate::work::find;
 
     #[test]
     fn a_run_is_summed_up_in_a_line() {

@@ -1,4 +1,5 @@
-//! Numbers as they stand in tables: thousands set apart, a middle with its ends. Called by `goal` and the tables.
+//! Numbers as they stand in tables: thousands set apart, a middle with its ends. Called by `goal`
+//! and the tables.
 
 use crate::statistics::Spread;
 

@@ -1,5 +1,6 @@
-//! What became of a goal: its value in each round that has all it needs, and the verdict. Rounds in which a message was lost, repeated, reordered
-//! or damaged do not count; if it was the subject's, the goal is missed whatever the figures say. Called by the tables.
+//! What became of a goal: its value in each round that has all it needs, and the verdict. Rounds in
+//! which a message was lost, repeated, reordered or damaged do not count; if it was the subject's,
+//! the goal is missed whatever the figures say. Called by the tables.
 
 use crate::format::{number, range};
 use crate::record::Record;
@@ -60,7 +61,8 @@ impl Marks {
     }
 }
 
-/// What became of the goal; none when its subject, or all whom it is held against, did not take part.
+/// What became of the goal; none when its subject, or all whom it is held against, did not take
+/// part.
 pub fn evaluate(found: &Found<'_>, work: &Work, goal: &Goal) -> Option<Outcome> {
     found.runs(work, goal.subject).next()?;
     let present: Vec<Server> = goal
@@ -74,7 +76,8 @@ pub fn evaluate(found: &Found<'_>, work: &Work, goal: &Goal) -> Option<Outcome> 
         return None;
     }
     let sound = |server: Server| sound_figures(found, work, server, goal.figure);
-    // Those that did everything wrong are no baseline; the others have to be in a round, or it is not of the best.
+    // Those that did everything wrong are no baseline; the others have to be in a round, or it is
+    // not of the best.
     let baselines: Vec<Vec<(u32, f64)>> = present
         .iter()
         .map(|server| sound(*server))
@@ -191,11 +194,12 @@ fn scale(goal: &Goal) -> (usize, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::find;
     use crate::record::Line;
     use crate::record::tests::record;
     use crate::results::Results;
     use crate::server::{BUN, FLOOR, MONOIO, RAW, TUNGSTENITE};
-    use crate::work::{Setting, find};
+    use crate::work::Setting;
 
     const PEERS: &[Server] = &[BUN, MONOIO, TUNGSTENITE];
 

@@ -1,4 +1,5 @@
-//! Where and what was measured: commit, kernel, cores, time. Goes into every record, so that a figure is never without its circumstances.
+//! Where and what was measured: commit, kernel, cores, time. Goes into every record, so that a
+//! figure is never without its circumstances.
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;

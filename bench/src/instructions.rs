@@ -1,7 +1,9 @@
-//! Instructions per operation of the micro-benches' pieces, counted by callgrind: the same on a busy machine as on a quiet one, so a
-//! regression shows in CI. Always: only counts of one compiler, one valgrind and one width of vectors are compared. Called by the binary.
+//! Instructions per operation of the micro-benches' pieces, counted by callgrind: the same on a
+//! busy machine as on a quiet one, so a regression shows in CI. Always: only counts of one
+//! compiler, one valgrind and one width of vectors are compared. Called by the binary.
 //!
-//! A piece runs twice, the second time with more operations; the difference is theirs. Start, set-up and first growth are in both.
+//! A piece runs twice, the second time with more operations; the difference is theirs. Start,
+//! set-up and first growth are in both.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
-/// Growth of a count that is a regression, as a share. Hash seeds and the order of memory move counts by less.
+/// Growth of a count that is a regression, as a share. Hash seeds and the order of memory move
+/// counts by less.
 pub const TOLERANCE: f64 = 0.05;
-/// Growth that is none whatever its share, in instructions an operation: a change of one instruction in ten.
+/// Growth that is none whatever its share, in instructions an operation: a change of one
+/// instruction in ten.
 const TOLERANCE_LEAST: f64 = 2.0;
 
 /// The bench binaries with pieces: package and name.

@@ -1,6 +1,7 @@
-//! The file of one comparison, a line per run, written as runs end: whatever interrupts it, the runs until then are kept and need no
-//! repeating. A round of a work is done when everyone has a line of it; otherwise all do it again, so that runs of a round stand together
-//! in time. Used by `compare`.
+//! The file of one comparison, a line per run, written as runs end: whatever interrupts it, the
+//! runs until then are kept and need no repeating. A round of a work is done when everyone has a
+//! line of it; otherwise all do it again, so that runs of a round stand together in time. Used by
+//! `compare`.
 
 use crate::host::Host;
 use crate::plan::{Entry, Plan};
@@ -122,11 +123,12 @@ pub fn newest(results: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::find;
     use crate::plan::Set;
     use crate::record::Absence;
     use crate::record::tests::record;
     use crate::server::{FLOOR, RAW, Server};
-    use crate::work::{Setting, find};
+    use crate::work::Setting;
 
     fn host() -> Host {
         record("echo-100", RAW, 1, 1.0).host

@@ -1,8 +1,10 @@
-//! What `shardcast-bench` is made of: the works, the servers that do them, runs as child processes, and what is made of their figures.
-//! Servers are measured from outside, by the CPU time that the kernel accounts to them; nothing here runs inside one.
+//! What `shardcast-bench` is made of: the works, the servers that do them, runs as child processes,
+//! and what is made of their figures. Servers are measured from outside, by the CPU time that the
+//! kernel accounts to them; nothing here runs inside one.
 #![forbid(unsafe_code)]
 
 pub mod advice;
+pub mod catalogue;
 mod child;
 pub mod command;
 pub mod compare;

@@ -1,4 +1,5 @@
-//! The load generator's report: the fields that tables use, and the rest as it came. What is missing was not measured. Part of every record.
+//! The load generator's report: the fields that tables use, and the rest as it came. What is
+//! missing was not measured. Part of every record.
 
 use crate::work::Figure;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -75,11 +76,14 @@ where
 
 /// How the load generator says that it, or the host, was the limit.
 const LIMITED_BY_LOAD: [&str; 2] = ["generator", "host"];
-/// Parts of a report that would make a comparison's file large: a point per second, and what the record says already.
+/// Parts of a report that would make a comparison's file large: a point per second, and what the
+/// record says already.
 const NOT_KEPT: [&str; 2] = ["series", "host"];
-/// Options of the load generator's command line, each with a value, that say nothing about the work.
+/// Options of the load generator's command line, each with a value, that say nothing about the
+/// work.
 const OPTIONS_NOT_KEPT: [&str; 2] = ["--json", "--server-pid"];
-/// Percentiles that are kept in any case; of the others, to draw a curve, not more than [`PERCENTILES_BETWEEN_MAX`].
+/// Percentiles that are kept in any case; of the others, to draw a curve, not more than
+/// [`PERCENTILES_BETWEEN_MAX`].
 const PERCENTILES: [f64; 13] = [
     0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99995, 0.99999, 1.0,
 ];
@@ -144,7 +148,8 @@ impl Load {
         }
     }
 
-    /// Messages per TCP segment with data, both directions together: above 1 the server merged. None where nothing was measured.
+    /// Messages per TCP segment with data, both directions together: above 1 the server merged.
+    /// None where nothing was measured.
     pub fn messages_per_segment(&self) -> Option<f64> {
         let segments = self.tcp_data_segments.filter(|segments| *segments > 0)? as f64;
         let arrived = self.rate_per_s * self.duration_s;

@@ -1,10 +1,13 @@
-//! A network namespace of our own whose loopback delivers on the load generator's core, as a network card's receive queue could.
-//! It exists as long as its holder, a `cat` on a pipe from us, so it goes when we go, however we end. Made by the binary, entered by `run`.
+//! A network namespace of our own whose loopback delivers on the load generator's core, as a
+//! network card's receive queue could. It exists as long as its holder, a `cat` on a pipe from us,
+//! so it goes when we go, however we end. Made by the binary, entered by `run`.
 
 use crate::server::LOAD_CPU;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 /// A namespace with its loopback up.
 #[derive(Debug)]
@@ -21,7 +24,8 @@ const SETTINGS: [&str; 7] = [
     "net/ipv4/tcp_tw_reuse",
 ];
 
-/// Runs inside; $1 is the mask of cores, the rest are settings as PATH=VALUE. /sys shows the network that it was mounted in, hence another one.
+/// Runs inside; $1 is the mask of cores, the rest are settings as PATH=VALUE. /sys shows the
+/// network that it was mounted in, hence another one.
 const SETUP: &str = r#"
 set -e
 mask=$1; shift
@@ -32,6 +36,9 @@ echo "$mask" > /sys/class/net/lo/queues/rx-0/rps_cpus
 cat /sys/class/net/lo/queues/rx-0/rps_cpus
 exec cat
 "#;
+
+/// How long the setup may take. It takes milliseconds.
+const SETUP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Programs that it takes, with the Debian package that has them.
 const TOOLS: [(&str, &str); 3] = [
@@ -76,10 +83,12 @@ impl Namespace {
     }
 
     fn mask_read_back(&mut self) -> Option<u64> {
-        let mut line = String::new();
-        BufReader::new(self.0.stdout.take()?)
-            .read_line(&mut line)
-            .ok()?;
+        let output = self.0.stdout.take()?;
+        let line = within_setup_time(|| {
+            let mut line = String::new();
+            let read = BufReader::new(output).read_line(&mut line);
+            read.ok().map(|_| line)
+        })?;
         // Groups of 32 cores are set apart by commas.
         u64::from_str_radix(&line.trim().replace(',', ""), 16).ok()
     }
@@ -87,10 +96,15 @@ impl Namespace {
     fn refusal(&mut self, got: Option<u64>) -> io::Error {
         // Ends it, if it still runs: a pipe without a writer.
         drop(self.0.stdin.take());
-        let mut complaints = String::new();
-        if let Some(stderr) = &mut self.0.stderr {
-            _ = stderr.read_to_string(&mut complaints);
-        }
+        let stderr = self.0.stderr.take();
+        let complaints = stderr.and_then(|mut stderr| {
+            within_setup_time(move || {
+                let mut complaints = String::new();
+                let read = stderr.read_to_string(&mut complaints);
+                read.ok().map(|_| complaints)
+            })
+        });
+        let complaints = complaints.unwrap_or_else(|| format!("nothing in {SETUP_TIME_MAX:?}"));
         let found = got.map_or(String::new(), |mask| format!("; rps_cpus reads {mask:x}"));
         io::Error::other(format!(
             "--netns needs root and a kernel with network namespaces and RPS: {}{found}",
@@ -107,6 +121,13 @@ impl Drop for Namespace {
     }
 }
 
+/// Reads on a thread of its own, which a program that hangs leaves behind. `None`: nothing came.
+fn within_setup_time(read: impl FnOnce() -> Option<String> + Send + 'static) -> Option<String> {
+    let (done, result) = sync_channel(1);
+    std::thread::spawn(move || done.send(read()));
+    result.recv_timeout(SETUP_TIME_MAX).ok().flatten()
+}
+
 fn settings() -> Vec<String> {
     let ours = |name: &&str| {
         let value = std::fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
@@ -118,6 +139,7 @@ fn settings() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shardcast_patience::Program;
 
     /// Root or not, one of the two holds.
     #[test]
@@ -126,8 +148,8 @@ mod tests {
             Ok(namespace) => {
                 let mut command = namespace.enter();
                 command.extend(["cat", "/proc/net/dev"].map(OsString::from));
-                let output = Command::new(&command[0]).args(&command[1..]).output();
-                let output = String::from_utf8(output.expect("nsenter runs").stdout).expect("text");
+                let mut inside = Command::new(&command[0]);
+                let output = Program::start(inside.args(&command[1..])).end().printed;
                 // Two lines of heading, and loopback: nothing else is in there.
                 let devices: Vec<&str> = output.lines().skip(2).collect();
                 assert_eq!(devices.len(), 1, "{output}");

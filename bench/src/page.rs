@@ -1,5 +1,5 @@
-//! The whole of a comparison as Markdown, work by work: every figure of every server with its spread, and every goal. Called by the binary,
-//! which keeps it in `bench/results/`.
+//! The whole of a comparison as Markdown, work by work: every figure of every server with its
+//! spread, and every goal. Called by the binary, which keeps it in `bench/results/`.
 
 use crate::format::{microseconds, number, range};
 use crate::goal::Marks;

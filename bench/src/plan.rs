@@ -1,8 +1,10 @@
-//! What a comparison does: which works on which servers, how often and how long, and about how long that takes in all. A server takes part
-//! only in works that name it. Made by the binary from its arguments, carried out by `compare`.
+//! What a comparison does: which works on which servers, how often and how long, and about how long
+//! that takes in all. A server takes part only in works that name it. Made by the binary from its
+//! arguments, carried out by `compare`.
 
 use crate::server::{BUN, FLOOR, MONOIO, NATIVE, RAW, Server, TUNGSTENITE};
-use crate::work::{Group, Setting, WORKS, Work};
+use crate::work::{Group, Setting, Work};
+use crate::works::WORKS;
 use clap::ValueEnum;
 use std::time::Duration;
 
@@ -53,7 +55,8 @@ const QUICK_WORKS: [&str; 4] = [
 ];
 const QUICK_SERVERS: [Server; 6] = [RAW, NATIVE, BUN, MONOIO, TUNGSTENITE, FLOOR];
 
-/// A run's time beside its measured seconds: starting, warming up, waiting for stragglers, stopping.
+/// A run's time beside its measured seconds: starting, warming up, waiting for stragglers,
+/// stopping.
 const RUN_OVERHEAD: Duration = Duration::from_millis(800);
 /// How fast connections are made and closed, all told.
 const CONNECTS_PER_S: u32 = 20_000;
@@ -149,8 +152,8 @@ pub(crate) fn connections(work: &Work) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::find;
     use crate::server::{MONOIO, RAW_TWO_SHARDS, SOCKUDO};
-    use crate::work::find;
 
     fn of(set: Set, setting: Setting) -> Vec<(&'static str, Vec<&'static str>)> {
         let plan = Plan::new(set, &[], &[], setting);

@@ -1,5 +1,6 @@
-//! Makes what takes part: our own binaries by cargo, peers by their `start --prepare`. A peer that cannot be had here is left out and
-//! named, with the reason; our own must build. Called by the binary before anything is measured.
+//! Makes what takes part: our own binaries by cargo, peers by their `start --prepare`. A peer that
+//! cannot be had here is left out and named, with the reason; our own must build. Called by the
+//! binary before anything is measured.
 
 use crate::identity;
 use crate::plan::Plan;
@@ -9,7 +10,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What a `start` script ends with when a tool that it needs is not installed (EX_UNAVAILABLE of sysexits.h).
+/// What a `start` script ends with when a tool that it needs is not installed (EX_UNAVAILABLE of
+/// sysexits.h).
 const TOOL_MISSING: i32 = 69;
 
 /// Where things are.
@@ -56,7 +58,7 @@ pub fn prepare(plan: &mut Plan, places: &Places) -> io::Result<Vec<Absence>> {
         build(package, binary, places)?;
     }
     if plan.servers().iter().any(Server::has_tls) {
-        identity::write(places)?;
+        identity::write(&places.certificate(), &places.key())?;
     }
     let mut peers: Vec<(&str, Result<(), String>)> = Vec::new();
     let mut absences = Vec::new();
@@ -157,9 +159,10 @@ fn prepare_peer(peer: &str, places: &Places) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::find;
     use crate::plan::Set;
     use crate::server::{BUN, FLOOR, GORILLA, NATIVE, RAW, SERVERS, TUNGSTENITE, TUNGSTENITE_EACH};
-    use crate::work::{Setting, find};
+    use crate::work::Setting;
     use std::fs;
     use std::path::Path;
 

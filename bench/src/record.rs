@@ -1,5 +1,5 @@
-//! A line of a comparison's file: a run with its circumstances and the load generator's whole report, or why there is none.
-//! Written by `journal`, read by the tables and by reports.
+//! A line of a comparison's file: a run with its circumstances and the load generator's whole
+//! report, or why there is none. Written by `journal`, read by the tables and by reports.
 
 use crate::host::Host;
 use crate::load::Load;

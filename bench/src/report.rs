@@ -1,5 +1,6 @@
-//! Runs as one HTML page that needs nothing but itself: percentile plots, what happened over time, tables and ratios, and where it was measured.
-//! Invariant: it shows what was measured, says what was not, and escapes whatever its input holds. Called by `shardcast-bench report`.
+//! Runs as one HTML page that needs nothing but itself: percentile plots, what happened over time,
+//! tables and ratios, and where it was measured. Invariant: it shows what was measured, says what
+//! was not, and escapes whatever its input holds. Called by `shardcast-bench report`.
 
 mod chart;
 pub mod command;

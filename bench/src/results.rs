@@ -1,9 +1,11 @@
-//! What was found in one or more comparisons. A round is one of one comparison, so figures are only ever paired within one;
-//! of a run that was repeated the last counts. Made from files, read by tables.
+//! What was found in one or more comparisons. A round is one of one comparison, so figures are only
+//! ever paired within one; of a run that was repeated the last counts. Made from files, read by
+//! tables.
 
 use crate::record::{Absence, Line, Record, parse};
 use crate::server::{SERVERS, Server};
-use crate::work::{Figure, Group, Setting, WORKS, Work};
+use crate::work::{Figure, Group, Setting, Work};
+use crate::works::WORKS;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -174,9 +176,9 @@ impl<'r> Found<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::find;
     use crate::record::tests::record;
     use crate::server::{BUN, RAW};
-    use crate::work::find;
 
     fn line(server: Server, round: u32, cpu_us: f64) -> Line {
         Line::Record(Box::new(record("echo-100", server, round, cpu_us)))

@@ -1,5 +1,5 @@
-//! One run: a server started alone on its core, the load generator on the other, one report. Whatever was started is gone when the run ends.
-//! Called by `compare`.
+//! One run: a server started alone on its core, the load generator on the other, one report.
+//! Whatever was started is gone when the run ends. Called by `compare`.
 
 use crate::child::Child;
 use crate::command;
@@ -16,11 +16,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Listening ports, below any range that connecting sockets are given ports from (`ip_local_port_range`).
+/// Listening ports, below any range that connecting sockets are given ports from
+/// (`ip_local_port_range`).
 const PORTS: Range<u16> = 9_500..9_700;
 /// A server takes its port and the one above.
 const PORTS_PER_RUN: u16 = 2;
-/// What a run may take beside its measured time: ramp-up of all connections, waiting for stragglers.
+/// What a run may take beside its measured time: ramp-up of all connections, waiting for
+/// stragglers.
 const LOAD_TIME_MAX: Duration = Duration::from_secs(120);
 /// Of what programs complain about.
 const LOG_LINES_MAX: usize = 10;
@@ -30,7 +32,8 @@ const LOG_LINES_MAX: usize = 10;
 pub struct Runner {
     places: Places,
     namespace: Option<Namespace>,
-    /// The next one to try. Each run takes another: those of the last minutes are still held by closed connections.
+    /// The next one to try. Each run takes another: those of the last minutes are still held by
+    /// closed connections.
     port: u16,
     /// The load generator's report of the run at hand.
     report: PathBuf,
@@ -39,7 +42,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// In a namespace, or on loopback as it is. Files of its runs are in the system's temporary folder.
+    /// In a namespace, or on loopback as it is. Files of its runs are in the system's temporary
+    /// folder.
     pub fn new(places: Places, namespace: Option<Namespace>) -> Runner {
         let id = std::process::id();
         let file =
@@ -57,9 +61,11 @@ impl Runner {
     /// Starts the server, loads it, stops it.
     ///
     /// # Errors
-    /// A program is missing, fails, says something else than a report, or takes too long; with what it complained about.
+    /// A program is missing, fails, says something else than a report, or takes too long; with what
+    /// it complained about.
     pub fn run(&mut self, server: Server, work: &Work, seconds: u32) -> io::Result<Load> {
-        // The load generator appends; what an interrupted run may have left is no report of this one.
+        // The load generator appends; what an interrupted run may have left is no report of this
+        // one.
         let _ = fs::remove_file(&self.report);
         let complaints = File::create(&self.log)?;
         let result = self.run_logged(server, work, seconds, &complaints);
@@ -126,8 +132,8 @@ fn beginning(log: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::find;
     use crate::server::RAW;
-    use crate::work::find;
 
     fn runner() -> Runner {
         let places = Places {

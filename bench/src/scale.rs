@@ -1,5 +1,6 @@
-//! Many connections in one process: a `shardcast` on all cores holds them in rooms, speaks the native dialect, and sends one broadcast to
-//! each room and one to everyone; each must arrive once. Called by the binary.
+//! Many connections in one process: a `shardcast` on all cores holds them in rooms, speaks the
+//! native dialect, and sends one broadcast to each room and one to everyone; each must arrive once.
+//! Called by the binary.
 
 use crate::child::Child;
 use crate::host::Host;
@@ -16,7 +17,8 @@ use std::time::Duration;
 const PORT: u16 = 9_400;
 /// Connections above the number asked for: publishers, and those that a shard keeps for refusing.
 const SPARE_CONNECTIONS: u32 = 10_000;
-/// Kernel memory of both ends and the load generator's share, in KiB a connection: without so much the host would begin to kill.
+/// Kernel memory of both ends and the load generator's share, in KiB a connection: without so much
+/// the host would begin to kill.
 const HOST_KIB_PER_CONNECTION: u64 = 14;
 /// Connects a second that a run is given time for.
 const CONNECTS_PER_S_MIN: u64 = 2_000;
@@ -49,7 +51,8 @@ pub struct Outcome {
 /// Starts the server, fills it, broadcasts, and looks at what it cost.
 ///
 /// # Errors
-/// The host has too little memory; a program fails or takes too long, with what it complained about; or the network lost something.
+/// The host has too little memory; a program fails or takes too long, with what it complained
+/// about; or the network lost something.
 pub fn scale(scale: Scale, places: &Places, host: Host) -> io::Result<Outcome> {
     let needed = u64::from(scale.connections) * HOST_KIB_PER_CONNECTION;
     let available = available_kib().unwrap_or(u64::MAX);

@@ -1,5 +1,6 @@
-//! The servers that are measured: how each is named, spoken to, built and started. Constant data, read by plans, runs and tables;
-//! a server that is added here and in a work's list takes part, nothing else needs to know it.
+//! The servers that are measured: how each is named, spoken to, built and started. Constant data,
+//! read by plans, runs and tables; a server that is added here and in a work's list takes part,
+//! nothing else needs to know it.
 
 /// A server that can take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +15,9 @@ pub struct Server {
     pub path: &'static str,
     /// Where it comes from.
     pub program: Program,
-    /// Its command line; `{listen}` and `{port}` stand for where it listens, `{next}` for the address one port above, `{certificate}` and
-    /// `{key}` for the files of the comparison's identity.
+    /// Its command line; `{listen}` and `{port}` stand for where it listens, `{next}` for the
+    /// address one port above, `{certificate}` and `{key}` for the files of the comparison's
+    /// identity.
     pub arguments: &'static [&'static str],
     /// The cores it may use, as `taskset` takes them.
     pub cores: &'static str,
@@ -98,7 +100,8 @@ pub const RAW_DEFLATE: Server = Server {
     ..RAW
 };
 
-/// One cipher suite for all, so that not its choice is compared; the certificate is checked by nobody, which spares the load generator.
+/// One cipher suite for all, so that not its choice is compared; the certificate is checked by
+/// nobody, which spares the load generator.
 const TLS_LOAD: &[&str] = &["--insecure", "--tls-suite", "TLS13_AES_128_GCM_SHA256"];
 
 /// The engine, two shards, raw protocol.
@@ -110,7 +113,8 @@ pub const RAW_TWO_SHARDS: Server = Server {
     ..RAW
 };
 
-/// The product, one shard, native JSON dialect. The limits leave room for the largest work and its publishers, which connect at once from one core.
+/// The product, one shard, native JSON dialect. The limits leave room for the largest work and its
+/// publishers, which connect at once from one core.
 pub const NATIVE: Server = Server {
     key: "native",
     name: "shardcast (native JSON)",

@@ -1,4 +1,5 @@
-//! Medians, spreads and paired ratios. No figure is a mean: one disturbed round must not move it. Called by the tables.
+//! Medians, spreads and paired ratios. No figure is a mean: one disturbed round must not move it.
+//! Called by the tables.
 
 /// A middle and the range around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +30,8 @@ impl Spread {
 /// A figure and the round it was measured in.
 pub type Rounds = Vec<(u32, f64)>;
 
-/// The ratio of each round that has both figures. What disturbs a round disturbs both of its runs, so ratios hold where figures drift.
+/// The ratio of each round that has both figures. What disturbs a round disturbs both of its runs,
+/// so ratios hold where figures drift.
 pub fn paired_ratios(subject: &Rounds, baseline: &Rounds) -> Vec<f64> {
     let of_round = |round: u32| baseline.iter().find(|(other, _)| *other == round);
     let pairs = subject

@@ -1,5 +1,6 @@
-//! The README's section: medians of every server at every work, and what became of the promises; between its markers.
-//! What else there is to see stands on the page of `page`. Called by the binary.
+//! The README's section: medians of every server at every work, and what became of the promises;
+//! between its markers. What else there is to see stands on the page of `page`. Called by the
+//! binary.
 
 use crate::format::number;
 use crate::goal::{Marks, Outcome, evaluate, title, value, verdict};

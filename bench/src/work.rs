@@ -1,8 +1,7 @@
-//! What a work is: what servers are made to do, which figures are taken of it, and what the project has promised about them.
-//! The works themselves stand in [`WORKS`]; plans and tables read them.
+//! What a work is: what servers are made to do, which figures are taken of it, and what the project
+//! has promised about them. The works themselves stand in [`crate::works`]; plans and tables read them.
 
 use crate::server::Server;
-pub use crate::works::WORKS;
 use serde::{Deserialize, Serialize};
 
 /// Something that servers are made to do.
@@ -52,11 +51,13 @@ impl Group {
 /// Something that is measured of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Figure {
-    /// Server CPU (user and system, all threads) per message, in µs: an echo's round trip or a broadcast's delivery.
+    /// Server CPU (user and system, all threads) per message, in µs: an echo's round trip or a
+    /// broadcast's delivery.
     CpuPerMessage,
     /// Resident memory of the server's process per connection, in bytes.
     BytesPerConnection,
-    /// Server CPU per connection made, from accept to upgraded and (where the work says so) subscribed, in µs.
+    /// Server CPU per connection made, from accept to upgraded and (where the work says so)
+    /// subscribed, in µs.
     CpuPerConnect,
     /// 99th percentile of the latency, in µs.
     P99,
@@ -98,7 +99,8 @@ pub enum Setting {
     /// Loopback as it is: a sender's core also receives for its peer.
     #[default]
     Plain,
-    /// Receiving is done on the load generator's core (`rps_cpus`), as a network card would let it be.
+    /// Receiving is done on the load generator's core (`rps_cpus`), as a network card would let it
+    /// be.
     Rps,
 }
 
@@ -219,15 +221,4 @@ impl Goal {
     pub fn servers(&self) -> impl Iterator<Item = Server> {
         std::iter::once(self.subject).chain(self.baseline.servers().iter().copied())
     }
-}
-
-/// The work of that name.
-pub fn find(name: &str) -> Option<&'static Work> {
-    WORKS.iter().find(|work| work.name == name)
-}
-
-/// The names of all works, for messages.
-pub fn names() -> String {
-    let names: Vec<&str> = WORKS.iter().map(|work| work.name).collect();
-    names.join(", ")
 }

@@ -1,4 +1,4 @@
-//! The works, one after the other, in the order in which they run and stand in tables. Constant data; what the words mean is in `work`.
+//! The works, in the order in which they run and stand in tables; `work` explains the words.
 
 use crate::server::{
     BUN, BUN_DEFLATE, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS,
@@ -69,17 +69,18 @@ const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
 
 /// Beside the prototype, on every work.
 const FLOOR_CPU: Goal = Goal::cpu(RAW, FLOOR).must(1.10).stretch(1.03);
-/// Beside another build of the same program, where one is given: what was added may cost nothing where it is off. 5 % is what these machines can tell.
+/// Beside an older build: what was added costs nothing where it is off. 5 % can be measured here.
 const BEFORE_CPU: Goal = Goal::cpu(RAW, RAW_BEFORE).must(1.05).stretch(1.01);
 /// What JSON may cost an echo, and a delivery.
 const NATIVE_ECHO: Goal = Goal::cpu(NATIVE, RAW).must(1.40);
 const NATIVE_BROADCAST: Goal = Goal::cpu(NATIVE, RAW).must(1.25);
-/// Bun has uWebSockets inside, and stands for it. The softirq of loopback's receive path hides what batching saves: hence two promises.
+/// Bun has uWebSockets inside, and stands for it. The softirq of loopback's receive path hides what
+/// batching saves: hence two promises.
 const ECHO_BUN: Goal = Goal::cpu(RAW, BUN).must(0.92).stretch(0.85).rps(0.65, 0.55);
 const ECHO_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.00);
 /// Every send is one of its own for both: parity is the floor.
 const BROADCAST_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.05);
-/// Beside a program that writes each message by itself, as most do; beside one that merges for itself it is only shown.
+/// Beside a program that writes each message by itself; beside one that merges it is only shown.
 const MERGED_MONOIO: Goal = Goal::cpu(RAW, MONOIO_EACH).must(0.25);
 const MERGING_MONOIO: Goal = Goal::cpu(RAW, MONOIO);
 
@@ -501,7 +502,7 @@ pub static WORKS: &[Work] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::find;
+    use crate::catalogue::find;
 
     #[test]
     fn goals_speak_of_servers_that_take_part_and_of_figures_that_are_shown() {

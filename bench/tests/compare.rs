@@ -1,6 +1,8 @@
-//! A comparison from plan to page: our own server, started for real, and a load generator whose report is made up, so that every figure is known.
+//! A comparison from plan to page: our own server, started for real, and a load generator whose
+//! report is made up, so that every figure is known.
 #![forbid(unsafe_code)]
 
+use shardcast_bench::catalogue::find;
 use shardcast_bench::compare::compare;
 use shardcast_bench::host::Host;
 use shardcast_bench::journal::Journal;
@@ -11,7 +13,7 @@ use shardcast_bench::results::Results;
 use shardcast_bench::run::Runner;
 use shardcast_bench::server::{FLOOR, RAW};
 use shardcast_bench::table::section;
-use shardcast_bench::work::{Setting, find};
+use shardcast_bench::work::Setting;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

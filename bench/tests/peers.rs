@@ -1,12 +1,13 @@
-//! Every peer of `bench/peers` starts by its script and speaks the raw protocol as `bench/README.md` says it. A peer whose tool is not installed is
-//! named and left out; one that is there and wrong fails, and those in Rust are always there.
+//! Every peer of `bench/peers` starts by its script and speaks the raw protocol as
+//! `bench/README.md` describes it. A peer whose tool is not installed is named and left out; a peer
+//! that is there and wrong fails, and those in Rust are always there.
 
+mod peer;
+
+use peer::Server;
 use shardcast_patience::{PATIENCE, leave_out};
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 
@@ -27,9 +28,6 @@ const PEERS: &[(&str, Tool)] = &[
     ("node-ws", Tool::Other),
     ("gorilla", Tool::Other),
 ];
-
-/// How a script says that it misses a tool.
-const EXIT_MISSING: i32 = 69;
 
 #[test]
 fn every_peer_that_is_here_speaks_the_raw_protocol() {
@@ -53,88 +51,27 @@ fn every_peer_that_is_here_speaks_the_raw_protocol() {
 
 struct Peer {
     name: &'static str,
-    child: Child,
-    address: String,
+    server: Server,
 }
 
 impl Peer {
     /// `None` when a tool is missing.
     fn start(name: &'static str) -> Option<Self> {
-        let prepared = script(name)
-            .arg("--prepare")
-            .status()
-            .expect("the script runs");
-        if prepared.code() == Some(EXIT_MISSING) {
-            return None;
-        }
-        assert!(prepared.success(), "{name}: --prepare: {prepared}");
-        let mut child = script(name)
-            .args(["--listen", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the script runs");
-        let output = child.stdout.take().expect("piped");
-        let mut peer = Self {
-            name,
-            child,
-            address: String::new(),
-        };
-        let (said, says) = mpsc::sync_channel(1);
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // Nobody listens any more once the peer has been heard.
-                let _ = said.send(line);
-            }
-        });
-        let line = says
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| panic!("{name} says nothing"));
-        // As in "NAME peer listens on 127.0.0.1:40123, one thread".
-        peer.address = line
-            .split_once("listens on ")
-            .and_then(|(_, rest)| rest.split_once(','))
-            .unwrap_or_else(|| panic!("{name} says {line:?}"))
-            .0
-            .to_owned();
-        Some(peer)
+        let server = Server::start::<&str>(&mut peer::prepared(name)?, &[]);
+        Some(Self { name, server })
     }
 
     fn connect(&self) -> Client<'_> {
-        let stream = TcpStream::connect(&self.address).expect("the peer accepts");
+        let stream = TcpStream::connect(&self.server.address).expect("the peer accepts");
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
-        let url = format!("ws://{}/", self.address);
+        let url = format!("ws://{}/", self.server.address);
         let config = WebSocketConfig::default();
         let (socket, _) = tungstenite::client::client_with_config(url, stream, Some(config))
             .unwrap_or_else(|error| panic!("{}: {error}", self.name));
         Client { peer: self, socket }
     }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // Fails only for one that ended by itself, which a check has noticed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn script(name: &str) -> Command {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path: PathBuf = [
-        folder,
-        Path::new("peers"),
-        Path::new(name),
-        Path::new("start"),
-    ]
-    .iter()
-    .collect();
-    let mut command = Command::new(path);
-    // The development build is made of what the tests have built already.
-    command.env("PEER_PROFILE", "dev");
-    command
 }
 
 struct Client<'a> {

@@ -1,5 +1,7 @@
-//! `shardcast-bench report` as users call it: files in, one page out, and clear words when that cannot be.
+//! `shardcast-bench report` as users call it: files in, one page out, and clear words when that
+//! cannot be.
 
+use shardcast_patience::Program;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,18 +21,14 @@ impl Folder {
 
     /// Exit code, standard output and standard error.
     fn report(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_shardcast-bench"))
-            .arg("report")
-            .args(arguments)
-            .current_dir(&self.0)
-            .output()
-            .expect("it starts");
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        (
-            output.status.code(),
-            text(output.stdout),
-            text(output.stderr),
+        let ended = Program::start(
+            Command::new(env!("CARGO_BIN_EXE_shardcast-bench"))
+                .arg("report")
+                .args(arguments)
+                .current_dir(&self.0),
         )
+        .end();
+        (ended.code, ended.printed, ended.errors)
     }
 }
 

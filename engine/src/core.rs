@@ -172,6 +172,21 @@ pub(crate) struct PendingWork {
     pub(crate) abandoned: Vec<Ticket>,
 }
 
+impl PendingWork {
+    /// Whether the driver has anything to hear. Asked twice a tick.
+    #[inline]
+    pub(crate) fn has_operations(&self) -> bool {
+        let lists = [&self.arm, &self.park, &self.kick, &self.retire];
+        lists.iter().any(|list| !list.is_empty())
+    }
+
+    /// Whether the application has to hear of an end. Asked once a message.
+    #[inline]
+    pub(crate) fn has_ends(&self) -> bool {
+        !self.ended.is_empty() || !self.abandoned.is_empty()
+    }
+}
+
 /// A connection that left the open state.
 #[derive(Debug)]
 pub(crate) struct Ended {

@@ -215,14 +215,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let pending_work =
             !core.pending_work.finish.is_empty() || !core.pending_work.kick.is_empty();
         if busy || parked || draining || handshakes || pending_work {
+            core.counters.lane_depth.set(core.mail.depth() as u64);
             return Self::LOOK;
         }
         core.mail.announce_sleep();
         let stuck = core.mail.is_waiting() || !core.mail.can_deliver();
         // Without a place for what commands ask for, they wait for an outcome, which is a message.
+        let depth = core.mail.depth();
+        core.counters.lane_depth.set(depth as u64);
         let waiting = match core.queries.is_full_outside() {
             true => core.mail.messages(),
-            false => core.mail.depth(),
+            false => depth,
         };
         if waiting > 0 && !stuck {
             return Self::LOOK;
@@ -270,8 +273,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
         incomplete
     }
 
-    /// Turns the agenda into operations.
+    /// Turns the pending work into operations. In most ticks it is empty.
+    #[inline]
     fn carry_out(&mut self) {
+        if self.core.pending_work.has_operations() {
+            self.carry_out_all();
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out_all(&mut self) {
         let pending_work = &mut self.core.pending_work;
         for ticket in pending_work.arm.drain(..) {
             if let Some(connection) = self.core.connections.get(ticket)
@@ -401,7 +412,6 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.events.emit(EventKind::Drained, drained);
         }
         let counters = &self.core.counters;
-        counters.lane_depth.set(self.core.mail.depth() as u64);
         counters.rooms.set(self.core.topics.local.rooms() as u64);
         counters.users.set(self.core.topics.local.users() as u64);
         counters.admissions_waiting.set(self.core.deferred as u64);

@@ -1,6 +1,6 @@
-//! What the codec costs by itself, without a shard: unmasking, reading and writing frames, deflating and inflating
-//! messages, scanning the native dialect's.
-//! `bench/README.md` says how to run it.
+//! What the codec costs by itself, without a shard: unmasking, reading and writing frames,
+//! deflating and inflating messages, scanning the native dialect's. `bench/README.md` says how to
+//! run it.
 
 #[path = "../../bench/benches/piece/mod.rs"]
 mod piece;
@@ -84,7 +84,8 @@ const LIMITS: ReadLimits = ReadLimits {
     message_bytes_max: 1 << 20,
 };
 
-/// `frames` frames of one receive. They are unmasked in place; with a key of zeros, the bytes are there for the next time, too.
+/// `frames` frames of one receive. They are unmasked in place; with a key of zeros, the bytes are
+/// there for the next time, too.
 fn read(opcode: OpCode, bytes: usize, frames: usize) -> Box<dyn FnMut()> {
     let mut one = Vec::new();
     frame::write_client_frame(&mut one, opcode, &vec![b'a'; bytes], [0; 4]);
@@ -165,7 +166,8 @@ fn inflate(bytes: usize) -> Box<dyn FnMut()> {
     })
 }
 
-/// A client's broadcast to a room, `bytes` long in all: an object of numbers, short strings and a text that fills it up.
+/// A client's broadcast to a room, `bytes` long in all: an object of numbers, short strings and a
+/// text that fills it up.
 fn broadcast(bytes: usize) -> String {
     let start = r#"{"type":"broadcast","id":7,"room":"r1","data":{"x":12.5,"text":""#;
     let end = r#""}}"#;

@@ -1,9 +1,8 @@
-//! Close codes and close payloads (RFC 6455 §5.5.1, §7.4): a `CloseCode` that exists may stand on the wire.
-//! Called by the frame reader and writer; the engine picks codes.
+//! Close codes and close payloads (RFC 6455 §5.5.1, §7.4), and the errors of peers, each of which has
+//! a code: a `CloseCode` that exists may stand on the wire. Called by the frame readers and the
+//! writer; the engine picks codes.
 
 use std::fmt;
-
-use crate::reader::ProtocolError;
 
 /// A close code that may stand in a close frame (RFC 6455 §7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +30,9 @@ impl CloseCode {
     /// 1013
     pub const TRY_LATER: CloseCode = CloseCode(1013);
 
-    /// `None` for a code that must not be sent (RFC 6455 §7.4.1, §7.4.2): anything but 1000-1003, 1007-1014 and
-    /// 3000-4999. 1012-1014 are of the IANA registry; 1004-1006 and 1015 are reserved, 1016-2999 unassigned.
+    /// `None` for a code that must not be sent (RFC 6455 §7.4.1, §7.4.2): anything but 1000-1003,
+    /// 1007-1014 and 3000-4999. 1012-1014 are of the IANA registry; 1004-1006 and 1015 are
+    /// reserved, 1016-2999 unassigned.
     pub const fn new(code: u16) -> Option<CloseCode> {
         match code {
             1000..=1003 | 1007..=1014 | 3000..=4999 => Some(CloseCode(code)),
@@ -52,6 +52,105 @@ impl fmt::Display for CloseCode {
     }
 }
 
+/// Why a peer broke the protocol; each has its close code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ProtocolError {
+    /// A reserved bit is set and no extension gave it a meaning (RFC 6455 §5.2). Clause 6455-5.2-2.
+    #[error("reserved bit set")]
+    ReservedBit,
+    /// Opcodes 3-7 and 11-15 (RFC 6455 §5.2). Clause 6455-5.2-3.
+    #[error("reserved opcode")]
+    ReservedOpCode,
+    /// A client's frame without a mask (RFC 6455 §5.1). Clause 6455-5.1-2.
+    #[error("client frame is not masked")]
+    Unmasked,
+    /// A server's frame with a mask (RFC 6455 §5.1). Clause 6455-5.1-4.
+    #[error("server frame is masked")]
+    Masked,
+    /// A control frame without FIN (RFC 6455 §5.5). Clause 6455-5.4-1.
+    #[error("control frame is fragmented")]
+    ControlFragmented,
+    /// A control frame of more than 125 bytes (RFC 6455 §5.5). Clause 6455-5.5-1.
+    #[error("control frame is longer than 125 bytes")]
+    ControlTooLong,
+    /// A length in more bytes than it needs (RFC 6455 §5.2). Clause 6455-5.2-5.
+    #[error("payload length is not minimal")]
+    LengthNotMinimal,
+    /// A 64-bit length whose most significant bit is set (RFC 6455 §5.2). Clause 6455-5.2-4.
+    #[error("most significant bit of the payload length is set")]
+    LengthTopBit,
+    /// A continuation with nothing to continue (RFC 6455 §5.4). Clause 6455-5.4-3.
+    #[error("continuation without a fragmented message")]
+    ContinuationWithoutStart,
+    /// A new data frame before the last fragment of the message before (RFC 6455 §5.4).
+    /// Clause 6455-5.4-3.
+    #[error("new message inside a fragmented one")]
+    DataInsideFragmented,
+    /// The message is, or will be, longer than `message_bytes_max`. Clause 6455-10.4-1.
+    #[error("message too big")]
+    MessageTooBig,
+    /// A text message that is not UTF-8 (RFC 6455 §5.6, §8.1). Clauses 6455-5.6-1, 6455-8.1-1.
+    #[error("text is not UTF-8")]
+    TextNotUtf8,
+    /// A close payload needs two bytes for its code (RFC 6455 §5.5.1). Clause 6455-5.5.1-1.
+    #[error("close payload of one byte")]
+    ClosePayloadOfOneByte,
+    /// A close code that must not stand in a frame (RFC 6455 §7.4). Clauses 6455-7.4.1-1,
+    /// 6455-7.4.1-2, 6455-7.4.1-3.
+    #[error("close code must not be sent")]
+    CloseCodeForbidden,
+    /// A close reason that is not UTF-8 (RFC 6455 §5.5.1, §8.1). Clause 6455-8.1-1.
+    #[error("close reason is not UTF-8")]
+    CloseReasonNotUtf8,
+    /// A compressed message that inflates to more than `message_bytes_max`.
+    #[error("compressed message too big")]
+    InflatedTooBig,
+    /// A compressed message that inflates to more than its size lets expect.
+    #[error("message compressed beyond the ratio that is allowed")]
+    InflatedTooMuch,
+    /// A compressed message that is no DEFLATE stream (RFC 7692 §7.2.2).
+    #[error("compressed message is damaged")]
+    CompressedDamaged,
+    /// A compressed message that refers to an earlier one, though `client_no_context_takeover` was
+    /// agreed on (RFC 7692 §7.1.1.2).
+    #[error("message refers to an earlier one, against client_no_context_takeover")]
+    ReferredBack,
+    /// The same from a client that had not offered that, and for which no window is kept: the
+    /// budget for such clients is used up.
+    #[error(
+        "message refers to an earlier one, against client_no_context_takeover, and no window is left (compression.windows)"
+    )]
+    NoWindowLeft,
+}
+
+impl ProtocolError {
+    /// The code to close with (RFC 6455 §7.4.1).
+    pub fn close_code(self) -> CloseCode {
+        match self {
+            ProtocolError::ReservedBit
+            | ProtocolError::ReservedOpCode
+            | ProtocolError::Unmasked
+            | ProtocolError::Masked
+            | ProtocolError::ControlFragmented
+            | ProtocolError::ControlTooLong
+            | ProtocolError::LengthNotMinimal
+            | ProtocolError::LengthTopBit
+            | ProtocolError::ContinuationWithoutStart
+            | ProtocolError::DataInsideFragmented
+            | ProtocolError::ClosePayloadOfOneByte
+            | ProtocolError::CloseCodeForbidden => CloseCode::PROTOCOL_ERROR,
+            ProtocolError::TextNotUtf8
+            | ProtocolError::CloseReasonNotUtf8
+            | ProtocolError::CompressedDamaged
+            | ProtocolError::ReferredBack
+            | ProtocolError::NoWindowLeft => CloseCode::INVALID_PAYLOAD,
+            ProtocolError::MessageTooBig
+            | ProtocolError::InflatedTooBig
+            | ProtocolError::InflatedTooMuch => CloseCode::TOO_BIG,
+        }
+    }
+}
+
 /// What a close frame said. `code` is `None` for an empty payload (status 1005).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseFrame<'b> {
@@ -62,7 +161,8 @@ pub struct CloseFrame<'b> {
 }
 
 impl<'b> CloseFrame<'b> {
-    /// Reads an unmasked close payload: nothing, or two bytes of code and a reason (RFC 6455 §5.5.1).
+    /// Reads an unmasked close payload: nothing, or two bytes of code and a reason (RFC 6455
+    /// §5.5.1).
     ///
     /// # Errors
     /// The payload is one byte, its code must not be sent, or its reason is not UTF-8.

@@ -1,11 +1,12 @@
-//! Server-Sent Events (WHATWG HTML §9.2): the frames that a server would send, as events for clients whose network lets no
-//! WebSocket through.
+//! Server-Sent Events (WHATWG HTML §9.2): the frames that a server would send, as events for
+//! clients whose network lets no WebSocket through.
 //!
-//! A text message is an event without a name, one `data` line for each of its lines; a binary one is `binary`, in base64; a
-//! close frame is `close` with its code and reason as JSON, after which the stream ends; a ping is a comment, which keeps
-//! proxies awake. What is written at once is one chunk (RFC 9112 §7.1) where the client speaks HTTP/1.1: there are proxies that hold
-//! back the beginning of an answer with neither length nor chunks until more of it comes. Called by the engine for event streams;
-//! whole, plain frames in, whole events out.
+//! A text message is an event without a name, one `data` line for each of its lines; a binary one
+//! is `binary`, in base64; a close frame is `close` with its code and reason as JSON, after which
+//! the stream ends; a ping is a comment, which keeps proxies awake. What is written at once is one
+//! chunk (RFC 9112 §7.1) where the client speaks HTTP/1.1: there are proxies that hold back the
+//! beginning of an answer with neither length nor chunks until more of it comes. Called by the
+//! engine for event streams; whole, plain frames in, whole events out.
 
 use crate::close::CloseFrame;
 use crate::frame::{self, OpCode};
@@ -15,8 +16,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::io::Write as _;
 
-/// The header that every answer of the stream's path bears: no cookie and no other credential of a browser is used, so any page may
-/// ask; whoever may connect is the server's to decide, as for a WebSocket.
+/// The header that every answer of the stream's path bears: no cookie and no other credential of a
+/// browser is used, so any page may ask; whoever may connect is the server's to decide, as for a
+/// WebSocket.
 pub const OPEN_TO_ALL: (&str, &str) = ("Access-Control-Allow-Origin", "*");
 
 /// The same as a line.
@@ -52,8 +54,9 @@ impl Framing {
     }
 }
 
-/// Appends the head of the answer that becomes a stream, with the application's `headers`, and its first event: the token with which
-/// messages are posted. The stream's end is the connection's, too.
+/// Appends the head of the answer that becomes a stream, with the application's `headers`, and its
+/// first event: the token with which messages are posted. The stream's end is the connection's,
+/// too.
 pub fn write_opening(out: &mut Vec<u8>, token: &str, framing: Framing, headers: &Headers) {
     let _ = write!(out, "HTTP/1.1 200 OK\r\nContent-Type: {STREAM_TYPE}\r\n");
     headers.write_over(out, STREAM_LINES);
@@ -67,7 +70,8 @@ pub fn write_opening(out: &mut Vec<u8>, token: &str, framing: Framing, headers: 
     });
 }
 
-/// Appends the events of `frames`, which are whole and neither masked nor compressed. Pongs have none, and a close frame is the last.
+/// Appends the events of `frames`, which are whole and neither masked nor compressed. Pongs have
+/// none, and a close frame is the last.
 pub fn write_frames(out: &mut Vec<u8>, mut frames: &[u8], framing: Framing) {
     let mut ends = false;
     write_framed(out, framing, |out| {
@@ -82,7 +86,8 @@ pub fn write_frames(out: &mut Vec<u8>, mut frames: &[u8], framing: Framing) {
     }
 }
 
-/// What `fill` appends is one chunk, where there are chunks. Nothing is none: a chunk without bytes would be the last.
+/// What `fill` appends is one chunk, where there are chunks. Nothing is none: a chunk without bytes
+/// would be the last.
 fn write_framed(out: &mut Vec<u8>, framing: Framing, fill: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     fill(out);
@@ -118,7 +123,8 @@ fn write_event(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
     }
 }
 
-/// `data` lines and the empty line that ends the event. CR, LF and CR LF end a line alike, and the client joins lines with LF.
+/// `data` lines and the empty line that ends the event. CR, LF and CR LF end a line alike, and the
+/// client joins lines with LF.
 fn write_data(out: &mut Vec<u8>, mut text: &[u8]) {
     out.reserve(text.len() + b"data: \n\n".len());
     loop {

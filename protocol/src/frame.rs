@@ -1,5 +1,6 @@
-//! The wire unit: opcodes, header encoding, whole frames into a `Vec`. Everything written here is final, unfragmented
-//! and minimal in length. Called by whoever sends: the engine (unmasked), clients and load generators (masked).
+//! The wire unit: opcodes, header encoding, whole frames into a `Vec`. Everything written here is
+//! final, unfragmented and minimal in length. Called by whoever sends: the engine (unmasked),
+//! clients and load generators (masked).
 
 use crate::close::CloseCode;
 pub use crate::mask::apply_mask;
@@ -23,7 +24,8 @@ pub enum OpCode {
 }
 
 impl OpCode {
-    /// The low four bits of a frame's first byte; `None` for the reserved 3-7 and 11-15, and for more than four bits.
+    /// The low four bits of a frame's first byte; `None` for the reserved 3-7 and 11-15, and for
+    /// more than four bits.
     #[inline]
     pub const fn new(bits: u8) -> Option<OpCode> {
         match bits {
@@ -65,7 +67,8 @@ impl From<Kind> for OpCode {
 /// Longest header: 2 + 8 (length) + 4 (mask).
 pub const HEADER_BYTES_MAX: usize = 14;
 
-/// Longest payload of a control frame (RFC 6455 §5.5), and of any frame whose length fits the second byte.
+/// Longest payload of a control frame (RFC 6455 §5.5), and of any frame whose length fits the
+/// second byte.
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
 /// Longest reason of a close frame: two bytes of the control payload are the code.
@@ -107,7 +110,8 @@ impl Header {
         header
     }
 
-    /// The same for a payload that is compressed: the first frame of a data message (RFC 7692 §6.1).
+    /// The same for a payload that is compressed: the first frame of a data message (RFC 7692
+    /// §6.1).
     #[inline]
     pub fn compressed(mut self) -> Header {
         self.bytes[0] |= COMPRESSED_BIT;
@@ -150,8 +154,8 @@ impl std::ops::Deref for Header {
     }
 }
 
-/// Appends a whole unmasked server frame to `out`.
-/// A control payload is cut at [`CONTROL_PAYLOAD_BYTES_MAX`], so that what leaves is always a legal frame.
+/// Appends a whole unmasked server frame to `out`. A control payload is cut at
+/// [`CONTROL_PAYLOAD_BYTES_MAX`], so that what leaves is always a legal frame.
 #[inline]
 pub fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
     let payload = cut_control(opcode, payload);
@@ -173,10 +177,11 @@ pub fn write_client_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mas
     apply_mask(&mut out[start..], mask);
 }
 
-/// Appends a server frame whose payload `fill` appends to `out`; the header is put in place afterwards.
+/// Appends a server frame whose payload `fill` appends to `out`; the header is put in place
+/// afterwards.
 ///
-/// The payload is written behind room for a short header and moved only when it turns out to need a longer one.
-/// A control payload is cut as in [`write_frame`].
+/// The payload is written behind room for a short header and moved only when it turns out to need a
+/// longer one. A control payload is cut as in [`write_frame`].
 ///
 /// # Panics
 /// `fill` removed bytes that stood in `out` before it: a bug of the caller.
@@ -199,8 +204,8 @@ pub fn write_frame_with(out: &mut Vec<u8>, opcode: OpCode, fill: impl FnOnce(&mu
     out[start..start + header.len()].copy_from_slice(&header);
 }
 
-/// Appends an unmasked close frame (reason cut at [`CLOSE_REASON_BYTES_MAX`] on a character boundary).
-/// Without a code there is no reason either (RFC 6455 §5.5.1).
+/// Appends an unmasked close frame (reason cut at [`CLOSE_REASON_BYTES_MAX`] on a character
+/// boundary). Without a code there is no reason either (RFC 6455 §5.5.1).
 pub fn write_close(out: &mut Vec<u8>, code: Option<CloseCode>, reason: &str) {
     write_frame_with(out, OpCode::Close, |out| {
         if let Some(code) = code {
@@ -229,6 +234,22 @@ pub fn written(frame: &[u8]) -> (OpCode, std::ops::Range<usize>) {
     (opcode, start..start + length)
 }
 
+/// How long the server frame is that stands at the start of `frame`, and was written here.
+///
+/// # Panics
+/// It was not: a bug of the caller.
+#[inline]
+pub fn written_bytes(frame: &[u8]) -> usize {
+    match frame[1] {
+        short if short < LENGTH_IN_TWO_BYTES => SHORT_HEADER_BYTES + usize::from(short),
+        LENGTH_IN_TWO_BYTES => {
+            let length = u16::from_be_bytes([frame[2], frame[3]]);
+            4 + usize::from(length)
+        }
+        _ => written(frame).1.end,
+    }
+}
+
 #[inline]
 fn cut_control(opcode: OpCode, payload: &[u8]) -> &[u8] {
     if opcode.is_control() && payload.len() > CONTROL_PAYLOAD_BYTES_MAX {
@@ -238,8 +259,8 @@ fn cut_control(opcode: OpCode, payload: &[u8]) -> &[u8] {
     }
 }
 
-/// The first of `frames`, which are a server's whole, plain ones: its opcode, its payload, and those behind it. `None` at their
-/// end.
+/// The first of `frames`, which are a server's whole, plain ones: its opcode, its payload, and
+/// those behind it. `None` at their end.
 pub fn split_server_frame(frames: &[u8]) -> Option<(OpCode, &[u8], &[u8])> {
     let (&[first, second], rest) = frames.split_first_chunk::<2>()?;
     let opcode = OpCode::new(first & 0x0f)?;

@@ -1,5 +1,6 @@
-//! The opening handshake as a client speaks it (RFC 6455 §4.1): the request, and the check of what came back.
-//! Called by the load generator, the client and tests, through [`crate::upgrade`]; the key's randomness is theirs.
+//! The opening handshake as a client speaks it (RFC 6455 §4.1): the request, and the check of what
+//! came back. Called by the load generator, the client and tests, through [`crate::upgrade`]; the
+//! key's randomness is theirs.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -40,7 +41,8 @@ pub fn encode_key(nonce: [u8; 16]) -> String {
     key.iter().copied().map(char::from).collect()
 }
 
-/// Appends an upgrade request for `path` (query included). `extra_headers` may name subprotocols, a token, an origin.
+/// Appends an upgrade request for `path` (query included). `extra_headers` may name subprotocols, a
+/// token, an origin.
 ///
 /// # Panics
 /// A given text holds a control character: it could end its line and begin another.
@@ -83,8 +85,9 @@ pub fn write_request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Looks for a whole answer to the request that sent `key`: `Ok(None)` asks for more bytes, `Ok(Some(used))` means that
-/// the WebSocket is open and that its data begins at `used`. Subprotocol and extensions are not judged.
+/// Looks for a whole answer to the request that sent `key`: `Ok(None)` asks for more bytes,
+/// `Ok(Some(used))` means that the WebSocket is open and that its data begins at `used`.
+/// Subprotocol and extensions are not judged.
 ///
 /// # Errors
 /// The server refused, or is not a WebSocket server: close.

@@ -1,5 +1,5 @@
-//! What both heads of an opening handshake have in common: what their headers say, and the accept key that ties them
-//! together; and where an answer's head ends. Called by both sides.
+//! What both heads of an opening handshake have in common: what their headers say, and the accept
+//! key that ties them together; and where an answer's head ends. Called by both sides.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -23,8 +23,9 @@ const TERMINATOR: &[u8; 4] = b"\r\n\r\n";
 /// No end within the permitted bytes.
 pub(crate) struct TooLarge;
 
-/// Length of the head at the start of `bytes`, terminator included, or `None` while it has not ended.
-/// `scanned` remembers how far earlier calls looked, so that each byte is looked at once, give or take the terminator.
+/// Length of the head at the start of `bytes`, terminator included, or `None` while it has not
+/// ended. `scanned` remembers how far earlier calls looked, so that each byte is looked at once,
+/// give or take the terminator.
 pub(crate) fn find_end(
     bytes: &[u8],
     scanned: &mut usize,

@@ -1,7 +1,8 @@
-//! Masking (RFC 6455 §5.3, clause 6455-6.2-5): XOR with a key that repeats every four bytes. Called by the reader, in place, and by client writers.
+//! Masking (RFC 6455 §5.3, clause 6455-6.2-5): XOR with a key that repeats every four bytes. Called
+//! by the reader, in place, and by client writers.
 
-/// Bytes per vector turn. A multiple of 4, so that every turn starts with the key's first byte; the fixed size lets the
-/// compiler emit full-width vector operations without a byte of `unsafe`.
+/// Bytes per vector turn. A multiple of 4, so that every turn starts with the key's first byte; the
+/// fixed size lets the compiler emit full-width vector operations without a byte of `unsafe`.
 const LANE_BYTES: usize = 64;
 const WORD_BYTES: usize = 8;
 const _: () = assert!(LANE_BYTES.is_multiple_of(WORD_BYTES) && WORD_BYTES.is_multiple_of(4));

@@ -1,6 +1,7 @@
-//! Frames to pieces: a data message as it arrives, unmasked in place, so that nobody holds it whole. Obeys the rules of `reader`, whose
-//! headers it shares; what it keeps between two calls is 40 bytes or so, whatever a peer announces. Called by the shard for connections
-//! that asked for pieces.
+//! Frames to pieces: a data message as it arrives, unmasked in place, so that nobody holds it
+//! whole. Obeys the rules of `reader`, whose headers it shares; what it keeps between two calls is
+//! 40 bytes or so, whatever a peer announces. Called by the shard for connections that asked for
+//! pieces.
 
 use crate::close::CloseFrame;
 use crate::frame::{Kind, OpCode, apply_mask};
@@ -11,8 +12,8 @@ use crate::reader::{Extension, Head, ProtocolError, ReadLimits, Role};
 pub struct Piece<'b> {
     /// Of the whole message.
     pub kind: Kind,
-    /// What arrived of it: the whole payload of a frame, or a part. Empty only for a frame that is. A piece of a text may begin and
-    /// end inside a character; all pieces together are UTF-8.
+    /// What arrived of it: the whole payload of a frame, or a part. Empty only for a frame that is.
+    /// A piece of a text may begin and end inside a character; all pieces together are UTF-8.
     pub bytes: &'b [u8],
     /// The message begins with it.
     pub first: bool,
@@ -36,10 +37,12 @@ pub enum Event<'b> {
 /// One step of reading.
 #[derive(Debug)]
 pub enum Step<'b> {
-    /// The buffer ends before anything can be said: inside a header, right behind it, or inside a control frame. `need` is the buffer
-    /// length at which another try can get further; what is in the buffer was not touched.
+    /// The buffer ends before anything can be said: inside a header, right behind it, or inside a
+    /// control frame. `need` is the buffer length at which another try can get further; what is in
+    /// the buffer was not touched.
     Incomplete {
-        /// Bytes from the start of the buffer: more than it holds, and at most `HEADER_BYTES_MAX` + 125.
+        /// Bytes from the start of the buffer: more than it holds, and at most `HEADER_BYTES_MAX` +
+        /// 125.
         need: usize,
     },
     /// `used` bytes from the start of the buffer are done with.
@@ -88,8 +91,8 @@ impl Pieces {
         self.payload.is_some()
     }
 
-    /// Reads what comes next at the start of `bytes`. The message limit counts all pieces of a message, and is known to be passed as
-    /// soon as a header says so.
+    /// Reads what comes next at the start of `bytes`. The message limit counts all pieces of a
+    /// message, and is known to be passed as soon as a header says so.
     ///
     /// # Errors
     /// The peer broke the protocol: send a close frame with `close_code` and read nothing more.
@@ -216,7 +219,8 @@ impl Begun {
     }
 }
 
-/// Checks a text that comes in pieces (RFC 6455 §8.1): keeps the beginning of a character that a piece ended in.
+/// Checks a text that comes in pieces (RFC 6455 §8.1): keeps the beginning of a character that a
+/// piece ended in.
 #[derive(Debug, Default)]
 struct Text {
     begun: [u8; CHARACTER_BYTES_MAX],
@@ -245,7 +249,8 @@ impl Text {
         Ok(())
     }
 
-    /// Ends the character that the piece before ended in, if there is one. Returns what follows it; that is empty while it has not ended.
+    /// Ends the character that the piece before ended in, if there is one. Returns what follows it;
+    /// that is empty while it has not ended.
     fn end_character<'p>(&mut self, piece: &'p [u8]) -> Result<&'p [u8], ProtocolError> {
         let before = self.begun_bytes;
         if before == 0 {

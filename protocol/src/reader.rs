@@ -1,8 +1,11 @@
-//! Frames to events, in place on a borrowed buffer. Owns the rules of RFC 6455 §5 and §8.1 that a peer can break;
-//! nothing a peer sends panics, and nothing is kept but a fragmented message in progress, which never exceeds
-//! `message_bytes_max`. Called by the shard for every receive, and by clients.
+//! Frames to events, in place on a borrowed buffer. Owns the rules of RFC 6455 §5 and §8.1 that a
+//! peer can break; nothing a peer sends panics, and nothing is kept but a fragmented message in
+//! progress, which never exceeds `message_bytes_max`. Called by the shard for every receive, and by
+//! clients.
 
-use crate::close::{CloseCode, CloseFrame};
+pub use crate::close::ProtocolError;
+
+use crate::close::CloseFrame;
 use crate::frame::{
     COMPRESSED_BIT, CONTROL_PAYLOAD_BYTES_MAX, FINAL_BIT, Kind, LENGTH_IN_EIGHT_BYTES,
     LENGTH_IN_TWO_BYTES, MASK_BIT,
@@ -21,15 +24,16 @@ pub enum Role {
 /// What a connection may send.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
-    /// Largest message, reassembled, in bytes. A header that announces more ends in 1009 before any payload is buffered.
-    /// Control frames have their own limit, 125.
+    /// Largest message, reassembled, in bytes. A header that announces more ends in 1009 before any
+    /// payload is buffered. Control frames have their own limit, 125.
     pub message_bytes_max: usize,
 }
 
 /// One step of reading.
 #[derive(Debug)]
 pub enum Step<'b> {
-    /// The buffer ends inside a frame. `need` is the buffer length (from its start) at which another try can get further.
+    /// The buffer ends inside a frame. `need` is the buffer length (from its start) at which
+    /// another try can get further.
     Incomplete {
         /// Bytes counted from the start of the buffer; always more than it holds, and at most
         /// `HEADER_BYTES_MAX` + the larger of `message_bytes_max` and 125.
@@ -51,8 +55,8 @@ pub enum Event<'b> {
     Text(&'b str),
     /// A whole binary message in one frame.
     Binary(&'b [u8]),
-    /// The last fragment came: the message is in the `assembly` that the caller lent. `take()` it before reading on,
-    /// and call `Assembly::finish`.
+    /// The last fragment came: the message is in the `assembly` that the caller lent. `take()` it
+    /// before reading on, and call `Assembly::finish`.
     Assembled,
     /// A fragment was taken into the assembly.
     Fragment,
@@ -70,8 +74,8 @@ pub struct Assembly {
     kind: Kind,
     /// Never longer than `message_bytes_max`, nor is its capacity.
     bytes: Vec<u8>,
-    /// Bytes from the start known to be whole characters (text only). At most three bytes lie behind it between two
-    /// fragments, so checking is linear however small the fragments are.
+    /// Bytes from the start known to be whole characters (text only). At most three bytes lie
+    /// behind it between two fragments, so checking is linear however small the fragments are.
     checked: usize,
     is_compressed: bool,
 }
@@ -129,13 +133,15 @@ impl Assembly {
         self.bytes.extend_from_slice(fragment);
     }
 
-    /// The beginning of a character that the fragments so far ended in, at most three bytes; `None` if they are no plain text.
+    /// The beginning of a character that the fragments so far ended in, at most three bytes; `None`
+    /// if they are no plain text.
     pub(crate) fn begun_character(&self) -> Option<&[u8]> {
         let is_plain_text = self.kind == Kind::Text && !self.is_compressed;
         is_plain_text.then(|| &self.bytes[self.checked..])
     }
 
-    /// Fails as soon as the bytes so far cannot begin any text, or end one that is over (RFC 6455 §8.1).
+    /// Fails as soon as the bytes so far cannot begin any text, or end one that is over (RFC 6455
+    /// §8.1).
     fn check_text(&mut self, is_final: bool) -> Result<(), ProtocolError> {
         match simdutf8::compat::from_utf8(&self.bytes[self.checked..]) {
             Ok(_) => self.checked = self.bytes.len(),
@@ -148,108 +154,12 @@ impl Assembly {
     }
 }
 
-/// Why a peer broke the protocol; each has its close code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum ProtocolError {
-    /// A reserved bit is set and no extension gave it a meaning (RFC 6455 §5.2). Clause 6455-5.2-2.
-    #[error("reserved bit set")]
-    ReservedBit,
-    /// Opcodes 3-7 and 11-15 (RFC 6455 §5.2). Clause 6455-5.2-3.
-    #[error("reserved opcode")]
-    ReservedOpCode,
-    /// A client's frame without a mask (RFC 6455 §5.1). Clause 6455-5.1-2.
-    #[error("client frame is not masked")]
-    Unmasked,
-    /// A server's frame with a mask (RFC 6455 §5.1). Clause 6455-5.1-4.
-    #[error("server frame is masked")]
-    Masked,
-    /// A control frame without FIN (RFC 6455 §5.5). Clause 6455-5.4-1.
-    #[error("control frame is fragmented")]
-    ControlFragmented,
-    /// A control frame of more than 125 bytes (RFC 6455 §5.5). Clause 6455-5.5-1.
-    #[error("control frame is longer than 125 bytes")]
-    ControlTooLong,
-    /// A length in more bytes than it needs (RFC 6455 §5.2). Clause 6455-5.2-5.
-    #[error("payload length is not minimal")]
-    LengthNotMinimal,
-    /// A 64-bit length whose most significant bit is set (RFC 6455 §5.2). Clause 6455-5.2-4.
-    #[error("most significant bit of the payload length is set")]
-    LengthTopBit,
-    /// A continuation with nothing to continue (RFC 6455 §5.4). Clause 6455-5.4-3.
-    #[error("continuation without a fragmented message")]
-    ContinuationWithoutStart,
-    /// A new data frame before the last fragment of the message before (RFC 6455 §5.4). Clause 6455-5.4-3.
-    #[error("new message inside a fragmented one")]
-    DataInsideFragmented,
-    /// The message is, or will be, longer than `message_bytes_max`. Clause 6455-10.4-1.
-    #[error("message too big")]
-    MessageTooBig,
-    /// A text message that is not UTF-8 (RFC 6455 §5.6, §8.1). Clauses 6455-5.6-1, 6455-8.1-1.
-    #[error("text is not UTF-8")]
-    TextNotUtf8,
-    /// A close payload needs two bytes for its code (RFC 6455 §5.5.1). Clause 6455-5.5.1-1.
-    #[error("close payload of one byte")]
-    ClosePayloadOfOneByte,
-    /// A close code that must not stand in a frame (RFC 6455 §7.4). Clauses 6455-7.4.1-1, 6455-7.4.1-2, 6455-7.4.1-3.
-    #[error("close code must not be sent")]
-    CloseCodeForbidden,
-    /// A close reason that is not UTF-8 (RFC 6455 §5.5.1, §8.1). Clause 6455-8.1-1.
-    #[error("close reason is not UTF-8")]
-    CloseReasonNotUtf8,
-    /// A compressed message that inflates to more than `message_bytes_max`.
-    #[error("compressed message too big")]
-    InflatedTooBig,
-    /// A compressed message that inflates to more than its size lets expect.
-    #[error("message compressed beyond the ratio that is allowed")]
-    InflatedTooMuch,
-    /// A compressed message that is no DEFLATE stream (RFC 7692 §7.2.2).
-    #[error("compressed message is damaged")]
-    CompressedDamaged,
-    /// A compressed message that refers to an earlier one, though `client_no_context_takeover` was
-    /// agreed on (RFC 7692 §7.1.1.2).
-    #[error("message refers to an earlier one, against client_no_context_takeover")]
-    ReferredBack,
-    /// The same from a client that had not offered that, and for which no window is kept: the
-    /// budget for such clients is used up.
-    #[error(
-        "message refers to an earlier one, against client_no_context_takeover, and no window is left (compression.windows)"
-    )]
-    NoWindowLeft,
-}
-
-impl ProtocolError {
-    /// The code to close with (RFC 6455 §7.4.1).
-    pub fn close_code(self) -> CloseCode {
-        match self {
-            ProtocolError::ReservedBit
-            | ProtocolError::ReservedOpCode
-            | ProtocolError::Unmasked
-            | ProtocolError::Masked
-            | ProtocolError::ControlFragmented
-            | ProtocolError::ControlTooLong
-            | ProtocolError::LengthNotMinimal
-            | ProtocolError::LengthTopBit
-            | ProtocolError::ContinuationWithoutStart
-            | ProtocolError::DataInsideFragmented
-            | ProtocolError::ClosePayloadOfOneByte
-            | ProtocolError::CloseCodeForbidden => CloseCode::PROTOCOL_ERROR,
-            ProtocolError::TextNotUtf8
-            | ProtocolError::CloseReasonNotUtf8
-            | ProtocolError::CompressedDamaged
-            | ProtocolError::ReferredBack
-            | ProtocolError::NoWindowLeft => CloseCode::INVALID_PAYLOAD,
-            ProtocolError::MessageTooBig
-            | ProtocolError::InflatedTooBig
-            | ProtocolError::InflatedTooMuch => CloseCode::TOO_BIG,
-        }
-    }
-}
-
 /// Reads the next frame at the start of `bytes`, unmasking it in place.
 ///
-/// Nothing is unmasked or consumed until the frame is whole, so a caller may append to the same bytes and try again.
-/// A rule that the header alone breaks is reported as soon as the header is there. `assembly` is `None` at first,
-/// belongs to this connection and is the caller's to take after `Event::Assembled`.
+/// Nothing is unmasked or consumed until the frame is whole, so a caller may append to the same
+/// bytes and try again. A rule that the header alone breaks is reported as soon as the header is
+/// there. `assembly` is `None` at first, belongs to this connection and is the caller's to take
+/// after `Event::Assembled`.
 ///
 /// # Errors
 /// The peer broke the protocol: send a close frame with `close_code` and read nothing more.
@@ -331,7 +241,8 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The inner error is the buffer length at which more of the header can be judged: its length first, then all of it.
+    /// The inner error is the buffer length at which more of the header can be judged: its length
+    /// first, then all of it.
     #[inline]
     pub(crate) fn parse(
         bytes: &[u8],
@@ -407,8 +318,9 @@ impl Head {
         }
     }
 
-    /// The rules that need the connection: where in a message we are, and how much it may grow. `taken` are the bytes so far of a
-    /// message that has begun. Returns the payload's length, which is then known to fit `usize`.
+    /// The rules that need the connection: where in a message we are, and how much it may grow.
+    /// `taken` are the bytes so far of a message that has begun. Returns the payload's length,
+    /// which is then known to fit `usize`.
     #[inline]
     pub(crate) fn check(
         &self,
@@ -469,7 +381,8 @@ mod tests {
     #[test]
     fn checking_text_never_starts_over() {
         let text = "\u{10348}\u{20ac}\u{df}".repeat(50);
-        // Fragments of 9 bytes, one character group each, whose every end lies inside a character; and of 1 byte.
+        // Fragments of 9 bytes, one character group each, whose every end lies inside a character;
+        // and of 1 byte.
         for (first_bytes, fragment_bytes) in [(1, 9), (2, 9), (5, 9), (8, 9), (1, 1)] {
             let mut assembly = Assembly::new(Kind::Text);
             let (first, rest) = text.as_bytes().split_at(first_bytes);

@@ -1,15 +1,17 @@
-//! Text in a frame that has not wholly arrived: refused at the first byte that no text has there, not when the frame is whole.
-//! What has arrived is looked at once, a block at a time, in a copy. Called by the shard for frames that came in pieces only.
+//! Text in a frame that has not wholly arrived: refused at the first byte that no text has there,
+//! not when the frame is whole. What has arrived is looked at once, a block at a time, in a copy.
+//! Called by the shard for frames that came in pieces only.
 
 use crate::frame::{OpCode, apply_mask};
 use crate::reader::{Assembly, Extension, Head, ProtocolError, Role};
 
-/// Checks what has arrived of a frame that a client has not finished, which [`crate::reader::next`] found to be so: fails as soon as no text
-/// begins with it (RFC 6455 §8.1), however long the rest of the frame takes. Whole frames never come here.
+/// Checks what has arrived of a frame that a client has not finished, which [`crate::reader::next`]
+/// found to be so: fails as soon as no text begins with it (RFC 6455 §8.1), however long the rest
+/// of the frame takes. Whole frames never come here.
 ///
-/// `checked` are the bytes of the payload that are known to be whole characters, 0 for a new frame: between two calls at most
-/// three others stand behind them, so the work is linear however small the pieces are. Nothing in `bytes` is touched. What is
-/// compressed is not looked at.
+/// `checked` are the bytes of the payload that are known to be whole characters, 0 for a new frame:
+/// between two calls at most three others stand behind them, so the work is linear however small
+/// the pieces are. Nothing in `bytes` is touched. What is compressed is not looked at.
 ///
 /// # Errors
 /// [`ProtocolError::TextNotUtf8`].

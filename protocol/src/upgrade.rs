@@ -1,5 +1,6 @@
-//! The opening handshake (RFC 6455 §4), server side: what a request must say to become a WebSocket, and the answer that
-//! makes it one. Called by the shard with a request that obeys HTTP already; clients find their side of it here too.
+//! The opening handshake (RFC 6455 §4), server side: what a request must say to become a WebSocket,
+//! and the answer that makes it one. Called by the shard with a request that obeys HTTP already;
+//! clients find their side of it here too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -19,7 +20,8 @@ pub enum UpgradeError {
     /// 405.
     #[error("method is not GET")]
     MethodNotGet,
-    /// 400: `Content-Length` above 0 or `Transfer-Encoding`; what follows the head would be ambiguous.
+    /// 400: `Content-Length` above 0 or `Transfer-Encoding`; what follows the head would be
+    /// ambiguous.
     #[error("request announces a body")]
     BodyAnnounced,
     /// 426: no `Upgrade` header names `websocket`.
@@ -67,10 +69,12 @@ impl UpgradeError {
     }
 }
 
-/// Checks a request against every rule of RFC 6455 §4.2.1. Its `Sec-WebSocket-Key`, which [`write_accept`] answers.
+/// Checks a request against every rule of RFC 6455 §4.2.1. Its `Sec-WebSocket-Key`, which
+/// [`write_accept`] answers.
 ///
 /// # Errors
-/// The request is refused: answer with [`crate::http::write_refusal`] and close, for what follows may be frames.
+/// The request is refused: answer with [`crate::http::write_refusal`] and close, for what follows
+/// may be frames.
 pub fn check<'b>(request: &Request<'b>) -> Result<&'b str, UpgradeError> {
     let headers = request.headers();
     if request.method() != Method::Get {
@@ -122,8 +126,9 @@ fn single<'b>(
     }
 }
 
-/// The key as text, if it is 16 bytes in base64 (RFC 6455 §4.2.1). Bits behind the last byte are not ours to judge:
-/// there are clients that draw all 22 characters at random, and the answer hashes the text, not the bytes.
+/// The key as text, if it is 16 bytes in base64 (RFC 6455 §4.2.1). Bits behind the last byte are
+/// not ours to judge: there are clients that draw all 22 characters at random, and the answer
+/// hashes the text, not the bytes.
 fn checked_key(key: &[u8]) -> Option<&str> {
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &base64::alphabet::STANDARD,
@@ -136,8 +141,8 @@ fn checked_key(key: &[u8]) -> Option<&str> {
     str::from_utf8(key).ok()
 }
 
-/// Appends the 101 answer, with the application's `headers`. A subprotocol that is not a token is left out: it could only be a mistake, and would let
-/// whoever named it write headers.
+/// Appends the 101 answer, with the application's `headers`. A subprotocol that is not a token is
+/// left out: it could only be a mistake, and would let whoever named it write headers.
 pub fn write_accept(
     out: &mut Vec<u8>,
     key: &str,

@@ -1,4 +1,5 @@
-//! What the native dialect accepts, against serde_json and the dialect's own rules written down the slow, obvious way.
+//! What the native dialect accepts, against serde_json and the dialect's own rules written down the
+//! slow, obvious way.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -210,7 +211,8 @@ fn check(text: &str) {
     assert_eq!(actual(text), expected(text), "{text}");
 }
 
-/// Checks that a value is valid or not, alone and in every place of a message, and that serde_json thinks the same.
+/// Checks that a value is valid or not, alone and in every place of a message, and that serde_json
+/// thinks the same.
 fn check_value(value: &str, valid: bool) {
     assert_eq!(
         serde_json::from_str::<Value>(value).is_ok(),
@@ -543,7 +545,8 @@ fn an_id_is_bounded() {
     }
 }
 
-/// Documents drawn from a seed: mostly envelopes, with odd spacing, odd escapes and keys that come twice.
+/// Documents drawn from a seed: mostly envelopes, with odd spacing, odd escapes and keys that come
+/// twice.
 struct Generator {
     random: fastrand::Rng,
     out: String,

@@ -1,8 +1,10 @@
-//! Pieces: single operations that are measured alone, each under a name that stays. A bench binary hands its table to [`run`]. Divan
-//! times them (`cargo bench`), or does each once (`cargo test --benches`); `shardcast-bench instructions` counts their instructions.
+//! Pieces: single operations that are measured alone, each under a name that stays. A bench binary
+//! hands its table to [`run`]. Divan times them (`cargo bench`), or does each once (`cargo test
+//! --benches`); `shardcast-bench instructions` counts their instructions.
 //!
-//! For the count, `--count NAME TIMES` sets the piece up, does it so many times and nothing else: what it costs is the difference
-//! between two such runs, so that neither the set-up nor the start of the process is in it. `--pieces` lists names and times.
+//! For the count, `--count NAME TIMES` sets the piece up, does it so many times and nothing else:
+//! what it costs is the difference between two such runs, so that neither the set-up nor the start
+//! of the process is in it. `--pieces` lists names and times.
 
 use divan::Bencher;
 use std::fmt;

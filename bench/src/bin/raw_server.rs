@@ -1,5 +1,6 @@
-//! The raw protocol on the engine's embedding API, for measuring engines side by side: `S` subscribes to the one topic, `P` publishes the
-//! rest to every subscriber, anything else is echoed. `shardcast-bench compare` starts it.
+//! The raw protocol on the engine's embedding API, for measuring engines side by side: `S`
+//! subscribes to the one topic, `P` publishes the rest to every subscriber, anything else is
+//! echoed. `shardcast-bench compare` starts it.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
@@ -73,7 +74,8 @@ impl Application for Raw {
 
     fn message(&mut self, cx: &mut Context<'_>, _session: &mut (), message: Message<'_>) {
         match message {
-            // Neither can be refused: one room with a fine name, no report. The answer to a join is not part of the protocol.
+            // Neither can be refused: one room with a fine name, no report. The answer to a join is
+            // not part of the protocol.
             Message::Binary([b'S', ..]) => _ = cx.join(TOPIC, Tag(0)),
             Message::Binary([b'P', payload @ ..]) => {
                 let publish = Publish::new(Frame::new(Kind::Binary, payload));

@@ -1,10 +1,12 @@
-//! `shardcast-bench`: measures servers side by side (`compare`), puts the newest results into the README (`readme`) and runs on a page
-//! (`report`), counts the instructions of the micro-benches (`instructions`), fills one server with connections (`scale`), and says what the
-//! host lacks (`host`).
+//! `shardcast-bench`: measures servers side by side (`compare`), puts the newest results into the
+//! README (`readme`) and runs on a page (`report`), counts the instructions of the micro-benches
+//! (`instructions`), fills one server with connections (`scale`), and says what the host lacks
+//! (`host`).
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand};
 use shardcast_bench::advice;
+use shardcast_bench::catalogue;
 use shardcast_bench::compare::compare;
 use shardcast_bench::host::Host;
 use shardcast_bench::instructions::{Counts, TOLERANCE, Verdict};
@@ -20,7 +22,7 @@ use shardcast_bench::run::Runner;
 use shardcast_bench::scale::{self, Scale};
 use shardcast_bench::server::{self, FLOOR, RAW_BEFORE, Server};
 use shardcast_bench::table::{replace_section, section};
-use shardcast_bench::work::{self, Setting, Work};
+use shardcast_bench::work::{Setting, Work};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,13 +39,15 @@ struct Arguments {
 enum Subcommands {
     /// Run every work on every server, in turns, and write results and tables.
     Compare(Compare),
-    /// Put results into README.md, between its markers, into bench/results/latest.md, and on a page for browsers, report.html in the target folder.
+    /// Put results into README.md, between its markers, into bench/results/latest.md, and on a page
+    /// for browsers, report.html in the target folder.
     Readme {
         /// These, as one, instead of the newest.
         #[arg(long, value_name = "FILE")]
         results: Vec<PathBuf>,
     },
-    /// Count the instructions of every micro-bench under callgrind; fails when one grew since the kept counts.
+    /// Count the instructions of every micro-bench under callgrind; fails when one grew since the
+    /// kept counts.
     Instructions {
         /// Keep these counts, in bench/results/instructions.json.
         #[arg(long)]
@@ -200,7 +204,8 @@ fn run_scale(scale: Scale, repository: &Path, results: &Path) -> Result<(), Box<
     }
 }
 
-/// The binaries that are measured stand beside this one, in the release profile whatever this one's is.
+/// The binaries that are measured stand beside this one, in the release profile whatever this one's
+/// is.
 fn places(
     repository: &Path,
     floor: Option<PathBuf>,
@@ -319,7 +324,7 @@ fn readme(repository: &Path, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
 }
 
 fn parse_work(name: &str) -> Result<&'static Work, String> {
-    work::find(name).ok_or_else(|| format!("no such work; there are {}", work::names()))
+    catalogue::find(name).ok_or_else(|| format!("no such work; there are {}", catalogue::names()))
 }
 
 fn parse_server(key: &str) -> Result<Server, String> {

@@ -1,5 +1,6 @@
-//! A chart as HTML and SVG that needs no script: lines stretch with the page, letters and points do not.
-//! Invariant: whatever is drawn was measured; a gap stays a gap. Called by `percentiles` and `timeline`; `page.js` adds readouts from its attributes.
+//! A chart as HTML and SVG that needs no script: lines stretch with the page, letters and points do
+//! not. Invariant: whatever is drawn was measured; a gap stays a gap. Called by `percentiles` and
+//! `timeline`; `page.js` adds readouts from its attributes.
 
 use crate::report::html::Text;
 use crate::report::number::Unit;
@@ -202,7 +203,8 @@ impl Chart {
                     (command, previous) = ('L', Some((x, y)));
                 }
                 None => {
-                    // A point between two gaps is a line of no length, which round ends make visible.
+                    // A point between two gaps is a line of no length, which round ends make
+                    // visible.
                     if let Some((x, y)) = previous {
                         _ = write!(out, "L{x:.1} {y:.1}");
                     }

@@ -1,4 +1,5 @@
-//! The command line of `shardcast-bench report`: reads files, writes the page, and has a browser take its picture. Called by the program.
+//! The command line of `shardcast-bench report`: reads files, writes the page, and has a browser
+//! take its picture. Called by the program.
 
 use crate::report::{Choice, Source, page, screenshot};
 use clap::Args;
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// What to show, and where to.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Files of `shardcast-load --json` or `compare`; the newest comparison without any. A name is shown instead of the file's.
+    /// Files of `shardcast-load --json` or `compare`; the newest comparison without any. A name is
+    /// shown instead of the file's.
     #[arg(value_name = "[NAME=]FILE")]
     runs: Vec<String>,
     /// The page.
@@ -54,7 +56,8 @@ impl Arguments {
     /// Writes what was asked for and says where. `newest` finds what to show when nothing is named.
     ///
     /// # Errors
-    /// In words: a file that cannot be read or written, what in it is no run, or a browser that does not work.
+    /// In words: a file that cannot be read or written, what in it is no run, or a browser that
+    /// does not work.
     pub fn obey(
         &self,
         newest: impl FnOnce() -> std::io::Result<PathBuf>,

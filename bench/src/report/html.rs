@@ -1,5 +1,6 @@
-//! Text made safe for HTML: whatever came from outside goes through [`Text`], in content and in quoted attributes alike.
-//! Invariant: what it writes holds none of `< > & " '` as such and no control character. Used by everything that writes the page.
+//! Text made safe for HTML: whatever came from outside goes through [`Text`], in content and in
+//! quoted attributes alike. Invariant: what it writes holds none of `< > & " '` as such and no
+//! control character. Used by everything that writes the page.
 
 use std::fmt::{self, Display, Formatter, Write as _};
 

@@ -1,5 +1,6 @@
-//! What `shardcast-load` wrote about one run, as far as the page shows it. A field that is missing or `null` was not measured; one of another
-//! kind is an error. Made by `reading`, asked by everything that shows figures.
+//! What `shardcast-load` wrote about one run, as far as the page shows it. A field that is missing
+//! or `null` was not measured; one of another kind is an error. Made by `reading`, asked by
+//! everything that shows figures.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! Figures as people read them: thousands set apart, three digits that count, the unit that fits. Used by the charts and tables of the page.
+//! Figures as people read them: thousands set apart, three digits that count, the unit that fits.
+//! Used by the charts and tables of the page.
 
 /// What a figure is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
-//! The whole page as one string: head, circumstances, overview, one section per work. Style and script stand beside this file.
-//! Invariant: it asks for nothing, whatever its input: the policy in its head forbids every request. Called by `report`.
+//! The whole page as one string: head, circumstances, overview, one section per work. Style and
+//! script stand beside this file. Invariant: it asks for nothing, whatever its input: the policy in
+//! its head forbids every request. Called by `report`.
 
 use crate::report::html::Text;
 use crate::report::number::grouped;
@@ -183,7 +184,8 @@ fn write_section(out: &mut String, number: usize, section: &Section) {
     out.push_str("</section>\n");
 }
 
-/// The legend, which hides and shows servers, and the choice of the scale. Style sheets do the rest.
+/// The legend, which hides and shows servers, and the choice of the scale. Style sheets do the
+/// rest.
 fn write_controls(out: &mut String, number: usize, section: &Section) {
     _ = write!(
         out,

@@ -1,5 +1,6 @@
-//! The percentile plot of a section: latency by how few messages were slower, of every server its round in the middle and the band of all.
-//! Invariant: beyond what so many messages can tell, no line is drawn. Called by `page`.
+//! The percentile plot of a section: latency by how few messages were slower, of every server its
+//! round in the middle and the band of all. Invariant: beyond what so many messages can tell, no
+//! line is drawn. Called by `page`.
 
 use crate::report::chart::{Axis, Chart, Curve};
 use crate::report::number::Unit;
@@ -7,7 +8,8 @@ use crate::report::reading::Run;
 use crate::report::scale::{QUANTILE_TICKS, Scale};
 use crate::report::section::{Entrant, Section};
 
-/// Adds the plot, once on a logarithmic and once on a linear scale; `false`, and nothing is added: no run has latencies.
+/// Adds the plot, once on a logarithmic and once on a linear scale; `false`, and nothing is added:
+/// no run has latencies.
 pub(crate) fn write(out: &mut String, section: &Section) -> bool {
     let curves: Vec<Curve> = section.entrants.iter().filter_map(curve).collect();
     let values = || curves.iter().flat_map(values);
@@ -105,7 +107,8 @@ fn is_tick(quantile: f64) -> bool {
         .any(|mark| (mark - quantile).abs() < 1e-9)
 }
 
-/// The quantiles below the largest value, beyond which at least one of the run's messages lies, up to the axis' end.
+/// The quantiles below the largest value, beyond which at least one of the run's messages lies, up
+/// to the axis' end.
 fn told(run: &Run, all: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let messages = run.measured.messages().unwrap_or(f64::INFINITY);
     let tells =

@@ -1,4 +1,5 @@
-//! The figures of a run that tables show and ratios divide: name, unit, which way is better, and where it comes from. A constant table.
+//! The figures of a run that tables show and ratios divide: name, unit, which way is better, and
+//! where it comes from. A constant table.
 
 use crate::report::measured::Measured;
 use crate::report::number::Unit;

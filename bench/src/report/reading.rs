@@ -1,9 +1,10 @@
 //! Files as runs: lines of `shardcast-load --json` and records of `compare`, in any mixture.
-//! Invariant: every run has a work, a name and a round; runs of one round did the same work. Called by `report`, read by `section`.
+//! Invariant: every run has a work, a name and a round; runs of one round did the same work. Called
+//! by `report`, read by `section`.
 
+use crate::catalogue::find;
 use crate::report::measured::{Machine, Measured};
 use crate::report::number::grouped;
-use crate::work::find;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use std::fmt::{self, Display, Formatter};
 /// A file's text, and what to call what it holds.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The name of load lines' server; told beside a record's server when several files have that server.
+    /// The name of load lines' server; told beside a record's server when several files have that
+    /// server.
     pub name: String,
     /// JSON objects, one after another.
     pub text: String,
@@ -90,7 +92,8 @@ struct Absence {
     absent: String,
 }
 
-/// How `compare` names the network as it is, and the one that hands packets to the load generator's core; how the page names that.
+/// How `compare` names the network as it is, and the one that hands packets to the load generator's
+/// core; how the page names that.
 const PLAIN: &str = "plain";
 const RPS: (&str, &str) = ("rps", "received on the client's core");
 

@@ -1,4 +1,5 @@
-//! Where on an axis a value stands, and which values are marked there. Places go from 0 to 1; every scale takes every value. Used by the charts.
+//! Where on an axis a value stands, and which values are marked there. Places go from 0 to 1; every
+//! scale takes every value. Used by the charts.
 
 /// How values become places.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +44,8 @@ pub(crate) const QUANTILE_TICKS: [(f64, &str); 7] = [
 ];
 
 impl Scale {
-    /// From 0 to somewhat more than the largest, in about `marks` even steps that are easy to read. Units of 1,024 want `base` 1024.
+    /// From 0 to somewhat more than the largest, in about `marks` even steps that are easy to read.
+    /// Units of 1,024 want `base` 1024.
     pub(crate) fn linear(largest: f64, marks: u32, base: f64) -> Scale {
         Scale::between(0.0, largest, marks, base)
     }

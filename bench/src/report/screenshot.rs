@@ -1,4 +1,5 @@
-//! A picture of a page, taken by a headless Chromium with a profile of its own, which goes with it. Called by `command`.
+//! A picture of a page, taken by a headless Chromium with a profile of its own, which goes with it.
+//! Called by `command`.
 
 use std::fs;
 use std::path::Path;

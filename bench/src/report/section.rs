@@ -1,10 +1,11 @@
-//! Runs sorted into sections of the page: one per work, in it the servers that did it, of each its rounds.
-//! Invariant: a section has at least one entrant, an entrant at least one run; a server keeps its number on the whole page. Called by `report`.
+//! Runs sorted into sections of the page: one per work, in it the servers that did it, of each its
+//! rounds. Invariant: a section has at least one entrant, an entrant at least one run; a server
+//! keeps its number on the whole page. Called by `report`.
 
+use crate::catalogue::find;
 use crate::report::quantity::{self, CPU, MEMORY, P99, Quantity};
 use crate::report::reading::Run;
 use crate::statistics::{Rounds, Spread, paired_ratios};
-use crate::work::find;
 
 /// One work and those who did it.
 #[derive(Debug)]
@@ -87,7 +88,8 @@ fn position_or_push<T>(
     })
 }
 
-/// Load lines of which no two did the same work would each stand alone: they are put beside each other instead.
+/// Load lines of which no two did the same work would each stand alone: they are put beside each
+/// other instead.
 fn merged(mut runs: Vec<Run>) -> Vec<Run> {
     let mut pairs: Vec<(&str, &str)> = runs
         .iter()
@@ -169,7 +171,8 @@ impl Section {
         &self.entrants[self.baseline]
     }
 
-    /// The figure that the work is about: what `compare` says; else CPU by message; memory where no messages flow; or, without a look at the server, p99.
+    /// The figure that the work is about: what `compare` says; else CPU by message; memory where no
+    /// messages flow; or, without a look at the server, p99.
     pub(crate) fn main_quantity(&self) -> Quantity {
         let has = |quantity: &Quantity| {
             self.entrants
@@ -186,7 +189,8 @@ impl Section {
             .unwrap_or(P99)
     }
 
-    /// The entrant's figure by the baseline's, round by round, of those in which neither did something wrong.
+    /// The entrant's figure by the baseline's, round by round, of those in which neither did
+    /// something wrong.
     pub(crate) fn ratio(&self, entrant: &Entrant, quantity: &Quantity) -> Option<Spread> {
         Spread::of(paired_ratios(
             &entrant.sound_rounds(quantity),
@@ -233,7 +237,8 @@ impl Entrant {
         Spread::of(self.rounds(quantity).into_iter().map(|(_, figure)| figure))
     }
 
-    /// The round in the middle by its p99 (of two, the better one): it stands for the others where only one can be drawn.
+    /// The round in the middle by its p99 (of two, the better one): it stands for the others where
+    /// only one can be drawn.
     pub(crate) fn median_run(&self) -> &Run {
         let mut runs: Vec<&Run> = self.runs.iter().collect();
         let p99_us = |run: &Run| (P99.of)(&run.measured).unwrap_or(f64::INFINITY);

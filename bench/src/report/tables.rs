@@ -1,5 +1,6 @@
-//! Figures side by side: the summary of a section, ratios to its baseline, the figure it is about as bars, and the overview of all sections.
-//! Invariant: medians and ranges are those of `statistics`; what nobody measured is named, not shown as 0. Called by `page`.
+//! Figures side by side: the summary of a section, ratios to its baseline, the figure it is about
+//! as bars, and the overview of all sections. Invariant: medians and ranges are those of
+//! `statistics`; what nobody measured is named, not shown as 0. Called by `page`.
 
 use crate::report::chart::{look, symbol};
 use crate::report::html::Text;

@@ -1,5 +1,6 @@
-//! A section's runs as they went on: small charts beside each other over the same time, of every server its round in the middle.
-//! Invariant: what was not measured is named below the chart and never drawn. Called by `page`.
+//! A section's runs as they went on: small charts beside each other over the same time, of every
+//! server its round in the middle. Invariant: what was not measured is named below the chart and
+//! never drawn. Called by `page`.
 
 use crate::report::chart::{Axis, Chart, Curve};
 use crate::report::html::Text;

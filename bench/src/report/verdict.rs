@@ -1,4 +1,5 @@
-//! What stands next to a server's name: whether its figures count, who was the limit, what went wrong. Called by the tables and the legend.
+//! What stands next to a server's name: whether its figures count, who was the limit, what went
+//! wrong. Called by the tables and the legend.
 
 use crate::report::html::Text;
 use crate::report::number::grouped;

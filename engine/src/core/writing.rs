@@ -15,19 +15,20 @@ impl Core {
     pub(crate) fn write_frame(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
-        if self
-            .connections
-            .at(ticket.slot)
-            .flags
-            .has(Flags::TRANSLATED)
-        {
-            let mut scratch = std::mem::take(self.outgoing.scratch());
-            self.translate(ticket, &mut scratch, start);
-            *self.outgoing.scratch() = scratch;
+        let flags = self.connections.at(ticket.slot).flags;
+        if flags.has(Flags::TRANSLATED) {
+            self.translate_scratch(ticket, start);
         }
         if let Some(bytes) = self.append(ticket, start) {
             self.count_out(1, bytes);
         }
+    }
+
+    #[cold]
+    fn translate_scratch(&mut self, ticket: Ticket, start: usize) {
+        let mut scratch = std::mem::take(self.outgoing.scratch());
+        self.translate(ticket, &mut scratch, start);
+        *self.outgoing.scratch() = scratch;
     }
 
     /// Appends for the connection the bytes that `fill` appends, as they are: a complete HTTP
@@ -90,7 +91,14 @@ impl Core {
             }
             return Some(bytes);
         }
+        self.append_behind(ticket, start)
+    }
+
+    /// The same where there is a backlog, or the transmit is as long as it may be.
+    #[cold]
+    fn append_behind(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
         let waiting = self.outgoing.detach_scratch(start);
+        let bytes = waiting.len();
         self.queue(ticket, waiting).then_some(bytes)
     }
 

@@ -265,10 +265,15 @@ impl Mailbox {
     }
 
     /// Moves what waited into lanes that have room again.
+    #[inline]
     pub(crate) fn unspill(&mut self) {
-        if !self.is_waiting() {
-            return;
+        if self.is_waiting() {
+            self.unspill_all();
         }
+    }
+
+    #[inline(never)]
+    fn unspill_all(&mut self) {
         for peer in &mut self.peers {
             let Some(lanes) = &mut peer.lanes else {
                 continue;

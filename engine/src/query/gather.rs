@@ -5,19 +5,30 @@ use crate::query::page::{Found, FoundConnection, FoundTopic};
 use crate::types::answer::{Answer, Listing, Reply, Report, Tag};
 use crate::types::ticket::Ticket;
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// Names a pending answer across shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueryKey {
     /// The shard that asked.
     pub(crate) shard: u16,
-    index: u32,
+    /// One more than its place: so no key costs a message no room.
+    number: NonZeroU32,
+}
+
+impl QueryKey {
+    fn index(self) -> u32 {
+        self.number.get() - 1
+    }
 }
 
 #[cfg(test)]
 impl QueryKey {
     pub(crate) fn of_nobody() -> QueryKey {
-        QueryKey { shard: 0, index: 0 }
+        QueryKey {
+            shard: 0,
+            number: NonZeroU32::MIN,
+        }
     }
 }
 
@@ -105,12 +116,15 @@ impl Queries {
                 (self.pending.len() - 1) as u32
             }
         };
-        QueryKey { shard, index }
+        QueryKey {
+            shard,
+            number: NonZeroU32::MIN.saturating_add(index),
+        }
     }
 
     /// Adds one part; the complete answer after the last one.
     pub(crate) fn add(&mut self, outcome: Outcome) -> Option<(Requester, Answer)> {
-        let slot = &mut self.pending[outcome.key.index as usize];
+        let slot = &mut self.pending[outcome.key.index() as usize];
         let pending = slot.as_mut().expect("one outcome for each parcel");
         pending.sum.add(outcome.part);
         pending.outcomes += 1;
@@ -118,7 +132,7 @@ impl Queries {
             return None;
         }
         let done = slot.take()?;
-        self.free.push(outcome.key.index);
+        self.free.push(outcome.key.index());
         self.outside -= usize::from(done.requester.is_outside());
         let answer = match done.sum {
             Part::Report(report) => Answer::Reported(report),

@@ -85,8 +85,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
         result.ok()
     }
 
-    /// Tells the application, once each, which connections left the open state.
+    /// Tells the application, once each, which connections left the open state. Nearly always none.
+    #[inline]
     pub(super) fn report_ended(&mut self) {
+        if self.core.pending_work.has_ends() {
+            self.report_all_ended();
+        }
+    }
+
+    #[cold]
+    fn report_all_ended(&mut self) {
         while let Some(ended) = self.core.pending_work.ended.pop() {
             let Ended { ticket, reason, .. } = ended;
             let session = self.sessions.get_mut(ticket.slot).and_then(Option::take);

@@ -136,6 +136,9 @@ impl Core {
         if flags.has(Flags::SERVED_APART) {
             return self.append_apart(fan_out, ticket, flags);
         }
+        if fan_out.is_for_all() {
+            return self.append_to_any(fan_out, ticket, flags, shares.plain);
+        }
         let (layout, bytes, shared) = match &fan_out.deflated {
             Some(deflated) if flags.has(Flags::DEFLATES) => {
                 let shared = *shares
@@ -160,6 +163,21 @@ impl Core {
         fan_out.tally.count(fate(fits, flags));
         let frames = u64::from(fan_out.frames - fan_out.skipped(ticket));
         self.appended(frames, octets, fits)
+    }
+
+    /// Appends a batch that is the same for everybody.
+    #[inline(always)] // Once per member.
+    fn append_to_any(
+        &mut self,
+        fan_out: &mut FanOut,
+        ticket: Ticket,
+        flags: Flags,
+        shared: Shared,
+    ) -> Appended {
+        let octets = fan_out.plain.len();
+        let fits = self.append_shared(ticket, shared, &fan_out.plain, 0, octets);
+        fan_out.tally.count(fate(fits, flags));
+        self.appended(fan_out.frames.into(), octets, fits)
     }
 
     /// Whoever had no room for all of a batch counts as given none of it.

@@ -128,7 +128,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let bytes = &mut bytes[taken..];
         if !bytes.is_empty() {
             let (used, need) = self.consume(ticket, bytes);
-            self.stash(ticket, &bytes[used..], need);
+            if used < bytes.len() {
+                self.stash(ticket, &bytes[used..], need);
+            }
         }
         // A slot is not used again before the driver says that it is closed, so this is still the
         // same connection's.
@@ -207,10 +209,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Keeps the beginning of an incomplete head or frame, or what a parked connection has not been
     /// asked yet.
+    #[inline(never)]
     fn stash(&mut self, ticket: Ticket, rest: &[u8], need: Need) {
-        if rest.is_empty() {
-            return;
-        }
         let input = self.core.spare.take(rest, need);
         self.core.connections.at(ticket.slot).cold().input = input;
         self.watch_input(ticket);
@@ -367,10 +367,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// A lane is full, and taking the shard's own messages does not make room.
+    #[inline]
     fn is_stuck(&mut self, ticket: Ticket) -> bool {
-        if !self.core.mail.is_congested() {
-            return false;
-        }
+        self.core.mail.is_congested() && self.stays_stuck(ticket)
+    }
+
+    #[cold]
+    fn stays_stuck(&mut self, ticket: Ticket) -> bool {
         self.take_requests();
         self.take_deliveries();
         self.core.mail.is_congested() && self.core.connections.phase(ticket) == Phase::Open
@@ -391,7 +394,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Reads on where parked connections stopped, while there is room.
+    #[inline]
     pub(super) fn unpark(&mut self) {
+        if self.parked.is_empty() {
+            self.core.topics.awaited = false;
+        } else {
+            self.unpark_all();
+        }
+    }
+
+    #[inline(never)]
+    fn unpark_all(&mut self) {
         let bytes_max = self.core.counters.bytes_out.get() + PARKED_BYTES_PER_TICK;
         let topics_awaited = std::mem::take(&mut self.core.topics.awaited);
         for _ in 0..self.parked.len() {

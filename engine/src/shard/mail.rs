@@ -91,6 +91,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
+    #[inline(never)] // A tick that has none must not set up what they take.
     fn handle(&mut self, request: ShardRequest) {
         let core = &mut self.core;
         match request {
@@ -194,6 +195,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// A delivery waits while an earlier message of its set of recipients is still going out, so
     /// that every member sees one order. Those for other sets of recipients do not.
+    #[inline(never)] // As above.
     fn take_delivery(&mut self, delivery: Delivery) {
         let recipients = self.core.topics.recipients(&delivery);
         if let Some(recipients) = recipients {

@@ -191,6 +191,12 @@ pub(crate) struct FanOut {
 }
 
 impl FanOut {
+    /// Whether every member gets all of it, in one layout.
+    #[inline]
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.skips.first.is_none() && self.deflated.is_none()
+    }
+
     /// Which spans of a layout a member gets: nearly always all of it.
     pub(crate) fn spans(&self, who: Ticket, layout: Layout, mut give: impl FnMut(usize, usize)) {
         let mut start = 0;

@@ -7,8 +7,8 @@
 use crate::topic::key::Topic;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
-use crate::types::ticket::Address;
-use std::ops::Range;
+use crate::types::ticket::{Address, Ticket};
+use shardcast_protocol::frame::Kind;
 use std::sync::Arc;
 
 /// What the application encodes ([`crate::Application::encode`]).
@@ -77,18 +77,29 @@ pub(crate) type Encode =
 
 /// What is published or sent. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Content {
-    encoding: EncodingId,
-    inner: Inner,
-}
+pub struct Content(Inner);
 
 #[derive(Clone, Debug)]
 enum Inner {
     /// Ready, for connections of one encoding.
-    Frame(Frame),
+    Frame { frame: Frame, encoding: EncodingId },
+    /// A connection's message with the one frame that was made of it where it was published: nearly
+    /// every publication. The frame holds the data, so the frame's allocation is the only one.
+    Message {
+        frame: Frame,
+        encoding: EncodingId,
+        /// The publisher, in two parts that leave no gap.
+        shard: u16,
+        ticket: Ticket,
+        place: Place,
+        data_encoding: DataEncoding,
+    },
     /// To be encoded.
     Data(Arc<Stored>),
 }
+
+/// Every message between shards has room for it.
+const _: () = assert!(size_of::<Content>() == 48);
 
 /// A publication without its topic, which its message bears.
 #[derive(Debug)]
@@ -112,28 +123,53 @@ enum StoredKind {
 enum StoredData {
     Text(Box<str>),
     Binary(Box<[u8]>),
-    /// Bytes of the first frame, which holds them as they are: no copy is kept.
-    TextInFrame(Range<usize>),
-    BinaryInFrame(Range<usize>),
+    /// The first frame holds the data as they are: no copy is kept.
+    InFrame(Place),
 }
 
-/// Bytes of a frame that may stand behind the data of its publication: what closes an object or
-/// two.
-const DATA_TAIL_BYTES_MAX: usize = 4;
+/// Where a frame holds the data of its publication.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: u16,
+    /// Bytes behind the data: what closes an object or two.
+    tail: u8,
+    kind: Kind,
+}
 
-/// Where a frame ends with the data of its publication, up to a few bytes.
-fn data_in(frame: &[u8], data: &[u8]) -> Option<Range<usize>> {
-    let ends = (0..=DATA_TAIL_BYTES_MAX).filter_map(|tail| frame.len().checked_sub(tail));
-    let mut ranges = ends.filter_map(|end| Some(end.checked_sub(data.len())?..end));
-    ranges.find(|range| frame[range.clone()] == *data)
+impl Place {
+    const TAIL_BYTES_MAX: u8 = 4;
+
+    /// `None`: the frame does not end with the data, up to a few bytes.
+    fn find(frame: &[u8], data: Data<'_>) -> Option<Place> {
+        let bytes = data.bytes();
+        let before = frame.len().checked_sub(bytes.len())?;
+        let start = |tail: u8| before.checked_sub(tail.into());
+        let is_data = |start: usize| frame[start..start + bytes.len()] == *bytes;
+        let tail = (0..=Place::TAIL_BYTES_MAX).find(|tail| start(*tail).is_some_and(is_data))?;
+        Some(Place {
+            start: start(tail)?.try_into().ok()?,
+            tail,
+            kind: match data {
+                Data::Text(_) => Kind::Text,
+                Data::Binary(_) => Kind::Binary,
+            },
+        })
+    }
+
+    fn data(self, frame: &[u8]) -> Data<'_> {
+        let bytes = &frame[self.start.into()..frame.len() - usize::from(self.tail)];
+        match self.kind {
+            Kind::Text => Data::Text(str::from_utf8(bytes).expect("the data is text")),
+            Kind::Binary => Data::Binary(bytes),
+        }
+    }
 }
 
 impl Content {
     /// A frame that is ready: it goes as it is to connections of its encoding, and to no others
     /// (`dropped_untranslatable` counts them).
     pub fn frame(encoding: EncodingId, frame: Frame) -> Content {
-        let inner = Inner::Frame(frame);
-        Content { encoding, inner }
+        Content(Inner::Frame { frame, encoding })
     }
 
     /// A publication as data, which [`crate::Application::encode`] makes frames of. The topic is
@@ -141,42 +177,47 @@ impl Content {
     ///
     /// `encoded` are frames that were made of it already, without a position, so that they need not
     /// be made twice: each is what the application would return for its encoding.
+    #[inline]
     pub fn data(
         publication: &Publication<'_>,
         encoded: impl IntoIterator<Item = (EncodingId, Frame)>,
     ) -> Content {
         let mut encoded = encoded.into_iter();
-        let first_encoded = encoded.next();
-        let first = first_encoded.as_ref();
-        let in_frame =
-            first.and_then(|(_, frame)| data_in(frame.bytes(), publication.data.bytes()));
-        let stored = Stored {
-            kind: match publication.kind {
-                PublicationKind::Message { publisher } => StoredKind::Message { publisher },
-                PublicationKind::Event { name } => StoredKind::Event { name: name.into() },
-            },
-            data: match (publication.data, in_frame) {
-                (Data::Text(_), Some(range)) => StoredData::TextInFrame(range),
-                (Data::Binary(_), Some(range)) => StoredData::BinaryInFrame(range),
-                (Data::Text(text), None) => StoredData::Text(text.into()),
-                (Data::Binary(bytes), None) => StoredData::Binary(bytes.into()),
-            },
-            data_encoding: publication.data_encoding,
-            first_encoded,
-            more_encoded: encoded.collect(),
-        };
-        Content {
-            encoding: EncodingId::FIRST,
-            inner: Inner::Data(Arc::new(stored)),
+        let (first, second) = (encoded.next(), encoded.next());
+        let place = first
+            .as_ref()
+            .and_then(|(_, frame)| Place::find(frame.bytes(), publication.data));
+        match (publication.kind, first, second, place) {
+            (
+                PublicationKind::Message { publisher },
+                Some((encoding, frame)),
+                None,
+                Some(place),
+            ) => Content(Inner::Message {
+                frame,
+                encoding,
+                shard: publisher.shard,
+                ticket: publisher.ticket,
+                place,
+                data_encoding: publication.data_encoding,
+            }),
+            (_, first, second, place) => {
+                let more = second.into_iter().chain(encoded).collect();
+                let stored = Stored::new(publication, place, first, more);
+                Content(Inner::Data(Arc::new(stored)))
+            }
         }
     }
 
     /// The frame, if it is one that is ready for this encoding.
     #[doc(hidden)] // For messages, which benches build by themselves.
     pub fn into_frame(self, encoding: EncodingId) -> Option<Frame> {
-        match self.inner {
-            Inner::Frame(frame) if encoding == self.encoding => Some(frame),
-            Inner::Frame(_) | Inner::Data(_) => None,
+        match self.0 {
+            Inner::Frame {
+                frame,
+                encoding: own,
+            } if encoding == own => Some(frame),
+            Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) => None,
         }
     }
 
@@ -188,8 +229,34 @@ impl Content {
         position: Option<Position>,
         encode: impl FnOnce(&Publication<'_>) -> Option<Frame>,
     ) -> Option<Frame> {
-        match &self.inner {
-            Inner::Frame(frame) => (encoding == self.encoding).then(|| frame.clone()),
+        match &self.0 {
+            Inner::Frame {
+                frame,
+                encoding: own,
+            } => (encoding == *own).then(|| frame.clone()),
+            Inner::Message {
+                frame,
+                encoding: own,
+                ..
+            } if encoding == *own && position.is_none() => Some(frame.clone()),
+            Inner::Message {
+                frame,
+                shard,
+                ticket,
+                place,
+                data_encoding,
+                ..
+            } => {
+                let (shard, ticket) = (*shard, *ticket);
+                encode(&Publication {
+                    topic,
+                    kind: PublicationKind::Message {
+                        publisher: Address { shard, ticket },
+                    },
+                    data: place.data(frame.bytes()),
+                    data_encoding: *data_encoding,
+                })
+            }
             Inner::Data(stored) => match stored.encoded(encoding) {
                 Some(frame) if position.is_none() => Some(frame.clone()),
                 Some(_) | None => encode(&stored.publication(topic)),
@@ -206,6 +273,28 @@ impl From<Frame> for Content {
 }
 
 impl Stored {
+    fn new(
+        publication: &Publication<'_>,
+        place: Option<Place>,
+        first_encoded: Option<(EncodingId, Frame)>,
+        more_encoded: Vec<(EncodingId, Frame)>,
+    ) -> Stored {
+        Stored {
+            kind: match publication.kind {
+                PublicationKind::Message { publisher } => StoredKind::Message { publisher },
+                PublicationKind::Event { name } => StoredKind::Event { name: name.into() },
+            },
+            data: match (place, publication.data) {
+                (Some(place), _) => StoredData::InFrame(place),
+                (None, Data::Text(text)) => StoredData::Text(text.into()),
+                (None, Data::Binary(bytes)) => StoredData::Binary(bytes.into()),
+            },
+            data_encoding: publication.data_encoding,
+            first_encoded,
+            more_encoded,
+        }
+    }
+
     fn publication<'a>(&'a self, topic: Option<Topic<'a>>) -> Publication<'a> {
         Publication {
             topic,
@@ -218,19 +307,13 @@ impl Stored {
             data: match &self.data {
                 StoredData::Text(text) => Data::Text(text),
                 StoredData::Binary(bytes) => Data::Binary(bytes),
-                StoredData::TextInFrame(range) => {
-                    let text = str::from_utf8(self.in_first(range));
-                    Data::Text(text.expect("the data is text"))
+                StoredData::InFrame(place) => {
+                    let (_, frame) = self.first_encoded.as_ref().expect("the data is in it");
+                    place.data(frame.bytes())
                 }
-                StoredData::BinaryInFrame(range) => Data::Binary(self.in_first(range)),
             },
             data_encoding: self.data_encoding,
         }
-    }
-
-    fn in_first(&self, range: &Range<usize>) -> &[u8] {
-        let (_, frame) = self.first_encoded.as_ref().expect("the data is in it");
-        &frame.bytes()[range.clone()]
     }
 
     fn encoded(&self, encoding: EncodingId) -> Option<&Frame> {
@@ -242,7 +325,6 @@ impl Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ticket::Ticket;
     use shardcast_protocol::frame::Kind;
 
     const OTHER: EncodingId = EncodingId::new(1);
@@ -286,9 +368,11 @@ mod tests {
             epoch: 1,
             offset: 2,
         });
-        for content in [frame("ready").into(), Content::frame(OTHER, frame("ready"))] {
+        for (own, content) in [
+            (EncodingId::FIRST, frame("ready").into()),
+            (OTHER, Content::frame(OTHER, frame("ready"))),
+        ] {
             for position in [None, position] {
-                let own = content.encoding;
                 let ready = text_of(Some(frame("ready")));
                 assert_eq!(encoded(&content, own, position), ready);
                 assert_eq!(encoded(&content, EncodingId::new(2), position), None);
@@ -321,8 +405,17 @@ mod tests {
                 made.push(Frame::new(Kind::Binary, b"\x81\xff"));
                 for made in made {
                     let both = [(OTHER, made.clone()), (THIRD, frame("third"))];
+                    // Alone it is stored in another way.
+                    let alone = Content::data(&said, Some((OTHER, made.clone())));
                     let content = Content::data(&said, both);
-                    assert_eq!(encoded(&content, OTHER, None), text_of(Some(made)));
+                    for content in [&alone, &content] {
+                        let first = text_of(Some(made.clone()));
+                        assert_eq!(encoded(content, OTHER, None), first);
+                        for (encoding, position) in [(EncodingId::FIRST, None), (OTHER, position)] {
+                            let expected = text_of(encode(&said, position));
+                            assert_eq!(encoded(content, encoding, position), expected);
+                        }
+                    }
                     assert_eq!(
                         encoded(&content, THIRD, None),
                         text_of(Some(frame("third")))

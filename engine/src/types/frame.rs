@@ -81,6 +81,6 @@ impl Frame {
     }
 
     fn plain_bytes(&self) -> usize {
-        frame::written(&self.0).1.end
+        frame::written_bytes(&self.0)
     }
 }

@@ -1,5 +1,6 @@
-//! Compressed bytes out of messages (RFC 7692 §7.2.1): one deflater serves all connections of a shard whose messages stand for
-//! themselves; a connection with context takeover has a [`DeflateStream`]. Called by whoever sends.
+//! Compressed bytes out of messages (RFC 7692 §7.2.1): one deflater serves all connections of a
+//! shard whose messages stand for themselves; a connection with context takeover has a
+//! [`DeflateStream`]. Called by whoever sends.
 
 use super::sync_flush::unfinish;
 use super::{TAIL, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
@@ -123,8 +124,8 @@ impl std::fmt::Debug for Deflater {
 pub struct DeflateStream(Compress);
 
 impl DeflateStream {
-    /// For a peer whose window is 2^`window_bits` bytes; `None` for the 2^8 that zlib does not have: such a peer is sent plain
-    /// messages.
+    /// For a peer whose window is 2^`window_bits` bytes; `None` for the 2^8 that zlib does not
+    /// have: such a peer is sent plain messages.
     ///
     /// # Panics
     /// More than 15 bits: negotiation agrees on no such window.
@@ -136,7 +137,8 @@ impl DeflateStream {
         })
     }
 
-    /// Appends the payload of a frame that inflates to `payload`. It must be sent: what follows may refer to it.
+    /// Appends the payload of a frame that inflates to `payload`. It must be sent: what follows may
+    /// refer to it.
     pub fn deflate(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         if payload.is_empty() {
             // RFC 7692 §7.2.3.6: zlib writes nothing for a second flush in a row.

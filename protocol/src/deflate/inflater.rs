@@ -1,8 +1,9 @@
-//! Messages out of compressed bytes (RFC 7692 §7.2.2): one inflater serves all connections of a shard, and stops at the first
-//! byte beyond a limit. Its output buffer is kept within [`OUTPUT_BYTES_KEPT`] between messages. Called by the reader.
+//! Messages out of compressed bytes (RFC 7692 §7.2.2): one inflater serves all connections of a
+//! shard, and stops at the first byte beyond a limit. Its output buffer is kept within
+//! [`OUTPUT_BYTES_KEPT`] between messages. Called by the reader.
 
 use super::TAIL;
-use super::past::{Past, STREAM_BYTES, WINDOW_BYTES};
+use super::past::{Past, STREAM_BYTES, WINDOW_BYTES, fresh};
 use crate::reader::ProtocolError;
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -11,16 +12,19 @@ use flate2::{Decompress, FlushDecompress, Status};
 pub struct InflateLimits {
     /// Largest message in bytes.
     pub message_bytes_max: usize,
-    /// Bytes that each compressed byte may become, beyond the first [`InflateLimits::RATIO_FREE_BYTES`].
+    /// Bytes that each compressed byte may become, beyond the first
+    /// [`InflateLimits::RATIO_FREE_BYTES`].
     pub ratio_max: u32,
 }
 
 impl InflateLimits {
-    /// DEFLATE reaches 1,032 : 1 at most; text of people and programs stays below 20 : 1. 200 : 1 leaves room for sparse tables.
+    /// DEFLATE reaches 1,032 : 1 at most; text of people and programs stays below 20 : 1. 200 : 1
+    /// leaves room for sparse tables.
     pub const RATIO_MAX_DEFAULT: u32 = 200;
 
-    /// Not judged by its ratio: a message of this size costs no more than a plain one that everybody may send (the default
-    /// limit of a message is 64 KiB), and an array of zeros honestly compresses 500 : 1.
+    /// Not judged by its ratio: a message of this size costs no more than a plain one that
+    /// everybody may send (the default limit of a message is 64 KiB), and an array of zeros
+    /// honestly compresses 500 : 1.
     pub const RATIO_FREE_BYTES: usize = 64 << 10;
 
     /// The cap of a message's size that its compressed size sets.
@@ -37,8 +41,9 @@ const OUTPUT_BYTES_KEPT: usize = 64 << 10;
 const FIRST_RATIO: usize = 4;
 const OUTPUT_BYTES_MIN: usize = 1 << 10;
 
-/// Behind a message: the tail that was not sent, then a final empty block. Only a stream that stands between two blocks comes to
-/// its end there, so a message that stops in the middle of one is found out.
+/// Behind a message: the tail that was not sent, then a final empty block. Only a stream that
+/// stands between two blocks comes to its end there, so a message that stops in the middle of one
+/// is found out.
 const TAIL_AND_END: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
 
 /// What was inflated, to be counted.
@@ -105,11 +110,6 @@ impl InflateStream {
     pub fn is_over(&self) -> bool {
         matches!(&self.0, Reach::Past(past) if past.is_over())
     }
-}
-
-/// A raw stream (RFC 1951) from its beginning, with the largest window.
-pub(super) fn fresh() -> Decompress {
-    Decompress::new(false)
 }
 
 /// Inflates whole messages, one after the other.
@@ -283,8 +283,8 @@ impl Filling<'_> {
         Ok(())
     }
 
-    /// Takes all of `input`. A final block inside it (RFC 7692 §7.2.3.4) ends a stream, and another one follows; `StreamEnd` says
-    /// that a stream ended together with the input.
+    /// Takes all of `input`. A final block inside it (RFC 7692 §7.2.3.4) ends a stream, and another
+    /// one follows; `StreamEnd` says that a stream ended together with the input.
     fn feed(
         &mut self,
         decompress: &mut Decompress,
@@ -318,7 +318,8 @@ impl Filling<'_> {
         }
     }
 
-    /// At least a byte of room, and never more than one beyond the cap: the byte that tells a message that is too big.
+    /// At least a byte of room, and never more than one beyond the cap: the byte that tells a
+    /// message that is too big.
     fn make_room(&mut self) {
         if self.filled < self.output.len() {
             return;

@@ -1,6 +1,7 @@
-//! permessage-deflate (RFC 7692): what is agreed at the handshake ([`negotiate`]), messages out of compressed bytes
-//! ([`Inflater`]), compressed bytes out of messages ([`Deflater`]), and the reader of connections that agreed ([`next`]).
-//! What a peer can make inflating cost is bounded by [`InflateLimits`]. Called by the engine, by clients and load generators.
+//! permessage-deflate (RFC 7692): what is agreed at the handshake ([`negotiate`]), messages out of
+//! compressed bytes ([`Inflater`]), compressed bytes out of messages ([`Deflater`]), and the reader
+//! of connections that agreed ([`next`]). What a peer can make inflating cost is bounded by
+//! [`InflateLimits`]. Called by the engine, by clients and load generators.
 
 mod deflater;
 mod inflater;
@@ -16,7 +17,8 @@ pub use negotiation::{
 };
 pub use reader::next;
 
-/// What every flush ends in: an empty stored block without its first three bits. It is not sent (RFC 7692 §7.2.1).
+/// What every flush ends in: an empty stored block without its first three bits. It is not sent
+/// (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// Windows are 2^8 to 2^15 bytes (RFC 7692 §7.1.2).

@@ -1,6 +1,7 @@
-//! The offers and the answer of permessage-deflate (RFC 7692 §5, §7.1): an `Agreement` that exists is one that both sides may
-//! hold each other to. An offer that breaks a rule of the extension is declined by itself; only a header that is no list of
-//! extensions at all is refused (RFC 6455 §9.1). Called by the engine at the upgrade, and by clients.
+//! The offers and the answer of permessage-deflate (RFC 7692 §5, §7.1): an `Agreement` that exists
+//! is one that both sides may hold each other to. An offer that breaks a rule of the extension is
+//! declined by itself; only a header that is no list of extensions at all is refused (RFC 6455
+//! §9.1). Called by the engine at the upgrade, and by clients.
 
 use super::{WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 use crate::head;
@@ -12,7 +13,8 @@ const CLIENT_NO_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_WINDOW: &str = "server_max_window_bits";
 const CLIENT_WINDOW: &str = "client_max_window_bits";
 
-/// Whether a message may refer to the messages before it (RFC 7692 §7.1.1). Then each connection keeps windows of its own.
+/// Whether a message may refer to the messages before it (RFC 7692 §7.1.1). Then each connection
+/// keeps windows of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Takeover {
     /// Every message stands for itself.
@@ -80,8 +82,8 @@ enum Window {
     Bits(u8),
 }
 
-/// The first acceptable offer of a request's `Sec-WebSocket-Extensions` headers, in the client's order of preference.
-/// `Ok(None)`: nothing is agreed, and the answer has no such header.
+/// The first acceptable offer of a request's `Sec-WebSocket-Extensions` headers, in the client's
+/// order of preference. `Ok(None)`: nothing is agreed, and the answer has no such header.
 ///
 /// # Errors
 /// A header that is no list of extensions (RFC 6455 §9.1): the request is refused with 400.
@@ -135,7 +137,8 @@ impl fmt::Display for Agreement {
     }
 }
 
-/// The header value of a client that takes whatever the server wants. `Never` asks for messages that stand for themselves.
+/// The header value of a client that takes whatever the server wants. `Never` asks for messages
+/// that stand for themselves.
 pub fn offer(takeover: Takeover) -> &'static str {
     match takeover {
         Takeover::Never => {
@@ -145,7 +148,8 @@ pub fn offer(takeover: Takeover) -> &'static str {
     }
 }
 
-/// As a client: what the `Sec-WebSocket-Extensions` headers of an answer make of [`offer`]`(takeover)`.
+/// As a client: what the `Sec-WebSocket-Extensions` headers of an answer make of
+/// [`offer`]`(takeover)`.
 ///
 /// # Errors
 /// The answer does not follow from the offer: close.
@@ -193,7 +197,8 @@ struct Element<'h> {
 }
 
 impl Element<'_> {
-    /// `None`: a parameter is unknown, repeated or has a wrong value, so the element is declined (RFC 7692 §7.1).
+    /// `None`: a parameter is unknown, repeated or has a wrong value, so the element is declined
+    /// (RFC 7692 §7.1).
     fn parameters(&self) -> Option<Parameters> {
         let mut found = Parameters::default();
         for (name, value) in &self.parameters {

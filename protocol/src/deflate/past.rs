@@ -4,7 +4,7 @@
 //! client obeys, the last 32 KiB are kept, so that such a message can be read. Always: the bytes
 //! are the end of what the messages became, without a gap. Used by the inflater.
 
-use super::{WINDOW_BITS_MAX, inflater::fresh};
+use super::WINDOW_BITS_MAX;
 use crate::reader::ProtocolError;
 use flate2::Decompress;
 use memchr::memmem;
@@ -105,4 +105,9 @@ impl Past {
             ProtocolError::ReferredBack
         }
     }
+}
+
+/// A raw stream (RFC 1951) from its beginning, with the largest window.
+pub(super) fn fresh() -> Decompress {
+    Decompress::new(false)
 }

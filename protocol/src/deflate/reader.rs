@@ -1,5 +1,6 @@
-//! Frames to events on a connection that agreed on permessage-deflate: RSV1 on the first frame of a data message says that the
-//! message is compressed (RFC 7692 §6). Everything else is [`crate::reader`]'s. Called by the shard and by clients.
+//! Frames to events on a connection that agreed on permessage-deflate: RSV1 on the first frame of a
+//! data message says that the message is compressed (RFC 7692 §6). Everything else is
+//! [`crate::reader`]'s. Called by the shard and by clients.
 
 use super::{InflateLimits, InflateStream, Inflater};
 use crate::frame::{Kind, OpCode, apply_mask};
@@ -7,15 +8,16 @@ use crate::reader::{
     self, Assembly, Event, Extension, Head, ProtocolError, ReadLimits, Role, Step,
 };
 
-/// Compressed bytes that a message of `message_bytes_max` may take. What does not compress grows: by 5 bytes a stored block, and
-/// zlib at its smallest memory writes blocks of 127 bytes.
+/// Compressed bytes that a message of `message_bytes_max` may take. What does not compress grows:
+/// by 5 bytes a stored block, and zlib at its smallest memory writes blocks of 127 bytes.
 const fn compressed_bytes_max(message_bytes_max: usize) -> usize {
     message_bytes_max + message_bytes_max / 16 + 64
 }
 
-/// Reads the next frame as [`reader::next`] does. A message that came compressed is one event, [`Event::Text`] or [`Event::Binary`], with its
-/// last frame, and stands in `inflater`; one in plain fragments ends in [`Event::Assembled`]. `own` is the window of a connection
-/// whose client refers to earlier messages.
+/// Reads the next frame as [`reader::next`] does. A message that came compressed is one event,
+/// [`Event::Text`] or [`Event::Binary`], with its last frame, and stands in `inflater`; one in
+/// plain fragments ends in [`Event::Assembled`]. `own` is the window of a connection whose client
+/// refers to earlier messages.
 ///
 /// # Errors
 /// As of [`reader::next`] and [`Inflater::inflate`].

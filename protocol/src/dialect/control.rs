@@ -1,12 +1,14 @@
-//! Control characters in what clients send: C0 but tab, line feed and carriage return; DEL; C1 (U+0000-U+0008, U+000B, U+000C,
-//! U+000E-U+001F, U+007F-U+009F). They end lines and colour logs and terminals of whoever prints them; U+0000 ends strings in C.
+//! Control characters in what clients send: C0 but tab, line feed and carriage return; DEL; C1
+//! (U+0000-U+0008, U+000B, U+000C, U+000E-U+001F, U+007F-U+009F). They end lines and colour logs
+//! and terminals of whoever prints them; U+0000 ends strings in C.
 
 use super::value::{Value, ValueBox};
 use super::{Code, Problem};
 use crate::json::{Raw, RawBox};
 use crate::pack::{self, Head, Malformed, Pack, PackBox};
 
-/// What is done about control characters in the strings of a value, keys included. MessagePack's `bin` and `ext` are no strings.
+/// What is done about control characters in the strings of a value, keys included. MessagePack's
+/// `bin` and `ext` are no strings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ControlPolicy {
     /// Nothing. Costs nothing.
@@ -51,8 +53,8 @@ fn is_control(character: char) -> bool {
     character.is_control() && !matches!(character, '\t' | '\n' | '\r')
 }
 
-/// The first control character at `from` or behind it: where, and how many bytes. Outside of strings valid JSON has neither a
-/// backslash nor any of them, and bare C0 stands in no string.
+/// The first control character at `from` or behind it: where, and how many bytes. Outside of
+/// strings valid JSON has neither a backslash nor any of them, and bare C0 stands in no string.
 fn control_in_json(text: &str, from: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let mut at = from;

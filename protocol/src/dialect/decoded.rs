@@ -1,10 +1,12 @@
-//! What one message of a client holds: commands, responses to calls of the server, or why there is none.
+//! What one message of a client holds: commands, responses to calls of the server, or why there is
+//! none.
 //!
-//! Invariant: whatever a dialect reads becomes one [`Decoded`], so nothing above a dialect depends on how its messages are framed.
+//! Invariant: whatever a dialect reads becomes one [`Decoded`], so nothing above a dialect depends
+//! on how its messages are framed.
 
 use super::Problem;
 use super::id::Id;
-use super::replies::Replies;
+use super::replies::{Joining, Replies};
 use super::request::Request;
 use super::value::Value;
 use std::borrow::Cow;
@@ -50,7 +52,8 @@ pub struct Command<'b> {
 pub enum ReplyMode {
     /// Always.
     Always,
-    /// Unless the reply says nothing but that it was done: who gave no id asked for no confirmation.
+    /// Unless the reply says nothing but that it was done: who gave no id asked for no
+    /// confirmation.
     UnlessDone,
     /// Never, not even with an error: a notification of JSON-RPC, or a response.
     Never,
@@ -87,18 +90,12 @@ pub struct CallError<'b> {
     pub data: Option<Value<'b>>,
 }
 
-/// The items of one message, 1 to [`ITEMS_MAX`], and how their replies are joined. An invalid item is an error of its own.
+/// The items of one message, 1 to [`ITEMS_MAX`], and how their replies are joined. An invalid item
+/// is an error of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Items<'b> {
     items: Vec<Result<Item<'b>, InvalidRequest<'b>>>,
     joining: Joining,
-}
-
-/// How a dialect joins the replies to several items into one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Joining {
-    /// As the elements of a JSON array (JSON-RPC 2.0 §6).
-    JsonArray,
 }
 
 impl<'b> Items<'b> {

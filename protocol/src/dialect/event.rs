@@ -8,7 +8,8 @@ use super::value::{Encoding, Untranslatable, Value};
 pub enum Event<'a> {
     /// The connection is open.
     Welcome(Welcome<'a>),
-    /// Delivers a broadcast: to a room's members, or without `room` to everyone. Absent `data` becomes `null`.
+    /// Delivers a broadcast: to a room's members, or without `room` to everyone. Absent `data`
+    /// becomes `null`.
     Message {
         /// Where it was published.
         room: Option<&'a str>,
@@ -80,8 +81,9 @@ pub(crate) fn write<N: Notation>(
 }
 
 impl Event<'_> {
-    /// About how many bytes it has in any dialect: a capacity with which writing it rarely has to grow. Exactly as many, or more, for
-    /// a message or an event whose strings need no escapes and whose data is in the dialect's own encoding.
+    /// About how many bytes it has in any dialect: a capacity with which writing it rarely has to
+    /// grow. Exactly as many, or more, for a message or an event whose strings need no escapes and
+    /// whose data is in the dialect's own encoding.
     pub fn bytes_hint(&self) -> usize {
         let bytes = |text: Option<&str>| text.map_or(0, str::len);
         let data = |data: Option<Value<'_>>| data.map_or(0, |data| data.as_bytes().len());
@@ -103,7 +105,8 @@ impl Event<'_> {
             }
     }
 
-    /// Bytes that it has at most in a dialect of this encoding: without writing it, so often many more.
+    /// Bytes that it has at most in a dialect of this encoding: without writing it, so often many
+    /// more.
     pub fn bytes_max(&self, encoding: Encoding) -> usize {
         let strings = match *self {
             Event::Welcome(welcome) => welcome.connection.len() + welcome.server.len(),

@@ -1,14 +1,18 @@
-//! The known keys of an object: found in one pass over it, each at most once, their types looked at afterwards.
+//! The known keys of an object: found in one pass over it, each at most once, their types looked at
+//! afterwards.
 //!
-//! Invariants: what is not valid as a whole is found before anything is said about its keys, and a key that is `null` is absent, but for
-//! `data`, whose value it is. Called by the dialects' readers.
+//! Invariants: what is not valid as a whole is found before anything is said about its keys, and a
+//! key that is `null` is absent, but for `data`, whose value it is. Called by the dialects'
+//! readers.
 
-use super::request::Wrong;
 use super::transcode::integer;
 use super::value::Value;
 use crate::json::{self, DEPTH_MAX, Raw, SyntaxError, unescape};
-use crate::pack::{self, Head, Malformed, Pack, UNDEFINED};
+use crate::pack::{self, Head, Malformed, Pack};
 use std::borrow::Cow;
+
+/// What is wrong with a message, as its client is told.
+pub(crate) type Wrong = &'static str;
 
 /// One whole valid value that can be asked what it is.
 pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
@@ -25,9 +29,11 @@ pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
 }
 
 impl<'b> Span<'b> for Raw<'b> {
+    #[inline(always)]
     fn text(self) -> Option<Cow<'b, str>> {
-        let inner = self.as_str().strip_prefix('"')?.strip_suffix('"')?;
-        Some(unescape(inner))
+        let text = self.as_str();
+        let is_string = text.as_bytes()[0] == b'"';
+        is_string.then(|| unescape(&text[1..text.len() - 1]))
     }
 
     fn boolean(self) -> Option<bool> {
@@ -40,7 +46,7 @@ impl<'b> Span<'b> for Raw<'b> {
 
     fn unsigned(self) -> Option<u64> {
         let text = self.as_str();
-        text.parse().ok().or_else(|| whole(text.parse().ok()?))
+        text.parse().ok().or_else(|| integral(text.parse().ok()?))
     }
 
     fn is_id(self) -> bool {
@@ -48,12 +54,12 @@ impl<'b> Span<'b> for Raw<'b> {
     }
 
     fn is_null(self) -> bool {
-        self.as_str() == "null"
+        Raw::is_null(self)
     }
 }
 
-/// The integer that a float says.
-fn whole(number: f64) -> Option<u64> {
+/// The integer that a float stands for.
+fn integral(number: f64) -> Option<u64> {
     u64::try_from(integer(number)?).ok()
 }
 
@@ -77,7 +83,7 @@ impl<'b> Span<'b> for Pack<'b> {
         match pack::Scanner::new(self.as_bytes()).head() {
             Ok(Head::Unsigned(number)) => Some(number),
             Ok(Head::Signed(number)) => u64::try_from(number).ok(),
-            Ok(Head::Float(number)) => whole(number),
+            Ok(Head::Float(number)) => integral(number),
             _ => None,
         }
     }
@@ -92,12 +98,7 @@ impl<'b> Span<'b> for Pack<'b> {
     }
 
     fn is_null(self) -> bool {
-        let mut scanner = pack::Scanner::new(self.as_bytes());
-        match scanner.head() {
-            Ok(Head::Nil) => true,
-            Ok(Head::Ext(len)) => scanner.extension(len) == Ok(UNDEFINED),
-            _ => false,
-        }
+        Pack::is_null(self)
     }
 }
 
@@ -110,7 +111,7 @@ pub(crate) struct Fields<S, const N: usize> {
 }
 
 impl<S: Copy, const N: usize> Fields<S, N> {
-    const NONE: Fields<S, N> = Fields {
+    pub(crate) const NONE: Fields<S, N> = Fields {
         values: [None; N],
         wrong: None,
     };
@@ -120,7 +121,8 @@ impl<S: Copy, const N: usize> Fields<S, N> {
         if let Some(key) = key
             && self.values[key].replace(value).is_some()
         {
-            // Parsers differ in which one they believe; a proxy in between may have checked the other.
+            // Parsers differ in which one they believe; a proxy in between may have checked the
+            // other.
             self.wrong = Some("duplicate key");
         }
     }
@@ -131,37 +133,38 @@ impl<S: Copy, const N: usize> Fields<S, N> {
 }
 
 impl<'b, const N: usize> Fields<Raw<'b>, N> {
-    /// A whole text, inside `outer` containers. `key_of` knows the keys; anything but an object is `wrong`.
+    /// A whole text, inside `outer` containers. `key_of` knows the keys; anything but an object is
+    /// `wrong`.
     #[inline]
     pub(crate) fn from_json(
         text: &'b str,
         outer: u32,
-        key_of: impl Fn(&str) -> Option<usize>,
+        key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
     ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
         let mut scanner = json::Scanner::new(text);
-        let fields = Fields::scan_json(&mut scanner, outer, key_of, wrong)?;
+        let mut fields = Fields::NONE;
+        fields.fill(&mut scanner, outer, key_of, wrong)?;
         scanner.finish()?;
         Ok(fields)
     }
 
     /// The next value of a text, inside `outer` containers, alike.
     #[inline(always)]
-    pub(crate) fn scan_json(
+    pub(crate) fn fill(
+        &mut self,
         scanner: &mut json::Scanner<'b>,
         outer: u32,
-        key_of: impl Fn(&str) -> Option<usize>,
+        key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
-    ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
-        let mut fields = Fields::NONE;
+    ) -> Result<(), SyntaxError> {
         if scanner.peek() == Some(b'{') && outer < DEPTH_MAX {
-            fields.object(scanner, outer, key_of)?;
+            self.object(scanner, outer, key_of)
         } else {
             // An object that is nested too deeply is no JSON here, like any other value.
-            scanner.value(outer)?;
-            fields.wrong = Some(wrong);
+            self.wrong = Some(wrong);
+            scanner.value(outer).map(drop)
         }
-        Ok(fields)
     }
 
     #[inline(always)]
@@ -169,20 +172,23 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
         &mut self,
         scanner: &mut json::Scanner<'b>,
         outer: u32,
-        key_of: impl Fn(&str) -> Option<usize>,
+        key_of: impl Fn(&[u8]) -> Option<usize>,
     ) -> Result<(), SyntaxError> {
         scanner.expect(b'{')?;
         if scanner.take(b'}') {
             return Ok(());
         }
         loop {
-            let inner = scanner.key()?;
+            let inner = scanner.key_bytes()?;
             let key = match key_of(inner) {
                 // `"t\u0079pe"` is the same key as `"type"`.
-                None if inner.contains('\\') => key_of(&unescape(inner)),
+                None if inner.contains(&b'\\') => {
+                    let inner = str::from_utf8(inner).ok();
+                    inner.and_then(|inner| key_of(unescape(inner).as_bytes()))
+                }
                 key => key,
             };
-            let value = scanner.raw(outer + 1)?;
+            let value = Raw::scan(scanner, outer + 1)?;
             self.put(key, value);
             if !scanner.take(b',') {
                 return scanner.expect(b'}');
@@ -192,11 +198,12 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
 }
 
 impl<'b, const N: usize> Fields<Pack<'b>, N> {
-    /// Whole bytes, inside `outer` containers. `key_of` knows the keys; anything but a map with strings as keys is `wrong`.
+    /// Whole bytes, inside `outer` containers. `key_of` knows the keys; anything but a map with
+    /// strings as keys is `wrong`.
     pub(crate) fn from_pack(
         bytes: &'b [u8],
         outer: u32,
-        key_of: impl Fn(&str) -> Option<usize>,
+        key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
     ) -> Result<Fields<Pack<'b>, N>, Malformed> {
         let mut scanner = pack::Scanner::new(bytes);
@@ -205,10 +212,10 @@ impl<'b, const N: usize> Fields<Pack<'b>, N> {
             Head::Map(pairs) => {
                 scanner.head()?;
                 for _ in 0..pairs {
-                    let key = scanner.value(outer + 1)?;
-                    let value = scanner.value(outer + 1)?;
+                    let key = Pack::scan(&mut scanner, outer + 1)?;
+                    let value = Pack::scan(&mut scanner, outer + 1)?;
                     match key.text() {
-                        Some(name) => fields.put(key_of(&name), value),
+                        Some(name) => fields.put(key_of(name.as_bytes()), value),
                         None => fields.wrong = Some("keys must be strings"),
                     }
                 }

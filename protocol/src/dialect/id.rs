@@ -3,10 +3,12 @@
 use super::value::{Encoding, Value, ValueBox};
 use crate::json::Raw;
 
-/// Longest `id` in bytes as sent: in JSON its quotes and escapes included, in MessagePack its marker.
+/// Longest `id` in bytes as sent: in JSON its quotes and escapes included, in MessagePack its
+/// marker.
 pub const ID_BYTES_MAX: usize = 128;
 
-/// A request's `id`: in JSON and MessagePack a string or a finite number, in JSON-RPC also `null`. Echoed byte for byte.
+/// A request's `id`: in JSON and MessagePack a string or a finite number, in JSON-RPC also `null`.
+/// Echoed byte for byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id<'b>(Value<'b>);
 

@@ -1,20 +1,21 @@
 //! JSON-RPC 2.0 (jsonrpc.org/specification), read and written.
 //!
-//! A method is the native `type`. The params of the server's own are an object with the native keys; those of any other are, as a
-//! whole, the command's `data`. The result of one of the server's own is the native answer without `type` and `id`. Params that are absent, `null`,
-//! `[]` or `{}` are none, for libraries send all four.
+//! A method is the native `type`. The params of the server's own are an object with the native
+//! keys; those of any other are, as a whole, the command's `data`. The result of one of the
+//! server's own is the native answer without `type` and `id`. Params that are absent, `null`, `[]`
+//! or `{}` are none, for libraries send all four.
 
 use super::decoded::{
-    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Joining, ReplyMode,
-    Response,
+    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, ReplyMode, Response,
 };
 use super::event::Event;
-use super::fields::{Fields, Span};
+use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
 use super::map::{Json, Map};
 use super::native::{Key, Keys};
+use super::replies::Joining;
 use super::reply::{Reply, error_details};
-use super::request::{Method, Request, Wrong};
+use super::request::{Method, Request};
 use super::rules::Rules;
 use super::value::{Untranslatable, Value};
 use super::{Code, Problem, refused};
@@ -51,7 +52,8 @@ enum Members<'b> {
     TooMany,
 }
 
-/// The elements of a whole array, each read where it is scanned; those of an array that is too long or no JSON are dropped.
+/// The elements of a whole array, each read where it is scanned; those of an array that is too long
+/// or no JSON are dropped.
 fn members(text: &str, outer: u32) -> Result<Members<'_>, SyntaxError> {
     let mut scanner = Scanner::new(text);
     let mut items = Vec::new();
@@ -64,7 +66,8 @@ fn members(text: &str, outer: u32) -> Result<Members<'_>, SyntaxError> {
                 // What stands behind has to be JSON all the same.
                 scanner.value(outer + 1)?;
             } else {
-                let object = Fields::scan_json(&mut scanner, outer + 1, Outer::of_name, NO_OBJECT)?;
+                let mut object = Fields::NONE;
+                object.fill(&mut scanner, outer + 1, Outer::of_name, NO_OBJECT)?;
                 items.push(item(&Object(object)));
             }
             if !scanner.take(b',') {
@@ -95,14 +98,14 @@ enum Outer {
 impl Outer {
     const COUNT: usize = 6;
 
-    fn of_name(name: &str) -> Option<usize> {
+    fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
-            "jsonrpc" => Outer::JsonRpc,
-            "method" => Outer::Method,
-            "params" => Outer::Params,
-            "id" => Outer::Id,
-            "result" => Outer::Result,
-            "error" => Outer::Error,
+            b"jsonrpc" => Outer::JsonRpc,
+            b"method" => Outer::Method,
+            b"params" => Outer::Params,
+            b"id" => Outer::Id,
+            b"result" => Outer::Result,
+            b"error" => Outer::Error,
             _ => return None,
         };
         Some(key as usize)
@@ -135,7 +138,8 @@ fn item<'b>(object: &Object<'b>) -> Result<Item<'b>, InvalidRequest<'b>> {
     // The id first: whatever else is wrong is answered under it.
     let id = (object.id()).map_err(|wrong| invalid(None, ReplyMode::Always, wrong))?;
     let method = (object.method()).map_err(|wrong| invalid(id, ReplyMode::Always, wrong))?;
-    // A method without an id is a notification, whatever else is wrong with it: never answered (§4.1).
+    // A method without an id is a notification, whatever else is wrong with it: never answered
+    // (§4.1).
     let reply = match id {
         Some(_) => ReplyMode::Always,
         None => ReplyMode::Never,
@@ -201,12 +205,14 @@ impl<'b> Object<'b> {
         Ok(Call { method, params })
     }
 
-    /// Of the two outcomes one is present, and the other absent or `null`; JSON-RPC 1.0 and the libraries that grew from it send both keys.
+    /// Of the two outcomes one is present, and the other absent or `null`; JSON-RPC 1.0 and the
+    /// libraries that grew from it send both keys.
     fn response(&self) -> Result<Response<'b>, Wrong> {
         self.check()?;
         let id = self.get(Outer::Id).and_then(call_number);
         let error = self.some(Outer::Error);
-        // An error that is `null` is none, so without a result beside it the outcome is `null`, too.
+        // An error that is `null` is none, so without a result beside it the outcome is `null`,
+        // too.
         let result = match error {
             Some(_) => self.some(Outer::Result),
             None => self.get(Outer::Result).or(self.get(Outer::Error)),
@@ -222,7 +228,8 @@ impl<'b> Object<'b> {
     }
 }
 
-/// Ids of the server's calls are strings, for clients number their own, and some look an id up among those without a look at `method`.
+/// Ids of the server's calls are strings, for clients number their own, and some look an id up
+/// among those without a look at `method`.
 const CALL_PREFIX: char = 's';
 
 /// The number of a call of ours.
@@ -235,10 +242,10 @@ fn call_number(id: Raw<'_>) -> Option<u64> {
 
 fn call_error(error: Raw<'_>) -> Result<CallError<'_>, Wrong> {
     const WRONG: Wrong = "error must be an object with code and message";
-    let key_of = |name: &str| match name {
-        "code" => Some(0),
-        "message" => Some(1),
-        "data" => Some(2),
+    let key_of = |name: &[u8]| match name {
+        b"code" => Some(0),
+        b"message" => Some(1),
+        b"data" => Some(2),
         _ => None,
     };
     let fields = Fields::<Raw<'_>, 3>::from_json(error.as_str(), 0, key_of, WRONG);
@@ -277,7 +284,7 @@ impl<'b> Call<'b> {
             Some(_) | None => "{}",
         };
         // `type` and `id` mean nothing here.
-        let key_of = |name: &str| Key::of_name(name).filter(|key| *key > Key::Id as usize);
+        let key_of = |name: &[u8]| Key::of_name(name).filter(|key| *key > Key::Id as usize);
         let keys = Keys::from_json(params, 0, key_of, WRONG).map_err(|_| WRONG)?;
         match keys.wrong {
             Some(wrong) => Err(wrong),
@@ -294,7 +301,8 @@ fn is_empty(container: Raw<'_>) -> bool {
 
 const _: () = assert!((Key::Type as usize) < Key::Id as usize && Key::Id as usize == 1);
 
-/// Appends a response object. An error without an id is about a message whose id is not known: `null` (§5).
+/// Appends a response object. An error without an id is about a message whose id is not known:
+/// `null` (§5).
 pub(super) fn write_reply(out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
     let mut map = open(out);
     match reply {

@@ -1,14 +1,16 @@
-//! One map being written, in either encoding: so that every message has one description. Called by `reply`, `event` and `json_rpc`.
+//! One map being written, in either encoding: so that every message has one description. Called by
+//! `reply`, `event` and `json_rpc`.
 //!
-//! Invariant: JSON comes without white space, keys in the order written; MessagePack in its shortest form. Keys are ours and
-//! need no escaping.
+//! Invariant: JSON comes without white space, keys in the order written; MessagePack in its
+//! shortest form. Keys are ours and need no escaping.
 
 use super::id::Id;
 use super::value::{Encoding, Value};
 use crate::{json, pack};
 use std::marker::PhantomData;
 
-/// An encoding as a type, so that each message is compiled for each: nothing is decided at every key.
+/// An encoding as a type, so that each message is compiled for each: nothing is decided at every
+/// key.
 pub(crate) trait Notation {
     const ENCODING: Encoding;
 }

@@ -1,8 +1,10 @@
-//! What messages mean: bytes to typed requests, and typed replies and events to bytes, in every dialect.
+//! What messages mean: bytes to typed requests, and typed replies and events to bytes, in every
+//! dialect.
 //!
-//! [`Dialect`] is the boundary: `read` gives what is [`Decoded`] (one or many items, or why not), `write_reply` and `write_event`
-//! append one whole message. What a client sent as `data` and `id` is never rebuilt within an encoding: it travels as a [`Value`], byte
-//! for byte. Called by the server.
+//! [`Dialect`] is the boundary: `read` gives what is [`Decoded`] (one or many items, or why not),
+//! `write_reply` and `write_event` append one whole message. What a client sent as `data` and `id`
+//! is never rebuilt within an encoding: it travels as a [`Value`], byte for byte. Called by the
+//! server.
 
 mod control;
 mod decoded;
@@ -26,12 +28,11 @@ mod value;
 pub use crate::problem::{Code, Problem};
 pub use control::ControlPolicy;
 pub use decoded::{
-    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Joining, ReplyMode,
-    Response,
+    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, ReplyMode, Response,
 };
 pub use event::{Event, Welcome};
 pub use id::{ID_BYTES_MAX, Id, IdBox};
-pub use replies::Replies;
+pub use replies::{Joining, Replies};
 pub use reply::{Counts, Joined, Member, Presence, Reply, Status};
 pub use request::{Method, Publish, PublishTarget, Request, RoomList, Rooms};
 pub use rules::{DEPTH_MAX, Rules};
@@ -74,7 +75,8 @@ impl Dialect {
         Dialect::ALL.get(usize::from(index)).copied()
     }
 
-    /// The WebSocket subprotocol that names it (RFC 6455 §1.9). Who offers none speaks [`Dialect::NativeJson`].
+    /// The WebSocket subprotocol that names it (RFC 6455 §1.9). Who offers none speaks
+    /// [`Dialect::NativeJson`].
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Dialect::NativeJson => "shardcast.v1",
@@ -115,8 +117,9 @@ impl Dialect {
         }
     }
 
-    /// What a client says. Borrows from the message; the time is linear in its length, and nothing is allocated but the text of a
-    /// refusal, strings that bear escapes, and the list of several items. See [`Rules`] for what is answered to strange input.
+    /// What a client says. Borrows from the message; the time is linear in its length, and nothing
+    /// is allocated but the text of a refusal, strings that bear escapes, and the list of several
+    /// items. See [`Rules`] for what is answered to strange input.
     pub fn read<'b>(self, payload: Payload<'b>, rules: &Rules) -> Decoded<'b> {
         Decoded::One(match (self, payload) {
             (Dialect::NativeJson, Payload::Text(text)) => native::json::read(text, rules),
@@ -134,7 +137,8 @@ impl Dialect {
         })
     }
 
-    /// Appends the answer to a command, under its `id`. One whole message, or one element of [`Replies`].
+    /// Appends the answer to a command, under its `id`. One whole message, or one element of
+    /// [`Replies`].
     #[inline]
     pub fn write_reply(self, out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
         match self {
@@ -150,7 +154,7 @@ impl Dialect {
     /// The dialect has no such event, or its parameters are none; nothing was appended.
     #[inline]
     pub fn write_event(self, out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Untranslatable> {
-        whole(out, |out| match self {
+        all_or_nothing(out, |out| match self {
             Dialect::NativeJson => event::write::<map::Json>(out, event),
             Dialect::MessagePack => event::write::<map::Pack>(out, event),
             Dialect::JsonRpc => json_rpc::write_event(out, event),
@@ -160,7 +164,7 @@ impl Dialect {
 
 /// All that `fill` appends, or nothing.
 #[inline]
-fn whole(
+fn all_or_nothing(
     out: &mut Vec<u8>,
     fill: impl FnOnce(&mut Vec<u8>) -> Result<(), Untranslatable>,
 ) -> Result<(), Untranslatable> {

@@ -5,7 +5,8 @@ use crate::json::{self, unescape};
 use crate::pack::{self, Head};
 use std::borrow::Cow;
 
-/// The elements of an array, `None` for the first that is no string, which is the last then. `None` if the value is no array.
+/// The elements of an array, `None` for the first that is no string, which is the last then. `None`
+/// if the value is no array.
 pub(super) fn names<'b>(value: Value<'b>) -> Option<Names<'b>> {
     match value {
         Value::Json(raw) => {

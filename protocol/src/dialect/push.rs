@@ -1,5 +1,6 @@
-//! Appending values piece by piece, in either encoding by one data model (see [`super::Value::write_json`]). For writers of typed data;
-//! a message's own keys are written by `map`.
+//! Appending values piece by piece, in either encoding by one data model (see
+//! [`super::Value::write_json`]). For writers of typed data; a message's own keys are written by
+//! `map`.
 
 use super::transcode;
 use super::value::Encoding;

@@ -1,6 +1,11 @@
 //! The replies to several items of one message, joined into one message as the dialect does it.
 
-use super::decoded::Joining;
+/// How a dialect joins the replies to several items into one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// As the elements of a JSON array (JSON-RPC 2.0 §6).
+    JsonArray,
+}
 
 /// Replies to the items of one message. Their order is free.
 #[derive(Clone, Debug)]
@@ -18,7 +23,8 @@ impl Replies {
         }
     }
 
-    /// Adds the reply that `fill` appends; [`super::Dialect::write_reply`] writes such. Nothing is added if it appends nothing.
+    /// Adds the reply that `fill` appends; [`super::Dialect::write_reply`] writes such. Nothing is
+    /// added if it appends nothing.
     pub fn push_with<T>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let before = self.out.len();
         self.out.push(match self.joining {

@@ -1,15 +1,14 @@
 //! What clients can ask of the server: one vocabulary for all dialects.
 //!
-//! Invariant: a [`Request`] is complete and consistent. Every key has its type, a request that needs rooms names at least one, and keys
-//! that exclude each other did not come together. What depends on the server (whether a room's name is allowed, who may do it, whether
-//! somebody handles a call) is not known here. Made by the dialects' readers, acted on by the server.
+//! Invariant: a [`Request`] is complete and consistent. Every key has its type, a request that
+//! needs rooms names at least one, and keys that exclude each other did not come together. What
+//! depends on the server (whether a room's name is allowed, who may do it, whether somebody handles
+//! a call) is not known here. Made by the dialects' readers, acted on by the server.
 
+use super::fields::Wrong;
 use super::names::names;
 use super::value::Value;
 use std::borrow::Cow;
-
-/// What is wrong with a message, as its client is told.
-pub(crate) type Wrong = &'static str;
 
 /// The types of request that the server answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -25,7 +25,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// `depth_max` is how many containers may be nested, the message's own included: 1 to [`DEPTH_MAX`]. `None` for anything else.
+    /// `depth_max` is how many containers may be nested, the message's own included: 1 to
+    /// [`DEPTH_MAX`]. `None` for anything else.
     pub const fn new(depth_max: u32) -> Option<Rules> {
         if 1 <= depth_max && depth_max <= DEPTH_MAX {
             Some(Rules { depth_max })
@@ -39,12 +40,14 @@ impl Rules {
         self.depth_max
     }
 
-    /// How many containers the scanners are to believe that a message of JSON-RPC is inside of: they know one limit only.
+    /// How many containers the scanners are to believe that a message of JSON-RPC is inside of:
+    /// they know one limit only.
     pub(crate) const fn outer(&self) -> u32 {
         DEPTH_MAX - self.depth_max
     }
 
-    /// The same for a message of a native dialect. It can be said in JSON-RPC, which puts one container more around its data.
+    /// The same for a message of a native dialect. It can be said in JSON-RPC, which puts one
+    /// container more around its data.
     pub(crate) const fn outer_native(&self) -> u32 {
         let outer = self.outer();
         if outer == 0 { 1 } else { outer }

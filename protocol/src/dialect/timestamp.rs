@@ -1,9 +1,11 @@
-//! MessagePack's timestamps (spec.md, extension type -1) as RFC 3339 has them. Called by `transcode`.
+//! MessagePack's timestamps (spec.md, extension type -1) as RFC 3339 has them. Called by
+//! `transcode`.
 
 /// The extension type.
 pub(super) const KIND: i8 = -1;
 
-/// A timestamp in UTC, with 3, 6 or 9 digits of the second. `None` if the content is none, or lies outside of the years 0 to 9999.
+/// A timestamp in UTC, with 3, 6 or 9 digits of the second. `None` if the content is none, or lies
+/// outside of the years 0 to 9999.
 pub(super) fn rfc3339(content: &[u8]) -> Option<String> {
     let (seconds, nanos) = read(content)?;
     if !(SECONDS_MIN..SECONDS_END).contains(&seconds) || nanos >= 1_000_000_000 {
@@ -44,7 +46,8 @@ const SECONDS_MIN: i64 = -62_167_219_200;
 /// 10000-01-01T00:00:00Z.
 const SECONDS_END: i64 = 253_402_300_800;
 
-/// Year, month and day of a day since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
+/// Year, month and day of a day since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms", civil_from_days).
 fn date(days: i64) -> (i64, i64, i64) {
     // Years begin in March, so that the leap day is their last; an era has 400 of them.
     let since_march_0000 = days + 719_468;

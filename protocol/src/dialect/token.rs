@@ -1,12 +1,14 @@
-//! A value read piece by piece, in either encoding by one data model: what MessagePack has and JSON has not is what it becomes there
-//! (see [`Value::write_json`]), but bytes, which stay bytes. For readers of typed data.
+//! A value read piece by piece, in either encoding by one data model: what MessagePack has and JSON
+//! has not is what it becomes there (see [`Value::write_json`]), but bytes, which stay bytes. For
+//! readers of typed data.
 //!
-//! Invariant: the value was checked as a whole, so nothing fails. Whoever opens a container asks for its elements until there is none.
+//! Invariant: the value was checked as a whole, so nothing fails. Whoever opens a container asks
+//! for its elements until there is none.
 
 use super::transcode::{self, integer};
 use super::value::Value;
-use crate::json::{self, unescape};
-use crate::pack::{self, Head, Malformed, UNDEFINED};
+use crate::json::{self, Raw, unescape};
+use crate::pack::{self, Head, Malformed, Pack, UNDEFINED};
 use std::borrow::Cow;
 
 /// What a value begins with: all of it, or what its elements are.
@@ -123,13 +125,13 @@ impl<'b> Tokens<'b> {
     /// Behind the last value.
     pub fn value(&mut self) -> Value<'b> {
         match &mut self.0 {
-            Scanner::Json(scanner) => Value::Json(scanner.raw(1).expect(VALID)),
-            Scanner::Pack(scanner) => Value::Pack(scanner.value(1).expect(VALID)),
+            Scanner::Json(scanner) => Value::Json(Raw::scan(scanner, 1).expect(VALID)),
+            Scanner::Pack(scanner) => Value::Pack(Pack::scan(scanner, 1).expect(VALID)),
         }
     }
 
-    /// Whether the container has one element more, which is the next value; in a map its key comes first. All of the element before was
-    /// taken.
+    /// Whether the container has one element more, which is the next value; in a map its key comes
+    /// first. All of the element before was taken.
     #[inline]
     pub fn more(&mut self, rest: &mut Rest) -> bool {
         match (&mut self.0, &mut rest.0) {
@@ -243,7 +245,7 @@ fn pack_key<'b>(scanner: &mut pack::Scanner<'b>) -> Result<Cow<'b, str>, Malform
         return scanner.text(len).map(Cow::Borrowed);
     }
     let mut key = Vec::new();
-    Value::Pack(scanner.value(1)?).write_json(&mut key);
+    Value::Pack(Pack::scan(scanner, 1)?).write_json(&mut key);
     // Bytes are a string there, without a quote in it.
     let text = String::from_utf8(key).expect("JSON is text");
     Ok(Cow::Owned(text.trim_matches('"').to_owned()))

@@ -1,4 +1,5 @@
-//! JSON to MessagePack and back, straight from scanner to bytes: no tree in between. `value` says what becomes of what.
+//! JSON to MessagePack and back, straight from scanner to bytes: no tree in between. `value` says
+//! what becomes of what.
 //!
 //! Invariant: the input is one whole valid value, so both go [`super::DEPTH_MAX`] deep at most.
 
@@ -28,7 +29,8 @@ fn container(scanner: &mut json::Scanner<'_>) -> Option<(bool, u8)> {
     }
 }
 
-/// Collects how many elements each container has, in the order in which they open: 4 bytes for at least 3 of the text.
+/// Collects how many elements each container has, in the order in which they open: 4 bytes for at
+/// least 3 of the text.
 fn count(scanner: &mut json::Scanner<'_>, lens: &mut Vec<u32>) -> Result<(), SyntaxError> {
     let Some((is_object, end)) = container(scanner) else {
         return scanner.value(1).map(drop);
@@ -105,8 +107,9 @@ fn push_number(out: &mut Vec<u8>, number: &str) {
     }
 }
 
-/// The integer that a float says. Languages differ in which numbers they write with a point, or as floats, so an integer is one however it
-/// was written. Not `-0.0`, which no integer says, and not beyond 2^53, where a float no longer says which integer was meant.
+/// The integer that a float says. Languages differ in which numbers they write with a point, or as
+/// floats, so an integer is one however it was written. Not `-0.0`, which no integer says, and not
+/// beyond 2^53, where a float no longer says which integer was meant.
 pub(super) fn integer(number: f64) -> Option<i64> {
     const END: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
     let is_integer = number.abs() < END && number.fract() == 0.0;

@@ -1,6 +1,5 @@
 //! A value as its sender encoded it, and its translation.
 
-use super::fields::Span;
 use super::transcode;
 use crate::json::{Raw, RawBox};
 use crate::pack::{Pack, PackBox};
@@ -69,15 +68,19 @@ impl<'b> Value<'b> {
         }
     }
 
-    /// Appends it as JSON: JSON byte for byte, MessagePack translated. Appends at most [`Value::JSON_GROWTH_MAX`] bytes for each of its own.
+    /// Appends it as JSON: JSON byte for byte, MessagePack translated. Appends at most
+    /// [`Value::JSON_GROWTH_MAX`] bytes for each of its own.
     ///
     /// - Bytes (`bin`) become a string in base64 with padding (RFC 4648 §4).
-    /// - A float that says an integer below 2^53 becomes that integer, but for `-0.0`. Every other one becomes the shortest text that reads
-    ///   as the same 64-bit float, with a point or an exponent. NaN and the infinities become `null`, as in JavaScript's `JSON.stringify`.
-    /// - A timestamp (`ext` of type -1) becomes a string as RFC 3339 has it, in UTC, with 3, 6 or 9 digits of the second: what JavaScript's
-    ///   `Date` is in JSON. `undefined` of npm msgpackr becomes `null`. Any other `ext`, and a timestamp outside of the years 0 to 9999,
-    ///   becomes an object: `{"ext":5,"data":"AQ=="}`, with its type and its bytes in base64.
-    /// - Keys that are no strings become the text that the value has in JSON; bytes their base64. Duplicate keys stay duplicate.
+    /// - A float that says an integer below 2^53 becomes that integer, but for `-0.0`. Every other
+    ///   one becomes the shortest text that reads as the same 64-bit float, with a point or an
+    ///   exponent. NaN and the infinities become `null`, as in JavaScript's `JSON.stringify`.
+    /// - A timestamp (`ext` of type -1) becomes a string as RFC 3339 has it, in UTC, with 3, 6 or 9
+    ///   digits of the second: what JavaScript's `Date` is in JSON. `undefined` of npm msgpackr
+    ///   becomes `null`. Any other `ext`, and a timestamp outside of the years 0 to 9999, becomes
+    ///   an object: `{"ext":5,"data":"AQ=="}`, with its type and its bytes in base64.
+    /// - Keys that are no strings become the text that the value has in JSON; bytes their base64.
+    ///   Duplicate keys stay duplicate.
     pub fn write_json(self, out: &mut Vec<u8>) {
         match self {
             Value::Json(raw) => out.extend_from_slice(raw.as_str().as_bytes()),
@@ -88,11 +91,13 @@ impl<'b> Value<'b> {
     /// Bytes of JSON for each byte of MessagePack, at most: an `ext` of three bytes in an array.
     pub const JSON_GROWTH_MAX: usize = 9;
 
-    /// Appends it as MessagePack: MessagePack byte for byte, JSON translated, everything in its shortest form. Appends at most
-    /// [`Value::PACK_GROWTH_MAX`] bytes for each of its own and as many more.
+    /// Appends it as MessagePack: MessagePack byte for byte, JSON translated, everything in its
+    /// shortest form. Appends at most [`Value::PACK_GROWTH_MAX`] bytes for each of its own and as
+    /// many more.
     ///
-    /// - A number with a whole value becomes an integer if it fits 64 bits, with or without sign; with a point or an exponent if it is
-    ///   below 2^53. Every other one, and `-0`, becomes a 64-bit float, the nearest.
+    /// - A number with a whole value becomes an integer if it fits 64 bits, with or without sign;
+    ///   with a point or an exponent if it is below 2^53. Every other one, and `-0`, becomes a
+    ///   64-bit float, the nearest.
     /// - Duplicate keys stay duplicate.
     pub fn write_pack(self, out: &mut Vec<u8>) {
         match self {

@@ -1,6 +1,7 @@
 //! Answers to requests: complete, with a length, and without a line that a peer wrote.
 //!
-//! No answer has a `Date`: the engine reads no wall clock, and a server without one must not send it (RFC 9110 §6.6.1).
+//! No answer has a `Date`: the engine reads no wall clock, and a server without one must not send
+//! it (RFC 9110 §6.6.1).
 
 use super::Headers;
 use std::io::Write as _;
@@ -18,7 +19,8 @@ pub struct Answer<'a> {
     pub content: Content,
     /// What becomes of the connection.
     pub persistence: Persistence,
-    /// How long a connection that persists waits for the next request, in seconds: `Keep-Alive` tells it. 0: nothing is told.
+    /// How long a connection that persists waits for the next request, in seconds: `Keep-Alive`
+    /// tells it. 0: nothing is told.
     pub keep_alive_seconds: u64,
     /// Whole further header lines, each with its CRLF, chosen by the server.
     pub lines: &'a str,
@@ -31,7 +33,8 @@ pub struct Answer<'a> {
 pub enum Content {
     /// It does.
     Sent,
-    /// The request was a HEAD: the headers are those of a GET, and nothing follows (RFC 9110 §9.3.2).
+    /// The request was a HEAD: the headers are those of a GET, and nothing follows (RFC 9110
+    /// §9.3.2).
     Withheld,
 }
 
@@ -46,7 +49,8 @@ pub enum Persistence {
     Close,
 }
 
-/// Appends an answer. 426 carries what RFC 6455 §4.4 and RFC 9110 §15.5.22 ask, 503 and 429 `Retry-After: 1`.
+/// Appends an answer. 426 carries what RFC 6455 §4.4 and RFC 9110 §15.5.22 ask, 503 and 429
+/// `Retry-After: 1`.
 pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     let status = match answer.status {
         200..=999 => answer.status,
@@ -58,7 +62,8 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     if has_content {
         let _ = write!(out, "Content-Type: {}\r\n", answer.content_type);
     }
-    // A HEAD's answer may leave the length out: what a GET would be answered may be a stream, which has none.
+    // A HEAD's answer may leave the length out: what a GET would be answered may be a stream, which
+    // has none.
     if has_content && !(answer.content == Content::Withheld && answer.body.is_empty()) {
         let _ = write!(out, "Content-Length: {}\r\n", answer.body.len());
     }
@@ -77,8 +82,8 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     }
 }
 
-/// What becomes of the connection. An `Upgrade` header wants its connection option (RFC 9110 §7.8), and so does `Keep-Alive`
-/// (§7.6.1).
+/// What becomes of the connection. An `Upgrade` header wants its connection option (RFC 9110 §7.8),
+/// and so does `Keep-Alive` (§7.6.1).
 fn write_connection(out: &mut Vec<u8>, answer: &Answer<'_>, names_upgrade: bool) {
     let seconds = match answer.persistence {
         Persistence::Close => 0,
@@ -120,7 +125,8 @@ pub fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str, headers: &Hea
     write_answer(out, &answer);
 }
 
-/// Appends the interim answer for which a client with `Expect: 100-continue` waits (RFC 9110 §10.1.1).
+/// Appends the interim answer for which a client with `Expect: 100-continue` waits (RFC 9110
+/// §10.1.1).
 pub fn write_continue(out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
 }

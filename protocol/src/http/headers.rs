@@ -1,10 +1,11 @@
-//! Headers that an application adds to an answer: checked when they are added, so that no value writes lines of its own and none
-//! changes where the answer ends or what becomes of the connection. Called by applications; written by `answer`, `upgrade` and
-//! `events`.
+//! Headers that an application adds to an answer: checked when they are added, so that no value
+//! writes lines of its own and none changes where the answer ends or what becomes of the
+//! connection. Called by applications; written by `answer`, `upgrade` and `events`.
 
 use crate::head;
 
-/// Header lines of an application's, each checked. Its clones and its order are those of what was added.
+/// Header lines of an application's, each checked. Its clones and its order are those of what was
+/// added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Headers {
     /// Whole lines, each with its CRLF; at most [`Headers::BYTES_MAX`].
@@ -32,11 +33,12 @@ pub enum HeaderError {
 }
 
 impl Headers {
-    /// All lines of an answer together, in bytes: two cookies of the largest size that browsers keep (RFC 6265 §6.1).
+    /// All lines of an answer together, in bytes: two cookies of the largest size that browsers
+    /// keep (RFC 6265 §6.1).
     pub const BYTES_MAX: usize = 8 << 10;
 
-    /// Names that say where an answer ends, what is in it, and what becomes of the connection (RFC 9110 §7.6.1, §8; RFC 9112 §6).
-    /// Only the server writes them.
+    /// Names that say where an answer ends, what is in it, and what becomes of the connection (RFC
+    /// 9110 §7.6.1, §8; RFC 9112 §6). Only the server writes them.
     pub const RESERVED: [&str; 12] = [
         "Connection",
         "Content-Encoding",
@@ -57,7 +59,8 @@ impl Headers {
         Headers::default()
     }
 
-    /// Adds a header behind those that are there; one of the same name stays (`Set-Cookie` may come twice).
+    /// Adds a header behind those that are there; one of the same name stays (`Set-Cookie` may come
+    /// twice).
     ///
     /// # Errors
     /// It is not taken.
@@ -100,7 +103,8 @@ impl Headers {
         &self.lines
     }
 
-    /// Appends the server's own `lines` but for those whose names the application has given, then the application's.
+    /// Appends the server's own `lines` but for those whose names the application has given, then
+    /// the application's.
     pub(crate) fn write_over(&self, out: &mut Vec<u8>, lines: &str) {
         for line in lines.split_inclusive("\r\n") {
             let name = line.split(':').next().unwrap_or_default();

@@ -1,8 +1,10 @@
-//! HTTP/1.1 as a server of one port needs it (RFC 9110, RFC 9112): a head in whatever pieces becomes a [`Request`] that
-//! obeys every rule about its framing, and an [`Answer`] becomes bytes that nobody else can write lines into.
+//! HTTP/1.1 as a server of one port needs it (RFC 9110, RFC 9112): a head in whatever pieces
+//! becomes a [`Request`] that obeys every rule about its framing, and an [`Answer`] becomes bytes
+//! that nobody else can write lines into.
 //!
-//! Invariant: what a `Request` says about its body and about the connection after it is unambiguous; a head for which it
-//! is not does not become one. Called by the shard on a connection that is not open yet.
+//! Invariant: what a `Request` says about its body and about the connection after it is
+//! unambiguous; a head for which it is not does not become one. Called by the shard on a connection
+//! that is not open yet.
 
 mod answer;
 mod headers;

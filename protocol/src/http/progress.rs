@@ -1,18 +1,20 @@
-//! How far an unfinished head was looked at: each byte once, in whatever pieces it comes, and what is decisive is said at
-//! once instead of at the deadline.
+//! How far an unfinished head was looked at: each byte once, in whatever pieces it comes, and what
+//! is decisive is said at once instead of at the deadline.
 
 use super::HeadError;
 
 /// Bounds of a request head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
-    /// Largest head in bytes, terminator included; more is 431, or 414 if the request line alone is more.
+    /// Largest head in bytes, terminator included; more is 431, or 414 if the request line alone is
+    /// more.
     pub head_bytes_max: usize,
     /// Most header lines; more is 431.
     pub headers_max: usize,
 }
 
-/// Where the last look at a head stopped. The next one goes on there; a new head starts with `Progress::default()`.
+/// Where the last look at a head stopped. The next one goes on there; a new head starts with
+/// `Progress::default()`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes looked at.
@@ -27,7 +29,8 @@ pub struct Progress {
 const CRLF_BYTES: usize = 2;
 
 impl Progress {
-    /// Length of the head at the start of `bytes`, terminator included, or `None` while it has not ended.
+    /// Length of the head at the start of `bytes`, terminator included, or `None` while it has not
+    /// ended.
     pub(super) fn find_end(
         &mut self,
         bytes: &[u8],
@@ -43,8 +46,8 @@ impl Progress {
                     }
                     continue;
                 }
-                // A parser that takes it for a line's end may see another end of the head than the proxy in front of us
-                // did (RFC 9112 §2.2).
+                // A parser that takes it for a line's end may see another end of the head than the
+                // proxy in front of us did (RFC 9112 §2.2).
                 b'\n' => return Err(HeadError::BareLineFeed),
                 _ if after_return => return Err(HeadError::BareReturn),
                 b'\r' | b'\t' | b' '..=b'~' | 0x80.. => self.looked += 1,

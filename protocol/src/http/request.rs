@@ -52,7 +52,8 @@ pub enum Body {
     Chunked,
 }
 
-/// Why a head is no request. The connection is closed with the answer: where the next request would begin is not known.
+/// Why a head is no request. The connection is closed with the answer: where the next request would
+/// begin is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HeadError {
     /// 431: no end of the head within `head_bytes_max`.
@@ -79,7 +80,8 @@ pub enum HeadError {
     /// 505: another major version than 1.
     #[error("HTTP version is not 1.0 or 1.1")]
     VersionUnsupported,
-    /// 400: neither a path nor an absolute URI, with a fragment (RFC 6455 §3), or with a broken escape before the query.
+    /// 400: neither a path nor an absolute URI, with a fragment (RFC 6455 §3), or with a broken
+    /// escape before the query.
     #[error("bad request target")]
     BadTarget,
     /// 400 (RFC 9112 §3.2).
@@ -94,8 +96,8 @@ pub enum HeadError {
     /// 400: not one number (RFC 9112 §6.3; a repeated one may be refused, RFC 9110 §8.6).
     #[error("Content-Length is not one number")]
     LengthInvalid,
-    /// 400: `Content-Length` beside `Transfer-Encoding`, a coding other than chunked at the end, or HTTP/1.0 with codings
-    /// (RFC 9112 §6.1, §6.3).
+    /// 400: `Content-Length` beside `Transfer-Encoding`, a coding other than chunked at the end, or
+    /// HTTP/1.0 with codings (RFC 9112 §6.1, §6.3).
     #[error("where the body ends is ambiguous")]
     BodyAmbiguous,
     /// 501: a transfer coding other than chunked (RFC 9112 §6.1).
@@ -125,11 +127,12 @@ impl HeadError {
     }
 }
 
-/// Looks for a whole request head at the start of `bytes`: `Ok(None)` asks for more bytes.
-/// With it comes how many bytes the head took; what follows is its body, the next request, or WebSocket data.
+/// Looks for a whole request head at the start of `bytes`: `Ok(None)` asks for more bytes. With it
+/// comes how many bytes the head took; what follows is its body, the next request, or WebSocket
+/// data.
 ///
-/// `progress` remembers how far earlier calls looked (start with its default), so that a head that comes byte by byte costs
-/// linear work.
+/// `progress` remembers how far earlier calls looked (start with its default), so that a head that
+/// comes byte by byte costs linear work.
 ///
 /// # Errors
 /// It is refused: answer with [`super::write_refusal`] and close.
@@ -150,13 +153,15 @@ impl<'b> Request<'b> {
         self.method
     }
 
-    /// The path, without the query; begins with `/`. Escapes of unreserved characters are decoded, others stay as they came
-    /// (with capital digits), so equal paths are equal text. `*` for `OPTIONS *`, the authority for CONNECT.
+    /// The path, without the query; begins with `/`. Escapes of unreserved characters are decoded,
+    /// others stay as they came (with capital digits), so equal paths are equal text. `*` for
+    /// `OPTIONS *`, the authority for CONNECT.
     pub fn path(&self) -> &str {
         &self.target.path
     }
 
-    /// What follows `?`, if anything, as it came: a `%` in it may begin no escape, and not all of it need be ASCII.
+    /// What follows `?`, if anything, as it came: a `%` in it may begin no escape, and not all of
+    /// it need be ASCII.
     pub fn query(&self) -> Option<&'b str> {
         self.target.query
     }
@@ -166,7 +171,8 @@ impl<'b> Request<'b> {
         self.version
     }
 
-    /// Who the request is for: the target's authority if it has one (RFC 9112 §3.2.2), or `Host`. Clause 9112-3.2.2-2.
+    /// Who the request is for: the target's authority if it has one (RFC 9112 §3.2.2), or `Host`.
+    /// Clause 9112-3.2.2-2.
     pub fn host(&self) -> Option<&'b str> {
         self.target.authority.or_else(|| {
             self.header("Host")
@@ -192,15 +198,17 @@ impl<'b> Request<'b> {
         matches!(self.body, Body::None | Body::Length(0))
     }
 
-    /// Whether the client waits for an interim answer before it sends the body; HTTP/1.0 knows none (RFC 9110 §10.1.1).
+    /// Whether the client waits for an interim answer before it sends the body; HTTP/1.0 knows none
+    /// (RFC 9110 §10.1.1).
     pub fn expects_continue(&self) -> bool {
         let expected = self.header("Expect");
         self.version == Version::Http11
             && expected.is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
     }
 
-    /// Whether the client takes `kind/subtype` (RFC 9110 §12.5.1): without `Accept` it takes anything; otherwise the most specific
-    /// range that fits decides, and a weight of 0 is a no. Of ranges that are alike the heaviest counts; their parameters do not.
+    /// Whether the client takes `kind/subtype` (RFC 9110 §12.5.1): without `Accept` it takes
+    /// anything; otherwise the most specific range that fits decides, and a weight of 0 is a no. Of
+    /// ranges that are alike the heaviest counts; their parameters do not.
     pub fn accepts(&self, kind: &str, subtype: &str) -> bool {
         if self.header("Accept").is_none() {
             return true;
@@ -225,12 +233,14 @@ impl<'b> Request<'b> {
         }
     }
 
-    /// Whether it wants to become a WebSocket. In HTTP/1.0 nothing can (RFC 9110 §7.8), and other protocols are not ours.
+    /// Whether it wants to become a WebSocket. In HTTP/1.0 nothing can (RFC 9110 §7.8), and other
+    /// protocols are not ours.
     pub fn asks_for_websocket(&self) -> bool {
         self.version == Version::Http11 && head::names_token(&self.headers, "Upgrade", "websocket")
     }
 
-    /// Subprotocols offered, in the client's order (all Sec-WebSocket-Protocol headers). What is not a token is left out.
+    /// Subprotocols offered, in the client's order (all Sec-WebSocket-Protocol headers). What is
+    /// not a token is left out.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'b str> + '_ {
         head::values(&self.headers, "Sec-WebSocket-Protocol")
             .flat_map(head::items)
@@ -238,8 +248,8 @@ impl<'b> Request<'b> {
             .filter_map(|item| str::from_utf8(item).ok())
     }
 
-    /// The first of the server's subprotocols, in its order of preference, that the client offered (RFC 6455 §4.2.2).
-    /// Case matters.
+    /// The first of the server's subprotocols, in its order of preference, that the client offered
+    /// (RFC 6455 §4.2.2). Case matters.
     pub fn choose_subprotocol(&self, preferred: &[&'static str]) -> Option<&'static str> {
         let offers = |name: &str| self.subprotocols().any(|offered| offered == name);
         preferred.iter().copied().find(|name| offers(name))
@@ -261,8 +271,8 @@ impl<'b> Request<'b> {
         &self.headers
     }
 
-    /// Reads a head that ends in an empty line and whose every line ends in CRLF. Bytes stay bytes: only what must be text becomes it.
-    /// Clause 9112-2.2-1.
+    /// Reads a head that ends in an empty line and whose every line ends in CRLF. Bytes stay bytes:
+    /// only what must be text becomes it. Clause 9112-2.2-1.
     fn read(head: &'b [u8]) -> Result<Request<'b>, HeadError> {
         let head = head.strip_prefix(b"\r\n").unwrap_or(head);
         // The scan has seen that every carriage return and every line feed is half of a line's end.
@@ -339,7 +349,8 @@ fn request_line(line: &[u8]) -> Result<(Method, &str, Version), HeadError> {
     Ok((method, target, version))
 }
 
-/// `field-name ":" OWS field-value OWS` (RFC 9112 §5). White space before the colon is no part of a token.
+/// `field-name ":" OWS field-value OWS` (RFC 9112 §5). White space before the colon is no part of a
+/// token.
 fn header_line(line: &[u8]) -> Result<(&str, &[u8]), HeadError> {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Err(HeadError::Folded);
@@ -391,7 +402,8 @@ fn body(headers: &[(&str, &[u8])], version: Version) -> Result<Body, HeadError> 
     }
 }
 
-/// Digits and nothing else; what 64 bits do not hold is as large as they hold, which is above every limit.
+/// Digits and nothing else; what 64 bits do not hold is as large as they hold, which is above every
+/// limit.
 fn content_length(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     digits.then(|| {

@@ -1,11 +1,13 @@
 //! A request's target (RFC 9112 §3.2) and who it is for.
 //!
-//! A path is compared after escapes of unreserved characters were decoded and the others' digits made capital: those
-//! spell the same path by RFC 3986 §6.2.2, so `/%77s` is `/ws`. Every other escape stays as it is (`/a%2Fb` is not
-//! `/a/b`), and dots are not resolved: nothing here stands for a file, so `/x/../ws` is simply another path.
+//! A path is compared after escapes of unreserved characters were decoded and the others' digits
+//! made capital: those spell the same path by RFC 3986 §6.2.2, so `/%77s` is `/ws`. Every other
+//! escape stays as it is (`/a%2Fb` is not `/a/b`), and dots are not resolved: nothing here stands
+//! for a file, so `/x/../ws` is simply another path.
 //!
-//! A query is the application's to read, so it is taken as it came: browsers send a `%` that no escape follows as it is (WHATWG
-//! URL, percent-encode sets), and other clients send UTF-8 without escapes.
+//! A query is the application's to read, so it is taken as it came: browsers send a `%` that no
+//! escape follows as it is (WHATWG URL, percent-encode sets), and other clients send UTF-8 without
+//! escapes.
 
 use super::Method;
 use std::borrow::Cow;
@@ -29,7 +31,8 @@ impl<'b> Target<'b> {
         if !before_query.bytes().all(is_visible) || !query.is_none_or(is_query) {
             return None;
         }
-        // Asterisk-form is for OPTIONS (§3.2.4), authority-form for CONNECT (§3.2.3); neither names a path.
+        // Asterisk-form is for OPTIONS (§3.2.4), authority-form for CONNECT (§3.2.3); neither names
+        // a path.
         let pathless = match method {
             Method::Connect => is_authority(target.as_bytes()),
             Method::Options => target == "*",

@@ -1,5 +1,5 @@
-//! JSON text (RFC 8259) as spans: where values end, what strings say, and writing them. Builds no tree.
-//! Called by the dialects that speak JSON, and by what writes JSON elsewhere.
+//! JSON text (RFC 8259) as spans: where values end, what strings say, and writing them. Builds no
+//! tree. Called by the dialects that speak JSON, and by what writes JSON elsewhere.
 
 mod explain;
 mod number;

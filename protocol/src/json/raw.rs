@@ -1,9 +1,9 @@
 //! One JSON value as its sender wrote it.
 //!
-//! Invariant: the text is one whole valid value without white space around it, so it may be placed into other JSON as it
-//! stands. Only the scanner makes them.
+//! Invariant: the text is one whole valid value without white space around it, so it may be placed
+//! into other JSON as it stands. Only the scanner makes them.
 
-use super::scan::Scanner;
+use super::scan::{Scanner, SyntaxError};
 
 /// A borrowed JSON value, byte for byte as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +13,14 @@ impl<'b> Raw<'b> {
     /// `null`.
     pub const NULL: Raw<'static> = Raw("null");
 
-    /// Checks a text of one value. `None` if it is not JSON or nests deeper than a value in an envelope may.
+    /// Checks a text of one value. `None` if it is not JSON or nests deeper than a value in an
+    /// envelope may.
     pub fn parse(text: &'b str) -> Option<Raw<'b>> {
         Raw::parse_inside(text, 1)
     }
 
-    /// Checks a text of one value that is to stand inside of so many containers. `None` if it is not JSON, or nests too deeply there.
+    /// Checks a text of one value that is to stand inside of so many containers. `None` if it is
+    /// not JSON, or nests too deeply there.
     pub fn parse_inside(text: &'b str, outer: u32) -> Option<Raw<'b>> {
         let mut scanner = Scanner::new(text);
         let value = scanner.value(outer).ok()?;
@@ -26,13 +28,21 @@ impl<'b> Raw<'b> {
         Some(Raw(value))
     }
 
-    /// `value` comes from [`Scanner::value`].
-    pub(super) fn scanned(value: &'b str) -> Raw<'b> {
-        Raw(value)
+    /// Takes the next value of a text, itself inside `outer` containers. It may be placed elsewhere,
+    /// where it must be inside one container.
+    pub(crate) fn scan(scanner: &mut Scanner<'b>, outer: u32) -> Result<Raw<'b>, SyntaxError> {
+        debug_assert!(outer > 0);
+        scanner.value(outer).map(Raw)
     }
 
-    /// What a JSON serializer wrote, or what was a [`Raw`] before: one whole value without white space around it. It is not looked at: for
-    /// text that was never anywhere else, and whose depth the caller knows.
+    /// Whether it is `null`.
+    pub fn is_null(self) -> bool {
+        self.0 == "null"
+    }
+
+    /// What a JSON serializer wrote, or what was a [`Raw`] before: one whole value without white
+    /// space around it. It is not looked at: for text that was never anywhere else, and whose depth
+    /// the caller knows.
     pub fn of_serializer(text: &'b str) -> Raw<'b> {
         debug_assert!(!text.is_empty());
         Raw(text)

@@ -1,12 +1,14 @@
-//! A scanner over JSON text: it finds where values end and accepts exactly what RFC 8259 allows, builds nothing and allocates nothing.
+//! A scanner over JSON text: it finds where values end and accepts exactly what RFC 8259 allows,
+//! builds nothing and allocates nothing.
 //!
-//! Invariant: every span handed out is one whole valid value. It agrees with `serde_json::from_str::<Value>` on what is
-//! valid, so it is stricter than the grammar where serde_json is: surrogates come in pairs, a number is finite as a
-//! 64-bit float, and containers nest at most [`DEPTH_MAX`] deep. Called by `raw` and the dialects that speak JSON.
+//! Invariant: every span handed out is one whole valid value. It agrees with
+//! `serde_json::from_str::<Value>` on what is valid, so it is stricter than the grammar where
+//! serde_json is: surrogates come in pairs, a number is finite as a 64-bit float, and containers
+//! nest at most [`DEPTH_MAX`] deep. Called by `raw` and the dialects that speak JSON.
 //!
-//! The inner functions take a position and return the next, so that it stays in a register (`bench/results/json_scan.md`).
+//! The inner functions take a position and return the next, so that it stays in a register
+//! (`bench/results/json_scan.md`).
 
-use super::raw::Raw;
 use thiserror::Error;
 
 /// Nested containers, the outermost included (serde_json's recursion limit).
@@ -51,7 +53,8 @@ impl<'b> Scanner<'b> {
         Ok(())
     }
 
-    /// Takes a string after white space and returns what stands between its quotes, escapes as sent.
+    /// Takes a string after white space and returns what stands between its quotes, escapes as
+    /// sent.
     pub(crate) fn string(&mut self) -> Result<&'b str, SyntaxError> {
         let start = expect(self.text.as_bytes(), self.at, b'"')?;
         self.at = skip_string(self.text.as_bytes(), start)?;
@@ -65,17 +68,21 @@ impl<'b> Scanner<'b> {
         Ok(key)
     }
 
-    /// Takes one whole value after white space, itself inside `outer` containers, and returns it as it was sent.
+    /// The same as bytes: comparing them with known keys takes no look at where characters begin.
+    pub(crate) fn key_bytes(&mut self) -> Result<&'b [u8], SyntaxError> {
+        let bytes = self.text.as_bytes();
+        let start = expect(bytes, self.at, b'"')?;
+        let end = skip_string(bytes, start)?;
+        self.at = expect(bytes, end, b':')?;
+        Ok(&bytes[start..end - 1])
+    }
+
+    /// Takes one whole value after white space, itself inside `outer` containers, and returns it as
+    /// it was sent.
     pub(crate) fn value(&mut self, outer: u32) -> Result<&'b str, SyntaxError> {
         let start = skip_space(self.text.as_bytes(), self.at);
         self.at = skip_value(self.text.as_bytes(), start, outer)?;
         Ok(&self.text[start..self.at])
-    }
-
-    /// The same as a value that may be placed elsewhere; there it must be inside one container.
-    pub(crate) fn raw(&mut self, outer: u32) -> Result<Raw<'b>, SyntaxError> {
-        debug_assert!(outer > 0);
-        self.value(outer).map(Raw::scanned)
     }
 
     /// Only white space may follow the last value.
@@ -201,7 +208,8 @@ impl Containers {
 
 #[inline(always)]
 fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    // Almost always the first byte ends the loop, by being greater than a space: clients send compact JSON.
+    // Almost always the first byte ends the loop, by being greater than a space: clients send
+    // compact JSON.
     while let Some(&byte) = bytes.get(at)
         && byte <= b' '
         && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
@@ -331,7 +339,8 @@ fn code_unit(bytes: &[u8], at: usize) -> Result<u16, SyntaxError> {
     Ok(unit)
 }
 
-/// Skips what may stand in a string as it is: all but the quote, the backslash and control characters (RFC 8259 §7).
+/// Skips what may stand in a string as it is: all but the quote, the backslash and control
+/// characters (RFC 8259 §7).
 #[inline]
 pub(super) fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     let wide_from = at + WIDE_FROM_BYTES;
@@ -351,8 +360,8 @@ pub(super) fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// How much of a string is looked at word by word before whole blocks are: a line of text must not pay for starting the
-/// wide loop. A multiple of 8.
+/// How much of a string is looked at word by word before whole blocks are: a line of text must not
+/// pay for starting the wide loop. A multiple of 8.
 const WIDE_FROM_BYTES: usize = 64;
 
 #[inline(always)]
@@ -379,16 +388,18 @@ fn plain_blocks_bytes(bytes: &[u8]) -> usize {
     32 * blocks.iter().take_while(is_plain).count()
 }
 
-/// Sets the high bit of each special byte in a word of eight. Borrows can set a wrong bit only above the lowest right
-/// one, so the lowest set bit is exact ("Bit Twiddling Hacks", hasless).
+/// Sets the high bit of each special byte in a word of eight. Borrows can set a wrong bit only
+/// above the lowest right one, so the lowest set bit is exact ("Bit Twiddling Hacks", hasless).
 #[inline]
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // Swaps 0x20 and 0x22, so that the quote is next to the control characters and one comparison finds both.
+    // Swaps 0x20 and 0x22, so that the quote is next to the control characters and one comparison
+    // finds both.
     let quote_or_control = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
     let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
-    // No byte above 0x7f is special, and exclusive or with less than that leaves the high bit alone.
+    // No byte above 0x7f is special, and exclusive or with less than that leaves the high bit
+    // alone.
     (quote_or_control | backslash) & !word & HIGHS
 }
 

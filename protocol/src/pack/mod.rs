@@ -1,5 +1,5 @@
-//! MessagePack (github.com/msgpack/msgpack, spec.md) as spans: where values end, and writing them. Builds no tree.
-//! Called by the dialects that speak MessagePack.
+//! MessagePack (github.com/msgpack/msgpack, spec.md) as spans: where values end, and writing them.
+//! Builds no tree. Called by the dialects that speak MessagePack.
 
 mod scan;
 mod span;
@@ -12,5 +12,6 @@ pub(crate) use write::{
     push_u64,
 };
 
-/// JavaScript's `undefined`, as npm msgpackr sends it: an extension's type and content. It means `nil`.
+/// JavaScript's `undefined`, as npm msgpackr sends it: an extension's type and content. It means
+/// `nil`.
 pub(crate) const UNDEFINED: (i8, &[u8]) = (0, &[0]);

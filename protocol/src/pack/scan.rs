@@ -1,10 +1,11 @@
-//! A scanner over MessagePack: it finds where values end and accepts exactly what the specification allows, builds nothing and allocates nothing.
+//! A scanner over MessagePack: it finds where values end and accepts exactly what the specification
+//! allows, builds nothing and allocates nothing.
 //!
-//! Invariant: every span handed out is one whole valid value: nothing is cut off, strings are UTF-8 (which the specification
-//! leaves open), the reserved byte `0xc1` stands nowhere, containers nest at most [`DEPTH_MAX`] deep, and no key is a container. A
-//! length is believed only as far as there are bytes, so it costs nothing to lie. Called by `span` and the dialects.
+//! Invariant: every span handed out is one whole valid value: nothing is cut off, strings are UTF-8
+//! (which the specification leaves open), the reserved byte `0xc1` stands nowhere, containers nest
+//! at most [`DEPTH_MAX`] deep, and no key is a container. A length is believed only as far as there
+//! are bytes, so it costs nothing to lie. Called by `span` and the dialects.
 
-use super::span::Pack;
 use crate::json::DEPTH_MAX;
 use rmp::Marker;
 use thiserror::Error;
@@ -48,7 +49,8 @@ pub(crate) enum Head {
     Float(f64),
     Str(u32),
     Bin(u32),
-    /// The length does not count the type byte, which comes first. Counts as a container: one that JSON has no value for becomes an object.
+    /// The length does not count the type byte, which comes first. Counts as a container: one that
+    /// JSON has no value for becomes an object.
     Ext(u32),
     Array(u32),
     /// In pairs.
@@ -142,10 +144,10 @@ impl<'b> Scanner<'b> {
     }
 
     /// Takes one whole value, itself inside `outer` containers, and returns it as it was sent.
-    pub(crate) fn value(&mut self, outer: u32) -> Result<Pack<'b>, Malformed> {
+    pub(crate) fn value(&mut self, outer: u32) -> Result<&'b [u8], Malformed> {
         let start = self.at;
         self.skip(outer)?;
-        Ok(Pack::scanned(&self.bytes[start..self.at]))
+        Ok(&self.bytes[start..self.at])
     }
 
     /// Nothing may follow the last value.

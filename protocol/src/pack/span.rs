@@ -1,9 +1,11 @@
 //! One MessagePack value as its sender wrote it.
 //!
-//! Invariant: the bytes are one whole valid value: nothing is cut off, strings are UTF-8, and containers nest no deeper than
-//! a value in an envelope may. So it may be placed into other MessagePack as it stands. Only the scanner makes them.
+//! Invariant: the bytes are one whole valid value: nothing is cut off, strings are UTF-8, and
+//! containers nest no deeper than a value in an envelope may. So it may be placed into other
+//! MessagePack as it stands. Only the scanner makes them.
 
-use super::scan::Scanner;
+use super::UNDEFINED;
+use super::scan::{Head, Malformed, Scanner};
 
 /// A borrowed MessagePack value, byte for byte as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,22 +15,32 @@ impl<'b> Pack<'b> {
     /// nil.
     pub const NIL: Pack<'static> = Pack(&[0xc0]);
 
-    /// Checks bytes of one value. `None` if they are not MessagePack, something follows, or it nests deeper than a value in
-    /// an envelope may.
+    /// Checks bytes of one value. `None` if they are not MessagePack, something follows, or it
+    /// nests deeper than a value in an envelope may.
     pub fn parse(bytes: &'b [u8]) -> Option<Pack<'b>> {
         let mut scanner = Scanner::new(bytes);
-        let value = scanner.value(1).ok()?;
+        let value = Pack::scan(&mut scanner, 1).ok()?;
         scanner.finish().ok()?;
         Some(value)
     }
 
-    /// `value` comes from [`Scanner::value`].
-    pub(super) fn scanned(value: &'b [u8]) -> Pack<'b> {
-        Pack(value)
+    /// Takes the next value, itself inside `outer` containers.
+    pub(crate) fn scan(scanner: &mut Scanner<'b>, outer: u32) -> Result<Pack<'b>, Malformed> {
+        scanner.value(outer).map(Pack)
     }
 
-    /// What a serializer wrote, or what was a [`Pack`] before: one whole value. It is not looked at: for bytes that were never anywhere else,
-    /// and whose depth the caller knows.
+    /// Whether it is nil, or `undefined`.
+    pub fn is_null(self) -> bool {
+        let mut scanner = Scanner::new(self.0);
+        match scanner.head() {
+            Ok(Head::Nil) => true,
+            Ok(Head::Ext(len)) => scanner.extension(len) == Ok(UNDEFINED),
+            _ => false,
+        }
+    }
+
+    /// What a serializer wrote, or what was a [`Pack`] before: one whole value. It is not looked
+    /// at: for bytes that were never anywhere else, and whose depth the caller knows.
     pub fn of_serializer(bytes: &'b [u8]) -> Pack<'b> {
         debug_assert!(Pack::parse(bytes).is_some());
         Pack(bytes)

@@ -2,18 +2,21 @@
 
 use crate::close::CloseCode;
 
-/// Why a request was refused. A refused message leaves the connection open, unless the server says that it closes it for that.
+/// Why a request was refused. A refused message leaves the connection open, unless the server says
+/// that it closes it for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The message is not JSON. The answer bears no `id`, for there is none to trust.
     BadJson,
-    /// The message is no request: a missing, mistyped, contradictory or duplicate key, or no MessagePack at all.
+    /// The message is no request: a missing, mistyped, contradictory or duplicate key, or no
+    /// MessagePack at all.
     BadRequest,
     /// Nobody handles this `type`.
     UnknownType,
     /// The connection has not proved who it is.
     Unauthorized,
-    /// The connection may not do this; also answered for what does not exist when the difference is secret.
+    /// The connection may not do this; also answered for what does not exist when the difference is
+    /// secret.
     Forbidden,
     /// The connection is not in the room.
     NotJoined,
@@ -76,14 +79,14 @@ impl Code {
         Code::ALL.into_iter().find(|code| code.as_str() == name)
     }
 
-    /// The error's number in JSON-RPC: -32768 to -32600 are the specification's, -32099 to -32000 ours. A problem may be
-    /// more exact, see [`Problem::json_rpc`].
+    /// The error's number in JSON-RPC: -32768 to -32600 are the specification's, -32099 to -32000
+    /// ours. A problem may be more exact, see [`Problem::json_rpc`].
     pub fn json_rpc(self) -> i32 {
         self.row().json_rpc.into()
     }
 
-    /// What a connection is closed with when the server ends it for this: 4000 to 4099 when connecting again would not help,
-    /// 4100 to 4199 when it may, after a while.
+    /// What a connection is closed with when the server ends it for this: 4000 to 4099 when
+    /// connecting again would not help, 4100 to 4199 when it may, after a while.
     pub fn close_code(self) -> CloseCode {
         self.row().close_code
     }

@@ -1,5 +1,6 @@
-//! What can be wrong with a request: one table of codes for all dialects, written out in `docs/errors.md` by `cargo run -p
-//! shardcast-protocol --example errors`. Called by the dialects and by the server.
+//! What can be wrong with a request: one table of codes for all dialects, written out in
+//! `docs/errors.md` by `cargo run -p shardcast-protocol --example errors`. Called by the dialects
+//! and by the server.
 
 mod code;
 mod page;
@@ -62,7 +63,8 @@ impl Problem {
         }
     }
 
-    /// The error's number in JSON-RPC: its code's, but -32600 when the message is no request object at all.
+    /// The error's number in JSON-RPC: its code's, but -32600 when the message is no request object
+    /// at all.
     pub fn json_rpc(&self) -> i32 {
         if self.invalid_request {
             INVALID_REQUEST

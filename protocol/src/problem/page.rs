@@ -1,4 +1,5 @@
-//! The table of codes as a page, `docs/errors.md`. Called by the example `errors`, which writes it, and by the test that it is up to date.
+//! The table of codes as a page, `docs/errors.md`. Called by the example `errors`, which writes it,
+//! and by the test that it is up to date.
 
 use super::Code;
 use std::fmt::Write as _;

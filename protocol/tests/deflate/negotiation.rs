@@ -19,7 +19,8 @@ fn check(headers: &str, takeover: Takeover, answer: Result<Option<&str>, Extensi
     );
 }
 
-/// Clauses 7692-7-4, 7692-7.1.1.1-2, 7692-7.1.2.1-2, 7692-7.1.2.2-2, 7692-7.1.2.2-3, 6455-9-2, 6455-9.1-2, 6455-4.3-1.
+/// Clauses 7692-7-4, 7692-7.1.1.1-2, 7692-7.1.2.1-2, 7692-7.1.2.2-2, 7692-7.1.2.2-3, 6455-9-2,
+/// 6455-9.1-2, 6455-4.3-1.
 #[test]
 fn an_offer_is_answered_without_takeover() {
     let with_15 = format!("{DEFAULT}; server_max_window_bits=15");
@@ -82,7 +83,8 @@ fn an_offer_is_answered_without_takeover() {
     }
 }
 
-/// Clauses 7692-7-1, 7692-7-2, 7692-7-3, 7692-7.1.1.1-1, 7692-7.1.1.2-1, 7692-7.1.2.1-1, 7692-7.1.2.2-1.
+/// Clauses 7692-7-1, 7692-7-2, 7692-7-3, 7692-7.1.1.1-1, 7692-7.1.1.2-1, 7692-7.1.2.1-1,
+/// 7692-7.1.2.2-1.
 #[test]
 fn a_faulty_offer_is_declined() {
     for parameters in [

@@ -1,4 +1,5 @@
-//! The reader of a connection that agreed on permessage-deflate: RSV1, fragments, limits, at every cut.
+//! The reader of a connection that agreed on permessage-deflate: RSV1, fragments, limits, at every
+//! cut.
 
 use super::{json, zlib_once};
 use shardcast_protocol::deflate::{self, InflateLimits, Inflater};

@@ -1,4 +1,5 @@
-//! Control characters by policy: what counts as one, what is taken out, and that the rest stays as it was written.
+//! Control characters by policy: what counts as one, what is taken out, and that the rest stays as
+//! it was written.
 
 use crate::said::{json, pack, packed};
 use crate::survival::{random_json, random_pack};

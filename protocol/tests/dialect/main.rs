@@ -1,4 +1,5 @@
-//! The dialects, at their boundary: what is read, what is written, what becomes of values, and that each can say what another said.
+//! The dialects, at their boundary: what is read, what is written, what becomes of values, and that
+//! each can say what another said.
 
 mod controls;
 mod json_rpc;

@@ -219,8 +219,8 @@ fn an_id_is_bounded() {
     }
 }
 
-/// What independent decoders, and a look at what they found, say. rmpv takes the reserved byte for nil, and rmp-serde any
-/// bytes for text and what follows the value.
+/// What independent decoders, and a look at what they found, say. rmpv takes the reserved byte for
+/// nil, and rmp-serde any bytes for text and what follows the value.
 fn is_valid(bytes: &[u8]) -> bool {
     if rmp_serde::from_slice::<serde::de::IgnoredAny>(bytes).is_err() {
         return false;

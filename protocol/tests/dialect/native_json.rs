@@ -1,4 +1,5 @@
-//! Native JSON, request by request: what is read, what is refused, and what a refusal says. What is valid at all: `native_validity`.
+//! Native JSON, request by request: what is read, what is refused, and what a refusal says. What is
+//! valid at all: `native_validity`.
 
 use crate::said::{self, check, lines};
 use shardcast_protocol::dialect::{

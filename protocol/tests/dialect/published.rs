@@ -1,4 +1,5 @@
-//! What is published, as each dialect says it: the data stands there as its encoding writes it, and no message is longer than foretold.
+//! What is published, as each dialect says it: the data stands there as its encoding writes it, and
+//! no message is longer than foretold.
 
 use crate::said::{json, pack, packed};
 use crate::survival::{random_json, random_name, random_pack};
@@ -47,7 +48,8 @@ fn data_stands_in_every_dialect_as_its_encoding_writes_it() {
     }
 }
 
-/// The worst of each: a control character in JSON, numbers that are short in one encoding, keys and lengths of the other.
+/// The worst of each: a control character in JSON, numbers that are short in one encoding, keys and
+/// lengths of the other.
 #[test]
 fn what_grows_most_grows_no_further_than_foretold() {
     let controls = "\u{1}".repeat(500);

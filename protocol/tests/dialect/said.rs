@@ -1,4 +1,5 @@
-//! What was read, as one line of text: so that a row of a table says all of it. And building what is to be read.
+//! What was read, as one line of text: so that a row of a table says all of it. And building what
+//! is to be read.
 
 use shardcast_protocol::dialect::{
     Command, Decoded, Dialect, Id, InvalidRequest, Item, Payload, PublishTarget, ReplyMode,

@@ -1,4 +1,5 @@
-//! The examples of the JSON-RPC 2.0 specification (§7), spoken with a server of the specification's own methods: what is read, what is answered.
+//! The examples of the JSON-RPC 2.0 specification (§7), spoken with a server of the specification's
+//! own methods: what is read, what is answered.
 
 use crate::said::read;
 use serde_json::{Value as Json, json};

@@ -1,5 +1,5 @@
-//! A command survives being written down and read, in every dialect; and nothing that comes makes a reader panic. The random values
-//! of the other tests come from here.
+//! A command survives being written down and read, in every dialect; and nothing that comes makes a
+//! reader panic. The random values of the other tests come from here.
 
 use crate::said::{json, lines, packed, read};
 use fastrand::Rng;
@@ -23,7 +23,8 @@ pub(crate) fn random_name(rng: &mut Rng) -> String {
         .collect()
 }
 
-/// One JSON value with white space and escapes as nobody's writer would set them, `depth` containers deep at most.
+/// One JSON value with white space and escapes as nobody's writer would set them, `depth`
+/// containers deep at most.
 pub(crate) fn random_json(rng: &mut Rng, depth: u32) -> String {
     let space = |rng: &mut Rng| ["", "", " ", "\n\t"][rng.usize(..4)];
     match rng.u8(..if depth == 0 { 6 } else { 9 }) {
@@ -83,7 +84,8 @@ fn random_string(rng: &mut Rng) -> String {
     text + "\""
 }
 
-/// One MessagePack value in forms that need not be the shortest, `depth` containers deep at most, some with extensions and odd keys.
+/// One MessagePack value in forms that need not be the shortest, `depth` containers deep at most,
+/// some with extensions and odd keys.
 pub(crate) fn random_pack(rng: &mut Rng, depth: u32) -> Vec<u8> {
     let odd = rng.u8(..4) == 0;
     let mut out = Vec::new();
@@ -158,7 +160,8 @@ fn push_text(out: &mut Vec<u8>, rng: &mut Rng) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// The keys of a random command, in JSON text, as pairs; and the line that says what was read (see `said`).
+/// The keys of a random command, in JSON text, as pairs; and the line that says what was read (see
+/// `said`).
 struct Written {
     kind: String,
     id: Option<String>,
@@ -213,7 +216,8 @@ fn random_command(rng: &mut Rng) -> Written {
     let (room, user) = (random_name(rng), random_name(rng));
     let rooms: Vec<String> = (0..rng.usize(1..20)).map(|_| random_name(rng)).collect();
     let data = serde_json::from_str::<crate::tree::Tree>(&random_json(rng, 3)).unwrap();
-    // Both writers mean the same by `e+38` and `e38`; no string has a plus. Integers come back without a point.
+    // Both writers mean the same by `e+38` and `e38`; no string has a plus. Integers come back
+    // without a point.
     let data = crate::transcoding::with_integers(data);
     let data = serde_json::to_string(&data).unwrap().replace("e+", "e");
     let (echo, limit) = (rng.bool().to_string(), rng.u32(..).to_string());

@@ -1,4 +1,5 @@
-//! What values become in the other encoding: the decisions as a table, everything else against serde's formats.
+//! What values become in the other encoding: the decisions as a table, everything else against
+//! serde's formats.
 
 use crate::said::{json, pack};
 use crate::survival::{random_json, random_pack};

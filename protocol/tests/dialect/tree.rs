@@ -1,4 +1,5 @@
-//! A value as a tree: the slow, obvious form, in which serde's formats bring it from one to the other. Keeps the order of keys, and duplicates.
+//! A value as a tree: the slow, obvious form, in which serde's formats bring it from one to the
+//! other. Keeps the order of keys, and duplicates.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};

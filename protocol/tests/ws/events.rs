@@ -1,4 +1,5 @@
-//! Event streams at their boundary: frames in, the bytes of events out, and what a client makes of them.
+//! Event streams at their boundary: frames in, the bytes of events out, and what a client makes of
+//! them.
 
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::events::{Framing, write_frames, write_opening};

@@ -61,7 +61,8 @@ fn opcodes_are_the_first_byte() {
     );
 }
 
-/// What a client writes is masked, and says so: a server reads nothing else. Clauses 6455-5.1-1, 6455-5.3-1, 6455-6.1-5.
+/// What a client writes is masked, and says so: a server reads nothing else. Clauses 6455-5.1-1,
+/// 6455-5.3-1, 6455-6.1-5.
 #[test]
 fn every_length_comes_back() {
     for payload_bytes in LENGTHS {

@@ -1,5 +1,5 @@
-//! Requests and answers at their boundary: what is a request, what it says, what is refused at which byte, and answers byte
-//! for byte.
+//! Requests and answers at their boundary: what is a request, what it says, what is refused at
+//! which byte, and answers byte for byte.
 
 use shardcast_protocol::http::{
     self, Answer, Body, Content, HeadError, HeadLimits, HeaderError, Headers, Method, Persistence,
@@ -286,7 +286,8 @@ fn sizes_are_bounded() {
             Err(HeadError::TooLarge)
         );
     }
-    // A line that fills the head is too long, whether it ends or not; what is no request is not called one.
+    // A line that fills the head is too long, whether it ends or not; what is no request is not
+    // called one.
     let line = format!("GET /{} HTTP/1.1\r\n{HOST}\r\n", "x".repeat(600));
     assert_eq!(look(&line.as_bytes()[..511]), Ok(None));
     for bytes in [512, line.len()] {

@@ -70,7 +70,8 @@ fn nothing_after_a_close_is_read() {
     }
 }
 
-/// `need` counts exactly to the next point where more can be known: the length, the header, then the frame.
+/// `need` counts exactly to the next point where more can be known: the length, the header, then
+/// the frame.
 #[test]
 fn need_is_the_length_then_the_header_and_then_the_frame() {
     for (payload_bytes, header_bytes) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {

@@ -1,5 +1,6 @@
-//! The codec against tungstenite over damaged streams, in both roles and cut at every byte. Where the two differ, the difference has a name
-//! here; one without a name fails, and so does a name that nothing needs any more.
+//! The codec against tungstenite over damaged streams, in both roles and cut at every byte. Where
+//! the two differ, the difference has a name here; one without a name fails, and so does a name
+//! that nothing needs any more.
 
 use crate::stream::{Seen, read, read_whole};
 use crate::tungstenite_agrees::{LIMIT, Verdict, ours, stream, theirs};
@@ -13,9 +14,11 @@ const CUT_BYTES_MAX: usize = 200;
 /// Where we deliberately say something else than tungstenite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Difference {
-    /// RFC 6455 §5.2 wants the shortest length, and tungstenite takes any; so a control frame of few bytes may say so in many.
+    /// RFC 6455 §5.2 wants the shortest length, and tungstenite takes any; so a control frame of
+    /// few bytes may say so in many.
     AnyLength,
-    /// RFC 6455 §5.2 wants the top bit of a length to be 0: 1002. tungstenite finds the frame too big.
+    /// RFC 6455 §5.2 wants the top bit of a length to be 0: 1002. tungstenite finds the frame too
+    /// big.
     TopBit,
     /// 1014 is registered with IANA. tungstenite does not know it.
     CloseCode1014,

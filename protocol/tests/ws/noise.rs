@@ -14,7 +14,8 @@ fn noise(rng: &mut Rng, len_max: usize) -> Vec<u8> {
     (0..len).map(|_| rng.u8(..)).collect()
 }
 
-/// Mostly what looks like frames, with any bits in them, any payload, and now and then a length that is not there.
+/// Mostly what looks like frames, with any bits in them, any payload, and now and then a length
+/// that is not there.
 fn frames(rng: &mut Rng, role: Role) -> Vec<u8> {
     const FIRSTS: [u8; 10] = [0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a, 0x80];
     let mask_bit = if role == Role::Server { 0x80 } else { 0 };

@@ -1,4 +1,5 @@
-//! Messages in pieces: the same streams, cut everywhere, say what the reader of whole messages says.
+//! Messages in pieces: the same streams, cut everywhere, say what the reader of whole messages
+//! says.
 
 use crate::stream::{
     BINARY, CLOSE, FIN, PING, PONG, Seen, TEXT, frame, header, read_whole as read_messages,
@@ -66,7 +67,8 @@ fn read<'p>(role: Role, parts: impl IntoIterator<Item = &'p [u8]>) -> Vec<Seen> 
     seen
 }
 
-/// Whatever the cuts, the pieces say what the whole messages say (which the reader's own tests prove).
+/// Whatever the cuts, the pieces say what the whole messages say (which the reader's own tests
+/// prove).
 fn check(role: Role, what: &str, stream: &[u8]) {
     let mut expected = read_messages(role, LIMIT, stream);
     expected.retain(|seen| *seen != Seen::Fragment);

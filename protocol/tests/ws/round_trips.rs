@@ -1,5 +1,5 @@
-//! What is written is read: every size class and kind, masked and not, at every alignment, in one frame and in random fragments, by the
-//! reader of whole messages and by the reader of pieces.
+//! What is written is read: every size class and kind, masked and not, at every alignment, in one
+//! frame and in random fragments, by the reader of whole messages and by the reader of pieces.
 
 use crate::stream::{FIN, Seen, frame, read_whole};
 use fastrand::Rng;
@@ -50,7 +50,8 @@ fn fragments(rng: &mut Rng, role: Role, kind: Kind, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// All messages of a stream that arrives in random pieces, put together from the pieces of [`Pieces`].
+/// All messages of a stream that arrives in random pieces, put together from the pieces of
+/// [`Pieces`].
 fn read_pieces(rng: &mut Rng, role: Role, bytes: &[u8]) -> Vec<(Kind, Vec<u8>)> {
     let limits = ReadLimits {
         message_bytes_max: LIMIT,
@@ -117,7 +118,8 @@ fn what_is_written_is_read() {
     }
 }
 
-/// A frame behind `before` bytes of another: the mask is taken off wherever the payload begins in memory.
+/// A frame behind `before` bytes of another: the mask is taken off wherever the payload begins in
+/// memory.
 #[test]
 fn every_alignment_of_a_mask_is_read() {
     let rng = &mut Rng::with_seed(1);

@@ -1,7 +1,8 @@
-//! The codec against an independent one, in both roles: generated streams, every pair of header bytes, every close code.
+//! The codec against an independent one, in both roles: generated streams, every pair of header
+//! bytes, every close code.
 //!
-//! Known differences are kept out: tungstenite takes lengths that are not minimal, and does not know close code 1014. (`mutated.rs` lets
-//! them in, and names them.)
+//! Known differences are kept out: tungstenite takes lengths that are not minimal, and does not
+//! know close code 1014. (`mutated.rs` lets them in, and names them.)
 
 use std::io::{self, Read, Write};
 
@@ -277,7 +278,8 @@ fn every_pair_of_header_bytes_means_the_same() {
                 };
                 let mut bytes = header(reader, first, length, extended);
                 assert_eq!(bytes[..2], [first, second]);
-                // Under a mask the payload is the key again and again, that is: zeros behind it. Without one: zeros.
+                // Under a mask the payload is the key again and again, that is: zeros behind it.
+                // Without one: zeros.
                 let key = if reader == Role::Server {
                     bytes[bytes.len() - 4..].to_vec()
                 } else {

@@ -1,4 +1,5 @@
-//! The opening handshake: what is refused and how, what is accepted and how, in whatever pieces it arrives.
+//! The opening handshake: what is refused and how, what is accepted and how, in whatever pieces it
+//! arrives.
 
 use shardcast_protocol::http::{self, HeadLimits, Headers, Progress, write_refusal};
 use shardcast_protocol::upgrade::{
@@ -253,8 +254,8 @@ fn the_acceptance_is_exact() {
     }
 }
 
-/// The server checks all that a request must have. Clauses 6455-4.1-6, 6455-4.1-7, 6455-4.1-8, 6455-4.1-9, 6455-4.1-10, 6455-4.1-11, 6455-4.1-14,
-/// 9112-3.2-1.
+/// The server checks all that a request must have. Clauses 6455-4.1-6, 6455-4.1-7, 6455-4.1-8,
+/// 6455-4.1-9, 6455-4.1-10, 6455-4.1-11, 6455-4.1-14, 9112-3.2-1.
 #[test]
 fn a_client_and_a_server_agree() {
     let key = upgrade::encode_key(*b"the sample nonce");

@@ -98,8 +98,8 @@ fn invalid_text_is_refused_however_it_is_cut() {
     }
 }
 
-/// Four bytes of every kind that UTF-8 tells apart, one to a fragment: the reader fails with the first byte after which
-/// no text can follow, as the standard library sees it, and not later.
+/// Four bytes of every kind that UTF-8 tells apart, one to a fragment: the reader fails with the
+/// first byte after which no text can follow, as the standard library sees it, and not later.
 #[test]
 fn fails_with_the_first_fragment_that_shows_it() {
     const KINDS: [u8; 18] = [
@@ -128,12 +128,14 @@ fn fails_with_the_first_fragment_that_shows_it() {
     }
 }
 
-/// Whether `text` is whole characters and at most the beginning of another: what an unfinished frame may hold.
+/// Whether `text` is whole characters and at most the beginning of another: what an unfinished
+/// frame may hold.
 fn begins_a_text(text: &[u8]) -> bool {
     std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true)
 }
 
-/// The frame is never finished; its first bytes are `text` behind `before`, which came in a fragment, and come `step` at a time.
+/// The frame is never finished; its first bytes are `text` behind `before`, which came in a
+/// fragment, and come `step` at a time.
 fn check_unfinished(before: &[u8], text: &[u8], step: usize) {
     let mut assembly = None;
     let first = match before {

@@ -1,4 +1,5 @@
-//! Every MUST that a peer can break: its error, its close code, and that the header alone is enough where it can be.
+//! Every MUST that a peer can break: its error, its close code, and that the header alone is enough
+//! where it can be.
 
 use crate::stream::{
     BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read_bytewise, read_whole,

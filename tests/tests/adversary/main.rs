@@ -69,7 +69,11 @@ fn honest_clients_lose_nothing_and_attackers_end() {
     let crowd = Crowd::gather(&places);
     let mut scene = Scene::new(served, places, crowd);
     match std::env::var(ONLY) {
-        Err(_) => WAVES.iter().for_each(|attacks| scene.check(attacks)),
+        Err(_) => {
+            for attacks in WAVES {
+                scene.check(&attacks.iter().collect::<Vec<_>>());
+            }
+        }
         Ok(words) => {
             let attacks = WAVES.iter().flat_map(|attacks| attacks.iter());
             let chosen = attacks.filter(|attack| attack.name.contains(&words));
@@ -79,7 +83,7 @@ fn honest_clients_lose_nothing_and_attackers_end() {
                 "{ONLY}: no attack has {words:?} in its name"
             );
             for attack in chosen {
-                scene.check(std::slice::from_ref(attack));
+                scene.check(&[attack]);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Clauses and citations brought together: what is missing, and the tables. Called by the binary and the tests.
+//! Clauses and citations brought together: what is missing, and the tables. Called by the binary
+//! and the tests.
 
 use crate::citation::{Citation, Origin, Sources, cited};
 use crate::clause::{Clause, Proof};
@@ -26,7 +27,8 @@ impl Account {
         }
     }
 
-    /// What must not be: a rule without its proof, an unknown id, a rule of others that is cited. Empty when all is well.
+    /// What must not be: a rule without its proof, an unknown id, a rule of others that is cited.
+    /// Empty when all is well.
     pub fn findings(&self) -> Vec<String> {
         let mut findings = Vec::new();
         for citation in &self.citations {
@@ -118,7 +120,8 @@ impl Account {
         )
     }
 
-    /// The same as a page for readers. It names files, not lines, so that moving code does not change it.
+    /// The same as a page for readers. It names files, not lines, so that moving code does not
+    /// change it.
     pub fn markdown(&self) -> String {
         let mut page = format!(
             "# Conformance\n\nMade by `cargo run -p shardcast-clauses -- --markdown`; the test suite fails when it is out of date. The rules are in our own words, \

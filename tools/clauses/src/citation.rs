@@ -1,7 +1,8 @@
 //! Where the repository's Rust sources name a clause, and whether that is code or a test.
 //!
-//! A citation is an id by its shape, in a comment (`// Clause 6455-5.1-2`) or in the string of a test's table; only ids of known RFCs
-//! have the shape, so dates are none. Called by [`crate::Account`].
+//! A citation is an id by its shape, in a comment (`// Clause 6455-5.1-2`) or in the string of a
+//! test's table; only ids of known RFCs have the shape, so dates are none. Called by
+//! [`crate::Account`].
 
 use crate::RFCS;
 use crate::clause::is_id;

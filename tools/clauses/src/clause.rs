@@ -1,7 +1,7 @@
 //! A rule of an RFC in our own words, and how a file of them is written.
 //!
-//! A [`Clause`] that exists has an id of its RFC, a text, and a reason wherever it asks for less than a test.
-//! Called by [`crate::rules`].
+//! A [`Clause`] that exists has an id of its RFC, a text, and a reason wherever it asks for less
+//! than a test. Called by [`crate::rules`].
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
-//! Which rule of which RFC is ours, where it is obeyed and where it is tested. Owns the list of rules ([`rules`]) and what is
-//! demanded of each ([`Account::findings`]). Called by the binary beside it and by the tests, so that CI fails on a rule that nobody keeps.
+//! Which rule of which RFC is ours, where it is obeyed and where it is tested. Owns the list of
+//! rules ([`rules`]) and what is demanded of each ([`Account::findings`]). Called by the binary
+//! beside it and by the tests, so that CI fails on a rule that nobody keeps.
 #![forbid(unsafe_code)]
 
 mod account;

@@ -1,5 +1,6 @@
-//! `shardcast-clauses`: lists every rule of the RFCs we keep with the places that name it, and fails if one is missing.
-//! Reads the repository it was built in, and writes nothing but `docs/conformance.md`, when asked. Called by people; CI runs the same through the tests.
+//! `shardcast-clauses`: lists every rule of the RFCs we keep with the places that name it, and
+//! fails if one is missing. Reads the repository it was built in, and writes nothing but
+//! `docs/conformance.md`, when asked. Called by people; CI runs the same through the tests.
 #![forbid(unsafe_code)]
 
 use shardcast_clauses::{Account, Sources, rules};

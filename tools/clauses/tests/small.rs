@@ -1,4 +1,5 @@
-//! The tool on small inputs: what a file of clauses may hold, what counts as a citation, and that each finding can happen.
+//! The tool on small inputs: what a file of clauses may hold, what counts as a citation, and that
+//! each finding can happen.
 
 use shardcast_clauses::{Account, Clause, Origin, Party, Proof, Sources, Strength, cited, clauses};
 

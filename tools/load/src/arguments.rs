@@ -1,4 +1,5 @@
-//! The command line as it was typed, but for what each scenario adds. Called by `main` and `scenario`; `plan` says what it comes to.
+//! The command line as it was typed, but for what each scenario adds. Called by `main` and
+//! `scenario`; `plan` says what it comes to.
 
 use crate::content::Content;
 use crate::dialect::Protocol;
@@ -36,13 +37,15 @@ pub(crate) struct Common {
     /// Bytes of each message's body, at least 32, in protocols of text 64.
     #[arg(long, default_value_t = 64, value_name = "BYTES")]
     pub(crate) payload: usize,
-    /// What bodies say: a pattern, or JSON with varying numbers, which compresses as real traffic does (raw and echo; at least 202 bytes).
+    /// What bodies say: a pattern, or JSON with varying numbers, which compresses as real traffic
+    /// does (raw and echo; at least 202 bytes).
     #[arg(long, value_enum, default_value = "pattern")]
     pub(crate) content: Content,
     /// How long to measure.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub(crate) duration: Duration,
-    /// How long each step before the run may take: connecting, subscribing, probing (2 ms more for each connection).
+    /// How long each step before the run may take: connecting, subscribing, probing (2 ms more for
+    /// each connection).
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub(crate) setup: Duration,
     /// How long to run before measuring.
@@ -51,11 +54,13 @@ pub(crate) struct Common {
     /// How long to wait at the end for what has not arrived.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
-    /// Length of the intervals of the time series and of --hlog. Default: 1s, more in runs of hours.
+    /// Length of the intervals of the time series and of --hlog. Default: 1s, more in runs of
+    /// hours.
     #[arg(long, value_parser = duration)]
     pub(crate) interval: Option<Duration>,
-    /// Raise the rate step by step, from --rate on, until this breaks (p99<10ms, p99.9<500us, max<1s) or something is lost; each step is a
-    /// run of its own. The report is of the highest rate that passed.
+    /// Raise the rate step by step, from --rate on, until this breaks (p99<10ms, p99.9<500us,
+    /// max<1s) or something is lost; each step is a run of its own. The report is of the highest
+    /// rate that passed.
     #[arg(long, value_name = "OBJECTIVE")]
     pub(crate) find_limit: Option<Objective>,
     /// Steps of --find-limit.
@@ -64,7 +69,8 @@ pub(crate) struct Common {
     /// Process whose CPU and memory to measure.
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
-    /// Local addresses to connect from (loopback servers only). Default: one per 12,000 connections.
+    /// Local addresses to connect from (loopback servers only). Default: one per 12,000
+    /// connections.
     #[arg(long)]
     pub(crate) sources: Option<u32>,
     /// Worker processes. Default: one per 15,000 connections.

@@ -1,5 +1,5 @@
-//! The members of rooms in one worker and what reached them. Invariant: a stream is a membership and a voice of its room,
-//! numbered membership by membership. Called by `fanout`.
+//! The members of rooms in one worker and what reached them. Invariant: a stream is a membership
+//! and a voice of its room, numbered membership by membership. Called by `fanout`.
 
 use crate::layout::{Layout, Membership, Voice};
 use crate::message::{Kind, Stamp};
@@ -99,7 +99,8 @@ impl Audience {
         let order = &mut self.orders[membership.number];
         *order = chain(*order, stamp.sender, stamp.sequence);
         match self.tally.arrive(stream, stamp.sequence) {
-            // What was skipped is lost: it must not hold up its talker. If it comes late, it was counted already.
+            // What was skipped is lost: it must not hold up its talker. If it comes late, it was
+            // counted already.
             Arrival::New { skipped } => {
                 Delivery::Measured(voice, stamp.sequence - skipped..=stamp.sequence)
             }
@@ -119,7 +120,8 @@ impl Audience {
         })
     }
 
-    /// The account, `published` by each talker of the whole run. An excused member should have got what it got: nothing after its end.
+    /// The account, `published` by each talker of the whole run. An excused member should have got
+    /// what it got: nothing after its end.
     pub(crate) fn settle(
         self,
         layout: &Layout,

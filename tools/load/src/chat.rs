@@ -1,6 +1,8 @@
-//! The rooms of a chat: a few large ones, many small ones, and everyone in several. Invariant: the same plan gives the same rooms everywhere.
-//! Room k has a size in proportion to 1 / (k + 1), at least 1 and at most all. The seats of all rooms, the largest room first, are dealt round
-//! after round to the connections in an order drawn from the seed: so nobody has two seats in one room, and everyone as many. Called by `layout`, `particulars`.
+//! The rooms of a chat: a few large ones, many small ones, and everyone in several. Invariant: the
+//! same plan gives the same rooms everywhere. Room k has a size in proportion to 1 / (k + 1), at
+//! least 1 and at most all. The seats of all rooms, the largest room first, are dealt round after
+//! round to the connections in an order drawn from the seed: so nobody has two seats in one room,
+//! and everyone as many. Called by `layout`, `particulars`.
 
 use crate::message::MIX;
 use crate::plan::Plan;
@@ -153,7 +155,8 @@ fn shuffled(count: u32, seed: u64) -> Vec<u32> {
     order
 }
 
-/// The seed's `number`-th number: a counter, mixed by the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
+/// The seed's `number`-th number: a counter, mixed by the finalizer of SplitMix64 (Steele, Lea,
+/// Flood 2014).
 pub(crate) fn drawn(seed: u64, number: u64) -> u64 {
     let mut mixed = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,5 +1,6 @@
-//! The load of coming and going: by the clock one connection comes, echoes once and stays, and the one that has stayed longest leaves.
-//! Invariant: as many are inside or on their way as in the beginning, less those that failed since the last came. Called by `load`.
+//! The load of coming and going: by the clock one connection comes, echoes once and stays, and the
+//! one that has stayed longest leaves. Invariant: as many are inside or on their way as in the
+//! beginning, less those that failed since the last came. Called by `load`.
 
 use crate::control::{Agreed, Outcome, Share};
 use crate::dialect::{Dialect, Incoming, Role};
@@ -23,7 +24,8 @@ pub(crate) struct ChurnPlan {
 }
 
 impl ChurnPlan {
-    /// Connections beyond those held, so that some can come while others still leave: half a second's, of a worker that has this part of all.
+    /// Connections beyond those held, so that some can come while others still leave: half a
+    /// second's, of a worker that has this part of all.
     pub(crate) fn spare(&self, part: f64) -> u32 {
         ((self.per_s * part / 2.0) as u32).clamp(SPARE_MIN, SPARE_MAX)
     }

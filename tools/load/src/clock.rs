@@ -1,4 +1,5 @@
-//! The one clock of all processes of a run, and what a process has spent. Called by everyone who measures.
+//! The one clock of all processes of a run, and what a process has spent. Called by everyone who
+//! measures.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 

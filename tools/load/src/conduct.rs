@@ -1,5 +1,5 @@
-//! A run from the first connection to the account, as the parent conducts it. Invariant: once it runs, whatever happens, what was measured
-//! is in the findings. Called by `main` and `limit`.
+//! A run from the first connection to the account, as the parent conducts it. Invariant: once it
+//! runs, whatever happens, what was measured is in the findings. Called by `main` and `limit`.
 
 use crate::clock::{NS_PER_MS, now_ns};
 use crate::control::{Command, Event, Outcome};
@@ -178,7 +178,8 @@ fn memory(server: Server) -> Result<Memory, String> {
 
 fn server_cpu(series: &Series, (start_ns, end_ns): (u64, u64)) -> Option<ServerCpu> {
     let (start, end, ns) = series.span(start_ns, end_ns, |sample| sample.server_cpu.as_ref())?;
-    // We woke a little late at both ends: what we saw belongs to our own interval, what workers counted to the window.
+    // We woke a little late at both ends: what we saw belongs to our own interval, what workers
+    // counted to the window.
     let share = end.since_ns(start) as f64 / ns as f64;
     Some(ServerCpu {
         total_us: share * (end_ns - start_ns) as f64 / 1e3,

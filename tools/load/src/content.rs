@@ -1,5 +1,6 @@
-//! What a body says behind its stamp: a pattern, or JSON as feeds send it, so that it compresses as real traffic does.
-//! Invariant: the same variant of the same length is always the same, in every run and worker. Called by `message` and `plan`.
+//! What a body says behind its stamp: a pattern, or JSON as feeds send it, so that it compresses as
+//! real traffic does. Invariant: the same variant of the same length is always the same, in every
+//! run and worker. Called by `message` and `plan`.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -36,7 +37,8 @@ pub(crate) fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|i| b'a' + (i % 26) as u8).collect()
 }
 
-/// The rest of a JSON object of which `JSON_BEGIN` and the stamp's digits stand before it: `bytes` long, at least `JSON_REST_BYTES_MIN`.
+/// The rest of a JSON object of which `JSON_BEGIN` and the stamp's digits stand before it: `bytes`
+/// long, at least `JSON_REST_BYTES_MIN`.
 pub(crate) fn json(variant: usize, bytes: usize) -> Vec<u8> {
     let mut draw = Draw(variant as u64);
     let mut text = format!(

@@ -1,4 +1,5 @@
-//! What the parent and its workers say to each other, one JSON object a line. The first line to a worker is its `Share`.
+//! What the parent and its workers say to each other, one JSON object a line. The first line to a
+//! worker is its `Share`.
 
 use crate::deflate::Traffic;
 use crate::entrance::Turnover;
@@ -52,13 +53,15 @@ pub(crate) enum Command {
         /// Where sending and measuring end.
         window_end_ns: u64,
     },
-    /// End the window now, or the drain; the answers are those of `Run` and `Drain`. Ignored at other times.
+    /// End the window now, or the drain; the answers are those of `Run` and `Drain`. Ignored at
+    /// other times.
     Stop,
     /// Wait for what is under way; answered by `Finished`.
     Drain {
         /// Messages by each talker of the whole run.
         published: Vec<u64>,
-        /// When all that a storm cut off were back, CLOCK_MONOTONIC; `u64::MAX`: never, 0: there was none.
+        /// When all that a storm cut off were back, CLOCK_MONOTONIC; `u64::MAX`: never, 0: there
+        /// was none.
         calm_ns: u64,
         /// CLOCK_MONOTONIC.
         until_ns: u64,
@@ -119,7 +122,8 @@ pub(crate) struct Errors(pub(crate) BTreeMap<String, u64>);
 /// Words told apart; the rest are "others".
 const ERROR_KINDS_MAX: usize = 50;
 
-/// What TLS agreed on, in which words, by how many connections. They are made of few words: of versions, cipher suites, groups.
+/// What TLS agreed on, in which words, by how many connections. They are made of few words: of
+/// versions, cipher suites, groups.
 pub(crate) type Agreed = Errors;
 
 impl Errors {

@@ -1,4 +1,5 @@
-//! The worker processes and the conversation with them. Invariant: none outlives the crew. Called by `conduct`.
+//! The worker processes and the conversation with them. Invariant: none outlives the crew. Called
+//! by `conduct`.
 
 use crate::clock::now_ns;
 use crate::control::{Command, Event, Share};
@@ -110,7 +111,8 @@ impl Drop for Crew {
 }
 
 impl Member {
-    /// A worker that failed cannot be told anything: it said why on its way out, and that will be heard.
+    /// A worker that failed cannot be told anything: it said why on its way out, and that will be
+    /// heard.
     fn tell(&mut self, line: &str) {
         let _ = self
             .input

@@ -1,15 +1,18 @@
-//! permessage-deflate on the client's side (RFC 7692), without context takeover in either direction: what is offered, the check of the answer,
-//! and both ways of a message. Invariant: what comes out of a message fits the room given, whatever the server sent.
-//! Called by `handshake`, `worker` and `sockets`.
+//! permessage-deflate on the client's side (RFC 7692), without context takeover in either
+//! direction: what is offered, the check of the answer, and both ways of a message. Invariant: what
+//! comes out of a message fits the room given, whatever the server sent. Called by `handshake`,
+//! `worker` and `sockets`.
 
 use crate::websocket::{BINARY, TEXT, Template, next_sent};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use serde::{Deserialize, Serialize};
 
-/// What is offered. Without context takeover one inflater serves all connections, and a broadcast may be compressed once.
+/// What is offered. Without context takeover one inflater serves all connections, and a broadcast
+/// may be compressed once.
 pub(crate) const OFFER: &str =
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-/// Messages below it are sent as they are, as a browser does not but may (RFC 7692 §6): what is echoed with 64 bytes compresses badly.
+/// Messages below it are sent as they are, as a browser does not but may (RFC 7692 §6): what is
+/// echoed with 64 bytes compresses badly.
 pub(crate) const COMPRESSED_BYTES_MIN: usize = 256;
 /// What RFC 7692 §7.2.1 takes off the end of a message.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
@@ -119,7 +122,8 @@ impl Traffic {
 #[derive(Debug)]
 pub(crate) struct Inflater {
     state: Decompress,
-    /// The last compressed payload, and what was in it. A broadcast brings the same bytes to every connection: opened once, they are known.
+    /// The last compressed payload, and what was in it. A broadcast brings the same bytes to every
+    /// connection: opened once, they are known.
     last: Vec<u8>,
     /// As long as any message and one byte more; the message is at its start.
     inflated: Vec<u8>,

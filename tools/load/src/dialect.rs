@@ -1,5 +1,5 @@
-//! What to say to a server and what its messages mean: one interface here, one file below for each protocol.
-//! Invariant: a stamp that comes out was found intact. Called by `worker` and the loads.
+//! What to say to a server and what its messages mean: one interface here, one file below for each
+//! protocol. Invariant: a stamp that comes out was found intact. Called by `worker` and the loads.
 
 mod echo;
 mod native;
@@ -76,8 +76,8 @@ impl Protocol {
         self.has_topics() && self != Protocol::Nchan
     }
 
-    /// Its words for a worker's connections to a URL with this path, whose messages have this body. Publishes to `rooms` rooms will be
-    /// possible.
+    /// Its words for a worker's connections to a URL with this path, whose messages have this body.
+    /// Publishes to `rooms` rooms will be possible.
     pub(crate) fn dialect(self, body: Body, rooms: u32, path: &str) -> Box<Dialect> {
         match self {
             Protocol::Raw => Box::new(raw::Raw::new(body, path)),
@@ -143,7 +143,8 @@ pub(crate) trait Speech: Debug {
         let _ = (index, role);
     }
 
-    /// Whether the server speaks first: then a connection is in use from `Incoming::Welcome` on, else from the upgrade on.
+    /// Whether the server speaks first: then a connection is in use from `Incoming::Welcome` on,
+    /// else from the upgrade on.
     fn has_welcome(&self) -> bool;
 
     /// Appends an echo (or a barrier).
@@ -152,11 +153,12 @@ pub(crate) trait Speech: Debug {
     /// Appends a publish to `stamp.room`.
     fn append_publish(&self, out: &mut Vec<u8>, stamp: &Stamp);
 
-    /// Appends what subscribes a connection; `Incoming::Joined` or the echo of the barrier says that it was taken in.
+    /// Appends what subscribes a connection; `Incoming::Joined` or the echo of the barrier says
+    /// that it was taken in.
     fn append_subscribe(&self, out: &mut Vec<u8>, index: usize, sender: u32, room: u32);
 
-    /// Takes the next meaning off a data message and leaves in `rest` what follows it; `Ok(None)`: nothing more in it. What must be
-    /// answered without anyone being asked is appended to `out`.
+    /// Takes the next meaning off a data message and leaves in `rest` what follows it; `Ok(None)`:
+    /// nothing more in it. What must be answered without anyone being asked is appended to `out`.
     ///
     /// # Errors
     /// The server broke the protocol, in these words: the connection cannot go on.
@@ -227,7 +229,8 @@ mod testing {
         Body::new(encoding, 0x77_00, 64)
     }
 
-    /// The opcodes and unmasked payloads of the frames that `append` writes; every byte stands for one character.
+    /// The opcodes and unmasked payloads of the frames that `append` writes; every byte stands for
+    /// one character.
     pub(super) fn sent(append: impl FnOnce(&mut Vec<u8>)) -> Vec<(u8, String)> {
         let mut out = Vec::new();
         append(&mut out);

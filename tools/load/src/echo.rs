@@ -1,5 +1,5 @@
-//! The load of round trips. Invariant (closed loop): exactly so many messages of a connection are unanswered as was asked for.
-//! Called by `worker`.
+//! The load of round trips. Invariant (closed loop): exactly so many messages of a connection are
+//! unanswered as was asked for. Called by `worker`.
 
 use crate::control::{Agreed, Errors, Outcome};
 use crate::dialect::{Dialect, Incoming, Role};

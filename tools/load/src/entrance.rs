@@ -1,5 +1,6 @@
-//! Connections on their way in during a run: connect, upgrade, join if asked, one verified echo; all within their patience.
-//! Invariant: an index is outside, on its way by one attempt, or inside. Called by `churn` and `storm`.
+//! Connections on their way in during a run: connect, upgrade, join if asked, one verified echo;
+//! all within their patience. Invariant: an index is outside, on its way by one attempt, or inside.
+//! Called by `churn` and `storm`.
 
 use crate::control::Errors;
 use crate::dialect::{Dialect, Incoming, Role};
@@ -123,7 +124,8 @@ impl Turnover {
 }
 
 impl Entrance {
-    /// For `slots` connections from number `first`, of which the first `inside` connect before the run.
+    /// For `slots` connections from number `first`, of which the first `inside` connect before the
+    /// run.
     pub(crate) fn new(
         (first, slots, inside): (u32, usize, usize),
         rooms: Option<u32>,
@@ -197,7 +199,8 @@ impl Entrance {
         Ok(())
     }
 
-    /// The connection is open: it joins, or sends its echo. Returns when the attempt was meant to begin.
+    /// The connection is open: it joins, or sends its echo. Returns when the attempt was meant to
+    /// begin.
     pub(crate) fn opened(
         &mut self,
         index: usize,
@@ -232,7 +235,8 @@ impl Entrance {
         dialect.append_echo(out, &stamp);
     }
 
-    /// Something came that is no delivery. When it is what lets the connection in: returns when its attempt was meant to begin.
+    /// Something came that is no delivery. When it is what lets the connection in: returns when its
+    /// attempt was meant to begin.
     pub(crate) fn receive(
         &mut self,
         index: usize,
@@ -296,7 +300,8 @@ impl Entrance {
         }
     }
 
-    /// The next attempt that lasts too long, and the failure in words; the connection is to be reset.
+    /// The next attempt that lasts too long, and the failure in words; the connection is to be
+    /// reset.
     pub(crate) fn expire(&mut self, now_ns: u64) -> Option<(usize, String)> {
         loop {
             let Deadline {

@@ -1,10 +1,12 @@
-//! What those who kept talking felt before, during and after a storm. Invariant: every latency counts in one of the three.
-//! The storm's end is known only when all workers have said when theirs were back: until then, samples wait. Called by `meter` and `worker`.
+//! What those who kept talking felt before, during and after a storm. Invariant: every latency
+//! counts in one of the three. The storm's end is known only when all workers have said when theirs
+//! were back: until then, samples wait. Called by `meter` and `worker`.
 
 use crate::meter::Latencies;
 use serde::{Deserialize, Serialize};
 
-/// Latencies apart by whether their message met the storm: it was under way when the storm began, or left before all were back.
+/// Latencies apart by whether their message met the storm: it was under way when the storm began,
+/// or left before all were back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Epochs {
     storm_ns: u64,
@@ -13,7 +15,8 @@ pub(crate) struct Epochs {
     pub(crate) before: Latencies,
     pub(crate) during: Latencies,
     pub(crate) after: Latencies,
-    /// Microseconds from the storm's begin to the intended departure (0: before it), and from there to the arrival.
+    /// Microseconds from the storm's begin to the intended departure (0: before it), and from there
+    /// to the arrival.
     #[serde(skip)]
     waiting: Vec<(u32, u32)>,
 }

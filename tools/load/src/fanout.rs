@@ -184,7 +184,8 @@ impl Fanout {
         self.talkers.published().to_vec()
     }
 
-    /// From here on it is known how much everyone is to get: messages by each talker of the whole run.
+    /// From here on it is known how much everyone is to get: messages by each talker of the whole
+    /// run.
     pub(crate) fn drain(&mut self, published: Vec<u64>) {
         self.published = published;
     }

@@ -59,7 +59,8 @@ impl Server {
         }
     }
 
-    /// Resident memory in KiB: the exact sum where it may be read, because VmRSS lags by up to 64 pages per CPU.
+    /// Resident memory in KiB: the exact sum where it may be read, because VmRSS lags by up to 64
+    /// pages per CPU.
     ///
     /// # Errors
     /// The process ended, or its numbers cannot be read.

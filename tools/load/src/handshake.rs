@@ -1,5 +1,6 @@
-//! The client's side of the opening handshake (RFC 6455 §4): the request with what was asked to be in it, and the check of the answer.
-//! Invariant: nothing that goes into the request can end its line. Made by `target`, called by `sockets` and `worker`.
+//! The client's side of the opening handshake (RFC 6455 §4): the request with what was asked to be
+//! in it, and the check of the answer. Invariant: nothing that goes into the request can end its
+//! line. Made by `target`, called by `sockets` and `worker`.
 
 use crate::deflate;
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,8 @@ pub(crate) struct Header {
     value: String,
 }
 
-/// One nonce for every handshake: the generator computes its answer only once ("shardcast-load-1" in base64).
+/// One nonce for every handshake: the generator computes its answer only once ("shardcast-load-1"
+/// in base64).
 const KEY: &str = "c2hhcmRjYXN0LWxvYWQtMQ==";
 /// What RFC 6455 §4.2.2 makes of `KEY`.
 const ACCEPT: &str = "M9qUK1fSIATKRUzipgRRTWLxS4I=";
@@ -141,7 +143,8 @@ impl Handshake {
         self.check_lines(lines).map(|()| Some(end + 4))
     }
 
-    /// RFC 6455 §4.1, what the client must check. Clauses 6455-4.1-17, 6455-4.1-18, 6455-4.1-19, 6455-4.1-20, 6455-4.1-21.
+    /// RFC 6455 §4.1, what the client must check. Clauses 6455-4.1-17, 6455-4.1-18, 6455-4.1-19,
+    /// 6455-4.1-20, 6455-4.1-21.
     fn check_lines(&self, lines: &str) -> Result<(), String> {
         let said = |name: &str| -> Vec<&str> {
             let named = lines.split("\r\n").filter_map(|line| line.split_once(':'));
@@ -245,7 +248,8 @@ mod tests {
         )
     }
 
-    /// Clauses 6455-4.1-6, 6455-4.1-7, 6455-4.1-8, 6455-4.1-9, 6455-4.1-10, 6455-4.1-11, 6455-4.1-14.
+    /// Clauses 6455-4.1-6, 6455-4.1-7, 6455-4.1-8, 6455-4.1-9, 6455-4.1-10, 6455-4.1-11,
+    /// 6455-4.1-14.
     #[test]
     fn the_request_says_what_was_asked_for() {
         let headers = ["X-Tenant:  a b\t", "Cookie: c=1"].map(|text| Header::parse(text).unwrap());

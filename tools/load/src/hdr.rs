@@ -1,5 +1,6 @@
-//! The public files of HdrHistogram: the percentile text (.hgrm, milliseconds) and the interval log (.hlog, V1.3, nanoseconds).
-//! Invariant: the log's intervals add up to the text's total. Called by `outputs`.
+//! The public files of HdrHistogram: the percentile text (.hgrm, milliseconds) and the interval log
+//! (.hlog, V1.3, nanoseconds). Invariant: the log's intervals add up to the text's total. Called by
+//! `outputs`.
 
 use crate::meter::Latencies;
 use crate::series::Series;
@@ -52,7 +53,8 @@ pub(crate) fn to_hgrm(latencies: &Latencies) -> String {
     text
 }
 
-/// One line for each interval with measured latencies; times count from the beginning of the series.
+/// One line for each interval with measured latencies; times count from the beginning of the
+/// series.
 ///
 /// # Errors
 /// A histogram cannot be packed, in words.

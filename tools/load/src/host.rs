@@ -1,4 +1,5 @@
-//! The machine that everything runs on: what it is, how busy its CPUs are, and the kernel's own memory. Called by `conduct` and `report`.
+//! The machine that everything runs on: what it is, how busy its CPUs are, and the kernel's own
+//! memory. Called by `conduct` and `report`.
 
 use crate::gauge::labelled;
 use serde::Serialize;
@@ -98,7 +99,8 @@ fn cpu_times(stat: &str) -> Option<CpuTimes> {
     })
 }
 
-/// KiB that the kernel of the whole host holds for TCP's sockets and in its slabs; `None` where it does not tell.
+/// KiB that the kernel of the whole host holds for TCP's sockets and in its slabs; `None` where it
+/// does not tell.
 pub(crate) fn kernel_kib() -> Option<u64> {
     let pages = tcp_pages(&read_to_string("/proc/net/sockstat").ok()?)?;
     let slab_kib = labelled(&read_to_string("/proc/meminfo").ok()?, "Slab:")?;

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first ends the run in good order, a second ends the program at once. Called by `main` and `conduct`.
+//! SIGINT and SIGTERM: the first ends the run in good order, a second ends the program at once.
+//! Called by `main` and `conduct`.
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -17,7 +18,8 @@ impl Interrupt {
     pub(crate) fn watch() -> Result<Interrupt, String> {
         let interrupt = Interrupt::default();
         for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds the flag unset and sets it, the second finds it set.
+            // In this order: the first signal finds the flag unset and sets it, the second finds it
+            // set.
             flag::register_conditional_default(signal, Arc::clone(&interrupt.0))
                 .and_then(|_| flag::register(signal, Arc::clone(&interrupt.0)))
                 .map_err(|error| format!("watching for signals: {error}"))?;

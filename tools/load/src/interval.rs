@@ -1,5 +1,6 @@
-//! The intervals of a run: where they end, and what one worker saw in one of them.
-//! Invariant: both ends of the window are boundaries, for the parent and every worker alike. Called by `meter`, `series`, `conduct`.
+//! The intervals of a run: where they end, and what one worker saw in one of them. Invariant: both
+//! ends of the window are boundaries, for the parent and every worker alike. Called by `meter`,
+//! `series`, `conduct`.
 
 use crate::meter::Latencies;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
-//! Who is in which room and who talks there, as one worker needs it.
-//! Invariant: a talker's k-th message goes to its room k mod turns, so that its number in the room is k / turns. Called by `fanout` and its parts.
+//! Who is in which room and who talks there, as one worker needs it. Invariant: a talker's k-th
+//! message goes to its room k mod turns, so that its number in the room is k / turns. Called by
+//! `fanout` and its parts.
 
 use crate::chat::{Chat, Seats};
 use crate::control::Share;
@@ -108,7 +109,8 @@ impl Layout {
         layout.counted()
     }
 
-    /// Members who talk to each other. They have joined by an answer of the server: one voice is enough to probe a room.
+    /// Members who talk to each other. They have joined by an answer of the server: one voice is
+    /// enough to probe a room.
     fn chat(share: &Share, chat: Chat) -> Layout {
         let seats = Seats::new(&share.plan, chat);
         let mut layout = Layout::empty(share);
@@ -276,7 +278,8 @@ impl Layout {
 }
 
 impl Voice {
-    /// Messages in this room, `published` by each talker of the whole run; what is not known of a worker that is gone is none.
+    /// Messages in this room, `published` by each talker of the whole run; what is not known of a
+    /// worker that is gone is none.
     pub(crate) fn owed(self, published: &[u64]) -> u64 {
         let published = published.get(self.talker as usize).copied().unwrap_or(0);
         let turns = u64::from(self.turns);

@@ -1,5 +1,6 @@
-//! The search for the highest rate at which an objective holds and nothing is lost: first by doubling, then by halving the gap.
-//! Invariant: a rate at which the generator or the host gave out is never called the server's limit. Called by `main`.
+//! The search for the highest rate at which an objective holds and nothing is lost: first by
+//! doubling, then by halving the gap. Invariant: a rate at which the generator or the host gave out
+//! is never called the server's limit. Called by `main`.
 
 use crate::conduct::Findings;
 use crate::objective::Objective;
@@ -112,7 +113,8 @@ fn cause(report: &Report) -> (Cause, Option<String>) {
     let busiest = server
         .as_ref()
         .and_then(|server| Some(server.cpu?.busiest_share));
-    // A thread is a shard: on the kernel's work for it (softirq) it is not charged, so that it may seem less than whole.
+    // A thread is a shard: on the kernel's work for it (softirq) it is not charged, so that it may
+    // seem less than whole.
     if let Some(share) = busiest.filter(|share| *share > CPU_SHARE_MAX) {
         let percent = share * 100.0;
         let words = format!("the server's busiest thread used {percent:.0} % of a core");

@@ -1,4 +1,5 @@
-//! The report as one JSON line, for programs. Invariant: units end the names, and what was not measured is `null`. Called by `main`.
+//! The report as one JSON line, for programs. Invariant: units end the names, and what was not
+//! measured is `null`. Called by `main`.
 
 use crate::deflate::{Traffic, Way};
 use crate::host::date;

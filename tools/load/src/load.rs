@@ -1,4 +1,5 @@
-//! What a worker's connections do: round trips, or rooms. The one place that knows all kinds. Called by `worker`.
+//! What a worker's connections do: round trips, or rooms. The one place that knows all kinds.
+//! Called by `worker`.
 
 use crate::churn::Churn;
 use crate::control::{Outcome, Share};
@@ -147,7 +148,8 @@ impl Load {
         }
     }
 
-    /// A connection ended, by itself or (no reason) after a close handshake that the load began. Returns what is left to count, in words.
+    /// A connection ended, by itself or (no reason) after a close handshake that the load began.
+    /// Returns what is left to count, in words.
     pub(crate) fn ended(
         &mut self,
         index: usize,
@@ -208,7 +210,8 @@ impl Load {
         }
     }
 
-    /// Sends nothing more. Returns the messages by each talker of this worker, and when all that a storm cut off were back.
+    /// Sends nothing more. Returns the messages by each talker of this worker, and when all that a
+    /// storm cut off were back.
     pub(crate) fn stop(&mut self) -> (Vec<u64>, u64) {
         match self {
             Load::Echo(echo) => echo.stop(),

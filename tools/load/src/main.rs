@@ -1,6 +1,8 @@
-//! `shardcast-load`: measures WebSocket servers from outside and verifies every message. It shares no code with the engine.
-//! Exit codes: 0 all arrived; 1 something was lost, repeated, reordered or damaged, or connections broke (but for stalled readers); 2 bad arguments; 3 nothing could be measured;
-//! 4 the run was cut short (the server or a worker died, or a signal came) and the report is of what was measured until then.
+//! `shardcast-load`: measures WebSocket servers from outside and verifies every message. It shares
+//! no code with the engine. Exit codes: 0 all arrived; 1 something was lost, repeated, reordered or
+//! damaged, or connections broke (but for stalled readers); 2 bad arguments; 3 nothing could be
+//! measured; 4 the run was cut short (the server or a worker died, or a signal came) and the report
+//! is of what was measured until then.
 #![forbid(unsafe_code)]
 
 mod arguments;

@@ -1,5 +1,6 @@
-//! The body of every measured message: a stamp that says who sent it, as what number and when, and padding that is known.
-//! Invariant: what `Body::read` accepts was written by `Body::write` of the same run. Called by `dialect`.
+//! The body of every measured message: a stamp that says who sent it, as what number and when, and
+//! padding that is known. Invariant: what `Body::read` accepts was written by `Body::write` of the
+//! same run. Called by `dialect`.
 
 use crate::content::{JSON_BEGIN, JSON_REST_BYTES_MIN, VARIANTS, json, pattern};
 use serde::{Deserialize, Serialize};
@@ -124,7 +125,8 @@ pub(crate) struct Body {
     mixed: bool,
 }
 
-/// Lengths of mixed bodies in bytes, and how many of a hundred have each: short lines mostly, now and then a page.
+/// Lengths of mixed bodies in bytes, and how many of a hundred have each: short lines mostly, now
+/// and then a page.
 pub(crate) const MIX: [(usize, u64); 7] = [
     (64, 30),
     (128, 30),
@@ -136,7 +138,8 @@ pub(crate) const MIX: [(usize, u64); 7] = [
 ];
 
 impl Body {
-    /// Bodies of `bytes` bytes, at least `encoding.body_bytes_min()`; `run` tells runs apart (its low 8 bits are not used).
+    /// Bodies of `bytes` bytes, at least `encoding.body_bytes_min()`; `run` tells runs apart (its
+    /// low 8 bits are not used).
     pub(crate) fn new(encoding: Encoding, run: u32, bytes: usize) -> Body {
         assert!(bytes >= encoding.body_bytes_min(), "checked by the plan");
         let rest = bytes - encoding.padding_at();
@@ -259,7 +262,8 @@ impl Body {
         if padding.len() != expected.len() {
             return Err(Corrupted);
         }
-        // Long padding is compared in full once in 16 messages, else at both ends: comparing is what costs.
+        // Long padding is compared in full once in 16 messages, else at both ends: comparing is
+        // what costs.
         let intact = if padding.len() <= EDGE_BYTES * 2 || stamp.sequence.is_multiple_of(16) {
             padding == expected
         } else {
@@ -296,7 +300,8 @@ fn word64(bytes: &[u8; STAMP_BYTES], at: usize) -> u64 {
     u64::from(word32(bytes, at)) | u64::from(word32(bytes, at + 4)) << 32
 }
 
-/// Every input bit reaches the result: multiplications by odd numbers lose nothing, the final shift folds the high half in.
+/// Every input bit reaches the result: multiplications by odd numbers lose nothing, the final shift
+/// folds the high half in.
 fn checksum(bytes: &[u8; STAMP_BYTES]) -> u32 {
     let sum = (0..STAMP_BYTES)
         .step_by(8)

@@ -1,5 +1,6 @@
-//! What a worker measures: latencies, lateness, counts and its own CPU, in all of the window and interval by interval.
-//! Invariant: counts go by the time of arrival, latencies by the time a message was meant to leave. Called by the loads and by `worker`.
+//! What a worker measures: latencies, lateness, counts and its own CPU, in all of the window and
+//! interval by interval. Invariant: counts go by the time of arrival, latencies by the time a
+//! message was meant to leave. Called by the loads and by `worker`.
 
 use crate::clock::{NS_PER_S, own_cpu_ns};
 use crate::epochs::Epochs;
@@ -182,7 +183,8 @@ impl Meter {
         self.current.interval.end_ns
     }
 
-    /// Ends the current interval and begins the next. Who asks knows the connections and the errors.
+    /// Ends the current interval and begins the next. Who asks knows the connections and the
+    /// errors.
     pub(crate) fn take_interval(&mut self, now_ns: u64) -> Interval {
         let cpu_ns = own_cpu_ns();
         let mut next = Interval::new();
@@ -204,7 +206,8 @@ impl Meter {
         }
     }
 
-    /// Once per turn of the loop: takes the CPU clock at both ends of the window. Returns when it wants to be called again.
+    /// Once per turn of the loop: takes the CPU clock at both ends of the window. Returns when it
+    /// wants to be called again.
     pub(crate) fn tick(&mut self, now_ns: u64) -> u64 {
         if now_ns >= self.window_start_ns && self.cpu_at_start_ns.is_none() {
             self.cpu_at_start_ns = Some(own_cpu_ns());

@@ -1,5 +1,6 @@
-//! What a run found whose connections came and went: the objects `churn` and `storm` of the JSON line, and their rows of the table.
-//! Invariant: a time that not enough connections reached is `null`. Called by `particulars`.
+//! What a run found whose connections came and went: the objects `churn` and `storm` of the JSON
+//! line, and their rows of the table. Invariant: a time that not enough connections reached is
+//! `null`. Called by `particulars`.
 
 use crate::churn::ChurnPlan;
 use crate::conduct::{Findings, ServerFindings};
@@ -142,7 +143,8 @@ impl Movement {
         })
     }
 
-    /// From the cut until this part of all that were cut off had the answer to their first echo; `None`: they never were so many.
+    /// From the cut until this part of all that were cut off had the answer to their first echo;
+    /// `None`: they never were so many.
     fn back_ms(&self, cut: u32, quantile: f64) -> Option<f64> {
         let back = &self.turnover.back;
         let wanted = (f64::from(cut) * quantile).ceil();

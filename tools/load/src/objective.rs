@@ -1,4 +1,5 @@
-//! What a search for the limit holds a run to: `p99<10ms`, `p99.9<500us`, `max<1s`. Called by `arguments` and `limit`.
+//! What a search for the limit holds a run to: `p99<10ms`, `p99.9<500us`, `max<1s`. Called by
+//! `arguments` and `limit`.
 
 use crate::meter::Latencies;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Where a report goes: standard output and files. Invariant: every file is open before the first connection, so that nothing measured
-//! is lost to a wrong path. Called by `main`.
+//! Where a report goes: standard output and files. Invariant: every file is open before the first
+//! connection, so that nothing measured is lost to a wrong path. Called by `main`.
 
 use crate::arguments::Common;
 use crate::hdr::{to_hgrm, to_hlog};

@@ -1,4 +1,5 @@
-//! What only one scenario has to tell: an object of its name in the JSON line, and rows in the table. Called by `line` and `summary`.
+//! What only one scenario has to tell: an object of its name in the JSON line, and rows in the
+//! table. Called by `line` and `summary`.
 
 use crate::chat::{Chat, Seats, TALKERS_PER_ROOM_MAX};
 use crate::line::quantiles;

@@ -109,7 +109,8 @@ pub(crate) struct Plan {
 /// A process may have 20,000 open files on the hosts we know; the rest is for everything else.
 const CONNECTIONS_PER_WORKER_MAX: u32 = 18_000;
 const CONNECTIONS_PER_WORKER: u32 = 15_000;
-/// Linux picks ports for new connections from one half of about 28,000 first; beyond it searches longer.
+/// Linux picks ports for new connections from one half of about 28,000 first; beyond it searches
+/// longer.
 const CONNECTIONS_PER_SOURCE: u32 = 12_000;
 const CONNECTIONS_MAX: u32 = 4_000_000;
 const SOURCES_MAX: u32 = 250;
@@ -190,7 +191,8 @@ impl Plan {
         })
     }
 
-    /// With a time series: as asked for, else a second, or longer in runs that would have too many intervals. All durations are known.
+    /// With a time series: as asked for, else a second, or longer in runs that would have too many
+    /// intervals. All durations are known.
     ///
     /// # Errors
     /// The intervals are too short.
@@ -349,8 +351,8 @@ impl Plan {
         }
     }
 
-    /// The workers' parts, as even as can be. What a storm cuts off lives in workers of its own: coming back must not delay who measures
-    /// what the others feel.
+    /// The workers' parts, as even as can be. What a storm cuts off lives in workers of its own:
+    /// coming back must not delay who measures what the others feel.
     pub(crate) fn shares(&self) -> Vec<Share> {
         let steady = self.steady();
         let Motion::Storm(storm) = self.motion else {
@@ -423,7 +425,8 @@ pub(crate) fn within(name: &str, value: u32, max: u32) -> Result<(), String> {
     }
 }
 
-/// Several sources lie in 127.0.0.0/8, in a part that depends on the run: ports that an earlier run left in TIME_WAIT are not in the way.
+/// Several sources lie in 127.0.0.0/8, in a part that depends on the run: ports that an earlier run
+/// left in TIME_WAIT are not in the way.
 fn sources(
     common: &Common,
     address: SocketAddr,

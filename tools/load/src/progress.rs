@@ -1,4 +1,5 @@
-//! What is shown on standard error while a run goes on: one line that changes on a terminal, or plain lines. Called by `conduct` and `limit`.
+//! What is shown on standard error while a run goes on: one line that changes on a terminal, or
+//! plain lines. Called by `conduct` and `limit`.
 
 use crate::meter::Latencies;
 use clap::ValueEnum;

@@ -1,4 +1,5 @@
-//! All workers' findings added up. Called by `main` and `limit`; shown by `line` and `summary`, judged by `verdict`.
+//! All workers' findings added up. Called by `main` and `limit`; shown by `line` and `summary`,
+//! judged by `verdict`.
 
 use crate::conduct::Findings;
 use crate::control::{Agreed, Errors};

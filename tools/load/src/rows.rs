@@ -1,4 +1,5 @@
-//! Rows of different lengths in one allocation. Invariant: rows are only ever appended. Called by `layout`.
+//! Rows of different lengths in one allocation. Invariant: rows are only ever appended. Called by
+//! `layout`.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! What can be measured: the options of each scenario, and the plan that they come to. Called by `main`.
+//! What can be measured: the options of each scenario, and the plan that they come to. Called by
+//! `main`.
 
 mod broadcast;
 mod chat;

@@ -1,5 +1,6 @@
-//! The run as a series of intervals: what all workers saw in each, and what the parent saw at its end.
-//! Invariant: every measured latency is in exactly one point, and in the sum. Called by `conduct`; read by the report.
+//! The run as a series of intervals: what all workers saw in each, and what the parent saw at its
+//! end. Invariant: every measured latency is in exactly one point, and in the sum. Called by
+//! `conduct`; read by the report.
 
 use crate::clock::now_ns;
 use crate::gauge::{Segments, ThreadTimes};
@@ -190,7 +191,8 @@ impl Series {
         self.samples.insert(boundary_ns, sample);
     }
 
-    /// What the first and the last samples within these times say that say it at all, and the nanoseconds between them.
+    /// What the first and the last samples within these times say that say it at all, and the
+    /// nanoseconds between them.
     pub(crate) fn span<'s, T>(
         &'s self,
         start_ns: u64,
@@ -236,7 +238,8 @@ impl Series {
         &self.measured
     }
 
-    /// Received by a rate that is worth showing: of the latest interval but one, which all workers have reported.
+    /// Received by a rate that is worth showing: of the latest interval but one, which all workers
+    /// have reported.
     pub(crate) fn latest(&self) -> Option<Point> {
         let end_ns = *self.hot.keys().rev().nth(1).or(self.hot.keys().next())?;
         Some(self.point(end_ns, self.hot[&end_ns].counts, None))
@@ -289,7 +292,8 @@ impl Series {
         }
     }
 
-    /// Measured latencies by the end of their interval and its length, in order; without the empty ones.
+    /// Measured latencies by the end of their interval and its length, in order; without the empty
+    /// ones.
     pub(crate) fn histograms(&self) -> Vec<(u64, u64, Latencies)> {
         let cold = self.cold.iter().filter_map(|(end_ns, cold)| {
             let latencies = Latencies::from_bytes(&cold.measured).ok()?;

@@ -1,6 +1,7 @@
-//! A worker's sockets: non-blocking, edge-triggered, with TLS or without, each with what it could not yet send or parse.
-//! Invariant: an open socket is registered once and read until it has no more. A connection may be born again under its index, as another
-//! generation: what was still to be said of an earlier one is dropped here. Called by `worker` and the loads.
+//! A worker's sockets: non-blocking, edge-triggered, with TLS or without, each with what it could
+//! not yet send or parse. Invariant: an open socket is registered once and read until it has no
+//! more. A connection may be born again under its index, as another generation: what was still to
+//! be said of an earlier one is dropped here. Called by `worker` and the loads.
 
 use crate::clock::{now_ns, timespec};
 use crate::deflate::{Compressor, Way};
@@ -32,7 +33,8 @@ pub(crate) enum Phase {
     Open,
     /// We said that we leave; the server's answer is awaited.
     Leaving,
-    /// It answered; that it hangs up is awaited (RFC 6455 §7.1.1: the server closes first). Clause 6455-5.5.1-8.
+    /// It answered; that it hangs up is awaited (RFC 6455 §7.1.1: the server closes first).
+    /// Clause 6455-5.5.1-8.
     Left,
     /// Over.
     Closed,
@@ -61,7 +63,8 @@ pub(crate) enum Read {
     Bytes {
         /// Bytes.
         len: usize,
-        /// Whether to read again: the buffer was filled, or the end of the stream is still to be read.
+        /// Whether to read again: the buffer was filled, or the end of the stream is still to be
+        /// read.
         more: bool,
     },
     /// Nothing now, or the connection broke.
@@ -211,7 +214,8 @@ impl Sockets {
         !self.ended.is_empty()
     }
 
-    /// The connections that ended by themselves since this was last called, and why; `None`: after a close handshake that we began.
+    /// The connections that ended by themselves since this was last called, and why; `None`: after
+    /// a close handshake that we began.
     pub(crate) fn take_ended(&mut self) -> Vec<(usize, Option<String>)> {
         let current = |end: &End| self.connections[end.index].generation == end.generation;
         let ended = std::mem::take(&mut self.ended);
@@ -232,7 +236,8 @@ impl Sockets {
         self.open
     }
 
-    /// Begins to connect, for the first time or again after its end, in order to ask for `path`; `number` is the connection's number in the whole run.
+    /// Begins to connect, for the first time or again after its end, in order to ask for `path`;
+    /// `number` is the connection's number in the whole run.
     ///
     /// # Errors
     /// Why it cannot, in words.
@@ -262,8 +267,9 @@ impl Sockets {
         Ok(())
     }
 
-    /// The socket became writable: ends the connect and asks for the upgrade, or sends what is left. TLS comes first, and nothing is said
-    /// before the answer. Clauses 6455-4.1-4, 6455-4.1-16.
+    /// The socket became writable: ends the connect and asks for the upgrade, or sends what is
+    /// left. TLS comes first, and nothing is said before the answer. Clauses 6455-4.1-4,
+    /// 6455-4.1-16.
     pub(crate) fn writable(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         let Some(stream) = &mut connection.stream else {
@@ -401,7 +407,8 @@ impl Sockets {
         self.become_phase(index, Phase::Closed);
     }
 
-    /// Ends a connection that broke, if it has not ended. Clauses 6455-4.1-3, 6455-7.1.7-1, 6455-7.2.1-1.
+    /// Ends a connection that broke, if it has not ended. Clauses 6455-4.1-3, 6455-7.1.7-1,
+    /// 6455-7.2.1-1.
     pub(crate) fn fail(&mut self, index: usize, reason: String) {
         if self.connections[index].stream.is_some() {
             self.end(index, Some(reason));

@@ -1,5 +1,6 @@
-//! Members that stop reading for a while, what became of them, and what the others felt.
-//! Invariant: a staller reads until its stall begins and again when it ends, which is never after the sending does. Called by `fanout`.
+//! Members that stop reading for a while, what became of them, and what the others felt. Invariant:
+//! a staller reads until its stall begins and again when it ends, which is never after the sending
+//! does. Called by `fanout`.
 
 use crate::meter::Latencies;
 use crate::sockets::Sockets;
@@ -82,7 +83,8 @@ pub(crate) struct Felt {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StallFindings {
     pub(crate) stalled: u64,
-    /// Closed by the server since they stalled, by the code of its close frame; `none`: without one.
+    /// Closed by the server since they stalled, by the code of its close frame; `none`: without
+    /// one.
     pub(crate) closed: BTreeMap<String, u64>,
     /// Stayed and got everything.
     pub(crate) caught_up: u64,

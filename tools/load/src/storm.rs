@@ -1,5 +1,6 @@
-//! The load of a storm, as those who are cut off make it: all lose their connection at one time and come back, as fast as they may.
-//! Invariant: each is inside, on its way, waiting for its turn to try (again), or lost for good after it was back. Called by `load`.
+//! The load of a storm, as those who are cut off make it: all lose their connection at one time and
+//! come back, as fast as they may. Invariant: each is inside, on its way, waiting for its turn to
+//! try (again), or lost for good after it was back. Called by `load`.
 
 use crate::control::{Agreed, Outcome, Share};
 use crate::dialect::{Dialect, Incoming, Role};
@@ -278,7 +279,8 @@ impl Storm {
     }
 }
 
-/// What the publisher's messages were to those who are cut off: from the first that comes after a join they have no hole.
+/// What the publisher's messages were to those who are cut off: from the first that comes after a
+/// join they have no hole.
 #[derive(Debug)]
 struct Deliveries {
     first: u32,

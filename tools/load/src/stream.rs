@@ -1,5 +1,6 @@
-//! One connection's bytes to and from the server, with TLS or without, and what the kernel did not take yet.
-//! Invariant: what is unsent is bounded; without TLS nothing is copied on the way in. Called by `sockets`.
+//! One connection's bytes to and from the server, with TLS or without, and what the kernel did not
+//! take yet. Invariant: what is unsent is bounded; without TLS nothing is copied on the way in.
+//! Called by `sockets`.
 
 use crate::tls::{Opened, Rest, Session};
 use rustix::fd::OwnedFd;
@@ -57,7 +58,8 @@ const RECORDS_BYTES: usize = 64 << 10;
 /// Receive buffer of a reader who is going to stall; the kernel takes twice as much (socket(7)).
 const NARROW_BYTES: usize = 16 << 10;
 
-/// A socket that is being connected, from `source` if it is given; `is_narrow`: with a small receive buffer.
+/// A socket that is being connected, from `source` if it is given; `is_narrow`: with a small
+/// receive buffer.
 pub(crate) fn connect(
     address: &SocketAddr,
     source: Option<Ipv4Addr>,
@@ -71,7 +73,8 @@ pub(crate) fn connect(
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
-    // Ends with a reset: thousands of ports in TIME_WAIT would be in the way of the next run, and of the next server's own port.
+    // Ends with a reset: thousands of ports in TIME_WAIT would be in the way of the next run, and
+    // of the next server's own port.
     sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
     if is_narrow {
         // Before the connect, which announces the window (tcp(7)).

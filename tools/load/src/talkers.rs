@@ -1,5 +1,5 @@
-//! A worker's talkers and when they talk. Invariant (closed loop): exactly so many messages of a talker are undelivered as was asked for.
-//! Called by `fanout`.
+//! A worker's talkers and when they talk. Invariant (closed loop): exactly so many messages of a
+//! talker are undelivered as was asked for. Called by `fanout`.
 
 use crate::chat::drawn;
 use crate::dialect::Dialect;
@@ -155,7 +155,8 @@ impl Talkers {
         schedule.next_ns().unwrap_or(u64::MAX)
     }
 
-    /// Keeps `outstanding` publishes of each talker under way. Returns whether there is more to send.
+    /// Keeps `outstanding` publishes of each talker under way. Returns whether there is more to
+    /// send.
     fn refill(
         &mut self,
         now_ns: u64,

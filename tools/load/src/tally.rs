@@ -41,7 +41,8 @@ pub(crate) struct Tally {
     arrived: u64,
 }
 
-/// Holes remembered one by one; beyond, they are lost even if they arrive late (which then counts as a duplicate).
+/// Holes remembered one by one; beyond, they are lost even if they arrive late (which then counts
+/// as a duplicate).
 const HOLES_MAX: u64 = 1_000_000;
 
 impl Tally {

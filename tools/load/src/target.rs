@@ -1,5 +1,6 @@
-//! The server as the command line names it: where it is, what is said to it at the door, and whom it must be certified by.
-//! Invariant: all is checked, and certificates could be read. Called by `plan`; workers receive it.
+//! The server as the command line names it: where it is, what is said to it at the door, and whom
+//! it must be certified by. Invariant: all is checked, and certificates could be read. Called by
+//! `plan`; workers receive it.
 
 use crate::handshake::{Compression, Handshake, Header};
 use crate::tls::{Sessions, Terms, Tls, Trust};
@@ -17,7 +18,8 @@ pub(crate) struct Door {
     /// Sends `Authorization: Bearer TOKEN` with the upgrade.
     #[arg(long)]
     token: Option<String>,
-    /// Subprotocol to offer; can be repeated, the preferred first. The server must choose one of them.
+    /// Subprotocol to offer; can be repeated, the preferred first. The server must choose one of
+    /// them.
     #[arg(long = "subprotocol", value_name = "NAME")]
     subprotocols: Vec<String>,
     /// Sends this `Origin` with the upgrade.
@@ -29,13 +31,15 @@ pub(crate) struct Door {
     /// Accepts any certificate (wss:// only).
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
-    /// Resumes TLS sessions by tickets of earlier connections, instead of a whole handshake for each (wss:// only).
+    /// Resumes TLS sessions by tickets of earlier connections, instead of a whole handshake for
+    /// each (wss:// only).
     #[arg(long)]
     tls_resume: bool,
     /// The only cipher suite to offer, as TLS13_AES_128_GCM_SHA256 (wss:// only).
     #[arg(long, value_name = "NAME")]
     tls_suite: Option<String>,
-    /// Offers permessage-deflate, which the server must accept, and sends messages of 256 bytes and more compressed.
+    /// Offers permessage-deflate, which the server must accept, and sends messages of 256 bytes and
+    /// more compressed.
     #[arg(long)]
     compress: bool,
 }

@@ -1,5 +1,5 @@
-//! What servers gave for resuming sessions, of one worker. Invariant: a ticket of TLS 1.3 is used once (RFC 8446 §C.4), and there is a limit of
-//! those that are kept. Called by rustls, for `tls`.
+//! What servers gave for resuming sessions, of one worker. Invariant: a ticket of TLS 1.3 is used
+//! once (RFC 8446 §C.4), and there is a limit of those that are kept. Called by rustls, for `tls`.
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};

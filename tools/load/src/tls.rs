@@ -1,5 +1,6 @@
-//! TLS below WebSocket: the run's trust, and a session for each connection that turns what is said into records and records into what was said.
-//! Invariant: a session does no system calls and keeps no plaintext that the caller had room for. Called by `target` and `sockets`.
+//! TLS below WebSocket: the run's trust, and a session for each connection that turns what is said
+//! into records and records into what was said. Invariant: a session does no system calls and keeps
+//! no plaintext that the caller had room for. Called by `target` and `sockets`.
 
 use crate::tickets::Tickets;
 use rustls::client::Resumption;
@@ -179,7 +180,8 @@ impl Session {
         self.rest
     }
 
-    /// Appends to `sealed` what is to be sent in order to say `bytes`; before the handshake's end they wait for it.
+    /// Appends to `sealed` what is to be sent in order to say `bytes`; before the handshake's end
+    /// they wait for it.
     pub(crate) fn seal(&mut self, bytes: &[u8], sealed: &mut Vec<u8>) {
         // Without a limit, all is taken.
         let taken = self.tls.writer().write_all(bytes);
@@ -201,7 +203,8 @@ impl Session {
         }
     }
 
-    /// Opens what came, behind what had no room before. What TLS has to answer is appended to `sealed`.
+    /// Opens what came, behind what had no room before. What TLS has to answer is appended to
+    /// `sealed`.
     ///
     /// # Errors
     /// The server broke TLS, or is not trusted; an alert that says so is in `sealed`.
@@ -397,7 +400,8 @@ mod tests {
         records
     }
 
-    /// What comes out of records that come in pieces of `piece` bytes, through rooms of `room` bytes, and how it ended.
+    /// What comes out of records that come in pieces of `piece` bytes, through rooms of `room`
+    /// bytes, and how it ended.
     fn read(
         session: &mut Session,
         records: &[u8],

@@ -1,4 +1,5 @@
-//! What a run says: whether the server did anything wrong, and what set the limit if it was not the server. Called by `line`, `summary` and `main`.
+//! What a run says: whether the server did anything wrong, and what set the limit if it was not the
+//! server. Called by `line`, `summary` and `main`.
 
 use crate::conduct::Findings;
 use crate::report::Report;
@@ -37,7 +38,8 @@ impl Limit {
 /// A generator busier than this share of a core, or later than this, measures itself.
 pub(crate) const CPU_SHARE_MAX: f64 = 0.9;
 const LATENESS_US_MAX: f64 = 10_000.0;
-/// A machine of which others have more than this share, or the hypervisor more than that, is not ours to measure on.
+/// A machine of which others have more than this share, or the hypervisor more than that, is not
+/// ours to measure on.
 const OTHERS_SHARE_MAX: f64 = 0.1;
 const STEAL_SHARE_MAX: f64 = 0.02;
 
@@ -97,7 +99,8 @@ impl Report<'_> {
         }
     }
 
-    /// With what else the machine was busy, if it was. Needs the server's process: its CPU is not "something else".
+    /// With what else the machine was busy, if it was. Needs the server's process: its CPU is not
+    /// "something else".
     fn busy_host(&self) -> Option<String> {
         let Findings {
             cpu: Some((cpu, seconds)),

@@ -1,5 +1,6 @@
-//! The client's side of RFC 6455 §5, as little of it as a load generator needs: frames to send, frames received.
-//! Invariant: nothing is copied on the way in. Called by `worker`, `sockets` and `dialect`.
+//! The client's side of RFC 6455 §5, as little of it as a load generator needs: frames to send,
+//! frames received. Invariant: nothing is copied on the way in. Called by `worker`, `sockets` and
+//! `dialect`.
 
 use std::ops::Range;
 
@@ -22,7 +23,8 @@ const RSV2_RSV3: u8 = 0x30;
 /// Below it, opcodes are of messages (RFC 6455 §5.2).
 const CONTROL: u8 = 0x08;
 
-/// One key for every frame: a server must unmask all the same, and the generator masks its payloads only once.
+/// One key for every frame: a server must unmask all the same, and the generator masks its payloads
+/// only once.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// A frame to be sent many times, masked once.
@@ -67,7 +69,8 @@ impl Template {
         Template { bytes, payload_at }
     }
 
-    /// Appends the frame to `out`, each patch (place in the payload, bytes) in the place of what stood there.
+    /// Appends the frame to `out`, each patch (place in the payload, bytes) in the place of what
+    /// stood there.
     pub(crate) fn append(&self, out: &mut Vec<u8>, patches: &[(usize, &[u8])]) {
         let start = out.len() + self.payload_at;
         out.extend_from_slice(&self.bytes);
@@ -93,7 +96,8 @@ pub(crate) struct Frame {
 /// The frame at the start of `bytes`, if it is whole.
 ///
 /// # Errors
-/// The server broke the protocol, or sent what the generator does not take: a fragmented message, or a frame that can never fit `room_bytes`.
+/// The server broke the protocol, or sent what the generator does not take: a fragmented message,
+/// or a frame that can never fit `room_bytes`.
 pub(crate) fn next_frame(bytes: &[u8], room_bytes: usize) -> Result<Option<Frame>, &'static str> {
     let &[first, second, ref rest @ ..] = bytes else {
         return Ok(None);
@@ -148,7 +152,8 @@ pub(crate) struct Sent {
     pub(crate) bytes: usize,
 }
 
-/// The frame at the start of what we are about to send, its payload unmasked into `payload`. `None`: nothing whole is left.
+/// The frame at the start of what we are about to send, its payload unmasked into `payload`.
+/// `None`: nothing whole is left.
 pub(crate) fn next_sent(bytes: &[u8], payload: &mut Vec<u8>) -> Option<Sent> {
     let (start, length) = match *bytes {
         [_, 0xfe, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),

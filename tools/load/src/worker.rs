@@ -1,5 +1,6 @@
-//! A worker process: one thread, one epoll, its share of the connections, and the parent's commands on standard input.
-//! Invariant: it ends when standard input ends. Started by `crew`; what it is at, and until when, is `stage`'s.
+//! A worker process: one thread, one epoll, its share of the connections, and the parent's commands
+//! on standard input. Invariant: it ends when standard input ends. Started by `crew`; what it is
+//! at, and until when, is `stage`'s.
 
 mod stage;
 
@@ -149,7 +150,8 @@ impl Worker {
         }
     }
 
-    /// Before the run a connection that ends by itself ends the run; later the load says what it means.
+    /// Before the run a connection that ends by itself ends the run; later the load says what it
+    /// means.
     fn note_ended(&mut self, now_ns: u64) -> Result<(), String> {
         for (index, reason) in self.sockets.take_ended() {
             match (&mut self.load, reason) {
@@ -170,7 +172,8 @@ impl Worker {
             match self.sockets.read(index) {
                 Read::Bytes { len, more } => {
                     self.consume(index, len);
-                    // A read that did not fill the buffer emptied the socket; what comes later is a new event (epoll(7)).
+                    // A read that did not fill the buffer emptied the socket; what comes later is a
+                    // new event (epoll(7)).
                     if !more {
                         return;
                     }

@@ -1,34 +1,32 @@
-//! permessage-deflate below the messages, plain and through TLS: what is agreed on, that what comes is verified and counted, and that a server
-//! which breaks it is named.
+//! permessage-deflate below the messages, plain and through TLS: what is agreed on, that what comes
+//! is verified and counted, and that a server which breaks it is named.
 
 #[expect(dead_code, reason = "most conducts are for the transport")]
 mod rogue;
 #[expect(dead_code, reason = "the diary is for the transport")]
 mod terminator;
+mod tool;
 
 use rogue::{Conduct, GOOD, unmasked};
 use serde_json::{Value, json};
-use std::process::Command;
 use terminator::Identity;
+use tool::{Outcome, run, tool};
 
-fn load(arguments: &str, url: &str) -> (Option<i32>, Value, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_shardcast-load"))
+fn load(arguments: &str, url: &str) -> Outcome {
+    run(tool()
         .args(arguments.split(' '))
-        .args(["--url", url, "--compress", "--json", "-"])
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+        .args(["--url", url, "--compress", "--json", "-"]))
 }
 
 const ECHO: &str = "echo --connections 3 --in-flight 4 --warmup 0s --duration 300ms --drain 500ms";
 
 /// Everything arrived, as large on the wire in both directions. Returns what was received.
 fn check_honest(arguments: &str, url: &str) -> Value {
-    let (code, report, complaint) = load(arguments, url);
+    let Outcome {
+        code,
+        report,
+        complaint,
+    } = load(arguments, url);
     let context = format!("{arguments}: {complaint} {report}");
     assert_eq!(
         (code, &report["errors"]),
@@ -81,7 +79,11 @@ fn compression_goes_through_tls_and_sessions_are_resumed() {
     check_honest(&format!("{ECHO} {payload} {tls}"), &url);
     let churn = "churn --connections 2 --rate 20 --warmup 0s --duration 1s --payload 300";
     for (resume, expected) in [("", None), (" --tls-resume", Some(20))] {
-        let (code, report, complaint) = load(&format!("{churn} {tls}{resume}"), &url);
+        let Outcome {
+            code,
+            report,
+            complaint,
+        } = load(&format!("{churn} {tls}{resume}"), &url);
         let context = format!("{complaint} {report}");
         assert_eq!(code, Some(0), "{context}");
         let count = |words: &str| report["tls"][words].as_u64();
@@ -107,7 +109,9 @@ fn who_does_not_agree_is_refused() {
         ),
     ] {
         let address = rogue::serve(Conduct::Answer(answer.leak())).0;
-        let (code, _, complaint) = load(ECHO, &format!("ws://{address}/"));
+        let Outcome {
+            code, complaint, ..
+        } = load(ECHO, &format!("ws://{address}/"));
         assert_eq!(code, Some(3), "{complaint}");
         assert!(complaint.contains(words), "{words}: {complaint}");
     }
@@ -115,7 +119,8 @@ fn who_does_not_agree_is_refused() {
 
 #[test]
 fn what_cannot_be_inflated_is_named() {
-    // A megabyte of one byte, in blocks with fixed codes (RFC 1951 §3.2.6): a literal 0 and many copies of 258 bytes.
+    // A megabyte of one byte, in blocks with fixed codes (RFC 1951 §3.2.6): a literal 0 and many
+    // copies of 258 bytes.
     let mut bomb = Bits::default();
     bomb.push(0b010, 3);
     bomb.push_code(0x30, 8);
@@ -145,7 +150,11 @@ fn what_cannot_be_inflated_is_named() {
         ),
     ] {
         let address = rogue::serve(Conduct::Compress(said)).0;
-        let (code, report, complaint) = load(ECHO, &format!("ws://{address}/"));
+        let Outcome {
+            code,
+            report,
+            complaint,
+        } = load(ECHO, &format!("ws://{address}/"));
         let context = format!("{complaint} {report}");
         assert_eq!(report["errors"], json!({words: 1}), "{context}");
         assert_eq!((code, &report["lost"]), (Some(1), &json!(4)), "{context}");

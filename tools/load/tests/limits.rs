@@ -2,28 +2,28 @@
 
 #[expect(dead_code, reason = "the faults are for the verdicts")]
 mod server;
+mod tool;
 
 use serde_json::{Value, json};
-use server::{Dialect, Fault, serve};
-use std::process::Command;
+use server::{Dialect, FAULTY, Fault, serve};
+use shardcast_patience::wait_until;
+use tool::{Outcome, run, tool};
 
-fn load(arguments: &str) -> (Option<i32>, Value, String) {
-    let address = serve(Dialect::Raw, Fault::None);
-    let output = Command::new(env!("CARGO_BIN_EXE_shardcast-load"))
+fn load(arguments: &str, fault: Fault) -> Outcome {
+    let url = format!("ws://{}/ws", serve(Dialect::Raw, fault));
+    run(tool()
         .args(arguments.split(' '))
-        .args(["--url", &format!("ws://{address}/ws"), "--json", "-"])
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+        .args(["--url", &url, "--json", "-"]))
 }
 
-/// Whatever this machine can do just now: what is said of it is consistent.
-fn check(arguments: &str, steps_max: usize) -> Value {
-    let (code, report, complaint) = load(arguments);
+/// Whatever this machine can do just now: the steps follow from each other, and the limit from
+/// them.
+fn check(arguments: &str, fault: Fault, steps_max: usize) -> Value {
+    let Outcome {
+        code,
+        report,
+        complaint,
+    } = load(arguments, fault);
     let found = &report["find_limit"];
     let context = format!("{arguments}: {found} {complaint}");
     let steps = found["steps"].as_array().expect(&context);
@@ -53,25 +53,68 @@ fn check(arguments: &str, steps_max: usize) -> Value {
     report
 }
 
+/// Searches until the machine is quiet enough for the tool to be on time in every step.
+fn check_undisturbed(arguments: &str, fault: Fault, steps_max: usize) -> Value {
+    let mut found = Value::Null;
+    wait_until("a search in which the tool is on time", || {
+        let mut report = check(arguments, fault, steps_max);
+        found = report["find_limit"].take();
+        let steps = found["steps"].as_array().unwrap();
+        steps.iter().all(|step| step["gave_out"] != "generator")
+    });
+    found
+}
+
 const STEPS: &str = "--connections 3 --rate 50 --warmup 0s --duration 200ms --drain 1s";
+
+/// Nothing but time could stop this server at these rates, and there is time enough.
+#[test]
+fn a_server_without_a_limit_passes_every_step() {
+    let pid = std::process::id();
+    let found = check_undisturbed(
+        &format!("echo {STEPS} --find-limit max<50s --find-limit-steps 3 --server-pid {pid}"),
+        Fault::None,
+        3,
+    );
+    assert_eq!(found["limit_per_s"], 200.0, "50, doubled twice: {found}");
+}
 
 #[test]
 fn a_search_is_consistent_with_its_steps() {
-    let pid = std::process::id();
-    check(
-        &format!("echo {STEPS} --find-limit max<50s --find-limit-steps 3 --server-pid {pid}"),
-        3,
-    );
-    check(
-        &format!("broadcast {STEPS} --find-limit p99.9<5ms --find-limit-steps 4"),
-        4,
-    );
+    let arguments = format!("broadcast {STEPS} --find-limit p99.9<5ms --find-limit-steps 4");
+    check(&arguments, Fault::None, 4);
+}
+
+/// The server loses what comes in a step after so many messages of a connection, so that counts
+/// decide which steps pass, and no clock.
+#[test]
+fn the_limit_of_a_server_that_has_one_is_found() {
+    let arguments = format!("echo {STEPS} --find-limit max<50s --find-limit-steps 4");
+    let found = check_undisturbed(&arguments, Fault::Overload, 4);
+    let steps = found["steps"].as_array().unwrap();
+    let of = |key: &str| {
+        steps
+            .iter()
+            .map(|step| step[key].clone())
+            .collect::<Vec<_>>()
+    };
+    // Each connection is asked for 4, 7, 5 and 6 messages at most, and keeps 5.
+    const _: () = assert!(FAULTY == 6);
+    let rates = of("rate_per_s");
+    let rates = rates.iter().map(|rate| rate.as_f64().unwrap() as u32);
+    assert_eq!(rates.collect::<Vec<_>>(), [50, 100, 70, 84], "{found}");
+    assert_eq!(of("passed"), [true, false, true, false], "{found}");
+    for step in steps.iter().filter(|step| step["passed"] == false) {
+        assert!(step["reason"].as_str().unwrap().contains("lost"), "{step}");
+    }
+    assert_eq!(found["limit_per_s"], steps[2]["rate_per_s"], "{found}");
 }
 
 #[test]
 fn an_objective_that_nothing_can_reach_breaks_at_every_rate() {
     let report = check(
         &format!("echo {STEPS} --find-limit max<0.001us --find-limit-steps 3"),
+        Fault::None,
         3,
     );
     let found = &report["find_limit"];
@@ -114,7 +157,9 @@ fn what_cannot_be_searched_is_refused() {
             "2..=",
         ),
     ] {
-        let (code, _, complaint) = load(arguments);
+        let Outcome {
+            code, complaint, ..
+        } = load(arguments, Fault::None);
         assert_eq!(code, Some(2), "{arguments}: {complaint}");
         assert!(complaint.contains(word), "{arguments}: {complaint}");
     }

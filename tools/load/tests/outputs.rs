@@ -1,7 +1,10 @@
-//! What a run leaves behind: series and HdrHistogram files that agree with each other, and the report of a run that was cut short.
+//! What a run leaves behind: series and HdrHistogram files that agree with each other, and the
+//! report of a run that was cut short.
 
 #[expect(dead_code, reason = "the faults are for the verdicts")]
 mod server;
+#[expect(dead_code, reason = "runs that end early print no report")]
+mod tool;
 
 use base64::Engine;
 use hdrhistogram::Histogram;
@@ -10,15 +13,15 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use server::{Dialect, Fault, serve};
-use std::io::{BufRead, BufReader, Read};
+use shardcast_patience::{Program, wait_until};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use tool::{Outcome, run, tool};
 
 /// A folder of one test, and the tool at work in it.
 struct Bench {
     folder: PathBuf,
-    tool: Child,
-    complaints: BufReader<std::process::ChildStderr>,
+    tool: Program,
 }
 
 struct Ending {
@@ -35,47 +38,34 @@ impl Bench {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let address = serve(Dialect::Raw, Fault::None);
-        let mut tool = Command::new(env!("CARGO_BIN_EXE_shardcast-load"))
-            .args(arguments.split(' '))
-            .args(["--url", &format!("ws://{address}/ws")])
-            .args(["--json", "run.jsonl", "--hgrm", "run.hgrm"])
-            .args(["--hlog", "run.hlog", "--progress", "plain"])
-            .current_dir(&folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let complaints = BufReader::new(tool.stderr.take().unwrap());
-        Bench {
-            folder,
-            tool,
-            complaints,
-        }
+        let tool = Program::start(
+            tool()
+                .args(arguments.split(' '))
+                .args(["--url", &format!("ws://{address}/ws")])
+                .args(["--json", "run.jsonl", "--hgrm", "run.hgrm"])
+                .args(["--hlog", "run.hlog", "--progress", "plain"])
+                .current_dir(&folder),
+        );
+        Bench { folder, tool }
     }
 
     /// Until messages were shown to arrive.
-    fn until_measured(&mut self) {
-        let mut line = String::new();
-        while !line.contains("running") || !line.contains("p50") {
-            line.clear();
-            assert!(
-                self.complaints.read_line(&mut line).unwrap() > 0,
-                "it ended"
-            );
-        }
+    fn until_measured(&self) {
+        let shows = |line: &str| line.contains("running") && line.contains("p50");
+        wait_until("the tool shows latencies", || {
+            self.tool.errors().lines().any(shows)
+        });
     }
 
-    fn end(mut self) -> Ending {
-        let mut complaint = String::new();
-        self.complaints.read_to_string(&mut complaint).unwrap();
-        let code = self.tool.wait().unwrap().code();
+    fn end(self) -> Ending {
+        let ended = self.tool.end();
         let text = |name: &str| std::fs::read_to_string(self.folder.join(name)).unwrap();
         Ending {
-            code,
+            code: ended.code,
             report: serde_json::from_str(&text("run.jsonl")).unwrap_or(Value::Null),
             hgrm: text("run.hgrm"),
             hlog: std::fs::read(self.folder.join("run.hlog")).unwrap(),
-            complaint,
+            complaint: ended.errors,
         }
     }
 }
@@ -226,7 +216,7 @@ fn connections_that_only_stay_have_a_series_too() {
 #[test]
 fn a_run_that_is_cut_short_leaves_its_report() {
     let long = "echo --connections 4 --in-flight 1 --warmup 0s --duration 60s --interval 200ms --workers 2";
-    let server = || Command::new("sleep").arg("60").spawn().unwrap();
+    let server = || Program::start(Command::new("sleep").arg("60"));
     for (name, cause, word) in [
         ("interrupt", Cause::Signal(Signal::INT), "interrupted"),
         ("terminate", Cause::Signal(Signal::TERM), "interrupted"),
@@ -237,7 +227,7 @@ fn a_run_that_is_cut_short_leaves_its_report() {
             Cause::Server(server) => server.id(),
             Cause::Signal(_) | Cause::Worker => std::process::id(),
         };
-        let mut bench = Bench::start(name, &format!("{long} --server-pid {pid}"));
+        let bench = Bench::start(name, &format!("{long} --server-pid {pid}"));
         bench.until_measured();
         cause.strike(&bench.tool);
         let ending = bench.end();
@@ -256,20 +246,17 @@ enum Cause {
     /// To the tool.
     Signal(Signal),
     /// What the tool takes for the server's process dies.
-    Server(Child),
+    Server(Program),
     /// One of the tool's workers dies.
     Worker,
 }
 
 impl Cause {
-    fn strike(self, tool: &Child) {
+    fn strike(self, tool: &Program) {
         let pid = |pid: u32| Pid::from_raw(pid.cast_signed()).unwrap();
         match self {
             Cause::Signal(signal) => kill_process(pid(tool.id()), signal).unwrap(),
-            Cause::Server(mut server) => {
-                server.kill().unwrap();
-                server.wait().unwrap();
-            }
+            Cause::Server(server) => drop(server),
             Cause::Worker => {
                 let children = format!("/proc/{0}/task/{0}/children", tool.id());
                 let children = std::fs::read_to_string(children).unwrap();
@@ -283,13 +270,11 @@ impl Cause {
 #[test]
 fn files_that_cannot_be_written_are_refused_before_the_run() {
     for option in ["--json", "--hgrm", "--hlog"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_shardcast-load"))
-            .args(["echo", "--connections", "1", "--url", "ws://127.0.0.1:1"])
-            .args([option, "/nowhere/file"])
-            .output()
-            .unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        let echo = ["echo", "--connections", "1", "--url", "ws://127.0.0.1:1"];
+        let Outcome {
+            code, complaint, ..
+        } = run(tool().args(echo).args([option, "/nowhere/file"]));
+        assert_eq!(code, Some(2), "{complaint}");
         assert!(
             complaint.contains(option) && complaint.contains("/nowhere/file"),
             "{complaint}"

@@ -1,40 +1,31 @@
-//! What is below the messages: the opening handshake, TLS, and servers that break the rules of either, of frames, or of connections. Each
-//! fault is found, named, counted where it can be, and answered with the right exit code.
+//! What is below the messages: the opening handshake, TLS, and servers that break the rules of
+//! either, of frames, or of connections. Each fault is found, named, counted where it can be, and
+//! answered with the right exit code.
 
 #[expect(dead_code, reason = "compression has tests of its own")]
 mod rogue;
 #[expect(dead_code, reason = "most faults are for the verdicts")]
 mod server;
 mod terminator;
+mod tool;
 
 use rogue::{Conduct, GOOD, unmasked};
 use serde_json::{Value, json};
 use server::{Dialect, Fault};
 use std::path::Path;
-use std::process::Command;
 use terminator::{Diary, Identity, Seen};
-
-struct Outcome {
-    code: Option<i32>,
-    report: Value,
-    complaint: String,
-}
+use tool::{Outcome, run, tool};
 
 /// `trusted`: what the system trusts.
 fn load(arguments: &[&str], url: &str, trusted: Option<&Path>) -> Outcome {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shardcast-load"));
+    let mut command = tool();
     command
         .args(arguments.iter().flat_map(|words| words.split(' ')))
         .args(["--url", url, "--json", "-"]);
     if let Some(file) = trusted {
         command.env("SSL_CERT_FILE", file);
     }
-    let output = command.output().unwrap();
-    Outcome {
-        code: output.status.code(),
-        report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
-        complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    run(&mut command)
 }
 
 const ECHO: &str = "echo --connections 3 --in-flight 4 --warmup 0s --duration 300ms --drain 500ms";
@@ -161,18 +152,17 @@ fn what_was_asked_for_is_said_at_the_door() {
         (["--token", "a b"], "--token is one word"),
         (["--subprotocol", "a,b"], "--subprotocol"),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_shardcast-load"))
-            .args(["echo", "--connections", "1", "--url", &url])
-            .args(wrong)
-            .output()
-            .unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        let echo = ["echo", "--connections", "1", "--url", &url];
+        let Outcome {
+            code, complaint, ..
+        } = run(tool().args(echo).args(wrong));
+        assert_eq!(code, Some(2), "{complaint}");
         assert!(complaint.contains(words), "{complaint}");
     }
 }
 
-/// One connection of three is failed in the place of its sixth answer: with four under way, it never has four.
+/// One connection of three is failed in the place of its sixth answer: with four under way, it
+/// never has four.
 fn check_fault(conduct: Conduct, errors: &Value) {
     let (address, _) = rogue::serve(conduct.clone());
     let outcome = load(&[ECHO], &format!("ws://{address}/"), None);

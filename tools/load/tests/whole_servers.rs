@@ -1,13 +1,17 @@
-//! The load tool against the whole servers of `bench/peers`, each through its own protocol. Only those that can start at once take part:
-//! a test neither builds nor downloads them (`bench/peers/NAME/start --prepare` does), and says which were left out. Where nothing may be left out, that is an error for all but sockudo, which takes longer to build than all tests take.
+//! The load tool against the whole servers of `bench/peers`, each through its own protocol. Only
+//! servers that can start at once take part: a test neither builds nor downloads them
+//! (`bench/peers/NAME/start --prepare` does), and names those that were left out. Where nothing may
+//! be left out, that is an error for all but sockudo, which takes longer to build than all tests.
 
-use serde_json::Value;
+mod tool;
+
 use shardcast_patience::{leave_out, say_left_out, wait_until};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use tool::{run, tool};
 
 #[test]
 fn nats_server() {
@@ -51,18 +55,15 @@ fn check(name: &str, protocol: &str, prepared: &str) {
         ("broadcast --rate 100 --burst 10 --publishers 2", 1000),
         ("echo --in-flight 3", 60),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_shardcast-load"))
+        let outcome = run(tool()
             .args(scenario.split(' '))
             .args(["--connections", "20", "--warmup", "0s"])
             .args(["--duration", "500ms", "--json", "-"])
             .args(["--protocol", protocol])
-            .args(["--url", &format!("ws://{}", server.address)])
-            .output()
-            .unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let context = format!("{name}, {scenario}: {complaint}");
-        assert_eq!(output.status.code(), Some(0), "{context}");
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            .args(["--url", &format!("ws://{}", server.address)]));
+        let context = format!("{name}, {scenario}: {}", outcome.complaint);
+        assert_eq!(outcome.code, Some(0), "{context}");
+        let report = outcome.report;
         for fault in ["lost", "duplicated", "out_of_order", "corrupted"] {
             assert_eq!(report[fault], 0, "{fault}: {context}");
         }

@@ -1,5 +1,5 @@
-//! The native dialect's requests: what is taken is text that came, the answers to it are valid JSON with the same id and data, and what is
-//! refused is refused with an answer that can be read.
+//! The native dialect's requests: what is taken is text that came, the answers to it are valid JSON
+//! with the same id and data, and what is refused is refused with an answer that can be read.
 
 use crate::values::{check_rooms, place};
 use shardcast_protocol::dialect::{

@@ -1,5 +1,5 @@
-//! The offers of permessage-deflate: an answer is one that a client may be held to, more headers do not change it, and a header that is no
-//! list is refused wherever it stands.
+//! The offers of permessage-deflate: an answer is one that a client may be held to, more headers do
+//! not change it, and a header that is no list is refused wherever it stands.
 
 use shardcast_protocol::deflate::{Agreement, Takeover, negotiate, offer, read_answer};
 
@@ -27,7 +27,8 @@ pub fn extensions(input: &[u8]) {
             assert!((8..=15).contains(&agreement.server_window_bits()));
             assert!(takeover == Takeover::Allowed || agreement.server_takeover == Takeover::Never);
         }
-        // The first acceptable offer counts: whatever is offered behind it, and however the lines are joined, is the same.
+        // The first acceptable offer counts: whatever is offered behind it, and however the lines
+        // are joined, is the same.
         let more = headers().chain([offer(takeover).as_bytes()]);
         match agreed {
             Ok(None) => assert!(matches!(negotiate(more, takeover), Ok(Some(_)))),

@@ -1,5 +1,6 @@
-//! The frame reader: however the bytes are cut it says the same, it touches nothing that it has not consumed, it asks for what it needs
-//! and no more, keeps no more than the limit, and what it read can be written and read again.
+//! The frame reader: however the bytes are cut it says the same, it touches nothing that it has not
+//! consumed, it asks for what it needs and no more, keeps no more than the limit, and what it read
+//! can be written and read again.
 
 use crate::stream::{Said, Stream, without_end};
 use shardcast_protocol::frame::{HEADER_BYTES_MAX, Kind};
@@ -30,7 +31,8 @@ pub fn frames(input: &[u8]) {
 /// What the stream says when it arrives `chunk_bytes` at a time.
 pub(crate) fn read(stream: &Stream<'_>, bytes: &[u8], chunk_bytes: usize) -> Vec<Said> {
     let (mut buffer, mut assembly, mut said) = (Vec::new(), None, Vec::new());
-    // No more is needed: asking again before would say the same, and byte by byte it would take the square of the time.
+    // No more is needed: asking again before would say the same, and byte by byte it would take the
+    // square of the time.
     let mut need = 0;
     for chunk in bytes.chunks(chunk_bytes) {
         buffer.extend_from_slice(chunk);
@@ -51,7 +53,8 @@ pub(crate) fn read(stream: &Stream<'_>, bytes: &[u8], chunk_bytes: usize) -> Vec
     said
 }
 
-/// One step, with its promises: an event, if it was more than a fragment, and the bytes it took; or the length that is needed.
+/// One step, with its promises: an event, if it was more than a fragment, and the bytes it took; or
+/// the length that is needed.
 fn step(
     buffer: &mut [u8],
     assembly: &mut Option<Box<Assembly>>,

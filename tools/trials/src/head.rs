@@ -1,5 +1,6 @@
-//! A request's head and the WebSocket handshake in it: in whatever pieces it comes it is taken or refused alike, what is taken ends where it
-//! says and holds no control character, and every refusal is an answer that can be read.
+//! A request's head and the WebSocket handshake in it: in whatever pieces it comes it is taken or
+//! refused alike, what is taken ends where it says and holds no control character, and every
+//! refusal is an answer that can be read.
 
 use shardcast_protocol::http::{self, Body, HeadLimits, Headers, Progress, Request};
 use shardcast_protocol::upgrade::{self, ResponseError, encode_key, parse_response};
@@ -16,7 +17,8 @@ const LIMITS: [HeadLimits; 2] = [
     },
 ];
 
-/// The first byte chooses the limits (lowest bit) and the size of the pieces (the others, 0 for one byte); the rest is what a client says.
+/// The first byte chooses the limits (lowest bit) and the size of the pieces (the others, 0 for one
+/// byte); the rest is what a client says.
 ///
 /// # Panics
 /// A promise is broken.

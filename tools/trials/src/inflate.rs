@@ -1,5 +1,5 @@
-//! permessage-deflate: compressed bytes become no more than the limits say, frames say the same however they are cut, and what is
-//! deflated inflates to itself.
+//! permessage-deflate: compressed bytes become no more than the limits say, frames say the same
+//! however they are cut, and what is deflated inflates to itself.
 
 use crate::stream::{Said, Stream};
 use shardcast_protocol::deflate::{
@@ -13,7 +13,8 @@ const fn compressed_bytes_max(message_bytes_max: usize) -> usize {
     message_bytes_max + message_bytes_max / 16 + 64
 }
 
-/// See [`crate::stream::Stream::of`] for the form of an input; what it says is taken as frames, as a compressed message, and as a message.
+/// See [`crate::stream::Stream::of`] for the form of an input; what it says is taken as frames, as
+/// a compressed message, and as a message.
 ///
 /// # Panics
 /// A promise is broken.

@@ -1,5 +1,6 @@
-//! JSON-RPC: what is taken is text that came, a batch is bounded and each member said once, answers are valid JSON with the same id and data,
-//! and data is translated within its bounds and loses its control characters only.
+//! JSON-RPC: what is taken is text that came, a batch is bounded and each member said once, answers
+//! are valid JSON with the same id and data, and data is translated within its bounds and loses its
+//! control characters only.
 
 use crate::values::{check_rooms, check_value, place};
 use shardcast_protocol::dialect::{

@@ -1,5 +1,6 @@
-//! What must hold for any input: the bodies of the fuzz targets. A body panics where a promise is broken, and returns otherwise; it has no
-//! state and does no I/O. Called by `fuzz/fuzz_targets/*`, one each, and by this package's tests over the committed corpus and mutations of it.
+//! What must hold for any input: the bodies of the fuzz targets. A body panics where a promise is
+//! broken, and returns otherwise; it has no state and does no I/O. Called by `fuzz/fuzz_targets/*`,
+//! one each, and by this package's tests over the committed corpus and mutations of it.
 #![forbid(unsafe_code)]
 
 mod envelope;

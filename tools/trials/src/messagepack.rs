@@ -1,5 +1,6 @@
-//! MessagePack: what is taken are bytes that came, answers are valid with the same id and data, what is valid as a whole is valid in its
-//! parts, and a value is translated within its bounds and loses its control characters only.
+//! MessagePack: what is taken are bytes that came, answers are valid with the same id and data,
+//! what is valid as a whole is valid in its parts, and a value is translated within its bounds and
+//! loses its control characters only.
 
 use crate::values::{check_rooms, check_value, place};
 use shardcast_protocol::dialect::{

@@ -1,5 +1,6 @@
-//! The reader of messages in pieces: it says what the reader of whole messages says, whatever the cuts, and only sooner where a text is
-//! broken off; it needs no buffer larger than a control frame.
+//! The reader of messages in pieces: it says what the reader of whole messages says, whatever the
+//! cuts, and only sooner where a text is broken off; it needs no buffer larger than a control
+//! frame.
 
 use crate::frames::read;
 use crate::stream::{Said, Stream, without_end};
@@ -23,7 +24,8 @@ pub fn pieces(input: &[u8]) {
         let said = read_pieces(&stream, chunk_bytes);
         let is_sooner = said.last() == Some(&Said::Broken(ProtocolError::TextNotUtf8));
         match is_sooner {
-            // The rest of the frame, which the other reader waits for, need not come; or breaks another rule behind it.
+            // The rest of the frame, which the other reader waits for, need not come; or breaks
+            // another rule behind it.
             true => assert_eq!(without_end(&said), &expected[..without_end(&said).len()]),
             false => assert_eq!(said, expected, "in pieces of {chunk_bytes} bytes"),
         }

@@ -1,4 +1,5 @@
-//! The client's look at a server's answer: more bytes never change what was said, and an answer that is taken ends where its head does.
+//! The client's look at a server's answer: more bytes never change what was said, and an answer
+//! that is taken ends where its head does.
 
 use shardcast_protocol::upgrade::{ResponseError, encode_key, parse_response};
 

@@ -1,5 +1,5 @@
-//! How the bytes of an input become a connection: two bytes of settings, then what the peer says and in which pieces. Used by the bodies
-//! that read frames.
+//! How the bytes of an input become a connection: two bytes of settings, then what the peer says
+//! and in which pieces. Used by the bodies that read frames.
 
 use shardcast_protocol::frame::{Kind, OpCode, write_client_frame, write_frame};
 use shardcast_protocol::reader::{ProtocolError, ReadLimits, Role};
@@ -29,7 +29,8 @@ pub(crate) struct Stream<'b> {
 const LIMITS: [usize; 8] = [0, 1, 10, 125, 126, 300, 4096, 70_000];
 
 impl<'b> Stream<'b> {
-    /// The first byte is the role (lowest bit) and the limit (the next three), the second the size of the pieces, 0 for all at once.
+    /// The first byte is the role (lowest bit) and the limit (the next three), the second the size
+    /// of the pieces, 0 for all at once.
     pub(crate) fn of(input: &'b [u8]) -> Option<Stream<'b>> {
         let &[setting, chunk_bytes, ref bytes @ ..] = input else {
             return None;

@@ -1,4 +1,5 @@
-//! Published data said in every dialect: it stands there as its encoding writes it, in no more bytes than were foretold.
+//! Published data said in every dialect: it stands there as its encoding writes it, in no more
+//! bytes than were foretold.
 
 use shardcast_protocol::dialect::{Dialect, Encoding, Event, Value};
 use shardcast_protocol::json::Raw;

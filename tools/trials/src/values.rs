@@ -11,7 +11,8 @@ pub(crate) fn place(message: &[u8], value: Value<'_>) {
     assert!(message.start <= value.start && value.end <= message.end);
 }
 
-/// Its translations are valid, bounded, and say the same when they are translated back; without its control characters it has none.
+/// Its translations are valid, bounded, and say the same when they are translated back; without its
+/// control characters it has none.
 pub(crate) fn check_value(value: Value<'_>) {
     let bytes = value.as_bytes().len();
     let (mut json, mut pack) = (Vec::new(), Vec::new());

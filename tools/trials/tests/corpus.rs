@@ -1,5 +1,5 @@
-//! The fuzz targets' bodies over the committed corpus and seeded mutations of it, where no fuzzer runs; and that everything which makes a
-//! target is there.
+//! The fuzz targets' bodies over the committed corpus and seeded mutations of it, where no fuzzer
+//! runs; and that everything which makes a target is there.
 
 use fastrand::Rng;
 use shardcast_trials::TRIALS;

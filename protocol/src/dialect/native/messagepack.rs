@@ -2,8 +2,8 @@
 
 use super::{Key, Keys};
 use crate::dialect::decoded::{Command, InvalidRequest, Item, ReplyMode};
+use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
-use crate::dialect::request::Wrong;
 use crate::dialect::rules::Rules;
 use crate::dialect::{Code, Problem};
 use std::borrow::Cow;
@@ -40,11 +40,12 @@ fn invalid<'b>(id: Option<Id<'b>>, message: Cow<'static, str>) -> InvalidRequest
 
 const NOT_A_MAP: Wrong = "a message is one map";
 
-/// What to do about a message that is none, because its library writes objects otherwise unless it is told.
+/// What to do about a message that is none, because its library writes objects otherwise unless it
+/// is told.
 fn remedy(bytes: &[u8]) -> Option<Wrong> {
     let is_array = |first: &u8| matches!(first, 0x90..=0x9f | 0xdc | 0xdd);
-    // A record of npm msgpackr: an extension of type `r` with the record's number, an array of its keys, and its values behind. The
-    // number alone where the keys came before.
+    // A record of npm msgpackr: an extension of type `r` with the record's number, an array of its
+    // keys, and its values behind. The number alone where the keys came before.
     let defines = |bytes: &[u8]| matches!(bytes, [0xd4, b'r', _, keys] if is_array(keys));
     let repeats = bytes.len() > 1 && matches!(bytes[0], 0x40..=0x7f);
     if repeats || bytes.windows(4).any(defines) {

@@ -1,16 +1,18 @@
-//! The native dialect, v1, read: one object per message with the same keys, in JSON or in MessagePack.
+//! The native dialect, v1, read: one object per message with the same keys, in JSON or in
+//! MessagePack.
 //!
-//! [`Keys`] are the keys that mean something, found in one pass; [`Keys::request`] makes a request of them, and is the one place that
-//! knows which key belongs to which type. JSON-RPC has the same keys in the `params` of the server's own methods. What the dialect writes
-//! is in `reply` and `event`.
+//! [`Keys`] are the keys that mean something, found in one pass; [`Keys::request`] makes a request
+//! of them, and is the one place that knows which key belongs to which type. JSON-RPC has the same
+//! keys in the `params` of the server's own methods. What the dialect writes is in `reply` and
+//! `event`.
 
 pub(super) mod json;
 pub(super) mod messagepack;
 
 use super::decoded::{Command, ReplyMode};
-use super::fields::{Fields, Span};
+use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
-use super::request::{Method, Publish, PublishTarget, Request, RoomList, Rooms, Wrong};
+use super::request::{Method, Publish, PublishTarget, Request, RoomList, Rooms};
 use std::borrow::Cow;
 
 /// The keys of a request that mean something. All others are ignored.
@@ -30,17 +32,17 @@ pub(crate) enum Key {
 impl Key {
     pub(crate) const COUNT: usize = 9;
 
-    pub(crate) fn of_name(name: &str) -> Option<usize> {
+    pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
-            "type" => Key::Type,
-            "id" => Key::Id,
-            "room" => Key::Room,
-            "rooms" => Key::Rooms,
-            "user" => Key::User,
-            "data" => Key::Data,
-            "echo" => Key::Echo,
-            "report" => Key::Report,
-            "limit" => Key::Limit,
+            b"type" => Key::Type,
+            b"id" => Key::Id,
+            b"room" => Key::Room,
+            b"rooms" => Key::Rooms,
+            b"user" => Key::User,
+            b"data" => Key::Data,
+            b"echo" => Key::Echo,
+            b"report" => Key::Report,
+            b"limit" => Key::Limit,
             _ => return None,
         };
         Some(key as usize)
@@ -67,6 +69,7 @@ pub(crate) type Keys<S> = Fields<S, { Key::COUNT }>;
 
 impl<'b, S: Span<'b>> Keys<S> {
     /// The request's `id`. It is looked at first: whatever else is wrong is answered under it.
+    #[inline(always)]
     pub(crate) fn id(&self) -> Result<Option<Id<'b>>, Wrong> {
         match self.get(Key::Id as usize) {
             None => Ok(None),
@@ -80,6 +83,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 
     /// The command that the keys make up, under an id.
+    #[inline(always)]
     fn command(&self, id: Option<Id<'b>>) -> Result<Command<'b>, Wrong> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
@@ -96,6 +100,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 
     /// The command of a method of the server's own.
+    #[inline(always)]
     pub(crate) fn method(
         &self,
         method: Method,
@@ -113,6 +118,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 
     /// The command of a method that somebody else handles.
+    #[inline(always)]
     fn call(
         &self,
         name: Cow<'b, str>,
@@ -141,20 +147,24 @@ impl<'b, S: Span<'b>> Keys<S> {
         })
     }
 
+    #[inline(always)]
     fn string(&self, key: Key) -> Result<Option<Cow<'b, str>>, Wrong> {
         self.typed(key, Span::text)
     }
 
+    #[inline(always)]
     fn boolean(&self, key: Key) -> Result<Option<bool>, Wrong> {
         self.typed(key, Span::boolean)
     }
 
+    #[inline(always)]
     fn limit(&self) -> Result<Option<u32>, Wrong> {
         self.typed(Key::Limit, |value: S| {
             value.unsigned().and_then(|limit| limit.try_into().ok())
         })
     }
 
+    #[inline(always)]
     fn rooms(&self) -> Result<Option<RoomList<'b>>, Wrong> {
         match self.get(Key::Rooms as usize) {
             None => Ok(None),
@@ -163,6 +173,7 @@ impl<'b, S: Span<'b>> Keys<S> {
         }
     }
 
+    #[inline(always)]
     fn typed<T>(&self, key: Key, read: impl Fn(S) -> Option<T>) -> Result<Option<T>, Wrong> {
         let Some(value) = self.get(key as usize) else {
             return Ok(None);
@@ -207,10 +218,12 @@ impl<'b> Optional<'b> {
         })
     }
 
+    #[inline(always)]
     fn rooms_asked(self) -> Result<Rooms<'b>, Wrong> {
         combined(self.room, self.rooms)?.ok_or(NO_ROOMS)
     }
 
+    #[inline(always)]
     fn publish(self) -> Result<Publish<'b>, Wrong> {
         let target = match (combined(self.room, self.rooms)?, self.user) {
             (Some(_), Some(_)) => return Err("user excludes room and rooms"),
@@ -227,6 +240,7 @@ impl<'b> Optional<'b> {
 }
 
 /// `room` or `rooms`.
+#[inline(always)]
 fn combined<'b>(
     room: Option<Cow<'b, str>>,
     rooms: Option<RoomList<'b>>,

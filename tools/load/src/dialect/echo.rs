@@ -1,4 +1,5 @@
-//! Any echo server: binary messages that come back as they were sent. Called through `Speech`, and by `raw`, which adds a topic.
+//! Any echo server: binary messages that come back as they were sent. Called through `Speech`, and
+//! by `raw`, which adds a topic.
 
 use super::{Incoming, Role, Speech, blanks, stamped};
 use crate::message::{Body, STAMP_BYTES, Stamp};

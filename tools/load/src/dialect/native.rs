@@ -1,4 +1,5 @@
-//! Shardcast's native JSON dialect, version 1. Invariant: an echo is an answer only with the id that was asked with. Called through `Speech`.
+//! Shardcast's native JSON dialect, version 1. Invariant: an echo is an answer only with the id
+//! that was asked with. Called through `Speech`.
 
 use super::{EVERYONE, Incoming, Role, Speech, blank, stamped};
 use crate::message::{Body, STAMP_BYTES, Stamp};
@@ -42,7 +43,8 @@ impl Native {
         }
     }
 
-    /// The body, where servers usually put it: at the end. Only a fast way: `read_json` takes any order of fields.
+    /// The body, where servers usually put it: at the end. Only a fast way: `read_json` takes any
+    /// order of fields.
     fn usual_place<'b>(&self, payload: &'b [u8]) -> Option<&'b [u8]> {
         let usual = payload.starts_with(MESSAGE_HEAD) || payload.starts_with(ECHO_HEAD);
         let end = payload.len().checked_sub(TAIL.len())?;

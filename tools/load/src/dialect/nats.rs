@@ -1,5 +1,6 @@
-//! The NATS client protocol in binary WebSocket frames, which may hold several messages or parts of one.
-//! Invariant: what is kept of an unfinished message is shorter than the longest message. Called through `Speech`.
+//! The NATS client protocol in binary WebSocket frames, which may hold several messages or parts of
+//! one. Invariant: what is kept of an unfinished message is shorter than the longest message.
+//! Called through `Speech`.
 
 use super::{Incoming, Role, Speech, blank, stamped};
 use crate::message::{Body, STAMP_BYTES, Stamp};

@@ -1,5 +1,6 @@
-//! nchan on nginx: text messages, and the path says what a connection is for. `/sub/t` hears what each frame to `/pub/t` publishes;
-//! `/ps/eN` publishes to itself. Invariant: a publisher's answers mean nothing. Called through `Speech`.
+//! nchan on nginx: text messages, and the path says what a connection is for. `/sub/t` hears what
+//! each frame to `/pub/t` publishes; `/ps/eN` publishes to itself. Invariant: a publisher's answers
+//! mean nothing. Called through `Speech`.
 
 use super::{Incoming, Role, Speech, blank, stamped};
 use crate::message::{Body, STAMP_BYTES, Stamp};

@@ -1,5 +1,6 @@
-//! The Pusher protocol, as sockudo serves it: private channels, in which subscribers publish by `client-` events.
-//! Invariant: a publisher has joined every room before it is in use. Called through `Speech`.
+//! The Pusher protocol, as sockudo serves it: private channels, in which subscribers publish by
+//! `client-` events. Invariant: a publisher has joined every room before it is in use. Called
+//! through `Speech`.
 
 use super::{Incoming, Role, Speech, blank, stamped};
 use crate::message::{Body, STAMP_BYTES, Stamp};
@@ -11,7 +12,8 @@ use sha2::Sha256;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Channels `private-r0`, `private-r1`, … for rooms, `private-e0000000000`, … for what comes back to its sender.
+/// Channels `private-r0`, `private-r1`, … for rooms, `private-e0000000000`, … for what comes back
+/// to its sender.
 #[derive(Debug)]
 pub(super) struct Pusher {
     path: String,

@@ -1,5 +1,6 @@
-//! Socket.IO 5 over Engine.IO 4, websocket transport only, to a server whose events are `sub` (acknowledged), `pub` and `echo`.
-//! Invariant: a connection's step only advances. Called through `Speech`.
+//! Socket.IO 5 over Engine.IO 4, websocket transport only, to a server whose events are `sub`
+//! (acknowledged), `pub` and `echo`. Invariant: a connection's step only advances. Called through
+//! `Speech`.
 
 use super::{Incoming, Role, Speech, blank, stamped};
 use crate::message::{Body, STAMP_BYTES, Stamp};

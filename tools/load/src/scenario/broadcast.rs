@@ -25,7 +25,8 @@ pub(crate) struct Options {
     /// Publishes sent at once; the rate stays.
     #[arg(long, default_value_t = 1, conflicts_with = "outstanding")]
     burst: u32,
-    /// Rooms; subscribers are spread evenly, publishers publish to them in turn (protocols with rooms).
+    /// Rooms; subscribers are spread evenly, publishers publish to them in turn (protocols with
+    /// rooms).
     #[arg(long, default_value_t = 1)]
     rooms: u32,
 }

@@ -12,7 +12,8 @@ pub(crate) struct Options {
     /// Messages that each connection keeps unanswered (closed loop).
     #[arg(long, default_value_t = 1, conflicts_with = "rate")]
     in_flight: u32,
-    /// Messages a second, all connections together, sent by the clock whether answers come or not (open loop).
+    /// Messages a second, all connections together, sent by the clock whether answers come or not
+    /// (open loop).
     #[arg(long, value_name = "MESSAGES_PER_S")]
     rate: Option<f64>,
 }

@@ -17,7 +17,8 @@ pub(crate) struct Options {
     /// Rooms; each connection joins one (more than one: protocols with rooms).
     #[arg(long)]
     rooms: Option<u32>,
-    /// In the end, one broadcast to each room and one to everyone: each connection must get both, once (native only).
+    /// In the end, one broadcast to each room and one to everyone: each connection must get both,
+    /// once (native only).
     #[arg(long, requires = "rooms")]
     broadcast_once: bool,
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Of the connections: cut off at one time by a reset, as when a network fails, and all back as soon as they can.
+    /// Of the connections: cut off at one time by a reset, as when a network fails, and all back as
+    /// soon as they can.
     #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
     storm_share: f64,
     /// When, from the begin of the measured window.
@@ -26,10 +27,12 @@ pub(crate) struct Options {
     /// What the rest does meanwhile.
     #[arg(long, value_enum, default_value = "echo")]
     talk: Talk,
-    /// Messages a second, by the clock: round trips of the rest together, or publishes of one publisher to everyone.
+    /// Messages a second, by the clock: round trips of the rest together, or publishes of one
+    /// publisher to everyone.
     #[arg(long, value_name = "MESSAGES_PER_S")]
     rate: f64,
-    /// Rooms; each connection that is cut off joins one before its echo (raw: 1, the topic). Default: none; with `--talk broadcast` 1.
+    /// Rooms; each connection that is cut off joins one before its echo (raw: 1, the topic).
+    /// Default: none; with `--talk broadcast` 1.
     #[arg(long)]
     rooms: Option<u32>,
     /// What a connect with its join and echo may take before it has failed and is tried again.

@@ -1,4 +1,5 @@
-//! The stages of a worker, from one command of the parent to the answer. Invariant: every stage has a deadline. Called by `worker`.
+//! The stages of a worker, from one command of the parent to the answer. Invariant: every stage has
+//! a deadline. Called by `worker`.
 
 use super::Worker;
 use crate::clock::{NS_PER_MS, NS_PER_S, now_ns};
@@ -53,8 +54,9 @@ impl Stage {
     }
 }
 
-/// Connects under way at once, all workers together: below any usual listen backlog (4,096 unless set otherwise). What does not fit
-/// for seconds the kernel gives up, and its data are answered with a reset.
+/// Connects under way at once, all workers together: below any usual listen backlog (4,096 unless
+/// set otherwise). What does not fit for seconds the kernel gives up, and its data are answered
+/// with a reset.
 const CONNECTING_MAX: usize = 2_048;
 /// The same for one worker.
 const CONNECTING_WORKER_MAX: usize = 128;
@@ -63,7 +65,8 @@ const CONNECTS_PER_S_MIN: u64 = 500;
 /// Pause between two probes; more with many deliveries.
 const PROBE_INTERVAL_NS: u64 = 50 * NS_PER_MS;
 const PROBE_DELIVERY_NS: u64 = 20_000;
-/// How often a draining worker looks whether everything came, and how long it then waits for what must not come.
+/// How often a draining worker looks whether everything came, and how long it then waits for what
+/// must not come.
 const DRAIN_CHECK_NS: u64 = 5 * NS_PER_MS;
 const DRAIN_GRACE_NS: u64 = 50 * NS_PER_MS;
 /// How often the parent hears how many connections are open.
@@ -303,7 +306,8 @@ impl Worker {
         })))
     }
 
-    /// While holding, running and draining: tells what happened, at every boundary. Returns the next.
+    /// While holding, running and draining: tells what happened, at every boundary. Returns the
+    /// next.
     fn report_interval(&mut self, now_ns: u64) -> Result<u64, String> {
         let (Stage::Holding | Stage::Running { .. } | Stage::Draining { .. }, Some(load)) =
             (&self.stage, &mut self.load)

@@ -1,4 +1,5 @@
-//! Connections that come and go, against small servers: an honest one passes, and each way of failing them is found, named and counted.
+//! Connections that come and go, against small servers: an honest one passes, and each way of
+//! failing them is found, named and counted.
 
 use crate::load;
 use crate::server::{Dialect, Door, Fault, serve, serve_with_door};
@@ -10,7 +11,8 @@ const CHURN: &str = "churn --connections 5 --rate 20 --warmup 0s --duration 1s -
 /// Four who talk and six who are cut off: connections 10 to 15 come back.
 const STORM: &str = "storm --connections 10 --storm-share 0.6 --rate 100 --storm-at 200ms --warmup 0s --duration 1500ms --drain 5s";
 
-/// Runs against a server that fails the connections with these numbers; `expected` is part of the report's object of that name.
+/// Runs against a server that fails the connections with these numbers; `expected` is part of the
+/// report's object of that name.
 fn check(
     arguments: &str,
     (door, numbers): (Door, Range<usize>),

@@ -1,5 +1,5 @@
-//! A server that echoes, and breaks the rules below the messages: at its door, in its frames, or by going away. Bytes by hand: no library
-//! would send them. Called by `transport`.
+//! A server that echoes, and breaks the rules below the messages: at its door, in its frames, or by
+//! going away. Bytes by hand: no library would send them. Called by `transport`.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,16 +13,19 @@ pub(crate) enum Conduct {
     HangUpFirst,
     /// It says this first, and then nothing.
     SpeakFirst(&'static str),
-    /// It answers the request with this and keeps the connection; `KEY` stands for the right Sec-WebSocket-Accept.
+    /// It answers the request with this and keeps the connection; `KEY` stands for the right
+    /// Sec-WebSocket-Accept.
     Answer(&'static str),
     /// The same, and hangs up.
     AnswerAndHangUp(&'static str),
-    /// It sends this in the place of the sixth echo of the first connection that gets so far, and then nothing more.
+    /// It sends this in the place of the sixth echo of the first connection that gets so far, and
+    /// then nothing more.
     Say(Vec<u8>),
     /// The same, and hangs up.
     SayAndHangUp(Vec<u8>),
-    /// It agrees on permessage-deflate, and echoes each message in the form in which it came; in the place of the sixth of the first connection
-    /// that gets so far it sends these bytes, if there are any, and then nothing more.
+    /// It agrees on permessage-deflate, and echoes each message in the form in which it came; in
+    /// the place of the sixth of the first connection that gets so far it sends these bytes, if
+    /// there are any, and then nothing more.
     Compress(Vec<u8>),
     /// It reads no more instead of the sixth echo of that connection.
     StopReading,

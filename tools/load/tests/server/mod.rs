@@ -1,5 +1,5 @@
-//! Small servers that speak the raw or the native protocol, honestly or with one fault towards one connection.
-//! Threads and tungstenite; each lives until the test process ends.
+//! Small servers that speak the raw or the native protocol, honestly or with one fault towards one
+//! connection. Threads and tungstenite; each lives until the test process ends.
 
 mod queue;
 
@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex};
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
 
-/// What the server does wrong, once, with the sixth measured message of the first connection that gets any.
+/// What the server does wrong, once, with the sixth measured message of the first connection that
+/// gets any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing.
@@ -32,6 +33,8 @@ pub(crate) enum Fault {
     Damage,
     /// The connection is closed with 1008 instead.
     Close,
+    /// Neither it nor any later one is sent, and not one of any other connection from its sixth on.
+    Overload,
     /// Nothing, but who reads too slowly is closed with 1008.
     CloseSlow,
     /// Nothing, but who reads too slowly does not get everything.
@@ -231,7 +234,11 @@ impl Hub {
     }
 
     fn claim(&self) -> Fault {
-        std::mem::replace(&mut *self.fault.lock().unwrap(), Fault::None)
+        let mut fault = self.fault.lock().unwrap();
+        match *fault {
+            Fault::Overload => Fault::Overload,
+            _ => std::mem::replace(&mut *fault, Fault::None),
+        }
     }
 
     fn subscribe(&self, room: &str, writer: &Writer) {
@@ -275,7 +282,8 @@ struct Gate {
     held: Option<Message>,
 }
 
-const FAULTY: u32 = 6;
+/// The number of the message that a fault strikes.
+pub(crate) const FAULTY: u32 = 6;
 
 impl Gate {
     fn honest() -> Gate {
@@ -308,12 +316,13 @@ impl Gate {
             }
             return;
         }
-        if !measured || self.seen != FAULTY {
+        let overloaded = self.fault == Fault::Overload && self.seen > FAULTY;
+        if !measured || self.seen != FAULTY && !overloaded {
             return write(writer, message);
         }
         match self.fault {
             Fault::None | Fault::CloseSlow | Fault::SkipSlow => write(writer, message),
-            Fault::Drop => {}
+            Fault::Drop | Fault::Overload => {}
             Fault::Duplicate => {
                 write(writer, message.clone());
                 write(writer, message);
@@ -331,7 +340,8 @@ impl Gate {
     }
 }
 
-/// Bytes of the stamp that a message carries: in native as hexadecimal digits at the start of its data.
+/// Bytes of the stamp that a message carries: in native as hexadecimal digits at the start of its
+/// data.
 fn stamp(message: &Message) -> Vec<u8> {
     match message {
         Message::Binary(bytes) => bytes.to_vec(),

@@ -1,4 +1,5 @@
-//! A subscriber's bounded queue with its own thread, and what a server does when it is full. Called by `server`.
+//! A subscriber's bounded queue with its own thread, and what a server does when it is full. Called
+//! by `server`.
 
 use super::{Fault, Writer, write};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! TLS in front of a plain server: every connection is relayed to it, and what its handshake said is kept. Called by `transport`.
+//! TLS in front of a plain server: every connection is relayed to it, and what its handshake said
+//! is kept. Called by `transport`.
 
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::pki_types::PrivateKeyDer;

@@ -1,8 +1,9 @@
 //! axum and Shardcast in one process: HTTP routes on one port that publish to, look into and close
 //! WebSocket connections on another.
 //!
-//! `cargo run -p shardcast --example axum`, then connect to `ws://127.0.0.1:8000/ws?user=ann`, join a room, and
-//! `curl -d '{"text":"hello"}' -H 'content-type: application/json' http://127.0.0.1:8080/publish/lobby`.
+//! `cargo run -p shardcast --example axum`, then connect to `ws://127.0.0.1:8000/ws?user=ann`, join a
+//! room, and `curl -d '{"text":"hello"}' -H 'content-type: application/json'
+//! http://127.0.0.1:8080/publish/lobby`.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

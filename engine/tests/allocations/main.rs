@@ -12,6 +12,7 @@ use shardcast_engine::{
     Running, Tag, Target,
 };
 use std::net::SocketAddr;
+use std::time::Duration;
 
 const TOPIC: &str = "topic";
 const MEMBERS: usize = 100;
@@ -74,6 +75,9 @@ impl Trial {
             shards: 1,
             pinning: Pinning::None,
             connections_max: 1000,
+            // No ping comes between what is counted, however slow the machine.
+            heartbeat: Duration::from_secs(3600),
+            idle_timeout: Duration::from_secs(7200),
             ..Config::default()
         };
         let sealed = Frame::new(Kind::Binary, b"sealed long ago");

@@ -210,7 +210,9 @@ pub struct NothingToAnswer;
 pub type Session = SessionState<Continuation>;
 
 /// What code of the application does with the outcome of a request, on the shard.
-pub struct Continuation(Box<dyn FnOnce(&mut Context<'_>, Outcome)>);
+pub struct Continuation(Box<Then>);
+
+type Then = dyn FnOnce(&mut Context<'_>, Outcome);
 
 impl Continuation {
     pub(crate) fn new(run: impl FnOnce(&mut Context<'_>, Outcome) + 'static) -> Continuation {

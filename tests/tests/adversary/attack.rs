@@ -111,9 +111,12 @@ pub(crate) fn frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 /// The same traffic takes more CPU beside an attack than without one: caches are colder. By so much
 /// at most, as a part of what the crowd takes.
-const CPU_NOISE: f64 = 0.25;
+const CPU_NOISE: f64 = 0.5;
 /// And at least this: the kernel counts CPU in ticks of 10 ms a thread.
-const CPU_NOISE_MIN: Duration = Duration::from_millis(100);
+const CPU_NOISE_MIN: Duration = Duration::from_millis(300);
+/// How often an attack alone is measured: whatever else the machine does adds to a measurement and
+/// never takes from it, so the lowest counts. An attack that costs too much does so each time.
+const MEASUREMENTS_MAX: usize = 3;
 /// Memory that comes and goes with the crowd's own traffic: receive buffers and batches.
 const MEMORY_NOISE_BYTES: u64 = 8 << 20;
 /// So many rounds at least accompany an attack.
@@ -202,20 +205,27 @@ impl Scene {
     /// Runs one attack, and compares what it took with what it may.
     #[track_caller]
     fn check_alone(&mut self, attack: &Attack) {
+        let mut excess = None;
+        for _ in 0..MEASUREMENTS_MAX {
+            excess = self.excess(attack);
+            if excess.is_none() {
+                return;
+            }
+        }
+        panic!("{}: {excess:?} and as bad each time before", attack.name);
+    }
+
+    /// Runs one attack by itself; what it took beyond what it may.
+    fn excess(&mut self, attack: &Attack) -> Option<String> {
         let cost = self.measure(&[attack], PAUSE_ALONE);
         let noise = cost.crowd_cpu.mul_f64(CPU_NOISE).max(CPU_NOISE_MIN);
         let cpu_max = attack.cpu_max(&cost.tallies[0]) + noise;
-        let (name, cpu) = (attack.name, cost.cpu);
-        assert!(
-            cpu <= cpu_max,
-            "{name}: {cpu:?} of CPU, at most {cpu_max:?}"
-        );
+        if cost.cpu > cpu_max {
+            return Some(format!("{:?} of CPU, at most {cpu_max:?}", cost.cpu));
+        }
         let memory_max = attack.memory_bytes_max + MEMORY_NOISE_BYTES;
         let memory = cost.memory_bytes;
-        assert!(
-            memory <= memory_max,
-            "{name}: {memory} bytes, at most {memory_max}"
-        );
+        (memory > memory_max).then(|| format!("{memory} bytes, at most {memory_max}"))
     }
 
     /// Runs attacks side by side until the server is rid of them, and checks how their connections end.

@@ -74,8 +74,7 @@ const BEFORE_CPU: Goal = Goal::cpu(RAW, RAW_BEFORE).must(1.05).stretch(1.01);
 /// What JSON may cost an echo, and a delivery.
 const NATIVE_ECHO: Goal = Goal::cpu(NATIVE, RAW).must(1.40);
 const NATIVE_BROADCAST: Goal = Goal::cpu(NATIVE, RAW).must(1.25);
-/// Bun has uWebSockets inside, and stands for it. The softirq of loopback's receive path hides what
-/// batching saves: hence two promises.
+/// Bun has uWebSockets inside. The softirq of loopback hides what batching saves: two promises.
 const ECHO_BUN: Goal = Goal::cpu(RAW, BUN).must(0.92).stretch(0.85).rps(0.65, 0.55);
 const ECHO_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.00);
 /// Every send is one of its own for both: parity is the floor.

@@ -7,12 +7,14 @@ use crate::types::answer::{Answer, Notice, Tag};
 use crate::types::close_reason::CloseReason;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::{Frame, Message};
+use crate::types::history::Missed;
 use crate::types::quiet::Quiet;
 use crate::types::ticket::Address;
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::http::{HeaderError, Headers, Request};
 use shardcast_protocol::pieces::Piece;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing
 /// needs a lock.
@@ -94,6 +96,18 @@ pub trait Application: Sized + 'static {
     /// Another thread sent this connection a notice ([`crate::Handle::notify`]). A notice to a
     /// connection that is gone is dropped.
     fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _note: Notice) {}
+
+    /// The connection was not sent some publications of a room, before those that it is sent next:
+    /// it was too slow, and the room's policy ([`crate::SlowReader`]) or the bounds of its log left
+    /// them out. The default says nothing to the client.
+    fn missed(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _session: &mut Self::Session,
+        _room: &Arc<str>,
+        _missed: Missed,
+    ) {
+    }
 
     /// A time has come that [`Context::wake_at`] was told: does what is to be done by now, and
     /// returns the next such time. Not called once the connection has left the open state.

@@ -3,6 +3,7 @@
 use crate::driver::listen::ListenSource;
 use crate::egress::compression::Compression;
 use crate::listener::Listener;
+use crate::topic::log::options::{LogClass, LogOptions};
 use crate::types::config_error::{ConfigError, within};
 use std::collections::HashSet;
 use std::fmt;
@@ -34,6 +35,13 @@ pub struct Config {
     pub outbox_bytes_max: usize,
     /// Sends that may wait for one slow reader. Default 4,096, range 16..=1,048,576.
     pub outbox_frames_max: usize,
+    /// Classes of logs that topics may keep, by [`LogClass`]. Default: none; at most
+    /// [`LogClass::COUNT_MAX`].
+    pub logs: Vec<LogOptions>,
+    /// Logs of topics without members and without publications that a shard keeps for their epochs.
+    /// One more takes the place of the one that has been of no use for longest. Default 16,384,
+    /// range 16..=10,000,000; each takes some 300 bytes.
+    pub logs_max: usize,
     /// Path of event streams, for clients that cannot have a WebSocket: GET opens one, POST sends a
     /// message to it. Begins with `/`, in normal spelling. Default `None`: there are none.
     pub event_streams: Option<String>,
@@ -112,6 +120,8 @@ impl Default for Config {
             outbox_bytes_max: 1 << 20,
             outbox_frames_max: 4096,
             reassembly_bytes_max: 256 << 20,
+            logs: Vec::new(),
+            logs_max: 16_384,
             event_streams: None,
             head_bytes_max: 16 << 10,
             headers_max: 100,
@@ -137,6 +147,10 @@ impl Config {
     /// buffers aside.
     pub const OUTBOX_STEP_BYTES: usize = 128 << 10;
 
+    /// Members of a shard that may read logs at a time. Whoever would be one more does not go on
+    /// from an earlier position ([`crate::Loss::Limit`]), and what is published waits in its outbox.
+    pub const CURSORS_MAX: usize = 262_144;
+
     /// Most shards of an engine.
     pub const SHARDS_MAX: usize = 256;
 
@@ -151,6 +165,7 @@ impl Config {
         self.check_head()?;
         self.check_outbox()?;
         self.check_reassembly()?;
+        self.check_logs()?;
         self.compression
             .as_ref()
             .map_or(Ok(()), Compression::check)?;
@@ -284,6 +299,18 @@ impl Config {
             least..=1 << 30,
             rule,
         )
+    }
+
+    fn check_logs(&self) -> Result<(), ConfigError> {
+        within(
+            "logs",
+            self.logs.len(),
+            0..=LogClass::COUNT_MAX,
+            "up to 1,024",
+        )?;
+        let rule = "16 to 10,000,000";
+        within("logs_max", self.logs_max, 16..=10_000_000, rule)?;
+        self.logs.iter().try_for_each(LogOptions::check)
     }
 
     /// A fragmented message takes up to its size, and the fragment that is on its way up to as much

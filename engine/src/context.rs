@@ -3,13 +3,16 @@
 use crate::connection::peer::Peer;
 use crate::connection::phase::Phase;
 use crate::core::Core;
+use crate::core::rooms::JoinOptions;
 use crate::message::request::ShardRequest;
 use crate::topic::key::{Topic, TopicKind};
+use crate::topic::log::options::LogClass;
 use crate::topic::publication::Content;
 use crate::topic::target::{Publish, PublishError, Target};
 use crate::types::answer::Tag;
 use crate::types::close_reason::CloseReason;
 use crate::types::encoding::{EncodingId, EncodingsPresent};
+use crate::types::history::HistoryQuery;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::{Address, Ticket};
 use shardcast_protocol::close::CloseCode;
@@ -147,7 +150,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
     pub fn join(&mut self, room: &str, tag: Tag) -> Result<(), RoomError> {
-        self.core.join(self.ticket, room, u32::MAX, tag)
+        self.join_with(room, JoinOptions::default(), tag)
     }
 
     /// Asks for membership of a room that is full with so many members: `tag` answers with
@@ -162,7 +165,25 @@ impl<'a> Context<'a> {
         members_max: u32,
         tag: Tag,
     ) -> Result<(), RoomError> {
-        self.core.join(self.ticket, room, members_max, tag)
+        let options = JoinOptions {
+            members_max,
+            ..JoinOptions::default()
+        };
+        self.join_with(room, options, tag)
+    }
+
+    /// Asks for membership with these options. What the connection has missed follows the answer,
+    /// before what is published from then on.
+    ///
+    /// # Errors
+    /// As [`Context::join`].
+    pub fn join_with(
+        &mut self,
+        room: &str,
+        options: JoinOptions,
+        tag: Tag,
+    ) -> Result<(), RoomError> {
+        self.core.join(self.ticket, room, options, tag)
     }
 
     /// Ends membership; `tag` answers with [`crate::Answer::Left`].
@@ -215,6 +236,22 @@ impl<'a> Context<'a> {
                     .clone()
             })
             .collect()
+    }
+
+    /// Asks for a page of a topic's log (no membership needed); `tag` answers with
+    /// [`crate::Answer::History`]. A topic without a log gets one of this class, an index of
+    /// [`crate::Config::logs`], so that its position means something later.
+    ///
+    /// # Errors
+    /// The name or the limits refuse it; nothing was sent.
+    pub fn history(
+        &mut self,
+        topic: Topic<'_>,
+        class: LogClass,
+        query: HistoryQuery,
+        tag: Tag,
+    ) -> Result<(), PublishError> {
+        self.core.history(self.ticket, topic, class, query, tag)
     }
 
     /// Publishes to a room (no membership needed), to a user, or to everyone. All members see one

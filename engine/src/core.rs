@@ -4,9 +4,11 @@
 //! Nothing here talks to the kernel. What the driver must do is written into the agenda and the
 //! transmits, and the shard carries it out when its tick gets there.
 
+pub(crate) mod catching_up;
 pub(crate) mod compressing;
 pub(crate) mod encode;
 pub(crate) mod ending;
+pub(crate) mod history;
 pub(crate) mod publishing;
 pub(crate) mod querying;
 pub(crate) mod reassembly;
@@ -34,6 +36,7 @@ use crate::events::EventSink;
 use crate::listener::Listener;
 use crate::message::lane::Mailbox;
 use crate::query::gather::Queries;
+use crate::topic::log::logs::Logs;
 use crate::topic::publication::Encode;
 use crate::topic::topics::Topics;
 use crate::types::close_reason::CloseReason;
@@ -213,6 +216,7 @@ impl Core {
         encode: Encode,
     ) -> Core {
         let congestion = admission.congestion.seeded(mail.seed());
+        let logs = Logs::new(&config.logs, config.logs_max, mail.seed(), mail.shard());
         Core {
             admitted: 0,
             deferred: 0,
@@ -220,7 +224,7 @@ impl Core {
             now: 0,
             connections: Connections::default(),
             timers: Timers::new(),
-            topics: Topics::new(congestion),
+            topics: Topics::new(congestion, logs),
             queries: Queries::default(),
             events: EventSink::default(),
             mail,
@@ -457,6 +461,9 @@ impl Core {
             connection.flags.clear(Flags::BACKLOG);
             self.counters.outboxes.sub(1);
             connection.release_cold(&mut self.spare);
+            if !self.topics.cursors.is_empty() {
+                self.topics.cursors.outbox_emptied(ticket);
+            }
             if matches!(connection.phase, Phase::Flushing | Phase::Lingering) {
                 self.pending_work.finish.push(ticket);
             }

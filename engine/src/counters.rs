@@ -57,6 +57,38 @@ counters! {
     count deliveries;
     /// Publishes ordered by this shard as home.
     count publishes;
+    /// Publishes that were not ordered: another one with the same key was before.
+    count publishes_repeated;
+    /// Logs of topics that this shard orders.
+    gauge logs;
+    /// What these hold, in bytes: frames, 128 for each publication, and what was encoded of them
+    /// for readers.
+    gauge log_bytes;
+    /// Members of topics that read its log instead of what is published: they go on from an earlier
+    /// position, or were too slow.
+    gauge cursors;
+    /// Joins that went on from the position that they gave.
+    count recoveries;
+    /// Joins that could not go on from the position that they gave, by reason.
+    count recoveries_lost_epoch_changed of recoveries_lost { reason = "epoch_changed" };
+    /// Joins that could not go on from the position that they gave, by reason.
+    count recoveries_lost_trimmed_by_size of recoveries_lost { reason = "trimmed_by_size" };
+    /// Joins that could not go on from the position that they gave, by reason.
+    count recoveries_lost_trimmed_by_age of recoveries_lost { reason = "trimmed_by_age" };
+    /// Joins that could not go on from the position that they gave, by reason.
+    count recoveries_lost_limit of recoveries_lost { reason = "limit" };
+    /// Publications that members were sent from a log.
+    count caught_up;
+    /// Publications that members were not sent because they read too slowly, by reason.
+    count missed_dropped of missed { reason = "dropped" };
+    /// Publications that members were not sent because they read too slowly, by reason.
+    count missed_conflated of missed { reason = "conflated" };
+    /// Publications that members were not sent because they read too slowly, by reason.
+    count missed_trimmed_by_size of missed { reason = "trimmed_by_size" };
+    /// Publications that members were not sent because they read too slowly, by reason.
+    count missed_trimmed_by_age of missed { reason = "trimmed_by_age" };
+    /// Times a member was too slow and became a reader of the log.
+    count fell_behind;
     /// Send operations, those from outboxes included (frames_out / sends is frames per send).
     count sends;
     /// Sends that fell short and moved to an outbox.

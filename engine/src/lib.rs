@@ -136,6 +136,7 @@ pub use confine::{Panicked, confine, discard};
 pub use connection::heartbeat::Heartbeat;
 pub use connection::peer::Peer;
 pub use context::Context;
+pub use core::rooms::JoinOptions;
 pub use counter::{Counter, Reading};
 pub use counters::ShardCounters;
 pub use driver::boundary::StopAccept;
@@ -160,14 +161,19 @@ pub use run::running::Running;
 pub use run::start::{start, start_on};
 pub use run::start_error::StartError;
 pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};
+pub use topic::log::options::{LogClass, LogOptions, Newcomers, SlowReader};
 pub use topic::publication::{Content, Data, DataEncoding, Position, Publication, PublicationKind};
 pub use topic::target::{Publish, PublishError, Target};
-pub use types::answer::{Answer, Listing, Member, Notice, Reply, Report, Tag};
+pub use types::answer::{Answer, Listing, Member, Notice, Repeat, Reply, Report, Tag};
 pub use types::close_reason::CloseReason;
 pub use types::config_error::ConfigError;
 pub use types::deadline::Deadline;
 pub use types::encoding::{EncodingId, EncodingsPresent};
 pub use types::frame::{Frame, Message};
+pub use types::history::{
+    History, HistoryQuery, JoinedLog, KeptPublication, Loss, Missed, MissedReason, ReadOrder,
+    Recovery, Since,
+};
 pub use types::quiet::Quiet;
 pub use types::room_error::RoomError;
 pub use types::ticket::{Address, Ticket};

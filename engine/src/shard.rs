@@ -131,11 +131,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.run_commands();
         self.core.mail.unspill();
         self.unpark();
+        self.core.ask_for_ranges();
         self.take_requests();
         self.take_deliveries();
         self.fan_out();
         self.meet_deadlines();
         self.wake_some();
+        self.core.topics.logs.look(self.core.now);
         self.drain_some();
         self.report_ended();
         self.gauge();
@@ -214,7 +216,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let handshakes = core.tls.has_waiting();
         let pending_work =
             !core.pending_work.finish.is_empty() || !core.pending_work.kick.is_empty();
-        if busy || parked || draining || handshakes || pending_work {
+        let reads = core.topics.cursors.has_ready() && !core.mail.is_congested();
+        if reads || busy || parked || draining || handshakes || pending_work {
             core.counters.lane_depth.set(core.mail.depth() as u64);
             return Self::LOOK;
         }
@@ -238,6 +241,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .timers
             .next_deadline()
             .into_iter()
+            .chain(core.topics.logs.next_look())
             .chain(self.idleness.next_look());
         Wait::Until(sooner.fold(latest, Millis::min))
     }
@@ -415,6 +419,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         counters.rooms.set(self.core.topics.local.rooms() as u64);
         counters.users.set(self.core.topics.local.users() as u64);
         counters.admissions_waiting.set(self.core.deferred as u64);
+        let topics = &self.core.topics;
+        counters.logs.set(topics.logs.count() as u64);
+        counters.log_bytes.set(topics.logs.bytes());
+        counters.cursors.set(topics.cursors.count() as u64);
         counters
             .rooms_home
             .set(self.core.topics.homes.rooms() as u64);

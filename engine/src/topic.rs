@@ -3,9 +3,12 @@
 
 pub(crate) mod batch;
 pub(crate) mod congestion;
+pub(crate) mod cursor;
 pub(crate) mod delayed;
 pub(crate) mod home;
+pub(crate) mod keep;
 pub(crate) mod key;
+pub(crate) mod log;
 pub(crate) mod member_list;
 pub(crate) mod order;
 pub(crate) mod publication;

@@ -6,6 +6,7 @@ pub(crate) mod config_error;
 pub(crate) mod deadline;
 pub(crate) mod encoding;
 pub(crate) mod frame;
+pub(crate) mod history;
 pub(crate) mod quiet;
 pub(crate) mod room_error;
 pub(crate) mod shrink;

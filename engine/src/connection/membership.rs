@@ -7,8 +7,8 @@ use crate::topic::key::TopicKind;
 pub(crate) struct Membership {
     /// Index of the subscribers.
     pub(crate) subscribers: u32,
-    /// Index among the members, or [`Membership::OUTSIDE`].
-    pub(crate) position: u32,
+    /// See [`Membership::place`].
+    position: u32,
     /// What the connection asked for last: true is in.
     pub(crate) wanted: bool,
     /// Joins and leaves whose answer from the home shard is outstanding.
@@ -17,9 +17,51 @@ pub(crate) struct Membership {
     pub(crate) kind: TopicKind,
 }
 
+/// Where a connection stands among the subscribers of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Not (yet, or any more) among them.
+    Outside,
+    /// Among the members that are sent what is published; an index.
+    Member(usize),
+    /// Among those that read the log; an index.
+    Behind(usize),
+}
+
 impl Membership {
-    /// Not (yet, or any more) among the members.
-    pub(crate) const OUTSIDE: u32 = u32::MAX;
+    const OUTSIDE: u32 = u32::MAX;
+    /// Set where the connection reads the log. No shard has as many connections as this.
+    const BEHIND: u32 = 1 << 31;
+
+    /// What a connection asked for that stands nowhere yet.
+    pub(crate) fn asked(subscribers: u32, kind: TopicKind) -> Membership {
+        Membership {
+            subscribers,
+            position: Membership::OUTSIDE,
+            wanted: true,
+            in_flight: 1,
+            kind,
+        }
+    }
+
+    /// Where the connection stands.
+    pub(crate) fn place(&self) -> Place {
+        match self.position {
+            Membership::OUTSIDE => Place::Outside,
+            behind if behind & Membership::BEHIND != 0 => {
+                Place::Behind((behind & !Membership::BEHIND) as usize)
+            }
+            member => Place::Member(member as usize),
+        }
+    }
+
+    pub(crate) fn set_place(&mut self, place: Place) {
+        self.position = match place {
+            Place::Outside => Membership::OUTSIDE,
+            Place::Member(index) => index as u32,
+            Place::Behind(index) => index as u32 | Membership::BEHIND,
+        };
+    }
 }
 
 /// A connection's memberships. One room costs no allocation.
@@ -104,12 +146,22 @@ mod tests {
     use super::*;
 
     fn membership(subscribers: u32) -> Membership {
-        Membership {
-            subscribers,
-            position: 0,
-            wanted: true,
-            in_flight: 0,
-            kind: TopicKind::Room,
+        Membership::asked(subscribers, TopicKind::Room)
+    }
+
+    #[test]
+    fn a_place_is_what_it_was_set_to() {
+        let mut membership = membership(1);
+        assert_eq!(membership.place(), Place::Outside);
+        for place in [
+            Place::Member(0),
+            Place::Behind(0),
+            Place::Member(7_000_000),
+            Place::Behind(7_000_000),
+            Place::Outside,
+        ] {
+            membership.set_place(place);
+            assert_eq!(membership.place(), place);
         }
     }
 

@@ -13,7 +13,9 @@ use crate::message::lane::Mailbox;
 use crate::message::request::PublishRequest;
 use crate::topic::home::Homes;
 use crate::topic::key::Topic;
-use crate::topic::publication::{Content, Encode, Position};
+use crate::topic::log::entry::Entry;
+use crate::topic::log::logs::Logs;
+use crate::topic::publication::{Content, Encode, Position, Publication};
 use crate::types::encoding::{EncodingId, EncodingSet};
 use crate::types::frame::Frame;
 use crate::types::ticket::Ticket;
@@ -44,6 +46,19 @@ impl Core {
         (&self.topics.homes, &mut self.mail, encoder)
     }
 
+    /// What reading a log needs at once: the logs, the way to who reads, and what makes their
+    /// frames.
+    pub(super) fn log_parts(&mut self) -> (&mut Logs, &mut Mailbox, Encoder<'_>) {
+        let encoder = Encoder {
+            encode: self.encode,
+            compressing: self.compressing.as_deref_mut(),
+            admission: &self.admission,
+            counters: &self.counters,
+            shard: self.mail.shard(),
+        };
+        (&mut self.topics.logs, &mut self.mail, encoder)
+    }
+
     /// As owner: sends something to one connection, in its encoding.
     pub(crate) fn send_one(&mut self, to: Ticket, content: &Content) {
         if self.connections.phase(to) != Phase::Open {
@@ -69,13 +84,26 @@ impl Encoder<'_> {
         position: Option<Position>,
     ) -> Option<Frame> {
         let frame = self.encode(content, encoding, topic, position)?;
+        Some(self.compress(frame))
+    }
+
+    /// The frame of a publication in a log that its readers of an encoding share.
+    pub(super) fn share_entry(
+        &mut self,
+        entry: &Entry,
+        encoding: EncodingId,
+        topic: Topic<'_>,
+        position: Position,
+    ) -> Option<Frame> {
+        let frame = entry.encode(encoding, topic, position, |publication| {
+            self.call(encoding, publication, Some(position))
+        })?;
+        Some(self.compress(frame))
+    }
+
+    fn compress(&mut self, frame: Frame) -> Frame {
         let compressing = self.compressing.as_deref_mut();
-        Some(compress_for_sharers(
-            compressing,
-            self.admission,
-            self.counters,
-            frame,
-        ))
+        compress_for_sharers(compressing, self.admission, self.counters, frame)
     }
 
     /// The frames for members of several encodings, each made once.
@@ -101,18 +129,28 @@ impl Encoder<'_> {
         topic: Option<Topic<'_>>,
         position: Option<Position>,
     ) -> Option<Frame> {
-        let encode = self.encode;
         let frame = content.encode(encoding, topic, position, |publication| {
-            let encoded = confine(|| encode(encoding, publication, position));
-            encoded.unwrap_or_else(|_| {
-                count_panic(self.counters, self.shard, None);
-                None
-            })
+            self.call(encoding, publication, position)
         });
         if frame.is_none() {
             self.counters.dropped_untranslatable.add(1);
         }
         frame
+    }
+
+    /// Has the application encode it. `None`: it cannot, or it panicked.
+    fn call(
+        &self,
+        encoding: EncodingId,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        let encode = self.encode;
+        let encoded = confine(|| encode(encoding, publication, position));
+        encoded.unwrap_or_else(|_| {
+            count_panic(self.counters, self.shard, None);
+            None
+        })
     }
 }
 

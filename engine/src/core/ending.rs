@@ -4,7 +4,7 @@
 //! state.
 
 use super::{Core, Ended};
-use crate::connection::membership::Membership;
+use crate::connection::membership::{Membership, Place};
 use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::Flags;
 use crate::message::request::ShardRequest;
@@ -249,6 +249,9 @@ impl Core {
                     None => topics_by_home.push((home, vec![key])),
                 }
             }
+            self.topics
+                .cursors
+                .remove(ticket.slot, membership.subscribers);
             self.remove_member(*membership);
             self.topics.local.release(membership.subscribers);
         }
@@ -272,27 +275,27 @@ impl Core {
     /// Takes a member out of its topic's subscribers; the member that takes its place learns its
     /// new position.
     pub(super) fn remove_member(&mut self, membership: Membership) {
-        if membership.position == Membership::OUTSIDE {
-            return;
-        }
-        let members = &mut self
-            .topics
-            .local
-            .subscribers(membership.subscribers)
-            .members;
-        members.swap_remove(membership.position as usize);
+        let subscribers = self.topics.local.subscribers(membership.subscribers);
+        let (members, index) = match (membership.place(), &mut subscribers.log) {
+            (Place::Outside, _) => return,
+            (Place::Member(index), _) => (&mut subscribers.members, index),
+            (Place::Behind(index), Some(log)) => (&mut log.behind, index),
+            (Place::Behind(_), None) => unreachable!("only who reads a log is behind"),
+        };
+        members.swap_remove(index);
         // What a crowd needed goes as it leaves; each member is moved at most once for every time
         // that as many left.
         if members.capacity() > Self::MEMBERS_SLACK_MAX && members.capacity() > 4 * members.len() {
             members.shrink_to(2 * members.len());
         }
-        if let Some(moved) = members.get(membership.position as usize) {
+        if let Some(moved) = members.get(index) {
             let slot = moved.slot;
             let moved = self
                 .connections
                 .memberships(slot)
                 .find(membership.subscribers);
-            moved.expect("a member has a membership").position = membership.position;
+            let moved = moved.expect("a member has a membership");
+            moved.set_place(membership.place());
         }
     }
 }

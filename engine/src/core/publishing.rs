@@ -8,11 +8,14 @@ use crate::message::request::{PublishRequest, ShardRequest};
 use crate::query::gather::{Part, QueryKey, Requester};
 use crate::topic::home::Interest;
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
+use crate::topic::log::options::LogClass;
 use crate::topic::order::{deliver_all, enqueue_report, send_out};
 use crate::topic::publication::Position;
-use crate::topic::target::{Publish, PublishError, Target};
+use crate::topic::target::{Publish, PublishError, Target, Wants};
 use crate::types::answer::{Listing, Member, Reply, Report, Tag};
-use crate::types::encoding::EncodingId;
+use crate::types::encoding::{EncodingId, EncodingSet};
+use crate::types::frame::Frame;
+use crate::types::history::HistoryQuery;
 use crate::types::ticket::Ticket;
 
 impl Core {
@@ -23,15 +26,19 @@ impl Core {
         publish: Publish,
     ) -> Result<(), PublishError> {
         let topic = to.topic().map(|topic| self.key(topic)).transpose()?;
-        if publish.report.is_some() && self.queries.is_full() {
+        publish.check()?;
+        if publish.wants.is_some() && self.queries.is_full() {
             return Err(PublishError::TooManyReports);
         }
-        let requester = publish.report.map(|tag| Requester::Connection(ticket, tag));
+        let report = publish.wants.map(|(tag, wants)| {
+            let key = self.open_report(Requester::Connection(ticket, tag));
+            key.wanting(wants)
+        });
         let request = PublishRequest {
             topic,
-            content: publish.content,
             except: publish.except,
-            report: requester.map(|requester| self.open_report(requester)),
+            content: publish.into_content(to),
+            report,
         };
         let topic = request.topic.as_ref().map(TopicKey::topic);
         self.topics
@@ -44,9 +51,13 @@ impl Core {
     pub(crate) fn publish_from_outside(
         &mut self,
         mut publish: PublishRequest,
+        wants: Wants,
         reply: Option<Reply>,
     ) {
-        publish.report = reply.map(|reply| self.open_report(Requester::Outside(reply)));
+        publish.report = reply.map(|reply| {
+            let key = self.open_report(Requester::Outside(reply));
+            key.wanting(wants)
+        });
         self.post_publish(publish);
     }
 
@@ -88,8 +99,47 @@ impl Core {
         self.mail.request(home, ShardRequest::List { topic, key });
     }
 
+    /// Asks for a page of a topic's log.
+    pub(crate) fn history(
+        &mut self,
+        ticket: Ticket,
+        topic: Topic<'_>,
+        class: LogClass,
+        query: HistoryQuery,
+        tag: Tag,
+    ) -> Result<(), PublishError> {
+        let topic = self.key(topic)?;
+        if self.queries.is_full() {
+            return Err(PublishError::TooManyReports);
+        }
+        self.topics
+            .check_congestion(&mut self.connections, ticket, Some(topic.topic()));
+        self.post_history(topic, class, query, Requester::Connection(ticket, tag));
+        Ok(())
+    }
+
+    /// Posts a question for a page of a topic's log. There is a place for the answer.
+    pub(crate) fn post_history(
+        &mut self,
+        topic: TopicKey,
+        class: LogClass,
+        query: HistoryQuery,
+        requester: Requester,
+    ) {
+        let nothing = Part::History(None);
+        let key = self.queries.open(self.mail.shard(), requester, nothing);
+        let home = self.mail.home(Some(topic.topic()));
+        let request = ShardRequest::History {
+            topic,
+            class,
+            key,
+            query: Box::new(query),
+        };
+        self.mail.request(home, request);
+    }
+
     /// The key of a topic, whose name is checked. One that is known here costs no allocation.
-    fn key(&self, topic: Topic<'_>) -> Result<TopicKey, PublishError> {
+    pub(super) fn key(&self, topic: Topic<'_>) -> Result<TopicKey, PublishError> {
         let is_name = match topic {
             Topic::Room(name) => self.check_name(name).is_ok(),
             Topic::User(name) => (1..=USER_BYTES_MAX).contains(&name.len()),
@@ -103,21 +153,33 @@ impl Core {
 
     /// As home: gives a publish its place in the order, has it encoded, and sends it to every shard
     /// with members.
-    pub(crate) fn order(&mut self, publish: &PublishRequest) {
+    pub(crate) fn order(&mut self, mut publish: PublishRequest) {
         self.counters.publishes.add(1);
-        // No topic keeps history yet: one that does gives its next position here, and nowhere else.
-        let position = None;
-        match &publish.topic {
-            Some(key) => self.order_in_topic(publish, key.topic(), position),
-            None => self.order_for_everyone(publish, position),
+        let receipt = |key: &mut QueryKey| key.wants == Wants::Receipt;
+        let receipt = publish.report.take_if(receipt);
+        let report = match (&publish.topic, publish.content.kept()) {
+            (Some(key), Some((keep, content))) => self.order_kept(&publish, key, keep, content),
+            (Some(key), None) => {
+                self.order_in_topic(&publish, key.topic(), None, |_, _| {});
+                Report::default()
+            }
+            (None, _) => {
+                self.order_for_everyone(&publish);
+                Report::default()
+            }
+        };
+        if let Some(key) = receipt {
+            enqueue_report(&mut self.mail, key, 1, report);
         }
     }
 
-    fn order_in_topic(
+    /// `deliver` is called with what those of each encoding are sent.
+    pub(super) fn order_in_topic(
         &mut self,
         publish: &PublishRequest,
         topic: Topic<'_>,
         position: Option<Position>,
+        mut deliver: impl FnMut(EncodingId, &Frame),
     ) {
         let (homes, mail, mut encoder) = self.home_parts();
         let interest = homes.interest(topic);
@@ -128,13 +190,20 @@ impl Core {
         if let Some((first, _)) = ends.filter(|(first, last)| first.encoding == last.encoding) {
             let encoding = first.encoding;
             let Some(frame) = encoder.share(&publish.content, encoding, topic, position) else {
-                return send_out(mail, publish, count(interest), std::iter::empty());
+                let nobody = std::iter::empty();
+                return send_out(mail, publish, position, count(interest), nobody);
             };
+            deliver(encoding, &frame);
             let to = interest.iter().map(|pair| (pair.shard, encoding, &frame));
-            return send_out(mail, publish, 0, to);
+            return send_out(mail, publish, position, 0, to);
         }
-        let present = interest.iter().map(|pair| pair.encoding).collect();
+        let present: EncodingSet = interest.iter().map(|pair| pair.encoding).collect();
         let frames = encoder.share_all(publish, present, topic, position);
+        for encoding in present.iter() {
+            if let Some(frame) = &frames[encoding.index()] {
+                deliver(encoding, frame);
+            }
+        }
         let said = |pair: &&Interest| frames[pair.encoding.index()].is_some();
         let unencodable = interest.iter().filter(|pair| !said(pair));
         let dropped = unencodable.map(|pair| pair.members).sum();
@@ -142,15 +211,15 @@ impl Core {
             let frame = frames[pair.encoding.index()].as_ref()?;
             Some((pair.shard, pair.encoding, frame))
         });
-        send_out(mail, publish, dropped, to);
+        send_out(mail, publish, position, dropped, to);
     }
 
     /// Every shard is sent to, for each encoding that the process has connections of: whoever opens
     /// one later misses nothing between two messages that it gets.
-    fn order_for_everyone(&mut self, publish: &PublishRequest, position: Option<Position>) {
+    fn order_for_everyone(&mut self, publish: &PublishRequest) {
         let present = self.admission.encodings.get();
         let (_, mail, mut encoder) = self.home_parts();
-        let frames = &encoder.share_all(publish, present, None, position);
+        let frames = &encoder.share_all(publish, present, None, None);
         let shards = mail.shards() as u16;
         let pairs = present
             .iter()
@@ -177,7 +246,7 @@ impl Core {
                 enqueue_report(mail, key, 1, Report::default());
             }
         }
-        deliver_all(mail, publish, parcels, to);
+        deliver_all(mail, publish, None, parcels, to);
     }
 
     /// As member: nobody of an encoding is sent a publish to everyone. The shard's part of its
@@ -202,12 +271,12 @@ impl Core {
             return Vec::new();
         };
         let subscribers = self.topics.local.subscribers(index);
-        let tickets = subscribers.members.iter().take(usize::from(members_max));
+        let tickets = subscribers.all().take(usize::from(members_max));
         let user = match subscribers.key.kind() {
             TopicKind::User => Some(subscribers.key.name().clone()),
             TopicKind::Room => None,
         };
-        let tickets = tickets.copied().collect::<Vec<_>>();
+        let tickets = tickets.collect::<Vec<_>>();
         let named = tickets.into_iter().map(|ticket| Member {
             address: self.address(ticket),
             user: user.clone().or_else(|| self.user(ticket)),

@@ -2,14 +2,16 @@
 //! back.
 
 use super::Core;
-use crate::connection::membership::Membership;
+use crate::connection::membership::{Membership, Place};
 use crate::connection::phase::Phase;
 use crate::connection::slot::Connections;
 use crate::message::delivery::Joined;
 use crate::message::request::{Join, ShardRequest};
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
+use crate::topic::log::options::LogClass;
 use crate::types::answer::{Answer, Tag};
 use crate::types::encoding::EncodingId;
+use crate::types::history::Since;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
 use std::sync::Arc;
@@ -25,16 +27,39 @@ const USERS_PER_CONNECTION_MAX: usize = 8;
 struct JoinRequest<'a> {
     topic: Topic<'a>,
     tag: Option<Tag>,
-    members_max: u32,
+    options: JoinOptions,
+}
+
+/// What a join asks for besides the membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinOptions {
+    /// The room is full with so many members: one more is answered [`crate::Answer::Refused`].
+    /// [`u32::MAX`]: no number fills it.
+    pub members_max: u32,
+    /// The class of the room's log, an index of [`crate::Config::logs`], if it is to keep one. A
+    /// log that exists stays what it is.
+    pub log: Option<LogClass>,
+    /// Up to where the connection knows the room: it is sent what it has missed first, if the log
+    /// has it. Needs [`JoinOptions::log`].
+    pub since: Option<Since>,
+}
+
+impl Default for JoinOptions {
+    fn default() -> JoinOptions {
+        JoinOptions {
+            members_max: u32::MAX,
+            log: None,
+            since: None,
+        }
+    }
 }
 
 impl Core {
-    /// `members_max`: the room is full with so many.
     pub(crate) fn join(
         &mut self,
         ticket: Ticket,
         room: &str,
-        members_max: u32,
+        options: JoinOptions,
         tag: Tag,
     ) -> Result<(), RoomError> {
         self.check_name(room).map_err(|()| RoomError::BadName)?;
@@ -44,7 +69,7 @@ impl Core {
         let request = JoinRequest {
             topic: Topic::Room(room),
             tag: Some(tag),
-            members_max,
+            options,
         };
         self.join_topic(ticket, request)?;
         self.topics
@@ -87,7 +112,7 @@ impl Core {
             let request = JoinRequest {
                 topic,
                 tag: None,
-                members_max: u32::MAX,
+                options: JoinOptions::default(),
             };
             self.join_topic(ticket, request)?;
         }
@@ -154,13 +179,7 @@ impl Core {
                     }
                 }
                 let subscribers = self.topics.local.claim(encoding, request.topic);
-                memberships.insert(Membership {
-                    subscribers,
-                    position: Membership::OUTSIDE,
-                    wanted: true,
-                    in_flight: 1,
-                    kind: request.topic.kind(),
-                });
+                memberships.insert(Membership::asked(subscribers, request.topic.kind()));
                 subscribers
             }
         };
@@ -172,7 +191,9 @@ impl Core {
             encoding,
             tag: request.tag,
             counted,
-            members_max: request.members_max,
+            members_max: request.options.members_max,
+            log: request.options.log,
+            since: request.options.since.map(Box::new),
         };
         self.mail.request(home, ShardRequest::Join(join));
         Ok(())
@@ -221,17 +242,20 @@ impl Core {
             tag,
             members,
             counted,
+            log,
         } = joined;
         let subscribers = self.topics.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
-        if counted && membership.position == Membership::OUTSIDE {
+        let becomes_member = counted && membership.place() == Place::Outside;
+        if becomes_member {
             let list = &mut self.topics.local.subscribers(subscribers).members;
-            membership.position = list.len() as u32;
+            membership.set_place(Place::Member(list.len()));
             list.push(who);
         }
+        let log = log.map(|log| self.joined_log(who, subscribers, becomes_member, *log));
         let room = topic.name().clone();
-        Some((who, tag?, Answer::Joined { room, members }))
+        Some((who, tag?, Answer::Joined { room, members, log }))
     }
 
     /// The home counted the leave: no message of the room follows.
@@ -246,8 +270,9 @@ impl Core {
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         let was = *membership;
         membership.in_flight -= 1;
-        membership.position = Membership::OUTSIDE;
+        membership.set_place(Place::Outside);
         let over = !membership.wanted && membership.in_flight == 0;
+        self.topics.cursors.remove(who.slot, subscribers);
         self.remove_member(was);
         if over {
             self.forget_membership(who, subscribers);
@@ -275,7 +300,7 @@ impl Core {
         let subscribers = self.topics.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
-        debug_assert_eq!(membership.position, Membership::OUTSIDE);
+        debug_assert_eq!(membership.place(), Place::Outside);
         if membership.in_flight == 0 {
             self.forget_membership(who, subscribers);
         }

@@ -6,7 +6,10 @@ use crate::events::Subscriber;
 use crate::message::request::PublishRequest;
 use crate::query::page::Query;
 use crate::topic::key::TopicKey;
+use crate::topic::log::options::LogClass;
+use crate::topic::target::Wants;
 use crate::types::answer::{Notice, Reply};
+use crate::types::history::HistoryQuery;
 use crate::types::ticket::Ticket;
 use std::fmt;
 
@@ -15,10 +18,17 @@ pub(crate) enum Command {
     /// With a reply, it is reported.
     Publish {
         publish: PublishRequest,
+        wants: Wants,
         reply: Option<Reply>,
     },
     List {
         topic: TopicKey,
+        reply: Reply,
+    },
+    History {
+        topic: TopicKey,
+        class: LogClass,
+        query: HistoryQuery,
         reply: Reply,
     },
     Notify {
@@ -53,6 +63,7 @@ impl fmt::Debug for Command {
         f.write_str(match self {
             Command::Publish { .. } => "Publish",
             Command::List { .. } => "List",
+            Command::History { .. } => "History",
             Command::Notify { .. } => "Notify",
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",

@@ -2,9 +2,12 @@
 
 use crate::query::gather::QueryKey;
 use crate::topic::key::{Topic, TopicKey};
+use crate::topic::log::options::SlowReader;
+use crate::topic::log::range::{Range, Reading};
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
+use crate::types::history::JoinedLog;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
 
@@ -50,6 +53,8 @@ pub(crate) enum Delivery {
         /// As many as are to be named.
         members: u16,
     },
+    /// What a cursor asked for. Members change by it as by a join.
+    CaughtUp(Box<CaughtUp>),
     /// What became of a message that a connection posted.
     Posted {
         who: Ticket,
@@ -63,6 +68,9 @@ impl Delivery {
     pub(crate) fn recipients(&self) -> Option<(Option<Topic<'_>>, EncodingId)> {
         match self {
             Delivery::Joined(joined) => Some((Some(joined.topic.topic()), joined.encoding)),
+            Delivery::CaughtUp(caught_up) => {
+                Some((Some(caught_up.topic.topic()), caught_up.encoding))
+            }
             Delivery::Left {
                 topic, encoding, ..
             }
@@ -84,6 +92,7 @@ impl Delivery {
         match self {
             Delivery::Message(parcel) => parcel.frame.bytes().len(),
             Delivery::Joined(_)
+            | Delivery::CaughtUp(_)
             | Delivery::Left { .. }
             | Delivery::Refused { .. }
             | Delivery::Unencodable { .. }
@@ -102,6 +111,38 @@ pub(crate) struct Joined {
     pub(crate) tag: Option<Tag>,
     pub(crate) members: u32,
     pub(crate) counted: bool,
+    /// Where the topic keeps a log.
+    pub(crate) log: Option<Box<JoinedAt>>,
+}
+
+/// What a join found in the topic's log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JoinedAt {
+    pub(crate) answer: JoinedLog,
+    pub(crate) slow_reader: SlowReader,
+    /// From where the connection reads the log, before it is sent what is published.
+    pub(crate) cursor: Option<(u64, Reading)>,
+}
+
+/// What a cursor asked for.
+#[derive(Debug)]
+pub(crate) struct CaughtUp {
+    pub(crate) topic: TopicKey,
+    pub(crate) encoding: EncodingId,
+    pub(crate) who: Ticket,
+    /// Where the cursor stood.
+    pub(crate) asked: u64,
+    pub(crate) range: Range,
+    pub(crate) progress: Progress,
+}
+
+/// How far a cursor has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There is more in the log.
+    More,
+    /// The next publication is the next that the member is sent.
+    UpToDate,
 }
 
 /// What became of a posted message.
@@ -122,6 +163,8 @@ pub(crate) struct Parcel {
     pub(crate) topic: Option<TopicKey>,
     pub(crate) encoding: EncodingId,
     pub(crate) frame: Frame,
+    /// Its place in its topic's log; 0: it is not kept.
+    pub(crate) offset: u64,
     /// Left out, if it is on the receiving shard.
     pub(crate) except: Option<Ticket>,
     pub(crate) report: Option<QueryKey>,

@@ -3,9 +3,12 @@
 use crate::query::gather::{Outcome, QueryKey};
 use crate::query::page::Query;
 use crate::topic::key::TopicKey;
+use crate::topic::log::options::LogClass;
+use crate::topic::log::range::Reader;
 use crate::topic::publication::Content;
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
+use crate::types::history::{HistoryQuery, Since};
 use crate::types::ticket::{Address, Ticket};
 use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
@@ -47,6 +50,17 @@ pub(crate) enum ShardRequest {
         topic: TopicKey,
         key: QueryKey,
     },
+    /// A page of the topic's log.
+    History {
+        topic: TopicKey,
+        class: LogClass,
+        key: QueryKey,
+        query: Box<HistoryQuery>,
+    },
+    /// A cursor asks for what comes next; answered with [`Delivery::CaughtUp`].
+    ///
+    /// [`Delivery::CaughtUp`]: crate::message::delivery::Delivery::CaughtUp
+    CatchUp(Box<CatchUp>),
     /// One part of an answer, back at the shard that asked.
     Outcome(Outcome),
     /// A message for an event stream, as a client's frame; answered with [`Delivery::Posted`].
@@ -83,6 +97,18 @@ pub(crate) struct Join {
     /// Members with whom the room is full. Their number is a `u32`, so [`u32::MAX`] holds nobody
     /// back.
     pub(crate) members_max: u32,
+    /// The class of the topic's log, if it is to keep one.
+    pub(crate) log: Option<LogClass>,
+    /// Up to where the connection knows the topic.
+    pub(crate) since: Option<Box<Since>>,
+}
+
+/// A cursor into a topic's log.
+#[derive(Debug)]
+pub(crate) struct CatchUp {
+    pub(crate) topic: TopicKey,
+    pub(crate) epoch: u64,
+    pub(crate) reader: Reader,
 }
 
 /// A publish on its way to the home of its topic.

@@ -2,7 +2,9 @@
 //! answer is there.
 
 use crate::query::page::{Found, FoundConnection, FoundTopic};
+use crate::topic::target::Wants;
 use crate::types::answer::{Answer, Listing, Reply, Report, Tag};
+use crate::types::history::History;
 use crate::types::ticket::Ticket;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,11 +14,18 @@ use std::num::NonZeroU32;
 pub(crate) struct QueryKey {
     /// The shard that asked.
     pub(crate) shard: u16,
+    /// What it wants to know of a publish.
+    pub(crate) wants: Wants,
     /// One more than its place: so no key costs a message no room.
     number: NonZeroU32,
 }
 
 impl QueryKey {
+    /// The same, of somebody who wants to know this of a publish.
+    pub(crate) fn wanting(self, wants: Wants) -> QueryKey {
+        QueryKey { wants, ..self }
+    }
+
     fn index(self) -> u32 {
         self.number.get() - 1
     }
@@ -27,10 +36,13 @@ impl QueryKey {
     pub(crate) fn of_nobody() -> QueryKey {
         QueryKey {
             shard: 0,
+            wants: Wants::Counts,
             number: NonZeroU32::MIN,
         }
     }
 }
+
+const _: () = assert!(size_of::<Option<QueryKey>>() == 8);
 
 /// Who waits for an answer.
 pub(crate) enum Requester {
@@ -41,12 +53,14 @@ pub(crate) enum Requester {
 }
 
 /// One shard's part of an answer, or their sum.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Part {
     Report(Report),
     Listing(Listing),
     Connections(Found<FoundConnection>),
     Topics(Found<FoundTopic>),
+    /// `None`: the topic's home has not answered, or there is no such log.
+    History(Option<Box<History>>),
 }
 
 /// One part of what was asked for.
@@ -118,6 +132,7 @@ impl Queries {
         };
         QueryKey {
             shard,
+            wants: Wants::Counts,
             number: NonZeroU32::MIN.saturating_add(index),
         }
     }
@@ -139,6 +154,9 @@ impl Queries {
             Part::Listing(listing) => Answer::Listed(listing),
             Part::Connections(found) => Answer::Connections(found),
             Part::Topics(found) => Answer::Topics(found),
+            Part::History(history) => {
+                Answer::History(history.map_or_else(History::of_nothing, |history| *history))
+            }
         };
         Some((done.requester, answer))
     }
@@ -168,9 +186,7 @@ impl Part {
     fn add(&mut self, other: Part) {
         match (self, other) {
             (Part::Report(sum), Part::Report(part)) => {
-                sum.delivered += part.delivered;
-                sum.queued += part.queued;
-                sum.dropped += part.dropped;
+                sum.add(part);
             }
             (Part::Listing(sum), Part::Listing(part)) => {
                 // All parts say the same.
@@ -179,8 +195,13 @@ impl Part {
             }
             (Part::Connections(sum), Part::Connections(part)) => sum.add(part),
             (Part::Topics(sum), Part::Topics(part)) => sum.add(part),
+            (Part::History(answer), Part::History(part)) => *answer = part,
             (
-                Part::Report(_) | Part::Listing(_) | Part::Connections(_) | Part::Topics(_),
+                Part::Report(_)
+                | Part::Listing(_)
+                | Part::Connections(_)
+                | Part::Topics(_)
+                | Part::History(_),
                 other,
             ) => unreachable!("a part of another answer: {other:?}"),
         }
@@ -204,6 +225,7 @@ mod tests {
             delivered,
             queued,
             dropped,
+            ..Report::default()
         })
     }
 
@@ -239,6 +261,7 @@ mod tests {
                 delivered: 15,
                 queued: 1,
                 dropped: 2,
+                ..Report::default()
             });
             match queries.add(outcome(key, 2, report(5, 0, 2))) {
                 Some((Requester::Connection(WHO, tag), answer)) => {

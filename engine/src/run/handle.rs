@@ -13,8 +13,10 @@ use crate::message::lane::Remote;
 use crate::message::request::PublishRequest;
 use crate::query::page::Query;
 use crate::topic::key::{Topic, TopicKey};
-use crate::topic::target::{Publish, Target};
+use crate::topic::log::options::LogClass;
+use crate::topic::target::{Publish, Target, Wants};
 use crate::types::answer::{Notice, Reply};
+use crate::types::history::HistoryQuery;
 use crate::types::ticket::{Address, Ticket};
 use std::sync::Arc;
 
@@ -54,8 +56,8 @@ impl Handle {
     }
 
     /// Publishes. One thread's publishes to one target keep their order. A name that nobody may
-    /// bear reaches nobody. The tag of [`Publish::report`] means nothing here: see
-    /// [`Handle::publish_reported`].
+    /// bear reaches nobody. What [`Publish::report`] and [`Publish::receipt`] ask for is not
+    /// answered here: see [`Handle::publish_reported`].
     ///
     /// # Errors
     /// Nothing was sent.
@@ -63,7 +65,8 @@ impl Handle {
         self.ask(publication(to, publish, None))
     }
 
-    /// Publishes, and replies with [`Answer::Reported`].
+    /// Publishes, and replies with [`Answer::Reported`]: with all counts, or as soon as it has its
+    /// position if [`Publish::receipt`] asks for that. The tags mean nothing here.
     ///
     /// # Errors
     /// Nothing was sent, and `reply` is dropped.
@@ -83,6 +86,27 @@ impl Handle {
     pub fn list(&self, topic: Topic<'_>, reply: Reply) -> Result<(), Refused> {
         let topic = TopicKey::new(topic);
         self.ask(Command::List { topic, reply })
+    }
+
+    /// Asks for a page of a topic's log: replies with [`Answer::History`]. As
+    /// [`crate::Context::history`].
+    ///
+    /// # Errors
+    /// Nothing was asked, and `reply` is dropped.
+    pub fn history(
+        &self,
+        topic: Topic<'_>,
+        class: LogClass,
+        query: HistoryQuery,
+        reply: Reply,
+    ) -> Result<(), Refused> {
+        let topic = TopicKey::new(topic);
+        self.ask(Command::History {
+            topic,
+            class,
+            query,
+            reply,
+        })
     }
 
     /// Gives a notice to one connection: [`crate::Application::notified`]. One that is gone hears
@@ -190,14 +214,18 @@ impl Handle {
 }
 
 fn publication(to: Target<'_>, publish: Publish, reply: Option<Reply>) -> Command {
-    let topic = to.topic().map(TopicKey::new);
+    let wants = publish.wants.map_or(Wants::Counts, |(_, wants)| wants);
     let publish = PublishRequest {
-        topic,
-        content: publish.content,
+        topic: to.topic().map(TopicKey::new),
         except: publish.except,
+        content: publish.into_content(to),
         report: None,
     };
-    Command::Publish { publish, reply }
+    Command::Publish {
+        publish,
+        wants,
+        reply,
+    }
 }
 
 /// The way into one shard.

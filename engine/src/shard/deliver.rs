@@ -133,6 +133,9 @@ impl Core {
         shares: &mut Shares,
     ) -> Appended {
         let flags = self.connections.at(ticket.slot).flags;
+        if flags.has(Flags::BACKLOG) && self.falls_behind(fan_out, ticket) {
+            return Appended::default();
+        }
         if flags.has(Flags::SERVED_APART) {
             return self.append_apart(fan_out, ticket, flags);
         }

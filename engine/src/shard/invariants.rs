@@ -2,7 +2,7 @@
 
 use super::Shard;
 use crate::application::Application;
-use crate::connection::membership::Membership;
+use crate::connection::membership::Place;
 use crate::connection::phase::Phase;
 use crate::connection::slot::{Connection, Flags};
 use crate::core::Core;
@@ -10,6 +10,7 @@ use crate::driver::boundary::Driver;
 use crate::egress::outgoing::Outgoing;
 use crate::shard::pace::Pace;
 use crate::topic::batch::{Batch, Recipients, Turn};
+use crate::topic::cursor::CursorState;
 use crate::topic::key::{TopicKind, TopicName};
 use crate::types::encoding::EncodingId;
 use shardcast_protocol::frame;
@@ -96,9 +97,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let shard = core.mail.shard();
             assert_eq!(core.mail.depth(), 0, "messages under way");
             for (_, subscribers) in core.topics.local.iter() {
-                if !subscribers.members.is_empty() {
+                let members = subscribers.all().count();
+                if members > 0 {
                     let key = (TopicName::of(&subscribers.key), subscribers.encoding, shard);
-                    subscriber_lists.insert(key, subscribers.members.len() as u32);
+                    subscriber_lists.insert(key, members as u32);
                 }
             }
             for (topic, pairs, members) in core.topics.homes.iter() {
@@ -256,26 +258,46 @@ fn check_rooms(core: &Core) {
             );
             assert_eq!(subscribers.key.kind(), membership.kind);
             let decided = membership.in_flight == 0;
-            let inside = membership.position != Membership::OUTSIDE;
+            let inside = membership.place() != Place::Outside;
             assert!(
                 !decided || membership.wanted && inside,
                 "slot {slot}: {membership:?}"
             );
             *claims.entry(membership.subscribers).or_default() += 1;
-            if membership.position != Membership::OUTSIDE {
-                let members = &core
-                    .topics
-                    .local
-                    .subscribers_ref(membership.subscribers)
-                    .members;
-                assert_eq!(
-                    members[membership.position as usize],
-                    core.connections.ticket(slot)
-                );
+            let ticket = core.connections.ticket(slot);
+            match membership.place() {
+                Place::Outside => {}
+                Place::Member(index) => assert_eq!(subscribers.members[index], ticket),
+                Place::Behind(index) => assert_eq!(subscribers.behind()[index], ticket),
             }
         }
     }
     check_batches(core, &claims);
+    check_cursors(core);
+}
+
+/// Whoever is behind has a cursor, which waits for something that comes, and nobody else has one.
+fn check_cursors(core: &Core) {
+    let cursors = &core.topics.cursors;
+    let behind = core.topics.local.iter();
+    let behind = behind.map(|(_, subscribers)| subscribers.behind().len());
+    assert_eq!(cursors.count(), behind.sum::<usize>());
+    assert_eq!(cursors.count(), cursors.iter().count());
+    for (slot, cursor) in cursors.iter() {
+        let subscribers = core.topics.local.subscribers_ref(cursor.subscribers);
+        let ticket = core.connections.ticket(slot);
+        assert!(subscribers.behind().contains(&ticket), "slot {slot}");
+        match cursor.state {
+            CursorState::Outbox => {
+                let flags = core.connections.ref_at(slot).flags;
+                assert!(flags.has(Flags::BACKLOG), "slot {slot}: waits for nothing");
+            }
+            CursorState::Turn => assert!(cursors.is_ready(slot, cursor.subscribers)),
+            CursorState::Answer => {}
+        }
+    }
+    let homes = &core.topics.homes;
+    core.topics.logs.check(|topic| homes.members(topic) > 0);
 }
 
 /// A batch keeps its subscribers as long as something of it is under way.
@@ -300,7 +322,7 @@ fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
             "claims of {:?}",
             subscribers.key
         );
-        for member in &subscribers.members {
+        for member in subscribers.all() {
             let memberships = core.connections.memberships_ref(member.slot).as_slice();
             assert!(
                 memberships

@@ -8,10 +8,11 @@ use crate::connection::phase::Phase;
 use crate::core::Core;
 use crate::driver::boundary::Driver;
 use crate::message::command::Command;
-use crate::message::delivery::Delivery;
+use crate::message::delivery::{CaughtUp, Delivery};
 use crate::message::request::ShardRequest;
-use crate::query::gather::{Outcome, Part};
+use crate::query::gather::{Outcome, Part, Requester};
 use crate::topic::batch::{Recipients, Turn};
+use crate::topic::topics::Topics;
 use crate::types::answer::{Listing, Notice};
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
@@ -35,10 +36,21 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 return;
             };
             match command {
-                Command::Publish { publish, reply } => {
-                    self.core.publish_from_outside(publish, reply);
-                }
+                Command::Publish {
+                    publish,
+                    wants,
+                    reply,
+                } => self.core.publish_from_outside(publish, wants, reply),
                 Command::List { topic, reply } => self.core.list_from_outside(topic, reply),
+                Command::History {
+                    topic,
+                    class,
+                    query,
+                    reply,
+                } => {
+                    let requester = Requester::Outside(reply);
+                    self.core.post_history(topic, class, query, requester);
+                }
                 Command::Notify { who, notice } => self.notify(who, notice),
                 Command::Admit { who, notice } => self.decide(who, notice),
                 Command::ReplaceTls { listener, tls } => self.core.tls.replace(listener, tls),
@@ -96,9 +108,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let core = &mut self.core;
         match request {
             ShardRequest::Join(join) => {
-                core.topics
-                    .homes
-                    .order_join(&mut core.mail, &mut core.events, join)
+                let Topics { homes, logs, .. } = &mut core.topics;
+                homes.order_join(logs, &mut core.mail, &mut core.events, core.now, join);
             }
             ShardRequest::Leave {
                 topic,
@@ -106,9 +117,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 encoding,
                 tag,
             } => {
-                core.topics
-                    .homes
-                    .order_leave(&mut core.events, &topic, encoding, who);
+                let Topics { homes, logs, .. } = &mut core.topics;
+                homes.order_leave(logs, &mut core.events, core.now, &topic, encoding, who);
                 let left = Delivery::Left {
                     topic,
                     encoding,
@@ -122,20 +132,26 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 who,
                 encoding,
             } => {
+                let Topics { homes, logs, .. } = &mut core.topics;
                 for topic in &topics {
-                    core.topics
-                        .homes
-                        .order_leave(&mut core.events, topic, encoding, who);
+                    homes.order_leave(logs, &mut core.events, core.now, topic, encoding, who);
                 }
             }
             ShardRequest::RefusalAcked { topic, who } => {
                 core.topics.homes.refusal_acked(topic, who)
             }
-            ShardRequest::Publish(publish) => core.order(&publish),
+            ShardRequest::Publish(publish) => core.order(publish),
             ShardRequest::Query { key, query } => core.answer_query(key, &query),
             ShardRequest::List { topic, key } => {
                 core.topics.homes.order_list(&mut core.mail, topic, key)
             }
+            ShardRequest::History {
+                topic,
+                class,
+                key,
+                query,
+            } => core.read_history(&topic, class, key, &query),
+            ShardRequest::CatchUp(ask) => core.answer_cursor(*ask),
             ShardRequest::Outcome(outcome) => {
                 if let Some((requester, answer)) = core.queries.add(outcome) {
                     self.answer_requester(requester, answer);
@@ -227,15 +243,31 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let again = topics.collect(connections, mail, recipients, parcel);
                 again.map(Delivery::Message)
             }
-            (Some(recipients), delivery @ (Delivery::Joined(_) | Delivery::Left { .. }))
-                if topics.close_batch(connections, recipients, None) =>
-            {
-                Some(delivery)
-            }
+            (
+                Some(recipients),
+                delivery @ (Delivery::Joined(_) | Delivery::CaughtUp(_) | Delivery::Left { .. }),
+            ) if topics.close_batch(connections, recipients, None) => Some(delivery),
             (_, delivery) => {
                 self.take(delivery);
                 None
             }
+        }
+    }
+
+    /// A cursor is sent what it asked for, after it has heard of what it missed before that.
+    fn take_range(&mut self, caught_up: CaughtUp) {
+        let Some(missed) = self.core.begin_range(&caught_up) else {
+            return;
+        };
+        let who = caught_up.who;
+        if let Some(missed) = missed {
+            let room = caught_up.topic.name().clone();
+            self.call(who, None, |application, context, session| {
+                application.missed(context, session, &room, missed)
+            });
+        }
+        if self.core.connections.phase(who) == Phase::Open {
+            self.core.append_range(caught_up);
         }
     }
 
@@ -283,6 +315,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let answer = self.core.refused(topic, encoding, who, answer);
                 self.answer(answer);
             }
+            Delivery::CaughtUp(caught_up) => self.take_range(*caught_up),
             Delivery::Joined(joined) => {
                 let answer = self.core.joined(joined);
                 self.answer(answer);

@@ -4,6 +4,8 @@
 
 use crate::message::delivery::Parcel;
 use crate::query::gather::{Outcome, Part, QueryKey};
+use crate::topic::log::options::SlowReader;
+use crate::topic::log::range::Reading;
 use crate::topic::member_list::MemberList;
 use crate::types::answer::Report;
 use crate::types::encoding::EncodingId;
@@ -26,6 +28,8 @@ pub(crate) struct Batch {
     frames: u32,
     pub(crate) turn: Turn,
     skips: Skips,
+    /// The place in the topic's log of the first frame that has one; 0: none has.
+    first_offset: u64,
 }
 
 /// Where a set of recipients is between two batches.
@@ -113,6 +117,13 @@ impl Batch {
         }
     }
 
+    /// The next frame has this place in the topic's log; 0: it has none.
+    pub(crate) fn reach(&mut self, offset: u64) {
+        if self.first_offset == 0 {
+            self.first_offset = offset;
+        }
+    }
+
     /// Appends one frame, which `except` is not to get.
     pub(crate) fn push(&mut self, frame: &Frame, except: Option<Ticket>) {
         let start = self.bytes();
@@ -171,6 +182,8 @@ impl Batch {
             members,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
             tally: Report::default(),
+            first_offset: batch.first_offset,
+            slow_reader: SlowReader::Disconnect,
         }
     }
 }
@@ -188,9 +201,20 @@ pub(crate) struct FanOut {
     pub(crate) members: MemberList,
     report: Option<(QueryKey, u16)>,
     pub(crate) tally: Report,
+    first_offset: u64,
+    /// What becomes of members that are too slow.
+    pub(crate) slow_reader: SlowReader,
 }
 
 impl FanOut {
+    /// The offset from which on a member that is too slow for this batch reads the log, and how.
+    /// `None`: it is queued for that member.
+    #[inline]
+    pub(crate) fn cursor(&self) -> Option<(u64, Reading)> {
+        let reading = Reading::of(self.slow_reader)?;
+        (self.first_offset > 0).then_some((self.first_offset, reading))
+    }
+
     /// Whether every member gets all of it, in one layout.
     #[inline]
     pub(crate) fn is_for_all(&self) -> bool {
@@ -429,6 +453,7 @@ mod tests {
     fn both_have_their_turns() {
         let mut fan_outs = FanOuts::default();
         let parcel = Parcel {
+            offset: 0,
             topic: None,
             encoding: EncodingId::FIRST,
             frame: frame("a"),

@@ -241,6 +241,8 @@ mod tests {
         members_max: u32,
     ) -> Join {
         Join {
+            log: None,
+            since: None,
             topic: TopicKey::new(topic),
             who: address(shard),
             encoding,

@@ -1,16 +1,23 @@
 //! The home's part: joins, leaves and lists get their place in a topic's order, and what was
 //! ordered goes to the shards with members.
 
+use crate::driver::boundary::Millis;
 use crate::events::{Event, EventKind, EventSink};
-use crate::message::delivery::{Delivery, Joined, Parcel};
+use crate::message::delivery::{Delivery, Joined, JoinedAt, Parcel};
 use crate::message::lane::Mailbox;
 use crate::message::request::{Join, PublishRequest};
 use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::home::{Homes, JoinOutcome};
 use crate::topic::key::{TopicKey, TopicName};
+use crate::topic::log::logs::Logs;
+use crate::topic::log::options::{LogOptions, Newcomers};
+use crate::topic::log::range::Reading;
+use crate::topic::log::topic_log::{Log, Missing};
+use crate::topic::publication::Position;
 use crate::types::answer::{Listing, Report};
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
+use crate::types::history::{JoinedLog, Recovery, Since};
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Address;
 
@@ -19,15 +26,38 @@ pub(crate) const LIST_MEMBERS_MAX: u32 = 1000;
 
 impl Homes {
     /// As home: a connection becomes a member, if the room is not full.
-    pub(crate) fn order_join(&mut self, mailbox: &mut Mailbox, events: &mut EventSink, join: Join) {
+    pub(crate) fn order_join(
+        &mut self,
+        logs: &mut Logs,
+        mailbox: &mut Mailbox,
+        events: &mut EventSink,
+        now: Millis,
+        join: Join,
+    ) {
         let outcome = self.join(&join);
         let Join {
             topic,
             who,
             encoding,
             tag,
+            log: class,
+            since,
             ..
         } = join;
+        let log = match (outcome, class) {
+            (JoinOutcome::Member { members, counted }, Some(class)) => {
+                logs.open(&topic, class, now, |log, options| {
+                    log.members = members;
+                    let newcomer = counted.then_some(since.as_deref());
+                    Box::new(join_log(log, options, newcomer))
+                })
+            }
+            (JoinOutcome::Member { members, .. }, None) => {
+                logs.count_members(topic.topic(), members, now);
+                None
+            }
+            (JoinOutcome::Full, _) => None,
+        };
         if let JoinOutcome::Member {
             members,
             counted: true,
@@ -43,6 +73,7 @@ impl Homes {
                 tag,
                 members,
                 counted,
+                log,
             }),
             JoinOutcome::Full => Delivery::Refused {
                 topic,
@@ -58,7 +89,9 @@ impl Homes {
     /// As home: a connection is no member any more, if it was one.
     pub(crate) fn order_leave(
         &mut self,
+        logs: &mut Logs,
         events: &mut EventSink,
+        now: Millis,
         topic: &TopicKey,
         encoding: EncodingId,
         member: Address,
@@ -66,6 +99,7 @@ impl Homes {
         let Some(members) = self.leave(topic, encoding, member) else {
             return;
         };
+        logs.count_members(topic.topic(), members, now);
         events.emit(EventKind::Left, || Event::Left {
             topic: TopicName::of(topic),
             member,
@@ -108,6 +142,33 @@ impl Homes {
     }
 }
 
+/// What a join finds in the topic's log. `newcomer`: where it knows the topic up to; `None`: the
+/// connection was a member already.
+fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -> JoinedAt {
+    let (recovery, cursor) = match newcomer {
+        Some(Some(since)) => match log.missing(*since) {
+            Missing::Nothing => (Some(Recovery::Recovered), None),
+            Missing::From(offset) => (Some(Recovery::Recovered), Some((offset, Reading::All))),
+            Missing::Lost(loss) => (Some(Recovery::Lost(loss)), None),
+        },
+        Some(None) if log.is_empty() => (None, None),
+        Some(None) => match options.newcomers {
+            Newcomers::Nothing => (None, None),
+            Newcomers::Newest => (None, Some((log.position().offset, Reading::All))),
+            Newcomers::NewestByKey => (None, Some((log.first(), Reading::NewestByKey))),
+        },
+        None => (None, None),
+    };
+    JoinedAt {
+        answer: JoinedLog {
+            position: log.position(),
+            recovery,
+        },
+        slow_reader: options.slow_reader,
+        cursor,
+    }
+}
+
 fn emit_join(events: &mut EventSink, topic: &TopicKey, member: Address, members: u32) {
     if members == 1 {
         events.emit(EventKind::TopicActive, || {
@@ -127,26 +188,30 @@ fn emit_join(events: &mut EventSink, topic: &TopicKey, member: Address, members:
 pub(crate) fn send_out<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,
+    position: Option<Position>,
     dropped: u32,
     to: impl Iterator<Item = (u16, EncodingId, &'a Frame)> + Clone,
 ) {
     let mut parcels = to.clone().count() as u16;
-    if let Some(key) = publish.report.filter(|_| parcels == 0 || dropped > 0) {
+    let more = parcels == 0 || dropped > 0 || position.is_some();
+    if let Some(key) = publish.report.filter(|_| more) {
         // One part more than there are parcels; without any, the report is complete.
         parcels += 1;
         let report = Report {
             dropped,
+            position,
             ..Report::default()
         };
         enqueue_report(mail, key, parcels, report);
     }
-    deliver_all(mail, publish, parcels, to);
+    deliver_all(mail, publish, position, parcels, to);
 }
 
 /// `parcels`: parts that the report is made of, if there is one.
 pub(crate) fn deliver_all<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,
+    position: Option<Position>,
     parcels: u16,
     to: impl Iterator<Item = (u16, EncodingId, &'a Frame)>,
 ) {
@@ -155,6 +220,7 @@ pub(crate) fn deliver_all<'a>(
             topic: publish.topic.clone(),
             encoding,
             frame: frame.clone(),
+            offset: position.map_or(0, |position| position.offset),
             except: publish.except_on(shard),
             report: publish.report,
             parcels,

@@ -4,6 +4,7 @@
 //!
 //! Embedders make [`Content`], messages carry it, and `core::encoding` has it encoded.
 
+use crate::topic::keep::Keep;
 use crate::topic::key::Topic;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
@@ -96,6 +97,15 @@ enum Inner {
     },
     /// To be encoded.
     Data(Arc<Stored>),
+    /// One of the above, which goes into its topic's log.
+    Kept(Box<Kept>),
+}
+
+/// What is published, and what becomes of it in its topic's log.
+#[derive(Clone, Debug)]
+struct Kept {
+    content: Content,
+    keep: Keep,
 }
 
 /// Every message between shards has room for it.
@@ -217,7 +227,7 @@ impl Content {
                 frame,
                 encoding: own,
             } if encoding == own => Some(frame),
-            Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) => None,
+            Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) | Inner::Kept(_) => None,
         }
     }
 
@@ -239,6 +249,19 @@ impl Content {
                 encoding: own,
                 ..
             } if encoding == *own && position.is_none() => Some(frame.clone()),
+            Inner::Message { .. } => encode(&self.publication(topic)?),
+            Inner::Data(stored) => match stored.encoded(encoding) {
+                Some(frame) if position.is_none() => Some(frame.clone()),
+                Some(_) | None => encode(&stored.publication(topic)),
+            },
+            Inner::Kept(kept) => kept.content.encode(encoding, topic, position, encode),
+        }
+    }
+
+    /// What is published, as data. `None`: it is a frame that was ready.
+    pub(crate) fn publication<'a>(&'a self, topic: Option<Topic<'a>>) -> Option<Publication<'a>> {
+        match &self.0 {
+            Inner::Frame { .. } => None,
             Inner::Message {
                 frame,
                 shard,
@@ -248,7 +271,7 @@ impl Content {
                 ..
             } => {
                 let (shard, ticket) = (*shard, *ticket);
-                encode(&Publication {
+                Some(Publication {
                     topic,
                     kind: PublicationKind::Message {
                         publisher: Address { shard, ticket },
@@ -257,10 +280,94 @@ impl Content {
                     data_encoding: *data_encoding,
                 })
             }
-            Inner::Data(stored) => match stored.encoded(encoding) {
-                Some(frame) if position.is_none() => Some(frame.clone()),
-                Some(_) | None => encode(&stored.publication(topic)),
-            },
+            Inner::Data(stored) => Some(stored.publication(topic)),
+            Inner::Kept(kept) => kept.content.publication(topic),
+        }
+    }
+}
+
+/// What a topic's log needs of it.
+impl Content {
+    /// The same, to go into its topic's log.
+    pub(crate) fn to_keep(self, keep: Keep) -> Content {
+        Content(Inner::Kept(Box::new(Kept {
+            content: self,
+            keep,
+        })))
+    }
+
+    /// What its topic's log is to do with it, and what goes in there. `None`: it is not kept.
+    #[inline]
+    pub(crate) fn kept(&self) -> Option<(&Keep, &Content)> {
+        match &self.0 {
+            Inner::Kept(kept) => Some((&kept.keep, &kept.content)),
+            Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) => None,
+        }
+    }
+
+    /// The same publication, held by the first of these frames that has its data in it. `None`:
+    /// none has, or it is a frame already.
+    pub(crate) fn with_delivered<'f>(
+        &self,
+        topic: Topic<'_>,
+        delivered: impl Iterator<Item = (EncodingId, &'f Frame)>,
+    ) -> Option<Content> {
+        let publication = self.publication(Some(topic))?;
+        let mut delivered = delivered;
+        let (encoding, frame) =
+            delivered.find(|(_, frame)| Place::find(frame.bytes(), publication.data).is_some())?;
+        Some(Content::data(&publication, Some((encoding, frame.clone()))))
+    }
+
+    /// The frame that it holds, if that is for this encoding.
+    pub(crate) fn own_frame(&self, encoding: EncodingId) -> Option<&Frame> {
+        match &self.0 {
+            Inner::Frame {
+                frame,
+                encoding: own,
+            }
+            | Inner::Message {
+                frame,
+                encoding: own,
+                ..
+            } => (encoding == *own).then_some(frame),
+            Inner::Data(stored) => stored.encoded(encoding),
+            Inner::Kept(kept) => kept.content.own_frame(encoding),
+        }
+    }
+
+    /// Holds the same frame in other memory. False: it holds none of this encoding by itself.
+    pub(crate) fn move_frame(&mut self, encoding: EncodingId, moved: Frame) -> bool {
+        match &mut self.0 {
+            Inner::Message {
+                frame,
+                encoding: own,
+                ..
+            } if encoding == *own => {
+                debug_assert_eq!(frame.bytes(), moved.bytes());
+                *frame = moved;
+                true
+            }
+            Inner::Frame { .. } | Inner::Message { .. } | Inner::Data(_) | Inner::Kept(_) => false,
+        }
+    }
+
+    /// Whether these are the bytes of a frame that it holds.
+    pub(crate) fn shares(&self, plain: &[u8]) -> bool {
+        let is_same = |frame: &Frame| std::ptr::eq(frame.bytes().as_ptr(), plain.as_ptr());
+        match &self.0 {
+            Inner::Frame { frame, .. } | Inner::Message { frame, .. } => is_same(frame),
+            Inner::Data(stored) => stored.frames().any(|(_, frame)| is_same(frame)),
+            Inner::Kept(kept) => kept.content.shares(plain),
+        }
+    }
+
+    /// Bytes of the frames and the data that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.0 {
+            Inner::Frame { frame, .. } | Inner::Message { frame, .. } => frame.total_bytes(),
+            Inner::Data(stored) => stored.bytes(),
+            Inner::Kept(kept) => kept.content.bytes(),
         }
     }
 }
@@ -317,8 +424,22 @@ impl Stored {
     }
 
     fn encoded(&self, encoding: EncodingId) -> Option<&Frame> {
-        let mut encoded = self.first_encoded.iter().chain(&self.more_encoded);
-        encoded.find_map(|(of, frame)| (*of == encoding).then_some(frame))
+        let mut frames = self.frames();
+        frames.find_map(|(of, frame)| (*of == encoding).then_some(frame))
+    }
+
+    fn frames(&self) -> impl Iterator<Item = &(EncodingId, Frame)> {
+        self.first_encoded.iter().chain(&self.more_encoded)
+    }
+
+    fn bytes(&self) -> usize {
+        let data = match &self.data {
+            StoredData::Text(text) => text.len(),
+            StoredData::Binary(bytes) => bytes.len(),
+            StoredData::InFrame(_) => 0,
+        };
+        let frames = self.frames().map(|(_, frame)| frame.total_bytes());
+        data + frames.sum::<usize>()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::topic::batch::Batch;
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind};
+use crate::topic::log::options::SlowReader;
 use crate::types::encoding::EncodingId;
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Ticket;
@@ -27,12 +28,36 @@ pub(crate) struct LocalTopics {
 pub(crate) struct Subscribers {
     pub(crate) key: TopicKey,
     pub(crate) encoding: EncodingId,
-    /// In no order; a connection's membership knows its position.
+    /// Those that are sent what is published, in no order; a connection's membership knows its
+    /// place.
     pub(crate) members: Vec<Ticket>,
+    /// Where the topic keeps a log, as far as a member has heard of it.
+    pub(crate) log: Option<Box<SubscribersLog>>,
     /// Memberships that refer to them, joining and leaving ones included; and one as long as
     /// something is on its way to it.
     claims: u32,
     pub(crate) batch: Batch,
+}
+
+/// What the subscribers of a topic know of its log.
+#[derive(Debug)]
+pub(crate) struct SubscribersLog {
+    pub(crate) epoch: u64,
+    pub(crate) slow_reader: SlowReader,
+    /// Members that read the log instead of what is published, in no order.
+    pub(crate) behind: Vec<Ticket>,
+}
+
+impl Subscribers {
+    /// Members that read the log.
+    pub(crate) fn behind(&self) -> &[Ticket] {
+        self.log.as_ref().map_or(&[], |log| &log.behind)
+    }
+
+    /// All members.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Ticket> {
+        self.members.iter().chain(self.behind()).copied()
+    }
 }
 
 impl LocalTopics {
@@ -110,6 +135,7 @@ impl LocalTopics {
             key: key.clone(),
             encoding,
             members: Vec::new(),
+            log: None,
             claims: 0,
             batch: Batch::default(),
         };
@@ -141,12 +167,12 @@ impl LocalTopics {
             return;
         }
         assert!(
-            subscribers.members.is_empty(),
+            subscribers.members.is_empty() && subscribers.behind().is_empty(),
             "a member without a membership"
         );
         self.names[subscribers.encoding.index()][subscribers.key.kind()]
             .remove(subscribers.key.name());
-        subscribers.members = Vec::new();
+        (subscribers.members, subscribers.log) = (Vec::new(), None);
         if !subscribers.batch.is_empty() {
             subscribers.batch = Batch::default();
             self.pending.retain(|pending| *pending != index);

@@ -1,7 +1,9 @@
 //! Who is published to, and with which options: what connections and other threads name when they
 //! publish.
 
+use crate::topic::keep::Keep;
 use crate::topic::key::Topic;
+use crate::topic::log::options::LogClass;
 use crate::topic::publication::Content;
 use crate::types::answer::Tag;
 use crate::types::ticket::Address;
@@ -33,30 +35,110 @@ impl<'a> Target<'a> {
 pub struct Publish {
     pub(crate) content: Content,
     pub(crate) except: Option<Address>,
-    pub(crate) report: Option<Tag>,
+    pub(crate) keep: Option<Keep>,
+    pub(crate) wants: Option<(Tag, Wants)>,
+}
+
+/// What the publisher wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// What became of it for every recipient.
+    Counts,
+    /// Which place it got in the order.
+    Receipt,
 }
 
 impl Publish {
+    /// The longest key, of either kind, in bytes.
+    pub const KEY_BYTES_MAX: usize = 128;
+
     /// Publishes data, or a frame that is ready ([`Content::frame`]; a [`Frame`] is one of
     /// [`EncodingId::FIRST`]).
     ///
     /// [`Frame`]: crate::Frame
+    /// [`EncodingId::FIRST`]: crate::EncodingId::FIRST
     pub fn new(content: impl Into<Content>) -> Publish {
         Publish {
             content: content.into(),
             except: None,
-            report: None,
+            keep: None,
+            wants: None,
         }
     }
+
     /// Leaves one connection out.
     pub fn except(mut self, address: Address) -> Publish {
         self.except = Some(address);
         self
     }
-    /// Asks for the counts: they come as [`crate::Answer::Reported`].
-    pub fn report(mut self, tag: Tag) -> Publish {
-        self.report = Some(tag);
+
+    /// Puts it into its topic's log, which is of this class: an index of [`crate::Config::logs`].
+    /// A log that exists stays what it is. What is published to everyone is not kept.
+    pub fn keep(mut self, class: LogClass) -> Publish {
+        self.keep = Some(Keep {
+            class,
+            key: None,
+            conflate: None,
+        });
         self
+    }
+
+    /// The publication's own key: another one with the same key is not published while the log
+    /// knows this one ([`crate::LogOptions::idempotency`]), and is answered as this one was. At most
+    /// [`Publish::KEY_BYTES_MAX`] bytes. Means nothing without [`Publish::keep`] before.
+    pub fn key(mut self, key: &str) -> Publish {
+        if let Some(keep) = &mut self.keep {
+            keep.key = Some(key.into());
+        }
+        self
+    }
+
+    /// The key by which a newer publication takes this one's place where only the newest counts
+    /// ([`crate::SlowReader::Conflate`], [`crate::Newcomers::NewestByKey`]). At most
+    /// [`Publish::KEY_BYTES_MAX`] bytes. Means nothing without [`Publish::keep`] before.
+    pub fn conflate(mut self, key: &str) -> Publish {
+        if let Some(keep) = &mut self.keep {
+            keep.conflate = Some(key.into());
+        }
+        self
+    }
+
+    /// Asks for the counts, and for its position if it is kept: they come as
+    /// [`crate::Answer::Reported`].
+    pub fn report(mut self, tag: Tag) -> Publish {
+        self.wants = Some((tag, Wants::Counts));
+        self
+    }
+
+    /// Asks for its position alone, which comes as [`crate::Answer::Reported`] without counts, as
+    /// soon as it has one.
+    pub fn receipt(mut self, tag: Tag) -> Publish {
+        self.wants = Some((tag, Wants::Receipt));
+        self
+    }
+
+    /// Whether its keys are as long as they may be.
+    pub(crate) fn check(&self) -> Result<(), PublishError> {
+        let Some(keep) = &self.keep else {
+            return Ok(());
+        };
+        let keys = keep
+            .key
+            .as_deref()
+            .into_iter()
+            .chain(keep.conflate.as_deref());
+        match keys.map(str::len).max() > Some(Publish::KEY_BYTES_MAX) {
+            true => Err(PublishError::KeyTooLong),
+            false => Ok(()),
+        }
+    }
+
+    /// What travels to the home of the topic.
+    pub(crate) fn into_content(self, target: Target<'_>) -> Content {
+        match self.keep.filter(|_| target != Target::Everyone) {
+            Some(keep) => self.content.to_keep(keep),
+            None => self.content,
+        }
     }
 }
 
@@ -69,4 +151,7 @@ pub enum PublishError {
     /// Too many reported publishes and lists under way on this shard: 1,024.
     #[error("too many reported publishes and lists under way")]
     TooManyReports,
+    /// A key is longer than [`Publish::KEY_BYTES_MAX`].
+    #[error("a key of a publication has at most 128 bytes")]
+    KeyTooLong,
 }

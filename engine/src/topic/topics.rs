@@ -10,9 +10,11 @@ use crate::message::delivery::{Delivery, Parcel};
 use crate::message::lane::Mailbox;
 use crate::topic::batch::{Batch, FanOuts, Recipients, Turn};
 use crate::topic::congestion::Congestion;
+use crate::topic::cursor::Cursors;
 use crate::topic::delayed::Delayed;
 use crate::topic::home::Homes;
 use crate::topic::key::Topic;
+use crate::topic::log::logs::Logs;
 use crate::topic::member_list::MemberLists;
 use crate::topic::order::enqueue_report;
 use crate::topic::subscribers::LocalTopics;
@@ -35,10 +37,14 @@ pub(crate) struct Topics {
     /// Some connection may have to wait for a congested topic.
     pub(crate) awaited: bool,
     pub(crate) homes: Homes,
+    /// Of the topics that this shard is home to.
+    pub(crate) logs: Logs,
+    /// Of this shard's members.
+    pub(crate) cursors: Cursors,
 }
 
 impl Topics {
-    pub(crate) fn new(congestion: Congestion) -> Topics {
+    pub(crate) fn new(congestion: Congestion, logs: Logs) -> Topics {
         Topics {
             local: LocalTopics::default(),
             everyone: Vec::new(),
@@ -48,6 +54,8 @@ impl Topics {
             congestion,
             awaited: false,
             homes: Homes::default(),
+            logs,
+            cursors: Cursors::default(),
         }
     }
 
@@ -58,6 +66,8 @@ impl Topics {
         self.delayed.release_memory();
         self.local.release_memory();
         self.homes.release_memory();
+        self.logs.release_memory();
+        self.cursors.release_memory();
     }
 
     /// The recipients that a delivery has on this shard. `None`: it has none, or none any more.
@@ -100,6 +110,7 @@ impl Topics {
         }
         let batch = self.batch(recipients);
         let was_empty = batch.is_empty();
+        batch.reach(parcel.offset);
         batch.push(&parcel.frame, parcel.except);
         let full = batch.is_full();
         if let (Recipients::Topic(subscribers), true) = (recipients, was_empty) {
@@ -154,7 +165,15 @@ impl Topics {
                 let members = self
                     .member_lists
                     .gather(subscribers.members.iter().copied());
-                let fan_out = subscribers.batch.close(recipients, members, reported);
+                let mut fan_out = subscribers.batch.close(recipients, members, reported);
+                if let Some(log) = &subscribers.log {
+                    fan_out.slow_reader = log.slow_reader;
+                    let except = reported.and_then(|parcel| parcel.except);
+                    let behind = log.behind.iter().filter(|who| Some(**who) != except);
+                    fan_out
+                        .tally
+                        .count_behind(log.slow_reader, behind.count() as u32);
+                }
                 if was == Turn::Free {
                     self.local.retain(index);
                 }

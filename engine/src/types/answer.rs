@@ -2,6 +2,9 @@
 //! that they are put together from.
 
 use crate::query::page::{Found, FoundConnection, FoundTopic};
+use crate::topic::log::options::SlowReader;
+use crate::topic::publication::Position;
+use crate::types::history::{History, JoinedLog};
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Address;
 use std::any::Any;
@@ -12,7 +15,7 @@ use std::sync::Arc;
 pub struct Tag(pub u32);
 
 /// What became of a tagged request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The connection is a member; messages that the room orders from here on reach it.
     Joined {
@@ -20,13 +23,16 @@ pub enum Answer {
         room: Arc<str>,
         /// Members on all shards, this one included.
         members: u32,
+        /// What there is to say where the topic keeps a log. `None`: it keeps none.
+        log: Option<JoinedLog>,
     },
     /// The connection is no member any more; no message of the room follows.
     Left {
         /// The room.
         room: Arc<str>,
     },
-    /// A reported publish reached every shard.
+    /// A reported publish reached every shard, or one that asks for a receipt has its place in the
+    /// order.
     Reported(Report),
     /// The connection did not become a member.
     Refused {
@@ -42,6 +48,8 @@ pub enum Answer {
     Connections(Found<FoundConnection>),
     /// A page of topics with members ([`crate::Query::Topics`]).
     Topics(Found<FoundTopic>),
+    /// A page of a topic's log.
+    History(History),
 }
 
 /// The members of a room, or the connections of a user.
@@ -73,6 +81,25 @@ pub struct Report {
     /// Refused: the connection was closing, or its outbox was full and it was closed for that; or
     /// the message cannot be encoded for it.
     pub dropped: u32,
+    /// To be read from the log, unless a newer one with the same conflation key comes first
+    /// ([`crate::SlowReader::Conflate`]).
+    pub conflated: u32,
+    /// To be read from the log, by members that have not read what came before.
+    pub catching_up: u32,
+    /// Where it stands in its topic's log, if that keeps it.
+    pub position: Option<Position>,
+    /// Whether it was published by this.
+    pub repeat: Repeat,
+}
+
+/// Whether a publication was published, or another one with its key was before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// It was.
+    #[default]
+    First,
+    /// Another one was: the position is that one's, and nothing was sent.
+    Duplicate,
 }
 
 /// What became of a message for one member.
@@ -90,6 +117,30 @@ impl Report {
             Fate::Queued => &mut self.queued,
             Fate::Dropped => &mut self.dropped,
         } += 1;
+    }
+
+    /// So many members read the log instead, whose topic has this policy.
+    pub(crate) fn count_behind(&mut self, policy: SlowReader, members: u32) {
+        *match policy {
+            SlowReader::Conflate => &mut self.conflated,
+            SlowReader::Disconnect
+            | SlowReader::DropOldest
+            | SlowReader::DropNewest
+            | SlowReader::CatchUp => &mut self.catching_up,
+        } += members;
+    }
+
+    /// Adds another shard's part.
+    pub(crate) fn add(&mut self, part: Report) {
+        self.delivered += part.delivered;
+        self.queued += part.queued;
+        self.dropped += part.dropped;
+        self.conflated += part.conflated;
+        self.catching_up += part.catching_up;
+        self.position = self.position.or(part.position);
+        if part.repeat == Repeat::Duplicate {
+            self.repeat = Repeat::Duplicate;
+        }
     }
 }
 

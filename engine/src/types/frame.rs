@@ -80,6 +80,17 @@ impl Frame {
         Frame([self.bytes(), &header, payload].concat().into())
     }
 
+    /// A plain frame that stands in memory which others share.
+    pub(crate) fn from_plain(plain: Bytes) -> Frame {
+        debug_assert_eq!(frame::written_bytes(&plain), plain.len());
+        Frame(plain)
+    }
+
+    /// Bytes of the plain frame and of the compressed one.
+    pub(crate) fn total_bytes(&self) -> usize {
+        self.0.len()
+    }
+
     fn plain_bytes(&self) -> usize {
         frame::written_bytes(&self.0)
     }

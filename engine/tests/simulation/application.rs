@@ -398,7 +398,7 @@ impl Application for Scripted {
                 let said = self.journal.borrow().listed(&listing);
                 format!("listed {number} {said}")
             }
-            other @ (Answer::Connections(_) | Answer::Topics(_)) => {
+            other @ (Answer::Connections(_) | Answer::Topics(_) | Answer::History(_)) => {
                 unreachable!("no connection asks for it: {other:?}")
             }
         };

@@ -220,6 +220,7 @@ impl Client {
                     delivered: count(),
                     queued: count(),
                     dropped: count(),
+                    ..Report::default()
                 };
                 self.log.reports.push((number, now, report));
             }

@@ -1,0 +1,309 @@
+//! Members that read a topic's log instead of what is published: how they come to, what they ask
+//! the topic's home for, and how they become members again that are sent what is published.
+//!
+//! A cursor asks only while its connection's outbox is empty, so whoever reads slowly holds a few
+//! bytes here and one range there. What it is sent, and the moment from which on it is sent what is
+//! published, have their place in the topic's order.
+
+use super::Core;
+use crate::config::Config;
+use crate::connection::membership::Place;
+use crate::connection::phase::Phase;
+use crate::connection::slot::Flags;
+use crate::message::delivery::{CaughtUp, JoinedAt, Progress};
+use crate::message::request::{CatchUp, ShardRequest};
+use crate::topic::batch::{FanOut, Recipients};
+use crate::topic::cursor::{Cursor, CursorState};
+use crate::topic::log::block::Span;
+use crate::topic::log::range::{Reader, Reading};
+use crate::topic::subscribers::SubscribersLog;
+use crate::types::history::{JoinedLog, Loss, Missed, MissedReason, Recovery};
+use crate::types::ticket::Ticket;
+use shardcast_protocol::frame;
+
+impl Core {
+    /// Cursors that ask for more in one tick: with 64 KiB for each, 4 MiB.
+    const ASKS_PER_TICK: usize = 64;
+
+    /// A connection has joined a topic that keeps a log. What its application hears of it.
+    pub(super) fn joined_log(
+        &mut self,
+        who: Ticket,
+        subscribers: u32,
+        becomes_member: bool,
+        mut joined: JoinedAt,
+    ) -> JoinedLog {
+        let local = self.topics.local.subscribers(subscribers);
+        let log = local.log.get_or_insert_with(|| {
+            Box::new(SubscribersLog {
+                epoch: 0,
+                slow_reader: joined.slow_reader,
+                behind: Vec::new(),
+            })
+        });
+        log.epoch = joined.answer.position.epoch;
+        log.slow_reader = joined.slow_reader;
+        if becomes_member && let Some((next, reading)) = joined.cursor {
+            let cursor = Cursor {
+                subscribers,
+                epoch: log.epoch,
+                next,
+                reading,
+                state: CursorState::Turn,
+            };
+            if !self.begin_reading(who, cursor) && joined.answer.recovery.is_some() {
+                joined.answer.recovery = Some(Recovery::Lost(Loss::Limit));
+            }
+        }
+        self.count_recovery(joined.answer.recovery);
+        joined.answer
+    }
+
+    fn count_recovery(&self, recovery: Option<Recovery>) {
+        let counters = &self.counters;
+        match recovery {
+            None => return,
+            Some(Recovery::Recovered) => &counters.recoveries,
+            Some(Recovery::Lost(loss)) => match loss {
+                Loss::EpochChanged => &counters.recoveries_lost_epoch_changed,
+                Loss::TrimmedBySize => &counters.recoveries_lost_trimmed_by_size,
+                Loss::TrimmedByAge => &counters.recoveries_lost_trimmed_by_age,
+                Loss::Limit => &counters.recoveries_lost_limit,
+            },
+        }
+        .add(1);
+    }
+
+    /// A member that is sent what is published reads the log instead. False: as many cursors as may
+    /// exist.
+    fn begin_reading(&mut self, who: Ticket, cursor: Cursor) -> bool {
+        if self.topics.cursors.count() >= Config::CURSORS_MAX {
+            return false;
+        }
+        let memberships = self.connections.memberships(who.slot);
+        let membership = *memberships
+            .find(cursor.subscribers)
+            .expect("it is a member");
+        debug_assert!(matches!(membership.place(), Place::Member(_)));
+        self.remove_member(membership);
+        let log = self.topics.local.subscribers(cursor.subscribers);
+        let log = log.log.as_mut().expect("there is something to read");
+        let place = Place::Behind(log.behind.len());
+        log.behind.push(who);
+        self.set_place(who, cursor.subscribers, place);
+        self.topics.cursors.insert(who, cursor);
+        true
+    }
+
+    /// A member has read the log to its end.
+    fn end_reading(&mut self, who: Ticket, subscribers: u32) {
+        self.topics.cursors.remove(who.slot, subscribers);
+        let memberships = self.connections.memberships(who.slot);
+        let membership = *memberships.find(subscribers).expect("it is a member");
+        debug_assert!(matches!(membership.place(), Place::Behind(_)));
+        self.remove_member(membership);
+        let members = &mut self.topics.local.subscribers(subscribers).members;
+        let place = Place::Member(members.len());
+        members.push(who);
+        self.set_place(who, subscribers, place);
+    }
+
+    fn set_place(&mut self, who: Ticket, subscribers: u32, place: Place) {
+        let membership = self.connections.memberships(who.slot).find(subscribers);
+        membership.expect("it is a member").set_place(place);
+    }
+
+    /// Whether a member that has not taken what it was sent reads the log from this batch on,
+    /// instead of having it queued.
+    #[cold]
+    pub(crate) fn falls_behind(&mut self, fan_out: &mut FanOut, who: Ticket) -> bool {
+        let (Some((next, reading)), Recipients::Topic(subscribers)) =
+            (fan_out.cursor(), fan_out.recipients)
+        else {
+            return false;
+        };
+        let log = self.topics.local.subscribers(subscribers).log.as_ref();
+        let Some(epoch) = log.map(|log| log.epoch) else {
+            return false;
+        };
+        // A member that has left since the batch was closed is one of those it goes to.
+        let membership = self.connections.memberships(who.slot).find(subscribers);
+        if !membership.is_some_and(|membership| matches!(membership.place(), Place::Member(_))) {
+            return false;
+        }
+        let cursor = Cursor {
+            subscribers,
+            epoch,
+            next,
+            reading,
+            state: CursorState::Outbox,
+        };
+        if !self.begin_reading(who, cursor) {
+            return false;
+        }
+        self.counters.fell_behind.add(1);
+        fan_out.tally.count_behind(fan_out.slow_reader, 1);
+        true
+    }
+
+    /// Those whose turn it is ask for more.
+    #[inline]
+    pub(crate) fn ask_for_ranges(&mut self) {
+        if self.topics.cursors.has_ready() {
+            self.ask_for_some_ranges();
+        }
+    }
+
+    #[cold]
+    fn ask_for_some_ranges(&mut self) {
+        for _ in 0..Self::ASKS_PER_TICK {
+            if self.mail.is_congested() {
+                return;
+            }
+            let Some((who, subscribers)) = self.topics.cursors.pop_ready() else {
+                return;
+            };
+            if self.connections.phase(who) == Phase::Open {
+                self.ask_for_range(who, subscribers);
+            }
+        }
+    }
+
+    fn ask_for_range(&mut self, who: Ticket, subscribers: u32) {
+        let has_backlog = self.connections.at(who.slot).flags.has(Flags::BACKLOG);
+        let Some(cursor) = self.topics.cursors.get_mut(who.slot, subscribers) else {
+            return;
+        };
+        if cursor.state != CursorState::Turn {
+            return;
+        }
+        if has_backlog {
+            cursor.state = CursorState::Outbox;
+            return;
+        }
+        cursor.state = CursorState::Answer;
+        let (epoch, next, reading) = (cursor.epoch, cursor.next, cursor.reading);
+        let topic = self.topics.local.key(subscribers).clone();
+        let reader = Reader {
+            who: self.address(who),
+            encoding: self.encoding(who),
+            next,
+            reading,
+        };
+        let home = self.mail.home(Some(topic.topic()));
+        let ask = CatchUp {
+            topic,
+            epoch,
+            reader,
+        };
+        self.mail
+            .request(home, ShardRequest::CatchUp(Box::new(ask)));
+    }
+
+    /// What a cursor asked for is there. What it missed before that, if the application is to hear
+    /// of it; [`Core::append_range`] follows. `None`: nobody waits for it.
+    pub(crate) fn begin_range(&mut self, caught_up: &CaughtUp) -> Option<Option<Missed>> {
+        let (who, encoding) = (caught_up.who, caught_up.encoding);
+        if self.connections.phase(who) != Phase::Open {
+            return None;
+        }
+        let subscribers = self.topics.local.find(encoding, caught_up.topic.topic())?;
+        let has_backlog = self.connections.at(who.slot).flags.has(Flags::BACKLOG);
+        let cursor = self.topics.cursors.get_mut(who.slot, subscribers)?;
+        if cursor.state != CursorState::Answer || cursor.next != caught_up.asked {
+            return None;
+        }
+        // Its outbox has filled meanwhile: it asks again.
+        if has_backlog && !caught_up.range.spans.is_empty() {
+            cursor.state = CursorState::Outbox;
+            return None;
+        }
+        Some(caught_up.range.missed)
+    }
+
+    /// Appends a range for the connection, which goes on from there.
+    pub(crate) fn append_range(&mut self, caught_up: CaughtUp) {
+        let CaughtUp {
+            topic,
+            encoding,
+            who,
+            range,
+            progress,
+            ..
+        } = caught_up;
+        if let Some(missed) = range.missed {
+            self.count_missed(missed);
+        }
+        for span in &range.spans {
+            if !self.append_span(who, span) {
+                // The connection ends, and its cursors with it.
+                return;
+            }
+        }
+        let Some(subscribers) = self.topics.local.find(encoding, topic.topic()) else {
+            return;
+        };
+        match progress {
+            Progress::UpToDate => self.end_reading(who, subscribers),
+            Progress::More => self.go_on_reading(who, subscribers, range.next),
+        }
+    }
+
+    fn go_on_reading(&mut self, who: Ticket, subscribers: u32, next: u64) {
+        let Some(cursor) = self.topics.cursors.get_mut(who.slot, subscribers) else {
+            return;
+        };
+        cursor.next = next;
+        // What a policy leaves out is left out once: from here it is read to its end.
+        if matches!(cursor.reading, Reading::Newest | Reading::Nothing) {
+            cursor.reading = Reading::All;
+        }
+        cursor.state = CursorState::Turn;
+        self.topics.cursors.push_ready(who, subscribers);
+    }
+
+    fn count_missed(&self, missed: Missed) {
+        match missed.reason {
+            MissedReason::Dropped => &self.counters.missed_dropped,
+            MissedReason::Conflated => &self.counters.missed_conflated,
+            MissedReason::TrimmedBySize => &self.counters.missed_trimmed_by_size,
+            MissedReason::TrimmedByAge => &self.counters.missed_trimmed_by_age,
+        }
+        .add(missed.count);
+    }
+
+    /// Appends frames that others are sent, too. False: the connection is not open any more.
+    fn append_span(&mut self, who: Ticket, span: &Span) -> bool {
+        if self.connections.phase(who) != Phase::Open {
+            return false;
+        }
+        let flags = self.connections.at(who.slot).flags;
+        let frames = u64::from(span.frames);
+        if flags.has(Flags::SERVED_APART) {
+            self.append_frames(who, &span.plain);
+        } else {
+            let bytes = match &span.deflated {
+                Some(deflated) if flags.has(Flags::DEFLATES) => deflated,
+                Some(_) | None => &span.plain,
+            };
+            let shared = self.outgoing.share(bytes.clone());
+            if !self.append_shared(who, shared, bytes, 0, bytes.len()) {
+                return false;
+            }
+            self.count_out(frames, bytes.len());
+        }
+        self.counters.deliveries.add(frames);
+        self.counters.caught_up.add(frames);
+        self.connections.phase(who) == Phase::Open
+    }
+
+    /// Appends each frame in the encoding that the connection takes.
+    fn append_frames(&mut self, who: Ticket, frames: &[u8]) {
+        let mut rest = frames;
+        while !rest.is_empty() && self.connections.phase(who) == Phase::Open {
+            let (frame, behind) = rest.split_at(frame::written(rest).1.end);
+            self.write_frame(who, |out| out.extend_from_slice(frame));
+            rest = behind;
+        }
+    }
+}

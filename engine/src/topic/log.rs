@@ -1,0 +1,11 @@
+//! What topics keep of what was published to them, at their homes. History, recovery, catching up
+//! and the newest publication of each key are readings of it.
+
+pub(crate) mod block;
+pub(crate) mod encoded;
+pub(crate) mod entry;
+pub(crate) mod keys;
+pub(crate) mod logs;
+pub(crate) mod options;
+pub(crate) mod range;
+pub(crate) mod topic_log;

@@ -1,0 +1,306 @@
+//! The logs of the topics that this shard is home to.
+//!
+//! Invariant: a log exists from the first publication, join or query that asks for one, until its
+//! topic has no members, it has no entries, and either its epoch's time is over or too many such
+//! logs exist: then the one that has been of no use for longest goes. So names that strangers ask
+//! for cost a bounded number of logs, and never push out one that is in use. Used by `core/history`
+//! and when members join and leave.
+
+use crate::driver::boundary::Millis;
+use crate::topic::key::{PerKind, Topic, TopicKey};
+use crate::topic::log::options::{LogClass, LogOptions};
+use crate::topic::log::topic_log::{Log, Usage};
+use crate::types::shrink::shrink_map;
+use foldhash::quality::{FixedState, RandomState};
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// Every log of one shard.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    options: Box<[LogOptions]>,
+    unused_max: usize,
+    /// What epochs are made of: nobody can say which one a later process will have.
+    seed: u64,
+    made: u64,
+    names: PerKind<HashMap<Arc<str>, u32, RandomState>>,
+    logs: Vec<Option<Box<Log>>>,
+    free: Vec<u32>,
+    /// Those that nobody needs, longest unused first. One that was used since has another number.
+    unused: VecDeque<(u32, u64)>,
+    /// Logs that stand in `unused` with their number.
+    unused_count: usize,
+    numbers: u64,
+    /// Of all logs, as of the last look at each.
+    bytes: u64,
+    /// When the next look at all logs begins, and how far this one has come.
+    look_at: Millis,
+    looked: usize,
+}
+
+/// Places of the queue of unused logs that may be out of date, beyond as many as there are.
+const UNUSED_SLACK: usize = 64;
+/// Epochs have 60 bits, and are never 0.
+const EPOCH_MASK: u64 = (1 << 60) - 1;
+
+impl Logs {
+    /// Logs that one tick looks at for what is too old.
+    const LOOKS_PER_TICK: usize = 256;
+    /// From the end of a look at all logs to the next, in milliseconds.
+    const LOOK_EVERY_MS: Millis = 1_000;
+
+    pub(crate) fn new(options: &[LogOptions], unused_max: usize, seed: u64, shard: u16) -> Logs {
+        Logs {
+            options: options.into(),
+            unused_max,
+            seed: FixedState::with_seed(seed).hash_one(("logs", shard)),
+            made: 0,
+            names: PerKind::default(),
+            logs: Vec::new(),
+            free: Vec::new(),
+            unused: VecDeque::new(),
+            unused_count: 0,
+            numbers: 0,
+            bytes: 0,
+            look_at: 0,
+            looked: 0,
+        }
+    }
+
+    /// Logs that exist.
+    pub(crate) fn count(&self) -> usize {
+        self.logs.len() - self.free.len()
+    }
+
+    /// What they hold: frames, publications, and what was encoded of them for readers.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Acts on the log of a topic, which is without what is too old by now. `None`: there is none.
+    pub(crate) fn get<R>(
+        &mut self,
+        topic: Topic<'_>,
+        now: Millis,
+        act: impl FnOnce(&mut Log, &LogOptions) -> R,
+    ) -> Option<R> {
+        let index = *self.names[topic.kind()].get(topic.name())?;
+        Some(self.at(index, now, act))
+    }
+
+    /// Acts on the log of a topic, made if there is none. `None`: there is no such class.
+    pub(crate) fn open<R>(
+        &mut self,
+        topic: &TopicKey,
+        class: LogClass,
+        now: Millis,
+        act: impl FnOnce(&mut Log, &LogOptions) -> R,
+    ) -> Option<R> {
+        let known = self.names[topic.kind()].get(topic.name()).copied();
+        let index = match known {
+            Some(index) => index,
+            None if class.index() < self.options.len() => self.make(topic, class),
+            None => return None,
+        };
+        let result = self.at(index, now, act);
+        while self.unused_count > self.unused_max {
+            self.drop_longest_unused();
+        }
+        Some(result)
+    }
+
+    fn at<R>(
+        &mut self,
+        index: u32,
+        now: Millis,
+        act: impl FnOnce(&mut Log, &LogOptions) -> R,
+    ) -> R {
+        let log = self.logs[index as usize].as_mut();
+        let log = log.expect("a name leads to a log");
+        let options = &self.options[log.class.index()];
+        let before = log.bytes() as u64;
+        log.expire(options, now);
+        let result = act(log, options);
+        self.bytes = self.bytes + log.bytes() as u64 - before;
+        self.settle(index, now);
+        result
+    }
+
+    fn make(&mut self, topic: &TopicKey, class: LogClass) -> u32 {
+        self.made += 1;
+        let epoch = FixedState::with_seed(self.seed).hash_one(self.made) & EPOCH_MASK;
+        let log = Box::new(Log::new(topic.clone(), class, epoch.max(1)));
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.logs[index as usize] = Some(log);
+                index
+            }
+            None => {
+                self.logs.push(Some(log));
+                (self.logs.len() - 1) as u32
+            }
+        };
+        self.names[topic.kind()].insert(topic.name().clone(), index);
+        index
+    }
+
+    /// A topic has so many members now.
+    pub(crate) fn count_members(&mut self, topic: Topic<'_>, members: u32, now: Millis) {
+        if self.count() == 0 {
+            return;
+        }
+        let Some(index) = self.names[topic.kind()].get(topic.name()).copied() else {
+            return;
+        };
+        let log = self.logs[index as usize].as_mut().expect("it exists");
+        log.members = members;
+        self.settle(index, now);
+        while self.unused_count > self.unused_max {
+            self.drop_longest_unused();
+        }
+    }
+
+    /// A log that nobody needs begins to wait for its end, and one that is needed again does so no
+    /// more.
+    fn settle(&mut self, index: u32, now: Millis) {
+        let log = self.logs[index as usize].as_mut().expect("it exists");
+        let was_unused = matches!(log.usage, Usage::Unused { .. });
+        match (log.members > 0, log.is_empty()) {
+            (false, true) if !was_unused => {
+                self.numbers += 1;
+                let number = self.numbers;
+                log.usage = Usage::Unused { since: now, number };
+                self.unused.push_back((index, number));
+                self.unused_count += 1;
+                if self.unused.len() > 2 * self.unused_count + UNUSED_SLACK {
+                    self.drop_used_again();
+                }
+            }
+            (false, true) => {}
+            (is_joined, _) => {
+                log.usage = match is_joined {
+                    true => Usage::Joined,
+                    false => Usage::Filled,
+                };
+                self.unused_count -= usize::from(was_unused);
+            }
+        }
+    }
+
+    /// Takes those out of the queue that were used since they were put in.
+    fn drop_used_again(&mut self) {
+        let Logs { unused, logs, .. } = self;
+        unused.retain(|(index, number)| {
+            let log = logs[*index as usize].as_ref();
+            log.is_some_and(|log| log.usage.is_unused(*number))
+        });
+    }
+
+    /// The next of those that nobody needs, if it is one still.
+    fn longest_unused(&self) -> Option<(u32, Option<Millis>)> {
+        let (index, number) = *self.unused.front()?;
+        let log = self.logs[index as usize].as_ref();
+        let since = log.and_then(|log| match log.usage {
+            Usage::Unused { since, .. } if log.usage.is_unused(number) => Some(since),
+            Usage::Unused { .. } | Usage::Joined | Usage::Filled => None,
+        });
+        Some((index, since))
+    }
+
+    fn drop_longest_unused(&mut self) {
+        let Some((index, since)) = self.longest_unused() else {
+            return;
+        };
+        self.unused.pop_front();
+        if since.is_some() {
+            self.unused_count -= 1;
+            let log = self.logs[index as usize].take().expect("it exists");
+            self.bytes -= log.bytes() as u64;
+            self.names[log.topic.kind()].remove(log.topic.name());
+            self.free.push(index);
+        }
+    }
+
+    /// When [`Logs::look`] has something to do next. `None`: there are no logs.
+    pub(crate) fn next_look(&self) -> Option<Millis> {
+        (self.count() > 0).then_some(self.look_at)
+    }
+
+    /// Looks at some logs for what is too old, and lets logs go whose epoch's time is over.
+    #[inline]
+    pub(crate) fn look(&mut self, now: Millis) {
+        if self.count() > 0 && now >= self.look_at {
+            self.look_at_some(now);
+        }
+    }
+
+    #[cold]
+    fn look_at_some(&mut self, now: Millis) {
+        let end = (self.looked + Self::LOOKS_PER_TICK).min(self.logs.len());
+        for index in self.looked..end {
+            let Some(log) = &mut self.logs[index] else {
+                continue;
+            };
+            let before = log.bytes() as u64;
+            log.expire(&self.options[log.class.index()], now);
+            log.blocks.drop_unread(now);
+            log.shrink();
+            self.bytes = self.bytes + log.bytes() as u64 - before;
+            self.settle(index as u32, now);
+        }
+        self.drop_outdated(now);
+        self.looked = end;
+        if end == self.logs.len() {
+            (self.looked, self.look_at) = (0, now + Self::LOOK_EVERY_MS);
+        }
+    }
+
+    /// Those whose epochs are older than their class says. A class with a longer time may keep
+    /// others behind it for as long.
+    fn drop_outdated(&mut self, now: Millis) {
+        for _ in 0..Self::LOOKS_PER_TICK {
+            let Some((index, since)) = self.longest_unused() else {
+                return;
+            };
+            let log = self.logs[index as usize].as_ref();
+            let ttl = log.map(|log| self.options[log.class.index()].epoch_ttl);
+            let ttl = ttl.unwrap_or_default().as_millis() as Millis;
+            if since.is_some_and(|since| since + ttl > now) && self.unused_count <= self.unused_max
+            {
+                return;
+            }
+            self.drop_longest_unused();
+        }
+    }
+
+    /// Keeps no more than the logs there are need.
+    pub(crate) fn release_memory(&mut self) {
+        self.names.iter_mut().for_each(shrink_map);
+        while matches!(self.logs.last(), Some(None)) {
+            self.logs.pop();
+        }
+        let len = self.logs.len() as u32;
+        self.free.retain(|index| *index < len);
+        self.logs.shrink_to_fit();
+        self.free.shrink_to_fit();
+        self.unused.shrink_to_fit();
+        self.looked = self.looked.min(self.logs.len());
+    }
+
+    /// Panics unless the sums are right.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn check(&self, is_joined: impl Fn(Topic<'_>) -> bool) {
+        let logs = || self.logs.iter().flatten();
+        assert_eq!(logs().count(), self.count());
+        let bytes: usize = logs().map(|log| log.bytes()).sum();
+        assert_eq!(bytes as u64, self.bytes, "bytes of all logs");
+        let unused = logs().filter(|log| matches!(log.usage, Usage::Unused { .. }));
+        assert_eq!(unused.count(), self.unused_count);
+        assert!(self.unused_count <= self.unused_max);
+        for log in logs() {
+            let topic = log.topic.topic();
+            assert_eq!(log.usage == Usage::Joined, is_joined(topic), "{topic:?}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Reading a log from a cursor: what one reader is sent next, and what it has missed.
+//!
+//! Used by a topic's home. The bytes of a range are those of its blocks: nothing is copied for one
+//! reader, but where a reader is left out of some of it.
+
+use crate::driver::boundary::Millis;
+use crate::topic::log::block::{ByKey, Span};
+use crate::topic::log::encoded::MakeFrame;
+use crate::topic::log::entry::Entry;
+use crate::topic::log::options::SlowReader;
+use crate::topic::log::topic_log::Log;
+use crate::types::encoding::EncodingId;
+use crate::types::history::{Loss, Missed, MissedReason};
+use crate::types::ticket::Address;
+use std::collections::HashSet;
+
+/// How a cursor reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Everything that is there.
+    All,
+    /// The newest of each key, and all without one. A newcomer misses nothing by it.
+    NewestByKey,
+    /// The same, for a slow reader.
+    Conflated,
+    /// The newest, as many bytes as [`SlowReader::NEWEST_BYTES`].
+    Newest,
+    /// Nothing of what was published until now.
+    Nothing,
+}
+
+impl Reading {
+    /// What a member reads that its topic's policy has made a cursor. `None`: there is none.
+    pub(crate) fn of(policy: SlowReader) -> Option<Reading> {
+        Some(match policy {
+            SlowReader::Disconnect => return None,
+            SlowReader::DropOldest => Reading::Newest,
+            SlowReader::DropNewest => Reading::Nothing,
+            SlowReader::Conflate => Reading::Conflated,
+            SlowReader::CatchUp => Reading::All,
+        })
+    }
+}
+
+/// Who reads, and where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader {
+    pub(crate) who: Address,
+    pub(crate) encoding: EncodingId,
+    /// The offset of the first that is wanted.
+    pub(crate) next: u64,
+    pub(crate) reading: Reading,
+}
+
+/// What a reader is sent.
+#[derive(Debug)]
+pub(crate) struct Range {
+    pub(crate) spans: Vec<Span>,
+    /// Where it stands afterwards.
+    pub(crate) next: u64,
+    pub(crate) missed: Option<Missed>,
+}
+
+impl Range {
+    /// Nothing, to who stands at this offset.
+    pub(crate) fn nothing(next: u64) -> Range {
+        Range {
+            spans: Vec::new(),
+            next,
+            missed: None,
+        }
+    }
+}
+
+impl Log {
+    /// What the reader is sent next: `bytes_max` bytes of frames, or one publication.
+    pub(crate) fn read(
+        &mut self,
+        reader: &Reader,
+        now: Millis,
+        bytes_max: usize,
+        make: &mut MakeFrame<'_>,
+    ) -> Range {
+        let mut start = reader.next.max(self.first());
+        let mut missed = start - reader.next.min(start);
+        let trimmed = match self.loss() {
+            Loss::TrimmedByAge => MissedReason::TrimmedByAge,
+            Loss::TrimmedBySize | Loss::EpochChanged | Loss::Limit => MissedReason::TrimmedBySize,
+        };
+        let mut reason = trimmed;
+        let skipped = match reader.reading {
+            Reading::All | Reading::NewestByKey | Reading::Conflated => 0,
+            Reading::Newest => self.before_newest(start, SlowReader::NEWEST_BYTES),
+            Reading::Nothing => self.next_position().offset - start,
+        };
+        if skipped > 0 {
+            (reason, start, missed) = (MissedReason::Dropped, start + skipped, missed + skipped);
+        }
+        let mut range = match reader.reading {
+            Reading::NewestByKey | Reading::Conflated => {
+                let by_key = self.newest_by_key(reader, start, now, bytes_max, make);
+                if reader.reading == Reading::Conflated && by_key.skipped > 0 {
+                    (reason, missed) = (MissedReason::Conflated, missed + by_key.skipped);
+                }
+                Range {
+                    spans: by_key.span.into_iter().collect(),
+                    next: by_key.next,
+                    missed: None,
+                }
+            }
+            Reading::All | Reading::Newest | Reading::Nothing => {
+                self.all_from(reader, start, now, bytes_max, make)
+            }
+        };
+        let count = missed;
+        let is_newcomer = reader.reading == Reading::NewestByKey;
+        range.missed = (count > 0 && !is_newcomer).then_some(Missed { count, reason });
+        range
+    }
+
+    /// How many from `start` on stand before the newest that have so many bytes together.
+    fn before_newest(&self, start: u64, bytes_max: usize) -> u64 {
+        let mut bytes = 0;
+        let newest = self.from(start).rev().take_while(|(_, entry)| {
+            bytes += entry.content().bytes();
+            bytes <= bytes_max
+        });
+        let newest = newest.count().max(1) as u64;
+        (self.next_position().offset - start).saturating_sub(newest)
+    }
+
+    /// Everything from `start` on but what the reader is left out of.
+    fn all_from(
+        &mut self,
+        reader: &Reader,
+        start: u64,
+        now: Millis,
+        bytes_max: usize,
+        make: &mut MakeFrame<'_>,
+    ) -> Range {
+        let log_end = self.next_position().offset;
+        let (mut next, mut bytes, mut spans) = (start, 0, Vec::new());
+        while next < log_end && bytes < bytes_max && spans.len() < SPANS_MAX {
+            if self.leaves_out(next, reader.who) {
+                next += 1;
+                continue;
+            }
+            let left_out = self
+                .from(next)
+                .find(|(_, entry)| entry.except == Some(reader.who));
+            let end = left_out.map_or(log_end, |(offset, _)| offset);
+            let end = self.end_of(next, end, bytes_max - bytes);
+            let (span, end) = self.encoded(reader.encoding, now, next, end, make);
+            (next, bytes) = (end, bytes + span.plain.len());
+            if span.frames > 0 {
+                spans.push(span);
+            }
+        }
+        Range {
+            spans,
+            next,
+            missed: None,
+        }
+    }
+
+    fn leaves_out(&self, offset: u64, who: Address) -> bool {
+        let entry = self.entry(offset);
+        entry.is_some_and(|entry| entry.except == Some(who))
+    }
+
+    /// The offset behind those that have at most so many bytes together, by what their frames take
+    /// as they were delivered; one publication at least.
+    fn end_of(&self, start: u64, end: u64, bytes_max: usize) -> u64 {
+        let mut bytes = 0;
+        let fits = |(_, entry): &(u64, &Entry)| {
+            bytes += entry.content().bytes();
+            bytes <= bytes_max
+        };
+        let fitting = self.from(start).take((end - start) as usize);
+        start + fitting.take_while(fits).count().max(1) as u64
+    }
+
+    /// The newest publication of each key from `start` on, and those without one.
+    fn newest_by_key(
+        &mut self,
+        reader: &Reader,
+        start: u64,
+        now: Millis,
+        bytes_max: usize,
+        make: &mut MakeFrame<'_>,
+    ) -> ByKey {
+        if let Some(by_key) = self.blocks.by_key(reader.encoding, start) {
+            return by_key;
+        }
+        let mut seen = HashSet::new();
+        let kept = self.from(start).rev().filter(|(_, entry)| {
+            let key = entry.conflate.as_deref();
+            key.is_none_or(|key| seen.insert(key))
+        });
+        let mut kept: Vec<u64> = kept.map(|(offset, _)| offset).collect();
+        kept.reverse();
+        let (mut spans, mut bytes, mut sent, mut is_shared) = (Vec::new(), 0, 0, true);
+        let mut next = self.next_position().offset;
+        for offset in kept {
+            if bytes >= bytes_max {
+                next = offset;
+                break;
+            }
+            sent += 1;
+            if self.leaves_out(offset, reader.who) {
+                is_shared = false;
+                continue;
+            }
+            let (span, _) = self.encoded(reader.encoding, now, offset, offset + 1, make);
+            bytes += span.plain.len();
+            spans.push(span);
+        }
+        let by_key = ByKey {
+            start,
+            next,
+            skipped: next - start - sent,
+            span: Span::join(&spans),
+        };
+        if is_shared {
+            self.blocks
+                .keep_by_key(reader.encoding, now, by_key.clone());
+        }
+        by_key
+    }
+}
+
+/// Spans of one range: fewer than a transmit may have segments.
+const SPANS_MAX: usize = 32;

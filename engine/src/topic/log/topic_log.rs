@@ -1,0 +1,244 @@
+//! The log of one topic: what was published to it, in order, within its bounds.
+//!
+//! Invariant: the entries bear contiguous offsets and end before the next one that is given; an
+//! entry is in the log until its count, bytes or age push it out. Used by `topic/log/logs.rs`, and
+//! by a topic's home through it.
+
+use crate::driver::boundary::Millis;
+use crate::topic::key::TopicKey;
+use crate::topic::log::block::Blocks;
+use crate::topic::log::entry::Entry;
+use crate::topic::log::keys::Keys;
+use crate::topic::log::options::{LogClass, LogOptions};
+use crate::topic::publication::Position;
+use crate::types::history::{HistoryQuery, Loss, ReadOrder, Since};
+use std::collections::VecDeque;
+
+/// What one topic keeps.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) topic: TopicKey,
+    pub(crate) class: LogClass,
+    pub(crate) epoch: u64,
+    /// The offset of the next publication. The first is 1.
+    next: u64,
+    /// Those with the offsets before `next`, without a gap.
+    entries: VecDeque<Entry>,
+    /// Of all entries.
+    bytes: usize,
+    /// Why the newest of those that are gone went. `None`: all are here.
+    trimmed: Option<Loss>,
+    keys: Keys,
+    pub(crate) blocks: Blocks,
+    /// Of the topic, as far as its log was told.
+    pub(crate) members: u32,
+    pub(crate) usage: Usage,
+}
+
+/// Who needs a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// The topic has members.
+    Joined,
+    /// It has none, and the log has entries.
+    Filled,
+    /// It has none, and the log is empty: the log may go once its epoch's time is over, or to make
+    /// room. The number tells this from earlier times.
+    Unused { since: Millis, number: u64 },
+}
+
+impl Usage {
+    /// Whether it has been unused since it got this number.
+    pub(crate) fn is_unused(self, wanted: u64) -> bool {
+        matches!(self, Usage::Unused { number, .. } if number == wanted)
+    }
+}
+
+/// What a newcomer, or a member that comes back, has to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Nothing: it goes on with the next publication.
+    Nothing,
+    /// All from this offset on.
+    From(u64),
+    /// Some of it is not here any more.
+    Lost(Loss),
+}
+
+impl Log {
+    pub(crate) fn new(topic: TopicKey, class: LogClass, epoch: u64) -> Log {
+        Log {
+            topic,
+            class,
+            epoch,
+            next: 1,
+            entries: VecDeque::new(),
+            bytes: 0,
+            trimmed: None,
+            keys: Keys::default(),
+            blocks: Blocks::default(),
+            members: 0,
+            usage: Usage::Filled,
+        }
+    }
+
+    /// The position of the newest publication; offset 0 where there was none.
+    pub(crate) fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            offset: self.next - 1,
+        }
+    }
+
+    /// The position that the next publication gets.
+    pub(crate) fn next_position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            offset: self.next,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.blocks.bytes()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The offset of the oldest entry; that of the next publication where there is none.
+    pub(crate) fn first(&self) -> u64 {
+        self.next - self.entries.len() as u64
+    }
+
+    /// The entry with this offset.
+    pub(crate) fn entry(&self, offset: u64) -> Option<&Entry> {
+        let index = offset.checked_sub(self.first())?;
+        self.entries.get(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn entry_mut(&mut self, offset: u64) -> Option<&mut Entry> {
+        let index = offset.checked_sub(self.first())?;
+        self.entries.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// Entries from this offset on, oldest first.
+    pub(crate) fn from(&self, offset: u64) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
+        let first = self.first();
+        let skipped = offset.saturating_sub(first).min(self.entries.len() as u64);
+        let start = first + skipped;
+        let entries = self.entries.range(skipped as usize..);
+        entries
+            .enumerate()
+            .map(move |(index, entry)| (start + index as u64, entry))
+    }
+
+    /// Appends what got [`Log::next_position`], and pushes out what does not fit any more.
+    pub(crate) fn append(&mut self, entry: Entry, options: &LogOptions) {
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+        self.next += 1;
+        self.blocks.drop_tail();
+        let over = |log: &Log| {
+            log.entries.len() > options.publications_max as usize || log.bytes > options.bytes_max
+        };
+        while over(self) && self.entries.len() > 1 {
+            self.pop(Loss::TrimmedBySize);
+        }
+    }
+
+    /// Pushes out what is too old by now, and forgets keys whose time is over.
+    pub(crate) fn expire(&mut self, options: &LogOptions, now: Millis) {
+        let ttl = options.ttl.as_millis() as Millis;
+        let is_old = |entry: &Entry| entry.at + ttl <= now;
+        while self.entries.front().is_some_and(is_old) {
+            self.pop(Loss::TrimmedByAge);
+        }
+        self.keys.expire(options, now);
+    }
+
+    fn pop(&mut self, loss: Loss) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.bytes();
+            self.trimmed = Some(loss);
+            self.blocks
+                .drop_before(self.next - self.entries.len() as u64);
+        }
+    }
+
+    /// The offset that a publication with this key got, within the window of keys.
+    pub(crate) fn find_key(&self, key: &str) -> Option<u64> {
+        self.keys.find(key)
+    }
+
+    /// The next publication has this key.
+    pub(crate) fn remember_key(&mut self, key: Box<str>, options: &LogOptions, now: Millis) {
+        if !options.idempotency.is_zero() {
+            self.keys.insert(key, self.next, now);
+        }
+    }
+
+    /// Keeps no more memory than the entries need.
+    pub(crate) fn shrink(&mut self) {
+        if self.entries.capacity() > 4 * self.entries.len().max(4) {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+    }
+
+    /// What somebody who knows the topic up to `since` has missed.
+    pub(crate) fn missing(&self, since: Since) -> Missing {
+        if since.epoch.is_some_and(|epoch| epoch != self.epoch) || since.offset >= self.next {
+            return Missing::Lost(Loss::EpochChanged);
+        }
+        if since.offset + 1 < self.first() {
+            return Missing::Lost(self.loss());
+        }
+        match self.next - 1 - since.offset {
+            0 => Missing::Nothing,
+            _ => Missing::From(since.offset + 1),
+        }
+    }
+
+    /// Why what is not here went.
+    pub(crate) fn loss(&self) -> Loss {
+        self.trimmed.unwrap_or(Loss::EpochChanged)
+    }
+
+    /// The offsets that a query asks for, in its order, and what is lost of them.
+    pub(crate) fn select(
+        &self,
+        query: &HistoryQuery,
+    ) -> (impl Iterator<Item = (u64, &Entry)>, Option<Loss>) {
+        let missing = query.since.map(|since| self.missing(since));
+        // Whoever reads backwards from a position wants what is before it.
+        let (start, end, loss) = match (missing, query.order) {
+            (Some(Missing::Lost(Loss::EpochChanged)), _) => {
+                (self.next, self.next, Some(Loss::EpochChanged))
+            }
+            (None, _) => (self.first(), self.next, None),
+            (Some(_), ReadOrder::Reverse) => {
+                let end = query.since.map_or(self.next, |since| since.offset);
+                (self.first(), end, None)
+            }
+            (Some(Missing::Nothing), ReadOrder::Forward) => (self.next, self.next, None),
+            (Some(Missing::From(start)), ReadOrder::Forward) => (start, self.next, None),
+            (Some(Missing::Lost(loss)), ReadOrder::Forward) => {
+                (self.first(), self.next, Some(loss))
+            }
+        };
+        let start = start.max(self.first());
+        let (first, order) = (self.first(), query.order);
+        let range = (start - first) as usize..(end.max(start) - first) as usize;
+        let entries = self.entries.range(range).enumerate();
+        let mut entries = entries.map(move |(index, entry)| (start + index as u64, entry));
+        let next = move || match order {
+            ReadOrder::Forward => entries.next(),
+            ReadOrder::Reverse => entries.next_back(),
+        };
+        let limit = query.limit.min(HistoryQuery::LIMIT_MAX) as usize;
+        (std::iter::from_fn(next).take(limit), loss)
+    }
+}
+
+#[cfg(test)]
+mod tests;

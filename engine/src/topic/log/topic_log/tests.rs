@@ -1,0 +1,373 @@
+//! Logs against the obvious: a list of what was published, searched from its beginning.
+
+use super::*;
+use crate::topic::key::Topic;
+use crate::topic::log::block::Span;
+use crate::topic::log::range::{Range, Reader, Reading};
+use crate::topic::publication::{Content, Data, DataEncoding, Publication, PublicationKind};
+use crate::types::encoding::EncodingId;
+use crate::types::frame::Frame;
+use crate::types::history::{Missed, MissedReason};
+use crate::types::ticket::{Address, Ticket};
+use fastrand::Rng;
+use shardcast_protocol::frame::{self, Kind};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+const OTHER: EncodingId = EncodingId::new(1);
+/// Publications whose number this divides have no frame in [`OTHER`].
+const UNENCODABLE: u64 = 7;
+
+fn address(slot: u32) -> Address {
+    let generation = 1;
+    let ticket = Ticket { slot, generation };
+    Address { shard: 0, ticket }
+}
+
+/// What was published, as the test knows it.
+#[derive(Clone)]
+struct Known {
+    text: String,
+    at: Millis,
+    key: Option<&'static str>,
+    except: Option<Address>,
+}
+
+/// A log, and all that was ever published to it.
+struct Pair {
+    log: Log,
+    options: LogOptions,
+    known: Vec<Known>,
+    now: Millis,
+}
+
+fn text_of(encoding: EncodingId, text: &str, offset: u64) -> Option<String> {
+    match encoding {
+        OTHER if offset.is_multiple_of(UNENCODABLE) => None,
+        OTHER => Some(format!("<{offset}>{text}")),
+        _ => Some(format!("{{\"o\":{offset},\"d\":{text}}}")),
+    }
+}
+
+fn make_frame(encoding: EncodingId, publication: &Publication<'_>, offset: u64) -> Option<Frame> {
+    let Data::Text(text) = publication.data else {
+        unreachable!("only text is published here");
+    };
+    let text = text_of(encoding, text, offset)?;
+    Some(Frame::new(Kind::Text, text.as_bytes()))
+}
+
+impl Pair {
+    fn new(options: LogOptions) -> Pair {
+        Pair {
+            log: Log::new(TopicKey::new(Topic::Room("r")), LogClass::new(0), 77),
+            options,
+            known: Vec::new(),
+            now: 0,
+        }
+    }
+
+    fn publish(&mut self, random: &mut Rng) {
+        let offset = self.known.len() as u64 + 1;
+        let bytes_max = *random.choice(&[4, 40, 5_000]).unwrap();
+        let bytes = random.usize(0..bytes_max);
+        let text = format!("\"{offset} {}\"", "x".repeat(bytes));
+        let publication = Publication {
+            topic: None,
+            kind: PublicationKind::Message {
+                publisher: address(9),
+            },
+            data: Data::Text(&text),
+            data_encoding: DataEncoding::default(),
+        };
+        assert_eq!(self.log.next_position().offset, offset);
+        let content = Content::data(&publication, None);
+        let mut delivered = Vec::new();
+        for encoding in [EncodingId::FIRST, OTHER] {
+            if random.bool()
+                && let Some(frame) = make_frame(encoding, &publication, offset)
+            {
+                delivered.push((encoding, frame));
+            }
+        }
+        let delivered = delivered.iter().map(|(encoding, frame)| (*encoding, frame));
+        let mut entry = Entry::new(&content, Topic::Room("r"), self.now, delivered);
+        let key = *random.choice(&[None, Some("a"), Some("b")]).unwrap();
+        let except = (random.u32(0..10) == 0).then(|| address(random.u32(0..2)));
+        (entry.conflate, entry.except) = (key.map(Arc::from), except);
+        self.log.append(entry, &self.options);
+        let at = self.now;
+        self.known.push(Known {
+            text,
+            at,
+            key,
+            except,
+        });
+    }
+
+    /// The offsets that are there must be the last ones, and no more than may be.
+    fn check_bounds(&mut self) {
+        let (first, next) = (self.log.first(), self.log.next_position().offset);
+        assert_eq!(next, self.known.len() as u64 + 1);
+        let kept = (next - first) as usize;
+        assert!(kept <= self.options.publications_max as usize);
+        let bytes: usize = self.log.from(first).map(|(_, entry)| entry.bytes()).sum();
+        assert_eq!(bytes, self.log.bytes);
+        assert!(bytes <= self.options.bytes_max || kept == 1);
+        for (offset, entry) in self.log.from(first) {
+            let publication = entry.content().publication(None).unwrap();
+            let known = &self.known[offset as usize - 1];
+            assert_eq!(publication.data, Data::Text(&known.text));
+            assert!(known.at + self.options.ttl.as_millis() as Millis > self.now);
+        }
+    }
+
+    fn read(&mut self, reader: &Reader, bytes_max: usize) -> Range {
+        let encoding = reader.encoding;
+        self.log
+            .read(reader, self.now, bytes_max, &mut |entry, offset| {
+                let position = Position { epoch: 77, offset };
+                entry.encode(encoding, Topic::Room("r"), position, |publication| {
+                    make_frame(encoding, publication, offset)
+                })
+            })
+    }
+
+    /// Reads to the end, piece by piece: what came, and what was missed.
+    fn read_all(&mut self, reader: Reader, bytes_max: usize) -> (Vec<String>, Vec<Missed>) {
+        let (mut texts, mut missed, mut reader) = (Vec::new(), Vec::new(), reader);
+        loop {
+            let range = self.read(&reader, bytes_max);
+            missed.extend(range.missed);
+            range.spans.iter().for_each(|span| {
+                texts.extend(texts_of(span));
+            });
+            assert!(range.next > reader.next || range.next == self.log.next_position().offset);
+            reader.next = range.next;
+            if matches!(reader.reading, Reading::Newest | Reading::Nothing) {
+                reader.reading = Reading::All;
+            }
+            if range.next == self.log.next_position().offset {
+                return (texts, missed);
+            }
+        }
+    }
+
+    fn expected(&self, reader: &Reader) -> (Vec<String>, u64) {
+        let (first, next) = (self.log.first(), self.log.next_position().offset);
+        let mut wanted: Vec<u64> = (reader.next.max(first)..next).collect();
+        let missed = first.saturating_sub(reader.next);
+        let before = wanted.len() as u64;
+        if matches!(reader.reading, Reading::NewestByKey | Reading::Conflated) {
+            let mut seen = HashSet::new();
+            let is_newest = |offset: &u64| {
+                let key = self.known[*offset as usize - 1].key;
+                key.is_none_or(|key| seen.insert(key))
+            };
+            let mut newest: Vec<u64> = wanted.iter().copied().rev().filter(is_newest).collect();
+            newest.reverse();
+            wanted = newest;
+        }
+        let missed = missed + before - wanted.len() as u64;
+        wanted.retain(|offset| self.known[*offset as usize - 1].except != Some(reader.who));
+        let texts = wanted.iter().filter_map(|offset| {
+            let known = &self.known[*offset as usize - 1];
+            text_of(reader.encoding, &known.text, *offset)
+        });
+        (texts.collect(), missed)
+    }
+}
+
+fn texts_of(span: &Span) -> Vec<String> {
+    let (mut texts, mut rest) = (Vec::new(), &span.plain[..]);
+    while !rest.is_empty() {
+        let payload = frame::written(rest).1;
+        texts.push(String::from_utf8(rest[payload.clone()].to_vec()).unwrap());
+        rest = &rest[payload.end..];
+    }
+    assert_eq!(texts.len(), span.frames as usize);
+    texts
+}
+
+#[test]
+fn every_reading_is_that_of_a_list() {
+    let mut random = Rng::with_seed(5);
+    for round in 0..60 {
+        let mut pair = Pair::new(LogOptions {
+            publications_max: random.u32(1..300),
+            bytes_max: *random.choice(&[1_024, 60_000, 1 << 20]).unwrap(),
+            ttl: Duration::from_millis(*random.choice(&[1_000, 3_000, 1 << 30]).unwrap()),
+            ..LogOptions::default()
+        });
+        for _ in 0..300 {
+            pair.now += random.u64(0..40);
+            pair.log.expire(&pair.options, pair.now);
+            pair.publish(&mut random);
+            if random.u32(0..8) > 0 {
+                continue;
+            }
+            pair.log.expire(&pair.options, pair.now);
+            pair.check_bounds();
+            let reader = Reader {
+                who: address(random.u32(0..3)),
+                encoding: *random.choice(&[EncodingId::FIRST, OTHER]).unwrap(),
+                next: random.u64(1..=pair.log.next_position().offset),
+                reading: *random
+                    .choice(&[Reading::All, Reading::NewestByKey, Reading::Conflated])
+                    .unwrap(),
+            };
+            let bytes_max = *random.choice(&[1, 1_000, 1 << 20]).unwrap();
+            let (expected, missed) = pair.expected(&reader);
+            let (texts, told) = pair.read_all(reader, bytes_max);
+            assert_eq!(texts, expected, "round {round}: {reader:?}");
+            let told: u64 = told.iter().map(|missed| missed.count).sum();
+            let newcomer = reader.reading == Reading::NewestByKey;
+            assert_eq!(
+                told,
+                if newcomer { 0 } else { missed },
+                "round {round}: {reader:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_slow_reader_missed_is_told_once() {
+    let mut random = Rng::with_seed(1);
+    let mut pair = Pair::new(LogOptions {
+        publications_max: 1_000,
+        ..LogOptions::default()
+    });
+    for _ in 0..500 {
+        pair.publish(&mut random);
+    }
+    let reader = |reading| Reader {
+        who: address(2),
+        encoding: EncodingId::FIRST,
+        next: 101,
+        reading,
+    };
+    let (texts, missed) = pair.read_all(reader(Reading::Nothing), 1_000);
+    let dropped = |count| Missed {
+        count,
+        reason: MissedReason::Dropped,
+    };
+    assert_eq!((texts.len(), missed), (0, vec![dropped(400)]));
+    let (texts, missed) = pair.read_all(reader(Reading::Newest), 1_000);
+    assert_eq!(missed, vec![dropped(400 - texts.len() as u64)]);
+    let bytes: usize = texts.iter().map(String::len).sum();
+    let largest = 5_000;
+    let newest = crate::topic::log::options::SlowReader::NEWEST_BYTES;
+    assert!((newest - 2 * largest..=newest).contains(&bytes), "{bytes}");
+    assert!(texts.last().unwrap().contains("\"500 "));
+}
+
+/// Everybody who reads the same is sent the same memory, and the log has no second copy of it.
+#[test]
+fn readers_share_what_was_encoded() {
+    let mut random = Rng::with_seed(2);
+    let mut pair = Pair::new(LogOptions {
+        publications_max: 1_000,
+        ..LogOptions::default()
+    });
+    for _ in 0..(2 * 64 + 10) {
+        pair.publish(&mut random);
+    }
+    let reader = Reader {
+        who: address(5),
+        encoding: EncodingId::FIRST,
+        next: 1,
+        reading: Reading::All,
+    };
+    let spans = |range: &Range| -> Vec<*const u8> {
+        range.spans.iter().map(|span| span.plain.as_ptr()).collect()
+    };
+    let (one, other) = (pair.read(&reader, 1 << 20), pair.read(&reader, 1 << 20));
+    assert_eq!(spans(&one), spans(&other));
+    assert!(!one.spans.is_empty());
+    // Frames that were delivered in this encoding stand in the blocks now; the others, and the
+    // tail, are counted.
+    let before = pair.log.blocks.bytes();
+    pair.publish(&mut random);
+    assert!(pair.log.blocks.bytes() < before, "the tail has gone");
+    pair.log.blocks.drop_unread(pair.now + 10_000);
+    pair.read(&reader, 1 << 20);
+    pair.log.expire(&pair.options, 1 << 40);
+    assert_eq!((pair.log.bytes(), pair.log.first()), (0, 140));
+}
+
+#[test]
+fn what_is_missing_has_a_reason() {
+    let mut random = Rng::with_seed(3);
+    let mut pair = Pair::new(LogOptions {
+        publications_max: 10,
+        ttl: Duration::from_secs(10),
+        ..LogOptions::default()
+    });
+    let since = |epoch, offset| Since { epoch, offset };
+    let right = Some(77);
+    assert_eq!(pair.log.missing(since(right, 0)), Missing::Nothing);
+    for _ in 0..15 {
+        pair.publish(&mut random);
+    }
+    for (epoch, offset, expected) in [
+        (right, 15, Missing::Nothing),
+        (None, 15, Missing::Nothing),
+        (right, 14, Missing::From(15)),
+        (right, 5, Missing::From(6)),
+        (None, 5, Missing::From(6)),
+        (right, 4, Missing::Lost(Loss::TrimmedBySize)),
+        (right, 0, Missing::Lost(Loss::TrimmedBySize)),
+        (right, 16, Missing::Lost(Loss::EpochChanged)),
+        (right, u64::MAX, Missing::Lost(Loss::EpochChanged)),
+        (Some(76), 15, Missing::Lost(Loss::EpochChanged)),
+    ] {
+        assert_eq!(pair.log.missing(since(epoch, offset)), expected, "{offset}");
+    }
+    pair.now = 10_000;
+    pair.log.expire(&pair.options, pair.now);
+    let lost = Missing::Lost(Loss::TrimmedByAge);
+    assert_eq!(pair.log.missing(since(right, 14)), lost);
+    assert_eq!(pair.log.missing(since(right, 15)), Missing::Nothing);
+}
+
+#[test]
+fn a_query_takes_its_page_from_either_end() {
+    let mut random = Rng::with_seed(4);
+    let mut pair = Pair::new(LogOptions {
+        publications_max: 10,
+        ..LogOptions::default()
+    });
+    for _ in 0..15 {
+        pair.publish(&mut random);
+    }
+    let since = |offset| {
+        let epoch = Some(77);
+        Some(Since { epoch, offset })
+    };
+    let (forward, reverse) = (ReadOrder::Forward, ReadOrder::Reverse);
+    let lost = Some(Loss::TrimmedBySize);
+    for (since, limit, order, expected, loss) in [
+        (None, 3, forward, vec![6, 7, 8], None),
+        (None, 3, reverse, vec![15, 14, 13], None),
+        (None, 0, forward, vec![], None),
+        (since(13), 100, forward, vec![14, 15], None),
+        (since(15), 100, forward, vec![], None),
+        (since(8), 2, reverse, vec![7, 6], None),
+        (since(6), 2, reverse, vec![], None),
+        (since(2), 2, forward, vec![6, 7], lost),
+        (since(2), 2, reverse, vec![], None),
+        (since(99), 2, forward, vec![], Some(Loss::EpochChanged)),
+        (since(99), 2, reverse, vec![], Some(Loss::EpochChanged)),
+    ] {
+        let query = HistoryQuery {
+            since,
+            limit,
+            order,
+        };
+        let (entries, found) = pair.log.select(&query);
+        let offsets: Vec<u64> = entries.map(|(offset, _)| offset).collect();
+        assert_eq!((offsets, found), (expected, loss), "{query:?}");
+    }
+}

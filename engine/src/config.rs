@@ -147,6 +147,9 @@ impl Config {
     /// buffers aside.
     pub const OUTBOX_STEP_BYTES: usize = 128 << 10;
 
+    /// What [`Config::logs_max`] may be.
+    pub const LOGS: RangeInclusive<usize> = 16..=10_000_000;
+
     /// Members of a shard that may read logs at a time. Whoever would be one more does not go on
     /// from an earlier position ([`crate::Loss::Limit`]), and what is published waits in its outbox.
     pub const CURSORS_MAX: usize = 262_144;
@@ -309,7 +312,7 @@ impl Config {
             "up to 1,024",
         )?;
         let rule = "16 to 10,000,000";
-        within("logs_max", self.logs_max, 16..=10_000_000, rule)?;
+        within("logs_max", self.logs_max, Self::LOGS, rule)?;
         self.logs.iter().try_for_each(LogOptions::check)
     }
 

@@ -27,13 +27,17 @@ impl Core {
     ) -> Result<(), PublishError> {
         let topic = to.topic().map(|topic| self.key(topic)).transpose()?;
         publish.check()?;
-        if publish.wants.is_some() && self.queries.is_full() {
+        let is_full = match publish.wants {
+            None => false,
+            Some((_, Wants::Counts)) => self.queries.is_full(),
+            Some((_, Wants::Receipt)) => self.queries.receipts_are_full(),
+        };
+        if is_full {
             return Err(PublishError::TooManyReports);
         }
-        let report = publish.wants.map(|(tag, wants)| {
-            let key = self.open_report(Requester::Connection(ticket, tag));
-            key.wanting(wants)
-        });
+        let report = publish
+            .wants
+            .map(|(tag, wants)| self.open_report(Requester::Connection(ticket, tag), wants));
         let request = PublishRequest {
             topic,
             except: publish.except,
@@ -54,10 +58,7 @@ impl Core {
         wants: Wants,
         reply: Option<Reply>,
     ) {
-        publish.report = reply.map(|reply| {
-            let key = self.open_report(Requester::Outside(reply));
-            key.wanting(wants)
-        });
+        publish.report = reply.map(|reply| self.open_report(Requester::Outside(reply), wants));
         self.post_publish(publish);
     }
 
@@ -66,9 +67,10 @@ impl Core {
         self.mail.request(home, ShardRequest::Publish(publish));
     }
 
-    fn open_report(&mut self, requester: Requester) -> QueryKey {
+    fn open_report(&mut self, requester: Requester, wants: Wants) -> QueryKey {
         let nobody = Part::Report(Report::default());
-        self.queries.open(self.mail.shard(), requester, nobody)
+        let shard = self.mail.shard();
+        self.queries.open_wanting(shard, requester, wants, nobody)
     }
 
     pub(crate) fn list(

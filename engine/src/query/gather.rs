@@ -21,11 +21,6 @@ pub(crate) struct QueryKey {
 }
 
 impl QueryKey {
-    /// The same, of somebody who wants to know this of a publish.
-    pub(crate) fn wanting(self, wants: Wants) -> QueryKey {
-        QueryKey { wants, ..self }
-    }
-
     fn index(self) -> u32 {
         self.number.get() - 1
     }
@@ -74,19 +69,22 @@ pub(crate) struct Outcome {
 }
 
 /// Pending answers. Full: what is asked for by connections is refused before anything is sent; what
-/// is asked for from outside waits in the queue of commands. Each kind of requesters has its own
-/// places, so that neither takes them from the other.
+/// is asked for from outside waits in the queue of commands. Receipts, and each kind of requesters
+/// of everything else, have their own places, so that none takes them from another.
 #[derive(Debug, Default)]
 pub(crate) struct Queries {
     pending: Vec<Option<Pending>>,
     free: Vec<u32>,
     /// Of the pending, those that were asked for from outside.
     outside: usize,
+    /// Of the pending, receipts that connections asked for.
+    receipts: usize,
 }
 
 #[derive(Debug)]
 struct Pending {
     requester: Requester,
+    wants: Wants,
     outcomes: u16,
     sum: Part,
 }
@@ -94,6 +92,9 @@ struct Pending {
 impl Queries {
     /// Reported publishes and lists under way per shard and kind of requesters.
     pub(crate) const PENDING_MAX: usize = 1024;
+    /// Receipts under way per shard, for connections. A receipt comes back with the next tick of
+    /// the topic's home, so a client may have many.
+    pub(crate) const RECEIPTS_MAX: usize = 16_384;
 
     /// Keeps nothing while nothing is pending.
     pub(crate) fn release_memory(&mut self) {
@@ -104,7 +105,13 @@ impl Queries {
 
     /// Connections may ask for nothing more.
     pub(crate) fn is_full(&self) -> bool {
-        self.pending.len() - self.free.len() - self.outside >= Self::PENDING_MAX
+        let others = self.outside + self.receipts;
+        self.pending.len() - self.free.len() - others >= Self::PENDING_MAX
+    }
+
+    /// Connections may ask for no further receipt.
+    pub(crate) fn receipts_are_full(&self) -> bool {
+        self.receipts >= Self::RECEIPTS_MAX
     }
 
     /// Other threads may ask for nothing more.
@@ -114,9 +121,23 @@ impl Queries {
 
     /// `sum`: what it is if nobody has anything to add.
     pub(crate) fn open(&mut self, shard: u16, requester: Requester, sum: Part) -> QueryKey {
+        self.open_wanting(shard, requester, Wants::Counts, sum)
+    }
+
+    /// The same, where `wants` says what the requester wants to know of a publish.
+    pub(crate) fn open_wanting(
+        &mut self,
+        shard: u16,
+        requester: Requester,
+        wants: Wants,
+        sum: Part,
+    ) -> QueryKey {
+        let is_receipt = wants == Wants::Receipt && !requester.is_outside();
         self.outside += usize::from(requester.is_outside());
+        self.receipts += usize::from(is_receipt);
         let pending = Some(Pending {
             requester,
+            wants,
             outcomes: 0,
             sum,
         });
@@ -132,7 +153,7 @@ impl Queries {
         };
         QueryKey {
             shard,
-            wants: Wants::Counts,
+            wants,
             number: NonZeroU32::MIN.saturating_add(index),
         }
     }
@@ -148,7 +169,9 @@ impl Queries {
         }
         let done = slot.take()?;
         self.free.push(outcome.key.index());
+        let is_receipt = done.wants == Wants::Receipt && !done.requester.is_outside();
         self.outside -= usize::from(done.requester.is_outside());
+        self.receipts -= usize::from(is_receipt);
         let answer = match done.sum {
             Part::Report(report) => Answer::Reported(report),
             Part::Listing(listing) => Answer::Listed(listing),
@@ -163,7 +186,7 @@ impl Queries {
 
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending.len() == self.free.len() && self.outside == 0
+        self.pending.len() == self.free.len() && self.outside == 0 && self.receipts == 0
     }
 }
 
@@ -311,5 +334,27 @@ mod tests {
             queries.open(0, Requester::Outside(Box::new(drop)), report(0, 0, 0));
         }
         assert!(queries.is_full_outside());
+        let receipt = |queries: &mut Queries| {
+            let requester = Requester::Connection(WHO, Tag(0));
+            queries.open_wanting(0, requester, Wants::Receipt, report(0, 0, 0))
+        };
+        for _ in 0..Queries::RECEIPTS_MAX {
+            assert!(!queries.receipts_are_full());
+            receipt(&mut queries);
+        }
+        assert!(queries.receipts_are_full());
+        let (index, _) = queries
+            .pending
+            .iter()
+            .enumerate()
+            .find(|(_, pending)| pending.as_ref().unwrap().wants == Wants::Receipt)
+            .unwrap();
+        let key = QueryKey {
+            shard: 0,
+            wants: Wants::Receipt,
+            number: NonZeroU32::new(index as u32 + 1).unwrap(),
+        };
+        assert!(queries.add(outcome(key, 1, report(0, 0, 0))).is_some());
+        assert!(!queries.receipts_are_full() && queries.is_full());
     }
 }

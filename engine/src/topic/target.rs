@@ -148,7 +148,8 @@ pub enum PublishError {
     /// As [`RoomError::BadName`].
     #[error("the name is empty or too long")]
     BadName,
-    /// Too many reported publishes and lists under way on this shard: 1,024.
+    /// Too many reported publishes, lists and histories under way on this shard: 1,024; or too
+    /// many receipts: 16,384.
     #[error("too many reported publishes and lists under way")]
     TooManyReports,
     /// A key is longer than [`Publish::KEY_BYTES_MAX`].

@@ -139,8 +139,8 @@ impl KeptPublication {
     }
 
     /// The publication, as data. `None`: it was published as a frame that was ready.
-    pub fn publication<'a>(&'a self, topic: Topic<'a>) -> Option<Publication<'a>> {
-        self.content.publication(Some(topic))
+    pub fn publication<'a>(&'a self, topic: Option<Topic<'a>>) -> Option<Publication<'a>> {
+        self.content.publication(topic)
     }
 }
 

@@ -32,7 +32,7 @@ impl LogClass {
 }
 
 /// How one class of topics keeps what is published.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LogOptions {
     /// Publications kept of each topic. Default 100, range [`LogOptions::PUBLICATIONS`].
     pub publications_max: u32,

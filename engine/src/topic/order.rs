@@ -155,7 +155,10 @@ fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -
         Some(None) => match options.newcomers {
             Newcomers::Nothing => (None, None),
             Newcomers::Newest => (None, Some((log.position().offset, Reading::All))),
-            Newcomers::NewestByKey => (None, Some((log.first(), Reading::NewestByKey))),
+            Newcomers::NewestByKey => {
+                let until = log.next_position().offset;
+                (None, Some((log.first(), Reading::NewestByKey { until })))
+            }
         },
         None => (None, None),
     };

@@ -11,6 +11,7 @@ use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// How long blocks of an encoding are kept that nobody reads: 10 s. (Those of delivered frames
 /// take no memory of their own.)
@@ -34,11 +35,11 @@ pub(super) struct EncodedBlocks {
     bytes: usize,
 }
 
-/// The newest publication of each conflation key, and those without one, from an offset on.
+/// The newest publication of each conflation key, and those without one, of some offsets.
 #[derive(Clone, Debug)]
 pub(crate) struct ByKey {
-    /// The cursor that reads it.
-    pub(crate) start: u64,
+    /// Those that it is of.
+    pub(crate) offsets: Range<u64>,
     /// Where the cursor stands afterwards.
     pub(crate) next: u64,
     /// Publications between that are not in it.
@@ -165,7 +166,7 @@ impl Blocks {
                 blocks.bytes -= block.bytes;
             }
             blocks.tail.take_if(|tail| tail.end() <= first);
-            blocks.by_key.take_if(|by_key| by_key.start < first);
+            blocks.by_key.take_if(|by_key| by_key.offsets.start < first);
         }
     }
 
@@ -196,12 +197,12 @@ impl Blocks {
         blocks
     }
 
-    /// What was made for a reader at this offset.
-    pub(crate) fn by_key(&self, encoding: EncodingId, start: u64) -> Option<ByKey> {
+    /// What was made for readers of these offsets.
+    pub(crate) fn by_key(&self, encoding: EncodingId, offsets: &Range<u64>) -> Option<ByKey> {
         let mut encodings = self.encodings.iter();
         let blocks = encodings.find(|blocks| blocks.encoding == encoding)?;
         let by_key = blocks.by_key.as_ref();
-        by_key.filter(|by_key| by_key.start == start).cloned()
+        by_key.filter(|by_key| by_key.offsets == *offsets).cloned()
     }
 
     pub(crate) fn keep_by_key(&mut self, encoding: EncodingId, now: Millis, by_key: ByKey) {

@@ -19,9 +19,10 @@ use std::collections::HashSet;
 pub(crate) enum Reading {
     /// Everything that is there.
     All,
-    /// The newest of each key, and all without one. A newcomer misses nothing by it.
-    NewestByKey,
-    /// The same, for a slow reader.
+    /// For a newcomer: the newest of each key of those before this offset, and all without one;
+    /// then everything. Nothing counts as missed by it.
+    NewestByKey { until: u64 },
+    /// For a slow reader: the newest of each key, and all without one.
     Conflated,
     /// The newest, as many bytes as [`SlowReader::NEWEST_BYTES`].
     Newest,
@@ -62,6 +63,14 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    fn by_key(by_key: ByKey) -> Range {
+        Range {
+            spans: by_key.span.into_iter().collect(),
+            next: by_key.next,
+            missed: None,
+        }
+    }
+
     /// Nothing, to who stands at this offset.
     pub(crate) fn nothing(next: u64) -> Range {
         Range {
@@ -89,7 +98,7 @@ impl Log {
         };
         let mut reason = trimmed;
         let skipped = match reader.reading {
-            Reading::All | Reading::NewestByKey | Reading::Conflated => 0,
+            Reading::All | Reading::NewestByKey { .. } | Reading::Conflated => 0,
             Reading::Newest => self.before_newest(start, SlowReader::NEWEST_BYTES),
             Reading::Nothing => self.next_position().offset - start,
         };
@@ -97,24 +106,27 @@ impl Log {
             (reason, start, missed) = (MissedReason::Dropped, start + skipped, missed + skipped);
         }
         let mut range = match reader.reading {
-            Reading::NewestByKey | Reading::Conflated => {
-                let by_key = self.newest_by_key(reader, start, now, bytes_max, make);
-                if reader.reading == Reading::Conflated && by_key.skipped > 0 {
+            Reading::NewestByKey { until } if until > start => {
+                Range::by_key(self.newest_by_key(reader, start..until, now, bytes_max, make))
+            }
+            Reading::Conflated => {
+                let end = self.next_position().offset;
+                let by_key = self.newest_by_key(reader, start..end, now, bytes_max, make);
+                if by_key.skipped > 0 {
                     (reason, missed) = (MissedReason::Conflated, missed + by_key.skipped);
                 }
-                Range {
-                    spans: by_key.span.into_iter().collect(),
-                    next: by_key.next,
-                    missed: None,
-                }
+                Range::by_key(by_key)
             }
-            Reading::All | Reading::Newest | Reading::Nothing => {
+            Reading::All | Reading::NewestByKey { .. } | Reading::Newest | Reading::Nothing => {
                 self.all_from(reader, start, now, bytes_max, make)
             }
         };
+        // What a newcomer would have been sent of the time before it joined does not count.
+        if let Reading::NewestByKey { until } = reader.reading {
+            missed = start.saturating_sub(until.max(reader.next));
+        }
         let count = missed;
-        let is_newcomer = reader.reading == Reading::NewestByKey;
-        range.missed = (count > 0 && !is_newcomer).then_some(Missed { count, reason });
+        range.missed = (count > 0).then_some(Missed { count, reason });
         range
     }
 
@@ -180,27 +192,30 @@ impl Log {
         start + fitting.take_while(fits).count().max(1) as u64
     }
 
-    /// The newest publication of each key from `start` on, and those without one.
+    /// The newest publication of each key of these offsets, and those without one.
     fn newest_by_key(
         &mut self,
         reader: &Reader,
-        start: u64,
+        offsets: std::ops::Range<u64>,
         now: Millis,
         bytes_max: usize,
         make: &mut MakeFrame<'_>,
     ) -> ByKey {
-        if let Some(by_key) = self.blocks.by_key(reader.encoding, start) {
+        if let Some(by_key) = self.blocks.by_key(reader.encoding, &offsets) {
             return by_key;
         }
+        let std::ops::Range { start, end } = offsets;
         let mut seen = HashSet::new();
-        let kept = self.from(start).rev().filter(|(_, entry)| {
+        let kept = self.from(start).take((end - start) as usize);
+        let kept: Vec<(u64, &Entry)> = kept.collect();
+        let kept = kept.into_iter().rev().filter(|(_, entry)| {
             let key = entry.conflate.as_deref();
             key.is_none_or(|key| seen.insert(key))
         });
         let mut kept: Vec<u64> = kept.map(|(offset, _)| offset).collect();
         kept.reverse();
         let (mut spans, mut bytes, mut sent, mut is_shared) = (Vec::new(), 0, 0, true);
-        let mut next = self.next_position().offset;
+        let mut next = end;
         for offset in kept {
             if bytes >= bytes_max {
                 next = offset;
@@ -216,7 +231,7 @@ impl Log {
             spans.push(span);
         }
         let by_key = ByKey {
-            start,
+            offsets: start..end,
             next,
             skipped: next - start - sent,
             span: Span::join(&spans),

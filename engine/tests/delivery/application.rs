@@ -1,0 +1,290 @@
+//! The application: joins with a position, keeps what is published, and says in words what the
+//! engine told it.
+
+use crate::truth::{Letter, Truth, can_say, encoded};
+use shardcast_engine::protocol::frame::Kind;
+use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::{
+    Accepted, Admission, Answer, Application, Content, Context, Data, DataEncoding, EncodingId,
+    Frame, HistoryQuery, JoinOptions, LogClass, Loss, Message, Missed, Position, Publication,
+    PublicationKind, Publish, ReadOrder, Recovery, Repeat, Since, Tag, Target, Topic,
+};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub(crate) struct Scripted {
+    truth: Rc<RefCell<Truth>>,
+}
+
+/// A client's number, and the rooms of its tagged requests.
+pub(crate) struct Session {
+    client: usize,
+    rooms: HashMap<u32, usize>,
+    tags: u32,
+}
+
+impl Session {
+    fn tag(&mut self, room: usize) -> Tag {
+        self.tags += 1;
+        self.rooms.insert(self.tags, room);
+        Tag(self.tags)
+    }
+}
+
+pub(crate) fn room_name(room: usize) -> String {
+    format!("room-{room}")
+}
+
+pub(crate) fn room_number(name: &str) -> usize {
+    let number = name.strip_prefix("room-").map(str::parse);
+    number.expect("a room").expect("a number")
+}
+
+/// Every room has its class.
+pub(crate) fn class_of(room: usize) -> LogClass {
+    LogClass::new(room as u16)
+}
+
+impl Scripted {
+    pub(crate) fn new(truth: Rc<RefCell<Truth>>) -> Scripted {
+        Scripted { truth }
+    }
+
+    fn join(&self, cx: &mut Context<'_>, session: &mut Session, words: &mut Words<'_>) {
+        let room = words.number();
+        let since = words.since();
+        let tag = session.tag(room);
+        let options = JoinOptions {
+            log: Some(class_of(room)),
+            since,
+            ..JoinOptions::default()
+        };
+        cx.join_with(&room_name(room), options, tag)
+            .expect("a few rooms");
+    }
+
+    fn publish(&self, cx: &mut Context<'_>, session: &mut Session, mut words: Words<'_>) {
+        let (room, number) = (words.number(), words.number());
+        let (key, conflate, echo) = (words.next(), words.next(), words.next());
+        let letter = Letter {
+            from: session.client,
+            number,
+        };
+        let text = format!("{} {number} {conflate} {}", letter.from, words.rest());
+        let publication = Publication {
+            topic: None,
+            kind: PublicationKind::Message {
+                publisher: cx.address(),
+            },
+            data: Data::Text(&text),
+            data_encoding: DataEncoding::default(),
+        };
+        let made = encode(cx.encoding(), &publication, None).map(|frame| (cx.encoding(), frame));
+        let tag = session.tag(number);
+        let mut publish = Publish::new(Content::data(&publication, made)).keep(class_of(room));
+        if key != "-" {
+            publish = publish.key(key);
+        }
+        if conflate != "-" {
+            publish = publish.conflate(conflate);
+        }
+        if echo == "no" {
+            publish = publish.except(cx.address());
+        }
+        let publish = match number % 3 {
+            0 => publish.report(tag),
+            _ => publish.receipt(tag),
+        };
+        cx.publish(Target::Room(&room_name(room)), publish)
+            .expect("few reports");
+    }
+
+    fn history(&self, cx: &mut Context<'_>, session: &mut Session, words: &mut Words<'_>) {
+        let room = words.number();
+        let query = HistoryQuery {
+            since: words.since(),
+            limit: words.number(),
+            order: match words.next() {
+                "reverse" => ReadOrder::Reverse,
+                _ => ReadOrder::Forward,
+            },
+        };
+        let tag = session.tag(room);
+        let name = room_name(room);
+        cx.history(Topic::Room(&name), class_of(room), query, tag)
+            .expect("few histories");
+    }
+}
+
+/// Text, word by word.
+pub(crate) struct Words<'t>(&'t str);
+
+impl<'t> Words<'t> {
+    pub(crate) fn of(text: &'t str) -> Words<'t> {
+        Words(text)
+    }
+
+    pub(crate) fn next(&mut self) -> &'t str {
+        let (word, rest) = self.0.split_once(' ').unwrap_or((self.0, ""));
+        self.0 = rest;
+        word
+    }
+
+    pub(crate) fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(&mut self) -> T {
+        self.next().parse().expect("a number")
+    }
+
+    /// An epoch (`any`), and an offset; `-`: nothing.
+    fn since(&mut self) -> Option<Since> {
+        let epoch = match self.next() {
+            "-" => return None,
+            "any" => None,
+            epoch => Some(epoch.parse().expect("an epoch")),
+        };
+        let offset = self.number();
+        Some(Since { epoch, offset })
+    }
+
+    pub(crate) fn rest(self) -> &'t str {
+        self.0
+    }
+}
+
+impl Application for Scripted {
+    type Session = Session;
+
+    fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Admission<Session> {
+        let path = request.path().strip_prefix("/client/").expect("a client");
+        let (client, encoding) = path.split_once('/').expect("an encoding");
+        let session = Session {
+            client: client.parse().expect("a number"),
+            rooms: HashMap::new(),
+            tags: 0,
+        };
+        Admission::Accept(Accepted {
+            encoding: EncodingId::new(encoding.parse().expect("a number")),
+            ..session.into()
+        })
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, session: &mut Session, message: Message<'_>) {
+        let Message::Text(text) = message else {
+            panic!("clients send text");
+        };
+        let mut words = Words::of(text);
+        match words.next() {
+            "join" => self.join(cx, session, &mut words),
+            "leave" => {
+                let room = words.number();
+                let tag = session.tag(room);
+                // Its join may have been refused with the connection's end.
+                let _ = cx.leave(&room_name(room), tag);
+            }
+            "publish" => self.publish(cx, session, words),
+            "history" => self.history(cx, session, &mut words),
+            other => panic!("clients do not say {other}"),
+        }
+    }
+
+    fn answered(&mut self, cx: &mut Context<'_>, session: &mut Session, tag: Tag, answer: Answer) {
+        let number = session.rooms.remove(&tag.0).expect("its own tag");
+        let said = match answer {
+            Answer::Joined { room, log, .. } => {
+                assert_eq!(room_number(&room), number);
+                let log = log.expect("every room keeps a log");
+                let Position { epoch, offset } = log.position;
+                let recovery = match log.recovery {
+                    None => "-",
+                    Some(Recovery::Recovered) => "recovered",
+                    Some(Recovery::Lost(Loss::EpochChanged)) => "epoch_changed",
+                    Some(Recovery::Lost(Loss::TrimmedBySize)) => "trimmed_by_size",
+                    Some(Recovery::Lost(Loss::TrimmedByAge)) => "trimmed_by_age",
+                    Some(Recovery::Lost(Loss::Limit)) => "limit",
+                };
+                format!("joined {number} {epoch} {offset} {recovery}")
+            }
+            Answer::Left { .. } => format!("left {number}"),
+            Answer::Reported(report) => {
+                let Position { epoch, offset } = report.position.expect("it is kept");
+                let repeat = match report.repeat {
+                    Repeat::First => "first",
+                    Repeat::Duplicate => "duplicate",
+                };
+                format!("receipt {number} {epoch} {offset} {repeat}")
+            }
+            Answer::History(history) => {
+                let Position { epoch, offset } = history.position;
+                let mut said = format!("history {number} {epoch} {offset}");
+                let topic = room_name(number);
+                for kept in &history.publications {
+                    let publication = kept.publication(Some(Topic::Room(&topic)));
+                    let data = publication.expect("data was published").data;
+                    let Data::Text(text) = data else {
+                        panic!("text was published");
+                    };
+                    let mut words = Words::of(text);
+                    let letter = (words.next(), words.next());
+                    said.push_str(&format!(" {}:{}:{}", kept.offset, letter.0, letter.1));
+                }
+                said
+            }
+            other => panic!("nobody asked for {other:?}"),
+        };
+        cx.send(Kind::Text, said.as_bytes());
+    }
+
+    fn missed(
+        &mut self,
+        cx: &mut Context<'_>,
+        _: &mut Session,
+        room: &Arc<str>,
+        Missed { count, reason }: Missed,
+    ) {
+        self.truth.borrow_mut().count_missed(reason, count);
+        let said = format!("missed {} {count}", room_number(room));
+        cx.send(Kind::Text, said.as_bytes());
+    }
+
+    fn encode(
+        encoding: EncodingId,
+        publication: &Publication<'_>,
+        position: Option<Position>,
+    ) -> Option<Frame> {
+        encode(encoding, publication, position)
+    }
+}
+
+/// `m ROOM EPOCH OFFSET FROM NUMBER CONFLATE PADDING`; the second encoding says it in capitals, and
+/// cannot say everything.
+fn encode(
+    encoding: EncodingId,
+    publication: &Publication<'_>,
+    position: Option<Position>,
+) -> Option<Frame> {
+    let Data::Text(text) = publication.data else {
+        panic!("text was published");
+    };
+    let mut words = Words::of(text);
+    let letter = Letter {
+        from: words.number(),
+        number: words.number(),
+    };
+    let room = publication.topic.map_or("-", |topic| match topic {
+        Topic::Room(name) => name,
+        Topic::User(_) => panic!("nobody has a name"),
+    });
+    let (epoch, offset) = position.map_or((0, 0), |at| (at.epoch, at.offset));
+    if position.is_some() {
+        encoded((room_number(room), epoch, offset), letter);
+    }
+    if !can_say(encoding.index(), letter) {
+        return None;
+    }
+    let said = match encoding.index() {
+        0 => format!("m {room} {epoch} {offset} {text}"),
+        _ => format!("M {room} {epoch} {offset} {text}"),
+    };
+    Some(Frame::new(Kind::Text, said.as_bytes()))
+}

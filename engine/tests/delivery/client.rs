@@ -1,0 +1,467 @@
+//! A client: joins, publishes, reads at its own pace, breaks off, and goes on from where it was.
+
+use crate::application::{Words, room_number};
+use crate::truth::{Ending, Letter, Reader, Truth};
+use shardcast_engine::driver::Millis;
+use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
+use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
+use shardcast_engine::protocol::reader::{self, Assembly, Event, ReadLimits, Role, Step};
+use std::collections::BTreeMap;
+
+/// What one client does in a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Temper {
+    pub(crate) publishes: usize,
+    pub(crate) reconnects: usize,
+    pub(crate) stall_permille: usize,
+    pub(crate) stall_ms_max: usize,
+    pub(crate) padding_bytes_max: usize,
+    pub(crate) keys: usize,
+}
+
+/// What surrounds a client when it acts.
+pub(crate) struct Scene<'a> {
+    pub(crate) world: &'a mut World,
+    pub(crate) random: &'a mut Random,
+    pub(crate) truth: &'a mut Truth,
+    pub(crate) rooms: usize,
+    pub(crate) shards: usize,
+    /// From now on nobody stalls, publishes or breaks off.
+    pub(crate) settling: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: usize,
+    encoding: usize,
+    temper: Temper,
+    socket: Option<SocketId>,
+    open: bool,
+    pub(crate) over: bool,
+    unsent: Vec<u8>,
+    input: Vec<u8>,
+    assembly: Option<Box<Assembly>>,
+    stalled_until: Millis,
+    /// Publications so far, and what each said of itself: its room and its key.
+    published: Vec<(usize, Option<usize>)>,
+    unanswered: usize,
+    /// Memberships of this connection, by room.
+    readers: BTreeMap<usize, Reader>,
+    /// Up to where it knows each room.
+    known: BTreeMap<usize, (u64, u64)>,
+    asked: BTreeMap<usize, Option<(Option<u64>, u64)>>,
+    receipts: BTreeMap<(usize, usize), (u64, u64)>,
+}
+
+impl Client {
+    pub(crate) fn new(id: usize, encoding: usize, temper: Temper) -> Client {
+        Client {
+            id,
+            encoding,
+            temper,
+            socket: None,
+            open: false,
+            over: false,
+            unsent: Vec::new(),
+            input: Vec::new(),
+            assembly: None,
+            stalled_until: 0,
+            published: Vec::new(),
+            unanswered: 0,
+            readers: BTreeMap::new(),
+            known: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn is_ready(&self, world: &World, settling: bool) -> bool {
+        let Some(socket) = self.socket else {
+            return !self.over;
+        };
+        let awake = self.stalled_until <= world.now() || settling;
+        let reads = awake && world.is_readable(socket);
+        let writes = !self.unsent.is_empty() && world.is_writable(socket);
+        reads || writes || self.may_publish(settling)
+    }
+
+    pub(crate) fn ready_at(&self, now: Millis) -> Option<Millis> {
+        (self.socket.is_some() && self.stalled_until > now).then_some(self.stalled_until)
+    }
+
+    fn may_publish(&self, settling: bool) -> bool {
+        let left = self.published.len() < self.temper.publishes;
+        self.open && left && self.unanswered < 8 && !settling
+    }
+
+    /// Everything was said and answered.
+    pub(crate) fn is_done(&self) -> bool {
+        self.open && self.published.len() >= self.temper.publishes
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open && self.asked.is_empty()
+    }
+
+    pub(crate) fn act(&mut self, scene: &mut Scene<'_>) {
+        let Some(socket) = self.socket else {
+            self.connect(scene);
+            return;
+        };
+        let breaks = self.temper.reconnects > 0 && !scene.settling;
+        if self.open && breaks && scene.random.chance(20) {
+            self.temper.reconnects -= 1;
+            match scene.random.chance(500) {
+                true => scene.world.reset(socket),
+                false => scene.world.close(socket),
+            }
+            scene.truth.count("reconnects", 1);
+            return self.lose(scene);
+        }
+        if self.may_publish(scene.settling) && scene.random.chance(500) {
+            self.ask(scene);
+        }
+        if !self.unsent.is_empty() {
+            let count = scene.random.between(1, self.unsent.len());
+            match scene.world.write(socket, &self.unsent[..count]) {
+                Some(taken) => drop(self.unsent.drain(..taken)),
+                None => self.unsent.clear(),
+            }
+        }
+        if scene.settling || self.stalled_until <= scene.world.now() {
+            self.read(scene, socket);
+        }
+    }
+
+    fn connect(&mut self, scene: &mut Scene<'_>) {
+        let shard = scene.random.below(scene.shards);
+        let Some(socket) = scene.world.connect(shard, 0, Line::Faulty) else {
+            panic!("nobody drains before the end");
+        };
+        self.socket = Some(socket);
+        self.unsent = format!(
+            "GET /client/{}/{} HTTP/1.1\r\nHost: simulation\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Version: 13\r\n\r\n",
+            self.id, self.encoding
+        )
+        .into_bytes();
+    }
+
+    /// The connection is gone: whatever it was sent is known.
+    fn lose(&mut self, scene: &mut Scene<'_>) {
+        for (room, reader) in std::mem::take(&mut self.readers) {
+            self.known.insert(room, (reader.epoch, reader.end));
+            scene.truth.ended.push((reader, Ending::Early));
+        }
+        (self.socket, self.open) = (None, false);
+        (self.unanswered, self.stalled_until) = (0, 0);
+        self.asked.clear();
+        self.unsent.clear();
+        self.input.clear();
+        self.assembly = None;
+    }
+
+    fn say(&mut self, scene: &mut Scene<'_>, text: &str) {
+        scene
+            .world
+            .trace(|| format!("client {} says {text:.60}", self.id));
+        let mask = (scene.random.draw() as u32).to_be_bytes();
+        write_client_frame(&mut self.unsent, Kind::Text.into(), text.as_bytes(), mask);
+    }
+
+    fn join(&mut self, scene: &mut Scene<'_>, room: usize) {
+        let known = self.known.get(&room).copied();
+        let since = match known {
+            Some((epoch, offset)) if scene.random.chance(900) => {
+                // Now and then it knows no epoch, or one of another server.
+                let epoch = match scene.random.below(20) {
+                    0 => None,
+                    1 => Some(epoch ^ 1),
+                    _ => Some(epoch),
+                };
+                Some((epoch, offset))
+            }
+            Some(_) | None => None,
+        };
+        let words = match since {
+            None => "-".to_owned(),
+            Some((None, offset)) => format!("any {offset}"),
+            Some((Some(epoch), offset)) => format!("{epoch} {offset}"),
+        };
+        self.asked.insert(room, since);
+        self.say(scene, &format!("join {room} {words}"));
+    }
+
+    fn ask(&mut self, scene: &mut Scene<'_>) {
+        let room = scene.random.below(scene.rooms);
+        match scene.random.below(12) {
+            0 => {
+                let reader = self.readers.get(&room);
+                let since = match reader {
+                    Some(reader) if scene.random.chance(500) => {
+                        format!("{} {}", reader.epoch, reader.end)
+                    }
+                    Some(_) | None => "-".to_owned(),
+                };
+                let order = scene.random.pick(&["forward", "reverse"]);
+                let limit = scene.random.pick(&[0, 3, 1000]);
+                self.unanswered += 1;
+                self.say(scene, &format!("history {room} {since} {limit} {order}"));
+            }
+            1 if self.readers.contains_key(&room) && !self.asked.contains_key(&room) => {
+                self.asked.insert(room, None);
+                self.say(scene, &format!("leave {room}"));
+            }
+            _ => self.publish(scene, room),
+        }
+    }
+
+    fn publish(&mut self, scene: &mut Scene<'_>, room: usize) {
+        let number = self.published.len();
+        // Now and then what was published before is published again, by its key.
+        let key = match scene.random.below(6) {
+            0 => Some(scene.random.below(number + 1)),
+            1 => Some(number),
+            _ => None,
+        };
+        let room = match key {
+            Some(key) if key < number => self.published[key].0,
+            Some(_) | None => room,
+        };
+        let conflate = scene.random.below(self.temper.keys + 1);
+        let echo = !scene.random.chance(200);
+        let letter = Letter {
+            from: self.id,
+            number,
+        };
+        if !echo {
+            scene.truth.without_echo.insert(letter);
+        }
+        self.published.push((room, key));
+        self.unanswered += 1;
+        let padding = scene.random.below(self.temper.padding_bytes_max + 1);
+        let key = key.map_or("-".to_owned(), |key| format!("{}-{key}", self.id));
+        let conflate = match conflate {
+            0 => "-".to_owned(),
+            conflate => format!("k{conflate}"),
+        };
+        let echo = if echo { "yes" } else { "no" };
+        let padding = "x".repeat(padding);
+        self.say(
+            scene,
+            &format!("publish {room} {number} {key} {conflate} {echo} {padding}"),
+        );
+    }
+
+    fn read(&mut self, scene: &mut Scene<'_>, socket: SocketId) {
+        let bytes_max = scene.random.pick(&[20, 500, 4_000, 64 << 10]);
+        match scene.world.read(socket, bytes_max) {
+            Read::Nothing => {}
+            Read::Bytes(bytes) => {
+                self.input.extend_from_slice(&bytes);
+                self.decode(scene);
+                let stalls = self.open && !scene.settling;
+                if stalls && scene.random.chance(self.temper.stall_permille) {
+                    let stall = scene.random.between(1, self.temper.stall_ms_max);
+                    self.stalled_until = scene.world.now() + stall as Millis;
+                }
+            }
+            Read::Finished | Read::Broken => {
+                scene.world.close(socket);
+                self.lose(scene);
+            }
+        }
+    }
+
+    fn decode(&mut self, scene: &mut Scene<'_>) {
+        if !self.open {
+            let end = self.input.windows(4).position(|end| end == b"\r\n\r\n");
+            let Some(end) = end else { return };
+            assert!(self.input.starts_with(b"HTTP/1.1 101"));
+            self.input.drain(..end + 4);
+            self.open = true;
+            for room in 0..scene.rooms {
+                self.join(scene, room);
+            }
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let mut at = 0;
+        let limits = ReadLimits {
+            message_bytes_max: 1 << 20,
+        };
+        while let Step::Event { event, used } =
+            reader::next(&mut input[at..], &mut self.assembly, Role::Client, &limits)
+                .expect("the server keeps to the protocol")
+        {
+            match event {
+                Event::Text(text) => {
+                    let text = text.to_owned();
+                    self.hear(scene, &text);
+                }
+                Event::Ping(payload) => {
+                    let payload = payload.to_vec();
+                    write_client_frame(&mut self.unsent, OpCode::Pong, &payload, [0; 4]);
+                }
+                Event::Close(_) => {
+                    write_client_frame(&mut self.unsent, OpCode::Close, &[], [0; 4]);
+                }
+                other => panic!("the server does not send {other:?}"),
+            }
+            at += used;
+        }
+        input.drain(..at);
+        self.input = input;
+    }
+
+    fn hear(&mut self, scene: &mut Scene<'_>, text: &str) {
+        let id = self.id;
+        scene
+            .world
+            .trace(|| format!("client {id} hears {text:.60}"));
+        let mut words = Words::of(text);
+        match words.next() {
+            "joined" => self.joined(scene, &mut words),
+            "left" => {
+                let room = words.number();
+                let reader = self.readers.remove(&room).expect("it was in");
+                self.known.insert(room, (reader.epoch, reader.end));
+                scene.truth.ended.push((reader, Ending::Early));
+                self.asked.remove(&room);
+                self.join(scene, room);
+            }
+            "receipt" => {
+                self.unanswered -= 1;
+                let number: usize = words.number();
+                let place = (words.number(), words.number());
+                self.receive(scene, number, place, words.next());
+            }
+            "history" => self.page(scene, &mut words),
+            "missed" => {
+                let (room, count) = (words.number::<usize>(), words.number::<u64>());
+                self.readers.get_mut(&room).expect("it is in").missed += count;
+            }
+            word @ ("m" | "M") => {
+                assert_eq!(word == "m", self.encoding == 0);
+                let room = room_number(words.next());
+                let (epoch, offset): (u64, u64) = (words.number(), words.number());
+                let letter = Letter {
+                    from: words.number(),
+                    number: words.number(),
+                };
+                scene.truth.learn((room, epoch, offset), letter);
+                let reader = self.readers.get_mut(&room);
+                let reader = reader.unwrap_or_else(|| panic!("client {id} is not in {room}"));
+                assert_eq!(reader.epoch, epoch);
+                reader.hear(offset);
+            }
+            other => panic!("the application does not say {other}"),
+        }
+    }
+
+    fn joined(&mut self, scene: &mut Scene<'_>, words: &mut Words<'_>) {
+        let room: usize = words.number();
+        let (epoch, offset): (u64, u64) = (words.number(), words.number());
+        let recovery = words.next();
+        let asked = self.asked.remove(&room).expect("it asked");
+        let start = match (asked, recovery) {
+            (Some((of, since)), "recovered") => {
+                assert!(of.is_none_or(|of| of == epoch) && since <= offset);
+                scene.truth.count("recovered", 1);
+                let something = u64::from(since < offset);
+                scene.truth.count("recovered_something", something);
+                since
+            }
+            (Some((of, since)), "epoch_changed") => {
+                let known = of.is_some_and(|of| of != epoch) || since > offset;
+                assert!(known, "the epoch is the same");
+                scene.truth.count("lost_epoch_changed", 1);
+                offset
+            }
+            (Some((_, since)), "trimmed_by_size") => {
+                assert!(since < offset);
+                scene.truth.count("lost_trimmed_by_size", 1);
+                offset
+            }
+            (Some((_, since)), "trimmed_by_age") => {
+                assert!(since < offset);
+                scene.truth.count("lost_trimmed_by_age", 1);
+                offset
+            }
+            (None, "-") => offset,
+            other => panic!("{other:?}"),
+        };
+        let reader = Reader {
+            client: self.id,
+            encoding: self.encoding,
+            room,
+            epoch,
+            start,
+            end: start,
+            sent: Default::default(),
+            missed: 0,
+            newcomer: asked.is_none(),
+        };
+        let before = self.readers.insert(room, reader);
+        assert!(before.is_none(), "it was in already");
+    }
+
+    fn receive(&mut self, scene: &mut Scene<'_>, number: usize, place: (u64, u64), repeat: &str) {
+        let (room, key) = self.published[number];
+        let (epoch, offset) = place;
+        let first = key.map(|key| *self.receipts.entry((room, key)).or_insert(place));
+        if repeat == "duplicate" {
+            scene.truth.count("duplicates", 1);
+            assert!(key.is_some());
+            // The first receipt may have been lost with a connection.
+            assert!(first.is_none_or(|(of, _)| of != epoch) || first == Some(place));
+        } else {
+            let from = self.id;
+            let letter = Letter { from, number };
+            scene.truth.learn((room, epoch, offset), letter);
+        }
+    }
+
+    fn page(&mut self, scene: &mut Scene<'_>, words: &mut Words<'_>) {
+        self.unanswered -= 1;
+        let room: usize = words.number();
+        let (epoch, _end): (u64, u64) = (words.number(), words.number());
+        let mut offsets: Vec<u64> = Vec::new();
+        loop {
+            let word = words.next();
+            if word.is_empty() {
+                break;
+            }
+            let mut parts = word
+                .split(':')
+                .map(|part| part.parse::<u64>().expect("a number"));
+            let mut next = || parts.next().expect("three numbers");
+            let (offset, from, number) = (next(), next() as usize, next() as usize);
+            scene
+                .truth
+                .learn((room, epoch, offset), Letter { from, number });
+            offsets.push(offset);
+        }
+        let steps = offsets.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+        let steps: Vec<u64> = steps.collect();
+        let forward = steps.iter().all(|step| *step == 1);
+        let reverse = steps.iter().all(|step| *step == u64::MAX);
+        assert!(forward || reverse, "a page with a hole: {offsets:?}");
+        scene.truth.count("histories", 1);
+    }
+
+    /// All has been sent to everybody.
+    pub(crate) fn check_end(&mut self, truth: &mut Truth) {
+        for reader in std::mem::take(&mut self.readers).into_values() {
+            truth.ended.push((reader, Ending::Complete));
+        }
+    }
+
+    /// Closes at the end of a run.
+    pub(crate) fn leave(&mut self, world: &mut World) {
+        self.over = true;
+        if let Some(socket) = self.socket.take() {
+            world.close(socket);
+        }
+    }
+}

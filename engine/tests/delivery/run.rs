@@ -1,0 +1,236 @@
+//! One run: shards, clients and the world they share, one step after the other as the seed says.
+
+use crate::Tally;
+use crate::application::Scripted;
+use crate::client::{Client, Scene, Temper};
+use crate::truth::Truth;
+use shardcast_engine::driver::Millis;
+use shardcast_engine::driver::sim::{Faults, Random, SimDriver, Trace, World};
+use shardcast_engine::lane::{self, LaneCapacity};
+use shardcast_engine::shard::{ProcessCounts, Setup, Shard};
+use shardcast_engine::{Config, LogOptions, Newcomers, ShardCounters, SlowReader};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+const ROOMS: usize = 2;
+const STEPS_MAX: u64 = 2_000_000;
+/// A deadline as close as this belongs to a shard that found a lane full.
+const RETRY_MS: Millis = 2;
+
+struct Simulation {
+    world: Rc<RefCell<World>>,
+    shards: Vec<Shard<Scripted, SimDriver>>,
+    clients: Vec<Client>,
+    truth: Rc<RefCell<Truth>>,
+    counters: Vec<Arc<ShardCounters>>,
+    random: Random,
+    settling: bool,
+}
+
+fn log_options(random: &mut Random) -> LogOptions {
+    LogOptions {
+        publications_max: random.pick(&[3, 20, 200, 10_000]),
+        bytes_max: random.pick(&[4 << 10, 64 << 10, 4 << 20]),
+        ttl: Duration::from_secs(random.pick(&[1, 10, 1_000])),
+        epoch_ttl: Duration::from_secs(random.pick(&[0, 0, 10_000])),
+        idempotency: Duration::from_secs(3_600),
+        newcomers: random.pick(&[
+            Newcomers::Nothing,
+            Newcomers::Newest,
+            Newcomers::NewestByKey,
+        ]),
+        slow_reader: random.pick(&[
+            SlowReader::Disconnect,
+            SlowReader::DropOldest,
+            SlowReader::DropNewest,
+            SlowReader::Conflate,
+            SlowReader::CatchUp,
+        ]),
+    }
+}
+
+fn temper(random: &mut Random) -> Temper {
+    Temper {
+        publishes: random.pick(&[0, 10, 60]),
+        reconnects: random.pick(&[0, 1, 4]),
+        stall_permille: random.pick(&[0, 50, 400]),
+        stall_ms_max: random.pick(&[5, 300, 3_000]),
+        padding_bytes_max: random.pick(&[10, 10, 2_000]),
+        keys: random.pick(&[0, 2, 10]),
+    }
+}
+
+impl Simulation {
+    fn new(seed: u64, traced: bool) -> Simulation {
+        let mut random = Random::new(seed ^ 0x10f);
+        let shards = random.pick(&[1, 2, 3, 5]);
+        let trace = match traced {
+            true => Trace::Printed,
+            false => Trace::Silent,
+        };
+        let mut faults = Faults::draw(&mut random);
+        faults.broken_permille = faults.broken_permille.min(1);
+        faults.socket_buffer_bytes = random.pick(&[600, 3_000, 64 << 10]);
+        faults.slots = 64;
+        let world = World::new(shards, faults, random.fork(), trace);
+        let config = Config {
+            shards,
+            logs: (0..ROOMS).map(|_| log_options(&mut random)).collect(),
+            logs_max: 16,
+            outbox_bytes_max: random.pick(&[Config::default().outbox_bytes_max, 5 << 10]),
+            outbox_frames_max: random.pick(&[16, 4_096]),
+            progress_timeout: Duration::from_secs(20),
+            listeners: vec![shardcast_engine::Listener {
+                message_bytes_max: 4 << 10,
+                ..Config::default().listeners[0].clone()
+            }],
+            ..Config::default()
+        };
+        config.check().expect("a configuration within its limits");
+        world.borrow().trace(|| format!("{config:?}"));
+        let lanes = LaneCapacity(random.pick(&[2, 4, 64, 2_000]));
+        let truth: Rc<RefCell<Truth>> = Rc::default();
+        let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
+        let admission = ProcessCounts::new(config.connections_max);
+        let mailboxes = lane::mesh(shards, lanes, seed);
+        let shard = |(index, mailbox)| {
+            let setup = Setup {
+                config: &config,
+                mailbox,
+                token_key: None,
+                admission: admission.clone(),
+                counters: Arc::clone(&counters[index]),
+            };
+            let application = Scripted::new(Rc::clone(&truth));
+            Shard::new(setup, application, World::driver(&world, index))
+        };
+        let shards = mailboxes.into_iter().enumerate().map(shard).collect();
+        let count = random.pick(&[2, 4, 10]);
+        let client = |id| Client::new(id, random.pick(&[0, 0, 1]), temper(&mut random));
+        let clients = (0..count).map(client).collect();
+        Simulation {
+            world,
+            shards,
+            clients,
+            truth,
+            counters,
+            random,
+            settling: false,
+        }
+    }
+
+    fn run(mut self) -> Tally {
+        self.go_on(Simulation::is_done);
+        self.settling = true;
+        self.go_on(|simulation| simulation.clients.iter().all(Client::is_open));
+        for client in &mut self.clients {
+            client.check_end(&mut self.truth.borrow_mut());
+        }
+        for client in &mut self.clients {
+            client.leave(&mut self.world.borrow_mut());
+        }
+        self.go_on(|_| true);
+        for shard in &self.shards {
+            shard.check_quiescent();
+        }
+        self.truth.borrow_mut().check_all();
+        let mut tally = self.truth.borrow().tally.clone();
+        for counters in &self.counters {
+            for (name, count) in [
+                ("fell_behind", counters.fell_behind.get()),
+                ("caught_up", counters.caught_up.get()),
+                ("closed_slow", counters.closed_slow.get()),
+            ] {
+                *tally.entry(name).or_default() += count;
+            }
+        }
+        tally
+    }
+
+    fn is_done(&self) -> bool {
+        self.clients.iter().all(Client::is_done)
+    }
+
+    /// Steps until `done`, which is asked whenever nothing can happen without time passing.
+    fn go_on(&mut self, done: impl Fn(&Simulation) -> bool) {
+        for _ in 0..STEPS_MAX {
+            if self.random.chance(10) {
+                let now = self.world.borrow().now();
+                self.world.borrow_mut().advance_to(now + 1);
+            }
+            if self.step() {
+                continue;
+            }
+            if self.is_quiet() {
+                self.shards
+                    .iter()
+                    .for_each(|shard| shard.check_invariants());
+                Shard::check_together(&self.shards);
+                if done(self) {
+                    return;
+                }
+            }
+            let world = self.world.borrow();
+            let now = world.now();
+            let deadlines = (0..self.shards.len()).filter_map(|shard| world.sleeps_until(shard));
+            let clients = self
+                .clients
+                .iter()
+                .filter_map(|client| client.ready_at(now));
+            let next = clients.chain(world.ripe_at()).chain(deadlines).min();
+            drop(world);
+            let next = next.expect("a deadlock: nothing will ever happen again");
+            self.world.borrow_mut().advance_to(next.max(now + 1));
+        }
+        panic!("the run does not come to an end");
+    }
+
+    /// Whether somebody acted.
+    fn step(&mut self) -> bool {
+        let actors = self.shards.len() + self.clients.len();
+        let start = self.random.below(actors);
+        for actor in (start..actors).chain(0..start) {
+            if actor < self.shards.len() {
+                if self.world.borrow().is_runnable(actor) {
+                    self.shards[actor].tick();
+                    if self.random.chance(30) {
+                        self.shards[actor].check_invariants();
+                    }
+                    return true;
+                }
+            } else {
+                let client = &mut self.clients[actor - self.shards.len()];
+                if client.is_ready(&self.world.borrow(), self.settling) {
+                    let mut world = self.world.borrow_mut();
+                    let mut truth = self.truth.borrow_mut();
+                    client.act(&mut Scene {
+                        world: &mut world,
+                        random: &mut self.random,
+                        truth: &mut truth,
+                        rooms: ROOMS,
+                        shards: self.shards.len(),
+                        settling: self.settling,
+                    });
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Nothing is under way, and no shard looks again at once.
+    fn is_quiet(&self) -> bool {
+        let world = self.world.borrow();
+        let shards = 0..self.shards.len();
+        let soon = world.now() + RETRY_MS;
+        let deadlines = shards.filter_map(|shard| world.sleeps_until(shard));
+        world.ripe_at().is_none() && deadlines.min().is_none_or(|at| at > soon)
+    }
+}
+
+/// Runs one seed to its end and checks it.
+pub(crate) fn run(seed: u64, traced: bool) -> Tally {
+    Simulation::new(seed, traced).run()
+}

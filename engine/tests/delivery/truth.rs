@@ -1,0 +1,173 @@
+//! What was published, as receipts say, and what each reader was sent: the one has to be the other.
+
+use crate::Tally;
+use shardcast_engine::MissedReason;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A publication: who published it, and the publisher's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Letter {
+    pub(crate) from: usize,
+    pub(crate) number: usize,
+}
+
+/// Whether an encoding has a form for it.
+pub(crate) fn can_say(encoding: usize, letter: Letter) -> bool {
+    encoding == 0 || !(letter.from + letter.number).is_multiple_of(5)
+}
+
+thread_local! {
+    /// What homes had encoded, in its places: a run has a thread to itself.
+    static ENCODED: RefCell<BTreeMap<Place, Letter>> = RefCell::default();
+}
+
+/// A home has it encoded in its place.
+pub(crate) fn encoded(place: Place, letter: Letter) {
+    ENCODED.with_borrow_mut(|encoded| {
+        let known = *encoded.entry(place).or_insert(letter);
+        assert_eq!(known, letter, "two publications at {place:?}");
+    });
+}
+
+/// A place in a room's log.
+pub(crate) type Place = (usize, u64, u64);
+
+/// What is known of all rooms.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    /// Whatever anybody was told to stand at a place.
+    pub(crate) places: BTreeMap<Place, Letter>,
+    /// Memberships, to be checked at the end.
+    pub(crate) ended: Vec<(Reader, Ending)>,
+    /// Publications that are left out for who published them.
+    pub(crate) without_echo: BTreeSet<Letter>,
+    pub(crate) tally: Tally,
+}
+
+impl Truth {
+    pub(crate) fn count(&mut self, name: &'static str, count: u64) {
+        *self.tally.entry(name).or_default() += count;
+    }
+
+    pub(crate) fn count_missed(&mut self, reason: MissedReason, count: u64) {
+        assert!(count > 0, "nothing is missed");
+        let name = match reason {
+            MissedReason::Dropped => "missed_dropped",
+            MissedReason::Conflated => "missed_conflated",
+            MissedReason::TrimmedBySize => "missed_trimmed_by_size",
+            MissedReason::TrimmedByAge => "missed_trimmed_by_age",
+        };
+        self.count(name, count);
+    }
+
+    /// Everybody is told the same about a place.
+    pub(crate) fn learn(&mut self, place: Place, letter: Letter) {
+        let known = *self.places.entry(place).or_insert(letter);
+        assert_eq!(known, letter, "two publications at {place:?}");
+    }
+
+    /// The last offset of a room's epoch.
+    pub(crate) fn end(&self, room: usize, epoch: u64) -> u64 {
+        let places = self
+            .places
+            .range((room, epoch, 0)..=(room, epoch, u64::MAX));
+        places.last().map_or(0, |((_, _, offset), _)| *offset)
+    }
+
+    /// Checks all memberships.
+    pub(crate) fn check_all(&mut self) {
+        for (place, letter) in ENCODED.take() {
+            self.learn(place, letter);
+        }
+        for (mut reader, ending) in std::mem::take(&mut self.ended) {
+            if ending == Ending::Complete {
+                reader.end = self.end(reader.room, reader.epoch).max(reader.end);
+            }
+            self.check(&reader, ending);
+        }
+    }
+
+    /// One membership: what it was sent, beginning behind `start`, is the log, but for what it was
+    /// told to have missed, what its encoding cannot say, and what it published itself for others.
+    fn check(&mut self, reader: &Reader, ending: Ending) {
+        let Reader {
+            client,
+            encoding,
+            room,
+            epoch,
+            start,
+            end,
+            ..
+        } = *reader;
+        let (mut absent, mut excused) = (0, 0);
+        let (mut unencodable, mut left_out) = (0, 0);
+        for offset in start + 1..=end {
+            if reader.sent.contains(&offset) {
+                continue;
+            }
+            absent += 1;
+            let letter = self.places.get(&(room, epoch, offset));
+            let letter = letter.unwrap_or_else(|| panic!("nothing at {offset}: {reader:?}"));
+            let own = letter.from == client && self.without_echo.contains(letter);
+            unencodable += u64::from(!can_say(encoding, *letter));
+            left_out += u64::from(own);
+            excused += u64::from(own || !can_say(encoding, *letter));
+        }
+        let missed = reader.missed;
+        let least = match ending {
+            Ending::Early => 0,
+            // A newcomer may have missed the newest that was there before it came.
+            Ending::Complete => missed.saturating_sub(reader.newcomer.into()),
+        };
+        assert!(
+            (least..=missed + excused).contains(&absent),
+            "{absent} are absent, {missed} were missed, {excused} are excused: {reader:?}"
+        );
+        self.count("unencodable", unencodable);
+        self.count("left_out", left_out);
+    }
+}
+
+/// How a membership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Something of what was said to be missed, or of what follows that, may not have come.
+    Early,
+    /// It was sent all that there was.
+    Complete,
+}
+
+/// One membership of a room.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    pub(crate) client: usize,
+    pub(crate) encoding: usize,
+    pub(crate) room: usize,
+    pub(crate) epoch: u64,
+    /// It is to be sent what comes behind this offset.
+    pub(crate) start: u64,
+    /// Up to here it was sent everything.
+    pub(crate) end: u64,
+    pub(crate) sent: BTreeSet<u64>,
+    pub(crate) missed: u64,
+    /// It was sent the newest, or the newest of each key, of what is before `start`.
+    pub(crate) newcomer: bool,
+}
+
+impl Reader {
+    /// It was sent something of an earlier connection's, or more than the newest.
+    pub(crate) fn hear(&mut self, offset: u64) {
+        assert!(
+            self.sent.last().is_none_or(|last| *last < offset),
+            "{offset} after {:?}: {self:?}",
+            self.sent.last()
+        );
+        assert!(
+            offset > self.start || self.newcomer,
+            "{offset} was known: {self:?}"
+        );
+        self.sent.insert(offset);
+        self.end = self.end.max(offset);
+    }
+}

@@ -107,8 +107,10 @@ impl Truth {
                 continue;
             }
             absent += 1;
-            let letter = self.places.get(&(room, epoch, offset));
-            let letter = letter.unwrap_or_else(|| panic!("nothing at {offset}: {reader:?}"));
+            // What was never encoded was trimmed before anybody could be sent it.
+            let Some(letter) = self.places.get(&(room, epoch, offset)) else {
+                continue;
+            };
             let own = letter.from == client && self.without_echo.contains(letter);
             unencodable += u64::from(!can_say(encoding, *letter));
             left_out += u64::from(own);

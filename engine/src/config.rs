@@ -42,6 +42,10 @@ pub struct Config {
     /// One more takes the place of the one that has been of no use for longest. Default 16,384,
     /// range 16..=10,000,000; each takes some 300 bytes.
     pub logs_max: usize,
+    /// What all logs of the process may hold, in bytes; each shard has an even share. What is kept
+    /// beyond it pushes the oldest out of the largest logs of those that are looked at
+    /// ([`crate::Loss::TrimmedBySize`]). Default 256 MiB; 1 MiB for each shard to 1 TiB.
+    pub logs_bytes_max: usize,
     /// Path of event streams, for clients that cannot have a WebSocket: GET opens one, POST sends a
     /// message to it. Begins with `/`, in normal spelling. Default `None`: there are none.
     pub event_streams: Option<String>,
@@ -122,6 +126,7 @@ impl Default for Config {
             reassembly_bytes_max: 256 << 20,
             logs: Vec::new(),
             logs_max: 16_384,
+            logs_bytes_max: 256 << 20,
             event_streams: None,
             head_bytes_max: 16 << 10,
             headers_max: 100,
@@ -149,6 +154,9 @@ impl Config {
 
     /// What [`Config::logs_max`] may be.
     pub const LOGS: RangeInclusive<usize> = 16..=10_000_000;
+
+    /// The least that a shard's share of [`Config::logs_bytes_max`] may be.
+    pub const SHARD_LOGS_BYTES_MIN: usize = 1 << 20;
 
     /// Members of a shard that may read logs at a time. Whoever would be one more does not go on
     /// from an earlier position ([`crate::Loss::Limit`]), and what is published waits in its outbox.
@@ -313,6 +321,9 @@ impl Config {
         )?;
         let rule = "16 to 10,000,000";
         within("logs_max", self.logs_max, Self::LOGS, rule)?;
+        let (bytes, rule) = (self.logs_bytes_max, "1 MiB for each shard to 1 TiB");
+        let least = self.shards * Self::SHARD_LOGS_BYTES_MIN;
+        within("logs_bytes_max", bytes, least..=1 << 40, rule)?;
         self.logs.iter().try_for_each(LogOptions::check)
     }
 

@@ -216,7 +216,7 @@ impl Core {
         encode: Encode,
     ) -> Core {
         let congestion = admission.congestion.seeded(mail.seed());
-        let logs = Logs::new(&config.logs, config.logs_max, mail.seed(), mail.shard());
+        let logs = Logs::new(config, mail.seed(), mail.shard());
         Core {
             admitted: 0,
             deferred: 0,

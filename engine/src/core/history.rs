@@ -59,6 +59,7 @@ impl Core {
             log.members = members;
             log.append(entry, options);
         });
+        self.topics.logs.keep_within_bounds(now);
         Report {
             position: Some(position),
             ..Report::default()

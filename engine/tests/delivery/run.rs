@@ -75,7 +75,7 @@ impl Simulation {
         faults.socket_buffer_bytes = random.pick(&[600, 3_000, 64 << 10]);
         faults.slots = 64;
         let world = World::new(shards, faults, random.fork(), trace);
-        let config = Config {
+        let mut config = Config {
             shards,
             logs: (0..ROOMS).map(|_| log_options(&mut random)).collect(),
             logs_max: 16,
@@ -89,6 +89,10 @@ impl Simulation {
             ..Config::default()
         };
         config.check().expect("a configuration within its limits");
+        if random.chance(200) {
+            // Less than a server may have, so that two rooms use it up.
+            config.logs_bytes_max = shards * (8 << 10);
+        }
         world.borrow().trace(|| format!("{config:?}"));
         let lanes = LaneCapacity(random.pick(&[2, 4, 64, 2_000]));
         let truth: Rc<RefCell<Truth>> = Rc::default();

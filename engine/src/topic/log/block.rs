@@ -170,6 +170,11 @@ impl Blocks {
         }
     }
 
+    /// Drops what takes memory besides that of the entries.
+    pub(crate) fn drop_copies(&mut self) {
+        self.encodings.retain(EncodedBlocks::is_free_of_charge);
+    }
+
     /// Drops what nobody has read for a while.
     pub(crate) fn drop_unread(&mut self, now: Millis) {
         self.encodings

@@ -6,6 +6,7 @@
 //! for cost a bounded number of logs, and never push out one that is in use. Used by `core/history`
 //! and when members join and leave.
 
+use crate::config::Config;
 use crate::driver::boundary::Millis;
 use crate::topic::key::{PerKind, Topic, TopicKey};
 use crate::topic::log::options::{LogClass, LogOptions};
@@ -32,8 +33,11 @@ pub(crate) struct Logs {
     /// Logs that stand in `unused` with their number.
     unused_count: usize,
     numbers: u64,
-    /// Of all logs, as of the last look at each.
+    /// Of all logs.
     bytes: u64,
+    bytes_max: u64,
+    /// Where the search for a large log goes on.
+    clock: usize,
     /// When the next look at all logs begins, and how far this one has come.
     look_at: Millis,
     looked: usize,
@@ -47,13 +51,19 @@ const EPOCH_MASK: u64 = (1 << 60) - 1;
 impl Logs {
     /// Logs that one tick looks at for what is too old.
     const LOOKS_PER_TICK: usize = 256;
+    /// Logs of which the largest is trimmed.
+    const SAMPLE: usize = 8;
+    /// Logs that are trimmed, to half, for one publication.
+    const TRIMS_MAX: usize = 64;
     /// From the end of a look at all logs to the next, in milliseconds.
     const LOOK_EVERY_MS: Millis = 1_000;
 
-    pub(crate) fn new(options: &[LogOptions], unused_max: usize, seed: u64, shard: u16) -> Logs {
+    pub(crate) fn new(config: &Config, seed: u64, shard: u16) -> Logs {
         Logs {
-            options: options.into(),
-            unused_max,
+            options: config.logs.as_slice().into(),
+            unused_max: config.logs_max,
+            bytes_max: (config.logs_bytes_max / config.shards) as u64,
+            clock: 0,
             seed: FixedState::with_seed(seed).hash_one(("logs", shard)),
             made: 0,
             names: PerKind::default(),
@@ -104,9 +114,7 @@ impl Logs {
             None => return None,
         };
         let result = self.at(index, now, act);
-        while self.unused_count > self.unused_max {
-            self.drop_longest_unused();
-        }
+        self.drop_beyond_max();
         Some(result)
     }
 
@@ -145,6 +153,35 @@ impl Logs {
         index
     }
 
+    /// Pushes publications out of large logs while all hold more than they may together. A few
+    /// logs are looked at for the largest, as a search of all would take too long.
+    #[inline]
+    pub(crate) fn keep_within_bounds(&mut self, now: Millis) {
+        for _ in 0..Self::TRIMS_MAX {
+            if self.bytes <= self.bytes_max {
+                break;
+            }
+            self.trim_a_large_one(now);
+        }
+        self.drop_beyond_max();
+    }
+
+    #[cold]
+    fn trim_a_large_one(&mut self, now: Millis) {
+        let mut largest: Option<(u32, usize)> = None;
+        for _ in 0..Self::SAMPLE.min(self.logs.len()) {
+            self.clock = (self.clock + 1) % self.logs.len();
+            let log = self.logs[self.clock].as_ref();
+            let bytes = log.map_or(0, |log| log.bytes());
+            if largest.is_none_or(|(_, most)| bytes > most) {
+                largest = Some((self.clock as u32, bytes));
+            }
+        }
+        if let Some((index, bytes)) = largest.filter(|(_, bytes)| *bytes > 0) {
+            self.at(index, now, |log, _| log.trim_to(bytes / 2));
+        }
+    }
+
     /// A topic has so many members now.
     pub(crate) fn count_members(&mut self, topic: Topic<'_>, members: u32, now: Millis) {
         if self.count() == 0 {
@@ -156,9 +193,7 @@ impl Logs {
         let log = self.logs[index as usize].as_mut().expect("it exists");
         log.members = members;
         self.settle(index, now);
-        while self.unused_count > self.unused_max {
-            self.drop_longest_unused();
-        }
+        self.drop_beyond_max();
     }
 
     /// A log that nobody needs begins to wait for its end, and one that is needed again does so no
@@ -208,6 +243,14 @@ impl Logs {
         Some((index, since))
     }
 
+    /// Lets those go that have been of no use for longest, where too many are.
+    #[inline]
+    fn drop_beyond_max(&mut self) {
+        while self.unused_count > self.unused_max {
+            self.drop_longest_unused();
+        }
+    }
+
     fn drop_longest_unused(&mut self) {
         let Some((index, since)) = self.longest_unused() else {
             return;
@@ -249,6 +292,7 @@ impl Logs {
             self.bytes = self.bytes + log.bytes() as u64 - before;
             self.settle(index as u32, now);
         }
+        self.drop_beyond_max();
         self.drop_outdated(now);
         self.looked = end;
         if end == self.logs.len() {
@@ -266,8 +310,7 @@ impl Logs {
             let log = self.logs[index as usize].as_ref();
             let ttl = log.map(|log| self.options[log.class.index()].epoch_ttl);
             let ttl = ttl.unwrap_or_default().as_millis() as Millis;
-            if since.is_some_and(|since| since + ttl > now) && self.unused_count <= self.unused_max
-            {
+            if since.is_some_and(|since| since + ttl > now) {
                 return;
             }
             self.drop_longest_unused();
@@ -304,3 +347,6 @@ impl Logs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

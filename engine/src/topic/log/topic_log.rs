@@ -157,6 +157,14 @@ impl Log {
         self.keys.expire(options, now);
     }
 
+    /// Pushes the oldest out until at most so many bytes are left.
+    pub(crate) fn trim_to(&mut self, bytes_max: usize) {
+        self.blocks.drop_copies();
+        while self.bytes() > bytes_max && !self.is_empty() {
+            self.pop(Loss::TrimmedBySize);
+        }
+    }
+
     fn pop(&mut self, loss: Loss) {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.bytes();

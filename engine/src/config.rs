@@ -159,7 +159,8 @@ impl Config {
     pub const SHARD_LOGS_BYTES_MIN: usize = 1 << 20;
 
     /// Members of a shard that may read logs at a time. Whoever would be one more does not go on
-    /// from an earlier position ([`crate::Loss::Limit`]), and what is published waits in its outbox.
+    /// from an earlier position ([`crate::Loss::Limit`]), and what is published waits in its
+    /// outbox.
     pub const CURSORS_MAX: usize = 262_144;
 
     /// Most shards of an engine.

@@ -19,7 +19,7 @@ pub(crate) struct Membership {
 
 /// Where a connection stands among the subscribers of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum MemberPlace {
     /// Not (yet, or any more) among them.
     Outside,
     /// Among the members that are sent what is published; an index.
@@ -45,21 +45,21 @@ impl Membership {
     }
 
     /// Where the connection stands.
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> MemberPlace {
         match self.position {
-            Membership::OUTSIDE => Place::Outside,
+            Membership::OUTSIDE => MemberPlace::Outside,
             behind if behind & Membership::BEHIND != 0 => {
-                Place::Behind((behind & !Membership::BEHIND) as usize)
+                MemberPlace::Behind((behind & !Membership::BEHIND) as usize)
             }
-            member => Place::Member(member as usize),
+            member => MemberPlace::Member(member as usize),
         }
     }
 
-    pub(crate) fn set_place(&mut self, place: Place) {
+    pub(crate) fn set_place(&mut self, place: MemberPlace) {
         self.position = match place {
-            Place::Outside => Membership::OUTSIDE,
-            Place::Member(index) => index as u32,
-            Place::Behind(index) => index as u32 | Membership::BEHIND,
+            MemberPlace::Outside => Membership::OUTSIDE,
+            MemberPlace::Member(index) => index as u32,
+            MemberPlace::Behind(index) => index as u32 | Membership::BEHIND,
         };
     }
 }
@@ -152,13 +152,13 @@ mod tests {
     #[test]
     fn a_place_is_what_it_was_set_to() {
         let mut membership = membership(1);
-        assert_eq!(membership.place(), Place::Outside);
+        assert_eq!(membership.place(), MemberPlace::Outside);
         for place in [
-            Place::Member(0),
-            Place::Behind(0),
-            Place::Member(7_000_000),
-            Place::Behind(7_000_000),
-            Place::Outside,
+            MemberPlace::Member(0),
+            MemberPlace::Behind(0),
+            MemberPlace::Member(7_000_000),
+            MemberPlace::Behind(7_000_000),
+            MemberPlace::Outside,
         ] {
             membership.set_place(place);
             assert_eq!(membership.place(), place);

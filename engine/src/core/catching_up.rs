@@ -7,7 +7,7 @@
 
 use super::Core;
 use crate::config::Config;
-use crate::connection::membership::Place;
+use crate::connection::membership::MemberPlace;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
 use crate::message::delivery::{CaughtUp, JoinedAt, Progress};
@@ -15,7 +15,7 @@ use crate::message::request::{CatchUp, ShardRequest};
 use crate::topic::batch::{FanOut, Recipients};
 use crate::topic::cursor::{Cursor, CursorState};
 use crate::topic::log::block::Span;
-use crate::topic::log::range::{Reader, Reading};
+use crate::topic::log::range::{ReadMode, Reader};
 use crate::topic::subscribers::SubscribersLog;
 use crate::types::history::{JoinedLog, Loss, Missed, MissedReason, Recovery};
 use crate::types::ticket::Ticket;
@@ -84,11 +84,11 @@ impl Core {
         let membership = *memberships
             .find(cursor.subscribers)
             .expect("it is a member");
-        debug_assert!(matches!(membership.place(), Place::Member(_)));
+        debug_assert!(matches!(membership.place(), MemberPlace::Member(_)));
         self.remove_member(membership);
         let log = self.topics.local.subscribers(cursor.subscribers);
         let log = log.log.as_mut().expect("there is something to read");
-        let place = Place::Behind(log.behind.len());
+        let place = MemberPlace::Behind(log.behind.len());
         log.behind.push(who);
         self.set_place(who, cursor.subscribers, place);
         self.topics.cursors.insert(who, cursor);
@@ -100,15 +100,15 @@ impl Core {
         self.topics.cursors.remove(who.slot, subscribers);
         let memberships = self.connections.memberships(who.slot);
         let membership = *memberships.find(subscribers).expect("it is a member");
-        debug_assert!(matches!(membership.place(), Place::Behind(_)));
+        debug_assert!(matches!(membership.place(), MemberPlace::Behind(_)));
         self.remove_member(membership);
         let members = &mut self.topics.local.subscribers(subscribers).members;
-        let place = Place::Member(members.len());
+        let place = MemberPlace::Member(members.len());
         members.push(who);
         self.set_place(who, subscribers, place);
     }
 
-    fn set_place(&mut self, who: Ticket, subscribers: u32, place: Place) {
+    fn set_place(&mut self, who: Ticket, subscribers: u32, place: MemberPlace) {
         let membership = self.connections.memberships(who.slot).find(subscribers);
         membership.expect("it is a member").set_place(place);
     }
@@ -128,7 +128,9 @@ impl Core {
         };
         // A member that has left since the batch was closed is one of those it goes to.
         let membership = self.connections.memberships(who.slot).find(subscribers);
-        if !membership.is_some_and(|membership| matches!(membership.place(), Place::Member(_))) {
+        if !membership
+            .is_some_and(|membership| matches!(membership.place(), MemberPlace::Member(_)))
+        {
             return false;
         }
         let cursor = Cursor {
@@ -255,8 +257,8 @@ impl Core {
         };
         cursor.next = next;
         // What a policy leaves out is left out once: from here it is read to its end.
-        if matches!(cursor.reading, Reading::Newest | Reading::Nothing) {
-            cursor.reading = Reading::All;
+        if matches!(cursor.reading, ReadMode::Newest | ReadMode::Nothing) {
+            cursor.reading = ReadMode::All;
         }
         cursor.state = CursorState::Turn;
         self.topics.cursors.push_ready(who, subscribers);

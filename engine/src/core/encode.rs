@@ -13,7 +13,7 @@ use crate::message::lane::Mailbox;
 use crate::message::request::PublishRequest;
 use crate::topic::home::Homes;
 use crate::topic::key::Topic;
-use crate::topic::log::entry::Entry;
+use crate::topic::log::entry::LogEntry;
 use crate::topic::log::logs::Logs;
 use crate::topic::publication::{Content, Encode, Position, Publication};
 use crate::types::encoding::{EncodingId, EncodingSet};
@@ -90,7 +90,7 @@ impl Encoder<'_> {
     /// The frame of a publication in a log that its readers of an encoding share.
     pub(super) fn share_entry(
         &mut self,
-        entry: &Entry,
+        entry: &LogEntry,
         encoding: EncodingId,
         topic: Topic<'_>,
         position: Position,

@@ -4,7 +4,7 @@
 //! state.
 
 use super::{Core, Ended};
-use crate::connection::membership::{Membership, Place};
+use crate::connection::membership::{MemberPlace, Membership};
 use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::Flags;
 use crate::message::request::ShardRequest;
@@ -277,10 +277,10 @@ impl Core {
     pub(super) fn remove_member(&mut self, membership: Membership) {
         let subscribers = self.topics.local.subscribers(membership.subscribers);
         let (members, index) = match (membership.place(), &mut subscribers.log) {
-            (Place::Outside, _) => return,
-            (Place::Member(index), _) => (&mut subscribers.members, index),
-            (Place::Behind(index), Some(log)) => (&mut log.behind, index),
-            (Place::Behind(_), None) => unreachable!("only who reads a log is behind"),
+            (MemberPlace::Outside, _) => return,
+            (MemberPlace::Member(index), _) => (&mut subscribers.members, index),
+            (MemberPlace::Behind(index), Some(log)) => (&mut log.behind, index),
+            (MemberPlace::Behind(_), None) => unreachable!("only who reads a log is behind"),
         };
         members.swap_remove(index);
         // What a crowd needed goes as it leaves; each member is moved at most once for every time

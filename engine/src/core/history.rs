@@ -7,7 +7,7 @@ use crate::message::request::{CatchUp, PublishRequest};
 use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::keep::Keep;
 use crate::topic::key::TopicKey;
-use crate::topic::log::entry::Entry;
+use crate::topic::log::entry::LogEntry;
 use crate::topic::log::options::LogClass;
 use crate::topic::log::range::Range;
 use crate::topic::order::enqueue_report;
@@ -49,7 +49,7 @@ impl Core {
             delivered.push((encoding, frame.clone()));
         });
         let delivered = delivered.iter().map(|(encoding, frame)| (*encoding, frame));
-        let mut entry = Entry::new(content, topic.topic(), now, delivered);
+        let mut entry = LogEntry::new(content, topic.topic(), now, delivered);
         (entry.except, entry.conflate) = (publish.except, keep.conflate.clone());
         let members = self.topics.homes.members(topic.topic());
         self.topics.logs.get(topic.topic(), now, |log, options| {

@@ -2,7 +2,7 @@
 //! back.
 
 use super::Core;
-use crate::connection::membership::{Membership, Place};
+use crate::connection::membership::{MemberPlace, Membership};
 use crate::connection::phase::Phase;
 use crate::connection::slot::Connections;
 use crate::message::delivery::Joined;
@@ -247,10 +247,10 @@ impl Core {
         let subscribers = self.topics.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
-        let becomes_member = counted && membership.place() == Place::Outside;
+        let becomes_member = counted && membership.place() == MemberPlace::Outside;
         if becomes_member {
             let list = &mut self.topics.local.subscribers(subscribers).members;
-            membership.set_place(Place::Member(list.len()));
+            membership.set_place(MemberPlace::Member(list.len()));
             list.push(who);
         }
         let log = log.map(|log| self.joined_log(who, subscribers, becomes_member, *log));
@@ -270,7 +270,7 @@ impl Core {
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         let was = *membership;
         membership.in_flight -= 1;
-        membership.set_place(Place::Outside);
+        membership.set_place(MemberPlace::Outside);
         let over = !membership.wanted && membership.in_flight == 0;
         self.topics.cursors.remove(who.slot, subscribers);
         self.remove_member(was);
@@ -300,7 +300,7 @@ impl Core {
         let subscribers = self.topics.local.find(encoding, topic.topic());
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
-        debug_assert_eq!(membership.place(), Place::Outside);
+        debug_assert_eq!(membership.place(), MemberPlace::Outside);
         if membership.in_flight == 0 {
             self.forget_membership(who, subscribers);
         }

@@ -3,7 +3,7 @@
 use crate::query::gather::QueryKey;
 use crate::topic::key::{Topic, TopicKey};
 use crate::topic::log::options::SlowReader;
-use crate::topic::log::range::{Range, Reading};
+use crate::topic::log::range::{Range, ReadMode};
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
@@ -121,7 +121,7 @@ pub(crate) struct JoinedAt {
     pub(crate) answer: JoinedLog,
     pub(crate) slow_reader: SlowReader,
     /// From where the connection reads the log, before it is sent what is published.
-    pub(crate) cursor: Option<(u64, Reading)>,
+    pub(crate) cursor: Option<(u64, ReadMode)>,
 }
 
 /// What a cursor asked for.

@@ -2,7 +2,7 @@
 
 use super::Shard;
 use crate::application::Application;
-use crate::connection::membership::Place;
+use crate::connection::membership::MemberPlace;
 use crate::connection::phase::Phase;
 use crate::connection::slot::{Connection, Flags};
 use crate::core::Core;
@@ -258,7 +258,7 @@ fn check_rooms(core: &Core) {
             );
             assert_eq!(subscribers.key.kind(), membership.kind);
             let decided = membership.in_flight == 0;
-            let inside = membership.place() != Place::Outside;
+            let inside = membership.place() != MemberPlace::Outside;
             assert!(
                 !decided || membership.wanted && inside,
                 "slot {slot}: {membership:?}"
@@ -266,9 +266,9 @@ fn check_rooms(core: &Core) {
             *claims.entry(membership.subscribers).or_default() += 1;
             let ticket = core.connections.ticket(slot);
             match membership.place() {
-                Place::Outside => {}
-                Place::Member(index) => assert_eq!(subscribers.members[index], ticket),
-                Place::Behind(index) => assert_eq!(subscribers.behind()[index], ticket),
+                MemberPlace::Outside => {}
+                MemberPlace::Member(index) => assert_eq!(subscribers.members[index], ticket),
+                MemberPlace::Behind(index) => assert_eq!(subscribers.behind()[index], ticket),
             }
         }
     }

@@ -5,7 +5,7 @@
 use crate::message::delivery::Parcel;
 use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::log::options::SlowReader;
-use crate::topic::log::range::Reading;
+use crate::topic::log::range::ReadMode;
 use crate::topic::member_list::MemberList;
 use crate::types::answer::Report;
 use crate::types::encoding::EncodingId;
@@ -210,8 +210,8 @@ impl FanOut {
     /// The offset from which on a member that is too slow for this batch reads the log, and how.
     /// `None`: it is queued for that member.
     #[inline]
-    pub(crate) fn cursor(&self) -> Option<(u64, Reading)> {
-        let reading = Reading::of(self.slow_reader)?;
+    pub(crate) fn cursor(&self) -> Option<(u64, ReadMode)> {
+        let reading = ReadMode::of(self.slow_reader)?;
         (self.first_offset > 0).then_some((self.first_offset, reading))
     }
 

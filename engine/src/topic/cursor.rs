@@ -2,10 +2,10 @@
 //! because they go on from an earlier position, or were too slow.
 //!
 //! Invariant: a connection has a cursor among the subscribers of a topic exactly while its
-//! membership there is behind ([`crate::connection::membership::Place`]); a cursor waits for its
+//! membership there is behind ([`crate::connection::membership::MemberPlace`]); a cursor waits for its
 //! connection's outbox, for its turn to ask, or for an answer. Used by `core/catching_up.rs`.
 
-use crate::topic::log::range::Reading;
+use crate::topic::log::range::ReadMode;
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Ticket;
 use foldhash::quality::RandomState;
@@ -28,7 +28,7 @@ pub(crate) struct Cursor {
     pub(crate) epoch: u64,
     /// The offset of the first publication that it was not sent.
     pub(crate) next: u64,
-    pub(crate) reading: Reading,
+    pub(crate) reading: ReadMode,
     pub(crate) state: CursorState,
 }
 

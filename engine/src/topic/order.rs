@@ -11,7 +11,7 @@ use crate::topic::home::{Homes, JoinOutcome};
 use crate::topic::key::{TopicKey, TopicName};
 use crate::topic::log::logs::Logs;
 use crate::topic::log::options::{LogOptions, Newcomers};
-use crate::topic::log::range::Reading;
+use crate::topic::log::range::ReadMode;
 use crate::topic::log::topic_log::{Log, Missing};
 use crate::topic::publication::Position;
 use crate::types::answer::{Listing, Report};
@@ -148,16 +148,16 @@ fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -
     let (recovery, cursor) = match newcomer {
         Some(Some(since)) => match log.missing(*since) {
             Missing::Nothing => (Some(Recovery::Recovered), None),
-            Missing::From(offset) => (Some(Recovery::Recovered), Some((offset, Reading::All))),
+            Missing::From(offset) => (Some(Recovery::Recovered), Some((offset, ReadMode::All))),
             Missing::Lost(loss) => (Some(Recovery::Lost(loss)), None),
         },
         Some(None) if log.is_empty() => (None, None),
         Some(None) => match options.newcomers {
             Newcomers::Nothing => (None, None),
-            Newcomers::Newest => (None, Some((log.position().offset, Reading::All))),
+            Newcomers::Newest => (None, Some((log.position().offset, ReadMode::All))),
             Newcomers::NewestByKey => {
                 let until = log.next_position().offset;
-                (None, Some((log.first(), Reading::NewestByKey { until })))
+                (None, Some((log.first(), ReadMode::NewestByKey { until })))
             }
         },
         None => (None, None),

@@ -289,7 +289,7 @@ impl Content {
 /// What a topic's log needs of it.
 impl Content {
     /// The same, to go into its topic's log.
-    pub(crate) fn to_keep(self, keep: Keep) -> Content {
+    pub(crate) fn into_kept(self, keep: Keep) -> Content {
         Content(Inner::Kept(Box::new(Kept {
             content: self,
             keep,

@@ -84,8 +84,8 @@ impl Publish {
     }
 
     /// The publication's own key: another one with the same key is not published while the log
-    /// knows this one ([`crate::LogOptions::idempotency`]), and is answered as this one was. At most
-    /// [`Publish::KEY_BYTES_MAX`] bytes. Means nothing without [`Publish::keep`] before.
+    /// knows this one ([`crate::LogOptions::idempotency`]), and is answered as this one was. At
+    /// most [`Publish::KEY_BYTES_MAX`] bytes. Means nothing without [`Publish::keep`] before.
     pub fn key(mut self, key: &str) -> Publish {
         if let Some(keep) = &mut self.keep {
             keep.key = Some(key.into());
@@ -136,7 +136,7 @@ impl Publish {
     /// What travels to the home of the topic.
     pub(crate) fn into_content(self, target: Target<'_>) -> Content {
         match self.keep.filter(|_| target != Target::Everyone) {
-            Some(keep) => self.content.to_keep(keep),
+            Some(keep) => self.content.into_kept(keep),
             None => self.content,
         }
     }

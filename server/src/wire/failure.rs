@@ -95,6 +95,7 @@ pub(crate) fn problem_of_room(error: RoomError) -> Problem {
 pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
     match error {
         PublishError::BadName => Problem::new(Code::BadRequest, BAD_NAME),
+        PublishError::KeyTooLong => Problem::new(Code::BadRequest, "a key is too long"),
         PublishError::TooManyReports => {
             Problem::rate_limited("too many reported broadcasts under way", RETRY_AFTER_MS)
         }

@@ -78,7 +78,7 @@ impl Application for Desk {
 
     fn answered(&mut self, cx: &mut Context<'_>, _notes: &mut Notes, tag: Tag, answer: Answer) {
         let text = match answer {
-            Answer::Joined { room, members } => format!("{} joined {room} {members}", tag.0),
+            Answer::Joined { room, members, .. } => format!("{} joined {room} {members}", tag.0),
             Answer::Left { room } => format!("{} left {room}", tag.0),
             Answer::Reported(report) => format!("{} reported {}", tag.0, report.delivered),
             Answer::Refused { room, error } => format!("{} refused {room}: {error}", tag.0),

@@ -150,7 +150,7 @@ pub(crate) fn content(said: &str) -> Content {
 /// An answer in words; members by their numbers.
 pub(crate) fn said(answer: &Answer, book: &Book) -> String {
     match answer {
-        Answer::Joined { room, members } => format!("joined {room} {members}"),
+        Answer::Joined { room, members, .. } => format!("joined {room} {members}"),
         Answer::Left { room } => format!("left {room}"),
         Answer::Refused { room, error } => format!("refused {room}: {error}"),
         Answer::Reported(report) if report.dropped > 0 => {

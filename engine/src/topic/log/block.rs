@@ -47,7 +47,7 @@ pub(crate) struct ByKey {
     pub(crate) span: Option<Span>,
 }
 
-/// Frames that leave together.
+/// BlockBuilder that leave together.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) plain: Bytes,
@@ -56,19 +56,19 @@ pub(crate) struct Span {
     pub(crate) frames: u32,
 }
 
-/// Frames one behind the other.
+/// BlockBuilder one behind the other.
 #[derive(Debug)]
 pub(super) struct Block {
     first: u64,
-    plain: Layout,
+    plain: EncodedLayout,
     /// With compressed frames among them; `None`: there is none.
-    deflated: Option<Layout>,
+    deflated: Option<EncodedLayout>,
     /// Memory that is not that of the entries.
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Layout {
+struct EncodedLayout {
     bytes: Bytes,
     /// Where each frame ends; a publication without a frame ends where the one before it does.
     ends: Box<[u32]>,
@@ -83,7 +83,7 @@ impl Block {
         is_entrys: impl Fn(&Bytes) -> bool,
     ) -> Block {
         let (plain, deflated) = frame.map_or_else(Default::default, Frame::into_layouts);
-        let layout = |bytes: Bytes| Layout {
+        let layout = |bytes: Bytes| EncodedLayout {
             ends: Box::new([bytes.len() as u32]),
             bytes,
         };
@@ -126,7 +126,7 @@ impl Block {
     }
 }
 
-impl Layout {
+impl EncodedLayout {
     fn at(&self, index: u64) -> usize {
         match index {
             0 => 0,
@@ -258,16 +258,16 @@ impl EncodedBlocks {
     }
 }
 
-/// Frames that are being copied one behind the other.
+/// BlockBuilder that are being copied one behind the other.
 #[derive(Default)]
-pub(super) struct Frames {
+pub(super) struct BlockBuilder {
     plain: BytesMut,
     plain_ends: Vec<u32>,
     deflated: Option<BytesMut>,
     deflated_ends: Vec<u32>,
 }
 
-impl Frames {
+impl BlockBuilder {
     /// Appends a frame; `None`: a publication that has none.
     pub(super) fn push(&mut self, frame: Option<Frame>) {
         if let Some(frame) = frame {
@@ -288,11 +288,11 @@ impl Frames {
     }
 
     pub(super) fn into_block(self, first: u64) -> Block {
-        let deflated = self.deflated.map(|bytes| Layout {
+        let deflated = self.deflated.map(|bytes| EncodedLayout {
             bytes: bytes.freeze(),
             ends: self.deflated_ends.into(),
         });
-        let plain = Layout {
+        let plain = EncodedLayout {
             bytes: self.plain.freeze(),
             ends: self.plain_ends.into(),
         };

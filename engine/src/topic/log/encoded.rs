@@ -3,15 +3,15 @@
 //! Used by `topic/log/range.rs`.
 
 use crate::driver::boundary::Millis;
-use crate::topic::log::block::{Block, Frames, Span};
-use crate::topic::log::entry::Entry;
+use crate::topic::log::block::{Block, BlockBuilder, Span};
+use crate::topic::log::entry::LogEntry;
 use crate::topic::log::topic_log::Log;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 
 /// Makes the frame of an entry, which has this offset, for the encoding at hand. `None`: it has
 /// none.
-pub(crate) type MakeFrame<'f> = dyn FnMut(&Entry, u64) -> Option<Frame> + 'f;
+pub(crate) type MakeFrame<'f> = dyn FnMut(&LogEntry, u64) -> Option<Frame> + 'f;
 
 /// Offsets that one block covers at most: 64.
 const BLOCK_PUBLICATIONS: u64 = 64;
@@ -71,7 +71,7 @@ impl Log {
         end: u64,
         make: &mut MakeFrame<'_>,
     ) -> Block {
-        let mut frames = Frames::default();
+        let mut frames = BlockBuilder::default();
         for (offset, entry) in self.from(first).take((end - first) as usize) {
             frames.push(make(entry, offset));
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// A publication in a log.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct LogEntry {
     content: Content,
     /// Whether the frame in `content` is the one that was delivered, with its position.
     frame: FrameState,
@@ -24,7 +24,7 @@ pub(crate) struct Entry {
     bytes: u32,
 }
 
-const _: () = assert!(size_of::<Entry>() <= LogOptions::PUBLICATION_BYTES);
+const _: () = assert!(size_of::<LogEntry>() <= LogOptions::PUBLICATION_BYTES);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FrameState {
@@ -33,20 +33,20 @@ enum FrameState {
     Placed,
 }
 
-impl Entry {
+impl LogEntry {
     /// `delivered` is what was sent of it, in its place, to those of one encoding.
     pub(crate) fn new<'f>(
         content: &Content,
         topic: Topic<'_>,
         at: Millis,
         delivered: impl Iterator<Item = (EncodingId, &'f Frame)>,
-    ) -> Entry {
+    ) -> LogEntry {
         let (content, frame) = match content.with_delivered(topic, delivered) {
             Some(placed) => (placed, FrameState::Placed),
             None => (content.clone(), FrameState::Unplaced),
         };
         let bytes = content.bytes() + LogOptions::PUBLICATION_BYTES;
-        Entry {
+        LogEntry {
             content,
             frame,
             at,

@@ -1,4 +1,4 @@
-//! Reading a log from a cursor: what one reader is sent next, and what it has missed.
+//! ReadMode a log from a cursor: what one reader is sent next, and what it has missed.
 //!
 //! Used by a topic's home. The bytes of a range are those of its blocks: nothing is copied for one
 //! reader, but where a reader is left out of some of it.
@@ -6,7 +6,7 @@
 use crate::driver::boundary::Millis;
 use crate::topic::log::block::{ByKey, Span};
 use crate::topic::log::encoded::MakeFrame;
-use crate::topic::log::entry::Entry;
+use crate::topic::log::entry::LogEntry;
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::topic_log::Log;
 use crate::types::encoding::EncodingId;
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 
 /// How a cursor reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum ReadMode {
     /// Everything that is there.
     All,
     /// For a newcomer: the newest of each key of those before this offset, and all without one;
@@ -30,15 +30,15 @@ pub(crate) enum Reading {
     Nothing,
 }
 
-impl Reading {
+impl ReadMode {
     /// What a member reads that its topic's policy has made a cursor. `None`: there is none.
-    pub(crate) fn of(policy: SlowReader) -> Option<Reading> {
+    pub(crate) fn of(policy: SlowReader) -> Option<ReadMode> {
         Some(match policy {
             SlowReader::Disconnect => return None,
-            SlowReader::DropOldest => Reading::Newest,
-            SlowReader::DropNewest => Reading::Nothing,
-            SlowReader::Conflate => Reading::Conflated,
-            SlowReader::CatchUp => Reading::All,
+            SlowReader::DropOldest => ReadMode::Newest,
+            SlowReader::DropNewest => ReadMode::Nothing,
+            SlowReader::Conflate => ReadMode::Conflated,
+            SlowReader::CatchUp => ReadMode::All,
         })
     }
 }
@@ -50,7 +50,7 @@ pub(crate) struct Reader {
     pub(crate) encoding: EncodingId,
     /// The offset of the first that is wanted.
     pub(crate) next: u64,
-    pub(crate) reading: Reading,
+    pub(crate) reading: ReadMode,
 }
 
 /// What a reader is sent.
@@ -98,18 +98,18 @@ impl Log {
         };
         let mut reason = trimmed;
         let skipped = match reader.reading {
-            Reading::All | Reading::NewestByKey { .. } | Reading::Conflated => 0,
-            Reading::Newest => self.before_newest(start, SlowReader::NEWEST_BYTES),
-            Reading::Nothing => self.next_position().offset - start,
+            ReadMode::All | ReadMode::NewestByKey { .. } | ReadMode::Conflated => 0,
+            ReadMode::Newest => self.before_newest(start, SlowReader::NEWEST_BYTES),
+            ReadMode::Nothing => self.next_position().offset - start,
         };
         if skipped > 0 {
             (reason, start, missed) = (MissedReason::Dropped, start + skipped, missed + skipped);
         }
         let mut range = match reader.reading {
-            Reading::NewestByKey { until } if until > start => {
+            ReadMode::NewestByKey { until } if until > start => {
                 Range::by_key(self.newest_by_key(reader, start..until, now, bytes_max, make))
             }
-            Reading::Conflated => {
+            ReadMode::Conflated => {
                 let end = self.next_position().offset;
                 let by_key = self.newest_by_key(reader, start..end, now, bytes_max, make);
                 if by_key.skipped > 0 {
@@ -117,12 +117,12 @@ impl Log {
                 }
                 Range::by_key(by_key)
             }
-            Reading::All | Reading::NewestByKey { .. } | Reading::Newest | Reading::Nothing => {
+            ReadMode::All | ReadMode::NewestByKey { .. } | ReadMode::Newest | ReadMode::Nothing => {
                 self.all_from(reader, start, now, bytes_max, make)
             }
         };
         // What a newcomer would have been sent of the time before it joined does not count.
-        if let Reading::NewestByKey { until } = reader.reading {
+        if let ReadMode::NewestByKey { until } = reader.reading {
             missed = start.saturating_sub(until.max(reader.next));
         }
         let count = missed;
@@ -184,7 +184,7 @@ impl Log {
     /// as they were delivered; one publication at least.
     fn end_of(&self, start: u64, end: u64, bytes_max: usize) -> u64 {
         let mut bytes = 0;
-        let fits = |(_, entry): &(u64, &Entry)| {
+        let fits = |(_, entry): &(u64, &LogEntry)| {
             bytes += entry.content().bytes();
             bytes <= bytes_max
         };
@@ -207,7 +207,7 @@ impl Log {
         let std::ops::Range { start, end } = offsets;
         let mut seen = HashSet::new();
         let kept = self.from(start).take((end - start) as usize);
-        let kept: Vec<(u64, &Entry)> = kept.collect();
+        let kept: Vec<(u64, &LogEntry)> = kept.collect();
         let kept = kept.into_iter().rev().filter(|(_, entry)| {
             let key = entry.conflate.as_deref();
             key.is_none_or(|key| seen.insert(key))

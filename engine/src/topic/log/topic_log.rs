@@ -7,7 +7,7 @@
 use crate::driver::boundary::Millis;
 use crate::topic::key::TopicKey;
 use crate::topic::log::block::Blocks;
-use crate::topic::log::entry::Entry;
+use crate::topic::log::entry::LogEntry;
 use crate::topic::log::keys::Keys;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::publication::Position;
@@ -23,7 +23,7 @@ pub(crate) struct Log {
     /// The offset of the next publication. The first is 1.
     next: u64,
     /// Those with the offsets before `next`, without a gap.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LogEntry>,
     /// Of all entries.
     bytes: usize,
     /// Why the newest of those that are gone went. `None`: all are here.
@@ -112,18 +112,18 @@ impl Log {
     }
 
     /// The entry with this offset.
-    pub(crate) fn entry(&self, offset: u64) -> Option<&Entry> {
+    pub(crate) fn entry(&self, offset: u64) -> Option<&LogEntry> {
         let index = offset.checked_sub(self.first())?;
         self.entries.get(usize::try_from(index).ok()?)
     }
 
-    pub(crate) fn entry_mut(&mut self, offset: u64) -> Option<&mut Entry> {
+    pub(crate) fn entry_mut(&mut self, offset: u64) -> Option<&mut LogEntry> {
         let index = offset.checked_sub(self.first())?;
         self.entries.get_mut(usize::try_from(index).ok()?)
     }
 
     /// Entries from this offset on, oldest first.
-    pub(crate) fn from(&self, offset: u64) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
+    pub(crate) fn from(&self, offset: u64) -> impl DoubleEndedIterator<Item = (u64, &LogEntry)> {
         let first = self.first();
         let skipped = offset.saturating_sub(first).min(self.entries.len() as u64);
         let start = first + skipped;
@@ -134,7 +134,7 @@ impl Log {
     }
 
     /// Appends what got [`Log::next_position`], and pushes out what does not fit any more.
-    pub(crate) fn append(&mut self, entry: Entry, options: &LogOptions) {
+    pub(crate) fn append(&mut self, entry: LogEntry, options: &LogOptions) {
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
         self.next += 1;
@@ -150,7 +150,7 @@ impl Log {
     /// Pushes out what is too old by now, and forgets keys whose time is over.
     pub(crate) fn expire(&mut self, options: &LogOptions, now: Millis) {
         let ttl = options.ttl.as_millis() as Millis;
-        let is_old = |entry: &Entry| entry.at + ttl <= now;
+        let is_old = |entry: &LogEntry| entry.at + ttl <= now;
         while self.entries.front().is_some_and(is_old) {
             self.pop(Loss::TrimmedByAge);
         }
@@ -216,7 +216,7 @@ impl Log {
     pub(crate) fn select(
         &self,
         query: &HistoryQuery,
-    ) -> (impl Iterator<Item = (u64, &Entry)>, Option<Loss>) {
+    ) -> (impl Iterator<Item = (u64, &LogEntry)>, Option<Loss>) {
         let missing = query.since.map(|since| self.missing(since));
         // Whoever reads backwards from a position wants what is before it.
         let (start, end, loss) = match (missing, query.order) {

@@ -1,7 +1,7 @@
 //! Which logs exist, and what they hold together.
 
 use super::*;
-use crate::topic::log::entry::Entry;
+use crate::topic::log::entry::LogEntry;
 use crate::topic::publication::{Content, Data, DataEncoding, Publication, PublicationKind};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn publish(logs: &mut Logs, name: &str, bytes: usize, now: Millis) {
     };
     let content = Content::data(&publication, None);
     logs.open(&key(name), CLASS, now, |log, options| {
-        let entry = Entry::new(&content, Topic::Room(name), now, std::iter::empty());
+        let entry = LogEntry::new(&content, Topic::Room(name), now, std::iter::empty());
         log.append(entry, options);
     });
     logs.keep_within_bounds(now);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::topic::key::Topic;
 use crate::topic::log::block::Span;
-use crate::topic::log::range::{Range, Reader, Reading};
+use crate::topic::log::range::{Range, ReadMode, Reader};
 use crate::topic::publication::{Content, Data, DataEncoding, Publication, PublicationKind};
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
@@ -92,7 +92,7 @@ impl Pair {
             }
         }
         let delivered = delivered.iter().map(|(encoding, frame)| (*encoding, frame));
-        let mut entry = Entry::new(&content, Topic::Room("r"), self.now, delivered);
+        let mut entry = LogEntry::new(&content, Topic::Room("r"), self.now, delivered);
         let key = *random.choice(&[None, Some("a"), Some("b")]).unwrap();
         let except = (random.u32(0..10) == 0).then(|| address(random.u32(0..2)));
         (entry.conflate, entry.except) = (key.map(Arc::from), except);
@@ -145,8 +145,8 @@ impl Pair {
             });
             assert!(range.next > reader.next || range.next == self.log.next_position().offset);
             reader.next = range.next;
-            if matches!(reader.reading, Reading::Newest | Reading::Nothing) {
-                reader.reading = Reading::All;
+            if matches!(reader.reading, ReadMode::Newest | ReadMode::Nothing) {
+                reader.reading = ReadMode::All;
             }
             if range.next == self.log.next_position().offset {
                 return (texts, missed);
@@ -160,9 +160,9 @@ impl Pair {
         let missed = first.saturating_sub(reader.next);
         let before = wanted.len() as u64;
         let until = match reader.reading {
-            Reading::NewestByKey { until } => until,
-            Reading::Conflated => next,
-            Reading::All | Reading::Newest | Reading::Nothing => 0,
+            ReadMode::NewestByKey { until } => until,
+            ReadMode::Conflated => next,
+            ReadMode::All | ReadMode::Newest | ReadMode::Nothing => 0,
         };
         let mut seen = HashSet::new();
         let is_newest = |offset: &u64| {
@@ -173,7 +173,7 @@ impl Pair {
         wanted.reverse();
         let missed = match reader.reading {
             // What was before it came does not count.
-            Reading::NewestByKey { until } => first.saturating_sub(until.max(reader.next)),
+            ReadMode::NewestByKey { until } => first.saturating_sub(until.max(reader.next)),
             _ => missed + before - wanted.len() as u64,
         };
         wanted.retain(|offset| self.known[*offset as usize - 1].except != Some(reader.who));
@@ -222,9 +222,9 @@ fn every_reading_is_that_of_a_list() {
                 next: random.u64(1..=pair.log.next_position().offset),
                 reading: *random
                     .choice(&[
-                        Reading::All,
-                        Reading::Conflated,
-                        Reading::NewestByKey { until },
+                        ReadMode::All,
+                        ReadMode::Conflated,
+                        ReadMode::NewestByKey { until },
                     ])
                     .unwrap(),
             };
@@ -254,13 +254,13 @@ fn what_a_slow_reader_missed_is_told_once() {
         next: 101,
         reading,
     };
-    let (texts, missed) = pair.read_all(reader(Reading::Nothing), 1_000);
+    let (texts, missed) = pair.read_all(reader(ReadMode::Nothing), 1_000);
     let dropped = |count| Missed {
         count,
         reason: MissedReason::Dropped,
     };
     assert_eq!((texts.len(), missed), (0, vec![dropped(400)]));
-    let (texts, missed) = pair.read_all(reader(Reading::Newest), 1_000);
+    let (texts, missed) = pair.read_all(reader(ReadMode::Newest), 1_000);
     assert_eq!(missed, vec![dropped(400 - texts.len() as u64)]);
     let bytes: usize = texts.iter().map(String::len).sum();
     let largest = 5_000;
@@ -284,7 +284,7 @@ fn readers_share_what_was_encoded() {
         who: address(5),
         encoding: EncodingId::FIRST,
         next: 1,
-        reading: Reading::All,
+        reading: ReadMode::All,
     };
     let spans = |range: &Range| -> Vec<*const u8> {
         range.spans.iter().map(|span| span.plain.as_ptr()).collect()

@@ -2,8 +2,8 @@
 //! because they go on from an earlier position, or were too slow.
 //!
 //! Invariant: a connection has a cursor among the subscribers of a topic exactly while its
-//! membership there is behind ([`crate::connection::membership::MemberPlace`]); a cursor waits for its
-//! connection's outbox, for its turn to ask, or for an answer. Used by `core/catching_up.rs`.
+//! membership there is behind ([`crate::connection::membership::MemberPlace`]); a cursor waits for
+//! its connection's outbox, for its turn to ask, or for an answer. Used by `core/catching_up.rs`.
 
 use crate::topic::log::range::ReadMode;
 use crate::types::shrink::shrink_map;

@@ -157,7 +157,7 @@ pub(crate) fn said(answer: &Answer, book: &Book) -> String {
             format!("reported {}, dropped {}", report.delivered, report.dropped)
         }
         Answer::Reported(report) => format!("reported {}", report.delivered),
-        other @ (Answer::Connections(_) | Answer::Topics(_)) => {
+        other @ (Answer::Connections(_) | Answer::Topics(_) | Answer::History(_)) => {
             unreachable!("no connection asks for it: {other:?}")
         }
         Answer::Listed(listing) => {

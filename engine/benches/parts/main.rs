@@ -67,8 +67,40 @@ mod topic {
     pub(crate) mod key;
     #[allow(dead_code, unused_imports)]
     pub(crate) mod member_list;
+    /// Messages about logs bear boxes.
+    pub(crate) mod log {
+        pub(crate) mod options {
+            pub(crate) use shardcast_engine::{LogClass, SlowReader};
+        }
+        pub(crate) mod range {
+            use shardcast_engine::SlowReader;
+
+            #[derive(Debug)]
+            pub(crate) struct Range;
+
+            #[derive(Debug)]
+            pub(crate) struct Reader;
+
+            #[derive(Clone, Copy, Debug)]
+            pub(crate) struct ReadMode;
+
+            impl ReadMode {
+                pub(crate) fn of(_: SlowReader) -> Option<ReadMode> {
+                    None
+                }
+            }
+        }
+    }
     pub(crate) mod publication {
-        pub(crate) use shardcast_engine::Content;
+        pub(crate) use shardcast_engine::{Content, Position};
+    }
+    #[allow(dead_code)]
+    pub(crate) mod target {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Wants {
+            Counts,
+            Receipt,
+        }
     }
 }
 /// Plain values are the engine's own.
@@ -84,6 +116,9 @@ mod types {
     }
     pub(crate) mod frame {
         pub(crate) use shardcast_engine::Frame;
+    }
+    pub(crate) mod history {
+        pub(crate) use shardcast_engine::{History, HistoryQuery, JoinedLog, Since};
     }
     pub(crate) mod room_error {
         pub(crate) use shardcast_engine::RoomError;
@@ -219,6 +254,7 @@ fn lane_hop() -> Box<dyn FnMut()> {
         };
         let frame = publish.content.into_frame(EncodingId::FIRST);
         let parcel = Parcel {
+            offset: 0,
             topic: publish.topic,
             encoding: EncodingId::FIRST,
             frame: frame.expect("it is ready"),

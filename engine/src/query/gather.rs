@@ -2,6 +2,7 @@
 //! answer is there.
 
 use crate::query::page::{Found, FoundConnection, FoundTopic};
+use crate::topic::publication::Position;
 use crate::topic::target::Wants;
 use crate::types::answer::{Answer, Listing, Reply, Report, Tag};
 use crate::types::history::History;
@@ -178,7 +179,7 @@ impl Queries {
             Part::Connections(found) => Answer::Connections(found),
             Part::Topics(found) => Answer::Topics(found),
             Part::History(history) => {
-                Answer::History(history.map_or_else(History::of_nothing, |history| *history))
+                Answer::History(history.map_or_else(no_history, |history| *history))
             }
         };
         Some((done.requester, answer))
@@ -187,6 +188,18 @@ impl Queries {
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.pending.len() == self.free.len() && self.outside == 0 && self.receipts == 0
+    }
+}
+
+/// There is no such log, and there can be none.
+fn no_history() -> History {
+    History {
+        position: Position {
+            epoch: 0,
+            offset: 0,
+        },
+        publications: Vec::new(),
+        loss: None,
     }
 }
 
@@ -209,7 +222,7 @@ impl Part {
     fn add(&mut self, other: Part) {
         match (self, other) {
             (Part::Report(sum), Part::Report(part)) => {
-                sum.add(part);
+                *sum += part;
             }
             (Part::Listing(sum), Part::Listing(part)) => {
                 // All parts say the same.

@@ -8,6 +8,7 @@ use crate::types::history::{History, JoinedLog};
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Address;
 use std::any::Any;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 /// Chosen by the application to tell answers apart.
@@ -129,9 +130,11 @@ impl Report {
             | SlowReader::CatchUp => &mut self.catching_up,
         } += members;
     }
+}
 
-    /// Adds another shard's part.
-    pub(crate) fn add(&mut self, part: Report) {
+/// Adds another shard's part.
+impl AddAssign for Report {
+    fn add_assign(&mut self, part: Report) {
         self.delivered += part.delivered;
         self.queued += part.queued;
         self.dropped += part.dropped;

@@ -111,20 +111,6 @@ pub struct History {
     pub loss: Option<Loss>,
 }
 
-impl History {
-    /// There is no such log, and there can be none.
-    pub(crate) fn of_nothing() -> History {
-        History {
-            position: Position {
-                epoch: 0,
-                offset: 0,
-            },
-            publications: Vec::new(),
-            loss: None,
-        }
-    }
-}
-
 /// A publication from a log.
 #[derive(Clone, Debug)]
 pub struct KeptPublication {

@@ -34,9 +34,9 @@ pub trait Application: Sized + 'static {
     fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Self::Session>;
 
     /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application
-    /// decides, or defers once more within the same time. Called once for each note whose
+    /// decides, or defers once more within the same time. Called once for each notice whose
     /// connection still waits. The default refuses with 500.
-    fn decide(&mut self, _cx: &mut Context<'_>, _note: Notice) -> Admission<Self::Session> {
+    fn decide(&mut self, _cx: &mut Context<'_>, _notice: Notice) -> Admission<Self::Session> {
         Admission::Refuse(Refusal::new(500, "nobody decides"))
     }
 
@@ -95,7 +95,7 @@ pub trait Application: Sized + 'static {
 
     /// Another thread sent this connection a notice ([`crate::Handle::notify`]). A notice to a
     /// connection that is gone is dropped.
-    fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _note: Notice) {}
+    fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _notice: Notice) {}
 
     /// The connection was not sent some publications of a room, before those that it is sent next:
     /// it was too slow, and the room's policy ([`crate::SlowReader`]) or the bounds of its log left

@@ -3,9 +3,9 @@
 //!
 //! # Messages in pieces
 //!
-//! A message is handed to [`Application::message`] whole, and is held until it is. An upload need
-//! not be: a connection that is accepted with [`Messages::InPieces`] gets what arrives of it, to
-//! [`Application::piece`].
+//! A message is held until it is complete, and then handed to [`Application::message`]. An upload
+//! need not be held: on a connection that is accepted with [`Messages::InPieces`], what arrives of
+//! a message is handed to [`Application::piece`].
 //!
 //! ```
 //! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
@@ -49,7 +49,7 @@
 //! A slow upload is held to [`Config::frame_timeout`] and [`Config::message_timeout`] as any other
 //! message.
 //!
-//! # EncodingSet and users
+//! # Encodings and users
 //!
 //! Connections of one room may be encoded differently: the application gives each a [`EncodingId`]
 //! when it accepts it, and says with [`Application::encode`] how a publication reads in each. That

@@ -168,7 +168,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// The heartbeat that the application has chosen for a WebSocket: when to look again; `None`:
-    /// the client owes an answer for too long.
+    /// the client's answer is overdue.
     #[cold]
     fn beat(&mut self, ticket: Ticket) -> Option<Millis> {
         let (now, limits) = (self.core.now, self.core.limits);

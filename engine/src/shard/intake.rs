@@ -463,8 +463,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// The peer sends no more. What it is still owed after a complete close handshake, or a
-    /// refusal, leaves first.
+    /// The peer sends no more. What is still pending for it after a complete close handshake, or
+    /// after a refusal, leaves first.
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {
             Phase::Upgrading => self.core.end_requests(ticket),

@@ -134,12 +134,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn post(&mut self, ticket: Ticket, body: &[u8], upload: Upload) {
         let mut bytes = Vec::with_capacity(frame::HEADER_BYTES_MAX + body.len());
         frame::write_client_frame(&mut bytes, upload.kind.into(), body, [0; 4]);
-        let letter = ShardRequest::Post {
+        let request = ShardRequest::Post {
             to: upload.to.ticket,
             from: self.core.address(ticket),
             frame: bytes.into(),
         };
-        self.core.mail.request(upload.to.shard, letter);
+        self.core.mail.request(upload.to.shard, request);
         self.give_time(ticket);
         let now = self.core.now;
         let connection = self.core.connections.at(ticket.slot);

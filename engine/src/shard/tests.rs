@@ -121,7 +121,7 @@ fn large_answers_to_small_requests_wait_within_the_outbox_limit() {
         trial.shard.tick();
         waited = waited.max(trial.counters.outbox_bytes.get() as usize);
     }
-    // What one turn was to send is owed already when the socket turns out to be full.
+    // What one turn was to send is pending already when the socket turns out to be full.
     let most = config.outbox_bytes_max + intake::SCRATCH_BYTES_MAX + 2 * ANSWER_BYTES;
     assert!(waited <= most, "{waited} bytes waited, more than {most}");
     assert_eq!(trial.counters.closed_slow.get(), 1);

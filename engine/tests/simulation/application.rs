@@ -105,7 +105,7 @@ pub(crate) struct Scripted {
     journal: Rc<RefCell<Journal>>,
 }
 
-/// Recipients connection it is.
+/// The client that the connection belongs to.
 pub(crate) struct Session {
     client: usize,
     encoding: EncodingId,

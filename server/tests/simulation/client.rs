@@ -166,8 +166,8 @@ impl Client {
         }
     }
 
-    /// What is owed to it, for whoever looks for a failure.
-    pub(crate) fn owed(&self) -> String {
+    /// What it still waits for, for whoever looks for a failure.
+    pub(crate) fn awaited(&self) -> String {
         let Client {
             id, stage, dialect, ..
         } = self;

@@ -69,7 +69,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "the simulation cannot; pressure.rs meets it by chance",
     ),
     ("completion_overflows", "none in a small server"),
-    ("lane_depth", "letters under way, of which none is left"),
+    ("lane_depth", "messages under way, of which none is left"),
     ("rings_refused", "server/tests/host.rs"),
     ("rotated", "the driver's own tests"),
     ("drained", "the end of a drain, which takes the server"),
@@ -356,8 +356,8 @@ const ROWS: &[Row] = &[
                 .for_each(|peer| drop(peer.hear("\"heard\"")));
             scene.wait("the gauges of a room", |readings| {
                 // By shard.
-                let slices = (1..=2).contains(&readings["rooms"]);
-                slices && (readings["rooms_home"], readings["connections"]) == (1, 3)
+                let has_rooms = (1..=2).contains(&readings["rooms"]);
+                has_rooms && (readings["rooms_home"], readings["connections"]) == (1, 3)
             });
             peers.into_iter().for_each(Peer::leave);
         },
@@ -694,13 +694,13 @@ fn check(row: &Row) -> BTreeSet<String> {
         readings = scene.server.readings();
     }
     assert_eq!(readings, expected(&readings), "{}", row.name);
-    let (sends, owed) = (
+    let (sends, written) = (
         readings["sends"],
         readings["frames_out"] + readings["answers_out"],
     );
     assert!(
-        (1..=owed).contains(&sends),
-        "{}: {sends} sends of {owed}",
+        (1..=written).contains(&sends),
+        "{}: {sends} sends of {written}",
         row.name
     );
     readings

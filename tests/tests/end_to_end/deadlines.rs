@@ -143,7 +143,7 @@ fn a_reader_that_reads_nothing_ends_in_1008_whatever_it_says() {
         slow.send_anyway(&frame(FIN | PONG, b""));
         server.sum(|shard| &shard.closed_deadline_progress) == 1
     });
-    // What it was owed comes first.
+    // What was pending for it comes first.
     let reason = loop {
         match slow.frame() {
             (first, payload) if first == FIN | CLOSE => break payload,

@@ -374,7 +374,7 @@ fn a_drain_flushes_first_and_is_not_held_up_by_the_rude() {
         ends: told.clone(),
         forgives: false,
     });
-    // Never answers the close; and is owed something when the drain begins.
+    // Never answers the close; and something is pending for it when the drain begins.
     let mut rude = Raw::upgraded(&server);
     rude.say("join r");
     assert_eq!(rude.hear(), "7 joined r 1");

@@ -9,7 +9,7 @@ use crate::run::handle::Handle;
 use crate::types::answer::Notice;
 use crate::types::ticket::Address;
 
-/// Defers everybody, and decides as the note says.
+/// Defers everybody, and decides as the notice says.
 #[derive(Default)]
 struct Porter {
     waiting: Rc<RefCell<Vec<Address>>>,

@@ -5,7 +5,7 @@
 
 use clap::Parser;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Application, Compression, Config, Context, Frame, Identity, Listener, Message,
     Pinning, Publish, Tag, Target, Tls, TlsOptions,
@@ -68,7 +68,7 @@ struct Raw;
 impl Application for Raw {
     type Session = ();
 
-    fn connect(&mut self, _cx: &mut Context<'_>, _request: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _cx: &mut Context<'_>, _request: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

@@ -16,7 +16,7 @@ use crate::types::ticket::Ticket;
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::{self, Framing};
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, Method, Persistence, Request, Version,
+    self, Answer, Body, Content, HttpMethod, Persistence, HttpRequest, Version,
 };
 use shardcast_protocol::upgrade;
 
@@ -73,7 +73,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// `more` bytes behind the head are there already.
-    fn answer_request(&mut self, ticket: Ticket, request: &Request<'_>, more: usize) {
+    fn answer_request(&mut self, ticket: Ticket, request: &HttpRequest<'_>, more: usize) {
         if request.asks_for_websocket() {
             return match upgrade::check(request) {
                 Ok(key) => self.admit(ticket, request, Some(key)),
@@ -94,15 +94,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return self.stream_request(ticket, request, more);
         }
         let (page, lines) = match request.method() {
-            Method::Get | Method::Head => {
+            HttpMethod::Get | HttpMethod::Head => {
                 let page = self.shielded(ticket, |application, _| application.plain(request));
                 match page {
                     Some(page) => (page, ""),
                     None => return self.refuse(ticket, 500, "handler failed"),
                 }
             }
-            Method::Options => (Page::text(204, ""), ALLOW),
-            Method::Post | Method::Connect | Method::Other => {
+            HttpMethod::Options => (Page::text(204, ""), ALLOW),
+            HttpMethod::Post | HttpMethod::Connect | HttpMethod::Other => {
                 (Page::text(405, "this method is not allowed"), ALLOW)
             }
         };
@@ -114,7 +114,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn reply(
         &mut self,
         ticket: Ticket,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         page: &Page,
         lines: &str,
     ) {
@@ -145,7 +145,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             content_type: page.content_type,
             body: page.body.as_bytes(),
             content: match request.method() {
-                Method::Head => Content::Withheld,
+                HttpMethod::Head => Content::Withheld,
                 _ => Content::Sent,
             },
             persistence,
@@ -185,7 +185,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event
     /// stream.
-    pub(super) fn admit(&mut self, ticket: Ticket, request: &Request<'_>, key: Option<&str>) {
+    pub(super) fn admit(&mut self, ticket: Ticket, request: &HttpRequest<'_>, key: Option<&str>) {
         if !self.core.admit(ticket, self.driver.connections_max()) {
             self.core.counters.refused_full.add(1);
             let refusal = Refusal::new(503, "the server is full, try again later");

@@ -15,6 +15,7 @@ use crate::message::lane::LaneCapacity;
 use crate::types::frame::Message;
 use bytes::Bytes;
 use shardcast_protocol::frame::{self, Kind, OpCode};
+use shardcast_protocol::http::HttpRequest;
 use shardcast_protocol::upgrade;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,7 +37,7 @@ struct Generous(usize);
 impl Application for Generous {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

@@ -6,7 +6,7 @@ mod counting;
 
 use client::Client;
 use shardcast_engine::protocol::frame::{Kind, OpCode};
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Answer, Application, Config, Context, Frame, Listener, Message, Pinning, Publish,
     Running, Tag, Target,
@@ -32,7 +32,7 @@ struct Counted {
 impl Application for Counted {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

@@ -7,7 +7,7 @@
 use super::words::{Ask, Audience, Letter, Words, dress, is_unsayable, undress};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, CloseReason, Content, Context, Data,
     DataEncoding, EncodingId, Frame, Listing, Message, Messages, Notice, Piece, Position,
@@ -251,7 +251,7 @@ impl Scripted {
 impl Application for Scripted {
     type Session = Session;
 
-    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Session> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
         if request.path() == "/panic" {
             self.panic();
         }

@@ -6,7 +6,7 @@ mod json_rpc;
 mod messagepack;
 mod native_json;
 mod published;
-mod said;
+mod decoding;
 mod specification;
 mod survival;
 mod table;

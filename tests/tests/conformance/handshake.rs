@@ -2,7 +2,7 @@
 
 use crate::exchange::{Answer, Servers, answers, head};
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{Admission, Application, Context, Message, Refusal};
 use shardcast_tests::{FIN, Raw, Server, TEXT, config, frame};
 
@@ -278,7 +278,7 @@ struct Eager;
 impl Application for Eager {
     type Session = ();
 
-    fn connect(&mut self, _cx: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<()> {
         match request.header("Origin") {
             Some(b"https://a.example") => Admission::Accept(().into()),
             _ => Admission::Refuse(Refusal::new(403, "another origin")),

@@ -3,7 +3,7 @@
 use crate::SHARDS;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Address, Admission, Answer, Application, CloseReason, Context, Frame, Handle, Message, Publish,
     Refusal, Refused, Tag, Target, Ticket,
@@ -30,7 +30,7 @@ struct Notes {
 impl Application for Desk {
     type Session = Notes;
 
-    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Notes> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<Notes> {
         match request.query() {
             Some("panic") => panic!("as the client wished"),
             Some("refuse") => {

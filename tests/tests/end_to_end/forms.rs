@@ -3,7 +3,7 @@
 use crate::SHARDS;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, Content, Context, Data, DataEncoding,
     EncodingId, Frame, Message, Notice, Position, Publication, PublicationKind, Publish, Tag,
@@ -24,7 +24,7 @@ pub(crate) struct Hall {
 impl Application for Hall {
     type Session = ();
 
-    fn connect(&mut self, _cx: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<()> {
         let subprotocol = request.choose_subprotocol(&["f0", "f1", "f2"]);
         let encoding = match subprotocol {
             Some("f1") => EncodingId::new(1),

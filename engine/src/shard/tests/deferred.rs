@@ -27,7 +27,7 @@ enum Verdict {
 impl Application for Porter {
     type Session = ();
 
-    fn connect(&mut self, cx: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+    fn connect(&mut self, cx: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         self.waiting.borrow_mut().push(cx.address());
         Admission::Defer
     }

@@ -10,7 +10,7 @@ use shardcast_engine::Report;
 use shardcast_engine::protocol::deflate::{self, InflateLimits};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
 use shardcast_engine::protocol::reader::{
-    self, Assembly, Event, ProtocolError, ReadLimits, Role, Step,
+    self, Assembly, FrameEvent, ProtocolError, ReadLimits, Role, Step,
 };
 
 impl Client {
@@ -83,28 +83,28 @@ impl Client {
         true
     }
 
-    fn event(&mut self, scene: &mut Scene<'_>, event: Event<'_>) {
+    fn event(&mut self, scene: &mut Scene<'_>, event: FrameEvent<'_>) {
         assert_eq!(
             self.close_code, None,
             "client {}: {event:?} after a close frame",
             self.id
         );
         match event {
-            Event::Text(text) => self.hear(scene, Kind::Text, text),
-            Event::Binary(bytes) => {
+            FrameEvent::Text(text) => self.hear(scene, Kind::Text, text),
+            FrameEvent::Binary(bytes) => {
                 let text = std::str::from_utf8(bytes).expect("the application sends text");
                 self.hear(scene, Kind::Binary, text);
             }
-            Event::Ping(payload) => {
+            FrameEvent::Ping(payload) => {
                 if self.stage == Stage::Open {
                     write_client_frame(&mut self.unsent, OpCode::Pong, payload, mask(scene.random));
                 }
             }
-            Event::Pong(payload) => {
+            FrameEvent::Pong(payload) => {
                 let ping = self.pings.pop_front().expect("a ping for each pong");
                 assert_eq!(payload, ping.to_be_bytes());
             }
-            Event::Close(close) => {
+            FrameEvent::Close(close) => {
                 scene
                     .world
                     .trace(|| format!("client {} is closed: {close:?}", self.id));
@@ -114,7 +114,7 @@ impl Client {
                 }
                 self.closing(scene);
             }
-            Event::Assembled | Event::Fragment => panic!("the server does not fragment"),
+            FrameEvent::Assembled | FrameEvent::Fragment => panic!("the server does not fragment"),
         }
     }
 

@@ -467,7 +467,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// after a refusal, leaves first.
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {
-            Phase::Upgrading => self.core.end_requests(ticket),
+            Phase::Upgrading => self.core.abort_requests(ticket),
             Phase::Authenticating | Phase::Open | Phase::Closing => self.core.retire(ticket),
             Phase::Flushing | Phase::Lingering => self.core.pending_work.finish.push(ticket),
             Phase::Free | Phase::Retiring => {}

@@ -171,13 +171,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.answer(ticket, &answer);
     }
 
-    /// Answers a request after which nothing can be read.
+    /// Refuses a request, and counts that.
     pub(super) fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
         self.core.counters.requests_refused.add(1);
         self.core.refuse(ticket, status, reason);
     }
 
-    /// Answers a request for a WebSocket that does not become one.
+    /// Refuses a request for a WebSocket, and counts that.
     fn refuse_upgrade(&mut self, ticket: Ticket, status: u16, reason: &str) {
         self.core.counters.upgrades_refused.add(1);
         self.core.refuse(ticket, status, reason);
@@ -189,7 +189,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if !self.core.admit(ticket, self.driver.connections_max()) {
             self.core.counters.refused_full.add(1);
             let refusal = Refusal::new(503, "the server is full, try again later");
-            return self.turn_down(ticket, key, refusal);
+            return self.refuse_client(ticket, key, refusal);
         }
         let agreement = match (&self.core.compressing, key) {
             (Some(compressing), Some(_)) => request.deflate(compressing.takeover()),
@@ -206,24 +206,24 @@ impl<A: Application, D: Driver> Shard<A, D> {
         });
         match answer.unwrap_or_else(|| Admission::Refuse(Refusal::new(500, "handler failed"))) {
             Admission::Accept(accepted) => self.open(ticket, key, framing, agreement, accepted),
-            Admission::Refuse(refusal) => self.reject(ticket, key, refusal),
+            Admission::Refuse(refusal) => self.refuse_by_application(ticket, key, refusal),
             Admission::Defer => self.defer(ticket, key, framing, agreement),
         }
     }
 
-    /// The application refuses the client.
-    pub(super) fn reject(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
+    /// Refuses a client because the application does, and counts that.
+    pub(super) fn refuse_by_application(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
         let counters = &self.core.counters;
         match key {
             Some(_) => counters.upgrades_refused.add(1),
             None => counters.requests_refused.add(1),
         }
-        self.turn_down(ticket, key, refusal);
+        self.refuse_client(ticket, key, refusal);
     }
 
-    /// Answers that there will be no WebSocket, or no event stream; why the latter, pages of every
-    /// origin may read.
-    pub(super) fn turn_down(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
+    /// Refuses a client that asked for a WebSocket, or without a `key` for an event stream: pages of
+    /// every origin may read why there is no stream. The caller counts.
+    pub(super) fn refuse_client(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
         let Refusal {
             status,
             reason,

@@ -60,7 +60,7 @@ impl Native {
     }
 
     fn read_json(&self, payload: &[u8]) -> Incoming {
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(payload) else {
+        let Ok(envelope) = serde_json::from_slice::<NativeEnvelope<'_>>(payload) else {
             return Incoming::Corrupted;
         };
         match &*envelope.kind {
@@ -137,7 +137,7 @@ impl Speech for Native {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'b> {
+struct NativeEnvelope<'b> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'b, str>,
     #[serde(borrow)]

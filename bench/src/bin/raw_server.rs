@@ -22,7 +22,7 @@ const TOPIC: &str = "topic";
 
 #[derive(Parser)]
 #[command(about = "The raw protocol on Shardcast's engine")]
-struct Arguments {
+struct ServerArguments {
     /// Where clients connect.
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -40,7 +40,7 @@ struct Arguments {
     compress: bool,
 }
 
-impl Arguments {
+impl ServerArguments {
     fn config(self) -> Result<Config, Box<dyn Error>> {
         let pinning = match self.pin[..] {
             [] => Pinning::None,
@@ -87,7 +87,7 @@ impl Application for Raw {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+    let arguments = ServerArguments::parse();
     let running = shardcast_engine::start(arguments.config()?, |_| Raw)?;
     println!("raw-server listens on {}", running.addresses()[0]);
     // Until a signal ends the process.

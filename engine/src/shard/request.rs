@@ -221,8 +221,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.refuse_client(ticket, key, refusal);
     }
 
-    /// Refuses a client that asked for a WebSocket, or without a `key` for an event stream: pages of
-    /// every origin may read why there is no stream. The caller counts.
+    /// Refuses a client that asked for a WebSocket, or without a `key` for an event stream: pages
+    /// of every origin may read why there is no stream. The caller counts.
     pub(super) fn refuse_client(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
         let Refusal {
             status,

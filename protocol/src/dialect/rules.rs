@@ -3,10 +3,10 @@
 //! What strange input is answered, in every dialect:
 //!
 //! - not JSON, cut off, something behind it; strings that are not UTF-8: `bad_json` at the byte
-//!   where it shows; in MessagePack `bad_request`; JSON-RPC -32700. A text message that is not UTF-8
-//!   ends the connection (RFC 6455 §8.1) before it gets here;
-//! - containers nested deeper than [`Rules::depth_max`], the message's own included, a batch's array
-//!   too; in the native dialects one less than [`DEPTH_MAX`] at most: the same;
+//!   where it shows; in MessagePack `bad_request`; JSON-RPC -32700. A text message that is not
+//!   UTF-8 ends the connection (RFC 6455 §8.1) before it gets here;
+//! - containers nested deeper than [`Rules::depth_max`], the message's own included, a batch's
+//!   array too; in the native dialects one less than [`DEPTH_MAX`] at most: the same;
 //! - in MessagePack a map's key that is an array, a map or an extension: `bad_request` at its byte;
 //! - a known key twice, however it is escaped: `bad_request`, JSON-RPC -32600 or, in `params` of a
 //!   built-in method, -32602;

@@ -1,5 +1,5 @@
-//! Every counter against what was done: a row does a known set of things, and then all counters of the server are compared, those that must
-//! not have moved included.
+//! Every counter against what was done: a row does a known set of things, and then all counters of
+//! the server are compared, those that must not have moved included.
 
 use miniz_oxide::deflate::compress_to_vec;
 use shardcast::{App, Context, Failure};
@@ -122,7 +122,8 @@ impl Peer<'_> {
         self.scene.said.update(|said| said + bytes.len() as u64);
     }
 
-    /// Reads until this text has come, behind the last that was waited for; returns what came before it.
+    /// Reads until this text has come, behind the last that was waited for; returns what came
+    /// before it.
     #[track_caller]
     fn hear(&mut self, text: &str) -> Vec<u8> {
         let found = |heard: &[u8]| {
@@ -633,7 +634,8 @@ fn post(scene: &Scene) {
     poster.quit();
 }
 
-/// More and more begin a message and do not end it, until one is too many. The witness's pongs say that what came before was read.
+/// More and more begin a message and do not end it, until one is too many. The witness's pongs say
+/// that what came before was read.
 fn hoard(scene: &Scene) {
     let (mut witness, mut peers) = (scene.open(), Vec::new());
     while scene.server.readings()["closed_budget"] == 0 {

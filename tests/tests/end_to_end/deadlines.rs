@@ -1,4 +1,5 @@
-//! Deadlines of open connections: silence is pinged, and ends. Only that they come is tested, never how late.
+//! Deadlines of open connections: silence is pinged, and ends. Only that they come is tested, never
+//! how late.
 
 use shardcast_engine::{Config, Deadline};
 use shardcast_tests::{

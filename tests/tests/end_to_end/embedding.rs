@@ -1,4 +1,5 @@
-//! The embedding API over real sockets: state, addresses, disconnects, panics, publishes from outside, and drains.
+//! The embedding API over real sockets: state, addresses, disconnects, panics, publishes from
+//! outside, and drains.
 
 use crate::SHARDS;
 use shardcast_engine::protocol::close::CloseCode;

@@ -1,4 +1,5 @@
-//! Forms, users, limits and lists over real sockets: one room whose members are encoded differently, one user on all shards.
+//! Forms, users, limits and lists over real sockets: one room whose members are encoded
+//! differently, one user on all shards.
 
 use crate::SHARDS;
 use shardcast_engine::protocol::close::CloseCode;
@@ -16,7 +17,8 @@ use std::sync::{Arc, Mutex};
 /// Connections by the number that they gave themselves.
 pub(crate) type Book = Arc<Mutex<BTreeMap<u32, Address>>>;
 
-/// Does what a text says, asks apart by semicolons; the subprotocol is the encoding: `f0`, `f1`, `f2`. What is said in a encoding begins with its name.
+/// Does what a text says, asks apart by semicolons; the subprotocol is the encoding: `f0`, `f1`,
+/// `f2`. What is said in a encoding begins with its name.
 pub(crate) struct Hall {
     pub(crate) book: Book,
 }
@@ -210,7 +212,8 @@ fn a_room_is_spoken_to_in_every_form() {
                 guests[speaker].expect(&format!("reported {GUESTS}"));
             }
         }
-        // What cannot be said, or panics, is not sent to those who could only hear it so. The report tells how many they are.
+        // What cannot be said, or panics, is not sent to those who could only hear it so. The
+        // report tells how many they are.
         for to in ["r", "*"] {
             for (text, hearers) in [("?", [true, false, false]), ("!", [true, false, true])] {
                 guests[0].say(&format!("publish {to} {text}"));

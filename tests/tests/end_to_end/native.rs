@@ -1,4 +1,5 @@
-//! Every request of the native dialect, answered byte for byte as it is documented, on one shard and across several.
+//! Every request of the native dialect, answered byte for byte as it is documented, on one shard
+//! and across several.
 
 use crate::SHARDS;
 use shardcast_tests::{Client, Server, VERSION, config};

@@ -1,4 +1,5 @@
-//! Messages in pieces: an upload is counted and summed while it arrives, held by nobody, and judged as whole messages are.
+//! Messages in pieces: an upload is counted and summed while it arrives, held by nobody, and judged
+//! as whole messages are.
 
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::http::HttpRequest;

@@ -57,7 +57,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "dropped_closing",
         "refusals of a full outbox, in the simulation",
     ),
-    ("dropped_untranslatable", "forms.rs"),
+    ("dropped_untranslatable", "encodings.rs"),
     ("tls_handshakes", "server/tests/tls"),
     ("tls_resumed", "server/tests/tls"),
     ("tls_handshakes_failed", "server/tests/tls"),

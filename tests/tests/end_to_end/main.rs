@@ -9,7 +9,7 @@ mod deadlines;
 mod documented;
 mod embedding;
 mod endings;
-mod forms;
+mod encodings;
 mod frames;
 mod http;
 mod large;

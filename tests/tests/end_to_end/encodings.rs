@@ -1,4 +1,4 @@
-//! Forms, users, limits and lists over real sockets: one room whose members are encoded
+//! Encodings, users, limits and lists over real sockets: one room whose members are encoded
 //! differently, one user on all shards.
 
 use crate::SHARDS;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) type Book = Arc<Mutex<BTreeMap<u32, Address>>>;
 
 /// Does what a text says, asks apart by semicolons; the subprotocol is the encoding: `f0`, `f1`,
-/// `f2`. What is said in a encoding begins with its name.
+/// `f2`. What leaves in an encoding begins with its name.
 pub(crate) struct Hall {
     pub(crate) book: Book,
 }
@@ -186,7 +186,7 @@ pub(crate) fn hall(shards: usize) -> (Server, Book) {
     (server, book)
 }
 
-/// Clients of all three forms in turns, each with its number, in the room `r`.
+/// Clients of all three encodings in turns, each with its number, in the room `r`.
 pub(crate) fn guests(server: &Server, count: usize) -> Vec<Client> {
     let connect = |index: usize| {
         let (mut client, _) = Client::offering(server, &format!("f{}", index % 3));
@@ -198,7 +198,7 @@ pub(crate) fn guests(server: &Server, count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn a_room_is_spoken_to_in_every_form() {
+fn a_room_is_published_to_in_every_encoding() {
     const GUESTS: usize = 12;
     for shards in SHARDS {
         let (server, _) = hall(shards);
@@ -222,9 +222,9 @@ fn a_room_is_spoken_to_in_every_form() {
                         guest.expect(&format!("f{} {text}", index % 3));
                     }
                 }
-                let told = GUESTS / 3 * hearers.iter().filter(|hears| **hears).count();
-                let dropped = GUESTS - told;
-                guests[0].expect(&format!("reported {told}, dropped {dropped}"));
+                let delivered = GUESTS / 3 * hearers.iter().filter(|hears| **hears).count();
+                let dropped = GUESTS - delivered;
+                guests[0].expect(&format!("reported {delivered}, dropped {dropped}"));
             }
         }
         guests[0].say("tell 4 direct");

@@ -3,7 +3,7 @@
 //! binary.
 
 use crate::format::number;
-use crate::goal::{Marks, GoalOutcome, evaluate, title, value, verdict};
+use crate::goal::{GoalOutcome, Marks, evaluate, title, value, verdict};
 use crate::record::Record;
 use crate::results::{Found, Results};
 use crate::server::Server;

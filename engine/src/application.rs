@@ -31,7 +31,11 @@ pub trait Application: Sized + 'static {
     /// ([`HttpRequest::asks_for_websocket`] tells). `cx` cannot send yet. [`Admission::Defer`]
     /// postpones the decision: [`Context::address`] is then what [`crate::Handle::admit`] takes,
     /// from any thread.
-    fn connect(&mut self, cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<Self::Session>;
+    fn connect(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &HttpRequest<'_>,
+    ) -> Admission<Self::Session>;
 
     /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application
     /// decides, or defers once more within the same time. Called once for each notice whose

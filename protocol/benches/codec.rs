@@ -8,7 +8,7 @@ mod piece;
 use divan::{Bencher, black_box};
 use piece::Piece;
 use shardcast_protocol::deflate::{Deflater, InflateLimits, Inflater};
-use shardcast_protocol::dialect::{Decoded, Dialect, FrameEvent, Payload, Rules, Value};
+use shardcast_protocol::dialect::{Decoded, Dialect, Event, Payload, Rules, Value};
 use shardcast_protocol::frame::{self, Header, OpCode, apply_mask};
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::reader::{self, ReadLimits, Role, Step};
@@ -193,7 +193,7 @@ fn native_message(bytes: usize) -> Box<dyn FnMut()> {
     let (data, mut out) = (Raw::parse(data), Vec::new());
     Box::new(move || {
         out.clear();
-        let event = FrameEvent::Message {
+        let event = Event::Message {
             room: Some("r1"),
             from: "0-0-1",
             data: black_box(data).map(Value::Json),

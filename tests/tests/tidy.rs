@@ -658,11 +658,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
         "//! H\npub fn f(a: bool) {}\n#[cfg(test)]\npub(crate) mod tests { pub fn g(a: bool) {} }\n",
         &["tools/load/src/a.rs:2: BoolParameter: fn f takes a bool"],
     ),
-    (
-        "tests/tests/a.rs",
-        "//! H\npub fn f(a: bool) {}\n",
-        &[],
-    ),
+    ("tests/tests/a.rs", "//! H\npub fn f(a: bool) {}\n", &[]),
     (
         "engine/src/utils.rs",
         "//! H\n",
@@ -696,7 +692,11 @@ fn each_rule_can_fail() {
 fn comments_are_narrow() {
     for (columns, found) in [(100, 0), (101, 1)] {
         let text = format!("//! H\n// two {}\n", "a".repeat(columns - "// two ".len()));
-        for file in ["engine/src/a.rs", "bench/peers/a/src/a.rs", "tests/tests/a.rs"] {
+        for file in [
+            "engine/src/a.rs",
+            "bench/peers/a/src/a.rs",
+            "tests/tests/a.rs",
+        ] {
             assert_eq!(findings_of(file, &text).len(), found, "{file}: {text}");
         }
     }

@@ -5,7 +5,7 @@
 use crate::report::chart::{Axis, Chart, Curve};
 use crate::report::number::Unit;
 use crate::report::reading::Run;
-use crate::report::scale::{QUANTILE_TICKS, AxisScale};
+use crate::report::scale::{AxisScale, QUANTILE_TICKS};
 use crate::report::section::{Entrant, Section};
 
 /// Adds the plot, once on a logarithmic and once on a linear scale; `false`, and nothing is added:
@@ -69,7 +69,8 @@ fn curve(entrant: &Entrant) -> Option<Curve> {
     let mut points: Vec<(f64, f64)> = Vec::new();
     for (index, &(quantile, us)) in reported.iter().enumerate() {
         let place = AxisScale::Quantile.place(quantile);
-        let far = |&(before, _): &(f64, f64)| place - AxisScale::Quantile.place(before) >= PLACES_APART;
+        let far =
+            |&(before, _): &(f64, f64)| place - AxisScale::Quantile.place(before) >= PLACES_APART;
         if index + 1 == reported.len() || is_tick(quantile) || points.last().is_none_or(far) {
             points.push((quantile, us));
         }

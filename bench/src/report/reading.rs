@@ -148,7 +148,8 @@ fn read_source(index: usize, source: &Source, reading: &mut Reading) -> Result<(
 /// A run without a server's name if the object is a load generator's line.
 fn read_run(object: Value) -> Result<Run, String> {
     if object.get("load").is_some() {
-        let record: ReadRecord = serde_json::from_value(object).map_err(|error| error.to_string())?;
+        let record: ReadRecord =
+            serde_json::from_value(object).map_err(|error| error.to_string())?;
         let setting = record.setting.unwrap_or_default();
         let setting = if setting == PLAIN {
             String::new()

@@ -11,7 +11,9 @@ use crate::egress::outgoing::Outgoing;
 use crate::types::frame::Message;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::frame::{Kind, OpCode};
-use shardcast_protocol::reader::{self, Assembly, FrameEvent, ProtocolError, ReadLimits, Role, Step};
+use shardcast_protocol::reader::{
+    self, Assembly, FrameEvent, ProtocolError, ReadLimits, Role, Step,
+};
 use shardcast_protocol::unfinished;
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.

@@ -16,7 +16,7 @@ use crate::types::ticket::Ticket;
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::{self, Framing};
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, HttpMethod, Persistence, HttpRequest, Version,
+    self, Answer, Body, Content, HttpMethod, HttpRequest, Persistence, Version,
 };
 use shardcast_protocol::upgrade;
 
@@ -212,7 +212,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// Refuses a client because the application does, and counts that.
-    pub(super) fn refuse_by_application(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
+    pub(super) fn refuse_by_application(
+        &mut self,
+        ticket: Ticket,
+        key: Option<&str>,
+        refusal: Refusal,
+    ) {
         let counters = &self.core.counters;
         match key {
             Some(_) => counters.upgrades_refused.add(1),

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, Kind};
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, Headers, HttpMethod, Persistence, HttpRequest,
+    self, Answer, Body, Content, Headers, HttpMethod, HttpRequest, Persistence,
 };
 
 /// Posted bytes that may wait in one stream, besides a single message of whatever size: more are
@@ -34,7 +34,12 @@ const ALLOW: &str = "Access-Control-Allow-Origin: *\r\nAllow: GET, HEAD, POST, O
 
 impl<A: Application, D: Driver> Shard<A, D> {
     /// A plain request for the path of event streams.
-    pub(super) fn stream_request(&mut self, ticket: Ticket, request: &HttpRequest<'_>, more: usize) {
+    pub(super) fn stream_request(
+        &mut self,
+        ticket: Ticket,
+        request: &HttpRequest<'_>,
+        more: usize,
+    ) {
         match request.method() {
             HttpMethod::Get | HttpMethod::Head if !takes_events(request) => {
                 let page = Page::text(406, "this is an event stream: accept text/event-stream");
@@ -51,7 +56,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.reply(ticket, request, &page, events::STREAM_LINES);
             }
             HttpMethod::Post => self.begin_post(ticket, request, more),
-            HttpMethod::Options => self.reply(ticket, request, &Page::text(204, ""), events::PREFLIGHT),
+            HttpMethod::Options => {
+                self.reply(ticket, request, &Page::text(204, ""), events::PREFLIGHT)
+            }
             HttpMethod::Connect | HttpMethod::Other => {
                 let page = Page::text(405, "this method is not allowed");
                 self.reply(ticket, request, &page, ALLOW);
@@ -87,7 +94,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.reply(ticket, request, &refusal, events::OPEN_TO_ALL_LINE);
     }
 
-    fn await_body(&mut self, ticket: Ticket, request: &HttpRequest<'_>, upload: Upload, more: usize) {
+    fn await_body(
+        &mut self,
+        ticket: Ticket,
+        request: &HttpRequest<'_>,
+        upload: Upload,
+        more: usize,
+    ) {
         if request.expects_continue() && more == 0 && upload.bytes > 0 {
             self.core.write(ticket, http::write_continue);
         }

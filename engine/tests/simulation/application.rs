@@ -4,7 +4,7 @@
 //! Invariant, checked at every call: connect, opened, messages and answers, closed, in this order
 //! and the single ones once.
 
-use super::words::{Ask, Audience, MessageId, Words, encode, is_unencodable, decode};
+use super::words::{Ask, Audience, MessageId, Words, decode, encode, is_unencodable};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::http::HttpRequest;

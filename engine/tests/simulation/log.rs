@@ -186,8 +186,8 @@ impl Log {
             return;
         }
         let membership = self.membership(audience);
-        let membership =
-            membership.unwrap_or_else(|| panic!("{message_id:?} of {audience:?} reached no member"));
+        let membership = membership
+            .unwrap_or_else(|| panic!("{message_id:?} of {audience:?} reached no member"));
         membership.heard.push((now, message_id));
     }
 

@@ -159,7 +159,11 @@ impl<'a> Order<'a> {
 
     /// All that was certainly ordered between the joined answer and the wish to leave.
     fn check_all_heard(&self, client: &Client, membership: &Membership) {
-        let heard: BTreeSet<MessageId> = membership.heard.iter().map(|(_, message_id)| *message_id).collect();
+        let heard: BTreeSet<MessageId> = membership
+            .heard
+            .iter()
+            .map(|(_, message_id)| *message_id)
+            .collect();
         let first = membership
             .heard
             .first()
@@ -225,7 +229,11 @@ impl Outcome<'_> {
 
     /// Whoever else stayed, and published after this one had joined, was heard.
     fn check_settled(&self, id: usize, membership: &Membership) {
-        let heard: BTreeSet<MessageId> = membership.heard.iter().map(|(_, message_id)| *message_id).collect();
+        let heard: BTreeSet<MessageId> = membership
+            .heard
+            .iter()
+            .map(|(_, message_id)| *message_id)
+            .collect();
         for sender in self
             .clients
             .iter()

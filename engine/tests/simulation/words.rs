@@ -46,7 +46,9 @@ pub(crate) fn encode(encoding: usize, text: &str) -> String {
 
 /// The encoding of a message, and the message.
 pub(crate) fn decode(text: &str) -> (usize, &str) {
-    let encoded = text.strip_prefix('@').expect("a message begins with its encoding");
+    let encoded = text
+        .strip_prefix('@')
+        .expect("a message begins with its encoding");
     let (encoding, text) = encoded.split_once(' ').expect("words");
     (encoding.parse().expect("an encoding's number"), text)
 }

@@ -5,7 +5,7 @@
 use super::{InflateLimits, InflateStream, Inflater};
 use crate::frame::{Kind, OpCode, apply_mask};
 use crate::reader::{
-    self, Assembly, FrameEvent, Extension, FrameHeader, ProtocolError, ReadLimits, Role, Step,
+    self, Assembly, Extension, FrameEvent, FrameHeader, ProtocolError, ReadLimits, Role, Step,
 };
 
 /// Compressed bytes that a message of `message_bytes_max` may take. What does not compress grows:

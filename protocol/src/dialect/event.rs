@@ -69,10 +69,7 @@ const STRING_GROWTH_MAX: usize = 6;
 
 /// Appends an event of a native dialect, `type` first.
 #[inline]
-pub(crate) fn write<N: Notation>(
-    out: &mut Vec<u8>,
-    event: &Event<'_>,
-) -> Result<(), Unencodable> {
+pub(crate) fn write<N: Notation>(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Unencodable> {
     let mut map = Map::<N>::open(out);
     map.string("type", event.kind().ok_or(Unencodable::Message)?);
     event.body(&mut map)?;

@@ -7,7 +7,6 @@ mod negotiation;
 mod reader;
 mod streams;
 
-
 /// JSON as people send it, different for every seed.
 fn json(bytes: usize, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);

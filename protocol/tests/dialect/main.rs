@@ -2,11 +2,11 @@
 //! each can say what another said.
 
 mod controls;
+mod decoding;
 mod json_rpc;
 mod messagepack;
 mod native_json;
 mod published;
-mod decoding;
 mod specification;
 mod survival;
 mod table;

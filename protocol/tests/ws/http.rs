@@ -2,8 +2,8 @@
 //! which byte, and answers byte for byte.
 
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, HeadError, HeadLimits, HeaderError, Headers, HttpMethod, Persistence,
-    Progress, HttpRequest, Version, write_answer, write_refusal,
+    self, Answer, Body, Content, HeadError, HeadLimits, HeaderError, Headers, HttpMethod,
+    HttpRequest, Persistence, Progress, Version, write_answer, write_refusal,
 };
 
 const LIMITS: HeadLimits = HeadLimits {

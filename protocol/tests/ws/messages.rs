@@ -1,7 +1,7 @@
 //! Streams of mixed frames: every way of cutting them says the same.
 
 use crate::stream::{
-    BINARY, CLOSE, FIN, PING, PONG, Seen, TEXT, frame, read, read_bytewise, read_at_once,
+    BINARY, CLOSE, FIN, PING, PONG, Seen, TEXT, frame, read, read_at_once, read_bytewise,
 };
 use shardcast_protocol::frame::HEADER_BYTES_MAX;
 use shardcast_protocol::reader::{self, Assembly, ReadLimits, Role, Step};

@@ -40,7 +40,11 @@ const DIFFERENCES: [Difference; 6] = [
 ];
 
 /// `Ok(None)`: both say the same. `Err`: a difference without a name.
-fn difference(complete: &[Seen], ours: &Verdict, theirs: &Verdict) -> Result<Option<Difference>, ()> {
+fn difference(
+    complete: &[Seen],
+    ours: &Verdict,
+    theirs: &Verdict,
+) -> Result<Option<Difference>, ()> {
     if ours == theirs {
         return Ok(None);
     }
@@ -120,7 +124,9 @@ fn damaged_streams_mean_the_same_but_for_differences_with_a_name() {
         for bytes in [close, top] {
             let complete = read_at_once(role, LIMIT, &bytes);
             let verdicts = (ours(complete.clone()), theirs(role, &bytes));
-            met.extend(difference(&complete, &verdicts.0, &verdicts.1).expect("a named difference"));
+            met.extend(
+                difference(&complete, &verdicts.0, &verdicts.1).expect("a named difference"),
+            );
         }
     }
     for named in DIFFERENCES {

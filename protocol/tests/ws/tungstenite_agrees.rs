@@ -7,8 +7,8 @@
 use std::io::{self, Read, Write};
 
 use crate::stream::{
-    BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read, read_bytewise,
-    read_at_once,
+    BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read, read_at_once,
+    read_bytewise,
 };
 use fastrand::Rng;
 use shardcast_protocol::close::CloseCode;

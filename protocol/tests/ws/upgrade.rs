@@ -1,9 +1,9 @@
 //! The opening handshake: what is refused and how, what is accepted and how, in whatever pieces it
 //! arrives.
 
-use shardcast_protocol::http::{self, HeadLimits, Headers, Progress, write_refusal};
+use shardcast_protocol::http::{self, HeadLimits, Headers, HttpRequest, Progress, write_refusal};
 use shardcast_protocol::upgrade::{
-    self, HttpRequest, ResponseError, UpgradeError, parse_response, write_accept, write_request,
+    self, ResponseError, UpgradeError, parse_response, write_accept, write_request,
 };
 
 const LIMITS: HeadLimits = HeadLimits {

@@ -2,7 +2,8 @@
 //! where it can be.
 
 use crate::stream::{
-    BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read_bytewise, read_at_once,
+    BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read_at_once,
+    read_bytewise,
 };
 use shardcast_protocol::reader::{ProtocolError, Role};
 

@@ -5,8 +5,8 @@
 //! contradict each other. The service calls this file for every upgrade and every event stream.
 
 use shardcast_engine::Refusal;
-use shardcast_protocol::http::HttpRequest;
 use shardcast_protocol::dialect::Dialect;
+use shardcast_protocol::http::HttpRequest;
 
 /// Where event streams are, for clients that cannot have a WebSocket.
 pub(crate) const EVENTS_PATH: &str = "/sse";

@@ -70,7 +70,9 @@ impl Simulation {
         // Nobody waits in the backlog.
         faults.slots = count + 1;
         let lane_messages = random.pick(&[2, 3, 4, 64, 2000]);
-        let note = format!("{shards} shards, {count} clients, {lane_messages} messages a lane, {faults:?}");
+        let note = format!(
+            "{shards} shards, {count} clients, {lane_messages} messages a lane, {faults:?}"
+        );
         let trace = match traced {
             true => Trace::Printed,
             false => Trace::Silent,

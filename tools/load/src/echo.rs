@@ -100,7 +100,8 @@ impl EchoLoad {
             let index = (number % self.sent.len() as u64) as usize;
             out.clear();
             self.append(index, intended_ns, dialect, &mut out);
-            self.meter.record_lateness(crate::clock::now_ns(), intended_ns);
+            self.meter
+                .record_lateness(crate::clock::now_ns(), intended_ns);
             sockets.send(index, &out);
         }
         self.scratch = out;

@@ -4,8 +4,8 @@
 
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::errors::Errors;
-use crate::message::{Kind, Stamp};
 use crate::latencies::Latencies;
+use crate::message::{Kind, Stamp};
 use crate::sockets::Sockets;
 use crate::tally::{Arrival, Faults, Tally};
 use serde::{Deserialize, Serialize};
@@ -251,12 +251,17 @@ impl Entrance {
             })
             | Incoming::Joined => {
                 match self.visits[index].stage {
-                    EntranceStage::Joining { intended_ns } => self.prove(index, intended_ns, dialect, out),
+                    EntranceStage::Joining { intended_ns } => {
+                        self.prove(index, intended_ns, dialect, out)
+                    }
                     EntranceStage::Subscribing => {
                         self.visits[index].stage = EntranceStage::Inside;
                         self.unsubscribed -= 1;
                     }
-                    EntranceStage::Outside | EntranceStage::Connecting { .. } | EntranceStage::Proving { .. } | EntranceStage::Inside => {}
+                    EntranceStage::Outside
+                    | EntranceStage::Connecting { .. }
+                    | EntranceStage::Proving { .. }
+                    | EntranceStage::Inside => {}
                 }
                 None
             }
@@ -345,7 +350,9 @@ impl Entrance {
     fn turn_out(&mut self, index: usize) -> EntranceStage {
         let stage = std::mem::replace(&mut self.visits[index].stage, EntranceStage::Outside);
         match stage {
-            EntranceStage::Connecting { .. } | EntranceStage::Joining { .. } | EntranceStage::Proving { .. } => {
+            EntranceStage::Connecting { .. }
+            | EntranceStage::Joining { .. }
+            | EntranceStage::Proving { .. } => {
                 self.under_way -= 1;
             }
             EntranceStage::Subscribing => self.unsubscribed -= 1,
@@ -358,16 +365,18 @@ impl Entrance {
         match self.visits[index].stage {
             EntranceStage::Joining { .. } | EntranceStage::Subscribing => "not joined",
             EntranceStage::Proving { .. } => "no echo",
-            EntranceStage::Outside | EntranceStage::Connecting { .. } | EntranceStage::Inside => "not open",
+            EntranceStage::Outside | EntranceStage::Connecting { .. } | EntranceStage::Inside => {
+                "not open"
+            }
         }
     }
 
     fn is_under_way(&self, index: usize, attempt: u32) -> bool {
         let visit = &self.visits[index];
         match visit.stage {
-            EntranceStage::Connecting { .. } | EntranceStage::Joining { .. } | EntranceStage::Proving { .. } => {
-                visit.attempt == attempt
-            }
+            EntranceStage::Connecting { .. }
+            | EntranceStage::Joining { .. }
+            | EntranceStage::Proving { .. } => visit.attempt == attempt,
             EntranceStage::Outside | EntranceStage::Subscribing | EntranceStage::Inside => false,
         }
     }

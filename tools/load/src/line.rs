@@ -1,7 +1,7 @@
 //! The report as one JSON line, for programs. Invariant: units end the names, and what was not
 //! measured is `null`. Called by `main`.
 
-use crate::deflate::{Traffic, Carried};
+use crate::deflate::{Carried, Traffic};
 use crate::host::date;
 use crate::latencies::Latencies;
 use crate::report::Report;

@@ -5,8 +5,8 @@
 use crate::conduct::{Findings, ServerFindings};
 use crate::entrance::Turnover;
 use crate::epochs::Epochs;
-use crate::line::{quantiles, rounded};
 use crate::latencies::Latencies;
+use crate::line::{quantiles, rounded};
 use crate::motion::{ChurnPlan, Motion, StormPlan};
 use crate::particulars::Particulars;
 use crate::report::WINDOW_MIN;

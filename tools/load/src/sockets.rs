@@ -4,7 +4,7 @@
 //! be said of an earlier one is dropped here. Called by `worker` and the loads.
 
 use crate::clock::{now_ns, timespec};
-use crate::deflate::{Compressor, Carried};
+use crate::deflate::{Carried, Compressor};
 use crate::files::allow_files;
 use crate::handshake::{Compression, Handshake};
 use crate::stream::{self, Broken, Came, Records, Stream};

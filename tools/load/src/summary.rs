@@ -1,6 +1,6 @@
 //! The report as a table, for people. Called by `main`.
 
-use crate::deflate::{Traffic, Carried};
+use crate::deflate::{Carried, Traffic};
 use crate::latencies::Latencies;
 use crate::report::Report;
 use std::fmt::Write;

@@ -12,9 +12,9 @@ use crate::deflate::{Inflater, Traffic};
 use crate::dialect::{Dialect, Incoming};
 use crate::errors::{Agreed, Errors};
 use crate::handshake::Compression;
+use crate::latencies::Latencies;
 use crate::load::Load;
 use crate::message::Body;
-use crate::latencies::Latencies;
 use crate::plan::Share;
 use crate::sockets::{Happening, Phase, Read, Sockets};
 use crate::websocket::{

@@ -43,7 +43,10 @@ pub(crate) fn read(stream: &Stream<'_>, bytes: &[u8], chunk_bytes: usize) -> Vec
                     buffer.drain(..used);
                     need = 0;
                     received.extend(event);
-                    if matches!(received.last(), Some(Received::Close(..) | Received::Broken(_))) {
+                    if matches!(
+                        received.last(),
+                        Some(Received::Close(..) | Received::Broken(_))
+                    ) {
                         return received;
                     }
                 }
@@ -76,7 +79,9 @@ fn step(
         }
         Ok(Step::Event { event, used }) => {
             let event = match event {
-                FrameEvent::Text(text) => Some(Received::Message(Kind::Text, text.as_bytes().to_vec())),
+                FrameEvent::Text(text) => {
+                    Some(Received::Message(Kind::Text, text.as_bytes().to_vec()))
+                }
                 FrameEvent::Binary(bytes) => Some(Received::Message(Kind::Binary, bytes.to_vec())),
                 FrameEvent::Ping(bytes) => Some(Received::Ping(bytes.to_vec())),
                 FrameEvent::Pong(bytes) => Some(Received::Pong(bytes.to_vec())),

@@ -2,7 +2,7 @@
 //! refused alike, what is taken ends where it says and holds no control character, and every
 //! refusal is an answer that can be read.
 
-use shardcast_protocol::http::{self, Body, HeadLimits, Headers, Progress, HttpRequest};
+use shardcast_protocol::http::{self, Body, HeadLimits, Headers, HttpRequest, Progress};
 use shardcast_protocol::upgrade::{self, ResponseError, encode_key, parse_response};
 
 /// Small enough to be reached by a fuzzer, and what the engine has.

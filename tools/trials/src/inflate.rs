@@ -46,7 +46,12 @@ enum Own {
 /// Room for the messages of such a client, in bytes: not always enough.
 const MAY_REFER_BYTES: usize = 60_000;
 
-fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Own) -> Vec<Received> {
+fn read(
+    stream: &Stream<'_>,
+    limits: &InflateLimits,
+    chunk_bytes: usize,
+    own: Own,
+) -> Vec<Received> {
     let mut inflater = Inflater::default();
     let mut window = match own {
         Own::MayRefer => InflateStream::may_refer(),

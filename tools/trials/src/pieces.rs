@@ -26,7 +26,10 @@ pub fn pieces(input: &[u8]) {
         match is_sooner {
             // The rest of the frame, which the other reader waits for, need not come; or breaks
             // another rule behind it.
-            true => assert_eq!(without_end(&received), &expected[..without_end(&received).len()]),
+            true => assert_eq!(
+                without_end(&received),
+                &expected[..without_end(&received).len()]
+            ),
             false => assert_eq!(received, expected, "in pieces of {chunk_bytes} bytes"),
         }
     }

@@ -5,7 +5,7 @@ use super::{ACCEPT, Client, Scene, Stage, kind_of, mask};
 use crate::application::{ROOM_NAMELESS, ROOM_TOO_LONG};
 use crate::log::List;
 use crate::temper::Opening;
-use crate::words::{Ask, Audience, MessageId, Words, padding, decode};
+use crate::words::{Ask, Audience, MessageId, Words, decode, padding};
 use shardcast_engine::Report;
 use shardcast_engine::protocol::deflate::{self, InflateLimits};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
@@ -175,7 +175,11 @@ impl Client {
             from: words.number(),
             number: words.number() as u32,
         };
-        assert_eq!(kind, kind_of(message_id.number), "{message_id:?} changed its kind");
+        assert_eq!(
+            kind,
+            kind_of(message_id.number),
+            "{message_id:?} changed its kind"
+        );
         message_id
     }
 

@@ -28,8 +28,9 @@ impl Outcome<'_> {
     fn check_own(&self, client: &Client, user: usize, number: u32) {
         let heard = client.log.as_user.get(&user).map_or(&[][..], |heard| heard);
         let has = |message_id: MessageId| heard.iter().any(|(_, other)| *other == message_id);
-        let mine =
-            |(_, message_id): &&(Step, MessageId)| message_id.from == client.id && message_id.number > number;
+        let mine = |(_, message_id): &&(Step, MessageId)| {
+            message_id.from == client.id && message_id.number > number
+        };
         let first = heard.iter().find(mine).map(|(at, _)| *at);
         for sender in self.clients {
             if !self.settled.contains(&sender.id) {

@@ -82,7 +82,9 @@ impl Report<'_> {
 
     fn chat(&self, chat: Chat) -> Particulars {
         let plan = self.plan;
-        let sizes: Vec<u64> = Seats::new(plan.connections, plan.rooms, chat).sizes().collect();
+        let sizes: Vec<u64> = Seats::new(plan.connections, plan.rooms, chat)
+            .sizes()
+            .collect();
         let [largest, median, smallest] =
             [0, sizes.len() / 2, sizes.len() - 1].map(|which| sizes[which]);
         let mean_bytes = chat.sizes.bytes(plan.payload_bytes).1;

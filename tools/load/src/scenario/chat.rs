@@ -1,8 +1,8 @@
 //! The options of a chat. Called by `scenario`.
 
-use crate::options::CommonOptions;
 use crate::chat::{Chat, Seats, Sizes};
 use crate::dialect::Protocol;
+use crate::options::CommonOptions;
 use crate::plan::{Plan, STREAMS_MAX, Scenario, pace, within};
 use clap::Args;
 
@@ -57,7 +57,8 @@ impl ChatOptions {
             self.rooms_per_connection,
             rooms_max,
         )?;
-        let streams = Seats::new(plan.connections, plan.rooms, chat).streams() / u64::from(plan.workers);
+        let streams =
+            Seats::new(plan.connections, plan.rooms, chat).streams() / u64::from(plan.workers);
         if streams > STREAMS_MAX {
             return Err(format!(
                 "these rooms give each worker {streams} pairs of a member and a talker to verify, and {STREAMS_MAX} are the most: use more --rooms or --workers"

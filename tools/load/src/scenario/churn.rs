@@ -1,7 +1,7 @@
 //! The options of coming and going. Called by `scenario`.
 
-use crate::options::{CommonOptions, duration};
 use crate::motion::{ChurnPlan, Motion};
+use crate::options::{CommonOptions, duration};
 use crate::plan::{Plan, Scenario, pace};
 use clap::Args;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The options of a storm. Called by `scenario`.
 
+use crate::motion::{Motion, StormPlan};
 use crate::options::{CommonOptions, duration};
 use crate::plan::{Plan, Scenario, pace};
-use crate::motion::{Motion, StormPlan};
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 

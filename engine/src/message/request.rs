@@ -9,6 +9,7 @@ use crate::topic::publication::Content;
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
 use crate::types::history::{HistoryQuery, Since};
+use crate::types::presence::{JoinPresence, PresenceQuery};
 use crate::types::ticket::{Address, Ticket};
 use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
@@ -57,6 +58,12 @@ pub(crate) enum ShardRequest {
         key: QueryKey,
         query: Box<HistoryQuery>,
     },
+    /// Some members of a topic that keeps presence.
+    Presence {
+        topic: TopicKey,
+        key: QueryKey,
+        query: Box<PresenceQuery>,
+    },
     /// A cursor asks for what comes next; answered with [`Delivery::CaughtUp`].
     ///
     /// [`Delivery::CaughtUp`]: crate::message::delivery::Delivery::CaughtUp
@@ -101,6 +108,15 @@ pub(crate) struct Join {
     pub(crate) log: Option<LogClass>,
     /// Up to where the connection knows the topic.
     pub(crate) since: Option<Box<Since>>,
+    /// What the others see of it.
+    pub(crate) presence: Option<Box<Shown>>,
+}
+
+/// What a topic that keeps presence knows of a member.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) presence: JoinPresence,
 }
 
 /// A cursor into a topic's log.

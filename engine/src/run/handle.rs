@@ -17,6 +17,7 @@ use crate::topic::log::options::LogClass;
 use crate::topic::target::{Publish, Target, Wants};
 use crate::types::answer::{Notice, Reply};
 use crate::types::history::HistoryQuery;
+use crate::types::presence::PresenceQuery;
 use crate::types::ticket::{Address, Ticket};
 use std::sync::Arc;
 
@@ -104,6 +105,19 @@ impl Handle {
         self.ask(Command::History {
             topic,
             class,
+            query,
+            reply,
+        })
+    }
+
+    /// Asks who is in a room that keeps presence: replies with [`Answer::Present`].
+    ///
+    /// # Errors
+    /// Nothing was asked, and `reply` is dropped.
+    pub fn presence(&self, room: &str, query: PresenceQuery, reply: Reply) -> Result<(), Refused> {
+        let topic = TopicKey::new(Topic::Room(room));
+        self.ask(Command::Presence {
+            topic,
             query,
             reply,
         })

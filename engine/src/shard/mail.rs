@@ -51,6 +51,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     let requester = Requester::Outside(reply);
                     self.core.post_history(topic, class, query, requester);
                 }
+                Command::Presence {
+                    topic,
+                    query,
+                    reply,
+                } => {
+                    let requester = Requester::Outside(reply);
+                    self.core.post_presence(topic, query, requester);
+                }
                 Command::Notify { who, notice } => self.notify(who, notice),
                 Command::Admit { who, notice } => self.decide(who, notice),
                 Command::ReplaceTls { listener, tls } => self.core.tls.replace(listener, tls),
@@ -93,6 +101,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     pub(super) fn take_requests(&mut self) {
         for count in 1..=MESSAGES_PER_TICK {
+            if self.core.topics.presences.has_events() && !self.core.publish_presence() {
+                break;
+            }
             let Some(request) = self.core.mail.next_request() else {
                 break;
             };
@@ -108,8 +119,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let core = &mut self.core;
         match request {
             ShardRequest::Join(join) => {
-                let Topics { homes, logs, .. } = &mut core.topics;
-                homes.order_join(logs, &mut core.mail, &mut core.events, core.now, join);
+                let Topics {
+                    homes,
+                    logs,
+                    presences,
+                    ..
+                } = &mut core.topics;
+                let (mail, events) = (&mut core.mail, &mut core.events);
+                homes.order_join(logs, presences, mail, events, core.now, join);
             }
             ShardRequest::Leave {
                 topic,
@@ -119,6 +136,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             } => {
                 let Topics { homes, logs, .. } = &mut core.topics;
                 homes.order_leave(logs, &mut core.events, core.now, &topic, encoding, who);
+                core.topics.presences.leave(topic.topic(), who, core.now);
                 let left = Delivery::Left {
                     topic,
                     encoding,
@@ -136,6 +154,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 for topic in &topics {
                     homes.order_leave(logs, &mut core.events, core.now, topic, encoding, who);
                 }
+                for topic in &topics {
+                    core.topics.presences.lose(topic.topic(), who, core.now);
+                }
             }
             ShardRequest::RefusalAcked { topic, who } => {
                 core.topics.homes.refusal_acked(topic, who)
@@ -152,6 +173,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 query,
             } => core.read_history(&topic, class, key, &query),
             ShardRequest::CatchUp(ask) => core.answer_cursor(*ask),
+            ShardRequest::Presence { topic, key, query } => {
+                core.read_presence(&topic, key, &query);
+            }
             ShardRequest::Outcome(outcome) => {
                 if let Some((requester, answer)) = core.queries.add(outcome) {
                     self.answer_requester(requester, answer);

@@ -19,4 +19,7 @@ pub enum RoomError {
     /// The room has as many members as it may have ([`Context::join_limited`]).
     #[error("the room has as many members as it may have")]
     Full,
+    /// What a member shows is longer than [`crate::OwnedData::BYTES_MAX`].
+    #[error("the data that a member shows has at most 1,024 bytes")]
+    DataTooLong,
 }

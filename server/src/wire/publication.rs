@@ -111,5 +111,7 @@ fn with_event<R>(publication: &Publication<'_>, act: impl FnOnce(&Event<'_>) -> 
             act(&Event::Message { room, from, data })
         }
         PublicationKind::Event { name: event } => act(&Event::Event { event, room, data }),
+        // No namespace keeps presence yet.
+        PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
     })
 }

@@ -6,15 +6,16 @@ use crate::connection::membership::{MemberPlace, Membership};
 use crate::connection::phase::Phase;
 use crate::connection::slot::Connections;
 use crate::message::delivery::Joined;
-use crate::message::request::{Join, ShardRequest, Shown};
+use crate::message::request::{Join, ShardRequest, ShownMember};
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::topic::log::options::LogClass;
+use crate::topic::topics::Topics;
 use crate::types::answer::{Answer, Tag};
 use crate::types::encoding::EncodingId;
 use crate::types::history::Since;
 use crate::types::presence::{JoinPresence, OwnedData};
 use crate::types::room_error::RoomError;
-use crate::types::ticket::Ticket;
+use crate::types::ticket::{Address, Ticket};
 use std::sync::Arc;
 
 /// The answer that the application gets for a connection, if it asked for one.
@@ -199,7 +200,7 @@ impl Core {
         let home = self.mail.home(Some(topic.topic()));
         let presence = request.options.presence.map(|presence| {
             let user = self.user(ticket);
-            Box::new(Shown { user, presence })
+            Box::new(ShownMember { user, presence })
         });
         let join = Join {
             topic,
@@ -247,6 +248,24 @@ impl Core {
     pub(super) fn check_name(&self, room: &str) -> Result<(), ()> {
         let fits = (1..=self.limits.room_name_bytes_max).contains(&room.len());
         fits.then_some(()).ok_or(())
+    }
+
+    /// As home: a connection becomes a member, if the room is not full.
+    pub(crate) fn order_join(&mut self, join: Join) {
+        let Topics {
+            homes,
+            logs,
+            presences,
+            ..
+        } = &mut self.topics;
+        let (mail, events) = (&mut self.mail, &mut self.events);
+        homes.order_join(logs, presences, mail, events, self.now, join);
+    }
+
+    /// As home: a connection is no member any more, if it was one.
+    pub(crate) fn order_leave(&mut self, topic: &TopicKey, encoding: EncodingId, who: Address) {
+        let Topics { homes, logs, .. } = &mut self.topics;
+        homes.order_leave(logs, &mut self.events, self.now, topic, encoding, who);
     }
 
     /// The home counted the join (or was only asked): from here the connection is a member. The

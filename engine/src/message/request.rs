@@ -109,12 +109,12 @@ pub(crate) struct Join {
     /// Up to where the connection knows the topic.
     pub(crate) since: Option<Box<Since>>,
     /// What the others see of it.
-    pub(crate) presence: Option<Box<Shown>>,
+    pub(crate) presence: Option<Box<ShownMember>>,
 }
 
 /// What a topic that keeps presence knows of a member.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(crate) struct ShownMember {
     pub(crate) user: Option<Arc<str>>,
     pub(crate) presence: JoinPresence,
 }

@@ -12,7 +12,6 @@ use crate::message::delivery::{CaughtUp, Delivery};
 use crate::message::request::ShardRequest;
 use crate::query::gather::{Outcome, Part, Requester};
 use crate::topic::batch::{Recipients, Turn};
-use crate::topic::topics::Topics;
 use crate::types::answer::{Listing, Notice};
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
@@ -118,24 +117,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn handle(&mut self, request: ShardRequest) {
         let core = &mut self.core;
         match request {
-            ShardRequest::Join(join) => {
-                let Topics {
-                    homes,
-                    logs,
-                    presences,
-                    ..
-                } = &mut core.topics;
-                let (mail, events) = (&mut core.mail, &mut core.events);
-                homes.order_join(logs, presences, mail, events, core.now, join);
-            }
+            ShardRequest::Join(join) => core.order_join(join),
             ShardRequest::Leave {
                 topic,
                 who,
                 encoding,
                 tag,
             } => {
-                let Topics { homes, logs, .. } = &mut core.topics;
-                homes.order_leave(logs, &mut core.events, core.now, &topic, encoding, who);
+                core.order_leave(&topic, encoding, who);
                 core.topics.presences.leave(topic.topic(), who, core.now);
                 let left = Delivery::Left {
                     topic,
@@ -150,11 +139,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 who,
                 encoding,
             } => {
-                let Topics { homes, logs, .. } = &mut core.topics;
                 for topic in &topics {
-                    homes.order_leave(logs, &mut core.events, core.now, topic, encoding, who);
-                }
-                for topic in &topics {
+                    core.order_leave(topic, encoding, who);
                     core.topics.presences.lose(topic.topic(), who, core.now);
                 }
             }

@@ -5,7 +5,7 @@ use crate::driver::boundary::Millis;
 use crate::events::{Event, EventKind, EventSink};
 use crate::message::delivery::{Delivery, Joined, JoinedAt, Parcel};
 use crate::message::lane::Mailbox;
-use crate::message::request::{Join, PublishRequest, Shown};
+use crate::message::request::{Join, PublishRequest, ShownMember};
 use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::home::{Homes, JoinOutcome};
 use crate::topic::key::{TopicKey, TopicName};
@@ -68,7 +68,7 @@ impl Homes {
         {
             emit_join(events, &topic, who, members);
             if let Some(shown) = presence {
-                let Shown { user, presence } = *shown;
+                let ShownMember { user, presence } = *shown;
                 presences.join(&topic, presence.class, who, user, presence.data, now);
             }
         }

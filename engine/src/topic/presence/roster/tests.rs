@@ -157,25 +157,30 @@ fn events_tell_who_is_there() {
                 }
                 _ => None,
             };
-            if let Some(Change { event, key, .. }) = change {
-                match event {
-                    PresenceEvent::Join | PresenceEvent::Back => {
-                        assert!(known.insert((key, false)), "{number}: twice");
-                    }
-                    PresenceEvent::Away => {
-                        assert!(known.remove(&(key.clone(), false)), "{number}: nobody");
-                        known.insert((key, true));
-                    }
-                    PresenceEvent::Leave => {
-                        let here = known.remove(&(key.clone(), false));
-                        assert!(here || known.remove(&(key, true)), "{number}: nobody");
-                    }
-                }
+            if let Some(change) = change {
+                learn(&mut known, change);
             }
             let members = roster.members.iter();
             let members = members.map(|(key, member)| (key.clone(), member.away.is_some()));
             assert_eq!(members.collect::<BTreeSet<_>>(), known, "{number}");
             roster.check();
+        }
+    }
+}
+
+/// What somebody who hears of each change knows.
+fn learn(known: &mut BTreeSet<(PresenceKey, bool)>, Change { event, key, .. }: Change) {
+    match event {
+        PresenceEvent::Join | PresenceEvent::Back => {
+            assert!(known.insert((key, false)), "twice");
+        }
+        PresenceEvent::Away => {
+            assert!(known.remove(&(key.clone(), false)), "nobody");
+            known.insert((key, true));
+        }
+        PresenceEvent::Leave => {
+            let here = known.remove(&(key.clone(), false));
+            assert!(here || known.remove(&(key, true)), "nobody");
         }
     }
 }

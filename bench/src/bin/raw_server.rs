@@ -109,7 +109,7 @@ impl Application for Raw {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+    let arguments = ServerArguments::parse();
     let log = (arguments.keep > 0).then(|| LogClass::new(0));
     let running = shardcast_engine::start(arguments.config()?, move |_| Raw { log })?;
     println!("raw-server listens on {}", running.addresses()[0]);

@@ -65,6 +65,8 @@ pub(super) struct Block {
     deflated: Option<EncodedLayout>,
     /// Memory that is not that of the entries.
     bytes: usize,
+    /// Frames of entries stand in it.
+    has_entrys_frames: bool,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,8 @@ impl Block {
         Block {
             first,
             bytes: if is_entrys(&plain) { 0 } else { plain.len() },
+            // It goes with its entry.
+            has_entrys_frames: false,
             plain: layout(plain),
             deflated: deflated.map(layout),
         }
@@ -103,6 +107,7 @@ impl Block {
 
     /// So many bytes are an entry's from here on.
     pub(super) fn discharge(&mut self, bytes: usize) {
+        self.has_entrys_frames = true;
         self.bytes -= bytes;
     }
 
@@ -155,6 +160,24 @@ impl Blocks {
     pub(crate) fn drop_tail(&mut self) {
         for blocks in &mut self.encodings {
             (blocks.tail, blocks.by_key) = (None, None);
+        }
+    }
+
+    /// The oldest entry has gone, which has this offset. Where its frame stands in a block with
+    /// those of others, its bytes are the block's from here on.
+    #[inline]
+    pub(crate) fn charge(&mut self, offset: u64, is_entrys: impl Fn(&Bytes) -> bool) {
+        for blocks in &mut self.encodings {
+            let front = blocks.blocks.front_mut();
+            let holds = |block: &&mut Block| block.first <= offset && block.has_entrys_frames;
+            let Some(block) = front.filter(holds) else {
+                continue;
+            };
+            let plain = block.plain(offset);
+            if is_entrys(&plain) {
+                block.bytes += plain.len();
+                blocks.bytes += plain.len();
+            }
         }
     }
 
@@ -298,6 +321,7 @@ impl BlockBuilder {
         };
         Block {
             first,
+            has_entrys_frames: false,
             bytes: plain.bytes.len() + deflated.as_ref().map_or(0, |deflated| deflated.bytes.len()),
             plain,
             deflated,

@@ -169,8 +169,9 @@ impl Log {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.bytes();
             self.trimmed = Some(loss);
-            self.blocks
-                .drop_before(self.next - self.entries.len() as u64);
+            let first = self.next - self.entries.len() as u64;
+            self.blocks.charge(first - 1, |plain| entry.shares(plain));
+            self.blocks.drop_before(first);
         }
     }
 

@@ -377,3 +377,36 @@ fn a_query_takes_its_page_from_either_end() {
         assert_eq!((offsets, found), (expected, loss), "{query:?}");
     }
 }
+
+/// A block is held as long as one of its entries is in the log, and counted as long as it is held.
+#[test]
+fn what_a_block_holds_is_counted() {
+    let mut pair = Pair::new(LogOptions {
+        publications_max: 1_000,
+        ..LogOptions::default()
+    });
+    let (mut bytes, mut random) = (0, Rng::with_seed(6));
+    while pair.known.len() < 64 {
+        let before = pair.log.bytes;
+        pair.publish(&mut random);
+        bytes += pair.log.bytes - before - LogOptions::PUBLICATION_BYTES;
+    }
+    let reader = Reader {
+        who: address(5),
+        encoding: EncodingId::FIRST,
+        next: 1,
+        reading: ReadMode::All,
+    };
+    pair.read(&reader, 1 << 20);
+    pair.options.publications_max = 2;
+    pair.publish(&mut random);
+    assert_eq!(pair.log.first(), 64, "one entry of the block is left");
+    // Frames that were delivered in the other encoding have a copy of their own.
+    assert!(
+        pair.log.bytes() > bytes / 2,
+        "{} of {bytes}",
+        pair.log.bytes()
+    );
+    pair.publish(&mut random);
+    assert!(pair.log.bytes() < 20_000, "the block has gone");
+}

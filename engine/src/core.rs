@@ -261,7 +261,7 @@ impl Core {
         }
     }
 
-    /// The time in the unit of [`Connection::last_activity`].
+    /// The time in the unit of [`crate::connection::slot::Connection::last_activity`].
     pub(crate) fn activity_now(&self) -> u32 {
         (self.now / ACTIVITY_MS) as u32
     }

@@ -70,7 +70,8 @@ pub(crate) enum ShardRequest {
     CatchUp(Box<CatchUp>),
     /// One part of an answer, back at the shard that asked.
     Outcome(Outcome),
-    /// A message for an event stream, as a client's frame; answered with [`Delivery::Posted`].
+    /// A message for an event stream, as a client's frame; answered with
+    /// [`crate::message::delivery::Delivery::Posted`].
     Post {
         to: Ticket,
         from: Address,

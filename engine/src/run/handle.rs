@@ -66,8 +66,8 @@ impl Handle {
         self.ask(publication(to, publish, None))
     }
 
-    /// Publishes, and replies with [`Answer::Reported`]: with all counts, or as soon as it has its
-    /// position if [`Publish::receipt`] asks for that. The tags mean nothing here.
+    /// Publishes, and replies with [`crate::Answer::Reported`]: with all counts, or as soon as it
+    /// has its position if [`Publish::receipt`] asks for that. The tags mean nothing here.
     ///
     /// # Errors
     /// Nothing was sent, and `reply` is dropped.
@@ -80,7 +80,7 @@ impl Handle {
         self.ask(publication(to, publish, Some(reply)))
     }
 
-    /// Asks who is a member: replies with [`Answer::Listed`].
+    /// Asks who is a member: replies with [`crate::Answer::Listed`].
     ///
     /// # Errors
     /// Nothing was asked, and `reply` is dropped.
@@ -89,7 +89,7 @@ impl Handle {
         self.ask(Command::List { topic, reply })
     }
 
-    /// Asks for a page of a topic's log: replies with [`Answer::History`]. As
+    /// Asks for a page of a topic's log: replies with [`crate::Answer::History`]. As
     /// [`crate::Context::history`].
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Handle {
         })
     }
 
-    /// Asks who is in a room that keeps presence: replies with [`Answer::Present`].
+    /// Asks who is in a room that keeps presence: replies with [`crate::Answer::Present`].
     ///
     /// # Errors
     /// Nothing was asked, and `reply` is dropped.

@@ -5,13 +5,13 @@
 //! more requests; when a request lane is full the message waits in the sender's spill, and the
 //! connection that caused it is not read until the spill is gone.
 
-use crate::message::command::{Command, Refused};
+use crate::message::command::Command;
 use crate::message::delivery::Delivery;
 use crate::message::doorbell::Doorbell;
+use crate::message::queue::{CommandQueue, Remote, command_queue};
 use crate::message::request::{DELIVERIES_PER_REQUEST_MAX, ShardRequest};
 use crate::query::gather::Outcome;
 use crate::topic::key::Topic;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
 use foldhash::quality::FixedState;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
@@ -49,9 +49,6 @@ impl LaneCapacity {
     }
 }
 
-/// Control commands that may wait per shard; more are refused to the caller.
-const COMMANDS_MAX: usize = 1024;
-
 /// A shard's ends of all lanes, and the doorbells.
 pub struct Mailbox {
     shard: u16,
@@ -63,7 +60,7 @@ pub struct Mailbox {
     own_deliveries: VecDeque<Delivery>,
     /// Requests that handling deliveries has made, until their lanes have room.
     pending: VecDeque<(u16, ShardRequest)>,
-    commands: Receiver<Command>,
+    commands: CommandQueue,
     remote: Remote,
     /// Requests in all spills.
     spilled: usize,
@@ -86,25 +83,6 @@ struct Lanes {
     deliveries_out: Producer<Delivery>,
     requests_in: Consumer<ShardRequest>,
     deliveries_in: Consumer<Delivery>,
-}
-
-/// A way into a shard from any thread.
-#[derive(Clone, Debug)]
-pub(crate) struct Remote {
-    commands: Sender<Command>,
-    bells: Arc<[Doorbell]>,
-    shard: u16,
-}
-
-impl Remote {
-    /// Hands a command over; the shard must be woken when the answer is `Ok(true)`.
-    pub(crate) fn send(&self, command: Command) -> Result<bool, Box<(Refused, Command)>> {
-        match self.commands.try_send(command) {
-            Ok(()) => Ok(self.bells[self.shard as usize].knock()),
-            Err(TrySendError::Full(command)) => Err(Box::new((Refused::Busy, command))),
-            Err(TrySendError::Disconnected(command)) => Err(Box::new((Refused::Stopped, command))),
-        }
-    }
 }
 
 /// Connects `shards` mailboxes with each other. `seed` decides which shard is home to which room.
@@ -145,7 +123,7 @@ impl Mailbox {
         seed: u64,
         bells: Arc<[Doorbell]>,
     ) -> Mailbox {
-        let (sender, commands) = crossbeam_channel::bounded(COMMANDS_MAX);
+        let (remote, commands) = command_queue(&bells, shard);
         Mailbox {
             shard,
             capacity,
@@ -161,11 +139,7 @@ impl Mailbox {
             own_deliveries: VecDeque::new(),
             pending: VecDeque::new(),
             commands,
-            remote: Remote {
-                commands: sender,
-                bells: bells.clone(),
-                shard,
-            },
+            remote,
             bells,
             spilled: 0,
             requested: 0,
@@ -386,7 +360,12 @@ impl Mailbox {
     }
 
     pub(crate) fn next_command(&mut self) -> Option<Command> {
-        self.commands.try_recv().ok()
+        self.commands.next()
+    }
+
+    /// Commands were taken: wakes those who wait for a place in their queue.
+    pub(crate) fn wake_waiting(&mut self) {
+        self.commands.wake_waiting();
     }
 
     /// Messages and commands that wait to be taken.

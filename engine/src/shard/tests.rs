@@ -21,6 +21,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 mod budget;
+mod commands;
 mod deadlines;
 mod deferred;
 mod drain;

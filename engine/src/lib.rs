@@ -154,7 +154,7 @@ pub use message::command::Refused;
 #[doc(hidden)] // Driven by the simulation tests.
 pub use message::lane;
 pub use message::queue::Ready;
-pub use query::page::{Found, FoundConnection, FoundTopic, Query};
+pub use query::page::{Found, FoundConnection, FoundTopic, Query, TopicDetail, TopicPart};
 pub use run::handle::{Handle, QueryError, SubscribeError};
 pub use run::host::afford;
 pub use run::memory::Memory;

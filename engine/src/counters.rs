@@ -1,7 +1,7 @@
 //! What a shard counts. Written by the shard and its driver, read by anybody.
 
-use crate::counter::{Counter, Reading, counters, first};
 use crate::driver::counters::DriverCounters;
+use crate::reading::counters;
 
 counters! {
     /// One shard's counters.

@@ -431,3 +431,23 @@ fn one_topic_is_looked_up_at_its_home() {
         assert_eq!(found.parts, []);
     }
 }
+
+#[test]
+fn every_tick_is_measured() {
+    let engine = start();
+    let events = engine
+        .handle()
+        .subscribe(&[EventKind::Joined], 100)
+        .unwrap();
+    let mut client = Client::open(&engine);
+    client.say("r");
+    let Event::Joined { member, .. } = next(&events) else {
+        panic!("somebody joins");
+    };
+    // One tick at the start, one for the connect, one for its request, and one for its message.
+    let driver = &engine.counters()[usize::from(member.shard)].driver;
+    assert!(driver.tick_completions.count() >= 4);
+    assert!(driver.tick_completions.sum() >= 3);
+    // The one under way is not over.
+    assert!(driver.tick_seconds.count() >= 3);
+}

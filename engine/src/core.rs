@@ -4,6 +4,7 @@
 //! Nothing here talks to the kernel. What the driver must do is written into the agenda and the
 //! transmits, and the shard carries it out when its tick gets there.
 
+pub(crate) mod asking;
 pub(crate) mod catching_up;
 pub(crate) mod compressing;
 pub(crate) mod encode;

@@ -3,7 +3,8 @@
 //!
 //! Nothing blocks and nothing grows without bound: when a delivery lane is full its home takes no
 //! more requests; when a request lane is full the message waits in the sender's spill, and the
-//! connection that caused it is not read until the spill is gone.
+//! connection that caused it is not read until the spill is gone. What the application asks for
+//! meanwhile is refused beyond [`REQUESTS_WAITING_MAX`].
 
 use crate::message::command::Command;
 use crate::message::delivery::Delivery;
@@ -48,6 +49,11 @@ impl LaneCapacity {
         self.0 + DELIVERIES_PER_REQUEST_MAX - 1
     }
 }
+
+/// Requests of a shard that may wait for lanes or for the shard itself before the application may
+/// ask for nothing more. Besides them there may be one for each membership that ends, one for each
+/// join that was refused, and this shard's parts of the answers under way.
+pub(crate) const REQUESTS_WAITING_MAX: usize = 65_536;
 
 /// A shard's ends of all lanes, and the doorbells.
 pub struct Mailbox {
@@ -217,10 +223,22 @@ impl Mailbox {
         self.requested
     }
 
+    /// Requests that wait for a lane or for this shard.
+    #[inline]
+    fn requests_waiting(&self) -> usize {
+        self.spilled + self.own_requests.len() + self.pending.len()
+    }
+
+    /// The application may ask for nothing more.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.requests_waiting() >= REQUESTS_WAITING_MAX
+    }
+
     /// While this holds, the shard takes no message of a connection and no command. So the spill
     /// holds what one message asked for, and what answers and endings of open connections add
     /// meanwhile: one request per home for each connection that closes, and what the application's
-    /// calls post.
+    /// calls post, until [`Mailbox::is_full`].
     pub(crate) fn is_congested(&self) -> bool {
         let waiting = self.own_requests.len().max(self.pending.len());
         self.spilled > 0 || waiting >= self.capacity

@@ -18,7 +18,9 @@ use std::task::{Context, Poll, Waker};
 pub(crate) const COMMANDS_MAX: usize = 1024;
 /// Those who may wait for a place in one queue. One more is woken at once, and looks again as often
 /// as its executor polls it.
-const WAITING_MAX: usize = 65_536;
+pub(crate) const WAITING_MAX: usize = 65_536;
+/// One of them: its place, and its flag with the counts of those who share it.
+pub(crate) const WAITING_BYTES: usize = size_of::<Waiting>() + 24;
 
 /// A way into a shard from any thread.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ use shardcast_protocol::upgrade;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod asking;
 mod budget;
 mod commands;
 mod deadlines;

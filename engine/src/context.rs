@@ -79,13 +79,13 @@ impl<'a> Context<'a> {
 
     /// The encodings of all open connections of the process. A clone stays up to date.
     pub fn encodings_present(&self) -> &EncodingsPresent {
-        &self.core.admission.encodings
+        &self.core.admissions.process.encodings
     }
 
     /// Whether one more connection of this shard may wait for a deferred admission
     /// ([`crate::Admission::Defer`]).
     pub fn may_defer(&self) -> bool {
-        self.core.may_defer()
+        self.core.admissions.may_defer()
     }
 
     /// Milliseconds since the engine started; the same within a tick.

@@ -44,7 +44,7 @@ macro_rules! counters {
         }
         impl $set {
             /// Every counter, members of a family one after the other.
-            pub fn each(&self, mut visit: impl FnMut($crate::reading::Reading<'_>)) {
+            pub fn each<'a>(&'a self, mut visit: impl FnMut($crate::reading::Reading<'a>)) {
                 $(visit($crate::reading::Reading {
                     name: $crate::reading::first!($(stringify!($family),)? stringify!($name)),
                     label: $crate::reading::first!($(Some((stringify!($key), $value)),)? None),

@@ -221,7 +221,7 @@ impl Core {
     /// one later misses nothing between two messages that it gets.
     fn order_for_everyone(&mut self, publish: &PublishRequest) {
         self.events.published(None, None);
-        let present = self.admission.encodings.get();
+        let present = self.admissions.process.encodings.get();
         let (_, mail, mut encoder) = self.home_parts();
         let frames = &encoder.share_all(publish, present, None, None);
         let shards = mail.shards() as u16;

@@ -214,19 +214,21 @@ mod tests {
     struct Waiter {
         ready: Ready,
         alarm: Arc<Alarm>,
+        waker: Waker,
     }
 
     impl Waiter {
         fn new(remote: &Remote) -> Waiter {
+            let alarm = Arc::new(Alarm(AtomicUsize::new(0)));
             Waiter {
                 ready: Ready::new(Some(remote.clone())),
-                alarm: Arc::new(Alarm(AtomicUsize::new(0))),
+                waker: Waker::from(alarm.clone()),
+                alarm,
             }
         }
 
         fn poll(&mut self) -> Poll<()> {
-            let waker = Waker::from(self.alarm.clone());
-            Pin::new(&mut self.ready).poll(&mut Context::from_waker(&waker))
+            Pin::new(&mut self.ready).poll(&mut Context::from_waker(&self.waker))
         }
 
         fn alarms(&self) -> usize {
@@ -269,7 +271,6 @@ mod tests {
             );
         }
         assert_eq!(queue.waiting.len(), 2, "each waits once");
-        queue.wake_waiting();
         assert!(queue.next().is_some());
         queue.wake_waiting();
         assert_eq!(queue.waiting.len(), 0);

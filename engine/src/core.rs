@@ -6,7 +6,6 @@
 
 pub(crate) mod asking;
 pub(crate) mod catching_up;
-pub(crate) mod compressing;
 pub(crate) mod encode;
 pub(crate) mod ending;
 pub(crate) mod history;
@@ -312,8 +311,9 @@ impl Core {
         self.open_with(ticket, |out| {
             upgrade::write_accept(out, key, subprotocol, agreement.as_ref(), headers);
         });
-        if let Some(agreement) = agreement {
-            self.agree(ticket, agreement);
+        if let Some((agreement, compressing)) = agreement.zip(self.compressing.as_mut()) {
+            let flags = &mut self.connections.at(ticket.slot).flags;
+            compressing.agree(ticket.slot, flags, agreement, &self.admissions.process);
         }
     }
 
@@ -338,7 +338,10 @@ impl Core {
     pub(crate) fn release(&mut self, ticket: Ticket) {
         let flags = self.connections.at(ticket.slot).flags;
         self.admissions.leave(flags);
-        self.forget_agreement(ticket);
+        if let Some(compressing) = &mut self.compressing {
+            let process = &self.admissions.process;
+            compressing.forget(ticket.slot, flags, process, &self.counters);
+        }
         self.connections.release(ticket.slot);
         self.counters.connections.sub(1);
     }

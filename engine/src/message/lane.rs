@@ -70,6 +70,8 @@ pub struct Mailbox {
     remote: Remote,
     /// Requests in all spills.
     spilled: usize,
+    /// Every delivery lane has at least so many places.
+    places: usize,
     /// Requests that were ever posted.
     requested: u64,
     turn: usize,
@@ -148,6 +150,7 @@ impl Mailbox {
             remote,
             bells,
             spilled: 0,
+            places: 0,
             requested: 0,
             turn: 0,
         }
@@ -303,19 +306,20 @@ impl Mailbox {
 
     /// Every delivery lane can take what one request may post. Without that, no request may be
     /// taken.
+    #[inline]
     pub(crate) fn can_deliver(&mut self) -> bool {
         self.own_deliveries.len() < self.capacity
-            && self.peers.iter_mut().all(|peer| {
-                // Asking for places looks at the reader's end only when those known of are not
-                // enough.
-                let has_room = |lanes: &mut Lanes| {
-                    let places = &mut lanes.deliveries_out;
-                    places
-                        .write_chunk_uninit(DELIVERIES_PER_REQUEST_MAX)
-                        .is_ok()
-                };
-                peer.lanes.as_mut().is_none_or(has_room)
-            })
+            && (self.places >= DELIVERIES_PER_REQUEST_MAX || self.finds_places())
+    }
+
+    /// Looks at the readers' ends of all delivery lanes, which is seldom needed: not before those
+    /// places are taken that were found the last time.
+    #[inline(never)]
+    fn finds_places(&mut self) -> bool {
+        let lanes = self.peers.iter().filter_map(|peer| peer.lanes.as_ref());
+        let places = lanes.map(|lanes| lanes.deliveries_out.slots());
+        self.places = places.min().unwrap_or(usize::MAX);
+        self.places >= DELIVERIES_PER_REQUEST_MAX
     }
 
     /// Posts a delivery; the caller has asked `can_deliver` since it took the request.
@@ -327,6 +331,7 @@ impl Mailbox {
         let peer = &mut self.peers[to as usize];
         peer.posted = true;
         let lanes = peer.lanes.as_mut().expect("every other shard is connected");
+        self.places = self.places.saturating_sub(1);
         lanes
             .deliveries_out
             .push(delivery)

@@ -156,7 +156,7 @@ pub use listener::Listener;
 pub use message::command::Refused;
 #[doc(hidden)] // Driven by the simulation tests.
 pub use message::lane;
-pub use message::queue::Ready;
+pub use message::queue::AwaitPlace;
 pub use query::page::{Found, FoundConnection, FoundTopic, Query, TopicDetail, TopicPart};
 pub use reading::{Measured, Reading};
 pub use run::handle::{Handle, QueryError, SubscribeError};

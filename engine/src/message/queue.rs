@@ -20,13 +20,13 @@ pub(crate) const COMMANDS_MAX: usize = 1024;
 /// as its executor polls it.
 pub(crate) const WAITING_MAX: usize = 65_536;
 /// One of them: its place, and its flag with the counts of those who share it.
-pub(crate) const WAITING_BYTES: usize = size_of::<Waiting>() + 24;
+pub(crate) const WAITING_BYTES: usize = size_of::<PlaceWaiter>() + 24;
 
 /// A way into a shard from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Remote {
     commands: Sender<Command>,
-    waiting: flume::Sender<Waiting>,
+    waiting: flume::Sender<PlaceWaiter>,
     places: Arc<Places>,
     bells: Arc<[Doorbell]>,
     shard: u16,
@@ -35,7 +35,7 @@ pub(crate) struct Remote {
 /// The shard's end.
 pub(crate) struct CommandQueue {
     commands: Receiver<Command>,
-    waiting: flume::Receiver<Waiting>,
+    waiting: flume::Receiver<PlaceWaiter>,
     places: Arc<Places>,
 }
 
@@ -125,12 +125,12 @@ impl Drop for CommandQueue {
 }
 
 /// Somebody who waits.
-struct Waiting {
+struct PlaceWaiter {
     woken: Arc<AtomicBool>,
     waker: Waker,
 }
 
-impl Waiting {
+impl PlaceWaiter {
     fn wake(self) {
         self.woken.store(true, Ordering::Release);
         // A waker is code of an executor. It may panic, and the next one is woken all the same.
@@ -142,23 +142,23 @@ impl Waiting {
 /// Others may be quicker: what is tried then may be refused again.
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Ready {
+pub struct AwaitPlace {
     /// `None`: there is nothing to wait for.
     remote: Option<Remote>,
     /// Whether the shard has woken it, and what it wakes.
     waiting: Option<(Arc<AtomicBool>, Waker)>,
 }
 
-impl Ready {
-    pub(crate) fn new(remote: Option<Remote>) -> Ready {
-        Ready {
+impl AwaitPlace {
+    pub(crate) fn new(remote: Option<Remote>) -> AwaitPlace {
+        AwaitPlace {
             remote,
             waiting: None,
         }
     }
 }
 
-impl Future for Ready {
+impl Future for AwaitPlace {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -174,7 +174,7 @@ impl Future for Ready {
             }
         }
         let woken = Arc::new(AtomicBool::new(false));
-        let waiting = Waiting {
+        let waiting = PlaceWaiter {
             woken: woken.clone(),
             waker: cx.waker().clone(),
         };
@@ -212,7 +212,7 @@ mod tests {
 
     /// Somebody who waits on an executor of its own.
     struct Waiter {
-        ready: Ready,
+        ready: AwaitPlace,
         alarm: Arc<Alarm>,
         waker: Waker,
     }
@@ -221,7 +221,7 @@ mod tests {
         fn new(remote: &Remote) -> Waiter {
             let alarm = Arc::new(Alarm(AtomicUsize::new(0)));
             Waiter {
-                ready: Ready::new(Some(remote.clone())),
+                ready: AwaitPlace::new(Some(remote.clone())),
                 waker: Waker::from(alarm.clone()),
                 alarm,
             }
@@ -296,7 +296,7 @@ mod tests {
         }
         let (remote, queue) = queue();
         fill(&remote);
-        let mut bomb = Ready::new(Some(remote.clone()));
+        let mut bomb = AwaitPlace::new(Some(remote.clone()));
         let waker = Waker::from(Arc::new(Bomb));
         let polled = Pin::new(&mut bomb).poll(&mut Context::from_waker(&waker));
         assert_eq!(polled, Poll::Pending);
@@ -308,7 +308,7 @@ mod tests {
         drop(queue);
         assert_eq!((waiter.alarms(), waiter.poll()), (1, Poll::Ready(())));
         assert_eq!(Waiter::new(&remote).poll(), Poll::Ready(()));
-        assert_eq!(Ready::new(None).poll_once(), Poll::Ready(()));
+        assert_eq!(AwaitPlace::new(None).poll_once(), Poll::Ready(()));
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(last.poll(), Poll::Ready(()));
     }
 
-    impl Ready {
+    impl AwaitPlace {
         fn poll_once(&mut self) -> Poll<()> {
             Pin::new(self).poll(&mut Context::from_waker(Waker::noop()))
         }

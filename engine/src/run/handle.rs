@@ -9,7 +9,7 @@ use crate::events::{EventKind, Events};
 use crate::message::command::{Command, Refused};
 #[cfg(any(test, feature = "sim"))]
 use crate::message::lane::Mailbox;
-use crate::message::queue::{Ready, Remote};
+use crate::message::queue::{AwaitPlace, Remote};
 use crate::message::request::PublishRequest;
 use crate::query::page::Query;
 use crate::topic::key::{Topic, TopicKey};
@@ -163,14 +163,14 @@ impl Handle {
 
     /// Ends when there is a place in the queue that publishes, lists and queries go through: then
     /// one that was refused with [`Refused::Busy`] is worth another try. On any async runtime.
-    pub fn ready(&self) -> Ready {
+    pub fn ready(&self) -> AwaitPlace {
         self.shards[0].ready()
     }
 
     /// As [`Handle::ready`], for notices and admissions: the queue of the connection's shard.
-    pub fn ready_for(&self, who: Address) -> Ready {
+    pub fn ready_for(&self, who: Address) -> AwaitPlace {
         let sender = self.shards.get(usize::from(who.shard));
-        sender.map_or_else(|| Ready::new(None), |sender| sender.ready())
+        sender.map_or_else(|| AwaitPlace::new(None), |sender| sender.ready())
     }
 
     /// Gives a listener (its index in the configuration) another TLS configuration: connections
@@ -274,8 +274,8 @@ impl ShardSender {
         Ok(())
     }
 
-    fn ready(&self) -> Ready {
-        Ready::new(Some(self.remote.clone()))
+    fn ready(&self) -> AwaitPlace {
+        AwaitPlace::new(Some(self.remote.clone()))
     }
 
     pub(crate) fn wake(&self) {

@@ -8,6 +8,7 @@
 //! own. Called by the handle and by background handlers.
 
 use crate::session::shared::Shared;
+use futures_util::future::BoxFuture;
 use shardcast_engine::{Address, Handle as Engine, Notice, Refused};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::runtime::{Builder, Handle as Runtime};
@@ -23,14 +24,14 @@ pub(crate) enum Queue {
 
 /// Waits until the engine, which was [`Refused::Busy`], is worth another try. Keeps nothing of
 /// `shared` alive.
-pub(crate) fn place_in(shared: &Shared, queue: Queue) -> impl Future<Output = ()> + 'static {
+pub(crate) fn place_in(shared: &Shared, queue: Queue) -> BoxFuture<'static, ()> {
     // In this order: an engine that starts in between is seen, or heard of.
     let started = shared.engine.get().is_none().then(|| shared.subscribe());
     let ready = shared.engine.get().map(|engine| match queue {
         Queue::Any => engine.ready(),
         Queue::Of(who) => engine.ready_for(who),
     });
-    async move {
+    Box::pin(async move {
         match (ready, started) {
             (Some(ready), _) => ready.await,
             // It has started, or nobody is there any more who would start it.
@@ -39,7 +40,7 @@ pub(crate) fn place_in(shared: &Shared, queue: Queue) -> impl Future<Output = ()
             }
             (None, None) => {}
         }
-    }
+    })
 }
 
 /// Posts a notice to a connection's shard, however long the shard's queue is full. The notice is

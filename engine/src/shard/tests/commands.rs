@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::message::command::Command;
-use crate::message::queue::{Ready, Remote};
+use crate::message::queue::{AwaitPlace, Remote};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{self, Poll, Wake, Waker};
@@ -33,14 +33,14 @@ fn who_waits_for_a_place_is_woken_by_a_tick_and_by_the_end() {
     let remote = trial.shard.core.mail.remote();
     let alarm = Arc::new(Alarm(AtomicUsize::new(0)));
     let waker = Waker::from(alarm.clone());
-    let poll = |ready: &mut Ready| {
+    let poll = |ready: &mut AwaitPlace| {
         let mut context = task::Context::from_waker(&waker);
         (
             Pin::new(ready).poll(&mut context),
             alarm.0.load(Ordering::Relaxed),
         )
     };
-    let wait = || Ready::new(Some(remote.clone()));
+    let wait = || AwaitPlace::new(Some(remote.clone()));
     assert_eq!(poll(&mut wait()), (Poll::Ready(()), 0));
     fill(&remote);
     let mut first = wait();

@@ -233,7 +233,6 @@ impl UringDriver {
             .user_data(UserData::plain(Op::Cancel, 0).0);
         self.push_plain(ticket.slot, entry);
     }
-
 }
 
 /// How long it is from now until then, if it is any time.

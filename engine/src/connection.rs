@@ -2,6 +2,7 @@
 //! shard nor the topics.
 
 pub(crate) mod admission;
+pub(crate) mod admissions;
 pub(crate) mod budget;
 pub(crate) mod exchange;
 pub(crate) mod heartbeat;

@@ -79,13 +79,13 @@ impl<'a> Context<'a> {
 
     /// The encodings of all open connections of the process. A clone stays up to date.
     pub fn encodings_present(&self) -> &EncodingsPresent {
-        &self.core.admission.encodings
+        &self.core.admissions.process.encodings
     }
 
     /// Whether one more connection of this shard may wait for a deferred admission
     /// ([`crate::Admission::Defer`]).
     pub fn may_defer(&self) -> bool {
-        self.core.may_defer()
+        self.core.admissions.may_defer()
     }
 
     /// Milliseconds since the engine started; the same within a tick.
@@ -122,12 +122,16 @@ impl<'a> Context<'a> {
     }
 
     /// Sends data, or a frame that is ready, to any connection. A connection that is gone, or on
-    /// its way out, drops it (counted). To the connection at hand it goes at once, in one order
-    /// with what [`Context::send`] sends.
+    /// its way out, drops it (counted), as does a shard on which too much waits
+    /// ([`PublishError::Busy`]). To the connection at hand it goes at once, in one order with what
+    /// [`Context::send`] sends.
     pub fn send_to(&mut self, to: Address, content: impl Into<Content>) {
         let content = content.into();
         if to == self.address() {
             return self.core.send_one(to.ticket, &content);
+        }
+        if self.core.may_ask().is_err() {
+            return;
         }
         let to_ticket = to.ticket;
         self.core.mail.request(
@@ -184,6 +188,7 @@ impl<'a> Context<'a> {
         options: JoinOptions,
         tag: Tag,
     ) -> Result<(), RoomError> {
+        self.core.may_ask()?;
         self.core.join(self.ticket, room, options, tag)
     }
 
@@ -203,6 +208,9 @@ impl<'a> Context<'a> {
     /// The name is wrong, or earlier changes are still under way ([`RoomError::Busy`]); the
     /// connection is who it was.
     pub fn identify(&mut self, user: Option<&str>) -> Result<(), RoomError> {
+        if user.is_some() {
+            self.core.may_ask()?;
+        }
         self.core.identify(self.ticket, user)
     }
 
@@ -216,6 +224,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
     pub fn list(&mut self, topic: Topic<'_>, tag: Tag) -> Result<(), PublishError> {
+        self.core.may_ask()?;
         self.core.list(self.ticket, topic, tag)
     }
 
@@ -252,6 +261,7 @@ impl<'a> Context<'a> {
         query: HistoryQuery,
         tag: Tag,
     ) -> Result<(), PublishError> {
+        self.core.may_ask()?;
         self.core.history(self.ticket, topic, class, query, tag)
     }
 
@@ -277,6 +287,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
     pub fn publish(&mut self, to: Target<'_>, publish: Publish) -> Result<(), PublishError> {
+        self.core.may_ask()?;
         self.core.publish(self.ticket, to, publish)
     }
 
@@ -286,8 +297,12 @@ impl<'a> Context<'a> {
             .close(self.ticket, code, reason, CloseReason::Application(code));
     }
 
-    /// Starts the close handshake of any connection.
+    /// Starts the close handshake of any connection. Does nothing on a shard on which too much
+    /// waits ([`PublishError::Busy`], counted).
     pub fn disconnect(&mut self, who: Address, code: CloseCode, reason: &str) {
+        if self.core.may_ask().is_err() {
+            return;
+        }
         self.core.mail.request(
             who.shard,
             ShardRequest::Disconnect {

@@ -4,8 +4,8 @@
 //! Nothing here talks to the kernel. What the driver must do is written into the agenda and the
 //! transmits, and the shard carries it out when its tick gets there.
 
+pub(crate) mod asking;
 pub(crate) mod catching_up;
-pub(crate) mod compressing;
 pub(crate) mod encode;
 pub(crate) mod ending;
 pub(crate) mod history;
@@ -20,6 +20,7 @@ pub(crate) mod writing;
 
 use crate::config::Config;
 use crate::connection::admission::ProcessCounts;
+use crate::connection::admissions::Admissions;
 use crate::connection::budget::MemoryBudget;
 use crate::connection::input::SpareBuffers;
 use crate::connection::outbox::{Encryption, OutboxLimits};
@@ -70,11 +71,7 @@ pub(crate) struct Core {
     pub(crate) budget: MemoryBudget,
     pub(crate) tls: TlsSessions,
     pub(crate) compressing: Option<Box<Compressing>>,
-    pub(crate) admission: ProcessCounts,
-    /// Connections of this shard that count against it.
-    admitted: usize,
-    /// Connections of this shard that wait for a deferred admission.
-    pub(crate) deferred: usize,
+    pub(crate) admissions: Admissions,
     /// `None`: there are no event streams.
     pub(crate) streams: Option<Streams>,
     pub(crate) events: EventSink,
@@ -104,8 +101,6 @@ pub(crate) struct Limits {
     /// Connections of this shard with which one more may wait for its next request.
     pub(crate) live_kept_max: usize,
     pub(crate) admission_ms: Millis,
-    /// Connections of this shard that may wait for a deferred admission.
-    pub(crate) deferred_max: usize,
     pub(crate) frame_ms: Millis,
     pub(crate) message_ms: Millis,
     pub(crate) heartbeat_ms: Millis,
@@ -146,7 +141,6 @@ impl Limits {
             keep_alive_ms: config.keep_alive_timeout.as_millis() as Millis,
             live_kept_max: config.share_per_shard(),
             admission_ms: config.admission_timeout.as_millis() as Millis,
-            deferred_max: config.deferred_max / config.shards,
             frame_ms: config.frame_timeout.as_millis() as Millis,
             message_ms: config.message_timeout.as_millis() as Millis,
             heartbeat_ms: config.heartbeat.as_millis() as Millis,
@@ -220,8 +214,6 @@ impl Core {
         let congestion = admission.congestion.seeded(mail.seed());
         let logs = Logs::new(config, mail.seed(), mail.shard());
         Core {
-            admitted: 0,
-            deferred: 0,
             limits: Limits::of(config),
             now: 0,
             connections: Connections::default(),
@@ -240,7 +232,7 @@ impl Core {
                 .compression
                 .clone()
                 .map(|options| Box::new(Compressing::new(options, config.shards))),
-            admission,
+            admissions: Admissions::new(admission, config.deferred_max / config.shards),
             streams: (config.event_streams.clone())
                 .zip(token_key)
                 .map(|(path, key)| Streams { path, key }),
@@ -264,17 +256,6 @@ impl Core {
     /// The time in the unit of [`crate::connection::slot::Connection::last_activity`].
     pub(crate) fn activity_now(&self) -> u32 {
         (self.now / ACTIVITY_MS) as u32
-    }
-
-    /// Counts an upgraded connection against the process's limit, and against what this shard has
-    /// `room` for; false when one is reached.
-    pub(crate) fn admit(&mut self, ticket: Ticket, room: usize) -> bool {
-        let admitted = self.admitted < room && self.admission.enter();
-        if admitted {
-            self.admitted += 1;
-            self.connections.at(ticket.slot).flags.set(Flags::ADMITTED);
-        }
-        admitted
     }
 
     /// Answers a request; the next one has its own time to come.
@@ -330,21 +311,23 @@ impl Core {
         self.open_with(ticket, |out| {
             upgrade::write_accept(out, key, subprotocol, agreement.as_ref(), headers);
         });
-        if let Some(agreement) = agreement {
-            self.agree(ticket, agreement);
+        if let Some((agreement, compressing)) = agreement.zip(self.compressing.as_mut()) {
+            let flags = &mut self.connections.at(ticket.slot).flags;
+            compressing.agree(ticket.slot, flags, agreement, &self.admissions.process);
         }
     }
 
     fn open_with(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let last_activity = self.activity_now();
         let connection = self.connections.at(ticket.slot);
-        self.deferred -= usize::from(connection.phase == Phase::Authenticating);
+        self.admissions.leave_phase(connection.phase);
         connection.phase = connection
             .phase
             .after(Step::Upgrade)
             .expect("only a connection that has asked for it opens");
         connection.last_activity = last_activity;
-        self.admission.encodings.add(connection.flags.encoding());
+        let encodings = &self.admissions.process.encodings;
+        encodings.add(connection.flags.encoding());
         tracing::trace!(connection = %self.address(ticket), "opened");
         self.write(ticket, fill);
         let silence = self.limits.heartbeat_ms.min(self.limits.idle_ms);
@@ -353,11 +336,12 @@ impl Core {
 
     /// The driver closed the socket: the slot is free again.
     pub(crate) fn release(&mut self, ticket: Ticket) {
-        if self.connections.at(ticket.slot).flags.has(Flags::ADMITTED) {
-            self.admitted -= 1;
-            self.admission.leave();
+        let flags = self.connections.at(ticket.slot).flags;
+        self.admissions.leave(flags);
+        if let Some(compressing) = &mut self.compressing {
+            let process = &self.admissions.process;
+            compressing.forget(ticket.slot, flags, process, &self.counters);
         }
-        self.forget_agreement(ticket);
         self.connections.release(ticket.slot);
         self.counters.connections.sub(1);
     }

@@ -1,7 +1,7 @@
 //! What a shard counts. Written by the shard and its driver, read by anybody.
 
-use crate::counter::{Counter, Reading, counters, first};
 use crate::driver::counters::DriverCounters;
+use crate::reading::counters;
 
 counters! {
     /// One shard's counters.
@@ -167,6 +167,9 @@ counters! {
     gauge users_home;
     /// Messages waiting in this shard's mailbox when it last looked.
     gauge lane_depth;
+    /// Requests of the application's code that were refused or not sent: as many waited for other
+    /// shards as may.
+    count asks_refused;
     /// Times a connection was not read on: a lane was full, or its answers had filled its share of
     /// the tick.
     count parked;

@@ -8,7 +8,8 @@
 //! [`crate::Handle`].
 
 use crate::connection::peer::Peer;
-use crate::topic::key::TopicName;
+use crate::topic::key::{TopicKey, TopicName};
+use crate::topic::publication::Position;
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Address;
 use flume::{Receiver, Sender, TrySendError};
@@ -19,7 +20,8 @@ use std::time::Duration;
 /// Something that happened in a shard.
 ///
 /// Events of a topic come from its home, in the topic's order: `TopicActive`, then `Joined`
-/// and `Left` of its members, then `TopicIdle`. Events of a connection come from its own
+/// and `Left` of its members, then `TopicIdle`, and what is `Published` where it has its place
+/// among them. Events of a connection come from its own
 /// shard: `Opened`, then `Closed`. Between events of different shards there is no order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -50,6 +52,13 @@ pub enum Event {
         member: Address,
         /// Members on all shards that are left.
         members: u32,
+    },
+    /// Something was published, and has its place in the order.
+    Published {
+        /// To this topic, with members or without; `None`: to everyone.
+        topic: Option<TopicName>,
+        /// The place, where the topic keeps history.
+        position: Option<Position>,
     },
     /// A connection was let in: a WebSocket or an event stream.
     Opened {
@@ -90,11 +99,13 @@ pub enum EventKind {
     Closed = 1 << 5,
     /// [`Event::Drained`].
     Drained = 1 << 6,
+    /// [`Event::Published`].
+    Published = 1 << 7,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [EventKind; 7] = [
+    pub const ALL: [EventKind; 8] = [
         EventKind::TopicActive,
         EventKind::TopicIdle,
         EventKind::Joined,
@@ -102,6 +113,7 @@ impl EventKind {
         EventKind::Opened,
         EventKind::Closed,
         EventKind::Drained,
+        EventKind::Published,
     ];
 }
 
@@ -209,6 +221,15 @@ impl EventSink {
         if self.wanted.has(kind) {
             self.send(kind, &event());
         }
+    }
+
+    /// A home has given a publish its place.
+    #[inline]
+    pub(crate) fn published(&mut self, topic: Option<&TopicKey>, position: Option<Position>) {
+        self.emit(EventKind::Published, || Event::Published {
+            topic: topic.map(TopicName::of),
+            position,
+        });
     }
 
     #[cold]

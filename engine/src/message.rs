@@ -4,4 +4,5 @@ pub(crate) mod command;
 pub(crate) mod delivery;
 pub(crate) mod doorbell;
 pub mod lane;
+pub(crate) mod queue;
 pub(crate) mod request;

@@ -421,7 +421,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let counters = &self.core.counters;
         counters.rooms.set(self.core.topics.local.rooms() as u64);
         counters.users.set(self.core.topics.local.users() as u64);
-        counters.admissions_waiting.set(self.core.deferred as u64);
+        counters
+            .admissions_waiting
+            .set(self.core.admissions.deferred() as u64);
         let topics = &self.core.topics;
         counters.presences.set(topics.presences.count() as u64);
         counters.logs.set(topics.logs.count() as u64);

@@ -5,8 +5,8 @@
 mod doorbell;
 
 use doorbell::Doorbell;
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::sync::{Arc, Mutex};
 
 /// The lane is a counter of messages (release on push, acquire on look), the wait is a flag that
 /// the ringer sets.
@@ -43,5 +43,38 @@ fn no_message_waits_for_a_sleeper_that_nobody_rings() {
             );
         }
         bell.awake();
+    });
+}
+
+/// A queue of commands without a place: two wait for one, and the shard, which takes a command, is
+/// the one that knocks. Whoever saw no place after its announcement is woken.
+#[test]
+fn nobody_waits_for_a_place_that_is_there() {
+    loom::model(|| {
+        let bell = Arc::new(Doorbell::new());
+        let places = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(Mutex::new(Vec::new()));
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
+                let (bell, places, waiting) = (bell.clone(), places.clone(), waiting.clone());
+                loom::thread::spawn(move || {
+                    let woken = Arc::new(AtomicBool::new(false));
+                    waiting.lock().unwrap().push(woken.clone());
+                    bell.announce();
+                    (places.load(Ordering::Acquire) == 0).then_some(woken)
+                })
+            })
+            .collect();
+        places.fetch_add(1, Ordering::Release);
+        if bell.knock() {
+            for woken in waiting.lock().unwrap().drain(..) {
+                woken.store(true, Ordering::Release);
+            }
+        }
+        for waiter in waiters {
+            if let Some(woken) = waiter.join().unwrap() {
+                assert!(woken.load(Ordering::Acquire), "waits, and nobody wakes it");
+            }
+        }
     });
 }

@@ -1,11 +1,12 @@
 //! The way out of an engine on the real ring: what a subscriber hears, a slow one, the end of a
 //! drain, and what all shards answer together.
 
+use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
-    Address, Admission, Answer, Application, CloseReason, Config, Context, Event, EventKind,
-    Events, Found, Listener, Message, Pinning, Query, QueryError, Running, SubscribeError, Tag,
-    TopicName,
+    Address, Admission, Answer, Application, CloseReason, Config, Content, Context, EncodingId,
+    Event, EventKind, Events, Found, Frame, Listener, Message, Pinning, Publish, Query, QueryError,
+    Running, SubscribeError, Tag, Target, TopicName, TopicPart,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,8 +15,8 @@ use std::time::Duration;
 /// No test takes longer, however slow the host.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A message is the room to join, or to leave if it begins with `-`. The answer says that it is
-/// done.
+/// A message is the room to join, to leave if it begins with `-`, or to publish to if it begins
+/// with `!`; `!` alone is everyone.
 struct Rooms;
 
 impl Application for Rooms {
@@ -27,9 +28,19 @@ impl Application for Rooms {
 
     fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
         let room = std::str::from_utf8(message.bytes()).unwrap();
-        match room.strip_prefix('-') {
-            Some(room) => cx.leave(room, Tag(0)).unwrap(),
-            None => cx.join(room, Tag(0)).unwrap(),
+        match room.split_at_checked(1) {
+            Some(("-", room)) => cx.leave(room, Tag(0)).unwrap(),
+            Some(("!", room)) => {
+                let to = if room.is_empty() {
+                    Target::Everyone
+                } else {
+                    Target::Room(room)
+                };
+                let frame = Frame::new(Kind::Text, b"published");
+                let publish = Publish::new(Content::frame(EncodingId::FIRST, frame));
+                cx.publish(to, publish).unwrap();
+            }
+            Some(_) | None => cx.join(room, Tag(0)).unwrap(),
         }
     }
 }
@@ -126,6 +137,57 @@ fn a_membership_is_told_in_its_order() {
     drop(engine);
     let rest: Vec<Event> = std::iter::from_fn(|| events.recv()).collect();
     assert_eq!(rest, [], "the engine has ended");
+}
+
+/// What is published stands among joins and leaves, whether anybody hears it or not. Who did not
+/// ask for it is not told.
+#[test]
+fn what_is_published_has_its_place_in_the_order() {
+    let engine = start();
+    let kinds = [EventKind::Joined, EventKind::Left, EventKind::Published];
+    let events = engine.handle().subscribe(&kinds, 100).unwrap();
+    let others = engine.handle().subscribe(&kinds[..2], 100).unwrap();
+    let mut client = Client::open(&engine);
+    for message in ["!r", "r", "!r", "!r", "-r", "!r"] {
+        client.say(message);
+    }
+    let told = |events: &Events, count: usize| -> Vec<String> {
+        let told = (0..count).map(|_| match next(events) {
+            Event::Published { topic, position } => {
+                assert_eq!((topic, position), (Some(room("r")), None));
+                "published".to_owned()
+            }
+            Event::Joined { members, .. } => format!("joined {members}"),
+            Event::Left { members, .. } => format!("left {members}"),
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    };
+    let order = [
+        "published",
+        "joined 1",
+        "published",
+        "published",
+        "left 0",
+        "published",
+    ];
+    assert_eq!(told(&events, order.len()), order);
+    assert_eq!(told(&others, 2), ["joined 1", "left 0"]);
+    client.say("!");
+    let everyone = Event::Published {
+        topic: None,
+        position: None,
+    };
+    assert_eq!(next(&events), everyone);
+    let content = Content::frame(EncodingId::FIRST, Frame::new(Kind::Text, b"outside"));
+    let to_user = engine
+        .handle()
+        .publish(Target::User("ann"), Publish::new(content));
+    assert_eq!(to_user, Ok(()));
+    let topic = Some(TopicName::User("ann".into()));
+    let position = None;
+    assert_eq!(next(&events), Event::Published { topic, position });
+    assert_eq!((events.try_recv(), others.try_recv()), (None, None));
 }
 
 /// It ends without a word: its shard and the home tell of it, in no order between them.
@@ -329,4 +391,63 @@ fn all_shards_are_asked_a_page_at_a_time() {
             .query(Query::Topics { after: None, limit }, Box::new(drop));
         assert_eq!(refused, Err(QueryError::Limit));
     }
+}
+
+/// The home of a topic knows its members by shard and encoding.
+#[test]
+fn one_topic_is_looked_up_at_its_home() {
+    const CLIENTS: usize = 20;
+    let engine = start();
+    let events = engine
+        .handle()
+        .subscribe(&[EventKind::Joined], 100)
+        .unwrap();
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::open(&engine)).collect();
+    let mut by_shard = [0, 0];
+    for client in &mut clients {
+        client.say("r");
+        let Event::Joined { member, .. } = next(&events) else {
+            panic!("somebody joins");
+        };
+        by_shard[usize::from(member.shard)] += 1;
+    }
+    let ask = |topic: TopicName| match ask(&engine, Query::Topic { topic }) {
+        Answer::Topic(found) => *found,
+        other => panic!("{other:?}"),
+    };
+    let found = ask(room("r"));
+    assert_eq!((found.topic, found.members), (room("r"), CLIENTS as u32));
+    let part = |(shard, members): (usize, &u32)| TopicPart {
+        shard: shard as u16,
+        encoding: EncodingId::FIRST,
+        members: *members,
+    };
+    let parts = by_shard.iter().enumerate().map(part);
+    let parts: Vec<TopicPart> = parts.filter(|part| part.members > 0).collect();
+    assert_eq!(found.parts, parts);
+    for nobody in [room("nobody"), TopicName::User("r".into())] {
+        let found = ask(nobody.clone());
+        assert_eq!((found.topic, found.members), (nobody, 0));
+        assert_eq!(found.parts, []);
+    }
+}
+
+#[test]
+fn every_tick_is_measured() {
+    let engine = start();
+    let events = engine
+        .handle()
+        .subscribe(&[EventKind::Joined], 100)
+        .unwrap();
+    let mut client = Client::open(&engine);
+    client.say("r");
+    let Event::Joined { member, .. } = next(&events) else {
+        panic!("somebody joins");
+    };
+    // One tick at the start, one for the connect, one for its request, and one for its message.
+    let driver = &engine.counters()[usize::from(member.shard)].driver;
+    assert!(driver.tick_completions.count() >= 4);
+    assert!(driver.tick_completions.sum() >= 3);
+    // The one under way is not over.
+    assert!(driver.tick_seconds.count() >= 3);
 }

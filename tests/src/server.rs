@@ -3,7 +3,7 @@
 use crate::{Echo, PATIENCE, is_reached_within};
 use shardcast::App;
 use shardcast_engine::{
-    Application, Config, Counter, Handle, Listener, Pinning, Running, ShardCounters,
+    Application, Config, Counter, Handle, Listener, Measured, Pinning, Running, ShardCounters,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -138,14 +138,18 @@ impl Server {
         });
     }
 
-    /// Every counter by its name, members of a family by name and label: summed over the shards.
+    /// Every counter and gauge by its name, members of a family by name and label: summed over the
+    /// shards.
     pub fn readings(&self) -> BTreeMap<String, u64> {
         let mut readings = BTreeMap::new();
         for shard in self.running.counters() {
             shard.each(|reading| {
+                let (Measured::Count(value) | Measured::Gauge(value)) = reading.value else {
+                    return;
+                };
                 let member = reading.label.map(|(_, value)| format!("[{value}]"));
                 let name = format!("{}{}", reading.name, member.unwrap_or_default());
-                *readings.entry(name).or_default() += reading.value;
+                *readings.entry(name).or_default() += value;
             });
         }
         readings
@@ -156,10 +160,10 @@ impl Server {
         let mut text = String::new();
         for (index, shard) in self.running.counters().iter().enumerate() {
             shard.each(|reading| {
-                if reading.value != 0 {
+                if let Measured::Count(value @ 1..) | Measured::Gauge(value @ 1..) = reading.value {
                     let member = reading.label.map(|(_, value)| format!("[{value}]"));
                     let member = member.unwrap_or_default();
-                    text += &format!("{index}.{}{member}={} ", reading.name, reading.value);
+                    text += &format!("{index}.{}{member}={value} ", reading.name);
                 }
             });
         }

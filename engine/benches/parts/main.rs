@@ -17,6 +17,9 @@ mod connection {
     #[allow(dead_code, unused_imports)]
     pub(crate) mod wheel;
 }
+mod confine {
+    pub(crate) use shardcast_engine::confine;
+}
 mod crowd;
 mod driver {
     pub(crate) mod boundary {
@@ -44,6 +47,8 @@ mod message {
     pub(crate) mod doorbell;
     #[allow(dead_code, unused_imports, unreachable_pub)]
     pub(crate) mod lane;
+    #[allow(dead_code, unused_imports, unreachable_pub)]
+    pub(crate) mod queue;
     #[allow(dead_code)]
     pub(crate) mod request;
 }
@@ -55,7 +60,7 @@ mod query {
     pub(crate) mod gather;
     /// An answer has the engine's own.
     pub(crate) mod page {
-        pub(crate) use shardcast_engine::{Found, FoundConnection, FoundTopic, Query};
+        pub(crate) use shardcast_engine::{Found, FoundConnection, FoundTopic, Query, TopicDetail};
     }
 }
 mod quiet;

@@ -39,7 +39,7 @@ impl Core {
         let encoder = Encoder {
             encode: self.encode,
             compressing: self.compressing.as_deref_mut(),
-            admission: &self.admission,
+            admission: &self.admissions.process,
             counters: &self.counters,
             shard: self.mail.shard(),
         };
@@ -52,7 +52,7 @@ impl Core {
         let encoder = Encoder {
             encode: self.encode,
             compressing: self.compressing.as_deref_mut(),
-            admission: &self.admission,
+            admission: &self.admissions.process,
             counters: &self.counters,
             shard: self.mail.shard(),
         };

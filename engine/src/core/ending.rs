@@ -203,16 +203,15 @@ impl Core {
         let is_undecided = exchange.is_some_and(|exchange| exchange.deferred.is_some());
         let connection = self.address(ticket);
         tracing::trace!(%connection, from = ?before, to = ?next, "phase");
-        if before == Phase::Authenticating {
-            self.deferred -= 1;
-            // A decision takes it out of there before it ends the wait.
-            if is_undecided {
-                self.pending_work.abandoned.push(ticket);
-            }
+        self.admissions.leave_phase(before);
+        // A decision takes what was deferred out of there before it ends the wait.
+        if before == Phase::Authenticating && is_undecided {
+            self.pending_work.abandoned.push(ticket);
         }
         if before == Phase::Open {
             tracing::trace!(%connection, ?reason, "ended");
-            self.admission.encodings.remove(self.encoding(ticket));
+            let encodings = &self.admissions.process.encodings;
+            encodings.remove(self.encoding(ticket));
             let rooms = self.leave_all(ticket);
             self.pending_work.ended.push(Ended {
                 ticket,

@@ -183,6 +183,7 @@ impl Core {
         position: Option<Position>,
         mut deliver: impl FnMut(EncodingId, &Frame),
     ) {
+        self.events.published(publish.topic.as_ref(), position);
         let (homes, mail, mut encoder) = self.home_parts();
         let interest = homes.interest(topic);
         let topic = Some(topic);
@@ -219,7 +220,8 @@ impl Core {
     /// Every shard is sent to, for each encoding that the process has connections of: whoever opens
     /// one later misses nothing between two messages that it gets.
     fn order_for_everyone(&mut self, publish: &PublishRequest) {
-        let present = self.admission.encodings.get();
+        self.events.published(None, None);
+        let present = self.admissions.process.encodings.get();
         let (_, mail, mut encoder) = self.home_parts();
         let frames = &encoder.share_all(publish, present, None, None);
         let shards = mail.shards() as u16;

@@ -4,22 +4,27 @@
 use super::Core;
 use crate::connection::phase::Phase;
 use crate::query::gather::{Outcome, Part, QueryKey};
-use crate::query::page::{Found, FoundConnection, FoundTopic, Query, place};
+use crate::query::page::{
+    Found, FoundConnection, FoundTopic, Query, TopicDetail, TopicPart, place,
+};
+use crate::topic::home::Interest;
 use crate::topic::key::TopicName;
 use crate::types::ticket::Address;
 
 impl Core {
     /// This shard's part of the answer goes to the shard that was asked.
     pub(crate) fn answer_query(&mut self, key: QueryKey, query: &Query) {
-        let part = match query {
+        let (part, parcels) = match query {
             Query::Connections { after, limit } => {
-                Part::Connections(self.find_connections(*after, *limit))
+                let found = self.find_connections(*after, *limit);
+                (Part::Connections(found), self.mail.shards() as u16)
             }
             Query::Topics { after, limit } => {
-                Part::Topics(self.find_topics(after.as_ref(), *limit))
+                let found = self.find_topics(after.as_ref(), *limit);
+                (Part::Topics(found), self.mail.shards() as u16)
             }
+            Query::Topic { topic } => (Part::Topic(Box::new(self.find_topic(topic))), 1),
         };
-        let parcels = self.mail.shards() as u16;
         self.mail.enqueue_outcome(Outcome { key, parcels, part });
     }
 
@@ -41,5 +46,19 @@ impl Core {
         let topics = topics.map(|(topic, _, members)| FoundTopic { topic, members });
         let behind = |found: &FoundTopic| after.is_none_or(|after| found.topic > *after);
         Found::first(topics.filter(behind), limit)
+    }
+
+    fn find_topic(&self, topic: &TopicName) -> TopicDetail {
+        let homes = &self.topics.homes;
+        let part = |pair: &Interest| TopicPart {
+            shard: pair.shard,
+            encoding: pair.encoding,
+            members: pair.members,
+        };
+        TopicDetail {
+            topic: topic.clone(),
+            members: homes.members(topic.topic()),
+            parts: homes.interest(topic.topic()).iter().map(part).collect(),
+        }
     }
 }

@@ -1,41 +1,18 @@
-//! The TLS connections of a shard: their sessions, whose handshake is next, and how what is pending
-//! for them becomes records.
-//!
-//! All bytes for a TLS connection stay plain until they leave: a turn encrypts its transmit,
-//! and a tracked send what waits in its outbox. So whatever leaves together shares records, and
-//! what waits for slow readers stays shared between them.
+//! What TLS means for a connection: the records that its session makes by itself leave with the
+//! others, what it keeps is counted, and where it breaks the connection ends. The sessions
+//! themselves, and how bytes become records, stand in `egress/tls`.
 
 use super::Core;
 use crate::connection::budget::OverBudget;
 use crate::connection::outbox::Encryption;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
-use crate::egress::tls::session::{Fault, Session};
-use crate::egress::tls::sessions::{Encrypted, TlsSessions};
+use crate::egress::tls::session::Fault;
+use crate::egress::tls::sessions::Encrypted;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
 
 impl Core {
-    /// The session of a TLS connection, which begins with its first byte.
-    pub(crate) fn session(&mut self, ticket: Ticket) -> Result<&mut Session, Fault> {
-        let listener = self.connections.at(ticket.slot).listener;
-        let session = self.tls.sessions.reach(ticket.slot);
-        if session.is_none() {
-            let tls = self.tls.by_listener[usize::from(listener)].as_ref();
-            let tls = tls.expect("a connection of a listener with TLS");
-            *session = Some(Box::new(Session::new(tls)?));
-        }
-        Ok(session.as_mut().expect("there is one now"))
-    }
-
-    /// Keeps received bytes until the handshake's turn.
-    pub(crate) fn buffer_handshake(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<(), Fault> {
-        if self.session(ticket)?.buffer(bytes)? {
-            self.tls.waiting.push_back(ticket);
-        }
-        Ok(())
-    }
-
     /// Counts what the session keeps, as [`Core::account_input`] counts messages. A connection that
     /// asks for more than the shard's budget has left is closed without an alert: rustls would have
     /// to see what is kept to write one.
@@ -86,105 +63,22 @@ impl Core {
 
     /// Before the driver gets the transmits: those over TLS become records.
     pub(crate) fn encrypt_transmits(&mut self) {
-        if !self.tls.used {
-            return;
+        if self.tls.used {
+            let (connections, outgoing) = (&mut self.connections, &mut self.outgoing);
+            let broken = self.tls.encrypt_transmits(connections, outgoing);
+            broken.into_iter().for_each(|ticket| self.retire(ticket));
         }
-        let mut broken = Vec::new();
-        for index in 0..self.outgoing.len() {
-            let ticket = self.outgoing.ticket(index);
-            let Some(connection) = self.connections.get(ticket) else {
-                continue;
-            };
-            if !connection.flags.has(Flags::TLS) || self.outgoing.is_withdrawn(index) {
-                continue;
-            }
-            let phase = connection.phase;
-            let TlsSessions {
-                sessions, gathered, ..
-            } = &mut self.tls;
-            let session = sessions.get_mut(ticket.slot).and_then(Option::as_mut);
-            let encrypted = self
-                .outgoing
-                .encrypt(index, |slices, records| match session {
-                    Some(session) => encrypt(session, slices, gathered, phase, records),
-                    // It has not said a byte, and nothing is ever said in plain.
-                    None => Ok(()),
-                });
-            if encrypted.is_err() {
-                broken.push(ticket);
-            }
-        }
-        broken.into_iter().for_each(|ticket| self.retire(ticket));
     }
 
-    /// Before a tracked send: as much of a TLS connection's outbox becomes records as one send
-    /// should take, if this tick may encrypt more.
+    /// Before a tracked send: see [`TlsSessions::encrypt_outbox`].
+    ///
+    /// [`TlsSessions::encrypt_outbox`]: crate::egress::tls::sessions::TlsSessions::encrypt_outbox
     pub(crate) fn encrypt_outbox(&mut self, ticket: Ticket) -> Encrypted {
         let connection = self.connections.at(ticket.slot);
-        let last = connection.phase.ends_output();
-        let spent = self.tls.encrypted_bytes >= self.tls.encrypted_bytes_per_tick;
-        let pass = self.tls.passes;
-        let (Some(cold), Some(session)) =
-            (connection.cold.as_mut(), self.tls.session_mut(ticket.slot))
-        else {
-            return Encrypted::Done;
-        };
-        if spent && cold.outbox.awaits_encryption() {
-            // Who stands here twice keeps one place.
-            let again = std::mem::replace(&mut cold.encryption_pass, pass) == pass;
-            return if again {
-                Encrypted::Done
-            } else {
-                Encrypted::Later
-            };
-        }
-        let (before, mut plain) = (cold.outbox.bytes(), Vec::new());
-        let bytes_max = if spent {
-            0
-        } else {
-            TlsSessions::ENCRYPTED_BYTES_MAX
-        };
-        cold.outbox.take_plain(bytes_max, &mut plain);
-        if plain.is_empty() && !session.has_pending() {
-            return Encrypted::Done;
-        }
-        let mut records = Vec::new();
-        let mut encrypted = session.encrypt(&plain, &mut records);
-        if last && cold.outbox.is_encrypted() {
-            encrypted = encrypted.and_then(|()| session.close_notify(&mut records));
-        }
-        cold.outbox.force(Bytes::from(records), Encryption::Done);
-        self.tls.encrypted_bytes += plain.len();
-        self.counters.outbox_bytes.sub(before as u64);
-        self.counters.outbox_bytes.add(cold.outbox.bytes() as u64);
-        if encrypted.is_err() {
+        let encrypted = (self.tls).encrypt_outbox(ticket.slot, connection, &self.counters);
+        encrypted.unwrap_or_else(|_| {
             self.retire(ticket);
-        }
-        Encrypted::Done
+            Encrypted::Done
+        })
     }
-}
-
-/// Makes records of what leaves for one connection in this turn.
-fn encrypt(
-    session: &mut Session,
-    slices: &mut dyn Iterator<Item = &[u8]>,
-    gathered: &mut Vec<u8>,
-    phase: Phase,
-    records: &mut Vec<u8>,
-) -> Result<(), Fault> {
-    let first = slices.next().unwrap_or_default();
-    match slices.next() {
-        None => session.encrypt(first, records)?,
-        Some(second) => {
-            gathered.clear();
-            for slice in [first, second].into_iter().chain(slices) {
-                gathered.extend_from_slice(slice);
-            }
-            session.encrypt(gathered, records)?;
-        }
-    }
-    if phase.ends_output() {
-        session.close_notify(records)?;
-    }
-    Ok(())
 }

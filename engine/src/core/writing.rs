@@ -108,7 +108,9 @@ impl Core {
     fn rewrite(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {
         let flags = self.connections.at(ticket.slot).flags;
         if flags.has(Flags::DEFLATES) {
-            self.deflate(ticket, out, start);
+            if let Some(compressing) = &mut self.compressing {
+                compressing.deflate_frame(ticket.slot, out, start, &self.counters);
+            }
         } else if flags.has(Flags::STREAM) {
             let frames = out.split_off(start);
             events::write_frames(out, &frames, flags.framing());

@@ -111,7 +111,8 @@ pub trait Driver {
     fn now(&self) -> Millis;
 
     /// Appends what completed since the last call, in the kernel's order, and updates the time.
-    /// Runs nothing, never waits.
+    /// Runs nothing, never waits. A driver that has a clock records here how long the tick before
+    /// took, and what this one takes in (`tick_seconds`, `tick_completions`).
     fn reap(&mut self, into: &mut Vec<Completion<Self::Lease>>);
 
     /// Sends every transmit (at most one per connection, never for one with a tracked send under

@@ -1,6 +1,6 @@
 //! What a driver counts: part of its shard's counters. A driver without rings leaves theirs at 0.
 
-use crate::counter::{Counter, Reading, counters, first};
+use crate::reading::counters;
 
 counters! {
     /// One driver's counters.
@@ -20,4 +20,8 @@ counters! {
     count rotated;
     /// Rings in use.
     gauge rings;
+    /// How long a tick of the shard takes, without the time that it waits for the kernel.
+    times tick_seconds;
+    /// How many completions a tick takes in.
+    sizes tick_completions;
 }

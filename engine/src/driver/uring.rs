@@ -26,6 +26,7 @@ mod ring_set;
 mod slot;
 mod supply;
 mod tables;
+mod ticks;
 mod tracked;
 mod userdata;
 mod vectors;
@@ -56,7 +57,8 @@ use slot::{Slot, State};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use ticks::Ticks;
 use tracked::TrackedSends;
 use userdata::{Op, UserData};
 use vectors::{TRANSMIT_FLAGS, Vectors};
@@ -83,6 +85,7 @@ pub struct UringDriver {
     pending: Vec<Completion<Lease>>,
     short_sends: Vec<ShortSend>,
     patience: Patience,
+    ticks: Ticks,
     start: Instant,
     now: Millis,
     ring_fds: RingFds,
@@ -146,6 +149,7 @@ impl UringDriver {
             pending: Vec::new(),
             short_sends: Vec::new(),
             patience: Patience::new(),
+            ticks: Ticks::default(),
             start: Instant::now(),
             now: 0,
             ring_fds: setup.ring_fds,
@@ -229,18 +233,18 @@ impl UringDriver {
             .user_data(UserData::plain(Op::Cancel, 0).0);
         self.push_plain(ticket.slot, entry);
     }
+}
 
-    fn wait_for(&self, until: Millis) -> Option<types::Timespec> {
-        let now = self.start.elapsed().as_micros() as u64;
-        let micros = (until * 1000)
-            .checked_sub(now)
-            .filter(|micros| *micros > 0)?;
-        Some(
-            types::Timespec::new()
-                .sec(micros / 1_000_000)
-                .nsec((micros % 1_000_000 * 1000) as u32),
-        )
-    }
+/// How long it is from now until then, if it is any time.
+fn time_until(until: Millis, now: Duration) -> Option<types::Timespec> {
+    let micros = (until * 1000)
+        .checked_sub(now.as_micros() as u64)
+        .filter(|micros| *micros > 0)?;
+    Some(
+        types::Timespec::new()
+            .sec(micros / 1_000_000)
+            .nsec((micros % 1_000_000 * 1000) as u32),
+    )
 }
 
 impl Driver for UringDriver {
@@ -251,8 +255,10 @@ impl Driver for UringDriver {
     }
 
     fn reap(&mut self, into: &mut Vec<Completion<Lease>>) {
+        let now = self.start.elapsed();
+        self.ticks.begin(now, self.pending.len(), &self.counters);
         into.append(&mut self.pending);
-        self.now = self.start.elapsed().as_millis() as Millis;
+        self.now = now.as_millis() as Millis;
     }
 
     fn turn(&mut self, outgoing: &Outgoing, wait: Wait, short_sends: &mut Vec<ShortSend>) {
@@ -272,15 +278,17 @@ impl Driver for UringDriver {
         let timeout = match wait {
             Wait::Until(until) if idle => {
                 let sooner = [self.acceptors.resumes(now), supply, sweep];
-                self.wait_for(sooner.into_iter().flatten().fold(until, Millis::min))
+                let until = sooner.into_iter().flatten().fold(until, Millis::min);
+                let exactly = self.start.elapsed();
+                time_until(until, exactly).map(|timeout| (timeout, exactly))
             }
             Wait::Until(_) | Wait::No => None,
         };
         match timeout {
-            Some(timeout) => {
-                let (want, min_wait_us) = self
-                    .patience
-                    .ask(self.start.elapsed(), self.capabilities.min_wait);
+            Some((timeout, exactly)) => {
+                self.ticks.wait(exactly);
+                let min_wait = self.capabilities.min_wait;
+                let (want, min_wait_us) = self.patience.ask(exactly, min_wait);
                 self.rings[0].wait(want, min_wait_us, &timeout);
             }
             None if look => self.rings[0].enter_and_look(),

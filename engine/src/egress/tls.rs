@@ -8,6 +8,7 @@ pub(crate) mod error;
 pub(crate) mod identity;
 pub(crate) mod options;
 pub(crate) mod provider;
+pub(crate) mod records;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod sessions;

@@ -3,15 +3,16 @@
 //!
 //! Nothing blocks and nothing grows without bound: when a delivery lane is full its home takes no
 //! more requests; when a request lane is full the message waits in the sender's spill, and the
-//! connection that caused it is not read until the spill is gone.
+//! connection that caused it is not read until the spill is gone. What the application asks for
+//! meanwhile is refused beyond [`REQUESTS_WAITING_MAX`].
 
-use crate::message::command::{Command, Refused};
+use crate::message::command::Command;
 use crate::message::delivery::Delivery;
 use crate::message::doorbell::Doorbell;
+use crate::message::queue::{CommandQueue, Remote, command_queue};
 use crate::message::request::{DELIVERIES_PER_REQUEST_MAX, ShardRequest};
 use crate::query::gather::Outcome;
 use crate::topic::key::Topic;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
 use foldhash::quality::FixedState;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
@@ -49,8 +50,10 @@ impl LaneCapacity {
     }
 }
 
-/// Control commands that may wait per shard; more are refused to the caller.
-const COMMANDS_MAX: usize = 1024;
+/// Requests of a shard that may wait for lanes or for the shard itself before the application may
+/// ask for nothing more. Besides them there may be one for each membership that ends, one for each
+/// join that was refused, and this shard's parts of the answers under way.
+pub(crate) const REQUESTS_WAITING_MAX: usize = 65_536;
 
 /// A shard's ends of all lanes, and the doorbells.
 pub struct Mailbox {
@@ -63,10 +66,12 @@ pub struct Mailbox {
     own_deliveries: VecDeque<Delivery>,
     /// Requests that handling deliveries has made, until their lanes have room.
     pending: VecDeque<(u16, ShardRequest)>,
-    commands: Receiver<Command>,
+    commands: CommandQueue,
     remote: Remote,
     /// Requests in all spills.
     spilled: usize,
+    /// Every delivery lane has at least so many places.
+    places: usize,
     /// Requests that were ever posted.
     requested: u64,
     turn: usize,
@@ -86,25 +91,6 @@ struct Lanes {
     deliveries_out: Producer<Delivery>,
     requests_in: Consumer<ShardRequest>,
     deliveries_in: Consumer<Delivery>,
-}
-
-/// A way into a shard from any thread.
-#[derive(Clone, Debug)]
-pub(crate) struct Remote {
-    commands: Sender<Command>,
-    bells: Arc<[Doorbell]>,
-    shard: u16,
-}
-
-impl Remote {
-    /// Hands a command over; the shard must be woken when the answer is `Ok(true)`.
-    pub(crate) fn send(&self, command: Command) -> Result<bool, Box<(Refused, Command)>> {
-        match self.commands.try_send(command) {
-            Ok(()) => Ok(self.bells[self.shard as usize].knock()),
-            Err(TrySendError::Full(command)) => Err(Box::new((Refused::Busy, command))),
-            Err(TrySendError::Disconnected(command)) => Err(Box::new((Refused::Stopped, command))),
-        }
-    }
 }
 
 /// Connects `shards` mailboxes with each other. `seed` decides which shard is home to which room.
@@ -145,7 +131,7 @@ impl Mailbox {
         seed: u64,
         bells: Arc<[Doorbell]>,
     ) -> Mailbox {
-        let (sender, commands) = crossbeam_channel::bounded(COMMANDS_MAX);
+        let (remote, commands) = command_queue(&bells, shard);
         Mailbox {
             shard,
             capacity,
@@ -161,13 +147,10 @@ impl Mailbox {
             own_deliveries: VecDeque::new(),
             pending: VecDeque::new(),
             commands,
-            remote: Remote {
-                commands: sender,
-                bells: bells.clone(),
-                shard,
-            },
+            remote,
             bells,
             spilled: 0,
+            places: 0,
             requested: 0,
             turn: 0,
         }
@@ -243,10 +226,22 @@ impl Mailbox {
         self.requested
     }
 
+    /// Requests that wait for a lane or for this shard.
+    #[inline]
+    fn requests_waiting(&self) -> usize {
+        self.spilled + self.own_requests.len() + self.pending.len()
+    }
+
+    /// The application may ask for nothing more.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.requests_waiting() >= REQUESTS_WAITING_MAX
+    }
+
     /// While this holds, the shard takes no message of a connection and no command. So the spill
     /// holds what one message asked for, and what answers and endings of open connections add
     /// meanwhile: one request per home for each connection that closes, and what the application's
-    /// calls post.
+    /// calls post, until [`Mailbox::is_full`].
     pub(crate) fn is_congested(&self) -> bool {
         let waiting = self.own_requests.len().max(self.pending.len());
         self.spilled > 0 || waiting >= self.capacity
@@ -311,19 +306,20 @@ impl Mailbox {
 
     /// Every delivery lane can take what one request may post. Without that, no request may be
     /// taken.
+    #[inline]
     pub(crate) fn can_deliver(&mut self) -> bool {
         self.own_deliveries.len() < self.capacity
-            && self.peers.iter_mut().all(|peer| {
-                // Asking for places looks at the reader's end only when those known of are not
-                // enough.
-                let has_room = |lanes: &mut Lanes| {
-                    let places = &mut lanes.deliveries_out;
-                    places
-                        .write_chunk_uninit(DELIVERIES_PER_REQUEST_MAX)
-                        .is_ok()
-                };
-                peer.lanes.as_mut().is_none_or(has_room)
-            })
+            && (self.places >= DELIVERIES_PER_REQUEST_MAX || self.finds_places())
+    }
+
+    /// Looks at the readers' ends of all delivery lanes, which is seldom needed: not before those
+    /// places are taken that were found the last time.
+    #[inline(never)]
+    fn finds_places(&mut self) -> bool {
+        let lanes = self.peers.iter().filter_map(|peer| peer.lanes.as_ref());
+        let places = lanes.map(|lanes| lanes.deliveries_out.slots());
+        self.places = places.min().unwrap_or(usize::MAX);
+        self.places >= DELIVERIES_PER_REQUEST_MAX
     }
 
     /// Posts a delivery; the caller has asked `can_deliver` since it took the request.
@@ -335,6 +331,7 @@ impl Mailbox {
         let peer = &mut self.peers[to as usize];
         peer.posted = true;
         let lanes = peer.lanes.as_mut().expect("every other shard is connected");
+        self.places = self.places.saturating_sub(1);
         lanes
             .deliveries_out
             .push(delivery)
@@ -386,7 +383,12 @@ impl Mailbox {
     }
 
     pub(crate) fn next_command(&mut self) -> Option<Command> {
-        self.commands.try_recv().ok()
+        self.commands.next()
+    }
+
+    /// Commands were taken: wakes those who wait for a place in their queue.
+    pub(crate) fn wake_waiting(&mut self) {
+        self.commands.wake_waiting();
     }
 
     /// Messages and commands that wait to be taken.

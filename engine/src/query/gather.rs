@@ -1,7 +1,7 @@
 //! What this shard asked other shards for (reported publishes, lists), until every part of the
 //! answer is there.
 
-use crate::query::page::{Found, FoundConnection, FoundTopic};
+use crate::query::page::{Found, FoundConnection, FoundTopic, TopicDetail};
 use crate::topic::publication::Position;
 use crate::topic::target::Wants;
 use crate::types::answer::{Answer, Listing, Reply, Report, Tag};
@@ -59,6 +59,8 @@ pub(crate) enum Part {
     /// `None`: the topic's home has not answered, or there is no such log.
     History(Option<Box<History>>),
     Presence(Box<PresencePage>),
+    /// The only part.
+    Topic(Box<TopicDetail>),
 }
 
 /// One part of what was asked for.
@@ -184,6 +186,7 @@ impl Queries {
             Part::History(history) => {
                 Answer::History(history.map_or_else(no_history, |history| *history))
             }
+            Part::Topic(found) => Answer::Topic(found),
         };
         Some((done.requester, answer))
     }
@@ -236,13 +239,15 @@ impl Part {
             (Part::Topics(sum), Part::Topics(part)) => sum.add(part),
             (Part::History(answer), Part::History(part)) => *answer = part,
             (Part::Presence(answer), Part::Presence(part)) => *answer = part,
+            (Part::Topic(sum), Part::Topic(part)) => *sum = part,
             (
                 Part::Report(_)
                 | Part::Listing(_)
                 | Part::Connections(_)
                 | Part::Topics(_)
                 | Part::History(_)
-                | Part::Presence(_),
+                | Part::Presence(_)
+                | Part::Topic(_),
                 other,
             ) => unreachable!("a part of another answer: {other:?}"),
         }

@@ -1,4 +1,5 @@
-//! What other threads ask of all shards: which connections and topics there are, a page at a time.
+//! What other threads ask of all shards: which connections and topics there are, a page at a time,
+//! and of the home of one topic.
 //!
 //! The shard that is asked passes the question to all shards and puts their parts together
 //! ([`crate::query::gather`]). Each part is what its shard has at the moment at which it answers,
@@ -7,6 +8,7 @@
 
 use crate::connection::peer::Peer;
 use crate::topic::key::TopicName;
+use crate::types::encoding::EncodingId;
 use crate::types::ticket::Address;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -31,6 +33,11 @@ pub enum Query {
         /// At most so many, 1 to [`Query::ITEMS_MAX`].
         limit: usize,
     },
+    /// One topic: its home answers with [`crate::Answer::Topic`].
+    Topic {
+        /// Which; it need not have members.
+        topic: TopicName,
+    },
 }
 
 impl Query {
@@ -41,6 +48,7 @@ impl Query {
     pub(crate) fn limit(&self) -> usize {
         match self {
             Query::Connections { limit, .. } | Query::Topics { limit, .. } => *limit,
+            Query::Topic { .. } => 1,
         }
     }
 }
@@ -72,6 +80,28 @@ pub struct FoundTopic {
     /// Which.
     pub topic: TopicName,
     /// On all shards.
+    pub members: u32,
+}
+
+/// One topic, as its home knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDetail {
+    /// Which.
+    pub topic: TopicName,
+    /// On all shards.
+    pub members: u32,
+    /// The same by encoding and shard, in this order. None for a topic without members.
+    pub parts: Vec<TopicPart>,
+}
+
+/// A topic's members of one encoding on one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicPart {
+    /// The shard.
+    pub shard: u16,
+    /// The encoding.
+    pub encoding: EncodingId,
+    /// At least one.
     pub members: u32,
 }
 

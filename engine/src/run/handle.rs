@@ -9,7 +9,7 @@ use crate::events::{EventKind, Events};
 use crate::message::command::{Command, Refused};
 #[cfg(any(test, feature = "sim"))]
 use crate::message::lane::Mailbox;
-use crate::message::lane::Remote;
+use crate::message::queue::{AwaitPlace, Remote};
 use crate::message::request::PublishRequest;
 use crate::query::page::Query;
 use crate::topic::key::{Topic, TopicKey};
@@ -161,6 +161,18 @@ impl Handle {
         self.send_notice(who, notice, |who, notice| Command::Admit { who, notice })
     }
 
+    /// Ends when there is a place in the queue that publishes, lists and queries go through: then
+    /// one that was refused with [`Refused::Busy`] is worth another try. On any async runtime.
+    pub fn ready(&self) -> AwaitPlace {
+        self.shards[0].ready()
+    }
+
+    /// As [`Handle::ready`], for notices and admissions: the queue of the connection's shard.
+    pub fn ready_for(&self, who: Address) -> AwaitPlace {
+        let sender = self.shards.get(usize::from(who.shard));
+        sender.map_or_else(|| AwaitPlace::new(None), |sender| sender.ready())
+    }
+
     /// Gives a listener (its index in the configuration) another TLS configuration: connections
     /// accepted from now on begin with it, the others go on as they are. A listener without TLS
     /// stays without. `false` when the engine is stopping or a command queue is full: then some
@@ -260,6 +272,10 @@ impl ShardSender {
             self.wake();
         }
         Ok(())
+    }
+
+    fn ready(&self) -> AwaitPlace {
+        AwaitPlace::new(Some(self.remote.clone()))
     }
 
     pub(crate) fn wake(&self) {

@@ -1,14 +1,26 @@
 //! The memory that an engine may take, as a sum of named terms, each with a limit.
 //!
 //! Not in the sum: the application's own state, sessions included; memberships beyond the first of
-//! a connection; requests in spills, which one message, one answer or one ending may add to while a
-//! lane is full; commands of other threads (1,024 a shard) and what they carry.
+//! a connection; what commands of other threads carry; and what the application's code publishes
+//! while requests wait for lanes (from clients, no more than one message of each shard is among
+//! them).
 
 use crate::config::Config;
+use crate::connection::exchange::{Deferred, Exchange};
+use crate::connection::slot::Cold;
 use crate::driver::platform::PlatformLimits;
 use crate::egress::compression::Compression;
-use crate::message::lane::LaneCapacity;
+use crate::events::{Event, Events};
+use crate::message::command::Command;
+use crate::message::lane::{LaneCapacity, REQUESTS_WAITING_MAX};
+use crate::message::queue::{COMMANDS_MAX, WAITING_BYTES, WAITING_MAX};
+use crate::query::gather::Queries;
+use crate::query::page::{FoundConnection, FoundTopic, Query};
 use crate::topic::delayed::Delayed;
+use crate::topic::key::{TopicKey, USER_BYTES_MAX};
+use crate::topic::order::LIST_MEMBERS_MAX;
+use crate::types::answer::Member;
+use crate::types::encoding::EncodingId;
 use shardcast_protocol::deflate::Takeover;
 use std::fmt;
 
@@ -22,7 +34,7 @@ pub struct Memory {
     pub connections_bytes: u64,
     /// TLS sessions, if there is a listener with TLS and everybody connects there.
     pub tls_bytes: u64,
-    /// The lanes themselves.
+    /// The lanes themselves, and the queues of commands.
     pub lanes_bytes: u64,
     /// Frames of the largest size in every lane, and as many as may wait for their recipients: a
     /// burst that is being pushed back.
@@ -37,6 +49,17 @@ pub struct Memory {
     pub windows_worst_bytes: u64,
     /// Unfinished messages, which have a budget.
     pub partials_worst_bytes: u64,
+    /// Requests that wait for lanes: as many as may, everybody leaving at once, and all parts of
+    /// answers.
+    pub requests_worst_bytes: u64,
+    /// Lists, reports and pages that are being put together: as many as may, each of them full.
+    pub queries_worst_bytes: u64,
+    /// Events in all subscriptions that there may be, and other threads that wait for a place in a
+    /// queue of commands.
+    pub events_worst_bytes: u64,
+    /// Connections that wait for a deferred admission. What they say meanwhile is unfinished
+    /// messages.
+    pub deferred_worst_bytes: u64,
 }
 
 impl Memory {
@@ -48,6 +71,12 @@ impl Memory {
     const TLS_SESSION_BYTES: u64 = 3_600 + 8;
     /// A message: the larger of the two kinds.
     const SHARD_MESSAGE_BYTES: u64 = 80;
+    /// A place in a queue of commands, and the stamp of the place.
+    const COMMAND_BYTES: u64 = size_of::<Command>() as u64 + 8;
+    /// What is allocated for a connection that waits for its admission: its cold part, its
+    /// exchange, what the admission needs, and the key of its upgrade.
+    const DEFERRED_BYTES: u64 =
+        (size_of::<Cold>() + size_of::<Exchange>() + size_of::<Deferred>() + 24) as u64;
 
     /// The terms of a checked configuration whose shards have these limits each.
     pub fn of(config: &Config, limits: &PlatformLimits) -> Memory {
@@ -67,7 +96,8 @@ impl Memory {
             } else {
                 0
             },
-            lanes_bytes: messages * Self::SHARD_MESSAGE_BYTES,
+            lanes_bytes: messages * Self::SHARD_MESSAGE_BYTES
+                + shards * COMMANDS_MAX as u64 * Self::COMMAND_BYTES,
             messages_worst_bytes: (messages.max(LaneCapacity::for_shards(1).0 as u64) + shards)
                 * config.message_bytes_max() as u64
                 + shards * (Delayed::BYTES_MAX as u64 + delayed_bytes),
@@ -84,6 +114,10 @@ impl Memory {
                 compression.windows_bytes_max as u64 + agreed
             }),
             partials_worst_bytes: config.reassembly_bytes_max as u64,
+            requests_worst_bytes: requests_bytes(shards, connections),
+            queries_worst_bytes: queries_bytes(shards),
+            events_worst_bytes: events_bytes(config),
+            deferred_worst_bytes: config.deferred_max as u64 * Self::DEFERRED_BYTES,
         }
     }
 
@@ -93,12 +127,41 @@ impl Memory {
     }
 }
 
+/// Requests that wait, in queues that grow by doubling.
+fn requests_bytes(shards: u64, connections: u64) -> u64 {
+    // Each shard's part of each answer under way, one for each encoding.
+    let queries = shards * 2 * Queries::PENDING_MAX as u64;
+    let parts = queries * EncodingId::COUNT_MAX as u64;
+    let waiting = shards * (REQUESTS_WAITING_MAX as u64 + parts);
+    // With the list of what it leaves, which is one room.
+    let leaves = connections * (Memory::SHARD_MESSAGE_BYTES + size_of::<TopicKey>() as u64);
+    waiting * 2 * Memory::SHARD_MESSAGE_BYTES + leaves
+}
+
+/// Connections ask for lists, of which each shard has its part; other threads ask one shard for
+/// pages, which all shards answer.
+fn queries_bytes(shards: u64) -> u64 {
+    let pending = Queries::PENDING_MAX as u64;
+    let lists = shards * pending * u64::from(LIST_MEMBERS_MAX) * size_of::<Member>() as u64;
+    let item = size_of::<FoundConnection>().max(size_of::<FoundTopic>()) as u64;
+    let pages = pending * (shards + 1) * Query::ITEMS_MAX as u64 * item;
+    lists + pages
+}
+
+fn events_bytes(config: &Config) -> u64 {
+    // A name whose topic is gone, and its counts.
+    let name = config.room_name_bytes_max.max(USER_BYTES_MAX) + 16;
+    let events = Events::SUBSCRIBERS_MAX * Events::WAITING_MAX * (size_of::<Event>() + name);
+    let waiting = config.shards * WAITING_MAX * WAITING_BYTES;
+    (events + waiting) as u64
+}
+
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         write!(
             f,
-            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: messages {}, outboxes {}, unfinished messages {}, compressors {}, their windows {}",
+            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: messages {}, outboxes {}, unfinished messages {}, compressors {}, their windows {}, requests {}, answers {}, events {}, deferred admissions {}",
             mib(self.idle_bytes()),
             mib(self.rings_bytes),
             mib(self.connections_bytes),
@@ -109,6 +172,10 @@ impl fmt::Display for Memory {
             mib(self.partials_worst_bytes),
             mib(self.compressors_worst_bytes),
             mib(self.windows_worst_bytes),
+            mib(self.requests_worst_bytes),
+            mib(self.queries_worst_bytes),
+            mib(self.events_worst_bytes),
+            mib(self.deferred_worst_bytes),
         )
     }
 }
@@ -147,10 +214,30 @@ mod tests {
         };
         let memory = Memory::of(&config, &limits);
         assert_eq!(memory.connections_bytes, 94_000);
-        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 7) * 80);
+        let commands = 2 * 1024 * (size_of::<Command>() as u64 + 8);
+        assert_eq!(memory.lanes_bytes, 2 * (2 * 2048 + 7) * 80 + commands);
         assert_eq!(memory.rings_bytes, 6 << 20);
         assert_eq!(memory.outboxes_worst_bytes, 1000 << 20);
         assert_eq!(memory.partials_worst_bytes, 256 << 20);
-        assert_eq!(memory.idle_bytes(), memory.rings_bytes + 94_000 + 656_480);
+        assert_eq!(
+            memory.idle_bytes(),
+            memory.rings_bytes + 94_000 + 656_480 + commands
+        );
+        let parts = 2 * 2 * 1024 * 8;
+        let leaves = 1000 * (80 + 8);
+        assert_eq!(
+            memory.requests_worst_bytes,
+            2 * (65_536 + parts) * 160 + leaves
+        );
+        let lists = 2 * 1024 * 1000 * size_of::<Member>() as u64;
+        let pages = 1024 * 3 * 1000 * size_of::<FoundConnection>() as u64;
+        assert_eq!(memory.queries_worst_bytes, lists + pages);
+        let event = size_of::<Event>() as u64 + 255 + 16;
+        assert_eq!(
+            memory.events_worst_bytes,
+            16 * 65_536 * event + 2 * 65_536 * WAITING_BYTES as u64
+        );
+        let deferred = memory.deferred_worst_bytes / 4096;
+        assert!((200..1000).contains(&deferred), "{deferred}");
     }
 }

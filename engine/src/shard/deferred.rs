@@ -14,7 +14,6 @@ use crate::connection::exchange::Deferred;
 use crate::connection::input::Need;
 use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::Flags;
-use crate::core::Core;
 use crate::driver::boundary::Driver;
 use crate::types::answer::Notice;
 use crate::types::deadline::Deadline;
@@ -36,7 +35,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.pending_work.abandoned.push(ticket);
             return self.refuse_client(ticket, key, Refusal::new(503, "the server stops"));
         }
-        if !self.core.may_defer() {
+        if !self.core.admissions.may_defer() {
             self.core.counters.refused_waiting.add(1);
             self.core.pending_work.abandoned.push(ticket);
             let refusal = Refusal::new(503, "too many clients wait, try again later");
@@ -44,7 +43,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         let due = self.core.now + self.core.limits.admission_ms;
         self.core.counters.admissions_deferred.add(1);
-        self.core.deferred += 1;
+        self.core.admissions.begin_wait();
         self.core.timers.wheel.schedule(ticket.slot, due);
         let connection = self.core.connections.at(ticket.slot);
         connection.phase = connection
@@ -151,12 +150,5 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let refusal = Refusal::new(504, Deadline::Admission.text());
         self.refuse_client(ticket, key.as_deref(), refusal);
         self.read_early(ticket);
-    }
-}
-
-impl Core {
-    /// Whether one more connection may wait for a deferred admission.
-    pub(crate) fn may_defer(&self) -> bool {
-        self.deferred < self.limits.deferred_max
     }
 }

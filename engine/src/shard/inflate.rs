@@ -17,9 +17,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
         ticket: Ticket,
         bytes: &mut [u8],
     ) -> Result<usize, Need> {
-        let Some(mut inflation) = self.core.take_inflater(ticket) else {
+        let core = &mut self.core;
+        let connection = core.connections.at(ticket.slot);
+        let message_bytes_max = core.limits.message_bytes_max[usize::from(connection.listener)];
+        let Some(compressing) = &mut core.compressing else {
             return Err(Need::Any);
         };
+        let mut inflation =
+            compressing.take_inflater(ticket.slot, connection.flags, message_bytes_max);
         let used = self.read_frame(ticket, bytes, |bytes, assembly| {
             deflate::next(
                 bytes,
@@ -30,7 +35,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 inflation.own.as_mut(),
             )
         });
-        self.core.put_inflater(ticket, inflation);
+        let core = &mut self.core;
+        if let Some(compressing) = &mut core.compressing {
+            let flags = &mut core.connections.at(ticket.slot).flags;
+            compressing.put_inflater(ticket.slot, flags, inflation, &core.counters);
+        }
         used
     }
 }

@@ -21,9 +21,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// memberships, outbox sums, timers, sessions.
     pub fn check_invariants(&self) {
         let (mut outbox_bytes, mut unfinished_bytes) = (0, 0);
-        let (mut live, mut deferred) = (0, 0);
+        let (mut live, mut admitted, mut deferred) = (0, 0, 0);
         for (slot, connection) in self.core.connections.iter() {
-            live += usize::from(connection.phase != Phase::Free);
+            let is_live = connection.phase != Phase::Free;
+            let is_admitted = is_live && connection.flags.has(Flags::ADMITTED);
+            live += usize::from(is_live);
+            admitted += usize::from(is_admitted);
             deferred += usize::from(connection.phase == Phase::Authenticating);
             outbox_bytes += check_connection(slot, connection);
             unfinished_bytes += check_account(slot, connection);
@@ -54,8 +57,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             );
         }
         assert_eq!(live, self.core.connections.live());
-        assert_eq!(deferred, self.core.deferred, "who waits for an admission");
-        assert!(deferred <= self.core.limits.deferred_max);
+        self.core.admissions.check(admitted, deferred);
         assert_eq!(outbox_bytes as u64, self.core.counters.outbox_bytes.get());
         let reassembly_bytes = self.core.counters.reassembly_bytes.get();
         assert_eq!(reassembly_bytes, self.core.budget.used());
@@ -236,7 +238,7 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
 /// refer to them.
 fn check_rooms(core: &Core) {
     let mut claims: HashMap<u32, u32> = HashMap::new();
-    let encodings = core.admission.encodings.get();
+    let encodings = core.admissions.process.encodings.get();
     for (slot, connection) in core.connections.iter() {
         let memberships = core.connections.memberships_ref(slot).as_slice();
         assert!(

@@ -27,51 +27,58 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Commands wait in their bounded queue while a lane is full, like everything else that would
     /// post requests, and while as many answers are under way to other threads as may be.
     pub(super) fn run_commands(&mut self) {
-        for _ in 0..COMMANDS_PER_TICK {
-            if self.core.mail.is_congested() || self.core.queries.is_full_outside() {
-                return;
+        let mut taken = 0;
+        while taken < COMMANDS_PER_TICK
+            && !self.core.mail.is_congested()
+            && !self.core.queries.is_full_outside()
+            && let Some(command) = self.core.mail.next_command()
+        {
+            self.run_command(command);
+            taken += 1;
+        }
+        if taken > 0 {
+            self.core.mail.wake_waiting();
+        }
+    }
+
+    fn run_command(&mut self, command: Command) {
+        match command {
+            Command::Publish {
+                publish,
+                wants,
+                reply,
+            } => self.core.publish_from_outside(publish, wants, reply),
+            Command::List { topic, reply } => self.core.list_from_outside(topic, reply),
+            Command::History {
+                topic,
+                class,
+                query,
+                reply,
+            } => {
+                let requester = Requester::Outside(reply);
+                self.core.post_history(topic, class, query, requester);
             }
-            let Some(command) = self.core.mail.next_command() else {
-                return;
-            };
-            match command {
-                Command::Publish {
-                    publish,
-                    wants,
-                    reply,
-                } => self.core.publish_from_outside(publish, wants, reply),
-                Command::List { topic, reply } => self.core.list_from_outside(topic, reply),
-                Command::History {
-                    topic,
-                    class,
-                    query,
-                    reply,
-                } => {
-                    let requester = Requester::Outside(reply);
-                    self.core.post_history(topic, class, query, requester);
-                }
-                Command::Presence {
-                    topic,
-                    query,
-                    reply,
-                } => {
-                    let requester = Requester::Outside(reply);
-                    self.core.post_presence(topic, query, requester);
-                }
-                Command::Notify { who, notice } => self.notify(who, notice),
-                Command::Admit { who, notice } => self.decide(who, notice),
-                Command::ReplaceTls { listener, tls } => self.core.tls.replace(listener, tls),
-                Command::Query { query, reply } => {
-                    self.core.queries.ask(&mut self.core.mail, query, reply)
-                }
-                Command::Subscribe { subscriber } => self.core.events.add(subscriber),
-                Command::Drain {
-                    listeners,
-                    subscriber,
-                } => {
-                    self.core.events.admit(subscriber);
-                    self.start_drain(listeners);
-                }
+            Command::Presence {
+                topic,
+                query,
+                reply,
+            } => {
+                let requester = Requester::Outside(reply);
+                self.core.post_presence(topic, query, requester);
+            }
+            Command::Notify { who, notice } => self.notify(who, notice),
+            Command::Admit { who, notice } => self.decide(who, notice),
+            Command::ReplaceTls { listener, tls } => self.core.tls.replace(listener, tls),
+            Command::Query { query, reply } => {
+                self.core.queries.ask(&mut self.core.mail, query, reply)
+            }
+            Command::Subscribe { subscriber } => self.core.events.add(subscriber),
+            Command::Drain {
+                listeners,
+                subscriber,
+            } => {
+                self.core.events.admit(subscriber);
+                self.start_drain(listeners);
             }
         }
     }

@@ -54,12 +54,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match idleness.stage {
             QuietStage::Calm | QuietStage::Alone if busy || left_behind => {
                 idleness.stage = QuietStage::Busy;
-                self.core.admission.count_busy();
+                self.core.admissions.process.count_busy();
             }
             QuietStage::Busy if idleness.quiet_looks >= QUIET_LOOKS => {
                 idleness.stage = QuietStage::Sweeping { page: 0 };
             }
-            QuietStage::Alone if !self.core.admission.has_busy() => self.release(),
+            QuietStage::Alone if !self.core.admissions.process.has_busy() => self.release(),
             QuietStage::Calm
             | QuietStage::Busy
             | QuietStage::Alone
@@ -81,7 +81,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         self.idleness.stage = QuietStage::Sweeping { page: end };
         if end == self.core.connections.pages() {
-            self.core.admission.discount_busy();
+            self.core.admissions.process.discount_busy();
             self.release();
         }
     }
@@ -95,7 +95,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.woken.shrink_to_fit();
         self.core.release_memory();
         self.driver.release_memory();
-        let quiet = match self.core.admission.has_busy() {
+        let quiet = match self.core.admissions.process.has_busy() {
             true => Quiet::Shard,
             false => Quiet::Process,
         };

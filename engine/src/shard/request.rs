@@ -186,7 +186,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event
     /// stream.
     pub(super) fn admit(&mut self, ticket: Ticket, request: &HttpRequest<'_>, key: Option<&str>) {
-        if !self.core.admit(ticket, self.driver.connections_max()) {
+        let connection = self.core.connections.at(ticket.slot);
+        let room = self.driver.connections_max();
+        if !self.core.admissions.admit(connection, room) {
             self.core.counters.refused_full.add(1);
             let refusal = Refusal::new(503, "the server is full, try again later");
             return self.refuse_client(ticket, key, refusal);

@@ -20,7 +20,9 @@ use shardcast_protocol::upgrade;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod asking;
 mod budget;
+mod commands;
 mod deadlines;
 mod deferred;
 mod drain;

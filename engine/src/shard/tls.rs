@@ -17,13 +17,18 @@ const HANDSHAKES_PER_TICK: usize = 4;
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Bytes of a TLS connection that still reads.
     pub(super) fn received_records(&mut self, ticket: Ticket, records: &mut [u8]) {
-        let mut plain = self.core.tls.take_opened();
-        let result = match self.core.session(ticket) {
+        let listener = self.core.connections.at(ticket.slot).listener;
+        let tls = &mut self.core.tls;
+        let mut plain = tls.take_opened();
+        let result = match tls.begin(ticket.slot, listener) {
             Err(fault) => Err(fault),
-            Ok(session) if session.is_handshaking() => self.core.buffer_handshake(ticket, records),
-            Ok(session) => session.receive(records, &mut plain),
+            Ok(session) if session.is_handshaking() => session.buffer(records),
+            Ok(session) => session.receive(records, &mut plain).map(|()| false),
         };
-        self.opened(ticket, plain, result);
+        if let Ok(true) = result {
+            tls.await_turn(ticket);
+        }
+        self.opened(ticket, plain, result.map(drop));
     }
 
     /// Goes on with the handshakes that can.

@@ -155,4 +155,8 @@ pub enum PublishError {
     /// A key is longer than [`Publish::KEY_BYTES_MAX`].
     #[error("a key of a publication has at most 128 bytes")]
     KeyTooLong,
+    /// As many requests of this shard wait for others as may: 65,536. One call of the application
+    /// asks for too much, or many do while other shards are behind.
+    #[error("too many requests of this shard wait for others")]
+    Busy,
 }

@@ -1,7 +1,7 @@
 //! What becomes of a request: the answers that an application and other threads get, and the parts
 //! that they are put together from.
 
-use crate::query::page::{Found, FoundConnection, FoundTopic};
+use crate::query::page::{Found, FoundConnection, FoundTopic, TopicDetail};
 use crate::topic::log::options::SlowReader;
 use crate::topic::publication::Position;
 use crate::types::history::{History, JoinedLog};
@@ -54,6 +54,8 @@ pub enum Answer {
     History(History),
     /// A page of who is in a topic that keeps presence.
     Present(PresencePage),
+    /// One topic ([`crate::Query::Topic`]).
+    Topic(Box<TopicDetail>),
 }
 
 /// The members of a room, or the connections of a user.

@@ -13,7 +13,8 @@ pub enum RoomError {
     /// longer than 255 bytes.
     #[error("the name is empty or too long")]
     BadName,
-    /// Too many joins and leaves of this room, or changes of user, under way.
+    /// Too many joins and leaves of this room, or changes of user, under way; or as many requests
+    /// of this shard wait for others as may ([`crate::PublishError::Busy`]).
     #[error("too many requests for this room under way")]
     Busy,
     /// The room has as many members as it may have ([`crate::Context::join_limited`]).

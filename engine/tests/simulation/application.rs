@@ -400,6 +400,7 @@ impl Application for Scripted {
             }
             other @ (Answer::Connections(_)
             | Answer::Topics(_)
+            | Answer::Topic(_)
             | Answer::History(_)
             | Answer::Present(_)) => {
                 unreachable!("no connection asks for it: {other:?}")

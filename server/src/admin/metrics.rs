@@ -1,15 +1,15 @@
-//! The counters in OpenMetrics text. Reads the shards' counters when it is asked, and keeps nothing
-//! between two readings.
+//! The counters and histograms in OpenMetrics text. Reads those of the shards when it is asked, and
+//! keeps nothing between two readings.
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text::encode};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family as Labelled;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use shardcast_engine::{Reading, ShardCounters};
+use shardcast_engine::{Histogram, Measured, Reading, ShardCounters};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -79,17 +79,17 @@ struct ShardMetrics(Vec<Arc<ShardCounters>>);
 
 /// One counter of all shards, or the counters that share a name; the format wants them side by
 /// side.
-struct Family {
+struct Family<'a> {
     name: &'static str,
     help: &'static str,
-    is_gauge: bool,
-    samples: Vec<Sample>,
+    kind: MetricType,
+    samples: Vec<Sample<'a>>,
 }
 
-struct Sample {
+struct Sample<'a> {
     shard: usize,
     label: Option<(&'static str, &'static str)>,
-    value: u64,
+    value: Measured<'a>,
 }
 
 impl Collector for ShardMetrics {
@@ -97,16 +97,11 @@ impl Collector for ShardMetrics {
         for Family {
             name,
             help,
-            is_gauge,
+            kind,
             samples,
         } in self.families()
         {
             let name = format!("shardcast_{name}");
-            let kind = if is_gauge {
-                MetricType::Gauge
-            } else {
-                MetricType::Counter
-            };
             let mut family = encoder.encode_descriptor(&name, help.trim(), None, kind)?;
             for sample in samples {
                 let shard = sample.shard.to_string();
@@ -114,28 +109,64 @@ impl Collector for ShardMetrics {
                     .into_iter()
                     .chain(sample.label)
                     .collect();
-                let mut encoder = family.encode_family(&labels)?;
-                if is_gauge {
-                    encoder.encode_gauge(&sample.value)?;
-                } else {
-                    encoder.encode_counter::<NoLabelSet, u64, u64>(&sample.value, None)?;
-                }
+                sample.encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())
     }
 }
 
+impl Sample<'_> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        match self.value {
+            Measured::Gauge(value) => encoder.encode_gauge(&value),
+            Measured::Count(value) => encoder.encode_counter::<NoLabelSet, u64, u64>(&value, None),
+            // Times were cut to microseconds, so those in a bucket are less than its end.
+            Measured::Times(times) => {
+                let seconds = |micros: u64| micros as f64 / 1e6;
+                encode_histogram(&mut encoder, times, seconds, seconds)
+            }
+            Measured::Sizes(sizes) => {
+                let last = |end: u64| (end - 1) as f64;
+                encode_histogram(&mut encoder, sizes, last, |sum| sum as f64)
+            }
+        }
+    }
+}
+
+/// `bound` makes the upper bound of a bucket out of its end, `total` the sum out of the recorded
+/// one.
+fn encode_histogram(
+    encoder: &mut MetricEncoder<'_>,
+    histogram: &Histogram,
+    bound: impl Fn(u64) -> f64,
+    total: impl Fn(u64) -> f64,
+) -> fmt::Result {
+    let sum = total(histogram.sum());
+    let buckets = histogram.buckets();
+    let buckets = buckets.map(|(end, count)| (end.map_or(f64::INFINITY, &bound), count));
+    let buckets: Vec<(f64, u64)> = buckets.collect();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+}
+
+fn kind_of(value: Measured<'_>) -> MetricType {
+    match value {
+        Measured::Count(_) => MetricType::Counter,
+        Measured::Gauge(_) => MetricType::Gauge,
+        Measured::Times(_) | Measured::Sizes(_) => MetricType::Histogram,
+    }
+}
+
 impl ShardMetrics {
-    fn families(&self) -> Vec<Family> {
-        let mut families: Vec<Family> = Vec::new();
+    fn families(&self) -> Vec<Family<'_>> {
+        let mut families: Vec<Family<'_>> = Vec::new();
         for (shard, counters) in self.0.iter().enumerate() {
             counters.each(|reading| {
                 let Reading {
                     name,
                     label,
                     help,
-                    is_gauge,
                     value,
                 } = reading;
                 let sample = Sample {
@@ -148,7 +179,7 @@ impl ShardMetrics {
                     None => families.push(Family {
                         name,
                         help,
-                        is_gauge,
+                        kind: kind_of(value),
                         samples: vec![sample],
                     }),
                 }
@@ -221,6 +252,37 @@ mod tests {
             "shardcast_tls_reloads_total{result=\"failure\"} 0\n",
         ] {
             assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_histogram_has_buckets_a_sum_and_a_count_for_each_shard() {
+        let counters: Vec<_> = (0..2).map(|_| Arc::new(ShardCounters::default())).collect();
+        let driver = &counters[1].driver;
+        for (micros, completions) in [(0, 0), (3, 1), (1_000_000, 1 << 30)] {
+            driver.tick_seconds.record(micros);
+            driver.tick_completions.record(completions);
+        }
+        let text = Metrics::new(counters).text();
+        for sample in [
+            "shardcast_tick_seconds_sum{shard=\"1\"} 1.000003",
+            "shardcast_tick_seconds_count{shard=\"1\"} 3",
+            "shardcast_tick_seconds_bucket{le=\"0.000001\",shard=\"1\"} 1",
+            "shardcast_tick_seconds_bucket{le=\"0.000002\",shard=\"1\"} 1",
+            "shardcast_tick_seconds_bucket{le=\"0.000004\",shard=\"1\"} 2",
+            "shardcast_tick_seconds_bucket{le=\"1.048576\",shard=\"1\"} 3",
+            "shardcast_tick_seconds_bucket{le=\"+Inf\",shard=\"1\"} 3",
+            "shardcast_tick_seconds_bucket{le=\"+Inf\",shard=\"0\"} 0",
+            "shardcast_tick_completions_bucket{le=\"0.0\",shard=\"1\"} 1",
+            "shardcast_tick_completions_bucket{le=\"1.0\",shard=\"1\"} 2",
+            "shardcast_tick_completions_bucket{le=\"4194303.0\",shard=\"1\"} 2",
+            "shardcast_tick_completions_bucket{le=\"+Inf\",shard=\"1\"} 3",
+        ] {
+            assert!(text.lines().any(|line| line == sample), "{sample}\n{text}");
+        }
+        for name in ["tick_seconds", "tick_completions"] {
+            let kind = format!("# TYPE shardcast_{name} histogram");
+            assert!(text.lines().any(|line| line == kind), "{text}");
         }
     }
 }

@@ -204,6 +204,7 @@ impl App {
             encodings: OnceLock::new(),
             runtime,
             engine: OnceLock::new(),
+            started: tokio::sync::watch::Sender::new(()),
         };
         let code = ApplicationCode {
             entrances: self.entrances,

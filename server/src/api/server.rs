@@ -32,8 +32,7 @@ impl Shards {
     /// Connects handlers with the engine, which has started. What they post before this call waits
     /// for it. A second call changes nothing.
     pub fn attach(&self, engine: EngineHandle) -> Handle {
-        // A second engine is another server with the same handlers, and has its own `Shards`.
-        let _ = self.shared.engine.set(engine);
+        self.shared.attach(engine);
         Handle::new(self.shared.clone())
     }
 }

@@ -5,7 +5,7 @@ use crate::rooms::event::{EncodedEvent, Outgoing, Recipients, Targets};
 use crate::session::background::Background;
 use crate::session::context::Context;
 use crate::session::handle::{Handle, ShardTask};
-use crate::session::retry::look_again;
+use crate::session::retry::{Queue, place_in};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::Failure;
 use serde::Serialize;
@@ -130,7 +130,7 @@ impl Emit<'_, Handle> {
                 if refused != Refused::Busy {
                     return Err(refused.into());
                 }
-                look_again().await;
+                place_in(&self.sender.shared, outgoing.queue()).await;
             }
         }
         Ok(())
@@ -156,6 +156,16 @@ impl Emit<'_, Handle> {
         data: &T,
     ) -> Result<EncodedEvent<'n>, Failure> {
         EncodedEvent::new(&self.sender.shared, Dialect::NativeJson, event, data)
+    }
+}
+
+impl Outgoing<'_> {
+    /// The queue that it is refused by.
+    fn queue(&self) -> Queue {
+        match self {
+            Outgoing::Publish(..) => Queue::Any,
+            Outgoing::Message(connection, _) => Queue::Of(connection.0),
+        }
     }
 }
 

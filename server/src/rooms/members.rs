@@ -6,7 +6,7 @@ use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
 use crate::session::pending::{Outcome, Pending, Requester};
-use crate::session::retry::look_again;
+use crate::session::retry::{Queue, place_in};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, problem_of_publish, unavailable};
 use shardcast_engine::protocol::close::CloseCode;
@@ -66,7 +66,7 @@ impl Handle {
                     Ok(Answer::Listed(listing)) => return Ok(listing),
                     Ok(_) | Err(_) => return Err(unavailable(NOT_LISTED).into()),
                 },
-                Err(Refused::Busy) => look_again().await,
+                Err(Refused::Busy) => place_in(&self.shared, Queue::Any).await,
                 Err(stopped @ Refused::Stopped) => return Err(stopped.into()),
             }
         }

@@ -3,7 +3,7 @@
 //! `call_client`.
 
 use crate::session::context::Context;
-use crate::session::retry::{self, look_again};
+use crate::session::retry::{self, Queue, place_in};
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::Gone;
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 /// A running server, from any thread. Clones are the same server.
 ///
 /// Methods that are `async` run on any executor: where a shard's queue of commands is full, they
-/// look again every millisecond. A call that is under way when the server stops ends with an error.
+/// wait until it has a place. A call that is under way when the server stops ends with an error.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
@@ -58,7 +58,7 @@ impl Handle {
                 Err((Refused::Stopped, _)) => return Err(Gone),
                 Err((Refused::Busy, notice)) => notice,
             };
-            look_again().await;
+            place_in(&self.shared, Queue::Of(connection.0)).await;
         }
     }
 

@@ -1,45 +1,46 @@
-//! Retries where a shard's queue of commands is full: every millisecond, on one thread of the
-//! process that sleeps while nothing waits. A retry needs no timer of the caller's runtime, and no
-//! future that is polled to its end.
+//! What a busy engine has refused is tried again once it is worth it: when the shard's queue of
+//! commands has a place, or the engine has started. Nobody looks again and again.
 //!
 //! Invariant: a notice is posted, or its engine has stopped. Notices that wait are outcomes of
 //! background handlers and decisions about clients; each keeps its permit
-//! ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it. Futures are their callers' own.
-//! Called by the handle and by background handlers.
+//! ([`crate::Limits::TASKS_PER_SHARD_MAX`]) until its shard has it. They wait on one thread of the
+//! process, so no runtime of the caller's has to poll them to their end. Futures are their callers'
+//! own. Called by the handle and by background handlers.
 
 use crate::session::shared::Shared;
-use shardcast_engine::{Address, Handle as Engine, Notice, Refused, confine};
-use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use futures_util::future::BoxFuture;
+use shardcast_engine::{Address, Handle as Engine, Notice, Refused};
+use std::sync::{Arc, OnceLock, Weak};
+use tokio::runtime::{Builder, Handle as Runtime};
 
-/// How long to wait before a full queue is tried again: a few ticks.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
-
-/// Waits until a full queue is worth another try.
-pub(crate) fn look_again() -> LookAgain {
-    LookAgain { asked: false }
+/// Which queue of the engine was full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Queue {
+    /// The one that publishes and lists go through.
+    Any,
+    /// That of this connection's shard.
+    Of(Address),
 }
 
-/// A future that is ready a millisecond after it was first polled.
-#[derive(Debug)]
-pub(crate) struct LookAgain {
-    asked: bool,
-}
-
-impl Future for LookAgain {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Polled again before its time, for something else that its task waits for, the caller
-        // looks a little early.
-        if std::mem::replace(&mut self.asked, true) {
-            return Poll::Ready(());
+/// Waits until the engine, which was [`Refused::Busy`], is worth another try. Keeps nothing of
+/// `shared` alive.
+pub(crate) fn place_in(shared: &Shared, queue: Queue) -> BoxFuture<'static, ()> {
+    // In this order: an engine that starts in between is seen, or heard of.
+    let started = shared.engine.get().is_none().then(|| shared.subscribe());
+    let ready = shared.engine.get().map(|engine| match queue {
+        Queue::Any => engine.ready(),
+        Queue::Of(who) => engine.ready_for(who),
+    });
+    Box::pin(async move {
+        match (ready, started) {
+            (Some(ready), _) => ready.await,
+            // It has started, or nobody is there any more who would start it.
+            (None, Some(mut started)) => {
+                let _ended = started.changed().await;
+            }
+            (None, None) => {}
         }
-        wait(Retry::Future(cx.waker().clone()));
-        Poll::Pending
-    }
+    })
 }
 
 /// Posts a notice to a connection's shard, however long the shard's queue is full. The notice is
@@ -57,13 +58,25 @@ pub(crate) fn admit(shared: &Arc<Shared>, who: Address, notice: Notice) {
 type Way = fn(&Engine, Address, Notice) -> Result<(), (Refused, Notice)>;
 
 fn hand_over(shared: &Arc<Shared>, who: Address, notice: Notice, way: Way) {
-    if let Err((Refused::Busy, notice)) = attempt(shared, who, notice, way) {
-        wait(Retry::Notice {
-            shared: Arc::downgrade(shared),
-            who,
-            notice,
-            way,
-        });
+    if let Err((Refused::Busy, notice)) = attempt(shared, who, notice, way)
+        && let Some(runtime) = waiting_room()
+    {
+        runtime.spawn(hand_over_later(Arc::downgrade(shared), who, notice, way));
+    }
+}
+
+/// `shared` is gone with the last shard and the last handle of an engine.
+async fn hand_over_later(shared: Weak<Shared>, who: Address, mut notice: Notice, way: Way) {
+    let place = |shared: Arc<Shared>| place_in(&shared, Queue::Of(who));
+    while let Some(place) = shared.upgrade().map(place) {
+        place.await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        notice = match attempt(&shared, who, notice, way) {
+            Err((Refused::Busy, notice)) => notice,
+            Ok(()) | Err((Refused::Stopped, _)) => return,
+        };
     }
 }
 
@@ -79,88 +92,17 @@ fn attempt(
     }
 }
 
-enum Retry {
-    Future(Waker),
-    Notice {
-        /// Gone with the last shard and the last handle of an engine.
-        shared: Weak<Shared>,
-        who: Address,
-        notice: Notice,
-        way: Way,
-    },
-}
-
-impl Retry {
-    /// Tries once; gives back what waits on.
-    fn run(self) -> Option<Retry> {
-        match self {
-            Retry::Future(waker) => {
-                waker.wake();
-                None
-            }
-            Retry::Notice {
-                shared,
-                who,
-                notice,
-                way,
-            } => match attempt(&*shared.upgrade()?, who, notice, way) {
-                Err((Refused::Busy, notice)) => Some(Retry::Notice {
-                    shared,
-                    who,
-                    notice,
-                    way,
-                }),
-                Ok(()) | Err((Refused::Stopped, _)) => None,
-            },
-        }
-    }
-}
-
-/// In the order in which they came.
-struct RetryQueue {
-    waiting: Mutex<Vec<Retry>>,
-    somebody: Condvar,
-}
-
-static QUEUE: RetryQueue = RetryQueue {
-    waiting: Mutex::new(Vec::new()),
-    somebody: Condvar::new(),
-};
-
-/// Whether the thread runs.
-static RUNS: OnceLock<bool> = OnceLock::new();
-
-fn wait(retry: Retry) {
-    let runs = RUNS.get_or_init(|| {
-        let thread = std::thread::Builder::new().name("look-again".to_owned());
-        thread.spawn(run).is_ok()
-    });
-    if *runs {
-        let mut all = QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(retry);
-        QUEUE.somebody.notify_one();
-    } else {
-        // The host gives no thread: futures retry as often as they are polled, and instead of a
-        // notice the deadline of its request answers.
-        retry.run();
-    }
-}
-
-fn run() {
-    loop {
-        let mut all = QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        while all.is_empty() {
-            all = (QUEUE.somebody.wait(all)).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(all);
-        std::thread::park_timeout(LOOK_AGAIN);
-        let all =
-            std::mem::take(&mut *QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        // A waker is code of a runtime, and may panic. The next ones run all the same.
-        let run = |retry: Retry| confine(|| retry.run()).ok().flatten();
-        let mut left: Vec<Retry> = all.into_iter().filter_map(run).collect();
-        let mut all = QUEUE.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        left.append(&mut all);
-        *all = left;
-    }
+/// The thread on which notices wait: made when the first one has to. `None`: the host gives no
+/// thread, and instead of a notice the deadline of its request answers.
+fn waiting_room() -> Option<&'static Runtime> {
+    static WAITING_ROOM: OnceLock<Option<Runtime>> = OnceLock::new();
+    let start = || {
+        let runtime = Builder::new_current_thread().build().ok()?;
+        let handle = runtime.handle().clone();
+        let thread = std::thread::Builder::new().name("notices".to_owned());
+        let run = move || runtime.block_on(std::future::pending::<()>());
+        thread.spawn(run).ok()?;
+        Some(handle)
+    };
+    WAITING_ROOM.get_or_init(start).as_ref()
 }

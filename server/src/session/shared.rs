@@ -6,6 +6,7 @@ use crate::namespace::{Denied, Namespaces};
 use shardcast_engine::{EncodingId, EncodingsPresent, Handle as EngineHandle, Refused};
 use shardcast_protocol::dialect::Rules;
 use std::sync::OnceLock;
+use tokio::sync::watch;
 
 /// The same for all shards, and for all handles.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: tokio::runtime::Handle,
     /// Set when the engine has started.
     pub(crate) engine: OnceLock<EngineHandle>,
+    /// Told when the engine has started.
+    pub(crate) started: watch::Sender<()>,
 }
 
 impl Shared {
@@ -40,6 +43,19 @@ impl Shared {
     /// Whoever meets it tries again, as with a full queue, so no shard ever waits here.
     pub(crate) fn engine(&self) -> Result<&EngineHandle, Refused> {
         self.engine.get().ok_or(Refused::Busy)
+    }
+
+    /// The engine has started. A second one changes nothing: it is another server with the same
+    /// handlers, and has its own `Shards`.
+    pub(crate) fn attach(&self, engine: EngineHandle) {
+        if self.engine.set(engine).is_ok() {
+            self.started.send_replace(());
+        }
+    }
+
+    /// Changes when the engine has started, from here on.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.started.subscribe()
     }
 
     /// Whether an open connection has this encoding.

@@ -103,6 +103,9 @@ pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
         PublishError::TooManyReports => {
             Problem::rate_limited("too many reported broadcasts under way", RETRY_AFTER_MS)
         }
+        PublishError::Busy => {
+            Problem::rate_limited("too much waits for other shards", RETRY_AFTER_MS)
+        }
     }
 }
 
@@ -143,10 +146,9 @@ mod tests {
             (Code::Forbidden, "not yours".to_owned())
         );
         assert_eq!(heard(RoomError::TooMany.into()).0, Code::RoomLimit);
-        assert_eq!(
-            heard(PublishError::TooManyReports.into()).0,
-            Code::RateLimited
-        );
+        for limited in [PublishError::TooManyReports, PublishError::Busy] {
+            assert_eq!(heard(limited.into()).0, Code::RateLimited);
+        }
         let secret = std::io::Error::other("/etc/secret is missing");
         assert_eq!(
             heard(secret.into()),

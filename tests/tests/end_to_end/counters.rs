@@ -64,6 +64,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("users", "application/users.rs"),
     ("users_home", "application/users.rs"),
     ("parked", "the shard's own tests"),
+    ("asks_refused", "the shard's own tests"),
     (
         "receive_starved",
         "the simulation cannot; pressure.rs meets it by chance",

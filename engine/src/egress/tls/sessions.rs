@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::connection::paged::Paged;
 use crate::egress::tls::server::Tls;
-use crate::egress::tls::session::Session;
+use crate::egress::tls::session::{Fault, Session};
 use crate::types::ticket::Ticket;
 use std::collections::VecDeque;
 
@@ -12,13 +12,13 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct TlsSessions {
     /// By listener.
-    pub(crate) by_listener: Box<[Option<Tls>]>,
+    by_listener: Box<[Option<Tls>]>,
     /// Some listener has TLS.
     pub(crate) used: bool,
     /// Pages exist where TLS connections are.
     pub(crate) sessions: Paged<Option<Box<Session>>>,
     /// Connections whose handshake can go on, each once: its bytes are kept by the session.
-    pub(crate) waiting: VecDeque<Ticket>,
+    waiting: VecDeque<Ticket>,
     /// What was received in plain, between two receives.
     opened: Vec<u8>,
     /// What is about to be encrypted, where it does not lie in one piece.
@@ -114,6 +114,22 @@ impl TlsSessions {
 
     pub(crate) fn next_waiting(&mut self) -> Option<Ticket> {
         self.waiting.pop_front()
+    }
+
+    /// The session of a TLS connection of this listener, which begins with its first byte.
+    pub(crate) fn begin(&mut self, slot: u32, listener: u8) -> Result<&mut Session, Fault> {
+        let session = self.sessions.reach(slot);
+        if session.is_none() {
+            let tls = self.by_listener[usize::from(listener)].as_ref();
+            let tls = tls.expect("a connection of a listener with TLS");
+            *session = Some(Box::new(Session::new(tls)?));
+        }
+        Ok(session.as_mut().expect("there is one now"))
+    }
+
+    /// A handshake can go on, with what its session keeps: it waits for its turn.
+    pub(crate) fn await_turn(&mut self, ticket: Ticket) {
+        self.waiting.push_back(ticket);
     }
 
     pub(crate) fn session(&self, slot: u32) -> Option<&Session> {

@@ -2,15 +2,16 @@
 
 use super::{Simulation, Tally};
 use crate::log::Log;
+use shardcast_engine::Measured;
 
 impl Simulation {
     pub(super) fn tally(&self) -> Tally {
         let mut tally = Tally::new();
         for counters in &self.counters {
             counters.each(|reading| {
-                if !reading.is_gauge {
+                if let Measured::Count(count) = reading.value {
                     let name = reading.label.map_or(reading.name, |(_, value)| value);
-                    *tally.entry(name).or_default() += reading.value;
+                    *tally.entry(name).or_default() += count;
                 }
             });
         }

@@ -17,6 +17,7 @@ pub(super) struct Watch {
     topics: BTreeMap<TopicName, (usize, HashSet<Address>)>,
     open: HashSet<Address>,
     opened: u64,
+    published: u64,
     drained: BTreeSet<u16>,
 }
 
@@ -30,6 +31,7 @@ impl Watch {
             topics: BTreeMap::new(),
             open: HashSet::new(),
             opened: 0,
+            published: 0,
             drained: BTreeSet::new(),
         }
     }
@@ -82,6 +84,15 @@ impl Watch {
                 assert_eq!(connection.shard, index);
                 assert!(self.open.remove(&connection), "{connection} was not open");
             }
+            Event::Published { topic, position } => {
+                let known = topic.and_then(|topic| self.topics.get(&topic).map(|(home, _)| *home));
+                assert!(
+                    known.is_none_or(|home| home == shard),
+                    "a topic has one home"
+                );
+                assert_eq!(position, None, "no topic keeps history");
+                self.published += 1;
+            }
             Event::Drained { shard } => {
                 assert_eq!(shard, index);
                 assert!(self.drained.insert(shard), "drained twice");
@@ -119,6 +130,8 @@ impl Simulation {
         let counters = self.counters.iter();
         let opened = counters.map(|shard| shard.upgrades.get() + shard.event_streams.get());
         assert_eq!(watch.opened, opened.sum::<u64>());
+        let ordered = self.counters.iter().map(|shard| shard.publishes.get());
+        assert_eq!(watch.published, ordered.sum::<u64>());
         let drained = if self.draining { self.shards.len() } else { 0 };
         assert_eq!(watch.drained.len(), drained);
     }

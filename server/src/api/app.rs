@@ -169,7 +169,7 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`]; nothing runs then.
-    pub fn start(self, config: Config) -> Result<Server, StartError> {
+    pub fn start(self, mut config: Config) -> Result<Server, StartError> {
         let (runtime, own) = match tokio::runtime::Handle::try_current() {
             Ok(runtime) => (runtime, None),
             Err(_) => {
@@ -181,16 +181,18 @@ impl App {
                 (own.handle(), Some(own))
             }
         };
-        let shards = self.shards(&config, runtime);
+        let shards = self.shards(&mut config, runtime);
         let make = shards.clone();
         let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
         let handle = shards.attach(running.handle());
         Ok(Server::new(running, handle, own))
     }
 
-    /// The application for an engine that somebody else starts, with background handlers on this
-    /// runtime.
-    pub fn shards(self, config: &Config, runtime: tokio::runtime::Handle) -> Shards {
+    /// The application for an engine that somebody else starts with this configuration, with
+    /// background handlers on this runtime. What rooms keep ([`Config::logs`]) is put into the
+    /// configuration here.
+    pub fn shards(self, config: &mut Config, runtime: tokio::runtime::Handle) -> Shards {
+        config.logs = self.namespaces.logs(config.message_bytes_max());
         let shared = Shared {
             server: self.server,
             heartbeat_ms: millis(config.heartbeat),

@@ -2,6 +2,7 @@
 //! each can say what another said.
 
 mod controls;
+mod delivery;
 mod json_rpc;
 mod messagepack;
 mod native_json;

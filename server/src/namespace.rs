@@ -55,7 +55,7 @@ pub(crate) struct Class {
 impl Class {
     fn new(namespace: Namespace, logs: &mut Vec<Log>) -> Class {
         Class {
-            log: Log::of(&namespace).map(|log| log.class(logs)),
+            log: Log::of(namespace.history, namespace.slow_reader).map(|log| log.class(logs)),
             namespace,
         }
     }

@@ -4,7 +4,7 @@
 use crate::admission::arrival::{AdmissionFuture, Arrival};
 use crate::admission::connect::Connect;
 use crate::admission::entrance::Entrances;
-use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnOpened};
+use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnMissed, OnOpened};
 use crate::api::registration::Handlers;
 use crate::api::server::{OwnRuntime, Server, Shards};
 use crate::api::service::ApplicationCode;
@@ -14,7 +14,7 @@ use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
 use crate::wire::failure::Failure;
-use shardcast_engine::{CloseReason, Config, Refusal, StartError};
+use shardcast_engine::{CloseReason, Config, Missed, Refusal, StartError};
 use shardcast_protocol::dialect::{Dialect, Rules};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -164,6 +164,20 @@ impl App {
         App { hooks, ..self }
     }
 
+    /// Called for every gap that a client is told of (`missed`): messages of a room that it reads too
+    /// slowly, which a policy of the room has left out ([`crate::namespace::SlowReader`]).
+    pub fn on_missed(
+        self,
+        hook: impl Fn(&mut Context<'_>, &Arc<str>, Missed) + Send + Sync + 'static,
+    ) -> App {
+        let missed = Some(Arc::new(hook) as Arc<OnMissed>);
+        let hooks = Hooks {
+            missed,
+            ..self.hooks
+        };
+        App { hooks, ..self }
+    }
+
     /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
     /// of its own with one thread.
     ///
@@ -200,6 +214,7 @@ impl App {
             rooms_per_connection_max: config.rooms_per_connection_max,
             deferred_per_shard_max: config.deferred_max / config.shards,
             room_name_bytes_max: config.room_name_bytes_max,
+            history_answer_bytes_max: config.outbox_bytes_max / 2,
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
             namespaces: self.namespaces,

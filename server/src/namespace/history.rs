@@ -4,7 +4,6 @@
 //! Invariant: namespaces whose logs are alike share a class, so the engine has as few as there are
 //! different ones. Built with the table of namespaces; named by joins, publishes and queries.
 
-use super::Namespace;
 use shardcast_engine::{LogClass, LogOptions, Newcomers, SlowReader};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -89,9 +88,9 @@ enum LogReader {
 }
 
 impl Log {
-    /// The log that rooms of this namespace keep, if they keep one.
-    pub(super) fn of(namespace: &Namespace) -> Option<Log> {
-        let (history, reader) = match (namespace.history, namespace.slow_reader) {
+    /// The log that rooms of a namespace keep, if they keep one.
+    pub(super) fn of(history: Option<History>, slow_reader: SlowReader) -> Option<Log> {
+        let (history, reader) = match (history, slow_reader) {
             (Some(history), _) => (history, LogReader::Clients),
             (None, SlowReader::Disconnect) => return None,
             (None, _) => (FOR_SLOW_READERS, LogReader::SlowReaders),
@@ -103,7 +102,7 @@ impl Log {
             epoch_ttl: history.epoch_ttl,
             idempotency: history.idempotency.unwrap_or(Duration::ZERO),
             newcomers: history.last,
-            slow_reader: namespace.slow_reader,
+            slow_reader,
         };
         Some(Log { options, reader })
     }

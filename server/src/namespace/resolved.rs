@@ -6,6 +6,7 @@
 use crate::namespace::denied::Denied;
 use crate::namespace::names::Characters;
 use crate::namespace::{Class, History, Namespace, Namespaces};
+use crate::wire::publication::Added;
 use shardcast_engine::LogClass;
 
 /// A room with its namespace.
@@ -40,6 +41,14 @@ impl<'r> ResolvedRoom<'r> {
 
     pub(crate) fn namespace(&self) -> &'r Namespace {
         &self.class.namespace
+    }
+
+    /// What the room adds to its messages.
+    pub(crate) fn added(&self) -> Added {
+        match self.log() {
+            Some(_) => Added::Offset,
+            None => Added::Nothing,
+        }
     }
 
     /// The log that the room keeps, for clients or for its slow readers.

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use tungstenite::Message;
 
 /// Types whose keys stand beside the type and not in `data`.
-const BUILT_IN: [&str; 9] = [
+const BUILT_IN: [&str; 10] = [
     "ping",
     "echo",
     "join_room",
@@ -22,6 +22,7 @@ const BUILT_IN: [&str; 9] = [
     "rooms",
     "status",
     "presence",
+    "history",
 ];
 
 /// A connected client.
@@ -265,7 +266,7 @@ impl Speaker {
             return rpc(map);
         }
         let kind = map.get("type").and_then(Value::as_str).expect("a type");
-        if matches!(kind, "welcome" | "message" | "event" | "closing") {
+        if matches!(kind, "welcome" | "message" | "event" | "missed" | "closing") {
             return map.into();
         }
         let kind = kind.to_owned();

@@ -373,8 +373,8 @@ pub(super) static KEYS: &[Key] = &[
     },
 ];
 
-/// An empty log costs about 200 bytes and its room's name.
-const LOGS_RANGE: RangeInclusive<usize> = 1..=1_000_000;
+/// An empty log takes some 300 bytes.
+const LOGS_RANGE: RangeInclusive<usize> = 16..=10_000_000;
 
 const FILES_RULE: &str = "none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters";
 

@@ -107,7 +107,9 @@ pub(super) const IDEMPOTENCY: Key = Key {
     name: "rooms.idempotency",
     flag: None,
     what: "How long a publish with the key of an earlier one is not published again, but answered as that was. none takes no keys.",
-    kind: ValueKind::SomeTime(History::AGE, |settings| &mut settings.rooms.idempotency),
+    kind: ValueKind::SomeTime(History::IDEMPOTENCY, |settings| {
+        &mut settings.rooms.idempotency
+    }),
 };
 pub(super) const EPOCH_TTL: Key = Key {
     name: "rooms.epoch_ttl",

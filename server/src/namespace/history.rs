@@ -22,7 +22,8 @@ pub struct History {
     /// that come back within this time recover.
     pub epoch_ttl: Duration,
     /// How long the answer to a publish with an idempotency key is repeated, within
-    /// [`History::AGE`]. `None`: there are no such keys.
+    /// [`History::IDEMPOTENCY`]; of a room at most [`LogOptions::KEYS_MAX`] keys are known. `None`:
+    /// there are no such keys.
     pub idempotency: Option<Duration>,
     /// What who joins is sent of what is kept.
     pub last: Newcomers,
@@ -43,12 +44,14 @@ impl Default for History {
 
 impl History {
     /// Publications that a room may keep.
-    pub const PUBLICATIONS: RangeInclusive<u32> = 1..=100_000;
+    pub const PUBLICATIONS: RangeInclusive<u32> = LogOptions::PUBLICATIONS;
     /// Bytes that they may have.
-    pub const BYTES: RangeInclusive<usize> = 1 << 10..=1 << 30;
-    /// How long anything is kept.
-    pub const AGE: RangeInclusive<Duration> =
-        Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
+    pub const BYTES: RangeInclusive<usize> = LogOptions::BYTES;
+    /// How long an idempotency key may be known.
+    pub const IDEMPOTENCY: RangeInclusive<Duration> =
+        Duration::from_secs(1)..=LogOptions::IDEMPOTENCY_MAX;
+    /// How long anything else is kept.
+    pub const AGE: RangeInclusive<Duration> = LogOptions::TTL;
 
     /// The first field that is out of range, and what it must be.
     pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
@@ -59,21 +62,22 @@ impl History {
         if !History::BYTES.contains(&self.bytes_max) {
             return Err(("bytes_max", "from 1 KiB to 1 GiB"));
         }
-        for (field, age) in [
-            ("ttl", Some(self.ttl)),
-            ("epoch_ttl", Some(self.epoch_ttl)),
-            ("idempotency", self.idempotency),
-        ] {
-            if age.is_some_and(|age| !History::AGE.contains(&age)) {
+        for (field, age) in [("ttl", self.ttl), ("epoch_ttl", self.epoch_ttl)] {
+            if !History::AGE.contains(&age) {
                 return Err((field, AGE));
             }
         }
-        Ok(())
+        match self.idempotency {
+            Some(window) if !History::IDEMPOTENCY.contains(&window) => {
+                Err(("idempotency", "from 1 s to 1 day"))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
 /// The log of a class of rooms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Log {
     options: LogOptions,
     reader: LogReader,
@@ -119,15 +123,15 @@ impl Log {
 
     /// What the engine is told, where no message is larger. A log that nobody has configured takes
     /// the largest message.
-    pub(super) fn options(self, message_bytes_max: usize) -> LogOptions {
+    pub(super) fn options(&self, message_bytes_max: usize) -> LogOptions {
         match self.reader {
-            LogReader::Clients => self.options,
+            LogReader::Clients => self.options.clone(),
             LogReader::SlowReaders => LogOptions {
                 bytes_max: self
                     .options
                     .bytes_max
                     .max(message_bytes_max + MESSAGE_HEADROOM_BYTES),
-                ..self.options
+                ..self.options.clone()
             },
         }
     }
@@ -143,6 +147,7 @@ const FOR_SLOW_READERS: History = History {
     last: Newcomers::Nothing,
 };
 
-/// What the frame of a kept message has beside the message that its publisher was allowed: header
-/// and offset.
+/// What a kept message takes beside what its publisher was allowed: header, offset, and what the log
+/// counts for it.
 pub(crate) const MESSAGE_HEADROOM_BYTES: usize = 1 << 10;
+const _: () = assert!(2 * LogOptions::PUBLICATION_BYTES < MESSAGE_HEADROOM_BYTES);

@@ -61,7 +61,7 @@ impl RoomHistory {
         let kept = self.found.publications.iter();
         kept.filter_map(|kept| {
             let topic = Topic::Room(&self.room);
-            message_of(kept.offset, &kept.publication(Some(topic))?)
+            message_of(kept.offset, &kept.publication(topic)?)
         })
     }
 }
@@ -94,8 +94,11 @@ impl Context<'_> {
         let shared = self.shared;
         let room = shared.resolve(room).map_err(Problem::from)?;
         let then = Continuation::new(move |cx, outcome| {
-            if let Outcome::Read { room, history } = outcome {
-                let found = history;
+            if let Outcome::Read {
+                room,
+                history: Some(found),
+            } = outcome
+            {
                 then(cx, RoomHistory { room, found });
             }
         });

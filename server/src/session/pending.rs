@@ -46,7 +46,8 @@ pub(crate) enum Outcome {
     /// A part of what a room keeps.
     Read {
         room: Arc<str>,
-        history: History,
+        /// `None` until the room's home has answered.
+        history: Option<History>,
     },
 }
 
@@ -218,7 +219,7 @@ impl<C> Pending<C> {
 
     /// A part of what a room keeps.
     pub(crate) fn read(requester: Requester<C>, tag: Tag, room: Arc<str>) -> Pending<C> {
-        let history = History::default();
+        let history = None;
         let outcome = Outcome::Read { room, history };
         Pending::new(requester, tag, 1, 1, outcome)
     }
@@ -286,7 +287,7 @@ impl<C> Pending<C> {
                 publishing.add(place, report);
             }
             (Outcome::Listed { listing, .. }, Answer::Listed(found)) => *listing = found,
-            (Outcome::Read { history, .. }, Answer::History(found)) => *history = found,
+            (Outcome::Read { history, .. }, Answer::History(found)) => *history = Some(found),
             (
                 Outcome::Joined(_)
                 | Outcome::Left { .. }

@@ -71,7 +71,7 @@ pub(crate) fn since_of(since: &dialect::Since<'_>) -> Since {
     }
 }
 
-/// The engine gives no log this epoch.
+/// No log has this epoch.
 const NO_EPOCH: u64 = 0;
 
 /// The text of a position's epoch.
@@ -96,7 +96,6 @@ pub(crate) fn missed_reason(reason: MissedReason) -> LossReason {
         MissedReason::Conflated => LossReason::Conflated,
         MissedReason::TrimmedBySize => LossReason::TrimmedBySize,
         MissedReason::TrimmedByAge => LossReason::TrimmedByAge,
-        MissedReason::EpochChanged => LossReason::EpochChanged,
     }
 }
 

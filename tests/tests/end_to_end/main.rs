@@ -11,6 +11,7 @@ mod endings;
 mod forms;
 mod frames;
 mod http;
+mod lagging;
 mod large;
 mod listeners;
 mod memory;

@@ -228,7 +228,7 @@ fn a_wrong_option_is_answered_with_its_rule() {
             "idempotency",
             "'0s'",
             "0s",
-            "none, or a number with ms, s, m, h or d, from 1s to 365d",
+            "none, or a number with ms, s, m, h or d, from 1s to 1d",
         ),
         ("last", "true", "true", "none, newest or newest_by_key"),
         (
@@ -410,7 +410,7 @@ fn what_is_kept_must_fit() {
 /// The engine is told what rooms keep, once for all that keep the same.
 #[test]
 fn what_is_kept_is_what_the_engine_takes() {
-    let file = "limits.logs = 7\n[rooms]\nhistory = 1\n[namespaces.a]\nhistory = 100000\nhistory_bytes = '1GiB'\nhistory_ttl = '365d'\nepoch_ttl = '365d'\nidempotency = '365d'\n\
+    let file = "limits.logs = 70\n[rooms]\nhistory = 1\n[namespaces.a]\nhistory = 100000\nhistory_bytes = '1GiB'\nhistory_ttl = '365d'\nepoch_ttl = '365d'\nidempotency = '1d'\n\
          [namespaces.b]\nslow_reader = 'catch_up'\n[namespaces.c]\nslow_reader = 'catch_up'\njoin = 'users'\n[namespaces.d]\nhistory = 1\n[namespaces.e]\nhistory = 1\nhistory_bytes = '65KiB'\nhistory_ttl = '1s'\nepoch_ttl = '1s'\nidempotency = '1s'";
     let inputs = Inputs {
         file,
@@ -419,7 +419,7 @@ fn what_is_kept_is_what_the_engine_takes() {
     let settings = check(&inputs.given()).unwrap();
     let mut engine = engine_of(&settings);
     engine.logs = settings.namespaces().logs(engine.message_bytes_max());
-    assert_eq!(engine.logs_max, 7);
+    assert_eq!(engine.logs_max, 70);
     assert_eq!(engine.check(), Ok(()));
     let kept = engine.logs.iter();
     let kept: Vec<_> = kept

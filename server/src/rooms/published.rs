@@ -3,12 +3,11 @@
 
 use crate::rooms::emit::Emit;
 use crate::rooms::event::Outgoing;
-use crate::rooms::membership::require_space;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
 use crate::session::pending::{Awaited, AwaitedPlaces, Outcome, Pending, Requester};
 use crate::session::retry::look_again;
-use crate::wire::failure::{Failure, unavailable};
+use crate::wire::failure::{Failure, too_many_waiting, unavailable};
 use serde::Serialize;
 use shardcast_engine::{Answer, Position, Publish, Refused, Repeat, Report, Tag, Target};
 use tokio::sync::oneshot;
@@ -60,7 +59,9 @@ impl Emit<'_, &mut Context<'_>> {
             cx.shield(|cx| then(cx, Published::default()));
             return Ok(());
         }
-        require_space(cx)?;
+        if !cx.session.has_space_for_receipt() {
+            return Err(too_many_waiting().into());
+        }
         let tag = cx.state.take_tags(1);
         let awaited = publishes.len() as u32;
         for (target, publish) in publishes {

@@ -6,6 +6,7 @@
 mod admission;
 mod builtins;
 mod context;
+mod delivery_page;
 mod ends;
 mod entrances;
 mod failures;

@@ -13,7 +13,9 @@ use crate::session::identity::Identity;
 use crate::session::pending::{Awaited, AwaitedPlaces, Pending, PublishedRoom, Shape};
 use crate::wire::failure::{BAD_USER, problem_of_publish, too_many_waiting};
 use crate::wire::publication::{self, Added};
-use shardcast_engine::{Publication, PublicationKind, Publish, Tag, Target, Topic};
+use shardcast_engine::{
+    Publication, PublicationKind, Publish, PublishError, Tag, Target, Topic,
+};
 use shardcast_protocol::dialect::{
     self, Command, Problem, PublishTarget, Reply, Value, ValueBox,
 };
@@ -197,11 +199,6 @@ fn send_many(
     let mut rooms = Vec::with_capacity(places as usize);
     let mut missing = 0;
     for (sent, ready) in ready.into_iter().enumerate() {
-        if sent > 0 && cx.engine.reports_are_full() {
-            // Some rooms have the message already, and after a refusal the client would send it to
-            // them again. So the other rooms get it, too, and the answer says nothing more.
-            awaited = None;
-        }
         let tag = match ready.target {
             Target::Room(room) if has_tag(&ready) => {
                 rooms.push(PublishedRoom::new(room));
@@ -209,14 +206,21 @@ fn send_many(
             }
             _ => asked.report.then_some(places),
         };
-        let publish = match awaited.zip(tag) {
-            Some((awaited, tag)) => {
-                missing += 1;
-                awaited.of(ready.publish, Tag(first.0.wrapping_add(tag)))
+        let tagged = awaited.zip(tag).map(|(awaited, tag)| {
+            missing += 1;
+            let tag = Tag(first.0.wrapping_add(tag));
+            awaited.of(ready.publish.clone(), tag)
+        });
+        let outcome = match tagged.map(|tagged| cx.engine.publish(ready.target, tagged)) {
+            // Some rooms have the message already, and after a refusal the client would send it to
+            // them again. So the other rooms get it, too, and the answer says nothing more.
+            Some(Err(PublishError::TooManyReports)) if sent > 0 => {
+                awaited = None;
+                cx.engine.publish(ready.target, ready.publish)
             }
-            None => ready.publish,
+            Some(outcome) => outcome,
+            None => cx.engine.publish(ready.target, ready.publish),
         };
-        let outcome = cx.engine.publish(ready.target, publish);
         outcome.map_err(problem_of_publish)?;
     }
     match awaited {

@@ -13,6 +13,7 @@ use crate::handshake::Compression;
 use crate::load::Load;
 use crate::message::Body;
 use crate::meter::Latencies;
+use crate::plan::Motion;
 use crate::sockets::{Happening, Phase, Read, Sockets};
 use crate::websocket::{
     BINARY, CLOSE, Frame, PING, PONG, RESERVED, TEXT, Template, close_code, close_words, next_frame,
@@ -92,8 +93,15 @@ impl Worker {
         };
         let load = Load::new(&share);
         load.prepare(&mut sockets);
+        let mut dialect = plan.protocol.dialect(body, rooms, &plan.target.path);
+        if let Motion::Storm(storm) = plan.motion
+            && storm.recovers
+            && share.cut
+        {
+            dialect.recover(count);
+        }
         Ok(Worker {
-            dialect: plan.protocol.dialect(body, rooms, &plan.target.path),
+            dialect,
             sockets,
             inflater,
             agreed: Agreed::default(),

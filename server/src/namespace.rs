@@ -235,8 +235,8 @@ impl Namespaces {
             let class = Class::new(namespace, &mut logs);
             table.named.insert(name.into(), class);
         }
-        let mut classes = table.named.values().chain([&table.default]);
-        let secret = classes.any(|class| class.namespace.secret);
+        let is_secret = |class: &Class| class.namespace.secret;
+        let secret = is_secret(&table.default) || table.named.values().any(is_secret);
         table.void = secret.then(|| Class::new(Namespace::void(), &mut logs));
         table.logs = logs;
         Ok(Namespaces(Arc::new(table)))

@@ -165,7 +165,7 @@ fn answer_presence(
 fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &History) {
     let topic = Topic::Room(room);
     let kept = history.publications.iter();
-    let kept = kept.filter_map(|kept| Some((kept.offset, kept.publication(topic)?)));
+    let kept = kept.filter_map(|kept| Some((kept.offset, kept.publication(Some(topic))?)));
     let kept: Vec<(u64, Publication<'_>)> = kept.collect();
     let ids: Vec<Option<IdText>> = kept
         .iter()

@@ -61,7 +61,7 @@ impl RoomHistory {
         let kept = self.found.publications.iter();
         kept.filter_map(|kept| {
             let topic = Topic::Room(&self.room);
-            message_of(kept.offset, &kept.publication(topic)?)
+            message_of(kept.offset, &kept.publication(Some(topic))?)
         })
     }
 }

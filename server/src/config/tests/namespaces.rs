@@ -152,7 +152,7 @@ fn unknown_options_are_answered_with_the_nearest() {
         ("members_max = 1", "members_max", "max_members"),
         ("[namespaces.chat.retention]\nsize = 1", "retention", "presence"),
         ("histroy = 1", "histroy", "history"),
-        ("history_size = 1", "history_size", "history_ttl"),
+        ("history_size = 1", "history_size", "history_bytes"),
         ("slow_readers = 'conflate'", "slow_readers", "slow_reader"),
     ] {
         check_option(

@@ -1,5 +1,5 @@
-//! Rooms: joining and leaving, who is in them, events to them, and what they keep. Their classes stand in
-//! `namespace`.
+//! Rooms: joining and leaving, who is in them, events to them, and what they keep. Their classes
+//! stand in `namespace`.
 
 pub(crate) mod emit;
 pub(crate) mod event;

@@ -316,16 +316,25 @@ fn a_chat_remembers_what_was_said() {
     let join = |since: Value| json!({"type": "join_room", "room": "chat:lobby", "since": since});
     ann.say(&join(Value::Null));
     let joined = ann.hear();
-    assert_eq!((&joined["type"], &joined["offset"]), (&json!("joined"), &json!(0)));
+    assert_eq!(
+        (&joined["type"], &joined["offset"]),
+        (&json!("joined"), &json!(0))
+    );
     let say = |text: &str, key: &str| json!({"room": "chat:lobby", "text": text, "key": key});
     for (offset, text) in [(1, "one"), (2, "two")] {
-        assert_eq!(bob.ask("chat.say", say(text, text)), json!({"offset": offset}));
+        assert_eq!(
+            bob.ask("chat.say", say(text, text)),
+            json!({"offset": offset})
+        );
         assert_eq!(ann.event("said"), json!({"user": "bob", "text": text}));
     }
     // Said again, it is not said again.
     assert_eq!(bob.ask("chat.say", say("two", "two")), json!({"offset": 2}));
     drop(ann);
-    assert_eq!(bob.ask("chat.say", say("three", "three")), json!({"offset": 3}));
+    assert_eq!(
+        bob.ask("chat.say", say("three", "three")),
+        json!({"offset": 3})
+    );
     let mut ann = chat.client("ann");
     ann.say(&join(json!({"epoch": joined["epoch"], "offset": 2})));
     assert_eq!(ann.hear()["recovered"], true);
@@ -334,8 +343,14 @@ fn a_chat_remembers_what_was_said() {
     let said = |text: &str| json!({"user": "bob", "text": text});
     assert_eq!(recent, json!([said("three"), said("two")]));
     // Ann's messages are hers, whatever she calls them.
-    assert_eq!(ann.ask("chat.say", say("four", "two")), json!({"offset": 4}));
-    assert_eq!(ann.refused(json!({"type": "publish", "id": 1, "room": "chat:lobby"})), "forbidden");
+    assert_eq!(
+        ann.ask("chat.say", say("four", "two")),
+        json!({"offset": 4})
+    );
+    assert_eq!(
+        ann.refused(json!({"type": "publish", "id": 1, "room": "chat:lobby"})),
+        "forbidden"
+    );
     drop(bob);
     chat.stop(ann);
 }

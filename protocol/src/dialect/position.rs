@@ -1,5 +1,5 @@
-//! Places in what a room keeps, as clients name them and are told them: what a client has had, where
-//! a message stands, and whether what was missed is still there.
+//! Places in what a room keeps, as clients name them and are told them: what a client has had,
+//! where a message stands, and whether what was missed is still there.
 //!
 //! Invariant: an epoch is a short text that clients compare and never interpret; offsets begin at 1
 //! and rise. Read by the native readers, written by `reply` and `event`.

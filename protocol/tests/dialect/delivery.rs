@@ -39,10 +39,7 @@ fn joins_name_what_the_client_has() {
             r#""room":"r","since":{"offset":18446744073709551615,"epoch":null}"#,
             r#"join_room id=1 room="r" since=""/18446744073709551615"#,
         ),
-        (
-            r#""room":"r","since":null"#,
-            r#"join_room id=1 room="r""#,
-        ),
+        (r#""room":"r","since":null"#, r#"join_room id=1 room="r""#),
         (
             r#""rooms":["a","b","c"],"since":{"b":{"epoch":"k3","offset":4},"a":{"offset":1}}"#,
             r#"join_room id=1 rooms=["a", "b", "c"] since={"b" "k3"/4, "a" ""/1}"#,
@@ -85,7 +82,11 @@ fn what_is_no_position_is_refused() {
         let refused = format!("bad_request -32602 id=1: {wrong}");
         one("join_room", &room(since), &refused);
         one("history", &room(since), &refused);
-        one("join_room", &rooms(&format!(r#"{{"a":{since}}}"#)), &refused);
+        one(
+            "join_room",
+            &rooms(&format!(r#"{{"a":{since}}}"#)),
+            &refused,
+        );
     }
     for since in ["1", "\"a\"", "[]", "true"] {
         let refused = format!("bad_request -32602 id=1: {BY_ROOM}");
@@ -93,7 +94,11 @@ fn what_is_no_position_is_refused() {
     }
     // One for all rooms is none for any.
     let refused = format!("bad_request -32602 id=1: {SINCE}");
-    one("join_room", &rooms(r#"{"epoch":"k3","offset":41}"#), &refused);
+    one(
+        "join_room",
+        &rooms(r#"{"epoch":"k3","offset":41}"#),
+        &refused,
+    );
     one(
         "join_room",
         r#""room":"r","since":{"offset":1},"since":null"#,
@@ -336,7 +341,10 @@ fn no_message_of_a_page_is_longer_than_foretold() {
                 out.len()
             };
             let grown = bytes(&[message; 2]) - bytes(&[message]);
-            assert!(grown <= message.bytes_max(dialect.encoding()), "{dialect:?}");
+            assert!(
+                grown <= message.bytes_max(dialect.encoding()),
+                "{dialect:?}"
+            );
         }
     }
     let plain = KeptMessage {

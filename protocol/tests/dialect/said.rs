@@ -121,8 +121,14 @@ fn command_line(command: &Command<'_>) -> String {
         add("reverse", reverse.then(|| "true".into()));
     }
     if let Some(keys) = publish.and_then(|publish| publish.keys.as_ref()) {
-        add("key", keys.idempotency.as_ref().map(|key| format!("{key:?}")));
-        add("conflate", keys.conflation.as_ref().map(|key| format!("{key:?}")));
+        add(
+            "key",
+            keys.idempotency.as_ref().map(|key| format!("{key:?}")),
+        );
+        add(
+            "conflate",
+            keys.conflation.as_ref().map(|key| format!("{key:?}")),
+        );
     }
     line + silence(command.reply)
 }

@@ -129,11 +129,7 @@ impl<'b> Positions<'b> {
 const NOT_JOINED_TOO: &str = "since names a room that rooms does not";
 
 /// Whether the connection may read what a room keeps, and it keeps something.
-fn may_read(
-    cx: &Context<'_>,
-    room: &ResolvedRoom<'_>,
-    standing: Standing,
-) -> Result<(), Problem> {
+fn may_read(cx: &Context<'_>, room: &ResolvedRoom<'_>, standing: Standing) -> Result<(), Problem> {
     room.namespace().may_read(cx.identity(), standing)?;
     match room.history() {
         Some(_) => Ok(()),

@@ -13,12 +13,8 @@ use crate::session::identity::Identity;
 use crate::session::pending::{Awaited, AwaitedPlaces, Pending, PublishedRoom, Shape};
 use crate::wire::failure::{BAD_USER, problem_of_publish, too_many_waiting};
 use crate::wire::publication::{self, Added};
-use shardcast_engine::{
-    Publication, PublicationKind, Publish, PublishError, Tag, Target, Topic,
-};
-use shardcast_protocol::dialect::{
-    self, Command, Problem, PublishTarget, Reply, Value, ValueBox,
-};
+use shardcast_engine::{Publication, PublicationKind, Publish, PublishError, Tag, Target, Topic};
+use shardcast_protocol::dialect::{self, Command, Problem, PublishTarget, Reply, Value, ValueBox};
 
 /// Publishes what a client says.
 pub(crate) fn publish(

@@ -147,7 +147,7 @@ const FOR_SLOW_READERS: History = History {
     last: Newcomers::Nothing,
 };
 
-/// What a kept message takes beside what its publisher was allowed: header, offset, and what the log
-/// counts for it.
+/// What a kept message takes beside what its publisher was allowed: header, offset, and what the
+/// log counts for it.
 pub(crate) const MESSAGE_HEADROOM_BYTES: usize = 1 << 10;
 const _: () = assert!(2 * LogOptions::PUBLICATION_BYTES < MESSAGE_HEADROOM_BYTES);

@@ -305,7 +305,10 @@ fn rooms_that_keep_the_same_share_a_class() {
     assert_eq!((log("a:x"), log("d:x")), (log("c:x"), log("e:x")));
     let mut classes = [log("a:x"), log("b:x"), log("d:x")].map(|class| format!("{class:?}"));
     classes.sort_unstable();
-    assert!(classes.windows(2).all(|pair| pair[0] != pair[1]), "{classes:?}");
+    assert!(
+        classes.windows(2).all(|pair| pair[0] != pair[1]),
+        "{classes:?}"
+    );
     let logs = namespaces.logs(64 << 10);
     assert_eq!(logs.len(), 3);
     for (room, publications_max, bytes_max) in [("a:x", 5, 1 << 20), ("d:x", 256, 256 << 10)] {
@@ -318,7 +321,11 @@ fn rooms_that_keep_the_same_share_a_class() {
         );
     }
     // What nobody has configured takes the largest message.
-    let bytes: Vec<_> = namespaces.logs(1 << 20).iter().map(|log| log.bytes_max).collect();
+    let bytes: Vec<_> = namespaces
+        .logs(1 << 20)
+        .iter()
+        .map(|log| log.bytes_max)
+        .collect();
     assert_eq!(bytes.iter().max(), Some(&((1 << 20) + 1024)));
 }
 
@@ -507,7 +514,11 @@ fn what_breaks_a_limit_is_no_namespace() {
             "idempotency of namespace \"a\" must be from 1 s to 1 day",
         ),
     ] {
-        check_refused(good(), &[("a", history(change))], &format!("history.{want}"));
+        check_refused(
+            good(),
+            &[("a", history(change))],
+            &format!("history.{want}"),
+        );
     }
     let want = "names.bytes_max of the default namespace must be from 1 to 4096";
     check_refused(with_bytes(0), &[], want);

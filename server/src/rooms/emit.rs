@@ -186,8 +186,8 @@ impl Emit<'_, Handle> {
     /// Sends the event, waiting where a queue is full.
     ///
     /// # Errors
-    /// Of a name or a key; `too_large` if a client could not be sent it; the data cannot be written;
-    /// or the server stops. Of several rooms those before the bad one have it.
+    /// Of a name or a key; `too_large` if a client could not be sent it; the data cannot be
+    /// written; or the server stops. Of several rooms those before the bad one have it.
     pub async fn emit<T: Serialize>(self, event: &str, data: &T) -> Result<(), Failure> {
         let event = self.encode(event, data)?;
         for recipients in self.targets.each() {

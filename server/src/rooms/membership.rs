@@ -56,12 +56,7 @@ impl Context<'_> {
                 then(cx, joined);
             }
         });
-        Ok(join(
-            self,
-            |_| Requester::Code(then),
-            Shape::Rooms,
-            &joins,
-        )?)
+        Ok(join(self, |_| Requester::Code(then), Shape::Rooms, &joins)?)
     }
 
     /// Joins a room, and has the connection sent what it has missed since it was at this place; and
@@ -84,7 +79,12 @@ impl Context<'_> {
                 then(cx, joined);
             }
         });
-        Ok(join(self, |_| Requester::Code(then), Shape::Room, &[asked])?)
+        Ok(join(
+            self,
+            |_| Requester::Code(then),
+            Shape::Room,
+            &[asked],
+        )?)
     }
 
     /// Leaves a room. No message of the room follows once its home has ordered the leave.

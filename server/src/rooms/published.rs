@@ -70,7 +70,14 @@ impl Emit<'_, &mut Context<'_>> {
         let then = Continuation::new(move |cx, outcome| {
             if let Outcome::Published(publishing) = outcome {
                 let one = Published::of(publishing.sum);
-                then(cx, if count == 1 { one } else { Published::default() });
+                then(
+                    cx,
+                    if count == 1 {
+                        one
+                    } else {
+                        Published::default()
+                    },
+                );
             }
         });
         let requester = Requester::Code(then);

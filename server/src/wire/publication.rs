@@ -82,9 +82,7 @@ pub(crate) fn content_of(
         if other == dialect || !is_present(EncodingId::new(other.index())) {
             continue;
         }
-        let most = with_event(publication, None, |event| {
-            event.bytes_max(other.encoding())
-        });
+        let most = with_event(publication, None, |event| event.bytes_max(other.encoding()));
         if most.is_none_or(|bytes| bytes > bytes_max) {
             others.push(fit(other, TOO_LARGE_FOR_OTHERS)?);
         }

@@ -179,7 +179,10 @@ fn broadcasts() {
     cluster.check(
         0,
         r#"{"type":"broadcast","room":"z","report":true}"#,
-        &[(0, r#"{"type":"ack","delivered":0,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#)],
+        &[(
+            0,
+            r#"{"type":"ack","delivered":0,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#,
+        )],
     );
     // To everyone.
     let message = r#"{"type":"message","from":"{1}","data":"all"}"#;

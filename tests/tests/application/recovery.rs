@@ -43,71 +43,77 @@ fn expect_numbers(speaker: &mut Speaker, numbers: std::ops::RangeInclusive<u64>)
 
 #[test]
 fn what_was_missed_comes_before_what_goes_on() {
-    each(|| chatting(&[]), |server, _, dialect| {
-        let mut publisher = Speaker::new(server, dialect);
-        let mut epoch = String::new();
-        for number in 1..=5 {
-            (epoch, _) = publish(&mut publisher, "chat:a", &json!(number));
-        }
-        for (since, first) in [
-            (json!({"epoch": epoch, "offset": 5}), 6),
-            (json!({"epoch": epoch, "offset": 3}), 4),
-            (json!({"epoch": epoch, "offset": 0}), 1),
-            // Any epoch.
-            (json!({"epoch": "", "offset": 4}), 5),
-            (json!({"offset": 2}), 3),
-        ] {
+    each(
+        || chatting(&[]),
+        |server, _, dialect| {
+            let mut publisher = Speaker::new(server, dialect);
+            let mut epoch = String::new();
+            for number in 1..=5 {
+                (epoch, _) = publish(&mut publisher, "chat:a", &json!(number));
+            }
+            for (since, first) in [
+                (json!({"epoch": epoch, "offset": 5}), 6),
+                (json!({"epoch": epoch, "offset": 3}), 4),
+                (json!({"epoch": epoch, "offset": 0}), 1),
+                // Any epoch.
+                (json!({"epoch": "", "offset": 4}), 5),
+                (json!({"offset": 2}), 3),
+            ] {
+                let mut one = Speaker::new(server, dialect);
+                let joined = recover(&mut one, "chat:a", since);
+                assert_eq!(joined, json!({"offset": 5, "recovered": true}));
+                expect_numbers(&mut one, first..=5);
+                one.check_quiet();
+            }
             let mut one = Speaker::new(server, dialect);
-            let joined = recover(&mut one, "chat:a", since);
-            assert_eq!(joined, json!({"offset": 5, "recovered": true}));
-            expect_numbers(&mut one, first..=5);
+            recover(&mut one, "chat:a", json!({"epoch": epoch, "offset": 4}));
+            publish(&mut publisher, "chat:a", &json!(6));
+            expect_numbers(&mut one, 5..=6);
+            // A member has missed nothing.
+            let again = recover(&mut one, "chat:a", json!({"epoch": epoch, "offset": 1}));
+            assert_eq!(again, json!({"offset": 6}));
             one.check_quiet();
-        }
-        let mut one = Speaker::new(server, dialect);
-        recover(&mut one, "chat:a", json!({"epoch": epoch, "offset": 4}));
-        publish(&mut publisher, "chat:a", &json!(6));
-        expect_numbers(&mut one, 5..=6);
-        // A member has missed nothing.
-        let again = recover(&mut one, "chat:a", json!({"epoch": epoch, "offset": 1}));
-        assert_eq!(again, json!({"offset": 6}));
-        one.check_quiet();
-    });
+        },
+    );
 }
 
 #[test]
 fn several_rooms_are_recovered_at_once() {
-    each(|| chatting(&[]), |server, _, dialect| {
-        let mut publisher = Speaker::new(server, dialect);
-        let mut epochs = Vec::new();
-        for room in ["chat:a", "chat:b"] {
-            for number in 1..=3 {
-                let (epoch, _) = publish(&mut publisher, room, &json!(number));
-                epochs.push(epoch);
+    each(
+        || chatting(&[]),
+        |server, _, dialect| {
+            let mut publisher = Speaker::new(server, dialect);
+            let mut epochs = Vec::new();
+            for room in ["chat:a", "chat:b"] {
+                for number in 1..=3 {
+                    let (epoch, _) = publish(&mut publisher, room, &json!(number));
+                    epochs.push(epoch);
+                }
             }
-        }
-        let mut one = Speaker::new(server, dialect);
-        let rooms = json!(["chat:a", "plain", "chat:b", "chat:c"]);
-        let since = json!({
-            "chat:b": {"epoch": "other", "offset": 1},
-            "chat:a": {"epoch": epochs[0], "offset": 1},
-        });
-        let joined = one.ask("join_room", json!({"rooms": rooms, "since": since}));
-        let new = joined["rooms"][3]["epoch"].clone();
-        assert_eq!(
-            joined,
-            json!({"rooms": [
-                {"room": "chat:a", "members": 1, "epoch": epochs[0], "offset": 3, "recovered": true},
-                {"room": "plain", "members": 1},
-                {
-                    "room": "chat:b", "members": 1, "epoch": epochs[3], "offset": 3,
-                    "recovered": false, "reason": "epoch_changed",
-                },
-                {"room": "chat:c", "members": 1, "epoch": new, "offset": 0},
-            ]})
-        );
-        expect_numbers(&mut one, 2..=3);
-        one.check_quiet();
-    });
+            let mut one = Speaker::new(server, dialect);
+            let rooms = json!(["chat:a", "plain", "chat:b", "chat:c"]);
+            let since = json!({
+                "chat:b": {"epoch": "other", "offset": 1},
+                "chat:a": {"epoch": epochs[0], "offset": 1},
+            });
+            let joined = one.ask("join_room", json!({"rooms": rooms, "since": since}));
+            let new = joined["rooms"][3]["epoch"].clone();
+            assert_eq!(
+                joined,
+                json!({"rooms": [
+                    {"room": "chat:a", "members": 1, "epoch": epochs[0], "offset": 3, "recovered": true},
+                    {"room": "plain", "members": 1},
+                    {
+                        "room": "chat:b", "members": 1, "epoch": epochs[3], "offset": 3,
+                        "recovered": false, "reason": "epoch_changed",
+                    },
+                    {"room": "chat:c", "members": 1, "epoch": new, "offset": 0},
+                ]})
+            );
+            expect_numbers(&mut one, 2..=3);
+            one.check_quiet();
+        },
+    );
 }
 
 #[test]
@@ -133,12 +139,14 @@ fn what_is_lost_is_told_with_its_reason() {
         for number in 1..=5 {
             place = publish(&mut publisher, "few:a", &json!(number));
         }
-        let lost = |reason: &str, offset: u64| {
-            json!({"offset": offset, "recovered": false, "reason": reason})
-        };
+        let lost = |reason: &str, offset: u64| json!({"offset": offset, "recovered": false, "reason": reason});
         let mut check = |room: &str, since: Value, expected: Value| {
             let mut one = Speaker::new(server, dialect);
-            assert_eq!(recover(&mut one, room, since.clone()), expected, "{room} {since}");
+            assert_eq!(
+                recover(&mut one, room, since.clone()),
+                expected,
+                "{room} {since}"
+            );
             one.pass_over();
         };
         let since = |epoch: &str, offset: u64| json!({"epoch": epoch, "offset": offset});
@@ -155,10 +163,18 @@ fn what_is_lost_is_told_with_its_reason() {
             check("few:a", since(&upper, 5), lost("epoch_changed", 5));
         }
         for number in 1..=3 {
-            place = publish(&mut publisher, "small:a", &json!(format!("{number:0>30000}")));
+            place = publish(
+                &mut publisher,
+                "small:a",
+                &json!(format!("{number:0>30000}")),
+            );
         }
         check("small:a", since(&place.0, 0), lost("trimmed_by_size", 3));
-        check("small:a", since(&place.0, 2), json!({"offset": 3, "recovered": true}));
+        check(
+            "small:a",
+            since(&place.0, 2),
+            json!({"offset": 3, "recovered": true}),
+        );
         place = publish(&mut publisher, "brief:a", &json!(1));
         let kept = || {
             let page = publisher.ask("history", json!({"room": "brief:a"}));
@@ -169,7 +185,11 @@ fn what_is_lost_is_told_with_its_reason() {
         assert!(shardcast_tests::is_reached_within(patience, kept));
         check("brief:a", since(&place.0, 0), lost("trimmed_by_age", 1));
         // Who missed nothing has missed nothing.
-        check("brief:a", since(&place.0, 1), json!({"offset": 1, "recovered": true}));
+        check(
+            "brief:a",
+            since(&place.0, 1),
+            json!({"offset": 1, "recovered": true}),
+        );
     });
 }
 
@@ -181,32 +201,35 @@ fn nobody_who_comes_back_misses_or_repeats_anything() {
         publications_max: 10_000,
         ..History::default()
     });
-    each(|| chatting(&[("deep", deep.clone())]), |server, _, dialect| {
-        let ends = AtomicBool::new(false);
-        let mut first = Speaker::new(server, dialect);
-        let (epoch, _) = place_in(&first.ask("history", json!({"room": "deep:a", "limit": 0})));
-        thread::scope(|scope| {
-            let readers: Vec<_> = (0..3)
-                .map(|reader| {
-                    let (ends, epoch) = (&ends, epoch.clone());
-                    scope.spawn(move || come_and_go(server, dialect, reader, &epoch, ends))
-                })
-                .collect();
-            let mut publishers: Vec<Speaker> =
-                (0..2).map(|_| Speaker::new(server, dialect)).collect();
-            let mut published = 0;
-            while published < MESSAGES {
-                for publisher in &mut publishers {
-                    publish(publisher, "deep:a", &json!("x"));
-                    published += 1;
+    each(
+        || chatting(&[("deep", deep.clone())]),
+        |server, _, dialect| {
+            let ends = AtomicBool::new(false);
+            let mut first = Speaker::new(server, dialect);
+            let (epoch, _) = place_in(&first.ask("history", json!({"room": "deep:a", "limit": 0})));
+            thread::scope(|scope| {
+                let readers: Vec<_> = (0..3)
+                    .map(|reader| {
+                        let (ends, epoch) = (&ends, epoch.clone());
+                        scope.spawn(move || come_and_go(server, dialect, reader, &epoch, ends))
+                    })
+                    .collect();
+                let mut publishers: Vec<Speaker> =
+                    (0..2).map(|_| Speaker::new(server, dialect)).collect();
+                let mut published = 0;
+                while published < MESSAGES {
+                    for publisher in &mut publishers {
+                        publish(publisher, "deep:a", &json!("x"));
+                        published += 1;
+                    }
                 }
-            }
-            ends.store(true, Ordering::Relaxed);
-            for reader in readers {
-                assert_eq!(reader.join().expect("no gap"), MESSAGES);
-            }
-        });
-    });
+                ends.store(true, Ordering::Relaxed);
+                for reader in readers {
+                    assert_eq!(reader.join().expect("no gap"), MESSAGES);
+                }
+            });
+        },
+    );
 }
 
 /// Hears some messages, goes, and comes back, until there is nothing more. Where it ended.
@@ -278,7 +301,10 @@ fn newcomers_are_sent_the_last_value() {
         for (room, numbers) in [("newest:a", vec![6]), ("keyed:a", vec![3, 4, 5, 6])] {
             let mut one = Speaker::new(server, dialect);
             let joined = one.ask("join_room", json!({"room": room}));
-            assert_eq!((&joined["offset"], joined.get("recovered")), (&json!(6), None));
+            assert_eq!(
+                (&joined["offset"], joined.get("recovered")),
+                (&json!(6), None)
+            );
             for number in numbers {
                 let heard = one.hear();
                 assert_eq!(
@@ -290,7 +316,11 @@ fn newcomers_are_sent_the_last_value() {
             one.check_quiet();
             // Who says where it was is sent what it missed, and nothing else.
             let mut back = Speaker::new(server, dialect);
-            recover(&mut back, room, json!({"epoch": joined["epoch"], "offset": 4}));
+            recover(
+                &mut back,
+                room,
+                json!({"epoch": joined["epoch"], "offset": 4}),
+            );
             expect_numbers(&mut back, 5..=6);
             back.check_quiet();
         }
@@ -329,14 +359,20 @@ fn the_application_has_it_all() {
             async move { handle.to("chat:a").key("k").publish("said", &data).await }
         };
         let (first, second) = wait(async { (keyed(3).await.unwrap(), keyed(4).await.unwrap()) });
-        assert_eq!((first.repeat, second.repeat), (Repeat::First, Repeat::Duplicate));
+        assert_eq!(
+            (first.repeat, second.repeat),
+            (Repeat::First, Repeat::Duplicate)
+        );
         assert_eq!(first.position, second.position);
         assert_eq!(first.position.map(|position| position.offset), Some(3));
         for speaker in &mut all {
             speaker.expect_event("said", json!(3));
             speaker.check_quiet();
         }
-        wait(check_outside(handle.clone(), first.position.expect("a place")));
+        wait(check_outside(
+            handle.clone(),
+            first.position.expect("a place"),
+        ));
     });
 }
 
@@ -347,13 +383,22 @@ async fn check_outside(handle: shardcast::Handle, position: Position) {
         order: ReadOrder::Forward,
     };
     let history = handle.history("chat:a", page(None, 0)).await.unwrap();
-    assert_eq!((history.position(), history.messages().count()), (position, 0));
+    assert_eq!(
+        (history.position(), history.messages().count()),
+        (position, 0)
+    );
     assert_eq!((history.room(), history.loss()), ("chat:a", None));
     let since = |epoch, offset| Some(Since { epoch, offset });
-    let history = handle.history("chat:a", page(since(Some(1), 1), 10)).await.unwrap();
+    let history = handle
+        .history("chat:a", page(since(Some(1), 1), 10))
+        .await
+        .unwrap();
     assert_eq!(history.loss(), Some(Loss::EpochChanged));
     let epoch = Some(position.epoch);
-    let history = handle.history("chat:a", page(since(epoch, 2), 10)).await.unwrap();
+    let history = handle
+        .history("chat:a", page(since(epoch, 2), 10))
+        .await
+        .unwrap();
     let messages: Vec<_> = history.messages().collect();
     assert_eq!(messages.len(), 1);
     assert_eq!((messages[0].offset, messages[0].event), (3, Some("said")));
@@ -365,15 +410,29 @@ async fn check_outside(handle: shardcast::Handle, position: Position) {
         handle.to("plain").key("k").emit("e", &1).await,
         handle.everyone().key("k").emit("e", &1).await,
         handle.to("chat:a").key("").emit("e", &1).await,
-        handle.to("chat:a").conflate(&"k".repeat(129)).emit("e", &1).await,
+        handle
+            .to("chat:a")
+            .conflate(&"k".repeat(129))
+            .emit("e", &1)
+            .await,
     ] {
-        let problem = refused.expect_err("it is refused").problem().expect("for clients");
+        let problem = refused
+            .expect_err("it is refused")
+            .problem()
+            .expect("for clients");
         assert_eq!(problem.code.as_str(), "bad_request");
     }
     // Where there is no history there is no place.
     let published = handle.to("plain").publish("e", &1).await.unwrap();
-    assert_eq!((published.position, published.repeat), (None, Repeat::First));
-    let nowhere = handle.to_user("nobody is called so").publish("e", &1).await.unwrap();
+    assert_eq!(
+        (published.position, published.repeat),
+        (None, Repeat::First)
+    );
+    let nowhere = handle
+        .to_user("nobody is called so")
+        .publish("e", &1)
+        .await
+        .unwrap();
     assert_eq!(nowhere.position, None);
 }
 
@@ -381,9 +440,10 @@ async fn check_outside(handle: shardcast::Handle, position: Position) {
 async fn say_on_shard(cx: Background, (room, number): (String, u64)) -> Result<u64, Failure> {
     let (sender, placed) = oneshot::channel();
     let said = cx.on_shard(move |cx| {
-        cx.to(&room).publish_then("said", &number, move |_, published| {
-            let _ = sender.send(published.position.map_or(0, |position| position.offset));
-        })
+        cx.to(&room)
+            .publish_then("said", &number, move |_, published| {
+                let _ = sender.send(published.position.map_or(0, |position| position.offset));
+            })
     });
     said.await??;
     Ok(placed.await?)
@@ -432,5 +492,8 @@ async fn back(cx: Background, (room, offset): (String, u64)) -> Result<(u64, boo
     };
     let joined = cx.join_since(&room, since).await?;
     let log = joined.log.expect("the room keeps history");
-    Ok((log.position.offset, log.recovery == Some(Recovery::Recovered)))
+    Ok((
+        log.position.offset,
+        log.recovery == Some(Recovery::Recovered),
+    ))
 }

@@ -114,7 +114,11 @@ fn number_in(text: &str) -> Option<u64> {
 /// Every number is heard or was counted as missed, and what is heard stands in order.
 #[track_caller]
 fn check_complete(heard: &Heard, reason: Option<&str>) {
-    assert!(heard.numbers.is_sorted_by(|a, b| a < b), "{:?}", heard.numbers);
+    assert!(
+        heard.numbers.is_sorted_by(|a, b| a < b),
+        "{:?}",
+        heard.numbers
+    );
     let missed: u64 = heard.missed.values().sum();
     assert_eq!(heard.numbers.len() as u64 + missed, MESSAGES, "{heard:?}");
     let reasons: Vec<&str> = heard.missed.keys().map(String::as_str).collect();
@@ -161,7 +165,10 @@ fn who_falls_out_of_the_log_is_told_how_much() {
         let missed: u64 = heard.missed.values().sum();
         assert_eq!(server.sum(|shard| &shard.missed_trimmed_by_size), missed);
         let (_, last_gap) = heard.gaps[heard.gaps.len() - 1];
-        assert!(last_gap > 0 && (missed < MESSAGES - 4), "{trimmed_by_bytes}");
+        assert!(
+            last_gap > 0 && (missed < MESSAGES - 4),
+            "{trimmed_by_bytes}"
+        );
     }
 }
 
@@ -248,7 +255,11 @@ fn who_is_conflated_for_hears_the_newest_of_each_key() {
         let server = server(SlowReader::Conflate, history);
         let heard = stall(&server);
         let missed: u64 = heard.missed.values().sum();
-        assert!(heard.numbers.is_sorted_by(|a, b| a < b), "{:?}", heard.numbers);
+        assert!(
+            heard.numbers.is_sorted_by(|a, b| a < b),
+            "{:?}",
+            heard.numbers
+        );
         assert_eq!(heard.numbers.len() as u64 + missed, MESSAGES, "{heard:?}");
         assert_eq!(heard.answers.len(), 1);
         if kept_all {

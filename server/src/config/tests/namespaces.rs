@@ -150,7 +150,11 @@ fn unknown_options_are_answered_with_the_nearest() {
     for (text, option, nearest) in [
         ("publsh = 'users'", "publsh", "publish"),
         ("members_max = 1", "members_max", "max_members"),
-        ("[namespaces.chat.retention]\nsize = 1", "retention", "presence"),
+        (
+            "[namespaces.chat.retention]\nsize = 1",
+            "retention",
+            "presence",
+        ),
         ("histroy = 1", "histroy", "history"),
         ("history_size = 1", "history_size", "history_bytes"),
         ("slow_readers = 'conflate'", "slow_readers", "slow_reader"),
@@ -357,8 +361,16 @@ fn what_is_kept_is_read() {
             SlowReader::Conflate,
         ),
         // What concerns a history says nothing without one.
-        ("history_ttl = '1h'\nslow_reader = 'drop_oldest'", None, SlowReader::DropOldest),
-        ("history = 'none'\nslow_reader = 'drop_newest'", None, SlowReader::DropNewest),
+        (
+            "history_ttl = '1h'\nslow_reader = 'drop_oldest'",
+            None,
+            SlowReader::DropOldest,
+        ),
+        (
+            "history = 'none'\nslow_reader = 'drop_newest'",
+            None,
+            SlowReader::DropNewest,
+        ),
     ] {
         let (default, named) = chat(Namespace {
             history,
@@ -427,7 +439,12 @@ fn what_is_kept_is_what_the_engine_takes() {
         .collect();
     assert_eq!(
         kept,
-        [(1, 1 << 20), (100_000, 1 << 30), (256, 256 << 10), (1, 65 << 10)]
+        [
+            (1, 1 << 20),
+            (100_000, 1 << 30),
+            (256, 256 << 10),
+            (1, 65 << 10)
+        ]
     );
 }
 

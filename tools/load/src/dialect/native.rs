@@ -349,33 +349,57 @@ mod tests {
     #[test]
     fn a_place_is_kept_and_said() {
         let mut native = native();
-        let join = |native: &Native| sent(|out| native.append_subscribe(out, 0, 0, 1)).remove(0).1;
+        let join = |native: &Native| {
+            sent(|out| native.append_subscribe(out, 0, 0, 1))
+                .remove(0)
+                .1
+        };
         let plain = r#"{"type":"join_room","id":1,"room":"r1"}"#;
-        let joined = |rest: &str| format!(r#"{{"type":"joined","id":1,"room":"r1","members":1{rest}}}"#);
+        let joined =
+            |rest: &str| format!(r#"{{"type":"joined","id":1,"room":"r1","members":1{rest}}}"#);
         let place = r#","epoch":"k3","offset":40"#;
-        assert_eq!(meaning(&mut native, TEXT, joined(place).as_bytes()), Incoming::Joined);
+        assert_eq!(
+            meaning(&mut native, TEXT, joined(place).as_bytes()),
+            Incoming::Joined
+        );
         assert_eq!(join(&native), plain, "nobody recovers");
         native.recover(1);
         assert_eq!(join(&native), plain, "the first time");
-        assert_eq!(meaning(&mut native, TEXT, joined(place).as_bytes()), Incoming::Joined);
+        assert_eq!(
+            meaning(&mut native, TEXT, joined(place).as_bytes()),
+            Incoming::Joined
+        );
         let since = |offset: u64| {
             let since = format!(r#","since":{{"epoch":"k3","offset":{offset}}}}}"#);
             plain.replace('}', &since)
         };
         assert_eq!(join(&native), since(40));
         let data = data(&STAMP);
-        let message = format!(r#"{{"type":"message","room":"r2","from":"x","offset":41,"data":"{data}"}}"#);
-        assert_eq!(meaning(&mut native, TEXT, message.as_bytes()), Incoming::Delivery(STAMP));
+        let message =
+            format!(r#"{{"type":"message","room":"r2","from":"x","offset":41,"data":"{data}"}}"#);
+        assert_eq!(
+            meaning(&mut native, TEXT, message.as_bytes()),
+            Incoming::Delivery(STAMP)
+        );
         assert_eq!(join(&native), since(41));
         let recovered = format!(r#"{},"recovered":true"#, place.replace("40", "50"));
-        assert_eq!(meaning(&mut native, TEXT, joined(&recovered).as_bytes()), Incoming::Joined);
+        assert_eq!(
+            meaning(&mut native, TEXT, joined(&recovered).as_bytes()),
+            Incoming::Joined
+        );
         assert_eq!(join(&native), since(41), "what was missed follows");
         for (rest, words) in [
-            (format!(r#"{place},"recovered":false,"reason":"trimmed_by_size""#), "trimmed_by_size"),
+            (
+                format!(r#"{place},"recovered":false,"reason":"trimmed_by_size""#),
+                "trimmed_by_size",
+            ),
             (String::new(), "keeps no history"),
         ] {
             let heard = meaning(&mut native, TEXT, joined(&rest).as_bytes());
-            assert!(matches!(heard, Incoming::Refused(said) if said.contains(words)), "{words}");
+            assert!(
+                matches!(heard, Incoming::Refused(said) if said.contains(words)),
+                "{words}"
+            );
         }
     }
 }

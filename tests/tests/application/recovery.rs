@@ -140,7 +140,7 @@ fn what_is_lost_is_told_with_its_reason() {
             place = publish(&mut publisher, "few:a", &json!(number));
         }
         let lost = |reason: &str, offset: u64| json!({"offset": offset, "recovered": false, "reason": reason});
-        let mut check = |room: &str, since: Value, expected: Value| {
+        let check = |room: &str, since: Value, expected: Value| {
             let mut one = Speaker::new(server, dialect);
             assert_eq!(
                 recover(&mut one, room, since.clone()),

@@ -2,8 +2,8 @@
 //! is to be read.
 
 use shardcast_protocol::dialect::{
-    Command, Decoded, Dialect, Id, InvalidRequest, Item, Join, JoinSince, Payload, PublishTarget,
-    ReadOrder, ReplyMode, Request, Response, Rooms, Rules, Since, Value,
+    Command, Decoded, Dialect, Id, InvalidRequest, Item, Join, JoinSince, Payload, Publish,
+    PublishTarget, ReadOrder, ReplyMode, Request, Response, Rooms, Rules, Since, Value,
 };
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
@@ -99,6 +99,18 @@ fn command_line(command: &Command<'_>) -> String {
     if let Request::Presence { limit, .. } = request {
         add("limit", limit.map(|limit| limit.to_string()));
     }
+    line += &kept_line(command, publish);
+    line + silence(command.reply)
+}
+
+/// What of a request is about what rooms keep.
+fn kept_line(command: &Command<'_>, publish: Option<&Publish<'_>>) -> String {
+    let (request, mut line) = (&command.request, String::new());
+    let mut add = |key: &str, text: Option<String>| {
+        if let Some(text) = text {
+            line += &format!(" {key}={text}");
+        }
+    };
     if let Request::Join(Join {
         since: Some(since), ..
     }) = request
@@ -130,7 +142,7 @@ fn command_line(command: &Command<'_>) -> String {
             keys.conflation.as_ref().map(|key| format!("{key:?}")),
         );
     }
-    line + silence(command.reply)
+    line
 }
 
 fn since_text(since: &Since<'_>) -> String {

@@ -169,34 +169,18 @@ struct Written {
     line: String,
 }
 
-fn random_command(rng: &mut Rng) -> Written {
-    let quoted = |text: &str| serde_json::to_string(text).unwrap();
-    let kinds = [
-        "ping",
-        "echo",
-        "join_room",
-        "broadcast",
-        "presence",
-        "history",
-    ];
-    let kind = kinds[rng.usize(..kinds.len())];
-    let mut written = Written {
-        kind: kind.into(),
-        id: rng.bool().then(|| {
-            if rng.bool() {
-                rng.i64(..).to_string()
-            } else {
-                quoted("an \"id\" é")
-            }
-        }),
-        keys: Vec::new(),
-        line: String::new(),
-    };
-    if let Some(id) = &written.id {
-        written.line += &format!(" id={id}");
-    }
-    // What a type does not need comes as well, and is ignored.
-    let (asked, shown): (&[&str], &[&str]) = match kind {
+const KINDS: [&str; 6] = [
+    "ping",
+    "echo",
+    "join_room",
+    "broadcast",
+    "presence",
+    "history",
+];
+
+/// Keys that a command of this kind bears, and those of them and others that are read.
+fn random_keys(rng: &mut Rng, kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match kind {
         "join_room" if rng.bool() => (&["room"], &["room", "data", "since"]),
         "join_room" => (&["rooms"], &["rooms", "data"]),
         "broadcast" => match rng.u8(..4) {
@@ -214,7 +198,29 @@ fn random_command(rng: &mut Rng) -> Written {
         "presence" => (&["room"], &["room", "data", "limit"]),
         "history" => (&["room"], &["room", "data", "limit", "since"]),
         _ => (&[], &["room", "data"]),
+    }
+}
+
+fn random_command(rng: &mut Rng) -> Written {
+    let quoted = |text: &str| serde_json::to_string(text).unwrap();
+    let kind = KINDS[rng.usize(..KINDS.len())];
+    let mut written = Written {
+        kind: kind.into(),
+        id: rng.bool().then(|| {
+            if rng.bool() {
+                rng.i64(..).to_string()
+            } else {
+                quoted("an \"id\" é")
+            }
+        }),
+        keys: Vec::new(),
+        line: String::new(),
     };
+    if let Some(id) = &written.id {
+        written.line += &format!(" id={id}");
+    }
+    // What a type does not need comes as well, and is ignored.
+    let (asked, shown) = random_keys(rng, kind);
     let excluded = |key: &str| match (kind, key) {
         ("join_room", "since") | ("broadcast", "key" | "conflate") => !shown.contains(&key),
         ("join_room", _) => matches!(key, "room" | "rooms") && !asked.contains(&key),

@@ -100,21 +100,6 @@ fn answers() {
         r#"{"type":"ack","id":7}"#,
         r#"{"jsonrpc":"2.0","result":{},"id":7}"#,
     );
-    let counts = Counts {
-        delivered: 10,
-        queued: 300,
-        dropped: 70_000,
-        conflated: 4,
-        catching_up: 5,
-    };
-    reply(
-        Reply::Published {
-            places: Places::Nowhere,
-            counts: Some(counts),
-        },
-        r#"{"type":"ack","id":7,"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5}"#,
-        r#"{"jsonrpc":"2.0","result":{"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5},"id":7}"#,
-    );
     let many = vec!["room"; 20];
     let listed = format!("[{}]", vec!["\"room\""; 20].join(","));
     reply(
@@ -131,6 +116,25 @@ fn answers() {
         Reply::Result(None),
         r#"{"type":"result","id":7,"data":null}"#,
         r#"{"jsonrpc":"2.0","result":null,"id":7}"#,
+    );
+}
+
+#[test]
+fn answers_with_counts() {
+    let counts = Counts {
+        delivered: 10,
+        queued: 300,
+        dropped: 70_000,
+        conflated: 4,
+        catching_up: 5,
+    };
+    reply(
+        Reply::Published {
+            places: Places::Nowhere,
+            counts: Some(counts),
+        },
+        r#"{"type":"ack","id":7,"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5}"#,
+        r#"{"jsonrpc":"2.0","result":{"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5},"id":7}"#,
     );
 }
 

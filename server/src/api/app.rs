@@ -164,8 +164,8 @@ impl App {
         App { hooks, ..self }
     }
 
-    /// Called for every gap that a client is told of (`missed`): it reads a room too slowly, and the
-    /// room's policy has left messages out ([`crate::namespace::SlowReader`]).
+    /// Called for every gap that a client is told of (`missed`): it reads a room too slowly, and
+    /// the room's policy has left messages out ([`crate::namespace::SlowReader`]).
     pub fn on_missed(
         self,
         hook: impl Fn(&mut Context<'_>, &Arc<str>, Missed) + Send + Sync + 'static,

@@ -4,13 +4,13 @@ use crate::history::{chatting, keeping, place_in, publish};
 use crate::speaker::Speaker;
 use crate::{each, wait};
 use serde_json::{Value, json};
-use shardcast::namespace::{History, Newcomers};
+use shardcast::namespace::{History, Namespace, Newcomers};
 use shardcast::{
     Background, Failure, HistoryQuery, Loss, Position, ReadOrder, Recovery, Repeat, RoomHistory,
     Since,
 };
 use shardcast_engine::protocol::dialect::Dialect;
-use shardcast_tests::Server;
+use shardcast_tests::{PATIENCE, Server, is_reached_within};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -116,80 +116,91 @@ fn several_rooms_are_recovered_at_once() {
     );
 }
 
+/// The answer to who cannot recover.
+fn lost(reason: &str, offset: u64) -> Value {
+    json!({"offset": offset, "recovered": false, "reason": reason})
+}
+
+/// A new client joins from a place, and is answered so.
+#[track_caller]
+fn check_recovery(
+    server: &Server,
+    dialect: Dialect,
+    (room, epoch, offset): (&str, &str, u64),
+    expected: &Value,
+) {
+    let mut one = Speaker::new(server, dialect);
+    let since = json!({"epoch": epoch, "offset": offset});
+    let joined = recover(&mut one, room, since);
+    assert_eq!(joined, *expected, "{room} {epoch} {offset}");
+    one.pass_over();
+}
+
+/// A namespace whose rooms keep less than others.
+fn short(change: fn(&mut History)) -> Namespace {
+    let mut history = History::default();
+    change(&mut history);
+    keeping(history)
+}
+
 #[test]
-fn what_is_lost_is_told_with_its_reason() {
-    let short = |change: fn(&mut History)| {
-        let mut history = History::default();
-        change(&mut history);
-        keeping(history)
-    };
+fn what_is_lost_by_size_is_told() {
     let few = short(|history| history.publications_max = 3);
     let small = short(|history| history.bytes_max = 80 << 10);
-    let brief = short(|history| history.ttl = Duration::from_secs(1));
-    let app = || {
-        chatting(&[
-            ("few", few.clone()),
-            ("small", small.clone()),
-            ("brief", brief.clone()),
-        ])
-    };
+    let app = || chatting(&[("few", few.clone()), ("small", small.clone())]);
     each(app, |server, _, dialect| {
         let mut publisher = Speaker::new(server, dialect);
-        let mut place = (String::new(), 0);
+        let mut epoch = String::new();
         for number in 1..=5 {
-            place = publish(&mut publisher, "few:a", &json!(number));
+            (epoch, _) = publish(&mut publisher, "few:a", &json!(number));
         }
-        let lost = |reason: &str, offset: u64| json!({"offset": offset, "recovered": false, "reason": reason});
-        let check = |room: &str, since: Value, expected: Value| {
-            let mut one = Speaker::new(server, dialect);
-            assert_eq!(
-                recover(&mut one, room, since.clone()),
-                expected,
-                "{room} {since}"
-            );
-            one.pass_over();
-        };
-        let since = |epoch: &str, offset: u64| json!({"epoch": epoch, "offset": offset});
-        let recovered = json!({"offset": 5, "recovered": true});
-        check("few:a", since(&place.0, 2), recovered);
-        check("few:a", since(&place.0, 1), lost("trimmed_by_size", 5));
-        check("few:a", since("", 0), lost("trimmed_by_size", 5));
-        // Another order; one that never was so far; a text that is no epoch.
-        check("few:a", since("zzz", 5), lost("epoch_changed", 5));
-        check("few:a", since(&place.0, 6), lost("epoch_changed", 5));
-        check("few:a", since("?", 5), lost("epoch_changed", 5));
-        let upper = place.0.to_uppercase();
-        if upper != place.0 {
-            check("few:a", since(&upper, 5), lost("epoch_changed", 5));
+        let recovered = |offset: u64| json!({"offset": offset, "recovered": true});
+        let upper = epoch.to_uppercase();
+        let (trimmed, changed) = (lost("trimmed_by_size", 5), lost("epoch_changed", 5));
+        for (epoch, offset, expected) in [
+            (&*epoch, 2, &recovered(5)),
+            (&epoch, 1, &trimmed),
+            ("", 0, &trimmed),
+            // Another order; one that never was so far; texts that are no epochs.
+            ("zzz", 5, &changed),
+            (&epoch, 6, &changed),
+            ("?", 5, &changed),
+            (&format!("0{epoch}"), 5, &changed),
+        ] {
+            check_recovery(server, dialect, ("few:a", epoch, offset), expected);
+        }
+        if upper != epoch {
+            check_recovery(server, dialect, ("few:a", &upper, 5), &changed);
         }
         for number in 1..=3 {
-            place = publish(
-                &mut publisher,
-                "small:a",
-                &json!(format!("{number:0>30000}")),
-            );
+            let data = json!(format!("{number:0>30000}"));
+            (epoch, _) = publish(&mut publisher, "small:a", &data);
         }
-        check("small:a", since(&place.0, 0), lost("trimmed_by_size", 3));
-        check(
-            "small:a",
-            since(&place.0, 2),
-            json!({"offset": 3, "recovered": true}),
-        );
-        place = publish(&mut publisher, "brief:a", &json!(1));
-        let kept = || {
+        let trimmed = lost("trimmed_by_size", 3);
+        check_recovery(server, dialect, ("small:a", &epoch, 0), &trimmed);
+        check_recovery(server, dialect, ("small:a", &epoch, 2), &recovered(3));
+    });
+}
+
+#[test]
+fn what_is_lost_by_age_is_told() {
+    let brief = short(|history| history.ttl = Duration::from_secs(1));
+    let app = || chatting(&[("brief", brief.clone())]);
+    each(app, |server, _, dialect| {
+        let mut publisher = Speaker::new(server, dialect);
+        let place = publish(&mut publisher, "brief:a", &json!(1));
+        let is_gone = || {
             let page = publisher.ask("history", json!({"room": "brief:a"}));
             assert_eq!(place_in(&page), place, "the epoch outlives the messages");
             page["messages"] == json!([])
         };
-        let patience = shardcast_tests::PATIENCE;
-        assert!(shardcast_tests::is_reached_within(patience, kept));
-        check("brief:a", since(&place.0, 0), lost("trimmed_by_age", 1));
+        assert!(is_reached_within(PATIENCE, is_gone));
+        let (epoch, _) = &place;
+        let trimmed = lost("trimmed_by_age", 1);
+        check_recovery(server, dialect, ("brief:a", epoch, 0), &trimmed);
         // Who missed nothing has missed nothing.
-        check(
-            "brief:a",
-            since(&place.0, 1),
-            json!({"offset": 1, "recovered": true}),
-        );
+        let recovered = json!({"offset": 1, "recovered": true});
+        check_recovery(server, dialect, ("brief:a", epoch, 1), &recovered);
     });
 }
 

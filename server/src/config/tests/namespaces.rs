@@ -204,6 +204,14 @@ fn a_wrong_option_is_answered_with_its_rule() {
             "true",
             "allow, strip or reject",
         ),
+    ] {
+        check_wrong(option, text, shown, rule);
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_answered_with_its_rule() {
+    for (option, text, shown, rule) in [
         (
             "history",
             "'off'",
@@ -242,11 +250,16 @@ fn a_wrong_option_is_answered_with_its_rule() {
             "disconnect, drop_oldest, drop_newest, conflate or catch_up",
         ),
     ] {
-        check_option(
-            &format!("{option} = {text}"),
-            &format!("namespaces.chat.{option} = {shown:?} (from s.toml, line 2) must be {rule}"),
-        );
+        check_wrong(option, text, shown, rule);
     }
+}
+
+/// Asserts the answer to one option of the namespace `chat` that breaks its own rule.
+fn check_wrong(option: &str, text: &str, shown: &str, rule: &str) {
+    check_option(
+        &format!("{option} = {text}"),
+        &format!("namespaces.chat.{option} = {shown:?} (from s.toml, line 2) must be {rule}"),
+    );
 }
 
 #[test]

@@ -271,6 +271,7 @@ fn a_key_makes_a_second_publish_none() {
             for data in [1, 5] {
                 assert_eq!(all[2].hear()["data"], data);
             }
+            assert_eq!(server.sum(|shard| &shard.publishes_repeated), 4);
             // Rooms do not share keys.
             let other = json!({"room": "chat:b", "key": "order-17"});
             assert_eq!(all[0].ask("publish", other)["duplicate"], Value::Null);

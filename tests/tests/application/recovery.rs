@@ -169,7 +169,8 @@ fn what_is_lost_by_size_is_told() {
         ] {
             check_recovery(server, dialect, ("few:a", epoch, offset), expected);
         }
-        if upper != epoch {
+        let has_letters = upper != epoch;
+        if has_letters {
             check_recovery(server, dialect, ("few:a", &upper, 5), &changed);
         }
         for number in 1..=3 {
@@ -179,6 +180,12 @@ fn what_is_lost_by_size_is_told() {
         let trimmed = lost("trimmed_by_size", 3);
         check_recovery(server, dialect, ("small:a", &epoch, 0), &trimmed);
         check_recovery(server, dialect, ("small:a", &epoch, 2), &recovered(3));
+        let changed = 4 + u64::from(has_letters);
+        assert_eq!(server.sum(|shard| &shard.recoveries), 2);
+        let counted = server.sum(|shard| &shard.recoveries_lost_epoch_changed);
+        assert_eq!(counted, changed);
+        let counted = server.sum(|shard| &shard.recoveries_lost_trimmed_by_size);
+        assert_eq!(counted, 3);
     });
 }
 
@@ -198,6 +205,8 @@ fn what_is_lost_by_age_is_told() {
         let (epoch, _) = &place;
         let trimmed = lost("trimmed_by_age", 1);
         check_recovery(server, dialect, ("brief:a", epoch, 0), &trimmed);
+        let counted = server.sum(|shard| &shard.recoveries_lost_trimmed_by_age);
+        assert_eq!(counted, 1);
         // Who missed nothing has missed nothing.
         let recovered = json!({"offset": 1, "recovered": true});
         check_recovery(server, dialect, ("brief:a", epoch, 1), &recovered);

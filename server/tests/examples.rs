@@ -342,15 +342,15 @@ fn a_chat_remembers_what_was_said() {
     let recent = ann.ask("chat.recent", json!({"room": "chat:lobby", "last": 2}));
     let said = |text: &str| json!({"user": "bob", "text": text});
     assert_eq!(recent, json!([said("three"), said("two")]));
-    // Ann's messages are hers, whatever she calls them.
-    assert_eq!(
-        ann.ask("chat.say", say("four", "two")),
-        json!({"offset": 4})
-    );
-    assert_eq!(
-        ann.refused(json!({"type": "publish", "id": 1, "room": "chat:lobby"})),
-        "forbidden"
-    );
+    // Ann's messages are hers, whatever she calls them. She hears them, too, before the answer or
+    // after it.
+    ann.say(&json!({"type": "chat.say", "id": 1, "data": say("four", "two")}));
+    let mut heard = [ann.hear(), ann.hear()].map(|heard| heard["data"].clone());
+    heard.sort_by_key(Value::to_string);
+    let four = json!({"user": "ann", "text": "four"});
+    assert_eq!(heard, [json!({"offset": 4}), four]);
+    let direct = json!({"type": "publish", "id": 1, "room": "chat:lobby"});
+    assert_eq!(ann.refused(direct), "forbidden");
     drop(bob);
     chat.stop(ann);
 }

@@ -15,7 +15,8 @@ use std::io;
 /// Runs what the journal does not have yet.
 ///
 /// # Errors
-/// The results cannot be written. A run's failure is none: it is told on standard error, and noted.
+/// The results cannot be written. A run's failure is none: it is written to standard error, and
+/// recorded.
 pub fn compare(
     plan: &Plan,
     runner: &mut Runner,

@@ -11,7 +11,7 @@ use crate::work::{Baseline, Figure, Goal, Work};
 
 /// Of one goal.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct GoalOutcome {
     /// Of the rounds; none: there was none with all that is needed.
     pub spread: Option<Spread>,
     /// Rounds that count.
@@ -63,7 +63,7 @@ impl Marks {
 
 /// What became of the goal; none when its subject, or all whom it is held against, did not take
 /// part.
-pub fn evaluate(found: &Found<'_>, work: &Work, goal: &Goal) -> Option<Outcome> {
+pub fn evaluate(found: &Found<'_>, work: &Work, goal: &Goal) -> Option<GoalOutcome> {
     found.runs(work, goal.subject).next()?;
     let present: Vec<Server> = goal
         .baseline
@@ -91,7 +91,7 @@ pub fn evaluate(found: &Found<'_>, work: &Work, goal: &Goal) -> Option<Outcome> 
     let wrong = found
         .runs(work, goal.subject)
         .filter(|record| record.load.faults() > 0);
-    Some(Outcome {
+    Some(GoalOutcome {
         spread: Spread::of(values.iter().copied()),
         rounds: values.len(),
         wrong: wrong.count(),
@@ -147,7 +147,7 @@ pub fn title(goal: &Goal) -> String {
 }
 
 /// The middle, the ends, and how many rounds.
-pub fn value(goal: &Goal, outcome: &Outcome) -> String {
+pub fn value(goal: &Goal, outcome: &GoalOutcome) -> String {
     let (digits, unit) = scale(goal);
     let marks = outcome.marks.text();
     match outcome.spread {
@@ -157,7 +157,7 @@ pub fn value(goal: &Goal, outcome: &Outcome) -> String {
 }
 
 /// Whether it is met, and by how much it is missed.
-pub fn verdict(goal: &Goal, outcome: &Outcome, at_most: Option<f64>) -> String {
+pub fn verdict(goal: &Goal, outcome: &GoalOutcome, at_most: Option<f64>) -> String {
     let Some(at_most) = at_most else {
         return "–".to_owned();
     };

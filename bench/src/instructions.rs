@@ -275,7 +275,7 @@ impl Piece {
         command.arg(&self.binary).arg("--count").arg(&self.name);
         let output = run(command.arg(times.to_string()))?;
         collected(&String::from_utf8_lossy(&output.stderr))
-            .ok_or_else(|| io::Error::other("callgrind told no count"))
+            .ok_or_else(|| io::Error::other("callgrind wrote no count"))
     }
 }
 

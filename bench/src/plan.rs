@@ -58,7 +58,7 @@ const QUICK_SERVERS: [Server; 6] = [RAW, NATIVE, BUN, MONOIO, TUNGSTENITE, FLOOR
 /// A run's time beside its measured seconds: starting, warming up, waiting for stragglers,
 /// stopping.
 const RUN_OVERHEAD: Duration = Duration::from_millis(800);
-/// How fast connections are made and closed, all told.
+/// How fast connections are made and closed.
 const CONNECTS_PER_S: u32 = 20_000;
 
 impl Set {
@@ -142,7 +142,7 @@ fn run_duration(work: &Work, seconds: u32) -> Duration {
     RUN_OVERHEAD + Duration::from_secs(u64::from(measured)) + Duration::from_secs_f64(connecting)
 }
 
-/// As many as the load tool is told to make.
+/// As many as the load tool is to make.
 pub(crate) fn connections(work: &Work) -> u32 {
     let mut words = work.load.split_whitespace();
     words.find(|word| *word == "--connections");

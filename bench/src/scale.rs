@@ -38,7 +38,7 @@ pub struct Scale {
 
 /// What came of it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct ScaleOutcome {
     /// Circumstances.
     #[serde(flatten)]
     pub host: Host,
@@ -53,7 +53,7 @@ pub struct Outcome {
 /// # Errors
 /// The host has too little memory; a program fails or takes too long, with what it complained
 /// about; or the network lost something.
-pub fn scale(scale: Scale, places: &Places, host: Host) -> io::Result<Outcome> {
+pub fn scale(scale: Scale, places: &Places, host: Host) -> io::Result<ScaleOutcome> {
     let needed = u64::from(scale.connections) * HOST_KIB_PER_CONNECTION;
     let available = available_kib().unwrap_or(u64::MAX);
     if available < needed {
@@ -70,7 +70,7 @@ pub fn scale(scale: Scale, places: &Places, host: Host) -> io::Result<Outcome> {
     result.map_err(|error| io::Error::other(format!("{error}\n{complaints}")))
 }
 
-fn run(scale: Scale, places: &Places, host: Host, folder: &Path) -> io::Result<Outcome> {
+fn run(scale: Scale, places: &Places, host: Host, folder: &Path) -> io::Result<ScaleOutcome> {
     let (log, report) = (File::create(folder.join("log"))?, folder.join("report"));
     let target = places.target.as_os_str();
     let mut server = Child::start(&server_command(scale, places), target, &log)?;
@@ -88,7 +88,7 @@ fn run(scale: Scale, places: &Places, host: Host, folder: &Path) -> io::Result<O
         ))
     })?;
     load.slim();
-    Ok(Outcome {
+    Ok(ScaleOutcome {
         host,
         shards: scale.shards,
         load,
@@ -164,7 +164,7 @@ fn available_kib() -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-impl Outcome {
+impl ScaleOutcome {
     /// Everything that was sent arrived once, in order, undamaged.
     pub fn is_whole(&self) -> bool {
         self.load.faults() == 0
@@ -250,13 +250,13 @@ impl Drop for Folder {
 mod tests {
     use super::*;
 
-    fn outcome(received: u64, lost: u64) -> Outcome {
+    fn outcome(received: u64, lost: u64) -> ScaleOutcome {
         let load = serde_json::json!({
             "scenario": "idle", "connections": 1000, "rooms": 10, "sent": 11, "received": received, "expected": 2000, "lost": lost,
             "connect": {"per_s": 12_345.6, "server_cpu_us": 10.0},
             "server": {"bytes_per_connection": 164.2, "kernel_kib_before": 100, "kernel_kib_after": 9_865},
         });
-        Outcome {
+        ScaleOutcome {
             host: Host {
                 date: "2026-01-02T03:04:05Z".into(),
                 commit: "abc".into(),

@@ -23,7 +23,7 @@ pub struct Server {
     pub cores: &'static str,
     /// How it is connected to.
     pub scheme: &'static str,
-    /// What the load generator is told besides the work's own options.
+    /// Options of the load generator besides the work's own.
     pub load: &'static [&'static str],
 }
 
@@ -241,7 +241,7 @@ pub const SOCKETIO_BUN: Server = peer(
 /// sockudo, Pusher's protocol.
 pub const SOCKUDO: Server = peer("sockudo", "sockudo", "sockudo", "pusher", "/");
 
-/// Told to the Rust peers that merge what waits, unless they are told not to.
+/// Set for the Rust peers, which otherwise merge what waits.
 const FLUSH_EACH: &[&str] = &["--listen", "{listen}", "--flush", "each"];
 
 /// Told to the peers that speak TLS.
@@ -331,11 +331,11 @@ mod tests {
     #[test]
     fn every_server_is_told_where_to_listen() {
         for server in SERVERS {
-            let told = server
+            let is_set = server
                 .arguments
                 .iter()
                 .any(|argument| ["{listen}", "{port}"].contains(argument));
-            assert!(told, "{}", server.key);
+            assert!(is_set, "{}", server.key);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! binary.
 
 use crate::format::number;
-use crate::goal::{Marks, Outcome, evaluate, title, value, verdict};
+use crate::goal::{GoalOutcome, Marks, evaluate, title, value, verdict};
 use crate::record::Record;
 use crate::results::{Found, Results};
 use crate::server::Server;
@@ -131,7 +131,7 @@ fn write_medians(out: &mut String, found: &Found<'_>, group: Group) {
     out.push('\n');
 }
 
-/// What was done, what is told of it.
+/// What was done, and what the table says of it.
 pub(crate) fn row_title(work: &Work, figure: Figure) -> String {
     format!("{}: {}, {}", work.title, figure.title(), figure.unit())
 }
@@ -167,8 +167,8 @@ fn write_promises(out: &mut String, found: &Found<'_>) {
     }
 }
 
-/// What became of a work's goals, of those that can be told.
-pub(crate) fn outcomes<'w>(found: &Found<'_>, work: &'w Work) -> Vec<(&'w Goal, Outcome)> {
+/// What became of a work's goals, of those for which there are figures.
+pub(crate) fn outcomes<'w>(found: &Found<'_>, work: &'w Work) -> Vec<(&'w Goal, GoalOutcome)> {
     let goals = work.goals.iter();
     goals
         .filter_map(|goal| Some((goal, evaluate(found, work, goal)?)))
@@ -184,7 +184,7 @@ pub(crate) fn write_goal(
     found: &Found<'_>,
     work: &Work,
     goal: &Goal,
-    outcome: &Outcome,
+    outcome: &GoalOutcome,
 ) {
     let limits = goal.limits(found.setting);
     let figure = if work.figures[0] == goal.figure {

@@ -1,5 +1,6 @@
 //! What a work is: what servers are made to do, which figures are taken of it, and what the project
-//! has promised about them. The works themselves stand in [`crate::works`]; plans and tables read them.
+//! has promised about them. The works themselves stand in [`crate::works`]; plans and tables read
+//! them.
 
 use crate::server::Server;
 use serde::{Deserialize, Serialize};

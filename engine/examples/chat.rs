@@ -2,7 +2,7 @@
 //! there says.
 #![forbid(unsafe_code)]
 
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Application, Config, Context, Frame, Message, Publish, Refusal, Tag, Target,
 };
@@ -13,7 +13,7 @@ struct Chat;
 impl Application for Chat {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<()> {
         match request.path() {
             "/chat" => Admission::Accept(().into()),
             _ => Admission::Refuse(Refusal::new(404, "no such room")),

@@ -3,7 +3,7 @@
 //! `cargo run --release -p shardcast-engine --example echo -- --listen 127.0.0.1:9001`.
 #![forbid(unsafe_code)]
 
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Application, Compression, Config, Context, ListenSource, Message, StartError,
 };
@@ -30,7 +30,7 @@ struct Echo;
 impl Application for Echo {
     type Session = ();
 
-    fn connect(&mut self, _cx: &mut Context<'_>, _request: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _cx: &mut Context<'_>, _request: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

@@ -11,7 +11,7 @@ use crate::types::history::Missed;
 use crate::types::quiet::Quiet;
 use crate::types::ticket::Address;
 use shardcast_protocol::close::CloseCode;
-use shardcast_protocol::http::{HeaderError, Headers, Request};
+use shardcast_protocol::http::{HeaderError, Headers, HttpRequest};
 use shardcast_protocol::pieces::Piece;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,15 +28,19 @@ pub trait Application: Sized + 'static {
     type Session: 'static;
 
     /// A client asks to connect: with a WebSocket, or with an event stream on its path
-    /// ([`Request::asks_for_websocket`] tells). `cx` cannot send yet. [`Admission::Defer`]
+    /// ([`HttpRequest::asks_for_websocket`] tells). `cx` cannot send yet. [`Admission::Defer`]
     /// postpones the decision: [`Context::address`] is then what [`crate::Handle::admit`] takes,
     /// from any thread.
-    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Self::Session>;
+    fn connect(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &HttpRequest<'_>,
+    ) -> Admission<Self::Session>;
 
     /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application
-    /// decides, or defers once more within the same time. Called once for each note whose
+    /// decides, or defers once more within the same time. Called once for each notice whose
     /// connection still waits. The default refuses with 500.
-    fn decide(&mut self, _cx: &mut Context<'_>, _note: Notice) -> Admission<Self::Session> {
+    fn decide(&mut self, _cx: &mut Context<'_>, _notice: Notice) -> Admission<Self::Session> {
         Admission::Refuse(Refusal::new(500, "nobody decides"))
     }
 
@@ -47,7 +51,7 @@ pub trait Application: Sized + 'static {
 
     /// A plain HTTP GET or HEAD came instead of an upgrade: the page it is answered with. (The
     /// engine leaves the body of a HEAD's answer out, and answers other methods by itself.)
-    fn plain(&mut self, _request: &Request<'_>) -> Page {
+    fn plain(&mut self, _request: &HttpRequest<'_>) -> Page {
         Page::text(426, "this is a WebSocket server")
     }
 
@@ -95,7 +99,7 @@ pub trait Application: Sized + 'static {
 
     /// Another thread sent this connection a notice ([`crate::Handle::notify`]). A notice to a
     /// connection that is gone is dropped.
-    fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _note: Notice) {}
+    fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _notice: Notice) {}
 
     /// The connection was not sent some publications of a room, before those that it is sent next:
     /// it was too slow, and the room's policy ([`crate::SlowReader`]) or the bounds of its log left

@@ -205,7 +205,7 @@ impl<'a> Context<'a> {
         self.core.identify(self.ticket, user)
     }
 
-    /// Recipients connection it is ([`Context::identify`]).
+    /// The user whose connection it is ([`Context::identify`]); `None`: nobody's.
     pub fn user(&self) -> Option<Arc<str>> {
         self.core.user(self.ticket)
     }
@@ -218,7 +218,7 @@ impl<'a> Context<'a> {
         self.core.list(self.ticket, topic, tag)
     }
 
-    /// LocalTopics joined or being joined, in no particular order. In
+    /// The rooms that are joined or being joined, in no particular order. In
     /// [`crate::Application::closed`] those that the connection was in.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         if !self.core.left.is_empty() {

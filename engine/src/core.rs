@@ -399,8 +399,9 @@ impl Core {
         true
     }
 
-    /// From here everything for this connection goes through its outbox, starting with what it is
-    /// owed in this turn after the first `skip` bytes: limits or not, it was owed already.
+    /// From here everything for this connection goes through its outbox. It begins with what is
+    /// pending for the connection in this turn, behind the first `skip` bytes, whatever the
+    /// outbox's limits are: that was accepted already.
     fn begin_backlog(&mut self, ticket: Ticket, skip: usize, encryption: Encryption) {
         let connection = self.connections.at(ticket.slot);
         if connection.flags.has(Flags::BACKLOG) {

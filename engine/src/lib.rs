@@ -3,12 +3,12 @@
 //!
 //! # Messages in pieces
 //!
-//! A message is handed to [`Application::message`] whole, and is held until it is. An upload need
-//! not be: a connection that is accepted with [`Messages::InPieces`] gets what arrives of it, to
-//! [`Application::piece`].
+//! A message is held until it is complete, and then handed to [`Application::message`]. An upload
+//! need not be held: on a connection that is accepted with [`Messages::InPieces`], what arrives of
+//! a message is handed to [`Application::piece`].
 //!
 //! ```
-//! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
+//! use shardcast_engine::protocol::{frame::Kind, http::HttpRequest};
 //! use shardcast_engine::{Accepted, Admission, Application, Context, Message, Messages, Piece};
 //!
 //! /// Says how long each upload was, and its sum, and holds none of it.
@@ -23,7 +23,7 @@
 //! impl Application for Uploads {
 //!     type Session = Upload;
 //!
-//!     fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<Upload> {
+//!     fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<Upload> {
 //!         let messages = Messages::InPieces;
 //!         Admission::Accept(Accepted { messages, ..Upload::default().into() })
 //!     }
@@ -49,7 +49,7 @@
 //! A slow upload is held to [`Config::frame_timeout`] and [`Config::message_timeout`] as any other
 //! message.
 //!
-//! # EncodingSet and users
+//! # Encodings and users
 //!
 //! Connections of one room may be encoded differently: the application gives each a [`EncodingId`]
 //! when it accepts it, and says with [`Application::encode`] how a publication reads in each. That
@@ -58,7 +58,7 @@
 //! [`Target::User`] reaches all connections of one.
 //!
 //! ```
-//! use shardcast_engine::protocol::{frame::Kind, upgrade::Request};
+//! use shardcast_engine::protocol::{frame::Kind, http::HttpRequest};
 //! use shardcast_engine::{
 //!     Accepted, Admission, Application, Content, Context, Data, DataEncoding, EncodingId, Frame,
 //!     Message, Position, Publication, PublicationKind, Publish, Target,
@@ -74,7 +74,7 @@
 //! impl Application for Hall {
 //!     type Session = String;
 //!
-//!     fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Admission<String> {
+//!     fn connect(&mut self, _: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<String> {
 //!         let encoding = if request.path().starts_with("/loud") { LOUD } else { CALM };
 //!         Admission::Accept(Accepted { encoding, ..request.path().to_owned().into() })
 //!     }

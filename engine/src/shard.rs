@@ -56,8 +56,8 @@ pub struct Shard<A: Application, D: Driver> {
     short_sends: Vec<ShortSend>,
     /// Connections that are not read until a lane has room.
     parked: VecDeque<Ticket>,
-    /// Recipients bytes were read last in this tick, and the count of requests with which its turn
-    /// is over.
+    /// The connection whose bytes were read last in this tick, and the count of requests with
+    /// which its turn is over.
     reading: Option<Ticket>,
     requested_max: u64,
     /// Deadlines that have come.

@@ -8,19 +8,19 @@ use doorbell::Doorbell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The lane is a counter of letters (release on push, acquire on look), the wait is a flag that the
-/// ringer sets.
+/// The lane is a counter of messages (release on push, acquire on look), the wait is a flag that
+/// the ringer sets.
 #[test]
-fn no_letter_waits_for_a_sleeper_that_nobody_rings() {
+fn no_message_waits_for_a_sleeper_that_nobody_rings() {
     loom::model(|| {
         let bell = Arc::new(Doorbell::new());
-        let letters = Arc::new(AtomicUsize::new(0));
+        let messages = Arc::new(AtomicUsize::new(0));
         let rung = Arc::new(AtomicBool::new(false));
         let senders: Vec<_> = (0..2)
             .map(|_| {
-                let (bell, letters, rung) = (bell.clone(), letters.clone(), rung.clone());
+                let (bell, messages, rung) = (bell.clone(), messages.clone(), rung.clone());
                 loom::thread::spawn(move || {
-                    letters.fetch_add(1, Ordering::Release);
+                    messages.fetch_add(1, Ordering::Release);
                     if bell.knock() {
                         assert!(
                             !rung.swap(true, Ordering::AcqRel),
@@ -31,7 +31,7 @@ fn no_letter_waits_for_a_sleeper_that_nobody_rings() {
             })
             .collect();
         bell.announce();
-        let seen = letters.load(Ordering::Acquire);
+        let seen = messages.load(Ordering::Acquire);
         for sender in senders {
             sender.join().unwrap();
         }
@@ -39,7 +39,7 @@ fn no_letter_waits_for_a_sleeper_that_nobody_rings() {
         if seen == 0 {
             assert!(
                 rung.load(Ordering::Acquire),
-                "asleep with letters and no ring"
+                "asleep with messages and no ring"
             );
         }
         bell.awake();

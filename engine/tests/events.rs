@@ -1,7 +1,7 @@
 //! The way out of an engine on the real ring: what a subscriber hears, a slow one, the end of a
 //! drain, and what all shards answer together.
 
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Address, Admission, Answer, Application, CloseReason, Config, Context, Event, EventKind,
     Events, Found, Listener, Message, Pinning, Query, QueryError, Running, SubscribeError, Tag,
@@ -21,7 +21,7 @@ struct Rooms;
 impl Application for Rooms {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

@@ -2,7 +2,7 @@
 //! that the process was given.
 
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Application, Config, Context, Inherited, ListenAddress, ListenSource, Listener,
     Message, Pinning, Running, StartError,
@@ -25,7 +25,7 @@ struct Whence;
 impl Application for Whence {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

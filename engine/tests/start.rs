@@ -1,6 +1,6 @@
 //! Starting and stopping engines on the real ring.
 
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Application, Config, Context, Listener, Message, Pinning, StartError,
 };
@@ -13,7 +13,7 @@ struct Mute;
 impl Application for Mute {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

@@ -3,6 +3,7 @@
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::protocol::upgrade;
 use shardcast_engine::{
     Admission, Application, Config, Context, Identity, Listener, Message, Pinning, Running, Tls,
@@ -18,7 +19,7 @@ struct Echo;
 impl Application for Echo {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

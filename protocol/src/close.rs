@@ -1,5 +1,5 @@
-//! Close codes and close payloads (RFC 6455 §5.5.1, §7.4), and the errors of peers, each of which has
-//! a code: a `CloseCode` that exists may stand on the wire. Called by the frame readers and the
+//! Close codes and close payloads (RFC 6455 §5.5.1, §7.4), and the errors of peers, each of which
+//! has a code: a `CloseCode` that exists may stand on the wire. Called by the frame readers and the
 //! writer; the engine picks codes.
 
 use std::fmt;
@@ -151,7 +151,7 @@ impl ProtocolError {
     }
 }
 
-/// What a close frame said. `code` is `None` for an empty payload (status 1005).
+/// The content of a close frame. `code` is `None` for an empty payload (status 1005).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseFrame<'b> {
     /// The peer's code.
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn payloads_are_parsed_or_refused() {
-        let said = |code, reason| {
+        let close = |code, reason| {
             Ok(CloseFrame {
                 code: CloseCode::new(code),
                 reason,
@@ -223,8 +223,8 @@ mod tests {
                     reason: "",
                 }),
             ),
-            (b"\x03\xe8", said(1000, "")),
-            (b"\x0f\xa0bye \xc3\xa9", said(4000, "bye é")),
+            (b"\x03\xe8", close(1000, "")),
+            (b"\x0f\xa0bye \xc3\xa9", close(4000, "bye é")),
             (b"\x03", Err(ProtocolError::ClosePayloadOfOneByte)),
             (b"\x00\x00", Err(ProtocolError::CloseCodeForbidden)),
             (b"\x03\xe7", Err(ProtocolError::CloseCodeForbidden)),

@@ -6,7 +6,7 @@
 //! the stream ends; a ping is a comment, which keeps proxies awake. What is written at once is one
 //! chunk (RFC 9112 §7.1) where the client speaks HTTP/1.1: there are proxies that hold back the
 //! beginning of an answer with neither length nor chunks until more of it comes. Called by the
-//! engine for event streams; whole, plain frames in, whole events out.
+//! engine for event streams; complete, plain frames in, complete events out.
 
 use crate::close::CloseFrame;
 use crate::frame::{self, OpCode};
@@ -70,7 +70,7 @@ pub fn write_opening(out: &mut Vec<u8>, token: &str, framing: Framing, headers: 
     });
 }
 
-/// Appends the events of `frames`, which are whole and neither masked nor compressed. Pongs have
+/// Appends the events of `frames`, which are complete and neither masked nor compressed. Pongs have
 /// none, and a close frame is the last.
 pub fn write_frames(out: &mut Vec<u8>, mut frames: &[u8], framing: Framing) {
     let mut ends = false;

@@ -1,5 +1,5 @@
-//! The wire unit: opcodes, header encoding, whole frames into a `Vec`. Everything written here is
-//! final, unfragmented and minimal in length. Called by whoever sends: the engine (unmasked),
+//! The wire unit: opcodes, header encoding, complete frames into a `Vec`. Everything written here
+//! is final, unfragmented and minimal in length. Called by whoever sends: the engine (unmasked),
 //! clients and load generators (masked).
 
 use crate::close::CloseCode;
@@ -154,7 +154,7 @@ impl std::ops::Deref for Header {
     }
 }
 
-/// Appends a whole unmasked server frame to `out`. A control payload is cut at
+/// Appends a complete unmasked server frame to `out`. A control payload is cut at
 /// [`CONTROL_PAYLOAD_BYTES_MAX`], so that what leaves is always a legal frame.
 #[inline]
 pub fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
@@ -165,7 +165,7 @@ pub fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Appends a whole masked client frame to `out`. Control payloads are cut as in [`write_frame`].
+/// Appends a complete masked client frame to `out`. Control payloads are cut as in [`write_frame`].
 #[inline]
 pub fn write_client_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: [u8; 4]) {
     let payload = cut_control(opcode, payload);
@@ -216,7 +216,7 @@ pub fn write_close(out: &mut Vec<u8>, code: Option<CloseCode>, reason: &str) {
     });
 }
 
-/// Opcode and payload of a whole server frame that was written here, at the start of `frame`.
+/// Opcode and payload of a complete server frame that was written here, at the start of `frame`.
 ///
 /// # Panics
 /// It was not: a bug of the caller.
@@ -225,12 +225,12 @@ pub fn written(frame: &[u8]) -> (OpCode, std::ops::Range<usize>) {
     let (start, length) = match frame[1] {
         LENGTH_IN_TWO_BYTES => (4, u16::from_be_bytes([frame[2], frame[3]]).into()),
         LENGTH_IN_EIGHT_BYTES => {
-            let length = frame[2..].first_chunk().expect("a header is whole");
+            let length = frame[2..].first_chunk().expect("a header is complete");
             (10, u64::from_be_bytes(*length) as usize)
         }
         short => (SHORT_HEADER_BYTES, usize::from(short)),
     };
-    assert!(frame.len() >= start + length, "a frame is whole");
+    assert!(frame.len() >= start + length, "a frame is complete");
     (opcode, start..start + length)
 }
 
@@ -259,7 +259,7 @@ fn cut_control(opcode: OpCode, payload: &[u8]) -> &[u8] {
     }
 }
 
-/// The first of `frames`, which are a server's whole, plain ones: its opcode, its payload, and
+/// The first of `frames`, which are a server's complete, plain ones: its opcode, its payload, and
 /// those behind it. `None` at their end.
 pub fn split_server_frame(frames: &[u8]) -> Option<(OpCode, &[u8], &[u8])> {
     let (&[first, second], rest) = frames.split_first_chunk::<2>()?;

@@ -85,7 +85,7 @@ pub fn write_request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Looks for a whole answer to the request that sent `key`: `Ok(None)` asks for more bytes,
+/// Looks for a complete answer to the request that sent `key`: `Ok(None)` asks for more bytes,
 /// `Ok(Some(used))` means that the WebSocket is open and that its data begins at `used`.
 /// Subprotocol and extensions are not judged.
 ///

@@ -1,19 +1,19 @@
-//! Frames to pieces: a data message as it arrives, unmasked in place, so that nobody holds it
-//! whole. Obeys the rules of `reader`, whose headers it shares; what it keeps between two calls is
+//! Frames to pieces: a data message as it arrives, unmasked in place, so that nobody holds all of
+//! it. Obeys the rules of `reader`, whose headers it shares; what it keeps between two calls is
 //! 40 bytes or so, whatever a peer announces. Called by the shard for connections that asked for
 //! pieces.
 
 use crate::close::CloseFrame;
 use crate::frame::{Kind, OpCode, apply_mask};
-use crate::reader::{Extension, Head, ProtocolError, ReadLimits, Role};
+use crate::reader::{Extension, FrameHeader, ProtocolError, ReadLimits, Role};
 
 /// A part of a data message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'b> {
-    /// Of the whole message.
+    /// Of the complete message.
     pub kind: Kind,
-    /// What arrived of it: the whole payload of a frame, or a part. Empty only for a frame that is.
-    /// A piece of a text may begin and end inside a character; all pieces together are UTF-8.
+    /// What arrived of it: the complete payload of a frame, or a part. Empty only for a frame that
+    /// is. A piece of a text may begin and end inside a character; all pieces together are UTF-8.
     pub bytes: &'b [u8],
     /// The message begins with it.
     pub first: bool,
@@ -23,7 +23,7 @@ pub struct Piece<'b> {
 
 /// What was read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event<'b> {
+pub enum PieceEvent<'b> {
     /// A part of a data message.
     Piece(Piece<'b>),
     /// RFC 6455 §5.5.2; at most 125 bytes.
@@ -36,7 +36,7 @@ pub enum Event<'b> {
 
 /// One step of reading.
 #[derive(Debug)]
-pub enum Step<'b> {
+pub enum PieceStep<'b> {
     /// The buffer ends before anything can be said: inside a header, right behind it, or inside a
     /// control frame. `need` is the buffer length at which another try can get further; what is in
     /// the buffer was not touched.
@@ -48,7 +48,7 @@ pub enum Step<'b> {
     /// `used` bytes from the start of the buffer are done with.
     Event {
         /// What they meant.
-        event: Event<'b>,
+        event: PieceEvent<'b>,
         /// Bytes of the buffer that it took.
         used: usize,
     },
@@ -57,13 +57,13 @@ pub enum Step<'b> {
 /// Where in a message and in a frame a connection is.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    message: Option<Begun>,
-    payload: Option<Payload>,
+    message: Option<OpenMessage>,
+    payload: Option<OpenFrame>,
 }
 
 /// A message that has not ended.
 #[derive(Debug)]
-struct Begun {
+struct OpenMessage {
     kind: Kind,
     /// Bytes of all its frames so far, as their headers announced them.
     announced_bytes: usize,
@@ -72,7 +72,7 @@ struct Begun {
 
 /// A data frame whose payload has not ended.
 #[derive(Debug)]
-struct Payload {
+struct OpenFrame {
     /// Never 0.
     left_bytes: usize,
     /// Turned so that it begins with the next byte.
@@ -101,13 +101,13 @@ impl Pieces {
         bytes: &'b mut [u8],
         role: Role,
         limits: &ReadLimits,
-    ) -> Result<Step<'b>, ProtocolError> {
+    ) -> Result<PieceStep<'b>, ProtocolError> {
         if let Some(payload) = self.payload.take() {
             return self.take(bytes, 0, payload);
         }
-        let head = match Head::parse(bytes, role, Extension::None)? {
+        let head = match FrameHeader::parse(bytes, role, Extension::None)? {
             Ok(head) => head,
-            Err(need) => return Ok(Step::Incomplete { need }),
+            Err(need) => return Ok(PieceStep::Incomplete { need }),
         };
         let taken = self.message.as_ref().map(|message| message.announced_bytes);
         let payload_bytes = head.check(taken, limits)?;
@@ -121,23 +121,23 @@ impl Pieces {
         if payload_bytes > 0 && bytes.len() == head.header_bytes {
             // A piece is never empty for want of bytes: the header waits for the first of them.
             let need = head.header_bytes + 1;
-            return Ok(Step::Incomplete { need });
+            return Ok(PieceStep::Incomplete { need });
         }
         let first = taken.is_none();
-        let message = self.message.get_or_insert_with(|| Begun::new(kind));
+        let message = self.message.get_or_insert_with(|| OpenMessage::new(kind));
         message.announced_bytes += payload_bytes;
-        let payload = Payload {
+        let payload = OpenFrame {
             left_bytes: payload_bytes,
             key: head.mask,
             is_final: head.is_final,
         };
         let step = self.take(bytes, head.header_bytes, payload)?;
         Ok(match step {
-            Step::Event {
-                event: Event::Piece(piece),
+            PieceStep::Event {
+                event: PieceEvent::Piece(piece),
                 used,
-            } => Step::Event {
-                event: Event::Piece(Piece { first, ..piece }),
+            } => PieceStep::Event {
+                event: PieceEvent::Piece(Piece { first, ..piece }),
                 used,
             },
             other => other,
@@ -149,12 +149,12 @@ impl Pieces {
         &mut self,
         bytes: &'b mut [u8],
         start: usize,
-        mut payload: Payload,
-    ) -> Result<Step<'b>, ProtocolError> {
+        mut payload: OpenFrame,
+    ) -> Result<PieceStep<'b>, ProtocolError> {
         let there = bytes.len() - start;
         if there == 0 && payload.left_bytes > 0 {
             self.payload = Some(payload);
-            return Ok(Step::Incomplete { need: start + 1 });
+            return Ok(PieceStep::Incomplete { need: start + 1 });
         }
         let used = start + payload.left_bytes.min(there);
         let piece = &mut bytes[start..used];
@@ -175,43 +175,43 @@ impl Pieces {
         if last {
             self.message = None;
         }
-        let event = Event::Piece(Piece {
+        let event = PieceEvent::Piece(Piece {
             kind,
             bytes: piece,
             first: false,
             last,
         });
-        Ok(Step::Event { event, used })
+        Ok(PieceStep::Event { event, used })
     }
 }
 
-/// Control frames come whole: they are short.
+/// A control frame is one event when it is complete: it is short.
 fn control<'b>(
     bytes: &'b mut [u8],
-    head: &Head,
+    head: &FrameHeader,
     payload_bytes: usize,
-) -> Result<Step<'b>, ProtocolError> {
+) -> Result<PieceStep<'b>, ProtocolError> {
     let used = head.header_bytes + payload_bytes;
     let Some(payload) = bytes.get_mut(head.header_bytes..used) else {
-        return Ok(Step::Incomplete { need: used });
+        return Ok(PieceStep::Incomplete { need: used });
     };
     if let Some(key) = head.mask {
         apply_mask(payload, key);
     }
     let event = match head.opcode {
-        OpCode::Ping => Event::Ping(payload),
-        OpCode::Pong => Event::Pong(payload),
-        OpCode::Close => Event::Close(CloseFrame::parse(payload)?),
+        OpCode::Ping => PieceEvent::Ping(payload),
+        OpCode::Pong => PieceEvent::Pong(payload),
+        OpCode::Close => PieceEvent::Close(CloseFrame::parse(payload)?),
         OpCode::Text | OpCode::Binary | OpCode::Continuation => {
             unreachable!("data frames are no control frames")
         }
     };
-    Ok(Step::Event { event, used })
+    Ok(PieceStep::Event { event, used })
 }
 
-impl Begun {
-    fn new(kind: Kind) -> Begun {
-        Begun {
+impl OpenMessage {
+    fn new(kind: Kind) -> OpenMessage {
+        OpenMessage {
             kind,
             announced_bytes: 0,
             text: Text::default(),
@@ -259,9 +259,9 @@ impl Text {
         let added = piece.len().min(CHARACTER_BYTES_MAX - before);
         let together = before + added;
         self.begun[before..together].copy_from_slice(&piece[..added]);
-        let whole = match std::str::from_utf8(&self.begun[..together]) {
+        let complete = match std::str::from_utf8(&self.begun[..together]) {
             Ok(_) => together,
-            // The character is whole, and what follows it is not.
+            // The character is complete, and what follows it is not.
             Err(error) if error.valid_up_to() > 0 => error.valid_up_to(),
             Err(error) if error.error_len().is_none() => {
                 self.begun_bytes = together;
@@ -270,6 +270,6 @@ impl Text {
             Err(_) => return Err(ProtocolError::TextNotUtf8),
         };
         self.begun_bytes = 0;
-        Ok(&piece[whole - before..])
+        Ok(&piece[complete - before..])
     }
 }

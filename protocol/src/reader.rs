@@ -42,7 +42,7 @@ pub enum Step<'b> {
     /// A frame was consumed: `used` bytes from the start of the buffer.
     Event {
         /// What it meant.
-        event: Event<'b>,
+        event: FrameEvent<'b>,
         /// Bytes of the buffer that it took.
         used: usize,
     },
@@ -50,12 +50,12 @@ pub enum Step<'b> {
 
 /// What a frame meant.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event<'b> {
-    /// A whole text message in one frame.
+pub enum FrameEvent<'b> {
+    /// A complete text message in one frame.
     Text(&'b str),
-    /// A whole binary message in one frame.
+    /// A complete binary message in one frame.
     Binary(&'b [u8]),
-    /// The last fragment came: the message is in the `assembly` that the caller lent. `take()` it
+    /// The last fragment came: the message is in the caller's `assembly`. `take()` it
     /// before reading on, and call `Assembly::finish`.
     Assembled,
     /// A fragment was taken into the assembly.
@@ -74,7 +74,7 @@ pub struct Assembly {
     kind: Kind,
     /// Never longer than `message_bytes_max`, nor is its capacity.
     bytes: Vec<u8>,
-    /// Bytes from the start known to be whole characters (text only). At most three bytes lie
+    /// Bytes from the start known to be complete characters (text only). At most three bytes lie
     /// behind it between two fragments, so checking is linear however small the fragments are.
     checked: usize,
     is_compressed: bool,
@@ -102,7 +102,7 @@ impl Assembly {
         self.is_compressed
     }
 
-    /// The assembled message (valid UTF-8 if text). Called once, after `Event::Assembled`.
+    /// The assembled message (valid UTF-8 if text). Called once, after `FrameEvent::Assembled`.
     pub fn finish(self) -> (Kind, Vec<u8>) {
         (self.kind, self.bytes)
     }
@@ -156,10 +156,10 @@ impl Assembly {
 
 /// Reads the next frame at the start of `bytes`, unmasking it in place.
 ///
-/// Nothing is unmasked or consumed until the frame is whole, so a caller may append to the same
+/// Nothing is unmasked or consumed until the frame is complete, so a caller may append to the same
 /// bytes and try again. A rule that the header alone breaks is reported as soon as the header is
 /// there. `assembly` is `None` at first, belongs to this connection and is the caller's to take
-/// after `Event::Assembled`.
+/// after `FrameEvent::Assembled`.
 ///
 /// # Errors
 /// The peer broke the protocol: send a close frame with `close_code` and read nothing more.
@@ -170,7 +170,7 @@ pub fn next<'b>(
     role: Role,
     limits: &ReadLimits,
 ) -> Result<Step<'b>, ProtocolError> {
-    let head = match Head::parse(bytes, role, Extension::None)? {
+    let head = match FrameHeader::parse(bytes, role, Extension::None)? {
         Ok(head) => head,
         Err(need) => return Ok(Step::Incomplete { need }),
     };
@@ -184,38 +184,39 @@ pub fn next<'b>(
         apply_mask(payload, key);
     }
     let event = match head.opcode {
-        OpCode::Text if head.is_final => Event::Text(
+        OpCode::Text if head.is_final => FrameEvent::Text(
             simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::TextNotUtf8)?,
         ),
-        OpCode::Binary if head.is_final => Event::Binary(payload),
+        OpCode::Binary if head.is_final => FrameEvent::Binary(payload),
         OpCode::Text | OpCode::Binary | OpCode::Continuation => {
             take_fragment(assembly, &head, payload, limits)?
         }
-        OpCode::Ping => Event::Ping(payload),
-        OpCode::Pong => Event::Pong(payload),
-        OpCode::Close => Event::Close(CloseFrame::parse(payload)?),
+        OpCode::Ping => FrameEvent::Ping(payload),
+        OpCode::Pong => FrameEvent::Pong(payload),
+        OpCode::Close => FrameEvent::Close(CloseFrame::parse(payload)?),
     };
     Ok(Step::Event { event, used })
 }
 
-/// Rare: kept out of the hot path. `Head::check` has made sure that the fragment belongs and fits.
+/// Rare: kept out of the hot path. `FrameHeader::check` has made sure that the fragment belongs and
+/// fits.
 #[cold]
 #[inline(never)]
 fn take_fragment<'b>(
     assembly: &mut Option<Box<Assembly>>,
-    head: &Head,
+    head: &FrameHeader,
     payload: &[u8],
     limits: &ReadLimits,
-) -> Result<Event<'b>, ProtocolError> {
+) -> Result<FrameEvent<'b>, ProtocolError> {
     let assembly = assembly.get_or_insert_with(|| Box::new(Assembly::new(head.kind())));
     assembly.push(payload, limits.message_bytes_max);
     if assembly.kind == Kind::Text {
         assembly.check_text(head.is_final)?;
     }
     Ok(if head.is_final {
-        Event::Assembled
+        FrameEvent::Assembled
     } else {
-        Event::Fragment
+        FrameEvent::Fragment
     })
 }
 
@@ -228,8 +229,8 @@ pub(crate) enum Extension {
     Deflate,
 }
 
-/// A whole header that obeys every rule that needs no more than itself and our role.
-pub(crate) struct Head {
+/// A complete header that obeys every rule that needs no more than itself and our role.
+pub(crate) struct FrameHeader {
     pub(crate) opcode: OpCode,
     pub(crate) is_final: bool,
     /// RSV1 on the first frame of a data message (RFC 7692 §6).
@@ -240,7 +241,7 @@ pub(crate) struct Head {
     payload_bytes: u64,
 }
 
-impl Head {
+impl FrameHeader {
     /// The inner error is the buffer length at which more of the header can be judged: its length
     /// first, then all of it.
     #[inline]
@@ -248,7 +249,7 @@ impl Head {
         bytes: &[u8],
         role: Role,
         extension: Extension,
-    ) -> Result<Result<Head, usize>, ProtocolError> {
+    ) -> Result<Result<FrameHeader, usize>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(Err(2));
         };
@@ -299,7 +300,7 @@ impl Head {
             (Role::Server, Some(key)) => Some(*key),
             (Role::Server, None) => return Ok(Err(header_bytes)),
         };
-        Ok(Ok(Head {
+        Ok(Ok(FrameHeader {
             opcode,
             is_final,
             is_compressed,

@@ -1,17 +1,17 @@
 //! Text in a frame that has not wholly arrived: refused at the first byte that no text has there,
-//! not when the frame is whole. What has arrived is looked at once, a block at a time, in a copy.
-//! Called by the shard for frames that came in pieces only.
+//! not when the frame is complete. What has arrived is looked at once, a block at a time, in a
+//! copy. Called by the shard for frames that came in pieces only.
 
 use crate::frame::{OpCode, apply_mask};
-use crate::reader::{Assembly, Extension, Head, ProtocolError, Role};
+use crate::reader::{Assembly, Extension, FrameHeader, ProtocolError, Role};
 
 /// Checks what has arrived of a frame that a client has not finished, which [`crate::reader::next`]
 /// found to be so: fails as soon as no text begins with it (RFC 6455 §8.1), however long the rest
-/// of the frame takes. Whole frames never come here.
+/// of the frame takes. Complete frames never come here.
 ///
-/// `checked` are the bytes of the payload that are known to be whole characters, 0 for a new frame:
-/// between two calls at most three others stand behind them, so the work is linear however small
-/// the pieces are. Nothing in `bytes` is touched. What is compressed is not looked at.
+/// `checked` are the bytes of the payload that are known to be complete characters, 0 for a new
+/// frame: between two calls at most three others stand behind them, so the work is linear however
+/// small the pieces are. Nothing in `bytes` is touched. What is compressed is not looked at.
 ///
 /// # Errors
 /// [`ProtocolError::TextNotUtf8`].
@@ -22,7 +22,7 @@ pub fn check(
 ) -> Result<(), ProtocolError> {
     /// Bytes that are unmasked at a time, besides what an earlier fragment ended in.
     const BLOCK_BYTES: usize = 512;
-    let Ok(Ok(head)) = Head::parse(bytes, Role::Server, Extension::Deflate) else {
+    let Ok(Ok(head)) = FrameHeader::parse(bytes, Role::Server, Extension::Deflate) else {
         return Ok(());
     };
     let begun = match (head.opcode, assembly) {
@@ -44,7 +44,7 @@ pub fn check(
         let mut key = key;
         key.rotate_left(*checked % 4);
         apply_mask(&mut text[begun.len()..], key);
-        let whole = match simdutf8::compat::from_utf8(text) {
+        let complete = match simdutf8::compat::from_utf8(text) {
             Ok(_) => taken.len(),
             Err(error) if error.error_len().is_none() => {
                 error.valid_up_to().saturating_sub(begun.len())
@@ -52,10 +52,10 @@ pub fn check(
             Err(_) => return Err(ProtocolError::TextNotUtf8),
         };
         // The beginning of one character waits for its end.
-        if whole == 0 {
+        if complete == 0 {
             break;
         }
-        *checked += whole;
+        *checked += complete;
     }
     Ok(())
 }

@@ -8,8 +8,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use crate::deflate::Agreement;
 pub use crate::handshake_client::{ResponseError, encode_key, parse_response, write_request};
 use crate::head;
-pub use crate::http::Request;
-use crate::http::{Headers, Method, Version};
+use crate::http::{Headers, HttpMethod, HttpRequest, Version};
 
 /// Why a request is not upgraded; each has its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -75,9 +74,9 @@ impl UpgradeError {
 /// # Errors
 /// The request is refused: answer with [`crate::http::write_refusal`] and close, for what follows
 /// may be frames.
-pub fn check<'b>(request: &Request<'b>) -> Result<&'b str, UpgradeError> {
+pub fn check<'b>(request: &HttpRequest<'b>) -> Result<&'b str, UpgradeError> {
     let headers = request.headers();
-    if request.method() != Method::Get {
+    if request.method() != HttpMethod::Get {
         return Err(UpgradeError::MethodNotGet);
     }
     if request.version() != Version::Http11 {

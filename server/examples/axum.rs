@@ -35,7 +35,7 @@ struct Arguments {
     http: SocketAddr,
 }
 
-/// How long clients have to take what they are owed when the process is told to end.
+/// How long clients have to take what waits for them when the process is told to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// The `Handle` is the state: cloning it is cheap, and its methods are asynchronous where a queue

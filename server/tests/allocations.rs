@@ -9,7 +9,7 @@ mod counting;
 use client::Client;
 use shardcast::{App, Service, Session};
 use shardcast_engine::protocol::frame::{Kind, OpCode};
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Answer, Application, Config, Context, Listener, Message, Pinning, Running, Tag,
 };
@@ -27,7 +27,7 @@ struct Counted(Service);
 impl Application for Counted {
     type Session = Session;
 
-    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Session> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
         self.0.connect(cx, request)
     }
 

@@ -8,7 +8,7 @@ use shardcast_engine::driver::sim::{
 };
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
-use shardcast_engine::protocol::http;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{
     Admission, Answer, Application, CloseReason, Config, Context, EncodingId, Frame, Message,
@@ -35,7 +35,7 @@ struct Counted(Service);
 impl Application for Counted {
     type Session = Session;
 
-    fn connect(&mut self, cx: &mut Context<'_>, request: &http::Request<'_>) -> Admission<Session> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
         self.0.connect(cx, request)
     }
 

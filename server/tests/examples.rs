@@ -63,7 +63,7 @@ impl Example {
                 other => panic!("not closed: {other:?}"),
             }
         }
-        // The answer, which tungstenite owes.
+        // The answer that tungstenite still has to send.
         let _ = last.0.flush();
         drop(last);
         assert_eq!(self.program.end().code, Some(0));
@@ -158,7 +158,7 @@ impl Client {
     fn closed(&mut self) -> (u16, String) {
         match self.0.read().expect("a close") {
             Message::Close(Some(close)) => {
-                // The answer, which tungstenite owes.
+                // The answer that tungstenite still has to send.
                 let _ = self.0.flush();
                 (close.code.into(), close.reason.as_str().to_owned())
             }

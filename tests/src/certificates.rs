@@ -1,6 +1,7 @@
 //! Certificates made for one test: an authority, and two servers that it vouches for.
 //!
-//! Invariant: the files go when this is dropped. Used by the tests of clients and of attacks, whose clients trust this authority and no other.
+//! Invariant: the files go when this is dropped. Used by the tests of clients and of attacks, whose
+//! clients trust this authority and no other.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;

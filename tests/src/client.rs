@@ -1,6 +1,7 @@
-//! A client by tungstenite, an implementation that knows nothing of ours. Whatever it does not expect is a failed test.
+//! A client by tungstenite, an implementation that knows nothing of ours. Whatever it does not
+//! expect is a failed test.
 
-use crate::{PATIENCE, Server};
+use crate::{PATIENCE, Server, shard_of};
 use std::net::{SocketAddr, TcpStream};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
@@ -196,7 +197,8 @@ impl Client {
         }
     }
 
-    /// The next thing is a close frame, and then the end of the stream. Its code (1005: none) and reason.
+    /// The next thing is a close frame, and then the end of the stream. Its code (1005: none) and
+    /// reason.
     #[track_caller]
     pub fn closed(&mut self) -> (u16, String) {
         match self.hear_any() {
@@ -237,5 +239,36 @@ impl Client {
                 Err(error) => panic!("{}: no close: {error}", self.id),
             }
         }
+    }
+}
+
+/// Clients of all its shards.
+impl Server {
+    /// One native client on every shard, in the order of the shards.
+    ///
+    /// # Panics
+    /// The kernel leaves a shard out of 1,000 connects.
+    #[track_caller]
+    pub fn spread(&self) -> Vec<Client> {
+        let mut found: Vec<Option<Client>> = (0..self.shards).map(|_| None).collect();
+        for _ in 0..1000 {
+            let client = Client::native(self);
+            let shard = shard_of(client.id());
+            match &mut found[shard] {
+                place @ None => *place = Some(client),
+                Some(_) => client.leave(),
+            }
+            if found.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        let clients = found.into_iter().flatten().collect::<Vec<_>>();
+        assert_eq!(clients.len(), self.shards, "a shard that nobody reaches");
+        // Whoever was superfluous is gone when the counters say so, and not in anybody's counts.
+        let expected = clients.len() as u64;
+        self.wait_until("only one client on each shard", |server| {
+            server.sum(|shard| &shard.connections) == expected
+        });
+        clients
     }
 }

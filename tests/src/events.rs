@@ -1,4 +1,5 @@
-//! A client that cannot have a WebSocket: it reads an event stream by the letter of WHATWG HTML §9.2.6, and posts.
+//! A client that cannot have a WebSocket: it reads an event stream by the letter of WHATWG HTML
+//! §9.2.6, and posts.
 
 use crate::{Raw, Server};
 

@@ -1,4 +1,5 @@
-//! What the end-to-end tests stand on: engines in this process or one of their own, and two kinds of client that share no code with them.
+//! What the end-to-end tests stand on: engines in this process or one of their own, and two kinds
+//! of client that share no code with them.
 //!
 //! Invariant: nothing here waits without a deadline ([`PATIENCE`]). Used by the tests beside it.
 

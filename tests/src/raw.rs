@@ -92,7 +92,8 @@ impl Raw {
         }
     }
 
-    /// Connects with a small receive buffer, so that whoever does not read is soon full. (The smallest would take minutes to read from.)
+    /// Connects with a small receive buffer, so that whoever does not read is soon full. (The
+    /// smallest would take minutes to read from.)
     #[track_caller]
     pub fn narrow(server: &Server) -> Raw {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

@@ -1,6 +1,8 @@
-//! `shardcast serve` in a process of its own, as users run it: a configuration file in, the ready line, metrics and the log out.
+//! `shardcast serve` in a process of its own, as users run it: a configuration file in, the ready
+//! line, metrics and the log out.
 //!
-//! Invariant: the process ends and its configuration file goes when this is dropped. Used by the tests of clients and of attacks.
+//! Invariant: the process ends and its configuration file goes when this is dropped. Used by the
+//! tests of clients and of attacks.
 
 use crate::PATIENCE;
 use shardcast_patience::Program;
@@ -43,7 +45,8 @@ impl Drop for Configuration {
 }
 
 impl Served {
-    /// Starts the program (`env!("CARGO_BIN_EXE_served")`) with this configuration (TOML), and waits until it is ready.
+    /// Starts the program (`env!("CARGO_BIN_EXE_served")`) with this configuration (TOML), and
+    /// waits until it is ready.
     ///
     /// # Panics
     /// It does not become ready; the message holds what it wrote.
@@ -138,7 +141,8 @@ impl Served {
     /// CPU time of all its threads so far, user and system, to [`CPU_STEP`].
     pub fn cpu(&self) -> Duration {
         let stat = self.read("stat");
-        // Behind the name, which may hold anything: state is the first field, utime the 12th, stime the 13th.
+        // Behind the name, which may hold anything: state is the first field, utime the 12th, stime
+        // the 13th.
         let (_, fields) = stat.rsplit_once(") ").expect("proc(5)");
         let ticks = fields.split(' ').skip(11).take(2);
         let ticks: u32 = ticks.filter_map(|field| field.parse::<u32>().ok()).sum();
@@ -159,7 +163,8 @@ impl Served {
         self.program.signal("TERM");
     }
 
-    /// Waits for the end, which the caller has brought about: its exit code and everything that it has logged.
+    /// Waits for the end, which the caller has brought about: its exit code and everything that it
+    /// has logged.
     #[track_caller]
     pub fn end(self) -> (Option<i32>, String) {
         let ended = self.program.end();

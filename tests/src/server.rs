@@ -1,6 +1,6 @@
 //! An engine in this process on a port of its own: started for one test, stopped when dropped.
 
-use crate::{Client, Echo, PATIENCE, is_reached_within};
+use crate::{Echo, PATIENCE, is_reached_within};
 use shardcast::App;
 use shardcast_engine::{
     Application, Config, Counter, Handle, Listener, Pinning, Running, ShardCounters,
@@ -17,10 +17,11 @@ pub const VERSION: &str = concat!("shardcast/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub struct Server {
     running: Running,
-    shards: usize,
+    pub(crate) shards: usize,
 }
 
-/// The defaults on a free port, small enough for many to run at once, and not pinned, for they share the cores.
+/// The defaults on a free port, small enough for many to run at once, and not pinned, for they
+/// share the cores.
 pub fn config(shards: usize) -> Config {
     Config {
         listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
@@ -37,7 +38,8 @@ impl Server {
         Server::of(App::new(), config).0
     }
 
-    /// An application with handlers, and the way in for other threads. Background handlers run on the runtime around this call.
+    /// An application with handlers, and the way in for other threads. Background handlers run on
+    /// the runtime around this call.
     pub fn of(app: App, mut config: Config) -> (Server, shardcast::Handle) {
         let runtime = tokio::runtime::Handle::try_current().unwrap_or_else(|_| background());
         let shards = app.shards(&mut config, runtime);
@@ -113,7 +115,8 @@ impl Server {
         );
     }
 
-    /// Everybody has left, and nothing of them is left: no connection, room, user, waiting byte or pending outbox.
+    /// Everybody has left, and nothing of them is left: no connection, room, user, waiting byte or
+    /// pending outbox.
     #[track_caller]
     pub fn wait_until_empty(&self) {
         self.wait_until_empty_but(0);
@@ -133,34 +136,6 @@ impl Server {
                 + server.sum(|shard| &shard.lane_depth);
             left == connections
         });
-    }
-
-    /// One native client on every shard, in the order of the shards.
-    ///
-    /// # Panics
-    /// The kernel leaves a shard out of 1,000 connects.
-    #[track_caller]
-    pub fn spread(&self) -> Vec<Client> {
-        let mut found: Vec<Option<Client>> = (0..self.shards).map(|_| None).collect();
-        for _ in 0..1000 {
-            let client = Client::native(self);
-            let shard = shard_of(client.id());
-            match &mut found[shard] {
-                place @ None => *place = Some(client),
-                Some(_) => client.leave(),
-            }
-            if found.iter().all(Option::is_some) {
-                break;
-            }
-        }
-        let clients = found.into_iter().flatten().collect::<Vec<_>>();
-        assert_eq!(clients.len(), self.shards, "a shard that nobody reaches");
-        // Whoever was superfluous is gone when the counters say so, and not in anybody's counts.
-        let expected = clients.len() as u64;
-        self.wait_until("only one client on each shard", |server| {
-            server.sum(|shard| &shard.connections) == expected
-        });
-        clients
     }
 
     /// Every counter by its name, members of a family by name and label: summed over the shards.

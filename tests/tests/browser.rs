@@ -1,5 +1,6 @@
-//! A page in headless Chromium joins a room and receives what a page in another one broadcasts: a client that we did not write, as
-//! users have it. In `browser/report.rs`, it shows the benchmark report.
+//! A page in headless Chromium joins a room and receives what a page in another one broadcasts: a
+//! client that we did not write, as users have it. In `browser/report.rs`, it shows the benchmark
+//! report.
 
 #[path = "browser/chromium.rs"]
 mod chromium;
@@ -21,7 +22,8 @@ fn a_page_receives_what_another_page_broadcasts() {
     let server = serve();
     let (member, sender) = (Page::open(), Page::open());
 
-    // Two subprotocols are offered, one of them is spoken here; none is offered; only a foreign one, on which the browser insists.
+    // Two subprotocols are offered, one of them is spoken here; none is offered; only a foreign
+    // one, on which the browser insists.
     connect(&member, &server, r#"["graphql-ws", "shardcast.v1"]"#);
     assert_eq!(member.said(), r#"open with "shardcast.v1" and """#);
     welcomed(&member);

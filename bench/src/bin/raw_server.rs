@@ -5,7 +5,7 @@
 
 use clap::Parser;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Application, Compression, Config, Context, Frame, Identity, Listener, Message,
     Pinning, Publish, Tag, Target, Tls, TlsOptions,
@@ -22,7 +22,7 @@ const TOPIC: &str = "topic";
 
 #[derive(Parser)]
 #[command(about = "The raw protocol on Shardcast's engine")]
-struct Arguments {
+struct ServerArguments {
     /// Where clients connect.
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -40,7 +40,7 @@ struct Arguments {
     compress: bool,
 }
 
-impl Arguments {
+impl ServerArguments {
     fn config(self) -> Result<Config, Box<dyn Error>> {
         let pinning = match self.pin[..] {
             [] => Pinning::None,
@@ -68,7 +68,7 @@ struct Raw;
 impl Application for Raw {
     type Session = ();
 
-    fn connect(&mut self, _cx: &mut Context<'_>, _request: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _cx: &mut Context<'_>, _request: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 
@@ -87,7 +87,7 @@ impl Application for Raw {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+    let arguments = ServerArguments::parse();
     let running = shardcast_engine::start(arguments.config()?, |_| Raw)?;
     println!("raw-server listens on {}", running.addresses()[0]);
     // Until a signal ends the process.

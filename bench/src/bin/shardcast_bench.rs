@@ -68,7 +68,7 @@ enum Subcommands {
     /// Say what is not set on this host as measuring wants it.
     Host,
     /// Show runs on one self-contained HTML page.
-    Report(report::command::Arguments),
+    Report(report::command::ReportArguments),
 }
 
 #[derive(Args)]
@@ -318,7 +318,7 @@ fn readme(repository: &Path, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     fs::write(path, text)?;
     fs::write(repository.join("bench/results/latest.md"), page(results))?;
     let target = places(repository, None, None)?.target;
-    let report = report::command::Arguments::everything(files, target.join("report.html"));
+    let report = report::command::ReportArguments::everything(files, target.join("report.html"));
     eprintln!("{}", report.obey(|| unreachable!("files are named"))?);
     Ok(())
 }

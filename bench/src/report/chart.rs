@@ -4,7 +4,7 @@
 
 use crate::report::html::Text;
 use crate::report::number::Unit;
-use crate::report::scale::Scale;
+use crate::report::scale::AxisScale;
 use std::fmt::Write as _;
 
 /// Curves over axes.
@@ -27,7 +27,7 @@ pub(crate) struct Chart {
 /// A scale, and its marks in words.
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
-    pub(crate) scale: Scale,
+    pub(crate) scale: AxisScale,
     pub(crate) marks: Vec<(f64, String)>,
     /// Empty: the chart's caption says it.
     pub(crate) caption: &'static str,
@@ -78,8 +78,8 @@ impl Chart {
     /// Adds the chart's HTML.
     pub(crate) fn write(&self, out: &mut String) {
         let key = match self.x.scale {
-            Scale::Quantile => "quantile".to_owned(),
-            Scale::Linear { to, .. } | Scale::Logarithmic { to, .. } => format!("{to}"),
+            AxisScale::Quantile => "quantile".to_owned(),
+            AxisScale::Linear { to, .. } | AxisScale::Logarithmic { to, .. } => format!("{to}"),
         };
         // Writing to a String does not fail.
         _ = write!(
@@ -140,7 +140,7 @@ impl Chart {
             _ = write!(out, "M{:.1} 0V1000", self.across(*value));
         }
         out.push_str("\"/>");
-        if let Scale::Linear { from, .. } = self.y.scale
+        if let AxisScale::Linear { from, .. } = self.y.scale
             && from < 0.0
         {
             _ = write!(
@@ -250,7 +250,7 @@ mod tests {
 
     fn chart(curve: Curve) -> String {
         let axis = |largest| Axis {
-            scale: Scale::linear(largest, 2, 1.0),
+            scale: AxisScale::linear(largest, 2, 1.0),
             marks: vec![(0.0, "0".to_owned()), (largest, "<top>".to_owned())],
             caption: "",
         };

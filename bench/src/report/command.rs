@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// What to show, and where to.
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub struct ReportArguments {
     /// Files of `shardcast-load --json` or `compare`; the newest comparison without any. A name is
     /// shown instead of the file's.
     #[arg(value_name = "[NAME=]FILE")]
@@ -38,11 +38,11 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 /// A browser's window.
 const PIXELS_MAX: u32 = 10_000;
 
-impl Arguments {
+impl ReportArguments {
     /// Everything in these files, on a page of its own.
-    pub fn everything(files: &[PathBuf], out: PathBuf) -> Arguments {
+    pub fn everything(files: &[PathBuf], out: PathBuf) -> ReportArguments {
         let runs = files.iter().map(|file| file.to_string_lossy().into_owned());
-        Arguments {
+        ReportArguments {
             runs: runs.collect(),
             out,
             title: None,

@@ -28,8 +28,8 @@ pub(crate) struct Measured {
     latency_us: Option<Quantiles>,
     percentiles: Option<Vec<(f64, f64)>>,
     pub(crate) series: Option<Series>,
-    server: Option<Server>,
-    connect: Option<Connect>,
+    server: Option<MeasuredServer>,
+    connect: Option<MeasuredConnect>,
     limited_by: Option<String>,
     pub(crate) limit_reason: Option<String>,
     partial: Option<bool>,
@@ -63,7 +63,7 @@ pub(crate) struct Quantiles {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Server {
+struct MeasuredServer {
     cpu_us_per_message: Option<f64>,
     bytes_per_connection: Option<f64>,
     kernel_kib_before: Option<f64>,
@@ -72,7 +72,7 @@ struct Server {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Connect {
+struct MeasuredConnect {
     server_cpu_us: Option<f64>,
 }
 

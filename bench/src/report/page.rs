@@ -7,7 +7,7 @@ use crate::report::number::grouped;
 use crate::report::reading::{Circumstances, Run};
 use crate::report::section::Section;
 use crate::report::tables::{write_bars, write_name, write_overview, write_ratios, write_summary};
-use crate::report::verdict::{self, Shown};
+use crate::report::verdict::{self, ShownMarks};
 use crate::report::{percentiles, timeline};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -199,7 +199,7 @@ fn write_controls(out: &mut String, number: usize, section: &Section) {
             entrant.number
         );
         write_name(out, entrant);
-        verdict::write(out, entrant, Shown::Doubts);
+        verdict::write(out, entrant, ShownMarks::Doubts);
         out.push_str("</label>");
     }
     _ = writeln!(

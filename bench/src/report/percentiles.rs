@@ -5,7 +5,7 @@
 use crate::report::chart::{Axis, Chart, Curve};
 use crate::report::number::Unit;
 use crate::report::reading::Run;
-use crate::report::scale::{QUANTILE_TICKS, Scale};
+use crate::report::scale::{AxisScale, QUANTILE_TICKS};
 use crate::report::section::{Entrant, Section};
 
 /// Adds the plot, once on a logarithmic and once on a linear scale; `false`, and nothing is added:
@@ -19,8 +19,8 @@ pub(crate) fn write(out: &mut String, section: &Section) -> bool {
         return false;
     }
     let scales = [
-        ("wide log", Scale::logarithmic(smallest, largest)),
-        ("wide linear", Scale::linear(largest, 5, 1.0)),
+        ("wide log", AxisScale::logarithmic(smallest, largest)),
+        ("wide linear", AxisScale::linear(largest, 5, 1.0)),
     ];
     for (class, scale) in scales {
         let chart = Chart {
@@ -28,7 +28,7 @@ pub(crate) fn write(out: &mut String, section: &Section) -> bool {
             caption: "Latency by percentile".to_owned(),
             description: description(section),
             x: Axis {
-                scale: Scale::Quantile,
+                scale: AxisScale::Quantile,
                 marks: QUANTILE_TICKS
                     .map(|(quantile, label)| (quantile, label.to_owned()))
                     .to_vec(),
@@ -65,12 +65,13 @@ const PLACES_APART: f64 = 0.001;
 fn curve(entrant: &Entrant) -> Option<Curve> {
     let run = entrant.median_run();
     let all = run.measured.percentiles();
-    let told = told(run, &all);
+    let reported = reported(run, &all);
     let mut points: Vec<(f64, f64)> = Vec::new();
-    for (index, &(quantile, us)) in told.iter().enumerate() {
-        let place = Scale::Quantile.place(quantile);
-        let far = |&(before, _): &(f64, f64)| place - Scale::Quantile.place(before) >= PLACES_APART;
-        if index + 1 == told.len() || is_tick(quantile) || points.last().is_none_or(far) {
+    for (index, &(quantile, us)) in reported.iter().enumerate() {
+        let place = AxisScale::Quantile.place(quantile);
+        let far =
+            |&(before, _): &(f64, f64)| place - AxisScale::Quantile.place(before) >= PLACES_APART;
+        if index + 1 == reported.len() || is_tick(quantile) || points.last().is_none_or(far) {
             points.push((quantile, us));
         }
     }
@@ -109,7 +110,7 @@ fn is_tick(quantile: f64) -> bool {
 
 /// The quantiles below the largest value, beyond which at least one of the run's messages lies, up
 /// to the axis' end.
-fn told(run: &Run, all: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn reported(run: &Run, all: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let messages = run.measured.messages().unwrap_or(f64::INFINITY);
     let tells =
         |quantile: f64| quantile <= 0.99999 + 1e-9 && (1.0 - quantile) * messages >= 1.0 - 1e-6;
@@ -127,11 +128,11 @@ fn band(entrant: &Entrant) -> Vec<(f64, f64, f64)> {
     let mut quantiles: Vec<f64> = entrant
         .runs
         .iter()
-        .flat_map(|run| told(run, &run.measured.percentiles()))
+        .flat_map(|run| reported(run, &run.measured.percentiles()))
         .map(|(quantile, _)| quantile)
         .collect();
     quantiles.sort_by(f64::total_cmp);
-    let place = |quantile: f64| Scale::Quantile.place(quantile);
+    let place = |quantile: f64| AxisScale::Quantile.place(quantile);
     quantiles.dedup_by(|later, earlier| place(*later) - place(*earlier) < PLACES_APART);
     quantiles
         .into_iter()
@@ -158,7 +159,7 @@ fn at(percentiles: &[(f64, f64)], quantile: f64) -> Option<f64> {
         return Some(high_us);
     }
     let (low, low_us) = *percentiles.get(after.checked_sub(1)?)?;
-    let place = |quantile| Scale::Quantile.place(quantile);
+    let place = |quantile| AxisScale::Quantile.place(quantile);
     let span = place(high) - place(low);
     let share = if span > 0.0 {
         (place(quantile) - place(low)) / span

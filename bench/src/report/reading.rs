@@ -13,7 +13,7 @@ use std::fmt::{self, Display, Formatter};
 /// A file's text, and what to call what it holds.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The name of load lines' server; told beside a record's server when several files have that
+    /// The name of load lines' server; shown beside a record's server when several files have that
     /// server.
     pub name: String,
     /// JSON objects, one after another.
@@ -64,7 +64,7 @@ pub(crate) struct Reading {
 
 /// What `compare` writes around the load generator's line.
 #[derive(Deserialize)]
-struct Record {
+struct ReadRecord {
     work: String,
     server: String,
     #[serde(default)]
@@ -82,7 +82,7 @@ struct Record {
 
 /// What `compare` writes where there is no run.
 #[derive(Deserialize)]
-struct Absence {
+struct ReadAbsence {
     server: String,
     #[serde(default)]
     setting: Option<String>,
@@ -124,7 +124,7 @@ fn read_source(index: usize, source: &Source, reading: &mut Reading) -> Result<(
         let problem = |problem: String| format!("{}: run {}: {problem}", source.name, number + 1);
         let object = object.map_err(|error| problem(error.to_string()))?;
         if object.get("absent").is_some() {
-            let absence: Absence =
+            let absence: ReadAbsence =
                 serde_json::from_value(object).map_err(|error| problem(error.to_string()))?;
             reading.absences.push(absence.to_string());
             continue;
@@ -148,7 +148,8 @@ fn read_source(index: usize, source: &Source, reading: &mut Reading) -> Result<(
 /// A run without a server's name if the object is a load generator's line.
 fn read_run(object: Value) -> Result<Run, String> {
     if object.get("load").is_some() {
-        let record: Record = serde_json::from_value(object).map_err(|error| error.to_string())?;
+        let record: ReadRecord =
+            serde_json::from_value(object).map_err(|error| error.to_string())?;
         let setting = record.setting.unwrap_or_default();
         let setting = if setting == PLAIN {
             String::new()
@@ -213,7 +214,7 @@ fn title(work: &str, setting: &str) -> String {
     }
 }
 
-impl Display for Absence {
+impl Display for ReadAbsence {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.server)?;
         let setting = self.setting.as_deref().filter(|name| *name != PLAIN);

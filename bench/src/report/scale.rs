@@ -3,7 +3,7 @@
 
 /// How values become places.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Scale {
+pub(crate) enum AxisScale {
     /// From one value to a larger one.
     Linear {
         /// At place 0.
@@ -43,22 +43,22 @@ pub(crate) const QUANTILE_TICKS: [(f64, &str); 7] = [
     (1.0, "max"),
 ];
 
-impl Scale {
+impl AxisScale {
     /// From 0 to somewhat more than the largest, in about `marks` even steps that are easy to read.
     /// Units of 1,024 want `base` 1024.
-    pub(crate) fn linear(largest: f64, marks: u32, base: f64) -> Scale {
-        Scale::between(0.0, largest, marks, base)
+    pub(crate) fn linear(largest: f64, marks: u32, base: f64) -> AxisScale {
+        AxisScale::between(0.0, largest, marks, base)
     }
 
     /// The same from below 0 if something is.
-    pub(crate) fn between(smallest: f64, largest: f64, marks: u32, base: f64) -> Scale {
+    pub(crate) fn between(smallest: f64, largest: f64, marks: u32, base: f64) -> AxisScale {
         let (low, high) = (smallest.min(0.0), largest.max(0.0));
         let span = if high > low { high - low } else { base };
         let step = easy(span / base / f64::from(marks)) * base;
         let from = (low / step - TOLERANCE).ceil().min(0.0);
         let from = if from * step > low { from - 1.0 } else { from };
         let to = (high / step - TOLERANCE).ceil().max(1.0);
-        Scale::Linear {
+        AxisScale::Linear {
             from: from * step,
             to: to * step,
             step,
@@ -66,9 +66,9 @@ impl Scale {
     }
 
     /// From 0 to the largest and not beyond, marked in about so many steps.
-    pub(crate) fn exact(largest: f64, marks: u32) -> Scale {
+    pub(crate) fn exact(largest: f64, marks: u32) -> AxisScale {
         let to = if largest > 0.0 { largest } else { 1.0 };
-        Scale::Linear {
+        AxisScale::Linear {
             from: 0.0,
             to,
             step: easy(to / f64::from(marks)),
@@ -76,7 +76,7 @@ impl Scale {
     }
 
     /// From 1, 2 or 5 times a power of ten to another, so that both values are between.
-    pub(crate) fn logarithmic(smallest: f64, largest: f64) -> Scale {
+    pub(crate) fn logarithmic(smallest: f64, largest: f64) -> AxisScale {
         let smallest = if smallest > 0.0 { smallest } else { 1.0 };
         let largest = largest.max(smallest);
         let from = marks_from(smallest)
@@ -86,18 +86,18 @@ impl Scale {
         let to = marks_from(largest)
             .find(|&mark| mark >= largest * (1.0 - TOLERANCE) && mark > from * 1.5)
             .unwrap_or(largest * 10.0);
-        Scale::Logarithmic { from, to }
+        AxisScale::Logarithmic { from, to }
     }
 
     /// The value's place, from 0 to 1.
     pub(crate) fn place(self, value: f64) -> f64 {
         let place = match self {
-            Scale::Linear { from, to, .. } => (value - from) / (to - from),
-            Scale::Logarithmic { from, to } => {
+            AxisScale::Linear { from, to, .. } => (value - from) / (to - from),
+            AxisScale::Logarithmic { from, to } => {
                 (value.max(from) / from).log10() / (to / from).log10()
             }
-            Scale::Quantile if value >= 1.0 => LARGEST_DECADES / END_DECADES,
-            Scale::Quantile => (-(1.0 - value).log10()).min(QUANTILE_DECADES) / END_DECADES,
+            AxisScale::Quantile if value >= 1.0 => LARGEST_DECADES / END_DECADES,
+            AxisScale::Quantile => (-(1.0 - value).log10()).min(QUANTILE_DECADES) / END_DECADES,
         };
         place.clamp(0.0, 1.0)
     }
@@ -105,13 +105,13 @@ impl Scale {
     /// Values to mark, rising.
     pub(crate) fn marks(self) -> Vec<f64> {
         match self {
-            Scale::Linear { from, to, step } => {
+            AxisScale::Linear { from, to, step } => {
                 let count = ((to - from) / step + TOLERANCE).floor() as u32;
                 (0..=count)
                     .map(|index| from + step * f64::from(index))
                     .collect()
             }
-            Scale::Logarithmic { from, to } => {
+            AxisScale::Logarithmic { from, to } => {
                 let dense = (to / from).log10() <= DENSE_DECADES_MAX;
                 let is_power = |mark: f64| (mark.log10() - mark.log10().round()).abs() < TOLERANCE;
                 marks_from(from)
@@ -120,7 +120,7 @@ impl Scale {
                     .filter(|&mark| dense || is_power(mark))
                     .collect()
             }
-            Scale::Quantile => QUANTILE_TICKS.map(|(quantile, _)| quantile).to_vec(),
+            AxisScale::Quantile => QUANTILE_TICKS.map(|(quantile, _)| quantile).to_vec(),
         }
     }
 }
@@ -145,7 +145,7 @@ fn easy(step: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn check(scale: Scale, expected: &[f64]) {
+    fn check(scale: AxisScale, expected: &[f64]) {
         let marks = scale.marks();
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= b.abs() * 1e-9;
         assert!(
@@ -156,39 +156,42 @@ mod tests {
 
     #[test]
     fn linear_marks_are_easy_to_read() {
-        check(Scale::linear(4.0, 4, 1.0), &[0.0, 1.0, 2.0, 3.0, 4.0]);
-        check(Scale::linear(9.1, 4, 1.0), &[0.0, 2.5, 5.0, 7.5, 10.0]);
-        check(Scale::linear(0.0, 4, 1.0), &[0.0, 0.25]);
-        check(Scale::linear(278_693.0, 4, 1.0), &[0.0, 1e5, 2e5, 3e5]);
+        check(AxisScale::linear(4.0, 4, 1.0), &[0.0, 1.0, 2.0, 3.0, 4.0]);
+        check(AxisScale::linear(9.1, 4, 1.0), &[0.0, 2.5, 5.0, 7.5, 10.0]);
+        check(AxisScale::linear(0.0, 4, 1.0), &[0.0, 0.25]);
+        check(AxisScale::linear(278_693.0, 4, 1.0), &[0.0, 1e5, 2e5, 3e5]);
         check(
-            Scale::linear(3948.0, 4, 1024.0),
+            AxisScale::linear(3948.0, 4, 1024.0),
             &[0.0, 1024.0, 2048.0, 3072.0, 4096.0],
         );
-        check(Scale::exact(7.3, 5), &[0.0, 2.0, 4.0, 6.0]);
-        check(Scale::between(-3.0, 9.0, 4, 1.0), &[-5.0, 0.0, 5.0, 10.0]);
+        check(AxisScale::exact(7.3, 5), &[0.0, 2.0, 4.0, 6.0]);
+        check(
+            AxisScale::between(-3.0, 9.0, 4, 1.0),
+            &[-5.0, 0.0, 5.0, 10.0],
+        );
     }
 
     #[test]
     fn logarithmic_marks_enclose_the_values() {
         check(
-            Scale::logarithmic(352.0, 4603.0),
+            AxisScale::logarithmic(352.0, 4603.0),
             &[200.0, 500.0, 1e3, 2e3, 5e3],
         );
-        check(Scale::logarithmic(100.0, 100.0), &[100.0, 200.0]);
+        check(AxisScale::logarithmic(100.0, 100.0), &[100.0, 200.0]);
         check(
-            Scale::logarithmic(3.0, 90_000.0),
+            AxisScale::logarithmic(3.0, 90_000.0),
             &[10.0, 100.0, 1e3, 1e4, 1e5],
         );
-        check(Scale::logarithmic(0.0, 0.0), &[1.0, 2.0]);
+        check(AxisScale::logarithmic(0.0, 0.0), &[1.0, 2.0]);
     }
 
     #[test]
     fn places_are_on_the_axis() {
-        let log = Scale::Logarithmic {
+        let log = AxisScale::Logarithmic {
             from: 10.0,
             to: 1000.0,
         };
-        let linear = Scale::linear(4.0, 4, 1.0);
+        let linear = AxisScale::linear(4.0, 4, 1.0);
         let cases = [
             (linear, 1.0, 0.25),
             (linear, -1.0, 0.0),
@@ -196,11 +199,11 @@ mod tests {
             (log, 100.0, 0.5),
             (log, 0.0, 0.0),
             (log, 1e9, 1.0),
-            (Scale::Quantile, 0.0, 0.0),
-            (Scale::Quantile, 0.9, 1.0 / END_DECADES),
-            (Scale::Quantile, 0.99999, 5.0 / END_DECADES),
-            (Scale::Quantile, 0.999_999, 5.0 / END_DECADES),
-            (Scale::Quantile, 1.0, LARGEST_DECADES / END_DECADES),
+            (AxisScale::Quantile, 0.0, 0.0),
+            (AxisScale::Quantile, 0.9, 1.0 / END_DECADES),
+            (AxisScale::Quantile, 0.99999, 5.0 / END_DECADES),
+            (AxisScale::Quantile, 0.999_999, 5.0 / END_DECADES),
+            (AxisScale::Quantile, 1.0, LARGEST_DECADES / END_DECADES),
         ];
         for (scale, value, expected) in cases {
             let place = scale.place(value);

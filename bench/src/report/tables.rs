@@ -6,7 +6,7 @@ use crate::report::chart::{look, symbol};
 use crate::report::html::Text;
 use crate::report::quantity::{Better, QUANTITIES, Quantity};
 use crate::report::section::{Entrant, Section};
-use crate::report::verdict::{self, Shown};
+use crate::report::verdict::{self, ShownMarks};
 use crate::statistics::Spread;
 use std::fmt::Write as _;
 
@@ -47,7 +47,7 @@ pub(crate) fn write_bars(out: &mut String, section: &Section) {
         let percent = |value: f64| (value / largest * 100.0).max(0.0);
         out.push_str("<li>");
         write_name(out, entrant);
-        verdict::write(out, entrant, Shown::Doubts);
+        verdict::write(out, entrant, ShownMarks::Doubts);
         _ = write!(
             out,
             "<span class=track><span class=\"fill {}\" style=\"width:{:.2}%\"></span>",
@@ -114,7 +114,7 @@ pub(crate) fn write_summary(out: &mut String, section: &Section) {
     for entrant in &section.entrants {
         _ = write!(out, "<tr class=n{}><th scope=row>", entrant.number);
         write_name(out, entrant);
-        verdict::write(out, entrant, Shown::Doubts);
+        verdict::write(out, entrant, ShownMarks::Doubts);
         write_work(out, section, entrant);
         out.push_str("</th>");
         for quantity in &shown {
@@ -132,7 +132,7 @@ pub(crate) fn write_summary(out: &mut String, section: &Section) {
             }
         }
         out.push_str("<td class=verdict>");
-        verdict::write(out, entrant, Shown::All);
+        verdict::write(out, entrant, ShownMarks::All);
         for reason in verdict::reasons(entrant) {
             _ = write!(out, "<small>{}</small>", Text(reason));
         }

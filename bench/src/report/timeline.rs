@@ -6,7 +6,7 @@ use crate::report::chart::{Axis, Chart, Curve};
 use crate::report::html::Text;
 use crate::report::measured::{Point, Series};
 use crate::report::number::Unit;
-use crate::report::scale::Scale;
+use crate::report::scale::AxisScale;
 use crate::report::section::{Entrant, Section};
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ struct Panel {
     unit: Unit,
     of: fn(&Point) -> Option<f64>,
     joined: Joined,
-    shown: Shown,
+    shown: ShownWhen,
 }
 
 /// How a point stands for several intervals.
@@ -27,7 +27,7 @@ enum Joined {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Shown {
+enum ShownWhen {
     /// Also to say that it was not measured.
     Always,
     /// When it changes.
@@ -45,7 +45,7 @@ const PANELS: &[Panel] = &[
         unit: Unit::PerSecond,
         of: |point| point.rate_per_s,
         joined: Joined::Mean,
-        shown: Shown::Always,
+        shown: ShownWhen::Always,
     },
     cores("Server CPU, cores", |point| point.server_cpu_share),
     cores("Load generator CPU, cores", |point| point.client_cpu_share),
@@ -56,14 +56,14 @@ const PANELS: &[Panel] = &[
         unit: Unit::Count,
         of: |point| point.open,
         joined: Joined::Mean,
-        shown: Shown::IfMoving,
+        shown: ShownWhen::IfMoving,
     },
     Panel {
         caption: "Errors per interval",
         unit: Unit::Count,
         of: |point| point.errors,
         joined: Joined::Worst,
-        shown: Shown::IfAny,
+        shown: ShownWhen::IfAny,
     },
 ];
 
@@ -73,7 +73,7 @@ const fn latency(caption: &'static str, of: fn(&Point) -> Option<f64>) -> Panel 
         unit: Unit::Microseconds,
         of,
         joined: Joined::Worst,
-        shown: Shown::Always,
+        shown: ShownWhen::Always,
     }
 }
 
@@ -83,7 +83,7 @@ const fn cores(caption: &'static str, of: fn(&Point) -> Option<f64>) -> Panel {
         unit: Unit::Cores,
         of,
         joined: Joined::Mean,
-        shown: Shown::Always,
+        shown: ShownWhen::Always,
     }
 }
 
@@ -93,7 +93,7 @@ const fn memory(caption: &'static str, of: fn(&Point) -> Option<f64>) -> Panel {
         unit: Unit::Kib,
         of,
         joined: Joined::Mean,
-        shown: Shown::Always,
+        shown: ShownWhen::Always,
     }
 }
 
@@ -218,9 +218,9 @@ impl Panel {
         let smallest = all().fold(f64::INFINITY, f64::min);
         let largest = all().fold(f64::NEG_INFINITY, f64::max);
         let shown = match self.shown {
-            Shown::Always => true,
-            Shown::IfMoving => curves.iter().any(moves),
-            Shown::IfAny => largest > 0.0,
+            ShownWhen::Always => true,
+            ShownWhen::IfMoving => curves.iter().any(moves),
+            ShownWhen::IfAny => largest > 0.0,
         };
         if !shown {
             return;
@@ -234,8 +234,8 @@ impl Panel {
             return;
         }
         let base = if self.unit == Unit::Kib { 1024.0 } else { 1.0 };
-        let y = Scale::between(smallest, largest, 3, base);
-        let x = Scale::exact(end_s, 5);
+        let y = AxisScale::between(smallest, largest, 3, base);
+        let x = AxisScale::exact(end_s, 5);
         let (measured, missing): (Vec<Curve>, Vec<Curve>) = curves
             .into_iter()
             .partition(|curve| curve.points.iter().any(Option::is_some));

@@ -87,11 +87,11 @@ pub(crate) fn reasons(entrant: &Entrant) -> Vec<&str> {
 }
 
 /// Adds the marks.
-pub(crate) fn write(out: &mut String, entrant: &Entrant, shown: Shown) {
+pub(crate) fn write(out: &mut String, entrant: &Entrant, shown: ShownMarks) {
     for mark in marks(entrant) {
         let class = match (mark.kind, shown) {
-            (Kind::Good, Shown::Doubts) => continue,
-            (Kind::Good, Shown::All) => "good",
+            (Kind::Good, ShownMarks::Doubts) => continue,
+            (Kind::Good, ShownMarks::All) => "good",
             (Kind::Doubtful, _) => "doubtful",
             (Kind::Bad, _) => "bad",
         };
@@ -106,7 +106,7 @@ pub(crate) fn write(out: &mut String, entrant: &Entrant, shown: Shown) {
 
 /// Which marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum ShownMarks {
     All,
     /// Without the good ones.
     Doubts,

@@ -5,6 +5,7 @@ use crate::quiet::{Line, Quiet};
 use shardcast_engine::driver::Completion;
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{self, Kind, OpCode};
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::protocol::upgrade;
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{
@@ -24,7 +25,7 @@ struct Raw;
 impl Application for Raw {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 

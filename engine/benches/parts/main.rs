@@ -269,7 +269,7 @@ fn lane_hop() -> Box<dyn FnMut()> {
     })
 }
 
-/// A tick's frames for one room: collected, sealed, and given to each member.
+/// A tick's frames for one room: collected, closed, and appended for each member.
 fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
     let frame = Frame::new(Kind::Binary, &[7; 64]);
     let member = |slot| Ticket {

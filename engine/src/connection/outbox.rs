@@ -70,7 +70,7 @@ impl Outbox {
         }
         self.bytes += bytes.len();
         match encryption {
-            // Made before anything that waits unsealed will be.
+            // These records were made before those of anything that is still plain.
             Encryption::Done => self
                 .queue
                 .insert(self.queue.len() - self.unencrypted, bytes),

@@ -88,9 +88,8 @@ impl Flags {
     /// What it sends is not read as complete plain messages.
     pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
 
-    /// What the connection is sent is not the plain frame: [`crate::core::Core::write_frame`]
-    /// translates it.
-    pub(crate) const TRANSLATED: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
+    /// The connection is not sent plain frames: [`crate::core::Core::write_frame`] rewrites them.
+    pub(crate) const REWRITTEN: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
 
     /// Whether the connection's bytes can be sent as they are.
     pub(crate) fn encryption(self) -> Encryption {
@@ -155,7 +154,7 @@ pub(crate) struct Cold {
     pub(crate) counted_bytes: usize,
     pub(crate) outbox: Outbox,
     /// When it was last left to wait for its turn to be encrypted
-    /// ([`crate::core::Secure::begin_pass`]).
+    /// ([`crate::egress::tls::sessions::TlsSessions::begin_pass`]).
     pub(crate) encryption_pass: u64,
     /// When the outbox last moved: something left it, or it was empty.
     pub(crate) moved_at: Millis,

@@ -45,7 +45,7 @@ impl TokenKey {
         token
     }
 
-    /// Recipients token it is, if it is one of this process.
+    /// The connection that the token was made for, if this process made it.
     pub(crate) fn address(&self, token: &str) -> Option<Address> {
         if token.len() != TOKEN_CHARS {
             return None;

@@ -1,7 +1,7 @@
-//! How connections end. Four verbs: `close` says why with a close frame, `abort` says nothing more,
-//! `evict` closes a connection that takes more than its share, and `retire` has the driver close
-//! the socket. Cleanup happens in one place, [`Core::leave_all`], on the one step out of the open
-//! state.
+//! How connections end. `close` gives the reason in a close frame, `refuse` answers a request with
+//! an HTTP status and reads no further one, `abort` writes nothing more, `evict` closes a
+//! connection that takes more than its share, and `retire` has the driver close the socket. Cleanup
+//! happens in one place, [`Core::leave_all`], on the one step out of the open state.
 
 use super::{Core, Ended};
 use crate::connection::membership::{MemberPlace, Membership};
@@ -123,8 +123,8 @@ impl Core {
         }
     }
 
-    /// No request follows on this connection: the answers to those before leave first.
-    pub(crate) fn end_requests(&mut self, ticket: Ticket) {
+    /// Reads no further request and answers none; the answers to those before leave first.
+    pub(crate) fn abort_requests(&mut self, ticket: Ticket) {
         let connection = self.connections.at(ticket.slot);
         if connection
             .exchange()

@@ -173,7 +173,7 @@ impl Core {
                     if wanted >= self.limits.rooms_per_connection_max {
                         return Err(RoomError::TooMany);
                     }
-                    // LocalTopics that it is still leaving: as many again.
+                    // It may still be leaving as many rooms again.
                     if total >= 2 * self.limits.rooms_per_connection_max {
                         return Err(RoomError::Busy);
                     }

@@ -1,5 +1,5 @@
-//! The TLS connections of a shard: their sessions, whose handshake is next, and how what they are
-//! owed becomes records.
+//! The TLS connections of a shard: their sessions, whose handshake is next, and how what is pending
+//! for them becomes records.
 //!
 //! All bytes for a TLS connection stay plain until they leave: a turn encrypts its transmit,
 //! and a tracked send what waits in its outbox. So whatever leaves together shares records, and

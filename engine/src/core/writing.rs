@@ -1,6 +1,6 @@
 //! How bytes come to leave for one connection: every frame for it alone is encoded here, as a plain
-//! frame first, and translated in place where the connection speaks another encoding. Called by
-//! whoever sends: contexts, messages, control frames, endings.
+//! frame first. In place it becomes a compressed frame or an event where the connection takes that.
+//! Called by whoever sends: contexts, messages, control frames, endings.
 
 use super::Core;
 use crate::connection::slot::Flags;
@@ -10,14 +10,14 @@ use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, OpCode};
 
 impl Core {
-    /// Appends for the connection the plain frame that `fill` appends, complete, in the encoding
-    /// that the connection takes. The connection is live.
+    /// Sends the connection the complete plain frame that `fill` appends, compressed or as an
+    /// event where the connection takes that. The connection is live.
     pub(crate) fn write_frame(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
         let flags = self.connections.at(ticket.slot).flags;
-        if flags.has(Flags::TRANSLATED) {
-            self.translate_scratch(ticket, start);
+        if flags.has(Flags::REWRITTEN) {
+            self.rewrite_scratch(ticket, start);
         }
         if let Some(bytes) = self.append(ticket, start) {
             self.count_out(1, bytes);
@@ -25,14 +25,14 @@ impl Core {
     }
 
     #[cold]
-    fn translate_scratch(&mut self, ticket: Ticket, start: usize) {
+    fn rewrite_scratch(&mut self, ticket: Ticket, start: usize) {
         let mut scratch = std::mem::take(self.outgoing.scratch());
-        self.translate(ticket, &mut scratch, start);
+        self.rewrite(ticket, &mut scratch, start);
         *self.outgoing.scratch() = scratch;
     }
 
-    /// Appends for the connection the bytes that `fill` appends, as they are: a complete HTTP
-    /// answer. The connection is live.
+    /// Sends the connection the bytes that `fill` appends, as they are: a complete HTTP answer.
+    /// The connection is live.
     pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
@@ -51,8 +51,8 @@ impl Core {
         }
         let mut bytes = Vec::new();
         fill(&mut bytes);
-        if flags.has(Flags::TRANSLATED) {
-            self.translate(ticket, &mut bytes, 0);
+        if flags.has(Flags::REWRITTEN) {
+            self.rewrite(ticket, &mut bytes, 0);
         }
         self.count_out(1, bytes.len());
         self.counters.outbox_bytes.add(bytes.len() as u64);
@@ -102,11 +102,10 @@ impl Core {
         self.queue(ticket, waiting).then_some(bytes)
     }
 
-    /// Rewrites the plain frame that stands in `out` from `start` on, complete, in the encoding
-    /// that the connection takes. Rare: only connections with a flag of [`Flags::TRANSLATED`] come
-    /// here.
+    /// Rewrites the complete plain frame that stands in `out` from `start` on: compressed, or as
+    /// an event. Rare: only connections with a flag of [`Flags::REWRITTEN`] come here.
     #[cold]
-    fn translate(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {
+    fn rewrite(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {
         let flags = self.connections.at(ticket.slot).flags;
         if flags.has(Flags::DEFLATES) {
             self.deflate(ticket, out, start);

@@ -116,7 +116,7 @@ pub trait Driver {
 
     /// Sends every transmit (at most one per connection, never for one with a tracked send under
     /// way), submits all buffered operations and waits as told. On return no transmit's memory is
-    /// in use, and `short sends` holds every transmit of this call that did not leave completely:
+    /// in use, and `short_sends` holds every transmit of this call that did not leave completely:
     /// the caller settles them before anything else may be appended for those connections.
     ///
     /// With [`Wait::Until`] it is the last act of a tick; the simulation returns from it at once

@@ -215,7 +215,7 @@ impl UringDriver {
         };
         let entry = entry
             .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(UserData::of(Op::Depart, ticket).0);
+            .user_data(UserData::of(Op::Transmit, ticket).0);
         let ring = self.ring_of(ticket.slot);
         // SAFETY: `outgoing` is borrowed, and `vectors` untouched, until `turn` has submitted
         // everything; `MSG_DONTWAIT` makes the send complete during submission.

@@ -97,7 +97,7 @@ impl Compressing {
     /// What the client of a connection said compressed until now, for a frame's time.
     pub(crate) fn take_window(&mut self, slot: u32) -> InflateStream {
         let windows = self.windows.remove(&slot);
-        let mut stream = windows.unwrap_or_else(InflateStream::told);
+        let mut stream = windows.unwrap_or_else(InflateStream::may_refer);
         self.windows_bytes -= stream.taken_bytes();
         stream.set_room(self.windows_bytes_max - self.windows_bytes);
         stream

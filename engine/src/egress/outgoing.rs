@@ -60,8 +60,8 @@ impl Outgoing {
     /// Segments of one transmit; the shard moves a connection that needs more to its outbox. Below
     /// the kernel's `UIO_MAXIOV` of 1,024.
     pub const SEGMENTS_MAX: usize = 64;
-    /// Bytes of one transmit after its first segment: the kernel cuts a send at 2 GiB and calls it
-    /// whole.
+    /// Bytes of one transmit after its first segment: the kernel cuts a send at 2 GiB and reports
+    /// it as complete.
     const BYTES_MAX: u32 = 1 << 30;
     /// Frames that may stand in the scratch before they leave, in bytes.
     pub(crate) const SCRATCH_BYTES_MAX: usize = 256 << 10;
@@ -369,7 +369,7 @@ mod tests {
         outgoing.attach_scratch(ticket, at, start)
     }
 
-    fn departs(outgoing: &Outgoing, index: usize) -> Vec<&[u8]> {
+    fn spans(outgoing: &Outgoing, index: usize) -> Vec<&[u8]> {
         outgoing.slices(index).collect()
     }
 
@@ -384,8 +384,8 @@ mod tests {
         assert!(outgoing.attach_shared(A, &mut a, shared, 1, 3));
         assert!(outgoing.attach_shared(A, &mut a, shared, 3, 5));
         assert_eq!(outgoing.len(), 2);
-        assert_eq!(departs(&outgoing, 0), [&b"onetwo"[..], b"four", b"atch"]);
-        assert_eq!(departs(&outgoing, 1), [b"three"]);
+        assert_eq!(spans(&outgoing, 0), [&b"onetwo"[..], b"four", b"atch"]);
+        assert_eq!(spans(&outgoing, 1), [b"three"]);
         outgoing.clear();
         assert!(write(&mut outgoing, B, &mut b, b"next"));
         assert_eq!((outgoing.len(), b), (1, 0));
@@ -406,8 +406,8 @@ mod tests {
             assert_eq!((outgoing.len(), outgoing.sends()), (2, 1));
             outgoing.remainder(A, a, skip, &mut rest);
             assert_eq!(outgoing.sends(), 1, "withdrawn once");
-            assert_eq!(departs(&outgoing, 0).len(), 0);
-            assert_eq!(departs(&outgoing, 1), [b"-"]);
+            assert_eq!(spans(&outgoing, 0).len(), 0);
+            assert_eq!(spans(&outgoing, 1), [b"-"]);
         }
     }
 
@@ -432,8 +432,8 @@ mod tests {
             Ok::<(), ()>(())
         });
         assert_eq!(encrypted, Ok(()));
-        assert_eq!(departs(&outgoing, 0), [b"ABCDEF"]);
-        assert_eq!(departs(&outgoing, 1), [b"-"]);
+        assert_eq!(spans(&outgoing, 0), [b"ABCDEF"]);
+        assert_eq!(spans(&outgoing, 1), [b"-"]);
         let mut rest = Vec::new();
         outgoing.remainder(A, a, 4, &mut rest);
         assert_eq!(rest, [&b"EF"[..]]);

@@ -366,14 +366,14 @@ impl Mailbox {
         lane: impl Fn(&mut Lanes) -> Option<L>,
     ) -> Option<L> {
         for _ in 0..self.peers.len() {
-            let letter = match &mut self.peers[self.turn].lanes {
+            let message = match &mut self.peers[self.turn].lanes {
                 Some(lanes) => lane(lanes),
                 None => own(&mut self.own_requests, &mut self.own_deliveries),
             };
             // A lane with messages is read on until its batch is done: neighbours in a lane share
             // cache lines and rooms.
-            if letter.is_some() {
-                return letter;
+            if message.is_some() {
+                return message;
             }
             self.turn = (self.turn + 1) % self.peers.len();
         }

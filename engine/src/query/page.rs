@@ -1,9 +1,9 @@
 //! What other threads ask of all shards: which connections and topics there are, a page at a time.
 //!
 //! The shard that is asked passes the question to all shards and puts their parts together
-//! (`report`). Each part is what its shard has at the moment at which it answers, so a page is no
-//! picture of one moment; paging on, what stays is seen exactly once. A shard looks at each of its
-//! slots, or topics, and keeps no more than a page of them.
+//! ([`crate::query::gather`]). Each part is what its shard has at the moment at which it answers,
+//! so a page is no picture of one moment; paging on, what stays is seen exactly once. A shard looks
+//! at each of its slots, or topics, and keeps no more than a page of them.
 
 use crate::connection::peer::Peer;
 use crate::topic::key::TopicName;
@@ -62,7 +62,7 @@ pub struct FoundConnection {
     pub address: Address,
     /// Where it comes from.
     pub peer: Peer,
-    /// Recipients it is, if anybody's.
+    /// The user whose connection it is; `None`: nobody's.
     pub user: Option<Arc<str>>,
 }
 

@@ -137,9 +137,9 @@ impl Handle {
         }
     }
 
-    /// What a deferred admission waited for: [`crate::Application::decide`] is called with the note
-    /// on the connection's shard. For a connection that does not wait any more the notice is
-    /// dropped.
+    /// What a deferred admission waited for: [`crate::Application::decide`] is called with the
+    /// notice on the connection's shard. For a connection that does not wait any more the notice
+    /// is dropped.
     ///
     /// # Errors
     /// Nothing was handed over: the notice comes back.

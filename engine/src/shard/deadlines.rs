@@ -70,7 +70,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         for ticket in upgrading {
             let (at, _) = request_due(self.core.connections.at(ticket.slot), &limits);
             if at <= self.core.now {
-                self.core.end_requests(ticket);
+                self.core.abort_requests(ticket);
             } else {
                 self.core.timers.wheel.schedule(ticket.slot, at);
             }
@@ -94,7 +94,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let Some(deadline) = deadline else {
             // Nobody waits for an answer: a connection kept alive just ends, and was not late with
             // anything.
-            return self.core.end_requests(ticket);
+            return self.core.abort_requests(ticket);
         };
         self.count_deadline(deadline);
         if is_silent {
@@ -168,7 +168,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// The heartbeat that the application has chosen for a WebSocket: when to look again; `None`:
-    /// the client owes an answer for too long.
+    /// the client's answer is overdue.
     #[cold]
     fn beat(&mut self, ticket: Ticket) -> Option<Millis> {
         let (now, limits) = (self.core.now, self.core.limits);

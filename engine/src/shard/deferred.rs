@@ -34,13 +34,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     ) {
         if self.drain.is_some() {
             self.core.pending_work.abandoned.push(ticket);
-            return self.turn_down(ticket, key, Refusal::new(503, "the server stops"));
+            return self.refuse_client(ticket, key, Refusal::new(503, "the server stops"));
         }
         if !self.core.may_defer() {
             self.core.counters.refused_waiting.add(1);
             self.core.pending_work.abandoned.push(ticket);
             let refusal = Refusal::new(503, "too many clients wait, try again later");
-            return self.turn_down(ticket, key, refusal);
+            return self.refuse_client(ticket, key, refusal);
         }
         let due = self.core.now + self.core.limits.admission_ms;
         self.core.counters.admissions_deferred.add(1);
@@ -112,7 +112,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 } = *deferred;
                 self.open(ticket, key, framing, agreement, accepted);
             }
-            Admission::Refuse(refusal) => self.reject(ticket, key, refusal),
+            Admission::Refuse(refusal) => self.refuse_by_application(ticket, key, refusal),
             Admission::Defer => {}
         }
         self.read_early(ticket);
@@ -149,7 +149,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         self.count_deadline(Deadline::Admission);
         let refusal = Refusal::new(504, Deadline::Admission.text());
-        self.turn_down(ticket, key.as_deref(), refusal);
+        self.refuse_client(ticket, key.as_deref(), refusal);
         self.read_early(ticket);
     }
 }

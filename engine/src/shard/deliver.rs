@@ -197,8 +197,8 @@ impl Core {
         }
     }
 
-    /// Appends for one open member a batch in an encoding that it does not share with WebSockets of
-    /// the common kind.
+    /// Appends for one open member a batch as bytes that WebSockets of the common kind do not
+    /// share: events, or frames compressed for this member alone.
     #[cold]
     fn append_apart(&mut self, fan_out: &mut FanOut, ticket: Ticket, flags: Flags) -> Appended {
         if flags.has(Flags::STREAM) {
@@ -222,8 +222,8 @@ impl Core {
         self.appended(frames, events.len(), fits)
     }
 
-    /// Appends for one open member a batch frame by frame, each in its own encoding. Rare: windows
-    /// of their own.
+    /// Appends for one open member a batch frame by frame, each compressed for this member alone.
+    /// Rare: connections with a window of their own.
     fn append_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
         let flags = self.connections.at(ticket.slot).flags;
         let (mut frames, mut fits) = (0, true);

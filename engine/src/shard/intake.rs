@@ -11,7 +11,9 @@ use crate::egress::outgoing::Outgoing;
 use crate::types::frame::Message;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::frame::{Kind, OpCode};
-use shardcast_protocol::reader::{self, Assembly, Event, ProtocolError, ReadLimits, Role, Step};
+use shardcast_protocol::reader::{
+    self, Assembly, FrameEvent, ProtocolError, ReadLimits, Role, Step,
+};
 use shardcast_protocol::unfinished;
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
@@ -299,7 +301,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let step = next(bytes, &mut assembly);
         let mut message = None;
         if let Ok(Step::Event {
-            event: Event::Assembled,
+            event: FrameEvent::Assembled,
             ..
         }) = &step
         {
@@ -328,21 +330,21 @@ impl<A: Application, D: Driver> Shard<A, D> {
         &mut self,
         ticket: Ticket,
         open: bool,
-        event: Event<'_>,
+        event: FrameEvent<'_>,
         message: Option<(Kind, Vec<u8>)>,
     ) {
         match event {
-            Event::Close(close) => self.core.peer_closed(ticket, close.code),
-            Event::Text(text) if open => self.message(ticket, Message::Text(text)),
-            Event::Binary(bytes) if open => self.message(ticket, Message::Binary(bytes)),
-            Event::Ping(payload) if open => self.core.control(ticket, OpCode::Pong, payload),
-            Event::Assembled if open => self.assembled(ticket, message),
-            Event::Text(_)
-            | Event::Binary(_)
-            | Event::Ping(_)
-            | Event::Assembled
-            | Event::Fragment
-            | Event::Pong(_) => {}
+            FrameEvent::Close(close) => self.core.peer_closed(ticket, close.code),
+            FrameEvent::Text(text) if open => self.message(ticket, Message::Text(text)),
+            FrameEvent::Binary(bytes) if open => self.message(ticket, Message::Binary(bytes)),
+            FrameEvent::Ping(payload) if open => self.core.control(ticket, OpCode::Pong, payload),
+            FrameEvent::Assembled if open => self.assembled(ticket, message),
+            FrameEvent::Text(_)
+            | FrameEvent::Binary(_)
+            | FrameEvent::Ping(_)
+            | FrameEvent::Assembled
+            | FrameEvent::Fragment
+            | FrameEvent::Pong(_) => {}
         }
     }
 
@@ -463,11 +465,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    /// The peer sends no more. What it is still owed after a complete close handshake, or a
-    /// refusal, leaves first.
+    /// The peer sends no more. What is still pending for it after a complete close handshake, or
+    /// after a refusal, leaves first.
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
         match self.core.connections.phase(ticket) {
-            Phase::Upgrading => self.core.end_requests(ticket),
+            Phase::Upgrading => self.core.abort_requests(ticket),
             Phase::Authenticating | Phase::Open | Phase::Closing => self.core.retire(ticket),
             Phase::Flushing | Phase::Lingering => self.core.pending_work.finish.push(ticket),
             Phase::Free | Phase::Retiring => {}

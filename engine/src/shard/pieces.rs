@@ -9,7 +9,7 @@ use crate::connection::slot::Flags;
 use crate::driver::boundary::Driver;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::frame::OpCode;
-use shardcast_protocol::pieces::{Event, Piece, Step};
+use shardcast_protocol::pieces::{Piece, PieceEvent, PieceStep};
 use shardcast_protocol::reader::{ReadLimits, Role};
 
 impl<A: Application, D: Driver> Shard<A, D> {
@@ -40,18 +40,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.watch_input(ticket);
         }
         let (event, used) = match step {
-            Ok(Step::Incomplete { need }) => return Err(Need::Bytes(need)),
-            Ok(Step::Event { event, used }) => (event, used),
+            Ok(PieceStep::Incomplete { need }) => return Err(Need::Bytes(need)),
+            Ok(PieceStep::Event { event, used }) => (event, used),
             Err(error) => {
                 self.core.close_for_error(ticket, error);
                 return Ok(length);
             }
         };
         match event {
-            Event::Close(close) => self.core.peer_closed(ticket, close.code),
-            Event::Piece(piece) if open => self.hand_on(ticket, piece),
-            Event::Ping(payload) if open => self.core.control(ticket, OpCode::Pong, payload),
-            Event::Piece(_) | Event::Ping(_) | Event::Pong(_) => {}
+            PieceEvent::Close(close) => self.core.peer_closed(ticket, close.code),
+            PieceEvent::Piece(piece) if open => self.hand_on(ticket, piece),
+            PieceEvent::Ping(payload) if open => self.core.control(ticket, OpCode::Pong, payload),
+            PieceEvent::Piece(_) | PieceEvent::Ping(_) | PieceEvent::Pong(_) => {}
         }
         Ok(used)
     }

@@ -16,7 +16,7 @@ use crate::types::ticket::Ticket;
 use shardcast_protocol::deflate::Agreement;
 use shardcast_protocol::events::{self, Framing};
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, Method, Persistence, Request, Version,
+    self, Answer, Body, Content, HttpMethod, HttpRequest, Persistence, Version,
 };
 use shardcast_protocol::upgrade;
 
@@ -73,7 +73,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// `more` bytes behind the head are there already.
-    fn answer_request(&mut self, ticket: Ticket, request: &Request<'_>, more: usize) {
+    fn answer_request(&mut self, ticket: Ticket, request: &HttpRequest<'_>, more: usize) {
         if request.asks_for_websocket() {
             return match upgrade::check(request) {
                 Ok(key) => self.admit(ticket, request, Some(key)),
@@ -94,15 +94,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return self.stream_request(ticket, request, more);
         }
         let (page, lines) = match request.method() {
-            Method::Get | Method::Head => {
+            HttpMethod::Get | HttpMethod::Head => {
                 let page = self.shielded(ticket, |application, _| application.plain(request));
                 match page {
                     Some(page) => (page, ""),
                     None => return self.refuse(ticket, 500, "handler failed"),
                 }
             }
-            Method::Options => (Page::text(204, ""), ALLOW),
-            Method::Post | Method::Connect | Method::Other => {
+            HttpMethod::Options => (Page::text(204, ""), ALLOW),
+            HttpMethod::Post | HttpMethod::Connect | HttpMethod::Other => {
                 (Page::text(405, "this method is not allowed"), ALLOW)
             }
         };
@@ -114,7 +114,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn reply(
         &mut self,
         ticket: Ticket,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         page: &Page,
         lines: &str,
     ) {
@@ -145,7 +145,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             content_type: page.content_type,
             body: page.body.as_bytes(),
             content: match request.method() {
-                Method::Head => Content::Withheld,
+                HttpMethod::Head => Content::Withheld,
                 _ => Content::Sent,
             },
             persistence,
@@ -171,13 +171,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core.answer(ticket, &answer);
     }
 
-    /// Answers a request after which nothing can be read.
+    /// Refuses a request, and counts that.
     pub(super) fn refuse(&mut self, ticket: Ticket, status: u16, reason: &str) {
         self.core.counters.requests_refused.add(1);
         self.core.refuse(ticket, status, reason);
     }
 
-    /// Answers a request for a WebSocket that does not become one.
+    /// Refuses a request for a WebSocket, and counts that.
     fn refuse_upgrade(&mut self, ticket: Ticket, status: u16, reason: &str) {
         self.core.counters.upgrades_refused.add(1);
         self.core.refuse(ticket, status, reason);
@@ -185,11 +185,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event
     /// stream.
-    pub(super) fn admit(&mut self, ticket: Ticket, request: &Request<'_>, key: Option<&str>) {
+    pub(super) fn admit(&mut self, ticket: Ticket, request: &HttpRequest<'_>, key: Option<&str>) {
         if !self.core.admit(ticket, self.driver.connections_max()) {
             self.core.counters.refused_full.add(1);
             let refusal = Refusal::new(503, "the server is full, try again later");
-            return self.turn_down(ticket, key, refusal);
+            return self.refuse_client(ticket, key, refusal);
         }
         let agreement = match (&self.core.compressing, key) {
             (Some(compressing), Some(_)) => request.deflate(compressing.takeover()),
@@ -206,24 +206,29 @@ impl<A: Application, D: Driver> Shard<A, D> {
         });
         match answer.unwrap_or_else(|| Admission::Refuse(Refusal::new(500, "handler failed"))) {
             Admission::Accept(accepted) => self.open(ticket, key, framing, agreement, accepted),
-            Admission::Refuse(refusal) => self.reject(ticket, key, refusal),
+            Admission::Refuse(refusal) => self.refuse_by_application(ticket, key, refusal),
             Admission::Defer => self.defer(ticket, key, framing, agreement),
         }
     }
 
-    /// The application refuses the client.
-    pub(super) fn reject(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
+    /// Refuses a client because the application does, and counts that.
+    pub(super) fn refuse_by_application(
+        &mut self,
+        ticket: Ticket,
+        key: Option<&str>,
+        refusal: Refusal,
+    ) {
         let counters = &self.core.counters;
         match key {
             Some(_) => counters.upgrades_refused.add(1),
             None => counters.requests_refused.add(1),
         }
-        self.turn_down(ticket, key, refusal);
+        self.refuse_client(ticket, key, refusal);
     }
 
-    /// Answers that there will be no WebSocket, or no event stream; why the latter, pages of every
-    /// origin may read.
-    pub(super) fn turn_down(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
+    /// Refuses a client that asked for a WebSocket, or without a `key` for an event stream: pages
+    /// of every origin may read why there is no stream. The caller counts.
+    pub(super) fn refuse_client(&mut self, ticket: Ticket, key: Option<&str>, refusal: Refusal) {
         let Refusal {
             status,
             reason,

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use shardcast_protocol::events;
 use shardcast_protocol::frame::{self, Kind};
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, Headers, Method, Persistence, Request,
+    self, Answer, Body, Content, Headers, HttpMethod, HttpRequest, Persistence,
 };
 
 /// Posted bytes that may wait in one stream, besides a single message of whatever size: more are
@@ -34,25 +34,32 @@ const ALLOW: &str = "Access-Control-Allow-Origin: *\r\nAllow: GET, HEAD, POST, O
 
 impl<A: Application, D: Driver> Shard<A, D> {
     /// A plain request for the path of event streams.
-    pub(super) fn stream_request(&mut self, ticket: Ticket, request: &Request<'_>, more: usize) {
+    pub(super) fn stream_request(
+        &mut self,
+        ticket: Ticket,
+        request: &HttpRequest<'_>,
+        more: usize,
+    ) {
         match request.method() {
-            Method::Get | Method::Head if !takes_events(request) => {
+            HttpMethod::Get | HttpMethod::Head if !takes_events(request) => {
                 let page = Page::text(406, "this is an event stream: accept text/event-stream");
                 self.reply(ticket, request, &page, events::OPEN_TO_ALL_LINE);
             }
-            Method::Get if request.body_is_empty() => self.admit(ticket, request, None),
-            Method::Get => self.refuse(ticket, 400, "request announces a body"),
+            HttpMethod::Get if request.body_is_empty() => self.admit(ticket, request, None),
+            HttpMethod::Get => self.refuse(ticket, 400, "request announces a body"),
             // What a GET would be answered, without a session.
-            Method::Head => {
+            HttpMethod::Head => {
                 let page = Page {
                     content_type: events::STREAM_TYPE,
                     ..Page::text(200, "")
                 };
                 self.reply(ticket, request, &page, events::STREAM_LINES);
             }
-            Method::Post => self.begin_post(ticket, request, more),
-            Method::Options => self.reply(ticket, request, &Page::text(204, ""), events::PREFLIGHT),
-            Method::Connect | Method::Other => {
+            HttpMethod::Post => self.begin_post(ticket, request, more),
+            HttpMethod::Options => {
+                self.reply(ticket, request, &Page::text(204, ""), events::PREFLIGHT)
+            }
+            HttpMethod::Connect | HttpMethod::Other => {
                 let page = Page::text(405, "this method is not allowed");
                 self.reply(ticket, request, &page, ALLOW);
             }
@@ -60,7 +67,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     /// A message is announced; `more` bytes behind the head are there already.
-    fn begin_post(&mut self, ticket: Ticket, request: &Request<'_>, more: usize) {
+    fn begin_post(&mut self, ticket: Ticket, request: &HttpRequest<'_>, more: usize) {
         let listener = self.core.connections.at(ticket.slot).listener;
         let bytes_max = self.core.limits.message_bytes_max[usize::from(listener)];
         let token = request.query().and_then(session_of);
@@ -87,7 +94,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.reply(ticket, request, &refusal, events::OPEN_TO_ALL_LINE);
     }
 
-    fn await_body(&mut self, ticket: Ticket, request: &Request<'_>, upload: Upload, more: usize) {
+    fn await_body(
+        &mut self,
+        ticket: Ticket,
+        request: &HttpRequest<'_>,
+        upload: Upload,
+        more: usize,
+    ) {
         if request.expects_continue() && more == 0 && upload.bytes > 0 {
             self.core.write(ticket, http::write_continue);
         }
@@ -134,12 +147,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn post(&mut self, ticket: Ticket, body: &[u8], upload: Upload) {
         let mut bytes = Vec::with_capacity(frame::HEADER_BYTES_MAX + body.len());
         frame::write_client_frame(&mut bytes, upload.kind.into(), body, [0; 4]);
-        let letter = ShardRequest::Post {
+        let request = ShardRequest::Post {
             to: upload.to.ticket,
             from: self.core.address(ticket),
             frame: bytes.into(),
         };
-        self.core.mail.request(upload.to.shard, letter);
+        self.core.mail.request(upload.to.shard, request);
         self.give_time(ticket);
         let now = self.core.now;
         let connection = self.core.connections.at(ticket.slot);
@@ -257,7 +270,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 const NO_SESSION: &str = "no such session";
 
 /// Any content type is a text message, as in the native dialect, but bytes without one.
-fn kind_of(request: &Request<'_>) -> Kind {
+fn kind_of(request: &HttpRequest<'_>) -> Kind {
     match request.header("Content-Type") {
         Some(kind) if kind.eq_ignore_ascii_case(b"application/octet-stream") => Kind::Binary,
         _ => Kind::Text,
@@ -272,6 +285,6 @@ fn session_of(query: &str) -> Option<&str> {
 }
 
 /// Whether the client would take an event stream.
-fn takes_events(request: &Request<'_>) -> bool {
+fn takes_events(request: &HttpRequest<'_>) -> bool {
     request.accepts("text", "event-stream")
 }

@@ -15,6 +15,7 @@ use crate::message::lane::LaneCapacity;
 use crate::types::frame::Message;
 use bytes::Bytes;
 use shardcast_protocol::frame::{self, Kind, OpCode};
+use shardcast_protocol::http::HttpRequest;
 use shardcast_protocol::upgrade;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,7 +37,7 @@ struct Generous(usize);
 impl Application for Generous {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 
@@ -121,7 +122,7 @@ fn large_answers_to_small_requests_wait_within_the_outbox_limit() {
         trial.shard.tick();
         waited = waited.max(trial.counters.outbox_bytes.get() as usize);
     }
-    // What one turn was to send is owed already when the socket turns out to be full.
+    // What one turn was to send is pending already when the socket turns out to be full.
     let most = config.outbox_bytes_max + intake::SCRATCH_BYTES_MAX + 2 * ANSWER_BYTES;
     assert!(waited <= most, "{waited} bytes waited, more than {most}");
     assert_eq!(trial.counters.closed_slow.get(), 1);

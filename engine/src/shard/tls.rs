@@ -81,12 +81,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn sends_close_notify(&mut self, ticket: Ticket) -> bool {
         let connection = self.core.connections.at(ticket.slot);
         let session = self.core.tls.session(ticket.slot);
-        let owes = connection.phase.ends_output()
-            && session.is_some_and(|session| session.owes_close_notify());
-        if owes {
+        let is_pending = connection.phase.ends_output()
+            && session.is_some_and(|session| session.is_close_notify_pending());
+        if is_pending {
             self.core.outgoing.touch(ticket, &mut connection.transmit);
             self.core.pending_work.finish.push(ticket);
         }
-        owes
+        is_pending
     }
 }

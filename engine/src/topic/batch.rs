@@ -23,7 +23,7 @@ pub(crate) struct Batch {
     first: Option<Frame>,
     /// All frames, once there are several.
     plain: BytesMut,
-    /// The same with those compressed that have such an encoding, once there is one.
+    /// The same with those frames compressed that have a compressed one, once one has.
     deflated: Option<BytesMut>,
     frames: u32,
     pub(crate) turn: Turn,
@@ -53,9 +53,10 @@ struct Skip {
     deflated: Range<usize>,
 }
 
-/// Recipients batch it is.
+/// Whom a batch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Recipients {
+    /// A topic's members of one encoding, by the index of these subscribers.
     Topic(u32),
     /// All connections of an encoding.
     Everyone(EncodingId),
@@ -461,12 +462,12 @@ mod tests {
             report: Some(QueryKey::of_nobody()),
             parcels: 1,
         };
-        for (slice, reported) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
+        for (topic, reported) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
             let mut batch = Batch::default();
             batch.push(&parcel.frame, None);
             let members = MemberLists::default().gather([]);
             let parcel = reported.then_some(&parcel);
-            fan_outs.push(batch.close(Recipients::Topic(slice), members, parcel));
+            fan_outs.push(batch.close(Recipients::Topic(topic), members, parcel));
         }
         let mut order = Vec::new();
         while let Some(chunk) = fan_outs.next_chunk() {
@@ -482,15 +483,15 @@ mod tests {
         assert!(fan_outs.is_empty());
     }
 
-    /// Two layouts of one order, whichever of the frames has a compressed encoding.
+    /// Both layouts have one order, whichever of the frames were compressed.
     #[test]
     fn skips_fit_both_layouts() {
         let payloads = ["a", "bb", "ccc"];
         for compressed in 0..8_usize {
-            let has_encoding = |index: usize| compressed & (1 << index) != 0;
+            let is_compressed = |index: usize| compressed & (1 << index) != 0;
             let deflated = |index: usize| {
                 let plain = frame(payloads[index]);
-                if !has_encoding(index) {
+                if !is_compressed(index) {
                     return (plain.bytes().to_vec(), plain);
                 }
                 let frame = plain.with_deflated(OpCode::Text, &[b'0' + index as u8]);

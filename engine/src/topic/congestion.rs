@@ -3,7 +3,7 @@
 //!
 //! Invariant: a bucket counts the shards and encodings that are behind with a topic of it. Written
 //! when one falls behind and when it has caught up; read once for each publish, join, leave and
-//! list. Used by `core` and by [`crate::delayed`].
+//! list. Used by `core` and by [`crate::topic::delayed`].
 
 use crate::topic::key::Topic;
 use foldhash::quality::FixedState;

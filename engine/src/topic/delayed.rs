@@ -16,7 +16,8 @@ use std::collections::{HashMap, VecDeque};
 #[derive(Debug)]
 pub(crate) struct Delayed {
     queues: HashMap<Recipients, Queue, RandomState>,
-    /// MemberLists that were served and have a queue, each once, in the order in which they were.
+    /// Recipients that were served and have a queue, each once, in the order in which they were
+    /// served.
     ready: VecDeque<Recipients>,
     deliveries: usize,
     bytes: usize,

@@ -43,10 +43,10 @@ pub(crate) struct Interest {
 /// One connection's refused joins of one room.
 #[derive(Clone, Copy, Debug, Default)]
 struct Refusals {
-    /// Its shard takes it for a member that was counted: the leave or transmit that comes next
-    /// takes nothing back.
+    /// Its shard takes the connection for a member, which the home did not count: the leave that
+    /// comes next, of this room or of all, takes nothing from the count.
     assumed_member: bool,
-    /// Refusals that its shard has not noted.
+    /// Refusals that its shard has not acknowledged.
     unacked: u32,
 }
 
@@ -333,7 +333,7 @@ mod tests {
         homes.refusal_acked(room.clone(), address(1));
         homes.leave(&room, EncodingId::FIRST, address(1));
         assert!(homes.is_empty());
-        // It knows, and asks as a stranger before that is noted.
+        // It knows, and asks as a stranger before its acknowledgement has come.
         let mut homes = full();
         let unlimited = join(ROOM, EncodingId::FIRST, 1, true, u32::MAX);
         assert_eq!(homes.join(&unlimited), member(2, true));

@@ -1,5 +1,6 @@
-//! Topics: what connections can be members of. Rooms and users share joins, leaves, homes, batches
-//! and the transmit of who closes, and no name of the one kind is ever taken for one of the other.
+//! Topics: what connections can be members of. Rooms and users share joins, leaves, homes and
+//! batches, and a connection that closes leaves both in one step. No name of the one kind is ever
+//! taken for one of the other.
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;

@@ -33,7 +33,7 @@ impl MemberLists {
         }
     }
 
-    /// Takes those who were served out of the list, if most were; `left` are all sets of recipients
+    /// Takes those who were served out of the list, if most were; `left` are all lists of members
     /// that are still being served.
     pub(crate) fn pack<'a>(&mut self, left: impl Iterator<Item = &'a mut MemberList>) {
         let left: Vec<&mut MemberList> = left.collect();

@@ -34,7 +34,7 @@ pub(crate) struct Subscribers {
     /// Where the topic keeps a log, as far as a member has heard of it.
     pub(crate) log: Option<Box<SubscribersLog>>,
     /// Memberships that refer to them, joining and leaving ones included; and one as long as
-    /// something is on its way to it.
+    /// something is on its way to the members.
     claims: u32,
     pub(crate) batch: Batch,
 }
@@ -61,12 +61,12 @@ impl Subscribers {
 }
 
 impl LocalTopics {
-    /// Slices of rooms: a room counts once for each encoding that it has here.
+    /// Rooms with members here: a room counts once for each encoding that its members have.
     pub(crate) fn rooms(&self) -> usize {
         self.count(TopicKind::Room)
     }
 
-    /// Slices of users, as those of rooms.
+    /// Users with connections here, counted as rooms are.
     pub(crate) fn users(&self) -> usize {
         self.count(TopicKind::User)
     }

@@ -1,4 +1,4 @@
-//! EncodingSet: how the messages of a connection are encoded, as an index that only the application
+//! Encodings: how the messages of a connection are encoded, as an index that only the application
 //! gives a meaning to. A room may have members of all encodings; a publication is encoded once in
 //! each encoding that is present, by [`crate::Application::encode`].
 //!
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct EncodingId(u8);
 
 impl EncodingId {
-    /// EncodingSet that one process may have.
+    /// Encodings that one process may have.
     pub const COUNT_MAX: usize = 8;
     /// The encoding of whoever does not choose one.
     pub const FIRST: EncodingId = EncodingId(0);

@@ -1,4 +1,4 @@
-//! Sealed frames: encoded once, immutable, shared by every subscriber.
+//! Complete frames: encoded once, immutable, shared by every subscriber.
 
 use bytes::Bytes;
 use shardcast_protocol::frame::{self, Header, Kind, OpCode};
@@ -36,14 +36,14 @@ impl<'b> Message<'b> {
 pub struct Frame(Bytes);
 
 impl Frame {
-    /// Seals one message.
+    /// Encodes one message.
     pub fn new(kind: Kind, payload: &[u8]) -> Frame {
         let mut out = Vec::with_capacity(payload.len() + frame::HEADER_BYTES_MAX);
         frame::write_frame(&mut out, kind.into(), payload);
         Frame(out.into())
     }
 
-    /// Seals the message that `fill` writes; `capacity_bytes` is a hint.
+    /// Encodes the message that `fill` writes; `capacity_bytes` is a hint.
     pub fn with(kind: Kind, capacity_bytes: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Frame {
         let mut out = Vec::with_capacity(capacity_bytes + frame::HEADER_BYTES_MAX);
         frame::write_frame_with(&mut out, kind.into(), fill);
@@ -61,7 +61,7 @@ impl Frame {
         Some(&self.0[self.plain_bytes()..]).filter(|deflated| !deflated.is_empty())
     }
 
-    /// Both encodings, each to be shared.
+    /// The plain frame and the compressed one, each to be shared.
     #[doc(hidden)] // For batches, which benches build by themselves.
     pub fn into_layouts(self) -> (Bytes, Option<Bytes>) {
         let plain_bytes = self.plain_bytes();

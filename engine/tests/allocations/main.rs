@@ -1,12 +1,12 @@
 //! What an echo and a broadcast allocate on the shard's thread, on the real ring: after a warm-up,
-//! nothing but the frames that the application seals.
+//! nothing but the frames that the application encodes.
 
 mod client;
 mod counting;
 
 use client::Client;
 use shardcast_engine::protocol::frame::{Kind, OpCode};
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Admission, Answer, Application, Config, Context, Frame, Listener, Message, Pinning, Publish,
     Running, Tag, Target,
@@ -20,19 +20,19 @@ const MEMBERS: usize = 100;
 const TIMES: u64 = 300;
 /// Frames of a burst.
 const BURST: usize = 16;
-/// A sealed frame is a buffer and, once it is shared, the count of those who share it.
-const PER_SEALED_FRAME: u64 = 2;
+/// An encoded frame is a buffer and, once it is shared, the count of those who share it.
+const PER_ENCODED_FRAME: u64 = 2;
 
 /// `?` is answered with the allocations of the shard's thread, `S` joins, `P` publishes its rest,
-/// `R` a frame sealed before, `X` the same to all but its publisher; anything else is echoed.
+/// `R` a frame encoded before, `X` the same to all but its publisher; anything else is echoed.
 struct Counted {
-    sealed: Frame,
+    encoded: Frame,
 }
 
 impl Application for Counted {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         Admission::Accept(().into())
     }
 
@@ -44,7 +44,7 @@ impl Application for Counted {
             }
             [b'S', ..] => return cx.join(TOPIC, Tag(0)).expect("a fine name"),
             [b'P', payload @ ..] => Frame::new(Kind::Binary, payload),
-            [b'R' | b'X', ..] => self.sealed.clone(),
+            [b'R' | b'X', ..] => self.encoded.clone(),
             bytes => return cx.send(message.kind(), bytes),
         };
         let mut publish = Publish::new(frame);
@@ -80,9 +80,9 @@ impl Trial {
             idle_timeout: Duration::from_secs(7200),
             ..Config::default()
         };
-        let sealed = Frame::new(Kind::Binary, b"sealed long ago");
+        let encoded = Frame::new(Kind::Binary, b"encoded long ago");
         let running = shardcast_engine::start(config, move |_| Counted {
-            sealed: sealed.clone(),
+            encoded: encoded.clone(),
         })
         .expect("starts");
         let connect = || Client::connect(running.local_addr().unwrap(), "/");
@@ -140,12 +140,12 @@ fn echoes_allocate_nothing() {
 #[test]
 fn a_broadcast_allocates_the_frame_that_is_sealed_and_nothing_else() {
     let mut trial = Trial::new();
-    let sealed = trial.count(b"R", 1, b"sealed long ago", true);
-    assert_eq!(sealed, 0, "a frame sealed before");
-    let others = trial.count(b"X", 1, b"sealed long ago", true);
+    let encoded = trial.count(b"R", 1, b"encoded long ago", true);
+    assert_eq!(encoded, 0, "a frame encoded before");
+    let others = trial.count(b"X", 1, b"encoded long ago", true);
     assert_eq!(others, 0, "to all but its publisher");
     let fresh = trial.count(b"Pfresh", 1, b"fresh", true);
-    assert_eq!(fresh, TIMES * PER_SEALED_FRAME, "a fresh frame");
+    assert_eq!(fresh, TIMES * PER_ENCODED_FRAME, "a fresh frame");
 }
 
 /// Frames of one tick are copied together, once for all members: a buffer that grows twice, and its
@@ -154,7 +154,7 @@ fn a_broadcast_allocates_the_frame_that_is_sealed_and_nothing_else() {
 fn a_burst_is_laid_out_once() {
     const PER_BATCH: u64 = 4;
     let mut trial = Trial::new();
-    let burst = trial.count(b"R", BURST, b"sealed long ago", true);
+    let burst = trial.count(b"R", BURST, b"encoded long ago", true);
     assert!(
         burst <= TIMES * PER_BATCH,
         "{burst} allocations in {TIMES} bursts of {BURST}"

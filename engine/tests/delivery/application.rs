@@ -1,9 +1,9 @@
 //! The application: joins with a position, keeps what is published, and says in words what the
 //! engine told it.
 
-use crate::truth::{Letter, Truth, can_say, encoded};
+use crate::truth::{MessageId, Truth, can_say, encoded};
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Admission, Answer, Application, Content, Context, Data, DataEncoding, EncodingId,
     Frame, HistoryQuery, JoinOptions, LogClass, Loss, Message, Missed, Position, Publication,
@@ -68,11 +68,11 @@ impl Scripted {
     fn publish(&self, cx: &mut Context<'_>, session: &mut Session, mut words: Words<'_>) {
         let (room, number) = (words.number(), words.number());
         let (key, conflate, echo) = (words.next(), words.next(), words.next());
-        let letter = Letter {
+        let message_id = MessageId {
             from: session.client,
             number,
         };
-        let text = format!("{} {number} {conflate} {}", letter.from, words.rest());
+        let text = format!("{} {number} {conflate} {}", message_id.from, words.rest());
         let publication = Publication {
             topic: None,
             kind: PublicationKind::Message {
@@ -155,7 +155,7 @@ impl<'t> Words<'t> {
 impl Application for Scripted {
     type Session = Session;
 
-    fn connect(&mut self, _: &mut Context<'_>, request: &Request<'_>) -> Admission<Session> {
+    fn connect(&mut self, _: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
         let path = request.path().strip_prefix("/client/").expect("a client");
         let (client, encoding) = path.split_once('/').expect("an encoding");
         let session = Session {
@@ -225,8 +225,11 @@ impl Application for Scripted {
                         panic!("text was published");
                     };
                     let mut words = Words::of(text);
-                    let letter = (words.next(), words.next());
-                    said.push_str(&format!(" {}:{}:{}", kept.offset, letter.0, letter.1));
+                    let message_id = (words.next(), words.next());
+                    said.push_str(&format!(
+                        " {}:{}:{}",
+                        kept.offset, message_id.0, message_id.1
+                    ));
                 }
                 said
             }
@@ -267,7 +270,7 @@ fn encode(
         panic!("text was published");
     };
     let mut words = Words::of(text);
-    let letter = Letter {
+    let message_id = MessageId {
         from: words.number(),
         number: words.number(),
     };
@@ -277,9 +280,9 @@ fn encode(
     });
     let (epoch, offset) = position.map_or((0, 0), |at| (at.epoch, at.offset));
     if position.is_some() {
-        encoded((room_number(room), epoch, offset), letter);
+        encoded((room_number(room), epoch, offset), message_id);
     }
-    if !can_say(encoding.index(), letter) {
+    if !can_say(encoding.index(), message_id) {
         return None;
     }
     let said = match encoding.index() {

@@ -1,11 +1,11 @@
 //! A client: joins, publishes, reads at its own pace, breaks off, and goes on from where it was.
 
 use crate::application::{Words, room_number};
-use crate::truth::{Ending, Letter, Reader, Truth};
+use crate::truth::{Ending, MessageId, Reader, Truth};
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
-use shardcast_engine::protocol::reader::{self, Assembly, Event, ReadLimits, Role, Step};
+use shardcast_engine::protocol::reader::{self, Assembly, FrameEvent, ReadLimits, Role, Step};
 use std::collections::BTreeMap;
 
 /// What one client does in a run.
@@ -231,12 +231,12 @@ impl Client {
         };
         let conflate = scene.random.below(self.temper.keys + 1);
         let echo = !scene.random.chance(200);
-        let letter = Letter {
+        let message_id = MessageId {
             from: self.id,
             number,
         };
         if !echo {
-            scene.truth.without_echo.insert(letter);
+            scene.truth.without_echo.insert(message_id);
         }
         self.published.push((room, key));
         self.unanswered += 1;
@@ -295,15 +295,15 @@ impl Client {
                 .expect("the server keeps to the protocol")
         {
             match event {
-                Event::Text(text) => {
+                FrameEvent::Text(text) => {
                     let text = text.to_owned();
                     self.hear(scene, &text);
                 }
-                Event::Ping(payload) => {
+                FrameEvent::Ping(payload) => {
                     let payload = payload.to_vec();
                     write_client_frame(&mut self.unsent, OpCode::Pong, &payload, [0; 4]);
                 }
-                Event::Close(_) => {
+                FrameEvent::Close(_) => {
                     write_client_frame(&mut self.unsent, OpCode::Close, &[], [0; 4]);
                 }
                 other => panic!("the server does not send {other:?}"),
@@ -345,11 +345,11 @@ impl Client {
                 assert_eq!(word == "m", self.encoding == 0);
                 let room = room_number(words.next());
                 let (epoch, offset): (u64, u64) = (words.number(), words.number());
-                let letter = Letter {
+                let message_id = MessageId {
                     from: words.number(),
                     number: words.number(),
                 };
-                scene.truth.learn((room, epoch, offset), letter);
+                scene.truth.learn((room, epoch, offset), message_id);
                 let reader = self.readers.get_mut(&room);
                 let reader = reader.unwrap_or_else(|| panic!("client {id} is not in {room}"));
                 assert_eq!(reader.epoch, epoch);
@@ -417,8 +417,8 @@ impl Client {
             assert!(first.is_none_or(|(of, _)| of != epoch) || first == Some(place));
         } else {
             let from = self.id;
-            let letter = Letter { from, number };
-            scene.truth.learn((room, epoch, offset), letter);
+            let message_id = MessageId { from, number };
+            scene.truth.learn((room, epoch, offset), message_id);
         }
     }
 
@@ -439,7 +439,7 @@ impl Client {
             let (offset, from, number) = (next(), next() as usize, next() as usize);
             scene
                 .truth
-                .learn((room, epoch, offset), Letter { from, number });
+                .learn((room, epoch, offset), MessageId { from, number });
             offsets.push(offset);
         }
         let steps = offsets.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));

@@ -7,26 +7,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A publication: who published it, and the publisher's number for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Letter {
+pub(crate) struct MessageId {
     pub(crate) from: usize,
     pub(crate) number: usize,
 }
 
 /// Whether an encoding has a form for it.
-pub(crate) fn can_say(encoding: usize, letter: Letter) -> bool {
-    encoding == 0 || !(letter.from + letter.number).is_multiple_of(5)
+pub(crate) fn can_say(encoding: usize, message_id: MessageId) -> bool {
+    encoding == 0 || !(message_id.from + message_id.number).is_multiple_of(5)
 }
 
 thread_local! {
     /// What homes had encoded, in its places: a run has a thread to itself.
-    static ENCODED: RefCell<BTreeMap<Place, Letter>> = RefCell::default();
+    static ENCODED: RefCell<BTreeMap<Place, MessageId>> = RefCell::default();
 }
 
 /// A home has it encoded in its place.
-pub(crate) fn encoded(place: Place, letter: Letter) {
+pub(crate) fn encoded(place: Place, message_id: MessageId) {
     ENCODED.with_borrow_mut(|encoded| {
-        let known = *encoded.entry(place).or_insert(letter);
-        assert_eq!(known, letter, "two publications at {place:?}");
+        let known = *encoded.entry(place).or_insert(message_id);
+        assert_eq!(known, message_id, "two publications at {place:?}");
     });
 }
 
@@ -37,11 +37,11 @@ pub(crate) type Place = (usize, u64, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     /// Whatever anybody was told to stand at a place.
-    pub(crate) places: BTreeMap<Place, Letter>,
+    pub(crate) places: BTreeMap<Place, MessageId>,
     /// Memberships, to be checked at the end.
     pub(crate) ended: Vec<(Reader, Ending)>,
     /// Publications that are left out for who published them.
-    pub(crate) without_echo: BTreeSet<Letter>,
+    pub(crate) without_echo: BTreeSet<MessageId>,
     pub(crate) tally: Tally,
 }
 
@@ -62,9 +62,9 @@ impl Truth {
     }
 
     /// Everybody is told the same about a place.
-    pub(crate) fn learn(&mut self, place: Place, letter: Letter) {
-        let known = *self.places.entry(place).or_insert(letter);
-        assert_eq!(known, letter, "two publications at {place:?}");
+    pub(crate) fn learn(&mut self, place: Place, message_id: MessageId) {
+        let known = *self.places.entry(place).or_insert(message_id);
+        assert_eq!(known, message_id, "two publications at {place:?}");
     }
 
     /// The last offset of a room's epoch.
@@ -77,8 +77,8 @@ impl Truth {
 
     /// Checks all memberships.
     pub(crate) fn check_all(&mut self) {
-        for (place, letter) in ENCODED.take() {
-            self.learn(place, letter);
+        for (place, message_id) in ENCODED.take() {
+            self.learn(place, message_id);
         }
         for (mut reader, ending) in std::mem::take(&mut self.ended) {
             if ending == Ending::Complete {
@@ -108,13 +108,13 @@ impl Truth {
             }
             absent += 1;
             // What was never encoded was trimmed before anybody could be sent it.
-            let Some(letter) = self.places.get(&(room, epoch, offset)) else {
+            let Some(message_id) = self.places.get(&(room, epoch, offset)) else {
                 continue;
             };
-            let own = letter.from == client && self.without_echo.contains(letter);
-            unencodable += u64::from(!can_say(encoding, *letter));
+            let own = message_id.from == client && self.without_echo.contains(message_id);
+            unencodable += u64::from(!can_say(encoding, *message_id));
             left_out += u64::from(own);
-            excused += u64::from(own || !can_say(encoding, *letter));
+            excused += u64::from(own || !can_say(encoding, *message_id));
         }
         let missed = reader.missed;
         let least = match ending {

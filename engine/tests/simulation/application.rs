@@ -4,10 +4,10 @@
 //! Invariant, checked at every call: connect, opened, messages and answers, closed, in this order
 //! and the single ones once.
 
-use super::words::{Ask, Audience, Letter, Words, dress, is_unsayable, undress};
+use super::words::{Ask, Audience, MessageId, Words, decode, encode, is_unencodable};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, CloseReason, Content, Context, Data,
     DataEncoding, EncodingId, Frame, Listing, Message, Messages, Notice, Piece, Position,
@@ -105,7 +105,7 @@ pub(crate) struct Scripted {
     journal: Rc<RefCell<Journal>>,
 }
 
-/// Recipients connection it is.
+/// The client that the connection belongs to.
 pub(crate) struct Session {
     client: usize,
     encoding: EncodingId,
@@ -208,11 +208,11 @@ impl Scripted {
                 }
             }
             Ask::Publish(audience, options) => {
-                let letter = Letter {
+                let message_id = MessageId {
                     from: client,
                     number,
                 };
-                let content = published(audience, letter, cx.encoding(), kind, padding);
+                let content = published(audience, message_id, cx.encoding(), kind, padding);
                 let mut publish = Publish::new(content);
                 if options.except {
                     publish = publish.except(cx.address());
@@ -230,11 +230,11 @@ impl Scripted {
             Ask::Send(to) => {
                 if let Some(address) = self.entry(to, |entry, _| entry.address) {
                     let said = format!("direct {client} {number} {to} {padding}");
-                    let letter = Letter {
+                    let message_id = MessageId {
                         from: client,
                         number,
                     };
-                    cx.send_to(address, content_of(letter, cx.encoding(), kind, &said));
+                    cx.send_to(address, content_of(message_id, cx.encoding(), kind, &said));
                 }
             }
             Ask::Disconnect(who) => {
@@ -251,7 +251,7 @@ impl Scripted {
 impl Application for Scripted {
     type Session = Session;
 
-    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Session> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
         if request.path() == "/panic" {
             self.panic();
         }
@@ -327,14 +327,14 @@ impl Application for Scripted {
         );
         let text = std::str::from_utf8(message.bytes()).expect("clients send text");
         let (_, number, padding) = Ask::read(text);
-        let letter = Letter {
+        let message_id = MessageId {
             from: client,
             number,
         };
         assert_eq!(
             padding,
-            super::words::padding(letter, padding.len()),
-            "{letter:?} arrived damaged"
+            super::words::padding(message_id, padding.len()),
+            "{message_id:?} arrived damaged"
         );
         self.entry(client, |entry, _| {
             assert_eq!(
@@ -416,7 +416,7 @@ impl Application for Scripted {
     ) -> Option<Frame> {
         assert_eq!(position, None, "no topic keeps history");
         let text = std::str::from_utf8(publication.data.bytes()).expect("clients send text");
-        let (encoding, text) = undress(text);
+        let (encoding, text) = decode(text);
         let DataEncoding(from) = publication.data_encoding;
         assert_eq!(encoding, usize::from(from), "{text} is in another encoding");
         let mut words = Words(text);
@@ -427,8 +427,8 @@ impl Application for Scripted {
             audience.and_then(audience_name)
         );
         let (_, number) = (words.number(), words.number() as u32);
-        match is_unsayable(encoding, to.index(), number) {
-            false => Some(said_in(to, publication.data, text)),
+        match is_unencodable(encoding, to.index(), number) {
+            false => Some(frame_of(to, publication.data, text)),
             true if number.is_multiple_of(2) => None,
             true => std::panic::resume_unwind(Box::new("nothing can be said")),
         }
@@ -485,23 +485,23 @@ impl Application for Scripted {
 /// A publish as the application makes it.
 pub(crate) fn published(
     audience: Audience,
-    letter: Letter,
+    message_id: MessageId,
     encoding: EncodingId,
     kind: Kind,
     padding: &str,
 ) -> Content {
-    let Letter { from, number } = letter;
+    let MessageId { from, number } = message_id;
     let said = format!("message {} {from} {number} {padding}", audience.write());
-    content_of(letter, encoding, kind, &said)
+    content_of(message_id, encoding, kind, &said)
 }
 
 /// What a client says, as data in its encoding. Of every third the frame of that encoding is made
 /// before.
-fn content_of(letter: Letter, encoding: EncodingId, kind: Kind, said: &str) -> Content {
-    let dressed = dress(encoding.index(), said);
+fn content_of(message_id: MessageId, encoding: EncodingId, kind: Kind, said: &str) -> Content {
+    let text = encode(encoding.index(), said);
     let data = match kind {
-        Kind::Text => Data::Text(&dressed),
-        Kind::Binary => Data::Binary(dressed.as_bytes()),
+        Kind::Text => Data::Text(&text),
+        Kind::Binary => Data::Binary(text.as_bytes()),
     };
     let publication = Publication {
         topic: None,
@@ -509,18 +509,18 @@ fn content_of(letter: Letter, encoding: EncodingId, kind: Kind, said: &str) -> C
         data,
         data_encoding: DataEncoding(encoding.index() as u8),
     };
-    let encoded = letter.number.is_multiple_of(3);
-    let encoded = encoded.then(|| (encoding, said_in(encoding, data, said)));
+    let is_encoded = message_id.number.is_multiple_of(3);
+    let encoded = is_encoded.then(|| (encoding, frame_of(encoding, data, said)));
     Content::data(&publication, encoded)
 }
 
-/// A frame of an encoding, of the kind of what was said.
-fn said_in(encoding: EncodingId, data: Data<'_>, text: &str) -> Frame {
+/// A frame of an encoding, of the kind of its data.
+fn frame_of(encoding: EncodingId, data: Data<'_>, text: &str) -> Frame {
     let kind = match data {
         Data::Text(_) => Kind::Text,
         Data::Binary(_) => Kind::Binary,
     };
-    Frame::new(kind, dress(encoding.index(), text).as_bytes())
+    Frame::new(kind, encode(encoding.index(), text).as_bytes())
 }
 
 fn topic_name(topic: Topic<'_>) -> String {

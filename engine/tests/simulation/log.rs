@@ -2,7 +2,7 @@
 //! end of a run.
 
 use super::application::Step;
-use super::words::{Ask, Audience, Letter, Words};
+use super::words::{Ask, Audience, MessageId, Words};
 use shardcast_engine::Report;
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(crate) struct Log {
     /// Leaves that were answered though the join before them had been refused.
     pub(crate) void_leaves: usize,
     /// What it heard as a user.
-    pub(crate) as_user: BTreeMap<usize, Vec<(Step, Letter)>>,
+    pub(crate) as_user: BTreeMap<usize, Vec<(Step, MessageId)>>,
     /// Who it asked to be: number, and when the application had done it.
     pub(crate) identities: Vec<(u32, Step)>,
     /// What another thread told it.
@@ -68,7 +68,7 @@ pub(crate) struct Membership {
     pub(crate) left: Option<Step>,
     /// Number of the leave that was answered.
     pub(crate) leave: Option<u32>,
-    pub(crate) heard: Vec<(Step, Letter)>,
+    pub(crate) heard: Vec<(Step, MessageId)>,
 }
 
 impl Log {
@@ -173,29 +173,29 @@ impl Log {
         asks.any(|(asked, ask)| *asked <= by && *ask == Ask::Identify(Some(user)))
     }
 
-    pub(crate) fn heard(&mut self, now: Step, audience: Audience, letter: Letter) {
+    pub(crate) fn heard(&mut self, now: Step, audience: Audience, message_id: MessageId) {
         if let Audience::User(user) = audience {
             assert!(
                 self.may_be(user, now),
-                "{letter:?} of {audience:?} reached somebody else"
+                "{message_id:?} of {audience:?} reached somebody else"
             );
             let heard = self.as_user.entry(user).or_default();
-            let twice = heard.iter().any(|(_, other)| *other == letter);
-            assert!(!twice, "{letter:?} of {audience:?} came twice");
-            heard.push((now, letter));
+            let twice = heard.iter().any(|(_, other)| *other == message_id);
+            assert!(!twice, "{message_id:?} of {audience:?} came twice");
+            heard.push((now, message_id));
             return;
         }
         let membership = self.membership(audience);
-        let membership =
-            membership.unwrap_or_else(|| panic!("{letter:?} of {audience:?} reached no member"));
-        membership.heard.push((now, letter));
+        let membership = membership
+            .unwrap_or_else(|| panic!("{message_id:?} of {audience:?} reached no member"));
+        membership.heard.push((now, message_id));
     }
 
-    pub(crate) fn direct(&mut self, letter: Letter) {
-        let last = self.directs.insert(letter.from, letter.number);
+    pub(crate) fn direct(&mut self, message_id: MessageId) {
+        let last = self.directs.insert(message_id.from, message_id.number);
         assert!(
-            last.is_none_or(|last| last < letter.number),
-            "{letter:?} came after number {last:?}"
+            last.is_none_or(|last| last < message_id.number),
+            "{message_id:?} came after number {last:?}"
         );
     }
 

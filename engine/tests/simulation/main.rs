@@ -1,4 +1,4 @@
-//! Whole clusters of shards in one thread, from a seed: a faulty network, virtual time, scripted
+//! Complete clusters of shards in one thread, from a seed: a faulty network, virtual time, scripted
 //! clients, and checks of what they saw.
 //!
 //! `SHARDCAST_SIM_SEED=n` runs one seed and prints what happens; `SHARDCAST_SIM_SEEDS=n` changes

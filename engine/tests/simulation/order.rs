@@ -11,15 +11,15 @@ use super::application::{Entry, Step};
 use super::client::Client;
 use super::log::Membership;
 use super::temper::{FLEETING_ROOMS, USERS};
-use super::words::{Ask, Audience, Letter, is_unsayable};
+use super::words::{Ask, Audience, MessageId, is_unencodable};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the witness heard of one set of recipients: place in the order, and when it heard it.
 struct Order<'a> {
     clients: &'a [Client],
     audience: Audience,
-    places: BTreeMap<Letter, usize>,
-    heard: Vec<(Step, Letter)>,
+    places: BTreeMap<MessageId, usize>,
+    heard: Vec<(Step, MessageId)>,
 }
 
 /// One finished run.
@@ -73,10 +73,10 @@ impl<'a> Order<'a> {
             .find(|m| m.audience == audience)
             .map(|m| m.heard.clone())
             .unwrap_or_default();
-        let places: BTreeMap<Letter, usize> = heard
+        let places: BTreeMap<MessageId, usize> = heard
             .iter()
             .enumerate()
-            .map(|(place, (_, letter))| (*letter, place))
+            .map(|(place, (_, message_id))| (*message_id, place))
             .collect();
         assert_eq!(
             places.len(),
@@ -99,22 +99,22 @@ impl<'a> Order<'a> {
             if !matches!(ask, Ask::Publish(to, _) if *to == self.audience) {
                 continue;
             }
-            let letter = Letter {
+            let message_id = MessageId {
                 from: client.id,
                 number: number as u32,
             };
-            let Some(place) = self.places.get(&letter) else {
-                let refused = client.log.refused.contains(&letter.number);
+            let Some(place) = self.places.get(&message_id) else {
+                let refused = client.log.refused.contains(&message_id.number);
                 assert!(
                     !stayed || refused,
-                    "{letter:?} to {:?} was lost",
+                    "{message_id:?} to {:?} was lost",
                     self.audience
                 );
                 continue;
             };
             assert!(
                 last < Some(*place),
-                "{letter:?} overtook an earlier one of its sender"
+                "{message_id:?} overtook an earlier one of its sender"
             );
             last = Some(*place);
         }
@@ -125,18 +125,18 @@ impl<'a> Order<'a> {
         let (id, audience) = (client.id, self.audience);
         let mut expected: Option<usize> = None;
         let mut beyond = false;
-        for (_, letter) in &membership.heard {
-            let Some(place) = self.places.get(letter) else {
+        for (_, message_id) in &membership.heard {
+            let Some(place) = self.places.get(message_id) else {
                 assert!(
                     !complete,
-                    "client {id}: {letter:?} reached it and not the witness"
+                    "client {id}: {message_id:?} reached it and not the witness"
                 );
                 beyond = true;
                 continue;
             };
             assert!(
                 !beyond,
-                "client {id}: {letter:?} came after what the witness never heard"
+                "client {id}: {message_id:?} came after what the witness never heard"
             );
             let mut next = expected.unwrap_or(*place);
             while next < *place && self.leaves_out(id, next) {
@@ -144,7 +144,7 @@ impl<'a> Order<'a> {
             }
             assert_eq!(
                 next, *place,
-                "client {id}: {letter:?} of {audience:?} is out of order, or one before it is lost"
+                "client {id}: {message_id:?} of {audience:?} is out of order, or one before it is lost"
             );
             expected = Some(place + 1);
             let (witnessed, _) = self.heard[*place];
@@ -152,27 +152,31 @@ impl<'a> Order<'a> {
             // publish's place in the order.
             assert!(
                 audience == Audience::Everyone || witnessed >= membership.asked,
-                "client {id}: {letter:?} was ordered before it asked to join"
+                "client {id}: {message_id:?} was ordered before it asked to join"
             );
         }
     }
 
     /// All that was certainly ordered between the joined answer and the wish to leave.
     fn check_all_heard(&self, client: &Client, membership: &Membership) {
-        let heard: BTreeSet<Letter> = membership.heard.iter().map(|(_, letter)| *letter).collect();
+        let heard: BTreeSet<MessageId> = membership
+            .heard
+            .iter()
+            .map(|(_, message_id)| *message_id)
+            .collect();
         let first = membership
             .heard
             .first()
-            .and_then(|(_, letter)| self.places.get(letter));
+            .and_then(|(_, message_id)| self.places.get(message_id));
         let end = membership.leave_asked.unwrap_or(Step::MAX);
-        for (place, (witnessed, letter)) in self.heard.iter().enumerate() {
-            let (sent, _) = self.ask(*letter);
+        for (place, (witnessed, message_id)) in self.heard.iter().enumerate() {
+            let (sent, _) = self.ask(*message_id);
             // Sent after the joined answer, or ordered after something that was heard.
             let begun = sent > membership.joined || first.is_some_and(|first| place > *first);
             if begun && *witnessed < end && !self.leaves_out(client.id, place) {
                 assert!(
-                    heard.contains(letter),
-                    "client {}: {letter:?} of {:?} is lost",
+                    heard.contains(message_id),
+                    "client {}: {message_id:?} of {:?} is lost",
                     client.id,
                     self.audience
                 );
@@ -180,23 +184,23 @@ impl<'a> Order<'a> {
         }
     }
 
-    fn ask(&self, letter: Letter) -> (Step, Ask) {
-        self.clients[letter.from].log.asks[letter.number as usize]
+    fn ask(&self, message_id: MessageId) -> (Step, Ask) {
+        self.clients[message_id.from].log.asks[message_id.number as usize]
     }
 
     /// Whether the publish at this place is not for the client, who sent it, or cannot be told it.
     fn leaves_out(&self, client: usize, place: usize) -> bool {
-        let (_, letter) = self.heard[place];
-        let except = letter.from == client
-            && matches!(self.ask(letter), (_, Ask::Publish(_, options)) if options.except);
-        except || cannot_hear(self.clients, letter, client)
+        let (_, message_id) = self.heard[place];
+        let except = message_id.from == client
+            && matches!(self.ask(message_id), (_, Ask::Publish(_, options)) if options.except);
+        except || cannot_receive(self.clients, message_id, client)
     }
 }
 
-/// Whether the message cannot be said in the client's encoding.
-fn cannot_hear(clients: &[Client], letter: Letter, client: usize) -> bool {
-    let (from, to) = (clients[letter.from].encoding, clients[client].encoding);
-    is_unsayable(from, to, letter.number)
+/// Whether the message cannot be encoded for the client.
+fn cannot_receive(clients: &[Client], message_id: MessageId, client: usize) -> bool {
+    let (from, to) = (clients[message_id.from].encoding, clients[client].encoding);
+    is_unencodable(from, to, message_id.number)
 }
 
 /// Rooms without the witness: some order fits what everybody heard, and those who stayed missed
@@ -225,7 +229,11 @@ impl Outcome<'_> {
 
     /// Whoever else stayed, and published after this one had joined, was heard.
     fn check_settled(&self, id: usize, membership: &Membership) {
-        let heard: BTreeSet<Letter> = membership.heard.iter().map(|(_, letter)| *letter).collect();
+        let heard: BTreeSet<MessageId> = membership
+            .heard
+            .iter()
+            .map(|(_, message_id)| *message_id)
+            .collect();
         for sender in self
             .clients
             .iter()
@@ -235,17 +243,17 @@ impl Outcome<'_> {
                 let Ask::Publish(to, options) = ask else {
                     continue;
                 };
-                let letter = Letter {
+                let message_id = MessageId {
                     from: sender.id,
                     number,
                 };
                 let skipped = options.except && sender.id == id
                     || sender.log.refused.contains(&number)
-                    || cannot_hear(self.clients, letter, id);
+                    || cannot_receive(self.clients, message_id, id);
                 if *to == membership.audience && *sent > membership.joined && !skipped {
                     assert!(
-                        heard.contains(&letter),
-                        "client {id}: {letter:?} of {to:?} is lost"
+                        heard.contains(&message_id),
+                        "client {id}: {message_id:?} of {to:?} is lost"
                     );
                 }
             }
@@ -261,7 +269,7 @@ impl Outcome<'_> {
             let (asked, Ask::Publish(audience, options)) = client.log.asks[*number as usize] else {
                 panic!("number {number} was no publish");
             };
-            let letter = Letter {
+            let message_id = MessageId {
                 from: client.id,
                 number: *number,
             };
@@ -277,7 +285,7 @@ impl Outcome<'_> {
             // Those whom the home itself tells as dropped count until it hears of their end, as in
             // the answers to joins.
             let by_home = |other: &Client| {
-                cannot_hear(self.clients, letter, other.id)
+                cannot_receive(self.clients, message_id, other.id)
                     && match audience {
                         Audience::Room(room) => may_have_joined(other, room, asked, *answered),
                         Audience::User(user) => other.log.may_be(user, *answered),
@@ -342,21 +350,21 @@ impl Outcome<'_> {
 }
 
 /// Some order fits all that was heard.
-fn check_one_order<'a>(audience: Audience, heard: impl Iterator<Item = &'a [(Step, Letter)]>) {
-    let mut successors: BTreeMap<Letter, BTreeSet<Letter>> = BTreeMap::new();
+fn check_one_order<'a>(audience: Audience, heard: impl Iterator<Item = &'a [(Step, MessageId)]>) {
+    let mut successors: BTreeMap<MessageId, BTreeSet<MessageId>> = BTreeMap::new();
     for pair in heard.flat_map(|heard| heard.windows(2)) {
         successors.entry(pair[0].1).or_default().insert(pair[1].1);
     }
-    let mut before: BTreeMap<Letter, usize> = BTreeMap::new();
-    for letter in successors.values().flatten() {
-        *before.entry(*letter).or_default() += 1;
+    let mut before: BTreeMap<MessageId, usize> = BTreeMap::new();
+    for message_id in successors.values().flatten() {
+        *before.entry(*message_id).or_default() += 1;
     }
     let starts = successors
         .keys()
-        .filter(|letter| !before.contains_key(letter));
-    let mut ready: Vec<Letter> = starts.copied().collect();
-    while let Some(letter) = ready.pop() {
-        for next in successors.remove(&letter).into_iter().flatten() {
+        .filter(|message_id| !before.contains_key(message_id));
+    let mut ready: Vec<MessageId> = starts.copied().collect();
+    while let Some(message_id) = ready.pop() {
+        for next in successors.remove(&message_id).into_iter().flatten() {
             let count = before.get_mut(&next).expect("counted above");
             *count -= 1;
             if *count == 0 {

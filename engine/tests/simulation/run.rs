@@ -121,7 +121,7 @@ impl Simulation {
         // often as not.
         let fashion = random.chance(150).then(|| random.pick(&HABITS));
         if fashion.is_some() && random.chance(500) {
-            setting.lane_letters = 2000;
+            setting.lane_messages = 2000;
             faults = Faults::none();
         }
         if listeners > 0 {
@@ -149,7 +149,7 @@ impl Simulation {
         let config = setting.config(shards, clients.len());
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
         let admission = ProcessCounts::new(config.connections_max);
-        let mailboxes = lane::mesh(shards, LaneCapacity(setting.lane_letters), seed);
+        let mailboxes = lane::mesh(shards, LaneCapacity(setting.lane_messages), seed);
         let handle = Handle::to(&mailboxes);
         let shard = |(index, mailbox)| {
             let setup = Setup {
@@ -286,7 +286,7 @@ impl Simulation {
         let deadlines = (0..self.shards.len())
             .filter_map(|shard| world.sleeps_until(shard))
             .min();
-        // A shard that could not post looks again very soon; nobody is owed anything once that is
+        // A shard that could not post looks again very soon; nothing is pending once that is
         // over, unless it was lost or nobody was woken for it.
         let quiet = network.is_none() && deadlines.is_none_or(|at| at > now + RETRY_MS);
         if quiet {

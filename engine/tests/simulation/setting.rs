@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) rooms: usize,
-    pub(crate) lane_letters: usize,
+    pub(crate) lane_messages: usize,
     /// A slow reader may be closed for it, the outbox is that small.
     pub(crate) tight: bool,
     /// The process takes fewer connections than there are clients.
@@ -39,7 +39,7 @@ impl Setting {
     pub(crate) fn draw(random: &mut Random) -> Setting {
         Setting {
             rooms: random.between(1, 4),
-            lane_letters: random.pick(&[2, 2, 3, 4, 64, 2000]),
+            lane_messages: random.pick(&[2, 2, 3, 4, 64, 2000]),
             tight: random.chance(200),
             crowded: random.chance(100),
             spurious_permille: random.pick(&[0, 0, 10]),

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 /// Which message: the client who sent it and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Letter {
+pub(crate) struct MessageId {
     pub(crate) from: usize,
     pub(crate) number: u32,
 }
@@ -40,20 +40,22 @@ impl Audience {
 }
 
 /// A message as it stands in an encoding: the encoding's number first.
-pub(crate) fn dress(encoding: usize, text: &str) -> String {
+pub(crate) fn encode(encoding: usize, text: &str) -> String {
     format!("@{encoding} {text}")
 }
 
 /// The encoding of a message, and the message.
-pub(crate) fn undress(text: &str) -> (usize, &str) {
-    let dressed = text.strip_prefix('@').expect("a message says its encoding");
-    let (encoding, text) = dressed.split_once(' ').expect("words");
+pub(crate) fn decode(text: &str) -> (usize, &str) {
+    let encoded = text
+        .strip_prefix('@')
+        .expect("a message begins with its encoding");
+    let (encoding, text) = encoded.split_once(' ').expect("words");
     (encoding.parse().expect("an encoding's number"), text)
 }
 
-/// What the application cannot say in another encoding. In the witness' encoding everything can be
-/// said.
-pub(crate) fn is_unsayable(from: usize, to: usize, number: u32) -> bool {
+/// What the application cannot encode for another encoding. In the witness' encoding it can encode
+/// everything.
+pub(crate) fn is_unencodable(from: usize, to: usize, number: u32) -> bool {
     to != 0 && from != to && (number as usize + to) % 7 == 3
 }
 
@@ -110,9 +112,9 @@ impl Ask {
     }
 
     /// The message, with padding that tells whose it is.
-    pub(crate) fn write(self, letter: Letter, padding_bytes: usize) -> String {
+    pub(crate) fn write(self, message_id: MessageId, padding_bytes: usize) -> String {
         let mut out = String::new();
-        let number = letter.number;
+        let number = message_id.number;
         let _ = match self {
             Ask::Join(room) => write!(out, "join {number} {room}"),
             Ask::JoinLimited(room, members) => write!(out, "limited {number} {room} {members}"),
@@ -132,7 +134,7 @@ impl Ask {
             Ask::Close => write!(out, "close {number}"),
         };
         out.push(' ');
-        out.push_str(&padding(letter, padding_bytes));
+        out.push_str(&padding(message_id, padding_bytes));
         out
     }
 
@@ -165,8 +167,8 @@ impl Ask {
 }
 
 /// Bytes that only this message bears.
-pub(crate) fn padding(letter: Letter, bytes: usize) -> String {
-    let byte = b'a' + ((letter.from * 7 + letter.number as usize) % 26) as u8;
+pub(crate) fn padding(message_id: MessageId, bytes: usize) -> String {
+    let byte = b'a' + ((message_id.from * 7 + message_id.number as usize) % 26) as u8;
     char::from(byte).to_string().repeat(bytes)
 }
 

@@ -23,11 +23,11 @@ const OUTPUT_BYTES_KEPT: usize = 64 << 10;
 /// within 32 KiB.
 const BLOCK_BYTES_MAX: [usize; 2] = [64 << 10, 32 << 10];
 
-/// Compresses whole messages, one after the other.
+/// Compresses complete messages, one after the other.
 pub struct Deflater {
     compressor: Compressor,
     /// zlib's, by the size of the window, for what libdeflate cannot do: messages that are longer
-    /// than a peer's small window, and blocks whose end cannot be told. Made when they are needed.
+    /// than a peer's small window, and blocks whose end cannot be found. Made when they are needed.
     streams: [Option<Compress>; (WINDOW_BITS_MAX - STREAM_WINDOW_BITS_MIN + 1) as usize],
     output: Vec<u8>,
 }
@@ -47,7 +47,7 @@ impl Default for Deflater {
 enum Failure {
     /// It would not be shorter than the message.
     TooLong,
-    /// A piece became several blocks, or the end of its block cannot be told.
+    /// A piece became several blocks, or the end of its block cannot be found.
     NotOneBlock,
 }
 

@@ -63,10 +63,10 @@ pub struct InflateStream(Reach);
 
 #[derive(Debug)]
 enum Reach {
-    /// The messages before, as was agreed (context takeover), or as a client does that was told not
-    /// to: 48 KiB.
+    /// The messages before: context takeover was agreed, or the client does so against what was
+    /// agreed. 48 KiB.
     Window(Box<Decompress>),
-    /// Nothing, as the client was told.
+    /// Nothing, as was agreed.
     Past(Past),
 }
 
@@ -78,14 +78,14 @@ impl Default for InflateStream {
 }
 
 impl InflateStream {
-    /// Of a client that was told `client_no_context_takeover` without having offered it, and may
-    /// not obey. It keeps nothing until there is room.
-    pub fn told() -> InflateStream {
+    /// Of a client that was answered `client_no_context_takeover` without having offered it, and
+    /// may refer to earlier messages all the same. It keeps nothing until there is room.
+    pub fn may_refer() -> InflateStream {
         InflateStream(Reach::Past(Past::default()))
     }
 
-    /// The memory that the stream of a client that was told may take from now on, in bytes. What
-    /// does not fit is forgotten, and a message that refers to it fails with
+    /// The memory that the stream of a client that may refer back takes from now on at most, in
+    /// bytes. What does not fit is forgotten, and a message that refers to it fails with
     /// [`ProtocolError::NoWindowLeft`].
     pub fn set_room(&mut self, bytes: usize) {
         if let Reach::Past(past) = &mut self.0 {
@@ -106,13 +106,14 @@ impl InflateStream {
         matches!(&self.0, Reach::Past(past) if past.is_new())
     }
 
-    /// The client was told, and has shown that it obeys: its messages need no stream from now on.
+    /// The client has shown that it refers to no earlier message: its messages need no stream from
+    /// now on.
     pub fn is_over(&self) -> bool {
         matches!(&self.0, Reach::Past(past) if past.is_over())
     }
 }
 
-/// Inflates whole messages, one after the other.
+/// Inflates complete messages, one after the other.
 #[derive(Debug)]
 pub struct Inflater {
     shared: Decompress,
@@ -163,7 +164,7 @@ impl Inflater {
         match own.map(|own| &mut own.0) {
             None => filling.alone(&mut self.shared, compressed)?,
             Some(Reach::Window(window)) => filling.continued(window, compressed)?,
-            Some(reach) => filling.told(&mut self.shared, reach, compressed)?,
+            Some(reach) => filling.may_refer(&mut self.shared, reach, compressed)?,
         }
         let filled = filling.filled;
         self.tally.messages += 1;
@@ -202,7 +203,7 @@ impl Filling<'_> {
         inflated.map_err(|error| self.why(decompress, compressed, error))
     }
 
-    /// A whole message, behind which its stream ends.
+    /// A complete message, behind which its stream ends.
     fn closed(
         &mut self,
         decompress: &mut Decompress,
@@ -217,8 +218,8 @@ impl Filling<'_> {
         }
     }
 
-    /// What is wrong with a message that does not stand for itself. If nothing is once there are
-    /// messages before it, whatever they are, it refers to them. (The word of zlib-rs for it
+    /// What is wrong with a message that does not stand for itself. If it inflates once there are
+    /// messages before it, whatever they are, it refers to them. (The error of zlib-rs for it
     /// depends on how long the message is.)
     #[cold]
     fn why(
@@ -242,10 +243,10 @@ impl Filling<'_> {
         }
     }
 
-    /// A message of a client that was told that it refers to no other. The first that does changes
-    /// what the next may refer to.
+    /// A message that must refer to no other, of a client that may not know it. The first that
+    /// does changes what the next may refer to.
     #[cold]
-    fn told(
+    fn may_refer(
         &mut self,
         shared: &mut Decompress,
         reach: &mut Reach,
@@ -256,7 +257,7 @@ impl Filling<'_> {
             return inflated;
         };
         match inflated {
-            Ok(()) => past.hear(compressed, &self.output[..self.filled]),
+            Ok(()) => past.record(compressed, &self.output[..self.filled]),
             Err(ProtocolError::ReferredBack) => {
                 let mut window = past.window()?;
                 self.filled = 0;
@@ -308,7 +309,7 @@ impl Filling<'_> {
                     return Ok(status);
                 }
             } else if self.filled < self.output.len() {
-                // There was room, so all that the input says has been said.
+                // There was room, so all that the input inflates to is there.
                 return if input.is_empty() {
                     Ok(status)
                 } else {

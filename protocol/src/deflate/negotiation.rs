@@ -32,7 +32,7 @@ pub struct Agreement {
     /// Whether the client's do.
     pub client_takeover: Takeover,
     /// Whether the client offered by itself that its messages refer to no others. Where it did not
-    /// and is told so, it may not obey.
+    /// and the answer says so, it may refer to others all the same.
     pub client_offered_no_takeover: bool,
     /// The server's window is 2^n bytes at most, 8..=15; `None`: nothing was said of it.
     pub server_window: Option<u8>,
@@ -118,7 +118,7 @@ fn accept(offer: Parameters, takeover: Takeover) -> Agreement {
 /// `server_max_window_bits=15` too (RFC 7692 §7.1.2.1: only so is it accepted, and PyPI
 /// `websockets` fails the connection without). `client_max_window_bits` is never among the
 /// parameters: our inflater has room for every window, and a client that did not offer it must not
-/// be told (RFC 7692 §7.1.2.2).
+/// be sent it (RFC 7692 §7.1.2.2).
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(NAME)?;

@@ -1,8 +1,9 @@
-//! What a client said compressed that was told `client_no_context_takeover` and had not offered it
-//! (RFC 7692 §7.1.1.2 allows that). Browsers obey; Tornado and Mojolicious go on with their window,
-//! and the first message that refers back says so. Until then, or until a message shows that the
-//! client obeys, the last 32 KiB are kept, so that such a message can be read. Always: the bytes
-//! are the end of what the messages became, without a gap. Used by the inflater.
+//! What was inflated for a client that was answered `client_no_context_takeover` and had not
+//! offered it (RFC 7692 §7.1.1.2 allows that). Browsers comply; Tornado and Mojolicious go on with
+//! their window, and their first message that refers back shows it. Until then, or until a message
+//! shows that the client complies, the last 32 KiB are kept, so that such a message can be read.
+//! Invariant: the bytes are the end of what the messages became, without a gap. Used by the
+//! inflater.
 
 use super::WINDOW_BITS_MAX;
 use crate::reader::ProtocolError;
@@ -22,7 +23,7 @@ const ALONE_BYTES_MAX: usize = 64 << 10;
 /// A little more than a small message, so that the next one finds room.
 const KEPT_BYTES_MIN: usize = 256;
 
-/// See the top of the file.
+/// The messages of such a client, as far as they are kept.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     bytes: Vec<u8>,
@@ -40,7 +41,7 @@ impl Past {
         self.bytes.capacity()
     }
 
-    /// Nothing was heard yet.
+    /// No message was recorded yet.
     pub(super) fn is_new(&self) -> bool {
         self.bytes.is_empty() && !self.has_gap
     }
@@ -51,7 +52,7 @@ impl Past {
     }
 
     /// A message that referred to none before it.
-    pub(super) fn hear(&mut self, compressed: &[u8], message: &[u8]) {
+    pub(super) fn record(&mut self, compressed: &[u8], message: &[u8]) {
         // What begins with a stored block (BTYPE 0) could not refer to anything.
         let is_coded = compressed.first().is_some_and(|first| first & 0b110 != 0);
         if is_coded && !self.is_new() {
@@ -97,7 +98,7 @@ impl Past {
         Ok(window)
     }
 
-    /// What it is to refer further back than to all that is kept.
+    /// The error of a message that refers further back than to all that is kept.
     pub(super) fn too_far(&self) -> ProtocolError {
         if self.has_gap {
             ProtocolError::NoWindowLeft

@@ -5,7 +5,7 @@
 use super::{InflateLimits, InflateStream, Inflater};
 use crate::frame::{Kind, OpCode, apply_mask};
 use crate::reader::{
-    self, Assembly, Event, Extension, Head, ProtocolError, ReadLimits, Role, Step,
+    self, Assembly, Extension, FrameEvent, FrameHeader, ProtocolError, ReadLimits, Role, Step,
 };
 
 /// Compressed bytes that a message of `message_bytes_max` may take. What does not compress grows:
@@ -15,9 +15,9 @@ const fn compressed_bytes_max(message_bytes_max: usize) -> usize {
 }
 
 /// Reads the next frame as [`reader::next`] does. A message that came compressed is one event,
-/// [`Event::Text`] or [`Event::Binary`], with its last frame, and stands in `inflater`; one in
-/// plain fragments ends in [`Event::Assembled`]. `own` is the window of a connection whose client
-/// refers to earlier messages.
+/// [`FrameEvent::Text`] or [`FrameEvent::Binary`], with its last frame, and stands in `inflater`;
+/// one in plain fragments ends in [`FrameEvent::Assembled`]. `own` is the window of a connection
+/// whose client refers to earlier messages.
 ///
 /// # Errors
 /// As of [`reader::next`] and [`Inflater::inflate`].
@@ -29,7 +29,7 @@ pub fn next<'b>(
     inflater: &'b mut Inflater,
     own: Option<&mut InflateStream>,
 ) -> Result<Step<'b>, ProtocolError> {
-    let head = match Head::parse(bytes, role, Extension::Deflate)? {
+    let head = match FrameHeader::parse(bytes, role, Extension::Deflate)? {
         Ok(head) => head,
         Err(need) => return Ok(Step::Incomplete { need }),
     };
@@ -52,8 +52,8 @@ pub fn next<'b>(
     if let Some(key) = head.mask {
         apply_mask(payload, key);
     }
-    let is_whole = head.is_final && !continues;
-    let event = if is_whole {
+    let is_complete = head.is_final && !continues;
+    let event = if is_complete {
         event(head.kind(), inflater.inflate(payload, own, limits)?)?
     } else {
         let started = assembly.get_or_insert_with(|| Box::new(Assembly::compressed(head.kind())));
@@ -63,17 +63,17 @@ pub fn next<'b>(
                 let (kind, compressed) = ended.finish();
                 event(kind, inflater.inflate(&compressed, own, limits)?)?
             }
-            None => Event::Fragment,
+            None => FrameEvent::Fragment,
         }
     };
     Ok(Step::Event { event, used })
 }
 
 /// Text is judged by what was inflated (RFC 7692 §6.2).
-fn event(kind: Kind, message: &[u8]) -> Result<Event<'_>, ProtocolError> {
+fn event(kind: Kind, message: &[u8]) -> Result<FrameEvent<'_>, ProtocolError> {
     Ok(match kind {
-        Kind::Binary => Event::Binary(message),
-        Kind::Text => Event::Text(
+        Kind::Binary => FrameEvent::Binary(message),
+        Kind::Text => FrameEvent::Text(
             simdutf8::basic::from_utf8(message).map_err(|_| ProtocolError::TextNotUtf8)?,
         ),
     })

@@ -23,7 +23,7 @@ const ABSENT: u8 = 17;
 
 /// Makes the only block of a stream one that is not final. `Some`: the zero bytes that are to
 /// follow, 0 or 1, and then it is the payload of a message. `None`: the stream has several blocks,
-/// or one whose end cannot be told without inflating it, and is as it was.
+/// or one whose end cannot be found without inflating it, and is as it was.
 pub(super) fn unfinish(stream: &mut [u8]) -> Option<usize> {
     let padding = stream.len() * 8 - end_bits(stream)?;
     *stream.first_mut()? &= !FINAL;

@@ -5,7 +5,7 @@
 use super::value::{Value, ValueBox};
 use super::{Code, Problem};
 use crate::json::{Raw, RawBox};
-use crate::pack::{self, Head, Malformed, Pack, PackBox};
+use crate::pack::{self, Head, Malformed, Pack, PackBox, PackScanner};
 
 /// What is done about control characters in the strings of a value, keys included. MessagePack's
 /// `bin` and `ext` are no strings.
@@ -98,7 +98,7 @@ fn stripped_json(raw: Raw<'_>) -> RawBox {
 
 /// Whether any string, key or value, is such.
 fn strings_of(pack: Pack<'_>, is_such: impl Fn(&str) -> bool) -> bool {
-    let mut scanner = pack::Scanner::new(pack.as_bytes());
+    let mut scanner = PackScanner::new(pack.as_bytes());
     // Flat: where containers end does not matter here.
     while scanner.finish().is_err() {
         let found = leaf(&mut scanner).is_ok_and(|leaf| match leaf {
@@ -119,7 +119,7 @@ enum Leaf<'b> {
 }
 
 /// Takes the next.
-fn leaf<'b>(scanner: &mut pack::Scanner<'b>) -> Result<Leaf<'b>, Malformed> {
+fn leaf<'b>(scanner: &mut PackScanner<'b>) -> Result<Leaf<'b>, Malformed> {
     match scanner.head()? {
         Head::Str(len) => return scanner.text(len).map(Leaf::Text),
         Head::Bin(len) => scanner.content(len as usize)?,
@@ -138,10 +138,10 @@ fn leaf<'b>(scanner: &mut pack::Scanner<'b>) -> Result<Leaf<'b>, Malformed> {
 fn stripped_pack(pack: Pack<'_>) -> PackBox {
     let bytes = pack.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
-    let mut scanner = pack::Scanner::new(bytes);
+    let mut scanner = PackScanner::new(bytes);
     while scanner.finish().is_err() {
         let start = scanner.at();
-        match leaf(&mut scanner).expect("a pack is one whole valid value") {
+        match leaf(&mut scanner).expect("a pack is one complete valid value") {
             Leaf::Text(text) if text.chars().any(is_control) => {
                 pack::push_string(&mut out, &text.replace(is_control, ""));
             }

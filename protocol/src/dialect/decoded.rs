@@ -23,7 +23,7 @@ pub enum Decoded<'b> {
     Many(Items<'b>),
 }
 
-/// One thing that a client says.
+/// One request or response of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'b> {
     /// The client asks for something.
@@ -43,7 +43,7 @@ pub struct Command<'b> {
     pub request: Request<'b>,
     /// `room`, whether the request needs it or not: middleware may look at it.
     pub room: Option<Cow<'b, str>>,
-    /// `data`: any value, forwarded byte for byte. In JSON-RPC the whole `params` of a call.
+    /// `data`: any value, forwarded byte for byte. In JSON-RPC the complete `params` of a call.
     pub data: Option<Value<'b>>,
 }
 
@@ -52,8 +52,7 @@ pub struct Command<'b> {
 pub enum ReplyMode {
     /// Always.
     Always,
-    /// Unless the reply says nothing but that it was done: who gave no id asked for no
-    /// confirmation.
+    /// Unless the reply is a bare confirmation: a request without an id asks for none.
     UnlessDone,
     /// Never, not even with an error: a notification of JSON-RPC, or a response.
     Never,
@@ -79,7 +78,7 @@ pub struct Response<'b> {
     pub outcome: Result<Value<'b>, CallError<'b>>,
 }
 
-/// A client's error, as it put it.
+/// A client's error, as the client wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallError<'b> {
     /// JSON-RPC 2.0 §5.1 reserves -32768 to -32000.

@@ -1,10 +1,10 @@
-//! What the server says unasked, and how the native dialects say it.
+//! What the server sends without a request, and how the native dialects write it.
 
 use super::map::{Map, Notation};
 use super::position::LossReason;
-use super::value::{Encoding, Untranslatable, Value};
+use super::value::{Encoding, Unencodable, Value};
 
-/// What the server says unasked.
+/// What the server sends without a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// The connection is open.
@@ -21,7 +21,7 @@ pub enum Event<'a> {
         /// What it sent.
         data: Option<Value<'a>>,
     },
-    /// What the application has to tell. Absent `data` becomes `null`.
+    /// An event of the application. Absent `data` becomes `null`.
     Event {
         /// Its name.
         event: &'a str,
@@ -48,7 +48,7 @@ pub enum Event<'a> {
         /// When to come back.
         reconnect_ms: u64,
     },
-    /// Calls the client; JSON-RPC only. The answer comes as [`super::Said::Response`].
+    /// Calls the client; JSON-RPC only. The answer comes as [`super::Item::Response`].
     Call {
         /// A number of ours.
         id: u64,
@@ -59,7 +59,7 @@ pub enum Event<'a> {
     },
 }
 
-/// What a client is told first.
+/// The first event of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Welcome<'a> {
     /// The connection's id; `from` in what it sends.
@@ -87,12 +87,9 @@ fn offset_bytes(offset: Option<u64>) -> usize {
 
 /// Appends an event of a native dialect, `type` first.
 #[inline]
-pub(crate) fn write<N: Notation>(
-    out: &mut Vec<u8>,
-    event: &Event<'_>,
-) -> Result<(), Untranslatable> {
+pub(crate) fn write<N: Notation>(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Unencodable> {
     let mut map = Map::<N>::open(out);
-    map.string("type", event.kind().ok_or(Untranslatable::Message)?);
+    map.string("type", event.kind().ok_or(Unencodable::Message)?);
     event.body(&mut map)?;
     map.close();
     Ok(())
@@ -164,7 +161,7 @@ impl Event<'_> {
 
     /// All keys but `type`.
     #[inline]
-    pub(super) fn body<N: Notation>(&self, map: &mut Map<'_, N>) -> Result<(), Untranslatable> {
+    pub(super) fn body<N: Notation>(&self, map: &mut Map<'_, N>) -> Result<(), Unencodable> {
         match *self {
             Event::Welcome(welcome) => {
                 map.string("connection", welcome.connection);
@@ -210,7 +207,7 @@ impl Event<'_> {
                 map.string("reason", reason);
                 map.number("reconnect_ms", reconnect_ms);
             }
-            Event::Call { .. } => return Err(Untranslatable::Message),
+            Event::Call { .. } => return Err(Unencodable::Message),
         }
         Ok(())
     }

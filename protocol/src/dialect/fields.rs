@@ -7,14 +7,14 @@
 
 use super::transcode::integer;
 use super::value::Value;
-use crate::json::{self, DEPTH_MAX, Raw, SyntaxError, unescape};
-use crate::pack::{self, Head, Malformed, Pack};
+use crate::json::{DEPTH_MAX, JsonScanner, Raw, SyntaxError, unescape};
+use crate::pack::{Head, Malformed, Pack, PackScanner};
 use std::borrow::Cow;
 
-/// What is wrong with a message, as its client is told.
+/// What is wrong with a message: the text of its refusal.
 pub(crate) type Wrong = &'static str;
 
-/// One whole valid value that can be asked what it is.
+/// One complete valid value that can be asked what it is.
 pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
     /// A string's text.
     fn text(self) -> Option<Cow<'b, str>>;
@@ -65,7 +65,7 @@ fn integral(number: f64) -> Option<u64> {
 
 impl<'b> Span<'b> for Pack<'b> {
     fn text(self) -> Option<Cow<'b, str>> {
-        let mut scanner = pack::Scanner::new(self.as_bytes());
+        let mut scanner = PackScanner::new(self.as_bytes());
         match scanner.head() {
             Ok(Head::Str(len)) => scanner.text(len).ok().map(Cow::Borrowed),
             _ => None,
@@ -73,14 +73,14 @@ impl<'b> Span<'b> for Pack<'b> {
     }
 
     fn boolean(self) -> Option<bool> {
-        match pack::Scanner::new(self.as_bytes()).head() {
+        match PackScanner::new(self.as_bytes()).head() {
             Ok(Head::Bool(flag)) => Some(flag),
             _ => None,
         }
     }
 
     fn unsigned(self) -> Option<u64> {
-        match pack::Scanner::new(self.as_bytes()).head() {
+        match PackScanner::new(self.as_bytes()).head() {
             Ok(Head::Unsigned(number)) => Some(number),
             Ok(Head::Signed(number)) => u64::try_from(number).ok(),
             Ok(Head::Float(number)) => integral(number),
@@ -89,7 +89,7 @@ impl<'b> Span<'b> for Pack<'b> {
     }
 
     fn is_id(self) -> bool {
-        match pack::Scanner::new(self.as_bytes()).head() {
+        match PackScanner::new(self.as_bytes()).head() {
             Ok(Head::Str(_) | Head::Unsigned(_) | Head::Signed(_)) => true,
             // JavaScript's libraries send every integer from 2^32 or 2^53 on as a float.
             Ok(Head::Float(number)) => number.is_finite(),
@@ -133,8 +133,8 @@ impl<S: Copy, const N: usize> Fields<S, N> {
 }
 
 impl<'b, const N: usize> Fields<Raw<'b>, N> {
-    /// A whole text, inside `outer` containers. `key_of` knows the keys; anything but an object is
-    /// `wrong`.
+    /// A text of one value, inside `outer` containers. `key_of` knows the keys; anything but an
+    /// object is `wrong`.
     #[inline]
     pub(crate) fn from_json(
         text: &'b str,
@@ -142,7 +142,7 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
         key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
     ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
-        let mut scanner = json::Scanner::new(text);
+        let mut scanner = JsonScanner::new(text);
         let mut fields = Fields::NONE;
         fields.fill(&mut scanner, outer, key_of, wrong)?;
         scanner.finish()?;
@@ -153,7 +153,7 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
     #[inline(always)]
     pub(crate) fn fill(
         &mut self,
-        scanner: &mut json::Scanner<'b>,
+        scanner: &mut JsonScanner<'b>,
         outer: u32,
         key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
@@ -170,7 +170,7 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
     #[inline(always)]
     fn object(
         &mut self,
-        scanner: &mut json::Scanner<'b>,
+        scanner: &mut JsonScanner<'b>,
         outer: u32,
         key_of: impl Fn(&[u8]) -> Option<usize>,
     ) -> Result<(), SyntaxError> {
@@ -198,15 +198,15 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
 }
 
 impl<'b, const N: usize> Fields<Pack<'b>, N> {
-    /// Whole bytes, inside `outer` containers. `key_of` knows the keys; anything but a map with
-    /// strings as keys is `wrong`.
+    /// Bytes of one value, inside `outer` containers. `key_of` knows the keys; anything but a map
+    /// with strings as keys is `wrong`.
     pub(crate) fn from_pack(
         bytes: &'b [u8],
         outer: u32,
         key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
     ) -> Result<Fields<Pack<'b>, N>, Malformed> {
-        let mut scanner = pack::Scanner::new(bytes);
+        let mut scanner = PackScanner::new(bytes);
         let mut fields = Fields::NONE;
         match scanner.clone().head()? {
             Head::Map(pairs) => {

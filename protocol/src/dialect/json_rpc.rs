@@ -11,19 +11,19 @@ use super::decoded::{
 use super::event::Event;
 use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
-use super::map::{Json, Map};
+use super::map::{JsonNotation, Map};
 use super::native::{Key, Keys};
 use super::replies::Joining;
 use super::reply::{Reply, error_details};
 use super::request::{Method, Request};
 use super::rules::Rules;
-use super::value::{Untranslatable, Value};
+use super::value::{Unencodable, Value};
 use super::{Code, Problem, refused};
-use crate::json::{Raw, Scanner, SyntaxError, explain};
+use crate::json::{JsonScanner, Raw, SyntaxError, explain};
 use std::borrow::Cow;
 
 pub(super) fn read<'b>(text: &'b str, rules: &Rules) -> Decoded<'b> {
-    if Scanner::new(text).peek() != Some(b'[') {
+    if JsonScanner::new(text).peek() != Some(b'[') {
         return Decoded::One(member(text, rules.outer()));
     }
     match members(text, rules.outer()) {
@@ -45,17 +45,17 @@ fn not_json(text: &str, error: SyntaxError, outer: u32) -> Problem {
     Problem::new(Code::BadJson, explain(text, error, outer))
 }
 
-/// What is in a whole array.
+/// What is in a complete array.
 enum Members<'b> {
     None,
     Some(Vec<Result<Item<'b>, InvalidRequest<'b>>>),
     TooMany,
 }
 
-/// The elements of a whole array, each read where it is scanned; those of an array that is too long
-/// or no JSON are dropped.
+/// The elements of a complete array, each read where it is scanned; those of an array that is too
+/// long or no JSON are dropped.
 fn members(text: &str, outer: u32) -> Result<Members<'_>, SyntaxError> {
-    let mut scanner = Scanner::new(text);
+    let mut scanner = JsonScanner::new(text);
     let mut items = Vec::new();
     let mut is_too_long = false;
     scanner.expect(b'[')?;
@@ -317,7 +317,7 @@ pub(super) fn write_reply(out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'
     map.close();
 }
 
-fn write_error(map: &mut Map<'_, Json>, problem: &Problem) {
+fn write_error(map: &mut Map<'_, JsonNotation>, problem: &Problem) {
     map.signed("code", problem.json_rpc().into());
     map.string("message", &problem.message);
     map.map("data", |map| {
@@ -327,13 +327,13 @@ fn write_error(map: &mut Map<'_, Json>, problem: &Problem) {
 }
 
 /// Appends a notification, or a call.
-pub(super) fn write_event(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Untranslatable> {
+pub(super) fn write_event(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Unencodable> {
     let mut map = open(out);
     match (*event, event.kind()) {
         (Event::Call { id, method, params }, _) => {
             map.string("method", method);
             if params.is_some_and(|params| !params.is_container()) {
-                return Err(Untranslatable::Params);
+                return Err(Unencodable::Params);
             }
             map.some_value("params", params);
             map.string("id", &format!("{CALL_PREFIX}{id}"));
@@ -342,13 +342,13 @@ pub(super) fn write_event(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Un
             map.string("method", kind);
             map.map("params", |map| event.body(map))?;
         }
-        (_, None) => return Err(Untranslatable::Message),
+        (_, None) => return Err(Unencodable::Message),
     }
     map.close();
     Ok(())
 }
 
-fn open(out: &mut Vec<u8>) -> Map<'_, Json> {
+fn open(out: &mut Vec<u8>) -> Map<'_, JsonNotation> {
     let mut map = Map::open(out);
     map.string("jsonrpc", "2.0");
     map

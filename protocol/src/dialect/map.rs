@@ -15,15 +15,15 @@ pub(crate) trait Notation {
     const ENCODING: Encoding;
 }
 
-pub(crate) enum Json {}
+pub(crate) enum JsonNotation {}
 
-impl Notation for Json {
+impl Notation for JsonNotation {
     const ENCODING: Encoding = Encoding::Json;
 }
 
-pub(crate) enum Pack {}
+pub(crate) enum PackNotation {}
 
-impl Notation for Pack {
+impl Notation for PackNotation {
     const ENCODING: Encoding = Encoding::Pack;
 }
 

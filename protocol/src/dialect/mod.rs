@@ -1,10 +1,10 @@
 //! What messages mean: bytes to typed requests, and typed replies and events to bytes, in every
 //! dialect.
 //!
-//! [`Dialect`] is the boundary: `read` gives what is [`Decoded`] (one or many items, or why not),
-//! `write_reply` and `write_event` append one whole message. What a client sent as `data` and `id`
-//! is never rebuilt within an encoding: it travels as a [`Value`], byte for byte. Called by the
-//! server.
+//! [`Dialect`] is the boundary: `read` gives a [`Decoded`] (one or many items, or why there is
+//! none), `write_reply` and `write_event` append one complete message. What a client sent as `data`
+//! and `id` is never rebuilt within an encoding: it travels as a [`Value`], byte for byte. Called
+//! by the server.
 
 mod control;
 mod decoded;
@@ -45,11 +45,11 @@ pub use request::{
 };
 pub use rules::{DEPTH_MAX, Rules};
 pub use token::{Rest, Token, Tokens};
-pub use value::{Encoding, Untranslatable, Value, ValueBox};
+pub use value::{Encoding, Unencodable, Value, ValueBox};
 
 use crate::frame::Kind;
 
-/// A language that a client may speak. Chosen by subprotocol when it connects.
+/// A dialect that a client may use. Chosen by subprotocol when it connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// The native dialect, one JSON object per text message.
@@ -73,7 +73,7 @@ impl Dialect {
     /// Every dialect, in the order of [`Dialect::index`].
     pub const ALL: [Dialect; 3] = [Dialect::NativeJson, Dialect::JsonRpc, Dialect::MessagePack];
 
-    /// A small number for it, from 0 on; the engine's form.
+    /// A small number for it, from 0 on: the engine's encoding.
     pub const fn index(self) -> u8 {
         self as u8
     }
@@ -83,8 +83,8 @@ impl Dialect {
         Dialect::ALL.get(usize::from(index)).copied()
     }
 
-    /// The WebSocket subprotocol that names it (RFC 6455 §1.9). Who offers none speaks
-    /// [`Dialect::NativeJson`].
+    /// The WebSocket subprotocol that names it (RFC 6455 §1.9). A client that offers none
+    /// uses [`Dialect::NativeJson`].
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Dialect::NativeJson => "shardcast.v1",
@@ -116,7 +116,8 @@ impl Dialect {
         }
     }
 
-    /// What it says first, unasked, on a connection that opens. `None`: it waits to be spoken to.
+    /// The event that a connection begins with. `None`: the server waits for the client's first
+    /// message.
     pub const fn greeting(self, welcome: Welcome<'_>) -> Option<Event<'_>> {
         match self {
             Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => {
@@ -125,9 +126,9 @@ impl Dialect {
         }
     }
 
-    /// What a client says. Borrows from the message; the time is linear in its length, and nothing
-    /// is allocated but the text of a refusal, strings that bear escapes, and the list of several
-    /// items. See [`Rules`] for what is answered to strange input.
+    /// Decodes a client's message. The result borrows from the message; the time is linear in its
+    /// length, and nothing is allocated but the text of a refusal, strings that bear escapes, and
+    /// the list of several items. See [`Rules`] for what is answered to strange input.
     pub fn read<'b>(self, payload: Payload<'b>, rules: &Rules) -> Decoded<'b> {
         Decoded::One(match (self, payload) {
             (Dialect::NativeJson, Payload::Text(text)) => native::json::read(text, rules),
@@ -145,26 +146,26 @@ impl Dialect {
         })
     }
 
-    /// Appends the answer to a command, under its `id`. One whole message, or one element of
+    /// Appends the answer to a command, under its `id`. One complete message, or one element of
     /// [`Replies`].
     #[inline]
     pub fn write_reply(self, out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
         match self {
-            Dialect::NativeJson => reply::write::<map::Json>(out, id, reply),
-            Dialect::MessagePack => reply::write::<map::Pack>(out, id, reply),
+            Dialect::NativeJson => reply::write::<map::JsonNotation>(out, id, reply),
+            Dialect::MessagePack => reply::write::<map::PackNotation>(out, id, reply),
             Dialect::JsonRpc => json_rpc::write_reply(out, id, reply),
         }
     }
 
-    /// Appends what the server says unasked. One whole message.
+    /// Appends an event as one complete message.
     ///
     /// # Errors
     /// The dialect has no such event, or its parameters are none; nothing was appended.
     #[inline]
-    pub fn write_event(self, out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Untranslatable> {
+    pub fn write_event(self, out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Unencodable> {
         all_or_nothing(out, |out| match self {
-            Dialect::NativeJson => event::write::<map::Json>(out, event),
-            Dialect::MessagePack => event::write::<map::Pack>(out, event),
+            Dialect::NativeJson => event::write::<map::JsonNotation>(out, event),
+            Dialect::MessagePack => event::write::<map::PackNotation>(out, event),
             Dialect::JsonRpc => json_rpc::write_event(out, event),
         })
     }
@@ -174,8 +175,8 @@ impl Dialect {
 #[inline]
 fn all_or_nothing(
     out: &mut Vec<u8>,
-    fill: impl FnOnce(&mut Vec<u8>) -> Result<(), Untranslatable>,
-) -> Result<(), Untranslatable> {
+    fill: impl FnOnce(&mut Vec<u8>) -> Result<(), Unencodable>,
+) -> Result<(), Unencodable> {
     let start = out.len();
     let outcome = fill(out);
     if outcome.is_err() {
@@ -184,7 +185,7 @@ fn all_or_nothing(
     outcome
 }
 
-/// The whole message is refused, without an id.
+/// Refuses all of a message, without an id.
 #[cold]
 fn refused<'b>(problem: Problem) -> Result<Item<'b>, InvalidRequest<'b>> {
     Err(InvalidRequest {

@@ -1,8 +1,8 @@
 //! The strings of an array, one after the other, in either encoding. Called by `Rooms`.
 
 use super::value::Value;
-use crate::json::{self, unescape};
-use crate::pack::{self, Head};
+use crate::json::{JsonScanner, unescape};
+use crate::pack::{Head, PackScanner};
 use std::borrow::Cow;
 
 /// The elements of an array, `None` for the first that is no string, which is the last then. `None`
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub(super) fn names<'b>(value: Value<'b>) -> Option<Names<'b>> {
     match value {
         Value::Json(raw) => {
-            let mut scanner = json::Scanner::new(raw.as_str());
+            let mut scanner = JsonScanner::new(raw.as_str());
             let left = scanner.take(b'[');
             left.then(|| Names::Json {
                 more: !scanner.take(b']'),
@@ -18,7 +18,7 @@ pub(super) fn names<'b>(value: Value<'b>) -> Option<Names<'b>> {
             })
         }
         Value::Pack(pack) => {
-            let mut scanner = pack::Scanner::new(pack.as_bytes());
+            let mut scanner = PackScanner::new(pack.as_bytes());
             match scanner.head() {
                 Ok(Head::Array(left)) => Some(Names::Pack { scanner, left }),
                 _ => None,
@@ -30,11 +30,11 @@ pub(super) fn names<'b>(value: Value<'b>) -> Option<Names<'b>> {
 /// See [`names`].
 pub(super) enum Names<'b> {
     Json {
-        scanner: json::Scanner<'b>,
+        scanner: JsonScanner<'b>,
         more: bool,
     },
     Pack {
-        scanner: pack::Scanner<'b>,
+        scanner: PackScanner<'b>,
         left: u32,
     },
 }

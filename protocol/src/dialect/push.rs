@@ -40,7 +40,7 @@ impl Encoding {
         }
     }
 
-    /// Appends a float: an integer where it says one, nothing where it is not finite.
+    /// Appends a float: as an integer where its value is one, as null where it is not finite.
     pub fn push_f64(self, out: &mut Vec<u8>, number: f64) {
         match (self, transcode::integer(number)) {
             (_, Some(integer)) => self.push_i64(out, integer),

@@ -1,4 +1,4 @@
-//! What a request is answered, and how the native dialects say it.
+//! The replies to requests, and how the native dialects write them.
 
 use super::Problem;
 use super::id::Id;
@@ -124,7 +124,7 @@ pub struct RoomPlace<'a> {
 /// What became of a broadcast, in connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
-    /// Handed to the kernel whole.
+    /// Handed to the kernel completely.
     pub delivered: u32,
     /// Waiting for a slow reader.
     pub queued: u32,
@@ -137,12 +137,12 @@ pub struct Counts {
     pub catching_up: u32,
 }
 
-/// What a connection is told about itself.
+/// What a status reply has of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Status<'a> {
     /// The connection's id.
     pub connection: &'a str,
-    /// Who it is, if it said.
+    /// Its user, if it has one.
     pub user: Option<&'a str>,
     /// Time since it opened.
     pub connected_ms: u64,
@@ -166,7 +166,7 @@ pub struct Presence<'a> {
 pub struct Member<'a> {
     /// The connection's id.
     pub connection: &'a str,
-    /// Who it is, if it said.
+    /// Its user, if it has one.
     pub user: Option<&'a str>,
 }
 

@@ -2,19 +2,23 @@
 //!
 //! What strange input is answered, in every dialect:
 //!
-//! | input | answer |
-//! |---|---|
-//! | not JSON, cut off, something behind it; strings that are not UTF-8 | `bad_json` at the byte where it shows; in MessagePack `bad_request`; JSON-RPC -32700. A text message that is not UTF-8 ends the connection (RFC 6455 §8.1) before it gets here |
-//! | containers nested deeper than [`Rules::depth_max`], the message's own included, a batch's array too; in the native dialects one less than [`DEPTH_MAX`] at most | the same |
-//! | in MessagePack a map's key that is an array, a map or an extension | `bad_request` at its byte |
-//! | a known key twice, however it is escaped | `bad_request`, JSON-RPC -32600 or, in `params` of a built-in method, -32602 |
-//! | other keys twice, and any in `data` | ignored; forwarded and translated as they are |
-//! | `\ud800` without its other half, in a key or value anywhere | `bad_json`: no Unicode text is meant by it |
-//! | a number whose 64-bit float would be infinite (`1e400`) | `bad_json` |
-//! | a whole number beyond 64 bits | forwarded as it is; becomes a 64-bit float in MessagePack |
-//! | an `id` of more than [`super::ID_BYTES_MAX`] bytes as written | `bad_request` without an id |
-//! | control characters, U+0000 among them, in `data` | as the policy of the namespace says ([`super::ControlPolicy`]); in names of rooms `bad_request` |
-//! | bare control characters in JSON strings | `bad_json` (RFC 8259 §7) |
+//! - not JSON, cut off, something behind it; strings that are not UTF-8: `bad_json` at the byte
+//!   where it shows; in MessagePack `bad_request`; JSON-RPC -32700. A text message that is not
+//!   UTF-8 ends the connection (RFC 6455 §8.1) before it gets here;
+//! - containers nested deeper than [`Rules::depth_max`], the message's own included, a batch's
+//!   array too; in the native dialects one less than [`DEPTH_MAX`] at most: the same;
+//! - in MessagePack a map's key that is an array, a map or an extension: `bad_request` at its byte;
+//! - a known key twice, however it is escaped: `bad_request`, JSON-RPC -32600 or, in `params` of a
+//!   built-in method, -32602;
+//! - other keys twice, and any in `data`: ignored; forwarded and transcoded as they are;
+//! - `\ud800` without its other half, in a key or value anywhere: `bad_json`, for it stands for no
+//!   Unicode text;
+//! - a number whose 64-bit float would be infinite (`1e400`): `bad_json`;
+//! - a whole number beyond 64 bits: forwarded as it is; becomes a 64-bit float in MessagePack;
+//! - an `id` of more than [`super::ID_BYTES_MAX`] bytes as written: `bad_request` without an id;
+//! - control characters, U+0000 among them, in `data`: as the policy of the namespace has it
+//!   ([`super::ControlPolicy`]); in names of rooms `bad_request`;
+//! - bare control characters in JSON strings: `bad_json` (RFC 8259 §7).
 
 pub use crate::json::DEPTH_MAX;
 
@@ -46,8 +50,8 @@ impl Rules {
         DEPTH_MAX - self.depth_max
     }
 
-    /// The same for a message of a native dialect. It can be said in JSON-RPC, which puts one
-    /// container more around its data.
+    /// The same for a message of a native dialect, one less: JSON-RPC puts one container more
+    /// around the same data.
     pub(crate) const fn outer_native(&self) -> u32 {
         let outer = self.outer();
         if outer == 0 { 1 } else { outer }

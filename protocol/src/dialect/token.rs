@@ -7,8 +7,8 @@
 
 use super::transcode::{self, integer};
 use super::value::Value;
-use crate::json::{self, Raw, unescape};
-use crate::pack::{self, Head, Malformed, Pack, UNDEFINED};
+use crate::json::{JsonScanner, Raw, unescape};
+use crate::pack::{Head, Malformed, Pack, PackScanner, UNDEFINED};
 use std::borrow::Cow;
 
 /// What a value begins with: all of it, or what its elements are.
@@ -55,7 +55,7 @@ enum Left {
 }
 
 impl Rest {
-    /// How many elements are left, where the encoding says it.
+    /// How many elements are left, where the encoding has their number.
     pub fn count(&self) -> Option<usize> {
         match self.0 {
             Left::Json { .. } => None,
@@ -67,22 +67,22 @@ impl Rest {
 
 /// A place in a value.
 #[derive(Debug)]
-pub struct Tokens<'b>(Scanner<'b>);
+pub struct Tokens<'b>(Source<'b>);
 
 #[derive(Debug)]
-enum Scanner<'b> {
-    Json(json::Scanner<'b>),
-    Pack(pack::Scanner<'b>),
+enum Source<'b> {
+    Json(JsonScanner<'b>),
+    Pack(PackScanner<'b>),
 }
 
-const VALID: &str = "a value is whole and valid";
+const VALID: &str = "a value is complete and valid";
 
 impl<'b> Tokens<'b> {
     /// Before the value.
     pub fn new(value: Value<'b>) -> Tokens<'b> {
         Tokens(match value {
-            Value::Json(raw) => Scanner::Json(json::Scanner::new(raw.as_str())),
-            Value::Pack(pack) => Scanner::Pack(pack::Scanner::new(pack.as_bytes())),
+            Value::Json(raw) => Source::Json(JsonScanner::new(raw.as_str())),
+            Value::Pack(pack) => Source::Pack(PackScanner::new(pack.as_bytes())),
         })
     }
 
@@ -93,22 +93,22 @@ impl<'b> Tokens<'b> {
     #[inline]
     pub fn head(&mut self) -> Token<'b> {
         match &mut self.0 {
-            Scanner::Json(scanner) => json_token(scanner),
-            Scanner::Pack(scanner) => pack_token(scanner).expect(VALID),
+            Source::Json(scanner) => json_token(scanner),
+            Source::Pack(scanner) => pack_token(scanner).expect(VALID),
         }
     }
 
     /// Takes the next value if it is null.
     pub fn take_null(&mut self) -> bool {
         match &mut self.0 {
-            Scanner::Json(scanner) => {
+            Source::Json(scanner) => {
                 let is_null = scanner.peek() == Some(b'n');
                 if is_null {
                     scanner.value(1).expect(VALID);
                 }
                 is_null
             }
-            Scanner::Pack(scanner) => {
+            Source::Pack(scanner) => {
                 let mut ahead = scanner.clone();
                 let is_null = pack_token(&mut ahead) == Ok(Token::Null);
                 if is_null {
@@ -119,14 +119,14 @@ impl<'b> Tokens<'b> {
         }
     }
 
-    /// Takes a whole value.
+    /// Takes a complete value.
     ///
     /// # Panics
     /// Behind the last value.
     pub fn value(&mut self) -> Value<'b> {
         match &mut self.0 {
-            Scanner::Json(scanner) => Value::Json(Raw::scan(scanner, 1).expect(VALID)),
-            Scanner::Pack(scanner) => Value::Pack(Pack::scan(scanner, 1).expect(VALID)),
+            Source::Json(scanner) => Value::Json(Raw::scan(scanner, 1).expect(VALID)),
+            Source::Pack(scanner) => Value::Pack(Pack::scan(scanner, 1).expect(VALID)),
         }
     }
 
@@ -135,7 +135,7 @@ impl<'b> Tokens<'b> {
     #[inline]
     pub fn more(&mut self, rest: &mut Rest) -> bool {
         match (&mut self.0, &mut rest.0) {
-            (Scanner::Json(scanner), Left::Json { end, is_first }) => {
+            (Source::Json(scanner), Left::Json { end, is_first }) => {
                 if scanner.take(*end) {
                     rest.0 = Left::Nothing;
                     return false;
@@ -145,7 +145,7 @@ impl<'b> Tokens<'b> {
                 }
                 true
             }
-            (Scanner::Pack(_), Left::Pack(left)) => {
+            (Source::Pack(_), Left::Pack(left)) => {
                 let more = left.checked_sub(1);
                 *left = more.unwrap_or(0);
                 more.is_some()
@@ -161,13 +161,13 @@ impl<'b> Tokens<'b> {
     /// There is none here.
     pub fn key(&mut self) -> Cow<'b, str> {
         match &mut self.0 {
-            Scanner::Json(scanner) => unescape(scanner.key().expect(VALID)),
-            Scanner::Pack(scanner) => pack_key(scanner).expect(VALID),
+            Source::Json(scanner) => unescape(scanner.key().expect(VALID)),
+            Source::Pack(scanner) => pack_key(scanner).expect(VALID),
         }
     }
 }
 
-fn json_token<'b>(scanner: &mut json::Scanner<'b>) -> Token<'b> {
+fn json_token<'b>(scanner: &mut JsonScanner<'b>) -> Token<'b> {
     let open = |end| {
         Rest(Left::Json {
             end,
@@ -201,7 +201,7 @@ fn json_number(text: &str) -> Token<'_> {
     match text.parse() {
         Ok(number) if number != 0 => Token::Signed(number),
         Err(_) if is_integer => Token::Digits(text),
-        // `-0`, too, which no integer says.
+        // `-0`, too, which is no integer.
         _ => float(text.parse().expect("JSON's numbers are Rust's")),
     }
 }
@@ -218,7 +218,7 @@ fn signed<'b>(number: i64) -> Token<'b> {
     u64::try_from(number).map_or(Token::Signed(number), Token::Unsigned)
 }
 
-fn pack_token<'b>(scanner: &mut pack::Scanner<'b>) -> Result<Token<'b>, Malformed> {
+fn pack_token<'b>(scanner: &mut PackScanner<'b>) -> Result<Token<'b>, Malformed> {
     Ok(match scanner.head()? {
         Head::Nil => Token::Null,
         Head::Bool(flag) => Token::Bool(flag),
@@ -239,7 +239,7 @@ fn pack_token<'b>(scanner: &mut pack::Scanner<'b>) -> Result<Token<'b>, Malforme
     })
 }
 
-fn pack_key<'b>(scanner: &mut pack::Scanner<'b>) -> Result<Cow<'b, str>, Malformed> {
+fn pack_key<'b>(scanner: &mut PackScanner<'b>) -> Result<Cow<'b, str>, Malformed> {
     if let Head::Str(len) = scanner.clone().head()? {
         scanner.head()?;
         return scanner.text(len).map(Cow::Borrowed);

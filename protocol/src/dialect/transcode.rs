@@ -1,25 +1,25 @@
 //! JSON to MessagePack and back, straight from scanner to bytes: no tree in between. `value` says
 //! what becomes of what.
 //!
-//! Invariant: the input is one whole valid value, so both go [`super::DEPTH_MAX`] deep at most.
+//! Invariant: the input is one complete valid value, so both go [`super::DEPTH_MAX`] deep at most.
 
 use super::timestamp;
-use crate::json::{self, Raw, SyntaxError, unescape};
-use crate::pack::{self, Head, Malformed, Pack, UNDEFINED};
+use crate::json::{self, JsonScanner, Raw, SyntaxError, unescape};
+use crate::pack::{self, Head, Malformed, Pack, PackScanner, UNDEFINED};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// Appends JSON as MessagePack. Two passes: a container's length stands before its elements.
 pub(super) fn pack_of_json(out: &mut Vec<u8>, raw: Raw<'_>) {
     let mut lens = Vec::new();
-    let counted = count(&mut json::Scanner::new(raw.as_str()), &mut lens);
-    let mut scanner = json::Scanner::new(raw.as_str());
+    let counted = count(&mut JsonScanner::new(raw.as_str()), &mut lens);
+    let mut scanner = JsonScanner::new(raw.as_str());
     let written = counted.and_then(|()| push_pack(out, &mut scanner, &mut lens.into_iter()));
-    written.expect("a raw span is one whole valid value");
+    written.expect("a raw span is one complete valid value");
 }
 
 /// The container that begins here, if one does: whether it is an object, and its end.
-fn container(scanner: &mut json::Scanner<'_>) -> Option<(bool, u8)> {
+fn container(scanner: &mut JsonScanner<'_>) -> Option<(bool, u8)> {
     if scanner.take(b'{') {
         Some((true, b'}'))
     } else if scanner.take(b'[') {
@@ -31,7 +31,7 @@ fn container(scanner: &mut json::Scanner<'_>) -> Option<(bool, u8)> {
 
 /// Collects how many elements each container has, in the order in which they open: 4 bytes for at
 /// least 3 of the text.
-fn count(scanner: &mut json::Scanner<'_>, lens: &mut Vec<u32>) -> Result<(), SyntaxError> {
+fn count(scanner: &mut JsonScanner<'_>, lens: &mut Vec<u32>) -> Result<(), SyntaxError> {
     let Some((is_object, end)) = container(scanner) else {
         return scanner.value(1).map(drop);
     };
@@ -54,7 +54,7 @@ fn count(scanner: &mut json::Scanner<'_>, lens: &mut Vec<u32>) -> Result<(), Syn
 
 fn push_pack(
     out: &mut Vec<u8>,
-    scanner: &mut json::Scanner<'_>,
+    scanner: &mut JsonScanner<'_>,
     lens: &mut impl Iterator<Item = u32>,
 ) -> Result<(), SyntaxError> {
     let Some((is_object, end)) = container(scanner) else {
@@ -76,7 +76,7 @@ fn push_pack(
     scanner.expect(end)
 }
 
-fn push_scalar(out: &mut Vec<u8>, scanner: &mut json::Scanner<'_>) -> Result<(), SyntaxError> {
+fn push_scalar(out: &mut Vec<u8>, scanner: &mut JsonScanner<'_>) -> Result<(), SyntaxError> {
     if scanner.peek() == Some(b'"') {
         pack::push_string(out, &unescape(scanner.string()?));
         return Ok(());
@@ -107,9 +107,9 @@ fn push_number(out: &mut Vec<u8>, number: &str) {
     }
 }
 
-/// The integer that a float says. Languages differ in which numbers they write with a point, or as
-/// floats, so an integer is one however it was written. Not `-0.0`, which no integer says, and not
-/// beyond 2^53, where a float no longer says which integer was meant.
+/// The integer that is a float's value. Languages differ in which numbers they write with a point,
+/// or as floats, so an integer is one however it was written. Not `-0.0`, which is no integer's
+/// value, and not beyond 2^53, where several integers have one float.
 pub(super) fn integer(number: f64) -> Option<i64> {
     const END: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
     let is_integer = number.abs() < END && number.fract() == 0.0;
@@ -119,11 +119,11 @@ pub(super) fn integer(number: f64) -> Option<i64> {
 
 /// Appends MessagePack as JSON.
 pub(super) fn json_of_pack(out: &mut Vec<u8>, pack: Pack<'_>) {
-    push_json(out, &mut pack::Scanner::new(pack.as_bytes()))
-        .expect("a pack is one whole valid value");
+    push_json(out, &mut PackScanner::new(pack.as_bytes()))
+        .expect("a pack is one complete valid value");
 }
 
-fn push_json(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Malformed> {
+fn push_json(out: &mut Vec<u8>, scanner: &mut PackScanner<'_>) -> Result<(), Malformed> {
     match scanner.head()? {
         Head::Str(len) => json::push_string(out, scanner.text(len)?),
         Head::Bin(len) => push_base64(out, scanner.content(len as usize)?),
@@ -166,7 +166,7 @@ fn push_json(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), M
 }
 
 /// A key is no container, and so its JSON is a string or has nothing that must be escaped in one.
-fn push_key(out: &mut Vec<u8>, scanner: &mut pack::Scanner<'_>) -> Result<(), Malformed> {
+fn push_key(out: &mut Vec<u8>, scanner: &mut PackScanner<'_>) -> Result<(), Malformed> {
     let is_string = matches!(scanner.clone().head()?, Head::Str(_) | Head::Bin(_));
     if is_string {
         return push_json(out, scanner);

@@ -1,4 +1,4 @@
-//! A value as its sender encoded it, and its translation.
+//! A value as its sender encoded it, and how it is transcoded.
 
 use super::transcode;
 use crate::json::{Raw, RawBox};
@@ -14,7 +14,7 @@ pub enum Encoding {
     Pack,
 }
 
-/// A value as its sender encoded it: one whole valid value.
+/// A value as its sender encoded it: one complete valid value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'b> {
     /// From a dialect that speaks JSON.
@@ -23,9 +23,9 @@ pub enum Value<'b> {
     Pack(Pack<'b>),
 }
 
-/// Why an event cannot be said in a dialect. Values can be said in each.
+/// Why a dialect cannot encode an event. Every dialect can encode every value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Untranslatable {
+pub enum Unencodable {
     /// A call's params are an object or an array (JSON-RPC 2.0 §4.2).
     #[error("params are neither an object nor an array")]
     Params,
@@ -68,13 +68,13 @@ impl<'b> Value<'b> {
         }
     }
 
-    /// Appends it as JSON: JSON byte for byte, MessagePack translated. Appends at most
+    /// Appends it as JSON: JSON byte for byte, MessagePack transcoded. Appends at most
     /// [`Value::JSON_GROWTH_MAX`] bytes for each of its own.
     ///
     /// - Bytes (`bin`) become a string in base64 with padding (RFC 4648 §4).
-    /// - A float that says an integer below 2^53 becomes that integer, but for `-0.0`. Every other
-    ///   one becomes the shortest text that reads as the same 64-bit float, with a point or an
-    ///   exponent. NaN and the infinities become `null`, as in JavaScript's `JSON.stringify`.
+    /// - A float whose value is an integer below 2^53 becomes that integer, but for `-0.0`. Every
+    ///   other one becomes the shortest text that reads as the same 64-bit float, with a point or
+    ///   an exponent. NaN and the infinities become `null`, as in JavaScript's `JSON.stringify`.
     /// - A timestamp (`ext` of type -1) becomes a string as RFC 3339 has it, in UTC, with 3, 6 or 9
     ///   digits of the second: what JavaScript's `Date` is in JSON. `undefined` of npm msgpackr
     ///   becomes `null`. Any other `ext`, and a timestamp outside of the years 0 to 9999, becomes
@@ -91,7 +91,7 @@ impl<'b> Value<'b> {
     /// Bytes of JSON for each byte of MessagePack, at most: an `ext` of three bytes in an array.
     pub const JSON_GROWTH_MAX: usize = 9;
 
-    /// Appends it as MessagePack: MessagePack byte for byte, JSON translated, everything in its
+    /// Appends it as MessagePack: MessagePack byte for byte, JSON transcoded, everything in its
     /// shortest form. Appends at most [`Value::PACK_GROWTH_MAX`] bytes for each of its own and as
     /// many more.
     ///

@@ -20,9 +20,9 @@ pub struct Answer<'a> {
     /// What becomes of the connection.
     pub persistence: Persistence,
     /// How long a connection that persists waits for the next request, in seconds: `Keep-Alive`
-    /// tells it. 0: nothing is told.
+    /// has them. 0: there is no such header.
     pub keep_alive_seconds: u64,
-    /// Whole further header lines, each with its CRLF, chosen by the server.
+    /// Further header lines, each with its CRLF, chosen by the server.
     pub lines: &'a str,
     /// The application's: one of a name that the server has given by itself comes in its place.
     pub headers: &'a Headers,
@@ -41,10 +41,10 @@ pub enum Content {
 /// What becomes of a connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Persistence {
-    /// It goes on, as HTTP/1.1 does unless somebody says otherwise.
+    /// It goes on, which is the default of HTTP/1.1.
     Persist,
-    /// It goes on, and HTTP/1.0 must be told.
-    PersistSaid,
+    /// It goes on, and the answer says so, for HTTP/1.0 expects the opposite.
+    PersistExplicitly,
     /// It is closed.
     Close,
 }
@@ -87,20 +87,20 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
 fn write_connection(out: &mut Vec<u8>, answer: &Answer<'_>, names_upgrade: bool) {
     let seconds = match answer.persistence {
         Persistence::Close => 0,
-        Persistence::Persist | Persistence::PersistSaid => answer.keep_alive_seconds,
+        Persistence::Persist | Persistence::PersistExplicitly => answer.keep_alive_seconds,
     };
     let option = match answer.persistence {
         Persistence::Close => "close",
         Persistence::Persist if seconds == 0 => "",
-        Persistence::Persist | Persistence::PersistSaid => "keep-alive",
+        Persistence::Persist | Persistence::PersistExplicitly => "keep-alive",
     };
-    let said = match (option, names_upgrade) {
+    let value = match (option, names_upgrade) {
         ("", false) => return,
         ("", true) => "Upgrade",
         (option, false) => option,
         (option, true) => &format!("{option}, Upgrade"),
     };
-    let _ = write!(out, "Connection: {said}\r\n");
+    let _ = write!(out, "Connection: {value}\r\n");
     if seconds > 0 {
         let _ = write!(out, "Keep-Alive: timeout={seconds}\r\n");
     }

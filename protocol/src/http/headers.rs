@@ -8,7 +8,7 @@ use crate::head;
 /// added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Headers {
-    /// Whole lines, each with its CRLF; at most [`Headers::BYTES_MAX`].
+    /// Lines, each with its CRLF; at most [`Headers::BYTES_MAX`].
     lines: String,
 }
 
@@ -98,7 +98,7 @@ impl Headers {
         })
     }
 
-    /// Whole lines, each with its CRLF.
+    /// Lines, each with its CRLF.
     pub(crate) fn lines(&self) -> &str {
         &self.lines
     }

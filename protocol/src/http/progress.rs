@@ -1,7 +1,7 @@
-//! How far an unfinished head was looked at: each byte once, in whatever pieces it comes, and what
-//! is decisive is said at once instead of at the deadline.
+//! How far an unfinished head was looked at: each byte once, in whatever pieces it comes. A byte
+//! that decides against the head refuses it at once, not at the deadline.
 
-use super::HeadError;
+use super::head_error::HeadError;
 
 /// Bounds of a request head.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Progress {
     lines: usize,
 }
 
-/// Line ending, and the whole of an empty line.
+/// A line's ending, which is all of an empty line.
 const CRLF_BYTES: usize = 2;
 
 impl Progress {

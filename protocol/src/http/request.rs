@@ -1,5 +1,7 @@
 //! A request head, read once into a type that cannot be wrong.
 
+use super::head_error::HeadError;
+use super::method::HttpMethod;
 use super::target::{Target, is_authority};
 use super::{HeadLimits, Persistence, Progress};
 use crate::deflate::{Agreement, ExtensionsMalformed, Takeover, negotiate};
@@ -7,29 +9,12 @@ use crate::head;
 
 /// A request whose framing is beyond doubt. What it asks for may still be refused.
 #[derive(Debug)]
-pub struct Request<'b> {
-    method: Method,
+pub struct HttpRequest<'b> {
+    method: HttpMethod,
     target: Target<'b>,
     version: Version,
     headers: Vec<(&'b str, &'b [u8])>,
     body: Body,
-}
-
-/// What is asked. Case matters (RFC 9110 §9.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// GET.
-    Get,
-    /// HEAD: a GET whose answer has no content.
-    Head,
-    /// POST.
-    Post,
-    /// OPTIONS.
-    Options,
-    /// CONNECT: the one whose target may be an authority.
-    Connect,
-    /// Any other token.
-    Other,
 }
 
 /// The versions that are understood. A higher minor version is read as 1.1 (RFC 9110 §2.5).
@@ -52,83 +37,8 @@ pub enum Body {
     Chunked,
 }
 
-/// Why a head is no request. The connection is closed with the answer: where the next request would
-/// begin is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum HeadError {
-    /// 431: no end of the head within `head_bytes_max`.
-    #[error("request head is too large")]
-    TooLarge,
-    /// 431: more than `headers_max` headers.
-    #[error("too many request headers")]
-    TooManyHeaders,
-    /// 414: a request line that does not end within `head_bytes_max`.
-    #[error("request target is too long")]
-    TargetTooLong,
-    /// 400: a line feed without a carriage return before it (RFC 9112 §2.2).
-    #[error("a line ends without a carriage return")]
-    BareLineFeed,
-    /// 400: a carriage return without a line feed after it (RFC 9112 §2.2).
-    #[error("a carriage return stands alone")]
-    BareReturn,
-    /// 400: a header goes on in a second line (RFC 9112 §5.2).
-    #[error("a header line is folded")]
-    Folded,
-    /// 400: not as RFC 9112 writes it.
-    #[error("malformed HTTP request")]
-    Malformed,
-    /// 505: another major version than 1.
-    #[error("HTTP version is not 1.0 or 1.1")]
-    VersionUnsupported,
-    /// 400: neither a path nor an absolute URI, with a fragment (RFC 6455 §3), or with a broken
-    /// escape before the query.
-    #[error("bad request target")]
-    BadTarget,
-    /// 400 (RFC 9112 §3.2).
-    #[error("Host header is missing")]
-    HostMissing,
-    /// 400 (RFC 9112 §3.2).
-    #[error("Host header is repeated")]
-    HostRepeated,
-    /// 400 (RFC 9112 §3.2).
-    #[error("Host header is not a host")]
-    HostInvalid,
-    /// 400: not one number (RFC 9112 §6.3; a repeated one may be refused, RFC 9110 §8.6).
-    #[error("Content-Length is not one number")]
-    LengthInvalid,
-    /// 400: `Content-Length` beside `Transfer-Encoding`, a coding other than chunked at the end, or
-    /// HTTP/1.0 with codings (RFC 9112 §6.1, §6.3).
-    #[error("where the body ends is ambiguous")]
-    BodyAmbiguous,
-    /// 501: a transfer coding other than chunked (RFC 9112 §6.1).
-    #[error("transfer coding is not understood")]
-    CodingUnknown,
-}
-
-impl HeadError {
-    /// 400, 414, 431, 501 or 505.
-    pub fn status(self) -> u16 {
-        match self {
-            HeadError::TooLarge | HeadError::TooManyHeaders => 431,
-            HeadError::TargetTooLong => 414,
-            HeadError::CodingUnknown => 501,
-            HeadError::VersionUnsupported => 505,
-            HeadError::BareLineFeed
-            | HeadError::BareReturn
-            | HeadError::Folded
-            | HeadError::Malformed
-            | HeadError::BadTarget
-            | HeadError::HostMissing
-            | HeadError::HostRepeated
-            | HeadError::HostInvalid
-            | HeadError::LengthInvalid
-            | HeadError::BodyAmbiguous => 400,
-        }
-    }
-}
-
-/// Looks for a whole request head at the start of `bytes`: `Ok(None)` asks for more bytes. With it
-/// comes how many bytes the head took; what follows is its body, the next request, or WebSocket
+/// Looks for a complete request head at the start of `bytes`: `Ok(None)` asks for more bytes. With
+/// it comes how many bytes the head took; what follows is its body, the next request, or WebSocket
 /// data.
 ///
 /// `progress` remembers how far earlier calls looked (start with its default), so that a head that
@@ -140,16 +50,16 @@ pub fn parse<'b>(
     bytes: &'b [u8],
     progress: &mut Progress,
     limits: &HeadLimits,
-) -> Result<Option<(Request<'b>, usize)>, HeadError> {
+) -> Result<Option<(HttpRequest<'b>, usize)>, HeadError> {
     match progress.find_end(bytes, limits)? {
-        Some(end) => Ok(Some((Request::read(&bytes[..end])?, end))),
+        Some(end) => Ok(Some((HttpRequest::read(&bytes[..end])?, end))),
         None => Ok(None),
     }
 }
 
-impl<'b> Request<'b> {
+impl<'b> HttpRequest<'b> {
     /// The method.
-    pub fn method(&self) -> Method {
+    pub fn method(&self) -> HttpMethod {
         self.method
     }
 
@@ -228,7 +138,7 @@ impl<'b> Request<'b> {
         match self.version {
             _ if names("close") => Persistence::Close,
             Version::Http11 => Persistence::Persist,
-            Version::Http10 if names("keep-alive") => Persistence::PersistSaid,
+            Version::Http10 if names("keep-alive") => Persistence::PersistExplicitly,
             Version::Http10 => Persistence::Close,
         }
     }
@@ -273,7 +183,7 @@ impl<'b> Request<'b> {
 
     /// Reads a head that ends in an empty line and whose every line ends in CRLF. Bytes stay bytes:
     /// only what must be text becomes it. Clause 9112-2.2-1.
-    fn read(head: &'b [u8]) -> Result<Request<'b>, HeadError> {
+    fn read(head: &'b [u8]) -> Result<HttpRequest<'b>, HeadError> {
         let head = head.strip_prefix(b"\r\n").unwrap_or(head);
         // The scan has seen that every carriage return and every line feed is half of a line's end.
         let mut lines = head
@@ -284,7 +194,7 @@ impl<'b> Request<'b> {
         let headers = lines.map(header_line).collect::<Result<Vec<_>, _>>()?;
         let target = Target::parse(method, target).ok_or(HeadError::BadTarget)?;
         check_host(&headers, version)?;
-        Ok(Request {
+        Ok(HttpRequest {
             method,
             target,
             version,
@@ -317,7 +227,7 @@ fn is_weight_of_zero(parameter: &[u8]) -> bool {
 }
 
 /// `method SP request-target SP HTTP-version` (RFC 9112 §3).
-fn request_line(line: &[u8]) -> Result<(Method, &str, Version), HeadError> {
+fn request_line(line: &[u8]) -> Result<(HttpMethod, &str, Version), HeadError> {
     let mut words = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
@@ -338,12 +248,12 @@ fn request_line(line: &[u8]) -> Result<(Method, &str, Version), HeadError> {
         _ => return Err(HeadError::Malformed),
     };
     let method = match method {
-        b"GET" => Method::Get,
-        b"HEAD" => Method::Head,
-        b"POST" => Method::Post,
-        b"OPTIONS" => Method::Options,
-        b"CONNECT" => Method::Connect,
-        _ => Method::Other,
+        b"GET" => HttpMethod::Get,
+        b"HEAD" => HttpMethod::Head,
+        b"POST" => HttpMethod::Post,
+        b"OPTIONS" => HttpMethod::Options,
+        b"CONNECT" => HttpMethod::Connect,
+        _ => HttpMethod::Other,
     };
     let target = str::from_utf8(target).map_err(|_| HeadError::BadTarget)?;
     Ok((method, target, version))

@@ -9,7 +9,7 @@
 //! escape follows as it is (WHATWG URL, percent-encode sets), and other clients send UTF-8 without
 //! escapes.
 
-use super::Method;
+use super::method::HttpMethod;
 use std::borrow::Cow;
 
 /// Path, query and authority of a target.
@@ -23,7 +23,7 @@ pub(super) struct Target<'b> {
 
 impl<'b> Target<'b> {
     /// The target of a request with `method`, if it has a form that goes with it.
-    pub(super) fn parse(method: Method, target: &'b str) -> Option<Target<'b>> {
+    pub(super) fn parse(method: HttpMethod, target: &'b str) -> Option<Target<'b>> {
         let (before_query, query) = match target.split_once('?') {
             Some((before, query)) => (before, Some(query)),
             None => (target, None),
@@ -34,9 +34,9 @@ impl<'b> Target<'b> {
         // Asterisk-form is for OPTIONS (§3.2.4), authority-form for CONNECT (§3.2.3); neither names
         // a path.
         let pathless = match method {
-            Method::Connect => is_authority(target.as_bytes()),
-            Method::Options => target == "*",
-            Method::Get | Method::Head | Method::Post | Method::Other => false,
+            HttpMethod::Connect => is_authority(target.as_bytes()),
+            HttpMethod::Options => target == "*",
+            HttpMethod::Get | HttpMethod::Head | HttpMethod::Post | HttpMethod::Other => false,
         };
         if pathless {
             return Some(Target {
@@ -45,7 +45,7 @@ impl<'b> Target<'b> {
                 authority: None,
             });
         }
-        if method == Method::Connect {
+        if method == HttpMethod::Connect {
             return None;
         }
         let (authority, path) = match before_query.starts_with('/') {
@@ -105,7 +105,7 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
         }
         None => {
             let of_name = |byte: &u8| is_unreserved(*byte) || b"!$&'()*+,;=%".contains(byte);
-            host.iter().all(of_name) && str::from_utf8(host).is_ok_and(has_whole_escapes)
+            host.iter().all(of_name) && str::from_utf8(host).is_ok_and(has_complete_escapes)
         }
     };
     host_is_good && port.iter().all(u8::is_ascii_digit)
@@ -117,7 +117,7 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 /// Every `%` is followed by two hexadecimal digits.
-fn has_whole_escapes(text: &str) -> bool {
+fn has_complete_escapes(text: &str) -> bool {
     text.split('%').skip(1).all(|rest| escaped(rest).is_some())
 }
 

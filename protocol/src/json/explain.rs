@@ -80,11 +80,11 @@ fn is_surrogate(escape: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::Scanner;
+    use crate::json::JsonScanner;
 
     fn check(text: &str, depth_max: u32, expected: &str) {
         let outer = DEPTH_MAX - depth_max;
-        let mut scanner = Scanner::new(text);
+        let mut scanner = JsonScanner::new(text);
         let error = scanner.value(outer).and_then(|_| scanner.finish());
         let error = error.expect_err("it is refused");
         assert_eq!(explain(text, error, outer), expected, "{text}");

@@ -11,5 +11,5 @@ pub(crate) use explain::explain;
 pub(crate) use number::{push_f64, push_i64, push_u64};
 pub use raw::{Raw, RawBox};
 pub use scan::DEPTH_MAX;
-pub(crate) use scan::{Scanner, SyntaxError};
+pub(crate) use scan::{JsonScanner, SyntaxError};
 pub(crate) use string::{push_string, unescape};

@@ -1,9 +1,9 @@
 //! One JSON value as its sender wrote it.
 //!
-//! Invariant: the text is one whole valid value without white space around it, so it may be placed
-//! into other JSON as it stands. Only the scanner makes them.
+//! Invariant: the text is one complete valid value without white space around it, so it may be
+//! placed into other JSON as it stands. Only the scanner makes them.
 
-use super::scan::{Scanner, SyntaxError};
+use super::scan::{JsonScanner, SyntaxError};
 
 /// A borrowed JSON value, byte for byte as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +22,15 @@ impl<'b> Raw<'b> {
     /// Checks a text of one value that is to stand inside of so many containers. `None` if it is
     /// not JSON, or nests too deeply there.
     pub fn parse_inside(text: &'b str, outer: u32) -> Option<Raw<'b>> {
-        let mut scanner = Scanner::new(text);
+        let mut scanner = JsonScanner::new(text);
         let value = scanner.value(outer).ok()?;
         scanner.finish().ok()?;
         Some(Raw(value))
     }
 
-    /// Takes the next value of a text, itself inside `outer` containers. It may be placed elsewhere,
-    /// where it must be inside one container.
-    pub(crate) fn scan(scanner: &mut Scanner<'b>, outer: u32) -> Result<Raw<'b>, SyntaxError> {
+    /// Takes the next value of a text, itself inside `outer` containers. It may be placed
+    /// elsewhere, where it must be inside one container.
+    pub(crate) fn scan(scanner: &mut JsonScanner<'b>, outer: u32) -> Result<Raw<'b>, SyntaxError> {
         debug_assert!(outer > 0);
         scanner.value(outer).map(Raw)
     }
@@ -40,7 +40,7 @@ impl<'b> Raw<'b> {
         self.0 == "null"
     }
 
-    /// What a JSON serializer wrote, or what was a [`Raw`] before: one whole value without white
+    /// What a JSON serializer wrote, or what was a [`Raw`] before: one complete value without white
     /// space around it. It is not looked at: for text that was never anywhere else, and whose depth
     /// the caller knows.
     pub fn of_serializer(text: &'b str) -> Raw<'b> {
@@ -79,7 +79,7 @@ impl RawBox {
         }
     }
 
-    /// `text` is one whole valid value.
+    /// `text` is one complete valid value.
     pub(crate) fn written(text: String) -> RawBox {
         debug_assert!(Raw::parse(&text).is_some());
         RawBox(text.into())

@@ -1,7 +1,7 @@
 //! A scanner over JSON text: it finds where values end and accepts exactly what RFC 8259 allows,
 //! builds nothing and allocates nothing.
 //!
-//! Invariant: every span handed out is one whole valid value. It agrees with
+//! Invariant: every span handed out is one complete valid value. It agrees with
 //! `serde_json::from_str::<Value>` on what is valid, so it is stricter than the grammar where
 //! serde_json is: surrogates come in pairs, a number is finite as a 64-bit float, and containers
 //! nest at most [`DEPTH_MAX`] deep. Called by `raw` and the dialects that speak JSON.
@@ -24,14 +24,14 @@ pub(crate) struct SyntaxError {
 
 /// A position in a JSON text.
 #[derive(Debug)]
-pub(crate) struct Scanner<'b> {
+pub(crate) struct JsonScanner<'b> {
     text: &'b str,
     at: usize,
 }
 
-impl<'b> Scanner<'b> {
-    pub(crate) fn new(text: &'b str) -> Scanner<'b> {
-        Scanner { text, at: 0 }
+impl<'b> JsonScanner<'b> {
+    pub(crate) fn new(text: &'b str) -> JsonScanner<'b> {
+        JsonScanner { text, at: 0 }
     }
 
     /// Skips white space and tells what follows it.
@@ -77,8 +77,8 @@ impl<'b> Scanner<'b> {
         Ok(&bytes[start..end - 1])
     }
 
-    /// Takes one whole value after white space, itself inside `outer` containers, and returns it as
-    /// it was sent.
+    /// Takes one complete value after white space, itself inside `outer` containers, and returns it
+    /// as it was sent.
     pub(crate) fn value(&mut self, outer: u32) -> Result<&'b str, SyntaxError> {
         let start = skip_space(self.text.as_bytes(), self.at);
         self.at = skip_value(self.text.as_bytes(), start, outer)?;
@@ -360,7 +360,7 @@ pub(super) fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// How much of a string is looked at word by word before whole blocks are: a line of text must not
+/// How much of a string is looked at word by word before blocks are: a line of text must not
 /// pay for starting the wide loop. A multiple of 8.
 const WIDE_FROM_BYTES: usize = 64;
 
@@ -374,7 +374,7 @@ fn is_special(byte: u8) -> bool {
     byte == b'"' || byte == b'\\' || byte < 0x20
 }
 
-/// How many bytes of whole blocks without a special byte there are.
+/// How many bytes of blocks without a special byte there are.
 #[inline(never)]
 fn plain_blocks_bytes(bytes: &[u8]) -> usize {
     let (blocks, _) = bytes.as_chunks::<32>();

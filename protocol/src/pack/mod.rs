@@ -5,7 +5,7 @@ mod scan;
 mod span;
 mod write;
 
-pub(crate) use scan::{Head, Malformed, Scanner};
+pub(crate) use scan::{Head, Malformed, PackScanner};
 pub use span::{Pack, PackBox};
 pub(crate) use write::{
     push_array_len, push_bool, push_bytes, push_f64, push_i64, push_map_len, push_nil, push_string,

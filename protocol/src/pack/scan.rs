@@ -1,10 +1,10 @@
 //! A scanner over MessagePack: it finds where values end and accepts exactly what the specification
 //! allows, builds nothing and allocates nothing.
 //!
-//! Invariant: every span handed out is one whole valid value: nothing is cut off, strings are UTF-8
-//! (which the specification leaves open), the reserved byte `0xc1` stands nowhere, containers nest
-//! at most [`DEPTH_MAX`] deep, and no key is a container. A length is believed only as far as there
-//! are bytes, so it costs nothing to lie. Called by `span` and the dialects.
+//! Invariant: every span handed out is one complete valid value: nothing is cut off, strings are
+//! UTF-8 (which the specification leaves open), the reserved byte `0xc1` stands nowhere, containers
+//! nest at most [`DEPTH_MAX`] deep, and no key is a container. A length is believed only as far as
+//! there are bytes, so it costs nothing to lie. Called by `span` and the dialects.
 
 use crate::json::DEPTH_MAX;
 use rmp::Marker;
@@ -62,14 +62,14 @@ const KEY: u32 = u32::MAX;
 
 /// A position in MessagePack.
 #[derive(Clone, Debug)]
-pub(crate) struct Scanner<'b> {
+pub(crate) struct PackScanner<'b> {
     bytes: &'b [u8],
     at: usize,
 }
 
-impl<'b> Scanner<'b> {
-    pub(crate) fn new(bytes: &'b [u8]) -> Scanner<'b> {
-        Scanner { bytes, at: 0 }
+impl<'b> PackScanner<'b> {
+    pub(crate) fn new(bytes: &'b [u8]) -> PackScanner<'b> {
+        PackScanner { bytes, at: 0 }
     }
 
     /// In bytes from the start.
@@ -143,7 +143,7 @@ impl<'b> Scanner<'b> {
         simdutf8::basic::from_utf8(self.content(len as usize)?).map_err(|_| Malformed::at(at))
     }
 
-    /// Takes one whole value, itself inside `outer` containers, and returns it as it was sent.
+    /// Takes one complete value, itself inside `outer` containers, and returns it as it was sent.
     pub(crate) fn value(&mut self, outer: u32) -> Result<&'b [u8], Malformed> {
         let start = self.at;
         self.skip(outer)?;

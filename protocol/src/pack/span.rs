@@ -1,11 +1,11 @@
 //! One MessagePack value as its sender wrote it.
 //!
-//! Invariant: the bytes are one whole valid value: nothing is cut off, strings are UTF-8, and
+//! Invariant: the bytes are one complete valid value: nothing is cut off, strings are UTF-8, and
 //! containers nest no deeper than a value in an envelope may. So it may be placed into other
 //! MessagePack as it stands. Only the scanner makes them.
 
 use super::UNDEFINED;
-use super::scan::{Head, Malformed, Scanner};
+use super::scan::{Head, Malformed, PackScanner};
 
 /// A borrowed MessagePack value, byte for byte as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +18,20 @@ impl<'b> Pack<'b> {
     /// Checks bytes of one value. `None` if they are not MessagePack, something follows, or it
     /// nests deeper than a value in an envelope may.
     pub fn parse(bytes: &'b [u8]) -> Option<Pack<'b>> {
-        let mut scanner = Scanner::new(bytes);
+        let mut scanner = PackScanner::new(bytes);
         let value = Pack::scan(&mut scanner, 1).ok()?;
         scanner.finish().ok()?;
         Some(value)
     }
 
     /// Takes the next value, itself inside `outer` containers.
-    pub(crate) fn scan(scanner: &mut Scanner<'b>, outer: u32) -> Result<Pack<'b>, Malformed> {
+    pub(crate) fn scan(scanner: &mut PackScanner<'b>, outer: u32) -> Result<Pack<'b>, Malformed> {
         scanner.value(outer).map(Pack)
     }
 
     /// Whether it is nil, or `undefined`.
     pub fn is_null(self) -> bool {
-        let mut scanner = Scanner::new(self.0);
+        let mut scanner = PackScanner::new(self.0);
         match scanner.head() {
             Ok(Head::Nil) => true,
             Ok(Head::Ext(len)) => scanner.extension(len) == Ok(UNDEFINED),
@@ -39,7 +39,7 @@ impl<'b> Pack<'b> {
         }
     }
 
-    /// What a serializer wrote, or what was a [`Pack`] before: one whole value. It is not looked
+    /// What a serializer wrote, or what was a [`Pack`] before: one complete value. It is not looked
     /// at: for bytes that were never anywhere else, and whose depth the caller knows.
     pub fn of_serializer(bytes: &'b [u8]) -> Pack<'b> {
         debug_assert!(Pack::parse(bytes).is_some());
@@ -73,7 +73,7 @@ impl PackBox {
         Some(PackBox(bytes.into()))
     }
 
-    /// `bytes` are one whole valid value.
+    /// `bytes` are one complete valid value.
     pub(crate) fn written(bytes: Vec<u8>) -> PackBox {
         debug_assert!(Pack::parse(&bytes).is_some());
         PackBox(bytes.into())

@@ -1,11 +1,11 @@
 //! permessage-deflate at the boundary of the crate: negotiation, inflating and deflating against
-//! zlib, the reader of a connection that agreed, and clients that keep a window though they were
-//! told not to.
+//! zlib, the reader of a connection that agreed, and clients that keep a window against what was
+//! agreed.
 
+mod may_refer;
 mod negotiation;
 mod reader;
 mod streams;
-mod told;
 
 /// JSON as people send it, different for every seed.
 fn json(bytes: usize, seed: u64) -> Vec<u8> {

@@ -4,7 +4,7 @@
 use super::{json, zlib_once};
 use shardcast_protocol::deflate::{self, InflateLimits, Inflater};
 use shardcast_protocol::frame::Kind;
-use shardcast_protocol::reader::{Event, ProtocolError, Role, Step};
+use shardcast_protocol::reader::{FrameEvent, ProtocolError, Role, Step};
 
 const LIMITS: InflateLimits = InflateLimits {
     message_bytes_max: 1000,
@@ -71,14 +71,14 @@ fn read(stream: &[u8], cut: usize) -> Result<Vec<Heard>, ProtocolError> {
             }
             Step::Event { event, used } => {
                 heard.extend(match event {
-                    Event::Text(text) => Some(Heard::Message(Kind::Text, text.into())),
-                    Event::Binary(bytes) => Some(Heard::Message(Kind::Binary, bytes.into())),
-                    Event::Assembled => {
+                    FrameEvent::Text(text) => Some(Heard::Message(Kind::Text, text.into())),
+                    FrameEvent::Binary(bytes) => Some(Heard::Message(Kind::Binary, bytes.into())),
+                    FrameEvent::Assembled => {
                         let (kind, bytes) = assembly.take().unwrap().finish();
                         Some(Heard::Message(kind, bytes))
                     }
-                    Event::Ping(_) => Some(Heard::Ping),
-                    Event::Fragment | Event::Pong(_) | Event::Close(_) => None,
+                    FrameEvent::Ping(_) => Some(Heard::Ping),
+                    FrameEvent::Fragment | FrameEvent::Pong(_) | FrameEvent::Close(_) => None,
                 });
                 used
             }
@@ -214,10 +214,10 @@ fn what_breaks_the_rules() {
     ] {
         check(&stream, Err(error));
     }
-    let whole = zlib_once(&noise[..1000]);
+    let complete = zlib_once(&noise[..1000]);
     let message = Heard::Message(Kind::Binary, noise[..1000].to_vec());
-    assert!(whole.len() > 1000, "it grew");
-    check(&frame(FINAL | RSV1 | BINARY, &whole), Ok(vec![message]));
+    assert!(complete.len() > 1000, "it grew");
+    check(&frame(FINAL | RSV1 | BINARY, &complete), Ok(vec![message]));
 }
 
 /// The plain reader knows of no extension.

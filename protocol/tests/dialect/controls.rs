@@ -1,7 +1,7 @@
 //! Control characters by policy: what counts as one, what is taken out, and that the rest stays as
 //! it was written.
 
-use crate::said::{json, pack, packed};
+use crate::decoding::{json, pack, packed};
 use crate::survival::{random_json, random_pack};
 use crate::tree::Tree;
 use fastrand::Rng;

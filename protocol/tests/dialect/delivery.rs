@@ -1,7 +1,7 @@
 //! What clients say and are told of what rooms keep: positions, keys, queries and gaps, in every
 //! dialect.
 
-use crate::said::{check, json, pack, packed};
+use crate::decoding::{check, json, pack, packed};
 use crate::written::{event, reply};
 use shardcast_protocol::dialect::{
     Counts, Dialect, Encoding, Event, HistoryPage, Joined, KeptMessage, LogPosition, LossReason,

@@ -1,6 +1,6 @@
 //! JSON-RPC, member by member: what is read, what is refused and under which number.
 
-use crate::said::check;
+use crate::decoding::check;
 use shardcast_protocol::dialect::{Dialect, ITEMS_MAX};
 
 #[track_caller]

@@ -2,12 +2,12 @@
 //! each can say what another said.
 
 mod controls;
+mod decoding;
 mod delivery;
 mod json_rpc;
 mod messagepack;
 mod native_json;
 mod published;
-mod said;
 mod specification;
 mod survival;
 mod table;

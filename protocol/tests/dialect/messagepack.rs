@@ -1,6 +1,6 @@
 //! The native dialect in MessagePack: what is read, what is refused, and what is valid at all.
 
-use crate::said::{check, packed};
+use crate::decoding::{check, packed};
 use fastrand::Rng;
 use shardcast_protocol::dialect::{Dialect, ID_BYTES_MAX};
 use shardcast_protocol::pack::Pack;

@@ -1,7 +1,7 @@
 //! Native JSON, request by request: what is read, what is refused, and what a refusal says. What is
 //! valid at all: `native_validity`.
 
-use crate::said::{self, check, lines};
+use crate::decoding::{self, check, lines};
 use shardcast_protocol::dialect::{
     Code, Decoded, Dialect, Item, Join, Method, Payload, PublishTarget, Request, Rooms, Rules,
 };
@@ -95,7 +95,7 @@ fn nesting_is_limited_by_the_rules() {
                 (Dialect::JsonRpc, rpc.as_bytes(), depth_max as usize),
                 (Dialect::MessagePack, &pack, native_max),
             ] {
-                let lines = lines(&said::read(dialect, message, &rules));
+                let lines = lines(&decoding::read(dialect, message, &rules));
                 assert_eq!(
                     !lines[0].contains("too deeply"),
                     inner < depth_max,
@@ -114,7 +114,7 @@ fn nesting_is_limited_by_the_rules() {
         (2, "batch of 1"),
     ] {
         let rules = Rules::new(depth_max).unwrap();
-        let lines = lines(&said::read(Dialect::JsonRpc, batch.as_bytes(), &rules));
+        let lines = lines(&decoding::read(Dialect::JsonRpc, batch.as_bytes(), &rules));
         assert_eq!(lines[0], first);
     }
     assert_eq!((Rules::new(0), Rules::new(128)), (None, None));
@@ -178,7 +178,7 @@ fn a_request_in_full() {
 
 #[test]
 fn nothing_is_copied_unless_it_is_escaped() {
-    let read = |text: &'static str| match said::read(
+    let read = |text: &'static str| match decoding::read(
         Dialect::NativeJson,
         text.as_bytes(),
         &Rules::default(),
@@ -433,7 +433,7 @@ fn methods_have_their_names() {
         assert_eq!(Method::from_name(method.name()), Some(method));
         // With all that any of them needs, each is read as itself.
         let text = format!(r#"{{"type":"{}","id":1,"room":"r"}}"#, method.name());
-        let decoded = said::read(Dialect::NativeJson, text.as_bytes(), &Rules::default());
+        let decoded = decoding::read(Dialect::NativeJson, text.as_bytes(), &Rules::default());
         let Decoded::One(Ok(Item::Command(command))) = decoded else {
             panic!("{text}: {decoded:?}");
         };

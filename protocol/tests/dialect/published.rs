@@ -1,7 +1,7 @@
 //! What is published, as each dialect says it: the data stands there as its encoding writes it, and
 //! no message is longer than foretold.
 
-use crate::said::{json, pack, packed};
+use crate::decoding::{json, pack, packed};
 use crate::survival::{random_json, random_name, random_pack};
 use fastrand::Rng;
 use shardcast_protocol::dialect::{Dialect, Encoding, Event, Value};

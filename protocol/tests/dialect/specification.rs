@@ -1,7 +1,7 @@
 //! The examples of the JSON-RPC 2.0 specification (§7), spoken with a server of the specification's
 //! own methods: what is read, what is answered.
 
-use crate::said::read;
+use crate::decoding::read;
 use serde_json::{Value as Json, json};
 use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, InvalidRequest, Item, Problem, Reply, ReplyMode, Rules, Value,
@@ -44,7 +44,7 @@ fn answer(out: &mut Vec<u8>, item: Result<Item<'_>, InvalidRequest<'_>>) {
     }
     let result = outcome.as_ref().map(Json::to_string);
     let reply = match &result {
-        Ok(text) => Reply::Result(Some(crate::said::json(text))),
+        Ok(text) => Reply::Result(Some(crate::decoding::json(text))),
         Err(problem) => Reply::Error(problem),
     };
     Dialect::JsonRpc.write_reply(out, id, &reply);

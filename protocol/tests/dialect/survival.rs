@@ -1,7 +1,7 @@
 //! A command survives being written down and read, in every dialect; and nothing that comes makes a
 //! reader panic. The random values of the other tests come from here.
 
-use crate::said::{json, lines, packed, read};
+use crate::decoding::{json, lines, packed, read};
 use fastrand::Rng;
 use shardcast_protocol::dialect::{ControlPolicy, Decoded, Dialect, Item, Payload, Rules};
 
@@ -401,6 +401,6 @@ fn random_values_are_what_they_should_be() {
     for seed in 0..1_000 {
         let text = random_json(&mut Rng::with_seed(seed), 3);
         json(&text);
-        crate::said::pack(&random_pack(&mut Rng::with_seed(seed), 3));
+        crate::decoding::pack(&random_pack(&mut Rng::with_seed(seed), 3));
     }
 }

@@ -1,7 +1,7 @@
 //! What values become in the other encoding: the decisions as a table, everything else against
 //! serde's formats.
 
-use crate::said::{json, pack};
+use crate::decoding::{json, pack};
 use crate::survival::{random_json, random_pack};
 use crate::tree::Tree;
 use fastrand::Rng;

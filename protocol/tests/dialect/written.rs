@@ -1,9 +1,9 @@
 //! Every answer and event in every dialect, byte for byte; MessagePack through the oracle.
 
-use crate::said::{json, pack, packed};
+use crate::decoding::{json, pack, packed};
 use shardcast_protocol::dialect::{
     Code, Counts, Dialect, Event, Id, Joined, Member, Places, Presence, Problem, Reply, Status,
-    Untranslatable, Welcome,
+    Unencodable, Welcome,
 };
 use shardcast_protocol::json::Raw;
 
@@ -264,8 +264,8 @@ fn calls_are_for_json_rpc_only() {
             Some(r#"{"a":1}"#),
             Ok(r#"{"jsonrpc":"2.0","method":"x","params":{"a":1},"id":"s9"}"#),
         ),
-        (Some("1"), Err(Untranslatable::Params)),
-        (Some("null"), Err(Untranslatable::Params)),
+        (Some("1"), Err(Unencodable::Params)),
+        (Some("null"), Err(Unencodable::Params)),
     ] {
         let mut out = Vec::new();
         let written = Dialect::JsonRpc.write_event(&mut out, &call(params.map(json)));
@@ -277,7 +277,7 @@ fn calls_are_for_json_rpc_only() {
         let written = dialect.write_event(&mut out, &call(None));
         assert_eq!(
             (written, &*out),
-            (Err(Untranslatable::Message), &b"before"[..])
+            (Err(Unencodable::Message), &b"before"[..])
         );
     }
 }

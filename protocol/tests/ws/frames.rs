@@ -1,6 +1,6 @@
 //! What the writer writes, byte by byte, and that the reader takes it back.
 
-use crate::stream::{Seen, read_whole};
+use crate::stream::{Seen, read_at_once};
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame::{
     Header, OpCode, apply_mask, write_client_frame, write_close, write_frame, write_frame_with,
@@ -75,12 +75,12 @@ fn every_length_comes_back() {
         write_client_frame(&mut client, OpCode::Text, text.as_bytes(), [0; 4]);
         let expected = [Seen::Binary(payload), Seen::Text(text)];
         assert_eq!(
-            read_whole(Role::Client, 1 << 20, &server[6..]),
+            read_at_once(Role::Client, 1 << 20, &server[6..]),
             expected,
             "{payload_bytes}"
         );
         assert_eq!(
-            read_whole(Role::Server, 1 << 20, &client[6..]),
+            read_at_once(Role::Server, 1 << 20, &client[6..]),
             expected,
             "{payload_bytes}"
         );
@@ -113,9 +113,9 @@ fn a_control_payload_never_leaves_its_limit() {
         });
         write_client_frame(&mut client, OpCode::Ping, &payload, MASK);
         let expected = [Seen::Ping(vec![3; 125])];
-        assert_eq!(read_whole(Role::Client, 0, &at_once), expected);
-        assert_eq!(read_whole(Role::Client, 0, &filled), expected);
-        assert_eq!(read_whole(Role::Server, 0, &client), expected);
+        assert_eq!(read_at_once(Role::Client, 0, &at_once), expected);
+        assert_eq!(read_at_once(Role::Client, 0, &filled), expected);
+        assert_eq!(read_at_once(Role::Server, 0, &client), expected);
     }
 }
 
@@ -140,7 +140,7 @@ fn a_close_says_its_code_and_as_much_reason_as_fits() {
         let mut out = Vec::new();
         write_close(&mut out, code, reason);
         assert_eq!(
-            read_whole(Role::Client, 0, &out),
+            read_at_once(Role::Client, 0, &out),
             [Seen::Close(said, heard.to_owned())]
         );
     }

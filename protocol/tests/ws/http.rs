@@ -2,8 +2,8 @@
 //! which byte, and answers byte for byte.
 
 use shardcast_protocol::http::{
-    self, Answer, Body, Content, HeadError, HeadLimits, HeaderError, Headers, Method, Persistence,
-    Progress, Request, Version, write_answer, write_refusal,
+    self, Answer, Body, Content, HeadError, HeadLimits, HeaderError, Headers, HttpMethod,
+    HttpRequest, Persistence, Progress, Version, write_answer, write_refusal,
 };
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -12,12 +12,12 @@ const LIMITS: HeadLimits = HeadLimits {
 };
 const HOST: &str = "Host: example.org\r\n";
 
-fn parse(head: &str) -> Result<Option<(Request<'_>, usize)>, HeadError> {
+fn parse(head: &str) -> Result<Option<(HttpRequest<'_>, usize)>, HeadError> {
     http::parse(head.as_bytes(), &mut Progress::default(), &LIMITS)
 }
 
 #[track_caller]
-fn accepted(head: &str) -> Request<'_> {
+fn accepted(head: &str) -> HttpRequest<'_> {
     match parse(head) {
         Ok(Some((request, used))) => {
             assert_eq!(used, head.len(), "{head}");
@@ -222,10 +222,10 @@ fn targets_have_one_spelling() {
     let head = format!("OPTIONS * HTTP/1.1\r\n{HOST}\r\n");
     assert_eq!(
         (accepted(&head).method(), accepted(&head).path()),
-        (Method::Options, "*")
+        (HttpMethod::Options, "*")
     );
     let head = format!("CONNECT example.org:80 HTTP/1.1\r\n{HOST}\r\n");
-    assert_eq!(accepted(&head).method(), Method::Connect);
+    assert_eq!(accepted(&head).method(), HttpMethod::Connect);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_request_says_what_follows_it() {
             Close,
         ),
         ("HTTP/1.0", "", Close),
-        ("HTTP/1.0", "Connection: Keep-Alive\r\n", PersistSaid),
+        ("HTTP/1.0", "Connection: Keep-Alive\r\n", PersistExplicitly),
         ("HTTP/1.0", "Connection: keep-alive, close\r\n", Close),
     ];
     for (version, header, expected) in table {
@@ -335,13 +335,13 @@ fn a_head_may_come_byte_by_byte_and_is_refused_at_the_first_decisive_byte() {
         ("\r\n\r", '\n', HeadError::Malformed),
     ] {
         let mut progress = Progress::default();
-        let whole = format!("{start}{decisive}");
-        for have in 0..whole.len() {
-            let given = http::parse(&whole.as_bytes()[..have], &mut progress, &LIMITS);
-            assert!(matches!(given, Ok(None)), "{whole:?} {have}");
+        let complete = format!("{start}{decisive}");
+        for have in 0..complete.len() {
+            let given = http::parse(&complete.as_bytes()[..have], &mut progress, &LIMITS);
+            assert!(matches!(given, Ok(None)), "{complete:?} {have}");
         }
-        let given = http::parse(whole.as_bytes(), &mut progress, &LIMITS);
-        assert_eq!(given.err(), Some(error), "{whole:?}");
+        let given = http::parse(complete.as_bytes(), &mut progress, &LIMITS);
+        assert_eq!(given.err(), Some(error), "{complete:?}");
     }
 }
 
@@ -471,7 +471,7 @@ fn answers_without(answer: Answer<'_>) -> Vec<Written<'_>> {
         (
             Answer {
                 content: Content::Withheld,
-                persistence: Persistence::PersistSaid,
+                persistence: Persistence::PersistExplicitly,
                 ..answer
             },
             "200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n",

@@ -1,7 +1,7 @@
 //! Streams of mixed frames: every way of cutting them says the same.
 
 use crate::stream::{
-    BINARY, CLOSE, FIN, PING, PONG, Seen, TEXT, frame, read, read_bytewise, read_whole,
+    BINARY, CLOSE, FIN, PING, PONG, Seen, TEXT, frame, read, read_at_once, read_bytewise,
 };
 use shardcast_protocol::frame::HEADER_BYTES_MAX;
 use shardcast_protocol::reader::{self, Assembly, ReadLimits, Role, Step};
@@ -40,7 +40,7 @@ fn mixed(role: Role) -> (Vec<u8>, Vec<Seen>) {
 fn every_split_point_says_the_same() {
     for role in [Role::Server, Role::Client] {
         let (bytes, expected) = mixed(role);
-        assert_eq!(read_whole(role, LIMIT, &bytes), expected);
+        assert_eq!(read_at_once(role, LIMIT, &bytes), expected);
         assert_eq!(read_bytewise(role, LIMIT, &bytes), expected);
         for first in 0..=bytes.len() {
             for second in first..=bytes.len() {
@@ -64,7 +64,7 @@ fn nothing_after_a_close_is_read() {
         ]
         .concat();
         assert_eq!(
-            read_whole(role, LIMIT, &bytes),
+            read_at_once(role, LIMIT, &bytes),
             [Seen::Close(None, String::new())]
         );
     }
@@ -113,7 +113,7 @@ fn used_is_the_frame_and_not_what_follows() {
     };
     match reader::next(&mut bytes, &mut None, Role::Server, &limits) {
         Ok(Step::Event { event, used }) => {
-            assert_eq!((event, used), (reader::Event::Text("abc"), 9));
+            assert_eq!((event, used), (reader::FrameEvent::Text("abc"), 9));
         }
         other => panic!("{other:?}"),
     }
@@ -135,7 +135,7 @@ fn ten_thousand_fragments_of_one_byte_are_one_message() {
         let mut rest = &mut bytes[..];
         for taken in 1..=10_000 {
             let Ok(Step::Event {
-                event: reader::Event::Fragment,
+                event: reader::FrameEvent::Fragment,
                 used,
             }) = reader::next(rest, &mut assembly, Role::Server, &limits)
             else {
@@ -147,7 +147,7 @@ fn ten_thousand_fragments_of_one_byte_are_one_message() {
                 Some(taken)
             );
         }
-        let seen = read_whole(Role::Server, 10_000, rest);
+        let seen = read_at_once(Role::Server, 10_000, rest);
         assert!(
             matches!(seen[..], [Seen::Broken(_)]),
             "the assembly is the connection's, not the reader's"
@@ -156,7 +156,7 @@ fn ten_thousand_fragments_of_one_byte_are_one_message() {
         assert!(matches!(
             last,
             Ok(Step::Event {
-                event: reader::Event::Assembled,
+                event: reader::FrameEvent::Assembled,
                 ..
             })
         ));

@@ -2,7 +2,7 @@
 //! the two differ, the difference has a name here; one without a name fails, and so does a name
 //! that nothing needs any more.
 
-use crate::stream::{Seen, read, read_whole};
+use crate::stream::{Seen, read, read_at_once};
 use crate::tungstenite_agrees::{LIMIT, Verdict, ours, stream, theirs};
 use fastrand::Rng;
 use shardcast_protocol::reader::{ProtocolError, Role};
@@ -40,13 +40,17 @@ const DIFFERENCES: [Difference; 6] = [
 ];
 
 /// `Ok(None)`: both say the same. `Err`: a difference without a name.
-fn difference(whole: &[Seen], ours: &Verdict, theirs: &Verdict) -> Result<Option<Difference>, ()> {
+fn difference(
+    complete: &[Seen],
+    ours: &Verdict,
+    theirs: &Verdict,
+) -> Result<Option<Difference>, ()> {
     if ours == theirs {
         return Ok(None);
     }
     let is_beginning = theirs.0.starts_with(&ours.0);
     let is_same = ours.0 == theirs.0;
-    match (whole.last(), ours.1, theirs.1) {
+    match (complete.last(), ours.1, theirs.1) {
         (
             Some(Seen::Broken(ProtocolError::LengthNotMinimal | ProtocolError::ControlTooLong)),
             ..,
@@ -95,9 +99,9 @@ fn damaged_streams_mean_the_same_but_for_differences_with_a_name() {
             let rng = &mut Rng::with_seed(seed);
             let mut bytes = stream(rng, role);
             damage(rng, &mut bytes);
-            let whole = read_whole(role, LIMIT, &bytes);
-            let (we, they) = (ours(whole.clone()), theirs(role, &bytes));
-            match difference(&whole, &we, &they) {
+            let complete = read_at_once(role, LIMIT, &bytes);
+            let (we, they) = (ours(complete.clone()), theirs(role, &bytes));
+            match difference(&complete, &we, &they) {
                 Ok(None) => agreed += 1,
                 Ok(Some(known)) if met.contains(&known) => {}
                 Ok(Some(known)) => met.push(known),
@@ -107,7 +111,7 @@ fn damaged_streams_mean_the_same_but_for_differences_with_a_name() {
                 for cut in 0..=bytes.len() {
                     let pieces = [&bytes[..cut], &bytes[cut..]];
                     let seen = read(role, LIMIT, pieces);
-                    assert_eq!(seen, whole, "seed {seed}, {role:?}, cut at {cut}");
+                    assert_eq!(seen, complete, "seed {seed}, {role:?}, cut at {cut}");
                 }
             }
         }
@@ -118,9 +122,11 @@ fn damaged_streams_mean_the_same_but_for_differences_with_a_name() {
         let close = [&[0x88, mask | 2][..], key, &1014u16.to_be_bytes()].concat();
         let top = [&[0x82, mask | 127, 0x80][..], &[0; 7], key].concat();
         for bytes in [close, top] {
-            let whole = read_whole(role, LIMIT, &bytes);
-            let verdicts = (ours(whole.clone()), theirs(role, &bytes));
-            met.extend(difference(&whole, &verdicts.0, &verdicts.1).expect("a named difference"));
+            let complete = read_at_once(role, LIMIT, &bytes);
+            let verdicts = (ours(complete.clone()), theirs(role, &bytes));
+            met.extend(
+                difference(&complete, &verdicts.0, &verdicts.1).expect("a named difference"),
+            );
         }
     }
     for named in DIFFERENCES {

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use shardcast_protocol::close::CloseFrame;
 use shardcast_protocol::frame::HEADER_BYTES_MAX;
 use shardcast_protocol::http::{self, HeadLimits, Headers, Progress};
-use shardcast_protocol::reader::{self, Event, ReadLimits, Role, Step};
+use shardcast_protocol::reader::{self, FrameEvent, ReadLimits, Role, Step};
 use shardcast_protocol::upgrade;
 
 const STREAMS: u64 = 100_000;
@@ -63,7 +63,7 @@ fn frames_of_noise() {
                     break;
                 }
                 Step::Event {
-                    event: Event::Assembled,
+                    event: FrameEvent::Assembled,
                     used,
                 } => {
                     let (_, message) = assembly.take().expect("an assembled message").finish();

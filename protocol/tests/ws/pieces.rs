@@ -1,11 +1,11 @@
-//! Messages in pieces: the same streams, cut everywhere, say what the reader of whole messages
+//! Messages in pieces: the same streams, cut everywhere, say what the reader of complete messages
 //! says.
 
 use crate::stream::{
-    BINARY, CLOSE, FIN, PING, PONG, Seen, TEXT, frame, header, read_whole as read_messages,
+    BINARY, CLOSE, FIN, PING, PONG, Seen, TEXT, frame, header, read_at_once as read_messages,
 };
 use shardcast_protocol::frame::{HEADER_BYTES_MAX, Kind};
-use shardcast_protocol::pieces::{Event, Pieces, Step};
+use shardcast_protocol::pieces::{PieceEvent, PieceStep, Pieces};
 use shardcast_protocol::reader::{ProtocolError, ReadLimits, Role};
 
 const LIMIT: usize = 1000;
@@ -30,17 +30,17 @@ fn read<'p>(role: Role, parts: impl IntoIterator<Item = &'p [u8]>) -> Vec<Seen> 
                 }
             };
             let (event, used) = match step {
-                Step::Incomplete { need } => {
+                PieceStep::Incomplete { need } => {
                     assert!(need > before.len(), "asks for bytes that it has");
                     assert!(need <= HEADER_BYTES_MAX + 125, "{need} bytes are too many");
                     assert_eq!(buffer[start..], before, "touched what is incomplete");
                     break;
                 }
-                Step::Event { event, used } => (event, used),
+                PieceStep::Event { event, used } => (event, used),
             };
             start += used;
             match event {
-                Event::Piece(piece) => {
+                PieceEvent::Piece(piece) => {
                     assert_eq!(piece.first, message.is_none());
                     let bytes = message.get_or_insert_default();
                     bytes.extend_from_slice(piece.bytes);
@@ -53,9 +53,9 @@ fn read<'p>(role: Role, parts: impl IntoIterator<Item = &'p [u8]>) -> Vec<Seen> 
                         });
                     }
                 }
-                Event::Ping(bytes) => seen.push(Seen::Ping(bytes.to_vec())),
-                Event::Pong(bytes) => seen.push(Seen::Pong(bytes.to_vec())),
-                Event::Close(close) => {
+                PieceEvent::Ping(bytes) => seen.push(Seen::Ping(bytes.to_vec())),
+                PieceEvent::Pong(bytes) => seen.push(Seen::Pong(bytes.to_vec())),
+                PieceEvent::Close(close) => {
                     let code = close.code.map(|code| code.get());
                     seen.push(Seen::Close(code, close.reason.to_owned()));
                     return seen;
@@ -67,7 +67,7 @@ fn read<'p>(role: Role, parts: impl IntoIterator<Item = &'p [u8]>) -> Vec<Seen> 
     seen
 }
 
-/// Whatever the cuts, the pieces say what the whole messages say (which the reader's own tests
+/// Whatever the cuts, the pieces say what the complete messages say (which the reader's own tests
 /// prove).
 fn check(role: Role, what: &str, stream: &[u8]) {
     let mut expected = read_messages(role, LIMIT, stream);
@@ -83,7 +83,7 @@ fn check(role: Role, what: &str, stream: &[u8]) {
     }
 }
 
-/// Streams of whole frames, some of which break a rule.
+/// Streams of complete frames, some of which break a rule.
 fn streams(role: Role) -> Vec<(&'static str, Vec<u8>)> {
     let frame = |first, payload: &[u8]| frame(role, first, payload);
     let mut streams = vec![
@@ -213,7 +213,7 @@ fn a_large_payload_comes_in_the_parts_that_arrive() {
     );
     let header_bytes = head.len();
     let step = pieces.next(&mut head, Role::Client, &limits);
-    assert!(matches!(step, Ok(Step::Incomplete { need }) if need == header_bytes + 1));
+    assert!(matches!(step, Ok(PieceStep::Incomplete { need }) if need == header_bytes + 1));
     head.push(9);
     for part in 0..=1024u32 {
         let mut bytes = match part {
@@ -223,8 +223,8 @@ fn a_large_payload_comes_in_the_parts_that_arrive() {
         };
         let have = bytes.len();
         match pieces.next(&mut bytes, Role::Client, &limits) {
-            Ok(Step::Event {
-                event: Event::Piece(piece),
+            Ok(PieceStep::Event {
+                event: PieceEvent::Piece(piece),
                 used,
             }) => {
                 assert_eq!(used, have);

@@ -1,10 +1,10 @@
 //! What is written is read: every size class and kind, masked and not, at every alignment, in one
-//! frame and in random fragments, by the reader of whole messages and by the reader of pieces.
+//! frame and in random fragments, by the reader of complete messages and by the reader of pieces.
 
-use crate::stream::{FIN, Seen, frame, read_whole};
+use crate::stream::{FIN, Seen, frame, read_at_once};
 use fastrand::Rng;
 use shardcast_protocol::frame::{Kind, OpCode, write_client_frame, write_frame, write_frame_with};
-use shardcast_protocol::pieces::{Event, Pieces, Step};
+use shardcast_protocol::pieces::{PieceEvent, PieceStep, Pieces};
 use shardcast_protocol::reader::{ReadLimits, Role};
 
 const SIZES: [usize; 9] = [0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1 << 20];
@@ -62,8 +62,8 @@ fn read_pieces(rng: &mut Rng, role: Role, bytes: &[u8]) -> Vec<(Kind, Vec<u8>)> 
         let arrived = rng.usize(1..=rest.len().min(1 + bytes.len() / 3));
         buffer.extend_from_slice(&rest[..arrived]);
         rest = &rest[arrived..];
-        while let Ok(Step::Event { event, used }) = pieces.next(&mut buffer, role, &limits) {
-            let Event::Piece(piece) = event else {
+        while let Ok(PieceStep::Event { event, used }) = pieces.next(&mut buffer, role, &limits) {
+            let PieceEvent::Piece(piece) = event else {
                 panic!("{event:?}");
             };
             if piece.first {
@@ -95,7 +95,7 @@ fn what_is_written_is_read() {
             assert!(plain == filled, "seed {seed}, {bytes} bytes");
             write_client_frame(&mut masked, kind.into(), &payload, key);
             for (role, written) in [(Role::Client, &plain), (Role::Server, &masked)] {
-                let read = read_whole(role, LIMIT, written);
+                let read = read_at_once(role, LIMIT, written);
                 assert!(read == expected, "seed {seed}, {bytes} bytes, {role:?}");
                 let read = read_pieces(rng, role, written);
                 assert!(
@@ -103,7 +103,7 @@ fn what_is_written_is_read() {
                     "seed {seed}, {bytes} bytes, {role:?}, pieces"
                 );
                 let cut = fragments(rng, role, kind, &payload);
-                let last = read_whole(role, LIMIT, &cut).pop();
+                let last = read_at_once(role, LIMIT, &cut).pop();
                 assert!(
                     last.as_ref() == expected.first(),
                     "seed {seed}, {bytes} bytes, {role:?}, fragments"
@@ -140,7 +140,7 @@ fn every_alignment_of_a_mask_is_read() {
             }
             let expected = [seen(Kind::Binary, &first), seen(Kind::Text, &second)];
             assert_eq!(
-                read_whole(Role::Server, LIMIT, &written),
+                read_at_once(Role::Server, LIMIT, &written),
                 expected,
                 "{bytes} bytes behind {before}"
             );

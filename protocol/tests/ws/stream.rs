@@ -1,6 +1,6 @@
 //! Streams of frames built by hand, and the reader driven over them as a connection would drive it.
 
-use shardcast_protocol::reader::{self, Event, ProtocolError, ReadLimits, Role, Step};
+use shardcast_protocol::reader::{self, FrameEvent, ProtocolError, ReadLimits, Role, Step};
 
 /// What reading a stream said, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,15 +92,15 @@ pub(crate) fn read<'p>(
                 }
                 Ok(Step::Event { event, used }) => {
                     let event = match event {
-                        Event::Text(text) => Seen::Text(text.to_owned()),
-                        Event::Binary(bytes) => Seen::Binary(bytes.to_vec()),
-                        Event::Fragment => Seen::Fragment,
-                        Event::Ping(bytes) => Seen::Ping(bytes.to_vec()),
-                        Event::Pong(bytes) => Seen::Pong(bytes.to_vec()),
-                        Event::Close(close) => {
+                        FrameEvent::Text(text) => Seen::Text(text.to_owned()),
+                        FrameEvent::Binary(bytes) => Seen::Binary(bytes.to_vec()),
+                        FrameEvent::Fragment => Seen::Fragment,
+                        FrameEvent::Ping(bytes) => Seen::Ping(bytes.to_vec()),
+                        FrameEvent::Pong(bytes) => Seen::Pong(bytes.to_vec()),
+                        FrameEvent::Close(close) => {
                             Seen::Close(close.code.map(|c| c.get()), close.reason.to_owned())
                         }
-                        Event::Assembled => finish(assembly.take()),
+                        FrameEvent::Assembled => finish(assembly.take()),
                     };
                     let is_closed = matches!(event, Seen::Close(..));
                     seen.push(event);
@@ -128,8 +128,8 @@ fn finish(assembly: Option<Box<reader::Assembly>>) -> Seen {
     }
 }
 
-/// The whole stream at once.
-pub(crate) fn read_whole(role: Role, message_bytes_max: usize, bytes: &[u8]) -> Vec<Seen> {
+/// The complete stream at once.
+pub(crate) fn read_at_once(role: Role, message_bytes_max: usize, bytes: &[u8]) -> Vec<Seen> {
     read(role, message_bytes_max, [bytes])
 }
 

@@ -7,8 +7,8 @@
 use std::io::{self, Read, Write};
 
 use crate::stream::{
-    BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read, read_bytewise,
-    read_whole,
+    BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read, read_at_once,
+    read_bytewise,
 };
 use fastrand::Rng;
 use shardcast_protocol::close::CloseCode;
@@ -109,7 +109,7 @@ pub(crate) fn ours(mut seen: Vec<Seen>) -> Verdict {
 
 fn check(name: &str, role: Role, bytes: &[u8]) {
     assert_eq!(
-        ours(read_whole(role, LIMIT, bytes)),
+        ours(read_at_once(role, LIMIT, bytes)),
         theirs(role, bytes),
         "{name}, {role:?}"
     );
@@ -230,24 +230,24 @@ fn generated_streams_mean_the_same() {
         for seed in 0..SEEDS {
             let rng = &mut Rng::with_seed(seed);
             let bytes = stream(rng, role);
-            let whole = read_whole(role, LIMIT, &bytes);
+            let complete = read_at_once(role, LIMIT, &bytes);
             assert_eq!(
-                ours(whole.clone()),
+                ours(complete.clone()),
                 theirs(role, &bytes),
                 "seed {seed}, {role:?}"
             );
-            broken += usize::from(matches!(whole.last(), Some(Seen::Broken(_))));
+            broken += usize::from(matches!(complete.last(), Some(Seen::Broken(_))));
             if bytes.len() < 300 {
                 assert_eq!(
                     read_bytewise(role, LIMIT, &bytes),
-                    whole,
+                    complete,
                     "seed {seed}, {role:?}, byte by byte"
                 );
                 for cut in 0..bytes.len() {
                     let pieces = [&bytes[..cut], &bytes[cut..]];
                     assert_eq!(
                         read(role, LIMIT, pieces),
-                        whole,
+                        complete,
                         "seed {seed}, {role:?}, cut at {cut}"
                     );
                 }
@@ -360,7 +360,7 @@ fn what_it_writes_we_read() {
             socket.flush().expect("flushed");
             let expected = [Seen::Text(text), Seen::Binary(binary), Seen::Pong(vec![5])];
             assert_eq!(
-                read_whole(role, LIMIT, &socket.get_ref().outgoing),
+                read_at_once(role, LIMIT, &socket.get_ref().outgoing),
                 expected,
                 "{len}, {role:?}"
             );

@@ -1,9 +1,9 @@
 //! The opening handshake: what is refused and how, what is accepted and how, in whatever pieces it
 //! arrives.
 
-use shardcast_protocol::http::{self, HeadLimits, Headers, Progress, write_refusal};
+use shardcast_protocol::http::{self, HeadLimits, Headers, HttpRequest, Progress, write_refusal};
 use shardcast_protocol::upgrade::{
-    self, Request, ResponseError, UpgradeError, parse_response, write_accept, write_request,
+    self, ResponseError, UpgradeError, parse_response, write_accept, write_request,
 };
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -31,7 +31,7 @@ fn good(line: &str, extra: &[&str]) -> String {
     )
 }
 
-fn request(head: &str) -> Request<'_> {
+fn request(head: &str) -> HttpRequest<'_> {
     match http::parse(head.as_bytes(), &mut Progress::default(), &LIMITS) {
         Ok(Some((request, used))) if used == head.len() => request,
         other => panic!("{other:?}: {head}"),
@@ -47,7 +47,7 @@ fn refused(head: &str, error: UpgradeError, status: u16) {
 }
 
 #[track_caller]
-fn accepted(head: &str) -> (Request<'_>, &str) {
+fn accepted(head: &str) -> (HttpRequest<'_>, &str) {
     let request = request(head);
     let key = upgrade::check(&request).unwrap_or_else(|error| panic!("{error}: {head}"));
     assert!(request.asks_for_websocket());
@@ -278,7 +278,7 @@ fn a_client_and_a_server_agree() {
     );
     let (request, _) = http::parse(&request, &mut Progress::default(), &LIMITS)
         .expect("good")
-        .expect("whole");
+        .expect("complete");
     let answered = upgrade::check(&request).expect("an upgrade");
     let mut response = Vec::new();
     let offered = request.subprotocols().next();

@@ -1,6 +1,7 @@
-//! Text is UTF-8 (RFC 6455 §8.1), whole or in fragments, and what cannot become text fails at once.
+//! Text is UTF-8 (RFC 6455 §8.1), complete or in fragments, and what cannot become text fails at
+//! once.
 
-use crate::stream::{FIN, Seen, TEXT, frame, read_whole};
+use crate::stream::{FIN, Seen, TEXT, frame, read_at_once};
 use shardcast_protocol::reader::{self, ProtocolError, ReadLimits, Role, Step};
 use shardcast_protocol::unfinished;
 
@@ -64,14 +65,14 @@ fn for_every_cut(text: &[u8], mut check: impl FnMut(Vec<u8>)) {
 #[test]
 fn valid_text_is_taken_however_it_is_cut() {
     for text in VALID {
-        let whole = frame(Role::Server, FIN | TEXT, text.as_bytes());
+        let complete = frame(Role::Server, FIN | TEXT, text.as_bytes());
         assert_eq!(
-            read_whole(Role::Server, LIMIT, &whole),
+            read_at_once(Role::Server, LIMIT, &complete),
             [Seen::Text((*text).into())]
         );
         for_every_cut(text.as_bytes(), |bytes| {
             let expected = [Seen::Fragment, Seen::Fragment, Seen::Text((*text).into())];
-            assert_eq!(read_whole(Role::Server, LIMIT, &bytes), expected);
+            assert_eq!(read_at_once(Role::Server, LIMIT, &bytes), expected);
         });
     }
 }
@@ -81,15 +82,15 @@ fn invalid_text_is_refused_however_it_is_cut() {
     for text in INVALID {
         for padding in [0, 70] {
             let text = [vec![b'a'; padding], text.to_vec()].concat();
-            let whole = frame(Role::Server, FIN | TEXT, &text);
+            let complete = frame(Role::Server, FIN | TEXT, &text);
             assert_eq!(
-                read_whole(Role::Server, LIMIT, &whole),
+                read_at_once(Role::Server, LIMIT, &complete),
                 [BROKEN],
                 "{text:?}"
             );
             for_every_cut(&text, |bytes| {
                 assert_eq!(
-                    read_whole(Role::Server, LIMIT, &bytes).last(),
+                    read_at_once(Role::Server, LIMIT, &bytes).last(),
                     Some(&BROKEN),
                     "{text:?}"
                 );
@@ -121,14 +122,14 @@ fn fails_with_the_first_fragment_that_shows_it() {
         }
         bytes.extend(frame(Role::Client, FIN, b""));
         assert_eq!(
-            read_whole(Role::Client, LIMIT, &bytes),
+            read_at_once(Role::Client, LIMIT, &bytes),
             expected,
             "{text:x?}"
         );
     }
 }
 
-/// Whether `text` is whole characters and at most the beginning of another: what an unfinished
+/// Whether `text` is complete characters and at most the beginning of another: what an unfinished
 /// frame may hold.
 fn begins_a_text(text: &[u8]) -> bool {
     std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true)
@@ -147,7 +148,7 @@ fn check_unfinished(before: &[u8], text: &[u8], step: usize) {
             };
             match reader::next(&mut fragment, &mut assembly, Role::Server, &limits) {
                 Ok(Step::Event { .. }) => {}
-                Ok(Step::Incomplete { .. }) => panic!("a whole fragment"),
+                Ok(Step::Incomplete { .. }) => panic!("a complete fragment"),
                 // It does not begin a text by itself.
                 Err(_) => return,
             }

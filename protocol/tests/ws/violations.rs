@@ -2,18 +2,19 @@
 //! where it can be.
 
 use crate::stream::{
-    BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read_bytewise, read_whole,
+    BINARY, CLOSE, Extended, FIN, PING, PONG, Seen, TEXT, frame, header, read_at_once,
+    read_bytewise,
 };
 use shardcast_protocol::reader::{ProtocolError, Role};
 
 const LIMIT: usize = 1000;
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
-/// The last thing seen is `error`, whole or byte by byte, and it closes with `code`.
+/// The last thing seen is `error`, complete or byte by byte, and it closes with `code`.
 fn check(name: &str, role: Role, bytes: &[u8], error: ProtocolError, code: u16) {
     assert_eq!(error.close_code().get(), code, "{name}");
     for seen in [
-        read_whole(role, LIMIT, bytes),
+        read_at_once(role, LIMIT, bytes),
         read_bytewise(role, LIMIT, bytes),
     ] {
         assert_eq!(seen.last(), Some(&Seen::Broken(error)), "{name}: {seen:?}");
@@ -255,7 +256,7 @@ fn what_is_just_permitted_is_taken() {
             Seen::Text(String::new()),
             Seen::Close(Some(3000), reason),
         ];
-        assert_eq!(read_whole(role, LIMIT, &bytes), expected);
+        assert_eq!(read_at_once(role, LIMIT, &bytes), expected);
         assert_eq!(read_bytewise(role, LIMIT, &bytes), expected);
     }
 }

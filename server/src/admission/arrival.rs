@@ -15,10 +15,9 @@ use crate::session::permits::{Permit, Permits};
 use crate::session::retry;
 use crate::session::shared::Shared;
 use futures_util::FutureExt;
-use shardcast_engine::protocol::http;
 use shardcast_engine::{Address, Context as Engine, Panicked, Peer, Refusal, confine, discard};
 use shardcast_protocol::dialect::Dialect;
-use shardcast_protocol::http::{HeaderError, Headers};
+use shardcast_protocol::http::{HeaderError, Headers, HttpRequest};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -49,7 +48,7 @@ struct OwnedRequest {
 }
 
 impl Arrival {
-    fn new(engine: &Engine<'_>, request: &http::Request<'_>, dialect: Dialect) -> Arrival {
+    fn new(engine: &Engine<'_>, request: &HttpRequest<'_>, dialect: Dialect) -> Arrival {
         let headers = request.headers().iter();
         Arrival(Arc::new(OwnedRequest {
             remote_address: engine.peer(),
@@ -201,7 +200,7 @@ pub(crate) fn begin(
     arrivals: &mut Arrivals,
     shared: &Arc<Shared>,
     engine: &Engine<'_>,
-    request: &http::Request<'_>,
+    request: &HttpRequest<'_>,
     chosen: Chosen,
     hook: &ConnectFn,
 ) -> bool {

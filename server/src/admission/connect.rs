@@ -1,16 +1,15 @@
 //! A client that asks to connect, as the hook on the shard sees it.
 
-use shardcast_engine::protocol::http;
 use shardcast_engine::{Context as Engine, Peer};
 use shardcast_protocol::dialect::Dialect;
-use shardcast_protocol::http::{HeaderError, Headers};
+use shardcast_protocol::http::{HeaderError, Headers, HttpRequest};
 use std::cell::RefCell;
 
 /// A client that asks to connect.
 #[derive(Debug)]
 pub struct Connect<'r> {
     engine: &'r Engine<'r>,
-    request: &'r http::Request<'r>,
+    request: &'r HttpRequest<'r>,
     dialect: Dialect,
     /// Headers of the answer that lets the client in.
     headers: RefCell<Headers>,
@@ -19,7 +18,7 @@ pub struct Connect<'r> {
 impl<'r> Connect<'r> {
     pub(crate) fn new(
         engine: &'r Engine<'r>,
-        request: &'r http::Request<'r>,
+        request: &'r HttpRequest<'r>,
         dialect: Dialect,
     ) -> Connect<'r> {
         Connect {
@@ -82,7 +81,7 @@ impl<'r> Connect<'r> {
     }
 
     /// The complete request.
-    pub fn request(&self) -> &'r http::Request<'r> {
+    pub fn request(&self) -> &'r HttpRequest<'r> {
         self.request
     }
 }

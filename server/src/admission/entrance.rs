@@ -5,8 +5,8 @@
 //! contradict each other. The service calls this file for every upgrade and every event stream.
 
 use shardcast_engine::Refusal;
-use shardcast_engine::protocol::http::Request;
 use shardcast_protocol::dialect::Dialect;
+use shardcast_protocol::http::HttpRequest;
 
 /// Where event streams are, for clients that cannot have a WebSocket.
 pub(crate) const EVENTS_PATH: &str = "/sse";
@@ -68,7 +68,7 @@ impl Entrances {
     ///
     /// # Errors
     /// 404: nobody connects to this path; 400: the request names no dialect there is, or two.
-    pub(crate) fn choose(&self, request: &Request<'_>) -> Result<Chosen, Refusal> {
+    pub(crate) fn choose(&self, request: &HttpRequest<'_>) -> Result<Chosen, Refusal> {
         let by_path = if request.asks_for_websocket() {
             self.by_path(request.path())?
         } else {

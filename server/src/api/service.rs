@@ -21,7 +21,6 @@ use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{HANDLER_FAILED, too_many_waiting};
 use crate::wire::position::missed_reason;
 use crate::wire::publication;
-use shardcast_engine::protocol::http;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId,
     Frame, Heartbeat, Message, Missed, Notice, Page, Position, Publication, Quiet, Refusal, Tag,
@@ -31,6 +30,7 @@ use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,
     ReplyMode, Welcome,
 };
+use shardcast_protocol::http::{Headers, HttpRequest};
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,13 +92,13 @@ impl Service {
 impl Application for Service {
     type Session = Session;
 
-    fn connect(&mut self, cx: &mut Engine<'_>, request: &http::Request<'_>) -> Admission<Session> {
+    fn connect(&mut self, cx: &mut Engine<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
         let chosen = match self.code.entrances.choose(request) {
             Ok(chosen) => chosen,
             Err(refusal) => return Admission::Refuse(refusal),
         };
         match &self.code.hooks.connect {
-            None => self.accept(cx, chosen, Identity::nobody(), http::Headers::new()),
+            None => self.accept(cx, chosen, Identity::nobody(), Headers::new()),
             Some(ConnectHook::OnShard(hook)) => {
                 let connect = Connect::new(cx, request, chosen.dialect);
                 match hook(&connect) {
@@ -153,7 +153,7 @@ impl Application for Service {
         self.arrivals.abandoned(who);
     }
 
-    fn plain(&mut self, request: &http::Request<'_>) -> Page {
+    fn plain(&mut self, request: &HttpRequest<'_>) -> Page {
         let entrances = &self.code.entrances;
         match request.path() {
             "/" => {
@@ -297,7 +297,7 @@ impl Service {
         cx: &Engine<'_>,
         chosen: Chosen,
         identity: Identity,
-        headers: http::Headers,
+        headers: Headers,
     ) -> Admission<Session> {
         Admission::Accept(Accepted {
             subprotocol: chosen.subprotocol,

@@ -80,7 +80,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "server.drain_timeout",
         flag: None,
-        what: "How long a stopping server waits for its clients to take what it owes them and to leave.",
+        what: "How long a stopping server gives its clients to take what is queued for them and to leave.",
         kind: ValueKind::Time(
             Duration::from_millis(100)..=Duration::from_secs(3_600),
             |settings| &mut settings.drain_timeout,

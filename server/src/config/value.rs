@@ -253,7 +253,7 @@ const DURATION_UNITS: [(&str, usize); 5] = [
     ("s", 1_000),
     ("ms", 1),
 ];
-/// ShardCount that an engine takes (`shardcast_engine::Config::shards`).
+/// Shards that an engine takes (`shardcast_engine::Config::shards`).
 const SHARDS_MAX: usize = 256;
 /// Cores in a kernel CPU set (`CPU_SETSIZE`, `sched_setaffinity(2)`).
 const CORES_MAX: usize = 1_024;

@@ -6,7 +6,7 @@ use shardcast_engine::driver::sim::{
 };
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::frame::{Header, OpCode};
-use shardcast_engine::protocol::reader::{self, Event, ReadLimits, Role, Step};
+use shardcast_engine::protocol::reader::{self, FrameEvent, ReadLimits, Role, Step};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{Config, Listener, ShardCounters};
 use std::cell::RefCell;
@@ -195,8 +195,8 @@ impl Cluster {
                 panic!("half a frame")
             };
             match event {
-                Event::Text(text) => heard.push(text.to_owned()),
-                Event::Close(close) => {
+                FrameEvent::Text(text) => heard.push(text.to_owned()),
+                FrameEvent::Close(close) => {
                     heard.push(format!("close {}", close.code.map_or(0, |code| code.get())))
                 }
                 other => panic!("{other:?}"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
 use shardcast_engine::protocol::frame::{Header, OpCode};
-use shardcast_engine::protocol::reader::{self, Event, ReadLimits, Role, Step};
+use shardcast_engine::protocol::reader::{self, FrameEvent, ReadLimits, Role, Step};
 use shardcast_protocol::dialect::Dialect;
 use std::collections::BTreeMap;
 
@@ -166,8 +166,8 @@ impl Client {
         }
     }
 
-    /// What is owed to it, for whoever looks for a failure.
-    pub(crate) fn owed(&self) -> String {
+    /// What it still waits for, for whoever looks for a failure.
+    pub(crate) fn awaited(&self) -> String {
         let Client {
             id, stage, dialect, ..
         } = self;
@@ -416,19 +416,19 @@ impl Client {
                 break;
             };
             match event {
-                Event::Text(text) => {
+                FrameEvent::Text(text) => {
                     note(scene, self.id, text.as_bytes());
                     self.hear(scene, words::decode_text(self.dialect, text));
                 }
-                Event::Binary(bytes) => {
+                FrameEvent::Binary(bytes) => {
                     note(scene, self.id, bytes);
                     self.hear(scene, words::decode_binary(self.dialect, bytes));
                 }
-                Event::Ping(payload) => {
+                FrameEvent::Ping(payload) => {
                     let payload = payload.to_vec();
                     self.frame(OpCode::Pong, &payload);
                 }
-                Event::Close(_) => {
+                FrameEvent::Close(_) => {
                     let socket = self.socket.expect("it is connected");
                     scene.world.close(socket);
                     count(scene.tally, "closed", 1);

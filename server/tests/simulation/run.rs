@@ -69,8 +69,10 @@ impl Simulation {
         let count = random.pick(&[2, 4, 8, 16]);
         // Nobody waits in the backlog.
         faults.slots = count + 1;
-        let lane_letters = random.pick(&[2, 3, 4, 64, 2000]);
-        let note = format!("{shards} shards, {count} clients, {lane_letters} letters, {faults:?}");
+        let lane_messages = random.pick(&[2, 3, 4, 64, 2000]);
+        let note = format!(
+            "{shards} shards, {count} clients, {lane_messages} messages a lane, {faults:?}"
+        );
         let trace = match traced {
             true => Trace::Printed,
             false => Trace::Silent,
@@ -90,7 +92,7 @@ impl Simulation {
         let app = application(&books, admits);
         let swap = Swap::new(&app, &books);
         let app = app.shards(&mut config, runtime.handle().clone());
-        let mailboxes = lane::mesh(shards, LaneCapacity(lane_letters), seed);
+        let mailboxes = lane::mesh(shards, LaneCapacity(lane_messages), seed);
         let handle = app.attach(Engine::to(&mailboxes));
         let admission = ProcessCounts::new(config.connections_max);
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
@@ -173,7 +175,7 @@ impl Simulation {
         self.pass(0);
     }
 
-    /// Nobody asks any more: whoever is owed an answer gets it.
+    /// Nobody asks any more: whoever waits for an answer gets it.
     fn settle(&mut self) {
         self.until("everybody is served", |simulation| {
             simulation.clients.iter().all(Client::is_served)
@@ -218,8 +220,8 @@ impl Simulation {
             }
             self.round();
         }
-        let owed: Vec<String> = self.clients.iter().map(Client::owed).collect();
-        panic!("{what}: never. {owed:#?}");
+        let awaited: Vec<String> = self.clients.iter().map(Client::awaited).collect();
+        panic!("{what}: never. {awaited:#?}");
     }
 
     /// Everybody acts once, and a millisecond passes.
@@ -325,7 +327,7 @@ impl Simulation {
                 assert!(
                     heard.is_sorted_by(|before, after| before < after),
                     "{room} in another order: {heard:?}, {}",
-                    client.owed()
+                    client.awaited()
                 );
             }
         }

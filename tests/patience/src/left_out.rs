@@ -1,5 +1,5 @@
-//! What a test leaves out because this machine lacks it: said past libtest, which hides what passing
-//! tests print, and an error where everything has to be there.
+//! What a test leaves out because this machine lacks it: said past libtest, which hides what
+//! passing tests print, and an error where everything has to be there.
 //!
 //! Invariant: a line on standard error that begins with `left out: ` for each; `.ci/run` counts
 //! them. Used by the tests that drive other people's servers.

@@ -10,10 +10,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What is kept of either stream. A program that prints more is broken, and the rest is read and dropped.
+/// What is kept of either stream. A program that prints more is broken, and the rest is read and
+/// dropped.
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
 
-/// Lines of standard output that wait to be asked for. More stand in the pipe, and hold the program back.
+/// Lines of standard output that wait to be asked for. More stand in the pipe, and hold the program
+/// back.
 const LINES_MAX: usize = 1024;
 
 /// A running program. Dropping it kills it.
@@ -69,7 +71,8 @@ impl Program {
         let err = child.stderr.take().expect("it is piped");
         let (said, lines) = sync_channel(LINES_MAX);
         std::thread::spawn(move || {
-            // Whoever listened may be gone: the rest is read all the same, so that the program goes on.
+            // Whoever listened may be gone: the rest is read all the same, so that the program goes
+            // on.
             each_line(out, |line| drop(said.send(line)));
         });
         let (ends, errors_end) = sync_channel(1);

@@ -1,5 +1,6 @@
-//! A native server for the test that lowers the open-file limit of its process: `limited CONNECTIONS_MAX`. Prints its address and its rings,
-//! then answers every line on standard input with the counters; at the end of the input it drains.
+//! A native server for the test that lowers the open-file limit of its process: `limited
+//! CONNECTIONS_MAX`. Prints its address and its rings, then answers every line on standard input
+//! with the counters; at the end of the input it drains.
 
 #![forbid(unsafe_code)]
 

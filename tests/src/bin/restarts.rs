@@ -1,5 +1,5 @@
-//! Starts and stops as many engines as its argument says, each with clients that are still there when it ends. Run with a low open-file
-//! limit it fails if an engine leaves descriptors behind.
+//! Starts and stops as many engines as its argument says, each with clients that are still there
+//! when it ends. Run with a low open-file limit it fails if an engine leaves descriptors behind.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,6 @@
-//! A storm of connects whose admission is deferred and never decided: those who are in do not notice, nobody waits longer than the limit
-//! says, no more wait than may, and of the hooks nothing is left. The server runs here, for `shardcast serve` has no hook that waits.
+//! A storm of connects whose admission is deferred and never decided: those who are in do not
+//! notice, nobody waits longer than the limit says, no more wait than may, and of the hooks nothing
+//! is left. The server runs here, for `shardcast serve` has no hook that waits.
 
 use shardcast::{App, Arrival, Identity};
 use shardcast_tests::{Raw, Server, config, upgrade};
@@ -10,7 +11,8 @@ use std::time::Duration;
 /// Clients that are in before the storm, and how often each is answered while it lasts.
 const HONEST: usize = 20;
 const QUESTIONS: usize = 50;
-/// Attackers, and the connects of each: some are held until they are answered, the others are left at once.
+/// Attackers, and the connects of each: some are held until they are answered, the others are left
+/// at once.
 const ATTACKERS: usize = 4;
 const CONNECTS: usize = 500;
 /// How many may wait on the two shards.

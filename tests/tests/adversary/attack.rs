@@ -1,6 +1,8 @@
-//! An attack, what it may cost, and the check that it costs no more: while it runs, the crowd talks.
+//! An attack, what it may cost, and the check that it costs no more: while it runs, the crowd
+//! talks.
 //!
-//! Invariant: every attack is bounded in count and time, and every one of its connections is accounted for by an [`Ending`].
+//! Invariant: every attack is bounded in count and time, and every one of its connections is
+//! accounted for by an [`Ending`].
 
 use crate::crowd::{CLIENTS, Crowd, Places};
 use shardcast_tests::Served;
@@ -15,7 +17,8 @@ pub(crate) struct Attack {
     pub(crate) run: fn(&Places) -> Tally,
     /// How its connections may end.
     pub(crate) endings: &'static [Ending],
-    /// Server CPU per unit of the tally, in nanoseconds, in a debug build: what an attack costs stands in proportion to what it sends.
+    /// Server CPU per unit of the tally, in nanoseconds, in a debug build: what an attack costs
+    /// stands in proportion to what it sends.
     pub(crate) cpu_ns_max: u64,
     /// What the server may take on top of what it had, in bytes, while the attack runs.
     pub(crate) memory_bytes_max: u64,
@@ -36,7 +39,8 @@ pub(crate) enum Ending {
     Status(u16),
     /// It was told a close code.
     Closed(u16),
-    /// The socket ended, and the attacker heard no reason: what it had sent after the end became a reset.
+    /// The socket ended, and the attacker heard no reason: what it had sent after the end became a
+    /// reset.
     Cut,
     /// It is not ended by the server: the attacker left, after the server had answered as ever.
     Served,
@@ -125,7 +129,8 @@ const ROUNDS_MIN: u64 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 /// The same beside one attack alone, so that what the crowd takes hides less of the attack.
 const PAUSE_ALONE: Duration = Duration::from_millis(200);
-/// How long the server may take to let go of an attack's connections: its longest timeout, and then some.
+/// How long the server may take to let go of an attack's connections: its longest timeout, and then
+/// some.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server with its crowd.
@@ -185,9 +190,9 @@ impl Scene {
         }
     }
 
-    /// Runs attacks side by side while the crowd talks. An attack that cannot have taken more than it
-    /// may, since all of them together took less, has passed. Every other attack is run once more by
-    /// itself: none hides in what its neighbours may take.
+    /// Runs attacks side by side while the crowd talks. An attack that cannot have taken more than
+    /// it may, since all of them together took less, has passed. Every other attack is run once
+    /// more by itself: none hides in what its neighbours may take.
     #[track_caller]
     pub(crate) fn check(&mut self, attacks: &[&Attack]) {
         if let [attack] = attacks {
@@ -228,7 +233,8 @@ impl Scene {
         (memory > memory_max).then(|| format!("{memory} bytes, at most {memory_max}"))
     }
 
-    /// Runs attacks side by side until the server is rid of them, and checks how their connections end.
+    /// Runs attacks side by side until the server is rid of them, and checks how their connections
+    /// end.
     #[track_caller]
     fn measure(&mut self, attacks: &[&Attack], pause: Duration) -> Cost {
         let names: Vec<&str> = attacks.iter().map(|attack| attack.name).collect();

@@ -1,7 +1,8 @@
 //! The honest clients: they talk in rounds, in rooms of [`ROOM`], for as long as the test runs.
 //!
-//! Invariant: a round ends when every client has heard every member of its room say that round's number, each exactly once and in order;
-//! anything else that it hears, and any end of its connection, fails the test. Used by `attack.rs`.
+//! Invariant: a round ends when every client has heard every member of its room say that round's
+//! number, each exactly once and in order; anything else that it hears, and any end of its
+//! connection, fails the test. Used by `attack.rs`.
 
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec;
@@ -18,7 +19,8 @@ use std::thread::JoinHandle;
 
 /// Honest clients.
 pub(crate) const CLIENTS: usize = 1_000;
-/// Clients of one room. Its members sit on several threads here and, by chance, on both shards there.
+/// Clients of one room. Its members sit on several threads here and, by chance, on both shards
+/// there.
 pub(crate) const ROOM: usize = 4;
 const ROOMS: usize = CLIENTS / ROOM;
 const THREADS: usize = 4;
@@ -230,7 +232,8 @@ impl Honest {
         ));
     }
 
-    /// Hears until every member has said this round. Who is faster may have said the next one already.
+    /// Hears until every member has said this round. Who is faster may have said the next one
+    /// already.
     fn hear(&mut self, round: u64) {
         let words = format!("\"{WORDS}\",");
         while self.next.iter().any(|next| *next <= round) {

@@ -1,4 +1,5 @@
-//! Compressed messages that are not what they seem: bombs by size and by ratio, blocks without content, no deflate at all.
+//! Compressed messages that are not what they seem: bombs by size and by ratio, blocks without
+//! content, no deflate at all.
 
 use crate::attack::{Attack, Ending, Tally};
 use crate::crowd::{DEFLATE, Places, deflated, plain};

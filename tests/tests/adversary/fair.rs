@@ -1,4 +1,5 @@
-//! Connections that flood one shard with ordinary requests, for as long as the others talk: these are answered, and none of them is closed.
+//! Connections that flood one shard with ordinary requests, for as long as the others talk: these
+//! are answered, and none of them is closed.
 
 use crate::crowd::Places;
 use crate::flood::welcomed;
@@ -84,7 +85,8 @@ impl Flood {
     }
 }
 
-/// Ends the flood when it is dropped, so that a panic does so, too: everybody who waits for the network is let go.
+/// Ends the flood when it is dropped, so that a panic does so, too: everybody who waits for the
+/// network is let go.
 struct Lasts<'a>(&'a Flood);
 
 impl Drop for Lasts<'_> {
@@ -96,7 +98,8 @@ impl Drop for Lasts<'_> {
     }
 }
 
-/// Asks again as soon as it is answered, until the flood is over; pings of the server's are answered, too.
+/// Asks again as soon as it is answered, until the flood is over; pings of the server's are
+/// answered, too.
 fn talk(stream: &mut TcpStream, flood: &Flood, answered: &AtomicU64) {
     while !flood.is_over() {
         let number = answered.load(Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! Floods of frames: fragments, pings, control frames that are too long, frames that are announced and never sent.
+//! Floods of frames: fragments, pings, control frames that are too long, frames that are announced
+//! and never sent.
 
 use crate::attack::{Attack, Ending, Tally, frame as next_frame};
 use crate::crowd::{Places, plain};
@@ -54,7 +55,8 @@ pub(crate) const ATTACKS: &[Attack] = &[
         run: |places| many(places, &header(FIN | TEXT, 64 << 10)),
         endings: &[Ending::Closed(1008)],
         cpu_ns_max: 500_000,
-        // 32 KiB are reserved for an announced frame (ARCHITECTURE.md), and touched when bytes come.
+        // 32 KiB are reserved for an announced frame (ARCHITECTURE.md), and touched when bytes
+        // come.
         memory_bytes_max: CONNECTIONS as u64 * (8 << 10),
     },
     Attack {
@@ -81,7 +83,8 @@ pub(crate) fn welcomed(places: &Places) -> TcpStream {
     stream
 }
 
-/// A message of [`FRAMES`] fragments, of which the last completes a request if the server still listens.
+/// A message of [`FRAMES`] fragments, of which the last completes a request if the server still
+/// listens.
 fn fragments(places: &Places, fragment: &[u8]) -> Tally {
     let mut stream = welcomed(places);
     let request = br#"{"type":"ping","id":"still here"}"#;
@@ -136,7 +139,8 @@ fn pings_answered(places: &Places) -> Tally {
     }
 }
 
-/// The socket buffers of both sides hold a few megabytes; then the pongs wait in the outbox, until it is full.
+/// The socket buffers of both sides hold a few megabytes; then the pongs wait in the outbox, until
+/// it is full.
 fn pings_unread(places: &Places) -> Tally {
     let mut stream = welcomed(places);
     let batch = frame(FIN | PING, &[b'a'; 125]).repeat(BATCH);

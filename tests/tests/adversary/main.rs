@@ -1,5 +1,6 @@
-//! Every known attack at full speed against `shardcast serve`, while 1,000 honest clients keep talking: they lose nothing, the attacker is
-//! ended as documented, memory and CPU stay within what the attack's row allows. CONTRIBUTING.md says how one is added.
+//! Every known attack at full speed against `shardcast serve`, while 1,000 honest clients keep
+//! talking: they lose nothing, the attacker is ended as documented, memory and CPU stay within what
+//! the attack's row allows. CONTRIBUTING.md says how one is added.
 
 #![forbid(unsafe_code)]
 

@@ -32,7 +32,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         },
         endings: &[Ending::Served],
         cpu_ns_max: 30_000,
-        // A room's name, its slice, its members and its place at home, on up to two shards.
+        // A room's name, its subscribers, their list and its place at home, on up to two shards.
         memory_bytes_max: (CONNECTIONS * ROOMS_MAX) as u64 * (2 << 10),
     },
     Attack {

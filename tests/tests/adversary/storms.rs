@@ -1,4 +1,5 @@
-//! Storms of connects and of posts: each is small, ordinary or unfinished, and there is always one more.
+//! Storms of connects and of posts: each is small, ordinary or unfinished, and there is always one
+//! more.
 
 use crate::attack::{Attack, Ending, Tally};
 use crate::crowd::{Places, plain};

@@ -1,4 +1,5 @@
-//! Attacks on TLS: handshakes that never end, that come in a storm, that are none; key updates and records without end.
+//! Attacks on TLS: handshakes that never end, that come in a storm, that are none; key updates and
+//! records without end.
 
 use crate::attack::{Attack, Ending, Tally};
 use crate::crowd::{Places, plain};
@@ -104,7 +105,8 @@ fn hello(places: &Places) -> Vec<u8> {
     hello
 }
 
-/// Sends so many bytes at once on every connection, then one byte to each now and then, and reads how they end.
+/// Sends so many bytes at once on every connection, then one byte to each now and then, and reads
+/// how they end.
 fn drip(places: &Places, bytes: &[u8], at_once: usize) -> Tally {
     let mut streams: Vec<TcpStream> = (0..CONNECTIONS).map(|_| plain(places.wss)).collect();
     let (first, rest) = bytes.split_at(at_once);
@@ -195,7 +197,8 @@ fn still_served(stream: &mut Secure) -> Ending {
     }
 }
 
-/// Each asks the server for new keys of its own (RFC 8446 §4.6.3); what it answers is read at the end.
+/// Each asks the server for new keys of its own (RFC 8446 §4.6.3); what it answers is read at the
+/// end.
 fn key_updates(places: &Places) -> Tally {
     let mut stream = welcomed(places);
     let mut flight = Vec::new();
@@ -255,7 +258,8 @@ fn records(places: &Places) -> Tally {
     }
 }
 
-/// `R` on a line of its own lets s_client ask for a renegotiation (TLS 1.2), which the server does not know.
+/// `R` on a line of its own lets s_client ask for a renegotiation (TLS 1.2), which the server does
+/// not know.
 fn renegotiations(places: &Places) -> Tally {
     let endings = (0..RENEGOTIATIONS).map(|_| {
         let mut client = Command::new("openssl")

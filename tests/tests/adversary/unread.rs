@@ -9,7 +9,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 50;
-/// Bytes that one asks to have echoed: more than the sockets of both sides and its outbox (`limits.outbox_bytes`) hold.
+/// Bytes that one asks to have echoed: more than the sockets of both sides and its outbox
+/// (`limits.outbox_bytes`) hold.
 const BYTES: usize = 16 << 20;
 const MESSAGE_BYTES: usize = 60 << 10;
 

@@ -1,5 +1,5 @@
-//! Clients that wait while a hook finds out in the background who they are: let in, refused, too late, gone, or one too many; over
-//! WebSockets and event streams, on the real ring.
+//! Clients that wait while a hook finds out in the background who they are: let in, refused, too
+//! late, gone, or one too many; over WebSockets and event streams, on the real ring.
 
 use super::{SHARDS, told};
 use shardcast::{App, Arrival, Identity, Refusal};

@@ -1,5 +1,5 @@
-//! What handlers know of their connection and do to others: on the shard ([`shardcast::Context`]) and in the background
-//! ([`shardcast::Background`]), with the same words and the same effect.
+//! What handlers know of their connection and do to others: on the shard ([`shardcast::Context`])
+//! and in the background ([`shardcast::Background`]), with the same words and the same effect.
 
 use crate::speaker::Speaker;
 use crate::{each, guests, settle, told};
@@ -494,7 +494,8 @@ fn identities_change_at_one_place_in_the_order() {
             one.expect_event("told", json!("ann"));
             one.check_refused("members only", Value::Null, "forbidden");
 
-            // All of these one after the other, without a wait: what the connection asks for has one order.
+            // All of these one after the other, without a wait: what the connection asks for has
+            // one order.
             one.check(be, json!(["bob"]), json!("bob"));
             one.check("tell", json!(["ann"]), Value::Null);
             one.check("tell", json!(["bob"]), Value::Null);

@@ -1,5 +1,5 @@
-//! Runs the examples of `docs/delivery.md` against the program with the configuration that stands there: every line is said or heard as it is
-//! written, but for ids, epochs and members.
+//! Runs the examples of `docs/delivery.md` against the program with the configuration that stands
+//! there: every line is said or heard as it is written, but for ids, epochs and members.
 
 use serde_json::Value;
 use shardcast_engine::protocol::dialect::LossReason;
@@ -54,7 +54,8 @@ impl Epochs {
         })
     }
 
-    /// What is heard is what stands there; an epoch that stands there for the first time is learned.
+    /// What is heard is what stands there; an epoch that stands there for the first time is
+    /// learned.
     #[track_caller]
     fn check(&mut self, heard: &str, expected: &str) {
         let parse = |text: &str| serde_json::from_str::<Value>(text).expect(text);

@@ -1,4 +1,5 @@
-//! Which dialect a client speaks: by path, by query, by subprotocol, and what becomes of those who name two.
+//! Which dialect a client speaks: by path, by query, by subprotocol, and what becomes of those who
+//! name two.
 
 use shardcast::App;
 use shardcast_engine::protocol::dialect::Dialect;

@@ -1,4 +1,5 @@
-//! What goes wrong in code of the application: it is answered to that client, counted or logged, and harms nobody else.
+//! What goes wrong in code of the application: it is answered to that client, counted or logged,
+//! and harms nobody else.
 
 use crate::speaker::Speaker;
 use crate::{SHARDS, each, guests, told, wait};
@@ -234,7 +235,8 @@ const REFUSED: [(&str, &str, &str); 5] = [
     ("length", "", ""),
 ];
 
-/// A refusal, and the answer that lets a client in, bear what the application says; what cannot stand there is an error of its own.
+/// A refusal, and the answer that lets a client in, bear what the application says; what cannot
+/// stand there is an error of its own.
 #[test]
 fn answers_bear_the_applications_headers() {
     let app = App::new().on_connect(|connect| {

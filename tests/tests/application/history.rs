@@ -1,4 +1,5 @@
-//! What rooms keep, as clients of every dialect meet it: positions, pages of history, keys, and what is refused.
+//! What rooms keep, as clients of every dialect meet it: positions, pages of history, keys, and
+//! what is refused.
 
 use crate::speaker::Speaker;
 use crate::{SHARDS, each, guests};
@@ -85,7 +86,8 @@ fn places_are_told_and_rise_by_one() {
                 }),
             );
             assert_eq!(all[0].hear()["offset"], 5);
-            // A room of the same namespace has an order of its own, and one without history has none.
+            // A room of the same namespace has an order of its own, and one without history has
+            // none.
             let (other, offset) = publish(&mut all[1], "chat:b", &json!(1));
             assert!(other != epoch && offset == 1, "{other} {offset}");
             all[1].check("publish", json!({"room": "plain"}), json!({}));

@@ -352,7 +352,8 @@ fn ids_in_messagepack_are_strings_and_numbers() {
             pack.say_pack(&ping(absent));
             assert_eq!(pack.hear(), json!({"answer": null, "with": {}}));
         }
-        // Comes back as it was sent: what JavaScript's libraries make of integers from 2^32 on, and any other number.
+        // Comes back as it was sent: what JavaScript's libraries make of integers from 2^32 on, and
+        // any other number.
         for id in [Pack::F64(4_294_967_296.0), Pack::F64(-1.5), Pack::F32(1.0)] {
             pack.say_pack(&ping(id.clone()));
             let answer = pack.client.hear_any().into_data();

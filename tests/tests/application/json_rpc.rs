@@ -1,4 +1,5 @@
-//! JSON-RPC 2.0 as its clients meet it: the specification's own examples, batches, notifications, and calls of the server.
+//! JSON-RPC 2.0 as its clients meet it: the specification's own examples, batches, notifications,
+//! and calls of the server.
 
 use crate::speaker::Speaker;
 use crate::{SHARDS, told, wait};
@@ -58,7 +59,8 @@ fn without_texts(answer: &mut Value) {
     match answer {
         Value::Array(answers) => {
             answers.iter_mut().for_each(without_texts);
-            // "The Response objects being returned from a batch call MAY be returned in any order" (§6).
+            // "The Response objects being returned from a batch call MAY be returned in any order"
+            // (§6).
             answers.sort_by_key(Value::to_string);
         }
         answer => {
@@ -253,7 +255,8 @@ fn notifications_are_never_answered_and_take_effect() {
     }
 }
 
-/// However a client spells that it has no parameters, every method that needs none takes it, and the others say what is missing.
+/// However a client spells that it has no parameters, every method that needs none takes it, and
+/// the others say what is missing.
 #[test]
 fn no_params_have_four_spellings() {
     #[derive(Deserialize)]

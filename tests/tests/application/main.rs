@@ -1,5 +1,6 @@
-//! The application layer over real sockets, in every dialect: what the server answers itself, what applications register, users,
-//! namespaces, and the ways in from other threads. One file a subject; [`speaker`] is the client of all.
+//! The application layer over real sockets, in every dialect: what the server answers itself, what
+//! applications register, users, namespaces, and the ways in from other threads. One file a
+//! subject; [`speaker`] is the client of all.
 
 #![forbid(unsafe_code)]
 
@@ -34,7 +35,8 @@ use std::sync::mpsc::Receiver;
 /// Alone, and one shard to one.
 const SHARDS: [usize; 2] = [1, 2];
 
-/// Runs on a server of its own for every dialect and number of shards. Afterwards everybody leaves, and nothing may be left.
+/// Runs on a server of its own for every dialect and number of shards. Afterwards everybody leaves,
+/// and nothing may be left.
 #[track_caller]
 fn each(app: impl Fn() -> App, run: impl Fn(&Server, &Handle, Dialect)) {
     each_with(app, |_| {}, run);
@@ -85,7 +87,8 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.block_on(bounded).expect("it ends")
 }
 
-/// Waits until so many connections are this user. Who was welcomed is one when the user's home has heard of it, some microseconds later.
+/// Waits until so many connections are this user. Who was welcomed is one when the user's home has
+/// heard of it, some microseconds later.
 #[track_caller]
 fn settle(server: &Server, handle: &Handle, user: &str, connections: usize) {
     server.wait_until("the user's connections", |_| {

@@ -1,4 +1,5 @@
-//! One data model: what handlers take and say is the same in every dialect, whoever sent the request and whoever hears.
+//! One data model: what handlers take and say is the same in every dialect, whoever sent the
+//! request and whoever hears.
 
 use crate::speaker::{Speaker, pack_of};
 use crate::{SHARDS, told};
@@ -37,7 +38,8 @@ impl std::fmt::Debug for Case {
 }
 
 impl Model {
-    /// A handler that takes the type, says it to the room, and answers with it. In an array, which JSON-RPC takes as parameters, too.
+    /// A handler that takes the type, says it to the room, and answers with it. In an array, which
+    /// JSON-RPC takes as parameters, too.
     fn on<T>(&mut self, json: &[&'static str], pack: &[Pack])
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -123,7 +125,8 @@ fn numbers(model: &mut Model) {
     );
     model.on::<u64>(&["18446744073709551615"], &[u64::MAX.into()]);
     model.on::<i64>(&["-9223372036854775808"], &[i64::MIN.into()]);
-    // Beyond 64 bits: digits, as text. Read as a number where JSON has one, and as rmp-serde writes it.
+    // Beyond 64 bits: digits, as text. Read as a number where JSON has one, and as rmp-serde writes
+    // it.
     model.on::<u128>(
         &["\"18446744073709551616\"", "18446744073709551616"],
         &[

@@ -1,4 +1,5 @@
-//! One room with clients of all dialects: each hears everything in its own, in one order, with the same data.
+//! One room with clients of all dialects: each hears everything in its own, in one order, with the
+//! same data.
 
 use crate::speaker::{Speaker, pack_of};
 use crate::{SHARDS, guests, settle, wait};

@@ -1,4 +1,5 @@
-//! Namespaces as clients meet them: who may do what where, what rooms may be called, and what is not told.
+//! Namespaces as clients meet them: who may do what where, what rooms may be called, and what is
+//! not told.
 
 use crate::speaker::{Speaker, pack_of};
 use crate::{each, guests};
@@ -262,7 +263,8 @@ fn control_characters_are_allowed_stripped_or_rejected() {
     });
 }
 
-/// What a secret refuses, what does not exist, and names that break its rules: one answer for all of them, but for the id.
+/// What a secret refuses, what does not exist, and names that break its rules: one answer for all
+/// of them, but for the id.
 #[test]
 fn denials_of_secrets_are_the_same_to_the_byte() {
     let app = || {
@@ -325,7 +327,8 @@ fn denials_of_secrets_are_the_same_to_the_byte() {
     });
 }
 
-/// The same from a configuration file, in the program that users run; and how deep messages may nest.
+/// The same from a configuration file, in the program that users run; and how deep messages may
+/// nest.
 #[test]
 fn the_program_takes_namespaces_and_rules_from_its_file() {
     let toml = r#"

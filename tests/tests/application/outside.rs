@@ -1,4 +1,5 @@
-//! The way in from other threads: with a runtime and without one, for connections that are there and for those that are gone.
+//! The way in from other threads: with a runtime and without one, for connections that are there
+//! and for those that are gone.
 
 use crate::speaker::Speaker;
 use crate::{SHARDS, each, each_with, guests, settle, told, wait};

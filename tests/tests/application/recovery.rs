@@ -1,4 +1,5 @@
-//! Clients that come back: what they missed, then what goes on, without a gap or a repeat; or the reason why not. And what newcomers are sent.
+//! Clients that come back: what they missed, then what goes on, without a gap or a repeat; or the
+//! reason why not. And what newcomers are sent.
 
 use crate::history::{chatting, keeping, place_in, publish};
 use crate::speaker::Speaker;
@@ -347,7 +348,8 @@ fn newcomers_are_sent_the_last_value() {
     });
 }
 
-/// Code of the application reads, publishes and recovers, on the shard, in the background and from outside.
+/// Code of the application reads, publishes and recovers, on the shard, in the background and from
+/// outside.
 #[test]
 fn the_application_has_it_all() {
     let app = || {

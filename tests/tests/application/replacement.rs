@@ -1,4 +1,5 @@
-//! Handlers that are replaced under load: every request is answered exactly once, by the old handler or by the new one.
+//! Handlers that are replaced under load: every request is answered exactly once, by the old
+//! handler or by the new one.
 
 use crate::SHARDS;
 use crate::speaker::Speaker;

@@ -1,4 +1,5 @@
-//! Background requests whose future is never polled to its end: each is answered all the same, once, and its place is given back.
+//! Background requests whose future is never polled to its end: each is answered all the same,
+//! once, and its place is given back.
 
 use crate::speaker::Speaker;
 use crate::{SHARDS, told, wait};
@@ -45,7 +46,8 @@ fn one_thread() -> Runtime {
     builder.worker_threads(1).enable_time().build().unwrap()
 }
 
-/// A batch with this method among others: every member has its answer, of which this is the method's.
+/// A batch with this method among others: every member has its answer, of which this is the
+/// method's.
 #[track_caller]
 fn check_batch(one: &mut Speaker, method: &str, code: i32) {
     let ping = json!({"jsonrpc": "2.0", "method": "ping", "id": "p"});
@@ -76,7 +78,8 @@ fn a_runtime_without_a_timer_will_do() {
     }
 }
 
-/// Nobody runs the runtime: the time is over all the same. More ask than may at once, one after the other.
+/// Nobody runs the runtime: the time is over all the same. More ask than may at once, one after the
+/// other.
 #[test]
 fn what_a_runtime_does_not_run_times_out() {
     let asleep = Builder::new_current_thread().build().unwrap();

@@ -1,7 +1,8 @@
-//! A client that speaks one of the dialects, behind one interface: what it says and hears is the native dialect's JSON, whatever travels.
+//! A client that speaks one of the dialects, behind one interface: what it says and hears is the
+//! native dialect's JSON, whatever travels.
 //!
-//! Invariant: nothing that the server says is lost: what comes before an answer waits for [`Speaker::hear`]. What it does not expect is a
-//! failed test.
+//! Invariant: nothing that the server says is lost: what comes before an answer waits for
+//! [`Speaker::hear`]. What it does not expect is a failed test.
 
 use rmpv::Value as Pack;
 use serde_json::{Map, Value, json};
@@ -72,8 +73,8 @@ impl Speaker {
         shard_of(&self.id)
     }
 
-    /// Asks, and takes the answer: of what the server answers itself its keys, of a handler its result, of an error
-    /// `{"error": CODE, …}`.
+    /// Asks, and takes the answer: of what the server answers itself its keys, of a handler its
+    /// result, of an error `{"error": CODE, …}`.
     #[track_caller]
     pub(crate) fn ask(&mut self, kind: &str, params: Value) -> Value {
         let id = self.begin(kind, params);

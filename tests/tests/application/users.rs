@@ -1,4 +1,5 @@
-//! Users: all connections of one, on whatever shard, are reached exactly once and listed, and races settle right.
+//! Users: all connections of one, on whatever shard, are reached exactly once and listed, and races
+//! settle right.
 
 use crate::speaker::Speaker;
 use crate::{SHARDS, guests, settle, wait};
@@ -116,8 +117,8 @@ impl Choices {
     }
 }
 
-/// Connects, identifies and disconnects as the seed says, without waiting for anything but answers; then whoever is connected, and
-/// nobody else, is listed and reached.
+/// Connects, identifies and disconnects as the seed says, without waiting for anything but answers;
+/// then whoever is connected, and nobody else, is listed and reached.
 #[test]
 fn races_settle_to_what_is_connected() {
     const USERS: [&str; 3] = ["ann", "bob", "eve"];
@@ -159,7 +160,8 @@ fn races_settle_to_what_is_connected() {
     }
 }
 
-/// Takes every answer. Whoever changed too often in a moment is who it was: nobody knows here, so it says so once more.
+/// Takes every answer. Whoever changed too often in a moment is who it was: nobody knows here, so
+/// it says so once more.
 fn calm(here: &mut [(Speaker, Option<&str>)]) {
     for (speaker, user) in here {
         speaker.pass_over();

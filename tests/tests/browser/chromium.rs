@@ -1,6 +1,7 @@
 //! A headless Chromium with a profile of its own, for one page.
 //!
-//! Invariant: when it is dropped, or the test's process ends in whatever way, the browser ends and its profile goes.
+//! Invariant: when it is dropped, or the test's process ends in whatever way, the browser ends and
+//! its profile goes.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -22,7 +23,8 @@ pub(crate) struct Chromium {
     inspectors: Receiver<String>,
 }
 
-/// A shell, so that it outlives a test that is killed. Its standard input is the test's end of a pipe.
+/// A shell, so that it outlives a test that is killed. Its standard input is the test's end of a
+/// pipe.
 const KEEPER: &str = r#"
     profile=$1
     shift
@@ -36,7 +38,8 @@ const KEEPER: &str = r#"
 /// Debian's name, and that of others.
 const PROGRAMS: [&str; 2] = ["chromium", "chromium-browser"];
 
-/// No sandbox, because root may not have one. The rest keeps the browser from doing anything but show the page.
+/// No sandbox, because root may not have one. The rest keeps the browser from doing anything but
+/// show the page.
 const FLAGS: &[&str] = &[
     "--headless",
     "--no-sandbox",

@@ -1,6 +1,8 @@
-//! A Chromium that is driven from outside through its DevTools protocol: for pages that must stay as they are, such as files.
+//! A Chromium that is driven from outside through its DevTools protocol: for pages that must stay
+//! as they are, such as files.
 //!
-//! Invariant: whatever the page requests or complains about since the last look is kept until it is asked for.
+//! Invariant: whatever the page requests or complains about since the last look is kept until it is
+//! asked for.
 
 use super::chromium::Chromium;
 use serde_json::{Value, json};

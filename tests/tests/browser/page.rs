@@ -1,7 +1,8 @@
-//! A page in a browser of its own, driven by the test: it runs the scripts that [`Page::run`] orders, and what they say by `say(…)`
-//! comes back through [`Page::said`].
+//! A page in a browser of its own, driven by the test: it runs the scripts that [`Page::run`]
+//! orders, and what they say by `say(…)` comes back through [`Page::said`].
 //!
-//! Invariant: scripts run, and words arrive, in their order. Page and test talk over a small HTTP server, which lives as long as the test's process.
+//! Invariant: scripts run, and words arrive, in their order. Page and test talk over a small HTTP
+//! server, which lives as long as the test's process.
 
 use super::chromium::Chromium;
 use shardcast_patience::wait_until;
@@ -33,7 +34,8 @@ impl Page {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (ordered, says) = (Arc::clone(&ordered), says.clone());
-                // A thread each: a browser also connects ahead of time and says nothing. One that hangs up is of no interest.
+                // A thread each: a browser also connects ahead of time and says nothing. One that
+                // hangs up is of no interest.
                 thread::spawn(move || drop(answer(&stream, &ordered, &says)));
             }
         });
@@ -73,7 +75,8 @@ impl Page {
     }
 }
 
-/// A page says things within milliseconds, and a browser starts within seconds even on a busy machine.
+/// A page says things within milliseconds, and a browser starts within seconds even on a busy
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Orders or words that wait. One more would hold up the test or the page.

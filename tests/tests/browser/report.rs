@@ -1,5 +1,5 @@
-//! The benchmark report in a browser, from a file: it is whole, asks for nothing, is legible in light and dark and on a phone, and can be
-//! used with pointer and keyboard.
+//! The benchmark report in a browser, from a file: it is whole, asks for nothing, is legible in
+//! light and dark and on a phone, and can be used with pointer and keyboard.
 
 use super::inspector::Inspector;
 use serde_json::{Value, json};
@@ -277,7 +277,8 @@ impl Drop for Written {
     }
 }
 
-/// Three servers in three rounds of one work, of which the last has no time line; one of them at another work, with few figures.
+/// Three servers in three rounds of one work, of which the last has no time line; one of them at
+/// another work, with few figures.
 fn comparison() -> String {
     let mut lines = Vec::new();
     for (round, raw_us, other_us, raw_cpu_us, other_cpu_us) in [

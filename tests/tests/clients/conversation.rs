@@ -1,6 +1,7 @@
 //! The one conversation that every client holds: all that users do, and both ways to close.
 //!
-//! Invariant: everything heard is compared byte for byte, and another client that knows no extension is in the room and hears the same.
+//! Invariant: everything heard is compared byte for byte, and another client that knows no
+//! extension is in the room and hears the same.
 
 use super::puppet::{Connect, Puppet, Says, brief};
 use crate::puppet::Frames;
@@ -192,7 +193,8 @@ fn message(from: &str, data: &str) -> String {
 const DATA: &str =
     r#"{ "text": "Grüße, 世界 👋🏽", "escaped": "\ud83d\ude00\n\u0000", "n": [1.50, 1e2] }"#;
 
-/// JSON as applications send it: objects with the same keys and different values, [`LARGE_BYTES`] in all.
+/// JSON as applications send it: objects with the same keys and different values, [`LARGE_BYTES`]
+/// in all.
 fn large() -> String {
     let mut json = String::from("[");
     for number in 0_u32.. {

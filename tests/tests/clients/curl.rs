@@ -1,4 +1,5 @@
-//! curl: HTTP on the client port, and an upgrade with headers of its own (Debian's curl speaks no WebSocket).
+//! curl: HTTP on the client port, and an upgrade with headers of its own (Debian's curl speaks no
+//! WebSocket).
 
 use crate::{installed, serve};
 use shardcast_tests::Certificates;

@@ -1,7 +1,8 @@
-//! Clients that a package manager brings: installed into the cargo target folder, exactly as their lock files under `tests/clients` say,
-//! when a test first needs them or a lock file has changed.
+//! Clients that a package manager brings: installed into the cargo target folder, exactly as their
+//! lock files under `tests/clients` say, when a test first needs them or a lock file has changed.
 //!
-//! Invariant: one test at a time installs of a sort. What cannot be had fails the test with the name of the package that is missing; nothing is skipped.
+//! Invariant: one test at a time installs of a sort. What cannot be had fails the test with the
+//! name of the package that is missing; nothing is skipped.
 
 use shardcast_patience::Program;
 use std::fs;

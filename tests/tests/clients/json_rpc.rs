@@ -1,8 +1,9 @@
-//! JSON-RPC libraries that we did not write, none of which offers a subprotocol, against the path `/jsonrpc`: npm rpc-websockets,
-//! @open-rpc/client-js and jayson, PyPI jsonrpc-websocket and aiorpcX, and the crate jsonrpsee.
+//! JSON-RPC libraries that we did not write, none of which offers a subprotocol, against the path
+//! `/jsonrpc`: npm rpc-websockets, @open-rpc/client-js and jayson, PyPI jsonrpc-websocket and
+//! aiorpcX, and the crate jsonrpsee.
 //!
-//! Invariant: each makes the same calls in its own way and reports what came of them; while the first is under way the server calls back,
-//! which some answer and others pass over.
+//! Invariant: each makes the same calls in its own way and reports what came of them; while the
+//! first is under way the server calls back, which some answer and others pass over.
 
 use crate::installed;
 use crate::puppet::{Puppet, Script};
@@ -45,7 +46,8 @@ fn server() -> (Server, String, Receiver<Vec<u32>>) {
     handlers
         .with(Options::new().timeout(PATIENCE))
         .on_async("ask.me", |cx: Background, (): ()| async move {
-            // Whoever answers does so at once; whoever never will is waited for no longer than this.
+            // Whoever answers does so at once; whoever never will is waited for no longer than
+            // this.
             let within = Duration::from_secs(1);
             match cx.call::<Value>("what", &["is it?"], within).await {
                 Ok(answer) => Ok(answer),

@@ -64,7 +64,8 @@ impl Compression {
     }
 }
 
-/// A client's own words for its compression, and what each server is to accept: [`Compression::Alone`], [`Compression::Takeover`].
+/// A client's own words for its compression, and what each server is to accept:
+/// [`Compression::Alone`], [`Compression::Takeover`].
 type Offer = (Value, [&'static str; 2]);
 
 const NOTHING: [&str; 2] = ["", ""];
@@ -79,7 +80,8 @@ const WINDOWS: [&str; 2] = [
     "permessage-deflate; server_max_window_bits=10",
 ];
 
-/// Holds the conversation with every server, every offer, over ws and wss; then each server drains under the client.
+/// Holds the conversation with every server, every offer, over ws and wss; then each server drains
+/// under the client.
 fn check(puppet: &mut dyn Puppet, certificates: &Certificates, offers: &[Offer]) {
     for compression in [Compression::Off, Compression::Alone, Compression::Takeover] {
         let served = serve(certificates, compression.toml());
@@ -251,7 +253,8 @@ fn chromium() {
 struct Browser(page::Page);
 
 impl Browser {
-    /// In a browser that takes the first server's key for good, and no other that its own authorities do not vouch for.
+    /// In a browser that takes the first server's key for good, and no other that its own
+    /// authorities do not vouch for.
     fn open(certificates: &Certificates) -> Browser {
         let key = openssl::key_hash(&certificates.file("localhost.pem"));
         let trust = format!("--ignore-certificate-errors-spki-list={key}");

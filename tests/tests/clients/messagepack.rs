@@ -1,5 +1,6 @@
-//! MessagePack libraries that we did not write: npm msgpackr and @msgpack/msgpack, and rmp-serde. What they send is heard in JSON as what it
-//! means, and read by a handler with types; what is no map gets the remedy.
+//! MessagePack libraries that we did not write: npm msgpackr and @msgpack/msgpack, and rmp-serde.
+//! What they send is heard in JSON as what it means, and read by a handler with types; what is no
+//! map gets the remedy.
 
 use crate::installed;
 use crate::puppet::{Puppet, Script};

@@ -1,4 +1,5 @@
-//! `openssl s_client`: versions, names, protocols and resumption of TLS, each with an HTTP request and its answer inside.
+//! `openssl s_client`: versions, names, protocols and resumption of TLS, each with an HTTP request
+//! and its answer inside.
 
 use crate::{installed, serve};
 use shardcast_patience::{Ended, Program};

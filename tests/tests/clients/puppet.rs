@@ -1,16 +1,18 @@
 //! Clients as puppets: one order, one answer, both JSON, so that one conversation drives them all.
 //!
-//! Invariant: an order that is not answered within [`PATIENCE`] fails the test with what the client wrote. Used by the conversation.
+//! Invariant: an order that is not answered within [`PATIENCE`] fails the test with what the client
+//! wrote. Used by the conversation.
 //!
-//! | order | answer |
-//! |---|---|
-//! | `{"connect":{"url":…,"subprotocols":[…],"deflate":…,"ca":…}}` | `{"opened":[subprotocol, extensions]}` or `{"failed":why}` |
-//! | `{"send":[text, …]}` | `{"sent":count}` |
-//! | `{"pieces":[text, …]}`: one message, a fragment each | `{"sent":1}` |
-//! | `{"hear":count}` | `{"heard":[text, …]}`, fewer if the connection ended |
-//! | `{"ping":payload}` | `{"ponged":payload}` |
-//! | `{"close":[code, reason]}` | `{"closed":[code, reason]}` |
-//! | `{"ended":null}`: waits for the server's close | `{"closed":[code, reason]}` |
+//! Orders, and their answers:
+//!
+//! - `{"connect":{"url":…,"subprotocols":[…],"deflate":…,"ca":…}}`:
+//!   `{"opened":[subprotocol, extensions]}` or `{"failed":why}`
+//! - `{"send":[text, …]}`: `{"sent":count}`
+//! - `{"pieces":[text, …]}`, one message, a fragment each: `{"sent":1}`
+//! - `{"hear":count}`: `{"heard":[text, …]}`, fewer if the connection ended
+//! - `{"ping":payload}`: `{"ponged":payload}`
+//! - `{"close":[code, reason]}`: `{"closed":[code, reason]}`
+//! - `{"ended":null}`, which waits for the server's close: `{"closed":[code, reason]}`
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -56,7 +58,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Answers that wait for the test, which reads one after each order.
 const ANSWERS_MAX: usize = 4;
 
-/// A script that reads orders from its standard input and answers on its standard output. It ends with the input.
+/// A script that reads orders from its standard input and answers on its standard output. It ends
+/// with the input.
 pub(crate) struct Script {
     process: Child,
     orders: Option<ChildStdin>,

@@ -1,4 +1,5 @@
-//! tungstenite as a puppet, over TLS by rustls. It has no compression: version 0.30 offers no extension.
+//! tungstenite as a puppet, over TLS by rustls. It has no compression: version 0.30 offers no
+//! extension.
 
 use crate::puppet::{Frames, Puppet};
 use rustls::ClientConfig;

@@ -1,5 +1,6 @@
-//! Varnish between the server and its clients: it holds back the beginning of an answer with neither length nor chunks until more
-//! of it comes, which on a quiet stream is the next heartbeat. In chunks, events pass as they are said.
+//! Varnish between the server and its clients: it holds back the beginning of an answer with
+//! neither length nor chunks until more of it comes, which on a quiet stream is the next heartbeat.
+//! In chunks, events pass as they are said.
 
 use crate::{installed, serve};
 use shardcast_patience::{PATIENCE, Program, is_reached_within};

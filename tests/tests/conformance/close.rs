@@ -8,7 +8,8 @@ fn closing(code: u16, reason: &[u8]) -> Vec<u8> {
     frame(FIN | CLOSE, &[&code.to_be_bytes(), reason].concat())
 }
 
-/// `check` reads to the end of the stream, and the client never closes its side: so the server closes first, at once and cleanly.
+/// `check` reads to the end of the stream, and the client never closes its side: so the server
+/// closes first, at once and cleanly.
 #[test]
 fn a_close_is_answered_and_then_the_server_hangs_up() {
     const CLAUSES: &str =
@@ -101,7 +102,8 @@ fn after_a_failure_nothing_is_processed() {
     }
 }
 
-/// The server goes away: it begins, with its code, hears the answer, and hangs up; nothing comes behind its close frame.
+/// The server goes away: it begins, with its code, hears the answer, and hangs up; nothing comes
+/// behind its close frame.
 #[test]
 fn a_server_that_closes_says_so_first() {
     let servers = Servers::start();
@@ -109,7 +111,8 @@ fn a_server_that_closes_says_so_first() {
     raw.send(&frame(FIN | TEXT, b"before"));
     raw.expect(FIN | TEXT, b"before");
     let drain = std::thread::spawn(move || servers.stop(Duration::from_secs(10)));
-    // Clauses 6455-7.1.2-1, 6455-5.5.1-3: whatever is asked meanwhile, the close frame is the last thing sent.
+    // Clauses 6455-7.1.2-1, 6455-5.5.1-3: whatever is asked meanwhile, the close frame is the last
+    // thing sent.
     let (first, payload) = raw.frame();
     assert_eq!(
         (first, payload.get(..2)),

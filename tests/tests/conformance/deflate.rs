@@ -1,5 +1,5 @@
-//! RFC 7692: what a server agrees to, and what compressed messages then look like, both ways. Every parameter and every stream is in
-//! `protocol/tests/deflate`; here a running server keeps to them.
+//! RFC 7692: what a server agrees to, and what compressed messages then look like, both ways. Every
+//! parameter and every stream is in `protocol/tests/deflate`; here a running server keeps to them.
 
 use crate::exchange::{Answer, frames, head};
 use miniz_oxide::deflate::core::{CompressorOxide, create_comp_flags_from_zip_params};
@@ -23,7 +23,8 @@ fn server() -> Server {
     Server::echo(config)
 }
 
-/// Upgrades with these offers, a header each, says `said` and a close, and hears everything to the end of the stream.
+/// Upgrades with these offers, a header each, says `said` and a close, and hears everything to the
+/// end of the stream.
 #[track_caller]
 fn converse(server: &Server, offers: &[&str], said: &[u8]) -> (Answer, Vec<(u8, Vec<u8>)>) {
     let lines: String = offers
@@ -254,7 +255,8 @@ fn rsv1_stands_on_the_first_frame_of_data_only() {
     check(&server, "6455-8.1-1", &said, &[INVALID]);
 }
 
-/// Long enough to be compressed: the data frame bears RSV1 and refers to nothing before it; the control frames are as ever.
+/// Long enough to be compressed: the data frame bears RSV1 and refers to nothing before it; the
+/// control frames are as ever.
 #[test]
 fn what_a_server_compresses_stands_for_itself() {
     let server = server();

@@ -1,5 +1,6 @@
-//! One exchange with a server, from the first byte to the end of the stream, compared whole. Invariant: what a server sends is parsed by
-//! the letter, so a frame that is masked, not minimal or has a reserved bit fails every test. Used by every file of this suite.
+//! One exchange with a server, from the first byte to the end of the stream, compared whole.
+//! Invariant: what a server sends is parsed by the letter, so a frame that is masked, not minimal
+//! or has a reserved bit fails every test. Used by every file of this suite.
 
 use shardcast_tests::{BINARY, CLOSE, FIN, PING, PONG, Raw, Server, TEXT, config, frame, upgrade};
 use std::time::Duration;
@@ -58,8 +59,10 @@ impl Servers {
         self.echo.drain(within) & self.native.drain(within)
     }
 
-    /// Says `said` to the echo, whole and byte by byte, and hears exactly `expected` before the server hangs up cleanly. If a close is not the
-    /// last thing expected, the exchange is ended with one of 1000. Where nothing but control frames comes back, the native server is asked, too.
+    /// Says `said` to the echo, whole and byte by byte, and hears exactly `expected` before the
+    /// server hangs up cleanly. If a close is not the last thing expected, the exchange is ended
+    /// with one of 1000. Where nothing but control frames comes back, the native server is asked,
+    /// too.
     #[track_caller]
     pub(crate) fn check(&self, clauses: &str, what: &str, said: &[u8], expected: &[Heard]) {
         self.check_in(
@@ -222,8 +225,8 @@ impl Answer {
     }
 }
 
-/// Says `said` on a new connection and hears every answer until the server hangs up cleanly. `methods` are those of the requests, as far as one
-/// of them is a HEAD, whose answer has no body.
+/// Says `said` on a new connection and hears every answer until the server hangs up cleanly.
+/// `methods` are those of the requests, as far as one of them is a HEAD, whose answer has no body.
 #[track_caller]
 pub(crate) fn answers(server: &Server, said: &[u8], methods: &[&str]) -> Vec<Answer> {
     let mut raw = Raw::connect(server);

@@ -83,7 +83,8 @@ fn lengths_are_written_in_as_few_bytes_as_they_need() {
     );
 }
 
-/// Around every change of the length's encoding: what comes back is in the shortest one (`exchange::frames`).
+/// Around every change of the length's encoding: what comes back is in the shortest one
+/// (`exchange::frames`).
 #[test]
 fn messages_of_every_length_come_back() {
     let servers = Servers::start();

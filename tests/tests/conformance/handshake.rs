@@ -2,7 +2,7 @@
 
 use crate::exchange::{Answer, Servers, answers, head};
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{Admission, Application, Context, Message, Refusal};
 use shardcast_tests::{FIN, Raw, Server, TEXT, config, frame};
 
@@ -34,7 +34,8 @@ fn and(more: &[&str]) -> Vec<u8> {
     request(&[&GOOD, more].concat())
 }
 
-/// The answer to a request that is accepted; an echo behind it works, so the head ended where the answer says.
+/// The answer to a request that is accepted; an echo behind it works, so the head ended where the
+/// answer says.
 #[track_caller]
 fn accepted(server: &Server, clauses: &str, said: &[u8]) -> Answer {
     let mut raw = Raw::connect(server);
@@ -52,7 +53,8 @@ fn accepted(server: &Server, clauses: &str, said: &[u8]) -> Answer {
     answer
 }
 
-/// The answer to a request that is refused: an error with a body of its length, nothing else behind it.
+/// The answer to a request that is refused: an error with a body of its length, nothing else behind
+/// it.
 #[track_caller]
 fn refused(server: &Server, clauses: &str, said: &[u8], status: u16) -> Answer {
     let given = answers(server, &closing(said), &[]);
@@ -66,7 +68,8 @@ fn refused(server: &Server, clauses: &str, said: &[u8], status: u16) -> Answer {
     given[0].clone()
 }
 
-/// The request, asking that the connection be closed behind the answer, which it need not be where the refusal leaves no doubt where it ends.
+/// The request, asking that the connection be closed behind the answer, which it need not be where
+/// the refusal leaves no doubt where it ends.
 fn closing(said: &[u8]) -> Vec<u8> {
     match said.strip_suffix(b"\r\n\r\n") {
         Some(lines) => [lines, b"\r\nConnection: close\r\n\r\n"].concat(),
@@ -278,7 +281,7 @@ struct Eager;
 impl Application for Eager {
     type Session = ();
 
-    fn connect(&mut self, _cx: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<()> {
         match request.header("Origin") {
             Some(b"https://a.example") => Admission::Accept(().into()),
             _ => Admission::Refuse(Refusal::new(403, "another origin")),

@@ -137,7 +137,8 @@ const BODIES: &[Row] = &[
     ("9112-6.3-3", b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n12", 400),
 ];
 
-/// Each could be read in two ways, so nothing behind it may count: not the request that would be hidden in it either.
+/// Each could be read in two ways, so nothing behind it may count: not the request that would be
+/// hidden in it either.
 #[test]
 fn ambiguous_bodies_are_refused_and_nothing_behind_them_is_a_request() {
     let servers = Servers::start();

@@ -1,5 +1,6 @@
-//! What RFC 6455, RFC 7692 and HTTP demand of a server, one row per rule, over bare sockets. A row names its clauses (`tools/clauses/`), so the
-//! list of rules without a test is short: it is what `shardcast-clauses` refuses.
+//! What RFC 6455, RFC 7692 and HTTP demand of a server, one row per rule, over bare sockets. A row
+//! names its clauses (`tools/clauses/`), so the list of rules without a test is short: it is what
+//! `shardcast-clauses` refuses.
 
 #![forbid(unsafe_code)]
 

@@ -58,7 +58,8 @@ fn masks_of_every_key_are_taken_off() {
     }
 }
 
-/// Whatever a server sends is read by `exchange::frames`, which takes no mask: messages, pongs and close frames of its own.
+/// Whatever a server sends is read by `exchange::frames`, which takes no mask: messages, pongs and
+/// close frames of its own.
 #[test]
 fn nothing_that_a_server_sends_is_masked() {
     let servers = Servers::start();

@@ -1,4 +1,5 @@
-//! Coming and going in great numbers, politely or not: who stays loses nothing, and who went leaves nothing behind.
+//! Coming and going in great numbers, politely or not: who stays loses nothing, and who went leaves
+//! nothing behind.
 
 use crate::SHARDS;
 use crate::order::counted;
@@ -47,8 +48,8 @@ fn come_and_go(server: &Server, number: usize) {
     }
 }
 
-/// Hears that it has joined both rooms, and, among what others say, what it has said itself. The room's home may say that
-/// before the other room's has answered.
+/// Hears that it has joined both rooms, and, among what others say, what it has said itself. The
+/// room's home may say that before the other room's has answered.
 fn hear_itself(raw: &mut Raw, room: usize, number: usize) {
     assert!(raw.hear().starts_with(r#"{"type":"welcome","#));
     let start = format!(r#"{{"type":"joined","rooms":[{{"room":"r{room}","members":"#);
@@ -196,8 +197,8 @@ fn whoever_stays_hears_everything_while_others_vanish() {
     }
 }
 
-/// A broken protocol is answered by a close frame and a FIN. The kernel sends that FIN from a thread of its own, and the slot may have been
-/// given to somebody else by then.
+/// A broken protocol is answered by a close frame and a FIN. The kernel sends that FIN from a
+/// thread of its own, and the slot may have been given to somebody else by then.
 #[test]
 fn the_end_of_one_connection_is_nobody_elses() {
     const BREAKERS: usize = 3;

@@ -1,5 +1,5 @@
-//! Every counter against what was done: a row does a known set of things, and then all counters of the server are compared, those that must
-//! not have moved included.
+//! Every counter against what was done: a row does a known set of things, and then all counters of
+//! the server are compared, those that must not have moved included.
 
 use miniz_oxide::deflate::compress_to_vec;
 use shardcast::{App, Context, Failure};
@@ -57,7 +57,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "dropped_closing",
         "refusals of a full outbox, in the simulation",
     ),
-    ("dropped_untranslatable", "forms.rs"),
+    ("dropped_untranslatable", "encodings.rs"),
     ("tls_handshakes", "server/tests/tls"),
     ("tls_resumed", "server/tests/tls"),
     ("tls_handshakes_failed", "server/tests/tls"),
@@ -69,7 +69,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "the simulation cannot; pressure.rs meets it by chance",
     ),
     ("completion_overflows", "none in a small server"),
-    ("lane_depth", "letters under way, of which none is left"),
+    ("lane_depth", "messages under way, of which none is left"),
     ("rings_refused", "server/tests/host.rs"),
     ("publishes_repeated", "application/history.rs"),
     ("logs", "the simulation"),
@@ -143,7 +143,8 @@ impl Peer<'_> {
         self.scene.said.update(|said| said + bytes.len() as u64);
     }
 
-    /// Reads until this text has come, behind the last that was waited for; returns what came before it.
+    /// Reads until this text has come, behind the last that was waited for; returns what came
+    /// before it.
     #[track_caller]
     fn hear(&mut self, text: &str) -> Vec<u8> {
         let found = |heard: &[u8]| {
@@ -377,8 +378,8 @@ const ROWS: &[Row] = &[
                 .for_each(|peer| drop(peer.hear("\"heard\"")));
             scene.wait("the gauges of a room", |readings| {
                 // By shard.
-                let slices = (1..=2).contains(&readings["rooms"]);
-                slices && (readings["rooms_home"], readings["connections"]) == (1, 3)
+                let has_rooms = (1..=2).contains(&readings["rooms"]);
+                has_rooms && (readings["rooms_home"], readings["connections"]) == (1, 3)
             });
             peers.into_iter().for_each(Peer::leave);
         },
@@ -654,7 +655,8 @@ fn post(scene: &Scene) {
     poster.quit();
 }
 
-/// More and more begin a message and do not end it, until one is too many. The witness's pongs say that what came before was read.
+/// More and more begin a message and do not end it, until one is too many. The witness's pongs say
+/// that what came before was read.
 fn hoard(scene: &Scene) {
     let (mut witness, mut peers) = (scene.open(), Vec::new());
     while scene.server.readings()["closed_budget"] == 0 {
@@ -715,13 +717,13 @@ fn check(row: &Row) -> BTreeSet<String> {
         readings = scene.server.readings();
     }
     assert_eq!(readings, expected(&readings), "{}", row.name);
-    let (sends, owed) = (
+    let (sends, written) = (
         readings["sends"],
         readings["frames_out"] + readings["answers_out"],
     );
     assert!(
-        (1..=owed).contains(&sends),
-        "{}: {sends} sends of {owed}",
+        (1..=written).contains(&sends),
+        "{}: {sends} sends of {written}",
         row.name
     );
     readings

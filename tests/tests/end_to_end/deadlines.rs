@@ -1,4 +1,5 @@
-//! Deadlines of open connections: silence is pinged, and ends. Only that they come is tested, never how late.
+//! Deadlines of open connections: silence is pinged, and ends. Only that they come is tested, never
+//! how late.
 
 use shardcast_engine::{Config, Deadline};
 use shardcast_tests::{
@@ -143,7 +144,7 @@ fn a_reader_that_reads_nothing_ends_in_1008_whatever_it_says() {
         slow.send_anyway(&frame(FIN | PONG, b""));
         server.sum(|shard| &shard.closed_deadline_progress) == 1
     });
-    // What it was owed comes first.
+    // What was pending for it comes first.
     let reason = loop {
         match slow.frame() {
             (first, payload) if first == FIN | CLOSE => break payload,

@@ -1,4 +1,5 @@
-//! Runs the examples of `docs/protocol.md`, in every dialect: what stands there is what the server says, key for key, but for ids and counts.
+//! Runs the examples of `docs/protocol.md`, in every dialect: what stands there is what the server
+//! says, key for key, but for ids and counts.
 
 use serde_json::Value;
 use shardcast::{App, Background};
@@ -53,7 +54,8 @@ fn settled(text: &str) -> String {
     text
 }
 
-/// `text` with every value behind `key` replaced: `value` tells how long it is and what stands there instead.
+/// `text` with every value behind `key` replaced: `value` tells how long it is and what stands
+/// there instead.
 fn with_values(text: &str, key: &str, value: impl Fn(&str) -> (usize, &'static str)) -> String {
     let mut parts = text.split(key);
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -105,7 +107,8 @@ fn prepared(server: &Server, example: &[Line]) -> Client {
     client
 }
 
-/// A dialogue: what is sent brings what is heard, and nothing else. (One shard keeps even the order, which is not promised.)
+/// A dialogue: what is sent brings what is heard, and nothing else. (One shard keeps even the
+/// order, which is not promised.)
 fn check_dialogue(server: &Server, example: &[Line]) {
     let mut client = prepared(server, example);
     for (index, line) in example.iter().enumerate() {
@@ -126,7 +129,8 @@ fn check_dialogue(server: &Server, example: &[Line]) {
     client.leave();
 }
 
-/// The same in JSON-RPC. A call of the server bears a number of its own, under which it is answered.
+/// The same in JSON-RPC. A call of the server bears a number of its own, under which it is
+/// answered.
 fn check_json_rpc(server: &Server, example: &[Line]) {
     let (mut client, _) = Client::offering(server, "jsonrpc-2.0");
     let mut heard = client.hear();

@@ -1,9 +1,10 @@
-//! The embedding API over real sockets: state, addresses, disconnects, panics, publishes from outside, and drains.
+//! The embedding API over real sockets: state, addresses, disconnects, panics, publishes from
+//! outside, and drains.
 
 use crate::SHARDS;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Address, Admission, Answer, Application, CloseReason, Context, Frame, Handle, Message, Publish,
     Refusal, Refused, Tag, Target, Ticket,
@@ -30,7 +31,7 @@ struct Notes {
 impl Application for Desk {
     type Session = Notes;
 
-    fn connect(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission<Notes> {
+    fn connect(&mut self, cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<Notes> {
         match request.query() {
             Some("panic") => panic!("as the client wished"),
             Some("refuse") => {
@@ -374,7 +375,7 @@ fn a_drain_flushes_first_and_is_not_held_up_by_the_rude() {
         ends: told.clone(),
         forgives: false,
     });
-    // Never answers the close; and is owed something when the drain begins.
+    // Never answers the close; and something is pending for it when the drain begins.
     let mut rude = Raw::upgraded(&server);
     rude.say("join r");
     assert_eq!(rude.hear(), "7 joined r 1");

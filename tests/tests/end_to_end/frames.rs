@@ -1,4 +1,5 @@
-//! Frames as sockets see them: what is carried, and every way to break RFC 6455 with the code that answers it.
+//! Frames as sockets see them: what is carried, and every way to break RFC 6455 with the code that
+//! answers it.
 
 use crate::SHARDS;
 use shardcast_tests::{

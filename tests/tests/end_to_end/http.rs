@@ -1,4 +1,5 @@
-//! Requests that ask for no WebSocket: what they are answered, in which order, and what becomes of the connection.
+//! Requests that ask for no WebSocket: what they are answered, in which order, and what becomes of
+//! the connection.
 
 use crate::SHARDS;
 use shardcast_tests::{Client, FIN, Raw, Server, TEXT, config, frame, upgrade};
@@ -297,7 +298,8 @@ fn a_connection_kept_alive_ends_without_a_word() {
     assert_eq!(server.sum(|shard| &shard.closed_deadline_header), 1);
 }
 
-/// The deadline of the first request is not that of the next: proxies keep connections for a minute.
+/// The deadline of the first request is not that of the next: proxies keep connections for a
+/// minute.
 #[test]
 fn a_connection_is_kept_for_longer_than_a_handshake_may_take() {
     let mut config = config(1);
@@ -310,7 +312,8 @@ fn a_connection_is_kept_for_longer_than_a_handshake_may_take() {
     assert_eq!(kept.answer().1, HEALTH);
     body.send(b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx");
     assert_eq!(body.answer().1, HEALTH);
-    // One after the other, as long as a handshake may take each: the last came well after the answer.
+    // One after the other, as long as a handshake may take each: the last came well after the
+    // answer.
     for _ in 0..3 {
         Raw::connect(&server).ended();
     }

@@ -1,5 +1,5 @@
-//! Members that do not read, under every policy of their room: they cost bytes, not messages; what they miss is counted to them; and what is
-//! said to them alone arrives all the same.
+//! Members that do not read, under every policy of their room: they cost bytes, not messages; what
+//! they miss is counted to them; and what is said to them alone arrives all the same.
 
 use serde_json::Value;
 use shardcast::App;
@@ -184,7 +184,8 @@ fn who_is_dropped_for_goes_on_with_the_newest() {
     }
 }
 
-/// Nothing of what was published while it did not read follows, so the last thing that it hears is what comes then.
+/// Nothing of what was published while it did not read follows, so the last thing that it hears is
+/// what comes then.
 #[test]
 fn what_comes_too_fast_is_dropped_for_who_keeps_what_it_has() {
     let server = server(SlowReader::DropNewest, history(1_000, 64 << 20));

@@ -1,4 +1,5 @@
-//! Messages that are larger than every buffer: whole, in fragments large and small, and what happens when there is no memory for them.
+//! Messages that are larger than every buffer: whole, in fragments large and small, and what
+//! happens when there is no memory for them.
 
 use shardcast_engine::Config;
 use shardcast_tests::{

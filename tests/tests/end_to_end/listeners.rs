@@ -1,4 +1,5 @@
-//! Several listeners in one engine: each with its address and its message limit, all with the same rooms, and all stop together.
+//! Several listeners in one engine: each with its address and its message limit, all with the same
+//! rooms, and all stop together.
 
 use crate::SHARDS;
 use shardcast_engine::{Config, Listener};

@@ -1,4 +1,5 @@
-//! The server over real sockets and the real ring, with tungstenite and bare sockets as clients. One file per promise.
+//! The server over real sockets and the real ring, with tungstenite and bare sockets as clients.
+//! One file per promise.
 
 #![forbid(unsafe_code)]
 
@@ -7,8 +8,8 @@ mod counters;
 mod deadlines;
 mod documented;
 mod embedding;
+mod encodings;
 mod endings;
-mod forms;
 mod frames;
 mod http;
 mod lagging;

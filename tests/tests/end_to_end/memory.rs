@@ -1,4 +1,5 @@
-//! The memory of a peak: readers that are too slow make the server grow, and when they are gone, or were closed for it, it is what it was.
+//! The memory of a peak: readers that are too slow make the server grow, and when they are gone, or
+//! were closed for it, it is what it was.
 
 use shardcast_tests::{
     Client, FIN, PATIENCE, PONG, Served, TEXT, frame, is_reached_within, upgrade,
@@ -103,7 +104,8 @@ fn goes_back_when_readers_that_read_nothing_were_closed_though_they_live() {
     let (mut readers, request) = (readers(&served), request());
     let mut peak = 0;
     wait_until(&served, "all closed", || {
-        // They ask for as much as is to wait for them, and say that they live, as long as they are let.
+        // They ask for as much as is to wait for them, and say that they live, as long as they are
+        // let.
         let asks = served.metric("outbox_bytes") < PEAK_BYTES;
         let pong = frame(FIN | PONG, b"");
         let said = if asks { &request } else { &pong };

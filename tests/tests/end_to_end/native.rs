@@ -1,4 +1,5 @@
-//! Every request of the native dialect, answered byte for byte as it is documented, on one shard and across several.
+//! Every request of the native dialect, answered byte for byte as it is documented, on one shard
+//! and across several.
 
 use crate::SHARDS;
 use shardcast_tests::{Client, Server, VERSION, config};
@@ -159,7 +160,7 @@ fn joins_count_the_members_of_all_shards() {
         assert_eq!(clients[last].join("lobby"), members as u32);
         // A closed connection is no member.
         clients.remove(0).leave();
-        server.wait_until("the departure", |server| {
+        server.wait_until("the leave", |server| {
             server.sum(|shard| &shard.connections) == members as u64 - 1
         });
         let mut late = Client::native(&server);

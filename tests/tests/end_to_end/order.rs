@@ -1,4 +1,5 @@
-//! Order: one per room for all members, one per connection, and sharp edges where a membership begins and ends.
+//! Order: one per room for all members, one per connection, and sharp edges where a membership
+//! begins and ends.
 
 use crate::SHARDS;
 use shardcast_tests::{CLOSE, Client, FIN, Raw, Server, TEXT, config, frame};
@@ -83,7 +84,8 @@ pub(crate) fn counted(ack: &str) -> u64 {
     counts.into_iter().map(|count| count.expect(ack)).sum()
 }
 
-/// Publishes numbers to the room `r` until told to stop, one at a time: each has been delivered when the next one goes.
+/// Publishes numbers to the room `r` until told to stop, one at a time: each has been delivered
+/// when the next one goes.
 fn publish_until(client: &mut Client, members_max: u64, stop: &AtomicBool) -> u32 {
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! What other threads of the process ask of a running engine, and when it does not answer.
 
 use crate::SHARDS;
-use crate::forms::{content, guests, hall, said};
+use crate::encodings::{content, guests, hall, said};
 use shardcast_engine::{Answer, Handle, Publish, Refused, Reply, Target, Topic};
 use shardcast_tests::{Client, PATIENCE};
 use std::sync::mpsc::{self, Receiver};

@@ -1,7 +1,8 @@
-//! Messages in pieces: an upload is counted and summed while it arrives, held by nobody, and judged as whole messages are.
+//! Messages in pieces: an upload is counted and summed while it arrives, held by nobody, and judged
+//! as whole messages are.
 
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Admission, Application, CloseReason, Config, Context, Deadline, Message, Messages,
     Piece,
@@ -32,7 +33,7 @@ struct Upload {
 impl Application for Uploads {
     type Session = Upload;
 
-    fn connect(&mut self, _cx: &mut Context<'_>, _request: &Request<'_>) -> Admission<Upload> {
+    fn connect(&mut self, _cx: &mut Context<'_>, _request: &HttpRequest<'_>) -> Admission<Upload> {
         Admission::Accept(Accepted {
             messages: Messages::InPieces,
             ..Upload::default().into()

@@ -1,4 +1,5 @@
-//! More than the server takes at once: floods are pushed back, not lost, and what is given up halfway leaves nothing behind.
+//! More than the server takes at once: floods are pushed back, not lost, and what is given up
+//! halfway leaves nothing behind.
 
 use crate::SHARDS;
 use shardcast_tests::{Client, FIN, Raw, Server, TEXT, config, frame};
@@ -168,7 +169,8 @@ fn a_stream_may_be_cut_into_any_segments() {
             let (server, stream) = (&server, &stream);
             scope.spawn(move || {
                 let mut raw = Raw::upgraded(server);
-                // One byte per segment costs a system call each: a piece of the stream will do, in whole messages.
+                // One byte per segment costs a system call each: a piece of the stream will do, in
+                // whole messages.
                 let messages = if segment == 1 { 12 } else { MESSAGES };
                 let bytes: usize = (0..messages)
                     .map(|number| frame(FIN | TEXT, &payload(number)).len())

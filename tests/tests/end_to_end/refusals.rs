@@ -1,4 +1,5 @@
-//! Every error that the native dialect has today, byte for byte, and that nothing happened but the answer.
+//! Every error that the native dialect has today, byte for byte, and that nothing happened but the
+//! answer.
 
 use crate::SHARDS;
 use shardcast_tests::{Client, FIN, Raw, Server, TEXT, config, frame};

@@ -1,4 +1,5 @@
-//! One shard with more connections than one ring's table holds: a server in a process of its own, whose open-file limit is low.
+//! One shard with more connections than one ring's table holds: a server in a process of its own,
+//! whose open-file limit is low.
 
 use shardcast_patience::Program;
 use shardcast_tests::{CLOSE, Client, FIN, PATIENCE, Raw, TEXT, frame, is_reached_within};

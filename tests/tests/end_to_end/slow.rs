@@ -1,4 +1,5 @@
-//! Readers that are too slow, and messages that are large: everybody else loses nothing, and the slow one either all of it or its connection.
+//! Readers that are too slow, and messages that are large: everybody else loses nothing, and the
+//! slow one either all of it or its connection.
 
 use shardcast_tests::{CLOSE, Client, FIN, PING, Raw, Server, TEXT, config, frame};
 use std::thread;
@@ -65,7 +66,8 @@ fn server_pair(server: &Server) -> Vec<Client> {
     pair
 }
 
-/// Publishes, the fast members keeping step, until the slow one is closed. How many messages that took.
+/// Publishes, the fast members keeping step, until the slow one is closed. How many messages that
+/// took.
 fn fill(server: &Server, fast: &mut [Client]) -> usize {
     /// 64 MiB: more than any kernel keeps for one socket.
     const MESSAGES_MAX: usize = 2048;
@@ -130,7 +132,8 @@ fn a_reader_that_never_reads_is_cut_off() {
     drop(slow);
 }
 
-/// Sends one frame over and over and reads nothing, until the server has had enough. Somebody else is served all the while.
+/// Sends one frame over and over and reads nothing, until the server has had enough. Somebody else
+/// is served all the while.
 fn check_talker(first: u8, payload_bytes: usize) {
     let mut config = config(1);
     config.close_timeout = Duration::from_millis(100);

@@ -1,4 +1,5 @@
-//! Event streams and posts: the sessions of clients that cannot have a WebSocket, beside those that can.
+//! Event streams and posts: the sessions of clients that cannot have a WebSocket, beside those that
+//! can.
 
 use crate::SHARDS;
 use shardcast_engine::Config;

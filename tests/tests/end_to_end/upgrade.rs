@@ -1,4 +1,5 @@
-//! The opening handshake as sockets see it: what is refused and how, in whatever pieces it comes, and who gets in when the server is full.
+//! The opening handshake as sockets see it: what is refused and how, in whatever pieces it comes,
+//! and who gets in when the server is full.
 
 use crate::SHARDS;
 use shardcast_tests::{Client, FIN, Raw, Server, TEXT, config, frame, upgrade};
@@ -184,7 +185,8 @@ fn head_with(headers: usize) -> String {
     upgrade().replace("\r\n\r\n", &format!("\r\n{more}\r\n"))
 }
 
-/// What cookies, tokens and proxies add is bounded where the configuration says, and taken up to there.
+/// What cookies, tokens and proxies add is bounded where the configuration says, and taken up to
+/// there.
 #[test]
 fn heads_are_bounded() {
     const TOO_LARGE: &str = "431 Request Header Fields Too Large";
@@ -277,7 +279,8 @@ fn a_head_that_does_not_come_is_given_up() {
         let raw = Raw::connect(&server);
         check_refused(raw, beginning.as_bytes(), "408 Request Timeout");
     }
-    // Who said nothing is told nothing: browsers open connections ahead, and would take a 408 for an answer.
+    // Who said nothing is told nothing: browsers open connections ahead, and would take a 408 for
+    // an answer.
     Raw::connect(&server).ended();
     check_serves(&server);
     server.wait_until_empty();

@@ -1,7 +1,7 @@
 //! Which file of a crate imports from which other: what `use` and written-out paths name, followed
 //! through re-exports to the file that owns it. Test modules do not count.
 
-use crate::tokens::{Token, closing, test_modules};
+use crate::tokens::{Token, behind_visibility, closing, positions, test_modules};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file of a crate: its name, and its tokens.
@@ -94,17 +94,13 @@ pub(crate) fn test_sources<'a>(sources: &[Source<'a>]) -> BTreeSet<&'a str> {
 fn test_files(source: &Source<'_>) -> Vec<Module> {
     let tokens = source.tokens;
     let text = |index: usize| tokens.get(index).map_or("", |token: &Token| &token.text);
-    let is_start = |index: &usize| {
-        ["#", "[", "cfg", "(", "test", ")", "]", "mod"]
-            .iter()
-            .enumerate()
-            .all(|(at, word)| text(index + at) == *word)
-            && text(index + 9) == ";"
-    };
-    let starts = (0..tokens.len()).filter(is_start);
-    let named = starts.map(|start| {
+    let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let declared = positions(tokens, &attribute)
+        .map(|start| behind_visibility(tokens, start + attribute.len()))
+        .filter(|&at| text(at) == "mod" && text(at + 2) == ";");
+    let named = declared.map(|at| {
         let mut module = module_of(source.file);
-        module.push(text(start + 8).to_owned());
+        module.push(text(at + 1).to_owned());
         module
     });
     named.collect()

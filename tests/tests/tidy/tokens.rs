@@ -1,4 +1,5 @@
-//! Source text as a flat list of tokens with their lines. Delimiters are balanced, because proc-macro2 refuses text where they are not.
+//! Source text as a flat list of tokens with their lines. Delimiters are balanced, because
+//! proc-macro2 refuses text where they are not.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::ops::Range;
@@ -118,14 +119,9 @@ pub(crate) fn test_modules(tokens: &[Token]) -> Vec<TestModule> {
         &["#", "[", "cfg", "(", "all", "(", "test", ","],
     )) {
         let after = closing(tokens, start + 1) + 1;
-        let Some(open) = (after..after + 4)
-            .find(|&index| tokens.get(index).is_some_and(|token| token.text == "{"))
-        else {
+        let Some(open) = module_body(tokens, after) else {
             continue;
         };
-        if !tokens[after..open].iter().any(|token| token.text == "mod") {
-            continue;
-        }
         let end = closing(tokens, open);
         modules.push(TestModule {
             tokens: start..end,
@@ -133,4 +129,24 @@ pub(crate) fn test_modules(tokens: &[Token]) -> Vec<TestModule> {
         });
     }
     modules
+}
+
+/// The opening brace of the module that is declared here, whatever its visibility; none for
+/// anything else, or for a module in a file of its own.
+fn module_body(tokens: &[Token], at: usize) -> Option<usize> {
+    let at = behind_visibility(tokens, at);
+    (is(tokens, at, "mod") && is(tokens, at + 2, "{")).then_some(at + 2)
+}
+
+/// The token behind `pub` or `pub(…)`, if one of them is here.
+pub(crate) fn behind_visibility(tokens: &[Token], at: usize) -> usize {
+    match (is(tokens, at, "pub"), is(tokens, at + 1, "(")) {
+        (true, true) => closing(tokens, at + 1) + 1,
+        (true, false) => at + 1,
+        (false, _) => at,
+    }
+}
+
+fn is(tokens: &[Token], at: usize, text: &str) -> bool {
+    tokens.get(at).is_some_and(|token| token.text == text)
 }

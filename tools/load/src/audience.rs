@@ -116,7 +116,7 @@ impl Audience {
             let streams = self.streams[membership.number]..;
             streams
                 .zip(voices)
-                .all(|(stream, voice)| self.tally.next(stream) >= voice.owed(published))
+                .all(|(stream, voice)| self.tally.next(stream) >= voice.expected(published))
         })
     }
 
@@ -127,18 +127,18 @@ impl Audience {
         layout: &Layout,
         published: &[u64],
         excused: impl Fn(usize) -> bool,
-    ) -> Account {
+    ) -> AudienceAccount {
         let mut orders = BTreeMap::new();
-        let mut owed = Vec::with_capacity(self.probed.len());
+        let mut expected = Vec::with_capacity(self.probed.len());
         for member in 0..layout.members() {
             let excused = excused(member);
             for membership in layout.memberships(member) {
                 let first = self.streams[membership.number];
                 for (place, voice) in layout.voices(membership.room).iter().enumerate() {
-                    owed.push(if excused {
+                    expected.push(if excused {
                         self.tally.next(first + place)
                     } else {
-                        voice.owed(published)
+                        voice.expected(published)
                     });
                 }
                 if !excused {
@@ -148,10 +148,10 @@ impl Audience {
                 }
             }
         }
-        Account {
+        AudienceAccount {
             received: self.tally.arrived(),
-            expected: owed.iter().sum(),
-            faults: self.tally.settle(|stream| owed[stream]),
+            expected: expected.iter().sum(),
+            faults: self.tally.settle(|stream| expected[stream]),
             orders: orders
                 .into_iter()
                 .map(|((room, hash), count)| (room, hash, count))
@@ -162,7 +162,7 @@ impl Audience {
 
 /// What an audience got in all.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct AudienceAccount {
     pub(crate) received: u64,
     pub(crate) expected: u64,
     pub(crate) faults: Faults,

@@ -5,7 +5,6 @@
 //! and everyone as many. Called by `layout`, `particulars`.
 
 use crate::message::MIX;
-use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 /// Who is in how many rooms, and what is said there.
@@ -43,15 +42,15 @@ pub(crate) struct Seats {
 }
 
 impl Seats {
-    /// Of a plan's chat.
-    pub(crate) fn new(plan: &Plan, chat: Chat) -> Seats {
-        let order = shuffled(plan.connections, chat.seed);
+    /// Of a chat of so many connections and rooms.
+    pub(crate) fn new(connections: u32, rooms: u32, chat: Chat) -> Seats {
+        let order = shuffled(connections, chat.seed);
         let mut places = vec![0; order.len()];
         for (place, &connection) in order.iter().enumerate() {
             places[connection as usize] = place as u32;
         }
         let mut end = 0;
-        let sizes = sizes(plan.connections, plan.rooms, chat.rooms_per_connection);
+        let sizes = sizes(connections, rooms, chat.rooms_per_connection);
         let ends = sizes.into_iter().map(|size| {
             end += u64::from(size);
             end

@@ -2,37 +2,17 @@
 //! one that has stayed longest leaves. Invariant: as many are inside or on their way as in the
 //! beginning, less those that failed since the last came. Called by `load`.
 
-use crate::control::{Agreed, Outcome, Share};
+use crate::control::Outcome;
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::entrance::{Entrance, Turnover};
+use crate::errors::Agreed;
 use crate::meter::Meter;
+use crate::motion::ChurnPlan;
 use crate::pace::Schedule;
+use crate::plan::Share;
 use crate::sockets::{Phase, Sockets};
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::time::Duration;
 
-/// How connections come and go, in the whole run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ChurnPlan {
-    /// Connects a second, and as many ends; above 0.
-    pub(crate) per_s: f64,
-    /// Of the ends, 0 to 1: by a reset, not by a close handshake.
-    pub(crate) reset_share: f64,
-    /// What a connect with its join and echo, or a close handshake, may take.
-    pub(crate) patience: Duration,
-}
-
-impl ChurnPlan {
-    /// Connections beyond those held, so that some can come while others still leave: half a
-    /// second's, of a worker that has this part of all.
-    pub(crate) fn spare(&self, part: f64) -> u32 {
-        ((self.per_s * part / 2.0) as u32).clamp(SPARE_MIN, SPARE_MAX)
-    }
-}
-
-const SPARE_MIN: u32 = 32;
-const SPARE_MAX: u32 = 2_000;
 /// Connects in one turn before anything is read.
 const CYCLES_PER_TICK_MAX: usize = 32;
 
@@ -223,7 +203,7 @@ impl Churn {
             // The server, not we, made it late.
             self.turnover.waited += 1;
         } else {
-            self.meter.departed(now_ns, intended_ns);
+            self.meter.record_lateness(now_ns, intended_ns);
         }
         let times = (intended_ns, now_ns);
         if let Err(words) = self.entrance.enter(index, times, dialect, sockets) {

@@ -2,13 +2,13 @@
 //! runs, whatever happens, what was measured is in the findings. Called by `main` and `limit`.
 
 use crate::clock::{NS_PER_MS, now_ns};
-use crate::control::{Command, Event, Outcome};
-use crate::crew::{Crew, Word};
+use crate::control::{Event, Outcome, WorkerCommand};
+use crate::crew::{Crew, Received};
 use crate::gauge::{Segments, Server, ThreadTimes};
 use crate::host::{CpuTimes, kernel_kib};
 use crate::interrupt::Interrupt;
 use crate::interval::Ruler;
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use crate::pace::Pace;
 use crate::plan::{Plan, Scenario};
 use crate::progress::{Progress, View};
@@ -212,9 +212,9 @@ impl Conductor<'_> {
         self.progress.phase("connecting");
         let cpu_ns = |server: Option<Server>| server.map(Server::cpu).transpose();
         let (start_ns, cpu_before) = (now_ns(), cpu_ns(self.server)?);
-        self.crew.tell(&Command::Connect)?;
+        self.crew.send(&WorkerCommand::Connect)?;
         let mut latencies = Latencies::new();
-        for event in self.hear()?.into_values() {
+        for event in self.receive()?.into_values() {
             if let Event::Connected(more) = event {
                 latencies.merge(&more);
             }
@@ -235,12 +235,12 @@ impl Conductor<'_> {
 
     fn subscribe(&mut self) -> Result<(), String> {
         self.progress.phase("subscribing");
-        self.crew.tell(&Command::Subscribe)?;
-        self.hear()?;
+        self.crew.send(&WorkerCommand::Subscribe)?;
+        self.receive()?;
         if self.plan.scenario != Scenario::Idle && self.plan.probe_deliveries() > 0 {
             self.progress.phase("probing");
-            self.crew.tell(&Command::Probe)?;
-            self.hear()?;
+            self.crew.send(&WorkerCommand::Probe)?;
+            self.receive()?;
         }
         Ok(())
     }
@@ -259,7 +259,7 @@ impl Conductor<'_> {
         self.progress.phase("holding");
         let start_ns = now_ns();
         let end_ns = start_ns + self.plan.hold.as_nanos() as u64;
-        self.crew.tell(&Command::Hold { start_ns, end_ns })?;
+        self.crew.send(&WorkerCommand::Hold { start_ns, end_ns })?;
         let ruler = Ruler {
             window_start_ns: end_ns,
             window_end_ns: end_ns,
@@ -295,13 +295,13 @@ impl Conductor<'_> {
             };
             return Ok((none, Last::default()));
         }
-        self.crew.tell(&Command::Run {
+        self.crew.send(&WorkerCommand::Run {
             start_ns,
             window_start_ns,
             window_end_ns,
         })?;
         self.begin(start_ns, ruler)?;
-        let answers = self.hear()?;
+        let answers = self.receive()?;
         self.look()?;
         let now_ns = now_ns();
         if now_ns < window_end_ns && self.cut.is_none() {
@@ -316,7 +316,7 @@ impl Conductor<'_> {
             }
         }
         if self.crew.living().count() < self.plan.workers as usize {
-            // Without one of the workers, nothing is known to be owed by anyone.
+            // Without one of the workers, nobody knows what is missing.
             last.published.clear();
         }
         if self.cut.is_some() {
@@ -337,12 +337,12 @@ impl Conductor<'_> {
             (None, Pace::Once) => self.plan.drain.max(ONCE_DRAIN),
             (None, _) => self.plan.drain,
         };
-        self.crew.tell(&Command::Drain {
+        self.crew.send(&WorkerCommand::Drain {
             published: last.published,
             calm_ns: last.calm_ns,
             until_ns: now_ns() + time.as_nanos() as u64,
         })?;
-        let finished = self.hear()?.into_values().map(|event| match event {
+        let finished = self.receive()?.into_values().map(|event| match event {
             Event::Finished(outcome) => Ok(*outcome),
             other => Err(format!("a worker ended with {other:?}")),
         });
@@ -355,7 +355,7 @@ impl Conductor<'_> {
     ///
     /// # Errors
     /// One failed or we were interrupted, before the run.
-    fn hear(&mut self) -> Result<BTreeMap<usize, Event>, String> {
+    fn receive(&mut self) -> Result<BTreeMap<usize, Event>, String> {
         let mut answers = BTreeMap::new();
         while !self.crew.living().all(|place| answers.contains_key(&place)) {
             if let Some((from, answer)) = self.wait(u64::MAX)? {
@@ -369,10 +369,10 @@ impl Conductor<'_> {
     fn wait(&mut self, until_ns: u64) -> Result<Option<(usize, Event)>, String> {
         self.look()?;
         let until_ns = until_ns.min(self.sample_ns).min(now_ns() + LOOK_NS);
-        let Some(Word { from, said }) = self.crew.hear(until_ns) else {
+        let Some(Received { from, event }) = self.crew.receive(until_ns) else {
             return Ok(None);
         };
-        match said {
+        match event {
             Ok(Event::Interval(interval)) => self.series.add(from, &interval),
             Ok(Event::Opened(count)) => self.opened[from] = count,
             Ok(answer) => return Ok(Some((from, answer))),
@@ -385,7 +385,7 @@ impl Conductor<'_> {
     fn look(&mut self) -> Result<(), String> {
         if self.interrupt.is_asked() && self.cut.is_none() {
             self.end_early("interrupted".into())?;
-            self.crew.tell(&Command::Stop)?;
+            self.crew.send(&WorkerCommand::Stop)?;
         }
         while self.sample_ns <= now_ns() {
             let boundary_ns = self.sample_ns;
@@ -444,7 +444,7 @@ impl Conductor<'_> {
         if self.is_draining {
             Ok(())
         } else {
-            self.crew.tell(&Command::Stop)
+            self.crew.send(&WorkerCommand::Stop)
         }
     }
 }

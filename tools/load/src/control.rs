@@ -1,43 +1,27 @@
-//! What the parent and its workers say to each other, one JSON object a line. The first line to a
+//! What the parent and its workers write to each other, one JSON object a line. The first line to a
 //! worker is its `Share`.
 
 use crate::deflate::Traffic;
 use crate::entrance::Turnover;
+use crate::errors::{Agreed, Errors};
 use crate::interval::Interval;
-use crate::meter::{Latencies, Meter};
-use crate::plan::Plan;
+use crate::latencies::Latencies;
+use crate::meter::Meter;
 use crate::stall::StallFindings;
 use crate::tally::Faults;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::Write;
-
-/// A worker's part of the plan.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Share {
-    pub(crate) plan: Plan,
-    /// Number of the worker's first connection.
-    pub(crate) first: u32,
-    /// Its connections, publishers not counted.
-    pub(crate) count: u32,
-    /// Whether the publishers are here.
-    pub(crate) publishes: bool,
-    /// Connections that may come during the run, besides those that are there at first.
-    pub(crate) spare: u32,
-    /// Whether its connections are those that a storm cuts off.
-    pub(crate) cut: bool,
-}
 
 /// Parent to worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Command {
+pub(crate) enum WorkerCommand {
     /// Connect all; answered by `Connected`.
     Connect,
     /// Subscribe or join; answered by `Subscribed`.
     Subscribe,
-    /// Publish probes until told to run, and wait for them; answered by `Probed`.
+    /// Publish probes until the command to run, and wait for them; answered by `Probed`.
     Probe,
-    /// Only stay connected until told to run, and report; not answered.
+    /// Only stay connected until the command to run, and report; not answered.
     Hold {
         /// CLOCK_MONOTONIC.
         start_ns: u64,
@@ -85,7 +69,7 @@ pub(crate) enum Event {
     Stopped {
         /// Messages by each talker of the worker.
         published: Vec<u64>,
-        /// When all of the worker's that a storm cut off were back: see `Command::Drain`.
+        /// When all of the worker's that a storm cut off were back: see `WorkerCommand::Drain`.
         calm_ns: u64,
     },
     /// The end.
@@ -115,49 +99,6 @@ pub(crate) struct Outcome {
     pub(crate) turnover: Option<Turnover>,
 }
 
-/// What went wrong besides the messages: in which words, and how often.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Errors(pub(crate) BTreeMap<String, u64>);
-
-/// Words told apart; the rest are "others".
-const ERROR_KINDS_MAX: usize = 50;
-
-/// What TLS agreed on, in which words, by how many connections. They are made of few words: of
-/// versions, cipher suites, groups.
-pub(crate) type Agreed = Errors;
-
-impl Errors {
-    /// Once more.
-    pub(crate) fn count(&mut self, words: String) {
-        self.add(&words, 1);
-    }
-
-    /// Another's errors, too.
-    pub(crate) fn merge(&mut self, other: &Errors) {
-        other
-            .0
-            .iter()
-            .for_each(|(words, count)| self.add(words, *count));
-    }
-
-    /// In whatever words.
-    pub(crate) fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-
-    /// So often; 0 is nothing.
-    pub(crate) fn add(&mut self, words: &str, count: u64) {
-        if count == 0 {
-            return;
-        }
-        let known = self.0.contains_key(words) || self.0.len() < ERROR_KINDS_MAX;
-        *self
-            .0
-            .entry(if known { words } else { "others" }.to_owned())
-            .or_default() += count;
-    }
-}
-
 /// Lines from the parent, on standard input.
 #[derive(Debug, Default)]
 pub(crate) struct Input(Vec<u8>);
@@ -173,7 +114,7 @@ impl Input {
         Ok(count > 0)
     }
 
-    /// The next line, if it is whole.
+    /// The next line, if it is complete.
     pub(crate) fn line(&mut self) -> Option<String> {
         let end = self.0.iter().position(|&byte| byte == b'\n')?;
         let line: Vec<u8> = self.0.drain(..=end).collect();
@@ -181,8 +122,8 @@ impl Input {
     }
 }
 
-/// A worker's word to the parent.
-pub(crate) fn tell(event: &Event) -> Result<(), String> {
+/// Writes a worker's event to the parent.
+pub(crate) fn send(event: &Event) -> Result<(), String> {
     let line = serde_json::to_string(event).map_err(|error| error.to_string())?;
     let mut output = std::io::stdout().lock();
     writeln!(output, "{line}")

@@ -2,7 +2,8 @@
 //! by `conduct`.
 
 use crate::clock::now_ns;
-use crate::control::{Command, Event, Share};
+use crate::control::{Event, WorkerCommand};
+use crate::plan::Share;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -13,7 +14,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Crew {
     members: Vec<Member>,
-    words: Receiver<Word>,
+    events: Receiver<Received>,
 }
 
 #[derive(Debug)]
@@ -23,17 +24,17 @@ struct Member {
     is_alive: bool,
 }
 
-/// What a worker said.
+/// An event of one worker.
 #[derive(Debug)]
-pub(crate) struct Word {
+pub(crate) struct Received {
     /// Its place among the shares.
     pub(crate) from: usize,
-    /// `Err`: it failed or died, and why; its last word.
-    pub(crate) said: Result<Event, String>,
+    /// `Err`: it failed or died, and why; its last event.
+    pub(crate) event: Result<Event, String>,
 }
 
-/// Words that wait to be heard; beyond, workers wait before they speak.
-const WORDS_MAX: usize = 256;
+/// Events that wait to be taken; beyond, workers wait before they write more.
+const EVENTS_MAX: usize = 256;
 
 impl Crew {
     /// Starts a worker for each share: this program again.
@@ -43,10 +44,10 @@ impl Crew {
     pub(crate) fn start(shares: &[Share]) -> Result<Crew, String> {
         let program =
             std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-        let (speech, words) = sync_channel(WORDS_MAX);
+        let (sender, events) = sync_channel(EVENTS_MAX);
         let mut crew = Crew {
             members: Vec::new(),
-            words,
+            events,
         };
         for (from, share) in shares.iter().enumerate() {
             let mut child = std::process::Command::new(&program)
@@ -60,37 +61,37 @@ impl Crew {
             let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
                 return Err("a worker without pipes".into());
             };
-            let speech = speech.clone();
-            std::thread::spawn(move || listen(from, BufReader::new(output), &speech));
+            let sender = sender.clone();
+            std::thread::spawn(move || listen(from, BufReader::new(output), &sender));
             crew.members.push(Member {
                 child,
                 input,
                 is_alive: true,
             });
-            crew.members[from].tell(&to_line(share)?);
+            crew.members[from].send(&to_line(share)?);
         }
         Ok(crew)
     }
 
-    /// Says it to every worker that lives.
+    /// Sends a command to every worker that lives.
     ///
     /// # Errors
-    /// It cannot be put into words.
-    pub(crate) fn tell(&mut self, command: &Command) -> Result<(), String> {
+    /// It cannot be written as JSON.
+    pub(crate) fn send(&mut self, command: &WorkerCommand) -> Result<(), String> {
         let line = to_line(command)?;
         self.members
             .iter_mut()
             .filter(|member| member.is_alive)
-            .for_each(|member| member.tell(&line));
+            .for_each(|member| member.send(&line));
         Ok(())
     }
 
-    /// The next word of any worker, if one comes until `until_ns`.
-    pub(crate) fn hear(&mut self, until_ns: u64) -> Option<Word> {
+    /// The next event of any worker, if one comes until `until_ns`.
+    pub(crate) fn receive(&mut self, until_ns: u64) -> Option<Received> {
         let wait = Duration::from_nanos(until_ns.saturating_sub(now_ns()));
-        let word = self.words.recv_timeout(wait).ok()?;
-        self.members[word.from].is_alive &= word.said.is_ok();
-        Some(word)
+        let received = self.events.recv_timeout(wait).ok()?;
+        self.members[received.from].is_alive &= received.event.is_ok();
+        Some(received)
     }
 
     /// Workers that have not failed, by their places.
@@ -111,9 +112,8 @@ impl Drop for Crew {
 }
 
 impl Member {
-    /// A worker that failed cannot be told anything: it said why on its way out, and that will be
-    /// heard.
-    fn tell(&mut self, line: &str) {
+    /// A worker that failed takes nothing any more: its last event has the reason.
+    fn send(&mut self, line: &str) {
         let _ = self
             .input
             .write_all(line.as_bytes())
@@ -121,21 +121,21 @@ impl Member {
     }
 }
 
-/// Passes on what a worker says, until it ends or nobody listens.
-fn listen(from: usize, mut output: BufReader<ChildStdout>, speech: &SyncSender<Word>) {
+/// Passes on a worker's events, until it ends or nobody takes them.
+fn listen(from: usize, mut output: BufReader<ChildStdout>, sender: &SyncSender<Received>) {
     loop {
         let mut line = String::new();
-        let said = match output.read_line(&mut line) {
+        let event = match output.read_line(&mut line) {
             Ok(0) => Err("a worker died".into()),
             Ok(_) => match serde_json::from_str(&line) {
                 Ok(Event::Failed(reason)) => Err(reason),
                 Ok(event) => Ok(event),
-                Err(error) => Err(format!("a worker said something unknown: {error}")),
+                Err(error) => Err(format!("a worker wrote something unknown: {error}")),
             },
-            Err(error) => Err(format!("hearing a worker: {error}")),
+            Err(error) => Err(format!("reading from a worker: {error}")),
         };
-        let is_last = said.is_err();
-        if speech.send(Word { from, said }).is_err() || is_last {
+        let is_last = event.is_err();
+        if sender.send(Received { from, event }).is_err() || is_last {
             return;
         }
     }

@@ -69,7 +69,7 @@ pub(crate) fn check_answer(extensions: &[&str]) -> Result<(), String> {
 
 /// Messages of one direction, control frames not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Way {
+pub(crate) struct Carried {
     /// All.
     pub(crate) messages: u64,
     /// Of them, in compressed form.
@@ -80,7 +80,7 @@ pub(crate) struct Way {
     pub(crate) wire_bytes: u64,
 }
 
-impl Way {
+impl Carried {
     /// One more.
     fn note(&mut self, payload_bytes: usize, wire_bytes: usize, compressed: u64) {
         self.messages += 1;
@@ -90,7 +90,7 @@ impl Way {
     }
 
     /// Another's, too.
-    pub(crate) fn merge(&mut self, other: &Way) {
+    pub(crate) fn merge(&mut self, other: &Carried) {
         self.messages += other.messages;
         self.compressed += other.compressed;
         self.payload_bytes += other.payload_bytes;
@@ -106,8 +106,8 @@ impl Way {
 /// Both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Traffic {
-    pub(crate) sent: Way,
-    pub(crate) received: Way,
+    pub(crate) sent: Carried,
+    pub(crate) received: Carried,
 }
 
 impl Traffic {
@@ -128,7 +128,7 @@ pub(crate) struct Inflater {
     /// As long as any message and one byte more; the message is at its start.
     inflated: Vec<u8>,
     len: usize,
-    seen: Way,
+    seen: Carried,
 }
 
 impl Inflater {
@@ -139,7 +139,7 @@ impl Inflater {
             last: Vec::new(),
             inflated: vec![0; room_bytes + 1],
             len: 0,
-            seen: Way::default(),
+            seen: Carried::default(),
         }
     }
 
@@ -149,7 +149,7 @@ impl Inflater {
     }
 
     /// What was received.
-    pub(crate) fn seen(&self) -> Way {
+    pub(crate) fn seen(&self) -> Carried {
         self.seen
     }
 
@@ -204,7 +204,7 @@ pub(crate) struct Compressor {
     compressed: Vec<u8>,
     unmasked: Vec<u8>,
     frames: Vec<u8>,
-    sent: Way,
+    sent: Carried,
 }
 
 impl Compressor {
@@ -214,12 +214,12 @@ impl Compressor {
             compressed: Vec::new(),
             unmasked: Vec::new(),
             frames: Vec::new(),
-            sent: Way::default(),
+            sent: Carried::default(),
         }
     }
 
     /// What was sent.
-    pub(crate) fn sent(&self) -> Way {
+    pub(crate) fn sent(&self) -> Carried {
         self.sent
     }
 
@@ -243,7 +243,7 @@ impl Compressor {
             }
             frames = &frames[frame.bytes..];
         }
-        debug_assert!(frames.is_empty(), "only whole frames are sent");
+        debug_assert!(frames.is_empty(), "only complete frames are sent");
         (self.frames, self.unmasked) = (out, unmasked);
         &self.frames
     }
@@ -352,7 +352,7 @@ mod tests {
             }
         }
         assert!(inflater.inflate(&[0xff; 9]).is_err());
-        let Way {
+        let Carried {
             messages,
             compressed,
             ..
@@ -398,7 +398,7 @@ mod tests {
             (9, false, b"ping".to_vec()),
         ];
         assert_eq!(seen, expected);
-        let Way {
+        let Carried {
             messages,
             compressed,
             payload_bytes,

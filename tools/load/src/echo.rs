@@ -1,8 +1,9 @@
 //! The load of round trips. Invariant (closed loop): exactly so many messages of a connection are
 //! unanswered as was asked for. Called by `worker`.
 
-use crate::control::{Agreed, Errors, Outcome};
+use crate::control::Outcome;
 use crate::dialect::{Dialect, Incoming, Role};
+use crate::errors::{Agreed, Errors};
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
 use crate::pace::{Pace, Schedule};
@@ -99,7 +100,8 @@ impl EchoLoad {
             let index = (number % self.sent.len() as u64) as usize;
             out.clear();
             self.append(index, intended_ns, dialect, &mut out);
-            self.meter.departed(crate::clock::now_ns(), intended_ns);
+            self.meter
+                .record_lateness(crate::clock::now_ns(), intended_ns);
             sockets.send(index, &out);
         }
         self.scratch = out;

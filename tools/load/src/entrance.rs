@@ -2,10 +2,10 @@
 //! all within their patience. Invariant: an index is outside, on its way by one attempt, or inside.
 //! Called by `churn` and `storm`.
 
-use crate::control::Errors;
 use crate::dialect::{Dialect, Incoming, Role};
+use crate::errors::Errors;
+use crate::latencies::Latencies;
 use crate::message::{Kind, Stamp};
-use crate::meter::Latencies;
 use crate::sockets::Sockets;
 use crate::tally::{Arrival, Faults, Tally};
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub(crate) struct Entrance {
 /// A connection's present attempt.
 #[derive(Clone, Copy, Debug)]
 struct Visit {
-    way: Way,
+    stage: EntranceStage,
     /// Attempts begun.
     attempt: u32,
     /// Echoes sent, by all attempts.
@@ -40,7 +40,7 @@ struct Visit {
 
 /// How far in. Times are when the attempt was meant to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum EntranceStage {
     Outside,
     Connecting {
         intended_ns: u64,
@@ -132,10 +132,10 @@ impl Entrance {
         patience: Duration,
     ) -> Entrance {
         let visit = |index| Visit {
-            way: if index < inside {
-                Way::Inside
+            stage: if index < inside {
+                EntranceStage::Inside
             } else {
-                Way::Outside
+                EntranceStage::Outside
             },
             attempt: 0,
             sent: 0,
@@ -157,8 +157,8 @@ impl Entrance {
         let Some(rooms) = self.rooms else { return };
         let mut out = Vec::new();
         for index in 0..self.visits.len() {
-            if self.visits[index].way == Way::Inside {
-                self.visits[index].way = Way::Subscribing;
+            if self.visits[index].stage == EntranceStage::Inside {
+                self.visits[index].stage = EntranceStage::Subscribing;
                 self.unsubscribed += 1;
                 let number = self.number(index);
                 out.clear();
@@ -186,10 +186,10 @@ impl Entrance {
     ) -> Result<(), String> {
         let (number, path) = (self.number(index), dialect.path(self.role(index)));
         let visit = &mut self.visits[index];
-        assert_eq!(visit.way, Way::Outside, "one attempt at a time");
+        assert_eq!(visit.stage, EntranceStage::Outside, "one attempt at a time");
         visit.attempt = visit.attempt.wrapping_add(1);
         sockets.connect(index, number, &path)?;
-        visit.way = Way::Connecting { intended_ns };
+        visit.stage = EntranceStage::Connecting { intended_ns };
         self.under_way += 1;
         self.deadlines.push_back(Deadline {
             at_ns: now_ns + self.patience.as_nanos() as u64,
@@ -207,13 +207,13 @@ impl Entrance {
         dialect: &Dialect,
         out: &mut Vec<u8>,
     ) -> Option<u64> {
-        let Way::Connecting { intended_ns } = self.visits[index].way else {
+        let EntranceStage::Connecting { intended_ns } = self.visits[index].stage else {
             return None;
         };
         if let Some(rooms) = self.rooms {
             let number = self.number(index);
             dialect.append_subscribe(out, index, number, number % rooms);
-            self.visits[index].way = Way::Joining { intended_ns };
+            self.visits[index].stage = EntranceStage::Joining { intended_ns };
         } else {
             self.prove(index, intended_ns, dialect, out);
         }
@@ -231,7 +231,7 @@ impl Entrance {
             intended_ns,
         };
         visit.sent += 1;
-        visit.way = Way::Proving { intended_ns };
+        visit.stage = EntranceStage::Proving { intended_ns };
         dialect.append_echo(out, &stamp);
     }
 
@@ -250,13 +250,18 @@ impl Entrance {
                 ..
             })
             | Incoming::Joined => {
-                match self.visits[index].way {
-                    Way::Joining { intended_ns } => self.prove(index, intended_ns, dialect, out),
-                    Way::Subscribing => {
-                        self.visits[index].way = Way::Inside;
+                match self.visits[index].stage {
+                    EntranceStage::Joining { intended_ns } => {
+                        self.prove(index, intended_ns, dialect, out)
+                    }
+                    EntranceStage::Subscribing => {
+                        self.visits[index].stage = EntranceStage::Inside;
                         self.unsubscribed -= 1;
                     }
-                    Way::Outside | Way::Connecting { .. } | Way::Proving { .. } | Way::Inside => {}
+                    EntranceStage::Outside
+                    | EntranceStage::Connecting { .. }
+                    | EntranceStage::Proving { .. }
+                    | EntranceStage::Inside => {}
                 }
                 None
             }
@@ -279,24 +284,24 @@ impl Entrance {
         if self.tally.arrive(index, stamp.sequence) == Arrival::Repeated {
             return None;
         }
-        let Way::Proving { intended_ns } = visit.way else {
+        let EntranceStage::Proving { intended_ns } = visit.stage else {
             return None;
         };
         (stamp.sequence + 1 == visit.sent).then(|| {
-            visit.way = Way::Inside;
+            visit.stage = EntranceStage::Inside;
             self.under_way -= 1;
             intended_ns
         })
     }
 
-    /// The connection ended. Returns in which way, to be said behind the reason.
+    /// The connection ended. Returns in which stage, in words that follow the reason.
     pub(crate) fn ended(&mut self, index: usize) -> &'static str {
         match self.turn_out(index) {
-            Way::Outside => "while leaving",
-            Way::Connecting { .. } => "while connecting",
-            Way::Joining { .. } | Way::Subscribing => "while joining",
-            Way::Proving { .. } => "before its first echo",
-            Way::Inside => "while it stayed",
+            EntranceStage::Outside => "while leaving",
+            EntranceStage::Connecting { .. } => "while connecting",
+            EntranceStage::Joining { .. } | EntranceStage::Subscribing => "while joining",
+            EntranceStage::Proving { .. } => "before its first echo",
+            EntranceStage::Inside => "while it stayed",
         }
     }
 
@@ -342,44 +347,48 @@ impl Entrance {
     }
 
     /// Returns how far it was.
-    fn turn_out(&mut self, index: usize) -> Way {
-        let way = std::mem::replace(&mut self.visits[index].way, Way::Outside);
-        match way {
-            Way::Connecting { .. } | Way::Joining { .. } | Way::Proving { .. } => {
+    fn turn_out(&mut self, index: usize) -> EntranceStage {
+        let stage = std::mem::replace(&mut self.visits[index].stage, EntranceStage::Outside);
+        match stage {
+            EntranceStage::Connecting { .. }
+            | EntranceStage::Joining { .. }
+            | EntranceStage::Proving { .. } => {
                 self.under_way -= 1;
             }
-            Way::Subscribing => self.unsubscribed -= 1,
-            Way::Outside | Way::Inside => {}
+            EntranceStage::Subscribing => self.unsubscribed -= 1,
+            EntranceStage::Outside | EntranceStage::Inside => {}
         }
-        way
+        stage
     }
 
     fn lacking(&self, index: usize) -> &'static str {
-        match self.visits[index].way {
-            Way::Joining { .. } | Way::Subscribing => "not joined",
-            Way::Proving { .. } => "no echo",
-            Way::Outside | Way::Connecting { .. } | Way::Inside => "not open",
+        match self.visits[index].stage {
+            EntranceStage::Joining { .. } | EntranceStage::Subscribing => "not joined",
+            EntranceStage::Proving { .. } => "no echo",
+            EntranceStage::Outside | EntranceStage::Connecting { .. } | EntranceStage::Inside => {
+                "not open"
+            }
         }
     }
 
     fn is_under_way(&self, index: usize, attempt: u32) -> bool {
         let visit = &self.visits[index];
-        match visit.way {
-            Way::Connecting { .. } | Way::Joining { .. } | Way::Proving { .. } => {
-                visit.attempt == attempt
-            }
-            Way::Outside | Way::Subscribing | Way::Inside => false,
+        match visit.stage {
+            EntranceStage::Connecting { .. }
+            | EntranceStage::Joining { .. }
+            | EntranceStage::Proving { .. } => visit.attempt == attempt,
+            EntranceStage::Outside | EntranceStage::Subscribing | EntranceStage::Inside => false,
         }
     }
 
     /// Whether the connection is inside.
     pub(crate) fn is_inside(&self, index: usize) -> bool {
-        self.visits[index].way == Way::Inside
+        self.visits[index].stage == EntranceStage::Inside
     }
 
     /// Whether the connection is outside; a close handshake may be under way.
     pub(crate) fn is_outside(&self, index: usize) -> bool {
-        self.visits[index].way == Way::Outside
+        self.visits[index].stage == EntranceStage::Outside
     }
 
     /// Number of the connection's present attempt; 0: the one before the run.

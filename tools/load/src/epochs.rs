@@ -2,7 +2,7 @@
 //! counts in one of the three. The storm's end is known only when all workers have said when theirs
 //! were back: until then, samples wait. Called by `meter` and `worker`.
 
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use serde::{Deserialize, Serialize};
 
 /// Latencies apart by whether their message met the storm: it was under way when the storm began,
@@ -15,7 +15,7 @@ pub(crate) struct Epochs {
     pub(crate) before: Latencies,
     pub(crate) during: Latencies,
     pub(crate) after: Latencies,
-    /// Microseconds from the storm's begin to the intended departure (0: before it), and from there
+    /// Microseconds from the storm's begin to the intended send (0: before it), and from there
     /// to the arrival.
     #[serde(skip)]
     waiting: Vec<(u32, u32)>,

@@ -3,11 +3,13 @@
 
 use crate::audience::{Audience, Delivery};
 use crate::chat::drawn;
-use crate::control::{Agreed, Errors, Outcome, Share};
+use crate::control::Outcome;
 use crate::dialect::{Dialect, EVERYONE, Incoming, Role};
+use crate::errors::{Agreed, Errors};
 use crate::layout::Layout;
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
+use crate::plan::Share;
 use crate::sockets::{Phase, Sockets};
 use crate::stall::Stalls;
 use crate::talkers::Talkers;
@@ -207,7 +209,7 @@ impl Fanout {
         let account = self.audience.settle(layout, published, excused);
         let stall = self
             .stalls
-            .map(|stalls| stalls.settle(|member| layout.owed(member, published)));
+            .map(|stalls| stalls.settle(|member| layout.expected(member, published)));
         Outcome {
             meter: self.meter,
             sent: self.talkers.published().iter().sum(),

@@ -111,7 +111,7 @@ impl Handshake {
         request.into_bytes()
     }
 
-    /// Bytes of a whole, good answer to `request` at the start of `bytes`; `None` asks for more.
+    /// Bytes of a complete, good answer to `request` at the start of `bytes`; `None` asks for more.
     ///
     /// # Errors
     /// The server refused, or its answer is wrong; the text says which.

@@ -2,7 +2,7 @@
 //! (.hlog, V1.3, nanoseconds). Invariant: the log's intervals add up to the text's total. Called by
 //! `outputs`.
 
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use crate::series::Series;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;

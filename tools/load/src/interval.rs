@@ -2,7 +2,7 @@
 //! ends of the window are boundaries, for the parent and every worker alike. Called by `meter`,
 //! `series`, `conduct`.
 
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use serde::{Deserialize, Serialize};
 
 /// Where intervals end; times are CLOCK_MONOTONIC nanoseconds.

@@ -3,9 +3,9 @@
 //! `fanout` and its parts.
 
 use crate::chat::{Chat, Seats};
-use crate::control::Share;
 use crate::dialect::EVERYONE;
 use crate::pace::Pace;
+use crate::plan::Share;
 use crate::rows::Rows;
 
 /// Rooms, members and talkers. Members are the first connections of the worker.
@@ -112,7 +112,7 @@ impl Layout {
     /// Members who talk to each other. They have joined by an answer of the server: one voice is
     /// enough to probe a room.
     fn chat(share: &Share, chat: Chat) -> Layout {
-        let seats = Seats::new(&share.plan, chat);
+        let seats = Seats::new(share.plan.connections, share.plan.rooms, chat);
         let mut layout = Layout::empty(share);
         let here = share.first..share.first + share.count;
         for member in here.clone() {
@@ -214,10 +214,10 @@ impl Layout {
     }
 
     /// Messages that a member should get in all, `published` by each talker of the whole run.
-    pub(crate) fn owed(&self, member: usize, published: &[u64]) -> u64 {
+    pub(crate) fn expected(&self, member: usize, published: &[u64]) -> u64 {
         self.memberships(member)
             .flat_map(|membership| self.voices(membership.room))
-            .map(|voice| voice.owed(published))
+            .map(|voice| voice.expected(published))
             .sum()
     }
 
@@ -280,7 +280,7 @@ impl Layout {
 impl Voice {
     /// Messages in this room, `published` by each talker of the whole run; what is not known of a
     /// worker that is gone is none.
-    pub(crate) fn owed(self, published: &[u64]) -> u64 {
+    pub(crate) fn expected(self, published: &[u64]) -> u64 {
         let published = published.get(self.talker as usize).copied().unwrap_or(0);
         let turns = u64::from(self.turns);
         (published + turns - 1 - u64::from(self.place)) / turns

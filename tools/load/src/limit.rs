@@ -9,10 +9,6 @@ use crate::report::Report;
 use crate::verdict::{CPU_SHARE_MAX, Limit};
 use serde::Serialize;
 
-/// Steps without more words.
-pub(crate) const STEPS: u32 = 12;
-/// More would be a day's work.
-pub(crate) const STEPS_MAX: u32 = 100;
 /// Each step of the doubling.
 const FACTOR: f64 = 2.0;
 /// A gap of this ratio is closed.
@@ -139,7 +135,7 @@ fn cause(report: &Report) -> (Cause, Option<String>) {
 /// What a search found.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) account: Account,
+    pub(crate) account: LimitAccount,
     /// The best run: of the highest rate that passed, else of the lowest that failed.
     pub(crate) plan: Plan,
     pub(crate) findings: Findings,
@@ -191,7 +187,7 @@ pub(crate) fn search(
         return Err("no step was made".into());
     };
     Ok(Found {
-        account: Account::new(objective, steps),
+        account: LimitAccount::new(objective, steps),
         plan,
         findings,
         cut,
@@ -239,7 +235,7 @@ const RATE_PER_S_MIN: f64 = 1.0;
 
 /// What the steps of a search come to.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Account {
+pub(crate) struct LimitAccount {
     pub(crate) objective: String,
     /// Highest rate that passed; `None`: none did.
     pub(crate) limit_per_s: Option<f64>,
@@ -250,15 +246,15 @@ pub(crate) struct Account {
     pub(crate) steps: Vec<Step>,
 }
 
-impl Account {
+impl LimitAccount {
     /// Of these steps.
-    pub(crate) fn new(objective: &Objective, steps: Vec<Step>) -> Account {
+    pub(crate) fn new(objective: &Objective, steps: Vec<Step>) -> LimitAccount {
         let rate = |step: &&Step| step.rate_per_s;
         let passed = steps.iter().filter(|step| step.passed);
         let limit_per_s = passed.map(|step| step.rate_per_s).max_by(f64::total_cmp);
         let failed = steps.iter().filter(|step| !step.passed);
         let failed = failed.min_by(|one, other| rate(one).total_cmp(&rate(other)));
-        Account {
+        LimitAccount {
             objective: objective.to_string(),
             limit_per_s,
             gave_out: failed.and_then(|step| step.gave_out),
@@ -356,7 +352,7 @@ mod tests {
             step(400.0, Some(Cause::Generator)),
             step(280.0, Some(Cause::Server)),
         ];
-        let account = Account::new(&objective, steps);
+        let account = LimitAccount::new(&objective, steps);
         assert_eq!(
             (account.limit_per_s, account.gave_out),
             (Some(200.0), Some(Cause::Server))
@@ -366,9 +362,9 @@ mod tests {
                 .to_text()
                 .contains("limit      200.0/s; then gave out: Server")
         );
-        let never = Account::new(&objective, vec![step(100.0, None)]);
+        let never = LimitAccount::new(&objective, vec![step(100.0, None)]);
         assert!(never.to_text().contains("above 100.0/s"));
-        let below = Account::new(&objective, vec![step(100.0, Some(Cause::Host))]);
+        let below = LimitAccount::new(&objective, vec![step(100.0, Some(Cause::Host))]);
         assert_eq!(
             (below.limit_per_s, below.gave_out),
             (None, Some(Cause::Host))

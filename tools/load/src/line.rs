@@ -1,9 +1,9 @@
 //! The report as one JSON line, for programs. Invariant: units end the names, and what was not
 //! measured is `null`. Called by `main`.
 
-use crate::deflate::{Traffic, Way};
+use crate::deflate::{Carried, Traffic};
 use crate::host::date;
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use crate::report::Report;
 use crate::series::{Point, Quantiles};
 use crate::target::without_secrets;
@@ -100,7 +100,7 @@ impl Report<'_> {
 }
 
 fn traffic_line(traffic: &Traffic) -> Value {
-    let way = |way: &Way| {
+    let way = |way: &Carried| {
         json!({
             "messages": way.messages,
             "compressed": way.compressed,

@@ -2,12 +2,13 @@
 //! Called by `worker`.
 
 use crate::churn::Churn;
-use crate::control::{Outcome, Share};
+use crate::control::Outcome;
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::echo::EchoLoad;
 use crate::fanout::Fanout;
 use crate::meter::Meter;
-use crate::plan::{Motion, Scenario};
+use crate::motion::Motion;
+use crate::plan::{Scenario, Share};
 use crate::sockets::Sockets;
 use crate::storm::Storm;
 

@@ -19,6 +19,7 @@ mod dialect;
 mod echo;
 mod entrance;
 mod epochs;
+mod errors;
 mod fanout;
 mod files;
 mod gauge;
@@ -27,14 +28,17 @@ mod hdr;
 mod host;
 mod interrupt;
 mod interval;
+mod latencies;
 mod layout;
 mod limit;
 mod line;
 mod load;
 mod message;
 mod meter;
+mod motion;
 mod movement;
 mod objective;
+mod options;
 mod outputs;
 mod pace;
 mod particulars;
@@ -58,9 +62,10 @@ mod verdict;
 mod websocket;
 mod worker;
 
-use arguments::{Arguments, Common};
+use arguments::Arguments;
 use clap::Parser;
 use interrupt::Interrupt;
+use options::CommonOptions;
 use outputs::Outputs;
 use plan::Plan;
 use progress::Progress;
@@ -105,7 +110,7 @@ fn complain(code: u8, reason: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn measure(plan: &Plan, common: &Common, outputs: Outputs) -> Result<Ending, String> {
+fn measure(plan: &Plan, common: &CommonOptions, outputs: Outputs) -> Result<Ending, String> {
     if let Some(cpu) = common.pin {
         pin(cpu)?;
     }

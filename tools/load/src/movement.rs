@@ -2,16 +2,14 @@
 //! line, and their rows of the table. Invariant: a time that not enough connections reached is
 //! `null`. Called by `particulars`.
 
-use crate::churn::ChurnPlan;
 use crate::conduct::{Findings, ServerFindings};
 use crate::entrance::Turnover;
 use crate::epochs::Epochs;
+use crate::latencies::Latencies;
 use crate::line::{quantiles, rounded};
-use crate::meter::Latencies;
+use crate::motion::{ChurnPlan, Motion, StormPlan};
 use crate::particulars::Particulars;
-use crate::plan::Motion;
 use crate::report::WINDOW_MIN;
-use crate::storm::StormPlan;
 use crate::tally::Faults;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! What a search for the limit holds a run to: `p99<10ms`, `p99.9<500us`, `max<1s`. Called by
 //! `arguments` and `limit`.
 
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use std::fmt;
 use std::str::FromStr;
 

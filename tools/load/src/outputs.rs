@@ -1,8 +1,8 @@
 //! Where a report goes: standard output and files. Invariant: every file is open before the first
 //! connection, so that nothing measured is lost to a wrong path. Called by `main`.
 
-use crate::arguments::Common;
 use crate::hdr::{to_hgrm, to_hlog};
+use crate::options::CommonOptions;
 use crate::report::Report;
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
@@ -32,7 +32,7 @@ impl Outputs {
     ///
     /// # Errors
     /// One cannot be written.
-    pub(crate) fn open(common: &Common) -> Result<Outputs, String> {
+    pub(crate) fn open(common: &CommonOptions) -> Result<Outputs, String> {
         let only_line = common.json.as_deref() == Some(Path::new("-"));
         let json = common.json.as_ref().filter(|_| !only_line);
         Ok(Outputs {

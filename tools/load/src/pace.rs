@@ -21,7 +21,7 @@ pub(crate) enum Pace {
     Silent,
 }
 
-/// Intended departure times of bursts at a steady rate.
+/// Intended send times of bursts at a steady rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     start_ns: u64,

@@ -1,17 +1,15 @@
 //! A run that can be carried out: arguments checked, defaults chosen, the work divided.
 //! Called by `scenario`; workers receive it as part of their share.
 
-use crate::arguments::Common;
 use crate::chat::Chat;
-use crate::churn::ChurnPlan;
 use crate::clock::now_ns;
 use crate::content::{Content, VARIANTS};
-use crate::control::Share;
 use crate::dialect::Protocol;
 use crate::message::Encoding;
+use crate::motion::Motion;
+use crate::options::CommonOptions;
 use crate::pace::Pace;
 use crate::stall::Stall;
-use crate::storm::StormPlan;
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -38,17 +36,6 @@ pub(crate) enum Scenario {
     Churn,
     /// All come back at once while others talk.
     Storm,
-}
-
-/// How connections come and go during a run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Motion {
-    /// They stay.
-    Still,
-    /// Steadily.
-    Churn(ChurnPlan),
-    /// All at once.
-    Storm(StormPlan),
 }
 
 impl Scenario {
@@ -106,6 +93,22 @@ pub(crate) struct Plan {
     pub(crate) motion: Motion,
 }
 
+/// A worker's part of the plan.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Share {
+    pub(crate) plan: Plan,
+    /// Number of the worker's first connection.
+    pub(crate) first: u32,
+    /// Its connections, publishers not counted.
+    pub(crate) count: u32,
+    /// Whether the publishers are here.
+    pub(crate) publishes: bool,
+    /// Connections that may come during the run, besides those that are there at first.
+    pub(crate) spare: u32,
+    /// Whether its connections are those that a storm cuts off.
+    pub(crate) cut: bool,
+}
+
 /// A process may have 20,000 open files on the hosts we know; the rest is for everything else.
 const CONNECTIONS_PER_WORKER_MAX: u32 = 18_000;
 const CONNECTIONS_PER_WORKER: u32 = 15_000;
@@ -134,7 +137,7 @@ impl Plan {
     ///
     /// # Errors
     /// What cannot be done and why, in words.
-    pub(crate) fn new(common: &Common, scenario: Scenario) -> Result<Plan, String> {
+    pub(crate) fn new(common: &CommonOptions, scenario: Scenario) -> Result<Plan, String> {
         within("--connections", common.connections, CONNECTIONS_MAX)?;
         let encoding = common.protocol.encoding(common.content);
         let encoding = encoding.ok_or("--content json needs --protocol raw or echo")?;
@@ -428,7 +431,7 @@ pub(crate) fn within(name: &str, value: u32, max: u32) -> Result<(), String> {
 /// Several sources lie in 127.0.0.0/8, in a part that depends on the run: ports that an earlier run
 /// left in TIME_WAIT are not in the way.
 fn sources(
-    common: &Common,
+    common: &CommonOptions,
     address: SocketAddr,
     run: u32,
 ) -> Result<Option<(Ipv4Addr, u32)>, String> {

@@ -1,7 +1,7 @@
 //! What is shown on standard error while a run goes on: one line that changes on a terminal, or
 //! plain lines. Called by `conduct` and `limit`.
 
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;

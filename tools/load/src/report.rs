@@ -1,11 +1,13 @@
 //! All workers' findings added up. Called by `main` and `limit`; shown by `line` and `summary`,
 //! judged by `verdict`.
 
+mod by_scenario;
+
 use crate::conduct::Findings;
-use crate::control::{Agreed, Errors};
 use crate::deflate::Traffic;
+use crate::errors::{Agreed, Errors};
 use crate::host::Host;
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use crate::plan::Plan;
 use crate::tally::Faults;
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ mod recover;
 mod slow;
 mod storm;
 
-use crate::arguments::Common;
+use crate::options::CommonOptions;
 use crate::plan::Plan;
 use clap::Subcommand;
 
@@ -19,23 +19,23 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Round trips: each message comes back to its sender.
-    Echo(echo::Options),
+    Echo(echo::EchoOptions),
     /// Publishers publish, every connection receives.
-    Broadcast(broadcast::Options),
+    Broadcast(broadcast::BroadcastOptions),
     /// Many publish, few listen: here --connections publish.
-    FanIn(fan_in::Options),
+    FanIn(fan_in::FanInOptions),
     /// A broadcast in which a share of the subscribers stops reading.
-    Slow(slow::Options),
+    Slow(slow::SlowOptions),
     /// Many rooms, a few large and many small, in which their members talk.
-    Chat(chat::Options),
+    Chat(chat::ChatOptions),
     /// Connections that only stay: what they cost in memory.
-    Idle(idle::Options),
+    Idle(idle::IdleOptions),
     /// Connections come and go at a steady rate.
-    Churn(churn::Options),
+    Churn(churn::ChurnOptions),
     /// Many lose their connection at once and come back, while the rest goes on.
-    Storm(storm::Options),
+    Storm(storm::StormOptions),
     /// Many lose their connection, come back, and get what they missed, while the rest listens.
-    Recover(recover::Options),
+    Recover(recover::RecoverOptions),
     /// Started by the tool itself.
     #[command(hide = true)]
     Worker,
@@ -43,7 +43,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// What every scenario takes; `None` for a worker.
-    pub(crate) fn common(&self) -> Option<&Common> {
+    pub(crate) fn common(&self) -> Option<&CommonOptions> {
         match self {
             Command::Echo(options) => Some(&options.common),
             Command::Broadcast(options) => Some(&options.common),

@@ -6,7 +6,7 @@ use crate::clock::now_ns;
 use crate::gauge::{Segments, ThreadTimes};
 use crate::host::CpuTimes;
 use crate::interval::Interval;
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 

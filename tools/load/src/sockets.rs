@@ -4,7 +4,7 @@
 //! be said of an earlier one is dropped here. Called by `worker` and the loads.
 
 use crate::clock::{now_ns, timespec};
-use crate::deflate::{Compressor, Way};
+use crate::deflate::{Carried, Compressor};
 use crate::files::allow_files;
 use crate::handshake::{Compression, Handshake};
 use crate::stream::{self, Broken, Came, Records, Stream};
@@ -53,7 +53,7 @@ struct Connection {
     narrow: bool,
     /// Whether nothing is to be read for now.
     paused: bool,
-    /// Received, not yet a whole frame.
+    /// Received, not yet a complete frame.
     carry: Vec<u8>,
 }
 
@@ -302,7 +302,7 @@ impl Sockets {
     }
 
     /// What was sent where messages may be compressed.
-    pub(crate) fn sent(&self) -> Option<Way> {
+    pub(crate) fn sent(&self) -> Option<Carried> {
         self.compressor.as_ref().map(|compressor| compressor.sent())
     }
 
@@ -369,7 +369,7 @@ impl Sockets {
             .as_ref()
             .is_some_and(Stream::is_shaking_hands);
         let reason = match connection.phase {
-            Phase::Left => return self.depart(index),
+            Phase::Left => return self.finish(index),
             Phase::Leaving => "the server hung up without answering the close",
             Phase::Connecting | Phase::Upgrading if shakes_hands => {
                 "the server hung up during the TLS handshake"
@@ -386,7 +386,7 @@ impl Sockets {
 
     fn broken(&mut self, index: usize, broken: Broken) {
         let reason = match (broken, self.connections[index].phase) {
-            (Broken::Socket(Errno::CONNRESET), Phase::Left) => return self.depart(index),
+            (Broken::Socket(Errno::CONNRESET), Phase::Left) => return self.finish(index),
             (Broken::Socket(error), Phase::Connecting) => self.explain(error),
             (Broken::Socket(error), _) => format!("receive: {error}"),
             (Broken::Reason(reason), _) => reason,
@@ -415,9 +415,9 @@ impl Sockets {
         }
     }
 
-    fn depart(&mut self, index: usize) {
+    fn finish(&mut self, index: usize) {
         if let Some(stream) = &mut self.connections[index].stream {
-            stream.depart(&mut self.records);
+            stream.finish(&mut self.records);
         }
         self.end(index, None);
     }

@@ -2,7 +2,7 @@
 //! a staller reads until its stall begins and again when it ends, which is never after the sending
 //! does. Called by `fanout`.
 
-use crate::meter::Latencies;
+use crate::latencies::Latencies;
 use crate::sockets::Sockets;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,11 +46,11 @@ pub(crate) struct Stalls {
 struct Staller {
     /// Different messages.
     received: u64,
-    end: End,
+    end: StallEnd,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum End {
+enum StallEnd {
     #[default]
     None,
     /// The server said so, with this code.
@@ -174,7 +174,7 @@ impl Stalls {
     /// The server said that it closes a connection.
     pub(crate) fn closing(&mut self, member: usize, code: u16) {
         if let Some(staller) = self.stallers.get_mut(&member) {
-            staller.end = End::Announced(code);
+            staller.end = StallEnd::Announced(code);
         }
     }
 
@@ -184,10 +184,10 @@ impl Stalls {
         let Some(staller) = self.stallers.get_mut(&member).filter(|_| stalled) else {
             return false;
         };
-        staller.end = End::Over(match staller.end {
-            End::None => None,
-            End::Announced(code) => Some(code),
-            End::Over(code) => code,
+        staller.end = StallEnd::Over(match staller.end {
+            StallEnd::None => None,
+            StallEnd::Announced(code) => Some(code),
+            StallEnd::Over(code) => code,
         });
         true
     }
@@ -195,11 +195,11 @@ impl Stalls {
     /// Whether the server closed it since it stalled.
     pub(crate) fn is_closed(&self, member: usize) -> bool {
         let staller = self.stallers.get(&member);
-        staller.is_some_and(|staller| matches!(staller.end, End::Over(_)))
+        staller.is_some_and(|staller| matches!(staller.end, StallEnd::Over(_)))
     }
 
     /// The account, given what each staller should have got.
-    pub(crate) fn settle(self, owed: impl Fn(usize) -> u64) -> StallFindings {
+    pub(crate) fn settle(self, expected: impl Fn(usize) -> u64) -> StallFindings {
         let mut findings = StallFindings {
             stalled: self.stallers.len() as u64,
             closed: BTreeMap::new(),
@@ -209,14 +209,14 @@ impl Stalls {
             felt: self.felt,
         };
         for (member, staller) in self.stallers {
-            let lacking = owed(member).saturating_sub(staller.received);
+            let lacking = expected(member).saturating_sub(staller.received);
             match staller.end {
-                End::Over(code) => {
+                StallEnd::Over(code) => {
                     let code = code.map_or("none".to_owned(), |code| code.to_string());
                     *findings.closed.entry(code).or_default() += 1;
                     findings.missed += lacking;
                 }
-                End::None | End::Announced(_) => {
+                StallEnd::None | StallEnd::Announced(_) => {
                     findings.caught_up += u64::from(lacking == 0);
                     findings.lost += lacking;
                 }

@@ -2,36 +2,17 @@
 //! come back, as fast as they may. Invariant: each is inside, on its way, waiting for its turn to
 //! try (again), or lost for good after it was back. Called by `load`.
 
-use crate::control::{Agreed, Outcome, Share};
+use crate::control::Outcome;
 use crate::dialect::{Dialect, Incoming, Role};
 use crate::entrance::{Entrance, Turnover};
+use crate::errors::Agreed;
 use crate::message::{Kind, Stamp};
 use crate::meter::Meter;
+use crate::motion::StormPlan;
+use crate::plan::Share;
 use crate::sockets::Sockets;
 use crate::tally::Faults;
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::time::Duration;
-
-/// A storm, in the whole run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct StormPlan {
-    /// Connections that are cut.
-    pub(crate) cut: u32,
-    /// When, from the window's begin.
-    pub(crate) at: Duration,
-    /// How long nobody comes back.
-    pub(crate) away: Duration,
-    /// Whether who comes back has missed nothing: it says what it had, and a hole since then is a
-    /// loss.
-    pub(crate) recovers: bool,
-    /// Time over which the first attempts are spread.
-    pub(crate) spread: Duration,
-    /// Connects under way at once, at least 1.
-    pub(crate) connecting: u32,
-    /// What an attempt with its join and echo may take.
-    pub(crate) patience: Duration,
-}
 
 /// Those of a worker who are cut off.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 pub(crate) struct Records {
     came: Vec<u8>,
-    sealed: Vec<u8>,
+    encrypted: Vec<u8>,
 }
 
 /// What reading gave.
@@ -98,9 +98,9 @@ impl Stream {
     ) -> Stream {
         let unsent = match &mut session {
             Some(session) => {
-                let mut sealed = Vec::new();
-                session.seal(&first, &mut sealed);
-                sealed
+                let mut encrypted = Vec::new();
+                session.encrypt(&first, &mut encrypted);
+                encrypted
             }
             None => first,
         };
@@ -132,7 +132,7 @@ impl Stream {
         let Some(session) = &mut self.session else {
             return self.transmit(bytes);
         };
-        session.seal(bytes, &mut records.sealed);
+        session.encrypt(bytes, &mut records.encrypted);
         self.transmit_records(records)
     }
 
@@ -146,11 +146,11 @@ impl Stream {
     }
 
     fn transmit_records(&mut self, records: &mut Records) -> Result<(), Broken> {
-        if records.sealed.is_empty() {
+        if records.encrypted.is_empty() {
             return Ok(());
         }
-        let sent = self.transmit(&records.sealed);
-        records.sealed.clear();
+        let sent = self.transmit(&records.encrypted);
+        records.encrypted.clear();
         sent
     }
 
@@ -206,7 +206,7 @@ impl Stream {
         };
         // Nothing new was read, or not all of it: the socket may have more.
         let is_part = count == 0 || count == records.came.len();
-        let opened = session.open(&records.came[..count], room, &mut records.sealed);
+        let opened = session.open(&records.came[..count], room, &mut records.encrypted);
         match opened {
             Ok(Opened { len, rest }) => {
                 self.transmit_records(records)?;
@@ -223,21 +223,21 @@ impl Stream {
     }
 
     /// Ends the usual way, where the server hung up first: so no port is left in TIME_WAIT.
-    pub(crate) fn depart(&mut self, records: &mut Records) {
+    pub(crate) fn finish(&mut self, records: &mut Records) {
         if let Some(session) = &mut self.session {
-            session.seal_end(&mut records.sealed);
+            session.encrypt_end(&mut records.encrypted);
             self.send_last(records);
         }
         // A socket that was reset meanwhile is gone all the same.
         let _ = sockopt::set_socket_linger(&self.socket, None);
     }
 
-    /// What TLS says at the end; whoever is gone does not hear it.
+    /// Sends the last records of TLS, if the peer still takes them.
     fn send_last(&mut self, records: &mut Records) {
         if self.unsent.is_empty() {
-            let _ = rustix::net::send(&self.socket, &records.sealed, SendFlags::NOSIGNAL);
+            let _ = rustix::net::send(&self.socket, &records.encrypted, SendFlags::NOSIGNAL);
         }
-        records.sealed.clear();
+        records.encrypted.clear();
     }
 }
 
@@ -246,7 +246,7 @@ impl Records {
     pub(crate) fn new(is_secure: bool) -> Records {
         Records {
             came: vec![0; if is_secure { RECORDS_BYTES } else { 0 }],
-            sealed: Vec::new(),
+            encrypted: Vec::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The report as a table, for people. Called by `main`.
 
-use crate::deflate::{Traffic, Way};
-use crate::meter::Latencies;
+use crate::deflate::{Carried, Traffic};
+use crate::latencies::Latencies;
 use crate::report::Report;
 use std::fmt::Write;
 
@@ -126,8 +126,8 @@ impl Report<'_> {
     }
 }
 
-fn in_bytes(name: &str, way: &Way) -> String {
-    let Way {
+fn in_bytes(name: &str, way: &Carried) -> String {
+    let Carried {
         messages,
         compressed,
         payload_bytes,

@@ -141,7 +141,7 @@ impl Talkers {
             let turn = self.seed.map_or(number, |seed| drawn(seed, number));
             let speaking = layout.speaking();
             let talker = speaking[(turn % speaking.len() as u64) as usize] as usize;
-            meter.departed(crate::clock::now_ns(), intended_ns);
+            meter.record_lateness(crate::clock::now_ns(), intended_ns);
             self.publish(
                 talker,
                 u64::from(burst),
@@ -208,7 +208,7 @@ impl Talkers {
         }
         self.published[talker] += count;
         self.sent += count;
-        self.undelivered[talker].shed();
+        self.undelivered[talker].forget_delivered();
         sockets.send(layout.connection_of(talker), &self.scratch);
     }
 
@@ -250,11 +250,11 @@ impl Undelivered {
         if let Some(missing) = place.and_then(|place| self.missing.get_mut(place)) {
             *missing = missing.saturating_sub(1);
         }
-        self.shed();
+        self.forget_delivered();
     }
 
     /// Forgets what is delivered.
-    fn shed(&mut self) {
+    fn forget_delivered(&mut self) {
         while self.missing.front() == Some(&0) {
             self.missing.pop_front();
             self.first += 1;

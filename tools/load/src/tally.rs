@@ -1,4 +1,4 @@
-//! Whether every stream of numbered messages arrived whole and in order.
+//! Whether every stream of numbered messages arrived complete and in order.
 //! Invariant: arrived + lost = sent, for every stream. Called by the loads.
 
 use serde::{Deserialize, Serialize};

@@ -22,7 +22,7 @@ const TICKETS_MAX: usize = 2_048;
 
 impl Tickets {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Nobody panics while holding it, and if so, what is there is whole.
+        // Nobody panics while holding it, and if so, what is there is complete.
         self.0
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())

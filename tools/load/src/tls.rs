@@ -1,5 +1,5 @@
-//! TLS below WebSocket: the run's trust, and a session for each connection that turns what is said
-//! into records and records into what was said. Invariant: a session does no system calls and keeps
+//! TLS below WebSocket: the run's trust, and a session for each connection that turns plain bytes
+//! into records and records into plain bytes. Invariant: a session does no system calls and keeps
 //! no plaintext that the caller had room for. Called by `target` and `sockets`.
 
 use crate::tickets::Tickets;
@@ -180,39 +180,39 @@ impl Session {
         self.rest
     }
 
-    /// Appends to `sealed` what is to be sent in order to say `bytes`; before the handshake's end
+    /// Appends to `encrypted` what is to be sent for `bytes`; before the handshake's end
     /// they wait for it.
-    pub(crate) fn seal(&mut self, bytes: &[u8], sealed: &mut Vec<u8>) {
+    pub(crate) fn encrypt(&mut self, bytes: &[u8], encrypted: &mut Vec<u8>) {
         // Without a limit, all is taken.
         let taken = self.tls.writer().write_all(bytes);
         debug_assert!(taken.is_ok(), "{taken:?}");
-        self.flush(sealed);
+        self.flush(encrypted);
     }
 
-    /// The same, to say that nothing more will be said.
-    pub(crate) fn seal_end(&mut self, sealed: &mut Vec<u8>) {
+    /// The same for `close_notify`: nothing more will be sent.
+    pub(crate) fn encrypt_end(&mut self, encrypted: &mut Vec<u8>) {
         self.tls.send_close_notify();
-        self.flush(sealed);
+        self.flush(encrypted);
     }
 
-    fn flush(&mut self, sealed: &mut Vec<u8>) {
+    fn flush(&mut self, encrypted: &mut Vec<u8>) {
         while self.tls.wants_write() {
             // A vector takes everything.
-            let written = self.tls.write_tls(sealed);
+            let written = self.tls.write_tls(encrypted);
             debug_assert!(written.is_ok(), "{written:?}");
         }
     }
 
     /// Opens what came, behind what had no room before. What TLS has to answer is appended to
-    /// `sealed`.
+    /// `encrypted`.
     ///
     /// # Errors
-    /// The server broke TLS, or is not trusted; an alert that says so is in `sealed`.
+    /// The server broke TLS, or is not trusted; an alert that says so is in `encrypted`.
     pub(crate) fn open(
         &mut self,
         came: &[u8],
         room: &mut [u8],
-        sealed: &mut Vec<u8>,
+        encrypted: &mut Vec<u8>,
     ) -> Result<Opened, String> {
         let mut records = std::mem::take(&mut self.unopened);
         records.extend_from_slice(came);
@@ -240,7 +240,7 @@ impl Session {
                 Ok(_) => self.tls.process_new_packets().err().map(explain),
                 Err(error) => Some(format!("TLS: {error}")),
             };
-            self.flush(sealed);
+            self.flush(encrypted);
         };
         if rest == Rest::More {
             self.unopened = unopened.to_vec();
@@ -367,7 +367,7 @@ mod tests {
         let mut server = ServerConnection::new(Arc::new(config)).unwrap();
         let mut session = Tls::new("h", &anyone()).unwrap().session().unwrap();
         let mut said = Vec::new();
-        session.seal(b"first", &mut said);
+        session.encrypt(b"first", &mut said);
         assert!(session.is_shaking_hands());
         while session.is_shaking_hands() {
             hear(&mut server, &said);

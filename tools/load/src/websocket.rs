@@ -93,7 +93,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Range<usize>,
 }
 
-/// The frame at the start of `bytes`, if it is whole.
+/// The frame at the start of `bytes`, if it is complete.
 ///
 /// # Errors
 /// The server broke the protocol, or sent what the generator does not take: a fragmented message,
@@ -148,12 +148,12 @@ pub(crate) const RESERVED: &str = "a frame with reserved bits or a mask";
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) opcode: u8,
-    /// Length of the whole frame.
+    /// Length of the complete frame.
     pub(crate) bytes: usize,
 }
 
 /// The frame at the start of what we are about to send, its payload unmasked into `payload`.
-/// `None`: nothing whole is left.
+/// `None`: no complete frame is left.
 pub(crate) fn next_sent(bytes: &[u8], payload: &mut Vec<u8>) -> Option<Sent> {
     let (start, length) = match *bytes {
         [_, 0xfe, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),
@@ -238,12 +238,12 @@ mod tests {
                     "{length} cut at {cut}"
                 );
             }
-            let whole = Frame {
+            let frame = Frame {
                 opcode: BINARY,
                 is_compressed: false,
                 payload: start..start + length,
             };
-            assert_eq!(next_frame(&bytes, 1 << 20), Ok(Some(whole)));
+            assert_eq!(next_frame(&bytes, 1 << 20), Ok(Some(frame)));
         }
     }
 

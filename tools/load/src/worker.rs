@@ -1,19 +1,22 @@
 //! A worker process: one thread, one epoll, its share of the connections, and the parent's commands
 //! on standard input. Invariant: it ends when standard input ends. Started by `crew`; what it is
-//! at, and until when, is `stage`'s.
+//! at, and until when, is `stage`'s, and how it goes on is `advance`'s.
 
+mod advance;
 mod stage;
 
 use crate::chat::Sizes;
 use crate::clock::now_ns;
-use crate::control::{Agreed, Errors, Event, Input, Share, tell};
+use crate::control::{self, Event, Input};
 use crate::deflate::{Inflater, Traffic};
 use crate::dialect::{Dialect, Incoming};
+use crate::errors::{Agreed, Errors};
 use crate::handshake::Compression;
+use crate::latencies::Latencies;
 use crate::load::Load;
 use crate::message::Body;
-use crate::meter::Latencies;
-use crate::plan::Motion;
+use crate::motion::Motion;
+use crate::plan::Share;
 use crate::sockets::{Happening, Phase, Read, Sockets};
 use crate::websocket::{
     BINARY, CLOSE, Frame, PING, PONG, RESERVED, TEXT, Template, close_code, close_words, next_frame,
@@ -36,7 +39,7 @@ pub(crate) fn run() -> Result<(), String> {
     };
     let outcome = Worker::new(share).and_then(|worker| worker.run(input));
     if let Err(reason) = &outcome {
-        tell(&Event::Failed(reason.clone()))?;
+        control::send(&Event::Failed(reason.clone()))?;
     }
     outcome
 }
@@ -56,8 +59,8 @@ struct Worker {
     connect_latencies: Latencies,
     errors: Errors,
     /// Errors that the parent knows of.
-    errors_told: u64,
-    /// When the parent is told how many are open, while connecting.
+    errors_reported: u64,
+    /// When to report how many are open, while connecting.
     report_ns: u64,
     /// Connections with more to read than one turn allows.
     unfinished: Vec<usize>,
@@ -77,7 +80,7 @@ impl Worker {
         };
         let count = share.count as usize + publishers;
         let slots = count + share.spare as usize;
-        // Departures by the clock: without this the kernel adds up to 50 µs to each wait.
+        // Sends by the clock: without this the kernel adds up to 50 µs to each wait.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))
             .map_err(|error| format!("timer slack: {error}"))?;
         let encoding = plan.encoding;
@@ -111,7 +114,7 @@ impl Worker {
             count,
             connect_latencies: Latencies::new(),
             errors: Errors::default(),
-            errors_told: 0,
+            errors_reported: 0,
             report_ns: 0,
             unfinished: Vec::new(),
             scratch: Vec::new(),
@@ -125,7 +128,7 @@ impl Worker {
             while let Some(line) = input.line() {
                 let command =
                     serde_json::from_str(&line).map_err(|error| format!("a command: {error}"))?;
-                self.obey(command)?;
+                self.run_command(command)?;
             }
             let deadline_ns = self.advance(now_ns())?;
             let busy = !self.unfinished.is_empty() || self.sockets.has_ended();

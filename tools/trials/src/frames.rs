@@ -2,9 +2,9 @@
 //! consumed, it asks for what it needs and no more, keeps no more than the limit, and what it read
 //! can be written and read again.
 
-use crate::stream::{Said, Stream, without_end};
+use crate::stream::{Received, Stream, without_end};
 use shardcast_protocol::frame::{HEADER_BYTES_MAX, Kind};
-use shardcast_protocol::reader::{self, Assembly, Event, ReadLimits, Role, Step};
+use shardcast_protocol::reader::{self, Assembly, FrameEvent, ReadLimits, Role, Step};
 
 /// Longest header and payload of a control frame.
 const CONTROL_BYTES_MAX: usize = HEADER_BYTES_MAX + 125;
@@ -17,20 +17,20 @@ pub fn frames(input: &[u8]) {
     let Some(stream) = Stream::of(input) else {
         return;
     };
-    let whole = read(&stream, stream.bytes, stream.bytes.len().max(1));
+    let complete = read(&stream, stream.bytes, stream.bytes.len().max(1));
     let cut = read(&stream, stream.bytes, stream.chunk_bytes);
-    assert_eq!(whole, cut, "in pieces of {} bytes", stream.chunk_bytes);
-    let again = stream.written(&whole);
+    assert_eq!(complete, cut, "in pieces of {} bytes", stream.chunk_bytes);
+    let again = stream.written(&complete);
     assert_eq!(
         read(&stream, &again, again.len().max(1)),
-        without_end(&whole),
+        without_end(&complete),
         "written and read again"
     );
 }
 
 /// What the stream says when it arrives `chunk_bytes` at a time.
-pub(crate) fn read(stream: &Stream<'_>, bytes: &[u8], chunk_bytes: usize) -> Vec<Said> {
-    let (mut buffer, mut assembly, mut said) = (Vec::new(), None, Vec::new());
+pub(crate) fn read(stream: &Stream<'_>, bytes: &[u8], chunk_bytes: usize) -> Vec<Received> {
+    let (mut buffer, mut assembly, mut received) = (Vec::new(), None, Vec::new());
     // No more is needed: asking again before would say the same, and byte by byte it would take the
     // square of the time.
     let mut need = 0;
@@ -42,15 +42,18 @@ pub(crate) fn read(stream: &Stream<'_>, bytes: &[u8], chunk_bytes: usize) -> Vec
                 Ok((event, used)) => {
                     buffer.drain(..used);
                     need = 0;
-                    said.extend(event);
-                    if matches!(said.last(), Some(Said::Close(..) | Said::Broken(_))) {
-                        return said;
+                    received.extend(event);
+                    if matches!(
+                        received.last(),
+                        Some(Received::Close(..) | Received::Broken(_))
+                    ) {
+                        return received;
                     }
                 }
             }
         }
     }
-    said
+    received
 }
 
 /// One step, with its promises: an event, if it was more than a fragment, and the bytes it took; or
@@ -60,11 +63,11 @@ fn step(
     assembly: &mut Option<Box<Assembly>>,
     role: Role,
     limits: &ReadLimits,
-) -> Result<(Option<Said>, usize), usize> {
+) -> Result<(Option<Received>, usize), usize> {
     let before = buffer.to_vec();
     let most = limits.message_bytes_max;
     let (event, used) = match reader::next(buffer, assembly, role, limits) {
-        Err(error) => return Ok((Some(Said::Broken(error)), before.len())),
+        Err(error) => return Ok((Some(Received::Broken(error)), before.len())),
         Ok(Step::Incomplete { need }) => {
             assert!(need > before.len(), "asks for {need} of {}", before.len());
             assert!(
@@ -76,23 +79,25 @@ fn step(
         }
         Ok(Step::Event { event, used }) => {
             let event = match event {
-                Event::Text(text) => Some(Said::Message(Kind::Text, text.as_bytes().to_vec())),
-                Event::Binary(bytes) => Some(Said::Message(Kind::Binary, bytes.to_vec())),
-                Event::Ping(bytes) => Some(Said::Ping(bytes.to_vec())),
-                Event::Pong(bytes) => Some(Said::Pong(bytes.to_vec())),
-                Event::Close(close) => Some(Said::Close(
+                FrameEvent::Text(text) => {
+                    Some(Received::Message(Kind::Text, text.as_bytes().to_vec()))
+                }
+                FrameEvent::Binary(bytes) => Some(Received::Message(Kind::Binary, bytes.to_vec())),
+                FrameEvent::Ping(bytes) => Some(Received::Ping(bytes.to_vec())),
+                FrameEvent::Pong(bytes) => Some(Received::Pong(bytes.to_vec())),
+                FrameEvent::Close(close) => Some(Received::Close(
                     close.code.map(|code| code.get()),
                     close.reason.to_owned(),
                 )),
-                Event::Fragment => None,
-                Event::Assembled => {
+                FrameEvent::Fragment => None,
+                FrameEvent::Assembled => {
                     let (kind, bytes) = assembly.take().expect("an assembled message").finish();
                     assert!(
                         bytes.capacity() <= most,
                         "{} bytes reserved of {most}",
                         bytes.capacity()
                     );
-                    Some(Said::Message(kind, bytes))
+                    Some(Received::Message(kind, bytes))
                 }
             };
             (event, used)
@@ -101,13 +106,13 @@ fn step(
     assert!((2..=before.len()).contains(&used), "used {used}");
     assert!(buffer[used..] == before[used..], "touched what follows");
     match &event {
-        Some(Said::Message(kind, bytes)) => {
+        Some(Received::Message(kind, bytes)) => {
             assert!(bytes.len() <= most, "{} bytes of {most}", bytes.len());
             assert!(*kind == Kind::Binary || str::from_utf8(bytes).is_ok());
         }
-        Some(Said::Ping(bytes) | Said::Pong(bytes)) => assert!(bytes.len() <= 125),
-        Some(Said::Close(_, reason)) => assert!(reason.len() <= 123),
-        Some(Said::Broken(_)) | None => {}
+        Some(Received::Ping(bytes) | Received::Pong(bytes)) => assert!(bytes.len() <= 125),
+        Some(Received::Close(_, reason)) => assert!(reason.len() <= 123),
+        Some(Received::Broken(_)) | None => {}
     }
     let kept = assembly.as_ref().map_or(0, |assembly| assembly.len());
     assert!(kept <= most, "{kept} bytes kept of {most}");

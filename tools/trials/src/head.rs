@@ -2,7 +2,7 @@
 //! refused alike, what is taken ends where it says and holds no control character, and every
 //! refusal is an answer that can be read.
 
-use shardcast_protocol::http::{self, Body, HeadLimits, Headers, Progress, Request};
+use shardcast_protocol::http::{self, Body, HeadLimits, Headers, HttpRequest, Progress};
 use shardcast_protocol::upgrade::{self, ResponseError, encode_key, parse_response};
 
 /// Small enough to be reached by a fuzzer, and what the engine has.
@@ -28,9 +28,9 @@ pub fn head(input: &[u8]) {
     };
     let limits = &LIMITS[usize::from(setting & 1)];
     let chunk_bytes = usize::from(setting >> 1).max(1);
-    let whole = http::parse(bytes, &mut Progress::default(), limits);
+    let complete = http::parse(bytes, &mut Progress::default(), limits);
     let in_pieces = parse_in_pieces(bytes, chunk_bytes, limits);
-    match (&whole, &in_pieces) {
+    match (&complete, &in_pieces) {
         (Ok(Some((request, used))), Ok(Some((same, same_used)))) => {
             assert_eq!(used, same_used);
             assert_eq!(format!("{request:?}"), format!("{same:?}"));
@@ -44,7 +44,7 @@ pub fn head(input: &[u8]) {
             assert!(matches!(error.status(), 400 | 414 | 431 | 501 | 505));
             check_refusal(error.status(), &error.to_string());
         }
-        _ => panic!("whole: {whole:?}, in pieces: {in_pieces:?}"),
+        _ => panic!("at once: {complete:?}, in pieces: {in_pieces:?}"),
     }
 }
 
@@ -53,18 +53,18 @@ fn parse_in_pieces<'b>(
     bytes: &'b [u8],
     chunk_bytes: usize,
     limits: &HeadLimits,
-) -> Result<Option<(Request<'b>, usize)>, http::HeadError> {
+) -> Result<Option<(HttpRequest<'b>, usize)>, http::HeadError> {
     let mut progress = Progress::default();
     for end in (chunk_bytes..bytes.len()).step_by(chunk_bytes) {
         match http::parse(&bytes[..end], &mut progress, limits) {
             Ok(None) => {}
-            said => return said,
+            other => return other,
         }
     }
     http::parse(bytes, &mut progress, limits)
 }
 
-fn check(request: &Request<'_>) {
+fn check(request: &HttpRequest<'_>) {
     let path = request.path();
     assert!(
         !path.is_empty() && !path.contains(|c: char| c.is_ascii_control() || c == ' ' || c == '#'),
@@ -105,6 +105,6 @@ fn check_refusal(status: u16, reason: &str) {
     let mut out = Vec::new();
     http::write_refusal(&mut out, status, reason, &Headers::new());
     assert!(out.ends_with(reason.as_bytes()));
-    let said = parse_response(&out, &encode_key([0; 16]));
-    assert_eq!(said, Err(ResponseError::Refused(status)), "{reason}");
+    let response = parse_response(&out, &encode_key([0; 16]));
+    assert_eq!(response, Err(ResponseError::Refused(status)), "{reason}");
 }

@@ -1,12 +1,12 @@
 //! permessage-deflate: compressed bytes become no more than the limits say, frames say the same
 //! however they are cut, and what is deflated inflates to itself.
 
-use crate::stream::{Said, Stream};
+use crate::stream::{Received, Stream};
 use shardcast_protocol::deflate::{
     self, DeflateStream, Deflater, InflateLimits, InflateStream, Inflater,
 };
 use shardcast_protocol::frame::Kind;
-use shardcast_protocol::reader::{Event, ProtocolError, Step};
+use shardcast_protocol::reader::{FrameEvent, ProtocolError, Step};
 
 /// Compressed bytes may be a little more than what they become.
 const fn compressed_bytes_max(message_bytes_max: usize) -> usize {
@@ -26,9 +26,9 @@ pub fn inflate(input: &[u8]) {
         message_bytes_max: stream.limits.message_bytes_max,
         ratio_max: InflateLimits::RATIO_MAX_DEFAULT,
     };
-    for own in [Own::Never, Own::Allowed, Own::Told] {
-        let whole = read(&stream, &limits, stream.bytes.len().max(1), own);
-        assert_eq!(read(&stream, &limits, stream.chunk_bytes, own), whole);
+    for own in [Own::Never, Own::Allowed, Own::MayRefer] {
+        let complete = read(&stream, &limits, stream.bytes.len().max(1), own);
+        assert_eq!(read(&stream, &limits, stream.chunk_bytes, own), complete);
     }
     one_message(stream.bytes, &limits);
     round_trip(stream.bytes);
@@ -40,27 +40,32 @@ enum Own {
     Never,
     Allowed,
     /// Only if the client turns out to need one.
-    Told,
+    MayRefer,
 }
 
-/// Room for what such a client said, in bytes: not always enough.
-const TOLD_BYTES: usize = 60_000;
+/// Room for the messages of such a client, in bytes: not always enough.
+const MAY_REFER_BYTES: usize = 60_000;
 
-fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Own) -> Vec<Said> {
+fn read(
+    stream: &Stream<'_>,
+    limits: &InflateLimits,
+    chunk_bytes: usize,
+    own: Own,
+) -> Vec<Received> {
     let mut inflater = Inflater::default();
     let mut window = match own {
-        Own::Told => InflateStream::told(),
+        Own::MayRefer => InflateStream::may_refer(),
         Own::Never | Own::Allowed => InflateStream::default(),
     };
-    window.set_room(TOLD_BYTES);
-    let (mut buffer, mut assembly, mut said) = (Vec::new(), None, Vec::new());
+    window.set_room(MAY_REFER_BYTES);
+    let (mut buffer, mut assembly, mut received) = (Vec::new(), None, Vec::new());
     for chunk in stream.bytes.chunks(chunk_bytes) {
         buffer.extend_from_slice(chunk);
         loop {
             let before = buffer.clone();
             let own = match own {
                 Own::Never => None,
-                Own::Allowed | Own::Told => Some(&mut window),
+                Own::Allowed | Own::MayRefer => Some(&mut window),
             };
             let step = deflate::next(
                 &mut buffer,
@@ -72,8 +77,8 @@ fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Ow
             );
             let (event, used) = match step {
                 Err(error) => {
-                    said.push(Said::Broken(error));
-                    return said;
+                    received.push(Received::Broken(error));
+                    return received;
                 }
                 Ok(Step::Incomplete { need }) => {
                     assert!(need > before.len() && buffer == before);
@@ -81,17 +86,17 @@ fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Ow
                 }
                 Ok(Step::Event { event, used }) => {
                     let event = match event {
-                        Event::Assembled => {
+                        FrameEvent::Assembled => {
                             let (kind, bytes) = assembly.take().expect("a message").finish();
-                            Some(Said::Message(kind, bytes))
+                            Some(Received::Message(kind, bytes))
                         }
-                        event => said_by(&event),
+                        event => received_by(&event),
                     };
                     (event, used)
                 }
             };
             let most = limits.message_bytes_max;
-            if let Some(Said::Message(_, bytes)) = &event {
+            if let Some(Received::Message(_, bytes)) = &event {
                 assert!(bytes.len() <= most, "{} bytes of {most}", bytes.len());
             }
             let kept = assembly.as_ref().map_or(0, |assembly| assembly.len());
@@ -101,27 +106,27 @@ fn read(stream: &Stream<'_>, limits: &InflateLimits, chunk_bytes: usize, own: Ow
             );
             assert!(buffer[used..] == before[used..], "touched what follows");
             buffer.drain(..used);
-            said.extend(event);
-            if matches!(said.last(), Some(Said::Close(..))) {
-                return said;
+            received.extend(event);
+            if matches!(received.last(), Some(Received::Close(..))) {
+                return received;
             }
         }
     }
-    said
+    received
 }
 
 /// What an event says by itself.
-fn said_by(event: &Event<'_>) -> Option<Said> {
+fn received_by(event: &FrameEvent<'_>) -> Option<Received> {
     match event {
-        Event::Text(text) => Some(Said::Message(Kind::Text, text.as_bytes().to_vec())),
-        Event::Binary(bytes) => Some(Said::Message(Kind::Binary, bytes.to_vec())),
-        Event::Ping(bytes) => Some(Said::Ping(bytes.to_vec())),
-        Event::Pong(bytes) => Some(Said::Pong(bytes.to_vec())),
-        Event::Close(close) => Some(Said::Close(
+        FrameEvent::Text(text) => Some(Received::Message(Kind::Text, text.as_bytes().to_vec())),
+        FrameEvent::Binary(bytes) => Some(Received::Message(Kind::Binary, bytes.to_vec())),
+        FrameEvent::Ping(bytes) => Some(Received::Ping(bytes.to_vec())),
+        FrameEvent::Pong(bytes) => Some(Received::Pong(bytes.to_vec())),
+        FrameEvent::Close(close) => Some(Received::Close(
             close.code.map(|code| code.get()),
             close.reason.to_owned(),
         )),
-        Event::Fragment | Event::Assembled => None,
+        FrameEvent::Fragment | FrameEvent::Assembled => None,
     }
 }
 

@@ -1,11 +1,11 @@
-//! The reader of messages in pieces: it says what the reader of whole messages says, whatever the
-//! cuts, and only sooner where a text is broken off; it needs no buffer larger than a control
+//! The reader of messages in pieces: it says what the reader of complete messages says, whatever
+//! the cuts, and only sooner where a text is broken off; it needs no buffer larger than a control
 //! frame.
 
 use crate::frames::read;
-use crate::stream::{Said, Stream, without_end};
+use crate::stream::{Received, Stream, without_end};
 use shardcast_protocol::frame::{HEADER_BYTES_MAX, Kind};
-use shardcast_protocol::pieces::{Event, Piece, Pieces, Step};
+use shardcast_protocol::pieces::{Piece, PieceEvent, PieceStep, Pieces};
 use shardcast_protocol::reader::ProtocolError;
 
 /// Most that a caller has to keep.
@@ -21,19 +21,22 @@ pub fn pieces(input: &[u8]) {
     };
     let expected = read(&stream, stream.bytes, stream.bytes.len().max(1));
     for chunk_bytes in [stream.bytes.len().max(1), stream.chunk_bytes] {
-        let said = read_pieces(&stream, chunk_bytes);
-        let is_sooner = said.last() == Some(&Said::Broken(ProtocolError::TextNotUtf8));
+        let received = read_pieces(&stream, chunk_bytes);
+        let is_sooner = received.last() == Some(&Received::Broken(ProtocolError::TextNotUtf8));
         match is_sooner {
             // The rest of the frame, which the other reader waits for, need not come; or breaks
             // another rule behind it.
-            true => assert_eq!(without_end(&said), &expected[..without_end(&said).len()]),
-            false => assert_eq!(said, expected, "in pieces of {chunk_bytes} bytes"),
+            true => assert_eq!(
+                without_end(&received),
+                &expected[..without_end(&received).len()]
+            ),
+            false => assert_eq!(received, expected, "in pieces of {chunk_bytes} bytes"),
         }
     }
 }
 
-fn read_pieces(stream: &Stream<'_>, chunk_bytes: usize) -> Vec<Said> {
-    let (mut reader, mut buffer, mut said) = (Pieces::default(), Vec::new(), Vec::new());
+fn read_pieces(stream: &Stream<'_>, chunk_bytes: usize) -> Vec<Received> {
+    let (mut reader, mut buffer, mut received) = (Pieces::default(), Vec::new(), Vec::new());
     let mut message: Option<Vec<u8>> = None;
     for chunk in stream.bytes.chunks(chunk_bytes) {
         buffer.extend_from_slice(chunk);
@@ -41,22 +44,22 @@ fn read_pieces(stream: &Stream<'_>, chunk_bytes: usize) -> Vec<Said> {
             let before = buffer.clone();
             let (event, used) = match reader.next(&mut buffer, stream.role, &stream.limits) {
                 Err(error) => {
-                    said.push(Said::Broken(error));
-                    return said;
+                    received.push(Received::Broken(error));
+                    return received;
                 }
-                Ok(Step::Incomplete { need }) => {
+                Ok(PieceStep::Incomplete { need }) => {
                     assert!(need > before.len() && need <= KEPT_BYTES_MAX, "{need}");
                     assert!(buffer == before, "touched what is incomplete");
                     break;
                 }
-                Ok(Step::Event { event, used }) => {
+                Ok(PieceStep::Event { event, used }) => {
                     let event = match event {
-                        Event::Piece(piece) => {
+                        PieceEvent::Piece(piece) => {
                             joined(&mut message, &piece, stream.limits.message_bytes_max)
                         }
-                        Event::Ping(bytes) => Some(Said::Ping(bytes.to_vec())),
-                        Event::Pong(bytes) => Some(Said::Pong(bytes.to_vec())),
-                        Event::Close(close) => Some(Said::Close(
+                        PieceEvent::Ping(bytes) => Some(Received::Ping(bytes.to_vec())),
+                        PieceEvent::Pong(bytes) => Some(Received::Pong(bytes.to_vec())),
+                        PieceEvent::Close(close) => Some(Received::Close(
                             close.code.map(|code| code.get()),
                             close.reason.to_owned(),
                         )),
@@ -68,17 +71,17 @@ fn read_pieces(stream: &Stream<'_>, chunk_bytes: usize) -> Vec<Said> {
             assert!(buffer[used..] == before[used..], "touched what follows");
             assert_eq!(reader.is_idle(), message.is_none());
             buffer.drain(..used);
-            said.extend(event);
-            if matches!(said.last(), Some(Said::Close(..))) {
-                return said;
+            received.extend(event);
+            if matches!(received.last(), Some(Received::Close(..))) {
+                return received;
             }
         }
     }
-    said
+    received
 }
 
 /// The message, once its last piece is there.
-fn joined(message: &mut Option<Vec<u8>>, piece: &Piece<'_>, most: usize) -> Option<Said> {
+fn joined(message: &mut Option<Vec<u8>>, piece: &Piece<'_>, most: usize) -> Option<Received> {
     assert_eq!(piece.first, message.is_none());
     let bytes = message.get_or_insert_default();
     bytes.extend_from_slice(piece.bytes);
@@ -88,5 +91,5 @@ fn joined(message: &mut Option<Vec<u8>>, piece: &Piece<'_>, most: usize) -> Opti
     }
     let bytes = message.take().unwrap_or_default();
     assert!(piece.kind == Kind::Binary || str::from_utf8(&bytes).is_ok());
-    Some(Said::Message(piece.kind, bytes))
+    Some(Received::Message(piece.kind, bytes))
 }

@@ -13,8 +13,8 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub fn response(input: &[u8]) {
     let key = encode_key(*b"the sample nonce");
     assert_eq!(key, "dGhlIHNhbXBsZSBub25jZQ==");
-    let whole = parse_response(input, &key);
-    match whole {
+    let complete = parse_response(input, &key);
+    match complete {
         Ok(Some(used)) => {
             assert!(used <= input.len().min(HEAD_BYTES_MAX), "{used}");
             assert!(input[..used].ends_with(b"\r\n\r\n") && input.starts_with(b"HTTP/1.1 101"));
@@ -27,7 +27,7 @@ pub fn response(input: &[u8]) {
     for have in (0..input.len()).step_by(1 + input.len() / 300) {
         match parse_response(&input[..have], &key) {
             Ok(None) => {}
-            said => assert_eq!(said, whole, "{have} of {}", input.len()),
+            other => assert_eq!(other, complete, "{have} of {}", input.len()),
         }
     }
 }

@@ -4,9 +4,9 @@
 use shardcast_protocol::frame::{Kind, OpCode, write_client_frame, write_frame};
 use shardcast_protocol::reader::{ProtocolError, ReadLimits, Role};
 
-/// What a peer said, owned.
+/// What was received of a peer, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Received {
     Message(Kind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
@@ -54,16 +54,16 @@ impl<'b> Stream<'b> {
         })
     }
 
-    /// Writes what was said again, as the peer would have; what ends a stream is left out.
-    pub(crate) fn written(&self, said: &[Said]) -> Vec<u8> {
+    /// Writes again what was received, as the peer would; what ends a stream is left out.
+    pub(crate) fn written(&self, received: &[Received]) -> Vec<u8> {
         const KEY: [u8; 4] = [0x9a, 0, 0xff, 0x21];
         let mut out = Vec::new();
-        for event in said {
+        for event in received {
             let (opcode, payload) = match event {
-                Said::Message(kind, bytes) => ((*kind).into(), bytes),
-                Said::Ping(bytes) => (OpCode::Ping, bytes),
-                Said::Pong(bytes) => (OpCode::Pong, bytes),
-                Said::Close(..) | Said::Broken(_) => continue,
+                Received::Message(kind, bytes) => ((*kind).into(), bytes),
+                Received::Ping(bytes) => (OpCode::Ping, bytes),
+                Received::Pong(bytes) => (OpCode::Pong, bytes),
+                Received::Close(..) | Received::Broken(_) => continue,
             };
             match self.role {
                 Role::Server => write_client_frame(&mut out, opcode, payload, KEY),
@@ -74,10 +74,10 @@ impl<'b> Stream<'b> {
     }
 }
 
-/// What was said until it ended, by a close or a broken rule.
-pub(crate) fn without_end(said: &[Said]) -> &[Said] {
-    match said {
-        [said @ .., Said::Close(..) | Said::Broken(_)] => said,
-        said => said,
+/// What was received until the stream ended, by a close or a broken rule.
+pub(crate) fn without_end(received: &[Received]) -> &[Received] {
+    match received {
+        [received @ .., Received::Close(..) | Received::Broken(_)] => received,
+        received => received,
     }
 }

@@ -1,4 +1,4 @@
-//! Published data said in every dialect: it stands there as its encoding writes it, in no more
+//! Published data in every dialect: it stands there as its encoding writes it, in no more
 //! bytes than were foretold.
 
 use shardcast_protocol::dialect::{Dialect, Encoding, Event, Value};
@@ -26,8 +26,8 @@ pub fn translation(input: &[u8]) {
     for to in Dialect::ALL {
         let mut expected = Vec::new();
         value.write(&mut expected, to.encoding());
-        let said_bytes_max = value.bytes_max(to.encoding());
-        assert!(expected.len() <= said_bytes_max, "{from:?} {to:?}");
+        let bytes_max = value.bytes_max(to.encoding());
+        assert!(expected.len() <= bytes_max, "{from:?} {to:?}");
         for event in [
             Event::Message {
                 room,
@@ -42,17 +42,17 @@ pub fn translation(input: &[u8]) {
                 data,
             },
         ] {
-            let mut said = Vec::new();
-            to.write_event(&mut said, &event)
-                .expect("what is published can be said in every dialect");
-            assert!(said.len() <= event.bytes_max(to.encoding()), "{to:?}");
+            let mut written = Vec::new();
+            to.write_event(&mut written, &event)
+                .expect("every dialect can encode what is published");
+            assert!(written.len() <= event.bytes_max(to.encoding()), "{to:?}");
             let behind = match to {
                 Dialect::NativeJson => "}",
                 Dialect::JsonRpc => "}}",
                 Dialect::MessagePack => "",
             };
-            let said = said.strip_suffix(behind.as_bytes());
-            let stands = said.is_some_and(|said| said.ends_with(&expected));
+            let data = written.strip_suffix(behind.as_bytes());
+            let stands = data.is_some_and(|data| data.ends_with(&expected));
             assert!(stands, "{from:?} {to:?}");
         }
     }

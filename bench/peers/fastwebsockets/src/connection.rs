@@ -1,5 +1,6 @@
-//! One connection: reads messages, writes their answers itself, and hands its writing side to a task of its own once it subscribes, because the
-//! library's read cannot be given up half-way. `main` runs one per client.
+//! One connection: reads messages, writes their answers itself, and hands its writing side to a
+//! task of its own once it subscribes, because the library's read cannot be given up half-way.
+//! `main` runs one per client.
 
 use crate::Flush;
 use crate::topic::{Outgoing, Subscription, Topic};
@@ -33,7 +34,8 @@ pub(crate) struct Connection {
 
 /// Who writes.
 enum Output {
-    /// The reading task itself: nobody else has anything to say to this client. `None` only while the side changes hands.
+    /// The reading task itself: nobody else has anything to say to this client. `None` only while
+    /// the side changes hands.
     Direct(Option<OwnedWriteHalf>, Vec<u8>),
     /// A task of its own, which ends by itself or is ended when it is too slow.
     Queued(Subscription, JoinHandle<()>),
@@ -172,8 +174,9 @@ impl Connection {
     }
 }
 
-/// A subscriber's writing task. The library writes frame by frame and leaves merging to the stream below it, so there is a buffer, and one flush
-/// for all that is in the queue. Its end closes the socket's writing side.
+/// A subscriber's writing task. The library writes frame by frame and leaves merging to the stream
+/// below it, so there is a buffer, and one flush for all that is in the queue. Its end closes the
+/// socket's writing side.
 async fn write(writer: OwnedWriteHalf, mut inbox: mpsc::Receiver<Outgoing>, flush: Flush) {
     let buffered = BufWriter::with_capacity(MERGED_BYTES_MAX, writer);
     let (_, mut writer) = after_handshake_split(tokio::io::empty(), buffered, Role::Server);

@@ -1,5 +1,6 @@
-//! The raw protocol the way a careful user of fastwebsockets would write it: one thread, a task per connection, the plain socket once hyper has done
-//! the upgrade, a writing task and a bounded queue per subscriber. `shardcast-bench compare` starts it beside our own server.
+//! The raw protocol the way a careful user of fastwebsockets would write it: one thread, a task per
+//! connection, the plain socket once hyper has done the upgrade, a writing task and a bounded queue
+//! per subscriber. `shardcast-bench compare` starts it beside our own server.
 #![forbid(unsafe_code)]
 
 mod connection;
@@ -79,7 +80,8 @@ async fn accept(address: SocketAddr, flush: Flush) -> io::Result<()> {
     );
     let topic = Topic::default();
     loop {
-        // An accept fails for the connection at hand or for want of descriptors; either way the next one may succeed.
+        // An accept fails for the connection at hand or for want of descriptors; either way the
+        // next one may succeed.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
@@ -118,6 +120,7 @@ async fn shake_hands(stream: TcpStream) -> Option<TcpStream> {
         .ok()?;
     let upgraded = upgraded.take()?.await.ok()?.into_inner().into_inner();
     let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    // A client may not speak before it has the answer (RFC 6455 §4.1), and none that is measured does.
+    // A client may not speak before it has the answer (RFC 6455 §4.1), and none that is measured
+    // does.
     read_buf.is_empty().then(|| io.into_inner())
 }

@@ -1,5 +1,6 @@
-//! The one topic: a bounded queue per subscriber. A subscriber whose queue is full loses its writing task, which ends its connection; the others
-//! never wait. `connection` subscribes and publishes.
+//! The one topic: a bounded queue per subscriber. A subscriber whose queue is full loses its
+//! writing task, which ends its connection; the others never wait. `connection` subscribes and
+//! publishes.
 
 use bytes::Bytes;
 use fastwebsockets::OpCode;

@@ -1,5 +1,6 @@
-//! One connection: reads into one buffer, answers out of the same buffer, and hands its writing side to a task of its own once it subscribes.
-//! Whatever is sent leaves in the order in which it was caused. `main` runs one per client.
+//! One connection: reads into one buffer, answers out of the same buffer, and hands its writing
+//! side to a task of its own once it subscribes. Whatever is sent leaves in the order in which it
+//! was caused. `main` runs one per client.
 
 use crate::Flush;
 use crate::framing::{self, Header, MESSAGE_BYTES_MAX, Opcode, Violation};
@@ -13,7 +14,8 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
-/// Bytes per connection for receiving; a connection that sends larger messages keeps a larger buffer.
+/// Bytes per connection for receiving; a connection that sends larger messages keeps a larger
+/// buffer.
 pub(crate) const READ_BUFFER_BYTES: usize = 4096;
 
 pub(crate) struct Connection {
@@ -127,8 +129,9 @@ fn violation() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-/// A subscriber's writing task. What is in the outbox when a send is done leaves with the next one: a task cannot know what other tasks are about
-/// to publish, so a burst is merged as far as it was published before this task ran.
+/// A subscriber's writing task. What is in the outbox when a send is done leaves with the next one:
+/// a task cannot know what other tasks are about to publish, so a burst is merged as far as it was
+/// published before this task ran.
 async fn write(mut writer: OwnedWriteHalf<TcpStream>, outbox: Rc<Outbox>, flush: Flush) {
     let mut merged = Vec::new();
     while let Some(first) = outbox.next().await {
@@ -166,7 +169,8 @@ struct Inbound {
 struct Step {
     /// Where in the buffer the replies stand, as they go onto the wire.
     replies: Range<usize>,
-    /// A message that came in fragments is complete: its reply (or nothing), to be sent behind the others. Another pass is due.
+    /// A message that came in fragments is complete: its reply (or nothing), to be sent behind the
+    /// others. Another pass is due.
     assembled: Option<Bytes>,
     /// Bytes of the buffer that are done with.
     consumed: usize,
@@ -175,8 +179,8 @@ struct Step {
 }
 
 impl Inbound {
-    /// Handles every complete frame. A reply is never longer than its frame, whose mask it drops, so it takes the frame's place; the first does not
-    /// even move.
+    /// Handles every complete frame. A reply is never longer than its frame, whose mask it drops,
+    /// so it takes the frame's place; the first does not even move.
     fn step(&mut self) -> Result<Step, Violation> {
         let mut step = Step {
             replies: 0..0,

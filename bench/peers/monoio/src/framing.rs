@@ -1,5 +1,6 @@
-//! Client frames in a byte buffer, and server headers: no I/O, no allocation. A header that is returned has passed every rule of RFC 6455 that
-//! can be checked without the payload, and its message fits [`MESSAGE_BYTES_MAX`]. `connection` calls it.
+//! Client frames in a byte buffer, and server headers: no I/O, no allocation. A header that is
+//! returned has passed every rule of RFC 6455 that can be checked without the payload, and its
+//! message fits [`MESSAGE_BYTES_MAX`]. `connection` calls it.
 
 /// The largest message; a connection that announces more is closed.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;

@@ -1,4 +1,5 @@
-//! The opening handshake: reads a request of at most [`REQUEST_BYTES_MAX`], answers it, and leaves what follows it in the buffer. `main` calls it.
+//! The opening handshake: reads a request of at most [`REQUEST_BYTES_MAX`], answers it, and leaves
+//! what follows it in the buffer. `main` calls it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,8 @@ const REQUEST_HEADERS_MAX: usize = 64;
 /// RFC 6455 §1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The bytes that came behind the request, in a buffer of `capacity` for the connection; `None` when there is no WebSocket client.
+/// The bytes that came behind the request, in a buffer of `capacity` for the connection; `None`
+/// when there is no WebSocket client.
 pub(crate) async fn accept(stream: &mut TcpStream, capacity: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(capacity.max(REQUEST_BYTES_MAX));
     loop {

@@ -1,5 +1,6 @@
-//! The raw protocol the way a careful user of monoio would write it: one thread on io_uring with deferred task running, a task per connection, own
-//! framing in the receive buffer, a writing task and a bounded queue per subscriber. `shardcast-bench compare` starts it beside our own server.
+//! The raw protocol the way a careful user of monoio would write it: one thread on io_uring with
+//! deferred task running, a task per connection, own framing in the receive buffer, a writing task
+//! and a bounded queue per subscriber. `shardcast-bench compare` starts it beside our own server.
 #![forbid(unsafe_code)]
 
 mod connection;
@@ -74,7 +75,8 @@ async fn accept(address: SocketAddr, flush: Flush) -> io::Result<()> {
     );
     let topic = Topic::default();
     loop {
-        // An accept fails for the connection at hand or for want of descriptors; either way the next one may succeed.
+        // An accept fails for the connection at hand or for want of descriptors; either way the
+        // next one may succeed.
         if let Ok((stream, _)) = listener.accept().await {
             monoio::spawn(serve(stream, topic.clone(), flush));
         }

@@ -1,5 +1,6 @@
-//! The one topic and its subscribers' outboxes. An outbox never holds more than [`OUTBOX_FRAMES_MAX`]: a subscriber that would need more is shut
-//! down, and never holds up the others. `connection` subscribes and publishes, its writer takes.
+//! The one topic and its subscribers' outboxes. An outbox never holds more than
+//! [`OUTBOX_FRAMES_MAX`]: a subscriber that would need more is shut down, and never holds up the
+//! others. `connection` subscribes and publishes, its writer takes.
 
 use bytes::Bytes;
 use nix::sys::socket::{Shutdown, shutdown};
@@ -13,7 +14,8 @@ use std::task::{Poll, Waker};
 
 /// Frames that may wait for one subscriber; a subscriber that is further behind is closed.
 const OUTBOX_FRAMES_MAX: usize = 4096;
-/// Frames are merged into one send up to this many bytes; a frame that is longer leaves by itself, without a copy.
+/// Frames are merged into one send up to this many bytes; a frame that is longer leaves by itself,
+/// without a copy.
 const MERGED_BYTES_MAX: usize = 16 * 1024;
 
 #[derive(Clone, Default)]
@@ -82,7 +84,8 @@ impl Outbox {
             frames.clear();
             drop(frames);
             self.end();
-            // Ends the receive and the send that are under way, and with them both tasks. Fails only if the peer was quicker.
+            // Ends the receive and the send that are under way, and with them both tasks. Fails
+            // only if the peer was quicker.
             let _ = shutdown(self.socket, Shutdown::Both);
             return;
         }
@@ -117,7 +120,8 @@ impl Outbox {
         .await
     }
 
-    /// Appends `first` and the frames behind it to `merged`; gives `first` back if it is to leave by itself.
+    /// Appends `first` and the frames behind it to `merged`; gives `first` back if it is to leave
+    /// by itself.
     pub(crate) fn merge(&self, first: Bytes, merged: &mut Vec<u8>) -> Option<Bytes> {
         let mut frames = self.frames.borrow_mut();
         let fits = |merged: &Vec<u8>, frame: &Bytes| merged.len() + frame.len() <= MERGED_BYTES_MAX;

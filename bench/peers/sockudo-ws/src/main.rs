@@ -1,5 +1,6 @@
-//! The raw protocol the way a careful user of sockudo-ws would write it: one thread, a task per connection, a bounded queue per subscriber, payloads
-//! shared, one flush for everything that is ready. `shardcast-bench compare` starts it beside our own server.
+//! The raw protocol the way a careful user of sockudo-ws would write it: one thread, a task per
+//! connection, a bounded queue per subscriber, payloads shared, one flush for everything that is
+//! ready. `shardcast-bench compare` starts it beside our own server.
 #![forbid(unsafe_code)]
 
 mod topic;
@@ -78,7 +79,8 @@ async fn accept(address: SocketAddr, flush: Flush) -> io::Result<()> {
     );
     let topic = Topic::default();
     loop {
-        // An accept fails for the connection at hand or for want of descriptors; either way the next one may succeed.
+        // An accept fails for the connection at hand or for want of descriptors; either way the
+        // next one may succeed.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;

@@ -1,5 +1,5 @@
-//! The one topic: a bounded queue per subscriber. A subscriber whose queue is full is evicted, even while its task is stuck in a write; the others
-//! never wait. `main` subscribes and publishes.
+//! The one topic: a bounded queue per subscriber. A subscriber whose queue is full is evicted, even
+//! while its task is stuck in a write; the others never wait. `main` subscribes and publishes.
 
 use bytes::Bytes;
 use futures_util::future::AbortHandle;

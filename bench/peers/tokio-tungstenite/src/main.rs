@@ -1,5 +1,6 @@
-//! The raw protocol the way a careful user of tokio-tungstenite would write it: one thread, a task per connection, a bounded queue per
-//! subscriber, payloads shared, one flush for everything that is ready. `shardcast-bench compare` starts it beside our own server.
+//! The raw protocol the way a careful user of tokio-tungstenite would write it: one thread, a task
+//! per connection, a bounded queue per subscriber, payloads shared, one flush for everything that
+//! is ready. `shardcast-bench compare` starts it beside our own server.
 #![forbid(unsafe_code)]
 
 mod tls;
@@ -28,7 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Messages taken from the inbox before a flush.
 const BATCH_MESSAGES_MAX: usize = 64;
-/// Bytes per connection for receiving; the library's default of 128 KiB is its advice for few, busy connections.
+/// Bytes per connection for receiving; the library's default of 128 KiB is its advice for few, busy
+/// connections.
 const READ_BUFFER_BYTES: usize = 4096;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -90,7 +92,8 @@ async fn accept(address: SocketAddr, flush: Flush, tls: Option<TlsAcceptor>) -> 
     );
     let topic = Topic::default();
     loop {
-        // An accept fails for the connection at hand or for want of descriptors; either way the next one may succeed.
+        // An accept fails for the connection at hand or for want of descriptors; either way the
+        // next one may succeed.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;

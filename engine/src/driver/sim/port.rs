@@ -106,7 +106,7 @@ impl Port {
         self.slots.len() - self.free.len()
     }
 
-    /// Nothing is accepted, lent or under way.
+    /// Nothing is accepted, leased or under way.
     pub(super) fn assert_quiescent(&self) {
         assert_eq!(
             self.occupied(),

@@ -1,4 +1,4 @@
-//! The simulated driver against an echo loop without a shard: bytes come back whole and in order
+//! The simulated driver against an echo loop without a shard: bytes come back complete and in order
 //! under all faults, and misuse is noticed.
 
 use super::*;
@@ -20,7 +20,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// So many bytes left, from the first that are owed.
+    /// So many bytes left, from the first of those that are pending.
     fn took(&mut self, mut count: usize) {
         while count > 0 {
             let mut front = self.pending.pop_front().expect("no more than was sent");

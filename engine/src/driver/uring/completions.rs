@@ -32,7 +32,7 @@ impl UringDriver {
         let ticket = user_data.ticket();
         match user_data.op() {
             Op::Receive => self.take_receive(ring, ticket, event),
-            Op::Depart => self.short_sends.push(ShortSend {
+            Op::Transmit => self.short_sends.push(ShortSend {
                 ticket,
                 count: event.result.max(0) as usize,
                 failed: event.result < 0 && !limits::is_transient(-event.result),

@@ -34,7 +34,7 @@ pub(super) enum Waking {
 pub(super) struct Ring {
     io: IoUring,
     buffers: Buffers,
-    /// Recipients receives ended, most of them for want of buffers.
+    /// Connections whose receives ended, most of them for want of buffers.
     pub(super) waiting: Waiting,
     /// Slots taken, accepts under way included.
     used: u32,

@@ -9,7 +9,7 @@ pub(super) enum Op {
     /// Slot: which accept of which listener.
     Accept = 1,
     Receive = 2,
-    Depart = 3,
+    Transmit = 3,
     Tracked = 4,
     Close = 5,
     Cancel = 6,
@@ -51,7 +51,7 @@ impl UserData {
         match (self.0 >> 56) as u8 {
             1 => Op::Accept,
             2 => Op::Receive,
-            3 => Op::Depart,
+            3 => Op::Transmit,
             4 => Op::Tracked,
             5 => Op::Close,
             6 => Op::Cancel,
@@ -79,7 +79,7 @@ mod tests {
         for op in [
             Op::Accept,
             Op::Receive,
-            Op::Depart,
+            Op::Transmit,
             Op::Tracked,
             Op::Close,
             Op::Cancel,

@@ -205,7 +205,7 @@ impl Session {
     }
 
     /// Whether `close_notify` is still to be sent.
-    pub(crate) fn owes_close_notify(&self) -> bool {
+    pub(crate) fn is_close_notify_pending(&self) -> bool {
         matches!(
             self.stage,
             SessionStage::Established | SessionStage::PeerClosed
@@ -235,7 +235,7 @@ impl Session {
     /// # Errors
     /// As for [`Session::encrypt`].
     pub(crate) fn close_notify(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        if !self.owes_close_notify() {
+        if !self.is_close_notify_pending() {
             return Ok(());
         }
         self.close_notify_sent = true;

@@ -168,7 +168,7 @@ fn both_versions_carry_bytes_however_they_are_cut() {
             pair.client.send_close_notify();
             pair.carry_to_session().unwrap();
             assert!(pair.session.is_over());
-            assert!(!pair.session.owes_close_notify());
+            assert!(!pair.session.is_close_notify_pending());
         }
     }
 }

@@ -99,7 +99,7 @@ fn whoever_asks_for_more_than_is_left_is_turned_away() {
         trial.shard.core.connections.in_phase(Phase::Open).count(),
         CLIENTS - 1
     );
-    // Messages that come whole need no memory, and the two that began are finished.
+    // Messages that come complete need no memory, and the two that began are finished.
     trial.write(clients[3], &client_frame(OpCode::Binary, &[7; 4 * KIB]));
     trial.tick_until(|counters| counters.messages_in.get() == 1);
     for client in &clients[..2] {

@@ -9,7 +9,7 @@ use crate::run::handle::Handle;
 use crate::types::answer::Notice;
 use crate::types::ticket::Address;
 
-/// Defers everybody, and decides as the note says.
+/// Defers everybody, and decides as the notice says.
 #[derive(Default)]
 struct Porter {
     waiting: Rc<RefCell<Vec<Address>>>,
@@ -27,7 +27,7 @@ enum Verdict {
 impl Application for Porter {
     type Session = ();
 
-    fn connect(&mut self, cx: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<()> {
+    fn connect(&mut self, cx: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<()> {
         self.waiting.borrow_mut().push(cx.address());
         Admission::Defer
     }

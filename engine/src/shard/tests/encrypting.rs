@@ -114,12 +114,12 @@ fn a_tick_encrypts_so_much_of_what_waits_and_everybody_has_a_turn() {
         }
         trial.shard.tick();
         trial.shard.check_invariants();
-        let sealed = trial.shard.core.tls.encrypted_bytes();
+        let encrypted = trial.shard.core.tls.encrypted_bytes();
         assert!(
-            sealed < TlsSessions::ENCRYPTED_BYTES_PER_TICK + STEP_BYTES,
-            "{sealed} bytes"
+            encrypted < TlsSessions::ENCRYPTED_BYTES_PER_TICK + STEP_BYTES,
+            "{encrypted} bytes"
         );
-        most = most.max(sealed);
+        most = most.max(encrypted);
         ticks += 1;
         assert!(ticks < 1_000, "{heard} of {all} heard");
     }

@@ -14,7 +14,7 @@ const BEAT: &[u8] = b"{}";
 impl Application for Pacemaker {
     type Session = ();
 
-    fn connect(&mut self, _: &mut Context<'_>, request: &upgrade::Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<()> {
         let heartbeat = match request.query() {
             Some("message") => {
                 Heartbeat::Message(crate::types::frame::Frame::new(Kind::Text, BEAT))

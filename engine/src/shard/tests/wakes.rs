@@ -10,7 +10,7 @@ impl Application for Alarm {
     /// Times that are to come.
     type Session = Vec<Millis>;
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &upgrade::Request<'_>) -> Admission<Vec<Millis>> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &HttpRequest<'_>) -> Admission<Vec<Millis>> {
         Admission::Accept(Vec::new().into())
     }
 

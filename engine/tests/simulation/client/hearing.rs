@@ -5,12 +5,12 @@ use super::{ACCEPT, Client, Scene, Stage, kind_of, mask};
 use crate::application::{ROOM_NAMELESS, ROOM_TOO_LONG};
 use crate::log::List;
 use crate::temper::Opening;
-use crate::words::{Ask, Audience, Letter, Words, padding, undress};
+use crate::words::{Ask, Audience, MessageId, Words, decode, padding};
 use shardcast_engine::Report;
 use shardcast_engine::protocol::deflate::{self, InflateLimits};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
 use shardcast_engine::protocol::reader::{
-    self, Assembly, Event, ProtocolError, ReadLimits, Role, Step,
+    self, Assembly, FrameEvent, ProtocolError, ReadLimits, Role, Step,
 };
 
 impl Client {
@@ -83,28 +83,28 @@ impl Client {
         true
     }
 
-    fn event(&mut self, scene: &mut Scene<'_>, event: Event<'_>) {
+    fn event(&mut self, scene: &mut Scene<'_>, event: FrameEvent<'_>) {
         assert_eq!(
             self.close_code, None,
             "client {}: {event:?} after a close frame",
             self.id
         );
         match event {
-            Event::Text(text) => self.hear(scene, Kind::Text, text),
-            Event::Binary(bytes) => {
+            FrameEvent::Text(text) => self.hear(scene, Kind::Text, text),
+            FrameEvent::Binary(bytes) => {
                 let text = std::str::from_utf8(bytes).expect("the application sends text");
                 self.hear(scene, Kind::Binary, text);
             }
-            Event::Ping(payload) => {
+            FrameEvent::Ping(payload) => {
                 if self.stage == Stage::Open {
                     write_client_frame(&mut self.unsent, OpCode::Pong, payload, mask(scene.random));
                 }
             }
-            Event::Pong(payload) => {
+            FrameEvent::Pong(payload) => {
                 let ping = self.pings.pop_front().expect("a ping for each pong");
                 assert_eq!(payload, ping.to_be_bytes());
             }
-            Event::Close(close) => {
+            FrameEvent::Close(close) => {
                 scene
                     .world
                     .trace(|| format!("client {} is closed: {close:?}", self.id));
@@ -114,7 +114,7 @@ impl Client {
                 }
                 self.closing(scene);
             }
-            Event::Assembled | Event::Fragment => panic!("the server does not fragment"),
+            FrameEvent::Assembled | FrameEvent::Fragment => panic!("the server does not fragment"),
         }
     }
 
@@ -124,7 +124,7 @@ impl Client {
             .trace(|| format!("client {} hears {text:.60}", self.id));
         let text = match text.starts_with('@') {
             true => {
-                let (encoding, text) = undress(text);
+                let (encoding, text) = decode(text);
                 assert_eq!(
                     encoding, self.encoding,
                     "client {}: {text} in another encoding",
@@ -141,23 +141,23 @@ impl Client {
             "told" => self.log.told(words.number() as u32),
             "message" => {
                 let audience = Audience::read(words.next());
-                let letter = self.letter(kind, &mut words);
+                let message_id = self.message_id(kind, &mut words);
                 assert_eq!(
                     words.0,
-                    padding(letter, words.0.len()),
-                    "{letter:?} is damaged"
+                    padding(message_id, words.0.len()),
+                    "{message_id:?} is damaged"
                 );
-                self.log.heard(scene.now, audience, letter);
+                self.log.heard(scene.now, audience, message_id);
             }
             "direct" => {
-                let letter = self.letter(kind, &mut words);
-                assert_eq!(words.number(), self.id, "{letter:?} was for another");
+                let message_id = self.message_id(kind, &mut words);
+                assert_eq!(words.number(), self.id, "{message_id:?} was for another");
                 assert_eq!(
                     words.0,
-                    padding(letter, words.0.len()),
-                    "{letter:?} is damaged"
+                    padding(message_id, words.0.len()),
+                    "{message_id:?} is damaged"
                 );
-                self.log.direct(letter);
+                self.log.direct(message_id);
             }
             answer => {
                 let number = words.number() as u32;
@@ -170,13 +170,17 @@ impl Client {
         }
     }
 
-    fn letter(&self, kind: Kind, words: &mut Words<'_>) -> Letter {
-        let letter = Letter {
+    fn message_id(&self, kind: Kind, words: &mut Words<'_>) -> MessageId {
+        let message_id = MessageId {
             from: words.number(),
             number: words.number() as u32,
         };
-        assert_eq!(kind, kind_of(letter.number), "{letter:?} changed its kind");
-        letter
+        assert_eq!(
+            kind,
+            kind_of(message_id.number),
+            "{message_id:?} changed its kind"
+        );
+        message_id
     }
 
     fn answer(
@@ -196,13 +200,13 @@ impl Client {
                     "an echo is out of order"
                 );
                 assert_eq!(kind, kind_of(number), "an echo changed its kind");
-                let letter = Letter {
+                let message_id = MessageId {
                     from: self.id,
                     number,
                 };
                 assert_eq!(
                     words.0,
-                    padding(letter, words.0.len()),
+                    padding(message_id, words.0.len()),
                     "an echo is damaged"
                 );
             }

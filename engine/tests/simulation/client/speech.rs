@@ -2,7 +2,7 @@
 
 use super::{Client, Scene, Stage, kind_of, mask, message_bytes_max};
 use crate::temper::Ending;
-use crate::words::{Ask, Letter};
+use crate::words::{Ask, MessageId};
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::SocketId;
 use shardcast_engine::protocol::deflate::Deflater;
@@ -31,12 +31,12 @@ impl Client {
         if ask == Ask::Echo {
             self.echoes.push_back(number);
         }
-        let letter = Letter {
+        let message_id = MessageId {
             from: self.id,
             number,
         };
         let padding_bytes = scene.random.between(0, self.temper.padding_bytes_max);
-        let text = ask.write(letter, padding_bytes);
+        let text = ask.write(message_id, padding_bytes);
         scene
             .world
             .trace(|| format!("client {} asks {number}: {ask:?}", self.id));

@@ -1,10 +1,10 @@
 //! The checks of users and lists, and of rooms that were full.
 
-use super::{Outcome, cannot_hear, check_one_order, may_have_joined};
+use super::{Outcome, cannot_receive, check_one_order, may_have_joined};
 use crate::application::Step;
 use crate::client::Client;
 use crate::log::List;
-use crate::words::{Ask, Audience, Letter};
+use crate::words::{Ask, Audience, MessageId};
 use std::collections::BTreeSet;
 
 /// Users: nobody is told when it has become one, so what is certain follows from what it heard.
@@ -27,9 +27,10 @@ impl Outcome<'_> {
     /// that.
     fn check_own(&self, client: &Client, user: usize, number: u32) {
         let heard = client.log.as_user.get(&user).map_or(&[][..], |heard| heard);
-        let has = |letter: Letter| heard.iter().any(|(_, other)| *other == letter);
-        let mine =
-            |(_, letter): &&(Step, Letter)| letter.from == client.id && letter.number > number;
+        let has = |message_id: MessageId| heard.iter().any(|(_, other)| *other == message_id);
+        let mine = |(_, message_id): &&(Step, MessageId)| {
+            message_id.from == client.id && message_id.number > number
+        };
         let first = heard.iter().find(mine).map(|(at, _)| *at);
         for sender in self.clients {
             if !self.settled.contains(&sender.id) {
@@ -39,22 +40,22 @@ impl Outcome<'_> {
                 let Ask::Publish(to, options) = ask else {
                     continue;
                 };
-                let letter = Letter {
+                let message_id = MessageId {
                     from: sender.id,
                     number: number_sent,
                 };
                 let is_own = sender.id == client.id;
                 let skipped = options.except && is_own
                     || sender.log.refused.contains(&number_sent)
-                    || cannot_hear(self.clients, letter, client.id);
+                    || cannot_receive(self.clients, message_id, client.id);
                 let after = match is_own {
                     true => number_sent > number,
                     false => first.is_some_and(|first| *sent > first),
                 };
                 if *to == Audience::User(user) && after && !skipped {
                     assert!(
-                        has(letter),
-                        "client {}: {letter:?} of {to:?} is lost",
+                        has(message_id),
+                        "client {}: {message_id:?} of {to:?} is lost",
                         client.id
                     );
                 }

@@ -9,7 +9,7 @@ use crate::application::{Fate, published, with_target, with_topic};
 use crate::client::kind_of;
 use crate::log::List;
 use crate::temper::{FLEETING_ROOMS, USERS};
-use crate::words::{Ask, Audience, Letter, Options, Words, padding};
+use crate::words::{Ask, Audience, MessageId, Options, Words, padding};
 use shardcast_engine::driver::sim::Random;
 use shardcast_engine::{Answer, EncodingId, Handle, Publish, Reply};
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,10 +137,10 @@ impl Simulation {
             with_topic(audience, |topic| handle.list(topic, reply))
         } else {
             let from = self.outside.id;
-            let letter = Letter { from, number };
+            let message_id = MessageId { from, number };
             let encoding = EncodingId::new(client.encoding as u8);
-            let padding = padding(letter, number as usize % 40);
-            let content = published(audience, letter, encoding, kind_of(number), &padding);
+            let padding = padding(message_id, number as usize % 40);
+            let content = published(audience, message_id, encoding, kind_of(number), &padding);
             let publish = Publish::new(content);
             let reply = options.report.then(|| self.outside.reply(number));
             with_target(audience, |target| match reply {

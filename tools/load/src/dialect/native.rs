@@ -73,7 +73,7 @@ impl Native {
     }
 
     /// A join was answered. The words of a server that could not bring what was missed.
-    fn note_join(&mut self, index: usize, envelope: &Envelope<'_>) -> Option<String> {
+    fn note_join(&mut self, index: usize, envelope: &NativeEnvelope<'_>) -> Option<String> {
         let place = self.places.get_mut(index)?;
         let position = envelope.epoch.as_deref().zip(envelope.offset);
         let Some((epoch, offset)) = position else {
@@ -113,7 +113,7 @@ impl Native {
     }
 
     fn read_json(&mut self, index: usize, payload: &[u8]) -> Incoming {
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(payload) else {
+        let Ok(envelope) = serde_json::from_slice::<NativeEnvelope<'_>>(payload) else {
             return Incoming::Corrupted;
         };
         match &*envelope.kind {
@@ -208,7 +208,7 @@ impl Speech for Native {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'b> {
+struct NativeEnvelope<'b> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'b, str>,
     #[serde(borrow)]

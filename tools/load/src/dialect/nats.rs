@@ -16,20 +16,20 @@ pub(super) struct Nats {
     echo_at: usize,
     /// By room, each with the place of the body.
     publish: Vec<(Template, usize)>,
-    connections: Vec<Connection>,
+    connections: Vec<NatsConnection>,
 }
 
 #[derive(Clone, Debug)]
-struct Connection {
+struct NatsConnection {
     role: Role,
-    step: Step,
+    step: NatsStep,
     /// The beginning of a message.
     carry: Vec<u8>,
 }
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum NatsStep {
     /// `INFO` is awaited.
     Opening,
     /// The answer to our first `PING`, which follows `CONNECT`, is awaited.
@@ -112,9 +112,9 @@ impl Speech for Nats {
     }
 
     fn begin(&mut self, index: usize, role: Role) {
-        let connection = Connection {
+        let connection = NatsConnection {
             role,
-            step: Step::Opening,
+            step: NatsStep::Opening,
             carry: Vec::new(),
         };
         if self.connections.len() <= index {
@@ -159,8 +159,8 @@ impl Speech for Nats {
         while let Some(operation) = self.take(index, rest)? {
             let connection = &mut self.connections[index];
             let incoming = match (operation, connection.step) {
-                (Operation::Greeting, Step::Opening) => {
-                    connection.step = Step::Connecting;
+                (Operation::Greeting, NatsStep::Opening) => {
+                    connection.step = NatsStep::Connecting;
                     let own = match connection.role {
                         Role::Echoer { number } => format!("SUB e{number:010} 1\r\n"),
                         Role::Subscriber { .. } | Role::Publisher => String::new(),
@@ -174,12 +174,12 @@ impl Speech for Nats {
                     Template::new(BINARY, PONG).append(out, &[]);
                     continue;
                 }
-                (Operation::Pong, Step::Connecting) => {
-                    connection.step = Step::Ready;
+                (Operation::Pong, NatsStep::Connecting) => {
+                    connection.step = NatsStep::Ready;
                     Incoming::Welcome
                 }
-                (Operation::Pong, Step::Ready) => Incoming::Joined,
-                (Operation::Message(incoming), Step::Ready) => incoming,
+                (Operation::Pong, NatsStep::Ready) => Incoming::Joined,
+                (Operation::Message(incoming), NatsStep::Ready) => incoming,
                 (Operation::Error(words), _) => Incoming::Refused(words),
                 (Operation::Pong | Operation::Message(_), _) => Incoming::Corrupted,
             };
@@ -204,7 +204,7 @@ enum Operation {
     Message(Incoming),
 }
 
-/// The message at the start of `bytes` and its length, if it is whole.
+/// The message at the start of `bytes` and its length, if it is complete.
 fn parse(bytes: &[u8], body: &Body) -> Result<Option<(Operation, usize)>, String> {
     let mut line = bytes.iter().take(LINE_BYTES_MAX);
     let Some(line_bytes) = line.position(|&byte| byte == b'\n') else {

@@ -25,20 +25,20 @@ pub(super) struct Pusher {
     publish: Vec<Template>,
     /// By room.
     publish_at: Vec<usize>,
-    connections: Vec<Connection>,
+    connections: Vec<PusherConnection>,
 }
 
 #[derive(Clone, Debug)]
-struct Connection {
+struct PusherConnection {
     role: Role,
-    step: Step,
+    step: PusherStep,
     /// As the server named it; what authorizes a subscription depends on it.
     socket_id: String,
 }
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum PusherStep {
     /// `connection_established` is awaited.
     Opening,
     /// So many subscriptions that its role needs are not answered.
@@ -105,8 +105,8 @@ impl Pusher {
             Role::Subscriber { .. } => Vec::new(),
         };
         connection.step = match channels.len() {
-            0 => Step::Ready,
-            count => Step::Subscribing(count as u32),
+            0 => PusherStep::Ready,
+            count => PusherStep::Subscribing(count as u32),
         };
         for channel in &channels {
             self.append_channel(out, index, channel);
@@ -117,16 +117,16 @@ impl Pusher {
     fn subscribed(&mut self, index: usize) -> Option<Incoming> {
         let step = &mut self.connections[index].step;
         match *step {
-            Step::Opening => Some(Incoming::Corrupted),
-            Step::Subscribing(1) => {
-                *step = Step::Ready;
+            PusherStep::Opening => Some(Incoming::Corrupted),
+            PusherStep::Subscribing(1) => {
+                *step = PusherStep::Ready;
                 Some(Incoming::Welcome)
             }
-            Step::Subscribing(count) => {
-                *step = Step::Subscribing(count - 1);
+            PusherStep::Subscribing(count) => {
+                *step = PusherStep::Subscribing(count - 1);
                 None
             }
-            Step::Ready => Some(Incoming::Joined),
+            PusherStep::Ready => Some(Incoming::Joined),
         }
     }
 
@@ -163,9 +163,9 @@ impl Speech for Pusher {
     }
 
     fn begin(&mut self, index: usize, role: Role) {
-        let connection = Connection {
+        let connection = PusherConnection {
             role,
-            step: Step::Opening,
+            step: PusherStep::Opening,
             socket_id: String::new(),
         };
         if self.connections.len() <= index {
@@ -208,7 +208,7 @@ impl Speech for Pusher {
         let Some(payload) = rest.take() else {
             return Ok(None);
         };
-        let envelope = match serde_json::from_slice::<Envelope<'_>>(payload) {
+        let envelope = match serde_json::from_slice::<PusherEnvelope<'_>>(payload) {
             Ok(envelope) if opcode == TEXT => envelope,
             _ => return Ok(Some(Incoming::Corrupted)),
         };
@@ -238,7 +238,7 @@ impl Speech for Pusher {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'b> {
+struct PusherEnvelope<'b> {
     #[serde(borrow)]
     event: Cow<'b, str>,
     #[serde(borrow)]

@@ -14,12 +14,12 @@ pub(super) struct Socketio {
     echo: Template,
     /// By room, each with the place of the body.
     publish: Vec<(Template, usize)>,
-    steps: Vec<Step>,
+    steps: Vec<SocketIoStep>,
 }
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum SocketIoStep {
     /// Engine.IO's `open` packet is awaited.
     Opening,
     /// The answer to Socket.IO's `connect` packet is awaited.
@@ -69,9 +69,9 @@ impl Speech for Socketio {
 
     fn begin(&mut self, index: usize, _: Role) {
         if self.steps.len() <= index {
-            self.steps.resize(index + 1, Step::Opening);
+            self.steps.resize(index + 1, SocketIoStep::Opening);
         }
-        self.steps[index] = Step::Opening;
+        self.steps[index] = SocketIoStep::Opening;
     }
 
     fn has_welcome(&self) -> bool {
@@ -109,8 +109,8 @@ impl Speech for Socketio {
         let step = self.steps[index];
         let incoming = match (opcode, payload) {
             // Engine.IO: open, close, ping, noop.
-            (TEXT, [b'0', ..]) if step == Step::Opening => {
-                self.steps[index] = Step::Connecting;
+            (TEXT, [b'0', ..]) if step == SocketIoStep::Opening => {
+                self.steps[index] = SocketIoStep::Connecting;
                 Template::new(TEXT, b"40").append(out, &[]);
                 return Ok(None);
             }
@@ -121,15 +121,15 @@ impl Speech for Socketio {
             }
             (TEXT, b"6") => return Ok(None),
             // Socket.IO: connect, disconnect, event, acknowledgement, error.
-            (TEXT, [b'4', b'0', ..]) if step == Step::Connecting => {
-                self.steps[index] = Step::Ready;
+            (TEXT, [b'4', b'0', ..]) if step == SocketIoStep::Connecting => {
+                self.steps[index] = SocketIoStep::Ready;
                 Incoming::Welcome
             }
             (TEXT, b"41" | [b'4', b'4', ..]) => {
                 Incoming::Refused(String::from_utf8_lossy(payload).into_owned())
             }
-            (TEXT, [b'4', b'2', ..]) if step == Step::Ready => self.event(payload),
-            (TEXT, b"430[]") if step == Step::Ready => Incoming::Joined,
+            (TEXT, [b'4', b'2', ..]) if step == SocketIoStep::Ready => self.event(payload),
+            (TEXT, b"430[]") if step == SocketIoStep::Ready => Incoming::Joined,
             _ => Incoming::Corrupted,
         };
         Ok(Some(incoming))

@@ -1,14 +1,14 @@
 //! The options of one to many. Called by `scenario`.
 
-use crate::arguments::Common;
+use crate::options::CommonOptions;
 use crate::plan::{Plan, Scenario, pace};
 use clap::Args;
 
 /// One to many.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct BroadcastOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// Connections that publish, besides the subscribers.
     #[arg(long, default_value_t = 1)]
     publishers: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     rooms: u32,
 }
 
-impl Options {
+impl BroadcastOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         let pace = pace(self.rate, self.outstanding, self.burst)?;
         Plan::new(&self.common, Scenario::Broadcast)?

@@ -1,16 +1,16 @@
 //! The options of a chat. Called by `scenario`.
 
-use crate::arguments::Common;
 use crate::chat::{Chat, Seats, Sizes};
 use crate::dialect::Protocol;
+use crate::options::CommonOptions;
 use crate::plan::{Plan, STREAMS_MAX, Scenario, pace, within};
 use clap::Args;
 
 /// Rooms as people have them.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct ChatOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// Rooms; the k-th has members in proportion to 1/k.
     #[arg(long, default_value_t = 100)]
     rooms: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Options {
 /// Rooms of one connection.
 const ROOMS_PER_CONNECTION_MAX: u32 = 128;
 
-impl Options {
+impl ChatOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         if self.common.protocol != Protocol::Native {
             return Err(
@@ -57,7 +57,8 @@ impl Options {
             self.rooms_per_connection,
             rooms_max,
         )?;
-        let streams = Seats::new(&plan, chat).streams() / u64::from(plan.workers);
+        let streams =
+            Seats::new(plan.connections, plan.rooms, chat).streams() / u64::from(plan.workers);
         if streams > STREAMS_MAX {
             return Err(format!(
                 "these rooms give each worker {streams} pairs of a member and a talker to verify, and {STREAMS_MAX} are the most: use more --rooms or --workers"

@@ -1,16 +1,16 @@
 //! The options of coming and going. Called by `scenario`.
 
-use crate::arguments::{Common, duration};
-use crate::churn::ChurnPlan;
-use crate::plan::{Motion, Plan, Scenario, pace};
+use crate::motion::{ChurnPlan, Motion};
+use crate::options::{CommonOptions, duration};
+use crate::plan::{Plan, Scenario, pace};
 use clap::Args;
 use std::time::Duration;
 
 /// Coming and going.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct ChurnOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// Connects a second, by the clock; as many connections leave, those that have stayed longest.
     #[arg(long, value_name = "CONNECTS_PER_S")]
     rate: f64,
@@ -25,7 +25,7 @@ pub(crate) struct Options {
     patience: Duration,
 }
 
-impl Options {
+impl ChurnOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         // Every worker has a part of it.
         pace(Some(self.rate), None, 1)?;

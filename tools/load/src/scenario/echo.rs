@@ -1,14 +1,14 @@
 //! The options of round trips. Called by `scenario`.
 
-use crate::arguments::Common;
+use crate::options::CommonOptions;
 use crate::plan::{Plan, Scenario, pace};
 use clap::Args;
 
 /// Round trips.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct EchoOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// Messages that each connection keeps unanswered (closed loop).
     #[arg(long, default_value_t = 1, conflicts_with = "rate")]
     in_flight: u32,
@@ -18,7 +18,7 @@ pub(crate) struct Options {
     rate: Option<f64>,
 }
 
-impl Options {
+impl EchoOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         Ok(Plan {
             pace: pace(self.rate, Some(self.in_flight), 1)?,

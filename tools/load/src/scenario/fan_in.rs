@@ -1,14 +1,14 @@
 //! The options of many to few. Called by `scenario`.
 
-use crate::arguments::Common;
+use crate::options::CommonOptions;
 use crate::plan::{PUBLISHERS_MAX, Plan, Scenario, pace, within};
 use clap::Args;
 
 /// Many to few: a broadcast with the numbers turned round.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct FanInOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// Connections that receive, besides the publishers.
     #[arg(long, default_value_t = 5)]
     listeners: u32,
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     outstanding: Option<u32>,
 }
 
-impl Options {
+impl FanInOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         let plan = Plan::new(&self.common, Scenario::FanIn)?;
         within("--connections", self.common.connections, PUBLISHERS_MAX)?;

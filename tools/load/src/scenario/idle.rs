@@ -1,6 +1,6 @@
 //! The options of connections that only stay. Called by `scenario`.
 
-use crate::arguments::{Common, duration};
+use crate::options::{CommonOptions, duration};
 use crate::pace::Pace;
 use crate::plan::{Plan, Scenario};
 use clap::Args;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 /// Memory.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct IdleOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// How long to stay.
     #[arg(long, default_value = "5s", value_parser = duration)]
     hold: Duration,
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     broadcast_once: bool,
 }
 
-impl Options {
+impl IdleOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         let protocol = self.common.protocol;
         if self.broadcast_once && !protocol.has_everyone() {

@@ -1,17 +1,17 @@
 //! The options of a recovery. Called by `scenario`.
 
-use crate::arguments::{Common, duration};
 use crate::dialect::Protocol;
-use crate::plan::{Motion, Plan, Scenario, pace};
-use crate::storm::StormPlan;
+use crate::motion::{Motion, StormPlan};
+use crate::options::{CommonOptions, duration};
+use crate::plan::{Plan, Scenario, pace};
 use clap::Args;
 use std::time::Duration;
 
 /// A recovery: a storm after which nobody may have missed anything.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct RecoverOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// Of the connections: cut off at one time by a reset. They come back with the place of the
     /// last message that they had.
     #[arg(long, default_value_t = 0.9, value_name = "SHARE")]
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     patience: Duration,
 }
 
-impl Options {
+impl RecoverOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         let pace = pace(Some(self.rate), None, 1)?;
         if self.common.protocol != Protocol::Native {

@@ -1,6 +1,6 @@
 //! The options of a broadcast to readers of whom some stall. Called by `scenario`.
 
-use crate::arguments::{Common, duration};
+use crate::options::{CommonOptions, duration};
 use crate::plan::{Plan, Scenario, pace};
 use crate::stall::Stall;
 use clap::Args;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 /// A broadcast, and readers who stall.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct SlowOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// Connections that publish, besides the subscribers.
     #[arg(long, default_value_t = 1)]
     publishers: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     stall_for: Option<Duration>,
 }
 
-impl Options {
+impl SlowOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         let stall = Stall {
             share: self.stall_share,

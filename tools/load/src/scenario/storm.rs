@@ -1,16 +1,16 @@
 //! The options of a storm. Called by `scenario`.
 
-use crate::arguments::{Common, duration};
-use crate::plan::{Motion, Plan, Scenario, pace};
-use crate::storm::StormPlan;
+use crate::motion::{Motion, StormPlan};
+use crate::options::{CommonOptions, duration};
+use crate::plan::{Plan, Scenario, pace};
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 
 /// A storm.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct StormOptions {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     /// Of the connections: cut off at one time by a reset, as when a network fails, and all back as
     /// soon as they can.
     #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
@@ -49,7 +49,7 @@ enum Talk {
     Broadcast,
 }
 
-impl Options {
+impl StormOptions {
     pub(super) fn plan(&self) -> Result<Plan, String> {
         let pace = pace(Some(self.rate), None, 1)?;
         if !(0.0..=1.0).contains(&self.storm_share) {

@@ -111,7 +111,7 @@ fn relay(stream: &TcpStream, config: Arc<ServerConfig>, backend: SocketAddr, dia
     plain.set_nodelay(true).unwrap();
     let session = Mutex::new(session);
     std::thread::scope(|scope| {
-        scope.spawn(|| seal(&plain, &session, stream));
+        scope.spawn(|| encrypt(&plain, &session, stream));
         if open(stream, &session, &plain) {
             diary.note(Seen::Farewell);
         }
@@ -122,7 +122,7 @@ fn relay(stream: &TcpStream, config: Arc<ServerConfig>, backend: SocketAddr, dia
 }
 
 /// From the server to the client.
-fn seal(mut plain: &TcpStream, session: &Mutex<ServerConnection>, stream: &TcpStream) {
+fn encrypt(mut plain: &TcpStream, session: &Mutex<ServerConnection>, stream: &TcpStream) {
     let mut bytes = vec![0; 64 << 10];
     loop {
         let count = plain.read(&mut bytes).unwrap_or(0);

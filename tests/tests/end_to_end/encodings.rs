@@ -1,9 +1,10 @@
-//! Forms, users, limits and lists over real sockets: one room whose members are encoded differently, one user on all shards.
+//! Encodings, users, limits and lists over real sockets: one room whose members are encoded
+//! differently, one user on all shards.
 
 use crate::SHARDS;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::frame::Kind;
-use shardcast_engine::protocol::upgrade::Request;
+use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, Content, Context, Data, DataEncoding,
     EncodingId, Frame, Message, Notice, Position, Publication, PublicationKind, Publish, Tag,
@@ -16,7 +17,8 @@ use std::sync::{Arc, Mutex};
 /// Connections by the number that they gave themselves.
 pub(crate) type Book = Arc<Mutex<BTreeMap<u32, Address>>>;
 
-/// Does what a text says, asks apart by semicolons; the subprotocol is the encoding: `f0`, `f1`, `f2`. What is said in a encoding begins with its name.
+/// Does what a text says, asks apart by semicolons; the subprotocol is the encoding: `f0`, `f1`,
+/// `f2`. What leaves in an encoding begins with its name.
 pub(crate) struct Hall {
     pub(crate) book: Book,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Hall {
 impl Application for Hall {
     type Session = ();
 
-    fn connect(&mut self, _cx: &mut Context<'_>, request: &Request<'_>) -> Admission<()> {
+    fn connect(&mut self, _cx: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<()> {
         let subprotocol = request.choose_subprotocol(&["f0", "f1", "f2"]);
         let encoding = match subprotocol {
             Some("f1") => EncodingId::new(1),
@@ -184,7 +186,7 @@ pub(crate) fn hall(shards: usize) -> (Server, Book) {
     (server, book)
 }
 
-/// Clients of all three forms in turns, each with its number, in the room `r`.
+/// Clients of all three encodings in turns, each with its number, in the room `r`.
 pub(crate) fn guests(server: &Server, count: usize) -> Vec<Client> {
     let connect = |index: usize| {
         let (mut client, _) = Client::offering(server, &format!("f{}", index % 3));
@@ -196,7 +198,7 @@ pub(crate) fn guests(server: &Server, count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn a_room_is_spoken_to_in_every_form() {
+fn a_room_is_published_to_in_every_encoding() {
     const GUESTS: usize = 12;
     for shards in SHARDS {
         let (server, _) = hall(shards);
@@ -210,7 +212,8 @@ fn a_room_is_spoken_to_in_every_form() {
                 guests[speaker].expect(&format!("reported {GUESTS}"));
             }
         }
-        // What cannot be said, or panics, is not sent to those who could only hear it so. The report tells how many they are.
+        // What cannot be said, or panics, is not sent to those who could only hear it so. The
+        // report tells how many they are.
         for to in ["r", "*"] {
             for (text, hearers) in [("?", [true, false, false]), ("!", [true, false, true])] {
                 guests[0].say(&format!("publish {to} {text}"));
@@ -219,9 +222,9 @@ fn a_room_is_spoken_to_in_every_form() {
                         guest.expect(&format!("f{} {text}", index % 3));
                     }
                 }
-                let told = GUESTS / 3 * hearers.iter().filter(|hears| **hears).count();
-                let dropped = GUESTS - told;
-                guests[0].expect(&format!("reported {told}, dropped {dropped}"));
+                let delivered = GUESTS / 3 * hearers.iter().filter(|hears| **hears).count();
+                let dropped = GUESTS - delivered;
+                guests[0].expect(&format!("reported {delivered}, dropped {dropped}"));
             }
         }
         guests[0].say("tell 4 direct");

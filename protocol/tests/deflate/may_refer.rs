@@ -1,6 +1,6 @@
-//! Clients that were told `client_no_context_takeover` and had not offered it: those that go on
-//! with their window all the same are read, those that obey cost nothing for long, and what is kept
-//! has a bound.
+//! Clients that were answered `client_no_context_takeover` and had not offered it: those that go on
+//! with their window all the same are read, those that comply cost nothing for long, and what is
+//! kept has a bound.
 
 use super::{json, zlib, zlib_once};
 use shardcast_protocol::deflate::{InflateLimits, InflateStream, Inflater};
@@ -23,7 +23,7 @@ struct Pair {
 
 impl Pair {
     fn new(level: u32, room: usize) -> Pair {
-        let mut stream = InflateStream::told();
+        let mut stream = InflateStream::may_refer();
         stream.set_room(room);
         Pair {
             inflater: Inflater::default(),
@@ -40,10 +40,10 @@ impl Pair {
         } else {
             zlib(&mut self.client, message)
         };
-        self.hear(&payload, message)
+        self.receive(&payload, message)
     }
 
-    fn hear(&mut self, payload: &[u8], message: &[u8]) -> Result<(), ProtocolError> {
+    fn receive(&mut self, payload: &[u8], message: &[u8]) -> Result<(), ProtocolError> {
         let own = Some(&mut self.stream);
         let inflated = self.inflater.inflate(payload, own, &LIMITS)?;
         assert!(inflated == message, "{} bytes", message.len());
@@ -92,7 +92,7 @@ fn who_obeys_is_forgotten() {
     let mut pair = Pair::new(6, ROOM);
     for (bytes, is_over) in [(300, false), (400, true)] {
         let message = json(bytes, 3);
-        assert_eq!(pair.hear(&zlib_once(&message), &message), Ok(()));
+        assert_eq!(pair.receive(&zlib_once(&message), &message), Ok(()));
         pair.check(if is_over { 0..=0 } else { 300..=512 }, is_over);
     }
     // Messages that begin like no other: after 64 KiB.
@@ -102,7 +102,7 @@ fn who_obeys_is_forgotten() {
     while !pair.stream.is_over() {
         let message = format!("{:08x}{}", random.u32(..), "so it goes, ".repeat(80));
         assert_eq!(
-            pair.hear(&zlib_once(message.as_bytes()), message.as_bytes()),
+            pair.receive(&zlib_once(message.as_bytes()), message.as_bytes()),
             Ok(())
         );
         heard += message.len();

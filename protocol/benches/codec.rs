@@ -196,6 +196,7 @@ fn native_message(bytes: usize) -> Box<dyn FnMut()> {
         let event = Event::Message {
             room: Some("r1"),
             from: "0-0-1",
+            offset: None,
             data: black_box(data).map(Value::Json),
         };
         let written = Dialect::NativeJson.write_event(&mut out, &event);

@@ -4,8 +4,8 @@
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use shardcast_protocol::dialect::{
-    Code, Command, DEPTH_MAX, Decoded, Dialect, ID_BYTES_MAX, Id, InvalidRequest, Item, Payload,
-    Publish, PublishTarget, Request, Rooms, Rules, Value as Sent,
+    Code, Command, DEPTH_MAX, Decoded, Dialect, ID_BYTES_MAX, Id, InvalidRequest, Item, Join,
+    Payload, Publish, PublishTarget, Request, Rooms, Rules, Value as Sent,
 };
 use shardcast_protocol::json::Raw;
 use std::fmt;
@@ -175,7 +175,7 @@ fn actual(text: &str) -> Result<Expected, Code> {
         _ => None,
     };
     let rooms = match (request, publish) {
-        (Request::Join(rooms) | Request::Leave(rooms), _) => Some(rooms),
+        (Request::Join(Join { rooms, .. }) | Request::Leave(rooms), _) => Some(rooms),
         (
             _,
             Some(Publish {

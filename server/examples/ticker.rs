@@ -1,11 +1,15 @@
-//! A price ticker: clients join `price:SYMBOL` and hear prices; only the server publishes.
+//! A price ticker: clients join `price:SYMBOL`, or `price:all`, and hear prices, the last ones at
+//! once; only the server publishes. Who reads slowly hears the newest price of each symbol.
 //!
 //! `cargo run -p shardcast --example ticker`, then connect to `ws://127.0.0.1:8000/ws` and say
-//! `{"type":"join_room","room":"price:ACME"}`.
+//! `{"type":"join_room","room":"price:all"}`.
 
 use clap::Parser;
 use serde::Serialize;
-use shardcast::namespace::{Characters, NameRules, Namespace, NamespaceError, Namespaces, Who};
+use shardcast::namespace::{
+    Characters, History, NameRules, Namespace, NamespaceError, Namespaces, Newcomers, SlowReader,
+    Who,
+};
 use shardcast::{App, Config, Failure, Handle, Listener};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -22,6 +26,8 @@ struct Arguments {
 }
 
 /// The namespace `price`: anyone may join, nobody may publish. The server's own code need not ask.
+/// A room keeps as many prices as hold the newest of each symbol; a price is a state, so the newest
+/// is all that a newcomer and a slow reader need.
 fn namespaces() -> Result<Namespaces, NamespaceError> {
     let price = Namespace {
         publish: Who::Nobody,
@@ -30,6 +36,13 @@ fn namespaces() -> Result<Namespaces, NamespaceError> {
             bytes_max: 32,
             characters: Characters::Alphanumeric,
         },
+        history: Some(History {
+            publications_max: 100,
+            idempotency: None,
+            last: Newcomers::NewestByKey,
+            ..History::default()
+        }),
+        slow_reader: SlowReader::Conflate,
         ..Namespace::default()
     };
     // Rooms without a prefix, users and everyone fall under the default namespace: closed as well.
@@ -61,8 +74,11 @@ async fn tick(handle: Handle, every: Duration) -> Result<(), Failure> {
             price.cents = (price.cents + fastrand::u64(0..=20))
                 .saturating_sub(10)
                 .max(1);
-            let room = format!("price:{}", price.symbol);
-            handle.to(&room).emit("price", price).await?;
+            let own = format!("price:{}", price.symbol);
+            for room in [own.as_str(), "price:all"] {
+                let prices = handle.to(room).conflate(price.symbol);
+                prices.emit("price", price).await?;
+            }
         }
     }
 }

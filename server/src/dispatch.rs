@@ -3,9 +3,12 @@
 
 pub(crate) mod builtin;
 pub(crate) mod handler;
+pub(crate) mod late;
 pub(crate) mod middleware;
+pub(crate) mod naming;
 pub(crate) mod options;
 pub(crate) mod pattern;
+pub(crate) mod publishing;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod table;

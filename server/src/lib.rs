@@ -32,6 +32,8 @@ pub use dispatch::middleware::{Flow, Request};
 pub use dispatch::options::Options;
 pub use dispatch::registry::RegisterError;
 pub use rooms::emit::Emit;
+pub use rooms::history::{HistoryMessage, RoomHistory};
+pub use rooms::published::Published;
 pub use session::background::Background;
 pub use session::context::{Context, NothingToAnswer, Session};
 pub use session::handle::Handle;
@@ -47,8 +49,9 @@ pub use wire::from_data::{Data, FromData, Valid};
 pub use shardcast_engine as engine;
 pub use shardcast_engine::protocol::close::CloseCode;
 pub use shardcast_engine::{
-    Address, CloseReason, Config, ListenAddress, ListenSource, Listener, Listing, Member, Peer,
-    Refusal, StartError,
+    Address, CloseReason, Config, HistoryQuery, JoinedLog, ListenAddress, ListenSource, Listener,
+    Listing, Loss, Member, Missed, MissedReason, Peer, Position, ReadOrder, Recovery, Refusal,
+    Repeat, Since, StartError,
 };
 pub use shardcast_protocol::dialect::{Code, Dialect, Problem, Rules, Value};
 pub use shardcast_protocol::http::{HeaderError, Headers};

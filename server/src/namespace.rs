@@ -5,15 +5,20 @@
 //! configuration; a look-up takes no lock and allocates nothing.
 
 mod denied;
+pub(crate) mod history;
 mod names;
 pub(crate) mod resolved;
 mod who;
 
 pub use denied::Denied;
+pub use history::History;
 pub use names::{Characters, NameRules};
+pub use shardcast_engine::{Newcomers, SlowReader};
 pub use shardcast_protocol::dialect::ControlPolicy;
 pub use who::{Caller, Roles, Who};
 
+use history::Log;
+use shardcast_engine::{LogClass, LogOptions};
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -30,12 +35,30 @@ pub struct Namespaces(Arc<NamespaceTable>);
 #[derive(Debug, PartialEq, Eq)]
 struct NamespaceTable {
     /// The namespace of rooms without a prefix.
-    default: Namespace,
-    named: HashMap<Box<str>, Namespace>,
+    default: Class,
+    named: HashMap<Box<str>, Class>,
     /// A namespace that permits nothing to anybody, for all rooms that must look as if they did not
     /// exist. It exists as soon as one namespace is secret: a different answer for unknown
     /// namespaces would reveal the secret one.
-    void: Option<Namespace>,
+    void: Option<Class>,
+    /// What rooms keep, by [`LogClass`].
+    logs: Vec<Log>,
+}
+
+/// A namespace with the class of its rooms' logs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Class {
+    pub(crate) namespace: Namespace,
+    pub(crate) log: Option<LogClass>,
+}
+
+impl Class {
+    fn new(namespace: Namespace, logs: &mut Vec<Log>) -> Class {
+        Class {
+            log: Log::of(namespace.history, namespace.slow_reader).map(|log| log.class(logs)),
+            namespace,
+        }
+    }
 }
 
 /// What may be done in the rooms of one class, by whom. `Namespace::default()` lets everybody do
@@ -48,6 +71,13 @@ pub struct Namespace {
     pub publish: Who,
     /// Who may see the members of a room.
     pub presence: Who,
+    /// Who may read what a room keeps, and recover from it: of those who are in it or may join it.
+    pub history_read: Who,
+    /// What a room keeps; `None`: nothing.
+    pub history: Option<History>,
+    /// What becomes of a member that reads more slowly than the room speaks. Everything but
+    /// [`SlowReader::Disconnect`] makes a room keep a little also where it has no history.
+    pub slow_reader: SlowReader,
     /// Whether a message comes back to its sender, unless the request says otherwise.
     pub echo: bool,
     /// Members that a room may have, within [`Namespace::MEMBERS`]. One more is refused.
@@ -67,6 +97,9 @@ impl Default for Namespace {
             join: Who::Anyone,
             publish: Who::Anyone,
             presence: Who::Anyone,
+            history_read: Who::Anyone,
+            history: None,
+            slow_reader: SlowReader::Disconnect,
             echo: true,
             members_max: Namespace::MEMBERS_MAX_DEFAULT,
             names: NameRules::default(),
@@ -115,6 +148,26 @@ impl Namespace {
         self.may(&self.presence, caller)
     }
 
+    /// Whether the caller may read what a room of this namespace keeps; `standing` is how it stands
+    /// to the room.
+    ///
+    /// # Errors
+    /// As [`Namespace::may_join`]. A secret namespace whose rooms keep nothing refuses, as one that
+    /// does not exist does.
+    pub fn may_read(
+        &self,
+        caller: &(impl Caller + ?Sized),
+        standing: Standing,
+    ) -> Result<(), Denied> {
+        if standing == Standing::Stranger {
+            self.may_join(caller)?;
+        }
+        if self.secret && self.history.is_none() {
+            return Err(Denied::Forbidden);
+        }
+        self.may(&self.history_read, caller)
+    }
+
     fn may(&self, who: &Who, caller: &(impl Caller + ?Sized)) -> Result<(), Denied> {
         if who.includes(caller) {
             Ok(())
@@ -131,10 +184,20 @@ impl Namespace {
             join: Who::Nobody,
             publish: Who::Nobody,
             presence: Who::Nobody,
+            history_read: Who::Nobody,
             secret: true,
             ..Namespace::default()
         }
     }
+}
+
+/// How who asks for what a room keeps stands to the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In it, by whoever's doing.
+    Member,
+    /// Not in it.
+    Stranger,
 }
 
 impl Namespaces {
@@ -150,10 +213,12 @@ impl Namespaces {
         named: impl IntoIterator<Item = (N, Namespace)>,
     ) -> Result<Namespaces, NamespaceError> {
         check("", &default)?;
+        let mut logs = Vec::new();
         let mut table = NamespaceTable {
             void: None,
             named: HashMap::new(),
-            default,
+            default: Class::new(default, &mut logs),
+            logs: Vec::new(),
         };
         for (name, namespace) in named {
             let name: String = name.into();
@@ -167,10 +232,13 @@ impl Namespaces {
             if table.named.contains_key(&*name) {
                 return Err(NamespaceError::Repeated(name));
             }
-            table.named.insert(name.into(), namespace);
+            let class = Class::new(namespace, &mut logs);
+            table.named.insert(name.into(), class);
         }
-        let secret = table.default.secret || table.named.values().any(|namespace| namespace.secret);
-        table.void = secret.then(Namespace::void);
+        let is_secret = |class: &Class| class.namespace.secret;
+        let secret = is_secret(&table.default) || table.named.values().any(is_secret);
+        table.void = secret.then(|| Class::new(Namespace::void(), &mut logs));
+        table.logs = logs;
         Ok(Namespaces(Arc::new(table)))
     }
 
@@ -194,12 +262,18 @@ impl Namespaces {
     /// # Errors
     /// [`Denied::BadName`], or [`Denied::UnknownNamespace`] where no namespace is secret.
     pub fn find(&self, room: &str) -> Result<&Namespace, Denied> {
+        self.class(room).map(|class| &class.namespace)
+    }
+
+    /// The same with the class of the room's log.
+    pub(crate) fn class(&self, room: &str) -> Result<&Class, Denied> {
         let NamespaceTable {
             default,
             named,
             void,
+            logs: _,
         } = &*self.0;
-        let (namespace, own) = match room.split_once(':') {
+        let (class, own) = match room.split_once(':') {
             Some((prefix, own)) if !named.is_empty() => {
                 // A prefix that is too long for a namespace is not hashed.
                 let known = *Namespace::PREFIX_BYTES.end() >= prefix.len();
@@ -212,24 +286,31 @@ impl Namespaces {
         let NameRules {
             bytes_max,
             characters,
-        } = namespace.names;
+        } = class.namespace.names;
         if room.len() <= bytes_max && !own.is_empty() && characters.include(own) {
-            return Ok(namespace);
+            return Ok(class);
         }
         void.as_ref()
-            .filter(|_| namespace.secret)
+            .filter(|_| class.namespace.secret)
             .ok_or(Denied::BadName(characters))
+    }
+
+    /// What rooms keep, as the engine is told ([`shardcast_engine::Config::logs`]), where no
+    /// message is larger.
+    pub fn logs(&self, message_bytes_max: usize) -> Vec<LogOptions> {
+        let logs = self.0.logs.iter();
+        logs.map(|log| log.options(message_bytes_max)).collect()
     }
 
     /// The namespace of rooms without a prefix.
     pub fn default_namespace(&self) -> &Namespace {
-        &self.0.default
+        &self.0.default.namespace
     }
 
     /// The namespace of this name. For operators and code that sets up handlers, not for clients:
     /// it keeps no secrets.
     pub fn get(&self, name: &str) -> Option<&Namespace> {
-        self.0.named.get(name)
+        self.0.named.get(name).map(|class| &class.namespace)
     }
 }
 
@@ -249,7 +330,8 @@ fn check(name: &str, namespace: &Namespace) -> Result<(), NamespaceError> {
     if !(least..=*NameRules::BYTES.end()).contains(&namespace.names.bytes_max) {
         return Err(NamespaceError::NameBytes(name.to_owned()));
     }
-    Ok(())
+    let history = namespace.history.as_ref().map_or(Ok(()), History::check);
+    history.map_err(|(field, rule)| NamespaceError::History(name.to_owned(), field, rule))
 }
 
 /// Why there can be no such namespaces. The name of the default namespace is empty here.
@@ -266,6 +348,8 @@ pub enum NamespaceError {
     /// `names.bytes_max` leaves no room for a name behind the prefix, or is more than an engine
     /// takes.
     NameBytes(String),
+    /// A field of `history` is out of its range: which, and what it must be.
+    History(String, &'static str, &'static str),
 }
 
 impl fmt::Display for NamespaceError {
@@ -297,6 +381,9 @@ impl fmt::Display for NamespaceError {
                 NameRules::bytes_least(name),
                 NameRules::BYTES.end()
             ),
+            NamespaceError::History(name, field, rule) => {
+                write!(f, "history.{field} of {} must be {rule}", called(name))
+            }
         }
     }
 }

@@ -58,7 +58,7 @@ struct Trial {
 
 impl Trial {
     fn new() -> Trial {
-        let config = Config {
+        let mut config = Config {
             listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
             shards: 1,
             pinning: Pinning::None,
@@ -69,7 +69,7 @@ impl Trial {
         };
         // No handler runs on it.
         let runtime = Builder::new_current_thread().build().expect("a runtime");
-        let app = App::new().shards(&config, runtime.handle().clone());
+        let app = App::new().shards(&mut config, runtime.handle().clone());
         let counted = move |shard| Counted(app.shard(shard));
         let running = shardcast_engine::start(config, counted).expect("starts");
         let member = |_| {

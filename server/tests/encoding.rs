@@ -74,14 +74,14 @@ struct Cluster {
 impl Cluster {
     fn new() -> Cluster {
         let world = World::new(SHARDS, Faults::none(), Random::new(7), Trace::Silent);
-        let config = Config {
+        let mut config = Config {
             shards: SHARDS,
             ..Config::default()
         };
         let admission = ProcessCounts::new(config.connections_max);
         // No handler runs in the background.
         let runtime = Builder::new_current_thread().build().expect("a runtime");
-        let app = App::new().shards(&config, runtime.handle().clone());
+        let app = App::new().shards(&mut config, runtime.handle().clone());
         let mailboxes = lane::mesh(SHARDS, LaneCapacity::for_shards(SHARDS), 7);
         let shard = |(index, mailbox)| {
             let setup = Setup {

@@ -297,7 +297,62 @@ fn prices_come_to_who_joined_and_from_the_server_only() {
         assert_eq!(heard["data"]["symbol"], "ACME");
         assert!(heard["data"]["cents"].as_u64().unwrap() > 0);
     }
+    // A newcomer hears the last price of each symbol, whenever it comes.
+    let mut newcomer = ticker.client("bob");
+    newcomer.join("price:all");
+    let mut symbols: Vec<Value> = (0..3)
+        .map(|_| newcomer.event("price")["symbol"].clone())
+        .collect();
+    symbols.sort_by_key(Value::to_string);
+    assert_eq!(symbols, ["ACME", "GLOBEX", "INITECH"]);
+    drop(newcomer);
     ticker.stop(client);
+}
+
+#[test]
+fn a_chat_remembers_what_was_said() {
+    let chat = Example::start("chat_history", &[]);
+    let (mut ann, mut bob) = (chat.client("ann"), chat.client("bob"));
+    let join = |since: Value| json!({"type": "join_room", "room": "chat:lobby", "since": since});
+    ann.say(&join(Value::Null));
+    let joined = ann.hear();
+    assert_eq!(
+        (&joined["type"], &joined["offset"]),
+        (&json!("joined"), &json!(0))
+    );
+    let say = |text: &str, key: &str| json!({"room": "chat:lobby", "text": text, "key": key});
+    for (offset, text) in [(1, "one"), (2, "two")] {
+        assert_eq!(
+            bob.ask("chat.say", say(text, text)),
+            json!({"offset": offset})
+        );
+        assert_eq!(ann.event("said"), json!({"user": "bob", "text": text}));
+    }
+    // Said again, it is not said again.
+    assert_eq!(bob.ask("chat.say", say("two", "two")), json!({"offset": 2}));
+    drop(ann);
+    assert_eq!(
+        bob.ask("chat.say", say("three", "three")),
+        json!({"offset": 3})
+    );
+    let mut ann = chat.client("ann");
+    ann.say(&join(json!({"epoch": joined["epoch"], "offset": 2})));
+    assert_eq!(ann.hear()["recovered"], true);
+    assert_eq!(ann.event("said"), json!({"user": "bob", "text": "three"}));
+    let recent = ann.ask("chat.recent", json!({"room": "chat:lobby", "last": 2}));
+    let said = |text: &str| json!({"user": "bob", "text": text});
+    assert_eq!(recent, json!([said("three"), said("two")]));
+    // Ann's messages are hers, whatever she calls them. She hears them, too, before the answer or
+    // after it.
+    ann.say(&json!({"type": "chat.say", "id": 1, "data": say("four", "two")}));
+    let mut heard = [ann.hear(), ann.hear()].map(|heard| heard["data"].clone());
+    heard.sort_by_key(Value::to_string);
+    let four = json!({"user": "ann", "text": "four"});
+    assert_eq!(heard, [json!({"offset": 4}), four]);
+    let direct = json!({"type": "publish", "id": 1, "room": "chat:lobby"});
+    assert_eq!(ann.refused(direct), "forbidden");
+    drop(bob);
+    chat.stop(ann);
 }
 
 #[test]

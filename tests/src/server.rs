@@ -40,9 +40,9 @@ impl Server {
 
     /// An application with handlers, and the way in for other threads. Background handlers run on
     /// the runtime around this call.
-    pub fn of(app: App, config: Config) -> (Server, shardcast::Handle) {
+    pub fn of(app: App, mut config: Config) -> (Server, shardcast::Handle) {
         let runtime = tokio::runtime::Handle::try_current().unwrap_or_else(|_| background());
-        let shards = app.shards(&config, runtime);
+        let shards = app.shards(&mut config, runtime);
         let make = shards.clone();
         let server = Server::with(config, move |shard| make.shard(shard));
         let handle = shards.attach(server.handle());

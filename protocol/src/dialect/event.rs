@@ -1,6 +1,7 @@
 //! What the server sends without a request, and how the native dialects write it.
 
 use super::map::{Map, Notation};
+use super::position::LossReason;
 use super::value::{Encoding, Unencodable, Value};
 
 /// What the server sends without a request.
@@ -15,6 +16,8 @@ pub enum Event<'a> {
         room: Option<&'a str>,
         /// The connection that sent it.
         from: &'a str,
+        /// Its place in the order of a room that keeps history.
+        offset: Option<u64>,
         /// What it sent.
         data: Option<Value<'a>>,
     },
@@ -24,8 +27,19 @@ pub enum Event<'a> {
         event: &'a str,
         /// Where it was published.
         room: Option<&'a str>,
+        /// Its place in the order of a room that keeps history.
+        offset: Option<u64>,
         /// Its content.
         data: Option<Value<'a>>,
+    },
+    /// Messages of a room do not arrive, which stand before the next one that does.
+    Missed {
+        /// The room.
+        room: &'a str,
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: LossReason,
     },
     /// The server is about to close this connection.
     Closing {
@@ -67,6 +81,10 @@ const NUMBERS_BYTES: usize = 96;
 /// A control character is six in JSON: `\u0001`.
 const STRING_GROWTH_MAX: usize = 6;
 
+fn offset_bytes(offset: Option<u64>) -> usize {
+    offset.map_or(0, |_| Event::OFFSET_BYTES_MAX)
+}
+
 /// Appends an event of a native dialect, `type` first.
 #[inline]
 pub(crate) fn write<N: Notation>(out: &mut Vec<u8>, event: &Event<'_>) -> Result<(), Unencodable> {
@@ -78,6 +96,9 @@ pub(crate) fn write<N: Notation>(out: &mut Vec<u8>, event: &Event<'_>) -> Result
 }
 
 impl Event<'_> {
+    /// Bytes that an offset adds to an event, at most.
+    pub const OFFSET_BYTES_MAX: usize = r#","offset":18446744073709551615"#.len();
+
     /// About how many bytes it has in any dialect: a capacity with which writing it rarely has to
     /// grow. Exactly as many, or more, for a message or an event whose strings need no escapes and
     /// whose data is in the dialect's own encoding.
@@ -90,13 +111,16 @@ impl Event<'_> {
                 Event::Message {
                     room,
                     from,
+                    offset,
                     data: value,
-                } => bytes(room) + from.len() + data(value),
+                } => bytes(room) + from.len() + offset_bytes(offset) + data(value),
                 Event::Event {
                     event,
                     room,
+                    offset,
                     data: value,
-                } => event.len() + bytes(room) + data(value),
+                } => event.len() + bytes(room) + offset_bytes(offset) + data(value),
+                Event::Missed { room, .. } => 64 + room.len(),
                 Event::Closing { reason, .. } => 32 + reason.len(),
                 Event::Call { method, params, .. } => 32 + method.len() + data(params),
             }
@@ -109,13 +133,14 @@ impl Event<'_> {
             Event::Welcome(welcome) => welcome.connection.len() + welcome.server.len(),
             Event::Message { room, from, .. } => room.map_or(0, str::len) + from.len(),
             Event::Event { event, room, .. } => event.len() + room.map_or(0, str::len),
+            Event::Missed { room, .. } => room.len(),
             Event::Closing { reason, .. } => reason.len(),
             Event::Call { method, .. } => method.len(),
         };
         let data = match *self {
             Event::Message { data, .. } | Event::Event { data, .. } => data,
             Event::Call { params, .. } => params,
-            Event::Welcome(_) | Event::Closing { .. } => None,
+            Event::Welcome(_) | Event::Closing { .. } | Event::Missed { .. } => None,
         };
         let data = data.map_or(0, |data| data.bytes_max(encoding));
         ENVELOPE_BYTES + NUMBERS_BYTES + STRING_GROWTH_MAX * strings + data
@@ -128,6 +153,7 @@ impl Event<'_> {
             Event::Welcome(_) => Some("welcome"),
             Event::Message { .. } => Some("message"),
             Event::Event { .. } => Some("event"),
+            Event::Missed { .. } => Some("missed"),
             Event::Closing { .. } => Some("closing"),
             Event::Call { .. } => None,
         }
@@ -143,15 +169,36 @@ impl Event<'_> {
                 map.number("heartbeat_ms", welcome.heartbeat_ms);
                 map.number("max_message_bytes", welcome.message_bytes_max as u64);
             }
-            Event::Message { room, from, data } => {
+            Event::Message {
+                room,
+                from,
+                offset,
+                data,
+            } => {
                 map.some_string("room", room);
                 map.string("from", from);
+                map.some_number("offset", offset);
                 map.value_or_null("data", data);
             }
-            Event::Event { event, room, data } => {
+            Event::Event {
+                event,
+                room,
+                offset,
+                data,
+            } => {
                 map.string("event", event);
                 map.some_string("room", room);
+                map.some_number("offset", offset);
                 map.value_or_null("data", data);
+            }
+            Event::Missed {
+                room,
+                count,
+                reason,
+            } => {
+                map.string("room", room);
+                map.number("count", count);
+                map.string("reason", reason.as_str());
             }
             Event::Closing {
                 reason,

@@ -107,6 +107,13 @@ impl<'o, N: Notation> Map<'o, N> {
         }
     }
 
+    #[inline]
+    pub(super) fn some_number(&mut self, key: &str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.number(key, number);
+        }
+    }
+
     /// Of any sign.
     #[inline]
     pub(super) fn signed(&mut self, key: &str, number: i64) {

@@ -15,6 +15,7 @@ mod json_rpc;
 mod map;
 mod names;
 mod native;
+mod position;
 mod push;
 mod replies;
 mod reply;
@@ -32,9 +33,16 @@ pub use decoded::{
 };
 pub use event::{Event, Welcome};
 pub use id::{ID_BYTES_MAX, Id, IdBox};
+pub use position::{LogPosition, LossReason, Recovery, Since, SinceByRoom};
 pub use replies::{Joining, Replies};
-pub use reply::{Counts, Joined, Member, Presence, Reply, Status};
-pub use request::{Method, Publish, PublishTarget, Request, RoomList, Rooms};
+pub use reply::{
+    Counts, HistoryPage, Joined, KeptMessage, Member, Origin, Place, Places, Presence, Repeat,
+    Reply, RoomPlace, Status,
+};
+pub use request::{
+    HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, Publish, PublishKeys, PublishTarget,
+    ReadOrder, Request, RoomList, Rooms,
+};
 pub use rules::{DEPTH_MAX, Rules};
 pub use token::{Rest, Token, Tokens};
 pub use value::{Encoding, Unencodable, Value, ValueBox};

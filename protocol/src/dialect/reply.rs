@@ -3,7 +3,8 @@
 use super::Problem;
 use super::id::Id;
 use super::map::{Map, Notation};
-use super::value::Value;
+use super::position::{LogPosition, LossReason, Recovery};
+use super::value::{Encoding, Value};
 
 /// The answer to a command.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +32,13 @@ pub enum Reply<'a> {
     LeftRooms(&'a [&'a str]),
     /// To `broadcast`.
     Ack,
-    /// To `broadcast` with `"report":true`.
-    Report(Counts),
+    /// To `broadcast` to rooms that keep history, or with `"report":true`.
+    Published {
+        /// Its places in the order of the rooms that keep history.
+        places: Places<'a>,
+        /// With `"report":true`.
+        counts: Option<Counts>,
+    },
     /// To `rooms`.
     Rooms(&'a [&'a str]),
     /// To `status`.
@@ -44,6 +50,8 @@ pub enum Reply<'a> {
     },
     /// To `presence`.
     Presence(Presence<'a>),
+    /// To `history`.
+    History(HistoryPage<'a>),
     /// What a handler answered; `null` if it answered without a value.
     Result(Option<Value<'a>>),
     /// To what was refused.
@@ -68,6 +76,49 @@ pub struct Joined<'a> {
     pub room: &'a str,
     /// Members on all shards, this connection included.
     pub members: u32,
+    /// The place of its newest message, if it keeps history.
+    pub position: Option<LogPosition<'a>>,
+    /// If it was asked for what was missed.
+    pub recovery: Option<Recovery>,
+}
+
+/// Where a broadcast stands in the order of the rooms that keep history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Places<'a> {
+    /// None does.
+    Nowhere,
+    /// The one room that was named.
+    Room(Place<'a>),
+    /// Several were named: those that do, in the order asked.
+    Rooms(&'a [RoomPlace<'a>]),
+}
+
+/// A place in the order of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The place.
+    pub position: LogPosition<'a>,
+    /// Whose it is.
+    pub repeat: Repeat,
+}
+
+/// Whether a broadcast was published already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// It is published now.
+    #[default]
+    First,
+    /// One with the same key was: nothing is published, and the place is that one's.
+    Duplicate,
+}
+
+/// A place in the order of the room of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomPlace<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// The place.
+    pub place: Place<'a>,
 }
 
 /// What became of a broadcast, in connections.
@@ -77,8 +128,13 @@ pub struct Counts {
     pub delivered: u32,
     /// Waiting for a slow reader.
     pub queued: u32,
-    /// Not sent: the connection was closing or had fallen too far behind.
+    /// Not sent: the connection was closing or had fallen too far behind, or its room leaves out
+    /// what a slow reader would have to wait for.
     pub dropped: u32,
+    /// Not sent to a slow reader, which gets a newer one with the same key.
+    pub conflated: u32,
+    /// Kept for a slow reader, which gets it when it has come so far.
+    pub catching_up: u32,
 }
 
 /// What a status reply has of the connection.
@@ -114,6 +170,52 @@ pub struct Member<'a> {
     pub user: Option<&'a str>,
 }
 
+/// A part of what a room keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryPage<'a> {
+    /// Its name.
+    pub room: &'a str,
+    /// The place of its newest message.
+    pub position: LogPosition<'a>,
+    /// Why not all that was asked for is there any more.
+    pub loss: Option<LossReason>,
+    /// In the order asked.
+    pub messages: &'a [KeptMessage<'a>],
+}
+
+/// A message that a room keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptMessage<'a> {
+    /// Its place.
+    pub offset: u64,
+    /// Who had something to say.
+    pub origin: Origin<'a>,
+    /// What it says.
+    pub data: Value<'a>,
+}
+
+/// Who had something to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// A connection.
+    From(&'a str),
+    /// The application, with an event of this name.
+    Event(&'a str),
+}
+
+impl KeptMessage<'_> {
+    /// Bytes that it has in a reply of this encoding, at most.
+    pub fn bytes_max(&self, encoding: Encoding) -> usize {
+        /// A control character is six in JSON: `\u0001`.
+        const STRING_GROWTH_MAX: usize = 6;
+        let envelope = r#",{"offset":18446744073709551615,"event":"","data":}"#.len();
+        let name = match self.origin {
+            Origin::From(name) | Origin::Event(name) => name.len(),
+        };
+        envelope + STRING_GROWTH_MAX * name + self.data.bytes_max(encoding)
+    }
+}
+
 /// Appends an answer of a native dialect: `type` first and `id`, when there is one, second.
 #[inline]
 pub(crate) fn write<N: Notation>(out: &mut Vec<u8>, id: Option<Id<'_>>, reply: &Reply<'_>) {
@@ -132,10 +234,11 @@ impl Reply<'_> {
             Reply::Echo { .. } => "echo",
             Reply::Joined(_) | Reply::JoinedRooms(_) => "joined",
             Reply::Left { .. } | Reply::LeftRooms(_) => "left",
-            Reply::Ack | Reply::Report(_) => "ack",
+            Reply::Ack | Reply::Published { .. } => "ack",
             Reply::Rooms(_) => "rooms",
             Reply::Status { .. } => "status",
             Reply::Presence(_) => "presence",
+            Reply::History(_) => "history",
             Reply::Result(_) => "result",
             Reply::Error(_) => "error",
         }
@@ -151,10 +254,18 @@ impl Reply<'_> {
             Reply::Left { room } => map.string("room", room),
             Reply::LeftRooms(rooms) | Reply::Rooms(rooms) => map.strings("rooms", rooms),
             Reply::Ack => {}
-            Reply::Report(counts) => {
-                map.number("delivered", counts.delivered.into());
-                map.number("queued", counts.queued.into());
-                map.number("dropped", counts.dropped.into());
+            Reply::Published { places, counts } => {
+                match places {
+                    Places::Nowhere => {}
+                    Places::Room(place) => place.body(map),
+                    Places::Rooms(rooms) => map.maps("rooms", rooms, |map, room| {
+                        map.string("room", room.room);
+                        room.place.body(map);
+                    }),
+                }
+                if let Some(counts) = counts {
+                    counts.body(map);
+                }
             }
             Reply::Status { status, rooms } => {
                 map.string("connection", status.connection);
@@ -171,6 +282,7 @@ impl Reply<'_> {
                     user(map, member.user);
                 });
             }
+            Reply::History(page) => page.body(map),
             Reply::Result(value) => map.value_or_null("data", value),
             Reply::Error(problem) => {
                 map.string("code", problem.code.as_str());
@@ -185,6 +297,49 @@ impl Joined<'_> {
     fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
         map.string("room", self.room);
         map.number("members", self.members.into());
+        if let Some(position) = self.position {
+            position.body(map);
+        }
+        if let Some(recovery) = self.recovery {
+            recovery.body(map);
+        }
+    }
+}
+
+impl Place<'_> {
+    fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
+        self.position.body(map);
+        if self.repeat == Repeat::Duplicate {
+            map.boolean("duplicate", true);
+        }
+    }
+}
+
+impl Counts {
+    fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
+        map.number("delivered", self.delivered.into());
+        map.number("queued", self.queued.into());
+        map.number("dropped", self.dropped.into());
+        map.number("conflated", self.conflated.into());
+        map.number("catching_up", self.catching_up.into());
+    }
+}
+
+impl HistoryPage<'_> {
+    fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
+        map.string("room", self.room);
+        self.position.body(map);
+        if let Some(reason) = self.loss {
+            Recovery::Lost(reason).body(map);
+        }
+        map.maps("messages", self.messages, |map, message| {
+            map.number("offset", message.offset);
+            match message.origin {
+                Origin::From(connection) => map.string("from", connection),
+                Origin::Event(name) => map.string("event", name),
+            }
+            map.value("data", message.data);
+        });
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::fields::Wrong;
 use super::names::names;
+use super::position::{Since, SinceByRoom};
 use super::value::Value;
 use std::borrow::Cow;
 
@@ -31,11 +32,13 @@ pub enum Method {
     Status,
     /// `presence`
     Presence,
+    /// `history`
+    History,
 }
 
 impl Method {
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// Every method, in the order of their numbers.
     pub const ALL: [Method; Method::COUNT] = [
@@ -48,6 +51,7 @@ impl Method {
         Method::Rooms,
         Method::Status,
         Method::Presence,
+        Method::History,
     ];
 
     /// A small number for it, below [`Method::COUNT`].
@@ -67,6 +71,7 @@ impl Method {
             Method::Rooms => "rooms",
             Method::Status => "status",
             Method::Presence => "presence",
+            Method::History => "history",
         }
     }
 
@@ -83,6 +88,7 @@ impl Method {
             "rooms" => Method::Rooms,
             "status" => Method::Status,
             "presence" => Method::Presence,
+            "history" => Method::History,
             _ => return None,
         })
     }
@@ -96,7 +102,7 @@ pub enum Request<'b> {
     /// The request's data back.
     Echo,
     /// Membership of rooms.
-    Join(Rooms<'b>),
+    Join(Join<'b>),
     /// The end of membership of rooms.
     Leave(Rooms<'b>),
     /// The request's data to others (`broadcast`).
@@ -114,6 +120,8 @@ pub enum Request<'b> {
         /// How many members the answer may name.
         limit: Option<u32>,
     },
+    /// What a room keeps. Boxed, so that no other request is larger for it.
+    History(Box<HistoryQuery<'b>>),
     /// Whatever somebody handles under this name.
     Call {
         /// The type, or JSON-RPC's method.
@@ -135,6 +143,7 @@ impl Request<'_> {
             Request::Rooms => Method::Rooms,
             Request::Status => Method::Status,
             Request::Presence { .. } => Method::Presence,
+            Request::History(_) => Method::History,
             Request::Call { .. } => return None,
         })
     }
@@ -149,6 +158,47 @@ impl Request<'_> {
     }
 }
 
+/// Membership of rooms, and what was missed of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join<'b> {
+    /// Which.
+    pub rooms: Rooms<'b>,
+    /// What the client has had of them.
+    pub since: Option<Box<JoinSince<'b>>>,
+}
+
+/// What a client has had of the rooms that it joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinSince<'b> {
+    /// With `room`.
+    Room(Since<'b>),
+    /// With `rooms`: of some of them, perhaps of others, perhaps of one twice.
+    Rooms(SinceByRoom<'b>),
+}
+
+/// A part of what a room keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuery<'b> {
+    /// The room.
+    pub room: Cow<'b, str>,
+    /// What is read lies behind this place; in reverse, before it.
+    pub since: Option<Since<'b>>,
+    /// How many messages the answer may have; 0: only the position is asked for.
+    pub limit: Option<u32>,
+    /// From where on.
+    pub order: ReadOrder,
+}
+
+/// In which order messages are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadOrder {
+    /// The oldest first.
+    #[default]
+    Forward,
+    /// The newest first.
+    Reverse,
+}
+
 /// Data for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish<'b> {
@@ -158,7 +208,21 @@ pub struct Publish<'b> {
     pub echo: Option<bool>,
     /// Whether the answer has counts.
     pub report: bool,
+    /// Only to rooms.
+    pub keys: Option<Box<PublishKeys<'b>>>,
 }
+
+/// Keys of a publish to rooms that keep something, each of 1 to [`KEY_BYTES_MAX`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishKeys<'b> {
+    /// `key`: a publish with the same key again is none.
+    pub idempotency: Option<Cow<'b, str>>,
+    /// `conflate`: a newer publish with the same key stands for this one.
+    pub conflation: Option<Cow<'b, str>>,
+}
+
+/// Longest key in bytes, after its escapes are resolved.
+pub const KEY_BYTES_MAX: usize = 128;
 
 /// Whom data is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! is to be read.
 
 use shardcast_protocol::dialect::{
-    Command, Decoded, Dialect, Id, InvalidRequest, Item, Payload, PublishTarget, ReplyMode,
-    Request, Response, Rooms, Rules, Value,
+    Command, Decoded, Dialect, Id, InvalidRequest, Item, Join, JoinSince, Payload, Publish,
+    PublishTarget, ReadOrder, ReplyMode, Request, Response, Rooms, Rules, Since, Value,
 };
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
@@ -76,7 +76,7 @@ fn command_line(command: &Command<'_>) -> String {
     };
     let target = publish.map(|publish| &publish.target);
     let rooms = match (request, target) {
-        (Request::Join(rooms) | Request::Leave(rooms), _) => Some(rooms),
+        (Request::Join(Join { rooms, .. }) | Request::Leave(rooms), _) => Some(rooms),
         (_, Some(PublishTarget::Rooms(rooms))) => Some(rooms),
         _ => None,
     };
@@ -99,7 +99,54 @@ fn command_line(command: &Command<'_>) -> String {
     if let Request::Presence { limit, .. } = request {
         add("limit", limit.map(|limit| limit.to_string()));
     }
+    line += &kept_line(command, publish);
     line + silence(command.reply)
+}
+
+/// What of a request is about what rooms keep.
+fn kept_line(command: &Command<'_>, publish: Option<&Publish<'_>>) -> String {
+    let (request, mut line) = (&command.request, String::new());
+    let mut add = |key: &str, text: Option<String>| {
+        if let Some(text) = text {
+            line += &format!(" {key}={text}");
+        }
+    };
+    if let Request::Join(Join {
+        since: Some(since), ..
+    }) = request
+    {
+        let since = match &**since {
+            JoinSince::Room(since) => since_text(since),
+            JoinSince::Rooms(rooms) => {
+                let rooms = rooms.rooms();
+                let rooms = rooms.map(|(room, since)| format!("{room:?} {}", since_text(&since)));
+                format!("{{{}}}", rooms.collect::<Vec<_>>().join(", "))
+            }
+        };
+        add("since", Some(since));
+    }
+    if let Request::History(query) = request {
+        assert_eq!(Some(&query.room), command.room.as_ref());
+        add("limit", query.limit.map(|limit| limit.to_string()));
+        add("since", query.since.as_ref().map(since_text));
+        let reverse = query.order == ReadOrder::Reverse;
+        add("reverse", reverse.then(|| "true".into()));
+    }
+    if let Some(keys) = publish.and_then(|publish| publish.keys.as_ref()) {
+        add(
+            "key",
+            keys.idempotency.as_ref().map(|key| format!("{key:?}")),
+        );
+        add(
+            "conflate",
+            keys.conflation.as_ref().map(|key| format!("{key:?}")),
+        );
+    }
+    line
+}
+
+fn since_text(since: &Since<'_>) -> String {
+    format!("{:?}/{}", since.epoch, since.offset)
 }
 
 fn response_line(response: &Response<'_>) -> String {

@@ -3,6 +3,7 @@
 
 mod controls;
 mod decoding;
+mod delivery;
 mod json_rpc;
 mod messagepack;
 mod native_json;

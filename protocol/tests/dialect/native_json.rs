@@ -3,7 +3,7 @@
 
 use crate::decoding::{self, check, lines};
 use shardcast_protocol::dialect::{
-    Code, Decoded, Dialect, Item, Method, Payload, PublishTarget, Request, Rooms, Rules,
+    Code, Decoded, Dialect, Item, Join, Method, Payload, PublishTarget, Request, Rooms, Rules,
 };
 use std::borrow::Cow;
 
@@ -188,7 +188,10 @@ fn nothing_is_copied_unless_it_is_escaped() {
     };
     assert!(matches!(
         read(r#"{"type":"join_room","room":"plain é"}"#),
-        Request::Join(Rooms::One(Cow::Borrowed("plain é")))
+        Request::Join(Join {
+            rooms: Rooms::One(Cow::Borrowed("plain é")),
+            since: None
+        })
     ));
     assert!(matches!(
         read(r#"{"type":"x","room":"r"}"#),

@@ -41,9 +41,21 @@ fn data_stands_in_every_dialect_as_its_encoding_writes_it() {
         for value in [json(&text), pack(&bytes)] {
             let data = Some(value);
             let from = &*name;
-            check(&Event::Message { room, from, data }, value);
-            let event = &*name;
-            check(&Event::Event { event, room, data }, value);
+            let offset = rng.bool().then(|| rng.u64(..) >> rng.u32(0..64));
+            let message = Event::Message {
+                room,
+                from,
+                offset,
+                data,
+            };
+            check(&message, value);
+            let event = Event::Event {
+                event: &name,
+                room,
+                offset,
+                data,
+            };
+            check(&event, value);
         }
     }
 }
@@ -61,11 +73,13 @@ fn what_grows_most_grows_no_further_than_foretold() {
             Event::Message {
                 room,
                 from: &controls,
+                offset: Some(u64::MAX),
                 data,
             },
             Event::Event {
                 event: &controls,
                 room,
+                offset: Some(u64::MAX),
                 data,
             },
         ] {
@@ -81,6 +95,7 @@ fn data_of_an_encoding_goes_there_byte_for_byte() {
     let message = |data| Event::Message {
         room: Some("r"),
         from: "0-1-2",
+        offset: None,
         data: Some(data),
     };
     assert_eq!(json(text).bytes_max(Encoding::Json), text.len());
@@ -105,7 +120,7 @@ fn data_of_an_encoding_goes_there_byte_for_byte() {
 /// Other events tell how long they are at most, too.
 #[test]
 fn no_event_is_longer_than_foretold() {
-    use shardcast_protocol::dialect::Welcome;
+    use shardcast_protocol::dialect::{LossReason, Welcome};
     let controls = "\u{1}".repeat(50);
     let welcome = Welcome {
         connection: &controls,
@@ -117,7 +132,12 @@ fn no_event_is_longer_than_foretold() {
         reason: &controls,
         reconnect_ms: u64::MAX,
     };
-    for event in [Event::Welcome(welcome), closing] {
+    let missed = Event::Missed {
+        room: &controls,
+        count: u64::MAX,
+        reason: LossReason::TrimmedBySize,
+    };
+    for event in [Event::Welcome(welcome), closing, missed] {
         for dialect in Dialect::ALL {
             let said = written(dialect, &event);
             assert!(said.len() <= event.bytes_max(dialect.encoding()));

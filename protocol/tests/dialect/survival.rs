@@ -169,9 +169,41 @@ struct Written {
     line: String,
 }
 
+const KINDS: [&str; 6] = [
+    "ping",
+    "echo",
+    "join_room",
+    "broadcast",
+    "presence",
+    "history",
+];
+
+/// Keys that a command of this kind bears, and those of them and others that are read.
+fn random_keys(rng: &mut Rng, kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match kind {
+        "join_room" if rng.bool() => (&["room"], &["room", "data", "since"]),
+        "join_room" => (&["rooms"], &["rooms", "data"]),
+        "broadcast" => match rng.u8(..4) {
+            0 => (
+                &["room"],
+                &["room", "data", "echo", "report", "key", "conflate"],
+            ),
+            1 => (
+                &["rooms"],
+                &["rooms", "data", "echo", "report", "key", "conflate"],
+            ),
+            2 => (&["user"], &["user", "data", "echo", "report"]),
+            _ => (&[], &["room", "data", "echo", "report"]),
+        },
+        "presence" => (&["room"], &["room", "data", "limit"]),
+        "history" => (&["room"], &["room", "data", "limit", "since"]),
+        _ => (&[], &["room", "data"]),
+    }
+}
+
 fn random_command(rng: &mut Rng) -> Written {
     let quoted = |text: &str| serde_json::to_string(text).unwrap();
-    let kind = ["ping", "echo", "join_room", "broadcast", "presence"][rng.usize(..5)];
+    let kind = KINDS[rng.usize(..KINDS.len())];
     let mut written = Written {
         kind: kind.into(),
         id: rng.bool().then(|| {
@@ -188,21 +220,11 @@ fn random_command(rng: &mut Rng) -> Written {
         written.line += &format!(" id={id}");
     }
     // What a type does not need comes as well, and is ignored.
-    let (asked, shown): (&[&str], &[&str]) = match kind {
-        "join_room" if rng.bool() => (&["room"], &["room", "data"]),
-        "join_room" => (&["rooms"], &["rooms", "data"]),
-        "broadcast" => match rng.u8(..4) {
-            0 => (&["room"], &["room", "data", "echo", "report"]),
-            1 => (&["rooms"], &["rooms", "data", "echo", "report"]),
-            2 => (&["user"], &["user", "data", "echo", "report"]),
-            _ => (&[], &["room", "data", "echo", "report"]),
-        },
-        "presence" => (&["room"], &["room", "data", "limit"]),
-        _ => (&[], &["room", "data"]),
-    };
-    let excluded = |key: &str| match kind {
-        "join_room" => matches!(key, "room" | "rooms") && !asked.contains(&key),
-        "broadcast" => matches!(key, "room" | "rooms" | "user") && !asked.contains(&key),
+    let (asked, shown) = random_keys(rng, kind);
+    let excluded = |key: &str| match (kind, key) {
+        ("join_room", "since") | ("broadcast", "key" | "conflate") => !shown.contains(&key),
+        ("join_room", _) => matches!(key, "room" | "rooms") && !asked.contains(&key),
+        ("broadcast", _) => matches!(key, "room" | "rooms" | "user") && !asked.contains(&key),
         _ => false,
     };
     let mut add = |rng: &mut Rng, key: &'static str, text: String, said: String| {
@@ -233,6 +255,13 @@ fn random_command(rng: &mut Rng) -> Written {
     add(rng, "echo", echo.clone(), echo);
     add(rng, "report", "true".into(), "true".into());
     add(rng, "limit", limit.clone(), limit);
+    let (epoch, offset) = (random_name(rng), rng.u64(..) >> rng.u32(0..64));
+    let since = format!(r#"{{"epoch":{},"offset":{offset}}}"#, quoted(&epoch));
+    add(rng, "since", since, format!("{epoch:?}/{offset}"));
+    for key in ["key", "conflate"] {
+        let text = format!("k{}", rng.u32(..));
+        add(rng, key, quoted(&text), format!("{text:?}"));
+    }
     written
 }
 

@@ -2,7 +2,7 @@
 
 use crate::decoding::{json, pack, packed};
 use shardcast_protocol::dialect::{
-    Code, Counts, Dialect, Event, Id, Joined, Member, Presence, Problem, Reply, Status,
+    Code, Counts, Dialect, Event, Id, Joined, Member, Places, Presence, Problem, Reply, Status,
     Unencodable, Welcome,
 };
 use shardcast_protocol::json::Raw;
@@ -27,7 +27,7 @@ fn check_all(fill: impl Fn(Dialect, &mut Vec<u8>), native: &str, rpc: &str) {
 
 /// `native` without type and id is the result, unless `rpc` says otherwise.
 #[track_caller]
-fn reply(reply: Reply<'_>, native: &str, rpc: &str) {
+pub(crate) fn reply(reply: Reply<'_>, native: &str, rpc: &str) {
     let id = Id::from_json(Raw::parse("7").unwrap());
     check_all(
         |dialect, out| dialect.write_reply(out, id, &reply),
@@ -44,7 +44,7 @@ fn reply(reply: Reply<'_>, native: &str, rpc: &str) {
 }
 
 #[track_caller]
-fn event(event: Event<'_>, native: &str, rpc: &str) {
+pub(crate) fn event(event: Event<'_>, native: &str, rpc: &str) {
     check_all(
         |dialect, out| {
             let written = dialect.write_event(out, &event);
@@ -69,7 +69,12 @@ fn answers() {
         r#"{"type":"echo","id":7}"#,
         r#"{"jsonrpc":"2.0","result":{},"id":7}"#,
     );
-    let joined = |room, members| Joined { room, members };
+    let joined = |room, members| Joined {
+        room,
+        members,
+        position: None,
+        recovery: None,
+    };
     reply(
         Reply::Joined(joined("r\"\n", 12)),
         r#"{"type":"joined","id":7,"room":"r\"\n","members":12}"#,
@@ -95,16 +100,6 @@ fn answers() {
         r#"{"type":"ack","id":7}"#,
         r#"{"jsonrpc":"2.0","result":{},"id":7}"#,
     );
-    let counts = Counts {
-        delivered: 10,
-        queued: 300,
-        dropped: 70_000,
-    };
-    reply(
-        Reply::Report(counts),
-        r#"{"type":"ack","id":7,"delivered":10,"queued":300,"dropped":70000}"#,
-        r#"{"jsonrpc":"2.0","result":{"delivered":10,"queued":300,"dropped":70000},"id":7}"#,
-    );
     let many = vec!["room"; 20];
     let listed = format!("[{}]", vec!["\"room\""; 20].join(","));
     reply(
@@ -121,6 +116,25 @@ fn answers() {
         Reply::Result(None),
         r#"{"type":"result","id":7,"data":null}"#,
         r#"{"jsonrpc":"2.0","result":null,"id":7}"#,
+    );
+}
+
+#[test]
+fn answers_with_counts() {
+    let counts = Counts {
+        delivered: 10,
+        queued: 300,
+        dropped: 70_000,
+        conflated: 4,
+        catching_up: 5,
+    };
+    reply(
+        Reply::Published {
+            places: Places::Nowhere,
+            counts: Some(counts),
+        },
+        r#"{"type":"ack","id":7,"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5}"#,
+        r#"{"jsonrpc":"2.0","result":{"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5},"id":7}"#,
     );
 }
 
@@ -187,6 +201,7 @@ fn events() {
         Event::Message {
             room: Some("r"),
             from: "0-1-2",
+            offset: None,
             data: Some(json("[1]")),
         },
         r#"{"type":"message","room":"r","from":"0-1-2","data":[1]}"#,
@@ -196,6 +211,7 @@ fn events() {
         Event::Message {
             room: None,
             from: "0-1-2",
+            offset: None,
             data: None,
         },
         r#"{"type":"message","from":"0-1-2","data":null}"#,
@@ -205,6 +221,7 @@ fn events() {
         Event::Event {
             event: "price",
             room: Some("r"),
+            offset: None,
             data: Some(json(r#"{"eur":1.5}"#)),
         },
         r#"{"type":"event","event":"price","room":"r","data":{"eur":1.5}}"#,
@@ -214,6 +231,7 @@ fn events() {
         Event::Event {
             event: "tick",
             room: None,
+            offset: None,
             data: None,
         },
         r#"{"type":"event","event":"tick","data":null}"#,

@@ -27,11 +27,11 @@ impl Office {
     /// One open connection for each of `dialects`, in their order.
     pub(crate) fn new(app: App, dialects: &[Dialect]) -> Office {
         let line: Rc<RefCell<Line>> = Rc::default();
-        let config = Config::default();
+        let mut config = Config::default();
         let runtime = Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime");
         let mailbox = lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0);
-        let shards = app.shards(&config, runtime.handle().clone());
+        let shards = app.shards(&mut config, runtime.handle().clone());
         shards.attach(Handle::to(std::slice::from_ref(&mailbox)));
         let setup = Setup {
             config: &config,

@@ -70,6 +70,7 @@ pub(crate) fn translation(from: Dialect, to: Dialect) -> Box<dyn FnMut()> {
         let event = Event::Message {
             room: Some("room"),
             from: "0-1-1",
+            offset: None,
             data: Some(black_box(value)),
         };
         let mut said = Vec::with_capacity(event.bytes_hint());

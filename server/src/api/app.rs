@@ -4,7 +4,7 @@
 use crate::admission::arrival::{AdmissionFuture, Arrival};
 use crate::admission::connect::Connect;
 use crate::admission::entrance::Entrances;
-use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnOpened};
+use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnMissed, OnOpened};
 use crate::api::registration::Handlers;
 use crate::api::server::{OwnRuntime, Server, Shards};
 use crate::api::service::ApplicationCode;
@@ -14,7 +14,7 @@ use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
 use crate::wire::failure::Failure;
-use shardcast_engine::{CloseReason, Config, Refusal, StartError};
+use shardcast_engine::{CloseReason, Config, Missed, Refusal, StartError};
 use shardcast_protocol::dialect::{Dialect, Rules};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -164,12 +164,26 @@ impl App {
         App { hooks, ..self }
     }
 
+    /// Called for every gap that a client is told of (`missed`): it reads a room too slowly, and
+    /// the room's policy has left messages out ([`crate::namespace::SlowReader`]).
+    pub fn on_missed(
+        self,
+        hook: impl Fn(&mut Context<'_>, &Arc<str>, Missed) + Send + Sync + 'static,
+    ) -> App {
+        let missed = Some(Arc::new(hook) as Arc<OnMissed>);
+        let hooks = Hooks {
+            missed,
+            ..self.hooks
+        };
+        App { hooks, ..self }
+    }
+
     /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
     /// of its own with one thread.
     ///
     /// # Errors
     /// See [`StartError`]; nothing runs then.
-    pub fn start(self, config: Config) -> Result<Server, StartError> {
+    pub fn start(self, mut config: Config) -> Result<Server, StartError> {
         let (runtime, own) = match tokio::runtime::Handle::try_current() {
             Ok(runtime) => (runtime, None),
             Err(_) => {
@@ -181,16 +195,18 @@ impl App {
                 (own.handle(), Some(own))
             }
         };
-        let shards = self.shards(&config, runtime);
+        let shards = self.shards(&mut config, runtime);
         let make = shards.clone();
         let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
         let handle = shards.attach(running.handle());
         Ok(Server::new(running, handle, own))
     }
 
-    /// The application for an engine that somebody else starts, with background handlers on this
-    /// runtime.
-    pub fn shards(self, config: &Config, runtime: tokio::runtime::Handle) -> Shards {
+    /// The application for an engine that somebody else starts with this configuration, with
+    /// background handlers on this runtime. What rooms keep ([`Config::logs`]) is put into the
+    /// configuration here.
+    pub fn shards(self, config: &mut Config, runtime: tokio::runtime::Handle) -> Shards {
+        config.logs = self.namespaces.logs(config.message_bytes_max());
         let shared = Shared {
             server: self.server,
             heartbeat_ms: millis(config.heartbeat),
@@ -198,6 +214,7 @@ impl App {
             rooms_per_connection_max: config.rooms_per_connection_max,
             deferred_per_shard_max: config.deferred_max / config.shards,
             room_name_bytes_max: config.room_name_bytes_max,
+            history_answer_bytes_max: config.outbox_bytes_max / 2,
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
             namespaces: self.namespaces,

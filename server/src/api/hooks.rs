@@ -5,7 +5,7 @@ use crate::admission::connect::Connect;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::wire::failure::Failure;
-use shardcast_engine::{CloseReason, Refusal};
+use shardcast_engine::{CloseReason, Missed, Refusal};
 use std::sync::Arc;
 
 /// The application's hooks; each is optional.
@@ -14,6 +14,7 @@ pub(crate) struct Hooks {
     pub(crate) connect: Option<ConnectHook>,
     pub(crate) opened: Option<Arc<OnOpened>>,
     pub(crate) disconnect: Option<Arc<OnDisconnect>>,
+    pub(crate) missed: Option<Arc<OnMissed>>,
 }
 
 /// Who decides about a client.
@@ -28,3 +29,4 @@ pub(crate) enum ConnectHook {
 pub(crate) type OnConnect = dyn Fn(&Connect<'_>) -> Result<Identity, Refusal> + Send + Sync;
 pub(crate) type OnOpened = dyn Fn(&mut Context<'_>) -> Result<(), Failure> + Send + Sync;
 pub(crate) type OnDisconnect = dyn Fn(&mut Context<'_>, CloseReason) + Send + Sync;
+pub(crate) type OnMissed = dyn Fn(&mut Context<'_>, &Arc<str>, Missed) + Send + Sync;

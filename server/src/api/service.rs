@@ -5,7 +5,7 @@ use crate::admission::arrival::{self, AdmissionOutcome, Arrivals, Decision};
 use crate::admission::connect::Connect;
 use crate::admission::entrance::{Chosen, Entrances};
 use crate::api::hooks::{ConnectHook, Hooks};
-use crate::dispatch::builtin;
+use crate::dispatch::late;
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
 use crate::session::batch::Batch;
@@ -19,11 +19,12 @@ use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{HANDLER_FAILED, too_many_waiting};
+use crate::wire::position::missed_reason;
 use crate::wire::publication;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId,
-    Frame, Heartbeat, Message, Notice, Page, Position, Publication, Quiet, Refusal, Tag, allocator,
-    confine,
+    Frame, Heartbeat, Message, Missed, Notice, Page, Position, Publication, Quiet, Refusal, Tag,
+    allocator, confine,
 };
 use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,
@@ -217,7 +218,7 @@ impl Application for Service {
         let (requester, outcome) = pending.into_parts();
         let mut context = self.context(cx, session);
         match requester {
-            Requester::Client(call) => builtin::answer_late(&mut context, &call, outcome),
+            Requester::Client(call) => late::answer(&mut context, &call, outcome),
             Requester::Code(then) => then.run(&mut context, outcome),
         }
     }
@@ -241,6 +242,24 @@ impl Application for Service {
         task::time_out(&mut self.context(cx, session), &table, now_ms);
         session.shrink();
         session.some()?.next_due()
+    }
+
+    fn missed(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        room: &Arc<str>,
+        missed: Missed,
+    ) {
+        let event = Event::Missed {
+            room,
+            count: missed.count,
+            reason: missed_reason(missed.reason),
+        };
+        send_event(cx, &event);
+        if let Some(hook) = self.code.hooks.missed.clone() {
+            hook(&mut self.context(cx, session), room, missed);
+        }
     }
 
     fn draining(&mut self, cx: &mut Engine<'_>, _session: &mut Session) {

@@ -9,8 +9,10 @@ use super::room_keys;
 use super::rooms::Rooms;
 use super::settings::Settings;
 use super::value::{show_duration, show_size};
-use crate::namespace::NameRules;
+use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
+use crate::namespace::{NameRules, Newcomers};
 use shardcast_engine::Pinning;
+use std::iter;
 
 /// Checks what was given, value by value and then together.
 ///
@@ -84,6 +86,7 @@ impl CrossChecks<'_> {
         problems.extend(self.small_outbox());
         problems.extend(self.reassembly(shards));
         self.fit_room_names(&mut problems);
+        self.fit_histories(&mut problems);
         if engine.idle_timeout <= engine.heartbeat {
             let heartbeat = show_duration(engine.heartbeat);
             problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
@@ -119,17 +122,53 @@ impl CrossChecks<'_> {
             } else {
                 continue;
             };
-            let key = &room_keys::MAX_NAME_BYTES;
-            let source = self
-                .given
-                .option(name, key)
-                .map_or(Source::Default, |(_, source)| source.clone());
-            problems.push(Problem::Value {
-                key: key.option_of(name),
-                text: key.show(&Settings::of_rooms(rooms.clone())),
-                source,
-                rule,
-            });
+            problems.push(self.option_breaks(Some(name), &room_keys::MAX_NAME_BYTES, rooms, rule));
+        }
+    }
+
+    /// A room keeps at least one publication, of whatever size, and only what it keeps is sent to
+    /// newcomers.
+    fn fit_histories(&self, problems: &mut Vec<Problem>) {
+        let Settings {
+            rooms, namespaces, ..
+        } = self.settings;
+        let named = namespaces.iter();
+        let named = named.map(|(name, rooms)| (Some(name.as_str()), rooms));
+        let (key, largest) = self.largest_message();
+        let least = largest + MESSAGE_HEADROOM_BYTES;
+        for (name, rooms) in iter::once((None, rooms)).chain(named) {
+            if rooms.history.is_some() && rooms.history_bytes < least {
+                let rule = format!(
+                    "must be at least {}, or a large message would not be kept: {key} ({}), which may be lowered, and 1KiB more",
+                    show_size(least),
+                    show_size(largest)
+                );
+                problems.push(self.option_breaks(name, &room_keys::HISTORY_BYTES, rooms, rule));
+            }
+            if rooms.history.is_none() && rooms.last != Newcomers::Nothing {
+                let rule = "must be none unless history says how many publications are kept";
+                problems.push(self.option_breaks(name, &room_keys::LAST, rooms, rule.to_owned()));
+            }
+        }
+    }
+
+    /// An option of a namespace breaks a rule; the default one has no name.
+    fn option_breaks(
+        &self,
+        namespace: Option<&str>,
+        key: &'static Key,
+        rooms: &Rooms,
+        rule: String,
+    ) -> Problem {
+        let Some(namespace) = namespace else {
+            return self.breaks(key.name, rule);
+        };
+        let given = self.given.option(namespace, key);
+        Problem::Value {
+            key: key.option_of(namespace),
+            text: key.show(&Settings::of_rooms(rooms.clone())),
+            source: given.map_or(Source::Default, |(_, source)| source.clone()),
+            rule,
         }
     }
 

@@ -28,6 +28,16 @@ pub(super) enum ValueKind {
     OwnSize(RangeInclusive<usize>, fn(&mut Settings) -> &mut OwnSize),
     /// A duration.
     Time(RangeInclusive<Duration>, fn(&mut Settings) -> &mut Duration),
+    /// A whole number, or `none`.
+    SomeCount(
+        RangeInclusive<usize>,
+        fn(&mut Settings) -> &mut Option<usize>,
+    ),
+    /// A duration, or `none`.
+    SomeTime(
+        RangeInclusive<Duration>,
+        fn(&mut Settings) -> &mut Option<Duration>,
+    ),
     /// A word, or a list of roles; the list is in brackets as text, and an array in a file.
     Who(fn(&mut Settings) -> &mut Who),
     /// Anything else: its rule in words, after "must be".
@@ -63,18 +73,12 @@ impl Key {
     /// What a value must be, to stand after "must be".
     pub(super) fn rule(&self) -> String {
         match &self.kind {
-            ValueKind::Count(range, _) => {
-                format!("a whole number from {} to {}", range.start(), range.end())
-            }
+            ValueKind::Count(range, _) => count_rule(range),
+            ValueKind::SomeCount(range, _) => format!("{NONE}, or {}", count_rule(range)),
             ValueKind::Size(range, _) => size_rule(range),
             ValueKind::OwnSize(range, _) => format!("same, or {}", size_rule(range)),
-            ValueKind::Time(range, _) => {
-                format!(
-                    "a number with ms, s, m or h, from {} to {}",
-                    show_duration(*range.start()),
-                    show_duration(*range.end())
-                )
-            }
+            ValueKind::Time(range, _) => time_rule(range),
+            ValueKind::SomeTime(range, _) => format!("{NONE}, or {}", time_rule(range)),
             ValueKind::Who(_) => rooms::WHO_RULE.to_owned(),
             ValueKind::Other(rule, _) => (*rule).to_owned(),
         }
@@ -90,6 +94,10 @@ impl Key {
                 Some(())
             }
             ValueKind::Time(range, place) => put(place(settings), range, duration(text)),
+            ValueKind::SomeCount(range, place) => {
+                put_some(place(settings), range, text, whole_number)
+            }
+            ValueKind::SomeTime(range, place) => put_some(place(settings), range, text, duration),
             ValueKind::Who(place) => place(settings).read(text),
             ValueKind::Other(_, place) => place(settings).read(text),
         }
@@ -103,6 +111,12 @@ impl Key {
             ValueKind::Size(_, place) => show_size(*place(&mut settings)),
             ValueKind::OwnSize(_, place) => place(&mut settings).show(),
             ValueKind::Time(_, place) => show_duration(*place(&mut settings)),
+            ValueKind::SomeCount(_, place) => {
+                place(&mut settings).map_or(NONE.to_owned(), |count| count.to_string())
+            }
+            ValueKind::SomeTime(_, place) => {
+                place(&mut settings).map_or(NONE.to_owned(), show_duration)
+            }
             ValueKind::Who(place) => place(&mut settings).show(),
             ValueKind::Other(_, place) => place(&mut settings).show(),
         }
@@ -124,6 +138,18 @@ impl Key {
     }
 }
 
+fn count_rule(range: &RangeInclusive<usize>) -> String {
+    format!("a whole number from {} to {}", range.start(), range.end())
+}
+
+fn time_rule(range: &RangeInclusive<Duration>) -> String {
+    format!(
+        "a number with ms, s, m, h or d, from {} to {}",
+        show_duration(*range.start()),
+        show_duration(*range.end())
+    )
+}
+
 fn size_rule(range: &RangeInclusive<usize>) -> String {
     format!(
         "bytes, or a number with KiB, MiB or GiB, from {} to {}",
@@ -136,6 +162,23 @@ fn put<T: PartialOrd>(place: &mut T, range: &RangeInclusive<T>, value: Option<T>
     *place = value.filter(|value| range.contains(value))?;
     Some(())
 }
+
+/// `none`, or a value in the range.
+fn put_some<T: PartialOrd>(
+    place: &mut Option<T>,
+    range: &RangeInclusive<T>,
+    text: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<()> {
+    *place = match text {
+        NONE => None,
+        text => Some(read(text).filter(|value| range.contains(value))?),
+    };
+    Some(())
+}
+
+/// A value that may be absent, where it is.
+const NONE: &str = "none";
 
 /// What every environment variable of the server begins with.
 pub(super) const VARIABLE_PREFIX: &str = "SHARDCAST_";

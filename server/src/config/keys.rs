@@ -166,6 +166,12 @@ pub(super) static KEYS: &[Key] = &[
             &mut settings.engine.reassembly_bytes_max
         }),
     },
+    Key {
+        name: "limits.logs",
+        flag: None,
+        what: "Rooms of each shard that have nothing left of their history and keep their epoch (epoch_ttl); of more, the one that has been empty for longest forgets it. Rooms that keep something do not count.",
+        kind: ValueKind::Count(LOGS_RANGE, |settings| &mut settings.engine.logs_max),
+    },
     room_keys::JOIN,
     room_keys::PUBLISH,
     room_keys::PRESENCE,
@@ -175,6 +181,14 @@ pub(super) static KEYS: &[Key] = &[
     room_keys::NAME_CHARACTERS,
     room_keys::CONTROL_CHARACTERS,
     room_keys::SECRET,
+    room_keys::HISTORY,
+    room_keys::HISTORY_BYTES,
+    room_keys::HISTORY_TTL,
+    room_keys::HISTORY_READ,
+    room_keys::LAST,
+    room_keys::IDEMPOTENCY,
+    room_keys::EPOCH_TTL,
+    room_keys::SLOW_READER,
     Key {
         name: "compression.enabled",
         flag: None,
@@ -358,6 +372,9 @@ pub(super) static KEYS: &[Key] = &[
         kind: ValueKind::Other("text or json", |settings| &mut settings.log_format),
     },
 ];
+
+/// An empty log takes some 300 bytes.
+const LOGS_RANGE: RangeInclusive<usize> = 16..=10_000_000;
 
 const FILES_RULE: &str = "none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters";
 

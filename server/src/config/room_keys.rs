@@ -3,7 +3,7 @@
 //! A namespace is read and shown as if it were section `[rooms]` of settings of its own.
 
 use super::key::{Key, ValueKind};
-use crate::namespace::{NameRules, Namespace};
+use crate::namespace::{History, NameRules, Namespace};
 
 pub(super) const JOIN: Key = Key {
     name: "rooms.join",
@@ -67,4 +67,62 @@ pub(super) const SECRET: Key = Key {
     flag: None,
     what: "Answers every refusal with the same forbidden, so that nobody can tell what does not exist from what is not allowed.",
     kind: ValueKind::Other("true or false", |settings| &mut settings.rooms.secret),
+};
+pub(super) const HISTORY: Key = Key {
+    name: "rooms.history",
+    flag: None,
+    what: "Publications that a room keeps, for clients that ask for them or come back (since); the oldest go first. none keeps nothing: no epochs, offsets and keys.",
+    kind: ValueKind::SomeCount(
+        *History::PUBLICATIONS.start() as usize..=*History::PUBLICATIONS.end() as usize,
+        |settings| &mut settings.rooms.history,
+    ),
+};
+pub(super) const HISTORY_BYTES: Key = Key {
+    name: "rooms.history_bytes",
+    flag: None,
+    what: "Bytes that they may have, as they are delivered. At least max_message_bytes and 1KiB more.",
+    kind: ValueKind::Size(History::BYTES, |settings| &mut settings.rooms.history_bytes),
+};
+pub(super) const HISTORY_TTL: Key = Key {
+    name: "rooms.history_ttl",
+    flag: None,
+    what: "How long a publication is kept.",
+    kind: ValueKind::Time(History::AGE, |settings| &mut settings.rooms.history_ttl),
+};
+pub(super) const HISTORY_READ: Key = Key {
+    name: "rooms.history_read",
+    flag: None,
+    what: "Who may read what a room keeps, and recover from it: of those who are in the room or may join it.",
+    kind: ValueKind::Who(|settings| &mut settings.rooms.history_read),
+};
+pub(super) const LAST: Key = Key {
+    name: "rooms.last",
+    flag: None,
+    what: "What a client that joins is sent at once: none, the newest publication, or the newest of each conflation key. Takes history.",
+    kind: ValueKind::Other("none, newest or newest_by_key", |settings| {
+        &mut settings.rooms.last
+    }),
+};
+pub(super) const IDEMPOTENCY: Key = Key {
+    name: "rooms.idempotency",
+    flag: None,
+    what: "How long a publish with the key of an earlier one is not published again, but answered as that was. none takes no keys.",
+    kind: ValueKind::SomeTime(History::IDEMPOTENCY, |settings| {
+        &mut settings.rooms.idempotency
+    }),
+};
+pub(super) const EPOCH_TTL: Key = Key {
+    name: "rooms.epoch_ttl",
+    flag: None,
+    what: "How long a room that has nothing left keeps its epoch, so that clients that missed nothing learn so. limits.logs bounds how many rooms do.",
+    kind: ValueKind::Time(History::AGE, |settings| &mut settings.rooms.epoch_ttl),
+};
+pub(super) const SLOW_READER: Key = Key {
+    name: "rooms.slow_reader",
+    flag: None,
+    what: "What becomes of a client that reads more slowly than the room speaks: disconnect closes it (1008), drop_oldest and drop_newest leave messages out, conflate leaves out all but the newest of each conflation key, catch_up lets it go on from where it is for as long as the room keeps what it missed.",
+    kind: ValueKind::Other(
+        "disconnect, drop_oldest, drop_newest, conflate or catch_up",
+        |settings| &mut settings.rooms.slow_reader,
+    ),
 };

@@ -2,7 +2,10 @@
 //! `[namespaces.NAME]`.
 
 use super::value::{ConfigValue, OwnSize};
-use crate::namespace::{Characters, ControlPolicy, NameRules, Namespace, Roles, Who};
+use crate::namespace::{
+    Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, Roles, SlowReader, Who,
+};
+use std::time::Duration;
 
 /// One namespace as it is configured. Whether it is possible depends on its name and on the limits
 /// of the engine.
@@ -17,6 +20,15 @@ pub(super) struct Rooms {
     pub(super) characters: Characters,
     pub(super) control_characters: ControlPolicy,
     pub(super) secret: bool,
+    /// Publications that are kept; `None`: none, and the following says nothing.
+    pub(super) history: Option<usize>,
+    pub(super) history_bytes: usize,
+    pub(super) history_ttl: Duration,
+    pub(super) history_read: Who,
+    pub(super) last: Newcomers,
+    pub(super) idempotency: Option<Duration>,
+    pub(super) epoch_ttl: Duration,
+    pub(super) slow_reader: SlowReader,
 }
 
 impl Default for Rooms {
@@ -25,12 +37,16 @@ impl Default for Rooms {
             join,
             publish,
             presence,
+            history_read,
+            history: _,
+            slow_reader,
             echo,
             members_max,
             names,
             control_characters,
             secret,
         } = Namespace::default();
+        let history = History::default();
         Rooms {
             join,
             publish,
@@ -41,6 +57,14 @@ impl Default for Rooms {
             characters: names.characters,
             control_characters,
             secret,
+            history: None,
+            history_bytes: history.bytes_max,
+            history_ttl: history.ttl,
+            history_read,
+            last: history.last,
+            idempotency: history.idempotency,
+            epoch_ttl: history.epoch_ttl,
+            slow_reader,
         }
     }
 }
@@ -61,6 +85,21 @@ impl Rooms {
             },
             control_characters: self.control_characters,
             secret: self.secret,
+            history_read: self.history_read.clone(),
+            history: self.history.map(|publications| self.history(publications)),
+            slow_reader: self.slow_reader,
+        }
+    }
+
+    /// The key's range keeps the publications few.
+    fn history(&self, publications: usize) -> History {
+        History {
+            publications_max: u32::try_from(publications).unwrap_or(u32::MAX),
+            bytes_max: self.history_bytes,
+            ttl: self.history_ttl,
+            epoch_ttl: self.epoch_ttl,
+            idempotency: self.idempotency,
+            last: self.last,
         }
     }
 }
@@ -130,6 +169,50 @@ impl ConfigValue for ControlPolicy {
             ControlPolicy::Allow => "allow".to_owned(),
             ControlPolicy::Strip => "strip".to_owned(),
             ControlPolicy::Reject => "reject".to_owned(),
+        }
+    }
+}
+
+impl ConfigValue for Newcomers {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "none" => Newcomers::Nothing,
+            "newest" => Newcomers::Newest,
+            "newest_by_key" => Newcomers::NewestByKey,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Newcomers::Nothing => "none".to_owned(),
+            Newcomers::Newest => "newest".to_owned(),
+            Newcomers::NewestByKey => "newest_by_key".to_owned(),
+        }
+    }
+}
+
+impl ConfigValue for SlowReader {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "disconnect" => SlowReader::Disconnect,
+            "drop_oldest" => SlowReader::DropOldest,
+            "drop_newest" => SlowReader::DropNewest,
+            "conflate" => SlowReader::Conflate,
+            "catch_up" => SlowReader::CatchUp,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            SlowReader::Disconnect => "disconnect".to_owned(),
+            SlowReader::DropOldest => "drop_oldest".to_owned(),
+            SlowReader::DropNewest => "drop_newest".to_owned(),
+            SlowReader::Conflate => "conflate".to_owned(),
+            SlowReader::CatchUp => "catch_up".to_owned(),
         }
     }
 }

@@ -256,11 +256,11 @@ fn a_wrong_value_is_answered_with_its_key_source_and_rule() {
         ),
         (
             "timeouts.idle = 25",
-            "timeouts.idle = \"25\" (from s.toml, line 1) must be a number with ms, s, m or h, from 1s to 24h",
+            "timeouts.idle = \"25\" (from s.toml, line 1) must be a number with ms, s, m, h or d, from 1s to 1d",
         ),
         (
             "timeouts.idle = '0s'",
-            "timeouts.idle = \"0s\" (from s.toml, line 1) must be a number with ms, s, m or h, from 1s to 24h",
+            "timeouts.idle = \"0s\" (from s.toml, line 1) must be a number with ms, s, m, h or d, from 1s to 1d",
         ),
         (
             "log.level = 'loud'",
@@ -314,6 +314,14 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("limits.max_headers", ["16", "1000"], ["15", "1001"]),
         ("rooms.max_name_bytes", ["1", "255"], ["0", "256"]),
         ("rooms.max_members", ["1", "10000000"], ["0", "10000001"]),
+        ("limits.logs", ["16", "10000000"], ["15", "10000001"]),
+        ("rooms.history", ["1", "100000"], ["0", "100001"]),
+        ("rooms.history", ["none", "2"], ["0", "all"]),
+        ("rooms.history_bytes", ["1KiB", "1GiB"], ["1023", "1025MiB"]),
+        ("rooms.history_ttl", ["1s", "365d"], ["999ms", "366d"]),
+        ("rooms.epoch_ttl", ["1s", "365d"], ["999ms", "366d"]),
+        ("rooms.idempotency", ["1s", "1d"], ["999ms", "2d"]),
+        ("rooms.idempotency", ["none", "5m"], ["0s", "off"]),
         ("compression.threshold", ["64", "64MiB"], ["63", "65537KiB"]),
         ("compression.windows", ["0", "1024GiB"], ["-1", "1025GiB"]),
         ("compression.max_ratio", ["10", "1032"], ["9", "1033"]),

@@ -186,8 +186,8 @@ pub(super) fn show_size(bytes: usize) -> String {
     show_measured(bytes, &SIZE_UNITS)
 }
 
-/// A duration: a whole number with its unit, `500ms`, `25s`, `2m` or `1h`. A bare number has no
-/// unit and is refused.
+/// A duration: a whole number with its unit, `500ms`, `25s`, `2m`, `1h` or `30d`. A bare number has
+/// no unit and is refused.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let milliseconds = measured(text, &DURATION_UNITS)?;
     Some(Duration::from_millis(u64::try_from(milliseconds).ok()?))
@@ -222,7 +222,7 @@ fn core(text: &str) -> Option<usize> {
 }
 
 /// Units with their factors, the largest first. The last one is the base unit, factor 1.
-type Units = [(&'static str, usize); 4];
+type Units = [(&'static str, usize)];
 
 fn measured(text: &str, units: &Units) -> Option<usize> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -236,17 +236,23 @@ fn show_measured(amount: usize, units: &Units) -> String {
     let (unit, factor) = units
         .iter()
         .find(|(_, factor)| amount > 0 && amount.is_multiple_of(*factor))
-        .unwrap_or(&units[3]);
+        .unwrap_or(&units[units.len() - 1]);
     format!("{}{unit}", amount / factor)
 }
 
-const SIZE_UNITS: Units = [
+const SIZE_UNITS: [(&str, usize); 4] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
     ("KiB", 1 << 10),
     ("", 1),
 ];
-const DURATION_UNITS: Units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const DURATION_UNITS: [(&str, usize); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 /// Shards that an engine takes (`shardcast_engine::Config::shards`).
 const SHARDS_MAX: usize = 256;
 /// Cores in a kernel CPU set (`CPU_SETSIZE`, `sched_setaffinity(2)`).
@@ -291,12 +297,13 @@ mod tests {
             ("25s", Some(25_000)),
             ("2m", Some(120_000)),
             ("1h", Some(3_600_000)),
+            ("30d", Some(2_592_000_000)),
             ("", None),
             ("s", None),
             ("25", None),
             ("1.5s", None),
             ("-1s", None),
-            ("1d", None),
+            ("1w", None),
             ("1m30s", None),
             ("18446744073709551615s", None),
         ] {
@@ -326,6 +333,7 @@ mod tests {
             (90_000, "90s"),
             (120_000, "2m"),
             (7_200_000, "2h"),
+            (172_800_000, "2d"),
         ] {
             assert_eq!(show_duration(Duration::from_millis(milliseconds)), want);
             assert_eq!(duration(want), Some(Duration::from_millis(milliseconds)));

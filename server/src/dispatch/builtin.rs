@@ -3,24 +3,21 @@
 //! Invariant: a request is answered exactly once, with its answer or an error, and a refused
 //! request changed nothing.
 
+use crate::dispatch::naming::{bad_request, with_rooms};
+use crate::dispatch::publishing::publish;
+use crate::namespace::Standing;
 use crate::namespace::resolved::ResolvedRoom;
-use crate::namespace::{Denied, Namespace};
-use crate::rooms::members;
-use crate::rooms::membership::{self, require_space};
-use crate::session::call::OwnedCall;
+use crate::rooms::membership::{self, RoomToJoin};
+use crate::rooms::{history, members};
 use crate::session::context::Context;
-use crate::session::identity::Identity;
-use crate::session::pending::{Joining, Outcome, Pending, Shape};
-use crate::session::shared::Shared;
-use crate::wire::connection_id::{ConnectionId, IdText};
-use crate::wire::failure::{BAD_USER, problem_of_publish};
-use crate::wire::publication;
-use shardcast_engine::{Listing, Publication, PublicationKind, Publish, Target, Topic};
+use crate::wire::position::since_of;
+use shardcast_engine::{HistoryQuery, ReadOrder, Since};
 use shardcast_protocol::dialect::{
-    self, Code, Command, Counts, Joined, Member, Presence, Problem, PublishTarget, Reply, Request,
-    Rooms, Status, Value, ValueBox,
+    self, Command, Join, JoinSince, Problem, Reply, Request, Rooms, SinceByRoom, Status,
 };
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Serves a request: answers it now, or keeps it until other shards have answered. Calls of
 /// handlers take another way.
@@ -28,7 +25,7 @@ pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Pro
     match &command.request {
         Request::Ping => cx.answer(&Reply::Pong { data: command.data }),
         Request::Echo => cx.answer(&Reply::Echo { data: command.data }),
-        Request::Join(rooms) => join(cx, rooms)?,
+        Request::Join(asked) => join(cx, asked)?,
         Request::Leave(rooms) => leave(cx, rooms)?,
         Request::Broadcast(asked) | Request::Publish(asked) => publish(cx, command, asked)?,
         Request::Rooms => {
@@ -38,6 +35,7 @@ pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Pro
         }
         Request::Status => status(cx),
         Request::Presence { room, limit } => presence(cx, room, *limit)?,
+        Request::History(query) => history(cx, query)?,
         Request::Call { .. } => unreachable!("no handler's entry acts for the server"),
     }
     Ok(())
@@ -59,13 +57,104 @@ fn status(cx: &mut Context<'_>) {
     });
 }
 
-fn join(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
-    with_rooms(cx.shared, asked, |shape, rooms| {
+fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
+    let mut since = Positions::of(asked)?;
+    with_rooms(cx.shared, &asked.rooms, |shape, rooms| {
+        let mut joins = Vec::with_capacity(rooms.len());
         for room in rooms {
             room.namespace().may_join(cx.identity())?;
+            let since = since.take(room.name());
+            if since.is_some() {
+                // Who may join stands to the room as a member does.
+                may_read(cx, room, Standing::Member)?;
+            }
+            joins.push(RoomToJoin { room: *room, since });
         }
-        membership::join(cx, |cx| cx.requester(), shape, rooms)
+        since.check_all_taken()?;
+        membership::join(cx, |cx| cx.requester(), shape, &joins)
     })
+}
+
+/// What a client has had of the rooms that it joins.
+enum Positions<'b> {
+    None,
+    Room(Since),
+    Rooms(HashMap<Cow<'b, str>, Since>),
+}
+
+impl<'b> Positions<'b> {
+    fn of(asked: &Join<'b>) -> Result<Positions<'b>, Problem> {
+        Ok(match (asked.since.as_deref(), &asked.rooms) {
+            (None, _) => Positions::None,
+            (Some(JoinSince::Room(since)), _) => Positions::Room(since_of(since)),
+            (Some(JoinSince::Rooms(since)), Rooms::One(_)) => Positions::by_room(since, 1)?,
+            (Some(JoinSince::Rooms(since)), Rooms::Many(rooms)) => {
+                Positions::by_room(since, rooms.count())?
+            }
+        })
+    }
+
+    /// No more than there are rooms, whatever a client sends.
+    fn by_room(since: &SinceByRoom<'b>, rooms_max: usize) -> Result<Positions<'b>, Problem> {
+        let mut by_room = HashMap::new();
+        for (room, since) in since.rooms() {
+            if by_room.len() == rooms_max {
+                return Err(bad_request(NOT_JOINED_TOO));
+            }
+            match by_room.entry(room) {
+                Entry::Vacant(free) => free.insert(since_of(&since)),
+                Entry::Occupied(_) => return Err(bad_request("duplicate key")),
+            };
+        }
+        Ok(Positions::Rooms(by_room))
+    }
+
+    fn take(&mut self, room: &str) -> Option<Since> {
+        match self {
+            Positions::None => None,
+            Positions::Room(since) => Some(*since),
+            Positions::Rooms(by_room) => by_room.remove(room),
+        }
+    }
+
+    /// A position that no room has taken is a mistake: the client would believe that it is used.
+    fn check_all_taken(&self) -> Result<(), Problem> {
+        match self {
+            Positions::Rooms(left) if !left.is_empty() => Err(bad_request(NOT_JOINED_TOO)),
+            Positions::None | Positions::Room(_) | Positions::Rooms(_) => Ok(()),
+        }
+    }
+}
+
+const NOT_JOINED_TOO: &str = "since names a room that rooms does not";
+
+/// Whether the connection may read what a room keeps, and it keeps something.
+fn may_read(cx: &Context<'_>, room: &ResolvedRoom<'_>, standing: Standing) -> Result<(), Problem> {
+    room.namespace().may_read(cx.identity(), standing)?;
+    match room.history() {
+        Some(_) => Ok(()),
+        None => Err(bad_request(history::NO_HISTORY)),
+    }
+}
+
+fn history(cx: &mut Context<'_>, asked: &dialect::HistoryQuery<'_>) -> Result<(), Problem> {
+    let room = cx.shared.resolve(&asked.room)?;
+    let standing = match cx.is_in(room.name()) {
+        true => Standing::Member,
+        false => Standing::Stranger,
+    };
+    may_read(cx, &room, standing)?;
+    let query = HistoryQuery {
+        since: asked.since.as_ref().map(since_of),
+        limit: asked.limit.map_or(HistoryQuery::LIMIT_MAX, |limit| {
+            limit.min(HistoryQuery::LIMIT_MAX)
+        }),
+        order: match asked.order {
+            dialect::ReadOrder::Forward => ReadOrder::Forward,
+            dialect::ReadOrder::Reverse => ReadOrder::Reverse,
+        },
+    };
+    history::read(cx, |cx| cx.requester(), room, query)
 }
 
 fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
@@ -78,226 +167,4 @@ fn presence(cx: &mut Context<'_>, room: &str, limit: Option<u32>) -> Result<(), 
     let room = cx.shared.resolve(room)?;
     room.namespace().may_see(cx.identity())?;
     members::list(cx, |cx| cx.requester(), room, limit)
-}
-
-fn publish(
-    cx: &mut Context<'_>,
-    command: &Command<'_>,
-    asked: &dialect::Publish<'_>,
-) -> Result<(), Problem> {
-    if asked.report {
-        require_space(cx)?;
-    }
-    match &asked.target {
-        PublishTarget::Rooms(rooms) => with_rooms(cx.shared, rooms, |_, rooms| match rooms {
-            [room] => {
-                let publish = publish_of(cx, command, asked, Some(*room))?;
-                send_out(cx, command, asked, [(Target::Room(room.name()), publish)])
-            }
-            rooms => publish_to_many(cx, command, asked, rooms),
-        }),
-        PublishTarget::User(user) if !Identity::is_name(user) => Err(bad_request(BAD_USER)),
-        PublishTarget::User(user) => {
-            let publish = publish_of(cx, command, asked, None)?;
-            send_out(cx, command, asked, [(Target::User(user), publish)])
-        }
-        PublishTarget::Everyone => {
-            let publish = publish_of(cx, command, asked, None)?;
-            send_out(cx, command, asked, [(Target::Everyone, publish)])
-        }
-    }
-}
-
-/// Publishes to several rooms. All rooms are checked before the first publish.
-fn publish_to_many(
-    cx: &mut Context<'_>,
-    command: &Command<'_>,
-    asked: &dialect::Publish<'_>,
-    rooms: &[ResolvedRoom<'_>],
-) -> Result<(), Problem> {
-    let publishes = rooms.iter().map(|room| {
-        let publish = publish_of(cx, command, asked, Some(*room))?;
-        Ok((Target::Room(room.name()), publish))
-    });
-    let publishes = publishes.collect::<Result<Vec<_>, Problem>>()?;
-    send_out(cx, command, asked, publishes)
-}
-
-/// What is published, if the namespace lets the connection and its data through: the namespace of
-/// the room, or the default one.
-fn publish_of(
-    cx: &Context<'_>,
-    command: &Command<'_>,
-    asked: &dialect::Publish<'_>,
-    room: Option<ResolvedRoom<'_>>,
-) -> Result<Publish, Problem> {
-    let shared = cx.shared;
-    let namespace = match &room {
-        Some(room) => room.namespace(),
-        None => shared.namespaces.default_namespace(),
-    };
-    namespace.may_publish(cx.identity())?;
-    let clean = cleaned(namespace, command.data)?;
-    let data = clean.as_ref().map(ValueBox::as_value).or(command.data);
-    let (connection, dialect) = (cx.connection(), cx.dialect());
-    let data = data.unwrap_or_else(|| publication::nothing(dialect.encoding()));
-    let (data, data_encoding) = publication::data_of(data);
-    let publication = Publication {
-        topic: room.map(|room| Topic::Room(room.name())),
-        kind: PublicationKind::Message {
-            publisher: connection.0,
-        },
-        data,
-        data_encoding,
-    };
-    let bytes_max = cx.engine.message_bytes_max();
-    let present = cx.engine.encodings_present();
-    let is_present = |encoding| present.has(encoding);
-    let content = publication::content_of(is_present, dialect, &publication, bytes_max)?;
-    let publish = Publish::new(content);
-    Ok(if asked.echo.unwrap_or(namespace.echo) {
-        publish
-    } else {
-        publish.except(connection.0)
-    })
-}
-
-fn cleaned(namespace: &Namespace, data: Option<Value<'_>>) -> Result<Option<ValueBox>, Problem> {
-    match data {
-        Some(data) => namespace.control_characters.apply(data),
-        None => Ok(None),
-    }
-}
-
-fn send_out<'t>(
-    cx: &mut Context<'_>,
-    command: &Command<'_>,
-    asked: &dialect::Publish<'_>,
-    publishes: impl IntoIterator<Item = (Target<'t>, Publish), IntoIter: ExactSizeIterator>,
-) -> Result<(), Problem> {
-    let publishes = publishes.into_iter();
-    let count = publishes.len() as u32;
-    let first = cx.state.take_tags(1);
-    let mut tag = asked.report.then_some(first);
-    for (sent, (target, publish)) in publishes.enumerate() {
-        if sent > 0 && cx.engine.reports_are_full() {
-            // Some rooms have the message already, and after a refusal the client would send it to
-            // them again. So the other rooms get it, too, and the answer has no counts.
-            tag = None;
-        }
-        let publish = match tag {
-            Some(tag) => publish.report(tag),
-            None => publish,
-        };
-        let outcome = cx.engine.publish(target, publish);
-        outcome.map_err(problem_of_publish)?;
-    }
-    match tag {
-        Some(tag) => {
-            let requester = cx.requester();
-            cx.session.wait(Pending::report(requester, tag, count));
-        }
-        None if asked.report || command.id.is_some() => cx.answer(&Reply::Ack),
-        None => drop(cx.defer()),
-    }
-    Ok(())
-}
-
-/// Answers a client whose request has waited for other shards.
-pub(crate) fn answer_late(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
-    match outcome {
-        Outcome::Joined(joining) => answer_join(cx, call, joining),
-        Outcome::Left { shape, rooms } => {
-            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
-            match (shape, &*rooms) {
-                (Shape::Room, [room]) => cx.answer_to(call, &Reply::Left { room }),
-                (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::LeftRooms(all)),
-            }
-        }
-        Outcome::Reported(report) => {
-            let counts = Counts {
-                delivered: report.delivered,
-                queued: report.queued,
-                dropped: report.dropped,
-            };
-            cx.answer_to(call, &Reply::Report(counts));
-        }
-        Outcome::Listed {
-            room,
-            limit,
-            listing,
-        } => answer_presence(cx, call, &room, limit, &listing),
-    }
-}
-
-fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
-    let shape = joining.shape;
-    let rooms = match membership::conclude(cx, joining) {
-        Ok(rooms) => rooms,
-        Err(problem) => return cx.answer_to(call, &Reply::Error(&problem)),
-    };
-    let joined = rooms.iter().map(|room| Joined {
-        room: &room.room,
-        members: room.members,
-    });
-    let joined: Vec<Joined<'_>> = joined.collect();
-    match (shape, &*joined) {
-        (Shape::Room, [one]) => cx.answer_to(call, &Reply::Joined(*one)),
-        (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::JoinedRooms(all)),
-    }
-}
-
-fn answer_presence(
-    cx: &mut Context<'_>,
-    call: &OwnedCall,
-    room: &str,
-    limit: Option<u32>,
-    listing: &Listing,
-) {
-    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
-    let found = listing.members.iter().take(limit);
-    let ids: Vec<IdText> = found
-        .clone()
-        .map(|member| ConnectionId(member.address).text())
-        .collect();
-    let members = ids.iter().zip(found).map(|(id, member)| Member {
-        connection: id.as_str(),
-        user: member.user.as_deref(),
-    });
-    let members: Vec<Member<'_>> = members.collect();
-    let presence = Presence {
-        room,
-        total: listing.total,
-        members: &members,
-    };
-    cx.answer_to(call, &Reply::Presence(presence));
-}
-
-/// Calls with the rooms that a request names, each once, in the order asked.
-fn with_rooms(
-    shared: &Shared,
-    asked: &Rooms<'_>,
-    act: impl FnOnce(Shape, &[ResolvedRoom<'_>]) -> Result<(), Problem>,
-) -> Result<(), Problem> {
-    let rooms = match asked {
-        Rooms::One(room) => return act(Shape::Room, &[shared.resolve(room)?]),
-        Rooms::Many(rooms) => rooms,
-    };
-    // Bounds the work that one message can ask for, repetitions included.
-    if rooms.count() > shared.rooms_per_connection_max {
-        return Err(Problem::new(
-            Code::RoomLimit,
-            "rooms names more rooms than a connection may be in",
-        ));
-    }
-    let mut seen = HashSet::with_capacity(rooms.count());
-    let distinct = rooms.names().filter(|room| seen.insert(room.clone()));
-    let names: Vec<_> = distinct.collect();
-    let resolved = names.iter().map(|room| shared.resolve(room));
-    let resolved = resolved.collect::<Result<Vec<_>, Denied>>()?;
-    act(Shape::Rooms, &resolved)
-}
-
-fn bad_request(message: &'static str) -> Problem {
-    Problem::new(Code::BadRequest, message)
 }

@@ -5,13 +5,15 @@
 
 use crate::namespace::denied::Denied;
 use crate::namespace::names::Characters;
-use crate::namespace::{Namespace, Namespaces};
+use crate::namespace::{Class, History, Namespace, Namespaces};
+use crate::wire::publication::Added;
+use shardcast_engine::LogClass;
 
 /// A room with its namespace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResolvedRoom<'r> {
     name: &'r str,
-    namespace: &'r Namespace,
+    class: &'r Class,
 }
 
 impl Namespaces {
@@ -24,11 +26,11 @@ impl Namespaces {
         name: &'r str,
         bytes_max: usize,
     ) -> Result<ResolvedRoom<'r>, Denied> {
-        let namespace = self.find(name)?;
+        let class = self.class(name)?;
         if name.len() > bytes_max {
             return Err(Denied::BadName(Characters::Any));
         }
-        Ok(ResolvedRoom { name, namespace })
+        Ok(ResolvedRoom { name, class })
     }
 }
 
@@ -38,7 +40,25 @@ impl<'r> ResolvedRoom<'r> {
     }
 
     pub(crate) fn namespace(&self) -> &'r Namespace {
-        self.namespace
+        &self.class.namespace
+    }
+
+    /// What the room adds to its messages.
+    pub(crate) fn added(&self) -> Added {
+        match self.log() {
+            Some(_) => Added::Offset,
+            None => Added::Nothing,
+        }
+    }
+
+    /// The log that the room keeps, for clients or for its slow readers.
+    pub(crate) fn log(&self) -> Option<LogClass> {
+        self.class.log
+    }
+
+    /// What clients may read of it, those who may.
+    pub(crate) fn history(&self) -> Option<&'r History> {
+        self.class.namespace.history.as_ref()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is found, who may do what, and what refusals tell.
 
 use super::*;
+use std::time::Duration;
 
 /// A caller with roles; no user if the name is empty.
 #[derive(Clone, Copy)]
@@ -159,10 +160,12 @@ fn check_may(who: &Who, caller: Someone, want: Result<(), Denied>) {
         join: Who::Nobody,
         publish: Who::Nobody,
         presence: Who::Nobody,
+        history_read: Who::Nobody,
+        history: Some(History::default()),
         ..Namespace::default()
     };
     let who = who.clone();
-    let questions: [(Namespace, May); 3] = [
+    let questions: [(Namespace, May); 5] = [
         (
             Namespace {
                 join: who.clone(),
@@ -180,9 +183,25 @@ fn check_may(who: &Who, caller: Someone, want: Result<(), Denied>) {
         (
             Namespace {
                 presence: who.clone(),
-                ..nobody
+                ..nobody.clone()
             },
             Namespace::may_see,
+        ),
+        (
+            Namespace {
+                history_read: who.clone(),
+                ..nobody.clone()
+            },
+            |namespace, caller| namespace.may_read(caller, Standing::Member),
+        ),
+        // A stranger must be one who may join, besides.
+        (
+            Namespace {
+                join: who.clone(),
+                history_read: who.clone(),
+                ..nobody
+            },
+            |namespace, caller| namespace.may_read(caller, Standing::Stranger),
         ),
     ];
     for (namespace, may) in &questions {
@@ -221,6 +240,96 @@ fn each_who_includes_whom_it_says() {
 }
 
 #[test]
+fn what_is_kept_is_for_who_is_in_or_may_join() {
+    use Standing::{Member, Stranger};
+    let (unauthorized, forbidden) = (Err(Denied::Unauthorized), Err(Denied::Forbidden));
+    let users = [Who::Users, Who::Anyone];
+    for (join, history_read, standing, stranger, ann) in [
+        (&users[0], &users[1], Stranger, unauthorized, Ok(())),
+        (&users[0], &users[1], Member, Ok(()), Ok(())),
+        (&users[1], &users[0], Stranger, unauthorized, Ok(())),
+        (&users[1], &users[0], Member, unauthorized, Ok(())),
+        (&Who::Nobody, &users[1], Stranger, forbidden, forbidden),
+        (&Who::Nobody, &users[0], Member, unauthorized, Ok(())),
+        (&users[1], &Who::Nobody, Member, forbidden, forbidden),
+    ] {
+        // Whether there is something to read is another question, unless it is secret.
+        for history in [Some(History::default()), None] {
+            let namespace = Namespace {
+                join: join.clone(),
+                history_read: history_read.clone(),
+                history,
+                ..Namespace::default()
+            };
+            assert_eq!(namespace.may_read(&STRANGER, standing), stranger);
+            assert_eq!(namespace.may_read(&ANN, standing), ann);
+            let secret = Namespace {
+                secret: true,
+                ..namespace
+            };
+            for (caller, open) in [(&STRANGER, stranger), (&ANN, ann)] {
+                let want = match history {
+                    Some(_) => open.map_err(|_| Denied::Forbidden),
+                    None => forbidden,
+                };
+                assert_eq!(secret.may_read(caller, standing), want);
+            }
+        }
+    }
+}
+
+#[test]
+fn rooms_that_keep_the_same_share_a_class() {
+    let keeps = |publications_max, slow_reader| Namespace {
+        history: Some(History {
+            publications_max,
+            ..History::default()
+        }),
+        slow_reader,
+        ..Namespace::default()
+    };
+    let kept_for_slow = |slow_reader| Namespace {
+        slow_reader,
+        ..Namespace::default()
+    };
+    let namespaces = named(&[
+        ("a", keeps(5, SlowReader::Disconnect)),
+        ("b", keeps(5, SlowReader::CatchUp)),
+        ("c", keeps(5, SlowReader::Disconnect)),
+        ("d", kept_for_slow(SlowReader::CatchUp)),
+        ("e", kept_for_slow(SlowReader::CatchUp)),
+        ("f", kept_for_slow(SlowReader::Disconnect)),
+    ]);
+    let log = |room| namespaces.class(room).unwrap().log;
+    assert_eq!([log("lobby"), log("f:x")], [None, None]);
+    assert_eq!((log("a:x"), log("d:x")), (log("c:x"), log("e:x")));
+    let mut classes = [log("a:x"), log("b:x"), log("d:x")].map(|class| format!("{class:?}"));
+    classes.sort_unstable();
+    assert!(
+        classes.windows(2).all(|pair| pair[0] != pair[1]),
+        "{classes:?}"
+    );
+    let logs = namespaces.logs(64 << 10);
+    assert_eq!(logs.len(), 3);
+    for (room, publications_max, bytes_max) in [("a:x", 5, 1 << 20), ("d:x", 256, 256 << 10)] {
+        let class = log(room).unwrap();
+        let at = (0..3).find(|index| LogClass::new(*index) == class).unwrap();
+        let options = &logs[usize::from(at)];
+        assert_eq!(
+            (options.publications_max, options.bytes_max),
+            (publications_max, bytes_max)
+        );
+    }
+    // What nobody has configured takes the largest message.
+    let bytes: Vec<_> = namespaces
+        .logs(1 << 20)
+        .iter()
+        .map(|log| log.bytes_max)
+        .collect();
+    assert_eq!(bytes.iter().max(), Some(&((1 << 20) + 1024)));
+}
+
+#[test]
 fn nobody_signed_in_is_a_caller_too() {
     let users = Namespace {
         join: Who::Users,
@@ -233,7 +342,7 @@ fn nobody_signed_in_is_a_caller_too() {
 
 /// Everything that a caller can see of a room: what finding it says, and then what each question
 /// says.
-fn seen(namespaces: &Namespaces, room: &str, caller: Someone) -> [Result<(), Denied>; 4] {
+fn seen(namespaces: &Namespaces, room: &str, caller: Someone) -> [Result<(), Denied>; 5] {
     let found = namespaces.find(room);
     let ask = |may: May| found.and_then(|namespace| may(namespace, &caller));
     [
@@ -241,6 +350,7 @@ fn seen(namespaces: &Namespaces, room: &str, caller: Someone) -> [Result<(), Den
         ask(Namespace::may_join),
         ask(Namespace::may_publish),
         ask(Namespace::may_see),
+        ask(|namespace, caller| namespace.may_read(caller, Standing::Stranger)),
     ]
 }
 
@@ -250,6 +360,7 @@ fn a_secret_namespace_cannot_be_told_from_one_that_does_not_exist() {
         join: who.clone(),
         publish: who.clone(),
         presence: who,
+        history: Some(History::default()),
         secret: true,
         names: NameRules {
             bytes_max: 40,
@@ -261,24 +372,31 @@ fn a_secret_namespace_cannot_be_told_from_one_that_does_not_exist() {
         ("users", only(Who::Users)),
         ("staff", only(roles(&["staff", "root"]))),
         ("server", only(Who::Nobody)),
+        (
+            "silent",
+            Namespace {
+                history: None,
+                ..only(Who::Users)
+            },
+        ),
         ("open", Namespace::default()),
     ]);
     let long = "x".repeat(300);
     let denied = Err(Denied::Forbidden);
-    for prefix in ["users", "staff", "server", "nowhere", "", &long] {
+    for prefix in ["users", "staff", "server", "silent", "nowhere", "", &long] {
         for own in ["x", "", "\0", "ä", ":", &long] {
             let room = format!("{prefix}:{own}");
             let seen = seen(&namespaces, &room, STRANGER);
-            assert_eq!(seen, [Ok(()), denied, denied, denied], "{room:?}");
+            assert_eq!(seen, [Ok(()), denied, denied, denied, denied], "{room:?}");
         }
     }
     // Whoever is let in is let in; the others hear what they are to put right, unless it is secret.
-    assert_eq!(seen(&namespaces, "users:x", ANN), [Ok(()); 4]);
+    assert_eq!(seen(&namespaces, "users:x", ANN), [Ok(()); 5]);
     assert_eq!(
         seen(&namespaces, "users:ä", ANN),
-        [Ok(()), denied, denied, denied]
+        [Ok(()), denied, denied, denied, denied]
     );
-    assert_eq!(seen(&namespaces, "open:x", STRANGER), [Ok(()); 4]);
+    assert_eq!(seen(&namespaces, "open:x", STRANGER), [Ok(()); 5]);
     check_found(&namespaces, &[("open:", BAD), ("", BAD), ("lobby", Ok(1))]);
     // A secret default namespace hides which others there are.
     let default = Namespace {
@@ -288,10 +406,10 @@ fn a_secret_namespace_cannot_be_told_from_one_that_does_not_exist() {
     let namespaces = Namespaces::new(default, [("open", Namespace::default())]).unwrap();
     for room in ["nowhere:x", "x", "", "\0"] {
         let seen = seen(&namespaces, room, STRANGER);
-        assert_eq!(seen, [Ok(()), denied, denied, denied], "{room:?}");
+        assert_eq!(seen, [Ok(()), denied, denied, denied, denied], "{room:?}");
     }
-    assert_eq!(seen(&namespaces, "x", ANN), [Ok(()); 4]);
-    assert_eq!(seen(&namespaces, "open:x", STRANGER), [Ok(()); 4]);
+    assert_eq!(seen(&namespaces, "x", ANN), [Ok(()); 5]);
+    assert_eq!(seen(&namespaces, "open:x", STRANGER), [Ok(()); 5]);
 }
 
 #[test]
@@ -366,6 +484,42 @@ fn what_breaks_a_limit_is_no_namespace() {
     check_refused(with_members(0), &[], want);
     let want = "members_max of namespace \"a\" must be from 1 to 10000000";
     check_refused(good(), &[("a", with_members(10_000_001))], want);
+    let history = |change: fn(&mut History)| {
+        let mut history = History::default();
+        change(&mut history);
+        Namespace {
+            history: Some(history),
+            ..Namespace::default()
+        }
+    };
+    for (change, want) in [
+        (
+            (|history| history.publications_max = 0) as fn(&mut History),
+            "publications_max of namespace \"a\" must be from 1 to 100000",
+        ),
+        (
+            |history| history.bytes_max = 1023,
+            "bytes_max of namespace \"a\" must be from 1 KiB to 1 GiB",
+        ),
+        (
+            |history| history.ttl = Duration::from_millis(999),
+            "ttl of namespace \"a\" must be from 1 s to 365 days",
+        ),
+        (
+            |history| history.epoch_ttl = Duration::from_secs(365 * 86_400 + 1),
+            "epoch_ttl of namespace \"a\" must be from 1 s to 365 days",
+        ),
+        (
+            |history| history.idempotency = Some(Duration::ZERO),
+            "idempotency of namespace \"a\" must be from 1 s to 1 day",
+        ),
+    ] {
+        check_refused(
+            good(),
+            &[("a", history(change))],
+            &format!("history.{want}"),
+        );
+    }
     let want = "names.bytes_max of the default namespace must be from 1 to 4096";
     check_refused(with_bytes(0), &[], want);
     let want = "names.bytes_max of namespace \"chat\" must be from 6 to 4096";

@@ -2,6 +2,7 @@
 //! the shard, in the background and from other threads; only how a publish is handed over differs.
 
 use crate::rooms::event::{EncodedEvent, Outgoing, Recipients, Targets};
+use crate::rooms::keys::Keys;
 use crate::session::background::Background;
 use crate::session::context::Context;
 use crate::session::handle::{Handle, ShardTask};
@@ -19,6 +20,7 @@ pub struct Emit<'e, S> {
     sender: S,
     targets: Targets<'e>,
     except: Option<ConnectionId>,
+    keys: Keys<'e>,
 }
 
 /// The methods that begin an event.
@@ -72,6 +74,7 @@ impl<'e, S> Emit<'e, S> {
             sender,
             targets,
             except: None,
+            keys: Keys::default(),
         }
     }
 
@@ -82,6 +85,70 @@ impl<'e, S> Emit<'e, S> {
             ..self
         }
     }
+
+    /// An idempotency key, 1 to 128 bytes: within the time that the room's namespace says
+    /// ([`crate::namespace::History::idempotency`]), another event with the same key is not sent.
+    pub fn key(self, key: &'e str) -> Emit<'e, S> {
+        let idempotency = Some(key);
+        Emit {
+            keys: Keys {
+                idempotency,
+                ..self.keys
+            },
+            ..self
+        }
+    }
+
+    /// A conflation key, 1 to 128 bytes: a newer event with the same key stands for this one, where
+    /// the room's namespace conflates for slow readers or newcomers.
+    pub fn conflate(self, key: &'e str) -> Emit<'e, S> {
+        let conflation = Some(key);
+        Emit {
+            keys: Keys {
+                conflation,
+                ..self.keys
+            },
+            ..self
+        }
+    }
+}
+
+impl<'e, 'c> Emit<'e, &'e mut Context<'c>> {
+    /// The sender, and all that leaves, where it can leave at all.
+    pub(crate) fn encoded<T: Serialize>(
+        self,
+        event: &str,
+        data: &T,
+    ) -> Result<(&'e mut Context<'c>, Vec<Outgoing<'e>>), Failure> {
+        let cx = self.sender;
+        let event = EncodedEvent::new(cx.shared, cx.dialect(), event, data)?;
+        let all = all_of(&event, self.targets, self.except, self.keys)?;
+        Ok((cx, all))
+    }
+}
+
+impl<'e> Emit<'e, Handle> {
+    /// The same for the background.
+    pub(crate) fn encoded<T: Serialize>(
+        self,
+        event: &str,
+        data: &T,
+    ) -> Result<(Handle, Vec<Outgoing<'e>>), Failure> {
+        let event = self.encode(event, data)?;
+        let all = all_of(&event, self.targets, self.except, self.keys)?;
+        Ok((self.sender.clone(), all))
+    }
+}
+
+fn all_of<'e>(
+    event: &EncodedEvent<'_>,
+    targets: Targets<'e>,
+    except: Option<ConnectionId>,
+    keys: Keys<'e>,
+) -> Result<Vec<Outgoing<'e>>, Failure> {
+    let each = targets.each();
+    let outgoing = each.filter_map(|recipients| event.to(recipients, except, keys).transpose());
+    outgoing.collect()
 }
 
 impl Emit<'_, &mut Context<'_>> {
@@ -94,17 +161,18 @@ impl Emit<'_, &mut Context<'_>> {
     /// Sends the event. Its receivers see it in one order with all that is published there.
     ///
     /// # Errors
-    /// Of a name; `too_large` if a client could not be sent it; or the data cannot be written.
-    /// Nothing was sent then, but of several rooms those before the bad name have it.
+    /// Of a name or a key; `too_large` if a client could not be sent it; or the data cannot be
+    /// written. Nothing was sent then, but of several rooms those before the bad name have it.
     pub fn emit<T: Serialize>(self, event: &str, data: &T) -> Result<(), Failure> {
         let Emit {
             sender: cx,
             targets,
             except,
+            keys,
         } = self;
         let event = EncodedEvent::new(cx.shared, cx.dialect(), event, data)?;
         for recipients in targets.each() {
-            match event.to(recipients, except)? {
+            match event.to(recipients, except, keys)? {
                 Some(Outgoing::Publish(target, publish)) => cx.engine.publish(target, publish)?,
                 Some(Outgoing::Message(to, content)) => cx.engine.send_to(to.0, content),
                 None => {}
@@ -118,12 +186,12 @@ impl Emit<'_, Handle> {
     /// Sends the event, waiting where a queue is full.
     ///
     /// # Errors
-    /// Of a name; `too_large` if a client could not be sent it; the data cannot be written; or the
-    /// server stops. Of several rooms those before the bad one have it.
+    /// Of a name or a key; `too_large` if a client could not be sent it; the data cannot be
+    /// written; or the server stops. Of several rooms those before the bad one have it.
     pub async fn emit<T: Serialize>(self, event: &str, data: &T) -> Result<(), Failure> {
         let event = self.encode(event, data)?;
         for recipients in self.targets.each() {
-            let Some(outgoing) = event.to(recipients, self.except)? else {
+            let Some(outgoing) = event.to(recipients, self.except, self.keys)? else {
                 continue;
             };
             while let Err(refused) = self.sender.hand_over(&outgoing) {
@@ -143,7 +211,7 @@ impl Emit<'_, Handle> {
     pub fn try_emit<T: Serialize>(self, event: &str, data: &T) -> Result<(), Failure> {
         let event = self.encode(event, data)?;
         for recipients in self.targets.each() {
-            if let Some(outgoing) = event.to(recipients, self.except)? {
+            if let Some(outgoing) = event.to(recipients, self.except, self.keys)? {
                 self.sender.hand_over(&outgoing)?;
             }
         }
@@ -160,7 +228,7 @@ impl Emit<'_, Handle> {
 }
 
 impl Handle {
-    fn hand_over(&self, outgoing: &Outgoing<'_>) -> Result<(), Refused> {
+    pub(crate) fn hand_over(&self, outgoing: &Outgoing<'_>) -> Result<(), Refused> {
         match outgoing {
             Outgoing::Publish(target, publish) => {
                 let engine = self.shared.engine()?;

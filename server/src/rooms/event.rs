@@ -3,12 +3,14 @@
 //!
 //! Invariant: what leaves was judged by its size, and names rooms and users that there may be.
 
+use crate::namespace::resolved::ResolvedRoom;
+use crate::rooms::keys::Keys;
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::encoding::{self, Nesting, Wrote};
 use crate::wire::failure::{BAD_USER, Failure};
-use crate::wire::publication;
+use crate::wire::publication::{self, Added};
 use serde::Serialize;
 use shardcast_engine::{Content, Publication, PublicationKind, Publish, Target, Topic};
 use shardcast_protocol::dialect::{Code, Dialect, Encoding, Problem};
@@ -86,16 +88,20 @@ impl<'e> EncodedEvent<'e> {
     /// What leaves; nothing, if the only recipient is the connection that is left out.
     ///
     /// # Errors
-    /// Of the name, or `too_large`.
+    /// Of the name or a key, or `too_large`.
     pub(crate) fn to<'t>(
         &self,
         recipients: Recipients<'t>,
         except: Option<ConnectionId>,
+        keys: Keys<'_>,
     ) -> Result<Option<Outgoing<'t>>, Failure> {
+        if !matches!(recipients, Recipients::Room(_)) {
+            keys.none()?;
+        }
         let (target, room) = match recipients {
             Recipients::Room(room) => {
-                self.shared.resolve(room).map_err(Problem::from)?;
-                (Target::Room(room), Some(room))
+                let resolved = self.shared.resolve(room).map_err(Problem::from)?;
+                (Target::Room(room), Some(resolved))
             }
             Recipients::User(user) if !Identity::is_name(user) => {
                 return Err(Problem::new(Code::BadRequest, BAD_USER).into());
@@ -108,6 +114,10 @@ impl<'e> EncodedEvent<'e> {
             }
         };
         let publish = Publish::new(self.content(room)?);
+        let publish = match &room {
+            Some(room) => keys.keep(publish, room)?,
+            None => publish,
+        };
         let publish = match except {
             Some(connection) => publish.except(connection.0),
             None => publish,
@@ -116,11 +126,11 @@ impl<'e> EncodedEvent<'e> {
     }
 
     /// What is sent to a room, or elsewhere.
-    fn content(&self, room: Option<&str>) -> Result<Content, Failure> {
+    fn content(&self, room: Option<ResolvedRoom<'_>>) -> Result<Content, Failure> {
         let data = encoding::written(self.dialect.encoding(), &self.data);
         let (data, data_encoding) = publication::data_of(data);
         let publication = Publication {
-            topic: room.map(Topic::Room),
+            topic: room.map(|room| Topic::Room(room.name())),
             kind: PublicationKind::Event { name: self.name },
             data,
             data_encoding,
@@ -128,7 +138,9 @@ impl<'e> EncodedEvent<'e> {
         let shared = self.shared;
         let is_present = |encoding| shared.has_encoding(encoding);
         let bytes_max = shared.message_bytes_max;
-        let content = publication::content_of(is_present, self.dialect, &publication, bytes_max);
+        let added = room.map_or(Added::Nothing, |room| room.added());
+        let content =
+            publication::content_of(is_present, self.dialect, &publication, added, bytes_max);
         Ok(content?)
     }
 }

@@ -7,9 +7,10 @@ use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
 use crate::session::pending::{JoinedRoom, Joining, Outcome, Pending, Requester, Shape};
+use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
-use shardcast_engine::{RoomError, Tag};
+use shardcast_engine::{JoinOptions, RoomError, Since, Tag};
 use shardcast_protocol::dialect::Problem;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -46,20 +47,43 @@ impl Context<'_> {
             return Ok(());
         }
         let shared = self.shared;
-        let resolved = rooms.iter().map(|room| shared.resolve(room));
-        let resolved = resolved.collect::<Result<Vec<_>, Denied>>();
-        let resolved = resolved.map_err(Problem::from)?;
+        let joins = rooms.iter().map(|room| RoomToJoin::new(shared, room, None));
+        let joins = joins.collect::<Result<Vec<_>, Denied>>();
+        let joins = joins.map_err(Problem::from)?;
         let then = Continuation::new(move |cx, outcome| {
             if let Outcome::Joined(joining) = outcome {
                 let joined = conclude(cx, joining);
                 then(cx, joined);
             }
         });
+        Ok(join(self, |_| Requester::Code(then), Shape::Rooms, &joins)?)
+    }
+
+    /// Joins a room, and has the connection sent what it has missed since it was at this place; and
+    /// calls `then` when it is a member. What the room has lost of that is told in
+    /// [`JoinedRoom::log`]. Rules of a namespace hold as for [`Context::join`].
+    ///
+    /// # Errors
+    /// Of the name or the limits; nothing was joined, and `then` is not called.
+    pub fn join_since_then(
+        &mut self,
+        room: &str,
+        since: Since,
+        then: impl FnOnce(&mut Context<'_>, Result<JoinedRoom, Problem>) + 'static,
+    ) -> Result<(), Failure> {
+        let asked = RoomToJoin::new(self.shared, room, Some(since)).map_err(Problem::from)?;
+        let then = Continuation::new(move |cx, outcome| {
+            if let Outcome::Joined(joining) = outcome {
+                let joined = conclude(cx, joining);
+                let joined = joined.map(|mut rooms| rooms.swap_remove(0));
+                then(cx, joined);
+            }
+        });
         Ok(join(
             self,
             |_| Requester::Code(then),
-            Shape::Rooms,
-            &resolved,
+            Shape::Room,
+            &[asked],
         )?)
     }
 
@@ -135,6 +159,28 @@ impl Handle {
             .collect())
     }
 
+    /// Makes a connection join a room, has it sent what it has missed since it was at this place,
+    /// and waits until it is a member: [`Context::join_since_then`].
+    ///
+    /// # Errors
+    /// [`Gone`], or a [`Problem`] of the name or the limits.
+    pub async fn join_since(
+        &self,
+        connection: ConnectionId,
+        room: &str,
+        since: Since,
+    ) -> Result<JoinedRoom, Failure> {
+        let room = room.to_owned();
+        let (sender, joined) = oneshot::channel();
+        let asked = self.on(connection, move |cx| {
+            cx.join_since_then(&room, since, move |_, joined| {
+                let _ = sender.send(joined);
+            })
+        });
+        asked.await??;
+        Ok(joined.await.map_err(|_| Gone)??)
+    }
+
     /// Makes a connection leave rooms, all or none, and waits until it is no member.
     ///
     /// # Errors
@@ -173,6 +219,15 @@ impl Background {
         self.handle.join(self.connection, rooms).await
     }
 
+    /// Joins a room, and has the connection sent what it has missed since it was at this place:
+    /// [`Context::join_since_then`].
+    ///
+    /// # Errors
+    /// [`Gone`], or a problem of the name or the limits.
+    pub async fn join_since(&self, room: &str, since: Since) -> Result<JoinedRoom, Failure> {
+        self.handle.join_since(self.connection, room, since).await
+    }
+
     /// Leaves a room, and waits until the connection is no member.
     ///
     /// # Errors
@@ -190,27 +245,50 @@ impl Background {
     }
 }
 
+/// A room that is joined, and what the connection has had of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoomToJoin<'r> {
+    pub(crate) room: ResolvedRoom<'r>,
+    pub(crate) since: Option<Since>,
+}
+
+impl<'r> RoomToJoin<'r> {
+    fn new(
+        shared: &'r Shared,
+        room: &'r str,
+        since: Option<Since>,
+    ) -> Result<RoomToJoin<'r>, Denied> {
+        let room = shared.resolve(room)?;
+        Ok(RoomToJoin { room, since })
+    }
+}
+
 /// Joins distinct rooms. `requester` is called only if the engine takes all.
 pub(crate) fn join(
     cx: &mut Context<'_>,
     requester: impl FnOnce(&mut Context<'_>) -> Requester<Continuation>,
     shape: Shape,
-    rooms: &[ResolvedRoom<'_>],
+    rooms: &[RoomToJoin<'_>],
 ) -> Result<(), Problem> {
     require_space(cx)?;
     let mine = memberships(cx, shape);
     let new = rooms
         .iter()
-        .filter(|room| !mine.contains(room.name()))
+        .filter(|join| !mine.contains(join.room.name()))
         .count();
     if shape == Shape::Rooms && mine.len() + new > cx.shared.rooms_per_connection_max {
         return Err(problem_of_room(RoomError::TooMany));
     }
     let first = cx.state.take_tags(rooms.len() as u32);
     let mut joined: Vec<JoinedRoom> = Vec::with_capacity(rooms.len());
-    for (tag, room) in tags_from(first).zip(rooms) {
-        let (room, members_max) = (room.name(), room.namespace().members_max);
-        if let Err(error) = cx.engine.join_limited(room, members_max, tag) {
+    for (tag, RoomToJoin { room, since }) in tags_from(first).zip(rooms) {
+        let options = JoinOptions {
+            members_max: room.namespace().members_max,
+            log: room.log(),
+            since: *since,
+        };
+        let room = room.name();
+        if let Err(error) = cx.engine.join_with(room, options, tag) {
             // All or nothing: the rooms that this request has joined so far are left again, and the
             // answers to those leaves are dropped.
             leave_new(cx, first, &joined);
@@ -220,6 +298,7 @@ pub(crate) fn join(
             was_in: mine.contains(room),
             room: room.into(),
             members: 0,
+            log: None,
         });
     }
     let requester = requester(cx);

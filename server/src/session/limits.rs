@@ -7,6 +7,8 @@ pub struct Limits;
 impl Limits {
     /// Joins, leaves, lists and reports that wait for other shards.
     pub const REQUESTS_PER_CONNECTION_MAX: usize = 64;
+    /// Publishes to rooms that keep history whose places are awaited.
+    pub const RECEIPTS_PER_CONNECTION_MAX: usize = 1024;
     /// Calls of background handlers.
     pub const TASKS_PER_CONNECTION_MAX: usize = 64;
     /// Batches of calls (JSON-RPC) whose answers are not complete.

@@ -2,7 +2,9 @@
 //! Generic over the continuation of code of the application. Kept by the session.
 
 use crate::session::call::OwnedCall;
-use shardcast_engine::{Answer, Listing, Report, RoomError, Tag};
+use shardcast_engine::{
+    Answer, History, JoinedLog, Listing, Position, Publish, Repeat, Report, RoomError, Tag,
+};
 use std::sync::Arc;
 
 /// A request under way. Its tags are consecutive, one per room that is joined or left.
@@ -34,13 +36,97 @@ pub(crate) enum Outcome {
         shape: Shape,
         rooms: Vec<Arc<str>>,
     },
-    Reported(Report),
+    Published(Publishing),
     Listed {
         room: Arc<str>,
         /// How many members are to be named.
         limit: Option<u32>,
         listing: Listing,
     },
+    /// A part of what a room keeps.
+    Read {
+        room: Arc<str>,
+        /// `None` until the room's home has answered.
+        history: Option<History>,
+    },
+}
+
+/// Publishes of one request.
+#[derive(Debug)]
+pub(crate) struct Publishing {
+    pub(crate) awaited: Awaited,
+    pub(crate) places: AwaitedPlaces,
+    /// All together, and the place of one alone.
+    pub(crate) sum: Report,
+}
+
+/// What is awaited of a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// Its place: the home of its room answers.
+    Place,
+    /// What became of its copies, on all shards.
+    Counts,
+}
+
+impl Awaited {
+    /// The publish, answered under this tag.
+    pub(crate) fn of(self, publish: Publish, tag: Tag) -> Publish {
+        match self {
+            Awaited::Place => publish.receipt(tag),
+            Awaited::Counts => publish.report(tag),
+        }
+    }
+}
+
+/// Whose places are told.
+#[derive(Debug)]
+pub(crate) enum AwaitedPlaces {
+    Nowhere,
+    /// That of the one publish.
+    Room,
+    /// Those of some rooms of several, by tag from the first on.
+    Rooms(Vec<PublishedRoom>),
+}
+
+/// A room that was published to.
+#[derive(Debug)]
+pub(crate) struct PublishedRoom {
+    pub(crate) room: Arc<str>,
+    /// `None` until its home has answered.
+    pub(crate) position: Option<Position>,
+    pub(crate) repeat: Repeat,
+}
+
+impl PublishedRoom {
+    pub(crate) fn new(room: &str) -> PublishedRoom {
+        PublishedRoom {
+            room: room.into(),
+            position: None,
+            repeat: Repeat::First,
+        }
+    }
+}
+
+impl Publishing {
+    fn add(&mut self, place: usize, report: Report) {
+        let Publishing { sum, places, .. } = self;
+        for (sum, count) in [
+            (&mut sum.delivered, report.delivered),
+            (&mut sum.queued, report.queued),
+            (&mut sum.dropped, report.dropped),
+            (&mut sum.conflated, report.conflated),
+            (&mut sum.catching_up, report.catching_up),
+        ] {
+            *sum = sum.saturating_add(count);
+        }
+        (sum.position, sum.repeat) = (report.position, report.repeat);
+        if let AwaitedPlaces::Rooms(rooms) = places
+            && let Some(room) = rooms.get_mut(place)
+        {
+            (room.position, room.repeat) = (report.position, report.repeat);
+        }
+    }
 }
 
 /// Whether a request named `room` or `rooms`; its answer does the same.
@@ -70,6 +156,9 @@ pub struct JoinedRoom {
     pub was_in: bool,
     /// Members on all shards at the join, this connection included.
     pub members: u32,
+    /// Where the room's log was at the join, if the room keeps one, and what became of the wish to
+    /// have what was missed.
+    pub log: Option<JoinedLog>,
 }
 
 impl<C> Pending<C> {
@@ -107,15 +196,32 @@ impl<C> Pending<C> {
         )
     }
 
-    /// Publishes that all report under `tag`.
-    pub(crate) fn report(requester: Requester<C>, tag: Tag, publishes: u32) -> Pending<C> {
-        Pending::new(
-            requester,
-            tag,
-            1,
-            publishes,
-            Outcome::Reported(Report::default()),
-        )
+    /// Publishes that are answered under the tags from `first` on: one for each room whose place is
+    /// told, and one for all others.
+    pub(crate) fn publish(
+        requester: Requester<C>,
+        first: Tag,
+        publishes: u32,
+        awaited: Awaited,
+        places: AwaitedPlaces,
+    ) -> Pending<C> {
+        let tags = match &places {
+            AwaitedPlaces::Nowhere | AwaitedPlaces::Room => 1,
+            AwaitedPlaces::Rooms(rooms) => rooms.len() as u32 + 1,
+        };
+        let outcome = Outcome::Published(Publishing {
+            awaited,
+            places,
+            sum: Report::default(),
+        });
+        Pending::new(requester, first, tags, publishes, outcome)
+    }
+
+    /// A part of what a room keeps.
+    pub(crate) fn read(requester: Requester<C>, tag: Tag, room: Arc<str>) -> Pending<C> {
+        let history = None;
+        let outcome = Outcome::Read { room, history };
+        Pending::new(requester, tag, 1, 1, outcome)
     }
 
     /// A list of the members of a room.
@@ -150,6 +256,11 @@ impl<C> Pending<C> {
         }
     }
 
+    /// Whether nothing but the place of a publish is awaited.
+    pub(crate) fn is_receipt(&self) -> bool {
+        matches!(&self.outcome, Outcome::Published(publishing) if publishing.awaited == Awaited::Place)
+    }
+
     /// Which of its tags this is. Tags wrap around.
     pub(crate) fn place(&self, tag: Tag) -> Option<usize> {
         let place = tag.0.wrapping_sub(self.first.0);
@@ -162,8 +273,9 @@ impl<C> Pending<C> {
             return false;
         };
         match (&mut self.outcome, answer) {
-            (Outcome::Joined(joining), Answer::Joined { members, .. }) => {
-                joining.rooms[place].members = members;
+            (Outcome::Joined(joining), Answer::Joined { members, log, .. }) => {
+                let room = &mut joining.rooms[place];
+                (room.members, room.log) = (members, log);
             }
             (Outcome::Joined(joining), Answer::Refused { error, .. }) => {
                 joining.refused.get_or_insert(error);
@@ -171,17 +283,17 @@ impl<C> Pending<C> {
                 joining.rooms[place].was_in = true;
             }
             (Outcome::Left { .. }, Answer::Left { .. }) => {}
-            (Outcome::Reported(sum), Answer::Reported(report)) => {
-                sum.delivered = sum.delivered.saturating_add(report.delivered);
-                sum.queued = sum.queued.saturating_add(report.queued);
-                sum.dropped = sum.dropped.saturating_add(report.dropped);
+            (Outcome::Published(publishing), Answer::Reported(report)) => {
+                publishing.add(place, report);
             }
             (Outcome::Listed { listing, .. }, Answer::Listed(found)) => *listing = found,
+            (Outcome::Read { history, .. }, Answer::History(found)) => *history = Some(found),
             (
                 Outcome::Joined(_)
                 | Outcome::Left { .. }
-                | Outcome::Reported(_)
-                | Outcome::Listed { .. },
+                | Outcome::Published(_)
+                | Outcome::Listed { .. }
+                | Outcome::Read { .. },
                 answer,
             ) => unreachable!("{answer:?} answers another request"),
         }

@@ -14,6 +14,7 @@ use crate::session::pending::Pending;
 use crate::session::reverse::Reverse;
 use crate::session::task::Task;
 use shardcast_engine::{Answer, Tag};
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
 /// The server's state of one connection.
@@ -34,6 +35,9 @@ pub(crate) struct More<C> {
     pub(crate) identity: Identity,
     pub(crate) metadata: Metadata,
     pub(crate) pending: Vec<Pending<C>>,
+    /// Publishes whose places are awaited: answered in the order in which they were made, as long
+    /// as they are to one room.
+    pub(crate) receipts: VecDeque<Pending<C>>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) batches: Vec<Batch>,
     pub(crate) reverse: Reverse,
@@ -95,25 +99,38 @@ impl<C> SessionState<C> {
             .is_none_or(|more| more.pending.len() < Limits::REQUESTS_PER_CONNECTION_MAX)
     }
 
+    /// Whether the place of one more publish may be awaited.
+    pub(crate) fn has_space_for_receipt(&self) -> bool {
+        self.some()
+            .is_none_or(|more| more.receipts.len() < Limits::RECEIPTS_PER_CONNECTION_MAX)
+    }
+
     /// Remembers a request until the last answer to it has come. There is space.
     pub(crate) fn wait(&mut self, pending: Pending<C>) {
-        assert!(self.has_space());
-        self.more().pending.push(pending);
+        if pending.is_receipt() {
+            assert!(self.has_space_for_receipt());
+            self.more().receipts.push_back(pending);
+        } else {
+            assert!(self.has_space());
+            self.more().pending.push(pending);
+        }
     }
 
     /// Takes one answer, and returns the request if it was the last. An answer without a request,
     /// such as one to a request that was given up halfway, is dropped.
     pub(crate) fn settle(&mut self, tag: Tag, answer: Answer) -> Option<Pending<C>> {
-        let pending = &mut self.some_mut()?.pending;
-        let index = pending
-            .iter()
-            .position(|pending| pending.place(tag).is_some())?;
-        if !pending[index].take(tag, answer) {
-            return None;
-        }
-        let done = pending.remove(index);
+        let more = self.some_mut()?;
+        let is_it = |pending: &Pending<C>| pending.place(tag).is_some();
+        let done = if let Some(index) = more.receipts.iter().position(is_it) {
+            let is_last = more.receipts[index].take(tag, answer);
+            is_last.then(|| more.receipts.remove(index))?
+        } else {
+            let index = more.pending.iter().position(is_it)?;
+            let is_last = more.pending[index].take(tag, answer);
+            is_last.then(|| Some(more.pending.remove(index)))?
+        };
         self.shrink();
-        Some(done)
+        done
     }
 }
 
@@ -123,6 +140,7 @@ impl<C> Default for More<C> {
             identity: Identity::default(),
             metadata: Metadata::default(),
             pending: Vec::new(),
+            receipts: VecDeque::new(),
             tasks: Vec::new(),
             batches: Vec::new(),
             reverse: Reverse::default(),
@@ -141,6 +159,7 @@ impl<C> More<C> {
         self.identity == Identity::nobody()
             && self.metadata.is_empty()
             && self.pending.is_empty()
+            && self.receipts.is_empty()
             && self.tasks.is_empty()
             && self.batches.is_empty()
             && self.reverse.is_empty()

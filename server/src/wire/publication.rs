@@ -17,20 +17,39 @@ use std::iter;
 const JSON: DataEncoding = DataEncoding(0);
 const PACK: DataEncoding = DataEncoding(1);
 
-/// The frame for connections of an encoding, which is a dialect. No dialect has positions yet.
+/// The frame for connections of an encoding, which is a dialect.
 pub(crate) fn encode(
     encoding: EncodingId,
     publication: &Publication<'_>,
-    _position: Option<Position>,
+    position: Option<Position>,
 ) -> Option<Frame> {
     let dialect = Dialect::from_index(u8::try_from(encoding.index()).ok()?)?;
-    with_event(publication, |event| {
+    let offset = position.map(|position| position.offset);
+    with_event(publication, offset, |event| {
         let mut written = Ok(());
         let frame = Frame::with(dialect.kind(), event.bytes_hint(), |out| {
             written = dialect.write_event(out, event);
         });
         written.ok().map(|()| frame)
     })?
+}
+
+/// What a room adds to its messages on delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    Nothing,
+    /// It keeps a log.
+    Offset,
+}
+
+impl Added {
+    /// Bytes that are left for the message itself.
+    fn left(self, bytes_max: usize) -> usize {
+        match self {
+            Added::Nothing => bytes_max,
+            Added::Offset => bytes_max.saturating_sub(Event::OFFSET_BYTES_MAX),
+        }
+    }
 }
 
 /// The content of a publication that fits: no client would be sent a message that is too large, so
@@ -44,8 +63,10 @@ pub(crate) fn content_of(
     is_present: impl Fn(EncodingId) -> bool,
     dialect: Dialect,
     publication: &Publication<'_>,
+    added: Added,
     bytes_max: usize,
 ) -> Result<Content, Problem> {
+    let bytes_max = added.left(bytes_max);
     let fit = |other: Dialect, too_large| {
         let encoding = EncodingId::new(other.index());
         let frame = encode(encoding, publication, None);
@@ -61,7 +82,7 @@ pub(crate) fn content_of(
         if other == dialect || !is_present(EncodingId::new(other.index())) {
             continue;
         }
-        let most = with_event(publication, |event| event.bytes_max(other.encoding()));
+        let most = with_event(publication, None, |event| event.bytes_max(other.encoding()));
         if most.is_none_or(|bytes| bytes > bytes_max) {
             others.push(fit(other, TOO_LARGE_FOR_OTHERS)?);
         }
@@ -91,15 +112,25 @@ pub(crate) fn nothing(encoding: Encoding) -> Value<'static> {
     }
 }
 
-/// Calls with the event that clients get. `None`: the publication is not one of this server's.
+/// The data of a publication. `None`: the publication is not one of this server's.
 #[inline]
-fn with_event<R>(publication: &Publication<'_>, act: impl FnOnce(&Event<'_>) -> R) -> Option<R> {
-    let data = match (publication.data_encoding, publication.data) {
+pub(crate) fn value_of<'p>(publication: &Publication<'p>) -> Option<Value<'p>> {
+    Some(match (publication.data_encoding, publication.data) {
         (JSON, Data::Text(text)) => Value::Json(Raw::of_serializer(text)),
         (PACK, Data::Binary(bytes)) => Value::Pack(Pack::of_serializer(bytes)),
         _ => return None,
-    };
-    let data = Some(data);
+    })
+}
+
+/// Calls with the event that clients get, which stands at this offset where its room keeps a log.
+/// `None`: the publication is not one of this server's.
+#[inline]
+fn with_event<R>(
+    publication: &Publication<'_>,
+    offset: Option<u64>,
+    act: impl FnOnce(&Event<'_>) -> R,
+) -> Option<R> {
+    let data = Some(value_of(publication)?);
     let room = match publication.topic {
         Some(Topic::Room(room)) => Some(room),
         Some(Topic::User(_)) | None => None,
@@ -108,9 +139,19 @@ fn with_event<R>(publication: &Publication<'_>, act: impl FnOnce(&Event<'_>) -> 
         PublicationKind::Message { publisher } => {
             let from = ConnectionId(publisher).text();
             let from = from.as_str();
-            act(&Event::Message { room, from, data })
+            act(&Event::Message {
+                room,
+                from,
+                offset,
+                data,
+            })
         }
-        PublicationKind::Event { name: event } => act(&Event::Event { event, room, data }),
+        PublicationKind::Event { name: event } => act(&Event::Event {
+            event,
+            room,
+            offset,
+            data,
+        }),
         // No namespace keeps presence yet.
         PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
     })

@@ -54,7 +54,7 @@ impl Cluster {
     /// Without clients.
     pub(crate) fn new() -> Cluster {
         let world = World::new(SHARDS, Faults::none(), Random::new(7), Trace::Silent);
-        let config = config();
+        let mut config = config();
         let admission = ProcessCounts::new(config.connections_max);
         let mailboxes = lane::mesh(SHARDS, LaneCapacity::for_shards(SHARDS), 7);
         let app = App::new()
@@ -62,7 +62,7 @@ impl Cluster {
             .reconnect_window(Duration::from_millis(RECONNECT_WINDOW_MS));
         // No handler of these tests runs in the background.
         let runtime = Builder::new_current_thread().build().expect("a runtime");
-        let app = app.shards(&config, runtime.handle().clone());
+        let app = app.shards(&mut config, runtime.handle().clone());
         let shard = |(index, mailbox)| {
             let setup = Setup {
                 config: &config,

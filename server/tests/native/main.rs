@@ -171,7 +171,7 @@ fn broadcasts() {
             (1, r#"{"type":"message","room":"a","from":"{0}","data":2}"#),
             (
                 0,
-                r#"{"type":"ack","id":2,"delivered":1,"queued":0,"dropped":0}"#,
+                r#"{"type":"ack","id":2,"delivered":1,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#,
             ),
         ],
     );
@@ -179,7 +179,10 @@ fn broadcasts() {
     cluster.check(
         0,
         r#"{"type":"broadcast","room":"z","report":true}"#,
-        &[(0, r#"{"type":"ack","delivered":0,"queued":0,"dropped":0}"#)],
+        &[(
+            0,
+            r#"{"type":"ack","delivered":0,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#,
+        )],
     );
     // To everyone.
     let message = r#"{"type":"message","from":"{1}","data":"all"}"#;
@@ -211,7 +214,7 @@ fn a_broadcast_to_several_rooms_is_one_report() {
             (1, r#"{"type":"message","room":"b","from":"{3}","data":3}"#),
             (
                 3,
-                r#"{"type":"ack","id":3,"delivered":2,"queued":0,"dropped":0}"#,
+                r#"{"type":"ack","id":3,"delivered":2,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#,
             ),
         ],
     );
@@ -232,7 +235,7 @@ fn refusals_leave_the_connection_open() {
         ("[]", "bad_request", "a message is one JSON object"),
         (r#"{"id":1}"#, "bad_request", "type is missing"),
         (r#"{"id":1,"type":"nope"}"#, "unknown_type", unknown),
-        (r#"{"id":1,"type":"history"}"#, "unknown_type", unknown),
+        (r#"{"id":1,"type":"histories"}"#, "unknown_type", unknown),
         (
             r#"{"id":1,"type":"join_room"}"#,
             "bad_request",

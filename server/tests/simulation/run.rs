@@ -79,7 +79,7 @@ impl Simulation {
         };
         let world = World::new(shards, faults, random.fork(), trace);
         world.borrow().trace(|| note);
-        let config = config(shards);
+        let mut config = config(shards);
         let mut builder = Builder::new_current_thread();
         let runtime = builder.enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime");
@@ -91,7 +91,7 @@ impl Simulation {
         };
         let app = application(&books, admits);
         let swap = Swap::new(&app, &books);
-        let app = app.shards(&config, runtime.handle().clone());
+        let app = app.shards(&mut config, runtime.handle().clone());
         let mailboxes = lane::mesh(shards, LaneCapacity(lane_messages), seed);
         let handle = app.attach(Engine::to(&mailboxes));
         let admission = ProcessCounts::new(config.connections_max);

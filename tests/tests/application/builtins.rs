@@ -102,7 +102,7 @@ fn a_connection_is_told_about_itself() {
 }
 
 fn counts(delivered: u32) -> Value {
-    json!({"delivered": delivered, "queued": 0, "dropped": 0})
+    json!({"delivered": delivered, "queued": 0, "dropped": 0, "conflated": 0, "catching_up": 0})
 }
 
 #[test]

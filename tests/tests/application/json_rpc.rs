@@ -396,7 +396,10 @@ fn a_batch_is_answered_once_when_its_last_answer_is_there() {
             result(json!(2), json!(4)),
             error(-32603, json!(5)),
             error(-32602, json!(6)),
-            result(json!({"delivered": 0, "queued": 0, "dropped": 0}), json!(7)),
+            result(
+                json!({"delivered": 0, "queued": 0, "dropped": 0, "conflated": 0, "catching_up": 0}),
+                json!(7)
+            ),
             result(
                 json!({"room": "nobody", "total": 0, "members": []}),
                 json!(8)

@@ -60,7 +60,7 @@ fn data_is_the_same_in_every_dialect() {
                     let mut request = target;
                     request["data"] = data.clone();
                     request["report"] = true.into();
-                    let counts = json!({"delivered": crowd.len(), "queued": 0, "dropped": 0});
+                    let counts = json!({"delivered": crowd.len(), "queued": 0, "dropped": 0, "conflated": 0, "catching_up": 0});
                     crowd[sender].check("broadcast", request, counts);
                     let mut expected = json!({"type": "message", "from": from, "data": data});
                     if !room.is_null() {
@@ -245,7 +245,7 @@ fn what_another_dialect_has_no_room_for_is_refused() {
         one.check(
             "publish",
             publish(&grows),
-            json!({"delivered": 1, "queued": 0, "dropped": 0}),
+            json!({"delivered": 1, "queued": 0, "dropped": 0, "conflated": 0, "catching_up": 0}),
         );
         assert_eq!(other.hear()["data"], grows);
         let mut native = Speaker::new(&server, Dialect::NativeJson);
@@ -265,7 +265,7 @@ fn what_another_dialect_has_no_room_for_is_refused() {
         one.check(
             "publish",
             publish(&stays),
-            json!({"delivered": 2, "queued": 0, "dropped": 0}),
+            json!({"delivered": 2, "queued": 0, "dropped": 0, "conflated": 0, "catching_up": 0}),
         );
         for hearer in [&mut *other, &mut native] {
             assert_eq!(hearer.hear()["event"], "outside");
@@ -281,7 +281,7 @@ fn what_another_dialect_has_no_room_for_is_refused() {
         one.check(
             "publish",
             publish(&grows),
-            json!({"delivered": 1, "queued": 0, "dropped": 0}),
+            json!({"delivered": 1, "queued": 0, "dropped": 0, "conflated": 0, "catching_up": 0}),
         );
         assert_eq!(other.hear()["data"], grows);
     }

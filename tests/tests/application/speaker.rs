@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use tungstenite::Message;
 
 /// Types whose keys stand beside the type and not in `data`.
-const BUILT_IN: [&str; 9] = [
+const BUILT_IN: [&str; 10] = [
     "ping",
     "echo",
     "join_room",
@@ -23,6 +23,7 @@ const BUILT_IN: [&str; 9] = [
     "rooms",
     "status",
     "presence",
+    "history",
 ];
 
 /// A connected client.
@@ -266,7 +267,7 @@ impl Speaker {
             return rpc(map);
         }
         let kind = map.get("type").and_then(Value::as_str).expect("a type");
-        if matches!(kind, "welcome" | "message" | "event" | "closing") {
+        if matches!(kind, "welcome" | "message" | "event" | "missed" | "closing") {
             return map.into();
         }
         let kind = kind.to_owned();

@@ -78,7 +78,7 @@ fn a_user_is_reached_on_all_shards_exactly_once() {
             }
         }
         // From a client, with counts.
-        let counts = json!({"delivered": anns.len(), "queued": 0, "dropped": 0});
+        let counts = json!({"delivered": anns.len(), "queued": 0, "dropped": 0, "conflated": 0, "catching_up": 0});
         bob.check("broadcast", json!({"user": "ann", "report": true}), counts);
         for ann in &mut anns {
             assert_eq!(ann.hear()["from"], bob.id());

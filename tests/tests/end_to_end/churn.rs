@@ -88,7 +88,7 @@ fn ten_thousand_come_and_go() {
     assert_eq!(client.join("all"), 1);
     client.check(
         r#"{"type":"broadcast","data":0,"echo":false,"report":true}"#,
-        r#"{"type":"ack","delivered":0,"queued":0,"dropped":0}"#,
+        r#"{"type":"ack","delivered":0,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#,
     );
     // One in eight did not ask, and one asked just now.
     let upgrades = (VISITS - VISITS / 8 + 1) as u64;
@@ -189,7 +189,7 @@ fn whoever_stays_hears_everything_while_others_vanish() {
         });
         publisher.check(
             r#"{"type":"broadcast","room":"r","data":"end","report":true}"#,
-            &format!(r#"{{"type":"ack","delivered":{STAY},"queued":0,"dropped":0}}"#),
+            &format!(r#"{{"type":"ack","delivered":{STAY},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#),
         );
         stay.into_iter().for_each(Client::leave);
         publisher.leave();

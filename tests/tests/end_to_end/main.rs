@@ -12,6 +12,7 @@ mod encodings;
 mod endings;
 mod frames;
 mod http;
+mod lagging;
 mod large;
 mod listeners;
 mod memory;

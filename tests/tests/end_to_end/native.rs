@@ -248,13 +248,13 @@ fn broadcasts_reach_every_member_and_nobody_else() {
             member.expect(&message(Some("r"), &from, "null"));
         }
         members[0].expect(&format!(
-            r#"{{"type":"ack","id":5,"delivered":{count},"queued":0,"dropped":0}}"#
+            r#"{{"type":"ack","id":5,"delivered":{count},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#
         ));
         // Without the sender.
         members[0].check(
             r#"{"type":"broadcast","room":"r","data":1,"echo":false,"report":true}"#,
             &format!(
-                r#"{{"type":"ack","delivered":{},"queued":0,"dropped":0}}"#,
+                r#"{{"type":"ack","delivered":{},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#,
                 count - 1
             ),
         );
@@ -268,7 +268,7 @@ fn broadcasts_reach_every_member_and_nobody_else() {
         );
         outsider.check(
             r#"{"type":"broadcast","id":"x","room":"nobody","data":1,"report":true}"#,
-            r#"{"type":"ack","id":"x","delivered":0,"queued":0,"dropped":0}"#,
+            r#"{"type":"ack","id":"x","delivered":0,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#,
         );
         members.iter_mut().for_each(Client::check_quiet);
         outsider.check_quiet();
@@ -294,7 +294,7 @@ fn broadcasts_to_several_rooms_come_once_for_each() {
         );
         clients[0].expect(&message(Some("a"), &from, "1"));
         clients[0].expect(&format!(
-            r#"{{"type":"ack","id":1,"delivered":{both},"queued":0,"dropped":0}}"#
+            r#"{{"type":"ack","id":1,"delivered":{both},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#
         ));
         for client in &mut clients[1..] {
             let mut heard = [client.hear(), client.hear()];
@@ -323,7 +323,7 @@ fn broadcasts_to_everyone_need_no_room() {
             client.expect(&message(None, &from, r#""all""#));
         }
         clients[0].expect(&format!(
-            r#"{{"type":"ack","id":1,"delivered":{count},"queued":0,"dropped":0}}"#
+            r#"{{"type":"ack","id":1,"delivered":{count},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#
         ));
         clients[0].check(
             r#"{"type":"broadcast","id":2,"data":"others","echo":false}"#,

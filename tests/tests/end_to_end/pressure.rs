@@ -87,7 +87,7 @@ fn reports_that_nobody_waits_for_any_more_leave_nothing_behind() {
                 if heard.starts_with(r#"{"type":"ack""#) {
                     assert_eq!(
                         heard,
-                        r#"{"type":"ack","id":"last","delivered":0,"queued":0,"dropped":0}"#
+                        r#"{"type":"ack","id":"last","delivered":0,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#
                     );
                     break;
                 }
@@ -135,7 +135,9 @@ fn joins_and_leaves_in_one_segment_end_as_the_last_of_them() {
             assert!(witness.hear().starts_with(r#"{"type":"message""#));
             assert_eq!(
                 witness.hear(),
-                format!(r#"{{"type":"ack","delivered":{members},"queued":0,"dropped":0}}"#)
+                format!(
+                    r#"{{"type":"ack","delivered":{members},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#
+                )
             );
             raw.reset();
             server.wait_until("the witness alone", |server| {

@@ -191,7 +191,7 @@ fn what_is_no_request_is_told_why() {
 fn other_refusals() {
     let server = Server::native(config(2));
     let mut client = Client::native(&server);
-    for kind in ["", "Ping", "ping ", "history", "error"] {
+    for kind in ["", "Ping", "ping ", "histories", "error"] {
         client.check(
             &format!(r#"{{"type":"{kind}","id":1}}"#),
             &error("1", "unknown_type", "no such type of request"),

@@ -96,13 +96,13 @@ fn broadcast(publisher: &mut Client, members: &mut [Member], data: usize) {
         let count = members.iter().filter(|member| member.room == room).count();
         publisher.check(
             &format!(r#"{{"type":"broadcast","room":"r{room}","data":{data},"report":true}}"#),
-            &format!(r#"{{"type":"ack","delivered":{count},"queued":0,"dropped":0}}"#),
+            &format!(r#"{{"type":"ack","delivered":{count},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#),
         );
     }
     publisher.check(
         &format!(r#"{{"type":"broadcast","data":{data},"report":true,"echo":false}}"#),
         &format!(
-            r#"{{"type":"ack","delivered":{},"queued":0,"dropped":0}}"#,
+            r#"{{"type":"ack","delivered":{},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#,
             members.len()
         ),
     );

@@ -42,7 +42,7 @@ fn a_slow_reader_catches_up_in_order() {
     assert!(server.sum(|shard| &shard.outbox_bytes) > MESSAGE_BYTES as u64);
     publisher.check(
         r#"{"type":"broadcast","room":"r","data":"last","report":true}"#,
-        r#"{"type":"ack","delivered":2,"queued":1,"dropped":0}"#,
+        r#"{"type":"ack","delivered":2,"queued":1,"dropped":0,"conflated":0,"catching_up":0}"#,
     );
     (0..MESSAGES).for_each(|number| assert!(slow.hear() == numbered(number, &from).1, "{number}"));
     let last = format!(r#"{{"type":"message","room":"r","from":"{from}","data":"last"}}"#);
@@ -95,7 +95,7 @@ fn a_reader_that_is_too_slow_is_closed_behind_what_it_is_owed() {
     let messages = fill(&server, &mut fast);
     fast[0].check(
         r#"{"type":"broadcast","room":"r","data":0,"echo":false,"report":true}"#,
-        r#"{"type":"ack","delivered":1,"queued":0,"dropped":0}"#,
+        r#"{"type":"ack","delivered":1,"queued":0,"dropped":0,"conflated":0,"catching_up":0}"#,
     );
     let mut heard = 0;
     loop {

@@ -70,7 +70,7 @@ fn a_stream_is_a_session_like_any_other() {
         assert_eq!(
             streams[0].hear(),
             format!(
-                r#"{{"type":"ack","id":1,"delivered":{},"queued":0,"dropped":0}}"#,
+                r#"{{"type":"ack","id":1,"delivered":{},"queued":0,"dropped":0,"conflated":0,"catching_up":0}}"#,
                 everybody - 1
             )
         );

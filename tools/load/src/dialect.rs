@@ -143,6 +143,12 @@ pub(crate) trait Speech: Debug {
         let _ = (index, role);
     }
 
+    /// From here on a connection that subscribes again says which message it had last, so that it
+    /// misses none. `connections`: of this worker.
+    fn recover(&mut self, connections: usize) {
+        let _ = connections;
+    }
+
     /// Whether the server speaks first: then a connection is in use from `Incoming::Welcome` on,
     /// else from the upgrade on.
     fn has_welcome(&self) -> bool;

@@ -45,6 +45,11 @@ pub(crate) struct StormPlan {
     pub(crate) cut: u32,
     /// When, from the window's begin.
     pub(crate) at: Duration,
+    /// How long nobody comes back.
+    pub(crate) away: Duration,
+    /// Whether who comes back has missed nothing: it says what it had, and a hole since then is a
+    /// loss.
+    pub(crate) recovers: bool,
     /// Time over which the first attempts are spread.
     pub(crate) spread: Duration,
     /// Connects under way at once, at least 1.

@@ -121,6 +121,8 @@ impl Movement {
         json!({
             "cut": plan.cut,
             "at_s": plan.at.as_secs_f64(),
+            "away_s": plan.away.as_secs_f64(),
+            "recovers": plan.recovers,
             "spread_s": plan.spread.as_secs_f64(),
             "connecting_max": plan.connecting,
             "back": turnover.entered,

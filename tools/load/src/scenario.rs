@@ -7,6 +7,7 @@ mod churn;
 mod echo;
 mod fan_in;
 mod idle;
+mod recover;
 mod slow;
 mod storm;
 
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Churn(churn::ChurnOptions),
     /// Many lose their connection at once and come back, while the rest goes on.
     Storm(storm::StormOptions),
+    /// Many lose their connection, come back, and get what they missed, while the rest listens.
+    Recover(recover::RecoverOptions),
     /// Started by the tool itself.
     #[command(hide = true)]
     Worker,
@@ -50,6 +53,7 @@ impl Command {
             Command::Idle(options) => Some(&options.common),
             Command::Churn(options) => Some(&options.common),
             Command::Storm(options) => Some(&options.common),
+            Command::Recover(options) => Some(&options.common),
             Command::Worker => None,
         }
     }
@@ -68,6 +72,7 @@ impl Command {
             Command::Idle(options) => options.plan(),
             Command::Churn(options) => options.plan(),
             Command::Storm(options) => options.plan(),
+            Command::Recover(options) => options.plan(),
             Command::Worker => Err("a worker is started by the tool itself".into()),
         };
         let plan = plan?.with_interval(self.common().and_then(|common| common.interval))?;

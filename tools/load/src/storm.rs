@@ -94,7 +94,9 @@ impl Storm {
         while self.next_cut < self.cut {
             let index = self.next_cut;
             self.entrance.put_out(index);
-            self.deliveries.forget(index);
+            if !self.plan.recovers {
+                self.deliveries.forget(index);
+            }
             sockets.reset(index);
             self.turnover.reset += 1;
             self.next_cut += 1;
@@ -141,7 +143,8 @@ impl Storm {
     /// When the connection is meant to try for the first time.
     fn first_try_ns(&self, index: usize) -> u64 {
         let spread_ns = self.plan.spread.as_nanos() as f64;
-        self.storm_ns + (spread_ns * index as f64 / self.cut as f64) as u64
+        let away_ns = self.plan.away.as_nanos() as u64;
+        self.storm_ns + away_ns + (spread_ns * index as f64 / self.cut as f64) as u64
     }
 
     fn next_try_ns(&self) -> u64 {

@@ -15,6 +15,7 @@ use crate::handshake::Compression;
 use crate::latencies::Latencies;
 use crate::load::Load;
 use crate::message::Body;
+use crate::motion::Motion;
 use crate::plan::Share;
 use crate::sockets::{Happening, Phase, Read, Sockets};
 use crate::websocket::{
@@ -95,8 +96,15 @@ impl Worker {
         };
         let load = Load::new(&share);
         load.prepare(&mut sockets);
+        let mut dialect = plan.protocol.dialect(body, rooms, &plan.target.path);
+        if let Motion::Storm(storm) = plan.motion
+            && storm.recovers
+            && share.cut
+        {
+            dialect.recover(count);
+        }
         Ok(Worker {
-            dialect: plan.protocol.dialect(body, rooms, &plan.target.path),
+            dialect,
             sockets,
             inflater,
             agreed: Agreed::default(),

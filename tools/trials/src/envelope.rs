@@ -28,7 +28,12 @@ pub fn envelope(input: &[u8]) {
             check(&out, "pong", id, data);
             if let Some(room) = command.room.as_deref() {
                 out.clear();
-                let joined = Joined { room, members: 1 };
+                let joined = Joined {
+                    room,
+                    members: 1,
+                    position: None,
+                    recovery: None,
+                };
                 Dialect::NativeJson.write_reply(&mut out, id, &Reply::Joined(joined));
                 let read = check(&out, "joined", id, None);
                 assert_eq!(

@@ -32,11 +32,13 @@ pub fn translation(input: &[u8]) {
             Event::Message {
                 room,
                 from: "0-1-1",
+                offset: None,
                 data,
             },
             Event::Event {
                 event: "e\"",
                 room,
+                offset: Some(u64::MAX),
                 data,
             },
         ] {

@@ -1,6 +1,8 @@
 //! What must hold for a value, whichever dialect it came by. Called by the bodies of the dialects.
 
-use shardcast_protocol::dialect::{ControlPolicy, PublishTarget, Request, Rooms, Value};
+use shardcast_protocol::dialect::{
+    ControlPolicy, Join, JoinSince, KEY_BYTES_MAX, PublishTarget, Request, Rooms, Value,
+};
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
 
@@ -52,16 +54,40 @@ pub(crate) fn check_value(value: Value<'_>) {
 /// A request that is about rooms names at least one.
 pub(crate) fn check_rooms(request: &Request<'_>) {
     let rooms = match request {
-        Request::Join(rooms) | Request::Leave(rooms) => rooms,
-        Request::Broadcast(publish) | Request::Publish(publish) => match &publish.target {
-            PublishTarget::Rooms(rooms) => rooms,
-            PublishTarget::User(_) | PublishTarget::Everyone => return,
-        },
+        Request::Join(Join { rooms, since }) => {
+            if let Some(since) = since.as_deref() {
+                match (rooms, since) {
+                    (Rooms::One(_), JoinSince::Room(_)) => {}
+                    // All that was taken can be read again.
+                    (Rooms::Many(_), JoinSince::Rooms(since)) => drop(since.rooms().count()),
+                    (_, _) => panic!("{request:?}"),
+                }
+            }
+            rooms
+        }
+        Request::Leave(rooms) => rooms,
+        Request::Broadcast(publish) | Request::Publish(publish) => {
+            if let Some(keys) = &publish.keys {
+                let keys = [&keys.idempotency, &keys.conflation];
+                let lens = keys.map(|key| key.as_ref().map(|key| key.len()));
+                assert!(lens.iter().any(Option::is_some));
+                let fits = |len: &usize| (1..=KEY_BYTES_MAX).contains(len);
+                assert!(lens.iter().flatten().all(fits));
+            }
+            match &publish.target {
+                PublishTarget::Rooms(rooms) => rooms,
+                PublishTarget::User(_) | PublishTarget::Everyone => {
+                    assert!(publish.keys.is_none());
+                    return;
+                }
+            }
+        }
         Request::Ping
         | Request::Echo
         | Request::Rooms
         | Request::Status
         | Request::Presence { .. }
+        | Request::History(_)
         | Request::Call { .. } => return,
     };
     if let Rooms::Many(list) = rooms {

@@ -12,7 +12,11 @@ pub(super) mod messagepack;
 use super::decoded::{Command, ReplyMode};
 use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
-use super::request::{Method, Publish, PublishTarget, Request, RoomList, Rooms};
+use super::position::{Since, SinceByRoom};
+use super::request::{
+    HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, Publish, PublishKeys, PublishTarget,
+    ReadOrder, Request, RoomList, Rooms,
+};
 use std::borrow::Cow;
 
 /// The keys of a request that mean something. All others are ignored.
@@ -27,10 +31,14 @@ pub(crate) enum Key {
     Echo,
     Report,
     Limit,
+    Since,
+    Reverse,
+    Key,
+    Conflate,
 }
 
 impl Key {
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 13;
 
     pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
@@ -43,6 +51,10 @@ impl Key {
             b"echo" => Key::Echo,
             b"report" => Key::Report,
             b"limit" => Key::Limit,
+            b"since" => Key::Since,
+            b"reverse" => Key::Reverse,
+            b"key" => Key::Key,
+            b"conflate" => Key::Conflate,
             _ => return None,
         };
         Some(key as usize)
@@ -60,6 +72,10 @@ impl Key {
             Key::Echo => "echo must be true or false",
             Key::Report => "report must be true or false",
             Key::Limit => "limit must be a whole number below 4294967296",
+            Key::Since => "since must be an object",
+            Key::Reverse => "reverse must be true or false",
+            Key::Key => "key must be a string of 1 to 128 bytes",
+            Key::Conflate => "conflate must be a string of 1 to 128 bytes",
         }
     }
 }
@@ -112,7 +128,7 @@ impl<'b, S: Span<'b>> Keys<S> {
             id,
             reply,
             room: optional.room.clone(),
-            request: optional.request(method)?,
+            request: optional.request(method, self)?,
             data: self.get(Key::Data as usize).map(Into::into),
         })
     }
@@ -173,6 +189,53 @@ impl<'b, S: Span<'b>> Keys<S> {
         }
     }
 
+    /// A value that is there, and not `null`.
+    fn some(&self, key: Key) -> Option<S> {
+        self.get(key as usize).filter(|value| !value.is_null())
+    }
+
+    /// `since` of a request that names one room.
+    fn since(&self) -> Result<Option<Since<'b>>, Wrong> {
+        let since = self.some(Key::Since);
+        since.map(|since| Since::read(since.into())).transpose()
+    }
+
+    /// `since` of a join.
+    #[inline(always)]
+    fn join_since(&self, rooms: &Rooms<'b>) -> Result<Option<Box<JoinSince<'b>>>, Wrong> {
+        let Some(since) = self.some(Key::Since) else {
+            return Ok(None);
+        };
+        let since = match rooms {
+            Rooms::One(_) => JoinSince::Room(Since::read(since.into())?),
+            Rooms::Many(_) => JoinSince::Rooms(SinceByRoom::check(since.into())?),
+        };
+        Ok(Some(Box::new(since)))
+    }
+
+    /// `key` and `conflate`.
+    #[inline(always)]
+    fn publish_keys(&self) -> Result<Option<Box<PublishKeys<'b>>>, Wrong> {
+        let (key, conflate) = (Key::Key as usize, Key::Conflate as usize);
+        if self.get(key).is_none() && self.get(conflate).is_none() {
+            return Ok(None);
+        }
+        let keys = PublishKeys {
+            idempotency: self.short_string(Key::Key)?,
+            conflation: self.short_string(Key::Conflate)?,
+        };
+        let is_some = keys.idempotency.is_some() || keys.conflation.is_some();
+        Ok(is_some.then(|| Box::new(keys)))
+    }
+
+    fn short_string(&self, key: Key) -> Result<Option<Cow<'b, str>>, Wrong> {
+        let text = self.string(key)?;
+        match &text {
+            Some(text) if !(1..=KEY_BYTES_MAX).contains(&text.len()) => Err(key.wrong()),
+            _ => Ok(text),
+        }
+    }
+
     #[inline(always)]
     fn typed<T>(&self, key: Key, read: impl Fn(S) -> Option<T>) -> Result<Option<T>, Wrong> {
         let Some(value) = self.get(key as usize) else {
@@ -186,6 +249,8 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 }
 
+const _: () = assert!(KEY_BYTES_MAX == 128, "the texts above say so");
+
 /// Keys that were read and not combined yet.
 struct Optional<'b> {
     room: Option<Cow<'b, str>>,
@@ -198,23 +263,36 @@ struct Optional<'b> {
 
 impl<'b> Optional<'b> {
     #[inline(always)]
-    fn request(self, method: Method) -> Result<Request<'b>, Wrong> {
+    fn request<S: Span<'b>>(self, method: Method, keys: &Keys<S>) -> Result<Request<'b>, Wrong> {
         Ok(match method {
             Method::Ping => Request::Ping,
             Method::Echo => Request::Echo,
-            Method::JoinRoom => Request::Join(self.rooms_asked()?),
+            Method::JoinRoom => {
+                let rooms = self.rooms_asked()?;
+                let since = keys.join_since(&rooms)?;
+                Request::Join(Join { rooms, since })
+            }
             Method::LeaveRoom => Request::Leave(self.rooms_asked()?),
-            Method::Broadcast => Request::Broadcast(self.publish()?),
+            Method::Broadcast => Request::Broadcast(self.publish(keys)?),
             Method::Publish if self.room.is_none() && self.rooms.is_none() => {
                 return Err(NO_ROOMS);
             }
-            Method::Publish => Request::Publish(self.publish()?),
+            Method::Publish => Request::Publish(self.publish(keys)?),
             Method::Rooms => Request::Rooms,
             Method::Status => Request::Status,
             Method::Presence => Request::Presence {
-                room: self.room.ok_or("room is missing")?,
+                room: self.room.ok_or(NO_ROOM)?,
                 limit: self.limit,
             },
+            Method::History => Request::History(Box::new(HistoryQuery {
+                room: self.room.ok_or(NO_ROOM)?,
+                since: keys.since()?,
+                limit: self.limit,
+                order: match keys.boolean(Key::Reverse)? {
+                    Some(true) => ReadOrder::Reverse,
+                    Some(false) | None => ReadOrder::Forward,
+                },
+            })),
         })
     }
 
@@ -224,17 +302,22 @@ impl<'b> Optional<'b> {
     }
 
     #[inline(always)]
-    fn publish(self) -> Result<Publish<'b>, Wrong> {
+    fn publish<S: Span<'b>>(self, keys: &Keys<S>) -> Result<Publish<'b>, Wrong> {
+        let keys = keys.publish_keys()?;
         let target = match (combined(self.room, self.rooms)?, self.user) {
             (Some(_), Some(_)) => return Err("user excludes room and rooms"),
             (Some(rooms), None) => PublishTarget::Rooms(rooms),
             (None, Some(user)) => PublishTarget::User(user),
             (None, None) => PublishTarget::Everyone,
         };
+        if keys.is_some() && !matches!(target, PublishTarget::Rooms(_)) {
+            return Err("key and conflate need room or rooms");
+        }
         Ok(Publish {
             target,
             echo: self.echo,
             report: self.report,
+            keys,
         })
     }
 }
@@ -253,4 +336,5 @@ fn combined<'b>(
     }
 }
 
+const NO_ROOM: Wrong = "room is missing";
 const NO_ROOMS: Wrong = "room or rooms is missing";

@@ -1,7 +1,9 @@
 //! What a user may say of namespaces, what is answered, and what the documentation says of them.
 
 use super::*;
-use crate::namespace::{Characters, ControlPolicy, Namespace, Roles, Who};
+use crate::namespace::{
+    Characters, ControlPolicy, History, Namespace, Newcomers, Roles, SlowReader, Who,
+};
 
 /// The default namespace and the others.
 type Classes<'a> = (Namespace, &'a [(&'a str, Namespace)]);
@@ -43,6 +45,16 @@ fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
         },
         control_characters: ControlPolicy::Strip,
         secret: false,
+        history_read: roles(&["moderator", "member"]),
+        history: Some(History {
+            publications_max: 500,
+            bytes_max: 4 << 20,
+            ttl: Duration::from_secs(86_400),
+            epoch_ttl: Duration::from_secs(7 * 86_400),
+            idempotency: Some(Duration::from_secs(600)),
+            last: Newcomers::Newest,
+        }),
+        slow_reader: SlowReader::CatchUp,
     };
     let incident_room = Namespace {
         join: roles(&["staff"]),
@@ -138,7 +150,14 @@ fn unknown_options_are_answered_with_the_nearest() {
     for (text, option, nearest) in [
         ("publsh = 'users'", "publsh", "publish"),
         ("members_max = 1", "members_max", "max_members"),
-        ("[namespaces.chat.history]\nsize = 1", "history", "join"),
+        (
+            "[namespaces.chat.retention]\nsize = 1",
+            "retention",
+            "presence",
+        ),
+        ("histroy = 1", "histroy", "history"),
+        ("history_size = 1", "history_size", "history_bytes"),
+        ("slow_readers = 'conflate'", "slow_readers", "slow_reader"),
     ] {
         check_option(
             text,
@@ -186,11 +205,61 @@ fn a_wrong_option_is_answered_with_its_rule() {
             "allow, strip or reject",
         ),
     ] {
-        check_option(
-            &format!("{option} = {text}"),
-            &format!("namespaces.chat.{option} = {shown:?} (from s.toml, line 2) must be {rule}"),
-        );
+        check_wrong(option, text, shown, rule);
     }
+}
+
+#[test]
+fn what_cannot_be_kept_is_answered_with_its_rule() {
+    for (option, text, shown, rule) in [
+        (
+            "history",
+            "'off'",
+            "off",
+            "none, or a whole number from 1 to 100000",
+        ),
+        (
+            "history_bytes",
+            "'1GB'",
+            "1GB",
+            "bytes, or a number with KiB, MiB or GiB, from 1KiB to 1GiB",
+        ),
+        (
+            "history_ttl",
+            "60",
+            "60",
+            "a number with ms, s, m, h or d, from 1s to 365d",
+        ),
+        (
+            "epoch_ttl",
+            "'none'",
+            "none",
+            "a number with ms, s, m, h or d, from 1s to 365d",
+        ),
+        (
+            "idempotency",
+            "'0s'",
+            "0s",
+            "none, or a number with ms, s, m, h or d, from 1s to 1d",
+        ),
+        ("last", "true", "true", "none, newest or newest_by_key"),
+        (
+            "slow_reader",
+            "'drop'",
+            "drop",
+            "disconnect, drop_oldest, drop_newest, conflate or catch_up",
+        ),
+    ] {
+        check_wrong(option, text, shown, rule);
+    }
+}
+
+/// Asserts the answer to one option of the namespace `chat` that breaks its own rule.
+fn check_wrong(option: &str, text: &str, shown: &str, rule: &str) {
+    check_option(
+        &format!("{option} = {text}"),
+        &format!("namespaces.chat.{option} = {shown:?} (from s.toml, line 2) must be {rule}"),
+    );
 }
 
 #[test]
@@ -215,7 +284,7 @@ fn who_is_a_word_or_a_list_of_roles() {
             &format!("[{}]", many.replace('\'', "")),
         ),
     ] {
-        for option in ["join", "publish", "presence"] {
+        for option in ["join", "publish", "presence", "history_read"] {
             check_option(
                 &format!("{option} = {text}"),
                 &format!("namespaces.chat.{option} = {shown:?} (from s.toml, line 2) {WHO}"),
@@ -279,6 +348,116 @@ fn names_of_rooms_must_fit() {
         Err(&[
             "namespaces.chat.max_name_bytes = \"same\" (the default) must be at least 6, for the prefix, the colon and a name (limits.max_room_name_bytes is 5)",
         ]),
+    );
+}
+
+#[test]
+fn what_is_kept_is_read() {
+    let chat = |namespace: Namespace| (Namespace::default(), [("chat", namespace)]);
+    for (text, history, slow_reader) in [
+        (
+            "history = 7",
+            Some(History {
+                publications_max: 7,
+                ..History::default()
+            }),
+            SlowReader::Disconnect,
+        ),
+        (
+            "history = 1\nlast = 'newest_by_key'\nidempotency = 'none'\nslow_reader = 'conflate'",
+            Some(History {
+                publications_max: 1,
+                last: Newcomers::NewestByKey,
+                idempotency: None,
+                ..History::default()
+            }),
+            SlowReader::Conflate,
+        ),
+        // What concerns a history says nothing without one.
+        (
+            "history_ttl = '1h'\nslow_reader = 'drop_oldest'",
+            None,
+            SlowReader::DropOldest,
+        ),
+        (
+            "history = 'none'\nslow_reader = 'drop_newest'",
+            None,
+            SlowReader::DropNewest,
+        ),
+    ] {
+        let (default, named) = chat(Namespace {
+            history,
+            slow_reader,
+            ..Namespace::default()
+        });
+        let file = format!("[namespaces.chat]\n{text}");
+        check_namespaces(&file, Ok((default, &named)));
+    }
+    check_namespaces(
+        "[rooms]\nhistory = 2",
+        Ok((
+            Namespace {
+                history: Some(History {
+                    publications_max: 2,
+                    ..History::default()
+                }),
+                ..Namespace::default()
+            },
+            &[],
+        )),
+    );
+}
+
+#[test]
+fn what_is_kept_must_fit() {
+    check_namespaces(
+        "[rooms]\nhistory = 1\nhistory_bytes = '64KiB'\n[namespaces.chat]\nhistory = 5\nhistory_bytes = 66559\n[namespaces.none]\nhistory_bytes = '1KiB'",
+        Err(&[
+            "rooms.history_bytes = \"64KiB\" (from s.toml, line 3) must be at least 65KiB, or a large message would not be kept: limits.max_message_bytes (64KiB), which may be lowered, and 1KiB more",
+            "namespaces.chat.history_bytes = \"66559\" (from s.toml, line 6) must be at least 65KiB, or a large message would not be kept: limits.max_message_bytes (64KiB), which may be lowered, and 1KiB more",
+        ]),
+    );
+    check_namespaces(
+        "[limits]\nmax_message_bytes = '2MiB'\noutbox_bytes = '4MiB'\n[namespaces.chat]\nhistory = 5",
+        Err(&[
+            "namespaces.chat.history_bytes = \"1MiB\" (the default) must be at least 2049KiB, or a large message would not be kept: limits.max_message_bytes (2MiB), which may be lowered, and 1KiB more",
+        ]),
+    );
+    check_namespaces(
+        "[rooms]\nlast = 'newest'\n[namespaces.chat]\nlast = 'newest_by_key'",
+        Err(&[
+            "rooms.last = \"newest\" (from s.toml, line 2) must be none unless history says how many publications are kept",
+            "namespaces.chat.last = \"newest_by_key\" (from s.toml, line 4) must be none unless history says how many publications are kept",
+        ]),
+    );
+}
+
+/// The engine is told what rooms keep, once for all that keep the same.
+#[test]
+fn what_is_kept_is_what_the_engine_takes() {
+    let file = "limits.logs = 70\n[rooms]\nhistory = 1\n[namespaces.a]\nhistory = 100000\nhistory_bytes = '1GiB'\nhistory_ttl = '365d'\nepoch_ttl = '365d'\nidempotency = '1d'\n\
+         [namespaces.b]\nslow_reader = 'catch_up'\n[namespaces.c]\nslow_reader = 'catch_up'\njoin = 'users'\n[namespaces.d]\nhistory = 1\n[namespaces.e]\nhistory = 1\nhistory_bytes = '65KiB'\nhistory_ttl = '1s'\nepoch_ttl = '1s'\nidempotency = '1s'";
+    let inputs = Inputs {
+        file,
+        ..Inputs::default()
+    };
+    let settings = check(&inputs.given()).unwrap();
+    let mut engine = engine_of(&settings);
+    engine.logs = settings.namespaces().logs(engine.message_bytes_max());
+    assert_eq!(engine.logs_max, 70);
+    assert_eq!(engine.check(), Ok(()));
+    let kept = engine.logs.iter();
+    let kept: Vec<_> = kept
+        .map(|log| (log.publications_max, log.bytes_max))
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            (1, 1 << 20),
+            (100_000, 1 << 30),
+            (256, 256 << 10),
+            (1, 65 << 10)
+        ]
     );
 }
 
@@ -365,17 +544,33 @@ max_name_bytes = 64 # from s.toml, line 12
 name_characters = \"alphanumeric\" # from s.toml, line 13
 control_characters = \"strip\" # from s.toml, line 14
 secret = false
+history = 500 # from s.toml, line 15
+history_bytes = \"4MiB\" # from s.toml, line 16
+history_ttl = \"1d\" # from s.toml, line 17
+history_read = [\"moderator\", \"member\"] # from s.toml, line 18
+last = \"newest\" # from s.toml, line 19
+idempotency = \"10m\" # from s.toml, line 20
+epoch_ttl = \"7d\" # from s.toml, line 21
+slow_reader = \"catch_up\" # from s.toml, line 22
 
 [namespaces.incident-room]
-join = [\"staff\"] # from s.toml, line 18
-publish = [\"staff\"] # from s.toml, line 19
-presence = [\"staff\"] # from s.toml, line 20
+join = [\"staff\"] # from s.toml, line 26
+publish = [\"staff\"] # from s.toml, line 27
+presence = [\"staff\"] # from s.toml, line 28
 echo = true
 max_members = 1000000
 max_name_bytes = \"same\"
 name_characters = \"any\"
 control_characters = \"allow\"
-secret = true # from s.toml, line 21
+secret = true # from s.toml, line 29
+history = \"none\"
+history_bytes = \"1MiB\"
+history_ttl = \"5m\"
+history_read = \"anyone\"
+last = \"none\"
+idempotency = \"5m\"
+epoch_ttl = \"30d\"
+slow_reader = \"disconnect\"
 "
         ),
         "{page}"

@@ -15,11 +15,22 @@ pub(super) struct Native {
     echo: Template,
     /// To a room, each with the place of the body; the last is to everyone.
     publish: Vec<(Template, usize)>,
+    /// What each connection has had of its room; empty: nobody recovers.
+    places: Vec<Place>,
+}
+
+/// Up to where a connection knows its room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Place {
+    /// Empty: not at all.
+    epoch: String,
+    offset: u64,
 }
 
 const ECHO_HEAD: &[u8] = br#"{"type":"echo","id":"#;
 const ECHO_MIDDLE: &[u8] = br#","data":""#;
 const MESSAGE_HEAD: &[u8] = br#"{"type":"message","#;
+const OFFSET: &[u8] = br#""offset":"#;
 const TAIL: &[u8] = br#""}"#;
 
 impl Native {
@@ -39,7 +50,49 @@ impl Native {
             path: path.to_owned(),
             echo: Template::new(TEXT, &echo),
             publish,
+            places: Vec::new(),
             body,
+        }
+    }
+
+    /// Takes note of the offset that stands before the body.
+    fn note_offset(&mut self, index: usize, payload: &[u8]) {
+        let Some(place) = self.places.get_mut(index) else {
+            return;
+        };
+        let head = payload.strip_suffix(TAIL).unwrap_or(payload);
+        let head = &head[..head.len().min(HEAD_BYTES_MAX)];
+        let mut starts = head.windows(OFFSET.len());
+        if let Some(at) = starts.position(|window| window == OFFSET) {
+            let digits = head[at + OFFSET.len()..].iter();
+            let digits = digits.take_while(|byte| byte.is_ascii_digit());
+            place.offset = digits.fold(0, |sum: u64, digit| {
+                sum.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))
+            });
+        }
+    }
+
+    /// A join was answered. The words of a server that could not bring what was missed.
+    fn note_join(&mut self, index: usize, envelope: &NativeEnvelope<'_>) -> Option<String> {
+        let place = self.places.get_mut(index)?;
+        let position = envelope.epoch.as_deref().zip(envelope.offset);
+        let Some((epoch, offset)) = position else {
+            return Some("the room keeps no history".to_owned());
+        };
+        match envelope.recovered {
+            // What was missed follows: the place is still that of the last message.
+            Some(true) => None,
+            Some(false) => {
+                let reason = envelope.reason.as_deref().unwrap_or_default();
+                Some(format!("not recovered: {reason}"))
+            }
+            None => {
+                *place = Place {
+                    epoch: epoch.to_owned(),
+                    offset,
+                };
+                None
+            }
         }
     }
 
@@ -59,13 +112,17 @@ impl Native {
         Some(&payload[start..end])
     }
 
-    fn read_json(&self, payload: &[u8]) -> Incoming {
+    fn read_json(&mut self, index: usize, payload: &[u8]) -> Incoming {
         let Ok(envelope) = serde_json::from_slice::<NativeEnvelope<'_>>(payload) else {
             return Incoming::Corrupted;
         };
         match &*envelope.kind {
             "welcome" => Incoming::Welcome,
-            "joined" => Incoming::Joined,
+            "joined" => match self.note_join(index, &envelope) {
+                Some(words) => Incoming::Refused(words),
+                None => Incoming::Joined,
+            },
+            "missed" => Incoming::Refused(String::from_utf8_lossy(payload).into_owned()),
             "error" | "closing" => Incoming::Refused(String::from_utf8_lossy(payload).into_owned()),
             "echo" | "message" => match envelope.data {
                 Some(data) => stamped(self.body.read(data.as_bytes())),
@@ -109,14 +166,25 @@ impl Speech for Native {
         template.append(out, &[(*body_at, self.body.head(stamp, &mut head))]);
     }
 
-    fn append_subscribe(&self, out: &mut Vec<u8>, _: usize, _: u32, room: u32) {
-        let join = format!(r#"{{"type":"join_room","id":1,"room":"r{room}"}}"#);
+    fn recover(&mut self, connections: usize) {
+        self.places = vec![Place::default(); connections];
+    }
+
+    fn append_subscribe(&self, out: &mut Vec<u8>, index: usize, _: u32, room: u32) {
+        let known = self.places.get(index);
+        let since = match known.filter(|place| !place.epoch.is_empty()) {
+            Some(Place { epoch, offset }) => {
+                format!(r#","since":{{"epoch":"{epoch}","offset":{offset}}}"#)
+            }
+            None => String::new(),
+        };
+        let join = format!(r#"{{"type":"join_room","id":1,"room":"r{room}"{since}}}"#);
         Template::new(TEXT, join.as_bytes()).append(out, &[]);
     }
 
     fn read(
         &mut self,
-        _: usize,
+        index: usize,
         opcode: u8,
         rest: &mut Option<&[u8]>,
         _: &mut Vec<u8>,
@@ -126,8 +194,11 @@ impl Speech for Native {
                 return Incoming::Corrupted;
             }
             let Some(body) = self.usual_place(payload) else {
-                return self.read_json(payload);
+                return self.read_json(index, payload);
             };
+            if !self.places.is_empty() {
+                self.note_offset(index, payload);
+            }
             match stamped(self.body.read(body)) {
                 Incoming::Echo(stamp) if !answers(payload, &stamp) => Incoming::Corrupted,
                 incoming => incoming,
@@ -142,7 +213,16 @@ struct NativeEnvelope<'b> {
     kind: Cow<'b, str>,
     #[serde(borrow)]
     data: Option<Cow<'b, str>>,
+    #[serde(borrow)]
+    epoch: Option<Cow<'b, str>>,
+    offset: Option<u64>,
+    recovered: Option<bool>,
+    #[serde(borrow)]
+    reason: Option<Cow<'b, str>>,
 }
+
+/// Of a message's keys before its data: names of rooms and connections are short here.
+const HEAD_BYTES_MAX: usize = 160;
 
 /// Ten digits, so that a template can be patched.
 fn echo_id(sequence: u64) -> [u8; 10] {
@@ -251,6 +331,10 @@ mod tests {
                 "{text}"
             );
         }
+        let missed = br#"{"type":"missed","room":"r1","count":7,"reason":"dropped"}"#;
+        assert!(
+            matches!(meaning(&mut native, TEXT, missed), Incoming::Refused(words) if words.contains("dropped"))
+        );
         let error = br#"{"type":"error","id":1,"code":"room_limit","message":"full"}"#;
         assert!(
             matches!(meaning(&mut native, TEXT, error), Incoming::Refused(words) if words.contains("room_limit"))
@@ -259,5 +343,63 @@ mod tests {
             meaning(&mut native, BINARY, data.as_bytes()),
             Incoming::Corrupted
         );
+    }
+
+    /// Who comes back says what it had: the last message, or where it joined.
+    #[test]
+    fn a_place_is_kept_and_said() {
+        let mut native = native();
+        let join = |native: &Native| {
+            sent(|out| native.append_subscribe(out, 0, 0, 1))
+                .remove(0)
+                .1
+        };
+        let plain = r#"{"type":"join_room","id":1,"room":"r1"}"#;
+        let joined =
+            |rest: &str| format!(r#"{{"type":"joined","id":1,"room":"r1","members":1{rest}}}"#);
+        let place = r#","epoch":"k3","offset":40"#;
+        assert_eq!(
+            meaning(&mut native, TEXT, joined(place).as_bytes()),
+            Incoming::Joined
+        );
+        assert_eq!(join(&native), plain, "nobody recovers");
+        native.recover(1);
+        assert_eq!(join(&native), plain, "the first time");
+        assert_eq!(
+            meaning(&mut native, TEXT, joined(place).as_bytes()),
+            Incoming::Joined
+        );
+        let since = |offset: u64| {
+            let since = format!(r#","since":{{"epoch":"k3","offset":{offset}}}}}"#);
+            plain.replace('}', &since)
+        };
+        assert_eq!(join(&native), since(40));
+        let data = data(&STAMP);
+        let message =
+            format!(r#"{{"type":"message","room":"r2","from":"x","offset":41,"data":"{data}"}}"#);
+        assert_eq!(
+            meaning(&mut native, TEXT, message.as_bytes()),
+            Incoming::Delivery(STAMP)
+        );
+        assert_eq!(join(&native), since(41));
+        let recovered = format!(r#"{},"recovered":true"#, place.replace("40", "50"));
+        assert_eq!(
+            meaning(&mut native, TEXT, joined(&recovered).as_bytes()),
+            Incoming::Joined
+        );
+        assert_eq!(join(&native), since(41), "what was missed follows");
+        for (rest, words) in [
+            (
+                format!(r#"{place},"recovered":false,"reason":"trimmed_by_size""#),
+                "trimmed_by_size",
+            ),
+            (String::new(), "keeps no history"),
+        ] {
+            let heard = meaning(&mut native, TEXT, joined(&rest).as_bytes());
+            assert!(
+                matches!(heard, Incoming::Refused(said) if said.contains(words)),
+                "{words}"
+            );
+        }
     }
 }

@@ -65,6 +65,8 @@ impl StormOptions {
         let storm = StormPlan {
             cut: (f64::from(plan.connections) * self.storm_share).round() as u32,
             at: self.storm_at,
+            away: Duration::ZERO,
+            recovers: false,
             spread: self.spread,
             connecting: self.connecting,
             patience: self.patience,

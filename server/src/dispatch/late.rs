@@ -1,0 +1,249 @@
+//! The answers to clients whose requests have waited for other shards.
+//!
+//! Invariant: nothing of a log that no client may name a place in is told. Called by the service.
+
+use crate::rooms::membership;
+use crate::session::call::OwnedCall;
+use crate::session::context::Context;
+use crate::session::pending::{
+    Awaited, AwaitedPlaces, JoinedRoom, Joining, Outcome, Publishing, Shape,
+};
+use crate::wire::connection_id::{ConnectionId, IdText};
+use crate::wire::position::{EpochText, epoch_text, loss_reason, recovery_of, repeat_of};
+use crate::wire::publication::value_of;
+use shardcast_engine::{History, Listing, Position, Publication, PublicationKind, Repeat, Topic};
+use shardcast_protocol::dialect::{
+    Counts, Encoding, HistoryPage, Joined, KeptMessage, Member, Origin, Place, Places, Presence,
+    Reply, RoomPlace,
+};
+
+/// Answers a client whose request has waited for other shards.
+pub(crate) fn answer(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
+    match outcome {
+        Outcome::Joined(joining) => answer_join(cx, call, joining),
+        Outcome::Left { shape, rooms } => {
+            let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
+            match (shape, &*rooms) {
+                (Shape::Room, [room]) => cx.answer_to(call, &Reply::Left { room }),
+                (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::LeftRooms(all)),
+            }
+        }
+        Outcome::Published(publishing) => answer_publish(cx, call, &publishing),
+        Outcome::Listed {
+            room,
+            limit,
+            listing,
+        } => answer_presence(cx, call, &room, limit, &listing),
+        Outcome::Read { room, history } => {
+            let history = history.expect("no answer is missing");
+            answer_history(cx, call, &room, &history);
+        }
+    }
+}
+
+fn answer_join(cx: &mut Context<'_>, call: &OwnedCall, joining: Joining) {
+    let shape = joining.shape;
+    let rooms = match membership::conclude(cx, joining) {
+        Ok(rooms) => rooms,
+        Err(problem) => return cx.answer_to(call, &Reply::Error(&problem)),
+    };
+    let shared = cx.shared;
+    let keeps_history = |room: &str| {
+        let resolved = shared.resolve(room);
+        resolved.is_ok_and(|room| room.history().is_some())
+    };
+    let log = |room: &JoinedRoom| room.log.filter(|_| keeps_history(&room.room));
+    let logs: Vec<_> = rooms.iter().map(log).collect();
+    let epochs: Vec<Option<EpochText>> = logs
+        .iter()
+        .map(|log| log.map(|log| epoch_text(log.position)))
+        .collect();
+    let joined = rooms.iter().zip(&logs).zip(&epochs);
+    let joined = joined.map(|((room, log), epoch)| Joined {
+        room: &room.room,
+        members: room.members,
+        position: epoch
+            .as_ref()
+            .zip(*log)
+            .map(|(epoch, log)| epoch.at(log.position.offset)),
+        recovery: log.and_then(|log| log.recovery).map(recovery_of),
+    });
+    let joined: Vec<Joined<'_>> = joined.collect();
+    match (shape, &*joined) {
+        (Shape::Room, [one]) => cx.answer_to(call, &Reply::Joined(*one)),
+        (Shape::Room | Shape::Rooms, all) => cx.answer_to(call, &Reply::JoinedRooms(all)),
+    }
+}
+
+fn answer_publish(cx: &mut Context<'_>, call: &OwnedCall, publishing: &Publishing) {
+    let sum = &publishing.sum;
+    let counts = match publishing.awaited {
+        Awaited::Place => None,
+        Awaited::Counts => Some(Counts {
+            delivered: sum.delivered,
+            queued: sum.queued,
+            dropped: sum.dropped,
+            conflated: sum.conflated,
+            catching_up: sum.catching_up,
+        }),
+    };
+    match &publishing.places {
+        AwaitedPlaces::Nowhere => answer_places(cx, call, Places::Nowhere, counts),
+        AwaitedPlaces::Room => with_place(sum.position, sum.repeat, |place| {
+            let places = place.map_or(Places::Nowhere, Places::Room);
+            answer_places(cx, call, places, counts);
+        }),
+        AwaitedPlaces::Rooms(rooms) => {
+            let epochs: Vec<Option<EpochText>> = rooms
+                .iter()
+                .map(|room| room.position.map(epoch_text))
+                .collect();
+            let rooms = rooms.iter().zip(&epochs).filter_map(|(room, epoch)| {
+                let (epoch, position) = (epoch.as_ref()?, room.position?);
+                let position = epoch.at(position.offset);
+                let repeat = repeat_of(room.repeat);
+                Some(RoomPlace {
+                    room: &room.room,
+                    place: Place { position, repeat },
+                })
+            });
+            let rooms: Vec<RoomPlace<'_>> = rooms.collect();
+            let places = match &*rooms {
+                [] => Places::Nowhere,
+                rooms => Places::Rooms(rooms),
+            };
+            answer_places(cx, call, places, counts);
+        }
+    }
+}
+
+fn answer_places(
+    cx: &mut Context<'_>,
+    call: &OwnedCall,
+    places: Places<'_>,
+    counts: Option<Counts>,
+) {
+    cx.answer_to(call, &Reply::Published { places, counts });
+}
+
+/// Calls with a place in words.
+fn with_place(position: Option<Position>, repeat: Repeat, act: impl FnOnce(Option<Place<'_>>)) {
+    let epoch = position.map(epoch_text);
+    let place = epoch.as_ref().zip(position).map(|(epoch, position)| Place {
+        position: epoch.at(position.offset),
+        repeat: repeat_of(repeat),
+    });
+    act(place);
+}
+
+fn answer_presence(
+    cx: &mut Context<'_>,
+    call: &OwnedCall,
+    room: &str,
+    limit: Option<u32>,
+    listing: &Listing,
+) {
+    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+    let found = listing.members.iter().take(limit);
+    let ids: Vec<IdText> = found
+        .clone()
+        .map(|member| ConnectionId(member.address).text())
+        .collect();
+    let members = ids.iter().zip(found).map(|(id, member)| Member {
+        connection: id.as_str(),
+        user: member.user.as_deref(),
+    });
+    let members: Vec<Member<'_>> = members.collect();
+    let presence = Presence {
+        room,
+        total: listing.total,
+        members: &members,
+    };
+    cx.answer_to(call, &Reply::Presence(presence));
+}
+
+fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &History) {
+    let topic = Topic::Room(room);
+    let kept = history.publications.iter();
+    let kept = kept.filter_map(|kept| Some((kept.offset, kept.publication(Some(topic))?)));
+    let kept: Vec<(u64, Publication<'_>)> = kept.collect();
+    let ids: Vec<Option<IdText>> = kept
+        .iter()
+        .map(|(_, publication)| publisher_of(publication))
+        .collect();
+    let messages = kept.iter().zip(&ids).filter_map(|((offset, said), id)| {
+        let origin = match (said.kind, id) {
+            (PublicationKind::Event { name }, _) => Origin::Event(name),
+            (PublicationKind::Message { .. }, Some(id)) => Origin::From(id.as_str()),
+            (PublicationKind::Message { .. }, None) => return None,
+        };
+        Some(KeptMessage {
+            offset: *offset,
+            origin,
+            data: value_of(said)?,
+        })
+    });
+    let mut messages: Vec<KeptMessage<'_>> = messages.collect();
+    messages.truncate(fitting(
+        &messages,
+        cx.dialect().encoding(),
+        cx.shared.history_answer_bytes_max,
+    ));
+    let epoch = epoch_text(history.position);
+    let page = HistoryPage {
+        room,
+        position: epoch.at(history.position.offset),
+        loss: history.loss.map(loss_reason),
+        messages: &messages,
+    };
+    cx.answer_to(call, &Reply::History(page));
+}
+
+fn publisher_of(publication: &Publication<'_>) -> Option<IdText> {
+    match publication.kind {
+        PublicationKind::Message { publisher } => Some(ConnectionId(publisher).text()),
+        PublicationKind::Event { .. } => None,
+    }
+}
+
+/// How many of the messages one answer brings: as many as its client may be sent at once, and one
+/// at least, so that whoever asks on comes to the end.
+fn fitting(messages: &[KeptMessage<'_>], encoding: Encoding, bytes_max: usize) -> usize {
+    let mut left = bytes_max;
+    let fits = |message: &&KeptMessage<'_>| {
+        let rest = left.checked_sub(message.bytes_max(encoding));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    let count = messages.iter().take_while(fits).count();
+    count.max(1).min(messages.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardcast_protocol::dialect::Value;
+    use shardcast_protocol::json::Raw;
+
+    #[test]
+    fn an_answer_brings_what_fits_and_never_nothing() {
+        let data = Value::Json(Raw::parse("\"0123456789\"").unwrap());
+        let message = KeptMessage {
+            offset: 1,
+            origin: Origin::From("0-1-2"),
+            data,
+        };
+        let bytes = message.bytes_max(Encoding::Json);
+        for (count, bytes_max, want) in [
+            (0, 10 * bytes, 0),
+            (5, 10 * bytes, 5),
+            (5, 3 * bytes, 3),
+            (5, 3 * bytes - 1, 2),
+            (5, 1, 1),
+            (1, 0, 1),
+        ] {
+            let messages = vec![message; count];
+            assert_eq!(fitting(&messages, Encoding::Json, bytes_max), want);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What clients publish: to whom it may go, what it becomes, and what is awaited of it.
+//!
+//! Invariant: all rooms of a request are checked before the first publish, and a request that wants
+//! an answer gets exactly one: at once, or when the homes of its rooms have ordered it. Called by
+//! `builtin`.
+
+use crate::dispatch::naming::{bad_request, with_rooms};
+use crate::namespace::resolved::ResolvedRoom;
+use crate::rooms::keys::Keys;
+use crate::rooms::membership::require_space;
+use crate::session::context::Context;
+use crate::session::identity::Identity;
+use crate::session::pending::{Awaited, AwaitedPlaces, Pending, PublishedRoom, Shape};
+use crate::wire::failure::{BAD_USER, problem_of_publish, too_many_waiting};
+use crate::wire::publication::{self, Added};
+use shardcast_engine::{Publication, PublicationKind, Publish, PublishError, Tag, Target, Topic};
+use shardcast_protocol::dialect::{self, Command, Problem, PublishTarget, Reply, Value, ValueBox};
+
+/// Publishes what a client says.
+pub(crate) fn publish(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+) -> Result<(), Problem> {
+    if asked.report {
+        require_space(cx)?;
+    }
+    match &asked.target {
+        PublishTarget::Rooms(rooms) => with_rooms(cx.shared, rooms, |shape, rooms| {
+            if let (Shape::Room, [room]) = (shape, rooms) {
+                let ready = ready_for_room(cx, command, asked, *room)?;
+                return send_one(cx, command, asked, ready);
+            }
+            let ready = rooms
+                .iter()
+                .map(|room| ready_for_room(cx, command, asked, *room));
+            let ready = ready.collect::<Result<Vec<_>, Problem>>()?;
+            send_many(cx, command, asked, ready)
+        }),
+        PublishTarget::User(user) if !Identity::is_name(user) => Err(bad_request(BAD_USER)),
+        PublishTarget::User(user) => {
+            let ready = ready_for_others(cx, command, asked, Target::User(user))?;
+            send_one(cx, command, asked, ready)
+        }
+        PublishTarget::Everyone => {
+            let ready = ready_for_others(cx, command, asked, Target::Everyone)?;
+            send_one(cx, command, asked, ready)
+        }
+    }
+}
+
+/// What leaves for one target.
+struct Ready<'t> {
+    target: Target<'t>,
+    publish: Publish,
+    place: HasPlace,
+}
+
+/// Whether a publish gets a place that its publisher is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HasPlace {
+    No,
+    /// The room keeps history.
+    Yes,
+}
+
+/// What is published to a room, if its namespace lets the connection, the data and the keys
+/// through.
+fn ready_for_room<'r>(
+    cx: &Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    room: ResolvedRoom<'r>,
+) -> Result<Ready<'r>, Problem> {
+    room.namespace().may_publish(cx.identity())?;
+    let publish = publish_of(cx, command, asked, Some(room))?;
+    Ok(Ready {
+        target: Target::Room(room.name()),
+        publish: Keys::of(asked.keys.as_deref()).keep(publish, &room)?,
+        place: match room.history() {
+            Some(_) => HasPlace::Yes,
+            None => HasPlace::No,
+        },
+    })
+}
+
+/// What is published elsewhere: the default namespace decides.
+fn ready_for_others<'t>(
+    cx: &Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    target: Target<'t>,
+) -> Result<Ready<'t>, Problem> {
+    let default = cx.shared.namespaces.default_namespace();
+    default.may_publish(cx.identity())?;
+    Ok(Ready {
+        target,
+        publish: publish_of(cx, command, asked, None)?,
+        place: HasPlace::No,
+    })
+}
+
+fn publish_of(
+    cx: &Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    room: Option<ResolvedRoom<'_>>,
+) -> Result<Publish, Problem> {
+    let shared = cx.shared;
+    let namespace = match &room {
+        Some(room) => room.namespace(),
+        None => shared.namespaces.default_namespace(),
+    };
+    let clean = match command.data {
+        Some(data) => namespace.control_characters.apply(data)?,
+        None => None,
+    };
+    let data = clean.as_ref().map(ValueBox::as_value).or(command.data);
+    let (connection, dialect) = (cx.connection(), cx.dialect());
+    let data: Value<'_> = data.unwrap_or_else(|| publication::nothing(dialect.encoding()));
+    let (data, data_encoding) = publication::data_of(data);
+    let publication = Publication {
+        topic: room.map(|room| Topic::Room(room.name())),
+        kind: PublicationKind::Message {
+            publisher: connection.0,
+        },
+        data,
+        data_encoding,
+    };
+    let bytes_max = cx.engine.message_bytes_max();
+    let present = cx.engine.encodings_present();
+    let is_present = |encoding| present.has(encoding);
+    let added = room.map_or(Added::Nothing, |room| room.added());
+    let content = publication::content_of(is_present, dialect, &publication, added, bytes_max)?;
+    let publish = Publish::new(content);
+    Ok(if asked.echo.unwrap_or(namespace.echo) {
+        publish
+    } else {
+        publish.except(connection.0)
+    })
+}
+
+/// Publishes to one target.
+fn send_one(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    ready: Ready<'_>,
+) -> Result<(), Problem> {
+    let awaited = match ready.place {
+        _ if asked.report => Awaited::Counts,
+        HasPlace::Yes if command.id.is_some() => Awaited::Place,
+        HasPlace::Yes | HasPlace::No => {
+            let outcome = cx.engine.publish(ready.target, ready.publish);
+            outcome.map_err(problem_of_publish)?;
+            acknowledge(cx, command, asked);
+            return Ok(());
+        }
+    };
+    require_space_for(cx, awaited)?;
+    let places = match ready.place {
+        HasPlace::Yes => AwaitedPlaces::Room,
+        HasPlace::No => AwaitedPlaces::Nowhere,
+    };
+    let tag = cx.state.take_tags(1);
+    let publish = awaited.of(ready.publish, tag);
+    let outcome = cx.engine.publish(ready.target, publish);
+    outcome.map_err(problem_of_publish)?;
+    let requester = cx.requester();
+    let pending = Pending::publish(requester, tag, 1, awaited, places);
+    cx.session.wait(pending);
+    Ok(())
+}
+
+/// Publishes to several rooms. Those that keep history have a tag each, and the others share the
+/// one behind.
+fn send_many(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Publish<'_>,
+    ready: Vec<Ready<'_>>,
+) -> Result<(), Problem> {
+    let is_answered = asked.report || command.id.is_some();
+    let has_tag = |ready: &Ready<'_>| is_answered && ready.place == HasPlace::Yes;
+    let places = ready.iter().filter(|ready| has_tag(ready)).count() as u32;
+    let mut awaited = match places {
+        _ if asked.report => Some(Awaited::Counts),
+        0 => None,
+        _ => Some(Awaited::Place),
+    };
+    if let Some(awaited) = awaited {
+        require_space_for(cx, awaited)?;
+    }
+    let first = cx.state.take_tags(places + 1);
+    let mut rooms = Vec::with_capacity(places as usize);
+    let mut missing = 0;
+    for (sent, ready) in ready.into_iter().enumerate() {
+        let tag = match ready.target {
+            Target::Room(room) if has_tag(&ready) => {
+                rooms.push(PublishedRoom::new(room));
+                Some(rooms.len() as u32 - 1)
+            }
+            _ => asked.report.then_some(places),
+        };
+        let tagged = awaited.zip(tag).map(|(awaited, tag)| {
+            missing += 1;
+            let tag = Tag(first.0.wrapping_add(tag));
+            awaited.of(ready.publish.clone(), tag)
+        });
+        let outcome = match tagged.map(|tagged| cx.engine.publish(ready.target, tagged)) {
+            // Some rooms have the message already, and after a refusal the client would send it to
+            // them again. So the other rooms get it, too, and the answer says nothing more.
+            Some(Err(PublishError::TooManyReports)) if sent > 0 => {
+                awaited = None;
+                cx.engine.publish(ready.target, ready.publish)
+            }
+            Some(outcome) => outcome,
+            None => cx.engine.publish(ready.target, ready.publish),
+        };
+        outcome.map_err(problem_of_publish)?;
+    }
+    match awaited {
+        Some(awaited) => {
+            let requester = cx.requester();
+            let places = AwaitedPlaces::Rooms(rooms);
+            let pending = Pending::publish(requester, first, missing, awaited, places);
+            cx.session.wait(pending);
+        }
+        None => acknowledge(cx, command, asked),
+    }
+    Ok(())
+}
+
+/// Answers a publish of which nothing is awaited.
+fn acknowledge(cx: &mut Context<'_>, command: &Command<'_>, asked: &dialect::Publish<'_>) {
+    if asked.report || command.id.is_some() {
+        cx.answer(&Reply::Ack);
+    } else {
+        drop(cx.defer());
+    }
+}
+
+/// One more publish may wait for its home.
+fn require_space_for(cx: &Context<'_>, awaited: Awaited) -> Result<(), Problem> {
+    match awaited {
+        Awaited::Place if cx.session.has_space_for_receipt() => Ok(()),
+        Awaited::Place => Err(too_many_waiting()),
+        Awaited::Counts => require_space(cx),
+    }
+}

@@ -1,0 +1,150 @@
+//! Runs the examples of `docs/delivery.md` against the program with the configuration that stands
+//! there: every line is said or heard as it is written, but for ids, epochs and members.
+
+use serde_json::Value;
+use shardcast_engine::protocol::dialect::LossReason;
+use shardcast_tests::{Client, Served};
+use std::collections::HashMap;
+
+const PAGE: &str = include_str!("../../../docs/delivery.md");
+
+/// The fenced blocks of the page in a language; `""`: those without.
+fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
+    let blocks = PAGE.split("```").skip(1).step_by(2);
+    blocks.filter_map(move |block| {
+        let (of, text) = block.split_once('\n')?;
+        (of == language).then_some(text)
+    })
+}
+
+/// One line of an example: who does what. One client alone has no name.
+#[derive(Clone, Copy, Debug)]
+enum Line {
+    Says(&'static str),
+    Hears(&'static str),
+    Goes,
+    Comes,
+}
+
+fn line(text: &'static str) -> (&'static str, Line) {
+    for (arrow, what) in [("→ ", Line::Says as fn(_) -> _), ("← ", Line::Hears)] {
+        if let Some((name, said)) = text.split_once(arrow) {
+            return (name.trim(), what(said));
+        }
+    }
+    let (name, does) = text.split_once("   ").expect(text);
+    match does {
+        "loses its connection" => (name, Line::Goes),
+        "comes back" => (name, Line::Comes),
+        _ => panic!("nobody can do this: {text}"),
+    }
+}
+
+/// Epochs of the page and those that they stand for.
+#[derive(Default)]
+struct Epochs(HashMap<String, String>);
+
+impl Epochs {
+    /// What is said, with the epochs that were heard.
+    fn said(&self, text: &str) -> String {
+        let known = self.0.iter();
+        known.fold(text.to_owned(), |text, (page, real)| {
+            let quoted = |epoch| format!("\"epoch\":\"{epoch}\"");
+            text.replace(&quoted(page), &quoted(real))
+        })
+    }
+
+    /// What is heard is what stands there; an epoch that stands there for the first time is
+    /// learned.
+    #[track_caller]
+    fn check(&mut self, heard: &str, expected: &str) {
+        let parse = |text: &str| serde_json::from_str::<Value>(text).expect(text);
+        let (mut heard_value, mut expected_value) = (parse(heard), parse(expected));
+        self.settle(&mut heard_value, &mut expected_value);
+        assert_eq!(heard_value, expected_value, "{heard}");
+        // Keys stand in the order of the page.
+        let keys = |text: &str| {
+            let quoted = text.split('"').skip(1).step_by(2);
+            quoted.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(heard).len(), keys(expected).len());
+    }
+
+    fn settle(&mut self, heard: &mut Value, expected: &mut Value) {
+        match (heard, expected) {
+            (Value::Object(heard), Value::Object(expected)) => {
+                for (key, expected) in expected.iter_mut() {
+                    let Some(heard) = heard.get_mut(key) else {
+                        continue;
+                    };
+                    match key.as_str() {
+                        "epoch" => {
+                            let real = heard.as_str().expect("a text").to_owned();
+                            let page = expected.as_str().expect("a text").to_owned();
+                            let known = self.0.entry(page).or_insert_with(|| real.clone());
+                            assert_eq!(*known, real, "an epoch of the page is one epoch");
+                            *heard = expected.clone();
+                        }
+                        "from" | "members" => *heard = expected.clone(),
+                        _ => self.settle(heard, expected),
+                    }
+                }
+            }
+            (Value::Array(heard), Value::Array(expected)) => {
+                for (heard, expected) in heard.iter_mut().zip(expected) {
+                    self.settle(heard, expected);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn run(served: &Served, example: &'static str) {
+    let connect = || Client::native_at(served.address("ws"));
+    let mut clients: HashMap<&str, Client> = HashMap::new();
+    let mut epochs = Epochs::default();
+    for (name, does) in example.lines().map(line) {
+        match does {
+            Line::Says(text) => {
+                let client = clients.entry(name).or_insert_with(connect);
+                client.say(&epochs.said(text));
+            }
+            Line::Hears(expected) => {
+                let client = clients.get_mut(name).expect("who hears has spoken");
+                epochs.check(&client.hear(), expected);
+            }
+            Line::Goes => clients.remove(name).expect("it is there").leave(),
+            Line::Comes => assert!(clients.insert(name, connect()).is_none()),
+        }
+    }
+    for (_, mut client) in clients {
+        client.check_quiet();
+        client.leave();
+    }
+}
+
+#[test]
+fn the_examples_are_what_happens() {
+    let toml = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nshards = 2\n{}",
+        blocks("toml").next().expect("a configuration")
+    );
+    let served = Served::start(env!("CARGO_BIN_EXE_served"), &toml);
+    let mut count = 0;
+    for example in blocks("") {
+        run(&served, example);
+        count += 1;
+    }
+    assert_eq!(count, 10, "examples come and go; count them here");
+}
+
+#[test]
+fn every_reason_is_explained() {
+    for reason in LossReason::ALL {
+        let word = format!("`{}`", reason.as_str());
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+        let explained = rows.filter(|row| row.contains(&word));
+        assert!(explained.count() > 0, "{word}");
+    }
+}

@@ -19,6 +19,7 @@ mod meaning;
 mod mixed;
 mod namespaces;
 mod outside;
+mod presence;
 mod recovery;
 mod replacement;
 mod runtimes;

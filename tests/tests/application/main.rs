@@ -20,6 +20,7 @@ mod mixed;
 mod namespaces;
 mod outside;
 mod presence;
+mod presence_by_code;
 mod recovery;
 mod replacement;
 mod runtimes;

@@ -31,7 +31,7 @@ fn joins_say_what_is_shown() {
         ),
         (
             r#""room":"r","presence":"","since":{"offset":1}"#,
-            r#"join_room id=1 room="r" since=""/1 presence="""#,
+            r#"join_room id=1 room="r" presence="" since=""/1"#,
         ),
         // Nothing is shown.
         (

@@ -159,7 +159,7 @@ fn unknown_options_are_answered_with_the_nearest() {
         (
             "[namespaces.chat.retention]\nsize = 1",
             "retention",
-            "presence",
+            "presence_of",
         ),
         ("histroy = 1", "histroy", "history"),
         ("history_size = 1", "history_size", "history_bytes"),

@@ -117,10 +117,10 @@ fn code_shows_data_and_reads_it() {
 #[test]
 fn pages_go_on_and_users_are_one() {
     each(offices, |server, handle, dialect| {
-        let at = |query| Speaker::at(server.address(), dialect, query);
         let mut connections = Vec::new();
         for number in 0..6 {
-            let mut one = at(&format!("?user=u{}", number / 2));
+            let query = format!("?user=u{}", number / 2);
+            let mut one = Speaker::at(server.address(), dialect, &query);
             let id = one.id().parse().unwrap();
             let name = badge(&number.to_string());
             wait(handle.join_showing(id, "users:a", &name)).unwrap();

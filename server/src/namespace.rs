@@ -319,7 +319,8 @@ impl Namespaces {
         logs.map(|log| log.options(message_bytes_max)).collect()
     }
 
-    /// How rooms know their members, as the engine is told ([`shardcast_engine::Config::presence`]).
+    /// How rooms know their members, as the engine is told
+    /// ([`shardcast_engine::Config::presence`]).
     pub fn presence(&self) -> Vec<PresenceOptions> {
         self.0.kept.presence.clone()
     }

@@ -54,7 +54,8 @@ fn joins_say_what_is_shown() {
 #[test]
 fn what_is_shown_is_short() {
     let refused = "bad_request -32602 id=1: presence must be a value of at most 1024 bytes";
-    let native = |text: &str| format!(r#"{{"type":"join_room","id":1,"room":"r","presence":"{text}"}}"#);
+    let native =
+        |text: &str| format!(r#"{{"type":"join_room","id":1,"room":"r","presence":"{text}"}}"#);
     let taken = |text: &str| format!(r#"join_room id=1 room="r" presence="{text}""#);
     // Quotes in JSON, a head of three bytes in MessagePack.
     for (bytes_over, dialect) in [
@@ -64,13 +65,15 @@ fn what_is_shown_is_short() {
     ] {
         let fitting = "x".repeat(PRESENCE_BYTES_MAX - bytes_over);
         let longer = "x".repeat(PRESENCE_BYTES_MAX - bytes_over + 1);
-        let said = |text: &str| match dialect {
+        let said = |text: &str| {
+            match dialect {
             Dialect::NativeJson => native(text).into_bytes(),
             Dialect::MessagePack => packed(&native(text)),
             Dialect::JsonRpc => format!(
                 r#"{{"jsonrpc":"2.0","method":"join_room","id":1,"params":{{"room":"r","presence":"{text}"}}}}"#
             )
             .into_bytes(),
+        }
         };
         check(dialect, &said(&fitting), &[&taken(&fitting)]);
         check(dialect, &said(&longer), &[refused]);
@@ -252,6 +255,8 @@ fn no_member_and_no_event_is_longer_than_foretold() {
             user: None,
             ..member
         };
-        assert!(alone.bytes_max(Encoding::Json) > alone.data.map_or(0, |data| data.as_bytes().len()));
+        assert!(
+            alone.bytes_max(Encoding::Json) > alone.data.map_or(0, |data| data.as_bytes().len())
+        );
     }
 }

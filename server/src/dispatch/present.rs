@@ -73,7 +73,9 @@ pub(crate) fn answer_page(
     let shown = members.len();
     let cursor = match page.page.get(shown) {
         // The rest of this page is the beginning of the next.
-        Some(_) => shown.checked_sub(1).and_then(|last| key_of(&page.page[last])),
+        Some(_) => shown
+            .checked_sub(1)
+            .and_then(|last| key_of(&page.page[last])),
         None => page.next.clone(),
     };
     let cursor = cursor.as_ref().map(cursor_text);

@@ -546,26 +546,6 @@ fn what_breaks_a_limit_is_no_namespace() {
             &format!("history.{want}"),
         );
     }
-    let told = |grace: Duration, events_members_max: u32| Namespace {
-        presence_events: Some(PresenceOptions {
-            grace,
-            events_members_max,
-            ..PresenceOptions::default()
-        }),
-        ..Namespace::default()
-    };
-    let most = (PresenceOptions::GRACE_MAX, 1_000_000);
-    check_refused(
-        good(),
-        &[("a", told(most.0 + Duration::from_millis(1), 0))],
-        "presence_events.grace of namespace \"a\" must be up to 1 h",
-    );
-    check_refused(
-        told(Duration::ZERO, most.1 + 1),
-        &[],
-        "presence_events.events_members_max of the default namespace must be up to 1000000",
-    );
-    assert!(Namespaces::only(told(most.0, most.1)).is_ok());
     let want = "names.bytes_max of the default namespace must be from 1 to 4096";
     check_refused(with_bytes(0), &[], want);
     let want = "names.bytes_max of namespace \"chat\" must be from 6 to 4096";
@@ -578,6 +558,30 @@ fn what_breaks_a_limit_is_no_namespace() {
     ] {
         assert!(Namespaces::new(default, [(name, of)]).is_ok());
     }
+}
+
+#[test]
+fn what_is_told_of_members_has_limits() {
+    let told = |grace: Duration, events_members_max: u32| Namespace {
+        presence_events: Some(PresenceOptions {
+            grace,
+            events_members_max,
+            ..PresenceOptions::default()
+        }),
+        ..Namespace::default()
+    };
+    let most = (PresenceOptions::GRACE_MAX, 1_000_000);
+    check_refused(
+        Namespace::default(),
+        &[("a", told(most.0 + Duration::from_millis(1), 0))],
+        "presence_events.grace of namespace \"a\" must be up to 1 h",
+    );
+    check_refused(
+        told(Duration::ZERO, most.1 + 1),
+        &[],
+        "presence_events.events_members_max of the default namespace must be up to 1000000",
+    );
+    assert!(Namespaces::only(told(most.0, most.1)).is_ok());
 }
 
 #[test]

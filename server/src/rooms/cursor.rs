@@ -72,8 +72,8 @@ mod tests {
         }
         let longer = format!("u{longest}n");
         for text in [
-            "", "c", "u", "x", "ann", "Uann", "c0-1", "c0-1-2-3", "c00-1-2", "c0-1-G", "0-1-2", "é",
-            &longer,
+            "", "c", "u", "x", "ann", "Uann", "c0-1", "c0-1-2-3", "c00-1-2", "c0-1-G", "0-1-2",
+            "é", &longer,
         ] {
             assert_eq!(key_of_cursor(text), None, "{text}");
         }

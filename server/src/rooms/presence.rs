@@ -21,9 +21,7 @@ use shardcast_engine::{
     Answer, OwnedData, PresenceClass, PresenceKey, PresencePage, PresenceQuery, PresenceState,
     Refused,
 };
-use shardcast_protocol::dialect::{
-    Code, Encoding, PRESENCE_BYTES_MAX, Problem, Value, ValueBox,
-};
+use shardcast_protocol::dialect::{Code, Encoding, PRESENCE_BYTES_MAX, Problem, Value, ValueBox};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 

@@ -9,9 +9,7 @@ use shardcast_engine::{
     Content, Data, DataEncoding, EncodingId, Frame, OwnedData, Position, PresenceEvent,
     Publication, PublicationKind, Topic,
 };
-use shardcast_protocol::dialect::{
-    Code, Dialect, Encoding, Event, PresenceChange, Problem, Value,
-};
+use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, PresenceChange, Problem, Value};
 use shardcast_protocol::frame;
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;

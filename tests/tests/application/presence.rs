@@ -52,7 +52,10 @@ fn event(room: &str, what: &str, connection: &str, user: Option<&str>, data: Val
 /// The same about a user with all its connections.
 fn user_event(room: &str, what: &str, user: &str, data: Value) -> Value {
     let mut event = event(room, what, "", Some(user), data);
-    event.as_object_mut().expect("it is one").remove("connection");
+    event
+        .as_object_mut()
+        .expect("it is one")
+        .remove("connection");
     event
 }
 
@@ -68,8 +71,14 @@ fn join_showing(speaker: &mut Speaker, room: &str, data: Value) -> Value {
 #[track_caller]
 fn members(speaker: &mut Speaker, room: &str) -> Vec<Value> {
     let page = speaker.ask("presence", json!({"room": room}));
-    let members = page["members"].as_array().unwrap_or_else(|| panic!("{page}"));
-    assert_eq!((&page["total"], page.get("cursor")), (&json!(members.len()), None), "{page}");
+    let members = page["members"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{page}"));
+    assert_eq!(
+        (&page["total"], page.get("cursor")),
+        (&json!(members.len()), None),
+        "{page}"
+    );
     members.clone()
 }
 
@@ -85,7 +94,11 @@ fn who_joins_and_leaves_is_told_in_the_order_of_the_room() {
             assert_eq!(joined, json!({"room": room, "members": 1}));
             let shown = json!("I am Bob");
             join_showing(&mut bob, room, shown.clone());
-            bob.check("publish", json!({"room": room, "data": 1, "echo": false}), json!({}));
+            bob.check(
+                "publish",
+                json!({"room": room, "data": 1, "echo": false}),
+                json!({}),
+            );
             bob.check("leave_room", json!({"room": room}), json!({"room": room}));
             bob.check("publish", json!({"room": room, "data": 2}), json!({}));
             let id = bob.id().to_owned();
@@ -102,8 +115,10 @@ fn who_joins_and_leaves_is_told_in_the_order_of_the_room() {
             // Joining again changes nothing.
             let again = join_showing(&mut bob, room, json!("another"));
             assert_eq!(again["members"], 2);
-            let found: BTreeSet<String> =
-                members(&mut bob, room).iter().map(Value::to_string).collect();
+            let found: BTreeSet<String> = members(&mut bob, room)
+                .iter()
+                .map(Value::to_string)
+                .collect();
             let expected = [
                 json!({"connection": ann.id(), "user": "ann", "data": {"name": "Ann", "n": [1, 2.5, null]}}),
                 json!({"connection": bob.id(), "user": null, "data": false}),
@@ -134,9 +149,21 @@ fn a_user_that_is_lost_is_away_and_comes_back() {
             let mut bob = at("?user=bob");
             join_showing(&mut bob, room, json!({"window": 1}));
             let first = bob.id().to_owned();
-            ann.expect(&event(room, "join", &first, Some("bob"), json!({"window": 1})));
+            ann.expect(&event(
+                room,
+                "join",
+                &first,
+                Some("bob"),
+                json!({"window": 1}),
+            ));
             bob.client.leave();
-            ann.expect(&event(room, "away", &first, Some("bob"), json!({"window": 1})));
+            ann.expect(&event(
+                room,
+                "away",
+                &first,
+                Some("bob"),
+                json!({"window": 1}),
+            ));
             let away = json!({
                 "connection": first, "user": "bob", "data": {"window": 1}, "away": true,
             });
@@ -146,14 +173,26 @@ fn a_user_that_is_lost_is_away_and_comes_back() {
             // Who is away is no member.
             assert_eq!(joined["members"], 2);
             let second = bob.id().to_owned();
-            ann.expect(&event(room, "back", &second, Some("bob"), json!({"window": 2})));
+            ann.expect(&event(
+                room,
+                "back",
+                &second,
+                Some("bob"),
+                json!({"window": 2}),
+            ));
             let here = json!({"connection": second, "user": "bob", "data": {"window": 2}});
             let found = members(&mut ann, room);
             assert!(found.len() == 2 && found.contains(&here), "{found:?}");
             bob.check_quiet();
             // Whoever leaves by itself has left.
             bob.check("leave_room", json!({"room": room}), json!({"room": room}));
-            ann.expect(&event(room, "leave", &second, Some("bob"), json!({"window": 2})));
+            ann.expect(&event(
+                room,
+                "leave",
+                &second,
+                Some("bob"),
+                json!({"window": 2}),
+            ));
             assert_eq!(members(&mut ann, room).len(), 1);
             ann.check_quiet();
         },
@@ -164,14 +203,20 @@ fn a_user_that_is_lost_is_away_and_comes_back() {
 fn who_stays_away_has_left() {
     let app = || {
         teams(&[
-            ("brief", telling(|options| options.grace = Duration::from_millis(200))),
+            (
+                "brief",
+                telling(|options| options.grace = Duration::from_millis(200)),
+            ),
             ("never", telling(|options| options.grace = Duration::ZERO)),
         ])
     };
     each(app, |server, _, dialect| {
         let at = |query| Speaker::at(server.address(), dialect, query);
         let mut ann = at("?user=ann");
-        for (room, events) in [("brief:a", &["join", "away", "leave"] as &[_]), ("never:a", &["join", "leave"])] {
+        for (room, events) in [
+            ("brief:a", &["join", "away", "leave"] as &[_]),
+            ("never:a", &["join", "leave"]),
+        ] {
             ann.join(room);
             let mut bob = at("?user=bob");
             bob.join(room);
@@ -225,7 +270,10 @@ fn coming_back_ends_the_grace() {
         drop(eve);
         for what in ["join", "away", "leave"] {
             let heard = ann.hear();
-            assert_eq!((&heard["event"], &heard["user"]), (&json!(what), &json!("eve")));
+            assert_eq!(
+                (&heard["event"], &heard["user"]),
+                (&json!(what), &json!("eve"))
+            );
         }
         assert_eq!(members(&mut ann, room).len(), 2);
         assert_eq!(back.hear()["user"], "eve");
@@ -395,7 +443,11 @@ fn pages_bring_each_member_once() {
                 let asked = json!({"room": room, "cursor": cursor});
                 asks.check_refused("presence", asked, "bad_request");
             }
-            asks.check("presence", json!({"room": "team:none"}), json!({"room": "team:none", "total": 0, "members": []}));
+            asks.check(
+                "presence",
+                json!({"room": "team:none"}),
+                json!({"room": "team:none", "total": 0, "members": []}),
+            );
         },
     );
 }
@@ -467,7 +519,9 @@ fn data_is_seen_in_every_dialect() {
             ("room", Pack::from(room)),
             ("presence", Pack::Binary(vec![0, 255])),
         ];
-        let keys = keys.into_iter().map(|(key, value)| (Pack::from(key), value));
+        let keys = keys
+            .into_iter()
+            .map(|(key, value)| (Pack::from(key), value));
         packs.say_pack(&Pack::Map(keys.collect()));
         for one in &mut all {
             let shown = match one.dialect {
@@ -477,7 +531,10 @@ fn data_is_seen_in_every_dialect() {
             one.expect(&event(room, "join", packs.id(), None, shown.clone()));
             let mut found = members(one, room);
             found.retain(|member| member["data"] != data);
-            assert_eq!(found, [json!({"connection": packs.id(), "user": null, "data": shown})]);
+            assert_eq!(
+                found,
+                [json!({"connection": packs.id(), "user": null, "data": shown})]
+            );
             assert_eq!(members(one, room).len(), 4);
         }
     }
@@ -516,7 +573,10 @@ fn what_has_no_use_is_refused() {
         );
         let asked = json!({"room": "plain:a", "cursor": "c0-1-2"});
         named(&one.check_refused("presence", asked, "bad_request"));
-        for rooms in [json!({"room": "plain:b"}), json!({"rooms": ["team:b", "plain:b"]})] {
+        for rooms in [
+            json!({"room": "plain:b"}),
+            json!({"rooms": ["team:b", "plain:b"]}),
+        ] {
             let mut asked = rooms;
             asked["presence"] = json!(1);
             named(&one.check_refused("join_room", asked.clone(), "bad_request"));
@@ -537,7 +597,10 @@ fn what_has_no_use_is_refused() {
         let found = members(&mut one, "strip:a");
         assert_eq!(found[0]["data"], json!({"a": "b"}));
         // Who may ask is asked first.
-        for params in [json!({"room": "seen:a"}), json!({"room": "seen:a", "cursor": "no"})] {
+        for params in [
+            json!({"room": "seen:a"}),
+            json!({"room": "seen:a", "cursor": "no"}),
+        ] {
             one.check_refused("presence", params, "unauthorized");
         }
         one.check_quiet();
@@ -591,7 +654,9 @@ fn whoever_is_killed_leaves_nothing_behind() {
         server.wait_until("everybody else is gone", |server| {
             server.sum(|shard| &shard.connections) == 1
         });
-        server.wait_until("no member but one", |_| members(&mut stays, room).len() == 1);
+        server.wait_until("no member but one", |_| {
+            members(&mut stays, room).len() == 1
+        });
         stays.ask("publish", json!({"room": room, "data": "the end"}));
         assert_eq!(left_of(&mut stays), [] as [ToldMember; 0]);
         stays.client.leave();

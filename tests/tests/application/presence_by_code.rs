@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
 use shardcast::namespace::PresenceOf;
-use shardcast::{
-    App, Background, Code, Failure, PresenceQuery, PresenceState, RoomPresence,
-};
+use shardcast::{App, Background, Code, Failure, PresenceQuery, PresenceState, RoomPresence};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Badge {
@@ -33,7 +31,9 @@ type Seen = (u32, Vec<(Option<String>, Option<String>, bool)>);
 
 fn seen(presence: &RoomPresence) -> Seen {
     let members = presence.members().map(|member| {
-        let name = member.data.map(|data| data.get::<Badge>().expect("a badge").name);
+        let name = member
+            .data
+            .map(|data| data.get::<Badge>().expect("a badge").name);
         let is_away = member.state == PresenceState::Away;
         (member.user.map(str::to_owned), name, is_away)
     });
@@ -57,12 +57,17 @@ fn offices() -> App {
         })
         .unwrap();
     handlers
-        .on_async("async.enter", |cx: Background, (room, name): (String, String)| async move {
-            let joined = cx.join_showing(&room, &badge(&name)).await?;
-            let me = cx.connection();
-            cx.to_connection(me).emit("entered", &joined.members).await?;
-            Ok::<_, Failure>(())
-        })
+        .on_async(
+            "async.enter",
+            |cx: Background, (room, name): (String, String)| async move {
+                let joined = cx.join_showing(&room, &badge(&name)).await?;
+                let me = cx.connection();
+                cx.to_connection(me)
+                    .emit("entered", &joined.members)
+                    .await?;
+                Ok::<_, Failure>(())
+            },
+        )
         .unwrap();
     handlers
         .on("sync.who", |cx, (room,): (String,)| {
@@ -74,12 +79,15 @@ fn offices() -> App {
         })
         .unwrap();
     handlers
-        .on_async("async.who", |cx: Background, (room,): (String,)| async move {
-            let presence = cx.presence(&room, all()).await?;
-            let me = cx.connection();
-            cx.to_connection(me).emit("who", &seen(&presence)).await?;
-            Ok::<_, Failure>(())
-        })
+        .on_async(
+            "async.who",
+            |cx: Background, (room,): (String,)| async move {
+                let presence = cx.presence(&room, all()).await?;
+                let me = cx.connection();
+                cx.to_connection(me).emit("who", &seen(&presence)).await?;
+                Ok::<_, Failure>(())
+            },
+        )
         .unwrap();
     app
 }

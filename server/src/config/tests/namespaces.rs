@@ -509,7 +509,10 @@ fn what_is_told_of_members_is_read() {
             }),
         ),
         // What concerns the events says nothing without them.
-        ("presence_grace = '1s'\npresence_events_max_members = 7", None),
+        (
+            "presence_grace = '1s'\npresence_events_max_members = 7",
+            None,
+        ),
         ("presence_events = false", None),
     ] {
         let namespace = Namespace {

@@ -185,8 +185,6 @@ fn with_event<R>(
             room: room?,
             members,
         }),
-        // No namespace keeps presence yet.
-        PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
     })
 }
 

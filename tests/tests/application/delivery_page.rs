@@ -1,6 +1,6 @@
 //! Runs the examples of `docs/delivery.md` against the program with the configuration that stands
-//! there: every line is said or heard as it is written, but for ids, epochs, cursors and
-//! members.
+//! there: every line is said or heard as it is written, but for ids, epochs,
+//! cursors and members.
 
 use serde_json::Value;
 use shardcast_engine::protocol::dialect::LossReason;

@@ -1,5 +1,6 @@
-//! Presence as clients of every dialect meet it: who joins, leaves, is away and comes back, what each shows, counts where there are many, and
-//! pages. And that nobody is left behind, however a connection ends.
+//! Presence as clients of every dialect meet it: who joins, leaves, is away and comes back, what
+//! each shows, counts where there are many, and pages. And that nobody is left behind, however a
+//! connection ends.
 
 use crate::speaker::Speaker;
 use crate::{SHARDS, each, each_with, guests};
@@ -30,7 +31,8 @@ pub(crate) fn telling(change: impl FnOnce(&mut PresenceOptions)) -> Namespace {
     }
 }
 
-/// Clients say who they are; `team` tells of its members, `plain` does not, and others come with them.
+/// Clients say who they are; `team` tells of its members, `plain` does not, and others come with
+/// them.
 pub(crate) fn teams(others: &[(&str, Namespace)]) -> App {
     let own = [("team", telling(|_| {})), ("plain", Namespace::default())];
     let named = others.iter().cloned().chain(own);
@@ -607,7 +609,8 @@ fn what_has_no_use_is_refused() {
     });
 }
 
-/// However a connection ends, and whenever: those who stay hear of each that came that it went, and are alone then.
+/// However a connection ends, and whenever: those who stay hear of each that came that it went, and
+/// are alone then.
 #[test]
 fn whoever_is_killed_leaves_nothing_behind() {
     const ROUNDS: usize = 60;

@@ -1,4 +1,5 @@
-//! Presence for code of the application: on the shard, in the background and from other threads, with the same words and the same effect.
+//! Presence for code of the application: on the shard, in the background and from other threads,
+//! with the same words and the same effect.
 
 use crate::presence::{teams, telling};
 use crate::speaker::Speaker;

@@ -33,6 +33,7 @@ pub use dispatch::options::Options;
 pub use dispatch::registry::RegisterError;
 pub use rooms::emit::Emit;
 pub use rooms::history::{HistoryMessage, RoomHistory};
+pub use rooms::presence::{RoomMember, RoomPresence};
 pub use rooms::published::Published;
 pub use session::background::Background;
 pub use session::context::{Context, NothingToAnswer, Session};
@@ -50,8 +51,8 @@ pub use shardcast_engine as engine;
 pub use shardcast_engine::protocol::close::CloseCode;
 pub use shardcast_engine::{
     Address, CloseReason, Config, HistoryQuery, JoinedLog, ListenAddress, ListenSource, Listener,
-    Listing, Loss, Member, Missed, MissedReason, Peer, Position, ReadOrder, Recovery, Refusal,
-    Repeat, Since, StartError,
+    Listing, Loss, Member, Missed, MissedReason, Peer, Position, PresenceKey, PresenceQuery,
+    PresenceState, ReadOrder, Recovery, Refusal, Repeat, Since, StartError,
 };
 pub use shardcast_protocol::dialect::{Code, Dialect, Problem, Rules, Value};
 pub use shardcast_protocol::http::{HeaderError, Headers};

@@ -7,18 +7,19 @@
 mod denied;
 pub(crate) mod history;
 mod names;
+mod presence;
 pub(crate) mod resolved;
 mod who;
 
 pub use denied::Denied;
 pub use history::History;
 pub use names::{Characters, NameRules};
-pub use shardcast_engine::{Newcomers, SlowReader};
+pub use shardcast_engine::{Newcomers, PresenceOf, PresenceOptions, SlowReader};
 pub use shardcast_protocol::dialect::ControlPolicy;
 pub use who::{Caller, Roles, Who};
 
 use history::Log;
-use shardcast_engine::{LogClass, LogOptions};
+use shardcast_engine::{LogClass, LogOptions, PresenceClass};
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -41,21 +42,33 @@ struct NamespaceTable {
     /// exist. It exists as soon as one namespace is secret: a different answer for unknown
     /// namespaces would reveal the secret one.
     void: Option<Class>,
-    /// What rooms keep, by [`LogClass`].
-    logs: Vec<Log>,
+    kept: Kept,
 }
 
-/// A namespace with the class of its rooms' logs.
+/// What rooms keep: each once, however many namespaces have the like.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Kept {
+    /// By [`LogClass`].
+    logs: Vec<Log>,
+    /// By [`PresenceClass`].
+    presence: Vec<PresenceOptions>,
+}
+
+/// A namespace with the classes of what its rooms keep.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Class {
     pub(crate) namespace: Namespace,
     pub(crate) log: Option<LogClass>,
+    pub(crate) presence: Option<PresenceClass>,
 }
 
 impl Class {
-    fn new(namespace: Namespace, logs: &mut Vec<Log>) -> Class {
+    fn new(namespace: Namespace, kept: &mut Kept) -> Class {
+        let log = Log::of(namespace.history, namespace.slow_reader);
         Class {
-            log: Log::of(namespace.history, namespace.slow_reader).map(|log| log.class(logs)),
+            log: log.map(|log| log.class(&mut kept.logs)),
+            presence: (namespace.presence_events)
+                .map(|options| presence::class(options, &mut kept.presence)),
             namespace,
         }
     }
@@ -78,6 +91,9 @@ pub struct Namespace {
     /// What becomes of a member that reads more slowly than the room speaks. Everything but
     /// [`SlowReader::Disconnect`] makes a room keep a little also where it has no history.
     pub slow_reader: SlowReader,
+    /// How a room tells its members of each other; `None`: it does not. With it, members may show
+    /// data of theirs, and events say who comes and goes, to all members of the room.
+    pub presence_events: Option<PresenceOptions>,
     /// Whether a message comes back to its sender, unless the request says otherwise.
     pub echo: bool,
     /// Members that a room may have, within [`Namespace::MEMBERS`]. One more is refused.
@@ -100,6 +116,7 @@ impl Default for Namespace {
             history_read: Who::Anyone,
             history: None,
             slow_reader: SlowReader::Disconnect,
+            presence_events: None,
             echo: true,
             members_max: Namespace::MEMBERS_MAX_DEFAULT,
             names: NameRules::default(),
@@ -213,12 +230,12 @@ impl Namespaces {
         named: impl IntoIterator<Item = (N, Namespace)>,
     ) -> Result<Namespaces, NamespaceError> {
         check("", &default)?;
-        let mut logs = Vec::new();
+        let mut kept = Kept::default();
         let mut table = NamespaceTable {
             void: None,
             named: HashMap::new(),
-            default: Class::new(default, &mut logs),
-            logs: Vec::new(),
+            default: Class::new(default, &mut kept),
+            kept: Kept::default(),
         };
         for (name, namespace) in named {
             let name: String = name.into();
@@ -232,13 +249,13 @@ impl Namespaces {
             if table.named.contains_key(&*name) {
                 return Err(NamespaceError::Repeated(name));
             }
-            let class = Class::new(namespace, &mut logs);
+            let class = Class::new(namespace, &mut kept);
             table.named.insert(name.into(), class);
         }
         let is_secret = |class: &Class| class.namespace.secret;
         let secret = is_secret(&table.default) || table.named.values().any(is_secret);
-        table.void = secret.then(|| Class::new(Namespace::void(), &mut logs));
-        table.logs = logs;
+        table.void = secret.then(|| Class::new(Namespace::void(), &mut kept));
+        table.kept = kept;
         Ok(Namespaces(Arc::new(table)))
     }
 
@@ -271,7 +288,7 @@ impl Namespaces {
             default,
             named,
             void,
-            logs: _,
+            kept: _,
         } = &*self.0;
         let (class, own) = match room.split_once(':') {
             Some((prefix, own)) if !named.is_empty() => {
@@ -298,8 +315,14 @@ impl Namespaces {
     /// What rooms keep, as the engine is told ([`shardcast_engine::Config::logs`]), where no
     /// message is larger.
     pub fn logs(&self, message_bytes_max: usize) -> Vec<LogOptions> {
-        let logs = self.0.logs.iter();
+        let logs = self.0.kept.logs.iter();
         logs.map(|log| log.options(message_bytes_max)).collect()
+    }
+
+    /// How rooms know their members, as the engine is told
+    /// ([`shardcast_engine::Config::presence`]).
+    pub fn presence(&self) -> Vec<PresenceOptions> {
+        self.0.kept.presence.clone()
     }
 
     /// The namespace of rooms without a prefix.
@@ -331,7 +354,10 @@ fn check(name: &str, namespace: &Namespace) -> Result<(), NamespaceError> {
         return Err(NamespaceError::NameBytes(name.to_owned()));
     }
     let history = namespace.history.as_ref().map_or(Ok(()), History::check);
-    history.map_err(|(field, rule)| NamespaceError::History(name.to_owned(), field, rule))
+    history.map_err(|(field, rule)| NamespaceError::History(name.to_owned(), field, rule))?;
+    let presence = namespace.presence_events.as_ref();
+    let presence = presence.map_or(Ok(()), presence::check);
+    presence.map_err(|(field, rule)| NamespaceError::Presence(name.to_owned(), field, rule))
 }
 
 /// Why there can be no such namespaces. The name of the default namespace is empty here.
@@ -350,6 +376,8 @@ pub enum NamespaceError {
     NameBytes(String),
     /// A field of `history` is out of its range: which, and what it must be.
     History(String, &'static str, &'static str),
+    /// A field of `presence_events` is out of its range, likewise.
+    Presence(String, &'static str, &'static str),
 }
 
 impl fmt::Display for NamespaceError {
@@ -383,6 +411,10 @@ impl fmt::Display for NamespaceError {
             ),
             NamespaceError::History(name, field, rule) => {
                 write!(f, "history.{field} of {} must be {rule}", called(name))
+            }
+            NamespaceError::Presence(name, field, rule) => {
+                let of = called(name);
+                write!(f, "presence_events.{field} of {of} must be {rule}")
             }
         }
     }

@@ -1,10 +1,12 @@
-//! Rooms: joining and leaving, who is in them, events to them, and what they keep. Their classes
-//! stand in `namespace`.
+//! Rooms: joining and leaving, who is in them and what they show there, events to them, and what
+//! they keep. Their classes stand in `namespace`.
 
+pub(crate) mod cursor;
 pub(crate) mod emit;
 pub(crate) mod event;
 pub(crate) mod history;
 pub(crate) mod keys;
 pub(crate) mod members;
 pub(crate) mod membership;
+pub(crate) mod presence;
 pub(crate) mod published;

@@ -41,6 +41,26 @@ pub enum Event<'a> {
         /// Why.
         reason: LossReason,
     },
+    /// A member of a room comes or goes.
+    Presence {
+        /// The room.
+        room: &'a str,
+        /// What it does.
+        change: PresenceChange,
+        /// Its connection. `None`: the member is a user with all its connections.
+        connection: Option<&'a str>,
+        /// Its user, if it has one.
+        user: Option<&'a str>,
+        /// What it shows.
+        data: Option<Value<'a>>,
+    },
+    /// How many members a room has, which are too many to tell of each.
+    PresenceCount {
+        /// The room.
+        room: &'a str,
+        /// All members.
+        members: u32,
+    },
     /// The server is about to close this connection.
     Closing {
         /// Why.
@@ -57,6 +77,39 @@ pub enum Event<'a> {
         /// An object or an array.
         params: Option<Value<'a>>,
     },
+}
+
+/// What a member of a room does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PresenceChange {
+    /// It is a member from here on.
+    Join,
+    /// It is none any more.
+    Leave,
+    /// Its connection was lost, and it may come back.
+    Away,
+    /// It came back.
+    Back,
+}
+
+impl PresenceChange {
+    /// Every change.
+    pub const ALL: [PresenceChange; 4] = [
+        PresenceChange::Join,
+        PresenceChange::Leave,
+        PresenceChange::Away,
+        PresenceChange::Back,
+    ];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PresenceChange::Join => "join",
+            PresenceChange::Leave => "leave",
+            PresenceChange::Away => "away",
+            PresenceChange::Back => "back",
+        }
+    }
 }
 
 /// The first event of a connection.
@@ -121,6 +174,14 @@ impl Event<'_> {
                     data: value,
                 } => event.len() + bytes(room) + offset_bytes(offset) + data(value),
                 Event::Missed { room, .. } => 64 + room.len(),
+                Event::Presence {
+                    room,
+                    connection,
+                    user,
+                    data: value,
+                    ..
+                } => 64 + room.len() + bytes(connection) + bytes(user) + data(value),
+                Event::PresenceCount { room, .. } => 64 + room.len(),
                 Event::Closing { reason, .. } => 32 + reason.len(),
                 Event::Call { method, params, .. } => 32 + method.len() + data(params),
             }
@@ -133,14 +194,25 @@ impl Event<'_> {
             Event::Welcome(welcome) => welcome.connection.len() + welcome.server.len(),
             Event::Message { room, from, .. } => room.map_or(0, str::len) + from.len(),
             Event::Event { event, room, .. } => event.len() + room.map_or(0, str::len),
-            Event::Missed { room, .. } => room.len(),
+            Event::Missed { room, .. } | Event::PresenceCount { room, .. } => room.len(),
+            Event::Presence {
+                room,
+                connection,
+                user,
+                ..
+            } => room.len() + connection.map_or(0, str::len) + user.map_or(0, str::len),
             Event::Closing { reason, .. } => reason.len(),
             Event::Call { method, .. } => method.len(),
         };
         let data = match *self {
-            Event::Message { data, .. } | Event::Event { data, .. } => data,
+            Event::Message { data, .. }
+            | Event::Event { data, .. }
+            | Event::Presence { data, .. } => data,
             Event::Call { params, .. } => params,
-            Event::Welcome(_) | Event::Closing { .. } | Event::Missed { .. } => None,
+            Event::Welcome(_)
+            | Event::Closing { .. }
+            | Event::Missed { .. }
+            | Event::PresenceCount { .. } => None,
         };
         let data = data.map_or(0, |data| data.bytes_max(encoding));
         ENVELOPE_BYTES + NUMBERS_BYTES + STRING_GROWTH_MAX * strings + data
@@ -154,6 +226,7 @@ impl Event<'_> {
             Event::Message { .. } => Some("message"),
             Event::Event { .. } => Some("event"),
             Event::Missed { .. } => Some("missed"),
+            Event::Presence { .. } | Event::PresenceCount { .. } => Some("presence"),
             Event::Closing { .. } => Some("closing"),
             Event::Call { .. } => None,
         }
@@ -199,6 +272,24 @@ impl Event<'_> {
                 map.string("room", room);
                 map.number("count", count);
                 map.string("reason", reason.as_str());
+            }
+            Event::Presence {
+                room,
+                change,
+                connection,
+                user,
+                data,
+            } => {
+                map.string("room", room);
+                map.string("event", change.as_str());
+                map.some_string("connection", connection);
+                map.string_or_null("user", user);
+                map.some_value("data", data);
+            }
+            Event::PresenceCount { room, members } => {
+                map.string("room", room);
+                map.string("event", "count");
+                map.number("members", members.into());
             }
             Event::Closing {
                 reason,

@@ -98,6 +98,15 @@ impl<'o, N: Notation> Map<'o, N> {
         }
     }
 
+    /// `null` when there is none.
+    #[inline]
+    pub(super) fn string_or_null(&mut self, key: &str, text: Option<&str>) {
+        match text {
+            Some(text) => self.string(key, text),
+            None => self.null(key),
+        }
+    }
+
     #[inline]
     pub(super) fn number(&mut self, key: &str, number: u64) {
         let out = self.key(key);

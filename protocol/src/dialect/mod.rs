@@ -31,17 +31,17 @@ pub use control::ControlPolicy;
 pub use decoded::{
     CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, ReplyMode, Response,
 };
-pub use event::{Event, Welcome};
+pub use event::{Event, PresenceChange, Welcome};
 pub use id::{ID_BYTES_MAX, Id, IdBox};
 pub use position::{LogPosition, LossReason, Recovery, Since, SinceByRoom};
 pub use replies::{Joining, Replies};
 pub use reply::{
-    Counts, HistoryPage, Joined, KeptMessage, Member, Origin, Place, Places, Presence, Repeat,
-    Reply, RoomPlace, Status,
+    Counts, HistoryPage, Joined, KeptMessage, Member, MemberState, Origin, Place, Places, Presence,
+    Repeat, Reply, RoomPlace, Status,
 };
 pub use request::{
-    HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, Publish, PublishKeys, PublishTarget,
-    ReadOrder, Request, RoomList, Rooms,
+    HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX, PresenceQuery,
+    Publish, PublishKeys, PublishTarget, ReadOrder, Request, RoomList, Rooms,
 };
 pub use rules::{DEPTH_MAX, Rules};
 pub use token::{Rest, Token, Tokens};

@@ -157,6 +157,8 @@ pub struct Presence<'a> {
     pub room: &'a str,
     /// All members.
     pub total: u32,
+    /// Where the next answer begins, if not all of them have come.
+    pub cursor: Option<&'a str>,
     /// Some of them, or all.
     pub members: &'a [Member<'a>],
 }
@@ -164,10 +166,24 @@ pub struct Presence<'a> {
 /// A member of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// The connection's id.
-    pub connection: &'a str,
+    /// The connection's id. `None`: the member is a user with all its connections.
+    pub connection: Option<&'a str>,
     /// Its user, if it has one.
     pub user: Option<&'a str>,
+    /// What it shows.
+    pub data: Option<Value<'a>>,
+    /// Whether it is there.
+    pub state: MemberState,
+}
+
+/// Whether a member of a room is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemberState {
+    /// It is.
+    #[default]
+    Here,
+    /// Its connection was lost, and it may come back.
+    Away,
 }
 
 /// A part of what a room keeps.
@@ -203,11 +219,23 @@ pub enum Origin<'a> {
     Event(&'a str),
 }
 
+/// A control character is six in JSON: `\u0001`.
+const STRING_GROWTH_MAX: usize = 6;
+
+impl Member<'_> {
+    /// Bytes that it has in a reply of this encoding, at most.
+    pub fn bytes_max(&self, encoding: Encoding) -> usize {
+        let envelope = r#",{"connection":"","user":null,"data":,"away":true}"#.len();
+        let strings = [self.connection, self.user];
+        let strings: usize = strings.iter().flatten().map(|text| text.len()).sum();
+        let data = self.data.map_or(0, |data| data.bytes_max(encoding));
+        envelope + STRING_GROWTH_MAX * strings + data
+    }
+}
+
 impl KeptMessage<'_> {
     /// Bytes that it has in a reply of this encoding, at most.
     pub fn bytes_max(&self, encoding: Encoding) -> usize {
-        /// A control character is six in JSON: `\u0001`.
-        const STRING_GROWTH_MAX: usize = 6;
         let envelope = r#",{"offset":18446744073709551615,"event":"","data":}"#.len();
         let name = match self.origin {
             Origin::From(name) | Origin::Event(name) => name.len(),
@@ -269,19 +297,12 @@ impl Reply<'_> {
             }
             Reply::Status { status, rooms } => {
                 map.string("connection", status.connection);
-                user(map, status.user);
+                map.string_or_null("user", status.user);
                 map.strings("rooms", rooms);
                 map.number("connected_ms", status.connected_ms);
                 map.number("shard", status.shard.into());
             }
-            Reply::Presence(presence) => {
-                map.string("room", presence.room);
-                map.number("total", presence.total.into());
-                map.maps("members", presence.members, |map, member| {
-                    map.string("connection", member.connection);
-                    user(map, member.user);
-                });
-            }
+            Reply::Presence(presence) => presence.body(map),
             Reply::History(page) => page.body(map),
             Reply::Result(value) => map.value_or_null("data", value),
             Reply::Error(problem) => {
@@ -325,6 +346,22 @@ impl Counts {
     }
 }
 
+impl Presence<'_> {
+    fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
+        map.string("room", self.room);
+        map.number("total", self.total.into());
+        map.some_string("cursor", self.cursor);
+        map.maps("members", self.members, |map, member| {
+            map.some_string("connection", member.connection);
+            map.string_or_null("user", member.user);
+            map.some_value("data", member.data);
+            if member.state == MemberState::Away {
+                map.boolean("away", true);
+            }
+        });
+    }
+}
+
 impl HistoryPage<'_> {
     fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
         map.string("room", self.room);
@@ -340,13 +377,6 @@ impl HistoryPage<'_> {
             }
             map.value("data", message.data);
         });
-    }
-}
-
-fn user<N: Notation>(map: &mut Map<'_, N>, user: Option<&str>) {
-    match user {
-        Some(user) => map.string("user", user),
-        None => map.null("user"),
     }
 }
 

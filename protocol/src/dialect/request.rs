@@ -113,14 +113,9 @@ pub enum Request<'b> {
     Rooms,
     /// What the server knows of the connection.
     Status,
-    /// Who is in a room.
-    Presence {
-        /// The room.
-        room: Cow<'b, str>,
-        /// How many members the answer may name.
-        limit: Option<u32>,
-    },
-    /// What a room keeps. Boxed, so that no other request is larger for it.
+    /// Who is in a room. Boxed, as the next one is, so that no other request is larger for it.
+    Presence(Box<PresenceQuery<'b>>),
+    /// What a room keeps.
     History(Box<HistoryQuery<'b>>),
     /// Whatever somebody handles under this name.
     Call {
@@ -142,7 +137,7 @@ impl Request<'_> {
             Request::Publish(_) => Method::Publish,
             Request::Rooms => Method::Rooms,
             Request::Status => Method::Status,
-            Request::Presence { .. } => Method::Presence,
+            Request::Presence(_) => Method::Presence,
             Request::History(_) => Method::History,
             Request::Call { .. } => return None,
         })
@@ -158,14 +153,20 @@ impl Request<'_> {
     }
 }
 
-/// Membership of rooms, and what was missed of them.
+/// Membership of rooms, what was missed of them, and what is shown there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join<'b> {
     /// Which.
     pub rooms: Rooms<'b>,
     /// What the client has had of them.
     pub since: Option<Box<JoinSince<'b>>>,
+    /// What presence shows with the member in all of them, at most [`PRESENCE_BYTES_MAX`] as sent.
+    /// Boxed, so that no other request is larger for it.
+    pub presence: Option<Box<Value<'b>>>,
 }
+
+/// Most bytes of what presence shows with a member, as its client sent it.
+pub const PRESENCE_BYTES_MAX: usize = 1024;
 
 /// What a client has had of the rooms that it joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +175,17 @@ pub enum JoinSince<'b> {
     Room(Since<'b>),
     /// With `rooms`: of some of them, perhaps of others, perhaps of one twice.
     Rooms(SinceByRoom<'b>),
+}
+
+/// Who is in a room, or some of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceQuery<'b> {
+    /// The room.
+    pub room: Cow<'b, str>,
+    /// How many members the answer may name.
+    pub limit: Option<u32>,
+    /// Where the answer begins: what the answer before said. It is not checked.
+    pub cursor: Option<Cow<'b, str>>,
 }
 
 /// A part of what a room keeps.

@@ -96,8 +96,18 @@ fn command_line(command: &Command<'_>) -> String {
     add("echo", echo.map(|echo| echo.to_string()));
     let reports = publish.is_some_and(|publish| publish.report);
     add("report", reports.then(|| "true".into()));
-    if let Request::Presence { limit, .. } = request {
-        add("limit", limit.map(|limit| limit.to_string()));
+    if let Request::Presence(query) = request {
+        assert_eq!(Some(&query.room), command.room.as_ref());
+        add("limit", query.limit.map(|limit| limit.to_string()));
+        let cursor = query.cursor.as_ref();
+        add("cursor", cursor.map(|cursor| format!("{cursor:?}")));
+    }
+    if let Request::Join(Join {
+        presence: Some(shown),
+        ..
+    }) = request
+    {
+        add("presence", Some(text(**shown)));
     }
     line += &kept_line(command, publish);
     line + silence(command.reply)

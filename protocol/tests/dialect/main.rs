@@ -7,6 +7,7 @@ mod delivery;
 mod json_rpc;
 mod messagepack;
 mod native_json;
+mod presence;
 mod published;
 mod specification;
 mod survival;

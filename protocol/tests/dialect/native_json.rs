@@ -190,7 +190,8 @@ fn nothing_is_copied_unless_it_is_escaped() {
         read(r#"{"type":"join_room","room":"plain é"}"#),
         Request::Join(Join {
             rooms: Rooms::One(Cow::Borrowed("plain é")),
-            since: None
+            since: None,
+            presence: None
         })
     ));
     assert!(matches!(

@@ -181,8 +181,8 @@ const KINDS: [&str; 6] = [
 /// Keys that a command of this kind bears, and those of them and others that are read.
 fn random_keys(rng: &mut Rng, kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match kind {
-        "join_room" if rng.bool() => (&["room"], &["room", "data", "since"]),
-        "join_room" => (&["rooms"], &["rooms", "data"]),
+        "join_room" if rng.bool() => (&["room"], &["room", "data", "presence", "since"]),
+        "join_room" => (&["rooms"], &["rooms", "data", "presence"]),
         "broadcast" => match rng.u8(..4) {
             0 => (
                 &["room"],
@@ -195,7 +195,7 @@ fn random_keys(rng: &mut Rng, kind: &str) -> (&'static [&'static str], &'static 
             2 => (&["user"], &["user", "data", "echo", "report"]),
             _ => (&[], &["room", "data", "echo", "report"]),
         },
-        "presence" => (&["room"], &["room", "data", "limit"]),
+        "presence" => (&["room"], &["room", "data", "limit", "cursor"]),
         "history" => (&["room"], &["room", "data", "limit", "since"]),
         _ => (&[], &["room", "data"]),
     }
@@ -255,6 +255,10 @@ fn random_command(rng: &mut Rng) -> Written {
     add(rng, "echo", echo.clone(), echo);
     add(rng, "report", "true".into(), "true".into());
     add(rng, "limit", limit.clone(), limit);
+    let cursor = random_name(rng);
+    add(rng, "cursor", quoted(&cursor), format!("{cursor:?}"));
+    let shown = format!(r#"{{"n":{}}}"#, rng.u32(..));
+    add(rng, "presence", shown.clone(), shown);
     let (epoch, offset) = (random_name(rng), rng.u64(..) >> rng.u32(0..64));
     let since = format!(r#"{{"epoch":{},"offset":{offset}}}"#, quoted(&epoch));
     add(rng, "since", since, format!("{epoch:?}/{offset}"));

@@ -2,8 +2,8 @@
 
 use crate::decoding::{json, pack, packed};
 use shardcast_protocol::dialect::{
-    Code, Counts, Dialect, Event, Id, Joined, Member, Places, Presence, Problem, Reply, Status,
-    Unencodable, Welcome,
+    Code, Counts, Dialect, Event, Id, Joined, Member, MemberState, Places, Presence, Problem,
+    Reply, Status, Unencodable, Welcome,
 };
 use shardcast_protocol::json::Raw;
 
@@ -151,11 +151,16 @@ fn answers_about_connections() {
         r#"{"type":"status","id":7,"connection":"1-2-3","user":null,"rooms":[],"connected_ms":18446744073709551615,"shard":1}"#,
         r#"{"jsonrpc":"2.0","result":{"connection":"1-2-3","user":null,"rooms":[],"connected_ms":18446744073709551615,"shard":1},"id":7}"#,
     );
-    let members = [("0-1-2", Some("ann")), ("0-1-3", None)]
-        .map(|(connection, user)| Member { connection, user });
+    let members = [("0-1-2", Some("ann")), ("0-1-3", None)].map(|(connection, user)| Member {
+        connection: Some(connection),
+        user,
+        data: None,
+        state: MemberState::Here,
+    });
     let presence = Presence {
         room: "r",
         total: 2000,
+        cursor: None,
         members: &members,
     };
     reply(

@@ -203,10 +203,11 @@ impl App {
     }
 
     /// The application for an engine that somebody else starts with this configuration, with
-    /// background handlers on this runtime. What rooms keep ([`Config::logs`]) is put into the
-    /// configuration here.
+    /// background handlers on this runtime. What rooms keep ([`Config::logs`]), and how
+    /// they know their members ([`Config::presence`]), is put into the configuration here.
     pub fn shards(self, config: &mut Config, runtime: tokio::runtime::Handle) -> Shards {
         config.logs = self.namespaces.logs(config.message_bytes_max());
+        config.presence = self.namespaces.presence();
         let shared = Shared {
             server: self.server,
             heartbeat_ms: millis(config.heartbeat),
@@ -214,7 +215,7 @@ impl App {
             rooms_per_connection_max: config.rooms_per_connection_max,
             deferred_per_shard_max: config.deferred_max / config.shards,
             room_name_bytes_max: config.room_name_bytes_max,
-            history_answer_bytes_max: config.outbox_bytes_max / 2,
+            page_bytes_max: config.outbox_bytes_max / 2,
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
             namespaces: self.namespaces,

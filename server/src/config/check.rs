@@ -10,7 +10,7 @@ use super::rooms::Rooms;
 use super::settings::Settings;
 use super::value::{show_duration, show_size};
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
-use crate::namespace::{NameRules, Newcomers};
+use crate::namespace::{NameRules, Newcomers, PresenceOf};
 use shardcast_engine::Pinning;
 use std::iter;
 
@@ -86,7 +86,7 @@ impl CrossChecks<'_> {
         problems.extend(self.small_outbox());
         problems.extend(self.reassembly(shards));
         self.fit_room_names(&mut problems);
-        self.fit_histories(&mut problems);
+        self.fit_kept(&mut problems);
         if engine.idle_timeout <= engine.heartbeat {
             let heartbeat = show_duration(engine.heartbeat);
             problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
@@ -126,9 +126,9 @@ impl CrossChecks<'_> {
         }
     }
 
-    /// A room keeps at least one publication, of whatever size, and only what it keeps is sent to
-    /// newcomers.
-    fn fit_histories(&self, problems: &mut Vec<Problem>) {
+    /// A room keeps at least one publication, of whatever size; only what it keeps is sent to
+    /// newcomers, and only where members are told of each other it is said what they are.
+    fn fit_kept(&self, problems: &mut Vec<Problem>) {
         let Settings {
             rooms, namespaces, ..
         } = self.settings;
@@ -148,6 +148,10 @@ impl CrossChecks<'_> {
             if rooms.history.is_none() && rooms.last != Newcomers::Nothing {
                 let rule = "must be none unless history says how many publications are kept";
                 problems.push(self.option_breaks(name, &room_keys::LAST, rooms, rule.to_owned()));
+            }
+            if !rooms.presence_events && rooms.presence_of != PresenceOf::default() {
+                let rule = "must be connections unless presence_events is true".to_owned();
+                problems.push(self.option_breaks(name, &room_keys::PRESENCE_OF, rooms, rule));
             }
         }
     }

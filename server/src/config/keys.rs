@@ -189,6 +189,10 @@ pub(super) static KEYS: &[Key] = &[
     room_keys::IDEMPOTENCY,
     room_keys::EPOCH_TTL,
     room_keys::SLOW_READER,
+    room_keys::PRESENCE_EVENTS,
+    room_keys::PRESENCE_GRACE,
+    room_keys::PRESENCE_EVENTS_MAX_MEMBERS,
+    room_keys::PRESENCE_OF,
     Key {
         name: "compression.enabled",
         flag: None,

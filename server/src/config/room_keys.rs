@@ -3,7 +3,8 @@
 //! A namespace is read and shown as if it were section `[rooms]` of settings of its own.
 
 use super::key::{Key, ValueKind};
-use crate::namespace::{History, NameRules, Namespace};
+use crate::namespace::{History, NameRules, Namespace, PresenceOptions};
+use std::time::Duration;
 
 pub(super) const JOIN: Key = Key {
     name: "rooms.join",
@@ -125,4 +126,39 @@ pub(super) const SLOW_READER: Key = Key {
         "disconnect, drop_oldest, drop_newest, conflate or catch_up",
         |settings| &mut settings.rooms.slow_reader,
     ),
+};
+
+pub(super) const PRESENCE_EVENTS: Key = Key {
+    name: "rooms.presence_events",
+    flag: None,
+    what: "Whether the members of a room are told of each other: who joins, leaves, is away and comes back, with what each shows of itself.",
+    kind: ValueKind::Other("true or false", |settings| {
+        &mut settings.rooms.presence_events
+    }),
+};
+pub(super) const PRESENCE_GRACE: Key = Key {
+    name: "rooms.presence_grace",
+    flag: None,
+    what: "How long a user whose connection was lost is away before it has left. Who is no user leaves at once.",
+    kind: ValueKind::Time(Duration::ZERO..=PresenceOptions::GRACE_MAX, |settings| {
+        &mut settings.rooms.presence_grace
+    }),
+};
+pub(super) const PRESENCE_EVENTS_MAX_MEMBERS: Key = Key {
+    name: "rooms.presence_events_max_members",
+    flag: None,
+    what: "Members up to which a room tells of each. A larger one says how many they are, once a second at most.",
+    kind: ValueKind::Count(
+        *PresenceOptions::EVENTS_MEMBERS.start() as usize
+            ..=*PresenceOptions::EVENTS_MEMBERS.end() as usize,
+        |settings| &mut settings.rooms.presence_events_members_max,
+    ),
+};
+pub(super) const PRESENCE_OF: Key = Key {
+    name: "rooms.presence_of",
+    flag: None,
+    what: "What a member is: each of the connections, or each of the users with all its connections. Takes presence_events.",
+    kind: ValueKind::Other("connections or users", |settings| {
+        &mut settings.rooms.presence_of
+    }),
 };

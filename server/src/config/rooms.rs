@@ -3,7 +3,8 @@
 
 use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{
-    Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, Roles, SlowReader, Who,
+    Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, PresenceOf,
+    PresenceOptions, Roles, SlowReader, Who,
 };
 use std::time::Duration;
 
@@ -29,6 +30,11 @@ pub(super) struct Rooms {
     pub(super) idempotency: Option<Duration>,
     pub(super) epoch_ttl: Duration,
     pub(super) slow_reader: SlowReader,
+    /// Whether members are told of each other; if not, the following says nothing.
+    pub(super) presence_events: bool,
+    pub(super) presence_grace: Duration,
+    pub(super) presence_events_members_max: usize,
+    pub(super) presence_of: PresenceOf,
 }
 
 impl Default for Rooms {
@@ -40,6 +46,7 @@ impl Default for Rooms {
             history_read,
             history: _,
             slow_reader,
+            presence_events,
             echo,
             members_max,
             names,
@@ -47,6 +54,7 @@ impl Default for Rooms {
             secret,
         } = Namespace::default();
         let history = History::default();
+        let members = PresenceOptions::default();
         Rooms {
             join,
             publish,
@@ -65,6 +73,10 @@ impl Default for Rooms {
             idempotency: history.idempotency,
             epoch_ttl: history.epoch_ttl,
             slow_reader,
+            presence_events: presence_events.is_some(),
+            presence_grace: members.grace,
+            presence_events_members_max: members.events_members_max as usize,
+            presence_of: members.of,
         }
     }
 }
@@ -88,6 +100,17 @@ impl Rooms {
             history_read: self.history_read.clone(),
             history: self.history.map(|publications| self.history(publications)),
             slow_reader: self.slow_reader,
+            presence_events: self.presence_events.then(|| self.members()),
+        }
+    }
+
+    /// The key's range keeps the members few.
+    fn members(&self) -> PresenceOptions {
+        let events_members_max = self.presence_events_members_max;
+        PresenceOptions {
+            of: self.presence_of,
+            grace: self.presence_grace,
+            events_members_max: u32::try_from(events_members_max).unwrap_or(u32::MAX),
         }
     }
 
@@ -213,6 +236,24 @@ impl ConfigValue for SlowReader {
             SlowReader::DropNewest => "drop_newest".to_owned(),
             SlowReader::Conflate => "conflate".to_owned(),
             SlowReader::CatchUp => "catch_up".to_owned(),
+        }
+    }
+}
+
+impl ConfigValue for PresenceOf {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "connections" => PresenceOf::Connections,
+            "users" => PresenceOf::Users,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            PresenceOf::Connections => "connections".to_owned(),
+            PresenceOf::Users => "users".to_owned(),
         }
     }
 }

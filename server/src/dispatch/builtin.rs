@@ -7,11 +7,12 @@ use crate::dispatch::naming::{bad_request, with_rooms};
 use crate::dispatch::publishing::publish;
 use crate::namespace::Standing;
 use crate::namespace::resolved::ResolvedRoom;
+use crate::rooms::cursor::key_of_cursor;
 use crate::rooms::membership::{self, RoomToJoin};
-use crate::rooms::{history, members};
+use crate::rooms::{history, members, presence};
 use crate::session::context::Context;
 use crate::wire::position::since_of;
-use shardcast_engine::{HistoryQuery, ReadOrder, Since};
+use shardcast_engine::{HistoryQuery, PresenceQuery, ReadOrder, Since};
 use shardcast_protocol::dialect::{
     self, Command, Join, JoinSince, Problem, Reply, Request, Rooms, SinceByRoom, Status,
 };
@@ -34,7 +35,7 @@ pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Pro
             cx.answer(&Reply::Rooms(&rooms));
         }
         Request::Status => status(cx),
-        Request::Presence { room, limit } => presence(cx, room, *limit)?,
+        Request::Presence(query) => present(cx, query)?,
         Request::History(query) => history(cx, query)?,
         Request::Call { .. } => unreachable!("no handler's entry acts for the server"),
     }
@@ -68,7 +69,13 @@ fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
                 // Who may join stands to the room as a member does.
                 may_read(cx, room, Standing::Member)?;
             }
-            joins.push(RoomToJoin { room: *room, since });
+            let shown = asked.presence.as_deref();
+            let shown = shown.map(|shown| presence::shown_in(room, *shown));
+            joins.push(RoomToJoin {
+                room: *room,
+                since,
+                shown: shown.transpose()?,
+            });
         }
         since.check_all_taken()?;
         membership::join(cx, |cx| cx.requester(), shape, &joins)
@@ -163,8 +170,21 @@ fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
     })
 }
 
-fn presence(cx: &mut Context<'_>, room: &str, limit: Option<u32>) -> Result<(), Problem> {
-    let room = cx.shared.resolve(room)?;
+/// Who is in a room: names, or pages where the room knows its members one by one.
+fn present(cx: &mut Context<'_>, asked: &dialect::PresenceQuery<'_>) -> Result<(), Problem> {
+    let room = cx.shared.resolve(&asked.room)?;
     room.namespace().may_see(cx.identity())?;
-    members::list(cx, |cx| cx.requester(), room, limit)
+    let after = match asked.cursor.as_deref() {
+        Some(_) if room.presence().is_none() => return Err(bad_request(presence::NO_PRESENCE)),
+        Some(cursor) => Some(key_of_cursor(cursor).ok_or_else(|| bad_request(BAD_CURSOR))?),
+        None => None,
+    };
+    if room.presence().is_none() {
+        return members::list(cx, |cx| cx.requester(), room, asked.limit);
+    }
+    let limit = asked.limit.unwrap_or(PresenceQuery::LIMIT_MAX);
+    let query = PresenceQuery { after, limit };
+    presence::read(cx, |cx| cx.requester(), room, query)
 }
+
+const BAD_CURSOR: &str = "cursor is not from an answer of this server";

@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing of a log that no client may name a place in is told. Called by the service.
 
+use crate::dispatch::page::fitting;
+use crate::dispatch::present;
 use crate::rooms::membership;
 use crate::session::call::OwnedCall;
 use crate::session::context::Context;
@@ -11,10 +13,9 @@ use crate::session::pending::{
 use crate::wire::connection_id::{ConnectionId, IdText};
 use crate::wire::position::{EpochText, epoch_text, loss_reason, recovery_of, repeat_of};
 use crate::wire::publication::value_of;
-use shardcast_engine::{History, Listing, Position, Publication, PublicationKind, Repeat, Topic};
+use shardcast_engine::{History, Position, Publication, PublicationKind, Repeat, Topic};
 use shardcast_protocol::dialect::{
-    Counts, Encoding, HistoryPage, Joined, KeptMessage, Member, Origin, Place, Places, Presence,
-    Reply, RoomPlace,
+    Counts, HistoryPage, Joined, KeptMessage, Origin, Place, Places, Reply, RoomPlace,
 };
 
 /// Answers a client whose request has waited for other shards.
@@ -33,7 +34,10 @@ pub(crate) fn answer(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
             room,
             limit,
             listing,
-        } => answer_presence(cx, call, &room, limit, &listing),
+        } => present::answer_listing(cx, call, &room, limit, &listing),
+        Outcome::Present { room, limit, page } => {
+            present::answer_page(cx, call, &room, limit, &page);
+        }
         Outcome::Read { room, history } => {
             let history = history.expect("no answer is missing");
             answer_history(cx, call, &room, &history);
@@ -136,32 +140,6 @@ fn with_place(position: Option<Position>, repeat: Repeat, act: impl FnOnce(Optio
     act(place);
 }
 
-fn answer_presence(
-    cx: &mut Context<'_>,
-    call: &OwnedCall,
-    room: &str,
-    limit: Option<u32>,
-    listing: &Listing,
-) {
-    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
-    let found = listing.members.iter().take(limit);
-    let ids: Vec<IdText> = found
-        .clone()
-        .map(|member| ConnectionId(member.address).text())
-        .collect();
-    let members = ids.iter().zip(found).map(|(id, member)| Member {
-        connection: id.as_str(),
-        user: member.user.as_deref(),
-    });
-    let members: Vec<Member<'_>> = members.collect();
-    let presence = Presence {
-        room,
-        total: listing.total,
-        members: &members,
-    };
-    cx.answer_to(call, &Reply::Presence(presence));
-}
-
 fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &History) {
     let topic = Topic::Room(room);
     let kept = history.publications.iter();
@@ -175,7 +153,13 @@ fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &
         let origin = match (said.kind, id) {
             (PublicationKind::Event { name }, _) => Origin::Event(name),
             (PublicationKind::Message { .. }, Some(id)) => Origin::From(id.as_str()),
-            (PublicationKind::Message { .. }, None) => return None,
+            // What members do is not kept.
+            (
+                PublicationKind::Message { .. }
+                | PublicationKind::Presence { .. }
+                | PublicationKind::Members { .. },
+                _,
+            ) => return None,
         };
         Some(KeptMessage {
             offset: *offset,
@@ -184,11 +168,9 @@ fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &
         })
     });
     let mut messages: Vec<KeptMessage<'_>> = messages.collect();
-    messages.truncate(fitting(
-        &messages,
-        cx.dialect().encoding(),
-        cx.shared.history_answer_bytes_max,
-    ));
+    let encoding = cx.dialect().encoding();
+    let sizes = messages.iter().map(|message| message.bytes_max(encoding));
+    messages.truncate(fitting(sizes, cx.shared.page_bytes_max));
     let epoch = epoch_text(history.position);
     let page = HistoryPage {
         room,
@@ -202,48 +184,8 @@ fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &
 fn publisher_of(publication: &Publication<'_>) -> Option<IdText> {
     match publication.kind {
         PublicationKind::Message { publisher } => Some(ConnectionId(publisher).text()),
-        PublicationKind::Event { .. } => None,
-    }
-}
-
-/// How many of the messages one answer brings: as many as its client may be sent at once, and one
-/// at least, so that whoever asks on comes to the end.
-fn fitting(messages: &[KeptMessage<'_>], encoding: Encoding, bytes_max: usize) -> usize {
-    let mut left = bytes_max;
-    let fits = |message: &&KeptMessage<'_>| {
-        let rest = left.checked_sub(message.bytes_max(encoding));
-        left = rest.unwrap_or(0);
-        rest.is_some()
-    };
-    let count = messages.iter().take_while(fits).count();
-    count.max(1).min(messages.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use shardcast_protocol::dialect::Value;
-    use shardcast_protocol::json::Raw;
-
-    #[test]
-    fn an_answer_brings_what_fits_and_never_nothing() {
-        let data = Value::Json(Raw::parse("\"0123456789\"").unwrap());
-        let message = KeptMessage {
-            offset: 1,
-            origin: Origin::From("0-1-2"),
-            data,
-        };
-        let bytes = message.bytes_max(Encoding::Json);
-        for (count, bytes_max, want) in [
-            (0, 10 * bytes, 0),
-            (5, 10 * bytes, 5),
-            (5, 3 * bytes, 3),
-            (5, 3 * bytes - 1, 2),
-            (5, 1, 1),
-            (1, 0, 1),
-        ] {
-            let messages = vec![message; count];
-            assert_eq!(fitting(&messages, Encoding::Json, bytes_max), want);
-        }
+        PublicationKind::Event { .. }
+        | PublicationKind::Presence { .. }
+        | PublicationKind::Members { .. } => None,
     }
 }

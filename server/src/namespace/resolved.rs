@@ -7,7 +7,7 @@ use crate::namespace::denied::Denied;
 use crate::namespace::names::Characters;
 use crate::namespace::{Class, History, Namespace, Namespaces};
 use crate::wire::publication::Added;
-use shardcast_engine::LogClass;
+use shardcast_engine::{LogClass, PresenceClass};
 
 /// A room with its namespace.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,11 @@ impl<'r> ResolvedRoom<'r> {
     /// What clients may read of it, those who may.
     pub(crate) fn history(&self) -> Option<&'r History> {
         self.class.namespace.history.as_ref()
+    }
+
+    /// How the room knows its members one by one, if it does.
+    pub(crate) fn presence(&self) -> Option<PresenceClass> {
+        self.class.presence
     }
 }
 

@@ -330,6 +330,32 @@ fn rooms_that_keep_the_same_share_a_class() {
 }
 
 #[test]
+fn rooms_that_tell_the_same_share_a_class() {
+    let tells = |of| Namespace {
+        presence_events: Some(PresenceOptions {
+            of,
+            ..PresenceOptions::default()
+        }),
+        ..Namespace::default()
+    };
+    let namespaces = named(&[
+        ("a", tells(PresenceOf::Users)),
+        ("b", tells(PresenceOf::Connections)),
+        ("c", tells(PresenceOf::Users)),
+        ("d", Namespace::default()),
+    ]);
+    let class = |room| namespaces.class(room).unwrap().presence;
+    assert_eq!([class("lobby"), class("d:x")], [None, None]);
+    assert_eq!(class("a:x"), class("c:x"));
+    let all = namespaces.presence();
+    assert_eq!(all.len(), 2);
+    for (room, of) in [("a:x", PresenceOf::Users), ("b:x", PresenceOf::Connections)] {
+        let class = class(room).unwrap();
+        assert_eq!(all[class.index()].of, of, "{room}");
+    }
+}
+
+#[test]
 fn nobody_signed_in_is_a_caller_too() {
     let users = Namespace {
         join: Who::Users,
@@ -532,6 +558,30 @@ fn what_breaks_a_limit_is_no_namespace() {
     ] {
         assert!(Namespaces::new(default, [(name, of)]).is_ok());
     }
+}
+
+#[test]
+fn what_is_told_of_members_has_limits() {
+    let told = |grace: Duration, events_members_max: u32| Namespace {
+        presence_events: Some(PresenceOptions {
+            grace,
+            events_members_max,
+            ..PresenceOptions::default()
+        }),
+        ..Namespace::default()
+    };
+    let most = (PresenceOptions::GRACE_MAX, 1_000_000);
+    check_refused(
+        Namespace::default(),
+        &[("a", told(most.0 + Duration::from_millis(1), 0))],
+        "presence_events.grace of namespace \"a\" must be up to 1 h",
+    );
+    check_refused(
+        told(Duration::ZERO, most.1 + 1),
+        &[],
+        "presence_events.events_members_max of the default namespace must be up to 1000000",
+    );
+    assert!(Namespaces::only(told(most.0, most.1)).is_ok());
 }
 
 #[test]

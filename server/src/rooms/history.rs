@@ -6,7 +6,7 @@ use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
 use crate::session::pending::{Outcome, Pending, Requester};
-use crate::session::retry::look_again;
+use crate::session::retry::{Queue, place_in};
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, problem_of_publish, unavailable};
 use crate::wire::from_data::Data;
@@ -70,6 +70,8 @@ fn message_of<'h>(offset: u64, publication: &Publication<'h>) -> Option<HistoryM
     let (from, event) = match publication.kind {
         PublicationKind::Message { publisher } => (Some(ConnectionId(publisher)), None),
         PublicationKind::Event { name } => (None, Some(name)),
+        // What members do is not kept.
+        PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
     };
     Some(HistoryMessage {
         offset,
@@ -130,7 +132,7 @@ impl Handle {
                     }
                     Ok(_) | Err(_) => return Err(unavailable(NOT_READ).into()),
                 },
-                Err(Refused::Busy) => look_again().await,
+                Err(Refused::Busy) => place_in(&self.shared, Queue::Any).await,
                 Err(stopped @ Refused::Stopped) => return Err(stopped.into()),
             }
         }

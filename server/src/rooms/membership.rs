@@ -10,7 +10,7 @@ use crate::session::pending::{JoinedRoom, Joining, Outcome, Pending, Requester, 
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
-use shardcast_engine::{JoinOptions, RoomError, Since, Tag};
+use shardcast_engine::{JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag};
 use shardcast_protocol::dialect::Problem;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Context<'_> {
             return Ok(());
         }
         let shared = self.shared;
-        let joins = rooms.iter().map(|room| RoomToJoin::new(shared, room, None));
+        let joins = rooms.iter().map(|room| RoomToJoin::new(shared, room));
         let joins = joins.collect::<Result<Vec<_>, Denied>>();
         let joins = joins.map_err(Problem::from)?;
         let then = Continuation::new(move |cx, outcome| {
@@ -71,7 +71,17 @@ impl Context<'_> {
         since: Since,
         then: impl FnOnce(&mut Context<'_>, Result<JoinedRoom, Problem>) + 'static,
     ) -> Result<(), Failure> {
-        let asked = RoomToJoin::new(self.shared, room, Some(since)).map_err(Problem::from)?;
+        let asked = RoomToJoin::new(self.shared, room).map_err(Problem::from)?;
+        let since = Some(since);
+        self.join_one_then(RoomToJoin { since, ..asked }, then)
+    }
+
+    /// Joins this one room, and calls `then` when that is done.
+    pub(crate) fn join_one_then(
+        &mut self,
+        asked: RoomToJoin<'_>,
+        then: impl FnOnce(&mut Context<'_>, Result<JoinedRoom, Problem>) + 'static,
+    ) -> Result<(), Failure> {
         let then = Continuation::new(move |cx, outcome| {
             if let Outcome::Joined(joining) = outcome {
                 let joined = conclude(cx, joining);
@@ -79,12 +89,8 @@ impl Context<'_> {
                 then(cx, joined);
             }
         });
-        Ok(join(
-            self,
-            |_| Requester::Code(then),
-            Shape::Room,
-            &[asked],
-        )?)
+        let requester = |_: &mut Context<'_>| Requester::Code(then);
+        Ok(join(self, requester, Shape::Room, &[asked])?)
     }
 
     /// Leaves a room. No message of the room follows once its home has ordered the leave.
@@ -245,21 +251,36 @@ impl Background {
     }
 }
 
-/// A room that is joined, and what the connection has had of it.
-#[derive(Clone, Copy, Debug)]
+/// A room that is joined, what the connection has had of it, and what it shows there.
+#[derive(Clone, Debug)]
 pub(crate) struct RoomToJoin<'r> {
     pub(crate) room: ResolvedRoom<'r>,
     pub(crate) since: Option<Since>,
+    /// Only in a room that knows its members one by one.
+    pub(crate) shown: Option<OwnedData>,
 }
 
 impl<'r> RoomToJoin<'r> {
-    fn new(
-        shared: &'r Shared,
-        room: &'r str,
-        since: Option<Since>,
-    ) -> Result<RoomToJoin<'r>, Denied> {
-        let room = shared.resolve(room)?;
-        Ok(RoomToJoin { room, since })
+    /// As new, with nothing to show.
+    pub(crate) fn new(shared: &'r Shared, room: &'r str) -> Result<RoomToJoin<'r>, Denied> {
+        Ok(RoomToJoin {
+            room: shared.resolve(room)?,
+            since: None,
+            shown: None,
+        })
+    }
+
+    fn options(&self) -> JoinOptions {
+        let presence = self.room.presence();
+        JoinOptions {
+            members_max: self.room.namespace().members_max,
+            log: self.room.log(),
+            since: self.since,
+            presence: presence.map(|class| JoinPresence {
+                class,
+                data: self.shown.clone(),
+            }),
+        }
     }
 }
 
@@ -281,14 +302,9 @@ pub(crate) fn join(
     }
     let first = cx.state.take_tags(rooms.len() as u32);
     let mut joined: Vec<JoinedRoom> = Vec::with_capacity(rooms.len());
-    for (tag, RoomToJoin { room, since }) in tags_from(first).zip(rooms) {
-        let options = JoinOptions {
-            members_max: room.namespace().members_max,
-            log: room.log(),
-            since: *since,
-        };
-        let room = room.name();
-        if let Err(error) = cx.engine.join_with(room, options, tag) {
+    for (tag, asked) in tags_from(first).zip(rooms) {
+        let room = asked.room.name();
+        if let Err(error) = cx.engine.join_with(room, asked.options(), tag) {
             // All or nothing: the rooms that this request has joined so far are left again, and the
             // answers to those leaves are dropped.
             leave_new(cx, first, &joined);

@@ -6,7 +6,7 @@ use crate::rooms::event::Outgoing;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
 use crate::session::pending::{Awaited, AwaitedPlaces, Outcome, Pending, Requester};
-use crate::session::retry::look_again;
+use crate::session::retry::{Queue, place_in};
 use crate::wire::failure::{Failure, too_many_waiting, unavailable};
 use serde::Serialize;
 use shardcast_engine::{Answer, Position, Publish, Refused, Repeat, Report, Tag, Target};
@@ -127,7 +127,7 @@ impl Handle {
                     Ok(Answer::Reported(report)) => return Ok(Published::of(report)),
                     Ok(_) | Err(_) => return Err(unavailable(NOT_KNOWN).into()),
                 },
-                Err(Refused::Busy) => look_again().await,
+                Err(Refused::Busy) => place_in(&self.shared, Queue::Any).await,
                 Err(stopped @ Refused::Stopped) => return Err(stopped.into()),
             }
         }

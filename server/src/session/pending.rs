@@ -3,7 +3,8 @@
 
 use crate::session::call::OwnedCall;
 use shardcast_engine::{
-    Answer, History, JoinedLog, Listing, Position, Publish, Repeat, Report, RoomError, Tag,
+    Answer, History, JoinedLog, Listing, Position, PresencePage, Publish, Repeat, Report,
+    RoomError, Tag,
 };
 use std::sync::Arc;
 
@@ -48,6 +49,13 @@ pub(crate) enum Outcome {
         room: Arc<str>,
         /// `None` until the room's home has answered.
         history: Option<History>,
+    },
+    /// Some members of a room that knows them one by one.
+    Present {
+        room: Arc<str>,
+        /// How many are to be named.
+        limit: u32,
+        page: PresencePage,
     },
 }
 
@@ -224,6 +232,21 @@ impl<C> Pending<C> {
         Pending::new(requester, tag, 1, 1, outcome)
     }
 
+    /// Some members of a room that knows them one by one.
+    pub(crate) fn present(
+        requester: Requester<C>,
+        tag: Tag,
+        room: Arc<str>,
+        limit: u32,
+    ) -> Pending<C> {
+        let outcome = Outcome::Present {
+            room,
+            limit,
+            page: PresencePage::default(),
+        };
+        Pending::new(requester, tag, 1, 1, outcome)
+    }
+
     /// A list of the members of a room.
     pub(crate) fn list(
         requester: Requester<C>,
@@ -288,12 +311,14 @@ impl<C> Pending<C> {
             }
             (Outcome::Listed { listing, .. }, Answer::Listed(found)) => *listing = found,
             (Outcome::Read { history, .. }, Answer::History(found)) => *history = Some(found),
+            (Outcome::Present { page, .. }, Answer::Present(found)) => *page = found,
             (
                 Outcome::Joined(_)
                 | Outcome::Left { .. }
                 | Outcome::Published(_)
                 | Outcome::Listed { .. }
-                | Outcome::Read { .. },
+                | Outcome::Read { .. }
+                | Outcome::Present { .. },
                 answer,
             ) => unreachable!("{answer:?} answers another request"),
         }

@@ -20,9 +20,9 @@ pub(crate) struct Shared {
     /// Clients of one shard whose admission may be under way in the background.
     pub(crate) deferred_per_shard_max: usize,
     pub(crate) room_name_bytes_max: usize,
-    /// Messages of a part of history, together: what a client may be sent at once, with as much to
-    /// spare for what it is sent besides.
-    pub(crate) history_answer_bytes_max: usize,
+    /// Messages of a part of history, or members of a page, together: what a client may be sent at
+    /// once, with as much to spare for what it is sent besides.
+    pub(crate) page_bytes_max: usize,
     /// A draining server tells each client to come back at a random time within this many
     /// milliseconds.
     pub(crate) reconnect_window_ms: u64,

@@ -85,14 +85,11 @@ pub(crate) fn problem_of_room(error: RoomError) -> Problem {
             "too many joins and leaves of this room under way",
             RETRY_AFTER_MS,
         ),
-        RoomError::DataTooLong => Problem::new(
-            Code::BadRequest,
-            "what a member shows has at most 1024 bytes",
-        ),
         RoomError::Full => Problem::new(
             Code::RoomFull,
             "the room has as many members as it may have",
         ),
+        RoomError::DataTooLong => Problem::new(Code::BadRequest, SHOWN_TOO_LONG),
     }
 }
 
@@ -109,6 +106,9 @@ pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
     }
 }
 
+/// What presence shows of a member.
+pub(crate) const SHOWN_TOO_LONG: &str = "what presence shows of a member has at most 1 KiB";
+const _: () = assert!(shardcast_engine::OwnedData::BYTES_MAX == 1 << 10);
 pub(crate) const BAD_NAME: &str = "a room's name is empty, too long or has control characters";
 pub(crate) const BAD_USER: &str = "a user's name is empty or too long";
 

@@ -4,11 +4,12 @@
 //! Invariant: the frame that [`encode`] makes depends on the publication alone, so it is the same
 //! on every shard.
 
-use crate::wire::connection_id::ConnectionId;
+use crate::wire::connection_id::{ConnectionId, IdText};
 use shardcast_engine::{
-    Content, Data, DataEncoding, EncodingId, Frame, Position, Publication, PublicationKind, Topic,
+    Content, Data, DataEncoding, EncodingId, Frame, OwnedData, Position, PresenceEvent,
+    Publication, PublicationKind, Topic,
 };
-use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, Problem, Value};
+use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, PresenceChange, Problem, Value};
 use shardcast_protocol::frame;
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
@@ -115,7 +116,17 @@ pub(crate) fn nothing(encoding: Encoding) -> Value<'static> {
 /// The data of a publication. `None`: the publication is not one of this server's.
 #[inline]
 pub(crate) fn value_of<'p>(publication: &Publication<'p>) -> Option<Value<'p>> {
-    Some(match (publication.data_encoding, publication.data) {
+    value_in(publication.data, publication.data_encoding)
+}
+
+/// What a member shows.
+pub(crate) fn shown_by(data: &OwnedData) -> Option<Value<'_>> {
+    value_in(data.data(), data.data_encoding())
+}
+
+#[inline]
+fn value_in(data: Data<'_>, encoding: DataEncoding) -> Option<Value<'_>> {
+    Some(match (encoding, data) {
         (JSON, Data::Text(text)) => Value::Json(Raw::of_serializer(text)),
         (PACK, Data::Binary(bytes)) => Value::Pack(Pack::of_serializer(bytes)),
         _ => return None,
@@ -130,13 +141,13 @@ fn with_event<R>(
     offset: Option<u64>,
     act: impl FnOnce(&Event<'_>) -> R,
 ) -> Option<R> {
-    let data = Some(value_of(publication)?);
     let room = match publication.topic {
         Some(Topic::Room(room)) => Some(room),
         Some(Topic::User(_)) | None => None,
     };
     Some(match publication.kind {
         PublicationKind::Message { publisher } => {
+            let data = Some(value_of(publication)?);
             let from = ConnectionId(publisher).text();
             let from = from.as_str();
             act(&Event::Message {
@@ -150,9 +161,38 @@ fn with_event<R>(
             event,
             room,
             offset,
-            data,
+            data: Some(value_of(publication)?),
         }),
-        // No namespace keeps presence yet.
-        PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
+        PublicationKind::Presence {
+            event,
+            connection,
+            user,
+        } => {
+            let connection = connection.map(|address| ConnectionId(address).text());
+            act(&Event::Presence {
+                room: room?,
+                change: change_of(event),
+                connection: connection.as_ref().map(IdText::as_str),
+                user,
+                // A member that shows nothing comes with no text, which is no value.
+                data: match publication.data {
+                    Data::Text("") => None,
+                    _ => Some(value_of(publication)?),
+                },
+            })
+        }
+        PublicationKind::Members { members } => act(&Event::PresenceCount {
+            room: room?,
+            members,
+        }),
     })
+}
+
+fn change_of(event: PresenceEvent) -> PresenceChange {
+    match event {
+        PresenceEvent::Join => PresenceChange::Join,
+        PresenceEvent::Leave => PresenceChange::Leave,
+        PresenceEvent::Away => PresenceChange::Away,
+        PresenceEvent::Back => PresenceChange::Back,
+    }
 }

@@ -19,6 +19,8 @@ mod meaning;
 mod mixed;
 mod namespaces;
 mod outside;
+mod presence;
+mod presence_by_code;
 mod recovery;
 mod replacement;
 mod runtimes;

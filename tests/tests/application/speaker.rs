@@ -267,7 +267,13 @@ impl Speaker {
             return rpc(map);
         }
         let kind = map.get("type").and_then(Value::as_str).expect("a type");
-        if matches!(kind, "welcome" | "message" | "event" | "missed" | "closing") {
+        // An answer to `presence` bears no event.
+        let is_event = match kind {
+            "welcome" | "message" | "event" | "missed" | "closing" => true,
+            "presence" => map.contains_key("event"),
+            _ => false,
+        };
+        if is_event {
             return map.into();
         }
         let kind = kind.to_owned();

@@ -1,7 +1,8 @@
 //! What must hold for a value, whichever dialect it came by. Called by the bodies of the dialects.
 
 use shardcast_protocol::dialect::{
-    ControlPolicy, Join, JoinSince, KEY_BYTES_MAX, PublishTarget, Request, Rooms, Value,
+    ControlPolicy, Join, JoinSince, KEY_BYTES_MAX, PRESENCE_BYTES_MAX, PublishTarget, Request,
+    Rooms, Value,
 };
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
@@ -54,7 +55,13 @@ pub(crate) fn check_value(value: Value<'_>) {
 /// A request that is about rooms names at least one.
 pub(crate) fn check_rooms(request: &Request<'_>) {
     let rooms = match request {
-        Request::Join(Join { rooms, since }) => {
+        Request::Join(Join {
+            rooms,
+            since,
+            presence,
+        }) => {
+            let shown = presence.as_deref().map(|shown| shown.as_bytes().len());
+            assert!(shown.is_none_or(|bytes| bytes <= PRESENCE_BYTES_MAX));
             if let Some(since) = since.as_deref() {
                 match (rooms, since) {
                     (Rooms::One(_), JoinSince::Room(_)) => {}
@@ -86,7 +93,7 @@ pub(crate) fn check_rooms(request: &Request<'_>) {
         | Request::Echo
         | Request::Rooms
         | Request::Status
-        | Request::Presence { .. }
+        | Request::Presence(_)
         | Request::History(_)
         | Request::Call { .. } => return,
     };

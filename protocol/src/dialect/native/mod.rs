@@ -14,9 +14,10 @@ use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
 use super::position::{Since, SinceByRoom};
 use super::request::{
-    HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, Publish, PublishKeys, PublishTarget,
-    ReadOrder, Request, RoomList, Rooms,
+    HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX, PresenceQuery,
+    Publish, PublishKeys, PublishTarget, ReadOrder, Request, RoomList, Rooms,
 };
+use super::value::Value;
 use std::borrow::Cow;
 
 /// The keys of a request that mean something. All others are ignored.
@@ -35,10 +36,12 @@ pub(crate) enum Key {
     Reverse,
     Key,
     Conflate,
+    Presence,
+    Cursor,
 }
 
 impl Key {
-    pub(crate) const COUNT: usize = 13;
+    pub(crate) const COUNT: usize = 15;
 
     pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
@@ -55,6 +58,8 @@ impl Key {
             b"reverse" => Key::Reverse,
             b"key" => Key::Key,
             b"conflate" => Key::Conflate,
+            b"presence" => Key::Presence,
+            b"cursor" => Key::Cursor,
             _ => return None,
         };
         Some(key as usize)
@@ -76,6 +81,8 @@ impl Key {
             Key::Reverse => "reverse must be true or false",
             Key::Key => "key must be a string of 1 to 128 bytes",
             Key::Conflate => "conflate must be a string of 1 to 128 bytes",
+            Key::Presence => "presence must be a value of at most 1024 bytes",
+            Key::Cursor => "cursor must be a string",
         }
     }
 }
@@ -213,6 +220,19 @@ impl<'b, S: Span<'b>> Keys<S> {
         Ok(Some(Box::new(since)))
     }
 
+    /// `presence` of a join.
+    #[inline(always)]
+    fn join_presence(&self) -> Result<Option<Box<Value<'b>>>, Wrong> {
+        let Some(shown) = self.some(Key::Presence) else {
+            return Ok(None);
+        };
+        let shown: Value<'b> = shown.into();
+        match shown.as_bytes().len() {
+            0..=PRESENCE_BYTES_MAX => Ok(Some(Box::new(shown))),
+            _ => Err(Key::Presence.wrong()),
+        }
+    }
+
     /// `key` and `conflate`.
     #[inline(always)]
     fn publish_keys(&self) -> Result<Option<Box<PublishKeys<'b>>>, Wrong> {
@@ -249,7 +269,10 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 }
 
-const _: () = assert!(KEY_BYTES_MAX == 128, "the texts above say so");
+const _: () = assert!(
+    KEY_BYTES_MAX == 128 && PRESENCE_BYTES_MAX == 1024,
+    "the texts above say so"
+);
 
 /// Keys that were read and not combined yet.
 struct Optional<'b> {
@@ -269,8 +292,11 @@ impl<'b> Optional<'b> {
             Method::Echo => Request::Echo,
             Method::JoinRoom => {
                 let rooms = self.rooms_asked()?;
-                let since = keys.join_since(&rooms)?;
-                Request::Join(Join { rooms, since })
+                Request::Join(Join {
+                    since: keys.join_since(&rooms)?,
+                    presence: keys.join_presence()?,
+                    rooms,
+                })
             }
             Method::LeaveRoom => Request::Leave(self.rooms_asked()?),
             Method::Broadcast => Request::Broadcast(self.publish(keys)?),
@@ -280,10 +306,11 @@ impl<'b> Optional<'b> {
             Method::Publish => Request::Publish(self.publish(keys)?),
             Method::Rooms => Request::Rooms,
             Method::Status => Request::Status,
-            Method::Presence => Request::Presence {
+            Method::Presence => Request::Presence(Box::new(PresenceQuery {
                 room: self.room.ok_or(NO_ROOM)?,
                 limit: self.limit,
-            },
+                cursor: keys.string(Key::Cursor)?,
+            })),
             Method::History => Request::History(Box::new(HistoryQuery {
                 room: self.room.ok_or(NO_ROOM)?,
                 since: keys.since()?,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::namespace::{
-    Characters, ControlPolicy, History, Namespace, Newcomers, Roles, SlowReader, Who,
+    Characters, ControlPolicy, History, Namespace, Newcomers, PresenceOf, PresenceOptions, Roles,
+    SlowReader, Who,
 };
 
 /// The default namespace and the others.
@@ -55,6 +56,11 @@ fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
             last: Newcomers::Newest,
         }),
         slow_reader: SlowReader::CatchUp,
+        presence_events: Some(PresenceOptions {
+            of: PresenceOf::Users,
+            grace: Duration::from_secs(60),
+            events_members_max: 50,
+        }),
     };
     let incident_room = Namespace {
         join: roles(&["staff"]),
@@ -153,7 +159,7 @@ fn unknown_options_are_answered_with_the_nearest() {
         (
             "[namespaces.chat.retention]\nsize = 1",
             "retention",
-            "presence",
+            "presence_of",
         ),
         ("histroy = 1", "histroy", "history"),
         ("history_size = 1", "history_size", "history_bytes"),
@@ -249,6 +255,26 @@ fn what_cannot_be_kept_is_answered_with_its_rule() {
             "drop",
             "disconnect, drop_oldest, drop_newest, conflate or catch_up",
         ),
+        ("presence_events", "'on'", "on", "true or false"),
+        (
+            "presence_grace",
+            "'61m'",
+            "61m",
+            "a number with ms, s, m, h or d, from 0ms to 1h",
+        ),
+        (
+            "presence_grace",
+            "0",
+            "0",
+            "a number with ms, s, m, h or d, from 0ms to 1h",
+        ),
+        (
+            "presence_events_max_members",
+            "1000001",
+            "1000001",
+            "a whole number from 0 to 1000000",
+        ),
+        ("presence_of", "'user'", "user", "connections or users"),
     ] {
         check_wrong(option, text, shown, rule);
     }
@@ -462,6 +488,73 @@ fn what_is_kept_is_what_the_engine_takes() {
 }
 
 #[test]
+fn what_is_told_of_members_is_read() {
+    let options = PresenceOptions::default();
+    for (text, want) in [
+        ("presence_events = true", Some(options)),
+        (
+            "presence_events = true\npresence_grace = '0s'\npresence_events_max_members = 0",
+            Some(PresenceOptions {
+                grace: Duration::ZERO,
+                events_members_max: 0,
+                ..options
+            }),
+        ),
+        (
+            "presence_events = true\npresence_grace = '1h'\npresence_events_max_members = 1000000\npresence_of = 'users'",
+            Some(PresenceOptions {
+                of: PresenceOf::Users,
+                grace: Duration::from_secs(3_600),
+                events_members_max: 1_000_000,
+            }),
+        ),
+        // What concerns the events says nothing without them.
+        (
+            "presence_grace = '1s'\npresence_events_max_members = 7",
+            None,
+        ),
+        ("presence_events = false", None),
+    ] {
+        let namespace = Namespace {
+            presence_events: want,
+            ..Namespace::default()
+        };
+        let file = format!("[namespaces.chat]\n{text}");
+        check_namespaces(&file, Ok((Namespace::default(), &[("chat", namespace)])));
+    }
+    check_namespaces(
+        "[rooms]\npresence_of = 'users'\n[namespaces.chat]\npresence_of = 'users'",
+        Err(&[
+            "rooms.presence_of = \"users\" (from s.toml, line 2) must be connections unless presence_events is true",
+            "namespaces.chat.presence_of = \"users\" (from s.toml, line 4) must be connections unless presence_events is true",
+        ]),
+    );
+}
+
+/// The engine is told how rooms know their members, once for all that do it alike.
+#[test]
+fn what_is_told_of_members_is_what_the_engine_takes() {
+    let file = "[rooms]\npresence_events = true\n[namespaces.a]\npresence_events = true\njoin = 'users'\n[namespaces.b]\n\
+         [namespaces.c]\npresence_events = true\npresence_of = 'users'\npresence_grace = '1h'\npresence_events_max_members = 1000000";
+    let inputs = Inputs {
+        file,
+        ..Inputs::default()
+    };
+    let settings = check(&inputs.given()).unwrap();
+    let mut engine = engine_of(&settings);
+    engine.presence = settings.namespaces().presence();
+    assert_eq!(engine.check(), Ok(()));
+    let mut told = engine.presence;
+    told.sort_by_key(|options| options.grace);
+    let most = PresenceOptions {
+        of: PresenceOf::Users,
+        grace: PresenceOptions::GRACE_MAX,
+        events_members_max: *PresenceOptions::EVENTS_MEMBERS.end(),
+    };
+    assert_eq!(told, [PresenceOptions::default(), most]);
+}
+
+#[test]
 fn namespaces_come_from_the_file_only() {
     check_inputs(
         Inputs {
@@ -552,17 +645,21 @@ last = \"newest\" # from s.toml, line 19
 idempotency = \"10m\" # from s.toml, line 20
 epoch_ttl = \"7d\" # from s.toml, line 21
 slow_reader = \"catch_up\" # from s.toml, line 22
+presence_events = true # from s.toml, line 23
+presence_grace = \"1m\" # from s.toml, line 24
+presence_events_max_members = 50 # from s.toml, line 25
+presence_of = \"users\" # from s.toml, line 26
 
 [namespaces.incident-room]
-join = [\"staff\"] # from s.toml, line 26
-publish = [\"staff\"] # from s.toml, line 27
-presence = [\"staff\"] # from s.toml, line 28
+join = [\"staff\"] # from s.toml, line 30
+publish = [\"staff\"] # from s.toml, line 31
+presence = [\"staff\"] # from s.toml, line 32
 echo = true
 max_members = 1000000
 max_name_bytes = \"same\"
 name_characters = \"any\"
 control_characters = \"allow\"
-secret = true # from s.toml, line 29
+secret = true # from s.toml, line 33
 history = \"none\"
 history_bytes = \"1MiB\"
 history_ttl = \"5m\"
@@ -571,6 +668,10 @@ last = \"none\"
 idempotency = \"5m\"
 epoch_ttl = \"30d\"
 slow_reader = \"disconnect\"
+presence_events = false
+presence_grace = \"30s\"
+presence_events_max_members = 200
+presence_of = \"connections\"
 "
         ),
         "{page}"

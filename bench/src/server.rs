@@ -100,6 +100,14 @@ pub const RAW_DEFLATE: Server = Server {
     ..RAW
 };
 
+/// The same engine; what is published goes into the topic's log.
+pub const RAW_KEPT: Server = Server {
+    key: "raw-kept",
+    name: "raw-server, history",
+    arguments: &["--listen", "{listen}", "--pin", SERVER_CPU, "--keep", "100"],
+    ..RAW
+};
+
 /// One cipher suite for all, so that not its choice is compared; the certificate is checked by
 /// nobody, which spares the load generator.
 const TLS_LOAD: &[&str] = &["--insecure", "--tls-suite", "TLS13_AES_128_GCM_SHA256"];

@@ -2,7 +2,7 @@
 
 use crate::server::{
     BUN, BUN_DEFLATE, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS,
-    NCHAN, NODE_WS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS, SOCKETIO_BUN,
+    NCHAN, NODE_WS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_TLS, RAW_TWO_SHARDS, SOCKETIO_BUN,
     SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_EACH, TUNGSTENITE_TLS,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
@@ -25,6 +25,7 @@ const ENGINES: &[Server] = &[
 /// Who delivers 100,000 messages a second on one core with time to spare.
 const FAST_ENGINES: &[Server] = &[
     RAW,
+    RAW_KEPT,
     RAW_BEFORE,
     NATIVE,
     BUN,
@@ -67,7 +68,6 @@ const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
     &[NATS, NCHAN, SOCKETIO_NODE, SOCKETIO_BUN, SOCKUDO],
 );
 
-/// Beside the prototype, on every work.
 const FLOOR_CPU: Goal = Goal::cpu(RAW, FLOOR).must(1.10).stretch(1.03);
 /// Beside an older build: what was added costs nothing where it is off. 5 % can be measured here.
 const BEFORE_CPU: Goal = Goal::cpu(RAW, RAW_BEFORE).must(1.05).stretch(1.01);
@@ -79,9 +79,8 @@ const ECHO_BUN: Goal = Goal::cpu(RAW, BUN).must(0.92).stretch(0.85).rps(0.65, 0.
 const ECHO_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.00);
 /// Every send is one of its own for both: parity is the floor.
 const BROADCAST_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.05);
-/// Beside a program that writes each message by itself; beside one that merges it is only shown.
+/// Beside one that writes each message by itself.
 const MERGED_MONOIO: Goal = Goal::cpu(RAW, MONOIO_EACH).must(0.25);
-const MERGING_MONOIO: Goal = Goal::cpu(RAW, MONOIO);
 
 const fn ahead_of_whole_servers(figure: Figure) -> Goal {
     Goal::new(figure, NATIVE, BEST_WHOLE_SERVER).must(1.00)
@@ -91,7 +90,7 @@ const fn ahead_of_raw_bun(figure: Figure) -> Goal {
     Goal::ratio(figure, NATIVE, BUN).stretch(1.00)
 }
 
-/// Over TLS, all with one certificate and one cipher suite.
+/// With one certificate and one cipher suite.
 const SECURE_ENGINES: &[Server] = &[RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
 /// Beside them without TLS: what it costs us.
 const SECURE_AND_PLAIN: &[Server] = &[RAW, RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
@@ -213,6 +212,7 @@ pub static WORKS: &[Work] = &[
             BEFORE_CPU,
             FLOOR_CPU,
             NATIVE_BROADCAST,
+            Goal::cpu(RAW_KEPT, RAW).must(1.02),
             Goal::new(P99, RAW, BEST_PEER).must(1.00).stretch(0.85),
         ],
     },
@@ -281,7 +281,7 @@ pub static WORKS: &[Work] = &[
         goals: &[
             Goal::cpu(RAW, BUN).must(0.87).stretch(0.70),
             MERGED_MONOIO,
-            MERGING_MONOIO,
+            Goal::cpu(RAW, MONOIO),
             Goal::cpu(RAW, TUNGSTENITE_EACH).must(0.15),
             BEFORE_CPU,
             FLOOR_CPU,
@@ -309,7 +309,7 @@ pub static WORKS: &[Work] = &[
         goals: &[
             Goal::cpu(RAW, BUN).must(0.80).stretch(0.60),
             MERGED_MONOIO,
-            MERGING_MONOIO,
+            Goal::cpu(RAW, MONOIO),
             BEFORE_CPU,
             FLOOR_CPU,
             NATIVE_BROADCAST,

@@ -4,6 +4,7 @@ use crate::driver::listen::ListenSource;
 use crate::egress::compression::Compression;
 use crate::listener::Listener;
 use crate::topic::log::options::{LogClass, LogOptions};
+use crate::topic::presence::options::{PresenceClass, PresenceOptions};
 use crate::types::config_error::{ConfigError, within};
 use std::collections::HashSet;
 use std::fmt;
@@ -46,6 +47,9 @@ pub struct Config {
     /// beyond it pushes the oldest out of the largest logs of those that are looked at
     /// ([`crate::Loss::TrimmedBySize`]). Default 256 MiB; 1 MiB for each shard to 1 TiB.
     pub logs_bytes_max: usize,
+    /// Classes of presence that topics may keep, by [`PresenceClass`]. Default: none; at most
+    /// [`PresenceClass::COUNT_MAX`].
+    pub presence: Vec<PresenceOptions>,
     /// Path of event streams, for clients that cannot have a WebSocket: GET opens one, POST sends a
     /// message to it. Begins with `/`, in normal spelling. Default `None`: there are none.
     pub event_streams: Option<String>,
@@ -127,6 +131,7 @@ impl Default for Config {
             logs: Vec::new(),
             logs_max: 16_384,
             logs_bytes_max: 256 << 20,
+            presence: Vec::new(),
             event_streams: None,
             head_bytes_max: 16 << 10,
             headers_max: 100,
@@ -177,7 +182,7 @@ impl Config {
         self.check_head()?;
         self.check_outbox()?;
         self.check_reassembly()?;
-        self.check_logs()?;
+        self.check_topics()?;
         self.compression
             .as_ref()
             .map_or(Ok(()), Compression::check)?;
@@ -313,7 +318,7 @@ impl Config {
         )
     }
 
-    fn check_logs(&self) -> Result<(), ConfigError> {
+    fn check_topics(&self) -> Result<(), ConfigError> {
         within(
             "logs",
             self.logs.len(),
@@ -325,7 +330,10 @@ impl Config {
         let (bytes, rule) = (self.logs_bytes_max, "1 MiB for each shard to 1 TiB");
         let least = self.shards * Self::SHARD_LOGS_BYTES_MIN;
         within("logs_bytes_max", bytes, least..=1 << 40, rule)?;
-        self.logs.iter().try_for_each(LogOptions::check)
+        self.logs.iter().try_for_each(LogOptions::check)?;
+        let (classes, rule) = (self.presence.len(), "up to 1,024");
+        within("presence", classes, 0..=PresenceClass::COUNT_MAX, rule)?;
+        self.presence.iter().try_for_each(PresenceOptions::check)
     }
 
     /// A fragmented message takes up to its size, and the fragment that is on its way up to as much

@@ -13,6 +13,7 @@ use crate::types::answer::Tag;
 use crate::types::close_reason::CloseReason;
 use crate::types::encoding::{EncodingId, EncodingsPresent};
 use crate::types::history::HistoryQuery;
+use crate::types::presence::PresenceQuery;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::{Address, Ticket};
 use shardcast_protocol::close::CloseCode;
@@ -252,6 +253,22 @@ impl<'a> Context<'a> {
         tag: Tag,
     ) -> Result<(), PublishError> {
         self.core.history(self.ticket, topic, class, query, tag)
+    }
+
+    /// Asks who is in a room that keeps presence (no membership needed); `tag` answers with
+    /// [`crate::Answer::Present`]. One that keeps none has no members here: see
+    /// [`Context::list`].
+    ///
+    /// # Errors
+    /// The name or the limits refuse it; nothing was sent.
+    pub fn presence(
+        &mut self,
+        room: &str,
+        query: PresenceQuery,
+        tag: Tag,
+    ) -> Result<(), PublishError> {
+        self.core
+            .presence(self.ticket, Topic::Room(room), query, tag)
     }
 
     /// Publishes to a room (no membership needed), to a user, or to everyone. All members see one

@@ -9,6 +9,7 @@ pub(crate) mod compressing;
 pub(crate) mod encode;
 pub(crate) mod ending;
 pub(crate) mod history;
+pub(crate) mod presence;
 pub(crate) mod publishing;
 pub(crate) mod querying;
 pub(crate) mod reassembly;
@@ -37,6 +38,7 @@ use crate::listener::Listener;
 use crate::message::lane::Mailbox;
 use crate::query::gather::Queries;
 use crate::topic::log::logs::Logs;
+use crate::topic::presence::presences::Presences;
 use crate::topic::publication::Encode;
 use crate::topic::topics::Topics;
 use crate::types::close_reason::CloseReason;
@@ -224,7 +226,7 @@ impl Core {
             now: 0,
             connections: Connections::default(),
             timers: Timers::new(),
-            topics: Topics::new(congestion, logs),
+            topics: Topics::new(congestion, logs, Presences::new(config)),
             queries: Queries::default(),
             events: EventSink::default(),
             mail,
@@ -259,7 +261,7 @@ impl Core {
         }
     }
 
-    /// The time in the unit of [`Connection::last_activity`].
+    /// The time in the unit of [`crate::connection::slot::Connection::last_activity`].
     pub(crate) fn activity_now(&self) -> u32 {
         (self.now / ACTIVITY_MS) as u32
     }

@@ -59,6 +59,10 @@ counters! {
     count publishes;
     /// Publishes that were not ordered: another one with the same key was before.
     count publishes_repeated;
+    /// Topics that this shard orders whose members it knows one by one.
+    gauge presences;
+    /// What members of topics were told of each other, once for each topic and change or count.
+    count presence_events;
     /// Logs of topics that this shard orders.
     gauge logs;
     /// What these hold, in bytes: frames, 128 for each publication, and what was encoded of them

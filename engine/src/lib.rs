@@ -162,6 +162,7 @@ pub use run::start::{start, start_on};
 pub use run::start_error::StartError;
 pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};
 pub use topic::log::options::{LogClass, LogOptions, Newcomers, SlowReader};
+pub use topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
 pub use topic::publication::{Content, Data, DataEncoding, Position, Publication, PublicationKind};
 pub use topic::target::{Publish, PublishError, Target};
 pub use types::answer::{Answer, Listing, Member, Notice, Repeat, Reply, Report, Tag};
@@ -174,6 +175,10 @@ pub use types::history::{
     History, HistoryQuery, JoinedLog, KeptPublication, Loss, Missed, MissedReason, ReadOrder,
     Recovery, Since,
 };
+pub use types::presence::{
+    JoinPresence, OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState, PresentMember,
+};
+pub use types::presence_event::PresenceEvent;
 pub use types::quiet::Quiet;
 pub use types::room_error::RoomError;
 pub use types::ticket::{Address, Ticket};

@@ -138,6 +138,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.meet_deadlines();
         self.wake_some();
         self.core.topics.logs.look(self.core.now);
+        self.core.topics.presences.meet_deadlines(self.core.now);
         self.drain_some();
         self.report_ended();
         self.gauge();
@@ -217,7 +218,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let pending_work =
             !core.pending_work.finish.is_empty() || !core.pending_work.kick.is_empty();
         let reads = core.topics.cursors.has_ready() && !core.mail.is_congested();
-        if reads || busy || parked || draining || handshakes || pending_work {
+        let tells = core.topics.presences.has_events() && core.mail.can_deliver();
+        if reads || tells || busy || parked || draining || handshakes || pending_work {
             core.counters.lane_depth.set(core.mail.depth() as u64);
             return Self::LOOK;
         }
@@ -242,6 +244,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .next_deadline()
             .into_iter()
             .chain(core.topics.logs.next_look())
+            .chain(core.topics.presences.next_deadline())
             .chain(self.idleness.next_look());
         Wait::Until(sooner.fold(latest, Millis::min))
     }
@@ -420,6 +423,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         counters.users.set(self.core.topics.local.users() as u64);
         counters.admissions_waiting.set(self.core.deferred as u64);
         let topics = &self.core.topics;
+        counters.presences.set(topics.presences.count() as u64);
         counters.logs.set(topics.logs.count() as u64);
         counters.log_bytes.set(topics.logs.bytes());
         counters.cursors.set(topics.cursors.count() as u64);

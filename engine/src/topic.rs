@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod member_list;
 pub(crate) mod order;
+pub(crate) mod presence;
 pub(crate) mod publication;
 pub(crate) mod subscribers;
 pub(crate) mod target;

@@ -7,6 +7,8 @@ pub(crate) mod deadline;
 pub(crate) mod encoding;
 pub(crate) mod frame;
 pub(crate) mod history;
+pub(crate) mod presence;
+pub(crate) mod presence_event;
 pub(crate) mod quiet;
 pub(crate) mod room_error;
 pub(crate) mod shrink;

@@ -7,8 +7,8 @@ use clap::Parser;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
-    Admission, Application, Compression, Config, Context, Frame, Identity, Listener, Message,
-    Pinning, Publish, Tag, Target, Tls, TlsOptions,
+    Admission, Application, Compression, Config, Context, Frame, Identity, JoinOptions, Listener,
+    LogClass, LogOptions, Message, Pinning, Publish, Tag, Target, Tls, TlsOptions,
 };
 use std::error::Error;
 use std::fs;
@@ -38,6 +38,9 @@ struct ServerArguments {
     /// Answers offers of permessage-deflate.
     #[arg(long)]
     compress: bool,
+    /// Keeps so many publications of the topic in its log; 0: none.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep: u32,
 }
 
 impl ServerArguments {
@@ -58,12 +61,21 @@ impl ServerArguments {
             shards: self.shards,
             pinning,
             compression: self.compress.then(Compression::default),
+            logs: (self.keep > 0)
+                .then(|| LogOptions {
+                    publications_max: self.keep,
+                    ..LogOptions::default()
+                })
+                .into_iter()
+                .collect(),
             ..Config::default()
         })
     }
 }
 
-struct Raw;
+struct Raw {
+    log: Option<LogClass>,
+}
 
 impl Application for Raw {
     type Session = ();
@@ -76,9 +88,19 @@ impl Application for Raw {
         match message {
             // Neither can be refused: one room with a fine name, no report. The answer to a join is
             // not part of the protocol.
-            Message::Binary([b'S', ..]) => _ = cx.join(TOPIC, Tag(0)),
+            Message::Binary([b'S', ..]) => {
+                let options = JoinOptions {
+                    log: self.log,
+                    ..JoinOptions::default()
+                };
+                _ = cx.join_with(TOPIC, options, Tag(0));
+            }
             Message::Binary([b'P', payload @ ..]) => {
                 let publish = Publish::new(Frame::new(Kind::Binary, payload));
+                let publish = match self.log {
+                    Some(class) => publish.keep(class),
+                    None => publish,
+                };
                 _ = cx.publish(Target::Room(TOPIC), publish);
             }
             _ => cx.send(message.kind(), message.bytes()),
@@ -88,7 +110,8 @@ impl Application for Raw {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = ServerArguments::parse();
-    let running = shardcast_engine::start(arguments.config()?, |_| Raw)?;
+    let log = (arguments.keep > 0).then(|| LogClass::new(0));
+    let running = shardcast_engine::start(arguments.config()?, move |_| Raw { log })?;
     println!("raw-server listens on {}", running.addresses()[0]);
     // Until a signal ends the process.
     loop {

@@ -120,6 +120,9 @@ mod types {
     pub(crate) mod history {
         pub(crate) use shardcast_engine::{History, HistoryQuery, JoinedLog, Since};
     }
+    pub(crate) mod presence {
+        pub(crate) use shardcast_engine::{JoinPresence, PresencePage, PresenceQuery};
+    }
     pub(crate) mod room_error {
         pub(crate) use shardcast_engine::RoomError;
     }

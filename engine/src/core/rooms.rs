@@ -6,14 +6,16 @@ use crate::connection::membership::{MemberPlace, Membership};
 use crate::connection::phase::Phase;
 use crate::connection::slot::Connections;
 use crate::message::delivery::Joined;
-use crate::message::request::{Join, ShardRequest};
+use crate::message::request::{Join, ShardRequest, ShownMember};
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::topic::log::options::LogClass;
+use crate::topic::topics::Topics;
 use crate::types::answer::{Answer, Tag};
 use crate::types::encoding::EncodingId;
 use crate::types::history::Since;
+use crate::types::presence::{JoinPresence, OwnedData};
 use crate::types::room_error::RoomError;
-use crate::types::ticket::Ticket;
+use crate::types::ticket::{Address, Ticket};
 use std::sync::Arc;
 
 /// The answer that the application gets for a connection, if it asked for one.
@@ -31,7 +33,7 @@ struct JoinRequest<'a> {
 }
 
 /// What a join asks for besides the membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinOptions {
     /// The room is full with so many members: one more is answered [`crate::Answer::Refused`].
     /// [`u32::MAX`]: no number fills it.
@@ -42,6 +44,9 @@ pub struct JoinOptions {
     /// Up to where the connection knows the room: it is sent what it has missed first, if the log
     /// has it. Needs [`JoinOptions::log`].
     pub since: Option<Since>,
+    /// What the others see of the connection, if the room is to keep presence. It is who it is when
+    /// it joins ([`crate::Context::identify`]).
+    pub presence: Option<JoinPresence>,
 }
 
 impl Default for JoinOptions {
@@ -50,6 +55,7 @@ impl Default for JoinOptions {
             members_max: u32::MAX,
             log: None,
             since: None,
+            presence: None,
         }
     }
 }
@@ -63,6 +69,13 @@ impl Core {
         tag: Tag,
     ) -> Result<(), RoomError> {
         self.check_name(room).map_err(|()| RoomError::BadName)?;
+        let data = options
+            .presence
+            .as_ref()
+            .and_then(|presence| presence.data.as_ref());
+        if data.is_some_and(|data| data.data().bytes().len() > OwnedData::BYTES_MAX) {
+            return Err(RoomError::DataTooLong);
+        }
         if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
@@ -185,6 +198,10 @@ impl Core {
         };
         let topic = self.topics.local.key(subscribers).clone();
         let home = self.mail.home(Some(topic.topic()));
+        let presence = request.options.presence.map(|presence| {
+            let user = self.user(ticket);
+            Box::new(ShownMember { user, presence })
+        });
         let join = Join {
             topic,
             who: self.address(ticket),
@@ -194,6 +211,7 @@ impl Core {
             members_max: request.options.members_max,
             log: request.options.log,
             since: request.options.since.map(Box::new),
+            presence,
         };
         self.mail.request(home, ShardRequest::Join(join));
         Ok(())
@@ -230,6 +248,24 @@ impl Core {
     pub(super) fn check_name(&self, room: &str) -> Result<(), ()> {
         let fits = (1..=self.limits.room_name_bytes_max).contains(&room.len());
         fits.then_some(()).ok_or(())
+    }
+
+    /// As home: a connection becomes a member, if the room is not full.
+    pub(crate) fn order_join(&mut self, join: Join) {
+        let Topics {
+            homes,
+            logs,
+            presences,
+            ..
+        } = &mut self.topics;
+        let (mail, events) = (&mut self.mail, &mut self.events);
+        homes.order_join(logs, presences, mail, events, self.now, join);
+    }
+
+    /// As home: a connection is no member any more, if it was one.
+    pub(crate) fn order_leave(&mut self, topic: &TopicKey, encoding: EncodingId, who: Address) {
+        let Topics { homes, logs, .. } = &mut self.topics;
+        homes.order_leave(logs, &mut self.events, self.now, topic, encoding, who);
     }
 
     /// The home counted the join (or was only asked): from here the connection is a member. The

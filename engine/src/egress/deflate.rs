@@ -20,9 +20,10 @@ pub(crate) struct Compressing {
     deflater: Option<Box<Deflater>>,
     /// Made when first needed; taken while a frame is read.
     pub(crate) inflater: Option<Box<Inflater>>,
-    /// Connections with [`Flags::OWN_WINDOW`], by slot.
+    /// Connections with [`crate::connection::slot::Flags::OWN_WINDOW`], by slot.
     pub(crate) own: HashMap<u32, Own>,
-    /// What connections with [`Flags::MAY_REFER`] said compressed, by slot.
+    /// What connections with [`crate::connection::slot::Flags::MAY_REFER`] said compressed, by
+    /// slot.
     windows: HashMap<u32, InflateStream>,
     /// Memory of `windows`: at most the shard's share of [`Compression::windows_bytes_max`], and
     /// none of it while one is taken.

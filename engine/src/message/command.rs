@@ -10,6 +10,7 @@ use crate::topic::log::options::LogClass;
 use crate::topic::target::Wants;
 use crate::types::answer::{Notice, Reply};
 use crate::types::history::HistoryQuery;
+use crate::types::presence::PresenceQuery;
 use crate::types::ticket::Ticket;
 use std::fmt;
 
@@ -29,6 +30,11 @@ pub(crate) enum Command {
         topic: TopicKey,
         class: LogClass,
         query: HistoryQuery,
+        reply: Reply,
+    },
+    Presence {
+        topic: TopicKey,
+        query: PresenceQuery,
         reply: Reply,
     },
     Notify {
@@ -64,6 +70,7 @@ impl fmt::Debug for Command {
             Command::Publish { .. } => "Publish",
             Command::List { .. } => "List",
             Command::History { .. } => "History",
+            Command::Presence { .. } => "Presence",
             Command::Notify { .. } => "Notify",
             Command::Admit { .. } => "Admit",
             Command::ReplaceTls { .. } => "ReplaceTls",

@@ -9,6 +9,7 @@ use crate::topic::publication::Content;
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
 use crate::types::history::{HistoryQuery, Since};
+use crate::types::presence::{JoinPresence, PresenceQuery};
 use crate::types::ticket::{Address, Ticket};
 use bytes::Bytes;
 use shardcast_protocol::close::CloseCode;
@@ -57,13 +58,20 @@ pub(crate) enum ShardRequest {
         key: QueryKey,
         query: Box<HistoryQuery>,
     },
+    /// Some members of a topic that keeps presence.
+    Presence {
+        topic: TopicKey,
+        key: QueryKey,
+        query: Box<PresenceQuery>,
+    },
     /// A cursor asks for what comes next; answered with [`Delivery::CaughtUp`].
     ///
     /// [`Delivery::CaughtUp`]: crate::message::delivery::Delivery::CaughtUp
     CatchUp(Box<CatchUp>),
     /// One part of an answer, back at the shard that asked.
     Outcome(Outcome),
-    /// A message for an event stream, as a client's frame; answered with [`Delivery::Posted`].
+    /// A message for an event stream, as a client's frame; answered with
+    /// [`crate::message::delivery::Delivery::Posted`].
     Post {
         to: Ticket,
         from: Address,
@@ -101,6 +109,15 @@ pub(crate) struct Join {
     pub(crate) log: Option<LogClass>,
     /// Up to where the connection knows the topic.
     pub(crate) since: Option<Box<Since>>,
+    /// What the others see of it.
+    pub(crate) presence: Option<Box<ShownMember>>,
+}
+
+/// What a topic that keeps presence knows of a member.
+#[derive(Debug)]
+pub(crate) struct ShownMember {
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) presence: JoinPresence,
 }
 
 /// A cursor into a topic's log.

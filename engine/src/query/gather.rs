@@ -6,6 +6,7 @@ use crate::topic::publication::Position;
 use crate::topic::target::Wants;
 use crate::types::answer::{Answer, Listing, Reply, Report, Tag};
 use crate::types::history::History;
+use crate::types::presence::PresencePage;
 use crate::types::ticket::Ticket;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -57,6 +58,7 @@ pub(crate) enum Part {
     Topics(Found<FoundTopic>),
     /// `None`: the topic's home has not answered, or there is no such log.
     History(Option<Box<History>>),
+    Presence(Box<PresencePage>),
 }
 
 /// One part of what was asked for.
@@ -178,6 +180,7 @@ impl Queries {
             Part::Listing(listing) => Answer::Listed(listing),
             Part::Connections(found) => Answer::Connections(found),
             Part::Topics(found) => Answer::Topics(found),
+            Part::Presence(page) => Answer::Present(*page),
             Part::History(history) => {
                 Answer::History(history.map_or_else(no_history, |history| *history))
             }
@@ -232,12 +235,14 @@ impl Part {
             (Part::Connections(sum), Part::Connections(part)) => sum.add(part),
             (Part::Topics(sum), Part::Topics(part)) => sum.add(part),
             (Part::History(answer), Part::History(part)) => *answer = part,
+            (Part::Presence(answer), Part::Presence(part)) => *answer = part,
             (
                 Part::Report(_)
                 | Part::Listing(_)
                 | Part::Connections(_)
                 | Part::Topics(_)
-                | Part::History(_),
+                | Part::History(_)
+                | Part::Presence(_),
                 other,
             ) => unreachable!("a part of another answer: {other:?}"),
         }

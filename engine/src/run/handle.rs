@@ -17,6 +17,7 @@ use crate::topic::log::options::LogClass;
 use crate::topic::target::{Publish, Target, Wants};
 use crate::types::answer::{Notice, Reply};
 use crate::types::history::HistoryQuery;
+use crate::types::presence::PresenceQuery;
 use crate::types::ticket::{Address, Ticket};
 use std::sync::Arc;
 
@@ -65,8 +66,8 @@ impl Handle {
         self.ask(publication(to, publish, None))
     }
 
-    /// Publishes, and replies with [`Answer::Reported`]: with all counts, or as soon as it has its
-    /// position if [`Publish::receipt`] asks for that. The tags mean nothing here.
+    /// Publishes, and replies with [`crate::Answer::Reported`]: with all counts, or as soon as it
+    /// has its position if [`Publish::receipt`] asks for that. The tags mean nothing here.
     ///
     /// # Errors
     /// Nothing was sent, and `reply` is dropped.
@@ -79,7 +80,7 @@ impl Handle {
         self.ask(publication(to, publish, Some(reply)))
     }
 
-    /// Asks who is a member: replies with [`Answer::Listed`].
+    /// Asks who is a member: replies with [`crate::Answer::Listed`].
     ///
     /// # Errors
     /// Nothing was asked, and `reply` is dropped.
@@ -88,7 +89,7 @@ impl Handle {
         self.ask(Command::List { topic, reply })
     }
 
-    /// Asks for a page of a topic's log: replies with [`Answer::History`]. As
+    /// Asks for a page of a topic's log: replies with [`crate::Answer::History`]. As
     /// [`crate::Context::history`].
     ///
     /// # Errors
@@ -104,6 +105,19 @@ impl Handle {
         self.ask(Command::History {
             topic,
             class,
+            query,
+            reply,
+        })
+    }
+
+    /// Asks who is in a room that keeps presence: replies with [`crate::Answer::Present`].
+    ///
+    /// # Errors
+    /// Nothing was asked, and `reply` is dropped.
+    pub fn presence(&self, room: &str, query: PresenceQuery, reply: Reply) -> Result<(), Refused> {
+        let topic = TopicKey::new(Topic::Room(room));
+        self.ask(Command::Presence {
+            topic,
             query,
             reply,
         })

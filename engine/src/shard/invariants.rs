@@ -142,6 +142,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             "subscriber_lists left"
         );
         assert!(core.topics.homes.is_empty(), "home topics left");
+        assert!(core.topics.cursors.is_empty(), "cursors left");
+        assert!(core.topics.presences.is_empty(), "members left");
         assert_eq!(core.mail.depth(), 0, "messages left");
         assert!(!core.mail.is_waiting(), "messages wait for room");
         assert!(core.queries.is_empty(), "reports pending");
@@ -298,6 +300,7 @@ fn check_cursors(core: &Core) {
     }
     let homes = &core.topics.homes;
     core.topics.logs.check(|topic| homes.members(topic) > 0);
+    core.topics.presences.check(|topic| homes.members(topic));
 }
 
 /// A batch keeps its subscribers as long as something of it is under way.

@@ -12,7 +12,6 @@ use crate::message::delivery::{CaughtUp, Delivery};
 use crate::message::request::ShardRequest;
 use crate::query::gather::{Outcome, Part, Requester};
 use crate::topic::batch::{Recipients, Turn};
-use crate::topic::topics::Topics;
 use crate::types::answer::{Listing, Notice};
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
@@ -50,6 +49,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 } => {
                     let requester = Requester::Outside(reply);
                     self.core.post_history(topic, class, query, requester);
+                }
+                Command::Presence {
+                    topic,
+                    query,
+                    reply,
+                } => {
+                    let requester = Requester::Outside(reply);
+                    self.core.post_presence(topic, query, requester);
                 }
                 Command::Notify { who, notice } => self.notify(who, notice),
                 Command::Admit { who, notice } => self.decide(who, notice),
@@ -93,6 +100,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     pub(super) fn take_requests(&mut self) {
         for count in 1..=MESSAGES_PER_TICK {
+            if self.core.topics.presences.has_events() && !self.core.publish_presence() {
+                break;
+            }
             let Some(request) = self.core.mail.next_request() else {
                 break;
             };
@@ -107,18 +117,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn handle(&mut self, request: ShardRequest) {
         let core = &mut self.core;
         match request {
-            ShardRequest::Join(join) => {
-                let Topics { homes, logs, .. } = &mut core.topics;
-                homes.order_join(logs, &mut core.mail, &mut core.events, core.now, join);
-            }
+            ShardRequest::Join(join) => core.order_join(join),
             ShardRequest::Leave {
                 topic,
                 who,
                 encoding,
                 tag,
             } => {
-                let Topics { homes, logs, .. } = &mut core.topics;
-                homes.order_leave(logs, &mut core.events, core.now, &topic, encoding, who);
+                core.order_leave(&topic, encoding, who);
+                core.topics.presences.leave(topic.topic(), who, core.now);
                 let left = Delivery::Left {
                     topic,
                     encoding,
@@ -132,9 +139,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 who,
                 encoding,
             } => {
-                let Topics { homes, logs, .. } = &mut core.topics;
                 for topic in &topics {
-                    homes.order_leave(logs, &mut core.events, core.now, topic, encoding, who);
+                    core.order_leave(topic, encoding, who);
+                    core.topics.presences.lose(topic.topic(), who, core.now);
                 }
             }
             ShardRequest::RefusalAcked { topic, who } => {
@@ -152,6 +159,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 query,
             } => core.read_history(&topic, class, key, &query),
             ShardRequest::CatchUp(ask) => core.answer_cursor(*ask),
+            ShardRequest::Presence { topic, key, query } => {
+                core.read_presence(&topic, key, &query);
+            }
             ShardRequest::Outcome(outcome) => {
                 if let Some((requester, answer)) = core.queries.add(outcome) {
                     self.answer_requester(requester, answer);

@@ -243,6 +243,7 @@ mod tests {
         Join {
             log: None,
             since: None,
+            presence: None,
             topic: TopicKey::new(topic),
             who: address(shard),
             encoding,

@@ -5,7 +5,7 @@ use crate::driver::boundary::Millis;
 use crate::events::{Event, EventKind, EventSink};
 use crate::message::delivery::{Delivery, Joined, JoinedAt, Parcel};
 use crate::message::lane::Mailbox;
-use crate::message::request::{Join, PublishRequest};
+use crate::message::request::{Join, PublishRequest, ShownMember};
 use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::home::{Homes, JoinOutcome};
 use crate::topic::key::{TopicKey, TopicName};
@@ -13,6 +13,7 @@ use crate::topic::log::logs::Logs;
 use crate::topic::log::options::{LogOptions, Newcomers};
 use crate::topic::log::range::ReadMode;
 use crate::topic::log::topic_log::{Log, Missing};
+use crate::topic::presence::presences::Presences;
 use crate::topic::publication::Position;
 use crate::types::answer::{Listing, Report};
 use crate::types::encoding::EncodingId;
@@ -29,6 +30,7 @@ impl Homes {
     pub(crate) fn order_join(
         &mut self,
         logs: &mut Logs,
+        presences: &mut Presences,
         mailbox: &mut Mailbox,
         events: &mut EventSink,
         now: Millis,
@@ -42,6 +44,7 @@ impl Homes {
             tag,
             log: class,
             since,
+            presence,
             ..
         } = join;
         let log = match (outcome, class) {
@@ -64,6 +67,10 @@ impl Homes {
         } = outcome
         {
             emit_join(events, &topic, who, members);
+            if let Some(shown) = presence {
+                let ShownMember { user, presence } = *shown;
+                presences.join(&topic, presence.class, who, user, presence.data, now);
+            }
         }
         let delivery = match outcome {
             JoinOutcome::Member { members, counted } => Delivery::Joined(Joined {

@@ -8,6 +8,7 @@ use crate::topic::keep::Keep;
 use crate::topic::key::Topic;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
+use crate::types::presence_event::PresenceEvent;
 use crate::types::ticket::{Address, Ticket};
 use shardcast_protocol::frame::Kind;
 use std::sync::Arc;
@@ -37,6 +38,20 @@ pub enum PublicationKind<'a> {
     Event {
         /// What the event is called.
         name: &'a str,
+    },
+    /// A member of the topic has joined or left. The data is what it shows; without bytes: nothing.
+    Presence {
+        /// What became of it.
+        event: PresenceEvent,
+        /// Its connection. `None` where users count, and it is one.
+        connection: Option<Address>,
+        /// Who it is, if it is a user.
+        user: Option<&'a str>,
+    },
+    /// The topic has so many members, of whose changes nobody is told one by one.
+    Members {
+        /// Those who are away included.
+        members: u32,
     },
 }
 
@@ -125,8 +140,20 @@ struct Stored {
 
 #[derive(Debug)]
 enum StoredKind {
-    Message { publisher: Address },
-    Event { name: Box<str> },
+    Message {
+        publisher: Address,
+    },
+    Event {
+        name: Box<str>,
+    },
+    Presence {
+        event: PresenceEvent,
+        connection: Option<Address>,
+        user: Option<Arc<str>>,
+    },
+    Members {
+        members: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -390,6 +417,16 @@ impl Stored {
             kind: match publication.kind {
                 PublicationKind::Message { publisher } => StoredKind::Message { publisher },
                 PublicationKind::Event { name } => StoredKind::Event { name: name.into() },
+                PublicationKind::Presence {
+                    event,
+                    connection,
+                    user,
+                } => StoredKind::Presence {
+                    event,
+                    connection,
+                    user: user.map(Arc::from),
+                },
+                PublicationKind::Members { members } => StoredKind::Members { members },
             },
             data: match (place, publication.data) {
                 (Some(place), _) => StoredData::InFrame(place),
@@ -410,6 +447,16 @@ impl Stored {
                     publisher: *publisher,
                 },
                 StoredKind::Event { name } => PublicationKind::Event { name },
+                StoredKind::Presence {
+                    event,
+                    connection,
+                    user,
+                } => PublicationKind::Presence {
+                    event: *event,
+                    connection: *connection,
+                    user: user.as_deref(),
+                },
+                StoredKind::Members { members } => PublicationKind::Members { members: *members },
             },
             data: match &self.data {
                 StoredData::Text(text) => Data::Text(text),

@@ -13,7 +13,7 @@ use crate::types::ticket::Address;
 pub enum Target<'a> {
     /// The members of one room.
     Room(&'a str),
-    /// The connections of one user ([`Context::identify`]).
+    /// The connections of one user ([`crate::Context::identify`]).
     User(&'a str),
     /// Every open connection of the process.
     Everyone,
@@ -145,7 +145,7 @@ impl Publish {
 /// Why a publish was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// As [`RoomError::BadName`].
+    /// As [`crate::RoomError::BadName`].
     #[error("the name is empty or too long")]
     BadName,
     /// Too many reported publishes, lists and histories under way on this shard: 1,024; or too

@@ -17,6 +17,7 @@ use crate::topic::key::Topic;
 use crate::topic::log::logs::Logs;
 use crate::topic::member_list::MemberLists;
 use crate::topic::order::enqueue_report;
+use crate::topic::presence::presences::Presences;
 use crate::topic::subscribers::LocalTopics;
 use crate::types::answer::Report;
 use crate::types::encoding::EncodingId;
@@ -41,10 +42,12 @@ pub(crate) struct Topics {
     pub(crate) logs: Logs,
     /// Of this shard's members.
     pub(crate) cursors: Cursors,
+    /// Of the topics that this shard is home to.
+    pub(crate) presences: Presences,
 }
 
 impl Topics {
-    pub(crate) fn new(congestion: Congestion, logs: Logs) -> Topics {
+    pub(crate) fn new(congestion: Congestion, logs: Logs, presences: Presences) -> Topics {
         Topics {
             local: LocalTopics::default(),
             everyone: Vec::new(),
@@ -56,6 +59,7 @@ impl Topics {
             homes: Homes::default(),
             logs,
             cursors: Cursors::default(),
+            presences,
         }
     }
 
@@ -68,6 +72,7 @@ impl Topics {
         self.homes.release_memory();
         self.logs.release_memory();
         self.cursors.release_memory();
+        self.presences.release_memory();
     }
 
     /// The recipients that a delivery has on this shard. `None`: it has none, or none any more.

@@ -5,6 +5,7 @@ use crate::query::page::{Found, FoundConnection, FoundTopic};
 use crate::topic::log::options::SlowReader;
 use crate::topic::publication::Position;
 use crate::types::history::{History, JoinedLog};
+use crate::types::presence::PresencePage;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Address;
 use std::any::Any;
@@ -51,6 +52,8 @@ pub enum Answer {
     Topics(Found<FoundTopic>),
     /// A page of a topic's log.
     History(History),
+    /// A page of who is in a topic that keeps presence.
+    Present(PresencePage),
 }
 
 /// The members of a room, or the connections of a user.

@@ -16,7 +16,10 @@ pub enum RoomError {
     /// Too many joins and leaves of this room, or changes of user, under way.
     #[error("too many requests for this room under way")]
     Busy,
-    /// The room has as many members as it may have ([`Context::join_limited`]).
+    /// The room has as many members as it may have ([`crate::Context::join_limited`]).
     #[error("the room has as many members as it may have")]
     Full,
+    /// What a member shows is longer than [`crate::OwnedData::BYTES_MAX`].
+    #[error("the data that a member shows has at most 1,024 bytes")]
+    DataTooLong,
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A slot and the generation that used it. A ticket whose generation is over is *stale*: its
 /// accounts are settled and nothing else happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     /// Index in the shard's slab; chosen by the driver.
     pub slot: u32,
@@ -19,7 +19,7 @@ impl Ticket {
 }
 
 /// A connection anywhere in the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// The owning shard.
     pub shard: u16,

@@ -6,8 +6,9 @@ use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Admission, Answer, Application, Content, Context, Data, DataEncoding, EncodingId,
-    Frame, HistoryQuery, JoinOptions, LogClass, Loss, Message, Missed, Position, Publication,
-    PublicationKind, Publish, ReadOrder, Recovery, Repeat, Since, Tag, Target, Topic,
+    Frame, HistoryQuery, JoinOptions, JoinPresence, LogClass, Loss, Message, Missed, OwnedData,
+    Position, PresenceClass, Publication, PublicationKind, Publish, ReadOrder, Recovery, Repeat,
+    Since, Tag, Target, Topic,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -42,6 +43,11 @@ pub(crate) fn room_number(name: &str) -> usize {
     number.expect("a room").expect("a number")
 }
 
+/// Two clients are one user, and every fifth is nobody.
+pub(crate) fn user_of(client: usize) -> Option<String> {
+    (client % 5 != 4).then(|| format!("user-{}", client / 2))
+}
+
 /// Every room has its class.
 pub(crate) fn class_of(room: usize) -> LogClass {
     LogClass::new(room as u16)
@@ -59,6 +65,10 @@ impl Scripted {
         let options = JoinOptions {
             log: Some(class_of(room)),
             since,
+            presence: Some(JoinPresence {
+                class: PresenceClass::new(room as u16),
+                data: Some(OwnedData::new(Data::Text("shown"), DataEncoding(7))),
+            }),
             ..JoinOptions::default()
         };
         cx.join_with(&room_name(room), options, tag)
@@ -169,6 +179,11 @@ impl Application for Scripted {
         })
     }
 
+    fn opened(&mut self, cx: &mut Context<'_>, session: &mut Session) {
+        let user = user_of(session.client);
+        cx.identify(user.as_deref()).expect("it is nobody yet");
+    }
+
     fn message(&mut self, cx: &mut Context<'_>, session: &mut Session, message: Message<'_>) {
         let Message::Text(text) = message else {
             panic!("clients send text");
@@ -269,6 +284,19 @@ fn encode(
     let Data::Text(text) = publication.data else {
         panic!("text was published");
     };
+    let presence = match publication.kind {
+        PublicationKind::Presence { event, user, .. } => {
+            let shown = (text, publication.data_encoding);
+            assert_eq!(shown, ("shown", DataEncoding(7)));
+            Some(format!("presence {event:?} {}", user.unwrap_or("-")))
+        }
+        PublicationKind::Members { members } => Some(format!("members {members}")),
+        PublicationKind::Message { .. } | PublicationKind::Event { .. } => None,
+    };
+    if let Some(said) = presence {
+        assert_eq!(position, None, "who is there is no history");
+        return Some(Frame::new(Kind::Text, said.as_bytes()));
+    }
     let mut words = Words::of(text);
     let message_id = MessageId {
         from: words.number(),

@@ -99,6 +99,10 @@ impl Client {
         self.open && self.published.len() >= self.temper.publishes
     }
 
+    pub(crate) fn is_in(&self, room: usize) -> bool {
+        self.readers.contains_key(&room)
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.open && self.asked.is_empty()
     }
@@ -337,6 +341,17 @@ impl Client {
                 self.receive(scene, number, place, words.next());
             }
             "history" => self.page(scene, &mut words),
+            "presence" => {
+                let name = match words.next() {
+                    "Join" => "presence_join",
+                    "Leave" => "presence_leave",
+                    "Away" => "presence_away",
+                    "Back" => "presence_back",
+                    other => panic!("no event is {other}"),
+                };
+                scene.truth.count(name, 1);
+            }
+            "members" => scene.truth.count("presence_counts", 1),
             "missed" => {
                 let (room, count) = (words.number::<usize>(), words.number::<u64>());
                 self.readers.get_mut(&room).expect("it is in").missed += count;

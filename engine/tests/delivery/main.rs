@@ -31,6 +31,11 @@ const HAPPENINGS: &[&str] = &[
     "unencodable",
     "histories",
     "reconnects",
+    "presence_join",
+    "presence_leave",
+    "presence_away",
+    "presence_back",
+    "presence_counts",
     "closed_slow",
 ];
 

@@ -1,20 +1,26 @@
 //! One run: shards, clients and the world they share, one step after the other as the seed says.
 
 use crate::Tally;
-use crate::application::Scripted;
+use crate::application::{Scripted, room_name, user_of};
 use crate::client::{Client, Scene, Temper};
 use crate::truth::Truth;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Faults, Random, SimDriver, Trace, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard};
-use shardcast_engine::{Config, LogOptions, Newcomers, ShardCounters, SlowReader};
+use shardcast_engine::{
+    Answer, Config, Handle, LogOptions, Newcomers, PresenceOf, PresenceOptions, PresenceQuery,
+    PresenceState, PresentMember, ShardCounters, SlowReader,
+};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 const ROOMS: usize = 2;
+/// Longer than the longest time in which somebody may come back.
+const GRACE_MS_MAX: Millis = 40_000;
 const STEPS_MAX: u64 = 2_000_000;
 /// A deadline as close as this belongs to a shard that found a lane full.
 const RETRY_MS: Millis = 2;
@@ -26,6 +32,8 @@ struct Simulation {
     truth: Rc<RefCell<Truth>>,
     counters: Vec<Arc<ShardCounters>>,
     random: Random,
+    handle: Handle,
+    presence: Vec<PresenceOptions>,
     settling: bool,
 }
 
@@ -48,6 +56,14 @@ fn log_options(random: &mut Random) -> LogOptions {
             SlowReader::Conflate,
             SlowReader::CatchUp,
         ]),
+    }
+}
+
+fn presence_options(random: &mut Random) -> PresenceOptions {
+    PresenceOptions {
+        of: random.pick(&[PresenceOf::Connections, PresenceOf::Users]),
+        grace: Duration::from_millis(random.pick(&[0, 100, 30_000])),
+        events_members_max: random.pick(&[0, 2, 200]),
     }
 }
 
@@ -79,6 +95,7 @@ impl Simulation {
             shards,
             logs: (0..ROOMS).map(|_| log_options(&mut random)).collect(),
             logs_max: 16,
+            presence: (0..ROOMS).map(|_| presence_options(&mut random)).collect(),
             outbox_bytes_max: random.pick(&[Config::default().outbox_bytes_max, 5 << 10]),
             outbox_frames_max: random.pick(&[16, 4_096]),
             progress_timeout: Duration::from_secs(20),
@@ -99,6 +116,7 @@ impl Simulation {
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
         let admission = ProcessCounts::new(config.connections_max);
         let mailboxes = lane::mesh(shards, lanes, seed);
+        let handle = Handle::to(&mailboxes);
         let shard = |(index, mailbox)| {
             let setup = Setup {
                 config: &config,
@@ -121,6 +139,8 @@ impl Simulation {
             truth,
             counters,
             random,
+            handle,
+            presence: config.presence,
             settling: false,
         }
     }
@@ -129,6 +149,7 @@ impl Simulation {
         self.go_on(Simulation::is_done);
         self.settling = true;
         self.go_on(|simulation| simulation.clients.iter().all(Client::is_open));
+        self.check_presence();
         for client in &mut self.clients {
             client.check_end(&mut self.truth.borrow_mut());
         }
@@ -136,6 +157,7 @@ impl Simulation {
             client.leave(&mut self.world.borrow_mut());
         }
         self.go_on(|_| true);
+        self.pass(GRACE_MS_MAX);
         for shard in &self.shards {
             shard.check_quiescent();
         }
@@ -151,6 +173,71 @@ impl Simulation {
             }
         }
         tally
+    }
+
+    /// So much time passes.
+    fn pass(&mut self, ms: Millis) {
+        let end = self.world.borrow().now() + ms;
+        while self.world.borrow().now() < end {
+            let world = self.world.borrow();
+            let deadlines = (0..self.shards.len()).filter_map(|shard| world.sleeps_until(shard));
+            let next = deadlines.min().unwrap_or(end).clamp(world.now() + 1, end);
+            drop(world);
+            self.world.borrow_mut().advance_to(next);
+            self.go_on(|_| true);
+        }
+    }
+
+    /// Who is there, page by page, is who is in each room, and nobody else.
+    fn check_presence(&mut self) {
+        self.pass(GRACE_MS_MAX);
+        for room in 0..ROOMS {
+            let mut named = Vec::new();
+            let mut after = None;
+            loop {
+                let limit = 3;
+                let (sender, answer) = mpsc::sync_channel(1);
+                let reply = Box::new(move |answer| sender.send(answer).expect("it is awaited"));
+                let asked =
+                    self.handle
+                        .presence(&room_name(room), PresenceQuery { after, limit }, reply);
+                asked.expect("nobody else asks");
+                for shard in &mut self.shards {
+                    shard.tick();
+                }
+                self.go_on(|_| true);
+                let Ok(Answer::Present(page)) = answer.recv() else {
+                    panic!("no answer");
+                };
+                named.extend(page.page);
+                match page.next {
+                    None => break,
+                    next => after = next,
+                }
+            }
+            self.check_members(room, &named);
+        }
+    }
+
+    fn check_members(&self, room: usize, named: &[PresentMember]) {
+        assert!(
+            named
+                .iter()
+                .all(|member| member.state == PresenceState::Here),
+            "who was away has gone: {named:?}"
+        );
+        let inside = self.clients.iter().filter(|client| client.is_in(room));
+        let mut expected: Vec<Option<String>> = inside.map(|client| user_of(client.id)).collect();
+        if self.presence[room].of == PresenceOf::Users {
+            let mut seen = BTreeSet::new();
+            expected.retain(|user| user.is_none() || seen.insert(user.clone()));
+        }
+        let users = named.iter();
+        let users = users.map(|member| member.user.as_deref().map(str::to_owned));
+        let mut users: Vec<Option<String>> = users.collect();
+        users.sort();
+        expected.sort();
+        assert_eq!(users, expected, "room {room}");
     }
 
     fn is_done(&self) -> bool {

@@ -398,7 +398,10 @@ impl Application for Scripted {
                 let said = self.journal.borrow().listed(&listing);
                 format!("listed {number} {said}")
             }
-            other @ (Answer::Connections(_) | Answer::Topics(_) | Answer::History(_)) => {
+            other @ (Answer::Connections(_)
+            | Answer::Topics(_)
+            | Answer::History(_)
+            | Answer::Present(_)) => {
                 unreachable!("no connection asks for it: {other:?}")
             }
         };

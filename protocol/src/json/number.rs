@@ -26,8 +26,8 @@ pub(crate) fn push_i64(out: &mut Vec<u8>, number: i64) {
 }
 
 /// Appends the shortest digits that read as the same float, with a point or an exponent so that it
-/// stays one. NaN and the infinities, which JSON does not have, become `null`. At most
-/// [`FLOAT_BYTES_MAX`] bytes.
+/// stays one. NaN and the infinities, which JSON does not have, become `null`. At most 24
+/// bytes.
 pub(crate) fn push_f64(out: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
         // `Debug` has an exponent where it is shorter; `Display` writes up to 300 zeros.

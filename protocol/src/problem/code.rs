@@ -80,7 +80,7 @@ impl Code {
     }
 
     /// The error's number in JSON-RPC: -32768 to -32600 are the specification's, -32099 to -32000
-    /// ours. A problem may be more exact, see [`Problem::json_rpc`].
+    /// ours. A problem may be more exact, see [`super::Problem::json_rpc`].
     pub fn json_rpc(self) -> i32 {
         self.row().json_rpc.into()
     }

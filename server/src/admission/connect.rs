@@ -34,7 +34,7 @@ impl<'r> Connect<'r> {
     }
 
     /// Adds a header, such as `Set-Cookie`, to the answer that lets this client in: the 101, or the
-    /// head of an event stream. A [`Refusal`] has headers of its own.
+    /// head of an event stream. A [`crate::Refusal`] has headers of its own.
     ///
     /// # Errors
     /// The name or the value cannot stand in an answer, the header is the server's to write, or all

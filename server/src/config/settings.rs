@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A configuration in which every value obeys its rule and all of them fit together. Only
-/// [`super::check`] makes one that is not the default.
+/// [`mod@super::check`] makes one that is not the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// Without the listeners and the number of shards.

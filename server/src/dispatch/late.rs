@@ -175,7 +175,10 @@ fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &
         let origin = match (said.kind, id) {
             (PublicationKind::Event { name }, _) => Origin::Event(name),
             (PublicationKind::Message { .. }, Some(id)) => Origin::From(id.as_str()),
-            (PublicationKind::Message { .. }, None) => return None,
+            (PublicationKind::Message { .. }, None)
+            | (PublicationKind::Presence { .. } | PublicationKind::Members { .. }, _) => {
+                return None;
+            }
         };
         Some(KeptMessage {
             offset: *offset,
@@ -202,7 +205,9 @@ fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &
 fn publisher_of(publication: &Publication<'_>) -> Option<IdText> {
     match publication.kind {
         PublicationKind::Message { publisher } => Some(ConnectionId(publisher).text()),
-        PublicationKind::Event { .. } => None,
+        PublicationKind::Event { .. }
+        | PublicationKind::Presence { .. }
+        | PublicationKind::Members { .. } => None,
     }
 }
 

@@ -70,6 +70,7 @@ fn message_of<'h>(offset: u64, publication: &Publication<'h>) -> Option<HistoryM
     let (from, event) = match publication.kind {
         PublicationKind::Message { publisher } => (Some(ConnectionId(publisher)), None),
         PublicationKind::Event { name } => (None, Some(name)),
+        PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
     };
     Some(HistoryMessage {
         offset,

@@ -286,6 +286,7 @@ pub(crate) fn join(
             members_max: room.namespace().members_max,
             log: room.log(),
             since: *since,
+            ..JoinOptions::default()
         };
         let room = room.name();
         if let Err(error) = cx.engine.join_with(room, options, tag) {

@@ -25,7 +25,7 @@ pub struct Context<'c> {
     pub(crate) engine: Engine<'c>,
     pub(crate) session: &'c mut Session,
     pub(crate) state: &'c mut ShardState,
-    /// A reference of its own, so that what it lends can be held while the connection changes.
+    /// A reference of its own, so that what it refers to can be held while the connection changes.
     pub(crate) shared: &'c Arc<Shared>,
     /// The request that is being handled, until it is answered.
     call: Option<Call<'c>>,

@@ -1,5 +1,5 @@
 //! What one shard has of its own, without handlers and hooks: numbers to give out, permits, a
-//! buffer. Lent to each call on the shard.
+//! buffer. Each call on the shard borrows it.
 
 use crate::session::permits::Permits;
 use shardcast_engine::Tag;

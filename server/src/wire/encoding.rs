@@ -65,10 +65,10 @@ pub(crate) enum Wrote {
     NoBytes,
 }
 
-/// What [`write`] wrote, as a value.
+/// What [`write()`] wrote, as a value.
 ///
 /// # Panics
-/// If the bytes are not from [`write`].
+/// If the bytes are not from [`write()`].
 pub(crate) fn written(encoding: Encoding, bytes: &[u8]) -> Value<'_> {
     match encoding {
         Encoding::Json => {

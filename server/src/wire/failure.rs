@@ -85,6 +85,10 @@ pub(crate) fn problem_of_room(error: RoomError) -> Problem {
             "too many joins and leaves of this room under way",
             RETRY_AFTER_MS,
         ),
+        RoomError::DataTooLong => Problem::new(
+            Code::BadRequest,
+            "what a member shows has at most 1024 bytes",
+        ),
         RoomError::Full => Problem::new(
             Code::RoomFull,
             "the room has as many members as it may have",

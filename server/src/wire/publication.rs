@@ -152,5 +152,7 @@ fn with_event<R>(
             offset,
             data,
         }),
+        // No namespace keeps presence yet.
+        PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
     })
 }

@@ -159,9 +159,6 @@ pub(crate) fn said(answer: &Answer, book: &Book) -> String {
             format!("reported {}, dropped {}", report.delivered, report.dropped)
         }
         Answer::Reported(report) => format!("reported {}", report.delivered),
-        other @ (Answer::Connections(_) | Answer::Topics(_) | Answer::History(_)) => {
-            unreachable!("no connection asks for it: {other:?}")
-        }
         Answer::Listed(listing) => {
             let book = book.lock().unwrap();
             let mut members: Vec<String> = Vec::new();
@@ -173,6 +170,9 @@ pub(crate) fn said(answer: &Answer, book: &Book) -> String {
                 }
             }
             format!("listed {} {}", listing.total, members.join(" "))
+        }
+        other => {
+            unreachable!("no connection asks for it: {other:?}")
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The native dialect, v1, read: one object per message with the same keys, in JSON or in
 //! MessagePack.
 //!
-//! [`Keys`] are the keys that mean something, found in one pass; [`Keys::request`] makes a request
-//! of them, and is the one place that knows which key belongs to which type. JSON-RPC has the same
-//! keys in the `params` of the server's own methods. What the dialect writes is in `reply` and
-//! `event`.
+//! [`Keys`] are the keys that mean something, found in one pass; [`Optional::request`] makes a
+//! request of them, and is the one place that knows which key belongs to which type. JSON-RPC has
+//! the same keys in the `params` of the server's own methods. What the dialect writes is in `reply`
+//! and `event`.
 
 pub(super) mod json;
 pub(super) mod messagepack;

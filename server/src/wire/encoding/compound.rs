@@ -202,7 +202,7 @@ impl ser::SerializeStructVariant for Compound<'_> {
 #[derive(Debug)]
 pub(crate) enum Fields<'w> {
     Of(Compound<'w>),
-    /// The only one is JSON, see [`SERDE_JSON_TEXT`].
+    /// The only one is JSON, see [`super::writer::SERDE_JSON_TEXT`].
     Text(Writer<'w>),
 }
 

@@ -1,0 +1,6 @@
+//! Presence: who is in a topic, as its home knows it one by one, and what the members are told of
+//! each other.
+
+pub(crate) mod options;
+pub(crate) mod presences;
+pub(crate) mod roster;

@@ -1,0 +1,312 @@
+//! The rosters of the topics that this shard is home to, what their members are still to be told,
+//! and the times at which something is due.
+//!
+//! Invariant: a roster exists while it has members; a change is an event or part of a count, and
+//! events wait in their order until the home publishes them, before it takes another request. Used
+//! by `core/presence.rs`.
+
+use crate::config::Config;
+use crate::driver::boundary::Millis;
+use crate::topic::key::{Topic, TopicKey, TopicKind};
+use crate::topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
+use crate::topic::presence::roster::{Change, Parting, Roster};
+use crate::types::presence::{OwnedData, PresenceKey, PresencePage, PresenceQuery};
+use crate::types::presence_event::PresenceEvent;
+use crate::types::shrink::shrink_map;
+use crate::types::ticket::Address;
+use foldhash::quality::RandomState;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Every roster of one shard.
+#[derive(Debug)]
+pub(crate) struct Presences {
+    options: Box<[PresenceOptions]>,
+    /// Of rooms, by name.
+    rosters: HashMap<Arc<str>, Counted, RandomState>,
+    /// What is to be published.
+    events: VecDeque<Told>,
+    due: BTreeMap<(Millis, u64), Due>,
+    numbers: u64,
+    /// Members that are away.
+    away: usize,
+}
+
+#[derive(Debug)]
+struct Counted {
+    topic: TopicKey,
+    roster: Roster,
+    /// When the last count was told. `None`: none was.
+    counted_at: Option<Millis>,
+    count: CountState,
+}
+
+/// Whether members are told how many they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CountState {
+    /// They know.
+    Told,
+    /// They are told a second after the last time.
+    Due,
+}
+
+/// What members of a topic are told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) topic: TopicKey,
+    pub(crate) what: What,
+    /// Who is not told: it knows.
+    pub(crate) except: Option<Address>,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    Change(Change),
+    Members(u32),
+}
+
+/// What is due at a time.
+#[derive(Debug)]
+enum Due {
+    /// A member that is away has left.
+    GiveUp {
+        room: Arc<str>,
+        key: PresenceKey,
+        number: u64,
+    },
+    /// The members of a room are told how many they are.
+    Count { room: Arc<str> },
+}
+
+/// Between two counts of one room, in milliseconds.
+const COUNT_EVERY_MS: Millis = 1_000;
+
+impl Presences {
+    /// Members of a shard that may be away. Whoever would be one more has left at once.
+    const AWAY_MAX: usize = 65_536;
+    /// What one tick does of what is due.
+    const DUE_PER_TICK: usize = 256;
+
+    pub(crate) fn new(config: &Config) -> Presences {
+        Presences {
+            options: config.presence.as_slice().into(),
+            rosters: HashMap::default(),
+            events: VecDeque::new(),
+            due: BTreeMap::new(),
+            numbers: 0,
+            away: 0,
+        }
+    }
+
+    /// Rooms that have one.
+    pub(crate) fn count(&self) -> usize {
+        self.rosters.len()
+    }
+
+    /// A connection has become a member of a room.
+    pub(crate) fn join(
+        &mut self,
+        topic: &TopicKey,
+        class: PresenceClass,
+        who: Address,
+        user: Option<Arc<str>>,
+        data: Option<OwnedData>,
+        now: Millis,
+    ) {
+        let Some(options) = self.options.get(class.index()) else {
+            return;
+        };
+        let of = options.of;
+        let counted = self
+            .rosters
+            .entry(topic.name().clone())
+            .or_insert_with(|| Counted::new(topic.clone(), class, of));
+        let change = counted.roster.join(who, user, data.map(Arc::new));
+        if let Some(change) = change {
+            let is_back = change.event == PresenceEvent::Back;
+            self.away -= usize::from(is_back);
+            self.tell(topic.name(), change, Some(who), now);
+        }
+    }
+
+    /// A connection has left a room.
+    pub(crate) fn leave(&mut self, topic: Topic<'_>, who: Address, now: Millis) {
+        self.part(topic, who, Parting::Left, now);
+    }
+
+    /// A connection that was a member of a room was lost.
+    pub(crate) fn lose(&mut self, topic: Topic<'_>, who: Address, now: Millis) {
+        self.numbers += 1;
+        let has_room = self.away < Self::AWAY_MAX && self.due.len() < 2 * Self::AWAY_MAX;
+        let parting = match has_room {
+            true => Parting::Lost(self.numbers),
+            false => Parting::Left,
+        };
+        self.part(topic, who, parting, now);
+    }
+
+    fn part(&mut self, topic: Topic<'_>, who: Address, parting: Parting, now: Millis) {
+        let Topic::Room(name) = topic else { return };
+        let Some(counted) = self.rosters.get_mut(name) else {
+            return;
+        };
+        let grace = self.options[counted.roster.class.index()].grace;
+        let parting = if grace.is_zero() {
+            Parting::Left
+        } else {
+            parting
+        };
+        let Some(change) = counted.roster.part(who, parting) else {
+            return;
+        };
+        let name = counted.topic.name().clone();
+        if let (Parting::Lost(number), PresenceEvent::Away) = (parting, change.event) {
+            self.away += 1;
+            let at = now + grace.as_millis() as Millis;
+            let due = Due::GiveUp {
+                room: name.clone(),
+                key: change.key.clone(),
+                number,
+            };
+            self.due.insert((at, number), due);
+        }
+        self.tell(&name, change, None, now);
+    }
+
+    /// The members of a room are told of a change, one by one or by their number.
+    fn tell(&mut self, room: &Arc<str>, change: Change, except: Option<Address>, now: Millis) {
+        let Some(counted) = self.rosters.get_mut(room) else {
+            return;
+        };
+        let members = counted.roster.members();
+        let options = &self.options[counted.roster.class.index()];
+        if members <= options.events_members_max {
+            self.events.push_back(Told {
+                topic: counted.topic.clone(),
+                what: What::Change(change),
+                except,
+            });
+        } else if counted.count == CountState::Told {
+            counted.count = CountState::Due;
+            let last = counted.counted_at.map_or(0, |at| at + COUNT_EVERY_MS);
+            self.numbers += 1;
+            let due = Due::Count { room: room.clone() };
+            self.due.insert((last.max(now), self.numbers), due);
+        }
+        self.drop_if_empty(room);
+    }
+
+    fn drop_if_empty(&mut self, room: &Arc<str>) {
+        if self
+            .rosters
+            .get(room)
+            .is_some_and(|counted| counted.roster.is_empty())
+        {
+            self.rosters.remove(room);
+        }
+    }
+
+    /// Does what is due by now, while nothing waits to be published.
+    #[inline]
+    pub(crate) fn meet_deadlines(&mut self, now: Millis) {
+        if !self.due.is_empty() {
+            self.meet_some_deadlines(now);
+        }
+    }
+
+    #[cold]
+    fn meet_some_deadlines(&mut self, now: Millis) {
+        for _ in 0..Self::DUE_PER_TICK {
+            let Some(due) = self.due.first_entry().filter(|due| due.key().0 <= now) else {
+                return;
+            };
+            match due.remove() {
+                Due::GiveUp { room, key, number } => self.give_up(&room, &key, number, now),
+                Due::Count { room } => self.tell_count(&room, now),
+            }
+        }
+    }
+
+    fn give_up(&mut self, room: &Arc<str>, key: &PresenceKey, number: u64, now: Millis) {
+        let counted = self.rosters.get_mut(room);
+        let change = counted.and_then(|counted| counted.roster.give_up(key, number));
+        if let Some(change) = change {
+            self.away -= 1;
+            self.tell(room, change, None, now);
+        }
+    }
+
+    fn tell_count(&mut self, room: &Arc<str>, now: Millis) {
+        let Some(counted) = self.rosters.get_mut(room) else {
+            return;
+        };
+        (counted.count, counted.counted_at) = (CountState::Told, Some(now));
+        self.events.push_back(Told {
+            topic: counted.topic.clone(),
+            what: What::Members(counted.roster.members()),
+            except: None,
+        });
+    }
+
+    /// When something is due next.
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Something waits to be published.
+    #[inline]
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    pub(crate) fn next_event(&mut self) -> Option<Told> {
+        self.events.pop_front()
+    }
+
+    /// Some members of a room.
+    pub(crate) fn page(&self, topic: Topic<'_>, query: &PresenceQuery) -> PresencePage {
+        let counted = self.rosters.get(topic.name());
+        let counted = counted.filter(|_| topic.kind() == TopicKind::Room);
+        counted.map_or_else(PresencePage::default, |counted| counted.roster.page(query))
+    }
+
+    /// Keeps no more than there is.
+    pub(crate) fn release_memory(&mut self) {
+        shrink_map(&mut self.rosters);
+        self.events.shrink_to_fit();
+    }
+
+    /// Panics unless the books are right; `members`: of a room, by its home.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn check(&self, members: impl Fn(Topic<'_>) -> u32) {
+        for (name, counted) in &self.rosters {
+            counted.roster.check();
+            assert!(!counted.roster.is_empty(), "{name}: nobody is there");
+            let connections = counted.roster.connections();
+            let topic = counted.topic.topic();
+            assert!(connections <= members(topic) as usize, "{name}: a ghost");
+            let due = self.due.values();
+            let counts = due.filter(|due| matches!(due, Due::Count { room } if room == name));
+            let counts = counts.count();
+            assert!(counted.count == CountState::Told || counts >= 1, "{name}");
+        }
+        assert!(self.away <= Self::AWAY_MAX);
+    }
+
+    /// Whether nobody is away or present.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rosters.is_empty() && self.events.is_empty() && self.away == 0
+    }
+}
+
+impl Counted {
+    fn new(topic: TopicKey, class: PresenceClass, of: PresenceOf) -> Counted {
+        Counted {
+            topic,
+            roster: Roster::new(class, of),
+            counted_at: None,
+            count: CountState::Told,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The members of one topic, one by one, and what a change of them is for the others. It knows no
+//! clock: whoever is away is told from an earlier time by a number.
+//!
+//! Invariant: each connection that has joined stands for one member, and a member is here exactly
+//! while a connection stands for it. Used by `topic/presence/presences.rs`.
+
+use crate::topic::presence::options::{PresenceClass, PresenceOf};
+use crate::types::presence::{
+    OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState, PresentMember,
+};
+use crate::types::presence_event::PresenceEvent;
+use crate::types::ticket::Address;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// The members of one topic.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    pub(crate) class: PresenceClass,
+    of: PresenceOf,
+    members: BTreeMap<PresenceKey, RosterMember>,
+    /// Which member each connection stands for, where that is not the connection itself.
+    users: HashMap<Address, Arc<str>>,
+    /// Connections that are away, by their users.
+    away: HashMap<Arc<str>, Vec<Address>>,
+}
+
+#[derive(Debug)]
+struct RosterMember {
+    user: Option<Arc<str>>,
+    data: Option<Arc<OwnedData>>,
+    /// Connections that stand for it.
+    connections: u32,
+    /// Since when it is away, as a number. `None`: it is here.
+    away: Option<u64>,
+}
+
+/// What a change is for the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) event: PresenceEvent,
+    pub(crate) key: PresenceKey,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) data: Option<Arc<OwnedData>>,
+}
+
+/// Why a connection is no member any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// It asked to leave, or there is no time to come back in.
+    Left,
+    /// It was lost. The number tells this time from others.
+    Lost(u64),
+}
+
+impl Roster {
+    pub(crate) fn new(class: PresenceClass, of: PresenceOf) -> Roster {
+        Roster {
+            class,
+            of,
+            members: BTreeMap::new(),
+            users: HashMap::new(),
+            away: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub(crate) fn members(&self) -> u32 {
+        self.members.len() as u32
+    }
+
+    /// A connection has joined, which stands for nobody yet.
+    pub(crate) fn join(
+        &mut self,
+        who: Address,
+        user: Option<Arc<str>>,
+        data: Option<Arc<OwnedData>>,
+    ) -> Option<Change> {
+        let event = match (self.of, &user) {
+            (PresenceOf::Users, Some(user)) => return self.join_as_user(who, user.clone(), data),
+            (PresenceOf::Connections, Some(user)) => match self.take_away(user) {
+                Some(before) => {
+                    self.members.remove(&PresenceKey::Connection(before));
+                    PresenceEvent::Back
+                }
+                None => PresenceEvent::Join,
+            },
+            (_, None) => PresenceEvent::Join,
+        };
+        let key = PresenceKey::Connection(who);
+        let member = RosterMember {
+            user: user.clone(),
+            data: data.clone(),
+            connections: 1,
+            away: None,
+        };
+        self.members.insert(key.clone(), member);
+        Some(Change {
+            event,
+            key,
+            user,
+            data,
+        })
+    }
+
+    /// A connection of the user's that is away, which is the one that comes back.
+    fn take_away(&mut self, user: &Arc<str>) -> Option<Address> {
+        let away = self.away.get_mut(user)?;
+        let before = away.pop();
+        if away.is_empty() {
+            self.away.remove(user);
+        }
+        before
+    }
+
+    fn join_as_user(
+        &mut self,
+        who: Address,
+        user: Arc<str>,
+        data: Option<Arc<OwnedData>>,
+    ) -> Option<Change> {
+        let key = PresenceKey::User(user.clone());
+        self.users.insert(who, user.clone());
+        let is_new = !self.members.contains_key(&key);
+        let member = self
+            .members
+            .entry(key.clone())
+            .or_insert_with(|| RosterMember {
+                user: Some(user.clone()),
+                data: None,
+                connections: 0,
+                away: None,
+            });
+        member.connections += 1;
+        if data.is_some() {
+            member.data = data;
+        }
+        let event = match (is_new, member.away.take()) {
+            (true, _) => PresenceEvent::Join,
+            (false, Some(_)) => PresenceEvent::Back,
+            (false, None) => return None,
+        };
+        Some(Change {
+            event,
+            key,
+            user: Some(user),
+            data: member.data.clone(),
+        })
+    }
+
+    /// A connection stands for a member no more, if it did.
+    pub(crate) fn part(&mut self, who: Address, parting: Parting) -> Option<Change> {
+        let key = match self.users.remove(&who) {
+            Some(user) => PresenceKey::User(user),
+            None => PresenceKey::Connection(who),
+        };
+        let member = self.members.get_mut(&key)?;
+        if member.away.is_some() {
+            return None;
+        }
+        member.connections -= 1;
+        if member.connections > 0 {
+            return None;
+        }
+        let (user, data) = (member.user.clone(), member.data.clone());
+        let event = match (parting, &user) {
+            (Parting::Lost(number), Some(user)) => {
+                member.away = Some(number);
+                if let PresenceKey::Connection(who) = key {
+                    self.away.entry(user.clone()).or_default().push(who);
+                }
+                PresenceEvent::Away
+            }
+            (Parting::Lost(_), None) | (Parting::Left, _) => {
+                self.members.remove(&key);
+                PresenceEvent::Leave
+            }
+        };
+        Some(Change {
+            event,
+            key,
+            user,
+            data,
+        })
+    }
+
+    /// The time in which a member could come back is over, if it is away since this number.
+    pub(crate) fn give_up(&mut self, key: &PresenceKey, number: u64) -> Option<Change> {
+        let member = self.members.get(key)?;
+        if member.away != Some(number) {
+            return None;
+        }
+        let member = self.members.remove(key)?;
+        if let (PresenceKey::Connection(who), Some(user)) = (key, &member.user)
+            && let Some(away) = self.away.get_mut(user)
+        {
+            away.retain(|other| other != who);
+            if away.is_empty() {
+                self.away.remove(user);
+            }
+        }
+        Some(Change {
+            event: PresenceEvent::Leave,
+            key: key.clone(),
+            user: member.user,
+            data: member.data,
+        })
+    }
+
+    /// Some members, in the order of their keys.
+    pub(crate) fn page(&self, query: &PresenceQuery) -> PresencePage {
+        let start = match &query.after {
+            Some(key) => Bound::Excluded(key),
+            None => Bound::Unbounded,
+        };
+        let limit = query.limit.min(PresenceQuery::LIMIT_MAX) as usize;
+        let mut members = self.members.range((start, Bound::Unbounded));
+        let page: Vec<_> = members.by_ref().take(limit).collect();
+        let has_more = members.next().is_some();
+        let last = page.last().map(|(key, _)| (*key).clone());
+        PresencePage {
+            members: self.members(),
+            next: last.filter(|_| has_more),
+            page: page.into_iter().map(present).collect(),
+        }
+    }
+
+    /// Connections that stand for members.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn connections(&self) -> usize {
+        let members = self.members.values();
+        members.map(|member| member.connections as usize).sum()
+    }
+
+    /// Panics unless its tables agree.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn check(&self) {
+        let mut away = 0;
+        for (key, member) in &self.members {
+            assert_eq!(member.connections == 0, member.away.is_some(), "{key:?}");
+            assert!(member.away.is_none() || member.user.is_some(), "{key:?}");
+            away += usize::from(member.away.is_some() && matches!(key, PresenceKey::Connection(_)));
+        }
+        assert_eq!(self.away.values().map(Vec::len).sum::<usize>(), away);
+        let users = self.members.iter();
+        let users = users.filter(|(key, _)| matches!(key, PresenceKey::User(_)));
+        let users: usize = users.map(|(_, member)| member.connections as usize).sum();
+        assert_eq!(self.users.len(), users);
+    }
+}
+
+fn present((key, member): (&PresenceKey, &RosterMember)) -> PresentMember {
+    PresentMember {
+        connection: match key {
+            PresenceKey::Connection(who) => Some(*who),
+            PresenceKey::User(_) => None,
+        },
+        user: member.user.clone(),
+        data: member.data.clone(),
+        state: match member.away {
+            None => PresenceState::Here,
+            Some(_) => PresenceState::Away,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Who is in a topic, in the words that applications and homes share: members, their public data,
+//! pages of them, and what becomes of one.
+
+use crate::topic::presence::options::PresenceClass;
+use crate::topic::publication::{Data, DataEncoding};
+use crate::types::ticket::Address;
+use std::sync::Arc;
+
+/// What a connection that joins shows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinPresence {
+    /// The class of the topic's presence, an index of [`crate::Config::presence`]. One that exists
+    /// stays what it is.
+    pub class: PresenceClass,
+    /// What the others are shown with it.
+    pub data: Option<OwnedData>,
+}
+
+/// Data with an owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedData {
+    bytes: OwnedBytes,
+    encoding: DataEncoding,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum OwnedBytes {
+    Text(Box<str>),
+    Binary(Box<[u8]>),
+}
+
+impl OwnedData {
+    /// Bytes that a member may show: a join with more is refused.
+    pub const BYTES_MAX: usize = 1_024;
+
+    /// A copy.
+    pub fn new(data: Data<'_>, encoding: DataEncoding) -> OwnedData {
+        let bytes = match data {
+            Data::Text(text) => OwnedBytes::Text(text.into()),
+            Data::Binary(bytes) => OwnedBytes::Binary(bytes.into()),
+        };
+        OwnedData { bytes, encoding }
+    }
+
+    /// The data.
+    pub fn data(&self) -> Data<'_> {
+        match &self.bytes {
+            OwnedBytes::Text(text) => Data::Text(text),
+            OwnedBytes::Binary(bytes) => Data::Binary(bytes),
+        }
+    }
+
+    /// How it is written.
+    pub fn data_encoding(&self) -> DataEncoding {
+        self.encoding
+    }
+}
+
+/// By what a member is known; pages are in its order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PresenceKey {
+    /// A connection.
+    Connection(Address),
+    /// A user.
+    User(Arc<str>),
+}
+
+/// Which members are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceQuery {
+    /// Those behind this one; `None`: from the first.
+    pub after: Option<PresenceKey>,
+    /// Members of the page, at most [`PresenceQuery::LIMIT_MAX`].
+    pub limit: u32,
+}
+
+impl PresenceQuery {
+    /// Members of one page.
+    pub const LIMIT_MAX: u32 = 1_000;
+}
+
+/// Whether a member is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresenceState {
+    /// It is.
+    Here,
+    /// Its connection was lost, and its user may come back.
+    Away,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentMember {
+    /// Its connection; that of several that joined last. `None` where users count, and it is one.
+    pub connection: Option<Address>,
+    /// Who it is, if it is a user.
+    pub user: Option<Arc<str>>,
+    /// What it shows.
+    pub data: Option<Arc<OwnedData>>,
+    /// Whether it is there.
+    pub state: PresenceState,
+}
+
+/// Some members of a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PresencePage {
+    /// All members of the topic, those who are away included.
+    pub members: u32,
+    /// Those of this page, in the order of their keys.
+    pub page: Vec<PresentMember>,
+    /// What the next page comes after. `None`: there is none.
+    pub next: Option<PresenceKey>,
+}

@@ -86,7 +86,8 @@ impl CrossChecks<'_> {
         problems.extend(self.small_outbox());
         problems.extend(self.reassembly(shards));
         self.fit_room_names(&mut problems);
-        self.fit_kept(&mut problems);
+        problems.extend(self.small_logs(shards));
+        self.fit_kept(&mut problems, shards);
         if engine.idle_timeout <= engine.heartbeat {
             let heartbeat = show_duration(engine.heartbeat);
             problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
@@ -126,12 +127,29 @@ impl CrossChecks<'_> {
         }
     }
 
-    /// A room keeps at least one publication, of whatever size; only what it keeps is sent to
-    /// newcomers, and only where members are told of each other it is said what they are.
-    fn fit_kept(&self, problems: &mut Vec<Problem>) {
+    /// Every shard has a share of what logs may hold.
+    fn small_logs(&self, shards: usize) -> Option<Problem> {
+        let least = shards * shardcast_engine::Config::SHARD_LOGS_BYTES_MIN;
+        (self.settings.engine.logs_bytes_max < least).then(|| {
+            let rule = format!(
+                "must be at least {}: 1MiB for each shard (server.shards is {shards})",
+                show_size(least)
+            );
+            self.breaks("limits.log_bytes", rule)
+        })
+    }
+
+    /// A room keeps at least one publication, of whatever size, and no more than its shard may; and
+    /// only what it keeps is sent to newcomers, and only where members are told of each other it is
+    /// said what they are.
+    fn fit_kept(&self, problems: &mut Vec<Problem>, shards: usize) {
         let Settings {
-            rooms, namespaces, ..
+            engine,
+            rooms,
+            namespaces,
+            ..
         } = self.settings;
+        let (all, share) = (engine.logs_bytes_max, engine.logs_bytes_max / shards);
         let named = namespaces.iter();
         let named = named.map(|(name, rooms)| (Some(name.as_str()), rooms));
         let (key, largest) = self.largest_message();
@@ -142,6 +160,14 @@ impl CrossChecks<'_> {
                     "must be at least {}, or a large message would not be kept: {key} ({}), which may be lowered, and 1KiB more",
                     show_size(least),
                     show_size(largest)
+                );
+                problems.push(self.option_breaks(name, &room_keys::HISTORY_BYTES, rooms, rule));
+            }
+            if rooms.history.is_some() && rooms.history_bytes > share {
+                let rule = format!(
+                    "must be at most {}: a shard's share of limits.log_bytes ({}), which may be raised (server.shards is {shards})",
+                    show_size(share),
+                    show_size(all)
                 );
                 problems.push(self.option_breaks(name, &room_keys::HISTORY_BYTES, rooms, rule));
             }

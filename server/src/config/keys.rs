@@ -170,7 +170,15 @@ pub(super) static KEYS: &[Key] = &[
         name: "limits.logs",
         flag: None,
         what: "Rooms of each shard that have nothing left of their history and keep their epoch (epoch_ttl); of more, the one that has been empty for longest forgets it. Rooms that keep something do not count.",
-        kind: ValueKind::Count(LOGS_RANGE, |settings| &mut settings.engine.logs_max),
+        kind: ValueKind::Count(Config::LOGS, |settings| &mut settings.engine.logs_max),
+    },
+    Key {
+        name: "limits.log_bytes",
+        flag: None,
+        what: "Memory for what all rooms keep, shared out evenly to the shards; beyond it the largest rooms lose their oldest messages. At least 1MiB for each shard, and in each shard's share the largest history_bytes.",
+        kind: ValueKind::Size(1 << 20..=1 << 40, |settings| {
+            &mut settings.engine.logs_bytes_max
+        }),
     },
     room_keys::JOIN,
     room_keys::PUBLISH,
@@ -376,9 +384,6 @@ pub(super) static KEYS: &[Key] = &[
         kind: ValueKind::Other("text or json", |settings| &mut settings.log_format),
     },
 ];
-
-/// An empty log takes some 300 bytes.
-const LOGS_RANGE: RangeInclusive<usize> = 16..=10_000_000;
 
 const FILES_RULE: &str = "none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters";
 

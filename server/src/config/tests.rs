@@ -315,6 +315,11 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("rooms.max_name_bytes", ["1", "255"], ["0", "256"]),
         ("rooms.max_members", ["1", "10000000"], ["0", "10000001"]),
         ("limits.logs", ["16", "10000000"], ["15", "10000001"]),
+        (
+            "limits.log_bytes",
+            ["256MiB", "1024GiB"],
+            ["1023KiB", "1025GiB"],
+        ),
         ("rooms.history", ["1", "100000"], ["0", "100001"]),
         ("rooms.history", ["none", "2"], ["0", "all"]),
         ("rooms.history_bytes", ["1KiB", "1GiB"], ["1023", "1025MiB"]),

@@ -450,6 +450,18 @@ fn what_is_kept_must_fit() {
         ]),
     );
     check_namespaces(
+        "[server]\nshards = 4\npin = 'none'\n[limits]\nlog_bytes = '16MiB'\n[namespaces.chat]\nhistory = 5\nhistory_bytes = '5MiB'\n[namespaces.none]\nhistory_bytes = '5MiB'",
+        Err(&[
+            "namespaces.chat.history_bytes = \"5MiB\" (from s.toml, line 8) must be at most 4MiB: a shard's share of limits.log_bytes (16MiB), which may be raised (server.shards is 4)",
+        ]),
+    );
+    check_namespaces(
+        "[server]\nshards = 4\npin = 'none'\n[limits]\nlog_bytes = '3MiB'",
+        Err(&[
+            "limits.log_bytes = \"3MiB\" (from s.toml, line 5) must be at least 4MiB: 1MiB for each shard (server.shards is 4)",
+        ]),
+    );
+    check_namespaces(
         "[rooms]\nlast = 'newest'\n[namespaces.chat]\nlast = 'newest_by_key'",
         Err(&[
             "rooms.last = \"newest\" (from s.toml, line 2) must be none unless history says how many publications are kept",
@@ -461,7 +473,7 @@ fn what_is_kept_must_fit() {
 /// The engine is told what rooms keep, once for all that keep the same.
 #[test]
 fn what_is_kept_is_what_the_engine_takes() {
-    let file = "limits.logs = 70\n[rooms]\nhistory = 1\n[namespaces.a]\nhistory = 100000\nhistory_bytes = '1GiB'\nhistory_ttl = '365d'\nepoch_ttl = '365d'\nidempotency = '1d'\n\
+    let file = "limits.logs = 70\nlimits.log_bytes = '512GiB'\n[rooms]\nhistory = 1\n[namespaces.a]\nhistory = 100000\nhistory_bytes = '1GiB'\nhistory_ttl = '365d'\nepoch_ttl = '365d'\nidempotency = '1d'\n\
          [namespaces.b]\nslow_reader = 'catch_up'\n[namespaces.c]\nslow_reader = 'catch_up'\njoin = 'users'\n[namespaces.d]\nhistory = 1\n[namespaces.e]\nhistory = 1\nhistory_bytes = '65KiB'\nhistory_ttl = '1s'\nepoch_ttl = '1s'\nidempotency = '1s'";
     let inputs = Inputs {
         file,

@@ -749,6 +749,13 @@ fn circles_are_found_through_exports_and_not_through_tests() {
         ("b.rs", imported),
     ];
     assert_eq!(findings_in_crate(&files), [circle]);
+    let captured = "struct B; fn f<'b>() -> impl Sized + use<'b> { g(|| { 1; 2 }) }";
+    let files = [
+        lib,
+        ("a.rs", "use crate::B; struct A(B);"),
+        ("b.rs", captured),
+    ];
+    assert_eq!(findings_in_crate(&files), [""; 0]);
     let parent = [
         ("lib.rs", "mod a;"),
         ("a.rs", "pub use c::C; struct A(C); mod c;"),

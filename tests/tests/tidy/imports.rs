@@ -130,7 +130,8 @@ fn paths(tokens: &[Token]) -> Vec<Path> {
             continue;
         }
         match tokens[index].text.as_str() {
-            "use" => {
+            // `impl Trait + use<…>` imports nothing.
+            "use" if tokens.get(index + 1).is_some_and(|next| next.text != "<") => {
                 let before = index
                     .checked_sub(1)
                     .map_or("", |before| &tokens[before].text);

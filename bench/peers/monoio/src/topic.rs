@@ -55,7 +55,7 @@ impl Drop for Subscription {
     }
 }
 
-/// What one subscriber is still owed.
+/// What is still to be sent to one subscriber.
 pub(crate) struct Outbox {
     frames: RefCell<VecDeque<Bytes>>,
     /// The writer, while it waits.

@@ -16,12 +16,12 @@ pub(super) struct Native {
     /// To a room, each with the place of the body; the last is to everyone.
     publish: Vec<(Template, usize)>,
     /// What each connection has had of its room; empty: nobody recovers.
-    places: Vec<Place>,
+    positions: Vec<Position>,
 }
 
 /// Up to where a connection knows its room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Place {
+struct Position {
     /// Empty: not at all.
     epoch: String,
     offset: u64,
@@ -50,14 +50,14 @@ impl Native {
             path: path.to_owned(),
             echo: Template::new(TEXT, &echo),
             publish,
-            places: Vec::new(),
+            positions: Vec::new(),
             body,
         }
     }
 
     /// Takes note of the offset that stands before the body.
     fn note_offset(&mut self, index: usize, payload: &[u8]) {
-        let Some(place) = self.places.get_mut(index) else {
+        let Some(place) = self.positions.get_mut(index) else {
             return;
         };
         let head = payload.strip_suffix(TAIL).unwrap_or(payload);
@@ -74,7 +74,7 @@ impl Native {
 
     /// A join was answered. The words of a server that could not bring what was missed.
     fn note_join(&mut self, index: usize, envelope: &NativeEnvelope<'_>) -> Option<String> {
-        let place = self.places.get_mut(index)?;
+        let place = self.positions.get_mut(index)?;
         let position = envelope.epoch.as_deref().zip(envelope.offset);
         let Some((epoch, offset)) = position else {
             return Some("the room keeps no history".to_owned());
@@ -87,7 +87,7 @@ impl Native {
                 Some(format!("not recovered: {reason}"))
             }
             None => {
-                *place = Place {
+                *place = Position {
                     epoch: epoch.to_owned(),
                     offset,
                 };
@@ -167,13 +167,13 @@ impl Speech for Native {
     }
 
     fn recover(&mut self, connections: usize) {
-        self.places = vec![Place::default(); connections];
+        self.positions = vec![Position::default(); connections];
     }
 
     fn append_subscribe(&self, out: &mut Vec<u8>, index: usize, _: u32, room: u32) {
-        let known = self.places.get(index);
+        let known = self.positions.get(index);
         let since = match known.filter(|place| !place.epoch.is_empty()) {
-            Some(Place { epoch, offset }) => {
+            Some(Position { epoch, offset }) => {
                 format!(r#","since":{{"epoch":"{epoch}","offset":{offset}}}"#)
             }
             None => String::new(),
@@ -196,7 +196,7 @@ impl Speech for Native {
             let Some(body) = self.usual_place(payload) else {
                 return self.read_json(index, payload);
             };
-            if !self.places.is_empty() {
+            if !self.positions.is_empty() {
                 self.note_offset(index, payload);
             }
             match stamped(self.body.read(body)) {

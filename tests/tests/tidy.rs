@@ -106,11 +106,6 @@ const EXCEPTIONS: &[(Rule, &str, &str)] = &[
     ),
     (
         Rule::FunctionLines,
-        "server/src/config/tests.rs",
-        "a table with a row per range, which rustfmt spreads",
-    ),
-    (
-        Rule::FunctionLines,
         "protocol/tests/native_validity.rs",
         "a table with a row per invalid value, which rustfmt spreads",
     ),

@@ -10,7 +10,7 @@ use crate::topic::presence::roster::Change;
 use crate::topic::publication::{Content, Data, DataEncoding, Publication, PublicationKind};
 use crate::topic::target::PublishError;
 use crate::types::answer::Tag;
-use crate::types::presence::{OwnedData, PresenceKey, PresencePage, PresenceQuery};
+use crate::types::presence::{OwnedData, PresenceKey, PresenceQuery};
 use crate::types::ticket::Ticket;
 
 impl Core {
@@ -83,7 +83,7 @@ impl Core {
         query: PresenceQuery,
         requester: Requester,
     ) {
-        let nobody = Part::Presence(Box::new(PresencePage::default()));
+        let nobody = Part::Presence(Box::default());
         let key = self.queries.open(self.mail.shard(), requester, nobody);
         let home = self.mail.home(Some(topic.topic()));
         let query = Box::new(query);

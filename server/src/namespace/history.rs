@@ -125,13 +125,13 @@ impl Log {
     /// the largest message.
     pub(super) fn options(&self, message_bytes_max: usize) -> LogOptions {
         match self.reader {
-            LogReader::Clients => self.options.clone(),
+            LogReader::Clients => self.options,
             LogReader::SlowReaders => LogOptions {
                 bytes_max: self
                     .options
                     .bytes_max
                     .max(message_bytes_max + MESSAGE_HEADROOM_BYTES),
-                ..self.options.clone()
+                ..self.options
             },
         }
     }

@@ -93,6 +93,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("missed[trimmed_by_size]", "lagging.rs"),
     ("missed[trimmed_by_age]", "the log's own tests"),
     ("fell_behind", "lagging.rs"),
+    ("presences", "application/presence.rs"),
+    ("presence_events", "application/presence.rs"),
     ("rotated", "the driver's own tests"),
     ("drained", "the end of a drain, which takes the server"),
 ];

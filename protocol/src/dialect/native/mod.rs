@@ -34,7 +34,7 @@ pub(crate) enum Key {
     Limit,
     Since,
     Reverse,
-    Key,
+    Idempotency,
     Conflate,
     Presence,
     Cursor,
@@ -56,7 +56,7 @@ impl Key {
             b"limit" => Key::Limit,
             b"since" => Key::Since,
             b"reverse" => Key::Reverse,
-            b"key" => Key::Key,
+            b"key" => Key::Idempotency,
             b"conflate" => Key::Conflate,
             b"presence" => Key::Presence,
             b"cursor" => Key::Cursor,
@@ -79,7 +79,7 @@ impl Key {
             Key::Limit => "limit must be a whole number below 4294967296",
             Key::Since => "since must be an object",
             Key::Reverse => "reverse must be true or false",
-            Key::Key => "key must be a string of 1 to 128 bytes",
+            Key::Idempotency => "key must be a string of 1 to 128 bytes",
             Key::Conflate => "conflate must be a string of 1 to 128 bytes",
             Key::Presence => "presence must be a value of at most 1024 bytes",
             Key::Cursor => "cursor must be a string",
@@ -236,12 +236,12 @@ impl<'b, S: Span<'b>> Keys<S> {
     /// `key` and `conflate`.
     #[inline(always)]
     fn publish_keys(&self) -> Result<Option<Box<PublishKeys<'b>>>, Wrong> {
-        let (key, conflate) = (Key::Key as usize, Key::Conflate as usize);
+        let (key, conflate) = (Key::Idempotency as usize, Key::Conflate as usize);
         if self.get(key).is_none() && self.get(conflate).is_none() {
             return Ok(None);
         }
         let keys = PublishKeys {
-            idempotency: self.short_string(Key::Key)?,
+            idempotency: self.short_string(Key::Idempotency)?,
             conflation: self.short_string(Key::Conflate)?,
         };
         let is_some = keys.idempotency.is_some() || keys.conflation.is_some();

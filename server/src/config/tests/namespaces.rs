@@ -543,6 +543,13 @@ fn what_is_told_of_members_is_read() {
     );
 }
 
+#[test]
+fn ranges_of_what_is_told_of_members_are_exact_at_both_ends() {
+    check_range("rooms.presence_grace", ["0s", "1h"], ["0", "61m"]);
+    let members = "rooms.presence_events_max_members";
+    check_range(members, ["0", "1000000"], ["-1", "1000001"]);
+}
+
 /// The engine is told how rooms know their members, once for all that do it alike.
 #[test]
 fn what_is_told_of_members_is_what_the_engine_takes() {

@@ -262,6 +262,7 @@ pub const SERVERS: &[Server] = &[
     RAW_TWO_SHARDS,
     RAW_TLS,
     RAW_DEFLATE,
+    RAW_KEPT,
     NATIVE,
     BUN,
     BUN_TLS,

@@ -19,7 +19,6 @@ use crate::topic::log::range::{ReadMode, Reader};
 use crate::topic::subscribers::SubscribersLog;
 use crate::types::history::{JoinedLog, Loss, Missed, MissedReason, Recovery};
 use crate::types::ticket::Ticket;
-use shardcast_protocol::frame;
 
 impl Core {
     /// Cursors that ask for more in one tick: with 64 KiB for each, 4 MiB.
@@ -280,9 +279,9 @@ impl Core {
             return false;
         }
         let flags = self.connections.at(who.slot).flags;
-        let frames = u64::from(span.frames);
+        let mut frames = u64::from(span.frames);
         if flags.has(Flags::SERVED_APART) {
-            self.append_frames(who, &span.plain);
+            frames = self.append_frames(who, &span.plain);
         } else {
             let bytes = match &span.deflated {
                 Some(deflated) if flags.has(Flags::DEFLATES) => deflated,
@@ -297,15 +296,5 @@ impl Core {
         self.counters.deliveries.add(frames);
         self.counters.caught_up.add(frames);
         self.connections.phase(who) == Phase::Open
-    }
-
-    /// Appends each frame in the encoding that the connection takes.
-    fn append_frames(&mut self, who: Ticket, frames: &[u8]) {
-        let mut rest = frames;
-        while !rest.is_empty() && self.connections.phase(who) == Phase::Open {
-            let (frame, behind) = rest.split_at(frame::written(rest).1.end);
-            self.write_frame(who, |out| out.extend_from_slice(frame));
-            rest = behind;
-        }
     }
 }

@@ -11,11 +11,10 @@ use crate::counters::ShardCounters;
 use crate::egress::deflate::{Compressing, compress_for_sharers};
 use crate::message::lane::Mailbox;
 use crate::message::request::PublishRequest;
-use crate::topic::home::Homes;
 use crate::topic::key::Topic;
 use crate::topic::log::entry::LogEntry;
-use crate::topic::log::logs::Logs;
 use crate::topic::publication::{Content, Encode, Position, Publication};
+use crate::topic::topics::Topics;
 use crate::types::encoding::{EncodingId, EncodingSet};
 use crate::types::frame::Frame;
 use crate::types::ticket::Ticket;
@@ -33,9 +32,8 @@ pub(super) struct Encoder<'a> {
 }
 
 impl Core {
-    /// What a home needs at once: where the members are, the way to them, and what makes their
-    /// frames.
-    pub(super) fn home_parts(&mut self) -> (&Homes, &mut Mailbox, Encoder<'_>) {
+    /// What a home needs at once: its topics, the way to their members, and what makes frames.
+    pub(super) fn home_parts(&mut self) -> (&mut Topics, &mut Mailbox, Encoder<'_>) {
         let encoder = Encoder {
             encode: self.encode,
             compressing: self.compressing.as_deref_mut(),
@@ -43,20 +41,7 @@ impl Core {
             counters: &self.counters,
             shard: self.mail.shard(),
         };
-        (&self.topics.homes, &mut self.mail, encoder)
-    }
-
-    /// What reading a log needs at once: the logs, the way to who reads, and what makes their
-    /// frames.
-    pub(super) fn log_parts(&mut self) -> (&mut Logs, &mut Mailbox, Encoder<'_>) {
-        let encoder = Encoder {
-            encode: self.encode,
-            compressing: self.compressing.as_deref_mut(),
-            admission: &self.admissions.process,
-            counters: &self.counters,
-            shard: self.mail.shard(),
-        };
-        (&mut self.topics.logs, &mut self.mail, encoder)
+        (&mut self.topics, &mut self.mail, encoder)
     }
 
     /// As owner: sends something to one connection, in its encoding.

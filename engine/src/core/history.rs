@@ -121,9 +121,9 @@ impl Core {
         } = ask;
         let now = self.now;
         let bytes_max = RANGE_BYTES_MAX.min(self.limits.outbox.bytes_max / 2);
-        let (logs, mail, mut encoder) = self.log_parts();
+        let (topics, mail, mut encoder) = self.home_parts();
         let name = topic.topic();
-        let read = logs.get(name, now, |log, _| {
+        let read = topics.logs.get(name, now, |log, _| {
             // A log that was made anew has nothing that the reader knows of.
             if log.epoch != epoch {
                 return None;

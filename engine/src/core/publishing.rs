@@ -184,8 +184,8 @@ impl Core {
         mut deliver: impl FnMut(EncodingId, &Frame),
     ) {
         self.events.published(publish.topic.as_ref(), position);
-        let (homes, mail, mut encoder) = self.home_parts();
-        let interest = homes.interest(topic);
+        let (topics, mail, mut encoder) = self.home_parts();
+        let interest = topics.homes.interest(topic);
         let topic = Some(topic);
         let count = |pairs: &[Interest]| pairs.iter().map(|pair| pair.members).sum();
         // Ordered by encoding: if the first and the last are of one, all are.

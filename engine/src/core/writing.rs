@@ -3,6 +3,7 @@
 //! Called by whoever sends: contexts, messages, control frames, endings.
 
 use super::Core;
+use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
@@ -63,6 +64,19 @@ impl Core {
             .outbox
             .force(Bytes::from(bytes), encryption);
         self.pending_work.kick.push(ticket);
+    }
+
+    /// Appends complete plain frames one by one, each in the encoding that the connection takes,
+    /// while it is open. How many found room.
+    pub(crate) fn append_frames(&mut self, ticket: Ticket, frames: &[u8]) -> u64 {
+        let (mut rest, mut appended) = (frames, 0);
+        while !rest.is_empty() && self.connections.phase(ticket) == Phase::Open {
+            let (frame, behind) = rest.split_at(frame::written(rest).1.end);
+            self.write_frame(ticket, |out| out.extend_from_slice(frame));
+            appended += u64::from(self.connections.phase(ticket) == Phase::Open);
+            rest = behind;
+        }
+        appended
     }
 
     /// Answers a ping, or sends one.

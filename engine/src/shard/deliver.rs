@@ -10,7 +10,6 @@ use crate::egress::outgoing::Shared;
 use crate::topic::batch::{Chunk, FanOut, Layout};
 use crate::types::answer::Fate;
 use crate::types::ticket::Ticket;
-use shardcast_protocol::frame;
 
 /// Reported publishes in a chunk, however few members they have: each has turns of its own.
 const REPORTED_PER_CHUNK: usize = 16;
@@ -226,18 +225,12 @@ impl Core {
     /// Rare: connections with a window of their own.
     fn append_alone(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> Appended {
         let flags = self.connections.at(ticket.slot).flags;
-        let (mut frames, mut fits) = (0, true);
+        let mut frames = 0;
         let all = u64::from(fan_out.frames - fan_out.skipped(ticket));
         fan_out.spans(ticket, Layout::Plain, |start, end| {
-            let mut rest = &fan_out.plain[start..end];
-            while fits && !rest.is_empty() {
-                let (frame, behind) = rest.split_at(frame::written(rest).1.end);
-                self.write_frame(ticket, |out| out.extend_from_slice(frame));
-                fits = self.connections.phase(ticket) == Phase::Open;
-                frames += u64::from(fits);
-                rest = behind;
-            }
+            frames += self.append_frames(ticket, &fan_out.plain[start..end]);
         });
+        let fits = frames == all;
         if all > 0 {
             fan_out.tally.count(fate(fits, flags));
         }

@@ -224,7 +224,6 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The name or the limits refuse it; nothing was sent.
     pub fn list(&mut self, topic: Topic<'_>, tag: Tag) -> Result<(), PublishError> {
-        self.core.may_ask()?;
         self.core.list(self.ticket, topic, tag)
     }
 
@@ -261,7 +260,6 @@ impl<'a> Context<'a> {
         query: HistoryQuery,
         tag: Tag,
     ) -> Result<(), PublishError> {
-        self.core.may_ask()?;
         self.core.history(self.ticket, topic, class, query, tag)
     }
 

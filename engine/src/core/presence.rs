@@ -66,12 +66,7 @@ impl Core {
         query: PresenceQuery,
         tag: Tag,
     ) -> Result<(), PublishError> {
-        let topic = self.key(topic)?;
-        if self.queries.is_full() {
-            return Err(PublishError::TooManyReports);
-        }
-        self.topics
-            .check_congestion(&mut self.connections, ticket, Some(topic.topic()));
+        let topic = self.ask_about(ticket, topic)?;
         self.post_presence(topic, query, Requester::Connection(ticket, tag));
         Ok(())
     }

@@ -79,12 +79,7 @@ impl Core {
         topic: Topic<'_>,
         tag: Tag,
     ) -> Result<(), PublishError> {
-        let topic = self.key(topic)?;
-        if self.queries.is_full() {
-            return Err(PublishError::TooManyReports);
-        }
-        self.topics
-            .check_congestion(&mut self.connections, ticket, Some(topic.topic()));
+        let topic = self.ask_about(ticket, topic)?;
         self.post_list(topic, Requester::Connection(ticket, tag));
         Ok(())
     }
@@ -110,12 +105,7 @@ impl Core {
         query: HistoryQuery,
         tag: Tag,
     ) -> Result<(), PublishError> {
-        let topic = self.key(topic)?;
-        if self.queries.is_full() {
-            return Err(PublishError::TooManyReports);
-        }
-        self.topics
-            .check_congestion(&mut self.connections, ticket, Some(topic.topic()));
+        let topic = self.ask_about(ticket, topic)?;
         self.post_history(topic, class, query, Requester::Connection(ticket, tag));
         Ok(())
     }

@@ -3,13 +3,27 @@
 
 use super::*;
 use crate::message::lane::REQUESTS_WAITING_MAX;
+use crate::topic::key::Topic;
+use crate::topic::log::options::LogClass;
 use crate::topic::publication::Content;
 use crate::topic::target::{Publish, PublishError, Target};
 use crate::types::answer::Tag;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
+use crate::types::history::{HistoryQuery, ReadOrder};
+use crate::types::presence::PresenceQuery;
 use crate::types::room_error::RoomError;
 use shardcast_protocol::close::CloseCode;
+
+const POSITION_ALONE: HistoryQuery = HistoryQuery {
+    since: None,
+    limit: 0,
+    order: ReadOrder::Forward,
+};
+const FIRST_MEMBER: PresenceQuery = PresenceQuery {
+    after: None,
+    limit: 1,
+};
 
 /// Each message makes it ask for so many publishes, then for one thing of each kind.
 struct Greedy(Rc<RefCell<Vec<Heard>>>);
@@ -22,6 +36,8 @@ struct Heard {
     leave: Result<(), RoomError>,
     identify: Result<(), RoomError>,
     list: Result<(), PublishError>,
+    history: Result<(), PublishError>,
+    presence: Result<(), PublishError>,
 }
 
 impl Application for Greedy {
@@ -50,7 +66,9 @@ impl Application for Greedy {
             join: cx.join("other", Tag(1)),
             leave: cx.leave("mine", Tag(2)),
             identify: cx.identify(Some("ann")),
-            list: cx.list(crate::topic::key::Topic::Room("r"), Tag(3)),
+            list: cx.list(Topic::Room("r"), Tag(3)),
+            history: cx.history(Topic::Room("r"), LogClass::new(0), POSITION_ALONE, Tag(4)),
+            presence: cx.presence("r", FIRST_MEMBER, Tag(5)),
         };
         self.0.borrow_mut().push(heard);
     }
@@ -77,10 +95,12 @@ fn one_call_asks_for_so_much_and_no_more() {
         leave: Ok(()),
         identify: Err(RoomError::Busy),
         list: Err(PublishError::Busy),
+        history: Err(PublishError::Busy),
+        presence: Err(PublishError::Busy),
     };
     assert_eq!(heard.borrow_mut().pop(), Some(full));
-    // Of the publishes, a message, an end, a join, an identity and a list.
-    assert_eq!(trial.counters.asks_refused.get(), beyond as u64 + 5);
+    // Of the publishes, a message, an end, a join, an identity, and three questions.
+    assert_eq!(trial.counters.asks_refused.get(), beyond as u64 + 7);
     trial.tick_until(|counters| counters.rooms.get() == 0);
     // There is room again.
     trial.write(client, &client_frame(OpCode::Text, b"1"));
@@ -91,7 +111,9 @@ fn one_call_asks_for_so_much_and_no_more() {
         leave: Err(RoomError::NotJoined),
         identify: Ok(()),
         list: Ok(()),
+        history: Ok(()),
+        presence: Ok(()),
     };
     assert_eq!(heard.borrow_mut().pop(), Some(done));
-    assert_eq!(trial.counters.asks_refused.get(), beyond as u64 + 5);
+    assert_eq!(trial.counters.asks_refused.get(), beyond as u64 + 7);
 }

@@ -6,6 +6,7 @@
 mod tool;
 
 use shardcast_patience::{leave_out, say_left_out, wait_until};
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -40,10 +41,12 @@ fn sockudo() {
 
 /// How a `start` says that something is missing (EX_UNAVAILABLE of sysexits.h).
 const MISSING: i32 = 69;
+/// Of what a server complained about, shown with a failure.
+const LOG_LINES_MAX: usize = 10;
 
 /// `prepared`: what its folder below the target folder has, once it was prepared.
 fn check(name: &str, protocol: &str, prepared: &str) {
-    let Some(server) = Server::start(name, prepared) else {
+    let Some(mut server) = Server::start(name, prepared) else {
         let what = format!("{name} is not prepared here");
         return match name {
             "sockudo" => say_left_out(&what),
@@ -61,7 +64,8 @@ fn check(name: &str, protocol: &str, prepared: &str) {
             .args(["--duration", "500ms", "--json", "-"])
             .args(["--protocol", protocol])
             .args(["--url", &format!("ws://{}", server.address)]));
-        let context = format!("{name}, {scenario}: {}", outcome.complaint);
+        let (said, state) = (outcome.complaint, server.state());
+        let context = format!("{name}, {scenario}: {said}; {state}");
         assert_eq!(outcome.code, Some(0), "{context}");
         let report = outcome.report;
         for fault in ["lost", "duplicated", "out_of_order", "corrupted"] {
@@ -74,6 +78,8 @@ fn check(name: &str, protocol: &str, prepared: &str) {
 struct Server {
     child: Child,
     address: SocketAddr,
+    /// What it complains about.
+    log: PathBuf,
 }
 
 impl Server {
@@ -85,25 +91,40 @@ impl Server {
         }
         let peers = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../bench/peers");
         let address = free_address();
+        let file = format!("shardcast-whole-{name}-{}.log", address.port());
+        let log = std::env::temp_dir().join(file);
         let child = Command::new(peers.join(name).join("start"))
             .args(["--listen", &address.to_string()])
             .env("CARGO_TARGET_DIR", target)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let mut server = Server { child, address };
+        let mut server = Server {
+            child,
+            address,
+            log,
+        };
         let mut ended = None;
         wait_until(&format!("{name} listens"), || {
             ended = server.child.try_wait().unwrap();
             ended.is_some() || TcpStream::connect(address).is_ok()
         });
         if let Some(status) = ended {
-            assert_eq!(status.code(), Some(MISSING), "{name} ended: {status}");
+            assert_eq!(status.code(), Some(MISSING), "{name}: {}", server.state());
             return None;
         }
         Some(server)
+    }
+
+    /// Whether it runs, and the end of what it complained about.
+    fn state(&mut self) -> String {
+        let ended = self.child.try_wait().unwrap();
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(LOG_LINES_MAX).collect();
+        let state = ended.map_or("it runs".to_owned(), |status| format!("it ended: {status}"));
+        format!("the server: {state}; its last complaints, newest first: {last:?}")
     }
 }
 
@@ -112,6 +133,7 @@ impl Drop for Server {
         // Fails only for one that ended by itself, which its check has noticed.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = fs::remove_file(&self.log);
     }
 }
 

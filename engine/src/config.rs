@@ -6,6 +6,7 @@ use crate::listener::Listener;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::presence::options::{PresenceClass, PresenceOptions};
 use crate::types::config_error::{ConfigError, within};
+use crate::types::same_user::SameUser;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub struct Config {
     pub connections_max: usize,
     /// permessage-deflate for clients that offer it. Default: none.
     pub compression: Option<Compression>,
+    /// Connections that each user may have at a time. Default: any number.
+    pub same_user: SameUser,
     /// Rooms that one connection may be in. Default 128, range 1..=4,096: joining and leaving look
     /// through them.
     pub rooms_per_connection_max: usize,
@@ -123,6 +126,7 @@ impl Default for Config {
             pinning: Pinning::Auto,
             connections_max: 100_000,
             compression: None,
+            same_user: SameUser::Allow,
             rooms_per_connection_max: 128,
             room_name_bytes_max: 255,
             outbox_bytes_max: 1 << 20,
@@ -281,6 +285,15 @@ impl Config {
         let rule = "one for each shard to 1,000,000";
         let deferred = self.deferred_max;
         within("deferred_max", deferred, self.shards..=1_000_000, rule)?;
+        if self.same_user != SameUser::Allow {
+            let (connections, rule) = (self.same_user.connections_max(), "1 to 65,536");
+            within(
+                "same_user",
+                connections,
+                1..=SameUser::CONNECTIONS_MAX,
+                rule,
+            )?;
+        }
         let (rooms, rule) = (self.rooms_per_connection_max, "1 to 4,096");
         within("rooms_per_connection_max", rooms, 1..=4_096, rule)?;
         let rule = "1 to 4,096";
@@ -397,6 +410,28 @@ impl fmt::Display for Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_has_one_connection_at_least() {
+        let check = |same_user| {
+            let config = Config {
+                same_user,
+                ..Config::default()
+            };
+            config.check().map_err(|error| error.field)
+        };
+        let most = SameUser::CONNECTIONS_MAX;
+        for (connections_max, outcome) in [
+            (0, Err("same_user")),
+            (1, Ok(())),
+            (most, Ok(())),
+            (most + 1, Err("same_user")),
+        ] {
+            assert_eq!(check(SameUser::Refuse { connections_max }), outcome);
+            assert_eq!(check(SameUser::Replace { connections_max }), outcome);
+        }
+        assert_eq!(check(SameUser::Allow), Ok(()));
+    }
 
     #[test]
     fn names_the_field_that_is_out_of_range() {

@@ -43,6 +43,7 @@ use crate::topic::presence::presences::Presences;
 use crate::topic::publication::Encode;
 use crate::topic::topics::Topics;
 use crate::types::close_reason::CloseReason;
+use crate::types::same_user::SameUser;
 use crate::types::ticket::{Address, Ticket};
 use bytes::Bytes;
 use shardcast_protocol::deflate::Agreement;
@@ -92,6 +93,7 @@ pub(crate) struct Limits {
     /// By listener.
     pub(crate) message_bytes_max: [usize; Listener::COUNT_MAX],
     pub(crate) outbox: OutboxLimits,
+    pub(crate) same_user: SameUser,
     pub(crate) rooms_per_connection_max: usize,
     pub(crate) room_name_bytes_max: usize,
     pub(crate) head: HeadLimits,
@@ -130,6 +132,7 @@ impl Limits {
                 bytes_max: config.outbox_bytes_max,
                 sends_max: config.outbox_frames_max,
             },
+            same_user: config.same_user,
             rooms_per_connection_max: config.rooms_per_connection_max,
             room_name_bytes_max: config.room_name_bytes_max,
             head: HeadLimits {

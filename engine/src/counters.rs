@@ -110,6 +110,10 @@ counters! {
     count dropped_untranslatable;
     /// Connections closed with 1008: outbox full.
     count closed_slow;
+    /// Connections closed with 4020: another one of the same user took their place.
+    count closed_replaced;
+    /// Connections closed with 4120: their user had as many as it may have.
+    count closed_too_many;
     /// Connections closed for breaking the protocol: of WebSockets, or of TLS after its handshake.
     count closed_protocol;
     /// Connections that were too late, by the deadline that they missed.

@@ -13,6 +13,7 @@ pub(crate) mod member_list;
 pub(crate) mod order;
 pub(crate) mod presence;
 pub(crate) mod publication;
+pub(crate) mod seats;
 pub(crate) mod subscribers;
 pub(crate) mod target;
 pub(crate) mod topics;

@@ -11,5 +11,6 @@ pub(crate) mod presence;
 pub(crate) mod presence_event;
 pub(crate) mod quiet;
 pub(crate) mod room_error;
+pub(crate) mod same_user;
 pub(crate) mod shrink;
 pub(crate) mod ticket;

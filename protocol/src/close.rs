@@ -29,6 +29,11 @@ impl CloseCode {
     pub const RESTART: CloseCode = CloseCode(1012);
     /// 1013
     pub const TRY_LATER: CloseCode = CloseCode(1013);
+    /// 4020: another connection of the same user has taken its place. Connecting again would only
+    /// take it back.
+    pub const REPLACED: CloseCode = CloseCode(4020);
+    /// 4120: its user has as many connections as a user may have.
+    pub const TOO_MANY_CONNECTIONS: CloseCode = CloseCode(4120);
 
     /// `None` for a code that must not be sent (RFC 6455 §7.4.1, §7.4.2): anything but 1000-1003,
     /// 1007-1014 and 3000-4999. 1012-1014 are of the IANA registry; 1004-1006 and 1015 are

@@ -10,6 +10,8 @@ mod place;
 mod problem;
 mod room_keys;
 mod rooms;
+mod session_keys;
+mod sessions;
 mod settings;
 mod tls;
 mod value;

@@ -11,11 +11,14 @@ use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::topic::log::options::LogClass;
 use crate::topic::topics::Topics;
 use crate::types::answer::{Answer, Tag};
+use crate::types::close_reason::CloseReason;
 use crate::types::encoding::EncodingId;
 use crate::types::history::Since;
 use crate::types::presence::{JoinPresence, OwnedData};
 use crate::types::room_error::RoomError;
+use crate::types::same_user::SameUser;
 use crate::types::ticket::{Address, Ticket};
+use shardcast_protocol::close::CloseCode;
 use std::sync::Arc;
 
 /// The answer that the application gets for a connection, if it asked for one.
@@ -251,7 +254,10 @@ impl Core {
     }
 
     /// As home: a connection becomes a member, if the room is not full.
-    pub(crate) fn order_join(&mut self, join: Join) {
+    pub(crate) fn order_join(&mut self, mut join: Join) {
+        if join.topic.kind() == TopicKind::User {
+            self.seat(&mut join);
+        }
         let Topics {
             homes,
             logs,
@@ -262,8 +268,33 @@ impl Core {
         homes.order_join(logs, presences, mail, events, self.now, join);
     }
 
+    /// As home of a user: a connection becomes the user's, if the rule for that has a place for it
+    /// or makes one.
+    fn seat(&mut self, join: &mut Join) {
+        match self.limits.same_user {
+            SameUser::Allow => {}
+            SameUser::Refuse { connections_max } => join.members_max = connections_max,
+            SameUser::Replace { connections_max } if join.counted => {
+                let seats = &mut self.topics.seats;
+                let oldest = seats.take(join.topic.name(), join.who, connections_max);
+                let Some(oldest) = oldest else { return };
+                self.counters.closed_replaced.add(1);
+                let disconnect = ShardRequest::Disconnect {
+                    who: oldest.ticket,
+                    code: CloseCode::REPLACED,
+                    reason: "another connection of this user took its place".into(),
+                };
+                self.mail.request(oldest.shard, disconnect);
+            }
+            SameUser::Replace { .. } => {}
+        }
+    }
+
     /// As home: a connection is no member any more, if it was one.
     pub(crate) fn order_leave(&mut self, topic: &TopicKey, encoding: EncodingId, who: Address) {
+        if topic.kind() == TopicKind::User && !self.topics.seats.is_empty() {
+            self.topics.seats.leave(topic.name(), who);
+        }
         let Topics { homes, logs, .. } = &mut self.topics;
         homes.order_leave(logs, &mut self.events, self.now, topic, encoding, who);
     }
@@ -337,12 +368,25 @@ impl Core {
         let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
         debug_assert_eq!(membership.place(), MemberPlace::Outside);
-        if membership.in_flight == 0 {
+        let refused = *membership;
+        if refused.in_flight == 0 {
             self.forget_membership(who, subscribers);
+            if refused.wanted && refused.kind == TopicKind::User {
+                self.close_for_too_many(who);
+                return None;
+            }
         }
         let (tag, error) = answer?;
         let room = topic.name().clone();
         Some((who, tag, Answer::Refused { room, error }))
+    }
+
+    /// The user that a connection wanted to be has as many as it may have.
+    fn close_for_too_many(&mut self, who: Ticket) {
+        const TEXT: &str = "this user has as many connections as it may have";
+        self.counters.closed_too_many.add(1);
+        let code = CloseCode::TOO_MANY_CONNECTIONS;
+        self.close(who, code, TEXT, CloseReason::Application(code));
     }
 
     fn forget_membership(&mut self, who: Ticket, subscribers: u32) {

@@ -11,7 +11,7 @@ use crate::egress::outgoing::Outgoing;
 use crate::shard::pace::Pace;
 use crate::topic::batch::{Batch, Recipients, Turn};
 use crate::topic::cursor::CursorState;
-use crate::topic::key::{TopicKind, TopicName};
+use crate::topic::key::{Topic, TopicKind, TopicName};
 use crate::types::encoding::EncodingId;
 use shardcast_protocol::frame;
 use std::collections::{BTreeMap, HashMap};
@@ -146,6 +146,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         assert!(core.topics.homes.is_empty(), "home topics left");
         assert!(core.topics.cursors.is_empty(), "cursors left");
         assert!(core.topics.presences.is_empty(), "members left");
+        assert!(core.topics.seats.is_empty(), "connections of users left");
         assert_eq!(core.mail.depth(), 0, "messages left");
         assert!(!core.mail.is_waiting(), "messages wait for room");
         assert!(core.queries.is_empty(), "reports pending");
@@ -303,6 +304,8 @@ fn check_cursors(core: &Core) {
     let homes = &core.topics.homes;
     core.topics.logs.check(|topic| homes.members(topic) > 0);
     core.topics.presences.check(|topic| homes.members(topic));
+    let seats = &core.topics.seats;
+    seats.check(|user| homes.members(Topic::User(user)));
 }
 
 /// A batch keeps its subscribers as long as something of it is under way.

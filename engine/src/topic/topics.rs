@@ -18,6 +18,7 @@ use crate::topic::log::logs::Logs;
 use crate::topic::member_list::MemberLists;
 use crate::topic::order::enqueue_report;
 use crate::topic::presence::presences::Presences;
+use crate::topic::seats::Seats;
 use crate::topic::subscribers::LocalTopics;
 use crate::types::answer::Report;
 use crate::types::encoding::EncodingId;
@@ -38,6 +39,8 @@ pub(crate) struct Topics {
     /// Some connection may have to wait for a congested topic.
     pub(crate) awaited: bool,
     pub(crate) homes: Homes,
+    /// Of the users that this shard is home to.
+    pub(crate) seats: Seats,
     /// Of the topics that this shard is home to.
     pub(crate) logs: Logs,
     /// Of this shard's members.
@@ -57,6 +60,7 @@ impl Topics {
             congestion,
             awaited: false,
             homes: Homes::default(),
+            seats: Seats::default(),
             logs,
             cursors: Cursors::default(),
             presences,
@@ -70,6 +74,7 @@ impl Topics {
         self.delayed.release_memory();
         self.local.release_memory();
         self.homes.release_memory();
+        self.seats.release_memory();
         self.logs.release_memory();
         self.cursors.release_memory();
         self.presences.release_memory();

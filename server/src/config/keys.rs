@@ -2,7 +2,7 @@
 //! `docs/configuration.md` follow it.
 
 use super::key::{Key, ValueKind};
-use super::room_keys;
+use super::{room_keys, session_keys};
 use shardcast_engine::{Compression, Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
 use std::ops::RangeInclusive;
@@ -201,6 +201,8 @@ pub(super) static KEYS: &[Key] = &[
     room_keys::PRESENCE_GRACE,
     room_keys::PRESENCE_EVENTS_MAX_MEMBERS,
     room_keys::PRESENCE_OF,
+    session_keys::SAME_USER,
+    session_keys::MAX_PER_USER,
     Key {
         name: "compression.enabled",
         flag: None,

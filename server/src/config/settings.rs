@@ -3,6 +3,7 @@
 
 use super::place::Place;
 use super::rooms::Rooms;
+use super::sessions::Sessions;
 use super::tls::TlsSettings;
 use super::value::{LogFormat, ShardCount};
 use crate::admission::entrance::EVENTS_PATH;
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(super) rooms: Rooms,
     /// The others, by name.
     pub(super) namespaces: BTreeMap<String, Rooms>,
+    pub(super) sessions: Sessions,
     /// 1 to [`DEPTH_MAX`].
     pub(super) depth_max: usize,
     pub(super) shards: ShardCount,
@@ -49,6 +51,7 @@ impl Default for Settings {
             compression: Compressed::default(),
             rooms: Rooms::default(),
             namespaces: BTreeMap::new(),
+            sessions: Sessions::default(),
             depth_max: DEPTH_MAX as usize,
             shards: ShardCount::Auto,
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
@@ -141,6 +144,7 @@ impl Settings {
             message_bytes_max: self.tls.message_bytes_max.or(self.message_bytes_max),
         });
         engine.listeners = plain.into_iter().chain(encrypted).collect();
+        engine.same_user = self.sessions.same_user();
         engine.compression = self.compression.engine();
         engine.event_streams = self.fallback.then(|| EVENTS_PATH.to_owned());
         Ok(engine)

@@ -24,6 +24,7 @@ mod presence_by_code;
 mod recovery;
 mod replacement;
 mod runtimes;
+mod same_user;
 mod speaker;
 mod users;
 

@@ -16,9 +16,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::io::Write as _;
 
-/// The header that every answer of the stream's path bears: no cookie and no other credential of a
-/// browser is used, so any page may ask; whoever may connect is the server's to decide, as for a
-/// WebSocket.
+/// The header that answers of the stream's path bear: which pages may ask is the server's to decide
+/// before, as for a WebSocket, and they may read what they are answered.
 pub const OPEN_TO_ALL: (&str, &str) = ("Access-Control-Allow-Origin", "*");
 
 /// The same as a line.

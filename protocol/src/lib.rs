@@ -14,6 +14,7 @@ mod mask;
 pub mod pack;
 pub mod pieces;
 pub mod problem;
+pub mod proxy;
 pub mod reader;
 pub mod unfinished;
 pub mod upgrade;

@@ -7,6 +7,7 @@
 //! that is not open yet.
 
 mod answer;
+mod forwarded;
 mod head_error;
 mod headers;
 mod method;
@@ -15,6 +16,7 @@ mod request;
 mod target;
 
 pub use answer::{Answer, Content, Persistence, write_answer, write_continue, write_refusal};
+pub use forwarded::{ForwardingError, client as forwarding_client};
 pub use head_error::HeadError;
 pub use headers::{HeaderError, Headers};
 pub use method::HttpMethod;

@@ -5,12 +5,14 @@
 
 mod envelope;
 mod extensions;
+mod forwarded;
 mod frames;
 mod head;
 mod inflate;
 mod json_rpc;
 mod messagepack;
 mod pieces;
+mod proxy;
 mod response;
 mod stream;
 mod translation;
@@ -18,12 +20,14 @@ mod values;
 
 pub use envelope::envelope;
 pub use extensions::extensions;
+pub use forwarded::forwarded;
 pub use frames::frames;
 pub use head::head;
 pub use inflate::inflate;
 pub use json_rpc::json_rpc;
 pub use messagepack::messagepack;
 pub use pieces::pieces;
+pub use proxy::proxy;
 pub use response::response;
 pub use translation::translation;
 
@@ -31,11 +35,13 @@ pub use translation::translation;
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 10] = [
+pub const TRIALS: [Trial; 12] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),
     ("extensions", extensions),
+    ("forwarded", forwarded),
+    ("proxy", proxy),
     ("inflate", inflate),
     ("response", response),
     ("envelope", envelope),

@@ -1,6 +1,7 @@
 //! What an embedder writes: one `Application` per shard, called on the shard's thread.
 
 use crate::connection::heartbeat::Heartbeat;
+use crate::connection::peer::Peer;
 use crate::context::Context;
 use crate::topic::publication::{Position, Publication};
 use crate::types::answer::{Answer, Notice, Tag};
@@ -27,6 +28,20 @@ pub trait Application: Sized + 'static {
     /// slot of the slab.
     type Session: 'static;
 
+    /// A proxy connected to a listener where clients are introduced
+    /// ([`crate::Listener::proxy_protocol`]): whether what it says counts. It is not read
+    /// otherwise. The default trusts whoever can connect there.
+    fn trusts_proxy(&mut self, _proxy: Peer) -> bool {
+        true
+    }
+
+    /// A connection begins, from the address that [`Context::peer`] says, and nothing of it is read
+    /// yet. An error is all that it is answered; a TLS listener closes it without an answer, before
+    /// the handshake. The default hears everybody.
+    fn arrived(&mut self, _cx: &mut Context<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// A client asks to connect: with a WebSocket, or with an event stream on its path
     /// ([`HttpRequest::asks_for_websocket`] tells). `cx` cannot send yet. [`Admission::Defer`]
     /// postpones the decision: [`Context::address`] is then what [`crate::Handle::admit`] takes,
@@ -36,6 +51,17 @@ pub trait Application: Sized + 'static {
         cx: &mut Context<'_>,
         request: &HttpRequest<'_>,
     ) -> Admission<Self::Session>;
+
+    /// A request came to the path of event streams that opens none: a message for one, a preflight
+    /// (Fetch §3.2), or a HEAD. An error is its answer, which pages of other origins cannot read.
+    /// The default takes them all: whoever posts knows the stream's token.
+    fn stream_request(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _request: &HttpRequest<'_>,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
 
     /// What a deferred connect waited for is there ([`crate::Handle::admit`]): the application
     /// decides, or defers once more within the same time. Called once for each notice whose

@@ -45,9 +45,16 @@ impl<'a> Context<'a> {
         self.core.address(self.ticket)
     }
 
-    /// Where the client connects from.
+    /// Where the client connects from: the other end of the socket, the client that a proxy has
+    /// named ([`crate::Listener::proxy_protocol`]), or what [`Context::set_peer`] was told.
     pub fn peer(&self) -> Peer {
         self.core.connections.peer(self.ticket.slot)
+    }
+
+    /// From here on the client counts as connecting from there: for whoever trusts what a proxy
+    /// says about it in the request.
+    pub fn set_peer(&mut self, peer: Peer) {
+        self.core.connections.set_peer(self.ticket.slot, peer);
     }
 
     /// The listener that it came by: index in the configuration.

@@ -35,7 +35,7 @@ use crate::egress::outgoing;
 use crate::egress::outgoing::{Outgoing, Shared};
 use crate::egress::tls::sessions::TlsSessions;
 use crate::events::EventSink;
-use crate::listener::Listener;
+use crate::listener::{Listener, ProxyProtocol};
 use crate::message::lane::Mailbox;
 use crate::query::gather::Queries;
 use crate::topic::log::logs::Logs;
@@ -92,6 +92,8 @@ fn count_panic(counters: &ShardCounters, shard: u16, ticket: Option<Ticket>) {
 pub(crate) struct Limits {
     /// By listener.
     pub(crate) message_bytes_max: [usize; Listener::COUNT_MAX],
+    /// One bit for each listener on which proxies say who their clients are.
+    proxied: u8,
     pub(crate) outbox: OutboxLimits,
     pub(crate) same_user: SameUser,
     pub(crate) rooms_per_connection_max: usize,
@@ -121,13 +123,27 @@ fn budget(config: &Config) -> MemoryBudget {
     MemoryBudget::new(bytes_max as u64, (bytes_max - reserve_bytes) as u64)
 }
 
+/// The listeners with PROXY headers.
+fn proxied(config: &Config) -> u8 {
+    const _: () = assert!(Listener::COUNT_MAX <= u8::BITS as usize);
+    let listeners = config.listeners.iter().enumerate();
+    let proxied = listeners.filter(|(_, it)| it.proxy_protocol == ProxyProtocol::On);
+    proxied.fold(0, |bits, (index, _)| bits | 1 << index)
+}
+
 impl Limits {
+    /// Whether what connects to a listener begins with a PROXY header.
+    pub(crate) fn expects_proxies(&self, listener: u8) -> bool {
+        self.proxied & 1 << listener != 0
+    }
+
     fn of(config: &Config) -> Limits {
         Limits {
             message_bytes_max: std::array::from_fn(|listener| {
                 let listener = config.listeners.get(listener);
                 listener.map_or(0, |listener| listener.message_bytes_max)
             }),
+            proxied: proxied(config),
             outbox: OutboxLimits {
                 bytes_max: config.outbox_bytes_max,
                 sends_max: config.outbox_frames_max,

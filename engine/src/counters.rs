@@ -26,6 +26,11 @@ counters! {
     /// Other requests answered 4xx or 5xx: pages that do not exist, refused event streams and
     /// posts, heads that are no HTTP.
     count requests_refused;
+    /// Connections that the application did not want to hear from, by their address.
+    count arrivals_refused;
+    /// Connections closed where a PROXY header was expected: none came, it was malformed, or the
+    /// proxy is not trusted.
+    count proxies_refused;
     /// Requests for a WebSocket or an event stream answered 503: the connection limit, or what the
     /// shard's rings have room for.
     count refused_full;

@@ -152,7 +152,7 @@ pub use egress::tls::options::{ClientCertificates, TlsOptions, TlsVersion};
 pub use egress::tls::server::Tls;
 pub use events::{Event, EventKind, Events};
 pub use histogram::Histogram;
-pub use listener::Listener;
+pub use listener::{Listener, ProxyProtocol};
 pub use message::command::Refused;
 #[doc(hidden)] // Driven by the simulation tests.
 pub use message::lane;

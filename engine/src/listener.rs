@@ -16,6 +16,20 @@ pub struct Listener {
     /// Largest message in bytes; a larger one ends its connection with 1009. Default 64 KiB, range
     /// 125 B..=64 MiB.
     pub message_bytes_max: usize,
+    /// Whether whoever connects there is a proxy that says first who its client is. Default: not.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// The PROXY protocol, versions 1 and 2, as haproxy has it (`send-proxy`, `send-proxy-v2`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProxyProtocol {
+    /// Clients connect themselves.
+    #[default]
+    Off,
+    /// Each connection begins with a header of at most 4 KiB
+    /// ([`crate::protocol::proxy::HEADER_BYTES_MAX`]), before TLS; one without is closed, as is a
+    /// proxy that [`crate::Application::trusts_proxy`] does not trust.
+    On,
 }
 
 impl Listener {
@@ -46,6 +60,7 @@ impl Listener {
             source,
             tls: None,
             message_bytes_max: Self::MESSAGE_BYTES_DEFAULT,
+            proxy_protocol: ProxyProtocol::Off,
         }
     }
 

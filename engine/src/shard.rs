@@ -3,6 +3,7 @@
 //! A tick reaps, takes in, orders, collects, delivers, and hands everything over in one turn of the
 //! driver. Every part of it is bounded, and whatever does not fit goes on in the next tick.
 
+mod arrival;
 mod calling;
 mod deadlines;
 mod deferred;

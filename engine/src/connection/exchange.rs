@@ -39,6 +39,8 @@ pub(crate) struct Deferred {
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ExchangeStage {
+    /// A proxy's header, which says who its client is.
+    Introduction,
     /// A request head.
     #[default]
     Head,

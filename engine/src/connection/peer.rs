@@ -68,7 +68,12 @@ impl Peers {
             return;
         };
         let ip = match peer.ip().to_canonical() {
-            IpAddr::V4(ip) => ip.octets(),
+            IpAddr::V4(ip) if ip.octets()[0] != 0 => ip.octets(),
+            // A proxy may say so.
+            IpAddr::V4(ip) => {
+                *self.long.reach(slot) = ip.to_ipv6_mapped().octets();
+                LONG
+            }
             IpAddr::V6(ip) => {
                 *self.long.reach(slot) = ip.octets();
                 LONG
@@ -88,7 +93,7 @@ impl Peers {
         let Short { ip, port } = self.short[slot];
         let ip = match ip {
             UNIX => return Peer::Unix,
-            LONG => IpAddr::V6(Ipv6Addr::from(self.long[slot])),
+            LONG => IpAddr::V6(Ipv6Addr::from(self.long[slot])).to_canonical(),
             ip => IpAddr::V4(Ipv4Addr::from(ip)),
         };
         Peer::Ip(SocketAddr::new(ip, u16::from_be_bytes(port)))
@@ -108,6 +113,8 @@ mod tests {
             (600, "[::ffff:10.1.2.3]:1", "10.1.2.3:1"),
             (1, "255.255.255.255:443", "255.255.255.255:443"),
             (0, "[::1]:9", "[::1]:9"),
+            (2, "0.0.0.0:7", "0.0.0.0:7"),
+            (2, "0.0.0.1:0", "0.0.0.1:0"),
         ] {
             let given = given.parse::<SocketAddr>().unwrap();
             peers.set(slot, given.into());

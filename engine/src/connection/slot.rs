@@ -315,6 +315,11 @@ impl Connections {
         self.peers.get(slot)
     }
 
+    /// The connection is a client's that speaks through a proxy.
+    pub(crate) fn set_peer(&mut self, slot: u32, peer: Peer) {
+        self.peers.set(slot, peer);
+    }
+
     /// The rooms of a connection that joins, leaves, or is a member.
     pub(crate) fn memberships(&mut self, slot: u32) -> &mut Memberships {
         self.memberships.reach(slot)

@@ -87,7 +87,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         let exchange = connection.exchange();
         let is_awaiting = exchange.is_some_and(|it| matches!(it.stage, ExchangeStage::Awaiting(_)));
-        let is_silent = exchange.is_none() && !connection.has_input();
+        let is_silent = match exchange {
+            Some(exchange) => exchange.stage == ExchangeStage::Introduction,
+            None => !connection.has_input(),
+        };
         if !is_awaiting && self.is_unreceived(ticket) {
             return;
         }
@@ -99,7 +102,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.count_deadline(deadline);
         if is_silent {
             // It asked for nothing, and may be one that a browser opened to have it at hand: there
-            // is nothing to answer (RFC 9110 §15.5.9).
+            // is nothing to answer (RFC 9110 §15.5.9). Nor is there where a proxy said nothing.
             self.core.retire(ticket);
         } else if is_awaiting {
             self.core.refuse(ticket, 503, "the session's shard is busy");

@@ -85,6 +85,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .wheel
             .schedule(slot, self.core.now + self.core.limits.handshake_ms);
         self.core.pending_work.arm.push(ticket);
+        self.arrive(ticket);
     }
 
     fn received(&mut self, ticket: Ticket, mut lease: D::Lease) {
@@ -113,7 +114,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
     #[inline(never)]
     fn received_aside(&mut self, ticket: Ticket, bytes: &mut [u8]) {
         let flags = self.core.connections.at(ticket.slot).flags;
-        if flags.has(Flags::TLS) {
+        if flags.has(Flags::TLS) && self.awaits_introduction(ticket) {
+            self.introduction_before_tls(ticket, bytes);
+        } else if flags.has(Flags::TLS) {
             self.received_records(ticket, bytes);
         }
         // Nothing more is read from the peer of an event stream.

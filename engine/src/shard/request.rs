@@ -28,6 +28,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn request(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<usize, Need> {
         let exchange = self.core.connections.at(ticket.slot).exchange();
         match exchange.map_or(ExchangeStage::Head, |exchange| exchange.stage) {
+            ExchangeStage::Introduction => self.read_introduction(ticket, bytes),
             ExchangeStage::Head => self.read_head(ticket, bytes),
             ExchangeStage::Dropping { left_bytes } => Ok(self.drop_body(ticket, bytes, left_bytes)),
             ExchangeStage::Posting(upload) => self.read_post(ticket, bytes, upload),

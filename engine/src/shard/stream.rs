@@ -9,7 +9,7 @@
 //! said.
 
 use super::Shard;
-use crate::application::{Application, Page};
+use crate::application::{Application, Page, Refusal};
 use crate::connection::exchange::{Exchange, ExchangeStage, Upload};
 use crate::connection::input::Need;
 use crate::connection::phase::Phase;
@@ -40,6 +40,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
         request: &HttpRequest<'_>,
         more: usize,
     ) {
+        // Whoever opens a stream is asked for as a client that connects.
+        if request.method() != HttpMethod::Get
+            && let Err(refusal) = self.may_ask_streams(ticket, request)
+        {
+            let page = Page {
+                headers: refusal.headers,
+                ..Page::text(refusal.status, refusal.reason)
+            };
+            return self.reply(ticket, request, &page, "");
+        }
         match request.method() {
             HttpMethod::Get | HttpMethod::Head if !takes_events(request) => {
                 let page = Page::text(406, "this is an event stream: accept text/event-stream");
@@ -64,6 +74,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.reply(ticket, request, &page, ALLOW);
             }
         }
+    }
+
+    fn may_ask_streams(
+        &mut self,
+        ticket: Ticket,
+        request: &HttpRequest<'_>,
+    ) -> Result<(), Refusal> {
+        let asked = self.shielded(ticket, |application, context| {
+            application.stream_request(context, request)
+        });
+        asked.unwrap_or_else(|| Err(Refusal::new(500, "handler failed")))
     }
 
     /// A message is announced; `more` bytes behind the head are there already.

@@ -1,7 +1,8 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy says about the client before the client's
 //! first byte. No I/O; called by the engine for listeners that expect it.
 //!
-//! Invariant: a header is taken whole and to the letter, or refused; never more than [`HEADER_BYTES_MAX`] bytes are asked for.
+//! Invariant: a header is taken whole and to the letter, or refused; never more than
+//! [`HEADER_BYTES_MAX`] bytes are asked for.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -150,7 +151,7 @@ fn binary(bytes: &[u8]) -> Result<Option<(Introduced, usize)>, ProxyError> {
                 _ => return Err(ProxyError::Malformed),
             }
         }
-        // Datagrams and Unix sockets are none of a client's of ours; LOCAL's addresses mean nothing.
+        // Datagrams and Unix sockets are no client's of ours; LOCAL's addresses mean nothing.
         _ => Introduced::Proxy,
     };
     Ok(Some((introduced, FIXED_BYTES + length)))

@@ -16,7 +16,13 @@ pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match line.command.unwrap_or(Command::Serve(line.sources)) {
         Command::Serve(sources) => match sources.check() {
-            Ok(checked) => serve(&checked.settings, checked.tls),
+            Ok(Checked { settings, tls, .. }) => {
+                let again = move || {
+                    let given = sources.given(std::env::vars_os());
+                    config::check(&given).map_err(|problems| lines(&problems))
+                };
+                serve(&settings, tls, Box::new(again))
+            }
             Err(problems) => refuse(&problems),
         },
         Command::CheckConfig(sources) => match sources.check() {

@@ -1,6 +1,8 @@
 //! The configuration: what was given (flags, environment, file) is checked once, at start, into
 //! `Settings`, which cannot be wrong.
 
+mod access;
+mod access_keys;
 mod check;
 mod given;
 mod key;

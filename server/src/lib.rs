@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod admin;
 mod admission;
 mod api;
@@ -20,6 +21,9 @@ mod session;
 mod tls;
 mod wire;
 
+pub use access::networks::{BadNetwork, Networks};
+pub use access::origin::{BadOrigin, Origins};
+pub use access::proxies::Proxies;
 pub use admission::arrival::Arrival;
 pub use admission::connect::Connect;
 pub use api::app::App;

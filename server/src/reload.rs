@@ -1,18 +1,25 @@
-//! Reading the certificate files again while the server runs. The control plane calls it on SIGHUP.
+//! Reading files again while the server runs: certificates, and from the configuration who may
+//! connect by address. The control plane calls it on SIGHUP.
 
+use crate::access::lists::LiveLists;
 use crate::admin::state::AdminState;
-use crate::config::TlsSettings;
+use crate::config::{Settings, TlsSettings};
 use crate::tls::{self, Prepared};
 use shardcast_engine::{Handle, Tls};
+use std::fmt;
+use std::sync::Arc;
 
-/// What can be exchanged in a running server: the certificates of its TLS listener, if it has one.
+/// What can be exchanged in a running server.
 #[derive(Debug)]
 pub(crate) struct Reload {
-    tls: Option<TlsListener>,
+    /// Of its TLS listener, if it has one.
+    certificates: Option<Certificates>,
+    addresses: Addresses,
 }
 
+/// The certificates of a TLS listener.
 #[derive(Debug)]
-struct TlsListener {
+pub(crate) struct Certificates {
     settings: TlsSettings,
     /// In force.
     tls: Tls,
@@ -21,41 +28,57 @@ struct TlsListener {
     handle: Handle,
 }
 
-impl Reload {
-    /// Nothing can be exchanged.
-    pub(crate) fn nothing() -> Reload {
-        Reload { tls: None }
-    }
+/// Who may connect, by address.
+pub(crate) struct Addresses {
+    /// In force, but for what was exchanged.
+    settings: Settings,
+    lists: Arc<LiveLists>,
+    again: ReadAgain,
+}
 
-    /// The files of `settings` are exchanged at this listener, which began with `tls`.
-    pub(crate) fn new(settings: TlsSettings, tls: Tls, listener: usize, handle: Handle) -> Reload {
+/// Reads the configuration from where it was read before.
+pub(crate) type ReadAgain = Box<dyn Fn() -> Result<Settings, Vec<String>> + Send>;
+
+impl Reload {
+    pub(crate) fn new(certificates: Option<Certificates>, addresses: Addresses) -> Reload {
         Reload {
-            tls: Some(TlsListener {
-                settings,
-                tls,
-                listener,
-                handle,
-            }),
+            certificates,
+            addresses,
         }
     }
 
-    /// Reads the files and uses them for connections from now on. If one cannot be used, everything
-    /// stays as it is.
+    /// Reads everything and uses it for connections from now on. What cannot be used stays as it
+    /// is, the rest is exchanged.
     pub(crate) fn run(&mut self, state: &AdminState) {
-        let Some(listener) = &mut self.tls else {
-            tracing::info!("SIGHUP: without TLS there is nothing to read again");
-            return;
-        };
-        let result = if listener.renew() {
-            "success"
-        } else {
-            "failure"
-        };
-        state.metrics().tls_reloaded(result);
+        if let Some(certificates) = &mut self.certificates {
+            state.metrics().tls_reloaded(result(certificates.renew()));
+        }
+        state
+            .metrics()
+            .access_reloaded(result(self.addresses.renew()));
     }
 }
 
-impl TlsListener {
+fn result(success: bool) -> &'static str {
+    if success { "success" } else { "failure" }
+}
+
+impl Certificates {
+    /// The files of `settings` are exchanged at this listener, which began with `tls`.
+    pub(crate) fn new(
+        settings: TlsSettings,
+        tls: Tls,
+        listener: usize,
+        handle: Handle,
+    ) -> Certificates {
+        Certificates {
+            settings,
+            tls,
+            listener,
+            handle,
+        }
+    }
+
     fn renew(&mut self) -> bool {
         let Prepared { tls, warnings } = match tls::prepare(&self.settings, Some(&self.tls)) {
             Ok(prepared) => prepared,
@@ -80,5 +103,51 @@ impl TlsListener {
             "new connections get the certificates that were just read"
         );
         true
+    }
+}
+
+impl Addresses {
+    /// `settings` are in force; `lists` are those of the running server.
+    pub(crate) fn new(settings: Settings, lists: Arc<LiveLists>, again: ReadAgain) -> Addresses {
+        Addresses {
+            settings,
+            lists,
+            again,
+        }
+    }
+
+    fn renew(&mut self) -> bool {
+        let settings = match (self.again)() {
+            Ok(settings) => settings,
+            Err(problems) => {
+                for problem in problems {
+                    tracing::error!(%problem, "access.allow and access.block stay as they are");
+                }
+                return false;
+            }
+        };
+        if !self.settings.differs_in_addresses_only(&settings) {
+            tracing::warn!(
+                "the configuration has changed in more than access.allow and access.block: the rest takes a restart"
+            );
+        }
+        let lists = settings.addresses();
+        let (allowed, blocked) = (
+            lists.allow.as_ref().map(|allow| allow.count()),
+            lists.block.count(),
+        );
+        self.lists.replace(lists);
+        tracing::info!(
+            ?allowed,
+            blocked,
+            "new connections are let in by the lists just read"
+        );
+        true
+    }
+}
+
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Addresses").finish_non_exhaustive()
     }
 }

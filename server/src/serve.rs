@@ -1,6 +1,7 @@
 //! `shardcast serve`: starts the application and the control plane beside it, and drains when it is
 //! told to stop.
 
+use crate::access::lists::LiveLists;
 use crate::admin::state::AdminState;
 use crate::api::app::App;
 use crate::api::server::Server;
@@ -8,7 +9,7 @@ use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
 use crate::passed::Passed;
-use crate::reload::Reload;
+use crate::reload::{Addresses, Certificates, ReadAgain, Reload};
 use crate::tls::Prepared;
 use shardcast_engine::{Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls};
 use std::fmt;
@@ -19,12 +20,12 @@ use std::sync::Arc;
 
 /// Serves until a signal asks for a stop. Exit code 0 after a drain, 1 when it cannot start, 2 for
 /// a configuration that the engine refuses.
-pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>) -> ExitCode {
+pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>, again: ReadAgain) -> ExitCode {
     log::start(settings);
     for warning in tls.iter().flat_map(|tls| &tls.warnings) {
         tracing::warn!("{warning}");
     }
-    match Serving::start(settings, tls.map(|prepared| prepared.tls)) {
+    match Serving::start(settings, tls.map(|prepared| prepared.tls), again) {
         Ok(server) => server.run(),
         Err(error) => {
             eprintln!("shardcast: {error}");
@@ -43,7 +44,11 @@ struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    fn start(settings: &Settings, tls: Option<Tls>) -> Result<Serving<'_>, CannotStart> {
+    fn start(
+        settings: &Settings,
+        tls: Option<Tls>,
+        again: ReadAgain,
+    ) -> Result<Serving<'_>, CannotStart> {
         /// Of background handlers, and of the control plane.
         const THREADS: usize = 2;
         let mut passed = Passed::of_process();
@@ -55,8 +60,13 @@ impl Serving<'_> {
                 address: settings.admin(),
                 source,
             })?;
+        let admin = listener.local_addr().map_err(CannotStart::Control)?;
+        let lists = Arc::new(LiveLists::new(settings.addresses()));
         let app = App::new()
             .namespaces(settings.namespaces())
+            .origins(settings.origins().and_port(admin.port()))
+            .trusted_proxies(settings.proxies())
+            .live_addresses(lists.clone())
             .rules(settings.rules());
         let server = app.start(config.clone())?;
         let counters = server.counters().to_vec();
@@ -64,12 +74,15 @@ impl Serving<'_> {
             .listeners
             .iter()
             .position(|listener| listener.tls.is_some());
-        let reload = match (settings.tls(), tls, encrypted) {
+        let certificates = match (settings.tls(), tls, encrypted) {
             (Some(files), Some(tls), Some(listener)) => {
-                Reload::new(files.clone(), tls, listener, server.engine().handle())
+                let handle = server.engine().handle();
+                Some(Certificates::new(files.clone(), tls, listener, handle))
             }
-            _ => Reload::nothing(),
+            _ => None,
         };
+        let addresses = Addresses::new(settings.clone(), lists, again);
+        let reload = Reload::new(certificates, addresses);
         let state = Arc::new(AdminState::new(counters.clone()));
         let control = Control::start(listener, state, reload).map_err(CannotStart::Control)?;
         Ok(Serving {

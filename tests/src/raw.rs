@@ -3,7 +3,7 @@
 use crate::{PATIENCE, Server};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// First byte: the last fragment, or the only one.
@@ -80,6 +80,18 @@ impl Raw {
     #[track_caller]
     pub fn connect_at(address: SocketAddr) -> Raw {
         Raw::over(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    /// The same from another address of the loopback network.
+    #[track_caller]
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Raw {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, None).expect("a socket");
+        socket
+            .bind(&SocketAddr::new(source, 0).into())
+            .expect("an address of this host");
+        socket.connect(&address.into()).expect("the server accepts");
+        Raw::over(socket.into())
     }
 
     fn over(stream: TcpStream) -> Raw {

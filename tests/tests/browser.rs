@@ -12,7 +12,7 @@ mod page;
 mod report;
 
 use page::Page;
-use shardcast::{App, Server};
+use shardcast::{App, Origins, Server};
 use shardcast_engine::{Config, Listener, Pinning};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -133,6 +133,7 @@ fn serve() -> Server {
     };
     App::new()
         .server("shardcast/test")
+        .origins(Origins::any())
         .start(config)
         .expect("this kernel serves")
 }

@@ -18,9 +18,13 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    /// By `result`: `success` or `failure`.
-    tls_reloads: Labelled<[(&'static str, &'static str); 1], Counter>,
+    /// By `success` and `failure`, as the other.
+    tls_reloads: ByResult,
+    access_reloads: ByResult,
 }
+
+/// A counter for each `result`.
+type ByResult = Labelled<[(&'static str, &'static str); 1], Counter>;
 
 impl Metrics {
     /// The media type of [`Metrics::text`].
@@ -43,26 +47,41 @@ impl Metrics {
             "When the server started, in seconds since 1970",
             ConstGauge::new(started.as_secs_f64()),
         );
-        let tls_reloads = Labelled::default();
-        for result in ["success", "failure"] {
-            // Both are there from the start.
-            drop(tls_reloads.get_or_create(&[("result", result)]));
-        }
-        registry.register(
+        let mut reloads = |name, help| {
+            let by_result = ByResult::default();
+            for result in ["success", "failure"] {
+                // Both are there from the start.
+                drop(by_result.get_or_create(&[("result", result)]));
+            }
+            registry.register(name, help, by_result.clone());
+            by_result
+        };
+        let tls_reloads = reloads(
             "shardcast_tls_reloads",
             "Times that the certificate files were read again (SIGHUP)",
-            tls_reloads.clone(),
+        );
+        let access_reloads = reloads(
+            "shardcast_access_reloads",
+            "Times that access.allow and access.block were read again (SIGHUP)",
         );
         registry.register_collector(Box::new(ShardMetrics(counters)));
         Metrics {
             registry,
             tls_reloads,
+            access_reloads,
         }
     }
 
     /// The certificate files were read again, with this `result`.
     pub(crate) fn tls_reloaded(&self, result: &'static str) {
         self.tls_reloads.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Who may connect by address was read again, with this `result`.
+    pub(crate) fn access_reloaded(&self, result: &'static str) {
+        self.access_reloads
+            .get_or_create(&[("result", result)])
+            .inc();
     }
 
     /// One reading.

@@ -1,6 +1,11 @@
 //! What an application is before it runs: its handlers, hooks and rules, and how it is started. The
 //! binary is an application without handlers.
 
+use crate::access::gate::AccessRules;
+use crate::access::lists::{AddressLists, LiveLists};
+use crate::access::networks::Networks;
+use crate::access::origin::Origins;
+use crate::access::proxies::Proxies;
 use crate::admission::arrival::{AdmissionFuture, Arrival};
 use crate::admission::connect::Connect;
 use crate::admission::entrance::Entrances;
@@ -28,6 +33,7 @@ pub struct App {
     reconnect_window: Duration,
     rules: Rules,
     namespaces: Namespaces,
+    access: AccessRules,
     registry: Arc<Registry>,
     hooks: Hooks,
 }
@@ -51,6 +57,7 @@ impl App {
             reconnect_window: Duration::from_secs(5),
             rules: Rules::default(),
             namespaces: Namespaces::default(),
+            access: AccessRules::new(),
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
         }
@@ -96,6 +103,37 @@ impl App {
     /// What clients may do in which rooms. Default: everything in all.
     pub fn namespaces(self, namespaces: Namespaces) -> App {
         App { namespaces, ..self }
+    }
+
+    /// Which web pages may connect. Default: the server's own ([`Origins`]). A page of another
+    /// origin is answered 403, before any hook is asked.
+    pub fn origins(mut self, origins: Origins) -> App {
+        self.access.origins = origins;
+        self
+    }
+
+    /// The proxies that say who their clients are, by `X-Forwarded-For`, `Forwarded` (RFC 7239), or
+    /// the PROXY protocol where a listener expects it
+    /// ([`crate::engine::Listener::proxy_protocol`]). [`crate::Connect::remote_address`] is the
+    /// client's then. What others say in these headers counts for nothing. Default: none.
+    pub fn trusted_proxies(mut self, proxies: Proxies) -> App {
+        self.access.proxies = proxies;
+        self
+    }
+
+    /// Lets connections in from these networks only, or from everywhere (`None`), and from those of
+    /// `block` never. Others are answered 403 before they have said anything; over TLS they are
+    /// closed before the handshake. Default: everywhere, and none blocked.
+    pub fn addresses(mut self, allow: Option<Networks>, block: Networks) -> App {
+        let lists = AddressLists { allow, block };
+        self.access.lists = Arc::new(LiveLists::new(lists));
+        self
+    }
+
+    /// The same with lists that change while the server runs.
+    pub(crate) fn live_addresses(mut self, lists: Arc<LiveLists>) -> App {
+        self.access.lists = lists;
+        self
     }
 
     /// Where handlers and middleware are registered: now, and while the server runs.
@@ -226,6 +264,7 @@ impl App {
         };
         let code = ApplicationCode {
             entrances: self.entrances,
+            access: self.access,
             registry: self.registry,
             hooks: self.hooks,
         };

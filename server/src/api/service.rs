@@ -1,6 +1,7 @@
 //! The application on one shard, as the engine calls it: requests meet their handlers, and every
 //! one is answered.
 
+use crate::access::gate::{AccessRules, Gate};
 use crate::admission::arrival::{self, AdmissionOutcome, Arrivals, Decision};
 use crate::admission::connect::Connect;
 use crate::admission::entrance::{Chosen, Entrances};
@@ -23,8 +24,8 @@ use crate::wire::position::missed_reason;
 use crate::wire::publication;
 use shardcast_engine::{
     Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId,
-    Frame, Heartbeat, Message, Missed, Notice, Page, Position, Publication, Quiet, Refusal, Tag,
-    allocator, confine,
+    Frame, Heartbeat, Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal,
+    Tag, allocator, confine,
 };
 use shardcast_protocol::dialect::{
     Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,
@@ -43,11 +44,13 @@ pub struct Service {
     table: ShardTable,
     /// Clients whose admission is decided in the background.
     arrivals: Arrivals,
+    gate: Gate,
 }
 
 /// What an application runs, and where clients meet it: the same for all shards.
 pub(crate) struct ApplicationCode {
     pub(crate) entrances: Entrances,
+    pub(crate) access: AccessRules,
     pub(crate) registry: Arc<Registry>,
     pub(crate) hooks: Hooks,
 }
@@ -56,6 +59,7 @@ impl fmt::Debug for ApplicationCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApplicationCode")
             .field("entrances", &self.entrances)
+            .field("access", &self.access)
             .finish_non_exhaustive()
     }
 }
@@ -64,6 +68,7 @@ impl Service {
     pub(crate) fn new(shared: Arc<Shared>, code: Arc<ApplicationCode>, shard: u16) -> Service {
         Service {
             table: ShardTable::new(code.registry.clone()),
+            gate: Gate::new(&code.access),
             shared,
             code,
             state: ShardState::new(shard),
@@ -92,7 +97,18 @@ impl Service {
 impl Application for Service {
     type Session = Session;
 
+    fn trusts_proxy(&mut self, proxy: Peer) -> bool {
+        self.code.access.proxies.trusts(proxy)
+    }
+
+    fn arrived(&mut self, cx: &mut Engine<'_>) -> Result<(), Refusal> {
+        self.gate.arrived(&self.code.access, cx.peer())
+    }
+
     fn connect(&mut self, cx: &mut Engine<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
+        if let Err(refusal) = self.gate.connects(&self.code.access, cx, request) {
+            return Admission::Refuse(refusal);
+        }
         let chosen = match self.code.entrances.choose(request) {
             Ok(chosen) => chosen,
             Err(refusal) => return Admission::Refuse(refusal),
@@ -125,6 +141,14 @@ impl Application for Service {
                 }
             }
         }
+    }
+
+    fn stream_request(
+        &mut self,
+        cx: &mut Engine<'_>,
+        request: &HttpRequest<'_>,
+    ) -> Result<(), Refusal> {
+        self.gate.asks_streams(&self.code.access, cx, request)
     }
 
     fn decide(&mut self, cx: &mut Engine<'_>, notice: Notice) -> Admission<Session> {

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::value::{show_duration, show_size};
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
 use crate::namespace::{NameRules, Newcomers, PresenceOf};
-use shardcast_engine::Pinning;
+use shardcast_engine::{Pinning, ProxyProtocol};
 use std::iter;
 
 /// Checks what was given, value by value and then together.
@@ -71,6 +71,7 @@ impl CrossChecks<'_> {
         let mut problems = Vec::new();
         self.refuse_strangers(&mut problems);
         self.keep_addresses_apart(&mut problems);
+        problems.extend(self.unknown_proxies());
         let Settings { engine, tls, .. } = self.settings;
         for (name, rule) in tls.problems() {
             problems.push(self.breaks(name, rule));
@@ -236,6 +237,15 @@ impl CrossChecks<'_> {
             let rule = "must not be the address where clients connect without TLS (server.listen)";
             problems.push(self.breaks("tls.listen", rule.to_owned()));
         }
+    }
+
+    /// Whoever connects may claim any address, so proxies are known before they are believed.
+    fn unknown_proxies(&self) -> Option<Problem> {
+        let on = self.settings.proxy_protocol == ProxyProtocol::On;
+        (on && self.settings.proxies.is_none()).then(|| {
+            let rule = "must be off unless access.trusted_proxies names the proxies";
+            self.breaks("access.proxy_protocol", rule.to_owned())
+        })
     }
 
     /// The largest message that any listener takes, and its key.

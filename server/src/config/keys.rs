@@ -1,6 +1,7 @@
 //! The table of keys, in the order in which file, environment, `default-config`, `check-config` and
 //! `docs/configuration.md` follow it.
 
+use super::access_keys;
 use super::key::{Key, ValueKind};
 use super::{room_keys, session_keys};
 use shardcast_engine::{Compression, Config, Listener};
@@ -92,6 +93,11 @@ pub(super) static KEYS: &[Key] = &[
         what: "Permits addresses that other hosts reach although nothing authenticates clients or operators.",
         kind: ValueKind::Other("true or false", |settings| &mut settings.insecure),
     },
+    access_keys::ORIGINS,
+    access_keys::TRUSTED_PROXIES,
+    access_keys::PROXY_PROTOCOL,
+    access_keys::ALLOW,
+    access_keys::BLOCK,
     Key {
         name: "limits.max_connections",
         flag: None,

@@ -6,10 +6,14 @@ use super::rooms::Rooms;
 use super::sessions::Sessions;
 use super::tls::TlsSettings;
 use super::value::{LogFormat, ShardCount};
+use crate::access::lists::AddressLists;
+use crate::access::networks::Networks;
+use crate::access::origin::Origins;
+use crate::access::proxies::Proxies;
 use crate::admission::entrance::EVENTS_PATH;
 use crate::namespace::Namespaces;
 use shardcast_engine::protocol::deflate::Takeover;
-use shardcast_engine::{Compression, ListenSource, Listener, Tls};
+use shardcast_engine::{Compression, ListenSource, Listener, ProxyProtocol, Tls};
 use shardcast_protocol::dialect::{DEPTH_MAX, Rules};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +41,12 @@ pub(crate) struct Settings {
     pub(super) drain_timeout: Duration,
     pub(super) insecure: bool,
     pub(super) fallback: bool,
+    pub(super) origins: Origins,
+    pub(super) proxies: Proxies,
+    pub(super) proxy_protocol: ProxyProtocol,
+    /// `None`: everywhere.
+    pub(super) allow: Option<Networks>,
+    pub(super) block: Networks,
     pub(super) log_level: tracing::Level,
     pub(super) log_format: LogFormat,
 }
@@ -58,6 +68,11 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(10),
             insecure: false,
             fallback: true,
+            origins: Origins::own(),
+            proxies: Proxies::none(),
+            proxy_protocol: ProxyProtocol::Off,
+            allow: None,
+            block: Networks::default(),
             log_level: tracing::Level::INFO,
             log_format: LogFormat::Text,
         }
@@ -134,14 +149,16 @@ impl Settings {
         let plain = self.listen.source(|name| given("server.listen", name))?;
         let plain = plain.map(|source| Listener {
             message_bytes_max: self.message_bytes_max,
+            proxy_protocol: self.proxy_protocol,
             ..Listener::of(source)
         });
         let encrypted = &self.tls.listen;
         let encrypted = encrypted.source(|name| given("tls.listen", name))?;
         let encrypted = encrypted.map(|source| Listener {
-            source,
             tls: tls.cloned(),
             message_bytes_max: self.tls.message_bytes_max.or(self.message_bytes_max),
+            proxy_protocol: self.proxy_protocol,
+            ..Listener::of(source)
         });
         engine.listeners = plain.into_iter().chain(encrypted).collect();
         engine.same_user = self.sessions.same_user();
@@ -167,6 +184,34 @@ impl Settings {
         let named = named.map(|(name, rooms)| (name.as_str(), rooms.namespace(bytes_max)));
         Namespaces::new(self.rooms.namespace(bytes_max), named)
             .expect("the keys' ranges and `CrossChecks` are stricter")
+    }
+
+    /// Which web pages may connect.
+    pub(crate) fn origins(&self) -> Origins {
+        self.origins.clone()
+    }
+
+    /// Whose word about a client's address counts.
+    pub(crate) fn proxies(&self) -> Proxies {
+        self.proxies.clone()
+    }
+
+    /// Who may connect, by address.
+    pub(crate) fn addresses(&self) -> AddressLists {
+        AddressLists {
+            allow: self.allow.clone(),
+            block: self.block.clone(),
+        }
+    }
+
+    /// Whether nothing differs but what is exchanged while the server runs.
+    pub(crate) fn differs_in_addresses_only(&self, other: &Settings) -> bool {
+        let same = Settings {
+            allow: self.allow.clone(),
+            block: self.block.clone(),
+            ..other.clone()
+        };
+        *self == same
     }
 
     pub(super) fn shards(&self) -> usize {

@@ -33,6 +33,8 @@ listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 shards = 2
 pin = "none"
+[access]
+origins = "any"
 [limits]
 max_connections = 100
 "#;

@@ -96,6 +96,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("presences", "application/presence.rs"),
     ("presence_events", "application/presence.rs"),
     ("rotated", "the driver's own tests"),
+    ("arrivals_refused", "access/addresses.rs"),
+    ("proxies_refused", "access/introduced.rs"),
     ("closed_replaced", "application/same_user.rs"),
     ("closed_too_many", "application/same_user.rs"),
     ("drained", "the end of a drain, which takes the server"),

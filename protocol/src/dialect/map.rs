@@ -37,6 +37,8 @@ pub(crate) struct Map<'o, N> {
     count: u8,
 }
 
+/// The longest of our keys, in bytes.
+const KEY_BYTES_MAX: usize = "max_message_bytes".len();
 /// A fixmap's: its marker is one byte, which is written when the count is known.
 const KEYS_MAX: u8 = 15;
 const FIXMAP: u8 = 0x80;
@@ -70,14 +72,17 @@ impl<'o, N: Notation> Map<'o, N> {
         }
     }
 
-    #[inline]
+    #[inline(always)] // Then the key is known, and is one write.
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
         match N::ENCODING {
             Encoding::Json => {
-                let lead = if self.count == 0 { b'{' } else { b',' };
-                self.out.extend_from_slice(&[lead, b'"']);
-                self.out.extend_from_slice(key.as_bytes());
-                self.out.extend_from_slice(b"\":");
+                let mut text = [0; KEY_BYTES_MAX + 4];
+                text[0] = if self.count == 0 { b'{' } else { b',' };
+                text[1] = b'"';
+                text[2..2 + key.len()].copy_from_slice(key.as_bytes());
+                text[2 + key.len()] = b'"';
+                text[3 + key.len()] = b':';
+                self.out.extend_from_slice(&text[..4 + key.len()]);
             }
             Encoding::Pack => pack::push_string(self.out, key),
         }

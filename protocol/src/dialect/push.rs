@@ -58,6 +58,19 @@ impl Encoding {
         }
     }
 
+    /// Appends a key of a map; in JSON with what stands around it. `count` is how many came before.
+    pub fn push_key(self, out: &mut Vec<u8>, key: &str, count: usize) {
+        match self {
+            Encoding::Json => {
+                let lead = if count > 0 { ",\"" } else { "\"" };
+                out.extend_from_slice(lead.as_bytes());
+                json::push_text(out, key);
+                out.extend_from_slice(b"\":");
+            }
+            Encoding::Pack => pack::push_string(out, key),
+        }
+    }
+
     /// Appends bytes, in JSON as a string in base64.
     pub fn push_bytes(self, out: &mut Vec<u8>, bytes: &[u8]) {
         match self {

@@ -7,7 +7,7 @@
 
 use super::transcode::{self, integer};
 use super::value::Value;
-use crate::json::{JsonScanner, Raw, unescape};
+use crate::json::{JsonScanner, Number, Raw};
 use crate::pack::{Head, Malformed, Pack, PackScanner, UNDEFINED};
 use std::borrow::Cow;
 
@@ -161,7 +161,7 @@ impl<'b> Tokens<'b> {
     /// There is none here.
     pub fn key(&mut self) -> Cow<'b, str> {
         match &mut self.0 {
-            Source::Json(scanner) => unescape(scanner.key().expect(VALID)),
+            Source::Json(scanner) => scanner.key_text().expect(VALID),
             Source::Pack(scanner) => pack_key(scanner).expect(VALID),
         }
     }
@@ -175,7 +175,7 @@ fn json_token<'b>(scanner: &mut JsonScanner<'b>) -> Token<'b> {
         })
     };
     match scanner.peek() {
-        Some(b'"') => Token::Text(unescape(scanner.string().expect(VALID))),
+        Some(b'"') => Token::Text(scanner.text().expect(VALID)),
         Some(b'{') => {
             scanner.take(b'{');
             Token::Map(open(b'}'))
@@ -184,25 +184,21 @@ fn json_token<'b>(scanner: &mut JsonScanner<'b>) -> Token<'b> {
             scanner.take(b'[');
             Token::Array(open(b']'))
         }
+        Some(b'-' | b'0'..=b'9') => json_number(scanner.number().expect(VALID)),
         _ => match scanner.value(1).expect(VALID) {
-            "null" => Token::Null,
             "true" => Token::Bool(true),
             "false" => Token::Bool(false),
-            number => json_number(number),
+            _ => Token::Null,
         },
     }
 }
 
 fn json_number(text: &str) -> Token<'_> {
-    if let Ok(number) = text.parse() {
-        return Token::Unsigned(number);
-    }
-    let is_integer = !text.contains(['.', 'e', 'E']);
-    match text.parse() {
-        Ok(number) if number != 0 => Token::Signed(number),
-        Err(_) if is_integer => Token::Digits(text),
-        // `-0`, too, which is no integer.
-        _ => float(text.parse().expect("JSON's numbers are Rust's")),
+    match Number::of(text) {
+        Number::Unsigned(number) => Token::Unsigned(number),
+        Number::Signed(number) => Token::Signed(number),
+        Number::Float(number) => float(number),
+        Number::Wide => Token::Digits(text),
     }
 }
 

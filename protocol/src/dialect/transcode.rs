@@ -4,7 +4,7 @@
 //! Invariant: the input is one complete valid value, so both go [`super::DEPTH_MAX`] deep at most.
 
 use super::timestamp;
-use crate::json::{self, JsonScanner, Raw, SyntaxError, unescape};
+use crate::json::{self, JsonScanner, Number, Raw, SyntaxError};
 use crate::pack::{self, Head, Malformed, Pack, PackScanner, UNDEFINED};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -68,7 +68,7 @@ fn push_pack(
     }
     for _ in 0..len {
         if is_object {
-            pack::push_string(out, &unescape(scanner.key()?));
+            pack::push_string(out, &scanner.key_text()?);
         }
         push_pack(out, scanner, lens)?;
         scanner.take(b',');
@@ -77,33 +77,29 @@ fn push_pack(
 }
 
 fn push_scalar(out: &mut Vec<u8>, scanner: &mut JsonScanner<'_>) -> Result<(), SyntaxError> {
-    if scanner.peek() == Some(b'"') {
-        pack::push_string(out, &unescape(scanner.string()?));
-        return Ok(());
-    }
-    match scanner.value(1)? {
-        "null" => pack::push_nil(out),
-        "true" => pack::push_bool(out, true),
-        "false" => pack::push_bool(out, false),
-        number => push_number(out, number),
+    match scanner.peek() {
+        Some(b'"') => pack::push_string(out, &scanner.text()?),
+        Some(b'-' | b'0'..=b'9') => push_number(out, scanner.number()?),
+        _ => match scanner.value(1)? {
+            "true" => pack::push_bool(out, true),
+            "false" => pack::push_bool(out, false),
+            _ => pack::push_nil(out),
+        },
     }
     Ok(())
 }
 
 /// `number` is valid JSON.
 fn push_number(out: &mut Vec<u8>, number: &str) {
-    if let Ok(number) = number.parse::<u64>() {
-        pack::push_u64(out, number);
-    } else if let Ok(number) = number.parse::<i64>()
-        && number != 0
-    {
-        pack::push_i64(out, number);
-    } else {
-        let number = number.parse().expect("JSON's numbers are Rust's");
-        match integer(number) {
-            Some(number) => pack::push_i64(out, number),
-            None => pack::push_f64(out, number),
-        }
+    let float = match Number::of(number) {
+        Number::Unsigned(number) => return pack::push_u64(out, number),
+        Number::Signed(number) => return pack::push_i64(out, number),
+        Number::Float(number) => number,
+        Number::Wide => number.parse().expect("JSON's numbers are Rust's"),
+    };
+    match integer(float) {
+        Some(number) => pack::push_i64(out, number),
+        None => pack::push_f64(out, float),
     }
 }
 
@@ -112,9 +108,11 @@ fn push_number(out: &mut Vec<u8>, number: &str) {
 /// value, and not beyond 2^53, where several integers have one float.
 pub(super) fn integer(number: f64) -> Option<i64> {
     const END: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
-    let is_integer = number.abs() < END && number.fract() == 0.0;
-    let is_minus_zero = number == 0.0 && number.is_sign_negative();
-    (is_integer && !is_minus_zero).then_some(number as i64)
+    // Without `fract`, which is a call of the C library on most machines.
+    let whole = number as i64;
+    let is_integer = number.abs() < END && whole as f64 == number;
+    let is_minus_zero = whole == 0 && number.is_sign_negative();
+    (is_integer && !is_minus_zero).then_some(whole)
 }
 
 /// Appends MessagePack as JSON.

@@ -3,13 +3,14 @@
 
 mod explain;
 mod number;
+mod plain;
 mod raw;
 mod scan;
 mod string;
 
 pub(crate) use explain::explain;
-pub(crate) use number::{push_f64, push_i64, push_u64};
+pub(crate) use number::{Number, push_f64, push_i64, push_u64};
 pub use raw::{Raw, RawBox};
 pub use scan::DEPTH_MAX;
 pub(crate) use scan::{JsonScanner, SyntaxError};
-pub(crate) use string::{push_string, unescape};
+pub(crate) use string::{push_string, push_text, unescape};

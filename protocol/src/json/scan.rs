@@ -9,6 +9,9 @@
 //! The inner functions take a position and return the next, so that it stays in a register
 //! (`bench/results/json_scan.md`).
 
+use super::plain::{skip_plain, special_bytes, word_at};
+use super::string::unescape;
+use std::borrow::Cow;
 use thiserror::Error;
 
 /// Nested containers, the outermost included (serde_json's recursion limit).
@@ -61,6 +64,37 @@ impl<'b> JsonScanner<'b> {
         Ok(&self.text[start..self.at - 1])
     }
 
+    /// Takes a string after white space and returns the text that it stands for.
+    #[inline]
+    pub(crate) fn text(&mut self) -> Result<Cow<'b, str>, SyntaxError> {
+        let bytes = self.text.as_bytes();
+        let start = expect(bytes, self.at, b'"')?;
+        // What ends before the first special byte bears no escapes: it is not searched for them.
+        let end = skip_plain(bytes, start);
+        if bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(&self.text[start..end]));
+        }
+        self.at = skip_long_string(bytes, end)?;
+        Ok(unescape(&self.text[start..self.at - 1]))
+    }
+
+    /// Takes a key and its colon, and returns the text that the key stands for.
+    #[inline]
+    pub(crate) fn key_text(&mut self) -> Result<Cow<'b, str>, SyntaxError> {
+        let key = self.text()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Takes a number, which is next, as it was sent.
+    #[inline]
+    pub(crate) fn number(&mut self) -> Result<&'b str, SyntaxError> {
+        let start = self.at;
+        self.at = skip_number(self.text.as_bytes(), start)?;
+        Ok(&self.text[start..self.at])
+    }
+
     /// Takes a key and its colon.
     pub(crate) fn key(&mut self) -> Result<&'b str, SyntaxError> {
         let key = self.string()?;
@@ -69,6 +103,7 @@ impl<'b> JsonScanner<'b> {
     }
 
     /// The same as bytes: comparing them with known keys takes no look at where characters begin.
+    #[inline(always)]
     pub(crate) fn key_bytes(&mut self) -> Result<&'b [u8], SyntaxError> {
         let bytes = self.text.as_bytes();
         let start = expect(bytes, self.at, b'"')?;
@@ -79,9 +114,15 @@ impl<'b> JsonScanner<'b> {
 
     /// Takes one complete value after white space, itself inside `outer` containers, and returns it
     /// as it was sent.
+    #[inline(always)] // A message has few values, and most are short strings.
     pub(crate) fn value(&mut self, outer: u32) -> Result<&'b str, SyntaxError> {
-        let start = skip_space(self.text.as_bytes(), self.at);
-        self.at = skip_value(self.text.as_bytes(), start, outer)?;
+        let bytes = self.text.as_bytes();
+        let start = skip_space(bytes, self.at);
+        self.at = match bytes.get(start) {
+            Some(b'"') => skip_string(bytes, start + 1)?,
+            Some(b'{' | b'[') => skip_container(bytes, start, outer)?,
+            Some(_) | None => skip_scalar(bytes, start)?,
+        };
         Ok(&self.text[start..self.at])
     }
 
@@ -94,8 +135,21 @@ impl<'b> JsonScanner<'b> {
     }
 }
 
-/// The end of the value at `at`, itself inside `outer` containers.
-fn skip_value(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, SyntaxError> {
+/// The end of the number or the word at `at`.
+#[inline]
+fn skip_scalar(bytes: &[u8], at: usize) -> Result<usize, SyntaxError> {
+    match bytes.get(at) {
+        Some(b'-' | b'0'..=b'9') => skip_number(bytes, at),
+        Some(b't') => skip_word(bytes, at, b"true"),
+        Some(b'f') => skip_word(bytes, at, b"false"),
+        Some(b'n') => skip_word(bytes, at, b"null"),
+        Some(_) | None => Err(SyntaxError { at }),
+    }
+}
+
+/// The end of the object or the array at `at`, itself inside `outer` containers.
+#[inline(never)]
+fn skip_container(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, SyntaxError> {
     let mut open = Containers {
         kinds: 0,
         count: outer,
@@ -104,7 +158,6 @@ fn skip_value(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, SyntaxEr
         // Here a value begins.
         at = match bytes.get(at) {
             Some(b'"') => skip_string(bytes, at + 1)?,
-            Some(b'-' | b'0'..=b'9') => skip_number(bytes, at)?,
             Some(bracket @ (b'{' | b'[')) => {
                 let container = if *bracket == b'{' {
                     Container::Object
@@ -123,10 +176,7 @@ fn skip_value(bytes: &[u8], mut at: usize, outer: u32) -> Result<usize, SyntaxEr
                     continue;
                 }
             }
-            Some(b't') => skip_word(bytes, at, b"true")?,
-            Some(b'f') => skip_word(bytes, at, b"false")?,
-            Some(b'n') => skip_word(bytes, at, b"null")?,
-            Some(_) | None => return Err(SyntaxError { at }),
+            Some(_) | None => skip_scalar(bytes, at)?,
         };
         // Here one has ended: close what ends with it, or go on to its neighbour.
         loop {
@@ -289,6 +339,9 @@ fn skip_digits(bytes: &[u8], start: usize) -> Result<usize, SyntaxError> {
 fn skip_string(bytes: &[u8], at: usize) -> Result<usize, SyntaxError> {
     // Keys and most names end in their first word; a call would cost as much as they do.
     if let Some(special) = word_at(bytes, at).map(special_bytes) {
+        if special == 0 {
+            return skip_long_string(bytes, at + 8);
+        }
         let end = at + (special.trailing_zeros() / 8) as usize;
         if bytes.get(end) == Some(&b'"') {
             return Ok(end + 1);
@@ -297,6 +350,7 @@ fn skip_string(bytes: &[u8], at: usize) -> Result<usize, SyntaxError> {
     skip_long_string(bytes, at)
 }
 
+/// The same for a string that is plain up to `at`.
 #[inline(never)]
 fn skip_long_string(bytes: &[u8], mut at: usize) -> Result<usize, SyntaxError> {
     loop {
@@ -337,104 +391,4 @@ fn code_unit(bytes: &[u8], at: usize) -> Result<u16, SyntaxError> {
         unit = unit << 4 | value as u16;
     }
     Ok(unit)
-}
-
-/// Skips what may stand in a string as it is: all but the quote, the backslash and control
-/// characters (RFC 8259 §7).
-#[inline]
-pub(super) fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
-    let wide_from = at + WIDE_FROM_BYTES;
-    while let Some(word) = word_at(bytes, at) {
-        let special = special_bytes(word);
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-        if at == wide_from {
-            at += plain_blocks_bytes(&bytes[at..]);
-        }
-    }
-    while bytes.get(at).is_some_and(|byte| !is_special(*byte)) {
-        at += 1;
-    }
-    at
-}
-
-/// How much of a string is looked at word by word before blocks are: a line of text must not
-/// pay for starting the wide loop. A multiple of 8.
-const WIDE_FROM_BYTES: usize = 64;
-
-#[inline(always)]
-fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let word = bytes.get(at..)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*word))
-}
-
-fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
-}
-
-/// How many bytes of blocks without a special byte there are.
-#[inline(never)]
-fn plain_blocks_bytes(bytes: &[u8]) -> usize {
-    let (blocks, _) = bytes.as_chunks::<32>();
-    // No early exit inside a block: the compiler turns it into vector instructions.
-    let is_plain = |block: &&[u8; 32]| {
-        let (words, _) = block.as_chunks::<8>();
-        words.iter().fold(0, |special, word| {
-            special | special_bytes(u64::from_le_bytes(*word))
-        }) == 0
-    };
-    32 * blocks.iter().take_while(is_plain).count()
-}
-
-/// Sets the high bit of each special byte in a word of eight. Borrows can set a wrong bit only
-/// above the lowest right one, so the lowest set bit is exact ("Bit Twiddling Hacks", hasless).
-#[inline]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // Swaps 0x20 and 0x22, so that the quote is next to the control characters and one comparison
-    // finds both.
-    let quote_or_control = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
-    let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
-    // No byte above 0x7f is special, and exclusive or with less than that leaves the high bit
-    // alone.
-    (quote_or_control | backslash) & !word & HIGHS
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_special, skip_plain};
-
-    #[test]
-    fn a_run_ends_at_the_first_special_byte_wherever_it_stands() {
-        let plain = [b' ', b'a', 0x7f, 0x80, 0xff, b'!', b'#', b'[', b']'];
-        for len in 0..=200_usize {
-            let clean: Vec<u8> = (0..len).map(|i| plain[i % plain.len()]).collect();
-            assert_eq!(skip_plain(&clean, 0), len);
-            for special in [b'"', b'\\', 0x00, 0x0a, 0x1f] {
-                for at in 0..len {
-                    let mut bytes = clean.clone();
-                    bytes[at] = special;
-                    assert_eq!(skip_plain(&bytes, 0), at, "{special:#x} at {at} of {len}");
-                    // A second one behind it changes nothing.
-                    bytes[len - 1] = b'"';
-                    assert_eq!(skip_plain(&bytes, 0), at, "{special:#x} at {at} of {len}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_byte_is_judged_alike_in_a_word_and_alone() {
-        for byte in 0..=u8::MAX {
-            for before in 0..8 {
-                let mut bytes = vec![b'a'; 8];
-                bytes[before] = byte;
-                let expected = if is_special(byte) { before } else { 8 };
-                assert_eq!(skip_plain(&bytes, 0), expected, "{byte:#x} behind {before}");
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! JSON strings to text and back (RFC 8259 §7).
 
-use super::scan::skip_plain;
+use super::plain::{is_plain, skip_plain};
 use std::borrow::Cow;
 
 /// The text that a string stands for. `inner` is what the scanner found between its quotes.
@@ -82,16 +82,32 @@ fn escaped_char(text: &str) -> (char, usize) {
 
 /// Appends `text` as a JSON string, quotes included. Escapes what must be escaped and nothing else.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text.as_bytes();
     out.push(b'"');
+    push_text(out, text);
+    out.push(b'"');
+}
+
+/// Appends what stands between the quotes.
+#[inline]
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
+    /// Words that are looked at without an early end cost less than finding one.
+    const SHORT_BYTES_MAX: usize = 64;
+    if text.len() <= SHORT_BYTES_MAX && is_plain(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        push_escaped(out, text.as_bytes());
+    }
+}
+
+#[inline(never)]
+fn push_escaped(out: &mut Vec<u8>, mut rest: &[u8]) {
     loop {
         let (plain, special) = rest.split_at(skip_plain(rest, 0));
         out.extend_from_slice(plain);
-        let [byte, after @ ..] = special else { break };
+        let [byte, after @ ..] = special else { return };
         push_escape(out, *byte);
         rest = after;
     }
-    out.push(b'"');
 }
 
 fn push_escape(out: &mut Vec<u8>, byte: u8) {

@@ -53,12 +53,9 @@ impl<'w> Compound<'w> {
 
     /// Writes a key that is text.
     pub(super) fn name(&mut self, name: &str) {
-        self.separate();
         let Writer { out, encoding, .. } = &mut self.writer;
-        encoding.push_string(out, name);
-        if *encoding == Encoding::Json {
-            out.push(b':');
-        }
+        encoding.push_key(out, name, self.count);
+        self.count += 1;
     }
 
     fn separate(&mut self) {

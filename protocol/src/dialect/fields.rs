@@ -16,6 +16,8 @@ pub(crate) type Wrong = &'static str;
 
 /// One complete valid value that can be asked what it is.
 pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
+    /// A string's bytes as they were sent: escapes are not resolved.
+    fn sent(self) -> Option<&'b [u8]>;
     /// A string's text.
     fn text(self) -> Option<Cow<'b, str>>;
     /// True or false.
@@ -29,6 +31,14 @@ pub(crate) trait Span<'b>: Copy + Into<Value<'b>> {
 }
 
 impl<'b> Span<'b> for Raw<'b> {
+    #[inline(always)]
+    fn sent(self) -> Option<&'b [u8]> {
+        match self.as_str().as_bytes() {
+            [b'"', inner @ .., b'"'] => Some(inner),
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn text(self) -> Option<Cow<'b, str>> {
         let text = self.as_str();
@@ -64,6 +74,14 @@ fn integral(number: f64) -> Option<u64> {
 }
 
 impl<'b> Span<'b> for Pack<'b> {
+    fn sent(self) -> Option<&'b [u8]> {
+        let mut scanner = PackScanner::new(self.as_bytes());
+        match scanner.head() {
+            Ok(Head::Str(len)) => scanner.content(len as usize).ok(),
+            _ => None,
+        }
+    }
+
     fn text(self) -> Option<Cow<'b, str>> {
         let mut scanner = PackScanner::new(self.as_bytes());
         match scanner.head() {
@@ -106,6 +124,8 @@ impl<'b> Span<'b> for Pack<'b> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<S, const N: usize> {
     values: [Option<S>; N],
+    /// One bit for each key that has a value, the first lowest.
+    seen: u32,
     /// What is wrong with the object as such.
     pub(crate) wrong: Option<Wrong>,
 }
@@ -113,20 +133,32 @@ pub(crate) struct Fields<S, const N: usize> {
 impl<S: Copy, const N: usize> Fields<S, N> {
     pub(crate) const NONE: Fields<S, N> = Fields {
         values: [None; N],
+        seen: {
+            assert!(N <= u32::BITS as usize, "each key has a bit");
+            0
+        },
         wrong: None,
     };
 
     #[inline(always)]
     fn put(&mut self, key: Option<usize>, value: S) {
-        if let Some(key) = key
-            && self.values[key].replace(value).is_some()
-        {
+        let Some(key) = key else { return };
+        if self.has_any(1 << key) {
             // Parsers differ in which one they believe; a proxy in between may have checked the
             // other.
             self.wrong = Some("duplicate key");
         }
+        self.seen |= 1 << key;
+        self.values[key] = Some(value);
     }
 
+    /// Whether one of these keys has a value: their bits.
+    #[inline(always)]
+    pub(crate) fn has_any(&self, keys: u32) -> bool {
+        self.seen & keys != 0
+    }
+
+    #[inline(always)]
     pub(crate) fn get(&self, key: usize) -> Option<S> {
         self.values[key]
     }

@@ -77,18 +77,33 @@ impl Method {
 
     /// The method of this name.
     pub fn from_name(name: &str) -> Option<Method> {
-        // One comparison for each that has the length of the name.
-        Some(match name {
-            "ping" => Method::Ping,
-            "echo" => Method::Echo,
-            "join_room" => Method::JoinRoom,
-            "leave_room" => Method::LeaveRoom,
-            "broadcast" => Method::Broadcast,
-            "publish" => Method::Publish,
-            "rooms" => Method::Rooms,
-            "status" => Method::Status,
-            "presence" => Method::Presence,
-            "history" => Method::History,
+        Method::from_bytes(name.as_bytes())
+    }
+
+    /// The same for a name that may be no text.
+    #[inline]
+    pub(super) fn from_bytes(name: &[u8]) -> Option<Method> {
+        // By length first: then each comparison is one of words.
+        Some(match name.len() {
+            4 => match name {
+                b"ping" => Method::Ping,
+                b"echo" => Method::Echo,
+                _ => return None,
+            },
+            5 if name == b"rooms" => Method::Rooms,
+            6 if name == b"status" => Method::Status,
+            7 => match name {
+                b"publish" => Method::Publish,
+                b"history" => Method::History,
+                _ => return None,
+            },
+            8 if name == b"presence" => Method::Presence,
+            9 => match name {
+                b"broadcast" => Method::Broadcast,
+                b"join_room" => Method::JoinRoom,
+                _ => return None,
+            },
+            10 if name == b"leave_room" => Method::LeaveRoom,
             _ => return None,
         })
     }

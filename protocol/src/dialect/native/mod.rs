@@ -44,25 +44,43 @@ impl Key {
     pub(crate) const COUNT: usize = 15;
 
     pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
-        let key = match name {
-            b"type" => Key::Type,
-            b"id" => Key::Id,
-            b"room" => Key::Room,
-            b"rooms" => Key::Rooms,
-            b"user" => Key::User,
-            b"data" => Key::Data,
-            b"echo" => Key::Echo,
-            b"report" => Key::Report,
-            b"limit" => Key::Limit,
-            b"since" => Key::Since,
-            b"reverse" => Key::Reverse,
-            b"key" => Key::Idempotency,
-            b"conflate" => Key::Conflate,
-            b"presence" => Key::Presence,
-            b"cursor" => Key::Cursor,
+        // By length first: then each comparison is one of words.
+        let key = match name.len() {
+            2 if name == b"id" => Key::Id,
+            3 if name == b"key" => Key::Idempotency,
+            4 => match name {
+                b"type" => Key::Type,
+                b"data" => Key::Data,
+                b"room" => Key::Room,
+                b"user" => Key::User,
+                b"echo" => Key::Echo,
+                _ => return None,
+            },
+            5 => match name {
+                b"rooms" => Key::Rooms,
+                b"limit" => Key::Limit,
+                b"since" => Key::Since,
+                _ => return None,
+            },
+            6 => match name {
+                b"report" => Key::Report,
+                b"cursor" => Key::Cursor,
+                _ => return None,
+            },
+            7 if name == b"reverse" => Key::Reverse,
+            8 => match name {
+                b"conflate" => Key::Conflate,
+                b"presence" => Key::Presence,
+                _ => return None,
+            },
             _ => return None,
         };
         Some(key as usize)
+    }
+
+    /// Among the bits of several keys.
+    const fn bit(self) -> u32 {
+        1 << self as u32
     }
 
     /// What its value has to be.
@@ -111,11 +129,15 @@ impl<'b, S: Span<'b>> Keys<S> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
-        let name = self.string(Key::Type)?.ok_or("type is missing")?;
         let reply = match id {
             Some(_) => ReplyMode::Always,
             None => ReplyMode::UnlessDone,
         };
+        let sent = self.get(Key::Type as usize).and_then(Span::sent);
+        if let Some(method) = sent.and_then(Method::from_bytes) {
+            return self.method(method, id, reply);
+        }
+        let name = self.string(Key::Type)?.ok_or("type is missing")?;
         match Method::from_name(&name) {
             Some(method) => self.method(method, id, reply),
             None => self.call(name, id, reply),
@@ -134,7 +156,7 @@ impl<'b, S: Span<'b>> Keys<S> {
         Ok(Command {
             id,
             reply,
-            room: optional.room.clone(),
+            room: optional.room(),
             request: optional.request(method, self)?,
             data: self.get(Key::Data as usize).map(Into::into),
         })
@@ -160,6 +182,9 @@ impl<'b, S: Span<'b>> Keys<S> {
     /// The keys that only some requests need. Their types are right in every request.
     #[inline(always)]
     fn optional(&self) -> Result<Optional<'b>, Wrong> {
+        if !self.has_any(Optional::KEYS) {
+            return Ok(Optional::NONE);
+        }
         Ok(Optional {
             room: self.string(Key::Room)?,
             rooms: self.rooms()?,
@@ -236,8 +261,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     /// `key` and `conflate`.
     #[inline(always)]
     fn publish_keys(&self) -> Result<Option<Box<PublishKeys<'b>>>, Wrong> {
-        let (key, conflate) = (Key::Idempotency as usize, Key::Conflate as usize);
-        if self.get(key).is_none() && self.get(conflate).is_none() {
+        if !self.has_any(Key::Idempotency.bit() | Key::Conflate.bit()) {
             return Ok(None);
         }
         let keys = PublishKeys {
@@ -285,6 +309,32 @@ struct Optional<'b> {
 }
 
 impl<'b> Optional<'b> {
+    const NONE: Optional<'b> = Optional {
+        room: None,
+        rooms: None,
+        user: None,
+        echo: None,
+        report: false,
+        limit: None,
+    };
+
+    /// The bits of the keys that they are of.
+    const KEYS: u32 = Key::Room.bit()
+        | Key::Rooms.bit()
+        | Key::User.bit()
+        | Key::Echo.bit()
+        | Key::Report.bit()
+        | Key::Limit.bit();
+
+    /// A copy of `room`, which nearly always borrows.
+    #[inline(always)]
+    fn room(&self) -> Option<Cow<'b, str>> {
+        match &self.room {
+            Some(Cow::Borrowed(room)) => Some(Cow::Borrowed(room)),
+            room => room.clone(),
+        }
+    }
+
     #[inline(always)]
     fn request<S: Span<'b>>(self, method: Method, keys: &Keys<S>) -> Result<Request<'b>, Wrong> {
         Ok(match method {

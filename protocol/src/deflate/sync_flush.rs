@@ -16,6 +16,11 @@ const ORDER: [usize; 19] = [
 ];
 /// Its longest code, in bits.
 const LENGTH_CODE_BITS: usize = 7;
+/// Bits of the length of one of its codes.
+const LENGTH_BITS: usize = 3;
+/// Bits that one look at a stream shows at least.
+const WORD_BITS: usize = u64::BITS as usize - 7;
+const _: () = assert!(ORDER.len() * LENGTH_BITS <= WORD_BITS && LENGTH_CODE_BITS + 7 <= WORD_BITS);
 /// In it: the length before, 3 to 6 times; no code, 3 to 10 times. Larger still: no code, 11 to 138
 /// times.
 const REPEATED: u8 = 16;
@@ -60,7 +65,14 @@ struct Bits<'s> {
 
 impl Bits<'_> {
     /// The next bits, 32 at most; they stay.
+    #[inline]
     fn peek(&self, count: usize) -> u32 {
+        self.word() as u32 & ((1_u64 << count) - 1) as u32
+    }
+
+    /// The next bits, [`WORD_BITS`] at least; they stay.
+    #[inline]
+    fn word(&self) -> u64 {
         let rest = self.stream.get(self.at / 8..).unwrap_or(&[]);
         let word = match rest.first_chunk::<8>() {
             Some(word) => u64::from_le_bytes(*word),
@@ -70,7 +82,7 @@ impl Bits<'_> {
                 u64::from_le_bytes(word)
             }
         };
-        (word >> (self.at % 8)) as u32 & ((1_u64 << count) - 1) as u32
+        word >> (self.at % 8)
     }
 
     fn take(&mut self, count: usize) -> u32 {
@@ -133,23 +145,26 @@ impl Bits<'_> {
         let (mut literals, mut others) = ([0; 16], [0; 16]);
         let (mut at, mut length, mut end_bits) = (0, 0, 0);
         while at < count {
-            let (symbol, bits) = codes[self.peek(LENGTH_CODE_BITS) as usize];
-            self.at += usize::from(bits);
-            let times = match symbol {
+            // One look shows a code and what follows it.
+            let word = self.word();
+            let (symbol, bits) = codes.find(word);
+            let behind = (word >> bits) as usize;
+            let (times, more_bits) = match symbol {
                 0..=15 => {
                     length = usize::from(symbol);
-                    1
+                    (1, 0)
                 }
-                REPEATED => 3 + self.take(2) as usize,
+                REPEATED => (3 + (behind & 0x3), 2),
+                ABSENT => {
+                    length = 0;
+                    (3 + (behind & 0x7), 3)
+                }
                 _ => {
                     length = 0;
-                    if symbol == ABSENT {
-                        3 + self.take(3) as usize
-                    } else {
-                        11 + self.take(7) as usize
-                    }
+                    (11 + (behind & 0x7f), 7)
                 }
             };
+            self.at += usize::from(bits) + more_bits;
             // The last of them may go on into the lengths of the distances' codes.
             let next = (at + times).min(count);
             if next <= END_OF_BLOCK {
@@ -174,33 +189,60 @@ impl Bits<'_> {
         (code < 1 << end_bits).then_some((code as u32, end_bits))
     }
 
-    /// What the next seven bits begin with, a code of code lengths: its symbol and its bits.
-    fn length_codes(&mut self) -> Option<[(u8, u8); 1 << LENGTH_CODE_BITS]> {
+    /// The code of code lengths, which is next. `None`: it is not complete, so that a stream which
+    /// is none could be read for ever.
+    fn length_codes(&mut self) -> Option<LengthCodes> {
         let count = self.take(4) as usize + 4;
-        let mut lengths = [0; ORDER.len()];
-        let mut counts = [0; LENGTH_CODE_BITS + 1];
+        let mut word = self.word();
+        self.at += count * LENGTH_BITS;
+        let mut lengths = [0_u8; ORDER.len()];
+        let mut counts = [0_u8; LENGTH_CODE_BITS + 1];
         for symbol in &ORDER[..count] {
-            lengths[*symbol] = self.take(3) as usize;
-            counts[lengths[*symbol]] += 1;
+            let length = (word & 0x7) as u8;
+            lengths[*symbol] = length;
+            counts[usize::from(length)] += 1;
+            word >>= LENGTH_BITS;
         }
-        let mut next = [0_usize; LENGTH_CODE_BITS + 1];
-        for bits in 2..=LENGTH_CODE_BITS {
-            next[bits] = (next[bits - 1] + counts[bits - 1]) << 1;
+        let longest = (1..=LENGTH_CODE_BITS).rfind(|bits| counts[*bits] > 0)?;
+        let mut next = [0_u32; LENGTH_CODE_BITS + 1];
+        let mut places = 0;
+        for bits in 1..=longest {
+            next[bits] = places << 1;
+            places = next[bits] + u32::from(counts[bits]);
         }
-        let mut codes = [(0, 0); 1 << LENGTH_CODE_BITS];
-        for (symbol, bits) in lengths
-            .into_iter()
-            .enumerate()
-            .filter(|(_, bits)| *bits != 0)
-        {
-            let mut place = next[bits].reverse_bits() >> (usize::BITS as usize - bits);
-            next[bits] += 1;
-            while place < codes.len() {
-                codes[place] = (symbol as u8, bits as u8);
-                place += 1 << bits;
+        if places != 1 << longest {
+            return None;
+        }
+        let mut codes = LengthCodes {
+            codes: [(0, 0); 1 << LENGTH_CODE_BITS],
+            mask: (1 << longest) - 1,
+        };
+        for (symbol, bits) in lengths.into_iter().enumerate() {
+            if bits == 0 {
+                continue;
+            }
+            let code = &mut next[usize::from(bits)];
+            let first = code.reverse_bits() >> (u32::BITS - u32::from(bits));
+            *code += 1;
+            let places = codes.codes[..1 << longest].iter_mut();
+            for place in places.skip(first as usize).step_by(1 << bits) {
+                *place = (symbol as u8, bits);
             }
         }
-        // Every seven bits begin with a code, or a stream that is none would be read for ever.
-        codes.iter().all(|(_, bits)| *bits != 0).then_some(codes)
+        Some(codes)
+    }
+}
+
+/// A code of code lengths: for each value of the next bits, as many as its longest code has, the
+/// symbol that they begin with, and its bits.
+struct LengthCodes {
+    codes: [(u8, u8); 1 << LENGTH_CODE_BITS],
+    mask: u64,
+}
+
+impl LengthCodes {
+    #[inline]
+    fn find(&self, bits: u64) -> (u8, u8) {
+        self.codes[(bits & self.mask) as usize % self.codes.len()]
     }
 }

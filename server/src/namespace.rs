@@ -290,15 +290,20 @@ impl Namespaces {
             void,
             kept: _,
         } = &*self.0;
-        let (class, own) = match room.split_once(':') {
-            Some((prefix, own)) if !named.is_empty() => {
+        let prefixed = if named.is_empty() {
+            None
+        } else {
+            room.split_once(':')
+        };
+        let (class, own) = match prefixed {
+            Some((prefix, own)) => {
                 // A prefix that is too long for a namespace is not hashed.
                 let known = *Namespace::PREFIX_BYTES.end() >= prefix.len();
                 let found = known.then(|| named.get(prefix)).flatten();
                 let found = found.or(void.as_ref());
                 (found.ok_or(Denied::UnknownNamespace)?, own)
             }
-            _ => (default, room),
+            None => (default, room),
         };
         let NameRules {
             bytes_max,

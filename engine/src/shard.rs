@@ -138,8 +138,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.fan_out();
         self.meet_deadlines();
         self.wake_some();
-        self.core.topics.logs.look(self.core.now);
-        self.core.topics.presences.meet_deadlines(self.core.now);
+        self.core.topics.look_at_kept(self.core.now);
         self.drain_some();
         self.report_ended();
         self.gauge();
@@ -218,9 +217,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let handshakes = core.tls.has_waiting();
         let pending_work =
             !core.pending_work.finish.is_empty() || !core.pending_work.kick.is_empty();
-        let reads = core.topics.cursors.has_ready() && !core.mail.is_congested();
-        let tells = core.topics.presences.has_events() && core.mail.can_deliver();
-        if reads || tells || busy || parked || draining || handshakes || pending_work {
+        let keeps = core.topics.keeps && core.has_kept_work();
+        if keeps || busy || parked || draining || handshakes || pending_work {
             core.counters.lane_depth.set(core.mail.depth() as u64);
             return Self::LOOK;
         }
@@ -240,14 +238,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         // empties it is awake.
         let look_soon = stuck || core.topics.awaited;
         let latest = core.now + if look_soon { 1 } else { Self::SLEEP_MS_MAX };
-        let sooner = core
-            .timers
-            .next_deadline()
-            .into_iter()
-            .chain(core.topics.logs.next_look())
-            .chain(core.topics.presences.next_deadline())
-            .chain(self.idleness.next_look());
-        Wait::Until(sooner.fold(latest, Millis::min))
+        let sooner = |until: Millis, next: Option<Millis>| next.map_or(until, |at| at.min(until));
+        let until = sooner(latest, core.timers.next_deadline());
+        let until = sooner(until, core.topics.next_look());
+        Wait::Until(sooner(until, self.idleness.next_look()))
     }
 
     /// A deadline that has passed: take what is there and go on.
@@ -425,11 +419,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         counters
             .admissions_waiting
             .set(self.core.admissions.deferred() as u64);
-        let topics = &self.core.topics;
-        counters.presences.set(topics.presences.count() as u64);
-        counters.logs.set(topics.logs.count() as u64);
-        counters.log_bytes.set(topics.logs.bytes());
-        counters.cursors.set(topics.cursors.count() as u64);
+        if self.core.topics.keeps {
+            self.core.topics.gauge_kept(counters);
+        }
         counters
             .rooms_home
             .set(self.core.topics.homes.rooms() as u64);

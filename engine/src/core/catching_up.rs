@@ -147,10 +147,17 @@ impl Core {
         true
     }
 
+    /// Something can be done at once for topics that keep something.
+    #[inline(never)] // Asked in every tick, and the answer is known where no topic does.
+    pub(crate) fn has_kept_work(&mut self) -> bool {
+        let reads = self.topics.cursors.has_ready() && !self.mail.is_congested();
+        reads || self.topics.presences.has_events() && self.mail.can_deliver()
+    }
+
     /// Those whose turn it is ask for more.
     #[inline]
     pub(crate) fn ask_for_ranges(&mut self) {
-        if self.topics.cursors.has_ready() {
+        if self.topics.keeps && self.topics.cursors.has_ready() {
             self.ask_for_some_ranges();
         }
     }

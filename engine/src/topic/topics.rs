@@ -6,6 +6,8 @@
 
 use crate::connection::phase::Phase;
 use crate::connection::slot::Connections;
+use crate::counters::ShardCounters;
+use crate::driver::boundary::Millis;
 use crate::message::delivery::{Delivery, Parcel};
 use crate::message::lane::Mailbox;
 use crate::topic::batch::{Batch, FanOuts, Recipients, Turn};
@@ -41,6 +43,9 @@ pub(crate) struct Topics {
     pub(crate) homes: Homes,
     /// Of the users that this shard is home to.
     pub(crate) seats: Seats,
+    /// Whether a topic may keep a log or know its members one by one: the configuration has a class
+    /// for it. Otherwise the three parts below are empty, and no tick looks at them.
+    pub(crate) keeps: bool,
     /// Of the topics that this shard is home to.
     pub(crate) logs: Logs,
     /// Of this shard's members.
@@ -61,10 +66,39 @@ impl Topics {
             awaited: false,
             homes: Homes::default(),
             seats: Seats::default(),
+            keeps: logs.has_classes() || presences.has_classes(),
             logs,
             cursors: Cursors::default(),
             presences,
         }
+    }
+
+    /// Does what is due by now for what topics keep.
+    #[inline]
+    pub(crate) fn look_at_kept(&mut self, now: Millis) {
+        if self.keeps {
+            self.logs.look(now);
+            self.presences.meet_deadlines(now);
+        }
+    }
+
+    /// When something is due next for what topics keep.
+    #[inline]
+    pub(crate) fn next_look(&self) -> Option<Millis> {
+        if !self.keeps {
+            return None;
+        }
+        let (logs, presences) = (self.logs.next_look(), self.presences.next_deadline());
+        logs.into_iter().chain(presences).min()
+    }
+
+    /// Says how much topics keep.
+    #[inline(never)]
+    pub(crate) fn gauge_kept(&self, counters: &ShardCounters) {
+        counters.presences.set(self.presences.count() as u64);
+        counters.logs.set(self.logs.count() as u64);
+        counters.log_bytes.set(self.logs.bytes());
+        counters.cursors.set(self.cursors.count() as u64);
     }
 
     /// Keeps no more than what is in use or under way.
@@ -252,9 +286,14 @@ impl Topics {
     /// connection has input.
     #[inline]
     pub(crate) fn must_await_topic(&mut self, connections: &Connections, ticket: Ticket) -> bool {
-        let topics_awaited = !self.congestion.is_none() && self.awaits_turn(connections, ticket);
-        self.awaited |= topics_awaited;
-        topics_awaited
+        !self.congestion.is_none() && self.must_await_congested(connections, ticket)
+    }
+
+    #[cold]
+    fn must_await_congested(&mut self, connections: &Connections, ticket: Ticket) -> bool {
+        let awaits = self.awaits_turn(connections, ticket);
+        self.awaited |= awaits;
+        awaits
     }
 
     /// Whether the connection must not be read before a topic has caught up.

@@ -78,6 +78,11 @@ impl Logs {
         }
     }
 
+    /// Whether there is a class of logs; otherwise none ever exists.
+    pub(crate) fn has_classes(&self) -> bool {
+        !self.options.is_empty()
+    }
+
     /// Logs that exist.
     pub(crate) fn count(&self) -> usize {
         self.logs.len() - self.free.len()

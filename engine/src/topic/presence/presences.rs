@@ -98,6 +98,11 @@ impl Presences {
         }
     }
 
+    /// Whether there is a class of presence; otherwise no room ever has a roster.
+    pub(crate) fn has_classes(&self) -> bool {
+        !self.options.is_empty()
+    }
+
     /// Rooms that have one.
     pub(crate) fn count(&self) -> usize {
         self.rosters.len()

@@ -15,5 +15,6 @@ pub(crate) mod presence;
 pub(crate) mod publication;
 pub(crate) mod seats;
 pub(crate) mod subscribers;
+pub(crate) mod tally;
 pub(crate) mod target;
 pub(crate) mod topics;

@@ -72,6 +72,8 @@ mod topic {
     pub(crate) mod key;
     #[allow(dead_code, unused_imports)]
     pub(crate) mod member_list;
+    #[allow(dead_code)]
+    pub(crate) mod tally;
     /// Messages about logs bear boxes.
     pub(crate) mod log {
         pub(crate) mod options {

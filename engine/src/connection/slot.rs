@@ -85,11 +85,17 @@ impl Flags {
     pub(crate) const UNREADABLE: Flags = Flags(Flags::TLS.0 | Flags::STREAM.0);
     /// It does not share what others are sent of a batch.
     pub(crate) const SERVED_APART: Flags = Flags(Flags::OWN_WINDOW.0 | Flags::STREAM.0);
+    /// The same, or a batch does not leave for it at once.
+    pub(crate) const SERVED_LATE: Flags = Flags(Flags::SERVED_APART.0 | Flags::BACKLOG.0);
     /// What it sends is not read as complete plain messages.
     pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
 
     /// The connection is not sent plain frames: [`crate::core::Core::write_frame`] rewrites them.
     pub(crate) const REWRITTEN: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
+
+    /// A frame for it alone does not leave as it stands, or not at once.
+    pub(crate) const SENT_APART: Flags =
+        Flags(Flags::REWRITTEN.0 | Flags::BACKLOG.0 | Flags::TLS.0);
 
     /// Whether the connection's bytes can be sent as they are.
     pub(crate) fn encryption(self) -> Encryption {

@@ -16,13 +16,27 @@ impl Core {
     pub(crate) fn write_frame(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
-        let flags = self.connections.at(ticket.slot).flags;
-        if flags.has(Flags::REWRITTEN) {
-            self.rewrite_scratch(ticket, start);
-        }
-        if let Some(bytes) = self.append(ticket, start) {
+        let connection = self.connections.at(ticket.slot);
+        let appended = if connection.flags.has(Flags::SENT_APART) {
+            self.send_apart(ticket, start)
+        } else if (self.outgoing).attach_scratch(ticket, &mut connection.transmit, start) {
+            Some(self.outgoing.scratch_bytes() - start)
+        } else {
+            self.append_behind(ticket, start)
+        };
+        if let Some(bytes) = appended {
             self.count_out(1, bytes);
         }
+    }
+
+    /// The complete plain frame that stands in the scratch from `start` on leaves for a connection
+    /// that is not sent it as it stands, or not at once.
+    #[inline(never)]
+    fn send_apart(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
+        if self.connections.at(ticket.slot).flags.has(Flags::REWRITTEN) {
+            self.rewrite_scratch(ticket, start);
+        }
+        self.append(ticket, start)
     }
 
     #[cold]
@@ -91,7 +105,6 @@ impl Core {
 
     /// What stands in the scratch from `start` on leaves for the connection: how many bytes that
     /// is, if they found room.
-    #[inline(always)] // Once per reply.
     fn append(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
         let bytes = self.outgoing.scratch_bytes() - start;
         let connection = self.connections.at(ticket.slot);

@@ -7,7 +7,7 @@ use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::ReadMode;
 use crate::topic::member_list::MemberList;
-use crate::types::answer::Report;
+use crate::topic::tally::Tally;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use crate::types::ticket::Ticket;
@@ -179,10 +179,10 @@ impl Batch {
             deflated,
             frames: batch.frames,
             skips: batch.skips,
-            events: EventLayouts::default(),
+            events: None,
             members,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
-            tally: Report::default(),
+            tally: Tally::default(),
             first_offset: batch.first_offset,
             slow_reader: SlowReader::Disconnect,
         }
@@ -198,10 +198,11 @@ pub(crate) struct FanOut {
     pub(crate) deflated: Option<Bytes>,
     pub(crate) frames: u32,
     skips: Skips,
-    events: EventLayouts,
+    /// Boxed, as few rooms have event streams.
+    events: Option<Box<EventLayouts>>,
     pub(crate) members: MemberList,
     report: Option<(QueryKey, u16)>,
-    pub(crate) tally: Report,
+    pub(crate) tally: Tally,
     first_offset: u64,
     /// What becomes of members that are too slow.
     pub(crate) slow_reader: SlowReader,
@@ -248,9 +249,10 @@ impl FanOut {
     /// the first, but for who is left a frame out.
     pub(crate) fn events(&mut self, who: Ticket, framing: Framing) -> Bytes {
         if self.skipped(who) == 0 {
+            let layouts = self.events.get_or_insert_default();
             let events = match framing {
-                Framing::Chunked => &mut self.events.chunked,
-                Framing::UntilClose => &mut self.events.until_close,
+                Framing::Chunked => &mut layouts.chunked,
+                Framing::UntilClose => &mut layouts.until_close,
             };
             return events
                 .get_or_insert_with(|| events_of(&self.plain, framing))
@@ -282,7 +284,7 @@ impl FanOut {
         self.report.map(|(key, parcels)| Outcome {
             key,
             parcels,
-            part: Part::Report(self.tally),
+            part: Part::Report(self.tally.into()),
         })
     }
 }

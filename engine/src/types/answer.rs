@@ -2,7 +2,6 @@
 //! that they are put together from.
 
 use crate::query::page::{Found, FoundConnection, FoundTopic, TopicDetail};
-use crate::topic::log::options::SlowReader;
 use crate::topic::publication::Position;
 use crate::types::history::{History, JoinedLog};
 use crate::types::presence::PresencePage;
@@ -106,35 +105,6 @@ pub enum Repeat {
     First,
     /// Another one was: the position is that one's, and nothing was sent.
     Duplicate,
-}
-
-/// What became of a message for one member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Delivered,
-    Queued,
-    Dropped,
-}
-
-impl Report {
-    pub(crate) fn count(&mut self, fate: Fate) {
-        *match fate {
-            Fate::Delivered => &mut self.delivered,
-            Fate::Queued => &mut self.queued,
-            Fate::Dropped => &mut self.dropped,
-        } += 1;
-    }
-
-    /// So many members read the log instead, whose topic has this policy.
-    pub(crate) fn count_behind(&mut self, policy: SlowReader, members: u32) {
-        *match policy {
-            SlowReader::Conflate => &mut self.conflated,
-            SlowReader::Disconnect
-            | SlowReader::DropOldest
-            | SlowReader::DropNewest
-            | SlowReader::CatchUp => &mut self.catching_up,
-        } += members;
-    }
 }
 
 /// Adds another shard's part.

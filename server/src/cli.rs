@@ -2,38 +2,51 @@
 //!
 //! Exit codes: 0 done; 1 the server cannot start; 2 the command line or the configuration is wrong.
 
+use crate::auth::files::{self, ReadKeys};
 use crate::config::{self, Given, Settings};
 use crate::serve::serve;
 use crate::tls::{self, Prepared};
+use crate::tokens::{self, NewToken};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match line.command.unwrap_or(Command::Serve(line.sources)) {
         Command::Serve(sources) => match sources.check() {
-            Ok(Checked { settings, tls, .. }) => {
-                let again = move || {
-                    let given = sources.given(std::env::vars_os());
-                    config::check(&given).map_err(|problems| lines(&problems))
-                };
-                serve(&settings, tls, Box::new(again))
+            Ok(Checked {
+                settings,
+                tls,
+                keys,
+                ..
+            }) => {
+                let again = move || sources.settings().map(|(settings, _)| settings);
+                serve(&settings, tls, keys, Arc::new(again))
             }
             Err(problems) => refuse(&problems),
         },
         Command::CheckConfig(sources) => match sources.check() {
             Ok(checked) => {
-                for warning in checked.tls.iter().flat_map(|tls| &tls.warnings) {
+                for warning in checked.warnings() {
                     eprintln!("shardcast: warning: {warning}");
                 }
                 print(&config::effective_page(&checked.settings, &checked.given))
             }
             Err(problems) => refuse(&problems),
         },
+        Command::GenToken { new, sources } => match sources.settings() {
+            Ok((settings, _)) => match new.make(settings.auth()) {
+                Ok(token) => print(&format!("{token}\n")),
+                Err(why) => refuse(&[why]),
+            },
+            Err(problems) => refuse(&problems),
+        },
+        Command::CheckToken { token, sources } => check_token(&sources, &token),
         Command::DefaultConfig => print(&config::default_page()),
         Command::Version => print(concat!("shardcast ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -56,6 +69,21 @@ enum Command {
     /// Print the configuration in force and where it comes from, or everything that is wrong with
     /// it.
     CheckConfig(Sources),
+    /// Print a token that one of the keys of the configuration has signed, alone on one line.
+    GenToken {
+        #[command(flatten)]
+        new: Box<NewToken>,
+        #[command(flatten)]
+        sources: Sources,
+    },
+    /// Say what a token claims, and whether the server would take it or which rule it breaks. Exit
+    /// code 1: the server would not.
+    CheckToken {
+        /// The token; - reads it from standard input.
+        token: String,
+        #[command(flatten)]
+        sources: Sources,
+    },
     /// Print a configuration file with every key, its meaning and its default.
     DefaultConfig,
     /// Print the version.
@@ -94,20 +122,44 @@ struct Checked {
     settings: Settings,
     given: Given,
     tls: Option<Prepared>,
+    keys: ReadKeys,
+}
+
+impl Checked {
+    /// What an operator should know of it.
+    fn warnings(&self) -> impl Iterator<Item = &String> {
+        let tls = self.tls.iter().flat_map(|tls| &tls.warnings);
+        tls.chain(&self.keys.warnings)
+    }
 }
 
 impl Sources {
     /// The values, and then the files that they name.
     fn check(&self) -> Result<Checked, Vec<String>> {
-        let given = self.given(std::env::vars_os());
-        let settings = config::check(&given).map_err(|problems| lines(&problems))?;
+        let (settings, given) = self.settings()?;
         let tls = settings.tls().map(|files| tls::prepare(files, None));
-        let tls = tls.transpose().map_err(|faults| lines(&faults))?;
+        let tls = tls.transpose().map_err(|faults| lines(&faults));
+        let keys = files::read(settings.auth()).map_err(|faults| lines(&faults));
+        let (tls, keys) = match (tls, keys) {
+            (Ok(tls), Ok(keys)) => (tls, keys),
+            (tls, keys) => {
+                let faults = [tls.err(), keys.err()];
+                return Err(faults.into_iter().flatten().flatten().collect());
+            }
+        };
         Ok(Checked {
             settings,
             given,
             tls,
+            keys,
         })
+    }
+
+    /// The values alone.
+    fn settings(&self) -> Result<(Settings, Given), Vec<String>> {
+        let given = self.given(std::env::vars_os());
+        let settings = config::check(&given).map_err(|problems| lines(&problems))?;
+        Ok((settings, given))
     }
 
     fn given(&self, environment: impl Iterator<Item = (OsString, OsString)>) -> Given {
@@ -133,6 +185,21 @@ impl Sources {
             given.file(path);
         }
         given
+    }
+}
+
+fn check_token(sources: &Sources, token: &str) -> ExitCode {
+    let checked = sources.settings().and_then(|(settings, _)| {
+        let token = tokens::token_of(token).map_err(|why| vec![why])?;
+        tokens::check(settings.auth(), &token)
+    });
+    match checked {
+        Ok((page, true)) => print(&page),
+        Ok((page, false)) => {
+            let _printed = print(&page);
+            ExitCode::FAILURE
+        }
+        Err(problems) => refuse(&problems),
     }
 }
 

@@ -3,8 +3,12 @@
 
 mod access;
 mod access_keys;
+mod auth;
+mod auth_check;
+mod auth_keys;
 mod check;
 mod given;
+mod group;
 mod key;
 mod keys;
 mod page;
@@ -18,12 +22,13 @@ mod settings;
 mod tls;
 mod value;
 
+pub(crate) use auth::{AuthSettings, MaterialSettings, TokenKeySettings};
 pub(crate) use check::check;
 pub(crate) use given::Given;
 pub(crate) use page::{default_page, effective_page};
 pub(crate) use settings::Settings;
 pub(crate) use tls::{ClientAuth, TlsSettings};
-pub(crate) use value::LogFormat;
+pub(crate) use value::{LogFormat, duration as read_duration};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,12 @@
-//! Reading files again while the server runs: certificates, and from the configuration who may
-//! connect by address. The control plane calls it on SIGHUP.
+//! Reading files again while the server runs: certificates, keys of tokens, and from the
+//! configuration who may connect by address. The control plane calls it on SIGHUP.
 
 use crate::access::lists::LiveLists;
 use crate::admin::state::AdminState;
+use crate::audit::event::AuditEvent;
+use crate::auth::files::{self, ReadKeys};
+use crate::auth::gate::TokenGate;
+use crate::auth::keys::KeyRing;
 use crate::config::{Settings, TlsSettings};
 use crate::tls::{self, Prepared};
 use shardcast_engine::{Handle, Tls};
@@ -14,7 +18,15 @@ use std::sync::Arc;
 pub(crate) struct Reload {
     /// Of its TLS listener, if it has one.
     certificates: Option<Certificates>,
+    /// If it asks for tokens.
+    keys: Option<TokenKeys>,
     addresses: Addresses,
+}
+
+/// The keys of tokens.
+pub(crate) struct TokenKeys {
+    gate: Arc<TokenGate>,
+    again: ReadAgain,
 }
 
 /// The certificates of a TLS listener.
@@ -37,12 +49,17 @@ pub(crate) struct Addresses {
 }
 
 /// Reads the configuration from where it was read before.
-pub(crate) type ReadAgain = Box<dyn Fn() -> Result<Settings, Vec<String>> + Send>;
+pub(crate) type ReadAgain = Arc<dyn Fn() -> Result<Settings, Vec<String>> + Send + Sync>;
 
 impl Reload {
-    pub(crate) fn new(certificates: Option<Certificates>, addresses: Addresses) -> Reload {
+    pub(crate) fn new(
+        certificates: Option<Certificates>,
+        keys: Option<TokenKeys>,
+        addresses: Addresses,
+    ) -> Reload {
         Reload {
             certificates,
+            keys,
             addresses,
         }
     }
@@ -52,6 +69,9 @@ impl Reload {
     pub(crate) fn run(&mut self, state: &AdminState) {
         if let Some(certificates) = &mut self.certificates {
             state.metrics().tls_reloaded(result(certificates.renew()));
+        }
+        if let Some(keys) = &self.keys {
+            state.metrics().keys_reloaded(result(keys.renew()));
         }
         state
             .metrics()
@@ -106,6 +126,47 @@ impl Certificates {
     }
 }
 
+impl TokenKeys {
+    pub(crate) fn new(gate: Arc<TokenGate>, again: ReadAgain) -> TokenKeys {
+        TokenKeys { gate, again }
+    }
+
+    /// Connections that are open stay: who has a token of a key that is gone stays until the token
+    /// ends.
+    fn renew(&self) -> bool {
+        let read = (self.again)().and_then(|settings| {
+            let read = files::read(settings.auth());
+            read.map_err(|faults| faults.iter().map(ToString::to_string).collect())
+        });
+        let ReadKeys { keys, warnings } = match read {
+            Ok(read) => read,
+            Err(faults) => {
+                for fault in faults {
+                    tracing::error!(%fault, "the keys of tokens stay as they are");
+                }
+                return false;
+            }
+        };
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let count = keys.len();
+        self.gate.replace_keys(KeyRing::new(keys));
+        AuditEvent::KeysReplaced { keys: count }.emit();
+        tracing::info!(
+            keys = count,
+            "tokens are checked with the keys that were just read"
+        );
+        true
+    }
+}
+
+impl fmt::Debug for TokenKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenKeys").finish_non_exhaustive()
+    }
+}
+
 impl Addresses {
     /// `settings` are in force; `lists` are those of the running server.
     pub(crate) fn new(settings: Settings, lists: Arc<LiveLists>, again: ReadAgain) -> Addresses {
@@ -126,9 +187,9 @@ impl Addresses {
                 return false;
             }
         };
-        if !self.settings.differs_in_addresses_only(&settings) {
+        if !self.settings.differs_in_what_is_exchanged(&settings) {
             tracing::warn!(
-                "the configuration has changed in more than access.allow and access.block: the rest takes a restart"
+                "the configuration has changed in more than access.allow, access.block and the keys of tokens: the rest takes a restart"
             );
         }
         let lists = settings.addresses();

@@ -5,11 +5,13 @@ use crate::access::lists::LiveLists;
 use crate::admin::state::AdminState;
 use crate::api::app::App;
 use crate::api::server::Server;
+use crate::auth::files::ReadKeys;
+use crate::auth::key::TokenKey;
 use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
 use crate::passed::Passed;
-use crate::reload::{Addresses, Certificates, ReadAgain, Reload};
+use crate::reload::{Addresses, Certificates, ReadAgain, Reload, TokenKeys};
 use crate::tls::Prepared;
 use shardcast_engine::{Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls};
 use std::fmt;
@@ -20,12 +22,19 @@ use std::sync::Arc;
 
 /// Serves until a signal asks for a stop. Exit code 0 after a drain, 1 when it cannot start, 2 for
 /// a configuration that the engine refuses.
-pub(crate) fn serve(settings: &Settings, tls: Option<Prepared>, again: ReadAgain) -> ExitCode {
+pub(crate) fn serve(
+    settings: &Settings,
+    tls: Option<Prepared>,
+    keys: ReadKeys,
+    again: ReadAgain,
+) -> ExitCode {
     log::start(settings);
-    for warning in tls.iter().flat_map(|tls| &tls.warnings) {
+    let of_tls = tls.iter().flat_map(|tls| &tls.warnings);
+    for warning in of_tls.chain(&keys.warnings) {
         tracing::warn!("{warning}");
     }
-    match Serving::start(settings, tls.map(|prepared| prepared.tls), again) {
+    let tls = tls.map(|prepared| prepared.tls);
+    match Serving::start(settings, tls, keys.keys, again) {
         Ok(server) => server.run(),
         Err(error) => {
             eprintln!("shardcast: {error}");
@@ -47,6 +56,7 @@ impl Serving<'_> {
     fn start(
         settings: &Settings,
         tls: Option<Tls>,
+        keys: Vec<TokenKey>,
         again: ReadAgain,
     ) -> Result<Serving<'_>, CannotStart> {
         /// Of background handlers, and of the control plane.
@@ -64,10 +74,12 @@ impl Serving<'_> {
         let lists = Arc::new(LiveLists::new(settings.addresses()));
         let app = App::new()
             .namespaces(settings.namespaces())
+            .auth(settings.auth().with_keys(keys))
             .origins(settings.origins().and_port(admin.port()))
             .trusted_proxies(settings.proxies())
             .live_addresses(lists.clone())
             .rules(settings.rules());
+        let gate = app.gate().cloned();
         let server = app.start(config.clone())?;
         let counters = server.counters().to_vec();
         let encrypted = config
@@ -81,9 +93,14 @@ impl Serving<'_> {
             }
             _ => None,
         };
+        let mut state = AdminState::new(counters.clone());
+        if let Some(gate) = &gate {
+            state = state.with_tokens(gate.counts());
+        }
+        let keys = gate.map(|gate| TokenKeys::new(gate, again.clone()));
         let addresses = Addresses::new(settings.clone(), lists, again);
-        let reload = Reload::new(certificates, addresses);
-        let state = Arc::new(AdminState::new(counters.clone()));
+        let reload = Reload::new(certificates, keys, addresses);
+        let state = Arc::new(state);
         let control = Control::start(listener, state, reload).map_err(CannotStart::Control)?;
         Ok(Serving {
             settings,
@@ -170,9 +187,10 @@ fn take(
     let refused = |reason| CannotStart::Passed { key, reason };
     let taken = passed.take(name).map_err(refused)?;
     match taken.address {
-        Some(address) if !settings.permits(address) => Err(refused(format!(
+        Some(address) if !settings.permits_clients(address) => Err(refused(format!(
             "{address} is reachable from other hosts, and without authentication everyone there could read and publish everything: have a \
-             loopback address passed, or pass --insecure (server.insecure = true) where the network itself keeps strangers out"
+             loopback address passed, require tokens (auth.tokens = \"required\"), or pass --insecure (server.insecure = true) where the \
+             network itself keeps strangers out"
         ))),
         Some(_) | None => Ok(ListenSource::Inherited(taken.socket)),
     }

@@ -163,6 +163,11 @@ impl Served {
         self.program.signal("TERM");
     }
 
+    /// Tells it to read its files again.
+    pub fn hang_up(&self) {
+        self.program.signal("HUP");
+    }
+
     /// Waits for the end, which the caller has brought about: its exit code and everything that it
     /// has logged.
     #[track_caller]

@@ -38,6 +38,8 @@ pub enum Code {
     RoomFull,
     /// `data` is not what the handler of this `type` takes; `field` says where.
     InvalidData,
+    /// The token that said who the connection is has expired.
+    TokenExpired,
 }
 
 /// A row of the table.
@@ -51,7 +53,7 @@ struct Row {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Code; 15] = [
+    pub const ALL: [Code; 16] = [
         Code::BadJson,
         Code::BadRequest,
         Code::UnknownType,
@@ -67,6 +69,7 @@ impl Code {
         Code::UnknownNamespace,
         Code::RoomFull,
         Code::InvalidData,
+        Code::TokenExpired,
     ];
 
     /// The code on the wire.
@@ -105,7 +108,8 @@ impl Code {
             | Code::HandlerFailed
             | Code::RoomLimit
             | Code::UnknownNamespace
-            | Code::InvalidData => false,
+            | Code::InvalidData
+            | Code::TokenExpired => false,
         }
     }
 
@@ -226,6 +230,13 @@ const TABLE: [Row; Code::ALL.len()] = [
         -32602,
         4009,
         "`data` is not what the handler of this `type` takes; `field` names what is wrong in it",
+    ),
+    row(
+        Code::TokenExpired,
+        "token_expired",
+        -32011,
+        4105,
+        "the token that said who the connection is has expired; with a new one the client may connect again",
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! The counters and histograms in OpenMetrics text. Reads those of the shards when it is asked, and
 //! keeps nothing between two readings.
 
+use crate::auth::counts::TokenCounts;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
@@ -21,6 +22,7 @@ pub(crate) struct Metrics {
     /// By `success` and `failure`, as the other.
     tls_reloads: ByResult,
     access_reloads: ByResult,
+    key_reloads: ByResult,
 }
 
 /// A counter for each `result`.
@@ -64,17 +66,32 @@ impl Metrics {
             "shardcast_access_reloads",
             "Times that access.allow and access.block were read again (SIGHUP)",
         );
+        let key_reloads = reloads(
+            "shardcast_key_reloads",
+            "Times that the keys of tokens were read again (SIGHUP)",
+        );
         registry.register_collector(Box::new(ShardMetrics(counters)));
         Metrics {
             registry,
             tls_reloads,
             access_reloads,
+            key_reloads,
         }
+    }
+
+    /// Adds the counters of tokens.
+    pub(crate) fn add_tokens(&mut self, counts: &TokenCounts) {
+        counts.register(&mut self.registry);
     }
 
     /// The certificate files were read again, with this `result`.
     pub(crate) fn tls_reloaded(&self, result: &'static str) {
         self.tls_reloads.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// The keys of tokens were read again, with this `result`.
+    pub(crate) fn keys_reloaded(&self, result: &'static str) {
+        self.key_reloads.get_or_create(&[("result", result)]).inc();
     }
 
     /// Who may connect by address was read again, with this `result`.
@@ -263,7 +280,7 @@ mod tests {
         });
         assert_eq!(
             families,
-            names.len() + 2,
+            names.len() + 4,
             "every counter, the build, and the reloads"
         );
         for line in [

@@ -2,6 +2,7 @@
 //! control plane, read by the admin port.
 
 use crate::admin::metrics::Metrics;
+use crate::auth::counts::TokenCounts;
 use shardcast_engine::ShardCounters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,12 @@ impl AdminState {
             metrics: Metrics::new(counters),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// The same with the counters of tokens.
+    pub(crate) fn with_tokens(mut self, counts: &TokenCounts) -> AdminState {
+        self.metrics.add_tokens(counts);
+        self
     }
 
     /// From now on the server takes no more clients.

@@ -10,6 +10,7 @@
 
 use crate::admission::connect::parameter_of;
 use crate::admission::entrance::Chosen;
+use crate::auth::gate::LaterPassage;
 use crate::session::identity::Identity;
 use crate::session::permits::{Permit, Permits};
 use crate::session::retry;
@@ -17,12 +18,12 @@ use crate::session::shared::Shared;
 use futures_util::FutureExt;
 use shardcast_engine::{Address, Context as Engine, Panicked, Peer, Refusal, confine, discard};
 use shardcast_protocol::dialect::Dialect;
-use shardcast_protocol::http::{HeaderError, Headers, HttpRequest};
+use shardcast_protocol::http::{self, HeadLimits, HeaderError, Headers, HttpRequest, Progress};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::task::AbortHandle;
 
 /// A client that asks to connect and waits for the answer, for a hook that runs in the background
@@ -40,15 +41,24 @@ struct OwnedRequest {
     peer_certificate: Option<Box<[u8]>>,
     listener: usize,
     dialect: Dialect,
+    authority: Option<Box<str>>,
     path: Box<str>,
     query: Option<Box<str>>,
     headers: Box<[OwnedHeader]>,
+    /// Known from the start, or when the client's token is checked.
+    identity: OnceLock<Identity>,
     /// Headers of the answer that lets the client in.
     answer: Mutex<Headers>,
 }
 
 impl Arrival {
-    fn new(engine: &Engine<'_>, request: &HttpRequest<'_>, dialect: Dialect) -> Arrival {
+    /// A client, and who it is if that is known already.
+    pub(crate) fn new(
+        engine: &Engine<'_>,
+        request: &HttpRequest<'_>,
+        dialect: Dialect,
+        identity: Option<Identity>,
+    ) -> Arrival {
         let headers = request.headers().iter();
         Arrival(Arc::new(OwnedRequest {
             remote_address: engine.peer(),
@@ -56,11 +66,13 @@ impl Arrival {
             peer_certificate: engine.peer_certificate().map(Into::into),
             listener: engine.listener(),
             dialect,
+            authority: request.host().map(Into::into),
             path: request.path().into(),
             query: request.query().map(Into::into),
             headers: headers
                 .map(|(name, value)| ((*name).into(), (*value).into()))
                 .collect(),
+            identity: identity.map(OnceLock::from).unwrap_or_default(),
             answer: Mutex::default(),
         }))
     }
@@ -74,6 +86,11 @@ impl Arrival {
         let answer = &self.0.answer;
         let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
         answer.add(name, value)
+    }
+
+    /// Who the client's token says it is: see [`crate::Connect::identity`].
+    pub fn identity(&self) -> Identity {
+        self.0.identity.get().cloned().unwrap_or_default()
     }
 
     /// The client's address.
@@ -129,6 +146,31 @@ impl fmt::Debug for Arrival {
     }
 }
 
+impl OwnedRequest {
+    /// The request's head, to be read once more.
+    fn head(&self) -> Vec<u8> {
+        let mut head = b"GET ".to_vec();
+        if let Some(authority) = &self.authority {
+            head.extend_from_slice(b"http://");
+            head.extend_from_slice(authority.as_bytes());
+        }
+        head.extend_from_slice(self.path.as_bytes());
+        if let Some(query) = &self.query {
+            head.push(b'?');
+            head.extend_from_slice(query.as_bytes());
+        }
+        head.extend_from_slice(b" HTTP/1.1\r\n");
+        for (name, value) in &self.headers {
+            head.extend_from_slice(name.as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value);
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
 /// Finds out who a client is.
 pub(crate) type ConnectFn = dyn Fn(Arrival) -> AdmissionFuture + Send + Sync;
 
@@ -160,6 +202,17 @@ pub(crate) enum AdmissionOutcome {
 }
 
 impl Decision {
+    /// Calls with the client's request, which is read once more. `None`: it cannot be read.
+    pub(crate) fn with_request<R>(&self, act: impl FnOnce(&HttpRequest<'_>) -> R) -> Option<R> {
+        let head = self.arrival.0.head();
+        let limits = HeadLimits {
+            head_bytes_max: head.len(),
+            headers_max: usize::MAX,
+        };
+        let (request, _) = http::parse(&head, &mut Progress::default(), &limits).ok()??;
+        Some(act(&request))
+    }
+
     /// Headers of the answer that lets the client in.
     pub(crate) fn take_headers(&self) -> Headers {
         let answer = &self.arrival.0.answer;
@@ -194,22 +247,24 @@ impl Drop for AdmissionGuard {
     }
 }
 
-/// Begins to find out who a client is. False if too many futures of the shard are there: nothing
+/// Begins to find out who a client is: `later` checks its token, if that is not done yet, and
+/// `hook` decides then, if there is one. False if too many futures of the shard are there: nothing
 /// was begun.
 pub(crate) fn begin(
     arrivals: &mut Arrivals,
     shared: &Arc<Shared>,
-    engine: &Engine<'_>,
-    request: &HttpRequest<'_>,
-    chosen: Chosen,
-    hook: &ConnectFn,
+    arrival: Arrival,
+    (who, chosen): (Address, Chosen),
+    later: Option<LaterPassage>,
+    hook: Option<Arc<ConnectFn>>,
 ) -> bool {
     if arrivals.permits.taken() >= shared.deferred_per_shard_max {
         return false;
     }
-    let arrival = Arrival::new(engine, request, chosen.dialect);
-    let work = hook(arrival.clone());
-    let who = engine.address();
+    let work: AdmissionFuture = match (later, hook) {
+        (None, Some(hook)) => bound(hook(arrival.clone()), arrival.identity()),
+        (later, hook) => Box::pin(verified(arrival.clone(), later, hook)),
+    };
     let guard = AdmissionGuard {
         shared: Arc::clone(shared),
         who,
@@ -226,6 +281,32 @@ pub(crate) fn begin(
     let task = shared.runtime.spawn(run);
     arrivals.waiting.insert(who, task.abort_handle());
     true
+}
+
+/// Checks the client's token, and has the hook decide.
+async fn verified(
+    arrival: Arrival,
+    later: Option<LaterPassage>,
+    hook: Option<Arc<ConnectFn>>,
+) -> Result<Identity, Refusal> {
+    if let Some(later) = later {
+        let identity = later.finish().await?;
+        // Nobody else sets it.
+        let _ = arrival.0.identity.set(identity);
+    }
+    let identity = arrival.identity();
+    match hook {
+        Some(hook) => bound(hook(arrival), identity).await,
+        None => Ok(identity),
+    }
+}
+
+/// What the hook decides, bound to the token that the client came with.
+fn bound(work: AdmissionFuture, proved: Identity) -> AdmissionFuture {
+    if proved.claims().is_none() {
+        return work;
+    }
+    Box::pin(async move { Ok(work.await?.bound_to(&proved)) })
 }
 
 async fn outcome_of(mut work: AdmissionFuture) -> AdmissionOutcome {

@@ -1,5 +1,6 @@
 //! A client that asks to connect, as the hook on the shard sees it.
 
+use crate::session::identity::Identity;
 use shardcast_engine::{Context as Engine, Peer};
 use shardcast_protocol::dialect::Dialect;
 use shardcast_protocol::http::{HeaderError, Headers, HttpRequest};
@@ -11,6 +12,7 @@ pub struct Connect<'r> {
     engine: &'r Engine<'r>,
     request: &'r HttpRequest<'r>,
     dialect: Dialect,
+    identity: &'r Identity,
     /// Headers of the answer that lets the client in.
     headers: RefCell<Headers>,
 }
@@ -20,11 +22,13 @@ impl<'r> Connect<'r> {
         engine: &'r Engine<'r>,
         request: &'r HttpRequest<'r>,
         dialect: Dialect,
+        identity: &'r Identity,
     ) -> Connect<'r> {
         Connect {
             engine,
             request,
             dialect,
+            identity,
             headers: RefCell::default(),
         }
     }
@@ -67,6 +71,13 @@ impl<'r> Connect<'r> {
     /// The dialect of the client.
     pub fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// Who the client's token says it is ([`crate::App::auth`]), with the token's claims; nobody
+    /// where there are no tokens, or it came without one. What the hook returns instead is bound to
+    /// the same token: the connection ends with it.
+    pub fn identity(&self) -> &'r Identity {
+        self.identity
     }
 
     /// A header of its request, by name without regard to case; the first, if there are several.

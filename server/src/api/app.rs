@@ -13,6 +13,8 @@ use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnMissed, OnOpened};
 use crate::api::registration::Handlers;
 use crate::api::server::{OwnRuntime, Server, Shards};
 use crate::api::service::ApplicationCode;
+use crate::auth::gate::TokenGate;
+use crate::auth::options::Auth;
 use crate::dispatch::registry::Registry;
 use crate::namespace::Namespaces;
 use crate::session::context::Context;
@@ -34,6 +36,7 @@ pub struct App {
     rules: Rules,
     namespaces: Namespaces,
     access: AccessRules,
+    gate: Option<Arc<TokenGate>>,
     registry: Arc<Registry>,
     hooks: Hooks,
 }
@@ -58,6 +61,7 @@ impl App {
             rules: Rules::default(),
             namespaces: Namespaces::default(),
             access: AccessRules::new(),
+            gate: None,
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
         }
@@ -134,6 +138,14 @@ impl App {
     pub(crate) fn live_addresses(mut self, lists: Arc<LiveLists>) -> App {
         self.access.lists = lists;
         self
+    }
+
+    /// How clients prove who they are. The hook of [`App::on_connect`] sees who a token's bearer is
+    /// ([`Connect::identity`]) and has the last word; a connection is closed when its token ends.
+    /// Default: they need not, and everybody is nobody unless a hook says otherwise.
+    pub fn auth(self, auth: Auth) -> App {
+        let gate = TokenGate::new(auth).map(Arc::new);
+        App { gate, ..self }
     }
 
     /// Where handlers and middleware are registered: now, and while the server runs.
@@ -216,6 +228,11 @@ impl App {
         App { hooks, ..self }
     }
 
+    /// Where tokens are asked for.
+    pub(crate) fn gate(&self) -> Option<&Arc<TokenGate>> {
+        self.gate.as_ref()
+    }
+
     /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
     /// of its own with one thread.
     ///
@@ -257,6 +274,7 @@ impl App {
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
             namespaces: self.namespaces,
+            gate: self.gate,
             encodings: OnceLock::new(),
             runtime,
             engine: OnceLock::new(),

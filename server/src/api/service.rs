@@ -2,10 +2,12 @@
 //! one is answered.
 
 use crate::access::gate::{AccessRules, Gate};
-use crate::admission::arrival::{self, AdmissionOutcome, Arrivals, Decision};
+use crate::admission::arrival::{self, AdmissionOutcome, Arrival, Arrivals, Decision};
 use crate::admission::connect::Connect;
 use crate::admission::entrance::{Chosen, Entrances};
 use crate::api::hooks::{ConnectHook, Hooks};
+use crate::auth::expiry;
+use crate::auth::gate::{LaterPassage, Passage};
 use crate::dispatch::late;
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
@@ -113,33 +115,14 @@ impl Application for Service {
             Ok(chosen) => chosen,
             Err(refusal) => return Admission::Refuse(refusal),
         };
-        match &self.code.hooks.connect {
-            None => self.accept(cx, chosen, Identity::nobody(), Headers::new()),
-            Some(ConnectHook::OnShard(hook)) => {
-                let connect = Connect::new(cx, request, chosen.dialect);
-                match hook(&connect) {
-                    Ok(identity) => {
-                        let headers = connect.into_headers();
-                        self.accept(cx, chosen, identity, headers)
-                    }
-                    Err(refusal) => Admission::Refuse(refusal),
-                }
-            }
-            // Where no further client may wait, the engine refuses, and no future is begun.
-            Some(ConnectHook::InBackground(_)) if !cx.may_defer() => Admission::Defer,
-            Some(ConnectHook::InBackground(hook)) => {
-                match arrival::begin(
-                    &mut self.arrivals,
-                    &self.shared,
-                    cx,
-                    request,
-                    chosen,
-                    &**hook,
-                ) {
-                    true => Admission::Defer,
-                    false => Admission::Refuse(Refusal::new(503, "too many clients wait")),
-                }
-            }
+        let passage = match &self.shared.gate {
+            Some(gate) => gate.enter(cx.peer(), request),
+            None => Passage::Known(Identity::nobody()),
+        };
+        match passage {
+            Passage::Known(identity) => self.ask_hook(cx, request, chosen, identity),
+            Passage::Later(later) => self.begin(cx, request, chosen, Err(later)),
+            Passage::Refused(refusal) => Admission::Refuse(refusal),
         }
     }
 
@@ -156,12 +139,9 @@ impl Application for Service {
         let Ok(decision) = notice.downcast::<Decision>() else {
             return Admission::Refuse(Refusal::new(500, HANDLER_FAILED));
         };
-        let headers = decision.take_headers();
-        match decision.outcome {
-            AdmissionOutcome::Known(Ok(identity)) => {
-                self.accept(cx, decision.chosen, identity, headers)
-            }
-            AdmissionOutcome::Known(Err(refusal)) => Admission::Refuse(refusal),
+        match &decision.outcome {
+            AdmissionOutcome::Known(Ok(identity)) => self.accept_decided(cx, &decision, identity),
+            AdmissionOutcome::Known(Err(refusal)) => Admission::Refuse(refusal.clone()),
             AdmissionOutcome::Panic => {
                 cx.count_panic();
                 Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
@@ -213,6 +193,7 @@ impl Application for Service {
             let identified = cx.identify(session.identity().name());
             debug_assert!(identified.is_ok());
         }
+        expiry::begin(&mut self.context(cx, session));
         let Some(hook) = self.code.hooks.opened.clone() else {
             return;
         };
@@ -261,6 +242,9 @@ impl Application for Service {
 
     fn due(&mut self, cx: &mut Engine<'_>, session: &mut Session) -> Option<u64> {
         let now_ms = cx.now_ms();
+        if expiry::is_over(&mut self.context(cx, session)) {
+            return None;
+        }
         session.some_mut()?.reverse.time_out(now_ms);
         let table = self.table.current();
         task::time_out(&mut self.context(cx, session), &table, now_ms);
@@ -316,6 +300,81 @@ impl Application for Service {
 }
 
 impl Service {
+    /// Lets the hook decide about a client of which is known who it is.
+    fn ask_hook(
+        &mut self,
+        cx: &mut Engine<'_>,
+        request: &HttpRequest<'_>,
+        chosen: Chosen,
+        identity: Identity,
+    ) -> Admission<Session> {
+        match &self.code.hooks.connect {
+            None => self.accept(cx, chosen, identity, Headers::new()),
+            Some(ConnectHook::OnShard(hook)) => {
+                let connect = Connect::new(cx, request, chosen.dialect, &identity);
+                match hook(&connect) {
+                    Ok(decided) => {
+                        let headers = connect.into_headers();
+                        self.accept(cx, chosen, decided.bound_to(&identity), headers)
+                    }
+                    Err(refusal) => Admission::Refuse(refusal),
+                }
+            }
+            Some(ConnectHook::InBackground(_)) => self.begin(cx, request, chosen, Ok(identity)),
+        }
+    }
+
+    /// Decides about a client in the background: who it is, if that is not known yet, and what the
+    /// hook there says.
+    fn begin(
+        &mut self,
+        cx: &Engine<'_>,
+        request: &HttpRequest<'_>,
+        chosen: Chosen,
+        who: Result<Identity, LaterPassage>,
+    ) -> Admission<Session> {
+        // Where no further client may wait, the engine refuses, and no future is begun.
+        if !cx.may_defer() {
+            return Admission::Defer;
+        }
+        let hook = match &self.code.hooks.connect {
+            Some(ConnectHook::InBackground(hook)) => Some(Arc::clone(hook)),
+            Some(ConnectHook::OnShard(_)) | None => None,
+        };
+        let (identity, later) = match who {
+            Ok(identity) => (Some(identity), None),
+            Err(later) => (None, Some(later)),
+        };
+        let arrival = Arrival::new(cx, request, chosen.dialect, identity);
+        let client = (cx.address(), chosen);
+        let (arrivals, shared) = (&mut self.arrivals, &self.shared);
+        match arrival::begin(arrivals, shared, arrival, client, later, hook) {
+            true => Admission::Defer,
+            false => Admission::Refuse(Refusal::new(503, "too many clients wait")),
+        }
+    }
+
+    /// Accepts a client that waited. A hook on the shard has not seen it yet: the client's token
+    /// was checked meanwhile.
+    fn accept_decided(
+        &mut self,
+        cx: &mut Engine<'_>,
+        decision: &Decision,
+        identity: &Identity,
+    ) -> Admission<Session> {
+        if let Some(ConnectHook::OnShard(_)) = &self.code.hooks.connect {
+            let asked = decision.with_request(|request| {
+                self.ask_hook(cx, request, decision.chosen, identity.clone())
+            });
+            return asked.unwrap_or_else(|| {
+                tracing::error!("a request that was read once cannot be read again");
+                Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
+            });
+        }
+        let headers = decision.take_headers();
+        self.accept(cx, decision.chosen, identity.clone(), headers)
+    }
+
     fn accept(
         &self,
         cx: &Engine<'_>,

@@ -1,6 +1,9 @@
 //! The check of what was given: value by value, and then together.
 
+use super::auth::TokenKeySettings;
+use super::auth_check;
 use super::given::Given;
+use super::group::{self, Group};
 use super::key::Key;
 use super::keys::{self, KEYS};
 use super::place::Place;
@@ -22,29 +25,26 @@ use std::iter;
 pub(crate) fn check(given: &Given) -> Result<Settings, Vec<Problem>> {
     let mut settings = Settings::default();
     let mut problems = given.problems().to_vec();
-    let mut read = |key: &Key, settings: &mut Settings, name, (text, source): (&str, &Source)| {
-        if key.read(settings, text).is_none() {
-            problems.push(Problem::Value {
-                key: name,
-                text: text.to_owned(),
-                source: source.clone(),
-                rule: format!("must be {}", key.rule()),
-            });
-        }
-    };
     for key in KEYS {
         if let Some(value) = given.value(key) {
-            read(key, &mut settings, key.name.to_owned(), value);
+            read(
+                key,
+                &mut settings,
+                key.name.to_owned(),
+                value,
+                &mut problems,
+            );
         }
     }
-    for name in given.namespaces() {
+    for name in given.tables(&group::NAMESPACES) {
         let mut own = Settings::of_rooms(Rooms::default());
-        for key in keys::options() {
-            if let Some(value) = given.option(name, key) {
-                read(key, &mut own, key.option_of(name), value);
-            }
-        }
+        table(given, &group::NAMESPACES, name, &mut own, &mut problems);
         settings.namespaces.insert(name.to_owned(), own.rooms);
+    }
+    for name in given.tables(&group::TOKEN_KEYS) {
+        let mut own = Settings::of_token_key(TokenKeySettings::default());
+        table(given, &group::TOKEN_KEYS, name, &mut own, &mut problems);
+        settings.auth.keys.insert(name.to_owned(), own.auth.key);
     }
     if problems.is_empty() {
         problems = CrossChecks {
@@ -60,6 +60,39 @@ pub(crate) fn check(given: &Given) -> Result<Settings, Vec<Problem>> {
     }
 }
 
+/// Reads what was given for a table that the user has named.
+fn table(
+    given: &Given,
+    group: &Group,
+    name: &str,
+    own: &mut Settings,
+    problems: &mut Vec<Problem>,
+) {
+    for key in group.keys() {
+        if let Some(value) = given.option(group, name, key) {
+            read(key, own, group.option(name, key), value, problems);
+        }
+    }
+}
+
+/// Reads a value, whose key is called so in full.
+fn read(
+    key: &Key,
+    settings: &mut Settings,
+    name: String,
+    (text, source): (&str, &Source),
+    problems: &mut Vec<Problem>,
+) {
+    if key.read(settings, text).is_none() {
+        problems.push(Problem::Value {
+            key: name,
+            text: text.to_owned(),
+            source: source.clone(),
+            rule: format!("must be {}", key.rule()),
+        });
+    }
+}
+
 /// The rules between values, each of which obeys its own rule.
 struct CrossChecks<'a> {
     settings: &'a Settings,
@@ -72,9 +105,18 @@ impl CrossChecks<'_> {
         self.refuse_strangers(&mut problems);
         self.keep_addresses_apart(&mut problems);
         problems.extend(self.unknown_proxies());
-        let Settings { engine, tls, .. } = self.settings;
-        for (name, rule) in tls.problems() {
+        let Settings {
+            engine, tls, auth, ..
+        } = self.settings;
+        for (name, rule) in tls.problems().into_iter().chain(auth_check::problems(auth)) {
             problems.push(self.breaks(name, rule));
+        }
+        for (table, settings) in &auth.keys {
+            let group = &group::TOKEN_KEYS;
+            for (key, rule) in auth_check::key_problems(settings) {
+                let own = Settings::of_token_key(settings.clone());
+                problems.push(self.table_breaks(group, table, key, &own, rule.to_owned()));
+            }
         }
         let shards = self.settings.shards();
         if let Pinning::Cores(cores) = &engine.pinning
@@ -194,10 +236,23 @@ impl CrossChecks<'_> {
         let Some(namespace) = namespace else {
             return self.breaks(key.name, rule);
         };
-        let given = self.given.option(namespace, key);
+        let settings = Settings::of_rooms(rooms.clone());
+        self.table_breaks(&group::NAMESPACES, namespace, key, &settings, rule)
+    }
+
+    /// A key of a table that the user has named breaks a rule; `settings` have its value.
+    fn table_breaks(
+        &self,
+        group: &Group,
+        table: &str,
+        key: &'static Key,
+        settings: &Settings,
+        rule: String,
+    ) -> Problem {
+        let given = self.given.option(group, table, key);
         Problem::Value {
-            key: key.option_of(namespace),
-            text: key.show(&Settings::of_rooms(rooms.clone())),
+            key: group.option(table, key),
+            text: key.show(settings),
             source: given.map_or(Source::Default, |(_, source)| source.clone()),
             rule,
         }
@@ -273,34 +328,34 @@ impl CrossChecks<'_> {
         })
     }
 
-    /// Nothing authenticates clients or operators yet, so all ports stay on this host unless told
-    /// otherwise.
+    /// What nothing authenticates stays on this host unless told otherwise: the clients' ports
+    /// where no token is required, and the operators' port.
     fn refuse_strangers(&self, problems: &mut Vec<Problem>) {
+        const CLIENTS: (&str, &str) = (
+            "read and publish everything",
+            ", require tokens (auth.tokens = \"required\"), or pass --insecure",
+        );
+        const OPERATORS: (&str, &str) = (
+            "watch the server as an operator does",
+            ", or pass --insecure",
+        );
         let Settings {
             listen, admin, tls, ..
         } = self.settings;
-        for (name, address, danger) in [
-            (
-                "server.listen",
-                listen.address(),
-                "read and publish everything",
-            ),
-            (
-                "tls.listen",
-                tls.listen.address(),
-                "read and publish everything",
-            ),
-            (
-                "server.admin",
-                Some(*admin),
-                "watch the server as an operator does",
-            ),
+        for (name, address, (danger, remedy)) in [
+            ("server.listen", listen.address(), CLIENTS),
+            ("tls.listen", tls.listen.address(), CLIENTS),
+            ("server.admin", Some(*admin), OPERATORS),
         ] {
             let Some(address) = address else { continue };
-            if !self.settings.permits(address) {
+            let is_permitted = match name {
+                "server.admin" => self.settings.permits_operators(address),
+                _ => self.settings.permits_clients(address),
+            };
+            if !is_permitted {
                 let rule = format!(
                     "is reachable from other hosts, and without authentication everyone there could {danger}; use a loopback address such as \
-                     127.0.0.1:{}, or pass --insecure (server.insecure = true) where the network itself keeps strangers out",
+                     127.0.0.1:{}{remedy} (server.insecure = true) where the network itself keeps strangers out",
                     address.port()
                 );
                 problems.push(self.breaks(name, rule));

@@ -2,10 +2,11 @@
 //! could not be understood at all. Flags are added before the environment and that before the file;
 //! the first to name a key keeps it.
 
-use super::key::{Key, VARIABLE_PREFIX};
+use super::group::{GROUPS, Group};
+use super::key::Key;
 use super::keys::{self, KEYS};
 use super::problem::{Problem, Source};
-use crate::namespace::{Namespace, Namespaces};
+use super::value::VARIABLE_PREFIX;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,9 +18,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 #[derive(Debug, Default)]
 pub(crate) struct Given {
     values: Values,
-    /// Options of `[namespaces.NAME]` by name, at most [`Namespaces::COUNT_MAX`]. An option has the
-    /// key of `[rooms]` that is called as it.
-    namespaces: BTreeMap<String, Values>,
+    /// What stands in tables that the user names, by the path of their group and by name: at most
+    /// [`Group::count_max`] of each.
+    tables: BTreeMap<&'static str, BTreeMap<String, Values>>,
     problems: Vec<Problem>,
 }
 
@@ -40,12 +41,10 @@ impl Given {
     pub(crate) fn set(&mut self, assignment: &str) {
         let source = Source::Flag("--set".to_owned());
         match assignment.split_once('=') {
-            Some((name, _)) if name.trim().starts_with("namespaces.") => {
-                self.only_in_the_file(name.trim(), source);
-            }
-            Some((name, text)) => match keys::find(name.trim()) {
-                Some(key) => self.offer(key, text.trim().to_owned(), source),
-                None => self.unknown_key(name.trim(), source),
+            Some((name, text)) => match (keys::find(name.trim()), Group::of_key(name.trim())) {
+                (Some(key), _) => self.offer(key, text.trim().to_owned(), source),
+                (None, Some(group)) => self.only_in_the_file(group, name.trim(), source),
+                (None, None) => self.unknown_key(name.trim(), source),
             },
             None => self.problems.push(Problem::Unreadable {
                 source,
@@ -71,17 +70,13 @@ impl Given {
     fn variable(&mut self, name: &OsStr, text: &OsStr) {
         let name = name.to_string_lossy().into_owned();
         let source = Source::Variable(name.clone());
-        if name[VARIABLE_PREFIX.len()..].starts_with("NAMESPACES_") {
-            let source = Source::Variable("the environment".to_owned());
-            return self.only_in_the_file(&name, source);
-        }
         let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
-            let nearest = keys::nearest(
-                &name[VARIABLE_PREFIX.len()..]
-                    .to_ascii_lowercase()
-                    .replacen('_', ".", 1),
-            )
-            .variable();
+            let dotted = name[VARIABLE_PREFIX.len()..].to_ascii_lowercase();
+            if let Some(group) = Group::of_key(&dotted.replace('_', ".")) {
+                let source = Source::Variable("the environment".to_owned());
+                return self.only_in_the_file(group, &name, source);
+            }
+            let nearest = keys::nearest(&dotted.replacen('_', ".", 1)).variable();
             return self.problems.push(Problem::Unknown {
                 what: "variable",
                 name,
@@ -140,30 +135,34 @@ impl Given {
         }
         for (section, content) in document.get_ref() {
             let source = at(section.span().start);
+            let section: &str = section.get_ref();
             match content.get_ref() {
-                DeValue::Table(tables) if section.get_ref() == NAMESPACES => {
-                    self.named(tables, &at);
+                content if Group::at(section).is_some() => {
+                    self.group(section, content, source, &at);
                 }
-                DeValue::Table(entries) if is_section(section.get_ref()) => {
+                DeValue::Table(entries) if is_section(section) => {
                     for (name, value) in entries {
-                        self.entry(
-                            &format!("{}.{}", section.get_ref(), name.get_ref()),
-                            value.get_ref(),
-                            at(name.span().start),
-                        );
+                        let source = at(name.span().start);
+                        let name = format!("{section}.{}", name.get_ref());
+                        self.entry(&name, value.get_ref(), source, &at);
                     }
                 }
-                _ if section.get_ref() == NAMESPACES => self.problems.push(Problem::Unreadable {
-                    source,
-                    why: "namespaces must be tables, such as [namespaces.chat]".to_owned(),
-                }),
-                DeValue::Table(_) => self.unknown_section(section.get_ref(), source),
-                _ => self.unknown_key(section.get_ref(), source),
+                DeValue::Table(_) => self.unknown_section(section, source),
+                _ => self.unknown_key(section, source),
             }
         }
     }
 
-    fn entry(&mut self, name: &str, value: &DeValue<'_>, source: Source) {
+    fn entry(
+        &mut self,
+        name: &str,
+        value: &DeValue<'_>,
+        source: Source,
+        at: &dyn Fn(usize) -> Source,
+    ) {
+        if Group::at(name).is_some() {
+            return self.group(name, value, source, at);
+        }
         let Some(key) = keys::find(name) else {
             return self.unknown_key(name, source);
         };
@@ -172,49 +171,70 @@ impl Given {
         }
     }
 
-    /// The tables below `[namespaces]`.
-    fn named(&mut self, tables: &DeTable<'_>, at: &dyn Fn(usize) -> Source) {
+    /// The tables of the group of this path.
+    fn group(
+        &mut self,
+        path: &str,
+        content: &DeValue<'_>,
+        source: Source,
+        at: &dyn Fn(usize) -> Source,
+    ) {
+        let group = Group::at(path).expect("the caller has looked");
+        let DeValue::Table(tables) = content else {
+            let (plural, example) = (group.plural, group.example);
+            return self.problems.push(Problem::Unreadable {
+                source,
+                why: format!("{plural} must be tables, such as {example}"),
+            });
+        };
         for (name, content) in tables {
             let source = at(name.span().start);
             let name: &str = name.get_ref();
+            let count = self.tables.get(group.path).map_or(0, BTreeMap::len);
             let rule = match content.get_ref() {
-                _ if !Namespace::is_prefix(name) => {
-                    "must be called by 1 to 64 characters of A-Z, a-z, 0-9, _ and -"
-                }
-                DeValue::Table(_) if self.namespaces.len() == Namespaces::COUNT_MAX => {
-                    return self.problems.push(Problem::Namespace {
-                        name: name.to_owned(),
-                        source,
-                        rule: format!("is one too many: {} may be", Namespaces::COUNT_MAX),
-                    });
+                _ if !(group.is_name)(name) => group.name_rule.to_owned(),
+                DeValue::Table(_) if count == group.count_max => {
+                    let rule = format!("is one too many: {} may be", group.count_max);
+                    return self.bad_table(group, name, source, rule);
                 }
                 DeValue::Table(options) => {
-                    self.options(name, options, at);
+                    self.options(group, name, options, at);
                     continue;
                 }
-                _ => "must be a table of options, such as [namespaces.chat]",
+                _ => format!("must be a table of options, such as {}", group.example),
             };
-            self.problems.push(Problem::Namespace {
-                name: name.to_owned(),
-                source,
-                rule: rule.to_owned(),
-            });
+            self.bad_table(group, name, source, rule);
         }
     }
 
-    fn options(&mut self, namespace: &str, options: &DeTable<'_>, at: &dyn Fn(usize) -> Source) {
+    fn bad_table(&mut self, group: &Group, name: &str, source: Source, rule: String) {
+        self.problems.push(Problem::Table {
+            what: group.what,
+            name: name.to_owned(),
+            source,
+            rule,
+        });
+    }
+
+    fn options(
+        &mut self,
+        group: &'static Group,
+        table: &str,
+        options: &DeTable<'_>,
+        at: &dyn Fn(usize) -> Source,
+    ) {
         let mut values = Values::new();
         for (option, value) in options {
             let source = at(option.span().start);
-            let name = format!("{NAMESPACES}.{namespace}.{}", option.get_ref());
-            let of_rooms = format!("rooms.{}", option.get_ref());
-            let Some(key) = keys::find(&of_rooms) else {
-                let nearest = keys::nearest_of(&of_rooms, keys::options()).option_of(namespace);
+            let option: &str = option.get_ref();
+            let name = format!("{}.{table}.{option}", group.path);
+            let Some(key) = group.key(option) else {
+                let nearest = keys::nearest_of(option, group.keys());
                 self.problems.push(Problem::Unknown {
                     what: "key",
                     name,
                     source,
-                    nearest,
+                    nearest: group.option(table, nearest),
                 });
                 continue;
             };
@@ -222,7 +242,8 @@ impl Given {
                 values.insert(key.name, (text, source));
             }
         }
-        self.namespaces.insert(namespace.to_owned(), values);
+        let tables = self.tables.entry(group.path).or_default();
+        tables.insert(table.to_owned(), values);
     }
 
     /// A value as text, if its key takes its type.
@@ -248,14 +269,15 @@ impl Given {
         text
     }
 
-    /// The names of the namespaces.
-    pub(super) fn namespaces(&self) -> impl Iterator<Item = &str> {
-        self.namespaces.keys().map(String::as_str)
+    /// The names of the tables of a group.
+    pub(super) fn tables(&self, group: &Group) -> impl Iterator<Item = &str> {
+        let tables = self.tables.get(group.path).into_iter();
+        tables.flat_map(|tables| tables.keys().map(String::as_str))
     }
 
-    /// What was given for a namespace; the key is the one of section `[rooms]`.
-    pub(super) fn option(&self, namespace: &str, key: &Key) -> Option<(&str, &Source)> {
-        let values = self.namespaces.get(namespace)?;
+    /// What was given for a key of a table.
+    pub(super) fn option(&self, group: &Group, table: &str, key: &Key) -> Option<(&str, &Source)> {
+        let values = self.tables.get(group.path)?.get(table)?;
         values
             .get(key.name)
             .map(|(text, source)| (text.as_str(), source))
@@ -287,16 +309,18 @@ impl Given {
         });
     }
 
-    fn only_in_the_file(&mut self, name: &str, source: Source) {
+    fn only_in_the_file(&mut self, group: &Group, name: &str, source: Source) {
+        let plural = group.plural;
         self.problems.push(Problem::Unreadable {
             source,
-            why: format!("{name} cannot be set here: namespaces stand in the configuration file"),
+            why: format!("{name} cannot be set here: {plural} stand in the configuration file"),
         });
     }
 
     fn unknown_section(&mut self, name: &str, source: Source) {
         let likeness = |section: &str| strsim::normalized_damerau_levenshtein(name, section);
-        let sections = KEYS.iter().map(|key| key.parts().0).chain([NAMESPACES]);
+        let groups = GROUPS.iter().map(|group| group.path);
+        let sections = KEYS.iter().map(|key| key.parts().0).chain(groups);
         let nearest = sections
             .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
             .expect("there are sections");
@@ -327,7 +351,8 @@ fn plain(value: &DeValue<'_>) -> Option<String> {
             .map(|item| plain(item.get_ref()))
             .collect::<Option<Vec<_>>>()?
             .join(","),
-        DeValue::Datetime(_) | DeValue::Table(_) => return None,
+        DeValue::Datetime(moment) => moment.to_string(),
+        DeValue::Table(_) => return None,
     })
 }
 
@@ -359,8 +384,6 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// The section that holds one table for each namespace.
-const NAMESPACES: &str = "namespaces";
 /// Longest configuration file in bytes; `default-config` prints about 5 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Syntax errors that are listed for one file; later ones mostly follow from the first.

@@ -2,7 +2,9 @@
 
 use super::rooms;
 use super::settings::Settings;
-use super::value::{ConfigValue, OwnSize, duration, show_duration, show_size, size, whole_number};
+use super::value::{
+    ConfigValue, OwnSize, VARIABLE_PREFIX, duration, show_duration, show_size, size, whole_number,
+};
 use crate::namespace::Who;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -50,11 +52,6 @@ impl Key {
         self.name
             .split_once('.')
             .expect("a key's name has a section")
-    }
-
-    /// A key of section `[rooms]` as the option of a namespace.
-    pub(super) fn option_of(&self, namespace: &str) -> String {
-        format!("namespaces.{namespace}.{}", self.parts().1)
     }
 
     /// Whether an array of the file is a list of roles.
@@ -179,6 +176,3 @@ fn put_some<T: PartialOrd>(
 
 /// A value that may be absent, where it is.
 const NONE: &str = "none";
-
-/// What every environment variable of the server begins with.
-pub(super) const VARIABLE_PREFIX: &str = "SHARDCAST_";

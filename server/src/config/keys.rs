@@ -1,9 +1,8 @@
 //! The table of keys, in the order in which file, environment, `default-config`, `check-config` and
 //! `docs/configuration.md` follow it.
 
-use super::access_keys;
 use super::key::{Key, ValueKind};
-use super::{room_keys, session_keys};
+use super::{access_keys, auth_keys, room_keys, session_keys};
 use shardcast_engine::{Compression, Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
 use std::ops::RangeInclusive;
@@ -18,11 +17,6 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 /// part.
 pub(super) fn nearest(name: &str) -> &'static Key {
     nearest_of(name, KEYS.iter())
-}
-
-/// The keys of section `[rooms]`: the options of a namespace.
-pub(super) fn options() -> impl DoubleEndedIterator<Item = &'static Key> {
-    KEYS.iter().filter(|key| key.parts().0 == "rooms")
 }
 
 /// Of the keys, the one nearest to a name.
@@ -98,6 +92,13 @@ pub(super) static KEYS: &[Key] = &[
     access_keys::PROXY_PROTOCOL,
     access_keys::ALLOW,
     access_keys::BLOCK,
+    auth_keys::TOKENS,
+    auth_keys::SOURCES,
+    auth_keys::ISSUER,
+    auth_keys::AUDIENCE,
+    auth_keys::LEEWAY,
+    auth_keys::REQUIRE_EXP,
+    auth_keys::MAX_TOKEN_BYTES,
     Key {
         name: "limits.max_connections",
         flag: None,

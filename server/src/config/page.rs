@@ -2,8 +2,9 @@
 //! with its sources.
 
 use super::given::Given;
+use super::group::{self, Group};
 use super::key::Key;
-use super::keys::{self, KEYS};
+use super::keys::KEYS;
 use super::problem::Source;
 use super::settings::Settings;
 use std::fmt::{self, Write};
@@ -25,7 +26,7 @@ pub(crate) fn default_page() -> String {
         )?;
         writeln!(page, "{} = {}", key.parts().1, key.show_toml(&defaults))
     });
-    page.push_str(NAMESPACES);
+    page.push_str(TABLES);
     page
 }
 
@@ -38,13 +39,22 @@ pub(crate) fn effective_page(settings: &Settings, given: &Given) -> String {
     });
     for (name, rooms) in &settings.namespaces {
         let settings = Settings::of_rooms(rooms.clone());
-        writeln!(page, "\n[namespaces.{name}]").expect("a String takes everything");
-        for key in keys::options() {
-            let source = given.option(name, key).map(|(_, source)| source);
-            effective_line(&mut page, key, &settings, source).expect("a String takes everything");
-        }
+        table(&mut page, &group::NAMESPACES, name, &settings, given);
+    }
+    for (name, key) in &settings.auth.keys {
+        let settings = Settings::of_token_key(key.clone());
+        table(&mut page, &group::TOKEN_KEYS, name, &settings, given);
     }
     page
+}
+
+/// A table that the user has named.
+fn table(page: &mut String, group: &Group, name: &str, settings: &Settings, given: &Given) {
+    writeln!(page, "\n[{}.{name}]", group.path).expect("a String takes everything");
+    for key in group.keys() {
+        let source = given.option(group, name, key).map(|(_, source)| source);
+        effective_line(page, key, settings, source).expect("a String takes everything");
+    }
 }
 
 /// A value, and its source unless it is the default.
@@ -74,8 +84,13 @@ fn sections(page: &mut String, mut line: impl FnMut(&mut String, &Key) -> fmt::R
     }
 }
 
-/// How namespaces are added, which have no keys of their own.
-const NAMESPACES: &str = r#"
+/// How tables are added that the user names.
+const TABLES: &str = r#"
+# Keys that check tokens, each with one algorithm. The secret stands in a file or in an environment variable, never here.
+# [auth.keys.main]
+# algorithm = "HS256"
+# secret_file = "/etc/shardcast/token.secret"
+
 # Rooms whose names begin with "chat:" are in the namespace chat, once it stands here. It may have every key of [rooms] and begins
 # with the defaults of those keys, not with what [rooms] says. As soon as there is one, a prefix without its namespace is refused.
 # [namespaces.chat]

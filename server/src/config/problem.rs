@@ -27,13 +27,15 @@ pub(crate) enum Problem {
         /// A clause whose subject is the value.
         rule: String,
     },
-    /// A namespace that cannot be.
-    Namespace {
+    /// A table that the user names and that cannot be.
+    Table {
+        /// What it is: `namespace`, `key`.
+        what: &'static str,
         /// Its name as it was written.
         name: String,
         /// Where.
         source: Source,
-        /// A clause whose subject is the namespace.
+        /// A clause whose subject is the table.
         rule: String,
     },
     /// A source that could not be read.
@@ -63,9 +65,12 @@ impl fmt::Display for Problem {
                 source,
                 rule,
             } => write!(f, "{key} = {text:?} ({source}) {rule}"),
-            Problem::Namespace { name, source, rule } => {
-                write!(f, "namespace {name:?} ({source}) {rule}")
-            }
+            Problem::Table {
+                what,
+                name,
+                source,
+                rule,
+            } => write!(f, "{what} {name:?} ({source}) {rule}"),
             Problem::Unreadable { source, why } => write!(f, "{source}: {why}"),
         }
     }

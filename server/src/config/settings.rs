@@ -1,6 +1,7 @@
 //! The configuration in force: every value obeys its rule, and all of them fit together. Made by
 //! `check`; read by the program.
 
+use super::auth::{AuthSettings, TokenKeySettings};
 use super::place::Place;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
@@ -11,6 +12,7 @@ use crate::access::networks::Networks;
 use crate::access::origin::Origins;
 use crate::access::proxies::Proxies;
 use crate::admission::entrance::EVENTS_PATH;
+use crate::auth::options::TokenMode;
 use crate::namespace::Namespaces;
 use shardcast_engine::protocol::deflate::Takeover;
 use shardcast_engine::{Compression, ListenSource, Listener, ProxyProtocol, Tls};
@@ -28,6 +30,7 @@ pub(crate) struct Settings {
     pub(super) listen: Place,
     pub(super) message_bytes_max: usize,
     pub(super) tls: TlsSettings,
+    pub(super) auth: AuthSettings,
     pub(super) compression: Compressed,
     /// The default namespace.
     pub(super) rooms: Rooms,
@@ -58,6 +61,7 @@ impl Default for Settings {
             listen: Place::Address(SocketAddr::from(([127, 0, 0, 1], 8000))),
             message_bytes_max: Listener::MESSAGE_BYTES_DEFAULT,
             tls: TlsSettings::default(),
+            auth: AuthSettings::default(),
             compression: Compressed::default(),
             rooms: Rooms::default(),
             namespaces: BTreeMap::new(),
@@ -127,6 +131,23 @@ impl Settings {
         }
     }
 
+    /// Settings that differ from the defaults in one key of tokens alone, where keys find it.
+    pub(super) fn of_token_key(key: TokenKeySettings) -> Settings {
+        let auth = AuthSettings {
+            key,
+            ..AuthSettings::default()
+        };
+        Settings {
+            auth,
+            ..Settings::default()
+        }
+    }
+
+    /// Section `[auth]`.
+    pub(crate) fn auth(&self) -> &AuthSettings {
+        &self.auth
+    }
+
     /// How strictly messages are read.
     pub(crate) fn rules(&self) -> Rules {
         let depth_max = u32::try_from(self.depth_max).ok();
@@ -167,8 +188,13 @@ impl Settings {
         Ok(engine)
     }
 
-    /// Whether clients may connect at this address although nothing authenticates them.
-    pub(crate) fn permits(&self, address: SocketAddr) -> bool {
+    /// Whether clients may connect at this address: strangers only with a token.
+    pub(crate) fn permits_clients(&self, address: SocketAddr) -> bool {
+        self.auth.tokens == TokenMode::Required || self.permits_operators(address)
+    }
+
+    /// Whether operators may connect at this address although nothing authenticates them.
+    pub(super) fn permits_operators(&self, address: SocketAddr) -> bool {
         self.insecure || address.ip().to_canonical().is_loopback()
     }
 
@@ -205,8 +231,13 @@ impl Settings {
     }
 
     /// Whether nothing differs but what is exchanged while the server runs.
-    pub(crate) fn differs_in_addresses_only(&self, other: &Settings) -> bool {
+    pub(crate) fn differs_in_what_is_exchanged(&self, other: &Settings) -> bool {
+        let auth = AuthSettings {
+            keys: self.auth.keys.clone(),
+            ..other.auth.clone()
+        };
         let same = Settings {
+            auth,
             allow: self.allow.clone(),
             block: self.block.clone(),
             ..other.clone()

@@ -2,12 +2,16 @@
 
 mod namespaces;
 
+use super::auth::TokenKeySettings;
+use super::group;
 use super::keys::KEYS;
 use super::place::Place;
 use super::problem::Problem;
 use super::tls::Files;
 use super::value::{OwnSize, ShardCount};
 use super::*;
+use crate::auth::algorithm::TokenAlgorithm;
+use crate::auth::options::{TokenMode, TokenSource};
 use crate::namespace::{NameRules, Namespaces};
 use shardcast_engine::{Compression, Pinning, TlsVersion};
 use std::ffi::OsString;
@@ -443,8 +447,8 @@ fn addresses_that_others_reach_need_insecure() {
     ] {
         let problem = format!(
             "server.listen = {address:?} (from --listen) is reachable from other hosts, and without authentication everyone there could read and publish \
-             everything; use a loopback address such as 127.0.0.1:8000, or pass --insecure (server.insecure = true) where the network itself keeps \
-             strangers out"
+             everything; use a loopback address such as 127.0.0.1:8000, require tokens (auth.tokens = \"required\"), or pass --insecure \
+             (server.insecure = true) where the network itself keeps strangers out"
         );
         check_inputs(
             Inputs {
@@ -582,6 +586,86 @@ fn the_documentation_lists_every_key() {
     }
 }
 
+/// So are the options of a key of tokens.
+#[test]
+fn the_documentation_lists_every_option_of_a_key() {
+    let mut table = String::from("| option | default | value | meaning |\n|---|---|---|---|\n");
+    for key in group::TOKEN_KEYS.keys() {
+        let (_, option) = key.parts();
+        let (default, rule) = (key.show_toml(&Settings::default()), key.rule());
+        table += &format!("| `{option}` | `{default}` | {rule} | {} |\n", key.what);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(path).expect("docs/configuration.md");
+    assert!(
+        page.contains(&table),
+        "docs/configuration.md should hold:\n{table}"
+    );
+}
+
+#[test]
+fn the_auth_section_is_read() {
+    let file = "[auth]\ntokens = 'required'\nsources = ['cookie', 'header']\nissuer = 'us'\naudience = ['a', 'b']\nleeway = '1m'\n\
+                require_exp = false\nmax_token_bytes = '1KiB'\n[auth.keys.main]\nsecret_file = 's'\n\
+                [auth.keys.old]\nalgorithm = 'PS384'\nkid = 'k'\npublic_key = 'p.pem'\nprevious_public_key = 'q.pem'\nprevious_until = 2027-01-31\n";
+    check_file(
+        file,
+        Ok(&|settings| {
+            let auth = &mut settings.auth;
+            auth.tokens = TokenMode::Required;
+            auth.sources.0 = vec![TokenSource::Cookie, TokenSource::Header];
+            auth.issuers.0 = vec!["us".into()];
+            auth.audiences.0 = vec!["a".into(), "b".into()];
+            auth.leeway = Duration::from_secs(60);
+            auth.require_exp = false;
+            auth.token_bytes_max = 1024;
+            let mut main = TokenKeySettings::default();
+            main.current.secret_file.0 = Some("s".into());
+            auth.keys.insert("main".into(), main);
+            let mut old = TokenKeySettings {
+                algorithm: TokenAlgorithm::Ps384,
+                ..TokenKeySettings::default()
+            };
+            old.key_id.0 = Some("k".into());
+            old.current.public_key.0 = Some("p.pem".into());
+            old.previous.public_key.0 = Some("q.pem".into());
+            old.previous_until.0 = Some("2027-01-31".parse().unwrap());
+            auth.keys.insert("old".into(), old);
+        }),
+    );
+    for (file, want) in [
+        (
+            "[auth.keys.'a b']\nsecret_file = 's'",
+            "key \"a b\" (from s.toml, line 1) must be called by 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
+        ),
+        (
+            "[auth]\nkeys = 1",
+            "from s.toml, line 2: keys of tokens must be tables, such as [auth.keys.main]",
+        ),
+        (
+            "[auth.keys.main]\nsecretfile = 's'",
+            "unknown key auth.keys.main.secretfile (from s.toml, line 2); the nearest known one is auth.keys.main.secret_file",
+        ),
+        (
+            "[auth]\nsources = ['header', 'header']",
+            "auth.sources = \"header,header\" (from s.toml, line 2) must be one or more of header, query, subprotocol and cookie, separated by commas",
+        ),
+    ] {
+        check_file(file, Err(&[want]));
+    }
+    // Strangers are let in where all must bring tokens.
+    check_file(
+        "server.listen = '0.0.0.0:8000'\n[auth]\ntokens = 'required'\n[auth.keys.main]\nsecret_file = 's'\n",
+        Ok(&|settings| {
+            settings.listen = Place::Address("0.0.0.0:8000".parse().unwrap());
+            settings.auth.tokens = TokenMode::Required;
+            let mut main = TokenKeySettings::default();
+            main.current.secret_file.0 = Some("s".into());
+            settings.auth.keys.insert("main".into(), main);
+        }),
+    );
+}
+
 /// A file with section `[tls]`, and what it says.
 const TLS: &str = "[tls]\nlisten = '127.0.0.1:8443'\ncertificates = ['a.pem', 'b.pem']\nkeys = ['a.key', 'b.key']\n";
 
@@ -711,8 +795,8 @@ fn tls_must_fit_together() {
         (
             TLS.replace("127.0.0.1", "0.0.0.0"),
             "tls.listen = \"0.0.0.0:8443\" (from s.toml, line 2) is reachable from other hosts, and without authentication everyone there could \
-             read and publish everything; use a loopback address such as 127.0.0.1:8443, or pass --insecure (server.insecure = true) where the \
-             network itself keeps strangers out",
+             read and publish everything; use a loopback address such as 127.0.0.1:8443, require tokens (auth.tokens = \"required\"), or pass \
+             --insecure (server.insecure = true) where the network itself keeps strangers out",
         ),
     ] {
         check_file(&file, Err(&[want]));

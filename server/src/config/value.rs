@@ -188,7 +188,7 @@ pub(super) fn show_size(bytes: usize) -> String {
 
 /// A duration: a whole number with its unit, `500ms`, `25s`, `2m`, `1h` or `30d`. A bare number has
 /// no unit and is refused.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let milliseconds = measured(text, &DURATION_UNITS)?;
     Some(Duration::from_millis(u64::try_from(milliseconds).ok()?))
 }
@@ -253,6 +253,9 @@ const DURATION_UNITS: [(&str, usize); 5] = [
     ("s", 1_000),
     ("ms", 1),
 ];
+/// What every environment variable of the server begins with.
+pub(super) const VARIABLE_PREFIX: &str = "SHARDCAST_";
+
 /// Shards that an engine takes (`shardcast_engine::Config::shards`).
 const SHARDS_MAX: usize = 256;
 /// Cores in a kernel CPU set (`CPU_SETSIZE`, `sched_setaffinity(2)`).

@@ -1,6 +1,7 @@
 //! Who a connection is: a user with roles, or nobody. Made by the connect hook or by a handler,
 //! carried by the session.
 
+use crate::auth::claims::Claims;
 use std::sync::Arc;
 
 /// A user and its roles; the default is nobody.
@@ -8,6 +9,8 @@ use std::sync::Arc;
 pub struct Identity {
     user: Option<Arc<str>>,
     roles: Arc<[Box<str>]>,
+    /// Of the token that proved it.
+    claims: Option<Arc<Claims>>,
 }
 
 /// A user's name is empty, or longer than [`Identity::USER_BYTES_MAX`].
@@ -36,7 +39,30 @@ impl Identity {
         Ok(Identity {
             user: Some(name),
             roles: Arc::default(),
+            claims: None,
         })
+    }
+
+    /// Who a token says its bearer is.
+    pub(crate) fn verified(claims: Arc<Claims>) -> Identity {
+        let (user, roles) = claims.shared();
+        Identity {
+            user,
+            roles,
+            claims: Some(claims),
+        }
+    }
+
+    /// The claims of the token that proved it, if one did.
+    pub fn claims(&self) -> Option<&Arc<Claims>> {
+        self.claims.as_ref()
+    }
+
+    /// The same with the claims of `proved`, unless it has claims of its own: what code of the
+    /// application makes of a verified client is bound to the token all the same.
+    pub(crate) fn bound_to(self, proved: &Identity) -> Identity {
+        let claims = self.claims.or_else(|| proved.claims.clone());
+        Identity { claims, ..self }
     }
 
     /// Whether a user may have this name: 1 to [`Identity::USER_BYTES_MAX`] bytes.

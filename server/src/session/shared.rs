@@ -1,11 +1,12 @@
 //! What all shards and all handles share of an application: limits, rules, and the way to the
 //! engine. Read-only once the engine runs.
 
+use crate::auth::gate::TokenGate;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
 use shardcast_engine::{EncodingId, EncodingsPresent, Handle as EngineHandle, Refused};
 use shardcast_protocol::dialect::Rules;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// The same for all shards, and for all handles.
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) reconnect_window_ms: u64,
     pub(crate) rules: Rules,
     pub(crate) namespaces: Namespaces,
+    /// `None`: no tokens are looked for.
+    pub(crate) gate: Option<Arc<TokenGate>>,
     /// The engine's count of encodings, known since the first connection opened.
     pub(crate) encodings: OnceLock<EncodingsPresent>,
     /// Where background handlers run.

@@ -33,6 +33,8 @@ const _: () = assert!(size_of::<Option<SessionState<()>>>() <= 16);
 #[derive(Debug)]
 pub(crate) struct More<C> {
     pub(crate) identity: Identity,
+    /// When the token that proved the identity is over, by the engine's clock.
+    pub(crate) ends_ms: Option<u64>,
     pub(crate) metadata: Metadata,
     pub(crate) pending: Vec<Pending<C>>,
     /// Publishes whose places are awaited: answered in the order in which they were made, as long
@@ -138,6 +140,7 @@ impl<C> Default for More<C> {
     fn default() -> More<C> {
         More {
             identity: Identity::default(),
+            ends_ms: None,
             metadata: Metadata::default(),
             pending: Vec::new(),
             receipts: VecDeque::new(),
@@ -152,11 +155,13 @@ impl<C> More<C> {
     /// The next deadline of what is under way, by the engine's clock.
     pub(crate) fn next_due(&self) -> Option<u64> {
         let tasks = self.tasks.iter().map(Task::due_ms);
-        tasks.chain(self.reverse.next_due()).min()
+        let others = self.reverse.next_due().into_iter().chain(self.ends_ms);
+        tasks.chain(others).min()
     }
 
     fn is_empty(&self) -> bool {
         self.identity == Identity::nobody()
+            && self.ends_ms.is_none()
             && self.metadata.is_empty()
             && self.pending.is_empty()
             && self.receipts.is_empty()

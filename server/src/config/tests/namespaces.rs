@@ -620,7 +620,7 @@ fn every_option_of_a_namespace_is_explained() {
         .split("\n## ")
         .find(|section| section.starts_with("Namespaces\n"))
         .unwrap();
-    for key in keys::options() {
+    for key in group::NAMESPACES.keys() {
         let (_, option) = key.parts();
         let row = format!(
             "\n| `{option}` | `{}` | ",

@@ -1,0 +1,237 @@
+//! What a token claims, read into types: who its bearer is, what it may do where, and until when.
+//!
+//! Invariant: every claim that means something here has its type, or the token is refused with the
+//! claim's name. Whether the claims hold now is the business of `rules`.
+
+use crate::auth::fault::TokenFault;
+use crate::auth::grants::Grants;
+use serde_json::{Map, Value};
+use shardcast_engine::USER_BYTES_MAX;
+use std::sync::Arc;
+
+/// What a connection's token claims. Its signature was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    user: Option<Arc<str>>,
+    roles: Arc<[Box<str>]>,
+    grants: Grants,
+    limits: Option<Box<str>>,
+    issue: Issue,
+    /// All that mean nothing here, as they came.
+    more: Map<String, Value>,
+}
+
+/// What a room's own token claims: its bearer may be in one room. Its signature was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RoomClaims {
+    room: Box<str>,
+    issue: Issue,
+}
+
+/// Which token it is, and when it is valid, in seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Issue {
+    pub(crate) id: Option<Box<str>>,
+    pub(crate) issued_at: Option<u64>,
+    pub(crate) not_before: Option<u64>,
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) issuer: Option<Box<str>>,
+    pub(crate) audience: Box<[Box<str>]>,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To say who a connection is.
+    Connection,
+    /// To let a connection into one room. Such a token names it (`room`, or `channel`).
+    Room,
+}
+
+/// What a token claims, by its purpose. Clones are cheap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// Of a connection.
+    Connection(Arc<Claims>),
+    /// Of a room.
+    Room(Arc<RoomClaims>),
+}
+
+impl Verified {
+    /// Reads the claims of a token for this purpose.
+    pub(crate) fn read(
+        mut claims: Map<String, Value>,
+        purpose: Purpose,
+    ) -> Result<Verified, TokenFault> {
+        let issue = Issue::read(&mut claims)?;
+        let user = user(&mut claims)?;
+        let room = match text(&mut claims, "room")? {
+            Some(room) => Some(room),
+            None => text(&mut claims, "channel")?,
+        };
+        match (purpose, room) {
+            (Purpose::Connection, None) => Ok(Verified::Connection(Arc::new(Claims {
+                user,
+                roles: roles(&mut claims)?,
+                grants: grants(&mut claims)?,
+                limits: text(&mut claims, "limits")?,
+                issue,
+                more: claims,
+            }))),
+            (Purpose::Room, Some(room)) => Ok(Verified::Room(Arc::new(RoomClaims { room, issue }))),
+            (Purpose::Connection, Some(_)) | (Purpose::Room, None) => Err(TokenFault::Purpose),
+        }
+    }
+
+    pub(crate) fn issue(&self) -> &Issue {
+        match self {
+            Verified::Connection(claims) => &claims.issue,
+            Verified::Room(claims) => &claims.issue,
+        }
+    }
+}
+
+impl Claims {
+    /// Roles of one token.
+    pub const ROLES_MAX: usize = 64;
+
+    /// `sub`: the user; nobody where it is absent or empty.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// `roles`, in the order given.
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.roles
+    }
+
+    /// `rooms`: what is granted where.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// `limits`: the name of the role whose limits hold.
+    pub fn limits(&self) -> Option<&str> {
+        self.limits.as_deref()
+    }
+
+    /// `jti`: the token's own name.
+    pub fn id(&self) -> Option<&str> {
+        self.issue.id.as_deref()
+    }
+
+    /// `iat`, in seconds since 1970.
+    pub fn issued_at(&self) -> Option<u64> {
+        self.issue.issued_at
+    }
+
+    /// `exp`, in seconds since 1970.
+    pub fn expires_at(&self) -> Option<u64> {
+        self.issue.expires_at
+    }
+
+    /// A claim that means nothing to the server, as the issuer wrote it.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.more.get(name)
+    }
+
+    /// Which token it is, and when it is valid.
+    pub(crate) fn issue(&self) -> &Issue {
+        &self.issue
+    }
+
+    /// User and roles, shared with the claims.
+    pub(crate) fn shared(&self) -> (Option<Arc<str>>, Arc<[Box<str>]>) {
+        (self.user.clone(), self.roles.clone())
+    }
+}
+
+impl RoomClaims {
+    /// `room` (or `channel`): the room.
+    pub(crate) fn room(&self) -> &str {
+        &self.room
+    }
+}
+
+impl Issue {
+    fn read(claims: &mut Map<String, Value>) -> Result<Issue, TokenFault> {
+        Ok(Issue {
+            id: text(claims, "jti")?,
+            issued_at: moment(claims, "iat")?,
+            not_before: moment(claims, "nbf")?,
+            expires_at: moment(claims, "exp")?,
+            issuer: text(claims, "iss")?,
+            audience: match claims.remove("aud") {
+                None | Some(Value::Null) => Box::default(),
+                Some(Value::String(one)) => Box::new([one.into()]),
+                Some(several) => texts(several).ok_or(TokenFault::MalformedClaim("aud"))?,
+            },
+        })
+    }
+}
+
+/// A claim that is a string. `null` is absent.
+fn text(
+    claims: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<Box<str>>, TokenFault> {
+    match claims.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.into())),
+        Some(_) => Err(TokenFault::MalformedClaim(name)),
+    }
+}
+
+/// A claim that is a time in seconds since 1970, with a fraction perhaps (RFC 7519 §2), which is
+/// cut off.
+fn moment(claims: &mut Map<String, Value>, name: &'static str) -> Result<Option<u64>, TokenFault> {
+    /// Beyond it a double does not know seconds any more.
+    const SECONDS_MAX: f64 = 9_007_199_254_740_991.0;
+    let number = match claims.remove(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => number,
+        Some(_) => return Err(TokenFault::MalformedClaim(name)),
+    };
+    let seconds = number.as_f64();
+    let seconds = seconds.filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds));
+    let seconds = seconds.ok_or(TokenFault::MalformedClaim(name))?;
+    Ok(Some(seconds as u64))
+}
+
+/// `sub`. An empty one is nobody's, as Centrifuge has it.
+fn user(claims: &mut Map<String, Value>) -> Result<Option<Arc<str>>, TokenFault> {
+    match text(claims, "sub")? {
+        None => Ok(None),
+        Some(name) if name.is_empty() => Ok(None),
+        Some(name) if name.len() <= USER_BYTES_MAX => Ok(Some(name.into())),
+        Some(_) => Err(TokenFault::MalformedClaim("sub")),
+    }
+}
+
+fn roles(claims: &mut Map<String, Value>) -> Result<Arc<[Box<str>]>, TokenFault> {
+    let roles = match claims.remove("roles") {
+        None | Some(Value::Null) => return Ok(Arc::default()),
+        Some(roles) => texts(roles).filter(|roles| roles.len() <= Claims::ROLES_MAX),
+    };
+    let roles = roles.ok_or(TokenFault::MalformedClaim("roles"))?;
+    Ok(roles.into())
+}
+
+fn grants(claims: &mut Map<String, Value>) -> Result<Grants, TokenFault> {
+    match claims.remove("rooms") {
+        None | Some(Value::Null) => Ok(Grants::default()),
+        Some(rooms) => Grants::read(&rooms).ok_or(TokenFault::MalformedClaim("rooms")),
+    }
+}
+
+/// An array of strings.
+fn texts(array: Value) -> Option<Box<[Box<str>]>> {
+    let Value::Array(items) = array else {
+        return None;
+    };
+    let texts = items.into_iter().map(|item| match item {
+        Value::String(text) => Some(text.into()),
+        _ => None,
+    });
+    texts.collect()
+}

@@ -1,0 +1,336 @@
+//! The values of section `[auth]` and of every `[auth.keys.NAME]`: which tokens are asked for, and
+//! which files and variables have what checks them. Nothing is opened here.
+
+use super::value::{ConfigValue, VARIABLE_PREFIX};
+use crate::auth::algorithm::TokenAlgorithm;
+use crate::auth::key::TokenKey;
+use crate::auth::options::{Auth, TokenMode, TokenSource};
+use crate::auth::rules::{Expiry, TokenRules};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use toml::value::{Datetime, Offset, Time};
+
+/// Section `[auth]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuthSettings {
+    pub(crate) tokens: TokenMode,
+    pub(crate) sources: TokenSources,
+    pub(crate) issuers: Names,
+    pub(crate) audiences: Names,
+    pub(crate) leeway: Duration,
+    pub(crate) require_exp: bool,
+    pub(crate) token_bytes_max: usize,
+    /// By name.
+    pub(crate) keys: BTreeMap<String, TokenKeySettings>,
+    /// Where the keys of a table are found while it is read or shown.
+    pub(super) key: TokenKeySettings,
+}
+
+/// A table `[auth.keys.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenKeySettings {
+    pub(crate) algorithm: TokenAlgorithm,
+    pub(crate) key_id: Word,
+    pub(crate) current: MaterialSettings,
+    pub(crate) previous: MaterialSettings,
+    pub(crate) previous_until: Until,
+}
+
+/// Where what tokens are checked with stands: in one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MaterialSettings {
+    pub(crate) secret_file: FilePath,
+    pub(crate) secret_variable: VariableName,
+    pub(crate) public_key: FilePath,
+}
+
+impl Default for AuthSettings {
+    fn default() -> AuthSettings {
+        let rules = TokenRules::default();
+        AuthSettings {
+            tokens: TokenMode::Off,
+            sources: TokenSources(TokenSource::ALL.to_vec()),
+            issuers: Names(rules.issuers),
+            audiences: Names(rules.audiences),
+            leeway: rules.leeway,
+            require_exp: rules.expiry == Expiry::Required,
+            token_bytes_max: rules.token_bytes_max,
+            keys: BTreeMap::new(),
+            key: TokenKeySettings::default(),
+        }
+    }
+}
+
+impl Default for TokenKeySettings {
+    fn default() -> TokenKeySettings {
+        TokenKeySettings {
+            algorithm: TokenAlgorithm::Hs256,
+            key_id: Word::default(),
+            current: MaterialSettings::default(),
+            previous: MaterialSettings::default(),
+            previous_until: Until::default(),
+        }
+    }
+}
+
+impl AuthSettings {
+    /// What is asked of clients, with the keys that the tables name.
+    pub(crate) fn with_keys(&self, keys: Vec<TokenKey>) -> Auth {
+        let auth = Auth::new(self.tokens, keys);
+        let auth = auth.expect("a file has no more tables than a server has keys");
+        auth.rules(self.rules())
+            .sources(self.sources.0.iter().copied())
+    }
+
+    /// What every token must be like.
+    pub(crate) fn rules(&self) -> TokenRules {
+        TokenRules {
+            token_bytes_max: self.token_bytes_max,
+            issuers: self.issuers.0.clone(),
+            audiences: self.audiences.0.clone(),
+            leeway: self.leeway,
+            expiry: match self.require_exp {
+                true => Expiry::Required,
+                false => Expiry::Optional,
+            },
+        }
+    }
+}
+
+impl ConfigValue for TokenMode {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "off" => TokenMode::Off,
+            "optional" => TokenMode::Optional,
+            "required" => TokenMode::Required,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            TokenMode::Off => "off".to_owned(),
+            TokenMode::Optional => "optional".to_owned(),
+            TokenMode::Required => "required".to_owned(),
+        }
+    }
+}
+
+impl ConfigValue for TokenAlgorithm {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = TokenAlgorithm::from_name(text)?;
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+/// Where tokens are looked for: one place at least, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenSources(pub(crate) Vec<TokenSource>);
+
+impl ConfigValue for TokenSources {
+    fn read(&mut self, text: &str) -> Option<()> {
+        let mut sources = Vec::new();
+        for name in text.split(',') {
+            let source = TokenSource::from_name(name.trim())?;
+            if sources.contains(&source) {
+                return None;
+            }
+            sources.push(source);
+        }
+        self.0 = sources;
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        let names: Vec<&str> = self.0.iter().map(|source| source.name()).collect();
+        names.join(",")
+    }
+}
+
+/// Up to 16 texts, separated by commas, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names(pub(crate) Vec<String>);
+
+impl ConfigValue for Names {
+    fn read(&mut self, text: &str) -> Option<()> {
+        const COUNT_MAX: usize = 16;
+        if text == NONE {
+            self.0.clear();
+            return Some(());
+        }
+        let names: Vec<&str> = text.split(',').map(str::trim).collect();
+        if names.len() > COUNT_MAX || !names.iter().all(|name| is_shown_plainly(name)) {
+            return None;
+        }
+        self.0 = names.into_iter().map(str::to_owned).collect();
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match &*self.0 {
+            [] => NONE.to_owned(),
+            names => names.join(","),
+        }
+    }
+}
+
+/// A text, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) Option<String>);
+
+impl ConfigValue for Word {
+    fn read(&mut self, text: &str) -> Option<()> {
+        self.0 = match text {
+            NONE => None,
+            text if is_shown_plainly(text) => Some(text.to_owned()),
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.0.as_deref().unwrap_or(NONE).to_owned()
+    }
+}
+
+/// The name of an environment variable, or none. Those of the server have meanings of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VariableName(pub(crate) Option<String>);
+
+impl ConfigValue for VariableName {
+    fn read(&mut self, text: &str) -> Option<()> {
+        self.0 = match text {
+            NONE => None,
+            text if text.starts_with(VARIABLE_PREFIX) || text.contains('=') => return None,
+            text if is_shown_plainly(text) => Some(text.to_owned()),
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.0.as_deref().unwrap_or(NONE).to_owned()
+    }
+}
+
+/// The path of a file, or none. A file that is called `none` is `./none`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FilePath(pub(crate) Option<PathBuf>);
+
+impl ConfigValue for FilePath {
+    fn read(&mut self, text: &str) -> Option<()> {
+        self.0 = match text {
+            NONE => None,
+            text if is_shown_plainly(text) => Some(text.into()),
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        let path = self.0.as_deref().unwrap_or(Path::new(NONE));
+        path.to_string_lossy().into_owned()
+    }
+}
+
+/// A page of the configuration shows values without escapes.
+fn is_shown_plainly(text: &str) -> bool {
+    let fits = |c: char| !c.is_control() && !matches!(c, '"' | '\\');
+    !text.is_empty() && text.len() <= 1_024 && text.chars().all(fits)
+}
+
+/// A moment: RFC 3339 with an offset, or a date, whose first moment in UTC it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Until(pub(crate) Option<Datetime>);
+
+impl ConfigValue for Until {
+    fn read(&mut self, text: &str) -> Option<()> {
+        if text == NONE {
+            self.0 = None;
+            return Some(());
+        }
+        let moment: Datetime = text.parse().ok()?;
+        moment.date?;
+        // A time of day means nothing without the place where it is.
+        if moment.time.is_some() != moment.offset.is_some() {
+            return None;
+        }
+        self.0 = Some(moment);
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or(NONE.to_owned(), |moment| moment.to_string())
+    }
+}
+
+impl Until {
+    /// The moment; a date before 1970 is its beginning.
+    pub(crate) fn moment(&self) -> Option<SystemTime> {
+        let Datetime { date, time, offset } = self.0?;
+        let date = date?;
+        let days = days_since_1970(date.year.into(), date.month.into(), date.day.into());
+        let minutes = match offset {
+            Some(Offset::Custom { minutes }) => i64::from(minutes),
+            Some(Offset::Z) | None => 0,
+        };
+        let of_day = |time: Time| {
+            let minutes = i64::from(time.hour) * 60 + i64::from(time.minute);
+            minutes * 60 + i64::from(time.second.unwrap_or(0))
+        };
+        let seconds = days * 86_400 + time.map_or(0, of_day) - minutes * 60;
+        let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        Some(SystemTime::UNIX_EPOCH + since)
+    }
+}
+
+/// In the Gregorian calendar: years begin in March here, so that the odd day stands last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = match month {
+        1 | 2 => (year - 1, month + 9),
+        month => (year, month - 3),
+    };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let of_year = (153 * month + 2) / 5 + day - 1;
+    365 * year + leap_days + of_year - 719_468
+}
+
+const NONE: &str = "none";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments() {
+        let seconds = |text: &str| {
+            let mut until = Until::default();
+            until.read(text)?;
+            assert_eq!(Until::default().read(&until.show()), Some(()), "{text}");
+            let since = until.moment()?.duration_since(SystemTime::UNIX_EPOCH);
+            Some(since.unwrap().as_secs())
+        };
+        for (text, want) in [
+            ("1970-01-01", Some(0)),
+            ("2000-03-01", Some(951_868_800)),
+            ("2027-01-31T12:00:00Z", Some(1_801_396_800)),
+            ("2027-01-31T12:00:00+02:00", Some(1_801_389_600)),
+            ("2024-02-29", Some(1_709_164_800)),
+            ("1969-12-31", Some(0)),
+            ("none", None),
+            ("2027-01-31T12:00:00", None),
+            ("12:00:00", None),
+            ("2027-13-01", None),
+            ("tomorrow", None),
+            ("", None),
+        ] {
+            assert_eq!(seconds(text), want, "{text}");
+        }
+    }
+}

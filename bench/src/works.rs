@@ -1,104 +1,19 @@
 //! The works, in the order in which they run and stand in tables; `work` explains the words.
 
+mod terms;
+
 use crate::server::{
-    BUN, BUN_DEFLATE, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS,
-    NCHAN, NODE_WS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_TLS, RAW_TWO_SHARDS, SOCKETIO_BUN,
-    SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_EACH, TUNGSTENITE_TLS,
+    BUN, BUN_DEFLATE, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NODE_WS, RAW,
+    RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_TLS, RAW_TWO_SHARDS, SOCKUDO_WS, TUNGSTENITE,
+    TUNGSTENITE_EACH,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
-use crate::work::{Baseline, Figure, Goal, Group, Work};
-
-/// Whom every engine's work can be asked of.
-const ENGINES: &[Server] = &[
-    RAW,
-    RAW_BEFORE,
-    NATIVE,
-    BUN,
-    MONOIO,
-    FASTWEBSOCKETS,
-    TUNGSTENITE,
-    SOCKUDO_WS,
-    NODE_WS,
-    GORILLA,
-    FLOOR,
-];
-/// Who delivers 100,000 messages a second on one core with time to spare.
-const FAST_ENGINES: &[Server] = &[
-    RAW,
-    RAW_KEPT,
-    RAW_BEFORE,
-    NATIVE,
-    BUN,
-    MONOIO,
-    FASTWEBSOCKETS,
-    TUNGSTENITE,
-    SOCKUDO_WS,
-    FLOOR,
-];
-/// Who speaks the raw protocol and nothing of ours.
-const RAW_ENGINES: &[Server] = &[
-    RAW,
-    RAW_BEFORE,
-    BUN,
-    MONOIO,
-    FASTWEBSOCKETS,
-    TUNGSTENITE,
-    SOCKUDO_WS,
-    NODE_WS,
-    GORILLA,
-    FLOOR,
-];
-/// With [`BUN`] as the raw protocol's best known.
-const WHOLE: &[Server] = &[
-    NATIVE,
-    BUN,
-    NATS,
-    NCHAN,
-    SOCKETIO_NODE,
-    SOCKETIO_BUN,
-    SOCKUDO,
-];
-
-const BEST_PEER: Baseline = Baseline::Best(
-    "best peer",
-    &[BUN, MONOIO, FASTWEBSOCKETS, TUNGSTENITE, SOCKUDO_WS],
-);
-const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
-    "best whole server",
-    &[NATS, NCHAN, SOCKETIO_NODE, SOCKETIO_BUN, SOCKUDO],
-);
-
-const FLOOR_CPU: Goal = Goal::cpu(RAW, FLOOR).must(1.10).stretch(1.03);
-/// Beside an older build: what was added costs nothing where it is off. 5 % can be measured here.
-const BEFORE_CPU: Goal = Goal::cpu(RAW, RAW_BEFORE).must(1.05).stretch(1.01);
-/// What JSON may cost an echo, and a delivery.
-const NATIVE_ECHO: Goal = Goal::cpu(NATIVE, RAW).must(1.40);
-const NATIVE_BROADCAST: Goal = Goal::cpu(NATIVE, RAW).must(1.25);
-/// Bun has uWebSockets inside. The softirq of loopback hides what batching saves: two promises.
-const ECHO_BUN: Goal = Goal::cpu(RAW, BUN).must(0.92).stretch(0.85).rps(0.65, 0.55);
-const ECHO_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.00);
-/// Every send is one of its own for both: parity is the floor.
-const BROADCAST_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.05);
-/// Beside one that writes each message by itself.
-const MERGED_MONOIO: Goal = Goal::cpu(RAW, MONOIO_EACH).must(0.25);
-
-const fn ahead_of_whole_servers(figure: Figure) -> Goal {
-    Goal::new(figure, NATIVE, BEST_WHOLE_SERVER).must(1.00)
-}
-
-const fn ahead_of_raw_bun(figure: Figure) -> Goal {
-    Goal::ratio(figure, NATIVE, BUN).stretch(1.00)
-}
-
-/// With one certificate and one cipher suite.
-const SECURE_ENGINES: &[Server] = &[RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
-/// Beside them without TLS: what it costs us.
-const SECURE_AND_PLAIN: &[Server] = &[RAW, RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
-const BEST_TLS_PEER: Baseline = Baseline::Best("best TLS peer", &[BUN_TLS, TUNGSTENITE_TLS]);
-
-const fn ahead_of_tls_peers(figure: Figure) -> Goal {
-    Goal::new(figure, RAW_TLS, BEST_TLS_PEER)
-}
+use crate::work::{Baseline, Goal, Group, Work};
+use terms::{
+    BEFORE_CPU, BEST_PEER, BROADCAST_MONOIO, ECHO_BUN, ECHO_MONOIO, ENGINES, FAST_ENGINES,
+    FLOOR_CPU, MERGED_MONOIO, NATIVE_BROADCAST, NATIVE_ECHO, RAW_ENGINES, SECURE_AND_PLAIN,
+    SECURE_ENGINES, WHOLE, ahead_of_raw_bun, ahead_of_tls_peers, ahead_of_whole_servers,
+};
 
 const TLS_ECHO: &[Goal] = &[
     ahead_of_tls_peers(CpuPerMessage).must(0.90),
@@ -114,6 +29,26 @@ const fn tls_echo(name: &'static str, title: &'static str, load: &'static str) -
         figures: &[CpuPerMessage],
         servers: SECURE_AND_PLAIN,
         goals: TLS_ECHO,
+    }
+}
+
+const LARGE_ECHO: &[Goal] = &[
+    Goal::new(CpuPerMessage, RAW, BEST_PEER).must(0.90),
+    Goal::cpu(RAW, BUN),
+    BEFORE_CPU,
+    FLOOR_CPU,
+];
+
+/// Messages that are larger than a receive buffer.
+const fn large_echo(name: &'static str, title: &'static str, load: &'static str) -> Work {
+    Work {
+        name,
+        title,
+        group: Group::Engines,
+        load,
+        figures: &[CpuPerMessage],
+        servers: RAW_ENGINES,
+        goals: LARGE_ECHO,
     }
 }
 
@@ -167,6 +102,32 @@ pub static WORKS: &[Work] = &[
             FLOOR_CPU,
         ],
     },
+    large_echo(
+        "echo-32k",
+        "echo 32 KiB × 100",
+        "echo --connections 100 --payload 32768",
+    ),
+    large_echo(
+        "echo-60k",
+        "echo 60 KiB × 100",
+        "echo --connections 100 --payload 61440",
+    ),
+    large_echo(
+        "echo-60k-1000",
+        "echo 60 KiB × 1,000",
+        "echo --connections 1000 --payload 61440",
+    ),
+    large_echo(
+        "echo-128k",
+        "echo 128 KiB × 100",
+        "echo --connections 100 --payload 131072",
+    ),
+    // The raw protocol's limit of a message is 1 MiB for every server.
+    large_echo(
+        "echo-1m",
+        "echo 1 MiB × 20",
+        "echo --connections 20 --payload 1048576",
+    ),
     Work {
         name: "echo-open",
         title: "echo 64 B × 1,000 by the clock, 10k/s",

@@ -19,6 +19,10 @@ use std::path::PathBuf;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TOPIC: &str = "topic";
+/// Messages of the largest size that may wait for one client. The other servers: 16.
+const OUTBOX_MESSAGES: usize = 4;
+/// Clients that may send a shard a message of the largest size at once.
+const UPLOADS: usize = 2_048;
 
 #[derive(Parser)]
 #[command(about = "The raw protocol on Shardcast's engine")]
@@ -41,6 +45,18 @@ struct ServerArguments {
     /// Keeps so many publications of the topic in its log; 0: none.
     #[arg(long, value_name = "N", default_value_t = 0)]
     keep: u32,
+    /// Largest message, in bytes: as large as the other servers of the comparison take it.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = message_bytes)]
+    max_message: usize,
+}
+
+/// A size that a listener may be given.
+fn message_bytes(text: &str) -> Result<usize, String> {
+    let bytes: usize = text.parse().map_err(|error| format!("{error}"))?;
+    match Listener::MESSAGE_BYTES.contains(&bytes) {
+        true => Ok(bytes),
+        false => Err("125 B to 64 MiB".to_owned()),
+    }
 }
 
 impl ServerArguments {
@@ -56,8 +72,16 @@ impl ServerArguments {
             }
             _ => Listener::plain(self.listen),
         };
+        let defaults = Config::default();
         Ok(Config {
-            listeners: vec![listener],
+            listeners: vec![Listener {
+                message_bytes_max: self.max_message,
+                ..listener
+            }],
+            outbox_bytes_max: defaults
+                .outbox_bytes_max
+                .max(OUTBOX_MESSAGES * self.max_message),
+            reassembly_bytes_max: UPLOADS * self.max_message.max(64 << 10) * self.shards,
             shards: self.shards,
             pinning,
             compression: self.compress.then(Compression::default),
@@ -68,7 +92,7 @@ impl ServerArguments {
                 })
                 .into_iter()
                 .collect(),
-            ..Config::default()
+            ..defaults
         })
     }
 }

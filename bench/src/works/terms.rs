@@ -1,0 +1,101 @@
+//! Who takes part in works, and what is promised of many of them. Used by [`crate::works`] alone.
+
+use crate::server::{
+    BUN, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS, NCHAN,
+    NODE_WS, RAW, RAW_BEFORE, RAW_KEPT, RAW_TLS, SOCKETIO_BUN, SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS,
+    Server, TUNGSTENITE, TUNGSTENITE_TLS,
+};
+use crate::work::{Baseline, Figure, Goal};
+
+/// Whom every engine's work can be asked of.
+pub(super) const ENGINES: &[Server] = &[
+    RAW,
+    RAW_BEFORE,
+    NATIVE,
+    BUN,
+    MONOIO,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    SOCKUDO_WS,
+    NODE_WS,
+    GORILLA,
+    FLOOR,
+];
+/// Who delivers 100,000 messages a second on one core with time to spare.
+pub(super) const FAST_ENGINES: &[Server] = &[
+    RAW,
+    RAW_KEPT,
+    RAW_BEFORE,
+    NATIVE,
+    BUN,
+    MONOIO,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    SOCKUDO_WS,
+    FLOOR,
+];
+/// Who speaks the raw protocol and nothing of ours.
+pub(super) const RAW_ENGINES: &[Server] = &[
+    RAW,
+    RAW_BEFORE,
+    BUN,
+    MONOIO,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    SOCKUDO_WS,
+    NODE_WS,
+    GORILLA,
+    FLOOR,
+];
+/// With [`BUN`] as the raw protocol's best known.
+pub(super) const WHOLE: &[Server] = &[
+    NATIVE,
+    BUN,
+    NATS,
+    NCHAN,
+    SOCKETIO_NODE,
+    SOCKETIO_BUN,
+    SOCKUDO,
+];
+
+pub(super) const BEST_PEER: Baseline = Baseline::Best(
+    "best peer",
+    &[BUN, MONOIO, FASTWEBSOCKETS, TUNGSTENITE, SOCKUDO_WS],
+);
+pub(super) const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
+    "best whole server",
+    &[NATS, NCHAN, SOCKETIO_NODE, SOCKETIO_BUN, SOCKUDO],
+);
+
+pub(super) const FLOOR_CPU: Goal = Goal::cpu(RAW, FLOOR).must(1.10).stretch(1.03);
+/// Beside an older build: what was added costs nothing where it is off. 5 % can be measured here.
+pub(super) const BEFORE_CPU: Goal = Goal::cpu(RAW, RAW_BEFORE).must(1.05).stretch(1.01);
+/// What JSON may cost an echo, and a delivery.
+pub(super) const NATIVE_ECHO: Goal = Goal::cpu(NATIVE, RAW).must(1.40);
+pub(super) const NATIVE_BROADCAST: Goal = Goal::cpu(NATIVE, RAW).must(1.25);
+/// Bun has uWebSockets inside. The softirq of loopback hides what batching saves: two promises.
+pub(super) const ECHO_BUN: Goal = Goal::cpu(RAW, BUN).must(0.92).stretch(0.85).rps(0.65, 0.55);
+pub(super) const ECHO_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.00);
+/// Every send is one of its own for both: parity is the floor.
+pub(super) const BROADCAST_MONOIO: Goal = Goal::cpu(RAW, MONOIO).must(1.05);
+/// Beside one that writes each message by itself.
+pub(super) const MERGED_MONOIO: Goal = Goal::cpu(RAW, MONOIO_EACH).must(0.25);
+
+pub(super) const fn ahead_of_whole_servers(figure: Figure) -> Goal {
+    Goal::new(figure, NATIVE, BEST_WHOLE_SERVER).must(1.00)
+}
+
+pub(super) const fn ahead_of_raw_bun(figure: Figure) -> Goal {
+    Goal::ratio(figure, NATIVE, BUN).stretch(1.00)
+}
+
+/// With one certificate and one cipher suite.
+pub(super) const SECURE_ENGINES: &[Server] = &[RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
+/// Beside them without TLS: what it costs us.
+pub(super) const SECURE_AND_PLAIN: &[Server] = &[RAW, RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
+pub(super) const BEST_TLS_PEER: Baseline =
+    Baseline::Best("best TLS peer", &[BUN_TLS, TUNGSTENITE_TLS]);
+
+pub(super) const fn ahead_of_tls_peers(figure: Figure) -> Goal {
+    Goal::new(figure, RAW_TLS, BEST_TLS_PEER)
+}

@@ -109,12 +109,10 @@ impl<'a> Context<'a> {
     }
 
     /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`,
-    /// after `close`).
+    /// after `close`). A large part of the message at hand leaves without a copy.
     pub fn send(&mut self, kind: Kind, payload: &[u8]) {
         if self.is_open() {
-            self.core.write_frame(self.ticket, |out| {
-                frame::write_frame(out, kind.into(), payload)
-            });
+            self.core.write_message(self.ticket, kind, payload);
         }
     }
 

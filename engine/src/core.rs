@@ -68,6 +68,9 @@ pub(crate) struct Core {
     /// times.
     pub(crate) left: Vec<Arc<str>>,
     pub(crate) spare: SpareBuffers,
+    /// The message that the application is being given, if it stands in memory of its own; empty at
+    /// all other times.
+    pub(crate) message: Bytes,
     /// Of unfinished input.
     pub(crate) budget: MemoryBudget,
     pub(crate) tls: TlsSessions,
@@ -245,6 +248,7 @@ impl Core {
             pending_work: PendingWork::default(),
             left: Vec::new(),
             spare: SpareBuffers::default(),
+            message: Bytes::new(),
             budget: budget(config),
             tls: TlsSessions::new(config),
             compressing: config

@@ -8,6 +8,7 @@ mod calling;
 mod deadlines;
 mod deferred;
 mod deliver;
+mod frames;
 mod idleness;
 mod inflate;
 mod intake;

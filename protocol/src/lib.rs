@@ -1,6 +1,7 @@
 //! Bytes to events and back: RFC 6455 and what messages mean. No I/O, no clock, no randomness.
 #![forbid(unsafe_code)]
 
+mod assembly;
 pub mod close;
 pub mod deflate;
 pub mod dialect;

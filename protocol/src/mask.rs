@@ -1,5 +1,5 @@
 //! Masking (RFC 6455 §5.3, clause 6455-6.2-5): XOR with a key that repeats every four bytes. Called
-//! by the reader, in place, and by client writers.
+//! by the reader, in place or while it copies, and by client writers.
 
 /// Bytes per vector turn. A multiple of 4, so that every turn starts with the key's first byte; the
 /// fixed size lets the compiler emit full-width vector operations without a byte of `unsafe`.
@@ -27,6 +27,19 @@ pub fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
+/// Appends `payload` without its mask, whose key begins with the first byte: a block at a time, so
+/// that what is copied is unmasked while it is in the nearest cache.
+pub(crate) fn append_unmasked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
+    const BLOCK_BYTES: usize = 4 << 10;
+    const _: () = assert!(BLOCK_BYTES.is_multiple_of(LANE_BYTES));
+    out.reserve(payload.len());
+    for block in payload.chunks(BLOCK_BYTES) {
+        let start = out.len();
+        out.extend_from_slice(block);
+        apply_mask(&mut out[start..], key);
+    }
+}
+
 #[inline]
 fn mask_words(words: &mut [[u8; WORD_BYTES]], word: u64) {
     for bytes in words {
@@ -36,7 +49,7 @@ fn mask_words(words: &mut [[u8; WORD_BYTES]], word: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::apply_mask;
+    use super::{append_unmasked, apply_mask};
 
     /// The obvious version.
     fn mask_by_byte(payload: &mut [u8], key: [u8; 4]) {
@@ -54,6 +67,15 @@ mod tests {
         apply_mask(&mut fast[alignment..alignment + len], key);
         mask_by_byte(&mut slow[alignment..alignment + len], key);
         assert_eq!(fast, slow, "alignment {alignment}, length {len}");
+        mask_by_byte(&mut slow[alignment..alignment + len], key);
+        let mut out = slow[..3].to_vec();
+        append_unmasked(&mut out, &slow[alignment..alignment + len], key);
+        assert_eq!(out[..3], slow[..3]);
+        assert_eq!(
+            out[3..],
+            fast[alignment..alignment + len],
+            "appended, length {len}"
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Frames to events, in place on a borrowed buffer. Owns the rules of RFC 6455 §5 and §8.1 that a
-//! peer can break; nothing a peer sends panics, and nothing is kept but a fragmented message in
-//! progress, which never exceeds `message_bytes_max`. Called by the shard for every receive, and by
-//! clients.
+//! peer can break; nothing a peer sends panics, and nothing is kept but a message in progress, in
+//! fragments or in a large frame, which never exceeds `message_bytes_max`. Called by the shard for
+//! every receive, and by clients.
 
+pub use crate::assembly::Assembly;
 pub use crate::close::ProtocolError;
 
+use crate::assembly::MessageProgress;
 use crate::close::CloseFrame;
 use crate::frame::{
     COMPRESSED_BIT, CONTROL_PAYLOAD_BYTES_MAX, FINAL_BIT, Kind, LENGTH_IN_EIGHT_BYTES,
@@ -35,8 +37,8 @@ pub enum Step<'b> {
     /// The buffer ends inside a frame. `need` is the buffer length (from its start) at which
     /// another try can get further.
     Incomplete {
-        /// Bytes counted from the start of the buffer; always more than it holds, and at most
-        /// `HEADER_BYTES_MAX` + the larger of `message_bytes_max` and 125.
+        /// Bytes counted from the start of the buffer; always more than it holds, and less than
+        /// `HEADER_BYTES_MAX` + `Assembly::LARGE_BYTES`.
         need: usize,
     },
     /// A frame was consumed: `used` bytes from the start of the buffer.
@@ -55,10 +57,10 @@ pub enum FrameEvent<'b> {
     Text(&'b str),
     /// A complete binary message in one frame.
     Binary(&'b [u8]),
-    /// The last fragment came: the message is in the caller's `assembly`. `take()` it
-    /// before reading on, and call `Assembly::finish`.
+    /// The last fragment came, or the end of a large frame that came in parts: the message is in
+    /// the caller's `assembly`. `take()` it before reading on, and call `Assembly::finish`.
     Assembled,
-    /// A fragment was taken into the assembly.
+    /// A fragment, or a part of a large frame, was taken into the assembly.
     Fragment,
     /// RFC 6455 §5.5.2; at most 125 bytes.
     Ping(&'b [u8]),
@@ -68,98 +70,14 @@ pub enum FrameEvent<'b> {
     Close(CloseFrame<'b>),
 }
 
-/// A fragmented message in progress. Absent (`None`) on a connection that is between messages.
-#[derive(Debug)]
-pub struct Assembly {
-    kind: Kind,
-    /// Never longer than `message_bytes_max`, nor is its capacity.
-    bytes: Vec<u8>,
-    /// Bytes from the start known to be complete characters (text only). At most three bytes lie
-    /// behind it between two fragments, so checking is linear however small the fragments are.
-    checked: usize,
-    is_compressed: bool,
-}
-
-impl Assembly {
-    fn new(kind: Kind) -> Assembly {
-        Assembly {
-            kind,
-            bytes: Vec::new(),
-            checked: 0,
-            is_compressed: false,
-        }
-    }
-
-    /// The fragments of a compressed message (RFC 7692 §6.1).
-    pub(crate) fn compressed(kind: Kind) -> Assembly {
-        Assembly {
-            is_compressed: true,
-            ..Assembly::new(kind)
-        }
-    }
-
-    pub(crate) fn is_compressed(&self) -> bool {
-        self.is_compressed
-    }
-
-    /// The assembled message (valid UTF-8 if text). Called once, after `FrameEvent::Assembled`.
-    pub fn finish(self) -> (Kind, Vec<u8>) {
-        (self.kind, self.bytes)
-    }
-
-    /// Memory that it takes, in bytes.
-    pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
-    /// Bytes taken so far.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether all fragments so far were empty.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Appends a fragment that the header check found to fit.
-    pub(crate) fn push(&mut self, fragment: &[u8], message_bytes_max: usize) {
-        let needed = self.bytes.len() + fragment.len();
-        if needed > self.bytes.capacity() {
-            // Doubles, but never beyond what the message may reach.
-            let target = needed.max((self.bytes.capacity() * 2).min(message_bytes_max));
-            self.bytes.reserve_exact(target - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(fragment);
-    }
-
-    /// The beginning of a character that the fragments so far ended in, at most three bytes; `None`
-    /// if they are no plain text.
-    pub(crate) fn begun_character(&self) -> Option<&[u8]> {
-        let is_plain_text = self.kind == Kind::Text && !self.is_compressed;
-        is_plain_text.then(|| &self.bytes[self.checked..])
-    }
-
-    /// Fails as soon as the bytes so far cannot begin any text, or end one that is over (RFC 6455
-    /// §8.1).
-    fn check_text(&mut self, is_final: bool) -> Result<(), ProtocolError> {
-        match simdutf8::compat::from_utf8(&self.bytes[self.checked..]) {
-            Ok(_) => self.checked = self.bytes.len(),
-            Err(error) if error.error_len().is_none() && !is_final => {
-                self.checked += error.valid_up_to();
-            }
-            Err(_) => return Err(ProtocolError::TextNotUtf8),
-        }
-        Ok(())
-    }
-}
-
 /// Reads the next frame at the start of `bytes`, unmasking it in place.
 ///
 /// Nothing is unmasked or consumed until the frame is complete, so a caller may append to the same
-/// bytes and try again. A rule that the header alone breaks is reported as soon as the header is
-/// there. `assembly` is `None` at first, belongs to this connection and is the caller's to take
-/// after `FrameEvent::Assembled`.
+/// bytes and try again. Only of a data frame whose payload has [`Assembly::LARGE_BYTES`] or more
+/// everything that is there is taken into the assembly at once, unmasked and checked on the way:
+/// a large message is copied once, to where it will stay. A rule that the header alone breaks is
+/// reported as soon as the header is there. `assembly` is `None` at first, belongs to this
+/// connection and is the caller's to take after `FrameEvent::Assembled`.
 ///
 /// # Errors
 /// The peer broke the protocol: send a close frame with `close_code` and read nothing more.
@@ -170,6 +88,11 @@ pub fn next<'b>(
     role: Role,
     limits: &ReadLimits,
 ) -> Result<Step<'b>, ProtocolError> {
+    if let Some(begun) = assembly
+        && begun.is_in_frame()
+    {
+        return go_on(begun, bytes, limits);
+    }
     let head = match FrameHeader::parse(bytes, role, Extension::None)? {
         Ok(head) => head,
         Err(need) => return Ok(Step::Incomplete { need }),
@@ -177,20 +100,22 @@ pub fn next<'b>(
     let taken = assembly.as_ref().map(|assembly| assembly.len());
     let payload_bytes = head.check(taken, limits)?;
     let used = head.header_bytes + payload_bytes;
-    let Some(payload) = bytes.get_mut(head.header_bytes..used) else {
-        return Ok(Step::Incomplete { need: used });
-    };
+    if bytes.len() < used {
+        return begin_large(bytes, assembly, &head, payload_bytes, limits);
+    }
+    let payload = &mut bytes[head.header_bytes..used];
+    if !head.is_final || head.opcode == OpCode::Continuation {
+        let event = take_fragment(assembly, &head, payload, limits)?;
+        return Ok(Step::Event { event, used });
+    }
     if let Some(key) = head.mask {
         apply_mask(payload, key);
     }
     let event = match head.opcode {
-        OpCode::Text if head.is_final => FrameEvent::Text(
+        OpCode::Text => FrameEvent::Text(
             simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::TextNotUtf8)?,
         ),
-        OpCode::Binary if head.is_final => FrameEvent::Binary(payload),
-        OpCode::Text | OpCode::Binary | OpCode::Continuation => {
-            take_fragment(assembly, &head, payload, limits)?
-        }
+        OpCode::Binary | OpCode::Continuation => FrameEvent::Binary(payload),
         OpCode::Ping => FrameEvent::Ping(payload),
         OpCode::Pong => FrameEvent::Pong(payload),
         OpCode::Close => FrameEvent::Close(CloseFrame::parse(payload)?),
@@ -198,26 +123,70 @@ pub fn next<'b>(
     Ok(Step::Event { event, used })
 }
 
+/// More of a large frame.
+#[cold]
+#[inline(never)]
+fn go_on<'b>(
+    assembly: &mut Assembly,
+    bytes: &[u8],
+    limits: &ReadLimits,
+) -> Result<Step<'b>, ProtocolError> {
+    if bytes.is_empty() {
+        return Ok(Step::Incomplete { need: 1 });
+    }
+    let (event, used) = take_part(assembly, bytes, limits)?;
+    Ok(Step::Event { event, used })
+}
+
+/// A frame of which not all is there: of a large one, what is there is taken.
+#[cold]
+#[inline(never)]
+fn begin_large<'b>(
+    bytes: &[u8],
+    assembly: &mut Option<Box<Assembly>>,
+    head: &FrameHeader,
+    payload_bytes: usize,
+    limits: &ReadLimits,
+) -> Result<Step<'b>, ProtocolError> {
+    if !head.is_large(payload_bytes) {
+        let need = head.header_bytes + payload_bytes;
+        return Ok(Step::Incomplete { need });
+    }
+    let assembly = assembly.get_or_insert_with(|| Box::new(Assembly::new(head.kind())));
+    assembly.begin_frame(payload_bytes, head.mask, head.is_final);
+    let (event, taken) = take_part(assembly, &bytes[head.header_bytes..], limits)?;
+    let used = head.header_bytes + taken;
+    Ok(Step::Event { event, used })
+}
+
+/// Takes what is there of the frame at hand, and says how much that was.
+fn take_part(
+    assembly: &mut Assembly,
+    bytes: &[u8],
+    limits: &ReadLimits,
+) -> Result<(FrameEvent<'static>, usize), ProtocolError> {
+    let (taken, progress) = assembly.take(bytes, limits.message_bytes_max)?;
+    let event = match progress {
+        MessageProgress::Message => FrameEvent::Assembled,
+        MessageProgress::Frame | MessageProgress::Part => FrameEvent::Fragment,
+    };
+    Ok((event, taken))
+}
+
 /// Rare: kept out of the hot path. `FrameHeader::check` has made sure that the fragment belongs and
 /// fits.
 #[cold]
 #[inline(never)]
-fn take_fragment<'b>(
+fn take_fragment(
     assembly: &mut Option<Box<Assembly>>,
     head: &FrameHeader,
     payload: &[u8],
     limits: &ReadLimits,
-) -> Result<FrameEvent<'b>, ProtocolError> {
+) -> Result<FrameEvent<'static>, ProtocolError> {
     let assembly = assembly.get_or_insert_with(|| Box::new(Assembly::new(head.kind())));
-    assembly.push(payload, limits.message_bytes_max);
-    if assembly.kind == Kind::Text {
-        assembly.check_text(head.is_final)?;
-    }
-    Ok(if head.is_final {
-        FrameEvent::Assembled
-    } else {
-        FrameEvent::Fragment
-    })
+    assembly.begin_frame(payload.len(), head.mask, head.is_final);
+    let (event, _) = take_part(assembly, payload, limits)?;
+    Ok(event)
 }
 
 /// What was agreed on at the handshake that gives a reserved bit a meaning.
@@ -310,6 +279,11 @@ impl FrameHeader {
         }))
     }
 
+    /// Whether what is there of it is taken before the rest comes.
+    pub(crate) fn is_large(&self, payload_bytes: usize) -> bool {
+        payload_bytes >= Assembly::LARGE_BYTES && !self.opcode.is_control()
+    }
+
     /// Of the message that begins with this frame.
     pub(crate) fn kind(&self) -> Kind {
         if self.opcode == OpCode::Text {
@@ -355,47 +329,5 @@ fn minimal(length: u64, at_least: u64) -> Result<u64, ProtocolError> {
         Err(ProtocolError::LengthTopBit)
     } else {
         Ok(length)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_assembly_never_holds_more_than_a_message_may() {
-        for (fragment_bytes, fragments) in [(1, 1000), (7, 142), (300, 3), (500, 2), (1000, 1)] {
-            let mut assembly = Assembly::new(Kind::Binary);
-            for _ in 0..fragments {
-                assembly.push(&vec![0; fragment_bytes], 1000);
-                assert!(
-                    assembly.bytes.capacity() <= 1000,
-                    "{}",
-                    assembly.bytes.capacity()
-                );
-            }
-            assert_eq!(assembly.len(), fragment_bytes * fragments);
-        }
-    }
-
-    /// However a text is cut, no more than the start of one character is looked at again.
-    #[test]
-    fn checking_text_never_starts_over() {
-        let text = "\u{10348}\u{20ac}\u{df}".repeat(50);
-        // Fragments of 9 bytes, one character group each, whose every end lies inside a character;
-        // and of 1 byte.
-        for (first_bytes, fragment_bytes) in [(1, 9), (2, 9), (5, 9), (8, 9), (1, 1)] {
-            let mut assembly = Assembly::new(Kind::Text);
-            let (first, rest) = text.as_bytes().split_at(first_bytes);
-            for fragment in [first].into_iter().chain(rest.chunks(fragment_bytes)) {
-                assembly.push(fragment, text.len());
-                assert_eq!(assembly.check_text(false), Ok(()));
-                assert!(assembly.len() - assembly.checked <= 3, "{first_bytes}");
-            }
-            assert_eq!(
-                (assembly.check_text(true), assembly.checked),
-                (Ok(()), text.len())
-            );
-        }
     }
 }

@@ -1,6 +1,6 @@
-//! Text in a frame that has not wholly arrived: refused at the first byte that no text has there,
-//! not when the frame is complete. What has arrived is looked at once, a block at a time, in a
-//! copy. Called by the shard for frames that came in pieces only.
+//! Text in a small frame that has not wholly arrived: refused at the first byte that no text has
+//! there, not when the frame is complete. What has arrived is looked at once, a block at a time, in
+//! a copy. Called by the shard for frames that came in pieces only.
 
 use crate::frame::{OpCode, apply_mask};
 use crate::reader::{Assembly, Extension, FrameHeader, ProtocolError, Role};

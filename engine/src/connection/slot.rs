@@ -146,7 +146,7 @@ pub(crate) struct Cold {
     pub(crate) input_since: Millis,
     /// Between requests, before the connection is open.
     pub(crate) exchange: Option<Box<Exchange>>,
-    /// A fragmented message.
+    /// A message in fragments, or a large one that is arriving.
     pub(crate) assembly: Option<Box<Assembly>>,
     /// Where in a message it is, if its messages are taken in pieces.
     pub(crate) pieces: Pieces,
@@ -175,7 +175,16 @@ impl Cold {
 
     /// A frame, or a request head, has begun and is not complete.
     pub(crate) fn is_in_frame(&self) -> bool {
-        !self.input.is_empty() || self.pieces.is_in_frame()
+        let assembly = self.assembly.as_ref();
+        !self.input.is_empty()
+            || self.pieces.is_in_frame()
+            || assembly.is_some_and(|assembly| assembly.is_in_frame())
+    }
+
+    /// A message in fragments, or one that is taken in pieces, has begun and is not complete.
+    pub(crate) fn is_in_message(&self) -> bool {
+        let assembly = self.assembly.as_ref();
+        !self.pieces.is_idle() || assembly.is_some_and(|assembly| assembly.is_fragmented())
     }
 
     fn is_idle(&self) -> bool {

@@ -8,7 +8,8 @@ use crate::connection::slot::Flags;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use shardcast_protocol::events;
-use shardcast_protocol::frame::{self, OpCode};
+use shardcast_protocol::frame::{self, Header, Kind, OpCode};
+use shardcast_protocol::reader::Assembly;
 
 impl Core {
     /// Sends the connection the complete plain frame that `fill` appends, compressed or as an
@@ -37,6 +38,49 @@ impl Core {
             self.rewrite_scratch(ticket, start);
         }
         self.append(ticket, start)
+    }
+
+    /// Sends the connection, which is open, one message of a plain payload.
+    #[inline(always)] // Once per reply.
+    pub(crate) fn write_message(&mut self, ticket: Ticket, kind: Kind, payload: &[u8]) {
+        if payload.len() >= Assembly::LARGE_BYTES && self.write_part(ticket, kind, payload) {
+            return;
+        }
+        self.write_frame(ticket, |out| frame::write_frame(out, kind.into(), payload));
+    }
+
+    /// The same for a part of the message at hand: it leaves from where it stands. False: it is
+    /// none, or the connection takes no plain frames just now.
+    #[cold]
+    fn write_part(&mut self, ticket: Ticket, kind: Kind, payload: &[u8]) -> bool {
+        let message = self.message.as_ptr_range();
+        let part = payload.as_ptr_range();
+        if part.start < message.start || part.end > message.end {
+            return false;
+        }
+        let connection = self.connections.at(ticket.slot);
+        if connection.flags.has(Flags::REWRITTEN)
+            || connection.flags.has(Flags::BACKLOG)
+            || !self
+                .outgoing
+                .has_room(ticket, connection.transmit, payload.len())
+        {
+            return false;
+        }
+        let header = Header::server(kind.into(), payload.len());
+        let start = self.outgoing.scratch_bytes();
+        self.outgoing.scratch().extend_from_slice(&header);
+        let at = &mut connection.transmit;
+        let payload = self.message.slice_ref(payload);
+        let bytes = header.len() + payload.len();
+        let attached = self.outgoing.attach_scratch(ticket, at, start)
+            && self.outgoing.attach_own(ticket, at, payload);
+        debug_assert!(attached, "there is room");
+        if connection.flags.has(Flags::TLS) {
+            self.outgoing.expect_encryption(bytes);
+        }
+        self.count_out(1, bytes);
+        true
     }
 
     #[cold]

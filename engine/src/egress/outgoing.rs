@@ -5,6 +5,7 @@
 
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
+use shardcast_protocol::frame::HEADER_BYTES_MAX;
 
 /// Bytes that leave in this turn: a span of the scratch, of a shared batch, or of the TLS records.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub struct Outgoing {
     records: Vec<u8>,
     /// Plain bytes that will be encrypted for one connection each.
     unencrypted: usize,
+    /// Bytes of messages that leave from where they stand; in `shared`.
+    own: usize,
     /// Transmits that do not leave: they moved to an outbox, or there was nothing to encrypt.
     withdrawn: usize,
 }
@@ -87,7 +90,7 @@ impl Outgoing {
     pub(crate) fn is_full(&self, transmits_max: usize) -> bool {
         self.transmits.len() >= transmits_max
             || self.unencrypted >= Self::UNENCRYPTED_BYTES_MAX
-            || self.scratch.len() > Self::SCRATCH_BYTES_MAX
+            || self.pending_bytes() > Self::SCRATCH_BYTES_MAX
     }
 
     /// Nothing leaves.
@@ -132,6 +135,11 @@ impl Outgoing {
     /// Bytes written to the scratch since the last turn.
     pub(crate) fn scratch_bytes(&self) -> usize {
         self.scratch.len()
+    }
+
+    /// Bytes that stand ready for single connections: in the scratch, or in memory of their own.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.scratch.len() + self.own
     }
 
     /// The scratch, to append to; `attach_scratch` or `detach_scratch` follows.
@@ -206,6 +214,27 @@ impl Outgoing {
     pub(crate) fn share(&mut self, bytes: Bytes) -> Shared {
         self.shared.push(bytes);
         Shared((self.shared.len() - 1) as u32)
+    }
+
+    /// Bytes that nobody else is sent leave for `ticket`. Returns false when the transmit is as
+    /// long as it may be.
+    pub(crate) fn attach_own(&mut self, ticket: Ticket, at: &mut u32, bytes: Bytes) -> bool {
+        let len = bytes.len();
+        self.own += len;
+        let shared = self.share(bytes);
+        self.attach_shared(ticket, at, shared, 0, len)
+    }
+
+    /// Whether a frame of such a payload finds room in two segments.
+    pub(crate) fn has_room(&self, ticket: Ticket, at: u32, payload_bytes: usize) -> bool {
+        let transmit = self.transmits.get(at as usize);
+        transmit
+            .filter(|transmit| transmit.ticket == ticket)
+            .is_none_or(|transmit| {
+                transmit.segments as usize + 2 <= Self::SEGMENTS_MAX
+                    && transmit.bytes as usize + HEADER_BYTES_MAX + payload_bytes
+                        <= Self::BYTES_MAX as usize
+            })
     }
 
     /// A span of shared bytes leaves for `ticket`. Returns false when the transmit is as long as it
@@ -330,7 +359,7 @@ impl Outgoing {
         self.transmits.clear();
         self.links.clear();
         self.shared.clear();
-        (self.unencrypted, self.withdrawn) = (0, 0);
+        (self.unencrypted, self.own, self.withdrawn) = (0, 0, 0);
         for scratch in [&mut self.scratch, &mut self.records] {
             scratch.clear();
             if scratch.capacity() > Self::SCRATCH_BYTES_KEPT {

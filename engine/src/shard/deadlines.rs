@@ -342,7 +342,8 @@ fn unfinished_due(cold: Option<&Cold>, limits: &Limits) -> Option<(Millis, Deadl
     let frame = cold
         .is_in_frame()
         .then_some((cold.input_since + limits.frame_ms, Deadline::Frame));
-    let message = (cold.assembly.is_some() || !cold.pieces.is_idle())
+    let message = cold
+        .is_in_message()
         .then_some((cold.message_since + limits.message_ms, Deadline::Message));
     frame.into_iter().chain(message).min_by_key(|(at, _)| *at)
 }

@@ -1,4 +1,4 @@
-//! Completions to events: bytes become messages and closes, decoded in place.
+//! Completions to bytes, and whose they are: frames become messages in [`super::frames`].
 
 use super::Shard;
 use crate::application::Application;
@@ -8,12 +8,7 @@ use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
 use crate::driver::boundary::{Completion, Driver, ReceiveEnd};
 use crate::egress::outgoing::Outgoing;
-use crate::types::frame::Message;
 use crate::types::ticket::Ticket;
-use shardcast_protocol::frame::{Kind, OpCode};
-use shardcast_protocol::reader::{
-    self, Assembly, FrameEvent, ProtocolError, ReadLimits, Role, Step,
-};
 use shardcast_protocol::unfinished;
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
@@ -44,7 +39,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     self.received(ticket, lease);
                     received += 1;
                     if received % RECEIVES_PER_TURN == 0
-                        || self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX
+                        || self.core.outgoing.pending_bytes() > SCRATCH_BYTES_MAX
                     {
                         self.flush();
                     }
@@ -195,7 +190,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return;
         };
         let mut input = std::mem::take(&mut cold.input);
+        let (since, unfinished) = (cold.input_since, input.unfinished().is_some());
         let (used, need) = self.consume(ticket, input.bytes());
+        if unfinished {
+            self.keep_time(ticket, since);
+        }
         if used == input.len() {
             self.core.spare.put(input);
             return;
@@ -258,117 +257,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.report_ended();
             // Small requests may have large answers: a socket that is full is to be known before
             // there are more of them.
-            if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
+            if self.core.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
                 self.flush();
                 flushes += 1;
             }
         }
         (at, Need::Any)
-    }
-
-    /// Reads one frame, or returns what it needs.
-    fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
-        let connection = self.core.connections.at(ticket.slot);
-        if connection.flags.has(Flags::READ_APART) {
-            return if connection.flags.has(Flags::PIECES) {
-                self.piece(ticket, bytes)
-            } else {
-                self.frame_of_deflater(ticket, bytes)
-            };
-        }
-        let limits = ReadLimits {
-            message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
-        };
-        self.read_frame(ticket, bytes, |bytes, assembly| {
-            reader::next(bytes, assembly, Role::Server, &limits)
-        })
-    }
-
-    /// Reads one frame with `next`, which knows whether messages are compressed: takes the
-    /// connection's assembly out, puts back what is left of it, and acts on what the frame meant.
-    #[inline(always)] // Once per frame; `next` differs by call.
-    pub(super) fn read_frame<'b>(
-        &mut self,
-        ticket: Ticket,
-        bytes: &'b mut [u8],
-        next: impl FnOnce(&'b mut [u8], &mut Option<Box<Assembly>>) -> Result<Step<'b>, ProtocolError>,
-    ) -> Result<usize, Need> {
-        let connection = self.core.connections.at(ticket.slot);
-        let open = connection.phase == Phase::Open;
-        let mut assembly = connection
-            .cold
-            .as_mut()
-            .and_then(|cold| cold.assembly.take());
-        let length = bytes.len();
-        let begun = assembly.is_some();
-        let step = next(bytes, &mut assembly);
-        let mut message = None;
-        if let Ok(Step::Event {
-            event: FrameEvent::Assembled,
-            ..
-        }) = &step
-        {
-            message = assembly.take().map(|assembly| assembly.finish());
-        } else if assembly.is_some() {
-            connection.cold().assembly = assembly;
-            if !begun {
-                self.watch_message(ticket);
-            }
-        }
-        let (event, used) = match step {
-            Ok(Step::Incomplete { need }) => return Err(Need::Bytes(need)),
-            Ok(Step::Event { event, used }) => (event, used),
-            Err(error) => {
-                self.core.close_for_error(ticket, error);
-                return Ok(length);
-            }
-        };
-        self.act_on_event(ticket, open, event, message);
-        Ok(used)
-    }
-
-    /// Acts on what a frame meant. Only the messages of an open connection reach the application.
-    #[inline(always)] // Once per message.
-    fn act_on_event(
-        &mut self,
-        ticket: Ticket,
-        open: bool,
-        event: FrameEvent<'_>,
-        message: Option<(Kind, Vec<u8>)>,
-    ) {
-        match event {
-            FrameEvent::Close(close) => self.core.peer_closed(ticket, close.code),
-            FrameEvent::Text(text) if open => self.message(ticket, Message::Text(text)),
-            FrameEvent::Binary(bytes) if open => self.message(ticket, Message::Binary(bytes)),
-            FrameEvent::Ping(payload) if open => self.core.control(ticket, OpCode::Pong, payload),
-            FrameEvent::Assembled if open => self.assembled(ticket, message),
-            FrameEvent::Text(_)
-            | FrameEvent::Binary(_)
-            | FrameEvent::Ping(_)
-            | FrameEvent::Assembled
-            | FrameEvent::Fragment
-            | FrameEvent::Pong(_) => {}
-        }
-    }
-
-    fn assembled(&mut self, ticket: Ticket, message: Option<(Kind, Vec<u8>)>) {
-        match message {
-            Some((Kind::Binary, bytes)) => self.message(ticket, Message::Binary(&bytes)),
-            // The reader has checked it, piece by piece; the type asks once more.
-            Some((Kind::Text, bytes)) => {
-                if let Ok(text) = std::str::from_utf8(&bytes) {
-                    self.message(ticket, Message::Text(text));
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn message(&mut self, ticket: Ticket, message: Message<'_>) {
-        self.core.counters.messages_in.add(1);
-        self.call(ticket, Some(message), |application, context, session| {
-            application.message(context, session, message);
-        });
     }
 
     /// A lane is full, and taking the shard's own messages does not make room.

@@ -100,7 +100,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// connections, and said much.
     pub(super) fn after_call(&mut self) {
         self.report_ended();
-        if self.core.outgoing.scratch_bytes() > SCRATCH_BYTES_MAX {
+        if self.core.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
             self.flush();
         }
     }

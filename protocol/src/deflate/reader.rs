@@ -3,9 +3,10 @@
 //! [`crate::reader`]'s. Called by the shard and by clients.
 
 use super::{InflateLimits, InflateStream, Inflater};
+use crate::assembly::{Assembly, MessageProgress};
 use crate::frame::{Kind, OpCode, apply_mask};
 use crate::reader::{
-    self, Assembly, Extension, FrameEvent, FrameHeader, ProtocolError, ReadLimits, Role, Step,
+    self, Extension, FrameEvent, FrameHeader, ProtocolError, ReadLimits, Role, Step,
 };
 
 /// Compressed bytes that a message of `message_bytes_max` may take. What does not compress grows:
@@ -29,6 +30,21 @@ pub fn next<'b>(
     inflater: &'b mut Inflater,
     own: Option<&mut InflateStream>,
 ) -> Result<Step<'b>, ProtocolError> {
+    let message_bytes_max = limits.message_bytes_max;
+    let grown = ReadLimits {
+        message_bytes_max: compressed_bytes_max(message_bytes_max),
+    };
+    let plain = ReadLimits { message_bytes_max };
+    if let Some(begun) = assembly
+        && begun.is_in_frame()
+    {
+        if bytes.is_empty() || !begun.is_compressed() {
+            return reader::next(bytes, assembly, role, &plain);
+        }
+        let (used, progress) = begun.take(bytes, grown.message_bytes_max)?;
+        let event = taken(assembly, progress, inflater, own, limits)?;
+        return Ok(Step::Event { event, used });
+    }
     let head = match FrameHeader::parse(bytes, role, Extension::Deflate)? {
         Ok(head) => head,
         Err(need) => return Ok(Step::Incomplete { need }),
@@ -37,36 +53,47 @@ pub fn next<'b>(
         && assembly
             .as_ref()
             .is_some_and(|started| started.is_compressed());
-    let message_bytes_max = limits.message_bytes_max;
     if !head.is_compressed && !continues {
-        return reader::next(bytes, assembly, role, &ReadLimits { message_bytes_max });
+        return reader::next(bytes, assembly, role, &plain);
     }
-    let grown = ReadLimits {
-        message_bytes_max: compressed_bytes_max(message_bytes_max),
-    };
-    let taken = assembly.as_ref().map(|started| started.len());
-    let used = head.header_bytes + head.check(taken, &grown)?;
-    let Some(payload) = bytes.get_mut(head.header_bytes..used) else {
+    let before = assembly.as_ref().map(|started| started.len());
+    let payload_bytes = head.check(before, &grown)?;
+    let used = head.header_bytes + payload_bytes;
+    let is_there = bytes.len() >= used;
+    if !is_there && !head.is_large(payload_bytes) {
         return Ok(Step::Incomplete { need: used });
-    };
-    if let Some(key) = head.mask {
-        apply_mask(payload, key);
     }
-    let is_complete = head.is_final && !continues;
-    let event = if is_complete {
-        event(head.kind(), inflater.inflate(payload, own, limits)?)?
-    } else {
-        let started = assembly.get_or_insert_with(|| Box::new(Assembly::compressed(head.kind())));
-        started.push(payload, grown.message_bytes_max);
-        match assembly.take_if(|_| head.is_final) {
-            Some(ended) => {
-                let (kind, compressed) = ended.finish();
-                event(kind, inflater.inflate(&compressed, own, limits)?)?
-            }
-            None => FrameEvent::Fragment,
+    if is_there && head.is_final && !continues {
+        let payload = &mut bytes[head.header_bytes..used];
+        if let Some(key) = head.mask {
+            apply_mask(payload, key);
         }
-    };
+        let event = event(head.kind(), inflater.inflate(payload, own, limits)?)?;
+        return Ok(Step::Event { event, used });
+    }
+    let started = assembly.get_or_insert_with(|| Box::new(Assembly::compressed(head.kind())));
+    started.begin_frame(payload_bytes, head.mask, head.is_final);
+    let (part, progress) = started.take(&bytes[head.header_bytes..], grown.message_bytes_max)?;
+    let event = taken(assembly, progress, inflater, own, limits)?;
+    let used = head.header_bytes + part;
     Ok(Step::Event { event, used })
+}
+
+/// Something of a compressed message was taken: the message, once that is all.
+fn taken<'b>(
+    assembly: &mut Option<Box<Assembly>>,
+    progress: MessageProgress,
+    inflater: &'b mut Inflater,
+    own: Option<&mut InflateStream>,
+    limits: &InflateLimits,
+) -> Result<FrameEvent<'b>, ProtocolError> {
+    match assembly.take_if(|_| progress == MessageProgress::Message) {
+        Some(ended) => {
+            let (kind, compressed) = ended.finish();
+            event(kind, inflater.inflate(&compressed, own, limits)?)
+        }
+        None => Ok(FrameEvent::Fragment),
+    }
 }
 
 /// Text is judged by what was inflated (RFC 7692 §6.2).

@@ -1,6 +1,9 @@
 //! Streams of frames built by hand, and the reader driven over them as a connection would drive it.
 
-use shardcast_protocol::reader::{self, FrameEvent, ProtocolError, ReadLimits, Role, Step};
+use shardcast_protocol::frame::HEADER_BYTES_MAX;
+use shardcast_protocol::reader::{
+    self, Assembly, FrameEvent, ProtocolError, ReadLimits, Role, Step,
+};
 
 /// What reading a stream said, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,9 +87,14 @@ pub(crate) fn read<'p>(
         let mut start = 0;
         loop {
             let before = buffer[start..].to_vec();
+
             match reader::next(&mut buffer[start..], &mut assembly, role, &limits) {
                 Ok(Step::Incomplete { need }) => {
                     assert!(need > before.len(), "asks for bytes that it has");
+                    assert!(
+                        need < Assembly::LARGE_BYTES + HEADER_BYTES_MAX,
+                        "{need} bytes are not waited for"
+                    );
                     assert_eq!(buffer[start..], before, "touched an incomplete frame");
                     break;
                 }
@@ -102,9 +110,13 @@ pub(crate) fn read<'p>(
                         }
                         FrameEvent::Assembled => finish(assembly.take()),
                     };
+                    start += used;
+                    // A part of a large frame is no fragment.
+                    if assembly.as_ref().is_some_and(|begun| begun.is_in_frame()) {
+                        continue;
+                    }
                     let is_closed = matches!(event, Seen::Close(..));
                     seen.push(event);
-                    start += used;
                     if is_closed {
                         return seen;
                     }
@@ -120,7 +132,7 @@ pub(crate) fn read<'p>(
     seen
 }
 
-fn finish(assembly: Option<Box<reader::Assembly>>) -> Seen {
+fn finish(assembly: Option<Box<Assembly>>) -> Seen {
     use shardcast_protocol::frame::Kind;
     match assembly.expect("an assembled message").finish() {
         (Kind::Text, bytes) => Seen::Text(String::from_utf8(bytes).expect("checked text")),

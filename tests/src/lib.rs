@@ -9,6 +9,7 @@ mod certificates;
 mod client;
 mod echo;
 pub mod events;
+pub mod proxy;
 mod raw;
 mod served;
 mod server;

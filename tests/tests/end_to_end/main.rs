@@ -14,6 +14,7 @@ mod frames;
 mod http;
 mod lagging;
 mod large;
+mod links;
 mod listeners;
 mod memory;
 mod native;

@@ -143,6 +143,18 @@ impl<'b> PackScanner<'b> {
         simdutf8::basic::from_utf8(self.content(len as usize)?).map_err(|_| Malformed::at(at))
     }
 
+    /// The same without a look at it beyond what makes it text.
+    #[inline]
+    fn skip_text(&mut self, len: u32) -> Result<(), Malformed> {
+        let at = self.at;
+        let content = self.content(len as usize)?;
+        // Short strings are nearly always ASCII, which a few words show.
+        match is_short_ascii(content) || simdutf8::basic::from_utf8(content).is_ok() {
+            true => Ok(()),
+            false => Err(Malformed::at(at)),
+        }
+    }
+
     /// Takes one complete value, itself inside `outer` containers, and returns it as it was sent.
     pub(crate) fn value(&mut self, outer: u32) -> Result<&'b [u8], Malformed> {
         let start = self.at;
@@ -166,7 +178,7 @@ impl<'b> PackScanner<'b> {
             Head::Nil | Head::Bool(_) | Head::Unsigned(_) | Head::Signed(_) | Head::Float(_) => {
                 return Ok(());
             }
-            Head::Str(len) => return self.text(len).map(drop),
+            Head::Str(len) => return self.skip_text(len),
             Head::Bin(len) => return self.content(len as usize).map(drop),
             Head::Ext(_) | Head::Array(_) | Head::Map(_) if outer >= DEPTH_MAX => {
                 let fault = if outer == KEY {
@@ -202,5 +214,19 @@ impl<'b> PackScanner<'b> {
 
     fn u32(&mut self) -> Result<u32, Malformed> {
         self.array().map(u32::from_be_bytes)
+    }
+}
+
+/// Whether a text is short and of ASCII alone.
+#[inline]
+fn is_short_ascii(text: &[u8]) -> bool {
+    const SHORT_BYTES_MAX: usize = 32;
+    let highs = |word: &[u8; 8]| u64::from_ne_bytes(*word) & u64::from_ne_bytes([0x80; 8]);
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        let (words, _) = text.as_chunks::<8>();
+        let ends = highs(first) | highs(last);
+        text.len() <= SHORT_BYTES_MAX && words.iter().fold(ends, |all, word| all | highs(word)) == 0
+    } else {
+        text.iter().fold(0, |all, byte| all | byte) < 0x80
     }
 }

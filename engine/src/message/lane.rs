@@ -243,8 +243,9 @@ impl Mailbox {
     /// meanwhile: one request per home for each connection that closes, and what the application's
     /// calls post, until [`Mailbox::is_full`].
     pub(crate) fn is_congested(&self) -> bool {
-        let waiting = self.own_requests.len().max(self.pending.len());
-        self.spilled > 0 || waiting >= self.capacity
+        self.spilled > 0
+            || self.own_requests.len() >= self.capacity
+            || self.pending.len() >= self.capacity
     }
 
     /// Enqueues this shard's part of an answer for the shard that asked.
@@ -363,14 +364,19 @@ impl Mailbox {
         lane: impl Fn(&mut Lanes) -> Option<L>,
     ) -> Option<L> {
         for _ in 0..self.peers.len() {
-            let message = match &mut self.peers[self.turn].lanes {
-                Some(lanes) => lane(lanes),
-                None => own(&mut self.own_requests, &mut self.own_deliveries),
-            };
             // A lane with messages is read on until its batch is done: neighbours in a lane share
-            // cache lines and rooms.
-            if message.is_some() {
-                return message;
+            // cache lines and rooms. Each way returns by itself, so that no message is moved twice.
+            match &mut self.peers[self.turn].lanes {
+                Some(lanes) => {
+                    if let Some(message) = lane(lanes) {
+                        return Some(message);
+                    }
+                }
+                None => {
+                    if let Some(message) = own(&mut self.own_requests, &mut self.own_deliveries) {
+                        return Some(message);
+                    }
+                }
             }
             self.turn = (self.turn + 1) % self.peers.len();
         }

@@ -233,11 +233,13 @@ impl Topics {
 
     /// Closes all batches of this tick.
     pub(crate) fn close_batches(&mut self, connections: &Connections) {
-        let mut pending = std::mem::take(&mut self.local.pending);
-        for index in pending.drain(..) {
-            self.send_off(connections, Recipients::Topic(index), None);
+        if !self.local.pending.is_empty() {
+            let mut pending = std::mem::take(&mut self.local.pending);
+            for index in pending.drain(..) {
+                self.send_off(connections, Recipients::Topic(index), None);
+            }
+            self.local.pending = pending;
         }
-        self.local.pending = pending;
         for encoding in EncodingId::all().take(self.everyone.len()) {
             self.close_batch(connections, Recipients::Everyone(encoding), None);
         }

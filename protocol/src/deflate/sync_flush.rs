@@ -140,13 +140,17 @@ impl Bits<'_> {
     fn end_code(&mut self) -> Option<(u32, usize)> {
         let count = END_OF_BLOCK + 1 + self.take(5) as usize;
         let _distances = self.take(5);
-        let codes = self.length_codes()?;
+        let mut codes = LengthCodes::NONE;
+        self.read_length_codes(&mut codes)?;
         // How many symbols have a code of each length, literals apart from the others.
-        let (mut literals, mut others) = ([0; 16], [0; 16]);
+        let (mut literals, mut others) = ([0_u16; 16], [0_u16; 16]);
         let (mut at, mut length, mut end_bits) = (0, 0, 0);
+        let (mut word, mut left) = (0, 0);
         while at < count {
-            // One look shows a code and what follows it.
-            let word = self.word();
+            // One look shows several codes with what follows them.
+            if left < LENGTH_CODE_BITS + 7 {
+                (word, left) = (self.word(), WORD_BITS);
+            }
             let (symbol, bits) = codes.find(word);
             let behind = (word >> bits) as usize;
             let (times, more_bits) = match symbol {
@@ -164,14 +168,17 @@ impl Bits<'_> {
                     (11 + (behind & 0x7f), 7)
                 }
             };
-            self.at += usize::from(bits) + more_bits;
+            let used = bits + more_bits;
+            self.at += used;
+            word >>= used;
+            left -= used;
             // The last of them may go on into the lengths of the distances' codes.
             let next = (at + times).min(count);
             if next <= END_OF_BLOCK {
-                literals[length] += times;
+                literals[length] += times as u16;
             } else {
-                literals[length] += END_OF_BLOCK.saturating_sub(at);
-                others[length] += next - at.max(END_OF_BLOCK + 1).min(next);
+                literals[length] += END_OF_BLOCK.saturating_sub(at) as u16;
+                others[length] += (next - at.max(END_OF_BLOCK + 1).min(next)) as u16;
                 if at <= END_OF_BLOCK {
                     end_bits = length;
                 }
@@ -184,14 +191,14 @@ impl Bits<'_> {
         // Codes of one length follow one another, those of the next one follow them (RFC 1951
         // §3.2.2).
         let shorter =
-            (1..end_bits).map(|bits| (literals[bits] + others[bits]) << (end_bits - bits));
-        let code = shorter.sum::<usize>() + literals[end_bits];
-        (code < 1 << end_bits).then_some((code as u32, end_bits))
+            (1..end_bits).map(|bits| u32::from(literals[bits] + others[bits]) << (end_bits - bits));
+        let code = shorter.sum::<u32>() + u32::from(literals[end_bits]);
+        (code < 1 << end_bits).then_some((code, end_bits))
     }
 
-    /// The code of code lengths, which is next. `None`: it is not complete, so that a stream which
-    /// is none could be read for ever.
-    fn length_codes(&mut self) -> Option<LengthCodes> {
+    /// Takes the code of code lengths. `None`: it is not complete, so that a stream which is none
+    /// could be read for ever.
+    fn read_length_codes(&mut self, codes: &mut LengthCodes) -> Option<()> {
         let count = self.take(4) as usize + 4;
         let mut word = self.word();
         self.at += count * LENGTH_BITS;
@@ -204,45 +211,50 @@ impl Bits<'_> {
             word >>= LENGTH_BITS;
         }
         let longest = (1..=LENGTH_CODE_BITS).rfind(|bits| counts[*bits] > 0)?;
-        let mut next = [0_u32; LENGTH_CODE_BITS + 1];
+        let mut next = [0_u8; LENGTH_CODE_BITS + 1];
         let mut places = 0;
         for bits in 1..=longest {
-            next[bits] = places << 1;
-            places = next[bits] + u32::from(counts[bits]);
+            next[bits] = (places << 1) as u8;
+            places = (places << 1) + u32::from(counts[bits]);
         }
         if places != 1 << longest {
             return None;
         }
-        let mut codes = LengthCodes {
-            codes: [(0, 0); 1 << LENGTH_CODE_BITS],
-            mask: (1 << longest) - 1,
-        };
-        for (symbol, bits) in lengths.into_iter().enumerate() {
-            if bits == 0 {
+        codes.mask = (1 << longest) - 1;
+        for (symbol, length) in lengths.into_iter().enumerate() {
+            if length == 0 {
                 continue;
             }
-            let code = &mut next[usize::from(bits)];
-            let first = code.reverse_bits() >> (u32::BITS - u32::from(bits));
-            *code += 1;
-            let places = codes.codes[..1 << longest].iter_mut();
-            for place in places.skip(first as usize).step_by(1 << bits) {
-                *place = (symbol as u8, bits);
+            let code = &mut next[usize::from(length)];
+            let mut place = usize::from(code.reverse_bits() >> (8 - length));
+            *code = code.wrapping_add(1);
+            while place <= codes.mask as usize {
+                codes.codes[place % (1 << LENGTH_CODE_BITS)] =
+                    (symbol as u16) << 8 | u16::from(length);
+                place += 1 << length;
             }
         }
-        Some(codes)
+        Some(())
     }
 }
 
 /// A code of code lengths: for each value of the next bits, as many as its longest code has, the
-/// symbol that they begin with, and its bits.
+/// symbol that they begin with, and the bits of its code in the lower byte.
 struct LengthCodes {
-    codes: [(u8, u8); 1 << LENGTH_CODE_BITS],
+    codes: [u16; 1 << LENGTH_CODE_BITS],
     mask: u64,
 }
 
 impl LengthCodes {
+    const NONE: LengthCodes = LengthCodes {
+        codes: [0; 1 << LENGTH_CODE_BITS],
+        mask: 0,
+    };
+
+    /// The symbol that these bits begin with, and the bits of its code.
     #[inline]
-    fn find(&self, bits: u64) -> (u8, u8) {
-        self.codes[(bits & self.mask) as usize % self.codes.len()]
+    fn find(&self, bits: u64) -> (u8, usize) {
+        let code = self.codes[(bits & self.mask) as usize % self.codes.len()];
+        ((code >> 8) as u8, usize::from(code & 0xff))
     }
 }

@@ -120,21 +120,24 @@ impl<'b> Span<'b> for Pack<'b> {
     }
 }
 
-/// The values of up to `N` known keys.
+/// The values of up to `COMMON` known keys, and of `RARE` further ones, whose places cost nothing
+/// where none of them comes. Filled in place, as it is large.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fields<S, const N: usize> {
-    values: [Option<S>; N],
+pub(crate) struct Fields<S, const COMMON: usize, const RARE: usize> {
+    common: [Option<S>; COMMON],
+    rare: Option<[Option<S>; RARE]>,
     /// One bit for each key that has a value, the first lowest.
     seen: u32,
     /// What is wrong with the object as such.
     pub(crate) wrong: Option<Wrong>,
 }
 
-impl<S: Copy, const N: usize> Fields<S, N> {
-    pub(crate) const NONE: Fields<S, N> = Fields {
-        values: [None; N],
+impl<S: Copy, const COMMON: usize, const RARE: usize> Fields<S, COMMON, RARE> {
+    pub(crate) const NONE: Fields<S, COMMON, RARE> = Fields {
+        common: [None; COMMON],
+        rare: None,
         seen: {
-            assert!(N <= u32::BITS as usize, "each key has a bit");
+            assert!(COMMON + RARE <= u32::BITS as usize, "each key has a bit");
             0
         },
         wrong: None,
@@ -149,7 +152,10 @@ impl<S: Copy, const N: usize> Fields<S, N> {
             self.wrong = Some("duplicate key");
         }
         self.seen |= 1 << key;
-        self.values[key] = Some(value);
+        match self.common.get_mut(key) {
+            Some(place) => *place = Some(value),
+            None => self.rare.get_or_insert([None; RARE])[key - COMMON] = Some(value),
+        }
     }
 
     /// Whether one of these keys has a value: their bits.
@@ -160,25 +166,27 @@ impl<S: Copy, const N: usize> Fields<S, N> {
 
     #[inline(always)]
     pub(crate) fn get(&self, key: usize) -> Option<S> {
-        self.values[key]
+        match self.common.get(key) {
+            Some(value) => *value,
+            None => self.rare.as_ref().and_then(|rare| rare[key - COMMON]),
+        }
     }
 }
 
-impl<'b, const N: usize> Fields<Raw<'b>, N> {
-    /// A text of one value, inside `outer` containers. `key_of` knows the keys; anything but an
-    /// object is `wrong`.
-    #[inline]
-    pub(crate) fn from_json(
+impl<'b, const COMMON: usize, const RARE: usize> Fields<Raw<'b>, COMMON, RARE> {
+    /// Reads a text of one value, inside `outer` containers. `key_of` knows the keys; anything but
+    /// an object is `wrong`.
+    #[inline(always)]
+    pub(crate) fn read_json(
+        &mut self,
         text: &'b str,
         outer: u32,
         key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
-    ) -> Result<Fields<Raw<'b>, N>, SyntaxError> {
+    ) -> Result<(), SyntaxError> {
         let mut scanner = JsonScanner::new(text);
-        let mut fields = Fields::NONE;
-        fields.fill(&mut scanner, outer, key_of, wrong)?;
-        scanner.finish()?;
-        Ok(fields)
+        self.fill(&mut scanner, outer, key_of, wrong)?;
+        scanner.finish()
     }
 
     /// The next value of a text, inside `outer` containers, alike.
@@ -213,11 +221,7 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
         loop {
             let inner = scanner.key_bytes()?;
             let key = match key_of(inner) {
-                // `"t\u0079pe"` is the same key as `"type"`.
-                None if inner.contains(&b'\\') => {
-                    let inner = str::from_utf8(inner).ok();
-                    inner.and_then(|inner| key_of(unescape(inner).as_bytes()))
-                }
+                None => escaped_key(inner, &key_of),
                 key => key,
             };
             let value = Raw::scan(scanner, outer + 1)?;
@@ -229,36 +233,46 @@ impl<'b, const N: usize> Fields<Raw<'b>, N> {
     }
 }
 
-impl<'b, const N: usize> Fields<Pack<'b>, N> {
-    /// Bytes of one value, inside `outer` containers. `key_of` knows the keys; anything but a map
-    /// with strings as keys is `wrong`.
-    pub(crate) fn from_pack(
+/// `"t\u0079pe"` is the same key as `"type"`.
+#[inline(never)]
+fn escaped_key(inner: &[u8], key_of: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
+    if !inner.contains(&b'\\') {
+        return None;
+    }
+    let inner = str::from_utf8(inner).ok()?;
+    key_of(unescape(inner).as_bytes())
+}
+
+impl<'b, const COMMON: usize, const RARE: usize> Fields<Pack<'b>, COMMON, RARE> {
+    /// Reads bytes of one value, inside `outer` containers. `key_of` knows the keys; anything but a
+    /// map with strings as keys is `wrong`.
+    #[inline(always)]
+    pub(crate) fn read_pack(
+        &mut self,
         bytes: &'b [u8],
         outer: u32,
         key_of: impl Fn(&[u8]) -> Option<usize>,
         wrong: Wrong,
-    ) -> Result<Fields<Pack<'b>, N>, Malformed> {
+    ) -> Result<(), Malformed> {
         let mut scanner = PackScanner::new(bytes);
-        let mut fields = Fields::NONE;
         match scanner.clone().head()? {
             Head::Map(pairs) => {
                 scanner.head()?;
                 for _ in 0..pairs {
                     let key = Pack::scan(&mut scanner, outer + 1)?;
                     let value = Pack::scan(&mut scanner, outer + 1)?;
-                    match key.text() {
-                        Some(name) => fields.put(key_of(name.as_bytes()), value),
-                        None => fields.wrong = Some("keys must be strings"),
+                    match key.sent() {
+                        Some(name) => self.put(key_of(name), value),
+                        None => self.wrong = Some("keys must be strings"),
                     }
                 }
             }
             _ => {
                 scanner.value(outer)?;
-                fields.wrong = Some(wrong);
+                self.wrong = Some(wrong);
             }
         }
-        scanner.finish()?;
-        Ok(fields)
+        scanner.finish()
     }
 }
 

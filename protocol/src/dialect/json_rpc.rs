@@ -114,8 +114,9 @@ impl Outer {
 
 /// One object by itself, inside `outer` containers.
 fn member<'b>(text: &'b str, outer: u32) -> Result<Item<'b>, InvalidRequest<'b>> {
-    match Fields::from_json(text, outer, Outer::of_name, NO_OBJECT) {
-        Ok(object) => item(&Object(object)),
+    let mut object = Object(Fields::NONE);
+    match object.0.read_json(text, outer, Outer::of_name, NO_OBJECT) {
+        Ok(()) => item(&object),
         Err(error) => refused(not_json(text, error, outer)),
     }
 }
@@ -153,7 +154,7 @@ fn item<'b>(object: &Object<'b>) -> Result<Item<'b>, InvalidRequest<'b>> {
     Ok(Item::Command(command))
 }
 
-struct Object<'b>(Fields<Raw<'b>, { Outer::COUNT }>);
+struct Object<'b>(Fields<Raw<'b>, { Outer::COUNT }, 0>);
 
 impl<'b> Object<'b> {
     fn get(&self, key: Outer) -> Option<Raw<'b>> {
@@ -248,8 +249,9 @@ fn call_error(error: Raw<'_>) -> Result<CallError<'_>, Wrong> {
         b"data" => Some(2),
         _ => None,
     };
-    let fields = Fields::<Raw<'_>, 3>::from_json(error.as_str(), 0, key_of, WRONG);
-    let fields = fields.map_err(|_| WRONG)?;
+    let mut fields = Fields::<Raw<'_>, 3, 0>::NONE;
+    let read = fields.read_json(error.as_str(), 0, key_of, WRONG);
+    read.map_err(|_| WRONG)?;
     if let Some(wrong) = fields.wrong {
         return Err(wrong);
     }
@@ -285,7 +287,9 @@ impl<'b> Call<'b> {
         };
         // `type` and `id` mean nothing here.
         let key_of = |name: &[u8]| Key::of_name(name).filter(|key| *key > Key::Id as usize);
-        let keys = Keys::from_json(params, 0, key_of, WRONG).map_err(|_| WRONG)?;
+        let mut keys = Keys::NONE;
+        let read = keys.read_json(params, 0, key_of, WRONG);
+        read.map_err(|_| WRONG)?;
         match keys.wrong {
             Some(wrong) => Err(wrong),
             None => keys.method(method, id, reply),

@@ -101,17 +101,21 @@ impl<'b> Since<'b> {
     pub(super) fn read(value: Value<'b>) -> Result<Since<'b>, Wrong> {
         match value {
             Value::Json(raw) => {
-                let fields = Fields::from_json(raw.as_str(), 0, key_of, WRONG);
-                Since::of(&fields.map_err(|_| WRONG)?)
+                let mut fields = Fields::NONE;
+                let read = fields.read_json(raw.as_str(), 0, key_of, WRONG);
+                read.map_err(|_| WRONG)?;
+                Since::of(&fields)
             }
             Value::Pack(pack) => {
-                let fields = Fields::from_pack(pack.as_bytes(), 0, key_of, WRONG);
-                Since::of(&fields.map_err(|_| WRONG)?)
+                let mut fields = Fields::NONE;
+                let read = fields.read_pack(pack.as_bytes(), 0, key_of, WRONG);
+                read.map_err(|_| WRONG)?;
+                Since::of(&fields)
             }
         }
     }
 
-    fn of<S: Span<'b>>(fields: &Fields<S, 2>) -> Result<Since<'b>, Wrong> {
+    fn of<S: Span<'b>>(fields: &Fields<S, 2, 0>) -> Result<Since<'b>, Wrong> {
         if let Some(wrong) = fields.wrong {
             return Err(wrong);
         }

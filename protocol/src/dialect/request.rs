@@ -140,6 +140,23 @@ pub enum Request<'b> {
 }
 
 impl Request<'_> {
+    /// The request of a method that needs no keys. `None`: it needs some.
+    #[inline]
+    pub(super) fn bare(method: Method) -> Option<Request<'static>> {
+        match method {
+            Method::Ping => Some(Request::Ping),
+            Method::Echo => Some(Request::Echo),
+            Method::Rooms => Some(Request::Rooms),
+            Method::Status => Some(Request::Status),
+            Method::JoinRoom
+            | Method::LeaveRoom
+            | Method::Broadcast
+            | Method::Publish
+            | Method::Presence
+            | Method::History => None,
+        }
+    }
+
     /// The server's own method; `None` for a call.
     #[inline]
     pub fn method(&self) -> Option<Method> {

@@ -57,7 +57,7 @@ pub(super) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
 /// The bytes from here on, of which there are fewer than eight, with zeros behind them, which are
 /// special. `None`: there is no byte here, or the text has no word.
 #[inline(always)]
-fn last_word(bytes: &[u8], at: usize) -> Option<u64> {
+pub(super) fn last_word(bytes: &[u8], at: usize) -> Option<u64> {
     let left = bytes.len().checked_sub(at).filter(|left| *left > 0)?;
     let word = u64::from_le_bytes(*bytes.last_chunk::<8>()?);
     Some(word >> (64 - 8 * left))

@@ -30,6 +30,7 @@ impl<'b> Raw<'b> {
 
     /// Takes the next value of a text, itself inside `outer` containers. It may be placed
     /// elsewhere, where it must be inside one container.
+    #[inline(always)] // As the scanner's own.
     pub(crate) fn scan(scanner: &mut JsonScanner<'b>, outer: u32) -> Result<Raw<'b>, SyntaxError> {
         debug_assert!(outer > 0);
         scanner.value(outer).map(Raw)

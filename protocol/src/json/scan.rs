@@ -9,7 +9,7 @@
 //! The inner functions take a position and return the next, so that it stays in a register
 //! (`bench/results/json_scan.md`).
 
-use super::plain::{skip_plain, special_bytes, word_at};
+use super::plain::{last_word, skip_plain, special_bytes, word_at};
 use super::string::unescape;
 use std::borrow::Cow;
 use thiserror::Error;
@@ -70,7 +70,11 @@ impl<'b> JsonScanner<'b> {
         let bytes = self.text.as_bytes();
         let start = expect(bytes, self.at, b'"')?;
         // What ends before the first special byte bears no escapes: it is not searched for them.
-        let end = skip_plain(bytes, start);
+        let end = match word_at(bytes, start).map(special_bytes) {
+            Some(0) => skip_plain(bytes, start + 8),
+            Some(special) => start + (special.trailing_zeros() / 8) as usize,
+            None => skip_plain(bytes, start),
+        };
         if bytes.get(end) == Some(&b'"') {
             self.at = end + 1;
             return Ok(Cow::Borrowed(&self.text[start..end]));
@@ -290,12 +294,21 @@ fn skip_word(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, SyntaxError>
 
 /// RFC 8259 §6.
 fn skip_number(bytes: &[u8], start: usize) -> Result<usize, SyntaxError> {
-    let mut at = start + usize::from(bytes[start] == b'-');
-    at = if bytes.get(at) == Some(&b'0') {
-        at + 1
+    let first = start + usize::from(bytes[start] == b'-');
+    let at = if bytes.get(first) == Some(&b'0') {
+        first + 1
     } else {
-        skip_digits(bytes, at)?
+        skip_digits(bytes, first)?
     };
+    match bytes.get(at) {
+        Some(b'.' | b'e' | b'E') => skip_fraction(bytes, start, at),
+        _ if at - start <= SURELY_FINITE_BYTES_MAX => Ok(at),
+        _ => check_finite(bytes, start, at),
+    }
+}
+
+/// The rest of a number, whose point or exponent is at `at`.
+fn skip_fraction(bytes: &[u8], start: usize, mut at: usize) -> Result<usize, SyntaxError> {
     if bytes.get(at) == Some(&b'.') {
         at = skip_digits(bytes, at + 1)?;
     }
@@ -305,19 +318,23 @@ fn skip_number(bytes: &[u8], start: usize) -> Result<usize, SyntaxError> {
         at = skip_digits(bytes, digits)?;
         exponent_digits = at - digits;
     }
-    // 200 digits times 10^99 is finite; only numbers beyond that are worth the conversion.
-    let surely_finite = exponent_digits <= 2 && at - start <= 200;
-    if surely_finite || is_finite(&bytes[start..at]) {
-        Ok(at)
-    } else {
-        Err(SyntaxError { at })
+    if exponent_digits <= 2 && at - start <= SURELY_FINITE_BYTES_MAX {
+        return Ok(at);
     }
+    check_finite(bytes, start, at)
 }
 
-/// Whether a valid number is finite as a 64-bit float.
+/// 200 digits times 10^99 is finite; only numbers beyond that are worth the conversion.
+const SURELY_FINITE_BYTES_MAX: usize = 200;
+
+/// The end of a valid number, if it is finite as a 64-bit float.
 #[cold]
-fn is_finite(number: &[u8]) -> bool {
-    str::from_utf8(number).is_ok_and(|number| number.parse::<f64>().is_ok_and(f64::is_finite))
+fn check_finite(bytes: &[u8], start: usize, end: usize) -> Result<usize, SyntaxError> {
+    let number = str::from_utf8(&bytes[start..end]);
+    match number.is_ok_and(|number| number.parse::<f64>().is_ok_and(f64::is_finite)) {
+        true => Ok(end),
+        false => Err(SyntaxError { at: end }),
+    }
 }
 
 /// Takes one digit or more.
@@ -338,7 +355,8 @@ fn skip_digits(bytes: &[u8], start: usize) -> Result<usize, SyntaxError> {
 #[inline(always)]
 fn skip_string(bytes: &[u8], at: usize) -> Result<usize, SyntaxError> {
     // Keys and most names end in their first word; a call would cost as much as they do.
-    if let Some(special) = word_at(bytes, at).map(special_bytes) {
+    let word = word_at(bytes, at).or_else(|| last_word(bytes, at));
+    if let Some(special) = word.map(special_bytes) {
         if special == 0 {
             return skip_long_string(bytes, at + 8);
         }

@@ -16,10 +16,10 @@ pub(in crate::dialect) fn read<'b>(
     rules: &Rules,
 ) -> Result<Item<'b>, InvalidRequest<'b>> {
     let outer = rules.outer_native();
-    let keys = match Keys::from_json(text, outer, Key::of_name, NOT_AN_OBJECT) {
-        Ok(keys) => keys,
-        Err(error) => return Err(not_json(text, error, outer)),
-    };
+    let mut keys = Keys::NONE;
+    if let Err(error) = keys.read_json(text, outer, Key::of_name, NOT_AN_OBJECT) {
+        return Err(not_json(text, error, outer));
+    }
     // The id first: whatever else is wrong is answered under it.
     let id = match keys.id() {
         Ok(id) => id,

@@ -17,13 +17,14 @@ pub(in crate::dialect) fn read<'b>(
 }
 
 fn command<'b>(bytes: &'b [u8], rules: &Rules) -> Result<Command<'b>, InvalidRequest<'b>> {
-    let keys = Keys::from_pack(bytes, rules.outer_native(), Key::of_name, NOT_A_MAP);
-    if !keys.as_ref().is_ok_and(|keys| keys.wrong.is_none())
+    let mut keys = Keys::NONE;
+    let read = keys.read_pack(bytes, rules.outer_native(), Key::of_name, NOT_A_MAP);
+    if (read.is_err() || keys.wrong.is_some())
         && let Some(remedy) = remedy(bytes)
     {
         return Err(invalid(None, remedy.into()));
     }
-    let keys = keys.map_err(|error| invalid(None, error.to_string().into()))?;
+    read.map_err(|error| invalid(None, error.to_string().into()))?;
     // The id first: whatever else is wrong is answered under it.
     let id = keys.id().map_err(|wrong| invalid(None, wrong.into()))?;
     keys.command(id).map_err(|wrong| invalid(id, wrong.into()))

@@ -26,9 +26,9 @@ pub(crate) enum Key {
     Type,
     Id,
     Room,
+    Data,
     Rooms,
     User,
-    Data,
     Echo,
     Report,
     Limit,
@@ -41,7 +41,9 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    pub(crate) const COUNT: usize = 15;
+    /// The first of them are in nearly every request.
+    const COMMON: usize = 4;
+    const RARE: usize = 11;
 
     pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
         // By length first: then each comparison is one of words.
@@ -78,6 +80,14 @@ impl Key {
         Some(key as usize)
     }
 
+    /// The bits of the keys of [`Optional`].
+    const OPTIONAL: u32 = Key::Room.bit()
+        | Key::Rooms.bit()
+        | Key::User.bit()
+        | Key::Echo.bit()
+        | Key::Report.bit()
+        | Key::Limit.bit();
+
     /// Among the bits of several keys.
     const fn bit(self) -> u32 {
         1 << self as u32
@@ -106,7 +116,7 @@ impl Key {
 }
 
 /// The known keys of a request.
-pub(crate) type Keys<S> = Fields<S, { Key::COUNT }>;
+pub(crate) type Keys<S> = Fields<S, { Key::COMMON }, { Key::RARE }>;
 
 impl<'b, S: Span<'b>> Keys<S> {
     /// The request's `id`. It is looked at first: whatever else is wrong is answered under it.
@@ -152,6 +162,27 @@ impl<'b, S: Span<'b>> Keys<S> {
         id: Option<Id<'b>>,
         reply: ReplyMode,
     ) -> Result<Command<'b>, Wrong> {
+        if !self.has_any(Key::OPTIONAL)
+            && let Some(request) = Request::bare(method)
+        {
+            return Ok(Command {
+                id,
+                reply,
+                room: None,
+                request,
+                data: self.get(Key::Data as usize).map(Into::into),
+            });
+        }
+        self.method_with_keys(method, id, reply)
+    }
+
+    #[inline(never)]
+    fn method_with_keys(
+        &self,
+        method: Method,
+        id: Option<Id<'b>>,
+        reply: ReplyMode,
+    ) -> Result<Command<'b>, Wrong> {
         let optional = self.optional()?;
         Ok(Command {
             id,
@@ -182,7 +213,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     /// The keys that only some requests need. Their types are right in every request.
     #[inline(always)]
     fn optional(&self) -> Result<Optional<'b>, Wrong> {
-        if !self.has_any(Optional::KEYS) {
+        if !self.has_any(Key::OPTIONAL) {
             return Ok(Optional::NONE);
         }
         Ok(Optional {
@@ -293,6 +324,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 }
 
+const _: () = assert!(Key::Cursor as usize + 1 == Key::COMMON + Key::RARE);
 const _: () = assert!(
     KEY_BYTES_MAX == 128 && PRESENCE_BYTES_MAX == 1024,
     "the texts above say so"
@@ -317,14 +349,6 @@ impl<'b> Optional<'b> {
         report: false,
         limit: None,
     };
-
-    /// The bits of the keys that they are of.
-    const KEYS: u32 = Key::Room.bit()
-        | Key::Rooms.bit()
-        | Key::User.bit()
-        | Key::Echo.bit()
-        | Key::Report.bit()
-        | Key::Limit.bit();
 
     /// A copy of `room`, which nearly always borrows.
     #[inline(always)]

@@ -10,6 +10,7 @@ pub(crate) mod input;
 pub(crate) mod membership;
 pub(crate) mod outbox;
 pub(crate) mod paged;
+pub(crate) mod pauses;
 pub(crate) mod peer;
 pub(crate) mod phase;
 pub(crate) mod slot;

@@ -108,6 +108,26 @@ impl<'a> Context<'a> {
             .wake_at(&core.connections, self.ticket, core.now, at_ms);
     }
 
+    /// Reads nothing more from the connection before this time by the clock of [`Context::now_ms`],
+    /// at most 10 s from now: TCP slows its client. What was received already waits; what is sent
+    /// to it leaves. Does nothing unless the connection is open.
+    pub fn pause_until(&mut self, at_ms: u64) {
+        if self.is_open() {
+            self.core.pauses.pause(self.ticket, self.core.now, at_ms);
+        }
+    }
+
+    /// Members that a topic has on this shard. With connections spread evenly, that times the
+    /// shards is how many it has.
+    pub fn members_here(&self, topic: Topic<'_>) -> usize {
+        self.core.topics.local.members(topic)
+    }
+
+    /// Connections of this shard, those that are not open included.
+    pub fn connections_here(&self) -> usize {
+        self.core.connections.live()
+    }
+
     /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`,
     /// after `close`). A large part of the message at hand leaves without a copy.
     pub fn send(&mut self, kind: Kind, payload: &[u8]) {

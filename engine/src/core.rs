@@ -24,6 +24,7 @@ use crate::connection::admissions::Admissions;
 use crate::connection::budget::MemoryBudget;
 use crate::connection::input::SpareBuffers;
 use crate::connection::outbox::{Encryption, OutboxLimits};
+use crate::connection::pauses::Pauses;
 use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::{ACTIVITY_MS, Connections, Flags};
 use crate::connection::timers::Timers;
@@ -59,6 +60,7 @@ pub(crate) struct Core {
     pub(crate) now: Millis,
     pub(crate) connections: Connections,
     pub(crate) timers: Timers,
+    pub(crate) pauses: Pauses,
     pub(crate) topics: Topics,
     pub(crate) queries: Queries,
     pub(crate) mail: Mailbox,
@@ -240,6 +242,7 @@ impl Core {
             now: 0,
             connections: Connections::default(),
             timers: Timers::new(),
+            pauses: Pauses::default(),
             topics: Topics::new(congestion, logs, Presences::new(config)),
             queries: Queries::default(),
             events: EventSink::default(),
@@ -267,6 +270,12 @@ impl Core {
     /// A call of the application panicked: about this connection, if it was about one.
     pub(crate) fn count_panic(&self, ticket: Option<Ticket>) {
         count_panic(&self.counters, self.mail.shard(), ticket);
+    }
+
+    /// Whether the application does not want the connection to be read yet.
+    #[inline]
+    pub(crate) fn is_paused(&self, ticket: Ticket) -> bool {
+        !self.pauses.is_empty() && self.pauses.holds(ticket, self.now)
     }
 
     pub(crate) fn address(&self, ticket: Ticket) -> Address {

@@ -16,6 +16,7 @@ mod intake;
 mod invariants;
 mod mail;
 mod pace;
+mod pausing;
 mod pieces;
 mod quiet;
 mod request;
@@ -242,6 +243,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let sooner = |until: Millis, next: Option<Millis>| next.map_or(until, |at| at.min(until));
         let until = sooner(latest, core.timers.next_deadline());
         let until = sooner(until, core.topics.next_look());
+        let until = sooner(until, core.pauses.next_end());
         Wait::Until(sooner(until, self.idleness.next_look()))
     }
 

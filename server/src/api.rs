@@ -1,6 +1,7 @@
 //! What an application is built with: the server before and after it starts, its handlers, its
 //! hooks, and the service that the engine calls.
 
+mod admitting;
 pub(crate) mod app;
 pub(crate) mod hooks;
 pub(crate) mod registration;

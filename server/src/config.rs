@@ -11,6 +11,8 @@ mod given;
 mod group;
 mod key;
 mod keys;
+mod limit_keys;
+mod limit_settings;
 mod page;
 mod place;
 mod problem;

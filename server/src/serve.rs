@@ -78,8 +78,10 @@ impl Serving<'_> {
             .origins(settings.origins().and_port(admin.port()))
             .trusted_proxies(settings.proxies())
             .live_addresses(lists.clone())
+            .limits(settings.limits())
             .rules(settings.rules());
         let gate = app.gate().cloned();
+        let limited = app.tally();
         let server = app.start(config.clone())?;
         let counters = server.counters().to_vec();
         let encrypted = config
@@ -93,7 +95,7 @@ impl Serving<'_> {
             }
             _ => None,
         };
-        let mut state = AdminState::new(counters.clone());
+        let mut state = AdminState::new(counters.clone(), limited);
         if let Some(gate) = &gate {
             state = state.with_tokens(gate.counts());
         }

@@ -233,6 +233,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let used = match self.core.connections.phase(ticket) {
                 Phase::Upgrading => self.request(ticket, &bytes[at..]),
                 Phase::Authenticating => self.take_early(ticket, bytes.len() - at),
+                Phase::Open if self.core.is_paused(ticket) => {
+                    self.hold(ticket);
+                    Err(Need::Any)
+                }
                 Phase::Open
                     if flushes >= FLUSHES_PER_READ
                         || self.core.mail.requested() >= self.requested_max
@@ -295,6 +299,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads on where parked connections stopped, while there is room.
     #[inline]
     pub(super) fn unpark(&mut self) {
+        if !self.core.pauses.is_empty() {
+            self.end_pauses();
+        }
         if self.parked.is_empty() {
             self.core.topics.awaited = false;
         } else {

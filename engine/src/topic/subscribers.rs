@@ -87,6 +87,14 @@ impl LocalTopics {
         Some(&self.subscriber_lists[*index as usize].key)
     }
 
+    /// Members of this shard, of all encodings.
+    pub(crate) fn members(&self, topic: Topic<'_>) -> usize {
+        let tables = self.names.iter();
+        let indices = tables.filter_map(|names| names[topic.kind()].get(topic.name()));
+        let members = indices.map(|index| self.subscriber_lists[*index as usize].all().count());
+        members.sum()
+    }
+
     pub(crate) fn subscribers(&mut self, index: u32) -> &mut Subscribers {
         &mut self.subscriber_lists[index as usize]
     }

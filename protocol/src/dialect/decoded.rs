@@ -106,6 +106,11 @@ impl<'b> Items<'b> {
         Items { items, joining }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.items.len()
+    }
+
     /// How many replies will come.
     pub fn replies_due(&self) -> usize {
         let is_due = |item: &&Result<Item<'_>, InvalidRequest<'_>>| match item {

@@ -2,6 +2,7 @@
 //! keeps nothing between two readings.
 
 use crate::auth::counts::TokenCounts;
+use crate::limits::tally::{LimitName, LimitOutcome, Tally};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
@@ -34,7 +35,7 @@ impl Metrics {
         "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     /// The metrics of a process that starts now.
-    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>) -> Metrics {
+    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>, limited: Arc<Tally>) -> Metrics {
         let started = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -70,6 +71,7 @@ impl Metrics {
             "shardcast_key_reloads",
             "Times that the keys of tokens were read again (SIGHUP)",
         );
+        registry.register_collector(Box::new(LimitMetrics(limited)));
         registry.register_collector(Box::new(ShardMetrics(counters)));
         Metrics {
             registry,
@@ -106,6 +108,27 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes everything");
         text
+    }
+}
+
+/// What limits have done, by limit and outcome.
+#[derive(Debug)]
+struct LimitMetrics(Arc<Tally>);
+
+impl Collector for LimitMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "What limits found to be too much, by limit and by what became of it";
+        let kind = MetricType::Counter;
+        let mut family = encoder.encode_descriptor("shardcast_limited", help, None, kind)?;
+        for limit in LimitName::ALL {
+            for outcome in LimitOutcome::ALL {
+                let labels = [("limit", limit.as_str()), ("outcome", outcome.as_str())];
+                let mut sample = family.encode_family(&labels)?;
+                let count = self.0.get(limit, outcome);
+                sample.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -237,7 +260,7 @@ mod tests {
         counters[1].connections.set(4);
         counters[1].messages_in.add(7);
         counters[0].closed_deadline_frame.add(2);
-        let text = Metrics::new(counters).text();
+        let text = Metrics::new(counters, Arc::default()).text();
         let block = |name: &str| {
             text.lines()
                 .filter(|line| line.split([' ', '{', '_']).count() > 1 && line.contains(name))
@@ -299,7 +322,7 @@ mod tests {
             driver.tick_seconds.record(micros);
             driver.tick_completions.record(completions);
         }
-        let text = Metrics::new(counters).text();
+        let text = Metrics::new(counters, Arc::default()).text();
         for sample in [
             "shardcast_tick_seconds_sum{shard=\"1\"} 1.000003",
             "shardcast_tick_seconds_count{shard=\"1\"} 3",

@@ -164,7 +164,10 @@ mod tests {
     }
 
     fn state() -> Arc<AdminState> {
-        Arc::new(AdminState::new(vec![Arc::new(ShardCounters::default())]))
+        Arc::new(AdminState::new(
+            vec![Arc::new(ShardCounters::default())],
+            Arc::default(),
+        ))
     }
 
     #[test]

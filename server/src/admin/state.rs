@@ -3,6 +3,7 @@
 
 use crate::admin::metrics::Metrics;
 use crate::auth::counts::TokenCounts;
+use crate::limits::tally::Tally;
 use shardcast_engine::ShardCounters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +17,9 @@ pub(crate) struct AdminState {
 
 impl AdminState {
     /// The state of a ready server.
-    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>) -> AdminState {
+    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>, limited: Arc<Tally>) -> AdminState {
         AdminState {
-            metrics: Metrics::new(counters),
+            metrics: Metrics::new(counters, limited),
             draining: AtomicBool::new(false),
         }
     }

@@ -16,6 +16,9 @@ use crate::api::service::ApplicationCode;
 use crate::auth::gate::TokenGate;
 use crate::auth::options::Auth;
 use crate::dispatch::registry::Registry;
+use crate::limits::limiter::Limiter;
+use crate::limits::rules::RateLimits;
+use crate::limits::tally::Tally;
 use crate::namespace::Namespaces;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
@@ -37,6 +40,8 @@ pub struct App {
     namespaces: Namespaces,
     access: AccessRules,
     gate: Option<Arc<TokenGate>>,
+    limits: RateLimits,
+    tally: Arc<Tally>,
     registry: Arc<Registry>,
     hooks: Hooks,
 }
@@ -62,6 +67,8 @@ impl App {
             namespaces: Namespaces::default(),
             access: AccessRules::new(),
             gate: None,
+            limits: RateLimits::default(),
+            tally: Arc::default(),
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
         }
@@ -146,6 +153,17 @@ impl App {
     pub fn auth(self, auth: Auth) -> App {
         let gate = TokenGate::new(auth).map(Arc::new);
         App { gate, ..self }
+    }
+
+    /// How much clients may do, by connection, user, address and room. What code of the application
+    /// does is not limited. Default: nothing is, but by the limits of [`Config`].
+    pub fn limits(self, limits: RateLimits) -> App {
+        App { limits, ..self }
+    }
+
+    /// Where it is counted what limits have done.
+    pub(crate) fn tally(&self) -> Arc<Tally> {
+        self.tally.clone()
     }
 
     /// Where handlers and middleware are registered: now, and while the server runs.
@@ -273,6 +291,12 @@ impl App {
             page_bytes_max: config.outbox_bytes_max / 2,
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
+            limiter: Limiter::new(
+                self.limits,
+                self.tally,
+                config.connections_max,
+                config.shards,
+            ),
             namespaces: self.namespaces,
             gate: self.gate,
             encodings: OnceLock::new(),

@@ -2,50 +2,49 @@
 //! one is answered.
 
 use crate::access::gate::{AccessRules, Gate};
-use crate::admission::arrival::{self, AdmissionOutcome, Arrival, Arrivals, Decision};
-use crate::admission::connect::Connect;
-use crate::admission::entrance::{Chosen, Entrances};
-use crate::api::hooks::{ConnectHook, Hooks};
+use crate::admission::arrival::Arrivals;
+use crate::admission::entrance::Entrances;
+use crate::api::hooks::Hooks;
 use crate::auth::expiry;
-use crate::auth::gate::{LaterPassage, Passage};
 use crate::dispatch::late;
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
+use crate::limits::check;
+use crate::limits::limiter::{ShardLimiter, slot_of};
 use crate::session::batch::Batch;
 use crate::session::call::{Call, dialect_of};
 use crate::session::context::{Context, Session};
 use crate::session::handle::ShardTask;
-use crate::session::identity::Identity;
 use crate::session::limits::Limits;
 use crate::session::pending::Requester;
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::failure::{HANDLER_FAILED, too_many_waiting};
+use crate::wire::failure::too_many_waiting;
 use crate::wire::position::missed_reason;
 use crate::wire::publication;
 use shardcast_engine::{
-    Accepted, Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId,
-    Frame, Heartbeat, Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal,
-    Tag, allocator, confine,
+    Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Frame,
+    Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal, Tag, allocator,
+    confine,
 };
 use shardcast_protocol::dialect::{
-    Code, Command, Decoded, Dialect, Event, InvalidRequest, Item, Items, Payload, Problem, Reply,
-    ReplyMode, Welcome,
+    Code, Command, Decoded, Event, InvalidRequest, Item, Items, Payload, Problem, Reply, ReplyMode,
+    Request, Welcome,
 };
-use shardcast_protocol::http::{Headers, HttpRequest};
+use shardcast_protocol::http::HttpRequest;
 use std::fmt;
 use std::sync::Arc;
 
 /// One shard's part of an application.
 #[derive(Debug)]
 pub struct Service {
-    shared: Arc<Shared>,
-    code: Arc<ApplicationCode>,
-    state: ShardState,
+    pub(super) shared: Arc<Shared>,
+    pub(super) code: Arc<ApplicationCode>,
+    pub(super) state: ShardState,
     table: ShardTable,
     /// Clients whose admission is decided in the background.
-    arrivals: Arrivals,
+    pub(super) arrivals: Arrivals,
     gate: Gate,
 }
 
@@ -68,12 +67,13 @@ impl fmt::Debug for ApplicationCode {
 
 impl Service {
     pub(crate) fn new(shared: Arc<Shared>, code: Arc<ApplicationCode>, shard: u16) -> Service {
+        let limiter = shared.limiter.clone().map(ShardLimiter::new);
         Service {
             table: ShardTable::new(code.registry.clone()),
             gate: Gate::new(&code.access),
             shared,
             code,
-            state: ShardState::new(shard),
+            state: ShardState::new(shard, limiter),
             arrivals: Arrivals::default(),
         }
     }
@@ -111,19 +111,14 @@ impl Application for Service {
         if let Err(refusal) = self.gate.connects(&self.code.access, cx, request) {
             return Admission::Refuse(refusal);
         }
-        let chosen = match self.code.entrances.choose(request) {
-            Ok(chosen) => chosen,
-            Err(refusal) => return Admission::Refuse(refusal),
-        };
-        let passage = match &self.shared.gate {
-            Some(gate) => gate.enter(cx.peer(), request),
-            None => Passage::Known(Identity::nobody()),
-        };
-        match passage {
-            Passage::Known(identity) => self.ask_hook(cx, request, chosen, identity),
-            Passage::Later(later) => self.begin(cx, request, chosen, Err(later)),
-            Passage::Refused(refusal) => Admission::Refuse(refusal),
+        let slot = slot_of(cx);
+        if let Some(limiter) = &mut self.state.limiter
+            && let Err(excess) = limiter.connects(slot, cx.peer())
+        {
+            return Admission::Refuse(excess.into());
         }
+        let admission = self.find_out(cx, request);
+        self.settle(cx, admission)
     }
 
     fn stream_request(
@@ -136,25 +131,15 @@ impl Application for Service {
 
     fn decide(&mut self, cx: &mut Engine<'_>, notice: Notice) -> Admission<Session> {
         self.arrivals.decided(cx.address());
-        let Ok(decision) = notice.downcast::<Decision>() else {
-            return Admission::Refuse(Refusal::new(500, HANDLER_FAILED));
-        };
-        match &decision.outcome {
-            AdmissionOutcome::Known(Ok(identity)) => self.accept_decided(cx, &decision, identity),
-            AdmissionOutcome::Known(Err(refusal)) => Admission::Refuse(refusal.clone()),
-            AdmissionOutcome::Panic => {
-                cx.count_panic();
-                Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
-            }
-            AdmissionOutcome::Dropped => {
-                tracing::warn!("the decision about a client was dropped: its runtime ended");
-                Admission::Refuse(Refusal::new(503, "the server stops"))
-            }
-        }
+        let admission = self.apply_decision(cx, notice);
+        self.settle(cx, admission)
     }
 
     fn abandoned(&mut self, who: Address) {
         self.arrivals.abandoned(who);
+        if let Some(limiter) = &mut self.state.limiter {
+            limiter.abandons(who.ticket.slot);
+        }
     }
 
     fn plain(&mut self, request: &HttpRequest<'_>) -> Page {
@@ -211,8 +196,11 @@ impl Application for Service {
         };
         let rules = self.shared.rules;
         match dialect_of(cx).read(payload, &rules) {
-            Decoded::One(item) => self.take(cx, session, item, None),
-            Decoded::Many(items) => self.take_all(cx, session, items),
+            Decoded::One(item) if self.state.limiter.is_none() => {
+                self.take(cx, session, item, None);
+            }
+            Decoded::One(item) => self.take_limited(cx, session, item, message.bytes().len()),
+            Decoded::Many(items) => self.take_all(cx, session, items, message.bytes().len()),
         }
     }
 
@@ -285,6 +273,9 @@ impl Application for Service {
     }
 
     fn closed(&mut self, cx: &mut Engine<'_>, mut session: Session, reason: CloseReason) {
+        if let Some(limiter) = &mut self.state.limiter {
+            limiter.leaves(slot_of(cx), session.identity());
+        }
         if let Some(hook) = self.code.hooks.disconnect.clone() {
             hook(&mut self.context(cx, &mut session), reason);
         }
@@ -300,97 +291,6 @@ impl Application for Service {
 }
 
 impl Service {
-    /// Lets the hook decide about a client of which is known who it is.
-    fn ask_hook(
-        &mut self,
-        cx: &mut Engine<'_>,
-        request: &HttpRequest<'_>,
-        chosen: Chosen,
-        identity: Identity,
-    ) -> Admission<Session> {
-        match &self.code.hooks.connect {
-            None => self.accept(cx, chosen, identity, Headers::new()),
-            Some(ConnectHook::OnShard(hook)) => {
-                let connect = Connect::new(cx, request, chosen.dialect, &identity);
-                match hook(&connect) {
-                    Ok(decided) => {
-                        let headers = connect.into_headers();
-                        self.accept(cx, chosen, decided.bound_to(&identity), headers)
-                    }
-                    Err(refusal) => Admission::Refuse(refusal),
-                }
-            }
-            Some(ConnectHook::InBackground(_)) => self.begin(cx, request, chosen, Ok(identity)),
-        }
-    }
-
-    /// Decides about a client in the background: who it is, if that is not known yet, and what the
-    /// hook there says.
-    fn begin(
-        &mut self,
-        cx: &Engine<'_>,
-        request: &HttpRequest<'_>,
-        chosen: Chosen,
-        who: Result<Identity, LaterPassage>,
-    ) -> Admission<Session> {
-        // Where no further client may wait, the engine refuses, and no future is begun.
-        if !cx.may_defer() {
-            return Admission::Defer;
-        }
-        let hook = match &self.code.hooks.connect {
-            Some(ConnectHook::InBackground(hook)) => Some(Arc::clone(hook)),
-            Some(ConnectHook::OnShard(_)) | None => None,
-        };
-        let (identity, later) = match who {
-            Ok(identity) => (Some(identity), None),
-            Err(later) => (None, Some(later)),
-        };
-        let arrival = Arrival::new(cx, request, chosen.dialect, identity);
-        let client = (cx.address(), chosen);
-        let (arrivals, shared) = (&mut self.arrivals, &self.shared);
-        match arrival::begin(arrivals, shared, arrival, client, later, hook) {
-            true => Admission::Defer,
-            false => Admission::Refuse(Refusal::new(503, "too many clients wait")),
-        }
-    }
-
-    /// Accepts a client that waited. A hook on the shard has not seen it yet: the client's token
-    /// was checked meanwhile.
-    fn accept_decided(
-        &mut self,
-        cx: &mut Engine<'_>,
-        decision: &Decision,
-        identity: &Identity,
-    ) -> Admission<Session> {
-        if let Some(ConnectHook::OnShard(_)) = &self.code.hooks.connect {
-            let asked = decision.with_request(|request| {
-                self.ask_hook(cx, request, decision.chosen, identity.clone())
-            });
-            return asked.unwrap_or_else(|| {
-                tracing::error!("a request that was read once cannot be read again");
-                Admission::Refuse(Refusal::new(500, HANDLER_FAILED))
-            });
-        }
-        let headers = decision.take_headers();
-        self.accept(cx, decision.chosen, identity.clone(), headers)
-    }
-
-    fn accept(
-        &self,
-        cx: &Engine<'_>,
-        chosen: Chosen,
-        identity: Identity,
-        headers: Headers,
-    ) -> Admission<Session> {
-        Admission::Accept(Accepted {
-            subprotocol: chosen.subprotocol,
-            encoding: EncodingId::new(chosen.dialect.index()),
-            headers,
-            heartbeat: heartbeat_of(chosen.dialect),
-            ..Session::new(cx.now_ms(), identity).into()
-        })
-    }
-
     fn take(
         &mut self,
         cx: &mut Engine<'_>,
@@ -417,7 +317,59 @@ impl Service {
         }
     }
 
-    fn take_all(&mut self, cx: &mut Engine<'_>, session: &mut Session, items: Items<'_>) {
+    /// As [`Service::take`], within the limits.
+    #[cold]
+    fn take_limited(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        item: Result<Item<'_>, InvalidRequest<'_>>,
+        bytes: usize,
+    ) {
+        let limited = check::message(&mut self.context(cx, session), 1, bytes);
+        match limited {
+            Ok(()) => self.take(cx, session, item, None),
+            Err(problem) => self.refuse(cx, session, item, None, &problem),
+        }
+    }
+
+    /// Answers what is too much; a leave is done, and what a client answers is heard.
+    #[cold]
+    fn refuse(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        item: Result<Item<'_>, InvalidRequest<'_>>,
+        batch: Option<u32>,
+        problem: &Problem,
+    ) {
+        let call = match &item {
+            Ok(Item::Response(_)) => return self.take(cx, session, item, batch),
+            Ok(Item::Command(command)) if matches!(command.request, Request::Leave(_)) => {
+                return self.take(cx, session, item, batch);
+            }
+            Ok(Item::Command(command)) => Call {
+                id: command.id,
+                mode: command.reply,
+                batch,
+            },
+            Err(invalid) => Call {
+                id: invalid.id,
+                mode: invalid.reply,
+                batch,
+            },
+        };
+        call.answer(cx, session, &Reply::Error(problem));
+    }
+
+    fn take_all(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        items: Items<'_>,
+        bytes: usize,
+    ) {
+        let limited = check::message(&mut self.context(cx, session), items.count(), bytes);
         let missing = items.replies_due();
         let mut key = None;
         if missing > 0 {
@@ -442,7 +394,10 @@ impl Service {
             if !cx.is_open() {
                 return;
             }
-            self.take(cx, session, item, key);
+            match &limited {
+                Ok(()) => self.take(cx, session, item, key),
+                Err(problem) => self.refuse(cx, session, item, key, problem),
+            }
         }
     }
 
@@ -471,15 +426,11 @@ impl Service {
             let problem = Problem::new(Code::UnknownType, "no such type of request");
             return context.answer(&Reply::Error(&problem));
         };
+        if let Err(problem) = check::in_flight(&mut context, &command.request) {
+            return context.answer(&Reply::Error(&problem));
+        }
         let run = confine(|| entry.run(&mut context, command));
         entry.conclude(&mut context, command.request.name(), run);
-    }
-}
-
-/// How a dialect keeps its connections alive.
-fn heartbeat_of(dialect: Dialect) -> Heartbeat {
-    match dialect {
-        Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => Heartbeat::WebSocketPing,
     }
 }
 

@@ -46,6 +46,13 @@ pub(crate) fn check(given: &Given) -> Result<Settings, Vec<Problem>> {
         table(given, &group::TOKEN_KEYS, name, &mut own, &mut problems);
         settings.auth.keys.insert(name.to_owned(), own.auth.key);
     }
+    for name in given.tables(&group::ROLES) {
+        // What a role does not say is everybody's.
+        let mut own = settings.clone();
+        table(given, &group::ROLES, name, &mut own, &mut problems);
+        let limits = own.limits.everybody;
+        settings.limits.roles.insert(name.to_owned(), limits);
+    }
     if problems.is_empty() {
         problems = CrossChecks {
             settings: &settings,

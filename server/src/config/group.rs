@@ -7,8 +7,10 @@
 use super::auth_keys;
 use super::key::Key;
 use super::keys::KEYS;
+use super::limit_keys;
 use crate::auth::options::Auth;
-use crate::namespace::{Namespace, Namespaces};
+use crate::limits::rules::RateLimits;
+use crate::namespace::{Namespace, Namespaces, Roles};
 
 /// One kind of named table.
 pub(super) struct Group {
@@ -29,6 +31,8 @@ pub(super) struct Group {
     all_keys: &'static [Key],
     /// Their section there.
     section: &'static str,
+    /// Whether a key of that section is one of the group's.
+    has: fn(&Key) -> bool,
 }
 
 /// Classes of rooms. Their options are those of `[rooms]`.
@@ -42,6 +46,7 @@ pub(super) static NAMESPACES: Group = Group {
     name_rule: "must be called by 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
     all_keys: KEYS,
     section: "rooms",
+    has: |_| true,
 };
 
 /// Keys that check tokens.
@@ -55,10 +60,25 @@ pub(super) static TOKEN_KEYS: Group = Group {
     name_rule: "must be called by 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
     all_keys: auth_keys::OF_KEYS,
     section: "key",
+    has: |_| true,
+};
+
+/// Limits of clients in a role: what `[limits]` says of one client.
+pub(super) static ROLES: Group = Group {
+    path: "roles",
+    what: "role",
+    plural: "roles",
+    example: "[roles.bot]",
+    count_max: RateLimits::ROLES_MAX,
+    is_name: |name| Roles::new([name]).is_some(),
+    name_rule: "must be called by 1 to 64 characters of A-Z, a-z, 0-9 and _.:/-",
+    all_keys: KEYS,
+    section: "limits",
+    has: limit_keys::is_of_clients,
 };
 
 /// Every group.
-pub(super) static GROUPS: [&Group; 2] = [&NAMESPACES, &TOKEN_KEYS];
+pub(super) static GROUPS: [&Group; 3] = [&NAMESPACES, &TOKEN_KEYS, &ROLES];
 
 impl Group {
     /// The group of this path.
@@ -76,9 +96,9 @@ impl Group {
 
     /// Its keys.
     pub(super) fn keys(&self) -> impl DoubleEndedIterator<Item = &'static Key> {
-        let section = self.section;
+        let (section, has) = (self.section, self.has);
         let keys = self.all_keys.iter();
-        keys.filter(move |key| key.parts().0 == section)
+        keys.filter(move |key| key.parts().0 == section && has(key))
     }
 
     /// Its key of this name.

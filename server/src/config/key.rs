@@ -35,6 +35,11 @@ pub(super) enum ValueKind {
         RangeInclusive<usize>,
         fn(&mut Settings) -> &mut Option<usize>,
     ),
+    /// Bytes, or `none`.
+    SomeSize(
+        RangeInclusive<usize>,
+        fn(&mut Settings) -> &mut Option<usize>,
+    ),
     /// A duration, or `none`.
     SomeTime(
         RangeInclusive<Duration>,
@@ -75,6 +80,7 @@ impl Key {
             ValueKind::Size(range, _) => size_rule(range),
             ValueKind::OwnSize(range, _) => format!("same, or {}", size_rule(range)),
             ValueKind::Time(range, _) => time_rule(range),
+            ValueKind::SomeSize(range, _) => format!("{NONE}, or {}", size_rule(range)),
             ValueKind::SomeTime(range, _) => format!("{NONE}, or {}", time_rule(range)),
             ValueKind::Who(_) => rooms::WHO_RULE.to_owned(),
             ValueKind::Other(rule, _) => (*rule).to_owned(),
@@ -94,6 +100,7 @@ impl Key {
             ValueKind::SomeCount(range, place) => {
                 put_some(place(settings), range, text, whole_number)
             }
+            ValueKind::SomeSize(range, place) => put_some(place(settings), range, text, size),
             ValueKind::SomeTime(range, place) => put_some(place(settings), range, text, duration),
             ValueKind::Who(place) => place(settings).read(text),
             ValueKind::Other(_, place) => place(settings).read(text),
@@ -110,6 +117,9 @@ impl Key {
             ValueKind::Time(_, place) => show_duration(*place(&mut settings)),
             ValueKind::SomeCount(_, place) => {
                 place(&mut settings).map_or(NONE.to_owned(), |count| count.to_string())
+            }
+            ValueKind::SomeSize(_, place) => {
+                place(&mut settings).map_or(NONE.to_owned(), show_size)
             }
             ValueKind::SomeTime(_, place) => {
                 place(&mut settings).map_or(NONE.to_owned(), show_duration)

@@ -2,7 +2,7 @@
 //! `docs/configuration.md` follow it.
 
 use super::key::{Key, ValueKind};
-use super::{access_keys, auth_keys, room_keys, session_keys};
+use super::{access_keys, auth_keys, limit_keys, room_keys, session_keys};
 use shardcast_engine::{Compression, Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
 use std::ops::RangeInclusive;
@@ -187,6 +187,29 @@ pub(super) static KEYS: &[Key] = &[
             &mut settings.engine.logs_bytes_max
         }),
     },
+    limit_keys::CONNECTIONS_PER_ADDRESS,
+    limit_keys::CONNECTIONS_PER_USER,
+    limit_keys::CONNECTS_PER_SECOND,
+    limit_keys::CONNECTS_PER_SECOND_BURST,
+    limit_keys::MESSAGES_PER_SECOND,
+    limit_keys::MESSAGES_PER_SECOND_BURST,
+    limit_keys::BYTES_PER_SECOND,
+    limit_keys::BYTES_PER_SECOND_BURST,
+    limit_keys::MESSAGES_PER_SECOND_PER_USER,
+    limit_keys::MESSAGES_PER_SECOND_PER_USER_BURST,
+    limit_keys::BYTES_PER_SECOND_PER_USER,
+    limit_keys::BYTES_PER_SECOND_PER_USER_BURST,
+    limit_keys::MESSAGES_PER_SECOND_PER_ROOM,
+    limit_keys::MESSAGES_PER_SECOND_PER_ROOM_BURST,
+    limit_keys::BYTES_PER_SECOND_PER_ROOM,
+    limit_keys::BYTES_PER_SECOND_PER_ROOM_BURST,
+    limit_keys::JOINS_PER_SECOND,
+    limit_keys::JOINS_PER_SECOND_BURST,
+    limit_keys::FANOUT_PER_SECOND,
+    limit_keys::FANOUT_PER_SECOND_BURST,
+    limit_keys::REQUESTS_IN_FLIGHT,
+    limit_keys::ON_EXCEED,
+    limit_keys::DRY_RUN,
     room_keys::JOIN,
     room_keys::PUBLISH,
     room_keys::PRESENCE,

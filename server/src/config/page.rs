@@ -7,6 +7,7 @@ use super::key::Key;
 use super::keys::KEYS;
 use super::problem::Source;
 use super::settings::Settings;
+use crate::namespace::Namespace;
 use std::fmt::{self, Write};
 
 /// A commented file in which every key has its default; read back, it gives the defaults.
@@ -45,12 +46,22 @@ pub(crate) fn effective_page(settings: &Settings, given: &Given) -> String {
         let settings = Settings::of_token_key(key.clone());
         table(&mut page, &group::TOKEN_KEYS, name, &settings, given);
     }
+    for (role, limits) in &settings.limits.roles {
+        let mut settings = settings.clone();
+        settings.limits.everybody = limits.clone();
+        table(&mut page, &group::ROLES, role, &settings, given);
+    }
     page
 }
 
 /// A table that the user has named.
 fn table(page: &mut String, group: &Group, name: &str, settings: &Settings, given: &Given) {
-    writeln!(page, "\n[{}.{name}]", group.path).expect("a String takes everything");
+    let shown = match Namespace::is_prefix(name) {
+        true => name.to_owned(),
+        // No name has what needs an escape.
+        false => format!("\"{name}\""),
+    };
+    writeln!(page, "\n[{}.{shown}]", group.path).expect("a String takes everything");
     for key in group.keys() {
         let source = given.option(group, name, key).map(|(_, source)| source);
         effective_line(page, key, settings, source).expect("a String takes everything");
@@ -86,6 +97,11 @@ fn sections(page: &mut String, mut line: impl FnMut(&mut String, &Key) -> fmt::R
 
 /// How tables are added that the user names.
 const TABLES: &str = r#"
+# Clients in the role bot have limits of their own, once it stands here: every key of [limits] that says what one client may do. What it
+# does not say is what [limits] says. Of a client's roles the first that stands here, by its own order of roles, counts.
+# [roles.bot]
+# messages_per_second = 100
+
 # Keys that check tokens, each with one algorithm. The secret stands in a file or in an environment variable, never here.
 # [auth.keys.main]
 # algorithm = "HS256"

@@ -2,6 +2,7 @@
 //! `check`; read by the program.
 
 use super::auth::{AuthSettings, TokenKeySettings};
+use super::limit_settings::LimitSettings;
 use super::place::Place;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
@@ -13,6 +14,7 @@ use crate::access::origin::Origins;
 use crate::access::proxies::Proxies;
 use crate::admission::entrance::EVENTS_PATH;
 use crate::auth::options::TokenMode;
+use crate::limits::rules::RateLimits;
 use crate::namespace::Namespaces;
 use shardcast_engine::protocol::deflate::Takeover;
 use shardcast_engine::{Compression, ListenSource, Listener, ProxyProtocol, Tls};
@@ -50,6 +52,7 @@ pub(crate) struct Settings {
     /// `None`: everywhere.
     pub(super) allow: Option<Networks>,
     pub(super) block: Networks,
+    pub(super) limits: LimitSettings,
     pub(super) log_level: tracing::Level,
     pub(super) log_format: LogFormat,
 }
@@ -77,6 +80,7 @@ impl Default for Settings {
             proxy_protocol: ProxyProtocol::Off,
             allow: None,
             block: Networks::default(),
+            limits: LimitSettings::default(),
             log_level: tracing::Level::INFO,
             log_format: LogFormat::Text,
         }
@@ -220,6 +224,11 @@ impl Settings {
     /// Whose word about a client's address counts.
     pub(crate) fn proxies(&self) -> Proxies {
         self.proxies.clone()
+    }
+
+    /// How much clients may do.
+    pub(crate) fn limits(&self) -> RateLimits {
+        self.limits.limits()
     }
 
     /// Who may connect, by address.

@@ -1,5 +1,6 @@
 //! What a user may say, and what is answered.
 
+mod limits;
 mod namespaces;
 
 use super::auth::TokenKeySettings;

@@ -5,6 +5,7 @@
 
 use crate::dispatch::naming::{bad_request, with_rooms};
 use crate::dispatch::publishing::publish;
+use crate::limits::check;
 use crate::namespace::Standing;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::cursor::key_of_cursor;
@@ -59,6 +60,7 @@ fn status(cx: &mut Context<'_>) {
 }
 
 fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
+    check::join(cx, rooms_in(&asked.rooms))?;
     let mut since = Positions::of(asked)?;
     with_rooms(cx.shared, &asked.rooms, |shape, rooms| {
         let mut joins = Vec::with_capacity(rooms.len());
@@ -80,6 +82,13 @@ fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
         since.check_all_taken()?;
         membership::join(cx, |cx| cx.requester(), shape, &joins)
     })
+}
+
+fn rooms_in(rooms: &Rooms<'_>) -> usize {
+    match rooms {
+        Rooms::One(_) => 1,
+        Rooms::Many(rooms) => rooms.count(),
+    }
 }
 
 /// What a client has had of the rooms that it joins.

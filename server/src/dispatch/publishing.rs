@@ -5,6 +5,7 @@
 //! `builtin`.
 
 use crate::dispatch::naming::{bad_request, with_rooms};
+use crate::limits::check;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::keys::Keys;
 use crate::rooms::membership::require_space;
@@ -147,6 +148,7 @@ fn send_one(
     asked: &dialect::Publish<'_>,
     ready: Ready<'_>,
 ) -> Result<(), Problem> {
+    check::publish(cx, std::iter::once(ready.target), bytes_of(command))?;
     let awaited = match ready.place {
         _ if asked.report => Awaited::Counts,
         HasPlace::Yes if command.id.is_some() => Awaited::Place,
@@ -180,6 +182,8 @@ fn send_many(
     asked: &dialect::Publish<'_>,
     ready: Vec<Ready<'_>>,
 ) -> Result<(), Problem> {
+    let targets = ready.iter().map(|ready| ready.target);
+    check::publish(cx, targets, bytes_of(command))?;
     let is_answered = asked.report || command.id.is_some();
     let has_tag = |ready: &Ready<'_>| is_answered && ready.place == HasPlace::Yes;
     let places = ready.iter().filter(|ready| has_tag(ready)).count() as u32;
@@ -229,6 +233,11 @@ fn send_many(
         None => acknowledge(cx, command, asked),
     }
     Ok(())
+}
+
+/// What a command publishes, as its sender wrote it.
+fn bytes_of(command: &Command<'_>) -> usize {
+    command.data.map_or(0, |data| data.as_bytes().len())
 }
 
 /// Answers a publish of which nothing is awaited.

@@ -1,6 +1,7 @@
 //! The connection at hand and its server, for the length of one call on the shard: what handlers,
 //! middleware and hooks can see and do.
 
+use crate::limits::limiter::slot_of;
 use crate::session::call::{Call, OwnedCall, dialect_of};
 use crate::session::identity::Identity;
 use crate::session::pending::{Outcome, Requester};
@@ -13,7 +14,7 @@ use crate::wire::failure::Failure;
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{Context as Engine, Peer, confine};
-use shardcast_protocol::dialect::{Dialect, Reply};
+use shardcast_protocol::dialect::{Dialect, Problem, Reply};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,8 +70,19 @@ impl<'c> Context<'c> {
     /// # Errors
     /// `rate_limited`: the identity has changed too often in a moment, and stays.
     pub fn identify(&mut self, identity: Identity) -> Result<(), Failure> {
-        if identity.name() != self.user() {
-            self.engine.identify(identity.name())?;
+        let slot = slot_of(&self.engine);
+        if let Some(limiter) = &mut self.state.limiter {
+            let counted = limiter.becomes(slot, self.session.identity(), &identity);
+            counted.map_err(Problem::from)?;
+        }
+        if identity.name() != self.user()
+            && let Err(error) = self.engine.identify(identity.name())
+        {
+            if let Some(limiter) = &mut self.state.limiter {
+                // It was counted as the same user a moment ago.
+                let _ = limiter.becomes(slot, &identity, self.session.identity());
+            }
+            return Err(error.into());
         }
         self.session.set_identity(identity);
         Ok(())

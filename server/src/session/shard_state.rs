@@ -1,6 +1,7 @@
 //! What one shard has of its own, without handlers and hooks: numbers to give out, permits, a
 //! buffer. Each call on the shard borrows it.
 
+use crate::limits::limiter::ShardLimiter;
 use crate::session::permits::Permits;
 use shardcast_engine::Tag;
 
@@ -18,13 +19,15 @@ pub(crate) struct ShardState {
     /// Where answers are written before they leave.
     scratch: Vec<u8>,
     pub(crate) random: fastrand::Rng,
+    /// `None`: nothing is limited.
+    pub(crate) limiter: Option<Box<ShardLimiter>>,
 }
 
 impl ShardState {
     /// Capacity of the scratch that is kept.
     const SCRATCH_BYTES_KEPT: usize = 64 << 10;
 
-    pub(crate) fn new(shard: u16) -> ShardState {
+    pub(crate) fn new(shard: u16, limiter: Option<ShardLimiter>) -> ShardState {
         ShardState {
             shard,
             next_tag: 0,
@@ -32,6 +35,7 @@ impl ShardState {
             tasks: Permits::default(),
             scratch: Vec::new(),
             random: fastrand::Rng::new(),
+            limiter: limiter.map(Box::new),
         }
     }
 

@@ -2,6 +2,7 @@
 //! engine. Read-only once the engine runs.
 
 use crate::auth::gate::TokenGate;
+use crate::limits::limiter::Limiter;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
 use shardcast_engine::{EncodingId, EncodingsPresent, Handle as EngineHandle, Refused};
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     /// milliseconds.
     pub(crate) reconnect_window_ms: u64,
     pub(crate) rules: Rules,
+    /// `None`: nothing is limited.
+    pub(crate) limiter: Option<Arc<Limiter>>,
     pub(crate) namespaces: Namespaces,
     /// `None`: no tokens are looked for.
     pub(crate) gate: Option<Arc<TokenGate>>,

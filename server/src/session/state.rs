@@ -159,6 +159,11 @@ impl<C> More<C> {
         tasks.chain(others).min()
     }
 
+    /// Requests that wait for an answer: of other shards, or of background handlers.
+    pub(crate) fn requests_under_way(&self) -> usize {
+        self.pending.len() + self.receipts.len() + self.tasks.len()
+    }
+
     fn is_empty(&self) -> bool {
         self.identity == Identity::nobody()
             && self.ends_ms.is_none()

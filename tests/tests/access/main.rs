@@ -1,5 +1,6 @@
-//! Who gets in: origins of pages, addresses, and clients behind proxies, over real sockets against
-//! `shardcast serve` and embedded servers. One file a subject.
+//! Who gets in, and how much they may take: origins of pages, addresses, clients behind proxies,
+//! rates and counts, over real sockets against `shardcast serve` and embedded servers. One file a
+//! subject.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +8,7 @@ mod addresses;
 mod forwarded;
 mod haproxy;
 mod introduced;
+mod limits;
 mod origins;
 
 use shardcast::{App, Connect, Identity, Proxies};

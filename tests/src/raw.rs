@@ -325,6 +325,8 @@ impl Raw {
             match self.stream.read(&mut chunk) {
                 Ok(0) => panic!("the stream ended: {}", String::from_utf8_lossy(&self.ahead)),
                 Ok(count) => self.ahead.extend(&chunk[..count]),
+                // A process that was stopped and goes on (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -84,6 +84,13 @@ impl<'a> Context<'a> {
         self.core.encoding(self.ticket)
     }
 
+    /// Has the connection's messages encoded so from now on. What is under way to everyone may
+    /// still come in the former encoding. False while the connection is in a room or is a user, and
+    /// nothing has changed then: the members of a topic are known by their encodings.
+    pub fn set_encoding(&mut self, encoding: EncodingId) -> bool {
+        self.core.set_encoding(self.ticket, encoding)
+    }
+
     /// The encodings of all open connections of the process. A clone stays up to date.
     pub fn encodings_present(&self) -> &EncodingsPresent {
         &self.core.admissions.process.encodings

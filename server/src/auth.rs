@@ -2,6 +2,7 @@
 
 pub(crate) mod algorithm;
 pub(crate) mod cache;
+pub(crate) mod check;
 pub(crate) mod claims;
 pub(crate) mod compact;
 pub(crate) mod counts;

@@ -1,6 +1,7 @@
 //! How a request meets its handler: registrations, middleware, options, the table, and what the
 //! server answers itself.
 
+pub(crate) mod authenticate;
 pub(crate) mod builtin;
 pub(crate) mod handler;
 pub(crate) mod late;
@@ -12,6 +13,7 @@ pub(crate) mod pattern;
 pub(crate) mod present;
 pub(crate) mod publishing;
 pub(crate) mod registry;
+pub(crate) mod room_token;
 pub(crate) mod run;
 pub(crate) mod table;
 pub(crate) mod task;

@@ -4,9 +4,11 @@
 //! answer about a secret namespace reveals whether it exists. Built once, from code or from the
 //! configuration; a look-up takes no lock and allocates nothing.
 
+mod allowed;
 mod denied;
 pub(crate) mod history;
 mod names;
+mod owners;
 mod presence;
 pub(crate) mod resolved;
 mod who;
@@ -14,6 +16,7 @@ mod who;
 pub use denied::Denied;
 pub use history::History;
 pub use names::{Characters, NameRules};
+pub use owners::Owners;
 pub use shardcast_engine::{Newcomers, PresenceOf, PresenceOptions, SlowReader};
 pub use shardcast_protocol::dialect::ControlPolicy;
 pub use who::{Caller, Roles, Who};
@@ -58,14 +61,17 @@ struct Kept {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Class {
     pub(crate) namespace: Namespace,
+    /// Names of its rooms have a prefix and a colon.
+    pub(crate) has_prefix: bool,
     pub(crate) log: Option<LogClass>,
     pub(crate) presence: Option<PresenceClass>,
 }
 
 impl Class {
-    fn new(namespace: Namespace, kept: &mut Kept) -> Class {
+    fn new(namespace: Namespace, prefix: Option<&str>, kept: &mut Kept) -> Class {
         let log = Log::of(namespace.history, namespace.slow_reader);
         Class {
+            has_prefix: prefix.is_some(),
             log: log.map(|log| log.class(&mut kept.logs)),
             presence: (namespace.presence_events)
                 .map(|options| presence::class(options, &mut kept.presence)),
@@ -86,6 +92,9 @@ pub struct Namespace {
     pub presence: Who,
     /// Who may read what a room keeps, and recover from it: of those who are in it or may join it.
     pub history_read: Who,
+    /// Whose the rooms are: nobody else may join them, publish to them, see their members or read
+    /// what they keep, whatever the rules say, unless a token grants it.
+    pub owners: Owners,
     /// What a room keeps; `None`: nothing.
     pub history: Option<History>,
     /// What becomes of a member that reads more slowly than the room speaks. Everything but
@@ -114,6 +123,7 @@ impl Default for Namespace {
             publish: Who::Anyone,
             presence: Who::Anyone,
             history_read: Who::Anyone,
+            owners: Owners::Nobody,
             history: None,
             slow_reader: SlowReader::Disconnect,
             presence_events: None,
@@ -234,7 +244,7 @@ impl Namespaces {
         let mut table = NamespaceTable {
             void: None,
             named: HashMap::new(),
-            default: Class::new(default, &mut kept),
+            default: Class::new(default, None, &mut kept),
             kept: Kept::default(),
         };
         for (name, namespace) in named {
@@ -249,12 +259,12 @@ impl Namespaces {
             if table.named.contains_key(&*name) {
                 return Err(NamespaceError::Repeated(name));
             }
-            let class = Class::new(namespace, &mut kept);
+            let class = Class::new(namespace, Some(&name), &mut kept);
             table.named.insert(name.into(), class);
         }
         let is_secret = |class: &Class| class.namespace.secret;
         let secret = is_secret(&table.default) || table.named.values().any(is_secret);
-        table.void = secret.then(|| Class::new(Namespace::void(), &mut kept));
+        table.void = secret.then(|| Class::new(Namespace::void(), None, &mut kept));
         table.kept = kept;
         Ok(Namespaces(Arc::new(table)))
     }

@@ -80,7 +80,7 @@ impl Serving<'_> {
             .live_addresses(lists.clone())
             .limits(settings.limits())
             .rules(settings.rules());
-        let gate = app.gate().cloned();
+        let (gate, refusals) = (app.gate().cloned(), app.refusals().clone());
         let limited = app.tally();
         let server = app.start(config.clone())?;
         let counters = server.counters().to_vec();
@@ -95,7 +95,7 @@ impl Serving<'_> {
             }
             _ => None,
         };
-        let mut state = AdminState::new(counters.clone(), limited);
+        let mut state = AdminState::new(counters.clone(), limited).with_refusals(&refusals);
         if let Some(gate) = &gate {
             state = state.with_tokens(gate.counts());
         }

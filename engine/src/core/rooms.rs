@@ -170,6 +170,27 @@ impl Core {
         self.connections.ref_at(ticket.slot).flags.encoding()
     }
 
+    /// Gives an open connection another encoding, unless it is a member somewhere.
+    pub(crate) fn set_encoding(&mut self, ticket: Ticket, encoding: EncodingId) -> bool {
+        let is_open = self.connections.phase(ticket) == Phase::Open;
+        let is_member = !self
+            .connections
+            .memberships_ref(ticket.slot)
+            .as_slice()
+            .is_empty();
+        if !is_open || is_member {
+            return false;
+        }
+        let encodings = &self.admissions.process.encodings;
+        encodings.add(encoding);
+        encodings.remove(self.encoding(ticket));
+        self.connections
+            .at(ticket.slot)
+            .flags
+            .set_encoding(encoding);
+        true
+    }
+
     fn join_topic(&mut self, ticket: Ticket, request: JoinRequest<'_>) -> Result<(), RoomError> {
         let encoding = self.encoding(ticket);
         let known = self.topics.local.find(encoding, request.topic);

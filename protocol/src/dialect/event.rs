@@ -68,6 +68,11 @@ pub enum Event<'a> {
         /// When to come back.
         reconnect_ms: u64,
     },
+    /// The token that said who the client is will be over soon.
+    Expiring {
+        /// In how many milliseconds.
+        in_ms: u64,
+    },
     /// Calls the client; JSON-RPC only. The answer comes as [`super::Item::Response`].
     Call {
         /// A number of ours.
@@ -183,6 +188,7 @@ impl Event<'_> {
                 } => 64 + room.len() + bytes(connection) + bytes(user) + data(value),
                 Event::PresenceCount { room, .. } => 64 + room.len(),
                 Event::Closing { reason, .. } => 32 + reason.len(),
+                Event::Expiring { .. } => 32,
                 Event::Call { method, params, .. } => 32 + method.len() + data(params),
             }
     }
@@ -202,6 +208,7 @@ impl Event<'_> {
                 ..
             } => room.len() + connection.map_or(0, str::len) + user.map_or(0, str::len),
             Event::Closing { reason, .. } => reason.len(),
+            Event::Expiring { .. } => 0,
             Event::Call { method, .. } => method.len(),
         };
         let data = match *self {
@@ -211,6 +218,7 @@ impl Event<'_> {
             Event::Call { params, .. } => params,
             Event::Welcome(_)
             | Event::Closing { .. }
+            | Event::Expiring { .. }
             | Event::Missed { .. }
             | Event::PresenceCount { .. } => None,
         };
@@ -228,6 +236,7 @@ impl Event<'_> {
             Event::Missed { .. } => Some("missed"),
             Event::Presence { .. } | Event::PresenceCount { .. } => Some("presence"),
             Event::Closing { .. } => Some("closing"),
+            Event::Expiring { .. } => Some("expiring"),
             Event::Call { .. } => None,
         }
     }
@@ -298,6 +307,7 @@ impl Event<'_> {
                 map.string("reason", reason);
                 map.number("reconnect_ms", reconnect_ms);
             }
+            Event::Expiring { in_ms } => map.number("in_ms", in_ms),
             Event::Call { .. } => return Err(Unencodable::Message),
         }
         Ok(())

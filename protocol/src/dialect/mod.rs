@@ -36,12 +36,12 @@ pub use id::{ID_BYTES_MAX, Id, IdBox};
 pub use position::{LogPosition, LossReason, Recovery, Since, SinceByRoom};
 pub use replies::{Joining, Replies};
 pub use reply::{
-    Counts, HistoryPage, Joined, KeptMessage, Member, MemberState, Origin, Place, Places, Presence,
-    Repeat, Reply, RoomPlace, Status,
+    Authenticated, Counts, HistoryPage, Joined, KeptMessage, Member, MemberState, Origin, Place,
+    Places, Presence, Repeat, Reply, RoomPlace, Status,
 };
 pub use request::{
-    HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX, PresenceQuery,
-    Publish, PublishKeys, PublishTarget, ReadOrder, Request, RoomList, Rooms,
+    Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,
+    PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, RoomList, Rooms,
 };
 pub use rules::{DEPTH_MAX, Rules};
 pub use token::{Rest, Token, Tokens};

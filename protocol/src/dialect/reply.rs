@@ -52,6 +52,8 @@ pub enum Reply<'a> {
     Presence(Presence<'a>),
     /// To `history`.
     History(HistoryPage<'a>),
+    /// To `auth` and `refresh`.
+    Authenticated(Authenticated<'a>),
     /// What a handler answered; `null` if it answered without a value.
     Result(Option<Value<'a>>),
     /// To what was refused.
@@ -186,6 +188,17 @@ pub enum MemberState {
     Away,
 }
 
+/// Who a client is from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authenticated<'a> {
+    /// Its user, if it has one.
+    pub user: Option<&'a str>,
+    /// The user's roles.
+    pub roles: &'a [&'a str],
+    /// How long this holds; absent: without end.
+    pub expires_ms: Option<u64>,
+}
+
 /// A part of what a room keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryPage<'a> {
@@ -267,6 +280,7 @@ impl Reply<'_> {
             Reply::Status { .. } => "status",
             Reply::Presence(_) => "presence",
             Reply::History(_) => "history",
+            Reply::Authenticated(_) => "authenticated",
             Reply::Result(_) => "result",
             Reply::Error(_) => "error",
         }
@@ -304,6 +318,7 @@ impl Reply<'_> {
             }
             Reply::Presence(presence) => presence.body(map),
             Reply::History(page) => page.body(map),
+            Reply::Authenticated(authenticated) => authenticated.body(map),
             Reply::Result(value) => map.value_or_null("data", value),
             Reply::Error(problem) => {
                 map.string("code", problem.code.as_str());
@@ -359,6 +374,14 @@ impl Presence<'_> {
                 map.boolean("away", true);
             }
         });
+    }
+}
+
+impl Authenticated<'_> {
+    fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
+        map.string_or_null("user", self.user);
+        map.strings("roles", self.roles);
+        map.some_number("expires_ms", self.expires_ms);
     }
 }
 

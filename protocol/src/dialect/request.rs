@@ -10,6 +10,7 @@ use super::names::names;
 use super::position::{Since, SinceByRoom};
 use super::value::Value;
 use std::borrow::Cow;
+use std::fmt;
 
 /// The types of request that the server answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,11 +35,15 @@ pub enum Method {
     Presence,
     /// `history`
     History,
+    /// `auth`
+    Auth,
+    /// `refresh`
+    Refresh,
 }
 
 impl Method {
     /// How many there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 12;
 
     /// Every method, in the order of their numbers.
     pub const ALL: [Method; Method::COUNT] = [
@@ -52,6 +57,8 @@ impl Method {
         Method::Status,
         Method::Presence,
         Method::History,
+        Method::Auth,
+        Method::Refresh,
     ];
 
     /// A small number for it, below [`Method::COUNT`].
@@ -72,6 +79,8 @@ impl Method {
             Method::Status => "status",
             Method::Presence => "presence",
             Method::History => "history",
+            Method::Auth => "auth",
+            Method::Refresh => "refresh",
         }
     }
 
@@ -88,6 +97,7 @@ impl Method {
             4 => match name {
                 b"ping" => Method::Ping,
                 b"echo" => Method::Echo,
+                b"auth" => Method::Auth,
                 _ => return None,
             },
             5 if name == b"rooms" => Method::Rooms,
@@ -95,6 +105,7 @@ impl Method {
             7 => match name {
                 b"publish" => Method::Publish,
                 b"history" => Method::History,
+                b"refresh" => Method::Refresh,
                 _ => return None,
             },
             8 if name == b"presence" => Method::Presence,
@@ -132,6 +143,10 @@ pub enum Request<'b> {
     Presence(Box<PresenceQuery<'b>>),
     /// What a room keeps.
     History(Box<HistoryQuery<'b>>),
+    /// Who the client is.
+    Auth(Credential<'b>),
+    /// That it still is who it was.
+    Refresh(Credential<'b>),
     /// Whatever somebody handles under this name.
     Call {
         /// The type, or JSON-RPC's method.
@@ -153,7 +168,9 @@ impl Request<'_> {
             | Method::Broadcast
             | Method::Publish
             | Method::Presence
-            | Method::History => None,
+            | Method::History
+            | Method::Auth
+            | Method::Refresh => None,
         }
     }
 
@@ -171,6 +188,8 @@ impl Request<'_> {
             Request::Status => Method::Status,
             Request::Presence(_) => Method::Presence,
             Request::History(_) => Method::History,
+            Request::Auth(_) => Method::Auth,
+            Request::Refresh(_) => Method::Refresh,
             Request::Call { .. } => return None,
         })
     }
@@ -185,6 +204,16 @@ impl Request<'_> {
     }
 }
 
+/// A token, which is not checked. It is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential<'b>(pub Cow<'b, str>);
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential")
+    }
+}
+
 /// Membership of rooms, what was missed of them, and what is shown there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join<'b> {
@@ -195,6 +224,8 @@ pub struct Join<'b> {
     /// What presence shows with the member in all of them, at most [`PRESENCE_BYTES_MAX`] as sent.
     /// Boxed, so that no other request is larger for it.
     pub presence: Option<Box<Value<'b>>>,
+    /// What lets the client in, where it is not let in otherwise; only with one room.
+    pub token: Option<Box<Credential<'b>>>,
 }
 
 /// Most bytes of what presence shows with a member, as its client sent it.

@@ -191,7 +191,8 @@ fn nothing_is_copied_unless_it_is_escaped() {
         Request::Join(Join {
             rooms: Rooms::One(Cow::Borrowed("plain é")),
             since: None,
-            presence: None
+            presence: None,
+            token: None
         })
     ));
     assert!(matches!(
@@ -433,7 +434,10 @@ fn methods_have_their_names() {
         assert_eq!(method.index(), index);
         assert_eq!(Method::from_name(method.name()), Some(method));
         // With all that any of them needs, each is read as itself.
-        let text = format!(r#"{{"type":"{}","id":1,"room":"r"}}"#, method.name());
+        let text = format!(
+            r#"{{"type":"{}","id":1,"room":"r","token":"t"}}"#,
+            method.name()
+        );
         let decoded = decoding::read(Dialect::NativeJson, text.as_bytes(), &Rules::default());
         let Decoded::One(Ok(Item::Command(command))) = decoded else {
             panic!("{text}: {decoded:?}");

@@ -250,6 +250,11 @@ fn events() {
         r#"{"type":"closing","reason":"draining","reconnect_ms":1234}"#,
         r#"{"jsonrpc":"2.0","method":"closing","params":{"reason":"draining","reconnect_ms":1234}}"#,
     );
+    event(
+        Event::Expiring { in_ms: 30_000 },
+        r#"{"type":"expiring","in_ms":30000}"#,
+        r#"{"jsonrpc":"2.0","method":"expiring","params":{"in_ms":30000}}"#,
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use crate::auth::counts::TokenCounts;
 use crate::limits::tally::{LimitName, LimitOutcome, Tally};
+use crate::session::refusals::RefusalCounts;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
@@ -79,6 +80,11 @@ impl Metrics {
             access_reloads,
             key_reloads,
         }
+    }
+
+    /// Adds the counters of refusals.
+    pub(crate) fn add_refusals(&mut self, counts: &RefusalCounts) {
+        counts.register(&mut self.registry);
     }
 
     /// Adds the counters of tokens.

@@ -4,6 +4,7 @@
 use crate::admin::metrics::Metrics;
 use crate::auth::counts::TokenCounts;
 use crate::limits::tally::Tally;
+use crate::session::refusals::RefusalCounts;
 use shardcast_engine::ShardCounters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,12 @@ impl AdminState {
             metrics: Metrics::new(counters, limited),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// The same with the counters of refusals.
+    pub(crate) fn with_refusals(mut self, counts: &RefusalCounts) -> AdminState {
+        self.metrics.add_refusals(counts);
+        self
     }
 
     /// The same with the counters of tokens.

@@ -152,6 +152,31 @@ impl Service {
         self.accept(cx, decision.chosen, identity.clone(), headers)
     }
 
+    /// Tells the application of a connection, once it is known who that is.
+    pub(super) fn greet(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
+        let Some(hook) = self.code.hooks.opened.clone() else {
+            return;
+        };
+        let mut context = self.context(cx, session);
+        if let Err(failure) = hook(&mut context) {
+            let problem = failure.into_problem("opened");
+            context.disconnect(problem.code.close_code(), &problem.message);
+        }
+    }
+
+    /// Tells the application of a connection that has said just now who it is.
+    #[inline]
+    pub(super) fn greet_late(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        was_awaited: bool,
+    ) {
+        if was_awaited && cx.is_open() && !self.context(cx, session).is_awaited() {
+            self.greet(cx, session);
+        }
+    }
+
     fn accept(
         &mut self,
         cx: &Engine<'_>,

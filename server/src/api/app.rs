@@ -22,6 +22,7 @@ use crate::limits::tally::Tally;
 use crate::namespace::Namespaces;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
+use crate::session::refusals::RefusalCounts;
 use crate::session::shared::Shared;
 use crate::wire::failure::Failure;
 use shardcast_engine::{CloseReason, Config, Missed, Refusal, StartError};
@@ -39,6 +40,7 @@ pub struct App {
     rules: Rules,
     namespaces: Namespaces,
     access: AccessRules,
+    refusals: RefusalCounts,
     gate: Option<Arc<TokenGate>>,
     limits: RateLimits,
     tally: Arc<Tally>,
@@ -66,6 +68,7 @@ impl App {
             rules: Rules::default(),
             namespaces: Namespaces::default(),
             access: AccessRules::new(),
+            refusals: RefusalCounts::default(),
             gate: None,
             limits: RateLimits::default(),
             tally: Arc::default(),
@@ -251,6 +254,11 @@ impl App {
         self.gate.as_ref()
     }
 
+    /// Where refusals are counted.
+    pub(crate) fn refusals(&self) -> &RefusalCounts {
+        &self.refusals
+    }
+
     /// Starts the server. Background handlers run on the tokio runtime around this call, or on one
     /// of its own with one thread.
     ///
@@ -298,6 +306,7 @@ impl App {
                 config.shards,
             ),
             namespaces: self.namespaces,
+            refusals: self.refusals,
             gate: self.gate,
             encodings: OnceLock::new(),
             runtime,

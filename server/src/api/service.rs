@@ -5,7 +5,6 @@ use crate::access::gate::{AccessRules, Gate};
 use crate::admission::arrival::Arrivals;
 use crate::admission::entrance::Entrances;
 use crate::api::hooks::Hooks;
-use crate::auth::expiry;
 use crate::dispatch::late;
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
@@ -79,7 +78,11 @@ impl Service {
     }
 
     /// A call on the shard that answers no request.
-    fn context<'c>(&'c mut self, cx: &'c mut Engine<'_>, session: &'c mut Session) -> Context<'c> {
+    pub(super) fn context<'c>(
+        &'c mut self,
+        cx: &'c mut Engine<'_>,
+        session: &'c mut Session,
+    ) -> Context<'c> {
         Context::new(cx.reborrow(), session, &mut self.state, &self.shared, None)
     }
 
@@ -178,14 +181,10 @@ impl Application for Service {
             let identified = cx.identify(session.identity().name());
             debug_assert!(identified.is_ok());
         }
-        expiry::begin(&mut self.context(cx, session));
-        let Some(hook) = self.code.hooks.opened.clone() else {
-            return;
-        };
         let mut context = self.context(cx, session);
-        if let Err(failure) = hook(&mut context) {
-            let problem = failure.into_problem("opened");
-            context.disconnect(problem.code.close_code(), &problem.message);
+        context.begin_validity();
+        if !context.is_awaited() {
+            self.greet(cx, session);
         }
     }
 
@@ -218,7 +217,12 @@ impl Application for Service {
 
     fn notified(&mut self, cx: &mut Engine<'_>, session: &mut Session, notice: Notice) {
         let notice = match notice.downcast::<ShardTask>() {
-            Ok(task) => return self.context(cx, session).shield(task.0),
+            Ok(task) => {
+                let mut context = self.context(cx, session);
+                let was_awaited = context.is_awaited();
+                context.shield(task.0);
+                return self.greet_late(cx, session, was_awaited);
+            }
             Err(notice) => notice,
         };
         if let Ok(finished) = notice.downcast::<Finished>() {
@@ -230,7 +234,7 @@ impl Application for Service {
 
     fn due(&mut self, cx: &mut Engine<'_>, session: &mut Session) -> Option<u64> {
         let now_ms = cx.now_ms();
-        if expiry::is_over(&mut self.context(cx, session)) {
+        if self.context(cx, session).act_on_validity() {
             return None;
         }
         session.some_mut()?.reverse.time_out(now_ms);
@@ -422,6 +426,11 @@ impl Service {
             &self.shared,
             Some(call),
         );
+        let was_awaited = context.is_awaited();
+        if was_awaited && !matches!(command.request, Request::Auth(_)) {
+            let problem = Problem::new(Code::Unauthorized, UNAUTHENTICATED);
+            return context.answer(&Reply::Error(&problem));
+        }
         let Some(entry) = table.find(&command.request) else {
             let problem = Problem::new(Code::UnknownType, "no such type of request");
             return context.answer(&Reply::Error(&problem));
@@ -431,8 +440,14 @@ impl Service {
         }
         let run = confine(|| entry.run(&mut context, command));
         entry.conclude(&mut context, command.request.name(), run);
+        if was_awaited {
+            self.greet_late(cx, session, was_awaited);
+        }
     }
 }
+
+/// The answer to whatever a connection asks for that must say first who it is.
+const UNAUTHENTICATED: &str = "authenticate first: send auth with a token";
 
 /// Sends an event in the connection's dialect.
 fn send_event(cx: &mut Engine<'_>, event: &Event<'_>) {

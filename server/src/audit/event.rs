@@ -19,6 +19,15 @@ pub(crate) enum AuditEvent<'a> {
         /// Who the connection was so far.
         user: Option<&'a str>,
     },
+    /// A client was refused what it asked for in a room.
+    Refused {
+        peer: Peer,
+        user: Option<&'a str>,
+        action: &'static str,
+        /// Empty: what it asked for is about none.
+        room: &'a str,
+        code: &'static str,
+    },
     /// A connection was closed because its token has expired.
     TokenExpired { peer: Peer, user: Option<&'a str> },
     /// The keys of tokens were read again.
@@ -39,6 +48,16 @@ impl AuditEvent<'_> {
                 user,
             } => {
                 info!(target: TARGET, event = "token_refused", %peer, source, fault, user = user.map(shortened));
+            }
+            AuditEvent::Refused {
+                peer,
+                user,
+                action,
+                room,
+                code,
+            } => {
+                let room = shortened(room);
+                info!(target: TARGET, event = "refused", %peer, user = user.map(shortened), action, room, code);
             }
             AuditEvent::TokenExpired { peer, user } => {
                 info!(target: TARGET, event = "token_expired", %peer, user = user.map(shortened));

@@ -25,6 +25,8 @@ pub struct Claims {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RoomClaims {
     room: Box<str>,
+    client: Option<Box<str>>,
+    user: Option<Arc<str>>,
     issue: Issue,
 }
 
@@ -78,7 +80,12 @@ impl Verified {
                 issue,
                 more: claims,
             }))),
-            (Purpose::Room, Some(room)) => Ok(Verified::Room(Arc::new(RoomClaims { room, issue }))),
+            (Purpose::Room, Some(room)) => Ok(Verified::Room(Arc::new(RoomClaims {
+                room,
+                client: text(&mut claims, "client")?,
+                user,
+                issue,
+            }))),
             (Purpose::Connection, Some(_)) | (Purpose::Room, None) => Err(TokenFault::Purpose),
         }
     }
@@ -150,6 +157,39 @@ impl RoomClaims {
     /// `room` (or `channel`): the room.
     pub(crate) fn room(&self) -> &str {
         &self.room
+    }
+
+    /// `client`: the one connection that the token is for.
+    pub(crate) fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// `sub`: the user that it is for.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Whether the token lets this connection of this user into this room. A token without `sub`
+    /// is for connections of nobody, unless it names its connection.
+    ///
+    /// # Errors
+    /// It is for another room, connection or user.
+    pub(crate) fn check(
+        &self,
+        user: Option<&str>,
+        client: &str,
+        room: &str,
+    ) -> Result<(), TokenFault> {
+        if *self.room != *room {
+            return Err(TokenFault::Room);
+        }
+        if self.client().is_some_and(|bound| bound != client) {
+            return Err(TokenFault::Client);
+        }
+        if self.user() != user && (self.client.is_none() || self.user.is_some()) {
+            return Err(TokenFault::User);
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! for people. Neither repeats the token.
 
 use shardcast_engine::Refusal;
+use shardcast_protocol::dialect::{Code, Problem};
 use std::fmt;
 
 /// The rule that a token breaks.
@@ -36,6 +37,12 @@ pub enum TokenFault {
     Audience,
     /// It is a room's own token where one of a connection is asked for, or the other way round.
     Purpose,
+    /// It is for another room.
+    Room,
+    /// It is for another connection.
+    Client,
+    /// It is for another user.
+    User,
     /// More tokens wait for their check than may.
     Busy,
 }
@@ -58,6 +65,9 @@ impl TokenFault {
             TokenFault::Issuer => "wrong_issuer",
             TokenFault::Audience => "wrong_audience",
             TokenFault::Purpose => "wrong_purpose",
+            TokenFault::Room => "wrong_room",
+            TokenFault::Client => "wrong_connection",
+            TokenFault::User => "wrong_user",
             TokenFault::Busy => "busy",
         }
     }
@@ -65,6 +75,14 @@ impl TokenFault {
     /// Whether the same token may be taken later.
     pub fn is_transient(self) -> bool {
         matches!(self, TokenFault::Busy)
+    }
+
+    /// The answer to a request that brought the token.
+    pub(crate) fn problem(self) -> Problem {
+        match self {
+            TokenFault::Busy => Problem::rate_limited(self.to_string(), BUSY_RETRY_AFTER_MS),
+            _ => Problem::new(Code::Unauthorized, self.to_string()),
+        }
     }
 
     /// The answer to a client that asks to connect with the token (RFC 6750 §3).
@@ -86,6 +104,9 @@ fn with_header(refusal: Refusal, name: &str, value: &str) -> Refusal {
     let added = refusal.with_header(name, value);
     added.expect("a short header of printable text")
 }
+
+/// How long whoever met a full queue of checks waits: many tokens are checked in this time.
+const BUSY_RETRY_AFTER_MS: u32 = 1_000;
 
 impl fmt::Display for TokenFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,6 +131,9 @@ impl fmt::Display for TokenFault {
             TokenFault::Issuer => "the token's issuer is not accepted",
             TokenFault::Audience => "the token is for another audience",
             TokenFault::Purpose => "the token is for another purpose",
+            TokenFault::Room => "the token is for another room",
+            TokenFault::Client => "the token is for another connection",
+            TokenFault::User => "the token is for another user",
             TokenFault::Busy => "too many tokens wait to be checked",
         })
     }

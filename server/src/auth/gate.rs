@@ -26,6 +26,8 @@ pub(crate) struct TokenGate {
     sources: Vec<TokenSource>,
     verifier: Arc<Verifier>,
     counts: TokenCounts,
+    message_timeout: Duration,
+    expiring: Duration,
 }
 
 /// What is known of a client by its request.
@@ -55,6 +57,8 @@ impl TokenGate {
             sources: auth.sources,
             verifier: Arc::new(Verifier::new(KeyRing::new(auth.keys), auth.rules)),
             counts: TokenCounts::default(),
+            message_timeout: auth.message_timeout,
+            expiring: auth.expiring,
         })
     }
 
@@ -62,7 +66,10 @@ impl TokenGate {
     pub(crate) fn enter(&self, peer: Peer, request: &HttpRequest<'_>) -> Passage {
         let found = match sources::find(&self.sources, request) {
             Ok(Some(found)) => found,
-            Ok(None) if self.mode == TokenMode::Required => {
+            Ok(None)
+                if self.mode == TokenMode::Required
+                    && !self.sources.contains(&TokenSource::Message) =>
+            {
                 return refused(&self.counts, peer, "none", TokenFault::Missing);
             }
             Ok(None) => return Passage::Known(Identity::nobody()),
@@ -79,6 +86,26 @@ impl TokenGate {
                 counts: self.counts.clone(),
             }),
         }
+    }
+
+    /// Begins to check a token that comes over an open connection.
+    pub(crate) fn begin(&self, token: &str, purpose: Purpose) -> Checking {
+        self.verifier.begin(token, purpose)
+    }
+
+    /// Whether connections must prove who they are.
+    pub(crate) fn mode(&self) -> TokenMode {
+        self.mode
+    }
+
+    /// How long a connection may wait with it.
+    pub(crate) fn message_timeout(&self) -> Duration {
+        self.message_timeout
+    }
+
+    /// How long before the end of a token its bearer is told.
+    pub(crate) fn expiring(&self) -> Duration {
+        self.expiring
     }
 
     /// How long what a token says of its bearer is still true, beginning now. `None`: without end.

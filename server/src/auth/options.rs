@@ -3,6 +3,7 @@
 
 use crate::auth::key::TokenKey;
 use crate::auth::rules::TokenRules;
+use std::time::Duration;
 
 /// How clients prove who they are: with tokens (JWT) that these keys have signed.
 ///
@@ -21,6 +22,8 @@ pub struct Auth {
     pub(crate) sources: Vec<TokenSource>,
     pub(crate) keys: Vec<TokenKey>,
     pub(crate) rules: TokenRules,
+    pub(crate) message_timeout: Duration,
+    pub(crate) expiring: Duration,
 }
 
 /// Whether clients come with tokens.
@@ -46,6 +49,8 @@ pub enum TokenSource {
     Subprotocol,
     /// The cookie `shardcast_token`.
     Cookie,
+    /// The request `auth`, which must be the first of a client that came without a token.
+    Message,
 }
 
 /// More than there may be.
@@ -55,11 +60,12 @@ pub struct TooManyKeys;
 
 impl TokenSource {
     /// Every source, in the order in which they are looked at by default.
-    pub const ALL: [TokenSource; 4] = [
+    pub const ALL: [TokenSource; 5] = [
         TokenSource::Header,
         TokenSource::Query,
         TokenSource::Subprotocol,
         TokenSource::Cookie,
+        TokenSource::Message,
     ];
 
     /// Its name in the configuration, in logs and in metrics.
@@ -69,6 +75,7 @@ impl TokenSource {
             TokenSource::Query => "query",
             TokenSource::Subprotocol => "subprotocol",
             TokenSource::Cookie => "cookie",
+            TokenSource::Message => "message",
         }
     }
 
@@ -117,6 +124,8 @@ impl Auth {
             sources: TokenSource::ALL.to_vec(),
             keys,
             rules: TokenRules::default(),
+            message_timeout: Duration::from_secs(5),
+            expiring: Duration::from_secs(30),
         })
     }
 
@@ -124,6 +133,22 @@ impl Auth {
     #[must_use]
     pub fn rules(self, rules: TokenRules) -> Auth {
         Auth { rules, ..self }
+    }
+
+    /// How long a client that came without a token has for its first message, `auth`, where a token
+    /// is required. Default: 5 s.
+    #[must_use]
+    pub fn message_timeout(self, message_timeout: Duration) -> Auth {
+        Auth {
+            message_timeout,
+            ..self
+        }
+    }
+
+    /// How long before its token ends a client is told (`expiring`); zero: never. Default: 30 s.
+    #[must_use]
+    pub fn expiring(self, expiring: Duration) -> Auth {
+        Auth { expiring, ..self }
     }
 
     /// Where tokens are looked for, in this order; the first that is found counts. Default:

@@ -33,6 +33,7 @@ pub(crate) fn find<'r>(
             TokenSource::Query => only(parameters(request))?,
             TokenSource::Subprotocol => only(subprotocols(request))?,
             TokenSource::Cookie => only(cookies(request))?,
+            TokenSource::Message => None,
         };
         if let Some(token) = found {
             let token = str::from_utf8(token).map_err(|_| NOT_TEXT)?;

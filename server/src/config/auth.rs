@@ -21,6 +21,8 @@ pub(crate) struct AuthSettings {
     pub(crate) leeway: Duration,
     pub(crate) require_exp: bool,
     pub(crate) token_bytes_max: usize,
+    pub(crate) message_timeout: Duration,
+    pub(crate) expiring: Duration,
     /// By name.
     pub(crate) keys: BTreeMap<String, TokenKeySettings>,
     /// Where the keys of a table are found while it is read or shown.
@@ -56,6 +58,8 @@ impl Default for AuthSettings {
             leeway: rules.leeway,
             require_exp: rules.expiry == Expiry::Required,
             token_bytes_max: rules.token_bytes_max,
+            message_timeout: Duration::from_secs(5),
+            expiring: Duration::from_secs(30),
             keys: BTreeMap::new(),
             key: TokenKeySettings::default(),
         }
@@ -81,6 +85,8 @@ impl AuthSettings {
         let auth = auth.expect("a file has no more tables than a server has keys");
         auth.rules(self.rules())
             .sources(self.sources.0.iter().copied())
+            .message_timeout(self.message_timeout)
+            .expiring(self.expiring)
     }
 
     /// What every token must be like.

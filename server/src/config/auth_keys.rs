@@ -15,9 +15,9 @@ pub(super) const TOKENS: Key = Key {
 pub(super) const SOURCES: Key = Key {
     name: "auth.sources",
     flag: None,
-    what: "Where tokens are looked for, in this order: header (Authorization: Bearer), query (token=), subprotocol (shardcast.token.TOKEN), cookie (shardcast_token).",
+    what: "Where tokens are looked for, in this order: header (Authorization: Bearer), query (token=), subprotocol (shardcast.token.TOKEN), cookie (shardcast_token), message (the request auth, as the first).",
     kind: ValueKind::Other(
-        "one or more of header, query, subprotocol and cookie, separated by commas",
+        "one or more of header, query, subprotocol, cookie and message, separated by commas",
         |settings| &mut settings.auth.sources,
     ),
 };
@@ -53,6 +53,24 @@ pub(super) const MAX_TOKEN_BYTES: Key = Key {
     what: "Longest token; a longer one is refused without a look at it. limits.max_head_bytes bounds it, too, where it comes with a request.",
     kind: ValueKind::Size(TokenRules::TOKEN_BYTES, |settings| {
         &mut settings.auth.token_bytes_max
+    }),
+};
+
+pub(super) const MESSAGE_TIMEOUT: Key = Key {
+    name: "auth.message_timeout",
+    flag: None,
+    what: "How long a client that came without a token may wait with its first message, auth, where a token is required; after it the connection is closed with 4003.",
+    kind: ValueKind::Time(
+        Duration::from_millis(100)..=Duration::from_secs(60),
+        |settings| &mut settings.auth.message_timeout,
+    ),
+};
+pub(super) const EXPIRING: Key = Key {
+    name: "auth.expiring",
+    flag: None,
+    what: "How long before its token ends a client is told (expiring), so that it sends a new one (refresh). 0s tells nobody.",
+    kind: ValueKind::Time(Duration::ZERO..=Duration::from_secs(3_600), |settings| {
+        &mut settings.auth.expiring
     }),
 };
 

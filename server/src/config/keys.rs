@@ -99,6 +99,8 @@ pub(super) static KEYS: &[Key] = &[
     auth_keys::LEEWAY,
     auth_keys::REQUIRE_EXP,
     auth_keys::MAX_TOKEN_BYTES,
+    auth_keys::MESSAGE_TIMEOUT,
+    auth_keys::EXPIRING,
     Key {
         name: "limits.max_connections",
         flag: None,
@@ -213,6 +215,7 @@ pub(super) static KEYS: &[Key] = &[
     room_keys::JOIN,
     room_keys::PUBLISH,
     room_keys::PRESENCE,
+    room_keys::OWNED_BY,
     room_keys::ECHO,
     room_keys::MAX_MEMBERS,
     room_keys::MAX_NAME_BYTES,

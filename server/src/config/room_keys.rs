@@ -24,6 +24,14 @@ pub(super) const PRESENCE: Key = Key {
     what: "Who may see the members of a room.",
     kind: ValueKind::Who(|settings| &mut settings.rooms.presence),
 };
+pub(super) const OWNED_BY: Key = Key {
+    name: "rooms.owned_by",
+    flag: None,
+    what: "Whose the rooms are, by their names behind prefix and colon: nobody's, the user's who is called so (name), or the users' who are listed with commas between (list). To others a room is closed whatever the keys above say, unless a token grants it.",
+    kind: ValueKind::Other("nobody, name or list", |settings| {
+        &mut settings.rooms.owners
+    }),
+};
 pub(super) const ECHO: Key = Key {
     name: "rooms.echo",
     flag: None,

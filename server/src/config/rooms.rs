@@ -3,7 +3,7 @@
 
 use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{
-    Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, PresenceOf,
+    Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, Owners, PresenceOf,
     PresenceOptions, Roles, SlowReader, Who,
 };
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub(super) struct Rooms {
     pub(super) history_bytes: usize,
     pub(super) history_ttl: Duration,
     pub(super) history_read: Who,
+    pub(super) owners: Owners,
     pub(super) last: Newcomers,
     pub(super) idempotency: Option<Duration>,
     pub(super) epoch_ttl: Duration,
@@ -44,6 +45,7 @@ impl Default for Rooms {
             publish,
             presence,
             history_read,
+            owners,
             history: _,
             slow_reader,
             presence_events,
@@ -69,6 +71,7 @@ impl Default for Rooms {
             history_bytes: history.bytes_max,
             history_ttl: history.ttl,
             history_read,
+            owners,
             last: history.last,
             idempotency: history.idempotency,
             epoch_ttl: history.epoch_ttl,
@@ -98,6 +101,7 @@ impl Rooms {
             control_characters: self.control_characters,
             secret: self.secret,
             history_read: self.history_read.clone(),
+            owners: self.owners,
             history: self.history.map(|publications| self.history(publications)),
             slow_reader: self.slow_reader,
             presence_events: self.presence_events.then(|| self.members()),
@@ -152,6 +156,26 @@ impl ConfigValue for Who {
             Who::Users => USERS.to_owned(),
             Who::Nobody => NOBODY.to_owned(),
             Who::Roles(roles) => format!("[{}]", roles.iter().collect::<Vec<_>>().join(",")),
+        }
+    }
+}
+
+impl ConfigValue for Owners {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            NOBODY => Owners::Nobody,
+            "name" => Owners::Name,
+            "list" => Owners::List,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Owners::Nobody => NOBODY.to_owned(),
+            Owners::Name => "name".to_owned(),
+            Owners::List => "list".to_owned(),
         }
     }
 }

@@ -649,7 +649,7 @@ fn the_auth_section_is_read() {
         ),
         (
             "[auth]\nsources = ['header', 'header']",
-            "auth.sources = \"header,header\" (from s.toml, line 2) must be one or more of header, query, subprotocol and cookie, separated by commas",
+            "auth.sources = \"header,header\" (from s.toml, line 2) must be one or more of header, query, subprotocol, cookie and message, separated by commas",
         ),
     ] {
         check_file(file, Err(&[want]));

@@ -3,11 +3,13 @@
 //! Invariant: a request is answered exactly once, with its answer or an error, and a refused
 //! request changed nothing.
 
+use crate::auth::grants::RoomAction;
+use crate::dispatch::authenticate::{Occasion, authenticate};
 use crate::dispatch::naming::{bad_request, with_rooms};
 use crate::dispatch::publishing::publish;
+use crate::dispatch::room_token;
 use crate::limits::check;
 use crate::namespace::Standing;
-use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::cursor::key_of_cursor;
 use crate::rooms::membership::{self, RoomToJoin};
 use crate::rooms::{history, members, presence};
@@ -38,6 +40,8 @@ pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Pro
         Request::Status => status(cx),
         Request::Presence(query) => present(cx, query)?,
         Request::History(query) => history(cx, query)?,
+        Request::Auth(token) => authenticate(cx, token, Occasion::Auth)?,
+        Request::Refresh(token) => authenticate(cx, token, Occasion::Refresh)?,
         Request::Call { .. } => unreachable!("no handler's entry acts for the server"),
     }
     Ok(())
@@ -61,15 +65,18 @@ fn status(cx: &mut Context<'_>) {
 
 fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
     check::join(cx, rooms_in(&asked.rooms))?;
+    if let (Some(token), Rooms::One(room)) = (asked.token.as_deref(), &asked.rooms) {
+        return room_token::join(cx, room, asked, token);
+    }
     let mut since = Positions::of(asked)?;
     with_rooms(cx.shared, &asked.rooms, |shape, rooms| {
         let mut joins = Vec::with_capacity(rooms.len());
         for room in rooms {
-            room.namespace().may_join(cx.identity())?;
+            cx.may(RoomAction::Join, room)?;
             let since = since.take(room.name());
             if since.is_some() {
                 // Who may join stands to the room as a member does.
-                may_read(cx, room, Standing::Member)?;
+                history::may_read(cx, room, Standing::Member)?;
             }
             let shown = asked.presence.as_deref();
             let shown = shown.map(|shown| presence::shown_in(room, *shown));
@@ -144,22 +151,13 @@ impl<'b> Positions<'b> {
 
 const NOT_JOINED_TOO: &str = "since names a room that rooms does not";
 
-/// Whether the connection may read what a room keeps, and it keeps something.
-fn may_read(cx: &Context<'_>, room: &ResolvedRoom<'_>, standing: Standing) -> Result<(), Problem> {
-    room.namespace().may_read(cx.identity(), standing)?;
-    match room.history() {
-        Some(_) => Ok(()),
-        None => Err(bad_request(history::NO_HISTORY)),
-    }
-}
-
 fn history(cx: &mut Context<'_>, asked: &dialect::HistoryQuery<'_>) -> Result<(), Problem> {
     let room = cx.shared.resolve(&asked.room)?;
     let standing = match cx.is_in(room.name()) {
         true => Standing::Member,
         false => Standing::Stranger,
     };
-    may_read(cx, &room, standing)?;
+    history::may_read(cx, &room, standing)?;
     let query = HistoryQuery {
         since: asked.since.as_ref().map(since_of),
         limit: asked.limit.map_or(HistoryQuery::LIMIT_MAX, |limit| {
@@ -182,7 +180,7 @@ fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
 /// Who is in a room: names, or pages where the room knows its members one by one.
 fn present(cx: &mut Context<'_>, asked: &dialect::PresenceQuery<'_>) -> Result<(), Problem> {
     let room = cx.shared.resolve(&asked.room)?;
-    room.namespace().may_see(cx.identity())?;
+    cx.may(RoomAction::Presence, &room)?;
     let after = match asked.cursor.as_deref() {
         Some(_) if room.presence().is_none() => return Err(bad_request(presence::NO_PRESENCE)),
         Some(cursor) => Some(key_of_cursor(cursor).ok_or_else(|| bad_request(BAD_CURSOR))?),

@@ -4,6 +4,7 @@
 //! an answer gets exactly one: at once, or when the homes of its rooms have ordered it. Called by
 //! `builtin`.
 
+use crate::auth::grants::RoomAction;
 use crate::dispatch::naming::{bad_request, with_rooms};
 use crate::limits::check;
 use crate::namespace::resolved::ResolvedRoom;
@@ -73,7 +74,7 @@ fn ready_for_room<'r>(
     asked: &dialect::Publish<'_>,
     room: ResolvedRoom<'r>,
 ) -> Result<Ready<'r>, Problem> {
-    room.namespace().may_publish(cx.identity())?;
+    cx.may(RoomAction::Publish, &room)?;
     let publish = publish_of(cx, command, asked, Some(room))?;
     Ok(Ready {
         target: Target::Room(room.name()),
@@ -93,7 +94,8 @@ fn ready_for_others<'t>(
     target: Target<'t>,
 ) -> Result<Ready<'t>, Problem> {
     let default = cx.shared.namespaces.default_namespace();
-    default.may_publish(cx.identity())?;
+    let may = default.may_publish(cx.identity());
+    may.map_err(|denied| cx.denied(RoomAction::Publish, "", denied))?;
     Ok(Ready {
         target,
         publish: publish_of(cx, command, asked, None)?,

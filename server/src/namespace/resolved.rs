@@ -39,6 +39,14 @@ impl<'r> ResolvedRoom<'r> {
         self.name
     }
 
+    /// The name without prefix and colon.
+    pub(crate) fn own_name(&self) -> &'r str {
+        match self.class.has_prefix {
+            true => self.name.split_once(':').map_or(self.name, |(_, own)| own),
+            false => self.name,
+        }
+    }
+
     pub(crate) fn namespace(&self) -> &'r Namespace {
         &self.class.namespace
     }

@@ -1,6 +1,8 @@
 //! What is found, who may do what, and what refusals tell.
 
 use super::*;
+use crate::auth::grants::RoomAction;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// A caller with roles; no user if the name is empty.
@@ -641,5 +643,98 @@ fn the_default_rules_are_those_of_the_engine() {
         let fits = (1..=engine.room_name_bytes_max).contains(&room.len());
         let is_name = fits && !room.chars().any(char::is_control);
         assert_eq!(namespaces.find(room).is_ok(), is_name, "{room:?}");
+    }
+}
+
+/// A caller that counts what it is asked.
+#[derive(Default)]
+struct Counting {
+    users: Cell<u32>,
+    roles: Cell<u32>,
+    grants: Cell<u32>,
+}
+
+impl Caller for Counting {
+    fn user(&self) -> Option<&str> {
+        self.users.set(self.users.get() + 1);
+        Some("ann")
+    }
+
+    fn has_role(&self, _role: &str) -> bool {
+        self.roles.set(self.roles.get() + 1);
+        false
+    }
+
+    fn is_granted(&self, _action: RoomAction, _room: &str) -> bool {
+        self.grants.set(self.grants.get() + 1);
+        false
+    }
+}
+
+/// What is missing and what is forbidden take the same way: the same questions, but for those for
+/// roles, of which a namespace that does not exist has none.
+#[test]
+fn a_refusal_does_the_same_work_whether_a_secret_namespace_exists_or_not() {
+    let hidden = Namespace {
+        join: roles(&["staff"]),
+        publish: roles(&["staff"]),
+        presence: roles(&["staff"]),
+        history_read: roles(&["staff"]),
+        history: Some(History::default()),
+        secret: true,
+        ..Namespace::default()
+    };
+    let namespaces = named(&[("hidden", hidden)]);
+    for action in RoomAction::ALL {
+        let mut work = Vec::new();
+        for name in ["hidden:room", "missing:room", "hidden:", "hidden:\n"] {
+            let caller = Counting::default();
+            let room = namespaces.resolve(name, 255).unwrap();
+            assert_eq!(room.may(action, &caller), Err(Denied::Forbidden), "{name}");
+            work.push((caller.users.get(), caller.grants.get()));
+            assert!(caller.roles.get() <= 1, "{name}");
+        }
+        assert!(
+            work.iter().all(|done| *done == work[0]),
+            "{action:?}: {work:?}"
+        );
+        assert_eq!(work[0].1, 1, "grants are looked at once");
+    }
+}
+
+#[test]
+fn what_somebody_owns_is_told_by_its_name() {
+    for (owners, name, want) in [
+        (Owners::Nobody, "bob", Ok(())),
+        (Owners::Name, "ann", Ok(())),
+        (Owners::Name, "bob", Err(Denied::Forbidden)),
+        (Owners::Name, "ann,bob", Err(Denied::Forbidden)),
+        (Owners::List, "ann", Ok(())),
+        (Owners::List, "bob,ann", Ok(())),
+        (Owners::List, "bob,anna", Err(Denied::Forbidden)),
+        (Owners::List, "bob, ann", Err(Denied::Forbidden)),
+    ] {
+        let owned = Namespace {
+            owners,
+            ..Namespace::default()
+        };
+        // The prefix is not part of the name, and the default namespace has none.
+        let inbox = named(&[("inbox", owned.clone())]);
+        let only = Namespaces::only(owned).unwrap();
+        let full = format!("inbox:{name}");
+        for (namespaces, name) in [(&inbox, &*full), (&only, name)] {
+            let room = namespaces.resolve(name, 255).unwrap();
+            for action in RoomAction::ALL {
+                assert_eq!(room.may(action, &ANN), want, "{name} {action:?}");
+            }
+            let stranger = room.may(RoomAction::Join, &STRANGER);
+            let closed = Err(Denied::Unauthorized);
+            let open = if owners == Owners::Nobody {
+                Ok(())
+            } else {
+                closed
+            };
+            assert_eq!(stranger, open, "{name}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Who may do something, and what a rule must know of the one who asks.
 
+use crate::auth::grants::RoomAction;
 use std::ops::RangeInclusive;
 
 /// The one who asks.
@@ -8,6 +9,12 @@ pub trait Caller {
     fn user(&self) -> Option<&str>;
     /// Whether the caller has this role.
     fn has_role(&self, role: &str) -> bool;
+    /// Whether the caller has a grant of its own for this in a room, beside what its user and its
+    /// roles give it. Default: it has none.
+    fn is_granted(&self, action: RoomAction, room: &str) -> bool {
+        let _none = (action, room);
+        false
+    }
 }
 
 impl<C: Caller + ?Sized> Caller for &C {
@@ -17,6 +24,10 @@ impl<C: Caller + ?Sized> Caller for &C {
 
     fn has_role(&self, role: &str) -> bool {
         (**self).has_role(role)
+    }
+
+    fn is_granted(&self, action: RoomAction, room: &str) -> bool {
+        (**self).is_granted(action, room)
     }
 }
 
@@ -28,6 +39,11 @@ impl<C: Caller> Caller for Option<C> {
 
     fn has_role(&self, role: &str) -> bool {
         self.as_ref().is_some_and(|caller| caller.has_role(role))
+    }
+
+    fn is_granted(&self, action: RoomAction, room: &str) -> bool {
+        let caller = self.as_ref();
+        caller.is_some_and(|caller| caller.is_granted(action, room))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What rooms keep, read by clients and by code of the application.
 
+use crate::namespace::Standing;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::rooms::membership::require_space;
 use crate::session::background::Background;
@@ -171,6 +172,19 @@ pub(crate) fn read(
 fn log_of(room: &ResolvedRoom<'_>) -> Result<LogClass, Problem> {
     let log = room.log().filter(|_| room.history().is_some());
     log.ok_or_else(|| Problem::new(Code::BadRequest, NO_HISTORY))
+}
+
+/// Whether the connection may read what a room keeps, and it keeps something.
+pub(crate) fn may_read(
+    cx: &Context<'_>,
+    room: &ResolvedRoom<'_>,
+    standing: Standing,
+) -> Result<(), Problem> {
+    cx.may_read(room, standing)?;
+    match room.history() {
+        Some(_) => Ok(()),
+        None => Err(Problem::new(Code::BadRequest, NO_HISTORY)),
+    }
 }
 
 /// What is answered to who asks for what a room does not keep.

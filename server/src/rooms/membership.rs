@@ -11,7 +11,7 @@ use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
 use shardcast_engine::{JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag};
-use shardcast_protocol::dialect::Problem;
+use shardcast_protocol::dialect::{Code, Problem};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -292,6 +292,12 @@ pub(crate) fn join(
     rooms: &[RoomToJoin<'_>],
 ) -> Result<(), Problem> {
     require_space(cx)?;
+    if cx.is_awaited() {
+        return Err(Problem::new(
+            Code::Unauthorized,
+            "the connection has not said who it is",
+        ));
+    }
     let mine = memberships(cx, shape);
     let new = rooms
         .iter()

@@ -1,6 +1,6 @@
 //! Whom an answer goes to: the id of a request, and the batch if it came in one.
 
-use shardcast_engine::Context;
+use shardcast_engine::{Context, EncodingId};
 use shardcast_protocol::dialect::{Dialect, Id, IdBox, ReplyMode};
 
 /// A request that is being handled.
@@ -40,8 +40,27 @@ impl OwnedCall {
     }
 }
 
-/// The dialect of the connection at hand, which is the encoding that the service chose for it.
+/// The dialect of the connection at hand, which is the encoding that the service chose for it, or
+/// the muted one of that.
+#[inline]
 pub(crate) fn dialect_of(cx: &Context<'_>) -> Dialect {
     let index = cx.encoding().index() as u8;
-    Dialect::from_index(index).expect("the service chose the encoding")
+    let dialect = Dialect::from_index(index);
+    let dialect = dialect.or_else(|| Dialect::from_index(MUTED_FROM - index));
+    dialect.expect("the service chose the encoding")
 }
+
+/// The encoding of a connection of this dialect that is sent nothing that others publish: none can
+/// be made for it. `None`: the dialect has no such connections.
+pub(crate) fn muted(dialect: Dialect) -> Option<EncodingId> {
+    let is_native = match dialect {
+        Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => true,
+    };
+    is_native.then(|| EncodingId::new(MUTED_FROM - dialect.index()))
+}
+
+/// The muted encodings are the last ones, from behind.
+const MUTED_FROM: u8 = EncodingId::COUNT_MAX as u8 - 1;
+/// Dialects that have one, which are the first ones.
+const MUTED_COUNT: usize = 3;
+const _: () = assert!(Dialect::ALL.len() + MUTED_COUNT <= EncodingId::COUNT_MAX);

@@ -2,19 +2,20 @@
 //! middleware and hooks can see and do.
 
 use crate::limits::limiter::slot_of;
-use crate::session::call::{Call, OwnedCall, dialect_of};
+use crate::session::call::{Call, OwnedCall, dialect_of, muted};
 use crate::session::identity::Identity;
 use crate::session::pending::{Outcome, Requester};
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::session::state::SessionState;
+use crate::session::validity::Validity;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::encoding::{self, Nesting};
 use crate::wire::failure::Failure;
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
-use shardcast_engine::{Context as Engine, Peer, confine};
-use shardcast_protocol::dialect::{Dialect, Problem, Reply};
+use shardcast_engine::{Context as Engine, EncodingId, Peer, confine};
+use shardcast_protocol::dialect::{Dialect, Event, Problem, Reply};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,10 +71,14 @@ impl<'c> Context<'c> {
     /// # Errors
     /// `rate_limited`: the identity has changed too often in a moment, and stays.
     pub fn identify(&mut self, identity: Identity) -> Result<(), Failure> {
+        let is_awaited = self.is_awaited();
         let slot = slot_of(&self.engine);
         if let Some(limiter) = &mut self.state.limiter {
             let counted = limiter.becomes(slot, self.session.identity(), &identity);
             counted.map_err(Problem::from)?;
+        }
+        if is_awaited {
+            self.unmute();
         }
         if identity.name() != self.user()
             && let Err(error) = self.engine.identify(identity.name())
@@ -82,10 +87,46 @@ impl<'c> Context<'c> {
                 // It was counted as the same user a moment ago.
                 let _ = limiter.becomes(slot, &identity, self.session.identity());
             }
+            if is_awaited {
+                self.mute();
+            }
             return Err(error.into());
         }
         self.session.set_identity(identity);
+        if is_awaited {
+            self.begin_validity();
+        }
         Ok(())
+    }
+
+    /// Whether the connection must say who it is before anything else.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let validity = self.session.some().and_then(|more| more.validity);
+        matches!(validity, Some(Validity::Awaited { .. }))
+    }
+
+    /// The connection is sent nothing that others publish.
+    pub(crate) fn mute(&mut self) {
+        if let Some(muted) = muted(self.dialect()) {
+            let _is_in_a_room = self.engine.set_encoding(muted);
+        }
+    }
+
+    /// It is again.
+    pub(crate) fn unmute(&mut self) {
+        let encoding = EncodingId::new(self.dialect().index());
+        if self.engine.encoding() != encoding {
+            let _is_in_a_room = self.engine.set_encoding(encoding);
+        }
+    }
+
+    /// Sends an event in the connection's dialect.
+    pub(crate) fn send_event(&mut self, event: &Event<'_>) {
+        let dialect = self.dialect();
+        self.engine.send_with(dialect.kind(), |out| {
+            let written = dialect.write_event(out, event);
+            debug_assert!(written.is_ok(), "an event without data can always be said");
+        });
     }
 
     /// Where the client connects from.

@@ -2,6 +2,7 @@
 //! carried by the session.
 
 use crate::auth::claims::Claims;
+use crate::auth::grants::RoomAction;
 use std::sync::Arc;
 
 /// A user and its roles; the default is nobody.
@@ -99,6 +100,11 @@ impl crate::namespace::Caller for Identity {
 
     fn has_role(&self, role: &str) -> bool {
         Identity::has_role(self, role)
+    }
+
+    fn is_granted(&self, action: RoomAction, room: &str) -> bool {
+        let claims = self.claims.as_ref();
+        claims.is_some_and(|claims| claims.grants().has(action, room))
     }
 }
 

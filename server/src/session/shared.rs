@@ -5,6 +5,7 @@ use crate::auth::gate::TokenGate;
 use crate::limits::limiter::Limiter;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
+use crate::session::refusals::RefusalCounts;
 use shardcast_engine::{EncodingId, EncodingsPresent, Handle as EngineHandle, Refused};
 use shardcast_protocol::dialect::Rules;
 use std::sync::{Arc, OnceLock};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     /// `None`: nothing is limited.
     pub(crate) limiter: Option<Arc<Limiter>>,
     pub(crate) namespaces: Namespaces,
+    /// Requests that were refused.
+    pub(crate) refusals: RefusalCounts,
     /// `None`: no tokens are looked for.
     pub(crate) gate: Option<Arc<TokenGate>>,
     /// The engine's count of encodings, known since the first connection opened.

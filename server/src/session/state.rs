@@ -13,6 +13,7 @@ use crate::session::metadata::Metadata;
 use crate::session::pending::Pending;
 use crate::session::reverse::Reverse;
 use crate::session::task::Task;
+use crate::session::validity::Validity;
 use shardcast_engine::{Answer, Tag};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -33,8 +34,10 @@ const _: () = assert!(size_of::<Option<SessionState<()>>>() <= 16);
 #[derive(Debug)]
 pub(crate) struct More<C> {
     pub(crate) identity: Identity,
-    /// When the token that proved the identity is over, by the engine's clock.
-    pub(crate) ends_ms: Option<u64>,
+    /// How long the connection is who it is; `None`: as long as it likes.
+    pub(crate) validity: Option<Validity>,
+    /// A token of the connection is under check.
+    pub(crate) is_checking: bool,
     pub(crate) metadata: Metadata,
     pub(crate) pending: Vec<Pending<C>>,
     /// Publishes whose places are awaited: answered in the order in which they were made, as long
@@ -140,7 +143,8 @@ impl<C> Default for More<C> {
     fn default() -> More<C> {
         More {
             identity: Identity::default(),
-            ends_ms: None,
+            validity: None,
+            is_checking: false,
             metadata: Metadata::default(),
             pending: Vec::new(),
             receipts: VecDeque::new(),
@@ -155,7 +159,8 @@ impl<C> More<C> {
     /// The next deadline of what is under way, by the engine's clock.
     pub(crate) fn next_due(&self) -> Option<u64> {
         let tasks = self.tasks.iter().map(Task::due_ms);
-        let others = self.reverse.next_due().into_iter().chain(self.ends_ms);
+        let others = self.validity.map(Validity::due_ms);
+        let others = self.reverse.next_due().into_iter().chain(others);
         tasks.chain(others).min()
     }
 
@@ -166,7 +171,8 @@ impl<C> More<C> {
 
     fn is_empty(&self) -> bool {
         self.identity == Identity::nobody()
-            && self.ends_ms.is_none()
+            && self.validity.is_none()
+            && !self.is_checking
             && self.metadata.is_empty()
             && self.pending.is_empty()
             && self.receipts.is_empty()

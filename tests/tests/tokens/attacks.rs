@@ -12,7 +12,7 @@ fn guarded(folder: &Folder, pair: &rcgen::KeyPair) -> Served {
     let secret = folder.write("secret", &format!("{SECRET}\n"));
     let public = folder.write("public.pem", &pair.public_key_pem());
     serve(&format!(
-        "[auth]\ntokens = \"required\"\naudience = \"chat\"\nissuer = \"us\"\n\
+        "[auth]\ntokens = \"required\"\nsources = \"header,query,subprotocol,cookie\"\naudience = \"chat\"\nissuer = \"us\"\n\
          [auth.keys.shared]\nalgorithm = \"HS256\"\nsecret_file = \"{secret}\"\n\
          [auth.keys.public]\nalgorithm = \"ES256\"\npublic_key = \"{public}\"\n"
     ))

@@ -7,6 +7,8 @@
 mod attacks;
 mod commands;
 mod embedded;
+mod messages;
+mod rooms;
 mod signed;
 
 use shardcast_tests::{Raw, Served, upgrade_with};

@@ -59,7 +59,9 @@ pub(crate) fn check_rooms(request: &Request<'_>) {
             rooms,
             since,
             presence,
+            token,
         }) => {
+            assert!(token.is_none() || matches!(rooms, Rooms::One(_)));
             let shown = presence.as_deref().map(|shown| shown.as_bytes().len());
             assert!(shown.is_none_or(|bytes| bytes <= PRESENCE_BYTES_MAX));
             if let Some(since) = since.as_deref() {
@@ -95,6 +97,8 @@ pub(crate) fn check_rooms(request: &Request<'_>) {
         | Request::Status
         | Request::Presence(_)
         | Request::History(_)
+        | Request::Auth(_)
+        | Request::Refresh(_)
         | Request::Call { .. } => return,
     };
     if let Rooms::Many(list) = rooms {

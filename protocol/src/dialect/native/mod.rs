@@ -14,8 +14,8 @@ use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
 use super::position::{Since, SinceByRoom};
 use super::request::{
-    HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX, PresenceQuery,
-    Publish, PublishKeys, PublishTarget, ReadOrder, Request, RoomList, Rooms,
+    Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,
+    PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, RoomList, Rooms,
 };
 use super::value::Value;
 use std::borrow::Cow;
@@ -38,12 +38,13 @@ pub(crate) enum Key {
     Conflate,
     Presence,
     Cursor,
+    Token,
 }
 
 impl Key {
     /// The first of them are in nearly every request.
     const COMMON: usize = 4;
-    const RARE: usize = 11;
+    const RARE: usize = 12;
 
     pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
         // By length first: then each comparison is one of words.
@@ -62,6 +63,7 @@ impl Key {
                 b"rooms" => Key::Rooms,
                 b"limit" => Key::Limit,
                 b"since" => Key::Since,
+                b"token" => Key::Token,
                 _ => return None,
             },
             6 => match name {
@@ -111,6 +113,7 @@ impl Key {
             Key::Conflate => "conflate must be a string of 1 to 128 bytes",
             Key::Presence => "presence must be a value of at most 1024 bytes",
             Key::Cursor => "cursor must be a string",
+            Key::Token => "token must be a string",
         }
     }
 }
@@ -289,6 +292,25 @@ impl<'b, S: Span<'b>> Keys<S> {
         }
     }
 
+    /// `token` of a join.
+    #[inline(always)]
+    fn join_token(&self, rooms: &Rooms<'b>) -> Result<Option<Box<Credential<'b>>>, Wrong> {
+        if self.get(Key::Token as usize).is_none() {
+            return Ok(None);
+        }
+        match (self.string(Key::Token)?, rooms) {
+            (None, _) => Ok(None),
+            (Some(token), Rooms::One(_)) => Ok(Some(Box::new(Credential(token)))),
+            (Some(_), Rooms::Many(_)) => Err("token needs room"),
+        }
+    }
+
+    /// `token` of a request that is about nothing else.
+    fn credential(&self) -> Result<Credential<'b>, Wrong> {
+        let token = self.string(Key::Token)?;
+        token.map(Credential).ok_or("token is missing")
+    }
+
     /// `key` and `conflate`.
     #[inline(always)]
     fn publish_keys(&self) -> Result<Option<Box<PublishKeys<'b>>>, Wrong> {
@@ -324,7 +346,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 }
 
-const _: () = assert!(Key::Cursor as usize + 1 == Key::COMMON + Key::RARE);
+const _: () = assert!(Key::Token as usize + 1 == Key::COMMON + Key::RARE);
 const _: () = assert!(
     KEY_BYTES_MAX == 128 && PRESENCE_BYTES_MAX == 1024,
     "the texts above say so"
@@ -369,6 +391,7 @@ impl<'b> Optional<'b> {
                 Request::Join(Join {
                     since: keys.join_since(&rooms)?,
                     presence: keys.join_presence()?,
+                    token: keys.join_token(&rooms)?,
                     rooms,
                 })
             }
@@ -394,6 +417,8 @@ impl<'b> Optional<'b> {
                     Some(false) | None => ReadOrder::Forward,
                 },
             })),
+            Method::Auth => Request::Auth(keys.credential()?),
+            Method::Refresh => Request::Refresh(keys.credential()?),
         })
     }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::namespace::{
-    Characters, ControlPolicy, History, Namespace, Newcomers, PresenceOf, PresenceOptions, Roles,
-    SlowReader, Who,
+    Characters, ControlPolicy, History, Namespace, Newcomers, Owners, PresenceOf, PresenceOptions,
+    Roles, SlowReader, Who,
 };
 
 /// The default namespace and the others.
@@ -38,6 +38,7 @@ fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
         join: Who::Users,
         publish: roles(&["moderator", "member"]),
         presence: roles(&["moderator"]),
+        owners: Owners::Nobody,
         echo: false,
         members_max: 500,
         names: NameRules {
@@ -650,35 +651,37 @@ fn the_effective_page_shows_namespaces_with_their_sources() {
 join = \"users\" # from s.toml, line 7
 publish = [\"moderator\", \"member\"] # from s.toml, line 8
 presence = [\"moderator\"] # from s.toml, line 9
-echo = false # from s.toml, line 10
-max_members = 500 # from s.toml, line 11
-max_name_bytes = 64 # from s.toml, line 12
-name_characters = \"alphanumeric\" # from s.toml, line 13
-control_characters = \"strip\" # from s.toml, line 14
+owned_by = \"nobody\" # from s.toml, line 10
+echo = false # from s.toml, line 11
+max_members = 500 # from s.toml, line 12
+max_name_bytes = 64 # from s.toml, line 13
+name_characters = \"alphanumeric\" # from s.toml, line 14
+control_characters = \"strip\" # from s.toml, line 15
 secret = false
-history = 500 # from s.toml, line 15
-history_bytes = \"4MiB\" # from s.toml, line 16
-history_ttl = \"1d\" # from s.toml, line 17
-history_read = [\"moderator\", \"member\"] # from s.toml, line 18
-last = \"newest\" # from s.toml, line 19
-idempotency = \"10m\" # from s.toml, line 20
-epoch_ttl = \"7d\" # from s.toml, line 21
-slow_reader = \"catch_up\" # from s.toml, line 22
-presence_events = true # from s.toml, line 23
-presence_grace = \"1m\" # from s.toml, line 24
-presence_events_max_members = 50 # from s.toml, line 25
-presence_of = \"users\" # from s.toml, line 26
+history = 500 # from s.toml, line 16
+history_bytes = \"4MiB\" # from s.toml, line 17
+history_ttl = \"1d\" # from s.toml, line 18
+history_read = [\"moderator\", \"member\"] # from s.toml, line 19
+last = \"newest\" # from s.toml, line 20
+idempotency = \"10m\" # from s.toml, line 21
+epoch_ttl = \"7d\" # from s.toml, line 22
+slow_reader = \"catch_up\" # from s.toml, line 23
+presence_events = true # from s.toml, line 24
+presence_grace = \"1m\" # from s.toml, line 25
+presence_events_max_members = 50 # from s.toml, line 26
+presence_of = \"users\" # from s.toml, line 27
 
 [namespaces.incident-room]
-join = [\"staff\"] # from s.toml, line 30
-publish = [\"staff\"] # from s.toml, line 31
-presence = [\"staff\"] # from s.toml, line 32
+join = [\"staff\"] # from s.toml, line 31
+publish = [\"staff\"] # from s.toml, line 32
+presence = [\"staff\"] # from s.toml, line 33
+owned_by = \"nobody\"
 echo = true
 max_members = 1000000
 max_name_bytes = \"same\"
 name_characters = \"any\"
 control_characters = \"allow\"
-secret = true # from s.toml, line 33
+secret = true # from s.toml, line 34
 history = \"none\"
 history_bytes = \"1MiB\"
 history_ttl = \"5m\"

@@ -1,0 +1,109 @@
+//! Tokens that come over an open connection: checked at once or elsewhere, and answered on the
+//! shard in either case.
+//!
+//! Invariant: a connection has one token under check at most; one more is refused with
+//! `rate_limited`. Each check has one outcome, whatever becomes of its future. Each is counted, and
+//! each refusal is audited. Called by the dispatch.
+
+use crate::audit::event::AuditEvent;
+use crate::auth::claims::{Purpose, Verified};
+use crate::auth::fault::TokenFault;
+use crate::auth::verifier::Checking;
+use crate::session::context::Context;
+use crate::session::handle::{Handle, ShardTask};
+use crate::wire::connection_id::ConnectionId;
+use crate::wire::failure::{RETRY_AFTER_MS, unavailable};
+use shardcast_protocol::dialect::Problem;
+
+/// What is done with the outcome of a check, on the shard.
+type AfterCheck = Box<dyn FnOnce(&mut Context<'_>, Result<Verified, Problem>) + Send>;
+
+/// Checks a token for this purpose, and calls `then` with the outcome: at once, or later if the
+/// connection is still there.
+///
+/// # Errors
+/// No tokens are taken here, or one of the connection's is under check. `then` is not called.
+pub(crate) fn start(
+    cx: &mut Context<'_>,
+    token: &str,
+    purpose: Purpose,
+    then: impl FnOnce(&mut Context<'_>, Result<Verified, Problem>) + Send + 'static,
+) -> Result<(), Problem> {
+    let Some(gate) = &cx.shared.gate else {
+        return Err(unavailable("this server takes no tokens"));
+    };
+    if cx.session.some().is_some_and(|more| more.is_checking) {
+        let text = "another token of this connection is being checked";
+        return Err(Problem::rate_limited(text, RETRY_AFTER_MS));
+    }
+    match gate.begin(token, purpose) {
+        Checking::Done(outcome) => conclude(cx, outcome, Box::new(then)),
+        Checking::Later(check) => {
+            let guard = CheckGuard {
+                handle: cx.handle(),
+                connection: cx.connection(),
+                outcome: Err(TokenFault::Busy),
+                then: Some(Box::new(then)),
+            };
+            cx.session.more().is_checking = true;
+            // If the runtime has ended, it drops the future at once, and the outcome comes after
+            // this call.
+            let run = async move { guard.end(check.finish().await) };
+            drop(cx.shared.runtime.spawn(run));
+        }
+    }
+    Ok(())
+}
+
+/// Goes with a check's future, and posts an outcome to the shard when it is dropped, however that
+/// comes about.
+struct CheckGuard {
+    handle: Handle,
+    connection: ConnectionId,
+    outcome: Result<Verified, TokenFault>,
+    then: Option<AfterCheck>,
+}
+
+impl CheckGuard {
+    fn end(mut self, outcome: Result<Verified, TokenFault>) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for CheckGuard {
+    fn drop(&mut self) {
+        let Some(then) = self.then.take() else {
+            return;
+        };
+        let outcome = std::mem::replace(&mut self.outcome, Err(TokenFault::Busy));
+        let task = ShardTask(Box::new(move |cx| {
+            if let Some(more) = cx.session.some_mut() {
+                more.is_checking = false;
+            }
+            conclude(cx, outcome, then);
+            cx.session.shrink();
+        }));
+        self.handle.post_later(self.connection, task);
+    }
+}
+
+fn conclude(cx: &mut Context<'_>, outcome: Result<Verified, TokenFault>, then: AfterCheck) {
+    let counted = outcome.as_ref().map(|_| ()).map_err(|fault| *fault);
+    if let Some(gate) = &cx.shared.gate {
+        gate.counts().count(counted);
+    }
+    let outcome = outcome.map_err(|fault| refused(cx, fault));
+    then(cx, outcome);
+}
+
+/// The answer to a token that is refused.
+pub(crate) fn refused(cx: &Context<'_>, fault: TokenFault) -> Problem {
+    AuditEvent::TokenRefused {
+        peer: cx.remote_address(),
+        source: "message",
+        fault: fault.code(),
+        user: cx.user(),
+    }
+    .emit();
+    fault.problem()
+}

@@ -8,7 +8,7 @@ use shardcast_patience::Program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// npm `ws`: the script, ready to start.
@@ -52,6 +52,66 @@ pub(crate) fn new_node_script(lock_folder: &str, script: &str) -> Command {
     let mut node = Command::new(modules.join(format!("node-linux-{machine}/bin/node")));
     node.args(system.get_args()).env("NODE_PATH", modules);
     node
+}
+
+/// Our own client for browsers, built and packed as its users do it: the folder with its `dist`.
+pub(crate) fn client_js() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build_client_js).clone()
+}
+
+fn build_client_js() -> PathBuf {
+    need("node", "nodejs", &["--version"]);
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = folder("client-js");
+    let client = root.join("client/js");
+    for name in ["src", "test"] {
+        // What was renamed meanwhile is not there any more.
+        let _not_there_yet = fs::remove_dir_all(client.join(name));
+    }
+    for name in [
+        "client/js",
+        "client/js/src",
+        "client/js/test",
+        "client/js/test/support",
+        "docs",
+    ] {
+        let (from, to) = (repository.join(name), root.join(name));
+        fs::create_dir_all(&to).expect("a writable target folder");
+        for file in fs::read_dir(from)
+            .expect("a folder of the repository")
+            .flatten()
+        {
+            if file.path().is_file() {
+                fs::copy(file.path(), to.join(file.file_name())).expect("a writable folder");
+            }
+        }
+    }
+    for license in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        fs::copy(repository.join(license), root.join(license)).expect("a writable folder");
+    }
+    let lock = repository.join("client/js/package-lock.json");
+    if !is_current(&client, &lock) {
+        let npm = "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error";
+        install(
+            "npm",
+            Command::new("sh").args(["-c", npm]).current_dir(&client),
+        );
+        keep(&client, &lock);
+    }
+    for script in ["npm run --silent check", "npm pack --silent"] {
+        let mut command = Command::new("sh");
+        let command = command.args(["-c", script]).current_dir(&client);
+        let ended = Program::start(command).end_within(Duration::from_secs(120));
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{script}: {}{}",
+            ended.printed,
+            ended.errors
+        );
+    }
+    client
 }
 
 /// PyPI `websockets`: the script, ready to start.

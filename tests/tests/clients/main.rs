@@ -1,19 +1,20 @@
 //! Clients that we did not write against `shardcast serve` with a configuration file: headless
 //! Chromium, npm `ws`, Node and undici, PyPI `websockets`, aiohttp and Tornado, tungstenite, curl
-//! and openssl, over ws and wss. CONTRIBUTING.md says what they need and how one is added.
+//! and openssl, over ws and wss; and our own for browsers (`client_js.rs`). CONTRIBUTING.md says
+//! what they need and how one is added.
 
 #![forbid(unsafe_code)]
 
 #[expect(dead_code, reason = "what only the inspector of the browser test uses")]
 #[path = "../browser/chromium.rs"]
 mod chromium;
+mod client_js;
 mod conversation;
 mod curl;
 mod installed;
 mod json_rpc;
 mod messagepack;
 mod openssl;
-#[expect(dead_code, reason = "the browser test opens it without flags")]
 #[path = "../browser/page.rs"]
 mod page;
 mod puppet;

@@ -252,8 +252,9 @@ export class Client {
     } catch (thrown) {
       const error = thrown as ShardcastError;
       if (connection !== this.#connection || error.code === "connection_lost" || error.code === "closed") return;
-      if (error.retryable) this.#link.abandon();
-      else this.#link.tokenRefused(error);
+      if (!error.retryable) return this.#link.tokenRefused(error);
+      this.#failed(error);
+      this.#link.abandon();
     }
   }
 

@@ -124,30 +124,69 @@ test("a network that lets no WebSocket through, and one that swallows it", async
   assert.equal(other.transport, "websocket");
 });
 
-for (const transport of ["websocket", "eventstream"]) {
-  test(`${transport}: tokens: a user, a new token for each connection, the end of one`, { timeout: 120_000 }, async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), "shardcast-client-js-"));
-    t.after(() => rmSync(folder, { recursive: true }));
-    const secret = randomBytes(32).toString("hex");
-    writeFileSync(join(folder, "secret"), secret, { mode: 0o600 });
-    const sign = (claims, by = secret) => {
-      const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-      const text = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
-      return `${text}.${createHmac("sha256", by).update(text).digest("base64url")}`;
-    };
-    const server = await serve(t, `[auth]
+/** Signs tokens, for a server with its configuration. */
+function signer(t) {
+  const folder = mkdtempSync(join(tmpdir(), "shardcast-client-js-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const secret = randomBytes(32).toString("hex");
+  writeFileSync(join(folder, "secret"), secret, { mode: 0o600 });
+  const sign = (claims, by = secret) => {
+    const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const text = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+    return `${text}.${createHmac("sha256", by).update(text).digest("base64url")}`;
+  };
+  sign.toml = `[auth]
 tokens = "required"
 leeway = "0s"
+expiring = "2s"
 [auth.keys.main]
 algorithm = "HS256"
 secret_file = ${JSON.stringify(join(folder, "secret"))}
+`;
+  return sign;
+}
+
+const seconds = () => Math.floor(Date.now() / 1_000);
+
+for (const transport of ["websocket", "eventstream"]) {
+  test(`${transport}: a token as the first message, and a new one before it ends`, { timeout: 120_000 }, async (t) => {
+    const sign = signer(t);
+    const server = await serve(t, `${sign.toml}
+[namespaces.chat]
+join = "users"
+`);
+    const options = transport === "eventstream" ? { WebSocket: class { constructor() { throw new Error("none here"); } } } : {};
+    let made = 0;
+    const token = async () => sign({ sub: "ann", roles: ["member"], exp: seconds() + (++made > 1 ? 600 : 5) });
+    const client = open(t, server.url, { ...options, tokenIn: "message", token });
+    const states = [];
+    client.on("state", ({ state }) => states.push(state));
+    const said = [];
+    client.on("authenticated", ({ user, roles, expires_ms }) => said.push([user, roles, expires_ms > 60_000]));
+    await client.subscribe("chat:a", () => {}).joined;
+    const { connection } = client;
+    await until("the token is renewed", () => said.length === 2);
+    assert.deepEqual(said, [["ann", ["member"], false], ["ann", ["member"], true]]);
+    assert.equal(made, 2);
+    assert.equal(client.connection, connection, "without a reconnect");
+    assert.deepEqual(states, ["connected", "authenticated"]);
+    assert.deepEqual((await client.status()).rooms, ["chat:a"]);
+
+    // One that is refused, and its successor.
+    const stranger = open(t, server.url, { ...options, tokenIn: "message", token: () => sign({ sub: "eve", exp: 1 }) });
+    assert.equal((await stranger.closed).code, "unauthorized");
+  });
+
+  test(`${transport}: tokens: a user, a new token for each connection, the end of one`, { timeout: 120_000 }, async (t) => {
+    const sign = signer(t);
+    // Nobody is told before, so each token ends its connection.
+    const server = await serve(t, `${sign.toml.replace('"2s"', '"0s"')}
 [namespaces.chat]
 history = 1000
 join = "users"
 publish = "users"
 `);
     const options = transport === "eventstream" ? { WebSocket: class { constructor() { throw new Error("none here"); } } } : {};
-    const seconds = () => Math.floor(Date.now() / 1_000);
     let made = 0;
     const client = open(t, server.url, { ...options, token: async () => sign({ sub: "ann", exp: seconds() + (++made > 2 ? 600 : 3) }) });
     const heard = [];

@@ -127,6 +127,18 @@ pub trait Application: Sized + 'static {
     /// connection that is gone is dropped.
     fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _notice: Notice) {}
 
+    /// A notice of another connection ([`Context::notify`]) came for one that is not open, and that
+    /// [`Application::closed`] was called for if it ever was. [`Context::address`] is that
+    /// connection's, which can do nothing more; [`Context::answer_notice`] answers. The default
+    /// drops the notice.
+    fn unreached(&mut self, _cx: &mut Context<'_>, _notice: Notice) {}
+
+    /// A time has come that [`Context::wake_shard_at`] was told: does what is to be done by now,
+    /// and returns the next such time.
+    fn shard_due(&mut self, _now_ms: u64) -> Option<u64> {
+        None
+    }
+
     /// The connection was not sent some publications of a room, before those that it is sent next:
     /// it was too slow, and the room's policy ([`crate::SlowReader`]) or the bounds of its log left
     /// them out. The default says nothing to the client.

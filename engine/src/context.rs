@@ -9,7 +9,7 @@ use crate::topic::key::{Topic, TopicKind};
 use crate::topic::log::options::LogClass;
 use crate::topic::publication::Content;
 use crate::topic::target::{Publish, PublishError, Target};
-use crate::types::answer::Tag;
+use crate::types::answer::{Notice, Tag};
 use crate::types::close_reason::CloseReason;
 use crate::types::encoding::{EncodingId, EncodingsPresent};
 use crate::types::history::HistoryQuery;
@@ -133,6 +133,44 @@ impl<'a> Context<'a> {
     /// Connections of this shard, those that are not open included.
     pub fn connections_here(&self) -> usize {
         self.core.connections.live()
+    }
+
+    /// Has [`crate::Application::shard_due`] called at this time, if it is not called before.
+    pub fn wake_shard_at(&mut self, at_ms: u64) {
+        self.core.timers.wake_shard_at(at_ms);
+    }
+
+    /// How many shards there are. [`Address::shard`] is below it.
+    pub fn shards(&self) -> usize {
+        self.core.mail.shards()
+    }
+
+    /// Has a connection of any shard know something: [`crate::Application::notified`] is called
+    /// there, or [`crate::Application::unreached`] if it is not open. What this connection asked
+    /// that shard for before comes before it.
+    ///
+    /// # Errors
+    /// The notice, back: too much waits for other shards, or there is no such shard.
+    pub fn notify(&mut self, who: Address, notice: Notice) -> Result<(), Notice> {
+        if usize::from(who.shard) >= self.shards() || self.core.may_ask().is_err() {
+            return Err(notice);
+        }
+        self.answer_notice(who, notice);
+        Ok(())
+    }
+
+    /// Answers a notice likewise, however much waits: once for each notice that came, so that
+    /// answers are bounded as notices are.
+    ///
+    /// # Panics
+    /// There is no such shard.
+    pub fn answer_notice(&mut self, who: Address, notice: Notice) {
+        let who_ticket = who.ticket;
+        let request = ShardRequest::Notify {
+            who: who_ticket,
+            notice,
+        };
+        self.core.mail.request(who.shard, request);
     }
 
     /// Sends one message to the connection at hand. Dropped if it is not open (before `opened`,

@@ -181,7 +181,8 @@ pub use types::history::{
     Recovery, Since,
 };
 pub use types::presence::{
-    JoinPresence, OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState, PresentMember,
+    Continuity, JoinPresence, OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState,
+    PresentMember,
 };
 pub use types::presence_event::PresenceEvent;
 pub use types::quiet::Quiet;

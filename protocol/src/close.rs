@@ -32,6 +32,8 @@ impl CloseCode {
     /// 4020: another connection of the same user has taken its place. Connecting again would only
     /// take it back.
     pub const REPLACED: CloseCode = CloseCode(4020);
+    /// 4021: another connection goes on with its session.
+    pub const RESUMED: CloseCode = CloseCode(4021);
     /// 4120: its user has as many connections as a user may have.
     pub const TOO_MANY_CONNECTIONS: CloseCode = CloseCode(4120);
 

@@ -13,6 +13,7 @@ pub(crate) mod pattern;
 pub(crate) mod present;
 pub(crate) mod publishing;
 pub(crate) mod registry;
+pub(crate) mod resuming;
 pub(crate) mod room_token;
 pub(crate) mod run;
 pub(crate) mod table;

@@ -54,10 +54,13 @@ pub use rooms::presence::{RoomMember, RoomPresence};
 pub use rooms::published::Published;
 pub use session::background::Background;
 pub use session::context::{Context, NothingToAnswer, Session};
+pub use session::counts::{SessionCount, SessionCounts};
 pub use session::handle::Handle;
 pub use session::identity::{BadUser, Identity};
 pub use session::limits::Limits;
+pub use session::options::SessionOptions;
 pub use session::pending::JoinedRoom;
+pub use session::resuming::{Resumed, ResumedOutcome, ResumedRoom};
 pub use session::reverse::{CallError, Rejected};
 pub use session::task::RegistrationId;
 pub use wire::connection_id::{BadConnectionId, ConnectionId};
@@ -71,7 +74,7 @@ pub use shardcast_engine::{
     Listing, Loss, Member, Missed, MissedReason, Peer, Position, PresenceKey, PresenceQuery,
     PresenceState, ReadOrder, Recovery, Refusal, Repeat, Since, StartError,
 };
-pub use shardcast_protocol::dialect::{Code, Dialect, Problem, Rules, Value};
+pub use shardcast_protocol::dialect::{Code, Dialect, LossReason, Problem, Rules, Value};
 pub use shardcast_protocol::http::{HeaderError, Headers};
 
 // The code on these pages compiles.

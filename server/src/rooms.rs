@@ -10,3 +10,5 @@ pub(crate) mod members;
 pub(crate) mod membership;
 pub(crate) mod presence;
 pub(crate) mod published;
+pub(crate) mod rejoin;
+pub(crate) mod resume;

@@ -79,7 +79,8 @@ impl Serving<'_> {
             .trusted_proxies(settings.proxies())
             .live_addresses(lists.clone())
             .limits(settings.limits())
-            .rules(settings.rules());
+            .rules(settings.rules())
+            .sessions(settings.sessions());
         let (gate, refusals) = (app.gate().cloned(), app.refusals().clone());
         let limited = app.tally();
         let server = app.start(config.clone())?;
@@ -95,7 +96,9 @@ impl Serving<'_> {
             }
             _ => None,
         };
-        let mut state = AdminState::new(counters.clone(), limited).with_refusals(&refusals);
+        let sessions = server.handle().session_counts();
+        let mut state =
+            AdminState::new(counters.clone(), limited, sessions).with_refusals(&refusals);
         if let Some(gate) = &gate {
             state = state.with_tokens(gate.counts());
         }

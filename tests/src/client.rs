@@ -138,6 +138,14 @@ impl Client {
         }
     }
 
+    /// The next message.
+    ///
+    /// # Errors
+    /// There is none any more.
+    pub fn try_hear(&mut self) -> Result<Message, Error> {
+        self.socket.read()
+    }
+
     /// The next message, which is text. Pings are answered by tungstenite and passed over.
     #[track_caller]
     pub fn hear(&mut self) -> String {

@@ -21,7 +21,29 @@ pub(crate) struct Timers {
     pub(crate) wheel: Wheel,
     pub(crate) heartbeats: Heartbeats,
     /// `None`: the application never asked for a time.
-    wakes: Option<Box<Wheel>>,
+    wakes: Option<Box<Wakes>>,
+}
+
+/// The times that the application asked for.
+#[derive(Debug)]
+struct Wakes {
+    /// Those of connections.
+    wheel: Wheel,
+    /// The shard's own.
+    shard: Option<Millis>,
+}
+
+impl Wakes {
+    fn next_expiry(&self) -> Option<Millis> {
+        self.wheel.next_expiry().into_iter().chain(self.shard).min()
+    }
+
+    fn new() -> Box<Wakes> {
+        Box::new(Wakes {
+            wheel: Wheel::new(),
+            shard: None,
+        })
+    }
 }
 
 impl Timers {
@@ -45,7 +67,7 @@ impl Timers {
             return;
         }
         let at = at.min(now + WAKE_MS_MAX);
-        let wheel = self.wakes.get_or_insert_with(|| Box::new(Wheel::new()));
+        let wheel = &mut self.wakes.get_or_insert_with(Wakes::new).wheel;
         if wheel.is_scheduled(ticket.slot) {
             wheel.advance(ticket.slot, at);
         } else {
@@ -53,25 +75,34 @@ impl Timers {
         }
     }
 
-    /// Those whose time has come, as long as they are the connections that asked.
+    /// Has the application called for the shard, unless it is called before.
+    pub(crate) fn wake_shard_at(&mut self, at: Millis) {
+        let wakes = self.wakes.get_or_insert_with(Wakes::new);
+        wakes.shard = Some(wakes.shard.map_or(at, |before| before.min(at)));
+    }
+
+    /// Those whose time has come, as long as they are the connections that asked; and whether the
+    /// shard's has.
     pub(crate) fn woken(
         &mut self,
         connections: &Connections,
         now: Millis,
         woken: &mut impl Extend<Ticket>,
-    ) {
-        if let Some(wheel) = &mut self.wakes {
-            let mut slots = Vec::new();
-            wheel.expire(now, &mut slots);
-            woken.extend(slots.into_iter().map(|slot| connections.ticket(slot)));
-        }
+    ) -> bool {
+        let Some(wakes) = &mut self.wakes else {
+            return false;
+        };
+        let mut slots = Vec::new();
+        wakes.wheel.expire(now, &mut slots);
+        woken.extend(slots.into_iter().map(|slot| connections.ticket(slot)));
+        wakes.shard.take_if(|at| *at <= now).is_some()
     }
 
     /// The connection ends: none of its times comes any more.
     pub(crate) fn cancel(&mut self, ticket: Ticket) {
         self.wheel.cancel(ticket.slot);
-        if let Some(wheel) = &mut self.wakes {
-            wheel.cancel(ticket.slot);
+        if let Some(wakes) = &mut self.wakes {
+            wakes.wheel.cancel(ticket.slot);
         }
         self.heartbeats.clear(ticket.slot);
     }
@@ -80,7 +111,7 @@ impl Timers {
     pub(crate) fn drop_page(&mut self, page: usize) {
         self.wheel.drop_page(page);
         if let Some(wakes) = &mut self.wakes {
-            wakes.drop_page(page);
+            wakes.wheel.drop_page(page);
         }
         self.heartbeats.drop_page(page);
     }
@@ -92,7 +123,7 @@ impl Timers {
 
     /// When the next deadline of either sort comes.
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        let wake = self.wakes.as_ref().and_then(|wheel| wheel.next_expiry());
+        let wake = self.wakes.as_ref().and_then(|wakes| wakes.next_expiry());
         self.wheel.next_expiry().into_iter().chain(wake).min()
     }
 }

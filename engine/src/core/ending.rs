@@ -212,7 +212,7 @@ impl Core {
             tracing::trace!(%connection, ?reason, "ended");
             let encodings = &self.admissions.process.encodings;
             encodings.remove(self.encoding(ticket));
-            let rooms = self.leave_all(ticket);
+            let rooms = self.leave_all(ticket, reason.may_return());
             self.pending_work.ended.push(Ended {
                 ticket,
                 reason,
@@ -232,7 +232,7 @@ impl Core {
 
     /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home
     /// hears of it in one message. The rooms.
-    fn leave_all(&mut self, ticket: Ticket) -> Vec<Arc<str>> {
+    fn leave_all(&mut self, ticket: Ticket, may_return: bool) -> Vec<Arc<str>> {
         let memberships = self.connections.take_memberships(ticket.slot);
         let mut left = Vec::new();
         let mut topics_by_home: Vec<(u16, Vec<TopicKey>)> = Vec::new();
@@ -262,6 +262,7 @@ impl Core {
                     topics,
                     who,
                     encoding,
+                    may_return,
                 },
             );
         }

@@ -95,6 +95,7 @@ fn kind_of(change: &Change) -> (PublicationKind<'_>, Option<&OwnedData>) {
             PresenceKey::User(_) => None,
         },
         user: change.user.as_deref(),
+        was: change.was,
     };
     (kind, change.data.as_deref())
 }

@@ -6,7 +6,7 @@ use crate::topic::key::TopicKey;
 use crate::topic::log::options::LogClass;
 use crate::topic::log::range::Reader;
 use crate::topic::publication::Content;
-use crate::types::answer::Tag;
+use crate::types::answer::{Notice, Tag};
 use crate::types::encoding::EncodingId;
 use crate::types::history::{HistoryQuery, Since};
 use crate::types::presence::{JoinPresence, PresenceQuery};
@@ -34,6 +34,10 @@ pub(crate) enum ShardRequest {
         topics: Vec<TopicKey>,
         who: Address,
         encoding: EncodingId,
+        /// [`CloseReason::may_return`]
+        ///
+        /// [`CloseReason::may_return`]: crate::types::close_reason::CloseReason::may_return
+        may_return: bool,
     },
     /// The connection's shard knows that a join of it was refused.
     RefusalAcked {
@@ -80,6 +84,11 @@ pub(crate) enum ShardRequest {
     Send {
         to: Ticket,
         content: Content,
+    },
+    /// What one connection has another know, or whoever answers for it when it is gone.
+    Notify {
+        who: Ticket,
+        notice: Notice,
     },
     Disconnect {
         who: Ticket,

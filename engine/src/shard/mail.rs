@@ -12,6 +12,7 @@ use crate::message::delivery::{CaughtUp, Delivery};
 use crate::message::request::ShardRequest;
 use crate::query::gather::{Outcome, Part, Requester};
 use crate::topic::batch::{Recipients, Turn};
+use crate::topic::presence::presences::Goodbye;
 use crate::types::answer::{Listing, Notice};
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
@@ -96,6 +97,21 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.after_call();
     }
 
+    /// What another connection has this one know.
+    fn take_notice(&mut self, who: Ticket, notice: Notice) {
+        // Whoever has closed in this tick is told of before anybody asks for what it left.
+        self.report_ended();
+        if self.core.connections.phase(who) == Phase::Open {
+            self.call(who, None, |application, context, session| {
+                application.notified(context, session, notice)
+            });
+        } else {
+            self.shielded(who, |application, context| {
+                application.unreached(context, notice)
+            });
+        }
+    }
+
     /// After a call of the application that nothing came before in this tick: it may have ended
     /// connections, and said much.
     pub(super) fn after_call(&mut self) {
@@ -145,10 +161,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 topics,
                 who,
                 encoding,
+                may_return,
             } => {
+                let goodbye = match may_return {
+                    true => Goodbye::Unsaid,
+                    false => Goodbye::Said,
+                };
                 for topic in &topics {
                     core.order_leave(topic, encoding, who);
-                    core.topics.presences.lose(topic.topic(), who, core.now);
+                    let presences = &mut core.topics.presences;
+                    presences.lose(topic.topic(), who, goodbye, core.now);
                 }
             }
             ShardRequest::RefusalAcked { topic, who } => {
@@ -176,6 +198,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             ShardRequest::Post { to, from, frame } => self.take_post(to, from, &frame),
             ShardRequest::Send { to, content } => core.send_one(to, &content),
+            ShardRequest::Notify { who, notice } => self.take_notice(who, notice),
             ShardRequest::Disconnect { who, code, reason } => {
                 core.close(who, code, &reason, CloseReason::Application(code));
             }

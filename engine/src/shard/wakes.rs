@@ -3,6 +3,7 @@
 
 use super::Shard;
 use crate::application::Application;
+use crate::confine::{Panicked, confine};
 use crate::connection::phase::Phase;
 use crate::driver::boundary::Driver;
 use crate::types::ticket::Ticket;
@@ -12,14 +13,27 @@ const WAKES_PER_TICK: usize = 1024;
 
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn wake_some(&mut self) {
-        self.core
-            .timers
-            .woken(&self.core.connections, self.core.now, &mut self.woken);
+        let core = &mut self.core;
+        let timers = &mut core.timers;
+        if timers.woken(&core.connections, core.now, &mut self.woken) {
+            self.wake_application();
+        }
         for _ in 0..WAKES_PER_TICK {
             let Some(ticket) = self.woken.pop_front() else {
                 return;
             };
             self.wake(ticket);
+        }
+    }
+
+    /// The time has come that the application has asked for itself.
+    #[cold]
+    fn wake_application(&mut self) {
+        let now = self.core.now;
+        match confine(|| self.application.shard_due(now)) {
+            Ok(Some(at)) => self.core.timers.wake_shard_at(at),
+            Ok(None) => {}
+            Err(Panicked) => self.core.count_panic(None),
         }
     }
 

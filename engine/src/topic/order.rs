@@ -69,7 +69,7 @@ impl Homes {
             emit_join(events, &topic, who, members);
             if let Some(shown) = presence {
                 let ShownMember { user, presence } = *shown;
-                presences.join(&topic, presence.class, who, user, presence.data, now);
+                presences.join(&topic, who, user, presence, now);
             }
         }
         let delivery = match outcome {

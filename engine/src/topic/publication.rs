@@ -47,6 +47,8 @@ pub enum PublicationKind<'a> {
         connection: Option<Address>,
         /// Who it is, if it is a user.
         user: Option<&'a str>,
+        /// The connection that it came back from.
+        was: Option<Address>,
     },
     /// The topic has so many members, of whose changes nobody is told one by one.
     Members {
@@ -150,6 +152,7 @@ enum StoredKind {
         event: PresenceEvent,
         connection: Option<Address>,
         user: Option<Arc<str>>,
+        was: Option<Address>,
     },
     Members {
         members: u32,
@@ -421,10 +424,12 @@ impl Stored {
                     event,
                     connection,
                     user,
+                    was,
                 } => StoredKind::Presence {
                     event,
                     connection,
                     user: user.map(Arc::from),
+                    was,
                 },
                 PublicationKind::Members { members } => StoredKind::Members { members },
             },
@@ -451,10 +456,12 @@ impl Stored {
                     event,
                     connection,
                     user,
+                    was,
                 } => PublicationKind::Presence {
                     event: *event,
                     connection: *connection,
                     user: user.as_deref(),
+                    was: *was,
                 },
                 StoredKind::Members { members } => PublicationKind::Members { members: *members },
             },

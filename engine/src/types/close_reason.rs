@@ -24,3 +24,59 @@ pub enum CloseReason {
     /// The server drained.
     Draining,
 }
+
+impl CloseReason {
+    /// Whether the client may be expected to come back and to go on where it was. Not if it said
+    /// goodbye: it closed with 1000, or without a code. Nor if the application ended it for good:
+    /// with any code but 1001, 1011, 1012, 1013, 4100 to 4199, [`CloseCode::REPLACED`] and
+    /// [`CloseCode::RESUMED`].
+    pub fn may_return(self) -> bool {
+        match self {
+            CloseReason::Peer(code) => code.is_some_and(|code| code != CloseCode::NORMAL),
+            CloseReason::Application(CloseCode::REPLACED | CloseCode::RESUMED) => true,
+            CloseReason::Application(code) => {
+                matches!(code.get(), 1001 | 1011..=1013 | 4100..=4199)
+            }
+            CloseReason::Lost
+            | CloseReason::Protocol(_)
+            | CloseReason::SlowReader
+            | CloseReason::TimedOut(_)
+            | CloseReason::OverBudget
+            | CloseReason::Draining => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_said_goodbye_does_not_return() {
+        let code = |code| CloseCode::new(code).expect("it may be sent");
+        for (reason, returns) in [
+            (CloseReason::Lost, true),
+            (CloseReason::SlowReader, true),
+            (CloseReason::TimedOut(Deadline::Pong), true),
+            (CloseReason::Draining, true),
+            (CloseReason::Peer(None), false),
+            (CloseReason::Peer(Some(code(1000))), false),
+            (CloseReason::Peer(Some(code(1001))), true),
+            (CloseReason::Peer(Some(code(4000))), true),
+            (CloseReason::Application(code(1000)), false),
+            (CloseReason::Application(code(1008)), false),
+            (CloseReason::Application(code(1011)), true),
+            (CloseReason::Application(code(1013)), true),
+            (CloseReason::Application(code(3000)), false),
+            (CloseReason::Application(code(4000)), false),
+            (CloseReason::Application(code(4099)), false),
+            (CloseReason::Application(code(4100)), true),
+            (CloseReason::Application(code(4199)), true),
+            (CloseReason::Application(code(4200)), false),
+            (CloseReason::Application(CloseCode::REPLACED), true),
+            (CloseReason::Application(CloseCode::RESUMED), true),
+        ] {
+            assert_eq!(reason.may_return(), returns, "{reason:?}");
+        }
+    }
+}

@@ -14,6 +14,20 @@ pub struct JoinPresence {
     pub class: PresenceClass,
     /// What the others are shown with it.
     pub data: Option<OwnedData>,
+    /// Whether it belongs to something that outlives it.
+    pub continuity: Continuity,
+}
+
+/// Whether a connection belongs to a session that may outlive it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Continuity {
+    /// It stands for itself: a member that is no user has left when its connection ends.
+    #[default]
+    None,
+    /// It belongs to one: a member may be away when its connection is lost, though it is no user.
+    Session,
+    /// It goes on with the session of this connection: the member comes back.
+    Resumed(Address),
 }
 
 /// Data with an owner.

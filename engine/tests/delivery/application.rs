@@ -5,10 +5,10 @@ use crate::truth::{MessageId, Truth, can_say, encoded};
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
-    Accepted, Admission, Answer, Application, Content, Context, Data, DataEncoding, EncodingId,
-    Frame, HistoryQuery, JoinOptions, JoinPresence, LogClass, Loss, Message, Missed, OwnedData,
-    Position, PresenceClass, Publication, PublicationKind, Publish, ReadOrder, Recovery, Repeat,
-    Since, Tag, Target, Topic,
+    Accepted, Admission, Answer, Application, Content, Context, Continuity, Data, DataEncoding,
+    EncodingId, Frame, HistoryQuery, JoinOptions, JoinPresence, LogClass, Loss, Message, Missed,
+    OwnedData, Position, PresenceClass, Publication, PublicationKind, Publish, ReadOrder, Recovery,
+    Repeat, Since, Tag, Target, Topic,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -66,6 +66,7 @@ impl Scripted {
             log: Some(class_of(room)),
             since,
             presence: Some(JoinPresence {
+                continuity: Continuity::None,
                 class: PresenceClass::new(room as u16),
                 data: Some(OwnedData::new(Data::Text("shown"), DataEncoding(7))),
             }),

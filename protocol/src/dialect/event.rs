@@ -49,6 +49,8 @@ pub enum Event<'a> {
         change: PresenceChange,
         /// Its connection. `None`: the member is a user with all its connections.
         connection: Option<&'a str>,
+        /// The connection that it had, if it comes back with another one.
+        was: Option<&'a str>,
         /// Its user, if it has one.
         user: Option<&'a str>,
         /// What it shows.
@@ -128,14 +130,38 @@ pub struct Welcome<'a> {
     pub heartbeat_ms: u64,
     /// Largest message that the client may send.
     pub message_bytes_max: usize,
+    /// How it can go on with this session after the connection, if it can.
+    pub session: Option<WelcomeSession<'a>>,
+}
+
+/// How a client can go on with its session.
+#[derive(Clone, Copy, Debug)]
+pub struct WelcomeSession<'a> {
+    /// What it shows then.
+    pub token: &'a str,
+    /// How long it has for that, from the end of its connection on.
+    pub resume_ms: u64,
+}
+
+impl Welcome<'_> {
+    fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
+        map.string("connection", self.connection);
+        map.string("server", self.server);
+        map.number("heartbeat_ms", self.heartbeat_ms);
+        map.number("max_message_bytes", self.message_bytes_max as u64);
+        if let Some(session) = self.session {
+            map.string("resume", session.token);
+            map.number("resume_ms", session.resume_ms);
+        }
+    }
 }
 
 /// JSON-RPC's keys are the longest.
 const ENVELOPE_BYTES: usize =
     r#"{"jsonrpc":"2.0","method":"message","params":{"room":"","from":"","data":null}}"#.len();
 
-/// The two numbers of a welcome, and its longer keys.
-const NUMBERS_BYTES: usize = 96;
+/// The three numbers of a welcome, and its longer keys.
+const NUMBERS_BYTES: usize = 160;
 /// A control character is six in JSON: `\u0001`.
 const STRING_GROWTH_MAX: usize = 6;
 
@@ -165,7 +191,11 @@ impl Event<'_> {
         let data = |data: Option<Value<'_>>| data.map_or(0, |data| data.as_bytes().len());
         ENVELOPE_BYTES
             + match *self {
-                Event::Welcome(welcome) => 64 + welcome.connection.len() + welcome.server.len(),
+                Event::Welcome(welcome) => {
+                    let session = welcome.session;
+                    let token = session.map_or(0, |session| 48 + session.token.len());
+                    64 + welcome.connection.len() + welcome.server.len() + token
+                }
                 Event::Message {
                     room,
                     from,
@@ -182,10 +212,14 @@ impl Event<'_> {
                 Event::Presence {
                     room,
                     connection,
+                    was,
                     user,
                     data: value,
                     ..
-                } => 64 + room.len() + bytes(connection) + bytes(user) + data(value),
+                } => {
+                    let names = bytes(connection) + bytes(was) + bytes(user);
+                    72 + room.len() + names + data(value)
+                }
                 Event::PresenceCount { room, .. } => 64 + room.len(),
                 Event::Closing { reason, .. } => 32 + reason.len(),
                 Event::Expiring { .. } => 32,
@@ -197,16 +231,23 @@ impl Event<'_> {
     /// more.
     pub fn bytes_max(&self, encoding: Encoding) -> usize {
         let strings = match *self {
-            Event::Welcome(welcome) => welcome.connection.len() + welcome.server.len(),
+            Event::Welcome(welcome) => {
+                let token = welcome.session.map_or(0, |session| session.token.len());
+                welcome.connection.len() + welcome.server.len() + token
+            }
             Event::Message { room, from, .. } => room.map_or(0, str::len) + from.len(),
             Event::Event { event, room, .. } => event.len() + room.map_or(0, str::len),
             Event::Missed { room, .. } | Event::PresenceCount { room, .. } => room.len(),
             Event::Presence {
                 room,
                 connection,
+                was,
                 user,
                 ..
-            } => room.len() + connection.map_or(0, str::len) + user.map_or(0, str::len),
+            } => {
+                let names = [connection, was, user];
+                room.len() + names.iter().flatten().map(|name| name.len()).sum::<usize>()
+            }
             Event::Closing { reason, .. } => reason.len(),
             Event::Expiring { .. } => 0,
             Event::Call { method, .. } => method.len(),
@@ -245,12 +286,7 @@ impl Event<'_> {
     #[inline]
     pub(super) fn body<N: Notation>(&self, map: &mut Map<'_, N>) -> Result<(), Unencodable> {
         match *self {
-            Event::Welcome(welcome) => {
-                map.string("connection", welcome.connection);
-                map.string("server", welcome.server);
-                map.number("heartbeat_ms", welcome.heartbeat_ms);
-                map.number("max_message_bytes", welcome.message_bytes_max as u64);
-            }
+            Event::Welcome(welcome) => welcome.body(map),
             Event::Message {
                 room,
                 from,
@@ -286,12 +322,14 @@ impl Event<'_> {
                 room,
                 change,
                 connection,
+                was,
                 user,
                 data,
             } => {
                 map.string("room", room);
                 map.string("event", change.as_str());
                 map.some_string("connection", connection);
+                map.some_string("was", was);
                 map.string_or_null("user", user);
                 map.some_value("data", data);
             }

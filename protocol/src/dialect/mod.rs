@@ -31,17 +31,18 @@ pub use control::ControlPolicy;
 pub use decoded::{
     CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, ReplyMode, Response,
 };
-pub use event::{Event, PresenceChange, Welcome};
+pub use event::{Event, PresenceChange, Welcome, WelcomeSession};
 pub use id::{ID_BYTES_MAX, Id, IdBox};
 pub use position::{LogPosition, LossReason, Recovery, Since, SinceByRoom};
 pub use replies::{Joining, Replies};
 pub use reply::{
     Authenticated, Counts, HistoryPage, Joined, KeptMessage, Member, MemberState, Origin, Place,
-    Places, Presence, Repeat, Reply, RoomPlace, Status,
+    Places, Presence, Repeat, Reply, Resumed, ResumedRoom, Resumption, RoomPlace, Status,
 };
 pub use request::{
     Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,
-    PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, RoomList, Rooms,
+    PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, Resume, RoomList,
+    Rooms,
 };
 pub use rules::{DEPTH_MAX, Rules};
 pub use token::{Rest, Token, Tokens};

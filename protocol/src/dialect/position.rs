@@ -41,17 +41,29 @@ pub enum LossReason {
     Dropped,
     /// The client reads too slowly, and newer messages with the same keys came.
     Conflated,
+    /// The client goes on with a session, and did not say what it has had of the room.
+    NoPosition,
+    /// The client goes on with a session, and the room keeps nothing.
+    NoHistory,
+    /// The client goes on with a session, and was in the room already by then.
+    JoinedBefore,
+    /// The client may not read what the room keeps.
+    Forbidden,
 }
 
 impl LossReason {
     /// Every reason.
-    pub const ALL: [LossReason; 6] = [
+    pub const ALL: [LossReason; 10] = [
         LossReason::EpochChanged,
         LossReason::TrimmedBySize,
         LossReason::TrimmedByAge,
         LossReason::Limit,
         LossReason::Dropped,
         LossReason::Conflated,
+        LossReason::NoPosition,
+        LossReason::NoHistory,
+        LossReason::JoinedBefore,
+        LossReason::Forbidden,
     ];
 
     /// As it is written.
@@ -63,6 +75,10 @@ impl LossReason {
             LossReason::Limit => "limit",
             LossReason::Dropped => "dropped",
             LossReason::Conflated => "conflated",
+            LossReason::NoPosition => "no_position",
+            LossReason::NoHistory => "no_history",
+            LossReason::JoinedBefore => "joined_before",
+            LossReason::Forbidden => "forbidden",
         }
     }
 }

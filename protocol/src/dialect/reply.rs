@@ -1,10 +1,10 @@
 //! The replies to requests, and how the native dialects write them.
 
-use super::Problem;
 use super::id::Id;
 use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason, Recovery};
 use super::value::{Encoding, Value};
+use super::{Code, Problem};
 
 /// The answer to a command.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,8 @@ pub enum Reply<'a> {
     History(HistoryPage<'a>),
     /// To `auth` and `refresh`.
     Authenticated(Authenticated<'a>),
+    /// To `resume`.
+    Resumed(Resumed<'a>),
     /// What a handler answered; `null` if it answered without a value.
     Result(Option<Value<'a>>),
     /// To what was refused.
@@ -82,6 +84,42 @@ pub struct Joined<'a> {
     pub position: Option<LogPosition<'a>>,
     /// If it was asked for what was missed.
     pub recovery: Option<Recovery>,
+}
+
+/// A session that went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed<'a> {
+    /// The connection that it has now.
+    pub connection: &'a str,
+    /// The connection that it had.
+    pub previous: &'a str,
+    /// Its user, if it has one.
+    pub user: Option<&'a str>,
+    /// The rooms that it was in.
+    pub rooms: &'a [ResumedRoom<'a>],
+}
+
+/// A room of a session that went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumedRoom<'a> {
+    /// Its name.
+    pub room: &'a str,
+    /// What came of it.
+    pub outcome: Resumption<'a>,
+}
+
+/// What came of a room of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumption<'a> {
+    /// The connection is in it.
+    Member {
+        /// The place of its newest message, if it keeps history.
+        position: Option<LogPosition<'a>>,
+        /// What becomes of what was missed.
+        recovery: Recovery,
+    },
+    /// It is not, for this.
+    Refused(Code),
 }
 
 /// Where a broadcast stands in the order of the rooms that keep history.
@@ -281,6 +319,7 @@ impl Reply<'_> {
             Reply::Presence(_) => "presence",
             Reply::History(_) => "history",
             Reply::Authenticated(_) => "authenticated",
+            Reply::Resumed(_) => "resumed",
             Reply::Result(_) => "result",
             Reply::Error(_) => "error",
         }
@@ -319,6 +358,7 @@ impl Reply<'_> {
             Reply::Presence(presence) => presence.body(map),
             Reply::History(page) => page.body(map),
             Reply::Authenticated(authenticated) => authenticated.body(map),
+            Reply::Resumed(resumed) => resumed.body(map),
             Reply::Result(value) => map.value_or_null("data", value),
             Reply::Error(problem) => {
                 map.string("code", problem.code.as_str());
@@ -339,6 +379,29 @@ impl Joined<'_> {
         if let Some(recovery) = self.recovery {
             recovery.body(map);
         }
+    }
+}
+
+impl Resumed<'_> {
+    fn body<N: Notation>(&self, map: &mut Map<'_, N>) {
+        map.string("connection", self.connection);
+        map.string("previous", self.previous);
+        map.string_or_null("user", self.user);
+        map.maps("rooms", self.rooms, |map, room| {
+            map.string("room", room.room);
+            match room.outcome {
+                Resumption::Member { position, recovery } => {
+                    if let Some(position) = position {
+                        position.body(map);
+                    }
+                    recovery.body(map);
+                }
+                Resumption::Refused(code) => {
+                    map.boolean("joined", false);
+                    map.string("code", code.as_str());
+                }
+            }
+        });
     }
 }
 

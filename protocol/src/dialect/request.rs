@@ -39,11 +39,13 @@ pub enum Method {
     Auth,
     /// `refresh`
     Refresh,
+    /// `resume`
+    Resume,
 }
 
 impl Method {
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// Every method, in the order of their numbers.
     pub const ALL: [Method; Method::COUNT] = [
@@ -59,6 +61,7 @@ impl Method {
         Method::History,
         Method::Auth,
         Method::Refresh,
+        Method::Resume,
     ];
 
     /// A small number for it, below [`Method::COUNT`].
@@ -81,6 +84,7 @@ impl Method {
             Method::History => "history",
             Method::Auth => "auth",
             Method::Refresh => "refresh",
+            Method::Resume => "resume",
         }
     }
 
@@ -101,7 +105,11 @@ impl Method {
                 _ => return None,
             },
             5 if name == b"rooms" => Method::Rooms,
-            6 if name == b"status" => Method::Status,
+            6 => match name {
+                b"status" => Method::Status,
+                b"resume" => Method::Resume,
+                _ => return None,
+            },
             7 => match name {
                 b"publish" => Method::Publish,
                 b"history" => Method::History,
@@ -147,6 +155,8 @@ pub enum Request<'b> {
     Auth(Credential<'b>),
     /// That it still is who it was.
     Refresh(Credential<'b>),
+    /// The session of an earlier connection.
+    Resume(Box<Resume<'b>>),
     /// Whatever somebody handles under this name.
     Call {
         /// The type, or JSON-RPC's method.
@@ -170,7 +180,8 @@ impl Request<'_> {
             | Method::Presence
             | Method::History
             | Method::Auth
-            | Method::Refresh => None,
+            | Method::Refresh
+            | Method::Resume => None,
         }
     }
 
@@ -190,6 +201,7 @@ impl Request<'_> {
             Request::History(_) => Method::History,
             Request::Auth(_) => Method::Auth,
             Request::Refresh(_) => Method::Refresh,
+            Request::Resume(_) => Method::Resume,
             Request::Call { .. } => return None,
         })
     }
@@ -262,6 +274,15 @@ pub struct HistoryQuery<'b> {
     pub limit: Option<u32>,
     /// From where on.
     pub order: ReadOrder,
+}
+
+/// The session of an earlier connection, and what its client has had of its rooms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume<'b> {
+    /// What the earlier connection was welcomed with. It is not checked.
+    pub token: Cow<'b, str>,
+    /// Perhaps of some of its rooms, perhaps of others, perhaps of one twice.
+    pub since: Option<SinceByRoom<'b>>,
 }
 
 /// In which order messages are read.

@@ -40,6 +40,9 @@ pub enum Code {
     InvalidData,
     /// The token that said who the connection is has expired.
     TokenExpired,
+    /// There is no session to go on with: another connection has it, its time is over, or there
+    /// never was one.
+    NoSession,
 }
 
 /// A row of the table.
@@ -53,7 +56,7 @@ struct Row {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Code; 16] = [
+    pub const ALL: [Code; 17] = [
         Code::BadJson,
         Code::BadRequest,
         Code::UnknownType,
@@ -70,6 +73,7 @@ impl Code {
         Code::RoomFull,
         Code::InvalidData,
         Code::TokenExpired,
+        Code::NoSession,
     ];
 
     /// The code on the wire.
@@ -109,7 +113,8 @@ impl Code {
             | Code::RoomLimit
             | Code::UnknownNamespace
             | Code::InvalidData
-            | Code::TokenExpired => false,
+            | Code::TokenExpired
+            | Code::NoSession => false,
         }
     }
 
@@ -237,6 +242,13 @@ const TABLE: [Row; Code::ALL.len()] = [
         -32011,
         4105,
         "the token that said who the connection is has expired; with a new one the client may connect again",
+    ),
+    row(
+        Code::NoSession,
+        "no_session",
+        -32012,
+        4010,
+        "there is no session to go on with: another connection has it, its time is over, or there never was one",
     ),
 ];
 

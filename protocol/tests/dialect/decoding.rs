@@ -142,6 +142,15 @@ fn kept_line(command: &Command<'_>, publish: Option<&Publish<'_>>) -> String {
         let reverse = query.order == ReadOrder::Reverse;
         add("reverse", reverse.then(|| "true".into()));
     }
+    if let Request::Resume(resume) = request {
+        add("token", Some(format!("{:?}", resume.token)));
+        let rooms = resume.since.map(|since| {
+            let rooms = since.rooms();
+            let rooms = rooms.map(|(room, since)| format!("{room:?} {}", since_text(&since)));
+            format!("{{{}}}", rooms.collect::<Vec<_>>().join(", "))
+        });
+        add("since", rooms);
+    }
     if let Some(keys) = publish.and_then(|publish| publish.keys.as_ref()) {
         add(
             "key",

@@ -155,10 +155,11 @@ fn pages() {
 #[test]
 fn events() {
     let data = Some(json(r#"{"name":"Ann"}"#));
-    for (change, connection, user, data, keys) in [
+    for (change, connection, was, user, data, keys) in [
         (
             PresenceChange::Join,
             Some("0-1-2"),
+            None,
             Some("ann"),
             data,
             r#""event":"join","connection":"0-1-2","user":"ann","data":{"name":"Ann"}"#,
@@ -168,10 +169,12 @@ fn events() {
             Some("0-1-2"),
             None,
             None,
+            None,
             r#""event":"leave","connection":"0-1-2","user":null"#,
         ),
         (
             PresenceChange::Away,
+            None,
             None,
             Some("ann"),
             data,
@@ -180,9 +183,18 @@ fn events() {
         (
             PresenceChange::Back,
             None,
+            None,
             Some("ann"),
             None,
             r#""event":"back","user":"ann""#,
+        ),
+        (
+            PresenceChange::Back,
+            Some("0-1-3"),
+            Some("0-1-2"),
+            None,
+            None,
+            r#""event":"back","connection":"0-1-3","was":"0-1-2","user":null"#,
         ),
     ] {
         event(
@@ -190,6 +202,7 @@ fn events() {
                 room: "r",
                 change,
                 connection,
+                was,
                 user,
                 data,
             },
@@ -227,6 +240,7 @@ fn no_member_and_no_event_is_longer_than_foretold() {
             room: &controls,
             change: PresenceChange::Leave,
             connection: Some(&controls),
+            was: Some(&controls),
             user: Some(&controls),
             data,
         };

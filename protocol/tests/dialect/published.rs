@@ -120,13 +120,17 @@ fn data_of_an_encoding_goes_there_byte_for_byte() {
 /// Other events tell how long they are at most, too.
 #[test]
 fn no_event_is_longer_than_foretold() {
-    use shardcast_protocol::dialect::{LossReason, Welcome};
+    use shardcast_protocol::dialect::{LossReason, Welcome, WelcomeSession};
     let controls = "\u{1}".repeat(50);
     let welcome = Welcome {
         connection: &controls,
         server: &controls,
         heartbeat_ms: u64::MAX,
         message_bytes_max: usize::MAX,
+        session: Some(WelcomeSession {
+            token: &controls,
+            resume_ms: u64::MAX,
+        }),
     };
     let closing = Event::Closing {
         reason: &controls,

@@ -34,6 +34,8 @@ fn every_code_has_its_row() {
             ("unknown_namespace", -32009, 4008, false),
             ("room_full", -32010, 4104, true),
             ("invalid_data", -32602, 4009, false),
+            ("token_expired", -32011, 4105, false),
+            ("no_session", -32012, 4010, false),
         ]
     );
 }

@@ -2,8 +2,9 @@
 
 use crate::decoding::{json, pack, packed};
 use shardcast_protocol::dialect::{
-    Code, Counts, Dialect, Event, Id, Joined, Member, MemberState, Places, Presence, Problem,
-    Reply, Status, Unencodable, Welcome,
+    Code, Counts, Dialect, Event, Id, Joined, LogPosition, LossReason, Member, MemberState, Places,
+    Presence, Problem, Recovery, Reply, Resumed, ResumedRoom, Resumption, Status, Unencodable,
+    Welcome, WelcomeSession,
 };
 use shardcast_protocol::json::Raw;
 
@@ -190,12 +191,69 @@ fn errors() {
 }
 
 #[test]
+fn sessions() {
+    let session = Some(WelcomeSession {
+        token: "0-1f-3-00ff",
+        resume_ms: 60_000,
+    });
+    event(
+        Event::Welcome(Welcome {
+            connection: "0-1f-3",
+            server: "shardcast/0.1.0",
+            heartbeat_ms: 25_000,
+            message_bytes_max: 65_536,
+            session,
+        }),
+        r#"{"type":"welcome","connection":"0-1f-3","server":"shardcast/0.1.0","heartbeat_ms":25000,"max_message_bytes":65536,"resume":"0-1f-3-00ff","resume_ms":60000}"#,
+        r#"{"jsonrpc":"2.0","method":"welcome","params":{"connection":"0-1f-3","server":"shardcast/0.1.0","heartbeat_ms":25000,"max_message_bytes":65536,"resume":"0-1f-3-00ff","resume_ms":60000}}"#,
+    );
+    let position = |epoch, offset| LogPosition { epoch, offset };
+    let room = |room, outcome| ResumedRoom { room, outcome };
+    let rooms = [
+        room(
+            "a",
+            Resumption::Member {
+                position: Some(position("k3", 44)),
+                recovery: Recovery::Recovered,
+            },
+        ),
+        room(
+            "b",
+            Resumption::Member {
+                position: Some(position("m7", 1)),
+                recovery: Recovery::Lost(LossReason::NoPosition),
+            },
+        ),
+        room(
+            "c",
+            Resumption::Member {
+                position: None,
+                recovery: Recovery::Lost(LossReason::NoHistory),
+            },
+        ),
+        room("d", Resumption::Refused(Code::RoomFull)),
+    ];
+    let keys = r#""connection":"0-1f-4","previous":"0-1f-3","user":"ann","rooms":[{"room":"a","epoch":"k3","offset":44,"recovered":true},{"room":"b","epoch":"m7","offset":1,"recovered":false,"reason":"no_position"},{"room":"c","recovered":false,"reason":"no_history"},{"room":"d","joined":false,"code":"room_full"}]"#;
+    reply(
+        Reply::Resumed(Resumed {
+            connection: "0-1f-4",
+            previous: "0-1f-3",
+            user: Some("ann"),
+            rooms: &rooms,
+        }),
+        &format!(r#"{{"type":"resumed","id":7,{keys}}}"#),
+        &format!(r#"{{"jsonrpc":"2.0","result":{{{keys}}},"id":7}}"#),
+    );
+}
+
+#[test]
 fn events() {
     let welcome = Welcome {
         connection: "0-1f-3",
         server: "shardcast/0.1.0",
         heartbeat_ms: 25_000,
         message_bytes_max: 65_536,
+        session: None,
     };
     event(
         Event::Welcome(welcome),

@@ -3,6 +3,7 @@
 
 use crate::auth::counts::TokenCounts;
 use crate::limits::tally::{LimitName, LimitOutcome, Tally};
+use crate::session::counts::{SessionCount, SessionCounts};
 use crate::session::refusals::RefusalCounts;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
@@ -36,7 +37,11 @@ impl Metrics {
         "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     /// The metrics of a process that starts now.
-    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>, limited: Arc<Tally>) -> Metrics {
+    pub(crate) fn new(
+        counters: Vec<Arc<ShardCounters>>,
+        limited: Arc<Tally>,
+        sessions: Arc<SessionCounts>,
+    ) -> Metrics {
         let started = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -74,6 +79,7 @@ impl Metrics {
         );
         registry.register_collector(Box::new(LimitMetrics(limited)));
         registry.register_collector(Box::new(ShardMetrics(counters)));
+        registry.register_collector(Box::new(SessionMetrics(sessions)));
         Metrics {
             registry,
             tls_reloads,
@@ -141,6 +147,48 @@ impl Collector for LimitMetrics {
 /// The counters of all shards, which are read when the metrics are asked for.
 #[derive(Debug)]
 struct ShardMetrics(Vec<Arc<ShardCounters>>);
+
+/// What is counted of sessions, for the process.
+#[derive(Debug)]
+struct SessionMetrics(Arc<SessionCounts>);
+
+impl Collector for SessionMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counts = self.0.each();
+        for family in counts.chunk_by(|one, other| one.name == other.name) {
+            let SessionCount {
+                name,
+                help,
+                is_gauge,
+                ..
+            } = family[0];
+            let kind = match is_gauge {
+                true => MetricType::Gauge,
+                false => MetricType::Counter,
+            };
+            let name = format!("shardcast_{name}");
+            let help = help.trim_end_matches('.');
+            let mut descriptor = encoder.encode_descriptor(&name, help, None, kind)?;
+            for count in family {
+                match count.label {
+                    Some(label) => encode_count(descriptor.encode_family(&[label])?, count)?,
+                    None if is_gauge => descriptor.encode_gauge(&count.value)?,
+                    None => {
+                        descriptor.encode_counter::<NoLabelSet, u64, u64>(&count.value, None)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_count(mut sample: MetricEncoder<'_>, count: &SessionCount) -> fmt::Result {
+    match count.is_gauge {
+        true => sample.encode_gauge(&count.value),
+        false => sample.encode_counter::<NoLabelSet, u64, u64>(&count.value, None),
+    }
+}
 
 /// One counter of all shards, or the counters that share a name; the format wants them side by
 /// side.
@@ -266,7 +314,7 @@ mod tests {
         counters[1].connections.set(4);
         counters[1].messages_in.add(7);
         counters[0].closed_deadline_frame.add(2);
-        let text = Metrics::new(counters, Arc::default()).text();
+        let text = Metrics::new(counters, Arc::default(), Arc::default()).text();
         let block = |name: &str| {
             text.lines()
                 .filter(|line| line.split([' ', '{', '_']).count() > 1 && line.contains(name))
@@ -307,12 +355,16 @@ mod tests {
         ShardCounters::default().each(|reading| {
             names.insert(reading.name);
         });
+        let sessions = 5;
         assert_eq!(
             families,
-            names.len() + 4,
+            names.len() + 4 + sessions,
             "every counter, the build, and the reloads"
         );
         for line in [
+            "shardcast_sessions_waiting 0\n",
+            "shardcast_sessions_resumed_total 0\n",
+            "shardcast_sessions_lost_total{reason=\"evicted\"} 0\n",
             "shardcast_tls_reloads_total{result=\"success\"} 0\n",
             "shardcast_tls_reloads_total{result=\"failure\"} 0\n",
         ] {
@@ -328,7 +380,7 @@ mod tests {
             driver.tick_seconds.record(micros);
             driver.tick_completions.record(completions);
         }
-        let text = Metrics::new(counters, Arc::default()).text();
+        let text = Metrics::new(counters, Arc::default(), Arc::default()).text();
         for sample in [
             "shardcast_tick_seconds_sum{shard=\"1\"} 1.000003",
             "shardcast_tick_seconds_count{shard=\"1\"} 3",

@@ -167,6 +167,7 @@ mod tests {
         Arc::new(AdminState::new(
             vec![Arc::new(ShardCounters::default())],
             Arc::default(),
+            Arc::default(),
         ))
     }
 

@@ -4,6 +4,7 @@
 use crate::admin::metrics::Metrics;
 use crate::auth::counts::TokenCounts;
 use crate::limits::tally::Tally;
+use crate::session::counts::SessionCounts;
 use crate::session::refusals::RefusalCounts;
 use shardcast_engine::ShardCounters;
 use std::sync::Arc;
@@ -18,9 +19,13 @@ pub(crate) struct AdminState {
 
 impl AdminState {
     /// The state of a ready server.
-    pub(crate) fn new(counters: Vec<Arc<ShardCounters>>, limited: Arc<Tally>) -> AdminState {
+    pub(crate) fn new(
+        counters: Vec<Arc<ShardCounters>>,
+        limited: Arc<Tally>,
+        sessions: Arc<SessionCounts>,
+    ) -> AdminState {
         AdminState {
-            metrics: Metrics::new(counters, limited),
+            metrics: Metrics::new(counters, limited, sessions),
             draining: AtomicBool::new(false),
         }
     }

@@ -9,7 +9,7 @@ use crate::access::proxies::Proxies;
 use crate::admission::arrival::{AdmissionFuture, Arrival};
 use crate::admission::connect::Connect;
 use crate::admission::entrance::Entrances;
-use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnMissed, OnOpened};
+use crate::api::hooks::{ConnectHook, Hooks, OnDisconnect, OnMissed, OnOpened, OnResumed};
 use crate::api::registration::Handlers;
 use crate::api::server::{OwnRuntime, Server, Shards};
 use crate::api::service::ApplicationCode;
@@ -22,8 +22,11 @@ use crate::limits::tally::Tally;
 use crate::namespace::Namespaces;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
+use crate::session::options::SessionOptions;
 use crate::session::refusals::RefusalCounts;
-use crate::session::shared::Shared;
+use crate::session::resuming::Resumed;
+use crate::session::shared::{SessionRules, Shared};
+use crate::session::token::SecretSource;
 use crate::wire::failure::Failure;
 use shardcast_engine::{CloseReason, Config, Missed, Refusal, StartError};
 use shardcast_protocol::dialect::{Dialect, Rules};
@@ -44,6 +47,8 @@ pub struct App {
     gate: Option<Arc<TokenGate>>,
     limits: RateLimits,
     tally: Arc<Tally>,
+    sessions: SessionOptions,
+    secrets: SecretSource,
     registry: Arc<Registry>,
     hooks: Hooks,
 }
@@ -72,6 +77,8 @@ impl App {
             gate: None,
             limits: RateLimits::default(),
             tally: Arc::default(),
+            sessions: SessionOptions::default(),
+            secrets: SecretSource::default(),
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
         }
@@ -169,6 +176,19 @@ impl App {
         self.tally.clone()
     }
 
+    /// Whether sessions outlive their connections. Default: they do not. Values out of their ranges
+    /// are taken as the nearest that are in them.
+    pub fn sessions(self, sessions: SessionOptions) -> App {
+        App { sessions, ..self }
+    }
+
+    /// Tokens of sessions that are the same in every run, and that anybody can guess.
+    #[doc(hidden)] // For simulations.
+    pub fn with_guessable_sessions(self) -> App {
+        let secrets = SecretSource::Counted(0);
+        App { secrets, ..self }
+    }
+
     /// Where handlers and middleware are registered: now, and while the server runs.
     pub fn handlers(&self) -> Handlers {
         Handlers::new(self.registry.clone())
@@ -249,6 +269,20 @@ impl App {
         App { hooks, ..self }
     }
 
+    /// Called when a connection goes on with the session of an earlier one ([`App::sessions`]): it
+    /// has that one's identity and metadata, is in its rooms, and its client has been told.
+    pub fn on_resumed(
+        self,
+        hook: impl Fn(&mut Context<'_>, &Resumed) + Send + Sync + 'static,
+    ) -> App {
+        let resumed = Some(Arc::new(hook) as Arc<OnResumed>);
+        let hooks = Hooks {
+            resumed,
+            ..self.hooks
+        };
+        App { hooks, ..self }
+    }
+
     /// Where tokens are asked for.
     pub(crate) fn gate(&self) -> Option<&Arc<TokenGate>> {
         self.gate.as_ref()
@@ -308,6 +342,7 @@ impl App {
             namespaces: self.namespaces,
             refusals: self.refusals,
             gate: self.gate,
+            sessions: SessionRules::new(self.sessions, self.secrets, config.shards),
             encodings: OnceLock::new(),
             runtime,
             engine: OnceLock::new(),

@@ -1,36 +1,33 @@
 //! The application on one shard, as the engine calls it: requests meet their handlers, and every
 //! one is answered.
 
+mod requests;
+
 use crate::access::gate::{AccessRules, Gate};
 use crate::admission::arrival::Arrivals;
 use crate::admission::entrance::Entrances;
 use crate::api::hooks::Hooks;
-use crate::dispatch::late;
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
-use crate::limits::check;
+use crate::dispatch::{late, resuming};
 use crate::limits::limiter::{ShardLimiter, slot_of};
-use crate::session::batch::Batch;
-use crate::session::call::{Call, dialect_of};
+use crate::rooms::rejoin::WentOn;
+use crate::rooms::resume;
+use crate::session::call::dialect_of;
 use crate::session::context::{Context, Session};
 use crate::session::handle::ShardTask;
-use crate::session::limits::Limits;
-use crate::session::pending::Requester;
+use crate::session::pending::{Outcome, Requester};
+use crate::session::resuming::Resumed;
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::failure::too_many_waiting;
 use crate::wire::position::missed_reason;
 use crate::wire::publication;
 use shardcast_engine::{
     Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Frame,
     Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal, Tag, allocator,
-    confine,
 };
-use shardcast_protocol::dialect::{
-    Code, Command, Decoded, Event, InvalidRequest, Item, Items, Payload, Problem, Reply, ReplyMode,
-    Request, Welcome,
-};
+use shardcast_protocol::dialect::{Decoded, Event, Payload, Welcome, WelcomeSession};
 use shardcast_protocol::http::HttpRequest;
 use std::fmt;
 use std::sync::Arc;
@@ -70,9 +67,9 @@ impl Service {
         Service {
             table: ShardTable::new(code.registry.clone()),
             gate: Gate::new(&code.access),
+            state: ShardState::new(&shared, shard, limiter),
             shared,
             code,
-            state: ShardState::new(shard, limiter),
             arrivals: Arrivals::default(),
         }
     }
@@ -90,6 +87,12 @@ impl Service {
     #[doc(hidden)] // Looked at by the simulation.
     pub fn background_calls(&self) -> usize {
         self.state.tasks.taken()
+    }
+
+    /// Sessions of this shard whose connections are gone, those on their way to another included.
+    #[doc(hidden)] // Looked at by the simulation.
+    pub fn waiting_sessions(&self) -> usize {
+        self.state.records.count()
     }
 
     /// Admissions under way in the background for clients of this shard.
@@ -167,11 +170,16 @@ impl Application for Service {
             .get_or_init(|| cx.encodings_present().clone());
         session.open(cx.now_ms());
         let connection = ConnectionId(cx.address()).text();
+        let token = resume::begin(cx, &mut self.state, &self.shared, session);
         let welcome = Welcome {
             connection: connection.as_str(),
             server: &self.shared.server,
             heartbeat_ms: self.shared.heartbeat_ms,
             message_bytes_max: cx.message_bytes_max(),
+            session: token.as_ref().map(|(token, resume_ms)| WelcomeSession {
+                token,
+                resume_ms: *resume_ms,
+            }),
         };
         if let Some(greeting) = dialect_of(cx).greeting(welcome) {
             send_event(cx, &greeting);
@@ -208,10 +216,17 @@ impl Application for Service {
             return;
         };
         let (requester, outcome) = pending.into_parts();
+        let resumed = match &outcome {
+            Outcome::Resumed(resuming) => Some(resuming.told()),
+            _ => None,
+        };
         let mut context = self.context(cx, session);
         match requester {
             Requester::Client(call) => late::answer(&mut context, &call, outcome),
             Requester::Code(then) => then.run(&mut context, outcome),
+        }
+        if let Some(resumed) = resumed {
+            self.resumed(cx, session, &resumed);
         }
     }
 
@@ -225,11 +240,27 @@ impl Application for Service {
             }
             Err(notice) => notice,
         };
-        if let Ok(finished) = notice.downcast::<Finished>() {
-            let table = self.table.current();
-            let mut context = self.context(cx, session);
-            context.shield(|cx| task::finish(cx, &table, *finished));
+        let notice = match notice.downcast::<Finished>() {
+            Ok(finished) => {
+                let table = self.table.current();
+                let mut context = self.context(cx, session);
+                return context.shield(|cx| task::finish(cx, &table, *finished));
+            }
+            Err(notice) => notice,
+        };
+        let mut context = self.context(cx, session);
+        if let Some(WentOn { call, resuming }) = resume::notified(&mut context, notice) {
+            resuming::answer(&mut context, &call, &resuming);
+            self.resumed(cx, session, &resuming.told());
         }
+    }
+
+    fn unreached(&mut self, cx: &mut Engine<'_>, notice: Notice) {
+        resume::unreached(cx, &mut self.state, notice);
+    }
+
+    fn shard_due(&mut self, now_ms: u64) -> Option<u64> {
+        self.state.records.expire(now_ms)
     }
 
     fn due(&mut self, cx: &mut Engine<'_>, session: &mut Session) -> Option<u64> {
@@ -283,6 +314,7 @@ impl Application for Service {
         if let Some(hook) = self.code.hooks.disconnect.clone() {
             hook(&mut self.context(cx, &mut session), reason);
         }
+        resume::closed(cx, &mut self.state, &mut session, reason);
     }
 
     fn encode(
@@ -295,159 +327,13 @@ impl Application for Service {
 }
 
 impl Service {
-    fn take(
-        &mut self,
-        cx: &mut Engine<'_>,
-        session: &mut Session,
-        item: Result<Item<'_>, InvalidRequest<'_>>,
-        batch: Option<u32>,
-    ) {
-        match item {
-            Ok(Item::Command(command)) => self.command(cx, session, &command, batch),
-            Ok(Item::Response(response)) => {
-                let reverse = session.some_mut().map(|more| &mut more.reverse);
-                // A response without a waiting call is late, or made up.
-                let _ = reverse.is_some_and(|reverse| reverse.settle(&response));
-                session.shrink();
-            }
-            Err(invalid) => {
-                let call = Call {
-                    id: invalid.id,
-                    mode: invalid.reply,
-                    batch,
-                };
-                call.answer(cx, session, &Reply::Error(&invalid.problem));
-            }
-        }
-    }
-
-    /// As [`Service::take`], within the limits.
-    #[cold]
-    fn take_limited(
-        &mut self,
-        cx: &mut Engine<'_>,
-        session: &mut Session,
-        item: Result<Item<'_>, InvalidRequest<'_>>,
-        bytes: usize,
-    ) {
-        let limited = check::message(&mut self.context(cx, session), 1, bytes);
-        match limited {
-            Ok(()) => self.take(cx, session, item, None),
-            Err(problem) => self.refuse(cx, session, item, None, &problem),
-        }
-    }
-
-    /// Answers what is too much; a leave is done, and what a client answers is heard.
-    #[cold]
-    fn refuse(
-        &mut self,
-        cx: &mut Engine<'_>,
-        session: &mut Session,
-        item: Result<Item<'_>, InvalidRequest<'_>>,
-        batch: Option<u32>,
-        problem: &Problem,
-    ) {
-        let call = match &item {
-            Ok(Item::Response(_)) => return self.take(cx, session, item, batch),
-            Ok(Item::Command(command)) if matches!(command.request, Request::Leave(_)) => {
-                return self.take(cx, session, item, batch);
-            }
-            Ok(Item::Command(command)) => Call {
-                id: command.id,
-                mode: command.reply,
-                batch,
-            },
-            Err(invalid) => Call {
-                id: invalid.id,
-                mode: invalid.reply,
-                batch,
-            },
-        };
-        call.answer(cx, session, &Reply::Error(problem));
-    }
-
-    fn take_all(
-        &mut self,
-        cx: &mut Engine<'_>,
-        session: &mut Session,
-        items: Items<'_>,
-        bytes: usize,
-    ) {
-        let limited = check::message(&mut self.context(cx, session), items.count(), bytes);
-        let missing = items.replies_due();
-        let mut key = None;
-        if missing > 0 {
-            let batches = &mut session.more().batches;
-            if batches.len() >= Limits::BATCHES_PER_CONNECTION_MAX {
-                let call = Call {
-                    id: None,
-                    mode: ReplyMode::Always,
-                    batch: None,
-                };
-                return call.answer(cx, session, &Reply::Error(&too_many_waiting()));
-            }
-            // Two batches of a connection have the same number only after four thousand million
-            // others.
-            let number = self.state.take_serial() as u32;
-            batches.push(Batch::new(number, missing, items.replies()));
-            key = Some(number);
-        }
-        for item in items {
-            // A handler may have closed the connection: then the rest of the batch is dropped, as
-            // later messages are.
-            if !cx.is_open() {
-                return;
-            }
-            match &limited {
-                Ok(()) => self.take(cx, session, item, key),
-                Err(problem) => self.refuse(cx, session, item, key, problem),
-            }
-        }
-    }
-
-    /// Runs a command's middleware and handler. A panic there concerns this command alone.
-    fn command(
-        &mut self,
-        cx: &mut Engine<'_>,
-        session: &mut Session,
-        command: &Command<'_>,
-        batch: Option<u32>,
-    ) {
-        let table = self.table.current();
-        let call = Call {
-            id: command.id,
-            mode: command.reply,
-            batch,
-        };
-        let mut context = Context::new(
-            cx.reborrow(),
-            session,
-            &mut self.state,
-            &self.shared,
-            Some(call),
-        );
-        let was_awaited = context.is_awaited();
-        if was_awaited && !matches!(command.request, Request::Auth(_)) {
-            let problem = Problem::new(Code::Unauthorized, UNAUTHENTICATED);
-            return context.answer(&Reply::Error(&problem));
-        }
-        let Some(entry) = table.find(&command.request) else {
-            let problem = Problem::new(Code::UnknownType, "no such type of request");
-            return context.answer(&Reply::Error(&problem));
-        };
-        if let Err(problem) = check::in_flight(&mut context, &command.request) {
-            return context.answer(&Reply::Error(&problem));
-        }
-        let run = confine(|| entry.run(&mut context, command));
-        entry.conclude(&mut context, command.request.name(), run);
-        if was_awaited {
-            self.greet_late(cx, session, was_awaited);
+    /// A session has gone on: the application hears of it after the client.
+    fn resumed(&mut self, cx: &mut Engine<'_>, session: &mut Session, resumed: &Resumed) {
+        if let Some(hook) = self.code.hooks.resumed.clone() {
+            hook(&mut self.context(cx, session), resumed);
         }
     }
 }
-
-/// The answer to whatever a connection asks for that must say first who it is.
-const UNAUTHENTICATED: &str = "authenticate first: send auth with a token";
 
 /// Sends an event in the connection's dialect.
 fn send_event(cx: &mut Engine<'_>, event: &Event<'_>) {

@@ -212,6 +212,8 @@ pub(super) static KEYS: &[Key] = &[
     limit_keys::REQUESTS_IN_FLIGHT,
     limit_keys::ON_EXCEED,
     limit_keys::DRY_RUN,
+    session_keys::WAITING,
+    session_keys::BYTES,
     room_keys::JOIN,
     room_keys::PUBLISH,
     room_keys::PRESENCE,
@@ -234,6 +236,7 @@ pub(super) static KEYS: &[Key] = &[
     room_keys::PRESENCE_GRACE,
     room_keys::PRESENCE_EVENTS_MAX_MEMBERS,
     room_keys::PRESENCE_OF,
+    session_keys::RESUME,
     session_keys::SAME_USER,
     session_keys::MAX_PER_USER,
     Key {

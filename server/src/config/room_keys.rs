@@ -147,7 +147,7 @@ pub(super) const PRESENCE_EVENTS: Key = Key {
 pub(super) const PRESENCE_GRACE: Key = Key {
     name: "rooms.presence_grace",
     flag: None,
-    what: "How long a user whose connection was lost is away before it has left. Who is no user leaves at once.",
+    what: "How long a user whose connection was lost is away before it has left. Who is no user and has no session leaves at once.",
     kind: ValueKind::Time(Duration::ZERO..=PresenceOptions::GRACE_MAX, |settings| {
         &mut settings.rooms.presence_grace
     }),

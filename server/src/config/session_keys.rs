@@ -1,8 +1,33 @@
 //! The keys of section `[sessions]`.
 
 use super::key::{Key, ValueKind};
+use crate::session::options::SessionOptions;
 use shardcast_engine::SameUser;
 
+pub(super) const WAITING: Key = Key {
+    name: "limits.sessions",
+    flag: None,
+    what: "Sessions of each shard that wait for their clients (sessions.resume); of more, the one that has waited for longest ends.",
+    kind: ValueKind::Count(SessionOptions::WAITING, |settings| {
+        &mut settings.sessions.waiting_max
+    }),
+};
+pub(super) const BYTES: Key = Key {
+    name: "limits.session_bytes",
+    flag: None,
+    what: "Memory for these sessions, shared out evenly to the shards; beyond it those that have waited for longest end.",
+    kind: ValueKind::Size(SessionOptions::BYTES, |settings| {
+        &mut settings.sessions.bytes_max
+    }),
+};
+pub(super) const RESUME: Key = Key {
+    name: "sessions.resume",
+    flag: None,
+    what: "How long a session waits for its client after the connection was lost: a new connection that shows the token of its welcome (resume) goes on with its rooms, its identity and what was missed. none keeps nothing.",
+    kind: ValueKind::SomeTime(SessionOptions::RESUME, |settings| {
+        &mut settings.sessions.resume
+    }),
+};
 pub(super) const SAME_USER: Key = Key {
     name: "sessions.same_user",
     flag: None,

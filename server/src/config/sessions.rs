@@ -1,11 +1,16 @@
 //! What sessions are configured to be: the values of section `[sessions]`.
 
 use super::value::ConfigValue;
+use crate::session::options::SessionOptions;
 use shardcast_engine::SameUser;
+use std::time::Duration;
 
 /// Section `[sessions]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sessions {
+    pub(super) resume: Option<Duration>,
+    pub(super) waiting_max: usize,
+    pub(super) bytes_max: usize,
     pub(super) same_user: SameUserRule,
     /// `None`: what the rule says by itself.
     pub(super) per_user_max: Option<usize>,
@@ -20,7 +25,33 @@ pub(super) enum SameUserRule {
     Reject,
 }
 
+impl Default for Sessions {
+    fn default() -> Sessions {
+        let SessionOptions {
+            resume,
+            waiting_max,
+            bytes_max,
+        } = SessionOptions::default();
+        Sessions {
+            resume,
+            waiting_max,
+            bytes_max,
+            same_user: SameUserRule::default(),
+            per_user_max: None,
+        }
+    }
+}
+
 impl Sessions {
+    /// As the application has them.
+    pub(super) fn options(&self) -> SessionOptions {
+        SessionOptions {
+            resume: self.resume,
+            waiting_max: self.waiting_max,
+            bytes_max: self.bytes_max,
+        }
+    }
+
     /// As the engine has it; the key's range keeps the number small.
     pub(super) fn same_user(&self) -> SameUser {
         let given = self.per_user_max;
@@ -75,6 +106,7 @@ mod tests {
             let sessions = Sessions {
                 same_user,
                 per_user_max,
+                ..Sessions::default()
             };
             assert_eq!(sessions.same_user(), expected, "{sessions:?}");
         }

@@ -16,6 +16,7 @@ use crate::admission::entrance::EVENTS_PATH;
 use crate::auth::options::TokenMode;
 use crate::limits::rules::RateLimits;
 use crate::namespace::Namespaces;
+use crate::session::options::SessionOptions;
 use shardcast_engine::protocol::deflate::Takeover;
 use shardcast_engine::{Compression, ListenSource, Listener, ProxyProtocol, Tls};
 use shardcast_protocol::dialect::{DEPTH_MAX, Rules};
@@ -205,6 +206,11 @@ impl Settings {
     /// Section `[tls]`, if clients connect with TLS.
     pub(crate) fn tls(&self) -> Option<&TlsSettings> {
         Some(&self.tls).filter(|tls| tls.listen.is_somewhere())
+    }
+
+    /// How long sessions outlive their connections.
+    pub(crate) fn sessions(&self) -> SessionOptions {
+        self.sessions.options()
     }
 
     /// What may be done in which rooms.

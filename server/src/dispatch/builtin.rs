@@ -12,12 +12,12 @@ use crate::limits::check;
 use crate::namespace::Standing;
 use crate::rooms::cursor::key_of_cursor;
 use crate::rooms::membership::{self, RoomToJoin};
-use crate::rooms::{history, members, presence};
+use crate::rooms::{history, members, presence, resume};
 use crate::session::context::Context;
 use crate::wire::position::since_of;
 use shardcast_engine::{HistoryQuery, PresenceQuery, ReadOrder, Since};
 use shardcast_protocol::dialect::{
-    self, Command, Join, JoinSince, Problem, Reply, Request, Rooms, SinceByRoom, Status,
+    self, Command, Join, JoinSince, Problem, Reply, Request, Resume, Rooms, SinceByRoom, Status,
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -42,6 +42,7 @@ pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Pro
         Request::History(query) => history(cx, query)?,
         Request::Auth(token) => authenticate(cx, token, Occasion::Auth)?,
         Request::Refresh(token) => authenticate(cx, token, Occasion::Refresh)?,
+        Request::Resume(asked) => resume(cx, asked)?,
         Request::Call { .. } => unreachable!("no handler's entry acts for the server"),
     }
     Ok(())
@@ -84,6 +85,7 @@ fn join(cx: &mut Context<'_>, asked: &Join<'_>) -> Result<(), Problem> {
                 room: *room,
                 since,
                 shown: shown.transpose()?,
+                before: None,
             });
         }
         since.check_all_taken()?;
@@ -169,6 +171,23 @@ fn history(cx: &mut Context<'_>, asked: &dialect::HistoryQuery<'_>) -> Result<()
         },
     };
     history::read(cx, |cx| cx.requester(), room, query)
+}
+
+/// Goes on with a session, from where the client says that it has heard its rooms.
+fn resume(cx: &mut Context<'_>, asked: &Resume<'_>) -> Result<(), Problem> {
+    let mut positions = HashMap::new();
+    for (room, since) in asked.since.iter().flat_map(SinceByRoom::rooms) {
+        if positions.len() == cx.shared.rooms_per_connection_max {
+            return Err(bad_request("since names more rooms than a session has"));
+        }
+        if positions
+            .insert(room.into_owned(), since_of(&since))
+            .is_some()
+        {
+            return Err(bad_request("duplicate key"));
+        }
+    }
+    resume::ask(cx, &asked.token, positions)
 }
 
 fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {

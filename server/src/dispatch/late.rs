@@ -3,7 +3,7 @@
 //! Invariant: nothing of a log that no client may name a place in is told. Called by the service.
 
 use crate::dispatch::page::fitting;
-use crate::dispatch::present;
+use crate::dispatch::{present, resuming};
 use crate::rooms::membership;
 use crate::session::call::OwnedCall;
 use crate::session::context::Context;
@@ -38,6 +38,7 @@ pub(crate) fn answer(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
         Outcome::Present { room, limit, page } => {
             present::answer_page(cx, call, &room, limit, &page);
         }
+        Outcome::Resumed(resuming) => resuming::answer(cx, call, &resuming),
         Outcome::Read { room, history } => {
             let history = history.expect("no answer is missing");
             answer_history(cx, call, &room, &history);

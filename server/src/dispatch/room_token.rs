@@ -58,6 +58,7 @@ pub(crate) fn join(
                 room,
                 since: owned.since,
                 shown: owned.shown,
+                before: None,
             }];
             let requester = |_: &mut Context<'_>| match waiting.take() {
                 Some(call) => Requester::Client(call),

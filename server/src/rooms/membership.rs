@@ -10,7 +10,9 @@ use crate::session::pending::{JoinedRoom, Joining, Outcome, Pending, Requester, 
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
-use shardcast_engine::{JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag};
+use shardcast_engine::{
+    Address, Continuity, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
+};
 use shardcast_protocol::dialect::{Code, Problem};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -258,6 +260,8 @@ pub(crate) struct RoomToJoin<'r> {
     pub(crate) since: Option<Since>,
     /// Only in a room that knows its members one by one.
     pub(crate) shown: Option<OwnedData>,
+    /// The connection whose session goes on by this.
+    pub(crate) before: Option<Address>,
 }
 
 impl<'r> RoomToJoin<'r> {
@@ -267,19 +271,47 @@ impl<'r> RoomToJoin<'r> {
             room: shared.resolve(room)?,
             since: None,
             shown: None,
+            before: None,
         })
     }
 
-    fn options(&self) -> JoinOptions {
+    /// Asks the room's home for the membership.
+    pub(crate) fn ask(&self, cx: &mut Context<'_>, tag: Tag) -> Result<(), RoomError> {
         let presence = self.room.presence();
-        JoinOptions {
+        let options = JoinOptions {
             members_max: self.room.namespace().members_max,
             log: self.room.log(),
             since: self.since,
             presence: presence.map(|class| JoinPresence {
                 class,
                 data: self.shown.clone(),
+                continuity: self.continuity(cx),
             }),
+        };
+        cx.engine.join_with(self.room.name(), options, tag)?;
+        if presence.is_some() {
+            self.remember_shown(cx);
+        }
+        Ok(())
+    }
+
+    /// What presence knows of the connection's session.
+    fn continuity(&self, cx: &Context<'_>) -> Continuity {
+        match (self.before, cx.session.resumable()) {
+            (Some(before), _) => Continuity::Resumed(before),
+            (None, Some(_)) => Continuity::Session,
+            (None, None) => Continuity::None,
+        }
+    }
+
+    /// The session's next connection shows the same.
+    fn remember_shown(&self, cx: &mut Context<'_>) {
+        let rooms_max = cx.shared.rooms_per_connection_max;
+        if let Some(resumable) = cx.session.resumable_mut() {
+            resumable.show(self.room.name(), self.shown.as_ref());
+            if resumable.shows_more_than(rooms_max) {
+                resumable.forget_all_but(&cx.engine.rooms());
+            }
         }
     }
 }
@@ -310,7 +342,7 @@ pub(crate) fn join(
     let mut joined: Vec<JoinedRoom> = Vec::with_capacity(rooms.len());
     for (tag, asked) in tags_from(first).zip(rooms) {
         let room = asked.room.name();
-        if let Err(error) = cx.engine.join_with(room, asked.options(), tag) {
+        if let Err(error) = asked.ask(cx, tag) {
             // All or nothing: the rooms that this request has joined so far are left again, and the
             // answers to those leaves are dropped.
             leave_new(cx, first, &joined);
@@ -385,7 +417,7 @@ fn leave_new(cx: &mut Context<'_>, first: Tag, rooms: &[JoinedRoom]) {
     }
 }
 
-fn tags_from(first: Tag) -> impl Iterator<Item = Tag> {
+pub(crate) fn tags_from(first: Tag) -> impl Iterator<Item = Tag> {
     (0..).map(move |offset| Tag(first.0.wrapping_add(offset)))
 }
 

@@ -11,7 +11,7 @@ use crate::session::state::SessionState;
 use crate::session::validity::Validity;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::encoding::{self, Nesting};
-use crate::wire::failure::Failure;
+use crate::wire::failure::{Failure, problem_of_room};
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{Context as Engine, EncodingId, Peer, confine};
@@ -71,6 +71,11 @@ impl<'c> Context<'c> {
     /// # Errors
     /// `rate_limited`: the identity has changed too often in a moment, and stays.
     pub fn identify(&mut self, identity: Identity) -> Result<(), Failure> {
+        Ok(self.become_user(identity)?)
+    }
+
+    /// The same, with the problem that a client would hear.
+    pub(crate) fn become_user(&mut self, identity: Identity) -> Result<(), Problem> {
         let is_awaited = self.is_awaited();
         let slot = slot_of(&self.engine);
         if let Some(limiter) = &mut self.state.limiter {
@@ -90,7 +95,7 @@ impl<'c> Context<'c> {
             if is_awaited {
                 self.mute();
             }
-            return Err(error.into());
+            return Err(problem_of_room(error));
         }
         self.session.set_identity(identity);
         if is_awaited {
@@ -168,8 +173,10 @@ impl<'c> Context<'c> {
         self.session.some_mut()?.metadata.get_mut()
     }
 
-    /// Keeps one value of this type as long as the connection lives, and returns the former one.
-    pub fn set_metadata<T: 'static>(&mut self, value: T) -> Option<T> {
+    /// Keeps one value of this type as long as the connection lives, or its session, where sessions
+    /// outlive connections ([`crate::App::sessions`]); and returns the former one. `Send`: the next
+    /// connection of the session may be another shard's.
+    pub fn set_metadata<T: Send + 'static>(&mut self, value: T) -> Option<T> {
         self.session.more().metadata.set(value)
     }
 

@@ -3,6 +3,7 @@
 //! `call_client`.
 
 use crate::session::context::Context;
+use crate::session::counts::SessionCounts;
 use crate::session::retry::{self, Queue, place_in};
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
@@ -78,6 +79,11 @@ impl Handle {
     /// notice is dropped when the server stops.
     pub(crate) fn post_later(&self, connection: ConnectionId, notice: impl Any + Send) {
         retry::post(&self.shared, connection.0, Box::new(notice));
+    }
+
+    /// What is counted of sessions that outlive their connections, over all shards.
+    pub fn session_counts(&self) -> Arc<SessionCounts> {
+        self.shared.sessions.counts.clone()
     }
 
     /// Closes a connection: what was sent before leaves first.

@@ -2,6 +2,7 @@
 //! Generic over the continuation of code of the application. Kept by the session.
 
 use crate::session::call::OwnedCall;
+use crate::session::resuming::Resuming;
 use shardcast_engine::{
     Answer, History, JoinedLog, Listing, Position, PresencePage, Publish, Repeat, Report,
     RoomError, Tag,
@@ -57,6 +58,8 @@ pub(crate) enum Outcome {
         limit: u32,
         page: PresencePage,
     },
+    /// The rooms of a session that goes on.
+    Resumed(Resuming),
 }
 
 /// Publishes of one request.
@@ -262,6 +265,17 @@ impl<C> Pending<C> {
         Pending::new(requester, tag, 1, 1, outcome)
     }
 
+    /// The rooms of a session, of which so many homes are to answer.
+    pub(crate) fn resume(
+        requester: Requester<C>,
+        first: Tag,
+        missing: u32,
+        resuming: Resuming,
+    ) -> Pending<C> {
+        let tags = resuming.rooms.len() as u32;
+        Pending::new(requester, first, tags, missing, Outcome::Resumed(resuming))
+    }
+
     fn new(
         requester: Requester<C>,
         first: Tag,
@@ -305,6 +319,12 @@ impl<C> Pending<C> {
                 // The refused room is not one of those that are left again.
                 joining.rooms[place].was_in = true;
             }
+            (Outcome::Resumed(resuming), Answer::Joined { log, .. }) => {
+                resuming.take(place, Ok(log));
+            }
+            (Outcome::Resumed(resuming), Answer::Refused { error, .. }) => {
+                resuming.take(place, Err(error));
+            }
             (Outcome::Left { .. }, Answer::Left { .. }) => {}
             (Outcome::Published(publishing), Answer::Reported(report)) => {
                 publishing.add(place, report);
@@ -318,7 +338,8 @@ impl<C> Pending<C> {
                 | Outcome::Published(_)
                 | Outcome::Listed { .. }
                 | Outcome::Read { .. }
-                | Outcome::Present { .. },
+                | Outcome::Present { .. }
+                | Outcome::Resumed(_),
                 answer,
             ) => unreachable!("{answer:?} answers another request"),
         }

@@ -3,6 +3,9 @@
 
 use crate::limits::limiter::ShardLimiter;
 use crate::session::permits::Permits;
+use crate::session::records::Records;
+use crate::session::shared::Shared;
+use crate::session::token::Secrets;
 use shardcast_engine::Tag;
 
 /// One shard's own.
@@ -21,13 +24,16 @@ pub(crate) struct ShardState {
     pub(crate) random: fastrand::Rng,
     /// `None`: nothing is limited.
     pub(crate) limiter: Option<Box<ShardLimiter>>,
+    /// Sessions whose connections are gone.
+    pub(crate) records: Records,
+    pub(crate) secrets: Secrets,
 }
 
 impl ShardState {
     /// Capacity of the scratch that is kept.
     const SCRATCH_BYTES_KEPT: usize = 64 << 10;
 
-    pub(crate) fn new(shard: u16, limiter: Option<ShardLimiter>) -> ShardState {
+    pub(crate) fn new(shared: &Shared, shard: u16, limiter: Option<ShardLimiter>) -> ShardState {
         ShardState {
             shard,
             next_tag: 0,
@@ -36,6 +42,8 @@ impl ShardState {
             scratch: Vec::new(),
             random: fastrand::Rng::new(),
             limiter: limiter.map(Box::new),
+            records: Records::new(shared.sessions.limits, shared.sessions.counts.clone()),
+            secrets: Secrets::new(shared.sessions.secrets),
         }
     }
 
@@ -52,8 +60,9 @@ impl ShardState {
         self.next_serial
     }
 
-    /// Keeps no scratch.
+    /// Keeps no scratch, and no places of sessions that went on.
     pub(crate) fn release_memory(&mut self) {
+        self.records.release_memory();
         self.scratch = Vec::new();
     }
 

@@ -5,10 +5,16 @@ use crate::auth::gate::TokenGate;
 use crate::limits::limiter::Limiter;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
+use crate::session::counts::SessionCounts;
+use crate::session::options::SessionOptions;
+use crate::session::records::RecordLimits;
 use crate::session::refusals::RefusalCounts;
+use crate::session::token::SecretSource;
 use shardcast_engine::{EncodingId, EncodingsPresent, Handle as EngineHandle, Refused};
 use shardcast_protocol::dialect::Rules;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The same for all shards, and for all handles.
@@ -37,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) refusals: RefusalCounts,
     /// `None`: no tokens are looked for.
     pub(crate) gate: Option<Arc<TokenGate>>,
+    pub(crate) sessions: SessionRules,
     /// The engine's count of encodings, known since the first connection opened.
     pub(crate) encodings: OnceLock<EncodingsPresent>,
     /// Where background handlers run.
@@ -45,6 +52,52 @@ pub(crate) struct Shared {
     pub(crate) engine: OnceLock<EngineHandle>,
     /// Told when the engine has started.
     pub(crate) started: watch::Sender<()>,
+}
+
+/// What holds for sessions that outlive their connections.
+#[derive(Debug)]
+pub(crate) struct SessionRules {
+    /// How long they do. `None`: they do not.
+    pub(crate) resume_ms: Option<u64>,
+    /// Of each shard.
+    pub(crate) limits: RecordLimits,
+    pub(crate) secrets: SecretSource,
+    /// Of all shards.
+    pub(crate) counts: Arc<SessionCounts>,
+    /// Sessions that have begun: counted where one opens, if they may outlive their connections.
+    begun: AtomicU64,
+}
+
+impl SessionRules {
+    pub(crate) fn new(
+        options: SessionOptions,
+        secrets: SecretSource,
+        shards: usize,
+    ) -> SessionRules {
+        let SessionOptions {
+            resume,
+            waiting_max,
+            bytes_max,
+        } = options.clamped();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let resume_ms = resume.map(millis);
+        SessionRules {
+            resume_ms,
+            limits: RecordLimits {
+                keep_ms: resume_ms.unwrap_or_default(),
+                waiting_max,
+                bytes_max: bytes_max / shards.max(1),
+            },
+            secrets,
+            counts: Arc::default(),
+            begun: AtomicU64::new(0),
+        }
+    }
+
+    /// The number of a session that begins, above those of all before.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 impl Shared {

@@ -11,6 +11,7 @@ use crate::session::identity::Identity;
 use crate::session::limits::Limits;
 use crate::session::metadata::Metadata;
 use crate::session::pending::Pending;
+use crate::session::resumable::Resumable;
 use crate::session::reverse::Reverse;
 use crate::session::task::Task;
 use crate::session::validity::Validity;
@@ -46,6 +47,8 @@ pub(crate) struct More<C> {
     pub(crate) tasks: Vec<Task>,
     pub(crate) batches: Vec<Batch>,
     pub(crate) reverse: Reverse,
+    /// `None`: the connection's end is its session's.
+    pub(crate) resumable: Option<Box<Resumable>>,
 }
 
 impl<C> SessionState<C> {
@@ -91,6 +94,15 @@ impl<C> SessionState<C> {
         self.more.get_or_insert_default()
     }
 
+    /// What goes on after the connection.
+    pub(crate) fn resumable(&self) -> Option<&Resumable> {
+        self.some()?.resumable.as_deref()
+    }
+
+    pub(crate) fn resumable_mut(&mut self) -> Option<&mut Resumable> {
+        self.some_mut()?.resumable.as_deref_mut()
+    }
+
     /// Releases the allocated part if nothing is in it.
     pub(crate) fn shrink(&mut self) {
         if self.more.as_ref().is_some_and(|more| more.is_empty()) {
@@ -100,8 +112,12 @@ impl<C> SessionState<C> {
 
     /// Whether one more request may wait for other shards.
     pub(crate) fn has_space(&self) -> bool {
-        self.some()
-            .is_none_or(|more| more.pending.len() < Limits::REQUESTS_PER_CONNECTION_MAX)
+        self.some().is_none_or(|more| {
+            // A session that arrives waits for its rooms' homes.
+            let resumable = more.resumable.as_ref();
+            let arrives = resumable.is_some_and(|resumable| resumable.taking.is_some());
+            more.pending.len() + usize::from(arrives) < Limits::REQUESTS_PER_CONNECTION_MAX
+        })
     }
 
     /// Whether the place of one more publish may be awaited.
@@ -151,6 +167,7 @@ impl<C> Default for More<C> {
             tasks: Vec::new(),
             batches: Vec::new(),
             reverse: Reverse::default(),
+            resumable: None,
         }
     }
 }
@@ -179,6 +196,7 @@ impl<C> More<C> {
             && self.tasks.is_empty()
             && self.batches.is_empty()
             && self.reverse.is_empty()
+            && self.resumable.is_none()
     }
 }
 

@@ -167,12 +167,15 @@ fn with_event<R>(
             event,
             connection,
             user,
+            was,
         } => {
             let connection = connection.map(|address| ConnectionId(address).text());
+            let was = was.map(|address| ConnectionId(address).text());
             act(&Event::Presence {
                 room: room?,
                 change: change_of(event),
                 connection: connection.as_ref().map(IdText::as_str),
+                was: was.as_ref().map(IdText::as_str),
                 user,
                 // A member that shows nothing comes with no text, which is no value.
                 data: match publication.data {

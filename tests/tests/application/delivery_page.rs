@@ -24,6 +24,8 @@ enum Line {
     Says(&'static str),
     Hears(&'static str),
     Goes,
+    /// Without a goodbye.
+    IsCut,
     Comes,
 }
 
@@ -36,6 +38,7 @@ fn line(text: &'static str) -> (&'static str, Line) {
     let (name, does) = text.split_once("   ").expect(text);
     match does {
         "loses its connection" => (name, Line::Goes),
+        "is cut off" => (name, Line::IsCut),
         "comes back" => (name, Line::Comes),
         _ => panic!("nobody can do this: {text}"),
     }
@@ -86,7 +89,9 @@ impl Epochs {
                             assert_eq!(*known, real, "an epoch of the page is one epoch");
                             *heard = expected.clone();
                         }
-                        "from" | "connection" | "cursor" | "members" => *heard = expected.clone(),
+                        "from" | "connection" | "previous" | "cursor" | "members" => {
+                            *heard = expected.clone()
+                        }
                         _ => self.settle(heard, expected),
                     }
                 }
@@ -101,19 +106,40 @@ impl Epochs {
     }
 }
 
+/// The token that a client has, in the place of the page's.
+fn with_token(text: &str, token: Option<&String>) -> String {
+    const KEY: &str = r#""token":""#;
+    match (text.split_once(KEY), token) {
+        (Some((before, rest)), Some(token)) => {
+            let (_, after) = rest.split_once('"').expect("a string has an end");
+            format!("{before}{KEY}{token}\"{after}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
 fn run(served: &Served, example: &'static str) {
     let connect = || Client::native_at(served.address("ws"));
     let mut clients: HashMap<&str, Client> = HashMap::new();
     let mut epochs = Epochs::default();
+    // With what each was welcomed before it was cut off.
+    let mut tokens: HashMap<&str, String> = HashMap::new();
     for (name, does) in example.lines().map(line) {
         match does {
             Line::Says(text) => {
                 let client = clients.entry(name).or_insert_with(connect);
-                client.say(&epochs.said(text));
+                let text = epochs.said(text);
+                client.say(&with_token(&text, tokens.get(name)));
             }
             Line::Hears(expected) => {
                 let client = clients.get_mut(name).expect("who hears has spoken");
                 epochs.check(&client.hear(), expected);
+            }
+            Line::IsCut => {
+                let gone = clients.remove(name).expect("it is there");
+                let welcome: Value = serde_json::from_str(gone.welcome()).expect("JSON");
+                let token = welcome["resume"].as_str().expect("a token");
+                tokens.insert(name, token.to_owned());
             }
             Line::Goes => clients.remove(name).expect("it is there").leave(),
             Line::Comes => assert!(clients.insert(name, connect()).is_none()),
@@ -137,7 +163,7 @@ fn the_examples_are_what_happens() {
         run(&served, example);
         count += 1;
     }
-    assert_eq!(count, 11, "examples come and go; count them here");
+    assert_eq!(count, 12, "examples come and go; count them here");
 }
 
 #[test]

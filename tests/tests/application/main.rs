@@ -25,6 +25,7 @@ mod recovery;
 mod replacement;
 mod runtimes;
 mod same_user;
+mod sessions;
 mod speaker;
 mod users;
 

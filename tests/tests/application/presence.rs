@@ -175,13 +175,9 @@ fn a_user_that_is_lost_is_away_and_comes_back() {
             // Who is away is no member.
             assert_eq!(joined["members"], 2);
             let second = bob.id().to_owned();
-            ann.expect(&event(
-                room,
-                "back",
-                &second,
-                Some("bob"),
-                json!({"window": 2}),
-            ));
+            let mut back = event(room, "back", &second, Some("bob"), json!({"window": 2}));
+            back["was"] = json!(first);
+            ann.expect(&back);
             let here = json!({"connection": second, "user": "bob", "data": {"window": 2}});
             let found = members(&mut ann, room);
             assert!(found.len() == 2 && found.contains(&here), "{found:?}");

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use tungstenite::Message;
 
 /// Types whose keys stand beside the type and not in `data`.
-const BUILT_IN: [&str; 10] = [
+const BUILT_IN: [&str; 11] = [
     "ping",
     "echo",
     "join_room",
@@ -24,6 +24,7 @@ const BUILT_IN: [&str; 10] = [
     "status",
     "presence",
     "history",
+    "resume",
 ];
 
 /// A connected client.
@@ -32,6 +33,7 @@ pub(crate) struct Speaker {
     pub(crate) dialect: Dialect,
     pub(crate) client: Client,
     id: String,
+    welcome: Value,
     heard: VecDeque<Value>,
     asked: u64,
 }
@@ -53,6 +55,7 @@ impl Speaker {
             dialect,
             client,
             id: String::new(),
+            welcome: Value::Null,
             heard: VecDeque::new(),
             asked: 0,
         };
@@ -60,12 +63,18 @@ impl Speaker {
         assert_eq!(welcome["type"], "welcome", "{welcome}");
         let id = welcome["connection"].as_str().expect("an id");
         speaker.id = id.to_owned();
+        speaker.welcome = welcome;
         speaker
     }
 
     /// What the server calls it.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What it heard first.
+    pub(crate) fn welcome(&self) -> &Value {
+        &self.welcome
     }
 
     /// Where it is.

@@ -99,6 +99,7 @@ pub(crate) fn check_rooms(request: &Request<'_>) {
         | Request::History(_)
         | Request::Auth(_)
         | Request::Refresh(_)
+        | Request::Resume(_)
         | Request::Call { .. } => return,
     };
     if let Rooms::Many(list) = rooms {

@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::driver::boundary::Millis;
 use crate::topic::key::{Topic, TopicKey, TopicKind};
 use crate::topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
-use crate::topic::presence::roster::{Change, Parting, Roster};
-use crate::types::presence::{OwnedData, PresenceKey, PresencePage, PresenceQuery};
+use crate::topic::presence::roster::{Change, Newcomer, Parting, Roster};
+use crate::types::presence::{JoinPresence, PresenceKey, PresencePage, PresenceQuery};
 use crate::types::presence_event::PresenceEvent;
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Address;
@@ -65,6 +65,15 @@ pub(crate) enum What {
     Members(u32),
 }
 
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goodbye {
+    /// Its client may go on with its session.
+    Unsaid,
+    /// That is over. A user may come back all the same.
+    Said,
+}
+
 /// What is due at a time.
 #[derive(Debug)]
 enum Due {
@@ -112,12 +121,16 @@ impl Presences {
     pub(crate) fn join(
         &mut self,
         topic: &TopicKey,
-        class: PresenceClass,
         who: Address,
         user: Option<Arc<str>>,
-        data: Option<OwnedData>,
+        presence: JoinPresence,
         now: Millis,
     ) {
+        let JoinPresence {
+            class,
+            data,
+            continuity,
+        } = presence;
         let Some(options) = self.options.get(class.index()) else {
             return;
         };
@@ -126,10 +139,14 @@ impl Presences {
             .rosters
             .entry(topic.name().clone())
             .or_insert_with(|| Counted::new(topic.clone(), class, of));
-        let change = counted.roster.join(who, user, data.map(Arc::new));
-        if let Some(change) = change {
-            let is_back = change.event == PresenceEvent::Back;
-            self.away -= usize::from(is_back);
+        let newcomer = Newcomer {
+            who,
+            user,
+            data: data.map(Arc::new),
+            continuity,
+        };
+        if let Some(change) = counted.roster.join(newcomer) {
+            self.away -= usize::from(change.was_away);
             self.tell(topic.name(), change, Some(who), now);
         }
     }
@@ -139,13 +156,14 @@ impl Presences {
         self.part(topic, who, Parting::Left, now);
     }
 
-    /// A connection that was a member of a room was lost.
-    pub(crate) fn lose(&mut self, topic: Topic<'_>, who: Address, now: Millis) {
+    /// A connection that was a member of a room has ended.
+    pub(crate) fn lose(&mut self, topic: Topic<'_>, who: Address, goodbye: Goodbye, now: Millis) {
         self.numbers += 1;
         let has_room = self.away < Self::AWAY_MAX && self.due.len() < 2 * Self::AWAY_MAX;
-        let parting = match has_room {
-            true => Parting::Lost(self.numbers),
-            false => Parting::Left,
+        let parting = match (has_room, goodbye) {
+            (true, Goodbye::Unsaid) => Parting::Lost(self.numbers),
+            (true, Goodbye::Said) => Parting::Closed(self.numbers),
+            (false, _) => Parting::Left,
         };
         self.part(topic, who, parting, now);
     }
@@ -165,7 +183,9 @@ impl Presences {
             return;
         };
         let name = counted.topic.name().clone();
-        if let (Parting::Lost(number), PresenceEvent::Away) = (parting, change.event) {
+        if let (Parting::Lost(number) | Parting::Closed(number), PresenceEvent::Away) =
+            (parting, change.event)
+        {
             self.away += 1;
             let at = now + grace.as_millis() as Millis;
             let due = Due::GiveUp {

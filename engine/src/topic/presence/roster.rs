@@ -6,7 +6,7 @@
 
 use crate::topic::presence::options::{PresenceClass, PresenceOf};
 use crate::types::presence::{
-    OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState, PresentMember,
+    Continuity, OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState, PresentMember,
 };
 use crate::types::presence_event::PresenceEvent;
 use crate::types::ticket::Address;
@@ -32,6 +32,8 @@ struct RosterMember {
     data: Option<Arc<OwnedData>>,
     /// Connections that stand for it.
     connections: u32,
+    /// It is no user, and may be away all the same: its session outlives its connection.
+    has_session: bool,
     /// Since when it is away, as a number. `None`: it is here.
     away: Option<u64>,
 }
@@ -43,6 +45,19 @@ pub(crate) struct Change {
     pub(crate) key: PresenceKey,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) data: Option<Arc<OwnedData>>,
+    /// The connection that the member had, and has no more.
+    pub(crate) was: Option<Address>,
+    /// Whether the change ends an absence by a return.
+    pub(crate) was_away: bool,
+}
+
+/// A connection that joins.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) who: Address,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) data: Option<Arc<OwnedData>>,
+    pub(crate) continuity: Continuity,
 }
 
 /// Why a connection is no member any more.
@@ -52,6 +67,8 @@ pub(crate) enum Parting {
     Left,
     /// It was lost. The number tells this time from others.
     Lost(u64),
+    /// It was closed, and its session with it: whoever is no user has left.
+    Closed(u64),
 }
 
 impl Roster {
@@ -74,37 +91,67 @@ impl Roster {
     }
 
     /// A connection has joined, which stands for nobody yet.
-    pub(crate) fn join(
-        &mut self,
-        who: Address,
-        user: Option<Arc<str>>,
-        data: Option<Arc<OwnedData>>,
-    ) -> Option<Change> {
-        let event = match (self.of, &user) {
-            (PresenceOf::Users, Some(user)) => return self.join_as_user(who, user.clone(), data),
-            (PresenceOf::Connections, Some(user)) => match self.take_away(user) {
-                Some(before) => {
-                    self.members.remove(&PresenceKey::Connection(before));
-                    PresenceEvent::Back
-                }
-                None => PresenceEvent::Join,
-            },
-            (_, None) => PresenceEvent::Join,
+    pub(crate) fn join(&mut self, newcomer: Newcomer) -> Option<Change> {
+        let Newcomer {
+            who,
+            user,
+            data,
+            continuity,
+        } = newcomer;
+        if let (PresenceOf::Users, Some(user)) = (self.of, &user) {
+            return self.join_as_user(who, user.clone(), data);
+        }
+        let before = match continuity {
+            Continuity::Resumed(before) => self.take_over(before, user.as_ref()),
+            Continuity::None | Continuity::Session => None,
         };
+        let before = before.or_else(|| Some((self.take_away(user.as_ref()?)?, true)));
         let key = PresenceKey::Connection(who);
         let member = RosterMember {
             user: user.clone(),
             data: data.clone(),
             connections: 1,
+            has_session: continuity != Continuity::None,
             away: None,
         };
         self.members.insert(key.clone(), member);
         Some(Change {
-            event,
+            event: match before {
+                Some(_) => PresenceEvent::Back,
+                None => PresenceEvent::Join,
+            },
             key,
             user,
             data,
+            was: before.map(|(before, _)| before),
+            was_away: before.is_some_and(|(_, was_away)| was_away),
         })
+    }
+
+    /// The member that this connection is, or was until it was lost, if it is the same user's: it
+    /// stands for it no more. With whether it was away.
+    fn take_over(&mut self, before: Address, user: Option<&Arc<str>>) -> Option<(Address, bool)> {
+        let key = PresenceKey::Connection(before);
+        let member = self.members.get(&key)?;
+        if member.user.as_ref() != user {
+            return None;
+        }
+        let was_away = member.away.is_some();
+        self.members.remove(&key);
+        if let (true, Some(user)) = (was_away, user) {
+            self.forget_away(user, before);
+        }
+        Some((before, was_away))
+    }
+
+    /// A connection of the user's is not away any more.
+    fn forget_away(&mut self, user: &Arc<str>, who: Address) {
+        if let Some(away) = self.away.get_mut(user) {
+            away.retain(|other| *other != who);
+            if away.is_empty() {
+                self.away.remove(user);
+            }
+        }
     }
 
     /// A connection of the user's that is away, which is the one that comes back.
@@ -114,6 +161,7 @@ impl Roster {
         if away.is_empty() {
             self.away.remove(user);
         }
+        self.members.remove(&PresenceKey::Connection(before?));
         before
     }
 
@@ -133,22 +181,26 @@ impl Roster {
                 user: Some(user.clone()),
                 data: None,
                 connections: 0,
+                has_session: false,
                 away: None,
             });
         member.connections += 1;
         if data.is_some() {
             member.data = data;
         }
-        let event = match (is_new, member.away.take()) {
+        let was_away = member.away.take().is_some();
+        let event = match (is_new, was_away) {
             (true, _) => PresenceEvent::Join,
-            (false, Some(_)) => PresenceEvent::Back,
-            (false, None) => return None,
+            (false, true) => PresenceEvent::Back,
+            (false, false) => return None,
         };
         Some(Change {
             event,
             key,
             user: Some(user),
             data: member.data.clone(),
+            was: None,
+            was_away,
         })
     }
 
@@ -167,24 +219,29 @@ impl Roster {
             return None;
         }
         let (user, data) = (member.user.clone(), member.data.clone());
-        let event = match (parting, &user) {
-            (Parting::Lost(number), Some(user)) => {
-                member.away = Some(number);
-                if let PresenceKey::Connection(who) = key {
-                    self.away.entry(user.clone()).or_default().push(who);
-                }
-                PresenceEvent::Away
-            }
-            (Parting::Lost(_), None) | (Parting::Left, _) => {
+        let away = match parting {
+            Parting::Lost(number) if user.is_some() || member.has_session => Some(number),
+            Parting::Closed(number) if user.is_some() => Some(number),
+            Parting::Lost(_) | Parting::Closed(_) | Parting::Left => None,
+        };
+        member.away = away;
+        let event = match away {
+            Some(_) => PresenceEvent::Away,
+            None => {
                 self.members.remove(&key);
                 PresenceEvent::Leave
             }
         };
+        if let (Some(_), Some(user), PresenceKey::Connection(who)) = (away, &user, &key) {
+            self.away.entry(user.clone()).or_default().push(*who);
+        }
         Some(Change {
             event,
             key,
             user,
             data,
+            was: None,
+            was_away: false,
         })
     }
 
@@ -195,19 +252,16 @@ impl Roster {
             return None;
         }
         let member = self.members.remove(key)?;
-        if let (PresenceKey::Connection(who), Some(user)) = (key, &member.user)
-            && let Some(away) = self.away.get_mut(user)
-        {
-            away.retain(|other| other != who);
-            if away.is_empty() {
-                self.away.remove(user);
-            }
+        if let (PresenceKey::Connection(who), Some(user)) = (key, &member.user) {
+            self.forget_away(user, *who);
         }
         Some(Change {
             event: PresenceEvent::Leave,
             key: key.clone(),
             user: member.user,
             data: member.data,
+            was: None,
+            was_away: false,
         })
     }
 
@@ -242,8 +296,11 @@ impl Roster {
         let mut away = 0;
         for (key, member) in &self.members {
             assert_eq!(member.connections == 0, member.away.is_some(), "{key:?}");
-            assert!(member.away.is_none() || member.user.is_some(), "{key:?}");
-            away += usize::from(member.away.is_some() && matches!(key, PresenceKey::Connection(_)));
+            let may_be_away = member.user.is_some() || member.has_session;
+            assert!(member.away.is_none() || may_be_away, "{key:?}");
+            let is_connection = matches!(key, PresenceKey::Connection(_));
+            let is_away = member.away.is_some() && member.user.is_some();
+            away += usize::from(is_away && is_connection);
         }
         assert_eq!(self.away.values().map(Vec::len).sum::<usize>(), away);
         let users = self.members.iter();

@@ -15,7 +15,8 @@ use super::id::{ID_BYTES_MAX, Id};
 use super::position::{Since, SinceByRoom};
 use super::request::{
     Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,
-    PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, RoomList, Rooms,
+    PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, Resume, RoomList,
+    Rooms,
 };
 use super::value::Value;
 use std::borrow::Cow;
@@ -266,6 +267,14 @@ impl<'b, S: Span<'b>> Keys<S> {
         since.map(|since| Since::read(since.into())).transpose()
     }
 
+    /// `since` of several rooms.
+    fn since_by_room(&self) -> Result<Option<SinceByRoom<'b>>, Wrong> {
+        let since = self.some(Key::Since);
+        since
+            .map(|since| SinceByRoom::check(since.into()))
+            .transpose()
+    }
+
     /// `since` of a join.
     #[inline(always)]
     fn join_since(&self, rooms: &Rooms<'b>) -> Result<Option<Box<JoinSince<'b>>>, Wrong> {
@@ -419,6 +428,10 @@ impl<'b> Optional<'b> {
             })),
             Method::Auth => Request::Auth(keys.credential()?),
             Method::Refresh => Request::Refresh(keys.credential()?),
+            Method::Resume => Request::Resume(Box::new(Resume {
+                token: keys.string(Key::Token)?.ok_or("token is missing")?,
+                since: keys.since_by_room()?,
+            })),
         })
     }
 

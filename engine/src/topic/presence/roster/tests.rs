@@ -23,6 +23,16 @@ fn data(text: &str) -> Option<Arc<OwnedData>> {
     Some(Arc::new(data))
 }
 
+/// A connection that stands for itself.
+fn newcomer(slot: u32, user: Option<Arc<str>>, data: Option<Arc<OwnedData>>) -> Newcomer {
+    Newcomer {
+        who: address(slot),
+        user,
+        data,
+        continuity: Continuity::None,
+    }
+}
+
 fn event(change: Option<Change>) -> Option<PresenceEvent> {
     change.map(|change| change.event)
 }
@@ -30,7 +40,7 @@ fn event(change: Option<Change>) -> Option<PresenceEvent> {
 #[test]
 fn a_user_is_there_from_its_first_connection_to_its_last() {
     let mut roster = Roster::new(CLASS, PresenceOf::Users);
-    let join = |roster: &mut Roster, slot| event(roster.join(address(slot), user("ann"), None));
+    let join = |roster: &mut Roster, slot| event(roster.join(newcomer(slot, user("ann"), None)));
     assert_eq!(join(&mut roster, 1), Some(PresenceEvent::Join));
     assert_eq!(join(&mut roster, 2), None);
     assert_eq!(event(roster.part(address(1), Parting::Lost(1))), None);
@@ -58,8 +68,8 @@ fn a_user_is_there_from_its_first_connection_to_its_last() {
 #[test]
 fn a_connection_comes_back_as_its_users_next() {
     let mut roster = Roster::new(CLASS, PresenceOf::Connections);
-    assert!(roster.join(address(1), user("ann"), data("1")).is_some());
-    assert!(roster.join(address(2), None, None).is_some());
+    assert!(roster.join(newcomer(1, user("ann"), data("1"))).is_some());
+    assert!(roster.join(newcomer(2, None, None)).is_some());
     let lost = |roster: &mut Roster, slot, number| {
         event(roster.part(address(slot), Parting::Lost(number)))
     };
@@ -69,10 +79,51 @@ fn a_connection_comes_back_as_its_users_next() {
         "nobody's"
     );
     assert_eq!(lost(&mut roster, 1, 2), Some(PresenceEvent::Away));
-    let back = roster.join(address(3), user("ann"), data("3")).unwrap();
+    let back = roster.join(newcomer(3, user("ann"), data("3"))).unwrap();
     assert_eq!(back.event, PresenceEvent::Back);
     assert_eq!(back.key, PresenceKey::Connection(address(3)));
     assert_eq!((back.data, roster.members()), (data("3"), 1));
+    roster.check();
+}
+
+/// Whoever is no user comes back by its session alone, be its connection lost already or not.
+#[test]
+fn a_session_comes_back_whoever_it_is() {
+    let mut roster = Roster::new(CLASS, PresenceOf::Connections);
+    let session = |slot, continuity| Newcomer {
+        continuity,
+        ..newcomer(slot, None, data("me"))
+    };
+    let resumed = |slot, before| session(slot, Continuity::Resumed(address(before)));
+    roster.join(session(1, Continuity::Session)).unwrap();
+    let lost = roster.part(address(1), Parting::Lost(1));
+    assert_eq!(event(lost), Some(PresenceEvent::Away));
+    let back = roster.join(resumed(2, 1)).unwrap();
+    assert_eq!(back.event, PresenceEvent::Back);
+    assert_eq!((back.was, back.was_away), (Some(address(1)), true));
+    assert_eq!(
+        roster.give_up(&PresenceKey::Connection(address(1)), 1),
+        None
+    );
+    // The next one comes before the old one is gone.
+    let back = roster.join(resumed(3, 2)).unwrap();
+    assert_eq!(back.event, PresenceEvent::Back);
+    assert_eq!((back.was, back.was_away), (Some(address(2)), false));
+    assert_eq!(event(roster.part(address(2), Parting::Lost(2))), None);
+    assert_eq!(roster.members(), 1);
+    roster.check();
+    // Its session is over, and nobody comes back.
+    let closed = roster.part(address(3), Parting::Closed(3));
+    assert_eq!(event(closed), Some(PresenceEvent::Leave));
+    let new = roster.join(resumed(4, 3)).unwrap();
+    assert_eq!((new.event, new.was), (PresenceEvent::Join, None));
+    // Nobody goes on with somebody else.
+    let ann = Newcomer {
+        user: user("ann"),
+        ..resumed(5, 4)
+    };
+    assert_eq!(event(roster.join(ann)), Some(PresenceEvent::Join));
+    assert_eq!(roster.members(), 2);
     roster.check();
 }
 
@@ -81,7 +132,7 @@ fn pages_name_everybody_once() {
     let mut roster = Roster::new(CLASS, PresenceOf::Users);
     for slot in 0..25 {
         let name = (slot % 2 == 0).then(|| Arc::from(format!("user-{slot:02}")));
-        roster.join(address(slot), name, None);
+        roster.join(newcomer(slot, name, None));
     }
     let (mut after, mut named) = (None, Vec::new());
     loop {
@@ -105,6 +156,20 @@ fn pages_name_everybody_once() {
     );
 }
 
+fn any_newcomer(random: &mut Rng, slot: u32) -> Newcomer {
+    let name = random.u32(0..6);
+    let user = (name > 0).then(|| Arc::from(format!("user-{name}")));
+    Newcomer {
+        continuity: match random.u32(0..4) {
+            0 => Continuity::None,
+            1 => Continuity::Session,
+            // Somebody who is there, away, or was never there.
+            _ => Continuity::Resumed(address(random.u32(1..=slot))),
+        },
+        ..newcomer(slot, user, None)
+    }
+}
+
 /// Events, put together, are the members.
 #[test]
 fn events_tell_who_is_there() {
@@ -119,29 +184,34 @@ fn events_tell_who_is_there() {
                 0 | 1 if joined.len() < 20 => {
                     connections += 1;
                     joined.push(address(connections));
-                    let name = random.u32(0..6);
-                    let user = (name > 0).then(|| Arc::from(format!("user-{name}")));
-                    let came = roster.join(address(connections), user.clone(), None);
+                    let next = any_newcomer(&mut random, connections);
+                    let user = next.user.clone();
+                    let came = roster.join(next);
                     if let Some(change) = &came
                         && change.event == PresenceEvent::Back
                     {
-                        // A connection that was away was replaced.
-                        let gone = |(key, is_away): &(PresenceKey, bool)| {
-                            *is_away
-                                && match key {
-                                    PresenceKey::User(name) => Some(name) == user.as_ref(),
-                                    PresenceKey::Connection(_) => !roster.members.contains_key(key),
-                                }
+                        // A connection that was there, or away, was replaced.
+                        let gone = |(key, is_away): &(PresenceKey, bool)| match key {
+                            PresenceKey::User(name) => *is_away && Some(name) == user.as_ref(),
+                            PresenceKey::Connection(who) => change.was == Some(*who),
                         };
+                        let before = known.len();
                         known.retain(|entry| !gone(entry));
+                        assert_eq!(known.len(), before - 1, "it was one");
+                        let was_away = away.iter().any(|(key, _)| match key {
+                            PresenceKey::User(name) => Some(name) == user.as_ref(),
+                            PresenceKey::Connection(who) => change.was == Some(*who),
+                        });
+                        assert!(was_away || !change.was_away, "{number}");
                     }
                     came
                 }
                 2 if !joined.is_empty() => {
                     let who = joined.swap_remove(random.usize(0..joined.len()));
-                    let parting = match random.bool() {
-                        true => Parting::Left,
-                        false => Parting::Lost(number),
+                    let parting = match random.u32(0..4) {
+                        0 | 1 => Parting::Left,
+                        2 => Parting::Closed(number),
+                        _ => Parting::Lost(number),
                     };
                     let change = roster.part(who, parting);
                     if let Some(change) = &change

@@ -24,7 +24,7 @@ mod settings;
 mod tls;
 mod value;
 
-pub(crate) use auth::{AuthSettings, MaterialSettings, TokenKeySettings};
+pub(crate) use auth::{AuthSettings, KeySetSettings, MaterialSettings, TokenKeySettings};
 pub(crate) use check::check;
 pub(crate) use given::Given;
 pub(crate) use page::{default_page, effective_page};

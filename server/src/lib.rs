@@ -39,6 +39,7 @@ pub use auth::claims::Claims;
 pub use auth::fault::TokenFault;
 pub use auth::grants::{Grants, RoomAction};
 pub use auth::key::{BadKey, KeyMaterial, TokenKey};
+pub use auth::key_set::{BadKeySet, KeySetOptions};
 pub use auth::options::{Auth, TokenMode, TokenSource, TooManyKeys};
 pub use auth::rules::{Expiry, TokenRules};
 pub use cli::run;

@@ -6,7 +6,6 @@ use crate::admin::state::AdminState;
 use crate::audit::event::AuditEvent;
 use crate::auth::files::{self, ReadKeys};
 use crate::auth::gate::TokenGate;
-use crate::auth::keys::KeyRing;
 use crate::config::{Settings, TlsSettings};
 use crate::tls::{self, Prepared};
 use shardcast_engine::{Handle, Tls};
@@ -138,7 +137,7 @@ impl TokenKeys {
             let read = files::read(settings.auth());
             read.map_err(|faults| faults.iter().map(ToString::to_string).collect())
         });
-        let ReadKeys { keys, warnings } = match read {
+        let ReadKeys { keys, warnings, .. } = match read {
             Ok(read) => read,
             Err(faults) => {
                 for fault in faults {
@@ -151,7 +150,7 @@ impl TokenKeys {
             tracing::warn!("{warning}");
         }
         let count = keys.len();
-        self.gate.replace_keys(KeyRing::new(keys));
+        self.gate.replace_keys(keys);
         AuditEvent::KeysReplaced { keys: count }.emit();
         tracing::info!(
             keys = count,

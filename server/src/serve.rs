@@ -6,7 +6,6 @@ use crate::admin::state::AdminState;
 use crate::api::app::App;
 use crate::api::server::Server;
 use crate::auth::files::ReadKeys;
-use crate::auth::key::TokenKey;
 use crate::config::Settings;
 use crate::control::Control;
 use crate::log;
@@ -34,7 +33,7 @@ pub(crate) fn serve(
         tracing::warn!("{warning}");
     }
     let tls = tls.map(|prepared| prepared.tls);
-    match Serving::start(settings, tls, keys.keys, again) {
+    match Serving::start(settings, tls, keys, again) {
         Ok(server) => server.run(),
         Err(error) => {
             eprintln!("shardcast: {error}");
@@ -56,7 +55,7 @@ impl Serving<'_> {
     fn start(
         settings: &Settings,
         tls: Option<Tls>,
-        keys: Vec<TokenKey>,
+        keys: ReadKeys,
         again: ReadAgain,
     ) -> Result<Serving<'_>, CannotStart> {
         /// Of background handlers, and of the control plane.
@@ -74,7 +73,7 @@ impl Serving<'_> {
         let lists = Arc::new(LiveLists::new(settings.addresses()));
         let app = App::new()
             .namespaces(settings.namespaces())
-            .auth(settings.auth().with_keys(keys))
+            .auth(settings.auth().with_keys(keys.keys, keys.sets))
             .origins(settings.origins().and_port(admin.port()))
             .trusted_proxies(settings.proxies())
             .live_addresses(lists.clone())

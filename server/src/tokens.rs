@@ -9,6 +9,7 @@ use crate::auth::compact::CompactToken;
 use crate::auth::fault::TokenFault;
 use crate::auth::files::{self, Material, read_file};
 use crate::auth::grants::{Grants, RoomAction};
+use crate::auth::key_set::KeySet;
 use crate::auth::keys::KeyRing;
 use crate::auth::rules::unix_now;
 use crate::auth::verifier::Verifier;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a token is to say.
@@ -171,7 +173,11 @@ impl NewToken {
 pub(crate) fn check(settings: &AuthSettings, token: &str) -> Result<(String, bool), Vec<String>> {
     let read = files::read(settings);
     let read = read.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let keys = KeyRing::new(read.keys);
+    let sets: Vec<_> = (read.sets.into_iter().map(KeySet::new))
+        .map(Arc::new)
+        .collect();
+    fetch(&sets).map_err(|why| vec![why])?;
+    let keys = KeyRing::new(read.keys, sets);
     let mut page = String::new();
     describe(&mut page, token);
     let verifier = Verifier::new(keys, settings.rules());
@@ -197,6 +203,23 @@ pub(crate) fn check(settings: &AuthSettings, token: &str) -> Result<(String, boo
         }
     }
     Ok((page, verified.is_ok()))
+}
+
+/// Reads the sets of keys, as far as they can be had.
+fn fetch(sets: &[Arc<KeySet>]) -> Result<(), String> {
+    if sets.is_empty() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| format!("cannot start to read sets of keys: {error}"))?;
+    runtime.block_on(async {
+        for set in sets {
+            set.refresh().await;
+        }
+    });
+    Ok(())
 }
 
 /// What the token says, believed or not.

@@ -321,6 +321,9 @@ impl App {
     /// background handlers on this runtime. What rooms keep ([`Config::logs`]), and how
     /// they know their members ([`Config::presence`]), is put into the configuration here.
     pub fn shards(self, config: &mut Config, runtime: tokio::runtime::Handle) -> Shards {
+        if let Some(gate) = &self.gate {
+            gate.keep_sets_fresh(&runtime);
+        }
         config.logs = self.namespaces.logs(config.message_bytes_max());
         config.presence = self.namespaces.presence();
         let shared = Shared {

@@ -43,6 +43,8 @@ pub enum TokenFault {
     Client,
     /// It is for another user.
     User,
+    /// The set of keys that may have its key cannot be had now.
+    KeysUnavailable,
     /// More tokens wait for their check than may.
     Busy,
 }
@@ -68,19 +70,21 @@ impl TokenFault {
             TokenFault::Room => "wrong_room",
             TokenFault::Client => "wrong_connection",
             TokenFault::User => "wrong_user",
+            TokenFault::KeysUnavailable => "keys_unavailable",
             TokenFault::Busy => "busy",
         }
     }
 
     /// Whether the same token may be taken later.
     pub fn is_transient(self) -> bool {
-        matches!(self, TokenFault::Busy)
+        matches!(self, TokenFault::KeysUnavailable | TokenFault::Busy)
     }
 
     /// The answer to a request that brought the token.
     pub(crate) fn problem(self) -> Problem {
         match self {
             TokenFault::Busy => Problem::rate_limited(self.to_string(), BUSY_RETRY_AFTER_MS),
+            TokenFault::KeysUnavailable => Problem::new(Code::Unavailable, self.to_string()),
             _ => Problem::new(Code::Unauthorized, self.to_string()),
         }
     }
@@ -134,6 +138,7 @@ impl fmt::Display for TokenFault {
             TokenFault::Room => "the token is for another room",
             TokenFault::Client => "the token is for another connection",
             TokenFault::User => "the token is for another user",
+            TokenFault::KeysUnavailable => "the keys that check the token are not there now",
             TokenFault::Busy => "too many tokens wait to be checked",
         })
     }

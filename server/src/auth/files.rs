@@ -4,7 +4,8 @@
 //! Invariant: neither a fault nor a warning shows anything of a secret.
 
 use crate::auth::key::{KeyMaterial, TokenKey};
-use crate::config::{AuthSettings, MaterialSettings, TokenKeySettings};
+use crate::auth::key_set::KeySetOptions;
+use crate::config::{AuthSettings, KeySetSettings, MaterialSettings, TokenKeySettings};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -15,20 +16,21 @@ use std::path::Path;
 #[derive(Debug)]
 pub(crate) struct ReadKeys {
     pub(crate) keys: Vec<TokenKey>,
+    pub(crate) sets: Vec<KeySetOptions>,
     pub(crate) warnings: Vec<String>,
 }
 
 /// A key that cannot be used, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct KeyFault {
-    /// The table that it stands in.
-    name: String,
+    /// The table that it stands in, below `auth`.
+    table: String,
     why: String,
 }
 
 impl fmt::Display for KeyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "auth.keys.{}: {}", self.name, self.why)
+        write!(f, "auth.{}: {}", self.table, self.why)
     }
 }
 
@@ -45,15 +47,42 @@ pub(crate) fn read(settings: &AuthSettings) -> Result<ReadKeys, Vec<KeyFault>> {
         match key(name, settings) {
             Ok(key) => keys.push(key),
             Err(why) => faults.push(KeyFault {
-                name: name.clone(),
+                table: format!("keys.{name}"),
+                why,
+            }),
+        }
+    }
+    let mut sets = Vec::new();
+    for (name, settings) in &settings.sets {
+        match key_set(name, settings) {
+            Ok(set) => sets.push(set),
+            Err(why) => faults.push(KeyFault {
+                table: format!("jwks.{name}"),
                 why,
             }),
         }
     }
     match faults.is_empty() {
-        true => Ok(ReadKeys { keys, warnings }),
+        true => Ok(ReadKeys {
+            keys,
+            sets,
+            warnings,
+        }),
         false => Err(faults),
     }
+}
+
+/// A set of keys. Only a file of authorities is read; the set is when the server runs.
+fn key_set(name: &str, settings: &KeySetSettings) -> Result<KeySetOptions, String> {
+    let made = match (&settings.url.0, &settings.file.0) {
+        (Some(url), _) => {
+            let made = KeySetOptions::url(name, url, settings.authorities.0.as_deref());
+            made.map_err(|error| format!("{url}: {error}"))?
+        }
+        (None, Some(path)) => KeySetOptions::file(name, path),
+        (None, None) => return Err("it has neither url nor file".to_owned()),
+    };
+    Ok(made.times(settings.refresh, settings.stale))
 }
 
 fn key(name: &str, settings: &TokenKeySettings) -> Result<TokenKey, String> {

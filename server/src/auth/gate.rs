@@ -8,6 +8,8 @@ use crate::audit::event::AuditEvent;
 use crate::auth::claims::{Claims, Purpose, Verified};
 use crate::auth::counts::TokenCounts;
 use crate::auth::fault::TokenFault;
+use crate::auth::key::TokenKey;
+use crate::auth::key_set::KeySet;
 use crate::auth::keys::KeyRing;
 use crate::auth::options::{Auth, TokenMode, TokenSource};
 use crate::auth::rules::unix_now;
@@ -18,6 +20,7 @@ use shardcast_engine::{Peer, Refusal};
 use shardcast_protocol::http::HttpRequest;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle as Runtime;
 
 /// The tokens of a server.
 #[derive(Debug)]
@@ -55,7 +58,17 @@ impl TokenGate {
         (auth.mode != TokenMode::Off).then(|| TokenGate {
             mode: auth.mode,
             sources: auth.sources,
-            verifier: Arc::new(Verifier::new(KeyRing::new(auth.keys), auth.rules)),
+            verifier: Arc::new(Verifier::new(
+                KeyRing::new(
+                    auth.keys,
+                    auth.sets
+                        .into_iter()
+                        .map(KeySet::new)
+                        .map(Arc::new)
+                        .collect(),
+                ),
+                auth.rules,
+            )),
             counts: TokenCounts::default(),
             message_timeout: auth.message_timeout,
             expiring: auth.expiring,
@@ -114,9 +127,15 @@ impl TokenGate {
         Some(Duration::from_secs(end.saturating_sub(unix_now())))
     }
 
-    /// Other keys from now on.
-    pub(crate) fn replace_keys(&self, keys: KeyRing) {
+    /// Other keys from now on, beside the same sets.
+    pub(crate) fn replace_keys(&self, keys: Vec<TokenKey>) {
+        let keys = self.verifier.keys().with_fixed(keys);
         self.verifier.replace_keys(keys);
+    }
+
+    /// Keeps the copies of the sets of keys fresh.
+    pub(crate) fn keep_sets_fresh(&self, runtime: &Runtime) {
+        self.verifier.keep_sets_fresh(runtime);
     }
 
     pub(crate) fn counts(&self) -> &TokenCounts {

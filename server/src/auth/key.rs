@@ -112,6 +112,22 @@ impl TokenKey {
         Ok(TokenKey { previous, ..self })
     }
 
+    /// A key of a set.
+    pub(crate) fn of_set(
+        name: Box<str>,
+        algorithm: TokenAlgorithm,
+        key_id: Option<Box<str>>,
+        current: DecodingKey,
+    ) -> TokenKey {
+        TokenKey {
+            name,
+            algorithm,
+            key_id,
+            current,
+            previous: None,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -184,7 +200,7 @@ fn decoding_key(
 }
 
 /// Bytes of a public key on its curve: an uncompressed point (SEC 1 §2.3.3), or RFC 8032 §5.1.5.
-fn point_bytes(kind: KeyKind) -> usize {
+pub(crate) fn point_bytes(kind: KeyKind) -> usize {
     match kind {
         KeyKind::Secret | KeyKind::Rsa => 0,
         KeyKind::P256 => 1 + 2 * 32,

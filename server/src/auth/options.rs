@@ -2,6 +2,7 @@
 //! for, and which keys check them.
 
 use crate::auth::key::TokenKey;
+use crate::auth::key_set::KeySetOptions;
 use crate::auth::rules::TokenRules;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub struct Auth {
     pub(crate) mode: TokenMode,
     pub(crate) sources: Vec<TokenSource>,
     pub(crate) keys: Vec<TokenKey>,
+    pub(crate) sets: Vec<KeySetOptions>,
     pub(crate) rules: TokenRules,
     pub(crate) message_timeout: Duration,
     pub(crate) expiring: Duration,
@@ -90,6 +92,8 @@ impl Auth {
     /// Keys of a server. A token that does not say which key is its own is checked with each that
     /// has its algorithm.
     pub const KEYS_MAX: usize = 16;
+    /// Sets of keys that the configuration of the server may have.
+    pub(crate) const SETS_MAX: usize = 8;
 
     /// Clients must bring a token that one of these keys has signed.
     ///
@@ -123,10 +127,19 @@ impl Auth {
             mode,
             sources: TokenSource::ALL.to_vec(),
             keys,
+            sets: Vec::new(),
             rules: TokenRules::default(),
             message_timeout: Duration::from_secs(5),
             expiring: Duration::from_secs(30),
         })
+    }
+
+    /// Sets of public keys (JWK sets) beside the keys, which are read when the server starts and
+    /// kept fresh from then on.
+    #[must_use]
+    pub fn key_sets(self, sets: impl IntoIterator<Item = KeySetOptions>) -> Auth {
+        let sets = sets.into_iter().collect();
+        Auth { sets, ..self }
     }
 
     /// What tokens must be like beside their signatures.

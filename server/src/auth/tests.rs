@@ -111,7 +111,7 @@ fn key(algorithm: TokenAlgorithm) -> TokenKey {
 }
 
 fn verifier_of(keys: Vec<TokenKey>, rules: TokenRules) -> Arc<Verifier> {
-    Arc::new(Verifier::new(KeyRing::new(keys), rules))
+    Arc::new(Verifier::new(KeyRing::new(keys, Vec::new()), rules))
 }
 
 fn verifier(algorithm: TokenAlgorithm) -> Arc<Verifier> {
@@ -444,13 +444,13 @@ async fn signatures_with_public_keys_are_checked_later_and_once() {
         panic!("a connection's token");
     };
     // What the keys of before have signed is checked again.
-    verifier.replace_keys(KeyRing::new(vec![key(TokenAlgorithm::Es384)]));
+    verifier.replace_keys(KeyRing::new(vec![key(TokenAlgorithm::Es384)], Vec::new()));
     let Checking::Done(Err(TokenFault::Algorithm)) = verifier.begin(&token, Purpose::Connection)
     else {
         panic!("no key has its algorithm");
     };
     let bad = format!("{token}x");
-    verifier.replace_keys(KeyRing::new(vec![key(TokenAlgorithm::Es256)]));
+    verifier.replace_keys(KeyRing::new(vec![key(TokenAlgorithm::Es256)], Vec::new()));
     let Checking::Later(later) = verifier.begin(&bad, Purpose::Connection) else {
         panic!("that takes long");
     };

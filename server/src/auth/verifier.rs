@@ -10,10 +10,12 @@ use crate::auth::cache::{CheckedTokens, TokenDigest};
 use crate::auth::claims::{Purpose, Verified};
 use crate::auth::compact::CompactToken;
 use crate::auth::fault::TokenFault;
+use crate::auth::key_set::SetChange;
 use crate::auth::keys::KeyRing;
 use crate::auth::rules::{TokenRules, unix_now};
 use jsonwebtoken::crypto::aws_lc;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Checks tokens.
@@ -96,13 +98,18 @@ impl Verifier {
         }
         let compact = CompactToken::parse(token)?;
         let keys = self.keys();
-        let candidates = keys.candidates(&compact.header)?;
-        if candidates.algorithm.is_symmetric() {
-            let now = unix_now();
-            candidates.signer(&compact, now)?;
-            let verified = Verified::read(compact.claims()?, purpose)?;
-            self.check_claims(&verified, now)?;
-            return Ok(Step::Verified(verified));
+        match keys.candidates(&compact.header) {
+            Ok(candidates) if candidates.algorithm.is_symmetric() => {
+                let now = unix_now();
+                candidates.signer(&compact, now)?;
+                let verified = Verified::read(compact.claims()?, purpose)?;
+                self.check_claims(&verified, now)?;
+                return Ok(Step::Verified(verified));
+            }
+            Ok(_) => {}
+            // A set may have the key by now.
+            Err(_) if keys.may_learn(&compact.header) => {}
+            Err(fault) => return Err(fault),
         }
         let digest = TokenDigest::of(token);
         if let Some(verified) = self.known(digest, purpose)? {
@@ -149,11 +156,73 @@ impl Verifier {
         Ok(verified)
     }
 
+    /// Checks a signature when it is its turn.
+    async fn take_turn(
+        &self,
+        token: &str,
+        digest: TokenDigest,
+        purpose: Purpose,
+    ) -> Result<Verified, TokenFault> {
+        let working = self.working.acquire().await;
+        let _working: SemaphorePermit<'_> = working.map_err(|_| TokenFault::Busy)?;
+        // The same token may have come in the meantime.
+        if let Some(verified) = self.known(digest, purpose)? {
+            return Ok(verified);
+        }
+        let outcome = self.check_signature(token, digest, purpose);
+        // Others of this runtime have their turn between two signatures.
+        tokio::task::yield_now().await;
+        outcome
+    }
+
     fn check_claims(&self, verified: &Verified, now: u64) -> Result<(), TokenFault> {
         self.rules.check(verified.issue(), now)
     }
 
-    fn keys(&self) -> Arc<KeyRing> {
+    /// Has sets read again that may have the key of a token by now. True if one has changed.
+    async fn look_again(&self, token: &str) -> bool {
+        let keys = self.keys();
+        let Ok(compact) = CompactToken::parse(token) else {
+            return false;
+        };
+        if !keys.may_learn(&compact.header) {
+            return false;
+        }
+        let generations = || keys.sets().iter().map(|set| set.generation()).sum::<u64>();
+        let before = generations();
+        for set in keys.sets() {
+            if !set.has(compact.header.key_id.as_deref()) {
+                set.look_again().await;
+            }
+        }
+        let has_changed = generations() != before;
+        if has_changed {
+            self.checked.clear();
+        }
+        has_changed
+    }
+
+    /// Keeps the copies of the sets fresh, as long as somebody has the verifier.
+    pub(crate) fn keep_sets_fresh(self: &Arc<Verifier>, runtime: &Runtime) {
+        for set in self.keys().sets() {
+            let (set, verifier) = (Arc::clone(set), Arc::downgrade(self));
+            runtime.spawn(async move {
+                loop {
+                    let (change, wait) = set.refresh().await;
+                    let Some(verifier) = verifier.upgrade() else {
+                        return;
+                    };
+                    if change == SetChange::Other {
+                        verifier.checked.clear();
+                    }
+                    drop(verifier);
+                    tokio::time::sleep(wait).await;
+                }
+            });
+        }
+    }
+
+    pub(crate) fn keys(&self) -> Arc<KeyRing> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&keys)
     }
@@ -186,15 +255,14 @@ impl LaterCheck {
             .waiting
             .try_acquire()
             .map_err(|_| TokenFault::Busy)?;
-        let working = verifier.working.acquire().await;
-        let _working: SemaphorePermit<'_> = working.map_err(|_| TokenFault::Busy)?;
-        // The same token may have come in the meantime.
-        if let Some(verified) = verifier.known(digest, purpose)? {
-            return Ok(verified);
+        let outcome = verifier.take_turn(&token, digest, purpose).await;
+        let may_be_of_a_new_key = matches!(
+            outcome,
+            Err(TokenFault::UnknownKey | TokenFault::KeysUnavailable | TokenFault::Signature)
+        );
+        if may_be_of_a_new_key && verifier.look_again(&token).await {
+            return verifier.take_turn(&token, digest, purpose).await;
         }
-        let outcome = verifier.check_signature(&token, digest, purpose);
-        // Others of this runtime have their turn between two signatures.
-        tokio::task::yield_now().await;
         outcome
     }
 }

@@ -4,6 +4,7 @@
 use super::value::{ConfigValue, VARIABLE_PREFIX};
 use crate::auth::algorithm::TokenAlgorithm;
 use crate::auth::key::TokenKey;
+use crate::auth::key_set::KeySetOptions;
 use crate::auth::options::{Auth, TokenMode, TokenSource};
 use crate::auth::rules::{Expiry, TokenRules};
 use std::collections::BTreeMap;
@@ -25,8 +26,11 @@ pub(crate) struct AuthSettings {
     pub(crate) expiring: Duration,
     /// By name.
     pub(crate) keys: BTreeMap<String, TokenKeySettings>,
+    /// By name.
+    pub(crate) sets: BTreeMap<String, KeySetSettings>,
     /// Where the keys of a table are found while it is read or shown.
     pub(super) key: TokenKeySettings,
+    pub(super) set: KeySetSettings,
 }
 
 /// A table `[auth.keys.NAME]`.
@@ -47,6 +51,28 @@ pub(crate) struct MaterialSettings {
     pub(crate) public_key: FilePath,
 }
 
+/// A table `[auth.jwks.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeySetSettings {
+    pub(crate) url: Word,
+    pub(crate) file: FilePath,
+    pub(crate) authorities: FilePath,
+    pub(crate) refresh: Duration,
+    pub(crate) stale: Duration,
+}
+
+impl Default for KeySetSettings {
+    fn default() -> KeySetSettings {
+        KeySetSettings {
+            url: Word::default(),
+            file: FilePath::default(),
+            authorities: FilePath::default(),
+            refresh: KeySetOptions::REFRESH_DEFAULT,
+            stale: KeySetOptions::STALE_DEFAULT,
+        }
+    }
+}
+
 impl Default for AuthSettings {
     fn default() -> AuthSettings {
         let rules = TokenRules::default();
@@ -61,7 +87,9 @@ impl Default for AuthSettings {
             message_timeout: Duration::from_secs(5),
             expiring: Duration::from_secs(30),
             keys: BTreeMap::new(),
+            sets: BTreeMap::new(),
             key: TokenKeySettings::default(),
+            set: KeySetSettings::default(),
         }
     }
 }
@@ -80,10 +108,11 @@ impl Default for TokenKeySettings {
 
 impl AuthSettings {
     /// What is asked of clients, with the keys that the tables name.
-    pub(crate) fn with_keys(&self, keys: Vec<TokenKey>) -> Auth {
+    pub(crate) fn with_keys(&self, keys: Vec<TokenKey>, sets: Vec<KeySetOptions>) -> Auth {
         let auth = Auth::new(self.tokens, keys);
         let auth = auth.expect("a file has no more tables than a server has keys");
-        auth.rules(self.rules())
+        auth.key_sets(sets)
+            .rules(self.rules())
             .sources(self.sources.0.iter().copied())
             .message_timeout(self.message_timeout)
             .expiring(self.expiring)

@@ -1,7 +1,7 @@
 //! What does not fit together in section `[auth]` and in the tables of its keys. Called by the
 //! check of what was given.
 
-use super::auth::{AuthSettings, MaterialSettings, TokenKeySettings, Until};
+use super::auth::{AuthSettings, KeySetSettings, MaterialSettings, TokenKeySettings, Until};
 use super::auth_keys;
 use super::key::Key;
 use crate::auth::options::TokenMode;
@@ -12,12 +12,18 @@ type Broken = (&'static Key, &'static str);
 /// What does not fit together in the section, as key and rule.
 pub(super) fn problems(auth: &AuthSettings) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
-    if auth.tokens != TokenMode::Off && auth.keys.is_empty() {
-        let rule =
-            "must be off unless the file has a key that checks tokens, such as [auth.keys.main]";
+    if auth.tokens != TokenMode::Off && auth.keys.is_empty() && auth.sets.is_empty() {
+        let rule = "must be off unless the file has a key that checks tokens, such as [auth.keys.main], or a set of keys, such as [auth.jwks.main]";
         problems.push((auth_keys::TOKENS.name, rule.to_owned()));
     }
     problems
+}
+
+/// What does not fit together in the table of a set of keys.
+pub(super) fn set_problem(set: &KeySetSettings) -> Option<Broken> {
+    let rule = "must be a URL unless file names a file: a set is in one place";
+    let is_in_one_place = set.url.0.is_some() != set.file.0.is_some();
+    (!is_in_one_place).then_some((&auth_keys::SET_URL, rule))
 }
 
 /// What does not fit together in the table of a key.

@@ -1,6 +1,7 @@
 //! The keys of section `[auth]`, and of its tables `[auth.keys.NAME]`.
 
 use super::key::{Key, ValueKind};
+use crate::auth::key_set::KeySetOptions;
 use crate::auth::rules::TokenRules;
 use std::time::Duration;
 
@@ -113,6 +114,46 @@ pub(super) static OF_KEYS: &[Key] = &[
     PREVIOUS_PUBLIC_KEY,
     PREVIOUS_UNTIL,
 ];
+
+/// The keys of a table `[auth.jwks.NAME]`.
+pub(super) static OF_SETS: &[Key] = &[
+    SET_URL,
+    Key {
+        name: "set.file",
+        flag: None,
+        what: "The file that has the set instead.",
+        kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.auth.set.file),
+    },
+    Key {
+        name: "set.ca",
+        flag: None,
+        what: "Certificates in PEM that the server of url is trusted by, instead of those that the host trusts.",
+        kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.auth.set.authorities),
+    },
+    Key {
+        name: "set.refresh",
+        flag: None,
+        what: "How often the set is read again. A token whose key is not in the copy has it read at once, at most once in 10s.",
+        kind: ValueKind::Time(KeySetOptions::REFRESH, |settings| {
+            &mut settings.auth.set.refresh
+        }),
+    },
+    Key {
+        name: "set.stale",
+        flag: None,
+        what: "How much longer the copy is used while the set cannot be read. Then tokens of its keys are answered 503.",
+        kind: ValueKind::Time(Duration::ZERO..=KeySetOptions::STALE_MAX, |settings| {
+            &mut settings.auth.set.stale
+        }),
+    },
+];
+
+pub(super) const SET_URL: Key = Key {
+    name: "set.url",
+    flag: None,
+    what: "Where the set of keys (JWK set) is. https, or http on a loopback address; redirects are not followed, 256 KiB and 5s are the most that a fetch takes.",
+    kind: ValueKind::Other(WORD_RULE, |settings| &mut settings.auth.set.url),
+};
 
 pub(super) const SECRET_FILE: Key = Key {
     name: "key.secret_file",

@@ -1,6 +1,6 @@
 //! The check of what was given: value by value, and then together.
 
-use super::auth::TokenKeySettings;
+use super::auth::{KeySetSettings, TokenKeySettings};
 use super::auth_check;
 use super::given::Given;
 use super::group::{self, Group};
@@ -45,6 +45,11 @@ pub(crate) fn check(given: &Given) -> Result<Settings, Vec<Problem>> {
         let mut own = Settings::of_token_key(TokenKeySettings::default());
         table(given, &group::TOKEN_KEYS, name, &mut own, &mut problems);
         settings.auth.keys.insert(name.to_owned(), own.auth.key);
+    }
+    for name in given.tables(&group::KEY_SETS) {
+        let mut own = Settings::of_key_set(KeySetSettings::default());
+        table(given, &group::KEY_SETS, name, &mut own, &mut problems);
+        settings.auth.sets.insert(name.to_owned(), own.auth.set);
     }
     for name in given.tables(&group::ROLES) {
         // What a role does not say is everybody's.
@@ -122,6 +127,12 @@ impl CrossChecks<'_> {
             let group = &group::TOKEN_KEYS;
             for (key, rule) in auth_check::key_problems(settings) {
                 let own = Settings::of_token_key(settings.clone());
+                problems.push(self.table_breaks(group, table, key, &own, rule.to_owned()));
+            }
+        }
+        for (table, settings) in &auth.sets {
+            if let Some((key, rule)) = auth_check::set_problem(settings) {
+                let (group, own) = (&group::KEY_SETS, Settings::of_key_set(settings.clone()));
                 problems.push(self.table_breaks(group, table, key, &own, rule.to_owned()));
             }
         }

@@ -77,8 +77,22 @@ pub(super) static ROLES: Group = Group {
     has: limit_keys::is_of_clients,
 };
 
+/// Sets of such keys that somebody else keeps.
+pub(super) static KEY_SETS: Group = Group {
+    path: "auth.jwks",
+    what: "set of keys",
+    plural: "sets of keys",
+    example: "[auth.jwks.main]",
+    count_max: Auth::SETS_MAX,
+    is_name: Namespace::is_prefix,
+    name_rule: "must be called by 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
+    all_keys: auth_keys::OF_SETS,
+    section: "set",
+    has: |_| true,
+};
+
 /// Every group.
-pub(super) static GROUPS: [&Group; 3] = [&NAMESPACES, &TOKEN_KEYS, &ROLES];
+pub(super) static GROUPS: [&Group; 4] = [&NAMESPACES, &TOKEN_KEYS, &KEY_SETS, &ROLES];
 
 impl Group {
     /// The group of this path.

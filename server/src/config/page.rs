@@ -46,6 +46,10 @@ pub(crate) fn effective_page(settings: &Settings, given: &Given) -> String {
         let settings = Settings::of_token_key(key.clone());
         table(&mut page, &group::TOKEN_KEYS, name, &settings, given);
     }
+    for (name, set) in &settings.auth.sets {
+        let settings = Settings::of_key_set(set.clone());
+        table(&mut page, &group::KEY_SETS, name, &settings, given);
+    }
     for (role, limits) in &settings.limits.roles {
         let mut settings = settings.clone();
         settings.limits.everybody = limits.clone();

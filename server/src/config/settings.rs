@@ -1,7 +1,7 @@
 //! The configuration in force: every value obeys its rule, and all of them fit together. Made by
 //! `check`; read by the program.
 
-use super::auth::{AuthSettings, TokenKeySettings};
+use super::auth::{AuthSettings, KeySetSettings, TokenKeySettings};
 use super::limit_settings::LimitSettings;
 use super::place::Place;
 use super::rooms::Rooms;
@@ -140,6 +140,18 @@ impl Settings {
     pub(super) fn of_token_key(key: TokenKeySettings) -> Settings {
         let auth = AuthSettings {
             key,
+            ..AuthSettings::default()
+        };
+        Settings {
+            auth,
+            ..Settings::default()
+        }
+    }
+
+    /// The same for one set of keys.
+    pub(super) fn of_key_set(set: KeySetSettings) -> Settings {
+        let auth = AuthSettings {
+            set,
             ..AuthSettings::default()
         };
         Settings {

@@ -604,6 +604,34 @@ fn the_documentation_lists_every_option_of_a_key() {
     );
 }
 
+/// And those of a set of keys, which is in one place.
+#[test]
+fn the_documentation_lists_every_option_of_a_set_of_keys() {
+    let mut table = String::from("| option | default | value | meaning |\n|---|---|---|---|\n");
+    for key in group::KEY_SETS.keys() {
+        let (_, option) = key.parts();
+        let (default, rule) = (key.show_toml(&Settings::default()), key.rule());
+        table += &format!("| `{option}` | `{default}` | {rule} | {} |\n", key.what);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(path).expect("docs/configuration.md");
+    assert!(
+        page.contains(&table),
+        "docs/configuration.md should hold:\n{table}"
+    );
+    for (table, url) in [("", "none"), ("url = 'https://a'\nfile = 'b'", "https://a")] {
+        let want = format!(
+            "auth.jwks.main.url = {url:?} ({}) must be a URL unless file names a file: a set is in one place",
+            if table.is_empty() {
+                "the default"
+            } else {
+                "from s.toml, line 2"
+            }
+        );
+        check_file(&format!("[auth.jwks.main]\n{table}"), Err(&[&want]));
+    }
+}
+
 #[test]
 fn the_auth_section_is_read() {
     let file = "[auth]\ntokens = 'required'\nsources = ['cookie', 'header']\nissuer = 'us'\naudience = ['a', 'b']\nleeway = '1m'\n\

@@ -7,6 +7,7 @@
 mod attacks;
 mod commands;
 mod embedded;
+mod jwks;
 mod messages;
 mod rooms;
 mod signed;

@@ -358,8 +358,8 @@ mod tests {
         let sessions = 5;
         assert_eq!(
             families,
-            names.len() + 4 + sessions,
-            "every counter, the build, and the reloads"
+            names.len() + 5 + sessions,
+            "every counter, the build, the reloads, and what limits did"
         );
         for line in [
             "shardcast_sessions_waiting 0\n",

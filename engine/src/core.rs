@@ -5,6 +5,7 @@
 //! transmits, and the shard carries it out when its tick gets there.
 
 pub(crate) mod asking;
+pub(crate) mod at_hand;
 pub(crate) mod catching_up;
 pub(crate) mod encode;
 pub(crate) mod ending;
@@ -29,6 +30,7 @@ use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::{ACTIVITY_MS, Connections, Flags};
 use crate::connection::timers::Timers;
 use crate::connection::token::TokenKey;
+use crate::core::at_hand::AtHand;
 use crate::counters::ShardCounters;
 use crate::driver::boundary::{Millis, ShortSend};
 use crate::egress::deflate::Compressing;
@@ -70,9 +72,8 @@ pub(crate) struct Core {
     /// times.
     pub(crate) left: Vec<Arc<str>>,
     pub(crate) spare: SpareBuffers,
-    /// The message that the application is being given, if it stands in memory of its own; empty at
-    /// all other times.
-    pub(crate) message: Bytes,
+    /// The large message that the application is being given.
+    pub(crate) message: AtHand,
     /// Of unfinished input.
     pub(crate) budget: MemoryBudget,
     pub(crate) tls: TlsSessions,
@@ -251,7 +252,7 @@ impl Core {
             pending_work: PendingWork::default(),
             left: Vec::new(),
             spare: SpareBuffers::default(),
-            message: Bytes::new(),
+            message: AtHand::None,
             budget: budget(config),
             tls: TlsSessions::new(config),
             compressing: config

@@ -14,6 +14,7 @@ mod inflate;
 mod intake;
 #[cfg(any(test, feature = "sim"))]
 mod invariants;
+mod large;
 mod mail;
 mod pace;
 mod pausing;
@@ -42,11 +43,13 @@ use crate::egress::tls::sessions::Encrypted;
 use crate::events::{self, Event, EventKind, Events};
 use crate::message::lane::Mailbox;
 use crate::shard::idleness::Idleness;
+use crate::shard::large::Bulk;
 use crate::shard::pace::Pace;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// One shard. Deterministic: completions and messages in, operations and messages out.
@@ -57,6 +60,9 @@ pub struct Shard<A: Application, D: Driver> {
     sessions: Paged<Option<A::Session>>,
     completions: Vec<Completion<D::Lease>>,
     short_sends: Vec<ShortSend>,
+    /// Receive buffers whose bytes leave in this turn: they go back after it.
+    lent: Vec<Rc<D::Lease>>,
+    bulk: Bulk,
     /// Connections that are not read until a lane has room.
     parked: VecDeque<Ticket>,
     /// The connection whose bytes were read last in this tick, and the count of requests with
@@ -112,6 +118,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             sessions: Paged::default(),
             completions: Vec::new(),
             short_sends: Vec::new(),
+            lent: Vec::new(),
+            bulk: Bulk::default(),
             parked: VecDeque::new(),
             reading: None,
             requested_max: 0,
@@ -274,6 +282,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         self.short_sends = short_sends;
         self.core.outgoing.clear();
+        if !self.lent.is_empty() {
+            self.take_back();
+        }
         self.report_ended();
         incomplete
     }

@@ -12,7 +12,8 @@ use crate::frame::{
     COMPRESSED_BIT, CONTROL_PAYLOAD_BYTES_MAX, FINAL_BIT, Kind, LENGTH_IN_EIGHT_BYTES,
     LENGTH_IN_TWO_BYTES, MASK_BIT,
 };
-use crate::frame::{OpCode, apply_mask};
+use crate::frame::{Header, OpCode, apply_mask};
+use std::ops::Range;
 
 /// Which side we read for: a server demands masks, a client forbids them (RFC 6455 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,35 @@ pub fn next<'b>(
         OpCode::Close => FrameEvent::Close(CloseFrame::parse(payload)?),
     };
     Ok(Step::Event { event, used })
+}
+
+/// `bytes` as the text of a message, if they are one (RFC 6455 §8.1).
+pub fn text(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
+}
+
+/// The payload of the complete large message in one frame of a client at the start of `bytes`,
+/// unmasked in place; text is the caller's to check (RFC 6455 §8.1). `None`: there is none, or it
+/// breaks a rule, and nothing was touched. Only between messages, and only where nothing is
+/// compressed.
+///
+/// A server's header for the same message stands in front of the payload afterwards, in the place
+/// of the client's, which is longer by the mask: the frame can go back as it stands.
+pub fn take_large(bytes: &mut [u8], limits: &ReadLimits) -> Option<(Kind, Range<usize>)> {
+    let head = FrameHeader::parse(bytes, Role::Server, Extension::None);
+    let head = head.ok()?.ok()?;
+    let payload_bytes = head.check(None, limits).ok()?;
+    let payload = head.header_bytes..head.header_bytes + payload_bytes;
+    if !head.is_final || !head.is_large(payload_bytes) {
+        return None;
+    }
+    let masked = bytes.get_mut(payload.clone())?;
+    if let Some(key) = head.mask {
+        apply_mask(masked, key);
+    }
+    let header = Header::server(head.opcode, payload_bytes);
+    bytes[payload.start - header.len()..payload.start].copy_from_slice(&header);
+    Some((head.kind(), payload))
 }
 
 /// More of a large frame.

@@ -167,6 +167,12 @@ const PIECES: &[Piece] = &[
     piece("tick/broadcast-1000", 64, || tick_broadcast(1, 1000)),
     piece("tick/burst-1000", 64, || tick_broadcast(10, 1000)),
     piece("tick/broadcast-10000", 12, || tick_broadcast(1, 10_000)),
+    piece("large/echo-16384", 256, || large_echo(16_384, 16_640)),
+    piece("large/echo-61440", 64, || large_echo(61_440, 66_560)),
+    piece("large/echo-61440-in-parts", 64, || {
+        large_echo(61_440, 16_640)
+    }),
+    piece("large/echo-1048576", 8, || large_echo(1 << 20, 133_120)),
     piece("large/frame-1048576", 8, || large(1 << 20, 1 << 20)),
     piece("large/frame-4194304", 4, || large(4 << 20, 4 << 20)),
     piece("large/frame-16777216", 2, || large(16 << 20, 16 << 20)),
@@ -334,6 +340,18 @@ fn tick_broadcast(messages: usize, members: u32) -> Box<dyn FnMut()> {
     Box::new(move || {
         crowd.arrive(0, &said);
         crowd.settle(u64::from(members));
+    })
+}
+
+/// One message of so many bytes comes, in receives of so many, and goes back.
+fn large_echo(bytes: usize, receive_bytes: usize) -> Box<dyn FnMut()> {
+    let (mut crowd, said) = (Crowd::spokesman(), client_frame(&vec![7; bytes]));
+    Box::new(move || {
+        let mut receives = said.chunks(receive_bytes).peekable();
+        while let Some(receive) = receives.next() {
+            crowd.arrive(0, receive);
+            crowd.settle(u64::from(receives.peek().is_none()));
+        }
     })
 }
 

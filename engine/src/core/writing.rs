@@ -3,6 +3,7 @@
 //! Called by whoever sends: contexts, messages, control frames, endings.
 
 use super::Core;
+use super::at_hand::AtHand;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
 use crate::types::ticket::Ticket;
@@ -53,30 +54,48 @@ impl Core {
     /// none, or the connection takes no plain frames just now.
     #[cold]
     fn write_part(&mut self, ticket: Ticket, kind: Kind, payload: &[u8]) -> bool {
-        let message = self.message.as_ptr_range();
-        let part = payload.as_ptr_range();
-        if part.start < message.start || part.end > message.end {
+        let whole = match &self.message {
+            AtHand::None => return false,
+            AtHand::Own(message) => message,
+            AtHand::Leased { lease, .. } => (**lease).as_ref(),
+        };
+        let (whole, part) = (whole.as_ptr_range(), payload.as_ptr_range());
+        if part.start < whole.start || part.end > whole.end {
             return false;
         }
+        let (from, len) = (part.start as usize - whole.start as usize, payload.len());
         let connection = self.connections.at(ticket.slot);
-        if connection.flags.has(Flags::REWRITTEN)
-            || connection.flags.has(Flags::BACKLOG)
-            || !self
-                .outgoing
-                .has_room(ticket, connection.transmit, payload.len())
+        let (flags, at) = (connection.flags, &mut connection.transmit);
+        if flags.has(Flags::REWRITTEN)
+            || flags.has(Flags::BACKLOG)
+            || !self.outgoing.has_room(ticket, *at, len)
         {
             return false;
         }
-        let header = Header::server(kind.into(), payload.len());
-        let start = self.outgoing.scratch_bytes();
-        self.outgoing.scratch().extend_from_slice(&header);
-        let at = &mut connection.transmit;
-        let payload = self.message.slice_ref(payload);
-        let bytes = header.len() + payload.len();
-        let attached = self.outgoing.attach_scratch(ticket, at, start)
-            && self.outgoing.attach_own(ticket, at, payload);
+        let header = Header::server(kind.into(), len);
+        let bytes = header.len() + len;
+        let attached = match &self.message {
+            AtHand::Leased {
+                lease,
+                kind: its,
+                payload,
+            } if *its == kind && *payload == (from..from + len) => {
+                let from = from - header.len();
+                self.outgoing.attach_lease(ticket, at, lease, from, bytes)
+            }
+            AtHand::Leased { lease, .. } => {
+                self.outgoing.attach_bytes(ticket, at, &header)
+                    && self.outgoing.attach_lease(ticket, at, lease, from, len)
+            }
+            AtHand::Own(message) => {
+                let part = message.slice(from..from + len);
+                self.outgoing.attach_bytes(ticket, at, &header)
+                    && self.outgoing.attach_own(ticket, at, part)
+            }
+            AtHand::None => false,
+        };
         debug_assert!(attached, "there is room");
-        if connection.flags.has(Flags::TLS) {
+        if flags.has(Flags::TLS) {
             self.outgoing.expect_encryption(bytes);
         }
         self.count_out(1, bytes);

@@ -8,6 +8,7 @@ use crate::connection::peer::Peer;
 use crate::egress::outgoing::Outgoing;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
+use std::fmt;
 
 /// Milliseconds since the engine started.
 pub type Millis = u64;
@@ -104,8 +105,9 @@ pub enum StopAccept {
 
 /// Carries operations out. Operations may be buffered until the next `turn`.
 pub trait Driver {
-    /// Received bytes on loan. At most one live lease per buffer; held only within a tick.
-    type Lease: AsMut<[u8]>;
+    /// Received bytes on loan. At most one live lease per buffer; held only within a tick, and by
+    /// the transmits of the turn that ends it.
+    type Lease: AsMut<[u8]> + AsRef<[u8]> + fmt::Debug + 'static;
 
     /// The time of the last `reap`.
     fn now(&self) -> Millis;
@@ -134,6 +136,10 @@ pub trait Driver {
 
     /// Its receive waits for a buffer: it may have said what nobody could hear.
     fn awaits_buffer(&self, ticket: Ticket) -> bool;
+
+    /// Nearly all that comes belongs to large messages, and will for a while: larger receive
+    /// buffers are better now. A hint.
+    fn expect_large(&mut self) {}
 
     /// Returns a receive buffer.
     fn give_back(&mut self, lease: Self::Lease);

@@ -348,6 +348,13 @@ impl Driver for UringDriver {
         slot.belongs_to(ticket) && slot.state.has(State::WAITING)
     }
 
+    fn expect_large(&mut self) {
+        let now = self.now;
+        self.rings
+            .iter_mut()
+            .for_each(|ring| ring.expect_large(now));
+    }
+
     fn give_back(&mut self, lease: Lease) {
         let ring = lease.ring();
         self.rings[ring].give_back(lease);

@@ -6,11 +6,14 @@
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use shardcast_protocol::frame::HEADER_BYTES_MAX;
+use std::fmt;
+use std::rc::Rc;
 
-/// Bytes that leave in this turn: a span of the scratch, of a shared batch, or of the TLS records.
+/// Bytes that leave in this turn: a span of the scratch, of a shared batch, of the TLS records, or
+/// of a receive buffer.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
-    /// Index in `shared`, or [`SCRATCH`], or [`RECORDS`].
+    /// Index in `shared`, or [`SCRATCH`], or [`RECORDS`]; from [`LEASES`] on, in `leases`.
     source: u32,
     start: u32,
     len: u32,
@@ -18,7 +21,13 @@ struct Segment {
 
 const SCRATCH: u32 = u32::MAX;
 const RECORDS: u32 = u32::MAX - 1;
+const LEASES: u32 = 1 << 31;
 const NONE: u32 = u32::MAX;
+
+/// A receive buffer whose bytes leave again.
+pub(crate) trait LeasedBytes: AsRef<[u8]> + fmt::Debug {}
+
+impl<L: AsRef<[u8]> + fmt::Debug> LeasedBytes for L {}
 
 /// Bytes shared by several transmits of this turn.
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +40,14 @@ pub struct Outgoing {
     links: Vec<Link>,
     scratch: Vec<u8>,
     shared: Vec<Bytes>,
+    /// Of messages that are answered with parts of themselves. Whoever has lent them waits for the
+    /// end of the turn.
+    leases: Vec<Rc<dyn LeasedBytes>>,
     /// What leaves over TLS, once it is encrypted.
     records: Vec<u8>,
     /// Plain bytes that will be encrypted for one connection each.
     unencrypted: usize,
-    /// Bytes of messages that leave from where they stand; in `shared`.
+    /// Bytes of messages that leave from where they stand; in `shared` and `leases`.
     own: usize,
     /// Transmits that do not leave: they moved to an outbox, or there was nothing to encrypt.
     withdrawn: usize,
@@ -127,9 +139,16 @@ impl Outgoing {
         let span = segment.start as usize..(segment.start + segment.len) as usize;
         match self.shared.get(segment.source as usize) {
             Some(bytes) => &bytes[span],
+            None if segment.source == SCRATCH => &self.scratch[span],
             None if segment.source == RECORDS => &self.records[span],
-            None => &self.scratch[span],
+            None => &(*self.leases[(segment.source - LEASES) as usize]).as_ref()[span],
         }
+    }
+
+    /// Receive buffers whose bytes leave in this turn.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn leases(&self) -> usize {
+        self.leases.len()
     }
 
     /// Bytes written to the scratch since the last turn.
@@ -160,6 +179,14 @@ impl Outgoing {
                 len,
             },
         )
+    }
+
+    /// A few bytes leave for `ticket` by the scratch. Returns false when the transmit is as long as
+    /// it may be.
+    pub(crate) fn attach_bytes(&mut self, ticket: Ticket, at: &mut u32, bytes: &[u8]) -> bool {
+        let start = self.scratch.len();
+        self.scratch.extend_from_slice(bytes);
+        self.attach_scratch(ticket, at, start)
     }
 
     /// The ticket has a transmit, though nothing was attached yet: its TLS session has something to
@@ -223,6 +250,28 @@ impl Outgoing {
         self.own += len;
         let shared = self.share(bytes);
         self.attach_shared(ticket, at, shared, 0, len)
+    }
+
+    /// A span of a receive buffer leaves for `ticket`. Returns false when the transmit is as long
+    /// as it may be.
+    pub(crate) fn attach_lease(
+        &mut self,
+        ticket: Ticket,
+        at: &mut u32,
+        lease: &Rc<dyn LeasedBytes>,
+        start: usize,
+        len: usize,
+    ) -> bool {
+        self.own += len;
+        if !(self.leases.last()).is_some_and(|last| Rc::ptr_eq(last, lease)) {
+            self.leases.push(Rc::clone(lease));
+        }
+        let segment = Segment {
+            source: LEASES + (self.leases.len() - 1) as u32,
+            start: start as u32,
+            len: len as u32,
+        };
+        self.attach(ticket, at, segment)
     }
 
     /// Whether a frame of such a payload finds room in two segments.
@@ -336,10 +385,15 @@ impl Outgoing {
             skip = 0;
             into.push(match self.shared.get(segment.source as usize) {
                 Some(bytes) => piece(bytes, start, end),
-                None if segment.source == RECORDS => {
-                    Bytes::copy_from_slice(&self.records[start..end])
+                None => {
+                    let (start, len) = (start as u32, (end - start) as u32);
+                    let rest = Segment {
+                        start,
+                        len,
+                        ..segment
+                    };
+                    Bytes::copy_from_slice(self.slice(rest))
                 }
-                None => Bytes::copy_from_slice(&self.scratch[start..end]),
             });
         }
         let transmit = &mut self.transmits[at as usize];
@@ -359,6 +413,7 @@ impl Outgoing {
         self.transmits.clear();
         self.links.clear();
         self.shared.clear();
+        self.leases.clear();
         (self.unencrypted, self.own, self.withdrawn) = (0, 0, 0);
         for scratch in [&mut self.scratch, &mut self.records] {
             scratch.clear();

@@ -9,7 +9,6 @@ use crate::connection::slot::Flags;
 use crate::driver::boundary::{Driver, Millis};
 use crate::types::frame::Message;
 use crate::types::ticket::Ticket;
-use bytes::Bytes;
 use shardcast_protocol::frame::{Kind, OpCode};
 use shardcast_protocol::reader::{
     self, Assembly, FrameEvent, ProtocolError, ReadLimits, Role, Step,
@@ -112,7 +111,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             FrameEvent::Text(text) if open => self.message(ticket, Message::Text(text)),
             FrameEvent::Binary(bytes) if open => self.message(ticket, Message::Binary(bytes)),
             FrameEvent::Ping(payload) if open => self.core.control(ticket, OpCode::Pong, payload),
-            FrameEvent::Assembled if open => self.assembled(ticket, message),
+            FrameEvent::Assembled if open => self.own_message(ticket, message),
             FrameEvent::Text(_)
             | FrameEvent::Binary(_)
             | FrameEvent::Ping(_)
@@ -122,28 +121,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
-    fn assembled(&mut self, ticket: Ticket, message: Option<(Kind, Vec<u8>)>) {
-        if let Some((kind, bytes)) = message {
-            self.own_message(ticket, kind, bytes.into());
-        }
-    }
-
-    /// A message that stands in memory of its own: what the application sends of it shares that.
-    fn own_message(&mut self, ticket: Ticket, kind: Kind, bytes: Bytes) {
-        self.core.message = bytes.clone();
-        match kind {
-            Kind::Binary => self.message(ticket, Message::Binary(&bytes)),
-            // The reader has checked it, part by part; the type asks once more.
-            Kind::Text => {
-                if let Ok(text) = std::str::from_utf8(&bytes) {
-                    self.message(ticket, Message::Text(text));
-                }
-            }
-        }
-        self.core.message = Bytes::new();
-    }
-
-    fn message(&mut self, ticket: Ticket, message: Message<'_>) {
+    pub(super) fn message(&mut self, ticket: Ticket, message: Message<'_>) {
         self.core.counters.messages_in.add(1);
         self.call(ticket, Some(message), |application, context, session| {
             application.message(context, session, message);

@@ -9,6 +9,7 @@ use crate::connection::slot::Flags;
 use crate::driver::boundary::{Completion, Driver, ReceiveEnd};
 use crate::egress::outgoing::Outgoing;
 use crate::types::ticket::Ticket;
+use shardcast_protocol::reader::Assembly;
 use shardcast_protocol::unfinished;
 
 /// Receive completions between two turns: replies leave and buffers come back while they are warm.
@@ -98,6 +99,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             };
             if reads && connection.flags.has(Flags::UNREADABLE) {
                 self.received_aside(ticket, bytes);
+            } else if reads && bytes.len() >= Assembly::LARGE_BYTES {
+                return self.received_large(ticket, lease);
             } else if reads {
                 self.take_bytes(ticket, bytes);
             }
@@ -220,15 +223,20 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.watch_input(ticket);
     }
 
-    /// Reads as many requests and frames as are complete. Returns the bytes that are done with, and
-    /// what the rest needs, if there is any.
-    fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> (usize, Need) {
-        let (mut at, mut flushes) = (0, 0);
-        // What was read of it just now counts, too.
+    /// What was read of a connection just now counts, too.
+    #[inline(always)] // Once per receive.
+    pub(super) fn begin_reading(&mut self, ticket: Ticket) {
         if self.reading != Some(ticket) {
             self.reading = Some(ticket);
             self.requested_max = self.core.mail.requested() + REQUESTS_PER_READ;
         }
+    }
+
+    /// Reads as many requests and frames as are complete. Returns the bytes that are done with, and
+    /// what the rest needs, if there is any.
+    fn consume(&mut self, ticket: Ticket, bytes: &mut [u8]) -> (usize, Need) {
+        let (mut at, mut flushes) = (0, 0);
+        self.begin_reading(ticket);
         while at < bytes.len() {
             let used = match self.core.connections.phase(ticket) {
                 Phase::Upgrading => self.request(ticket, &bytes[at..]),

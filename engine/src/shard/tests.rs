@@ -29,6 +29,7 @@ mod drain;
 mod encrypting;
 mod flood;
 mod heartbeat;
+mod large;
 mod quiet;
 mod turns;
 mod wakes;

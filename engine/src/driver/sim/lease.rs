@@ -14,6 +14,12 @@ impl AsMut<[u8]> for SimLease {
     }
 }
 
+impl AsRef<[u8]> for SimLease {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl fmt::Debug for SimLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.bytes.len())

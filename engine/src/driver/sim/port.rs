@@ -360,7 +360,8 @@ impl Port {
             Wait::No => None,
             Wait::Until(until) => {
                 assert_eq!(
-                    self.leases_out, 0,
+                    self.leases_out,
+                    outgoing.leases(),
                     "shard {}: a lease outlived its tick",
                     self.shard
                 );

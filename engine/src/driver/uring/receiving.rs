@@ -4,10 +4,11 @@
 //! Invariant: a connection that waits bears [`State::WAITING`] and stands in its ring's order once.
 
 use super::UringDriver;
-use super::buffers::{BUFFER_BYTES, GROUP};
+use super::buffers::{BUFFER_BYTES, GROUP, LARGE_BUFFER_BYTES};
 use super::slot::State;
 use super::userdata::{Op, UserData};
 use crate::driver::boundary::Completion;
+use crate::driver::uring::ring::Ring;
 use crate::driver::uring::supply::BUFFERS;
 use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Taken};
 use crate::types::ticket::Ticket;
@@ -16,6 +17,10 @@ use io_uring::{opcode, squeue};
 /// Receives that are armed again in one turn. Half of the buffers stay for those that are armed
 /// already.
 const MODEST_PER_TURN: usize = BUFFERS as usize / 2;
+
+/// [`BUFFERS_PER_TICK`] of large ones: twice as many bytes, which belong to messages that are
+/// cheap for their size.
+const LARGE_BUFFERS_PER_TICK: usize = 4;
 
 /// A buffer with fewer bytes than this counts as so many: buffers are few, too.
 const LEAST_BYTES: usize = BUFFER_BYTES / 4;
@@ -75,7 +80,8 @@ impl UringDriver {
         let entry = match receive {
             Receive::Multishot => opcode::RecvMulti::new(fixed, GROUP).build(),
             Receive::Once => {
-                let bytes = BUFFER_BYTES as u32;
+                // What the buffer has room for, whichever comes.
+                let bytes = LARGE_BUFFER_BYTES as u32;
                 let entry = opcode::Recv::new(fixed, std::ptr::null_mut(), bytes).buf_group(GROUP);
                 entry.build().flags(squeue::Flags::BUFFER_SELECT)
             }
@@ -88,22 +94,26 @@ impl UringDriver {
     /// The kernel hands out those of one connection in a row, so two looks at a distance find every
     /// run that is twice as long, and cost the others next to nothing.
     pub(super) fn curb(&mut self) {
-        const STRIDE: usize = BUFFERS_PER_TICK / 2;
-        let mut at = STRIDE;
+        let buffers_max = match self.rings.iter().any(Ring::is_large) {
+            true => LARGE_BUFFERS_PER_TICK,
+            false => BUFFERS_PER_TICK,
+        };
+        let stride = buffers_max / 2;
+        let mut at = stride;
         while let Some(later) = self.pending.get(at) {
             if let Completion::Received { ticket, .. } = later
-                && is_of(&self.pending[at - STRIDE], *ticket)
+                && is_of(&self.pending[at - stride], *ticket)
             {
-                self.curb_one(*ticket);
+                self.curb_one(*ticket, buffers_max);
             }
-            at += STRIDE;
+            at += stride;
         }
     }
 
     /// Ends the receive of a connection that took too many while somebody else took one: it goes on
     /// in its turn.
     #[cold]
-    fn curb_one(&mut self, ticket: Ticket) {
+    fn curb_one(&mut self, ticket: Ticket, buffers_max: usize) {
         let received = |completion: &&Completion<_>| is_of(completion, ticket);
         let its = self.pending.iter().filter(received).count();
         let all = self
@@ -115,7 +125,7 @@ impl UringDriver {
         let armed = slot.belongs_to(ticket)
             && slot.state.has(State::ARMED)
             && !slot.state.has(State::STOPPING | State::CLOSING);
-        if its >= BUFFERS_PER_TICK && !alone && armed && !self.curbed.contains(&ticket) {
+        if its >= buffers_max && !alone && armed && !self.curbed.contains(&ticket) {
             self.curbed.push(ticket);
             self.cancel(Op::Receive, ticket);
         }
@@ -140,7 +150,7 @@ impl UringDriver {
     /// A receive ended with bytes: it was for one buffer, or the kernel had its reasons.
     pub(super) fn queue_ended(&mut self, ring: usize, ticket: Ticket, bytes: usize) {
         self.slots[ticket.slot].state.set(State::WAITING);
-        let filled = bytes == BUFFER_BYTES;
+        let filled = bytes >= BUFFER_BYTES;
         let now = self.now;
         self.rings[ring].waiting.ended(ticket, filled, now);
     }

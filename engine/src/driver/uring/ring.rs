@@ -238,6 +238,16 @@ impl Ring {
         self.waiting.release_memory();
     }
 
+    /// Large messages are expected.
+    pub(super) fn expect_large(&mut self, now: Millis) {
+        self.buffers.expect_large(now);
+    }
+
+    /// Whether it is offered large buffers.
+    pub(super) fn is_large(&self) -> bool {
+        self.buffers.is_large()
+    }
+
     /// Buffers that the kernel has.
     pub(super) fn offered(&self) -> usize {
         self.buffers.offered()

@@ -1,5 +1,6 @@
-//! How many receive buffers a ring offers the kernel: few while it receives little, all when it is
-//! busy. Pure; owned by `buffers`.
+//! How many receive buffers a ring offers the kernel, and of which size: few while it receives
+//! little, all when it is busy, larger ones while nearly all belongs to large messages. Pure; owned
+//! by `buffers`.
 
 use crate::driver::boundary::Millis;
 
@@ -9,10 +10,12 @@ pub(super) const BUFFERS: u16 = 128;
 /// Offered while no turn takes more than half of them: a ring of quiet connections keeps 16 buffers
 /// resident, not 128.
 const FEW: u16 = 16;
+/// Large ones of a ring: as many bytes as the others are, so a tick takes in no more.
+pub(super) const LARGE_BUFFERS: u16 = 16;
 /// How long the supply stays ample after the last busy turn.
 const WINDOW_MS: Millis = 1_000;
 
-const _: () = assert!(FEW < BUFFERS);
+const _: () = assert!(FEW < BUFFERS && LARGE_BUFFERS < BUFFERS);
 
 /// The decision, made anew every turn.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct Supply {
     /// The most that a turn of this window took.
     busiest: u16,
     window_end: Millis,
+    large: bool,
+    large_until: Millis,
 }
 
 impl Supply {
@@ -36,10 +41,21 @@ impl Supply {
         self.taken = BUFFERS;
     }
 
+    /// Large messages are expected, for a window.
+    pub(super) fn expect_large(&mut self, now: Millis) {
+        (self.large, self.large_until) = (true, now + WINDOW_MS);
+    }
+
+    /// Whether large buffers are offered.
+    pub(super) fn is_large(&self) -> bool {
+        self.large
+    }
+
     /// Once per turn. True once a window when the last one was quiet: memory may go.
     pub(super) fn settle(&mut self, now: Millis) -> bool {
         self.busiest = self.busiest.max(std::mem::take(&mut self.taken));
         self.ample |= self.busiest > FEW / 2;
+        self.large &= now < self.large_until;
         if now < self.window_end {
             return false;
         }
@@ -50,7 +66,11 @@ impl Supply {
 
     /// How many the kernel should have.
     pub(super) fn offer(&self) -> u16 {
-        if self.ample { BUFFERS } else { FEW }
+        match (self.large, self.ample) {
+            (true, _) => LARGE_BUFFERS,
+            (false, true) => BUFFERS,
+            (false, false) => FEW,
+        }
     }
 
     /// When the window at hand ends.
@@ -89,6 +109,21 @@ mod tests {
             (2_000, 3, (true, FEW)),
             (9_000, 0, (true, FEW)),
         ]);
+    }
+
+    #[test]
+    fn offers_large_ones_for_a_window_after_they_were_expected() {
+        let mut supply = Supply::default();
+        supply.expect_large(5);
+        for (now, is_large) in [(5, true), (1_004, true), (1_005, false), (1_006, false)] {
+            supply.settle(now);
+            let offer = if is_large { LARGE_BUFFERS } else { FEW };
+            assert_eq!(
+                (supply.is_large(), supply.offer()),
+                (is_large, offer),
+                "{now}"
+            );
+        }
     }
 
     #[test]

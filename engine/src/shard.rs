@@ -4,6 +4,7 @@
 //! driver. Every part of it is bounded, and whatever does not fit goes on in the next tick.
 
 mod arrival;
+mod bulk;
 mod calling;
 mod deadlines;
 mod deferred;
@@ -42,8 +43,8 @@ use crate::driver::boundary::{Completion, Driver, Millis, ShortSend, StopAccept}
 use crate::egress::tls::sessions::Encrypted;
 use crate::events::{self, Event, EventKind, Events};
 use crate::message::lane::Mailbox;
+use crate::shard::bulk::Bulk;
 use crate::shard::idleness::Idleness;
-use crate::shard::large::Bulk;
 use crate::shard::pace::Pace;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;

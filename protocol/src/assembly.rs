@@ -115,6 +115,34 @@ impl Assembly {
         };
     }
 
+    /// Appends a small fragment that the header check found to belong and to fit, without its mask.
+    ///
+    /// # Errors
+    /// As of [`Assembly::take`].
+    pub(crate) fn push(
+        &mut self,
+        fragment: &[u8],
+        is_final: bool,
+        message_bytes_max: usize,
+    ) -> Result<(), ProtocolError> {
+        self.is_fragmented |= !is_final;
+        let needed = self.bytes.len() + fragment.len();
+        if needed > self.bytes.capacity() {
+            // Doubles, but never beyond what the message may reach.
+            let target = needed.max((self.bytes.capacity() * 2).min(message_bytes_max));
+            self.bytes.reserve_exact(target - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(fragment);
+        let progress = match is_final {
+            true => MessageProgress::Message,
+            false => MessageProgress::Frame,
+        };
+        match self.kind == Kind::Text && !self.is_compressed {
+            true => self.check_text(progress),
+            false => Ok(()),
+        }
+    }
+
     /// Takes what there is of the frame at hand. How many bytes that was, and how far the message
     /// is by that.
     ///

@@ -105,7 +105,8 @@ pub fn next<'b>(
         return begin_large(bytes, assembly, &head, payload_bytes, limits);
     }
     let payload = &mut bytes[head.header_bytes..used];
-    if !head.is_final || head.opcode == OpCode::Continuation {
+    let is_fragment = !head.is_final || head.opcode == OpCode::Continuation;
+    if is_fragment && payload_bytes >= Assembly::LARGE_BYTES {
         let event = take_fragment(assembly, &head, payload, limits)?;
         return Ok(Step::Event { event, used });
     }
@@ -113,6 +114,7 @@ pub fn next<'b>(
         apply_mask(payload, key);
     }
     let event = match head.opcode {
+        _ if is_fragment => take_small_fragment(assembly, &head, payload, limits)?,
         OpCode::Text => FrameEvent::Text(
             simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::TextNotUtf8)?,
         ),
@@ -201,6 +203,24 @@ fn take_part(
         MessageProgress::Frame | MessageProgress::Part => FrameEvent::Fragment,
     };
     Ok((event, taken))
+}
+
+/// The same for one that is unmasked already.
+#[cold]
+#[inline(never)]
+fn take_small_fragment(
+    assembly: &mut Option<Box<Assembly>>,
+    head: &FrameHeader,
+    payload: &[u8],
+    limits: &ReadLimits,
+) -> Result<FrameEvent<'static>, ProtocolError> {
+    let assembly = assembly.get_or_insert_with(|| Box::new(Assembly::new(head.kind())));
+    assembly.push(payload, head.is_final, limits.message_bytes_max)?;
+    Ok(if head.is_final {
+        FrameEvent::Assembled
+    } else {
+        FrameEvent::Fragment
+    })
 }
 
 /// Rare: kept out of the hot path. `FrameHeader::check` has made sure that the fragment belongs and

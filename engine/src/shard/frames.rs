@@ -59,7 +59,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
         {
             message = assembly.take().map(|assembly| assembly.finish());
         } else if let Some(assembly) = assembly {
-            self.keep_assembly(ticket, assembly, begun);
+            let now = Begun::of(&assembly);
+            connection.cold().assembly = Some(assembly);
+            if now != begun {
+                self.watch_begun(ticket, begun, now);
+            }
         }
         let (event, used) = match step {
             Ok(Step::Incomplete { need }) => return Err(Need::Bytes(need)),
@@ -75,9 +79,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// A message goes on: what has begun with this frame has its time from now.
     #[cold]
-    fn keep_assembly(&mut self, ticket: Ticket, assembly: Box<Assembly>, before: Begun) {
-        let now = Begun::of(&assembly);
-        self.core.connections.at(ticket.slot).cold().assembly = Some(assembly);
+    fn watch_begun(&mut self, ticket: Ticket, before: Begun, now: Begun) {
         if now.message && !before.message {
             self.watch_message(ticket);
         }
@@ -130,7 +132,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 }
 
 /// What of a message in progress has begun.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Begun {
     /// More fragments follow.
     message: bool,

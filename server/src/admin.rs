@@ -1,6 +1,10 @@
 //! What operators see: the admin port, the metrics, and the state behind both.
 
+pub(crate) mod api;
+pub(crate) mod guard;
 pub(crate) mod metrics;
 pub(crate) mod port;
+pub(crate) mod problem;
 pub(crate) mod state;
+pub(crate) mod token;
 pub(crate) mod visitors;

@@ -147,6 +147,9 @@ impl Sources {
                 return Err(faults.into_iter().flatten().flatten().collect());
             }
         };
+        settings
+            .admin_token()
+            .map_err(|error| vec![error.to_string()])?;
         Ok(Checked {
             settings,
             given,

@@ -3,6 +3,7 @@
 
 mod access;
 mod access_keys;
+mod admin_keys;
 mod auth;
 mod auth_check;
 mod auth_keys;

@@ -3,6 +3,7 @@
 
 use crate::admin::port;
 use crate::admin::state::AdminState;
+use crate::audit::limited::Sums;
 use crate::reload::Reload;
 use std::future::poll_fn;
 use std::io;
@@ -48,6 +49,7 @@ impl Control {
         listener: TcpListener,
         state: Arc<AdminState>,
         reload: Reload,
+        sums: Sums,
     ) -> io::Result<Control> {
         // Sockets are polled often, so that requests are answered while many others connect.
         let runtime = Builder::new_current_thread()
@@ -66,7 +68,10 @@ impl Control {
         let (asked, stop) = sync_channel(1);
         std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || turn(&runtime, listener, signals, &state, reload, &asked))?;
+            .spawn(move || {
+                runtime.spawn(sums.tell());
+                turn(&runtime, listener, signals, &state, reload, &asked);
+            })?;
         Ok(Control { address, stop })
     }
 

@@ -7,6 +7,7 @@ use crate::audit::event::AuditEvent;
 use crate::auth::files::{self, ReadKeys};
 use crate::auth::gate::TokenGate;
 use crate::config::{Settings, TlsSettings};
+use crate::log::Audit;
 use crate::tls::{self, Prepared};
 use shardcast_engine::{Handle, Tls};
 use std::fmt;
@@ -20,6 +21,7 @@ pub(crate) struct Reload {
     /// If it asks for tokens.
     keys: Option<TokenKeys>,
     addresses: Addresses,
+    audit: Audit,
 }
 
 /// The keys of tokens.
@@ -55,31 +57,51 @@ impl Reload {
         certificates: Option<Certificates>,
         keys: Option<TokenKeys>,
         addresses: Addresses,
+        audit: Audit,
     ) -> Reload {
         Reload {
             certificates,
             keys,
             addresses,
+            audit,
         }
     }
 
     /// Reads everything and uses it for connections from now on. What cannot be used stays as it
     /// is, the rest is exchanged.
     pub(crate) fn run(&mut self, state: &AdminState) {
+        if let Some(journal) = &self.audit.journal {
+            journal.reopen();
+        }
         if let Some(certificates) = &mut self.certificates {
-            state.metrics().tls_reloaded(result(certificates.renew()));
+            let outcome = audited("certificates", certificates.renew());
+            state.metrics().tls_reloaded(outcome);
         }
         if let Some(keys) = &self.keys {
-            state.metrics().keys_reloaded(result(keys.renew()));
+            let outcome = audited("keys", keys.renew());
+            state.metrics().keys_reloaded(outcome);
         }
-        state
-            .metrics()
-            .access_reloaded(result(self.addresses.renew()));
+        let outcome = audited("addresses", self.addresses.renew());
+        state.metrics().access_reloaded(outcome);
+        match self.addresses.settings.admin_token() {
+            Ok(None) => {}
+            Ok(Some(token)) => {
+                state.guard.replace_token(token);
+                audited("admin token", true);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the operators' token stays as it is");
+                audited("admin token", false);
+            }
+        }
     }
 }
 
-fn result(success: bool) -> &'static str {
-    if success { "success" } else { "failure" }
+/// How a reading went, as metrics say it, and the audit log.
+fn audited(what: &'static str, success: bool) -> &'static str {
+    let result = if success { "success" } else { "failure" };
+    AuditEvent::Reloaded { what, result }.emit();
+    result
 }
 
 impl Certificates {

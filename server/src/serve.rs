@@ -2,13 +2,18 @@
 //! told to stop.
 
 use crate::access::lists::LiveLists;
+use crate::admin::api::AdminApi;
+use crate::admin::guard::Guard;
+use crate::admin::metrics::Metrics;
 use crate::admin::state::AdminState;
+use crate::admin::token::TokenError;
 use crate::api::app::App;
 use crate::api::server::Server;
+use crate::audit::limited::Sums;
 use crate::auth::files::ReadKeys;
 use crate::config::Settings;
 use crate::control::Control;
-use crate::log;
+use crate::log::{self, Audit};
 use crate::passed::Passed;
 use crate::reload::{Addresses, Certificates, ReadAgain, Reload, TokenKeys};
 use crate::tls::Prepared;
@@ -27,13 +32,19 @@ pub(crate) fn serve(
     keys: ReadKeys,
     again: ReadAgain,
 ) -> ExitCode {
-    log::start(settings);
+    let audit = match log::start(settings) {
+        Ok(audit) => audit,
+        Err(error) => {
+            eprintln!("shardcast: cannot start: audit.file: {error}");
+            return ExitCode::from(1);
+        }
+    };
     let of_tls = tls.iter().flat_map(|tls| &tls.warnings);
     for warning in of_tls.chain(&keys.warnings) {
         tracing::warn!("{warning}");
     }
     let tls = tls.map(|prepared| prepared.tls);
-    match Serving::start(settings, tls, keys, again) {
+    match Serving::start(settings, tls, keys, &audit, again) {
         Ok(server) => server.run(),
         Err(error) => {
             eprintln!("shardcast: {error}");
@@ -51,13 +62,14 @@ struct Serving<'a> {
     control: Control,
 }
 
-impl Serving<'_> {
+impl<'s> Serving<'s> {
     fn start(
-        settings: &Settings,
+        settings: &'s Settings,
         tls: Option<Tls>,
         keys: ReadKeys,
+        audit: &Audit,
         again: ReadAgain,
-    ) -> Result<Serving<'_>, CannotStart> {
+    ) -> Result<Serving<'s>, CannotStart> {
         /// Of background handlers, and of the control plane.
         const THREADS: usize = 2;
         let mut passed = Passed::of_process();
@@ -77,11 +89,12 @@ impl Serving<'_> {
             .origins(settings.origins().and_port(admin.port()))
             .trusted_proxies(settings.proxies())
             .live_addresses(lists.clone())
+            .auto_ban(settings.auto_ban())
             .limits(settings.limits())
             .rules(settings.rules())
             .sessions(settings.sessions());
         let (gate, refusals) = (app.gate().cloned(), app.refusals().clone());
-        let limited = app.tally();
+        let (limited, bans) = (app.tally(), app.bans());
         let server = app.start(config.clone())?;
         let counters = server.counters().to_vec();
         let encrypted = config
@@ -95,17 +108,22 @@ impl Serving<'_> {
             }
             _ => None,
         };
-        let sessions = server.handle().session_counts();
-        let mut state =
-            AdminState::new(counters.clone(), limited, sessions).with_refusals(&refusals);
+        let sums = Sums::new(limited.clone(), counters.clone());
+        let (sessions, audited) = (server.handle().session_counts(), audit.counts.clone());
+        let mut metrics = Metrics::new(counters.clone(), limited, sessions, audited);
+        metrics.add_refusals(&refusals);
         if let Some(gate) = &gate {
-            state = state.with_tokens(gate.counts());
+            metrics.add_tokens(gate.counts());
         }
+        let guard = guard_of(settings)?;
+        let api = AdminApi::new(server.handle(), bans);
+        let state = AdminState::new(metrics, guard, Some(api));
         let keys = gate.map(|gate| TokenKeys::new(gate, again.clone()));
         let addresses = Addresses::new(settings.clone(), lists, again);
-        let reload = Reload::new(certificates, keys, addresses);
+        let reload = Reload::new(certificates, keys, addresses, audit.clone());
         let state = Arc::new(state);
-        let control = Control::start(listener, state, reload).map_err(CannotStart::Control)?;
+        let control = Control::start(listener, state, reload, sums);
+        let control = control.map_err(CannotStart::Control)?;
         Ok(Serving {
             settings,
             config,
@@ -198,6 +216,16 @@ fn take(
         ))),
         Some(_) | None => Ok(ListenSource::Inherited(taken.socket)),
     }
+}
+
+/// Who may use the admin port.
+fn guard_of(settings: &Settings) -> Result<Guard, CannotStart> {
+    let refused = |error: TokenError| CannotStart::Passed {
+        key: "admin",
+        reason: error.to_string(),
+    };
+    let token = settings.admin_token().map_err(refused)?;
+    Ok(Guard::new(settings.admin().ip(), token))
 }
 
 /// Open sockets on all shards.

@@ -214,7 +214,7 @@ impl Small {
     fn counter(&self, name: &str) -> usize {
         let mut socket = TcpStream::connect(self.admin).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(socket, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        write!(socket, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
         let line = answer

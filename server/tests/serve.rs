@@ -51,7 +51,7 @@ impl Server {
     /// The status and the body that the admin port answers.
     fn ask(&self, path: &str) -> (u16, String) {
         let mut socket = connect(self.admin);
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -166,7 +166,7 @@ fn probes_are_answered_however_many_hold_the_admin_port() {
     let probe = |path: &str| {
         let mut socket = connect(server.admin);
         socket.set_read_timeout(Some(PROBE_PATIENCE)).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         socket.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
@@ -179,7 +179,7 @@ fn probes_are_answered_however_many_hold_the_admin_port() {
     };
     let silent = "";
     let begun = "GET /health HTTP/1.1\r\nHost: a\r\n";
-    let unread = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    let unread = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let kept_alive = "GET /health HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n";
     let mut held = Vec::new();
     for (kinds, holders) in [

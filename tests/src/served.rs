@@ -97,7 +97,7 @@ impl Served {
     pub fn ask(&self, path: &str) -> (u16, String) {
         let mut socket = TcpStream::connect(self.told("http://")).expect("the admin port accepts");
         socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("it answers");
         let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
@@ -123,6 +123,11 @@ impl Served {
             .collect();
         assert!(!values.is_empty(), "no {start} in {text}");
         values.iter().sum()
+    }
+
+    /// What it has written to standard error so far.
+    pub fn errors(&self) -> String {
+        self.program.errors()
     }
 
     /// Its process id.

@@ -1,6 +1,7 @@
 //! The counters and histograms in OpenMetrics text. Reads those of the shards when it is asked, and
 //! keeps nothing between two readings.
 
+use crate::audit::journal::JournalCounts;
 use crate::auth::counts::TokenCounts;
 use crate::limits::tally::{LimitName, LimitOutcome, Tally};
 use crate::session::counts::{SessionCount, SessionCounts};
@@ -16,6 +17,7 @@ use prometheus_client::registry::Registry;
 use shardcast_engine::{Histogram, Measured, Reading, ShardCounters};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 /// Everything that is measured.
@@ -41,6 +43,7 @@ impl Metrics {
         counters: Vec<Arc<ShardCounters>>,
         limited: Arc<Tally>,
         sessions: Arc<SessionCounts>,
+        audited: Arc<JournalCounts>,
     ) -> Metrics {
         let started = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -78,6 +81,7 @@ impl Metrics {
             "Times that the keys of tokens were read again (SIGHUP)",
         );
         registry.register_collector(Box::new(LimitMetrics(limited)));
+        registry.register_collector(Box::new(AuditMetrics(audited)));
         registry.register_collector(Box::new(ShardMetrics(counters)));
         registry.register_collector(Box::new(SessionMetrics(sessions)));
         Metrics {
@@ -139,6 +143,26 @@ impl Collector for LimitMetrics {
                 let count = self.0.get(limit, outcome);
                 sample.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// What became of events of the audit log.
+#[derive(Debug)]
+struct AuditMetrics(Arc<JournalCounts>);
+
+impl Collector for AuditMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Events of the audit log: written to its file, or lost because too many waited or it could not be written";
+        let kind = MetricType::Counter;
+        let mut family = encoder.encode_descriptor("shardcast_audit_events", help, None, kind)?;
+        let JournalCounts { written, lost } = &*self.0;
+        for (outcome, count) in [("written", written), ("lost", lost)] {
+            let labels = [("outcome", outcome)];
+            let mut sample = family.encode_family(&labels)?;
+            let count = count.load(Ordering::Relaxed);
+            sample.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
         }
         Ok(())
     }
@@ -314,7 +338,7 @@ mod tests {
         counters[1].connections.set(4);
         counters[1].messages_in.add(7);
         counters[0].closed_deadline_frame.add(2);
-        let text = Metrics::new(counters, Arc::default(), Arc::default()).text();
+        let text = Metrics::new(counters, Arc::default(), Arc::default(), Arc::default()).text();
         let block = |name: &str| {
             text.lines()
                 .filter(|line| line.split([' ', '{', '_']).count() > 1 && line.contains(name))
@@ -358,8 +382,8 @@ mod tests {
         let sessions = 5;
         assert_eq!(
             families,
-            names.len() + 5 + sessions,
-            "every counter, the build, the reloads, and what limits did"
+            names.len() + 6 + sessions,
+            "every counter, the build, the reloads, limits and the audit log"
         );
         for line in [
             "shardcast_sessions_waiting 0\n",
@@ -380,7 +404,7 @@ mod tests {
             driver.tick_seconds.record(micros);
             driver.tick_completions.record(completions);
         }
-        let text = Metrics::new(counters, Arc::default(), Arc::default()).text();
+        let text = Metrics::new(counters, Arc::default(), Arc::default(), Arc::default()).text();
         for sample in [
             "shardcast_tick_seconds_sum{shard=\"1\"} 1.000003",
             "shardcast_tick_seconds_count{shard=\"1\"} 3",

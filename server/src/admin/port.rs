@@ -1,18 +1,23 @@
-//! The admin port: health, readiness and metrics over HTTP, for operators and probes.
+//! The admin port: health, readiness, metrics and calls over HTTP, for operators and probes.
 //!
 //! No peer can block the port: every connection is accepted at once, and when there are too many,
 //! the oldest connection is closed (`visitors.rs`). A connection has one request, with a deadline
 //! for the head and one for the complete exchange. The control plane calls this file.
 
+use crate::admin::api::Called;
 use crate::admin::metrics::Metrics;
+use crate::admin::problem::AdminProblem;
 use crate::admin::state::AdminState;
 use crate::admin::visitors::{HeadRead, Visitors};
+use crate::audit::event::AuditEvent;
 use axum::Router;
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -69,13 +74,77 @@ async fn answer(socket: impl Read + Write + Unpin, routes: Router, asked: HeadRe
 }
 
 fn routes(state: Arc<AdminState>) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/api/ban", post(ban))
+        .route("/api/unban", post(unban))
+        .route("/api/disconnect", post(disconnect))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn_with_state(state.clone(), guard))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .fallback(not_found)
+        .merge(guarded)
         .method_not_allowed_fallback(not_allowed)
         .with_state(state)
+}
+
+/// Whether what is no probe is served.
+async fn guard(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
+    match state.guard.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => {
+            AuditEvent::AdminRefused {
+                path: request.uri().path(),
+                status: problem.status().as_u16(),
+            }
+            .emit();
+            problem.into_response()
+        }
+    }
+}
+
+async fn ban(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
+    let Some(api) = &state.api else {
+        return not_found().await;
+    };
+    called("ban", &body, api.ban(&body).await)
+}
+
+async fn unban(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
+    let Some(api) = &state.api else {
+        return not_found().await;
+    };
+    called("unban", &body, api.unban(&body).await)
+}
+
+async fn disconnect(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
+    let Some(api) = &state.api else {
+        return not_found().await;
+    };
+    called("disconnect", &body, api.disconnect(&body).await)
+}
+
+/// The answer to a call, which is audited.
+fn called(call: &'static str, body: &Bytes, outcome: Called) -> Response {
+    let status = outcome
+        .as_ref()
+        .map_or_else(AdminProblem::status, |_| StatusCode::OK);
+    AuditEvent::AdminCalled {
+        call,
+        body: &String::from_utf8_lossy(body),
+        status: status.as_u16(),
+    }
+    .emit();
+    match outcome {
+        Ok(value) => {
+            let media = [(CONTENT_TYPE, "application/json")];
+            (StatusCode::OK, media, value.to_string()).into_response()
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// The process lives and its control plane runs.
@@ -119,6 +188,8 @@ fn json(status: StatusCode, body: &'static str) -> Response {
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// From accept to the last byte of the answer, however slow the client.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest body of a call in bytes; a longer one is answered 413.
+const BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest request head in bytes; a longer one is answered 431.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
 /// Pause after a failed accept: it fails because something ran out, such as open files, and to try
@@ -128,6 +199,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::guard::Guard;
     use shardcast_engine::ShardCounters;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
@@ -160,15 +232,16 @@ mod tests {
     }
 
     fn get(path: &str) -> String {
-        format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
     }
 
     fn state() -> Arc<AdminState> {
-        Arc::new(AdminState::new(
-            vec![Arc::new(ShardCounters::default())],
-            Arc::default(),
-            Arc::default(),
-        ))
+        {
+            let counters = vec![Arc::new(ShardCounters::default())];
+            let metrics = Metrics::new(counters, Arc::default(), Arc::default(), Arc::default());
+            let guard = Guard::new("127.0.0.1".parse().unwrap(), None);
+            Arc::new(AdminState::new(metrics, guard, None))
+        }
     }
 
     #[test]

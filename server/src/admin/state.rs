@@ -1,13 +1,9 @@
-//! What operators may look at: whether the server is ready, and its counters. Written by the
-//! control plane, read by the admin port.
+//! What operators may look at and do: whether the server is ready, its counters, and the calls that
+//! act on clients. Written by the control plane, used by the admin port.
 
+use crate::admin::api::AdminApi;
+use crate::admin::guard::Guard;
 use crate::admin::metrics::Metrics;
-use crate::auth::counts::TokenCounts;
-use crate::limits::tally::Tally;
-use crate::session::counts::SessionCounts;
-use crate::session::refusals::RefusalCounts;
-use shardcast_engine::ShardCounters;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The state behind the admin port.
@@ -15,31 +11,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct AdminState {
     metrics: Metrics,
     draining: AtomicBool,
+    pub(crate) guard: Guard,
+    /// `None`: there is no server to act on.
+    pub(crate) api: Option<AdminApi>,
 }
 
 impl AdminState {
     /// The state of a ready server.
-    pub(crate) fn new(
-        counters: Vec<Arc<ShardCounters>>,
-        limited: Arc<Tally>,
-        sessions: Arc<SessionCounts>,
-    ) -> AdminState {
+    pub(crate) fn new(metrics: Metrics, guard: Guard, api: Option<AdminApi>) -> AdminState {
         AdminState {
-            metrics: Metrics::new(counters, limited, sessions),
+            metrics,
             draining: AtomicBool::new(false),
+            guard,
+            api,
         }
-    }
-
-    /// The same with the counters of refusals.
-    pub(crate) fn with_refusals(mut self, counts: &RefusalCounts) -> AdminState {
-        self.metrics.add_refusals(counts);
-        self
-    }
-
-    /// The same with the counters of tokens.
-    pub(crate) fn with_tokens(mut self, counts: &TokenCounts) -> AdminState {
-        self.metrics.add_tokens(counts);
-        self
     }
 
     /// From now on the server takes no more clients.

@@ -69,10 +69,11 @@ impl Service {
         cx: &Engine<'_>,
         admission: Admission<Session>,
     ) -> Admission<Session> {
-        if matches!(admission, Admission::Refuse(_))
-            && let Some(limiter) = &mut self.state.limiter
-        {
-            limiter.abandons(slot_of(cx));
+        if let Admission::Refuse(refusal) = &admission {
+            if let Some(limiter) = &mut self.state.limiter {
+                limiter.abandons(slot_of(cx));
+            }
+            self.code.access.refused(cx.peer(), refusal.status);
         }
         admission
     }
@@ -184,6 +185,9 @@ impl Service {
         identity: Identity,
         headers: Headers,
     ) -> Admission<Session> {
+        if let Err(refusal) = self.code.access.admits(identity.name()) {
+            return Admission::Refuse(refusal);
+        }
         let slot = slot_of(cx);
         if let Some(limiter) = &mut self.state.limiter
             && let Err(excess) = limiter.accepts(slot, &identity)

@@ -1,6 +1,8 @@
 //! What an application is before it runs: its handlers, hooks and rules, and how it is started. The
 //! binary is an application without handlers.
 
+use crate::access::auto_ban::AutoBan;
+use crate::access::bans::Bans;
 use crate::access::gate::AccessRules;
 use crate::access::lists::{AddressLists, LiveLists};
 use crate::access::networks::Networks;
@@ -148,6 +150,17 @@ impl App {
     pub fn addresses(mut self, allow: Option<Networks>, block: Networks) -> App {
         let lists = AddressLists { allow, block };
         self.access.lists = Arc::new(LiveLists::new(lists));
+        self
+    }
+
+    /// Where it stands who is banned.
+    pub(crate) fn bans(&self) -> Arc<Bans> {
+        self.access.bans.clone()
+    }
+
+    /// Who is refused so often is banned.
+    pub(crate) fn auto_ban(mut self, auto_ban: Option<AutoBan>) -> App {
+        self.access.auto_ban = auto_ban.map(Arc::new);
         self
     }
 
@@ -336,6 +349,7 @@ impl App {
             page_bytes_max: config.outbox_bytes_max / 2,
             reconnect_window_ms: millis(self.reconnect_window),
             rules: self.rules,
+            bans: self.access.bans.clone(),
             limiter: Limiter::new(
                 self.limits,
                 self.tally,

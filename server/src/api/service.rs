@@ -114,14 +114,16 @@ impl Application for Service {
     }
 
     fn connect(&mut self, cx: &mut Engine<'_>, request: &HttpRequest<'_>) -> Admission<Session> {
-        if let Err(refusal) = self.gate.connects(&self.code.access, cx, request) {
-            return Admission::Refuse(refusal);
+        let tokens = self.shared.gate.as_deref();
+        if let Err(refusal) = self.gate.connects(&self.code.access, tokens, cx, request) {
+            return self.settle(cx, Admission::Refuse(refusal));
         }
         let slot = slot_of(cx);
         if let Some(limiter) = &mut self.state.limiter
             && let Err(excess) = limiter.connects(slot, cx.peer())
         {
-            return Admission::Refuse(excess.into());
+            let refused = Admission::Refuse(excess.into());
+            return self.settle(cx, refused);
         }
         let admission = self.find_out(cx, request);
         self.settle(cx, admission)
@@ -132,7 +134,9 @@ impl Application for Service {
         cx: &mut Engine<'_>,
         request: &HttpRequest<'_>,
     ) -> Result<(), Refusal> {
-        self.gate.asks_streams(&self.code.access, cx, request)
+        let tokens = self.shared.gate.as_deref();
+        self.gate
+            .asks_streams(&self.code.access, tokens, cx, request)
     }
 
     fn decide(&mut self, cx: &mut Engine<'_>, notice: Notice) -> Admission<Session> {

@@ -9,6 +9,33 @@ use tracing::info;
 /// One thing that happened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AuditEvent<'a> {
+    /// Somebody is banned.
+    Banned {
+        whom: &'a str,
+        /// `operator`, or `refusals`.
+        by: &'static str,
+    },
+    /// A request to the admin port was refused by its guard.
+    AdminRefused { path: &'a str, status: u16 },
+    /// An operator's call, with its body as it came.
+    AdminCalled {
+        call: &'static str,
+        body: &'a str,
+        status: u16,
+    },
+    /// Something was read again.
+    Reloaded {
+        what: &'static str,
+        result: &'static str,
+    },
+    /// So many clients were refused by an address, since the last such event.
+    ClientsRefused { reason: &'static str, count: u64 },
+    /// A limit was reached so often since the last such event.
+    Limited {
+        limit: &'static str,
+        outcome: &'static str,
+        count: u64,
+    },
     /// A token was refused.
     TokenRefused {
         peer: Peer,
@@ -41,6 +68,28 @@ impl AuditEvent<'_> {
     /// Writes the event.
     pub(crate) fn emit(self) {
         match self {
+            AuditEvent::Banned { whom, by } => {
+                info!(target: TARGET, event = "banned", whom = shortened(whom), by);
+            }
+            AuditEvent::AdminRefused { path, status } => {
+                info!(target: TARGET, event = "admin_refused", path = shortened(path), status);
+            }
+            AuditEvent::AdminCalled { call, body, status } => {
+                info!(target: TARGET, event = "admin_called", call, body = shortened(body), status);
+            }
+            AuditEvent::Reloaded { what, result } => {
+                info!(target: TARGET, event = "reloaded", what, result);
+            }
+            AuditEvent::ClientsRefused { reason, count } => {
+                info!(target: TARGET, event = "clients_refused", reason, count);
+            }
+            AuditEvent::Limited {
+                limit,
+                outcome,
+                count,
+            } => {
+                info!(target: TARGET, event = "limited", limit, outcome, count);
+            }
             AuditEvent::TokenRefused {
                 peer,
                 source,

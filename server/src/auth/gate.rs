@@ -121,6 +121,13 @@ impl TokenGate {
         self.expiring
     }
 
+    /// Whether a request bears a token that its page has put there: a cookie is sent by the
+    /// browser, whichever page asks.
+    pub(crate) fn is_brought(&self, request: &HttpRequest<'_>) -> bool {
+        let found = sources::find(&self.sources, request);
+        matches!(found, Ok(Some(found)) if !matches!(found.source, TokenSource::Cookie))
+    }
+
     /// How long what a token says of its bearer is still true, beginning now. `None`: without end.
     pub(crate) fn remaining(&self, claims: &Claims) -> Option<Duration> {
         let end = self.verifier.rules().end(claims.issue())?;

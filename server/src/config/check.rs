@@ -11,7 +11,7 @@ use super::problem::{Problem, Source};
 use super::room_keys;
 use super::rooms::Rooms;
 use super::settings::Settings;
-use super::value::{show_duration, show_size};
+use super::value::{VARIABLE_PREFIX, show_duration, show_size};
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
 use crate::namespace::{NameRules, Newcomers, PresenceOf};
 use shardcast_engine::{Pinning, ProxyProtocol};
@@ -117,6 +117,7 @@ impl CrossChecks<'_> {
         self.refuse_strangers(&mut problems);
         self.keep_addresses_apart(&mut problems);
         problems.extend(self.unknown_proxies());
+        problems.extend(self.two_tokens());
         let Settings {
             engine, tls, auth, ..
         } = self.settings;
@@ -312,6 +313,23 @@ impl CrossChecks<'_> {
         }
     }
 
+    /// The operators' token stands in one place, which is no key of the configuration.
+    fn two_tokens(&self) -> Option<Problem> {
+        let (file, env) = (
+            &self.settings.admin_token_file,
+            &self.settings.admin_token_env,
+        );
+        let name = env.0.as_deref()?;
+        let rule = if file.0.is_some() {
+            "must be none where admin.token_file names a file"
+        } else if name.starts_with(VARIABLE_PREFIX) {
+            "must not begin with SHARDCAST_: such variables are keys of the configuration"
+        } else {
+            return None;
+        };
+        Some(self.breaks("admin.token_env", rule.to_owned()))
+    }
+
     /// Whoever connects may claim any address, so proxies are known before they are believed.
     fn unknown_proxies(&self) -> Option<Problem> {
         let on = self.settings.proxy_protocol == ProxyProtocol::On;
@@ -354,8 +372,8 @@ impl CrossChecks<'_> {
             ", require tokens (auth.tokens = \"required\"), or pass --insecure",
         );
         const OPERATORS: (&str, &str) = (
-            "watch the server as an operator does",
-            ", or pass --insecure",
+            "disconnect and ban clients as an operator does",
+            ", name a token (admin.token_file), or pass --insecure",
         );
         let Settings {
             listen, admin, tls, ..

@@ -2,7 +2,7 @@
 //! `docs/configuration.md` follow it.
 
 use super::key::{Key, ValueKind};
-use super::{access_keys, auth_keys, limit_keys, room_keys, session_keys};
+use super::{access_keys, admin_keys, auth_keys, limit_keys, room_keys, session_keys};
 use shardcast_engine::{Compression, Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
 use std::ops::RangeInclusive;
@@ -92,6 +92,10 @@ pub(super) static KEYS: &[Key] = &[
     access_keys::PROXY_PROTOCOL,
     access_keys::ALLOW,
     access_keys::BLOCK,
+    admin_keys::BAN_AFTER,
+    admin_keys::BAN_FOR,
+    admin_keys::TOKEN_FILE,
+    admin_keys::TOKEN_ENV,
     auth_keys::TOKENS,
     auth_keys::SOURCES,
     auth_keys::ISSUER,
@@ -407,6 +411,9 @@ pub(super) static KEYS: &[Key] = &[
         what: "Serves clients whose network lets no WebSocket through: event streams by GET and messages by POST, both on /sse.",
         kind: ValueKind::Other("true or false", |settings| &mut settings.fallback),
     },
+    admin_keys::AUDIT_FILE,
+    admin_keys::AUDIT_BYTES,
+    admin_keys::AUDIT_KEPT,
     Key {
         name: "log.level",
         flag: None,

@@ -7,12 +7,15 @@ use super::place::Place;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
 use super::tls::TlsSettings;
-use super::value::{LogFormat, ShardCount};
+use super::value::{LogFormat, OneName, ShardCount};
+use crate::access::auto_ban::AutoBan;
 use crate::access::lists::AddressLists;
 use crate::access::networks::Networks;
 use crate::access::origin::Origins;
 use crate::access::proxies::Proxies;
+use crate::admin::token::{AdminToken, TokenError};
 use crate::admission::entrance::EVENTS_PATH;
+use crate::audit::journal::JournalFile;
 use crate::auth::options::TokenMode;
 use crate::limits::rules::RateLimits;
 use crate::namespace::Namespaces;
@@ -22,6 +25,7 @@ use shardcast_engine::{Compression, ListenSource, Listener, ProxyProtocol, Tls};
 use shardcast_protocol::dialect::{DEPTH_MAX, Rules};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// A configuration in which every value obeys its rule and all of them fit together. Only
@@ -54,6 +58,13 @@ pub(crate) struct Settings {
     pub(super) allow: Option<Networks>,
     pub(super) block: Networks,
     pub(super) limits: LimitSettings,
+    pub(super) admin_token_file: OneName,
+    pub(super) admin_token_env: OneName,
+    pub(super) ban_after: Option<usize>,
+    pub(super) ban_for: Duration,
+    pub(super) audit_file: OneName,
+    pub(super) audit_bytes_max: usize,
+    pub(super) audit_files: usize,
     pub(super) log_level: tracing::Level,
     pub(super) log_format: LogFormat,
 }
@@ -82,6 +93,13 @@ impl Default for Settings {
             allow: None,
             block: Networks::default(),
             limits: LimitSettings::default(),
+            admin_token_file: OneName::default(),
+            admin_token_env: OneName::default(),
+            ban_after: None,
+            ban_for: Duration::from_secs(600),
+            audit_file: OneName::default(),
+            audit_bytes_max: 64 << 20,
+            audit_files: 5,
             log_level: tracing::Level::INFO,
             log_format: LogFormat::Text,
         }
@@ -212,7 +230,7 @@ impl Settings {
 
     /// Whether operators may connect at this address although nothing authenticates them.
     pub(super) fn permits_operators(&self, address: SocketAddr) -> bool {
-        self.insecure || address.ip().to_canonical().is_loopback()
+        self.insecure || self.has_admin_token() || address.ip().to_canonical().is_loopback()
     }
 
     /// Section `[tls]`, if clients connect with TLS.
@@ -242,6 +260,38 @@ impl Settings {
     /// Whose word about a client's address counts.
     pub(crate) fn proxies(&self) -> Proxies {
         self.proxies.clone()
+    }
+
+    /// Whether operators show a token.
+    pub(super) fn has_admin_token(&self) -> bool {
+        self.admin_token_file.0.is_some() || self.admin_token_env.0.is_some()
+    }
+
+    /// The operators' token, read from where it is kept.
+    ///
+    /// # Errors
+    /// It is not there, or is none.
+    pub(crate) fn admin_token(&self) -> Result<Option<AdminToken>, TokenError> {
+        match (&self.admin_token_file.0, &self.admin_token_env.0) {
+            (Some(path), _) => AdminToken::from_file(Path::new(path)).map(Some),
+            (None, Some(name)) => AdminToken::from_variable(name).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// After how many refusals who is banned.
+    pub(crate) fn auto_ban(&self) -> Option<AutoBan> {
+        AutoBan::new(self.ban_after? as u64, self.ban_for)
+    }
+
+    /// Where the audit log goes.
+    pub(crate) fn audit(&self) -> Option<JournalFile> {
+        let path = self.audit_file.0.as_ref()?;
+        Some(JournalFile {
+            path: path.into(),
+            bytes_max: self.audit_bytes_max as u64,
+            kept: self.audit_files,
+        })
     }
 
     /// How much clients may do.

@@ -9,7 +9,7 @@ use super::keys::KEYS;
 use super::place::Place;
 use super::problem::Problem;
 use super::tls::Files;
-use super::value::{OwnSize, ShardCount};
+use super::value::{OneName, OwnSize, ShardCount};
 use super::*;
 use crate::auth::algorithm::TokenAlgorithm;
 use crate::auth::options::{TokenMode, TokenSource};
@@ -484,10 +484,24 @@ fn addresses_that_others_reach_need_insecure() {
             Ok(&|settings| settings.listen = Place::Address(address.parse().unwrap())),
         );
     }
-    let problem = "server.admin = \"0.0.0.0:9\" (from s.toml, line 1) is reachable from other hosts, and without authentication everyone there could watch \
-                   the server as an operator does; use a loopback address such as 127.0.0.1:9, or pass --insecure (server.insecure = true) where the \
-                   network itself keeps strangers out";
+    let problem = "server.admin = \"0.0.0.0:9\" (from s.toml, line 1) is reachable from other hosts, and without authentication everyone there could \
+                   disconnect and ban clients as an operator does; use a loopback address such as 127.0.0.1:9, name a token (admin.token_file), or pass \
+                   --insecure (server.insecure = true) where the network itself keeps strangers out";
     check_file("server.admin = '0.0.0.0:9'", Err(&[problem]));
+    check_file(
+        "server.admin = '0.0.0.0:9'\nadmin.token_file = '/t'",
+        Ok(&|settings| {
+            settings.admin = "0.0.0.0:9".parse().unwrap();
+            settings.admin_token_file = OneName(Some("/t".to_owned()));
+        }),
+    );
+    let twice = "admin.token_env = \"T\" (from s.toml, line 2) must be none where admin.token_file names a file";
+    check_file(
+        "admin.token_file = '/t'\nadmin.token_env = 'T'",
+        Err(&[twice]),
+    );
+    let ours = "admin.token_env = \"SHARDCAST_T\" (from s.toml, line 1) must not begin with SHARDCAST_: such variables are keys of the configuration";
+    check_file("admin.token_env = 'SHARDCAST_T'", Err(&[ours]));
 }
 
 #[test]

@@ -168,6 +168,26 @@ impl OwnSize {
     }
 }
 
+/// The name of a file or of a variable, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OneName(pub(crate) Option<String>);
+
+impl ConfigValue for OneName {
+    fn read(&mut self, text: &str) -> Option<()> {
+        // A page of the configuration shows values without escapes.
+        let stands = |c: char| !c.is_control() && !matches!(c, '"' | '\\');
+        self.0 = match text {
+            "none" => None,
+            name => Some(name.to_owned()).filter(|it| !it.is_empty() && it.chars().all(stands)),
+        };
+        (text == "none" || self.0.is_some()).then_some(())
+    }
+
+    fn show(&self) -> String {
+        self.0.clone().unwrap_or_else(|| "none".to_owned())
+    }
+}
+
 /// A whole number: decimal digits and nothing else.
 pub(super) fn whole_number(text: &str) -> Option<usize> {
     // `parse` alone would take a leading plus sign.

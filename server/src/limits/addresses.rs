@@ -139,7 +139,12 @@ impl AddressTable {
     }
 }
 
-/// IpFamily, and the keys of the address and of its network. Keys of IPv4 have their highest half
+/// What tells addresses from each other: for IPv6 its /64.
+pub(crate) fn address_key(ip: IpAddr) -> u64 {
+    keys(ip).1
+}
+
+/// Family, and the keys of the address and of its network. Keys of IPv4 have their highest half
 /// set, which no IPv6 address in use has.
 fn keys(ip: IpAddr) -> (IpFamily, u64, u64) {
     const V4: u64 = 0xffff_ffff_0000_0000;

@@ -17,7 +17,7 @@ type Stripe<K, V> = HashMap<K, V, RandomState>;
 
 /// Keys and what is known of each.
 #[derive(Debug)]
-pub(super) struct StripedTable<K, V> {
+pub(crate) struct StripedTable<K, V> {
     stripes: Box<[Mutex<Stripe<K, V>>]>,
     /// The process's, so that nobody can choose keys that meet in a stripe.
     seed: RandomState,
@@ -26,7 +26,7 @@ pub(super) struct StripedTable<K, V> {
 
 impl<K: Hash + Eq, V> StripedTable<K, V> {
     /// With at most about so many entries.
-    pub(super) fn new(entries_max: usize) -> StripedTable<K, V> {
+    pub(crate) fn new(entries_max: usize) -> StripedTable<K, V> {
         StripedTable {
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             seed: RandomState::default(),
@@ -42,7 +42,7 @@ impl<K: Hash + Eq, V> StripedTable<K, V> {
     }
 
     /// Looks at the entry of a key, if there is one, and removes it if nothing is left of it.
-    pub(super) fn change<Q, T>(
+    pub(crate) fn change<Q, T>(
         &self,
         key: &Q,
         change: impl FnOnce(&mut V) -> (Keep, T),
@@ -61,7 +61,7 @@ impl<K: Hash + Eq, V> StripedTable<K, V> {
 
     /// The same for a key that gets an entry if it has none. `None`: there is no place for one, and
     /// nothing was changed. What `is_idle` makes place before that.
-    pub(super) fn enter<T>(
+    pub(crate) fn enter<T>(
         &self,
         key: K,
         make: impl FnOnce() -> V,
@@ -80,7 +80,7 @@ impl<K: Hash + Eq, V> StripedTable<K, V> {
 
     /// How many there are.
     #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let stripes = self.stripes.iter();
         let counts = stripes.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner).len());
         counts.sum()
@@ -89,7 +89,7 @@ impl<K: Hash + Eq, V> StripedTable<K, V> {
 
 /// Whether something is left of an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(crate) enum Keep {
     Yes,
     No,
 }

@@ -100,6 +100,36 @@ impl Handle {
     }
 }
 
+impl Handle {
+    /// Closes the connections that are in a room at this moment, and returns their number.
+    ///
+    /// # Errors
+    /// As [`Handle::members`].
+    pub async fn disconnect_room(
+        &self,
+        room: &str,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<usize, Failure> {
+        let mut closed = 0;
+        loop {
+            let listing = self.members(room).await?;
+            let named = listing.members.len();
+            let mut gone = 0;
+            for member in listing.members {
+                let id = ConnectionId(member.address);
+                gone += usize::from(self.disconnect(id, code, reason).await.is_ok());
+            }
+            closed += gone;
+            // One list names a part of them. Whoever was closed before it was asked for is none of
+            // the next.
+            if listing.total as usize <= named || gone == 0 {
+                return Ok(closed);
+            }
+        }
+    }
+}
+
 impl Background {
     /// Lists the members of a room: [`Handle::members`].
     ///

@@ -15,7 +15,7 @@ use crate::wire::failure::{Failure, problem_of_room};
 use serde::Serialize;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{Context as Engine, EncodingId, Peer, confine};
-use shardcast_protocol::dialect::{Dialect, Event, Problem, Reply};
+use shardcast_protocol::dialect::{Code, Dialect, Event, Problem, Reply};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,12 @@ impl<'c> Context<'c> {
 
     /// The same, with the problem that a client would hear.
     pub(crate) fn become_user(&mut self, identity: Identity) -> Result<(), Problem> {
+        let banned = identity
+            .name()
+            .and_then(|user| self.shared.bans.of_user(user));
+        if banned.is_some() {
+            return Err(Problem::new(Code::Forbidden, "this user is banned"));
+        }
         let is_awaited = self.is_awaited();
         let slot = slot_of(&self.engine);
         if let Some(limiter) = &mut self.state.limiter {

@@ -1,6 +1,7 @@
 //! What all shards and all handles share of an application: limits, rules, and the way to the
 //! engine. Read-only once the engine runs.
 
+use crate::access::bans::Bans;
 use crate::auth::gate::TokenGate;
 use crate::limits::limiter::Limiter;
 use crate::namespace::resolved::ResolvedRoom;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     /// milliseconds.
     pub(crate) reconnect_window_ms: u64,
     pub(crate) rules: Rules,
+    /// Who is banned.
+    pub(crate) bans: Arc<Bans>,
     /// `None`: nothing is limited.
     pub(crate) limiter: Option<Arc<Limiter>>,
     pub(crate) namespaces: Namespaces,

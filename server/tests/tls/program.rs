@@ -60,7 +60,7 @@ impl Program {
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let mut socket = TcpStream::connect(self.admin).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(socket, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        write!(socket, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
         let samples = text.lines().filter_map(|line| line.strip_prefix(name));

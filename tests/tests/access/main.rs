@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod admin;
 mod forwarded;
 mod haproxy;
 mod introduced;

@@ -124,3 +124,38 @@ fn an_embedder_chooses_before_its_hook_is_asked() {
         server.wait_until_empty();
     }
 }
+
+#[test]
+fn a_page_that_brings_a_token_may_be_from_anywhere() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let path = std::env::temp_dir().join(format!("shardcast-origins-{}", std::process::id()));
+    std::fs::write(&path, secret).expect("a temporary file");
+    let toml = |origins: &str| {
+        format!(
+            "[auth]\ntokens = 'optional'\n[auth.keys.main]\nalgorithm = 'HS256'\nsecret_file = '{}'\n[access]\norigins = '{origins}'\n",
+            path.display()
+        )
+    };
+    let claims = serde_json::json!({"sub": "ann", "exp": 4_000_000_000_u64});
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes()).expect("not empty");
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key);
+    let token = token.expect("claims");
+    let (query, bad) = (format!("/ws?token={token}"), format!("/ws?token={token}x"));
+    let cookie = format!("Cookie: shardcast_token={token}");
+    for (origins, path, more, expected) in [
+        ("own", query.as_str(), "X: y", 101),
+        ("own", "/ws", "X: y", 403),
+        ("own", &bad, "X: y", 401),
+        // The browser sends it for whichever page.
+        ("own", "/ws", &cookie, 403),
+        // What is listed is all.
+        ("https://example.com", &query, "X: y", 403),
+    ] {
+        let served = serve(&toml(origins));
+        let headers = ["Host: a", "Origin: https://evil.example", more];
+        let said = upgrade(&headers).replacen("/ws", path, 1);
+        let (status, _, body) = ask(served.address("ws"), &said);
+        assert_eq!(status, expected, "{origins} {path} {more}: {body}");
+    }
+    let _ = std::fs::remove_file(&path);
+}

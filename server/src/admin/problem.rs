@@ -1,0 +1,72 @@
+//! What the admin port answers instead of what was asked: a problem as RFC 9457 has it. Made by
+//! its guard and its calls.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::borrow::Cow;
+
+/// A problem, which has no type of its own: its status says what it is about.
+#[derive(Debug)]
+pub(crate) struct AdminProblem {
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    retry_after_seconds: Option<u64>,
+}
+
+impl AdminProblem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> AdminProblem {
+        AdminProblem {
+            status,
+            detail: detail.into(),
+            retry_after_seconds: None,
+        }
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> AdminProblem {
+        AdminProblem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn forbidden(detail: &'static str) -> AdminProblem {
+        AdminProblem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    pub(crate) fn unauthorized() -> AdminProblem {
+        let detail =
+            "show the token of admin.token_file or admin.token_env: Authorization: Bearer …";
+        AdminProblem::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    pub(crate) fn too_many(retry_after_seconds: u64) -> AdminProblem {
+        AdminProblem {
+            retry_after_seconds: Some(retry_after_seconds),
+            ..AdminProblem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests")
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for AdminProblem {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Problem"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let media = [(CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, media, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

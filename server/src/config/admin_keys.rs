@@ -1,0 +1,62 @@
+//! The keys of sections `[admin]` and `[audit]`, part of the table of keys.
+
+use super::key::{Key, ValueKind};
+use std::time::Duration;
+
+pub(super) const TOKEN_FILE: Key = Key {
+    name: "admin.token_file",
+    flag: None,
+    what: "File with the operators' token: 32 to 512 visible ASCII characters on a line, and on a second one the former token while both count. Then the admin port asks for it (Authorization: Bearer), but for /health and /ready, and may be reachable from other hosts. SIGHUP reads it again.",
+    kind: ValueKind::Other("none or the path of a file", |settings| {
+        &mut settings.admin_token_file
+    }),
+};
+
+pub(super) const TOKEN_ENV: Key = Key {
+    name: "admin.token_env",
+    flag: None,
+    what: "Environment variable with that token, in place of a file. Its name does not begin with SHARDCAST_.",
+    kind: ValueKind::Other("none or the name of a variable", |settings| {
+        &mut settings.admin_token_env
+    }),
+};
+
+pub(super) const BAN_AFTER: Key = Key {
+    name: "access.ban_after",
+    flag: None,
+    what: "Refusals of one address (IPv6: of one /64) within a minute after which it is banned: those answered 401, 403 and 429. none bans nobody by itself.",
+    kind: ValueKind::SomeCount(1..=100_000, |settings| &mut settings.ban_after),
+};
+
+pub(super) const BAN_FOR: Key = Key {
+    name: "access.ban_for",
+    flag: None,
+    what: "How long such a ban lasts.",
+    kind: ValueKind::Time(
+        Duration::from_secs(1)..=Duration::from_secs(365 * 86_400),
+        |settings| &mut settings.ban_for,
+    ),
+};
+
+pub(super) const AUDIT_FILE: Key = Key {
+    name: "audit.file",
+    flag: None,
+    what: "Audit log, one JSON object a line: refusals, bans, limits that were reached, calls of operators, what was read again. SIGHUP opens it again.",
+    kind: ValueKind::Other("none or the path of a file", |settings| {
+        &mut settings.audit_file
+    }),
+};
+
+pub(super) const AUDIT_BYTES: Key = Key {
+    name: "audit.max_bytes",
+    flag: None,
+    what: "A file that would become larger is renamed (.1, .2 …) and begun anew.",
+    kind: ValueKind::Size(64 << 10..=1 << 40, |settings| &mut settings.audit_bytes_max),
+};
+
+pub(super) const AUDIT_KEPT: Key = Key {
+    name: "audit.files",
+    flag: None,
+    what: "Renamed files that are kept; the oldest goes.",
+    kind: ValueKind::Count(0..=1_000, |settings| &mut settings.audit_files),
+};

@@ -381,6 +381,14 @@ impl<'a> Context<'a> {
         );
     }
 
+    /// Takes an answer to one of the messages that keep the connection alive
+    /// ([`crate::Heartbeat::Message`]): for protocols whose clients answer each once. False: all
+    /// were answered, or none was sent.
+    pub fn take_heartbeat_answer(&mut self) -> bool {
+        let beat = self.core.timers.heartbeats.get_mut(self.ticket.slot);
+        beat.is_some_and(|beat| beat.take_answer())
+    }
+
     /// Counts and logs a panic that the application has caught itself.
     pub fn count_panic(&self) {
         self.core.count_panic(Some(self.ticket));

@@ -135,7 +135,7 @@ mod types;
 pub use application::{Accepted, Admission, Application, Messages, Page, Refusal};
 pub use config::{Config, Pinning};
 pub use confine::{Panicked, confine, discard};
-pub use connection::heartbeat::Heartbeat;
+pub use connection::heartbeat::{Heartbeat, HeartbeatMessage};
 pub use connection::peer::Peer;
 pub use context::Context;
 pub use core::rooms::JoinOptions;

@@ -182,24 +182,25 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let Some(message) = beat.message.clone() else {
             return Some(Millis::MAX);
         };
-        if flags.has(Flags::PINGED) && beat.asked + limits.pong_ms <= now {
+        if flags.has(Flags::PINGED) && beat.asked + message.answer_ms() <= now {
             return None;
         }
-        let is_due = beat.sent + limits.heartbeat_ms <= now;
+        let is_due = beat.sent + message.every_ms() <= now;
         if is_due {
             beat.sent = now;
+            beat.count();
             if !flags.has(Flags::PINGED) {
                 flags.set(Flags::PINGED);
                 beat.asked = now;
             }
         }
-        let next = beat.sent + limits.heartbeat_ms;
+        let next = beat.sent + message.every_ms();
         let next = match flags.has(Flags::PINGED) {
-            true => next.min(beat.asked + limits.pong_ms),
+            true => next.min(beat.asked + message.answer_ms()),
             false => next,
         };
         if is_due {
-            let bytes = message.bytes();
+            let bytes = message.frame.bytes();
             self.core
                 .write_frame(ticket, |out| out.extend_from_slice(bytes));
         }
@@ -209,12 +210,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// An event stream has no pong, and its client may have nothing to say for hours. The comment
     /// keeps the proxies between awake; that nobody is there any more, TCP finds out by it.
     fn keep_awake(&mut self, ticket: Ticket) {
-        let at = self.core.now + self.core.limits.heartbeat_ms;
+        let mut at = self.core.now + self.core.limits.heartbeat_ms;
         match self.core.timers.heartbeats.get_mut(ticket.slot) {
             None => self.core.control(ticket, OpCode::Ping, b""),
             Some(beat) => {
                 if let Some(message) = beat.message.clone() {
-                    let bytes = message.bytes();
+                    at = self.core.now + message.every_ms();
+                    let bytes = message.frame.bytes();
                     self.core
                         .write_frame(ticket, |out| out.extend_from_slice(bytes));
                 }

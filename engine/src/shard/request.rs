@@ -256,7 +256,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     ) {
         let now = self.core.now;
         let heartbeats = &mut self.core.timers.heartbeats;
-        heartbeats.set(ticket.slot, accepted.heartbeat, now);
+        let first_beat = heartbeats.set(ticket.slot, accepted.heartbeat, now);
         let connection = self.core.connections.at(ticket.slot);
         connection.flags.set_encoding(accepted.encoding);
         if let Some(cold) = connection.cold.as_mut() {
@@ -268,6 +268,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         match key {
             Some(key) => core.open(ticket, key, accepted.subprotocol, agreement, headers),
             None => core.open_stream(ticket, framing, headers),
+        }
+        if let Some(at) = first_beat {
+            self.core.timers.wheel.advance(ticket.slot, at);
         }
         if accepted.messages == Messages::InPieces {
             let connection = self.core.connections.at(ticket.slot);

@@ -2,7 +2,7 @@
 //! answered by any byte; or none.
 
 use super::*;
-use crate::connection::heartbeat::Heartbeat;
+use crate::connection::heartbeat::{Heartbeat, HeartbeatMessage};
 use crate::driver::sim::network::Trace;
 use crate::driver::sim::world::Read;
 
@@ -17,7 +17,12 @@ impl Application for Pacemaker {
     fn connect(&mut self, _: &mut Context<'_>, request: &HttpRequest<'_>) -> Admission<()> {
         let heartbeat = match request.query() {
             Some("message") => {
-                Heartbeat::Message(crate::types::frame::Frame::new(Kind::Text, BEAT))
+                let time = std::time::Duration::from_millis;
+                Heartbeat::Message(Arc::new(HeartbeatMessage {
+                    frame: crate::types::frame::Frame::new(Kind::Text, BEAT),
+                    every: time(HEARTBEAT),
+                    answer_within: time(PONG),
+                }))
             }
             Some("none") => Heartbeat::None,
             _ => Heartbeat::WebSocketPing,
@@ -28,7 +33,13 @@ impl Application for Pacemaker {
         })
     }
 
-    fn message(&mut self, _: &mut Context<'_>, _: &mut (), _: Message<'_>) {}
+    /// Says whether a pong answers something.
+    fn message(&mut self, cx: &mut Context<'_>, _: &mut (), message: Message<'_>) {
+        if matches!(message, Message::Text("pong")) {
+            let answers = cx.take_heartbeat_answer();
+            cx.send(Kind::Text, if answers { b"yes" } else { b"no" });
+        }
+    }
 }
 
 struct Ward {
@@ -42,6 +53,8 @@ struct Ward {
 const HEARTBEAT: Millis = 1_000;
 const PONG: Millis = 2_500;
 const IDLE: Millis = 10_000;
+/// From one ping to the next.
+const PING: Millis = 1_500;
 /// Two steps of the wheel, and one of the test's.
 const PRECISION: Millis = 2 * 64 + 20;
 
@@ -50,8 +63,8 @@ impl Ward {
         let time = std::time::Duration::from_millis;
         let config = Config {
             shards: 1,
-            heartbeat: time(HEARTBEAT),
-            pong_timeout: time(PONG),
+            // Of pings; messages have their own.
+            heartbeat: time(PING),
             idle_timeout: time(IDLE),
             event_streams: Some("/sse".into()),
             ..Config::default()
@@ -182,7 +195,11 @@ fn event_streams_have_their_heartbeats_and_owe_no_answer() {
         );
         let mut ward = Ward::new(request.as_bytes());
         let heard = ward.pass(2 * IDLE);
-        let beats = 2 * IDLE / (HEARTBEAT + PRECISION)..=2 * IDLE / HEARTBEAT;
+        let every = match query {
+            "message" => HEARTBEAT,
+            _ => PING,
+        };
+        let beats = 2 * IDLE / (every + PRECISION)..=2 * IDLE / every;
         let count = heard.len() as Millis;
         match expected {
             "" => assert_eq!(heard, [], "{query}"),
@@ -197,4 +214,27 @@ fn event_streams_have_their_heartbeats_and_owe_no_answer() {
         assert_eq!(ward.counters.closed_deadline_idle.get(), 0);
         assert_eq!(ward.counters.closed_deadline_pong.get(), 0);
     }
+}
+
+#[test]
+fn as_many_answers_are_taken_as_messages_were_sent() {
+    let mut ward = Ward::websocket("message");
+    let says = |ward: &mut Ward, expected: &str| {
+        ward.say(&client_frame(OpCode::Text, b"pong"));
+        let mut answer = Vec::new();
+        frame::write_frame(&mut answer, OpCode::Text, expected.as_bytes());
+        assert_eq!(
+            ward.heard().escape_ascii().to_string(),
+            answer.escape_ascii().to_string()
+        );
+    };
+    says(&mut ward, "no");
+    for _ in 0..3 {
+        assert_eq!(ward.pass(HEARTBEAT + PRECISION).len(), 1);
+        says(&mut ward, "yes");
+        says(&mut ward, "no");
+    }
+    // To whom nothing is sent, nobody answers.
+    let mut ward = Ward::websocket("none");
+    says(&mut ward, "no");
 }

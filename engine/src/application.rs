@@ -123,6 +123,19 @@ pub trait Application: Sized + 'static {
         None
     }
 
+    /// What a close frame says to connections of one encoding, whoever closes them: `code` and
+    /// `text` are what the engine or [`Context::close`] has. For protocols whose clients take codes
+    /// for something else. It has no state. Nothing is asked about a close frame that answers the
+    /// peer's. The default changes nothing.
+    fn closing(
+        _encoding: EncodingId,
+        _reason: CloseReason,
+        code: CloseCode,
+        text: &str,
+    ) -> (CloseCode, &str) {
+        (code, text)
+    }
+
     /// Another thread sent this connection a notice ([`crate::Handle::notify`]). A notice to a
     /// connection that is gone is dropped.
     fn notified(&mut self, _cx: &mut Context<'_>, _session: &mut Self::Session, _notice: Notice) {}

@@ -10,6 +10,7 @@ pub(crate) mod catching_up;
 pub(crate) mod encode;
 pub(crate) mod ending;
 pub(crate) mod history;
+pub(crate) mod meaning;
 pub(crate) mod presence;
 pub(crate) mod publishing;
 pub(crate) mod querying;
@@ -31,6 +32,7 @@ use crate::connection::slot::{ACTIVITY_MS, Connections, Flags};
 use crate::connection::timers::Timers;
 use crate::connection::token::TokenKey;
 use crate::core::at_hand::AtHand;
+use crate::core::meaning::Meaning;
 use crate::counters::ShardCounters;
 use crate::driver::boundary::{Millis, ShortSend};
 use crate::egress::deflate::Compressing;
@@ -43,7 +45,6 @@ use crate::message::lane::Mailbox;
 use crate::query::gather::Queries;
 use crate::topic::log::logs::Logs;
 use crate::topic::presence::presences::Presences;
-use crate::topic::publication::Encode;
 use crate::topic::topics::Topics;
 use crate::types::close_reason::CloseReason;
 use crate::types::same_user::SameUser;
@@ -83,7 +84,7 @@ pub(crate) struct Core {
     pub(crate) streams: Option<Streams>,
     pub(crate) events: EventSink,
     pub(crate) counters: Arc<ShardCounters>,
-    encode: Encode,
+    meaning: Meaning,
 }
 
 /// A call of the application on this shard panicked.
@@ -234,7 +235,7 @@ impl Core {
         admission: ProcessCounts,
         token_key: Option<TokenKey>,
         counters: Arc<ShardCounters>,
-        encode: Encode,
+        meaning: Meaning,
     ) -> Core {
         let congestion = admission.congestion.seeded(mail.seed());
         let logs = Logs::new(config, mail.seed(), mail.shard());
@@ -264,7 +265,7 @@ impl Core {
                 .zip(token_key)
                 .map(|(path, key)| Streams { path, key }),
             counters,
-            encode,
+            meaning,
         }
     }
 

@@ -37,6 +37,7 @@ use crate::connection::paged::Paged;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
 use crate::core::Core;
+use crate::core::meaning::Meaning;
 use crate::counters::ShardCounters;
 use crate::driver::Wait;
 use crate::driver::boundary::{Completion, Driver, Millis, ShortSend, StopAccept};
@@ -115,7 +116,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
         Shard {
             application,
             driver,
-            core: Core::new(config, mailbox, admission, token_key, counters, A::encode),
+            core: Core::new(
+                config,
+                mailbox,
+                admission,
+                token_key,
+                counters,
+                Meaning {
+                    encode: A::encode,
+                    closing: A::closing,
+                },
+            ),
             sessions: Paged::default(),
             completions: Vec::new(),
             short_sends: Vec::new(),

@@ -35,7 +35,7 @@ impl Core {
     /// What a home needs at once: its topics, the way to their members, and what makes frames.
     pub(super) fn home_parts(&mut self) -> (&mut Topics, &mut Mailbox, Encoder<'_>) {
         let encoder = Encoder {
-            encode: self.encode,
+            encode: self.meaning.encode,
             compressing: self.compressing.as_deref_mut(),
             admission: &self.admissions.process,
             counters: &self.counters,

@@ -35,7 +35,7 @@ impl Core {
         let is_stream = self.connections.at(ticket.slot).flags.has(Flags::STREAM);
         let step = if is_stream { Step::Refuse } else { Step::Close };
         self.step(ticket, step, reason);
-        self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
+        self.write_close(ticket, code, text, reason);
         if is_stream {
             self.pending_work.finish.push(ticket);
         }
@@ -89,9 +89,15 @@ impl Core {
         let before = self.connections.phase(ticket);
         self.step(ticket, Step::Refuse, reason);
         if before == Phase::Open {
-            self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
+            self.write_close(ticket, code, text, reason);
         }
         self.pending_work.finish.push(ticket);
+    }
+
+    /// The last frame of an open connection, in the words of its protocol.
+    fn write_close(&mut self, ticket: Ticket, code: CloseCode, text: &str, reason: CloseReason) {
+        let (code, text) = (self.meaning.closing)(self.encoding(ticket), reason, code, text);
+        self.write_last(ticket, |out| frame::write_close(out, Some(code), text));
     }
 
     /// Answers a request with an HTTP refusal, after which nothing is read.

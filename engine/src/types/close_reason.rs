@@ -1,6 +1,7 @@
 //! Why a connection ended, as the application and subscribers of events are told.
 
 use crate::types::deadline::Deadline;
+use crate::types::encoding::EncodingId;
 use shardcast_protocol::close::CloseCode;
 
 /// Why a connection closed.
@@ -46,6 +47,9 @@ impl CloseReason {
         }
     }
 }
+
+/// What a close frame says to connections of an encoding: [`crate::Application::closing`].
+pub(crate) type CloseWords = fn(EncodingId, CloseReason, CloseCode, &str) -> (CloseCode, &str);
 
 #[cfg(test)]
 mod tests {

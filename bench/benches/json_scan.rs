@@ -204,7 +204,7 @@ struct HandWritten;
 fn command(message: &str) -> Option<Command<'_>> {
     match Dialect::NativeJson.read(Payload::Text(message), &Rules::default()) {
         Decoded::One(Ok(Item::Command(command))) => Some(command),
-        Decoded::One(_) | Decoded::Many(_) => None,
+        Decoded::One(_) | Decoded::Many(_) | Decoded::Commands(_) => None,
     }
 }
 

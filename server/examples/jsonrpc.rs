@@ -87,7 +87,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let app = App::new().on_connect(|client| match client.dialect() {
         Dialect::JsonRpc => Ok(Identity::nobody()),
-        Dialect::NativeJson | Dialect::MessagePack => Err(Refusal::new(
+        _ => Err(Refusal::new(
             400,
             "connect to /jsonrpc, or offer the subprotocol jsonrpc-2.0",
         )),

@@ -3,6 +3,7 @@
 
 mod admitting;
 pub(crate) mod app;
+mod commands;
 pub(crate) mod hooks;
 pub(crate) mod registration;
 pub(crate) mod server;

@@ -18,6 +18,7 @@ use crate::passed::Passed;
 use crate::reload::{Addresses, Certificates, ReadAgain, Reload, TokenKeys};
 use crate::tls::Prepared;
 use shardcast_engine::{Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls};
+use shardcast_protocol::dialect::Dialect;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -83,16 +84,7 @@ impl<'s> Serving<'s> {
             })?;
         let admin = listener.local_addr().map_err(CannotStart::Control)?;
         let lists = Arc::new(LiveLists::new(settings.addresses()));
-        let app = App::new()
-            .namespaces(settings.namespaces())
-            .auth(settings.auth().with_keys(keys.keys, keys.sets))
-            .origins(settings.origins().and_port(admin.port()))
-            .trusted_proxies(settings.proxies())
-            .live_addresses(lists.clone())
-            .auto_ban(settings.auto_ban())
-            .limits(settings.limits())
-            .rules(settings.rules())
-            .sessions(settings.sessions());
+        let app = app_of(settings, keys, admin.port(), lists.clone());
         let (gate, refusals) = (app.gate().cloned(), app.refusals().clone());
         let (limited, bans) = (app.tally(), app.bans());
         let server = app.start(config.clone())?;
@@ -195,6 +187,24 @@ impl Serving<'_> {
             }
         });
         urls.collect()
+    }
+}
+
+/// The application as the settings have it. Pages of the admin port are its own.
+fn app_of(settings: &Settings, keys: ReadKeys, admin_port: u16, lists: Arc<LiveLists>) -> App {
+    let app = App::new()
+        .namespaces(settings.namespaces())
+        .auth(settings.auth().with_keys(keys.keys, keys.sets))
+        .origins(settings.origins().and_port(admin_port))
+        .trusted_proxies(settings.proxies())
+        .live_addresses(lists)
+        .auto_ban(settings.auto_ban())
+        .limits(settings.limits())
+        .rules(settings.rules())
+        .sessions(settings.sessions());
+    match settings.centrifuge() {
+        Some(times) => app.centrifuge(times),
+        None => app.dialect_path(Dialect::CentrifugeJson, None),
     }
 }
 

@@ -36,6 +36,7 @@ impl ControlPolicy {
             ControlPolicy::Strip => Ok(has_controls(value).then(|| match value {
                 Value::Json(raw) => ValueBox::Json(stripped_json(raw)),
                 Value::Pack(pack) => ValueBox::Pack(stripped_pack(pack)),
+                Value::Bytes(bytes) => ValueBox::Bytes(bytes.into()),
             })),
         }
     }
@@ -45,6 +46,7 @@ fn has_controls(value: Value<'_>) -> bool {
     match value {
         Value::Json(raw) => control_in_json(raw.as_str(), 0).is_some(),
         Value::Pack(pack) => strings_of(pack, |text| text.chars().any(is_control)),
+        Value::Bytes(_) => false,
     }
 }
 

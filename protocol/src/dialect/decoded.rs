@@ -5,9 +5,10 @@
 //! on how its messages are framed.
 
 use super::Problem;
+use super::centrifuge::Commands;
+use super::command::{Command, ReplyMode};
 use super::id::Id;
 use super::replies::{Joining, Replies};
-use super::request::Request;
 use super::value::Value;
 use std::borrow::Cow;
 
@@ -21,6 +22,8 @@ pub enum Decoded<'b> {
     One(Result<Item<'b>, InvalidRequest<'b>>),
     /// Several items, whose replies are one message.
     Many(Items<'b>),
+    /// Commands of the Centrifuge protocol, each with a reply of its own.
+    Commands(Commands<'b>),
 }
 
 /// One request or response of a client.
@@ -30,32 +33,6 @@ pub enum Item<'b> {
     Command(Command<'b>),
     /// The client answers a call of the server.
     Response(Response<'b>),
-}
-
-/// A request with what its reply needs, borrowed from its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command<'b> {
-    /// `id`, echoed in the reply byte for byte.
-    pub id: Option<Id<'b>>,
-    /// When the command is replied to.
-    pub reply: ReplyMode,
-    /// What is asked.
-    pub request: Request<'b>,
-    /// `room`, whether the request needs it or not: middleware may look at it.
-    pub room: Option<Cow<'b, str>>,
-    /// `data`: any value, forwarded byte for byte. In JSON-RPC the complete `params` of a call.
-    pub data: Option<Value<'b>>,
-}
-
-/// When a command is replied to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplyMode {
-    /// Always.
-    Always,
-    /// Unless the reply is a bare confirmation: a request without an id asks for none.
-    UnlessDone,
-    /// Never, not even with an error: a notification of JSON-RPC, or a response.
-    Never,
 }
 
 /// Why an item is no request, and the `id` to reply under if one could be read.

@@ -5,9 +5,8 @@
 //! server's own is the native answer without `type` and `id`. Params that are absent, `null`, `[]`
 //! or `{}` are none, for libraries send all four.
 
-use super::decoded::{
-    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, ReplyMode, Response,
-};
+use super::command::{Command, ReplyMode};
+use super::decoded::{CallError, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Response};
 use super::event::Event;
 use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};

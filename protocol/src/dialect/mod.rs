@@ -6,6 +6,8 @@
 //! and `id` is never rebuilt within an encoding: it travels as a [`Value`], byte for byte. Called
 //! by the server.
 
+pub mod centrifuge;
+mod command;
 mod control;
 mod decoded;
 mod event;
@@ -27,10 +29,9 @@ mod transcode;
 mod value;
 
 pub use crate::problem::{Code, Problem};
+pub use command::{Command, ReplyMode};
 pub use control::ControlPolicy;
-pub use decoded::{
-    CallError, Command, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, ReplyMode, Response,
-};
+pub use decoded::{CallError, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Response};
 pub use event::{Event, PresenceChange, Welcome, WelcomeSession};
 pub use id::{ID_BYTES_MAX, Id, IdBox};
 pub use position::{LogPosition, LossReason, Recovery, Since, SinceByRoom};
@@ -49,6 +50,7 @@ pub use token::{Rest, Token, Tokens};
 pub use value::{Encoding, Unencodable, Value, ValueBox};
 
 use crate::frame::Kind;
+use centrifuge::{Commands, Delimited, Encoded, JsonLines};
 
 /// A dialect that a client may use. Chosen by subprotocol when it connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +61,10 @@ pub enum Dialect {
     JsonRpc,
     /// The native dialect in MessagePack, one map per binary message.
     MessagePack,
+    /// The Centrifuge client protocol, version 2, as lines of JSON in text messages.
+    CentrifugeJson,
+    /// The same in Protobuf, in binary messages.
+    CentrifugeProtobuf,
 }
 
 /// A message as it came.
@@ -72,7 +78,16 @@ pub enum Payload<'b> {
 
 impl Dialect {
     /// Every dialect, in the order of [`Dialect::index`].
-    pub const ALL: [Dialect; 3] = [Dialect::NativeJson, Dialect::JsonRpc, Dialect::MessagePack];
+    pub const ALL: [Dialect; 5] = [
+        Dialect::NativeJson,
+        Dialect::JsonRpc,
+        Dialect::MessagePack,
+        Dialect::CentrifugeJson,
+        Dialect::CentrifugeProtobuf,
+    ];
+
+    /// Those whose clients make the requests of this server's own vocabulary.
+    pub const OWN: [Dialect; 3] = [Dialect::NativeJson, Dialect::JsonRpc, Dialect::MessagePack];
 
     /// A small number for it, from 0 on: the engine's encoding.
     pub const fn index(self) -> u8 {
@@ -91,6 +106,8 @@ impl Dialect {
             Dialect::NativeJson => "shardcast.v1",
             Dialect::JsonRpc => "jsonrpc-2.0",
             Dialect::MessagePack => "shardcast.v1.msgpack",
+            Dialect::CentrifugeJson => "centrifuge-json",
+            Dialect::CentrifugeProtobuf => "centrifuge-protobuf",
         }
     }
 
@@ -104,15 +121,18 @@ impl Dialect {
     /// What its messages travel in, both ways.
     pub const fn kind(self) -> Kind {
         match self {
-            Dialect::NativeJson | Dialect::JsonRpc => Kind::Text,
-            Dialect::MessagePack => Kind::Binary,
+            Dialect::NativeJson | Dialect::JsonRpc | Dialect::CentrifugeJson => Kind::Text,
+            Dialect::MessagePack | Dialect::CentrifugeProtobuf => Kind::Binary,
         }
     }
 
-    /// What its values are written in.
+    /// What its values are written in. (Protobuf carries them as JSON, or bytes as they are.)
     pub const fn encoding(self) -> Encoding {
         match self {
-            Dialect::NativeJson | Dialect::JsonRpc => Encoding::Json,
+            Dialect::NativeJson
+            | Dialect::JsonRpc
+            | Dialect::CentrifugeJson
+            | Dialect::CentrifugeProtobuf => Encoding::Json,
             Dialect::MessagePack => Encoding::Pack,
         }
     }
@@ -124,6 +144,7 @@ impl Dialect {
             Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => {
                 Some(Event::Welcome(welcome))
             }
+            Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => None,
         }
     }
 
@@ -137,6 +158,9 @@ impl Dialect {
                 native::messagepack::read(bytes, rules)
             }
             (Dialect::JsonRpc, Payload::Text(text)) => return json_rpc::read(text, rules),
+            (Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf, _) => {
+                return Decoded::Commands(self.commands(payload, rules));
+            }
             (Dialect::NativeJson, Payload::Binary(_)) => {
                 refused(Problem::new(Code::BadRequest, NOT_TEXT))
             }
@@ -147,6 +171,18 @@ impl Dialect {
         })
     }
 
+    /// Of a dialect of the Centrifuge protocol.
+    #[cold]
+    fn commands<'b>(self, payload: Payload<'b>, rules: &Rules) -> Commands<'b> {
+        let message = match (self, payload) {
+            (Dialect::CentrifugeProtobuf, Payload::Binary(bytes)) => Encoded::Delimited(bytes),
+            (Dialect::CentrifugeProtobuf, Payload::Text(_)) => Encoded::Wrong(NOT_BINARY),
+            (_, Payload::Text(text)) => Encoded::Lines(text),
+            (_, Payload::Binary(_)) => Encoded::Wrong(NOT_TEXT),
+        };
+        Commands::new(message, rules)
+    }
+
     /// Appends the answer to a command, under its `id`. One complete message, or one element of
     /// [`Replies`].
     #[inline]
@@ -155,6 +191,17 @@ impl Dialect {
             Dialect::NativeJson => reply::write::<map::JsonNotation>(out, id, reply),
             Dialect::MessagePack => reply::write::<map::PackNotation>(out, id, reply),
             Dialect::JsonRpc => json_rpc::write_reply(out, id, reply),
+            Dialect::CentrifugeJson => centrifuge::reply::write::<JsonLines>(out, id, reply),
+            Dialect::CentrifugeProtobuf => centrifuge::reply::write::<Delimited>(out, id, reply),
+        }
+    }
+
+    /// Whether its clients are told of an event.
+    pub fn has(self, event: &Event<'_>) -> bool {
+        match self {
+            Dialect::NativeJson | Dialect::MessagePack => !matches!(event, Event::Call { .. }),
+            Dialect::JsonRpc => true,
+            Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => centrifuge::push::has(event),
         }
     }
 
@@ -168,6 +215,8 @@ impl Dialect {
             Dialect::NativeJson => event::write::<map::JsonNotation>(out, event),
             Dialect::MessagePack => event::write::<map::PackNotation>(out, event),
             Dialect::JsonRpc => json_rpc::write_event(out, event),
+            Dialect::CentrifugeJson => centrifuge::push::write::<JsonLines>(out, event),
+            Dialect::CentrifugeProtobuf => centrifuge::push::write::<Delimited>(out, event),
         })
     }
 }

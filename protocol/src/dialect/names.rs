@@ -24,6 +24,7 @@ pub(super) fn names<'b>(value: Value<'b>) -> Option<Names<'b>> {
                 _ => None,
             }
         }
+        Value::Bytes(_) => None,
     }
 }
 

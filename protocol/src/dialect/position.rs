@@ -66,6 +66,11 @@ impl LossReason {
         LossReason::Forbidden,
     ];
 
+    /// Whether nobody meant it to be: as a slow reader's room may.
+    pub const fn is_a_loss(self) -> bool {
+        !matches!(self, LossReason::Dropped | LossReason::Conflated)
+    }
+
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -128,6 +133,7 @@ impl<'b> Since<'b> {
                 read.map_err(|_| WRONG)?;
                 Since::of(&fields)
             }
+            Value::Bytes(_) => Err(WRONG),
         }
     }
 

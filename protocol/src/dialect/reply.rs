@@ -1,5 +1,6 @@
 //! The replies to requests, and how the native dialects write them.
 
+use super::centrifuge::CentrifugeReply;
 use super::id::Id;
 use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason, Recovery};
@@ -60,6 +61,9 @@ pub enum Reply<'a> {
     Result(Option<Value<'a>>),
     /// To what was refused.
     Error(&'a Problem),
+    /// To what only clients of the Centrifuge protocol ask for; of other dialects nobody is
+    /// answered so.
+    Centrifuge(CentrifugeReply<'a>),
 }
 
 impl Reply<'_> {
@@ -320,7 +324,7 @@ impl Reply<'_> {
             Reply::History(_) => "history",
             Reply::Authenticated(_) => "authenticated",
             Reply::Resumed(_) => "resumed",
-            Reply::Result(_) => "result",
+            Reply::Result(_) | Reply::Centrifuge(_) => "result",
             Reply::Error(_) => "error",
         }
     }
@@ -334,7 +338,7 @@ impl Reply<'_> {
             Reply::JoinedRooms(rooms) => map.maps("rooms", rooms, |map, room| room.body(map)),
             Reply::Left { room } => map.string("room", room),
             Reply::LeftRooms(rooms) | Reply::Rooms(rooms) => map.strings("rooms", rooms),
-            Reply::Ack => {}
+            Reply::Ack | Reply::Centrifuge(_) => {}
             Reply::Published { places, counts } => {
                 match places {
                     Places::Nowhere => {}

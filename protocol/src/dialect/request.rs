@@ -5,6 +5,7 @@
 //! depends on the server (whether a room's name is allowed, who may do it, whether somebody handles
 //! a call) is not known here. Made by the dialects' readers, acted on by the server.
 
+use super::centrifuge::CentrifugeRequest;
 use super::fields::Wrong;
 use super::names::names;
 use super::position::{Since, SinceByRoom};
@@ -157,6 +158,8 @@ pub enum Request<'b> {
     Refresh(Credential<'b>),
     /// The session of an earlier connection.
     Resume(Box<Resume<'b>>),
+    /// What only clients of the Centrifuge protocol ask for in this form.
+    Centrifuge(CentrifugeRequest<'b>),
     /// Whatever somebody handles under this name.
     Call {
         /// The type, or JSON-RPC's method.
@@ -202,6 +205,9 @@ impl Request<'_> {
             Request::Auth(_) => Method::Auth,
             Request::Refresh(_) => Method::Refresh,
             Request::Resume(_) => Method::Resume,
+            Request::Centrifuge(CentrifugeRequest::Subscribe(_)) => Method::JoinRoom,
+            Request::Centrifuge(CentrifugeRequest::Unsubscribe { .. }) => Method::LeaveRoom,
+            Request::Centrifuge(CentrifugeRequest::PresenceStats { .. }) => Method::Presence,
             Request::Call { .. } => return None,
         })
     }

@@ -73,6 +73,8 @@ pub struct Tokens<'b>(Source<'b>);
 enum Source<'b> {
     Json(JsonScanner<'b>),
     Pack(PackScanner<'b>),
+    /// All that there is.
+    Bytes(&'b [u8]),
 }
 
 const VALID: &str = "a value is complete and valid";
@@ -83,6 +85,7 @@ impl<'b> Tokens<'b> {
         Tokens(match value {
             Value::Json(raw) => Source::Json(JsonScanner::new(raw.as_str())),
             Value::Pack(pack) => Source::Pack(PackScanner::new(pack.as_bytes())),
+            Value::Bytes(bytes) => Source::Bytes(bytes),
         })
     }
 
@@ -95,6 +98,7 @@ impl<'b> Tokens<'b> {
         match &mut self.0 {
             Source::Json(scanner) => json_token(scanner),
             Source::Pack(scanner) => pack_token(scanner).expect(VALID),
+            Source::Bytes(bytes) => Token::Bytes(bytes),
         }
     }
 
@@ -116,6 +120,7 @@ impl<'b> Tokens<'b> {
                 }
                 is_null
             }
+            Source::Bytes(_) => false,
         }
     }
 
@@ -127,6 +132,7 @@ impl<'b> Tokens<'b> {
         match &mut self.0 {
             Source::Json(scanner) => Value::Json(Raw::scan(scanner, 1).expect(VALID)),
             Source::Pack(scanner) => Value::Pack(Pack::scan(scanner, 1).expect(VALID)),
+            Source::Bytes(bytes) => Value::Bytes(bytes),
         }
     }
 
@@ -163,6 +169,7 @@ impl<'b> Tokens<'b> {
         match &mut self.0 {
             Source::Json(scanner) => scanner.key_text().expect(VALID),
             Source::Pack(scanner) => pack_key(scanner).expect(VALID),
+            Source::Bytes(_) => unreachable!("bytes have no keys"),
         }
     }
 }

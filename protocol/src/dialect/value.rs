@@ -2,7 +2,7 @@
 
 use super::transcode;
 use crate::json::{Raw, RawBox};
-use crate::pack::{Pack, PackBox};
+use crate::pack::{self, Pack, PackBox};
 use thiserror::Error;
 
 /// How values are written.
@@ -14,13 +14,16 @@ pub enum Encoding {
     Pack,
 }
 
-/// A value as its sender encoded it: one complete valid value.
+/// A value as its sender encoded it: one complete valid value, or bytes, which every encoding has a
+/// value for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'b> {
     /// From a dialect that speaks JSON.
     Json(Raw<'b>),
     /// From one that speaks MessagePack.
     Pack(Pack<'b>),
+    /// Bytes that are no value of any encoding, from one that carries them as they are.
+    Bytes(&'b [u8]),
 }
 
 /// Why a dialect cannot encode an event. Every dialect can encode every value.
@@ -35,19 +38,12 @@ pub enum Unencodable {
 }
 
 impl<'b> Value<'b> {
-    /// How it is written.
-    pub fn encoding(self) -> Encoding {
-        match self {
-            Value::Json(_) => Encoding::Json,
-            Value::Pack(_) => Encoding::Pack,
-        }
-    }
-
     /// Whether it is JSON's `null`, or MessagePack's nil or `undefined`.
     pub fn is_null(self) -> bool {
         match self {
             Value::Json(raw) => raw.is_null(),
             Value::Pack(pack) => pack.is_null(),
+            Value::Bytes(_) => false,
         }
     }
 
@@ -56,15 +52,17 @@ impl<'b> Value<'b> {
         match self {
             Value::Json(raw) => raw.as_str().as_bytes(),
             Value::Pack(pack) => pack.as_bytes(),
+            Value::Bytes(bytes) => bytes,
         }
     }
 
     /// Whether it is an object, a map or an array.
     pub fn is_container(self) -> bool {
-        let first = self.as_bytes()[0];
+        let first = self.as_bytes().first();
         match self {
-            Value::Json(_) => matches!(first, b'{' | b'['),
-            Value::Pack(_) => matches!(first, 0x80..=0x9f | 0xdc..=0xdf),
+            Value::Json(_) => matches!(first, Some(b'{' | b'[')),
+            Value::Pack(_) => matches!(first, Some(0x80..=0x9f | 0xdc..=0xdf)),
+            Value::Bytes(_) => false,
         }
     }
 
@@ -85,6 +83,7 @@ impl<'b> Value<'b> {
         match self {
             Value::Json(raw) => out.extend_from_slice(raw.as_str().as_bytes()),
             Value::Pack(pack) => transcode::json_of_pack(out, pack),
+            Value::Bytes(bytes) => transcode::push_base64(out, bytes),
         }
     }
 
@@ -103,6 +102,7 @@ impl<'b> Value<'b> {
         match self {
             Value::Json(raw) => transcode::pack_of_json(out, raw),
             Value::Pack(pack) => out.extend_from_slice(pack.as_bytes()),
+            Value::Bytes(bytes) => pack::push_bytes(out, bytes),
         }
     }
 
@@ -124,6 +124,8 @@ impl<'b> Value<'b> {
             (Value::Json(_), Encoding::Json) | (Value::Pack(_), Encoding::Pack) => bytes,
             (Value::Json(_), Encoding::Pack) => Value::PACK_GROWTH_MAX * (bytes + 1),
             (Value::Pack(_), Encoding::Json) => Value::JSON_GROWTH_MAX * bytes,
+            (Value::Bytes(_), Encoding::Json) => 2 + bytes.div_ceil(3) * 4,
+            (Value::Bytes(_), Encoding::Pack) => 5 + bytes,
         }
     }
 
@@ -132,6 +134,7 @@ impl<'b> Value<'b> {
         match self {
             Value::Json(raw) => ValueBox::Json(raw.to_boxed()),
             Value::Pack(pack) => ValueBox::Pack(pack.to_boxed()),
+            Value::Bytes(bytes) => ValueBox::Bytes(bytes.into()),
         }
     }
 }
@@ -143,6 +146,8 @@ pub enum ValueBox {
     Json(RawBox),
     /// From one that speaks MessagePack.
     Pack(PackBox),
+    /// Bytes.
+    Bytes(Box<[u8]>),
 }
 
 impl ValueBox {
@@ -151,6 +156,7 @@ impl ValueBox {
         match self {
             ValueBox::Json(raw) => Value::Json(raw.as_raw()),
             ValueBox::Pack(pack) => Value::Pack(pack.as_pack()),
+            ValueBox::Bytes(bytes) => Value::Bytes(bytes),
         }
     }
 }

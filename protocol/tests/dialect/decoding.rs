@@ -11,6 +11,7 @@ use shardcast_protocol::pack::Pack;
 /// One message, read.
 pub(crate) fn read<'b>(dialect: Dialect, message: &'b [u8], rules: &Rules) -> Decoded<'b> {
     let payload = match dialect {
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => unreachable!("it speaks another"),
         Dialect::NativeJson | Dialect::JsonRpc => {
             Payload::Text(str::from_utf8(message).expect("text messages are UTF-8"))
         }
@@ -30,6 +31,7 @@ pub(crate) fn check(dialect: Dialect, message: &[u8], expected: &[&str]) {
 pub(crate) fn lines(decoded: &Decoded<'_>) -> Vec<String> {
     match decoded {
         Decoded::One(item) => vec![line(item)],
+        Decoded::Commands(_) => unreachable!("they have tests of their own"),
         Decoded::Many(items) => {
             let items = items.as_slice();
             let lines = items.iter().map(line).collect();

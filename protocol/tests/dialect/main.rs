@@ -1,6 +1,7 @@
 //! The dialects, at their boundary: what is read, what is written, what becomes of values, and that
 //! each can say what another said.
 
+mod centrifuge;
 mod controls;
 mod decoding;
 mod delivery;

@@ -125,7 +125,13 @@ fn dialects_have_their_names_and_numbers() {
     let names = Dialect::ALL.map(Dialect::subprotocol);
     assert_eq!(
         names,
-        ["shardcast.v1", "jsonrpc-2.0", "shardcast.v1.msgpack"]
+        [
+            "shardcast.v1",
+            "jsonrpc-2.0",
+            "shardcast.v1.msgpack",
+            "centrifuge-json",
+            "centrifuge-protobuf"
+        ]
     );
     for (index, dialect) in Dialect::ALL.into_iter().enumerate() {
         assert_eq!(usize::from(dialect.index()), index);
@@ -136,7 +142,7 @@ fn dialects_have_their_names_and_numbers() {
         );
     }
     assert_eq!(
-        (Dialect::from_index(3), Dialect::from_subprotocol("x")),
+        (Dialect::from_index(5), Dialect::from_subprotocol("x")),
         (None, None)
     );
 }

@@ -13,6 +13,33 @@ fn written(dialect: Dialect, event: &Event<'_>) -> Vec<u8> {
     out
 }
 
+/// As the data stands in a message of the dialect, and what is behind it.
+fn standing(dialect: Dialect, data: Value<'_>) -> Vec<u8> {
+    let mut stands = Vec::new();
+    match (dialect, data) {
+        (Dialect::CentrifugeProtobuf, Value::Pack(pack)) => {
+            match rmpv::decode::read_value(&mut pack.as_bytes()) {
+                Ok(rmpv::Value::Binary(bytes)) => stands = bytes,
+                _ => data.write_json(&mut stands),
+            }
+        }
+        _ => data.write(&mut stands, dialect.encoding()),
+    }
+    if dialect == Dialect::CentrifugeJson {
+        stands
+            .iter_mut()
+            .filter(|byte| **byte == b'\n')
+            .for_each(|byte| *byte = b' ');
+    }
+    stands.extend(match dialect {
+        Dialect::NativeJson => &b"}"[..],
+        Dialect::JsonRpc => b"}}",
+        Dialect::MessagePack | Dialect::CentrifugeProtobuf => b"",
+        Dialect::CentrifugeJson => b"}}}",
+    });
+    stands
+}
+
 fn check(event: &Event<'_>, data: Value<'_>) {
     for dialect in Dialect::ALL {
         let said = written(dialect, event);
@@ -21,11 +48,7 @@ fn check(event: &Event<'_>, data: Value<'_>) {
         let mut stands = Vec::new();
         data.write(&mut stands, dialect.encoding());
         assert!(stands.len() <= data.bytes_max(dialect.encoding()));
-        stands.extend(match dialect {
-            Dialect::NativeJson => &b"}"[..],
-            Dialect::JsonRpc => b"}}",
-            Dialect::MessagePack => b"",
-        });
+        let stands = standing(dialect, data);
         assert!(said.ends_with(&stands), "{dialect:?} {event:?}");
     }
 }
@@ -142,7 +165,7 @@ fn no_event_is_longer_than_foretold() {
         reason: LossReason::TrimmedBySize,
     };
     for event in [Event::Welcome(welcome), closing, missed] {
-        for dialect in Dialect::ALL {
+        for dialect in Dialect::OWN {
             let said = written(dialect, &event);
             assert!(said.len() <= event.bytes_max(dialect.encoding()));
         }

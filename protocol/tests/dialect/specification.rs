@@ -64,6 +64,7 @@ fn spoken(message: &str) -> Option<Json> {
             assert_eq!(written, due);
             out = replies.finish().unwrap_or_default();
         }
+        Decoded::Commands(_) => unreachable!("it is JSON-RPC"),
     }
     (!out.is_empty()).then(|| serde_json::from_slice(&out).unwrap())
 }

@@ -137,6 +137,7 @@ fn ask_in(dialect: Dialect) -> Box<dyn FnMut()> {
     }
     let data: Same = serde_json::from_str(DATA).expect("it is of this type");
     let request = match dialect {
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => unreachable!("it speaks another"),
         NativeJson => format!(r#"{{"type":"same","id":1,"data":{DATA}}}"#).into_bytes(),
         JsonRpc => {
             format!(r#"{{"jsonrpc":"2.0","method":"same","id":1,"params":{DATA}}}"#).into_bytes()

@@ -23,6 +23,7 @@ fn data(dialect: Dialect) -> Vec<u8> {
 fn request(dialect: Dialect) -> Vec<u8> {
     let native = format!(r#"{{"type":"echo","id":1,"data":{DATA}}}"#);
     match dialect {
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => unreachable!("it speaks another"),
         Dialect::NativeJson => native.into_bytes(),
         Dialect::JsonRpc => {
             let params = format!(r#"{{"data":{DATA}}}"#);

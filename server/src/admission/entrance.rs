@@ -35,6 +35,7 @@ impl Entrances {
             of_dialects: vec![
                 (Dialect::JsonRpc, "/jsonrpc".to_owned()),
                 (Dialect::MessagePack, "/msgpack".to_owned()),
+                (Dialect::CentrifugeJson, "/connection/websocket".to_owned()),
             ],
         }
     }
@@ -70,7 +71,11 @@ impl Entrances {
     /// 404: nobody connects to this path; 400: the request names no dialect there is, or two.
     pub(crate) fn choose(&self, request: &HttpRequest<'_>) -> Result<Chosen, Refusal> {
         let by_path = if request.asks_for_websocket() {
-            self.by_path(request.path())?
+            let by_path = self.by_path(request.path())?;
+            if let Some(dialect) = by_path.filter(|dialect| is_centrifuge(*dialect)) {
+                return Ok(choose_encoding(request, dialect));
+            }
+            by_path
         } else {
             // An event stream, whose path the engine has compared.
             Some(Dialect::NativeJson)
@@ -120,6 +125,34 @@ impl Entrances {
     }
 }
 
+fn is_centrifuge(dialect: Dialect) -> bool {
+    matches!(
+        dialect,
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf
+    )
+}
+
+/// Of the two encodings of the Centrifuge protocol: the one that the client's subprotocol names,
+/// or else its query, or else `other`.
+fn choose_encoding(request: &HttpRequest<'_>, other: Dialect) -> Chosen {
+    let subprotocol = request.choose_subprotocol(&[
+        Dialect::CentrifugeProtobuf.subprotocol(),
+        Dialect::CentrifugeJson.subprotocol(),
+    ]);
+    let spoken = subprotocol.and_then(Dialect::from_subprotocol);
+    let mut parameters = request.query().unwrap_or_default().split('&');
+    let wants_protobuf =
+        parameters.any(|one| matches!(one, "format=protobuf" | "cf_protocol=protobuf"));
+    let dialect = spoken.unwrap_or(match wants_protobuf {
+        true => Dialect::CentrifugeProtobuf,
+        false => other,
+    });
+    Chosen {
+        dialect,
+        subprotocol,
+    }
+}
+
 /// In the server's order of preference (RFC 6455 §4.2.2).
 const SUBPROTOCOLS: [&str; 3] = [
     Dialect::NativeJson.subprotocol(),
@@ -133,7 +166,7 @@ fn by_query(query: Option<&str>) -> Result<Option<Dialect>, Refusal> {
     let mut words = parameters.filter_map(|parameter| parameter.strip_prefix("dialect="));
     let named = match words.next() {
         None => return Ok(None),
-        Some(name) => Dialect::ALL
+        Some(name) => Dialect::OWN
             .into_iter()
             .find(|dialect| word(*dialect) == name),
     };
@@ -149,6 +182,7 @@ fn word(dialect: Dialect) -> &'static str {
         Dialect::NativeJson => "json",
         Dialect::MessagePack => "msgpack",
         Dialect::JsonRpc => "jsonrpc",
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => "centrifuge",
     }
 }
 

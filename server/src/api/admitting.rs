@@ -11,10 +11,7 @@ use crate::limits::limiter::slot_of;
 use crate::session::context::Session;
 use crate::session::identity::Identity;
 use crate::wire::failure::HANDLER_FAILED;
-use shardcast_engine::{
-    Accepted, Admission, Context as Engine, EncodingId, Heartbeat, Notice, Refusal,
-};
-use shardcast_protocol::dialect::Dialect;
+use shardcast_engine::{Accepted, Admission, Context as Engine, EncodingId, Notice, Refusal};
 use shardcast_protocol::http::{Headers, HttpRequest};
 use std::sync::Arc;
 
@@ -198,15 +195,8 @@ impl Service {
             subprotocol: chosen.subprotocol,
             encoding: EncodingId::new(chosen.dialect.index()),
             headers,
-            heartbeat: heartbeat_of(chosen.dialect),
+            heartbeat: self.shared.centrifuge.heartbeat_of(chosen.dialect),
             ..Session::new(cx.now_ms(), identity).into()
         })
-    }
-}
-
-/// How a dialect keeps its connections alive.
-fn heartbeat_of(dialect: Dialect) -> Heartbeat {
-    match dialect {
-        Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => Heartbeat::WebSocketPing,
     }
 }

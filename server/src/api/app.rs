@@ -17,6 +17,7 @@ use crate::api::server::{OwnRuntime, Server, Shards};
 use crate::api::service::ApplicationCode;
 use crate::auth::gate::TokenGate;
 use crate::auth::options::Auth;
+use crate::centrifuge::options::{Centrifuge, CentrifugeTimes};
 use crate::dispatch::registry::Registry;
 use crate::limits::limiter::Limiter;
 use crate::limits::rules::RateLimits;
@@ -42,6 +43,7 @@ pub struct App {
     server: String,
     entrances: Entrances,
     reconnect_window: Duration,
+    centrifuge: Centrifuge,
     rules: Rules,
     namespaces: Namespaces,
     access: AccessRules,
@@ -72,6 +74,7 @@ impl App {
             server: concat!("shardcast/", env!("CARGO_PKG_VERSION")).to_owned(),
             entrances: Entrances::new(App::PATH),
             reconnect_window: Duration::from_secs(5),
+            centrifuge: Centrifuge::default(),
             rules: Rules::default(),
             namespaces: Namespaces::default(),
             access: AccessRules::new(),
@@ -102,8 +105,10 @@ impl App {
     }
 
     /// The path that alone chooses this dialect, for libraries that cannot choose a subprotocol;
-    /// `None`: no such path. Default: `/jsonrpc` and `/msgpack`; none for the native dialect in
-    /// JSON, which is the default of [`App::path`].
+    /// `None`: no such path. Default: `/jsonrpc`, `/msgpack`, and `/connection/websocket` for the
+    /// Centrifuge protocol, where the subprotocol `centrifuge-protobuf` or `?format=protobuf`
+    /// chooses Protobuf; none for the native dialect in JSON, which is the default of
+    /// [`App::path`].
     pub fn dialect_path(mut self, dialect: Dialect, path: Option<&str>) -> App {
         self.entrances.set(dialect, path.map(str::to_owned));
         self
@@ -116,6 +121,11 @@ impl App {
             reconnect_window: window,
             ..self
         }
+    }
+
+    /// Times of clients that speak the Centrifuge protocol.
+    pub fn centrifuge(self, centrifuge: Centrifuge) -> App {
+        App { centrifuge, ..self }
     }
 
     /// How strictly messages are read.
@@ -356,6 +366,7 @@ impl App {
                 config.connections_max,
                 config.shards,
             ),
+            centrifuge: CentrifugeTimes::new(self.centrifuge, config.idle_timeout),
             namespaces: self.namespaces,
             refusals: self.refusals,
             gate: self.gate,

@@ -7,6 +7,8 @@ use crate::access::gate::{AccessRules, Gate};
 use crate::admission::arrival::Arrivals;
 use crate::admission::entrance::Entrances;
 use crate::api::hooks::Hooks;
+use crate::centrifuge::closing;
+use crate::centrifuge::connection::{await_connect, connect_due, end, is_centrifuge};
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
 use crate::dispatch::{late, resuming};
@@ -23,11 +25,13 @@ use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::position::missed_reason;
 use crate::wire::publication;
+use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{
     Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Frame,
     Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal, Tag, allocator,
 };
-use shardcast_protocol::dialect::{Decoded, Event, Payload, Welcome, WelcomeSession};
+use shardcast_protocol::dialect::centrifuge::Disconnect;
+use shardcast_protocol::dialect::{Decoded, Dialect, Event, Payload, Welcome, WelcomeSession};
 use shardcast_protocol::http::HttpRequest;
 use std::fmt;
 use std::sync::Arc;
@@ -38,7 +42,7 @@ pub struct Service {
     pub(super) shared: Arc<Shared>,
     pub(super) code: Arc<ApplicationCode>,
     pub(super) state: ShardState,
-    table: ShardTable,
+    pub(super) table: ShardTable,
     /// Clients whose admission is decided in the background.
     pub(super) arrivals: Arrivals,
     gate: Gate,
@@ -188,6 +192,9 @@ impl Application for Service {
         if let Some(greeting) = dialect_of(cx).greeting(welcome) {
             send_event(cx, &greeting);
         }
+        if is_centrifuge(cx) {
+            await_connect(cx, session, &self.shared);
+        }
         if session.identity().name().is_some() {
             // The connection has made no other request yet, so no limit is reached.
             let identified = cx.identify(session.identity().name());
@@ -212,6 +219,9 @@ impl Application for Service {
             }
             Decoded::One(item) => self.take_limited(cx, session, item, message.bytes().len()),
             Decoded::Many(items) => self.take_all(cx, session, items, message.bytes().len()),
+            Decoded::Commands(commands) => {
+                self.take_commands(cx, session, commands, message.bytes().len());
+            }
         }
     }
 
@@ -272,11 +282,18 @@ impl Application for Service {
         if self.context(cx, session).act_on_validity() {
             return None;
         }
+        if connect_due(session, &self.shared).is_some_and(|due_ms| due_ms <= now_ms) {
+            end(cx, Disconnect::STALE);
+            return None;
+        }
         session.some_mut()?.reverse.time_out(now_ms);
         let table = self.table.current();
         task::time_out(&mut self.context(cx, session), &table, now_ms);
         session.shrink();
-        session.some()?.next_due()
+        let next = session.some()?.next_due();
+        next.into_iter()
+            .chain(connect_due(session, &self.shared))
+            .min()
     }
 
     fn missed(
@@ -286,6 +303,10 @@ impl Application for Service {
         room: &Arc<str>,
         missed: Missed,
     ) {
+        if is_centrifuge(cx) && missed_reason(missed.reason).is_a_loss() {
+            // Its client hears that it must subscribe again, so it may.
+            let _ = cx.leave(room, self.state.take_tags(1));
+        }
         let event = Event::Missed {
             room,
             count: missed.count,
@@ -321,6 +342,21 @@ impl Application for Service {
         resume::closed(cx, &mut self.state, &mut session, reason);
     }
 
+    fn closing(
+        encoding: EncodingId,
+        reason: CloseReason,
+        code: CloseCode,
+        text: &str,
+    ) -> (CloseCode, &str) {
+        let dialect = u8::try_from(encoding.index())
+            .ok()
+            .and_then(Dialect::from_index);
+        match dialect {
+            Some(dialect) => closing::closing(dialect, reason, code, text),
+            None => (code, text),
+        }
+    }
+
     fn encode(
         encoding: EncodingId,
         publication: &Publication<'_>,
@@ -342,6 +378,9 @@ impl Service {
 /// Sends an event in the connection's dialect.
 fn send_event(cx: &mut Engine<'_>, event: &Event<'_>) {
     let dialect = dialect_of(cx);
+    if !dialect.has(event) {
+        return;
+    }
     cx.send_with(dialect.kind(), |out| {
         let written = dialect.write_event(out, event);
         debug_assert!(

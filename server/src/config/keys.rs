@@ -415,6 +415,36 @@ pub(super) static KEYS: &[Key] = &[
     admin_keys::AUDIT_BYTES,
     admin_keys::AUDIT_KEPT,
     Key {
+        name: "centrifuge.enabled",
+        flag: None,
+        what: "Serves SDKs of the Centrifuge protocol on /connection/websocket.",
+        kind: ValueKind::Other("true or false", |settings| &mut settings.centrifuge_enabled),
+    },
+    Key {
+        name: "centrifuge.ping_interval",
+        flag: None,
+        what: "From one ping of the protocol to the next, whatever the client sends; SDKs are told it in whole seconds, rounded up. Never more than half of timeouts.idle.",
+        kind: ValueKind::Time(PING_RANGE, |settings| {
+            &mut settings.centrifuge.ping_interval
+        }),
+    },
+    Key {
+        name: "centrifuge.pong_timeout",
+        flag: None,
+        what: "From such a ping to any sign of life; after it the connection is closed with 3012.",
+        kind: ValueKind::Time(TIMEOUT_RANGE, |settings| {
+            &mut settings.centrifuge.pong_timeout
+        }),
+    },
+    Key {
+        name: "centrifuge.connect_timeout",
+        flag: None,
+        what: "From the open WebSocket to its first command, connect; after it the connection is closed with 3502.",
+        kind: ValueKind::Time(TIMEOUT_RANGE, |settings| {
+            &mut settings.centrifuge.connect_timeout
+        }),
+    },
+    Key {
         name: "log.level",
         flag: None,
         what: "Least severe event that is logged. Logs go to standard error.",
@@ -436,6 +466,8 @@ const FILES_RULE: &str = "none or the paths of up to 64 files, separated by comm
 /// connection.
 const TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(86_400);
+/// Clients are told whole seconds.
+const PING_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 /// The idle timeout is looked at about every second.
 const IDLE_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 

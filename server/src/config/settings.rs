@@ -17,6 +17,7 @@ use crate::admin::token::{AdminToken, TokenError};
 use crate::admission::entrance::EVENTS_PATH;
 use crate::audit::journal::JournalFile;
 use crate::auth::options::TokenMode;
+use crate::centrifuge::options::Centrifuge;
 use crate::limits::rules::RateLimits;
 use crate::namespace::Namespaces;
 use crate::session::options::SessionOptions;
@@ -65,6 +66,8 @@ pub(crate) struct Settings {
     pub(super) audit_file: OneName,
     pub(super) audit_bytes_max: usize,
     pub(super) audit_files: usize,
+    pub(super) centrifuge_enabled: bool,
+    pub(super) centrifuge: Centrifuge,
     pub(super) log_level: tracing::Level,
     pub(super) log_format: LogFormat,
 }
@@ -100,6 +103,8 @@ impl Default for Settings {
             audit_file: OneName::default(),
             audit_bytes_max: 64 << 20,
             audit_files: 5,
+            centrifuge_enabled: true,
+            centrifuge: Centrifuge::default(),
             log_level: tracing::Level::INFO,
             log_format: LogFormat::Text,
         }
@@ -327,6 +332,11 @@ impl Settings {
             ShardCount::Auto => self.engine.shards,
             ShardCount::Exactly(count) => count,
         }
+    }
+
+    /// Times of clients of the Centrifuge protocol; `None`: they are not served.
+    pub(crate) fn centrifuge(&self) -> Option<Centrifuge> {
+        self.centrifuge_enabled.then_some(self.centrifuge)
     }
 
     /// Where the admin port listens.

@@ -336,6 +336,13 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("timeouts.pong", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.progress", ["100ms", "24h"], ["99ms", "25h"]),
         ("timeouts.idle", ["26s", "24h"], ["999ms", "25h"]),
+        ("centrifuge.ping_interval", ["1s", "24h"], ["999ms", "25h"]),
+        ("centrifuge.pong_timeout", ["100ms", "24h"], ["99ms", "25h"]),
+        (
+            "centrifuge.connect_timeout",
+            ["100ms", "24h"],
+            ["99ms", "25h"],
+        ),
         (
             "limits.outbox_bytes",
             ["65KiB", "1GiB"],

@@ -4,6 +4,8 @@
 //! request changed nothing.
 
 use crate::auth::grants::RoomAction;
+use crate::centrifuge::connection::is_dialect;
+use crate::centrifuge::requests;
 use crate::dispatch::authenticate::{Occasion, authenticate};
 use crate::dispatch::naming::{bad_request, with_rooms};
 use crate::dispatch::publishing::publish;
@@ -16,6 +18,7 @@ use crate::rooms::{history, members, presence, resume};
 use crate::session::context::Context;
 use crate::wire::position::since_of;
 use shardcast_engine::{HistoryQuery, PresenceQuery, ReadOrder, Since};
+use shardcast_protocol::dialect::centrifuge::Refusal;
 use shardcast_protocol::dialect::{
     self, Command, Join, JoinSince, Problem, Reply, Request, Resume, Rooms, SinceByRoom, Status,
 };
@@ -43,6 +46,7 @@ pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Pro
         Request::Auth(token) => authenticate(cx, token, Occasion::Auth)?,
         Request::Refresh(token) => authenticate(cx, token, Occasion::Refresh)?,
         Request::Resume(asked) => resume(cx, asked)?,
+        Request::Centrifuge(asked) => requests::run(cx, asked)?,
         Request::Call { .. } => unreachable!("no handler's entry acts for the server"),
     }
     Ok(())
@@ -159,6 +163,11 @@ fn history(cx: &mut Context<'_>, asked: &dialect::HistoryQuery<'_>) -> Result<()
         true => Standing::Member,
         false => Standing::Stranger,
     };
+    if is_dialect(cx.dialect()) && room.history().is_none() {
+        cx.may_read(&room, standing)?;
+        requests::refuse(cx, Refusal::NotAvailable);
+        return Ok(());
+    }
     history::may_read(cx, &room, standing)?;
     let query = HistoryQuery {
         since: asked.since.as_ref().map(since_of),

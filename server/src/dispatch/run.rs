@@ -93,7 +93,10 @@ fn request<'r>(cx: &Context<'_>, command: &'r Command<'_>) -> Request<'r> {
         room: command.room.as_deref(),
         data: match cx.dialect() {
             Dialect::JsonRpc => Data::params(command.data),
-            Dialect::NativeJson | Dialect::MessagePack => Data::new(command.data),
+            Dialect::NativeJson
+            | Dialect::MessagePack
+            | Dialect::CentrifugeJson
+            | Dialect::CentrifugeProtobuf => Data::new(command.data),
         },
     }
 }

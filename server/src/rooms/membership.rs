@@ -6,6 +6,7 @@ use crate::namespace::resolved::ResolvedRoom;
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
+use crate::session::limits::Limits;
 use crate::session::pending::{JoinedRoom, Joining, Outcome, Pending, Requester, Shape};
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
@@ -13,7 +14,7 @@ use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
 use shardcast_engine::{
     Address, Continuity, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
 };
-use shardcast_protocol::dialect::{Code, Problem};
+use shardcast_protocol::dialect::{Code, Dialect, Problem};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -431,7 +432,13 @@ fn memberships(cx: &Context<'_>, shape: Shape) -> HashSet<Arc<str>> {
 }
 
 pub(crate) fn require_space(cx: &Context<'_>) -> Result<(), Problem> {
-    if cx.session.has_space() {
+    // SDKs of the Centrifuge protocol subscribe to all their channels at once.
+    let subscribes = match cx.dialect() {
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => cx.shared.rooms_per_connection_max,
+        Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => 0,
+    };
+    let requests_max = Limits::REQUESTS_PER_CONNECTION_MAX + subscribes;
+    if cx.session.has_space(requests_max.min(Limits::REQUESTS_MAX)) {
         Ok(())
     } else {
         Err(too_many_waiting())

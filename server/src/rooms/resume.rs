@@ -10,6 +10,7 @@
 use crate::rooms::rejoin::{WentOn, rejoin};
 use crate::session::context::{Context, Session};
 use crate::session::identity::Identity;
+use crate::session::limits::Limits;
 use crate::session::metadata::Precedence;
 use crate::session::record::SessionRecord;
 use crate::session::records::{Take, TakeOutcome};
@@ -67,7 +68,7 @@ pub(crate) fn ask(
     if resumable.taking.is_some() {
         return Err(Problem::new(Code::BadRequest, ONE_AT_A_TIME));
     }
-    if !cx.session.has_space() {
+    if !cx.session.has_space(Limits::REQUESTS_PER_CONNECTION_MAX) {
         return Err(too_many_waiting());
     }
     let me = cx.engine.address();

@@ -55,6 +55,7 @@ pub(crate) fn dialect_of(cx: &Context<'_>) -> Dialect {
 pub(crate) fn muted(dialect: Dialect) -> Option<EncodingId> {
     let is_native = match dialect {
         Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => true,
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => false,
     };
     is_native.then(|| EncodingId::new(MUTED_FROM - dialect.index()))
 }

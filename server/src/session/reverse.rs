@@ -91,7 +91,7 @@ impl Reverse {
         let answered = match &response.outcome {
             Ok(Value::Json(json)) => Ok(json.as_str().into()),
             // Only JSON-RPC has responses.
-            Ok(Value::Pack(_)) => Ok("null".into()),
+            Ok(Value::Pack(_) | Value::Bytes(_)) => Ok("null".into()),
             Err(error) => Err(CallError::Rejected(Rejected {
                 code: error.code,
                 message: error.message.clone().into_owned(),

@@ -49,6 +49,8 @@ pub(crate) struct More<C> {
     pub(crate) reverse: Reverse,
     /// `None`: the connection's end is its session's.
     pub(crate) resumable: Option<Box<Resumable>>,
+    /// A client of the Centrifuge protocol has not sent its first command.
+    pub(crate) awaits_connect: bool,
 }
 
 impl<C> SessionState<C> {
@@ -110,13 +112,13 @@ impl<C> SessionState<C> {
         }
     }
 
-    /// Whether one more request may wait for other shards.
-    pub(crate) fn has_space(&self) -> bool {
+    /// Whether one more request may wait for other shards, where so many may.
+    pub(crate) fn has_space(&self, requests_max: usize) -> bool {
         self.some().is_none_or(|more| {
             // A session that arrives waits for its rooms' homes.
             let resumable = more.resumable.as_ref();
             let arrives = resumable.is_some_and(|resumable| resumable.taking.is_some());
-            more.pending.len() + usize::from(arrives) < Limits::REQUESTS_PER_CONNECTION_MAX
+            more.pending.len() + usize::from(arrives) < requests_max
         })
     }
 
@@ -132,7 +134,7 @@ impl<C> SessionState<C> {
             assert!(self.has_space_for_receipt());
             self.more().receipts.push_back(pending);
         } else {
-            assert!(self.has_space());
+            assert!(self.has_space(Limits::REQUESTS_MAX));
             self.more().pending.push(pending);
         }
     }
@@ -168,6 +170,7 @@ impl<C> Default for More<C> {
             batches: Vec::new(),
             reverse: Reverse::default(),
             resumable: None,
+            awaits_connect: false,
         }
     }
 }
@@ -197,6 +200,7 @@ impl<C> More<C> {
             && self.batches.is_empty()
             && self.reverse.is_empty()
             && self.resumable.is_none()
+            && !self.awaits_connect
     }
 }
 

@@ -17,6 +17,7 @@ use std::iter;
 
 const JSON: DataEncoding = DataEncoding(0);
 const PACK: DataEncoding = DataEncoding(1);
+const BYTES: DataEncoding = DataEncoding(2);
 
 /// The frame for connections of an encoding, which is a dialect.
 pub(crate) fn encode(
@@ -102,6 +103,7 @@ pub(crate) fn data_of(value: Value<'_>) -> (Data<'_>, DataEncoding) {
     match value {
         Value::Json(raw) => (Data::Text(raw.as_str()), JSON),
         Value::Pack(pack) => (Data::Binary(pack.as_bytes()), PACK),
+        Value::Bytes(bytes) => (Data::Binary(bytes), BYTES),
     }
 }
 
@@ -129,6 +131,7 @@ fn value_in(data: Data<'_>, encoding: DataEncoding) -> Option<Value<'_>> {
     Some(match (encoding, data) {
         (JSON, Data::Text(text)) => Value::Json(Raw::of_serializer(text)),
         (PACK, Data::Binary(bytes)) => Value::Pack(Pack::of_serializer(bytes)),
+        (BYTES, Data::Binary(bytes)) => Value::Bytes(bytes),
         _ => return None,
     })
 }

@@ -143,7 +143,7 @@ impl Client {
             window: random.pick(&[1, 4, 12, 60]),
             stays: random.chance(500),
             ending: random.pick(&endings),
-            ..Client::witness(random.pick(&Dialect::ALL), random.below(shards))
+            ..Client::witness(random.pick(&Dialect::OWN), random.below(shards))
         }
     }
 

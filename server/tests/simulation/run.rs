@@ -107,7 +107,7 @@ impl Simulation {
             Shard::new(setup, app.shard(index as u16), World::driver(&world, index))
         };
         let made = mailboxes.into_iter().enumerate().map(shard).collect();
-        let witness = Client::witness(random.pick(&Dialect::ALL), random.below(shards));
+        let witness = Client::witness(random.pick(&Dialect::OWN), random.below(shards));
         let others = (1..=count).map(|id| Client::draw(id, &mut random, shards));
         let clients = std::iter::once(witness).chain(others).collect();
         Simulation {

@@ -45,6 +45,9 @@ impl Request {
             value.insert("id".into(), id.into());
         }
         match dialect {
+            Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => {
+                unreachable!("it speaks another")
+            }
             Dialect::JsonRpc => {
                 let params = if self.built_in { keys.into() } else { data };
                 value.insert("jsonrpc".into(), "2.0".into());
@@ -84,6 +87,7 @@ impl Request {
 /// A whole message.
 pub(crate) fn encode(dialect: Dialect, value: &Value) -> (OpCode, Vec<u8>) {
     match dialect {
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => unreachable!("it speaks another"),
         Dialect::NativeJson | Dialect::JsonRpc => (OpCode::Text, value.to_string().into_bytes()),
         Dialect::MessagePack => {
             let packed = rmp_serde::to_vec_named(value).expect("it can be packed");
@@ -96,6 +100,7 @@ pub(crate) fn encode(dialect: Dialect, value: &Value) -> (OpCode, Vec<u8>) {
 pub(crate) fn decode_text(dialect: Dialect, text: &str) -> Heard {
     let value: Value = serde_json::from_str(text).expect(text);
     match dialect {
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => unreachable!("it speaks another"),
         Dialect::NativeJson => native(&value),
         Dialect::JsonRpc => json_rpc(value),
         Dialect::MessagePack => panic!("text in MessagePack: {text}"),

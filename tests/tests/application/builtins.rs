@@ -290,6 +290,7 @@ fn what_would_be_too_large_on_delivery_is_refused_and_the_largest_is_delivered()
 
 fn bytes(dialect: Dialect, request: &Value) -> usize {
     match dialect {
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => unreachable!("it speaks another"),
         Dialect::NativeJson | Dialect::JsonRpc => request.to_string().len(),
         Dialect::MessagePack => {
             let mut bytes = Vec::new();

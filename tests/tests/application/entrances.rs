@@ -3,7 +3,7 @@
 
 use shardcast::App;
 use shardcast_engine::protocol::dialect::Dialect;
-use shardcast_tests::{Raw, Server, config, upgrade_with};
+use shardcast_tests::{BINARY, FIN, Raw, Server, TEXT, config, frame, upgrade_with};
 
 /// A target, the subprotocols offered, and what the client then speaks and is answered.
 type Row = (&'static str, &'static str, Dialect, Option<&'static str>);
@@ -50,6 +50,79 @@ const LET_IN: &[Row] = &[
     ),
     ("/jsonrpc?dialect=jsonrpc", "", RPC, None),
 ];
+
+/// The Centrifuge protocol: a target, the subprotocols offered, its encoding and the answer.
+const CENTRIFUGE: &[Row] = &[
+    (LINES_PATH, "", LINES, None),
+    (
+        LINES_PATH,
+        "centrifuge-json",
+        LINES,
+        Some("centrifuge-json"),
+    ),
+    (
+        LINES_PATH,
+        "centrifuge-protobuf",
+        PROTOBUF,
+        Some("centrifuge-protobuf"),
+    ),
+    (LINES_PATH, "chat", LINES, None),
+    ("/connection/websocket?format=protobuf", "", PROTOBUF, None),
+    (
+        "/connection/websocket?x=1&cf_protocol=protobuf",
+        "",
+        PROTOBUF,
+        None,
+    ),
+    (
+        "/connection/websocket?format=protobuf",
+        "centrifuge-json",
+        LINES,
+        Some("centrifuge-json"),
+    ),
+    ("/connection/websocket?format=json", "", LINES, None),
+];
+
+const LINES_PATH: &str = "/connection/websocket";
+const LINES: Dialect = Dialect::CentrifugeJson;
+const PROTOBUF: Dialect = Dialect::CentrifugeProtobuf;
+
+#[test]
+fn clients_of_the_centrifuge_protocol_choose_its_encoding() {
+    let (server, _) = Server::of(App::new(), config(1));
+    for (target, offered, dialect, subprotocol) in CENTRIFUGE {
+        let mut raw = Raw::connect(&server);
+        raw.send(request(target, offered).as_bytes());
+        let head = raw.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{target}: {head}");
+        let answered = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Sec-WebSocket-Protocol: "));
+        assert_eq!(answered, *subprotocol, "{target} {offered}");
+        // The first word is the client's.
+        let (opcode, said, first) = match dialect {
+            Dialect::CentrifugeProtobuf => (BINARY, &[4, 8, 1, 0x22, 0][..], 0x82),
+            _ => (TEXT, &br#"{"id":1,"connect":{}}"#[..], 0x81),
+        };
+        raw.send(&frame(FIN | opcode, said));
+        assert_eq!(raw.frame().0, first, "{target} {offered}");
+    }
+    // Elsewhere it is not spoken, and here nothing else is.
+    let app = App::new().dialect_path(LINES, None);
+    let (server, _) = Server::of(app, config(1));
+    for (target, status) in [
+        (LINES_PATH, "404 Not Found"),
+        ("/ws?dialect=centrifuge", "400 Bad Request"),
+    ] {
+        let mut raw = Raw::connect(&server);
+        raw.send(request(target, "").as_bytes());
+        let head = raw.head();
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{target}: {head}"
+        );
+    }
+}
 
 /// A target, the subprotocols offered, and the refusal.
 const REFUSED: &[(&str, &str, &str, &str)] = &[
@@ -117,6 +190,7 @@ fn check_let_in(server: &Server, (target, offered, dialect, subprotocol): &Row) 
     assert_eq!(answered, *subprotocol, "{target} {offered}");
     let (first, welcome) = raw.frame();
     let begins: (u8, &[u8]) = match dialect {
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => unreachable!("it speaks another"),
         Dialect::NativeJson => (0x81, br#"{"type":"welcome","#),
         Dialect::JsonRpc => (0x81, br#"{"jsonrpc":"2.0","method":"welcome","#),
         Dialect::MessagePack => (0x82, b"\x85\xa4type\xa7welcome"),
@@ -189,7 +263,7 @@ fn an_application_chooses_its_paths() {
             "/",
             "200 ",
             format!(
-                "{}\nWebSocket clients connect to /live, in jsonrpc to /live/rpc, in json to /live/json.\n",
+                "{}\nWebSocket clients connect to /live, in centrifuge to /connection/websocket, in jsonrpc to /live/rpc, in json to /live/json.\n",
                 shardcast_tests::VERSION
             ),
         ),

@@ -157,7 +157,7 @@ fn panics_of_hooks_end_one_connection_at_most() {
                 assert_ne!(cx.user(), Some("disconnect"), "disconnect");
             });
         let (server, _) = Server::of(app, config(shards));
-        for dialect in Dialect::ALL {
+        for dialect in Dialect::OWN {
             let mut other = Speaker::new(&server, dialect);
             for (user, panics, closed) in [
                 ("opened", 1, Some((1011, "handler failed"))),

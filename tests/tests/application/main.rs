@@ -6,6 +6,7 @@
 
 mod admission;
 mod builtins;
+mod centrifuge;
 mod context;
 mod delivery_page;
 mod ends;
@@ -54,7 +55,7 @@ fn each_with(
     run: impl Fn(&Server, &Handle, Dialect),
 ) {
     for shards in SHARDS {
-        for dialect in Dialect::ALL {
+        for dialect in Dialect::OWN {
             let mut config = config(shards);
             change(&mut config);
             let (server, handle) = Server::of(app(), config);

@@ -501,7 +501,7 @@ fn data_is_seen_in_every_dialect() {
         let room = "team:a";
         let data = json!({"text": "größe 🦀", "numbers": [1, -2, 0.5]});
         let mut all: Vec<Speaker> = Vec::new();
-        for dialect in Dialect::ALL {
+        for dialect in Dialect::OWN {
             let mut one = Speaker::new(&server, dialect);
             join_showing(&mut one, room, data.clone());
             for earlier in &mut all {
@@ -523,6 +523,9 @@ fn data_is_seen_in_every_dialect() {
         packs.say_pack(&Pack::Map(keys.collect()));
         for one in &mut all {
             let shown = match one.dialect {
+                Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => {
+                    unreachable!("it speaks another")
+                }
                 Dialect::MessagePack => json!({"bytes": [0, 255]}),
                 Dialect::NativeJson | Dialect::JsonRpc => json!("AP8="),
             };
@@ -619,7 +622,7 @@ fn whoever_is_killed_leaves_nothing_behind() {
         stays.join(room);
         let join = json!({"type": "join_room", "room": room, "presence": {"n": 1}}).to_string();
         for round in 0..ROUNDS {
-            let dialect = Dialect::ALL[round % 3];
+            let dialect = Dialect::OWN[round % 3];
             let user = ["", "?user=bob", "?user=eve"][round % 5 % 3];
             let mut one = Speaker::at(server.address(), dialect, user);
             match round % 6 {

@@ -67,7 +67,7 @@ fn a_runtime_without_a_timer_will_do() {
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).build().unwrap();
         let (server, _) = on(&runtime, app(Duration::from_millis(1)), shards);
-        for dialect in Dialect::ALL {
+        for dialect in Dialect::OWN {
             let mut one = Speaker::new(&server, dialect);
             one.check_refused("forever", Value::Null, "timeout");
             one.check_quiet();
@@ -84,7 +84,7 @@ fn a_runtime_without_a_timer_will_do() {
 fn what_a_runtime_does_not_run_times_out() {
     let asleep = Builder::new_current_thread().build().unwrap();
     let (server, _) = on(&asleep, app(Duration::from_millis(1)), 1);
-    for dialect in Dialect::ALL {
+    for dialect in Dialect::OWN {
         let mut one = Speaker::new(&server, dialect);
         for _ in 0..3 {
             let asked: Vec<u64> = (0..8).map(|_| one.begin("seven", Value::Null)).collect();
@@ -107,7 +107,7 @@ fn what_ends_with_its_runtime_has_failed() {
     for shards in SHARDS {
         let runtime = one_thread();
         let (server, _) = on(&runtime, app(PATIENCE), shards);
-        let mut speakers = Dialect::ALL.map(|dialect| Speaker::new(&server, dialect));
+        let mut speakers = Dialect::OWN.map(|dialect| Speaker::new(&server, dialect));
         let begun = speakers.each_mut().map(|one| {
             assert_eq!(one.ask("seven", Value::Null), 7);
             one.begin("forever", Value::Null)
@@ -258,7 +258,7 @@ fn panics_outside_of_handlers_are_answered_too() {
         let runtime = one_thread();
         let (server, _) = on(&runtime, explosive(), shards);
         let mut panics = 0;
-        for dialect in Dialect::ALL {
+        for dialect in Dialect::OWN {
             let mut one = Speaker::new(&server, dialect);
             for kind in [
                 "drops",

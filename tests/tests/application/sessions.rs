@@ -442,7 +442,7 @@ fn of_many_who_race_one_goes_on() {
     for shards in [1, 2, 4] {
         let (server, _) = Server::of(keeping_sessions(), config(shards));
         for round in 0..20 {
-            let dialect = Dialect::ALL[round % 3];
+            let dialect = Dialect::OWN[round % 3];
             let mut ann = at(&server, dialect, "?user=ann");
             ann.join("chat:a");
             ann.check("note", json!([round]), json!([round]));
@@ -450,7 +450,7 @@ fn of_many_who_race_one_goes_on() {
             // Some find a connection that lives, some one that is gone, some one that goes.
             let kept = (round % 2 == 0).then_some(ann);
             let racers: Vec<_> = (0..6)
-                .map(|number| at(&server, Dialect::ALL[number % 3], ""))
+                .map(|number| at(&server, Dialect::OWN[number % 3], ""))
                 .collect();
             let threads: Vec<_> = racers
                 .into_iter()
@@ -496,7 +496,7 @@ fn it_goes_on_from_every_shard_to_every_other() {
     let (server, _) = Server::of(keeping_sessions(), config(SHARDS));
     for from in 0..SHARDS {
         for to in 0..SHARDS {
-            let dialect = Dialect::ALL[(from + to) % 3];
+            let dialect = Dialect::OWN[(from + to) % 3];
             let mut ann = on(&server, dialect, "?user=ann", from);
             ann.join("chat:a");
             let token = token(&ann);

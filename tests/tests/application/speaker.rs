@@ -139,6 +139,9 @@ impl Speaker {
     #[track_caller]
     pub(crate) fn say(&mut self, value: &Value) {
         match self.dialect {
+            Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => {
+                unreachable!("it speaks another")
+            }
             Dialect::NativeJson | Dialect::JsonRpc => self.client.say(&value.to_string()),
             Dialect::MessagePack => self.say_pack(&pack_of(value)),
         }

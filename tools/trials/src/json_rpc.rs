@@ -18,6 +18,7 @@ pub fn json_rpc(input: &[u8]) {
     };
     match Dialect::JsonRpc.read(Payload::Text(text), &Rules::default()) {
         Decoded::One(item) => check(text, &item),
+        Decoded::Commands(_) => panic!("it is JSON-RPC"),
         Decoded::Many(items) => {
             assert!((1..=ITEMS_MAX).contains(&items.as_slice().len()));
             assert!(items.replies_due() <= items.as_slice().len());

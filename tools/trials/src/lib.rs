@@ -3,6 +3,7 @@
 //! one each, and by this package's tests over the committed corpus and mutations of it.
 #![forbid(unsafe_code)]
 
+mod centrifuge;
 mod envelope;
 mod extensions;
 mod forwarded;
@@ -18,6 +19,7 @@ mod stream;
 mod translation;
 mod values;
 
+pub use centrifuge::{centrifuge_json, centrifuge_protobuf};
 pub use envelope::envelope;
 pub use extensions::extensions;
 pub use forwarded::forwarded;
@@ -35,7 +37,7 @@ pub use translation::translation;
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 12] = [
+pub const TRIALS: [Trial; 14] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),
@@ -48,4 +50,6 @@ pub const TRIALS: [Trial; 12] = [
     ("json_rpc", json_rpc),
     ("messagepack", messagepack),
     ("translation", translation),
+    ("centrifuge_json", centrifuge_json),
+    ("centrifuge_protobuf", centrifuge_protobuf),
 ];

@@ -1,7 +1,8 @@
 //! The native dialect in JSON, read: one object per text message.
 
 use super::{Key, Keys};
-use crate::dialect::decoded::{InvalidRequest, Item, ReplyMode};
+use crate::dialect::command::ReplyMode;
+use crate::dialect::decoded::{InvalidRequest, Item};
 use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
 use crate::dialect::rules::Rules;

@@ -1,7 +1,8 @@
 //! The native dialect in MessagePack, read: one map per binary message.
 
 use super::{Key, Keys};
-use crate::dialect::decoded::{Command, InvalidRequest, Item, ReplyMode};
+use crate::dialect::command::{Command, ReplyMode};
+use crate::dialect::decoded::{InvalidRequest, Item};
 use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
 use crate::dialect::rules::Rules;

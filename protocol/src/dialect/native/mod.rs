@@ -9,7 +9,7 @@
 pub(super) mod json;
 pub(super) mod messagepack;
 
-use super::decoded::{Command, ReplyMode};
+use super::command::{Command, ReplyMode};
 use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
 use super::position::{Since, SinceByRoom};

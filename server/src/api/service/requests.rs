@@ -125,7 +125,7 @@ impl Service {
     }
 
     /// Runs a command's middleware and handler. A panic there concerns this command alone.
-    fn command(
+    pub(in crate::api) fn command(
         &mut self,
         cx: &mut Engine<'_>,
         session: &mut Session,

@@ -1,0 +1,56 @@
+//! What only clients of the Centrifuge protocol are answered, as a part of the replies of all
+//! dialects (`dialect::reply`). Made by the server, written by `reply`.
+
+use super::code::Refusal;
+use crate::dialect::position::LogPosition;
+
+/// The answer to a command, in words of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CentrifugeReply<'a> {
+    /// To `connect`.
+    Connected(Connected<'a>),
+    /// To `subscribe`.
+    Subscribed(Subscribed<'a>),
+    /// To `presence_stats`.
+    PresenceStats {
+        /// Connections.
+        clients: u32,
+        /// Users; all who are nobody count as one.
+        users: u32,
+    },
+    /// To what has a number of its own among the protocol's errors.
+    Refused(Refusal),
+}
+
+/// The connection is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connected<'a> {
+    /// Its id.
+    pub client: &'a str,
+    /// Name and version of the server.
+    pub version: &'a str,
+    /// Seconds from one ping to the next; 0: there are none.
+    pub ping_s: u32,
+}
+
+/// A membership has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscribed<'a> {
+    /// Where the client stands in a channel from which it may recover: what it has had, if what
+    /// follows that is sent; otherwise the newest.
+    pub position: Option<LogPosition<'a>>,
+    /// What became of the wish to have what was missed.
+    pub recovery: Recovering,
+}
+
+/// What became of a wish to have what was missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recovering {
+    /// There was none.
+    #[default]
+    No,
+    /// It follows.
+    Recovered,
+    /// It is lost.
+    Lost,
+}

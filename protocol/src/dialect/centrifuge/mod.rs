@@ -1,0 +1,31 @@
+//! The Centrifuge client protocol, version 2, in its two encodings: JSON lines and Protobuf. Its
+//! channels are rooms, so whoever speaks another dialect meets those who speak this one.
+//!
+//! A message holds any number of commands, which are replied to one by one, each in a message of
+//! its own; so a slow one holds up no other. `commands` reads, `reply` and `push` write, `code` has
+//! the protocol's numbers. `docs/centrifuge.md` says what of the protocol there is.
+
+mod answer;
+mod asked;
+mod body;
+mod code;
+mod command;
+mod commands;
+mod protobuf;
+pub(super) mod push;
+mod record;
+pub(super) mod reply;
+mod schema;
+
+pub use answer::{CentrifugeReply, Connected, Recovering, Subscribed};
+pub use asked::{CentrifugeRequest, ConnectCommand, IfLost, Subscribe};
+pub(super) use body::{Delimited, JsonLines};
+pub use code::{Disconnect, Refusal};
+pub use command::{Instruction, SEND};
+pub(super) use commands::Encoded;
+pub use commands::{BadCommand, COMMANDS_MAX, Commands};
+
+/// What the server sends from time to time in JSON, and what it is answered with.
+pub const PING_JSON: &[u8] = b"{}";
+/// The same in Protobuf: a message of no bytes behind its length.
+pub const PING_PROTOBUF: &[u8] = &[0];

@@ -1,0 +1,193 @@
+//! What the server sends without a command: publications, members that come and go, messages that
+//! are no channel's. Called by `dialect`, and for publications of history by `reply`.
+//!
+//! Invariant: a publication ends with its data, so that one frame can hold both.
+
+use super::body::{MessageBody, WireNotation, message};
+use super::code::UNSUBSCRIBED_INSUFFICIENT_STATE;
+use super::schema::Field;
+use super::schema::received::{client_info, data, member, publication, push, reply, unsubscribe};
+use crate::dialect::event::{Event, PresenceChange};
+use crate::dialect::reply::Origin;
+use crate::dialect::value::{Unencodable, Value};
+use crate::json::Raw;
+
+/// Appends an event as one reply with a push.
+pub(crate) fn write<N: WireNotation>(
+    out: &mut Vec<u8>,
+    event: &Event<'_>,
+) -> Result<(), Unencodable> {
+    let pushed = pushed(event).ok_or(Unencodable::Message)?;
+    let hint = hint_of(event);
+    message::<N>(out, hint + 5, |body| {
+        body.message(reply::PUSH, hint, |body| {
+            body.text(push::CHANNEL, pushed.channel);
+            body.message(pushed.field, hint, |body| pushed.write(body));
+        });
+    });
+    Ok(())
+}
+
+/// Whether there is a push for an event.
+pub(crate) fn has(event: &Event<'_>) -> bool {
+    pushed(event).is_some()
+}
+
+/// About how many bytes a push has.
+fn hint_of(event: &Event<'_>) -> usize {
+    let data = match event {
+        Event::Message { data, .. } | Event::Event { data, .. } | Event::Presence { data, .. } => {
+            *data
+        }
+        _ => None,
+    };
+    data.map_or(0, |data| data.as_bytes().len()) + 40
+}
+
+/// A push, and of which channel.
+struct Pushed<'a> {
+    channel: &'a str,
+    field: Field,
+    content: PushContent<'a>,
+}
+
+enum PushContent<'a> {
+    Publication {
+        origin: Origin<'a>,
+        offset: Option<u64>,
+        data: Option<Value<'a>>,
+    },
+    /// To everyone, or to a user.
+    Message(Option<Value<'a>>),
+    Member {
+        connection: Option<&'a str>,
+        user: Option<&'a str>,
+        data: Option<Value<'a>>,
+    },
+    Unsubscribe,
+}
+
+/// What clients of this protocol hear of an event; `None`: nothing.
+fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
+    let in_channel = |channel, field, content| Pushed {
+        channel,
+        field,
+        content,
+    };
+    let said = |room, origin, offset, data| match room {
+        Some(room) => in_channel(
+            room,
+            push::PUB,
+            PushContent::Publication {
+                origin,
+                offset,
+                data,
+            },
+        ),
+        None => in_channel("", push::MESSAGE, PushContent::Message(data)),
+    };
+    Some(match *event {
+        Event::Message {
+            room,
+            from,
+            offset,
+            data,
+        } => said(room, Origin::From(from), offset, data),
+        Event::Event {
+            event,
+            room,
+            offset,
+            data,
+        } => said(room, Origin::Event(event), offset, data),
+        Event::Presence {
+            room,
+            change,
+            connection,
+            user,
+            data,
+            ..
+        } => {
+            let field = match change {
+                PresenceChange::Join => push::JOIN,
+                PresenceChange::Leave => push::LEAVE,
+                // Who may come back has not left.
+                PresenceChange::Away | PresenceChange::Back => return None,
+            };
+            let content = PushContent::Member {
+                connection,
+                user,
+                data,
+            };
+            in_channel(room, field, content)
+        }
+        // Of anything else the channel is such that it may be, and offsets say where.
+        Event::Missed { room, reason, .. } if reason.is_a_loss() => {
+            in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe)
+        }
+        Event::Missed { .. } => return None,
+        Event::Welcome(_)
+        | Event::PresenceCount { .. }
+        | Event::Closing { .. }
+        | Event::Expiring { .. }
+        | Event::Call { .. } => return None,
+    })
+}
+
+impl Pushed<'_> {
+    fn write<N: WireNotation>(&self, body: &mut MessageBody<'_, N>) {
+        match self.content {
+            PushContent::Publication {
+                origin,
+                offset,
+                data,
+            } => push_publication(body, origin, offset, data),
+            PushContent::Message(value) => body.data(data::DATA, some(value)),
+            PushContent::Member {
+                connection,
+                user,
+                data,
+            } => body.message(member::INFO, 0, |body| {
+                info_of(body, connection, user);
+                body.some_data(client_info::CHAN_INFO, data);
+            }),
+            PushContent::Unsubscribe => {
+                let (code, reason) = UNSUBSCRIBED_INSUFFICIENT_STATE;
+                body.unsigned(unsubscribe::CODE, code.into());
+                body.text(unsubscribe::REASON, reason);
+            }
+        }
+    }
+}
+
+fn some(value: Option<Value<'_>>) -> Value<'_> {
+    value.unwrap_or(Value::Json(Raw::NULL))
+}
+
+/// A publication. One of the application has the name of its event for a tag.
+pub(super) fn push_publication<N: WireNotation>(
+    body: &mut MessageBody<'_, N>,
+    origin: Origin<'_>,
+    offset: Option<u64>,
+    value: Option<Value<'_>>,
+) {
+    match origin {
+        Origin::From(connection) => body.message(publication::INFO, 0, |body| {
+            info_of(body, Some(connection), None);
+        }),
+        Origin::Event(name) => body.tag(publication::TAGS, TAG_OF_EVENTS, name),
+    }
+    body.unsigned(publication::OFFSET, offset.unwrap_or(0));
+    body.data(publication::DATA, some(value));
+}
+
+const TAG_OF_EVENTS: &str = "event";
+
+/// Who somebody is.
+pub(super) fn info_of<N: WireNotation>(
+    body: &mut MessageBody<'_, N>,
+    connection: Option<&str>,
+    user: Option<&str>,
+) {
+    body.text(client_info::USER, user.unwrap_or(""));
+    body.text(client_info::CLIENT, connection.unwrap_or(""));
+}

@@ -1,0 +1,140 @@
+//! The replies to commands, as the protocol has them. The server's own words (`dialect::reply`)
+//! become the protocol's here.
+
+use super::answer::{CentrifugeReply, Connected, Recovering, Subscribed};
+use super::body::{MessageBody, WireNotation, message};
+use super::code::{Refusal, Retry, error_number, retry_of};
+use super::push::{info_of, push_publication};
+use super::schema::received::{
+    client_info, connect, data, error, history, presence, presence_stats, reply, subscribe,
+};
+use crate::dialect::id::Id;
+use crate::dialect::position::LossReason;
+use crate::dialect::reply::{HistoryPage, Member, Reply};
+use crate::dialect::value::Value;
+
+/// Appends the reply to a command, under its number.
+pub(crate) fn write<N: WireNotation>(out: &mut Vec<u8>, id: Option<Id<'_>>, answer: &Reply<'_>) {
+    message::<N>(out, hint_of(answer), |body| {
+        body.id(reply::ID, id);
+        write_answer(body, answer);
+    });
+}
+
+/// About how many bytes it has: only of those that may be large by themselves.
+fn hint_of(answer: &Reply<'_>) -> usize {
+    match answer {
+        Reply::Result(Some(value)) => value.as_bytes().len() + 8,
+        _ => 0,
+    }
+}
+
+fn write_answer<N: WireNotation>(body: &mut MessageBody<'_, N>, answer: &Reply<'_>) {
+    match *answer {
+        Reply::Ack | Reply::Published { .. } => body.message(reply::PUBLISH, 0, |_| {}),
+        Reply::Left { .. } | Reply::LeftRooms(_) => body.message(reply::UNSUBSCRIBE, 0, |_| {}),
+        Reply::Presence(found) => body.message(reply::PRESENCE, 0, |body| {
+            body.map(presence::PRESENCE, found.members, key_of, |body, member| {
+                write_member(body, member);
+            });
+        }),
+        Reply::History(page) => write_history(body, &page),
+        Reply::Result(value) => write_result(body, value),
+        Reply::Error(problem) => {
+            let (number, retry) = (error_number(problem.code), retry_of(problem.code));
+            write_error(body, number, &problem.message, retry);
+        }
+        Reply::Centrifuge(CentrifugeReply::Connected(connected)) => {
+            write_connected(body, connected);
+        }
+        Reply::Centrifuge(CentrifugeReply::Subscribed(subscribed)) => {
+            write_subscribed(body, &subscribed);
+        }
+        Reply::Centrifuge(CentrifugeReply::PresenceStats { clients, users }) => {
+            body.message(reply::PRESENCE_STATS, 0, |body| {
+                body.unsigned(presence_stats::NUM_CLIENTS, clients.into());
+                body.unsigned(presence_stats::NUM_USERS, users.into());
+            });
+        }
+        Reply::Centrifuge(CentrifugeReply::Refused(refusal)) => write_refusal(body, refusal),
+        // No command of the protocol asks for these.
+        Reply::Pong { .. }
+        | Reply::Echo { .. }
+        | Reply::Joined(_)
+        | Reply::JoinedRooms(_)
+        | Reply::Rooms(_)
+        | Reply::Authenticated(_)
+        | Reply::Resumed(_)
+        | Reply::Status { .. } => write_refusal(body, Refusal::NotAvailable),
+    }
+}
+
+fn write_refusal<N: WireNotation>(body: &mut MessageBody<'_, N>, refusal: Refusal) {
+    let (number, text, retry) = refusal.error();
+    write_error(body, number, text, retry);
+}
+
+fn write_error<N: WireNotation>(
+    body: &mut MessageBody<'_, N>,
+    number: u32,
+    text: &str,
+    retry: Retry,
+) {
+    body.message(reply::ERROR, text.len() + 8, |body| {
+        body.unsigned(error::CODE, number.into());
+        body.text(error::MESSAGE, text);
+        body.boolean(error::TEMPORARY, retry == Retry::Later);
+    });
+}
+
+fn write_result<N: WireNotation>(body: &mut MessageBody<'_, N>, value: Option<Value<'_>>) {
+    let hint = value.map_or(0, |value| value.as_bytes().len() + 4);
+    body.message(reply::RPC, hint, |body| body.some_data(data::DATA, value));
+}
+
+fn write_connected<N: WireNotation>(body: &mut MessageBody<'_, N>, connected: Connected<'_>) {
+    body.message(reply::CONNECT, 0, |body| {
+        body.text(connect::CLIENT, connected.client);
+        body.text(connect::VERSION, connected.version);
+        body.unsigned(connect::PING, connected.ping_s.into());
+        body.boolean(connect::PONG, connected.ping_s > 0);
+    });
+}
+
+fn write_subscribed<N: WireNotation>(body: &mut MessageBody<'_, N>, subscribed: &Subscribed<'_>) {
+    body.message(reply::SUBSCRIBE, 0, |body| {
+        if let Some(position) = subscribed.position {
+            body.boolean(subscribe::RECOVERABLE, true);
+            body.boolean(subscribe::POSITIONED, true);
+            body.text(subscribe::EPOCH, position.epoch);
+            body.unsigned(subscribe::OFFSET, position.offset);
+        }
+        let recovering = subscribed.recovery;
+        body.boolean(subscribe::RECOVERED, recovering == Recovering::Recovered);
+        body.boolean(subscribe::WAS_RECOVERING, recovering != Recovering::No);
+    });
+}
+
+fn write_history<N: WireNotation>(body: &mut MessageBody<'_, N>, page: &HistoryPage<'_>) {
+    // Of what the channel has kept since then, none has to do with what the client has had.
+    if page.loss == Some(LossReason::EpochChanged) {
+        return write_refusal(body, Refusal::UnrecoverablePosition);
+    }
+    body.message(reply::HISTORY, 0, |body| {
+        body.messages(history::PUBLICATIONS, page.messages, |body, kept| {
+            push_publication(body, kept.origin, Some(kept.offset), Some(kept.data));
+        });
+        body.text(history::EPOCH, page.position.epoch);
+        body.unsigned(history::OFFSET, page.position.offset);
+    });
+}
+
+/// A member that is a user with all its connections has the user's name for a key.
+fn key_of<'m>(member: &'m Member<'_>) -> &'m str {
+    member.connection.or(member.user).unwrap_or("")
+}
+
+fn write_member<N: WireNotation>(body: &mut MessageBody<'_, N>, member: &Member<'_>) {
+    info_of(body, member.connection, member.user);
+    body.some_data(client_info::CHAN_INFO, member.data);
+}

@@ -1,0 +1,8 @@
+//! What the server does for clients of the Centrifuge protocol and for no others: the first command
+//! of a connection, channels with recovery, and the codes that it ends with. Everything else is
+//! what all dialects have.
+
+pub(crate) mod closing;
+pub(crate) mod connection;
+pub(crate) mod options;
+pub(crate) mod requests;

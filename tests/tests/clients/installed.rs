@@ -41,6 +41,13 @@ pub(crate) fn node_script(lock_folder: &str, script: &str) -> Command {
     node
 }
 
+/// The text of a file of a module that a folder's lock file names: what a page includes.
+pub(crate) fn node_module(lock_folder: &str, file: &str) -> String {
+    drop(node_script(lock_folder, ""));
+    let file = folder(lock_folder).join("node_modules").join(file);
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
 /// The same for the Node of the lock file, which is younger than Debian's.
 pub(crate) fn new_node_script(lock_folder: &str, script: &str) -> Command {
     let system = node_script(lock_folder, script);

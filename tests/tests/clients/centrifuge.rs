@@ -10,7 +10,7 @@ use crate::page::Page;
 use crate::puppet::{Puppet, Script};
 use serde_json::{Value, json};
 use shardcast::namespace::{History, Namespace, Namespaces, Who};
-use shardcast::{App, Centrifuge, ConnectionId, Handle};
+use shardcast::{App, Centrifuge, ConnectionId, Handle, Origins};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::dialect::centrifuge::Instruction;
 use shardcast_engine::protocol::dialect::{Decoded, Dialect, Id, Payload, Rules};
@@ -220,7 +220,8 @@ fn app() -> App {
     };
     let named = [("kept", kept), ("shut", shut), ("team", team)];
     let namespaces = Namespaces::new(Namespace::default(), named).expect("they fit");
-    let app = App::new().namespaces(namespaces);
+    // The page of the browser is of another origin.
+    let app = App::new().namespaces(namespaces).origins(Origins::any());
     let handlers = app.handlers();
     handlers
         .on("double", |_, number: u64| Ok(json!({"double": 2 * number})))
@@ -463,7 +464,7 @@ fn endings(sdk: &mut Sdk, handle: &Handle, wire: &Wire) {
     }
     for (code, reason, said) in [
         (4003, "who are you", 3500),
-        (4010, "", 3503),
+        (4050, "", 3503),
         (1000, "null", 3503),
         (1008, r#"{"reason":"x","reconnect":true}"#, 3503),
         (4500, "", 4500),

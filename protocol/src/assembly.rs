@@ -115,7 +115,7 @@ impl Assembly {
         };
     }
 
-    /// Appends a small fragment that the header check found to belong and to fit, without its mask.
+    /// Appends a fragment that the header check found to belong and to fit, without its mask.
     ///
     /// # Errors
     /// As of [`Assembly::take`].

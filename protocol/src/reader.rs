@@ -105,20 +105,17 @@ pub fn next<'b>(
         return begin_large(bytes, assembly, &head, payload_bytes, limits);
     }
     let payload = &mut bytes[head.header_bytes..used];
-    let is_fragment = !head.is_final || head.opcode == OpCode::Continuation;
-    if is_fragment && payload_bytes >= Assembly::LARGE_BYTES {
-        let event = take_fragment(assembly, &head, payload, limits)?;
-        return Ok(Step::Event { event, used });
-    }
     if let Some(key) = head.mask {
         apply_mask(payload, key);
     }
     let event = match head.opcode {
-        _ if is_fragment => take_small_fragment(assembly, &head, payload, limits)?,
-        OpCode::Text => FrameEvent::Text(
+        OpCode::Text if head.is_final => FrameEvent::Text(
             simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::TextNotUtf8)?,
         ),
-        OpCode::Binary | OpCode::Continuation => FrameEvent::Binary(payload),
+        OpCode::Binary if head.is_final => FrameEvent::Binary(payload),
+        OpCode::Text | OpCode::Binary | OpCode::Continuation => {
+            take_fragment(assembly, &head, payload, limits)?
+        }
         OpCode::Ping => FrameEvent::Ping(payload),
         OpCode::Pong => FrameEvent::Pong(payload),
         OpCode::Close => FrameEvent::Close(CloseFrame::parse(payload)?),
@@ -205,10 +202,11 @@ fn take_part(
     Ok((event, taken))
 }
 
-/// The same for one that is unmasked already.
+/// Rare: kept out of the hot path. `FrameHeader::check` has made sure that the fragment belongs and
+/// fits.
 #[cold]
 #[inline(never)]
-fn take_small_fragment(
+fn take_fragment(
     assembly: &mut Option<Box<Assembly>>,
     head: &FrameHeader,
     payload: &[u8],
@@ -221,22 +219,6 @@ fn take_small_fragment(
     } else {
         FrameEvent::Fragment
     })
-}
-
-/// Rare: kept out of the hot path. `FrameHeader::check` has made sure that the fragment belongs and
-/// fits.
-#[cold]
-#[inline(never)]
-fn take_fragment(
-    assembly: &mut Option<Box<Assembly>>,
-    head: &FrameHeader,
-    payload: &[u8],
-    limits: &ReadLimits,
-) -> Result<FrameEvent<'static>, ProtocolError> {
-    let assembly = assembly.get_or_insert_with(|| Box::new(Assembly::new(head.kind())));
-    assembly.begin_frame(payload.len(), head.mask, head.is_final);
-    let (event, _) = take_part(assembly, payload, limits)?;
-    Ok(event)
 }
 
 /// What was agreed on at the handshake that gives a reserved bit a meaning.

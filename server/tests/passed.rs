@@ -208,7 +208,8 @@ fn what_was_not_passed_is_told() {
             Some((&far, "web")),
             "inherited:web",
             " is reachable from other hosts, and without authentication everyone there could read and publish everything: have a loopback \
-             address passed, or pass --insecure (server.insecure = true) where the network itself keeps strangers out\n",
+             address passed, require tokens (auth.tokens = \"required\"), or pass --insecure (server.insecure = true) where the network itself \
+             keeps strangers out\n",
         ),
     ] {
         let (code, said) = refusal(program(&["--listen", listen], socket));

@@ -117,7 +117,7 @@ impl Guard {
 }
 
 /// Requests a second that are served, and at once.
-const REQUESTS: (u64, u64) = (100, 200);
+const REQUESTS: (u64, u64) = (1_000, 1_000);
 /// Wrong tokens a second that are answered 401, and at once; more are answered 429.
 const REFUSALS: (u64, u64) = (5, 20);
 

@@ -218,7 +218,7 @@ fn check_heard(server: &Server, heard: &str) {
 #[test]
 fn the_examples_are_what_happens() {
     let examples = examples();
-    assert_eq!(examples.len(), 26, "examples come and go; count them here");
+    assert_eq!(examples.len(), 27, "examples come and go; count them here");
     // One shard: the last example needs all its requests to be read before any is answered.
     let (server, _handle) = Server::of(app(), config(1));
     let mut neighbour = Client::native(&server);

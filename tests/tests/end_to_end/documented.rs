@@ -232,6 +232,10 @@ fn the_examples_are_what_happens() {
             check_json_rpc(&server, example);
             continue;
         }
+        // An hour passes in it: `tests/tokens` has this dialogue with a token of seconds.
+        if has(r#""type":"auth""#) {
+            continue;
+        }
         if has("0x") {
             check_messagepack(&server, example);
             continue;

@@ -8,6 +8,7 @@
 
 use crate::admin::problem::AdminProblem;
 use crate::admin::token::AdminToken;
+use crate::auth::sources::bearer;
 use crate::limits::gcra::Rate;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use std::net::IpAddr;
@@ -85,13 +86,10 @@ impl Guard {
         let Some(token) = token.as_ref() else {
             return Ok(());
         };
-        let given = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let shown = given.and_then(|given| {
-            let (scheme, shown) = given.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("Bearer").then(|| shown.trim())
-        });
+        let given = headers.get(AUTHORIZATION);
+        let shown = given
+            .and_then(|given| bearer(given.as_bytes()))
+            .and_then(|shown| str::from_utf8(shown).ok());
         if shown.is_some_and(|shown| token.is(shown)) {
             return Ok(());
         }

@@ -54,14 +54,17 @@ fn only<'r>(found: impl Iterator<Item = &'r [u8]>) -> Result<Option<&'r [u8]>, T
     }
 }
 
-/// `Authorization: Bearer TOKEN` (RFC 6750 §2.1). Other schemes are none of ours.
 fn bearers<'r>(request: &HttpRequest<'r>) -> impl Iterator<Item = &'r [u8]> {
+    headers(request, "Authorization").filter_map(bearer)
+}
+
+/// The token of a header `Authorization: Bearer TOKEN` (RFC 6750 §2.1). Other schemes are none of
+/// ours.
+pub(crate) fn bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"Bearer ";
-    headers(request, "Authorization").filter_map(|value| {
-        let (scheme, token) = value.split_at_checked(SCHEME.len())?;
-        let is_bearer = scheme.eq_ignore_ascii_case(SCHEME);
-        is_bearer.then(|| token.trim_ascii())
-    })
+    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(SCHEME);
+    is_bearer.then(|| token.trim_ascii())
 }
 
 /// The alphabet of tokens needs no escapes in a query.

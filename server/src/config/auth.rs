@@ -1,7 +1,7 @@
 //! The values of section `[auth]` and of every `[auth.keys.NAME]`: which tokens are asked for, and
 //! which files and variables have what checks them. Nothing is opened here.
 
-use super::value::{ConfigValue, VARIABLE_PREFIX};
+use super::value::{ConfigValue, VARIABLE_PREFIX, is_shown_plainly};
 use crate::auth::algorithm::TokenAlgorithm;
 use crate::auth::key::TokenKey;
 use crate::auth::key_set::KeySetOptions;
@@ -200,7 +200,7 @@ impl ConfigValue for Names {
             return Some(());
         }
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
-        if names.len() > COUNT_MAX || !names.iter().all(|name| is_shown_plainly(name)) {
+        if names.len() > COUNT_MAX || !names.iter().all(|name| is_short_and_plain(name)) {
             return None;
         }
         self.0 = names.into_iter().map(str::to_owned).collect();
@@ -223,7 +223,7 @@ impl ConfigValue for Word {
     fn read(&mut self, text: &str) -> Option<()> {
         self.0 = match text {
             NONE => None,
-            text if is_shown_plainly(text) => Some(text.to_owned()),
+            text if is_short_and_plain(text) => Some(text.to_owned()),
             _ => return None,
         };
         Some(())
@@ -243,7 +243,7 @@ impl ConfigValue for VariableName {
         self.0 = match text {
             NONE => None,
             text if text.starts_with(VARIABLE_PREFIX) || text.contains('=') => return None,
-            text if is_shown_plainly(text) => Some(text.to_owned()),
+            text if is_short_and_plain(text) => Some(text.to_owned()),
             _ => return None,
         };
         Some(())
@@ -262,7 +262,7 @@ impl ConfigValue for FilePath {
     fn read(&mut self, text: &str) -> Option<()> {
         self.0 = match text {
             NONE => None,
-            text if is_shown_plainly(text) => Some(text.into()),
+            text if is_short_and_plain(text) => Some(text.into()),
             _ => return None,
         };
         Some(())
@@ -274,10 +274,9 @@ impl ConfigValue for FilePath {
     }
 }
 
-/// A page of the configuration shows values without escapes.
-fn is_shown_plainly(text: &str) -> bool {
-    let fits = |c: char| !c.is_control() && !matches!(c, '"' | '\\');
-    !text.is_empty() && text.len() <= 1_024 && text.chars().all(fits)
+/// A text of at most 1,024 bytes that is shown as it is.
+fn is_short_and_plain(text: &str) -> bool {
+    text.len() <= 1_024 && is_shown_plainly(text)
 }
 
 /// A moment: RFC 3339 with an offset, or a date, whose first moment in UTC it is.

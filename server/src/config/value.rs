@@ -174,18 +174,23 @@ pub(crate) struct OneName(pub(crate) Option<String>);
 
 impl ConfigValue for OneName {
     fn read(&mut self, text: &str) -> Option<()> {
-        // A page of the configuration shows values without escapes.
-        let stands = |c: char| !c.is_control() && !matches!(c, '"' | '\\');
         self.0 = match text {
             "none" => None,
-            name => Some(name.to_owned()).filter(|it| !it.is_empty() && it.chars().all(stands)),
+            name if is_shown_plainly(name) => Some(name.to_owned()),
+            _ => return None,
         };
-        (text == "none" || self.0.is_some()).then_some(())
+        Some(())
     }
 
     fn show(&self) -> String {
         self.0.clone().unwrap_or_else(|| "none".to_owned())
     }
+}
+
+/// A text that a page of the configuration shows as it is: values stand there without escapes.
+pub(super) fn is_shown_plainly(text: &str) -> bool {
+    let fits = |c: char| !c.is_control() && !matches!(c, '"' | '\\');
+    !text.is_empty() && text.chars().all(fits)
 }
 
 /// A whole number: decimal digits and nothing else.

@@ -38,7 +38,7 @@ impl Core {
             return Err(PublishError::TooManyReports);
         }
         self.topics
-            .check_congestion(&mut self.connections, ticket, Some(topic.topic()));
+            .check_congestion(&mut self.connections.slots, ticket, Some(topic.topic()));
         Ok(topic)
     }
 }

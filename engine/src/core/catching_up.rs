@@ -79,7 +79,7 @@ impl Core {
         if self.topics.cursors.count() >= Config::CURSORS_MAX {
             return false;
         }
-        let memberships = self.connections.memberships(who.slot);
+        let memberships = self.connections.slots.memberships(who.slot);
         let membership = *memberships
             .find(cursor.subscribers)
             .expect("it is a member");
@@ -97,7 +97,7 @@ impl Core {
     /// A member has read the log to its end.
     fn end_reading(&mut self, who: Ticket, subscribers: u32) {
         self.topics.cursors.remove(who.slot, subscribers);
-        let memberships = self.connections.memberships(who.slot);
+        let memberships = self.connections.slots.memberships(who.slot);
         let membership = *memberships.find(subscribers).expect("it is a member");
         debug_assert!(matches!(membership.place(), MemberPlace::Behind(_)));
         self.remove_member(membership);
@@ -108,7 +108,11 @@ impl Core {
     }
 
     fn set_place(&mut self, who: Ticket, subscribers: u32, place: MemberPlace) {
-        let membership = self.connections.memberships(who.slot).find(subscribers);
+        let membership = self
+            .connections
+            .slots
+            .memberships(who.slot)
+            .find(subscribers);
         membership.expect("it is a member").set_place(place);
     }
 
@@ -126,7 +130,11 @@ impl Core {
             return false;
         };
         // A member that has left since the batch was closed is one of those it goes to.
-        let membership = self.connections.memberships(who.slot).find(subscribers);
+        let membership = self
+            .connections
+            .slots
+            .memberships(who.slot)
+            .find(subscribers);
         if !membership
             .is_some_and(|membership| matches!(membership.place(), MemberPlace::Member(_)))
         {
@@ -171,14 +179,19 @@ impl Core {
             let Some((who, subscribers)) = self.topics.cursors.pop_ready() else {
                 return;
             };
-            if self.connections.phase(who) == Phase::Open {
+            if self.connections.slots.phase(who) == Phase::Open {
                 self.ask_for_range(who, subscribers);
             }
         }
     }
 
     fn ask_for_range(&mut self, who: Ticket, subscribers: u32) {
-        let has_backlog = self.connections.at(who.slot).flags.has(Flags::BACKLOG);
+        let has_backlog = self
+            .connections
+            .slots
+            .at(who.slot)
+            .flags
+            .has(Flags::BACKLOG);
         let Some(cursor) = self.topics.cursors.get_mut(who.slot, subscribers) else {
             return;
         };
@@ -194,7 +207,7 @@ impl Core {
         let topic = self.topics.local.key(subscribers).clone();
         let reader = Reader {
             who: self.address(who),
-            encoding: self.encoding(who),
+            encoding: self.connections.slots.encoding(who.slot),
             next,
             reading,
         };
@@ -212,11 +225,16 @@ impl Core {
     /// of it; [`Core::append_range`] follows. `None`: nobody waits for it.
     pub(crate) fn begin_range(&mut self, caught_up: &CaughtUp) -> Option<Option<Missed>> {
         let (who, encoding) = (caught_up.who, caught_up.encoding);
-        if self.connections.phase(who) != Phase::Open {
+        if self.connections.slots.phase(who) != Phase::Open {
             return None;
         }
         let subscribers = self.topics.local.find(encoding, caught_up.topic.topic())?;
-        let has_backlog = self.connections.at(who.slot).flags.has(Flags::BACKLOG);
+        let has_backlog = self
+            .connections
+            .slots
+            .at(who.slot)
+            .flags
+            .has(Flags::BACKLOG);
         let cursor = self.topics.cursors.get_mut(who.slot, subscribers)?;
         if cursor.state != CursorState::Answer || cursor.next != caught_up.asked {
             return None;
@@ -282,10 +300,10 @@ impl Core {
 
     /// Appends frames that others are sent, too. False: the connection is not open any more.
     fn append_span(&mut self, who: Ticket, span: &Span) -> bool {
-        if self.connections.phase(who) != Phase::Open {
+        if self.connections.slots.phase(who) != Phase::Open {
             return false;
         }
-        let flags = self.connections.at(who.slot).flags;
+        let flags = self.connections.slots.at(who.slot).flags;
         let mut frames = u64::from(span.frames);
         if flags.has(Flags::SERVED_APART) {
             frames = self.append_frames(who, &span.plain);
@@ -294,14 +312,14 @@ impl Core {
                 Some(deflated) if flags.has(Flags::DEFLATES) => deflated,
                 Some(_) | None => &span.plain,
             };
-            let shared = self.outgoing.share(bytes.clone());
+            let shared = self.egress.outgoing.share(bytes.clone());
             if !self.append_shared(who, shared, bytes, 0, bytes.len()) {
                 return false;
             }
-            self.count_out(frames, bytes.len());
+            self.egress.count_out(frames, bytes.len());
         }
         self.counters.deliveries.add(frames);
         self.counters.caught_up.add(frames);
-        self.connections.phase(who) == Phase::Open
+        self.connections.slots.phase(who) == Phase::Open
     }
 }

@@ -36,8 +36,8 @@ impl Core {
     pub(super) fn home_parts(&mut self) -> (&mut Topics, &mut Mailbox, Encoder<'_>) {
         let encoder = Encoder {
             encode: self.meaning.encode,
-            compressing: self.compressing.as_deref_mut(),
-            admission: &self.admissions.process,
+            compressing: self.egress.compressing.as_deref_mut(),
+            admission: &self.connections.admissions.process,
             counters: &self.counters,
             shard: self.mail.shard(),
         };
@@ -46,11 +46,11 @@ impl Core {
 
     /// As owner: sends something to one connection, in its encoding.
     pub(crate) fn send_one(&mut self, to: Ticket, content: &Content) {
-        if self.connections.phase(to) != Phase::Open {
+        if self.connections.slots.phase(to) != Phase::Open {
             self.counters.dropped_closing.add(1);
             return;
         }
-        let encoding = self.encoding(to);
+        let encoding = self.connections.slots.encoding(to.slot);
         let (.., encoder) = self.home_parts();
         if let Some(frame) = encoder.encode(content, encoding, None, None) {
             self.write_frame(to, |out| out.extend_from_slice(frame.bytes()));

@@ -28,7 +28,7 @@ impl Core {
         keep: &Keep,
         content: &Content,
     ) -> Report {
-        let now = self.now;
+        let now = self.connections.now;
         let opened = self.topics.logs.open(topic, keep.class, now, |log, _| {
             let known = keep.key.as_deref().and_then(|key| log.find_key(key));
             known.map_or(Ok(log.next_position()), |offset| {
@@ -88,7 +88,7 @@ impl Core {
         key: QueryKey,
         query: &HistoryQuery,
     ) {
-        let now = self.now;
+        let now = self.connections.now;
         let page = self.topics.logs.open(topic, class, now, |log, _| {
             let (entries, loss) = log.select(query);
             let mut bytes = 0;
@@ -119,8 +119,8 @@ impl Core {
             epoch,
             reader,
         } = ask;
-        let now = self.now;
-        let bytes_max = RANGE_BYTES_MAX.min(self.limits.outbox.bytes_max / 2);
+        let now = self.connections.now;
+        let bytes_max = RANGE_BYTES_MAX.min(self.egress.outbox.bytes_max / 2);
         let (topics, mail, mut encoder) = self.home_parts();
         let name = topic.topic();
         let read = topics.logs.get(name, now, |log, _| {

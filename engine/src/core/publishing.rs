@@ -46,7 +46,7 @@ impl Core {
         };
         let topic = request.topic.as_ref().map(TopicKey::topic);
         self.topics
-            .check_congestion(&mut self.connections, ticket, topic);
+            .check_congestion(&mut self.connections.slots, ticket, topic);
         self.post_publish(request);
         Ok(())
     }
@@ -211,7 +211,7 @@ impl Core {
     /// one later misses nothing between two messages that it gets.
     fn order_for_everyone(&mut self, publish: &PublishRequest) {
         self.events.published(None, None);
-        let present = self.admissions.process.encodings.get();
+        let present = self.connections.admissions.process.encodings.get();
         let (_, mail, mut encoder) = self.home_parts();
         let frames = &encoder.share_all(publish, present, None, None);
         let shards = mail.shards() as u16;
@@ -246,7 +246,7 @@ impl Core {
     /// As member: nobody of an encoding is sent a publish to everyone. The shard's part of its
     /// report.
     pub(crate) fn count_unencodable(&self, encoding: EncodingId, except: Option<Ticket>) -> Report {
-        let open = self.connections.open(encoding);
+        let open = self.connections.slots.open(encoding);
         Report {
             dropped: open.filter(|ticket| Some(*ticket) != except).count() as u32,
             ..Report::default()

@@ -30,12 +30,12 @@ impl Core {
 
     fn find_connections(&self, after: Option<Address>, limit: usize) -> Found<FoundConnection> {
         let behind = |address: &Address| after.is_none_or(|after| place(*address) > place(after));
-        let open = self.connections.in_phase(Phase::Open);
+        let open = self.connections.slots.in_phase(Phase::Open);
         let open = open.map(|ticket| self.address(ticket)).filter(behind);
         // They come in order: one more tells whether there are more.
         let found = open.take(limit + 1).map(|address| FoundConnection {
             address,
-            peer: self.connections.peer(address.ticket.slot),
+            peer: self.connections.slots.peer(address.ticket.slot),
             user: self.user(address.ticket),
         });
         Found::first(found, limit)

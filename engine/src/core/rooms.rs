@@ -4,7 +4,7 @@
 use super::Core;
 use crate::connection::membership::{MemberPlace, Membership};
 use crate::connection::phase::Phase;
-use crate::connection::slot::Connections;
+use crate::connection::slot::Slots;
 use crate::message::delivery::Joined;
 use crate::message::request::{Join, ShardRequest, ShownMember};
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
@@ -79,7 +79,7 @@ impl Core {
         if data.is_some_and(|data| data.data().bytes().len() > OwnedData::BYTES_MAX) {
             return Err(RoomError::DataTooLong);
         }
-        if self.connections.phase(ticket) != Phase::Open {
+        if self.connections.slots.phase(ticket) != Phase::Open {
             return Ok(());
         }
         let request = JoinRequest {
@@ -89,18 +89,18 @@ impl Core {
         };
         self.join_topic(ticket, request)?;
         self.topics
-            .check_congestion(&mut self.connections, ticket, Some(Topic::Room(room)));
+            .check_congestion(&mut self.connections.slots, ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
     pub(crate) fn leave(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
         self.check_name(room).map_err(|()| RoomError::BadName)?;
-        if self.connections.phase(ticket) != Phase::Open {
+        if self.connections.slots.phase(ticket) != Phase::Open {
             return Ok(());
         }
         self.leave_topic(ticket, Topic::Room(room), Some(tag))?;
         self.topics
-            .check_congestion(&mut self.connections, ticket, Some(Topic::Room(room)));
+            .check_congestion(&mut self.connections.slots, ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Core {
         if user.is_some_and(|name| !(1..=USER_BYTES_MAX).contains(&name.len())) {
             return Err(RoomError::BadName);
         }
-        if self.connections.phase(ticket) != Phase::Open {
+        if self.connections.slots.phase(ticket) != Phase::Open {
             return Ok(());
         }
         let user = user.map(Topic::User);
@@ -142,8 +142,11 @@ impl Core {
         user: Option<Topic<'_>>,
     ) -> Result<(), RoomError> {
         let Some(user) = user else { return Ok(()) };
-        let subscribers = self.topics.local.find(self.encoding(ticket), user);
-        let memberships = self.connections.memberships(ticket.slot);
+        let subscribers = self
+            .topics
+            .local
+            .find(self.connections.slots.encoding(ticket.slot), user);
+        let memberships = self.connections.slots.memberships(ticket.slot);
         let (total, _) = memberships.counts(TopicKind::User);
         let known = subscribers.and_then(|subscribers| memberships.find(subscribers));
         let has_room = match known {
@@ -155,7 +158,7 @@ impl Core {
 
     /// The subscribers of the user that a connection is.
     fn identity(&self, ticket: Ticket) -> Option<u32> {
-        let memberships = self.connections.memberships_ref(ticket.slot);
+        let memberships = self.connections.slots.memberships_ref(ticket.slot);
         let mut users = memberships.wanted(TopicKind::User);
         users.next().map(|membership| membership.subscribers)
     }
@@ -165,36 +168,10 @@ impl Core {
         Some(self.topics.local.key(self.identity(ticket)?).name().clone())
     }
 
-    /// The encoding of a connection's messages.
-    pub(crate) fn encoding(&self, ticket: Ticket) -> EncodingId {
-        self.connections.ref_at(ticket.slot).flags.encoding()
-    }
-
-    /// Gives an open connection another encoding, unless it is a member somewhere.
-    pub(crate) fn set_encoding(&mut self, ticket: Ticket, encoding: EncodingId) -> bool {
-        let is_open = self.connections.phase(ticket) == Phase::Open;
-        let is_member = !self
-            .connections
-            .memberships_ref(ticket.slot)
-            .as_slice()
-            .is_empty();
-        if !is_open || is_member {
-            return false;
-        }
-        let encodings = &self.admissions.process.encodings;
-        encodings.add(encoding);
-        encodings.remove(self.encoding(ticket));
-        self.connections
-            .at(ticket.slot)
-            .flags
-            .set_encoding(encoding);
-        true
-    }
-
     fn join_topic(&mut self, ticket: Ticket, request: JoinRequest<'_>) -> Result<(), RoomError> {
-        let encoding = self.encoding(ticket);
+        let encoding = self.connections.slots.encoding(ticket.slot);
         let known = self.topics.local.find(encoding, request.topic);
-        let memberships = self.connections.memberships(ticket.slot);
+        let memberships = self.connections.slots.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
         let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
         let subscribers = match known {
@@ -207,11 +184,11 @@ impl Core {
             None => {
                 if request.topic.kind() == TopicKind::Room {
                     let (total, wanted) = memberships.counts(TopicKind::Room);
-                    if wanted >= self.limits.rooms_per_connection_max {
+                    if wanted >= self.topics.limits.rooms_per_connection_max {
                         return Err(RoomError::TooMany);
                     }
                     // It may still be leaving as many rooms again.
-                    if total >= 2 * self.limits.rooms_per_connection_max {
+                    if total >= 2 * self.topics.limits.rooms_per_connection_max {
                         return Err(RoomError::Busy);
                     }
                 }
@@ -247,9 +224,9 @@ impl Core {
         topic: Topic<'_>,
         tag: Option<Tag>,
     ) -> Result<(), RoomError> {
-        let encoding = self.encoding(ticket);
+        let encoding = self.connections.slots.encoding(ticket.slot);
         let known = self.topics.local.find(encoding, topic);
-        let memberships = self.connections.memberships(ticket.slot);
+        let memberships = self.connections.slots.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
         let Some(membership) = known.filter(|membership| membership.wanted) else {
             return Err(RoomError::NotJoined);
@@ -270,7 +247,7 @@ impl Core {
 
     /// A name that a room may have.
     pub(super) fn check_name(&self, room: &str) -> Result<(), ()> {
-        let fits = (1..=self.limits.room_name_bytes_max).contains(&room.len());
+        let fits = (1..=self.topics.limits.room_name_bytes_max).contains(&room.len());
         fits.then_some(()).ok_or(())
     }
 
@@ -286,13 +263,13 @@ impl Core {
             ..
         } = &mut self.topics;
         let (mail, events) = (&mut self.mail, &mut self.events);
-        homes.order_join(logs, presences, mail, events, self.now, join);
+        homes.order_join(logs, presences, mail, events, self.connections.now, join);
     }
 
     /// As home of a user: a connection becomes the user's, if the rule for that has a place for it
     /// or makes one.
     fn seat(&mut self, join: &mut Join) {
-        match self.limits.same_user {
+        match self.topics.limits.same_user {
             SameUser::Allow => {}
             SameUser::Refuse { connections_max } => join.members_max = connections_max,
             SameUser::Replace { connections_max } if join.counted => {
@@ -317,7 +294,14 @@ impl Core {
             self.topics.seats.leave(topic.name(), who);
         }
         let Topics { homes, logs, .. } = &mut self.topics;
-        homes.order_leave(logs, &mut self.events, self.now, topic, encoding, who);
+        homes.order_leave(
+            logs,
+            &mut self.events,
+            self.connections.now,
+            topic,
+            encoding,
+            who,
+        );
     }
 
     /// The home counted the join (or was only asked): from here the connection is a member. The
@@ -333,7 +317,7 @@ impl Core {
             log,
         } = joined;
         let subscribers = self.topics.local.find(encoding, topic.topic());
-        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
+        let (subscribers, membership) = answered(&mut self.connections.slots, who, subscribers)?;
         membership.in_flight -= 1;
         let becomes_member = counted && membership.place() == MemberPlace::Outside;
         if becomes_member {
@@ -355,7 +339,7 @@ impl Core {
         tag: Option<Tag>,
     ) -> Answered {
         let subscribers = self.topics.local.find(encoding, topic.topic());
-        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
+        let (subscribers, membership) = answered(&mut self.connections.slots, who, subscribers)?;
         let was = *membership;
         membership.in_flight -= 1;
         membership.set_place(MemberPlace::Outside);
@@ -386,7 +370,7 @@ impl Core {
         let home = self.mail.home(Some(topic.topic()));
         self.mail.enqueue(home, refusal_acked);
         let subscribers = self.topics.local.find(encoding, topic.topic());
-        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
+        let (subscribers, membership) = answered(&mut self.connections.slots, who, subscribers)?;
         membership.in_flight -= 1;
         debug_assert_eq!(membership.place(), MemberPlace::Outside);
         let refused = *membership;
@@ -411,21 +395,24 @@ impl Core {
     }
 
     fn forget_membership(&mut self, who: Ticket, subscribers: u32) {
-        self.connections.memberships(who.slot).remove(subscribers);
+        self.connections
+            .slots
+            .memberships(who.slot)
+            .remove(subscribers);
         self.topics.local.release(subscribers);
     }
 }
 
 /// The membership that an answer is about, while its connection is open.
 fn answered(
-    connections: &mut Connections,
+    slots: &mut Slots,
     who: Ticket,
     subscribers: Option<u32>,
 ) -> Option<(u32, &mut Membership)> {
-    if connections.phase(who) != Phase::Open {
+    if slots.phase(who) != Phase::Open {
         return None;
     }
     let subscribers = subscribers?;
-    let membership = connections.memberships(who.slot).find(subscribers)?;
+    let membership = slots.memberships(who.slot).find(subscribers)?;
     Some((subscribers, membership))
 }

@@ -69,7 +69,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             Command::Notify { who, notice } => self.notify(who, notice),
             Command::Admit { who, notice } => self.decide(who, notice),
-            Command::ReplaceTls { listener, tls } => self.core.tls.replace(listener, tls),
+            Command::ReplaceTls { listener, tls } => self.core.egress.tls.replace(listener, tls),
             Command::Query { query, reply } => {
                 self.core.queries.ask(&mut self.core.mail, query, reply)
             }
@@ -85,7 +85,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn notify(&mut self, who: Ticket, notice: Notice) {
-        if self.core.connections.phase(who) != Phase::Open {
+        if self.core.connections.slots.phase(who) != Phase::Open {
             if discard(notice).is_err() {
                 self.core.count_panic(None);
             }
@@ -101,7 +101,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn take_notice(&mut self, who: Ticket, notice: Notice) {
         // Whoever has closed in this tick is told of before anybody asks for what it left.
         self.report_ended();
-        if self.core.connections.phase(who) == Phase::Open {
+        if self.core.connections.slots.phase(who) == Phase::Open {
             self.call(who, None, |application, context, session| {
                 application.notified(context, session, notice)
             });
@@ -116,7 +116,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// connections, and said much.
     pub(super) fn after_call(&mut self) {
         self.report_ended();
-        if self.core.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
+        if self.core.egress.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
             self.flush();
         }
     }
@@ -148,7 +148,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 tag,
             } => {
                 core.order_leave(&topic, encoding, who);
-                core.topics.presences.leave(topic.topic(), who, core.now);
+                core.topics
+                    .presences
+                    .leave(topic.topic(), who, core.connections.now);
                 let left = Delivery::Left {
                     topic,
                     encoding,
@@ -170,7 +172,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 for topic in &topics {
                     core.order_leave(topic, encoding, who);
                     let presences = &mut core.topics.presences;
-                    presences.lose(topic.topic(), who, goodbye, core.now);
+                    presences.lose(topic.topic(), who, goodbye, core.connections.now);
                 }
             }
             ShardRequest::RefusalAcked { topic, who } => {
@@ -224,7 +226,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.core.mail.rotate();
             }
         }
-        self.core.topics.close_batches(&self.core.connections);
+        self.core.topics.close_batches(&self.core.connections.slots);
     }
 
     /// Goes on with sets of recipients that were served, until something is on its way to them
@@ -280,13 +282,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         } = &mut self.core;
         match (recipients, delivery) {
             (_, Delivery::Message(parcel)) => {
-                let again = topics.collect(connections, mail, recipients, parcel);
+                let again = topics.collect(&connections.slots, mail, recipients, parcel);
                 again.map(Delivery::Message)
             }
             (
                 Some(recipients),
                 delivery @ (Delivery::Joined(_) | Delivery::CaughtUp(_) | Delivery::Left { .. }),
-            ) if topics.close_batch(connections, recipients, None) => Some(delivery),
+            ) if topics.close_batch(&connections.slots, recipients, None) => Some(delivery),
             (_, delivery) => {
                 self.take(delivery);
                 None
@@ -306,7 +308,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 application.missed(context, session, &room, missed)
             });
         }
-        if self.core.connections.phase(who) == Phase::Open {
+        if self.core.connections.slots.phase(who) == Phase::Open {
             self.core.append_range(caught_up);
         }
     }

@@ -3,8 +3,8 @@
 use crate::connection::peer::Peer;
 use crate::connection::phase::Phase;
 use crate::core::Core;
-use crate::core::rooms::JoinOptions;
 use crate::message::request::ShardRequest;
+use crate::topic::joining::JoinOptions;
 use crate::topic::key::{Topic, TopicKind};
 use crate::topic::log::options::LogClass;
 use crate::topic::publication::Content;
@@ -265,7 +265,6 @@ impl<'a> Context<'a> {
         options: JoinOptions,
         tag: Tag,
     ) -> Result<(), RoomError> {
-        self.core.may_ask()?;
         self.core.join(self.ticket, room, options, tag)
     }
 
@@ -285,15 +284,13 @@ impl<'a> Context<'a> {
     /// The name is wrong, or earlier changes are still under way ([`RoomError::Busy`]); the
     /// connection is who it was.
     pub fn identify(&mut self, user: Option<&str>) -> Result<(), RoomError> {
-        if user.is_some() {
-            self.core.may_ask()?;
-        }
         self.core.identify(self.ticket, user)
     }
 
     /// The user whose connection it is ([`Context::identify`]); `None`: nobody's.
     pub fn user(&self) -> Option<Arc<str>> {
-        self.core.user(self.ticket)
+        let slots = &self.core.connections.slots;
+        self.core.topics.user(slots, self.ticket)
     }
 
     /// Asks who is a member (no membership needed); `tag` answers with [`crate::Answer::Listed`].

@@ -7,29 +7,25 @@
 //! the transmits, and the shard carries it out when its tick gets there.
 
 pub(crate) mod asking;
-pub(crate) mod catching_up;
-pub(crate) mod encode;
 pub(crate) mod ending;
-pub(crate) mod history;
 pub(crate) mod meaning;
 pub(crate) mod opening;
-pub(crate) mod presence;
-pub(crate) mod publishing;
-pub(crate) mod querying;
-pub(crate) mod rooms;
 pub(crate) mod sending;
 pub(crate) mod serving;
 
 use crate::config::Config;
+use crate::confine::count_panic;
 use crate::connection::Connections;
 use crate::connection::admission::ProcessCounts;
 use crate::core::meaning::Meaning;
 use crate::counters::ShardCounters;
 use crate::egress::Egress;
+use crate::egress::encoder::Encoder;
 use crate::events::EventSink;
 use crate::message::lane::Mailbox;
 use crate::query::gather::Queries;
 use crate::topic::log::logs::Logs;
+use crate::topic::outlet::Outlet;
 use crate::topic::presence::presences::Presences;
 use crate::topic::topics::{TopicLimits, Topics};
 use crate::types::ticket::{Address, Ticket};
@@ -48,13 +44,6 @@ pub(crate) struct Core {
     meaning: Meaning,
 }
 
-/// A call of the application on this shard panicked.
-fn count_panic(counters: &ShardCounters, shard: u16, ticket: Option<Ticket>) {
-    counters.panics.add(1);
-    let slot = ticket.map(|ticket| ticket.slot);
-    tracing::error!(shard, slot, "a handler panicked");
-}
-
 impl Core {
     pub(crate) fn new(
         config: &Config,
@@ -68,7 +57,7 @@ impl Core {
         let (limits, presences) = (TopicLimits::of(config), Presences::new(config));
         Core {
             connections: Connections::new(config, process, counters.clone()),
-            topics: Topics::new(limits, congestion, logs, presences),
+            topics: Topics::new(limits, congestion, logs, presences, counters.clone()),
             egress: Egress::new(config, counters.clone()),
             queries: Queries::default(),
             events: EventSink::default(),
@@ -85,6 +74,21 @@ impl Core {
 
     pub(crate) fn address(&self, ticket: Ticket) -> Address {
         self.mail.address(ticket)
+    }
+
+    /// The topics that this shard is home to, and the way out for what they order.
+    #[inline]
+    pub(crate) fn home(&mut self) -> (&mut Topics, Outlet<'_>) {
+        let process = &self.connections.admissions.process;
+        let (encode, shard) = (self.meaning.encode, self.mail.shard());
+        let outlet = Outlet {
+            now: self.connections.now,
+            encoder: Encoder::new(encode, &mut self.egress, process, &self.counters, shard),
+            mail: &mut self.mail,
+            events: &mut self.events,
+            counters: &self.counters,
+        };
+        (&mut self.topics, outlet)
     }
 
     /// The driver closed the socket: the slot is free again.

@@ -9,6 +9,7 @@ pub(crate) mod at_hand;
 pub(crate) mod backlog;
 pub(crate) mod compression;
 pub(crate) mod deflate;
+pub(crate) mod encoder;
 pub(crate) mod encryption;
 pub mod outgoing;
 pub(crate) mod tls;

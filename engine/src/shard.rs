@@ -157,7 +157,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.run_commands();
         self.core.mail.unspill();
         self.unpark();
-        self.core.ask_for_ranges();
+        let core = &mut self.core;
+        let slots = &core.connections.slots;
+        core.topics.ask_for_ranges(slots, &mut core.mail);
         self.take_requests();
         self.take_deliveries();
         self.fan_out();
@@ -242,7 +244,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let handshakes = core.egress.tls.has_waiting();
         let pending_work = !core.connections.pending_work.finish.is_empty()
             || !core.connections.pending_work.kick.is_empty();
-        let keeps = core.topics.keeps && core.has_kept_work();
+        let keeps = core.topics.keeps && core.topics.has_kept_work(&mut core.mail);
         if keeps || busy || parked || draining || handshakes || pending_work {
             core.counters.lane_depth.set(core.mail.depth() as u64);
             return Self::LOOK;

@@ -1,4 +1,5 @@
-//! The slots of a shard's connections: a slab whose slots the driver chooses, hot and cold parts apart.
+//! The slots of a shard's connections: a slab whose slots the driver chooses, hot and cold parts
+//! apart.
 
 use crate::connection::exchange::Exchange;
 use crate::connection::input::{Input, SpareBuffers};
@@ -90,7 +91,8 @@ impl Flags {
     /// What it sends is not read as complete plain messages.
     pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
 
-    /// The connection is not sent plain frames: [`crate::egress::Egress::write_frame`] rewrites them.
+    /// The connection is not sent plain frames: [`crate::egress::Egress::write_frame`] rewrites
+    /// them.
     pub(crate) const REWRITTEN: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
 
     /// A frame for it alone does not leave as it stands, or not at once.
@@ -364,6 +366,12 @@ impl Slots {
             slot,
             generation: connection.generation,
         })
+    }
+
+    /// How many of them there are, besides one.
+    pub(crate) fn count_open(&self, encoding: EncodingId, except: Option<Ticket>) -> usize {
+        let open = self.open(encoding);
+        open.filter(|ticket| Some(*ticket) != except).count()
     }
 
     /// Tickets of all connections in one phase.

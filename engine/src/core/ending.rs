@@ -1,24 +1,20 @@
 //! How connections end. `close` gives the reason in a close frame, `refuse` answers a request with
 //! an HTTP status and reads no further one, `abort` writes nothing more, `evict` closes a
 //! connection that takes more than its share, and `retire` has the driver close the socket. Cleanup
-//! happens in one place, [`Core::leave_all`], on the one step out of the open state.
+//! happens in one place, [`Core::step`], on the one step out of the open state.
 
 use super::Core;
 use crate::connection::Stepped;
-use crate::connection::membership::{MemberPlace, Membership};
 use crate::connection::pending::Ended;
 use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::Flags;
 use crate::egress::tls::session::Fault;
-use crate::message::request::ShardRequest;
-use crate::topic::key::{TopicKey, TopicKind};
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::frame;
 use shardcast_protocol::http::{self, Answer, Headers};
 use shardcast_protocol::reader::ProtocolError;
-use std::sync::Arc;
 
 impl Core {
     /// Starts the close handshake of an open connection; what is pending for it leaves first.
@@ -233,7 +229,13 @@ impl Core {
         tracing::trace!(%connection, from = ?before, to = ?now, "phase");
         if before == Phase::Open {
             tracing::trace!(%connection, ?reason, "ended");
-            let rooms = self.leave_all(ticket, reason.may_return());
+            let Core {
+                topics,
+                connections,
+                mail,
+                ..
+            } = self;
+            let rooms = topics.leave_all(&mut connections.slots, mail, ticket, reason);
             let ended = Ended {
                 ticket,
                 reason,
@@ -244,76 +246,11 @@ impl Core {
         true
     }
 
-    /// Leaves every room in one step: no delivery reaches the connection afterwards, and each home
-    /// hears of it in one message. The rooms.
-    fn leave_all(&mut self, ticket: Ticket, may_return: bool) -> Vec<Arc<str>> {
-        let memberships = self.connections.slots.take_memberships(ticket.slot);
-        let mut left = Vec::new();
-        let mut topics_by_home: Vec<(u16, Vec<TopicKey>)> = Vec::new();
-        for membership in memberships.as_slice() {
-            if membership.wanted {
-                let key = self.topics.local.key(membership.subscribers).clone();
-                let home = self.mail.home(Some(key.topic()));
-                if membership.kind == TopicKind::Room {
-                    left.push(key.name().clone());
-                }
-                match topics_by_home.iter_mut().find(|(shard, _)| *shard == home) {
-                    Some((_, topics)) => topics.push(key),
-                    None => topics_by_home.push((home, vec![key])),
-                }
-            }
-            self.topics
-                .cursors
-                .remove(ticket.slot, membership.subscribers);
-            self.remove_member(*membership);
-            self.topics.local.release(membership.subscribers);
-        }
-        let (who, encoding) = (
-            self.address(ticket),
-            self.connections.slots.encoding(ticket.slot),
-        );
-        for (home, topics) in topics_by_home {
-            self.mail.request(
-                home,
-                ShardRequest::LeaveAll {
-                    topics,
-                    who,
-                    encoding,
-                    may_return,
-                },
-            );
-        }
-        left
-    }
-
-    /// Room for members below which unused room is not worth a copy: 8 KiB.
-    const MEMBERS_SLACK_MAX: usize = 1024;
-
-    /// Takes a member out of its topic's subscribers; the member that takes its place learns its
-    /// new position.
-    pub(super) fn remove_member(&mut self, membership: Membership) {
-        let subscribers = self.topics.local.subscribers(membership.subscribers);
-        let (members, index) = match (membership.place(), &mut subscribers.log) {
-            (MemberPlace::Outside, _) => return,
-            (MemberPlace::Member(index), _) => (&mut subscribers.members, index),
-            (MemberPlace::Behind(index), Some(log)) => (&mut log.behind, index),
-            (MemberPlace::Behind(_), None) => unreachable!("only who reads a log is behind"),
-        };
-        members.swap_remove(index);
-        // What a crowd needed goes as it leaves; each member is moved at most once for every time
-        // that as many left.
-        if members.capacity() > Self::MEMBERS_SLACK_MAX && members.capacity() > 4 * members.len() {
-            members.shrink_to(2 * members.len());
-        }
-        if let Some(moved) = members.get(index) {
-            let slot = moved.slot;
-            let moved = self
-                .connections
-                .slots
-                .memberships(slot)
-                .find(membership.subscribers);
-            let moved = moved.expect("a member has a membership");
-            moved.set_place(membership.place());
-        }
+    /// The user that a connection wanted to be has as many as it may have.
+    pub(crate) fn close_for_too_many(&mut self, who: Ticket) {
+        const TEXT: &str = "this user has as many connections as it may have";
+        self.counters.closed_too_many.add(1);
+        let code = CloseCode::TOO_MANY_CONNECTIONS;
+        self.close(who, code, TEXT, CloseReason::Application(code));
     }
 }

@@ -7,6 +7,7 @@ use crate::connection::phase::Phase;
 use crate::driver::boundary::ShortSend;
 use crate::egress::backlog::Backlog;
 use crate::egress::tls::sessions::Encrypted;
+use crate::topic::publication::Content;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::frame::{self, Kind, OpCode};
 
@@ -38,6 +39,19 @@ impl Core {
     pub(super) fn write_last(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let written = (self.egress).write_last(&mut self.connections, ticket, fill);
         self.evict_if_full(ticket, written);
+    }
+
+    /// As owner: sends something to one connection, in its encoding.
+    pub(crate) fn send_one(&mut self, to: Ticket, content: &Content) {
+        if self.connections.slots.phase(to) != Phase::Open {
+            self.counters.dropped_closing.add(1);
+            return;
+        }
+        let encoding = self.connections.slots.encoding(to.slot);
+        let (_, outlet) = self.home();
+        if let Some(frame) = outlet.encoder.encode(content, encoding, None, None) {
+            self.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
+        }
     }
 
     /// Answers a ping, or sends one.

@@ -5,7 +5,9 @@ use super::Core;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
 use crate::egress::outgoing::Shared;
+use crate::message::delivery::{CaughtUp, Progress};
 use crate::topic::batch::{FanOut, Layout};
+use crate::topic::log::block::Span;
 use crate::topic::tally::Fate;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
@@ -127,6 +129,69 @@ impl Core {
         let fits = self.append_shared(ticket, shared, &fan_out.plain, 0, octets);
         fan_out.tally.count(fate(fits, flags));
         self.appended(fan_out.frames.into(), octets, fits)
+    }
+
+    /// Whether a member that has not taken what it was sent reads the log from this batch on.
+    #[cold]
+    fn falls_behind(&mut self, fan_out: &mut FanOut, ticket: Ticket) -> bool {
+        let slots = &mut self.connections.slots;
+        self.topics.falls_behind(slots, fan_out, ticket)
+    }
+
+    /// Appends a range for the connection, which goes on from there.
+    pub(crate) fn append_range(&mut self, caught_up: CaughtUp) {
+        let CaughtUp {
+            topic,
+            encoding,
+            who,
+            range,
+            progress,
+            ..
+        } = caught_up;
+        if let Some(missed) = range.missed {
+            self.topics.count_missed(missed);
+        }
+        for span in &range.spans {
+            if !self.append_span(who, span) {
+                // The connection ends, and its cursors with it.
+                return;
+            }
+        }
+        let Some(subscribers) = self.topics.local.find(encoding, topic.topic()) else {
+            return;
+        };
+        match progress {
+            Progress::UpToDate => {
+                let slots = &mut self.connections.slots;
+                self.topics.end_reading(slots, who, subscribers);
+            }
+            Progress::More => self.topics.go_on_reading(who, subscribers, range.next),
+        }
+    }
+
+    /// Appends frames that others are sent, too. False: the connection is not open any more.
+    fn append_span(&mut self, who: Ticket, span: &Span) -> bool {
+        if self.connections.slots.phase(who) != Phase::Open {
+            return false;
+        }
+        let flags = self.connections.slots.at(who.slot).flags;
+        let mut frames = u64::from(span.frames);
+        if flags.has(Flags::SERVED_APART) {
+            frames = self.append_frames(who, &span.plain);
+        } else {
+            let bytes = match &span.deflated {
+                Some(deflated) if flags.has(Flags::DEFLATES) => deflated,
+                Some(_) | None => &span.plain,
+            };
+            let shared = self.egress.outgoing.share(bytes.clone());
+            if !self.append_shared(who, shared, bytes, 0, bytes.len()) {
+                return false;
+            }
+            self.egress.count_out(frames, bytes.len());
+        }
+        self.counters.deliveries.add(frames);
+        self.counters.caught_up.add(frames);
+        self.connections.slots.phase(who) == Phase::Open
     }
 
     /// Appends bytes that others are sent, too: complete frames. False when they found no room, and

@@ -16,17 +16,19 @@ use crate::topic::congestion::Congestion;
 use crate::topic::cursor::Cursors;
 use crate::topic::delayed::Delayed;
 use crate::topic::home::Homes;
-use crate::topic::key::Topic;
+use crate::topic::key::{Topic, TopicKey, USER_BYTES_MAX};
 use crate::topic::log::logs::Logs;
 use crate::topic::member_list::MemberLists;
 use crate::topic::order::enqueue_report;
 use crate::topic::presence::presences::Presences;
 use crate::topic::seats::Seats;
 use crate::topic::subscribers::LocalTopics;
+use crate::topic::target::PublishError;
 use crate::types::answer::Report;
 use crate::types::encoding::EncodingId;
 use crate::types::same_user::SameUser;
 use crate::types::ticket::Ticket;
+use std::sync::Arc;
 
 /// What names and members of topics are limited to.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct TopicLimits {
     pub(crate) same_user: SameUser,
     pub(crate) rooms_per_connection_max: usize,
     pub(crate) room_name_bytes_max: usize,
+    /// Of one connection.
+    pub(crate) outbox_bytes_max: usize,
 }
 
 impl TopicLimits {
@@ -43,6 +47,7 @@ impl TopicLimits {
             same_user: config.same_user,
             rooms_per_connection_max: config.rooms_per_connection_max,
             room_name_bytes_max: config.room_name_bytes_max,
+            outbox_bytes_max: config.outbox_bytes_max,
         }
     }
 }
@@ -74,6 +79,7 @@ pub(crate) struct Topics {
     pub(crate) cursors: Cursors,
     /// Of the topics that this shard is home to.
     pub(crate) presences: Presences,
+    pub(crate) counters: Arc<ShardCounters>,
 }
 
 impl Topics {
@@ -82,6 +88,7 @@ impl Topics {
         congestion: Congestion,
         logs: Logs,
         presences: Presences,
+        counters: Arc<ShardCounters>,
     ) -> Topics {
         Topics {
             limits,
@@ -98,6 +105,7 @@ impl Topics {
             logs,
             cursors: Cursors::default(),
             presences,
+            counters,
         }
     }
 
@@ -140,6 +148,25 @@ impl Topics {
         self.logs.release_memory();
         self.cursors.release_memory();
         self.presences.release_memory();
+    }
+
+    /// A name that a room may have.
+    pub(crate) fn check_name(&self, room: &str) -> Result<(), ()> {
+        let fits = (1..=self.limits.room_name_bytes_max).contains(&room.len());
+        fits.then_some(()).ok_or(())
+    }
+
+    /// The key of a topic, whose name is checked. One that is known here costs no allocation.
+    pub(crate) fn key(&self, topic: Topic<'_>) -> Result<TopicKey, PublishError> {
+        let is_name = match topic {
+            Topic::Room(name) => self.check_name(name).is_ok(),
+            Topic::User(name) => (1..=USER_BYTES_MAX).contains(&name.len()),
+        };
+        if !is_name {
+            return Err(PublishError::BadName);
+        }
+        let known = self.local.known(topic).cloned();
+        Ok(known.unwrap_or_else(|| TopicKey::new(topic)))
     }
 
     /// The recipients that a delivery has on this shard. `None`: it has none, or none any more.

@@ -1,24 +1,21 @@
 //! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes
 //! back.
 
-use super::Core;
 use crate::connection::membership::{MemberPlace, Membership};
 use crate::connection::phase::Phase;
 use crate::connection::slot::Slots;
 use crate::message::delivery::Joined;
+use crate::message::lane::Mailbox;
 use crate::message::request::{Join, ShardRequest, ShownMember};
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::topic::log::options::LogClass;
 use crate::topic::topics::Topics;
 use crate::types::answer::{Answer, Tag};
-use crate::types::close_reason::CloseReason;
 use crate::types::encoding::EncodingId;
 use crate::types::history::Since;
 use crate::types::presence::{JoinPresence, OwnedData};
 use crate::types::room_error::RoomError;
-use crate::types::same_user::SameUser;
-use crate::types::ticket::{Address, Ticket};
-use shardcast_protocol::close::CloseCode;
+use crate::types::ticket::Ticket;
 use std::sync::Arc;
 
 /// The answer that the application gets for a connection, if it asked for one.
@@ -27,6 +24,14 @@ pub(crate) type Answered = Option<(Ticket, Tag, Answer)>;
 /// User identities of one connection, counting those whose leave is not acknowledged yet. A further
 /// identity is refused until a home has answered.
 const USERS_PER_CONNECTION_MAX: usize = 8;
+
+/// What follows from a join that was refused.
+#[derive(Debug)]
+pub(crate) enum JoinRefused {
+    Answered(Answered),
+    /// The user that the connection wanted to be has as many connections as it may have.
+    TooMany,
+}
 
 /// One request to join.
 struct JoinRequest<'a> {
@@ -63,9 +68,12 @@ impl Default for JoinOptions {
     }
 }
 
-impl Core {
+impl Topics {
+    /// Asks the home of a room for membership.
     pub(crate) fn join(
         &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
         ticket: Ticket,
         room: &str,
         options: JoinOptions,
@@ -79,7 +87,7 @@ impl Core {
         if data.is_some_and(|data| data.data().bytes().len() > OwnedData::BYTES_MAX) {
             return Err(RoomError::DataTooLong);
         }
-        if self.connections.slots.phase(ticket) != Phase::Open {
+        if slots.phase(ticket) != Phase::Open {
             return Ok(());
         }
         let request = JoinRequest {
@@ -87,42 +95,54 @@ impl Core {
             tag: Some(tag),
             options,
         };
-        self.join_topic(ticket, request)?;
-        self.topics
-            .check_congestion(&mut self.connections.slots, ticket, Some(Topic::Room(room)));
+        self.join_topic(slots, mail, ticket, request)?;
+        self.check_congestion(slots, ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
-    pub(crate) fn leave(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
+    /// Asks the home of a room to end a membership.
+    pub(crate) fn leave(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        ticket: Ticket,
+        room: &str,
+        tag: Tag,
+    ) -> Result<(), RoomError> {
         self.check_name(room).map_err(|()| RoomError::BadName)?;
-        if self.connections.slots.phase(ticket) != Phase::Open {
+        if slots.phase(ticket) != Phase::Open {
             return Ok(());
         }
-        self.leave_topic(ticket, Topic::Room(room), Some(tag))?;
-        self.topics
-            .check_congestion(&mut self.connections.slots, ticket, Some(Topic::Room(room)));
+        self.leave_topic(slots, mail, ticket, Topic::Room(room), Some(tag))?;
+        self.check_congestion(slots, ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
     /// The connection is this user from here on; `None`: nobody.
-    pub(crate) fn identify(&mut self, ticket: Ticket, user: Option<&str>) -> Result<(), RoomError> {
+    pub(crate) fn identify(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        ticket: Ticket,
+        user: Option<&str>,
+    ) -> Result<(), RoomError> {
         if user.is_some_and(|name| !(1..=USER_BYTES_MAX).contains(&name.len())) {
             return Err(RoomError::BadName);
         }
-        if self.connections.slots.phase(ticket) != Phase::Open {
+        if slots.phase(ticket) != Phase::Open {
             return Ok(());
         }
         let user = user.map(Topic::User);
         let old = self
-            .identity(ticket)
-            .map(|subscribers| self.topics.local.key(subscribers));
+            .identity(slots, ticket)
+            .map(|subscribers| self.local.key(subscribers));
         if old.map(TopicKey::topic) == user {
             return Ok(());
         }
         let old = old.cloned();
-        self.check_identities(ticket, user)?;
+        self.check_identities(slots, ticket, user)?;
         if let Some(old) = &old {
-            self.leave_topic(ticket, old.topic(), None)?;
+            self.leave_topic(slots, mail, ticket, old.topic(), None)?;
         }
         if let Some(topic) = user {
             let request = JoinRequest {
@@ -130,23 +150,21 @@ impl Core {
                 tag: None,
                 options: JoinOptions::default(),
             };
-            self.join_topic(ticket, request)?;
+            self.join_topic(slots, mail, ticket, request)?;
         }
         Ok(())
     }
 
     /// Whether there is room to become another user, so that the old one is not left for nothing.
     fn check_identities(
-        &mut self,
+        &self,
+        slots: &mut Slots,
         ticket: Ticket,
         user: Option<Topic<'_>>,
     ) -> Result<(), RoomError> {
         let Some(user) = user else { return Ok(()) };
-        let subscribers = self
-            .topics
-            .local
-            .find(self.connections.slots.encoding(ticket.slot), user);
-        let memberships = self.connections.slots.memberships(ticket.slot);
+        let subscribers = self.local.find(slots.encoding(ticket.slot), user);
+        let memberships = slots.memberships(ticket.slot);
         let (total, _) = memberships.counts(TopicKind::User);
         let known = subscribers.and_then(|subscribers| memberships.find(subscribers));
         let has_room = match known {
@@ -157,21 +175,27 @@ impl Core {
     }
 
     /// The subscribers of the user that a connection is.
-    fn identity(&self, ticket: Ticket) -> Option<u32> {
-        let memberships = self.connections.slots.memberships_ref(ticket.slot);
+    fn identity(&self, slots: &Slots, ticket: Ticket) -> Option<u32> {
+        let memberships = slots.memberships_ref(ticket.slot);
         let mut users = memberships.wanted(TopicKind::User);
         users.next().map(|membership| membership.subscribers)
     }
 
     /// The user that a connection is.
-    pub(crate) fn user(&self, ticket: Ticket) -> Option<Arc<str>> {
-        Some(self.topics.local.key(self.identity(ticket)?).name().clone())
+    pub(crate) fn user(&self, slots: &Slots, ticket: Ticket) -> Option<Arc<str>> {
+        Some(self.local.key(self.identity(slots, ticket)?).name().clone())
     }
 
-    fn join_topic(&mut self, ticket: Ticket, request: JoinRequest<'_>) -> Result<(), RoomError> {
-        let encoding = self.connections.slots.encoding(ticket.slot);
-        let known = self.topics.local.find(encoding, request.topic);
-        let memberships = self.connections.slots.memberships(ticket.slot);
+    fn join_topic(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        ticket: Ticket,
+        request: JoinRequest<'_>,
+    ) -> Result<(), RoomError> {
+        let encoding = slots.encoding(ticket.slot);
+        let known = self.local.find(encoding, request.topic);
+        let memberships = slots.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
         let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
         let subscribers = match known {
@@ -184,28 +208,28 @@ impl Core {
             None => {
                 if request.topic.kind() == TopicKind::Room {
                     let (total, wanted) = memberships.counts(TopicKind::Room);
-                    if wanted >= self.topics.limits.rooms_per_connection_max {
+                    if wanted >= self.limits.rooms_per_connection_max {
                         return Err(RoomError::TooMany);
                     }
                     // It may still be leaving as many rooms again.
-                    if total >= 2 * self.topics.limits.rooms_per_connection_max {
+                    if total >= 2 * self.limits.rooms_per_connection_max {
                         return Err(RoomError::Busy);
                     }
                 }
-                let subscribers = self.topics.local.claim(encoding, request.topic);
+                let subscribers = self.local.claim(encoding, request.topic);
                 memberships.insert(Membership::asked(subscribers, request.topic.kind()));
                 subscribers
             }
         };
-        let topic = self.topics.local.key(subscribers).clone();
-        let home = self.mail.home(Some(topic.topic()));
+        let topic = self.local.key(subscribers).clone();
+        let home = mail.home(Some(topic.topic()));
         let presence = request.options.presence.map(|presence| {
-            let user = self.user(ticket);
+            let user = self.user(slots, ticket);
             Box::new(ShownMember { user, presence })
         });
         let join = Join {
             topic,
-            who: self.address(ticket),
+            who: mail.address(ticket),
             encoding,
             tag: request.tag,
             counted,
@@ -214,99 +238,42 @@ impl Core {
             since: request.options.since.map(Box::new),
             presence,
         };
-        self.mail.request(home, ShardRequest::Join(join));
+        mail.request(home, ShardRequest::Join(join));
         Ok(())
     }
 
     fn leave_topic(
         &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
         ticket: Ticket,
         topic: Topic<'_>,
         tag: Option<Tag>,
     ) -> Result<(), RoomError> {
-        let encoding = self.connections.slots.encoding(ticket.slot);
-        let known = self.topics.local.find(encoding, topic);
-        let memberships = self.connections.slots.memberships(ticket.slot);
+        let encoding = slots.encoding(ticket.slot);
+        let known = self.local.find(encoding, topic);
+        let memberships = slots.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
         let Some(membership) = known.filter(|membership| membership.wanted) else {
             return Err(RoomError::NotJoined);
         };
         membership.in_flight = membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
         membership.wanted = false;
-        let topic = self.topics.local.key(membership.subscribers).clone();
-        let home = self.mail.home(Some(topic.topic()));
+        let topic = self.local.key(membership.subscribers).clone();
+        let home = mail.home(Some(topic.topic()));
         let leave = ShardRequest::Leave {
             topic,
-            who: self.address(ticket),
+            who: mail.address(ticket),
             encoding,
             tag,
         };
-        self.mail.request(home, leave);
+        mail.request(home, leave);
         Ok(())
-    }
-
-    /// A name that a room may have.
-    pub(super) fn check_name(&self, room: &str) -> Result<(), ()> {
-        let fits = (1..=self.topics.limits.room_name_bytes_max).contains(&room.len());
-        fits.then_some(()).ok_or(())
-    }
-
-    /// As home: a connection becomes a member, if the room is not full.
-    pub(crate) fn order_join(&mut self, mut join: Join) {
-        if join.topic.kind() == TopicKind::User {
-            self.seat(&mut join);
-        }
-        let Topics {
-            homes,
-            logs,
-            presences,
-            ..
-        } = &mut self.topics;
-        let (mail, events) = (&mut self.mail, &mut self.events);
-        homes.order_join(logs, presences, mail, events, self.connections.now, join);
-    }
-
-    /// As home of a user: a connection becomes the user's, if the rule for that has a place for it
-    /// or makes one.
-    fn seat(&mut self, join: &mut Join) {
-        match self.topics.limits.same_user {
-            SameUser::Allow => {}
-            SameUser::Refuse { connections_max } => join.members_max = connections_max,
-            SameUser::Replace { connections_max } if join.counted => {
-                let seats = &mut self.topics.seats;
-                let oldest = seats.take(join.topic.name(), join.who, connections_max);
-                let Some(oldest) = oldest else { return };
-                self.counters.closed_replaced.add(1);
-                let disconnect = ShardRequest::Disconnect {
-                    who: oldest.ticket,
-                    code: CloseCode::REPLACED,
-                    reason: "another connection of this user took its place".into(),
-                };
-                self.mail.request(oldest.shard, disconnect);
-            }
-            SameUser::Replace { .. } => {}
-        }
-    }
-
-    /// As home: a connection is no member any more, if it was one.
-    pub(crate) fn order_leave(&mut self, topic: &TopicKey, encoding: EncodingId, who: Address) {
-        if topic.kind() == TopicKind::User && !self.topics.seats.is_empty() {
-            self.topics.seats.leave(topic.name(), who);
-        }
-        let Topics { homes, logs, .. } = &mut self.topics;
-        homes.order_leave(
-            logs,
-            &mut self.events,
-            self.connections.now,
-            topic,
-            encoding,
-            who,
-        );
     }
 
     /// The home counted the join (or was only asked): from here the connection is a member. The
     /// answer for the application.
-    pub(crate) fn joined(&mut self, joined: Joined) -> Answered {
+    pub(crate) fn joined(&mut self, slots: &mut Slots, joined: Joined) -> Answered {
         let Joined {
             topic,
             encoding,
@@ -316,16 +283,16 @@ impl Core {
             counted,
             log,
         } = joined;
-        let subscribers = self.topics.local.find(encoding, topic.topic());
-        let (subscribers, membership) = answered(&mut self.connections.slots, who, subscribers)?;
+        let subscribers = self.local.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(slots, who, subscribers)?;
         membership.in_flight -= 1;
         let becomes_member = counted && membership.place() == MemberPlace::Outside;
         if becomes_member {
-            let list = &mut self.topics.local.subscribers(subscribers).members;
+            let list = &mut self.local.subscribers(subscribers).members;
             membership.set_place(MemberPlace::Member(list.len()));
             list.push(who);
         }
-        let log = log.map(|log| self.joined_log(who, subscribers, becomes_member, *log));
+        let log = log.map(|log| self.joined_log(slots, who, subscribers, becomes_member, *log));
         let room = topic.name().clone();
         Some((who, tag?, Answer::Joined { room, members, log }))
     }
@@ -333,21 +300,22 @@ impl Core {
     /// The home counted the leave: no message of the room follows.
     pub(crate) fn left(
         &mut self,
+        slots: &mut Slots,
         topic: TopicKey,
         encoding: EncodingId,
         who: Ticket,
         tag: Option<Tag>,
     ) -> Answered {
-        let subscribers = self.topics.local.find(encoding, topic.topic());
-        let (subscribers, membership) = answered(&mut self.connections.slots, who, subscribers)?;
+        let subscribers = self.local.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(slots, who, subscribers)?;
         let was = *membership;
         membership.in_flight -= 1;
         membership.set_place(MemberPlace::Outside);
         let over = !membership.wanted && membership.in_flight == 0;
-        self.topics.cursors.remove(who.slot, subscribers);
-        self.remove_member(was);
+        self.cursors.remove(who.slot, subscribers);
+        self.remove_member(slots, was);
         if over {
-            self.forget_membership(who, subscribers);
+            self.forget_membership(slots, who, subscribers);
         }
         let room = topic.name().clone();
         Some((who, tag?, Answer::Left { room }))
@@ -358,48 +326,40 @@ impl Core {
     /// whatever became of the connection.
     pub(crate) fn refused(
         &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
         topic: TopicKey,
         encoding: EncodingId,
         who: Ticket,
         answer: Option<(Tag, RoomError)>,
-    ) -> Answered {
+    ) -> JoinRefused {
         let refusal_acked = ShardRequest::RefusalAcked {
             topic: topic.clone(),
-            who: self.address(who),
+            who: mail.address(who),
         };
-        let home = self.mail.home(Some(topic.topic()));
-        self.mail.enqueue(home, refusal_acked);
-        let subscribers = self.topics.local.find(encoding, topic.topic());
-        let (subscribers, membership) = answered(&mut self.connections.slots, who, subscribers)?;
+        let home = mail.home(Some(topic.topic()));
+        mail.enqueue(home, refusal_acked);
+        let subscribers = self.local.find(encoding, topic.topic());
+        let Some((subscribers, membership)) = answered(slots, who, subscribers) else {
+            return JoinRefused::Answered(None);
+        };
         membership.in_flight -= 1;
         debug_assert_eq!(membership.place(), MemberPlace::Outside);
         let refused = *membership;
         if refused.in_flight == 0 {
-            self.forget_membership(who, subscribers);
+            self.forget_membership(slots, who, subscribers);
             if refused.wanted && refused.kind == TopicKind::User {
-                self.close_for_too_many(who);
-                return None;
+                return JoinRefused::TooMany;
             }
         }
-        let (tag, error) = answer?;
         let room = topic.name().clone();
-        Some((who, tag, Answer::Refused { room, error }))
+        let answer = answer.map(|(tag, error)| (who, tag, Answer::Refused { room, error }));
+        JoinRefused::Answered(answer)
     }
 
-    /// The user that a connection wanted to be has as many as it may have.
-    fn close_for_too_many(&mut self, who: Ticket) {
-        const TEXT: &str = "this user has as many connections as it may have";
-        self.counters.closed_too_many.add(1);
-        let code = CloseCode::TOO_MANY_CONNECTIONS;
-        self.close(who, code, TEXT, CloseReason::Application(code));
-    }
-
-    fn forget_membership(&mut self, who: Ticket, subscribers: u32) {
-        self.connections
-            .slots
-            .memberships(who.slot)
-            .remove(subscribers);
-        self.topics.local.release(subscribers);
+    fn forget_membership(&mut self, slots: &mut Slots, who: Ticket, subscribers: u32) {
+        slots.memberships(who.slot).remove(subscribers);
+        self.local.release(subscribers);
     }
 }
 

@@ -1,59 +1,46 @@
 //! Encoding comes last: what is published becomes frames where it has its place in the order, one
 //! for each encoding that is to hear it.
 //!
-//! Called by the home of a topic, and by the owner of a connection for what is sent to it alone.
+//! Used by the home of a topic, and by the owner of a connection for what is sent to it alone.
 
-use super::{Core, count_panic};
-use crate::confine::confine;
+use crate::confine::{confine, count_panic};
 use crate::connection::admission::ProcessCounts;
-use crate::connection::phase::Phase;
 use crate::counters::ShardCounters;
+use crate::egress::Egress;
 use crate::egress::deflate::{Compressing, compress_for_sharers};
-use crate::message::lane::Mailbox;
 use crate::message::request::PublishRequest;
 use crate::topic::key::Topic;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::publication::{Content, Encode, Position, Publication};
-use crate::topic::topics::Topics;
 use crate::types::encoding::{EncodingId, EncodingSet};
 use crate::types::frame::Frame;
-use crate::types::ticket::Ticket;
 
 /// What each encoding is sent of a publish, by index; `None`: nothing.
-pub(super) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
+pub(crate) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
 
 /// Makes the frames of one publication.
-pub(super) struct Encoder<'a> {
+pub(crate) struct Encoder<'a> {
     encode: Encode,
     compressing: Option<&'a mut Compressing>,
-    admission: &'a ProcessCounts,
+    process: &'a ProcessCounts,
     counters: &'a ShardCounters,
     shard: u16,
 }
 
-impl Core {
-    /// What a home needs at once: its topics, the way to their members, and what makes frames.
-    pub(super) fn home_parts(&mut self) -> (&mut Topics, &mut Mailbox, Encoder<'_>) {
-        let encoder = Encoder {
-            encode: self.meaning.encode,
-            compressing: self.egress.compressing.as_deref_mut(),
-            admission: &self.connections.admissions.process,
-            counters: &self.counters,
-            shard: self.mail.shard(),
-        };
-        (&mut self.topics, &mut self.mail, encoder)
-    }
-
-    /// As owner: sends something to one connection, in its encoding.
-    pub(crate) fn send_one(&mut self, to: Ticket, content: &Content) {
-        if self.connections.slots.phase(to) != Phase::Open {
-            self.counters.dropped_closing.add(1);
-            return;
-        }
-        let encoding = self.connections.slots.encoding(to.slot);
-        let (.., encoder) = self.home_parts();
-        if let Some(frame) = encoder.encode(content, encoding, None, None) {
-            self.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
+impl<'a> Encoder<'a> {
+    pub(crate) fn new(
+        encode: Encode,
+        egress: &'a mut Egress,
+        process: &'a ProcessCounts,
+        counters: &'a ShardCounters,
+        shard: u16,
+    ) -> Encoder<'a> {
+        Encoder {
+            encode,
+            compressing: egress.compressing.as_deref_mut(),
+            process,
+            counters,
+            shard,
         }
     }
 }
@@ -61,7 +48,7 @@ impl Core {
 impl Encoder<'_> {
     /// The frame that members of an encoding share. `None`: the application cannot encode it so,
     /// which is counted.
-    pub(super) fn share(
+    pub(crate) fn share(
         &mut self,
         content: &Content,
         encoding: EncodingId,
@@ -73,7 +60,7 @@ impl Encoder<'_> {
     }
 
     /// The frame of a publication in a log that its readers of an encoding share.
-    pub(super) fn share_entry(
+    pub(crate) fn share_entry(
         &mut self,
         entry: &LogEntry,
         encoding: EncodingId,
@@ -88,11 +75,11 @@ impl Encoder<'_> {
 
     fn compress(&mut self, frame: Frame) -> Frame {
         let compressing = self.compressing.as_deref_mut();
-        compress_for_sharers(compressing, self.admission, self.counters, frame)
+        compress_for_sharers(compressing, self.process, self.counters, frame)
     }
 
     /// The frames for members of several encodings, each made once.
-    pub(super) fn share_all(
+    pub(crate) fn share_all(
         &mut self,
         publish: &PublishRequest,
         present: EncodingSet,
@@ -106,8 +93,13 @@ impl Encoder<'_> {
         frames
     }
 
+    /// The encodings that the process has open connections of.
+    pub(crate) fn present(&self) -> EncodingSet {
+        self.process.encodings.get()
+    }
+
     /// The plain frame. `None`: the application cannot encode it so, or panicked.
-    fn encode(
+    pub(crate) fn encode(
         &self,
         content: &Content,
         encoding: EncodingId,
@@ -178,12 +170,12 @@ mod tests {
         let made = Frame::new(Kind::Text, b"made before");
         let data = Content::data(&publication, vec![(MADE_BEFORE, made)]);
         let ready = Content::frame(MADE_BEFORE, Frame::new(Kind::Text, b"ready"));
-        let (admission, counters) = (ProcessCounts::new(1), ShardCounters::default());
+        let (process, counters) = (ProcessCounts::new(1), ShardCounters::default());
         let share = |content: &Content, encoding: EncodingId, position: Option<Position>| {
             let mut encoder = Encoder {
                 encode,
                 compressing: None,
-                admission: &admission,
+                process: &process,
                 counters: &counters,
                 shard: 0,
             };

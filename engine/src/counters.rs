@@ -34,8 +34,7 @@ counters! {
     /// Requests for a WebSocket or an event stream answered 503: the connection limit, or what the
     /// shard's rings have room for.
     count refused_full;
-    /// Requests for a WebSocket or an event stream answered 503: as many as may wait for a deferred
-    /// admission did.
+    /// Requests answered 503: as many as may wait for a deferred admission, or for their tick, did.
     count refused_waiting;
     /// Admissions that the application deferred.
     count admissions_deferred;

@@ -1,5 +1,4 @@
-//! The slots of a shard's connections: a slab whose slots the driver chooses, hot and cold parts
-//! apart.
+//! The shard's connections: a slab whose slots the driver chooses, hot and cold parts apart.
 
 use crate::connection::exchange::Exchange;
 use crate::connection::input::{Input, SpareBuffers};
@@ -91,8 +90,7 @@ impl Flags {
     /// What it sends is not read as complete plain messages.
     pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
 
-    /// The connection is not sent plain frames: [`crate::egress::Egress::write_frame`] rewrites
-    /// them.
+    /// The connection is not sent plain frames: [`crate::core::Core::write_frame`] rewrites them.
     pub(crate) const REWRITTEN: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
 
     /// A frame for it alone does not leave as it stands, or not at once.
@@ -204,7 +202,7 @@ impl Cold {
 
 /// The slab.
 #[derive(Debug, Default)]
-pub(crate) struct Slots {
+pub(crate) struct Connections {
     hot: Paged<Connection>,
     peers: Peers,
     /// Pages exist where a connection joined a room.
@@ -215,7 +213,7 @@ pub(crate) struct Slots {
     generations: Vec<u32>,
 }
 
-impl Slots {
+impl Connections {
     /// Connections that are not free.
     pub(crate) fn live(&self) -> usize {
         self.live
@@ -312,7 +310,7 @@ impl Slots {
         &mut self.hot[slot]
     }
 
-    /// As [`Slots::at`], to look.
+    /// As [`Connections::at`], to look.
     pub(crate) fn ref_at(&self, slot: u32) -> &Connection {
         &self.hot[slot]
     }
@@ -322,11 +320,6 @@ impl Slots {
             slot,
             generation: self.hot[slot].generation,
         }
-    }
-
-    /// How a connection's messages are encoded.
-    pub(crate) fn encoding(&self, slot: u32) -> EncodingId {
-        self.hot[slot].flags.encoding()
     }
 
     pub(crate) fn listener(&self, slot: u32) -> u8 {
@@ -366,12 +359,6 @@ impl Slots {
             slot,
             generation: connection.generation,
         })
-    }
-
-    /// How many of them there are, besides one.
-    pub(crate) fn count_open(&self, encoding: EncodingId, except: Option<Ticket>) -> usize {
-        let open = self.open(encoding);
-        open.filter(|ticket| Some(*ticket) != except).count()
     }
 
     /// Tickets of all connections in one phase.

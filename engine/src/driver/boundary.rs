@@ -175,5 +175,9 @@ pub trait Driver {
     fn connections_max(&self) -> usize;
 }
 
+/// Clients of one listener that a turn of the driver brings at most: what one enter takes of a
+/// crowd. Others wait in the kernel's backlog.
+pub(crate) const ACCEPTS_PER_TURN: usize = 16;
+
 /// Segments of one tracked send (well below the kernel's `UIO_MAXIOV` of 1,024).
 pub const TRACKED_SEGMENTS_MAX: usize = 64;

@@ -18,6 +18,7 @@
 //! - a receive takes one buffer after the other as long as there are bytes, as far as the kernel
 //!   likes, before anybody else has one;
 //! - a receive that is armed while there are bytes takes its buffers at that moment;
+//! - a reap brings no more clients than a turn accepts;
 //! - a wait ends for a completion, for a wake, or at its time, and, if the test likes, for nothing.
 //!
 //! It panics when the shard breaks its side of [`Driver`]: an operation on a slot that is not in

@@ -4,4 +4,3 @@
 pub(crate) mod options;
 pub(crate) mod presences;
 pub(crate) mod roster;
-pub(crate) mod telling;

@@ -5,7 +5,7 @@
 
 use super::occupant::{Delay, Occupant};
 use super::socket::SocketId;
-use crate::driver::boundary::{Completion, Millis, ShortSend, Wait};
+use crate::driver::boundary::{ACCEPTS_PER_TURN, Completion, Millis, ShortSend, Wait};
 use crate::driver::sim::lease::SimLease;
 use crate::driver::sim::network::Network;
 use crate::driver::sim::share::{bytes_of, judge};
@@ -164,6 +164,7 @@ impl Port {
             .collect();
         let mut starved = Vec::new();
         let (start, mut insatiable) = (into.len(), None);
+        let mut accepts_left = ACCEPTS_PER_TURN;
         let earlier = self.received.len().min(budget);
         into.extend(self.received.drain(..earlier));
         self.leases_out += earlier;
@@ -178,6 +179,10 @@ impl Port {
                     let received = matches!(completion, Completion::Received { .. });
                     let greedy = received && network.random.chance(network.faults.greedy_permille);
                     insatiable = greedy.then_some(index);
+                    accepts_left -= usize::from(matches!(completion, Completion::Accepted { .. }));
+                    if accepts_left == 0 {
+                        sources.retain(|source| matches!(source, Source::SimSlot(_)));
+                    }
                     into.push(completion);
                 }
                 None => {

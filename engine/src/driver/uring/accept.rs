@@ -2,7 +2,7 @@
 //! peer's address, straight into direct slots.
 
 use crate::connection::peer::Peer;
-use crate::driver::boundary::{Millis, StopAccept};
+use crate::driver::boundary::{ACCEPTS_PER_TURN, Millis, StopAccept};
 use crate::driver::listen::{ListenSocket, StillAccepts};
 use io_uring::{opcode, squeue, types};
 use socket2::{SockAddr, SockAddrStorage};
@@ -52,7 +52,7 @@ impl Acceptors {
     /// Accepts under way at a time for each listener: what one enter takes of a crowd. Single-shot
     /// with the address costs less than multishot and asking for the address afterwards. Against 4:
     /// 0.88 × the CPU of a connect and half the enters; 64 are no better (0.94 ×).
-    pub(super) const OUTSTANDING: usize = 16;
+    pub(super) const OUTSTANDING: usize = ACCEPTS_PER_TURN;
 
     /// Listener n is the n-th of the configuration.
     pub(super) fn new(listeners: Vec<ListenSocket>) -> Acceptors {

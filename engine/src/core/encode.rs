@@ -1,46 +1,59 @@
 //! Encoding comes last: what is published becomes frames where it has its place in the order, one
 //! for each encoding that is to hear it.
 //!
-//! Used by the home of a topic, and by the owner of a connection for what is sent to it alone.
+//! Called by the home of a topic, and by the owner of a connection for what is sent to it alone.
 
-use crate::confine::{confine, count_panic};
+use super::{Core, count_panic};
+use crate::confine::confine;
 use crate::connection::admission::ProcessCounts;
+use crate::connection::phase::Phase;
 use crate::counters::ShardCounters;
-use crate::egress::Egress;
 use crate::egress::deflate::{Compressing, compress_for_sharers};
+use crate::message::lane::Mailbox;
 use crate::message::request::PublishRequest;
 use crate::topic::key::Topic;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::publication::{Content, Encode, Position, Publication};
+use crate::topic::topics::Topics;
 use crate::types::encoding::{EncodingId, EncodingSet};
 use crate::types::frame::Frame;
+use crate::types::ticket::Ticket;
 
 /// What each encoding is sent of a publish, by index; `None`: nothing.
-pub(crate) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
+pub(super) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
 
 /// Makes the frames of one publication.
-pub(crate) struct Encoder<'a> {
+pub(super) struct Encoder<'a> {
     encode: Encode,
     compressing: Option<&'a mut Compressing>,
-    process: &'a ProcessCounts,
+    admission: &'a ProcessCounts,
     counters: &'a ShardCounters,
     shard: u16,
 }
 
-impl<'a> Encoder<'a> {
-    pub(crate) fn new(
-        encode: Encode,
-        egress: &'a mut Egress,
-        process: &'a ProcessCounts,
-        counters: &'a ShardCounters,
-        shard: u16,
-    ) -> Encoder<'a> {
-        Encoder {
-            encode,
-            compressing: egress.compressing.as_deref_mut(),
-            process,
-            counters,
-            shard,
+impl Core {
+    /// What a home needs at once: its topics, the way to their members, and what makes frames.
+    pub(super) fn home_parts(&mut self) -> (&mut Topics, &mut Mailbox, Encoder<'_>) {
+        let encoder = Encoder {
+            encode: self.meaning.encode,
+            compressing: self.compressing.as_deref_mut(),
+            admission: &self.admissions.process,
+            counters: &self.counters,
+            shard: self.mail.shard(),
+        };
+        (&mut self.topics, &mut self.mail, encoder)
+    }
+
+    /// As owner: sends something to one connection, in its encoding.
+    pub(crate) fn send_one(&mut self, to: Ticket, content: &Content) {
+        if self.connections.phase(to) != Phase::Open {
+            self.counters.dropped_closing.add(1);
+            return;
+        }
+        let encoding = self.encoding(to);
+        let (.., encoder) = self.home_parts();
+        if let Some(frame) = encoder.encode(content, encoding, None, None) {
+            self.write_frame(to, |out| out.extend_from_slice(frame.bytes()));
         }
     }
 }
@@ -48,7 +61,7 @@ impl<'a> Encoder<'a> {
 impl Encoder<'_> {
     /// The frame that members of an encoding share. `None`: the application cannot encode it so,
     /// which is counted.
-    pub(crate) fn share(
+    pub(super) fn share(
         &mut self,
         content: &Content,
         encoding: EncodingId,
@@ -60,7 +73,7 @@ impl Encoder<'_> {
     }
 
     /// The frame of a publication in a log that its readers of an encoding share.
-    pub(crate) fn share_entry(
+    pub(super) fn share_entry(
         &mut self,
         entry: &LogEntry,
         encoding: EncodingId,
@@ -75,11 +88,11 @@ impl Encoder<'_> {
 
     fn compress(&mut self, frame: Frame) -> Frame {
         let compressing = self.compressing.as_deref_mut();
-        compress_for_sharers(compressing, self.process, self.counters, frame)
+        compress_for_sharers(compressing, self.admission, self.counters, frame)
     }
 
     /// The frames for members of several encodings, each made once.
-    pub(crate) fn share_all(
+    pub(super) fn share_all(
         &mut self,
         publish: &PublishRequest,
         present: EncodingSet,
@@ -93,13 +106,8 @@ impl Encoder<'_> {
         frames
     }
 
-    /// The encodings that the process has open connections of.
-    pub(crate) fn present(&self) -> EncodingSet {
-        self.process.encodings.get()
-    }
-
     /// The plain frame. `None`: the application cannot encode it so, or panicked.
-    pub(crate) fn encode(
+    fn encode(
         &self,
         content: &Content,
         encoding: EncodingId,
@@ -170,12 +178,12 @@ mod tests {
         let made = Frame::new(Kind::Text, b"made before");
         let data = Content::data(&publication, vec![(MADE_BEFORE, made)]);
         let ready = Content::frame(MADE_BEFORE, Frame::new(Kind::Text, b"ready"));
-        let (process, counters) = (ProcessCounts::new(1), ShardCounters::default());
+        let (admission, counters) = (ProcessCounts::new(1), ShardCounters::default());
         let share = |content: &Content, encoding: EncodingId, position: Option<Position>| {
             let mut encoder = Encoder {
                 encode,
                 compressing: None,
-                process: &process,
+                admission: &admission,
                 counters: &counters,
                 shard: 0,
             };

@@ -5,35 +5,34 @@
 //! bytes here and one range there. What it is sent, and the moment from which on it is sent what is
 //! published, have their place in the topic's order.
 
+use super::Core;
 use crate::config::Config;
 use crate::connection::membership::MemberPlace;
 use crate::connection::phase::Phase;
-use crate::connection::slot::{Flags, Slots};
-use crate::message::delivery::{CaughtUp, JoinedAt};
-use crate::message::lane::Mailbox;
+use crate::connection::slot::Flags;
+use crate::message::delivery::{CaughtUp, JoinedAt, Progress};
 use crate::message::request::{CatchUp, ShardRequest};
 use crate::topic::batch::{FanOut, Recipients};
 use crate::topic::cursor::{Cursor, CursorState};
+use crate::topic::log::block::Span;
 use crate::topic::log::range::{ReadMode, Reader};
 use crate::topic::subscribers::SubscribersLog;
-use crate::topic::topics::Topics;
 use crate::types::history::{JoinedLog, Loss, Missed, MissedReason, Recovery};
 use crate::types::ticket::Ticket;
 
-impl Topics {
+impl Core {
     /// Cursors that ask for more in one tick: with 64 KiB for each, 4 MiB.
     const ASKS_PER_TICK: usize = 64;
 
     /// A connection has joined a topic that keeps a log. What its application hears of it.
-    pub(crate) fn joined_log(
+    pub(super) fn joined_log(
         &mut self,
-        slots: &mut Slots,
         who: Ticket,
         subscribers: u32,
         becomes_member: bool,
         mut joined: JoinedAt,
     ) -> JoinedLog {
-        let local = self.local.subscribers(subscribers);
+        let local = self.topics.local.subscribers(subscribers);
         let log = local.log.get_or_insert_with(|| {
             Box::new(SubscribersLog {
                 epoch: 0,
@@ -51,7 +50,7 @@ impl Topics {
                 reading,
                 state: CursorState::Turn,
             };
-            if !self.begin_reading(slots, who, cursor) && joined.answer.recovery.is_some() {
+            if !self.begin_reading(who, cursor) && joined.answer.recovery.is_some() {
                 joined.answer.recovery = Some(Recovery::Lost(Loss::Limit));
             }
         }
@@ -76,58 +75,58 @@ impl Topics {
 
     /// A member that is sent what is published reads the log instead. False: as many cursors as may
     /// exist.
-    fn begin_reading(&mut self, slots: &mut Slots, who: Ticket, cursor: Cursor) -> bool {
-        if self.cursors.count() >= Config::CURSORS_MAX {
+    fn begin_reading(&mut self, who: Ticket, cursor: Cursor) -> bool {
+        if self.topics.cursors.count() >= Config::CURSORS_MAX {
             return false;
         }
-        let memberships = slots.memberships(who.slot);
+        let memberships = self.connections.memberships(who.slot);
         let membership = *memberships
             .find(cursor.subscribers)
             .expect("it is a member");
         debug_assert!(matches!(membership.place(), MemberPlace::Member(_)));
-        self.remove_member(slots, membership);
-        let log = self.local.subscribers(cursor.subscribers);
+        self.remove_member(membership);
+        let log = self.topics.local.subscribers(cursor.subscribers);
         let log = log.log.as_mut().expect("there is something to read");
         let place = MemberPlace::Behind(log.behind.len());
         log.behind.push(who);
-        set_place(slots, who, cursor.subscribers, place);
-        self.cursors.insert(who, cursor);
+        self.set_place(who, cursor.subscribers, place);
+        self.topics.cursors.insert(who, cursor);
         true
     }
 
     /// A member has read the log to its end.
-    pub(crate) fn end_reading(&mut self, slots: &mut Slots, who: Ticket, subscribers: u32) {
-        self.cursors.remove(who.slot, subscribers);
-        let memberships = slots.memberships(who.slot);
+    fn end_reading(&mut self, who: Ticket, subscribers: u32) {
+        self.topics.cursors.remove(who.slot, subscribers);
+        let memberships = self.connections.memberships(who.slot);
         let membership = *memberships.find(subscribers).expect("it is a member");
         debug_assert!(matches!(membership.place(), MemberPlace::Behind(_)));
-        self.remove_member(slots, membership);
-        let members = &mut self.local.subscribers(subscribers).members;
+        self.remove_member(membership);
+        let members = &mut self.topics.local.subscribers(subscribers).members;
         let place = MemberPlace::Member(members.len());
         members.push(who);
-        set_place(slots, who, subscribers, place);
+        self.set_place(who, subscribers, place);
+    }
+
+    fn set_place(&mut self, who: Ticket, subscribers: u32, place: MemberPlace) {
+        let membership = self.connections.memberships(who.slot).find(subscribers);
+        membership.expect("it is a member").set_place(place);
     }
 
     /// Whether a member that has not taken what it was sent reads the log from this batch on,
     /// instead of having it queued.
     #[cold]
-    pub(crate) fn falls_behind(
-        &mut self,
-        slots: &mut Slots,
-        fan_out: &mut FanOut,
-        who: Ticket,
-    ) -> bool {
+    pub(crate) fn falls_behind(&mut self, fan_out: &mut FanOut, who: Ticket) -> bool {
         let (Some((next, reading)), Recipients::Topic(subscribers)) =
             (fan_out.cursor(), fan_out.recipients)
         else {
             return false;
         };
-        let log = self.local.subscribers(subscribers).log.as_ref();
+        let log = self.topics.local.subscribers(subscribers).log.as_ref();
         let Some(epoch) = log.map(|log| log.epoch) else {
             return false;
         };
         // A member that has left since the batch was closed is one of those it goes to.
-        let membership = slots.memberships(who.slot).find(subscribers);
+        let membership = self.connections.memberships(who.slot).find(subscribers);
         if !membership
             .is_some_and(|membership| matches!(membership.place(), MemberPlace::Member(_)))
         {
@@ -140,7 +139,7 @@ impl Topics {
             reading,
             state: CursorState::Outbox,
         };
-        if !self.begin_reading(slots, who, cursor) {
+        if !self.begin_reading(who, cursor) {
             return false;
         }
         self.counters.fell_behind.add(1);
@@ -150,37 +149,37 @@ impl Topics {
 
     /// Something can be done at once for topics that keep something.
     #[inline(never)] // Asked in every tick, and the answer is known where no topic does.
-    pub(crate) fn has_kept_work(&self, mail: &mut Mailbox) -> bool {
-        let reads = self.cursors.has_ready() && !mail.is_congested();
-        reads || self.presences.has_events() && mail.can_deliver()
+    pub(crate) fn has_kept_work(&mut self) -> bool {
+        let reads = self.topics.cursors.has_ready() && !self.mail.is_congested();
+        reads || self.topics.presences.has_events() && self.mail.can_deliver()
     }
 
     /// Those whose turn it is ask for more.
     #[inline]
-    pub(crate) fn ask_for_ranges(&mut self, slots: &Slots, mail: &mut Mailbox) {
-        if self.keeps && self.cursors.has_ready() {
-            self.ask_for_some_ranges(slots, mail);
+    pub(crate) fn ask_for_ranges(&mut self) {
+        if self.topics.keeps && self.topics.cursors.has_ready() {
+            self.ask_for_some_ranges();
         }
     }
 
     #[cold]
-    fn ask_for_some_ranges(&mut self, slots: &Slots, mail: &mut Mailbox) {
+    fn ask_for_some_ranges(&mut self) {
         for _ in 0..Self::ASKS_PER_TICK {
-            if mail.is_congested() {
+            if self.mail.is_congested() {
                 return;
             }
-            let Some((who, subscribers)) = self.cursors.pop_ready() else {
+            let Some((who, subscribers)) = self.topics.cursors.pop_ready() else {
                 return;
             };
-            if slots.phase(who) == Phase::Open {
-                self.ask_for_range(slots, mail, who, subscribers);
+            if self.connections.phase(who) == Phase::Open {
+                self.ask_for_range(who, subscribers);
             }
         }
     }
 
-    fn ask_for_range(&mut self, slots: &Slots, mail: &mut Mailbox, who: Ticket, subscribers: u32) {
-        let has_backlog = slots.ref_at(who.slot).flags.has(Flags::BACKLOG);
-        let Some(cursor) = self.cursors.get_mut(who.slot, subscribers) else {
+    fn ask_for_range(&mut self, who: Ticket, subscribers: u32) {
+        let has_backlog = self.connections.at(who.slot).flags.has(Flags::BACKLOG);
+        let Some(cursor) = self.topics.cursors.get_mut(who.slot, subscribers) else {
             return;
         };
         if cursor.state != CursorState::Turn {
@@ -192,36 +191,33 @@ impl Topics {
         }
         cursor.state = CursorState::Answer;
         let (epoch, next, reading) = (cursor.epoch, cursor.next, cursor.reading);
-        let topic = self.local.key(subscribers).clone();
+        let topic = self.topics.local.key(subscribers).clone();
         let reader = Reader {
-            who: mail.address(who),
-            encoding: slots.encoding(who.slot),
+            who: self.address(who),
+            encoding: self.encoding(who),
             next,
             reading,
         };
-        let home = mail.home(Some(topic.topic()));
+        let home = self.mail.home(Some(topic.topic()));
         let ask = CatchUp {
             topic,
             epoch,
             reader,
         };
-        mail.request(home, ShardRequest::CatchUp(Box::new(ask)));
+        self.mail
+            .request(home, ShardRequest::CatchUp(Box::new(ask)));
     }
 
     /// What a cursor asked for is there. What it missed before that, if the application is to hear
-    /// of it; the range itself follows. `None`: nobody waits for it.
-    pub(crate) fn begin_range(
-        &mut self,
-        slots: &Slots,
-        caught_up: &CaughtUp,
-    ) -> Option<Option<Missed>> {
+    /// of it; [`Core::append_range`] follows. `None`: nobody waits for it.
+    pub(crate) fn begin_range(&mut self, caught_up: &CaughtUp) -> Option<Option<Missed>> {
         let (who, encoding) = (caught_up.who, caught_up.encoding);
-        if slots.phase(who) != Phase::Open {
+        if self.connections.phase(who) != Phase::Open {
             return None;
         }
-        let subscribers = self.local.find(encoding, caught_up.topic.topic())?;
-        let has_backlog = slots.ref_at(who.slot).flags.has(Flags::BACKLOG);
-        let cursor = self.cursors.get_mut(who.slot, subscribers)?;
+        let subscribers = self.topics.local.find(encoding, caught_up.topic.topic())?;
+        let has_backlog = self.connections.at(who.slot).flags.has(Flags::BACKLOG);
+        let cursor = self.topics.cursors.get_mut(who.slot, subscribers)?;
         if cursor.state != CursorState::Answer || cursor.next != caught_up.asked {
             return None;
         }
@@ -233,9 +229,36 @@ impl Topics {
         Some(caught_up.range.missed)
     }
 
-    /// A member goes on with the log from this offset, when it is its turn.
-    pub(crate) fn go_on_reading(&mut self, who: Ticket, subscribers: u32, next: u64) {
-        let Some(cursor) = self.cursors.get_mut(who.slot, subscribers) else {
+    /// Appends a range for the connection, which goes on from there.
+    pub(crate) fn append_range(&mut self, caught_up: CaughtUp) {
+        let CaughtUp {
+            topic,
+            encoding,
+            who,
+            range,
+            progress,
+            ..
+        } = caught_up;
+        if let Some(missed) = range.missed {
+            self.count_missed(missed);
+        }
+        for span in &range.spans {
+            if !self.append_span(who, span) {
+                // The connection ends, and its cursors with it.
+                return;
+            }
+        }
+        let Some(subscribers) = self.topics.local.find(encoding, topic.topic()) else {
+            return;
+        };
+        match progress {
+            Progress::UpToDate => self.end_reading(who, subscribers),
+            Progress::More => self.go_on_reading(who, subscribers, range.next),
+        }
+    }
+
+    fn go_on_reading(&mut self, who: Ticket, subscribers: u32, next: u64) {
+        let Some(cursor) = self.topics.cursors.get_mut(who.slot, subscribers) else {
             return;
         };
         cursor.next = next;
@@ -244,10 +267,10 @@ impl Topics {
             cursor.reading = ReadMode::All;
         }
         cursor.state = CursorState::Turn;
-        self.cursors.push_ready(who, subscribers);
+        self.topics.cursors.push_ready(who, subscribers);
     }
 
-    pub(crate) fn count_missed(&self, missed: Missed) {
+    fn count_missed(&self, missed: Missed) {
         match missed.reason {
             MissedReason::Dropped => &self.counters.missed_dropped,
             MissedReason::Conflated => &self.counters.missed_conflated,
@@ -256,9 +279,29 @@ impl Topics {
         }
         .add(missed.count);
     }
-}
 
-fn set_place(slots: &mut Slots, who: Ticket, subscribers: u32, place: MemberPlace) {
-    let membership = slots.memberships(who.slot).find(subscribers);
-    membership.expect("it is a member").set_place(place);
+    /// Appends frames that others are sent, too. False: the connection is not open any more.
+    fn append_span(&mut self, who: Ticket, span: &Span) -> bool {
+        if self.connections.phase(who) != Phase::Open {
+            return false;
+        }
+        let flags = self.connections.at(who.slot).flags;
+        let mut frames = u64::from(span.frames);
+        if flags.has(Flags::SERVED_APART) {
+            frames = self.append_frames(who, &span.plain);
+        } else {
+            let bytes = match &span.deflated {
+                Some(deflated) if flags.has(Flags::DEFLATES) => deflated,
+                Some(_) | None => &span.plain,
+            };
+            let shared = self.outgoing.share(bytes.clone());
+            if !self.append_shared(who, shared, bytes, 0, bytes.len()) {
+                return false;
+            }
+            self.count_out(frames, bytes.len());
+        }
+        self.counters.deliveries.add(frames);
+        self.counters.caught_up.add(frames);
+        self.connections.phase(who) == Phase::Open
+    }
 }

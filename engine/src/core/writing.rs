@@ -1,87 +1,59 @@
 //! How bytes come to leave for one connection: every frame for it alone is encoded here, as a plain
 //! frame first. In place it becomes a compressed frame or an event where the connection takes that.
-//! Called through the core by whoever sends: contexts, messages, control frames, endings.
+//! Called by whoever sends: contexts, messages, control frames, endings.
 
-use super::Egress;
-use crate::connection::Connections;
-use crate::connection::outbox::OutboxFull;
+use super::Core;
+use super::at_hand::AtHand;
+use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
-use crate::egress::at_hand::AtHand;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use shardcast_protocol::events;
-use shardcast_protocol::frame::{self, Header, Kind};
+use shardcast_protocol::frame::{self, Header, Kind, OpCode};
 use shardcast_protocol::reader::Assembly;
 
-impl Egress {
+impl Core {
     /// Sends the connection the complete plain frame that `fill` appends, compressed or as an
     /// event where the connection takes that. The connection is live.
-    #[inline(always)] // Once per reply.
-    pub(crate) fn write_frame(
-        &mut self,
-        connections: &mut Connections,
-        ticket: Ticket,
-        fill: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), OutboxFull> {
+    pub(crate) fn write_frame(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
-        let connection = connections.slots.at(ticket.slot);
-        let bytes = if connection.flags.has(Flags::SENT_APART) {
-            self.send_apart(connections, ticket, start)?
+        let connection = self.connections.at(ticket.slot);
+        let appended = if connection.flags.has(Flags::SENT_APART) {
+            self.send_apart(ticket, start)
         } else if (self.outgoing).attach_scratch(ticket, &mut connection.transmit, start) {
-            self.outgoing.scratch_bytes() - start
+            Some(self.outgoing.scratch_bytes() - start)
         } else {
-            self.append_behind(connections, ticket, start)?
+            self.append_behind(ticket, start)
         };
-        self.count_out(1, bytes);
-        Ok(())
+        if let Some(bytes) = appended {
+            self.count_out(1, bytes);
+        }
     }
 
     /// The complete plain frame that stands in the scratch from `start` on leaves for a connection
     /// that is not sent it as it stands, or not at once.
     #[inline(never)]
-    fn send_apart(
-        &mut self,
-        connections: &mut Connections,
-        ticket: Ticket,
-        start: usize,
-    ) -> Result<usize, OutboxFull> {
-        let flags = connections.slots.at(ticket.slot).flags;
-        if flags.has(Flags::REWRITTEN) {
-            self.rewrite_scratch(ticket, flags, start);
+    fn send_apart(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
+        if self.connections.at(ticket.slot).flags.has(Flags::REWRITTEN) {
+            self.rewrite_scratch(ticket, start);
         }
-        self.append(connections, ticket, start)
+        self.append(ticket, start)
     }
 
     /// Sends the connection, which is open, one message of a plain payload.
     #[inline(always)] // Once per reply.
-    pub(crate) fn write_message(
-        &mut self,
-        connections: &mut Connections,
-        ticket: Ticket,
-        kind: Kind,
-        payload: &[u8],
-    ) -> Result<(), OutboxFull> {
-        if payload.len() >= Assembly::LARGE_BYTES
-            && self.write_part(connections, ticket, kind, payload)
-        {
-            return Ok(());
+    pub(crate) fn write_message(&mut self, ticket: Ticket, kind: Kind, payload: &[u8]) {
+        if payload.len() >= Assembly::LARGE_BYTES && self.write_part(ticket, kind, payload) {
+            return;
         }
-        self.write_frame(connections, ticket, |out| {
-            frame::write_frame(out, kind.into(), payload)
-        })
+        self.write_frame(ticket, |out| frame::write_frame(out, kind.into(), payload));
     }
 
     /// The same for a part of the message at hand: it leaves from where it stands. False: it is
     /// none, or the connection takes no plain frames just now.
     #[cold]
-    fn write_part(
-        &mut self,
-        connections: &mut Connections,
-        ticket: Ticket,
-        kind: Kind,
-        payload: &[u8],
-    ) -> bool {
+    fn write_part(&mut self, ticket: Ticket, kind: Kind, payload: &[u8]) -> bool {
         let whole = match &self.message {
             AtHand::None => return false,
             AtHand::Own(message) => message,
@@ -92,7 +64,7 @@ impl Egress {
             return false;
         }
         let (from, len) = (part.start as usize - whole.start as usize, payload.len());
-        let connection = connections.slots.at(ticket.slot);
+        let connection = self.connections.at(ticket.slot);
         let (flags, at) = (connection.flags, &mut connection.transmit);
         if flags.has(Flags::REWRITTEN)
             || flags.has(Flags::BACKLOG)
@@ -131,60 +103,74 @@ impl Egress {
     }
 
     #[cold]
-    fn rewrite_scratch(&mut self, ticket: Ticket, flags: Flags, start: usize) {
+    fn rewrite_scratch(&mut self, ticket: Ticket, start: usize) {
         let mut scratch = std::mem::take(self.outgoing.scratch());
-        self.rewrite(ticket, flags, &mut scratch, start);
+        self.rewrite(ticket, &mut scratch, start);
         *self.outgoing.scratch() = scratch;
     }
 
     /// Sends the connection the bytes that `fill` appends, as they are: a complete HTTP answer.
     /// The connection is live.
-    pub(crate) fn write(
-        &mut self,
-        connections: &mut Connections,
-        ticket: Ticket,
-        fill: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), OutboxFull> {
+    pub(crate) fn write(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.outgoing.scratch_bytes();
         fill(self.outgoing.scratch());
-        let bytes = self.append(connections, ticket, start)?;
-        self.counters.answers_out.add(1);
-        self.counters.bytes_out.add(bytes as u64);
-        Ok(())
+        if let Some(bytes) = self.append(ticket, start) {
+            self.counters.answers_out.add(1);
+            self.counters.bytes_out.add(bytes as u64);
+        }
     }
 
-    /// The connection's last frame: limits do not hold it back where something waits.
-    pub(crate) fn write_last(
-        &mut self,
-        connections: &mut Connections,
-        ticket: Ticket,
-        fill: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), OutboxFull> {
-        let flags = connections.slots.at(ticket.slot).flags;
+    /// The connection's last frame: limits do not hold it back.
+    pub(super) fn write_last(&mut self, ticket: Ticket, fill: impl FnOnce(&mut Vec<u8>)) {
+        let flags = self.connections.at(ticket.slot).flags;
         if !flags.has(Flags::BACKLOG) {
-            return self.write_frame(connections, ticket, fill);
+            self.write_frame(ticket, fill);
+            return;
         }
         let mut bytes = Vec::new();
         fill(&mut bytes);
         if flags.has(Flags::REWRITTEN) {
-            self.rewrite(ticket, flags, &mut bytes, 0);
+            self.rewrite(ticket, &mut bytes, 0);
         }
         self.count_out(1, bytes.len());
-        let encryption = flags.encryption();
-        self.force(connections, ticket, Bytes::from(bytes), encryption);
-        Ok(())
+        self.counters.outbox_bytes.add(bytes.len() as u64);
+        let connection = self.connections.at(ticket.slot);
+        let encryption = connection.flags.encryption();
+        connection
+            .cold()
+            .outbox
+            .force(Bytes::from(bytes), encryption);
+        self.pending_work.kick.push(ticket);
     }
 
-    /// What stands in the scratch from `start` on leaves for the connection. Returns how many bytes
-    /// that is.
-    fn append(
-        &mut self,
-        connections: &mut Connections,
-        ticket: Ticket,
-        start: usize,
-    ) -> Result<usize, OutboxFull> {
+    /// Appends complete plain frames one by one, each in the encoding that the connection takes,
+    /// while it is open. How many found room.
+    pub(crate) fn append_frames(&mut self, ticket: Ticket, frames: &[u8]) -> u64 {
+        let (mut rest, mut appended) = (frames, 0);
+        while !rest.is_empty() && self.connections.phase(ticket) == Phase::Open {
+            let (frame, behind) = rest.split_at(frame::written(rest).1.end);
+            self.write_frame(ticket, |out| out.extend_from_slice(frame));
+            appended += u64::from(self.connections.phase(ticket) == Phase::Open);
+            rest = behind;
+        }
+        appended
+    }
+
+    /// Answers a ping, or sends one.
+    pub(crate) fn control(&mut self, ticket: Ticket, opcode: OpCode, payload: &[u8]) {
+        self.write_frame(ticket, |out| frame::write_frame(out, opcode, payload));
+    }
+
+    pub(crate) fn count_out(&self, frames: u64, bytes: usize) {
+        self.counters.frames_out.add(frames);
+        self.counters.bytes_out.add(bytes as u64);
+    }
+
+    /// What stands in the scratch from `start` on leaves for the connection: how many bytes that
+    /// is, if they found room.
+    fn append(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
         let bytes = self.outgoing.scratch_bytes() - start;
-        let connection = connections.slots.at(ticket.slot);
+        let connection = self.connections.at(ticket.slot);
         if !connection.flags.has(Flags::BACKLOG)
             && self
                 .outgoing
@@ -193,29 +179,24 @@ impl Egress {
             if connection.flags.has(Flags::TLS) {
                 self.outgoing.expect_encryption(bytes);
             }
-            return Ok(bytes);
+            return Some(bytes);
         }
-        self.append_behind(connections, ticket, start)
+        self.append_behind(ticket, start)
     }
 
     /// The same where there is a backlog, or the transmit is as long as it may be.
     #[cold]
-    fn append_behind(
-        &mut self,
-        connections: &mut Connections,
-        ticket: Ticket,
-        start: usize,
-    ) -> Result<usize, OutboxFull> {
+    fn append_behind(&mut self, ticket: Ticket, start: usize) -> Option<usize> {
         let waiting = self.outgoing.detach_scratch(start);
         let bytes = waiting.len();
-        self.queue(connections, ticket, waiting)?;
-        Ok(bytes)
+        self.queue(ticket, waiting).then_some(bytes)
     }
 
     /// Rewrites the complete plain frame that stands in `out` from `start` on: compressed, or as
     /// an event. Rare: only connections with a flag of [`Flags::REWRITTEN`] come here.
     #[cold]
-    fn rewrite(&mut self, ticket: Ticket, flags: Flags, out: &mut Vec<u8>, start: usize) {
+    fn rewrite(&mut self, ticket: Ticket, out: &mut Vec<u8>, start: usize) {
+        let flags = self.connections.at(ticket.slot).flags;
         if flags.has(Flags::DEFLATES) {
             if let Some(compressing) = &mut self.compressing {
                 compressing.deflate_frame(ticket.slot, out, start, &self.counters);

@@ -1,21 +1,24 @@
 //! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes
 //! back.
 
+use super::Core;
 use crate::connection::membership::{MemberPlace, Membership};
 use crate::connection::phase::Phase;
-use crate::connection::slot::Slots;
+use crate::connection::slot::Connections;
 use crate::message::delivery::Joined;
-use crate::message::lane::Mailbox;
 use crate::message::request::{Join, ShardRequest, ShownMember};
 use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
 use crate::topic::log::options::LogClass;
 use crate::topic::topics::Topics;
 use crate::types::answer::{Answer, Tag};
+use crate::types::close_reason::CloseReason;
 use crate::types::encoding::EncodingId;
 use crate::types::history::Since;
 use crate::types::presence::{JoinPresence, OwnedData};
 use crate::types::room_error::RoomError;
-use crate::types::ticket::Ticket;
+use crate::types::same_user::SameUser;
+use crate::types::ticket::{Address, Ticket};
+use shardcast_protocol::close::CloseCode;
 use std::sync::Arc;
 
 /// The answer that the application gets for a connection, if it asked for one.
@@ -24,14 +27,6 @@ pub(crate) type Answered = Option<(Ticket, Tag, Answer)>;
 /// User identities of one connection, counting those whose leave is not acknowledged yet. A further
 /// identity is refused until a home has answered.
 const USERS_PER_CONNECTION_MAX: usize = 8;
-
-/// What follows from a join that was refused.
-#[derive(Debug)]
-pub(crate) enum JoinRefused {
-    Answered(Answered),
-    /// The user that the connection wanted to be has as many connections as it may have.
-    TooMany,
-}
 
 /// One request to join.
 struct JoinRequest<'a> {
@@ -68,12 +63,9 @@ impl Default for JoinOptions {
     }
 }
 
-impl Topics {
-    /// Asks the home of a room for membership.
+impl Core {
     pub(crate) fn join(
         &mut self,
-        slots: &mut Slots,
-        mail: &mut Mailbox,
         ticket: Ticket,
         room: &str,
         options: JoinOptions,
@@ -87,7 +79,7 @@ impl Topics {
         if data.is_some_and(|data| data.data().bytes().len() > OwnedData::BYTES_MAX) {
             return Err(RoomError::DataTooLong);
         }
-        if slots.phase(ticket) != Phase::Open {
+        if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
         let request = JoinRequest {
@@ -95,54 +87,42 @@ impl Topics {
             tag: Some(tag),
             options,
         };
-        self.join_topic(slots, mail, ticket, request)?;
-        self.check_congestion(slots, ticket, Some(Topic::Room(room)));
+        self.join_topic(ticket, request)?;
+        self.topics
+            .check_congestion(&mut self.connections, ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
-    /// Asks the home of a room to end a membership.
-    pub(crate) fn leave(
-        &mut self,
-        slots: &mut Slots,
-        mail: &mut Mailbox,
-        ticket: Ticket,
-        room: &str,
-        tag: Tag,
-    ) -> Result<(), RoomError> {
+    pub(crate) fn leave(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
         self.check_name(room).map_err(|()| RoomError::BadName)?;
-        if slots.phase(ticket) != Phase::Open {
+        if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
-        self.leave_topic(slots, mail, ticket, Topic::Room(room), Some(tag))?;
-        self.check_congestion(slots, ticket, Some(Topic::Room(room)));
+        self.leave_topic(ticket, Topic::Room(room), Some(tag))?;
+        self.topics
+            .check_congestion(&mut self.connections, ticket, Some(Topic::Room(room)));
         Ok(())
     }
 
     /// The connection is this user from here on; `None`: nobody.
-    pub(crate) fn identify(
-        &mut self,
-        slots: &mut Slots,
-        mail: &mut Mailbox,
-        ticket: Ticket,
-        user: Option<&str>,
-    ) -> Result<(), RoomError> {
+    pub(crate) fn identify(&mut self, ticket: Ticket, user: Option<&str>) -> Result<(), RoomError> {
         if user.is_some_and(|name| !(1..=USER_BYTES_MAX).contains(&name.len())) {
             return Err(RoomError::BadName);
         }
-        if slots.phase(ticket) != Phase::Open {
+        if self.connections.phase(ticket) != Phase::Open {
             return Ok(());
         }
         let user = user.map(Topic::User);
         let old = self
-            .identity(slots, ticket)
-            .map(|subscribers| self.local.key(subscribers));
+            .identity(ticket)
+            .map(|subscribers| self.topics.local.key(subscribers));
         if old.map(TopicKey::topic) == user {
             return Ok(());
         }
         let old = old.cloned();
-        self.check_identities(slots, ticket, user)?;
+        self.check_identities(ticket, user)?;
         if let Some(old) = &old {
-            self.leave_topic(slots, mail, ticket, old.topic(), None)?;
+            self.leave_topic(ticket, old.topic(), None)?;
         }
         if let Some(topic) = user {
             let request = JoinRequest {
@@ -150,21 +130,20 @@ impl Topics {
                 tag: None,
                 options: JoinOptions::default(),
             };
-            self.join_topic(slots, mail, ticket, request)?;
+            self.join_topic(ticket, request)?;
         }
         Ok(())
     }
 
     /// Whether there is room to become another user, so that the old one is not left for nothing.
     fn check_identities(
-        &self,
-        slots: &mut Slots,
+        &mut self,
         ticket: Ticket,
         user: Option<Topic<'_>>,
     ) -> Result<(), RoomError> {
         let Some(user) = user else { return Ok(()) };
-        let subscribers = self.local.find(slots.encoding(ticket.slot), user);
-        let memberships = slots.memberships(ticket.slot);
+        let subscribers = self.topics.local.find(self.encoding(ticket), user);
+        let memberships = self.connections.memberships(ticket.slot);
         let (total, _) = memberships.counts(TopicKind::User);
         let known = subscribers.and_then(|subscribers| memberships.find(subscribers));
         let has_room = match known {
@@ -175,27 +154,47 @@ impl Topics {
     }
 
     /// The subscribers of the user that a connection is.
-    fn identity(&self, slots: &Slots, ticket: Ticket) -> Option<u32> {
-        let memberships = slots.memberships_ref(ticket.slot);
+    fn identity(&self, ticket: Ticket) -> Option<u32> {
+        let memberships = self.connections.memberships_ref(ticket.slot);
         let mut users = memberships.wanted(TopicKind::User);
         users.next().map(|membership| membership.subscribers)
     }
 
     /// The user that a connection is.
-    pub(crate) fn user(&self, slots: &Slots, ticket: Ticket) -> Option<Arc<str>> {
-        Some(self.local.key(self.identity(slots, ticket)?).name().clone())
+    pub(crate) fn user(&self, ticket: Ticket) -> Option<Arc<str>> {
+        Some(self.topics.local.key(self.identity(ticket)?).name().clone())
     }
 
-    fn join_topic(
-        &mut self,
-        slots: &mut Slots,
-        mail: &mut Mailbox,
-        ticket: Ticket,
-        request: JoinRequest<'_>,
-    ) -> Result<(), RoomError> {
-        let encoding = slots.encoding(ticket.slot);
-        let known = self.local.find(encoding, request.topic);
-        let memberships = slots.memberships(ticket.slot);
+    /// The encoding of a connection's messages.
+    pub(crate) fn encoding(&self, ticket: Ticket) -> EncodingId {
+        self.connections.ref_at(ticket.slot).flags.encoding()
+    }
+
+    /// Gives an open connection another encoding, unless it is a member somewhere.
+    pub(crate) fn set_encoding(&mut self, ticket: Ticket, encoding: EncodingId) -> bool {
+        let is_open = self.connections.phase(ticket) == Phase::Open;
+        let is_member = !self
+            .connections
+            .memberships_ref(ticket.slot)
+            .as_slice()
+            .is_empty();
+        if !is_open || is_member {
+            return false;
+        }
+        let encodings = &self.admissions.process.encodings;
+        encodings.add(encoding);
+        encodings.remove(self.encoding(ticket));
+        self.connections
+            .at(ticket.slot)
+            .flags
+            .set_encoding(encoding);
+        true
+    }
+
+    fn join_topic(&mut self, ticket: Ticket, request: JoinRequest<'_>) -> Result<(), RoomError> {
+        let encoding = self.encoding(ticket);
+        let known = self.topics.local.find(encoding, request.topic);
+        let memberships = self.connections.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
         let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
         let subscribers = match known {
@@ -216,20 +215,20 @@ impl Topics {
                         return Err(RoomError::Busy);
                     }
                 }
-                let subscribers = self.local.claim(encoding, request.topic);
+                let subscribers = self.topics.local.claim(encoding, request.topic);
                 memberships.insert(Membership::asked(subscribers, request.topic.kind()));
                 subscribers
             }
         };
-        let topic = self.local.key(subscribers).clone();
-        let home = mail.home(Some(topic.topic()));
+        let topic = self.topics.local.key(subscribers).clone();
+        let home = self.mail.home(Some(topic.topic()));
         let presence = request.options.presence.map(|presence| {
-            let user = self.user(slots, ticket);
+            let user = self.user(ticket);
             Box::new(ShownMember { user, presence })
         });
         let join = Join {
             topic,
-            who: mail.address(ticket),
+            who: self.address(ticket),
             encoding,
             tag: request.tag,
             counted,
@@ -238,42 +237,92 @@ impl Topics {
             since: request.options.since.map(Box::new),
             presence,
         };
-        mail.request(home, ShardRequest::Join(join));
+        self.mail.request(home, ShardRequest::Join(join));
         Ok(())
     }
 
     fn leave_topic(
         &mut self,
-        slots: &mut Slots,
-        mail: &mut Mailbox,
         ticket: Ticket,
         topic: Topic<'_>,
         tag: Option<Tag>,
     ) -> Result<(), RoomError> {
-        let encoding = slots.encoding(ticket.slot);
-        let known = self.local.find(encoding, topic);
-        let memberships = slots.memberships(ticket.slot);
+        let encoding = self.encoding(ticket);
+        let known = self.topics.local.find(encoding, topic);
+        let memberships = self.connections.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
         let Some(membership) = known.filter(|membership| membership.wanted) else {
             return Err(RoomError::NotJoined);
         };
         membership.in_flight = membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
         membership.wanted = false;
-        let topic = self.local.key(membership.subscribers).clone();
-        let home = mail.home(Some(topic.topic()));
+        let topic = self.topics.local.key(membership.subscribers).clone();
+        let home = self.mail.home(Some(topic.topic()));
         let leave = ShardRequest::Leave {
             topic,
-            who: mail.address(ticket),
+            who: self.address(ticket),
             encoding,
             tag,
         };
-        mail.request(home, leave);
+        self.mail.request(home, leave);
         Ok(())
+    }
+
+    /// A name that a room may have.
+    pub(super) fn check_name(&self, room: &str) -> Result<(), ()> {
+        let fits = (1..=self.limits.room_name_bytes_max).contains(&room.len());
+        fits.then_some(()).ok_or(())
+    }
+
+    /// As home: a connection becomes a member, if the room is not full.
+    pub(crate) fn order_join(&mut self, mut join: Join) {
+        if join.topic.kind() == TopicKind::User {
+            self.seat(&mut join);
+        }
+        let Topics {
+            homes,
+            logs,
+            presences,
+            ..
+        } = &mut self.topics;
+        let (mail, events) = (&mut self.mail, &mut self.events);
+        homes.order_join(logs, presences, mail, events, self.now, join);
+    }
+
+    /// As home of a user: a connection becomes the user's, if the rule for that has a place for it
+    /// or makes one.
+    fn seat(&mut self, join: &mut Join) {
+        match self.limits.same_user {
+            SameUser::Allow => {}
+            SameUser::Refuse { connections_max } => join.members_max = connections_max,
+            SameUser::Replace { connections_max } if join.counted => {
+                let seats = &mut self.topics.seats;
+                let oldest = seats.take(join.topic.name(), join.who, connections_max);
+                let Some(oldest) = oldest else { return };
+                self.counters.closed_replaced.add(1);
+                let disconnect = ShardRequest::Disconnect {
+                    who: oldest.ticket,
+                    code: CloseCode::REPLACED,
+                    reason: "another connection of this user took its place".into(),
+                };
+                self.mail.request(oldest.shard, disconnect);
+            }
+            SameUser::Replace { .. } => {}
+        }
+    }
+
+    /// As home: a connection is no member any more, if it was one.
+    pub(crate) fn order_leave(&mut self, topic: &TopicKey, encoding: EncodingId, who: Address) {
+        if topic.kind() == TopicKind::User && !self.topics.seats.is_empty() {
+            self.topics.seats.leave(topic.name(), who);
+        }
+        let Topics { homes, logs, .. } = &mut self.topics;
+        homes.order_leave(logs, &mut self.events, self.now, topic, encoding, who);
     }
 
     /// The home counted the join (or was only asked): from here the connection is a member. The
     /// answer for the application.
-    pub(crate) fn joined(&mut self, slots: &mut Slots, joined: Joined) -> Answered {
+    pub(crate) fn joined(&mut self, joined: Joined) -> Answered {
         let Joined {
             topic,
             encoding,
@@ -283,16 +332,16 @@ impl Topics {
             counted,
             log,
         } = joined;
-        let subscribers = self.local.find(encoding, topic.topic());
-        let (subscribers, membership) = answered(slots, who, subscribers)?;
+        let subscribers = self.topics.local.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
         let becomes_member = counted && membership.place() == MemberPlace::Outside;
         if becomes_member {
-            let list = &mut self.local.subscribers(subscribers).members;
+            let list = &mut self.topics.local.subscribers(subscribers).members;
             membership.set_place(MemberPlace::Member(list.len()));
             list.push(who);
         }
-        let log = log.map(|log| self.joined_log(slots, who, subscribers, becomes_member, *log));
+        let log = log.map(|log| self.joined_log(who, subscribers, becomes_member, *log));
         let room = topic.name().clone();
         Some((who, tag?, Answer::Joined { room, members, log }))
     }
@@ -300,22 +349,21 @@ impl Topics {
     /// The home counted the leave: no message of the room follows.
     pub(crate) fn left(
         &mut self,
-        slots: &mut Slots,
         topic: TopicKey,
         encoding: EncodingId,
         who: Ticket,
         tag: Option<Tag>,
     ) -> Answered {
-        let subscribers = self.local.find(encoding, topic.topic());
-        let (subscribers, membership) = answered(slots, who, subscribers)?;
+        let subscribers = self.topics.local.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         let was = *membership;
         membership.in_flight -= 1;
         membership.set_place(MemberPlace::Outside);
         let over = !membership.wanted && membership.in_flight == 0;
-        self.cursors.remove(who.slot, subscribers);
-        self.remove_member(slots, was);
+        self.topics.cursors.remove(who.slot, subscribers);
+        self.remove_member(was);
         if over {
-            self.forget_membership(slots, who, subscribers);
+            self.forget_membership(who, subscribers);
         }
         let room = topic.name().clone();
         Some((who, tag?, Answer::Left { room }))
@@ -326,53 +374,58 @@ impl Topics {
     /// whatever became of the connection.
     pub(crate) fn refused(
         &mut self,
-        slots: &mut Slots,
-        mail: &mut Mailbox,
         topic: TopicKey,
         encoding: EncodingId,
         who: Ticket,
         answer: Option<(Tag, RoomError)>,
-    ) -> JoinRefused {
+    ) -> Answered {
         let refusal_acked = ShardRequest::RefusalAcked {
             topic: topic.clone(),
-            who: mail.address(who),
+            who: self.address(who),
         };
-        let home = mail.home(Some(topic.topic()));
-        mail.enqueue(home, refusal_acked);
-        let subscribers = self.local.find(encoding, topic.topic());
-        let Some((subscribers, membership)) = answered(slots, who, subscribers) else {
-            return JoinRefused::Answered(None);
-        };
+        let home = self.mail.home(Some(topic.topic()));
+        self.mail.enqueue(home, refusal_acked);
+        let subscribers = self.topics.local.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(&mut self.connections, who, subscribers)?;
         membership.in_flight -= 1;
         debug_assert_eq!(membership.place(), MemberPlace::Outside);
         let refused = *membership;
         if refused.in_flight == 0 {
-            self.forget_membership(slots, who, subscribers);
+            self.forget_membership(who, subscribers);
             if refused.wanted && refused.kind == TopicKind::User {
-                return JoinRefused::TooMany;
+                self.close_for_too_many(who);
+                return None;
             }
         }
+        let (tag, error) = answer?;
         let room = topic.name().clone();
-        let answer = answer.map(|(tag, error)| (who, tag, Answer::Refused { room, error }));
-        JoinRefused::Answered(answer)
+        Some((who, tag, Answer::Refused { room, error }))
     }
 
-    fn forget_membership(&mut self, slots: &mut Slots, who: Ticket, subscribers: u32) {
-        slots.memberships(who.slot).remove(subscribers);
-        self.local.release(subscribers);
+    /// The user that a connection wanted to be has as many as it may have.
+    fn close_for_too_many(&mut self, who: Ticket) {
+        const TEXT: &str = "this user has as many connections as it may have";
+        self.counters.closed_too_many.add(1);
+        let code = CloseCode::TOO_MANY_CONNECTIONS;
+        self.close(who, code, TEXT, CloseReason::Application(code));
+    }
+
+    fn forget_membership(&mut self, who: Ticket, subscribers: u32) {
+        self.connections.memberships(who.slot).remove(subscribers);
+        self.topics.local.release(subscribers);
     }
 }
 
 /// The membership that an answer is about, while its connection is open.
 fn answered(
-    slots: &mut Slots,
+    connections: &mut Connections,
     who: Ticket,
     subscribers: Option<u32>,
 ) -> Option<(u32, &mut Membership)> {
-    if slots.phase(who) != Phase::Open {
+    if connections.phase(who) != Phase::Open {
         return None;
     }
     let subscribers = subscribers?;
-    let membership = slots.memberships(who.slot).find(subscribers)?;
+    let membership = connections.memberships(who.slot).find(subscribers)?;
     Some((subscribers, membership))
 }

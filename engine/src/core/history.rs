@@ -1,6 +1,7 @@
 //! A home's part in the logs of its topics: what is published is kept, pages are read, and cursors
 //! are answered. Each happens at its place in the topic's order.
 
+use super::Core;
 use crate::message::delivery::{CaughtUp, Delivery, Progress};
 use crate::message::request::{CatchUp, PublishRequest};
 use crate::query::gather::{Outcome, Part, QueryKey};
@@ -10,28 +11,25 @@ use crate::topic::log::entry::LogEntry;
 use crate::topic::log::options::LogClass;
 use crate::topic::log::range::Range;
 use crate::topic::order::enqueue_report;
-use crate::topic::outlet::Outlet;
 use crate::topic::publication::{Content, Position};
-use crate::topic::topics::Topics;
 use crate::types::answer::{Repeat, Report};
 use crate::types::history::{History, HistoryQuery, KeptPublication};
 
 /// Bytes of frames that a cursor is sent at a time: 64 KiB, or half of an outbox if that is less.
 const RANGE_BYTES_MAX: usize = 64 << 10;
 
-impl Topics {
+impl Core {
     /// Publishes what goes into the topic's log, unless its key is known. What its publisher may
     /// hear at once.
-    pub(crate) fn order_kept(
+    pub(super) fn order_kept(
         &mut self,
-        outlet: &mut Outlet<'_>,
         publish: &PublishRequest,
         topic: &TopicKey,
         keep: &Keep,
         content: &Content,
     ) -> Report {
-        let now = outlet.now;
-        let opened = self.logs.open(topic, keep.class, now, |log, _| {
+        let now = self.now;
+        let opened = self.topics.logs.open(topic, keep.class, now, |log, _| {
             let known = keep.key.as_deref().and_then(|key| log.find_key(key));
             known.map_or(Ok(log.next_position()), |offset| {
                 let epoch = log.epoch;
@@ -40,51 +38,58 @@ impl Topics {
         });
         let position = match opened {
             None => {
-                self.order_in_topic(outlet, publish, topic.topic(), None, |_, _| {});
+                self.order_in_topic(publish, topic.topic(), None, |_, _| {});
                 return Report::default();
             }
-            Some(Err(known)) => return answer_duplicate(outlet, publish, known),
+            Some(Err(known)) => return self.answer_duplicate(publish, known),
             Some(Ok(next)) => next,
         };
         let mut delivered = Vec::new();
-        self.order_in_topic(
-            outlet,
-            publish,
-            topic.topic(),
-            Some(position),
-            |encoding, frame| {
-                delivered.push((encoding, frame.clone()));
-            },
-        );
+        self.order_in_topic(publish, topic.topic(), Some(position), |encoding, frame| {
+            delivered.push((encoding, frame.clone()));
+        });
         let delivered = delivered.iter().map(|(encoding, frame)| (*encoding, frame));
         let mut entry = LogEntry::new(content, topic.topic(), now, delivered);
         (entry.except, entry.conflate) = (publish.except, keep.conflate.clone());
-        let members = self.homes.members(topic.topic());
-        self.logs.get(topic.topic(), now, |log, options| {
+        let members = self.topics.homes.members(topic.topic());
+        self.topics.logs.get(topic.topic(), now, |log, options| {
             if let Some(key) = &keep.key {
                 log.remember_key(key.clone(), options, now);
             }
             log.members = members;
             log.append(entry, options);
         });
-        self.logs.keep_within_bounds(now);
+        self.topics.logs.keep_within_bounds(now);
         Report {
             position: Some(position),
             ..Report::default()
         }
     }
 
+    /// Another publication with its key was published before.
+    fn answer_duplicate(&mut self, publish: &PublishRequest, known: Position) -> Report {
+        self.counters.publishes_repeated.add(1);
+        let report = Report {
+            position: Some(known),
+            repeat: Repeat::Duplicate,
+            ..Report::default()
+        };
+        if let Some(key) = publish.report {
+            enqueue_report(&mut self.mail, key, 1, report);
+        }
+        report
+    }
+
     /// Answers with a page of a topic's log.
     pub(crate) fn read_history(
         &mut self,
-        outlet: &mut Outlet<'_>,
         topic: &TopicKey,
         class: LogClass,
         key: QueryKey,
         query: &HistoryQuery,
     ) {
-        let now = outlet.now;
-        let page = self.logs.open(topic, class, now, |log, _| {
+        let now = self.now;
+        let page = self.topics.logs.open(topic, class, now, |log, _| {
             let (entries, loss) = log.select(query);
             let mut bytes = 0;
             let entries = entries.take_while(|(_, entry)| {
@@ -104,21 +109,21 @@ impl Topics {
         });
         let part = Part::History(page);
         let parcels = 1;
-        outlet.mail.enqueue_outcome(Outcome { key, parcels, part });
+        self.mail.enqueue_outcome(Outcome { key, parcels, part });
     }
 
     /// Answers a cursor with what comes next.
-    pub(crate) fn answer_cursor(&mut self, outlet: &mut Outlet<'_>, ask: CatchUp) {
+    pub(crate) fn answer_cursor(&mut self, ask: CatchUp) {
         let CatchUp {
             topic,
             epoch,
             reader,
         } = ask;
-        let now = outlet.now;
-        let bytes_max = RANGE_BYTES_MAX.min(self.limits.outbox_bytes_max / 2);
+        let now = self.now;
+        let bytes_max = RANGE_BYTES_MAX.min(self.limits.outbox.bytes_max / 2);
+        let (topics, mail, mut encoder) = self.home_parts();
         let name = topic.topic();
-        let encoder = &mut outlet.encoder;
-        let read = self.logs.get(name, now, |log, _| {
+        let read = topics.logs.get(name, now, |log, _| {
             // A log that was made anew has nothing that the reader knows of.
             if log.epoch != epoch {
                 return None;
@@ -143,22 +148,6 @@ impl Topics {
             progress,
             topic,
         };
-        outlet
-            .mail
-            .deliver(reader.who.shard, Delivery::CaughtUp(Box::new(caught_up)));
+        mail.deliver(reader.who.shard, Delivery::CaughtUp(Box::new(caught_up)));
     }
-}
-
-/// Another publication with its key was published before.
-fn answer_duplicate(outlet: &mut Outlet<'_>, publish: &PublishRequest, known: Position) -> Report {
-    outlet.counters.publishes_repeated.add(1);
-    let report = Report {
-        position: Some(known),
-        repeat: Repeat::Duplicate,
-        ..Report::default()
-    };
-    if let Some(key) = publish.report {
-        enqueue_report(outlet.mail, key, 1, report);
-    }
-    report
 }

@@ -13,6 +13,7 @@ mod client_js;
 mod conversation;
 mod curl;
 mod installed;
+mod jose;
 mod json_rpc;
 mod messagepack;
 mod openssl;

@@ -11,10 +11,12 @@ mod quiet;
 mod words;
 
 use divan::Bencher;
-use office::{Office, client_frame};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use office::{Office, client_frame, upgrade};
 use piece::Piece;
 use serde::{Deserialize, Serialize};
-use shardcast::{App, Flow};
+use serde_json::{Value, json};
+use shardcast::{App, Auth, Flow, Identity, KeyMaterial, TokenAlgorithm, TokenKey};
 use shardcast_engine::protocol::dialect::Dialect::{self, JsonRpc, MessagePack, NativeJson};
 use shardcast_engine::protocol::frame::Kind;
 use std::process::ExitCode;
@@ -44,6 +46,10 @@ const PIECES: &[Piece] = &[
     piece("room/three-dialects-300", || {
         publish(&[NativeJson, MessagePack, JsonRpc].repeat(100))
     }),
+    piece("connect/nobody", || visit(App::new(), "")),
+    piece("connect/hs256", || connect(json!({}))),
+    piece("connect/user", connect_user),
+    piece("connect/hs256-user", || connect(json!({"sub": "ann"}))),
     piece("words/native-json", || words::echo(NativeJson)),
     piece("words/json-rpc", || words::echo(JsonRpc)),
     piece("words/messagepack", || words::echo(MessagePack)),
@@ -113,6 +119,32 @@ fn app(middlewares: usize) -> App {
             .expect("a pattern");
     }
     app
+}
+
+const SECRET: &[u8] = b"a secret that nobody else knows!";
+
+/// A client connects with a token of these claims, and goes.
+fn connect(mut claims: Value) -> Box<dyn FnMut()> {
+    claims["exp"] = json!(9_999_999_999_u64);
+    let key = EncodingKey::from_secret(SECRET).expect("a secret");
+    let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key);
+    let token = token.expect("claims");
+    let key = TokenKey::new("main", TokenAlgorithm::Hs256, KeyMaterial::Secret(SECRET));
+    let auth = Auth::required([key.expect("a key")]).expect("one key");
+    let header = format!("Authorization: Bearer {token}\r\n");
+    visit(App::new().auth(auth), &header)
+}
+
+/// The same for a user whom a hook has named.
+fn connect_user() -> Box<dyn FnMut()> {
+    let app = App::new().on_connect(|_| Ok(Identity::user("ann")?));
+    visit(app, "")
+}
+
+fn visit(app: App, header: &str) -> Box<dyn FnMut()> {
+    let mut office = Office::new(app, &[]);
+    let request = upgrade(header);
+    Box::new(move || office.visit(request.as_bytes()))
 }
 
 /// A request with data is answered: by the server itself with the same bytes, by a handler with a

@@ -4,7 +4,7 @@
 
 use crate::quiet::{Line, Quiet};
 use shardcast::{App, Service};
-use shardcast_engine::driver::Completion;
+use shardcast_engine::driver::{Completion, ReceiveEnd};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::protocol::dialect::Dialect;
 use shardcast_engine::protocol::frame::{self, Kind};
@@ -21,6 +21,8 @@ pub(crate) struct Office {
     shard: Shard<Service, Quiet>,
     /// Runs handlers in the background while the shard has nothing to do.
     runtime: Runtime,
+    /// How often the first slot was used by those who only visit.
+    visits: u32,
 }
 
 impl Office {
@@ -37,7 +39,7 @@ impl Office {
             config: &config,
             mailbox,
             token_key: Some(TokenKey::fixed()),
-            admission: ProcessCounts::new(dialects.len()),
+            admission: ProcessCounts::new(dialects.len().max(1)),
             counters: Arc::default(),
         };
         let shard = Shard::new(setup, shards.shard(0), Quiet(Rc::clone(&line)));
@@ -45,34 +47,54 @@ impl Office {
             line,
             shard,
             runtime,
+            visits: 0,
         };
         for (slot, dialect) in (0..).zip(dialects) {
-            let accepted = Completion::Accepted {
-                slot,
-                listener: 0,
-                peer: SocketAddr::from(([127, 0, 0, 1], 1024)).into(),
-            };
-            office.line.borrow_mut().completions.push(accepted);
-            let request = format!(
-                "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
-                dialect.subprotocol()
-            );
-            office.arrive(slot, request.as_bytes());
+            office.accept(slot);
+            let more = format!("Sec-WebSocket-Protocol: {}\r\n", dialect.subprotocol());
+            office.arrive(slot, upgrade(&more).as_bytes());
             // The 101 and the welcome leave together.
             office.settle(1);
         }
         office
     }
 
+    fn accept(&mut self, slot: u32) {
+        let accepted = Completion::Accepted {
+            slot,
+            listener: 0,
+            peer: SocketAddr::from(([127, 0, 0, 1], 1024)).into(),
+        };
+        self.line.borrow_mut().completions.push(accepted);
+    }
+
+    /// A client comes where nobody is, is let in, and goes.
+    pub(crate) fn visit(&mut self, request: &[u8]) {
+        self.visits += 1;
+        let ticket = Ticket {
+            slot: 0,
+            generation: self.visits,
+        };
+        self.accept(0);
+        self.arrive_at(ticket, request);
+        self.settle(1);
+        let why = ReceiveEnd::Eof;
+        let over = Completion::ReceiveEnded { ticket, why };
+        self.line.borrow_mut().completions.push(over);
+        self.settle(0);
+    }
+
     /// The bytes of one receive.
     pub(crate) fn arrive(&mut self, slot: u32, bytes: &[u8]) {
+        let generation = FIRST_GENERATION;
+        self.arrive_at(Ticket { slot, generation }, bytes);
+    }
+
+    fn arrive_at(&mut self, ticket: Ticket, bytes: &[u8]) {
         let line = &mut *self.line.borrow_mut();
         let mut lease = line.returned.pop().unwrap_or_default();
         lease.clear();
         lease.extend_from_slice(bytes);
-        let generation = FIRST_GENERATION;
-        let ticket = Ticket { slot, generation };
         line.completions
             .push(Completion::Received { ticket, lease });
     }
@@ -93,6 +115,14 @@ impl Office {
         }
         panic!("{transmits} transmits in {TICKS_MAX} ticks");
     }
+}
+
+/// A request for a WebSocket, with these header lines besides.
+pub(crate) fn upgrade(more: &str) -> String {
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
 }
 
 /// Of a slot that is used for the first time.

@@ -28,6 +28,7 @@ pub fn server(places: &Places, server: Server, port: u16) -> io::Result<Vec<OsSt
         "{next}" => OsString::from(format!("127.0.0.1:{}", port + 1)),
         "{certificate}" => file(places.certificate()),
         "{key}" => file(places.key()),
+        "{tokens}" => file(places.tokens()),
         plain => OsString::from(plain),
     }));
     Ok(command)
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
     use crate::catalogue::find;
     use crate::server::{
-        FLOOR, NATIVE, NATS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS,
+        FLOOR, NATIVE, NATIVE_TOKENS, NATS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS,
         TUNGSTENITE_EACH, TUNGSTENITE_TLS,
     };
     use std::ffi::OsStr;
@@ -91,6 +92,11 @@ mod tests {
                 NATIVE,
                 "taskset -c 1 target/release/shardcast serve --shards 1 --set limits.max_connections=110000 \
                  --set timeouts.handshake=60s --listen 127.0.0.1:9500 --admin 127.0.0.1:9501",
+            ),
+            (
+                NATIVE_TOKENS,
+                "taskset -c 1 target/release/shardcast serve --config target/bench-tokens.toml --shards 1 \
+                 --set limits.max_connections=110000 --set timeouts.handshake=60s --listen 127.0.0.1:9500 --admin 127.0.0.1:9501",
             ),
             (
                 TUNGSTENITE_EACH,

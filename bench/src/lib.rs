@@ -27,5 +27,6 @@ pub mod scale;
 pub mod server;
 pub mod statistics;
 pub mod table;
+pub mod tokens;
 pub mod work;
 pub mod works;

@@ -6,6 +6,7 @@ use crate::identity;
 use crate::plan::Plan;
 use crate::record::Absence;
 use crate::server::{Program, Server};
+use crate::tokens;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
@@ -43,6 +44,11 @@ impl Places {
         self.target.join("bench-key.pem")
     }
 
+    /// The configuration of a server that checks tokens; [`crate::tokens`] makes it.
+    pub fn tokens(&self) -> PathBuf {
+        self.target.join("bench-tokens.toml")
+    }
+
     /// A peer's script.
     pub fn start(&self, peer: &str) -> PathBuf {
         self.repository.join("bench/peers").join(peer).join("start")
@@ -59,6 +65,9 @@ pub fn prepare(plan: &mut Plan, places: &Places) -> io::Result<Vec<Absence>> {
     }
     if plan.servers().iter().any(Server::has_tls) {
         identity::write(&places.certificate(), &places.key())?;
+    }
+    if plan.servers().iter().any(Server::checks_tokens) {
+        tokens::write(&places.tokens())?;
     }
     let mut peers: Vec<(&str, Result<(), String>)> = Vec::new();
     let mut absences = Vec::new();

@@ -2,6 +2,8 @@
 //! read by plans, runs and tables; a server that is added here and in a work's list takes part,
 //! nothing else needs to know it.
 
+use crate::tokens;
+
 /// A server that can take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -17,7 +19,7 @@ pub struct Server {
     pub program: Program,
     /// Its command line; `{listen}` and `{port}` stand for where it listens, `{next}` for the
     /// address one port above, `{certificate}` and `{key}` for the files of the comparison's
-    /// identity.
+    /// identity, `{tokens}` for a configuration that requires tokens.
     pub arguments: &'static [&'static str],
     /// The cores it may use, as `taskset` takes them.
     pub cores: &'static str,
@@ -41,6 +43,11 @@ pub enum Program {
 }
 
 impl Server {
+    /// Whether it needs the configuration of [`crate::tokens`].
+    pub fn checks_tokens(&self) -> bool {
+        self.arguments.contains(&"{tokens}")
+    }
+
     /// Whether it needs the comparison's identity.
     pub fn has_tls(&self) -> bool {
         self.scheme == "wss"
@@ -143,6 +150,81 @@ pub const NATIVE: Server = Server {
         "{next}",
     ],
     ..RAW
+};
+
+/// The same with every limit of clients on, none of which is reached.
+pub const NATIVE_LIMITS: Server = Server {
+    key: "native-limits",
+    name: "shardcast, all limits",
+    arguments: &[
+        "serve",
+        "--shards",
+        "1",
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--set",
+        "limits.connections_per_address=1000000",
+        "--set",
+        "limits.connections_per_user=1000000",
+        "--set",
+        "limits.connects_per_second=1000000000",
+        "--set",
+        "limits.messages_per_second=1000000000",
+        "--set",
+        "limits.bytes_per_second=16GiB",
+        "--set",
+        "limits.messages_per_second_per_user=1000000000",
+        "--set",
+        "limits.bytes_per_second_per_user=16GiB",
+        "--set",
+        "limits.messages_per_second_per_room=1000000000",
+        "--set",
+        "limits.bytes_per_second_per_room=16GiB",
+        "--set",
+        "limits.joins_per_second=1000000000",
+        "--set",
+        "limits.fanout_per_second=1000000000",
+        "--set",
+        "limits.requests_in_flight=1000000",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    ..NATIVE
+};
+
+/// The same without limits, for clients that show a token of nobody.
+pub const NATIVE_TOKENS: Server = Server {
+    key: "native-tokens",
+    name: "shardcast, HS256 tokens",
+    arguments: &[
+        "serve",
+        "--config",
+        "{tokens}",
+        "--shards",
+        "1",
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    load: &["--header", tokens::NOBODY],
+    ..NATIVE
+};
+
+/// The same for clients whose token names a user.
+pub const NATIVE_USERS: Server = Server {
+    key: "native-users",
+    name: "shardcast, HS256 tokens of a user",
+    load: &["--header", tokens::USER],
+    ..NATIVE_TOKENS
 };
 
 /// The prototype, given by path, with the constants that it was measured with.
@@ -264,6 +346,9 @@ pub const SERVERS: &[Server] = &[
     RAW_DEFLATE,
     RAW_KEPT,
     NATIVE,
+    NATIVE_LIMITS,
+    NATIVE_TOKENS,
+    NATIVE_USERS,
     BUN,
     BUN_TLS,
     BUN_DEFLATE,

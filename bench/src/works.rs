@@ -3,9 +3,9 @@
 mod terms;
 
 use crate::server::{
-    BUN, BUN_DEFLATE, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NODE_WS, RAW,
-    RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_TLS, RAW_TWO_SHARDS, SOCKUDO_WS, TUNGSTENITE,
-    TUNGSTENITE_EACH,
+    BUN, BUN_DEFLATE, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATIVE_LIMITS,
+    NATIVE_TOKENS, NATIVE_USERS, NODE_WS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_TLS,
+    RAW_TWO_SHARDS, SOCKUDO_WS, TUNGSTENITE, TUNGSTENITE_EACH,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
 use crate::work::{Baseline, Goal, Group, Work};
@@ -308,6 +308,41 @@ pub static WORKS: &[Work] = &[
             Goal::ratio(CpuPerConnect, RAW, FLOOR)
                 .must(1.10)
                 .stretch(1.03),
+        ],
+    },
+    Work {
+        name: "limits-echo-100",
+        title: "echo 64 B × 100, all limits on",
+        group: Group::Engines,
+        load: "echo --connections 100 --payload 64",
+        figures: &[CpuPerMessage],
+        servers: &[NATIVE, NATIVE_LIMITS],
+        goals: &[Goal::ratio(CpuPerMessage, NATIVE_LIMITS, NATIVE).must(1.03)],
+    },
+    Work {
+        name: "limits-idle-10000",
+        title: "10,000 idle, all limits on",
+        group: Group::Engines,
+        load: "idle --connections 10000 --hold 2s",
+        figures: &[BytesPerConnection],
+        servers: &[NATIVE, NATIVE_LIMITS],
+        goals: &[Goal::new(
+            BytesPerConnection,
+            NATIVE_LIMITS,
+            Baseline::Difference(NATIVE),
+        )
+        .must(64.0)],
+    },
+    Work {
+        name: "tokens-connect-10000",
+        title: "connect with an HS256 token × 10,000",
+        group: Group::Engines,
+        load: "idle --connections 10000 --hold 0s",
+        figures: &[CpuPerConnect],
+        servers: &[NATIVE, NATIVE_TOKENS, NATIVE_USERS],
+        goals: &[
+            Goal::ratio(CpuPerConnect, NATIVE_TOKENS, NATIVE).must(1.25),
+            Goal::ratio(CpuPerConnect, NATIVE_USERS, NATIVE).must(1.25),
         ],
     },
     Work {

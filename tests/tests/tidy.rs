@@ -148,6 +148,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["shardcast-protocol"]),
+    // Parsers of the product are tried, too.
+    (
+        "tools/trials",
+        &["shardcast", "shardcast-protocol", "shardcast-patience"],
+    ),
     // The ruler is not made from the thing measured.
     ("tools/", &["shardcast-protocol", "shardcast-patience"]),
     ("fuzz", &["shardcast-trials"]),

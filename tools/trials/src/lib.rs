@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod centrifuge;
+mod configuration;
 mod envelope;
 mod extensions;
 mod forwarded;
@@ -16,10 +17,12 @@ mod pieces;
 mod proxy;
 mod response;
 mod stream;
+mod token;
 mod translation;
 mod values;
 
 pub use centrifuge::{centrifuge_json, centrifuge_protobuf};
+pub use configuration::configuration;
 pub use envelope::envelope;
 pub use extensions::extensions;
 pub use forwarded::forwarded;
@@ -31,13 +34,14 @@ pub use messagepack::messagepack;
 pub use pieces::pieces;
 pub use proxy::proxy;
 pub use response::response;
+pub use token::token;
 pub use translation::translation;
 
 /// A target: its name (of the binary, the corpus folder and the dictionary), and its body.
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 14] = [
+pub const TRIALS: [Trial; 16] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),
@@ -52,4 +56,6 @@ pub const TRIALS: [Trial; 14] = [
     ("translation", translation),
     ("centrifuge_json", centrifuge_json),
     ("centrifuge_protobuf", centrifuge_protobuf),
+    ("token", token),
+    ("configuration", configuration),
 ];

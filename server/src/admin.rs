@@ -2,9 +2,11 @@
 
 pub(crate) mod api;
 pub(crate) mod guard;
+pub(crate) mod kept;
 pub(crate) mod metrics;
 pub(crate) mod port;
 pub(crate) mod problem;
 pub(crate) mod state;
+pub(crate) mod tls;
 pub(crate) mod token;
 pub(crate) mod visitors;

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 the server cannot start; 2 the command line or the configuration is wrong.
 
+use crate::admin::tls::AdminTls;
 use crate::auth::files::{self, ReadKeys};
 use crate::config::{self, Given, Settings};
 use crate::serve::serve;
@@ -147,9 +148,10 @@ impl Sources {
                 return Err(faults.into_iter().flatten().flatten().collect());
             }
         };
-        settings
-            .admin_token()
-            .map_err(|error| vec![error.to_string()])?;
+        let operators = settings.operators();
+        operators.token().map_err(|error| vec![error.to_string()])?;
+        let admin_tls = operators.tls().map(AdminTls::new).transpose();
+        admin_tls.map_err(|error| vec![error.to_string()])?;
         Ok(Checked {
             settings,
             given,

@@ -3,6 +3,7 @@
 
 mod access;
 mod access_keys;
+mod admin;
 mod admin_keys;
 mod auth;
 mod auth_check;
@@ -24,7 +25,9 @@ mod sessions;
 mod settings;
 mod tls;
 mod value;
+mod word;
 
+pub(crate) use admin::AdminTlsFiles;
 pub(crate) use auth::{AuthSettings, KeySetSettings, MaterialSettings, TokenKeySettings};
 pub(crate) use check::check;
 pub(crate) use given::Given;

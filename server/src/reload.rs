@@ -83,7 +83,18 @@ impl Reload {
         }
         let outcome = audited("addresses", self.addresses.renew());
         state.metrics().access_reloaded(outcome);
-        match self.addresses.settings.admin_token() {
+        if let Some((tls, files)) = state
+            .tls
+            .as_ref()
+            .zip(self.addresses.settings.operators().tls())
+        {
+            let renewed = tls.renew(files);
+            audited("admin certificate", renewed.is_ok());
+            if let Err(error) = renewed {
+                tracing::error!(%error, "the admin port's certificate stays as it is");
+            }
+        }
+        match self.addresses.settings.operators().token() {
             Ok(None) => {}
             Ok(Some(token)) => {
                 state.guard.replace_token(token);

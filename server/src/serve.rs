@@ -3,9 +3,11 @@
 
 use crate::access::lists::LiveLists;
 use crate::admin::api::AdminApi;
-use crate::admin::guard::Guard;
+use crate::admin::guard::{Guard, OperatorCertificates};
+use crate::admin::kept::{Keeper, NotKept, Refusing};
 use crate::admin::metrics::Metrics;
 use crate::admin::state::AdminState;
+use crate::admin::tls::{AdminTls, BadAdminTls};
 use crate::admin::token::TokenError;
 use crate::api::app::App;
 use crate::api::server::Server;
@@ -87,6 +89,15 @@ impl<'s> Serving<'s> {
         let app = app_of(settings, keys, admin.port(), lists.clone());
         let (gate, refusals) = (app.gate().cloned(), app.refusals().clone());
         let (limited, bans) = (app.tally(), app.bans());
+        let (guard, admin_tls) = (guard_of(settings)?, admin_tls_of(settings)?);
+        let refusing = Refusing {
+            bans: bans.clone(),
+            revocations: gate.as_ref().map(|gate| gate.revocations().clone()),
+        };
+        // Before the first client comes.
+        let keeper = settings.operators().state_file();
+        let keeper = keeper.map(|path| Keeper::start(path.to_owned(), refusing));
+        let keeper = keeper.transpose()?;
         let server = app.start(config.clone())?;
         let counters = server.counters().to_vec();
         let encrypted = config
@@ -107,9 +118,8 @@ impl<'s> Serving<'s> {
         if let Some(gate) = &gate {
             metrics.add_tokens(gate.counts());
         }
-        let guard = guard_of(settings)?;
-        let api = AdminApi::new(server.handle(), bans);
-        let state = AdminState::new(metrics, guard, Some(api));
+        let api = AdminApi::new(server.handle(), bans, keeper);
+        let state = AdminState::new(metrics, guard, Some(api), admin_tls);
         let keys = gate.map(|gate| TokenKeys::new(gate, again.clone()));
         let addresses = Addresses::new(settings.clone(), lists, again);
         let reload = Reload::new(certificates, keys, addresses, audit.clone());
@@ -158,10 +168,14 @@ impl<'s> Serving<'s> {
     }
 
     fn print_ready(&self) -> io::Result<()> {
+        let scheme = match self.settings.operators().tls() {
+            Some(_) => "https",
+            None => "http",
+        };
         let mut out = io::stdout().lock();
         writeln!(
             out,
-            "shardcast {} ready: clients {}, admin http://{}, shards {}, rings up to {}, connections up to {}, messages up to {} bytes",
+            "shardcast {} ready: clients {}, admin {scheme}://{}, shards {}, rings up to {}, connections up to {}, messages up to {} bytes",
             env!("CARGO_PKG_VERSION"),
             self.urls().join(" and "),
             self.control.local_addr(),
@@ -234,8 +248,19 @@ fn guard_of(settings: &Settings) -> Result<Guard, CannotStart> {
         key: "admin",
         reason: error.to_string(),
     };
-    let token = settings.admin_token().map_err(refused)?;
-    Ok(Guard::new(settings.admin().ip(), token))
+    let token = settings.operators().token().map_err(refused)?;
+    let authority = settings.operators().tls().and_then(|tls| tls.client_ca);
+    let certificates = match authority {
+        Some(_) => OperatorCertificates::Asked,
+        None => OperatorCertificates::NotAsked,
+    };
+    Ok(Guard::new(settings.admin().ip(), token, certificates))
+}
+
+/// What the admin port speaks TLS with.
+fn admin_tls_of(settings: &Settings) -> Result<Option<AdminTls>, CannotStart> {
+    let tls = settings.operators().tls().map(AdminTls::new);
+    Ok(tls.transpose()?)
 }
 
 /// Open sockets on all shards.
@@ -257,6 +282,24 @@ enum CannotStart {
     },
     Control(io::Error),
     Engine(StartError),
+}
+
+impl From<NotKept> for CannotStart {
+    fn from(error: NotKept) -> CannotStart {
+        CannotStart::Passed {
+            key: "admin",
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<BadAdminTls> for CannotStart {
+    fn from(error: BadAdminTls) -> CannotStart {
+        CannotStart::Passed {
+            key: "admin",
+            reason: error.to_string(),
+        }
+    }
 }
 
 impl From<StartError> for CannotStart {

@@ -29,3 +29,4 @@ pub(crate) mod state;
 pub(crate) mod task;
 pub(crate) mod token;
 pub(crate) mod validity;
+pub(crate) mod walk;

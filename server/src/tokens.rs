@@ -13,12 +13,12 @@ use crate::auth::key_set::KeySet;
 use crate::auth::keys::KeyRing;
 use crate::auth::rules::unix_now;
 use crate::auth::verifier::Verifier;
+use crate::bounded::read_all;
 use crate::config::{AuthSettings, TokenKeySettings, read_duration};
 use clap::Args;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -292,8 +292,9 @@ pub(crate) fn token_of(argument: &str) -> Result<String, String> {
     if argument != "-" {
         return Ok(argument.trim().to_owned());
     }
-    let mut text = String::new();
-    let read = std::io::stdin().take(BYTES_MAX).read_to_string(&mut text);
-    read.map_err(|error| format!("cannot read the token from standard input: {error}"))?;
+    let cannot =
+        |why: &dyn std::fmt::Display| format!("cannot read the token from standard input: {why}");
+    let read = read_all(std::io::stdin(), BYTES_MAX).map_err(|error| cannot(&error))?;
+    let text = String::from_utf8(read).map_err(|_| cannot(&"it is no text"))?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }

@@ -4,9 +4,11 @@
 //! clients trust this authority and no other.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::client::WantsClientCert;
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::TcpStream;
@@ -87,13 +89,28 @@ impl Certificates {
 
     /// What a client of rustls needs to trust them.
     pub fn client(&self) -> Arc<ClientConfig> {
+        let mut config = self.trusting().with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+
+    /// The same for one that shows the second server's certificate of these as its own.
+    pub fn client_showing(&self, shown: &Certificates) -> Arc<ClientConfig> {
+        let path = |end| shown.file(&format!("{}.{end}", SERVERS[1]));
+        let chain = CertificateDer::pem_file_iter(path("pem")).expect("a file");
+        let chain = chain.map(|certificate| certificate.expect("a certificate"));
+        let key = PrivateKeyDer::from_pem_file(path("key")).expect("a key");
+        let config = self.trusting();
+        let config = config.with_client_auth_cert(chain.collect(), key);
+        Arc::new(config.expect("a pair"))
+    }
+
+    fn trusting(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.clone()).expect("a certificate");
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().expect("both");
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Arc::new(config)
+        builder.with_root_certificates(roots)
     }
 }
 

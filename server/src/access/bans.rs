@@ -1,36 +1,39 @@
 //! Addresses and users that are kept out for a time: by an operator, or after too many refusals.
 //!
 //! Invariant: a ban ends by itself, and there are at most [`Bans::COUNT_MAX`]; one more is refused,
-//! and nobody's ban ends early for it. Shards look at one number while there is none. Written by
-//! the admin port and by gates; read by gates, for connections that begin.
+//! and nobody's ban ends early for it. Shards look at one number while there is none, and what a
+//! banned address costs does not grow with the number of bans. Written by the admin port and by
+//! gates; read by gates, for connections that begin, and by whoever keeps them in a file.
 
-use crate::access::networks::{BadNetwork, Networks};
+use crate::access::networks::{BadNetwork, NetworkMap, Networks, read_network, show_network};
+use ipnet::IpNet;
 use shardcast_engine::Peer;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// Who is banned, for all shards.
 #[derive(Debug, Default)]
 pub(crate) struct Bans {
     count: AtomicUsize,
+    changes: AtomicU64,
     banned: RwLock<Banned>,
 }
 
+/// Until when.
 #[derive(Debug, Default)]
 struct Banned {
-    /// All that stand in `until`, to be looked at quickly.
-    networks: Networks,
-    /// By network as it is written, and by user.
-    until: HashMap<Banishment, Instant>,
+    networks: NetworkMap<Instant>,
+    users: HashMap<Box<str>, Instant>,
+    /// No ban is over before: until then nobody looks for such.
+    soonest: Option<Instant>,
 }
 
 /// Whom a ban is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Banishment {
-    /// A network or an address, in the form of [`Networks`].
-    Network(Box<str>),
+    Network(IpNet),
     User(Box<str>),
 }
 
@@ -40,14 +43,19 @@ impl Banishment {
     /// # Errors
     /// It is neither.
     pub(crate) fn of_network(text: &str) -> Result<Banishment, BadNetwork> {
-        let mut one = Networks::default();
-        one.add(text)?;
-        let text = one.texts().pop().unwrap_or_default();
-        Ok(Banishment::Network(text.into()))
+        read_network(text).map(Banishment::Network)
     }
 
     pub(crate) fn of_user(name: &str) -> Banishment {
         Banishment::User(name.into())
+    }
+
+    /// The user's name, or the network as it is written.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Banishment::Network(network) => show_network(*network),
+            Banishment::User(name) => name.to_string(),
+        }
     }
 }
 
@@ -58,6 +66,29 @@ impl Banishment {
     Bans::COUNT_MAX
 )]
 pub(crate) struct TooManyBans;
+
+impl Banned {
+    fn count(&self) -> usize {
+        self.networks.count() + self.users.len()
+    }
+
+    fn until(&mut self, whom: &Banishment) -> Option<&mut Instant> {
+        match whom {
+            Banishment::Network(network) => self.networks.get_mut(*network),
+            Banishment::User(name) => self.users.get_mut(name),
+        }
+    }
+
+    fn forget_those_over(&mut self, now: Instant) {
+        if self.soonest.is_some_and(|soonest| soonest > now) {
+            return;
+        }
+        self.networks.retain(|until| *until > now);
+        self.users.retain(|_, until| *until > now);
+        let networks = self.networks.iter().map(|(_, until)| *until);
+        self.soonest = networks.chain(self.users.values().copied()).min();
+    }
+}
 
 impl Bans {
     /// Bans at a time.
@@ -76,38 +107,62 @@ impl Bans {
         time: Duration,
     ) -> Result<(), TooManyBans> {
         let until = now + time.min(Bans::LONGEST);
-        let mut banned = self.banned.write().unwrap_or_else(PoisonError::into_inner);
-        if !banned.until.contains_key(&whom) && banned.until.len() >= Bans::COUNT_MAX {
-            banned.until.retain(|_, until| *until > now);
-            if banned.until.len() >= Bans::COUNT_MAX {
+        let mut banned = self.write();
+        if let Some(held) = banned.until(&whom) {
+            *held = until.max(*held);
+        } else {
+            if banned.count() >= Bans::COUNT_MAX {
+                banned.forget_those_over(now);
+            }
+            if banned.count() >= Bans::COUNT_MAX {
                 return Err(TooManyBans);
             }
+            match whom {
+                Banishment::Network(network) => banned.networks.insert(network, until),
+                Banishment::User(name) => banned.users.insert(name, until),
+            };
+            banned.soonest = Some(banned.soonest.map_or(until, |soonest| soonest.min(until)));
         }
-        let held = banned.until.entry(whom).or_insert(until);
-        *held = until.max(*held);
-        self.note(&mut banned);
+        self.note(&banned);
         Ok(())
     }
 
     /// Ends a ban; whether there was one.
     pub(crate) fn unban(&self, whom: &Banishment, now: Instant) -> bool {
-        let mut banned = self.banned.write().unwrap_or_else(PoisonError::into_inner);
-        let before = banned.until.remove(whom);
-        banned.until.retain(|_, until| *until > now);
-        self.note(&mut banned);
+        let mut banned = self.write();
+        let before = match whom {
+            Banishment::Network(network) => banned.networks.remove(*network),
+            Banishment::User(name) => banned.users.remove(name),
+        };
+        banned.forget_those_over(now);
+        self.note(&banned);
         before.is_some_and(|until| until > now)
     }
 
-    fn note(&self, banned: &mut Banned) {
-        let mut networks = Networks::default();
-        for whom in banned.until.keys() {
-            if let Banishment::Network(network) = whom {
-                // There are no more than a set of networks takes.
-                let _ = networks.add(network);
-            }
-        }
-        banned.networks = networks;
-        self.count.store(banned.until.len(), Ordering::Release);
+    fn write(&self) -> RwLockWriteGuard<'_, Banned> {
+        self.banned.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, banned: &Banned) {
+        self.count.store(banned.count(), Ordering::Release);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Counts changes: who has seen this number has seen all of them.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// All that are in force, each with the time that is left.
+    pub(crate) fn list(&self, now: Instant) -> Vec<(Banishment, Duration)> {
+        let banned = self.banned.read().unwrap_or_else(PoisonError::into_inner);
+        let networks = banned.networks.iter();
+        let networks = networks.map(|(network, until)| (Banishment::Network(network), *until));
+        let users = banned.users.iter();
+        let users = users.map(|(name, until)| (Banishment::User(name.clone()), *until));
+        let all = networks.chain(users);
+        let left = all.map(|(whom, until)| (whom, until.saturating_duration_since(now)));
+        left.filter(|(_, left)| !left.is_zero()).collect()
     }
 
     /// Whether nobody is banned.
@@ -122,19 +177,9 @@ impl Bans {
         }
         let ip = peer.address()?.ip();
         let banned = self.banned.read().unwrap_or_else(PoisonError::into_inner);
-        if !banned.networks.has(ip) {
-            return None;
-        }
-        let now = Instant::now();
-        let until = banned.until.iter().filter_map(|(whom, until)| {
-            let Banishment::Network(network) = whom else {
-                return None;
-            };
-            let mut one = Networks::default();
-            let fits = one.add(network).is_ok() && one.has(ip);
-            fits.then(|| until.saturating_duration_since(now))
-        });
-        until.max().filter(|left| !left.is_zero())
+        let until = banned.networks.around(ip).max()?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// How much longer this user is kept out.
@@ -143,8 +188,10 @@ impl Bans {
             return None;
         }
         let banned = self.banned.read().unwrap_or_else(PoisonError::into_inner);
-        let until = banned.until.get(&Banishment::of_user(user))?;
-        let left = until.saturating_duration_since(Instant::now());
+        let left = banned
+            .users
+            .get(user)?
+            .saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
@@ -191,6 +238,7 @@ mod tests {
         assert_eq!(bans.of_peer(peer("203.0.113.9")), None, "it is over");
         assert_eq!(bans.of_peer(Peer::Unix), None);
         assert!(bans.of_user("ann").is_some() && bans.of_user("bob").is_none());
+        assert_eq!(bans.list(now).len(), 3, "one is over");
         // A shorter one does not shorten it.
         bans.ban(Banishment::of_user("ann"), now, Duration::ZERO)
             .expect("a place");
@@ -214,8 +262,8 @@ mod tests {
         {
             let mut banned = bans.banned.write().expect("nobody panicked");
             for number in 0..Bans::COUNT_MAX {
-                let user = Banishment::of_user(&format!("user-{number}"));
-                banned.until.insert(user, now + hour);
+                let name = format!("user-{number}").into();
+                banned.users.insert(name, now + hour);
             }
         }
         assert_eq!(

@@ -4,15 +4,19 @@
 //! there are. An IPv4 address that is written as IPv6 is the same address.
 
 use ipnet::IpNet;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 /// Networks in CIDR form (RFC 4632), such as `10.0.0.0/8` and `2001:db8::/32`, and single
 /// addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Networks {
+pub struct Networks(NetworkMap<()>);
+
+/// Networks, and what is known of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NetworkMap<V> {
     /// By family and length of the prefix.
-    by_prefix: BTreeMap<(IpFamily, u8), HashSet<IpAddr>>,
+    by_prefix: BTreeMap<(IpFamily, u8), HashMap<IpAddr, V>>,
     count: usize,
 }
 
@@ -46,55 +50,125 @@ impl Networks {
     /// # Errors
     /// It is not taken.
     pub fn add(&mut self, text: &str) -> Result<(), BadNetwork> {
-        let malformed = || BadNetwork::Malformed(text.to_owned());
-        let network = match text.parse::<IpAddr>() {
-            Ok(ip) => IpNet::from(ip.to_canonical()),
-            Err(_) => text.parse::<IpNet>().map_err(|_| malformed())?,
-        };
-        if network.trunc() != network {
-            return Err(BadNetwork::HostBits(text.to_owned(), network.trunc()));
-        }
-        if self.count == Networks::COUNT_MAX {
+        let network = read_network(text)?;
+        if self.0.count == Networks::COUNT_MAX {
             return Err(BadNetwork::TooMany);
         }
-        let key = (family(network.addr()), network.prefix_len());
-        let of_prefix = self.by_prefix.entry(key).or_default();
-        self.count += usize::from(of_prefix.insert(network.addr()));
+        self.0.insert(network, ());
         Ok(())
     }
 
     /// Whether the address is in one of them.
     pub fn has(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        let own = family(ip);
-        let prefixes = self.by_prefix.range((own, 0)..=(own, u8::MAX));
-        prefixes.into_iter().any(|((_, length), networks)| {
-            let network = IpNet::new(ip, *length).map(|network| network.trunc().addr());
-            network.is_ok_and(|network| networks.contains(&network))
-        })
+        self.0.around(ip).next().is_some()
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.count
+        self.0.count
     }
 
     /// As they are written, in order.
     pub(crate) fn texts(&self) -> Vec<String> {
-        let mut networks: Vec<IpNet> = Vec::new();
-        for ((_, length), addresses) in &self.by_prefix {
-            let with_length = addresses
-                .iter()
-                .filter_map(|ip| IpNet::new(*ip, *length).ok());
-            networks.extend(with_length);
-        }
+        let mut networks: Vec<IpNet> = self.0.iter().map(|(network, ())| network).collect();
         networks.sort_unstable();
-        let text = |network: &IpNet| match network.prefix_len() == network.max_prefix_len() {
-            true => network.addr().to_string(),
-            false => network.to_string(),
-        };
-        networks.iter().map(text).collect()
+        networks.into_iter().map(show_network).collect()
     }
+}
+
+impl<V> Default for NetworkMap<V> {
+    fn default() -> NetworkMap<V> {
+        NetworkMap {
+            by_prefix: BTreeMap::new(),
+            count: 0,
+        }
+    }
+}
+
+impl<V> NetworkMap<V> {
+    /// The value of exactly this network.
+    pub(crate) fn get_mut(&mut self, network: IpNet) -> Option<&mut V> {
+        let of_prefix = self.by_prefix.get_mut(&prefix_of(network))?;
+        of_prefix.get_mut(&network.addr())
+    }
+
+    /// Sets the value of exactly this network; what it was before.
+    pub(crate) fn insert(&mut self, network: IpNet, value: V) -> Option<V> {
+        let of_prefix = self.by_prefix.entry(prefix_of(network)).or_default();
+        let before = of_prefix.insert(network.addr(), value);
+        self.count += usize::from(before.is_none());
+        before
+    }
+
+    /// Forgets exactly this network.
+    pub(crate) fn remove(&mut self, network: IpNet) -> Option<V> {
+        let of_prefix = self.by_prefix.get_mut(&prefix_of(network))?;
+        let value = of_prefix.remove(&network.addr())?;
+        self.count -= 1;
+        Some(value)
+    }
+
+    /// Forgets all networks but these.
+    pub(crate) fn retain(&mut self, stays: impl Fn(&V) -> bool) {
+        for of_prefix in self.by_prefix.values_mut() {
+            of_prefix.retain(|_, value| stays(value));
+        }
+        // Lengths that occur no more cost no look-up.
+        self.by_prefix.retain(|_, of_prefix| !of_prefix.is_empty());
+        self.count = self.by_prefix.values().map(HashMap::len).sum();
+    }
+
+    /// The values of all networks that this address is in.
+    pub(crate) fn around(&self, ip: IpAddr) -> impl Iterator<Item = &V> {
+        let ip = ip.to_canonical();
+        let own = family(ip);
+        let prefixes = self.by_prefix.range((own, 0)..=(own, u8::MAX));
+        prefixes.filter_map(move |((_, length), networks)| {
+            let network = IpNet::new(ip, *length).ok()?;
+            networks.get(&network.trunc().addr())
+        })
+    }
+
+    /// All networks, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpNet, &V)> {
+        self.by_prefix.iter().flat_map(|((_, length), networks)| {
+            let networks = networks.iter();
+            networks.filter_map(|(ip, value)| Some((IpNet::new(*ip, *length).ok()?, value)))
+        })
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// A network in CIDR form, or an address.
+///
+/// # Errors
+/// It is neither, or has bits behind its prefix.
+pub(crate) fn read_network(text: &str) -> Result<IpNet, BadNetwork> {
+    let malformed = || BadNetwork::Malformed(text.to_owned());
+    let network = match text.parse::<IpAddr>() {
+        Ok(ip) => IpNet::from(ip.to_canonical()),
+        Err(_) => text.parse::<IpNet>().map_err(|_| malformed())?,
+    };
+    if network.trunc() != network {
+        return Err(BadNetwork::HostBits(text.to_owned(), network.trunc()));
+    }
+    Ok(network)
+}
+
+/// The text that [`read_network`] reads as this network.
+pub(crate) fn show_network(network: IpNet) -> String {
+    match network.prefix_len() == network.max_prefix_len() {
+        true => network.addr().to_string(),
+        false => network.to_string(),
+    }
+}
+
+fn prefix_of(network: IpNet) -> (IpFamily, u8) {
+    (family(network.addr()), network.prefix_len())
 }
 
 fn family(ip: IpAddr) -> IpFamily {

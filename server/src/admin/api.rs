@@ -5,8 +5,12 @@
 
 use crate::access::bans::{Banishment, Bans};
 use crate::access::networks::Networks;
+use crate::admin::kept::Keeper;
 use crate::admin::problem::AdminProblem;
+use crate::auth::revocations::{NotRevoked, Revocation, Revocations};
+use crate::auth::rules::unix_now;
 use crate::config;
+use crate::session::context::Context;
 use crate::session::handle::Handle;
 use crate::session::identity::Identity;
 use crate::wire::connection_id::ConnectionId;
@@ -16,18 +20,19 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shardcast_engine::FoundConnection;
 use shardcast_engine::protocol::close::CloseCode;
-use shardcast_engine::{Answer, FoundConnection, Query};
 use shardcast_protocol::dialect::Code;
 use std::sync::Arc;
-use std::time::Instant;
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
 
 /// What the calls act on.
 #[derive(Debug)]
 pub(crate) struct AdminApi {
     handle: Handle,
     bans: Arc<Bans>,
+    /// `None`: bans and revocations end with the process.
+    keeper: Option<Keeper>,
 }
 
 /// Whom a call is about: one of these.
@@ -45,12 +50,62 @@ struct Whom {
     reason: Option<String>,
 }
 
+/// Which tokens a call is about: one, those of a user, or all that were issued before a moment.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeCall {
+    /// Its `jti`.
+    token: Option<String>,
+    user: Option<String>,
+    /// In seconds since 1970.
+    issued_before: Option<u64>,
+    r#for: Option<String>,
+}
+
+impl RevokeCall {
+    /// What is revoked, and how long that is remembered.
+    fn read(self) -> Result<(Revocation, Duration), AdminProblem> {
+        let time = match &self.r#for {
+            Some(text) => time_of(text)?,
+            None => Revocations::LONGEST,
+        };
+        let revocation = match (self.token, self.user, self.issued_before) {
+            (Some(id), None, None) => Revocation::Token(id.into()),
+            (None, Some(name), issued_before) => Revocation::User {
+                name: name.into(),
+                // A token of this second is older than the call.
+                issued_before: issued_before.unwrap_or_else(|| unix_now() + 1),
+            },
+            (None, None, Some(issued_before)) => Revocation::Everybody { issued_before },
+            _ => {
+                return Err(AdminProblem::bad_request(
+                    "name token (a jti), user, issued_before, or the last two; and for",
+                ));
+            }
+        };
+        Ok((revocation, time))
+    }
+}
+
+/// How long a ban or a revocation lasts.
+fn time_of(text: &str) -> Result<Duration, AdminProblem> {
+    let time = config::read_duration(text);
+    let time = time.filter(|time| !time.is_zero() && *time <= Bans::LONGEST);
+    time.ok_or_else(|| {
+        AdminProblem::bad_request("for must be a number with ms, s, m, h or d, up to 365d")
+    })
+}
+
 /// The answer to a call.
 pub(crate) type Called = Result<Value, AdminProblem>;
 
 impl AdminApi {
-    pub(crate) fn new(handle: Handle, bans: Arc<Bans>) -> AdminApi {
-        AdminApi { handle, bans }
+    pub(crate) fn new(handle: Handle, bans: Arc<Bans>, keeper: Option<Keeper>) -> AdminApi {
+        AdminApi {
+            handle,
+            bans,
+            keeper,
+        }
     }
 
     /// Keeps a user, an address or a network out for a time, and closes the connections that it
@@ -64,18 +119,40 @@ impl AdminApi {
         }
         let text = whom.r#for.as_deref();
         let text = text.ok_or_else(|| AdminProblem::bad_request("for: how long, such as 10m"))?;
-        let time = config::read_duration(text)
-            .filter(|time| !time.is_zero() && *time <= Bans::LONGEST)
-            .ok_or_else(|| {
-                AdminProblem::bad_request("for must be a number with ms, s, m, h or d, up to 365d")
-            })?;
+        let time = time_of(text)?;
         let banned = banishment(&whom)?;
-        let placed = self.bans.ban(banned, Instant::now(), time);
-        placed.map_err(|full| AdminProblem::new(StatusCode::CONFLICT, full.to_string()))?;
         let reason = whom.reason.clone().unwrap_or_else(|| "banned".to_owned());
         let (code, reason) = ending(None, Some(reason))?;
+        let placed = self.bans.ban(banned, Instant::now(), time);
+        placed.map_err(|full| AdminProblem::new(StatusCode::CONFLICT, full.to_string()))?;
         let disconnected = self.end(&whom, code, &reason).await?;
+        self.keep().await?;
         Ok(json!({ "disconnected": disconnected }))
+    }
+
+    /// Takes tokens no more, and closes the connections of their bearers.
+    pub(crate) async fn revoke(&self, body: &Bytes) -> Called {
+        let (revocation, time) = read::<RevokeCall>(body)?.read()?;
+        let ended = self.handle.revoke(revocation, time).await;
+        let disconnected = ended.map_err(|refused| match refused {
+            NotRevoked::BadName => AdminProblem::bad_request(refused.to_string()),
+            NotRevoked::Full | NotRevoked::NoTokens => {
+                AdminProblem::new(StatusCode::CONFLICT, refused.to_string())
+            }
+        })?;
+        self.keep().await?;
+        Ok(json!({ "disconnected": disconnected }))
+    }
+
+    /// What is in force outlives the process from here on, if there is a file for it.
+    async fn keep(&self) -> Result<(), AdminProblem> {
+        let Some(keeper) = &self.keeper else {
+            return Ok(());
+        };
+        keeper.save().await.map_err(|error| {
+            let detail = format!("it is in force, and not kept in admin.state_file: {error}");
+            AdminProblem::new(StatusCode::INSUFFICIENT_STORAGE, detail)
+        })
     }
 
     /// Lifts a ban.
@@ -86,6 +163,7 @@ impl AdminApi {
             return Err(AdminProblem::bad_request("an unban has user or address"));
         }
         let lifted = self.bans.unban(&banishment(&whom)?, Instant::now());
+        self.keep().await?;
         Ok(json!({ "lifted": lifted }))
     }
 
@@ -113,10 +191,18 @@ impl AdminApi {
                 let mut network = Networks::default();
                 let added = network.add(address);
                 added.map_err(|error| AdminProblem::bad_request(error.to_string()))?;
-                self.end_those(code, reason, |found| {
-                    found.peer.address().is_some_and(|it| network.has(it.ip()))
-                })
-                .await
+                let fits = |found: &FoundConnection| {
+                    let address = found.peer.address();
+                    address.is_some_and(|address| network.has(address.ip()))
+                };
+                let reason = reason.to_owned();
+                let end = move |cx: &mut Context<'_>| {
+                    cx.disconnect(code, &reason);
+                    true
+                };
+                let stopped =
+                    |_| AdminProblem::new(StatusCode::SERVICE_UNAVAILABLE, "the server stops");
+                self.handle.on_each(fits, end).await.map_err(stopped)
             }
             (None, None, Some(connection), None) => {
                 let id: ConnectionId = connection
@@ -134,41 +220,6 @@ impl AdminApi {
             _ => Err(AdminProblem::bad_request(
                 "name one of user, address, connection and room; a user's name has 1 to 255 bytes",
             )),
-        }
-    }
-
-    /// Closes the connections that are found so, a page at a time.
-    async fn end_those(
-        &self,
-        code: CloseCode,
-        reason: &str,
-        fits: impl Fn(&FoundConnection) -> bool,
-    ) -> Result<usize, AdminProblem> {
-        let (mut after, mut ended) = (None, 0);
-        loop {
-            let query = Query::Connections {
-                after,
-                limit: Query::ITEMS_MAX,
-            };
-            let (sender, answer) = oneshot::channel();
-            let reply = Box::new(move |answer: Answer| {
-                let _nobody_waits = sender.send(answer);
-            });
-            let busy = || AdminProblem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is busy");
-            let engine = self.handle.shared.engine().map_err(|_| busy())?;
-            engine.query(query, reply).map_err(|_| busy())?;
-            let Ok(Answer::Connections(found)) = answer.await else {
-                return Err(busy());
-            };
-            for found in found.items.iter().filter(|found| fits(found)) {
-                let id = ConnectionId(found.address);
-                let gone = self.handle.disconnect(id, code, reason).await;
-                ended += usize::from(gone.is_ok());
-            }
-            match found.items.last().filter(|_| found.more) {
-                Some(last) => after = Some(last.address),
-                None => return Ok(ended),
-            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Who may use the admin port beyond probes: checked before any route is.
 //!
 //! Invariant: `/health` and `/ready` are answered to everybody, whatever else is asked: they tell
-//! nothing, and nothing here makes them wait. Everything else needs the token, if there is one;
+//! nothing, and nothing here makes them wait. Everything else needs the token or a certificate, if
+//! operators have such;
 //! a browser's request needs to come from a page of the port itself; and where the port is on the
 //! loopback interface, it needs to name the port by an address or `localhost`, so that no site can
 //! have its own name point here (DNS rebinding).
 
 use crate::admin::problem::AdminProblem;
+use crate::admin::tls::Proof;
 use crate::admin::token::AdminToken;
 use crate::auth::sources::bearer;
 use crate::limits::gcra::Rate;
@@ -21,17 +23,31 @@ pub(crate) struct Guard {
     /// The port listens on the loopback interface alone.
     is_loopback: bool,
     token: RwLock<Option<AdminToken>>,
+    certificates: OperatorCertificates,
     started: Instant,
     /// When the buckets of requests and of refusals are full again.
     full_at: Mutex<[u64; 2]>,
 }
 
+/// Whether somebody issues certificates to operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OperatorCertificates {
+    NotAsked,
+    /// Who shows one needs no token.
+    Asked,
+}
+
 impl Guard {
     /// Of a port on this address.
-    pub(crate) fn new(address: IpAddr, token: Option<AdminToken>) -> Guard {
+    pub(crate) fn new(
+        address: IpAddr,
+        token: Option<AdminToken>,
+        certificates: OperatorCertificates,
+    ) -> Guard {
         Guard {
             is_loopback: address.to_canonical().is_loopback(),
             token: RwLock::new(token),
+            certificates,
             started: Instant::now(),
             full_at: Mutex::default(),
         }
@@ -43,13 +59,15 @@ impl Guard {
         *current = Some(token);
     }
 
-    /// Whether a request with these headers is served.
+    /// Whether a request with these headers is served, over a connection that proved this.
     ///
     /// # Errors
     /// Its answer.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), AdminProblem> {
+    pub(crate) fn check(&self, headers: &HeaderMap, proof: Proof) -> Result<(), AdminProblem> {
         self.check_page(headers)?;
-        self.check_token(headers)?;
+        if proof == Proof::None {
+            self.check_token(headers)?;
+        }
         self.take(0, REQUESTS)
     }
 
@@ -84,7 +102,10 @@ impl Guard {
     fn check_token(&self, headers: &HeaderMap) -> Result<(), AdminProblem> {
         let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
         let Some(token) = token.as_ref() else {
-            return Ok(());
+            return match self.certificates {
+                OperatorCertificates::NotAsked => Ok(()),
+                OperatorCertificates::Asked => Err(AdminProblem::uncertified()),
+            };
         };
         let given = headers.get(AUTHORIZATION);
         let shown = given
@@ -146,6 +167,23 @@ mod tests {
         AdminToken::from_file(&path).expect("a token")
     }
 
+    /// A guard that asks for nothing.
+    fn open(address: IpAddr) -> Guard {
+        Guard::new(address, None, OperatorCertificates::NotAsked)
+    }
+
+    #[test]
+    fn a_certificate_or_a_token_will_do_and_neither_will_not() {
+        let there = "192.0.2.1".parse().expect("an address");
+        for (token, without) in [(None, 403), (Some(token()), 401)] {
+            let guard = Guard::new(there, token, OperatorCertificates::Asked);
+            let headers = HeaderMap::new();
+            assert!(guard.check(&headers, Proof::Certificate).is_ok());
+            let refused = guard.check(&headers, Proof::None).expect_err("no proof");
+            assert_eq!(refused.status().as_u16(), without);
+        }
+    }
+
     #[track_caller]
     fn check(guard: &Guard, headers: &[(&str, &str)], expected: Option<StatusCode>) {
         let mut map = HeaderMap::new();
@@ -153,7 +191,10 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
             map.append(name, HeaderValue::from_str(value).expect("a value"));
         }
-        let status = guard.check(&map).err().map(|problem| problem.status());
+        let status = guard
+            .check(&map, Proof::None)
+            .err()
+            .map(|problem| problem.status());
         assert_eq!(status, expected, "{headers:?}");
     }
 
@@ -234,7 +275,7 @@ mod tests {
     fn no_page_of_another_site_reaches_the_port() {
         let here: IpAddr = "127.0.0.1".parse().expect("an address");
         let there: IpAddr = "0.0.0.0".parse().expect("an address");
-        let (near, far) = (Guard::new(here, None), Guard::new(there, None));
+        let (near, far) = (open(here), open(there));
         for (headers, on_loopback, elsewhere) in PAGES {
             let (on_loopback, elsewhere) = (*on_loopback, *elsewhere);
             check(&near, headers, on_loopback);
@@ -244,7 +285,8 @@ mod tests {
 
     #[test]
     fn whoever_guesses_is_slowed_and_whoever_knows_is_not() {
-        let guard = Guard::new("127.0.0.1".parse().expect("an address"), Some(token()));
+        let here = "127.0.0.1".parse().expect("an address");
+        let guard = Guard::new(here, Some(token()), OperatorCertificates::NotAsked);
         let good = format!("Bearer {TOKEN}");
         for wrong in ["", "Bearer", "Bearer x", &format!("Basic {TOKEN}"), TOKEN] {
             check(
@@ -260,7 +302,7 @@ mod tests {
         );
         let mut map = HeaderMap::new();
         map.insert(AUTHORIZATION, HeaderValue::from_static("Bearer guess"));
-        let answers = (0..40).map(|_| guard.check(&map).expect_err("wrong").status());
+        let answers = (0..40).map(|_| guard.check(&map, Proof::None).expect_err("wrong").status());
         let slowed = answers.filter(|status| *status == StatusCode::TOO_MANY_REQUESTS);
         assert!(slowed.count() > 0);
         check(&guard, &[("Authorization", &good)], None);
@@ -269,6 +311,6 @@ mod tests {
             AUTHORIZATION,
             HeaderValue::from_str(&good).expect("a value"),
         );
-        assert!((0..2_000).any(|_| guard.check(&map).is_err()));
+        assert!((0..2_000).any(|_| guard.check(&map, Proof::None).is_err()));
     }
 }

@@ -8,6 +8,7 @@ use crate::admin::api::Called;
 use crate::admin::metrics::Metrics;
 use crate::admin::problem::AdminProblem;
 use crate::admin::state::AdminState;
+use crate::admin::tls::Proof;
 use crate::admin::visitors::{HeadRead, Visitors};
 use crate::audit::event::AuditEvent;
 use axum::Router;
@@ -18,6 +19,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -25,12 +27,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// Accepts and answers for ever.
 pub(crate) async fn accept(listener: TcpListener, state: Arc<AdminState>) {
-    let routes = routes(state);
+    let routes = routes(state.clone());
     let (mut answering, mut visitors) = (JoinSet::new(), Visitors::default());
     loop {
         tokio::select! {
@@ -38,7 +40,7 @@ pub(crate) async fn accept(listener: TcpListener, state: Arc<AdminState>) {
                 Ok((socket, _)) => {
                     visitors.make_room();
                     let (asked, routes) = (HeadRead::default(), routes.clone());
-                    let answered = answer(TokioIo::new(socket), routes, asked.clone());
+                    let answered = attend(state.clone(), socket, routes, asked.clone());
                     visitors.enter(answering.spawn(answered), asked);
                     // A request that is there already is answered before others make its place
                     // theirs.
@@ -57,11 +59,24 @@ pub(crate) async fn accept(listener: TcpListener, state: Arc<AdminState>) {
     }
 }
 
+/// Answers a connection's request, over TLS if the port speaks it.
+async fn attend(state: Arc<AdminState>, socket: TcpStream, routes: Router, asked: HeadRead) {
+    let Some(tls) = &state.tls else {
+        return answer(TokioIo::new(socket), Proof::None, routes, asked).await;
+    };
+    let shaken = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(socket)).await;
+    if let Ok(Ok(stream)) = shaken {
+        let proof = Proof::of(&stream);
+        answer(TokioIo::new(stream), proof, routes, asked).await;
+    }
+}
+
 /// Answers one request. An error of the connection concerns the client alone.
-async fn answer(socket: impl Read + Write + Unpin, routes: Router, asked: HeadRead) {
+async fn answer(socket: impl Read + Write + Unpin, proof: Proof, routes: Router, asked: HeadRead) {
     let routes = TowerToHyperService::new(routes);
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
         asked.set();
+        request.extensions_mut().insert(proof);
         routes.call(request)
     });
     let mut http = http1::Builder::new();
@@ -79,6 +94,7 @@ fn routes(state: Arc<AdminState>) -> Router {
         .route("/api/ban", post(ban))
         .route("/api/unban", post(unban))
         .route("/api/disconnect", post(disconnect))
+        .route("/api/revoke", post(revoke))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn_with_state(state.clone(), guard))
@@ -93,7 +109,9 @@ fn routes(state: Arc<AdminState>) -> Router {
 
 /// Whether what is no probe is served.
 async fn guard(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
-    match state.guard.check(request.headers()) {
+    let proof = request.extensions().get::<Proof>();
+    let proof = proof.copied().unwrap_or(Proof::None);
+    match state.guard.check(request.headers(), proof) {
         Ok(()) => next.run(request).await,
         Err(problem) => {
             AuditEvent::AdminRefused {
@@ -125,6 +143,13 @@ async fn disconnect(State(state): State<Arc<AdminState>>, body: Bytes) -> Respon
         return not_found().await;
     };
     called("disconnect", &body, api.disconnect(&body).await)
+}
+
+async fn revoke(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
+    let Some(api) = &state.api else {
+        return not_found().await;
+    };
+    called("revoke", &body, api.revoke(&body).await)
 }
 
 /// The answer to a call, which is audited.
@@ -199,7 +224,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::guard::Guard;
+    use crate::admin::guard::{Guard, OperatorCertificates};
     use shardcast_engine::ShardCounters;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
@@ -215,7 +240,12 @@ mod tests {
         let answer = runtime.block_on(async {
             let (mut client, server) = duplex(1 << 20);
             let routes = routes(Arc::clone(state));
-            let answered = tokio::spawn(answer(TokioIo::new(server), routes, HeadRead::default()));
+            let answered = tokio::spawn(answer(
+                TokioIo::new(server),
+                Proof::None,
+                routes,
+                HeadRead::default(),
+            ));
             client.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
@@ -239,8 +269,12 @@ mod tests {
         {
             let counters = vec![Arc::new(ShardCounters::default())];
             let metrics = Metrics::new(counters, Arc::default(), Arc::default(), Arc::default());
-            let guard = Guard::new("127.0.0.1".parse().unwrap(), None);
-            Arc::new(AdminState::new(metrics, guard, None))
+            let guard = Guard::new(
+                "127.0.0.1".parse().unwrap(),
+                None,
+                OperatorCertificates::NotAsked,
+            );
+            Arc::new(AdminState::new(metrics, guard, None, None))
         }
     }
 
@@ -316,8 +350,12 @@ mod tests {
                 // Nothing of the answer is read, and little fits.
                 let (mut client, server) = duplex(64);
                 let routes = routes(state());
-                let answered =
-                    tokio::spawn(answer(TokioIo::new(server), routes, HeadRead::default()));
+                let answered = tokio::spawn(answer(
+                    TokioIo::new(server),
+                    Proof::None,
+                    routes,
+                    HeadRead::default(),
+                ));
                 client.write_all(request.as_bytes()).await.unwrap();
                 answered.await.unwrap();
                 started.elapsed()

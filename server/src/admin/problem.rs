@@ -38,6 +38,11 @@ impl AdminProblem {
         AdminProblem::new(StatusCode::UNAUTHORIZED, detail)
     }
 
+    pub(crate) fn uncertified() -> AdminProblem {
+        let detail = "show a certificate of admin.client_ca";
+        AdminProblem::new(StatusCode::FORBIDDEN, detail)
+    }
+
     pub(crate) fn too_many(retry_after_seconds: u64) -> AdminProblem {
         AdminProblem {
             retry_after_seconds: Some(retry_after_seconds),

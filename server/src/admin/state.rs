@@ -4,6 +4,7 @@
 use crate::admin::api::AdminApi;
 use crate::admin::guard::Guard;
 use crate::admin::metrics::Metrics;
+use crate::admin::tls::AdminTls;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The state behind the admin port.
@@ -14,16 +15,24 @@ pub(crate) struct AdminState {
     pub(crate) guard: Guard,
     /// `None`: there is no server to act on.
     pub(crate) api: Option<AdminApi>,
+    /// `None`: the port speaks without TLS.
+    pub(crate) tls: Option<AdminTls>,
 }
 
 impl AdminState {
     /// The state of a ready server.
-    pub(crate) fn new(metrics: Metrics, guard: Guard, api: Option<AdminApi>) -> AdminState {
+    pub(crate) fn new(
+        metrics: Metrics,
+        guard: Guard,
+        api: Option<AdminApi>,
+        tls: Option<AdminTls>,
+    ) -> AdminState {
         AdminState {
             metrics,
             draining: AtomicBool::new(false),
             guard,
             api,
+            tls,
         }
     }
 

@@ -4,8 +4,8 @@
 //! log, error or metric. Read from a file or the environment at start and on SIGHUP; asked by the
 //! guard.
 
+use crate::bounded::read_file;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use subtle::ConstantTimeEq;
 
@@ -41,17 +41,21 @@ impl AdminToken {
     pub(crate) const CHARS_MIN: usize = 32;
     /// Longest.
     pub(crate) const CHARS_MAX: usize = 512;
+    /// Longest file: two tokens, and as much again for whitespace.
+    const FILE_BYTES_MAX: u64 = 4 * AdminToken::CHARS_MAX as u64;
 
     /// From a file: one line, or two while a new token replaces the old one.
     ///
     /// # Errors
     /// There is none.
     pub(crate) fn from_file(path: &Path) -> Result<AdminToken, TokenError> {
-        let text = fs::read_to_string(path).map_err(|error| TokenError::File {
+        let bytes = read_file(path, AdminToken::FILE_BYTES_MAX);
+        let bytes = bytes.map_err(|error| TokenError::File {
             path: path.display().to_string(),
             error: error.to_string(),
         })?;
-        AdminToken::parse(&text).ok_or(TokenError::Content("admin.token_file"))
+        let parsed = str::from_utf8(&bytes).ok().and_then(AdminToken::parse);
+        parsed.ok_or(TokenError::Content("admin.token_file"))
     }
 
     /// From a variable of the environment.
@@ -95,6 +99,7 @@ impl fmt::Debug for AdminToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 

@@ -57,6 +57,8 @@ pub(crate) enum AuditEvent<'a> {
     },
     /// A connection was closed because its token has expired.
     TokenExpired { peer: Peer, user: Option<&'a str> },
+    /// A connection was closed because its token has been revoked.
+    TokenRevoked { peer: Peer, user: Option<&'a str> },
     /// The keys of tokens were read again.
     KeysReplaced { keys: usize },
 }
@@ -110,6 +112,9 @@ impl AuditEvent<'_> {
             }
             AuditEvent::TokenExpired { peer, user } => {
                 info!(target: TARGET, event = "token_expired", %peer, user = user.map(shortened));
+            }
+            AuditEvent::TokenRevoked { peer, user } => {
+                info!(target: TARGET, event = "token_revoked", %peer, user = user.map(shortened));
             }
             AuditEvent::KeysReplaced { keys } => {
                 info!(target: TARGET, event = "keys_replaced", keys);

@@ -90,6 +90,14 @@ impl Verified {
         }
     }
 
+    /// `sub`: its user, if it has one.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match self {
+            Verified::Connection(claims) => claims.user(),
+            Verified::Room(claims) => claims.user(),
+        }
+    }
+
     pub(crate) fn issue(&self) -> &Issue {
         match self {
             Verified::Connection(claims) => &claims.issue,

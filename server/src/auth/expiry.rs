@@ -14,6 +14,10 @@ use shardcast_protocol::dialect::{Code, Event};
 impl Context<'_> {
     /// Begins the times of a connection that has opened, or has become somebody.
     pub(crate) fn begin_validity(&mut self) {
+        // Between the check of its token and here somebody may have revoked it.
+        if self.end_if_revoked() {
+            return;
+        }
         let Some(gate) = &self.shared.gate else {
             return;
         };

@@ -4,6 +4,7 @@
 use shardcast_engine::Refusal;
 use shardcast_protocol::dialect::{Code, Problem};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// The rule that a token breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum TokenFault {
     MalformedClaim(&'static str),
     /// `exp` is over.
     Expired,
+    /// It was revoked ([`crate::Handle::revoke`]).
+    Revoked,
     /// `nbf` or `iat` is in the future.
     NotYetValid(&'static str),
     /// `iss` is none of the configured issuers.
@@ -63,6 +66,7 @@ impl TokenFault {
             TokenFault::MissingClaim(_) => "missing_claim",
             TokenFault::MalformedClaim(_) => "malformed_claim",
             TokenFault::Expired => "expired",
+            TokenFault::Revoked => "revoked",
             TokenFault::NotYetValid(_) => "not_yet_valid",
             TokenFault::Issuer => "wrong_issuer",
             TokenFault::Audience => "wrong_audience",
@@ -93,7 +97,9 @@ impl TokenFault {
     pub(crate) fn refusal(self) -> Refusal {
         if self.is_transient() {
             let refusal = Refusal::new(503, self.to_string());
-            return with_header(refusal, "Retry-After", "1");
+            // Another second for each, so that they do not come back at once.
+            let seconds = fastrand::u32(RETRY_AFTER_SECONDS);
+            return with_header(refusal, "Retry-After", &seconds.to_string());
         }
         let challenge = match self {
             TokenFault::Missing => "Bearer",
@@ -109,6 +115,8 @@ fn with_header(refusal: Refusal, name: &str, value: &str) -> Refusal {
     added.expect("a short header of printable text")
 }
 
+/// Within how many seconds those who connect with such a token come back.
+const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=8;
 /// How long whoever met a full queue of checks waits: many tokens are checked in this time.
 const BUSY_RETRY_AFTER_MS: u32 = 1_000;
 
@@ -129,6 +137,7 @@ impl fmt::Display for TokenFault {
                 return write!(f, "the token's claim {claim} is malformed");
             }
             TokenFault::Expired => "the token has expired",
+            TokenFault::Revoked => "the token has been revoked",
             TokenFault::NotYetValid(claim) => {
                 return write!(f, "the token is not valid yet: {claim} is in the future");
             }

@@ -8,8 +8,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -145,19 +144,6 @@ impl FetchUrl {
             }
         }
     }
-}
-
-/// Reads a file that has at most so many bytes.
-pub(crate) fn read_document(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path)?;
-    let length = file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
-    if length > bytes_max {
-        return Err(io::Error::other(format!(
-            "it is longer than {bytes_max} bytes"
-        )));
-    }
-    Ok(bytes)
 }
 
 /// Whether a name or an address is this host's for sure.

@@ -5,10 +5,9 @@
 
 use crate::auth::key::{KeyMaterial, TokenKey};
 use crate::auth::key_set::KeySetOptions;
+use crate::bounded;
 use crate::config::{AuthSettings, KeySetSettings, MaterialSettings, TokenKeySettings};
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -163,17 +162,8 @@ impl Material {
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     /// A chain of certificates fits.
     const FILE_BYTES_MAX: u64 = 64 << 10;
-    let mut bytes = Vec::new();
-    let file = File::open(path);
-    let length = file.and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    match length {
-        Ok(length) if length as u64 > FILE_BYTES_MAX => Err(format!(
-            "{}: it is longer than {FILE_BYTES_MAX} bytes",
-            shown(path)
-        )),
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(format!("{}: it cannot be read: {error}", shown(path))),
-    }
+    let read = bounded::read_file(path, FILE_BYTES_MAX);
+    read.map_err(|error| format!("{}: it cannot be read: {error}", shown(path)))
 }
 
 fn read_variable(name: &str) -> Result<Vec<u8>, String> {

@@ -12,6 +12,7 @@ use crate::auth::key::TokenKey;
 use crate::auth::key_set::KeySet;
 use crate::auth::keys::KeyRing;
 use crate::auth::options::{Auth, TokenMode, TokenSource};
+use crate::auth::revocations::Revocations;
 use crate::auth::rules::unix_now;
 use crate::auth::sources;
 use crate::auth::verifier::{Checking, LaterCheck, Verifier};
@@ -128,8 +129,22 @@ impl TokenGate {
         matches!(found, Ok(Some(found)) if !matches!(found.source, TokenSource::Cookie))
     }
 
+    /// Which tokens are not taken any more.
+    pub(crate) fn revocations(&self) -> &Arc<Revocations> {
+        self.verifier.revocations()
+    }
+
+    /// Whether the token that claimed this has been revoked.
+    pub(crate) fn is_revoked(&self, claims: &Claims) -> bool {
+        let revocations = self.revocations();
+        revocations.cover(claims.issue(), claims.user(), unix_now())
+    }
+
     /// How long what a token says of its bearer is still true, beginning now. `None`: without end.
     pub(crate) fn remaining(&self, claims: &Claims) -> Option<Duration> {
+        if self.is_revoked(claims) {
+            return Some(Duration::ZERO);
+        }
         let end = self.verifier.rules().end(claims.issue())?;
         Some(Duration::from_secs(end.saturating_sub(unix_now())))
     }

@@ -6,7 +6,10 @@
 //! wrong with a token of the key. Neither `Debug` nor an error shows a secret.
 
 use crate::auth::algorithm::{KeyKind, TokenAlgorithm};
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::RsaParameters;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -19,14 +22,22 @@ pub struct TokenKey {
     algorithm: TokenAlgorithm,
     /// `kid` of its tokens, where tokens have to name it.
     key_id: Option<Box<str>>,
-    current: DecodingKey,
+    current: Checker,
     previous: Option<Previous>,
+}
+
+/// What signatures are compared with.
+#[derive(Clone)]
+enum Checker {
+    /// The key of an HMAC, hashed once instead of for every token.
+    Hmac(Box<hmac::Key>),
+    Public(DecodingKey),
 }
 
 /// What a key had before.
 #[derive(Clone)]
 struct Previous {
-    material: DecodingKey,
+    material: Checker,
     /// In seconds since 1970.
     until: u64,
 }
@@ -83,7 +94,7 @@ impl TokenKey {
             name: name.into(),
             algorithm,
             key_id: None,
-            current: decoding_key(algorithm, material)?,
+            current: checker(algorithm, material)?,
             previous: None,
         })
     }
@@ -106,7 +117,7 @@ impl TokenKey {
     ) -> Result<TokenKey, BadKey> {
         let until = until.duration_since(SystemTime::UNIX_EPOCH);
         let previous = Some(Previous {
-            material: decoding_key(self.algorithm, material)?,
+            material: checker(self.algorithm, material)?,
             until: until.map_or(0, |until| until.as_secs()),
         });
         Ok(TokenKey { previous, ..self })
@@ -123,7 +134,7 @@ impl TokenKey {
             name,
             algorithm,
             key_id,
-            current,
+            current: Checker::Public(current),
             previous: None,
         }
     }
@@ -153,12 +164,15 @@ impl TokenKey {
 
     /// Whether this is the key's signature of `signed`, at this time in seconds since 1970.
     pub(crate) fn has_signed(&self, signed: &str, signature: &str, now: u64) -> bool {
-        let is_of = |material: &DecodingKey| {
-            let algorithm = self.algorithm.in_library();
-            let checked =
-                jsonwebtoken::crypto::verify(signature, signed.as_bytes(), material, algorithm);
-            // An error is a signature that is not base64url: as wrong as any other.
-            checked.unwrap_or(false)
+        let is_of = |material: &Checker| match material {
+            Checker::Hmac(key) => has_tag(key, signed, signature),
+            Checker::Public(material) => {
+                let algorithm = self.algorithm.in_library();
+                let checked =
+                    jsonwebtoken::crypto::verify(signature, signed.as_bytes(), material, algorithm);
+                // An error is a signature that is not base64url: as wrong as any other.
+                checked.unwrap_or(false)
+            }
         };
         let previous = self.previous.as_ref();
         let previous = previous.filter(|previous| now < previous.until);
@@ -166,13 +180,19 @@ impl TokenKey {
     }
 }
 
+/// Whether this is the HMAC of `signed`, in base64url.
+fn has_tag(key: &hmac::Key, signed: &str, signature: &str) -> bool {
+    let mut tag = [0; TAG_BYTES_MAX];
+    match URL_SAFE_NO_PAD.decode_slice(signature, &mut tag) {
+        Ok(length) => hmac::verify(key, signed.as_bytes(), &tag[..length]).is_ok(),
+        Err(_) => false,
+    }
+}
+
 /// The material as the library takes it.
-fn decoding_key(
-    algorithm: TokenAlgorithm,
-    material: KeyMaterial<'_>,
-) -> Result<DecodingKey, BadKey> {
+fn checker(algorithm: TokenAlgorithm, material: KeyMaterial<'_>) -> Result<Checker, BadKey> {
     let (kind, pem) = match (algorithm.key_kind(), material) {
-        (KeyKind::Secret, KeyMaterial::Secret(secret)) => return of_secret(secret),
+        (KeyKind::Secret, KeyMaterial::Secret(secret)) => return of_secret(algorithm, secret),
         (KeyKind::Secret, KeyMaterial::Pem(_)) => return Err(BadKey::SecretWanted),
         (_, KeyMaterial::Secret(_)) => return Err(BadKey::PublicKeyWanted),
         (kind, KeyMaterial::Pem(pem)) => (kind, pem),
@@ -196,7 +216,7 @@ fn decoding_key(
         kind if bytes.len() != point_bytes(kind) => return Err(BadKey::NoSuchKey),
         _ => {}
     }
-    Ok(key)
+    Ok(Checker::Public(key))
 }
 
 /// Bytes of a public key on its curve: an uncompressed point (SEC 1 §2.3.3), or RFC 8032 §5.1.5.
@@ -209,15 +229,23 @@ pub(crate) fn point_bytes(kind: KeyKind) -> usize {
     }
 }
 
-fn of_secret(secret: &[u8]) -> Result<DecodingKey, BadKey> {
+fn of_secret(algorithm: TokenAlgorithm, secret: &[u8]) -> Result<Checker, BadKey> {
     if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
         return Err(BadKey::SecretIsPem);
     }
     if !TokenKey::SECRET_BYTES.contains(&secret.len()) {
         return Err(BadKey::SecretLength);
     }
-    DecodingKey::from_secret(secret).map_err(|_| BadKey::SecretLength)
+    let hash = match algorithm {
+        TokenAlgorithm::Hs384 => hmac::HMAC_SHA384,
+        TokenAlgorithm::Hs512 => hmac::HMAC_SHA512,
+        _ => hmac::HMAC_SHA256,
+    };
+    Ok(Checker::Hmac(Box::new(hmac::Key::new(hash, secret))))
 }
+
+/// The longest HMAC has 64 bytes, which the decoder takes for a few more.
+const TAG_BYTES_MAX: usize = 72;
 
 impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,9 +7,10 @@
 //! in [`KeySet::UNKNOWN_INTERVAL`], so nobody has a set fetched as often as tokens come. Asked by
 //! the verifier.
 
-use crate::auth::fetch::{self, FetchError, FetchUrl};
+use crate::auth::fetch::{FetchError, FetchUrl};
 use crate::auth::jwk;
 use crate::auth::key::TokenKey;
+use crate::bounded::read_file;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -227,7 +228,7 @@ impl KeySet {
             SetSource::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || {
-                    fetch::read_document(&path, FetchUrl::BYTES_MAX)
+                    read_file(&path, FetchUrl::BYTES_MAX as u64)
                 });
                 let read = read.await.map_err(std::io::Error::other)?;
                 Ok(read?)

@@ -12,6 +12,7 @@ use crate::auth::compact::CompactToken;
 use crate::auth::fault::TokenFault;
 use crate::auth::key_set::SetChange;
 use crate::auth::keys::KeyRing;
+use crate::auth::revocations::Revocations;
 use crate::auth::rules::{TokenRules, unix_now};
 use jsonwebtoken::crypto::aws_lc;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,6 +25,7 @@ pub(crate) struct Verifier {
     rules: TokenRules,
     keys: RwLock<Arc<KeyRing>>,
     checked: CheckedTokens,
+    revocations: Arc<Revocations>,
     /// One for each token that may wait for its check.
     waiting: Semaphore,
     /// Taken while a signature is checked.
@@ -65,6 +67,7 @@ impl Verifier {
             rules,
             keys: RwLock::new(Arc::new(keys)),
             checked: CheckedTokens::default(),
+            revocations: Arc::default(),
             waiting: Semaphore::new(Verifier::WAITING_MAX),
             working: Semaphore::new(1),
         }
@@ -176,7 +179,12 @@ impl Verifier {
     }
 
     fn check_claims(&self, verified: &Verified, now: u64) -> Result<(), TokenFault> {
-        self.rules.check(verified.issue(), now)
+        let (issue, user) = (verified.issue(), verified.user());
+        self.rules.check(issue, now)?;
+        match self.revocations.cover(issue, user, now) {
+            false => Ok(()),
+            true => Err(TokenFault::Revoked),
+        }
     }
 
     /// Has sets read again that may have the key of a token by now. True if one has changed.
@@ -231,6 +239,11 @@ impl Verifier {
     pub(crate) fn replace_keys(&self, keys: KeyRing) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         self.checked.clear();
+    }
+
+    /// Which tokens are not taken any more.
+    pub(crate) fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// What tokens must be like.

@@ -3,22 +3,52 @@
 use super::key::{Key, ValueKind};
 use std::time::Duration;
 
+const PATH_RULE: &str =
+    "none or the path of a file, without quotes, backslashes and control characters";
+
 pub(super) const TOKEN_FILE: Key = Key {
     name: "admin.token_file",
     flag: None,
     what: "File with the operators' token: 32 to 512 visible ASCII characters on a line, and on a second one the former token while both count. Then the admin port asks for it (Authorization: Bearer), but for /health and /ready, and may be reachable from other hosts. SIGHUP reads it again.",
-    kind: ValueKind::Other("none or the path of a file", |settings| {
-        &mut settings.admin_token_file
-    }),
+    kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.operators.token_file),
 };
 
 pub(super) const TOKEN_ENV: Key = Key {
     name: "admin.token_env",
     flag: None,
-    what: "Environment variable with that token, in place of a file. Its name does not begin with SHARDCAST_.",
-    kind: ValueKind::Other("none or the name of a variable", |settings| {
-        &mut settings.admin_token_env
-    }),
+    what: "Environment variable with that token, in place of a file.",
+    kind: ValueKind::Other(
+        "none or the name of an environment variable that does not begin with SHARDCAST_",
+        |settings| &mut settings.operators.token_env,
+    ),
+};
+
+pub(super) const CERTIFICATE: Key = Key {
+    name: "admin.certificate",
+    flag: None,
+    what: "Certificate chain in PEM with which the admin port speaks TLS, and nothing else. SIGHUP reads it again.",
+    kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.operators.certificate),
+};
+
+pub(super) const KEY: Key = Key {
+    name: "admin.key",
+    flag: None,
+    what: "Its private key in PEM.",
+    kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.operators.key),
+};
+
+pub(super) const CLIENT_CA: Key = Key {
+    name: "admin.client_ca",
+    flag: None,
+    what: "Certificates in PEM of whoever issues those of operators. Who shows one of theirs needs no token, and the port may be reachable from other hosts; who shows none needs the token, but for /health and /ready.",
+    kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.operators.client_ca),
+};
+
+pub(super) const STATE_FILE: Key = Key {
+    name: "admin.state_file",
+    flag: None,
+    what: "File in which bans and revoked tokens outlive a restart; its folder must be writable. The server does not start with one that it cannot read. With none they end with the process.",
+    kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.operators.state_file),
 };
 
 pub(super) const BAN_AFTER: Key = Key {
@@ -42,9 +72,7 @@ pub(super) const AUDIT_FILE: Key = Key {
     name: "audit.file",
     flag: None,
     what: "Audit log, one JSON object a line: refusals, bans, limits that were reached, calls of operators, what was read again. SIGHUP opens it again.",
-    kind: ValueKind::Other("none or the path of a file", |settings| {
-        &mut settings.audit_file
-    }),
+    kind: ValueKind::Other(PATH_RULE, |settings| &mut settings.audit_file),
 };
 
 pub(super) const AUDIT_BYTES: Key = Key {

@@ -1,14 +1,14 @@
 //! The values of section `[auth]` and of every `[auth.keys.NAME]`: which tokens are asked for, and
 //! which files and variables have what checks them. Nothing is opened here.
 
-use super::value::{ConfigValue, VARIABLE_PREFIX, is_shown_plainly};
+use super::value::ConfigValue;
+use super::word::{FilePath, VariableName, Word, is_short_and_plain};
 use crate::auth::algorithm::TokenAlgorithm;
 use crate::auth::key::TokenKey;
 use crate::auth::key_set::KeySetOptions;
 use crate::auth::options::{Auth, TokenMode, TokenSource};
 use crate::auth::rules::{Expiry, TokenRules};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use toml::value::{Datetime, Offset, Time};
 
@@ -213,70 +213,6 @@ impl ConfigValue for Names {
             names => names.join(","),
         }
     }
-}
-
-/// A text, or none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Word(pub(crate) Option<String>);
-
-impl ConfigValue for Word {
-    fn read(&mut self, text: &str) -> Option<()> {
-        self.0 = match text {
-            NONE => None,
-            text if is_short_and_plain(text) => Some(text.to_owned()),
-            _ => return None,
-        };
-        Some(())
-    }
-
-    fn show(&self) -> String {
-        self.0.as_deref().unwrap_or(NONE).to_owned()
-    }
-}
-
-/// The name of an environment variable, or none. Those of the server have meanings of their own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct VariableName(pub(crate) Option<String>);
-
-impl ConfigValue for VariableName {
-    fn read(&mut self, text: &str) -> Option<()> {
-        self.0 = match text {
-            NONE => None,
-            text if text.starts_with(VARIABLE_PREFIX) || text.contains('=') => return None,
-            text if is_short_and_plain(text) => Some(text.to_owned()),
-            _ => return None,
-        };
-        Some(())
-    }
-
-    fn show(&self) -> String {
-        self.0.as_deref().unwrap_or(NONE).to_owned()
-    }
-}
-
-/// The path of a file, or none. A file that is called `none` is `./none`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FilePath(pub(crate) Option<PathBuf>);
-
-impl ConfigValue for FilePath {
-    fn read(&mut self, text: &str) -> Option<()> {
-        self.0 = match text {
-            NONE => None,
-            text if is_short_and_plain(text) => Some(text.into()),
-            _ => return None,
-        };
-        Some(())
-    }
-
-    fn show(&self) -> String {
-        let path = self.0.as_deref().unwrap_or(Path::new(NONE));
-        path.to_string_lossy().into_owned()
-    }
-}
-
-/// A text of at most 1,024 bytes that is shown as it is.
-fn is_short_and_plain(text: &str) -> bool {
-    text.len() <= 1_024 && is_shown_plainly(text)
 }
 
 /// A moment: RFC 3339 with an offset, or a date, whose first moment in UTC it is.

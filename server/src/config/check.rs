@@ -11,7 +11,7 @@ use super::problem::{Problem, Source};
 use super::room_keys;
 use super::rooms::Rooms;
 use super::settings::Settings;
-use super::value::{VARIABLE_PREFIX, show_duration, show_size};
+use super::value::{show_duration, show_size};
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
 use crate::namespace::{NameRules, Newcomers, PresenceOf};
 use shardcast_engine::{Pinning, ProxyProtocol};
@@ -117,7 +117,8 @@ impl CrossChecks<'_> {
         self.refuse_strangers(&mut problems);
         self.keep_addresses_apart(&mut problems);
         problems.extend(self.unknown_proxies());
-        problems.extend(self.two_tokens());
+        let operators = self.settings.operators().problems().into_iter();
+        problems.extend(operators.map(|(key, rule)| self.breaks(key, rule.to_owned())));
         let Settings {
             engine, tls, auth, ..
         } = self.settings;
@@ -313,23 +314,6 @@ impl CrossChecks<'_> {
         }
     }
 
-    /// The operators' token stands in one place, which is no key of the configuration.
-    fn two_tokens(&self) -> Option<Problem> {
-        let (file, env) = (
-            &self.settings.admin_token_file,
-            &self.settings.admin_token_env,
-        );
-        let name = env.0.as_deref()?;
-        let rule = if file.0.is_some() {
-            "must be none where admin.token_file names a file"
-        } else if name.starts_with(VARIABLE_PREFIX) {
-            "must not begin with SHARDCAST_: such variables are keys of the configuration"
-        } else {
-            return None;
-        };
-        Some(self.breaks("admin.token_env", rule.to_owned()))
-    }
-
     /// Whoever connects may claim any address, so proxies are known before they are believed.
     fn unknown_proxies(&self) -> Option<Problem> {
         let on = self.settings.proxy_protocol == ProxyProtocol::On;
@@ -373,7 +357,7 @@ impl CrossChecks<'_> {
         );
         const OPERATORS: (&str, &str) = (
             "disconnect and ban clients as an operator does",
-            ", name a token (admin.token_file), or pass --insecure",
+            ", name a token (admin.token_file) or who issues certificates of operators (admin.client_ca), or pass --insecure",
         );
         let Settings {
             listen, admin, tls, ..

@@ -7,10 +7,9 @@ use super::key::Key;
 use super::keys::{self, KEYS};
 use super::problem::{Problem, Source};
 use super::value::VARIABLE_PREFIX;
+use crate::bounded::read_file;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -107,7 +106,7 @@ impl Given {
 
     /// Adds the text of a configuration file. After a syntax error no other problem of the file is
     /// listed.
-    pub(super) fn toml(&mut self, path: &str, text: &str) {
+    pub(crate) fn toml(&mut self, path: &str, text: &str) {
         let at = |offset: usize| {
             Source::File(
                 path.to_owned(),
@@ -369,19 +368,9 @@ fn roles(items: &DeArray<'_>) -> Option<String> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file =
-        File::open(path).map_err(|error| format!("cannot open the configuration file: {error}"))?;
-    let length = file
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| format!("cannot read the configuration file: {error}"))?;
-    if length as u64 > FILE_BYTES_MAX {
-        return Err(format!(
-            "a configuration file may have {FILE_BYTES_MAX} bytes"
-        ));
-    }
-    Ok(text)
+    let bytes = read_file(path, FILE_BYTES_MAX);
+    let bytes = bytes.map_err(|error| format!("cannot read the configuration file: {error}"))?;
+    String::from_utf8(bytes).map_err(|_| "the configuration file is not UTF-8".to_owned())
 }
 
 /// Longest configuration file in bytes; `default-config` prints about 5 KiB.

@@ -1,19 +1,20 @@
 //! The configuration in force: every value obeys its rule, and all of them fit together. Made by
 //! `check`; read by the program.
 
+use super::admin::AdminSettings;
 use super::auth::{AuthSettings, KeySetSettings, TokenKeySettings};
 use super::limit_settings::LimitSettings;
 use super::place::Place;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
 use super::tls::TlsSettings;
-use super::value::{LogFormat, OneName, ShardCount};
+use super::value::{LogFormat, ShardCount};
+use super::word::FilePath;
 use crate::access::auto_ban::AutoBan;
 use crate::access::lists::AddressLists;
 use crate::access::networks::Networks;
 use crate::access::origin::Origins;
 use crate::access::proxies::Proxies;
-use crate::admin::token::{AdminToken, TokenError};
 use crate::admission::entrance::EVENTS_PATH;
 use crate::audit::journal::JournalFile;
 use crate::auth::options::TokenMode;
@@ -26,7 +27,6 @@ use shardcast_engine::{Compression, ListenSource, Listener, ProxyProtocol, Tls};
 use shardcast_protocol::dialect::{DEPTH_MAX, Rules};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 /// A configuration in which every value obeys its rule and all of them fit together. Only
@@ -59,11 +59,10 @@ pub(crate) struct Settings {
     pub(super) allow: Option<Networks>,
     pub(super) block: Networks,
     pub(super) limits: LimitSettings,
-    pub(super) admin_token_file: OneName,
-    pub(super) admin_token_env: OneName,
+    pub(super) operators: AdminSettings,
     pub(super) ban_after: Option<usize>,
     pub(super) ban_for: Duration,
-    pub(super) audit_file: OneName,
+    pub(super) audit_file: FilePath,
     pub(super) audit_bytes_max: usize,
     pub(super) audit_files: usize,
     pub(super) centrifuge_enabled: bool,
@@ -96,11 +95,10 @@ impl Default for Settings {
             allow: None,
             block: Networks::default(),
             limits: LimitSettings::default(),
-            admin_token_file: OneName::default(),
-            admin_token_env: OneName::default(),
+            operators: AdminSettings::default(),
             ban_after: None,
             ban_for: Duration::from_secs(600),
-            audit_file: OneName::default(),
+            audit_file: FilePath::default(),
             audit_bytes_max: 64 << 20,
             audit_files: 5,
             centrifuge_enabled: true,
@@ -230,12 +228,17 @@ impl Settings {
 
     /// Whether clients may connect at this address: strangers only with a token.
     pub(crate) fn permits_clients(&self, address: SocketAddr) -> bool {
-        self.auth.tokens == TokenMode::Required || self.permits_operators(address)
+        self.auth.tokens == TokenMode::Required || self.permits_anybody(address)
     }
 
-    /// Whether operators may connect at this address although nothing authenticates them.
+    /// Whether operators may connect at this address: strangers only with a token or a certificate.
     pub(super) fn permits_operators(&self, address: SocketAddr) -> bool {
-        self.insecure || self.has_admin_token() || address.ip().to_canonical().is_loopback()
+        self.operators.asks_for_proof() || self.permits_anybody(address)
+    }
+
+    /// Whether nothing has to authenticate who connects at this address.
+    fn permits_anybody(&self, address: SocketAddr) -> bool {
+        self.insecure || address.ip().to_canonical().is_loopback()
     }
 
     /// Section `[tls]`, if clients connect with TLS.
@@ -267,21 +270,9 @@ impl Settings {
         self.proxies.clone()
     }
 
-    /// Whether operators show a token.
-    pub(super) fn has_admin_token(&self) -> bool {
-        self.admin_token_file.0.is_some() || self.admin_token_env.0.is_some()
-    }
-
-    /// The operators' token, read from where it is kept.
-    ///
-    /// # Errors
-    /// It is not there, or is none.
-    pub(crate) fn admin_token(&self) -> Result<Option<AdminToken>, TokenError> {
-        match (&self.admin_token_file.0, &self.admin_token_env.0) {
-            (Some(path), _) => AdminToken::from_file(Path::new(path)).map(Some),
-            (None, Some(name)) => AdminToken::from_variable(name).map(Some),
-            (None, None) => Ok(None),
-        }
+    /// Section `[admin]`.
+    pub(crate) fn operators(&self) -> &AdminSettings {
+        &self.operators
     }
 
     /// After how many refusals who is banned.
@@ -293,7 +284,7 @@ impl Settings {
     pub(crate) fn audit(&self) -> Option<JournalFile> {
         let path = self.audit_file.0.as_ref()?;
         Some(JournalFile {
-            path: path.into(),
+            path: path.clone(),
             bytes_max: self.audit_bytes_max as u64,
             kept: self.audit_files,
         })

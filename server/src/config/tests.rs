@@ -9,7 +9,7 @@ use super::keys::KEYS;
 use super::place::Place;
 use super::problem::Problem;
 use super::tls::Files;
-use super::value::{OneName, OwnSize, ShardCount};
+use super::value::{OwnSize, ShardCount};
 use super::*;
 use crate::auth::algorithm::TokenAlgorithm;
 use crate::auth::options::{TokenMode, TokenSource};
@@ -492,23 +492,48 @@ fn addresses_that_others_reach_need_insecure() {
         );
     }
     let problem = "server.admin = \"0.0.0.0:9\" (from s.toml, line 1) is reachable from other hosts, and without authentication everyone there could \
-                   disconnect and ban clients as an operator does; use a loopback address such as 127.0.0.1:9, name a token (admin.token_file), or pass \
-                   --insecure (server.insecure = true) where the network itself keeps strangers out";
+                   disconnect and ban clients as an operator does; use a loopback address such as 127.0.0.1:9, name a token (admin.token_file) or who \
+                   issues certificates of operators (admin.client_ca), or pass --insecure (server.insecure = true) where the network itself keeps strangers out";
     check_file("server.admin = '0.0.0.0:9'", Err(&[problem]));
     check_file(
         "server.admin = '0.0.0.0:9'\nadmin.token_file = '/t'",
         Ok(&|settings| {
             settings.admin = "0.0.0.0:9".parse().unwrap();
-            settings.admin_token_file = OneName(Some("/t".to_owned()));
+            settings.operators.token_file.0 = Some("/t".into());
         }),
     );
+}
+
+#[test]
+fn operators_prove_who_they_are_in_ways_that_fit_together() {
     let twice = "admin.token_env = \"T\" (from s.toml, line 2) must be none where admin.token_file names a file";
     check_file(
         "admin.token_file = '/t'\nadmin.token_env = 'T'",
         Err(&[twice]),
     );
-    let ours = "admin.token_env = \"SHARDCAST_T\" (from s.toml, line 1) must not begin with SHARDCAST_: such variables are keys of the configuration";
+    let ours = "admin.token_env = \"SHARDCAST_T\" (from s.toml, line 1) must be none or the name of an environment variable that does not begin with SHARDCAST_";
     check_file("admin.token_env = 'SHARDCAST_T'", Err(&[ours]));
+    let half = "admin.key = \"none\" (the default) must name a file if, and only if, admin.certificate does: the two are one identity";
+    check_file("admin.certificate = '/c'", Err(&[half]));
+    let plain = "admin.client_ca = \"/a\" (from s.toml, line 1) must be none unless admin.certificate names a file: operators show certificates over TLS";
+    check_file("admin.client_ca = '/a'", Err(&[plain]));
+    check_file(
+        "server.admin = '0.0.0.0:9'\nadmin.certificate = '/c'\nadmin.key = '/k'\nadmin.client_ca = '/a'",
+        Ok(&|settings| {
+            settings.admin = "0.0.0.0:9".parse().unwrap();
+            settings.operators.certificate.0 = Some("/c".into());
+            settings.operators.key.0 = Some("/k".into());
+            settings.operators.client_ca.0 = Some("/a".into());
+        }),
+    );
+    // What proves operators to be some proves nothing of clients.
+    let strangers = "server.listen = \"0.0.0.0:9\" (from s.toml, line 1) is reachable from other hosts, and without authentication everyone there could \
+                     read and publish everything; use a loopback address such as 127.0.0.1:9, require tokens (auth.tokens = \"required\"), or pass \
+                     --insecure (server.insecure = true) where the network itself keeps strangers out";
+    check_file(
+        "server.listen = '0.0.0.0:9'\nadmin.token_file = '/t'",
+        Err(&[strangers]),
+    );
 }
 
 #[test]
@@ -538,7 +563,7 @@ fn files_that_cannot_be_read() {
     let problems = check(&given).unwrap_err();
     assert_eq!(
         problems[0].to_string(),
-        "absent.toml: cannot open the configuration file: No such file or directory (os error 2)"
+        "absent.toml: cannot read the configuration file: No such file or directory (os error 2)"
     );
 }
 

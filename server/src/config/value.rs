@@ -168,25 +168,6 @@ impl OwnSize {
     }
 }
 
-/// The name of a file or of a variable, or none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OneName(pub(crate) Option<String>);
-
-impl ConfigValue for OneName {
-    fn read(&mut self, text: &str) -> Option<()> {
-        self.0 = match text {
-            "none" => None,
-            name if is_shown_plainly(name) => Some(name.to_owned()),
-            _ => return None,
-        };
-        Some(())
-    }
-
-    fn show(&self) -> String {
-        self.0.clone().unwrap_or_else(|| "none".to_owned())
-    }
-}
-
 /// A text that a page of the configuration shows as it is: values stand there without escapes.
 pub(super) fn is_shown_plainly(text: &str) -> bool {
     let fits = |c: char| !c.is_control() && !matches!(c, '"' | '\\');

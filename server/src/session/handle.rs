@@ -51,7 +51,7 @@ impl Handle {
     }
 
     /// Posts a task to a shard, however long its queue is full.
-    async fn post(&self, connection: ConnectionId, task: ShardTask) -> Result<(), Gone> {
+    pub(crate) async fn post(&self, connection: ConnectionId, task: ShardTask) -> Result<(), Gone> {
         let mut notice: Notice = Box::new(task);
         loop {
             notice = match self.try_post(connection, notice) {

@@ -577,3 +577,27 @@ fn whoever_waits_for_its_admission_is_counted_and_whoever_is_refused_is_not() {
     });
     assert_eq!(ask(server.address(), &said("in")).0, 101);
 }
+
+#[test]
+fn who_joins_more_rooms_at_once_than_the_burst_waits_for_all_of_them_afterwards() {
+    let server = server(
+        of_clients(ClientLimits {
+            joins_per_second: burst(3),
+            ..ClientLimits::default()
+        }),
+        2,
+    );
+    let five = r#"{"type":"join_room","id":9,"rooms":["a","b","c","d","e"]}"#;
+    let (mut raw, _) = enter(&server, "");
+    let joined = passes(&mut raw, five);
+    assert_eq!(joined.matches(r#""members""#).count(), 5, "{joined}");
+    // Two are owed: neither one more nor five more pass before they are paid for, and leaving does.
+    for said in [r#"{"type":"join_room","id":9,"room":"f"}"#, five] {
+        refused(&mut raw, said, "joins_per_second");
+    }
+    assert!(passes(&mut raw, LEAVE).contains(r#""type":"left""#));
+    // Where something was taken from the burst already, five do not pass.
+    let (mut other, _) = enter(&server, "");
+    passes(&mut other, r#"{"type":"join_room","id":9,"room":"a"}"#);
+    refused(&mut other, five, "joins_per_second");
+}

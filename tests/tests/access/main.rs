@@ -10,6 +10,7 @@ mod forwarded;
 mod haproxy;
 mod introduced;
 mod limits;
+mod operators;
 mod origins;
 
 use shardcast::{App, Connect, Identity, Proxies};

@@ -23,6 +23,7 @@ mod replies;
 mod reply;
 mod request;
 mod rules;
+mod server_message;
 mod timestamp;
 mod token;
 mod transcode;
@@ -46,6 +47,7 @@ pub use request::{
     Rooms,
 };
 pub use rules::{DEPTH_MAX, Rules};
+pub use server_message::{NotAMessage, ServerMessage};
 pub use token::{Rest, Token, Tokens};
 pub use value::{Encoding, Unencodable, Value, ValueBox};
 

@@ -147,7 +147,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "shardcast-patience",
         ],
     ),
-    ("client", &["shardcast-protocol"]),
+    ("client", &["shardcast-protocol", "shardcast-patience"]),
     // Parsers of the product are tried, too.
     (
         "tools/trials",
@@ -161,6 +161,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "bench",
         &[
+            "shardcast-client",
             "shardcast-engine",
             "shardcast-protocol",
             "shardcast-load",
@@ -172,6 +173,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "tests",
         &[
             "shardcast-bench",
+            "shardcast-client",
             "shardcast-engine",
             "shardcast-protocol",
             "shardcast-load",

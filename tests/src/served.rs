@@ -95,9 +95,24 @@ impl Served {
     /// A path of the admin port: status and body.
     #[track_caller]
     pub fn ask(&self, path: &str) -> (u16, String) {
+        self.exchange(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    /// A call of the admin port with a body in JSON: status and body.
+    #[track_caller]
+    pub fn call(&self, path: &str, json: &str) -> (u16, String) {
+        let length = json.len();
+        self.exchange(&format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{json}"
+        ))
+    }
+
+    #[track_caller]
+    fn exchange(&self, request: &str) -> (u16, String) {
         let mut socket = TcpStream::connect(self.told("http://")).expect("the admin port accepts");
         socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
+        socket.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("it answers");
         let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");

@@ -95,9 +95,7 @@ impl<'b> ServerMessage<'b> {
         ServerMessage::of(&keys)
     }
 
-    fn of<S: Span<'b>>(
-        keys: &Fields<S, COMMON, RARE>,
-    ) -> Result<ServerMessage<'b>, NotAMessage> {
+    fn of<S: Span<'b>>(keys: &Fields<S, COMMON, RARE>) -> Result<ServerMessage<'b>, NotAMessage> {
         if keys.wrong.is_some() {
             return Err(NotAMessage);
         }

@@ -10,10 +10,6 @@ mod hearing;
 mod simulation;
 mod tokens;
 
-pub(crate) use tokens::TokenJob;
-
-use tokens::Refreshing;
-
 use crate::breaker::Budget;
 use crate::counts::Snapshot;
 use crate::encoding::Encoding;
@@ -26,6 +22,7 @@ use crate::link::{Due, Link, Outcome, Step};
 use crate::message::Position;
 use crate::options::{Adaptive, Options};
 use crate::outbox::{Deflating, Outbox};
+use crate::refreshing::Refreshing;
 use crate::requests::{Refusal, Requests};
 use crate::room::{Call, Ear, Room};
 use crate::rooms::Rooms;
@@ -313,8 +310,8 @@ impl Core {
 
     fn after_loss(&mut self, outcome: Outcome, was_up: bool) {
         match outcome {
-            Outcome::Stale => return,
-            Outcome::Again(_) if self.closing.is_some() => return self.end(None),
+            Outcome::Stale => {}
+            Outcome::Again(_) if self.closing.is_some() => self.end(None),
             Outcome::Again(again) => {
                 if was_up {
                     self.counts.disconnects += 1;

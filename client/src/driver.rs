@@ -5,10 +5,11 @@
 //! Spawned by the client.
 
 use crate::connect::{Opened, Transport};
-use crate::core::{Core, TokenJob};
+use crate::core::Core;
 use crate::end::End;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::link::Step;
+use crate::refreshing::TokenJob;
 use crate::room::Call;
 use crate::shared::{Shared, now};
 use crate::token::TokenFuture;

@@ -8,7 +8,7 @@
 //!  Client, Subscription, Pending          what users hold
 //!        │  lock, notify                  Shared
 //!        ▼
-//!  Core  = Link + Requests + Rooms        no I/O, no clock: bytes and times in, bytes and times out
+//!  Core  = Link + Requests + Rooms        no I/O, no clock: bytes and times in and out
 //!        ▲
 //!        │  bytes, deadlines
 //!  driver (one tokio task) ── connect     sockets, TLS, timers, tokens, handlers
@@ -53,6 +53,7 @@ mod pending;
 mod policy;
 mod pool;
 mod publish;
+mod refreshing;
 mod requests;
 mod room;
 mod rooms;

@@ -47,6 +47,9 @@ pub(crate) struct Batch {
     token: Option<String>,
 }
 
+/// What the rooms of a group show, and their names.
+type Group = (Option<Arc<serde_json::Value>>, Vec<Arc<str>>);
+
 /// What the core is to do about an answer.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -332,8 +335,7 @@ impl Rooms {
     }
 
     fn join(&mut self, names: Vec<Arc<str>>, bytes_max: usize) {
-        let mut groups: BTreeMap<String, (Option<Arc<serde_json::Value>>, Vec<Arc<str>>)> =
-            BTreeMap::new();
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         for name in names {
             let wishes = self.rooms[&name].wishes();
             if let Some(token) = wishes.token {

@@ -57,6 +57,46 @@ impl Model {
             None => BreakerState::Closed,
         }
     }
+
+    /// Whether a try is let through.
+    fn passes(&mut self, now: u64) -> bool {
+        match self.state(now) {
+            BreakerState::Closed => true,
+            BreakerState::Open => false,
+            BreakerState::HalfOpen => {
+                if self.open_until.take().is_some() {
+                    self.is_half_open = true;
+                    (self.successes, self.probes) = (0, 0);
+                }
+                let is_first = self.probes == 0;
+                self.probes = 1;
+                is_first
+            }
+        }
+    }
+
+    fn succeed(&mut self, probes: u32) {
+        if self.is_half_open {
+            self.probes = 0;
+            self.successes += 1;
+            if self.successes >= probes {
+                *self = Model::default();
+            }
+        } else if self.open_until.is_none() {
+            self.failures = 0;
+        }
+    }
+
+    fn fail(&mut self, now: u64, failures: u32) {
+        let is_closed = !self.is_half_open && self.open_until.is_none();
+        self.failures += u32::from(is_closed);
+        if self.is_half_open || is_closed && self.failures >= failures {
+            *self = Model {
+                open_until: Some(now + 10_000),
+                ..Model::default()
+            };
+        }
+    }
 }
 
 proptest! {
@@ -94,51 +134,16 @@ proptest! {
             match act {
                 Act::Wait(ms) => now += ms,
                 Act::Try => {
-                    let passes = match model.state(now) {
-                        BreakerState::Closed => true,
-                        BreakerState::Open => false,
-                        BreakerState::HalfOpen => {
-                            if model.open_until.take().is_some() {
-                                model.is_half_open = true;
-                                (model.successes, model.probes) = (0, 0);
-                            }
-                            model.probes += 1;
-                            model.probes == 1
-                        }
-                    };
-                    if !passes && model.is_half_open {
-                        model.probes = 1;
-                    }
+                    let passes = model.passes(now);
                     prop_assert_eq!(breaker.try_pass(at(now)).is_ok(), passes);
                 }
                 Act::Succeed => {
                     breaker.succeeded();
-                    if model.is_half_open {
-                        model.probes = 0;
-                        model.successes += 1;
-                        if model.successes >= probes {
-                            model = Model::default();
-                        }
-                    } else if model.open_until.is_none() {
-                        model.failures = 0;
-                    }
+                    model.succeed(probes);
                 }
                 Act::Fail => {
                     breaker.failed(at(now), 0.5);
-                    let opens = if model.is_half_open {
-                        true
-                    } else if model.open_until.is_none() {
-                        model.failures += 1;
-                        model.failures >= failures
-                    } else {
-                        false
-                    };
-                    if opens {
-                        model = Model {
-                            open_until: Some(now + 10_000),
-                            ..Model::default()
-                        };
-                    }
+                    model.fail(now, failures);
                 }
                 Act::Withdraw => {
                     breaker.withdrawn();

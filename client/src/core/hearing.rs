@@ -2,7 +2,7 @@
 //!
 //! Invariant: whatever the server says, nothing panics; what cannot be read is counted.
 
-use super::{Core, Refreshing};
+use super::Core;
 use crate::delivered;
 use crate::encoding::Body;
 use crate::end::End;
@@ -10,6 +10,7 @@ use crate::entry::{Entry, Purpose, Resend};
 use crate::error::{Error, ErrorKind};
 use crate::inbox::{Heard, Reading};
 use crate::message::{AuthAnswer, Item, Notice, WelcomeAnswer};
+use crate::refreshing::Refreshing;
 use crate::room::Call;
 use crate::rooms::After;
 use crate::sink::Pushed;

@@ -9,7 +9,7 @@ mod server;
 use super::{Agreed, Core};
 use crate::encoding::{Body, Encoding};
 use crate::end::End;
-use crate::entry::{Entry, KeyOrigin, PublishKey, Purpose, Resend, Wants};
+use crate::entry::{Answer, Entry, KeyOrigin, PublishKey, Purpose, Resend, Wants};
 use crate::error::{Error, ErrorKind};
 use crate::link::Step;
 use crate::message::{Item, Loss, Lost, Receipt};
@@ -57,6 +57,9 @@ struct Heard {
     recoveries: u64,
 }
 
+/// What settles a publish.
+type Settling = oneshot::Receiver<Result<Answer, Error>>;
+
 struct World {
     start: Instant,
     now: Instant,
@@ -74,11 +77,7 @@ struct World {
     /// Connects fail until then.
     down_until: Instant,
     published: u64,
-    receipts: Vec<(
-        u64,
-        usize,
-        oneshot::Receiver<Result<crate::entry::Answer, Error>>,
-    )>,
+    receipts: Vec<(u64, usize, Settling)>,
     heard: Arc<Mutex<BTreeMap<usize, Heard>>>,
     log: Arc<Mutex<server::Logs>>,
     faults: [u64; 7],

@@ -5,32 +5,12 @@ use super::Core;
 use crate::encoding::Body;
 use crate::entry::Purpose;
 use crate::error::Error;
-use crate::token::TokenFuture;
+use crate::refreshing::{Refreshing, TokenJob};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long before its end a token is asked for again after a failure.
 const REFRESH_RETRY: Duration = Duration::from_secs(2);
-
-/// Whether the token is to be asked for anew while the connection stands.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Refreshing {
-    No,
-    /// From this time on, until the token ends.
-    Wanted {
-        at: Instant,
-        until: Instant,
-    },
-    UnderWay {
-        until: Instant,
-    },
-}
-
-/// A token that the driver asks for while it serves a connection.
-pub(crate) enum TokenJob {
-    Refresh,
-    Room(Arc<str>, TokenFuture),
-}
 
 impl Core {
     /// A token that is to be asked for while the connection stands.

@@ -36,7 +36,7 @@ pub struct ServerMessage<'b> {
 #[error("not a message of the native dialect")]
 pub struct NotAMessage;
 
-enum Key {
+enum MessageKey {
     Type,
     Room,
     From,
@@ -52,18 +52,18 @@ enum Key {
 const COMMON: usize = 6;
 const RARE: usize = 3;
 
-impl Key {
+impl MessageKey {
     fn of_name(name: &[u8]) -> Option<usize> {
         let key = match name {
-            b"type" => Key::Type,
-            b"room" => Key::Room,
-            b"from" => Key::From,
-            b"offset" => Key::Offset,
-            b"data" => Key::Data,
-            b"id" => Key::Id,
-            b"event" => Key::Event,
-            b"traceparent" => Key::Traceparent,
-            b"redelivered" => Key::Redelivered,
+            b"type" => MessageKey::Type,
+            b"room" => MessageKey::Room,
+            b"from" => MessageKey::From,
+            b"offset" => MessageKey::Offset,
+            b"data" => MessageKey::Data,
+            b"id" => MessageKey::Id,
+            b"event" => MessageKey::Event,
+            b"traceparent" => MessageKey::Traceparent,
+            b"redelivered" => MessageKey::Redelivered,
             _ => return None,
         };
         Some(key as usize)
@@ -79,7 +79,7 @@ impl<'b> ServerMessage<'b> {
     /// It is no message; a client goes on without it.
     pub fn read_json(text: &'b str) -> Result<ServerMessage<'b>, NotAMessage> {
         let mut keys = Fields::<_, COMMON, RARE>::NONE;
-        let read = keys.read_json(text, 0, Key::of_name, NOT_AN_OBJECT);
+        let read = keys.read_json(text, 0, MessageKey::of_name, NOT_AN_OBJECT);
         read.map_err(|_| NotAMessage)?;
         ServerMessage::of(&keys)
     }
@@ -90,7 +90,7 @@ impl<'b> ServerMessage<'b> {
     /// It is no message; a client goes on without it.
     pub fn read_pack(bytes: &'b [u8]) -> Result<ServerMessage<'b>, NotAMessage> {
         let mut keys = Fields::<_, COMMON, RARE>::NONE;
-        let read = keys.read_pack(bytes, 0, Key::of_name, NOT_AN_OBJECT);
+        let read = keys.read_pack(bytes, 0, MessageKey::of_name, NOT_AN_OBJECT);
         read.map_err(|_| NotAMessage)?;
         ServerMessage::of(&keys)
     }
@@ -99,19 +99,22 @@ impl<'b> ServerMessage<'b> {
         if keys.wrong.is_some() {
             return Err(NotAMessage);
         }
-        let text = |key: Key| keys.get(key as usize).and_then(S::text);
-        let number = |key: Key| keys.get(key as usize).and_then(S::unsigned);
-        let kind = keys.get(Key::Type as usize).and_then(S::sent);
+        let text = |key: MessageKey| keys.get(key as usize).and_then(S::text);
+        let number = |key: MessageKey| keys.get(key as usize).and_then(S::unsigned);
+        let kind = keys.get(MessageKey::Type as usize).and_then(S::sent);
         Ok(ServerMessage {
             kind: kind.ok_or(NotAMessage)?,
-            id: number(Key::Id),
-            room: text(Key::Room),
-            from: text(Key::From),
-            event: text(Key::Event),
-            offset: number(Key::Offset),
-            data: keys.get(Key::Data as usize).map(Into::into),
-            traceparent: text(Key::Traceparent),
-            redelivered: keys.get(Key::Redelivered as usize).and_then(S::boolean) == Some(true),
+            id: number(MessageKey::Id),
+            room: text(MessageKey::Room),
+            from: text(MessageKey::From),
+            event: text(MessageKey::Event),
+            offset: number(MessageKey::Offset),
+            data: keys.get(MessageKey::Data as usize).map(Into::into),
+            traceparent: text(MessageKey::Traceparent),
+            redelivered: keys
+                .get(MessageKey::Redelivered as usize)
+                .and_then(S::boolean)
+                == Some(true),
         })
     }
 }

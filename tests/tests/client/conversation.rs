@@ -288,7 +288,13 @@ fn several_handlers_of_a_room_come_and_go() {
         drop((second, throws));
         // The room is left with its last handler.
         let left = async {
-            while client.connection_status().await.expect("open").rooms != [] {
+            while !client
+                .connection_status()
+                .await
+                .expect("open")
+                .rooms
+                .is_empty()
+            {
                 tokio::task::yield_now().await;
             }
         };

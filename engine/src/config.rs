@@ -1,5 +1,6 @@
 //! How an engine is set up: few knobs, each with a unit and a default; the rest are constants.
 
+use crate::driver::choice::DriverChoice;
 use crate::driver::listen::ListenSource;
 use crate::egress::compression::Compression;
 use crate::listener::Listener;
@@ -22,6 +23,8 @@ pub struct Config {
     pub shards: usize,
     /// Which core each shard's thread is pinned to.
     pub pinning: Pinning,
+    /// What carries the shards' operations out. Default: io_uring where the host has it.
+    pub driver: DriverChoice,
     /// Connections in the process; one more is answered 503. Default 100,000, range
     /// 1..=10,000,000.
     pub connections_max: usize,
@@ -124,6 +127,7 @@ impl Default for Config {
             listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 8000)))],
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             pinning: Pinning::Auto,
+            driver: DriverChoice::Auto,
             connections_max: 100_000,
             compression: None,
             same_user: SameUser::Allow,

@@ -142,6 +142,7 @@ pub use core::rooms::JoinOptions;
 pub use counter::Counter;
 pub use counters::ShardCounters;
 pub use driver::boundary::StopAccept;
+pub use driver::choice::{DriverChoice, NoSuchDriver};
 pub use driver::listen::{Inherited, ListenAddress, ListenSource};
 pub use driver::platform::Unsupported;
 pub use egress::compression::Compression;

@@ -110,6 +110,9 @@ struct Sources {
     /// Cores that the shards are pinned to: none, auto or a list such as 0,2.
     #[arg(long, value_name = "CORES")]
     pin: Option<String>,
+    /// What carries the server's work to the kernel: auto, uring (io_uring) or portable (epoll).
+    #[arg(long, value_name = "DRIVER")]
+    driver: Option<String>,
     /// Permit addresses that other hosts reach although nothing authenticates clients.
     #[arg(long)]
     insecure: bool,
@@ -174,6 +177,7 @@ impl Sources {
             ("server.admin", self.admin.as_deref()),
             ("server.shards", self.shards.as_deref()),
             ("server.pin", self.pin.as_deref()),
+            ("server.driver", self.driver.as_deref()),
             ("server.insecure", self.insecure.then_some("true")),
         ];
         for (name, text) in flags {

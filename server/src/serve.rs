@@ -175,11 +175,12 @@ impl<'s> Serving<'s> {
         let mut out = io::stdout().lock();
         writeln!(
             out,
-            "shardcast {} ready: clients {}, admin {scheme}://{}, shards {}, rings up to {}, connections up to {}, messages up to {} bytes",
+            "shardcast {} ready: clients {}, admin {scheme}://{}, shards {}, driver {}, rings up to {}, connections up to {}, messages up to {} bytes",
             env!("CARGO_PKG_VERSION"),
             self.urls().join(" and "),
             self.control.local_addr(),
             self.config.shards,
+            self.server.engine().driver(),
             self.server.engine().rings_max(),
             self.server.engine().connections_max(),
             self.config.message_bytes_max(),

@@ -7,8 +7,9 @@ use clap::Parser;
 use shardcast_engine::protocol::frame::Kind;
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
-    Admission, Application, Compression, Config, Context, Frame, Identity, JoinOptions, Listener,
-    LogClass, LogOptions, Message, Pinning, Publish, Tag, Target, Tls, TlsOptions,
+    Admission, Application, Compression, Config, Context, DriverChoice, Frame, Identity,
+    JoinOptions, Listener, LogClass, LogOptions, Message, Pinning, Publish, Tag, Target, Tls,
+    TlsOptions,
 };
 use std::error::Error;
 use std::fs;
@@ -36,6 +37,9 @@ struct ServerArguments {
     /// Shard n runs on the n-th of these cores; unpinned without it.
     #[arg(long, value_name = "CPU,…", value_delimiter = ',')]
     pin: Vec<usize>,
+    /// What it runs on.
+    #[arg(long, value_name = "auto|uring|portable", default_value = "auto")]
+    driver: DriverChoice,
     /// Clients come by TLS; PEM files with the certificate chain and with its key.
     #[arg(long, num_args = 2, value_names = ["CERTIFICATE", "KEY"])]
     tls: Vec<PathBuf>,
@@ -84,6 +88,7 @@ impl ServerArguments {
             reassembly_bytes_max: UPLOADS * self.max_message.max(64 << 10) * self.shards,
             shards: self.shards,
             pinning,
+            driver: self.driver,
             compression: self.compress.then(Compression::default),
             logs: (self.keep > 0)
                 .then(|| LogOptions {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +36,9 @@ pub enum ListenSource {
 /// shared: by whoever else has it, and by all shards. Clones are the same socket.
 ///
 /// It must listen already. The engine switches it to blocking calls, for everybody who has it,
-/// because a ring waits for connections of such sockets only; it never shuts it down.
+/// because a ring waits for connections of such sockets only; the portable driver switches it to
+/// calls that do not wait, so two engines that accept from one socket at the same time need the
+/// same driver. It is never shut down.
 #[derive(Clone, Debug)]
 pub struct Inherited(Arc<OwnedFd>);
 
@@ -169,6 +171,12 @@ impl ListenSocket {
     /// The same socket, as a successor would have it.
     pub(crate) fn share(&self) -> io::Result<Socket> {
         self.socket.try_clone()
+    }
+}
+
+impl AsFd for ListenSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -16,6 +16,9 @@ pub trait Platform: Send + Sync + 'static {
     /// What carries a shard's operations out.
     type Driver: Driver;
 
+    /// As [`crate::DriverChoice`] names it.
+    const NAME: &'static str;
+
     /// Tries whether this host has what the drivers need. Called once, before any socket is opened;
     /// leaves nothing behind.
     ///
@@ -99,10 +102,7 @@ impl Unsupported {
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Unsupported { lack, remedy } = self;
-        write!(
-            f,
-            "this host cannot run the native driver: {lack}; {remedy}"
-        )
+        write!(f, "this host cannot run the driver: {lack}; {remedy}")
     }
 }
 

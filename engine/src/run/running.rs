@@ -20,6 +20,7 @@ pub struct Running {
     pub(crate) files: Vec<SocketFile>,
     pub(crate) rings_max: usize,
     pub(crate) connections_max: usize,
+    pub(crate) driver: &'static str,
     pub(crate) capabilities: String,
     pub(crate) memory: Memory,
     pub(crate) counters: Arc<[Arc<ShardCounters>]>,
@@ -61,6 +62,11 @@ impl Running {
     /// Rings that may be used over all shards (each is made when the one before it is full).
     pub fn rings_max(&self) -> usize {
         self.rings_max
+    }
+
+    /// Which driver it runs on: `uring` or `portable` ([`crate::DriverChoice`]).
+    pub fn driver(&self) -> &'static str {
+        self.driver
     }
 
     /// One line about the kernel and what of it is used.

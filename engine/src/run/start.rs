@@ -6,9 +6,11 @@ use crate::config::{Config, Pinning};
 use crate::connection::admission::ProcessCounts;
 use crate::connection::token::TokenKey;
 use crate::counters::ShardCounters;
-use crate::driver::NativePlatform;
+use crate::driver::choice::DriverChoice;
 use crate::driver::listen::{ListenSocket, Listening};
 use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Waker};
+use crate::driver::portable::Portable;
+use crate::driver::uring::Uring;
 use crate::message::lane;
 use crate::message::lane::{LaneCapacity, Mailbox};
 use crate::message::queue::Remote;
@@ -26,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Starts one thread per shard, each with the application that `make` builds for it (on that
 /// thread, given the shard's index). Returns when every shard listens. Raises the process's soft
-/// limit on open files to the hard one.
+/// limit on open files to the hard one. What it runs on is [`Config::driver`].
 ///
 /// # Errors
 /// See [`StartError`]; no thread is left behind.
@@ -34,7 +36,21 @@ pub fn start<A: Application>(
     config: Config,
     make: impl Fn(u16) -> A + Send + Sync + 'static,
 ) -> Result<Running, StartError> {
-    start_on(NativePlatform::default(), config, make)
+    host::afford(&config, 0)?;
+    let uring = Uring::default();
+    match config.driver {
+        DriverChoice::Portable => run_on(Portable::default(), config, make),
+        DriverChoice::Uring => run_on(uring, config, make),
+        DriverChoice::Auto => match uring.probe() {
+            Ok(()) => run_on(uring, config, make),
+            Err(lack) => {
+                tracing::warn!(
+                    "{lack}; runs on epoll instead, which takes more CPU (driver = \"portable\")"
+                );
+                run_on(Portable::default(), config, make)
+            }
+        },
+    }
 }
 
 /// As [`start`], on this platform.
@@ -47,6 +63,15 @@ pub fn start_on<A: Application, P: Platform>(
     make: impl Fn(u16) -> A + Send + Sync + 'static,
 ) -> Result<Running, StartError> {
     host::afford(&config, 0)?;
+    run_on(platform, config, make)
+}
+
+/// What was affordable has been tried.
+fn run_on<A: Application, P: Platform>(
+    platform: P,
+    config: Config,
+    make: impl Fn(u16) -> A + Send + Sync + 'static,
+) -> Result<Running, StartError> {
     platform.probe()?;
     let limits = platform.limits(&config);
     let memory = Memory::of(&config, &limits);
@@ -68,6 +93,7 @@ pub fn start_on<A: Application, P: Platform>(
         files,
         rings_max: 0,
         connections_max: 0,
+        driver: P::NAME,
         capabilities: String::new(),
         memory,
         counters: plan.counters.clone(),

@@ -11,7 +11,7 @@ pub enum StartError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The kernel cannot run the native driver: what is missing and what to do.
+    /// The host cannot run the driver: what is missing and what to do.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
     /// The process may open too few files.

@@ -73,6 +73,14 @@ pub(super) static KEYS: &[Key] = &[
         ),
     },
     Key {
+        name: "server.driver",
+        flag: Some("--driver"),
+        what: "What carries the server's work to the kernel: uring is io_uring (Linux 6.1 or newer, where it is permitted), portable is epoll, which every host and every container has and which takes more CPU; auto is io_uring where a trial at start finds all that it takes, otherwise epoll, with a warning that says what is missing.",
+        kind: ValueKind::Other("auto, uring or portable", |settings| {
+            &mut settings.engine.driver
+        }),
+    },
+    Key {
         name: "server.drain_timeout",
         flag: None,
         what: "How long a stopping server gives its clients to take what is queued for them and to leave.",

@@ -1,7 +1,7 @@
 //! How single values are written: sizes, durations, addresses and words, read from text and shown
 //! as text that reads back the same.
 
-use shardcast_engine::Pinning;
+use shardcast_engine::{DriverChoice, Pinning};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -27,6 +27,17 @@ impl ConfigValue for SocketAddr {
 }
 
 impl ConfigValue for bool {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = text.parse().ok()?;
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl ConfigValue for DriverChoice {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = text.parse().ok()?;
         Some(())

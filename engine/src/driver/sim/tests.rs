@@ -2,119 +2,7 @@
 //! under all faults, and misuse is noticed.
 
 use super::*;
-use std::collections::VecDeque;
-
-/// What a shard does at the least: echoes by tracked sends, closes when the client is done.
-struct Echo {
-    driver: SimDriver,
-    connections: Vec<Connection>,
-}
-
-#[derive(Default)]
-struct Connection {
-    generation: u32,
-    pending: VecDeque<Bytes>,
-    sending: bool,
-    ended: bool,
-    closed: bool,
-}
-
-impl Connection {
-    /// So many bytes left, from the first of those that are pending.
-    fn took(&mut self, mut count: usize) {
-        while count > 0 {
-            let mut front = self.pending.pop_front().expect("no more than was sent");
-            if count < front.len() {
-                self.pending.push_front(front.split_off(count));
-                return;
-            }
-            count -= front.len();
-        }
-    }
-}
-
-impl Echo {
-    fn tick(&mut self) {
-        let mut completions = Vec::new();
-        self.driver.reap(&mut completions);
-        for completion in completions {
-            self.settle(completion);
-        }
-        self.driver.turn(
-            &Outgoing::default(),
-            Wait::Until(Millis::MAX),
-            &mut Vec::new(),
-        );
-    }
-
-    fn settle(&mut self, completion: Completion<SimLease>) {
-        let slot = match completion {
-            Completion::Accepted { slot, .. } => {
-                let generation = self.connections[slot as usize].generation + 1;
-                self.connections[slot as usize] = Connection {
-                    generation,
-                    ..Connection::default()
-                };
-                self.driver.arm_receive(Ticket { slot, generation });
-                return;
-            }
-            Completion::Received { ticket, mut lease } => {
-                let bytes = Bytes::copy_from_slice(lease.as_mut());
-                self.driver.give_back(lease);
-                let connection = &mut self.connections[ticket.slot as usize];
-                assert_eq!(connection.generation, ticket.generation);
-                if !connection.closed {
-                    connection.pending.push_back(bytes);
-                }
-                ticket.slot
-            }
-            Completion::ReceiveEnded { ticket, .. } => {
-                self.connections[ticket.slot as usize].ended = true;
-                ticket.slot
-            }
-            Completion::Sent {
-                ticket,
-                count,
-                failed,
-            } => {
-                let connection = &mut self.connections[ticket.slot as usize];
-                connection.sending = false;
-                connection.took(count);
-                if failed {
-                    connection.pending.clear();
-                    connection.ended = true;
-                }
-                ticket.slot
-            }
-            Completion::Closed { ticket } => {
-                assert!(self.connections[ticket.slot as usize].closed);
-                return;
-            }
-        };
-        self.go_on(slot);
-    }
-
-    fn go_on(&mut self, slot: u32) {
-        let connection = &mut self.connections[slot as usize];
-        let ticket = Ticket {
-            slot,
-            generation: connection.generation,
-        };
-        if connection.sending || connection.closed {
-            return;
-        }
-        if !connection.pending.is_empty() {
-            let count = connection.pending.len().min(TRACKED_SEGMENTS_MAX);
-            let segments: Vec<Bytes> = connection.pending.iter().take(count).cloned().collect();
-            connection.sending = true;
-            self.driver.send_tracked(ticket, &segments);
-        } else if connection.ended {
-            connection.closed = true;
-            self.driver.shut_down(ticket);
-            self.driver.close(ticket);
-        }
-    }
-}
+use crate::driver::contract::{Echo, STREAM};
 
 fn world(faults: Faults, seed: u64) -> (Rc<RefCell<World>>, SimDriver) {
     let world = World::new(1, faults, Random::new(seed), Trace::Silent);
@@ -126,11 +14,7 @@ fn world(faults: Faults, seed: u64) -> (Rc<RefCell<World>>, SimDriver) {
 fn echo(faults: Faults, seed: u64) -> Vec<(Vec<u8>, Read)> {
     let slots = faults.slots;
     let (world, driver) = world(faults, seed);
-    let connections = (0..slots).map(|_| Connection::default()).collect();
-    let mut echo = Echo {
-        driver,
-        connections,
-    };
+    let mut echo = Echo::new(driver, slots);
     let mut random = Random::new(seed ^ 1);
     let ids: Vec<SocketId> = (0..CLIENTS)
         .filter_map(|_| world.borrow_mut().connect(0, 0, Line::Faulty))
@@ -157,7 +41,7 @@ fn echo(faults: Faults, seed: u64) -> Vec<(Vec<u8>, Read)> {
                 read.extend_from_slice(bytes);
             }
         } else if world.borrow().is_runnable(0) {
-            echo.tick();
+            echo.tick(Wait::Until(Millis::MAX));
         } else {
             let ripe = world.borrow().ripe_at();
             ripe.into_iter()
@@ -168,7 +52,7 @@ fn echo(faults: Faults, seed: u64) -> Vec<(Vec<u8>, Read)> {
         let ripe = world.borrow().ripe_at();
         ripe.into_iter()
             .for_each(|at| world.borrow_mut().advance_to(at));
-        echo.tick();
+        echo.tick(Wait::Until(Millis::MAX));
     }
     world.borrow().assert_quiescent();
     clients
@@ -178,16 +62,6 @@ fn echo(faults: Faults, seed: u64) -> Vec<(Vec<u8>, Read)> {
 }
 
 const CLIENTS: usize = 6;
-const STREAM: &[u8] = &{
-    let mut stream = [0u8; 2000];
-    let mut at = 0;
-    while at < stream.len() {
-        stream[at] = (at * 7 % 251) as u8;
-        at += 1;
-    }
-    stream
-};
-
 #[test]
 fn bytes_come_back_whole_and_in_order() {
     for seed in 0..60 {

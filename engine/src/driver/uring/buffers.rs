@@ -7,8 +7,7 @@
 //! in one piece (`supply` decides).
 
 use super::refusal::{Call, CallRefused};
-use super::supply::Supply;
-use crate::driver::uring::supply::{BUFFERS, LARGE_BUFFERS};
+use crate::driver::supply::{BUFFER_BYTES, BUFFERS, LARGE_BUFFER_BYTES, LARGE_BUFFERS, Supply};
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
@@ -20,20 +19,11 @@ use io_uring::types::BufRingEntry;
 
 /// The only buffer group of a ring.
 pub(super) const GROUP: u16 = 0;
-/// Bytes of one buffer: a 16 KiB message and its header in one piece. 256 × 2 KiB cost 1.47 × at 16
-/// KiB messages.
-pub(super) const BUFFER_BYTES: usize = 16_640;
-
-/// Bytes of a large one: a 128 KiB message and its header in one piece.
-pub(super) const LARGE_BUFFER_BYTES: usize = 133_120;
-
 /// Bytes of all buffers of a ring.
 pub(super) const BYTES: usize =
     BUFFERS as usize * BUFFER_BYTES + LARGE_BUFFERS as usize * LARGE_BUFFER_BYTES;
 
 const _: () = assert!(BUFFERS.is_power_of_two());
-const _: () =
-    assert!(LARGE_BUFFERS as usize * LARGE_BUFFER_BYTES <= BUFFERS as usize * BUFFER_BYTES);
 
 /// A ring's buffers.
 #[derive(Debug)]

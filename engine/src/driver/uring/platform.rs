@@ -30,6 +30,8 @@ impl Uring {
 impl Platform for Uring {
     type Driver = UringDriver;
 
+    const NAME: &'static str = "uring";
+
     /// On a thread that ends with it: the kernel interrupts whoever had a ring when it takes that
     /// down, and the caller's next read from a socket would fail with `EINTR`.
     fn probe(&self) -> Result<(), Unsupported> {

@@ -4,12 +4,12 @@
 //! Invariant: a connection that waits bears [`State::WAITING`] and stands in its ring's order once.
 
 use super::UringDriver;
-use super::buffers::{BUFFER_BYTES, GROUP, LARGE_BUFFER_BYTES};
+use super::buffers::GROUP;
 use super::slot::State;
 use super::userdata::{Op, UserData};
 use crate::driver::boundary::Completion;
+use crate::driver::supply::{BUFFER_BYTES, BUFFERS, LARGE_BUFFER_BYTES};
 use crate::driver::uring::ring::Ring;
-use crate::driver::uring::supply::BUFFERS;
 use crate::driver::waiting::{BUFFERS_PER_TICK, GREEDY_PER_TICK, Receive, Taken};
 use crate::types::ticket::Ticket;
 use io_uring::{opcode, squeue};

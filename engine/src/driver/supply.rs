@@ -1,25 +1,33 @@
-//! How many receive buffers a ring offers the kernel, and of which size: few while it receives
-//! little, all when it is busy, larger ones while nearly all belongs to large messages. Pure; owned
-//! by `buffers`.
+//! How many receive buffers there are, and of which size: few while little is received, all when
+//! much is, larger ones while nearly all belongs to large messages. Pure; owned by the buffers of
+//! both drivers.
 
 use crate::driver::boundary::Millis;
 
+/// Bytes of one buffer: a 16 KiB message and its header in one piece. 256 × 2 KiB cost 1.47 × at 16
+/// KiB messages.
+pub(crate) const BUFFER_BYTES: usize = 16_640;
+/// Bytes of a large one: a 128 KiB message and its header in one piece.
+pub(crate) const LARGE_BUFFER_BYTES: usize = 133_120;
+
 /// Buffers of a ring: at least twice as many as completions are waited for (`patience`).
-pub(super) const BUFFERS: u16 = 128;
+pub(crate) const BUFFERS: u16 = 128;
 
 /// Offered while no turn takes more than half of them: a ring of quiet connections keeps 16 buffers
 /// resident, not 128.
 const FEW: u16 = 16;
 /// Large ones of a ring: as many bytes as the others are, so a tick takes in no more.
-pub(super) const LARGE_BUFFERS: u16 = 16;
+pub(crate) const LARGE_BUFFERS: u16 = 16;
 /// How long the supply stays ample after the last busy turn.
 const WINDOW_MS: Millis = 1_000;
 
 const _: () = assert!(FEW < BUFFERS && LARGE_BUFFERS < BUFFERS);
+const _: () =
+    assert!(LARGE_BUFFERS as usize * LARGE_BUFFER_BYTES <= BUFFERS as usize * BUFFER_BYTES);
 
 /// The decision, made anew every turn.
 #[derive(Debug, Default)]
-pub(super) struct Supply {
+pub(crate) struct Supply {
     ample: bool,
     /// Taken since the last turn.
     taken: u16,
@@ -32,27 +40,27 @@ pub(super) struct Supply {
 
 impl Supply {
     /// The kernel took one.
-    pub(super) fn took(&mut self) {
+    pub(crate) fn took(&mut self) {
         self.taken = self.taken.saturating_add(1);
     }
 
     /// The kernel found none.
-    pub(super) fn ran_out(&mut self) {
+    pub(crate) fn ran_out(&mut self) {
         self.taken = BUFFERS;
     }
 
     /// Large messages are expected, for a window.
-    pub(super) fn expect_large(&mut self, now: Millis) {
+    pub(crate) fn expect_large(&mut self, now: Millis) {
         (self.large, self.large_until) = (true, now + WINDOW_MS);
     }
 
     /// Whether large buffers are offered.
-    pub(super) fn is_large(&self) -> bool {
+    pub(crate) fn is_large(&self) -> bool {
         self.large
     }
 
     /// Once per turn. True once a window when the last one was quiet: memory may go.
-    pub(super) fn settle(&mut self, now: Millis) -> bool {
+    pub(crate) fn settle(&mut self, now: Millis) -> bool {
         self.busiest = self.busiest.max(std::mem::take(&mut self.taken));
         self.ample |= self.busiest > FEW / 2;
         self.large &= now < self.large_until;
@@ -65,7 +73,7 @@ impl Supply {
     }
 
     /// How many the kernel should have.
-    pub(super) fn offer(&self) -> u16 {
+    pub(crate) fn offer(&self) -> u16 {
         match (self.large, self.ample) {
             (true, _) => LARGE_BUFFERS,
             (false, true) => BUFFERS,
@@ -74,7 +82,7 @@ impl Supply {
     }
 
     /// When the window at hand ends.
-    pub(super) fn window_end(&self) -> Millis {
+    pub(crate) fn window_end(&self) -> Millis {
         self.window_end
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The tick under way.
 #[derive(Debug, Default)]
-pub(super) struct Ticks {
+pub(crate) struct Ticks {
     /// When it began; `None`: there was none yet.
     began: Option<Duration>,
     /// When the shard began to wait, if it did.
@@ -18,7 +18,7 @@ pub(super) struct Ticks {
 
 impl Ticks {
     /// A tick begins, with so many completions: the one before is over.
-    pub(super) fn begin(&mut self, now: Duration, completions: usize, counters: &DriverCounters) {
+    pub(crate) fn begin(&mut self, now: Duration, completions: usize, counters: &DriverCounters) {
         let ended = self.waits_since.take().unwrap_or(now);
         if let Some(began) = self.began.replace(now) {
             let lasted = ended.saturating_sub(began);
@@ -28,7 +28,7 @@ impl Ticks {
     }
 
     /// The shard waits from here on.
-    pub(super) fn wait(&mut self, now: Duration) {
+    pub(crate) fn wait(&mut self, now: Duration) {
         self.waits_since = Some(now);
     }
 }

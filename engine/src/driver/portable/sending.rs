@@ -1,0 +1,210 @@
+//! What leaves: transmits, one gathered write each, and tracked sends, which go on whenever the
+//! kernel has room.
+
+use super::PortableDriver;
+use super::connection::State;
+use super::token::Token;
+use crate::driver::boundary::{Completion, ShortSend, TRACKED_SEGMENTS_MAX};
+use crate::egress::outgoing::Outgoing;
+use crate::types::shrink::shrink_map;
+use crate::types::ticket::Ticket;
+use bytes::{Buf, Bytes};
+use foldhash::quality::RandomState;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use std::collections::{HashMap, VecDeque};
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+
+/// The sockets do not wait, and nobody wants a signal for one that is broken.
+const FLAGS: SendFlags = SendFlags::NOSIGNAL;
+
+/// At most one tracked send per slot.
+#[derive(Debug, Default)]
+pub(super) struct TrackedSends {
+    under_way: HashMap<u32, Tracked, RandomState>,
+    /// Begun, or with room again, and not tried since.
+    due: Vec<Ticket>,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    rest: VecDeque<Bytes>,
+    sent: usize,
+}
+
+/// How a write ended.
+enum Written {
+    /// So many bytes, perhaps not all.
+    Some(usize),
+    Failed,
+}
+
+impl TrackedSends {
+    pub(super) fn start(&mut self, ticket: Ticket, segments: &[Bytes]) {
+        let rest = segments.iter().cloned().collect();
+        let before = self
+            .under_way
+            .insert(ticket.slot, Tracked { rest, sent: 0 });
+        assert!(before.is_none(), "one tracked send at a time");
+        self.due.push(ticket);
+    }
+
+    /// There is room again.
+    pub(super) fn resume(&mut self, ticket: Ticket) {
+        self.due.push(ticket);
+    }
+
+    /// It will not be finished.
+    pub(super) fn forget(&mut self, ticket: Ticket) {
+        self.under_way.remove(&ticket.slot);
+    }
+
+    pub(super) fn release_memory(&mut self) {
+        shrink_map(&mut self.under_way);
+        self.due.shrink_to_fit();
+    }
+}
+
+impl PortableDriver {
+    /// Sends every transmit, and says which did not leave completely.
+    pub(super) fn transmit(&mut self, outgoing: &Outgoing, short_sends: &mut Vec<ShortSend>) {
+        for index in 0..outgoing.len() {
+            let ticket = outgoing.ticket(index);
+            let connection = &self.connections[ticket.slot];
+            debug_assert!(!connection.state.has(State::TRACKED));
+            // A transmit whose bytes moved to an outbox has none left.
+            if outgoing.slices(index).next().is_none() {
+                continue;
+            }
+            let Some(socket) = &connection.socket else {
+                continue;
+            };
+            let bytes: usize = outgoing.slices(index).map(<[u8]>::len).sum();
+            let (count, failed) = match write(socket, outgoing.slices(index)) {
+                Written::Some(count) if count == bytes => continue,
+                Written::Some(count) => (count, false),
+                Written::Failed => (0, true),
+            };
+            short_sends.push(ShortSend {
+                ticket,
+                count,
+                failed,
+            });
+        }
+    }
+
+    /// Goes on with the tracked sends that may get further. A send that ends is reaped next.
+    pub(super) fn send_due(&mut self) {
+        let mut due = std::mem::take(&mut self.tracked.due);
+        for ticket in due.drain(..) {
+            self.go_on(ticket);
+        }
+        self.tracked.due = due;
+    }
+
+    fn go_on(&mut self, ticket: Ticket) {
+        let connection = &mut self.connections[ticket.slot];
+        if !connection.belongs_to(ticket) || !connection.state.has(State::TRACKED) {
+            return;
+        }
+        let Some(socket) = &connection.socket else {
+            return;
+        };
+        let Some(tracked) = self.tracked.under_way.get_mut(&ticket.slot) else {
+            return;
+        };
+        let failed = loop {
+            if tracked.rest.is_empty() {
+                break false;
+            }
+            match write(socket, tracked.rest.iter().map(|bytes| &bytes[..])) {
+                Written::Some(0) => {
+                    if connection.state.has(State::WATCHED)
+                        || watch(&self.epoll, ticket.slot, socket)
+                    {
+                        connection.state.set(State::WATCHED);
+                        return;
+                    }
+                    break true;
+                }
+                Written::Some(count) => tracked.advance(count),
+                Written::Failed => break true,
+            }
+        };
+        let count = tracked.sent;
+        self.tracked.under_way.remove(&ticket.slot);
+        connection.state.clear(State::TRACKED);
+        connection.state.set(State::PENDING);
+        self.pending.push(Completion::Sent {
+            ticket,
+            count,
+            failed,
+        });
+    }
+}
+
+impl Tracked {
+    fn advance(&mut self, mut count: usize) {
+        self.sent += count;
+        while let Some(first) = self.rest.front_mut() {
+            let taken = count.min(first.len());
+            first.advance(taken);
+            count -= taken;
+            if !first.is_empty() {
+                return;
+            }
+            self.rest.pop_front();
+        }
+    }
+}
+
+/// The kernel says from now on when there is room. It says so at once if there is some already.
+fn watch(epoll: &OwnedFd, slot: u32, socket: &OwnedFd) -> bool {
+    let flags = super::RECEIVES | epoll::EventFlags::OUT;
+    match epoll::modify(epoll, socket, Token::Connection(slot).data(), flags) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, "a socket cannot be waited for");
+            false
+        }
+    }
+}
+
+/// One call. What the kernel has no room for now is not written; 0 bytes mean no room at all.
+fn write<'a>(socket: &OwnedFd, mut slices: impl Iterator<Item = &'a [u8]>) -> Written {
+    let Some(first) = slices.next() else {
+        return Written::Some(0);
+    };
+    let Some(second) = slices.next() else {
+        return judge(|| send(socket, first, FLAGS));
+    };
+    let mut vectors = [IoSlice::new(&[]); TRACKED_SEGMENTS_MAX];
+    let mut count = 0;
+    for (vector, slice) in vectors
+        .iter_mut()
+        .zip([first, second].into_iter().chain(slices))
+    {
+        *vector = IoSlice::new(slice);
+        count += 1;
+    }
+    judge(|| {
+        let mut nothing = SendAncillaryBuffer::default();
+        sendmsg(socket, &vectors[..count], &mut nothing, FLAGS)
+    })
+}
+
+fn judge(mut call: impl FnMut() -> Result<usize, Errno>) -> Written {
+    loop {
+        return match call() {
+            Ok(count) => Written::Some(count),
+            Err(Errno::INTR) => continue,
+            // The socket's buffer is full, or the kernel is short of memory.
+            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Written::Some(0),
+            Err(_) => Written::Failed,
+        };
+    }
+}
+
+const _: () = assert!(Outgoing::SEGMENTS_MAX <= TRACKED_SEGMENTS_MAX);

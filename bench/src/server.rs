@@ -107,6 +107,16 @@ pub const RAW_DEFLATE: Server = Server {
     ..RAW
 };
 
+/// The same engine on epoll, as on hosts that refuse io_uring.
+pub const RAW_PORTABLE: Server = Server {
+    key: "raw-portable",
+    name: "raw-server on epoll",
+    arguments: &[
+        "--listen", "{listen}", "--pin", SERVER_CPU, "--driver", "portable",
+    ],
+    ..RAW
+};
+
 /// The same engine; what is published goes into the topic's log.
 pub const RAW_KEPT: Server = Server {
     key: "raw-kept",
@@ -341,6 +351,7 @@ const PEER_TLS: &[&str] = &["--listen", "{listen}", "--tls", "{certificate}", "{
 pub const SERVERS: &[Server] = &[
     RAW,
     RAW_BEFORE,
+    RAW_PORTABLE,
     RAW_TWO_SHARDS,
     RAW_TLS,
     RAW_DEFLATE,

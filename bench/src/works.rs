@@ -4,15 +4,16 @@ mod terms;
 
 use crate::server::{
     BUN, BUN_DEFLATE, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATIVE_LIMITS,
-    NATIVE_TOKENS, NATIVE_USERS, NODE_WS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_TLS,
-    RAW_TWO_SHARDS, SOCKUDO_WS, TUNGSTENITE, TUNGSTENITE_EACH,
+    NATIVE_TOKENS, NATIVE_USERS, NODE_WS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_PORTABLE,
+    RAW_TLS, RAW_TWO_SHARDS, SOCKUDO_WS, TUNGSTENITE, TUNGSTENITE_EACH,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
 use crate::work::{Baseline, Goal, Group, Work};
 use terms::{
     BEFORE_CPU, BEST_PEER, BROADCAST_MONOIO, ECHO_BUN, ECHO_MONOIO, ENGINES, FAST_ENGINES,
-    FLOOR_CPU, MERGED_MONOIO, NATIVE_BROADCAST, NATIVE_ECHO, RAW_ENGINES, SECURE_AND_PLAIN,
-    SECURE_ENGINES, WHOLE, ahead_of_raw_bun, ahead_of_tls_peers, ahead_of_whole_servers,
+    FLOOR_CPU, MERGED_MONOIO, NATIVE_BROADCAST, NATIVE_ECHO, PORTABLE_BROADCAST, PORTABLE_CPU,
+    PORTABLE_ECHO, RAW_ENGINES, SECURE_AND_PLAIN, SECURE_ENGINES, WHOLE, ahead_of_raw_bun,
+    ahead_of_tls_peers, ahead_of_whole_servers,
 };
 
 const TLS_ECHO: &[Goal] = &[
@@ -33,6 +34,7 @@ const fn tls_echo(name: &'static str, title: &'static str, load: &'static str) -
 }
 
 const LARGE_ECHO: &[Goal] = &[
+    PORTABLE_CPU,
     Goal::new(CpuPerMessage, RAW, BEST_PEER).must(0.90),
     Goal::cpu(RAW, BUN),
     BEFORE_CPU,
@@ -61,7 +63,15 @@ pub static WORKS: &[Work] = &[
         load: "echo --connections 100 --payload 64",
         figures: &[CpuPerMessage],
         servers: ENGINES,
-        goals: &[ECHO_BUN, ECHO_MONOIO, BEFORE_CPU, FLOOR_CPU, NATIVE_ECHO],
+        goals: &[
+            PORTABLE_ECHO,
+            PORTABLE_CPU,
+            ECHO_BUN,
+            ECHO_MONOIO,
+            BEFORE_CPU,
+            FLOOR_CPU,
+            NATIVE_ECHO,
+        ],
     },
     Work {
         name: "echo-1000",
@@ -71,6 +81,8 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage],
         servers: ENGINES,
         goals: &[
+            PORTABLE_ECHO,
+            PORTABLE_CPU,
             ECHO_BUN,
             ECHO_MONOIO,
             Goal::cpu(RAW, TUNGSTENITE).must(0.75),
@@ -86,7 +98,15 @@ pub static WORKS: &[Work] = &[
         load: "echo --connections 10000 --payload 64",
         figures: &[CpuPerMessage],
         servers: ENGINES,
-        goals: &[ECHO_BUN, ECHO_MONOIO, BEFORE_CPU, FLOOR_CPU, NATIVE_ECHO],
+        goals: &[
+            PORTABLE_ECHO,
+            PORTABLE_CPU,
+            ECHO_BUN,
+            ECHO_MONOIO,
+            BEFORE_CPU,
+            FLOOR_CPU,
+            NATIVE_ECHO,
+        ],
     },
     Work {
         name: "echo-16k",
@@ -96,6 +116,8 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage],
         servers: RAW_ENGINES,
         goals: &[
+            PORTABLE_ECHO,
+            PORTABLE_CPU,
             Goal::cpu(RAW, BUN).must(0.93).stretch(0.80),
             Goal::cpu(RAW, MONOIO),
             BEFORE_CPU,
@@ -152,6 +174,8 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage],
         servers: ENGINES,
         goals: &[
+            PORTABLE_BROADCAST,
+            PORTABLE_CPU,
             Goal::cpu(RAW, BUN),
             Goal::cpu(RAW, MONOIO),
             Goal::cpu(RAW, TUNGSTENITE).must(0.70),
@@ -168,6 +192,8 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage, P99],
         servers: FAST_ENGINES,
         goals: &[
+            PORTABLE_BROADCAST,
+            PORTABLE_CPU,
             Goal::cpu(RAW, BUN).must(0.82).stretch(0.70),
             BROADCAST_MONOIO,
             BEFORE_CPU,
@@ -228,6 +254,7 @@ pub static WORKS: &[Work] = &[
         figures: &[CpuPerMessage],
         servers: &[
             RAW,
+            RAW_PORTABLE,
             RAW_BEFORE,
             NATIVE,
             BUN,
@@ -240,6 +267,8 @@ pub static WORKS: &[Work] = &[
             FLOOR,
         ],
         goals: &[
+            Goal::cpu(RAW_PORTABLE, BUN).must(0.90),
+            PORTABLE_CPU,
             Goal::cpu(RAW, BUN).must(0.87).stretch(0.70),
             MERGED_MONOIO,
             Goal::cpu(RAW, MONOIO),
@@ -284,6 +313,7 @@ pub static WORKS: &[Work] = &[
         figures: &[BytesPerConnection],
         servers: RAW_ENGINES,
         goals: &[
+            Goal::alone(BytesPerConnection, RAW_PORTABLE).must(257.0),
             Goal::alone(BytesPerConnection, RAW)
                 .must(100.0)
                 .stretch(72.0),

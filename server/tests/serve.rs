@@ -120,7 +120,7 @@ fn one_line_says_that_it_is_ready_and_a_signal_ends_it_with_0() {
             .unwrap();
         assert!(rings >= 2, "a ring for each shard: {}", server.ready);
         let want = format!(
-            "shardcast 0.1.0 ready: clients ws://{}/ws, admin http://{}, shards 2, rings up to {rings}, connections up to 500, messages up to 8192 bytes\n",
+            "shardcast 0.1.0 ready: clients ws://{}/ws, admin http://{}, shards 2, driver uring, rings up to {rings}, connections up to 500, messages up to 8192 bytes\n",
             server.clients, server.admin
         );
         assert_eq!(server.ready, want);

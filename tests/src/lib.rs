@@ -7,6 +7,7 @@
 
 mod certificates;
 mod client;
+mod driver;
 mod echo;
 pub mod events;
 pub mod proxy;
@@ -21,6 +22,7 @@ pub use shardcast_patience::{is_reached_within, patiently, wait_until, wait_with
 
 pub use certificates::{Certificates, SERVERS, secure};
 pub use client::Client;
+pub use driver::driver;
 pub use echo::Echo;
 pub use raw::{
     BINARY, CLOSE, CONTINUE, FIN, PING, PONG, Raw, TEXT, frame, header, upgrade, upgrade_with,

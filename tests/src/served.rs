@@ -4,7 +4,7 @@
 //! Invariant: the process ends and its configuration file goes when this is dropped. Used by the
 //! tests of clients and of attacks.
 
-use crate::PATIENCE;
+use crate::{PATIENCE, driver};
 use shardcast_patience::Program;
 use std::fs;
 use std::io::{Read, Write};
@@ -59,6 +59,7 @@ impl Served {
                 command.env_remove(name);
             }
         }
+        command.env("SHARDCAST_SERVER_DRIVER", driver().to_string());
         command.args(["serve", "--config"]).arg(&configuration.0);
         let mut program = Program::start(&mut command);
         let ready = program.line().unwrap_or_default();

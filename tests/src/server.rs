@@ -1,6 +1,6 @@
 //! An engine in this process on a port of its own: started for one test, stopped when dropped.
 
-use crate::{Echo, PATIENCE, is_reached_within};
+use crate::{Echo, PATIENCE, driver, is_reached_within};
 use shardcast::App;
 use shardcast_engine::{
     Application, Config, Counter, Handle, Listener, Measured, Pinning, Running, ShardCounters,
@@ -27,6 +27,7 @@ pub fn config(shards: usize) -> Config {
         listeners: vec![Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
         shards,
         pinning: Pinning::None,
+        driver: driver(),
         connections_max: 2000,
         ..Config::default()
     }

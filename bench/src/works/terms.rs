@@ -2,8 +2,8 @@
 
 use crate::server::{
     BUN, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS, NCHAN,
-    NODE_WS, RAW, RAW_BEFORE, RAW_KEPT, RAW_TLS, SOCKETIO_BUN, SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS,
-    Server, TUNGSTENITE, TUNGSTENITE_TLS,
+    NODE_WS, RAW, RAW_BEFORE, RAW_KEPT, RAW_PORTABLE, RAW_TLS, SOCKETIO_BUN, SOCKETIO_NODE,
+    SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_TLS,
 };
 use crate::work::{Baseline, Figure, Goal};
 
@@ -11,6 +11,7 @@ use crate::work::{Baseline, Figure, Goal};
 pub(super) const ENGINES: &[Server] = &[
     RAW,
     RAW_BEFORE,
+    RAW_PORTABLE,
     NATIVE,
     BUN,
     MONOIO,
@@ -26,6 +27,7 @@ pub(super) const FAST_ENGINES: &[Server] = &[
     RAW,
     RAW_KEPT,
     RAW_BEFORE,
+    RAW_PORTABLE,
     NATIVE,
     BUN,
     MONOIO,
@@ -38,6 +40,7 @@ pub(super) const FAST_ENGINES: &[Server] = &[
 pub(super) const RAW_ENGINES: &[Server] = &[
     RAW,
     RAW_BEFORE,
+    RAW_PORTABLE,
     BUN,
     MONOIO,
     FASTWEBSOCKETS,
@@ -70,6 +73,11 @@ pub(super) const BEST_WHOLE_SERVER: Baseline = Baseline::Best(
 pub(super) const FLOOR_CPU: Goal = Goal::cpu(RAW, FLOOR).must(1.10).stretch(1.03);
 /// Beside an older build: what was added costs nothing where it is off. 5 % can be measured here.
 pub(super) const BEFORE_CPU: Goal = Goal::cpu(RAW, RAW_BEFORE).must(1.05).stretch(1.01);
+/// epoll beside epoll: Bun has uWebSockets inside.
+pub(super) const PORTABLE_ECHO: Goal = Goal::cpu(RAW_PORTABLE, BUN).must(1.00);
+pub(super) const PORTABLE_BROADCAST: Goal = Goal::cpu(RAW_PORTABLE, BUN).must(0.95);
+/// What epoll costs beside io_uring: no promise, and no work without the figure.
+pub(super) const PORTABLE_CPU: Goal = Goal::cpu(RAW_PORTABLE, RAW);
 /// What JSON may cost an echo, and a delivery.
 pub(super) const NATIVE_ECHO: Goal = Goal::cpu(NATIVE, RAW).must(1.40);
 pub(super) const NATIVE_BROADCAST: Goal = Goal::cpu(NATIVE, RAW).must(1.25);

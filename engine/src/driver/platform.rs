@@ -99,6 +99,14 @@ impl Unsupported {
     }
 }
 
+impl Unsupported {
+    /// There is another way out.
+    pub(crate) fn or(mut self, remedy: &str) -> Unsupported {
+        self.remedy = format!("{}; or {remedy}", self.remedy);
+        self
+    }
+}
+
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Unsupported { lack, remedy } = self;

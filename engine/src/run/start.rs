@@ -40,7 +40,11 @@ pub fn start<A: Application>(
     let uring = Uring::default();
     match config.driver {
         DriverChoice::Portable => run_on(Portable::default(), config, make),
-        DriverChoice::Uring => run_on(uring, config, make),
+        DriverChoice::Uring => {
+            let tried = uring.probe();
+            tried.map_err(|lack| lack.or("choose the driver auto or portable, which is epoll"))?;
+            run_on(uring, config, make)
+        }
         DriverChoice::Auto => match uring.probe() {
             Ok(()) => run_on(uring, config, make),
             Err(lack) => {

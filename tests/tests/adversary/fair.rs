@@ -20,6 +20,8 @@ listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 shards = 1
 pin = "none"
+[limits]
+max_connections = 1000
 [timeouts]
 heartbeat = "1s"
 pong = "10s"

@@ -11,6 +11,7 @@ mod embedding;
 mod encodings;
 mod endings;
 mod frames;
+mod hosts;
 mod http;
 mod lagging;
 mod large;

@@ -1,0 +1,60 @@
+//! Hosts that permit no io_uring: the program itself under a filter like a container's.
+
+use shardcast_patience::Program;
+use shardcast_tests::Client;
+use std::process::Command;
+
+const PROFILE: &str = "io_uring_setup: Operation not permitted";
+
+/// Starts the server under the filter, on this driver.
+fn confined(driver: &str) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_confined"));
+    command.arg(env!("CARGO_BIN_EXE_served"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    command.args(["--shards", "2", "--pin", "none", "--driver", driver]);
+    Program::start(&mut command)
+}
+
+#[test]
+fn without_io_uring_the_server_runs_on_epoll_and_says_why() {
+    for driver in ["auto", "portable"] {
+        let mut program = confined(driver);
+        let ready = program.line().unwrap_or_default();
+        assert!(
+            ready.contains(" driver portable,"),
+            "{ready}{}",
+            program.errors()
+        );
+        let address = ready
+            .split("ws://")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next());
+        let address = address.and_then(|address| address.parse().ok());
+        let mut clients = [(); 8].map(|()| Client::native_at(address.expect("an address")));
+        for client in &mut clients {
+            let joined = client.ask(r#"{"type":"join_room","id":1,"room":"all"}"#);
+            assert!(joined.contains(r#""type":"joined""#), "{joined}");
+        }
+        let published =
+            clients[0].ask(r#"{"type":"publish","id":2,"room":"all","data":"from one shard"}"#);
+        assert!(published.contains(r#""type":"ack""#), "{published}");
+        for client in &mut clients[1..] {
+            assert!(client.hear().contains("from one shard"));
+        }
+        program.signal("TERM");
+        let ended = program.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.errors);
+        // Whoever asked for it needs no warning.
+        let warns = ended.errors.contains(PROFILE) && ended.errors.contains("seccomp");
+        assert_eq!(warns, driver == "auto", "{}", ended.errors);
+    }
+}
+
+#[test]
+fn a_server_that_is_to_have_io_uring_does_not_start_without_it() {
+    let ended = confined("uring").end();
+    assert_eq!((ended.code, ended.printed.as_str()), (Some(1), ""));
+    for part in [PROFILE, "seccomp", "portable"] {
+        assert!(ended.errors.contains(part), "{part}: {}", ended.errors);
+    }
+}

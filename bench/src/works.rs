@@ -3,56 +3,19 @@
 mod terms;
 
 use crate::server::{
-    BUN, BUN_DEFLATE, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATIVE_LIMITS,
-    NATIVE_TOKENS, NATIVE_USERS, NODE_WS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_PORTABLE,
-    RAW_TLS, RAW_TWO_SHARDS, SOCKUDO_WS, TUNGSTENITE, TUNGSTENITE_EACH,
+    BUN, BUN_DEFLATE, FLOOR, MONOIO, NATIVE, NATIVE_LIMITS, NATIVE_TOKENS, NATIVE_USERS, RAW,
+    RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_PORTABLE, RAW_TLS, RAW_TWO_SHARDS, TUNGSTENITE,
+    TUNGSTENITE_EACH,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
 use crate::work::{Baseline, Goal, Group, Work};
 use terms::{
-    BEFORE_CPU, BEST_PEER, BROADCAST_MONOIO, ECHO_BUN, ECHO_MONOIO, ENGINES, FAST_ENGINES,
-    FLOOR_CPU, MERGED_MONOIO, NATIVE_BROADCAST, NATIVE_ECHO, PORTABLE_BROADCAST, PORTABLE_CPU,
-    PORTABLE_ECHO, RAW_ENGINES, SECURE_AND_PLAIN, SECURE_ENGINES, WHOLE, ahead_of_raw_bun,
-    ahead_of_tls_peers, ahead_of_whole_servers,
+    BEFORE_CPU, BEST_PEER, BROADCAST_MONOIO, BURST_ENGINES, CROWD_ENGINES, ECHO_BUN, ECHO_MONOIO,
+    ENGINES, FAST_ENGINES, FLOOR_CPU, MERGED_MONOIO, NATIVE_BROADCAST, NATIVE_ECHO,
+    PORTABLE_BROADCAST, PORTABLE_CPU, PORTABLE_ECHO, RAW_ENGINES, SATURATED_ENGINES,
+    SECURE_ENGINES, WHOLE, ahead_of_raw_bun, ahead_of_tls_peers, ahead_of_whole_servers,
+    large_echo, tls_echo,
 };
-
-const TLS_ECHO: &[Goal] = &[
-    ahead_of_tls_peers(CpuPerMessage).must(0.90),
-    Goal::cpu(RAW_TLS, RAW),
-];
-
-const fn tls_echo(name: &'static str, title: &'static str, load: &'static str) -> Work {
-    Work {
-        name,
-        title,
-        group: Group::Secure,
-        load,
-        figures: &[CpuPerMessage],
-        servers: SECURE_AND_PLAIN,
-        goals: TLS_ECHO,
-    }
-}
-
-const LARGE_ECHO: &[Goal] = &[
-    PORTABLE_CPU,
-    Goal::new(CpuPerMessage, RAW, BEST_PEER).must(0.90),
-    Goal::cpu(RAW, BUN),
-    BEFORE_CPU,
-    FLOOR_CPU,
-];
-
-/// Messages that are larger than a receive buffer.
-const fn large_echo(name: &'static str, title: &'static str, load: &'static str) -> Work {
-    Work {
-        name,
-        title,
-        group: Group::Engines,
-        load,
-        figures: &[CpuPerMessage],
-        servers: RAW_ENGINES,
-        goals: LARGE_ECHO,
-    }
-}
 
 /// Every work.
 pub static WORKS: &[Work] = &[
@@ -209,20 +172,7 @@ pub static WORKS: &[Work] = &[
         group: Group::Engines,
         load: "broadcast --connections 10000 --publishers 1 --payload 64 --rate 4 --burst 1",
         figures: &[CpuPerMessage],
-        servers: &[
-            RAW,
-            RAW_BEFORE,
-            RAW_TWO_SHARDS,
-            NATIVE,
-            BUN,
-            MONOIO,
-            FASTWEBSOCKETS,
-            TUNGSTENITE,
-            SOCKUDO_WS,
-            NODE_WS,
-            GORILLA,
-            FLOOR,
-        ],
+        servers: CROWD_ENGINES,
         goals: &[
             Goal::cpu(RAW, BUN).must(0.90).stretch(0.80),
             BROADCAST_MONOIO,
@@ -252,20 +202,7 @@ pub static WORKS: &[Work] = &[
         group: Group::Engines,
         load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 10",
         figures: &[CpuPerMessage],
-        servers: &[
-            RAW,
-            RAW_PORTABLE,
-            RAW_BEFORE,
-            NATIVE,
-            BUN,
-            MONOIO,
-            MONOIO_EACH,
-            FASTWEBSOCKETS,
-            TUNGSTENITE,
-            TUNGSTENITE_EACH,
-            SOCKUDO_WS,
-            FLOOR,
-        ],
+        servers: BURST_ENGINES,
         goals: &[
             Goal::cpu(RAW_PORTABLE, BUN).must(0.90),
             PORTABLE_CPU,
@@ -284,18 +221,7 @@ pub static WORKS: &[Work] = &[
         group: Group::Engines,
         load: "broadcast --connections 1000 --publishers 1 --payload 64 --outstanding 8",
         figures: &[CpuPerMessage],
-        servers: &[
-            RAW,
-            RAW_BEFORE,
-            NATIVE,
-            BUN,
-            MONOIO,
-            MONOIO_EACH,
-            FASTWEBSOCKETS,
-            TUNGSTENITE,
-            SOCKUDO_WS,
-            FLOOR,
-        ],
+        servers: SATURATED_ENGINES,
         goals: &[
             Goal::cpu(RAW, BUN).must(0.80).stretch(0.60),
             MERGED_MONOIO,

@@ -24,3 +24,8 @@ pub use choice::{DriverChoice, NoSuchDriver};
 pub use counters::DriverCounters;
 pub use listen::{Inherited, ListenAddress, ListenSocket, ListenSource, StillAccepts};
 pub use platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported, Waker};
+
+/// io_uring, where the host has it.
+pub type NativePlatform = uring::Uring;
+/// epoll, which every host has.
+pub type PortablePlatform = portable::Portable;

@@ -2,10 +2,11 @@
 
 use crate::server::{
     BUN, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS, NCHAN,
-    NODE_WS, RAW, RAW_BEFORE, RAW_KEPT, RAW_PORTABLE, RAW_TLS, SOCKETIO_BUN, SOCKETIO_NODE,
-    SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_TLS,
+    NODE_WS, RAW, RAW_BEFORE, RAW_KEPT, RAW_PORTABLE, RAW_TLS, RAW_TWO_SHARDS, SOCKETIO_BUN,
+    SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_EACH, TUNGSTENITE_TLS,
 };
-use crate::work::{Baseline, Figure, Goal};
+use crate::work::Figure::CpuPerMessage;
+use crate::work::{Baseline, Figure, Goal, Group, Work};
 
 /// Whom every engine's work can be asked of.
 pub(super) const ENGINES: &[Server] = &[
@@ -48,6 +49,49 @@ pub(super) const RAW_ENGINES: &[Server] = &[
     SOCKUDO_WS,
     NODE_WS,
     GORILLA,
+    FLOOR,
+];
+/// Who broadcasts to 10,000.
+pub(super) const CROWD_ENGINES: &[Server] = &[
+    RAW,
+    RAW_BEFORE,
+    RAW_TWO_SHARDS,
+    NATIVE,
+    BUN,
+    MONOIO,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    SOCKUDO_WS,
+    NODE_WS,
+    GORILLA,
+    FLOOR,
+];
+/// Whether what waits is merged is seen in bursts.
+pub(super) const BURST_ENGINES: &[Server] = &[
+    RAW,
+    RAW_PORTABLE,
+    RAW_BEFORE,
+    NATIVE,
+    BUN,
+    MONOIO,
+    MONOIO_EACH,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    TUNGSTENITE_EACH,
+    SOCKUDO_WS,
+    FLOOR,
+];
+/// Who is asked for as much as it can.
+pub(super) const SATURATED_ENGINES: &[Server] = &[
+    RAW,
+    RAW_BEFORE,
+    NATIVE,
+    BUN,
+    MONOIO,
+    MONOIO_EACH,
+    FASTWEBSOCKETS,
+    TUNGSTENITE,
+    SOCKUDO_WS,
     FLOOR,
 ];
 /// With [`BUN`] as the raw protocol's best known.
@@ -106,4 +150,47 @@ pub(super) const BEST_TLS_PEER: Baseline =
 
 pub(super) const fn ahead_of_tls_peers(figure: Figure) -> Goal {
     Goal::new(figure, RAW_TLS, BEST_TLS_PEER)
+}
+
+const TLS_ECHO: &[Goal] = &[
+    ahead_of_tls_peers(CpuPerMessage).must(0.90),
+    Goal::cpu(RAW_TLS, RAW),
+];
+
+/// Echo over TLS.
+pub(super) const fn tls_echo(name: &'static str, title: &'static str, load: &'static str) -> Work {
+    Work {
+        name,
+        title,
+        group: Group::Secure,
+        load,
+        figures: &[CpuPerMessage],
+        servers: SECURE_AND_PLAIN,
+        goals: TLS_ECHO,
+    }
+}
+
+const LARGE_ECHO: &[Goal] = &[
+    PORTABLE_CPU,
+    Goal::new(CpuPerMessage, RAW, BEST_PEER).must(0.90),
+    Goal::cpu(RAW, BUN),
+    BEFORE_CPU,
+    FLOOR_CPU,
+];
+
+/// Messages that are larger than a receive buffer.
+pub(super) const fn large_echo(
+    name: &'static str,
+    title: &'static str,
+    load: &'static str,
+) -> Work {
+    Work {
+        name,
+        title,
+        group: Group::Engines,
+        load,
+        figures: &[CpuPerMessage],
+        servers: RAW_ENGINES,
+        goals: LARGE_ECHO,
+    }
 }

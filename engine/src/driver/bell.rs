@@ -1,4 +1,5 @@
-//! An eventfd as a shard's bell: a counter that its driver waits for, and that any thread may raise.
+//! An eventfd as a shard's bell: a counter that its driver waits for, and that any thread may
+//! raise.
 
 use crate::driver::platform::Waker;
 use rustix::event::{EventfdFlags, eventfd};

@@ -3,10 +3,10 @@
 
 /// Each of these on io_uring and on epoll, under two names.
 macro_rules! on_both {
-    ($($name:ident as $uring:ident and $portable:ident;)*) => {
+    ($($name:ident as $native:ident and $portable:ident;)*) => {
         $(
             #[test]
-            fn $uring() {
+            fn $native() {
                 $name::<UringDriver>();
             }
 
@@ -17,7 +17,6 @@ macro_rules! on_both {
         )*
     };
 }
-use on_both;
 
 pub(super) mod handover;
 mod sockets;

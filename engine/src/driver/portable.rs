@@ -4,6 +4,7 @@
 //! costs no call but its receives and sends. All system calls are those of `rustix`: nothing here
 //! is unsafe, and nothing is under way in the kernel between two turns.
 
+mod bells;
 mod buffers;
 mod connection;
 mod listeners;
@@ -14,8 +15,9 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod token;
+mod unfinished;
 
-pub use buffers::Lease;
+pub use buffers::ReceivedPiece;
 pub use platform::Portable;
 
 use crate::connection::paged::Paged;
@@ -28,16 +30,15 @@ use crate::driver::ticks::Ticks;
 use crate::driver::waiting::Waiting;
 use crate::egress::outgoing::Outgoing;
 use crate::types::ticket::Ticket;
-use buffers::Buffers;
+use bells::Bells;
+use buffers::BufferPool;
 use bytes::Bytes;
-use connection::{Connection, State};
+use connection::{Readiness, Watched};
 use listeners::{HasRoom, Listeners};
-use platform::Bells;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
-use sending::TrackedSends;
 use slots::Slots;
 use std::fmt;
 use std::io;
@@ -45,15 +46,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use token::Token;
+use unfinished::UnfinishedSends;
 
 /// Events that one turn takes from the kernel. Who is not among them is in the next turn's: the
 /// kernel goes on behind those that it has told of.
 const EVENTS_PER_TURN: usize = 256;
-
-/// What a connection is waited for from its first moment on. The kernel tells each once.
-const RECEIVES: epoll::EventFlags = epoll::EventFlags::IN
-    .union(epoll::EventFlags::RDHUP)
-    .union(epoll::EventFlags::ET);
 
 /// The longest wait in milliseconds: what the oldest kernels take.
 const WAIT_MS_MAX: u64 = 60_000;
@@ -63,13 +60,13 @@ pub struct PortableDriver {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
     listeners: Listeners,
-    connections: Paged<Connection>,
+    connections: Paged<Watched>,
     slots: Slots,
-    buffers: Buffers,
+    buffers: BufferPool,
     /// Who may be received from, and has no buffer yet.
     waiting: Waiting,
-    tracked: TrackedSends,
-    pending: Vec<Completion<Lease>>,
+    tracked: UnfinishedSends,
+    pending: Vec<Completion<ReceivedPiece>>,
     /// `pending` has clients that nobody has reaped.
     accepted_last: bool,
     bells: Bells,
@@ -103,9 +100,9 @@ impl PortableDriver {
             listeners: Listeners::new(sockets)?,
             connections: Paged::default(),
             slots,
-            buffers: Buffers::default(),
+            buffers: BufferPool::default(),
             waiting: Waiting::default(),
-            tracked: TrackedSends::default(),
+            tracked: UnfinishedSends::default(),
             pending: Vec::new(),
             accepted_last: false,
             bells,
@@ -157,13 +154,13 @@ fn wait_for(until: Millis, now: Duration) -> Timespec {
 }
 
 impl Driver for PortableDriver {
-    type Lease = Lease;
+    type Lease = ReceivedPiece;
 
     fn now(&self) -> Millis {
         self.now
     }
 
-    fn reap(&mut self, into: &mut Vec<Completion<Lease>>) {
+    fn reap(&mut self, into: &mut Vec<Completion<ReceivedPiece>>) {
         let now = self.start.elapsed();
         let count = self.pending.len();
         self.ticks.begin(now, count, &self.counters);
@@ -173,7 +170,7 @@ impl Driver for PortableDriver {
                 completion
             {
                 let connection = &mut self.connections[ticket.slot];
-                connection.state.clear(State::PENDING);
+                connection.state.clear(Readiness::PENDING);
             }
         }
         into.append(&mut self.pending);
@@ -206,32 +203,32 @@ impl Driver for PortableDriver {
     fn arm_receive(&mut self, ticket: Ticket) {
         let connection = &mut self.connections[ticket.slot];
         connection.give_to(ticket);
-        connection.state.set(State::WANTED);
+        connection.state.set(Readiness::WANTED);
         self.receive_when_due(ticket);
     }
 
     fn stop_receive(&mut self, ticket: Ticket) {
-        if self.connections[ticket.slot].state.has(State::WANTED) {
+        if self.connections[ticket.slot].state.has(Readiness::WANTED) {
             self.end_receive(ticket, ReceiveEnd::Stopped);
         }
     }
 
     fn awaits_buffer(&self, ticket: Ticket) -> bool {
         let connection = &self.connections[ticket.slot];
-        connection.belongs_to(ticket) && connection.state.has(State::WAITING)
+        connection.belongs_to(ticket) && connection.state.has(Readiness::WAITING)
     }
 
     fn expect_large(&mut self) {
         self.buffers.expect_large(self.now);
     }
 
-    fn give_back(&mut self, lease: Lease) {
+    fn give_back(&mut self, lease: ReceivedPiece) {
         self.buffers.give_back(lease);
     }
 
     fn send_tracked(&mut self, ticket: Ticket, segments: &[Bytes]) {
         self.connections[ticket.slot].give_to(ticket);
-        self.connections[ticket.slot].state.set(State::TRACKED);
+        self.connections[ticket.slot].state.set(Readiness::TRACKED);
         self.tracked.start(ticket, segments);
     }
 
@@ -244,7 +241,7 @@ impl Driver for PortableDriver {
 
     fn close(&mut self, ticket: Ticket) {
         let connection = &mut self.connections[ticket.slot];
-        if connection.state.has(State::PENDING) {
+        if connection.state.has(Readiness::PENDING) {
             self.pending.retain(|completion| match completion {
                 Completion::Sent { ticket: one, .. }
                 | Completion::ReceiveEnded { ticket: one, .. } => one.slot != ticket.slot,
@@ -253,11 +250,11 @@ impl Driver for PortableDriver {
                 | Completion::Closed { .. } => true,
             });
         }
-        if connection.state.has(State::TRACKED) {
+        if connection.state.has(Readiness::TRACKED) {
             self.tracked.forget(ticket);
         }
         // The kernel forgets what it waited for with the last descriptor of a socket (`epoll(7)`).
-        *connection = Connection::default();
+        *connection = Watched::default();
         self.slots.give_back(ticket.slot);
         self.pending.push(Completion::Closed { ticket });
     }

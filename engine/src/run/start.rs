@@ -9,8 +9,7 @@ use crate::counters::ShardCounters;
 use crate::driver::choice::DriverChoice;
 use crate::driver::listen::{ListenSocket, Listening};
 use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Waker};
-use crate::driver::portable::Portable;
-use crate::driver::uring::Uring;
+use crate::driver::{NativePlatform, PortablePlatform};
 use crate::message::lane;
 use crate::message::lane::{LaneCapacity, Mailbox};
 use crate::message::queue::Remote;
@@ -37,21 +36,21 @@ pub fn start<A: Application>(
     make: impl Fn(u16) -> A + Send + Sync + 'static,
 ) -> Result<Running, StartError> {
     host::afford(&config, 0)?;
-    let uring = Uring::default();
+    let native = NativePlatform::default();
     match config.driver {
-        DriverChoice::Portable => run_on(Portable::default(), config, make),
+        DriverChoice::Portable => run_on(PortablePlatform::default(), config, make),
         DriverChoice::Uring => {
-            let tried = uring.probe();
+            let tried = native.probe();
             tried.map_err(|lack| lack.or("choose the driver auto or portable, which is epoll"))?;
-            run_on(uring, config, make)
+            run_on(native, config, make)
         }
-        DriverChoice::Auto => match uring.probe() {
-            Ok(()) => run_on(uring, config, make),
+        DriverChoice::Auto => match native.probe() {
+            Ok(()) => run_on(native, config, make),
             Err(lack) => {
                 tracing::warn!(
                     "{lack}; runs on epoll instead, which takes more CPU (driver = \"portable\")"
                 );
-                run_on(Portable::default(), config, make)
+                run_on(PortablePlatform::default(), config, make)
             }
         },
     }

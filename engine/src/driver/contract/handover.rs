@@ -1,7 +1,7 @@
 //! What becomes of listening sockets that somebody else has, too, tried on the real kernel: a
 //! driver that gives one up takes no client from whoever goes on accepting.
 
-use super::{RealDriver, on_both};
+use super::RealDriver;
 use crate::driver::boundary::{Completion, Driver, StopAccept, Wait};
 use crate::driver::listen::{ListenSocket, ListenSource, Listening};
 use crate::driver::portable::PortableDriver;

@@ -1,6 +1,6 @@
 //! The drivers of real sockets against clients that write, read, end and reset as a seed says.
 
-use super::{Echo, RealDriver, STREAM, on_both};
+use super::{Echo, RealDriver, STREAM};
 use crate::driver::boundary::{Completion, Driver, ReceiveEnd, Wait};
 use crate::driver::listen::{ListenSource, Listening};
 use crate::driver::portable::PortableDriver;
@@ -257,7 +257,9 @@ fn who_floods_takes_turns_and_loses_no_byte<D: RealDriver>() {
         let pattern: Vec<u8> = (0..PATTERN).map(|at| at as u8).collect();
         while flood.write_all(&pattern.repeat(64)).is_ok() {}
     });
-    [flooder, other].map(|ticket| rig.driver.arm_receive(ticket));
+    for ticket in [flooder, other] {
+        rig.driver.arm_receive(ticket);
+    }
     let (mut heard, mut said, mut turns, mut unheard) = (0, 0, 0, 0);
     for _ in 0..100_000 {
         if heard >= BYTES && turns > 100 {

@@ -1,4 +1,5 @@
-//! Receive buffers of a shard: made when they are first needed, kept while they may be needed again.
+//! Receive buffers of a shard: made when they are first needed, kept while they may be needed
+//! again.
 //!
 //! Invariant: no more are on loan than [`Supply`] says.
 
@@ -13,7 +14,7 @@ const _: () = assert!(LARGE_BUFFERS as usize * LARGE_BUFFER_BYTES <= BYTES);
 
 /// The buffers of one shard.
 #[derive(Debug, Default)]
-pub(super) struct Buffers {
+pub(super) struct BufferPool {
     /// Not on loan, all of the size that is lent now; the last one was used last.
     held: Vec<Box<[u8]>>,
     lent: usize,
@@ -21,13 +22,13 @@ pub(super) struct Buffers {
 }
 
 /// A received piece of a stream. Exclusive until it is given back.
-pub struct Lease {
+pub struct ReceivedPiece {
     buffer: Box<[u8]>,
     len: usize,
 }
 
-impl Buffers {
-    /// Buffers that may be lent now.
+impl BufferPool {
+    /// BufferPool that may be lent now.
     pub(super) fn room(&self) -> usize {
         let most = match self.supply.is_large() {
             true => LARGE_BUFFERS,
@@ -36,7 +37,7 @@ impl Buffers {
         usize::from(most).saturating_sub(self.lent)
     }
 
-    /// A buffer to receive into; it comes back by [`Buffers::lend`] or [`Buffers::keep`].
+    /// A buffer to receive into; it comes back by [`BufferPool::lend`] or [`BufferPool::keep`].
     pub(super) fn take(&mut self) -> Box<[u8]> {
         let bytes = self.bytes();
         let make = || vec![0; bytes].into_boxed_slice();
@@ -51,13 +52,13 @@ impl Buffers {
     }
 
     /// So many bytes were received.
-    pub(super) fn lend(&mut self, buffer: Box<[u8]>, len: usize) -> Lease {
+    pub(super) fn lend(&mut self, buffer: Box<[u8]>, len: usize) -> ReceivedPiece {
         self.lent += 1;
         self.supply.took();
-        Lease { buffer, len }
+        ReceivedPiece { buffer, len }
     }
 
-    pub(super) fn give_back(&mut self, lease: Lease) {
+    pub(super) fn give_back(&mut self, lease: ReceivedPiece) {
         self.lent -= 1;
         self.keep(lease.buffer);
     }
@@ -93,22 +94,22 @@ impl Buffers {
     }
 }
 
-impl AsRef<[u8]> for Lease {
+impl AsRef<[u8]> for ReceivedPiece {
     fn as_ref(&self) -> &[u8] {
         &self.buffer[..self.len]
     }
 }
 
-impl AsMut<[u8]> for Lease {
+impl AsMut<[u8]> for ReceivedPiece {
     fn as_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[..self.len]
     }
 }
 
 /// Without the bytes.
-impl fmt::Debug for Lease {
+impl fmt::Debug for ReceivedPiece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
+        f.debug_struct("ReceivedPiece")
             .field("len", &self.len)
             .finish_non_exhaustive()
     }
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn lends_what_there_is_and_keeps_what_is_needed_again() {
-        let mut buffers = Buffers::default();
+        let mut buffers = BufferPool::default();
         buffers.settle(0);
         let mut leases = Vec::new();
         while buffers.room() > 0 {
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn large_ones_take_the_place_of_the_others_for_a_while() {
-        let mut buffers = Buffers::default();
+        let mut buffers = BufferPool::default();
         buffers.settle(0);
         let small = buffers.take();
         let small = buffers.lend(small, 1);

@@ -6,21 +6,21 @@ use std::os::fd::OwnedFd;
 
 /// One slot.
 #[derive(Debug, Default)]
-pub(super) struct Connection {
+pub(super) struct Watched {
     /// `None`: the slot is free.
     pub(super) socket: Option<OwnedFd>,
     generation: u32,
-    pub(super) state: State,
+    pub(super) state: Readiness,
 }
 
-const _: () = assert!(size_of::<Connection>() == 12);
+const _: () = assert!(size_of::<Watched>() == 12);
 
-impl Connection {
+impl Watched {
     /// Just accepted: nobody's yet.
-    pub(super) fn of(socket: OwnedFd) -> Connection {
-        Connection {
+    pub(super) fn of(socket: OwnedFd) -> Watched {
+        Watched {
             socket: Some(socket),
-            ..Connection::default()
+            ..Watched::default()
         }
     }
 
@@ -42,9 +42,9 @@ impl Connection {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct State(u8);
+pub(super) struct Readiness(u8);
 
-impl State {
+impl Readiness {
     /// The shard wants to receive.
     pub(super) const WANTED: u8 = 1;
     /// There may be something to receive: the kernel said so, and nothing has shown otherwise.

@@ -20,10 +20,10 @@ const PAUSE_MS: Millis = 100;
 
 /// All listeners of a shard, in the order of the configuration.
 #[derive(Debug)]
-pub(super) struct Listeners(Vec<Listener>);
+pub(super) struct Listeners(Vec<AcceptSource>);
 
 #[derive(Debug)]
-struct Listener {
+struct AcceptSource {
     /// `None`: it was given up.
     socket: Option<ListenSocket>,
     is_watched: bool,
@@ -32,7 +32,7 @@ struct Listener {
 
 /// What one accept brought.
 #[derive(Debug)]
-pub(super) enum Accepted {
+pub(super) enum AcceptOutcome {
     Client(OwnedFd, Peer),
     /// The client has gone again, or another shard was quicker.
     Nobody,
@@ -47,7 +47,7 @@ impl Listeners {
         let listener = |socket: ListenSocket| {
             // Several shards, or several processes, may be woken for one client.
             ioctl_fionbio(&socket, true)?;
-            Ok(Listener {
+            Ok(AcceptSource {
                 socket: Some(socket),
                 is_watched: false,
                 resume_at: 0,
@@ -88,24 +88,24 @@ impl Listeners {
     }
 
     /// Takes one client from a listener.
-    pub(super) fn accept(&mut self, index: u8, now: Millis) -> Accepted {
+    pub(super) fn accept(&mut self, index: u8, now: Millis) -> AcceptOutcome {
         let listener = &mut self.0[usize::from(index)];
         let Some(socket) = &listener.socket else {
-            return Accepted::Done;
+            return AcceptOutcome::Done;
         };
         match acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             Ok((socket, address)) => {
                 let address = address.and_then(|address| SocketAddr::try_from(address).ok());
-                Accepted::Client(socket, address.map_or(Peer::Unix, Peer::Ip))
+                AcceptOutcome::Client(socket, address.map_or(Peer::Unix, Peer::Ip))
             }
-            Err(Errno::CONNABORTED | Errno::INTR) => Accepted::Nobody,
-            Err(Errno::AGAIN) => Accepted::Done,
+            Err(Errno::CONNABORTED | Errno::INTR) => AcceptOutcome::Nobody,
+            Err(Errno::AGAIN) => AcceptOutcome::Done,
             Err(error) => {
                 // All reasons pass: the host is short of files or memory, and clients wait in the
                 // backlog.
                 tracing::warn!(%error, "accept failed");
                 listener.resume_at = now + PAUSE_MS;
-                Accepted::Done
+                AcceptOutcome::Done
             }
         }
     }

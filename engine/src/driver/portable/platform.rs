@@ -1,6 +1,7 @@
 //! The platform of epoll: how many connections a shard may have, and how its driver is built.
 //! Called by `start`.
 
+use super::bells::Bells;
 use super::slots::Slots;
 use super::{EVENTS_PER_TURN, PortableDriver, buffers};
 use crate::config::Config;
@@ -8,40 +9,11 @@ use crate::driver::bell::Bell;
 use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported};
 use rustix::event::epoll;
 use std::io;
-use std::sync::{Arc, OnceLock};
 
 /// Drivers on epoll. One engine starts on one of these.
 #[derive(Debug, Default)]
 pub struct Portable {
     bells: Bells,
-}
-
-/// Every shard's bell, for wakes. Filled in before any shard ticks.
-#[derive(Clone, Debug)]
-pub(super) struct Bells(Arc<[OnceLock<Bell>]>);
-
-impl Default for Bells {
-    fn default() -> Bells {
-        Bells((0..Config::SHARDS_MAX).map(|_| OnceLock::new()).collect())
-    }
-}
-
-impl Bells {
-    /// A shard's bell, which exists from now on.
-    pub(super) fn make(&self, shard: u16) -> io::Result<&Bell> {
-        let cell = &self.0[usize::from(shard)];
-        if let Some(made) = cell.get() {
-            return Ok(made);
-        }
-        let made = Bell::new()?;
-        Ok(cell.get_or_init(|| made))
-    }
-
-    pub(super) fn ring(&self, shard: u16) {
-        if let Some(bell) = self.0[usize::from(shard)].get() {
-            bell.ring();
-        }
-    }
 }
 
 fn limits(slots: &Slots) -> PlatformLimits {

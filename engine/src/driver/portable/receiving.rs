@@ -6,9 +6,9 @@
 //! once the peer has ended, until a receive has found the end.
 
 use super::PortableDriver;
-use super::connection::{Connection, State};
-use super::listeners::{ACCEPTS_PER_TURN, Accepted};
-use super::token::Token;
+use super::connection::{Readiness, Watched};
+use super::listeners::{ACCEPTS_PER_TURN, AcceptOutcome};
+use super::token::{RECEIVES, Token};
 use crate::connection::peer::Peer;
 use crate::driver::boundary::{Completion, ReceiveEnd};
 use crate::driver::waiting::GREEDY_PER_TICK;
@@ -41,14 +41,14 @@ impl PortableDriver {
         let connection = &mut self.connections[slot];
         let ticket = connection.ticket(slot);
         if flags.intersects(ended) {
-            connection.state.set(State::ENDING);
+            connection.state.set(Readiness::ENDING);
         }
         if flags.intersects(EventFlags::IN | ended) {
-            connection.state.set(State::READABLE);
+            connection.state.set(Readiness::READABLE);
             self.receive_when_due(ticket);
         }
         let has_room = flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP);
-        if has_room && self.connections[slot].state.has(State::TRACKED) {
+        if has_room && self.connections[slot].state.has(Readiness::TRACKED) {
             self.tracked.resume(ticket);
         }
     }
@@ -56,8 +56,11 @@ impl PortableDriver {
     /// A connection waits for a buffer if something may be received that is wanted.
     pub(super) fn receive_when_due(&mut self, ticket: Ticket) {
         let state = &mut self.connections[ticket.slot].state;
-        if state.has(State::WANTED) && state.has(State::READABLE) && !state.has(State::WAITING) {
-            state.set(State::WAITING);
+        if state.has(Readiness::WANTED)
+            && state.has(Readiness::READABLE)
+            && !state.has(Readiness::WAITING)
+        {
+            state.set(Readiness::WAITING);
             self.waiting.ended(ticket, false, self.now);
         }
     }
@@ -88,11 +91,11 @@ impl PortableDriver {
         if !connection.belongs_to(ticket) {
             return;
         }
-        connection.state.clear(State::WAITING);
+        connection.state.clear(Readiness::WAITING);
         let Some(socket) = connection.socket.as_ref() else {
             return;
         };
-        if !connection.state.has(State::WANTED) {
+        if !connection.state.has(Readiness::WANTED) {
             return;
         }
         let mut buffer = self.buffers.take();
@@ -106,18 +109,18 @@ impl PortableDriver {
             Ok((0, _)) => ReceiveEnd::Eof,
             Ok((count, _)) => {
                 let filled = count == buffer.len();
-                if filled || connection.state.has(State::ENDING) {
-                    connection.state.set(State::WAITING);
+                if filled || connection.state.has(Readiness::ENDING) {
+                    connection.state.set(Readiness::WAITING);
                     self.waiting.ended(ticket, filled, self.now);
                 } else {
-                    connection.state.clear(State::READABLE);
+                    connection.state.clear(Readiness::READABLE);
                 }
                 let lease = self.buffers.lend(buffer, count);
                 self.pending.push(Completion::Received { ticket, lease });
                 return;
             }
             Err(Errno::AGAIN) => {
-                connection.state.clear(State::READABLE);
+                connection.state.clear(Readiness::READABLE);
                 self.buffers.keep(buffer);
                 return;
             }
@@ -130,8 +133,8 @@ impl PortableDriver {
     /// Nothing more is received, and the shard hears why.
     pub(super) fn end_receive(&mut self, ticket: Ticket, why: ReceiveEnd) {
         let state = &mut self.connections[ticket.slot].state;
-        state.clear(State::WANTED);
-        state.set(State::PENDING);
+        state.clear(Readiness::WANTED);
+        state.set(Readiness::PENDING);
         self.pending.push(Completion::ReceiveEnded { ticket, why });
     }
 
@@ -142,21 +145,21 @@ impl PortableDriver {
                 return;
             };
             match self.listeners.accept(index, self.now) {
-                Accepted::Client(socket, peer) => self.admit(slot, socket, index, peer),
-                Accepted::Nobody => {}
-                Accepted::Done => return,
+                AcceptOutcome::Client(socket, peer) => self.admit(slot, socket, index, peer),
+                AcceptOutcome::Nobody => {}
+                AcceptOutcome::Done => return,
             }
         }
     }
 
     pub(super) fn admit(&mut self, slot: u32, socket: OwnedFd, listener: u8, peer: Peer) {
         let data = Token::Connection(slot).data();
-        if let Err(error) = epoll::add(&self.epoll, &socket, data, super::RECEIVES) {
+        if let Err(error) = epoll::add(&self.epoll, &socket, data, RECEIVES) {
             // `fs.epoll.max_user_watches`, or memory: the client hears the end.
             tracing::warn!(%error, "a client's socket cannot be waited for");
             return;
         }
-        *self.connections.reach(slot) = Connection::of(socket);
+        *self.connections.reach(slot) = Watched::of(socket);
         self.slots.take(slot);
         self.accepted_last = true;
         self.pending.push(Completion::Accepted {

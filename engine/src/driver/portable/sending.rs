@@ -2,37 +2,19 @@
 //! kernel has room.
 
 use super::PortableDriver;
-use super::connection::State;
-use super::token::Token;
+use super::connection::Readiness;
+use super::token::{RECEIVES, Token};
 use crate::driver::boundary::{Completion, ShortSend, TRACKED_SEGMENTS_MAX};
 use crate::egress::outgoing::Outgoing;
-use crate::types::shrink::shrink_map;
 use crate::types::ticket::Ticket;
-use bytes::{Buf, Bytes};
-use foldhash::quality::RandomState;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
-use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
 /// The sockets do not wait, and nobody wants a signal for one that is broken.
 const FLAGS: SendFlags = SendFlags::NOSIGNAL;
-
-/// At most one tracked send per slot.
-#[derive(Debug, Default)]
-pub(super) struct TrackedSends {
-    under_way: HashMap<u32, Tracked, RandomState>,
-    /// Begun, or with room again, and not tried since.
-    due: Vec<Ticket>,
-}
-
-#[derive(Debug)]
-struct Tracked {
-    rest: VecDeque<Bytes>,
-    sent: usize,
-}
 
 /// How a write ended.
 enum Written {
@@ -41,39 +23,13 @@ enum Written {
     Failed,
 }
 
-impl TrackedSends {
-    pub(super) fn start(&mut self, ticket: Ticket, segments: &[Bytes]) {
-        let rest = segments.iter().cloned().collect();
-        let before = self
-            .under_way
-            .insert(ticket.slot, Tracked { rest, sent: 0 });
-        assert!(before.is_none(), "one tracked send at a time");
-        self.due.push(ticket);
-    }
-
-    /// There is room again.
-    pub(super) fn resume(&mut self, ticket: Ticket) {
-        self.due.push(ticket);
-    }
-
-    /// It will not be finished.
-    pub(super) fn forget(&mut self, ticket: Ticket) {
-        self.under_way.remove(&ticket.slot);
-    }
-
-    pub(super) fn release_memory(&mut self) {
-        shrink_map(&mut self.under_way);
-        self.due.shrink_to_fit();
-    }
-}
-
 impl PortableDriver {
     /// Sends every transmit, and says which did not leave completely.
     pub(super) fn transmit(&mut self, outgoing: &Outgoing, short_sends: &mut Vec<ShortSend>) {
         for index in 0..outgoing.len() {
             let ticket = outgoing.ticket(index);
             let connection = &self.connections[ticket.slot];
-            debug_assert!(!connection.state.has(State::TRACKED));
+            debug_assert!(!connection.state.has(Readiness::TRACKED));
             // A transmit whose bytes moved to an outbox has none left.
             if outgoing.slices(index).next().is_none() {
                 continue;
@@ -106,7 +62,7 @@ impl PortableDriver {
 
     fn go_on(&mut self, ticket: Ticket) {
         let connection = &mut self.connections[ticket.slot];
-        if !connection.belongs_to(ticket) || !connection.state.has(State::TRACKED) {
+        if !connection.belongs_to(ticket) || !connection.state.has(Readiness::TRACKED) {
             return;
         }
         let Some(socket) = &connection.socket else {
@@ -121,10 +77,10 @@ impl PortableDriver {
             }
             match write(socket, tracked.rest.iter().map(|bytes| &bytes[..])) {
                 Written::Some(0) => {
-                    if connection.state.has(State::WATCHED)
+                    if connection.state.has(Readiness::WATCHED)
                         || watch(&self.epoll, ticket.slot, socket)
                     {
-                        connection.state.set(State::WATCHED);
+                        connection.state.set(Readiness::WATCHED);
                         return;
                     }
                     break true;
@@ -135,8 +91,8 @@ impl PortableDriver {
         };
         let count = tracked.sent;
         self.tracked.under_way.remove(&ticket.slot);
-        connection.state.clear(State::TRACKED);
-        connection.state.set(State::PENDING);
+        connection.state.clear(Readiness::TRACKED);
+        connection.state.set(Readiness::PENDING);
         self.pending.push(Completion::Sent {
             ticket,
             count,
@@ -145,24 +101,9 @@ impl PortableDriver {
     }
 }
 
-impl Tracked {
-    fn advance(&mut self, mut count: usize) {
-        self.sent += count;
-        while let Some(first) = self.rest.front_mut() {
-            let taken = count.min(first.len());
-            first.advance(taken);
-            count -= taken;
-            if !first.is_empty() {
-                return;
-            }
-            self.rest.pop_front();
-        }
-    }
-}
-
 /// The kernel says from now on when there is room. It says so at once if there is some already.
 fn watch(epoll: &OwnedFd, slot: u32, socket: &OwnedFd) -> bool {
-    let flags = super::RECEIVES | epoll::EventFlags::OUT;
+    let flags = RECEIVES | epoll::EventFlags::OUT;
     match epoll::modify(epoll, socket, Token::Connection(slot).data(), flags) {
         Ok(()) => true,
         Err(error) => {

@@ -105,12 +105,12 @@ fn short_writes_and_events_that_mean_nothing_lose_no_byte() {
     assert!(short_sends > 1_000, "{short_sends} short sends");
 }
 
-fn accepted(completions: &[Completion<Lease>]) -> usize {
+fn accepted(completions: &[Completion<ReceivedPiece>]) -> usize {
     let accepted = |one: &&Completion<_>| matches!(one, Completion::Accepted { .. });
     completions.iter().filter(accepted).count()
 }
 
-fn look(driver: &mut PortableDriver, until: Millis) -> Vec<Completion<Lease>> {
+fn look(driver: &mut PortableDriver, until: Millis) -> Vec<Completion<ReceivedPiece>> {
     driver.turn(&Outgoing::default(), Wait::Until(until), &mut Vec::new());
     let mut completions = Vec::new();
     driver.reap(&mut completions);

@@ -1,6 +1,11 @@
 //! What the kernel says an event belongs to: 64 bits that the driver chose.
 
-use rustix::event::epoll::EventData;
+use rustix::event::epoll::{EventData, EventFlags};
+
+/// What a connection is waited for from its first moment on. The kernel tells each once.
+pub(super) const RECEIVES: EventFlags = EventFlags::IN
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::ET);
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Listening sockets that are given up while accepts are under way on a further ring: what the tests
-//! of the contract cannot know.
+//! Listening sockets that are given up while accepts are under way on a further ring: what the
+//! tests of the contract cannot know.
 
 use super::*;
 use crate::driver::contract::RealDriver;

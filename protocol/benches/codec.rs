@@ -196,6 +196,7 @@ fn native_message(bytes: usize) -> Box<dyn FnMut()> {
         let event = Event::Message {
             room: Some("r1"),
             from: "0-0-1",
+            sender: None,
             offset: None,
             data: black_box(data).map(Value::Json),
         };

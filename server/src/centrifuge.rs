@@ -5,4 +5,6 @@
 pub(crate) mod closing;
 pub(crate) mod connection;
 pub(crate) mod options;
+mod recovery;
 pub(crate) mod requests;
+mod server_side;

@@ -5,6 +5,7 @@ pub(crate) mod cursor;
 pub(crate) mod emit;
 pub(crate) mod event;
 pub(crate) mod history;
+pub(crate) mod kept;
 pub(crate) mod keys;
 pub(crate) mod members;
 pub(crate) mod membership;

@@ -6,6 +6,7 @@ pub(crate) mod background;
 pub(crate) mod batch;
 pub(crate) mod call;
 pub(crate) mod call_client;
+pub(crate) mod centrifuge;
 pub(crate) mod context;
 pub(crate) mod counts;
 pub(crate) mod handle;

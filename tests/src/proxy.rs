@@ -161,6 +161,13 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
+    /// All connections so far are reset.
+    pub fn cut(&self) {
+        let links = self.shared.lock().links.clone();
+        links.iter().for_each(|link| link.cut());
+        self.shared.changed.notify_all();
+    }
+
     /// Bytes that went up to the server so far on the connection with this number, and down.
     pub fn passed(&self, number: usize) -> (u64, u64) {
         let links = self.shared.lock();

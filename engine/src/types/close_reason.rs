@@ -29,14 +29,14 @@ pub enum CloseReason {
 impl CloseReason {
     /// Whether the client may be expected to come back and to go on where it was. Not if it said
     /// goodbye: it closed with 1000, or without a code. Nor if the application ended it for good:
-    /// with any code but 1001, 1011, 1012, 1013, 4100 to 4199, [`CloseCode::REPLACED`] and
-    /// [`CloseCode::RESUMED`].
+    /// with any code but 1001, 1011, 1012, 1013, 3000 to 3499 (which mean that where they mean
+    /// anything), 4100 to 4199, [`CloseCode::REPLACED`] and [`CloseCode::RESUMED`].
     pub fn may_return(self) -> bool {
         match self {
             CloseReason::Peer(code) => code.is_some_and(|code| code != CloseCode::NORMAL),
             CloseReason::Application(CloseCode::REPLACED | CloseCode::RESUMED) => true,
             CloseReason::Application(code) => {
-                matches!(code.get(), 1001 | 1011..=1013 | 4100..=4199)
+                matches!(code.get(), 1001 | 1011..=1013 | 3000..=3499 | 4100..=4199)
             }
             CloseReason::Lost
             | CloseReason::Protocol(_)
@@ -71,7 +71,9 @@ mod tests {
             (CloseReason::Application(code(1008)), false),
             (CloseReason::Application(code(1011)), true),
             (CloseReason::Application(code(1013)), true),
-            (CloseReason::Application(code(3000)), false),
+            (CloseReason::Application(code(3000)), true),
+            (CloseReason::Application(code(3499)), true),
+            (CloseReason::Application(code(3500)), false),
             (CloseReason::Application(code(4000)), false),
             (CloseReason::Application(code(4099)), false),
             (CloseReason::Application(code(4100)), true),

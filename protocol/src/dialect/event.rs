@@ -1,7 +1,8 @@
 //! What the server sends without a request, and how the native dialects write it.
 
+use super::centrifuge::Unsubscribed;
 use super::map::{Map, Notation};
-use super::position::LossReason;
+use super::position::{LogPosition, LossReason};
 use super::value::{Encoding, Unencodable, Value};
 
 /// What the server sends without a request.
@@ -16,6 +17,8 @@ pub enum Event<'a> {
         room: Option<&'a str>,
         /// The connection that sent it.
         from: &'a str,
+        /// Who that was, where it is known; told to clients of the Centrifuge protocol.
+        sender: Option<&'a Sender<'a>>,
         /// Its place in the order of a room that keeps history.
         offset: Option<u64>,
         /// What it sent.
@@ -75,6 +78,21 @@ pub enum Event<'a> {
         /// In how many milliseconds.
         in_ms: u64,
     },
+    /// The application has made the connection a member of a room; Centrifuge only.
+    Subscribed {
+        /// The room.
+        room: &'a str,
+        /// The place of its newest message, if the client may name it.
+        position: Option<LogPosition<'a>>,
+    },
+    /// It is a member no more, by the application's doing or because its token is over; Centrifuge
+    /// only.
+    Unsubscribed {
+        /// The room.
+        room: &'a str,
+        /// Why.
+        why: Unsubscribed,
+    },
     /// Calls the client; JSON-RPC only. The answer comes as [`super::Item::Response`].
     Call {
         /// A number of ours.
@@ -84,6 +102,22 @@ pub enum Event<'a> {
         /// An object or an array.
         params: Option<Value<'a>>,
     },
+}
+
+/// Who has sent a message, as the token said that it came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender<'a> {
+    /// Its user, if it is one.
+    pub user: Option<&'a str>,
+    /// What the token lets others know of it.
+    pub info: Option<Value<'a>>,
+}
+
+impl Sender<'_> {
+    /// Bytes of its parts, as they are known here.
+    pub(super) fn bytes(&self) -> usize {
+        self.user.map_or(0, str::len) + self.info.map_or(0, |info| info.as_bytes().len())
+    }
 }
 
 /// What a member of a room does.
@@ -199,6 +233,7 @@ impl Event<'_> {
                 Event::Message {
                     room,
                     from,
+                    sender: _,
                     offset,
                     data: value,
                 } => bytes(room) + from.len() + offset_bytes(offset) + data(value),
@@ -223,8 +258,16 @@ impl Event<'_> {
                 Event::PresenceCount { room, .. } => 64 + room.len(),
                 Event::Closing { reason, .. } => 32 + reason.len(),
                 Event::Expiring { .. } => 32,
+                Event::Subscribed { room, .. } | Event::Unsubscribed { room, .. } => {
+                    64 + room.len()
+                }
                 Event::Call { method, params, .. } => 32 + method.len() + data(params),
             }
+    }
+
+    /// Whether the native dialects have it.
+    pub(super) fn is_native(&self) -> bool {
+        self.kind().is_some()
     }
 
     /// Bytes that it has at most in a dialect of this encoding: without writing it, so often many
@@ -235,9 +278,14 @@ impl Event<'_> {
                 let token = welcome.session.map_or(0, |session| session.token.len());
                 welcome.connection.len() + welcome.server.len() + token
             }
-            Event::Message { room, from, .. } => room.map_or(0, str::len) + from.len(),
+            Event::Message {
+                room, from, sender, ..
+            } => room.map_or(0, str::len) + from.len() + sender.map_or(0, Sender::bytes),
             Event::Event { event, room, .. } => event.len() + room.map_or(0, str::len),
-            Event::Missed { room, .. } | Event::PresenceCount { room, .. } => room.len(),
+            Event::Missed { room, .. }
+            | Event::PresenceCount { room, .. }
+            | Event::Subscribed { room, .. }
+            | Event::Unsubscribed { room, .. } => room.len(),
             Event::Presence {
                 room,
                 connection,
@@ -261,13 +309,15 @@ impl Event<'_> {
             | Event::Closing { .. }
             | Event::Expiring { .. }
             | Event::Missed { .. }
-            | Event::PresenceCount { .. } => None,
+            | Event::PresenceCount { .. }
+            | Event::Subscribed { .. }
+            | Event::Unsubscribed { .. } => None,
         };
         let data = data.map_or(0, |data| data.bytes_max(encoding));
         ENVELOPE_BYTES + NUMBERS_BYTES + STRING_GROWTH_MAX * strings + data
     }
 
-    /// Its `type`, or its method in JSON-RPC. A call has none.
+    /// Its `type`, or its method in JSON-RPC. Calls, and what only Centrifuge has, have none.
     #[inline]
     pub(super) fn kind(&self) -> Option<&'static str> {
         match self {
@@ -278,7 +328,7 @@ impl Event<'_> {
             Event::Presence { .. } | Event::PresenceCount { .. } => Some("presence"),
             Event::Closing { .. } => Some("closing"),
             Event::Expiring { .. } => Some("expiring"),
-            Event::Call { .. } => None,
+            Event::Subscribed { .. } | Event::Unsubscribed { .. } | Event::Call { .. } => None,
         }
     }
 
@@ -290,6 +340,7 @@ impl Event<'_> {
             Event::Message {
                 room,
                 from,
+                sender: _,
                 offset,
                 data,
             } => {
@@ -346,7 +397,9 @@ impl Event<'_> {
                 map.number("reconnect_ms", reconnect_ms);
             }
             Event::Expiring { in_ms } => map.number("in_ms", in_ms),
-            Event::Call { .. } => return Err(Unencodable::Message),
+            Event::Subscribed { .. } | Event::Unsubscribed { .. } | Event::Call { .. } => {
+                return Err(Unencodable::Message);
+            }
         }
         Ok(())
     }

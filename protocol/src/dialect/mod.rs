@@ -33,7 +33,7 @@ pub use crate::problem::{Code, Problem};
 pub use command::{Command, ReplyMode};
 pub use control::ControlPolicy;
 pub use decoded::{CallError, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Response};
-pub use event::{Event, PresenceChange, Welcome, WelcomeSession};
+pub use event::{Event, PresenceChange, Sender, Welcome, WelcomeSession};
 pub use id::{ID_BYTES_MAX, Id, IdBox};
 pub use position::{LogPosition, LossReason, Recovery, Since, SinceByRoom};
 pub use replies::{Joining, Replies};
@@ -90,6 +90,14 @@ impl Dialect {
 
     /// Those whose clients make the requests of this server's own vocabulary.
     pub const OWN: [Dialect; 3] = [Dialect::NativeJson, Dialect::JsonRpc, Dialect::MessagePack];
+
+    /// Whether it is the Centrifuge protocol, in either encoding.
+    pub const fn is_centrifuge(self) -> bool {
+        match self {
+            Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => true,
+            Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => false,
+        }
+    }
 
     /// A small number for it, from 0 on: the engine's encoding.
     pub const fn index(self) -> u8 {
@@ -201,8 +209,8 @@ impl Dialect {
     /// Whether its clients are told of an event.
     pub fn has(self, event: &Event<'_>) -> bool {
         match self {
-            Dialect::NativeJson | Dialect::MessagePack => !matches!(event, Event::Call { .. }),
-            Dialect::JsonRpc => true,
+            Dialect::NativeJson | Dialect::MessagePack => event.is_native(),
+            Dialect::JsonRpc => event.is_native() || matches!(event, Event::Call { .. }),
             Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => centrifuge::push::has(event),
         }
     }

@@ -1,6 +1,7 @@
 //! The replies to requests, and how the native dialects write them.
 
 use super::centrifuge::CentrifugeReply;
+use super::event::Sender;
 use super::id::Id;
 use super::map::{Map, Notation};
 use super::position::{LogPosition, LossReason, Recovery};
@@ -261,6 +262,8 @@ pub struct KeptMessage<'a> {
     pub offset: u64,
     /// Who had something to say.
     pub origin: Origin<'a>,
+    /// Who that was, where it is known; told to clients of the Centrifuge protocol.
+    pub sender: Option<&'a Sender<'a>>,
     /// What it says.
     pub data: Value<'a>,
 }
@@ -295,6 +298,7 @@ impl KeptMessage<'_> {
         let name = match self.origin {
             Origin::From(name) | Origin::Event(name) => name.len(),
         };
+        let name = name + self.sender.map_or(0, Sender::bytes);
         envelope + STRING_GROWTH_MAX * name + self.data.bytes_max(encoding)
     }
 }

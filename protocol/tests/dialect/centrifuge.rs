@@ -438,6 +438,8 @@ fn replies() {
             client: "0-1-2",
             version: "s/1",
             ping_s: 25,
+            ttl_s: None,
+            subs: &[],
         })),
         r#""connect":{"client":"0-1-2","version":"s/1","ping":25,"pong":true}"#,
         &[bytes(
@@ -455,6 +457,8 @@ fn replies() {
         Reply::Centrifuge(CentrifugeReply::Subscribed(Subscribed {
             position,
             recovery,
+            publications: &[],
+            ttl_s: None,
         }))
     };
     check_reply(
@@ -565,11 +569,13 @@ fn what_a_channel_keeps() {
         KeptMessage {
             offset: 4,
             origin: Origin::From("0-1-2"),
+            sender: None,
             data: json("{}"),
         },
         KeptMessage {
             offset: 5,
             origin: Origin::Event("tick"),
+            sender: None,
             data: Value::Pack(Pack::parse(&pack).expect("bytes")),
         },
     ];
@@ -681,6 +687,7 @@ fn pushes() {
         &Event::Message {
             room,
             from: "0-1-2",
+            sender: None,
             offset: Some(4),
             data,
         },
@@ -722,6 +729,7 @@ fn pushes() {
         &Event::Message {
             room: None,
             from: "0-1-2",
+            sender: None,
             offset: None,
             data: None,
         },

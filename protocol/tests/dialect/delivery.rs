@@ -283,11 +283,13 @@ fn pages_of_history() {
         KeptMessage {
             offset: 43,
             origin: Origin::From("0-1-2"),
+            sender: None,
             data: json("[1]"),
         },
         KeptMessage {
             offset: 44,
             origin: Origin::Event("price\n"),
+            sender: None,
             data: json("null"),
         },
     ];
@@ -326,6 +328,7 @@ fn no_message_of_a_page_is_longer_than_foretold() {
         let message = KeptMessage {
             offset: u64::MAX,
             origin: Origin::Event(&controls),
+            sender: None,
             data,
         };
         for dialect in Dialect::OWN {
@@ -350,6 +353,7 @@ fn no_message_of_a_page_is_longer_than_foretold() {
     let plain = KeptMessage {
         offset: 1,
         origin: Origin::From("0-1-2"),
+        sender: None,
         data: json("7"),
     };
     assert!(plain.bytes_max(Encoding::Json) < 100);
@@ -361,6 +365,7 @@ fn what_is_delivered_bears_its_offset_and_gaps_are_told() {
         Event::Message {
             room: Some("r"),
             from: "0-1-2",
+            sender: None,
             offset: Some(7),
             data: Some(json("[1]")),
         },

@@ -68,6 +68,7 @@ fn data_stands_in_every_dialect_as_its_encoding_writes_it() {
             let message = Event::Message {
                 room,
                 from,
+                sender: None,
                 offset,
                 data,
             };
@@ -96,6 +97,7 @@ fn what_grows_most_grows_no_further_than_foretold() {
             Event::Message {
                 room,
                 from: &controls,
+                sender: None,
                 offset: Some(u64::MAX),
                 data,
             },
@@ -118,6 +120,7 @@ fn data_of_an_encoding_goes_there_byte_for_byte() {
     let message = |data| Event::Message {
         room: Some("r"),
         from: "0-1-2",
+        sender: None,
         offset: None,
         data: Some(data),
     };

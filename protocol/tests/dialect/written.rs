@@ -264,6 +264,7 @@ fn events() {
         Event::Message {
             room: Some("r"),
             from: "0-1-2",
+            sender: None,
             offset: None,
             data: Some(json("[1]")),
         },
@@ -274,6 +275,7 @@ fn events() {
         Event::Message {
             room: None,
             from: "0-1-2",
+            sender: None,
             offset: None,
             data: None,
         },

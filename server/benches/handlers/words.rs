@@ -71,6 +71,7 @@ pub(crate) fn translation(from: Dialect, to: Dialect) -> Box<dyn FnMut()> {
         let event = Event::Message {
             room: Some("room"),
             from: "0-1-1",
+            sender: None,
             offset: None,
             data: Some(black_box(value)),
         };

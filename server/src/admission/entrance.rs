@@ -72,7 +72,7 @@ impl Entrances {
     pub(crate) fn choose(&self, request: &HttpRequest<'_>) -> Result<Chosen, Refusal> {
         let by_path = if request.asks_for_websocket() {
             let by_path = self.by_path(request.path())?;
-            if let Some(dialect) = by_path.filter(|dialect| is_centrifuge(*dialect)) {
+            if let Some(dialect) = by_path.filter(|dialect| dialect.is_centrifuge()) {
                 return Ok(choose_encoding(request, dialect));
             }
             by_path
@@ -123,13 +123,6 @@ impl Entrances {
             None => Err(Refusal::new(404, self.elsewhere())),
         }
     }
-}
-
-fn is_centrifuge(dialect: Dialect) -> bool {
-    matches!(
-        dialect,
-        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf
-    )
 }
 
 /// Of the two encodings of the Centrifuge protocol: the one that the client's subprotocol names,

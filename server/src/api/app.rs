@@ -17,7 +17,7 @@ use crate::api::server::{OwnRuntime, Server, Shards};
 use crate::api::service::ApplicationCode;
 use crate::auth::gate::TokenGate;
 use crate::auth::options::Auth;
-use crate::centrifuge::options::{Centrifuge, CentrifugeTimes};
+use crate::centrifuge::options::{Centrifuge, CentrifugeOptions};
 use crate::dispatch::registry::Registry;
 use crate::limits::limiter::Limiter;
 use crate::limits::rules::RateLimits;
@@ -366,7 +366,7 @@ impl App {
                 config.connections_max,
                 config.shards,
             ),
-            centrifuge: CentrifugeTimes::new(self.centrifuge, config.idle_timeout),
+            centrifuge: CentrifugeOptions::new(&self.centrifuge, config.idle_timeout),
             namespaces: self.namespaces,
             refusals: self.refusals,
             gate: self.gate,

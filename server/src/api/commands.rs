@@ -4,14 +4,19 @@
 //! connection. Called by the service.
 
 use crate::api::service::Service;
-use crate::centrifuge::connection::{answer, connect, end, is_connected, refuse};
+use crate::centrifuge::connection::{
+    answer, call, connect, end, hold, refresh, refuse, stage, take_held,
+};
+use crate::centrifuge::requests;
 use crate::limits::check;
-use crate::session::context::Session;
+use crate::session::call::dialect_of;
+use crate::session::centrifuge::ConnectStage;
+use crate::session::context::{Context, Session};
 use shardcast_engine::Context as Engine;
 use shardcast_protocol::dialect::centrifuge::{
-    CentrifugeRequest, Commands, Disconnect, Instruction, Refusal,
+    CentrifugeRequest, Commands, ConnectCommand, Disconnect, Instruction, Refusal,
 };
-use shardcast_protocol::dialect::{Command, Reply, Request};
+use shardcast_protocol::dialect::{Command, Decoded, Dialect, Id, Payload, Reply, Request};
 
 impl Service {
     /// All commands of a message, in the order sent.
@@ -19,23 +24,80 @@ impl Service {
         &mut self,
         cx: &mut Engine<'_>,
         session: &mut Session,
-        commands: Commands<'_>,
+        mut commands: Commands<'_>,
         bytes: usize,
     ) {
         let mut bytes = bytes;
-        for instruction in commands {
-            match instruction {
-                Ok(instruction) => {
+        loop {
+            if stage(session) == ConnectStage::UnderWay {
+                if !hold(cx, session, commands.rest()) {
+                    end(cx, Disconnect::BAD_REQUEST);
+                }
+                return;
+            }
+            match commands.next() {
+                None => return,
+                Some(Ok(Instruction::Connect(id, asked)))
+                    if stage(session) == ConnectStage::Awaited =>
+                {
+                    self.connect(cx, session, id, &asked);
+                    if stage(session) == ConnectStage::Awaited {
+                        // It was refused: nobody serves what comes behind.
+                        return;
+                    }
+                }
+                Some(Ok(instruction)) => {
                     // The message counts once, and each of its commands.
                     let bytes = std::mem::take(&mut bytes);
                     self.instruct(cx, session, instruction, bytes);
                 }
-                Err(bad) => cx.close(Disconnect::BAD_REQUEST.code(), &bad.to_string()),
+                Some(Err(bad)) => cx.close(Disconnect::BAD_REQUEST.code(), &bad.to_string()),
             }
             if !cx.is_open() {
                 return;
             }
         }
+    }
+
+    /// What was held while the first command was under way.
+    pub(in crate::api) fn take_held(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
+        let Some(held) = take_held(session) else {
+            return;
+        };
+        let payload = match dialect_of(cx) {
+            Dialect::CentrifugeJson => str::from_utf8(&held).map(Payload::Text),
+            _ => Ok(Payload::Binary(&held)),
+        };
+        let rules = self.shared.rules;
+        if let Ok(payload) = payload
+            && let Decoded::Commands(commands) = dialect_of(cx).read(payload, &rules)
+        {
+            self.take_commands(cx, session, commands, held.len());
+        }
+    }
+
+    fn connect(
+        &mut self,
+        cx: &mut Engine<'_>,
+        session: &mut Session,
+        id: Id<'_>,
+        asked: &ConnectCommand<'_>,
+    ) {
+        let mut context = self.asked(cx, session, id);
+        let was_awaited = context.is_awaited();
+        connect(&mut context, asked);
+        self.greet_late(cx, session, was_awaited);
+    }
+
+    /// A call on the shard that answers this command.
+    fn asked<'c>(
+        &'c mut self,
+        cx: &'c mut Engine<'_>,
+        session: &'c mut Session,
+        id: Id<'c>,
+    ) -> Context<'c> {
+        let call = Some(call(id));
+        Context::new(cx.reborrow(), session, &mut self.state, &self.shared, call)
     }
 
     fn instruct(
@@ -50,10 +112,7 @@ impl Service {
             None => return,
         };
         match asked {
-            Instruction::Connect(id, asked) if !is_connected(session) => {
-                connect(cx, session, &self.shared, id, &asked);
-            }
-            _ if !is_connected(session) => end(cx, Disconnect::BAD_REQUEST),
+            _ if stage(session) != ConnectStage::Connected => end(cx, Disconnect::BAD_REQUEST),
             Instruction::Connect(..) => end(cx, Disconnect::BAD_REQUEST),
             Instruction::Pong => {
                 if !cx.take_heartbeat_answer() {
@@ -70,9 +129,11 @@ impl Service {
                 end(cx, Disconnect::NOT_AVAILABLE);
             }
             Instruction::Send(command) => self.command(cx, session, &command, None),
-            Instruction::Refresh(id, _)
-            | Instruction::SubRefresh { id, .. }
-            | Instruction::Unavailable(id) => refuse(cx, session, id, Refusal::NotAvailable),
+            Instruction::Refresh(id, token) => refresh(&mut self.asked(cx, session, id), &token),
+            Instruction::SubRefresh { id, channel, token } => {
+                requests::refresh(&mut self.asked(cx, session, id), &channel, &token);
+            }
+            Instruction::Unavailable(id) => refuse(cx, session, id, Refusal::NotAvailable),
         }
     }
 

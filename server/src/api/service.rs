@@ -9,6 +9,7 @@ use crate::admission::entrance::Entrances;
 use crate::api::hooks::Hooks;
 use crate::centrifuge::closing;
 use crate::centrifuge::connection::{await_connect, connect_due, end, is_centrifuge};
+use crate::centrifuge::requests as channels;
 use crate::dispatch::registry::{Registry, ShardTable};
 use crate::dispatch::task::{self, Finished};
 use crate::dispatch::{late, resuming};
@@ -242,6 +243,7 @@ impl Application for Service {
         if let Some(resumed) = resumed {
             self.resumed(cx, session, &resumed);
         }
+        self.take_held(cx, session);
     }
 
     fn notified(&mut self, cx: &mut Engine<'_>, session: &mut Session, notice: Notice) {
@@ -250,7 +252,8 @@ impl Application for Service {
                 let mut context = self.context(cx, session);
                 let was_awaited = context.is_awaited();
                 context.shield(task.0);
-                return self.greet_late(cx, session, was_awaited);
+                self.greet_late(cx, session, was_awaited);
+                return self.take_held(cx, session);
             }
             Err(notice) => notice,
         };
@@ -285,6 +288,9 @@ impl Application for Service {
         if connect_due(session, &self.shared).is_some_and(|due_ms| due_ms <= now_ms) {
             end(cx, Disconnect::STALE);
             return None;
+        }
+        if is_centrifuge(cx) {
+            channels::expire(&mut self.context(cx, session));
         }
         session.some_mut()?.reverse.time_out(now_ms);
         let table = self.table.current();

@@ -6,17 +6,22 @@
 //! each refusal is audited. Called by the dispatch.
 
 use crate::audit::event::AuditEvent;
-use crate::auth::claims::{Purpose, Verified};
+use crate::auth::claims::{Claims, Purpose, RoomClaims, Verified};
 use crate::auth::fault::TokenFault;
+use crate::auth::grants::RoomAction;
 use crate::auth::verifier::Checking;
+use crate::namespace::resolved::ResolvedRoom;
+use crate::namespace::{Denied, Who};
 use crate::session::context::Context;
 use crate::session::handle::{Handle, ShardTask};
+use crate::session::identity::Identity;
 use crate::wire::connection_id::ConnectionId;
-use crate::wire::failure::{RETRY_AFTER_MS, unavailable};
+use crate::wire::failure::{Failure, RETRY_AFTER_MS, unavailable};
 use shardcast_protocol::dialect::Problem;
+use std::sync::Arc;
 
 /// What is done with the outcome of a check, on the shard.
-type AfterCheck = Box<dyn FnOnce(&mut Context<'_>, Result<Verified, Problem>) + Send>;
+type AfterCheck = Box<dyn FnOnce(&mut Context<'_>, Result<Verified, TokenFault>) + Send>;
 
 /// Checks a token for this purpose, and calls `then` with the outcome: at once, or later if the
 /// connection is still there.
@@ -27,7 +32,7 @@ pub(crate) fn start(
     cx: &mut Context<'_>,
     token: &str,
     purpose: Purpose,
-    then: impl FnOnce(&mut Context<'_>, Result<Verified, Problem>) + Send + 'static,
+    then: impl FnOnce(&mut Context<'_>, Result<Verified, TokenFault>) + Send + 'static,
 ) -> Result<(), Problem> {
     let Some(gate) = &cx.shared.gate else {
         return Err(unavailable("this server takes no tokens"));
@@ -92,12 +97,58 @@ fn conclude(cx: &mut Context<'_>, outcome: Result<Verified, TokenFault>, then: A
     if let Some(gate) = &cx.shared.gate {
         gate.counts().count(counted);
     }
-    let outcome = outcome.map_err(|fault| refused(cx, fault));
+    let outcome = outcome.inspect_err(|fault| audit(cx, *fault));
     then(cx, outcome);
+}
+
+/// Makes the connection what a token says of it.
+///
+/// # Errors
+/// The token is of another user, or a problem of [`Context::identify`]; nothing has changed.
+pub(crate) fn apply(cx: &mut Context<'_>, verified: Verified) -> Result<Arc<Claims>, Failure> {
+    let Verified::Connection(claims) = verified else {
+        return Err(refused(cx, TokenFault::Purpose).into());
+    };
+    if cx.user().is_some() && cx.user() != claims.user() {
+        return Err(refused(cx, TokenFault::User).into());
+    }
+    cx.identify(Identity::verified(Arc::clone(&claims)))?;
+    cx.begin_validity();
+    Ok(claims)
+}
+
+/// Whether a room's own token lets the connection into the room, whatever the room's namespace asks
+/// for; but nobody enters a room that nobody may join. What the token claims.
+pub(crate) fn admit(
+    cx: &Context<'_>,
+    room: &ResolvedRoom<'_>,
+    verified: &Verified,
+) -> Result<Arc<RoomClaims>, Problem> {
+    let Verified::Room(claims) = verified else {
+        return Err(refused(cx, TokenFault::Purpose));
+    };
+    if room.namespace().join == Who::Nobody {
+        return Err(cx.denied(RoomAction::Join, room.name(), Denied::Forbidden));
+    }
+    let connection = cx.connection().text();
+    let checked = claims.check(cx.user(), connection.as_str(), room.name());
+    // What is for everybody would be no token but a password.
+    let is_bound = claims.client().is_some() || claims.user().is_some();
+    let bound = match is_bound {
+        true => Ok(()),
+        false => Err(TokenFault::MissingClaim("sub")),
+    };
+    let admitted = checked.and(bound).map_err(|fault| refused(cx, fault));
+    admitted.map(|()| Arc::clone(claims))
 }
 
 /// The answer to a token that is refused.
 pub(crate) fn refused(cx: &Context<'_>, fault: TokenFault) -> Problem {
+    audit(cx, fault);
+    fault.problem()
+}
+
+fn audit(cx: &Context<'_>, fault: TokenFault) {
     AuditEvent::TokenRefused {
         peer: cx.remote_address(),
         source: "message",
@@ -105,5 +156,4 @@ pub(crate) fn refused(cx: &Context<'_>, fault: TokenFault) -> Problem {
         user: cx.user(),
     }
     .emit();
-    fault.problem()
 }

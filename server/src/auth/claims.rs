@@ -17,6 +17,8 @@ pub struct Claims {
     grants: Grants,
     limits: Option<Box<str>>,
     issue: Issue,
+    /// `None`: none of them is there.
+    channels: Option<Box<ChannelClaims>>,
     /// All that mean nothing here, as they came.
     more: Map<String, Value>,
 }
@@ -28,6 +30,8 @@ pub(crate) struct RoomClaims {
     client: Option<Box<str>>,
     user: Option<Arc<str>>,
     issue: Issue,
+    /// Of the connection in the room, as JSON.
+    info: Option<Box<str>>,
 }
 
 /// Which token it is, and when it is valid, in seconds since 1970.
@@ -37,8 +41,68 @@ pub(crate) struct Issue {
     pub(crate) issued_at: Option<u64>,
     pub(crate) not_before: Option<u64>,
     pub(crate) expires_at: Option<u64>,
+    /// `expire_at`: when what the token permits ends, where that is not when the token does.
+    pub(crate) permits_until: Option<PermitEnd>,
     pub(crate) issuer: Option<Box<str>>,
     pub(crate) audience: Box<[Box<str>]>,
+}
+
+/// When what a token permits ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PermitEnd {
+    /// It does not by itself.
+    Never,
+    /// In seconds since 1970.
+    At(u64),
+}
+
+/// What only clients of the Centrifuge protocol have of a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ChannelClaims {
+    info: Option<Box<str>>,
+    channels: Box<[GrantedChannel]>,
+}
+
+/// A channel that a token puts its bearer into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GrantedChannel {
+    pub(crate) name: Box<str>,
+    /// What others are told of the bearer there, as JSON.
+    pub(crate) info: Option<Box<str>>,
+}
+
+impl ChannelClaims {
+    fn read(claims: &mut Map<String, Value>) -> Result<Option<ChannelClaims>, TokenFault> {
+        let mut channels: Vec<GrantedChannel> = Vec::new();
+        match claims.remove("channels") {
+            None | Some(Value::Null) => {}
+            Some(names) => {
+                let names = texts(names).ok_or(TokenFault::MalformedClaim("channels"))?;
+                let granted = names
+                    .into_iter()
+                    .map(|name| GrantedChannel { name, info: None });
+                channels.extend(granted);
+            }
+        }
+        match claims.remove("subs") {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(subs)) => {
+                for (name, options) in subs {
+                    let Value::Object(options) = options else {
+                        return Err(TokenFault::MalformedClaim("subs"));
+                    };
+                    let (name, info) = (name.into(), info(&options));
+                    channels.push(GrantedChannel { name, info });
+                }
+            }
+            Some(_) => return Err(TokenFault::MalformedClaim("subs")),
+        }
+        let read = ChannelClaims {
+            info: info(claims),
+            channels: channels.into(),
+        };
+        Ok((read != ChannelClaims::default()).then_some(read))
+    }
 }
 
 /// What a token is for.
@@ -78,6 +142,7 @@ impl Verified {
                 grants: grants(&mut claims)?,
                 limits: text(&mut claims, "limits")?,
                 issue,
+                channels: ChannelClaims::read(&mut claims)?.map(Box::new),
                 more: claims,
             }))),
             (Purpose::Room, Some(room)) => Ok(Verified::Room(Arc::new(RoomClaims {
@@ -85,6 +150,7 @@ impl Verified {
                 client: text(&mut claims, "client")?,
                 user,
                 issue,
+                info: info(&claims),
             }))),
             (Purpose::Connection, Some(_)) | (Purpose::Room, None) => Err(TokenFault::Purpose),
         }
@@ -145,6 +211,19 @@ impl Claims {
         self.issue.expires_at
     }
 
+    /// `info`: what others are told of the bearer where clients of the Centrifuge protocol are told
+    /// of each other, as JSON.
+    pub(crate) fn info(&self) -> Option<&str> {
+        self.channels.as_ref()?.info.as_deref()
+    }
+
+    /// `channels` and `subs`: which a client of the Centrifuge protocol is in from the start.
+    pub(crate) fn channels(&self) -> &[GrantedChannel] {
+        self.channels
+            .as_ref()
+            .map_or(&[], |channels| &channels.channels)
+    }
+
     /// A claim that means nothing to the server, as the issuer wrote it.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.more.get(name)
@@ -170,6 +249,16 @@ impl RoomClaims {
     /// `client`: the one connection that the token is for.
     pub(crate) fn client(&self) -> Option<&str> {
         self.client.as_deref()
+    }
+
+    /// `info`: what others are told of the connection in the room, as JSON.
+    pub(crate) fn info(&self) -> Option<&str> {
+        self.info.as_deref()
+    }
+
+    /// Which token it is, and when it is valid.
+    pub(crate) fn issue(&self) -> &Issue {
+        &self.issue
     }
 
     /// `sub`: the user that it is for.
@@ -208,6 +297,11 @@ impl Issue {
             issued_at: moment(claims, "iat")?,
             not_before: moment(claims, "nbf")?,
             expires_at: moment(claims, "exp")?,
+            permits_until: match moment(claims, "expire_at")? {
+                None => None,
+                Some(0) => Some(PermitEnd::Never),
+                Some(moment) => Some(PermitEnd::At(moment)),
+            },
             issuer: text(claims, "iss")?,
             audience: match claims.remove("aud") {
                 None | Some(Value::Null) => Box::default(),
@@ -266,9 +360,23 @@ fn roles(claims: &mut Map<String, Value>) -> Result<Arc<[Box<str>]>, TokenFault>
 }
 
 fn grants(claims: &mut Map<String, Value>) -> Result<Grants, TokenFault> {
-    match claims.remove("rooms") {
-        None | Some(Value::Null) => Ok(Grants::default()),
-        Some(rooms) => Grants::read(&rooms).ok_or(TokenFault::MalformedClaim("rooms")),
+    let grants = match claims.remove("rooms") {
+        None | Some(Value::Null) => Grants::default(),
+        Some(rooms) => Grants::read(&rooms).ok_or(TokenFault::MalformedClaim("rooms"))?,
+    };
+    match claims.remove("caps") {
+        None | Some(Value::Null) => Ok(grants),
+        Some(caps) => grants
+            .with_capabilities(&caps)
+            .ok_or(TokenFault::MalformedClaim("caps")),
+    }
+}
+
+/// `info`, which stays among the others for applications. `null` is absent.
+fn info(claims: &Map<String, Value>) -> Option<Box<str>> {
+    match claims.get("info") {
+        None | Some(Value::Null) => None,
+        Some(info) => Some(info.to_string().into()),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::auth::options::TokenMode;
 use crate::session::context::Context;
 use crate::session::validity::Validity;
 use shardcast_protocol::dialect::{Code, Event};
+use std::time::Duration;
 
 impl Context<'_> {
     /// Begins the times of a connection that has opened, or has become somebody.
@@ -44,6 +45,19 @@ impl Context<'_> {
         if self.is_awaited() {
             self.mute();
         }
+    }
+
+    /// The connection is who it is for so long from now on; `None`: without end.
+    pub(crate) fn prolong(&mut self, left: Option<Duration>) {
+        if self.is_awaited() {
+            return;
+        }
+        let validity = left.map(|left| Validity::Proved {
+            until_ms: self.due_after(left),
+            tell_ms: None,
+        });
+        self.session.more().validity = validity;
+        self.session.shrink();
     }
 
     /// How long the connection is still who it is. `None`: without end.

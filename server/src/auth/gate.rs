@@ -5,7 +5,7 @@
 //! never nobody. Each check is counted once, and each refusal is audited. Asked by the service.
 
 use crate::audit::event::AuditEvent;
-use crate::auth::claims::{Claims, Purpose, Verified};
+use crate::auth::claims::{Issue, Purpose, Verified};
 use crate::auth::counts::TokenCounts;
 use crate::auth::fault::TokenFault;
 use crate::auth::key::TokenKey;
@@ -80,10 +80,7 @@ impl TokenGate {
     pub(crate) fn enter(&self, peer: Peer, request: &HttpRequest<'_>) -> Passage {
         let found = match sources::find(&self.sources, request) {
             Ok(Some(found)) => found,
-            Ok(None)
-                if self.mode == TokenMode::Required
-                    && !self.sources.contains(&TokenSource::Message) =>
-            {
+            Ok(None) if self.mode == TokenMode::Required && !self.takes_messages() => {
                 return refused(&self.counts, peer, "none", TokenFault::Missing);
             }
             Ok(None) => return Passage::Known(Identity::nobody()),
@@ -145,8 +142,18 @@ impl TokenGate {
         if self.is_revoked(claims) {
             return Some(Duration::ZERO);
         }
-        let end = self.verifier.rules().end(claims.issue())?;
+        self.left(claims.issue())
+    }
+
+    /// How long a token permits what it does, beginning now. `None`: without end.
+    pub(crate) fn left(&self, issue: &Issue) -> Option<Duration> {
+        let end = issue.permits_until(self.verifier.rules())?;
         Some(Duration::from_secs(end.saturating_sub(unix_now())))
+    }
+
+    /// Whether a token may come over an open connection.
+    pub(crate) fn takes_messages(&self) -> bool {
+        self.sources.contains(&TokenSource::Message)
     }
 
     /// Other keys from now on, beside the same sets.

@@ -95,6 +95,45 @@ impl Grants {
         Some(grants)
     }
 
+    /// The same with what the claim `caps` grants, as tokens for the Centrifuge protocol have it: a
+    /// list of `channels`, how they are meant (`match`) and what is allowed there (`allow`). `None`:
+    /// it is malformed, or asks for patterns that there are not.
+    pub(crate) fn with_capabilities(self, claim: &Value) -> Option<Grants> {
+        let mut grants = self;
+        for capability in claim.as_array()? {
+            let texts = |name: &str| -> Option<Vec<&str>> {
+                let texts = capability.get(name)?.as_array()?.iter();
+                texts.map(Value::as_str).collect()
+            };
+            let patterns = match capability.get("match").and_then(Value::as_str) {
+                None | Some("") => {
+                    let names = texts("channels")?.into_iter();
+                    let names = names
+                        .map(|name| (!name.is_empty()).then(|| RoomPattern::Exactly(name.into())));
+                    names.collect::<Option<Vec<_>>>()?
+                }
+                Some("wildcard") => {
+                    let patterns = texts("channels")?.into_iter().map(RoomPattern::read);
+                    patterns.collect::<Option<Vec<_>>>()?
+                }
+                Some(_) => return None,
+            };
+            for allowed in texts("allow")? {
+                let action = match allowed {
+                    "sub" => RoomAction::Join,
+                    "pub" => RoomAction::Publish,
+                    "prs" => RoomAction::Presence,
+                    "hst" => RoomAction::History,
+                    _ => return None,
+                };
+                let all = &mut grants.rooms[action as usize];
+                *all = all.iter().chain(&patterns).cloned().collect();
+            }
+        }
+        let count: usize = grants.rooms.iter().map(|patterns| patterns.len()).sum();
+        (count <= Grants::PATTERNS_MAX).then_some(grants)
+    }
+
     /// The claim for a token. `None`: nothing is granted.
     pub(crate) fn claim(&self) -> Option<Value> {
         let granted = RoomAction::ALL.into_iter().filter_map(|action| {
@@ -178,6 +217,42 @@ mod tests {
             json!({ "join": many }),
         ] {
             assert_eq!(Grants::read(&claim), None, "{claim}");
+        }
+    }
+
+    #[test]
+    fn capabilities_grant_what_they_name() {
+        let caps = json!([
+            {"channels": ["news", "chat:*"], "allow": ["sub"]},
+            {"channels": ["chat:*"], "match": "wildcard", "allow": ["pub", "hst", "prs"]},
+        ]);
+        let grants = Grants::default().with(RoomAction::Publish, ["own"]);
+        let grants = grants.with_capabilities(&caps).unwrap();
+        for (action, room, want) in [
+            (RoomAction::Join, "news", true),
+            (RoomAction::Join, "chat:a", false),
+            (RoomAction::Join, "chat:*", true),
+            (RoomAction::Publish, "chat:a", true),
+            (RoomAction::Publish, "own", true),
+            (RoomAction::Publish, "news", false),
+            (RoomAction::Presence, "chat:a", true),
+            (RoomAction::History, "chat:a", true),
+        ] {
+            assert_eq!(grants.has(action, room), want, "{action:?} {room}");
+        }
+        let many: Vec<String> = (0..=Grants::PATTERNS_MAX).map(|n| n.to_string()).collect();
+        for caps in [
+            json!({}),
+            json!(["sub"]),
+            json!([{"channels": ["a"]}]),
+            json!([{"channels": "a", "allow": ["sub"]}]),
+            json!([{"channels": [""], "allow": ["sub"]}]),
+            json!([{"channels": ["a"], "allow": ["all"]}]),
+            json!([{"channels": ["a"], "allow": ["sub"], "match": "regex"}]),
+            json!([{"channels": ["a*b"], "allow": ["sub"], "match": "wildcard"}]),
+            json!([{"channels": many, "allow": ["sub"]}]),
+        ] {
+            assert_eq!(Grants::default().with_capabilities(&caps), None, "{caps}");
         }
     }
 

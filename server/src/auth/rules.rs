@@ -1,7 +1,7 @@
 //! Which claims must hold for a token to be taken now: times, issuer, audience. What is not
 //! configured is not asked for, but for `exp`, which is.
 
-use crate::auth::claims::Issue;
+use crate::auth::claims::{Issue, PermitEnd};
 use crate::auth::fault::TokenFault;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
@@ -92,6 +92,18 @@ impl TokenRules {
     pub(crate) fn end(&self, issue: &Issue) -> Option<u64> {
         let expires_at = issue.expires_at?;
         Some(expires_at.saturating_add(self.leeway.as_secs()))
+    }
+}
+
+impl Issue {
+    /// When what the token permits ends, which may be before the token does, or after; with so much
+    /// leeway. `None`: never by itself.
+    pub(crate) fn permits_until(&self, rules: &TokenRules) -> Option<u64> {
+        match self.permits_until {
+            None => rules.end(self),
+            Some(PermitEnd::Never) => None,
+            Some(PermitEnd::At(moment)) => Some(moment.saturating_add(rules.leeway.as_secs())),
+        }
     }
 }
 

@@ -1,42 +1,48 @@
 //! A connection of the Centrifuge protocol before and at its first command: nothing is taken before
-//! it, and it comes in time.
+//! it, and it comes in time; and at later ones that prove who it is.
 //!
-//! Invariant: a connection that has not connected waits in the allocated part of its session, so
-//! one that has costs nothing. Called by the service.
+//! Invariant: a client that says who it is is that, or is refused; never nobody, and never somebody
+//! else. Commands that come while the first is under way are held, and done after it. Called by the
+//! service.
 
-use crate::session::call::{Call, dialect_of};
-use crate::session::context::Session;
+use crate::auth::check;
+use crate::auth::claims::Purpose;
+use crate::auth::fault::TokenFault;
+use crate::centrifuge::server_side;
+use crate::session::call::{Call, OwnedCall, dialect_of};
+use crate::session::centrifuge::{CentrifugeState, ConnectStage};
+use crate::session::context::{Context, Session};
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
-use crate::wire::connection_id::ConnectionId;
-use shardcast_engine::Context as Engine;
+use crate::wire::position::since_of;
+use crate::wire::publication::INFO_BYTES_MAX;
+use shardcast_engine::{Context as Engine, Since};
 use shardcast_protocol::dialect::centrifuge::{
-    CentrifugeReply, ConnectCommand, Connected, Disconnect, Refusal,
+    CentrifugeReply, ConnectCommand, Connected, Disconnect, Refusal, Subscribed,
 };
-use shardcast_protocol::dialect::{Dialect, Id, Reply, ReplyMode};
+use shardcast_protocol::dialect::{Code, Dialect, Id, Problem, Reply, ReplyMode};
+use std::num::NonZeroU32;
 
 /// Whether the connection speaks the protocol.
 pub(crate) fn is_centrifuge(cx: &Engine<'_>) -> bool {
-    is_dialect(dialect_of(cx))
-}
-
-/// Whether it is the protocol, in either encoding.
-pub(crate) fn is_dialect(dialect: Dialect) -> bool {
-    match dialect {
-        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => true,
-        Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => false,
-    }
+    dialect_of(cx).is_centrifuge()
 }
 
 /// The connection is open, and its first command is awaited.
 pub(crate) fn await_connect(cx: &mut Engine<'_>, session: &mut Session, shared: &Shared) {
-    session.more().awaits_connect = true;
+    state(session).stage = ConnectStage::Awaited;
     cx.wake_at(cx.now_ms().saturating_add(shared.centrifuge.connect_ms));
 }
 
-/// Whether the first command has come.
-pub(crate) fn is_connected(session: &Session) -> bool {
-    session.some().is_none_or(|more| !more.awaits_connect)
+/// The state of what only the protocol has, to be shrunk afterwards.
+pub(crate) fn state(session: &mut Session) -> &mut CentrifugeState {
+    session.more().centrifuge.get_or_insert_default()
+}
+
+/// How far the first command is.
+pub(crate) fn stage(session: &Session) -> ConnectStage {
+    let state = session.some().and_then(|more| more.centrifuge.as_ref());
+    state.map_or(ConnectStage::Connected, |state| state.stage)
 }
 
 /// By when a first command must come that has not; `None`: it has.
@@ -44,38 +50,198 @@ pub(crate) fn connect_due(session: &Session, shared: &Shared) -> Option<u64> {
     let due_ms = session
         .opened_ms()
         .saturating_add(shared.centrifuge.connect_ms);
-    (!is_connected(session)).then_some(due_ms)
+    (stage(session) != ConnectStage::Connected).then_some(due_ms)
 }
 
-/// The first command. Where tokens count, one that comes only here is refused, for nobody looks at
-/// it: a client that says who it is must not be taken for nobody.
-pub(crate) fn connect(
-    cx: &mut Engine<'_>,
-    session: &mut Session,
-    shared: &Shared,
-    id: Id<'_>,
-    asked: &ConnectCommand<'_>,
-) {
-    let is_known = session.identity() != &Identity::nobody();
-    if shared.gate.is_some() && !asked.token.is_empty() && !is_known {
-        return end(cx, Disconnect::INVALID_TOKEN);
+/// Keeps commands for later. False: they are more than a message may have.
+pub(crate) fn hold(cx: &Engine<'_>, session: &mut Session, commands: &[u8]) -> bool {
+    let held = &mut state(session).held;
+    let fits = held.len() + commands.len() < cx.message_bytes_max();
+    if fits && !commands.is_empty() {
+        held.extend_from_slice(commands);
+        if dialect_of(cx) == Dialect::CentrifugeJson {
+            held.push(b'\n');
+        }
     }
-    session.more().awaits_connect = false;
+    fits
+}
+
+/// Takes what was held, once the first command is done.
+pub(crate) fn take_held(session: &mut Session) -> Option<Vec<u8>> {
+    let state = session.some_mut()?.centrifuge.as_mut()?;
+    let is_ready = state.stage == ConnectStage::Connected && !state.held.is_empty();
+    let held = is_ready.then(|| std::mem::take(&mut state.held));
     session.shrink();
-    let client = ConnectionId(cx.address()).text();
+    held
+}
+
+/// The first command, which is the request at hand.
+pub(crate) fn connect(cx: &mut Context<'_>, asked: &ConnectCommand<'_>) {
+    let Some(call) = cx.defer() else { return };
+    state(cx.session).stage = ConnectStage::UnderWay;
+    let had = asked
+        .had
+        .channels()
+        .take(cx.shared.rooms_per_connection_max);
+    let had: Vec<(Box<str>, Since)> = had
+        .map(|(channel, since)| (channel.into(), since_of(&since)))
+        .collect();
+    let is_known = cx.identity() != &Identity::nobody();
+    let takes = match &cx.shared.gate {
+        None => return begin(cx, call, had),
+        Some(gate) => gate.takes_messages(),
+    };
+    if is_known || asked.token.is_empty() {
+        return match cx.is_awaited() {
+            true => end_with(cx, Disconnect::INVALID_TOKEN, "a token is required"),
+            false => begin(cx, call, had),
+        };
+    }
+    if !takes {
+        let text = "tokens are not taken in messages here";
+        return end_with(cx, Disconnect::INVALID_TOKEN, text);
+    }
+    let waiting = call.clone();
+    let begun = check::start(
+        cx,
+        &asked.token,
+        Purpose::Connection,
+        move |cx, outcome| match outcome {
+            Ok(verified) => match check::apply(cx, verified) {
+                Ok(_) => begin(cx, waiting, had),
+                Err(failure) => refuse_connect(cx, &waiting, &failure.into_problem("connect")),
+            },
+            Err(TokenFault::Expired) => {
+                answer_refusal(cx, &waiting, Refusal::TokenExpired);
+                go_back(cx);
+            }
+            Err(fault) if fault.is_transient() => {
+                refuse_connect(cx, &waiting, &fault.problem());
+            }
+            Err(fault) => end_with(cx, Disconnect::INVALID_TOKEN, &fault.to_string()),
+        },
+    );
+    if let Err(problem) = begun {
+        refuse_connect(cx, &call, &problem);
+    }
+}
+
+/// The first command is refused; another may come.
+fn refuse_connect(cx: &mut Context<'_>, call: &OwnedCall, problem: &Problem) {
+    if problem.code == Code::Unauthorized || problem.code == Code::Forbidden {
+        return end_with(cx, Disconnect::INVALID_TOKEN, &problem.message);
+    }
+    cx.answer_to(call, &Reply::Error(problem));
+    go_back(cx);
+}
+
+/// Nobody serves what came behind a first command that was refused.
+fn go_back(cx: &mut Context<'_>) {
+    let state = state(cx.session);
+    state.stage = ConnectStage::Awaited;
+    state.held = Vec::new();
+}
+
+/// It is known who the client is: what is left is where it is from the start.
+fn begin(cx: &mut Context<'_>, call: OwnedCall, had: Vec<(Box<str>, Since)>) {
+    let info = cx.identity().claims().and_then(|claims| claims.info());
+    if info.is_some_and(|info| info.len() > INFO_BYTES_MAX) {
+        let text = "the token's claim info is longer than 1024 bytes";
+        return end_with(cx, Disconnect::INVALID_TOKEN, text);
+    }
+    server_side::begin(cx, call, &had);
+}
+
+/// Answers the first command; what was held is done next.
+pub(super) fn connected(cx: &mut Context<'_>, call: &OwnedCall, subs: &[(&str, Subscribed<'_>)]) {
+    state(cx.session).stage = ConnectStage::Connected;
+    answer_connected(cx, call, Proof::First, subs);
+    cx.session.shrink();
+}
+
+/// Which command has proved who the client is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    First,
+    Refresh,
+}
+
+fn answer_connected(
+    cx: &mut Context<'_>,
+    call: &OwnedCall,
+    proof: Proof,
+    subs: &[(&str, Subscribed<'_>)],
+) {
+    let client = cx.connection().text();
+    let shared = cx.shared;
     let connected = Connected {
         client: client.as_str(),
         version: &shared.server,
         ping_s: shared.centrifuge.ping_s,
+        ttl_s: cx.remaining_ms().map(|left_ms| ttl_s(cx, left_ms)),
+        subs,
     };
-    let reply = Reply::Centrifuge(CentrifugeReply::Connected(connected));
-    call(id).answer(cx, session, &reply);
+    let reply = match proof {
+        Proof::First => CentrifugeReply::Connected(connected),
+        Proof::Refresh => CentrifugeReply::Refreshed(connected),
+    };
+    cx.answer_to(call, &Reply::Centrifuge(reply));
+}
+
+/// After how many seconds a client brings another token, of one that ends in so many milliseconds:
+/// as long before as native clients are told that it ends.
+pub(super) fn ttl_s(cx: &Context<'_>, left_ms: u64) -> NonZeroU32 {
+    let early = cx.shared.gate.as_ref().map(|gate| gate.expiring());
+    let early_ms = early.map_or(0, |early| early.as_millis());
+    let early_ms = u64::try_from(early_ms).unwrap_or(u64::MAX);
+    let ttl_ms = match left_ms.checked_sub(early_ms) {
+        Some(ttl_ms) if ttl_ms > early_ms => ttl_ms,
+        Some(_) | None => left_ms / 2,
+    };
+    let ttl_s = u32::try_from(ttl_ms / 1_000).unwrap_or(u32::MAX);
+    NonZeroU32::new(ttl_s).unwrap_or(NonZeroU32::MIN)
+}
+
+/// `refresh`, which is the request at hand: another token of the same client.
+pub(crate) fn refresh(cx: &mut Context<'_>, token: &str) {
+    let Some(call) = cx.defer() else { return };
+    if cx.shared.gate.is_none() {
+        return answer_refusal(cx, &call, Refusal::NotAvailable);
+    }
+    let waiting = call.clone();
+    let begun = check::start(cx, token, Purpose::Connection, move |cx, outcome| {
+        let applied = match outcome {
+            Ok(verified) => check::apply(cx, verified).map_err(|it| it.into_problem("refresh")),
+            // The client comes back, and gets another one for that.
+            Err(TokenFault::Expired) => return end_with(cx, Disconnect::EXPIRED, ""),
+            Err(fault) => Err(fault.problem()),
+        };
+        match applied {
+            Ok(_) => answer_connected(cx, &waiting, Proof::Refresh, &[]),
+            Err(problem) if problem.code == Code::Unauthorized => {
+                end_with(cx, Disconnect::INVALID_TOKEN, &problem.message);
+            }
+            Err(problem) => cx.answer_to(&waiting, &Reply::Error(&problem)),
+        }
+    });
+    if let Err(problem) = begun {
+        cx.answer_to(&call, &Reply::Error(&problem));
+    }
 }
 
 /// Refuses a command.
 pub(crate) fn refuse(cx: &mut Engine<'_>, session: &mut Session, id: Id<'_>, refusal: Refusal) {
-    let reply = Reply::Centrifuge(CentrifugeReply::Refused(refusal));
-    call(id).answer(cx, session, &reply);
+    answer(
+        cx,
+        session,
+        id,
+        &Reply::Centrifuge(CentrifugeReply::Refused(refusal)),
+    );
+}
+
+/// Refuses a command that was deferred.
+pub(super) fn answer_refusal(cx: &mut Context<'_>, call: &OwnedCall, refusal: Refusal) {
+    cx.answer_to(call, &Reply::Centrifuge(CentrifugeReply::Refused(refusal)));
 }
 
 /// Answers a command at once.
@@ -83,7 +249,8 @@ pub(crate) fn answer(cx: &mut Engine<'_>, session: &mut Session, id: Id<'_>, rep
     call(id).answer(cx, session, reply);
 }
 
-fn call(id: Id<'_>) -> Call<'_> {
+/// A command that is replied to.
+pub(crate) fn call(id: Id<'_>) -> Call<'_> {
     Call {
         id: Some(id),
         mode: ReplyMode::Always,
@@ -94,4 +261,13 @@ fn call(id: Id<'_>) -> Call<'_> {
 /// Ends the connection.
 pub(crate) fn end(cx: &mut Engine<'_>, disconnect: Disconnect) {
     cx.close(disconnect.code(), disconnect.reason());
+}
+
+/// Ends the connection, and says why in other words, if there are some.
+pub(super) fn end_with(cx: &mut Context<'_>, disconnect: Disconnect, text: &str) {
+    let text = match text {
+        "" => disconnect.reason(),
+        text => text,
+    };
+    cx.disconnect(disconnect.code(), text);
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Times of clients that speak the Centrifuge protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Centrifuge {
     /// From one ping of the server to the next; clients are told it in whole seconds, rounded up.
     /// Never more than half of [`shardcast_engine::Config::idle_timeout`], which would end silent
@@ -20,6 +20,9 @@ pub struct Centrifuge {
     pub pong_timeout: Duration,
     /// From the open connection to its first command: after it the connection is closed with 3502.
     pub connect_timeout: Duration,
+    /// Every user is in a channel of its own from the start, whose name begins so and ends with the
+    /// user's. `None`: there are no such channels.
+    pub personal_channels: Option<String>,
 }
 
 impl Default for Centrifuge {
@@ -28,21 +31,23 @@ impl Default for Centrifuge {
             ping_interval: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(8),
             connect_timeout: Duration::from_secs(10),
+            personal_channels: None,
         }
     }
 }
 
 /// The same as the shards use it.
 #[derive(Clone, Debug)]
-pub(crate) struct CentrifugeTimes {
+pub(crate) struct CentrifugeOptions {
     json: Arc<HeartbeatMessage>,
     protobuf: Arc<HeartbeatMessage>,
     pub(crate) ping_s: u32,
     pub(crate) connect_ms: u64,
+    personal: Option<Box<str>>,
 }
 
-impl CentrifugeTimes {
-    pub(crate) fn new(options: Centrifuge, idle_timeout: Duration) -> CentrifugeTimes {
+impl CentrifugeOptions {
+    pub(crate) fn new(options: &Centrifuge, idle_timeout: Duration) -> CentrifugeOptions {
         let every = options.ping_interval.min(idle_timeout / 2);
         let message = |kind, ping| {
             Arc::new(HeartbeatMessage {
@@ -53,12 +58,18 @@ impl CentrifugeTimes {
         };
         let whole_s = every.as_millis().div_ceil(1_000);
         let connect_ms = options.connect_timeout.as_millis();
-        CentrifugeTimes {
+        CentrifugeOptions {
             json: message(Kind::Text, PING_JSON),
             protobuf: message(Kind::Binary, PING_PROTOBUF),
             ping_s: u32::try_from(whole_s).unwrap_or(u32::MAX),
             connect_ms: u64::try_from(connect_ms).unwrap_or(u64::MAX),
+            personal: options.personal_channels.as_deref().map(Into::into),
         }
+    }
+
+    /// The channel of a user's own, if users have such.
+    pub(crate) fn personal_channel_of(&self, user: Option<&str>) -> Option<String> {
+        Some(format!("{}{}", self.personal.as_deref()?, user?))
     }
 
     /// How a dialect keeps its connections alive.
@@ -90,7 +101,7 @@ mod tests {
                 ping_interval: time(ping),
                 ..Centrifuge::default()
             };
-            let times = CentrifugeTimes::new(options, time(idle));
+            let times = CentrifugeOptions::new(&options, time(idle));
             assert_eq!((times.json.every, times.ping_s), (time(every), told));
             assert_eq!(times.protobuf.every, time(every));
         }

@@ -4,12 +4,17 @@
 //! Invariant: a subscribe is replied to before anything of its channel is sent, and an unsubscribe
 //! holds for the next command, whichever shard has to hear of it.
 
+use crate::auth::check;
+use crate::auth::claims::{Purpose, RoomClaims, Verified};
+use crate::auth::fault::TokenFault;
 use crate::auth::grants::RoomAction;
-use crate::limits::check;
-use crate::namespace::Standing;
-use crate::namespace::resolved::ResolvedRoom;
+use crate::centrifuge::connection;
+use crate::centrifuge::recovery::{FoundPage, RecoveryMode};
+use crate::centrifuge::server_side;
+use crate::limits::check as check_limits;
+use crate::rooms::kept::KeptPage;
 use crate::rooms::membership::{self, RoomToJoin};
-use crate::rooms::{members, presence};
+use crate::rooms::{history, members, presence};
 use crate::session::call::OwnedCall;
 use crate::session::context::{Context, Continuation};
 use crate::session::pending::{JoinedRoom, Outcome, Requester, Shape};
@@ -17,9 +22,13 @@ use crate::wire::position::{epoch_text, since_of};
 use shardcast_engine::{PresenceQuery, Recovery, Since};
 use shardcast_protocol::dialect::centrifuge::{
     CentrifugeReply, CentrifugeRequest, IfLost, Recovering, Refusal, Subscribe, Subscribed,
+    Unsubscribed,
 };
-use shardcast_protocol::dialect::{Problem, Reply};
+use shardcast_protocol::dialect::{Code, Event, Problem, Reply};
 use std::collections::HashSet;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Serves a request: answers it now, or when other shards have answered.
 pub(crate) fn run(cx: &mut Context<'_>, request: &CentrifugeRequest<'_>) -> Result<(), Problem> {
@@ -35,97 +44,346 @@ pub(crate) fn refuse(cx: &mut Context<'_>, refusal: Refusal) {
     cx.answer(&Reply::Centrifuge(CentrifugeReply::Refused(refusal)));
 }
 
-/// What a client wished to have of what it has missed.
-#[derive(Clone, Copy)]
+/// A channel that a client enters, kept while a token is checked and the channel is read.
+#[derive(Clone)]
 struct Wish {
-    /// What it has had. `None`: nothing is wished for.
+    channel: Arc<str>,
+    /// What the client has had. `None`: nothing is wished for.
     since: Option<Since>,
     if_lost: IfLost,
-    readable: Readable,
-}
-
-/// Whether the client may name places in the channel's log.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Readable {
-    No,
-    Yes,
+    /// What its token says of it.
+    info: Option<Box<str>>,
+    /// How long its token lets it stay. `None`: as long as it likes.
+    term: Option<Duration>,
 }
 
 fn subscribe(cx: &mut Context<'_>, asked: &Subscribe<'_>) -> Result<(), Problem> {
     let room = cx.shared.resolve(&asked.channel)?;
-    if cx.is_in(room.name()) {
+    if cx.is_in(room.name()) || is_entering(cx, room.name()) {
         refuse(cx, Refusal::AlreadySubscribed);
         return Ok(());
     }
-    cx.may(RoomAction::Join, &room)?;
-    check::join(cx, 1)?;
     let wish = Wish {
+        channel: room.name().into(),
         since: asked.recover.as_ref().map(since_of),
         if_lost: asked.if_lost,
-        readable: readable(cx, &room),
+        info: None,
+        term: None,
     };
-    let join = RoomToJoin {
-        room,
-        since: wish.since.filter(|_| wish.readable == Readable::Yes),
-        shown: None,
-        before: None,
+    if !asked.token.is_empty() && cx.shared.gate.is_some() {
+        check_limits::join(cx, 1)?;
+        subscribe_with_token(cx, wish, &asked.token);
+        return Ok(());
+    }
+    cx.may(RoomAction::Join, &room)?;
+    check_limits::join(cx, 1)?;
+    let Some(call) = cx.defer() else {
+        return Ok(());
     };
-    let requester = |cx: &mut Context<'_>| {
-        then(cx, move |cx, call, outcome| {
-            if let Outcome::Joined(joining) = outcome {
-                let joined = membership::conclude(cx, joining);
-                answer_subscribe(cx, call, wish, joined);
-            }
-        })
-    };
-    membership::join(cx, requester, Shape::Room, &[join])
+    if let Err(problem) = enter(cx, &call, wish) {
+        cx.answer_to(&call, &Reply::Error(&problem));
+    }
+    Ok(())
 }
 
-fn readable(cx: &Context<'_>, room: &ResolvedRoom<'_>) -> Readable {
-    match room.history() {
-        Some(_) if cx.may_read(room, Standing::Member).is_ok() => Readable::Yes,
-        Some(_) | None => Readable::No,
+fn is_entering(cx: &Context<'_>, channel: &str) -> bool {
+    let state = cx.session.some().and_then(|more| more.centrifuge.as_ref());
+    state.is_some_and(|state| state.enters(channel))
+}
+
+/// A subscribe goes on elsewhere before the engine knows the channel: until
+/// [`is_given_up`] is asked.
+fn begin_entering(cx: &mut Context<'_>, channel: &Arc<str>) -> u64 {
+    let serial = cx.state.take_serial();
+    connection::state(cx.session).enter(Arc::clone(channel), serial);
+    serial
+}
+
+/// Whether the client has unsubscribed meanwhile. It is replied to all the same.
+fn is_given_up(cx: &mut Context<'_>, call: &OwnedCall, serial: u64) -> bool {
+    let is_there = connection::state(cx.session).take_entering(serial);
+    cx.session.shrink();
+    if !is_there {
+        let problem = Problem::new(Code::NotJoined, "unsubscribed meanwhile");
+        cx.answer_to(call, &Reply::Error(&problem));
     }
+    !is_there
+}
+
+/// Enters a channel that the token lets the client into.
+fn subscribe_with_token(cx: &mut Context<'_>, wish: Wish, token: &str) {
+    let Some(call) = cx.defer() else { return };
+    let serial = begin_entering(cx, &wish.channel);
+    let waiting = call.clone();
+    let begun = check::start(cx, token, Purpose::Room, move |cx, outcome| {
+        if is_given_up(cx, &waiting, serial) {
+            return;
+        }
+        match permitted(cx, &wish.channel, outcome) {
+            Ok(claims) => {
+                let wish = Wish {
+                    info: claims.info().map(Into::into),
+                    term: term_of(cx, &claims),
+                    ..wish
+                };
+                if let Err(problem) = enter(cx, &waiting, wish) {
+                    cx.answer_to(&waiting, &Reply::Error(&problem));
+                }
+            }
+            Err(refused) => answer_refused_token(cx, &waiting, &refused),
+        }
+    });
+    if let Err(problem) = begun {
+        connection::state(cx.session).take_entering(serial);
+        cx.session.shrink();
+        cx.answer_to(&call, &Reply::Error(&problem));
+    }
+}
+
+/// Why a channel's token is not taken.
+enum RefusedToken {
+    /// It was good once.
+    Expired,
+    Other(Problem),
+}
+
+/// What the token of a channel claims, if it lets the connection in.
+fn permitted(
+    cx: &Context<'_>,
+    channel: &str,
+    outcome: Result<Verified, TokenFault>,
+) -> Result<Arc<RoomClaims>, RefusedToken> {
+    let verified = match outcome {
+        Ok(verified) => verified,
+        Err(TokenFault::Expired) => return Err(RefusedToken::Expired),
+        Err(fault) if fault.is_transient() => return Err(RefusedToken::Other(fault.problem())),
+        Err(fault) => {
+            let problem = Problem::new(Code::Forbidden, fault.to_string());
+            return Err(RefusedToken::Other(problem));
+        }
+    };
+    let room = cx.shared.resolve(channel).map_err(Problem::from);
+    let admitted = room.and_then(|room| check::admit(cx, &room, &verified));
+    admitted.map_err(|problem| {
+        RefusedToken::Other(match problem.code {
+            Code::Unauthorized => Problem::new(Code::Forbidden, problem.message),
+            _ => problem,
+        })
+    })
+}
+
+fn answer_refused_token(cx: &mut Context<'_>, call: &OwnedCall, refused: &RefusedToken) {
+    match refused {
+        RefusedToken::Expired => connection::answer_refusal(cx, call, Refusal::TokenExpired),
+        RefusedToken::Other(problem) => cx.answer_to(call, &Reply::Error(problem)),
+    }
+}
+
+fn term_of(cx: &Context<'_>, claims: &RoomClaims) -> Option<Duration> {
+    cx.shared.gate.as_ref()?.left(claims.issue())
+}
+
+/// Reads what the client has missed of the channel, if it wishes to have that, and joins.
+fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Problem> {
+    let shared = cx.shared;
+    let channel = Arc::clone(&wish.channel);
+    let room = shared.resolve(&channel)?;
+    let mode = RecoveryMode::of(cx, &room);
+    let is_read = match mode {
+        RecoveryMode::Off => false,
+        RecoveryMode::Cache => true,
+        RecoveryMode::Stream | RecoveryMode::StreamByKey => wish.since.is_some(),
+    };
+    if !is_read {
+        return join(cx, call, wish, mode, None);
+    }
+    let serial = begin_entering(cx, &channel);
+    let (call, since) = (call.clone(), wish.since);
+    let then = Continuation::new(move |cx, outcome| {
+        let Outcome::Read {
+            history: Some(history),
+            ..
+        } = outcome
+        else {
+            return;
+        };
+        if is_given_up(cx, &call, serial) {
+            return;
+        }
+        let mut bytes_left = cx.shared.page_bytes_max;
+        let asked = (mode, since);
+        let found = FoundPage::new(cx, &wish.channel, asked, history, &mut bytes_left);
+        let joined = match (found.recovering, wish.if_lost) {
+            (Recovering::Lost, IfLost::Refuse) => {
+                let refusal = Refusal::UnrecoverablePosition;
+                return connection::answer_refusal(cx, &call, refusal);
+            }
+            (Recovering::Lost, IfLost::Begin) => join(cx, &call, wish, mode, None),
+            (Recovering::Recovered | Recovering::No, _) => join(cx, &call, wish, mode, Some(found)),
+        };
+        if let Err(problem) = joined {
+            cx.answer_to(&call, &Reply::Error(&problem));
+        }
+    });
+    let read = history::read(cx, |_| Requester::Code(then), room, mode.query(since));
+    if read.is_err() {
+        connection::state(cx.session).take_entering(serial);
+        cx.session.shrink();
+    }
+    read
+}
+
+/// Joins, where what was found of the channel ends.
+fn join(
+    cx: &mut Context<'_>,
+    call: &OwnedCall,
+    wish: Wish,
+    mode: RecoveryMode,
+    found: Option<FoundPage>,
+) -> Result<(), Problem> {
+    let shared = cx.shared;
+    let channel = Arc::clone(&wish.channel);
+    let room = shared.resolve(&channel)?;
+    let info = wish.info.as_deref().filter(|_| room.presence().is_some());
+    let shown = info.map(|info| presence::shown_in(&room, server_side::json(info)));
+    let asked = RoomToJoin {
+        room,
+        since: found.as_ref().and_then(FoundPage::since),
+        shown: shown.transpose()?,
+        before: None,
+    };
+    let call = call.clone();
+    membership::join_one(cx, asked, move |cx, joined| match joined {
+        Ok(joined) => answer_subscribe(cx, &call, &wish, (mode, found), &joined),
+        Err(problem) => cx.answer_to(&call, &Reply::Error(&problem)),
+    })
 }
 
 fn answer_subscribe(
     cx: &mut Context<'_>,
     call: &OwnedCall,
-    wish: Wish,
-    joined: Result<Vec<JoinedRoom>, Problem>,
+    wish: &Wish,
+    (mode, found): (RecoveryMode, Option<FoundPage>),
+    joined: &JoinedRoom,
 ) {
-    let room = match joined.as_deref() {
-        Ok([room]) => room,
-        Ok(_) => unreachable!("one room was joined"),
-        Err(problem) => return cx.answer_to(call, &Reply::Error(problem)),
-    };
-    let log = room.log.filter(|_| wish.readable == Readable::Yes);
-    let recovered = log.and_then(|log| log.recovery) == Some(Recovery::Recovered);
-    let recovery = match wish.since {
-        None => Recovering::No,
-        Some(_) if recovered => Recovering::Recovered,
-        Some(_) => Recovering::Lost,
+    let log = joined.log.filter(|_| mode != RecoveryMode::Off);
+    // Trimmed since it was read.
+    let is_lost = matches!(log.and_then(|log| log.recovery), Some(Recovery::Lost(_)));
+    let found = found.filter(|_| !is_lost);
+    let recovery = match (&found, wish.since) {
+        (Some(found), _) => found.recovering,
+        (None, Some(_)) => Recovering::Lost,
+        (None, None) => Recovering::No,
     };
     if recovery == Recovering::Lost && wish.if_lost == IfLost::Refuse {
         let tag = cx.state.take_tags(1);
         // Fails where the client has left in the meantime; the answer is dropped.
-        let _ = cx.engine.leave(&room.room, tag);
-        let refused = CentrifugeReply::Refused(Refusal::UnrecoverablePosition);
-        return cx.answer_to(call, &Reply::Centrifuge(refused));
+        let _ = cx.engine.leave(&joined.room, tag);
+        return connection::answer_refusal(cx, call, Refusal::UnrecoverablePosition);
     }
-    let epoch = log.map(|log| epoch_text(log.position));
-    let position = epoch.as_ref().zip(log).map(|(epoch, log)| {
-        // A client that recovers goes on from where it was: each message moves it.
-        let from = wish.since.filter(|_| recovered);
-        epoch.at(from.map_or(log.position.offset, |since| since.offset))
-    });
-    let subscribed = CentrifugeReply::Subscribed(Subscribed { position, recovery });
-    cx.answer_to(call, &Reply::Centrifuge(subscribed));
+    let ttl_s = set_term(cx, &joined.room, wish.term);
+    let position = match &found {
+        Some(found) => Some(found.position()),
+        None => log.map(|log| log.position),
+    };
+    let kept = found.as_ref().map(|found| found.kept(&joined.room));
+    let publications = kept.as_ref().map(KeptPage::messages);
+    let epoch = position.map(epoch_text);
+    let subscribed = Subscribed {
+        position: epoch
+            .as_ref()
+            .zip(position)
+            .map(|(epoch, position)| epoch.at(position.offset)),
+        recovery,
+        publications: publications.as_deref().unwrap_or(&[]),
+        ttl_s,
+    };
+    cx.answer_to(
+        call,
+        &Reply::Centrifuge(CentrifugeReply::Subscribed(subscribed)),
+    );
+}
+
+/// How long the connection may be in the channel from now on; what its client is told of it.
+fn set_term(cx: &mut Context<'_>, channel: &str, term: Option<Duration>) -> Option<NonZeroU32> {
+    let has_state = cx
+        .session
+        .some()
+        .is_some_and(|more| more.centrifuge.is_some());
+    if term.is_none() && !has_state {
+        return None;
+    }
+    let until_ms = term.map(|term| cx.due_after(term));
+    connection::state(cx.session).set_term(channel, until_ms);
+    cx.session.shrink();
+    let left_ms = until_ms?.saturating_sub(cx.engine.now_ms());
+    Some(connection::ttl_s(cx, left_ms))
+}
+
+/// `sub_refresh`, which is the request at hand: another token of the same channel.
+pub(crate) fn refresh(cx: &mut Context<'_>, channel: &str, token: &str) {
+    let Some(call) = cx.defer() else { return };
+    if cx.shared.gate.is_none() {
+        return connection::answer_refusal(cx, &call, Refusal::NotAvailable);
+    }
+    let (waiting, name) = (call.clone(), Arc::<str>::from(channel));
+    let begun = check::start(
+        cx,
+        token,
+        Purpose::Room,
+        move |cx, outcome| match permitted(cx, &name, outcome) {
+            Ok(_) if !cx.is_in(&name) => {
+                let problem = Problem::new(Code::NotJoined, "the connection is not in the channel");
+                cx.answer_to(&waiting, &Reply::Error(&problem));
+            }
+            Ok(claims) => {
+                let term = term_of(cx, &claims);
+                let ttl_s = set_term(cx, &name, term);
+                let refreshed = CentrifugeReply::SubRefreshed { ttl_s };
+                cx.answer_to(&waiting, &Reply::Centrifuge(refreshed));
+            }
+            Err(refused) => answer_refused_token(cx, &waiting, &refused),
+        },
+    );
+    if let Err(problem) = begun {
+        cx.answer_to(&call, &Reply::Error(&problem));
+    }
+}
+
+/// Ends memberships whose time is over by now: their clients may come back with other tokens.
+pub(crate) fn expire(cx: &mut Context<'_>) {
+    let now_ms = cx.engine.now_ms();
+    loop {
+        let state = cx
+            .session
+            .some_mut()
+            .and_then(|more| more.centrifuge.as_mut());
+        let Some(channel) = state.and_then(|state| state.take_over(now_ms)) else {
+            return cx.session.shrink();
+        };
+        let tag = cx.state.take_tags(1);
+        // Fails where the client has left it by itself.
+        if cx.engine.leave(&channel, tag).is_ok() {
+            cx.send_event(&Event::Unsubscribed {
+                room: &channel,
+                why: Unsubscribed::Expired,
+            });
+        }
+    }
 }
 
 /// Who is in no channel of this name has left it already.
 fn unsubscribe(cx: &mut Context<'_>, channel: &str) -> Result<(), Problem> {
     let room = cx.shared.resolve(channel)?;
+    if let Some(state) = cx
+        .session
+        .some_mut()
+        .and_then(|more| more.centrifuge.as_mut())
+    {
+        state.give_up(channel);
+        state.set_term(channel, None);
+        cx.session.shrink();
+    }
     if !cx.is_in(room.name()) {
         cx.answer(&Reply::Left { room: room.name() });
         return Ok(());

@@ -457,6 +457,15 @@ pub(super) static KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "centrifuge.personal_channels",
+        flag: None,
+        what: "What the name of a channel begins with in which every user is from the start, and which ends with the user's name: # makes #ann, inbox:# makes inbox:#ann.",
+        kind: ValueKind::Other(
+            "none, or 1 to 64 visible ASCII characters without quotes and backslashes",
+            |settings| &mut settings.centrifuge.personal_channels,
+        ),
+    },
+    Key {
         name: "log.level",
         flag: None,
         what: "Least severe event that is logged. Logs go to standard error.",

@@ -27,8 +27,8 @@ pub(super) const PRESENCE: Key = Key {
 pub(super) const OWNED_BY: Key = Key {
     name: "rooms.owned_by",
     flag: None,
-    what: "Whose the rooms are, by their names behind prefix and colon: nobody's, the user's who is called so (name), or the users' who are listed with commas between (list). To others a room is closed whatever the keys above say, unless a token grants it.",
-    kind: ValueKind::Other("nobody, name or list", |settings| {
+    what: "Whose the rooms are, by their names behind prefix and colon: nobody's, the user's who is called so (name), or the users' who are listed with commas between (list), or so behind a # (hash: without one it is nobody's). To others a room is closed whatever the keys above say, unless a token grants it.",
+    kind: ValueKind::Other("nobody, name, list or hash", |settings| {
         &mut settings.rooms.owners
     }),
 };

@@ -166,6 +166,7 @@ impl ConfigValue for Owners {
             NOBODY => Owners::Nobody,
             "name" => Owners::Name,
             "list" => Owners::List,
+            "hash" => Owners::ListBehindHash,
             _ => return None,
         };
         Some(())
@@ -176,6 +177,7 @@ impl ConfigValue for Owners {
             Owners::Nobody => NOBODY.to_owned(),
             Owners::Name => "name".to_owned(),
             Owners::List => "list".to_owned(),
+            Owners::ListBehindHash => "hash".to_owned(),
         }
     }
 }

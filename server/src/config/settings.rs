@@ -327,7 +327,7 @@ impl Settings {
 
     /// Times of clients of the Centrifuge protocol; `None`: they are not served.
     pub(crate) fn centrifuge(&self) -> Option<Centrifuge> {
-        self.centrifuge_enabled.then_some(self.centrifuge)
+        self.centrifuge_enabled.then(|| self.centrifuge.clone())
     }
 
     /// Where the admin port listens.

@@ -15,6 +15,8 @@ pub(super) trait ConfigValue {
     fn show(&self) -> String;
 }
 
+const NONE: &str = "none";
+
 impl ConfigValue for SocketAddr {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = text.parse().ok()?;
@@ -23,6 +25,25 @@ impl ConfigValue for SocketAddr {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+/// What a name begins with, if there is such a name.
+impl ConfigValue for Option<String> {
+    fn read(&mut self, text: &str) -> Option<()> {
+        let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
+        *self = match text {
+            NONE => None,
+            start if (1..=64).contains(&start.len()) && start.bytes().all(fits) => {
+                Some(start.to_owned())
+            }
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        self.as_deref().unwrap_or(NONE).to_owned()
     }
 }
 

@@ -4,13 +4,10 @@
 //! rooms that the connection is in were joined as the user that it is.
 
 use crate::auth::check;
-use crate::auth::claims::{Claims, Purpose, Verified};
+use crate::auth::claims::Purpose;
 use crate::auth::fault::TokenFault;
 use crate::session::context::Context;
-use crate::session::identity::Identity;
-use crate::wire::failure::Failure;
 use shardcast_protocol::dialect::{Authenticated, Code, Credential, Problem, Reply};
-use std::sync::Arc;
 
 /// Whether the connection must have said before who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +30,8 @@ pub(crate) fn authenticate(
     let begun = check::start(cx, &token.0, Purpose::Connection, {
         let call = call.clone();
         move |cx, outcome| {
-            let outcome = outcome.and_then(|verified| {
-                apply(cx, verified).map_err(|failure| failure.into_problem("auth"))
+            let outcome = outcome.map_err(TokenFault::problem).and_then(|verified| {
+                check::apply(cx, verified).map_err(|failure| failure.into_problem("auth"))
             });
             let Some(call) = call else { return };
             match outcome {
@@ -58,20 +55,4 @@ pub(crate) fn authenticate(
         cx.answer_to(call, &Reply::Error(problem));
     }
     Ok(())
-}
-
-/// Makes the connection what a token says of it.
-///
-/// # Errors
-/// The token is of another user, or a problem of [`Context::identify`]; nothing has changed.
-pub(crate) fn apply(cx: &mut Context<'_>, verified: Verified) -> Result<Arc<Claims>, Failure> {
-    let Verified::Connection(claims) = verified else {
-        return Err(check::refused(cx, TokenFault::Purpose).into());
-    };
-    if cx.user().is_some() && cx.user() != claims.user() {
-        return Err(check::refused(cx, TokenFault::User).into());
-    }
-    cx.identify(Identity::verified(Arc::clone(&claims)))?;
-    cx.begin_validity();
-    Ok(claims)
 }

@@ -4,7 +4,6 @@
 //! request changed nothing.
 
 use crate::auth::grants::RoomAction;
-use crate::centrifuge::connection::is_dialect;
 use crate::centrifuge::requests;
 use crate::dispatch::authenticate::{Occasion, authenticate};
 use crate::dispatch::naming::{bad_request, with_rooms};
@@ -163,7 +162,7 @@ fn history(cx: &mut Context<'_>, asked: &dialect::HistoryQuery<'_>) -> Result<()
         true => Standing::Member,
         false => Standing::Stranger,
     };
-    if is_dialect(cx.dialect()) && room.history().is_none() {
+    if cx.dialect().is_centrifuge() && room.history().is_none() {
         cx.may_read(&room, standing)?;
         requests::refuse(cx, Refusal::NotAvailable);
         return Ok(());

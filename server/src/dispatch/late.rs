@@ -4,19 +4,16 @@
 
 use crate::dispatch::page::fitting;
 use crate::dispatch::{present, resuming};
+use crate::rooms::kept::KeptPage;
 use crate::rooms::membership;
 use crate::session::call::OwnedCall;
 use crate::session::context::Context;
 use crate::session::pending::{
     Awaited, AwaitedPlaces, JoinedRoom, Joining, Outcome, Publishing, Shape,
 };
-use crate::wire::connection_id::{ConnectionId, IdText};
 use crate::wire::position::{EpochText, epoch_text, loss_reason, recovery_of, repeat_of};
-use crate::wire::publication::value_of;
-use shardcast_engine::{History, Position, Publication, PublicationKind, Repeat, Topic};
-use shardcast_protocol::dialect::{
-    Counts, HistoryPage, Joined, KeptMessage, Origin, Place, Places, Reply, RoomPlace,
-};
+use shardcast_engine::{History, Position, Repeat};
+use shardcast_protocol::dialect::{Counts, HistoryPage, Joined, Place, Places, Reply, RoomPlace};
 
 /// Answers a client whose request has waited for other shards.
 pub(crate) fn answer(cx: &mut Context<'_>, call: &OwnedCall, outcome: Outcome) {
@@ -142,33 +139,8 @@ fn with_place(position: Option<Position>, repeat: Repeat, act: impl FnOnce(Optio
 }
 
 fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &History) {
-    let topic = Topic::Room(room);
-    let kept = history.publications.iter();
-    let kept = kept.filter_map(|kept| Some((kept.offset, kept.publication(Some(topic))?)));
-    let kept: Vec<(u64, Publication<'_>)> = kept.collect();
-    let ids: Vec<Option<IdText>> = kept
-        .iter()
-        .map(|(_, publication)| publisher_of(publication))
-        .collect();
-    let messages = kept.iter().zip(&ids).filter_map(|((offset, said), id)| {
-        let origin = match (said.kind, id) {
-            (PublicationKind::Event { name }, _) => Origin::Event(name),
-            (PublicationKind::Message { .. }, Some(id)) => Origin::From(id.as_str()),
-            // What members do is not kept.
-            (
-                PublicationKind::Message { .. }
-                | PublicationKind::Presence { .. }
-                | PublicationKind::Members { .. },
-                _,
-            ) => return None,
-        };
-        Some(KeptMessage {
-            offset: *offset,
-            origin,
-            data: value_of(said)?,
-        })
-    });
-    let mut messages: Vec<KeptMessage<'_>> = messages.collect();
+    let kept = KeptPage::of(room, history);
+    let mut messages = kept.messages();
     let encoding = cx.dialect().encoding();
     let sizes = messages.iter().map(|message| message.bytes_max(encoding));
     messages.truncate(fitting(sizes, cx.shared.page_bytes_max));
@@ -180,13 +152,4 @@ fn answer_history(cx: &mut Context<'_>, call: &OwnedCall, room: &str, history: &
         messages: &messages,
     };
     cx.answer_to(call, &Reply::History(page));
-}
-
-fn publisher_of(publication: &Publication<'_>) -> Option<IdText> {
-    match publication.kind {
-        PublicationKind::Message { publisher } => Some(ConnectionId(publisher).text()),
-        PublicationKind::Event { .. }
-        | PublicationKind::Presence { .. }
-        | PublicationKind::Members { .. } => None,
-    }
 }

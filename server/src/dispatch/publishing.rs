@@ -14,9 +14,13 @@ use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::pending::{Awaited, AwaitedPlaces, Pending, PublishedRoom, Shape};
 use crate::wire::failure::{BAD_USER, problem_of_publish, too_many_waiting};
-use crate::wire::publication::{self, Added};
-use shardcast_engine::{Publication, PublicationKind, Publish, PublishError, Tag, Target, Topic};
-use shardcast_protocol::dialect::{self, Command, Problem, PublishTarget, Reply, Value, ValueBox};
+use crate::wire::publication::{self, Added, SignedData};
+use shardcast_engine::{
+    EncodingId, Publication, PublicationKind, Publish, PublishError, Tag, Target, Topic,
+};
+use shardcast_protocol::dialect::{
+    self, Command, Dialect, Problem, PublishTarget, Reply, Value, ValueBox,
+};
 
 /// Publishes what a client says.
 pub(crate) fn publish(
@@ -121,7 +125,11 @@ fn publish_of(
     let data = clean.as_ref().map(ValueBox::as_value).or(command.data);
     let (connection, dialect) = (cx.connection(), cx.dialect());
     let data: Value<'_> = data.unwrap_or_else(|| publication::nothing(dialect.encoding()));
-    let (data, data_encoding) = publication::data_of(data);
+    let signed = sender_shown(cx).map(|(user, info)| SignedData::new(user, info, data));
+    let (data, data_encoding) = match &signed {
+        Some(signed) => signed.as_data(),
+        None => publication::data_of(data),
+    };
     let publication = Publication {
         topic: room.map(|room| Topic::Room(room.name())),
         kind: PublicationKind::Message {
@@ -141,6 +149,24 @@ fn publish_of(
     } else {
         publish.except(connection.0)
     })
+}
+
+/// What clients of the Centrifuge protocol are told of who publishes: its user, and what its token
+/// says of it. `None`: there is neither, or nobody here speaks that protocol.
+#[inline]
+fn sender_shown<'c>(cx: &'c Context<'_>) -> Option<(&'c str, &'c str)> {
+    let identity = cx.identity();
+    let info = identity.claims().and_then(|claims| claims.info());
+    if identity.name().is_none() && info.is_none() {
+        return None;
+    }
+    let present = cx.engine.encodings_present();
+    let mut dialects = Dialect::ALL
+        .into_iter()
+        .filter(|dialect| dialect.is_centrifuge());
+    dialects
+        .any(|dialect| present.has(EncodingId::new(dialect.index())))
+        .then(|| (identity.name().unwrap_or(""), info.unwrap_or("")))
 }
 
 /// Publishes to one target.

@@ -5,11 +5,9 @@
 //! join. The request is answered once, now or when the token is checked.
 
 use crate::auth::check;
-use crate::auth::claims::{Purpose, Verified};
+use crate::auth::claims::Purpose;
 use crate::auth::fault::TokenFault;
-use crate::auth::grants::RoomAction;
-use crate::namespace::resolved::ResolvedRoom;
-use crate::namespace::{Denied, Standing, Who};
+use crate::namespace::Standing;
 use crate::rooms::membership::{self, RoomToJoin};
 use crate::rooms::{history, presence};
 use crate::session::context::Context;
@@ -47,10 +45,10 @@ pub(crate) fn join(
     let waiting = call.clone();
     let begun = check::start(cx, &token.0, Purpose::Room, move |cx, outcome| {
         let mut waiting = waiting;
-        let entered = outcome.and_then(|verified| {
+        let entered = outcome.map_err(TokenFault::problem).and_then(|verified| {
             let shared = cx.shared;
             let room = shared.resolve(&owned.room)?;
-            admit(cx, &room, &verified)?;
+            check::admit(cx, &room, &verified)?;
             if owned.since.is_some() {
                 history::may_read(cx, &room, Standing::Member)?;
             }
@@ -75,25 +73,4 @@ pub(crate) fn join(
         cx.answer_to(&call, &Reply::Error(&problem));
     }
     Ok(())
-}
-
-/// Whether the token lets the connection into the room.
-fn admit(cx: &Context<'_>, room: &ResolvedRoom<'_>, verified: &Verified) -> Result<(), Problem> {
-    let Verified::Room(claims) = verified else {
-        return Err(check::refused(cx, TokenFault::Purpose));
-    };
-    if room.namespace().join == Who::Nobody {
-        return Err(cx.denied(RoomAction::Join, room.name(), Denied::Forbidden));
-    }
-    let connection = cx.connection().text();
-    let checked = claims.check(cx.user(), connection.as_str(), room.name());
-    // What is for everybody would be no token but a password.
-    let is_bound = claims.client().is_some() || claims.user().is_some();
-    let bound = match is_bound {
-        true => Ok(()),
-        false => Err(TokenFault::MissingClaim("sub")),
-    };
-    checked
-        .and(bound)
-        .map_err(|fault| check::refused(cx, fault))
 }

@@ -10,6 +10,9 @@ pub enum Owners {
     Name,
     /// The users' whom the room's name lists so, with commas between: `talk:ann,bob`.
     List,
+    /// The users' whom the room's name lists so behind a `#`: `talk:1#ann,bob`. A room without one
+    /// is nobody's.
+    ListBehindHash,
 }
 
 impl Owners {
@@ -17,6 +20,13 @@ impl Owners {
     pub(super) fn include(self, user: Option<&str>, own_name: &str) -> bool {
         match (self, user) {
             (Owners::Nobody, _) => true,
+            (Owners::ListBehindHash, user) => {
+                let mut parts = own_name.split('#').skip(1);
+                let owners = parts.next();
+                owners.is_none_or(|owners| {
+                    user.is_some_and(|user| owners.split(',').any(|owner| owner == user))
+                })
+            }
             (Owners::Name | Owners::List, None) => false,
             (Owners::Name, Some(user)) => own_name == user,
             (Owners::List, Some(user)) => own_name.split(',').any(|owner| owner == user),

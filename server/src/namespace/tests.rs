@@ -713,6 +713,11 @@ fn what_somebody_owns_is_told_by_its_name() {
         (Owners::List, "bob,ann", Ok(())),
         (Owners::List, "bob,anna", Err(Denied::Forbidden)),
         (Owners::List, "bob, ann", Err(Denied::Forbidden)),
+        (Owners::ListBehindHash, "1#bob,ann", Ok(())),
+        (Owners::ListBehindHash, "#ann", Ok(())),
+        (Owners::ListBehindHash, "1#bob", Err(Denied::Forbidden)),
+        (Owners::ListBehindHash, "#", Err(Denied::Forbidden)),
+        (Owners::ListBehindHash, "1#bob#ann", Err(Denied::Forbidden)),
     ] {
         let owned = Namespace {
             owners,

@@ -1,8 +1,8 @@
 //! Joining and leaving, for clients and for code alike: all rooms of a request or none, one
 //! outcome.
 
-use crate::namespace::Denied;
 use crate::namespace::resolved::ResolvedRoom;
+use crate::namespace::{Denied, Standing};
 use crate::session::background::Background;
 use crate::session::context::{Context, Continuation};
 use crate::session::handle::Handle;
@@ -11,10 +11,12 @@ use crate::session::pending::{JoinedRoom, Joining, Outcome, Pending, Requester, 
 use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
+use crate::wire::position::epoch_text;
 use shardcast_engine::{
     Address, Continuity, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
 };
-use shardcast_protocol::dialect::{Code, Dialect, Problem};
+use shardcast_protocol::dialect::centrifuge::Unsubscribed;
+use shardcast_protocol::dialect::{Code, Dialect, Event, Problem};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -56,6 +58,10 @@ impl Context<'_> {
         let then = Continuation::new(move |cx, outcome| {
             if let Outcome::Joined(joining) = outcome {
                 let joined = conclude(cx, joining);
+                joined
+                    .iter()
+                    .flatten()
+                    .for_each(|room| tell_joined(cx, room));
                 then(cx, joined);
             }
         });
@@ -85,15 +91,10 @@ impl Context<'_> {
         asked: RoomToJoin<'_>,
         then: impl FnOnce(&mut Context<'_>, Result<JoinedRoom, Problem>) + 'static,
     ) -> Result<(), Failure> {
-        let then = Continuation::new(move |cx, outcome| {
-            if let Outcome::Joined(joining) = outcome {
-                let joined = conclude(cx, joining);
-                let joined = joined.map(|mut rooms| rooms.swap_remove(0));
-                then(cx, joined);
-            }
-        });
-        let requester = |_: &mut Context<'_>| Requester::Code(then);
-        Ok(join(self, requester, Shape::Room, &[asked])?)
+        Ok(join_one(self, asked, |cx, joined| {
+            joined.iter().for_each(|room| tell_joined(cx, room));
+            then(cx, joined);
+        })?)
     }
 
     /// Leaves a room. No message of the room follows once its home has ordered the leave.
@@ -119,7 +120,12 @@ impl Context<'_> {
             self.shield(then);
             return Ok(());
         }
-        let then = Continuation::new(move |cx, _| then(cx));
+        let then = Continuation::new(move |cx, outcome| {
+            if let Outcome::Left { rooms, .. } = outcome {
+                rooms.iter().for_each(|room| tell_left(cx, room));
+            }
+            then(cx);
+        });
         Ok(leave(
             self,
             |_| Requester::Code(then),
@@ -360,6 +366,51 @@ pub(crate) fn join(
     cx.session
         .wait(Pending::join(requester, first, shape, joined));
     Ok(())
+}
+
+/// Tells the client that the application has made it a member, where its dialect says so.
+fn tell_joined(cx: &mut Context<'_>, joined: &JoinedRoom) {
+    if joined.was_in || !cx.dialect().is_centrifuge() {
+        return;
+    }
+    let shared = cx.shared;
+    let readable = shared.resolve(&joined.room).ok().filter(|room| {
+        let may_read = room.may_read(cx.identity(), Standing::Member);
+        room.history().is_some() && may_read.is_ok()
+    });
+    let log = joined.log.filter(|_| readable.is_some());
+    let epoch = log.map(|log| epoch_text(log.position));
+    let position = epoch
+        .as_ref()
+        .zip(log)
+        .map(|(epoch, log)| epoch.at(log.position.offset));
+    cx.send_event(&Event::Subscribed {
+        room: &joined.room,
+        position,
+    });
+}
+
+/// The same of a membership that the application has ended.
+fn tell_left(cx: &mut Context<'_>, room: &str) {
+    let why = Unsubscribed::ByServer;
+    cx.send_event(&Event::Unsubscribed { room, why });
+}
+
+/// Joins one room, and calls `then` when that is done.
+pub(crate) fn join_one(
+    cx: &mut Context<'_>,
+    asked: RoomToJoin<'_>,
+    then: impl FnOnce(&mut Context<'_>, Result<JoinedRoom, Problem>) + 'static,
+) -> Result<(), Problem> {
+    let then = Continuation::new(move |cx, outcome| {
+        if let Outcome::Joined(joining) = outcome {
+            let joined = conclude(cx, joining);
+            let joined = joined.map(|mut rooms| rooms.swap_remove(0));
+            then(cx, joined);
+        }
+    });
+    let requester = |_: &mut Context<'_>| Requester::Code(then);
+    join(cx, requester, Shape::Room, &[asked])
 }
 
 /// Leaves distinct rooms. `requester` is called only if the connection is in all.

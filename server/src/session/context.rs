@@ -131,9 +131,12 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// Sends an event in the connection's dialect.
+    /// Sends an event in the connection's dialect, if that has it.
     pub(crate) fn send_event(&mut self, event: &Event<'_>) {
         let dialect = self.dialect();
+        if !dialect.has(event) {
+            return;
+        }
         self.engine.send_with(dialect.kind(), |out| {
             let written = dialect.write_event(out, event);
             debug_assert!(written.is_ok(), "an event without data can always be said");

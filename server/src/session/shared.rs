@@ -3,7 +3,7 @@
 
 use crate::access::bans::Bans;
 use crate::auth::gate::TokenGate;
-use crate::centrifuge::options::CentrifugeTimes;
+use crate::centrifuge::options::CentrifugeOptions;
 use crate::limits::limiter::Limiter;
 use crate::namespace::resolved::ResolvedRoom;
 use crate::namespace::{Denied, Namespaces};
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) bans: Arc<Bans>,
     /// `None`: nothing is limited.
     pub(crate) limiter: Option<Arc<Limiter>>,
-    pub(crate) centrifuge: CentrifugeTimes,
+    pub(crate) centrifuge: CentrifugeOptions,
     pub(crate) namespaces: Namespaces,
     /// Requests that were refused.
     pub(crate) refusals: RefusalCounts,

@@ -7,6 +7,7 @@
 //! the connection's slot; the service calls it.
 
 use crate::session::batch::Batch;
+use crate::session::centrifuge::CentrifugeState;
 use crate::session::identity::Identity;
 use crate::session::limits::Limits;
 use crate::session::metadata::Metadata;
@@ -49,8 +50,8 @@ pub(crate) struct More<C> {
     pub(crate) reverse: Reverse,
     /// `None`: the connection's end is its session's.
     pub(crate) resumable: Option<Box<Resumable>>,
-    /// A client of the Centrifuge protocol has not sent its first command.
-    pub(crate) awaits_connect: bool,
+    /// What only clients of the Centrifuge protocol have. `None`: nothing of it.
+    pub(crate) centrifuge: Option<Box<CentrifugeState>>,
 }
 
 impl<C> SessionState<C> {
@@ -170,7 +171,7 @@ impl<C> Default for More<C> {
             batches: Vec::new(),
             reverse: Reverse::default(),
             resumable: None,
-            awaits_connect: false,
+            centrifuge: None,
         }
     }
 }
@@ -181,6 +182,8 @@ impl<C> More<C> {
         let tasks = self.tasks.iter().map(Task::due_ms);
         let others = self.validity.map(Validity::due_ms);
         let others = self.reverse.next_due().into_iter().chain(others);
+        let terms = self.centrifuge.as_ref().and_then(|state| state.next_due());
+        let others = others.chain(terms);
         tasks.chain(others).min()
     }
 
@@ -200,7 +203,10 @@ impl<C> More<C> {
             && self.batches.is_empty()
             && self.reverse.is_empty()
             && self.resumable.is_none()
-            && !self.awaits_connect
+            && self
+                .centrifuge
+                .as_ref()
+                .is_none_or(|state| state.is_empty())
     }
 }
 

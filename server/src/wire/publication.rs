@@ -7,9 +7,11 @@
 use crate::wire::connection_id::{ConnectionId, IdText};
 use shardcast_engine::{
     Content, Data, DataEncoding, EncodingId, Frame, OwnedData, Position, PresenceEvent,
-    Publication, PublicationKind, Topic,
+    Publication, PublicationKind, Topic, USER_BYTES_MAX,
 };
-use shardcast_protocol::dialect::{Code, Dialect, Encoding, Event, PresenceChange, Problem, Value};
+use shardcast_protocol::dialect::{
+    Code, Dialect, Encoding, Event, PresenceChange, Problem, Sender, Value,
+};
 use shardcast_protocol::frame;
 use shardcast_protocol::json::Raw;
 use shardcast_protocol::pack::Pack;
@@ -18,6 +20,10 @@ use std::iter;
 const JSON: DataEncoding = DataEncoding(0);
 const PACK: DataEncoding = DataEncoding(1);
 const BYTES: DataEncoding = DataEncoding(2);
+/// The same with who has sent it in front of the data ([`SignedData`]).
+const SIGNED_JSON: DataEncoding = DataEncoding(3);
+const SIGNED_PACK: DataEncoding = DataEncoding(4);
+const SIGNED_BYTES: DataEncoding = DataEncoding(5);
 
 /// The frame for connections of an encoding, which is a dialect.
 pub(crate) fn encode(
@@ -107,6 +113,99 @@ pub(crate) fn data_of(value: Value<'_>) -> (Data<'_>, DataEncoding) {
     }
 }
 
+/// The data of a publication with who has sent it: so the home of its room, which does not know
+/// connections, can tell its members.
+#[derive(Debug)]
+pub(crate) struct SignedData {
+    bytes: SignedBytes,
+    encoding: DataEncoding,
+}
+
+#[derive(Debug)]
+enum SignedBytes {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+/// In front of the data stand the lengths of the user's name and of what is known of it, in so many
+/// hexadecimal digits each, and both.
+const USER_DIGITS: usize = 2;
+const INFO_DIGITS: usize = 3;
+const _: () = assert!(USER_BYTES_MAX < 1 << (4 * USER_DIGITS));
+const _: () = assert!(INFO_BYTES_MAX < 1 << (4 * INFO_DIGITS));
+
+/// Most bytes of what others are told of a connection, as JSON.
+pub(crate) const INFO_BYTES_MAX: usize = 1024;
+
+impl SignedData {
+    /// `user` is a user's name or empty; `info` is JSON of at most [`INFO_BYTES_MAX`] bytes, or
+    /// empty.
+    pub(crate) fn new(user: &str, info: &str, value: Value<'_>) -> SignedData {
+        let front = format!("{:02x}{:03x}{user}{info}", user.len(), info.len());
+        let (bytes, encoding) = match value {
+            Value::Json(raw) => (SignedBytes::Text(front + raw.as_str()), SIGNED_JSON),
+            Value::Pack(pack) => {
+                let bytes = [front.as_bytes(), pack.as_bytes()].concat();
+                (SignedBytes::Binary(bytes), SIGNED_PACK)
+            }
+            Value::Bytes(bytes) => {
+                let bytes = [front.as_bytes(), bytes].concat();
+                (SignedBytes::Binary(bytes), SIGNED_BYTES)
+            }
+        };
+        SignedData { bytes, encoding }
+    }
+
+    pub(crate) fn as_data(&self) -> (Data<'_>, DataEncoding) {
+        let data = match &self.bytes {
+            SignedBytes::Text(text) => Data::Text(text),
+            SignedBytes::Binary(bytes) => Data::Binary(bytes),
+        };
+        (data, self.encoding)
+    }
+}
+
+/// Who has sent data, and the data.
+#[cold]
+fn signed_in<'p>(data: Data<'p>, encoding: DataEncoding) -> Option<(Sender<'p>, Value<'p>)> {
+    const DIGITS: usize = USER_DIGITS + INFO_DIGITS;
+    let bytes = data.bytes();
+    let len = |digits: std::ops::Range<usize>| {
+        let digits = str::from_utf8(bytes.get(digits)?).ok()?;
+        usize::from_str_radix(digits, 16).ok()
+    };
+    let user_end = DIGITS + len(0..USER_DIGITS)?;
+    let info_end = user_end + len(USER_DIGITS..DIGITS)?;
+    let text = |range: std::ops::Range<usize>| str::from_utf8(bytes.get(range)?).ok();
+    let (user, info) = (text(DIGITS..user_end)?, text(user_end..info_end)?);
+    let value = match (encoding, data) {
+        (SIGNED_JSON, Data::Text(text)) => Value::Json(Raw::of_serializer(text.get(info_end..)?)),
+        (SIGNED_PACK, Data::Binary(bytes)) => {
+            Value::Pack(Pack::of_serializer(bytes.get(info_end..)?))
+        }
+        (SIGNED_BYTES, Data::Binary(bytes)) => Value::Bytes(bytes.get(info_end..)?),
+        _ => return None,
+    };
+    let sender = Sender {
+        user: (!user.is_empty()).then_some(user),
+        info: (!info.is_empty()).then(|| Value::Json(Raw::of_serializer(info))),
+    };
+    Some((sender, value))
+}
+
+/// The data of a publication, and who has sent it, where that is known.
+#[inline]
+pub(crate) fn said_by<'p>(
+    publication: &Publication<'p>,
+) -> Option<(Option<Sender<'p>>, Value<'p>)> {
+    let (data, encoding) = (publication.data, publication.data_encoding);
+    if encoding.0 >= SIGNED_JSON.0 {
+        let (sender, value) = signed_in(data, encoding)?;
+        return Some((Some(sender), value));
+    }
+    Some((None, value_in(data, encoding)?))
+}
+
 /// `null`: the data of a publication that has none.
 pub(crate) fn nothing(encoding: Encoding) -> Value<'static> {
     match encoding {
@@ -118,7 +217,7 @@ pub(crate) fn nothing(encoding: Encoding) -> Value<'static> {
 /// The data of a publication. `None`: the publication is not one of this server's.
 #[inline]
 pub(crate) fn value_of<'p>(publication: &Publication<'p>) -> Option<Value<'p>> {
-    value_in(publication.data, publication.data_encoding)
+    said_by(publication).map(|(_, value)| value)
 }
 
 /// What a member shows.
@@ -150,14 +249,15 @@ fn with_event<R>(
     };
     Some(match publication.kind {
         PublicationKind::Message { publisher } => {
-            let data = Some(value_of(publication)?);
+            let (sender, data) = said_by(publication)?;
             let from = ConnectionId(publisher).text();
             let from = from.as_str();
             act(&Event::Message {
                 room,
                 from,
+                sender: sender.as_ref(),
                 offset,
-                data,
+                data: Some(data),
             })
         }
         PublicationKind::Event { name: event } => act(&Event::Event {
@@ -200,5 +300,36 @@ fn change_of(event: PresenceEvent) -> PresenceChange {
         PresenceEvent::Leave => PresenceChange::Leave,
         PresenceEvent::Away => PresenceChange::Away,
         PresenceEvent::Back => PresenceChange::Back,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signed_data_reads_back() {
+        let long = "ü".repeat(127);
+        let info = format!("\"{}\"", "x".repeat(INFO_BYTES_MAX - 2));
+        let json = Value::Json(Raw::of_serializer(r#"{"a":"größe"}"#));
+        for value in [json, Value::Bytes(&[0, 255, 7]), Value::Pack(Pack::NIL)] {
+            for (user, info) in [("ann", ""), ("", "{}"), (&*long, &*info), ("é", "1")] {
+                let signed = SignedData::new(user, info, value);
+                let (data, encoding) = signed.as_data();
+                let (sender, read) = signed_in(data, encoding).expect("it is signed");
+                assert_eq!(read, value);
+                assert_eq!(sender.user.unwrap_or(""), user);
+                let read = sender.info.map_or("".as_bytes(), |info| info.as_bytes());
+                assert_eq!(read, info.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_signed_is_nobodys() {
+        for text in ["", "00", "00000", "zz000x", "05000ann", "00fffx"] {
+            let found = signed_in(Data::Text(text), SIGNED_PACK);
+            assert_eq!(found, None, "{text}");
+        }
     }
 }

@@ -32,7 +32,8 @@ function puppetOf(Centrifuge, options) {
   const publicationOf = ({ data, info, offset, tags }) => ({
     data: fromData(data),
     client: info?.client,
-    user: info?.user,
+    user: info?.user || undefined,
+    info: info?.connInfo && fromData(info.connInfo),
     offset: offset === undefined ? undefined : Number(offset),
     tags: tags && Object.keys(tags).length ? { ...tags } : undefined,
   });
@@ -63,14 +64,21 @@ function puppetOf(Centrifuge, options) {
       return { error: error.code, message: error.message };
     }
   };
+  // What the SDK gets when it asks for another token, and that it asked.
+  const next = (tokens, channel) =>
+    tokens &&
+    (async () => {
+      happened("asked", { channel });
+      return tokens.shift();
+    });
   const orders = {
-    connect({ url, format, token }) {
+    connect({ url, format, token, tokens, at_once = [], ...more }) {
       protobuf = format === "protobuf";
       if (client) {
         client.connect();
         return { connecting: true };
       }
-      client = new Centrifuge(url, { ...options, token, minReconnectDelay: 20, maxReconnectDelay: 200 });
+      client = new Centrifuge(url, { ...options, token, getToken: next(tokens), minReconnectDelay: 20, maxReconnectDelay: 200, ...more });
       client.on("connecting", ({ code }) => code && happened("connecting", { code }));
       client.on("disconnected", ({ code, reason }) => happened("disconnected", { code, reason }));
       client.on("connected", ({ client }) => {
@@ -78,6 +86,11 @@ function puppetOf(Centrifuge, options) {
         happened("connected", { client });
       });
       client.on("message", ({ data }) => happened("message", { data: fromData(data) }));
+      // Of channels that the server subscribes it to.
+      client.on("subscribed", ({ channel, ...ctx }) => happened("subscribed", { channel, server: true, ...subscribedOf(ctx) }));
+      client.on("unsubscribed", ({ channel }) => happened("unsubscribed", { channel, server: true }));
+      client.on("publication", ({ channel, ...ctx }) => happened("publication", { channel, server: true, ...publicationOf(ctx) }));
+      if (at_once.length) orders.subscribe(at_once);
       client.connect();
       return { connecting: true };
     },
@@ -96,6 +109,19 @@ function puppetOf(Centrifuge, options) {
       }
       return { subscribing: channels.length };
     },
+    // With a token, and those that it gets afterwards.
+    subscribe_with({ channel, token, tokens, ...more }) {
+      const sub = client.newSubscription(channel, { token, getToken: next(tokens, channel), minResubscribeDelay: 20, maxResubscribeDelay: 200, ...more });
+      watch(sub, channel);
+      sub.subscribe();
+      return { subscribing: 1 };
+    },
+    forget(channel) {
+      const sub = client.getSubscription(channel);
+      sub.unsubscribe();
+      client.removeSubscription(sub);
+      return { forgotten: channel };
+    },
     unsubscribe(channels) {
       for (const channel of channels) client.getSubscription(channel).unsubscribe();
       return { unsubscribed: channels.length };
@@ -113,6 +139,8 @@ function puppetOf(Centrifuge, options) {
           }),
         ),
       ),
+    users: (channel) =>
+      tried(client.presence(channel).then(({ clients }) => ({ users: Object.values(clients).map(({ user }) => user).sort() }))),
     presence: (channel) =>
       tried(client.presence(channel).then(({ clients }) => ({ clients: Object.keys(clients).sort() }))),
     presence_stats: (channel) =>

@@ -39,7 +39,8 @@ def publication_of(pub):
     return {
         "data": from_data(pub.data),
         "client": pub.info.client if pub.info else None,
-        "user": pub.info.user if pub.info else None,
+        "user": (pub.info.user or None) if pub.info else None,
+        "info": from_data(pub.info.conn_info) if pub.info and pub.info.conn_info else None,
         "offset": pub.offset,
         "tags": dict(pub.tags) if pub.tags else None,
     }
@@ -87,6 +88,18 @@ async def tried(work):
         return {"error": getattr(error, "code", None), "message": str(error)}
 
 
+def next_of(tokens, channel=None):
+    """What the SDK gets when it asks for another token, and that it asked."""
+    if tokens is None:
+        return None
+
+    async def get_token(*_):
+        happened("asked", channel=channel)
+        return tokens.pop(0)
+
+    return get_token
+
+
 async def connect(argument):
     global client
     if client:
@@ -96,6 +109,7 @@ async def connect(argument):
         argument["url"],
         use_protobuf=PROTOBUF,
         token=argument.get("token") or "",
+        get_token=next_of(argument.get("tokens")),
         min_reconnect_delay=0.02,
         max_reconnect_delay=0.2,
     )
@@ -112,6 +126,27 @@ async def connect(argument):
     async def disconnected(ctx):
         happened("disconnected", code=ctx.code, reason=ctx.reason)
 
+    async def server_subscribed(ctx):
+        happened(
+            "subscribed",
+            channel=ctx.channel,
+            server=True,
+            recoverable=ctx.recoverable,
+            positioned=ctx.positioned,
+            wasRecovering=ctx.was_recovering,
+            recovered=ctx.recovered,
+            offset=ctx.stream_position.offset if ctx.stream_position else None,
+        )
+
+    async def server_unsubscribed(ctx):
+        happened("unsubscribed", channel=ctx.channel, server=True)
+
+    async def server_publication(ctx):
+        happened("publication", channel=ctx.channel, server=True, **publication_of(ctx.pub))
+
+    client.events.on_subscribed = server_subscribed
+    client.events.on_unsubscribed = server_unsubscribed
+    client.events.on_publication = server_publication
     client.events.on_connecting = connecting
     client.events.on_connected = connected
     client.events.on_disconnected = disconnected
@@ -132,6 +167,34 @@ async def subscribe(channels):
             Watch(sub, channel)
         await sub.subscribe()
     return {"subscribing": len(channels)}
+
+
+async def subscribe_with(argument):
+    channel = argument["channel"]
+    sub = client.new_subscription(
+        channel,
+        token=argument.get("token") or "",
+        get_token=next_of(argument.get("tokens"), channel),
+        min_resubscribe_delay=0.02,
+        max_resubscribe_delay=0.2,
+    )
+    Watch(sub, channel)
+    await sub.subscribe()
+    return {"subscribing": 1}
+
+
+async def forget(channel):
+    sub = client.get_subscription(channel)
+    await sub.unsubscribe()
+    client.remove_subscription(sub)
+    return {"forgotten": channel}
+
+
+async def users(channel):
+    async def work():
+        return {"users": sorted(info.user for info in (await client.presence(channel)).clients.values())}
+
+    return await tried(work())
 
 
 async def unsubscribe(channels):
@@ -214,6 +277,9 @@ ORDERS = {
     "connect": connect,
     "disconnect": disconnect,
     "subscribe": subscribe,
+    "subscribe_with": subscribe_with,
+    "forget": forget,
+    "users": users,
     "unsubscribe": unsubscribe,
     "publish": publish,
     "rpc": rpc,

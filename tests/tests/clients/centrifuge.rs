@@ -5,19 +5,20 @@
 //!
 //! Invariant: one conversation for all; what they tell without an order is an event, waited for.
 
+mod tokens;
+
 use crate::installed;
 use crate::page::Page;
-use crate::puppet::{Puppet, Script};
+use crate::puppet::{self, Puppet};
 use serde_json::{Value, json};
 use shardcast::namespace::{History, Namespace, Namespaces, Who};
 use shardcast::{App, Centrifuge, ConnectionId, Handle, Origins};
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::protocol::dialect::centrifuge::Instruction;
 use shardcast_engine::protocol::dialect::{Decoded, Dialect, Id, Payload, Rules};
+use shardcast_tests::proxy::{Proxy, Script};
 use shardcast_tests::{Client, PATIENCE, Server, config};
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Which encoding an SDK is told to speak.
@@ -62,7 +63,7 @@ impl Sdk {
         let mut command = installed::node_script("centrifuge-npm", "client.js");
         command.arg(format.name());
         Sdk {
-            puppet: Box::new(Script::start(&mut command)),
+            puppet: Box::new(puppet::Script::start(&mut command)),
             format,
             has: Has::Messages,
         }
@@ -72,7 +73,7 @@ impl Sdk {
         let mut command = installed::python_script("centrifuge-python", "client.py");
         command.arg(format.name());
         Sdk {
-            puppet: Box::new(Script::start(&mut command)),
+            puppet: Box::new(puppet::Script::start(&mut command)),
             format,
             has: Has::Channels,
         }
@@ -150,58 +151,6 @@ impl Sdk {
     }
 }
 
-/// Between client and server, to be cut: whoever it carries is gone then, and the next connects
-/// through it as before.
-struct Wire {
-    address: SocketAddr,
-    carried: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Wire {
-    fn to(server: SocketAddr) -> Wire {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port of the loopback interface");
-        let address = listener.local_addr().expect("just bound");
-        let carried: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
-        let keep = Arc::clone(&carried);
-        // Until the process ends; it waits for nobody.
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(server) else {
-                    return;
-                };
-                for (from, to) in [(&client, &server), (&server, &client)] {
-                    let (from, to) = (from.try_clone(), to.try_clone());
-                    let (from, to) = (from.expect("a socket"), to.expect("a socket"));
-                    keep.lock()
-                        .expect("no panic")
-                        .push(from.try_clone().expect("a socket"));
-                    std::thread::spawn(move || carry(from, to));
-                }
-            }
-        });
-        Wire { address, carried }
-    }
-
-    /// Both ends of everything that is carried see the end of the stream, without a close frame.
-    fn cut(&self) {
-        for stream in self.carried.lock().expect("no panic").drain(..) {
-            let _already_gone = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-fn carry(mut from: TcpStream, mut to: TcpStream) {
-    let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
-        if to.write_all(&buffer[..read]).is_err() {
-            break;
-        }
-    }
-    for stream in [&from, &to] {
-        let _already_gone = stream.shutdown(Shutdown::Both);
-    }
-}
-
 fn app() -> App {
     let kept = Namespace {
         history: Some(History {
@@ -252,8 +201,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 #[track_caller]
 fn check(mut sdk: Sdk) {
     let (server, handle) = Server::of(app(), config(2));
-    let wire = Wire::to(server.address());
-    let id = sdk.connect(wire.address);
+    let wire = Proxy::before(server.address(), |_| Script::default());
+    let id = sdk.connect(wire.address());
     let mut native = Client::native(&server);
     rooms(&mut sdk, &mut native, &id);
     refusals_and_calls(&mut sdk);
@@ -374,7 +323,7 @@ fn kept(sdk: &mut Sdk, native: &mut Client) {
 }
 
 /// It comes back to what it has missed, or hears that it is lost.
-fn recovered(sdk: &mut Sdk, native: &mut Client, wire: &Wire) {
+fn recovered(sdk: &mut Sdk, native: &mut Client, wire: &Proxy) {
     let room = "kept:a";
     publish(native, 3);
     let again = sdk.subscribe(room);
@@ -443,7 +392,7 @@ fn messages(sdk: &mut Sdk, handle: &Handle) {
 
 /// Codes after which it comes back, and those after which it stays away, whatever the application
 /// says as the reason.
-fn endings(sdk: &mut Sdk, handle: &Handle, wire: &Wire) {
+fn endings(sdk: &mut Sdk, handle: &Handle, wire: &Proxy) {
     let end = |sdk: &mut Sdk, handle: &Handle, code: u16, reason: &str| {
         let id: ConnectionId = sdk.obey("state", &Value::Null)["client"]
             .as_str()
@@ -478,7 +427,7 @@ fn endings(sdk: &mut Sdk, handle: &Handle, wire: &Wire) {
                 .is_some_and(|text| !text.is_empty()),
             "{ended}"
         );
-        sdk.connect(wire.address);
+        sdk.connect(wire.address());
         sdk.event("subscribed");
     }
 }

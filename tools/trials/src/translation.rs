@@ -32,6 +32,7 @@ pub fn translation(input: &[u8]) {
             Event::Message {
                 room,
                 from: "0-1-1",
+                sender: None,
                 offset: None,
                 data,
             },

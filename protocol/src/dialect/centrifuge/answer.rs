@@ -3,14 +3,23 @@
 
 use super::code::Refusal;
 use crate::dialect::position::LogPosition;
+use crate::dialect::reply::KeptMessage;
+use std::num::NonZeroU32;
 
 /// The answer to a command, in words of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CentrifugeReply<'a> {
     /// To `connect`.
     Connected(Connected<'a>),
+    /// To `refresh`.
+    Refreshed(Connected<'a>),
     /// To `subscribe`.
     Subscribed(Subscribed<'a>),
+    /// To `sub_refresh`: how many seconds the membership has now; `None`: no end.
+    SubRefreshed {
+        /// The seconds.
+        ttl_s: Option<NonZeroU32>,
+    },
     /// To `presence_stats`.
     PresenceStats {
         /// Connections.
@@ -31,6 +40,10 @@ pub struct Connected<'a> {
     pub version: &'a str,
     /// Seconds from one ping to the next; 0: there are none.
     pub ping_s: u32,
+    /// Seconds after which the client has to bring another token; `None`: it need not.
+    pub ttl_s: Option<NonZeroU32>,
+    /// Channels that the server has subscribed it to.
+    pub subs: &'a [(&'a str, Subscribed<'a>)],
 }
 
 /// A membership has begun.
@@ -41,6 +54,10 @@ pub struct Subscribed<'a> {
     pub position: Option<LogPosition<'a>>,
     /// What became of the wish to have what was missed.
     pub recovery: Recovering,
+    /// The oldest of what follows that place; the rest comes by itself.
+    pub publications: &'a [KeptMessage<'a>],
+    /// Seconds after which the client has to bring another token; `None`: it need not.
+    pub ttl_s: Option<NonZeroU32>,
 }
 
 /// What became of a wish to have what was missed.

@@ -1,6 +1,7 @@
 //! What only clients of the Centrifuge protocol ask for: as parts of the one vocabulary of requests
 //! (`dialect::request`), and beside it. Made by `command`, acted on by the server.
 
+use super::subs::HadOfChannels;
 use crate::dialect::position::Since;
 use crate::dialect::value::Value;
 use std::borrow::Cow;
@@ -67,4 +68,6 @@ pub struct ConnectCommand<'b> {
     pub name: Cow<'b, str>,
     /// And its version.
     pub version: Cow<'b, str>,
+    /// What the client has had of channels that the server subscribed it to.
+    pub had: HadOfChannels<'b>,
 }

@@ -60,7 +60,7 @@ pub(super) enum Retry {
 
 /// The number of a problem of the vocabulary that all dialects share. `docs/centrifuge.md` has the
 /// table.
-pub(super) fn error_number(code: Code) -> u32 {
+pub fn error_number(code: Code) -> u32 {
     match code {
         Code::Timeout | Code::HandlerFailed | Code::Unavailable => 100,
         Code::Unauthorized => 101,
@@ -156,9 +156,41 @@ const fn disconnect(code: u16, reason: &'static str) -> Disconnect {
     Disconnect { code, reason }
 }
 
-/// The subscription ends because the client must be sent something that is gone: it subscribes
-/// again.
-pub(super) const UNSUBSCRIBED_INSUFFICIENT_STATE: (u32, &str) = (2500, "insufficient state");
+/// Why a subscription ends that the client has not ended: it subscribes again after 2500 and above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unsubscribed {
+    /// The application wants it so.
+    ByServer,
+    /// The client must be sent something that is gone.
+    InsufficientState,
+    /// What permitted it is over.
+    Expired,
+}
+
+impl Unsubscribed {
+    /// Every reason.
+    pub const ALL: [Unsubscribed; 3] = [
+        Unsubscribed::ByServer,
+        Unsubscribed::InsufficientState,
+        Unsubscribed::Expired,
+    ];
+
+    pub(super) const fn code(self) -> u32 {
+        match self {
+            Unsubscribed::ByServer => 2000,
+            Unsubscribed::InsufficientState => 2500,
+            Unsubscribed::Expired => 2501,
+        }
+    }
+
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Unsubscribed::ByServer => "server unsubscribe",
+            Unsubscribed::InsufficientState => "insufficient state",
+            Unsubscribed::Expired => "subscription expired",
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

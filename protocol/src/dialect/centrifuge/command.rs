@@ -10,6 +10,7 @@ use super::schema::sent::{
     channel, command, connect, history, position, publish, refresh, rpc, send, sub_refresh,
     subscribe,
 };
+use super::subs::HadOfChannels;
 use crate::dialect::command::{Command, ReplyMode};
 use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
@@ -62,9 +63,14 @@ pub(super) fn instruction<'b, S: FieldValue<'b>>(
     let field = |field, schema| record.record(field, schema);
     // The first that is set counts.
     if let Some(asked) = field(command::CONNECT, connect::ALL)? {
+        let had = record
+            .get(command::CONNECT)
+            .zip(asked.get(connect::SUBS))
+            .map(|(message, map)| message.had(map, connect::SUBS));
+        let had = had.transpose()?.unwrap_or_default();
         return Ok(Instruction::Connect(
             required(id)?,
-            connecting(&asked, outer)?,
+            connecting(&asked, had, outer)?,
         ));
     }
     if let Some(asked) = field(command::SUBSCRIBE, subscribe::ALL)? {
@@ -126,6 +132,7 @@ fn required(id: Option<Id<'_>>) -> Result<Id<'_>, Wrong> {
 
 fn connecting<'b, S: FieldValue<'b>>(
     asked: &Record<S>,
+    had: HadOfChannels<'b>,
     outer: u32,
 ) -> Result<ConnectCommand<'b>, Wrong> {
     Ok(ConnectCommand {
@@ -133,6 +140,7 @@ fn connecting<'b, S: FieldValue<'b>>(
         data: asked.data(connect::DATA, outer)?,
         name: asked.text(connect::NAME)?,
         version: asked.text(connect::VERSION)?,
+        had,
     })
 }
 
@@ -153,13 +161,7 @@ fn subscribing<'b, S: FieldValue<'b>>(
     if asked.unsigned(subscribe::TYPE)? != 0 || asked.get(subscribe::FILTER).is_some() {
         return Ok(Instruction::Unavailable(id));
     }
-    let recover = match asked.boolean(subscribe::RECOVER)? {
-        true => Some(Since {
-            epoch: asked.text(subscribe::EPOCH)?,
-            offset: asked.unsigned(subscribe::OFFSET)?,
-        }),
-        false => None,
-    };
+    let recover = recovering(asked)?;
     let request = CentrifugeRequest::Subscribe(Box::new(Subscribe {
         channel,
         token: asked.text(subscribe::TOKEN)?,
@@ -170,6 +172,19 @@ fn subscribing<'b, S: FieldValue<'b>>(
         },
     }));
     Ok(special(id, request))
+}
+
+/// What a client has had of a channel, if it wants the rest.
+pub(super) fn recovering<'b, S: FieldValue<'b>>(
+    asked: &Record<S>,
+) -> Result<Option<Since<'b>>, Wrong> {
+    Ok(match asked.boolean(subscribe::RECOVER)? {
+        true => Some(Since {
+            epoch: asked.text(subscribe::EPOCH)?,
+            offset: asked.unsigned(subscribe::OFFSET)?,
+        }),
+        false => None,
+    })
 }
 
 fn publishing<'b, S: FieldValue<'b>>(

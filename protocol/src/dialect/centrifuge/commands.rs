@@ -48,6 +48,15 @@ impl<'b> Commands<'b> {
         }
     }
 
+    /// What has not come yet, as it was sent.
+    pub fn rest(&self) -> &'b [u8] {
+        match self.rest {
+            Encoded::Lines(text) => text.as_bytes(),
+            Encoded::Delimited(bytes) => bytes,
+            Encoded::Wrong(_) => &[],
+        }
+    }
+
     /// The next, or that the message has ended where it may.
     fn take(&mut self) -> Result<Option<Instruction<'b>>, Wrong> {
         match &mut self.rest {

@@ -16,15 +16,19 @@ pub(super) mod push;
 mod record;
 pub(super) mod reply;
 mod schema;
+mod subs;
 
 pub use answer::{CentrifugeReply, Connected, Recovering, Subscribed};
 pub use asked::{CentrifugeRequest, ConnectCommand, IfLost, Subscribe};
 pub(super) use body::{Delimited, JsonLines};
-pub use code::{Disconnect, Refusal};
+pub use code::{Disconnect, Refusal, Unsubscribed, error_number};
 pub use command::{Instruction, SEND};
 pub(super) use commands::Encoded;
 pub use commands::{BadCommand, COMMANDS_MAX, Commands};
+pub use subs::HadOfChannels;
 
+/// The event of what a server publishes by the API of Centrifugo: it is a publication without tags.
+pub const PUBLICATION: &str = "publication";
 /// What the server sends from time to time in JSON, and what it is answered with.
 pub const PING_JSON: &[u8] = b"{}";
 /// The same in Protobuf: a message of no bytes behind its length.

@@ -7,6 +7,7 @@
 
 use super::record::{FieldValue, Record};
 use super::schema::Field;
+use super::subs::HadOfChannels;
 use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
 use crate::dialect::value::Value;
@@ -75,8 +76,13 @@ impl<'b> Reader<'b> {
         Ok(taken)
     }
 
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes a field: its tag, and its value.
-    fn field(&mut self) -> Result<(u64, Wire<'b>), Wrong> {
+    pub(super) fn field(&mut self) -> Result<(u64, Wire<'b>), Wrong> {
         let (key, _) = self.varint()?;
         let value = match key & 7 {
             0 => {
@@ -158,6 +164,13 @@ impl<'b> FieldValue<'b> for Wire<'b> {
     fn record(self, schema: &'static [Field]) -> Result<Record<Wire<'b>>, Wrong> {
         match self {
             Wire::Bytes(bytes) => Record::of_bytes(bytes, schema),
+            Wire::Varint(..) | Wire::Fixed => Err("a field is not of its type"),
+        }
+    }
+
+    fn had(self, _map: Wire<'b>, field: Field) -> Result<HadOfChannels<'b>, Wrong> {
+        match self {
+            Wire::Bytes(bytes) => HadOfChannels::of_entries(bytes, field),
             Wire::Varint(..) | Wire::Fixed => Err("a field is not of its type"),
         }
     }

@@ -3,11 +3,15 @@
 //!
 //! Invariant: a publication ends with its data, so that one frame can hold both.
 
+use super::PUBLICATION;
 use super::body::{MessageBody, WireNotation, message};
-use super::code::UNSUBSCRIBED_INSUFFICIENT_STATE;
+use super::code::Unsubscribed;
 use super::schema::Field;
-use super::schema::received::{client_info, data, member, publication, push, reply, unsubscribe};
-use crate::dialect::event::{Event, PresenceChange};
+use super::schema::received::{
+    client_info, data, member, publication, push, reply, subscribed, unsubscribe,
+};
+use crate::dialect::event::{Event, PresenceChange, Sender};
+use crate::dialect::position::LogPosition;
 use crate::dialect::reply::Origin;
 use crate::dialect::value::{Unencodable, Value};
 use crate::json::Raw;
@@ -54,6 +58,7 @@ struct Pushed<'a> {
 enum PushContent<'a> {
     Publication {
         origin: Origin<'a>,
+        sender: Option<&'a Sender<'a>>,
         offset: Option<u64>,
         data: Option<Value<'a>>,
     },
@@ -64,7 +69,8 @@ enum PushContent<'a> {
         user: Option<&'a str>,
         data: Option<Value<'a>>,
     },
-    Unsubscribe,
+    Subscribe(Option<LogPosition<'a>>),
+    Unsubscribe(Unsubscribed),
 }
 
 /// What clients of this protocol hear of an event; `None`: nothing.
@@ -74,12 +80,13 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
         field,
         content,
     };
-    let said = |room, origin, offset, data| match room {
+    let said = |room, origin, sender, offset, data| match room {
         Some(room) => in_channel(
             room,
             push::PUB,
             PushContent::Publication {
                 origin,
+                sender,
                 offset,
                 data,
             },
@@ -90,15 +97,16 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
         Event::Message {
             room,
             from,
+            sender,
             offset,
             data,
-        } => said(room, Origin::From(from), offset, data),
+        } => said(room, Origin::From(from), sender, offset, data),
         Event::Event {
             event,
             room,
             offset,
             data,
-        } => said(room, Origin::Event(event), offset, data),
+        } => said(room, Origin::Event(event), None, offset, data),
         Event::Presence {
             room,
             change,
@@ -122,9 +130,16 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
         }
         // Of anything else the channel is such that it may be, and offsets say where.
         Event::Missed { room, reason, .. } if reason.is_a_loss() => {
-            in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe)
+            let why = Unsubscribed::InsufficientState;
+            in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe(why))
         }
         Event::Missed { .. } => return None,
+        Event::Subscribed { room, position } => {
+            in_channel(room, push::SUBSCRIBE, PushContent::Subscribe(position))
+        }
+        Event::Unsubscribed { room, why } => {
+            in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe(why))
+        }
         Event::Welcome(_)
         | Event::PresenceCount { .. }
         | Event::Closing { .. }
@@ -138,9 +153,10 @@ impl Pushed<'_> {
         match self.content {
             PushContent::Publication {
                 origin,
+                sender,
                 offset,
                 data,
-            } => push_publication(body, origin, offset, data),
+            } => push_publication(body, (origin, sender), offset, data),
             PushContent::Message(value) => body.data(data::DATA, some(value)),
             PushContent::Member {
                 connection,
@@ -150,10 +166,16 @@ impl Pushed<'_> {
                 info_of(body, connection, user);
                 body.some_data(client_info::CHAN_INFO, data);
             }),
-            PushContent::Unsubscribe => {
-                let (code, reason) = UNSUBSCRIBED_INSUFFICIENT_STATE;
-                body.unsigned(unsubscribe::CODE, code.into());
-                body.text(unsubscribe::REASON, reason);
+            PushContent::Subscribe(None) => {}
+            PushContent::Subscribe(Some(position)) => {
+                body.boolean(subscribed::RECOVERABLE, true);
+                body.text(subscribed::EPOCH, position.epoch);
+                body.unsigned(subscribed::OFFSET, position.offset);
+                body.boolean(subscribed::POSITIONED, true);
+            }
+            PushContent::Unsubscribe(why) => {
+                body.unsigned(unsubscribe::CODE, why.code().into());
+                body.text(unsubscribe::REASON, why.reason());
             }
         }
     }
@@ -166,14 +188,23 @@ fn some(value: Option<Value<'_>>) -> Value<'_> {
 /// A publication. One of the application has the name of its event for a tag.
 pub(super) fn push_publication<N: WireNotation>(
     body: &mut MessageBody<'_, N>,
-    origin: Origin<'_>,
+    (origin, sender): (Origin<'_>, Option<&Sender<'_>>),
     offset: Option<u64>,
     value: Option<Value<'_>>,
 ) {
     match origin {
         Origin::From(connection) => body.message(publication::INFO, 0, |body| {
-            info_of(body, Some(connection), None);
+            info_of(
+                body,
+                Some(connection),
+                sender.and_then(|sender| sender.user),
+            );
+            body.some_data(
+                client_info::CONN_INFO,
+                sender.and_then(|sender| sender.info),
+            );
         }),
+        Origin::Event(PUBLICATION) => {}
         Origin::Event(name) => body.tag(publication::TAGS, TAG_OF_EVENTS, name),
     }
     body.unsigned(publication::OFFSET, offset.unwrap_or(0));

@@ -5,13 +5,15 @@ use super::answer::{CentrifugeReply, Connected, Recovering, Subscribed};
 use super::body::{MessageBody, WireNotation, message};
 use super::code::{Refusal, Retry, error_number, retry_of};
 use super::push::{info_of, push_publication};
+use super::schema::Field;
 use super::schema::received::{
     client_info, connect, data, error, history, presence, presence_stats, reply, subscribe,
 };
 use crate::dialect::id::Id;
 use crate::dialect::position::LossReason;
-use crate::dialect::reply::{HistoryPage, Member, Reply};
+use crate::dialect::reply::{HistoryPage, KeptMessage, Member, Reply};
 use crate::dialect::value::Value;
+use std::num::NonZeroU32;
 
 /// Appends the reply to a command, under its number.
 pub(crate) fn write<N: WireNotation>(out: &mut Vec<u8>, id: Option<Id<'_>>, answer: &Reply<'_>) {
@@ -47,8 +49,22 @@ fn write_answer<N: WireNotation>(body: &mut MessageBody<'_, N>, answer: &Reply<'
         Reply::Centrifuge(CentrifugeReply::Connected(connected)) => {
             write_connected(body, connected);
         }
+        Reply::Centrifuge(CentrifugeReply::Refreshed(refreshed)) => {
+            body.message(reply::REFRESH, 0, |body| {
+                body.text(connect::CLIENT, refreshed.client);
+                body.text(connect::VERSION, refreshed.version);
+                write_ttl(body, OF_CONNECTION, refreshed.ttl_s);
+            });
+        }
         Reply::Centrifuge(CentrifugeReply::Subscribed(subscribed)) => {
-            write_subscribed(body, &subscribed);
+            body.message(reply::SUBSCRIBE, 0, |body| {
+                write_subscribed(body, &subscribed)
+            });
+        }
+        Reply::Centrifuge(CentrifugeReply::SubRefreshed { ttl_s }) => {
+            body.message(reply::SUB_REFRESH, 0, |body| {
+                write_ttl(body, OF_SUBSCRIPTION, ttl_s)
+            });
         }
         Reply::Centrifuge(CentrifugeReply::PresenceStats { clients, users }) => {
             body.message(reply::PRESENCE_STATS, 0, |body| {
@@ -96,23 +112,49 @@ fn write_connected<N: WireNotation>(body: &mut MessageBody<'_, N>, connected: Co
     body.message(reply::CONNECT, 0, |body| {
         body.text(connect::CLIENT, connected.client);
         body.text(connect::VERSION, connected.version);
+        write_ttl(body, OF_CONNECTION, connected.ttl_s);
+        if !connected.subs.is_empty() {
+            body.map(
+                connect::SUBS,
+                connected.subs,
+                channel_of,
+                |body, (_, subscribed)| {
+                    write_subscribed(body, subscribed);
+                },
+            );
+        }
         body.unsigned(connect::PING, connected.ping_s.into());
         body.boolean(connect::PONG, connected.ping_s > 0);
     });
 }
 
+/// Where a message says that the client has to bring another token, and after how many seconds.
+type ExpiryFields = (Field, Field);
+
+const OF_CONNECTION: ExpiryFields = (connect::EXPIRES, connect::TTL);
+const OF_SUBSCRIPTION: ExpiryFields = (subscribe::EXPIRES, subscribe::TTL);
+
+fn write_ttl<N: WireNotation>(
+    body: &mut MessageBody<'_, N>,
+    (expires, ttl): ExpiryFields,
+    ttl_s: Option<NonZeroU32>,
+) {
+    body.boolean(expires, ttl_s.is_some());
+    body.unsigned(ttl, ttl_s.map_or(0, |seconds| seconds.get().into()));
+}
+
 fn write_subscribed<N: WireNotation>(body: &mut MessageBody<'_, N>, subscribed: &Subscribed<'_>) {
-    body.message(reply::SUBSCRIBE, 0, |body| {
-        if let Some(position) = subscribed.position {
-            body.boolean(subscribe::RECOVERABLE, true);
-            body.boolean(subscribe::POSITIONED, true);
-            body.text(subscribe::EPOCH, position.epoch);
-            body.unsigned(subscribe::OFFSET, position.offset);
-        }
-        let recovering = subscribed.recovery;
-        body.boolean(subscribe::RECOVERED, recovering == Recovering::Recovered);
-        body.boolean(subscribe::WAS_RECOVERING, recovering != Recovering::No);
-    });
+    write_ttl(body, OF_SUBSCRIPTION, subscribed.ttl_s);
+    if let Some(position) = subscribed.position {
+        body.boolean(subscribe::RECOVERABLE, true);
+        body.boolean(subscribe::POSITIONED, true);
+        body.text(subscribe::EPOCH, position.epoch);
+        body.unsigned(subscribe::OFFSET, position.offset);
+    }
+    write_publications(body, subscribe::PUBLICATIONS, subscribed.publications);
+    let recovering = subscribed.recovery;
+    body.boolean(subscribe::RECOVERED, recovering == Recovering::Recovered);
+    body.boolean(subscribe::WAS_RECOVERING, recovering != Recovering::No);
 }
 
 fn write_history<N: WireNotation>(body: &mut MessageBody<'_, N>, page: &HistoryPage<'_>) {
@@ -121,12 +163,29 @@ fn write_history<N: WireNotation>(body: &mut MessageBody<'_, N>, page: &HistoryP
         return write_refusal(body, Refusal::UnrecoverablePosition);
     }
     body.message(reply::HISTORY, 0, |body| {
-        body.messages(history::PUBLICATIONS, page.messages, |body, kept| {
-            push_publication(body, kept.origin, Some(kept.offset), Some(kept.data));
-        });
+        write_publications(body, history::PUBLICATIONS, page.messages);
         body.text(history::EPOCH, page.position.epoch);
         body.unsigned(history::OFFSET, page.position.offset);
     });
+}
+
+fn write_publications<N: WireNotation>(
+    body: &mut MessageBody<'_, N>,
+    field: Field,
+    kept: &[KeptMessage<'_>],
+) {
+    body.messages(field, kept, |body, kept| {
+        push_publication(
+            body,
+            (kept.origin, kept.sender),
+            Some(kept.offset),
+            Some(kept.data),
+        );
+    });
+}
+
+fn channel_of<'m>((channel, _): &'m (&'_ str, Subscribed<'_>)) -> &'m str {
+    channel
 }
 
 /// A member that is a user with all its connections has the user's name for a key.

@@ -39,7 +39,8 @@ pub(super) mod sent {
         }
         /// Of the fields here, those that mean something to this server.
         connect {
-            TOKEN = "token" 1, DATA = "data" 2, NAME = "name" 4, VERSION = "version" 5,
+            TOKEN = "token" 1, DATA = "data" 2, SUBS = "subs" 3, NAME = "name" 4,
+            VERSION = "version" 5,
         }
         subscribe {
             CHANNEL = "channel" 1, TOKEN = "token" 2, RECOVER = "recover" 3, EPOCH = "epoch" 6,
@@ -55,6 +56,8 @@ pub(super) mod sent {
             CHANNEL = "channel" 1, LIMIT = "limit" 7, SINCE = "since" 8, REVERSE = "reverse" 9,
         }
         position { OFFSET = "offset" 1, EPOCH = "epoch" 2 }
+        /// An entry of a map of subscriptions in Protobuf.
+        sub_entry { KEY = "key" 1, VALUE = "value" 2 }
         send { DATA = "data" 1 }
         rpc { DATA = "data" 1, METHOD = "method" 2 }
         refresh { TOKEN = "token" 1 }
@@ -71,18 +74,20 @@ pub(super) mod received {
             ID = "id" 1, ERROR = "error" 2, PUSH = "push" 4, CONNECT = "connect" 5,
             SUBSCRIBE = "subscribe" 6, UNSUBSCRIBE = "unsubscribe" 7, PUBLISH = "publish" 8,
             PRESENCE = "presence" 9, PRESENCE_STATS = "presence_stats" 10,
-            HISTORY = "history" 11, RPC = "rpc" 13,
+            HISTORY = "history" 11, RPC = "rpc" 13, REFRESH = "refresh" 14,
+            SUB_REFRESH = "sub_refresh" 15,
         }
         error { CODE = "code" 1, MESSAGE = "message" 2, TEMPORARY = "temporary" 3 }
         push {
             CHANNEL = "channel" 2, PUB = "pub" 4, JOIN = "join" 5, LEAVE = "leave" 6,
-            UNSUBSCRIBE = "unsubscribe" 7, MESSAGE = "message" 8,
+            UNSUBSCRIBE = "unsubscribe" 7, MESSAGE = "message" 8, SUBSCRIBE = "subscribe" 9,
         }
         publication {
             DATA = "data" 4, INFO = "info" 5, OFFSET = "offset" 6, TAGS = "tags" 7,
         }
         client_info {
-            USER = "user" 1, CLIENT = "client" 2, CHAN_INFO = "chan_info" 4,
+            USER = "user" 1, CLIENT = "client" 2, CONN_INFO = "conn_info" 3,
+            CHAN_INFO = "chan_info" 4,
         }
         /// `join` and `leave`.
         member { INFO = "info" 1 }
@@ -90,13 +95,22 @@ pub(super) mod received {
         unsubscribe { CODE = "code" 2, REASON = "reason" 3 }
         /// Of the push `message`, and of an answer to `rpc`.
         data { DATA = "data" 1 }
+        /// Of `refresh`, too, as far as it has these fields.
         connect {
-            CLIENT = "client" 1, VERSION = "version" 2, PING = "ping" 7, PONG = "pong" 8,
+            CLIENT = "client" 1, VERSION = "version" 2, EXPIRES = "expires" 3, TTL = "ttl" 4,
+            SUBS = "subs" 6, PING = "ping" 7, PONG = "pong" 8,
         }
+        /// Of `sub_refresh`, too, likewise.
         subscribe {
-            RECOVERABLE = "recoverable" 3, EPOCH = "epoch" 6, RECOVERED = "recovered" 8,
+            EXPIRES = "expires" 1, TTL = "ttl" 2, RECOVERABLE = "recoverable" 3,
+            EPOCH = "epoch" 6, PUBLICATIONS = "publications" 7, RECOVERED = "recovered" 8,
             OFFSET = "offset" 9, POSITIONED = "positioned" 10,
             WAS_RECOVERING = "was_recovering" 12,
+        }
+        /// The push.
+        subscribed {
+            RECOVERABLE = "recoverable" 1, EPOCH = "epoch" 4, OFFSET = "offset" 5,
+            POSITIONED = "positioned" 6,
         }
         presence { PRESENCE = "presence" 1 }
         presence_stats { NUM_CLIENTS = "num_clients" 1, NUM_USERS = "num_users" 2 }
@@ -121,6 +135,7 @@ mod tests {
             s::publish::ALL,
             s::history::ALL,
             s::position::ALL,
+            s::sub_entry::ALL,
             s::send::ALL,
             s::rpc::ALL,
             s::refresh::ALL,
@@ -135,6 +150,7 @@ mod tests {
             r::data::ALL,
             r::connect::ALL,
             r::subscribe::ALL,
+            r::subscribed::ALL,
             r::presence::ALL,
             r::presence_stats::ALL,
             r::history::ALL,

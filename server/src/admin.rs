@@ -1,6 +1,7 @@
 //! What operators see: the admin port, the metrics, and the state behind both.
 
 pub(crate) mod api;
+pub(crate) mod centrifugo;
 pub(crate) mod guard;
 pub(crate) mod kept;
 pub(crate) mod metrics;

@@ -3,6 +3,7 @@
 
 use crate::access::lists::LiveLists;
 use crate::admin::api::AdminApi;
+use crate::admin::centrifugo::CentrifugoApi;
 use crate::admin::guard::{Guard, OperatorCertificates};
 use crate::admin::kept::{Keeper, NotKept, Refusing};
 use crate::admin::metrics::Metrics;
@@ -119,7 +120,10 @@ impl<'s> Serving<'s> {
             metrics.add_tokens(gate.counts());
         }
         let api = AdminApi::new(server.handle(), bans, keeper);
-        let state = AdminState::new(metrics, guard, Some(api), admin_tls);
+        let centrifugo = settings
+            .centrifuge()
+            .map(|_| CentrifugoApi::new(server.handle(), counters.clone()));
+        let state = AdminState::new(metrics, guard, Some(api), admin_tls, centrifugo);
         let keys = gate.map(|gate| TokenKeys::new(gate, again.clone()));
         let addresses = Addresses::new(settings.clone(), lists, again);
         let reload = Reload::new(certificates, keys, addresses, audit.clone());

@@ -12,6 +12,7 @@ use crate::admin::tls::Proof;
 use crate::admin::token::AdminToken;
 use crate::auth::sources::bearer;
 use crate::limits::gcra::Rate;
+use axum::http::HeaderValue;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -107,9 +108,11 @@ impl Guard {
                 OperatorCertificates::Asked => Err(AdminProblem::uncertified()),
             };
         };
-        let given = headers.get(AUTHORIZATION);
+        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let by_key = || headers.get("x-api-key").map(HeaderValue::as_bytes);
         let shown = given
-            .and_then(|given| bearer(given.as_bytes()))
+            .and_then(|given| bearer(given).or_else(|| api_key(given)))
+            .or_else(by_key)
             .and_then(|shown| str::from_utf8(shown).ok());
         if shown.is_some_and(|shown| token.is(shown)) {
             return Ok(());
@@ -135,6 +138,15 @@ impl Guard {
     }
 }
 
+/// The token of a header `Authorization: apikey TOKEN`, as libraries for Centrifugo write it.
+fn api_key(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"apikey ";
+    let (scheme, key) = value.split_at_checked(SCHEME.len())?;
+    scheme
+        .eq_ignore_ascii_case(SCHEME)
+        .then(|| key.trim_ascii())
+}
+
 /// Requests a second that are served, and at once.
 const REQUESTS: (u64, u64) = (1_000, 1_000);
 /// Wrong tokens a second that are answered 401, and at once; more are answered 429.
@@ -157,7 +169,7 @@ fn names_this_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{HeaderName, HeaderValue, StatusCode};
+    use axum::http::{HeaderName, StatusCode};
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 

@@ -13,7 +13,7 @@ use crate::admin::visitors::{HeadRead, Visitors};
 use crate::audit::event::AuditEvent;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
@@ -95,10 +95,14 @@ fn routes(state: Arc<AdminState>) -> Router {
         .route("/api/unban", post(unban))
         .route("/api/disconnect", post(disconnect))
         .route("/api/revoke", post(revoke))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route("/centrifugo/api", post(centrifugo_lines))
+        .route("/centrifugo/api/", post(centrifugo_lines))
+        .route("/centrifugo/api/{method}", post(centrifugo))
+        .layer(DefaultBodyLimit::max(PUBLISH_BYTES_MAX))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
-        .layer(from_fn_with_state(state.clone(), guard))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        .layer(from_fn_with_state(state.clone(), guard));
     Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready))
@@ -119,7 +123,10 @@ async fn guard(State(state): State<Arc<AdminState>>, request: Request, next: Nex
                 status: problem.status().as_u16(),
             }
             .emit();
-            problem.into_response()
+            match request.uri().path().starts_with("/centrifugo/") {
+                true => problem.into_api_response(),
+                false => problem.into_response(),
+            }
         }
     }
 }
@@ -150,6 +157,57 @@ async fn revoke(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
         return not_found().await;
     };
     called("revoke", &body, api.revoke(&body).await)
+}
+
+/// A method of the server API of Centrifugo. What acts on clients is audited.
+async fn centrifugo(
+    State(state): State<Arc<AdminState>>,
+    Path(method): Path<String>,
+    body: Bytes,
+) -> Response {
+    let answered = match &state.centrifugo {
+        Some(api) => api.call(&method, &body).await,
+        None => None,
+    };
+    let Some(answer) = answered else {
+        return not_found().await;
+    };
+    audit_centrifugo(&method, &body);
+    json_of(answer.to_string())
+}
+
+/// Several of them, on a line each.
+async fn centrifugo_lines(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
+    let Some(api) = &state.centrifugo else {
+        return not_found().await;
+    };
+    let answer = api.lines(&body).await;
+    audit_centrifugo("lines", &body);
+    json_of(answer)
+}
+
+fn audit_centrifugo(method: &str, body: &Bytes) {
+    let call = match method {
+        "subscribe" => "centrifugo subscribe",
+        "unsubscribe" => "centrifugo unsubscribe",
+        "disconnect" => "centrifugo disconnect",
+        "refresh" => "centrifugo refresh",
+        "batch" => "centrifugo batch",
+        "lines" => "centrifugo",
+        _ => return,
+    };
+    let shown = &body[..body.len().min(AUDITED_BYTES_MAX)];
+    AuditEvent::AdminCalled {
+        call,
+        body: &String::from_utf8_lossy(shown),
+        status: StatusCode::OK.as_u16(),
+    }
+    .emit();
+}
+
+fn json_of(body: String) -> Response {
+    let media = [(CONTENT_TYPE, "application/json")];
+    (StatusCode::OK, media, body).into_response()
 }
 
 /// The answer to a call, which is audited.
@@ -215,6 +273,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest body of a call in bytes; a longer one is answered 413.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// Longest body of a request for the server API of Centrifugo, which publishes.
+const PUBLISH_BYTES_MAX: usize = 1 << 20;
+/// So much of a body stands in the audit log.
+const AUDITED_BYTES_MAX: usize = 4 << 10;
 /// Longest request head in bytes; a longer one is answered 431.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
 /// Pause after a failed accept: it fails because something ran out, such as open files, and to try
@@ -274,7 +336,7 @@ mod tests {
                 None,
                 OperatorCertificates::NotAsked,
             );
-            Arc::new(AdminState::new(metrics, guard, None, None))
+            Arc::new(AdminState::new(metrics, guard, None, None, None))
         }
     }
 

@@ -1,7 +1,8 @@
 //! What the admin port answers instead of what was asked: a problem as RFC 9457 has it. Made by
 //! its guard and its calls.
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -52,6 +53,19 @@ impl AdminProblem {
 
     pub(crate) fn status(&self) -> StatusCode {
         self.status
+    }
+}
+
+impl AdminProblem {
+    /// The same for libraries of Centrifugo's server API: some look for `error` in any answer, and
+    /// take one without it for success.
+    pub(crate) fn into_api_response(self) -> Response {
+        let body = json!({ "error": { "code": 101, "message": self.detail } });
+        let (mut parts, _) = self.into_response().into_parts();
+        let media = HeaderValue::from_static("application/json");
+        parts.headers.insert(CONTENT_TYPE, media);
+        parts.headers.remove(CONTENT_LENGTH);
+        Response::from_parts(parts, Body::from(body.to_string()))
     }
 }
 

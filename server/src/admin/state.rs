@@ -2,6 +2,7 @@
 //! act on clients. Written by the control plane, used by the admin port.
 
 use crate::admin::api::AdminApi;
+use crate::admin::centrifugo::CentrifugoApi;
 use crate::admin::guard::Guard;
 use crate::admin::metrics::Metrics;
 use crate::admin::tls::AdminTls;
@@ -17,6 +18,8 @@ pub(crate) struct AdminState {
     pub(crate) api: Option<AdminApi>,
     /// `None`: the port speaks without TLS.
     pub(crate) tls: Option<AdminTls>,
+    /// The server API of Centrifugo, where its protocol is spoken.
+    pub(crate) centrifugo: Option<CentrifugoApi>,
 }
 
 impl AdminState {
@@ -26,6 +29,7 @@ impl AdminState {
         guard: Guard,
         api: Option<AdminApi>,
         tls: Option<AdminTls>,
+        centrifugo: Option<CentrifugoApi>,
     ) -> AdminState {
         AdminState {
             metrics,
@@ -33,6 +37,7 @@ impl AdminState {
             guard,
             api,
             tls,
+            centrifugo,
         }
     }
 

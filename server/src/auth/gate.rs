@@ -5,7 +5,7 @@
 //! never nobody. Each check is counted once, and each refusal is audited. Asked by the service.
 
 use crate::audit::event::AuditEvent;
-use crate::auth::claims::{Issue, Purpose, Verified};
+use crate::auth::claims::{Claims, Issue, Purpose, Verified};
 use crate::auth::counts::TokenCounts;
 use crate::auth::fault::TokenFault;
 use crate::auth::key::TokenKey;

@@ -5,6 +5,7 @@
 //!
 //! Invariant: one conversation for all; what they tell without an order is an event, waited for.
 
+mod api;
 mod tokens;
 
 use crate::installed;

@@ -1,0 +1,332 @@
+//! Methods of the server API that are about channels: publish, and see who is there and what they
+//! keep.
+
+use super::Done;
+use super::error::ApiError;
+use super::requests::{
+    BroadcastParams, ChannelParams, ChannelsParams, HistoryParams, PositionParams, PublishParams,
+};
+use crate::rooms::published::Published;
+use crate::session::handle::Handle;
+use crate::wire::connection_id::ConnectionId;
+use crate::wire::failure::{Failure, unavailable};
+use crate::wire::from_data::Data;
+use crate::wire::position::{epoch_text, since_of};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use shardcast_engine::{
+    Answer, HistoryQuery, Loss, PresenceQuery, Query, ReadOrder, Since, TopicName,
+};
+use shardcast_protocol::dialect;
+use shardcast_protocol::dialect::centrifuge::PUBLICATION;
+use std::collections::HashSet;
+use tokio::sync::oneshot;
+
+/// Most channels of one broadcast.
+const CHANNELS_PER_BROADCAST_MAX: usize = 1_000;
+/// Most channels that are listed; whoever has more names them by a pattern.
+const CHANNELS_LISTED_MAX: usize = 100_000;
+/// Most members that are named.
+const MEMBERS_NAMED_MAX: usize = 10_000;
+
+/// What is published: a JSON value as it was sent, or bytes.
+enum Said<'r> {
+    Json(&'r RawValue),
+    Bytes(Vec<u8>),
+}
+
+impl<'r> Said<'r> {
+    fn of(
+        data: Option<&'r RawValue>,
+        b64data: Option<&str>,
+        (skip_history, tags): (bool, Option<&Value>),
+    ) -> Result<Said<'r>, ApiError> {
+        let has_tags = tags
+            .and_then(Value::as_object)
+            .is_some_and(|tags| !tags.is_empty());
+        if skip_history || has_tags {
+            return Err(ApiError::NOT_AVAILABLE);
+        }
+        match (data, b64data) {
+            (_, Some(text)) if !text.is_empty() => match BASE64_STANDARD.decode(text) {
+                Ok(bytes) => Ok(Said::Bytes(bytes)),
+                Err(_) => Err(ApiError::bad_request("b64data is no base64")),
+            },
+            (Some(data), _) => Ok(Said::Json(data)),
+            (None, _) => Err(ApiError::bad_request("data is missing")),
+        }
+    }
+}
+
+impl Serialize for Said<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Said::Json(data) => data.serialize(serializer),
+            Said::Bytes(bytes) => serializer.serialize_bytes(bytes),
+        }
+    }
+}
+
+pub(crate) async fn publish(handle: &Handle, asked: PublishParams<'_>) -> Done {
+    let more = (asked.skip_history, asked.tags.as_ref());
+    let said = Said::of(asked.data, asked.b64data.as_deref(), more)?;
+    publish_to(
+        handle,
+        &asked.channel,
+        asked.idempotency_key.as_deref(),
+        &said,
+    )
+    .await
+}
+
+async fn publish_to(handle: &Handle, channel: &str, key: Option<&str>, said: &Said<'_>) -> Done {
+    let to = handle.to(channel);
+    let to = match key {
+        Some(key) if !key.is_empty() => to.key(key),
+        Some(_) | None => to,
+    };
+    let Published { position, .. } = to.publish(PUBLICATION, said).await?;
+    Ok(match position {
+        Some(position) => json!({
+            "offset": position.offset,
+            "epoch": epoch_text(position).as_str(),
+        }),
+        None => json!({}),
+    })
+}
+
+pub(crate) async fn broadcast(handle: &Handle, asked: BroadcastParams<'_>) -> Done {
+    if asked.channels.len() > CHANNELS_PER_BROADCAST_MAX {
+        return Err(ApiError::bad_request("more than 1000 channels"));
+    }
+    let more = (asked.skip_history, asked.tags.as_ref());
+    let said = Said::of(asked.data, asked.b64data.as_deref(), more)?;
+    let mut responses = Vec::with_capacity(asked.channels.len());
+    for channel in &asked.channels {
+        let key = asked.idempotency_key.as_deref();
+        responses.push(match publish_to(handle, channel, key, &said).await {
+            Ok(result) => json!({ "result": result }),
+            Err(error) => json!({ "error": error }),
+        });
+    }
+    Ok(json!({ "responses": responses }))
+}
+
+/// Who is in a channel.
+struct Members {
+    /// Those that are named: an id, a user, and what it shows.
+    named: Vec<(String, String, Option<Value>)>,
+    total: u32,
+}
+
+async fn members(handle: &Handle, channel: &str) -> Result<Members, ApiError> {
+    let knows_members = {
+        let room = handle.shared.resolve(channel);
+        let room = room.map_err(dialect::Problem::from)?;
+        room.presence().is_some()
+    };
+    if !knows_members {
+        let listing = handle.members(channel).await?;
+        let named = listing.members.into_iter().map(|member| {
+            let id = ConnectionId(member.address).to_string();
+            (id, user_of(member.user.as_deref()), None)
+        });
+        return Ok(Members {
+            named: named.collect(),
+            total: listing.total,
+        });
+    }
+    let (mut named, mut after) = (Vec::new(), None);
+    loop {
+        let limit = PresenceQuery::LIMIT_MAX;
+        let page = handle
+            .presence(channel, PresenceQuery { after, limit })
+            .await?;
+        named.extend(page.members().map(|member| {
+            let user = user_of(member.user);
+            let id = member
+                .connection
+                .map_or_else(|| user.clone(), |id| id.to_string());
+            (id, user, member.data.as_ref().and_then(shown))
+        }));
+        after = page.next().cloned();
+        if after.is_none() || named.len() >= MEMBERS_NAMED_MAX {
+            let total = page.total();
+            return Ok(Members { named, total });
+        }
+    }
+}
+
+fn user_of(user: Option<&str>) -> String {
+    user.unwrap_or_default().to_owned()
+}
+
+/// A value as JSON, whatever it is written in.
+fn shown(data: &Data<'_>) -> Option<Value> {
+    let mut json = Vec::new();
+    data.value()?.write_json(&mut json);
+    serde_json::from_slice(&json).ok()
+}
+
+pub(crate) async fn presence(handle: &Handle, asked: ChannelParams) -> Done {
+    let members = members(handle, &asked.channel).await?;
+    let presence = members.named.into_iter().map(|(client, user, shown)| {
+        let mut info = json!({ "client": client, "user": user });
+        if let Some(shown) = shown {
+            info["chan_info"] = shown;
+        }
+        (client, info)
+    });
+    let presence: Map<String, Value> = presence.collect();
+    Ok(json!({ "presence": presence }))
+}
+
+pub(crate) async fn presence_stats(handle: &Handle, asked: ChannelParams) -> Done {
+    let members = members(handle, &asked.channel).await?;
+    let users: HashSet<&str> = members.named.iter().map(|(_, user, _)| &**user).collect();
+    Ok(json!({ "num_clients": members.total, "num_users": users.len() }))
+}
+
+/// A place as the engine has it.
+pub(super) fn position_of(position: &PositionParams) -> Since {
+    since_of(&dialect::Since {
+        epoch: position.epoch.as_str().into(),
+        offset: position.offset,
+    })
+}
+
+pub(crate) async fn history(handle: &Handle, asked: HistoryParams) -> Done {
+    let keeps_history = {
+        let room = handle.shared.resolve(&asked.channel);
+        let room = room.map_err(dialect::Problem::from)?;
+        room.history().is_some()
+    };
+    if !keeps_history {
+        return Err(ApiError::NOT_AVAILABLE);
+    }
+    let most = HistoryQuery::LIMIT_MAX;
+    let query = HistoryQuery {
+        since: asked.since.as_ref().map(position_of),
+        limit: u32::try_from(asked.limit).map_or(most, |limit| limit.min(most)),
+        order: match asked.reverse {
+            true => ReadOrder::Reverse,
+            false => ReadOrder::Forward,
+        },
+    };
+    let found = handle.history(&asked.channel, query).await?;
+    if found.loss() == Some(Loss::EpochChanged) {
+        return Err(ApiError::UNRECOVERABLE);
+    }
+    let publications = found.messages().map(|message| {
+        let mut publication = json!({
+            "offset": message.offset,
+            "data": shown(&message.data).unwrap_or_default(),
+        });
+        if let Some(from) = message.from {
+            publication["info"] = json!({ "client": from.to_string() });
+        }
+        if let Some(event) = message.event.filter(|event| *event != PUBLICATION) {
+            publication["tags"] = json!({ "event": event });
+        }
+        publication
+    });
+    let publications: Vec<Value> = publications.collect();
+    let position = found.position();
+    Ok(json!({
+        "publications": publications,
+        "offset": position.offset,
+        "epoch": epoch_text(position).as_str(),
+    }))
+}
+
+pub(crate) async fn channels(handle: &Handle, asked: ChannelsParams) -> Done {
+    let (mut channels, mut after) = (Map::new(), None);
+    loop {
+        let limit = Query::ITEMS_MAX;
+        let found = match query(handle, Query::Topics { after, limit }).await? {
+            Answer::Topics(found) => found,
+            _ => return Err(Failure::from(unavailable(NOT_LISTED)).into()),
+        };
+        for topic in &found.items {
+            // Users stand behind the rooms.
+            let TopicName::Room(name) = &topic.topic else {
+                return Ok(json!({ "channels": channels }));
+            };
+            if asked.pattern.is_empty() || fits(&asked.pattern, name) {
+                let clients = json!({ "num_clients": topic.members });
+                channels.insert(name.to_string(), clients);
+            }
+        }
+        after = match found.items.last().filter(|_| found.more) {
+            Some(last) if channels.len() < CHANNELS_LISTED_MAX => Some(last.topic.clone()),
+            Some(_) | None => return Ok(json!({ "channels": channels })),
+        };
+    }
+}
+
+const NOT_LISTED: &str = "too much is asked of the server, or it stops";
+
+async fn query(handle: &Handle, query: Query) -> Result<Answer, ApiError> {
+    let busy = || ApiError::from(Failure::from(unavailable(NOT_LISTED)));
+    let (sender, answer) = oneshot::channel();
+    let reply = Box::new(move |answer: Answer| {
+        let _nobody_waits = sender.send(answer);
+    });
+    let engine = handle.shared.engine().map_err(|_| busy())?;
+    engine.query(query, reply).map_err(|_| busy())?;
+    answer.await.map_err(|_| busy())
+}
+
+/// Whether a name fits a pattern, where `*` stands for anything and `?` for one character.
+fn fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
+    let (mut at, mut from) = (0, 0);
+    // Behind the last star: where the pattern goes on, and where it was last tried.
+    let mut star: Option<(usize, usize)> = None;
+    while from < name.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at + 1, from));
+                at += 1;
+            }
+            Some(one) if *one == '?' || *one == name[from] => (at, from) = (at + 1, from + 1),
+            Some(_) | None => match star {
+                Some((behind, tried)) => {
+                    star = Some((behind, tried + 1));
+                    (at, from) = (behind, tried + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|one| *one == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_have_stars_and_question_marks() {
+        for (pattern, name, want) in [
+            ("*", "", true),
+            ("*", "a:b", true),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("*b", "ba", false),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abcd", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("?", "ü", true),
+            ("**a", "aaa", true),
+        ] {
+            assert_eq!(fits(pattern, name), want, "{pattern} {name}");
+        }
+    }
+}

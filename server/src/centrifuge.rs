@@ -2,6 +2,7 @@
 //! of a connection, channels with recovery, and the codes that it ends with. Everything else is
 //! what all dialects have.
 
+pub(crate) mod answers;
 pub(crate) mod closing;
 pub(crate) mod connection;
 pub(crate) mod options;

@@ -14,6 +14,7 @@ mod event;
 mod fields;
 mod id;
 mod json_rpc;
+mod kept;
 mod map;
 mod names;
 mod native;
@@ -35,11 +36,12 @@ pub use control::ControlPolicy;
 pub use decoded::{CallError, Decoded, ITEMS_MAX, InvalidRequest, Item, Items, Response};
 pub use event::{Event, PresenceChange, Sender, Welcome, WelcomeSession};
 pub use id::{ID_BYTES_MAX, Id, IdBox};
+pub use kept::{KeptMessage, Origin};
 pub use position::{LogPosition, LossReason, Recovery, Since, SinceByRoom};
 pub use replies::{Joining, Replies};
 pub use reply::{
-    Authenticated, Counts, HistoryPage, Joined, KeptMessage, Member, MemberState, Origin, Place,
-    Places, Presence, Repeat, Reply, Resumed, ResumedRoom, Resumption, RoomPlace, Status,
+    Authenticated, Counts, HistoryPage, Joined, Member, MemberState, Place, Places, Presence,
+    Repeat, Reply, Resumed, ResumedRoom, Resumption, RoomPlace, Status,
 };
 pub use request::{
     Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,

@@ -1,5 +1,5 @@
-//! The server API of Centrifugo, so that its server libraries work with this server: methods, one by
-//! one or several in a request, each with its result or an error with a number.
+//! The server API of Centrifugo, so that its server libraries work with this server: methods, one
+//! by one or several in a request, each with its result or an error with a number.
 //!
 //! Invariant: a request has at most [`COMMANDS_MAX`] commands, which are done one after the other,
 //! and each is replied to. Routes of the admin port lead here, behind its guard.
@@ -34,7 +34,7 @@ type Done = Result<Value, ApiError>;
 
 /// Several commands: each an object with one key, its method.
 #[derive(Deserialize)]
-struct Batch<'r> {
+struct CommandBatch<'r> {
     #[serde(borrow)]
     commands: Vec<std::collections::HashMap<String, &'r RawValue>>,
 }
@@ -95,7 +95,7 @@ impl CentrifugoApi {
     }
 
     async fn batch(&self, body: &[u8]) -> Result<Vec<Value>, ApiError> {
-        let batch: Batch<'_> = read(body)?;
+        let batch: CommandBatch<'_> = read(body)?;
         if batch.commands.len() > COMMANDS_MAX {
             return Err(ApiError::bad_request(TOO_MANY));
         }

@@ -4,9 +4,8 @@
 //! connection. Called by the service.
 
 use crate::api::service::Service;
-use crate::centrifuge::connection::{
-    answer, call, connect, end, hold, refresh, refuse, stage, take_held,
-};
+use crate::centrifuge::answers::{answer, call, end, refuse};
+use crate::centrifuge::connection::{connect, hold, refresh, stage, take_held};
 use crate::centrifuge::requests;
 use crate::limits::check;
 use crate::session::call::dialect_of;

@@ -96,8 +96,8 @@ impl Grants {
     }
 
     /// The same with what the claim `caps` grants, as tokens for the Centrifuge protocol have it: a
-    /// list of `channels`, how they are meant (`match`) and what is allowed there (`allow`). `None`:
-    /// it is malformed, or asks for patterns that there are not.
+    /// list of `channels`, how they are meant (`match`) and what is allowed there (`allow`).
+    /// `None`: it is malformed, or asks for patterns that there are not.
     pub(crate) fn with_capabilities(self, claim: &Value) -> Option<Grants> {
         let mut grants = self;
         for capability in claim.as_array()? {

@@ -8,20 +8,18 @@
 use crate::auth::check;
 use crate::auth::claims::Purpose;
 use crate::auth::fault::TokenFault;
+use crate::centrifuge::answers::{Proof, answer_connected, answer_refusal, end_with, state};
 use crate::centrifuge::server_side;
-use crate::session::call::{Call, OwnedCall, dialect_of};
-use crate::session::centrifuge::{CentrifugeState, ConnectStage};
+use crate::session::call::{OwnedCall, dialect_of};
+use crate::session::centrifuge::ConnectStage;
 use crate::session::context::{Context, Session};
 use crate::session::identity::Identity;
 use crate::session::shared::Shared;
 use crate::wire::position::since_of;
 use crate::wire::publication::INFO_BYTES_MAX;
 use shardcast_engine::{Context as Engine, Since};
-use shardcast_protocol::dialect::centrifuge::{
-    CentrifugeReply, ConnectCommand, Connected, Disconnect, Refusal, Subscribed,
-};
-use shardcast_protocol::dialect::{Code, Dialect, Id, Problem, Reply, ReplyMode};
-use std::num::NonZeroU32;
+use shardcast_protocol::dialect::centrifuge::{ConnectCommand, Disconnect, Refusal};
+use shardcast_protocol::dialect::{Code, Dialect, Problem, Reply};
 
 /// Whether the connection speaks the protocol.
 pub(crate) fn is_centrifuge(cx: &Engine<'_>) -> bool {
@@ -32,11 +30,6 @@ pub(crate) fn is_centrifuge(cx: &Engine<'_>) -> bool {
 pub(crate) fn await_connect(cx: &mut Engine<'_>, session: &mut Session, shared: &Shared) {
     state(session).stage = ConnectStage::Awaited;
     cx.wake_at(cx.now_ms().saturating_add(shared.centrifuge.connect_ms));
-}
-
-/// The state of what only the protocol has, to be shrunk afterwards.
-pub(crate) fn state(session: &mut Session) -> &mut CentrifugeState {
-    session.more().centrifuge.get_or_insert_default()
 }
 
 /// How far the first command is.
@@ -152,56 +145,6 @@ fn begin(cx: &mut Context<'_>, call: OwnedCall, had: Vec<(Box<str>, Since)>) {
     server_side::begin(cx, call, &had);
 }
 
-/// Answers the first command; what was held is done next.
-pub(super) fn connected(cx: &mut Context<'_>, call: &OwnedCall, subs: &[(&str, Subscribed<'_>)]) {
-    state(cx.session).stage = ConnectStage::Connected;
-    answer_connected(cx, call, Proof::First, subs);
-    cx.session.shrink();
-}
-
-/// Which command has proved who the client is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    First,
-    Refresh,
-}
-
-fn answer_connected(
-    cx: &mut Context<'_>,
-    call: &OwnedCall,
-    proof: Proof,
-    subs: &[(&str, Subscribed<'_>)],
-) {
-    let client = cx.connection().text();
-    let shared = cx.shared;
-    let connected = Connected {
-        client: client.as_str(),
-        version: &shared.server,
-        ping_s: shared.centrifuge.ping_s,
-        ttl_s: cx.remaining_ms().map(|left_ms| ttl_s(cx, left_ms)),
-        subs,
-    };
-    let reply = match proof {
-        Proof::First => CentrifugeReply::Connected(connected),
-        Proof::Refresh => CentrifugeReply::Refreshed(connected),
-    };
-    cx.answer_to(call, &Reply::Centrifuge(reply));
-}
-
-/// After how many seconds a client brings another token, of one that ends in so many milliseconds:
-/// as long before as native clients are told that it ends.
-pub(super) fn ttl_s(cx: &Context<'_>, left_ms: u64) -> NonZeroU32 {
-    let early = cx.shared.gate.as_ref().map(|gate| gate.expiring());
-    let early_ms = early.map_or(0, |early| early.as_millis());
-    let early_ms = u64::try_from(early_ms).unwrap_or(u64::MAX);
-    let ttl_ms = match left_ms.checked_sub(early_ms) {
-        Some(ttl_ms) if ttl_ms > early_ms => ttl_ms,
-        Some(_) | None => left_ms / 2,
-    };
-    let ttl_s = u32::try_from(ttl_ms / 1_000).unwrap_or(u32::MAX);
-    NonZeroU32::new(ttl_s).unwrap_or(NonZeroU32::MIN)
-}
-
 /// `refresh`, which is the request at hand: another token of the same client.
 pub(crate) fn refresh(cx: &mut Context<'_>, token: &str) {
     let Some(call) = cx.defer() else { return };
@@ -227,47 +170,4 @@ pub(crate) fn refresh(cx: &mut Context<'_>, token: &str) {
     if let Err(problem) = begun {
         cx.answer_to(&call, &Reply::Error(&problem));
     }
-}
-
-/// Refuses a command.
-pub(crate) fn refuse(cx: &mut Engine<'_>, session: &mut Session, id: Id<'_>, refusal: Refusal) {
-    answer(
-        cx,
-        session,
-        id,
-        &Reply::Centrifuge(CentrifugeReply::Refused(refusal)),
-    );
-}
-
-/// Refuses a command that was deferred.
-pub(super) fn answer_refusal(cx: &mut Context<'_>, call: &OwnedCall, refusal: Refusal) {
-    cx.answer_to(call, &Reply::Centrifuge(CentrifugeReply::Refused(refusal)));
-}
-
-/// Answers a command at once.
-pub(crate) fn answer(cx: &mut Engine<'_>, session: &mut Session, id: Id<'_>, reply: &Reply<'_>) {
-    call(id).answer(cx, session, reply);
-}
-
-/// A command that is replied to.
-pub(crate) fn call(id: Id<'_>) -> Call<'_> {
-    Call {
-        id: Some(id),
-        mode: ReplyMode::Always,
-        batch: None,
-    }
-}
-
-/// Ends the connection.
-pub(crate) fn end(cx: &mut Engine<'_>, disconnect: Disconnect) {
-    cx.close(disconnect.code(), disconnect.reason());
-}
-
-/// Ends the connection, and says why in other words, if there are some.
-pub(super) fn end_with(cx: &mut Context<'_>, disconnect: Disconnect, text: &str) {
-    let text = match text {
-        "" => disconnect.reason(),
-        text => text,
-    };
-    cx.disconnect(disconnect.code(), text);
 }

@@ -8,7 +8,7 @@ use crate::auth::check;
 use crate::auth::claims::{Purpose, RoomClaims, Verified};
 use crate::auth::fault::TokenFault;
 use crate::auth::grants::RoomAction;
-use crate::centrifuge::connection;
+use crate::centrifuge::answers;
 use crate::centrifuge::recovery::{FoundPage, RecoveryMode};
 use crate::centrifuge::server_side;
 use crate::limits::check as check_limits;
@@ -95,13 +95,13 @@ fn is_entering(cx: &Context<'_>, channel: &str) -> bool {
 /// [`is_given_up`] is asked.
 fn begin_entering(cx: &mut Context<'_>, channel: &Arc<str>) -> u64 {
     let serial = cx.state.take_serial();
-    connection::state(cx.session).enter(Arc::clone(channel), serial);
+    answers::state(cx.session).enter(Arc::clone(channel), serial);
     serial
 }
 
 /// Whether the client has unsubscribed meanwhile. It is replied to all the same.
 fn is_given_up(cx: &mut Context<'_>, call: &OwnedCall, serial: u64) -> bool {
-    let is_there = connection::state(cx.session).take_entering(serial);
+    let is_there = answers::state(cx.session).take_entering(serial);
     cx.session.shrink();
     if !is_there {
         let problem = Problem::new(Code::NotJoined, "unsubscribed meanwhile");
@@ -134,7 +134,7 @@ fn subscribe_with_token(cx: &mut Context<'_>, wish: Wish, token: &str) {
         }
     });
     if let Err(problem) = begun {
-        connection::state(cx.session).take_entering(serial);
+        answers::state(cx.session).take_entering(serial);
         cx.session.shrink();
         cx.answer_to(&call, &Reply::Error(&problem));
     }
@@ -174,7 +174,7 @@ fn permitted(
 
 fn answer_refused_token(cx: &mut Context<'_>, call: &OwnedCall, refused: &RefusedToken) {
     match refused {
-        RefusedToken::Expired => connection::answer_refusal(cx, call, Refusal::TokenExpired),
+        RefusedToken::Expired => answers::answer_refusal(cx, call, Refusal::TokenExpired),
         RefusedToken::Other(problem) => cx.answer_to(call, &Reply::Error(problem)),
     }
 }
@@ -216,7 +216,7 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
         let joined = match (found.recovering, wish.if_lost) {
             (Recovering::Lost, IfLost::Refuse) => {
                 let refusal = Refusal::UnrecoverablePosition;
-                return connection::answer_refusal(cx, &call, refusal);
+                return answers::answer_refusal(cx, &call, refusal);
             }
             (Recovering::Lost, IfLost::Begin) => join(cx, &call, wish, mode, None),
             (Recovering::Recovered | Recovering::No, _) => join(cx, &call, wish, mode, Some(found)),
@@ -227,7 +227,7 @@ fn enter(cx: &mut Context<'_>, call: &OwnedCall, wish: Wish) -> Result<(), Probl
     });
     let read = history::read(cx, |_| Requester::Code(then), room, mode.query(since));
     if read.is_err() {
-        connection::state(cx.session).take_entering(serial);
+        answers::state(cx.session).take_entering(serial);
         cx.session.shrink();
     }
     read
@@ -279,7 +279,7 @@ fn answer_subscribe(
         let tag = cx.state.take_tags(1);
         // Fails where the client has left in the meantime; the answer is dropped.
         let _ = cx.engine.leave(&joined.room, tag);
-        return connection::answer_refusal(cx, call, Refusal::UnrecoverablePosition);
+        return answers::answer_refusal(cx, call, Refusal::UnrecoverablePosition);
     }
     let ttl_s = set_term(cx, &joined.room, wish.term);
     let position = match &found {
@@ -314,17 +314,17 @@ fn set_term(cx: &mut Context<'_>, channel: &str, term: Option<Duration>) -> Opti
         return None;
     }
     let until_ms = term.map(|term| cx.due_after(term));
-    connection::state(cx.session).set_term(channel, until_ms);
+    answers::state(cx.session).set_term(channel, until_ms);
     cx.session.shrink();
     let left_ms = until_ms?.saturating_sub(cx.engine.now_ms());
-    Some(connection::ttl_s(cx, left_ms))
+    Some(answers::ttl_s(cx, left_ms))
 }
 
 /// `sub_refresh`, which is the request at hand: another token of the same channel.
 pub(crate) fn refresh(cx: &mut Context<'_>, channel: &str, token: &str) {
     let Some(call) = cx.defer() else { return };
     if cx.shared.gate.is_none() {
-        return connection::answer_refusal(cx, &call, Refusal::NotAvailable);
+        return answers::answer_refusal(cx, &call, Refusal::NotAvailable);
     }
     let (waiting, name) = (call.clone(), Arc::<str>::from(channel));
     let begun = check::start(

@@ -6,7 +6,7 @@
 //! joined the connection ends, for its client would wait in vain. Called by `connection`.
 
 use crate::auth::grants::RoomAction;
-use crate::centrifuge::connection;
+use crate::centrifuge::answers;
 use crate::centrifuge::recovery::{FoundPage, RecoveryMode};
 use crate::namespace::{Denied, Who};
 use crate::rooms::membership::{self, RoomToJoin};
@@ -50,7 +50,7 @@ type SharedChannels = Rc<RefCell<Channels>>;
 /// Puts the connection into its channels, and answers its first command when it is.
 pub(super) fn begin(cx: &mut Context<'_>, call: OwnedCall, had: &[(Box<str>, Since)]) {
     let channels = match channels_of(cx, had) {
-        Ok(channels) if channels.is_empty() => return connection::connected(cx, &call, &[]),
+        Ok(channels) if channels.is_empty() => return answers::connected(cx, &call, &[]),
         Ok(channels) => channels,
         Err(problem) => return give_up(cx, &problem),
     };
@@ -184,7 +184,7 @@ fn go_on(cx: &mut Context<'_>, channels: &SharedChannels) {
         let Some(since) = since else { continue };
         let joined = join(cx, channels, index, since, |cx, joined| match joined {
             Ok(room) if room.log.and_then(|log| log.recovery).is_some_and(is_lost) => {
-                connection::end_with(cx, Disconnect::INSUFFICIENT_STATE, "");
+                answers::end_with(cx, Disconnect::INSUFFICIENT_STATE, "");
             }
             Ok(_) => {}
             Err(problem) => give_up(cx, &problem),
@@ -228,7 +228,7 @@ fn reply(cx: &mut Context<'_>, all: &Channels) {
         (&*channel.name, subscribed)
     });
     let subs: Vec<(&str, Subscribed<'_>)> = subs.collect();
-    connection::connected(cx, &all.call, &subs);
+    answers::connected(cx, &all.call, &subs);
 }
 
 fn join(

@@ -2,8 +2,8 @@
 //! dialects (`dialect::reply`). Made by the server, written by `reply`.
 
 use super::code::Refusal;
+use crate::dialect::kept::KeptMessage;
 use crate::dialect::position::LogPosition;
-use crate::dialect::reply::KeptMessage;
 use std::num::NonZeroU32;
 
 /// The answer to a command, in words of the protocol.

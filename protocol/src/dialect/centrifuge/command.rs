@@ -10,7 +10,7 @@ use super::schema::sent::{
     channel, command, connect, history, position, publish, refresh, rpc, send, sub_refresh,
     subscribe,
 };
-use super::subs::HadOfChannels;
+use super::subs::{SubsValue, recovering};
 use crate::dialect::command::{Command, ReplyMode};
 use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
@@ -51,7 +51,7 @@ pub enum Instruction<'b> {
 pub const SEND: &str = "send";
 
 /// What is asked, if that may be asked so.
-pub(super) fn instruction<'b, S: FieldValue<'b>>(
+pub(super) fn instruction<'b, S: SubsValue<'b>>(
     record: &Record<S>,
     rules: &Rules,
 ) -> Result<Instruction<'b>, Wrong> {
@@ -63,15 +63,8 @@ pub(super) fn instruction<'b, S: FieldValue<'b>>(
     let field = |field, schema| record.record(field, schema);
     // The first that is set counts.
     if let Some(asked) = field(command::CONNECT, connect::ALL)? {
-        let had = record
-            .get(command::CONNECT)
-            .zip(asked.get(connect::SUBS))
-            .map(|(message, map)| message.had(map, connect::SUBS));
-        let had = had.transpose()?.unwrap_or_default();
-        return Ok(Instruction::Connect(
-            required(id)?,
-            connecting(&asked, had, outer)?,
-        ));
+        let asked = connecting(record.get(command::CONNECT), &asked, outer)?;
+        return Ok(Instruction::Connect(required(id)?, asked));
     }
     if let Some(asked) = field(command::SUBSCRIBE, subscribe::ALL)? {
         return subscribing(required(id)?, &asked);
@@ -130,17 +123,20 @@ fn required(id: Option<Id<'_>>) -> Result<Id<'_>, Wrong> {
     id.ok_or("id is missing")
 }
 
-fn connecting<'b, S: FieldValue<'b>>(
+/// `message` is what `asked` are the fields of.
+fn connecting<'b, S: SubsValue<'b>>(
+    message: Option<S>,
     asked: &Record<S>,
-    had: HadOfChannels<'b>,
     outer: u32,
 ) -> Result<ConnectCommand<'b>, Wrong> {
+    let subs = message.zip(asked.get(connect::SUBS));
+    let had = subs.map(|(message, map)| message.had(map, connect::SUBS));
     Ok(ConnectCommand {
         token: asked.text(connect::TOKEN)?,
         data: asked.data(connect::DATA, outer)?,
         name: asked.text(connect::NAME)?,
         version: asked.text(connect::VERSION)?,
-        had,
+        had: had.transpose()?.unwrap_or_default(),
     })
 }
 
@@ -172,19 +168,6 @@ fn subscribing<'b, S: FieldValue<'b>>(
         },
     }));
     Ok(special(id, request))
-}
-
-/// What a client has had of a channel, if it wants the rest.
-pub(super) fn recovering<'b, S: FieldValue<'b>>(
-    asked: &Record<S>,
-) -> Result<Option<Since<'b>>, Wrong> {
-    Ok(match asked.boolean(subscribe::RECOVER)? {
-        true => Some(Since {
-            epoch: asked.text(subscribe::EPOCH)?,
-            offset: asked.unsigned(subscribe::OFFSET)?,
-        }),
-        false => None,
-    })
 }
 
 fn publishing<'b, S: FieldValue<'b>>(

@@ -7,7 +7,6 @@
 
 use super::record::{FieldValue, Record};
 use super::schema::Field;
-use super::subs::HadOfChannels;
 use crate::dialect::fields::Wrong;
 use crate::dialect::id::Id;
 use crate::dialect::value::Value;
@@ -164,13 +163,6 @@ impl<'b> FieldValue<'b> for Wire<'b> {
     fn record(self, schema: &'static [Field]) -> Result<Record<Wire<'b>>, Wrong> {
         match self {
             Wire::Bytes(bytes) => Record::of_bytes(bytes, schema),
-            Wire::Varint(..) | Wire::Fixed => Err("a field is not of its type"),
-        }
-    }
-
-    fn had(self, _map: Wire<'b>, field: Field) -> Result<HadOfChannels<'b>, Wrong> {
-        match self {
-            Wire::Bytes(bytes) => HadOfChannels::of_entries(bytes, field),
             Wire::Varint(..) | Wire::Fixed => Err("a field is not of its type"),
         }
     }

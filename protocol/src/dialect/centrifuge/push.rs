@@ -11,8 +11,8 @@ use super::schema::received::{
     client_info, data, member, publication, push, reply, subscribed, unsubscribe,
 };
 use crate::dialect::event::{Event, PresenceChange, Sender};
+use crate::dialect::kept::Origin;
 use crate::dialect::position::LogPosition;
-use crate::dialect::reply::Origin;
 use crate::dialect::value::{Unencodable, Value};
 use crate::json::Raw;
 
@@ -73,25 +73,27 @@ enum PushContent<'a> {
     Unsubscribe(Unsubscribed),
 }
 
-/// What clients of this protocol hear of an event; `None`: nothing.
-fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
-    let in_channel = |channel, field, content| Pushed {
+fn in_channel<'a>(channel: &'a str, field: Field, content: PushContent<'a>) -> Pushed<'a> {
+    Pushed {
         channel,
         field,
         content,
-    };
-    let said = |room, origin, sender, offset, data| match room {
-        Some(room) => in_channel(
-            room,
-            push::PUB,
-            PushContent::Publication {
-                origin,
-                sender,
-                offset,
-                data,
-            },
-        ),
-        None => in_channel("", push::MESSAGE, PushContent::Message(data)),
+    }
+}
+
+/// What clients of this protocol hear of an event; `None`: nothing.
+fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
+    let said = |room, origin, sender, offset, data| {
+        let content = PushContent::Publication {
+            origin,
+            sender,
+            offset,
+            data,
+        };
+        match room {
+            Some(room) => in_channel(room, push::PUB, content),
+            None => in_channel("", push::MESSAGE, PushContent::Message(data)),
+        }
     };
     Some(match *event {
         Event::Message {
@@ -130,8 +132,7 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
         }
         // Of anything else the channel is such that it may be, and offsets say where.
         Event::Missed { room, reason, .. } if reason.is_a_loss() => {
-            let why = Unsubscribed::InsufficientState;
-            in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe(why))
+            in_channel(room, push::UNSUBSCRIBE, LOST)
         }
         Event::Missed { .. } => return None,
         Event::Subscribed { room, position } => {
@@ -147,6 +148,8 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
         | Event::Call { .. } => return None,
     })
 }
+
+const LOST: PushContent<'static> = PushContent::Unsubscribe(Unsubscribed::InsufficientState);
 
 impl Pushed<'_> {
     fn write<N: WireNotation>(&self, body: &mut MessageBody<'_, N>) {

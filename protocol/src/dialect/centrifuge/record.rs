@@ -6,7 +6,6 @@
 //! is.
 
 use super::schema::{Field, TAG_MAX};
-use super::subs::HadOfChannels;
 use crate::dialect::fields::{Fields, Span, Wrong};
 use crate::dialect::id::Id;
 use crate::dialect::value::Value;
@@ -29,8 +28,6 @@ pub(super) trait FieldValue<'b>: Copy {
     fn data(self, outer: u32) -> Option<Value<'b>>;
     /// A message of its own.
     fn record(self, schema: &'static [Field]) -> Result<Record<Self>, Wrong>;
-    /// What a client has had of channels: a map that is a field of this message.
-    fn had(self, map: Self, field: Field) -> Result<HadOfChannels<'b>, Wrong>;
     /// Stands for nothing.
     fn is_null(self) -> bool;
 }
@@ -188,10 +185,6 @@ impl<'b> FieldValue<'b> for Raw<'b> {
 
     fn record(self, schema: &'static [Field]) -> Result<Record<Raw<'b>>, Wrong> {
         Record::of_line(self.as_str(), 0, schema)
-    }
-
-    fn had(self, map: Raw<'b>, _field: Field) -> Result<HadOfChannels<'b>, Wrong> {
-        HadOfChannels::of_object(map)
     }
 
     fn is_null(self) -> bool {

@@ -10,8 +10,9 @@ use super::schema::received::{
     client_info, connect, data, error, history, presence, presence_stats, reply, subscribe,
 };
 use crate::dialect::id::Id;
+use crate::dialect::kept::KeptMessage;
 use crate::dialect::position::LossReason;
-use crate::dialect::reply::{HistoryPage, KeptMessage, Member, Reply};
+use crate::dialect::reply::{HistoryPage, Member, Reply};
 use crate::dialect::value::Value;
 use std::num::NonZeroU32;
 

@@ -4,7 +4,6 @@
 //! Invariant: it was checked as a whole, and has at most [`HadOfChannels::COUNT_MAX`] entries;
 //! nothing is collected, so it costs no memory beside its message. Made by `command`.
 
-use super::command::recovering;
 use super::protobuf::{Reader, Wire};
 use super::record::{FieldValue, Record};
 use super::schema::Field;
@@ -37,7 +36,7 @@ impl<'b> HadOfChannels<'b> {
     /// Most channels: as many as a connection may be in at the most.
     pub const COUNT_MAX: usize = 4_096;
 
-    pub(super) fn of_object(object: Raw<'b>) -> Result<HadOfChannels<'b>, Wrong> {
+    fn of_object(object: Raw<'b>) -> Result<HadOfChannels<'b>, Wrong> {
         let map = match Tokens::new(Value::Json(object)).head() {
             Token::Map(_) => SentMap::Object(object),
             _ => return Err(NO_MAP),
@@ -45,7 +44,7 @@ impl<'b> HadOfChannels<'b> {
         HadOfChannels(map).checked()
     }
 
-    pub(super) fn of_entries(message: &'b [u8], field: Field) -> Result<HadOfChannels<'b>, Wrong> {
+    fn of_entries(message: &'b [u8], field: Field) -> Result<HadOfChannels<'b>, Wrong> {
         HadOfChannels(SentMap::Entries(message, field)).checked()
     }
 
@@ -83,6 +82,40 @@ impl<'b> HadOfChannels<'b> {
             SentMap::Entries(message, field) => HadEntries::Fields(Reader::new(message), field),
         }
     }
+}
+
+/// A value that may be a map of subscriptions.
+pub(super) trait SubsValue<'b>: FieldValue<'b> {
+    /// What a client has had of channels: a map that is a field of this message.
+    fn had(self, map: Self, field: Field) -> Result<HadOfChannels<'b>, Wrong>;
+}
+
+impl<'b> SubsValue<'b> for Raw<'b> {
+    fn had(self, map: Raw<'b>, _field: Field) -> Result<HadOfChannels<'b>, Wrong> {
+        HadOfChannels::of_object(map)
+    }
+}
+
+impl<'b> SubsValue<'b> for Wire<'b> {
+    fn had(self, _map: Wire<'b>, field: Field) -> Result<HadOfChannels<'b>, Wrong> {
+        match self {
+            Wire::Bytes(bytes) => HadOfChannels::of_entries(bytes, field),
+            Wire::Varint(..) | Wire::Fixed => Err("a field is not of its type"),
+        }
+    }
+}
+
+/// What a client has had of a channel, if it wants the rest.
+pub(super) fn recovering<'b, S: FieldValue<'b>>(
+    asked: &Record<S>,
+) -> Result<Option<Since<'b>>, Wrong> {
+    Ok(match asked.boolean(subscribe::RECOVER)? {
+        true => Some(Since {
+            epoch: asked.text(subscribe::EPOCH)?,
+            offset: asked.unsigned(subscribe::OFFSET)?,
+        }),
+        false => None,
+    })
 }
 
 const NO_MAP: Wrong = "subs is a map of subscriptions by channel";

@@ -1,0 +1,111 @@
+//! How commands of the Centrifuge protocol are answered, and connections of it end. Used by all
+//! that serves them.
+
+use crate::session::call::{Call, OwnedCall};
+use crate::session::centrifuge::{CentrifugeState, ConnectStage};
+use crate::session::context::{Context, Session};
+use shardcast_engine::Context as Engine;
+use shardcast_protocol::dialect::centrifuge::{
+    CentrifugeReply, Connected, Disconnect, Refusal, Subscribed,
+};
+use shardcast_protocol::dialect::{Id, Reply, ReplyMode};
+use std::num::NonZeroU32;
+
+/// The state of what only the protocol has, to be shrunk afterwards.
+pub(crate) fn state(session: &mut Session) -> &mut CentrifugeState {
+    session.more().centrifuge.get_or_insert_default()
+}
+
+/// Answers the first command; what was held is done next.
+pub(super) fn connected(cx: &mut Context<'_>, call: &OwnedCall, subs: &[(&str, Subscribed<'_>)]) {
+    state(cx.session).stage = ConnectStage::Connected;
+    answer_connected(cx, call, Proof::First, subs);
+    cx.session.shrink();
+}
+
+/// Which command has proved who the client is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    First,
+    Refresh,
+}
+
+/// Says who the client is.
+pub(super) fn answer_connected(
+    cx: &mut Context<'_>,
+    call: &OwnedCall,
+    proof: Proof,
+    subs: &[(&str, Subscribed<'_>)],
+) {
+    let client = cx.connection().text();
+    let shared = cx.shared;
+    let connected = Connected {
+        client: client.as_str(),
+        version: &shared.server,
+        ping_s: shared.centrifuge.ping_s,
+        ttl_s: cx.remaining_ms().map(|left_ms| ttl_s(cx, left_ms)),
+        subs,
+    };
+    let reply = match proof {
+        Proof::First => CentrifugeReply::Connected(connected),
+        Proof::Refresh => CentrifugeReply::Refreshed(connected),
+    };
+    cx.answer_to(call, &Reply::Centrifuge(reply));
+}
+
+/// After how many seconds a client brings another token, of one that ends in so many milliseconds:
+/// as long before as native clients are told that it ends.
+pub(super) fn ttl_s(cx: &Context<'_>, left_ms: u64) -> NonZeroU32 {
+    let early = cx.shared.gate.as_ref().map(|gate| gate.expiring());
+    let early_ms = early.map_or(0, |early| early.as_millis());
+    let early_ms = u64::try_from(early_ms).unwrap_or(u64::MAX);
+    let ttl_ms = match left_ms.checked_sub(early_ms) {
+        Some(ttl_ms) if ttl_ms > early_ms => ttl_ms,
+        Some(_) | None => left_ms / 2,
+    };
+    let ttl_s = u32::try_from(ttl_ms / 1_000).unwrap_or(u32::MAX);
+    NonZeroU32::new(ttl_s).unwrap_or(NonZeroU32::MIN)
+}
+
+/// Refuses a command.
+pub(crate) fn refuse(cx: &mut Engine<'_>, session: &mut Session, id: Id<'_>, refusal: Refusal) {
+    answer(
+        cx,
+        session,
+        id,
+        &Reply::Centrifuge(CentrifugeReply::Refused(refusal)),
+    );
+}
+
+/// Refuses a command that was deferred.
+pub(super) fn answer_refusal(cx: &mut Context<'_>, call: &OwnedCall, refusal: Refusal) {
+    cx.answer_to(call, &Reply::Centrifuge(CentrifugeReply::Refused(refusal)));
+}
+
+/// Answers a command at once.
+pub(crate) fn answer(cx: &mut Engine<'_>, session: &mut Session, id: Id<'_>, reply: &Reply<'_>) {
+    call(id).answer(cx, session, reply);
+}
+
+/// A command that is replied to.
+pub(crate) fn call(id: Id<'_>) -> Call<'_> {
+    Call {
+        id: Some(id),
+        mode: ReplyMode::Always,
+        batch: None,
+    }
+}
+
+/// Ends the connection.
+pub(crate) fn end(cx: &mut Engine<'_>, disconnect: Disconnect) {
+    cx.close(disconnect.code(), disconnect.reason());
+}
+
+/// Ends the connection, and says why in other words, if there are some.
+pub(super) fn end_with(cx: &mut Context<'_>, disconnect: Disconnect, text: &str) {
+    let text = match text {
+        "" => disconnect.reason(),
+        text => text,
+    };
+    cx.disconnect(disconnect.code(), text);
+}

@@ -3,10 +3,11 @@
 //! pushes of both encodings, in no more bytes than were foretold.
 
 use crate::values::{check_rooms, check_value, place};
-use shardcast_protocol::dialect::centrifuge::{COMMANDS_MAX, Commands, Instruction};
+use shardcast_protocol::dialect::centrifuge::{COMMANDS_MAX, Commands, HadOfChannels, Instruction};
 use shardcast_protocol::dialect::{
-    Command, Decoded, Dialect, Event, Payload, Reply, Request, Rules, Value,
+    Command, Decoded, Dialect, Event, Payload, Reply, Request, Rules, Sender, Value,
 };
+use shardcast_protocol::json::Raw;
 
 /// The input is a client's message, if it is text.
 ///
@@ -60,6 +61,7 @@ fn check(input: &[u8], dialect: Dialect, payload: Payload<'_>) {
                 if let Some(data) = asked.data {
                     place(input, data);
                 }
+                assert!(asked.had.channels().count() <= HadOfChannels::COUNT_MAX);
             }
             Ok(Instruction::SubRefresh { channel, .. }) => assert!(!channel.is_empty()),
             Ok(Instruction::Pong | Instruction::Refresh(..) | Instruction::Unavailable(_)) => {}
@@ -88,9 +90,14 @@ fn check_command(input: &[u8], dialect: Dialect, command: &Command<'_>) {
         _ => "",
     };
     check_stands(&out, dialect, data, behind);
+    let sender = Sender {
+        user: Some("u\u{1}"),
+        info: Raw::parse(r#"{"a":"\u0001"}"#).map(Value::Json),
+    };
     let event = Event::Message {
         room: Some("r\u{1}"),
         from: "0-1-1",
+        sender: Some(&sender),
         offset: Some(u64::MAX),
         data: Some(data),
     };

@@ -120,9 +120,8 @@ impl<'s> Serving<'s> {
             metrics.add_tokens(gate.counts());
         }
         let api = AdminApi::new(server.handle(), bans, keeper);
-        let centrifugo = settings
-            .centrifuge()
-            .map(|_| CentrifugoApi::new(server.handle(), counters.clone()));
+        let served = settings.centrifuge().is_some();
+        let centrifugo = served.then(|| CentrifugoApi::new(server.handle(), counters.clone()));
         let state = AdminState::new(metrics, guard, Some(api), admin_tls, centrifugo);
         let keys = gate.map(|gate| TokenKeys::new(gate, again.clone()));
         let addresses = Addresses::new(settings.clone(), lists, again);

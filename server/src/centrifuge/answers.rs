@@ -19,13 +19,13 @@ pub(crate) fn state(session: &mut Session) -> &mut CentrifugeState {
 /// Answers the first command; what was held is done next.
 pub(super) fn connected(cx: &mut Context<'_>, call: &OwnedCall, subs: &[(&str, Subscribed<'_>)]) {
     state(cx.session).stage = ConnectStage::Connected;
-    answer_connected(cx, call, Proof::First, subs);
+    answer_connected(cx, call, ProvedBy::First, subs);
     cx.session.shrink();
 }
 
 /// Which command has proved who the client is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(super) enum ProvedBy {
     First,
     Refresh,
 }
@@ -34,7 +34,7 @@ pub(super) enum Proof {
 pub(super) fn answer_connected(
     cx: &mut Context<'_>,
     call: &OwnedCall,
-    proof: Proof,
+    proof: ProvedBy,
     subs: &[(&str, Subscribed<'_>)],
 ) {
     let client = cx.connection().text();
@@ -47,8 +47,8 @@ pub(super) fn answer_connected(
         subs,
     };
     let reply = match proof {
-        Proof::First => CentrifugeReply::Connected(connected),
-        Proof::Refresh => CentrifugeReply::Refreshed(connected),
+        ProvedBy::First => CentrifugeReply::Connected(connected),
+        ProvedBy::Refresh => CentrifugeReply::Refreshed(connected),
     };
     cx.answer_to(call, &Reply::Centrifuge(reply));
 }

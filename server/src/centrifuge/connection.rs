@@ -8,7 +8,7 @@
 use crate::auth::check;
 use crate::auth::claims::Purpose;
 use crate::auth::fault::TokenFault;
-use crate::centrifuge::answers::{Proof, answer_connected, answer_refusal, end_with, state};
+use crate::centrifuge::answers::{ProvedBy, answer_connected, answer_refusal, end_with, state};
 use crate::centrifuge::server_side;
 use crate::session::call::{OwnedCall, dialect_of};
 use crate::session::centrifuge::ConnectStage;
@@ -160,7 +160,7 @@ pub(crate) fn refresh(cx: &mut Context<'_>, token: &str) {
             Err(fault) => Err(fault.problem()),
         };
         match applied {
-            Ok(_) => answer_connected(cx, &waiting, Proof::Refresh, &[]),
+            Ok(_) => answer_connected(cx, &waiting, ProvedBy::Refresh, &[]),
             Err(problem) if problem.code == Code::Unauthorized => {
                 end_with(cx, Disconnect::INVALID_TOKEN, &problem.message);
             }

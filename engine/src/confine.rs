@@ -3,6 +3,8 @@
 //! Invariant: nothing that it does unwinds into the caller, not even the end of what it has thrown.
 //! Called wherever the shard calls the application, and by whoever builds on it.
 
+use crate::counters::ShardCounters;
+use crate::types::ticket::Ticket;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,6 +35,13 @@ pub fn discard<T>(value: T) -> Result<(), Panicked> {
         let _never_dropped = ManuallyDrop::new(payload);
         Panicked
     })
+}
+
+/// A call of the application on this shard panicked: about this connection, if it was about one.
+pub(crate) fn count_panic(counters: &ShardCounters, shard: u16, ticket: Option<Ticket>) {
+    counters.panics.add(1);
+    let slot = ticket.map(|ticket| ticket.slot);
+    tracing::error!(shard, slot, "a handler panicked");
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use crate::connection::peer::Peer;
 use crate::connection::phase::Phase;
 use crate::core::Core;
-use crate::core::rooms::JoinOptions;
 use crate::message::request::ShardRequest;
+use crate::topic::joining::JoinOptions;
 use crate::topic::key::{Topic, TopicKind};
 use crate::topic::log::options::LogClass;
 use crate::topic::publication::Content;
@@ -48,71 +48,75 @@ impl<'a> Context<'a> {
     /// Where the client connects from: the other end of the socket, the client that a proxy has
     /// named ([`crate::Listener::proxy_protocol`]), or what [`Context::set_peer`] was told.
     pub fn peer(&self) -> Peer {
-        self.core.connections.peer(self.ticket.slot)
+        self.core.connections.slots.peer(self.ticket.slot)
     }
 
     /// From here on the client counts as connecting from there: for whoever trusts what a proxy
     /// says about it in the request.
     pub fn set_peer(&mut self, peer: Peer) {
-        self.core.connections.set_peer(self.ticket.slot, peer);
+        self.core.connections.slots.set_peer(self.ticket.slot, peer);
     }
 
     /// The listener that it came by: index in the configuration.
     pub fn listener(&self) -> usize {
-        usize::from(self.core.connections.listener(self.ticket.slot))
+        usize::from(self.core.connections.slots.listener(self.ticket.slot))
     }
 
     /// The largest message that it may send, in bytes: its listener's limit.
     pub fn message_bytes_max(&self) -> usize {
-        self.core.limits.message_bytes_max[self.listener()]
+        self.core.connections.limits.message_bytes_max[self.listener()]
     }
 
     /// The connection is encrypted.
     pub fn is_secure(&self) -> bool {
-        self.core.tls.session(self.ticket.slot).is_some()
+        self.core.egress.tls.session(self.ticket.slot).is_some()
     }
 
     /// The certificate that the client showed (DER), if it was asked for one
     /// ([`crate::ClientCertificates`]) and showed one.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
-        let session = self.core.tls.session(self.ticket.slot)?;
+        let session = self.core.egress.tls.session(self.ticket.slot)?;
         session.peer_certificate()
     }
 
     /// How the connection's messages are encoded. Before it is open: [`EncodingId::FIRST`].
     pub fn encoding(&self) -> EncodingId {
-        self.core.encoding(self.ticket)
+        self.core.connections.slots.encoding(self.ticket.slot)
     }
 
     /// Has the connection's messages encoded so from now on. What is under way to everyone may
     /// still come in the former encoding. False while the connection is in a room or is a user, and
     /// nothing has changed then: the members of a topic are known by their encodings.
     pub fn set_encoding(&mut self, encoding: EncodingId) -> bool {
-        self.core.set_encoding(self.ticket, encoding)
+        self.core.connections.set_encoding(self.ticket, encoding)
     }
 
     /// The encodings of all open connections of the process. A clone stays up to date.
     pub fn encodings_present(&self) -> &EncodingsPresent {
-        &self.core.admissions.process.encodings
+        &self.core.connections.admissions.process.encodings
     }
 
     /// Whether one more connection of this shard may wait for a deferred admission
     /// ([`crate::Admission::Defer`]).
     pub fn may_defer(&self) -> bool {
-        self.core.admissions.may_defer()
+        self.core.connections.admissions.may_defer()
     }
 
     /// Milliseconds since the engine started; the same within a tick.
     pub fn now_ms(&self) -> u64 {
-        self.core.now
+        self.core.connections.now
     }
 
     /// Has [`crate::Application::due`] called at this time by the clock of [`Context::now_ms`], up
     /// to 64 ms later, if it is not called before. Does nothing unless the connection is open.
     pub fn wake_at(&mut self, at_ms: u64) {
         let core = &mut *self.core;
-        core.timers
-            .wake_at(&core.connections, self.ticket, core.now, at_ms);
+        core.connections.timers.wake_at(
+            &core.connections.slots,
+            self.ticket,
+            core.connections.now,
+            at_ms,
+        );
     }
 
     /// Reads nothing more from the connection before this time by the clock of [`Context::now_ms`],
@@ -120,7 +124,10 @@ impl<'a> Context<'a> {
     /// to it leaves. Does nothing unless the connection is open.
     pub fn pause_until(&mut self, at_ms: u64) {
         if self.is_open() {
-            self.core.pauses.pause(self.ticket, self.core.now, at_ms);
+            self.core
+                .connections
+                .pauses
+                .pause(self.ticket, self.core.connections.now, at_ms);
         }
     }
 
@@ -132,12 +139,12 @@ impl<'a> Context<'a> {
 
     /// Connections of this shard, those that are not open included.
     pub fn connections_here(&self) -> usize {
-        self.core.connections.live()
+        self.core.connections.slots.live()
     }
 
     /// Has [`crate::Application::shard_due`] called at this time, if it is not called before.
     pub fn wake_shard_at(&mut self, at_ms: u64) {
-        self.core.timers.wake_shard_at(at_ms);
+        self.core.connections.timers.wake_shard_at(at_ms);
     }
 
     /// How many shards there are. [`Address::shard`] is below it.
@@ -258,7 +265,6 @@ impl<'a> Context<'a> {
         options: JoinOptions,
         tag: Tag,
     ) -> Result<(), RoomError> {
-        self.core.may_ask()?;
         self.core.join(self.ticket, room, options, tag)
     }
 
@@ -278,15 +284,13 @@ impl<'a> Context<'a> {
     /// The name is wrong, or earlier changes are still under way ([`RoomError::Busy`]); the
     /// connection is who it was.
     pub fn identify(&mut self, user: Option<&str>) -> Result<(), RoomError> {
-        if user.is_some() {
-            self.core.may_ask()?;
-        }
         self.core.identify(self.ticket, user)
     }
 
     /// The user whose connection it is ([`Context::identify`]); `None`: nobody's.
     pub fn user(&self) -> Option<Arc<str>> {
-        self.core.user(self.ticket)
+        let slots = &self.core.connections.slots;
+        self.core.topics.user(slots, self.ticket)
     }
 
     /// Asks who is a member (no membership needed); `tag` answers with [`crate::Answer::Listed`].
@@ -300,10 +304,14 @@ impl<'a> Context<'a> {
     /// The rooms that are joined or being joined, in no particular order. In
     /// [`crate::Application::closed`] those that the connection was in.
     pub fn rooms(&self) -> Vec<Arc<str>> {
-        if !self.core.left.is_empty() {
-            return self.core.left.clone();
+        if !self.core.connections.left.is_empty() {
+            return self.core.connections.left.clone();
         }
-        let memberships = self.core.connections.memberships_ref(self.ticket.slot);
+        let memberships = self
+            .core
+            .connections
+            .slots
+            .memberships_ref(self.ticket.slot);
         let wanted = memberships.wanted(TopicKind::Room);
         wanted
             .map(|membership| {
@@ -385,7 +393,12 @@ impl<'a> Context<'a> {
     /// ([`crate::Heartbeat::Message`]): for protocols whose clients answer each once. False: all
     /// were answered, or none was sent.
     pub fn take_heartbeat_answer(&mut self) -> bool {
-        let beat = self.core.timers.heartbeats.get_mut(self.ticket.slot);
+        let beat = self
+            .core
+            .connections
+            .timers
+            .heartbeats
+            .get_mut(self.ticket.slot);
         beat.is_some_and(|beat| beat.take_answer())
     }
 
@@ -398,6 +411,6 @@ impl<'a> Context<'a> {
     /// fell too far behind. What it is sent then goes nowhere, and what it asks for is not
     /// answered.
     pub fn is_open(&self) -> bool {
-        self.core.connections.phase(self.ticket) == Phase::Open
+        self.core.connections.slots.phase(self.ticket) == Phase::Open
     }
 }

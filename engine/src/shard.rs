@@ -38,6 +38,7 @@ use crate::config::Config;
 use crate::connection::paged::Paged;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
+use crate::connection::token::Streams;
 use crate::core::Core;
 use crate::core::meaning::Meaning;
 use crate::counters::ShardCounters;
@@ -63,6 +64,8 @@ pub struct Shard<A: Application, D: Driver> {
     driver: D,
     core: Core,
     sessions: Paged<Option<A::Session>>,
+    /// `None`: there are no event streams.
+    streams: Option<Streams>,
     completions: Vec<Completion<D::Lease>>,
     short_sends: Vec<ShortSend>,
     /// Receive buffers whose bytes leave in this turn: they go back after it.
@@ -124,13 +127,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 config,
                 mailbox,
                 admission,
-                token_key,
                 counters,
                 Meaning {
                     encode: A::encode,
                     closing: A::closing,
                 },
             ),
+            streams: Streams::of(config, token_key),
             sessions: Paged::default(),
             completions: Vec::new(),
             short_sends: Vec::new(),
@@ -152,7 +155,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// one turn that may wait.
     pub fn tick(&mut self) {
         self.core.mail.awake();
-        self.core.tls.begin_tick();
+        self.core.egress.tls.begin_tick();
         self.rest();
         self.begin_turns();
         self.take_in();
@@ -160,13 +163,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.run_commands();
         self.core.mail.unspill();
         self.unpark();
-        self.core.ask_for_ranges();
+        let core = &mut self.core;
+        let slots = &core.connections.slots;
+        core.topics.ask_for_ranges(slots, &mut core.mail);
         self.take_requests();
         self.take_deliveries();
         self.fan_out();
         self.meet_deadlines();
         self.wake_some();
-        self.core.topics.look_at_kept(self.core.now);
+        self.core.topics.look_at_kept(self.core.connections.now);
         self.drain_some();
         self.report_ended();
         self.gauge();
@@ -178,10 +183,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub fn start_drain(&mut self, listeners: StopAccept) {
         if self.drain.is_none() {
             self.driver.stop_accepting(listeners);
-            let open = self.core.connections.in_phase(Phase::Open);
+            let open = self.core.connections.slots.in_phase(Phase::Open);
             self.drain = Some(open.collect());
             self.hurry_requests();
-            let waiting = self.core.connections.in_phase(Phase::Authenticating);
+            let waiting = self.core.connections.slots.in_phase(Phase::Authenticating);
             for ticket in waiting.collect::<Vec<_>>() {
                 self.core.refuse(ticket, 503, "the server stops");
             }
@@ -190,7 +195,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Draining, and no connection is left.
     pub fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.core.connections.live() == 0 && !self.driver.may_accept()
+        self.drain.is_some() && self.core.connections.slots.live() == 0 && !self.driver.may_accept()
     }
 
     /// Subscribes to events of this shard alone, from now on.
@@ -221,7 +226,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// The last act of a tick. Waits only when nothing is left that could be done now.
     fn turn_and_wait(&mut self) {
         self.core.mail.unspill();
-        if !self.core.pending_work.finish.is_empty() {
+        if !self.core.connections.pending_work.finish.is_empty() {
             self.flush();
         }
         self.carry_out();
@@ -235,17 +240,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let late = !self.due.is_empty() || !self.woken.is_empty();
         let busy = !core.topics.fan_outs.is_empty() || core.topics.delayed.has_ready() || late;
         let awaits = |ticket: &Ticket| {
-            core.topics.awaited && core.topics.awaits_turn(&core.connections, *ticket)
+            core.topics.awaited && core.topics.awaits_turn(&core.connections.slots, *ticket)
         };
         let parked = !core.mail.is_congested() && !self.parked.iter().all(awaits);
         let draining = self
             .drain
             .as_ref()
             .is_some_and(|tickets| !tickets.is_empty());
-        let handshakes = core.tls.has_waiting() || self.crowd.is_waiting();
-        let pending_work =
-            !core.pending_work.finish.is_empty() || !core.pending_work.kick.is_empty();
-        let keeps = core.topics.keeps && core.has_kept_work();
+        let handshakes = core.egress.tls.has_waiting() || self.crowd.is_waiting();
+        let pending_work = !core.connections.pending_work.finish.is_empty()
+            || !core.connections.pending_work.kick.is_empty();
+        let keeps = core.topics.keeps && core.topics.has_kept_work(&mut core.mail);
         if keeps || busy || parked || draining || handshakes || pending_work {
             core.counters.lane_depth.set(core.mail.depth() as u64);
             return Self::LOOK;
@@ -265,11 +270,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
         // A full lane has no bell for its emptying, nor has a congested topic: look again soon. Who
         // empties it is awake.
         let look_soon = stuck || core.topics.awaited;
-        let latest = core.now + if look_soon { 1 } else { Self::SLEEP_MS_MAX };
+        let latest = core.connections.now + if look_soon { 1 } else { Self::SLEEP_MS_MAX };
         let sooner = |until: Millis, next: Option<Millis>| next.map_or(until, |at| at.min(until));
-        let until = sooner(latest, core.timers.next_deadline());
+        let until = sooner(latest, core.connections.timers.next_deadline());
         let until = sooner(until, core.topics.next_look());
-        let until = sooner(until, core.pauses.next_end());
+        let until = sooner(until, core.connections.pauses.next_end());
         Wait::Until(sooner(until, self.idleness.next_look()))
     }
 
@@ -284,10 +289,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.core
             .counters
             .sends
-            .add(self.core.outgoing.sends() as u64);
-        self.idleness.moved(self.core.outgoing.len());
+            .add(self.core.egress.outgoing.sends() as u64);
+        self.idleness.moved(self.core.egress.outgoing.len());
         self.driver
-            .turn(&self.core.outgoing, wait, &mut self.short_sends);
+            .turn(&self.core.egress.outgoing, wait, &mut self.short_sends);
         let mut short_sends = std::mem::take(&mut self.short_sends);
         let mut incomplete = Incomplete::default();
         for short_send in short_sends.drain(..) {
@@ -299,7 +304,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.queue_rest(short_send);
         }
         self.short_sends = short_sends;
-        self.core.outgoing.clear();
+        self.core.egress.outgoing.clear();
         if !self.lent.is_empty() {
             self.take_back();
         }
@@ -310,16 +315,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Turns the pending work into operations. In most ticks it is empty.
     #[inline]
     fn carry_out(&mut self) {
-        if self.core.pending_work.has_operations() {
+        if self.core.connections.pending_work.has_operations() {
             self.carry_out_all();
         }
     }
 
     #[inline(never)]
     fn carry_out_all(&mut self) {
-        let pending_work = &mut self.core.pending_work;
+        let pending_work = &mut self.core.connections.pending_work;
         for ticket in pending_work.arm.drain(..) {
-            if let Some(connection) = self.core.connections.get(ticket)
+            if let Some(connection) = self.core.connections.slots.get(ticket)
                 && connection.phase != Phase::Retiring
                 && !connection.flags.has(Flags::RECEIVING)
             {
@@ -331,6 +336,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             if self
                 .core
                 .connections
+                .slots
                 .get(ticket)
                 .is_some_and(|connection| connection.phase != Phase::Retiring)
             {
@@ -338,7 +344,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
         }
         self.send_outboxes();
-        for ticket in self.core.pending_work.retire.drain(..) {
+        for ticket in self.core.connections.pending_work.retire.drain(..) {
             self.driver.close(ticket);
         }
     }
@@ -346,26 +352,29 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Starts the sends that may be started. Those for which the tick has encrypted enough keep
     /// their places for the next.
     fn send_outboxes(&mut self) {
-        if self.core.pending_work.kick.is_empty() {
+        if self.core.connections.pending_work.kick.is_empty() {
             return;
         }
         let mut segments = Vec::new();
-        let mut kick = std::mem::take(&mut self.core.pending_work.kick);
-        self.core.tls.begin_pass();
+        let mut kick = std::mem::take(&mut self.core.connections.pending_work.kick);
+        self.core.egress.tls.begin_pass();
         kick.retain(|ticket| self.send_outbox(*ticket, &mut segments) == Encrypted::Later);
-        debug_assert!(self.core.pending_work.kick.is_empty(), "sends kick nobody");
-        self.core.pending_work.kick = kick;
+        debug_assert!(
+            self.core.connections.pending_work.kick.is_empty(),
+            "sends kick nobody"
+        );
+        self.core.connections.pending_work.kick = kick;
     }
 
     fn send_outbox(&mut self, ticket: Ticket, segments: &mut Vec<Bytes>) -> Encrypted {
-        let Some(connection) = self.core.connections.get(ticket) else {
+        let Some(connection) = self.core.connections.slots.get(ticket) else {
             return Encrypted::Done;
         };
         if connection.flags.has(Flags::TLS) && self.core.encrypt_outbox(ticket) == Encrypted::Later
         {
             return Encrypted::Later;
         }
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         let started = connection
             .cold
             .as_mut()
@@ -380,8 +389,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// After a turn: connections that have nothing left to flush take their last step.
     fn finish(&mut self) {
-        for ticket in std::mem::take(&mut self.core.pending_work.finish) {
-            let Some(connection) = self.core.connections.get(ticket) else {
+        for ticket in std::mem::take(&mut self.core.connections.pending_work.finish) {
+            let Some(connection) = self.core.connections.slots.get(ticket) else {
                 continue;
             };
             if connection.flags.has(Flags::BACKLOG)
@@ -389,7 +398,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             {
                 continue;
             }
-            let Some(connection) = self.core.connections.get(ticket) else {
+            let Some(connection) = self.core.connections.slots.get(ticket) else {
                 continue;
             };
             match connection.phase {
@@ -400,8 +409,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 Phase::Lingering if !connection.flags.has(Flags::SHUT) => {
                     connection.flags.set(Flags::SHUT);
                     self.driver.shut_down(ticket);
-                    let at = self.core.now + Phase::LINGER_MS;
-                    self.core.timers.wheel.advance(ticket.slot, at);
+                    let at = self.core.connections.now + Phase::LINGER_MS;
+                    self.core.connections.timers.wheel.advance(ticket.slot, at);
                 }
                 Phase::Lingering
                 | Phase::Free
@@ -423,7 +432,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let Some(ticket) = self.drain.as_mut().and_then(VecDeque::pop_front) else {
                 return;
             };
-            if self.core.connections.phase(ticket) == Phase::Open {
+            if self.core.connections.slots.phase(ticket) == Phase::Open {
                 self.call(ticket, None, |application, context, session| {
                     application.draining(context, session)
                 });
@@ -450,7 +459,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         counters.users.set(self.core.topics.local.users() as u64);
         counters
             .admissions_waiting
-            .set(self.core.admissions.deferred() as u64);
+            .set(self.core.connections.admissions.deferred() as u64);
         if self.core.topics.keeps {
             self.core.topics.gauge_kept(counters);
         }

@@ -3,12 +3,14 @@
 //!
 //! Invariant: `used` is the sum of all accounts that were resized.
 
+use crate::config::Config;
+
 /// The shard's share of the memory for unfinished heads, frames, messages and TLS records.
 #[derive(Debug)]
-pub(crate) struct MemoryBudget {
+pub(crate) struct InputBudget {
     used: u64,
     max: u64,
-    /// What connections may use together that hold more than [`MemoryBudget::SMALL_BYTES`].
+    /// What connections may use together that hold more than [`InputBudget::SMALL_BYTES`].
     bulk_max: u64,
 }
 
@@ -16,13 +18,22 @@ pub(crate) struct MemoryBudget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OverBudget;
 
-impl MemoryBudget {
+impl InputBudget {
     /// Connections that hold no more may use the last eighth of the budget (less where one message
     /// needs it): those that hold much leave it to ordinary messages that came in two pieces.
     pub(crate) const SMALL_BYTES: usize = 64 << 10;
 
-    pub(crate) fn new(max: u64, bulk_max: u64) -> MemoryBudget {
-        MemoryBudget {
+    /// The shard's share of a checked configuration. An eighth is left to those who hold little,
+    /// less where the largest message needs it.
+    pub(crate) fn of(config: &Config) -> InputBudget {
+        let bytes_max = config.reassembly_bytes_max / config.shards;
+        let least = Config::shard_reassembly_bytes_min(config.message_bytes_max());
+        let reserve_bytes = (bytes_max / 8).min(bytes_max.saturating_sub(least));
+        InputBudget::new(bytes_max as u64, (bytes_max - reserve_bytes) as u64)
+    }
+
+    fn new(max: u64, bulk_max: u64) -> InputBudget {
+        InputBudget {
             used: 0,
             max,
             bulk_max,
@@ -56,7 +67,7 @@ impl MemoryBudget {
         self.resize(account, now, max)
     }
 
-    /// As [`MemoryBudget::resize_input`], for the records of a TLS session, which are never bulk.
+    /// As [`InputBudget::resize_input`], for the records of a TLS session, which are never bulk.
     ///
     /// # Errors
     /// As there.
@@ -89,8 +100,8 @@ mod tests {
 
     #[test]
     fn only_growth_is_refused_and_the_last_of_it_is_for_those_who_hold_little() {
-        let much = MemoryBudget::SMALL_BYTES + 1;
-        let mut budget = MemoryBudget::new(3 * much as u64, 2 * much as u64);
+        let much = InputBudget::SMALL_BYTES + 1;
+        let mut budget = InputBudget::new(3 * much as u64, 2 * much as u64);
         let (mut bulk, mut small, mut records) = (0, 0, 0);
         assert_eq!(budget.resize_input(&mut bulk, 2 * much), Ok(()));
         assert_eq!(

@@ -87,6 +87,11 @@ impl Memberships {
         }
     }
 
+    /// Whether the connection is, and was, nowhere a member.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
     /// How many there are of a kind, and how many of them are wanted (the others are being left).
     pub(crate) fn counts(&self, kind: TopicKind) -> (usize, usize) {
         let all = self.as_slice();

@@ -37,7 +37,7 @@ pub(crate) enum Encryption {
 
 /// The outbox would exceed its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct OutboxFull;
 
 impl Outbox {
     pub(crate) fn bytes(&self) -> usize {
@@ -54,9 +54,9 @@ impl Outbox {
         bytes: Bytes,
         encryption: Encryption,
         limits: OutboxLimits,
-    ) -> Result<(), Full> {
+    ) -> Result<(), OutboxFull> {
         if self.bytes + bytes.len() > limits.bytes_max || self.queue.len() >= limits.sends_max {
-            return Err(Full);
+            return Err(OutboxFull);
         }
         self.force(bytes, encryption);
         Ok(())
@@ -175,7 +175,7 @@ mod tests {
         );
         assert_eq!(
             outbox.push(Bytes::from_static(b"123"), Encryption::Done, LIMITS),
-            Err(Full)
+            Err(OutboxFull)
         );
         assert_eq!(
             outbox.push(Bytes::from_static(b"1"), Encryption::Done, LIMITS),
@@ -187,7 +187,7 @@ mod tests {
         );
         assert_eq!(
             outbox.push(Bytes::new(), Encryption::Done, LIMITS),
-            Err(Full)
+            Err(OutboxFull)
         );
         outbox.check_invariants();
     }

@@ -1,4 +1,5 @@
-//! The shard's connections: a slab whose slots the driver chooses, hot and cold parts apart.
+//! The slots of a shard's connections: a slab whose slots the driver chooses, hot and cold parts
+//! apart.
 
 use crate::connection::exchange::Exchange;
 use crate::connection::input::{Input, SpareBuffers};
@@ -90,7 +91,8 @@ impl Flags {
     /// What it sends is not read as complete plain messages.
     pub(crate) const READ_APART: Flags = Flags(Flags::PIECES.0 | Flags::DEFLATES.0);
 
-    /// The connection is not sent plain frames: [`crate::core::Core::write_frame`] rewrites them.
+    /// The connection is not sent plain frames: [`crate::egress::Egress::write_frame`] rewrites
+    /// them.
     pub(crate) const REWRITTEN: Flags = Flags(Flags::DEFLATES.0 | Flags::STREAM.0);
 
     /// A frame for it alone does not leave as it stands, or not at once.
@@ -202,7 +204,7 @@ impl Cold {
 
 /// The slab.
 #[derive(Debug, Default)]
-pub(crate) struct Connections {
+pub(crate) struct Slots {
     hot: Paged<Connection>,
     peers: Peers,
     /// Pages exist where a connection joined a room.
@@ -213,7 +215,7 @@ pub(crate) struct Connections {
     generations: Vec<u32>,
 }
 
-impl Connections {
+impl Slots {
     /// Connections that are not free.
     pub(crate) fn live(&self) -> usize {
         self.live
@@ -310,7 +312,7 @@ impl Connections {
         &mut self.hot[slot]
     }
 
-    /// As [`Connections::at`], to look.
+    /// As [`Slots::at`], to look.
     pub(crate) fn ref_at(&self, slot: u32) -> &Connection {
         &self.hot[slot]
     }
@@ -320,6 +322,11 @@ impl Connections {
             slot,
             generation: self.hot[slot].generation,
         }
+    }
+
+    /// How a connection's messages are encoded.
+    pub(crate) fn encoding(&self, slot: u32) -> EncodingId {
+        self.hot[slot].flags.encoding()
     }
 
     pub(crate) fn listener(&self, slot: u32) -> u8 {
@@ -359,6 +366,12 @@ impl Connections {
             slot,
             generation: connection.generation,
         })
+    }
+
+    /// How many of them there are, besides one.
+    pub(crate) fn count_open(&self, encoding: EncodingId, except: Option<Ticket>) -> usize {
+        let open = self.open(encoding);
+        open.filter(|ticket| Some(*ticket) != except).count()
     }
 
     /// Tickets of all connections in one phase.

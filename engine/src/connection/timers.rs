@@ -6,7 +6,7 @@
 
 use crate::connection::heartbeat::Heartbeats;
 use crate::connection::phase::Phase;
-use crate::connection::slot::Connections;
+use crate::connection::slot::Slots;
 use crate::connection::wheel::Wheel;
 use crate::driver::boundary::Millis;
 use crate::types::ticket::Ticket;
@@ -56,14 +56,8 @@ impl Timers {
     }
 
     /// Has the application called for an open connection, unless it is called before.
-    pub(crate) fn wake_at(
-        &mut self,
-        connections: &Connections,
-        ticket: Ticket,
-        now: Millis,
-        at: Millis,
-    ) {
-        if connections.phase(ticket) != Phase::Open {
+    pub(crate) fn wake_at(&mut self, slots: &Slots, ticket: Ticket, now: Millis, at: Millis) {
+        if slots.phase(ticket) != Phase::Open {
             return;
         }
         let at = at.min(now + WAKE_MS_MAX);
@@ -85,16 +79,16 @@ impl Timers {
     /// shard's has.
     pub(crate) fn woken(
         &mut self,
-        connections: &Connections,
+        slots: &Slots,
         now: Millis,
         woken: &mut impl Extend<Ticket>,
     ) -> bool {
         let Some(wakes) = &mut self.wakes else {
             return false;
         };
-        let mut slots = Vec::new();
-        wakes.wheel.expire(now, &mut slots);
-        woken.extend(slots.into_iter().map(|slot| connections.ticket(slot)));
+        let mut expired = Vec::new();
+        wakes.wheel.expire(now, &mut expired);
+        woken.extend(expired.into_iter().map(|slot| slots.ticket(slot)));
         wakes.shard.take_if(|at| *at <= now).is_some()
     }
 

@@ -5,6 +5,7 @@
 //! unguessable, and comparing takes the same time wherever the difference is. Made and read by the
 //! shards; the key is made once per process.
 
+use crate::config::Config;
 use crate::types::ticket::{Address, Ticket};
 use aws_lc_rs::hmac;
 use std::fmt;
@@ -12,6 +13,21 @@ use std::fmt;
 /// The process's key for tokens.
 #[derive(Clone)]
 pub struct TokenKey(hmac::Key);
+
+/// Where event streams are, and who may post to them.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) path: String,
+    pub(crate) key: TokenKey,
+}
+
+impl Streams {
+    /// Those of a configuration; `None`: it has none, or there is no key.
+    pub(crate) fn of(config: &Config, key: Option<TokenKey>) -> Option<Streams> {
+        let path = config.event_streams.clone()?;
+        key.map(|key| Streams { path, key })
+    }
+}
 
 /// Shard, slot, generation.
 const ADDRESS_BYTES: usize = 2 + 4 + 4;

@@ -1,12 +1,20 @@
-//! What the application asks of homes and owners while requests wait for lanes: it is told when it
-//! may ask for nothing more.
+//! What connections and other threads ask homes for: publishes, lists, pages of logs and of
+//! presence. Each goes to the topic's home, with a place for its answer if it has one.
 //!
-//! Leaves are not refused: there is at most one for each membership, and whoever begins several
-//! things of which one is refused takes the others back with them. Called by the context.
+//! While too much waits for lanes, the application is told that it may ask for nothing more. Leaves
+//! are not refused: there is at most one for each membership, and whoever begins several things of
+//! which one is refused takes the others back with them. Called by the context and for commands.
 
 use super::Core;
+use crate::message::request::{PublishRequest, ShardRequest};
+use crate::query::gather::{Part, QueryKey, Requester};
+use crate::topic::joining::JoinOptions;
 use crate::topic::key::{Topic, TopicKey};
-use crate::topic::target::PublishError;
+use crate::topic::log::options::LogClass;
+use crate::topic::target::{Publish, PublishError, Target, Wants};
+use crate::types::answer::{Listing, Reply, Report, Tag};
+use crate::types::history::HistoryQuery;
+use crate::types::presence::PresenceQuery;
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
 
@@ -25,21 +33,182 @@ impl Core {
         Ok(())
     }
 
-    /// The key of a topic that a connection may ask its home about: for its members, or for a page
-    /// of what is kept of it. Whoever asks about a congested topic waits for it.
-    pub(super) fn ask_about(
+    pub(crate) fn join(
         &mut self,
         ticket: Ticket,
-        topic: Topic<'_>,
-    ) -> Result<TopicKey, PublishError> {
+        room: &str,
+        options: JoinOptions,
+        tag: Tag,
+    ) -> Result<(), RoomError> {
         self.may_ask()?;
-        let topic = self.key(topic)?;
+        let slots = &mut self.connections.slots;
+        (self.topics).join(slots, &mut self.mail, ticket, room, options, tag)
+    }
+
+    pub(crate) fn leave(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
+        let slots = &mut self.connections.slots;
+        (self.topics).leave(slots, &mut self.mail, ticket, room, tag)
+    }
+
+    /// The connection is this user from here on; `None`: nobody.
+    pub(crate) fn identify(&mut self, ticket: Ticket, user: Option<&str>) -> Result<(), RoomError> {
+        if user.is_some() {
+            self.may_ask()?;
+        }
+        let slots = &mut self.connections.slots;
+        (self.topics).identify(slots, &mut self.mail, ticket, user)
+    }
+
+    /// The key of a topic that a connection may ask its home about: for its members, or for a page
+    /// of what is kept of it. Whoever asks about a congested topic waits for it.
+    fn ask_about(&mut self, ticket: Ticket, topic: Topic<'_>) -> Result<TopicKey, PublishError> {
+        self.may_ask()?;
+        let topic = self.topics.key(topic)?;
         if self.queries.is_full() {
             return Err(PublishError::TooManyReports);
         }
         self.topics
-            .check_congestion(&mut self.connections, ticket, Some(topic.topic()));
+            .check_congestion(&mut self.connections.slots, ticket, Some(topic.topic()));
         Ok(topic)
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        ticket: Ticket,
+        to: Target<'_>,
+        publish: Publish,
+    ) -> Result<(), PublishError> {
+        let topic = to.topic().map(|topic| self.topics.key(topic)).transpose()?;
+        publish.check()?;
+        let is_full = match publish.wants {
+            None => false,
+            Some((_, Wants::Counts)) => self.queries.is_full(),
+            Some((_, Wants::Receipt)) => self.queries.receipts_are_full(),
+        };
+        if is_full {
+            return Err(PublishError::TooManyReports);
+        }
+        let report = publish
+            .wants
+            .map(|(tag, wants)| self.open_report(Requester::Connection(ticket, tag), wants));
+        let request = PublishRequest {
+            topic,
+            except: publish.except,
+            content: publish.into_content(to),
+            report,
+        };
+        let topic = request.topic.as_ref().map(TopicKey::topic);
+        self.topics
+            .check_congestion(&mut self.connections.slots, ticket, topic);
+        self.post_publish(request);
+        Ok(())
+    }
+
+    /// Another thread publishes. There is a place for the reply.
+    pub(crate) fn publish_from_outside(
+        &mut self,
+        mut publish: PublishRequest,
+        wants: Wants,
+        reply: Option<Reply>,
+    ) {
+        publish.report = reply.map(|reply| self.open_report(Requester::Outside(reply), wants));
+        self.post_publish(publish);
+    }
+
+    fn post_publish(&mut self, publish: PublishRequest) {
+        let home = self.mail.home(publish.topic.as_ref().map(TopicKey::topic));
+        self.mail.request(home, ShardRequest::Publish(publish));
+    }
+
+    fn open_report(&mut self, requester: Requester, wants: Wants) -> QueryKey {
+        let nobody = Part::Report(Report::default());
+        let shard = self.mail.shard();
+        self.queries.open_wanting(shard, requester, wants, nobody)
+    }
+
+    pub(crate) fn list(
+        &mut self,
+        ticket: Ticket,
+        topic: Topic<'_>,
+        tag: Tag,
+    ) -> Result<(), PublishError> {
+        let topic = self.ask_about(ticket, topic)?;
+        self.post_list(topic, Requester::Connection(ticket, tag));
+        Ok(())
+    }
+
+    /// Another thread asks for a list. There is a place for the reply.
+    pub(crate) fn list_from_outside(&mut self, topic: TopicKey, reply: Reply) {
+        self.post_list(topic, Requester::Outside(reply));
+    }
+
+    fn post_list(&mut self, topic: TopicKey, requester: Requester) {
+        let nobody = Part::Listing(Listing::default());
+        let key = self.queries.open(self.mail.shard(), requester, nobody);
+        let home = self.mail.home(Some(topic.topic()));
+        self.mail.request(home, ShardRequest::List { topic, key });
+    }
+
+    /// Asks for a page of a topic's log.
+    pub(crate) fn history(
+        &mut self,
+        ticket: Ticket,
+        topic: Topic<'_>,
+        class: LogClass,
+        query: HistoryQuery,
+        tag: Tag,
+    ) -> Result<(), PublishError> {
+        let topic = self.ask_about(ticket, topic)?;
+        self.post_history(topic, class, query, Requester::Connection(ticket, tag));
+        Ok(())
+    }
+
+    /// Posts a question for a page of a topic's log. There is a place for the answer.
+    pub(crate) fn post_history(
+        &mut self,
+        topic: TopicKey,
+        class: LogClass,
+        query: HistoryQuery,
+        requester: Requester,
+    ) {
+        let nothing = Part::History(None);
+        let key = self.queries.open(self.mail.shard(), requester, nothing);
+        let home = self.mail.home(Some(topic.topic()));
+        let request = ShardRequest::History {
+            topic,
+            class,
+            key,
+            query: Box::new(query),
+        };
+        self.mail.request(home, request);
+    }
+
+    /// Asks for some members of a topic.
+    pub(crate) fn presence(
+        &mut self,
+        ticket: Ticket,
+        topic: Topic<'_>,
+        query: PresenceQuery,
+        tag: Tag,
+    ) -> Result<(), PublishError> {
+        let topic = self.ask_about(ticket, topic)?;
+        self.post_presence(topic, query, Requester::Connection(ticket, tag));
+        Ok(())
+    }
+
+    /// Posts a question for some members of a topic. There is a place for the answer.
+    pub(crate) fn post_presence(
+        &mut self,
+        topic: TopicKey,
+        query: PresenceQuery,
+        requester: Requester,
+    ) {
+        let nobody = Part::Presence(Box::default());
+        let key = self.queries.open(self.mail.shard(), requester, nobody);
+        let home = self.mail.home(Some(topic.topic()));
+        let query = Box::new(query);
+        let request = ShardRequest::Presence { topic, key, query };
+        self.mail.request(home, request);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::message::queue::{CommandQueue, Remote, command_queue};
 use crate::message::request::{DELIVERIES_PER_REQUEST_MAX, ShardRequest};
 use crate::query::gather::Outcome;
 use crate::topic::key::Topic;
+use crate::types::ticket::{Address, Ticket};
 use foldhash::quality::FixedState;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
@@ -168,6 +169,14 @@ impl Mailbox {
 
     pub(crate) fn shard(&self) -> u16 {
         self.shard
+    }
+
+    /// The address of a connection of this shard.
+    pub(crate) fn address(&self, ticket: Ticket) -> Address {
+        Address {
+            shard: self.shard,
+            ticket,
+        }
     }
 
     /// The process's seed.

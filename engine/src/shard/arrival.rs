@@ -18,14 +18,20 @@ use shardcast_protocol::proxy::{self, Introduced, ProxyError};
 impl<A: Application, D: Driver> Shard<A, D> {
     /// A connection was accepted.
     pub(super) fn arrive(&mut self, ticket: Ticket) {
-        let listener = self.core.connections.at(ticket.slot).listener;
-        if !self.core.limits.expects_proxies(listener) {
+        let listener = self.core.connections.slots.at(ticket.slot).listener;
+        if !self.core.connections.limits.expects_proxies(listener) {
             return self.ask_about(ticket);
         }
-        let proxy = self.core.connections.peer(ticket.slot);
+        let proxy = self.core.connections.slots.peer(ticket.slot);
         let trusted = self.shielded(ticket, |application, _| application.trusts_proxy(proxy));
         if trusted == Some(true) {
-            let exchange = self.core.connections.at(ticket.slot).cold().exchange();
+            let exchange = self
+                .core
+                .connections
+                .slots
+                .at(ticket.slot)
+                .cold()
+                .exchange();
             exchange.stage = ExchangeStage::Introduction;
         } else {
             let connection = self.core.address(ticket);
@@ -44,7 +50,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             None => None,
         };
         self.core.counters.arrivals_refused.add(1);
-        let flags = self.core.connections.at(ticket.slot).flags;
+        let flags = self.core.connections.slots.at(ticket.slot).flags;
         match refusal.filter(|_| !flags.has(Flags::TLS)) {
             Some(refusal) => {
                 let (status, reason) = (refusal.status, &refusal.reason);
@@ -78,44 +84,47 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// The same before TLS: what stands behind the header are the client's first records.
     #[cold]
     pub(super) fn introduction_before_tls(&mut self, ticket: Ticket, bytes: &[u8]) {
-        let cold = self.core.connections.at(ticket.slot).cold();
+        let cold = self.core.connections.slots.at(ticket.slot).cold();
         let mut input = std::mem::take(&mut cold.input);
         if input.is_empty() {
-            input = self.core.spare.take(bytes, Need::Any);
+            input = self.core.connections.spare.take(bytes, Need::Any);
         } else {
             input.push(bytes);
         }
         match proxy::parse(input.bytes()) {
             Ok(None) => {
-                self.core.connections.at(ticket.slot).cold().input = input;
+                self.core.connections.slots.at(ticket.slot).cold().input = input;
                 self.watch_input(ticket);
                 return self.core.account_input(ticket);
             }
             Ok(Some((who, used))) => {
                 self.introduced(ticket, who);
                 let records = &mut input.bytes()[used..];
-                let reads = self.core.connections.phase(ticket) == Phase::Upgrading;
+                let reads = self.core.connections.slots.phase(ticket) == Phase::Upgrading;
                 if reads && !records.is_empty() {
                     self.received_records(ticket, records);
                 }
             }
             Err(error) => self.refuse_proxy(ticket, error),
         }
-        self.core.spare.put(input);
+        self.core.connections.spare.put(input);
         self.core.account_input(ticket);
     }
 
     /// Whether a proxy has still to say who its client is.
     pub(super) fn awaits_introduction(&mut self, ticket: Ticket) -> bool {
-        let exchange = self.core.connections.at(ticket.slot).exchange();
+        let exchange = self.core.connections.slots.at(ticket.slot).exchange();
         exchange.is_some_and(|exchange| exchange.stage == ExchangeStage::Introduction)
     }
 
     fn introduced(&mut self, ticket: Ticket, who: Introduced) {
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         connection.cold().exchange = None;
         if let Introduced::Client(client) = who {
-            self.core.connections.set_peer(ticket.slot, client.into());
+            self.core
+                .connections
+                .slots
+                .set_peer(ticket.slot, client.into());
         }
         self.ask_about(ticket);
     }
@@ -125,7 +134,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn refuse_proxy(&mut self, ticket: Ticket, error: ProxyError) {
         let (connection, peer) = (
             self.core.address(ticket),
-            self.core.connections.peer(ticket.slot),
+            self.core.connections.slots.peer(ticket.slot),
         );
         tracing::debug!(%connection, %peer, %error, "refused");
         self.core.counters.proxies_refused.add(1);

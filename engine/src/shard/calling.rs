@@ -3,13 +3,13 @@
 use super::Shard;
 use crate::application::Application;
 use crate::confine::{Panicked, confine};
+use crate::connection::pending::Ended;
 use crate::connection::phase::Phase;
 use crate::context::Context;
-use crate::core::Ended;
-use crate::core::rooms::Answered;
 use crate::driver::boundary::Driver;
 use crate::events::{Event, EventKind};
 use crate::query::gather::Requester;
+use crate::topic::joining::Answered;
 use crate::types::answer::Answer;
 use crate::types::close_reason::CloseReason;
 use crate::types::frame::Message;
@@ -52,7 +52,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let Some((ticket, tag, answer)) = answer else {
             return;
         };
-        if self.core.connections.phase(ticket) == Phase::Open {
+        if self.core.connections.slots.phase(ticket) == Phase::Open {
             self.call(ticket, None, |application, context, session| {
                 application.answered(context, session, tag, answer)
             });
@@ -88,27 +88,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Tells the application, once each, which connections left the open state. Nearly always none.
     #[inline]
     pub(super) fn report_ended(&mut self) {
-        if self.core.pending_work.has_ends() {
+        if self.core.connections.pending_work.has_ends() {
             self.report_all_ended();
         }
     }
 
     #[cold]
     fn report_all_ended(&mut self) {
-        while let Some(ended) = self.core.pending_work.ended.pop() {
+        while let Some(ended) = self.core.connections.pending_work.ended.pop() {
             let Ended { ticket, reason, .. } = ended;
             let session = self.sessions.get_mut(ticket.slot).and_then(Option::take);
             let Some(session) = session else { continue };
             let connection = self.core.address(ticket);
             let closed = || Event::Closed { connection, reason };
             self.core.events.emit(EventKind::Closed, closed);
-            self.core.left = ended.rooms;
+            self.core.connections.left = ended.rooms;
             self.shielded(ticket, |application, context| {
                 application.closed(context, session, reason)
             });
-            self.core.left = Vec::new();
+            self.core.connections.left = Vec::new();
         }
-        while let Some(ticket) = self.core.pending_work.abandoned.pop() {
+        while let Some(ticket) = self.core.connections.pending_work.abandoned.pop() {
             let who = self.core.address(ticket);
             if confine(|| self.application.abandoned(who)).is_err() {
                 self.core.count_panic(Some(ticket));

@@ -4,9 +4,9 @@
 use super::Shard;
 use crate::application::Application;
 use crate::connection::exchange::ExchangeStage;
+use crate::connection::limits::ConnectionLimits;
 use crate::connection::phase::Phase;
 use crate::connection::slot::{ACTIVITY_MS, Cold, Connection, Flags};
-use crate::core::Limits;
 use crate::driver::boundary::{Driver, Millis};
 use crate::types::close_reason::CloseReason;
 use crate::types::deadline::Deadline;
@@ -23,8 +23,12 @@ const UNRECEIVED_MS: Millis = 1_000;
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn meet_deadlines(&mut self) {
         let mut slots = Vec::new();
-        self.core.timers.wheel.expire(self.core.now, &mut slots);
-        let connections = &self.core.connections;
+        self.core
+            .connections
+            .timers
+            .wheel
+            .expire(self.core.connections.now, &mut slots);
+        let connections = &self.core.connections.slots;
         self.due
             .extend(slots.into_iter().map(|slot| connections.ticket(slot)));
         for _ in 0..DEADLINES_PER_TICK {
@@ -37,17 +41,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     fn meet(&mut self, ticket: Ticket) {
         // It waited its turn, and the connection went on in the meantime: the new deadline counts.
-        if self.core.timers.wheel.is_scheduled(ticket.slot) {
+        if self.core.connections.timers.wheel.is_scheduled(ticket.slot) {
             return;
         }
-        match self.core.connections.phase(ticket) {
+        match self.core.connections.slots.phase(ticket) {
             Phase::Free | Phase::Retiring => {}
             Phase::Upgrading => self.check_request(ticket),
             Phase::Authenticating => self.check_admission(ticket),
             Phase::Open => self.check_life(ticket),
             Phase::Closing | Phase::Flushing | Phase::Lingering => {
                 // Who heard everything, and the FIN behind it, has missed nothing.
-                let flags = self.core.connections.at(ticket.slot).flags;
+                let flags = self.core.connections.slots.at(ticket.slot).flags;
                 if !flags.has(Flags::SHUT) {
                     self.count_deadline(Deadline::Close);
                 }
@@ -62,27 +66,32 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn hurry_requests(&mut self) {
         /// From its accept to the end of a request that had not come when the drain began.
         const LATE_MS: Millis = 1_000;
-        let limits = &mut self.core.limits;
+        let limits = &mut self.core.connections.limits;
         limits.handshake_ms = limits.handshake_ms.min(LATE_MS);
         (limits.keep_alive_ms, limits.live_kept_max) = (0, 0);
         let limits = *limits;
-        let upgrading: Vec<Ticket> = self.core.connections.in_phase(Phase::Upgrading).collect();
+        let upgrading: Vec<Ticket> = self
+            .core
+            .connections
+            .slots
+            .in_phase(Phase::Upgrading)
+            .collect();
         for ticket in upgrading {
-            let (at, _) = request_due(self.core.connections.at(ticket.slot), &limits);
-            if at <= self.core.now {
+            let (at, _) = request_due(self.core.connections.slots.at(ticket.slot), &limits);
+            if at <= self.core.connections.now {
                 self.core.abort_requests(ticket);
             } else {
-                self.core.timers.wheel.schedule(ticket.slot, at);
+                self.core.connections.timers.wheel.schedule(ticket.slot, at);
             }
         }
     }
 
     /// The complete request has its time, and from its first byte on the head has its own.
     fn check_request(&mut self, ticket: Ticket) {
-        let connection = self.core.connections.at(ticket.slot);
-        let (at, deadline) = request_due(connection, &self.core.limits);
-        if at > self.core.now {
-            self.core.timers.wheel.schedule(ticket.slot, at);
+        let connection = self.core.connections.slots.at(ticket.slot);
+        let (at, deadline) = request_due(connection, &self.core.connections.limits);
+        if at > self.core.connections.now {
+            self.core.connections.timers.wheel.schedule(ticket.slot, at);
             return;
         }
         let exchange = connection.exchange();
@@ -114,16 +123,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Silence: first a ping, then the end. Any byte from the peer counts as a sign of life. Who is
     /// parked cannot be heard, but can read.
     fn check_life(&mut self, ticket: Ticket) {
-        let limits = self.core.limits;
-        let connection = self.core.connections.at(ticket.slot);
+        let limits = self.core.connections.limits;
+        let connection = self.core.connections.slots.at(ticket.slot);
         let progress = progress_due(connection, &limits);
-        if progress.is_some_and(|(at, _)| at <= self.core.now) {
+        if progress.is_some_and(|(at, _)| at <= self.core.connections.now) {
             return self.give_up(ticket, Deadline::Progress);
         }
         if connection.flags.has(Flags::PARKED) {
-            let at = self.core.now + limits.heartbeat_ms;
+            let at = self.core.connections.now + limits.heartbeat_ms;
             let at = progress.map_or(at, |(due, _)| at.min(due));
-            self.core.timers.wheel.schedule(ticket.slot, at);
+            self.core.connections.timers.wheel.schedule(ticket.slot, at);
             return;
         }
         if connection.flags.has(Flags::STREAM) {
@@ -135,17 +144,24 @@ impl<A: Application, D: Driver> Shard<A, D> {
             .chain(progress)
             .min_by_key(|(at, _)| *at);
         if let Some((at, deadline)) = unfinished
-            && at <= self.core.now
+            && at <= self.core.connections.now
         {
             return self.give_up(ticket, deadline);
         }
         let last_activity = Millis::from(connection.last_activity) * ACTIVITY_MS;
-        let silence = self.core.now.saturating_sub(last_activity);
+        let silence = self.core.connections.now.saturating_sub(last_activity);
         if silence >= limits.idle_ms {
             return self.give_up(ticket, Deadline::Idle);
         }
         let pinged = connection.flags.has(Flags::PINGED);
-        let at = if self.core.timers.heartbeats.get_mut(ticket.slot).is_some() {
+        let at = if self
+            .core
+            .connections
+            .timers
+            .heartbeats
+            .get_mut(ticket.slot)
+            .is_some()
+        {
             match self.beat(ticket) {
                 Some(at) => at.min(last_activity + limits.idle_ms),
                 None => return self.give_up(ticket, Deadline::Pong),
@@ -155,18 +171,19 @@ impl<A: Application, D: Driver> Shard<A, D> {
         } else if silence >= limits.heartbeat_ms {
             self.core
                 .connections
+                .slots
                 .at(ticket.slot)
                 .flags
                 .set(Flags::PINGED);
             self.core.control(ticket, OpCode::Ping, b"");
-            (self.core.now + limits.pong_ms).min(last_activity + limits.idle_ms)
+            (self.core.connections.now + limits.pong_ms).min(last_activity + limits.idle_ms)
         } else {
             last_activity + limits.heartbeat_ms.min(limits.idle_ms)
         };
         // The ping may have found the outbox full and ended it all.
-        if self.core.connections.phase(ticket) == Phase::Open {
+        if self.core.connections.slots.phase(ticket) == Phase::Open {
             let at = unfinished.map_or(at, |(due, _)| at.min(due));
-            self.core.timers.wheel.schedule(ticket.slot, at);
+            self.core.connections.timers.wheel.schedule(ticket.slot, at);
         }
     }
 
@@ -174,9 +191,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// the client's answer is overdue.
     #[cold]
     fn beat(&mut self, ticket: Ticket) -> Option<Millis> {
-        let (now, limits) = (self.core.now, self.core.limits);
-        let flags = &mut self.core.connections.at(ticket.slot).flags;
-        let Some(beat) = self.core.timers.heartbeats.get_mut(ticket.slot) else {
+        let (now, limits) = (self.core.connections.now, self.core.connections.limits);
+        let flags = &mut self.core.connections.slots.at(ticket.slot).flags;
+        let Some(beat) = self.core.connections.timers.heartbeats.get_mut(ticket.slot) else {
             return Some(now + limits.heartbeat_ms);
         };
         let Some(message) = beat.message.clone() else {
@@ -210,23 +227,23 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// An event stream has no pong, and its client may have nothing to say for hours. The comment
     /// keeps the proxies between awake; that nobody is there any more, TCP finds out by it.
     fn keep_awake(&mut self, ticket: Ticket) {
-        let mut at = self.core.now + self.core.limits.heartbeat_ms;
-        match self.core.timers.heartbeats.get_mut(ticket.slot) {
+        let mut at = self.core.connections.now + self.core.connections.limits.heartbeat_ms;
+        match self.core.connections.timers.heartbeats.get_mut(ticket.slot) {
             None => self.core.control(ticket, OpCode::Ping, b""),
             Some(beat) => {
                 if let Some(message) = beat.message.clone() {
-                    at = self.core.now + message.every_ms();
+                    at = self.core.connections.now + message.every_ms();
                     let bytes = message.frame.bytes();
                     self.core
                         .write_frame(ticket, |out| out.extend_from_slice(bytes));
                 }
             }
         }
-        if self.core.connections.phase(ticket) == Phase::Open {
-            let connection = self.core.connections.at(ticket.slot);
-            let progress = progress_due(connection, &self.core.limits);
+        if self.core.connections.slots.phase(ticket) == Phase::Open {
+            let connection = self.core.connections.slots.at(ticket.slot);
+            let progress = progress_due(connection, &self.core.connections.limits);
             let at = progress.map_or(at, |(due, _)| at.min(due));
-            self.core.timers.wheel.schedule(ticket.slot, at);
+            self.core.connections.timers.wheel.schedule(ticket.slot, at);
         }
     }
 
@@ -238,7 +255,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.count_deadline(deadline);
         let (code, text) = (CloseCode::POLICY, deadline.text());
         let reason = CloseReason::TimedOut(deadline);
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         // Its close frame would stand behind the end of the frame that is late: nobody would read
         // it.
         if connection.cold.as_deref().is_some_and(Cold::is_in_frame) {
@@ -253,8 +270,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn is_unreceived(&mut self, ticket: Ticket) -> bool {
         let unheard = self.driver.awaits_buffer(ticket);
         if unheard {
-            let at = self.core.now + UNRECEIVED_MS;
-            self.core.timers.wheel.schedule(ticket.slot, at);
+            let at = self.core.connections.now + UNRECEIVED_MS;
+            self.core.connections.timers.wheel.schedule(ticket.slot, at);
         }
         unheard
     }
@@ -265,8 +282,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// An incomplete head or frame has begun, or goes on behind one that ended: it has its time.
     pub(super) fn watch_input(&mut self, ticket: Ticket) {
-        let (now, limits) = (self.core.now, self.core.limits);
-        let connection = self.core.connections.at(ticket.slot);
+        let (now, limits) = (self.core.connections.now, self.core.connections.limits);
+        let connection = self.core.connections.slots.at(ticket.slot);
         let limit = match connection.phase {
             Phase::Upgrading => limits.header_ms,
             Phase::Open => limits.frame_ms,
@@ -278,39 +295,46 @@ impl<A: Application, D: Driver> Shard<A, D> {
             | Phase::Retiring => return,
         };
         connection.cold().input_since = now;
-        self.core.timers.wheel.advance(ticket.slot, now + limit);
+        self.core
+            .connections
+            .timers
+            .wheel
+            .advance(ticket.slot, now + limit);
     }
 
     /// A message in fragments has begun: neither more of them nor control frames give it more time.
     pub(super) fn watch_message(&mut self, ticket: Ticket) {
-        let now = self.core.now;
-        let connection = self.core.connections.at(ticket.slot);
+        let now = self.core.connections.now;
+        let connection = self.core.connections.slots.at(ticket.slot);
         connection.cold().message_since = now;
         if connection.phase == Phase::Open {
-            let at = now + self.core.limits.message_ms;
-            self.core.timers.wheel.advance(ticket.slot, at);
+            let at = now + self.core.connections.limits.message_ms;
+            self.core.connections.timers.wheel.advance(ticket.slot, at);
         }
     }
 
     /// It was we who did not listen while it was parked: neither its silence nor what it did not
     /// finish meanwhile counts.
     pub(super) fn forgive(&mut self, ticket: Ticket) {
-        let (now, last_activity) = (self.core.now, self.core.activity_now());
-        let connection = self.core.connections.at(ticket.slot);
+        let (now, last_activity) = (
+            self.core.connections.now,
+            self.core.connections.activity_now(),
+        );
+        let connection = self.core.connections.slots.at(ticket.slot);
         connection.record_activity(last_activity);
         let cold = connection.cold();
         let parked = now - cold.parked_since;
         cold.input_since += parked;
         cold.message_since += parked;
-        if let Some((at, _)) = unfinished_due(Some(cold), &self.core.limits) {
-            self.core.timers.wheel.advance(ticket.slot, at);
+        if let Some((at, _)) = unfinished_due(Some(cold), &self.core.connections.limits) {
+            self.core.connections.timers.wheel.advance(ticket.slot, at);
         }
     }
 }
 
 /// When a connection that has not upgraded is late, and for what; `None`: it was kept alive for its
 /// next request, which did not come.
-fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Option<Deadline>) {
+fn request_due(connection: &Connection, limits: &ConnectionLimits) -> (Millis, Option<Deadline>) {
     let since = Millis::from(connection.last_activity) * ACTIVITY_MS;
     let exchange = connection.exchange();
     if let Some(ExchangeStage::Posting(_) | ExchangeStage::Awaiting(_)) =
@@ -332,14 +356,14 @@ fn request_due(connection: &Connection, limits: &Limits) -> (Millis, Option<Dead
 }
 
 /// When an open connection is late with reading what waits for it.
-fn progress_due(connection: &Connection, limits: &Limits) -> Option<(Millis, Deadline)> {
+fn progress_due(connection: &Connection, limits: &ConnectionLimits) -> Option<(Millis, Deadline)> {
     let cold = connection.cold.as_ref();
     let backlog = cold.filter(|_| connection.flags.has(Flags::BACKLOG))?;
     Some((backlog.moved_at + limits.progress_ms, Deadline::Progress))
 }
 
 /// When an open connection is late with what it began, and with what.
-fn unfinished_due(cold: Option<&Cold>, limits: &Limits) -> Option<(Millis, Deadline)> {
+fn unfinished_due(cold: Option<&Cold>, limits: &ConnectionLimits) -> Option<(Millis, Deadline)> {
     let cold = cold?;
     let frame = cold
         .is_in_frame()

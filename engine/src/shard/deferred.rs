@@ -32,20 +32,24 @@ impl<A: Application, D: Driver> Shard<A, D> {
         agreement: Option<Agreement>,
     ) {
         if self.drain.is_some() {
-            self.core.pending_work.abandoned.push(ticket);
+            self.core.connections.pending_work.abandoned.push(ticket);
             return self.refuse_client(ticket, key, Refusal::new(503, "the server stops"));
         }
-        if !self.core.admissions.may_defer() {
+        if !self.core.connections.admissions.may_defer() {
             self.core.counters.refused_waiting.add(1);
-            self.core.pending_work.abandoned.push(ticket);
+            self.core.connections.pending_work.abandoned.push(ticket);
             let refusal = self.busy("too many clients wait, try again later");
             return self.refuse_client(ticket, key, refusal);
         }
-        let due = self.core.now + self.core.limits.admission_ms;
+        let due = self.core.connections.now + self.core.connections.limits.admission_ms;
         self.core.counters.admissions_deferred.add(1);
-        self.core.admissions.begin_wait();
-        self.core.timers.wheel.schedule(ticket.slot, due);
-        let connection = self.core.connections.at(ticket.slot);
+        self.core.connections.admissions.begin_wait();
+        self.core
+            .connections
+            .timers
+            .wheel
+            .schedule(ticket.slot, due);
+        let connection = self.core.connections.slots.at(ticket.slot);
         connection.phase = connection
             .phase
             .after(Step::Defer)
@@ -62,26 +66,28 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// stream; `bytes` are there.
     #[cold]
     pub(super) fn take_early(&mut self, ticket: Ticket, bytes: usize) -> Result<usize, Need> {
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         let deferred = connection
             .exchange()
             .and_then(|exchange| exchange.deferred.as_ref());
         if deferred.is_some_and(|deferred| deferred.key.is_none()) {
             return Ok(bytes);
         }
-        if bytes > self.core.limits.head.head_bytes_max && !connection.flags.has(Flags::PARKED) {
+        if bytes > self.core.connections.limits.head.head_bytes_max
+            && !connection.flags.has(Flags::PARKED)
+        {
             // Not in the queue of those who are parked: it is the decision that it waits for.
             connection.flags.set(Flags::PARKED);
-            connection.cold().parked_since = self.core.now;
+            connection.cold().parked_since = self.core.connections.now;
             self.core.counters.parked.add(1);
-            self.core.pending_work.park.push(ticket);
+            self.core.connections.pending_work.park.push(ticket);
         }
         Err(Need::Any)
     }
 
     /// What a deferred admission waited for is there.
     pub(super) fn decide(&mut self, ticket: Ticket, notice: Notice) {
-        if self.core.connections.phase(ticket) != Phase::Authenticating {
+        if self.core.connections.slots.phase(ticket) != Phase::Authenticating {
             if discard(notice).is_err() {
                 self.core.count_panic(None);
             }
@@ -99,7 +105,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn apply_decision(&mut self, ticket: Ticket, decision: Admission<A::Session>) {
-        let exchange = self.core.connections.at(ticket.slot).cold().exchange();
+        let exchange = self
+            .core
+            .connections
+            .slots
+            .at(ticket.slot)
+            .cold()
+            .exchange();
         let Some(deferred) = exchange.deferred.take() else {
             return;
         };
@@ -120,8 +132,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Goes on with a client that was not read, or that has said something early: when those who
     /// are parked are read.
     fn read_early(&mut self, ticket: Ticket) {
-        let now = self.core.now;
-        let Some(connection) = self.core.connections.get(ticket) else {
+        let now = self.core.connections.now;
+        let Some(connection) = self.core.connections.slots.get(ticket) else {
             return;
         };
         if !connection.flags.has(Flags::PARKED) && !connection.has_input() {
@@ -136,14 +148,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// The application did not decide in time.
     pub(super) fn check_admission(&mut self, ticket: Ticket) {
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         let exchange = connection.exchange();
         let deferred = exchange.and_then(|exchange| exchange.deferred.as_ref());
         let Some((due, key)) = deferred.map(|deferred| (deferred.due, deferred.key.clone())) else {
             return;
         };
-        if due > self.core.now {
-            self.core.timers.wheel.schedule(ticket.slot, due);
+        if due > self.core.connections.now {
+            self.core
+                .connections
+                .timers
+                .wheel
+                .schedule(ticket.slot, due);
             return;
         }
         self.count_deadline(Deadline::Admission);

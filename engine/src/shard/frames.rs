@@ -17,7 +17,7 @@ use shardcast_protocol::reader::{
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads one frame, or returns what it needs.
     pub(super) fn frame(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         if connection.flags.has(Flags::READ_APART) {
             return if connection.flags.has(Flags::PIECES) {
                 self.piece(ticket, bytes)
@@ -26,7 +26,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             };
         }
         let limits = ReadLimits {
-            message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
+            message_bytes_max: self.core.connections.limits.message_bytes_max
+                [connection.listener as usize],
         };
         self.read_frame(ticket, bytes, |bytes, assembly| {
             reader::next(bytes, assembly, Role::Server, &limits)
@@ -42,7 +43,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         bytes: &'b mut [u8],
         next: impl FnOnce(&'b mut [u8], &mut Option<Box<Assembly>>) -> Result<Step<'b>, ProtocolError>,
     ) -> Result<usize, Need> {
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         let open = connection.phase == Phase::Open;
         let mut assembly = connection
             .cold
@@ -91,7 +92,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// The header of the frame at hand came earlier than the rest of it: so did the frame.
     #[cold]
     pub(super) fn keep_time(&mut self, ticket: Ticket, since: Millis) {
-        let connection = self.core.connections.get(ticket);
+        let connection = self.core.connections.slots.get(ticket);
         if let Some(cold) = connection.and_then(|connection| connection.cold.as_mut())
             && cold.is_in_frame()
         {

@@ -18,9 +18,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         bytes: &mut [u8],
     ) -> Result<usize, Need> {
         let core = &mut self.core;
-        let connection = core.connections.at(ticket.slot);
-        let message_bytes_max = core.limits.message_bytes_max[usize::from(connection.listener)];
-        let Some(compressing) = &mut core.compressing else {
+        let connection = core.connections.slots.at(ticket.slot);
+        let message_bytes_max =
+            core.connections.limits.message_bytes_max[usize::from(connection.listener)];
+        let Some(compressing) = &mut core.egress.compressing else {
             return Err(Need::Any);
         };
         let mut inflation =
@@ -36,8 +37,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             )
         });
         let core = &mut self.core;
-        if let Some(compressing) = &mut core.compressing {
-            let flags = &mut core.connections.at(ticket.slot).flags;
+        if let Some(compressing) = &mut core.egress.compressing {
+            let flags = &mut core.connections.slots.at(ticket.slot).flags;
             compressing.put_inflater(ticket.slot, flags, inflation, &core.counters);
         }
         used

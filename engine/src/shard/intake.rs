@@ -30,7 +30,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn take_in(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);
         self.driver.reap(&mut completions);
-        self.core.now = self.driver.now();
+        self.core.connections.now = self.driver.now();
         self.idleness.moved(completions.len());
         self.reading = None;
         let mut received = 0;
@@ -40,7 +40,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     self.received(ticket, lease);
                     received += 1;
                     if received % RECEIVES_PER_TURN == 0
-                        || self.core.outgoing.pending_bytes() > SCRATCH_BYTES_MAX
+                        || self.core.egress.outgoing.pending_bytes() > SCRATCH_BYTES_MAX
                     {
                         self.flush();
                     }
@@ -64,31 +64,32 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn accepted(&mut self, slot: u32, listener: u8, peer: Peer) {
-        let last_activity = self.core.activity_now();
+        let last_activity = self.core.connections.activity_now();
         let ticket = self
             .core
             .connections
+            .slots
             .accept(slot, listener, peer, last_activity);
         let connection = self.core.address(ticket);
         tracing::trace!(%connection, %peer, listener, "accepted");
-        if self.core.tls.covers(listener) {
-            self.core.connections.at(slot).flags.set(Flags::TLS);
+        if self.core.egress.tls.covers(listener) {
+            self.core.connections.slots.at(slot).flags.set(Flags::TLS);
         }
         self.core.counters.accepts.add(1);
         self.core.counters.connections.add(1);
-        self.core
-            .timers
-            .wheel
-            .schedule(slot, self.core.now + self.core.limits.handshake_ms);
-        self.core.pending_work.arm.push(ticket);
+        self.core.connections.timers.wheel.schedule(
+            slot,
+            self.core.connections.now + self.core.connections.limits.handshake_ms,
+        );
+        self.core.connections.pending_work.arm.push(ticket);
         self.arrive(ticket);
     }
 
     fn received(&mut self, ticket: Ticket, mut lease: D::Lease) {
         let bytes = lease.as_mut();
         self.core.counters.bytes_in.add(bytes.len() as u64);
-        let now = self.core.activity_now();
-        if let Some(connection) = self.core.connections.get(ticket) {
+        let now = self.core.connections.activity_now();
+        if let Some(connection) = self.core.connections.slots.get(ticket) {
             let reads = match connection.phase {
                 Phase::Open => {
                     connection.record_activity(now);
@@ -111,7 +112,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Bytes that are no frames yet, or never will be.
     #[inline(never)]
     fn received_aside(&mut self, ticket: Ticket, bytes: &mut [u8]) {
-        let flags = self.core.connections.at(ticket.slot).flags;
+        let flags = self.core.connections.slots.at(ticket.slot).flags;
         if flags.has(Flags::TLS) && self.awaits_introduction(ticket) {
             self.introduction_before_tls(ticket, bytes);
         } else if flags.has(Flags::TLS) {
@@ -124,7 +125,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// everything else where it is.
     #[inline(always)] // Once per receive.
     pub(super) fn take_bytes(&mut self, ticket: Ticket, bytes: &mut [u8]) {
-        let taken = match self.core.connections.at(ticket.slot).cold {
+        let taken = match self.core.connections.slots.at(ticket.slot).cold {
             Some(_) => self.complete(ticket, bytes),
             None => 0,
         };
@@ -137,7 +138,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
         // A slot is not used again before the driver says that it is closed, so this is still the
         // same connection's.
-        if self.core.connections.at(ticket.slot).cold.is_some() {
+        if self.core.connections.slots.at(ticket.slot).cold.is_some() {
             self.check_unfinished(ticket);
             self.core.account_input(ticket);
         }
@@ -147,7 +148,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// not when the rest of the frame comes.
     #[inline(never)]
     fn check_unfinished(&mut self, ticket: Ticket) {
-        let connection = self.core.connections.get(ticket);
+        let connection = self.core.connections.slots.get(ticket);
         let connection = connection.filter(|connection| {
             connection.phase == Phase::Open && !connection.flags.has(Flags::PARKED)
         });
@@ -168,7 +169,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn complete(&mut self, ticket: Ticket, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
-            let Some(connection) = self.core.connections.get(ticket) else {
+            let Some(connection) = self.core.connections.slots.get(ticket) else {
                 return at;
             };
             let parked = connection.flags.has(Flags::PARKED);
@@ -188,7 +189,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Reads on in the input, now that there is more of it or a lane has room.
     fn read_input(&mut self, ticket: Ticket) {
-        let connection = self.core.connections.get(ticket);
+        let connection = self.core.connections.slots.get(ticket);
         let Some(cold) = connection.and_then(|connection| connection.cold.as_mut()) else {
             return;
         };
@@ -199,11 +200,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.keep_time(ticket, since);
         }
         if used == input.len() {
-            self.core.spare.put(input);
+            self.core.connections.spare.put(input);
             return;
         }
         input.read(used, need);
-        let cold = self.core.connections.at(ticket.slot).cold();
+        let cold = self.core.connections.slots.at(ticket.slot).cold();
         // What was posted to an event stream meanwhile comes behind.
         let mut posted = std::mem::replace(&mut cold.input, input);
         if !posted.is_empty() {
@@ -218,8 +219,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// asked yet.
     #[inline(never)]
     fn stash(&mut self, ticket: Ticket, rest: &[u8], need: Need) {
-        let input = self.core.spare.take(rest, need);
-        self.core.connections.at(ticket.slot).cold().input = input;
+        let input = self.core.connections.spare.take(rest, need);
+        self.core.connections.slots.at(ticket.slot).cold().input = input;
         self.watch_input(ticket);
     }
 
@@ -238,10 +239,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let (mut at, mut flushes) = (0, 0);
         self.begin_reading(ticket);
         while at < bytes.len() {
-            let used = match self.core.connections.phase(ticket) {
+            let used = match self.core.connections.slots.phase(ticket) {
                 Phase::Upgrading => self.request(ticket, &bytes[at..]),
                 Phase::Authenticating => self.take_early(ticket, bytes.len() - at),
-                Phase::Open if self.core.is_paused(ticket) => {
+                Phase::Open if self.core.connections.is_paused(ticket) => {
                     self.hold(ticket);
                     Err(Need::Any)
                 }
@@ -252,7 +253,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                         || self
                             .core
                             .topics
-                            .must_await_topic(&self.core.connections, ticket) =>
+                            .must_await_topic(&self.core.connections.slots, ticket) =>
                 {
                     self.park(ticket);
                     Err(Need::Any)
@@ -269,7 +270,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.report_ended();
             // Small requests may have large answers: a socket that is full is to be known before
             // there are more of them.
-            if self.core.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
+            if self.core.egress.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
                 self.flush();
                 flushes += 1;
             }
@@ -287,27 +288,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn stays_stuck(&mut self, ticket: Ticket) -> bool {
         self.take_requests();
         self.take_deliveries();
-        self.core.mail.is_congested() && self.core.connections.phase(ticket) == Phase::Open
+        self.core.mail.is_congested() && self.core.connections.slots.phase(ticket) == Phase::Open
     }
 
     /// The connection is not read further in this tick, nor as long as a lane is full or the topic
     /// congested that it asked for more of.
     pub(super) fn park(&mut self, ticket: Ticket) {
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         if connection.flags.has(Flags::PARKED) {
             return;
         }
         self.core.counters.parked.add(1);
         connection.flags.set(Flags::PARKED);
-        connection.cold().parked_since = self.core.now;
-        self.core.pending_work.park.push(ticket);
+        connection.cold().parked_since = self.core.connections.now;
+        self.core.connections.pending_work.park.push(ticket);
         self.parked.push_back(ticket);
     }
 
     /// Reads on where parked connections stopped, while there is room.
     #[inline]
     pub(super) fn unpark(&mut self) {
-        if !self.core.pauses.is_empty() {
+        if !self.core.connections.pauses.is_empty() {
             self.end_pauses();
         }
         if self.parked.is_empty() {
@@ -329,7 +330,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
             let Some(ticket) = self.parked.pop_front() else {
                 return;
             };
-            if topics_awaited && self.core.topics.awaits_turn(&self.core.connections, ticket) {
+            if topics_awaited
+                && self
+                    .core
+                    .topics
+                    .awaits_turn(&self.core.connections.slots, ticket)
+            {
                 self.core.topics.awaited = true;
                 self.parked.push_back(ticket);
                 continue;
@@ -340,20 +346,20 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// Reads on where a connection stopped: first what had come by then, then what comes.
     pub(super) fn read_again(&mut self, ticket: Ticket) {
-        let Some(connection) = self.core.connections.get(ticket) else {
+        let Some(connection) = self.core.connections.slots.get(ticket) else {
             return;
         };
         connection.flags.clear(Flags::PARKED);
         self.reading = None;
         if connection.phase == Phase::Open {
-            self.core.connections.take_turn(ticket);
+            self.core.connections.slots.take_turn(ticket);
             self.forgive(ticket);
         }
         self.read_input(ticket);
         self.check_unfinished(ticket);
         self.core.account_input(ticket);
         self.report_ended();
-        let Some(connection) = self.core.connections.get(ticket) else {
+        let Some(connection) = self.core.connections.slots.get(ticket) else {
             return;
         };
         if connection.flags.has(Flags::PARKED) || connection.flags.has(Flags::RECEIVING) {
@@ -362,18 +368,18 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if connection.flags.has(Flags::ENDED) {
             self.stream_over(ticket);
         } else {
-            self.core.pending_work.arm.push(ticket);
+            self.core.connections.pending_work.arm.push(ticket);
         }
     }
 
     pub(super) fn receive_ended(&mut self, ticket: Ticket, why: ReceiveEnd) {
-        let Some(connection) = self.core.connections.get(ticket) else {
+        let Some(connection) = self.core.connections.slots.get(ticket) else {
             return;
         };
         connection.flags.clear(Flags::RECEIVING);
         match why {
             ReceiveEnd::Stopped if connection.flags.has(Flags::PARKED) => {}
-            ReceiveEnd::Stopped => self.core.pending_work.arm.push(ticket),
+            ReceiveEnd::Stopped => self.core.connections.pending_work.arm.push(ticket),
             ReceiveEnd::Failed => self.core.retire(ticket),
             ReceiveEnd::Eof if connection.flags.has(Flags::PARKED) => {
                 connection.flags.set(Flags::ENDED)
@@ -385,10 +391,12 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// The peer sends no more. What is still pending for it after a complete close handshake, or
     /// after a refusal, leaves first.
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
-        match self.core.connections.phase(ticket) {
+        match self.core.connections.slots.phase(ticket) {
             Phase::Upgrading => self.core.abort_requests(ticket),
             Phase::Authenticating | Phase::Open | Phase::Closing => self.core.retire(ticket),
-            Phase::Flushing | Phase::Lingering => self.core.pending_work.finish.push(ticket),
+            Phase::Flushing | Phase::Lingering => {
+                self.core.connections.pending_work.finish.push(ticket)
+            }
             Phase::Free | Phase::Retiring => {}
         }
     }

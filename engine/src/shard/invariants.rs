@@ -22,7 +22,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub fn check_invariants(&self) {
         let (mut outbox_bytes, mut unfinished_bytes) = (0, 0);
         let (mut live, mut admitted, mut deferred) = (0, 0, 0);
-        for (slot, connection) in self.core.connections.iter() {
+        for (slot, connection) in self.core.connections.slots.iter() {
             let is_live = connection.phase != Phase::Free;
             let is_admitted = is_live && connection.flags.has(Flags::ADMITTED);
             live += usize::from(is_live);
@@ -30,7 +30,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             deferred += usize::from(connection.phase == Phase::Authenticating);
             outbox_bytes += check_connection(slot, connection);
             unfinished_bytes += check_account(slot, connection);
-            if let Some(session) = self.core.tls.session(slot) {
+            if let Some(session) = self.core.egress.tls.session(slot) {
                 let kept = session.buffered_bytes();
                 assert_eq!(session.counted_bytes, kept, "slot {slot}: not counted");
                 unfinished_bytes += kept;
@@ -44,28 +44,28 @@ impl<A: Application, D: Driver> Shard<A, D> {
             );
             let ended = matches!(connection.phase, Phase::Free | Phase::Retiring);
             assert!(
-                !ended || !self.core.timers.heartbeats.has(slot),
+                !ended || !self.core.connections.timers.heartbeats.has(slot),
                 "slot {slot}: a heartbeat after the end"
             );
             let waits = !matches!(connection.phase, Phase::Free | Phase::Retiring);
             // The due may have gone in the meantime.
-            let due = waits && self.due.contains(&self.core.connections.ticket(slot));
+            let due = waits && self.due.contains(&self.core.connections.slots.ticket(slot));
             assert_eq!(
-                self.core.timers.wheel.is_scheduled(slot) || due,
+                self.core.connections.timers.wheel.is_scheduled(slot) || due,
                 waits,
                 "slot {slot}: a deadline while it lives"
             );
         }
-        assert_eq!(live, self.core.connections.live());
-        self.core.admissions.check(admitted, deferred);
+        assert_eq!(live, self.core.connections.slots.live());
+        self.core.connections.admissions.check(admitted, deferred);
         assert_eq!(outbox_bytes as u64, self.core.counters.outbox_bytes.get());
         let reassembly_bytes = self.core.counters.reassembly_bytes.get();
-        assert_eq!(reassembly_bytes, self.core.budget.used());
+        assert_eq!(reassembly_bytes, self.core.connections.budget.used());
         assert_eq!(unfinished_bytes as u64, reassembly_bytes);
-        assert!(self.core.budget.is_kept());
-        if let Some(compressing) = &self.core.compressing {
+        assert!(self.core.connections.budget.is_kept());
+        if let Some(compressing) = &self.core.egress.compressing {
             let counted = self.core.counters.windows_bytes.get();
-            let connections = &self.core.connections;
+            let connections = &self.core.connections.slots;
             compressing.check(counted, |slot| {
                 connections.ref_at(slot).flags.has(Flags::MAY_REFER)
             });
@@ -87,7 +87,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             transmits_per_chunk,
             chunks_per_tick,
         };
-        self.core.tls.slow_down();
+        self.core.egress.tls.slow_down();
     }
 
     /// Panics unless the shards agree on who is a member of what. Nothing may be under way between
@@ -137,7 +137,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     fn check_nothing_left(&self) {
         let core = &self.core;
-        assert_eq!(core.connections.live(), 0, "connections left");
+        assert_eq!(core.connections.slots.live(), 0, "connections left");
         assert_eq!(
             (core.topics.local.rooms(), core.topics.local.users()),
             (0, 0),
@@ -156,7 +156,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 && !core.topics.delayed.has_ready(),
             "deliveries left"
         );
-        assert!(core.outgoing.is_empty(), "transmits left");
+        assert!(core.egress.outgoing.is_empty(), "transmits left");
         assert_eq!(
             (
                 core.counters.outboxes.get(),
@@ -165,9 +165,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             (0, 0)
         );
         assert!(
-            core.pending_work.ended.is_empty()
-                && core.pending_work.abandoned.is_empty()
-                && core.pending_work.retire.is_empty(),
+            core.connections.pending_work.ended.is_empty()
+                && core.connections.pending_work.abandoned.is_empty()
+                && core.connections.pending_work.retire.is_empty(),
             "endings left"
         );
     }
@@ -214,10 +214,10 @@ fn check_account(slot: u32, connection: &Connection) -> usize {
 /// the rest of one transmit.
 fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     let Some(cold) = &connection.cold else { return };
-    let message_bytes_max = core.limits.message_bytes_max;
+    let message_bytes_max = core.connections.limits.message_bytes_max;
     let frame_bytes_max = message_bytes_max[connection.listener as usize] + frame::HEADER_BYTES_MAX;
     let input = cold.input.len();
-    let input_max = frame_bytes_max.max(core.limits.head.head_bytes_max);
+    let input_max = frame_bytes_max.max(core.connections.limits.head.head_bytes_max);
     // A parked connection keeps what had arrived before its receive stopped, which the receive
     // buffers bound.
     assert!(
@@ -230,7 +230,7 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
         Outgoing::SEGMENTS_MAX * (Batch::BYTES_MAX + largest + frame::HEADER_BYTES_MAX);
     let waiting = cold.outbox.bytes();
     assert!(
-        waiting <= core.limits.outbox.bytes_max + transmit_bytes_max,
+        waiting <= core.egress.outbox.bytes_max + transmit_bytes_max,
         "slot {slot}: {waiting} bytes in its outbox"
     );
 }
@@ -239,9 +239,9 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
 /// refer to them.
 fn check_rooms(core: &Core) {
     let mut claims: HashMap<u32, u32> = HashMap::new();
-    let encodings = core.admissions.process.encodings.get();
-    for (slot, connection) in core.connections.iter() {
-        let memberships = core.connections.memberships_ref(slot).as_slice();
+    let encodings = core.connections.admissions.process.encodings.get();
+    for (slot, connection) in core.connections.slots.iter() {
+        let memberships = core.connections.slots.memberships_ref(slot).as_slice();
         assert!(
             memberships.is_empty() || connection.phase == Phase::Open,
             "slot {slot}: in a room while not open"
@@ -269,7 +269,7 @@ fn check_rooms(core: &Core) {
                 "slot {slot}: {membership:?}"
             );
             *claims.entry(membership.subscribers).or_default() += 1;
-            let ticket = core.connections.ticket(slot);
+            let ticket = core.connections.slots.ticket(slot);
             match membership.place() {
                 MemberPlace::Outside => {}
                 MemberPlace::Member(index) => assert_eq!(subscribers.members[index], ticket),
@@ -290,11 +290,11 @@ fn check_cursors(core: &Core) {
     assert_eq!(cursors.count(), cursors.iter().count());
     for (slot, cursor) in cursors.iter() {
         let subscribers = core.topics.local.subscribers_ref(cursor.subscribers);
-        let ticket = core.connections.ticket(slot);
+        let ticket = core.connections.slots.ticket(slot);
         assert!(subscribers.behind().contains(&ticket), "slot {slot}");
         match cursor.state {
             CursorState::Outbox => {
-                let flags = core.connections.ref_at(slot).flags;
+                let flags = core.connections.slots.ref_at(slot).flags;
                 assert!(flags.has(Flags::BACKLOG), "slot {slot}: waits for nothing");
             }
             CursorState::Turn => assert!(cursors.is_ready(slot, cursor.subscribers)),
@@ -331,7 +331,11 @@ fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
             subscribers.key
         );
         for member in subscribers.all() {
-            let memberships = core.connections.memberships_ref(member.slot).as_slice();
+            let memberships = core
+                .connections
+                .slots
+                .memberships_ref(member.slot)
+                .as_slice();
             assert!(
                 memberships
                     .iter()

@@ -8,8 +8,8 @@ use super::Shard;
 use crate::application::Application;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
-use crate::core::at_hand::AtHand;
 use crate::driver::boundary::Driver;
+use crate::egress::at_hand::AtHand;
 use crate::types::frame::Message;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
@@ -28,7 +28,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         };
         self.begin_reading(ticket);
         let lease = Rc::new(lease);
-        self.core.message = AtHand::Leased {
+        self.core.egress.message = AtHand::Leased {
             lease: lease.clone(),
             kind,
             payload: payload.clone(),
@@ -61,10 +61,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// taken at once.
     fn large_message(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
         let core = &mut self.core;
-        if core.mail.is_congested() || core.topics.must_await_topic(&core.connections, ticket) {
+        if core.mail.is_congested()
+            || core
+                .topics
+                .must_await_topic(&core.connections.slots, ticket)
+        {
             return None;
         }
-        let connection = core.connections.at(ticket.slot);
+        let connection = core.connections.slots.at(ticket.slot);
         let cold = connection.cold.as_ref();
         let is_between = cold.is_none_or(|cold| !cold.is_in_frame() && cold.assembly.is_none());
         if connection.phase != Phase::Open
@@ -75,7 +79,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             return None;
         }
         let limits = ReadLimits {
-            message_bytes_max: core.limits.message_bytes_max[usize::from(connection.listener)],
+            message_bytes_max: core.connections.limits.message_bytes_max
+                [usize::from(connection.listener)],
         };
         reader::take_large(bytes, &limits)
     }
@@ -84,7 +89,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn own_message(&mut self, ticket: Ticket, message: Option<(Kind, Vec<u8>)>) {
         if let Some((kind, bytes)) = message {
             let bytes = Bytes::from(bytes);
-            self.core.message = AtHand::Own(bytes.clone());
+            self.core.egress.message = AtHand::Own(bytes.clone());
             self.at_hand(ticket, kind, &bytes);
         }
     }
@@ -107,7 +112,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                     .close_for_error(ticket, ProtocolError::TextNotUtf8),
             },
         }
-        self.core.message = AtHand::None;
+        self.core.egress.message = AtHand::None;
     }
 
     /// The turn is over: receive buffers that were answered from go back.

@@ -12,8 +12,8 @@ use crate::message::delivery::{CaughtUp, Delivery};
 use crate::message::request::ShardRequest;
 use crate::query::gather::{Outcome, Part, Requester};
 use crate::topic::batch::{Recipients, Turn};
-use crate::topic::presence::presences::Goodbye;
-use crate::types::answer::{Listing, Notice};
+use crate::topic::joining::JoinRefused;
+use crate::types::answer::{Listing, Notice, Report};
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
 
@@ -69,7 +69,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             }
             Command::Notify { who, notice } => self.notify(who, notice),
             Command::Admit { who, notice } => self.decide(who, notice),
-            Command::ReplaceTls { listener, tls } => self.core.tls.replace(listener, tls),
+            Command::ReplaceTls { listener, tls } => self.core.egress.tls.replace(listener, tls),
             Command::Query { query, reply } => {
                 self.core.queries.ask(&mut self.core.mail, query, reply)
             }
@@ -85,7 +85,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn notify(&mut self, who: Ticket, notice: Notice) {
-        if self.core.connections.phase(who) != Phase::Open {
+        if self.core.connections.slots.phase(who) != Phase::Open {
             if discard(notice).is_err() {
                 self.core.count_panic(None);
             }
@@ -101,7 +101,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn take_notice(&mut self, who: Ticket, notice: Notice) {
         // Whoever has closed in this tick is told of before anybody asks for what it left.
         self.report_ended();
-        if self.core.connections.phase(who) == Phase::Open {
+        if self.core.connections.slots.phase(who) == Phase::Open {
             self.call(who, None, |application, context, session| {
                 application.notified(context, session, notice)
             });
@@ -116,14 +116,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// connections, and said much.
     pub(super) fn after_call(&mut self) {
         self.report_ended();
-        if self.core.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
+        if self.core.egress.outgoing.pending_bytes() > SCRATCH_BYTES_MAX {
             self.flush();
         }
     }
 
     pub(super) fn take_requests(&mut self) {
         for count in 1..=MESSAGES_PER_TICK {
-            if self.core.topics.presences.has_events() && !self.core.publish_presence() {
+            if self.core.topics.presences.has_events() && !self.publish_presence() {
                 break;
             }
             let Some(request) = self.core.mail.next_request() else {
@@ -136,48 +136,51 @@ impl<A: Application, D: Driver> Shard<A, D> {
         }
     }
 
+    /// False: a lane is full, and the rest goes before the next request.
+    #[cold]
+    fn publish_presence(&mut self) -> bool {
+        let (topics, mut outlet) = self.core.home();
+        topics.publish_presence(&mut outlet)
+    }
+
     #[inline(never)] // A tick that has none must not set up what they take.
     fn handle(&mut self, request: ShardRequest) {
         let core = &mut self.core;
         match request {
-            ShardRequest::Join(join) => core.order_join(join),
+            ShardRequest::Join(join) => {
+                let (topics, mut outlet) = core.home();
+                topics.order_join(&mut outlet, join);
+            }
             ShardRequest::Leave {
                 topic,
                 who,
                 encoding,
                 tag,
             } => {
-                core.order_leave(&topic, encoding, who);
-                core.topics.presences.leave(topic.topic(), who, core.now);
-                let left = Delivery::Left {
-                    topic,
-                    encoding,
-                    who: who.ticket,
-                    tag,
-                };
-                core.mail.deliver(who.shard, left);
+                let (topics, mut outlet) = core.home();
+                topics.order_leave(&mut outlet, topic, encoding, who, tag);
             }
             ShardRequest::LeaveAll {
-                topics,
+                topics: left,
                 who,
                 encoding,
                 may_return,
             } => {
-                let goodbye = match may_return {
-                    true => Goodbye::Unsaid,
-                    false => Goodbye::Said,
-                };
-                for topic in &topics {
-                    core.order_leave(topic, encoding, who);
-                    let presences = &mut core.topics.presences;
-                    presences.lose(topic.topic(), who, goodbye, core.now);
-                }
+                let (topics, mut outlet) = core.home();
+                topics.order_leave_all(&mut outlet, &left, encoding, who, may_return);
             }
             ShardRequest::RefusalAcked { topic, who } => {
                 core.topics.homes.refusal_acked(topic, who)
             }
-            ShardRequest::Publish(publish) => core.order(publish),
-            ShardRequest::Query { key, query } => core.answer_query(key, &query),
+            ShardRequest::Publish(publish) => {
+                let (topics, mut outlet) = core.home();
+                topics.order(&mut outlet, publish);
+            }
+            ShardRequest::Query { key, query } => {
+                let slots = &core.connections.slots;
+                let (part, parcels) = query.part(&core.topics, slots, &core.mail);
+                core.mail.enqueue_outcome(Outcome { key, parcels, part });
+            }
             ShardRequest::List { topic, key } => {
                 core.topics.homes.order_list(&mut core.mail, topic, key)
             }
@@ -186,10 +189,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 class,
                 key,
                 query,
-            } => core.read_history(&topic, class, key, &query),
-            ShardRequest::CatchUp(ask) => core.answer_cursor(*ask),
+            } => {
+                let (topics, mut outlet) = core.home();
+                topics.read_history(&mut outlet, &topic, class, key, &query);
+            }
+            ShardRequest::CatchUp(ask) => {
+                let (topics, mut outlet) = core.home();
+                topics.answer_cursor(&mut outlet, *ask);
+            }
             ShardRequest::Presence { topic, key, query } => {
-                core.read_presence(&topic, key, &query);
+                (core.topics).read_presence(&mut core.mail, &topic, key, &query);
             }
             ShardRequest::Outcome(outcome) => {
                 if let Some((requester, answer)) = core.queries.add(outcome) {
@@ -224,7 +233,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 self.core.mail.rotate();
             }
         }
-        self.core.topics.close_batches(&self.core.connections);
+        self.core.topics.close_batches(&self.core.connections.slots);
     }
 
     /// Goes on with sets of recipients that were served, until something is on its way to them
@@ -280,13 +289,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         } = &mut self.core;
         match (recipients, delivery) {
             (_, Delivery::Message(parcel)) => {
-                let again = topics.collect(connections, mail, recipients, parcel);
+                let again = topics.collect(&connections.slots, mail, recipients, parcel);
                 again.map(Delivery::Message)
             }
             (
                 Some(recipients),
                 delivery @ (Delivery::Joined(_) | Delivery::CaughtUp(_) | Delivery::Left { .. }),
-            ) if topics.close_batch(connections, recipients, None) => Some(delivery),
+            ) if topics.close_batch(&connections.slots, recipients, None) => Some(delivery),
             (_, delivery) => {
                 self.take(delivery);
                 None
@@ -296,7 +305,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// A cursor is sent what it asked for, after it has heard of what it missed before that.
     fn take_range(&mut self, caught_up: CaughtUp) {
-        let Some(missed) = self.core.begin_range(&caught_up) else {
+        let (topics, slots) = (&mut self.core.topics, &self.core.connections.slots);
+        let Some(missed) = topics.begin_range(slots, &caught_up) else {
             return;
         };
         let who = caught_up.who;
@@ -306,13 +316,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 application.missed(context, session, &room, missed)
             });
         }
-        if self.core.connections.phase(who) == Phase::Open {
+        if self.core.connections.slots.phase(who) == Phase::Open {
             self.core.append_range(caught_up);
         }
     }
 
     /// Acts on a delivery that nothing has to go out before.
     fn take(&mut self, delivery: Delivery) {
+        let core = &mut self.core;
+        let slots = &mut core.connections.slots;
         match delivery {
             // Those are collected.
             Delivery::Message(_) => {}
@@ -323,10 +335,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 key,
                 parcels,
             } => {
-                let part = Part::Report(self.core.count_unencodable(encoding, except));
-                self.core
-                    .mail
-                    .enqueue_outcome(Outcome { key, parcels, part });
+                let part = Part::Report(Report {
+                    dropped: slots.count_open(encoding, except) as u32,
+                    ..Report::default()
+                });
+                core.mail.enqueue_outcome(Outcome { key, parcels, part });
             }
             // Members do not change by it, so what goes to them need not have left.
             Delivery::List {
@@ -337,11 +350,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 total,
                 members,
             } => {
-                let members = self.core.name_members(topic.topic(), encoding, members);
+                let (topics, mail) = (&core.topics, &core.mail);
+                let members = topics.name_members(slots, mail, topic.topic(), encoding, members);
                 let part = Part::Listing(Listing { total, members });
-                self.core
-                    .mail
-                    .enqueue_outcome(Outcome { key, parcels, part });
+                core.mail.enqueue_outcome(Outcome { key, parcels, part });
             }
             // Nobody becomes a member by it, or ceases to be one.
             Delivery::Refused {
@@ -352,12 +364,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 error,
             } => {
                 let answer = tag.map(|tag| (tag, error));
-                let answer = self.core.refused(topic, encoding, who, answer);
-                self.answer(answer);
+                let (topics, mail) = (&mut core.topics, &mut core.mail);
+                match topics.refused(slots, mail, topic, encoding, who, answer) {
+                    JoinRefused::Answered(answer) => self.answer(answer),
+                    JoinRefused::TooMany => core.close_for_too_many(who),
+                }
             }
             Delivery::CaughtUp(caught_up) => self.take_range(*caught_up),
             Delivery::Joined(joined) => {
-                let answer = self.core.joined(joined);
+                let answer = core.topics.joined(slots, joined);
                 self.answer(answer);
             }
             Delivery::Left {
@@ -366,7 +381,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 who,
                 tag,
             } => {
-                let answer = self.core.left(topic, encoding, who, tag);
+                let answer = core.topics.left(slots, topic, encoding, who, tag);
                 self.answer(answer);
             }
         }

@@ -14,22 +14,27 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// that are parked meanwhile, so that nobody looks at it.
     #[cold]
     pub(super) fn hold(&mut self, ticket: Ticket) {
-        let now = self.core.now;
-        let connection = self.core.connections.at(ticket.slot);
+        let now = self.core.connections.now;
+        let connection = self.core.connections.slots.at(ticket.slot);
         if connection.flags.has(Flags::PARKED) {
             return;
         }
         self.core.counters.parked.add(1);
         connection.flags.set(Flags::PARKED);
         connection.cold().parked_since = now;
-        self.core.pending_work.park.push(ticket);
+        self.core.connections.pending_work.park.push(ticket);
     }
 
     /// Those whose pause is over are read with those that are parked.
     #[inline(never)]
     pub(super) fn end_pauses(&mut self) {
-        while let Some(ticket) = self.core.pauses.ended(self.core.now) {
-            let connection = self.core.connections.get(ticket);
+        while let Some(ticket) = self
+            .core
+            .connections
+            .pauses
+            .ended(self.core.connections.now)
+        {
+            let connection = self.core.connections.slots.get(ticket);
             let held = connection.is_some_and(|connection| {
                 connection.flags.has(Flags::PARKED) && connection.phase != Phase::Retiring
             });

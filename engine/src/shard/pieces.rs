@@ -15,10 +15,11 @@ use shardcast_protocol::reader::{ReadLimits, Role};
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads one piece or control frame, or returns what it needs.
     pub(super) fn piece(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<usize, Need> {
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         debug_assert!(connection.flags.has(Flags::PIECES));
         let limits = ReadLimits {
-            message_bytes_max: self.core.limits.message_bytes_max[connection.listener as usize],
+            message_bytes_max: self.core.connections.limits.message_bytes_max
+                [connection.listener as usize],
         };
         let open = connection.phase == Phase::Open;
         let length = bytes.len();

@@ -31,13 +31,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.idleness.moved(1);
         if let QuietStage::Sweeping { page } = self.idleness.stage {
             self.sweep(page);
-        } else if self.core.now >= self.idleness.look_at {
+        } else if self.core.connections.now >= self.idleness.look_at {
             self.look_at_itself();
         }
     }
 
     fn moved_max(&self) -> u64 {
-        MOVED_MAX + self.core.connections.live() as u64 / 4
+        MOVED_MAX + self.core.connections.slots.live() as u64 / 4
     }
 
     #[cold]
@@ -47,19 +47,21 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.core.buffered_bytes(),
         );
         let idleness = &mut self.idleness;
-        (idleness.moved, idleness.look_at) = (0, self.core.now + LOOK_MS);
+        (idleness.moved, idleness.look_at) = (0, self.core.connections.now + LOOK_MS);
         idleness.buffered_bytes_peak = idleness.buffered_bytes_peak.max(held);
         idleness.quiet_looks = if busy { 0 } else { idleness.quiet_looks + 1 };
         let left_behind = idleness.buffered_bytes_peak >= held + RELEASED_BYTES_MIN;
         match idleness.stage {
             QuietStage::Calm | QuietStage::Alone if busy || left_behind => {
                 idleness.stage = QuietStage::Busy;
-                self.core.admissions.process.count_busy();
+                self.core.connections.admissions.process.count_busy();
             }
             QuietStage::Busy if idleness.quiet_looks >= QUIET_LOOKS => {
                 idleness.stage = QuietStage::Sweeping { page: 0 };
             }
-            QuietStage::Alone if !self.core.admissions.process.has_busy() => self.release(),
+            QuietStage::Alone if !self.core.connections.admissions.process.has_busy() => {
+                self.release()
+            }
             QuietStage::Calm
             | QuietStage::Busy
             | QuietStage::Alone
@@ -73,15 +75,20 @@ impl<A: Application, D: Driver> Shard<A, D> {
             (self.idleness.stage, self.idleness.quiet_looks) = (QuietStage::Busy, 0);
             return;
         }
-        let end = self.core.connections.pages().min(page + PAGES_PER_TICK);
+        let end = self
+            .core
+            .connections
+            .slots
+            .pages()
+            .min(page + PAGES_PER_TICK);
         for page in page..end {
             if self.core.release_page(page) {
                 self.sessions.drop_page(page);
             }
         }
         self.idleness.stage = QuietStage::Sweeping { page: end };
-        if end == self.core.connections.pages() {
-            self.core.admissions.process.discount_busy();
+        if end == self.core.connections.slots.pages() {
+            self.core.connections.admissions.process.discount_busy();
             self.release();
         }
     }
@@ -96,7 +103,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.woken.shrink_to_fit();
         self.core.release_memory();
         self.driver.release_memory();
-        let quiet = match self.core.admissions.process.has_busy() {
+        let quiet = match self.core.connections.admissions.process.has_busy() {
             true => Quiet::Shard,
             false => Quiet::Process,
         };

@@ -26,7 +26,7 @@ const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads one request, or drops what is left of one; or returns what it needs.
     pub(super) fn request(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<usize, Need> {
-        let exchange = self.core.connections.at(ticket.slot).exchange();
+        let exchange = self.core.connections.slots.at(ticket.slot).exchange();
         match exchange.map_or(ExchangeStage::Head, |exchange| exchange.stage) {
             ExchangeStage::Introduction => self.read_introduction(ticket, bytes),
             ExchangeStage::Head if self.crowd.is_full() => self.queue_request(ticket, bytes.len()),
@@ -38,8 +38,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn read_head(&mut self, ticket: Ticket, bytes: &[u8]) -> Result<usize, Need> {
-        let limits = self.core.limits.head;
-        let connection = self.core.connections.at(ticket.slot);
+        let limits = self.core.connections.limits.head;
+        let connection = self.core.connections.slots.at(ticket.slot);
         let exchange = connection.exchange();
         let mut progress = exchange.map_or_else(Default::default, |exchange| exchange.progress);
         match http::parse(bytes, &mut progress, &limits) {
@@ -50,7 +50,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Ok(Some((request, used))) => {
                 self.crowd.took_request();
                 self.answer_request(ticket, &request, bytes.len() - used);
-                let flags = self.core.connections.at(ticket.slot).flags;
+                let flags = self.core.connections.slots.at(ticket.slot).flags;
                 // The answer of a stream said `Connection: close`: no request behind it is read
                 // (RFC 9112 §9.6). One whose admission is deferred drops them where they would
                 // wait.
@@ -67,7 +67,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Drops what a client sends behind the head of a request that was answered without its body.
     fn drop_body(&mut self, ticket: Ticket, bytes: &[u8], left_bytes: usize) -> usize {
         let used = left_bytes.min(bytes.len());
-        let exchange = self.core.connections.at(ticket.slot).cold().exchange();
+        let exchange = self
+            .core
+            .connections
+            .slots
+            .at(ticket.slot)
+            .cold()
+            .exchange();
         exchange.stage = match left_bytes - used {
             0 => ExchangeStage::Head,
             left_bytes => ExchangeStage::Dropping { left_bytes },
@@ -92,7 +98,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         {
             return self.refuse(ticket, 417, "only 100-continue can be expected");
         }
-        let streams = self.core.streams.as_ref();
+        let streams = self.streams.as_ref();
         if streams.is_some_and(|streams| streams.path == request.path()) {
             return self.stream_request(ticket, request, more);
         }
@@ -132,8 +138,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
         // 9110 §10.1.1).
         let expects = request.header("Expect").is_some();
         let room = self.driver.connections_max();
-        let wanted = self.core.persistence(request.persistence(), room);
-        let connection = self.core.connections.at(ticket.slot);
+        let wanted = self
+            .core
+            .connections
+            .persistence(request.persistence(), room);
+        let connection = self.core.connections.slots.at(ticket.slot);
         let answered = connection
             .exchange()
             .map_or(0, |exchange| exchange.answered)
@@ -189,14 +198,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Asks the application; with the `key` of a WebSocket's upgrade, or without one for an event
     /// stream.
     pub(super) fn admit(&mut self, ticket: Ticket, request: &HttpRequest<'_>, key: Option<&str>) {
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         let room = self.driver.connections_max();
-        if !self.core.admissions.admit(connection, room) {
+        if !self.core.connections.admissions.admit(connection, room) {
             self.core.counters.refused_full.add(1);
             let refusal = self.busy("the server is full, try again later");
             return self.refuse_client(ticket, key, refusal);
         }
-        let agreement = match (&self.core.compressing, key) {
+        let agreement = match (&self.core.egress.compressing, key) {
             (Some(compressing), Some(_)) => request.deflate(compressing.takeover()),
             (Some(_) | None, _) => Ok(None),
         };
@@ -256,10 +265,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
         agreement: Option<Agreement>,
         accepted: Accepted<A::Session>,
     ) {
-        let now = self.core.now;
-        let heartbeats = &mut self.core.timers.heartbeats;
+        let now = self.core.connections.now;
+        let heartbeats = &mut self.core.connections.timers.heartbeats;
         let first_beat = heartbeats.set(ticket.slot, accepted.heartbeat, now);
-        let connection = self.core.connections.at(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
         connection.flags.set_encoding(accepted.encoding);
         if let Some(cold) = connection.cold.as_mut() {
             cold.exchange = None;
@@ -269,19 +278,23 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let (core, headers) = (&mut self.core, &accepted.headers);
         match key {
             Some(key) => core.open(ticket, key, accepted.subprotocol, agreement, headers),
-            None => core.open_stream(ticket, framing, headers),
+            None => {
+                let streams = self.streams.as_ref().expect("a request met their path");
+                let token = streams.key.token(core.address(ticket));
+                core.open_stream(ticket, &token, framing, headers);
+            }
         }
         if let Some(at) = first_beat {
-            self.core.timers.wheel.advance(ticket.slot, at);
+            self.core.connections.timers.wheel.advance(ticket.slot, at);
         }
         if accepted.messages == Messages::InPieces {
-            let connection = self.core.connections.at(ticket.slot);
+            let connection = self.core.connections.slots.at(ticket.slot);
             connection.flags.set(Flags::PIECES);
         }
         *self.sessions.reach(ticket.slot) = Some(accepted.session);
         let (connection, peer) = (
             self.core.address(ticket),
-            self.core.connections.peer(ticket.slot),
+            self.core.connections.slots.peer(ticket.slot),
         );
         let opened = || Event::Opened { connection, peer };
         self.core.events.emit(EventKind::Opened, opened);

@@ -89,11 +89,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// A message is announced; `more` bytes behind the head are there already.
     fn begin_post(&mut self, ticket: Ticket, request: &HttpRequest<'_>, more: usize) {
-        let listener = self.core.connections.at(ticket.slot).listener;
-        let bytes_max = self.core.limits.message_bytes_max[usize::from(listener)];
+        let listener = self.core.connections.slots.at(ticket.slot).listener;
+        let bytes_max = self.core.connections.limits.message_bytes_max[usize::from(listener)];
         let token = request.query().and_then(session_of);
         let to = token
-            .zip(self.core.streams.as_ref())
+            .zip(self.streams.as_ref())
             .and_then(|(token, streams)| streams.key.address(token));
         let refusal = match (request.body(), to) {
             (Body::Length(bytes), _) if bytes > bytes_max as u64 => {
@@ -125,11 +125,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if request.expects_continue() && more == 0 && upload.bytes > 0 {
             self.core.write(ticket, http::write_continue);
         }
-        if self.core.connections.phase(ticket) != Phase::Upgrading {
+        if self.core.connections.slots.phase(ticket) != Phase::Upgrading {
             return;
         }
         self.give_time(ticket);
-        let exchange = self.core.connections.at(ticket.slot).cold().exchange();
+        let exchange = self
+            .core
+            .connections
+            .slots
+            .at(ticket.slot)
+            .cold()
+            .exchange();
         exchange.progress = http::Progress::default();
         exchange.stage = ExchangeStage::Posting(upload);
         if upload.bytes == 0 && self.core.mail.is_congested() {
@@ -141,9 +147,10 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// A message has the time of a frame to come, and then to be answered.
     fn give_time(&mut self, ticket: Ticket) {
-        self.core.connections.at(ticket.slot).last_activity = self.core.activity_now();
-        let at = self.core.now + self.core.limits.frame_ms;
-        self.core.timers.wheel.schedule(ticket.slot, at);
+        self.core.connections.slots.at(ticket.slot).last_activity =
+            self.core.connections.activity_now();
+        let at = self.core.connections.now + self.core.connections.limits.frame_ms;
+        self.core.connections.timers.wheel.schedule(ticket.slot, at);
     }
 
     /// The complete message is there: it goes to its stream; but not while messages have nowhere to
@@ -175,13 +182,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         };
         self.core.mail.request(upload.to.shard, request);
         self.give_time(ticket);
-        let now = self.core.now;
-        let connection = self.core.connections.at(ticket.slot);
+        let now = self.core.connections.now;
+        let connection = self.core.connections.slots.at(ticket.slot);
         connection.cold().parked_since = now;
         connection.cold().exchange().stage = ExchangeStage::Awaiting(upload.persistence);
         // Not read further until the answer is there: the next request is answered after this one.
         connection.flags.set(Flags::PARKED);
-        self.core.pending_work.park.push(ticket);
+        self.core.connections.pending_work.park.push(ticket);
     }
 
     /// At the stream's shard: the message waits to be read. The connection `from` learns what
@@ -198,8 +205,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
     }
 
     fn keep_post(&mut self, to: Ticket, frame: &Bytes) -> PostOutcome {
-        let now = self.core.activity_now();
-        let connection = self.core.connections.get(to).filter(|connection| {
+        let now = self.core.connections.activity_now();
+        let connection = self.core.connections.slots.get(to).filter(|connection| {
             connection.phase == Phase::Open && connection.flags.has(Flags::STREAM)
         });
         let Some(connection) = connection else {
@@ -213,7 +220,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         inbox.push(frame);
         if !connection.flags.has(Flags::PARKED) {
             connection.flags.set(Flags::PARKED);
-            connection.cold().parked_since = self.core.now;
+            connection.cold().parked_since = self.core.connections.now;
             self.parked.push_back(to);
         }
         self.core.account_input(to);
@@ -222,7 +229,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// At the poster's shard: its request is answered, and it is read on in its turn.
     pub(super) fn posted(&mut self, who: Ticket, outcome: PostOutcome) {
-        let Some(connection) = self.core.connections.get(who) else {
+        let Some(connection) = self.core.connections.slots.get(who) else {
             return;
         };
         let (answered, persistence) = match connection.exchange() {
@@ -237,6 +244,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Exchange::REQUESTS_MAX.. => Persistence::Close,
             _ => self
                 .core
+                .connections
                 .persistence(persistence, self.driver.connections_max()),
         };
         let (status, text) = match outcome {
@@ -259,7 +267,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         if persistence == Persistence::Close {
             self.core.answer_last(who, &answer);
         } else {
-            let connection = self.core.connections.at(who.slot);
+            let connection = self.core.connections.slots.at(who.slot);
             *connection.cold().exchange() = Exchange {
                 answered,
                 ..Exchange::default()
@@ -272,7 +280,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Reads on a connection that waited for an answer. What it has said already is read when the
     /// parked ones are.
     pub(super) fn listen_again(&mut self, who: Ticket) {
-        let Some(connection) = self.core.connections.get(who) else {
+        let Some(connection) = self.core.connections.slots.get(who) else {
             return;
         };
         match connection.phase {
@@ -280,7 +288,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Phase::Lingering => {
                 connection.flags.clear(Flags::PARKED);
                 if !connection.flags.has(Flags::RECEIVING) && !connection.flags.has(Flags::ENDED) {
-                    self.core.pending_work.arm.push(who);
+                    self.core.connections.pending_work.arm.push(who);
                 }
             }
             Phase::Free | Phase::Authenticating | Phase::Flushing | Phase::Retiring => {}

@@ -171,7 +171,7 @@ fn nothing_is_kept_of_a_message_in_fragments() {
     fragments.extend(client_frame(OpCode::Continuation, b"half"));
     trial.write(client, &fragments);
     trial.tick_until(|counters| counters.messages_in.get() == 1);
-    let mut connections = trial.shard.core.connections.iter();
+    let mut connections = trial.shard.core.connections.slots.iter();
     assert!(connections.all(|(_, connection)| connection.cold.is_none()));
 }
 
@@ -183,14 +183,14 @@ fn a_small_piece_of_a_batch_does_not_keep_the_batch() {
     trial.write(client, &client_frame(OpCode::Text, b"?").repeat(2));
     trial.tick_until(|counters| counters.outboxes.get() == 1);
     let core = &mut trial.shard.core;
-    let ticket = core.connections.in_phase(Phase::Open).next().unwrap();
+    let ticket = core.connections.slots.in_phase(Phase::Open).next().unwrap();
     for (piece, kept) in [(10, false), (60_000, true)] {
         let batch = Bytes::from(vec![0; 100_000]);
-        let shared = core.outgoing.share(batch.clone());
+        let shared = core.egress.outgoing.share(batch.clone());
         let before = core.counters.outbox_bytes.get();
         assert!(core.append_shared(ticket, shared, &batch, 0, piece));
         assert_eq!(core.counters.outbox_bytes.get(), before + piece as u64);
-        core.outgoing.clear();
+        core.egress.outgoing.clear();
         assert_eq!(!batch.is_unique(), kept, "{piece} bytes of it");
     }
 }
@@ -238,6 +238,7 @@ fn what_is_posted_and_not_read_is_bounded() {
         .shard
         .core
         .connections
+        .slots
         .in_phase(Phase::Open)
         .next()
         .unwrap();

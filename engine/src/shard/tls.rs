@@ -17,8 +17,8 @@ const HANDSHAKES_PER_TICK: usize = 4;
 impl<A: Application, D: Driver> Shard<A, D> {
     /// Bytes of a TLS connection that still reads.
     pub(super) fn received_records(&mut self, ticket: Ticket, records: &mut [u8]) {
-        let listener = self.core.connections.at(ticket.slot).listener;
-        let tls = &mut self.core.tls;
+        let listener = self.core.connections.slots.at(ticket.slot).listener;
+        let tls = &mut self.core.egress.tls;
         let mut plain = tls.take_opened();
         let result = match tls.begin(ticket.slot, listener) {
             Err(fault) => Err(fault),
@@ -34,14 +34,14 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Goes on with the handshakes that can.
     pub(super) fn shake_hands(&mut self) {
         for _ in 0..HANDSHAKES_PER_TICK {
-            let Some(ticket) = self.core.tls.next_waiting() else {
+            let Some(ticket) = self.core.egress.tls.next_waiting() else {
                 return;
             };
-            if self.core.connections.phase(ticket) != Phase::Upgrading {
+            if self.core.connections.slots.phase(ticket) != Phase::Upgrading {
                 continue;
             }
-            let mut plain = self.core.tls.take_opened();
-            let Some(session) = self.core.tls.session_mut(ticket.slot) else {
+            let mut plain = self.core.egress.tls.take_opened();
+            let Some(session) = self.core.egress.tls.session_mut(ticket.slot) else {
                 continue;
             };
             let result = session.handshake(&mut plain);
@@ -57,23 +57,25 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// What came of a connection's records: its own first, then the peer's bytes, then the end.
     fn opened(&mut self, ticket: Ticket, mut plain: Vec<u8>, result: Result<(), Fault>) {
-        self.core.append_records(ticket);
-        let connection = self.core.connections.get(ticket);
+        self.core
+            .egress
+            .append_records(&mut self.core.connections, ticket);
+        let connection = self.core.connections.slots.get(ticket);
         let is_stream = connection.is_some_and(|connection| connection.flags.has(Flags::STREAM));
         if !plain.is_empty() && !is_stream {
             self.take_bytes(ticket, &mut plain);
         }
-        self.core.tls.put_opened(plain);
+        self.core.egress.tls.put_opened(plain);
         self.core.account_records(ticket);
         if let Err(fault) = result {
             self.core.fail_tls(ticket, &fault);
             return;
         }
-        let session = self.core.tls.session(ticket.slot);
+        let session = self.core.egress.tls.session(ticket.slot);
         if !session.is_some_and(|session| session.is_over()) {
             return;
         }
-        match self.core.connections.get(ticket) {
+        match self.core.connections.slots.get(ticket) {
             Some(connection) if connection.flags.has(Flags::PARKED) => {
                 connection.flags.set(Flags::ENDED);
             }
@@ -84,13 +86,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// A connection that has nothing left to say says so, over TLS. True: that is to leave first.
     pub(super) fn sends_close_notify(&mut self, ticket: Ticket) -> bool {
-        let connection = self.core.connections.at(ticket.slot);
-        let session = self.core.tls.session(ticket.slot);
+        let connection = self.core.connections.slots.at(ticket.slot);
+        let session = self.core.egress.tls.session(ticket.slot);
         let is_pending = connection.phase.ends_output()
             && session.is_some_and(|session| session.is_close_notify_pending());
         if is_pending {
-            self.core.outgoing.touch(ticket, &mut connection.transmit);
-            self.core.pending_work.finish.push(ticket);
+            self.core
+                .egress
+                .outgoing
+                .touch(ticket, &mut connection.transmit);
+            self.core.connections.pending_work.finish.push(ticket);
         }
         is_pending
     }

@@ -73,7 +73,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
 
     /// A connection's peer has gone, or it is not received for any more.
     pub(super) fn receive_over(&mut self, ticket: Ticket, why: ReceiveEnd) {
-        let is_open = self.core.connections.phase(ticket) == Phase::Open;
+        let is_open = self.core.connections.slots.phase(ticket) == Phase::Open;
         let costs = is_open && why != ReceiveEnd::Stopped;
         if costs && self.crowd.ends_left == 0 {
             return self.crowd.ends.push_back((ticket, why));

@@ -14,8 +14,12 @@ const WAKES_PER_TICK: usize = 1024;
 impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn wake_some(&mut self) {
         let core = &mut self.core;
-        let timers = &mut core.timers;
-        if timers.woken(&core.connections, core.now, &mut self.woken) {
+        let timers = &mut core.connections.timers;
+        if timers.woken(
+            &core.connections.slots,
+            core.connections.now,
+            &mut self.woken,
+        ) {
             self.wake_application();
         }
         for _ in 0..WAKES_PER_TICK {
@@ -29,25 +33,28 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// The time has come that the application has asked for itself.
     #[cold]
     fn wake_application(&mut self) {
-        let now = self.core.now;
+        let now = self.core.connections.now;
         match confine(|| self.application.shard_due(now)) {
-            Ok(Some(at)) => self.core.timers.wake_shard_at(at),
+            Ok(Some(at)) => self.core.connections.timers.wake_shard_at(at),
             Ok(None) => {}
             Err(Panicked) => self.core.count_panic(None),
         }
     }
 
     fn wake(&mut self, ticket: Ticket) {
-        if self.core.connections.phase(ticket) != Phase::Open {
+        if self.core.connections.slots.phase(ticket) != Phase::Open {
             return;
         }
         let next = self.call(ticket, None, |application, context, session| {
             application.due(context, session)
         });
         if let Some(at) = next.flatten() {
-            self.core
-                .timers
-                .wake_at(&self.core.connections, ticket, self.core.now, at);
+            self.core.connections.timers.wake_at(
+                &self.core.connections.slots,
+                ticket,
+                self.core.connections.now,
+                at,
+            );
         }
         self.after_call();
     }

@@ -3,7 +3,7 @@
 //!
 //! Invariant: a connection has a cursor among the subscribers of a topic exactly while its
 //! membership there is behind ([`crate::connection::membership::MemberPlace`]); a cursor waits for
-//! its connection's outbox, for its turn to ask, or for an answer. Used by `core/catching_up.rs`.
+//! its connection's outbox, for its turn to ask, or for an answer. Used by `topic/catching_up.rs`.
 
 use crate::topic::log::range::ReadMode;
 use crate::types::shrink::shrink_map;

@@ -4,3 +4,4 @@
 pub(crate) mod options;
 pub(crate) mod presences;
 pub(crate) mod roster;
+pub(crate) mod telling;

@@ -2,7 +2,7 @@
 //! the order. Encoding comes last: the application makes one frame of a publication for each
 //! encoding that has somebody to send it to.
 //!
-//! Embedders make [`Content`], messages carry it, and `core::encode` has it encoded.
+//! Embedders make [`Content`], messages carry it, and `egress::encoder` has it encoded.
 
 use crate::topic::keep::Keep;
 use crate::topic::key::Topic;

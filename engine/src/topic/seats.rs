@@ -2,8 +2,8 @@
 //! user's, where one more takes the place of the oldest.
 //!
 //! Invariant: a connection stands here from its join on until it leaves, or until another takes its
-//! place; no user has more than the rule lets it have. Used by `core/rooms.rs`, and empty under
-//! every other rule.
+//! place; no user has more than the rule lets it have. Used by `topic/admitting.rs`, and empty
+//! under every other rule.
 
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Address;

@@ -188,7 +188,7 @@ impl LocalTopics {
         self.free.push(index);
     }
 
-    #[cfg(any(test, feature = "sim"))]
+    /// As [`LocalTopics::subscribers`], to look.
     pub(crate) fn subscribers_ref(&self, index: u32) -> &Subscribers {
         &self.subscriber_lists[index as usize]
     }

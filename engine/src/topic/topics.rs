@@ -4,8 +4,9 @@
 //! Invariant: a batch is under way to the same recipients at most once. Called by the shard's tick
 //! and by what connections ask for. Every method takes what it needs beside the topics.
 
+use crate::config::Config;
 use crate::connection::phase::Phase;
-use crate::connection::slot::Connections;
+use crate::connection::slot::Slots;
 use crate::counters::ShardCounters;
 use crate::driver::boundary::Millis;
 use crate::message::delivery::{Delivery, Parcel};
@@ -15,20 +16,46 @@ use crate::topic::congestion::Congestion;
 use crate::topic::cursor::Cursors;
 use crate::topic::delayed::Delayed;
 use crate::topic::home::Homes;
-use crate::topic::key::Topic;
+use crate::topic::key::{Topic, TopicKey, USER_BYTES_MAX};
 use crate::topic::log::logs::Logs;
 use crate::topic::member_list::MemberLists;
 use crate::topic::order::enqueue_report;
 use crate::topic::presence::presences::Presences;
 use crate::topic::seats::Seats;
 use crate::topic::subscribers::LocalTopics;
+use crate::topic::target::PublishError;
 use crate::types::answer::Report;
 use crate::types::encoding::EncodingId;
+use crate::types::same_user::SameUser;
 use crate::types::ticket::Ticket;
+use std::sync::Arc;
+
+/// What names and members of topics are limited to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TopicLimits {
+    pub(crate) same_user: SameUser,
+    pub(crate) rooms_per_connection_max: usize,
+    pub(crate) room_name_bytes_max: usize,
+    /// Of one connection.
+    pub(crate) outbox_bytes_max: usize,
+}
+
+impl TopicLimits {
+    /// Those of a checked configuration.
+    pub(crate) fn of(config: &Config) -> TopicLimits {
+        TopicLimits {
+            same_user: config.same_user,
+            rooms_per_connection_max: config.rooms_per_connection_max,
+            room_name_bytes_max: config.room_name_bytes_max,
+            outbox_bytes_max: config.outbox_bytes_max,
+        }
+    }
+}
 
 /// The topics of one shard.
 #[derive(Debug)]
 pub(crate) struct Topics {
+    pub(crate) limits: TopicLimits,
     pub(crate) local: LocalTopics,
     /// For all connections of an encoding, by encoding; as many as were used.
     pub(crate) everyone: Vec<Batch>,
@@ -52,11 +79,19 @@ pub(crate) struct Topics {
     pub(crate) cursors: Cursors,
     /// Of the topics that this shard is home to.
     pub(crate) presences: Presences,
+    pub(crate) counters: Arc<ShardCounters>,
 }
 
 impl Topics {
-    pub(crate) fn new(congestion: Congestion, logs: Logs, presences: Presences) -> Topics {
+    pub(crate) fn new(
+        limits: TopicLimits,
+        congestion: Congestion,
+        logs: Logs,
+        presences: Presences,
+        counters: Arc<ShardCounters>,
+    ) -> Topics {
         Topics {
+            limits,
             local: LocalTopics::default(),
             everyone: Vec::new(),
             fan_outs: FanOuts::default(),
@@ -70,6 +105,7 @@ impl Topics {
             logs,
             cursors: Cursors::default(),
             presences,
+            counters,
         }
     }
 
@@ -114,6 +150,25 @@ impl Topics {
         self.presences.release_memory();
     }
 
+    /// A name that a room may have.
+    pub(crate) fn check_name(&self, room: &str) -> Result<(), ()> {
+        let fits = (1..=self.limits.room_name_bytes_max).contains(&room.len());
+        fits.then_some(()).ok_or(())
+    }
+
+    /// The key of a topic, whose name is checked. One that is known here costs no allocation.
+    pub(crate) fn key(&self, topic: Topic<'_>) -> Result<TopicKey, PublishError> {
+        let is_name = match topic {
+            Topic::Room(name) => self.check_name(name).is_ok(),
+            Topic::User(name) => (1..=USER_BYTES_MAX).contains(&name.len()),
+        };
+        if !is_name {
+            return Err(PublishError::BadName);
+        }
+        let known = self.local.known(topic).cloned();
+        Ok(known.unwrap_or_else(|| TopicKey::new(topic)))
+    }
+
     /// The recipients that a delivery has on this shard. `None`: it has none, or none any more.
     #[inline]
     pub(crate) fn recipients(&self, delivery: &Delivery) -> Option<Recipients> {
@@ -137,7 +192,7 @@ impl Topics {
     /// it has to go out first.
     pub(crate) fn collect(
         &mut self,
-        connections: &Connections,
+        slots: &Slots,
         mailbox: &mut Mailbox,
         recipients: Option<Recipients>,
         parcel: Parcel,
@@ -149,7 +204,7 @@ impl Topics {
             return None;
         };
         // A reported publish goes out by itself, so that its counts are its own.
-        if parcel.report.is_some() && self.close_batch(connections, recipients, None) {
+        if parcel.report.is_some() && self.close_batch(slots, recipients, None) {
             return Some(parcel);
         }
         let batch = self.batch(recipients);
@@ -161,7 +216,7 @@ impl Topics {
             self.local.pending.push(subscribers);
         }
         if full || parcel.report.is_some() {
-            self.close_batch(connections, recipients, Some(&parcel));
+            self.close_batch(slots, recipients, Some(&parcel));
         }
         None
     }
@@ -179,7 +234,7 @@ impl Topics {
     /// empty.
     pub(crate) fn close_batch(
         &mut self,
-        connections: &Connections,
+        slots: &Slots,
         recipients: Recipients,
         last: Option<&Parcel>,
     ) -> bool {
@@ -190,18 +245,13 @@ impl Topics {
         if let Recipients::Topic(index) = recipients {
             self.local.pending.retain(|pending| *pending != index);
         }
-        self.send_off(connections, recipients, reported);
+        self.send_off(slots, recipients, reported);
         true
     }
 
     /// A batch that is not empty goes out. Until everybody has it, later deliveries for the same
     /// recipients wait.
-    fn send_off(
-        &mut self,
-        connections: &Connections,
-        recipients: Recipients,
-        reported: Option<&Parcel>,
-    ) {
+    fn send_off(&mut self, slots: &Slots, recipients: Recipients, reported: Option<&Parcel>) {
         let fan_out = match recipients {
             Recipients::Topic(index) => {
                 let subscribers = self.local.subscribers(index);
@@ -224,7 +274,7 @@ impl Topics {
                 fan_out
             }
             Recipients::Everyone(encoding) => {
-                let members = self.member_lists.gather(connections.open(encoding));
+                let members = self.member_lists.gather(slots.open(encoding));
                 self.everyone(encoding).close(recipients, members, reported)
             }
         };
@@ -232,16 +282,16 @@ impl Topics {
     }
 
     /// Closes all batches of this tick.
-    pub(crate) fn close_batches(&mut self, connections: &Connections) {
+    pub(crate) fn close_batches(&mut self, slots: &Slots) {
         if !self.local.pending.is_empty() {
             let mut pending = std::mem::take(&mut self.local.pending);
             for index in pending.drain(..) {
-                self.send_off(connections, Recipients::Topic(index), None);
+                self.send_off(slots, Recipients::Topic(index), None);
             }
             self.local.pending = pending;
         }
         for encoding in EncodingId::all().take(self.everyone.len()) {
-            self.close_batch(connections, Recipients::Everyone(encoding), None);
+            self.close_batch(slots, Recipients::Everyone(encoding), None);
         }
     }
 
@@ -267,43 +317,43 @@ impl Topics {
     #[inline]
     pub(crate) fn check_congestion(
         &self,
-        connections: &mut Connections,
+        slots: &mut Slots,
         ticket: Ticket,
         topic: Option<Topic<'_>>,
     ) {
         if !self.congestion.is_none() {
-            self.await_topic(connections, ticket, topic);
+            self.await_topic(slots, ticket, topic);
         }
     }
 
     #[cold]
-    fn await_topic(&self, connections: &mut Connections, ticket: Ticket, topic: Option<Topic<'_>>) {
+    fn await_topic(&self, slots: &mut Slots, ticket: Ticket, topic: Option<Topic<'_>>) {
         let bucket = self.congestion.bucket(topic);
-        if self.congestion.has(bucket) && connections.phase(ticket) == Phase::Open {
-            connections.at(ticket.slot).cold().awaits = Some(bucket);
+        if self.congestion.has(bucket) && slots.phase(ticket) == Phase::Open {
+            slots.at(ticket.slot).cold().awaits = Some(bucket);
         }
     }
 
     /// Whether the connection is to be parked. Asked where there is more to read, so that a parked
     /// connection has input.
     #[inline]
-    pub(crate) fn must_await_topic(&mut self, connections: &Connections, ticket: Ticket) -> bool {
-        !self.congestion.is_none() && self.must_await_congested(connections, ticket)
+    pub(crate) fn must_await_topic(&mut self, slots: &Slots, ticket: Ticket) -> bool {
+        !self.congestion.is_none() && self.must_await_congested(slots, ticket)
     }
 
     #[cold]
-    fn must_await_congested(&mut self, connections: &Connections, ticket: Ticket) -> bool {
-        let awaits = self.awaits_turn(connections, ticket);
+    fn must_await_congested(&mut self, slots: &Slots, ticket: Ticket) -> bool {
+        let awaits = self.awaits_turn(slots, ticket);
         self.awaited |= awaits;
         awaits
     }
 
     /// Whether the connection must not be read before a topic has caught up.
-    pub(crate) fn awaits_turn(&self, connections: &Connections, ticket: Ticket) -> bool {
-        if connections.phase(ticket) != Phase::Open {
+    pub(crate) fn awaits_turn(&self, slots: &Slots, ticket: Ticket) -> bool {
+        if slots.phase(ticket) != Phase::Open {
             return false;
         }
-        let cold = connections.ref_at(ticket.slot).cold.as_ref();
+        let cold = slots.ref_at(ticket.slot).cold.as_ref();
         let awaits = cold.and_then(|cold| cold.awaits);
         awaits.is_some_and(|bucket| self.congestion.has(bucket))
     }

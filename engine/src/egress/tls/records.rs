@@ -7,7 +7,7 @@
 
 use crate::connection::outbox::Encryption;
 use crate::connection::phase::Phase;
-use crate::connection::slot::{Connection, Connections, Flags};
+use crate::connection::slot::{Connection, Flags, Slots};
 use crate::counters::ShardCounters;
 use crate::egress::outgoing::Outgoing;
 use crate::egress::tls::session::{Fault, Session};
@@ -20,13 +20,13 @@ impl TlsSessions {
     /// whose session is beyond that.
     pub(crate) fn encrypt_transmits(
         &mut self,
-        connections: &mut Connections,
+        slots: &mut Slots,
         outgoing: &mut Outgoing,
     ) -> Vec<Ticket> {
         let mut broken = Vec::new();
         for index in 0..outgoing.len() {
             let ticket = outgoing.ticket(index);
-            let Some(connection) = connections.get(ticket) else {
+            let Some(connection) = slots.get(ticket) else {
                 continue;
             };
             if !connection.flags.has(Flags::TLS) || outgoing.is_withdrawn(index) {

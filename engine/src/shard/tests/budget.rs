@@ -96,7 +96,13 @@ fn whoever_asks_for_more_than_is_left_is_turned_away() {
     // Two hold 1 MiB each by now, or nearly; the third could not.
     assert_eq!(trial.counters.closed_budget.get(), 1);
     assert_eq!(
-        trial.shard.core.connections.in_phase(Phase::Open).count(),
+        trial
+            .shard
+            .core
+            .connections
+            .slots
+            .in_phase(Phase::Open)
+            .count(),
         CLIENTS - 1
     );
     // Messages that come complete need no memory, and the two that began are finished.

@@ -168,7 +168,7 @@ fn those_who_go_at_once_hold_up_nobody_who_comes() {
     crowd.iter().for_each(|client| world.reset(*client));
     drop(world);
     let open = |trial: &Trial| {
-        let connections = trial.shard.core.connections.iter();
+        let connections = trial.shard.core.connections.slots.iter();
         let open = connections.filter(|(_, it)| it.phase == Phase::Open);
         open.count() as u64
     };

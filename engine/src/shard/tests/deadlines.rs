@@ -262,18 +262,24 @@ fn the_time_while_parked_is_not_the_peers() {
     go_to(&mut trial, 20_000);
     trial.write(client, &cut(ping()));
     trial.shard.tick();
-    let ticket = trial.shard.core.connections.in_phase(Phase::Open).next();
+    let ticket = trial
+        .shard
+        .core
+        .connections
+        .slots
+        .in_phase(Phase::Open)
+        .next();
     let ticket = ticket.expect("one is open");
     // What a lane that stays full for so long does.
-    let connection = trial.shard.core.connections.at(ticket.slot);
+    let connection = trial.shard.core.connections.slots.at(ticket.slot);
     connection.flags.set(Flags::PARKED);
     connection.cold().parked_since = 20_000;
     go_to(&mut trial, 20_000 + PARKED_MS);
     assert_eq!(missed(&trial), []);
     trial.shard.parked.push_back(ticket);
-    trial.shard.core.pending_work.park.push(ticket);
+    trial.shard.core.connections.pending_work.park.push(ticket);
     trial.shard.tick();
-    let connection = trial.shard.core.connections.at(ticket.slot);
+    let connection = trial.shard.core.connections.slots.at(ticket.slot);
     let cold = connection.cold.as_ref().expect("it is unfinished");
     assert_eq!(
         (cold.message_since, cold.input_since),

@@ -114,7 +114,7 @@ fn a_tick_encrypts_so_much_of_what_waits_and_everybody_has_a_turn() {
         }
         trial.shard.tick();
         trial.shard.check_invariants();
-        let encrypted = trial.shard.core.tls.encrypted_bytes();
+        let encrypted = trial.shard.core.egress.tls.encrypted_bytes();
         assert!(
             encrypted < TlsSessions::ENCRYPTED_BYTES_PER_TICK + STEP_BYTES,
             "{encrypted} bytes"

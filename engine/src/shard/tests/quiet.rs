@@ -33,13 +33,19 @@ fn pass(trial: &mut Trial, until: Millis, times: usize) {
 }
 
 fn slots(trial: &Trial) -> usize {
-    trial.shard.core.connections.iter().count()
+    trial.shard.core.connections.slots.iter().count()
 }
 
 #[test]
 fn pages_without_connections_go_when_the_shard_is_quiet() {
     let (mut trial, clients) = crowded();
-    let old: Vec<Ticket> = trial.shard.core.connections.in_phase(Phase::Open).collect();
+    let old: Vec<Ticket> = trial
+        .shard
+        .core
+        .connections
+        .slots
+        .in_phase(Phase::Open)
+        .collect();
     assert_eq!(slots(&trial), CLIENTS);
     // One stays.
     for client in &clients[1..] {
@@ -55,7 +61,7 @@ fn pages_without_connections_go_when_the_shard_is_quiet() {
         trial.connect();
     });
     trial.tick_until(|counters| counters.upgrades.get() == upgrades + clients);
-    let connections = &trial.shard.core.connections;
+    let connections = &trial.shard.core.connections.slots;
     let fits = |ticket: &&Ticket| connections.phase(**ticket) != Phase::Free;
     assert_eq!(old.iter().filter(fits).count(), 1, "only who stayed");
 }

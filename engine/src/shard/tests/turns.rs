@@ -271,7 +271,7 @@ fn members_without_transmits_are_counted_too() {
     trial.shard.slow_down(50, 1);
     let flooder = clients[HUGE_MEMBERS];
     for slot in 0..HUGE_MEMBERS as u32 {
-        let ticket = trial.shard.core.connections.ticket(slot);
+        let ticket = trial.shard.core.connections.slots.ticket(slot);
         trial.shard.core.retire(ticket);
     }
     // They have left, but those of the next message were gathered before.

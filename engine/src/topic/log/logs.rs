@@ -3,8 +3,8 @@
 //! Invariant: a log exists from the first publication, join or query that asks for one, until its
 //! topic has no members, it has no entries, and either its epoch's time is over or too many such
 //! logs exist: then the one that has been of no use for longest goes. So names that strangers ask
-//! for cost a bounded number of logs, and never push out one that is in use. Used by `core/history`
-//! and when members join and leave.
+//! for cost a bounded number of logs, and never push out one that is in use. Used by
+//! `topic/history` and when members join and leave.
 
 use crate::config::Config;
 use crate::driver::boundary::Millis;

@@ -3,7 +3,7 @@
 //!
 //! Invariant: a roster exists while it has members; a change is an event or part of a count, and
 //! events wait in their order until the home publishes them, before it takes another request. Used
-//! by `core/presence.rs`.
+//! by `topic/presence/telling.rs`.
 
 use crate::config::Config;
 use crate::driver::boundary::Millis;

@@ -1,0 +1,102 @@
+//! This shard's part of the answers to other threads: its open connections, and the topics that it
+//! orders.
+
+use crate::connection::phase::Phase;
+use crate::connection::slot::Slots;
+use crate::message::lane::Mailbox;
+use crate::query::gather::Part;
+use crate::query::page::{
+    Found, FoundConnection, FoundTopic, Query, TopicDetail, TopicPart, place,
+};
+use crate::topic::home::Interest;
+use crate::topic::key::{Topic, TopicKind, TopicName};
+use crate::topic::topics::Topics;
+use crate::types::answer::Member;
+use crate::types::encoding::EncodingId;
+use crate::types::ticket::Address;
+
+impl Query {
+    /// This shard's part of the answer, and how many parts there are in all.
+    pub(crate) fn part(&self, topics: &Topics, slots: &Slots, mail: &Mailbox) -> (Part, u16) {
+        let shards = mail.shards() as u16;
+        match self {
+            Query::Connections { after, limit } => {
+                let found = find_connections(topics, slots, mail, *after, *limit);
+                (Part::Connections(found), shards)
+            }
+            Query::Topics { after, limit } => {
+                let found = find_topics(topics, after.as_ref(), *limit);
+                (Part::Topics(found), shards)
+            }
+            Query::Topic { topic } => (Part::Topic(Box::new(find_topic(topics, topic))), 1),
+        }
+    }
+}
+
+fn find_connections(
+    topics: &Topics,
+    slots: &Slots,
+    mail: &Mailbox,
+    after: Option<Address>,
+    limit: usize,
+) -> Found<FoundConnection> {
+    let behind = |address: &Address| after.is_none_or(|after| place(*address) > place(after));
+    let open = slots.in_phase(Phase::Open);
+    let open = open.map(|ticket| mail.address(ticket)).filter(behind);
+    // They come in order: one more tells whether there are more.
+    let found = open.take(limit + 1).map(|address| FoundConnection {
+        address,
+        peer: slots.peer(address.ticket.slot),
+        user: topics.user(slots, address.ticket),
+    });
+    Found::first(found, limit)
+}
+
+fn find_topics(topics: &Topics, after: Option<&TopicName>, limit: usize) -> Found<FoundTopic> {
+    let found = topics.homes.iter();
+    let found = found.map(|(topic, _, members)| FoundTopic { topic, members });
+    let behind = |found: &FoundTopic| after.is_none_or(|after| found.topic > *after);
+    Found::first(found.filter(behind), limit)
+}
+
+fn find_topic(topics: &Topics, topic: &TopicName) -> TopicDetail {
+    let homes = &topics.homes;
+    let part = |pair: &Interest| TopicPart {
+        shard: pair.shard,
+        encoding: pair.encoding,
+        members: pair.members,
+    };
+    TopicDetail {
+        topic: topic.clone(),
+        members: homes.members(topic.topic()),
+        parts: homes.interest(topic.topic()).iter().map(part).collect(),
+    }
+}
+
+impl Topics {
+    /// As member: names those who are members at this place in the order.
+    pub(crate) fn name_members(
+        &self,
+        slots: &Slots,
+        mail: &Mailbox,
+        topic: Topic<'_>,
+        encoding: EncodingId,
+        members_max: u16,
+    ) -> Vec<Member> {
+        let Some(index) = self.local.find(encoding, topic) else {
+            // The last member left while this was on its way.
+            return Vec::new();
+        };
+        let subscribers = self.local.subscribers_ref(index);
+        let tickets = subscribers.all().take(usize::from(members_max));
+        let user = match subscribers.key.kind() {
+            TopicKind::User => Some(subscribers.key.name().clone()),
+            TopicKind::Room => None,
+        };
+        let named = tickets.map(|ticket| Member {
+            address: mail.address(ticket),
+            user: user.clone().or_else(|| self.user(slots, ticket)),
+        });
+        named.collect()
+    }
+}

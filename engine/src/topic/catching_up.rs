@@ -1,0 +1,264 @@
+//! Members that read a topic's log instead of what is published: how they come to, what they ask
+//! the topic's home for, and how they become members again that are sent what is published.
+//!
+//! A cursor asks only while its connection's outbox is empty, so whoever reads slowly holds a few
+//! bytes here and one range there. What it is sent, and the moment from which on it is sent what is
+//! published, have their place in the topic's order.
+
+use crate::config::Config;
+use crate::connection::membership::MemberPlace;
+use crate::connection::phase::Phase;
+use crate::connection::slot::{Flags, Slots};
+use crate::message::delivery::{CaughtUp, JoinedAt};
+use crate::message::lane::Mailbox;
+use crate::message::request::{CatchUp, ShardRequest};
+use crate::topic::batch::{FanOut, Recipients};
+use crate::topic::cursor::{Cursor, CursorState};
+use crate::topic::log::range::{ReadMode, Reader};
+use crate::topic::subscribers::SubscribersLog;
+use crate::topic::topics::Topics;
+use crate::types::history::{JoinedLog, Loss, Missed, MissedReason, Recovery};
+use crate::types::ticket::Ticket;
+
+impl Topics {
+    /// Cursors that ask for more in one tick: with 64 KiB for each, 4 MiB.
+    const ASKS_PER_TICK: usize = 64;
+
+    /// A connection has joined a topic that keeps a log. What its application hears of it.
+    pub(crate) fn joined_log(
+        &mut self,
+        slots: &mut Slots,
+        who: Ticket,
+        subscribers: u32,
+        becomes_member: bool,
+        mut joined: JoinedAt,
+    ) -> JoinedLog {
+        let local = self.local.subscribers(subscribers);
+        let log = local.log.get_or_insert_with(|| {
+            Box::new(SubscribersLog {
+                epoch: 0,
+                slow_reader: joined.slow_reader,
+                behind: Vec::new(),
+            })
+        });
+        log.epoch = joined.answer.position.epoch;
+        log.slow_reader = joined.slow_reader;
+        if becomes_member && let Some((next, reading)) = joined.cursor {
+            let cursor = Cursor {
+                subscribers,
+                epoch: log.epoch,
+                next,
+                reading,
+                state: CursorState::Turn,
+            };
+            if !self.begin_reading(slots, who, cursor) && joined.answer.recovery.is_some() {
+                joined.answer.recovery = Some(Recovery::Lost(Loss::Limit));
+            }
+        }
+        self.count_recovery(joined.answer.recovery);
+        joined.answer
+    }
+
+    fn count_recovery(&self, recovery: Option<Recovery>) {
+        let counters = &self.counters;
+        match recovery {
+            None => return,
+            Some(Recovery::Recovered) => &counters.recoveries,
+            Some(Recovery::Lost(loss)) => match loss {
+                Loss::EpochChanged => &counters.recoveries_lost_epoch_changed,
+                Loss::TrimmedBySize => &counters.recoveries_lost_trimmed_by_size,
+                Loss::TrimmedByAge => &counters.recoveries_lost_trimmed_by_age,
+                Loss::Limit => &counters.recoveries_lost_limit,
+            },
+        }
+        .add(1);
+    }
+
+    /// A member that is sent what is published reads the log instead. False: as many cursors as may
+    /// exist.
+    fn begin_reading(&mut self, slots: &mut Slots, who: Ticket, cursor: Cursor) -> bool {
+        if self.cursors.count() >= Config::CURSORS_MAX {
+            return false;
+        }
+        let memberships = slots.memberships(who.slot);
+        let membership = *memberships
+            .find(cursor.subscribers)
+            .expect("it is a member");
+        debug_assert!(matches!(membership.place(), MemberPlace::Member(_)));
+        self.remove_member(slots, membership);
+        let log = self.local.subscribers(cursor.subscribers);
+        let log = log.log.as_mut().expect("there is something to read");
+        let place = MemberPlace::Behind(log.behind.len());
+        log.behind.push(who);
+        set_place(slots, who, cursor.subscribers, place);
+        self.cursors.insert(who, cursor);
+        true
+    }
+
+    /// A member has read the log to its end.
+    pub(crate) fn end_reading(&mut self, slots: &mut Slots, who: Ticket, subscribers: u32) {
+        self.cursors.remove(who.slot, subscribers);
+        let memberships = slots.memberships(who.slot);
+        let membership = *memberships.find(subscribers).expect("it is a member");
+        debug_assert!(matches!(membership.place(), MemberPlace::Behind(_)));
+        self.remove_member(slots, membership);
+        let members = &mut self.local.subscribers(subscribers).members;
+        let place = MemberPlace::Member(members.len());
+        members.push(who);
+        set_place(slots, who, subscribers, place);
+    }
+
+    /// Whether a member that has not taken what it was sent reads the log from this batch on,
+    /// instead of having it queued.
+    #[cold]
+    pub(crate) fn falls_behind(
+        &mut self,
+        slots: &mut Slots,
+        fan_out: &mut FanOut,
+        who: Ticket,
+    ) -> bool {
+        let (Some((next, reading)), Recipients::Topic(subscribers)) =
+            (fan_out.cursor(), fan_out.recipients)
+        else {
+            return false;
+        };
+        let log = self.local.subscribers(subscribers).log.as_ref();
+        let Some(epoch) = log.map(|log| log.epoch) else {
+            return false;
+        };
+        // A member that has left since the batch was closed is one of those it goes to.
+        let membership = slots.memberships(who.slot).find(subscribers);
+        if !membership
+            .is_some_and(|membership| matches!(membership.place(), MemberPlace::Member(_)))
+        {
+            return false;
+        }
+        let cursor = Cursor {
+            subscribers,
+            epoch,
+            next,
+            reading,
+            state: CursorState::Outbox,
+        };
+        if !self.begin_reading(slots, who, cursor) {
+            return false;
+        }
+        self.counters.fell_behind.add(1);
+        fan_out.tally.count_behind(fan_out.slow_reader, 1);
+        true
+    }
+
+    /// Something can be done at once for topics that keep something.
+    #[inline(never)] // Asked in every tick, and the answer is known where no topic does.
+    pub(crate) fn has_kept_work(&self, mail: &mut Mailbox) -> bool {
+        let reads = self.cursors.has_ready() && !mail.is_congested();
+        reads || self.presences.has_events() && mail.can_deliver()
+    }
+
+    /// Those whose turn it is ask for more.
+    #[inline]
+    pub(crate) fn ask_for_ranges(&mut self, slots: &Slots, mail: &mut Mailbox) {
+        if self.keeps && self.cursors.has_ready() {
+            self.ask_for_some_ranges(slots, mail);
+        }
+    }
+
+    #[cold]
+    fn ask_for_some_ranges(&mut self, slots: &Slots, mail: &mut Mailbox) {
+        for _ in 0..Self::ASKS_PER_TICK {
+            if mail.is_congested() {
+                return;
+            }
+            let Some((who, subscribers)) = self.cursors.pop_ready() else {
+                return;
+            };
+            if slots.phase(who) == Phase::Open {
+                self.ask_for_range(slots, mail, who, subscribers);
+            }
+        }
+    }
+
+    fn ask_for_range(&mut self, slots: &Slots, mail: &mut Mailbox, who: Ticket, subscribers: u32) {
+        let has_backlog = slots.ref_at(who.slot).flags.has(Flags::BACKLOG);
+        let Some(cursor) = self.cursors.get_mut(who.slot, subscribers) else {
+            return;
+        };
+        if cursor.state != CursorState::Turn {
+            return;
+        }
+        if has_backlog {
+            cursor.state = CursorState::Outbox;
+            return;
+        }
+        cursor.state = CursorState::Answer;
+        let (epoch, next, reading) = (cursor.epoch, cursor.next, cursor.reading);
+        let topic = self.local.key(subscribers).clone();
+        let reader = Reader {
+            who: mail.address(who),
+            encoding: slots.encoding(who.slot),
+            next,
+            reading,
+        };
+        let home = mail.home(Some(topic.topic()));
+        let ask = CatchUp {
+            topic,
+            epoch,
+            reader,
+        };
+        mail.request(home, ShardRequest::CatchUp(Box::new(ask)));
+    }
+
+    /// What a cursor asked for is there. What it missed before that, if the application is to hear
+    /// of it; the range itself follows. `None`: nobody waits for it.
+    pub(crate) fn begin_range(
+        &mut self,
+        slots: &Slots,
+        caught_up: &CaughtUp,
+    ) -> Option<Option<Missed>> {
+        let (who, encoding) = (caught_up.who, caught_up.encoding);
+        if slots.phase(who) != Phase::Open {
+            return None;
+        }
+        let subscribers = self.local.find(encoding, caught_up.topic.topic())?;
+        let has_backlog = slots.ref_at(who.slot).flags.has(Flags::BACKLOG);
+        let cursor = self.cursors.get_mut(who.slot, subscribers)?;
+        if cursor.state != CursorState::Answer || cursor.next != caught_up.asked {
+            return None;
+        }
+        // Its outbox has filled meanwhile: it asks again.
+        if has_backlog && !caught_up.range.spans.is_empty() {
+            cursor.state = CursorState::Outbox;
+            return None;
+        }
+        Some(caught_up.range.missed)
+    }
+
+    /// A member goes on with the log from this offset, when it is its turn.
+    pub(crate) fn go_on_reading(&mut self, who: Ticket, subscribers: u32, next: u64) {
+        let Some(cursor) = self.cursors.get_mut(who.slot, subscribers) else {
+            return;
+        };
+        cursor.next = next;
+        // What a policy leaves out is left out once: from here it is read to its end.
+        if matches!(cursor.reading, ReadMode::Newest | ReadMode::Nothing) {
+            cursor.reading = ReadMode::All;
+        }
+        cursor.state = CursorState::Turn;
+        self.cursors.push_ready(who, subscribers);
+    }
+
+    pub(crate) fn count_missed(&self, missed: Missed) {
+        match missed.reason {
+            MissedReason::Dropped => &self.counters.missed_dropped,
+            MissedReason::Conflated => &self.counters.missed_conflated,
+            MissedReason::TrimmedBySize => &self.counters.missed_trimmed_by_size,
+            MissedReason::TrimmedByAge => &self.counters.missed_trimmed_by_age,
+        }
+        .add(missed.count);
+    }
+}
+
+fn set_place(slots: &mut Slots, who: Ticket, subscribers: u32, place: MemberPlace) {
+    let membership = slots.memberships(who.slot).find(subscribers);
+    membership.expect("it is a member").set_place(place);
+}

@@ -1,0 +1,378 @@
+//! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes
+//! back.
+
+use crate::connection::membership::{MemberPlace, Membership};
+use crate::connection::phase::Phase;
+use crate::connection::slot::Slots;
+use crate::message::delivery::Joined;
+use crate::message::lane::Mailbox;
+use crate::message::request::{Join, ShardRequest, ShownMember};
+use crate::topic::key::{Topic, TopicKey, TopicKind, USER_BYTES_MAX};
+use crate::topic::log::options::LogClass;
+use crate::topic::topics::Topics;
+use crate::types::answer::{Answer, Tag};
+use crate::types::encoding::EncodingId;
+use crate::types::history::Since;
+use crate::types::presence::{JoinPresence, OwnedData};
+use crate::types::room_error::RoomError;
+use crate::types::ticket::Ticket;
+use std::sync::Arc;
+
+/// The answer that the application gets for a connection, if it asked for one.
+pub(crate) type Answered = Option<(Ticket, Tag, Answer)>;
+
+/// User identities of one connection, counting those whose leave is not acknowledged yet. A further
+/// identity is refused until a home has answered.
+const USERS_PER_CONNECTION_MAX: usize = 8;
+
+/// What follows from a join that was refused.
+#[derive(Debug)]
+pub(crate) enum JoinRefused {
+    Answered(Answered),
+    /// The user that the connection wanted to be has as many connections as it may have.
+    TooMany,
+}
+
+/// One request to join.
+struct JoinRequest<'a> {
+    topic: Topic<'a>,
+    tag: Option<Tag>,
+    options: JoinOptions,
+}
+
+/// What a join asks for besides the membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinOptions {
+    /// The room is full with so many members: one more is answered [`crate::Answer::Refused`].
+    /// [`u32::MAX`]: no number fills it.
+    pub members_max: u32,
+    /// The class of the room's log, an index of [`crate::Config::logs`], if it is to keep one. A
+    /// log that exists stays what it is.
+    pub log: Option<LogClass>,
+    /// Up to where the connection knows the room: it is sent what it has missed first, if the log
+    /// has it. Needs [`JoinOptions::log`].
+    pub since: Option<Since>,
+    /// What the others see of the connection, if the room is to keep presence. It is who it is when
+    /// it joins ([`crate::Context::identify`]).
+    pub presence: Option<JoinPresence>,
+}
+
+impl Default for JoinOptions {
+    fn default() -> JoinOptions {
+        JoinOptions {
+            members_max: u32::MAX,
+            log: None,
+            since: None,
+            presence: None,
+        }
+    }
+}
+
+impl Topics {
+    /// Asks the home of a room for membership.
+    pub(crate) fn join(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        ticket: Ticket,
+        room: &str,
+        options: JoinOptions,
+        tag: Tag,
+    ) -> Result<(), RoomError> {
+        self.check_name(room).map_err(|()| RoomError::BadName)?;
+        let data = options
+            .presence
+            .as_ref()
+            .and_then(|presence| presence.data.as_ref());
+        if data.is_some_and(|data| data.data().bytes().len() > OwnedData::BYTES_MAX) {
+            return Err(RoomError::DataTooLong);
+        }
+        if slots.phase(ticket) != Phase::Open {
+            return Ok(());
+        }
+        let request = JoinRequest {
+            topic: Topic::Room(room),
+            tag: Some(tag),
+            options,
+        };
+        self.join_topic(slots, mail, ticket, request)?;
+        self.check_congestion(slots, ticket, Some(Topic::Room(room)));
+        Ok(())
+    }
+
+    /// Asks the home of a room to end a membership.
+    pub(crate) fn leave(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        ticket: Ticket,
+        room: &str,
+        tag: Tag,
+    ) -> Result<(), RoomError> {
+        self.check_name(room).map_err(|()| RoomError::BadName)?;
+        if slots.phase(ticket) != Phase::Open {
+            return Ok(());
+        }
+        self.leave_topic(slots, mail, ticket, Topic::Room(room), Some(tag))?;
+        self.check_congestion(slots, ticket, Some(Topic::Room(room)));
+        Ok(())
+    }
+
+    /// The connection is this user from here on; `None`: nobody.
+    pub(crate) fn identify(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        ticket: Ticket,
+        user: Option<&str>,
+    ) -> Result<(), RoomError> {
+        if user.is_some_and(|name| !(1..=USER_BYTES_MAX).contains(&name.len())) {
+            return Err(RoomError::BadName);
+        }
+        if slots.phase(ticket) != Phase::Open {
+            return Ok(());
+        }
+        let user = user.map(Topic::User);
+        let old = self
+            .identity(slots, ticket)
+            .map(|subscribers| self.local.key(subscribers));
+        if old.map(TopicKey::topic) == user {
+            return Ok(());
+        }
+        let old = old.cloned();
+        self.check_identities(slots, ticket, user)?;
+        if let Some(old) = &old {
+            self.leave_topic(slots, mail, ticket, old.topic(), None)?;
+        }
+        if let Some(topic) = user {
+            let request = JoinRequest {
+                topic,
+                tag: None,
+                options: JoinOptions::default(),
+            };
+            self.join_topic(slots, mail, ticket, request)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is room to become another user, so that the old one is not left for nothing.
+    fn check_identities(
+        &self,
+        slots: &mut Slots,
+        ticket: Ticket,
+        user: Option<Topic<'_>>,
+    ) -> Result<(), RoomError> {
+        let Some(user) = user else { return Ok(()) };
+        let subscribers = self.local.find(slots.encoding(ticket.slot), user);
+        let memberships = slots.memberships(ticket.slot);
+        let (total, _) = memberships.counts(TopicKind::User);
+        let known = subscribers.and_then(|subscribers| memberships.find(subscribers));
+        let has_room = match known {
+            Some(known) => known.in_flight < u8::MAX,
+            None => total < USERS_PER_CONNECTION_MAX,
+        };
+        has_room.then_some(()).ok_or(RoomError::Busy)
+    }
+
+    /// The subscribers of the user that a connection is.
+    fn identity(&self, slots: &Slots, ticket: Ticket) -> Option<u32> {
+        let memberships = slots.memberships_ref(ticket.slot);
+        let mut users = memberships.wanted(TopicKind::User);
+        users.next().map(|membership| membership.subscribers)
+    }
+
+    /// The user that a connection is.
+    pub(crate) fn user(&self, slots: &Slots, ticket: Ticket) -> Option<Arc<str>> {
+        Some(self.local.key(self.identity(slots, ticket)?).name().clone())
+    }
+
+    fn join_topic(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        ticket: Ticket,
+        request: JoinRequest<'_>,
+    ) -> Result<(), RoomError> {
+        let encoding = slots.encoding(ticket.slot);
+        let known = self.local.find(encoding, request.topic);
+        let memberships = slots.memberships(ticket.slot);
+        let known = known.and_then(|subscribers| memberships.find(subscribers));
+        let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
+        let subscribers = match known {
+            Some(membership) => {
+                membership.in_flight =
+                    membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
+                membership.wanted = true;
+                membership.subscribers
+            }
+            None => {
+                if request.topic.kind() == TopicKind::Room {
+                    let (total, wanted) = memberships.counts(TopicKind::Room);
+                    if wanted >= self.limits.rooms_per_connection_max {
+                        return Err(RoomError::TooMany);
+                    }
+                    // It may still be leaving as many rooms again.
+                    if total >= 2 * self.limits.rooms_per_connection_max {
+                        return Err(RoomError::Busy);
+                    }
+                }
+                let subscribers = self.local.claim(encoding, request.topic);
+                memberships.insert(Membership::asked(subscribers, request.topic.kind()));
+                subscribers
+            }
+        };
+        let topic = self.local.key(subscribers).clone();
+        let home = mail.home(Some(topic.topic()));
+        let presence = request.options.presence.map(|presence| {
+            let user = self.user(slots, ticket);
+            Box::new(ShownMember { user, presence })
+        });
+        let join = Join {
+            topic,
+            who: mail.address(ticket),
+            encoding,
+            tag: request.tag,
+            counted,
+            members_max: request.options.members_max,
+            log: request.options.log,
+            since: request.options.since.map(Box::new),
+            presence,
+        };
+        mail.request(home, ShardRequest::Join(join));
+        Ok(())
+    }
+
+    fn leave_topic(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        ticket: Ticket,
+        topic: Topic<'_>,
+        tag: Option<Tag>,
+    ) -> Result<(), RoomError> {
+        let encoding = slots.encoding(ticket.slot);
+        let known = self.local.find(encoding, topic);
+        let memberships = slots.memberships(ticket.slot);
+        let known = known.and_then(|subscribers| memberships.find(subscribers));
+        let Some(membership) = known.filter(|membership| membership.wanted) else {
+            return Err(RoomError::NotJoined);
+        };
+        membership.in_flight = membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
+        membership.wanted = false;
+        let topic = self.local.key(membership.subscribers).clone();
+        let home = mail.home(Some(topic.topic()));
+        let leave = ShardRequest::Leave {
+            topic,
+            who: mail.address(ticket),
+            encoding,
+            tag,
+        };
+        mail.request(home, leave);
+        Ok(())
+    }
+
+    /// The home counted the join (or was only asked): from here the connection is a member. The
+    /// answer for the application.
+    pub(crate) fn joined(&mut self, slots: &mut Slots, joined: Joined) -> Answered {
+        let Joined {
+            topic,
+            encoding,
+            who,
+            tag,
+            members,
+            counted,
+            log,
+        } = joined;
+        let subscribers = self.local.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(slots, who, subscribers)?;
+        membership.in_flight -= 1;
+        let becomes_member = counted && membership.place() == MemberPlace::Outside;
+        if becomes_member {
+            let list = &mut self.local.subscribers(subscribers).members;
+            membership.set_place(MemberPlace::Member(list.len()));
+            list.push(who);
+        }
+        let log = log.map(|log| self.joined_log(slots, who, subscribers, becomes_member, *log));
+        let room = topic.name().clone();
+        Some((who, tag?, Answer::Joined { room, members, log }))
+    }
+
+    /// The home counted the leave: no message of the room follows.
+    pub(crate) fn left(
+        &mut self,
+        slots: &mut Slots,
+        topic: TopicKey,
+        encoding: EncodingId,
+        who: Ticket,
+        tag: Option<Tag>,
+    ) -> Answered {
+        let subscribers = self.local.find(encoding, topic.topic());
+        let (subscribers, membership) = answered(slots, who, subscribers)?;
+        let was = *membership;
+        membership.in_flight -= 1;
+        membership.set_place(MemberPlace::Outside);
+        let over = !membership.wanted && membership.in_flight == 0;
+        self.cursors.remove(who.slot, subscribers);
+        self.remove_member(slots, was);
+        if over {
+            self.forget_membership(slots, who, subscribers);
+        }
+        let room = topic.name().clone();
+        Some((who, tag?, Answer::Left { room }))
+    }
+
+    /// The home refused the join: the connection did not become a member by it, and was none. What
+    /// it asked for later decides, if there is something. The home hears that this is known,
+    /// whatever became of the connection.
+    pub(crate) fn refused(
+        &mut self,
+        slots: &mut Slots,
+        mail: &mut Mailbox,
+        topic: TopicKey,
+        encoding: EncodingId,
+        who: Ticket,
+        answer: Option<(Tag, RoomError)>,
+    ) -> JoinRefused {
+        let refusal_acked = ShardRequest::RefusalAcked {
+            topic: topic.clone(),
+            who: mail.address(who),
+        };
+        let home = mail.home(Some(topic.topic()));
+        mail.enqueue(home, refusal_acked);
+        let subscribers = self.local.find(encoding, topic.topic());
+        let Some((subscribers, membership)) = answered(slots, who, subscribers) else {
+            return JoinRefused::Answered(None);
+        };
+        membership.in_flight -= 1;
+        debug_assert_eq!(membership.place(), MemberPlace::Outside);
+        let refused = *membership;
+        if refused.in_flight == 0 {
+            self.forget_membership(slots, who, subscribers);
+            if refused.wanted && refused.kind == TopicKind::User {
+                return JoinRefused::TooMany;
+            }
+        }
+        let room = topic.name().clone();
+        let answer = answer.map(|(tag, error)| (who, tag, Answer::Refused { room, error }));
+        JoinRefused::Answered(answer)
+    }
+
+    fn forget_membership(&mut self, slots: &mut Slots, who: Ticket, subscribers: u32) {
+        slots.memberships(who.slot).remove(subscribers);
+        self.local.release(subscribers);
+    }
+}
+
+/// The membership that an answer is about, while its connection is open.
+fn answered(
+    slots: &mut Slots,
+    who: Ticket,
+    subscribers: Option<u32>,
+) -> Option<(u32, &mut Membership)> {
+    if slots.phase(who) != Phase::Open {
+        return None;
+    }
+    let subscribers = subscribers?;
+    let membership = slots.memberships(who.slot).find(subscribers)?;
+    Some((subscribers, membership))
+}

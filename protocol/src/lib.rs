@@ -17,5 +17,6 @@ pub mod pieces;
 pub mod problem;
 pub mod proxy;
 pub mod reader;
+pub mod record;
 pub mod unfinished;
 pub mod upgrade;

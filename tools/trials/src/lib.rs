@@ -15,6 +15,7 @@ mod json_rpc;
 mod messagepack;
 mod pieces;
 mod proxy;
+mod records;
 mod response;
 mod stream;
 mod token;
@@ -33,6 +34,7 @@ pub use json_rpc::json_rpc;
 pub use messagepack::messagepack;
 pub use pieces::pieces;
 pub use proxy::proxy;
+pub use records::records;
 pub use response::response;
 pub use token::token;
 pub use translation::translation;
@@ -41,13 +43,14 @@ pub use translation::translation;
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 16] = [
+pub const TRIALS: [Trial; 17] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),
     ("extensions", extensions),
     ("forwarded", forwarded),
     ("proxy", proxy),
+    ("records", records),
     ("inflate", inflate),
     ("response", response),
     ("envelope", envelope),

@@ -6,11 +6,14 @@
 
 pub(crate) mod error;
 pub(crate) mod identity;
+mod keys;
 pub(crate) mod options;
 pub(crate) mod provider;
 pub(crate) mod records;
+mod secrets;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod sessions;
 #[cfg(test)]
 pub(crate) mod tests;
+mod traffic;

@@ -66,8 +66,8 @@ impl Memory {
     /// Hot slot, peer address (6 over IPv4), memberships, deadline, driver's slot, one place
     /// among the subscribers of a topic (with the slack of a growing list).
     const CONNECTION_BYTES: u64 = 24 + 22 + 16 + 12 + 4 + 16;
-    /// An idle TLS session: rustls' state and keys (3.4-3.6 kB of heap, `bench/results/tried.md`),
-    /// its place in the table.
+    /// An idle session of TLS 1.2: rustls' state and keys (3.4-3.6 kB of heap,
+    /// `bench/results/tried.md`), its place in the table. One of TLS 1.3 takes a sixth.
     const TLS_SESSION_BYTES: u64 = 3_600 + 8;
     /// A message: the larger of the two kinds.
     const SHARD_MESSAGE_BYTES: u64 = 80;

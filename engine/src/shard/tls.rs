@@ -66,6 +66,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             self.take_bytes(ticket, &mut plain);
         }
         self.core.egress.tls.put_opened(plain);
+        self.core.egress.tls.keep_ready(ticket.slot);
         self.core.account_records(ticket);
         if let Err(fault) = result {
             self.core.fail_tls(ticket, &fault);

@@ -45,6 +45,7 @@ impl TlsSessions {
             if encrypted.is_err() {
                 broken.push(ticket);
             }
+            self.keep_ready(ticket.slot);
         }
         broken
     }
@@ -88,6 +89,7 @@ impl TlsSessions {
         }
         cold.outbox.force(Bytes::from(records), Encryption::Done);
         self.encrypted_bytes += plain.len();
+        self.keep_ready(slot);
         counters.outbox_bytes.sub(before as u64);
         counters.outbox_bytes.add(cold.outbox.bytes() as u64);
         encrypted.map(|()| Encrypted::Done)

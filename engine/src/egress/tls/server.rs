@@ -5,6 +5,7 @@ use crate::egress::tls::error::TlsError;
 use crate::egress::tls::identity::Identity;
 use crate::egress::tls::options::{ClientCertificates, TlsOptions, TlsVersion};
 use crate::egress::tls::provider::provider;
+use crate::egress::tls::secrets::SecretCatcher;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::danger::ClientCertVerifier;
@@ -79,10 +80,21 @@ impl Tls {
         // Sessions travel in tickets alone: a cache would be memory that clients fill, and a lock
         // between shards.
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // Sessions take connections over after the handshake of TLS 1.3.
+        config.enable_secret_extraction = true;
+        config.key_log = Arc::new(SecretCatcher);
         Ok(Tls {
             config: Arc::new(config),
             clients: options.clients,
         })
+    }
+
+    /// The same with another configuration of rustls.
+    #[cfg(test)]
+    pub(super) fn altered(&self, alter: impl FnOnce(&mut ServerConfig)) -> Tls {
+        let mut altered = self.clone();
+        alter(Arc::make_mut(&mut altered.config));
+        altered
     }
 
     pub(super) fn config(&self) -> &Arc<ServerConfig> {

@@ -4,24 +4,46 @@
 //! Invariant: records leave in the order in which they were made. What a handshake, an alert or a
 //! key update made waits in `pending` and precedes everything that is encrypted after it.
 
+use crate::egress::tls::keys::Unusable;
+use crate::egress::tls::secrets::{TrafficSecrets, catch};
 use crate::egress::tls::server::Tls;
+use crate::egress::tls::traffic::{Progress, Traffic};
+use rustls::HandshakeKind;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use shardcast_protocol::record::{
+    Alert, HEADER_BYTES, PLAINTEXT_BYTES_MAX, RecordError, record_bytes,
+};
 use std::fmt;
 
 /// A connection's TLS state. Idle, it owns no buffers.
 pub(crate) struct Session {
-    connection: UnbufferedServerConnection,
+    layer: Layer,
     /// The beginning of a record; during the handshake everything that waits for its turn.
     partial: Vec<u8>,
     /// Records made, not yet appended.
     pending: Vec<u8>,
+    /// The client's own certificate in DER, once the handshake is over.
+    peer_certificate: Option<Box<[u8]>>,
     stage: SessionStage,
     /// What of [`Session::buffered_bytes`] stands in the shard's account.
     pub(crate) counted_bytes: usize,
     /// Bytes were kept since the handshake last had its turn.
     waiting: bool,
     close_notify_sent: bool,
+    is_resumed: bool,
+    /// Its keys stand among those that are ready: see `TlsSessions::keep_ready`.
+    pub(crate) is_listed: bool,
+}
+
+/// Who encrypts and decrypts.
+enum Layer {
+    /// The handshake, and all of TLS 1.2.
+    Rustls(Box<UnbufferedServerConnection>, Option<Box<TrafficSecrets>>),
+    /// TLS 1.3 after the handshake.
+    Traffic(Traffic),
+    /// Nobody: rustls did not hand the connection over.
+    Nobody,
 }
 
 /// How far a session has come.
@@ -42,6 +64,9 @@ pub(crate) enum Fault {
     /// says so.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
+    /// The same, after the handshake of TLS 1.3.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// More handshake bytes than any handshake needs.
     #[error("the handshake is too long")]
     TooLong,
@@ -50,14 +75,16 @@ pub(crate) enum Fault {
     WornOut,
 }
 
-/// Longest plaintext of a record (RFC 8446 §5.1).
-const RECORD_BYTES_MAX: usize = 1 << 14;
+impl From<Unusable> for Fault {
+    fn from(_: Unusable) -> Fault {
+        Fault::WornOut
+    }
+}
+
 /// What encryption adds to a record at most: header 5, explicit nonce 8 or content type 1, tag 16.
 const RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 16;
 /// Room for an alert, or for the key update that rustls may put before a record.
 const CONTROL_RECORD_BYTES: usize = 64;
-/// Of a record's header: type, version, length (RFC 8446 §5.1).
-const HEADER_BYTES: usize = 5;
 
 impl Session {
     /// Bytes of an unfinished handshake that are kept: rustls takes handshake messages (a client's
@@ -69,14 +96,18 @@ impl Session {
     /// # Errors
     /// rustls refuses its own configuration.
     pub(crate) fn new(tls: &Tls) -> Result<Session, Fault> {
+        let connection = UnbufferedServerConnection::new(tls.config().clone())?;
         Ok(Session {
-            connection: UnbufferedServerConnection::new(tls.config().clone())?,
+            layer: Layer::Rustls(Box::new(connection), None),
             partial: Vec::new(),
             pending: Vec::new(),
+            peer_certificate: None,
             stage: SessionStage::Handshaking,
             counted_bytes: 0,
             waiting: false,
             close_notify_sent: false,
+            is_resumed: false,
+            is_listed: false,
         })
     }
 
@@ -99,15 +130,34 @@ impl Session {
         self.buffered_bytes() + self.pending.capacity()
     }
 
-    /// The handshake took a shortcut (RFC 8446 §2.2).
-    pub(crate) fn is_resumed(&self) -> bool {
-        self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    /// rustls has handed the connection over.
+    #[cfg(test)]
+    pub(super) fn is_taken_over(&self) -> bool {
+        matches!(self.layer, Layer::Traffic(_))
     }
 
-    /// The client's certificates, its own first, in DER, if it showed any.
+    /// The handshake took a shortcut (RFC 8446 §2.2).
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// The client's own certificate in DER, if it showed any.
     pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
-        let certificates = self.connection.peer_certificates()?;
-        certificates.first().map(AsRef::as_ref)
+        self.peer_certificate.as_deref()
+    }
+
+    /// Whether its keys are ready for use, which takes 600 bytes for each direction. Those of TLS
+    /// 1.2 always are, and do not count.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(&self.layer, Layer::Traffic(traffic) if traffic.is_ready())
+    }
+
+    /// Gives that memory back, until the next record.
+    pub(crate) fn rest(&mut self) {
+        self.is_listed = false;
+        if let Layer::Traffic(traffic) = &mut self.layer {
+            traffic.rest();
+        }
     }
 
     /// Keeps bytes until [`Session::handshake`] has its turn. True: from now on it waits for one.
@@ -121,7 +171,7 @@ impl Session {
             return Err(Fault::TooLong);
         }
         self.partial.extend_from_slice(bytes);
-        if begins_record(&self.partial) {
+        if complete_bytes(&self.partial).is_none() {
             return Ok(false);
         }
         Ok(!std::mem::replace(&mut self.waiting, true))
@@ -138,10 +188,21 @@ impl Session {
             return Ok(());
         }
         let mut buffered = std::mem::take(&mut self.partial);
-        let used = self.advance(&mut buffered, plain)?;
-        if used < buffered.len() {
-            buffered.drain(..used);
-            self.partial = buffered;
+        let (mut used, mut shown) = (0, 0);
+        // One record at a time, so that rustls has seen none behind the one that ends it.
+        while self.stage == SessionStage::Handshaking
+            && let Some(length) = complete_bytes(&buffered[shown..])
+        {
+            shown += length;
+            used += self.advance(&mut buffered[used..shown], plain)?;
+        }
+        match self.stage {
+            SessionStage::Established => return self.receive(&mut buffered[used..], plain),
+            SessionStage::Handshaking if used < buffered.len() => {
+                buffered.drain(..used);
+                self.partial = buffered;
+            }
+            SessionStage::Handshaking | SessionStage::PeerClosed | SessionStage::Failed => {}
         }
         Ok(())
     }
@@ -162,11 +223,7 @@ impl Session {
         if !self.partial.is_empty() {
             // Only the record that began in an earlier receive is copied together.
             let mut partial = std::mem::take(&mut self.partial);
-            loop {
-                let missing = missing_bytes(&partial);
-                if missing == 0 {
-                    break;
-                }
+            while let Some(missing) = missing_bytes(&partial) {
                 let (taken, rest) = bytes.split_at_mut(missing.min(bytes.len()));
                 partial.extend_from_slice(taken);
                 bytes = rest;
@@ -175,17 +232,28 @@ impl Session {
                     return Ok(());
                 }
             }
-            let used = self.advance(&mut partial, plain)?;
+            let used = self.open(&mut partial, plain)?;
             partial.drain(..used);
             if !partial.is_empty() {
-                // A handshake message after the handshake, over several records.
-                self.partial = partial;
-                self.buffer(bytes)?;
-                return self.handshake(plain);
+                // Over TLS 1.2, a handshake message after the handshake, over several records.
+                partial.extend_from_slice(bytes);
+                return self.receive_message(partial, plain);
             }
         }
-        let used = self.advance(bytes, plain)?;
+        let used = self.open(bytes, plain)?;
         self.partial.extend_from_slice(&bytes[used..]);
+        Ok(())
+    }
+
+    /// Shows rustls all that it has not let go of.
+    fn receive_message(&mut self, mut kept: Vec<u8>, plain: &mut Vec<u8>) -> Result<(), Fault> {
+        if kept.len() > Self::PARTIAL_BYTES_MAX {
+            self.stage = SessionStage::Failed;
+            return Err(Fault::TooLong);
+        }
+        let used = self.advance(&mut kept, plain)?;
+        kept.drain(..used);
+        self.partial = kept;
         Ok(())
     }
 
@@ -225,7 +293,10 @@ impl Session {
         {
             return Ok(());
         }
-        let records = plain.len().div_ceil(RECORD_BYTES_MAX);
+        if let Layer::Traffic(traffic) = &mut self.layer {
+            return Ok(traffic.encrypt(plain, out)?);
+        }
+        let records = plain.len().div_ceil(PLAINTEXT_BYTES_MAX);
         let room = plain.len() + records * RECORD_OVERHEAD_BYTES + CONTROL_RECORD_BYTES;
         self.write(out, room, |traffic, room| traffic.encrypt(plain, room))
     }
@@ -239,6 +310,9 @@ impl Session {
             return Ok(());
         }
         self.close_notify_sent = true;
+        if let Layer::Traffic(traffic) = &mut self.layer {
+            return Ok(traffic.alert(Alert::CloseNotify, out)?);
+        }
         self.write(out, CONTROL_RECORD_BYTES, |traffic, room| {
             traffic.queue_close_notify(room)
         })
@@ -252,10 +326,13 @@ impl Session {
         mut write: impl FnMut(&mut WriteTraffic<'_>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), Fault> {
         loop {
+            let Layer::Rustls(connection, _) = &mut self.layer else {
+                return Ok(());
+            };
             // rustls remembers how far it has seen, so it is shown the beginning of a record or
             // message again.
             let UnbufferedStatus { discard, state } =
-                self.connection.process_tls_records(&mut self.partial);
+                connection.process_tls_records(&mut self.partial);
             match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     let start = out.len();
@@ -280,12 +357,41 @@ impl Session {
         }
     }
 
-    /// Works through the records at the start of `bytes`; returns how many bytes are done with.
+    /// Works through the records at the start of `bytes`, after the handshake; returns how many
+    /// bytes are done with.
+    fn open(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>) -> Result<usize, Fault> {
+        let Layer::Traffic(traffic) = &mut self.layer else {
+            return self.advance(bytes, plain);
+        };
+        match traffic.receive(bytes, plain) {
+            Ok(Progress::Taken(taken)) => Ok(taken),
+            Ok(Progress::Closed) => {
+                self.stage = SessionStage::PeerClosed;
+                Ok(bytes.len())
+            }
+            Err(error) => {
+                self.stage = SessionStage::Failed;
+                if let Some(alert) = error.alert() {
+                    // Where no key is left to say it with, it is not said.
+                    let _ = traffic.alert(alert, &mut self.pending);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The same with rustls, which is what all handshakes are read by, and all of TLS 1.2.
     fn advance(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>) -> Result<usize, Fault> {
+        let Layer::Rustls(connection, secrets) = &mut self.layer else {
+            return Ok(bytes.len());
+        };
         let mut used = 0;
         loop {
-            let UnbufferedStatus { discard, state } =
-                self.connection.process_tls_records(&mut bytes[used..]);
+            let (status, caught) = catch(|| connection.process_tls_records(&mut bytes[used..]));
+            if caught.is_some() {
+                *secrets = caught;
+            }
+            let UnbufferedStatus { discard, state } = status;
             used += discard;
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -305,23 +411,52 @@ impl Session {
                 Err(error) => return Err(self.fail(error)),
             }
         }
-        if self.stage == SessionStage::Handshaking && !self.connection.is_handshaking() {
-            self.stage = SessionStage::Established;
+        if self.stage == SessionStage::Handshaking && !connection.is_handshaking() {
+            self.establish()?;
         }
         Ok(used)
+    }
+
+    /// The handshake has ended. Over TLS 1.3 rustls is not needed any more.
+    fn establish(&mut self) -> Result<(), Fault> {
+        self.stage = SessionStage::Established;
+        let Layer::Rustls(connection, secrets) = &mut self.layer else {
+            return Ok(());
+        };
+        self.is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let certificates = connection.peer_certificates();
+        let certificate = certificates.and_then(|certificates| certificates.first());
+        self.peer_certificate = certificate.map(|certificate| certificate.as_ref().into());
+        let Some(secrets) = secrets.take() else {
+            return Ok(());
+        };
+        let layer = std::mem::replace(&mut self.layer, Layer::Nobody);
+        if let Layer::Rustls(connection, _) = layer {
+            match Traffic::take_over(*connection, *secrets) {
+                Ok(traffic) => self.layer = Layer::Traffic(traffic),
+                Err(error) => {
+                    self.stage = SessionStage::Failed;
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Nothing goes on after this but the alert that says why. rustls must not be handed bytes any
     /// more: it would look for what it has seen of them before.
     fn fail(&mut self, error: rustls::Error) -> Fault {
         self.stage = SessionStage::Failed;
-        while self.connection.wants_write() {
-            match self.connection.process_tls_records(&mut []).state {
+        let Layer::Rustls(connection, _) = &mut self.layer else {
+            return error.into();
+        };
+        while connection.wants_write() {
+            match connection.process_tls_records(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(state)) => encode(state, &mut self.pending),
                 Ok(_) | Err(_) => break,
             }
         }
-        Fault::Tls(error)
+        error.into()
     }
 }
 
@@ -341,29 +476,19 @@ fn encode(mut state: EncodeTlsData<'_>, out: &mut Vec<u8>) {
     out.truncate(start + written);
 }
 
-/// Whether these bytes may become a record and are none yet. What can be none is rustls' to refuse,
-/// at once.
-fn begins_record(partial: &[u8]) -> bool {
-    const LENGTH_MAX: usize = RECORD_BYTES_MAX + 2048;
-    let is_of_tls = match partial {
-        [20..=24] | [20..=24, 3] | [20..=24, 3, _] | [20..=24, 3, _, _] => true,
-        [20..=24, 3, _, high, low, ..] => {
-            usize::from(u16::from_be_bytes([*high, *low])) <= LENGTH_MAX
-        }
-        _ => false,
-    };
-    is_of_tls && missing_bytes(partial) > 0
+/// Bytes of the record at the start of what arrived, once it is complete; all, where no record can
+/// become of it: that is to be refused at once.
+fn complete_bytes(arrived: &[u8]) -> Option<usize> {
+    match record_bytes(arrived) {
+        Ok(length) => length.filter(|&length| length <= arrived.len()),
+        Err(_) => Some(arrived.len()),
+    }
 }
 
-/// Bytes that are missing of the record (or of its header) that `partial` begins.
-fn missing_bytes(partial: &[u8]) -> usize {
-    match partial.get(3..HEADER_BYTES) {
-        Some(length) => {
-            let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-            (HEADER_BYTES + length).saturating_sub(partial.len())
-        }
-        None => HEADER_BYTES - partial.len(),
-    }
+/// Bytes that are missing of the record (or of its header) that `partial` begins, if any are.
+fn missing_bytes(partial: &[u8]) -> Option<usize> {
+    let length = record_bytes(partial).ok()?.unwrap_or(HEADER_BYTES);
+    Some(length.saturating_sub(partial.len())).filter(|&missing| missing > 0)
 }
 
 impl fmt::Debug for Session {

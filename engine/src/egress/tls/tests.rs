@@ -1,5 +1,7 @@
 //! Sessions against a rustls client, in memory.
 
+mod twins;
+
 use crate::egress::tls::error::TlsError;
 use crate::egress::tls::identity::Identity;
 use crate::egress::tls::options::{ClientCertificates, TlsOptions, TlsVersion};

@@ -5,6 +5,7 @@ pub(crate) mod close_reason;
 pub(crate) mod config_error;
 pub(crate) mod deadline;
 pub(crate) mod encoding;
+pub(crate) mod few;
 pub(crate) mod frame;
 pub(crate) mod history;
 pub(crate) mod presence;

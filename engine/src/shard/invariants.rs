@@ -312,15 +312,15 @@ fn check_cursors(core: &Core) {
 fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
     core.topics.delayed.check(|recipients| {
         let turn = match recipients {
-            Recipients::Topic(index) => core.topics.local.subscribers_ref(index).batch.turn,
+            Recipients::Topic(index) => core.topics.local.subscribers_ref(index).turn,
             Recipients::Everyone(encoding) => core.topics.everyone[encoding.index()].turn,
         };
         turn != Turn::Free
     });
     for (index, subscribers) in core.topics.local.iter() {
-        let busy = u32::from(subscribers.batch.turn != Turn::Free);
+        let busy = u32::from(subscribers.turn != Turn::Free);
         assert!(
-            busy == 0 || subscribers.batch.is_empty(),
+            busy == 0 || !subscribers.has_batch(),
             "{:?}: a batch that overtakes",
             subscribers.key
         );

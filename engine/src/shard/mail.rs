@@ -241,7 +241,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn take_delayed(&mut self) {
         let mut left = MESSAGES_PER_TICK;
         while let Some(recipients) = self.core.topics.delayed.pop_ready() {
-            while self.core.topics.batch(recipients).turn == Turn::Next {
+            while *self.core.topics.turn(recipients) == Turn::Next {
                 if left == 0 {
                     self.core.topics.delayed.push_ready(recipients);
                     return;
@@ -264,7 +264,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
     fn take_delivery(&mut self, delivery: Delivery) {
         let recipients = self.core.topics.recipients(&delivery);
         if let Some(recipients) = recipients {
-            let waits = self.core.topics.batch(recipients).turn != Turn::Free;
+            let waits = *self.core.topics.turn(recipients) != Turn::Free;
             if waits {
                 self.core.topics.delayed.push(recipients, delivery);
                 return;

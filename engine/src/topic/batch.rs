@@ -26,7 +26,6 @@ pub(crate) struct Batch {
     /// The same with those frames compressed that have a compressed one, once one has.
     deflated: Option<BytesMut>,
     frames: u32,
-    pub(crate) turn: Turn,
     skips: Skips,
     /// The place in the topic's log of the first frame that has one; 0: none has.
     first_offset: u64,
@@ -162,28 +161,26 @@ impl Batch {
 
     /// Ends the batch: from here it only goes out.
     pub(crate) fn close(
-        &mut self,
+        self,
         recipients: Recipients,
         members: MemberList,
         reported: Option<&Parcel>,
     ) -> FanOut {
-        let batch = std::mem::take(self);
-        self.turn = Turn::UnderWay;
-        let (plain, deflated) = match batch.first {
+        let (plain, deflated) = match self.first {
             Some(first) => first.into_layouts(),
-            None => (batch.plain.freeze(), batch.deflated.map(BytesMut::freeze)),
+            None => (self.plain.freeze(), self.deflated.map(BytesMut::freeze)),
         };
         FanOut {
             recipients,
             plain,
             deflated,
-            frames: batch.frames,
-            skips: batch.skips,
+            frames: self.frames,
+            skips: self.skips,
             events: None,
             members,
             report: reported.and_then(|parcel| Some((parcel.report?, parcel.parcels))),
             tally: Tally::default(),
-            first_offset: batch.first_offset,
+            first_offset: self.first_offset,
             slow_reader: SlowReader::Disconnect,
         }
     }
@@ -418,7 +415,6 @@ mod tests {
             assert_eq!(fan_out.deflated.as_deref(), frame.deflated());
             let deflated = fan_out.deflated.map(|deflated| deflated.as_ptr());
             assert_eq!(deflated, frame.deflated().map(<[u8]>::as_ptr));
-            assert!(batch.is_empty());
         }
     }
 
@@ -446,7 +442,6 @@ mod tests {
             let expected: Vec<u8> = payloads.iter().copied().flat_map(plain).collect();
             assert_eq!(received(&fan_out, ticket(who), Layout::Plain), expected);
         }
-        assert_eq!(batch.turn, Turn::UnderWay);
         let served = std::iter::from_fn(|| fan_out.members.next(&member_lists));
         assert_eq!(served.collect::<Vec<_>>(), [1, 2, 3].map(ticket));
         assert!(fan_out.is_done());

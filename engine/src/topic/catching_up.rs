@@ -17,6 +17,7 @@ use crate::topic::cursor::{Cursor, CursorState};
 use crate::topic::log::range::{ReadMode, Reader};
 use crate::topic::subscribers::SubscribersLog;
 use crate::topic::topics::Topics;
+use crate::types::few::Few;
 use crate::types::history::{JoinedLog, Loss, Missed, MissedReason, Recovery};
 use crate::types::ticket::Ticket;
 
@@ -38,7 +39,7 @@ impl Topics {
             Box::new(SubscribersLog {
                 epoch: 0,
                 slow_reader: joined.slow_reader,
-                behind: Vec::new(),
+                behind: Few::None,
             })
         });
         log.epoch = joined.answer.position.epoch;

@@ -7,14 +7,15 @@
 use crate::message::request::Join;
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind, TopicName};
 use crate::types::encoding::EncodingId;
+use crate::types::few::Few;
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Address;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Home topics. One costs its name, 8 bytes for each encoding and shard with members, and a table
-/// entry; it exists while it has members.
+/// Home topics. One costs its name and a table entry; where it has members of several encodings or
+/// on several shards, 8 bytes for each. It exists while it has members.
 #[derive(Debug, Default)]
 pub(crate) struct Homes {
     /// By kind and name.
@@ -27,7 +28,7 @@ pub(crate) struct Homes {
 #[derive(Debug, Default)]
 struct Home {
     /// Ordered by encoding, then by shard.
-    interest: Vec<Interest>,
+    interest: Few<Interest>,
     members: u32,
 }
 

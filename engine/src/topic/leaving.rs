@@ -71,9 +71,7 @@ impl Topics {
         members.swap_remove(index);
         // What a crowd needed goes as it leaves; each member is moved at most once for every time
         // that as many left.
-        if members.capacity() > Self::MEMBERS_SLACK_MAX && members.capacity() > 4 * members.len() {
-            members.shrink_to(2 * members.len());
-        }
+        members.shrink(Self::MEMBERS_SLACK_MAX);
         if let Some(moved) = members.get(index) {
             let slot = moved.slot;
             let moved = slots.memberships(slot).find(membership.subscribers);

@@ -1,10 +1,11 @@
 //! Subscribers: this shard's own members of each topic, those of each encoding by themselves, and
 //! the batch that this tick collects for them.
 
-use crate::topic::batch::Batch;
+use crate::topic::batch::{Batch, Turn};
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind};
 use crate::topic::log::options::SlowReader;
 use crate::types::encoding::EncodingId;
+use crate::types::few::Few;
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Ticket;
 use foldhash::quality::RandomState;
@@ -21,6 +22,9 @@ pub(crate) struct LocalTopics {
     free: Vec<u32>,
     /// Subscribers whose batch is not empty, in the order of their first frame.
     pub(crate) pending: Vec<u32>,
+    /// Of the topics that something was published to in this tick, and empty ones.
+    batches: Vec<Batch>,
+    free_batches: Vec<u32>,
 }
 
 /// The members of one encoding that a topic has on this shard.
@@ -30,13 +34,15 @@ pub(crate) struct Subscribers {
     pub(crate) encoding: EncodingId,
     /// Those that are sent what is published, in no order; a connection's membership knows its
     /// place.
-    pub(crate) members: Vec<Ticket>,
+    pub(crate) members: Few<Ticket>,
     /// Where the topic keeps a log, as far as a member has heard of it.
     pub(crate) log: Option<Box<SubscribersLog>>,
     /// Memberships that refer to them, joining and leaving ones included; and one as long as
     /// something is on its way to the members.
     claims: u32,
-    pub(crate) batch: Batch,
+    /// What this tick collects for them, among the batches; [`Subscribers::NO_BATCH`]: nothing.
+    batch: u32,
+    pub(crate) turn: Turn,
 }
 
 /// What the subscribers of a topic know of its log.
@@ -45,10 +51,12 @@ pub(crate) struct SubscribersLog {
     pub(crate) epoch: u64,
     pub(crate) slow_reader: SlowReader,
     /// Members that read the log instead of what is published, in no order.
-    pub(crate) behind: Vec<Ticket>,
+    pub(crate) behind: Few<Ticket>,
 }
 
 impl Subscribers {
+    const NO_BATCH: u32 = u32::MAX;
+
     /// Members that read the log.
     pub(crate) fn behind(&self) -> &[Ticket] {
         self.log.as_ref().map_or(&[], |log| &log.behind)
@@ -60,7 +68,13 @@ impl Subscribers {
     }
 }
 
+const _: () = assert!(size_of::<Subscribers>() <= 48);
+
 impl LocalTopics {
+    /// Subscribers that the list gets room for at least when it has none. It grows by an eighth:
+    /// where each connection is in a room of its own, unused room is memory of each of them.
+    const ROOM_LEAST: usize = 16;
+
     /// Rooms with members here: a room counts once for each encoding that its members have.
     pub(crate) fn rooms(&self) -> usize {
         self.count(TopicKind::Room)
@@ -99,6 +113,29 @@ impl LocalTopics {
         &mut self.subscriber_lists[index as usize]
     }
 
+    /// What this tick collects for the subscribers.
+    pub(crate) fn batch(&mut self, index: u32) -> &mut Batch {
+        let subscribers = &mut self.subscriber_lists[index as usize];
+        if subscribers.batch == Subscribers::NO_BATCH {
+            subscribers.batch = self.free_batches.pop().unwrap_or_else(|| {
+                self.batches.push(Batch::default());
+                (self.batches.len() - 1) as u32
+            });
+        }
+        &mut self.batches[subscribers.batch as usize]
+    }
+
+    /// Takes it away, if anything was collected.
+    pub(crate) fn take_batch(&mut self, index: u32) -> Option<Batch> {
+        let batch = &mut self.subscriber_lists[index as usize].batch;
+        let batch = std::mem::replace(batch, Subscribers::NO_BATCH);
+        if batch == Subscribers::NO_BATCH {
+            return None;
+        }
+        self.free_batches.push(batch);
+        Some(std::mem::take(&mut self.batches[batch as usize]))
+    }
+
     pub(crate) fn key(&self, index: u32) -> &TopicKey {
         &self.subscriber_lists[index as usize].key
     }
@@ -134,6 +171,9 @@ impl LocalTopics {
         self.subscriber_lists.shrink_to_fit();
         self.free.shrink_to_fit();
         self.pending.shrink_to_fit();
+        if self.free_batches.len() == self.batches.len() {
+            (self.batches, self.free_batches) = (Vec::new(), Vec::new());
+        }
     }
 
     fn create(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
@@ -142,10 +182,11 @@ impl LocalTopics {
         let subscribers = Subscribers {
             key: key.clone(),
             encoding,
-            members: Vec::new(),
+            members: Few::None,
             log: None,
             claims: 0,
-            batch: Batch::default(),
+            batch: Subscribers::NO_BATCH,
+            turn: Turn::Free,
         };
         let index = match self.free.pop() {
             Some(index) => {
@@ -153,8 +194,12 @@ impl LocalTopics {
                 index
             }
             None => {
-                self.subscriber_lists.push(subscribers);
-                (self.subscriber_lists.len() - 1) as u32
+                let lists = &mut self.subscriber_lists;
+                if lists.len() == lists.capacity() {
+                    lists.reserve_exact(Self::ROOM_LEAST.max(lists.len() / 8));
+                }
+                lists.push(subscribers);
+                (lists.len() - 1) as u32
             }
         };
         if self.names.len() <= encoding.index() {
@@ -180,9 +225,8 @@ impl LocalTopics {
         );
         self.names[subscribers.encoding.index()][subscribers.key.kind()]
             .remove(subscribers.key.name());
-        (subscribers.members, subscribers.log) = (Vec::new(), None);
-        if !subscribers.batch.is_empty() {
-            subscribers.batch = Batch::default();
+        subscribers.log = None;
+        if self.take_batch(index).is_some() {
             self.pending.retain(|pending| *pending != index);
         }
         self.free.push(index);
@@ -206,6 +250,11 @@ impl LocalTopics {
 impl Subscribers {
     pub(crate) fn claims(&self) -> u32 {
         self.claims
+    }
+
+    /// Something was collected for them in this tick.
+    pub(crate) fn has_batch(&self) -> bool {
+        self.batch != Self::NO_BATCH
     }
 }
 

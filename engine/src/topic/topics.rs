@@ -58,7 +58,7 @@ pub(crate) struct Topics {
     pub(crate) limits: TopicLimits,
     pub(crate) local: LocalTopics,
     /// For all connections of an encoding, by encoding; as many as were used.
-    pub(crate) everyone: Vec<Batch>,
+    pub(crate) everyone: Vec<ForEveryone>,
     pub(crate) fan_outs: FanOuts,
     /// Empty whenever `fan_outs` is, at the end of a tick.
     pub(crate) member_lists: MemberLists,
@@ -80,6 +80,13 @@ pub(crate) struct Topics {
     /// Of the topics that this shard is home to.
     pub(crate) presences: Presences,
     pub(crate) counters: Arc<ShardCounters>,
+}
+
+/// What goes to all connections of an encoding.
+#[derive(Debug, Default)]
+pub(crate) struct ForEveryone {
+    batch: Batch,
+    pub(crate) turn: Turn,
 }
 
 impl Topics {
@@ -178,12 +185,32 @@ impl Topics {
         }
     }
 
-    /// The batch of these recipients.
+    /// What this tick collects for these recipients.
     #[inline]
-    pub(crate) fn batch(&mut self, recipients: Recipients) -> &mut Batch {
+    fn batch(&mut self, recipients: Recipients) -> &mut Batch {
         match recipients {
-            Recipients::Topic(subscribers) => &mut self.local.subscribers(subscribers).batch,
-            Recipients::Everyone(encoding) => self.everyone(encoding),
+            Recipients::Topic(subscribers) => self.local.batch(subscribers),
+            Recipients::Everyone(encoding) => &mut self.everyone(encoding).batch,
+        }
+    }
+
+    /// Takes it away, if anything was collected.
+    fn take_batch(&mut self, recipients: Recipients) -> Option<Batch> {
+        match recipients {
+            Recipients::Topic(subscribers) => self.local.take_batch(subscribers),
+            Recipients::Everyone(encoding) => {
+                let batch = &mut self.everyone(encoding).batch;
+                (!batch.is_empty()).then(|| std::mem::take(batch))
+            }
+        }
+    }
+
+    /// Where these recipients are between two batches.
+    #[inline]
+    pub(crate) fn turn(&mut self, recipients: Recipients) -> &mut Turn {
+        match recipients {
+            Recipients::Topic(subscribers) => &mut self.local.subscribers(subscribers).turn,
+            Recipients::Everyone(encoding) => &mut self.everyone(encoding).turn,
         }
     }
 
@@ -221,11 +248,11 @@ impl Topics {
         None
     }
 
-    /// The batch for all connections of an encoding.
-    fn everyone(&mut self, encoding: EncodingId) -> &mut Batch {
+    /// What goes to all connections of an encoding.
+    fn everyone(&mut self, encoding: EncodingId) -> &mut ForEveryone {
         if self.everyone.len() <= encoding.index() {
             self.everyone
-                .resize_with(encoding.index() + 1, Batch::default);
+                .resize_with(encoding.index() + 1, ForEveryone::default);
         }
         &mut self.everyone[encoding.index()]
     }
@@ -239,27 +266,33 @@ impl Topics {
         last: Option<&Parcel>,
     ) -> bool {
         let reported = last.filter(|parcel| parcel.report.is_some());
-        if self.batch(recipients).is_empty() {
+        let Some(batch) = self.take_batch(recipients) else {
             return false;
-        }
+        };
         if let Recipients::Topic(index) = recipients {
             self.local.pending.retain(|pending| *pending != index);
         }
-        self.send_off(slots, recipients, reported);
+        self.send_off(slots, recipients, batch, reported);
         true
     }
 
     /// A batch that is not empty goes out. Until everybody has it, later deliveries for the same
     /// recipients wait.
-    fn send_off(&mut self, slots: &Slots, recipients: Recipients, reported: Option<&Parcel>) {
+    fn send_off(
+        &mut self,
+        slots: &Slots,
+        recipients: Recipients,
+        batch: Batch,
+        reported: Option<&Parcel>,
+    ) {
         let fan_out = match recipients {
             Recipients::Topic(index) => {
                 let subscribers = self.local.subscribers(index);
-                let was = subscribers.batch.turn;
+                let was = std::mem::replace(&mut subscribers.turn, Turn::UnderWay);
                 let members = self
                     .member_lists
                     .gather(subscribers.members.iter().copied());
-                let mut fan_out = subscribers.batch.close(recipients, members, reported);
+                let mut fan_out = batch.close(recipients, members, reported);
                 if let Some(log) = &subscribers.log {
                     fan_out.slow_reader = log.slow_reader;
                     let except = reported.and_then(|parcel| parcel.except);
@@ -275,7 +308,8 @@ impl Topics {
             }
             Recipients::Everyone(encoding) => {
                 let members = self.member_lists.gather(slots.open(encoding));
-                self.everyone(encoding).close(recipients, members, reported)
+                self.everyone(encoding).turn = Turn::UnderWay;
+                batch.close(recipients, members, reported)
             }
         };
         self.fan_outs.push(fan_out);
@@ -286,7 +320,9 @@ impl Topics {
         if !self.local.pending.is_empty() {
             let mut pending = std::mem::take(&mut self.local.pending);
             for index in pending.drain(..) {
-                self.send_off(slots, Recipients::Topic(index), None);
+                let batch = self.local.take_batch(index);
+                let batch = batch.expect("what is pending was collected");
+                self.send_off(slots, Recipients::Topic(index), batch, None);
             }
             self.local.pending = pending;
         }
@@ -298,7 +334,7 @@ impl Topics {
     /// The recipients have the batch that was under way.
     pub(crate) fn served(&mut self, recipients: Recipients) {
         if self.delayed.served(recipients) {
-            self.batch(recipients).turn = Turn::Next;
+            *self.turn(recipients) = Turn::Next;
         } else {
             self.be_free(recipients);
         }
@@ -306,7 +342,7 @@ impl Topics {
 
     /// Nothing is under way to the recipients, and nothing waits for them.
     pub(crate) fn be_free(&mut self, recipients: Recipients) {
-        self.batch(recipients).turn = Turn::Free;
+        *self.turn(recipients) = Turn::Free;
         if let Recipients::Topic(index) = recipients {
             self.local.release(index);
         }

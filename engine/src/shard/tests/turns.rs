@@ -296,7 +296,7 @@ fn members_without_transmits_are_counted_too() {
         members,
         None,
     );
-    core.topics.local.subscribers(subscribers).batch.turn = crate::topic::batch::Turn::UnderWay;
+    core.topics.local.subscribers(subscribers).turn = crate::topic::batch::Turn::UnderWay;
     core.topics.fan_outs.push(fan_out);
     let dropped = trial.counters.dropped_closing.get();
     trial.shard.tick();

@@ -32,8 +32,8 @@ pub struct Config {
     pub compression: Option<Compression>,
     /// Connections that each user may have at a time. Default: any number.
     pub same_user: SameUser,
-    /// Rooms that one connection may be in. Default 128, range 1..=4,096: joining and leaving look
-    /// through them.
+    /// Rooms that one connection may be in. Default 128, range 1..=16,384: who closes leaves all of
+    /// them in one step.
     pub rooms_per_connection_max: usize,
     /// Longest room name in bytes. Default 255, range 1..=4,096.
     pub room_name_bytes_max: usize,
@@ -298,8 +298,8 @@ impl Config {
                 rule,
             )?;
         }
-        let (rooms, rule) = (self.rooms_per_connection_max, "1 to 4,096");
-        within("rooms_per_connection_max", rooms, 1..=4_096, rule)?;
+        let (rooms, rule) = (self.rooms_per_connection_max, "1 to 16,384");
+        within("rooms_per_connection_max", rooms, 1..=16_384, rule)?;
         let rule = "1 to 4,096";
         within(
             "room_name_bytes_max",

@@ -241,7 +241,7 @@ fn check_rooms(core: &Core) {
     let mut claims: HashMap<u32, u32> = HashMap::new();
     let encodings = core.connections.admissions.process.encodings.get();
     for (slot, connection) in core.connections.slots.iter() {
-        let memberships = core.connections.slots.memberships_ref(slot).as_slice();
+        let memberships = core.connections.slots.memberships_ref(slot);
         assert!(
             memberships.is_empty() || connection.phase == Phase::Open,
             "slot {slot}: in a room while not open"
@@ -253,9 +253,9 @@ fn check_rooms(core: &Core) {
         );
         let users = memberships
             .iter()
-            .filter(|membership| membership.wanted && membership.kind == TopicKind::User);
+            .filter(|membership| membership.is_wanted() && membership.kind == TopicKind::User);
         assert!(users.count() <= 1, "slot {slot}: two users");
-        for membership in memberships {
+        for membership in memberships.iter() {
             let subscribers = core.topics.local.subscribers_ref(membership.subscribers);
             assert_eq!(
                 subscribers.encoding, encoding,
@@ -265,7 +265,7 @@ fn check_rooms(core: &Core) {
             let decided = membership.in_flight == 0;
             let inside = membership.place() != MemberPlace::Outside;
             assert!(
-                !decided || membership.wanted && inside,
+                !decided || membership.is_wanted() && inside,
                 "slot {slot}: {membership:?}"
             );
             *claims.entry(membership.subscribers).or_default() += 1;
@@ -331,11 +331,7 @@ fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
             subscribers.key
         );
         for member in subscribers.all() {
-            let memberships = core
-                .connections
-                .slots
-                .memberships_ref(member.slot)
-                .as_slice();
+            let memberships = core.connections.slots.memberships_ref(member.slot);
             assert!(
                 memberships
                     .iter()

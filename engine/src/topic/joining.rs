@@ -1,7 +1,7 @@
 //! Being a member: what joining, leaving and identifying ask of a topic's home, and what comes
 //! back.
 
-use crate::connection::membership::{MemberPlace, Membership};
+use crate::connection::membership::{MemberPlace, Membership, Wish};
 use crate::connection::phase::Phase;
 use crate::connection::slot::Slots;
 use crate::message::delivery::Joined;
@@ -197,13 +197,15 @@ impl Topics {
         let known = self.local.find(encoding, request.topic);
         let memberships = slots.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
-        let counted = known.as_ref().is_none_or(|membership| !membership.wanted);
+        let counted = known
+            .as_ref()
+            .is_none_or(|membership| !membership.is_wanted());
+        let known = known.map(|membership| membership.subscribers);
         let subscribers = match known {
-            Some(membership) => {
-                membership.in_flight =
-                    membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
-                membership.wanted = true;
-                membership.subscribers
+            Some(subscribers) => {
+                let asked = memberships.ask(subscribers, Wish::In);
+                asked.ok_or(RoomError::Busy)?;
+                subscribers
             }
             None => {
                 if request.topic.kind() == TopicKind::Room {
@@ -254,12 +256,13 @@ impl Topics {
         let known = self.local.find(encoding, topic);
         let memberships = slots.memberships(ticket.slot);
         let known = known.and_then(|subscribers| memberships.find(subscribers));
-        let Some(membership) = known.filter(|membership| membership.wanted) else {
+        let Some(membership) = known.filter(|membership| membership.is_wanted()) else {
             return Err(RoomError::NotJoined);
         };
-        membership.in_flight = membership.in_flight.checked_add(1).ok_or(RoomError::Busy)?;
-        membership.wanted = false;
-        let topic = self.local.key(membership.subscribers).clone();
+        let subscribers = membership.subscribers;
+        let asked = memberships.ask(subscribers, Wish::Out);
+        asked.ok_or(RoomError::Busy)?;
+        let topic = self.local.key(subscribers).clone();
         let home = mail.home(Some(topic.topic()));
         let leave = ShardRequest::Leave {
             topic,
@@ -311,7 +314,7 @@ impl Topics {
         let was = *membership;
         membership.in_flight -= 1;
         membership.set_place(MemberPlace::Outside);
-        let over = !membership.wanted && membership.in_flight == 0;
+        let over = !membership.is_wanted() && membership.in_flight == 0;
         self.cursors.remove(who.slot, subscribers);
         self.remove_member(slots, was);
         if over {
@@ -348,7 +351,7 @@ impl Topics {
         let refused = *membership;
         if refused.in_flight == 0 {
             self.forget_membership(slots, who, subscribers);
-            if refused.wanted && refused.kind == TopicKind::User {
+            if refused.is_wanted() && refused.kind == TopicKind::User {
                 return JoinRefused::TooMany;
             }
         }

@@ -24,8 +24,8 @@ impl Topics {
         let memberships = slots.take_memberships(ticket.slot);
         let mut left = Vec::new();
         let mut topics_by_home: Vec<(u16, Vec<TopicKey>)> = Vec::new();
-        for membership in memberships.as_slice() {
-            if membership.wanted {
+        for membership in memberships.iter() {
+            if membership.is_wanted() {
                 let key = self.local.key(membership.subscribers).clone();
                 let home = mail.home(Some(key.topic()));
                 if membership.kind == TopicKind::Room {

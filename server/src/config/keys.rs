@@ -155,7 +155,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "limits.max_rooms_per_connection",
         flag: None,
         what: "Rooms that one connection may be in; joining one more is answered room_limit.",
-        kind: ValueKind::Count(1..=4_096, |settings| {
+        kind: ValueKind::Count(1..=16_384, |settings| {
             &mut settings.engine.rooms_per_connection_max
         }),
     },

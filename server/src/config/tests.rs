@@ -307,8 +307,8 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
         ("limits.max_depth", ["1", "127"], ["0", "128"]),
         (
             "limits.max_rooms_per_connection",
-            ["1", "4096"],
-            ["0", "4097"],
+            ["1", "16384"],
+            ["0", "16385"],
         ),
         ("limits.max_room_name_bytes", ["1", "4096"], ["0", "4097"]),
         (

@@ -7,8 +7,8 @@ pub struct Limits;
 impl Limits {
     /// Joins, leaves, lists and reports that wait for other shards.
     pub const REQUESTS_PER_CONNECTION_MAX: usize = 64;
-    /// As many, and those that a client of the Centrifuge protocol may subscribe with at once,
-    /// where a connection may be in as many rooms as an engine takes.
+    /// As many, and those that a client of the Centrifuge protocol may subscribe with at once: what
+    /// one message may hold.
     pub(crate) const REQUESTS_MAX: usize = Limits::REQUESTS_PER_CONNECTION_MAX + 4096;
     /// Publishes to rooms that keep history whose places are awaited.
     pub const RECEIPTS_PER_CONNECTION_MAX: usize = 1024;

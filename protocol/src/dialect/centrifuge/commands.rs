@@ -10,8 +10,8 @@ use super::schema::sent::command;
 use crate::dialect::fields::Wrong;
 use crate::dialect::rules::Rules;
 
-/// Most commands of one message, so that its shard goes on to others: as many as a connection may
-/// have subscriptions at the most, and some more. A client that sends more is disconnected.
+/// Most commands of one message, so that its shard goes on to others: an SDK may subscribe to 4,096
+/// channels at once, and some more commands. A client that sends more is disconnected.
 pub const COMMANDS_MAX: usize = 4_096 + 128;
 
 /// The commands of one message.

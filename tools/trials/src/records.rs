@@ -5,8 +5,8 @@ use shardcast_protocol::record::{
     HEADER_BYTES, KeyUpdate, RecordContent, RecordReader, record_bytes,
 };
 
-/// The input is what a peer sends: the beginning of a record, and then, each behind its length, what
-/// records were decrypted to.
+/// The input is what a peer sends: the beginning of a record, and then, each behind its length,
+/// what records were decrypted to.
 ///
 /// # Panics
 /// A promise is broken.

@@ -7,7 +7,7 @@
 use crate::egress::tls::keys::Unusable;
 use crate::egress::tls::secrets::{TrafficSecrets, catch};
 use crate::egress::tls::server::Tls;
-use crate::egress::tls::traffic::{Progress, Traffic};
+use crate::egress::tls::traffic::{RecordProgress, Traffic};
 use rustls::HandshakeKind;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
@@ -364,8 +364,8 @@ impl Session {
             return self.advance(bytes, plain);
         };
         match traffic.receive(bytes, plain) {
-            Ok(Progress::Taken(taken)) => Ok(taken),
-            Ok(Progress::Closed) => {
+            Ok(RecordProgress::Taken(taken)) => Ok(taken),
+            Ok(RecordProgress::Closed) => {
                 self.stage = SessionStage::PeerClosed;
                 Ok(bytes.len())
             }

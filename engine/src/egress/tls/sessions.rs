@@ -19,8 +19,8 @@ pub(crate) struct TlsSessions {
     pub(crate) sessions: Paged<Option<Box<Session>>>,
     /// Connections whose handshake can go on, each once: its bytes are kept by the session.
     waiting: VecDeque<Ticket>,
-    /// Slots of the sessions whose keys are ready, in the order in which they became so, and of some
-    /// that have ended.
+    /// Slots of the sessions whose keys are ready, in the order in which they became so, and of
+    /// some that have ended.
     ready: VecDeque<u32>,
     /// What was received in plain, between two receives.
     opened: Vec<u8>,
@@ -47,9 +47,9 @@ impl TlsSessions {
     /// Bytes of all outboxes after which none is encrypted in a tick: about a millisecond's. The
     /// last may go beyond by what one send takes.
     pub(crate) const ENCRYPTED_BYTES_PER_TICK: usize = 1 << 20;
-    /// Sessions whose keys stay ready between records, which takes 1,250 bytes each. Where there are
-    /// more, the one whose keys have been ready for longest makes them ready again for its next
-    /// record, in a quarter of a microsecond.
+    /// Sessions whose keys stay ready between records, which takes 1,250 bytes each. Where there
+    /// are more, the one whose keys have been ready for longest makes them ready again for its
+    /// next record.
     pub(crate) const READY_MAX: usize = 1024;
     /// Capacity of a buffer that is kept.
     const BUFFER_BYTES_KEPT: usize = 64 << 10;
@@ -91,8 +91,8 @@ impl TlsSessions {
         self.encrypted_bytes_per_tick = 256;
     }
 
-    /// The session may have used its keys, and they stay ready. Where there are too many, the session
-    /// that has kept its own for longest gives them up.
+    /// The session may have used its keys, and they stay ready. Where there are too many, the
+    /// session that has kept its own for longest gives them up.
     pub(crate) fn keep_ready(&mut self, slot: u32) {
         let Some(session) = self.sessions.get_mut(slot).and_then(Option::as_mut) else {
             return;

@@ -25,7 +25,7 @@ pub(super) struct Traffic {
 
 /// How far the bytes were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum RecordProgress {
     /// So many; the rest is the beginning of a record.
     Taken(usize),
     /// The peer sends nothing more.
@@ -70,7 +70,7 @@ impl Traffic {
         &mut self,
         bytes: &mut [u8],
         plain: &mut Vec<u8>,
-    ) -> Result<Progress, RecordError> {
+    ) -> Result<RecordProgress, RecordError> {
         let mut taken = 0;
         while let Some(length) = record_bytes(&bytes[taken..])?
             && let Some(record) = bytes.get_mut(taken..taken + length)
@@ -86,12 +86,12 @@ impl Traffic {
                     self.incoming.update(self.suite);
                     self.is_update_due |= request == KeyUpdate::Requested;
                 }
-                RecordContent::Closed => return Ok(Progress::Closed),
+                RecordContent::Closed => return Ok(RecordProgress::Closed),
                 RecordContent::Nothing => {}
             }
             taken += length;
         }
-        Ok(Progress::Taken(taken))
+        Ok(RecordProgress::Taken(taken))
     }
 
     /// Appends `plain`, in as few records as possible.

@@ -21,6 +21,8 @@ const START: [u8; 3] = [DATA, 3, 3];
 const ALERT: u8 = ContentType::Alert as u8;
 const HANDSHAKE: u8 = ContentType::Handshake as u8;
 const DATA: u8 = ContentType::ApplicationData as u8;
+/// A change of ciphers, as TLS 1.2 has it.
+const CHANGE: [u8; 6] = [20, 3, 3, 0, 1, 1];
 const ASKED: [u8; 5] = [24, 0, 0, 1, 1];
 const UNASKED: [u8; 5] = [24, 0, 0, 1, 0];
 
@@ -348,142 +350,10 @@ fn records_of_every_size_are_the_same_in_both_directions() {
     }
 }
 
-#[test]
-fn every_breach_has_the_same_end() {
+type Rows<'r> = Vec<(&'r str, Vec<Act>)>;
+
+fn check_rows(rows: Rows<'_>) {
     let setting = Setting::new();
-    let long = |bytes| vec![7; bytes];
-    let rows: Vec<(&str, Vec<Act>)> = vec![
-        ("nothing", vec![]),
-        ("padding only", vec![Act::Forge(START, vec![0; 9])]),
-        ("no byte at all", vec![Act::Forge(START, vec![])]),
-        (
-            "too short for a tag",
-            vec![Act::Raw([&START[..], &[0, 15], &[1; 15]].concat())],
-        ),
-        ("empty data", vec![Act::Raw([&START[..], &[0, 0]].concat())]),
-        ("empty alert", vec![Act::Raw(vec![ALERT, 3, 3, 0, 0])]),
-        ("longest", vec![Act::Send(DATA, long(16_384), 0)]),
-        (
-            "longest with padding",
-            vec![Act::Send(DATA, long(16_384), 1)],
-        ),
-        ("too much padding", vec![Act::Send(DATA, long(1), 16_384)]),
-        (
-            "all the padding there may be",
-            vec![Act::Send(DATA, long(1), 16_383)],
-        ),
-        ("too long", vec![Act::Send(DATA, long(16_385), 0)]),
-        ("far too long", vec![Act::Send(DATA, long(18_000), 0)]),
-        (
-            "longer than TLS",
-            vec![Act::Raw([&START[..], &[0x48, 0]].concat())],
-        ),
-        (
-            "as long as TLS",
-            vec![Act::Raw(
-                [&START[..], &[0x47, 0xff], &long(0x47ff)].concat(),
-            )],
-        ),
-        ("no type of a record", vec![Act::Raw(vec![19])]),
-        ("no type of a record", vec![Act::Raw(vec![25, 3, 3])]),
-        ("no version", vec![Act::Raw(vec![DATA, 4, 0])]),
-        (
-            "a plain change of ciphers",
-            vec![Act::Raw(vec![20, 3, 3, 0, 1, 1])],
-        ),
-        ("a broken one", vec![Act::Raw(vec![20, 3, 3, 0, 1, 2])]),
-        ("a long one", vec![Act::Raw(vec![20, 3, 3, 0, 2, 1, 1])]),
-        (
-            "a plain alert",
-            vec![Act::Raw(vec![ALERT, 3, 3, 0, 2, 2, 40])],
-        ),
-        (
-            "a plain goodbye",
-            vec![Act::Raw(vec![ALERT, 3, 3, 0, 2, 1, 0])],
-        ),
-        (
-            "plain data",
-            vec![Act::Raw([&START[..], &[0, 4], b"data"].concat())],
-        ),
-        (
-            "an encrypted change of ciphers",
-            vec![Act::Send(20, vec![1], 0)],
-        ),
-        ("a heartbeat", vec![Act::Send(24, vec![1, 0, 0], 0)]),
-        ("an unknown type", vec![Act::Send(77, vec![1], 0)]),
-        (
-            "a goodbye",
-            vec![Act::Send(ALERT, vec![1, 0], 0), data(b"unheard")],
-        ),
-        ("a fatal goodbye", vec![Act::Send(ALERT, vec![2, 0], 5)]),
-        ("a fatal alert", vec![Act::Send(ALERT, vec![2, 40], 0)]),
-        ("an unknown alert", vec![Act::Send(ALERT, vec![2, 211], 0)]),
-        ("a warning", vec![Act::Send(ALERT, vec![1, 41], 0)]),
-        (
-            "a cancel",
-            vec![Act::Send(ALERT, vec![1, 90], 0), data(b"heard")],
-        ),
-        (
-            "a level that there is not",
-            vec![Act::Send(ALERT, vec![3, 0], 0)],
-        ),
-        ("half an alert", vec![Act::Send(ALERT, vec![1], 0)]),
-        (
-            "an alert and a half",
-            vec![Act::Send(ALERT, vec![1, 0, 1], 0)],
-        ),
-        ("an alert of nothing", vec![Act::Send(ALERT, vec![], 3)]),
-        (
-            "two alerts in one",
-            vec![Act::Send(ALERT, vec![1, 90, 1, 0], 0)],
-        ),
-        (
-            "an update of nothing",
-            vec![Act::Send(HANDSHAKE, vec![24, 0, 0, 0], 0)],
-        ),
-        (
-            "an update too long",
-            vec![Act::Send(HANDSHAKE, vec![24, 0, 0, 2, 0, 0], 0)],
-        ),
-        (
-            "an update of two",
-            vec![Act::Send(HANDSHAKE, vec![24, 0, 0, 1, 2], 0)],
-        ),
-        (
-            "two updates in one",
-            vec![Act::Send(HANDSHAKE, [UNASKED, ASKED].concat(), 0)],
-        ),
-        (
-            "a message of 64 KiB",
-            vec![Act::Send(HANDSHAKE, vec![24, 1, 0, 0, 0], 0)],
-        ),
-        (
-            "an update and no new key",
-            vec![Act::Send(HANDSHAKE, UNASKED.to_vec(), 0), data(b"old")],
-        ),
-        ("a new key and no update", vec![Act::NextKey, data(b"new")]),
-        ("half an update", vec![Act::Send(HANDSHAKE, vec![24, 0], 0)]),
-        (
-            "data within an update",
-            vec![Act::Send(HANDSHAKE, vec![24, 0], 0), data(b"between")],
-        ),
-        (
-            "an alert within an update",
-            vec![
-                Act::Send(HANDSHAKE, vec![24, 0], 0),
-                Act::Send(ALERT, vec![1, 0], 0),
-            ],
-        ),
-        (
-            "a change of ciphers within an update",
-            vec![
-                Act::Send(HANDSHAKE, vec![24], 0),
-                Act::Raw(vec![20, 3, 3, 0, 1, 1]),
-            ],
-        ),
-        ("a replay", vec![Act::Replayed, data(b"twice")]),
-        ("a loss", vec![data(b"heard"), Act::Lost, data(b"unheard")]),
-    ];
     for (name, acts) in rows {
         for piece_bytes in PIECES {
             let before = [data(b"before"), Act::Say(10)];
@@ -491,6 +361,103 @@ fn every_breach_has_the_same_end() {
             setting.check(name, &acts, piece_bytes);
         }
     }
+}
+
+fn raw(header: &[u8], payload: &[u8]) -> Vec<Act> {
+    vec![Act::Raw([header, payload].concat())]
+}
+
+fn sent(kind: u8, content: &[u8]) -> Vec<Act> {
+    vec![Act::Send(kind, content.to_vec(), 0)]
+}
+
+fn padded(kind: u8, content: &[u8], padding: usize) -> Vec<Act> {
+    vec![Act::Send(kind, content.to_vec(), padding)]
+}
+
+#[test]
+fn records_that_are_none_have_the_same_end() {
+    let long = |bytes| vec![7; bytes];
+    check_rows(vec![
+        ("nothing", vec![]),
+        ("padding only", vec![Act::Forge(START, vec![0; 9])]),
+        ("no byte at all", vec![Act::Forge(START, vec![])]),
+        ("too short for a tag", raw(&[DATA, 3, 3, 0, 15], &[1; 15])),
+        ("empty data", raw(&[DATA, 3, 3, 0, 0], &[])),
+        ("empty alert", raw(&[ALERT, 3, 3, 0, 0], &[])),
+        ("longest", sent(DATA, &long(16_384))),
+        ("longest with padding", padded(DATA, &long(16_384), 1)),
+        ("too much padding", padded(DATA, &long(1), 16_384)),
+        ("all that may be", padded(DATA, &long(1), 16_383)),
+        ("too long", sent(DATA, &long(16_385))),
+        ("far too long", sent(DATA, &long(18_000))),
+        ("longer than TLS", raw(&[DATA, 3, 3, 0x48, 0], &[])),
+        ("as TLS", raw(&[DATA, 3, 3, 0x47, 0xff], &long(0x47ff))),
+        ("no type", raw(&[19], &[])),
+        ("no type", raw(&[25, 3, 3], &[])),
+        ("no version", raw(&[DATA, 4, 0], &[])),
+        ("a plain change of ciphers", raw(&CHANGE, &[])),
+        ("a broken one", raw(&[20, 3, 3, 0, 1, 2], &[])),
+        ("a long one", raw(&[20, 3, 3, 0, 2, 1, 1], &[])),
+        ("a plain alert", raw(&[ALERT, 3, 3, 0, 2, 2, 40], &[])),
+        ("a plain goodbye", raw(&[ALERT, 3, 3, 0, 2, 1, 0], &[])),
+        ("plain data", raw(&[DATA, 3, 3, 0, 4], b"data")),
+        ("an encrypted change of ciphers", sent(20, &[1])),
+        ("a heartbeat", sent(24, &[1, 0, 0])),
+        ("an unknown type", sent(77, &[1])),
+        ("a replay", vec![Act::Replayed, data(b"twice")]),
+        ("a loss", vec![data(b"heard"), Act::Lost, data(b"unheard")]),
+    ]);
+}
+
+#[test]
+fn alerts_have_the_same_end() {
+    check_rows(vec![
+        (
+            "a goodbye",
+            [sent(ALERT, &[1, 0]), vec![data(b"unheard")]].concat(),
+        ),
+        ("a fatal goodbye", padded(ALERT, &[2, 0], 5)),
+        ("a fatal alert", sent(ALERT, &[2, 40])),
+        ("an unknown alert", sent(ALERT, &[2, 211])),
+        ("a warning", sent(ALERT, &[1, 41])),
+        (
+            "a cancel",
+            [sent(ALERT, &[1, 90]), vec![data(b"heard")]].concat(),
+        ),
+        ("a level that there is not", sent(ALERT, &[3, 0])),
+        ("half an alert", sent(ALERT, &[1])),
+        ("an alert and a half", sent(ALERT, &[1, 0, 1])),
+        ("an alert of nothing", padded(ALERT, &[], 3)),
+        ("two alerts in one", sent(ALERT, &[1, 90, 1, 0])),
+    ]);
+}
+
+#[test]
+fn messages_have_the_same_end() {
+    let begun = |content: &[u8], then: Act| vec![Act::Send(HANDSHAKE, content.to_vec(), 0), then];
+    check_rows(vec![
+        ("an update of nothing", sent(HANDSHAKE, &[24, 0, 0, 0])),
+        ("an update too long", sent(HANDSHAKE, &[24, 0, 0, 2, 0, 0])),
+        ("an update of two", sent(HANDSHAKE, &[24, 0, 0, 1, 2])),
+        (
+            "two updates in one",
+            sent(HANDSHAKE, &[UNASKED, ASKED].concat()),
+        ),
+        ("a message of 64 KiB", sent(HANDSHAKE, &[24, 1, 0, 0, 0])),
+        ("an update and no new key", begun(&UNASKED, data(b"old"))),
+        ("a new key and no update", vec![Act::NextKey, data(b"new")]),
+        ("half an update", sent(HANDSHAKE, &[24, 0])),
+        ("data within an update", begun(&[24, 0], data(b"between"))),
+        (
+            "an alert within it",
+            begun(&[24, 0], Act::Send(ALERT, vec![1, 0], 0)),
+        ),
+        (
+            "a change of ciphers within it",
+            begun(&[24], Act::Raw(CHANGE.to_vec())),
+        ),
+    ]);
 }
 
 #[test]

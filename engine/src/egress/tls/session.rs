@@ -37,6 +37,8 @@ pub(crate) struct Session {
 }
 
 /// Who encrypts and decrypts.
+// Nearly every session is of the largest kind, and in a box itself.
+#[allow(clippy::large_enum_variant)]
 enum Layer {
     /// The handshake, and all of TLS 1.2.
     Rustls(Box<UnbufferedServerConnection>, Option<Box<TrafficSecrets>>),

@@ -8,7 +8,7 @@ use crate::connection::Stepped;
 use crate::connection::pending::Ended;
 use crate::connection::phase::{Phase, Step};
 use crate::connection::slot::Flags;
-use crate::egress::tls::session::Fault;
+use crate::egress::tls::fault::Fault;
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
 use shardcast_protocol::close::CloseCode;

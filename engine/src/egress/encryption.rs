@@ -7,7 +7,7 @@ use crate::connection::Connections;
 use crate::connection::budget::OverBudget;
 use crate::connection::outbox::Encryption;
 use crate::connection::slot::Flags;
-use crate::egress::tls::session::Fault;
+use crate::egress::tls::fault::Fault;
 use crate::egress::tls::sessions::Encrypted;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;

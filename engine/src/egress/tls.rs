@@ -5,6 +5,7 @@
 //! what is pending becomes records.
 
 pub(crate) mod error;
+pub(crate) mod fault;
 pub(crate) mod identity;
 mod keys;
 pub(crate) mod options;

@@ -6,7 +6,7 @@ use crate::application::Application;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
 use crate::driver::boundary::Driver;
-use crate::egress::tls::session::Fault;
+use crate::egress::tls::fault::Fault;
 use crate::types::ticket::Ticket;
 
 /// Handshakes that go on in one tick. A full one costs a few hundred microseconds, so a storm of

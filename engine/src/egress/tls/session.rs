@@ -4,16 +4,14 @@
 //! Invariant: records leave in the order in which they were made. What a handshake, an alert or a
 //! key update made waits in `pending` and precedes everything that is encrypted after it.
 
-use crate::egress::tls::keys::Unusable;
+use crate::egress::tls::fault::Fault;
 use crate::egress::tls::secrets::{TrafficSecrets, catch};
 use crate::egress::tls::server::Tls;
 use crate::egress::tls::traffic::{RecordProgress, Traffic};
 use rustls::HandshakeKind;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use shardcast_protocol::record::{
-    Alert, HEADER_BYTES, PLAINTEXT_BYTES_MAX, RecordError, record_bytes,
-};
+use shardcast_protocol::record::{Alert, HEADER_BYTES, PLAINTEXT_BYTES_MAX, record_bytes};
 use std::fmt;
 
 /// A connection's TLS state. Idle, it owns no buffers.
@@ -57,30 +55,6 @@ enum SessionStage {
     PeerClosed,
     /// Nothing can be sent or received any more; an alert may be pending.
     Failed,
-}
-
-/// Why a session failed.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(crate) enum Fault {
-    /// The peer broke the protocol, or nothing is spoken by both sides. An alert is pending that
-    /// says so.
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-    /// The same, after the handshake of TLS 1.3.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// More handshake bytes than any handshake needs.
-    #[error("the handshake is too long")]
-    TooLong,
-    /// The cipher's limit for one key is reached (RFC 8446 §5.5) and the version knows no new one.
-    #[error("the keys are worn out")]
-    WornOut,
-}
-
-impl From<Unusable> for Fault {
-    fn from(_: Unusable) -> Fault {
-        Fault::WornOut
-    }
 }
 
 /// What encryption adds to a record at most: header 5, explicit nonce 8 or content type 1, tag 16.

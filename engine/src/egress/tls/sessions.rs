@@ -3,8 +3,9 @@
 
 use crate::config::Config;
 use crate::connection::paged::Paged;
+use crate::egress::tls::fault::Fault;
 use crate::egress::tls::server::Tls;
-use crate::egress::tls::session::{Fault, Session};
+use crate::egress::tls::session::Session;
 use crate::types::ticket::Ticket;
 use std::collections::VecDeque;
 

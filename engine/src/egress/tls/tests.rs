@@ -3,10 +3,11 @@
 mod twins;
 
 use crate::egress::tls::error::TlsError;
+use crate::egress::tls::fault::Fault;
 use crate::egress::tls::identity::Identity;
 use crate::egress::tls::options::{ClientCertificates, TlsOptions, TlsVersion};
 use crate::egress::tls::server::Tls;
-use crate::egress::tls::session::{Fault, Session};
+use crate::egress::tls::session::Session;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore};
 use std::io::{Read, Write};

@@ -3,11 +3,12 @@
 //! the same and end the same way.
 
 use super::{Issued, client_config, issue, options};
+use crate::egress::tls::fault::Fault;
 use crate::egress::tls::keys::TrafficKey;
 use crate::egress::tls::provider::provider;
 use crate::egress::tls::secrets::{SecretCatcher, TrafficSecrets, catch};
 use crate::egress::tls::server::Tls;
-use crate::egress::tls::session::{Fault, Session};
+use crate::egress::tls::session::Session;
 use rustls::{
     ClientConfig, ClientConnection, Error, InvalidMessage, PeerMisbehaved, SupportedCipherSuite,
     Tls13CipherSuite,

@@ -299,7 +299,7 @@ fn room(frames: usize, members: u32) -> Box<dyn FnMut()> {
             batch.push(&frame, None);
         }
         let members = member_lists.gather(members.iter().copied());
-        let mut fan_out = batch.close(Recipients::Topic(0), members, None);
+        let mut fan_out = std::mem::take(&mut batch).close(Recipients::Topic(0), members, None);
         while let Some(member) = fan_out.members.next(&member_lists) {
             fan_out.spans(member, Layout::Plain, |start, end| {
                 black_box((member, start, end));

@@ -39,7 +39,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
-use slots::Slots;
+use slots::FreeSlots;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -61,7 +61,7 @@ pub struct PortableDriver {
     events: Vec<epoll::Event>,
     listeners: Listeners,
     connections: Paged<Watched>,
-    slots: Slots,
+    slots: FreeSlots,
     buffers: BufferPool,
     /// Who may be received from, and has no buffer yet.
     waiting: Waiting,
@@ -85,7 +85,7 @@ impl PortableDriver {
     /// What the host refused.
     fn new(
         sockets: Vec<ListenSocket>,
-        slots: Slots,
+        slots: FreeSlots,
         bells: Bells,
         shard: u16,
         counters: Arc<DriverCounters>,

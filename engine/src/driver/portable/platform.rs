@@ -2,7 +2,7 @@
 //! Called by `start`.
 
 use super::bells::Bells;
-use super::slots::Slots;
+use super::slots::FreeSlots;
 use super::{EVENTS_PER_TURN, PortableDriver, buffers};
 use crate::config::Config;
 use crate::driver::bell::Bell;
@@ -16,7 +16,7 @@ pub struct Portable {
     bells: Bells,
 }
 
-fn limits(slots: &Slots) -> PlatformLimits {
+fn limits(slots: &FreeSlots) -> PlatformLimits {
     let events = EVENTS_PER_TURN * size_of::<epoll::Event>();
     PlatformLimits {
         rings: 0,
@@ -48,7 +48,7 @@ impl Platform for Portable {
     }
 
     fn limits(&self, config: &Config) -> PlatformLimits {
-        limits(&Slots::of(config))
+        limits(&FreeSlots::of(config))
     }
 
     fn build(&self, parts: DriverParts<'_>) -> Result<Built<PortableDriver>, Unsupported> {
@@ -58,7 +58,7 @@ impl Platform for Portable {
             listeners,
             counters,
         } = parts;
-        let slots = Slots::of(config);
+        let slots = FreeSlots::of(config);
         let limits = limits(&slots);
         let driver = PortableDriver::new(listeners, slots, self.bells.clone(), shard, counters);
         let driver = driver.map_err(refused)?;

@@ -5,14 +5,14 @@ use crate::run::open_files;
 
 /// The free slots of a shard; those that were used last are used first.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct FreeSlots {
     free: Vec<u32>,
     /// Slots from here on were never used.
     fresh: u32,
     count: u32,
 }
 
-impl Slots {
+impl FreeSlots {
     /// Descriptors of the process that are no shard's: the control plane, logs.
     const OTHER_FILES: usize = 32;
     /// Descriptors of a shard besides its listeners: its epoll instance, its bell and a handle to
@@ -20,8 +20,8 @@ impl Slots {
     const SHARD_FILES: usize = 3;
 
     /// How many each shard of a configuration has in this process.
-    pub(super) fn of(config: &Config) -> Slots {
-        Slots::new(
+    pub(super) fn of(config: &Config) -> FreeSlots {
+        FreeSlots::new(
             config.slots_per_shard(),
             config.listeners.len(),
             config.shards,
@@ -31,11 +31,16 @@ impl Slots {
 
     /// For a shard of `wanted` slots behind `listeners`, one of `shards`, in a process that may
     /// have `open_files` files open: each connection is one. May be fewer than `wanted`.
-    pub(super) fn new(wanted: usize, listeners: usize, shards: usize, open_files: usize) -> Slots {
+    pub(super) fn new(
+        wanted: usize,
+        listeners: usize,
+        shards: usize,
+        open_files: usize,
+    ) -> FreeSlots {
         let others = Self::OTHER_FILES + (Self::SHARD_FILES + listeners) * shards;
         let files = open_files.saturating_sub(others) / shards;
         let count = wanted.min(files).clamp(1, u32::MAX as usize);
-        Slots {
+        FreeSlots {
             free: Vec::new(),
             fresh: 0,
             count: count as u32,
@@ -86,14 +91,14 @@ mod tests {
             ((100_256, 1, 2, 40), (1, 1)),
         ];
         for ((wanted, listeners, shards, open_files), (slots, connections)) in cases {
-            let made = Slots::new(wanted, listeners, shards, open_files);
+            let made = FreeSlots::new(wanted, listeners, shards, open_files);
             assert_eq!((made.count, made.connections_max()), (slots, connections));
         }
     }
 
     #[test]
     fn a_slot_is_used_by_one_at_a_time() {
-        let mut slots = Slots::new(2, 0, 1, 100);
+        let mut slots = FreeSlots::new(2, 0, 1, 100);
         for expected in [Some(0), Some(1), None] {
             let next = slots.next();
             assert_eq!(next, expected);

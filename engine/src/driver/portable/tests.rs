@@ -19,7 +19,7 @@ impl RealDriver for PortableDriver {
 }
 
 fn driver(listeners: Vec<ListenSocket>, wanted: usize) -> PortableDriver {
-    let slots = Slots::new(wanted, 1, 1, 1_000);
+    let slots = FreeSlots::new(wanted, 1, 1, 1_000);
     PortableDriver::new(listeners, slots, Bells::default(), 0, Arc::default()).unwrap()
 }
 
@@ -156,7 +156,7 @@ fn who_finds_no_slot_waits_until_one_is_free() {
 fn a_bell_ends_a_wait() {
     let bells = Bells::default();
     let make = |shard| {
-        let slots = Slots::new(8, 0, 2, 1_000);
+        let slots = FreeSlots::new(8, 0, 2, 1_000);
         PortableDriver::new(Vec::new(), slots, bells.clone(), shard, Arc::default()).unwrap()
     };
     let (mut sleeper, mut other) = (make(0), make(1));

@@ -26,6 +26,7 @@ pub mod run;
 pub mod scale;
 pub mod server;
 pub mod statistics;
+pub mod storm;
 pub mod table;
 pub mod tokens;
 pub mod work;

@@ -6,7 +6,8 @@ use crate::command;
 use crate::load::Load;
 use crate::namespace::Namespace;
 use crate::prepare::Places;
-use crate::server::Server;
+use crate::server::{Server, Storm, Threads};
+use crate::storm::Connects;
 use crate::work::Work;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -94,13 +95,25 @@ impl Runner {
         command.extend(["--url", &url, "--server-pid", &pid, "--json"].map(OsString::from));
         command.push(self.report.clone().into_os_string());
         let within = LOAD_TIME_MAX + Duration::from_secs(u64::from(seconds));
+        let storm = match server.storm {
+            Storm::None => None,
+            Storm::Of(header) => Some(Connects::start(address, header)),
+        };
+        let before = shards_cpu_us(started.id());
         let status = self.start(command, complaints)?.wait(within)?;
+        let shards_us = shards_cpu_us(started.id()).saturating_sub(before) as f64;
+        drop(storm);
         let text = fs::read_to_string(&self.report).unwrap_or_default();
-        serde_json::from_str(&text).map_err(|error| {
+        let mut load: Load = serde_json::from_str(&text).map_err(|error| {
             io::Error::other(format!(
                 "the load generator ended with {status}, report: {error}"
             ))
-        })
+        })?;
+        if server.threads == Threads::Shards {
+            let messages = (load.rate_per_s * load.duration_s).max(1.0);
+            load.server.cpu_us_per_message = Some(shards_us / messages);
+        }
+        Ok(load)
     }
 
     fn start(&self, command: Vec<OsString>, complaints: &File) -> io::Result<Child> {
@@ -123,6 +136,32 @@ impl Runner {
     }
 }
 
+/// CPU time of a process's shards, user and system, in µs. 0 where the kernel does not tell.
+fn shards_cpu_us(process: u32) -> u64 {
+    /// Of `/proc` (`sysconf(_SC_CLK_TCK)`, 100 a second on every Linux).
+    const TICK_US: u64 = 10_000;
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    let stats = threads
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+            ticks_of_shard(&stat)
+        });
+    TICK_US * stats.sum::<u64>()
+}
+
+/// User and system time of a thread, if it is a shard's (proc_pid_stat(5)).
+fn ticks_of_shard(stat: &str) -> Option<u64> {
+    let (before, after) = stat.rsplit_once(") ")?;
+    let (_, name) = before.split_once('(')?;
+    let mut fields = after.split(' ').skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    name.starts_with("shard")
+        .then(|| Some(ticks()? + ticks()?))?
+}
+
 /// The first complaints name the cause; the rest often says so again for each connection.
 fn beginning(log: &str) -> String {
     let lines: Vec<&str> = log.lines().take(LOG_LINES_MAX).collect();
@@ -132,6 +171,16 @@ fn beginning(log: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cpu_of_shards_is_told_from_that_of_others() {
+        let stat = |name: &str| format!("7 ({name}) S 1 7 7 0 -1 4194368 1 0 0 0 30 12 0 0 20 0 3");
+        assert_eq!(ticks_of_shard(&stat("shard-0")), Some(42));
+        assert_eq!(ticks_of_shard(&stat("shard (1) x")), Some(42));
+        assert_eq!(ticks_of_shard(&stat("tokio-rt-worker")), None);
+        assert_eq!(ticks_of_shard("7"), None);
+        assert_eq!(shards_cpu_us(std::process::id()), 0);
+    }
     use crate::catalogue::find;
     use crate::server::RAW;
 

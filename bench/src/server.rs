@@ -27,6 +27,29 @@ pub struct Server {
     pub scheme: &'static str,
     /// Options of the load generator besides the work's own.
     pub load: &'static [&'static str],
+    /// Whose CPU time is counted.
+    pub threads: Threads,
+    /// What hits it besides, from the first connection of the work to its end.
+    pub storm: Storm,
+}
+
+/// Whose CPU time is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// The process's.
+    All,
+    /// Those of its shards alone, the warm-up included: what is done elsewhere is not to cost them
+    /// anything.
+    Shards,
+}
+
+/// Connects that are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storm {
+    /// None come.
+    None,
+    /// With this header, [`crate::storm::CONNECTS_PER_SECOND`].
+    Of(&'static str),
 }
 
 /// Where a server comes from.
@@ -70,6 +93,8 @@ pub const RAW: Server = Server {
     cores: SERVER_CPU,
     scheme: "ws",
     load: &[],
+    threads: Threads::All,
+    storm: Storm::None,
 };
 
 /// Another build of it, given by path.
@@ -237,6 +262,47 @@ pub const NATIVE_USERS: Server = Server {
     ..NATIVE_TOKENS
 };
 
+/// The same for clients that need no token, with the checks of other tokens on the other core.
+pub const NATIVE_QUIET: Server = Server {
+    key: "native-quiet",
+    name: "shardcast, tokens, quiet",
+    arguments: &[
+        "serve",
+        "--config",
+        "{tokens}",
+        "--set",
+        "auth.tokens=optional",
+        "--shards",
+        "1",
+        "--pin",
+        SERVER_CPU,
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    cores: "0,1",
+    load: &[],
+    threads: Threads::Shards,
+    ..NATIVE_TOKENS
+};
+
+/// The same while others come with tokens that are malformed, so that nothing is checked.
+pub const NATIVE_REFUSING: Server = Server {
+    key: "native-refusing",
+    name: "shardcast, malformed tokens",
+    storm: Storm::Of(tokens::MALFORMED),
+    ..NATIVE_QUIET
+};
+
+/// The same while others come with tokens of ES256 that nobody has signed.
+pub const NATIVE_CHECKING: Server = Server {
+    key: "native-checking",
+    name: "shardcast, ES256 tokens",
+    storm: Storm::Of(tokens::UNSIGNED),
+    ..NATIVE_QUIET
+};
+
 /// The prototype, given by path, with the constants that it was measured with.
 pub const FLOOR: Server = Server {
     key: "floor",
@@ -360,6 +426,9 @@ pub const SERVERS: &[Server] = &[
     NATIVE_LIMITS,
     NATIVE_TOKENS,
     NATIVE_USERS,
+    NATIVE_QUIET,
+    NATIVE_REFUSING,
+    NATIVE_CHECKING,
     BUN,
     BUN_TLS,
     BUN_DEFLATE,

@@ -3,9 +3,9 @@
 mod terms;
 
 use crate::server::{
-    BUN, BUN_DEFLATE, FLOOR, MONOIO, NATIVE, NATIVE_LIMITS, NATIVE_TOKENS, NATIVE_USERS, RAW,
-    RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_PORTABLE, RAW_TLS, RAW_TWO_SHARDS, TUNGSTENITE,
-    TUNGSTENITE_EACH,
+    BUN, BUN_DEFLATE, FLOOR, MONOIO, NATIVE, NATIVE_CHECKING, NATIVE_LIMITS, NATIVE_QUIET,
+    NATIVE_REFUSING, NATIVE_TOKENS, NATIVE_USERS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT,
+    RAW_PORTABLE, RAW_TLS, RAW_TWO_SHARDS, TUNGSTENITE, TUNGSTENITE_EACH,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
 use crate::work::{Baseline, Goal, Group, Work};
@@ -299,6 +299,18 @@ pub static WORKS: &[Work] = &[
         goals: &[
             Goal::ratio(CpuPerConnect, NATIVE_TOKENS, NATIVE).must(1.25),
             Goal::ratio(CpuPerConnect, NATIVE_USERS, NATIVE).must(1.25),
+        ],
+    },
+    Work {
+        name: "tokens-storm-1000",
+        title: "broadcast × 1,000 at 20k/s in a storm of tokens",
+        group: Group::Engines,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 20 --burst 1",
+        figures: &[P99, CpuPerMessage],
+        servers: &[NATIVE_QUIET, NATIVE_REFUSING, NATIVE_CHECKING],
+        goals: &[
+            Goal::ratio(P99, NATIVE_CHECKING, NATIVE_QUIET).must(2.0),
+            Goal::ratio(CpuPerMessage, NATIVE_CHECKING, NATIVE_REFUSING).must(1.05),
         ],
     },
     Work {

@@ -46,6 +46,12 @@ threshold = 64
 level = "warn"
 "#;
 
+/// Checks tokens, none of which anybody can sign: the private key was thrown away.
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAESkTrPki3l1xNdQZOOURVlqLPyt6O\n\
+    Qwmabwkoa0qPl0KgWYtfd3l4P27Wdb0IyMWawZZcJKPqmkKD/eJ3dpj3Qg==\n\
+    -----END PUBLIC KEY-----\n";
+
 /// Words in the names of the attacks that are run, each by itself; without it all are.
 const ONLY: &str = "SHARDCAST_ATTACK";
 
@@ -64,7 +70,12 @@ const WAVES: &[&[Attack]] = &[
 #[test]
 fn honest_clients_lose_nothing_and_attackers_end() {
     let certificates = Certificates::make();
-    let toml = format!("{SERVER}{}", certificates.toml());
+    let key = certificates.file("tokens.pem");
+    std::fs::write(&key, PUBLIC_KEY).expect("a temporary file");
+    let tokens = format!(
+        "[auth]\ntokens = \"optional\"\n[auth.keys.main]\nalgorithm = \"ES256\"\npublic_key = \"{key}\"\n"
+    );
+    let toml = format!("{SERVER}{}{tokens}", certificates.toml());
     let served = Served::start(env!("CARGO_BIN_EXE_served"), &toml);
     let places = Places::of(&served, &certificates);
     let crowd = Crowd::gather(&places);

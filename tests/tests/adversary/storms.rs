@@ -4,6 +4,7 @@
 use crate::attack::{Attack, Ending, Tally};
 use crate::crowd::{Places, plain};
 use shardcast_tests::events::{post, stream};
+use shardcast_tests::upgrade_with;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread::JoinHandle;
@@ -68,6 +69,22 @@ pub(crate) const ATTACKS: &[Attack] = &[
         memory_bytes_max: HELD as u64 * (8 << 10),
     },
     Attack {
+        name: "tokens that nobody has signed",
+        run: |places| {
+            storm(|| {
+                let mut socket = plain(places.ws);
+                let bearer = format!("Authorization: Bearer {UNSIGNED}\r\n");
+                let request = upgrade_with(&bearer);
+                socket.write_all(request.as_bytes()).expect("a new socket");
+                Ending::of(&mut socket)
+            })
+        },
+        // More than may wait for their check are told to come back.
+        endings: &[Ending::Status(401), Ending::Status(503)],
+        cpu_ns_max: 1_500_000,
+        memory_bytes_max: 64 << 20,
+    },
+    Attack {
         name: "posts to event streams without end",
         run: posts,
         endings: &[Ending::Served],
@@ -75,6 +92,10 @@ pub(crate) const ATTACKS: &[Attack] = &[
         memory_bytes_max: 16 << 20,
     },
 ];
+
+/// A token of ES256 with a signature of the right length.
+const UNSIGNED: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJldmUiLCJleHAiOjk5OTk5OTk5OTl9.\
+    AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs8PT4_QA";
 
 const HALF_A_HEAD: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgr";
 

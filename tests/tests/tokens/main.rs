@@ -9,6 +9,7 @@ mod commands;
 mod embedded;
 mod jwks;
 mod messages;
+mod nowhere;
 mod revoked;
 mod rooms;
 mod signed;

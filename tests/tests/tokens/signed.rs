@@ -34,6 +34,11 @@ impl Folder {
         fs::write(&path, content).expect("a temporary file");
         path.display().to_string()
     }
+
+    /// The text of a file.
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).expect("a file")
+    }
 }
 
 impl Drop for Folder {

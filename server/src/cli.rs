@@ -200,7 +200,8 @@ impl Sources {
 fn check_token(sources: &Sources, token: &str) -> ExitCode {
     let checked = sources.settings().and_then(|(settings, _)| {
         let token = tokens::token_of(token).map_err(|why| vec![why])?;
-        tokens::check(settings.auth(), &token)
+        let state_file = settings.operators().state_file();
+        tokens::check(settings.auth(), state_file, &token)
     });
     match checked {
         Ok((page, true)) => print(&page),

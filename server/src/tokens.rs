@@ -4,6 +4,7 @@
 //! Invariant: `gen-token` prints the token and nothing else to standard output, and `check-token`
 //! tells the first rule that a token breaks, as the server would.
 
+use crate::admin::kept::Refusing;
 use crate::auth::claims::{Purpose, Verified};
 use crate::auth::compact::CompactToken;
 use crate::auth::fault::TokenFault;
@@ -19,7 +20,7 @@ use clap::Args;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,7 +171,12 @@ impl NewToken {
 }
 
 /// What the server would say of a token: the page, and whether it takes it.
-pub(crate) fn check(settings: &AuthSettings, token: &str) -> Result<(String, bool), Vec<String>> {
+/// Those that operators have revoked are known by the file that keeps them.
+pub(crate) fn check(
+    settings: &AuthSettings,
+    state_file: Option<&Path>,
+    token: &str,
+) -> Result<(String, bool), Vec<String>> {
     let read = files::read(settings);
     let read = read.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let sets: Vec<_> = (read.sets.into_iter().map(KeySet::new))
@@ -181,6 +187,14 @@ pub(crate) fn check(settings: &AuthSettings, token: &str) -> Result<(String, boo
     let mut page = String::new();
     describe(&mut page, token);
     let verifier = Verifier::new(keys, settings.rules());
+    if let Some(path) = state_file {
+        let refusing = Refusing {
+            bans: Arc::default(),
+            revocations: Some(verifier.revocations().clone()),
+        };
+        let read = refusing.read(path);
+        read.map_err(|error| vec![error.to_string()])?;
+    }
     let verified = match verifier.verify(token, Purpose::Connection) {
         // It names a room.
         Err(TokenFault::Purpose) => verifier.verify(token, Purpose::Room),
@@ -277,6 +291,10 @@ fn hint(settings: &AuthSettings, fault: TokenFault) -> Option<String> {
         }
         TokenFault::Issuer => format!("auth.issuer is {}", listed(&settings.issuers.0)),
         TokenFault::Audience => format!("auth.audience is {}", listed(&settings.audiences.0)),
+        TokenFault::Revoked => {
+            "admin.state_file has its jti, its user, or a time before which all are revoked"
+                .to_owned()
+        }
         TokenFault::Expired | TokenFault::NotYetValid(_) => {
             format!("auth.leeway is {} s", settings.leeway.as_secs())
         }

@@ -84,6 +84,21 @@ impl Refusing {
         (self.bans.changes(), revoked)
     }
 
+    /// Takes in what the file has, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub(crate) fn read(&self, path: &Path) -> Result<(), NotKept> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let content = |why: String| NotKept::Content(path.to_owned(), why);
+        let bytes = read_file(path, Keeper::FILE_BYTES_MAX);
+        let bytes = bytes.map_err(|error| NotKept::Io(path.to_owned(), error.to_string()))?;
+        let kept = serde_json::from_slice(&bytes).map_err(|error| content(error.to_string()))?;
+        self.restore(kept).map_err(content)
+    }
+
     /// Takes in what a file has kept.
     fn restore(&self, kept: KeptFile) -> Result<(), String> {
         let now = unix_now();
@@ -192,13 +207,7 @@ impl Keeper {
     /// The file cannot be read or written, or is none.
     pub(crate) fn start(path: PathBuf, refusing: Refusing) -> Result<Keeper, NotKept> {
         let io = |error: &dyn ToString| NotKept::Io(path.clone(), error.to_string());
-        let content = |why: String| NotKept::Content(path.clone(), why);
-        if path.exists() {
-            let bytes = read_file(&path, Keeper::FILE_BYTES_MAX).map_err(|error| io(&error))?;
-            let kept =
-                serde_json::from_slice(&bytes).map_err(|error| content(error.to_string()))?;
-            refusing.restore(kept).map_err(content)?;
-        }
+        refusing.read(&path)?;
         let seen = refusing.changes();
         write(&path, &refusing.kept()).map_err(|error| io(&error))?;
         let (sender, asked) = sync_channel(Keeper::WAITING_MAX);

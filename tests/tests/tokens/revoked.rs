@@ -6,6 +6,7 @@ use crate::{asked, bearer, outcome, serve};
 use serde_json::{Value, json};
 use shardcast_tests::{Raw, Served, wait_until};
 use std::net::SocketAddr;
+use std::process::Command;
 
 /// What a bearer hears.
 const REVOKED: &str = "the token has been revoked";
@@ -184,6 +185,19 @@ fn neither_a_restart_nor_a_crash_lets_them_in_again() {
     assert_eq!(status(&served, &named("1")).0, 401);
     assert_eq!(status(&served, &aged("ann", 60)).0, 401);
     assert_eq!(status(&served, &named("2")).0, 101);
+    // The command knows of it, too.
+    let secret = folder.write("secret", SECRET);
+    let key = format!("[auth.keys.main]\nalgorithm = \"HS256\"\nsecret_file = \"{secret}\"\n");
+    let toml = format!("{more}[auth]\ntokens = \"required\"\n{key}");
+    let configuration = folder.write("toml", &toml);
+    for (id, told) in [("1", "refused: revoked: "), ("2", "valid: ")] {
+        let checked = Command::new(env!("CARGO_BIN_EXE_served"))
+            .args(["check-token", &named(id), "--config", &configuration])
+            .output();
+        let page = checked.expect("it runs").stdout;
+        let page = String::from_utf8(page).expect("UTF-8");
+        assert!(page.contains(told), "{page}");
+    }
     let unban = json!({"address": "192.0.2.0/24"});
     let lifted = call(&served, "/api/unban", &unban);
     assert_eq!(lifted, (200, json!({"lifted": true})));

@@ -165,6 +165,7 @@ fn the_server_works_under_the_unit_s_filter() {
         .arg(filter)
         .args([&numbers.join(","), PROGRAM, "serve", "--listen"])
         .args(["127.0.0.1:0", "--admin", "127.0.0.1:0", "--shards", "2"])
+        .args(["--driver", "uring"])
         .args(["--set", &format!("admin.state_file={}", state.display())]);
     let mut program = Program::start(&mut command);
     let ready = program.line().unwrap_or_default();

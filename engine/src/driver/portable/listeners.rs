@@ -12,9 +12,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-/// Connections that one turn accepts from one listener; who still waits is accepted in the next.
-pub(super) const ACCEPTS_PER_TURN: usize = 16;
-
 /// After an accept failed for want of something, in milliseconds.
 const PAUSE_MS: Millis = 100;
 

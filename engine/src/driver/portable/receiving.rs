@@ -7,10 +7,10 @@
 
 use super::PortableDriver;
 use super::connection::{Readiness, Watched};
-use super::listeners::{ACCEPTS_PER_TURN, AcceptOutcome};
+use super::listeners::AcceptOutcome;
 use super::token::{RECEIVES, Token};
 use crate::connection::peer::Peer;
-use crate::driver::boundary::{Completion, ReceiveEnd};
+use crate::driver::boundary::{ACCEPTS_PER_TURN, Completion, ReceiveEnd};
 use crate::driver::waiting::GREEDY_PER_TICK;
 use crate::types::ticket::Ticket;
 use rustix::event::epoll::{self, EventFlags};

@@ -173,14 +173,11 @@ impl Client {
         options: SubscribeOptions,
         handler: Option<Handler>,
     ) -> Result<Subscription, Error> {
-        let (id, sink) = self.shared().change(|core| {
-            let id = core.new_id();
-            let (ear, sink) = options.into_ear(id, handler);
-            let heard = match room {
-                Some(room) => core.subscribe(room, ear),
-                None => core.subscribe_direct(ear),
-            };
-            heard.map(|()| (id, sink))
+        let id = self.shared().lock().new_id();
+        let (ear, sink) = options.into_ear(id, handler);
+        self.shared().change(|core| match room {
+            Some(room) => core.subscribe(room, ear),
+            None => core.subscribe_direct(ear),
         })?;
         let keeper: Arc<dyn Keeper> = Arc::clone(self.shared()) as Arc<dyn Keeper>;
         Ok(Subscription::new(keeper, id, room, sink))

@@ -36,6 +36,16 @@ use std::time::{Duration, Instant};
 /// Adaptive batches wait for this part of a round trip at most.
 const ADAPTIVE_BATCH_SHARE: u32 = 64;
 
+/// A subscription that a client takes no more, to be dropped while nothing is locked.
+pub(crate) struct Unheard(Ear);
+
+impl From<Unheard> for Error {
+    fn from(Unheard(ear): Unheard) -> Error {
+        drop(ear);
+        Error::closed()
+    }
+}
+
 /// What a connection agreed on when it was opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Agreed {
@@ -52,7 +62,7 @@ pub(crate) struct Core {
     pub(crate) rooms: Rooms,
     pub(crate) outbox: Outbox,
     inbox: Inbox,
-    /// Who hears what is for this client's user or for everyone.
+    /// Who hears what is for this client's user or for everyone, all as streams.
     direct: Vec<Ear>,
     budget: Budget,
     rng: StdRng,
@@ -182,17 +192,17 @@ impl Core {
 
     // What the user does.
 
-    pub(crate) fn subscribe(&mut self, room: &str, ear: Ear) -> Result<(), Error> {
+    pub(crate) fn subscribe(&mut self, room: &str, ear: Ear) -> Result<(), Unheard> {
         if self.state == State::Closed {
-            return Err(Error::closed());
+            return Err(Unheard(ear));
         }
         self.rooms.subscribe(room, ear, &mut self.calls);
         Ok(())
     }
 
-    pub(crate) fn subscribe_direct(&mut self, mut ear: Ear) -> Result<(), Error> {
+    pub(crate) fn subscribe_direct(&mut self, mut ear: Ear) -> Result<(), Unheard> {
         if self.state == State::Closed {
-            return Err(Error::closed());
+            return Err(Unheard(ear));
         }
         ear.active = true;
         self.direct.push(ear);
@@ -201,13 +211,14 @@ impl Core {
 
     pub(crate) fn unsubscribe(&mut self, room: Option<&str>, id: u64) {
         match room {
-            Some(room) => self.rooms.unsubscribe(room, id),
-            None => self.direct.retain(|ear| {
-                if ear.id == id {
+            Some(room) => self.rooms.unsubscribe(room, id, &mut self.calls),
+            None => {
+                if let Some(at) = self.direct.iter().position(|ear| ear.id == id) {
+                    let ear = self.direct.remove(at);
                     ear.sink.end(None);
+                    self.calls.push(Call::Drop(ear));
                 }
-                ear.id != id
-            }),
+            }
         }
     }
 
@@ -246,9 +257,10 @@ impl Core {
         self.end_error.clone_from(&error);
         self.connection = None;
         self.enter(StateEvent::Ended);
-        self.rooms.close(error.as_ref());
+        self.rooms.close(error.as_ref(), &mut self.calls);
         for ear in self.direct.drain(..) {
             ear.sink.end(error.clone());
+            self.calls.push(Call::Drop(ear));
         }
         self.requests.close(&error.unwrap_or_else(Error::closed));
     }

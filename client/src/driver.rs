@@ -167,8 +167,11 @@ fn changed_status(shared: &Shared, core: &Core) -> Option<crate::state::Status> 
 /// Handlers of the user: one that panics harms nobody else.
 fn call(mut calls: Vec<Call>) -> (Vec<Call>, u64) {
     let mut panics = 0;
-    for Call { handler, item } in calls.drain(..) {
-        let called = catch_unwind(AssertUnwindSafe(|| handler(&item)));
+    for call in calls.drain(..) {
+        let called = catch_unwind(AssertUnwindSafe(|| match call {
+            Call::Handler(handler, item) => handler(&item),
+            Call::Drop(ear) => drop(ear),
+        }));
         panics += u64::from(called.is_err());
     }
     (calls, panics)

@@ -79,10 +79,15 @@ impl Outbox {
         self.deflating = Deflating::Off;
     }
 
+    /// Of one frame.
+    fn mask(&mut self) -> [u8; 4] {
+        self.rng.random::<u32>().to_ne_bytes()
+    }
+
     /// Adds the message that `write` appends.
     pub(crate) fn message(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.messages += 1;
-        let mask: [u8; 4] = self.rng.random();
+        let mask = self.mask();
         SCRATCH.with_borrow_mut(|(scratch, deflater)| {
             scratch.clear();
             scratch.shrink_to(ROOM_BYTES);
@@ -105,14 +110,14 @@ impl Outbox {
     /// Adds a ping or a pong.
     pub(crate) fn control(&mut self, opcode: OpCode, payload: &[u8]) {
         if self.bytes.len() < CONTROL_BYTES_MAX {
-            let mask = self.rng.random();
+            let mask = self.mask();
             write_client_frame(&mut self.bytes, opcode, payload, mask);
         }
     }
 
     /// Adds a close frame, behind which nothing comes.
     pub(crate) fn close(&mut self, code: CloseCode) {
-        let mask = self.rng.random();
+        let mask = self.mask();
         let payload = code.get().to_be_bytes();
         write_client_frame(&mut self.bytes, OpCode::Close, &payload, mask);
     }

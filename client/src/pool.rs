@@ -219,8 +219,9 @@ impl Pool {
         let chosen = placing.choose(shared, Some(room));
         let at = *placing.rooms.entry(Arc::from(room)).or_insert(chosen);
         let member = shared.members[at].shared();
-        member.change(|core| core.subscribe(room, ear))?;
+        let taken = member.change(|core| core.subscribe(room, ear));
         drop(placing);
+        taken?;
         let keeper: Arc<dyn Keeper> = Arc::clone(shared) as Arc<dyn Keeper>;
         Ok(Subscription::new(keeper, id, Some(room), sink))
     }

@@ -54,17 +54,20 @@ impl fmt::Debug for Ear {
     }
 }
 
-/// An item for a handler, which is called once the core is not locked.
-pub(crate) struct Call {
-    pub(crate) handler: Handler,
-    pub(crate) item: Item,
+/// What is done once the core is not locked any more, for it is the user's code.
+pub(crate) enum Call {
+    /// Called with an item.
+    Handler(Handler, Item),
+    /// Dropped, with whatever it has captured.
+    Drop(Ear),
 }
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("item", &self.item)
-            .finish_non_exhaustive()
+        match self {
+            Call::Handler(_, item) => f.debug_tuple("Handler").field(item).finish(),
+            Call::Drop(ear) => f.debug_tuple("Drop").field(ear).finish(),
+        }
     }
 }
 
@@ -161,9 +164,11 @@ impl Room {
         }
     }
 
-    pub(crate) fn remove(&mut self, id: u64) {
+    pub(crate) fn remove(&mut self, id: u64, calls: &mut Vec<Call>) {
         if let Some(at) = self.ears.iter().position(|ear| ear.id == id) {
-            self.ears.remove(at).sink.end(None);
+            let ear = self.ears.remove(at);
+            ear.sink.end(None);
+            calls.push(Call::Drop(ear));
         }
     }
 
@@ -242,7 +247,7 @@ impl Room {
         match &mut self.ears[..] {
             [only] => {
                 if only.active && push(only, item, calls) == Pushed::Failed {
-                    self.ears.clear();
+                    calls.extend(self.ears.pop().map(Call::Drop));
                 }
             }
             _ => self.hear_all(&item, calls),
@@ -250,14 +255,22 @@ impl Room {
     }
 
     fn hear_all(&mut self, item: &Item, calls: &mut Vec<Call>) {
-        self.ears
-            .retain(|ear| !ear.active || push(ear, item.clone(), calls) == Pushed::GoesOn);
+        let ids: Vec<u64> = self
+            .ears
+            .iter()
+            .filter(|ear| ear.active)
+            .map(|ear| ear.id)
+            .collect();
+        for id in ids {
+            self.tell(id, item, calls);
+        }
     }
 
-    /// It cannot be joined: all its subscriptions end.
-    pub(crate) fn refused(&mut self, error: &Error) {
+    /// It cannot be joined, or the client has ended: so do all its subscriptions.
+    pub(crate) fn end(&mut self, error: Option<&Error>, calls: &mut Vec<Call>) {
         for ear in self.ears.drain(..) {
-            ear.sink.end(Some(error.clone()));
+            ear.sink.end(error.cloned());
+            calls.push(Call::Drop(ear));
         }
     }
 
@@ -279,7 +292,7 @@ impl Room {
         if let Some(at) = found
             && push(&self.ears[at], item.clone(), calls) == Pushed::Failed
         {
-            self.ears.remove(at);
+            calls.push(Call::Drop(self.ears.remove(at)));
         }
     }
 }
@@ -288,8 +301,7 @@ fn push(ear: &Ear, item: Item, calls: &mut Vec<Call>) -> Pushed {
     match &ear.handler {
         None => ear.sink.push(item),
         Some(handler) => {
-            let handler = Arc::clone(handler);
-            calls.push(Call { handler, item });
+            calls.push(Call::Handler(Arc::clone(handler), item));
             Pushed::GoesOn
         }
     }

@@ -136,11 +136,11 @@ impl Rooms {
         self.dirty.push(Arc::clone(&room.name));
     }
 
-    pub(crate) fn unsubscribe(&mut self, name: &str, id: u64) {
+    pub(crate) fn unsubscribe(&mut self, name: &str, id: u64, calls: &mut Vec<Call>) {
         let Some(room) = self.rooms.get_mut(name) else {
             return;
         };
-        room.remove(id);
+        room.remove(id, calls);
         self.changed(name);
     }
 
@@ -182,12 +182,10 @@ impl Rooms {
         });
     }
 
-    pub(crate) fn close(&mut self, error: Option<&Error>) {
+    pub(crate) fn close(&mut self, error: Option<&Error>, calls: &mut Vec<Call>) {
         self.disconnected();
-        for (_, room) in self.rooms.drain() {
-            for ear in room.ears {
-                ear.sink.end(error.cloned());
-            }
+        for (_, mut room) in self.rooms.drain() {
+            room.end(error, calls);
         }
     }
 
@@ -248,24 +246,26 @@ impl Rooms {
         self.under_way + self.batches.len() + tokens > 0
     }
 
-    /// The room of a message, if it is one of ours.
-    pub(crate) fn name_of(&self, name: &str) -> Option<&Arc<str>> {
-        self.rooms.get(name).map(|room| &room.name)
-    }
-
-    /// Hands an item to its room.
-    pub(crate) fn heard(&mut self, name: &str, item: Item, calls: &mut Vec<Call>) {
+    /// Hands an item to its room: the one that `item` makes, if the room is one of ours.
+    pub(crate) fn heard(
+        &mut self,
+        name: &str,
+        item: impl FnOnce(&Arc<str>) -> Item,
+        calls: &mut Vec<Call>,
+    ) {
         let Some(room) = self.rooms.get_mut(name) else {
             return;
         };
         match room.membership {
             Membership::In if !room.overflowed => {
+                let item = item(&room.name);
                 room.hear(item, calls);
                 if room.ears.is_empty() {
                     self.changed(name);
                 }
             }
             Membership::Joining if !room.overflowed => {
+                let item = item(&room.name);
                 let bytes = item.held_bytes();
                 if self.early.items < EARLY_MAX && self.early.bytes + bytes <= EARLY_BYTES_MAX {
                     self.early.items += 1;

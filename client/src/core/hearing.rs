@@ -94,40 +94,27 @@ impl Core {
                 .map(|event| Item::Presence(Box::new(event))),
         };
         match (item, &message.room) {
-            (Ok(item), Some(room)) => self.rooms.heard(room, item, &mut self.calls),
+            (Ok(item), Some(room)) => self.rooms.heard(room, |_| item, &mut self.calls),
             (Err(_), _) => self.counts.unreadable += 1,
             (Ok(_), None) => {}
         }
     }
 
     fn published(&mut self, message: &ServerMessage<'_>) {
-        let room = message.room.as_deref();
-        match room.map(|room| self.rooms.name_of(room).cloned()) {
-            // Of a room that nobody here subscribed to any more.
-            Some(None) => {}
-            Some(Some(name)) => {
-                let item = delivered::message(
-                    message,
-                    Some(Arc::clone(&name)),
-                    self.options.encoding,
-                    &mut self.scratch,
-                );
-                self.rooms
-                    .heard(&name, Item::Message(item), &mut self.calls);
-            }
-            None => {
-                let scratch = &mut self.scratch;
-                let item = delivered::message(message, None, self.options.encoding, scratch);
-                let item = Item::Message(item);
-                let calls = &mut self.calls;
-                self.direct.retain(|ear| match &ear.handler {
-                    None => ear.sink.push(item.clone()) == Pushed::GoesOn,
-                    Some(handler) => {
-                        let (handler, item) = (Arc::clone(handler), item.clone());
-                        calls.push(Call { handler, item });
-                        true
-                    }
-                });
+        let (encoding, scratch) = (self.options.encoding, &mut self.scratch);
+        if let Some(room) = message.room.as_deref() {
+            let item = |name: &Arc<str>| {
+                let name = Some(Arc::clone(name));
+                Item::Message(delivered::message(message, name, encoding, scratch))
+            };
+            return self.rooms.heard(room, item, &mut self.calls);
+        }
+        let item = Item::Message(delivered::message(message, None, encoding, scratch));
+        let mut at = 0;
+        while let Some(ear) = self.direct.get(at) {
+            match ear.sink.push(item.clone()) {
+                Pushed::Failed => self.calls.push(Call::Drop(self.direct.remove(at))),
+                Pushed::GoesOn => at += 1,
             }
         }
     }
@@ -207,7 +194,8 @@ impl Core {
                     }
                     Some(error) => {
                         let random = self.random();
-                        self.rooms.refused(now, batch, &error, random)
+                        self.rooms
+                            .refused(now, batch, &error, random, &mut self.calls)
                     }
                 };
                 self.after_rooms(now, after);

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::link::Step;
 use crate::message::{Item, Loss, Lost, Receipt};
 use crate::options::{Adaptive, Options};
+use crate::room::Call;
 use crate::state::State;
 use crate::subscription::SubscribeOptions;
 use rand::rngs::StdRng;
@@ -126,6 +127,7 @@ impl World {
             let (ear, _sink) = SubscribeOptions::default().into_ear(id, Some(Arc::new(handler)));
             self.core
                 .subscribe(&format!("room-{room}"), ear)
+                .map_err(Error::from)
                 .expect("it is open");
         }
     }
@@ -169,7 +171,9 @@ impl World {
             self.at(delay, Event::ToServer(connection, sent));
         }
         for call in self.core.take_calls() {
-            (call.handler)(&call.item);
+            if let Call::Handler(handler, item) = call {
+                handler(&item);
+            }
         }
     }
 

@@ -71,6 +71,7 @@ impl Rooms {
         batch: Batch,
         error: &Error,
         random: f64,
+        calls: &mut Vec<Call>,
     ) -> After {
         self.under_way = self.under_way.saturating_sub(1);
         if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Closed) {
@@ -106,11 +107,11 @@ impl Rooms {
             self.batches.push_front(first);
             return After::Nothing;
         }
-        self.refused_alone(batch, error);
+        self.refused_alone(batch, error, calls);
         After::Nothing
     }
 
-    fn refused_alone(&mut self, batch: Batch, error: &Error) {
+    fn refused_alone(&mut self, batch: Batch, error: &Error, calls: &mut Vec<Call>) {
         let name = Arc::clone(&batch.rooms[0]);
         let Some(room) = self.rooms.get_mut(&name) else {
             return;
@@ -121,7 +122,7 @@ impl Rooms {
             self.batches.push_front(batch);
             return;
         }
-        self.end_room(&name, error);
+        self.end_room(&name, error, calls);
         if error.code() == "room_limit" {
             // The connection is in as many rooms as it may be: the others cannot be joined either.
             let batches = std::mem::take(&mut self.batches);
@@ -130,14 +131,14 @@ impl Rooms {
                 .partition(|batch| batch.asked == Asked::Join);
             self.batches = others;
             for name in joins.iter().flat_map(|batch| &batch.rooms) {
-                self.end_room(name, error);
+                self.end_room(name, error, calls);
             }
         }
     }
 
-    fn end_room(&mut self, name: &Arc<str>, error: &Error) {
+    fn end_room(&mut self, name: &Arc<str>, error: &Error, calls: &mut Vec<Call>) {
         if let Some(mut room) = self.rooms.remove(name) {
-            room.refused(error);
+            room.end(Some(error), calls);
         }
     }
 

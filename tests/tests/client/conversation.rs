@@ -304,6 +304,33 @@ fn several_handlers_of_a_room_come_and_go() {
 }
 
 #[test]
+fn a_handler_may_hold_its_client_and_is_dropped_while_nothing_is_locked() {
+    let served = serve("");
+    run(async {
+        let client = connect(served.address("ws"), quick());
+        let other = client
+            .subscribe("chat:other", SubscribeOptions::default())
+            .expect("open");
+        let captured = (client.clone(), other);
+        let held = client.subscribe_with("chat:held", SubscribeOptions::default(), move |_| {
+            let (client, other) = &captured;
+            assert_eq!(
+                (client.state(), other.room()),
+                (State::Connected, Some("chat:other"))
+            );
+        });
+        let held = held.expect("open");
+        held.joined().await.expect("it joins");
+        // The last client is the handler's, and goes with it.
+        drop(client);
+        drop(held);
+        while served.metric("connections") > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
 fn a_room_that_was_heard_before_is_gone_on_with() {
     let served = serve("");
     run(async {

@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
+mod certificates;
 mod closes;
 mod conversation;
 mod faults;

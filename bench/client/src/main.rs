@@ -14,7 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
-use work::{Client, Figure, Work};
+use usage::resident_bytes;
+use work::{Client, Figure, IDLE, ROOMS, Work};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -94,9 +95,8 @@ fn main() -> ExitCode {
                     seconds,
                     scale,
                 }) => {
-                    let figure = work
-                        .run(client, &address, Duration::from_secs(seconds), scale)
-                        .await?;
+                    let time = Duration::from_secs(seconds);
+                    let figure = run(work, client, &address, time, scale).await?;
                     println!("{}", serde_json::to_string(&figure)?);
                     Ok(ExitCode::SUCCESS)
                 }
@@ -152,6 +152,34 @@ async fn compare(compared: &Compared) -> Outcome<ExitCode> {
     Ok(match missed && !compared.tiny {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
+    })
+}
+
+/// One client does one work in this process. What `idle` holds stays until its end.
+async fn run(
+    work: Work,
+    client: Client,
+    address: &str,
+    time: Duration,
+    scale: usize,
+) -> Outcome<Figure> {
+    let (idle, rooms) = (IDLE / scale, ROOMS / scale);
+    let before = resident_bytes()?;
+    let (messages, cpu_ns, connections) = match (work, client) {
+        (Work::RoundTrip, Client::Tungstenite) => other::round_trips(address, time).await?,
+        (Work::RoundTrip, client) => ours::round_trips(client, address, time).await?,
+        (Work::Subscriptions, Client::Tungstenite) => {
+            other::subscriptions(address, time, rooms).await?
+        }
+        (Work::Subscriptions, client) => ours::subscriptions(client, address, time, rooms).await?,
+        (Work::Idle, Client::Tungstenite) => other::idle(address, idle).await?,
+        (Work::Idle, client) => ours::idle(client, address, idle).await?,
+    };
+    Ok(Figure {
+        messages,
+        cpu_ns,
+        bytes: resident_bytes()?.saturating_sub(before),
+        connections,
     })
 }
 

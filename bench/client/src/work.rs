@@ -1,7 +1,7 @@
 //! The works, and what is counted.
 
-use crate::usage::{cpu, resident_bytes};
-use crate::{Outcome, other, ours};
+use crate::Outcome;
+use crate::usage::cpu;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(crate) const ROOMS: usize = 1_000;
 /// Publishes, each of which every connection hears.
 const PUBLISHES_PER_SECOND: usize = 10_000;
 /// Connections of [`Work::Idle`].
-const IDLE: usize = 400;
+pub(crate) const IDLE: usize = 400;
 
 /// What both send and receive.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -117,37 +117,6 @@ impl Work {
     /// Publishes that somebody else is to make meanwhile, and to how many rooms.
     pub(crate) fn publishes(self, scale: usize) -> Option<(usize, usize)> {
         (self == Work::Subscriptions).then_some((PUBLISHES_PER_SECOND / scale, ROOMS / scale))
-    }
-
-    /// Does it.
-    pub(crate) async fn run(
-        self,
-        client: Client,
-        address: &str,
-        time: Duration,
-        scale: usize,
-    ) -> Outcome<Figure> {
-        let idle = IDLE / scale;
-        let before = resident_bytes()?;
-        let (messages, cpu_ns, connections) = match (self, client) {
-            (Work::RoundTrip, Client::Tungstenite) => other::round_trips(address, time).await?,
-            (Work::RoundTrip, client) => ours::round_trips(client, address, time).await?,
-            (Work::Subscriptions, Client::Tungstenite) => {
-                other::subscriptions(address, time, ROOMS / scale).await?
-            }
-            (Work::Subscriptions, client) => {
-                ours::subscriptions(client, address, time, ROOMS / scale).await?
-            }
-            (Work::Idle, Client::Tungstenite) => other::idle(address, idle).await?,
-            (Work::Idle, client) => ours::idle(client, address, idle).await?,
-        };
-        // What `idle` holds is dropped with the runtime: it leaks its connections until then.
-        Ok(Figure {
-            messages,
-            cpu_ns,
-            bytes: resident_bytes()?.saturating_sub(before),
-            connections,
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Subscribers: this shard's own members of each topic, those of each encoding by themselves, and
 //! the batch that this tick collects for them.
 
+use crate::connection::paged::Paged;
 use crate::topic::batch::{Batch, Turn};
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind};
 use crate::topic::log::options::SlowReader;
@@ -18,7 +19,11 @@ use std::sync::Arc;
 pub(crate) struct LocalTopics {
     /// By encoding, as many as are used; by kind and name.
     names: Vec<PerKind<HashMap<Arc<str>, u32, RandomState>>>,
-    subscriber_lists: Vec<Subscribers>,
+    /// By index. Pages, because a list that moves as it grows leaves its former places behind: where
+    /// each connection is in a room of its own, those were half of what a room cost.
+    subscriber_lists: Paged<Option<Subscribers>>,
+    /// Indices from here on were never used.
+    fresh: u32,
     free: Vec<u32>,
     /// Subscribers whose batch is not empty, in the order of their first frame.
     pub(crate) pending: Vec<u32>,
@@ -68,13 +73,9 @@ impl Subscribers {
     }
 }
 
-const _: () = assert!(size_of::<Subscribers>() <= 48);
+const _: () = assert!(size_of::<Option<Subscribers>>() <= 48);
 
 impl LocalTopics {
-    /// Subscribers that the list gets room for at least when it has none. It grows by an eighth:
-    /// where each connection is in a room of its own, unused room is memory of each of them.
-    const ROOM_LEAST: usize = 16;
-
     /// Rooms with members here: a room counts once for each encoding that its members have.
     pub(crate) fn rooms(&self) -> usize {
         self.count(TopicKind::Room)
@@ -98,24 +99,33 @@ impl LocalTopics {
     pub(crate) fn known(&self, topic: Topic<'_>) -> Option<&TopicKey> {
         let mut tables = self.names.iter();
         let index = tables.find_map(|names| names[topic.kind()].get(topic.name()))?;
-        Some(&self.subscriber_lists[*index as usize].key)
+        Some(&self.at(*index).key)
     }
 
     /// Members of this shard, of all encodings.
     pub(crate) fn members(&self, topic: Topic<'_>) -> usize {
         let tables = self.names.iter();
         let indices = tables.filter_map(|names| names[topic.kind()].get(topic.name()));
-        let members = indices.map(|index| self.subscriber_lists[*index as usize].all().count());
+        let members = indices.map(|index| self.at(*index).all().count());
         members.sum()
     }
 
+    #[inline]
     pub(crate) fn subscribers(&mut self, index: u32) -> &mut Subscribers {
-        &mut self.subscriber_lists[index as usize]
+        let subscribers = self.subscriber_lists[index].as_mut();
+        subscribers.expect("they are claimed")
+    }
+
+    #[inline]
+    fn at(&self, index: u32) -> &Subscribers {
+        let subscribers = self.subscriber_lists[index].as_ref();
+        subscribers.expect("they are claimed")
     }
 
     /// What this tick collects for the subscribers.
     pub(crate) fn batch(&mut self, index: u32) -> &mut Batch {
-        let subscribers = &mut self.subscriber_lists[index as usize];
+        let subscribers = self.subscriber_lists[index].as_mut();
+        let subscribers = subscribers.expect("they are claimed");
         if subscribers.batch == Subscribers::NO_BATCH {
             subscribers.batch = self.free_batches.pop().unwrap_or_else(|| {
                 self.batches.push(Batch::default());
@@ -127,7 +137,7 @@ impl LocalTopics {
 
     /// Takes it away, if anything was collected.
     pub(crate) fn take_batch(&mut self, index: u32) -> Option<Batch> {
-        let batch = &mut self.subscriber_lists[index as usize].batch;
+        let batch = &mut self.subscribers(index).batch;
         let batch = std::mem::replace(batch, Subscribers::NO_BATCH);
         if batch == Subscribers::NO_BATCH {
             return None;
@@ -137,7 +147,7 @@ impl LocalTopics {
     }
 
     pub(crate) fn key(&self, index: u32) -> &TopicKey {
-        &self.subscriber_lists[index as usize].key
+        &self.at(index).key
     }
 
     /// A membership starts to refer to the room.
@@ -146,29 +156,29 @@ impl LocalTopics {
             Some(index) => index,
             None => self.create(encoding, topic),
         };
-        self.subscriber_lists[index as usize].claims += 1;
+        self.subscribers(index).claims += 1;
         index
     }
 
     /// Something is on its way to the members: the subscribers stay until [`LocalTopics::release`].
     #[inline]
     pub(crate) fn retain(&mut self, index: u32) {
-        self.subscriber_lists[index as usize].claims += 1;
+        self.subscribers(index).claims += 1;
     }
 
-    /// Keeps no more than the subscribers in use need. Those behind the last one in use go; the
-    /// places between stay.
+    /// Keeps no more than the subscribers in use need.
     pub(crate) fn release_memory(&mut self) {
         let tables = self.names.iter_mut().flat_map(PerKind::iter_mut);
         tables.for_each(shrink_map);
-        let used = self
-            .subscriber_lists
-            .iter()
-            .rposition(|subscribers| subscribers.claims > 0);
-        let used = used.map_or(0, |last| last + 1);
-        self.subscriber_lists.truncate(used);
-        self.free.retain(|index| (*index as usize) < used);
-        self.subscriber_lists.shrink_to_fit();
+        for page in 0..self.subscriber_lists.pages() {
+            if self.subscriber_lists.page(page).iter().all(Option::is_none) {
+                self.subscriber_lists.drop_page(page);
+            }
+        }
+        if self.free.len() == self.fresh as usize {
+            self.free.clear();
+            self.fresh = 0;
+        }
         self.free.shrink_to_fit();
         self.pending.shrink_to_fit();
         if self.free_batches.len() == self.batches.len() {
@@ -188,20 +198,11 @@ impl LocalTopics {
             batch: Subscribers::NO_BATCH,
             turn: Turn::Free,
         };
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.subscriber_lists[index as usize] = subscribers;
-                index
-            }
-            None => {
-                let lists = &mut self.subscriber_lists;
-                if lists.len() == lists.capacity() {
-                    lists.reserve_exact(Self::ROOM_LEAST.max(lists.len() / 8));
-                }
-                lists.push(subscribers);
-                (lists.len() - 1) as u32
-            }
-        };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.fresh += 1;
+            self.fresh - 1
+        });
+        *self.subscriber_lists.reach(index) = Some(subscribers);
         if self.names.len() <= encoding.index() {
             self.names
                 .resize_with(encoding.index() + 1, PerKind::default);
@@ -214,27 +215,28 @@ impl LocalTopics {
     /// A membership refers to the room no more, or nothing is on its way to it; with the last claim
     /// the subscribers go.
     pub(crate) fn release(&mut self, index: u32) {
-        let subscribers = &mut self.subscriber_lists[index as usize];
+        let subscribers = self.subscribers(index);
         subscribers.claims -= 1;
         if subscribers.claims > 0 {
             return;
         }
+        if self.take_batch(index).is_some() {
+            self.pending.retain(|pending| *pending != index);
+        }
+        let subscribers = self.subscriber_lists[index].take();
+        let subscribers = subscribers.expect("they were claimed until now");
         assert!(
             subscribers.members.is_empty() && subscribers.behind().is_empty(),
             "a member without a membership"
         );
         self.names[subscribers.encoding.index()][subscribers.key.kind()]
             .remove(subscribers.key.name());
-        subscribers.log = None;
-        if self.take_batch(index).is_some() {
-            self.pending.retain(|pending| *pending != index);
-        }
         self.free.push(index);
     }
 
     /// As [`LocalTopics::subscribers`], to look.
     pub(crate) fn subscribers_ref(&self, index: u32) -> &Subscribers {
-        &self.subscriber_lists[index as usize]
+        self.at(index)
     }
 
     #[cfg(any(test, feature = "sim"))]
@@ -242,7 +244,7 @@ impl LocalTopics {
         let tables = self.names.iter().flat_map(PerKind::iter);
         tables
             .flat_map(HashMap::values)
-            .map(|index| (*index, &self.subscriber_lists[*index as usize]))
+            .map(|index| (*index, self.at(*index)))
     }
 }
 

@@ -19,8 +19,8 @@ use std::sync::Arc;
 pub(crate) struct LocalTopics {
     /// By encoding, as many as are used; by kind and name.
     names: Vec<PerKind<HashMap<Arc<str>, u32, RandomState>>>,
-    /// By index. Pages, because a list that moves as it grows leaves its former places behind: where
-    /// each connection is in a room of its own, those were half of what a room cost.
+    /// By index. Pages, because a list that moves as it grows leaves its former places behind:
+    /// where each connection is in a room of its own, those were half of what a room cost.
     subscriber_lists: Paged<Option<Subscribers>>,
     /// Indices from here on were never used.
     fresh: u32,

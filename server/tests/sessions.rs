@@ -2,9 +2,7 @@
 //! come back on any shard, also while the server still thinks that they are there, and go on.
 //! What each keeps with the server is never lost, never forked, and what they hear of rooms is the
 //! rooms' log from where they were, without a gap or a repeat.
-//!
-//! `SHARDCAST_SIM_SEED=n` runs one seed and prints what happens; `SHARDCAST_SIM_SEEDS=n` changes
-//! how many are run.
+//! `shardcast-seeds` says which seeds are run.
 
 use serde_json::{Value, json};
 use shardcast::namespace::{History, Namespace, Namespaces, PresenceOptions};
@@ -17,6 +15,7 @@ use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::reader::{self, FrameEvent, ReadLimits, Role, Step};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{Config, Handle as Engine, Listener};
+use shardcast_seeds::{Printing, Seeds, Tally};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -25,7 +24,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
-const SEEDS: u64 = 200;
+const SEEDS: Seeds = Seeds {
+    again: "cargo test -p shardcast --test sessions seeds",
+    count: 200,
+    happenings: &[
+        "connects",
+        "cuts",
+        "ended",
+        "confirmed",
+        "resumed",
+        "refused",
+    ],
+    least: 100,
+};
 const ROOMS: usize = 3;
 const CLIENTS: usize = 4;
 const STEPS: usize = 3_000;
@@ -105,7 +116,7 @@ struct Client {
     /// Connections that it has given up, which the server may not know.
     ghosts: Vec<SocketId>,
     settles: bool,
-    tally: BTreeMap<&'static str, u64>,
+    tally: Tally,
 }
 
 impl Client {
@@ -121,7 +132,7 @@ impl Client {
             connection: None,
             ghosts: Vec::new(),
             settles: false,
-            tally: BTreeMap::new(),
+            tally: Tally::new(),
         }
     }
 
@@ -607,8 +618,8 @@ impl Simulation {
         });
     }
 
-    fn tally(&self) -> BTreeMap<&'static str, u64> {
-        let mut sum = BTreeMap::new();
+    fn tally(&self) -> Tally {
+        let mut sum = Tally::new();
         for client in &self.clients {
             for (what, count) in &client.tally {
                 *sum.entry(*what).or_default() += count;
@@ -618,23 +629,8 @@ impl Simulation {
     }
 }
 
-/// Says how to run a failing seed again.
-struct Culprit(u64);
-
-impl Drop for Culprit {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let seed = self.0;
-            eprintln!(
-                "SEED={seed}: again with SHARDCAST_SIM_SEED={seed} cargo test -p shardcast --test sessions"
-            );
-        }
-    }
-}
-
-fn run(seed: u64, traced: bool) -> BTreeMap<&'static str, u64> {
-    let _culprit = Culprit(seed);
-    let mut simulation = Simulation::new(seed, traced);
+fn run(seed: u64, printing: Printing) -> Tally {
+    let mut simulation = Simulation::new(seed, printing == Printing::On);
     simulation.go_on();
     simulation.settle();
     simulation.compare();
@@ -646,30 +642,5 @@ fn run(seed: u64, traced: bool) -> BTreeMap<&'static str, u64> {
 
 #[test]
 fn seeds() {
-    if let Ok(seed) = std::env::var("SHARDCAST_SIM_SEED") {
-        eprintln!("{:?}", run(seed.parse().expect("a number"), true));
-        return;
-    }
-    let seeds = std::env::var("SHARDCAST_SIM_SEEDS").ok();
-    let seeds = seeds.map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
-    let mut sum: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..seeds {
-        for (what, count) in run(seed, false) {
-            *sum.entry(what).or_default() += count;
-        }
-    }
-    eprintln!("{seeds} seeds: {sum:?}");
-    for what in [
-        "connects",
-        "cuts",
-        "ended",
-        "confirmed",
-        "resumed",
-        "refused",
-    ] {
-        assert!(
-            sum.get(what).is_some_and(|count| *count >= seeds / 2),
-            "never: {what}"
-        );
-    }
+    SEEDS.run(run);
 }

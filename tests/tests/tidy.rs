@@ -148,13 +148,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     // Every package's tests wait with it, so it knows none.
     ("tests/patience", &[]),
-    ("engine", &["shardcast-protocol", "shardcast-patience"]),
+    ("tests/seeds", &[]),
+    (
+        "engine",
+        &[
+            "shardcast-protocol",
+            "shardcast-patience",
+            "shardcast-seeds",
+        ],
+    ),
     (
         "server",
         &[
             "shardcast-engine",
             "shardcast-protocol",
             "shardcast-patience",
+            "shardcast-seeds",
         ],
     ),
     ("client", &["shardcast-protocol", "shardcast-patience"]),

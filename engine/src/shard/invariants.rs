@@ -235,10 +235,10 @@ fn check_memory(slot: u32, connection: &Connection, core: &Core) {
     );
 }
 
-/// Members and memberships mirror each other, and subscribers are claimed as often as memberships
-/// refer to them.
+/// Members and memberships mirror each other, and subscribers are referred to as often as they
+/// count.
 fn check_rooms(core: &Core) {
-    let mut claims: HashMap<u32, u32> = HashMap::new();
+    let mut references: HashMap<u32, u32> = HashMap::new();
     let encodings = core.connections.admissions.process.encodings.get();
     for (slot, connection) in core.connections.slots.iter() {
         let memberships = core.connections.slots.memberships_ref(slot);
@@ -268,7 +268,7 @@ fn check_rooms(core: &Core) {
                 !decided || membership.is_wanted() && inside,
                 "slot {slot}: {membership:?}"
             );
-            *claims.entry(membership.subscribers).or_default() += 1;
+            *references.entry(membership.subscribers).or_default() += 1;
             let ticket = core.connections.slots.ticket(slot);
             match membership.place() {
                 MemberPlace::Outside => {}
@@ -277,7 +277,7 @@ fn check_rooms(core: &Core) {
             }
         }
     }
-    check_batches(core, &claims);
+    check_batches(core, &references);
     check_cursors(core);
 }
 
@@ -309,7 +309,7 @@ fn check_cursors(core: &Core) {
 }
 
 /// A batch keeps its subscribers as long as something of it is under way.
-fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
+fn check_batches(core: &Core, references: &HashMap<u32, u32>) {
     core.topics.delayed.check(|recipients| {
         let turn = match recipients {
             Recipients::Topic(index) => core.topics.local.subscribers_ref(index).turn,
@@ -325,9 +325,9 @@ fn check_batches(core: &Core, claims: &HashMap<u32, u32>) {
             subscribers.key
         );
         assert_eq!(
-            subscribers.claims(),
-            claims.get(&index).copied().unwrap_or(0) + busy,
-            "claims of {:?}",
+            subscribers.references(),
+            references.get(&index).copied().unwrap_or(0) + busy,
+            "references of {:?}",
             subscribers.key
         );
         for member in subscribers.all() {

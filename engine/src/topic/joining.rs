@@ -218,7 +218,7 @@ impl Topics {
                         return Err(RoomError::Busy);
                     }
                 }
-                let subscribers = self.local.claim(encoding, request.topic);
+                let subscribers = self.local.refer(encoding, request.topic);
                 memberships.insert(Membership::asked(subscribers, request.topic.kind()));
                 subscribers
             }

@@ -8,13 +8,14 @@
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Address;
 use foldhash::quality::RandomState;
-use std::collections::{HashMap, VecDeque};
+use hashlink::LinkedHashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Connections by user.
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
-    users: HashMap<Arc<str>, VecDeque<Address>, RandomState>,
+    users: HashMap<Arc<str>, LinkedHashSet<Address, RandomState>, RandomState>,
 }
 
 impl Seats {
@@ -27,7 +28,7 @@ impl Seats {
         connections_max: u32,
     ) -> Option<Address> {
         let seats = self.users.entry(user.clone()).or_default();
-        seats.push_back(who);
+        seats.insert(who);
         let is_full = seats.len() > connections_max as usize;
         is_full.then(|| seats.pop_front()).flatten()
     }
@@ -37,7 +38,7 @@ impl Seats {
         let Some(seats) = self.users.get_mut(user) else {
             return;
         };
-        seats.retain(|other| *other != who);
+        seats.remove(&who);
         if seats.is_empty() {
             self.users.remove(user);
         }

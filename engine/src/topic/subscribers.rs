@@ -44,7 +44,7 @@ pub(crate) struct Subscribers {
     pub(crate) log: Option<Box<SubscribersLog>>,
     /// Memberships that refer to them, joining and leaving ones included; and one as long as
     /// something is on its way to the members.
-    claims: u32,
+    references: u32,
     /// What this tick collects for them, among the batches; [`Subscribers::NO_BATCH`]: nothing.
     batch: u32,
     pub(crate) turn: Turn,
@@ -151,19 +151,19 @@ impl LocalTopics {
     }
 
     /// A membership starts to refer to the room.
-    pub(crate) fn claim(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
+    pub(crate) fn refer(&mut self, encoding: EncodingId, topic: Topic<'_>) -> u32 {
         let index = match self.find(encoding, topic) {
             Some(index) => index,
             None => self.create(encoding, topic),
         };
-        self.subscribers(index).claims += 1;
+        self.subscribers(index).references += 1;
         index
     }
 
     /// Something is on its way to the members: the subscribers stay until [`LocalTopics::release`].
     #[inline]
     pub(crate) fn retain(&mut self, index: u32) {
-        self.subscribers(index).claims += 1;
+        self.subscribers(index).references += 1;
     }
 
     /// Keeps no more than the subscribers in use need.
@@ -194,7 +194,7 @@ impl LocalTopics {
             encoding,
             members: Few::None,
             log: None,
-            claims: 0,
+            references: 0,
             batch: Subscribers::NO_BATCH,
             turn: Turn::Free,
         };
@@ -212,12 +212,12 @@ impl LocalTopics {
         index
     }
 
-    /// A membership refers to the room no more, or nothing is on its way to it; with the last claim
-    /// the subscribers go.
+    /// A membership refers to the room no more, or nothing is on its way to it; with the last of
+    /// these the subscribers go.
     pub(crate) fn release(&mut self, index: u32) {
         let subscribers = self.subscribers(index);
-        subscribers.claims -= 1;
-        if subscribers.claims > 0 {
+        subscribers.references -= 1;
+        if subscribers.references > 0 {
             return;
         }
         if self.take_batch(index).is_some() {
@@ -250,8 +250,8 @@ impl LocalTopics {
 
 #[cfg(any(test, feature = "sim"))]
 impl Subscribers {
-    pub(crate) fn claims(&self) -> u32 {
-        self.claims
+    pub(crate) fn references(&self) -> u32 {
+        self.references
     }
 
     /// Something was collected for them in this tick.
@@ -270,17 +270,17 @@ mod tests {
     const C: Topic<'_> = Topic::Room("c");
 
     #[test]
-    fn subscribers_live_while_they_are_claimed() {
+    fn subscribers_live_while_they_are_referred_to() {
         let mut rooms = LocalTopics::default();
-        let a = rooms.claim(EncodingId::FIRST, A);
-        assert_eq!(rooms.claim(EncodingId::FIRST, A), a);
-        let b = rooms.claim(EncodingId::FIRST, B);
+        let a = rooms.refer(EncodingId::FIRST, A);
+        assert_eq!(rooms.refer(EncodingId::FIRST, A), a);
+        let b = rooms.refer(EncodingId::FIRST, B);
         assert_ne!(a, b);
         rooms.release(a);
         assert_eq!(rooms.find(EncodingId::FIRST, A), Some(a));
         rooms.release(a);
         assert_eq!((rooms.find(EncodingId::FIRST, A), rooms.rooms()), (None, 1));
-        let c = rooms.claim(EncodingId::FIRST, C);
+        let c = rooms.refer(EncodingId::FIRST, C);
         assert_eq!(c, a, "the index is used again");
         assert_eq!(rooms.key(a).topic(), C);
     }
@@ -289,8 +289,8 @@ mod tests {
     fn each_encoding_has_subscribers_of_its_own() {
         let mut rooms = LocalTopics::default();
         assert_eq!(rooms.find(OTHER, A), None);
-        let first = rooms.claim(EncodingId::FIRST, A);
-        let other = rooms.claim(OTHER, A);
+        let first = rooms.refer(EncodingId::FIRST, A);
+        let other = rooms.refer(OTHER, A);
         assert_ne!(first, other);
         let (names, others) = (rooms.key(first).name(), rooms.key(other).name());
         assert!(Arc::ptr_eq(names, others));
@@ -309,8 +309,8 @@ mod tests {
     #[test]
     fn users_are_counted_apart() {
         let mut rooms = LocalTopics::default();
-        let user = rooms.claim(OTHER, Topic::User("ann"));
-        rooms.claim(OTHER, Topic::Room("ann"));
+        let user = rooms.refer(OTHER, Topic::User("ann"));
+        rooms.refer(OTHER, Topic::Room("ann"));
         assert_eq!((rooms.rooms(), rooms.users()), (1, 1));
         assert_eq!(rooms.key(user).topic(), Topic::User("ann"));
         rooms.release(user);

@@ -1,6 +1,5 @@
 //! One run: shards, clients and the world they share, one step after the other as the seed says.
 
-use crate::Tally;
 use crate::application::{Scripted, room_name, user_of};
 use crate::client::{Client, Scene, Temper};
 use crate::truth::Truth;
@@ -12,6 +11,7 @@ use shardcast_engine::{
     Answer, Config, Handle, LogOptions, Newcomers, PresenceOf, PresenceOptions, PresenceQuery,
     PresenceState, PresentMember, ShardCounters, SlowReader,
 };
+use shardcast_seeds::Tally;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;

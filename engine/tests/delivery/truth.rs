@@ -1,7 +1,7 @@
 //! What was published, as receipts say, and what each reader was sent: the one has to be the other.
 
-use crate::Tally;
 use shardcast_engine::MissedReason;
+use shardcast_seeds::Tally;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,8 +16,9 @@ use shardcast_engine::driver::sim::{Faults, Line, Random, SimDriver, Trace, Worl
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{CloseReason, Deadline, Handle, ShardCounters, StopAccept};
+use shardcast_seeds::Tally;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use watch::Watch;
@@ -50,10 +51,6 @@ enum Actor {
 pub(crate) fn shards_of(seed: u64) -> usize {
     1 + Random::new(seed).below(8)
 }
-
-/// How often each thing happened in a run, or in several.
-pub(crate) type Tally = BTreeMap<&'static str, u64>;
-
 /// Runs one seed to its end and checks it.
 pub(crate) fn run(seed: u64, traced: bool) -> Tally {
     Simulation::new(seed, 0, traced).run()

@@ -2,7 +2,6 @@
 //! has asked for, and panics over an answer that it could not get.
 
 use crate::kinds::{AT_ONCE, KINDS, Kind, Place, ROOMS, ROOMS_ALL};
-use crate::run::Tally;
 use crate::words::{self, Heard, Request};
 use serde_json::{Value, json};
 use shardcast_engine::driver::Millis;
@@ -10,6 +9,7 @@ use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
 use shardcast_engine::protocol::frame::{Header, OpCode};
 use shardcast_engine::protocol::reader::{self, FrameEvent, ReadLimits, Role, Step};
 use shardcast_protocol::dialect::Dialect;
+use shardcast_seeds::Tally;
 use std::collections::BTreeMap;
 
 /// What a client works with for one step.

@@ -11,6 +11,7 @@ use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard, TokenKey};
 use shardcast_engine::{Config, Handle as Engine, Listener, ShardCounters};
 use shardcast_protocol::dialect::Dialect;
+use shardcast_seeds::Tally;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,10 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-
-/// How often each thing happened in a run, or in several.
-pub(crate) type Tally = BTreeMap<&'static str, u64>;
-
 /// Everything that one seed decided.
 struct Simulation {
     world: Rc<RefCell<World>>,

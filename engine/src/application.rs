@@ -184,6 +184,13 @@ pub trait Application: Sized + 'static {
         cx.close(CloseCode::INTERNAL, "handler failed");
     }
 
+    /// Bytes that the application keeps on this shard for connections and topics, sessions that
+    /// wait for their clients among them: they count in the process's budget
+    /// ([`crate::Config::memory_bytes_max`]). Asked once a tick.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     /// The shard was busy and has been quiet for a few seconds: what it kept for the next message
     /// may go. Called on its thread, never while it is busy. The default has the allocators give
     /// free memory back ([`crate::allocator::release`]).

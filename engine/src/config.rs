@@ -4,6 +4,7 @@ use crate::driver::choice::DriverChoice;
 use crate::driver::listen::ListenSource;
 use crate::egress::compression::Compression;
 use crate::listener::Listener;
+use crate::run::host_memory;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::presence::options::{PresenceClass, PresenceOptions};
 use crate::types::config_error::{ConfigError, within};
@@ -70,6 +71,15 @@ pub struct Config {
     /// the last eighth is left for those that hold 64 KiB or less. Default 256 MiB, up to 1 TiB; at
     /// least 1 MiB and twice the largest message for each shard, so that one message always fits.
     pub reassembly_bytes_max: usize,
+    /// Memory of the process that the engine may take for what grows with its use, in bytes:
+    /// connections, outboxes, logs, unfinished messages, windows, presence, and what the
+    /// application says that it keeps ([`crate::Application::held_bytes`]). Above three quarters of
+    /// it memory is short, until less than five eighths are taken: whoever connects is answered 503
+    /// with `Retry-After`, publishes to the topics that take most of it are refused, and while an
+    /// eighth waits in outboxes, or is in logs, the readers for whom most waits are closed, and the
+    /// largest logs lose their oldest. Default three quarters of what the process's cgroup allows
+    /// or the host has; 64 MiB to 64 TiB.
+    pub memory_bytes_max: usize,
     /// From accept to the end of the request head, TLS included. Default 5 s.
     pub handshake_timeout: Duration,
     /// From the first byte of a request head to its end. Default 3 s; for the first request never
@@ -136,6 +146,7 @@ impl Default for Config {
             outbox_bytes_max: 1 << 20,
             outbox_frames_max: 4096,
             reassembly_bytes_max: 256 << 20,
+            memory_bytes_max: Config::memory_share(),
             logs: Vec::new(),
             logs_max: 16_384,
             logs_bytes_max: 256 << 20,
@@ -165,6 +176,18 @@ impl Config {
     /// buffers aside.
     pub const OUTBOX_STEP_BYTES: usize = 128 << 10;
 
+    /// What [`Config::memory_bytes_max`] may be.
+    pub const MEMORY_BYTES: RangeInclusive<usize> = 64 << 20..=64 << 40;
+
+    /// The default of [`Config::memory_bytes_max`]: three quarters of what the process's cgroup
+    /// allows or the host has.
+    pub fn memory_share() -> usize {
+        let share = host_memory::bytes() / 4 * 3;
+        usize::try_from(share).map_or(usize::MAX, |share| {
+            share.clamp(*Self::MEMORY_BYTES.start(), *Self::MEMORY_BYTES.end())
+        })
+    }
+
     /// What [`Config::logs_max`] may be.
     pub const LOGS: RangeInclusive<usize> = 16..=10_000_000;
 
@@ -190,6 +213,8 @@ impl Config {
         self.check_head()?;
         self.check_outbox()?;
         self.check_reassembly()?;
+        let (bytes, rule) = (self.memory_bytes_max, "64 MiB to 64 TiB");
+        within("memory_bytes_max", bytes, Self::MEMORY_BYTES, rule)?;
         self.check_topics()?;
         self.compression
             .as_ref()

@@ -18,6 +18,7 @@ pub(crate) mod pauses;
 pub(crate) mod peer;
 pub(crate) mod pending;
 pub(crate) mod phase;
+pub(crate) mod pressure;
 pub(crate) mod slot;
 pub(crate) mod timers;
 pub(crate) mod token;
@@ -32,6 +33,7 @@ use crate::connection::limits::ConnectionLimits;
 use crate::connection::pauses::Pauses;
 use crate::connection::pending::PendingWork;
 use crate::connection::phase::{Phase, Step};
+use crate::connection::pressure::MemoryPressure;
 use crate::connection::slot::{ACTIVITY_MS, Slots};
 use crate::connection::timers::Timers;
 use crate::counters::ShardCounters;
@@ -59,6 +61,8 @@ pub(crate) struct Connections {
     /// The rooms of the connection of whose end the application is being called; empty at all other
     /// times.
     pub(crate) left: Vec<Arc<str>>,
+    /// Bytes that the shard has reported to hold.
+    held_bytes: u64,
     counters: Arc<ShardCounters>,
 }
 
@@ -70,6 +74,11 @@ pub(crate) struct Stepped {
 }
 
 impl Connections {
+    /// What a connection takes that is open and idle, besides the application's session: hot slot,
+    /// peer address (6 over IPv4), memberships, deadline, driver's slot, one place among the
+    /// subscribers of a topic (with the slack of a growing list).
+    pub(crate) const BYTES_EACH: u64 = 24 + 22 + 16 + 12 + 4 + 16;
+
     pub(crate) fn new(
         config: &Config,
         process: ProcessCounts,
@@ -86,6 +95,7 @@ impl Connections {
             spare: SpareBuffers::default(),
             pending_work: PendingWork::default(),
             left: Vec::new(),
+            held_bytes: 0,
             counters,
         }
     }
@@ -183,6 +193,16 @@ impl Connections {
             cold.pieces = Pieces::default();
             let counted = self.account_input(ticket);
             debug_assert_eq!(counted, Ok(()), "it holds less than before");
+        }
+    }
+
+    /// The shard holds so many bytes. A change that is small is not reported.
+    pub(crate) fn report_held(&mut self, held_bytes: u64) {
+        if self.held_bytes.abs_diff(held_bytes) >= MemoryPressure::STEP_BYTES {
+            let memory = &self.admissions.process.memory;
+            memory.report(self.held_bytes, held_bytes);
+            self.held_bytes = held_bytes;
+            self.counters.held_bytes.set(held_bytes);
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod asking;
 pub(crate) mod ending;
 pub(crate) mod meaning;
 pub(crate) mod opening;
+pub(crate) mod relief;
 pub(crate) mod sending;
 pub(crate) mod serving;
 
@@ -24,6 +25,7 @@ use crate::egress::encoder::Encoder;
 use crate::events::EventSink;
 use crate::message::lane::Mailbox;
 use crate::query::gather::Queries;
+use crate::topic::greed::Greed;
 use crate::topic::log::logs::Logs;
 use crate::topic::outlet::Outlet;
 use crate::topic::presence::presences::Presences;
@@ -53,11 +55,12 @@ impl Core {
         meaning: Meaning,
     ) -> Core {
         let congestion = process.congestion.seeded(mail.seed());
+        let greed = Greed::new(process.greed.clone());
         let logs = Logs::new(config, mail.seed(), mail.shard());
         let (limits, presences) = (TopicLimits::of(config), Presences::new(config));
         Core {
             connections: Connections::new(config, process, counters.clone()),
-            topics: Topics::new(limits, congestion, logs, presences, counters.clone()),
+            topics: Topics::new(limits, congestion, greed, logs, presences, counters.clone()),
             egress: Egress::new(config, counters.clone()),
             queries: Queries::default(),
             events: EventSink::default(),

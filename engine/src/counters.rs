@@ -114,6 +114,14 @@ counters! {
     count dropped_untranslatable;
     /// Connections closed with 1008: outbox full.
     count closed_slow;
+    /// Connections closed without a word: memory was short, and most waited for them.
+    count closed_memory;
+    /// Requests for a WebSocket or an event stream answered 503: memory was short.
+    count refused_memory;
+    /// Publishes that were refused: memory was short, and their topic took most of it.
+    count publishes_refused;
+    /// Memory that connections and topics hold, in bytes, as the process's budget counts it.
+    gauge held_bytes;
     /// Connections closed with 4020: another one of the same user took their place.
     count closed_replaced;
     /// Connections closed with 4120: their user had as many as it may have.

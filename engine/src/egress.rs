@@ -23,6 +23,7 @@ use crate::egress::at_hand::AtHand;
 use crate::egress::deflate::Compressing;
 use crate::egress::outgoing::Outgoing;
 use crate::egress::tls::sessions::TlsSessions;
+use crate::types::account::Account;
 use crate::types::ticket::Ticket;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub(crate) struct Egress {
     pub(crate) compressing: Option<Box<Compressing>>,
     /// The large message that the application is being given.
     pub(crate) message: AtHand,
+    /// What waits in outboxes, as memory: what many wait for counts once.
+    pub(crate) held: Account,
     counters: Arc<ShardCounters>,
 }
 
@@ -51,6 +54,7 @@ impl Egress {
             compressing: compression
                 .map(|options| Box::new(Compressing::new(options, config.shards))),
             message: AtHand::None,
+            held: Account::default(),
             counters,
         }
     }
@@ -67,7 +71,7 @@ impl Egress {
         // What is pending for it in this turn has nowhere to go.
         let at = connections.slots.ref_at(ticket.slot).transmit;
         self.outgoing
-            .remainder(ticket, at, usize::MAX, &mut Vec::new());
+            .remainder(ticket, at, usize::MAX, &self.held, &mut Vec::new());
         self.tls.forget(ticket.slot)
     }
 

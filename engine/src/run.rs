@@ -4,6 +4,7 @@
 pub(crate) mod drain;
 pub(crate) mod handle;
 pub(crate) mod host;
+pub(crate) mod host_memory;
 pub(crate) mod memory;
 pub(crate) mod open_files;
 pub(crate) mod running;

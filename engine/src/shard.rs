@@ -175,6 +175,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.drain_some();
         self.report_ended();
         self.gauge();
+        self.core.weigh(self.application.held_bytes());
         self.turn_and_wait();
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod catching_up;
 pub(crate) mod congestion;
 pub(crate) mod cursor;
 pub(crate) mod delayed;
+pub(crate) mod greed;
 pub(crate) mod history;
 pub(crate) mod home;
 pub(crate) mod joining;

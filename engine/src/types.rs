@@ -1,5 +1,6 @@
 //! Plain values that every other part may name: they import nothing of the engine but each other.
 
+pub(crate) mod account;
 pub(crate) mod answer;
 pub(crate) mod close_reason;
 pub(crate) mod config_error;

@@ -110,8 +110,12 @@ mod topic {
         }
     }
 }
+#[path = "../../src/types/account.rs"]
+#[allow(dead_code, unused_imports)]
+mod account;
 /// Plain values are the engine's own.
 mod types {
+    pub(crate) use super::account;
     pub(crate) mod answer {
         pub(crate) use shardcast_engine::{Answer, Listing, Member, Notice, Reply, Report, Tag};
     }

@@ -2,9 +2,13 @@
 //! theirs.
 //!
 //! Invariant: touched once per connect and once per close, and when a shard becomes busy or quiet;
-//! never for a message, but for a look at [`Congestion`]. Used by `core`.
+//! never for a message, but for a look at [`Congestion`]; and once
+//! a tick where a shard holds more or less memory than before. Used by `core`.
 
+use crate::connection::pressure::MemoryPressure;
 use crate::topic::congestion::Congestion;
+use crate::topic::greed::GreedMarks;
+use crate::topic::key::Topic;
 use crate::types::encoding::EncodingsPresent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,19 +24,62 @@ pub struct ProcessCounts {
     busy: Arc<AtomicUsize>,
     pub(crate) encodings: EncodingsPresent,
     pub(crate) congestion: Congestion,
+    /// What all shards hold.
+    pub(crate) memory: MemoryPressure,
+    /// Topics that take most of it while it is short.
+    pub(crate) greed: GreedMarks,
     max: usize,
 }
 
+/// Whether memory is short, and who takes most of it then: for other threads.
+#[derive(Clone, Debug)]
+pub(crate) struct Shortage {
+    memory: MemoryPressure,
+    greed: GreedMarks,
+    congestion: Congestion,
+}
+
+impl Shortage {
+    /// Memory is never short.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn none() -> Shortage {
+        ProcessCounts::new(0).shortage(0)
+    }
+
+    /// What is published to a topic is refused; `None`: to everyone.
+    pub(crate) fn refuses(&self, topic: Option<Topic<'_>>) -> bool {
+        self.memory.is_short() && self.greed.has(self.congestion.bucket(topic))
+    }
+}
+
 impl ProcessCounts {
-    /// At most `max` connections.
+    /// At most `max` connections, and as much memory as they take: for shards that are run by
+    /// themselves.
     pub fn new(max: usize) -> ProcessCounts {
+        ProcessCounts::within_memory(max, 1 << 60, 0)
+    }
+
+    /// At most `max` connections. Their memory is short once shards hold three quarters of
+    /// `bytes_max`, of which `fixed_bytes` are taken whatever happens.
+    pub fn within_memory(max: usize, bytes_max: u64, fixed_bytes: u64) -> ProcessCounts {
         ProcessCounts {
             admitted: Arc::default(),
             sharers: Arc::default(),
             busy: Arc::default(),
             encodings: EncodingsPresent::default(),
             congestion: Congestion::new(),
+            memory: MemoryPressure::new(bytes_max, fixed_bytes),
+            greed: GreedMarks::new(),
             max,
+        }
+    }
+
+    /// What other threads see of memory that is short; `seed`: the process's.
+    pub(crate) fn shortage(&self, seed: u64) -> Shortage {
+        Shortage {
+            memory: self.memory.clone(),
+            greed: self.greed.clone(),
+            congestion: self.congestion.seeded(seed),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::driver::boundary::TRACKED_SEGMENTS_MAX;
+use crate::types::account::{Account, Hold};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -24,6 +25,8 @@ pub(crate) struct Outbox {
     /// Plain bytes at the end of the queue that cannot be sent before they are encrypted.
     unencrypted: usize,
     sending: bool,
+    /// Memory of the queue itself; what stands in it is tracked by whoever puts it there.
+    hold: Option<Hold>,
 }
 
 /// Whether bytes can be sent as they are.
@@ -46,6 +49,18 @@ impl Outbox {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// From now on the queue's memory stands on this account.
+    pub(crate) fn hold_on(&mut self, account: &Account) {
+        self.hold = Some(account.hold(0));
+        self.resize_hold();
+    }
+
+    fn resize_hold(&mut self) {
+        if let Some(hold) = &mut self.hold {
+            hold.resize(self.queue.capacity() * size_of::<Bytes>());
+        }
     }
 
     /// Queues `bytes`, or refuses all of them.
@@ -79,6 +94,7 @@ impl Outbox {
                 self.queue.push_back(bytes);
             }
         }
+        self.resize_hold();
     }
 
     /// Moves plain bytes from the front of those into `plain`, at most `bytes_max` and none while a

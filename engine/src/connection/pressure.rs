@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The process's memory, shared by its shards.
 #[derive(Clone, Debug)]
-pub(crate) struct MemoryPressure(Arc<Shared>);
+pub(crate) struct MemoryPressure(Arc<Levels>);
 
 #[derive(Debug)]
-struct Shared {
+struct Levels {
     bytes_max: u64,
     used: AtomicU64,
     is_short: AtomicBool,
@@ -25,7 +25,7 @@ impl MemoryPressure {
 
     /// `fixed_bytes` are taken whatever happens.
     pub(crate) fn new(bytes_max: u64, fixed_bytes: u64) -> MemoryPressure {
-        let pressure = MemoryPressure(Arc::new(Shared {
+        let pressure = MemoryPressure(Arc::new(Levels {
             bytes_max,
             used: AtomicU64::new(0),
             is_short: AtomicBool::new(false),
@@ -50,6 +50,7 @@ impl MemoryPressure {
     }
 
     /// Bytes that the shards hold.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
     }

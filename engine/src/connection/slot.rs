@@ -213,6 +213,8 @@ pub(crate) struct Slots {
     /// By page: the highest generation of a page that was given back. Those of a page that comes
     /// again begin there, so that no old ticket fits a new connection.
     generations: Vec<u32>,
+    /// Where the search for the worst reader goes on.
+    clock: u32,
 }
 
 impl Slots {
@@ -257,6 +259,32 @@ impl Slots {
             .expect("the driver closes what it was told to close");
         connection.cold = None;
         self.live -= 1;
+    }
+
+    /// Of the next slots the connection for which most waits. Whoever is asked again goes on behind
+    /// them.
+    pub(crate) fn next_worst_reader(&mut self, slots_max: u32) -> Option<Ticket> {
+        let end = (self.hot.pages() * PAGE) as u32;
+        let (mut worst, mut most) = (None, 0);
+        for _ in 0..slots_max.min(end) {
+            self.clock = if self.clock + 1 < end {
+                self.clock + 1
+            } else {
+                0
+            };
+            let Some(connection) = self.hot.get(self.clock) else {
+                continue;
+            };
+            let waits = connection.flags.has(Flags::BACKLOG)
+                && !matches!(connection.phase, Phase::Free | Phase::Retiring);
+            let cold = connection.cold.as_ref().filter(|_| waits);
+            let bytes = cold.map_or(0, |cold| cold.outbox.bytes());
+            if bytes > most {
+                let (slot, generation) = (self.clock, connection.generation);
+                (worst, most) = (Some(Ticket { slot, generation }), bytes);
+            }
+        }
+        worst
     }
 
     /// Pages of slots, those that do not exist included.

@@ -88,6 +88,10 @@ impl Core {
         if is_full {
             return Err(PublishError::TooManyReports);
         }
+        if self.topics.is_greedy(topic.as_ref().map(TopicKey::topic)) {
+            self.counters.publishes_refused.add(1);
+            return Err(PublishError::Memory);
+        }
         let report = publish
             .wants
             .map(|(tag, wants)| self.open_report(Requester::Connection(ticket, tag), wants));

@@ -111,9 +111,12 @@ impl Core {
     }
 
     /// Before the driver gets the transmits: those over TLS become records.
+    #[inline]
     pub(crate) fn encrypt_transmits(&mut self) {
-        let broken = self.egress.encrypt_transmits(&mut self.connections);
-        broken.into_iter().for_each(|ticket| self.retire(ticket));
+        if self.egress.tls.used {
+            let broken = self.egress.encrypt_transmits(&mut self.connections);
+            broken.into_iter().for_each(|ticket| self.retire(ticket));
+        }
     }
 
     /// Before a tracked send: what of the outbox it takes is encrypted, if this tick may.

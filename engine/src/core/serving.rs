@@ -4,13 +4,14 @@
 use super::Core;
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
+use crate::egress::Egress;
 use crate::egress::outgoing::Shared;
 use crate::message::delivery::{CaughtUp, Progress};
-use crate::topic::batch::{FanOut, Layout};
+use crate::topic::batch::{FanOut, Layout, Recipients};
+use crate::topic::key::TopicKey;
 use crate::topic::log::block::Span;
 use crate::topic::tally::Fate;
 use crate::types::ticket::Ticket;
-use bytes::Bytes;
 
 impl Core {
     /// Appends a fan-out for its next members, at most `members_max`, until `transmits_max`
@@ -22,10 +23,11 @@ impl Core {
         transmits_max: usize,
     ) -> usize {
         let mut shares = Shares {
-            plain: self.egress.outgoing.share(fan_out.plain.clone()),
+            plain: self.share_plain(fan_out, transmits_max),
             deflated: None,
         };
         let (mut deliveries, mut frames, mut octets) = (0, 0, 0);
+        let held_bytes = self.egress.held.bytes();
         let mut members = fan_out.members.first(members_max);
         while let Some(ticket) = members.next(&self.topics.member_lists) {
             if self.append_at_once(fan_out, ticket, shares.plain) {
@@ -45,7 +47,36 @@ impl Core {
         }
         self.counters.deliveries.add(deliveries);
         self.egress.count_out(frames, octets);
+        if self.topics.greed.watches {
+            self.count_greed(fan_out, held_bytes);
+        }
         fan_out.members.go_on(&members)
+    }
+
+    /// Memory is short: what a fan-out has put into outboxes is its topic's.
+    #[cold]
+    fn count_greed(&mut self, fan_out: &FanOut, held_bytes_before: u64) {
+        let taken = self.egress.held.bytes().saturating_sub(held_bytes_before);
+        let key = match fan_out.recipients {
+            Recipients::Topic(index) => Some(self.topics.local.key(index).clone()),
+            Recipients::Everyone(_) => None,
+        };
+        let topic = key.as_ref().map(TopicKey::topic);
+        self.topics.count_greed(topic, taken as usize);
+    }
+
+    /// The plain batch is shared by this turn's transmits. One that more turns share stands on the
+    /// account from the first one on, so that it does once.
+    fn share_plain(&mut self, fan_out: &mut FanOut, transmits_max: usize) -> Shared {
+        let Egress { outgoing, held, .. } = &mut self.egress;
+        if fan_out.members.len() > transmits_max {
+            fan_out.track(held);
+        }
+        let plain = fan_out.plain.clone();
+        match fan_out.is_tracked {
+            true => outgoing.share_tracked(plain),
+            false => outgoing.share(plain),
+        }
     }
 
     /// Appends a batch that is the same for everybody for one open member that nothing waits for,
@@ -91,21 +122,21 @@ impl Core {
         if fan_out.is_for_all() {
             return self.append_to_any(fan_out, ticket, flags, shares.plain);
         }
-        let (layout, bytes, shared) = match &fan_out.deflated {
+        let (layout, shared) = match &fan_out.deflated {
             Some(deflated) if flags.has(Flags::DEFLATES) => {
                 let shared = *shares
                     .deflated
                     .get_or_insert_with(|| self.egress.outgoing.share(deflated.clone()));
-                (Layout::Deflated, deflated, shared)
+                (Layout::Deflated, shared)
             }
-            Some(_) | None => (Layout::Plain, &fan_out.plain, shares.plain),
+            Some(_) | None => (Layout::Plain, shares.plain),
         };
         let (mut octets, mut fits) = (0, true);
         fan_out.spans(ticket, layout, |start, end| {
             // A span that found the outbox full has closed the connection: the rest of them has
             // nowhere to go.
             if fits {
-                fits = self.append_shared(ticket, shared, bytes, start, end);
+                fits = self.append_shared(ticket, shared, start, end);
                 octets += if fits { end - start } else { 0 };
             }
         });
@@ -126,7 +157,7 @@ impl Core {
         shared: Shared,
     ) -> Appended {
         let octets = fan_out.plain.len();
-        let fits = self.append_shared(ticket, shared, &fan_out.plain, 0, octets);
+        let fits = self.append_shared(ticket, shared, 0, octets);
         fan_out.tally.count(fate(fits, flags));
         self.appended(fan_out.frames.into(), octets, fits)
     }
@@ -183,8 +214,9 @@ impl Core {
                 Some(deflated) if flags.has(Flags::DEFLATES) => deflated,
                 Some(_) | None => &span.plain,
             };
-            let shared = self.egress.outgoing.share(bytes.clone());
-            if !self.append_shared(who, shared, bytes, 0, bytes.len()) {
+            // The log has it on its account.
+            let shared = self.egress.outgoing.share_tracked(bytes.clone());
+            if !self.append_shared(who, shared, 0, bytes.len()) {
                 return false;
             }
             self.egress.count_out(frames, bytes.len());
@@ -200,12 +232,11 @@ impl Core {
         &mut self,
         ticket: Ticket,
         shared: Shared,
-        bytes: &Bytes,
         start: usize,
         end: usize,
     ) -> bool {
         let connections = &mut self.connections;
-        let appended = (self.egress).append_shared(connections, ticket, shared, bytes, start, end);
+        let appended = (self.egress).append_shared(connections, ticket, shared, start, end);
         self.evict_if_full(ticket, appended);
         appended.is_ok()
     }
@@ -242,9 +273,9 @@ impl Core {
         if frames == 0 {
             return Appended::default();
         }
-        let events = fan_out.events(ticket, flags.framing());
-        let shared = self.egress.outgoing.share(events.clone());
-        let fits = self.append_shared(ticket, shared, &events, 0, events.len());
+        let events = fan_out.events(ticket, flags.framing(), &self.egress.held);
+        let shared = self.egress.outgoing.share_tracked(events.clone());
+        let fits = self.append_shared(ticket, shared, 0, events.len());
         fan_out.tally.count(fate(fits, flags));
         self.appended(frames, events.len(), fits)
     }

@@ -5,10 +5,9 @@
 
 use super::Egress;
 use crate::connection::Connections;
-use crate::connection::outbox::{Encryption, OutboxFull};
+use crate::connection::outbox::{Encryption, Outbox, OutboxFull};
 use crate::connection::phase::Phase;
 use crate::connection::slot::Flags;
-use crate::egress::outgoing;
 use crate::egress::outgoing::Shared;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
@@ -31,7 +30,6 @@ impl Egress {
         connections: &mut Connections,
         ticket: Ticket,
         shared: Shared,
-        bytes: &Bytes,
         start: usize,
         end: usize,
     ) -> Result<(), OutboxFull> {
@@ -46,10 +44,11 @@ impl Egress {
             }
             return Ok(());
         }
-        self.queue(connections, ticket, outgoing::piece(bytes, start, end))
+        let piece = (self.outgoing).piece_of(shared, start, end, &self.held);
+        self.queue(connections, ticket, piece)
     }
 
-    /// Puts bytes behind what already waits.
+    /// Puts bytes, which stand on the account, behind what already waits.
     pub(super) fn queue(
         &mut self,
         connections: &mut Connections,
@@ -74,6 +73,7 @@ impl Egress {
         encryption: Encryption,
     ) {
         self.counters.outbox_bytes.add(bytes.len() as u64);
+        let bytes = self.held.track(bytes);
         let cold = connections.slots.at(ticket.slot).cold();
         cold.outbox.force(bytes, encryption);
         connections.pending_work.kick.push(ticket);
@@ -97,8 +97,10 @@ impl Egress {
         self.counters.outboxes.add(1);
         let at = connection.transmit;
         let mut rest = Vec::new();
-        self.outgoing.remainder(ticket, at, skip, &mut rest);
+        let held = &self.held;
+        self.outgoing.remainder(ticket, at, skip, held, &mut rest);
         let cold = connection.cold();
+        cold.outbox.hold_on(held);
         cold.moved_at = connections.now;
         for bytes in rest {
             self.counters.outbox_bytes.add(bytes.len() as u64);
@@ -134,6 +136,7 @@ impl Egress {
             connections.pending_work.kick.push(ticket);
             return Backlog::Waits;
         }
+        cold.outbox = Outbox::default();
         connection.flags.clear(Flags::BACKLOG);
         self.counters.outboxes.sub(1);
         connection.release_cold(&mut connections.spare);

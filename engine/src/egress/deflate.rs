@@ -75,6 +75,15 @@ impl Compressing {
         shrink_map(&mut self.windows);
     }
 
+    /// Memory of the windows that connections have. One of its own counts as if it were full.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let own = match self.options.takeover {
+            Takeover::Never => 0,
+            Takeover::Allowed => self.own.len() * Compression::TAKEOVER_BYTES,
+        };
+        (self.windows_bytes + own) as u64
+    }
+
     /// Whether received messages may refer to earlier ones.
     pub(crate) fn takeover(&self) -> Takeover {
         self.options.takeover

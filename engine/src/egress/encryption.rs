@@ -51,9 +51,6 @@ impl Egress {
     /// Before the driver gets the transmits: those over TLS become records. Connections whose
     /// session is beyond that.
     pub(crate) fn encrypt_transmits(&mut self, connections: &mut Connections) -> Vec<Ticket> {
-        if !self.tls.used {
-            return Vec::new();
-        }
         (self.tls).encrypt_transmits(&mut connections.slots, &mut self.outgoing)
     }
 
@@ -66,6 +63,6 @@ impl Egress {
         ticket: Ticket,
     ) -> Result<Encrypted, Fault> {
         let connection = connections.slots.at(ticket.slot);
-        (self.tls).encrypt_outbox(ticket.slot, connection, &self.counters)
+        (self.tls).encrypt_outbox(ticket.slot, connection, &self.counters, &self.held)
     }
 }

@@ -3,6 +3,7 @@
 //! The shard fills it, the driver reads it inside one `turn`, the shard settles the short sends
 //! from it and clears it.
 
+use crate::types::account::Account;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use shardcast_protocol::frame::HEADER_BYTES_MAX;
@@ -40,6 +41,8 @@ pub struct Outgoing {
     links: Vec<Link>,
     scratch: Vec<u8>,
     shared: Vec<Bytes>,
+    /// Which of `shared` stand on an account already; nearly always none.
+    tracked: Vec<u32>,
     /// Of messages that are answered with parts of themselves. Whoever has lent them waits for the
     /// end of the turn.
     leases: Vec<Rc<dyn LeasedBytes>>,
@@ -243,6 +246,29 @@ impl Outgoing {
         Shared((self.shared.len() - 1) as u32)
     }
 
+    /// The same for bytes that stand on an account already.
+    pub(crate) fn share_tracked(&mut self, bytes: Bytes) -> Shared {
+        let shared = self.share(bytes);
+        self.tracked.push(shared.0);
+        shared
+    }
+
+    /// A part of what is shared, as bytes that outlive the turn and stand on this account.
+    pub(crate) fn piece_of(
+        &mut self,
+        Shared(index): Shared,
+        start: usize,
+        end: usize,
+        account: &Account,
+    ) -> Bytes {
+        let bytes = &mut self.shared[index as usize];
+        if !self.tracked.contains(&index) {
+            *bytes = account.track(std::mem::take(bytes));
+            self.tracked.push(index);
+        }
+        piece(bytes, start, end, account)
+    }
+
     /// Bytes that nobody else is sent leave for `ticket`. Returns false when the transmit is as
     /// long as it may be.
     pub(crate) fn attach_own(&mut self, ticket: Ticket, at: &mut u32, bytes: Bytes) -> bool {
@@ -354,13 +380,14 @@ impl Outgoing {
         true
     }
 
-    /// What is left of a transmit after its first `skip` bytes, as bytes that outlive the turn. The
-    /// transmit is empty afterwards.
+    /// What is left of a transmit after its first `skip` bytes, as bytes that outlive the turn and
+    /// stand on this account. The transmit is empty afterwards.
     pub(crate) fn remainder(
         &mut self,
         ticket: Ticket,
         at: u32,
         mut skip: usize,
+        account: &Account,
         into: &mut Vec<Bytes>,
     ) {
         let Some(transmit) = self
@@ -384,7 +411,7 @@ impl Outgoing {
             let (start, end) = (segment.start as usize + skip, segment.start as usize + len);
             skip = 0;
             into.push(match self.shared.get(segment.source as usize) {
-                Some(bytes) => piece(bytes, start, end),
+                Some(_) => self.piece_of(Shared(segment.source), start, end, account),
                 None => {
                     let (start, len) = (start as u32, (end - start) as u32);
                     let rest = Segment {
@@ -392,7 +419,7 @@ impl Outgoing {
                         len,
                         ..segment
                     };
-                    Bytes::copy_from_slice(self.slice(rest))
+                    account.track(Bytes::copy_from_slice(self.slice(rest)))
                 }
             });
         }
@@ -413,6 +440,7 @@ impl Outgoing {
         self.transmits.clear();
         self.links.clear();
         self.shared.clear();
+        self.tracked.clear();
         self.leases.clear();
         (self.unencrypted, self.own, self.withdrawn) = (0, 0, 0);
         for scratch in [&mut self.scratch, &mut self.records] {
@@ -425,10 +453,10 @@ impl Outgoing {
 }
 
 /// A part of shared bytes that outlives the turn. A small one is copied: it would keep all the
-/// others in memory, and an outbox counts what waits in it.
-pub(crate) fn piece(bytes: &Bytes, start: usize, end: usize) -> Bytes {
+/// others in memory, and an outbox counts what waits in it. The bytes stand on the account already.
+fn piece(bytes: &Bytes, start: usize, end: usize, account: &Account) -> Bytes {
     if 2 * (end - start) < bytes.len() {
-        Bytes::copy_from_slice(&bytes[start..end])
+        account.track(Bytes::copy_from_slice(&bytes[start..end]))
     } else {
         bytes.slice(start..end)
     }
@@ -477,6 +505,7 @@ mod tests {
 
     #[test]
     fn a_remainder_starts_at_every_byte() {
+        let account = Account::default();
         for skip in 0..=12 {
             let (mut outgoing, mut a, mut b) = (Outgoing::default(), NONE, NONE);
             write(&mut outgoing, A, &mut a, b"abc");
@@ -485,10 +514,10 @@ mod tests {
             let shared = outgoing.share(Bytes::from_static(b"hijkl"));
             outgoing.attach_shared(A, &mut a, shared, 0, 5);
             let mut rest = Vec::new();
-            outgoing.remainder(A, a, skip, &mut rest);
+            outgoing.remainder(A, a, skip, &account, &mut rest);
             assert_eq!(rest.concat(), b"abcdefghijkl"[skip..], "after {skip}");
             assert_eq!((outgoing.len(), outgoing.sends()), (2, 1));
-            outgoing.remainder(A, a, skip, &mut rest);
+            outgoing.remainder(A, a, skip, &account, &mut rest);
             assert_eq!(outgoing.sends(), 1, "withdrawn once");
             assert_eq!(spans(&outgoing, 0).len(), 0);
             assert_eq!(spans(&outgoing, 1), [b"-"]);
@@ -519,7 +548,7 @@ mod tests {
         assert_eq!(spans(&outgoing, 0), [b"ABCDEF"]);
         assert_eq!(spans(&outgoing, 1), [b"-"]);
         let mut rest = Vec::new();
-        outgoing.remainder(A, a, 4, &mut rest);
+        outgoing.remainder(A, a, 4, &Account::default(), &mut rest);
         assert_eq!(rest, [&b"EF"[..]]);
     }
 }

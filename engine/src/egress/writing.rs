@@ -206,7 +206,7 @@ impl Egress {
         ticket: Ticket,
         start: usize,
     ) -> Result<usize, OutboxFull> {
-        let waiting = self.outgoing.detach_scratch(start);
+        let waiting = self.held.track(self.outgoing.detach_scratch(start));
         let bytes = waiting.len();
         self.queue(connections, ticket, waiting)?;
         Ok(bytes)

@@ -87,6 +87,10 @@ pub enum Refused {
     /// The shard's queue of commands is full: try again later.
     #[error("the shard is busy")]
     Busy,
+    /// Memory is short, and what is published there takes most of it
+    /// ([`crate::Config::memory_bytes_max`]).
+    #[error("memory is short, and what is published there takes most of it")]
+    Memory,
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,

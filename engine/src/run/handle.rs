@@ -2,6 +2,7 @@
 //! queue, and the caller hears at once whether it was taken. Nothing blocks. Made by
 //! [`crate::Running`].
 
+use crate::connection::admission::Shortage;
 use crate::driver::platform::Waker;
 use crate::egress::tls::server::Tls;
 use crate::events;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Handle {
     shards: Arc<[Arc<ShardSender>]>,
+    shortage: Shortage,
 }
 
 /// Why nothing was asked.
@@ -50,9 +52,10 @@ pub enum SubscribeError {
 }
 
 impl Handle {
-    pub(crate) fn new(shards: &[Arc<ShardSender>]) -> Handle {
+    pub(crate) fn new(shards: &[Arc<ShardSender>], shortage: &Shortage) -> Handle {
         Handle {
             shards: shards.into(),
+            shortage: shortage.clone(),
         }
     }
 
@@ -63,7 +66,7 @@ impl Handle {
     /// # Errors
     /// Nothing was sent.
     pub fn publish(&self, to: Target<'_>, publish: Publish) -> Result<(), Refused> {
-        self.ask(publication(to, publish, None))
+        self.publish_unless_short(to, publish, None)
     }
 
     /// Publishes, and replies with [`crate::Answer::Reported`]: with all counts, or as soon as it
@@ -77,7 +80,19 @@ impl Handle {
         publish: Publish,
         reply: Reply,
     ) -> Result<(), Refused> {
-        self.ask(publication(to, publish, Some(reply)))
+        self.publish_unless_short(to, publish, Some(reply))
+    }
+
+    fn publish_unless_short(
+        &self,
+        to: Target<'_>,
+        publish: Publish,
+        reply: Option<Reply>,
+    ) -> Result<(), Refused> {
+        if self.shortage.refuses(to.topic()) {
+            return Err(Refused::Memory);
+        }
+        self.ask(publication(to, publish, reply))
     }
 
     /// Asks who is a member: replies with [`crate::Answer::Listed`].
@@ -229,6 +244,7 @@ impl Handle {
             .map(|mailbox| Arc::new(ShardSender::new(mailbox.remote(), None)));
         Handle {
             shards: senders.collect(),
+            shortage: Shortage::none(),
         }
     }
 

@@ -1,21 +1,25 @@
 //! The memory that an engine may take, as a sum of named terms, each with a limit.
 //!
-//! Not in the sum: the application's own state, sessions included; memberships beyond the first of
-//! a connection; what commands of other threads carry; and what the application's code publishes
-//! while requests wait for lanes (from clients, no more than one message of each shard is among
-//! them).
+//! What grows with use has a budget together, which the shards keep to (`core/relief.rs`): the
+//! terms say how each part is bounded by itself. Not in the sum: the application's own state, of
+//! which it tells what counts in the budget; memberships beyond the first of a connection; what
+//! commands of other threads carry; and what the application's code publishes while requests wait
+//! for lanes (from clients, no more than one message of each shard is among them).
 
 use crate::config::Config;
+use crate::connection::Connections;
 use crate::connection::exchange::{Deferred, Exchange};
 use crate::connection::slot::Cold;
 use crate::driver::platform::PlatformLimits;
 use crate::egress::compression::Compression;
+use crate::egress::tls::sessions::TlsSessions;
 use crate::events::{Event, Events};
 use crate::message::command::Command;
 use crate::message::lane::{LaneCapacity, REQUESTS_WAITING_MAX};
 use crate::message::queue::{COMMANDS_MAX, WAITING_BYTES, WAITING_MAX};
 use crate::query::gather::Queries;
 use crate::query::page::{FoundConnection, FoundTopic, Query};
+use crate::topic::cursor::Cursor;
 use crate::topic::delayed::Delayed;
 use crate::topic::key::{TopicKey, USER_BYTES_MAX};
 use crate::topic::order::LIST_MEMBERS_MAX;
@@ -60,19 +64,25 @@ pub struct Memory {
     /// Connections that wait for a deferred admission. What they say meanwhile is unfinished
     /// messages.
     pub deferred_worst_bytes: u64,
+    /// Logs of topics, which have a budget.
+    pub logs_worst_bytes: u64,
+    /// Members that read logs, as many as may.
+    pub cursors_worst_bytes: u64,
+    /// What of all this grows with use may take no more together
+    /// ([`Config::memory_bytes_max`]): above three quarters of it new connections, and publishes to
+    /// the greediest topics, are refused, and the worst readers go.
+    pub budget_bytes: u64,
 }
 
 impl Memory {
-    /// Hot slot, peer address (6 over IPv4), memberships, deadline, driver's slot, one place
-    /// among the subscribers of a topic (with the slack of a growing list).
-    const CONNECTION_BYTES: u64 = 24 + 22 + 16 + 12 + 4 + 16;
-    /// An idle session of TLS 1.2: rustls' state and keys (3.4-3.6 kB of heap,
-    /// `bench/results/tried.md`), its place in the table. One of TLS 1.3 takes a sixth.
-    const TLS_SESSION_BYTES: u64 = 3_600 + 8;
+    /// The program itself: code that was touched, stacks, the allocator's own.
+    const PROGRAM_BYTES: u64 = 16 << 20;
     /// A message: the larger of the two kinds.
     const SHARD_MESSAGE_BYTES: u64 = 80;
     /// A place in a queue of commands, and the stamp of the place.
     const COMMAND_BYTES: u64 = size_of::<Command>() as u64 + 8;
+    /// A cursor in its connection's list, with its place in the table and in the queue.
+    const CURSOR_BYTES: u64 = 2 * size_of::<Cursor>() as u64 + 64;
     /// What is allocated for a connection that waits for its admission: its cold part, its
     /// exchange, what the admission needs, and the key of its upgrade.
     const DEFERRED_BYTES: u64 =
@@ -86,13 +96,13 @@ impl Memory {
         let delayed_bytes = Delayed::DELIVERIES_MAX as u64 * Self::SHARD_MESSAGE_BYTES;
         Memory {
             rings_bytes: shards * limits.memory_bytes,
-            connections_bytes: connections * Self::CONNECTION_BYTES,
+            connections_bytes: connections * Connections::BYTES_EACH,
             tls_bytes: if config
                 .listeners
                 .iter()
                 .any(|listener| listener.tls.is_some())
             {
-                connections * Self::TLS_SESSION_BYTES
+                connections * TlsSessions::SESSION_BYTES
             } else {
                 0
             },
@@ -118,7 +128,33 @@ impl Memory {
             queries_worst_bytes: queries_bytes(shards),
             events_worst_bytes: events_bytes(config),
             deferred_worst_bytes: config.deferred_max as u64 * Self::DEFERRED_BYTES,
+            logs_worst_bytes: match config.logs.is_empty() {
+                true => 0,
+                false => config.logs_bytes_max as u64,
+            },
+            cursors_worst_bytes: match config.logs.is_empty() {
+                true => 0,
+                false => shards * Config::CURSORS_MAX as u64 * Self::CURSOR_BYTES,
+            },
+            budget_bytes: config.memory_bytes_max as u64,
         }
+    }
+
+    /// What is taken whoever comes, as the process's budget counts it: the first ring of each
+    /// shard, lanes, the program. At most half of the budget, so that memory is not short for ever
+    /// where that is too low for so many shards.
+    pub(crate) fn fixed_bytes(&self, limits: &PlatformLimits) -> u64 {
+        let rings_bytes = self.rings_bytes / limits.rings.max(1) as u64;
+        let fixed_bytes = rings_bytes + self.lanes_bytes + Self::PROGRAM_BYTES;
+        let (most, budget) = (self.budget_bytes / 2, self.budget_bytes);
+        if fixed_bytes > most {
+            tracing::warn!(
+                fixed_bytes,
+                budget,
+                "the memory that the engine may take is low for so many shards"
+            );
+        }
+        fixed_bytes.min(most)
     }
 
     /// Rings, connections, TLS sessions and lanes.
@@ -161,7 +197,7 @@ impl fmt::Display for Memory {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         write!(
             f,
-            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: messages {}, outboxes {}, unfinished messages {}, compressors {}, their windows {}, requests {}, answers {}, events {}, deferred admissions {}",
+            "{} MiB full and idle (rings {}, connections {}, TLS {}, lanes {}); at worst, besides: messages {}, outboxes {}, unfinished messages {}, compressors {}, their windows {}, requests {}, answers {}, events {}, deferred admissions {}, logs {}, cursors {}; of what grows no more than {} together",
             mib(self.idle_bytes()),
             mib(self.rings_bytes),
             mib(self.connections_bytes),
@@ -176,6 +212,9 @@ impl fmt::Display for Memory {
             mib(self.queries_worst_bytes),
             mib(self.events_worst_bytes),
             mib(self.deferred_worst_bytes),
+            mib(self.logs_worst_bytes),
+            mib(self.cursors_worst_bytes),
+            mib(self.budget_bytes),
         )
     }
 }
@@ -237,6 +276,17 @@ mod tests {
             memory.events_worst_bytes,
             16 * 65_536 * event + 2 * 65_536 * WAITING_BYTES as u64
         );
+        assert_eq!(memory.logs_worst_bytes + memory.cursors_worst_bytes, 0);
+        assert_eq!(memory.budget_bytes, config.memory_bytes_max as u64);
+        let fixed = memory.rings_bytes + memory.lanes_bytes + (16 << 20);
+        assert_eq!(memory.fixed_bytes(&limits), fixed);
+        let more = PlatformLimits { rings: 3, ..limits };
+        assert_eq!(memory.fixed_bytes(&more), fixed - (4 << 20));
+        let low = Memory {
+            budget_bytes: 30 << 20,
+            ..memory
+        };
+        assert_eq!(low.fixed_bytes(&limits), 15 << 20);
         let deferred = memory.deferred_worst_bytes / 4096;
         assert!((200..1000).contains(&deferred), "{deferred}");
     }

@@ -1,6 +1,7 @@
 //! A started engine: its threads, its counters, and the way in. Dropping it stops it at once;
 //! `drain` ends it kindly.
 
+use crate::connection::admission::Shortage;
 use crate::counters::ShardCounters;
 use crate::driver::listen::{ListenAddress, SocketFile};
 use crate::run::handle::{Handle, ShardSender};
@@ -25,6 +26,7 @@ pub struct Running {
     pub(crate) memory: Memory,
     pub(crate) counters: Arc<[Arc<ShardCounters>]>,
     pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) shortage: Shortage,
     pub(crate) shards: Vec<Arc<ShardSender>>,
     pub(crate) threads: Vec<Thread>,
 }
@@ -86,7 +88,7 @@ impl Running {
 
     /// A cloneable way in from other threads.
     pub fn handle(&self) -> Handle {
-        Handle::new(&self.shards)
+        Handle::new(&self.shards, &self.shortage)
     }
 }
 

@@ -79,13 +79,14 @@ fn run_on<A: Application, P: Platform>(
     let limits = platform.limits(&config);
     let memory = Memory::of(&config, &limits);
     warn_of_low_limits(&config, &limits);
+    let fixed_bytes = memory.fixed_bytes(&limits);
     let token_key = token_key(&config)?;
     let Listening {
         shards: sockets,
         addresses,
         files,
     } = listen(&config)?;
-    let plan = Arc::new(Plan::new(platform, config, token_key, make));
+    let plan = Arc::new(Plan::new(platform, config, token_key, fixed_bytes, make));
     let seed = RandomState::new().hash_one("homes");
     let capacity = LaneCapacity::for_shards(plan.config.shards);
     let mailboxes = lane::mesh(plan.config.shards, capacity, seed);
@@ -101,6 +102,7 @@ fn run_on<A: Application, P: Platform>(
         memory,
         counters: plan.counters.clone(),
         stop: plan.stop.clone(),
+        shortage: plan.admission.shortage(seed),
         shards: Vec::new(),
         threads: Vec::new(),
     };
@@ -206,12 +208,22 @@ struct Ready {
 }
 
 impl<P: Platform, F> Plan<P, F> {
-    fn new(platform: P, config: Config, token_key: Option<TokenKey>, make: F) -> Plan<P, F> {
+    fn new(
+        platform: P,
+        config: Config,
+        token_key: Option<TokenKey>,
+        fixed_bytes: u64,
+        make: F,
+    ) -> Plan<P, F> {
         let counters = (0..config.shards).map(|_| Arc::new(ShardCounters::default()));
         Plan {
             platform,
             token_key,
-            admission: ProcessCounts::new(config.connections_max),
+            admission: ProcessCounts::within_memory(
+                config.connections_max,
+                config.memory_bytes_max as u64,
+                fixed_bytes,
+            ),
             counters: counters.collect(),
             stop: Arc::default(),
             config,

@@ -63,6 +63,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         assert_eq!(reassembly_bytes, self.core.connections.budget.used());
         assert_eq!(unfinished_bytes as u64, reassembly_bytes);
         assert!(self.core.connections.budget.is_kept());
+        self.check_held();
         if let Some(compressing) = &self.core.egress.compressing {
             let counted = self.core.counters.windows_bytes.get();
             let connections = &self.core.connections.slots;
@@ -71,6 +72,17 @@ impl<A: Application, D: Driver> Shard<A, D> {
             });
         }
         check_rooms(&self.core);
+    }
+
+    /// Where nothing waits for anybody, and nobody's last send is still under way, outboxes hold no
+    /// memory.
+    fn check_held(&self) {
+        let core = &self.core;
+        let is_going = core.connections.slots.in_phase(Phase::Retiring).next();
+        let is_quiet = core.counters.outboxes.get() == 0 && is_going.is_none();
+        if is_quiet && core.topics.fan_outs.is_empty() && core.egress.outgoing.is_empty() {
+            assert_eq!(core.egress.held.bytes(), 0, "memory of outboxes");
+        }
     }
 
     /// Panics unless the accounts are consistent and nothing is left over: no connection, room,
@@ -157,6 +169,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             "deliveries left"
         );
         assert!(core.egress.outgoing.is_empty(), "transmits left");
+        assert_eq!(core.egress.held.bytes(), 0, "memory of outboxes left");
+        assert_eq!(core.topics.presences.bytes(), 0, "memory of members left");
         assert_eq!(
             (
                 core.counters.outboxes.get(),

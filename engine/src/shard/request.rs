@@ -200,6 +200,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
     pub(super) fn admit(&mut self, ticket: Ticket, request: &HttpRequest<'_>, key: Option<&str>) {
         let connection = self.core.connections.slots.at(ticket.slot);
         let room = self.driver.connections_max();
+        if self.core.connections.admissions.process.memory.is_short() {
+            self.core.counters.refused_memory.add(1);
+            let refusal = self.busy("memory is short, try again later");
+            return self.refuse_client(ticket, key, refusal);
+        }
         if !self.core.connections.admissions.admit(connection, room) {
             self.core.counters.refused_full.add(1);
             let refusal = self.busy("the server is full, try again later");

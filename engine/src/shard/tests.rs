@@ -31,6 +31,7 @@ mod encrypting;
 mod flood;
 mod heartbeat;
 mod large;
+mod memory;
 mod quiet;
 mod turns;
 mod wakes;
@@ -64,13 +65,23 @@ impl Trial {
 
 impl<A: Application> Trial<A> {
     fn of(config: &Config, faults: Faults, application: A) -> Trial<A> {
+        let process = ProcessCounts::new(config.connections_max);
+        Trial::within(config, faults, application, process)
+    }
+
+    fn within(
+        config: &Config,
+        faults: Faults,
+        application: A,
+        admission: ProcessCounts,
+    ) -> Trial<A> {
         let world = World::new(1, faults, Random::new(1), Trace::Silent);
         let counters: Arc<ShardCounters> = Arc::default();
         let setup = Setup {
             config,
             mailbox: lane::mesh(1, LaneCapacity::for_shards(1), 1).remove(0),
             token_key: Some(TokenKey::fixed()),
-            admission: ProcessCounts::new(config.connections_max),
+            admission,
             counters: Arc::clone(&counters),
         };
         let shard = Shard::new(setup, application, World::driver(&world, 0));
@@ -188,7 +199,7 @@ fn a_small_piece_of_a_batch_does_not_keep_the_batch() {
         let batch = Bytes::from(vec![0; 100_000]);
         let shared = core.egress.outgoing.share(batch.clone());
         let before = core.counters.outbox_bytes.get();
-        assert!(core.append_shared(ticket, shared, &batch, 0, piece));
+        assert!(core.append_shared(ticket, shared, 0, piece));
         assert_eq!(core.counters.outbox_bytes.get(), before + piece as u64);
         core.egress.outgoing.clear();
         assert_eq!(!batch.is_unique(), kept, "{piece} bytes of it");

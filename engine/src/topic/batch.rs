@@ -8,6 +8,7 @@ use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::ReadMode;
 use crate::topic::member_list::MemberList;
 use crate::topic::tally::Tally;
+use crate::types::account::Account;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use crate::types::ticket::Ticket;
@@ -173,6 +174,7 @@ impl Batch {
         FanOut {
             recipients,
             plain,
+            is_tracked: false,
             deflated,
             frames: self.frames,
             skips: self.skips,
@@ -191,6 +193,8 @@ impl Batch {
 pub(crate) struct FanOut {
     pub(crate) recipients: Recipients,
     pub(crate) plain: Bytes,
+    /// The plain layout stands on an account.
+    pub(crate) is_tracked: bool,
     /// With compressed frames among them; `None`: there is none.
     pub(crate) deflated: Option<Bytes>,
     pub(crate) frames: u32,
@@ -243,8 +247,8 @@ impl FanOut {
     }
 
     /// What a member that is an event stream gets: the same bytes for all of a framing, made for
-    /// the first, but for who is left a frame out.
-    pub(crate) fn events(&mut self, who: Ticket, framing: Framing) -> Bytes {
+    /// the first, but for who is left a frame out. They stand on the account.
+    pub(crate) fn events(&mut self, who: Ticket, framing: Framing, held: &Account) -> Bytes {
         if self.skipped(who) == 0 {
             let layouts = self.events.get_or_insert_default();
             let events = match framing {
@@ -252,14 +256,22 @@ impl FanOut {
                 Framing::UntilClose => &mut layouts.until_close,
             };
             return events
-                .get_or_insert_with(|| events_of(&self.plain, framing))
+                .get_or_insert_with(|| held.track(events_of(&self.plain, framing)))
                 .clone();
         }
         let mut frames = Vec::new();
         self.spans(who, Layout::Plain, |start, end| {
             frames.extend_from_slice(&self.plain[start..end]);
         });
-        events_of(&frames, framing)
+        held.track(events_of(&frames, framing))
+    }
+
+    /// From here on the plain layout stands on the account, for as long as anybody has it.
+    pub(crate) fn track(&mut self, held: &Account) {
+        if !self.is_tracked {
+            self.plain = held.track(std::mem::take(&mut self.plain));
+            self.is_tracked = true;
+        }
     }
 
     /// Frames that a member is not sent.

@@ -27,8 +27,17 @@ struct Counts {
 }
 
 /// Topics that are held up together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bucket(u16);
+
+impl Bucket {
+    /// Buckets of a process, in all.
+    pub(crate) const COUNT: usize = Congestion::BUCKETS;
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
 
 impl Congestion {
     /// Buckets of a process: 16 KiB. Who publishes to a topic that shares a bucket with a congested

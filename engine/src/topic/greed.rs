@@ -111,9 +111,9 @@ mod tests {
         let marks = GreedMarks::new();
         let mut shards = [Greed::new(marks.clone()), Greed::new(marks)];
         let refused = |shards: &[Greed; 2]| {
-            let all = shards.each_ref().map(|shard| {
-                [greedy, modest, other].map(|bucket| shard.refuses(bucket))
-            });
+            let all = shards
+                .each_ref()
+                .map(|shard| [greedy, modest, other].map(|bucket| shard.refuses(bucket)));
             assert_eq!(all[0], all[1]);
             all[0]
         };

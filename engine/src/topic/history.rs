@@ -58,6 +58,7 @@ impl Topics {
         );
         let delivered = delivered.iter().map(|(encoding, frame)| (*encoding, frame));
         let mut entry = LogEntry::new(content, topic.topic(), now, delivered);
+        let entry_bytes = entry.bytes();
         (entry.except, entry.conflate) = (publish.except, keep.conflate.clone());
         let members = self.homes.members(topic.topic());
         self.logs.get(topic.topic(), now, |log, options| {
@@ -67,6 +68,9 @@ impl Topics {
             log.members = members;
             log.append(entry, options);
         });
+        if self.greed.watches {
+            self.count_greed(Some(topic.topic()), entry_bytes);
+        }
         self.logs.keep_within_bounds(now);
         Report {
             position: Some(position),

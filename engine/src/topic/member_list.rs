@@ -84,7 +84,7 @@ impl MemberList {
     }
 
     /// Members that were not returned yet.
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.end - self.next
     }
 

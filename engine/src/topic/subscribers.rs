@@ -113,19 +113,19 @@ impl LocalTopics {
     #[inline]
     pub(crate) fn subscribers(&mut self, index: u32) -> &mut Subscribers {
         let subscribers = self.subscriber_lists[index].as_mut();
-        subscribers.expect("they are claimed")
+        subscribers.expect("they are referred to")
     }
 
     #[inline]
     fn at(&self, index: u32) -> &Subscribers {
         let subscribers = self.subscriber_lists[index].as_ref();
-        subscribers.expect("they are claimed")
+        subscribers.expect("they are referred to")
     }
 
     /// What this tick collects for the subscribers.
     pub(crate) fn batch(&mut self, index: u32) -> &mut Batch {
         let subscribers = self.subscriber_lists[index].as_mut();
-        let subscribers = subscribers.expect("they are claimed");
+        let subscribers = subscribers.expect("they are referred to");
         if subscribers.batch == Subscribers::NO_BATCH {
             subscribers.batch = self.free_batches.pop().unwrap_or_else(|| {
                 self.batches.push(Batch::default());
@@ -224,7 +224,7 @@ impl LocalTopics {
             self.pending.retain(|pending| *pending != index);
         }
         let subscribers = self.subscriber_lists[index].take();
-        let subscribers = subscribers.expect("they were claimed until now");
+        let subscribers = subscribers.expect("they were referred to until now");
         assert!(
             subscribers.members.is_empty() && subscribers.behind().is_empty(),
             "a member without a membership"

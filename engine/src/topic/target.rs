@@ -155,6 +155,9 @@ pub enum PublishError {
     /// A key is longer than [`Publish::KEY_BYTES_MAX`].
     #[error("a key of a publication has at most 128 bytes")]
     KeyTooLong,
+    /// Memory is short, and the topic is one of those that take most of it.
+    #[error("memory is short, and what is published there takes most of it")]
+    Memory,
     /// As many requests of this shard wait for others as may: 65,536. One call of the application
     /// asks for too much, or many do while other shards are behind.
     #[error("too many requests of this shard wait for others")]

@@ -15,6 +15,7 @@ use crate::topic::batch::{Batch, FanOuts, Recipients, Turn};
 use crate::topic::congestion::Congestion;
 use crate::topic::cursor::Cursors;
 use crate::topic::delayed::Delayed;
+use crate::topic::greed::Greed;
 use crate::topic::home::Homes;
 use crate::topic::key::{Topic, TopicKey, USER_BYTES_MAX};
 use crate::topic::log::logs::Logs;
@@ -65,6 +66,8 @@ pub(crate) struct Topics {
     /// What came for those who are still being served.
     pub(crate) delayed: Delayed,
     pub(crate) congestion: Congestion,
+    /// Who takes most of the memory, while that is short.
+    pub(crate) greed: Greed,
     /// Some connection may have to wait for a congested topic.
     pub(crate) awaited: bool,
     pub(crate) homes: Homes,
@@ -93,6 +96,7 @@ impl Topics {
     pub(crate) fn new(
         limits: TopicLimits,
         congestion: Congestion,
+        greed: Greed,
         logs: Logs,
         presences: Presences,
         counters: Arc<ShardCounters>,
@@ -105,6 +109,7 @@ impl Topics {
             member_lists: MemberLists::default(),
             delayed: Delayed::new(congestion.clone()),
             congestion,
+            greed,
             awaited: false,
             homes: Homes::default(),
             seats: Seats::default(),
@@ -133,6 +138,27 @@ impl Topics {
         }
         let (logs, presences) = (self.logs.next_look(), self.presences.next_deadline());
         logs.into_iter().chain(presences).min()
+    }
+
+    /// Bytes that topics keep: logs, and what presence knows.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        match self.keeps {
+            true => self.logs.bytes() + self.presences.bytes(),
+            false => 0,
+        }
+    }
+
+    /// Whether memory is short and the topic one of those that take most of it; `None`: everyone.
+    #[inline]
+    pub(crate) fn is_greedy(&self, topic: Option<Topic<'_>>) -> bool {
+        self.greed.watches && self.greed.refuses(self.congestion.bucket(topic))
+    }
+
+    /// A topic has taken so much memory while that is short; `None`: everyone.
+    #[cold]
+    pub(crate) fn count_greed(&mut self, topic: Option<Topic<'_>>, bytes: usize) {
+        let bucket = self.congestion.bucket(topic);
+        self.greed.count(bucket, bytes);
     }
 
     /// Says how much topics keep.

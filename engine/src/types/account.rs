@@ -45,7 +45,7 @@ impl Account {
             return bytes;
         }
         let hold = self.hold(bytes.len() + Self::HOLD_BYTES as usize);
-        Bytes::from_owner(Tracked { bytes, _hold: hold })
+        Bytes::from_owner(TrackedBytes { bytes, _hold: hold })
     }
 }
 
@@ -66,12 +66,12 @@ impl Drop for Hold {
     }
 }
 
-struct Tracked {
+struct TrackedBytes {
     bytes: Bytes,
     _hold: Hold,
 }
 
-impl AsRef<[u8]> for Tracked {
+impl AsRef<[u8]> for TrackedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -334,6 +334,10 @@ impl Application for Service {
         send_event(cx, &closing);
     }
 
+    fn held_bytes(&self) -> u64 {
+        self.state.records.bytes() as u64
+    }
+
     fn quiet(&mut self, quiet: Quiet) {
         self.state.release_memory();
         allocator::release(quiet);

@@ -205,6 +205,7 @@ pub(super) static KEYS: &[Key] = &[
             &mut settings.engine.logs_bytes_max
         }),
     },
+    limit_keys::MEMORY,
     limit_keys::CONNECTIONS_PER_ADDRESS,
     limit_keys::CONNECTIONS_PER_USER,
     limit_keys::CONNECTS_PER_SECOND,

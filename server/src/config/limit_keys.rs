@@ -53,6 +53,15 @@ const OF_CLIENTS: [&str; 15] = [
 const COUNTS: RangeInclusive<usize> = 1..=1_000_000_000;
 const SIZES: RangeInclusive<usize> = 1..=Rate::MAX as usize;
 
+pub(super) const MEMORY: Key = Key {
+    name: "limits.memory",
+    flag: None,
+    what: "Memory for all that grows with use: connections, what clients have not read or not finished, rooms' histories, presence, sessions. auto is three quarters of what the process's cgroup allows or the host has. Above three quarters of it, until less than five eighths are taken, whoever connects is answered 503, publishes to the rooms that take most are refused, and the slowest readers are closed.",
+    kind: ValueKind::Other("auto or a size from 64MiB to 65536GiB", |settings| {
+        &mut settings.memory
+    }),
+};
+
 pub(super) const CONNECTIONS_PER_USER: Key = count(
     "limits.connections_per_user",
     "Connections of one user at a time; one more is answered 429, and a connection that would become this user's is answered rate_limited.",

@@ -8,7 +8,7 @@ use super::place::Place;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
 use super::tls::TlsSettings;
-use super::value::{LogFormat, ShardCount};
+use super::value::{LogFormat, MemoryShare, ShardCount};
 use super::word::FilePath;
 use crate::access::auto_ban::AutoBan;
 use crate::access::lists::AddressLists;
@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     /// 1 to [`DEPTH_MAX`].
     pub(super) depth_max: usize,
     pub(super) shards: ShardCount,
+    pub(super) memory: MemoryShare,
     pub(super) admin: SocketAddr,
     pub(super) drain_timeout: Duration,
     pub(super) insecure: bool,
@@ -85,6 +86,7 @@ impl Default for Settings {
             sessions: Sessions::default(),
             depth_max: DEPTH_MAX as usize,
             shards: ShardCount::Auto,
+            memory: MemoryShare::Auto,
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
             drain_timeout: Duration::from_secs(10),
             insecure: false,
@@ -205,6 +207,10 @@ impl Settings {
     ) -> Result<shardcast_engine::Config, E> {
         let mut engine = self.engine.clone();
         engine.shards = self.shards();
+        engine.memory_bytes_max = match self.memory {
+            MemoryShare::Auto => shardcast_engine::Config::memory_share(),
+            MemoryShare::Exactly(bytes) => bytes,
+        };
         let plain = self.listen.source(|name| given("server.listen", name))?;
         let plain = plain.map(|source| Listener {
             message_bytes_max: self.message_bytes_max,

@@ -120,6 +120,35 @@ impl ConfigValue for ShardCount {
     }
 }
 
+/// How much memory what grows with use may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemoryShare {
+    /// Three quarters of what the process may have.
+    Auto,
+    /// So many bytes.
+    Exactly(usize),
+}
+
+impl ConfigValue for MemoryShare {
+    fn read(&mut self, text: &str) -> Option<()> {
+        *self = match text {
+            "auto" => MemoryShare::Auto,
+            bytes => MemoryShare::Exactly(
+                size(bytes)
+                    .filter(|bytes| shardcast_engine::Config::MEMORY_BYTES.contains(bytes))?,
+            ),
+        };
+        Some(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            MemoryShare::Auto => "auto".to_owned(),
+            MemoryShare::Exactly(bytes) => show_size(*bytes),
+        }
+    }
+}
+
 impl ConfigValue for tracing::Level {
     fn read(&mut self, text: &str) -> Option<()> {
         *self = match text {

@@ -180,7 +180,7 @@ impl Handle {
                     Ok(_) | Err(_) => return Err(unavailable(NOT_READ).into()),
                 },
                 Err(Refused::Busy) => place_in(&self.shared, Queue::Any).await,
-                Err(stopped @ Refused::Stopped) => return Err(stopped.into()),
+                Err(refused @ (Refused::Stopped | Refused::Memory)) => return Err(refused.into()),
             }
         }
     }

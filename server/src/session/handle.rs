@@ -56,7 +56,7 @@ impl Handle {
         loop {
             notice = match self.try_post(connection, notice) {
                 Ok(()) => return Ok(()),
-                Err((Refused::Stopped, _)) => return Err(Gone),
+                Err((Refused::Stopped | Refused::Memory, _)) => return Err(Gone),
                 Err((Refused::Busy, notice)) => notice,
             };
             place_in(&self.shared, Queue::Of(connection.0)).await;

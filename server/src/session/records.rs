@@ -76,6 +76,11 @@ pub(crate) enum TakeOutcome {
 }
 
 impl Records {
+    /// Bytes of all that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn new(limits: RecordLimits, counts: Arc<SessionCounts>) -> Records {
         Records {
             limits,

@@ -75,7 +75,7 @@ async fn hand_over_later(shared: Weak<Shared>, who: Address, mut notice: Notice,
         };
         notice = match attempt(&shared, who, notice, way) {
             Err((Refused::Busy, notice)) => notice,
-            Ok(()) | Err((Refused::Stopped, _)) => return,
+            Ok(()) | Err((Refused::Stopped | Refused::Memory, _)) => return,
         };
     }
 }

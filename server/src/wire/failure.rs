@@ -68,7 +68,12 @@ fn problem_in(error: &(dyn Error + Send + Sync + 'static)) -> Option<Problem> {
     let refused = || {
         error
             .downcast_ref::<Refused>()
-            .map(|_| Problem::new(Code::Unavailable, "the server is busy or stops"))
+            .map(|refused| match refused {
+                Refused::Busy | Refused::Stopped => {
+                    Problem::new(Code::Unavailable, "the server is busy or stops")
+                }
+                Refused::Memory => Problem::new(Code::Unavailable, MEMORY_SHORT),
+            })
     };
     room.or_else(publish).or_else(refused)
 }
@@ -100,6 +105,7 @@ pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
         PublishError::TooManyReports => {
             Problem::rate_limited("too many reported broadcasts under way", RETRY_AFTER_MS)
         }
+        PublishError::Memory => Problem::new(Code::Unavailable, MEMORY_SHORT),
         PublishError::Busy => {
             Problem::rate_limited("too much waits for other shards", RETRY_AFTER_MS)
         }
@@ -110,6 +116,7 @@ pub(crate) fn problem_of_publish(error: PublishError) -> Problem {
 pub(crate) const SHOWN_TOO_LONG: &str = "what presence shows of a member has at most 1 KiB";
 const _: () = assert!(shardcast_engine::OwnedData::BYTES_MAX == 1 << 10);
 pub(crate) const BAD_NAME: &str = "a room's name is empty, too long or has control characters";
+const MEMORY_SHORT: &str = "memory is short, and this room takes most of it; try again later";
 pub(crate) const BAD_USER: &str = "a user's name is empty or too long";
 
 /// The problem of a connection of which too much waits already.

@@ -168,7 +168,14 @@ mod tests {
     };
 
     fn tally_of(seed: u64) -> Tally {
-        Tally::from([(if seed % 2 == 0 { "even" } else { "odd" }, 1)])
+        Tally::from([(
+            if seed.is_multiple_of(2) {
+                "even"
+            } else {
+                "odd"
+            },
+            1,
+        )])
     }
 
     #[test]

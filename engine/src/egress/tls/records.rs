@@ -13,6 +13,7 @@ use crate::egress::outgoing::Outgoing;
 use crate::egress::tls::fault::Fault;
 use crate::egress::tls::session::Session;
 use crate::egress::tls::sessions::{Encrypted, TlsSessions};
+use crate::types::account::Account;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
 
@@ -61,6 +62,7 @@ impl TlsSessions {
         slot: u32,
         connection: &mut Connection,
         counters: &ShardCounters,
+        held: &Account,
     ) -> Result<Encrypted, Fault> {
         let last = connection.phase.ends_output();
         let spent = self.encrypted_bytes >= self.encrypted_bytes_per_tick;
@@ -88,7 +90,8 @@ impl TlsSessions {
         if last && cold.outbox.is_encrypted() {
             encrypted = encrypted.and_then(|()| session.close_notify(&mut records));
         }
-        cold.outbox.force(Bytes::from(records), Encryption::Done);
+        let records = held.track(Bytes::from(records));
+        cold.outbox.force(records, Encryption::Done);
         self.encrypted_bytes += plain.len();
         self.keep_ready(slot);
         counters.outbox_bytes.sub(before as u64);

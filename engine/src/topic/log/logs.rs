@@ -171,6 +171,12 @@ impl Logs {
         self.drop_beyond_max();
     }
 
+    /// Memory is short: the largest of a few logs loses half, whatever the bounds are.
+    pub(crate) fn trim_one(&mut self, now: Millis) {
+        self.trim_a_large_one(now);
+        self.drop_beyond_max();
+    }
+
     #[cold]
     fn trim_a_large_one(&mut self, now: Millis) {
         let mut largest: Option<(u32, usize)> = None;

@@ -10,6 +10,7 @@ use crate::driver::boundary::Millis;
 use crate::topic::key::{Topic, TopicKey, TopicKind};
 use crate::topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
 use crate::topic::presence::roster::{Change, Newcomer, Parting, Roster};
+use crate::types::account::Account;
 use crate::types::presence::{JoinPresence, PresenceKey, PresencePage, PresenceQuery};
 use crate::types::presence_event::PresenceEvent;
 use crate::types::shrink::shrink_map;
@@ -30,6 +31,7 @@ pub(crate) struct Presences {
     numbers: u64,
     /// Members that are away.
     away: usize,
+    account: Account,
 }
 
 #[derive(Debug)]
@@ -104,7 +106,13 @@ impl Presences {
             due: BTreeMap::new(),
             numbers: 0,
             away: 0,
+            account: Account::default(),
         }
+    }
+
+    /// Bytes of all members with what they show.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.account.bytes()
     }
 
     /// Whether there is a class of presence; otherwise no room ever has a roster.
@@ -138,7 +146,7 @@ impl Presences {
         let counted = self
             .rosters
             .entry(topic.name().clone())
-            .or_insert_with(|| Counted::new(topic.clone(), class, of));
+            .or_insert_with(|| Counted::new(topic.clone(), class, of, &self.account));
         let newcomer = Newcomer {
             who,
             user,
@@ -326,10 +334,10 @@ impl Presences {
 }
 
 impl Counted {
-    fn new(topic: TopicKey, class: PresenceClass, of: PresenceOf) -> Counted {
+    fn new(topic: TopicKey, class: PresenceClass, of: PresenceOf, account: &Account) -> Counted {
         Counted {
             topic,
-            roster: Roster::new(class, of),
+            roster: Roster::new(class, of, account.clone()),
             counted_at: None,
             count: CountState::Told,
         }

@@ -5,6 +5,7 @@
 //! while a connection stands for it. Used by `topic/presence/presences.rs`.
 
 use crate::topic::presence::options::{PresenceClass, PresenceOf};
+use crate::types::account::{Account, Hold};
 use crate::types::presence::{
     Continuity, OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState, PresentMember,
 };
@@ -24,6 +25,7 @@ pub(crate) struct Roster {
     users: HashMap<Address, Arc<str>>,
     /// Connections that are away, by their users.
     away: HashMap<Arc<str>, Vec<Address>>,
+    account: Account,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,8 @@ struct RosterMember {
     has_session: bool,
     /// Since when it is away, as a number. `None`: it is here.
     away: Option<u64>,
+    /// Its memory.
+    hold: Hold,
 }
 
 /// What a change is for the others.
@@ -72,14 +76,22 @@ pub(crate) enum Parting {
 }
 
 impl Roster {
-    pub(crate) fn new(class: PresenceClass, of: PresenceOf) -> Roster {
+    /// A member without what it shows: its entries in the tables, with their slack.
+    const MEMBER_BYTES: usize = 256;
+
+    pub(crate) fn new(class: PresenceClass, of: PresenceOf, account: Account) -> Roster {
         Roster {
             class,
             of,
             members: BTreeMap::new(),
             users: HashMap::new(),
             away: HashMap::new(),
+            account,
         }
+    }
+
+    fn member_bytes(data: Option<&Arc<OwnedData>>) -> usize {
+        Self::MEMBER_BYTES + data.map_or(0, |data| data.data().bytes().len())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -113,6 +125,7 @@ impl Roster {
             connections: 1,
             has_session: continuity != Continuity::None,
             away: None,
+            hold: self.account.hold(Self::member_bytes(data.as_ref())),
         };
         self.members.insert(key.clone(), member);
         Some(Change {
@@ -183,9 +196,11 @@ impl Roster {
                 connections: 0,
                 has_session: false,
                 away: None,
+                hold: self.account.hold(Self::member_bytes(None)),
             });
         member.connections += 1;
         if data.is_some() {
+            member.hold.resize(Self::member_bytes(data.as_ref()));
             member.data = data;
         }
         let was_away = member.away.take().is_some();

@@ -29,8 +29,8 @@ impl Service {
         let mut bytes = bytes;
         loop {
             if stage(session) == ConnectStage::UnderWay {
-                if !hold(cx, session, commands.rest()) {
-                    end(cx, Disconnect::BAD_REQUEST);
+                if let Err(disconnect) = hold(cx, session, &self.state, commands.rest()) {
+                    end(cx, disconnect);
                 }
                 return;
             }
@@ -63,13 +63,14 @@ impl Service {
         let Some(held) = take_held(session) else {
             return;
         };
-        let payload = match dialect_of(cx) {
+        let dialect = dialect_of(cx, session);
+        let payload = match dialect {
             Dialect::CentrifugeJson => str::from_utf8(&held).map(Payload::Text),
             _ => Ok(Payload::Binary(&held)),
         };
         let rules = self.shared.rules;
         if let Ok(payload) = payload
-            && let Decoded::Commands(commands) = dialect_of(cx).read(payload, &rules)
+            && let Decoded::Commands(commands) = dialect.read(payload, &rules)
         {
             self.take_commands(cx, session, commands, held.len());
         }

@@ -17,7 +17,7 @@ use crate::dispatch::{late, resuming};
 use crate::limits::limiter::{ShardLimiter, slot_of};
 use crate::rooms::rejoin::WentOn;
 use crate::rooms::resume;
-use crate::session::call::dialect_of;
+use crate::session::call::{dialect_of, dialect_of_encoding};
 use crate::session::context::{Context, Session};
 use crate::session::handle::ShardTask;
 use crate::session::pending::{Outcome, Requester};
@@ -33,7 +33,7 @@ use shardcast_engine::{
     Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal, Tag, allocator,
 };
 use shardcast_protocol::dialect::centrifuge::Disconnect;
-use shardcast_protocol::dialect::{Decoded, Dialect, Event, Payload, Welcome, WelcomeSession};
+use shardcast_protocol::dialect::{Decoded, Event, Payload, Welcome, WelcomeSession};
 use shardcast_protocol::http::HttpRequest;
 use std::fmt;
 use std::sync::Arc;
@@ -191,8 +191,8 @@ impl Application for Service {
                 resume_ms: *resume_ms,
             }),
         };
-        if let Some(greeting) = dialect_of(cx).greeting(welcome) {
-            send_event(cx, &greeting);
+        if let Some(greeting) = dialect_of(cx, session).greeting(welcome) {
+            send_event(cx, session, &greeting);
         }
         if is_centrifuge(cx) {
             await_connect(cx, session, &self.shared);
@@ -215,7 +215,7 @@ impl Application for Service {
             Message::Binary(bytes) => Payload::Binary(bytes),
         };
         let rules = self.shared.rules;
-        match dialect_of(cx).read(payload, &rules) {
+        match dialect_of(cx, session).read(payload, &rules) {
             Decoded::One(item) if self.state.limiter.is_none() => {
                 self.take(cx, session, item, None);
             }
@@ -319,19 +319,19 @@ impl Application for Service {
             count: missed.count,
             reason: missed_reason(missed.reason),
         };
-        send_event(cx, &event);
+        send_event(cx, session, &event);
         if let Some(hook) = self.code.hooks.missed.clone() {
             hook(&mut self.context(cx, session), room, missed);
         }
     }
 
-    fn draining(&mut self, cx: &mut Engine<'_>, _session: &mut Session) {
+    fn draining(&mut self, cx: &mut Engine<'_>, session: &mut Session) {
         let window_ms = self.shared.reconnect_window_ms;
         let closing = Event::Closing {
             reason: "draining",
             reconnect_ms: self.state.random.u64(0..=window_ms),
         };
-        send_event(cx, &closing);
+        send_event(cx, session, &closing);
     }
 
     fn held_bytes(&self) -> u64 {
@@ -359,10 +359,7 @@ impl Application for Service {
         code: CloseCode,
         text: &str,
     ) -> (CloseCode, &str) {
-        let dialect = u8::try_from(encoding.index())
-            .ok()
-            .and_then(Dialect::from_index);
-        match dialect {
+        match dialect_of_encoding(encoding) {
             Some(dialect) => closing::closing(dialect, reason, code, text),
             None => (code, text),
         }
@@ -387,8 +384,8 @@ impl Service {
 }
 
 /// Sends an event in the connection's dialect.
-fn send_event(cx: &mut Engine<'_>, event: &Event<'_>) {
-    let dialect = dialect_of(cx);
+fn send_event(cx: &mut Engine<'_>, session: &Session, event: &Event<'_>) {
+    let dialect = dialect_of(cx, session);
     if !dialect.has(event) {
         return;
     }

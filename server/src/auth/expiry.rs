@@ -42,7 +42,7 @@ impl Context<'_> {
             self.session.more().validity = validity;
             self.session.shrink();
         }
-        if self.is_awaited() {
+        if self.must_prove() {
             self.mute();
         }
     }

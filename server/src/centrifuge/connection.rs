@@ -10,10 +10,12 @@ use crate::auth::claims::Purpose;
 use crate::auth::fault::TokenFault;
 use crate::centrifuge::answers::{ProvedBy, answer_connected, answer_refusal, end_with, state};
 use crate::centrifuge::server_side;
-use crate::session::call::{OwnedCall, dialect_of};
+use crate::session::call::{OwnedCall, dialect_of, dialect_of_encoding, muted};
 use crate::session::centrifuge::ConnectStage;
 use crate::session::context::{Context, Session};
 use crate::session::identity::Identity;
+use crate::session::limits::Limits;
+use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;
 use crate::wire::position::since_of;
 use crate::wire::publication::INFO_BYTES_MAX;
@@ -23,12 +25,16 @@ use shardcast_protocol::dialect::{Code, Dialect, Problem, Reply};
 
 /// Whether the connection speaks the protocol.
 pub(crate) fn is_centrifuge(cx: &Engine<'_>) -> bool {
-    dialect_of(cx).is_centrifuge()
+    dialect_of_encoding(cx.encoding()).is_some_and(Dialect::is_centrifuge)
 }
 
-/// The connection is open, and its first command is awaited.
+/// The connection is open, and its first command is awaited: before it, nobody who is not known yet
+/// is sent what others publish.
 pub(crate) fn await_connect(cx: &mut Engine<'_>, session: &mut Session, shared: &Shared) {
     state(session).stage = ConnectStage::Awaited;
+    if session.identity().name().is_none() {
+        let _is_open = cx.set_encoding(muted(dialect_of(cx, session)));
+    }
     cx.wake_at(cx.now_ms().saturating_add(shared.centrifuge.connect_ms));
 }
 
@@ -46,17 +52,35 @@ pub(crate) fn connect_due(session: &Session, shared: &Shared) -> Option<u64> {
     (stage(session) != ConnectStage::Connected).then_some(due_ms)
 }
 
-/// Keeps commands for later. False: they are more than a message may have.
-pub(crate) fn hold(cx: &Engine<'_>, session: &mut Session, commands: &[u8]) -> bool {
-    let held = &mut state(session).held;
-    let fits = held.len() + commands.len() < cx.message_bytes_max();
-    if fits && !commands.is_empty() {
-        held.extend_from_slice(commands);
-        if dialect_of(cx) == Dialect::CentrifugeJson {
-            held.push(b'\n');
-        }
+/// Keeps commands for later.
+///
+/// # Errors
+/// They are more than a connection may have, or too many connections of the shard have some.
+pub(crate) fn hold(
+    cx: &Engine<'_>,
+    session: &mut Session,
+    shard: &ShardState,
+    commands: &[u8],
+) -> Result<(), Disconnect> {
+    if commands.is_empty() {
+        return Ok(());
     }
-    fits
+    let is_json = dialect_of(cx, session) == Dialect::CentrifugeJson;
+    let state = state(session);
+    if state.held.len() + commands.len() >= Limits::HELD_BYTES_PER_CONNECTION_MAX {
+        return Err(Disconnect::BAD_REQUEST);
+    }
+    if state.held_permit.is_none() {
+        if shard.held.taken() >= Limits::HELD_PER_SHARD_MAX {
+            return Err(Disconnect::TOO_MANY_REQUESTS);
+        }
+        state.held_permit = Some(shard.held.take());
+    }
+    state.held.extend_from_slice(commands);
+    if is_json {
+        state.held.push(b'\n');
+    }
+    Ok(())
 }
 
 /// Takes what was held, once the first command is done.
@@ -64,6 +88,9 @@ pub(crate) fn take_held(session: &mut Session) -> Option<Vec<u8>> {
     let state = session.some_mut()?.centrifuge.as_mut()?;
     let is_ready = state.stage == ConnectStage::Connected && !state.held.is_empty();
     let held = is_ready.then(|| std::mem::take(&mut state.held));
+    if held.is_some() {
+        state.held_permit = None;
+    }
     session.shrink();
     held
 }
@@ -85,7 +112,7 @@ pub(crate) fn connect(cx: &mut Context<'_>, asked: &ConnectCommand<'_>) {
         Some(gate) => gate.takes_messages(),
     };
     if is_known || asked.token.is_empty() {
-        return match cx.is_awaited() {
+        return match cx.must_prove() {
             true => end_with(cx, Disconnect::INVALID_TOKEN, "a token is required"),
             false => begin(cx, call, had),
         };
@@ -133,6 +160,7 @@ fn go_back(cx: &mut Context<'_>) {
     let state = state(cx.session);
     state.stage = ConnectStage::Awaited;
     state.held = Vec::new();
+    state.held_permit = None;
 }
 
 /// It is known who the client is: what is left is where it is from the start.
@@ -142,6 +170,7 @@ fn begin(cx: &mut Context<'_>, call: OwnedCall, had: Vec<(Box<str>, Since)>) {
         let text = "the token's claim info is longer than 1024 bytes";
         return end_with(cx, Disconnect::INVALID_TOKEN, text);
     }
+    cx.unmute();
     server_side::begin(cx, call, &had);
 }
 

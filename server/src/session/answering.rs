@@ -21,7 +21,7 @@ impl Call<'_> {
             (ReplyMode::Never, _) => {}
             (ReplyMode::UnlessDone, None) if reply.is_bare_success() => {}
             (ReplyMode::Always | ReplyMode::UnlessDone, None) => {
-                let dialect = dialect_of(cx);
+                let dialect = dialect_of(cx, session);
                 cx.send_with(dialect.kind(), |out| {
                     dialect.write_reply(out, self.id, reply);
                 });
@@ -41,7 +41,7 @@ impl Call<'_> {
         key: u32,
         reply: &Reply<'_>,
     ) {
-        let dialect = dialect_of(cx);
+        let dialect = dialect_of(cx, session);
         let Some(batches) = session.some_mut().map(|more| &mut more.batches) else {
             return;
         };

@@ -1,5 +1,6 @@
 //! Whom an answer goes to: the id of a request, and the batch if it came in one.
 
+use crate::session::state::SessionState;
 use shardcast_engine::{Context, EncodingId};
 use shardcast_protocol::dialect::{Dialect, Id, IdBox, ReplyMode};
 
@@ -43,25 +44,46 @@ impl OwnedCall {
 /// The dialect of the connection at hand, which is the encoding that the service chose for it, or
 /// the muted one of that.
 #[inline]
-pub(crate) fn dialect_of(cx: &Context<'_>) -> Dialect {
-    let index = cx.encoding().index() as u8;
-    let dialect = Dialect::from_index(index);
-    let dialect = dialect.or_else(|| Dialect::from_index(MUTED_FROM - index));
-    dialect.expect("the service chose the encoding")
+pub(crate) fn dialect_of<C>(cx: &Context<'_>, session: &SessionState<C>) -> Dialect {
+    match dialect_of_encoding(cx.encoding()) {
+        Some(dialect) => dialect,
+        None => muted_dialect(session),
+    }
 }
 
-/// The encoding of a connection of this dialect that is sent nothing that others publish: none can
-/// be made for it. `None`: the dialect has no such connections.
-pub(crate) fn muted(dialect: Dialect) -> Option<EncodingId> {
-    let is_native = match dialect {
-        Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => true,
-        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => false,
-    };
-    is_native.then(|| EncodingId::new(MUTED_FROM - dialect.index()))
+#[cold]
+fn muted_dialect<C>(session: &SessionState<C>) -> Dialect {
+    let muted = session.some().and_then(|more| more.muted);
+    muted.expect("who is muted remembers its dialect")
 }
 
-/// The muted encodings are the last ones, from behind.
-const MUTED_FROM: u8 = EncodingId::COUNT_MAX as u8 - 1;
-/// Dialects that have one, which are the first ones.
-const MUTED_COUNT: usize = 3;
-const _: () = assert!(Dialect::ALL.len() + MUTED_COUNT <= EncodingId::COUNT_MAX);
+/// The dialect of an encoding. `None`: a native one that is muted.
+#[inline]
+pub(crate) fn dialect_of_encoding(encoding: EncodingId) -> Option<Dialect> {
+    match Dialect::from_index(encoding.index() as u8) {
+        Some(dialect) => Some(dialect),
+        None if encoding == MUTED_JSON => Some(Dialect::CentrifugeJson),
+        None if encoding == MUTED_PROTOBUF => Some(Dialect::CentrifugeProtobuf),
+        None => None,
+    }
+}
+
+/// The encoding of a connection of this dialect that is sent nothing that others publish: no frame
+/// is made for it. Native dialects share one, so such a connection remembers its own.
+pub(crate) fn muted(dialect: Dialect) -> EncodingId {
+    match dialect {
+        Dialect::NativeJson | Dialect::JsonRpc | Dialect::MessagePack => MUTED_NATIVE,
+        Dialect::CentrifugeJson => MUTED_JSON,
+        Dialect::CentrifugeProtobuf => MUTED_PROTOBUF,
+    }
+}
+
+/// Whether it is one of those.
+pub(crate) fn is_muted(encoding: EncodingId) -> bool {
+    encoding.index() >= Dialect::ALL.len()
+}
+
+const MUTED_NATIVE: EncodingId = EncodingId::new(7);
+const MUTED_JSON: EncodingId = EncodingId::new(6);
+const MUTED_PROTOBUF: EncodingId = EncodingId::new(5);
+const _: () = assert!(Dialect::ALL.len() <= MUTED_PROTOBUF.index());

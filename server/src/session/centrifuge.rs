@@ -5,15 +5,20 @@
 //! Invariant: it exists only while there is something in it, so a connection that has connected and
 //! is in channels without an end has none. Kept by the session; `centrifuge` acts on it.
 
+#[cfg(doc)]
+use crate::session::limits::Limits;
+use crate::session::permits::Permit;
 use std::sync::Arc;
 
 /// See above.
 #[derive(Debug, Default)]
 pub(crate) struct CentrifugeState {
     pub(crate) stage: ConnectStage,
-    /// Commands that came while the first was under way: as they came, at most as many bytes as a
-    /// message may have.
+    /// Commands that came while the first was under way: as they came, at most
+    /// [`Limits::HELD_BYTES_PER_CONNECTION_MAX`].
     pub(crate) held: Vec<u8>,
+    /// While there are some.
+    pub(crate) held_permit: Option<Permit>,
     /// Channels whose subscribe is under way and that the engine does not know yet.
     entering: Vec<Entering>,
     terms: Vec<ChannelTerm>,

@@ -2,7 +2,7 @@
 //! middleware and hooks can see and do.
 
 use crate::limits::limiter::slot_of;
-use crate::session::call::{Call, OwnedCall, dialect_of, muted};
+use crate::session::call::{Call, OwnedCall, dialect_of, is_muted, muted};
 use crate::session::identity::Identity;
 use crate::session::pending::{Outcome, Requester};
 use crate::session::shard_state::ShardState;
@@ -110,24 +110,37 @@ impl<'c> Context<'c> {
         Ok(())
     }
 
-    /// Whether the connection must say who it is before anything else.
+    /// Whether the connection must say who it is before anything else, or speaks the Centrifuge
+    /// protocol and has not connected.
     pub(crate) fn is_awaited(&self) -> bool {
+        is_muted(self.engine.encoding())
+    }
+
+    /// Whether it must prove who it is.
+    pub(crate) fn must_prove(&self) -> bool {
         let validity = self.session.some().and_then(|more| more.validity);
         matches!(validity, Some(Validity::Awaited { .. }))
     }
 
-    /// The connection is sent nothing that others publish.
+    /// The connection, which is a member nowhere, is sent nothing that others publish.
     pub(crate) fn mute(&mut self) {
-        if let Some(muted) = muted(self.dialect()) {
-            let _is_in_a_room = self.engine.set_encoding(muted);
+        let dialect = self.dialect();
+        if self.engine.set_encoding(muted(dialect)) && !dialect.is_centrifuge() {
+            self.session.more().muted = Some(dialect);
         }
     }
 
     /// It is again.
     pub(crate) fn unmute(&mut self) {
+        if !self.is_awaited() {
+            return;
+        }
         let encoding = EncodingId::new(self.dialect().index());
-        if self.engine.encoding() != encoding {
-            let _is_in_a_room = self.engine.set_encoding(encoding);
+        if self.engine.set_encoding(encoding)
+            && let Some(more) = self.session.some_mut()
+        {
+            more.muted = None;
+            self.session.shrink();
         }
     }
 
@@ -169,7 +182,7 @@ impl<'c> Context<'c> {
 
     /// The dialect of the connection.
     pub fn dialect(&self) -> Dialect {
-        dialect_of(&self.engine)
+        dialect_of(&self.engine, self.session)
     }
 
     /// The value of this type that the application keeps with the connection.

@@ -10,6 +10,11 @@ impl Limits {
     /// As many, and those that a client of the Centrifuge protocol may subscribe with at once: what
     /// one message may hold.
     pub(crate) const REQUESTS_MAX: usize = Limits::REQUESTS_PER_CONNECTION_MAX + 4096;
+    /// Bytes of commands of the Centrifuge protocol that wait until the first one is done, because
+    /// its token is checked elsewhere; more end the connection (3501).
+    pub const HELD_BYTES_PER_CONNECTION_MAX: usize = 256 << 10;
+    /// Connections of one shard whose commands wait so; one more ends with 3013, and comes back.
+    pub const HELD_PER_SHARD_MAX: usize = 256;
     /// Publishes to rooms that keep history whose places are awaited.
     pub const RECEIPTS_PER_CONNECTION_MAX: usize = 1024;
     /// Calls of background handlers.

@@ -19,6 +19,8 @@ pub(crate) struct ShardState {
     next_serial: u64,
     /// For background handlers under way.
     pub(crate) tasks: Permits,
+    /// For connections whose commands wait for the first one.
+    pub(crate) held: Permits,
     /// Where answers are written before they leave.
     scratch: Vec<u8>,
     pub(crate) random: fastrand::Rng,
@@ -39,6 +41,7 @@ impl ShardState {
             next_tag: 0,
             next_serial: 0,
             tasks: Permits::default(),
+            held: Permits::default(),
             scratch: Vec::new(),
             random: fastrand::Rng::new(),
             limiter: limiter.map(Box::new),

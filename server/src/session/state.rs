@@ -17,6 +17,7 @@ use crate::session::reverse::Reverse;
 use crate::session::task::Task;
 use crate::session::validity::Validity;
 use shardcast_engine::{Answer, Tag};
+use shardcast_protocol::dialect::Dialect;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
@@ -40,6 +41,8 @@ pub(crate) struct More<C> {
     pub(crate) validity: Option<Validity>,
     /// A token of the connection is under check.
     pub(crate) is_checking: bool,
+    /// The dialect of a connection that is sent nothing that others publish, if it is a native one.
+    pub(crate) muted: Option<Dialect>,
     pub(crate) metadata: Metadata,
     pub(crate) pending: Vec<Pending<C>>,
     /// Publishes whose places are awaited: answered in the order in which they were made, as long
@@ -164,6 +167,7 @@ impl<C> Default for More<C> {
             identity: Identity::default(),
             validity: None,
             is_checking: false,
+            muted: None,
             metadata: Metadata::default(),
             pending: Vec::new(),
             receipts: VecDeque::new(),
@@ -196,6 +200,7 @@ impl<C> More<C> {
         self.identity == Identity::nobody()
             && self.validity.is_none()
             && !self.is_checking
+            && self.muted.is_none()
             && self.metadata.is_empty()
             && self.pending.is_empty()
             && self.receipts.is_empty()

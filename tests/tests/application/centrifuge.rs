@@ -351,6 +351,32 @@ fn history_and_presence_are_told() {
     client.check(&ask, &json!({"id": 15, "presence_stats": stats}));
 }
 
+/// Nobody is told what is said to everyone before it has connected, however open its WebSocket is.
+#[test]
+fn who_has_not_connected_hears_nothing() {
+    let publish = |client: &mut Client| {
+        client.say(r#"{"type":"broadcast","id":1,"data":"to everyone"}"#);
+        assert_eq!(client.hear(), r#"{"type":"ack","id":1}"#);
+        assert!(client.hear().contains("to everyone"));
+    };
+    for app in [app(), app().on_opened(|cx| cx.join("opened"))] {
+        let server = server(app);
+        let (mut native, mut client) = (Client::native(&server), Lines::open(&server));
+        publish(&mut native);
+        let reply = client.ask(&json!({"id": 1, "connect": {}}));
+        assert!(reply["connect"]["client"].is_string(), "{reply}");
+        let mut hear = || client.hear();
+        publish(&mut native);
+        let mut pushed = hear();
+        if pushed["push"]["subscribe"].is_object() {
+            // The application has made it a member as it connected.
+            assert_eq!(pushed["push"]["channel"], "opened");
+            pushed = hear();
+        }
+        assert_eq!(pushed["push"]["message"]["data"], "to everyone", "{pushed}");
+    }
+}
+
 /// A token that is none does not make its bearer a stranger, where tokens mean something.
 #[test]
 fn a_token_that_is_none_is_refused() {

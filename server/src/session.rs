@@ -13,6 +13,7 @@ pub(crate) mod handle;
 pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod metadata;
+pub(crate) mod muting;
 pub(crate) mod options;
 pub(crate) mod pending;
 pub(crate) mod permits;

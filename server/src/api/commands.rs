@@ -8,9 +8,9 @@ use crate::centrifuge::answers::{answer, call, end, refuse};
 use crate::centrifuge::connection::{connect, hold, refresh, stage, take_held};
 use crate::centrifuge::requests;
 use crate::limits::check;
-use crate::session::call::dialect_of;
 use crate::session::centrifuge::ConnectStage;
 use crate::session::context::{Context, Session};
+use crate::session::muting::dialect_of;
 use shardcast_engine::Context as Engine;
 use shardcast_protocol::dialect::centrifuge::{
     CentrifugeRequest, Commands, ConnectCommand, Disconnect, Instruction, Refusal,

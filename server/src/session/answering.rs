@@ -3,7 +3,8 @@
 //! Invariant: a request that wants an answer gets exactly one. Called by the context and the
 //! service.
 
-use crate::session::call::{Call, dialect_of};
+use crate::session::call::Call;
+use crate::session::muting::dialect_of;
 use crate::session::state::SessionState;
 use shardcast_engine::Context;
 use shardcast_protocol::dialect::{Reply, ReplyMode};

@@ -2,8 +2,9 @@
 //! middleware and hooks can see and do.
 
 use crate::limits::limiter::slot_of;
-use crate::session::call::{Call, OwnedCall, dialect_of, is_muted, muted};
+use crate::session::call::{Call, OwnedCall};
 use crate::session::identity::Identity;
+use crate::session::muting::{dialect_of, is_muted, muted};
 use crate::session::pending::{Outcome, Requester};
 use crate::session::shard_state::ShardState;
 use crate::session::shared::Shared;

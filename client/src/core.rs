@@ -216,7 +216,7 @@ impl Core {
                 if let Some(at) = self.direct.iter().position(|ear| ear.id == id) {
                     let ear = self.direct.remove(at);
                     ear.sink.end(None);
-                    self.calls.push(Call::Drop(ear));
+                    self.calls.push(Call::Drop(Box::new(ear)));
                 }
             }
         }
@@ -260,7 +260,7 @@ impl Core {
         self.rooms.close(error.as_ref(), &mut self.calls);
         for ear in self.direct.drain(..) {
             ear.sink.end(error.clone());
-            self.calls.push(Call::Drop(ear));
+            self.calls.push(Call::Drop(Box::new(ear)));
         }
         self.requests.close(&error.unwrap_or_else(Error::closed));
     }

@@ -59,7 +59,7 @@ pub(crate) enum Call {
     /// Called with an item.
     Handler(Handler, Item),
     /// Dropped, with whatever it has captured.
-    Drop(Ear),
+    Drop(Box<Ear>),
 }
 
 impl fmt::Debug for Call {
@@ -168,7 +168,7 @@ impl Room {
         if let Some(at) = self.ears.iter().position(|ear| ear.id == id) {
             let ear = self.ears.remove(at);
             ear.sink.end(None);
-            calls.push(Call::Drop(ear));
+            calls.push(Call::Drop(Box::new(ear)));
         }
     }
 
@@ -247,7 +247,7 @@ impl Room {
         match &mut self.ears[..] {
             [only] => {
                 if only.active && push(only, item, calls) == Pushed::Failed {
-                    calls.extend(self.ears.pop().map(Call::Drop));
+                    calls.extend(self.ears.pop().map(|ear| Call::Drop(Box::new(ear))));
                 }
             }
             _ => self.hear_all(&item, calls),
@@ -270,7 +270,7 @@ impl Room {
     pub(crate) fn end(&mut self, error: Option<&Error>, calls: &mut Vec<Call>) {
         for ear in self.ears.drain(..) {
             ear.sink.end(error.cloned());
-            calls.push(Call::Drop(ear));
+            calls.push(Call::Drop(Box::new(ear)));
         }
     }
 
@@ -292,7 +292,7 @@ impl Room {
         if let Some(at) = found
             && push(&self.ears[at], item.clone(), calls) == Pushed::Failed
         {
-            calls.push(Call::Drop(self.ears.remove(at)));
+            calls.push(Call::Drop(Box::new(self.ears.remove(at))));
         }
     }
 }

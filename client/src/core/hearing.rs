@@ -113,7 +113,9 @@ impl Core {
         let mut at = 0;
         while let Some(ear) = self.direct.get(at) {
             match ear.sink.push(item.clone()) {
-                Pushed::Failed => self.calls.push(Call::Drop(self.direct.remove(at))),
+                Pushed::Failed => self
+                    .calls
+                    .push(Call::Drop(Box::new(self.direct.remove(at)))),
                 Pushed::GoesOn => at += 1,
             }
         }

@@ -2,8 +2,9 @@
 //! rustls hands them to its key log.
 //!
 //! rustls' own way out of a connection hands over keys, but keeps the secrets of the next ones in
-//! 900 bytes. Invariant: a secret is caught while one connection is worked on, on this thread, and
-//! belongs to that one; it is written nowhere, and wiped when it is dropped. Called by sessions.
+//! several hundred bytes. Invariant: a secret is caught while one connection is worked on, on this
+//! thread, and belongs to that one; it is written nowhere, and wiped when it is dropped. Called by
+//! sessions.
 
 use rustls::KeyLog;
 use std::cell::Cell;

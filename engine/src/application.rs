@@ -3,6 +3,7 @@
 use crate::connection::heartbeat::Heartbeat;
 use crate::connection::peer::Peer;
 use crate::context::Context;
+use crate::topic::key::TopicName;
 use crate::topic::publication::{Position, Publication};
 use crate::types::answer::{Answer, Notice, Tag};
 use crate::types::close_reason::CloseReason;
@@ -15,7 +16,6 @@ use shardcast_protocol::close::CloseCode;
 use shardcast_protocol::http::{HeaderError, Headers, HttpRequest};
 use shardcast_protocol::pieces::Piece;
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// The meaning of a server. Every shard owns one instance; nothing in it is shared, so nothing
 /// needs a lock.
@@ -123,6 +123,16 @@ pub trait Application: Sized + 'static {
         None
     }
 
+    /// Encodes a publication for members that were sent it before, and have not acknowledged it
+    /// ([`crate::LogOptions::acks`]). Like [`Application::encode`], whose words the default uses.
+    fn encode_again(
+        encoding: EncodingId,
+        publication: &Publication<'_>,
+        position: Position,
+    ) -> Option<Frame> {
+        Self::encode(encoding, publication, Some(position))
+    }
+
     /// What a close frame says to connections of one encoding, whoever closes them: `code` and
     /// `text` are what the engine or [`Context::close`] has. For protocols whose clients take codes
     /// for something else. It has no state. Nothing is asked about a close frame that answers the
@@ -152,14 +162,15 @@ pub trait Application: Sized + 'static {
         None
     }
 
-    /// The connection was not sent some publications of a room, before those that it is sent next:
-    /// it was too slow, and the room's policy ([`crate::SlowReader`]) or the bounds of its log left
-    /// them out. The default says nothing to the client.
+    /// The connection was not sent some publications of a room, or to its user, before those that
+    /// it is sent next: it was too slow or away for too long, and the room's policy
+    /// ([`crate::SlowReader`]) or the bounds of the log left them out; or it has not acknowledged
+    /// them. The default says nothing to the client.
     fn missed(
         &mut self,
         _cx: &mut Context<'_>,
         _session: &mut Self::Session,
-        _room: &Arc<str>,
+        _topic: &TopicName,
         _missed: Missed,
     ) {
     }

@@ -54,6 +54,14 @@ pub struct Config {
     /// beyond it pushes the oldest out of the largest logs of those that are looked at
     /// ([`crate::Loss::TrimmedBySize`]). Default 256 MiB; 1 MiB for each shard to 1 TiB.
     pub logs_bytes_max: usize,
+    /// What users keep while they have no connection ([`crate::KeptFor::Absent`]), if anything:
+    /// what is published to them with this class ([`crate::Publish::keep`]) waits for the next that
+    /// becomes the user's ([`crate::Context::identify`]). Default: nothing.
+    pub user_log: Option<LogClass>,
+    /// Users of each shard for whom something may wait. What is published to one more is dropped,
+    /// which its report says. Default 16,384, range [`Config::LOGS`]; each takes some 400 bytes
+    /// besides what waits.
+    pub user_logs_max: usize,
     /// Classes of presence that topics may keep, by [`PresenceClass`]. Default: none; at most
     /// [`PresenceClass::COUNT_MAX`].
     pub presence: Vec<PresenceOptions>,
@@ -150,6 +158,8 @@ impl Default for Config {
             logs: Vec::new(),
             logs_max: 16_384,
             logs_bytes_max: 256 << 20,
+            user_log: None,
+            user_logs_max: 16_384,
             presence: Vec::new(),
             event_streams: None,
             head_bytes_max: 16 << 10,
@@ -373,6 +383,12 @@ impl Config {
         let least = self.shards * Self::SHARD_LOGS_BYTES_MIN;
         within("logs_bytes_max", bytes, least..=1 << 40, rule)?;
         self.logs.iter().try_for_each(LogOptions::check)?;
+        let rule = "16 to 10,000,000";
+        within("user_logs_max", self.user_logs_max, Self::LOGS, rule)?;
+        if let Some(class) = self.user_log {
+            let rule = "an index of logs";
+            within("user_log", class.index() + 1, 1..=self.logs.len(), rule)?;
+        }
         let (classes, rule) = (self.presence.len(), "up to 1,024");
         within("presence", classes, 0..=PresenceClass::COUNT_MAX, rule)?;
         self.presence.iter().try_for_each(PresenceOptions::check)

@@ -325,6 +325,16 @@ impl<'a> Context<'a> {
             .collect()
     }
 
+    /// The connection has all that was published to a room up to this offset, by its own word: it
+    /// is not sent it again ([`crate::LogOptions::acks`]). What it was not sent yet is not counted,
+    /// and where nobody asks for it, nothing happens.
+    ///
+    /// # Errors
+    /// Not joined.
+    pub fn acknowledge(&mut self, room: &str, offset: u64) -> Result<(), RoomError> {
+        self.core.acknowledge(self.ticket, room, offset)
+    }
+
     /// Asks for a page of a topic's log (no membership needed); `tag` answers with
     /// [`crate::Answer::History`]. A topic without a log gets one of this class, an index of
     /// [`crate::Config::logs`], so that its position means something later.

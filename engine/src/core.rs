@@ -83,7 +83,8 @@ impl Core {
     #[inline]
     pub(crate) fn home(&mut self) -> (&mut Topics, Outlet<'_>) {
         let process = &self.connections.admissions.process;
-        let (encode, shard) = (self.meaning.encode, self.mail.shard());
+        let encode = (self.meaning.encode, self.meaning.encode_again);
+        let shard = self.mail.shard();
         let outlet = Outlet {
             now: self.connections.now,
             encoder: Encoder::new(encode, &mut self.egress, process, &self.counters, shard),

@@ -67,6 +67,11 @@ counters! {
     gauge presences;
     /// What members of topics were told of each other, once for each topic and change or count.
     count presence_events;
+    /// Messages to users without connections that wait for one.
+    count offline_queued;
+    /// Messages to users without connections that were dropped: for as many users as may something
+    /// waited.
+    count offline_refused;
     /// Logs of topics that this shard orders.
     gauge logs;
     /// What these hold, in bytes: frames, 128 for each publication, and what was encoded of them
@@ -87,14 +92,25 @@ counters! {
     count recoveries_lost_limit of recoveries_lost { reason = "limit" };
     /// Publications that members were sent from a log.
     count caught_up;
-    /// Publications that members were not sent because they read too slowly, by reason.
+    /// Publications that members were not sent because they read too slowly, by reason; with
+    /// `unacknowledged` those that they were sent, and did not acknowledge.
     count missed_dropped of missed { reason = "dropped" };
-    /// Publications that members were not sent because they read too slowly, by reason.
+    /// Publications that members were not sent because they read too slowly, by reason; with
+    /// `unacknowledged` those that they were sent, and did not acknowledge.
     count missed_conflated of missed { reason = "conflated" };
-    /// Publications that members were not sent because they read too slowly, by reason.
+    /// Publications that members were not sent because they read too slowly, by reason; with
+    /// `unacknowledged` those that they were sent, and did not acknowledge.
     count missed_trimmed_by_size of missed { reason = "trimmed_by_size" };
-    /// Publications that members were not sent because they read too slowly, by reason.
+    /// Publications that members were not sent because they read too slowly, by reason; with
+    /// `unacknowledged` those that they were sent, and did not acknowledge.
     count missed_trimmed_by_age of missed { reason = "trimmed_by_age" };
+    /// Publications that members were not sent because they read too slowly, by reason; with
+    /// `unacknowledged` those that they were sent, and did not acknowledge.
+    count missed_unacknowledged of missed { reason = "unacknowledged" };
+    /// Publications that members have acknowledged, once for each member.
+    count acknowledged;
+    /// Publications that members were sent again, as they had not acknowledged them.
+    count redelivered;
     /// Times a member was too slow and became a reader of the log.
     count fell_behind;
     /// Send operations, those from outboxes included (frames_out / sends is frames per send).

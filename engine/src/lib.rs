@@ -167,7 +167,7 @@ pub use run::start::{start, start_on};
 pub use run::start_error::StartError;
 pub use topic::joining::JoinOptions;
 pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};
-pub use topic::log::options::{LogClass, LogOptions, Newcomers, SlowReader};
+pub use topic::log::options::{AckOptions, KeptFor, LogClass, LogOptions, Newcomers, SlowReader};
 pub use topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
 pub use topic::publication::{Content, Data, DataEncoding, Position, Publication, PublicationKind};
 pub use topic::target::{Publish, PublishError, Target};
@@ -178,8 +178,8 @@ pub use types::deadline::Deadline;
 pub use types::encoding::{EncodingId, EncodingsPresent};
 pub use types::frame::{Frame, Message};
 pub use types::history::{
-    History, HistoryQuery, JoinedLog, KeptPublication, Loss, Missed, MissedReason, ReadOrder,
-    Recovery, Since,
+    History, HistoryQuery, JoinAcks, JoinedLog, KeptPublication, Loss, Missed, MissedReason,
+    ReadOrder, Recovery, Since,
 };
 pub use types::presence::{
     Continuity, JoinPresence, OwnedData, PresenceKey, PresencePage, PresenceQuery, PresenceState,

@@ -130,6 +130,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 counters,
                 Meaning {
                     encode: A::encode,
+                    encode_again: A::encode_again,
                     closing: A::closing,
                 },
             ),
@@ -172,6 +173,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         self.meet_deadlines();
         self.wake_some();
         self.core.topics.look_at_kept(self.core.connections.now);
+        self.send_again();
         self.drain_some();
         self.report_ended();
         self.gauge();

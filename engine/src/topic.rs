@@ -1,6 +1,8 @@
 //! Topics: their keys, what is published to them, the members that this shard has, and the order
 //! that this shard gives as their home.
 
+pub(crate) mod acknowledging;
+pub(crate) mod acks;
 pub(crate) mod admitting;
 pub(crate) mod batch;
 pub(crate) mod catching_up;

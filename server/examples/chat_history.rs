@@ -127,6 +127,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .namespaces(namespaces()?)
         .on_connect(identify)
         .on_missed(|cx, room, missed| {
+            let room = room.name();
             eprintln!("{} missed {} of {room}", cx.connection(), missed.count);
         });
     handlers(&app.handlers())?;

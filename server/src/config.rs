@@ -15,6 +15,8 @@ mod key;
 mod keys;
 mod limit_keys;
 mod limit_settings;
+mod offline;
+mod offline_keys;
 mod page;
 mod place;
 mod problem;

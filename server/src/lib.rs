@@ -65,6 +65,7 @@ pub use session::counts::{SessionCount, SessionCounts};
 pub use session::handle::Handle;
 pub use session::identity::{BadUser, Identity};
 pub use session::limits::Limits;
+pub use session::offline::OfflineOptions;
 pub use session::options::SessionOptions;
 pub use session::pending::JoinedRoom;
 pub use session::resuming::{Resumed, ResumedOutcome, ResumedRoom};
@@ -79,7 +80,7 @@ pub use shardcast_engine::protocol::close::CloseCode;
 pub use shardcast_engine::{
     Address, CloseReason, Config, HistoryQuery, JoinedLog, ListenAddress, ListenSource, Listener,
     Listing, Loss, Member, Missed, MissedReason, Peer, Position, PresenceKey, PresenceQuery,
-    PresenceState, ReadOrder, Recovery, Refusal, Repeat, Since, StartError,
+    PresenceState, ReadOrder, Recovery, Refusal, Repeat, Since, StartError, Topic,
 };
 pub use shardcast_protocol::dialect::{Code, Dialect, LossReason, Problem, Rules, Value};
 pub use shardcast_protocol::http::{HeaderError, Headers};

@@ -17,7 +17,7 @@ pub use denied::Denied;
 pub use history::History;
 pub use names::{Characters, NameRules};
 pub use owners::Owners;
-pub use shardcast_engine::{Newcomers, PresenceOf, PresenceOptions, SlowReader};
+pub use shardcast_engine::{AckOptions, Newcomers, PresenceOf, PresenceOptions, SlowReader};
 pub use shardcast_protocol::dialect::ControlPolicy;
 pub use who::{Caller, Roles, Who};
 
@@ -368,7 +368,8 @@ fn check(name: &str, namespace: &Namespace) -> Result<(), NamespaceError> {
     if !(least..=*NameRules::BYTES.end()).contains(&namespace.names.bytes_max) {
         return Err(NamespaceError::NameBytes(name.to_owned()));
     }
-    let history = namespace.history.as_ref().map_or(Ok(()), History::check);
+    let history = namespace.history.as_ref();
+    let history = history.map_or(Ok(()), |history| history.check(namespace.slow_reader));
     history.map_err(|(field, rule)| NamespaceError::History(name.to_owned(), field, rule))?;
     let presence = namespace.presence_events.as_ref();
     let presence = presence.map_or(Ok(()), presence::check);

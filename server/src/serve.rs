@@ -220,6 +220,10 @@ fn app_of(settings: &Settings, keys: ReadKeys, admin_port: u16, lists: Arc<LiveL
         .limits(settings.limits())
         .rules(settings.rules())
         .sessions(settings.sessions());
+    let app = match settings.offline() {
+        Some(offline) => app.offline(offline),
+        None => app,
+    };
     match settings.centrifuge() {
         Some(times) => app.centrifuge(times),
         None => app.dialect_path(Dialect::CentrifugeJson, None),

@@ -14,6 +14,7 @@ pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod metadata;
 pub(crate) mod muting;
+pub(crate) mod offline;
 pub(crate) mod options;
 pub(crate) mod pending;
 pub(crate) mod permits;

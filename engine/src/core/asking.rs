@@ -45,6 +45,17 @@ impl Core {
         (self.topics).join(slots, &mut self.mail, ticket, room, options, tag)
     }
 
+    /// A member has what was published up to an offset.
+    pub(crate) fn acknowledge(
+        &mut self,
+        ticket: Ticket,
+        room: &str,
+        offset: u64,
+    ) -> Result<(), RoomError> {
+        let (slots, mail) = (&mut self.connections.slots, &mut self.mail);
+        self.topics.acknowledge(slots, mail, ticket, room, offset)
+    }
+
     pub(crate) fn leave(&mut self, ticket: Ticket, room: &str, tag: Tag) -> Result<(), RoomError> {
         let slots = &mut self.connections.slots;
         (self.topics).leave(slots, &mut self.mail, ticket, room, tag)

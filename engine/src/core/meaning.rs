@@ -3,10 +3,12 @@
 
 use crate::topic::publication::Encode;
 use crate::types::close_reason::CloseWords;
+use crate::types::history::EncodeAgain;
 
 /// How publications, and the ends of connections, are put into words.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Meaning {
     pub(crate) encode: Encode,
+    pub(crate) encode_again: EncodeAgain,
     pub(crate) closing: CloseWords,
 }

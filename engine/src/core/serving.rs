@@ -191,10 +191,13 @@ impl Core {
         let Some(subscribers) = self.topics.local.find(encoding, topic.topic()) else {
             return;
         };
+        let mail = &mut self.mail;
+        self.topics.count_again(mail, who, subscribers, &range);
         match progress {
             Progress::UpToDate => {
-                let slots = &mut self.connections.slots;
+                let (slots, now) = (&mut self.connections.slots, self.connections.now);
                 self.topics.end_reading(slots, who, subscribers);
+                self.topics.mark_acks(mail, subscribers, now);
             }
             Progress::More => self.topics.go_on_reading(who, subscribers, range.next),
         }

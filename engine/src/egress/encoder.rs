@@ -14,6 +14,7 @@ use crate::topic::log::entry::LogEntry;
 use crate::topic::publication::{Content, Encode, Position, Publication};
 use crate::types::encoding::{EncodingId, EncodingSet};
 use crate::types::frame::Frame;
+use crate::types::history::EncodeAgain;
 
 /// What each encoding is sent of a publish, by index; `None`: nothing.
 pub(crate) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
@@ -21,6 +22,7 @@ pub(crate) type Frames = [Option<Frame>; EncodingId::COUNT_MAX];
 /// Makes the frames of one publication.
 pub(crate) struct Encoder<'a> {
     encode: Encode,
+    encode_again: EncodeAgain,
     compressing: Option<&'a mut Compressing>,
     process: &'a ProcessCounts,
     counters: &'a ShardCounters,
@@ -29,7 +31,7 @@ pub(crate) struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     pub(crate) fn new(
-        encode: Encode,
+        (encode, encode_again): (Encode, EncodeAgain),
         egress: &'a mut Egress,
         process: &'a ProcessCounts,
         counters: &'a ShardCounters,
@@ -37,6 +39,7 @@ impl<'a> Encoder<'a> {
     ) -> Encoder<'a> {
         Encoder {
             encode,
+            encode_again,
             compressing: egress.compressing.as_deref_mut(),
             process,
             counters,
@@ -69,6 +72,21 @@ impl Encoder<'_> {
     ) -> Option<Frame> {
         let frame = entry.encode(encoding, topic, position, |publication| {
             self.call(encoding, publication, Some(position))
+        })?;
+        Some(self.compress(frame))
+    }
+
+    /// The same for those who were sent it before.
+    pub(crate) fn share_again(
+        &mut self,
+        entry: &LogEntry,
+        encoding: EncodingId,
+        topic: Topic<'_>,
+        position: Position,
+    ) -> Option<Frame> {
+        let encode = self.encode_again;
+        let frame = entry.encode_again(encoding, topic, |publication| {
+            self.confined(|| encode(encoding, publication, position))
         })?;
         Some(self.compress(frame))
     }
@@ -123,8 +141,11 @@ impl Encoder<'_> {
         position: Option<Position>,
     ) -> Option<Frame> {
         let encode = self.encode;
-        let encoded = confine(|| encode(encoding, publication, position));
-        encoded.unwrap_or_else(|_| {
+        self.confined(|| encode(encoding, publication, position))
+    }
+
+    fn confined(&self, encode: impl FnOnce() -> Option<Frame>) -> Option<Frame> {
+        confine(encode).unwrap_or_else(|_| {
             count_panic(self.counters, self.shard, None);
             None
         })
@@ -174,6 +195,7 @@ mod tests {
         let share = |content: &Content, encoding: EncodingId, position: Option<Position>| {
             let mut encoder = Encoder {
                 encode,
+                encode_again: |_, _, _| None,
                 compressing: None,
                 process: &process,
                 counters: &counters,

@@ -1,6 +1,7 @@
 //! Deliveries: what a home writes to the shards that have members, in the order that it gives.
 
 use crate::query::gather::QueryKey;
+use crate::topic::acks::AckRule;
 use crate::topic::key::{Topic, TopicKey};
 use crate::topic::log::options::SlowReader;
 use crate::topic::log::range::{Range, ReadMode};
@@ -122,6 +123,8 @@ pub(crate) struct JoinedAt {
     pub(crate) slow_reader: SlowReader,
     /// From where the connection reads the log, before it is sent what is published.
     pub(crate) cursor: Option<(u64, ReadMode)>,
+    /// When what it does not acknowledge is sent again.
+    pub(crate) acks: Option<AckRule>,
 }
 
 /// What a cursor asked for.

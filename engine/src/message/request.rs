@@ -8,7 +8,7 @@ use crate::topic::log::range::Reader;
 use crate::topic::publication::Content;
 use crate::types::answer::{Notice, Tag};
 use crate::types::encoding::EncodingId;
-use crate::types::history::{HistoryQuery, Since};
+use crate::types::history::{HistoryQuery, JoinAcks, Since};
 use crate::types::presence::{JoinPresence, PresenceQuery};
 use crate::types::ticket::{Address, Ticket};
 use bytes::Bytes;
@@ -120,6 +120,7 @@ pub(crate) struct Join {
     pub(crate) since: Option<Box<Since>>,
     /// What the others see of it.
     pub(crate) presence: Option<Box<ShownMember>>,
+    pub(crate) acks: JoinAcks,
 }
 
 /// What a topic that keeps presence knows of a member.

@@ -80,9 +80,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
             fan_out.tally.dropped += incomplete.failed;
             if fan_out.is_done() {
                 self.core.topics.served(fan_out.recipients);
-                self.core
-                    .mail
-                    .enqueue_outcome(fan_out.outcome().expect("it is reported"));
+                let core = &mut self.core;
+                let now = core.connections.now;
+                core.topics.report(&mut core.mail, now, &fan_out);
                 self.core.mail.unspill();
             } else {
                 self.core.topics.fan_outs.push(fan_out);

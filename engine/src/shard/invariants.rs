@@ -293,6 +293,12 @@ fn check_rooms(core: &Core) {
     }
     check_batches(core, &references);
     check_cursors(core);
+    for (_, subscribers) in core.topics.local.iter() {
+        let acks = subscribers.log.as_ref().and_then(|log| log.acks.as_ref());
+        if let Some(acks) = acks {
+            acks.check(|who| subscribers.all().any(|member| member == who));
+        }
+    }
 }
 
 /// Whoever is behind has a cursor, which waits for something that comes, and nobody else has one.

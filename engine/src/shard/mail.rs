@@ -13,6 +13,7 @@ use crate::message::request::ShardRequest;
 use crate::query::gather::{Outcome, Part, Requester};
 use crate::topic::batch::{Recipients, Turn};
 use crate::topic::joining::JoinRefused;
+use crate::topic::key::TopicName;
 use crate::types::answer::{Listing, Notice, Report};
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
@@ -289,7 +290,13 @@ impl<A: Application, D: Driver> Shard<A, D> {
         } = &mut self.core;
         match (recipients, delivery) {
             (_, Delivery::Message(parcel)) => {
-                let again = topics.collect(&connections.slots, mail, recipients, parcel);
+                let again = topics.collect(
+                    &connections.slots,
+                    mail,
+                    recipients,
+                    parcel,
+                    connections.now,
+                );
                 again.map(Delivery::Message)
             }
             (
@@ -311,13 +318,41 @@ impl<A: Application, D: Driver> Shard<A, D> {
         };
         let who = caught_up.who;
         if let Some(missed) = missed {
-            let room = caught_up.topic.name().clone();
+            let topic = TopicName::of(&caught_up.topic);
             self.call(who, None, |application, context, session| {
-                application.missed(context, session, &room, missed)
+                application.missed(context, session, &topic, missed)
             });
         }
         if self.core.connections.slots.phase(who) == Phase::Open {
             self.core.append_range(caught_up);
+        }
+    }
+
+    /// Members that have not acknowledged in time are sent everything again, or told that they are
+    /// not any more.
+    #[inline]
+    pub(super) fn send_again(&mut self) {
+        let now = self.core.connections.now;
+        if self.core.topics.ack_times.first_due(now).is_some() {
+            self.send_all_again();
+        }
+    }
+
+    #[cold]
+    fn send_all_again(&mut self) {
+        let Core {
+            topics,
+            connections,
+            mail,
+            ..
+        } = &mut self.core;
+        let (slots, now) = (&mut connections.slots, connections.now);
+        for given_up in topics.meet_ack_deadlines(slots, mail, now) {
+            if self.core.connections.slots.phase(given_up.who) == Phase::Open {
+                self.call(given_up.who, None, |application, context, session| {
+                    application.missed(context, session, &given_up.topic, given_up.missed)
+                });
+            }
         }
     }
 
@@ -381,7 +416,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 who,
                 tag,
             } => {
-                let answer = core.topics.left(slots, topic, encoding, who, tag);
+                let (topics, mail) = (&mut core.topics, &mut core.mail);
+                let answer = topics.left(slots, mail, topic, encoding, who, tag);
                 self.answer(answer);
             }
         }

@@ -288,6 +288,16 @@ impl FanOut {
         self.report.is_some()
     }
 
+    /// The place in its topic's log of what it brings; 0: it has none.
+    pub(crate) fn offset(&self) -> u64 {
+        self.first_offset
+    }
+
+    /// Who is not sent some of it.
+    pub(crate) fn left_out(&self) -> Option<Ticket> {
+        self.skips.first.as_ref().map(|skip| skip.who)
+    }
+
     /// This shard's part of the report, once everyone was served.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         self.report.map(|(key, parcels)| Outcome {

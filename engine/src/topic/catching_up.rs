@@ -40,14 +40,25 @@ impl Topics {
                 epoch: 0,
                 slow_reader: joined.slow_reader,
                 behind: Few::None,
+                acks: None,
             })
         });
+        if log.epoch != joined.answer.position.epoch {
+            // The topic had no members when its log began anew.
+            log.acks = None;
+        }
         log.epoch = joined.answer.position.epoch;
         log.slow_reader = joined.slow_reader;
+        let epoch = log.epoch;
+        if becomes_member && let Some(rule) = joined.acks {
+            let next = joined.cursor.map(|(next, _)| next - 1);
+            let acked = next.unwrap_or(joined.answer.position.offset);
+            self.expect_acks(who, subscribers, rule, acked);
+        }
         if becomes_member && let Some((next, reading)) = joined.cursor {
             let cursor = Cursor {
                 subscribers,
-                epoch: log.epoch,
+                epoch,
                 next,
                 reading,
                 state: CursorState::Turn,
@@ -77,7 +88,7 @@ impl Topics {
 
     /// A member that is sent what is published reads the log instead. False: as many cursors as may
     /// exist.
-    fn begin_reading(&mut self, slots: &mut Slots, who: Ticket, cursor: Cursor) -> bool {
+    pub(super) fn begin_reading(&mut self, slots: &mut Slots, who: Ticket, cursor: Cursor) -> bool {
         if self.cursors.count() >= Config::CURSORS_MAX {
             return false;
         }
@@ -240,8 +251,14 @@ impl Topics {
             return;
         };
         cursor.next = next;
-        // What a policy leaves out is left out once: from here it is read to its end.
-        if matches!(cursor.reading, ReadMode::Newest | ReadMode::Nothing) {
+        // What a policy leaves out is left out once, and what was sent before is sent again once:
+        // from here it is read to its end.
+        let is_over = match cursor.reading {
+            ReadMode::Newest | ReadMode::Nothing => true,
+            ReadMode::Again { until } => next > until,
+            ReadMode::All | ReadMode::NewestByKey { .. } | ReadMode::Conflated => false,
+        };
+        if is_over {
             cursor.reading = ReadMode::All;
         }
         cursor.state = CursorState::Turn;
@@ -254,6 +271,7 @@ impl Topics {
             MissedReason::Conflated => &self.counters.missed_conflated,
             MissedReason::TrimmedBySize => &self.counters.missed_trimmed_by_size,
             MissedReason::TrimmedByAge => &self.counters.missed_trimmed_by_age,
+            MissedReason::Unacknowledged => &self.counters.missed_unacknowledged,
         }
         .add(missed.count);
     }

@@ -7,14 +7,44 @@ use crate::query::gather::{Outcome, Part, QueryKey};
 use crate::topic::keep::Keep;
 use crate::topic::key::TopicKey;
 use crate::topic::log::entry::LogEntry;
-use crate::topic::log::options::LogClass;
-use crate::topic::log::range::Range;
+use crate::topic::log::logs::Placement;
+use crate::topic::log::options::{KeptFor, LogClass};
+use crate::topic::log::range::{Range, ReadMode};
 use crate::topic::order::enqueue_report;
 use crate::topic::outlet::Outlet;
 use crate::topic::publication::{Content, Position};
 use crate::topic::topics::Topics;
 use crate::types::answer::{Repeat, Report};
+use crate::types::frame::Frame;
 use crate::types::history::{History, HistoryQuery, KeptPublication};
+
+impl Placement {
+    /// What there is to say of a publication that goes into no log. `None`: it goes into one.
+    fn without_log(self) -> Option<Report> {
+        match self {
+            Placement::Kept | Placement::Waits => None,
+            Placement::Passed => Some(Report::default()),
+            Placement::Refused => Some(Report {
+                dropped: 1,
+                ..Report::default()
+            }),
+        }
+    }
+
+    /// What there is to say of one that goes into a log, at this place.
+    fn report(self, position: Position, members: u32) -> Report {
+        match self {
+            Placement::Kept => Report {
+                position: Some(position),
+                ..Report::default()
+            },
+            Placement::Waits | Placement::Passed | Placement::Refused => Report {
+                queued: u32::from(members == 0),
+                ..Report::default()
+            },
+        }
+    }
+}
 
 /// Bytes of frames that a cursor is sent at a time: 64 KiB, or half of an outbox if that is less.
 const RANGE_BYTES_MAX: usize = 64 << 10;
@@ -31,6 +61,13 @@ impl Topics {
         content: &Content,
     ) -> Report {
         let now = outlet.now;
+        let members = self.homes.members(topic.topic());
+        let placement = self.logs.placement(topic.topic(), keep.class, members);
+        if let Some(known) = placement.without_log() {
+            outlet.counters.offline_refused.add(known.dropped.into());
+            self.order_in_topic(outlet, publish, topic.topic(), None, known, |_, _| {});
+            return known;
+        }
         let opened = self.logs.open(topic, keep.class, now, |log, _| {
             let known = keep.key.as_deref().and_then(|key| log.find_key(key));
             known.map_or(Ok(log.next_position()), |offset| {
@@ -40,27 +77,23 @@ impl Topics {
         });
         let position = match opened {
             None => {
-                self.order_in_topic(outlet, publish, topic.topic(), None, |_, _| {});
-                return Report::default();
+                let known = Report::default();
+                self.order_in_topic(outlet, publish, topic.topic(), None, known, |_, _| {});
+                return known;
             }
             Some(Err(known)) => return answer_duplicate(outlet, publish, known),
             Some(Ok(next)) => next,
         };
+        let known = placement.report(position, members);
+        outlet.counters.offline_queued.add(known.queued.into());
         let mut delivered = Vec::new();
-        self.order_in_topic(
-            outlet,
-            publish,
-            topic.topic(),
-            Some(position),
-            |encoding, frame| {
-                delivered.push((encoding, frame.clone()));
-            },
-        );
+        let deliver = |encoding, frame: &Frame| delivered.push((encoding, frame.clone()));
+        let place = Some(position);
+        self.order_in_topic(outlet, publish, topic.topic(), place, known, deliver);
         let delivered = delivered.iter().map(|(encoding, frame)| (*encoding, frame));
         let mut entry = LogEntry::new(content, topic.topic(), now, delivered);
         let entry_bytes = entry.bytes();
         (entry.except, entry.conflate) = (publish.except, keep.conflate.clone());
-        let members = self.homes.members(topic.topic());
         self.logs.get(topic.topic(), now, |log, options| {
             if let Some(key) = &keep.key {
                 log.remember_key(key.clone(), options, now);
@@ -72,10 +105,7 @@ impl Topics {
             self.count_greed(Some(topic.topic()), entry_bytes);
         }
         self.logs.keep_within_bounds(now);
-        Report {
-            position: Some(position),
-            ..Report::default()
-        }
+        known
     }
 
     /// Answers with a page of a topic's log.
@@ -122,19 +152,40 @@ impl Topics {
         let bytes_max = RANGE_BYTES_MAX.min(self.limits.outbox_bytes_max / 2);
         let name = topic.topic();
         let encoder = &mut outlet.encoder;
-        let read = self.logs.get(name, now, |log, _| {
+        let read = self.logs.get(name, now, |log, options| {
             // A log that was made anew has nothing that the reader knows of.
             if log.epoch != epoch {
                 return None;
             }
+            let is_for_absent = options.kept_for == KeptFor::Absent;
+            // What it was sent before it asked has gone to the kernel.
+            if is_for_absent {
+                log.take_until(reader.next - 1);
+            }
             let range = log.read(&reader, now, bytes_max, &mut |entry, offset| {
                 let position = Position { epoch, offset };
-                encoder.share_entry(entry, reader.encoding, name, position)
+                match reader.reading {
+                    ReadMode::Again { .. } => {
+                        encoder.share_again(entry, reader.encoding, name, position)
+                    }
+                    ReadMode::All
+                    | ReadMode::NewestByKey { .. }
+                    | ReadMode::Conflated
+                    | ReadMode::Newest
+                    | ReadMode::Nothing => {
+                        encoder.share_entry(entry, reader.encoding, name, position)
+                    }
+                }
             });
-            let progress = match range.next < log.next_position().offset {
-                true => Progress::More,
-                false => Progress::UpToDate,
+            let is_all = range.next == log.next_position().offset;
+            let progress = match is_all && (!is_for_absent || range.spans.is_empty()) {
+                true => Progress::UpToDate,
+                false => Progress::More,
             };
+            if is_for_absent && progress == Progress::UpToDate {
+                log.take_until(range.next - 1);
+                log.takers.retain(|taker| *taker != reader.who);
+            }
             Some((range, progress))
         });
         let nothing = || (Range::nothing(reader.next), Progress::UpToDate);

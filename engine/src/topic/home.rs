@@ -224,6 +224,7 @@ const _: () = assert!(size_of::<Interest>() == 8);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::history::JoinAcks;
     use crate::types::ticket::Ticket;
 
     const OTHER: EncodingId = EncodingId::new(3);
@@ -245,6 +246,7 @@ mod tests {
             log: None,
             since: None,
             presence: None,
+            acks: JoinAcks::Never,
             topic: TopicKey::new(topic),
             who: address(shard),
             encoding,

@@ -12,7 +12,7 @@ use crate::topic::log::options::LogClass;
 use crate::topic::topics::Topics;
 use crate::types::answer::{Answer, Tag};
 use crate::types::encoding::EncodingId;
-use crate::types::history::Since;
+use crate::types::history::{JoinAcks, Since};
 use crate::types::presence::{JoinPresence, OwnedData};
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Ticket;
@@ -55,6 +55,8 @@ pub struct JoinOptions {
     /// What the others see of the connection, if the room is to keep presence. It is who it is when
     /// it joins ([`crate::Context::identify`]).
     pub presence: Option<JoinPresence>,
+    /// Whether the connection acknowledges what it is sent.
+    pub acks: JoinAcks,
 }
 
 impl Default for JoinOptions {
@@ -64,6 +66,7 @@ impl Default for JoinOptions {
             log: None,
             since: None,
             presence: None,
+            acks: JoinAcks::Never,
         }
     }
 }
@@ -148,7 +151,10 @@ impl Topics {
             let request = JoinRequest {
                 topic,
                 tag: None,
-                options: JoinOptions::default(),
+                options: JoinOptions {
+                    log: self.limits.user_log,
+                    ..JoinOptions::default()
+                },
             };
             self.join_topic(slots, mail, ticket, request)?;
         }
@@ -239,6 +245,7 @@ impl Topics {
             log: request.options.log,
             since: request.options.since.map(Box::new),
             presence,
+            acks: request.options.acks,
         };
         mail.request(home, ShardRequest::Join(join));
         Ok(())
@@ -304,6 +311,7 @@ impl Topics {
     pub(crate) fn left(
         &mut self,
         slots: &mut Slots,
+        mail: &mut Mailbox,
         topic: TopicKey,
         encoding: EncodingId,
         who: Ticket,
@@ -316,6 +324,7 @@ impl Topics {
         membership.set_place(MemberPlace::Outside);
         let over = !membership.is_wanted() && membership.in_flight == 0;
         self.cursors.remove(who.slot, subscribers);
+        self.forget_acks(mail, who, subscribers);
         self.remove_member(slots, was);
         if over {
             self.forget_membership(slots, who, subscribers);

@@ -37,6 +37,7 @@ impl Topics {
                 }
             }
             self.cursors.remove(ticket.slot, membership.subscribers);
+            self.forget_acks(mail, ticket, membership.subscribers);
             self.remove_member(slots, *membership);
             self.local.release(membership.subscribers);
         }

@@ -7,10 +7,11 @@ use crate::message::delivery::{Delivery, Joined, JoinedAt, Parcel};
 use crate::message::lane::Mailbox;
 use crate::message::request::{Join, PublishRequest, ShownMember};
 use crate::query::gather::{Outcome, Part, QueryKey};
+use crate::topic::acks::AckRule;
 use crate::topic::home::{Homes, JoinOutcome};
 use crate::topic::key::{TopicKey, TopicName};
 use crate::topic::log::logs::Logs;
-use crate::topic::log::options::{LogOptions, Newcomers};
+use crate::topic::log::options::{KeptFor, LogClass, LogOptions, Newcomers};
 use crate::topic::log::range::ReadMode;
 use crate::topic::log::topic_log::{Log, Missing};
 use crate::topic::presence::presences::Presences;
@@ -18,7 +19,7 @@ use crate::topic::publication::Position;
 use crate::types::answer::{Listing, Report};
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
-use crate::types::history::{JoinedLog, Recovery, Since};
+use crate::types::history::{JoinAcks, JoinedLog, Recovery, Since};
 use crate::types::room_error::RoomError;
 use crate::types::ticket::Address;
 
@@ -45,22 +46,18 @@ impl Homes {
             log: class,
             since,
             presence,
+            acks,
             ..
         } = join;
-        let log = match (outcome, class) {
-            (JoinOutcome::Member { members, counted }, Some(class)) => {
-                logs.open(&topic, class, now, |log, options| {
-                    log.members = members;
-                    let newcomer = counted.then_some(since.as_deref());
-                    Box::new(join_log(log, options, newcomer))
-                })
-            }
-            (JoinOutcome::Member { members, .. }, None) => {
-                logs.count_members(topic.topic(), members, now);
-                None
-            }
-            (JoinOutcome::Full, _) => None,
-        };
+        let log = class.and_then(|class| {
+            let newcomer = LogJoin { who, since, acks };
+            logs.join(&topic, class, outcome, newcomer, now)
+        });
+        if class.is_none()
+            && let JoinOutcome::Member { members, .. } = outcome
+        {
+            logs.count_members(topic.topic(), members, now);
+        }
         if let JoinOutcome::Member {
             members,
             counted: true,
@@ -106,6 +103,7 @@ impl Homes {
         let Some(members) = self.leave(topic, encoding, member) else {
             return;
         };
+        logs.forget_taker(topic.topic(), member);
         logs.count_members(topic.topic(), members, now);
         events.emit(EventKind::Left, || Event::Left {
             topic: TopicName::of(topic),
@@ -149,6 +147,47 @@ impl Homes {
     }
 }
 
+/// Who joins a topic that keeps a log.
+struct LogJoin {
+    who: Address,
+    since: Option<Box<Since>>,
+    acks: JoinAcks,
+}
+
+impl Logs {
+    /// What a join finds in the topic's log. `None`: there is none, or the join was refused.
+    fn join(
+        &mut self,
+        topic: &TopicKey,
+        class: LogClass,
+        outcome: JoinOutcome,
+        newcomer: LogJoin,
+        now: Millis,
+    ) -> Option<Box<JoinedAt>> {
+        let JoinOutcome::Member { members, counted } = outcome else {
+            return None;
+        };
+        if self.is_for_absent(class) {
+            self.count_members(topic.topic(), members, now);
+            let waits = self.get(topic.topic(), now, |log, options| {
+                (counted && !log.is_taken()).then(|| {
+                    log.takers.push(newcomer.who);
+                    Box::new(join_log(log, options, Some(None)))
+                })
+            });
+            return waits.flatten();
+        }
+        self.open(topic, class, now, |log, options| {
+            log.members = members;
+            let since = counted.then_some(newcomer.since.as_deref());
+            let mut joined = join_log(log, options, since);
+            let acks = options.acks.filter(|_| newcomer.acks == JoinAcks::Always);
+            joined.acks = acks.map(AckRule::of);
+            Box::new(joined)
+        })
+    }
+}
+
 /// What a join finds in the topic's log. `newcomer`: where it knows the topic up to; `None`: the
 /// connection was a member already.
 fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -> JoinedAt {
@@ -158,6 +197,9 @@ fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -
             Missing::From(offset) => (Some(Recovery::Recovered), Some((offset, ReadMode::All))),
             Missing::Lost(loss) => (Some(Recovery::Lost(loss)), None),
         },
+        Some(None) if options.kept_for == KeptFor::Absent => {
+            (None, Some((log.untaken(), ReadMode::All)))
+        }
         Some(None) if log.is_empty() => (None, None),
         Some(None) => match options.newcomers {
             Newcomers::Nothing => (None, None),
@@ -176,6 +218,7 @@ fn join_log(log: &Log, options: &LogOptions, newcomer: Option<Option<&Since>>) -
         },
         slow_reader: options.slow_reader,
         cursor,
+        acks: None,
     }
 }
 
@@ -194,25 +237,21 @@ fn emit_join(events: &mut EventSink, topic: &TopicKey, member: Address, members:
 }
 
 /// One parcel for each of these, a shard and an encoding with what it is sent. A report hears from
-/// each, and from here of the members whose encoding has no frame of it.
+/// each, and from here what is known already: members whose encoding has no frame of it, and
+/// whether it waits for members to come.
 pub(crate) fn send_out<'a>(
     mail: &mut Mailbox,
     publish: &PublishRequest,
     position: Option<Position>,
-    dropped: u32,
+    known: Report,
     to: impl Iterator<Item = (u16, EncodingId, &'a Frame)> + Clone,
 ) {
     let mut parcels = to.clone().count() as u16;
-    let more = parcels == 0 || dropped > 0 || position.is_some();
+    let more = parcels == 0 || known != Report::default();
     if let Some(key) = publish.report.filter(|_| more) {
         // One part more than there are parcels; without any, the report is complete.
         parcels += 1;
-        let report = Report {
-            dropped,
-            position,
-            ..Report::default()
-        };
-        enqueue_report(mail, key, parcels, report);
+        enqueue_report(mail, key, parcels, known);
     }
     deliver_all(mail, publish, position, parcels, to);
 }

@@ -28,8 +28,9 @@ impl Topics {
                 self.order_kept(outlet, &publish, key, keep, content)
             }
             (Some(key), None) => {
-                self.order_in_topic(outlet, &publish, key.topic(), None, |_, _| {});
-                Report::default()
+                let known = Report::default();
+                self.order_in_topic(outlet, &publish, key.topic(), None, known, |_, _| {});
+                known
             }
             (None, _) => {
                 order_for_everyone(outlet, &publish);
@@ -41,13 +42,15 @@ impl Topics {
         }
     }
 
-    /// `deliver` is called with what those of each encoding are sent.
+    /// `known` is what a report has to say whatever the members say; `deliver` is called with what
+    /// those of each encoding are sent.
     pub(super) fn order_in_topic(
         &self,
         outlet: &mut Outlet<'_>,
         publish: &PublishRequest,
         topic: Topic<'_>,
         position: Option<Position>,
+        mut known: Report,
         mut deliver: impl FnMut(EncodingId, &Frame),
     ) {
         let Outlet {
@@ -59,18 +62,19 @@ impl Topics {
         events.published(publish.topic.as_ref(), position);
         let interest = self.homes.interest(topic);
         let topic = Some(topic);
-        let count = |pairs: &[Interest]| pairs.iter().map(|pair| pair.members).sum();
+        let count = |pairs: &[Interest]| pairs.iter().map(|pair| pair.members).sum::<u32>();
         // Ordered by encoding: if the first and the last are of one, all are.
         let ends = interest.first().zip(interest.last());
         if let Some((first, _)) = ends.filter(|(first, last)| first.encoding == last.encoding) {
             let encoding = first.encoding;
             let Some(frame) = encoder.share(&publish.content, encoding, topic, position) else {
                 let nobody = std::iter::empty();
-                return send_out(mail, publish, position, count(interest), nobody);
+                known.dropped += count(interest);
+                return send_out(mail, publish, position, known, nobody);
             };
             deliver(encoding, &frame);
             let to = interest.iter().map(|pair| (pair.shard, encoding, &frame));
-            return send_out(mail, publish, position, 0, to);
+            return send_out(mail, publish, position, known, to);
         }
         let present: EncodingSet = interest.iter().map(|pair| pair.encoding).collect();
         let frames = encoder.share_all(publish, present, topic, position);
@@ -81,12 +85,12 @@ impl Topics {
         }
         let said = |pair: &&Interest| frames[pair.encoding.index()].is_some();
         let unencodable = interest.iter().filter(|pair| !said(pair));
-        let dropped = unencodable.map(|pair| pair.members).sum();
+        known.dropped += unencodable.map(|pair| pair.members).sum::<u32>();
         let to = interest.iter().filter_map(|pair| {
             let frame = frames[pair.encoding.index()].as_ref()?;
             Some((pair.shard, pair.encoding, frame))
         });
-        send_out(mail, publish, position, dropped, to);
+        send_out(mail, publish, position, known, to);
     }
 }
 

@@ -2,6 +2,7 @@
 //! the batch that this tick collects for them.
 
 use crate::connection::paged::Paged;
+use crate::topic::acks::Acks;
 use crate::topic::batch::{Batch, Turn};
 use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind};
 use crate::topic::log::options::SlowReader;
@@ -57,6 +58,8 @@ pub(crate) struct SubscribersLog {
     pub(crate) slow_reader: SlowReader,
     /// Members that read the log instead of what is published, in no order.
     pub(crate) behind: Few<Ticket>,
+    /// Members that acknowledge, if there was one.
+    pub(crate) acks: Option<Box<Acks>>,
 }
 
 impl Subscribers {
@@ -65,6 +68,16 @@ impl Subscribers {
     /// Members that read the log.
     pub(crate) fn behind(&self) -> &[Ticket] {
         self.log.as_ref().map_or(&[], |log| &log.behind)
+    }
+
+    /// Members that acknowledge.
+    pub(crate) fn acks(&mut self) -> Option<&mut Acks> {
+        self.log.as_mut()?.acks.as_deref_mut()
+    }
+
+    /// Nothing is on its way to them, nor was anything collected.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.turn == Turn::Free && self.batch == Subscribers::NO_BATCH
     }
 
     /// All members.

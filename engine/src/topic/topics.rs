@@ -11,6 +11,7 @@ use crate::counters::ShardCounters;
 use crate::driver::boundary::Millis;
 use crate::message::delivery::{Delivery, Parcel};
 use crate::message::lane::Mailbox;
+use crate::topic::acks::AckTimes;
 use crate::topic::batch::{Batch, FanOuts, Recipients, Turn};
 use crate::topic::congestion::Congestion;
 use crate::topic::cursor::Cursors;
@@ -19,6 +20,7 @@ use crate::topic::greed::Greed;
 use crate::topic::home::Homes;
 use crate::topic::key::{Topic, TopicKey, USER_BYTES_MAX};
 use crate::topic::log::logs::Logs;
+use crate::topic::log::options::LogClass;
 use crate::topic::member_list::MemberLists;
 use crate::topic::order::enqueue_report;
 use crate::topic::presence::presences::Presences;
@@ -35,6 +37,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicLimits {
     pub(crate) same_user: SameUser,
+    /// What users without connections keep.
+    pub(crate) user_log: Option<LogClass>,
     pub(crate) rooms_per_connection_max: usize,
     pub(crate) room_name_bytes_max: usize,
     /// Of one connection.
@@ -46,6 +50,7 @@ impl TopicLimits {
     pub(crate) fn of(config: &Config) -> TopicLimits {
         TopicLimits {
             same_user: config.same_user,
+            user_log: config.user_log,
             rooms_per_connection_max: config.rooms_per_connection_max,
             room_name_bytes_max: config.room_name_bytes_max,
             outbox_bytes_max: config.outbox_bytes_max,
@@ -80,6 +85,8 @@ pub(crate) struct Topics {
     pub(crate) logs: Logs,
     /// Of this shard's members.
     pub(crate) cursors: Cursors,
+    /// When members of this shard are late with acknowledging.
+    pub(crate) ack_times: AckTimes,
     /// Of the topics that this shard is home to.
     pub(crate) presences: Presences,
     pub(crate) counters: Arc<ShardCounters>,
@@ -116,6 +123,7 @@ impl Topics {
             keeps: logs.has_classes() || presences.has_classes(),
             logs,
             cursors: Cursors::default(),
+            ack_times: AckTimes::default(),
             presences,
             counters,
         }
@@ -137,7 +145,8 @@ impl Topics {
             return None;
         }
         let (logs, presences) = (self.logs.next_look(), self.presences.next_deadline());
-        logs.into_iter().chain(presences).min()
+        let acks = self.ack_times.next();
+        [logs, presences, acks].into_iter().flatten().min()
     }
 
     /// Bytes that topics keep: logs, and what presence knows.
@@ -249,6 +258,7 @@ impl Topics {
         mailbox: &mut Mailbox,
         recipients: Option<Recipients>,
         parcel: Parcel,
+        now: Millis,
     ) -> Option<Parcel> {
         let Some(recipients) = recipients else {
             if let Some(key) = parcel.report {
@@ -265,6 +275,9 @@ impl Topics {
         batch.reach(parcel.offset);
         batch.push(&parcel.frame, parcel.except);
         let full = batch.is_full();
+        if parcel.offset > 0 && self.ack_times.is_used() {
+            self.await_acks(recipients, parcel.offset, now);
+        }
         if let (Recipients::Topic(subscribers), true) = (recipients, was_empty) {
             self.local.pending.push(subscribers);
         }
@@ -272,6 +285,18 @@ impl Topics {
             self.close_batch(slots, recipients, Some(&parcel));
         }
         None
+    }
+
+    /// Those members that acknowledge have so long from here on.
+    #[cold]
+    fn await_acks(&mut self, recipients: Recipients, offset: u64, now: Millis) {
+        let Recipients::Topic(index) = recipients else {
+            return;
+        };
+        if let Some(acks) = self.local.subscribers(index).acks() {
+            acks.reach(offset, now);
+            self.ack_times.schedule(index, acks, now);
+        }
     }
 
     /// What goes to all connections of an encoding.

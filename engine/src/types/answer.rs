@@ -91,6 +91,9 @@ pub struct Report {
     pub conflated: u32,
     /// To be read from the log, by members that have not read what came before.
     pub catching_up: u32,
+    /// Acknowledged by members that acknowledge, before the report's time was over
+    /// ([`crate::AckOptions::timeout`]). They count above as well.
+    pub acknowledged: u32,
     /// Where it stands in its topic's log, if that keeps it.
     pub position: Option<Position>,
     /// Whether it was published by this.
@@ -115,6 +118,7 @@ impl AddAssign for Report {
         self.dropped += part.dropped;
         self.conflated += part.conflated;
         self.catching_up += part.catching_up;
+        self.acknowledged += part.acknowledged;
         self.position = self.position.or(part.position);
         if part.repeat == Repeat::Duplicate {
             self.repeat = Repeat::Duplicate;

@@ -3,6 +3,11 @@
 
 use crate::topic::key::Topic;
 use crate::topic::publication::{Content, Position, Publication};
+use crate::types::encoding::EncodingId;
+use crate::types::frame::Frame;
+
+/// Encodes a publication for who was sent it before: [`crate::Application::encode_again`].
+pub(crate) type EncodeAgain = for<'a> fn(EncodingId, &Publication<'a>, Position) -> Option<Frame>;
 
 /// The place up to which somebody knows a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +30,17 @@ pub enum Loss {
     /// As many connections of the shard as may were catching up
     /// ([`crate::Config::CURSORS_MAX`]).
     Limit,
+}
+
+/// Whether a member acknowledges what it is sent of a room that asks for it
+/// ([`crate::LogOptions::acks`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JoinAcks {
+    /// It does not, and is sent everything once.
+    #[default]
+    Never,
+    /// It does ([`crate::Context::acknowledge`]).
+    Always,
 }
 
 /// Whether a join went on where its [`Since`] ended.
@@ -87,6 +103,9 @@ pub enum MissedReason {
     TrimmedBySize,
     /// It read too slowly, and they are older than the log keeps them.
     TrimmedByAge,
+    /// It was sent them and has not acknowledged them, and is not sent them again: that has been
+    /// done often enough ([`crate::AckOptions::attempts_max`]), or the log has them no more.
+    Unacknowledged,
 }
 
 /// What a join found where the topic keeps a log.

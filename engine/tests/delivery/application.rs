@@ -2,18 +2,17 @@
 //! engine told it.
 
 use crate::truth::{MessageId, Truth, can_say, encoded};
-use shardcast_engine::protocol::frame::Kind;
+use shardcast_engine::protocol::frame::{Kind, written};
 use shardcast_engine::protocol::http::HttpRequest;
 use shardcast_engine::{
     Accepted, Admission, Answer, Application, Content, Context, Continuity, Data, DataEncoding,
-    EncodingId, Frame, HistoryQuery, JoinOptions, JoinPresence, LogClass, Loss, Message, Missed,
-    OwnedData, Position, PresenceClass, Publication, PublicationKind, Publish, ReadOrder, Recovery,
-    Repeat, Since, Tag, Target, Topic,
+    EncodingId, Frame, HistoryQuery, JoinAcks, JoinOptions, JoinPresence, LogClass, Loss, Message,
+    Missed, MissedReason, OwnedData, Position, PresenceClass, Publication, PublicationKind,
+    Publish, ReadOrder, Recovery, Repeat, Since, Tag, Target, Topic, TopicName,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 pub(crate) struct Scripted {
     truth: Rc<RefCell<Truth>>,
@@ -45,12 +44,27 @@ pub(crate) fn room_number(name: &str) -> usize {
 
 /// Two clients are one user, and every fifth is nobody.
 pub(crate) fn user_of(client: usize) -> Option<String> {
-    (client % 5 != 4).then(|| format!("user-{}", client / 2))
+    user_number(client).map(|user| format!("user-{user}"))
+}
+
+pub(crate) fn user_number(client: usize) -> Option<usize> {
+    (client % 5 != 4).then_some(client / 2)
 }
 
 /// Every room has its class.
 pub(crate) fn class_of(room: usize) -> LogClass {
     LogClass::new(room as u16)
+}
+
+/// What users without connections keep.
+pub(crate) const USER_CLASS: LogClass = LogClass::new(crate::run::ROOMS as u16);
+
+/// Every other client acknowledges, where a room asks for it.
+pub(crate) fn acks_of(client: usize) -> JoinAcks {
+    match client % 2 {
+        0 => JoinAcks::Always,
+        _ => JoinAcks::Never,
+    }
 }
 
 impl Scripted {
@@ -63,6 +77,7 @@ impl Scripted {
         let since = words.since();
         let tag = session.tag(room);
         let options = JoinOptions {
+            acks: acks_of(session.client),
             log: Some(class_of(room)),
             since,
             presence: Some(JoinPresence {
@@ -110,6 +125,24 @@ impl Scripted {
         };
         cx.publish(Target::Room(&room_name(room)), publish)
             .expect("few reports");
+    }
+
+    /// Something for a user, whoever of its clients is there.
+    fn whisper(&self, cx: &mut Context<'_>, session: &mut Session, mut words: Words<'_>) {
+        let (user, number): (usize, usize) = (words.number(), words.number());
+        let text = format!("{} {number} {}", session.client, words.rest());
+        let publication = Publication {
+            topic: None,
+            kind: PublicationKind::Message {
+                publisher: cx.address(),
+            },
+            data: Data::Text(&text),
+            data_encoding: DataEncoding::default(),
+        };
+        let publish = Publish::new(Content::data(&publication, None)).keep(USER_CLASS);
+        let user = format!("user-{user}");
+        cx.publish(Target::User(&user), publish)
+            .expect("nothing is awaited");
     }
 
     fn history(&self, cx: &mut Context<'_>, session: &mut Session, words: &mut Words<'_>) {
@@ -200,6 +233,12 @@ impl Application for Scripted {
             }
             "publish" => self.publish(cx, session, words),
             "history" => self.history(cx, session, &mut words),
+            "whisper" => self.whisper(cx, session, words),
+            "ack" => {
+                let (room, offset): (usize, u64) = (words.number(), words.number());
+                // It may have left since it heard it.
+                let _ = cx.acknowledge(&room_name(room), offset);
+            }
             other => panic!("clients do not say {other}"),
         }
     }
@@ -258,11 +297,17 @@ impl Application for Scripted {
         &mut self,
         cx: &mut Context<'_>,
         _: &mut Session,
-        room: &Arc<str>,
+        topic: &TopicName,
         Missed { count, reason }: Missed,
     ) {
         self.truth.borrow_mut().count_missed(reason, count);
-        let said = format!("missed {} {count}", room_number(room));
+        let said = match (topic, reason) {
+            (TopicName::User(_), _) => format!("lost {count}"),
+            (TopicName::Room(room), MissedReason::Unacknowledged) => {
+                format!("given_up {} {count}", room_number(room))
+            }
+            (TopicName::Room(room), _) => format!("missed {} {count}", room_number(room)),
+        };
         cx.send(Kind::Text, said.as_bytes());
     }
 
@@ -272,6 +317,17 @@ impl Application for Scripted {
         position: Option<Position>,
     ) -> Option<Frame> {
         encode(encoding, publication, position)
+    }
+
+    fn encode_again(
+        encoding: EncodingId,
+        publication: &Publication<'_>,
+        position: Position,
+    ) -> Option<Frame> {
+        let frame = encode(encoding, publication, Some(position))?;
+        let (_, payload) = written(frame.bytes());
+        let said = [b"again ", &frame.bytes()[payload]].concat();
+        Some(Frame::new(Kind::Text, &said))
     }
 }
 
@@ -297,6 +353,12 @@ fn encode(
     if let Some(said) = presence {
         assert_eq!(position, None, "who is there is no history");
         return Some(Frame::new(Kind::Text, said.as_bytes()));
+    }
+    if let Some(Topic::User(user)) = publication.topic {
+        return Some(Frame::new(
+            Kind::Text,
+            format!("w {user} {text}").as_bytes(),
+        ));
     }
     let mut words = Words::of(text);
     let message_id = MessageId {

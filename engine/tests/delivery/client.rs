@@ -1,7 +1,8 @@
 //! A client: joins, publishes, reads at its own pace, breaks off, and goes on from where it was.
 
-use crate::application::{Words, room_number};
+use crate::application::{Words, acks_of, room_number, user_number, user_of};
 use crate::truth::{Ending, MessageId, Reader, Truth};
+use shardcast_engine::JoinAcks;
 use shardcast_engine::driver::Millis;
 use shardcast_engine::driver::sim::{Line, Random, Read, SocketId, World};
 use shardcast_engine::protocol::frame::{Kind, OpCode, write_client_frame};
@@ -17,6 +18,10 @@ pub(crate) struct Temper {
     pub(crate) stall_ms_max: usize,
     pub(crate) padding_bytes_max: usize,
     pub(crate) keys: usize,
+    /// When it connects first.
+    pub(crate) late_ms: Millis,
+    /// How often it acknowledges what it hears.
+    pub(crate) acks_permille: usize,
 }
 
 /// What surrounds a client when it acts.
@@ -25,6 +30,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) random: &'a mut Random,
     pub(crate) truth: &'a mut Truth,
     pub(crate) rooms: usize,
+    pub(crate) users: usize,
     pub(crate) shards: usize,
     /// From now on nobody stalls, publishes or breaks off.
     pub(crate) settling: bool,
@@ -51,6 +57,15 @@ pub(crate) struct Client {
     known: BTreeMap<usize, (u64, u64)>,
     asked: BTreeMap<usize, Option<(Option<u64>, u64)>>,
     receipts: BTreeMap<(usize, usize), (u64, u64)>,
+    /// What was whispered to users, by user.
+    whispered: BTreeMap<usize, usize>,
+    /// Of this connection: by who whispers, and on which of its connections, the last that was
+    /// heard.
+    overheard: BTreeMap<(usize, usize), usize>,
+    /// Connections that it has lost.
+    lives: usize,
+    /// A connection of it has ended before the run.
+    pub(crate) is_cut: bool,
 }
 
 impl Client {
@@ -72,12 +87,17 @@ impl Client {
             known: BTreeMap::new(),
             asked: BTreeMap::new(),
             receipts: BTreeMap::new(),
+            whispered: BTreeMap::new(),
+            overheard: BTreeMap::new(),
+            lives: 0,
+            is_cut: false,
         }
     }
 
     pub(crate) fn is_ready(&self, world: &World, settling: bool) -> bool {
         let Some(socket) = self.socket else {
-            return !self.over;
+            let is_late = world.now() < self.temper.late_ms && !settling;
+            return !self.over && !is_late;
         };
         let awake = self.stalled_until <= world.now() || settling;
         let reads = awake && world.is_readable(socket);
@@ -86,7 +106,10 @@ impl Client {
     }
 
     pub(crate) fn ready_at(&self, now: Millis) -> Option<Millis> {
-        (self.socket.is_some() && self.stalled_until > now).then_some(self.stalled_until)
+        match self.socket {
+            Some(_) => (self.stalled_until > now).then_some(self.stalled_until),
+            None => (self.temper.late_ms > now && !self.over).then_some(self.temper.late_ms),
+        }
     }
 
     fn may_publish(&self, settling: bool) -> bool {
@@ -158,6 +181,12 @@ impl Client {
             self.known.insert(room, (reader.epoch, reader.end));
             scene.truth.ended.push((reader, Ending::Early));
         }
+        if let Some(user) = user_number(self.id) {
+            scene.truth.users.entry(user).or_default().is_cut = true;
+        }
+        self.is_cut = true;
+        self.overheard.clear();
+        self.lives += 1;
         (self.socket, self.open) = (None, false);
         (self.unanswered, self.stalled_until) = (0, 0);
         self.asked.clear();
@@ -217,8 +246,47 @@ impl Client {
                 self.asked.insert(room, None);
                 self.say(scene, &format!("leave {room}"));
             }
+            2 | 3 => self.whisper(scene),
             _ => self.publish(scene, room),
         }
+    }
+
+    /// Says something to a user, who may not be there.
+    fn whisper(&mut self, scene: &mut Scene<'_>) {
+        let user = scene.random.below(scene.users);
+        let number = self.whispered.entry(user).or_default();
+        *number += 1;
+        let (number, padding) = (
+            *number,
+            scene.random.below(self.temper.padding_bytes_max + 1),
+        );
+        let whispers = scene.truth.users.entry(user).or_default();
+        whispers.said.insert(self.id, number);
+        let padding = "x".repeat(padding);
+        self.say(
+            scene,
+            &format!("whisper {user} {number} {} {padding}", self.lives),
+        );
+    }
+
+    fn overhear(&mut self, scene: &mut Scene<'_>, words: &mut Words<'_>) {
+        let user = user_of(self.id).expect("nobody whispers to nobody");
+        assert_eq!(words.next(), user, "client {}", self.id);
+        let message_id = MessageId {
+            from: words.number(),
+            number: words.number(),
+        };
+        // What a lost connection has said may be read after what the next one says.
+        let place = (message_id.from, words.number());
+        let last = self.overheard.insert(place, message_id.number);
+        assert!(
+            last < Some(message_id.number),
+            "{message_id:?} after {last:?}"
+        );
+        let user = user_number(self.id).expect("as above");
+        let whispers = scene.truth.users.entry(user).or_default();
+        whispers.heard.insert(message_id);
+        scene.truth.count("waited", 1);
     }
 
     fn publish(&mut self, scene: &mut Scene<'_>, room: usize) {
@@ -356,6 +424,15 @@ impl Client {
                 let (room, count) = (words.number::<usize>(), words.number::<u64>());
                 self.readers.get_mut(&room).expect("it is in").missed += count;
             }
+            "given_up" => scene.truth.count("given_up", 1),
+            "lost" => {
+                let user = user_number(self.id).expect("it is somebody");
+                let count = words.number();
+                scene.truth.count("lost", count);
+                scene.truth.users.entry(user).or_default().lost += count;
+            }
+            "w" => self.overhear(scene, &mut words),
+            "again" => self.hear_again(scene, &mut words),
             word @ ("m" | "M") => {
                 assert_eq!(word == "m", self.encoding == 0);
                 let room = room_number(words.next());
@@ -369,9 +446,46 @@ impl Client {
                 let reader = reader.unwrap_or_else(|| panic!("client {id} is not in {room}"));
                 assert_eq!(reader.epoch, epoch);
                 reader.hear(offset);
+                self.acknowledge(scene, room, offset);
             }
             other => panic!("the application does not say {other}"),
         }
+    }
+
+    /// Now and then, and only if the room asks for it and the client is one that does.
+    fn acknowledge(&mut self, scene: &mut Scene<'_>, room: usize, offset: u64) {
+        let acks = acks_of(self.id) == JoinAcks::Always;
+        if acks && (scene.settling || scene.random.chance(self.temper.acks_permille)) {
+            if let Some(reader) = self.readers.get_mut(&room) {
+                reader.acked = reader.acked.max(offset);
+            }
+            self.say(scene, &format!("ack {room} {offset}"));
+        }
+    }
+
+    /// What it has heard, and not acknowledged.
+    fn hear_again(&mut self, scene: &mut Scene<'_>, words: &mut Words<'_>) {
+        assert_eq!(
+            acks_of(self.id),
+            JoinAcks::Always,
+            "it acknowledges nothing"
+        );
+        assert_eq!(words.next() == "m", self.encoding == 0);
+        let room = room_number(words.next());
+        let (epoch, offset): (u64, u64) = (words.number(), words.number());
+        let message_id = MessageId {
+            from: words.number(),
+            number: words.number(),
+        };
+        scene.truth.learn((room, epoch, offset), message_id);
+        scene.truth.count("heard_again", 1);
+        let reader = self.readers.get(&room).expect("it is in");
+        assert_eq!(reader.epoch, epoch);
+        assert!(
+            reader.sent.contains(&offset),
+            "{offset} was new: {reader:?}"
+        );
+        self.acknowledge(scene, room, offset);
     }
 
     fn joined(&mut self, scene: &mut Scene<'_>, words: &mut Words<'_>) {
@@ -415,6 +529,7 @@ impl Client {
             end: start,
             sent: Default::default(),
             missed: 0,
+            acked: 0,
             newcomer: asked.is_none(),
         };
         let before = self.readers.insert(room, reader);

@@ -1,6 +1,6 @@
 //! One run: shards, clients and the world they share, one step after the other as the seed says.
 
-use crate::application::{Scripted, room_name, user_of};
+use crate::application::{Scripted, USER_CLASS, room_name, user_of};
 use crate::client::{Client, Scene, Temper};
 use crate::truth::Truth;
 use shardcast_engine::driver::Millis;
@@ -8,8 +8,8 @@ use shardcast_engine::driver::sim::{Faults, Random, SimDriver, Trace, World};
 use shardcast_engine::lane::{self, LaneCapacity};
 use shardcast_engine::shard::{ProcessCounts, Setup, Shard};
 use shardcast_engine::{
-    Answer, Config, Handle, LogOptions, Newcomers, PresenceOf, PresenceOptions, PresenceQuery,
-    PresenceState, PresentMember, ShardCounters, SlowReader,
+    AckOptions, Answer, Config, Handle, KeptFor, LogOptions, Newcomers, PresenceOf,
+    PresenceOptions, PresenceQuery, PresenceState, PresentMember, ShardCounters, SlowReader,
 };
 use shardcast_seeds::Tally;
 use std::cell::RefCell;
@@ -18,7 +18,9 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-const ROOMS: usize = 2;
+pub(crate) const ROOMS: usize = 2;
+/// Each is two of the first four clients.
+const USERS_MAX: usize = 2;
 /// Longer than the longest time in which somebody may come back.
 const GRACE_MS_MAX: Millis = 40_000;
 const STEPS_MAX: u64 = 2_000_000;
@@ -37,8 +39,39 @@ struct Simulation {
     settling: bool,
 }
 
-fn log_options(random: &mut Random) -> LogOptions {
+/// What is not acknowledged comes again, where nothing is left out.
+fn with_acks(random: &mut Random, options: LogOptions) -> LogOptions {
+    let acks = AckOptions {
+        timeout: Duration::from_millis(random.pick(&[100, 500, 3_000])),
+        attempts_max: random.pick(&[1, 3, 100]),
+    };
+    let with_acks = LogOptions {
+        acks: Some(acks),
+        ..options
+    };
+    let config = Config {
+        logs: vec![with_acks],
+        ..Config::default()
+    };
+    match random.chance(500) && config.check().is_ok() {
+        true => with_acks,
+        false => options,
+    }
+}
+
+/// What waits for users without connections.
+fn user_log(random: &mut Random) -> LogOptions {
     LogOptions {
+        publications_max: random.pick(&[2, 1_000]),
+        ttl: Duration::from_secs(random.pick(&[1, 10_000])),
+        epoch_ttl: Duration::from_secs(10_000),
+        kept_for: KeptFor::Absent,
+        ..LogOptions::default()
+    }
+}
+
+fn log_options(random: &mut Random) -> LogOptions {
+    let options = LogOptions {
         publications_max: random.pick(&[3, 20, 200, 10_000]),
         bytes_max: random.pick(&[4 << 10, 64 << 10, 4 << 20]),
         ttl: Duration::from_secs(random.pick(&[1, 10, 1_000])),
@@ -56,7 +89,9 @@ fn log_options(random: &mut Random) -> LogOptions {
             SlowReader::Conflate,
             SlowReader::CatchUp,
         ]),
-    }
+        ..LogOptions::default()
+    };
+    with_acks(random, options)
 }
 
 fn presence_options(random: &mut Random) -> PresenceOptions {
@@ -75,6 +110,8 @@ fn temper(random: &mut Random) -> Temper {
         stall_ms_max: random.pick(&[5, 300, 3_000]),
         padding_bytes_max: random.pick(&[10, 10, 2_000]),
         keys: random.pick(&[0, 2, 10]),
+        late_ms: random.pick(&[0, 0, 200, 3_000]),
+        acks_permille: random.pick(&[0, 300, 1_000]),
     }
 }
 
@@ -91,9 +128,12 @@ impl Simulation {
         faults.socket_buffer_bytes = random.pick(&[600, 3_000, 64 << 10]);
         faults.slots = 64;
         let world = World::new(shards, faults, random.fork(), trace);
+        let mut logs: Vec<LogOptions> = (0..ROOMS).map(|_| log_options(&mut random)).collect();
+        logs.push(user_log(&mut random));
         let mut config = Config {
             shards,
-            logs: (0..ROOMS).map(|_| log_options(&mut random)).collect(),
+            logs,
+            user_log: Some(USER_CLASS),
             logs_max: 16,
             presence: (0..ROOMS).map(|_| presence_options(&mut random)).collect(),
             outbox_bytes_max: random.pick(&[Config::default().outbox_bytes_max, 5 << 10]),
@@ -161,6 +201,8 @@ impl Simulation {
         for shard in &self.shards {
             shard.check_quiescent();
         }
+        let is_cut = |client: usize| self.clients[client].is_cut;
+        self.truth.borrow_mut().check_users(is_cut);
         self.truth.borrow_mut().check_all();
         let mut tally = self.truth.borrow().tally.clone();
         for counters in &self.counters {
@@ -168,6 +210,9 @@ impl Simulation {
                 ("fell_behind", counters.fell_behind.get()),
                 ("caught_up", counters.caught_up.get()),
                 ("closed_slow", counters.closed_slow.get()),
+                ("acknowledged", counters.acknowledged.get()),
+                ("redelivered", counters.redelivered.get()),
+                ("offline_queued", counters.offline_queued.get()),
             ] {
                 *tally.entry(name).or_default() += count;
             }
@@ -292,6 +337,7 @@ impl Simulation {
                     return true;
                 }
             } else {
+                let users = USERS_MAX.min(self.clients.len() / 2);
                 let client = &mut self.clients[actor - self.shards.len()];
                 if client.is_ready(&self.world.borrow(), self.settling) {
                     let mut world = self.world.borrow_mut();
@@ -301,6 +347,7 @@ impl Simulation {
                         random: &mut self.random,
                         truth: &mut truth,
                         rooms: ROOMS,
+                        users,
                         shards: self.shards.len(),
                         settling: self.settling,
                     });

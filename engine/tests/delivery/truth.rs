@@ -42,7 +42,22 @@ pub(crate) struct Truth {
     pub(crate) ended: Vec<(Reader, Ending)>,
     /// Publications that are left out for who published them.
     pub(crate) without_echo: BTreeSet<MessageId>,
+    /// What was said to users, by user.
+    pub(crate) users: BTreeMap<usize, Whispers>,
     pub(crate) tally: Tally,
+}
+
+/// What was said to one user, and what became of it.
+#[derive(Debug, Default)]
+pub(crate) struct Whispers {
+    /// By who says it, how much it has said.
+    pub(crate) said: BTreeMap<usize, usize>,
+    /// By whom of the user's connections was heard what.
+    pub(crate) heard: BTreeSet<MessageId>,
+    /// What the user was told that it has lost.
+    pub(crate) lost: u64,
+    /// A connection of the user's ended: what it was sent may not have come.
+    pub(crate) is_cut: bool,
 }
 
 impl Truth {
@@ -57,6 +72,7 @@ impl Truth {
             MissedReason::Conflated => "missed_conflated",
             MissedReason::TrimmedBySize => "missed_trimmed_by_size",
             MissedReason::TrimmedByAge => "missed_trimmed_by_age",
+            MissedReason::Unacknowledged => "missed_unacknowledged",
         };
         self.count(name, count);
     }
@@ -73,6 +89,24 @@ impl Truth {
             .places
             .range((room, epoch, 0)..=(room, epoch, u64::MAX));
         places.last().map_or(0, |((_, _, offset), _)| *offset)
+    }
+
+    /// Whatever was said to a user reached a connection of it, or the user was told, where no
+    /// connection of it, and none of who said it, was cut off.
+    pub(crate) fn check_users(&mut self, is_cut: impl Fn(usize) -> bool) {
+        for (user, whispers) in std::mem::take(&mut self.users) {
+            let from_whole = whispers.said.keys().all(|from| !is_cut(*from));
+            let said: usize = whispers.said.values().sum();
+            let heard = whispers.heard.len() as u64;
+            assert!(heard <= said as u64, "user {user}");
+            if !whispers.is_cut && from_whole {
+                // Each connection is told of what was lost before it came.
+                let all = heard + whispers.lost;
+                assert!(all >= said as u64, "user {user}: {whispers:?}");
+                assert!(whispers.lost > 0 || heard == said as u64);
+                self.count("whispers_complete", said as u64);
+            }
+        }
     }
 
     /// Checks all memberships.
@@ -153,6 +187,8 @@ pub(crate) struct Reader {
     pub(crate) end: u64,
     pub(crate) sent: BTreeSet<u64>,
     pub(crate) missed: u64,
+    /// Up to here it has acknowledged.
+    pub(crate) acked: u64,
     /// It was sent the newest, or the newest of each key, of what is before `start`.
     pub(crate) newcomer: bool,
 }

@@ -24,6 +24,8 @@ pub enum Event<'a> {
         /// What it sent.
         data: Option<Value<'a>>,
     },
+    /// A message or an event that the client was sent before, and has not acknowledged.
+    Redelivered(&'a Event<'a>),
     /// An event of the application. Absent `data` becomes `null`.
     Event {
         /// Its name.
@@ -35,10 +37,11 @@ pub enum Event<'a> {
         /// Its content.
         data: Option<Value<'a>>,
     },
-    /// Messages of a room do not arrive, which stand before the next one that does.
+    /// Messages of a room, or to the client's user, do not arrive, which stand before the next one
+    /// that does.
     Missed {
-        /// The room.
-        room: &'a str,
+        /// The room; `None`: those to its user.
+        room: Option<&'a str>,
         /// How many.
         count: u64,
         /// Why.
@@ -217,6 +220,9 @@ impl Event<'_> {
     /// Bytes that an offset adds to an event, at most.
     pub const OFFSET_BYTES_MAX: usize = r#","offset":18446744073709551615"#.len();
 
+    /// Bytes that a message has more when it is sent again.
+    pub const REDELIVERED_BYTES: usize = r#","redelivered":true"#.len();
+
     /// About how many bytes it has in any dialect: a capacity with which writing it rarely has to
     /// grow. Exactly as many, or more, for a message or an event whose strings need no escapes and
     /// whose data is in the dialect's own encoding.
@@ -243,7 +249,8 @@ impl Event<'_> {
                     offset,
                     data: value,
                 } => event.len() + bytes(room) + offset_bytes(offset) + data(value),
-                Event::Missed { room, .. } => 64 + room.len(),
+                Event::Redelivered(event) => Event::REDELIVERED_BYTES + event.bytes_hint(),
+                Event::Missed { room, .. } => 64 + bytes(room),
                 Event::Presence {
                     room,
                     connection,
@@ -273,17 +280,21 @@ impl Event<'_> {
     /// Bytes that it has at most in a dialect of this encoding: without writing it, so often many
     /// more.
     pub fn bytes_max(&self, encoding: Encoding) -> usize {
+        if let Event::Redelivered(event) = self {
+            return Event::REDELIVERED_BYTES + event.bytes_max(encoding);
+        }
         let strings = match *self {
             Event::Welcome(welcome) => {
                 let token = welcome.session.map_or(0, |session| session.token.len());
                 welcome.connection.len() + welcome.server.len() + token
             }
+            Event::Redelivered(_) => 0,
             Event::Message {
                 room, from, sender, ..
             } => room.map_or(0, str::len) + from.len() + sender.map_or(0, Sender::bytes),
             Event::Event { event, room, .. } => event.len() + room.map_or(0, str::len),
-            Event::Missed { room, .. }
-            | Event::PresenceCount { room, .. }
+            Event::Missed { room, .. } => room.map_or(0, str::len),
+            Event::PresenceCount { room, .. }
             | Event::Subscribed { room, .. }
             | Event::Unsubscribed { room, .. } => room.len(),
             Event::Presence {
@@ -306,6 +317,7 @@ impl Event<'_> {
             | Event::Presence { data, .. } => data,
             Event::Call { params, .. } => params,
             Event::Welcome(_)
+            | Event::Redelivered(_)
             | Event::Closing { .. }
             | Event::Expiring { .. }
             | Event::Missed { .. }
@@ -322,6 +334,7 @@ impl Event<'_> {
     pub(super) fn kind(&self) -> Option<&'static str> {
         match self {
             Event::Welcome(_) => Some("welcome"),
+            Event::Redelivered(event) => event.kind(),
             Event::Message { .. } => Some("message"),
             Event::Event { .. } => Some("event"),
             Event::Missed { .. } => Some("missed"),
@@ -337,6 +350,10 @@ impl Event<'_> {
     pub(super) fn body<N: Notation>(&self, map: &mut Map<'_, N>) -> Result<(), Unencodable> {
         match *self {
             Event::Welcome(welcome) => welcome.body(map),
+            Event::Redelivered(event) => {
+                event.body(map)?;
+                map.boolean("redelivered", true);
+            }
             Event::Message {
                 room,
                 from,
@@ -365,7 +382,7 @@ impl Event<'_> {
                 count,
                 reason,
             } => {
-                map.string("room", room);
+                map.some_string("room", room);
                 map.number("count", count);
                 map.string("reason", reason.as_str());
             }

@@ -44,7 +44,7 @@ pub use reply::{
     Repeat, Reply, Resumed, ResumedRoom, Resumption, RoomPlace, Status,
 };
 pub use request::{
-    Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,
+    Ack, Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,
     PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, Resume, RoomList,
     Rooms,
 };

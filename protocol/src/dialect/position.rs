@@ -49,11 +49,13 @@ pub enum LossReason {
     JoinedBefore,
     /// The client may not read what the room keeps.
     Forbidden,
+    /// The client was sent them often enough, and has not acknowledged them.
+    Unacknowledged,
 }
 
 impl LossReason {
     /// Every reason.
-    pub const ALL: [LossReason; 10] = [
+    pub const ALL: [LossReason; 11] = [
         LossReason::EpochChanged,
         LossReason::TrimmedBySize,
         LossReason::TrimmedByAge,
@@ -64,6 +66,7 @@ impl LossReason {
         LossReason::NoHistory,
         LossReason::JoinedBefore,
         LossReason::Forbidden,
+        LossReason::Unacknowledged,
     ];
 
     /// Whether nobody meant it to be: as a slow reader's room may.
@@ -84,6 +87,7 @@ impl LossReason {
             LossReason::NoHistory => "no_history",
             LossReason::JoinedBefore => "joined_before",
             LossReason::Forbidden => "forbidden",
+            LossReason::Unacknowledged => "unacknowledged",
         }
     }
 }

@@ -180,6 +180,8 @@ pub struct Counts {
     pub conflated: u32,
     /// Kept for a slow reader, which gets it when it has come so far.
     pub catching_up: u32,
+    /// Acknowledged in time. `None`: nobody is asked to.
+    pub acknowledged: Option<u32>,
 }
 
 /// What a status reply has of the connection.
@@ -395,6 +397,7 @@ impl Counts {
         map.number("dropped", self.dropped.into());
         map.number("conflated", self.conflated.into());
         map.number("catching_up", self.catching_up.into());
+        map.some_number("acknowledged", self.acknowledged.map(u64::from));
     }
 }
 

@@ -42,11 +42,13 @@ pub enum Method {
     Refresh,
     /// `resume`
     Resume,
+    /// `ack`
+    Ack,
 }
 
 impl Method {
     /// How many there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 
     /// Every method, in the order of their numbers.
     pub const ALL: [Method; Method::COUNT] = [
@@ -63,6 +65,7 @@ impl Method {
         Method::Auth,
         Method::Refresh,
         Method::Resume,
+        Method::Ack,
     ];
 
     /// A small number for it, below [`Method::COUNT`].
@@ -86,6 +89,7 @@ impl Method {
             Method::Auth => "auth",
             Method::Refresh => "refresh",
             Method::Resume => "resume",
+            Method::Ack => "ack",
         }
     }
 
@@ -99,6 +103,7 @@ impl Method {
     pub(super) fn from_bytes(name: &[u8]) -> Option<Method> {
         // By length first: then each comparison is one of words.
         Some(match name.len() {
+            3 if name == b"ack" => Method::Ack,
             4 => match name {
                 b"ping" => Method::Ping,
                 b"echo" => Method::Echo,
@@ -158,6 +163,8 @@ pub enum Request<'b> {
     Refresh(Credential<'b>),
     /// The session of an earlier connection.
     Resume(Box<Resume<'b>>),
+    /// That the client has what a room sent it.
+    Ack(Box<Ack<'b>>),
     /// What only clients of the Centrifuge protocol ask for in this form.
     Centrifuge(CentrifugeRequest<'b>),
     /// Whatever somebody handles under this name.
@@ -184,7 +191,8 @@ impl Request<'_> {
             | Method::History
             | Method::Auth
             | Method::Refresh
-            | Method::Resume => None,
+            | Method::Resume
+            | Method::Ack => None,
         }
     }
 
@@ -205,6 +213,7 @@ impl Request<'_> {
             Request::Auth(_) => Method::Auth,
             Request::Refresh(_) => Method::Refresh,
             Request::Resume(_) => Method::Resume,
+            Request::Ack(_) => Method::Ack,
             Request::Centrifuge(CentrifugeRequest::Subscribe(_)) => Method::JoinRoom,
             Request::Centrifuge(CentrifugeRequest::Unsubscribe { .. }) => Method::LeaveRoom,
             Request::Centrifuge(CentrifugeRequest::PresenceStats { .. }) => Method::Presence,
@@ -289,6 +298,15 @@ pub struct Resume<'b> {
     pub token: Cow<'b, str>,
     /// Perhaps of some of its rooms, perhaps of others, perhaps of one twice.
     pub since: Option<SinceByRoom<'b>>,
+}
+
+/// The client has what it was sent of a room, up to a place in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack<'b> {
+    /// The room.
+    pub room: Cow<'b, str>,
+    /// The place of the newest message that it has, as all before.
+    pub offset: u64,
 }
 
 /// In which order messages are read.

@@ -772,7 +772,7 @@ fn pushes_about_members_and_losses() {
     let code = vec![2 << 3, 0xc4, 0x13];
     check_push(
         &Event::Missed {
-            room: "c",
+            room: Some("c"),
             count: 3,
             reason: LossReason::TrimmedByAge,
         },
@@ -806,7 +806,7 @@ fn what_the_protocol_has_no_word_for_is_not_said() {
             reconnect_ms: 1,
         },
         Event::Missed {
-            room: "c",
+            room: Some("c"),
             count: 1,
             reason: LossReason::Conflated,
         },

@@ -245,6 +245,7 @@ fn acks_have_positions() {
         dropped: 3,
         conflated: 4,
         catching_up: 5,
+        acknowledged: None,
     };
     let rooms = [Repeat::First, Repeat::Duplicate].map(|repeat| RoomPlace {
         room: "a",
@@ -386,7 +387,7 @@ fn what_is_delivered_bears_its_offset_and_gaps_are_told() {
         let body = format!(r#""room":"r","count":17,"reason":"{}""#, reason.as_str());
         event(
             Event::Missed {
-                room: "r",
+                room: Some("r"),
                 count: 17,
                 reason,
             },

@@ -441,7 +441,7 @@ fn methods_have_their_names() {
         assert_eq!(Method::from_name(method.name()), Some(method));
         // With all that any of them needs, each is read as itself.
         let text = format!(
-            r#"{{"type":"{}","id":1,"room":"r","token":"t"}}"#,
+            r#"{{"type":"{}","id":1,"room":"r","token":"t","offset":1}}"#,
             method.name()
         );
         let decoded = decoding::read(Dialect::NativeJson, text.as_bytes(), &Rules::default());

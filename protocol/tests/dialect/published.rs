@@ -163,7 +163,7 @@ fn no_event_is_longer_than_foretold() {
         reconnect_ms: u64::MAX,
     };
     let missed = Event::Missed {
-        room: &controls,
+        room: Some(&controls),
         count: u64::MAX,
         reason: LossReason::TrimmedBySize,
     };

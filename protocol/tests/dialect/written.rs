@@ -128,6 +128,7 @@ fn answers_with_counts() {
         dropped: 70_000,
         conflated: 4,
         catching_up: 5,
+        acknowledged: None,
     };
     reply(
         Reply::Published {
@@ -136,6 +137,18 @@ fn answers_with_counts() {
         },
         r#"{"type":"ack","id":7,"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5}"#,
         r#"{"jsonrpc":"2.0","result":{"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5},"id":7}"#,
+    );
+    let acknowledged = Counts {
+        acknowledged: Some(6),
+        ..counts
+    };
+    reply(
+        Reply::Published {
+            places: Places::Nowhere,
+            counts: Some(acknowledged),
+        },
+        r#"{"type":"ack","id":7,"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5,"acknowledged":6}"#,
+        r#"{"jsonrpc":"2.0","result":{"delivered":10,"queued":300,"dropped":70000,"conflated":4,"catching_up":5,"acknowledged":6},"id":7}"#,
     );
 }
 

@@ -25,13 +25,14 @@ use crate::limits::tally::Tally;
 use crate::namespace::Namespaces;
 use crate::session::context::Context;
 use crate::session::identity::Identity;
+use crate::session::offline::OfflineOptions;
 use crate::session::options::SessionOptions;
 use crate::session::refusals::RefusalCounts;
 use crate::session::resuming::Resumed;
 use crate::session::shared::{SessionRules, Shared};
 use crate::session::token::SecretSource;
 use crate::wire::failure::Failure;
-use shardcast_engine::{CloseReason, Config, Missed, Refusal, StartError};
+use shardcast_engine::{CloseReason, Config, LogClass, Missed, Refusal, StartError, Topic};
 use shardcast_protocol::dialect::{Dialect, Rules};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -52,6 +53,7 @@ pub struct App {
     limits: RateLimits,
     tally: Arc<Tally>,
     sessions: SessionOptions,
+    offline: Option<OfflineOptions>,
     secrets: SecretSource,
     registry: Arc<Registry>,
     hooks: Hooks,
@@ -83,6 +85,7 @@ impl App {
             limits: RateLimits::default(),
             tally: Arc::default(),
             sessions: SessionOptions::default(),
+            offline: None,
             secrets: SecretSource::default(),
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
@@ -205,6 +208,13 @@ impl App {
         App { sessions, ..self }
     }
 
+    /// What is said to users without connections waits for their next one. Default: it is lost.
+    /// Values out of their ranges are taken as the nearest that are in them.
+    pub fn offline(self, offline: OfflineOptions) -> App {
+        let offline = Some(offline);
+        App { offline, ..self }
+    }
+
     /// Tokens of sessions that are the same in every run, and that anybody can guess.
     #[doc(hidden)] // For simulations.
     pub fn with_guessable_sessions(self) -> App {
@@ -279,10 +289,11 @@ impl App {
     }
 
     /// Called for every gap that a client is told of (`missed`): it reads a room too slowly, and
-    /// the room's policy has left messages out ([`crate::namespace::SlowReader`]).
+    /// the room's policy has left messages out ([`crate::namespace::SlowReader`]); or what waited
+    /// for its user ([`App::offline`]) was too much, or waited for too long.
     pub fn on_missed(
         self,
-        hook: impl Fn(&mut Context<'_>, &Arc<str>, Missed) + Send + Sync + 'static,
+        hook: impl Fn(&mut Context<'_>, Topic<'_>, Missed) + Send + Sync + 'static,
     ) -> App {
         let missed = Some(Arc::new(hook) as Arc<OnMissed>);
         let hooks = Hooks {
@@ -349,6 +360,11 @@ impl App {
         }
         config.logs = self.namespaces.logs(config.message_bytes_max());
         config.presence = self.namespaces.presence();
+        if let Some(offline) = self.offline {
+            config.user_log = Some(LogClass::new(config.logs.len() as u16));
+            config.logs.push(offline.log());
+            config.user_logs_max = offline.users_max();
+        }
         let shared = Shared {
             server: self.server,
             heartbeat_ms: millis(config.heartbeat),
@@ -371,6 +387,7 @@ impl App {
             refusals: self.refusals,
             gate: self.gate,
             sessions: SessionRules::new(self.sessions, self.secrets, config.shards),
+            user_log: config.user_log,
             encodings: OnceLock::new(),
             runtime,
             engine: OnceLock::new(),

@@ -6,7 +6,7 @@ use crate::session::context::Context;
 use crate::session::identity::Identity;
 use crate::session::resuming::Resumed;
 use crate::wire::failure::Failure;
-use shardcast_engine::{CloseReason, Missed, Refusal};
+use shardcast_engine::{CloseReason, Missed, Refusal, Topic};
 use std::sync::Arc;
 
 /// The application's hooks; each is optional.
@@ -32,4 +32,4 @@ pub(crate) type OnConnect = dyn Fn(&Connect<'_>) -> Result<Identity, Refusal> + 
 pub(crate) type OnOpened = dyn Fn(&mut Context<'_>) -> Result<(), Failure> + Send + Sync;
 pub(crate) type OnDisconnect = dyn Fn(&mut Context<'_>, CloseReason) + Send + Sync;
 pub(crate) type OnResumed = dyn Fn(&mut Context<'_>, &Resumed) + Send + Sync;
-pub(crate) type OnMissed = dyn Fn(&mut Context<'_>, &Arc<str>, Missed) + Send + Sync;
+pub(crate) type OnMissed = dyn Fn(&mut Context<'_>, Topic<'_>, Missed) + Send + Sync;

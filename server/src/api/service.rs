@@ -30,7 +30,8 @@ use crate::wire::publication;
 use shardcast_engine::protocol::close::CloseCode;
 use shardcast_engine::{
     Address, Admission, Answer, Application, CloseReason, Context as Engine, EncodingId, Frame,
-    Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal, Tag, allocator,
+    Message, Missed, Notice, Page, Peer, Position, Publication, Quiet, Refusal, Tag, TopicName,
+    allocator,
 };
 use shardcast_protocol::dialect::centrifuge::Disconnect;
 use shardcast_protocol::dialect::{Decoded, Event, Payload, Welcome, WelcomeSession};
@@ -307,10 +308,17 @@ impl Application for Service {
         &mut self,
         cx: &mut Engine<'_>,
         session: &mut Session,
-        room: &Arc<str>,
+        topic: &TopicName,
         missed: Missed,
     ) {
-        if is_centrifuge(cx) && missed_reason(missed.reason).is_a_loss() {
+        let room = match topic {
+            TopicName::Room(room) => Some(&**room),
+            TopicName::User(_) => None,
+        };
+        if let Some(room) = room
+            && is_centrifuge(cx)
+            && missed_reason(missed.reason).is_a_loss()
+        {
             // Its client hears that it must subscribe again, so it may.
             let _ = cx.leave(room, self.state.take_tags(1));
         }
@@ -321,7 +329,7 @@ impl Application for Service {
         };
         send_event(cx, session, &event);
         if let Some(hook) = self.code.hooks.missed.clone() {
-            hook(&mut self.context(cx, session), room, missed);
+            hook(&mut self.context(cx, session), topic.topic(), missed);
         }
     }
 
@@ -371,6 +379,14 @@ impl Application for Service {
         position: Option<Position>,
     ) -> Option<Frame> {
         publication::encode(encoding, publication, position)
+    }
+
+    fn encode_again(
+        encoding: EncodingId,
+        publication: &Publication<'_>,
+        position: Position,
+    ) -> Option<Frame> {
+        publication::encode_again(encoding, publication, position)
     }
 }
 

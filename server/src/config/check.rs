@@ -13,7 +13,7 @@ use super::rooms::Rooms;
 use super::settings::Settings;
 use super::value::{show_duration, show_size};
 use crate::namespace::history::MESSAGE_HEADROOM_BYTES;
-use crate::namespace::{NameRules, Newcomers, PresenceOf};
+use crate::namespace::{History, NameRules, Newcomers, PresenceOf};
 use shardcast_engine::{Pinning, ProxyProtocol};
 use std::iter;
 
@@ -151,6 +151,7 @@ impl CrossChecks<'_> {
         self.fit_room_names(&mut problems);
         problems.extend(self.small_logs(shards));
         self.fit_kept(&mut problems, shards);
+        self.fit_waiting(&mut problems, shards);
         if engine.idle_timeout <= engine.heartbeat {
             let heartbeat = show_duration(engine.heartbeat);
             problems.push(self.breaks("timeouts.idle", format!("must be longer than timeouts.heartbeat ({heartbeat}), or no silent client is ever pinged")));
@@ -238,10 +239,47 @@ impl CrossChecks<'_> {
                 let rule = "must be none unless history says how many publications are kept";
                 problems.push(self.option_breaks(name, &room_keys::LAST, rooms, rule.to_owned()));
             }
+            if rooms.acks
+                && (rooms.history.is_none()
+                    || !History::leaves_nothing_out(rooms.last, rooms.slow_reader))
+            {
+                let rule = "must be false unless history says how many publications are kept, slow_reader is disconnect or catch_up, and last none or newest";
+                problems.push(self.option_breaks(name, &room_keys::ACKS, rooms, rule.to_owned()));
+            }
             if !rooms.presence_events && rooms.presence_of != PresenceOf::default() {
                 let rule = "must be connections unless presence_events is true".to_owned();
                 problems.push(self.option_breaks(name, &room_keys::PRESENCE_OF, rooms, rule));
             }
+        }
+    }
+
+    /// Of what waits for a user at least one message does, of whatever size, and no more than its
+    /// shard may keep.
+    fn fit_waiting(&self, problems: &mut Vec<Problem>, shards: usize) {
+        let Settings {
+            engine, offline, ..
+        } = self.settings;
+        if offline.messages.is_none() {
+            return;
+        }
+        let (key, largest) = self.largest_message();
+        let least = largest + MESSAGE_HEADROOM_BYTES;
+        let share = engine.logs_bytes_max / shards;
+        if offline.bytes < least {
+            let rule = format!(
+                "must be at least {}, or a large message would not be kept: {key} ({}), which may be lowered, and 1KiB more",
+                show_size(least),
+                show_size(largest)
+            );
+            problems.push(self.breaks("offline.bytes", rule));
+        }
+        if offline.bytes > share {
+            let rule = format!(
+                "must be at most {}: a shard's share of limits.log_bytes ({}), which may be raised (server.shards is {shards})",
+                show_size(share),
+                show_size(engine.logs_bytes_max)
+            );
+            problems.push(self.breaks("offline.bytes", rule));
         }
     }
 

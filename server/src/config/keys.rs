@@ -2,7 +2,9 @@
 //! `docs/configuration.md` follow it.
 
 use super::key::{Key, ValueKind};
-use super::{access_keys, admin_keys, auth_keys, limit_keys, room_keys, session_keys};
+use super::{
+    access_keys, admin_keys, auth_keys, limit_keys, offline_keys, room_keys, session_keys,
+};
 use shardcast_engine::{Compression, Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
 use std::ops::RangeInclusive;
@@ -231,6 +233,7 @@ pub(super) static KEYS: &[Key] = &[
     limit_keys::DRY_RUN,
     session_keys::WAITING,
     session_keys::BYTES,
+    offline_keys::USERS,
     room_keys::JOIN,
     room_keys::PUBLISH,
     room_keys::PRESENCE,
@@ -249,6 +252,9 @@ pub(super) static KEYS: &[Key] = &[
     room_keys::IDEMPOTENCY,
     room_keys::EPOCH_TTL,
     room_keys::SLOW_READER,
+    room_keys::ACKS,
+    room_keys::ACK_TIMEOUT,
+    room_keys::ACK_ATTEMPTS,
     room_keys::PRESENCE_EVENTS,
     room_keys::PRESENCE_GRACE,
     room_keys::PRESENCE_EVENTS_MAX_MEMBERS,
@@ -256,6 +262,9 @@ pub(super) static KEYS: &[Key] = &[
     session_keys::RESUME,
     session_keys::SAME_USER,
     session_keys::MAX_PER_USER,
+    offline_keys::MESSAGES,
+    offline_keys::BYTES,
+    offline_keys::TTL,
     Key {
         name: "compression.enabled",
         flag: None,

@@ -3,7 +3,7 @@
 //! A namespace is read and shown as if it were section `[rooms]` of settings of its own.
 
 use super::key::{Key, ValueKind};
-use crate::namespace::{History, NameRules, Namespace, PresenceOptions};
+use crate::namespace::{AckOptions, History, NameRules, Namespace, PresenceOptions};
 use std::time::Duration;
 
 pub(super) const JOIN: Key = Key {
@@ -136,6 +136,29 @@ pub(super) const SLOW_READER: Key = Key {
     ),
 };
 
+pub(super) const ACKS: Key = Key {
+    name: "rooms.acks",
+    flag: None,
+    what: "Whether the members of a room acknowledge what they are sent (ack): what one has not acknowledged in time it is sent again, as long as the room keeps it. Takes history, and that slow_reader is disconnect or catch_up and last none or newest.",
+    kind: ValueKind::Other("true or false", |settings| &mut settings.rooms.acks),
+};
+pub(super) const ACK_TIMEOUT: Key = Key {
+    name: "rooms.ack_timeout",
+    flag: None,
+    what: "How long a member has to acknowledge a message; it may have an eighth more.",
+    kind: ValueKind::Time(AckOptions::TIMEOUT, |settings| {
+        &mut settings.rooms.ack_timeout
+    }),
+};
+pub(super) const ACK_ATTEMPTS: Key = Key {
+    name: "rooms.ack_attempts",
+    flag: None,
+    what: "How often a message is sent again. After that the member is told that it missed it (unacknowledged).",
+    kind: ValueKind::Count(
+        *AckOptions::ATTEMPTS.start() as usize..=*AckOptions::ATTEMPTS.end() as usize,
+        |settings| &mut settings.rooms.ack_attempts,
+    ),
+};
 pub(super) const PRESENCE_EVENTS: Key = Key {
     name: "rooms.presence_events",
     flag: None,

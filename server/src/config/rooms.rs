@@ -3,8 +3,8 @@
 
 use super::value::{ConfigValue, OwnSize};
 use crate::namespace::{
-    Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, Owners, PresenceOf,
-    PresenceOptions, Roles, SlowReader, Who,
+    AckOptions, Characters, ControlPolicy, History, NameRules, Namespace, Newcomers, Owners,
+    PresenceOf, PresenceOptions, Roles, SlowReader, Who,
 };
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ pub(super) struct Rooms {
     pub(super) idempotency: Option<Duration>,
     pub(super) epoch_ttl: Duration,
     pub(super) slow_reader: SlowReader,
+    /// Whether members acknowledge; if not, the following two say nothing.
+    pub(super) acks: bool,
+    pub(super) ack_timeout: Duration,
+    pub(super) ack_attempts: usize,
     /// Whether members are told of each other; if not, the following says nothing.
     pub(super) presence_events: bool,
     pub(super) presence_grace: Duration,
@@ -76,6 +80,9 @@ impl Default for Rooms {
             idempotency: history.idempotency,
             epoch_ttl: history.epoch_ttl,
             slow_reader,
+            acks: history.acks.is_some(),
+            ack_timeout: AckOptions::default().timeout,
+            ack_attempts: AckOptions::default().attempts_max as usize,
             presence_events: presence_events.is_some(),
             presence_grace: members.grace,
             presence_events_members_max: members.events_members_max as usize,
@@ -127,6 +134,10 @@ impl Rooms {
             epoch_ttl: self.epoch_ttl,
             idempotency: self.idempotency,
             last: self.last,
+            acks: self.acks.then(|| AckOptions {
+                timeout: self.ack_timeout,
+                attempts_max: u32::try_from(self.ack_attempts).unwrap_or(u32::MAX),
+            }),
         }
     }
 }

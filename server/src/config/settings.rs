@@ -4,6 +4,7 @@
 use super::admin::AdminSettings;
 use super::auth::{AuthSettings, KeySetSettings, TokenKeySettings};
 use super::limit_settings::LimitSettings;
+use super::offline::Offline;
 use super::place::Place;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
@@ -21,6 +22,7 @@ use crate::auth::options::TokenMode;
 use crate::centrifuge::options::Centrifuge;
 use crate::limits::rules::RateLimits;
 use crate::namespace::Namespaces;
+use crate::session::offline::OfflineOptions;
 use crate::session::options::SessionOptions;
 use shardcast_engine::protocol::deflate::Takeover;
 use shardcast_engine::{Compression, ListenSource, Listener, ProxyProtocol, Tls};
@@ -45,6 +47,7 @@ pub(crate) struct Settings {
     /// The others, by name.
     pub(super) namespaces: BTreeMap<String, Rooms>,
     pub(super) sessions: Sessions,
+    pub(super) offline: Offline,
     /// 1 to [`DEPTH_MAX`].
     pub(super) depth_max: usize,
     pub(super) shards: ShardCount,
@@ -84,6 +87,7 @@ impl Default for Settings {
             rooms: Rooms::default(),
             namespaces: BTreeMap::new(),
             sessions: Sessions::default(),
+            offline: Offline::default(),
             depth_max: DEPTH_MAX as usize,
             shards: ShardCount::Auto,
             memory: MemoryShare::Auto,
@@ -255,6 +259,11 @@ impl Settings {
     /// How long sessions outlive their connections.
     pub(crate) fn sessions(&self) -> SessionOptions {
         self.sessions.options()
+    }
+
+    /// What waits for users without connections.
+    pub(crate) fn offline(&self) -> Option<OfflineOptions> {
+        self.offline.options()
     }
 
     /// What may be done in which rooms.

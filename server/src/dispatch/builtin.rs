@@ -15,6 +15,7 @@ use crate::rooms::cursor::key_of_cursor;
 use crate::rooms::membership::{self, RoomToJoin};
 use crate::rooms::{history, members, presence, resume};
 use crate::session::context::Context;
+use crate::wire::failure::problem_of_room;
 use crate::wire::position::since_of;
 use shardcast_engine::{HistoryQuery, PresenceQuery, ReadOrder, Since};
 use shardcast_protocol::dialect::centrifuge::Refusal;
@@ -45,6 +46,7 @@ pub(crate) fn run(cx: &mut Context<'_>, command: &Command<'_>) -> Result<(), Pro
         Request::Auth(token) => authenticate(cx, token, Occasion::Auth)?,
         Request::Refresh(token) => authenticate(cx, token, Occasion::Refresh)?,
         Request::Resume(asked) => resume(cx, asked)?,
+        Request::Ack(asked) => acknowledge(cx, command, asked)?,
         Request::Centrifuge(asked) => requests::run(cx, asked)?,
         Request::Call { .. } => unreachable!("no handler's entry acts for the server"),
     }
@@ -197,6 +199,27 @@ fn resume(cx: &mut Context<'_>, asked: &Resume<'_>) -> Result<(), Problem> {
     }
     resume::ask(cx, &asked.token, positions)
 }
+
+/// The client has what a room sent it: it is not sent it again.
+fn acknowledge(
+    cx: &mut Context<'_>,
+    command: &Command<'_>,
+    asked: &dialect::Ack<'_>,
+) -> Result<(), Problem> {
+    let room = cx.shared.resolve(&asked.room)?;
+    let acknowledged = cx.engine.acknowledge(room.name(), asked.offset);
+    acknowledged.map_err(problem_of_room)?;
+    if !room.takes_acks() {
+        return Err(bad_request(NO_ACKS));
+    }
+    match command.id {
+        Some(_) => cx.answer(&Reply::Ack),
+        None => drop(cx.defer()),
+    }
+    Ok(())
+}
+
+const NO_ACKS: &str = "this room takes no acks: its namespace needs the options history and acks";
 
 fn leave(cx: &mut Context<'_>, asked: &Rooms<'_>) -> Result<(), Problem> {
     with_rooms(cx.shared, asked, |shape, rooms| {

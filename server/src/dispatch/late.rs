@@ -81,12 +81,13 @@ fn answer_publish(cx: &mut Context<'_>, call: &OwnedCall, publishing: &Publishin
     let sum = &publishing.sum;
     let counts = match publishing.awaited {
         Awaited::Place => None,
-        Awaited::Counts => Some(Counts {
+        Awaited::Counts | Awaited::Acks => Some(Counts {
             delivered: sum.delivered,
             queued: sum.queued,
             dropped: sum.dropped,
             conflated: sum.conflated,
             catching_up: sum.catching_up,
+            acknowledged: (publishing.awaited == Awaited::Acks).then_some(sum.acknowledged),
         }),
     };
     match &publishing.places {

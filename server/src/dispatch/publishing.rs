@@ -21,6 +21,7 @@ use shardcast_engine::{
 use shardcast_protocol::dialect::{
     self, Command, Dialect, Problem, PublishTarget, Reply, Value, ValueBox,
 };
+use std::iter;
 
 /// Publishes what a client says.
 pub(crate) fn publish(
@@ -45,7 +46,8 @@ pub(crate) fn publish(
         }),
         PublishTarget::User(user) if !Identity::is_name(user) => Err(bad_request(BAD_USER)),
         PublishTarget::User(user) => {
-            let ready = ready_for_others(cx, command, asked, Target::User(user))?;
+            let mut ready = ready_for_others(cx, command, asked, Target::User(user))?;
+            ready.publish = cx.shared.waiting(ready.publish);
             send_one(cx, command, asked, ready)
         }
         PublishTarget::Everyone => {
@@ -68,6 +70,16 @@ enum HasPlace {
     No,
     /// The room keeps history.
     Yes,
+    /// So it does, and its members acknowledge what they are sent.
+    WithAcks,
+}
+
+/// What a report is to say.
+fn awaited_counts<'r, 't: 'r>(mut ready: impl Iterator<Item = &'r Ready<'t>>) -> Awaited {
+    match ready.any(|ready| ready.place == HasPlace::WithAcks) {
+        true => Awaited::Acks,
+        false => Awaited::Counts,
+    }
 }
 
 /// What is published to a room, if its namespace lets the connection, the data and the keys
@@ -84,6 +96,7 @@ fn ready_for_room<'r>(
         target: Target::Room(room.name()),
         publish: Keys::of(asked.keys.as_deref()).keep(publish, &room)?,
         place: match room.history() {
+            Some(_) if room.takes_acks() => HasPlace::WithAcks,
             Some(_) => HasPlace::Yes,
             None => HasPlace::No,
         },
@@ -176,11 +189,11 @@ fn send_one(
     asked: &dialect::Publish<'_>,
     ready: Ready<'_>,
 ) -> Result<(), Problem> {
-    check::publish(cx, std::iter::once(ready.target), bytes_of(command))?;
+    check::publish(cx, iter::once(ready.target), bytes_of(command))?;
     let awaited = match ready.place {
-        _ if asked.report => Awaited::Counts,
-        HasPlace::Yes if command.id.is_some() => Awaited::Place,
-        HasPlace::Yes | HasPlace::No => {
+        _ if asked.report => awaited_counts(iter::once(&ready)),
+        HasPlace::Yes | HasPlace::WithAcks if command.id.is_some() => Awaited::Place,
+        HasPlace::Yes | HasPlace::WithAcks | HasPlace::No => {
             let outcome = cx.engine.publish(ready.target, ready.publish);
             outcome.map_err(problem_of_publish)?;
             acknowledge(cx, command, asked);
@@ -189,7 +202,7 @@ fn send_one(
     };
     require_space_for(cx, awaited)?;
     let places = match ready.place {
-        HasPlace::Yes => AwaitedPlaces::Room,
+        HasPlace::Yes | HasPlace::WithAcks => AwaitedPlaces::Room,
         HasPlace::No => AwaitedPlaces::Nowhere,
     };
     let tag = cx.state.take_tags(1);
@@ -213,10 +226,10 @@ fn send_many(
     let targets = ready.iter().map(|ready| ready.target);
     check::publish(cx, targets, bytes_of(command))?;
     let is_answered = asked.report || command.id.is_some();
-    let has_tag = |ready: &Ready<'_>| is_answered && ready.place == HasPlace::Yes;
+    let has_tag = |ready: &Ready<'_>| is_answered && ready.place != HasPlace::No;
     let places = ready.iter().filter(|ready| has_tag(ready)).count() as u32;
     let mut awaited = match places {
-        _ if asked.report => Some(Awaited::Counts),
+        _ if asked.report => Some(awaited_counts(ready.iter())),
         0 => None,
         _ => Some(Awaited::Place),
     };
@@ -282,6 +295,6 @@ fn require_space_for(cx: &Context<'_>, awaited: Awaited) -> Result<(), Problem> 
     match awaited {
         Awaited::Place if cx.session.has_space_for_receipt() => Ok(()),
         Awaited::Place => Err(too_many_waiting()),
-        Awaited::Counts => require_space(cx),
+        Awaited::Counts | Awaited::Acks => require_space(cx),
     }
 }

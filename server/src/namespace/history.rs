@@ -4,7 +4,7 @@
 //! Invariant: namespaces whose logs are alike share a class, so the engine has as few as there are
 //! different ones. Built with the table of namespaces; named by joins, publishes and queries.
 
-use shardcast_engine::{LogClass, LogOptions, Newcomers, SlowReader};
+use shardcast_engine::{AckOptions, KeptFor, LogClass, LogOptions, Newcomers, SlowReader};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ pub struct History {
     pub idempotency: Option<Duration>,
     /// What who joins is sent of what is kept.
     pub last: Newcomers,
+    /// Whether members acknowledge what they are sent, and when they are sent it again. Only where
+    /// nothing is left out for who reads slowly ([`SlowReader::Disconnect`],
+    /// [`SlowReader::CatchUp`]) or joins ([`Newcomers::Nothing`], [`Newcomers::Newest`]).
+    pub acks: Option<AckOptions>,
 }
 
 impl Default for History {
@@ -38,6 +42,7 @@ impl Default for History {
             epoch_ttl: Duration::from_secs(30 * 86_400),
             idempotency: Some(Duration::from_secs(5 * 60)),
             last: Newcomers::Nothing,
+            acks: None,
         }
     }
 }
@@ -54,7 +59,13 @@ impl History {
     pub const AGE: RangeInclusive<Duration> = LogOptions::TTL;
 
     /// The first field that is out of range, and what it must be.
-    pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+    pub(super) fn check(
+        &self,
+        slow_reader: SlowReader,
+    ) -> Result<(), (&'static str, &'static str)> {
+        if let Some(acks) = &self.acks {
+            self.check_acks(acks, slow_reader)?;
+        }
         const AGE: &str = "from 1 s to 365 days";
         if !History::PUBLICATIONS.contains(&self.publications_max) {
             return Err(("publications_max", "from 1 to 100000"));
@@ -73,6 +84,31 @@ impl History {
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+impl History {
+    fn check_acks(
+        &self,
+        acks: &AckOptions,
+        slow_reader: SlowReader,
+    ) -> Result<(), (&'static str, &'static str)> {
+        if !AckOptions::TIMEOUT.contains(&acks.timeout) {
+            return Err(("acks.timeout", "from 100 ms to 1 h"));
+        }
+        if !AckOptions::ATTEMPTS.contains(&acks.attempts_max) {
+            return Err(("acks.attempts_max", "from 1 to 100"));
+        }
+        if !History::leaves_nothing_out(self.last, slow_reader) {
+            return Err(("acks", "none where slow_reader or last leave something out"));
+        }
+        Ok(())
+    }
+
+    /// Whether members of a room are sent all that is published, so that they can acknowledge it.
+    pub(crate) fn leaves_nothing_out(last: Newcomers, slow_reader: SlowReader) -> bool {
+        last != Newcomers::NewestByKey
+            && matches!(slow_reader, SlowReader::Disconnect | SlowReader::CatchUp)
     }
 }
 
@@ -107,6 +143,8 @@ impl Log {
             idempotency: history.idempotency.unwrap_or(Duration::ZERO),
             newcomers: history.last,
             slow_reader,
+            kept_for: KeptFor::Readers,
+            acks: history.acks,
         };
         Some(Log { options, reader })
     }
@@ -145,6 +183,7 @@ const FOR_SLOW_READERS: History = History {
     epoch_ttl: Duration::from_secs(60),
     idempotency: None,
     last: Newcomers::Nothing,
+    acks: None,
 };
 
 /// What a kept message takes beside what its publisher was allowed: header, offset, and what the

@@ -54,6 +54,7 @@ impl<'r> ResolvedRoom<'r> {
     /// What the room adds to its messages.
     pub(crate) fn added(&self) -> Added {
         match self.log() {
+            Some(_) if self.takes_acks() => Added::OffsetAgain,
             Some(_) => Added::Offset,
             None => Added::Nothing,
         }
@@ -67,6 +68,11 @@ impl<'r> ResolvedRoom<'r> {
     /// What clients may read of it, those who may.
     pub(crate) fn history(&self) -> Option<&'r History> {
         self.class.namespace.history.as_ref()
+    }
+
+    /// Whether its members acknowledge what they are sent.
+    pub(crate) fn takes_acks(&self) -> bool {
+        self.history().is_some_and(|history| history.acks.is_some())
     }
 
     /// How the room knows its members one by one, if it does.

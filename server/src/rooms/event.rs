@@ -114,9 +114,10 @@ impl<'e> EncodedEvent<'e> {
             }
         };
         let publish = Publish::new(self.content(room)?);
-        let publish = match &room {
-            Some(room) => keys.keep(publish, room)?,
-            None => publish,
+        let publish = match (&room, recipients) {
+            (Some(room), _) => keys.keep(publish, room)?,
+            (None, Recipients::User(_)) => self.shared.waiting(publish),
+            (None, _) => publish,
         };
         let publish = match except {
             Some(connection) => publish.except(connection.0),

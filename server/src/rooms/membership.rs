@@ -13,7 +13,7 @@ use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
 use crate::wire::position::epoch_text;
 use shardcast_engine::{
-    Address, Continuity, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
+    Address, Continuity, JoinAcks, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
 };
 use shardcast_protocol::dialect::centrifuge::Unsubscribed;
 use shardcast_protocol::dialect::{Code, Dialect, Event, Problem};
@@ -294,6 +294,7 @@ impl<'r> RoomToJoin<'r> {
                 data: self.shown.clone(),
                 continuity: self.continuity(cx),
             }),
+            acks: acks_of(cx.dialect()),
         };
         cx.engine.join_with(self.room.name(), options, tag)?;
         if presence.is_some() {
@@ -320,6 +321,14 @@ impl<'r> RoomToJoin<'r> {
                 resumable.forget_all_but(&cx.engine.rooms());
             }
         }
+    }
+}
+
+/// Whether clients of a dialect can acknowledge what they are sent.
+fn acks_of(dialect: Dialect) -> JoinAcks {
+    match dialect {
+        Dialect::NativeJson | Dialect::MessagePack | Dialect::JsonRpc => JoinAcks::Always,
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => JoinAcks::Never,
     }
 }
 

@@ -78,6 +78,8 @@ pub(crate) enum Awaited {
     Place,
     /// What became of its copies, on all shards.
     Counts,
+    /// The same, and who has acknowledged it.
+    Acks,
 }
 
 impl Awaited {
@@ -85,7 +87,7 @@ impl Awaited {
     pub(crate) fn of(self, publish: Publish, tag: Tag) -> Publish {
         match self {
             Awaited::Place => publish.receipt(tag),
-            Awaited::Counts => publish.report(tag),
+            Awaited::Counts | Awaited::Acks => publish.report(tag),
         }
     }
 }
@@ -128,6 +130,7 @@ impl Publishing {
             (&mut sum.dropped, report.dropped),
             (&mut sum.conflated, report.conflated),
             (&mut sum.catching_up, report.catching_up),
+            (&mut sum.acknowledged, report.acknowledged),
         ] {
             *sum = sum.saturating_add(count);
         }

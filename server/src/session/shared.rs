@@ -12,7 +12,9 @@ use crate::session::options::SessionOptions;
 use crate::session::records::RecordLimits;
 use crate::session::refusals::RefusalCounts;
 use crate::session::token::SecretSource;
-use shardcast_engine::{EncodingId, EncodingsPresent, Handle as EngineHandle, Refused};
+use shardcast_engine::{
+    EncodingId, EncodingsPresent, Handle as EngineHandle, LogClass, Publish, Refused,
+};
 use shardcast_protocol::dialect::Rules;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     /// `None`: no tokens are looked for.
     pub(crate) gate: Option<Arc<TokenGate>>,
     pub(crate) sessions: SessionRules,
+    /// Where messages to users without connections wait. `None`: they do not.
+    pub(crate) user_log: Option<LogClass>,
     /// The engine's count of encodings, known since the first connection opened.
     pub(crate) encodings: OnceLock<EncodingsPresent>,
     /// Where background handlers run.
@@ -132,6 +136,14 @@ impl Shared {
     pub(crate) fn has_encoding(&self, encoding: EncodingId) -> bool {
         let present = self.encodings.get();
         present.is_some_and(|present| present.has(encoding))
+    }
+
+    /// A publish to a user: it waits where the user has no connection, if anything does.
+    pub(crate) fn waiting(&self, publish: Publish) -> Publish {
+        match self.user_log {
+            Some(log) => publish.keep(log),
+            None => publish,
+        }
     }
 
     /// The room of this name, checked and with its namespace.

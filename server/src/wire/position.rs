@@ -96,6 +96,7 @@ pub(crate) fn missed_reason(reason: MissedReason) -> LossReason {
         MissedReason::Conflated => LossReason::Conflated,
         MissedReason::TrimmedBySize => LossReason::TrimmedBySize,
         MissedReason::TrimmedByAge => LossReason::TrimmedByAge,
+        MissedReason::Unacknowledged => LossReason::Unacknowledged,
     }
 }
 

@@ -33,13 +33,27 @@ pub(crate) fn encode(
 ) -> Option<Frame> {
     let dialect = Dialect::from_index(u8::try_from(encoding.index()).ok()?)?;
     let offset = position.map(|position| position.offset);
-    with_event(publication, offset, |event| {
-        let mut written = Ok(());
-        let frame = Frame::with(dialect.kind(), event.bytes_hint(), |out| {
-            written = dialect.write_event(out, event);
-        });
-        written.ok().map(|()| frame)
+    with_event(publication, offset, |event| frame_of(dialect, event))?
+}
+
+/// The same for members that were sent it before.
+pub(crate) fn encode_again(
+    encoding: EncodingId,
+    publication: &Publication<'_>,
+    position: Position,
+) -> Option<Frame> {
+    let dialect = Dialect::from_index(u8::try_from(encoding.index()).ok()?)?;
+    with_event(publication, Some(position.offset), |event| {
+        frame_of(dialect, &Event::Redelivered(event))
     })?
+}
+
+fn frame_of(dialect: Dialect, event: &Event<'_>) -> Option<Frame> {
+    let mut written = Ok(());
+    let frame = Frame::with(dialect.kind(), event.bytes_hint(), |out| {
+        written = dialect.write_event(out, event);
+    });
+    written.ok().map(|()| frame)
 }
 
 /// What a room adds to its messages on delivery.
@@ -48,6 +62,8 @@ pub(crate) enum Added {
     Nothing,
     /// It keeps a log.
     Offset,
+    /// It keeps a log, and sends from it what is not acknowledged.
+    OffsetAgain,
 }
 
 impl Added {
@@ -56,6 +72,9 @@ impl Added {
         match self {
             Added::Nothing => bytes_max,
             Added::Offset => bytes_max.saturating_sub(Event::OFFSET_BYTES_MAX),
+            Added::OffsetAgain => {
+                bytes_max.saturating_sub(Event::OFFSET_BYTES_MAX + Event::REDELIVERED_BYTES)
+            }
         }
     }
 }
@@ -243,9 +262,10 @@ fn with_event<R>(
     offset: Option<u64>,
     act: impl FnOnce(&Event<'_>) -> R,
 ) -> Option<R> {
-    let room = match publication.topic {
-        Some(Topic::Room(room)) => Some(room),
-        Some(Topic::User(_)) | None => None,
+    let (room, offset) = match publication.topic {
+        Some(Topic::Room(room)) => (Some(room), offset),
+        // What waits for a user has a place for the server alone.
+        Some(Topic::User(_)) | None => (None, None),
     };
     Some(match publication.kind {
         PublicationKind::Message { publisher } => {

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acks;
 mod admission;
 mod builtins;
 mod centrifuge;
@@ -19,6 +20,7 @@ mod json_rpc;
 mod meaning;
 mod mixed;
 mod namespaces;
+mod offline;
 mod outside;
 mod presence;
 mod presence_by_code;

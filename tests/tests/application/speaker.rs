@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use tungstenite::Message;
 
 /// Types whose keys stand beside the type and not in `data`.
-const BUILT_IN: [&str; 11] = [
+const BUILT_IN: [&str; 12] = [
     "ping",
     "echo",
     "join_room",
@@ -25,6 +25,7 @@ const BUILT_IN: [&str; 11] = [
     "presence",
     "history",
     "resume",
+    "ack",
 ];
 
 /// A connected client.

@@ -29,7 +29,7 @@ pub(super) struct EncodedBlocks {
     read_at: Millis,
     blocks: VecDeque<Block>,
     tail: Option<Block>,
-    /// The newest of each key from an offset on.
+    /// The newest of each key from an offset on; or, where nothing is left out, what is sent again.
     by_key: Option<ByKey>,
     /// Of the blocks, the tail aside.
     bytes: usize,

@@ -82,6 +82,19 @@ impl LogEntry {
             .encode(encoding, Some(topic), Some(position), encode)
     }
 
+    /// The frame for one encoding, for somebody who was sent it before. `None`: there is none.
+    pub(crate) fn encode_again(
+        &self,
+        encoding: EncodingId,
+        topic: Topic<'_>,
+        encode: impl FnOnce(&Publication<'_>) -> Option<Frame>,
+    ) -> Option<Frame> {
+        match self.content.publication(Some(topic)) {
+            Some(publication) => encode(&publication),
+            None => self.content.own_frame(encoding).cloned(),
+        }
+    }
+
     /// The delivered frame stands here now, too, so its own memory goes. False: it was not
     /// delivered in this encoding, or is kept in another way.
     pub(crate) fn move_frame(&mut self, encoding: EncodingId, plain: Bytes) -> bool {

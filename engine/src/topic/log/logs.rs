@@ -9,9 +9,10 @@
 use crate::config::Config;
 use crate::driver::boundary::Millis;
 use crate::topic::key::{PerKind, Topic, TopicKey};
-use crate::topic::log::options::{LogClass, LogOptions};
+use crate::topic::log::options::{KeptFor, LogClass, LogOptions};
 use crate::topic::log::topic_log::{Log, Usage};
 use crate::types::shrink::shrink_map;
+use crate::types::ticket::Address;
 use foldhash::quality::{FixedState, RandomState};
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -22,6 +23,9 @@ use std::sync::Arc;
 pub(crate) struct Logs {
     options: Box<[LogOptions]>,
     unused_max: usize,
+    /// Logs of [`KeptFor::Absent`], and how many there may be.
+    absent_count: usize,
+    absent_max: usize,
     /// What epochs are made of: nobody can say which one a later process will have.
     seed: u64,
     made: u64,
@@ -43,6 +47,19 @@ pub(crate) struct Logs {
     looked: usize,
 }
 
+/// What becomes of a publication that asks for a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// It is kept for whoever reads.
+    Kept,
+    /// There is nobody to whom it can go: it waits.
+    Waits,
+    /// It goes to those who are there, and is not kept.
+    Passed,
+    /// There is nobody to whom it can go, and as many topics as may have something that waits.
+    Refused,
+}
+
 /// Places of the queue of unused logs that may be out of date, beyond as many as there are.
 const UNUSED_SLACK: usize = 64;
 /// Epochs have 60 bits, and are never 0.
@@ -62,6 +79,8 @@ impl Logs {
         Logs {
             options: config.logs.as_slice().into(),
             unused_max: config.logs_max,
+            absent_count: 0,
+            absent_max: config.user_logs_max,
             bytes_max: (config.logs_bytes_max / config.shards) as u64,
             clock: 0,
             seed: FixedState::with_seed(seed).hash_one(("logs", shard)),
@@ -140,8 +159,47 @@ impl Logs {
         result
     }
 
+    /// What becomes of a publication that asks for a log of this class, where its topic has so many
+    /// members.
+    pub(crate) fn placement(&self, topic: Topic<'_>, class: LogClass, members: u32) -> Placement {
+        if !self.is_for_absent(class) {
+            return Placement::Kept;
+        }
+        let log = self.find(topic);
+        let waits = log.is_some_and(|log| !log.is_empty() || !log.takers.is_empty());
+        match (members, waits, log) {
+            (1.., false, _) => Placement::Passed,
+            (0, _, None) if self.absent_count >= self.absent_max => Placement::Refused,
+            (..) => Placement::Waits,
+        }
+    }
+
+    /// Whether logs of this class are kept for members to come.
+    pub(crate) fn is_for_absent(&self, class: LogClass) -> bool {
+        let options = self.options.get(class.index());
+        options.is_some_and(|options| options.kept_for == KeptFor::Absent)
+    }
+
+    /// A member is none any more: it takes nothing either.
+    pub(crate) fn forget_taker(&mut self, topic: Topic<'_>, who: Address) {
+        if self.absent_count == 0 {
+            return;
+        }
+        let Some(index) = self.names[topic.kind()].get(topic.name()) else {
+            return;
+        };
+        let log = self.logs[*index as usize].as_mut().expect("it exists");
+        log.takers.retain(|taker| *taker != who);
+    }
+
+    fn find(&self, topic: Topic<'_>) -> Option<&Log> {
+        let index = *self.names[topic.kind()].get(topic.name())?;
+        self.logs[index as usize].as_deref()
+    }
+
     fn make(&mut self, topic: &TopicKey, class: LogClass) -> u32 {
         self.made += 1;
+        self.absent_count += usize::from(self.is_for_absent(class));
         let epoch = FixedState::with_seed(self.seed).hash_one(self.made) & EPOCH_MASK;
         let log = Box::new(Log::new(topic.clone(), class, epoch.max(1)));
         let index = match self.free.pop() {
@@ -204,7 +262,26 @@ impl Logs {
         let log = self.logs[index as usize].as_mut().expect("it exists");
         log.members = members;
         self.settle(index, now);
+        if members == 0 && self.is_for_absent_and_taken(index) {
+            self.remove(index);
+        }
         self.drop_beyond_max();
+    }
+
+    /// Whether a log of a topic without members was kept for those, and they were given it all.
+    fn is_for_absent_and_taken(&self, index: u32) -> bool {
+        let log = self.logs[index as usize].as_ref().expect("it exists");
+        self.is_for_absent(log.class) && log.is_taken()
+    }
+
+    /// Lets a log go that nobody needs.
+    fn remove(&mut self, index: u32) {
+        let log = self.logs[index as usize].take().expect("it exists");
+        self.unused_count -= usize::from(matches!(log.usage, Usage::Unused { .. }));
+        self.absent_count -= usize::from(self.is_for_absent(log.class));
+        self.bytes -= log.bytes() as u64;
+        self.names[log.topic.kind()].remove(log.topic.name());
+        self.free.push(index);
     }
 
     /// A log that nobody needs begins to wait for its end, and one that is needed again does so no
@@ -238,7 +315,7 @@ impl Logs {
     fn drop_used_again(&mut self) {
         let Logs { unused, logs, .. } = self;
         unused.retain(|(index, number)| {
-            let log = logs[*index as usize].as_ref();
+            let log = logs.get(*index as usize).and_then(Option::as_ref);
             log.is_some_and(|log| log.usage.is_unused(*number))
         });
     }
@@ -246,7 +323,7 @@ impl Logs {
     /// The next of those that nobody needs, if it is one still.
     fn longest_unused(&self) -> Option<(u32, Option<Millis>)> {
         let (index, number) = *self.unused.front()?;
-        let log = self.logs[index as usize].as_ref();
+        let log = self.logs.get(index as usize).and_then(Option::as_ref);
         let since = log.and_then(|log| match log.usage {
             Usage::Unused { since, .. } if log.usage.is_unused(number) => Some(since),
             Usage::Unused { .. } | Usage::Joined | Usage::Filled => None,
@@ -268,11 +345,7 @@ impl Logs {
         };
         self.unused.pop_front();
         if since.is_some() {
-            self.unused_count -= 1;
-            let log = self.logs[index as usize].take().expect("it exists");
-            self.bytes -= log.bytes() as u64;
-            self.names[log.topic.kind()].remove(log.topic.name());
-            self.free.push(index);
+            self.remove(index);
         }
     }
 
@@ -318,7 +391,7 @@ impl Logs {
             let Some((index, since)) = self.longest_unused() else {
                 return;
             };
-            let log = self.logs[index as usize].as_ref();
+            let log = self.logs.get(index as usize).and_then(Option::as_ref);
             let ttl = log.map(|log| self.options[log.class.index()].epoch_ttl);
             let ttl = ttl.unwrap_or_default().as_millis() as Millis;
             if since.is_some_and(|since| since + ttl > now) {
@@ -352,6 +425,8 @@ impl Logs {
         let unused = logs().filter(|log| matches!(log.usage, Usage::Unused { .. }));
         assert_eq!(unused.count(), self.unused_count);
         assert!(self.unused_count <= self.unused_max);
+        let absent = logs().filter(|log| self.is_for_absent(log.class));
+        assert_eq!(absent.count(), self.absent_count);
         for log in logs() {
             let topic = log.topic.topic();
             assert_eq!(log.usage == Usage::Joined, is_joined(topic), "{topic:?}");

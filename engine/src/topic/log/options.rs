@@ -53,6 +53,76 @@ pub struct LogOptions {
     pub newcomers: Newcomers,
     /// What becomes of a member that reads too slowly.
     pub slow_reader: SlowReader,
+    /// Whom it is kept for.
+    pub kept_for: KeptFor,
+    /// What becomes of publications that a member does not acknowledge, of those members that do
+    /// ([`crate::JoinOptions::acks`]). `None`, the default: nobody is asked to. Takes
+    /// [`KeptFor::Readers`], and that nothing is left out: [`SlowReader::Disconnect`] or
+    /// [`SlowReader::CatchUp`], and not [`Newcomers::NewestByKey`].
+    pub acks: Option<AckOptions>,
+}
+
+/// When what a member has not acknowledged ([`crate::Context::acknowledge`]) is sent to it again,
+/// as far as the log has it, and when that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AckOptions {
+    /// How long a member has. Default 10 s, range [`AckOptions::TIMEOUT`]; it may have an eighth
+    /// more.
+    pub timeout: Duration,
+    /// How often something is sent again. After that the member is told that it was not
+    /// acknowledged ([`crate::MissedReason::Unacknowledged`]). Default 5, range
+    /// [`AckOptions::ATTEMPTS`].
+    pub attempts_max: u32,
+}
+
+impl Default for AckOptions {
+    fn default() -> AckOptions {
+        AckOptions {
+            timeout: Duration::from_secs(10),
+            attempts_max: 5,
+        }
+    }
+}
+
+impl AckOptions {
+    /// What [`AckOptions::timeout`] may be.
+    pub const TIMEOUT: RangeInclusive<Duration> =
+        Duration::from_millis(100)..=Duration::from_secs(3_600);
+    /// What [`AckOptions::attempts_max`] may be.
+    pub const ATTEMPTS: RangeInclusive<u32> = 1..=100;
+
+    fn check(&self, log: &LogOptions) -> Result<(), ConfigError> {
+        let range = Self::TIMEOUT.start().as_millis()..=Self::TIMEOUT.end().as_millis();
+        let timeout = self.timeout.as_millis();
+        within("acks.timeout", timeout, range, "100 ms to 1 h")?;
+        let attempts = self.attempts_max;
+        within("acks.attempts_max", attempts, Self::ATTEMPTS, "1 to 100")?;
+        let leaves_nothing_out = matches!(
+            log.slow_reader,
+            SlowReader::Disconnect | SlowReader::CatchUp
+        );
+        let is_possible = leaves_nothing_out
+            && log.kept_for == KeptFor::Readers
+            && log.newcomers != Newcomers::NewestByKey;
+        is_possible.then_some(()).ok_or_else(|| ConfigError {
+            field: "acks",
+            value: format!("{self:?}"),
+            rule: "none where publications are left out, or kept for absent members",
+        })
+    }
+}
+
+/// Whom a log is kept for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KeptFor {
+    /// Whoever may read it: everything that is published.
+    #[default]
+    Readers,
+    /// Members to come: what is published while there is none, until one has been given it. Who
+    /// joins is sent what waits, in order, and what is published from then on behind it. Of several
+    /// that join meanwhile each is sent what none before it has taken completely. Nobody is told
+    /// positions, and keys mean nothing.
+    Absent,
 }
 
 /// What a connection is sent of the log when it joins without a position.
@@ -102,6 +172,8 @@ impl Default for LogOptions {
             idempotency: Duration::from_secs(5 * 60),
             newcomers: Newcomers::Nothing,
             slow_reader: SlowReader::Disconnect,
+            kept_for: KeptFor::Readers,
+            acks: None,
         }
     }
 }
@@ -153,6 +225,6 @@ impl LogOptions {
             let range = range.start().as_millis()..=range.end().as_millis();
             within(field, value.as_millis(), range, rule)?;
         }
-        Ok(())
+        self.acks.map_or(Ok(()), |acks| acks.check(self))
     }
 }

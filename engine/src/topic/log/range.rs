@@ -4,7 +4,7 @@
 //! reader, but where a reader is left out of some of it.
 
 use crate::driver::boundary::Millis;
-use crate::topic::log::block::{ByKey, Span};
+use crate::topic::log::block::{Block, ByKey, Span};
 use crate::topic::log::encoded::MakeFrame;
 use crate::topic::log::entry::LogEntry;
 use crate::topic::log::options::SlowReader;
@@ -28,6 +28,8 @@ pub(crate) enum ReadMode {
     Newest,
     /// Nothing of what was published until now.
     Nothing,
+    /// What was sent before, up to this offset, in other words.
+    Again { until: u64 },
 }
 
 impl ReadMode {
@@ -71,6 +73,17 @@ impl Range {
         }
     }
 
+    /// Nothing of what the reader was sent before is here, up to an offset. What is lost behind
+    /// that it is told next.
+    fn nothing_again(reader: &Reader, until: u64) -> Range {
+        let count = until + 1 - reader.next;
+        let reason = MissedReason::Unacknowledged;
+        Range {
+            missed: Some(Missed { count, reason }),
+            ..Range::nothing(until + 1)
+        }
+    }
+
     /// Nothing, to who stands at this offset.
     pub(crate) fn nothing(next: u64) -> Range {
         Range {
@@ -91,14 +104,19 @@ impl Log {
         make: &mut MakeFrame<'_>,
     ) -> Range {
         let mut start = reader.next.max(self.first());
-        let mut missed = start - reader.next.min(start);
-        let trimmed = match self.loss() {
-            Loss::TrimmedByAge => MissedReason::TrimmedByAge,
-            Loss::TrimmedBySize | Loss::EpochChanged | Loss::Limit => MissedReason::TrimmedBySize,
-        };
-        let mut reason = trimmed;
+        if let ReadMode::Again { until } = reader.reading
+            && start > until + 1
+        {
+            return Range::nothing_again(reader, until);
+        }
+        // What another reader has taken is not missed.
+        let mut missed = start - reader.next.max(self.untaken()).min(start);
+        let mut reason = self.reason_of_trimming(reader.reading);
         let skipped = match reader.reading {
-            ReadMode::All | ReadMode::NewestByKey { .. } | ReadMode::Conflated => 0,
+            ReadMode::All
+            | ReadMode::NewestByKey { .. }
+            | ReadMode::Conflated
+            | ReadMode::Again { .. } => 0,
             ReadMode::Newest => self.before_newest(start, SlowReader::NEWEST_BYTES),
             ReadMode::Nothing => self.next_position().offset - start,
         };
@@ -117,9 +135,14 @@ impl Log {
                 }
                 Range::by_key(by_key)
             }
-            ReadMode::All | ReadMode::NewestByKey { .. } | ReadMode::Newest | ReadMode::Nothing => {
-                self.all_from(reader, start, now, bytes_max, make)
+            ReadMode::Again { until } if until >= start => {
+                Range::by_key(self.again(reader, start..until + 1, now, bytes_max, make))
             }
+            ReadMode::All
+            | ReadMode::NewestByKey { .. }
+            | ReadMode::Newest
+            | ReadMode::Nothing
+            | ReadMode::Again { .. } => self.all_from(reader, start, now, bytes_max, make),
         };
         // What a newcomer would have been sent of the time before it joined does not count.
         if let ReadMode::NewestByKey { until } = reader.reading {
@@ -128,6 +151,61 @@ impl Log {
         let count = missed;
         range.missed = (count > 0).then_some(Missed { count, reason });
         range
+    }
+
+    /// Everything of these offsets that there is, but what the reader is left out of; `make` says
+    /// it in its words. Members that are late for the same are sent the same bytes.
+    fn again(
+        &mut self,
+        reader: &Reader,
+        offsets: std::ops::Range<u64>,
+        now: Millis,
+        bytes_max: usize,
+        make: &mut MakeFrame<'_>,
+    ) -> ByKey {
+        if let Some(again) = self.shared_by_key(reader, &offsets) {
+            return again;
+        }
+        let end = offsets.end.min(self.next_position().offset);
+        let (mut spans, mut bytes, mut is_shared) = (Vec::new(), 0, true);
+        let mut next = offsets.start;
+        while next < end && (bytes < bytes_max || spans.is_empty()) {
+            let offset = next;
+            next += 1;
+            if self.leaves_out(offset, reader.who) {
+                is_shared = false;
+                continue;
+            }
+            let Some(entry) = self.entry(offset) else {
+                continue;
+            };
+            if let Some(frame) = make(entry, offset) {
+                bytes += frame.bytes().len();
+                let block = Block::single(offset, Some(frame), |_| false);
+                spans.push(block.span(offset, next));
+            }
+        }
+        let again = ByKey {
+            offsets,
+            next,
+            skipped: 0,
+            span: Span::join(&spans),
+        };
+        if is_shared {
+            self.blocks.keep_by_key(reader.encoding, now, again.clone());
+        }
+        again
+    }
+
+    /// Why a reader misses what is not here any more.
+    fn reason_of_trimming(&self, reading: ReadMode) -> MissedReason {
+        match (reading, self.loss()) {
+            (ReadMode::Again { .. }, _) => MissedReason::Unacknowledged,
+            (_, Loss::TrimmedByAge) => MissedReason::TrimmedByAge,
+            (_, Loss::TrimmedBySize | Loss::EpochChanged | Loss::Limit) => {
+                MissedReason::TrimmedBySize
+            }
+        }
     }
 
     /// How many from `start` on stand before the newest that have so many bytes together.
@@ -192,6 +270,16 @@ impl Log {
         start + fitting.take_while(fits).count().max(1) as u64
     }
 
+    /// What was made for readers of these offsets that are left out of none of them, if this is
+    /// one.
+    fn shared_by_key(&self, reader: &Reader, offsets: &std::ops::Range<u64>) -> Option<ByKey> {
+        let shared = self.blocks.by_key(reader.encoding, offsets)?;
+        let count = (offsets.end - offsets.start) as usize;
+        let mut entries = self.from(offsets.start).take(count);
+        let is_left_out = entries.any(|(_, entry)| entry.except == Some(reader.who));
+        (!is_left_out).then_some(shared)
+    }
+
     /// The newest publication of each key of these offsets, and those without one.
     fn newest_by_key(
         &mut self,
@@ -201,7 +289,7 @@ impl Log {
         bytes_max: usize,
         make: &mut MakeFrame<'_>,
     ) -> ByKey {
-        if let Some(by_key) = self.blocks.by_key(reader.encoding, &offsets) {
+        if let Some(by_key) = self.shared_by_key(reader, &offsets) {
             return by_key;
         }
         let std::ops::Range { start, end } = offsets;

@@ -12,6 +12,7 @@ use crate::topic::log::keys::Keys;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::publication::Position;
 use crate::types::history::{HistoryQuery, Loss, ReadOrder, Since};
+use crate::types::ticket::Address;
 use std::collections::VecDeque;
 
 /// What one topic keeps.
@@ -29,6 +30,10 @@ pub(crate) struct Log {
     /// Why the newest of those that are gone went. `None`: all are here.
     trimmed: Option<Loss>,
     keys: Keys,
+    /// Up to this offset it was given to those whom it was kept for ([`KeptFor::Absent`]).
+    taken: u64,
+    /// Those who read it on behalf of its topic's absent members.
+    pub(crate) takers: Vec<Address>,
     pub(crate) blocks: Blocks,
     /// Of the topic, as far as its log was told.
     pub(crate) members: u32,
@@ -76,6 +81,8 @@ impl Log {
             bytes: 0,
             trimmed: None,
             keys: Keys::default(),
+            taken: 0,
+            takers: Vec::new(),
             blocks: Blocks::default(),
             members: 0,
             usage: Usage::Filled,
@@ -166,9 +173,33 @@ impl Log {
     }
 
     fn pop(&mut self, loss: Loss) {
+        if !self.is_empty() {
+            self.trimmed = Some(loss);
+            self.drop_oldest();
+        }
+    }
+
+    /// Somebody was given everything up to this offset: it waits for nobody any more.
+    pub(crate) fn take_until(&mut self, offset: u64) {
+        self.taken = self.taken.max(offset);
+        while !self.is_empty() && self.first() <= offset {
+            self.drop_oldest();
+        }
+    }
+
+    /// The offset from which on nobody has taken anything.
+    pub(crate) fn untaken(&self) -> u64 {
+        self.taken + 1
+    }
+
+    /// Whether nobody has to hear of anything that was published, be it that it was lost.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.untaken() == self.next && self.takers.is_empty()
+    }
+
+    fn drop_oldest(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.bytes();
-            self.trimmed = Some(loss);
             let first = self.next - self.entries.len() as u64;
             self.blocks.charge(first - 1, |plain| entry.shares(plain));
             self.blocks.drop_before(first);

@@ -10,6 +10,7 @@ use crate::topic::presence::presences::{Told, What};
 use crate::topic::presence::roster::Change;
 use crate::topic::publication::{Content, Data, DataEncoding, Publication, PublicationKind};
 use crate::topic::topics::Topics;
+use crate::types::answer::Report;
 use crate::types::presence::{OwnedData, PresenceKey, PresenceQuery};
 
 impl Topics {
@@ -46,7 +47,8 @@ impl Topics {
             except: told.except,
             report: None,
         };
-        self.order_in_topic(outlet, &publish, told.topic.topic(), None, |_, _| {});
+        let known = Report::default();
+        self.order_in_topic(outlet, &publish, told.topic.topic(), None, known, |_, _| {});
     }
 
     /// Answers with some members of a topic.

@@ -131,9 +131,11 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
             in_channel(room, field, content)
         }
         // Of anything else the channel is such that it may be, and offsets say where.
-        Event::Missed { room, reason, .. } if reason.is_a_loss() => {
-            in_channel(room, push::UNSUBSCRIBE, LOST)
-        }
+        Event::Missed {
+            room: Some(room),
+            reason,
+            ..
+        } if reason.is_a_loss() => in_channel(room, push::UNSUBSCRIBE, LOST),
         Event::Missed { .. } => return None,
         Event::Subscribed { room, position } => {
             in_channel(room, push::SUBSCRIBE, PushContent::Subscribe(position))
@@ -141,7 +143,9 @@ fn pushed<'a>(event: &Event<'a>) -> Option<Pushed<'a>> {
         Event::Unsubscribed { room, why } => {
             in_channel(room, push::UNSUBSCRIBE, PushContent::Unsubscribe(why))
         }
-        Event::Welcome(_)
+        // Its clients acknowledge nothing.
+        Event::Redelivered(_)
+        | Event::Welcome(_)
         | Event::PresenceCount { .. }
         | Event::Closing { .. }
         | Event::Expiring { .. }

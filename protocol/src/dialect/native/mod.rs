@@ -14,7 +14,7 @@ use super::fields::{Fields, Span, Wrong};
 use super::id::{ID_BYTES_MAX, Id};
 use super::position::{Since, SinceByRoom};
 use super::request::{
-    Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,
+    Ack, Credential, HistoryQuery, Join, JoinSince, KEY_BYTES_MAX, Method, PRESENCE_BYTES_MAX,
     PresenceQuery, Publish, PublishKeys, PublishTarget, ReadOrder, Request, Resume, RoomList,
     Rooms,
 };
@@ -40,12 +40,13 @@ pub(crate) enum Key {
     Presence,
     Cursor,
     Token,
+    Offset,
 }
 
 impl Key {
     /// The first of them are in nearly every request.
     const COMMON: usize = 4;
-    const RARE: usize = 12;
+    const RARE: usize = 13;
 
     pub(crate) fn of_name(name: &[u8]) -> Option<usize> {
         // By length first: then each comparison is one of words.
@@ -70,6 +71,7 @@ impl Key {
             6 => match name {
                 b"report" => Key::Report,
                 b"cursor" => Key::Cursor,
+                b"offset" => Key::Offset,
                 _ => return None,
             },
             7 if name == b"reverse" => Key::Reverse,
@@ -115,6 +117,7 @@ impl Key {
             Key::Presence => "presence must be a value of at most 1024 bytes",
             Key::Cursor => "cursor must be a string",
             Key::Token => "token must be a string",
+            Key::Offset => "offset must be a whole number",
         }
     }
 }
@@ -355,7 +358,7 @@ impl<'b, S: Span<'b>> Keys<S> {
     }
 }
 
-const _: () = assert!(Key::Token as usize + 1 == Key::COMMON + Key::RARE);
+const _: () = assert!(Key::Offset as usize + 1 == Key::COMMON + Key::RARE);
 const _: () = assert!(
     KEY_BYTES_MAX == 128 && PRESENCE_BYTES_MAX == 1024,
     "the texts above say so"
@@ -431,6 +434,12 @@ impl<'b> Optional<'b> {
             Method::Resume => Request::Resume(Box::new(Resume {
                 token: keys.string(Key::Token)?.ok_or("token is missing")?,
                 since: keys.since_by_room()?,
+            })),
+            Method::Ack => Request::Ack(Box::new(Ack {
+                room: self.room.ok_or(NO_ROOM)?,
+                offset: keys
+                    .typed(Key::Offset, Span::unsigned)?
+                    .ok_or("offset is missing")?,
             })),
         })
     }

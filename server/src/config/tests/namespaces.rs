@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::namespace::{
-    Characters, ControlPolicy, History, Namespace, Newcomers, Owners, PresenceOf, PresenceOptions,
-    Roles, SlowReader, Who,
+    AckOptions, Characters, ControlPolicy, History, Namespace, Newcomers, Owners, PresenceOf,
+    PresenceOptions, Roles, SlowReader, Who,
 };
 
 /// The default namespace and the others.
@@ -55,6 +55,10 @@ fn documented() -> (Namespace, [(&'static str, Namespace); 2]) {
             epoch_ttl: Duration::from_secs(7 * 86_400),
             idempotency: Some(Duration::from_secs(600)),
             last: Newcomers::Newest,
+            acks: Some(AckOptions {
+                timeout: Duration::from_secs(30),
+                attempts_max: 3,
+            }),
         }),
         slow_reader: SlowReader::CatchUp,
         presence_events: Some(PresenceOptions {
@@ -666,22 +670,25 @@ last = \"newest\" # from s.toml, line 20
 idempotency = \"10m\" # from s.toml, line 21
 epoch_ttl = \"7d\" # from s.toml, line 22
 slow_reader = \"catch_up\" # from s.toml, line 23
-presence_events = true # from s.toml, line 24
-presence_grace = \"1m\" # from s.toml, line 25
-presence_events_max_members = 50 # from s.toml, line 26
-presence_of = \"users\" # from s.toml, line 27
+acks = true # from s.toml, line 24
+ack_timeout = \"30s\" # from s.toml, line 25
+ack_attempts = 3 # from s.toml, line 26
+presence_events = true # from s.toml, line 27
+presence_grace = \"1m\" # from s.toml, line 28
+presence_events_max_members = 50 # from s.toml, line 29
+presence_of = \"users\" # from s.toml, line 30
 
 [namespaces.incident-room]
-join = [\"staff\"] # from s.toml, line 31
-publish = [\"staff\"] # from s.toml, line 32
-presence = [\"staff\"] # from s.toml, line 33
+join = [\"staff\"] # from s.toml, line 34
+publish = [\"staff\"] # from s.toml, line 35
+presence = [\"staff\"] # from s.toml, line 36
 owned_by = \"nobody\"
 echo = true
 max_members = 1000000
 max_name_bytes = \"same\"
 name_characters = \"any\"
 control_characters = \"allow\"
-secret = true # from s.toml, line 34
+secret = true # from s.toml, line 37
 history = \"none\"
 history_bytes = \"1MiB\"
 history_ttl = \"5m\"
@@ -690,6 +697,9 @@ last = \"none\"
 idempotency = \"5m\"
 epoch_ttl = \"30d\"
 slow_reader = \"disconnect\"
+acks = false
+ack_timeout = \"10s\"
+ack_attempts = 5
 presence_events = false
 presence_grace = \"30s\"
 presence_events_max_members = 200

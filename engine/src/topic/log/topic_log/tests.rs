@@ -162,7 +162,7 @@ impl Pair {
         let until = match reader.reading {
             ReadMode::NewestByKey { until } => until,
             ReadMode::Conflated => next,
-            ReadMode::All | ReadMode::Newest | ReadMode::Nothing => 0,
+            ReadMode::All | ReadMode::Newest | ReadMode::Nothing | ReadMode::Again { .. } => 0,
         };
         let mut seen = HashSet::new();
         let is_newest = |offset: &u64| {

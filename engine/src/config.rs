@@ -5,6 +5,7 @@ use crate::driver::listen::ListenSource;
 use crate::egress::compression::Compression;
 use crate::listener::Listener;
 use crate::run::host_memory;
+use crate::topic::log::journal::Journal;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::presence::options::{PresenceClass, PresenceOptions};
 use crate::types::config_error::{ConfigError, within};
@@ -62,6 +63,9 @@ pub struct Config {
     /// which its report says. Default 16,384, range [`Config::LOGS`]; each takes some 400 bytes
     /// besides what waits.
     pub user_logs_max: usize,
+    /// The way to a store of the logs that are to outlive the process ([`crate::Durability`]), and
+    /// what it had kept. Default: there is none.
+    pub journal: Option<Journal>,
     /// Classes of presence that topics may keep, by [`PresenceClass`]. Default: none; at most
     /// [`PresenceClass::COUNT_MAX`].
     pub presence: Vec<PresenceOptions>,
@@ -160,6 +164,7 @@ impl Default for Config {
             logs_bytes_max: 256 << 20,
             user_log: None,
             user_logs_max: 16_384,
+            journal: None,
             presence: Vec::new(),
             event_streams: None,
             head_bytes_max: 16 << 10,

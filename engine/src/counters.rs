@@ -77,6 +77,9 @@ counters! {
     /// What these hold, in bytes: frames, 128 for each publication, and what was encoded of them
     /// for readers.
     gauge log_bytes;
+    /// 1 while a log waits for the store of those that outlive the process: as much as may waits
+    /// for it.
+    gauge store_behind;
     /// Members of topics that read its log instead of what is published: they go on from an earlier
     /// position, or were too slow.
     gauge cursors;

@@ -167,7 +167,12 @@ pub use run::start::{start, start_on};
 pub use run::start_error::StartError;
 pub use topic::joining::JoinOptions;
 pub use topic::key::{Topic, TopicName, USER_BYTES_MAX};
-pub use topic::log::options::{AckOptions, KeptFor, LogClass, LogOptions, Newcomers, SlowReader};
+pub use topic::log::journal::{
+    Journal, JournalEnded, JournalReader, LogLeft, LogRecord, RestoredLog, StoredPublication,
+};
+pub use topic::log::options::{
+    AckOptions, Durability, KeptFor, LogClass, LogOptions, Newcomers, SlowReader,
+};
 pub use topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
 pub use topic::publication::{Content, Data, DataEncoding, Position, Publication, PublicationKind};
 pub use topic::target::{Publish, PublishError, Target};

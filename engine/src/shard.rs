@@ -51,6 +51,7 @@ use crate::shard::bulk::Bulk;
 use crate::shard::crowd::Crowd;
 use crate::shard::idleness::Idleness;
 use crate::shard::pace::Pace;
+use crate::topic::log::journal::RestoredLog;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -149,6 +150,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
             drain: None,
             idleness: Idleness::default(),
             pace: Pace::FULL,
+        }
+    }
+
+    /// Takes over logs that a store had, of topics that this shard is home to. Before the first
+    /// tick.
+    pub fn restore(&mut self, logs: Vec<RestoredLog>) {
+        let now = self.driver.now();
+        for log in logs {
+            self.core.topics.logs.restore(log, now);
         }
     }
 

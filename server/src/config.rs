@@ -18,6 +18,7 @@ mod limit_settings;
 mod offline;
 mod offline_keys;
 mod page;
+mod persistence_keys;
 mod place;
 mod problem;
 mod room_keys;

@@ -89,7 +89,7 @@ impl<'s> Serving<'s> {
         let lists = Arc::new(LiveLists::new(settings.addresses()));
         let app = app_of(settings, keys, admin.port(), lists.clone());
         let (gate, refusals) = (app.gate().cloned(), app.refusals().clone());
-        let (limited, bans) = (app.tally(), app.bans());
+        let (limited, bans, stored) = (app.tally(), app.bans(), app.stored());
         let (guard, admin_tls) = (guard_of(settings)?, admin_tls_of(settings)?);
         let refusing = Refusing {
             bans: bans.clone(),
@@ -101,10 +101,8 @@ impl<'s> Serving<'s> {
         let keeper = keeper.transpose()?;
         let server = app.start(config.clone())?;
         let counters = server.counters().to_vec();
-        let encrypted = config
-            .listeners
-            .iter()
-            .position(|listener| listener.tls.is_some());
+        let mut listeners = config.listeners.iter();
+        let encrypted = listeners.position(|listener| listener.tls.is_some());
         let certificates = match (settings.tls(), tls, encrypted) {
             (Some(files), Some(tls), Some(listener)) => {
                 let handle = server.engine().handle();
@@ -116,6 +114,7 @@ impl<'s> Serving<'s> {
         let (sessions, audited) = (server.handle().session_counts(), audit.counts.clone());
         let mut metrics = Metrics::new(counters.clone(), limited, sessions, audited);
         metrics.add_refusals(&refusals);
+        metrics.add_store(stored);
         if let Some(gate) = &gate {
             metrics.add_tokens(gate.counts());
         }
@@ -222,6 +221,10 @@ fn app_of(settings: &Settings, keys: ReadKeys, admin_port: u16, lists: Arc<LiveL
         .sessions(settings.sessions());
     let app = match settings.offline() {
         Some(offline) => app.offline(offline),
+        None => app,
+    };
+    let app = match settings.persistence() {
+        Some(persistence) => app.persistence(persistence),
         None => app,
     };
     match settings.centrifuge() {

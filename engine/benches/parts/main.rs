@@ -74,6 +74,15 @@ mod topic {
     pub(crate) mod member_list;
     #[allow(dead_code)]
     pub(crate) mod tally;
+    pub(crate) mod acks {
+        use super::super::driver::boundary::Millis;
+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) struct AckRule {
+            pub(crate) timeout_ms: Millis,
+            pub(crate) attempts_max: u32,
+        }
+    }
     /// Messages about logs bear boxes.
     pub(crate) mod log {
         pub(crate) mod options {
@@ -129,7 +138,7 @@ mod types {
         pub(crate) use shardcast_engine::Frame;
     }
     pub(crate) mod history {
-        pub(crate) use shardcast_engine::{History, HistoryQuery, JoinedLog, Since};
+        pub(crate) use shardcast_engine::{History, HistoryQuery, JoinAcks, JoinedLog, Since};
     }
     pub(crate) mod presence {
         pub(crate) use shardcast_engine::{JoinPresence, PresencePage, PresenceQuery};

@@ -20,6 +20,7 @@ use crate::run::start_error::StartError;
 use crate::run::{host, open_files};
 use crate::shard;
 use crate::shard::Shard;
+use crate::topic::log::journal::{Journal, RestoredLog};
 use crossbeam_channel::{Receiver, Sender};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -72,7 +73,7 @@ pub fn start_on<A: Application, P: Platform>(
 /// What was affordable has been tried.
 fn run_on<A: Application, P: Platform>(
     platform: P,
-    config: Config,
+    mut config: Config,
     make: impl Fn(u16) -> A + Send + Sync + 'static,
 ) -> Result<Running, StartError> {
     platform.probe()?;
@@ -86,10 +87,12 @@ fn run_on<A: Application, P: Platform>(
         addresses,
         files,
     } = listen(&config)?;
+    let restored = config.journal.as_mut().map(Journal::take_restored);
     let plan = Arc::new(Plan::new(platform, config, token_key, fixed_bytes, make));
     let seed = RandomState::new().hash_one("homes");
     let capacity = LaneCapacity::for_shards(plan.config.shards);
     let mailboxes = lane::mesh(plan.config.shards, capacity, seed);
+    let restored = by_home(restored.unwrap_or_default(), &mailboxes);
     let remotes: Vec<Remote> = mailboxes.iter().map(Mailbox::remote).collect();
     let (ready, readiness) = crossbeam_channel::bounded(plan.config.shards);
     let mut running = Running {
@@ -108,8 +111,8 @@ fn run_on<A: Application, P: Platform>(
     };
     // An error from here on drops `running`, whose threads were never let go: they end by
     // themselves.
-    for (mailbox, sockets) in mailboxes.into_iter().zip(sockets) {
-        let thread = plan.spawn(mailbox, sockets, ready.clone())?;
+    for ((mailbox, sockets), restored) in mailboxes.into_iter().zip(sockets).zip(restored) {
+        let thread = plan.spawn(mailbox, sockets, restored, ready.clone())?;
         running.threads.push(thread);
     }
     drop(ready);
@@ -120,6 +123,16 @@ fn run_on<A: Application, P: Platform>(
         let _ = thread.go.send(());
     }
     Ok(running)
+}
+
+/// Logs that a store had, by the shards that are their homes.
+fn by_home(restored: Vec<RestoredLog>, mailboxes: &[Mailbox]) -> Vec<Vec<RestoredLog>> {
+    let mut homes: Vec<Vec<RestoredLog>> = mailboxes.iter().map(|_| Vec::new()).collect();
+    for log in restored {
+        let home = mailboxes[0].home(Some(log.topic.topic()));
+        homes[usize::from(home)].push(log);
+    }
+    homes
 }
 
 /// Every shard's sockets, and what the kernel says of them.
@@ -236,6 +249,7 @@ impl<P: Platform, F> Plan<P, F> {
         self: &Arc<Self>,
         mailbox: Mailbox,
         listeners: Vec<ListenSocket>,
+        restored: Vec<RestoredLog>,
         ready: Sender<Result<Ready, StartError>>,
     ) -> Result<Thread, StartError>
     where
@@ -246,7 +260,7 @@ impl<P: Platform, F> Plan<P, F> {
         let name = format!("shard-{}", mailbox.shard());
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || plan.run(mailbox, listeners, &ready, &start))
+            .spawn(move || plan.run(mailbox, listeners, restored, &ready, &start))
             .map_err(|source| StartError::Threads { source })?;
         Ok(Thread { go, thread })
     }
@@ -256,6 +270,7 @@ impl<P: Platform, F> Plan<P, F> {
         &self,
         mailbox: Mailbox,
         listeners: Vec<ListenSocket>,
+        restored: Vec<RestoredLog>,
         ready: &Sender<Result<Ready, StartError>>,
         go: &Receiver<()>,
     ) where
@@ -286,6 +301,7 @@ impl<P: Platform, F> Plan<P, F> {
             counters: self.counters[index as usize].clone(),
         };
         let mut shard = Shard::new(setup, (self.make)(index), driver);
+        shard.restore(restored);
         while !self.stop.load(Ordering::Relaxed) {
             shard.tick();
         }

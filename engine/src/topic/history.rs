@@ -4,10 +4,9 @@
 use crate::message::delivery::{CaughtUp, Delivery, Progress};
 use crate::message::request::{CatchUp, PublishRequest};
 use crate::query::gather::{Outcome, Part, QueryKey};
-use crate::topic::keep::Keep;
+use crate::topic::keep::{Keep, Placement};
 use crate::topic::key::TopicKey;
 use crate::topic::log::entry::LogEntry;
-use crate::topic::log::logs::Placement;
 use crate::topic::log::options::{KeptFor, LogClass};
 use crate::topic::log::range::{Range, ReadMode};
 use crate::topic::order::enqueue_report;
@@ -17,6 +16,7 @@ use crate::topic::topics::Topics;
 use crate::types::answer::{Repeat, Report};
 use crate::types::frame::Frame;
 use crate::types::history::{History, HistoryQuery, KeptPublication};
+use std::sync::Arc;
 
 impl Placement {
     /// What there is to say of a publication that goes into no log. `None`: it goes into one.
@@ -94,9 +94,10 @@ impl Topics {
         let mut entry = LogEntry::new(content, topic.topic(), now, delivered);
         let entry_bytes = entry.bytes();
         (entry.except, entry.conflate) = (publish.except, keep.conflate.clone());
+        entry.key = keep.key.as_deref().map(Arc::from);
         self.logs.get(topic.topic(), now, |log, options| {
-            if let Some(key) = &keep.key {
-                log.remember_key(key.clone(), options, now);
+            if let Some(key) = entry.key.clone() {
+                log.remember_key(key, options, now);
             }
             log.members = members;
             log.append(entry, options);

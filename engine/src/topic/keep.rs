@@ -13,3 +13,16 @@ pub(crate) struct Keep {
     /// Of several with one such key the newest counts.
     pub(crate) conflate: Option<Arc<str>>,
 }
+
+/// What becomes of a publication that asks for a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// It is kept for whoever reads.
+    Kept,
+    /// There is nobody to whom it can go: it waits.
+    Waits,
+    /// It goes to those who are there, and is not kept.
+    Passed,
+    /// There is nobody to whom it can go, and as many topics as may have something that waits.
+    Refused,
+}

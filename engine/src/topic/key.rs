@@ -25,7 +25,9 @@ impl<'a> Topic<'a> {
         }
     }
 
-    pub(crate) fn name(self) -> &'a str {
+    /// The name alone, of the room or of the user.
+    #[must_use]
+    pub fn name(self) -> &'a str {
         match self {
             Topic::Room(name) | Topic::User(name) => name,
         }

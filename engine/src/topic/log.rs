@@ -4,6 +4,7 @@
 pub(crate) mod block;
 pub(crate) mod encoded;
 pub(crate) mod entry;
+pub(crate) mod journal;
 pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod options;

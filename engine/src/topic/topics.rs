@@ -176,6 +176,9 @@ impl Topics {
         counters.presences.set(self.presences.count() as u64);
         counters.logs.set(self.logs.count() as u64);
         counters.log_bytes.set(self.logs.bytes());
+        counters
+            .store_behind
+            .set(self.logs.is_store_behind().into());
         counters.cursors.set(self.cursors.count() as u64);
     }
 

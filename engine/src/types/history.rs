@@ -143,6 +143,16 @@ impl KeptPublication {
         KeptPublication { offset, content }
     }
 
+    /// Bytes of its frames and its data.
+    pub(crate) fn bytes(&self) -> usize {
+        self.content.bytes()
+    }
+
+    /// What is in the log.
+    pub(crate) fn into_content(self) -> Content {
+        self.content
+    }
+
     /// The publication, as data. `None`: it was published as a frame that was ready.
     pub fn publication<'a>(&'a self, topic: Option<Topic<'a>>) -> Option<Publication<'a>> {
         self.content.publication(topic)

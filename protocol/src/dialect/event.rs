@@ -406,6 +406,14 @@ impl Event<'_> {
                 map.string("event", "count");
                 map.number("members", members.into());
             }
+            _ => return self.body_about_connection(map),
+        }
+        Ok(())
+    }
+
+    /// Of the events that are about the connection itself.
+    fn body_about_connection<N: Notation>(&self, map: &mut Map<'_, N>) -> Result<(), Unencodable> {
+        match *self {
             Event::Closing {
                 reason,
                 reconnect_ms,
@@ -414,9 +422,7 @@ impl Event<'_> {
                 map.number("reconnect_ms", reconnect_ms);
             }
             Event::Expiring { in_ms } => map.number("in_ms", in_ms),
-            Event::Subscribed { .. } | Event::Unsubscribed { .. } | Event::Call { .. } => {
-                return Err(Unencodable::Message);
-            }
+            _ => return Err(Unencodable::Message),
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::auth::counts::TokenCounts;
 use crate::limits::tally::{LimitName, LimitOutcome, Tally};
 use crate::session::counts::{SessionCount, SessionCounts};
 use crate::session::refusals::RefusalCounts;
+use crate::store::counts::{StoreCountKind, StoreCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
@@ -95,6 +96,14 @@ impl Metrics {
     /// Adds the counters of refusals.
     pub(crate) fn add_refusals(&mut self, counts: &RefusalCounts) {
         counts.register(&mut self.registry);
+    }
+
+    /// Adds the counts of the store, if there is one.
+    pub(crate) fn add_store(&mut self, counts: Option<Arc<StoreCounts>>) {
+        if let Some(counts) = counts {
+            self.registry
+                .register_collector(Box::new(StoreMetrics(counts)));
+        }
     }
 
     /// Adds the counters of tokens.
@@ -201,6 +210,31 @@ impl Collector for SessionMetrics {
                         descriptor.encode_counter::<NoLabelSet, u64, u64>(&count.value, None)?;
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the store has done.
+#[derive(Debug)]
+struct StoreMetrics(Arc<StoreCounts>);
+
+impl Collector for StoreMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for count in self.0.each() {
+            let name = format!("shardcast_{}", count.name);
+            let help = count.help.trim_end_matches('.');
+            let kind = match count.kind {
+                StoreCountKind::Count => MetricType::Counter,
+                StoreCountKind::Gauge => MetricType::Gauge,
+            };
+            let mut descriptor = encoder.encode_descriptor(&name, help, None, kind)?;
+            match count.kind {
+                StoreCountKind::Count => {
+                    descriptor.encode_counter::<NoLabelSet, u64, u64>(&count.value, None)?;
+                }
+                StoreCountKind::Gauge => descriptor.encode_gauge(&count.value)?,
             }
         }
         Ok(())

@@ -31,6 +31,8 @@ use crate::session::refusals::RefusalCounts;
 use crate::session::resuming::Resumed;
 use crate::session::shared::{SessionRules, Shared};
 use crate::session::token::SecretSource;
+use crate::store::counts::StoreCounts;
+use crate::store::options::Persistence;
 use crate::wire::failure::Failure;
 use shardcast_engine::{CloseReason, Config, LogClass, Missed, Refusal, StartError, Topic};
 use shardcast_protocol::dialect::{Dialect, Rules};
@@ -54,6 +56,8 @@ pub struct App {
     tally: Arc<Tally>,
     sessions: SessionOptions,
     offline: Option<OfflineOptions>,
+    persistence: Option<Persistence>,
+    stored: Arc<StoreCounts>,
     secrets: SecretSource,
     registry: Arc<Registry>,
     hooks: Hooks,
@@ -86,6 +90,8 @@ impl App {
             tally: Arc::default(),
             sessions: SessionOptions::default(),
             offline: None,
+            persistence: None,
+            stored: Arc::default(),
             secrets: SecretSource::default(),
             registry: Arc::new(Registry::new()),
             hooks: Hooks::default(),
@@ -213,6 +219,23 @@ impl App {
     pub fn offline(self, offline: OfflineOptions) -> App {
         let offline = Some(offline);
         App { offline, ..self }
+    }
+
+    /// What rooms keep, and what waits for users, outlives the process, on the disk
+    /// (`docs/delivery.md`). For [`App::start`], which opens it and fails where it cannot; an
+    /// engine that somebody else starts ([`App::shards`]) has [`Config::journal`] for that.
+    /// Publications that were made of frames are not stored. Default: it does not.
+    pub fn persistence(self, persistence: Persistence) -> App {
+        let persistence = Some(persistence);
+        App {
+            persistence,
+            ..self
+        }
+    }
+
+    /// What the store has done; `None`: there is none.
+    pub(crate) fn stored(&self) -> Option<Arc<StoreCounts>> {
+        self.persistence.as_ref().map(|_| self.stored.clone())
     }
 
     /// Tokens of sessions that are the same in every run, and that anybody can guess.
@@ -344,11 +367,16 @@ impl App {
                 (own.handle(), Some(own))
             }
         };
+        let (persistence, stored) = (self.persistence.clone(), self.stored.clone());
         let shards = self.shards(&mut config, runtime);
+        let store = match persistence {
+            Some(persistence) => Some(shards.store(&persistence, stored, &mut config)?),
+            None => None,
+        };
         let make = shards.clone();
         let running = shardcast_engine::start(config, move |shard| make.shard(shard))?;
         let handle = shards.attach(running.handle());
-        Ok(Server::new(running, handle, own))
+        Ok(Server::new(running, handle, own, store))
     }
 
     /// The application for an engine that somebody else starts with this configuration, with

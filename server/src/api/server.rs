@@ -3,7 +3,13 @@
 use crate::api::service::{ApplicationCode, Service};
 use crate::session::handle::Handle;
 use crate::session::shared::Shared;
-use shardcast_engine::{Handle as EngineHandle, ListenAddress, Running, ShardCounters};
+use crate::store::counts::StoreCounts;
+use crate::store::keeper::Store;
+use crate::store::options::Persistence;
+use shardcast_engine::{
+    Config, Durability, Handle as EngineHandle, ListenAddress, LogClass, Running, ShardCounters,
+    StartError, TopicName,
+};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +35,32 @@ impl Shards {
         Service::new(self.shared.clone(), self.code.clone(), index)
     }
 
+    /// Opens what is stored of the logs that these shards have, for an engine of this
+    /// configuration.
+    pub(crate) fn store(
+        &self,
+        persistence: &Persistence,
+        counts: Arc<StoreCounts>,
+        config: &mut Config,
+    ) -> Result<Store, StartError> {
+        let logs = config.logs.clone();
+        let is_stored = |class: &LogClass| {
+            let options = logs.get(class.index());
+            options.is_some_and(|options| options.durability == Durability::Stored)
+        };
+        let class_of = |topic: &TopicName| match topic {
+            TopicName::Room(room) => self.shared.resolve(room).ok()?.log().filter(is_stored),
+            TopicName::User(_) => self.shared.user_log.filter(is_stored),
+        };
+        let started = Store::start(persistence, counts, class_of);
+        let (store, journal) = started.map_err(|source| StartError::Io {
+            what: format!("opening the store in {}", persistence.path.display()),
+            source,
+        })?;
+        config.journal = Some(journal);
+        Ok(store)
+    }
+
     /// Connects handlers with the engine, which has started. What they post before this call waits
     /// for it. A second call changes nothing.
     pub fn attach(&self, engine: EngineHandle) -> Handle {
@@ -43,6 +75,8 @@ impl Shards {
 pub struct Server {
     running: Running,
     handle: Handle,
+    /// Dropped after the engine: by then it has been told everything.
+    _store: Option<Store>,
     /// The runtime of background handlers. Dropped after the engine.
     _runtime: Option<OwnRuntime>,
 }
@@ -81,10 +115,16 @@ impl Drop for OwnRuntime {
 }
 
 impl Server {
-    pub(crate) fn new(running: Running, handle: Handle, runtime: Option<OwnRuntime>) -> Server {
+    pub(crate) fn new(
+        running: Running,
+        handle: Handle,
+        runtime: Option<OwnRuntime>,
+        store: Option<Store>,
+    ) -> Server {
         Server {
             running,
             handle,
+            _store: store,
             _runtime: runtime,
         }
     }
@@ -135,7 +175,8 @@ impl Server {
 
     /// Stops accepting, asks every client to come back later, flushes, closes with 1001. Blocks
     /// until every connection is gone or `within` is over; returns whether all were gone in time.
-    /// Background handlers that are still running end where they wait.
+    /// Background handlers that are still running end where they wait. What is stored
+    /// ([`crate::App::persistence`]) is on the disk when this returns.
     pub fn drain(self, within: Duration) -> bool {
         self.running.drain(within)
     }

@@ -1,4 +1,4 @@
-//! The keys of sections `[admin]` and `[audit]`, part of the table of keys.
+//! The keys of sections `[admin]`, `[audit]` and `[log]`, part of the table of keys.
 
 use super::key::{Key, ValueKind};
 use std::time::Duration;
@@ -87,4 +87,18 @@ pub(super) const AUDIT_KEPT: Key = Key {
     flag: None,
     what: "Renamed files that are kept; the oldest goes.",
     kind: ValueKind::Count(0..=1_000, |settings| &mut settings.audit_files),
+};
+pub(super) const LOG_LEVEL: Key = Key {
+    name: "log.level",
+    flag: None,
+    what: "Least severe event that is logged. Logs go to standard error.",
+    kind: ValueKind::Other("error, warn, info, debug or trace", |settings| {
+        &mut settings.log_level
+    }),
+};
+pub(super) const LOG_FORMAT: Key = Key {
+    name: "log.format",
+    flag: None,
+    what: "How a log line is written: text for people, json for collectors.",
+    kind: ValueKind::Other("text or json", |settings| &mut settings.log_format),
 };

@@ -3,7 +3,8 @@
 
 use super::key::{Key, ValueKind};
 use super::{
-    access_keys, admin_keys, auth_keys, limit_keys, offline_keys, room_keys, session_keys,
+    access_keys, admin_keys, auth_keys, limit_keys, offline_keys, persistence_keys, room_keys,
+    session_keys,
 };
 use shardcast_engine::{Compression, Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
@@ -265,6 +266,8 @@ pub(super) static KEYS: &[Key] = &[
     offline_keys::MESSAGES,
     offline_keys::BYTES,
     offline_keys::TTL,
+    persistence_keys::PATH,
+    persistence_keys::SYNC,
     Key {
         name: "compression.enabled",
         flag: None,
@@ -475,20 +478,8 @@ pub(super) static KEYS: &[Key] = &[
             |settings| &mut settings.centrifuge.personal_channels,
         ),
     },
-    Key {
-        name: "log.level",
-        flag: None,
-        what: "Least severe event that is logged. Logs go to standard error.",
-        kind: ValueKind::Other("error, warn, info, debug or trace", |settings| {
-            &mut settings.log_level
-        }),
-    },
-    Key {
-        name: "log.format",
-        flag: None,
-        what: "How a log line is written: text for people, json for collectors.",
-        kind: ValueKind::Other("text or json", |settings| &mut settings.log_format),
-    },
+    admin_keys::LOG_LEVEL,
+    admin_keys::LOG_FORMAT,
 ];
 
 const FILES_RULE: &str = "none or the paths of up to 64 files, separated by commas, without quotes, backslashes and control characters";

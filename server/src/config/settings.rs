@@ -24,6 +24,7 @@ use crate::limits::rules::RateLimits;
 use crate::namespace::Namespaces;
 use crate::session::offline::OfflineOptions;
 use crate::session::options::SessionOptions;
+use crate::store::options::Persistence;
 use shardcast_engine::protocol::deflate::Takeover;
 use shardcast_engine::{Compression, ListenSource, Listener, ProxyProtocol, Tls};
 use shardcast_protocol::dialect::{DEPTH_MAX, Rules};
@@ -48,6 +49,8 @@ pub(crate) struct Settings {
     pub(super) namespaces: BTreeMap<String, Rooms>,
     pub(super) sessions: Sessions,
     pub(super) offline: Offline,
+    pub(super) persistence_path: FilePath,
+    pub(super) persistence_sync: Duration,
     /// 1 to [`DEPTH_MAX`].
     pub(super) depth_max: usize,
     pub(super) shards: ShardCount,
@@ -88,6 +91,8 @@ impl Default for Settings {
             namespaces: BTreeMap::new(),
             sessions: Sessions::default(),
             offline: Offline::default(),
+            persistence_path: FilePath::default(),
+            persistence_sync: Persistence::SYNC_DEFAULT,
             depth_max: DEPTH_MAX as usize,
             shards: ShardCount::Auto,
             memory: MemoryShare::Auto,
@@ -264,6 +269,14 @@ impl Settings {
     /// What waits for users without connections.
     pub(crate) fn offline(&self) -> Option<OfflineOptions> {
         self.offline.options()
+    }
+
+    /// Where it is stored what outlives the process.
+    pub(crate) fn persistence(&self) -> Option<Persistence> {
+        Some(Persistence {
+            path: self.persistence_path.0.as_ref()?.into(),
+            sync: self.persistence_sync,
+        })
     }
 
     /// What may be done in which rooms.

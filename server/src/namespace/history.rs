@@ -4,7 +4,9 @@
 //! Invariant: namespaces whose logs are alike share a class, so the engine has as few as there are
 //! different ones. Built with the table of namespaces; named by joins, publishes and queries.
 
-use shardcast_engine::{AckOptions, KeptFor, LogClass, LogOptions, Newcomers, SlowReader};
+use shardcast_engine::{
+    AckOptions, Durability, KeptFor, LogClass, LogOptions, Newcomers, SlowReader,
+};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -145,6 +147,10 @@ impl Log {
             slow_reader,
             kept_for: KeptFor::Readers,
             acks: history.acks,
+            durability: match reader {
+                LogReader::Clients => Durability::Stored,
+                LogReader::SlowReaders => Durability::Memory,
+            },
         };
         Some(Log { options, reader })
     }

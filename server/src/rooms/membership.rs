@@ -12,8 +12,9 @@ use crate::session::shared::Shared;
 use crate::wire::connection_id::ConnectionId;
 use crate::wire::failure::{Failure, Gone, problem_of_room, too_many_waiting};
 use crate::wire::position::epoch_text;
+use crate::wire::publication::acks_of;
 use shardcast_engine::{
-    Address, Continuity, JoinAcks, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
+    Address, Continuity, JoinOptions, JoinPresence, OwnedData, RoomError, Since, Tag,
 };
 use shardcast_protocol::dialect::centrifuge::Unsubscribed;
 use shardcast_protocol::dialect::{Code, Dialect, Event, Problem};
@@ -321,14 +322,6 @@ impl<'r> RoomToJoin<'r> {
                 resumable.forget_all_but(&cx.engine.rooms());
             }
         }
-    }
-}
-
-/// Whether clients of a dialect can acknowledge what they are sent.
-fn acks_of(dialect: Dialect) -> JoinAcks {
-    match dialect {
-        Dialect::NativeJson | Dialect::MessagePack | Dialect::JsonRpc => JoinAcks::Always,
-        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => JoinAcks::Never,
     }
 }
 

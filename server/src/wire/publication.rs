@@ -6,7 +6,7 @@
 
 use crate::wire::connection_id::{ConnectionId, IdText};
 use shardcast_engine::{
-    Content, Data, DataEncoding, EncodingId, Frame, OwnedData, Position, PresenceEvent,
+    Content, Data, DataEncoding, EncodingId, Frame, JoinAcks, OwnedData, Position, PresenceEvent,
     Publication, PublicationKind, Topic, USER_BYTES_MAX,
 };
 use shardcast_protocol::dialect::{
@@ -320,6 +320,14 @@ fn change_of(event: PresenceEvent) -> PresenceChange {
         PresenceEvent::Leave => PresenceChange::Leave,
         PresenceEvent::Away => PresenceChange::Away,
         PresenceEvent::Back => PresenceChange::Back,
+    }
+}
+
+/// Whether clients of a dialect can acknowledge what they are sent.
+pub(crate) fn acks_of(dialect: Dialect) -> JoinAcks {
+    match dialect {
+        Dialect::NativeJson | Dialect::MessagePack | Dialect::JsonRpc => JoinAcks::Always,
+        Dialect::CentrifugeJson | Dialect::CentrifugeProtobuf => JoinAcks::Never,
     }
 }
 

@@ -149,7 +149,7 @@ fn a_report_waits_for_as_long_as_a_member_has() {
 
 #[test]
 fn what_the_room_has_no_more_is_told() {
-    let (sender, told_of) = mpsc::channel();
+    let (sender, told_of) = mpsc::sync_channel(64);
     let app = chatting(&[("task", acking(SHORT, 2))]);
     let app = app.on_missed(move |_, topic, missed| {
         assert_eq!(topic, Topic::Room(ROOM));

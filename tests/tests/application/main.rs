@@ -30,6 +30,7 @@ mod runtimes;
 mod same_user;
 mod sessions;
 mod speaker;
+mod stored;
 mod users;
 
 use shardcast::{App, Connect, Handle, Identity};

@@ -103,7 +103,7 @@ fn what_waits_is_bounded() {
         users_max: 16,
         ..OfflineOptions::default()
     };
-    let (sender, missed) = mpsc::channel();
+    let (sender, missed) = mpsc::sync_channel(64);
     let app = with_offline(options).on_missed(move |_, topic, missed| {
         assert_eq!(topic, Topic::User("ann"));
         let _ = sender.send((missed.count, missed.reason));

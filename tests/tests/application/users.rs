@@ -104,11 +104,11 @@ fn a_user_is_reached_on_all_shards_exactly_once() {
 }
 
 /// A small generator: the same choices for the same seed.
-struct Choices(u64);
+pub(crate) struct Choices(pub(crate) u64);
 
 impl Choices {
     /// Below `count` (a linear congruential generator's high bits).
-    fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

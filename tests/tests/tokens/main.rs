@@ -12,6 +12,7 @@ mod messages;
 mod nowhere;
 mod revoked;
 mod rooms;
+mod sessions;
 mod signed;
 
 use shardcast_tests::{Raw, Served, upgrade_with};

@@ -33,8 +33,8 @@ fn server(pair: &rcgen::KeyPair, change: impl Fn(Auth) -> Auth) -> Server {
 }
 
 /// A client in JSON or JSON-RPC, which answers alike but for the envelope.
-struct Talker {
-    client: Client,
+pub(crate) struct Talker {
+    pub(crate) client: Client,
     dialect: Dialect,
     asked: u32,
 }
@@ -42,14 +42,21 @@ struct Talker {
 impl Talker {
     #[track_caller]
     fn new(server: &Server, dialect: Dialect) -> Talker {
+        Talker::welcomed(server, dialect).0
+    }
+
+    /// A client, and what it was welcomed with.
+    #[track_caller]
+    pub(crate) fn welcomed(server: &Server, dialect: Dialect) -> (Talker, Value) {
         let client = Client::asking(server.address(), "/ws", dialect.subprotocol());
         let mut talker = Talker {
             client,
             dialect,
             asked: 0,
         };
-        assert!(talker.event()["connection"].is_string());
-        talker
+        let welcome = talker.event();
+        assert!(welcome["connection"].is_string());
+        (talker, welcome)
     }
 
     #[track_caller]
@@ -73,7 +80,7 @@ impl Talker {
 
     /// The keys of the answer, or `{"code": …}` of an error.
     #[track_caller]
-    fn ask(&mut self, kind: &str, keys: Value) -> Value {
+    pub(crate) fn ask(&mut self, kind: &str, keys: Value) -> Value {
         self.asked += 1;
         let id = self.asked;
         let text = match self.dialect {

@@ -16,11 +16,14 @@ pub(crate) struct LogEntry {
     content: Content,
     /// Whether the frame in `content` is the one that was delivered, with its position.
     frame: FrameState,
+    /// Before the shard began, for one that was restored: times are compared as they wrap around.
     pub(crate) at: Millis,
     /// Who is not sent it.
     pub(crate) except: Option<Address>,
     /// Of several with one key the newest counts.
     pub(crate) conflate: Option<Arc<str>>,
+    /// Another publication with the same key is none.
+    pub(crate) key: Option<Arc<str>>,
     bytes: u32,
 }
 
@@ -52,6 +55,7 @@ impl LogEntry {
             at,
             except: None,
             conflate: None,
+            key: None,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         }
     }

@@ -22,12 +22,11 @@ impl Keys {
     }
 
     /// The key is not known.
-    pub(crate) fn insert(&mut self, key: Box<str>, offset: u64, now: Millis) {
+    pub(crate) fn insert(&mut self, key: Arc<str>, offset: u64, now: Millis) {
         let known = self.0.get_or_insert_default();
         if known.order.len() >= LogOptions::KEYS_MAX {
             known.forget_oldest();
         }
-        let key: Arc<str> = key.into();
         known.offsets.insert(key.clone(), offset);
         known.order.push_back((key, now));
     }
@@ -36,7 +35,7 @@ impl Keys {
     pub(crate) fn expire(&mut self, options: &LogOptions, now: Millis) {
         let Some(known) = &mut self.0 else { return };
         let window = options.idempotency.as_millis() as Millis;
-        let is_over = |(_, at): &(Arc<str>, Millis)| at + window <= now;
+        let is_over = |(_, at): &(Arc<str>, Millis)| now.wrapping_sub(*at) >= window;
         while known.order.front().is_some_and(is_over) {
             known.forget_oldest();
         }

@@ -8,8 +8,10 @@
 
 use crate::config::Config;
 use crate::driver::boundary::Millis;
-use crate::topic::key::{PerKind, Topic, TopicKey};
-use crate::topic::log::options::{KeptFor, LogClass, LogOptions};
+use crate::topic::keep::Placement;
+use crate::topic::key::{PerKind, Topic, TopicKey, TopicName};
+use crate::topic::log::journal::{Journal, LogRecord, RestoredLog};
+use crate::topic::log::options::{Durability, KeptFor, LogClass, LogOptions};
 use crate::topic::log::topic_log::{Log, Usage};
 use crate::types::shrink::shrink_map;
 use crate::types::ticket::Address;
@@ -22,6 +24,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Logs {
     options: Box<[LogOptions]>,
+    /// The way to the store, if there is one.
+    journal: Option<Journal>,
+    /// Whether the way was full when it was last looked at: some log may have more to tell.
+    is_journal_full: bool,
     unused_max: usize,
     /// Logs of [`KeptFor::Absent`], and how many there may be.
     absent_count: usize,
@@ -47,19 +53,6 @@ pub(crate) struct Logs {
     looked: usize,
 }
 
-/// What becomes of a publication that asks for a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
-    /// It is kept for whoever reads.
-    Kept,
-    /// There is nobody to whom it can go: it waits.
-    Waits,
-    /// It goes to those who are there, and is not kept.
-    Passed,
-    /// There is nobody to whom it can go, and as many topics as may have something that waits.
-    Refused,
-}
-
 /// Places of the queue of unused logs that may be out of date, beyond as many as there are.
 const UNUSED_SLACK: usize = 64;
 /// Epochs have 60 bits, and are never 0.
@@ -72,12 +65,16 @@ impl Logs {
     const SAMPLE: usize = 8;
     /// Logs that are trimmed, to half, for one publication.
     const TRIMS_MAX: usize = 64;
+    /// What a store is told of one log at once.
+    const RECORDS_AT_ONCE: usize = 64;
     /// From the end of a look at all logs to the next, in milliseconds.
     const LOOK_EVERY_MS: Millis = 1_000;
 
     pub(crate) fn new(config: &Config, seed: u64, shard: u16) -> Logs {
         Logs {
             options: config.logs.as_slice().into(),
+            journal: config.journal.clone(),
+            is_journal_full: false,
             unused_max: config.logs_max,
             absent_count: 0,
             absent_max: config.user_logs_max,
@@ -155,6 +152,9 @@ impl Logs {
         log.expire(options, now);
         let result = act(log, options);
         self.bytes = self.bytes + log.bytes() as u64 - before;
+        if self.journal.is_some() {
+            self.store(index, now);
+        }
         self.settle(index, now);
         result
     }
@@ -195,6 +195,51 @@ impl Logs {
     fn find(&self, topic: Topic<'_>) -> Option<&Log> {
         let index = *self.names[topic.kind()].get(topic.name())?;
         self.logs[index as usize].as_deref()
+    }
+
+    /// Tells the store what it does not know of a log, as far as there is room.
+    fn store(&mut self, index: u32, now: Millis) {
+        let Some(journal) = &self.journal else { return };
+        let log = self.logs[index as usize].as_mut().expect("it exists");
+        if self.options[log.class.index()].durability == Durability::Memory {
+            return;
+        }
+        for _ in 0..Self::RECORDS_AT_ONCE {
+            if !journal.has_room() {
+                self.is_journal_full = true;
+                return;
+            }
+            let Some(record) = log.next_record(now) else {
+                return;
+            };
+            if !journal.write(record) {
+                // Another shard took the place: the store sees a hole, or hears it with the next.
+                self.is_journal_full = true;
+                return;
+            }
+        }
+    }
+
+    /// Whether the way to the store was full when a log had more to tell.
+    pub(crate) fn is_store_behind(&self) -> bool {
+        self.is_journal_full
+    }
+
+    /// Takes over a log that the store had. One that is there already stays.
+    pub(crate) fn restore(&mut self, restored: RestoredLog, now: Millis) {
+        let topic = TopicKey::new(restored.topic.topic());
+        let Some(options) = self.options.get(restored.class.index()).copied() else {
+            return;
+        };
+        if self.find(topic.topic()).is_some() {
+            return;
+        }
+        let index = self.make(&topic, restored.class);
+        let log = Log::restored(restored, &options, now);
+        self.bytes += log.bytes() as u64;
+        self.logs[index as usize] = Some(Box::new(log));
+        self.at(index, now, |_, _| {});
+        self.keep_within_bounds(now);
     }
 
     fn make(&mut self, topic: &TopicKey, class: LogClass) -> u32 {
@@ -282,6 +327,11 @@ impl Logs {
         self.bytes -= log.bytes() as u64;
         self.names[log.topic.kind()].remove(log.topic.name());
         self.free.push(index);
+        if let Some(journal) = self.journal.as_ref().filter(|_| log.is_stored()) {
+            // Where there is no room, the store has a log that nobody asks for.
+            let topic = TopicName::of(&log.topic);
+            journal.write(LogRecord::Gone { topic });
+        }
     }
 
     /// A log that nobody needs begins to wait for its end, and one that is needed again does so no
@@ -364,6 +414,9 @@ impl Logs {
 
     #[cold]
     fn look_at_some(&mut self, now: Millis) {
+        if self.looked == 0 {
+            self.is_journal_full = false;
+        }
         let end = (self.looked + Self::LOOKS_PER_TICK).min(self.logs.len());
         for index in self.looked..end {
             let Some(log) = &mut self.logs[index] else {
@@ -374,6 +427,9 @@ impl Logs {
             log.blocks.drop_unread(now);
             log.shrink();
             self.bytes = self.bytes + log.bytes() as u64 - before;
+            if self.journal.is_some() {
+                self.store(index as u32, now);
+            }
             self.settle(index as u32, now);
         }
         self.drop_beyond_max();

@@ -60,6 +60,18 @@ pub struct LogOptions {
     /// [`KeptFor::Readers`], and that nothing is left out: [`SlowReader::Disconnect`] or
     /// [`SlowReader::CatchUp`], and not [`Newcomers::NewestByKey`].
     pub acks: Option<AckOptions>,
+    /// Whether it outlives the process.
+    pub durability: Durability,
+}
+
+/// Whether a log outlives the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// It does not.
+    #[default]
+    Memory,
+    /// It does, if there is a store ([`crate::Config::journal`]), as far as that has it.
+    Stored,
 }
 
 /// When what a member has not acknowledged ([`crate::Context::acknowledge`]) is sent to it again,
@@ -174,6 +186,7 @@ impl Default for LogOptions {
             slow_reader: SlowReader::Disconnect,
             kept_for: KeptFor::Readers,
             acks: None,
+            durability: Durability::Memory,
         }
     }
 }

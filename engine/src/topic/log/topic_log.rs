@@ -5,15 +5,17 @@
 //! by a topic's home through it.
 
 use crate::driver::boundary::Millis;
-use crate::topic::key::TopicKey;
+use crate::topic::key::{TopicKey, TopicName};
 use crate::topic::log::block::Blocks;
 use crate::topic::log::entry::LogEntry;
+use crate::topic::log::journal::{LogLeft, LogRecord, RestoredLog, StoredPublication};
 use crate::topic::log::keys::Keys;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::publication::Position;
 use crate::types::history::{HistoryQuery, Loss, ReadOrder, Since};
 use crate::types::ticket::Address;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// What one topic keeps.
 #[derive(Debug)]
@@ -38,6 +40,18 @@ pub(crate) struct Log {
     /// Of the topic, as far as its log was told.
     pub(crate) members: u32,
     pub(crate) usage: Usage,
+    /// Up to where earlier epochs had the same publications.
+    former: Box<[Position]>,
+    /// What the store was told.
+    stored: StoredUpTo,
+}
+
+/// What a store was told of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StoredUpTo {
+    /// The offset of the first publication that it was not told of.
+    next: u64,
+    left: LogLeft,
 }
 
 /// Who needs a log.
@@ -50,6 +64,13 @@ pub(crate) enum Usage {
     /// It has none, and the log is empty: the log may go once its epoch's time is over, or to make
     /// room. The number tells this from earlier times.
     Unused { since: Millis, number: u64 },
+}
+
+impl StoredUpTo {
+    const NOTHING: StoredUpTo = StoredUpTo {
+        next: 1,
+        left: LogLeft { first: 1, taken: 0 },
+    };
 }
 
 impl Usage {
@@ -86,7 +107,73 @@ impl Log {
             blocks: Blocks::default(),
             members: 0,
             usage: Usage::Filled,
+            former: Box::default(),
+            stored: StoredUpTo::NOTHING,
         }
+    }
+
+    /// The log that a store had.
+    pub(crate) fn restored(restored: RestoredLog, options: &LogOptions, now: Millis) -> Log {
+        let topic = TopicKey::new(restored.topic.topic());
+        let mut log = Log::new(topic, restored.class, restored.epoch);
+        log.next = restored.next - restored.publications.len() as u64;
+        (log.taken, log.former) = (restored.taken, restored.former.into());
+        log.stored.left = log.left();
+        for publication in restored.publications {
+            let at = now.wrapping_sub(publication.age_ms);
+            let content = publication.kept.into_content();
+            let mut entry = LogEntry::new(&content, log.topic.topic(), at, std::iter::empty());
+            (entry.key, entry.conflate) = (publication.key, publication.conflate);
+            if let Some(key) = &entry.key {
+                log.remember_key(key.clone(), options, at);
+            }
+            log.append(entry, options);
+        }
+        log.stored.next = log.next;
+        log.trimmed.get_or_insert(Loss::TrimmedBySize);
+        log
+    }
+
+    /// Where it begins.
+    fn left(&self) -> LogLeft {
+        LogLeft {
+            first: self.first(),
+            taken: self.taken,
+        }
+    }
+
+    /// Whether a store was ever told of it.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.stored != StoredUpTo::NOTHING
+    }
+
+    /// What a store is to be told next; it counts as told.
+    pub(crate) fn next_record(&mut self, now: Millis) -> Option<LogRecord> {
+        let left = self.left();
+        let offset = self.stored.next.max(left.first);
+        if let Some(entry) = self.entry(offset) {
+            let publication = StoredPublication::new(
+                offset,
+                entry.content().clone(),
+                now.wrapping_sub(entry.at),
+                entry.key.clone(),
+                entry.conflate.clone(),
+            );
+            let next = offset + 1;
+            self.stored = StoredUpTo { next, left };
+            return Some(LogRecord::Kept {
+                topic: TopicName::of(&self.topic),
+                epoch: self.epoch,
+                publication,
+                left,
+            });
+        }
+        if !self.is_stored() || self.stored.left == left {
+            return None;
+        }
+        self.stored.left = left;
+        let topic = TopicName::of(&self.topic);
+        Some(LogRecord::Trimmed { topic, left })
     }
 
     /// The position of the newest publication; offset 0 where there was none.
@@ -157,7 +244,7 @@ impl Log {
     /// Pushes out what is too old by now, and forgets keys whose time is over.
     pub(crate) fn expire(&mut self, options: &LogOptions, now: Millis) {
         let ttl = options.ttl.as_millis() as Millis;
-        let is_old = |entry: &LogEntry| entry.at + ttl <= now;
+        let is_old = |entry: &LogEntry| now.wrapping_sub(entry.at) >= ttl;
         while self.entries.front().is_some_and(is_old) {
             self.pop(Loss::TrimmedByAge);
         }
@@ -212,7 +299,7 @@ impl Log {
     }
 
     /// The next publication has this key.
-    pub(crate) fn remember_key(&mut self, key: Box<str>, options: &LogOptions, now: Millis) {
+    pub(crate) fn remember_key(&mut self, key: Arc<str>, options: &LogOptions, now: Millis) {
         if !options.idempotency.is_zero() {
             self.keys.insert(key, self.next, now);
         }
@@ -227,7 +314,10 @@ impl Log {
 
     /// What somebody who knows the topic up to `since` has missed.
     pub(crate) fn missing(&self, since: Since) -> Missing {
-        if since.epoch.is_some_and(|epoch| epoch != self.epoch) || since.offset >= self.next {
+        let is_known = since
+            .epoch
+            .is_none_or(|epoch| self.has_epoch(epoch, since.offset));
+        if !is_known || since.offset >= self.next {
             return Missing::Lost(Loss::EpochChanged);
         }
         if since.offset + 1 < self.first() {
@@ -237,6 +327,12 @@ impl Log {
             0 => Missing::Nothing,
             _ => Missing::From(since.offset + 1),
         }
+    }
+
+    /// Whether it has what it had in this epoch, up to an offset.
+    fn has_epoch(&self, epoch: u64, offset: u64) -> bool {
+        let is_former = |it: &Position| it.epoch == epoch && offset <= it.offset;
+        epoch == self.epoch || self.former.iter().any(is_former)
     }
 
     /// Why what is not here went.

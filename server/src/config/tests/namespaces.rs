@@ -639,18 +639,8 @@ fn every_option_of_a_namespace_is_explained() {
     }
 }
 
-#[test]
-fn the_effective_page_shows_namespaces_with_their_sources() {
-    let inputs = Inputs {
-        file: example(),
-        ..Inputs::default()
-    };
-    let given = inputs.given();
-    let settings = check(&given).unwrap();
-    let page = effective_page(&settings, &given);
-    assert!(
-        page.ends_with(
-            "
+/// The end of the page of the documented example.
+const EFFECTIVE: &str = "
 [namespaces.chat]
 join = \"users\" # from s.toml, line 7
 publish = [\"moderator\", \"member\"] # from s.toml, line 8
@@ -704,10 +694,18 @@ presence_events = false
 presence_grace = \"30s\"
 presence_events_max_members = 200
 presence_of = \"connections\"
-"
-        ),
-        "{page}"
-    );
+";
+
+#[test]
+fn the_effective_page_shows_namespaces_with_their_sources() {
+    let inputs = Inputs {
+        file: example(),
+        ..Inputs::default()
+    };
+    let given = inputs.given();
+    let settings = check(&given).unwrap();
+    let page = effective_page(&settings, &given);
+    assert!(page.ends_with(EFFECTIVE), "{page}");
     let again = Inputs {
         file: &page,
         ..Inputs::default()

@@ -16,6 +16,8 @@ fn limited(before: &str, program: &str, arguments: &[&str]) -> Command {
         .args(["-c", &format!("{before} \"$0\" \"$@\""), program])
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .args(["--shards", "1", "--set", "limits.max_connections=1000"])
+        // On epoll there is less to lack: `tests/tests/end_to_end/hosts.rs`.
+        .args(["--driver", "uring"])
         .args(arguments);
     command
 }

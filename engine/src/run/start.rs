@@ -40,20 +40,25 @@ pub fn start<A: Application>(
     let native = NativePlatform::default();
     match config.driver {
         DriverChoice::Portable => run_on(PortablePlatform::default(), config, make),
-        DriverChoice::Uring => {
-            let tried = native.probe();
-            tried.map_err(|lack| lack.or("choose the driver auto or portable, which is epoll"))?;
-            run_on(native, config, make)
-        }
-        DriverChoice::Auto => match native.probe() {
-            Ok(()) => run_on(native, config, make),
-            Err(lack) => {
-                tracing::warn!(
-                    "{lack}; runs on epoll instead, which takes more CPU (driver = \"portable\")"
-                );
-                run_on(PortablePlatform::default(), config, make)
+        DriverChoice::Uring => run_on(native, config, make).map_err(|error| match error {
+            StartError::Unsupported(lack) => StartError::Unsupported(
+                lack.or("choose the driver auto or portable, which is epoll"),
+            ),
+            other => other,
+        }),
+        DriverChoice::Auto => {
+            let make = Arc::new(make);
+            let first = make.clone();
+            match run_on(native, config.clone(), move |shard| first(shard)) {
+                Err(StartError::Unsupported(lack)) => {
+                    tracing::warn!("{lack}; it runs on epoll, which takes more CPU");
+                    run_on(PortablePlatform::default(), config, move |shard| {
+                        make(shard)
+                    })
+                }
+                started => started,
             }
-        },
+        }
     }
 }
 

@@ -115,6 +115,7 @@ impl<'s> Serving<'s> {
         let mut metrics = Metrics::new(counters.clone(), limited, sessions, audited);
         metrics.add_refusals(&refusals);
         metrics.add_store(stored);
+        metrics.add_driver(server.engine().driver());
         if let Some(gate) = &gate {
             metrics.add_tokens(gate.counts());
         }

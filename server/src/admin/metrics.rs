@@ -106,6 +106,13 @@ impl Metrics {
         }
     }
 
+    /// Adds which driver runs.
+    pub(crate) fn add_driver(&mut self, driver: &'static str) {
+        let help = "What carries the work to the kernel: uring or portable (epoll)";
+        let info = Info::new([("driver", driver)]);
+        self.registry.register("shardcast_driver", help, info);
+    }
+
     /// Adds the counters of tokens.
     pub(crate) fn add_tokens(&mut self, counts: &TokenCounts) {
         counts.register(&mut self.registry);

@@ -2,6 +2,8 @@
 
 use shardcast_patience::Program;
 use shardcast_tests::Client;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 const PROFILE: &str = "io_uring_setup: Operation not permitted";
@@ -41,6 +43,15 @@ fn without_io_uring_the_server_runs_on_epoll_and_says_why() {
         for client in &mut clients[1..] {
             assert!(client.hear().contains("from one shard"));
         }
+        let admin = ready
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next());
+        let metrics = metrics(admin.expect("an admin port"));
+        assert!(
+            metrics.contains("shardcast_driver_info{driver=\"portable\"} 1"),
+            "{metrics}"
+        );
         program.signal("TERM");
         let ended = program.end();
         assert_eq!(ended.code, Some(0), "{}", ended.errors);
@@ -48,6 +59,15 @@ fn without_io_uring_the_server_runs_on_epoll_and_says_why() {
         let warns = ended.errors.contains(PROFILE) && ended.errors.contains("seccomp");
         assert_eq!(warns, driver == "auto", "{}", ended.errors);
     }
+}
+
+fn metrics(admin: &str) -> String {
+    let mut stream = TcpStream::connect(admin).expect("the admin port");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::{EVENTS_PER_TURN, PortableDriver, buffers};
 use crate::config::Config;
 use crate::driver::bell::Bell;
 use crate::driver::platform::{Built, DriverParts, Platform, PlatformLimits, Unsupported};
-use rustix::event::epoll;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
 use std::io;
 
 /// Drivers on epoll. One engine starts on one of these.
@@ -43,8 +44,12 @@ impl Platform for Portable {
     const NAME: &'static str = "portable";
 
     fn probe(&self) -> Result<(), Unsupported> {
-        let tried = epoll::create(epoll::CreateFlags::CLOEXEC).map(drop);
-        tried.map_err(io::Error::from).map_err(refused)
+        let tried = epoll::create(epoll::CreateFlags::CLOEXEC).and_then(|epoll| {
+            // Where a crate beside this one has rustix call `epoll_pwait2`, Linux 5.11 is needed.
+            let (mut events, at_once) = (Vec::with_capacity(1), Timespec::default());
+            epoll::wait(&epoll, spare_capacity(&mut events), Some(&at_once))
+        });
+        tried.map_err(io::Error::from).map_err(refused).map(drop)
     }
 
     fn limits(&self, config: &Config) -> PlatformLimits {

@@ -65,7 +65,11 @@ fn wait_until(served: &Served, what: &str, reached: impl FnMut() -> bool) {
 
 /// A server that has served somebody, and the memory that it has.
 fn serve(settings: &str) -> (Served, Client, u64) {
-    let served = Served::start(env!("CARGO_BIN_EXE_served"), &format!("{SERVER}{settings}"));
+    start(&format!("{SERVER}{settings}"))
+}
+
+fn start(toml: &str) -> (Served, Client, u64) {
+    let served = Served::start(env!("CARGO_BIN_EXE_served"), toml);
     let mut honest = Client::native_at(served.address("ws"));
     honest.check(r#"{"type":"echo","data":1}"#, r#"{"type":"echo","data":1}"#);
     let before = served.resident_bytes();
@@ -125,4 +129,32 @@ fn goes_back_when_readers_that_read_nothing_were_closed_though_they_live() {
     // Their sockets stay open at their end.
     check_given_back(&served, honest, before);
     drop(readers);
+}
+
+/// Of what the process may take.
+const BUDGET_BYTES: u64 = 192 << 20;
+
+#[test]
+fn stays_within_its_budget_and_serves_the_others() {
+    let budget = format!("[limits]\nmemory = \"{BUDGET_BYTES}\"");
+    let (served, mut honest, before) = start(&SERVER.replace("[limits]", &budget));
+    assert!(before < BUDGET_BYTES / 2, "{before}");
+    let (mut readers, request) = (readers(&served), request());
+    let mut peak = 0;
+    // They ask for three times as much as there is to be had.
+    let (mut asked, wanted) = (0, 3 * BUDGET_BYTES);
+    wait_until(&served, "all they ask for", || {
+        for reader in &mut readers {
+            let _it_may_be_gone = reader.write_all(&request);
+        }
+        asked += READERS as u64 * MESSAGE_BYTES as u64;
+        peak = peak.max(served.resident_bytes());
+        honest.check(r#"{"type":"echo","data":1}"#, r#"{"type":"echo","data":1}"#);
+        asked >= wanted && served.metric("closed_memory_total") > 0
+    });
+    assert!(peak <= BUDGET_BYTES, "{peak}");
+    assert_eq!(served.metric("closed_slow_total"), 0);
+    assert!(served.metric("held_bytes") > 0);
+    drop(readers);
+    check_given_back(&served, honest, before);
 }

@@ -102,6 +102,7 @@ pub(crate) fn check_rooms(request: &Request<'_>) {
         | Request::Auth(_)
         | Request::Refresh(_)
         | Request::Resume(_)
+        | Request::Ack(_)
         | Request::Call { .. } => return,
     };
     if let Rooms::Many(list) = rooms {

@@ -184,7 +184,15 @@ mod tests {
             must[0],
             (
                 "echo-100",
-                vec!["raw", "before", "native", "bun", "monoio", "floor"]
+                vec![
+                    "raw",
+                    "before",
+                    "raw-portable",
+                    "native",
+                    "bun",
+                    "monoio",
+                    "floor"
+                ]
             )
         );
         assert!(

@@ -130,14 +130,16 @@ impl Served {
     /// There is no such metric.
     #[track_caller]
     pub fn metric(&self, name: &str) -> u64 {
-        let start = format!("shardcast_{name}{{");
+        // With labels, of which all are added up, or without.
+        let name = format!("shardcast_{name}");
+        let is_its = |rest: &str| rest.starts_with(['{', ' ']);
         let (_, text) = self.ask("/metrics");
         let values: Vec<u64> = text
             .lines()
-            .filter(|line| line.starts_with(&start))
+            .filter(|line| line.strip_prefix(&name).is_some_and(is_its))
             .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
             .collect();
-        assert!(!values.is_empty(), "no {start} in {text}");
+        assert!(!values.is_empty(), "no {name} in {text}");
         values.iter().sum()
     }
 

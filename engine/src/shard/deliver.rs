@@ -79,10 +79,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
             fan_out.tally.queued += incomplete.short;
             fan_out.tally.dropped += incomplete.failed;
             if fan_out.is_done() {
-                self.core.topics.served(fan_out.recipients);
                 let core = &mut self.core;
                 let now = core.connections.now;
+                // The recipients may be gone once they are served.
                 core.topics.report(&mut core.mail, now, &fan_out);
+                core.topics.served(fan_out.recipients);
                 self.core.mail.unspill();
             } else {
                 self.core.topics.fan_outs.push(fan_out);

@@ -53,7 +53,7 @@ impl Store {
         let (journal, reader) = Journal::new(restored);
         let stop = Arc::new(AtomicBool::new(false));
         let writer = StoreWriter {
-            file,
+            file: Some(file),
             path,
             reader,
             write_after: options.write_after(),
@@ -132,7 +132,8 @@ fn sort(
 }
 
 struct StoreWriter {
-    file: StoreFile,
+    /// `None`: it could not be written, nor opened again since.
+    file: Option<StoreFile>,
     path: PathBuf,
     reader: JournalReader,
     write_after: Duration,
@@ -187,7 +188,7 @@ impl StoreWriter {
         let mut has_failed = false;
         loop {
             let begun = Instant::now();
-            let written = self.file.write(group, now_ms(), ending);
+            let written = self.try_to_write(group, ending);
             let Err(error) = written else {
                 self.counts.written(group.len() as u64, begun.elapsed());
                 if has_failed {
@@ -209,24 +210,28 @@ impl StoreWriter {
                 }
             }
             std::thread::park_timeout(RETRY_AFTER);
-            self.reopen();
         }
     }
 
-    /// A file that could not be written is used no more before it was opened again.
-    fn reopen(&mut self) {
+    /// A file that could not be written is used no more before it was opened again, and cannot be
+    /// opened while it still is.
+    fn try_to_write(&mut self, group: &[LogRecord], ending: Ending) -> Result<(), FileError> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => self.reopen()?,
+        };
+        file.write(group, now_ms(), ending)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<StoreFile, FileError> {
         match StoreFile::reopen(&self.path) {
-            Ok(file) => self.file = file,
             Err(FileError::Damaged(why)) => {
-                let opened = set_aside(&self.path, &why, &self.counts)
-                    .map_err(FileError::Io)
-                    .and_then(|()| StoreFile::reopen(&self.path));
-                match opened {
-                    Ok(file) => self.file = file,
-                    Err(error) => tracing::error!(%error, "the store cannot begin anew"),
-                }
+                set_aside(&self.path, &why, &self.counts).map_err(FileError::Io)?;
+                StoreFile::reopen(&self.path)
             }
-            Err(error) => tracing::debug!(%error, "the store's file cannot be opened yet"),
+            opened => opened,
         }
     }
 }

@@ -65,6 +65,12 @@ fn step(
     limits: &ReadLimits,
 ) -> Result<(Option<Received>, usize), usize> {
     let before = buffer.to_vec();
+    // Of a large frame that has begun, a single byte is a step; every other step takes a header.
+    let is_in_frame = |assembly: &Assembly| assembly.is_in_frame();
+    let used_min = match assembly.as_deref().is_some_and(is_in_frame) {
+        true => 1,
+        false => 2,
+    };
     let most = limits.message_bytes_max;
     let (event, used) = match reader::next(buffer, assembly, role, limits) {
         Err(error) => return Ok((Some(Received::Broken(error)), before.len())),
@@ -103,7 +109,7 @@ fn step(
             (event, used)
         }
     };
-    assert!((2..=before.len()).contains(&used), "used {used}");
+    assert!((used_min..=before.len()).contains(&used), "used {used}");
     assert!(buffer[used..] == before[used..], "touched what follows");
     match &event {
         Some(Received::Message(kind, bytes)) => {

@@ -158,7 +158,9 @@ impl Program {
         });
         let status = status.filter(|_| ended).unwrap_or_else(|| {
             let (name, errors) = (&self.name, self.errors());
-            panic!("{name} does not end within {patience:?}; it complained: {errors}")
+            panic!(
+                "{name} does not end within {patience:?}; it printed: {printed}it complained: {errors}"
+            )
         });
         while let Some(line) = self.line() {
             printed += &line;

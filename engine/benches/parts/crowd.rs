@@ -75,17 +75,20 @@ impl Crowd {
         let mut request = Vec::new();
         let key = upgrade::encode_key([0; 16]);
         upgrade::write_request(&mut request, "localhost", "/", &key, &[]);
-        for slot in 0..members {
-            let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
-            let accepted = Completion::Accepted {
-                slot,
-                listener: 0,
-                peer: peer.into(),
-            };
-            crowd.line.borrow_mut().completions.push(accepted);
-            crowd.arrive(slot, &request);
+        for first in (0..members).step_by(HEADS_PER_TICK) {
+            let last = members.min(first + HEADS_PER_TICK as u32);
+            for slot in first..last {
+                let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
+                let accepted = Completion::Accepted {
+                    slot,
+                    listener: 0,
+                    peer: peer.into(),
+                };
+                crowd.line.borrow_mut().completions.push(accepted);
+                crowd.arrive(slot, &request);
+            }
+            crowd.settle(u64::from(last - first));
         }
-        crowd.settle(u64::from(members));
         let join = client_frame(b"S");
         (0..members).for_each(|slot| crowd.arrive(slot, &join));
         crowd.settle(0);
@@ -125,6 +128,8 @@ impl Crowd {
 
 /// Of a slot that is used for the first time.
 const FIRST_GENERATION: u32 = 1;
+/// Heads that a tick answers; who asks beyond them would wait.
+const HEADS_PER_TICK: usize = 64;
 /// A tick serves 4,096 members.
 const TICKS_MAX: u32 = 16;
 

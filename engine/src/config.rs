@@ -8,6 +8,7 @@ use crate::run::host_memory;
 use crate::topic::log::journal::Journal;
 use crate::topic::log::options::{LogClass, LogOptions};
 use crate::topic::presence::options::{PresenceClass, PresenceOptions};
+use crate::topic::relay::Relay;
 use crate::types::config_error::{ConfigError, within};
 use crate::types::same_user::SameUser;
 use std::collections::HashSet;
@@ -66,6 +67,8 @@ pub struct Config {
     /// The way to a store of the logs that are to outlive the process ([`crate::Durability`]), and
     /// what it had kept. Default: there is none.
     pub journal: Option<Journal>,
+    /// The way out of the process for what is published. Default: there is none.
+    pub relay: Option<Relay>,
     /// Classes of presence that topics may keep, by [`PresenceClass`]. Default: none; at most
     /// [`PresenceClass::COUNT_MAX`].
     pub presence: Vec<PresenceOptions>,
@@ -165,6 +168,7 @@ impl Default for Config {
             user_log: None,
             user_logs_max: 16_384,
             journal: None,
+            relay: None,
             presence: Vec::new(),
             event_streams: None,
             head_bytes_max: 16 << 10,

@@ -63,7 +63,7 @@ impl Core {
             topics: Topics::new(limits, congestion, greed, logs, presences, counters.clone()),
             egress: Egress::new(config, counters.clone()),
             queries: Queries::default(),
-            events: EventSink::default(),
+            events: EventSink::new(config.relay.clone()),
             mail,
             counters,
             meaning,

@@ -9,7 +9,8 @@
 
 use crate::connection::peer::Peer;
 use crate::topic::key::{TopicKey, TopicName};
-use crate::topic::publication::Position;
+use crate::topic::publication::{Content, Position};
+use crate::topic::relay::Relay;
 use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Address;
 use flume::{Receiver, Sender, TrySendError};
@@ -197,9 +198,18 @@ pub(crate) struct EventSink {
     /// By anybody.
     wanted: Kinds,
     subscribers: Vec<Subscriber>,
+    /// The way out of the process, if there is one.
+    relay: Option<Relay>,
 }
 
 impl EventSink {
+    pub(crate) fn new(relay: Option<Relay>) -> EventSink {
+        EventSink {
+            relay,
+            ..EventSink::default()
+        }
+    }
+
     /// Beyond the most that there may be, the subscriber is dropped, which ends its subscription.
     pub(crate) fn add(&mut self, subscriber: Subscriber) {
         self.subscribers
@@ -225,7 +235,15 @@ impl EventSink {
 
     /// A home has given a publish its place.
     #[inline]
-    pub(crate) fn published(&mut self, topic: Option<&TopicKey>, position: Option<Position>) {
+    pub(crate) fn published(
+        &mut self,
+        topic: Option<&TopicKey>,
+        content: &Content,
+        position: Option<Position>,
+    ) {
+        if let Some(relay) = &self.relay {
+            relay.publish(topic, content);
+        }
         self.emit(EventKind::Published, || Event::Published {
             topic: topic.map(TopicName::of),
             position,

@@ -175,6 +175,7 @@ pub use topic::log::options::{
 };
 pub use topic::presence::options::{PresenceClass, PresenceOf, PresenceOptions};
 pub use topic::publication::{Content, Data, DataEncoding, Position, Publication, PublicationKind};
+pub use topic::relay::{Relay, RelayReader, Relayed};
 pub use topic::target::{Publish, PublishError, Target};
 pub use types::answer::{Answer, Listing, Member, Notice, Repeat, Reply, Report, Tag};
 pub use types::close_reason::CloseReason;

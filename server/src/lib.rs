@@ -10,6 +10,8 @@ mod api;
 mod audit;
 mod auth;
 mod bounded;
+#[doc(hidden)] // For adapters and fuzzing.
+pub mod broker;
 mod centrifuge;
 mod cli;
 mod config;

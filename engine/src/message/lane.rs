@@ -194,15 +194,7 @@ impl Mailbox {
 
     /// The shard that orders a topic. Everyone's is shard 0.
     pub(crate) fn home(&self, topic: Option<Topic<'_>>) -> u16 {
-        let hash = |seed: u64, name: &str| FixedState::with_seed(seed).hash_one(name);
-        let hash = match topic {
-            Some(_) if self.peers.len() == 1 => return 0,
-            Some(Topic::Room(name)) => hash(self.seed, name),
-            // So that a user's home is not the one of a room with this name.
-            Some(Topic::User(name)) => hash(!self.seed, name),
-            None => return 0,
-        };
-        (hash % self.peers.len() as u64) as u16
+        home_of(self.seed, self.peers.len(), topic)
     }
 
     /// Posts a request, to the spill if its lane is full. Requests to one shard keep their order.
@@ -447,4 +439,16 @@ impl fmt::Debug for Mailbox {
             .field("depth", &self.depth())
             .finish_non_exhaustive()
     }
+}
+/// The shard that orders a topic, of so many with this seed.
+pub(crate) fn home_of(seed: u64, shards: usize, topic: Option<Topic<'_>>) -> u16 {
+    let hash = |seed: u64, name: &str| FixedState::with_seed(seed).hash_one(name);
+    let hash = match topic {
+        Some(_) if shards == 1 => return 0,
+        Some(Topic::Room(name)) => hash(seed, name),
+        // So that a user's home is not the one of a room with this name.
+        Some(Topic::User(name)) => hash(!seed, name),
+        None => return 0,
+    };
+    (hash % shards as u64) as u16
 }

@@ -10,6 +10,7 @@ use crate::events::{EventKind, Events};
 use crate::message::command::{Command, Refused};
 #[cfg(any(test, feature = "sim"))]
 use crate::message::lane::Mailbox;
+use crate::message::lane::home_of;
 use crate::message::queue::{AwaitPlace, Remote};
 use crate::message::request::PublishRequest;
 use crate::query::page::Query;
@@ -27,6 +28,8 @@ use std::sync::Arc;
 pub struct Handle {
     shards: Arc<[Arc<ShardSender>]>,
     shortage: Shortage,
+    /// What homes are chosen by.
+    seed: u64,
 }
 
 /// Why nothing was asked.
@@ -52,10 +55,11 @@ pub enum SubscribeError {
 }
 
 impl Handle {
-    pub(crate) fn new(shards: &[Arc<ShardSender>], shortage: &Shortage) -> Handle {
+    pub(crate) fn new(shards: &[Arc<ShardSender>], shortage: &Shortage, seed: u64) -> Handle {
         Handle {
             shards: shards.into(),
             shortage: shortage.clone(),
+            seed,
         }
     }
 
@@ -93,6 +97,25 @@ impl Handle {
             return Err(Refused::Memory);
         }
         self.ask(publication(to, publish, reply))
+    }
+
+    /// As [`Handle::publish`], and straight to the shard that orders what is published there: for
+    /// whoever publishes much. One thread's publishes to one target by this way keep their order;
+    /// none is kept with those by the other.
+    ///
+    /// # Errors
+    /// Nothing was sent; [`Handle::ready_at_home`] says when [`Refused::Busy`] is over.
+    pub fn publish_at_home(&self, to: Target<'_>, publish: Publish) -> Result<(), Refused> {
+        if self.shortage.refuses(to.topic()) {
+            return Err(Refused::Memory);
+        }
+        let sent = self.home(to).send(publication(to, publish, None));
+        sent.map_err(|back| back.0)
+    }
+
+    fn home(&self, to: Target<'_>) -> &ShardSender {
+        let home = home_of(self.seed, self.shards.len(), to.topic());
+        &self.shards[usize::from(home)]
     }
 
     /// Asks who is a member: replies with [`crate::Answer::Listed`].
@@ -182,6 +205,11 @@ impl Handle {
         self.shards[0].ready()
     }
 
+    /// As [`Handle::ready`], for [`Handle::publish_at_home`].
+    pub fn ready_at_home(&self, to: Target<'_>) -> AwaitPlace {
+        self.home(to).ready()
+    }
+
     /// As [`Handle::ready`], for notices and admissions: the queue of the connection's shard.
     pub fn ready_for(&self, who: Address) -> AwaitPlace {
         let sender = self.shards.get(usize::from(who.shard));
@@ -245,6 +273,7 @@ impl Handle {
         Handle {
             shards: senders.collect(),
             shortage: Shortage::none(),
+            seed: mailboxes.first().map_or(0, Mailbox::seed),
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Running {
     pub(crate) counters: Arc<[Arc<ShardCounters>]>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) shortage: Shortage,
+    /// What homes are chosen by.
+    pub(crate) seed: u64,
     pub(crate) shards: Vec<Arc<ShardSender>>,
     pub(crate) threads: Vec<Thread>,
 }
@@ -88,7 +90,7 @@ impl Running {
 
     /// A cloneable way in from other threads.
     pub fn handle(&self) -> Handle {
-        Handle::new(&self.shards, &self.shortage)
+        Handle::new(&self.shards, &self.shortage, self.seed)
     }
 }
 

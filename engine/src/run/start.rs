@@ -111,6 +111,7 @@ fn run_on<A: Application, P: Platform>(
         counters: plan.counters.clone(),
         stop: plan.stop.clone(),
         shortage: plan.admission.shortage(seed),
+        seed,
         shards: Vec::new(),
         threads: Vec::new(),
     };

@@ -4,8 +4,11 @@
 //!
 //! Embedders make [`Content`], messages carry it, and `egress::encoder` has it encoded.
 
+mod elsewhere;
+
 use crate::topic::keep::Keep;
 use crate::topic::key::Topic;
+use crate::topic::place::Place;
 use crate::types::encoding::EncodingId;
 use crate::types::frame::Frame;
 use crate::types::presence_event::PresenceEvent;
@@ -33,6 +36,11 @@ pub enum PublicationKind<'a> {
     Message {
         /// The connection.
         publisher: Address,
+    },
+    /// A connection of another process has something to say.
+    Elsewhere {
+        /// The connection, as that process calls it for others.
+        from: &'a str,
     },
     /// The application has something to say.
     Event {
@@ -134,6 +142,8 @@ struct Stored {
     kind: StoredKind,
     data: StoredData,
     data_encoding: DataEncoding,
+    /// It came from another process.
+    is_of_elsewhere: bool,
     /// Frames that were made where it was published, without a position: the first costs no
     /// allocation.
     first_encoded: Option<(EncodingId, Frame)>,
@@ -144,6 +154,9 @@ struct Stored {
 enum StoredKind {
     Message {
         publisher: Address,
+    },
+    Elsewhere {
+        from: Box<str>,
     },
     Event {
         name: Box<str>,
@@ -167,44 +180,6 @@ enum StoredData {
     InFrame(Place),
 }
 
-/// Where a frame holds the data of its publication.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    start: u16,
-    /// Bytes behind the data: what closes an object or two.
-    tail: u8,
-    kind: Kind,
-}
-
-impl Place {
-    const TAIL_BYTES_MAX: u8 = 4;
-
-    /// `None`: the frame does not end with the data, up to a few bytes.
-    fn find(frame: &[u8], data: Data<'_>) -> Option<Place> {
-        let bytes = data.bytes();
-        let before = frame.len().checked_sub(bytes.len())?;
-        let start = |tail: u8| before.checked_sub(tail.into());
-        let is_data = |start: usize| frame[start..start + bytes.len()] == *bytes;
-        let tail = (0..=Place::TAIL_BYTES_MAX).find(|tail| start(*tail).is_some_and(is_data))?;
-        Some(Place {
-            start: start(tail)?.try_into().ok()?,
-            tail,
-            kind: match data {
-                Data::Text(_) => Kind::Text,
-                Data::Binary(_) => Kind::Binary,
-            },
-        })
-    }
-
-    fn data(self, frame: &[u8]) -> Data<'_> {
-        let bytes = &frame[self.start.into()..frame.len() - usize::from(self.tail)];
-        match self.kind {
-            Kind::Text => Data::Text(str::from_utf8(bytes).expect("the data is text")),
-            Kind::Binary => Data::Binary(bytes),
-        }
-    }
-}
-
 impl Content {
     /// A frame that is ready: it goes as it is to connections of its encoding, and to no others
     /// (`dropped_untranslatable` counts them).
@@ -226,7 +201,7 @@ impl Content {
         let (first, second) = (encoded.next(), encoded.next());
         let place = first
             .as_ref()
-            .and_then(|(_, frame)| Place::find(frame.bytes(), publication.data));
+            .and_then(|(_, frame)| find(frame, publication.data));
         match (publication.kind, first, second, place) {
             (
                 PublicationKind::Message { publisher },
@@ -306,7 +281,7 @@ impl Content {
                     kind: PublicationKind::Message {
                         publisher: Address { shard, ticket },
                     },
-                    data: place.data(frame.bytes()),
+                    data: data_at(*place, frame),
                     data_encoding: *data_encoding,
                 })
             }
@@ -345,7 +320,7 @@ impl Content {
         let publication = self.publication(Some(topic))?;
         let mut delivered = delivered;
         let (encoding, frame) =
-            delivered.find(|(_, frame)| Place::find(frame.bytes(), publication.data).is_some())?;
+            delivered.find(|(_, frame)| find(frame, publication.data).is_some())?;
         Some(Content::data(&publication, Some((encoding, frame.clone()))))
     }
 
@@ -409,6 +384,22 @@ impl From<Frame> for Content {
     }
 }
 
+fn find(frame: &Frame, data: Data<'_>) -> Option<Place> {
+    let kind = match data {
+        Data::Text(_) => Kind::Text,
+        Data::Binary(_) => Kind::Binary,
+    };
+    Place::find(frame.bytes(), data.bytes(), kind)
+}
+
+fn data_at(place: Place, frame: &Frame) -> Data<'_> {
+    let bytes = place.bytes(frame.bytes());
+    match place.kind() {
+        Kind::Text => Data::Text(str::from_utf8(bytes).expect("the data is text")),
+        Kind::Binary => Data::Binary(bytes),
+    }
+}
+
 impl Stored {
     fn new(
         publication: &Publication<'_>,
@@ -419,6 +410,7 @@ impl Stored {
         Stored {
             kind: match publication.kind {
                 PublicationKind::Message { publisher } => StoredKind::Message { publisher },
+                PublicationKind::Elsewhere { from } => StoredKind::Elsewhere { from: from.into() },
                 PublicationKind::Event { name } => StoredKind::Event { name: name.into() },
                 PublicationKind::Presence {
                     event,
@@ -439,6 +431,7 @@ impl Stored {
                 (None, Data::Binary(bytes)) => StoredData::Binary(bytes.into()),
             },
             data_encoding: publication.data_encoding,
+            is_of_elsewhere: false,
             first_encoded,
             more_encoded,
         }
@@ -451,6 +444,7 @@ impl Stored {
                 StoredKind::Message { publisher } => PublicationKind::Message {
                     publisher: *publisher,
                 },
+                StoredKind::Elsewhere { from } => PublicationKind::Elsewhere { from },
                 StoredKind::Event { name } => PublicationKind::Event { name },
                 StoredKind::Presence {
                     event,
@@ -470,7 +464,7 @@ impl Stored {
                 StoredData::Binary(bytes) => Data::Binary(bytes),
                 StoredData::InFrame(place) => {
                     let (_, frame) = self.first_encoded.as_ref().expect("the data is in it");
-                    place.data(frame.bytes())
+                    data_at(*place, frame)
                 }
             },
             data_encoding: self.data_encoding,
@@ -570,6 +564,7 @@ mod tests {
         });
         for kind in [
             PublicationKind::Message { publisher },
+            PublicationKind::Elsewhere { from: "0-1-2@b" },
             PublicationKind::Event { name: "scored" },
         ] {
             for data in [Data::Text("text"), Data::Binary(b"\xff")] {

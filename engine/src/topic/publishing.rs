@@ -59,7 +59,7 @@ impl Topics {
             encoder,
             ..
         } = outlet;
-        events.published(publish.topic.as_ref(), position);
+        events.published(publish.topic.as_ref(), &publish.content, position);
         let interest = self.homes.interest(topic);
         let topic = Some(topic);
         let count = |pairs: &[Interest]| pairs.iter().map(|pair| pair.members).sum::<u32>();
@@ -103,7 +103,7 @@ fn order_for_everyone(outlet: &mut Outlet<'_>, publish: &PublishRequest) {
         encoder,
         ..
     } = outlet;
-    events.published(None, None);
+    events.published(None, &publish.content, None);
     let present = encoder.present();
     let frames = &encoder.share_all(publish, present, None, None);
     let shards = mail.shards() as u16;

@@ -348,7 +348,9 @@ fn encode(
             Some(format!("presence {event:?} {}", user.unwrap_or("-")))
         }
         PublicationKind::Members { members } => Some(format!("members {members}")),
-        PublicationKind::Message { .. } | PublicationKind::Event { .. } => None,
+        PublicationKind::Message { .. }
+        | PublicationKind::Elsewhere { .. }
+        | PublicationKind::Event { .. } => None,
     };
     if let Some(said) = presence {
         assert_eq!(position, None, "who is there is no history");

@@ -33,8 +33,10 @@ pub struct RoomHistory {
 pub struct HistoryMessage<'h> {
     /// Its place in the order of the room.
     pub offset: u64,
-    /// The connection that published it; `None`: the application did.
+    /// The connection that published it; `None`: the application did, or one of another node.
     pub from: Option<ConnectionId>,
+    /// The connection of another node that published it, as clients are told.
+    pub elsewhere: Option<&'h str>,
     /// The event's name, if the application published it.
     pub event: Option<&'h str>,
     /// What it says.
@@ -68,15 +70,17 @@ impl RoomHistory {
 }
 
 fn message_of<'h>(offset: u64, publication: &Publication<'h>) -> Option<HistoryMessage<'h>> {
-    let (from, event) = match publication.kind {
-        PublicationKind::Message { publisher } => (Some(ConnectionId(publisher)), None),
-        PublicationKind::Event { name } => (None, Some(name)),
+    let (from, elsewhere, event) = match publication.kind {
+        PublicationKind::Message { publisher } => (Some(ConnectionId(publisher)), None, None),
+        PublicationKind::Elsewhere { from } => (None, Some(from), None),
+        PublicationKind::Event { name } => (None, None, Some(name)),
         // What members do is not kept.
         PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
     };
     Some(HistoryMessage {
         offset,
         from,
+        elsewhere,
         event,
         data: Data::new(Some(value_of(publication)?)),
     })

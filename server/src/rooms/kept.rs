@@ -20,6 +20,8 @@ struct KeptOne<'h> {
 #[derive(Debug)]
 enum KeptOrigin<'h> {
     From(IdText),
+    /// A connection of another node.
+    Elsewhere(&'h str),
     Event(&'h str),
 }
 
@@ -34,6 +36,7 @@ impl<'h> KeptPage<'h> {
                 PublicationKind::Message { publisher } => {
                     KeptOrigin::From(ConnectionId(publisher).text())
                 }
+                PublicationKind::Elsewhere { from } => KeptOrigin::Elsewhere(from),
                 // What members do is not kept.
                 PublicationKind::Presence { .. } | PublicationKind::Members { .. } => return None,
             };
@@ -52,6 +55,7 @@ impl<'h> KeptPage<'h> {
             offset: kept.offset,
             origin: match &kept.origin {
                 KeptOrigin::From(id) => Origin::From(id.as_str()),
+                KeptOrigin::Elsewhere(from) => Origin::From(from),
                 KeptOrigin::Event(name) => Origin::Event(name),
             },
             sender: kept.sender.as_ref(),

@@ -32,6 +32,8 @@ pub(crate) struct LogRow {
 const VERSION: u8 = 1;
 const MESSAGE: u8 = 0;
 const EVENT: u8 = 1;
+/// A message of another node's connection.
+const ELSEWHERE: u8 = 2;
 const TEXT: u8 = 0;
 const BINARY: u8 = 1;
 
@@ -89,6 +91,10 @@ pub(crate) fn write(publication: &StoredPublication, at_ms: u64, out: &mut Vec<u
             out.extend_from_slice(&slot.to_le_bytes());
             out.extend_from_slice(&generation.to_le_bytes());
         }
+        PublicationKind::Elsewhere { from } => {
+            out.push(ELSEWHERE);
+            push_bytes(out, from.as_bytes());
+        }
         PublicationKind::Event { name } => {
             out.push(EVENT);
             push_bytes(out, name.as_bytes());
@@ -124,6 +130,9 @@ pub(crate) fn read(offset: u64, bytes: &[u8], now_ms: u64) -> Result<StoredPubli
                     generation: u32::from_le_bytes(reader.array()?),
                 },
             },
+        },
+        ELSEWHERE => PublicationKind::Elsewhere {
+            from: reader.text()?,
         },
         EVENT => PublicationKind::Event {
             name: reader.text()?,
@@ -230,6 +239,11 @@ mod tests {
                 PublicationKind::Message { publisher },
                 Data::Binary(&[0xff, 0]),
                 Some("order-17"),
+            ),
+            publication(
+                PublicationKind::Elsewhere { from: "0-1-2@b" },
+                Data::Text("{}"),
+                None,
             ),
             publication(
                 PublicationKind::Event { name: "prïce" },

@@ -280,6 +280,16 @@ fn with_event<R>(
                 data: Some(data),
             })
         }
+        PublicationKind::Elsewhere { from } => {
+            let (sender, data) = said_by(publication)?;
+            act(&Event::Message {
+                room,
+                from,
+                sender: sender.as_ref(),
+                offset,
+                data: Some(data),
+            })
+        }
         PublicationKind::Event { name: event } => act(&Event::Event {
             event,
             room,

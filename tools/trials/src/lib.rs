@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod centrifuge;
+mod cluster_envelope;
 mod configuration;
 mod envelope;
 mod extensions;
@@ -23,6 +24,7 @@ mod translation;
 mod values;
 
 pub use centrifuge::{centrifuge_json, centrifuge_protobuf};
+pub use cluster_envelope::cluster_envelope;
 pub use configuration::configuration;
 pub use envelope::envelope;
 pub use extensions::extensions;
@@ -43,7 +45,7 @@ pub use translation::translation;
 pub type Trial = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TRIALS: [Trial; 17] = [
+pub const TRIALS: [Trial; 18] = [
     ("frames", frames),
     ("pieces", pieces),
     ("head", head),
@@ -61,4 +63,5 @@ pub const TRIALS: [Trial; 17] = [
     ("centrifuge_protobuf", centrifuge_protobuf),
     ("token", token),
     ("configuration", configuration),
+    ("cluster_envelope", cluster_envelope),
 ];

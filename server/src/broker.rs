@@ -1,0 +1,23 @@
+//! Several nodes, one room: what is published at one node reaches the members at all of them, by
+//! way of a broker that exists. Off unless a cluster is configured; then it costs nothing.
+//!
+//! An adapter ([`Broker`]) brings bytes from node to node and keeps the logs of ordered rooms; it
+//! knows no engine. What the bytes mean ([`Envelope`]), who is interested in what, and what is done
+//! when something was lost is the bridge's part, and the same for all brokers.
+
+mod adapter;
+mod envelope;
+mod inbox;
+mod model;
+mod options;
+mod subject;
+
+pub use adapter::{
+    Append, Appended, Broker, BrokerError, KeptInLog, Link, LogEntry, LogPage, LogPlace, Outbound,
+    ReadLog,
+};
+pub use envelope::{BadEnvelope, Body, Envelope, MessageId, Recipient};
+pub use inbox::{Inbox, InboxSender, Incoming};
+pub use model::{Model, ModelBroker, ModelFault};
+pub use options::{BrokerKind, BrokerPassword, BrokerTls, Cluster, Credentials};
+pub use subject::Subject;

@@ -1,0 +1,343 @@
+//! A broker in memory, for tests: it keeps its promises and has the faults that brokers have, and
+//! nothing happens in it by itself.
+//!
+//! What is published waits in each subscriber's own queue until [`Model::deliver`] brings it on, so
+//! a test decides by seed who hears what when. Nodes are cut off and come back, the broker is
+//! stopped, and it drops what a slow subscriber has not taken. Used by tests alone.
+
+use crate::broker::adapter::{
+    Append, Appended, Broker, BrokerError, Link, LogEntry, LogPage, LogPlace, Outbound, ReadLog,
+};
+use crate::broker::inbox::{InboxSender, Incoming};
+use crate::broker::subject::Subject;
+use bytes::Bytes;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// The broker with all its nodes. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Model(Arc<Mutex<World>>);
+
+/// One node's way to it.
+#[derive(Clone, Debug)]
+pub struct ModelBroker {
+    world: Model,
+    node: usize,
+    link: watch::Receiver<Link>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelFault {
+    /// The node's connection breaks: what waits for it is lost, and its subscriptions.
+    Cut,
+    /// What waits for the node is lost, and it is told that something was.
+    DropWaiting,
+    /// What waits for the node is lost and nobody is told: no broker promises as little, and the
+    /// position check finds it nevertheless.
+    DropSilently,
+    /// The node's connection is there again.
+    Mend,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    nodes: Vec<Node>,
+    logs: HashMap<Arc<str>, ModelLog>,
+    epochs: u64,
+}
+
+#[derive(Debug)]
+struct Node {
+    link: watch::Sender<Link>,
+    subjects: BTreeSet<Subject>,
+    waiting: VecDeque<Incoming>,
+    inbox: InboxSender,
+}
+
+#[derive(Debug, Default)]
+struct ModelLog {
+    epoch: u64,
+    newest: u64,
+    entries: VecDeque<LogEntry>,
+    keys: HashMap<Arc<str>, LogPlace>,
+}
+
+impl Model {
+    /// One node more, connected, with its inbox.
+    pub fn node(&self, inbox: InboxSender) -> ModelBroker {
+        let (link, receiver) = watch::channel(Link {
+            connected: true,
+            losses: 0,
+        });
+        let mut world = self.world();
+        world.nodes.push(Node {
+            link,
+            subjects: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            inbox,
+        });
+        ModelBroker {
+            world: self.clone(),
+            node: world.nodes.len() - 1,
+            link: receiver,
+        }
+    }
+
+    /// Lets something go wrong for a node, in the order in which they were made.
+    pub fn fail(&self, node: usize, fault: ModelFault) {
+        let node = &mut self.world().nodes[node];
+        match fault {
+            ModelFault::Cut => {
+                node.waiting.clear();
+                node.subjects.clear();
+                node.link.send_modify(|link| {
+                    link.losses += u64::from(link.connected);
+                    link.connected = false;
+                });
+            }
+            ModelFault::DropWaiting => {
+                node.waiting.clear();
+                node.link.send_modify(|link| link.losses += 1);
+            }
+            ModelFault::DropSilently => node.waiting.clear(),
+            ModelFault::Mend => node.link.send_modify(|link| link.connected = true),
+        }
+    }
+
+    /// The broker forgets all logs: what was appended next begins a new epoch.
+    pub fn forget_logs(&self) {
+        self.world().logs.clear();
+    }
+
+    /// Brings up to so many messages that wait for a node into its inbox. How many there were.
+    pub fn deliver(&self, node: usize, count: usize) -> usize {
+        let node = &mut self.world().nodes[node];
+        let count = count.min(node.waiting.len());
+        for message in node.waiting.drain(..count) {
+            node.inbox.offer(message);
+        }
+        count
+    }
+
+    /// What a room's log has, in order.
+    pub fn log(&self, room: &str) -> Vec<LogEntry> {
+        let world = self.world();
+        let entries = world.logs.get(room).map(|log| log.entries.iter().cloned());
+        entries.into_iter().flatten().collect()
+    }
+
+    /// Whether a node has subscribed to this.
+    pub fn has(&self, node: usize, subject: &Subject) -> bool {
+        self.world().nodes[node].subjects.contains(subject)
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    fn publish(&mut self, subject: &Subject, payload: &Bytes, place: Option<LogPlace>) {
+        let nodes = self.nodes.iter_mut();
+        for node in nodes.filter(|node| node.subjects.contains(subject)) {
+            let payload = payload.clone();
+            node.waiting.push_back(Incoming { payload, place });
+        }
+    }
+
+    fn append(&mut self, append: Append) -> Appended {
+        let World { logs, epochs, .. } = self;
+        let log = logs.entry(append.room.clone()).or_insert_with(|| {
+            *epochs += 1;
+            ModelLog {
+                epoch: *epochs,
+                ..ModelLog::default()
+            }
+        });
+        let known = append.key.as_ref().and_then(|(key, _)| log.keys.get(key));
+        if let Some(place) = known {
+            return Appended {
+                epoch: place.epoch,
+                offset: place.offset,
+                is_duplicate: true,
+            };
+        }
+        let place = LogPlace {
+            epoch: log.epoch,
+            // Offsets skip, as those of a stream that rooms share.
+            offset: log.newest + 1 + log.newest % 3,
+            previous: log.newest,
+        };
+        log.newest = place.offset;
+        if let Some((key, _)) = append.key {
+            log.keys.insert(key, place);
+        }
+        let payload = append.payload;
+        log.entries.push_back(LogEntry {
+            place,
+            payload: payload.clone(),
+        });
+        let kept = append.keep.entries_max as usize;
+        let beyond = log.entries.len().saturating_sub(kept);
+        log.entries.drain(..beyond);
+        self.publish(&Subject::Room(append.room), &payload, Some(place));
+        Appended {
+            epoch: place.epoch,
+            offset: place.offset,
+            is_duplicate: false,
+        }
+    }
+}
+
+impl ModelBroker {
+    fn with<R>(&self, act: impl FnOnce(&mut World, usize) -> R) -> Result<R, BrokerError> {
+        if !self.link.borrow().connected {
+            return Err(BrokerError::Lost);
+        }
+        Ok(act(&mut self.world.world(), self.node))
+    }
+}
+
+impl Broker for ModelBroker {
+    async fn subscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
+        self.with(|world, node| {
+            let all = subjects.iter().cloned();
+            world.nodes[node].subjects.extend(all);
+        })
+    }
+
+    async fn unsubscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
+        self.with(|world, node| {
+            let has = |subject: &Subject| subjects.contains(subject);
+            world.nodes[node].subjects.retain(|subject| !has(subject));
+        })
+    }
+
+    async fn publish(&self, batch: &[Outbound]) -> Result<(), BrokerError> {
+        self.with(|world, _| {
+            for Outbound { subject, payload } in batch {
+                world.publish(subject, payload, None);
+            }
+        })
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, BrokerError> {
+        self.with(|world, _| world.append(append))
+    }
+
+    async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {
+        self.with(|world, _| {
+            let Some(log) = world.logs.get(&read.room) else {
+                return LogPage::default();
+            };
+            let entries = log.entries.iter();
+            let entries = entries.filter(|entry| entry.place.offset > read.after);
+            LogPage {
+                epoch: log.epoch,
+                newest: log.newest,
+                entries: entries.take(read.limit as usize).cloned().collect(),
+            }
+        })
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::adapter::KeptInLog;
+    use crate::broker::inbox::Inbox;
+    use std::time::Duration;
+
+    const KEEP: KeptInLog = KeptInLog {
+        entries_max: 3,
+        ttl: Duration::from_secs(60),
+        epoch_ttl: Duration::from_secs(60),
+    };
+
+    fn room() -> Subject {
+        Subject::Room("r".into())
+    }
+
+    fn append(text: &'static str, key: Option<&str>) -> Append {
+        Append {
+            room: "r".into(),
+            payload: text.into(),
+            key: key.map(|key| (key.into(), Duration::from_secs(1))),
+            keep: KEEP,
+        }
+    }
+
+    async fn heard(inbox: &mut Inbox) -> Vec<String> {
+        let mut messages = Vec::new();
+        if !inbox.is_empty() {
+            inbox.recv_many(&mut messages, 100).await;
+        }
+        let text = |message: &Incoming| String::from_utf8_lossy(&message.payload).into_owned();
+        messages.iter().map(text).collect()
+    }
+
+    #[tokio::test]
+    async fn who_is_cut_off_hears_nothing_and_must_subscribe_again() {
+        let model = Model::default();
+        let (sender, mut inbox) = Inbox::new(9, 1000);
+        let (a, b) = (model.node(sender.clone()), model.node(sender));
+        let say = |payload: &'static str| {
+            let (subject, payload) = (room(), payload.into());
+            [Outbound { subject, payload }]
+        };
+        a.subscribe(&[room()]).await.expect("it is connected");
+        b.publish(&say("1")).await.expect("it is connected");
+        assert_eq!((model.deliver(0, 9), model.deliver(1, 9)), (1, 0));
+        b.publish(&say("2")).await.expect("it is connected");
+        model.fail(0, ModelFault::Cut);
+        assert_eq!(a.publish(&say("3")).await, Err(BrokerError::Lost));
+        model.fail(0, ModelFault::Mend);
+        let link = *a.link().borrow();
+        assert_eq!((link.connected, link.losses), (true, 1));
+        b.publish(&say("4")).await.expect("it is connected");
+        assert!(!model.has(0, &room()) && model.deliver(0, 9) == 0);
+        assert_eq!(heard(&mut inbox).await, ["1"]);
+    }
+
+    #[tokio::test]
+    async fn a_log_has_one_order_and_knows_its_keys() {
+        let model = Model::default();
+        let (sender, _inbox) = Inbox::new(9, 1000);
+        let node = model.node(sender);
+        let mut previous = 0;
+        for (text, key) in [("1", Some("k")), ("2", None), ("3", None), ("4", None)] {
+            let appended = node.append(append(text, key)).await.expect("connected");
+            assert!(appended.offset > previous && !appended.is_duplicate);
+            previous = appended.offset;
+        }
+        let again = node.append(append("5", Some("k"))).await;
+        assert!(again.is_ok_and(|appended| appended.is_duplicate && appended.offset == 1));
+        let read = |after| {
+            node.read(ReadLog {
+                room: "r".into(),
+                after,
+                limit: 2,
+            })
+        };
+        let page = read(0).await.expect("connected");
+        assert_eq!((page.newest, page.entries.len()), (previous, 2));
+        assert_eq!(page.entries[0].payload, "2", "the oldest of three");
+        let page = read(page.entries[1].place.offset).await.expect("connected");
+        assert_eq!(page.entries[0].payload, "4");
+        let places = model.log("r").into_iter().map(|entry| entry.place);
+        let places: Vec<(u64, u64)> = places.map(|it| (it.previous, it.offset)).collect();
+        assert!(
+            places.windows(2).all(|pair| pair[0].1 == pair[1].0),
+            "{places:?}"
+        );
+        model.forget_logs();
+        let page = read(0).await.expect("connected");
+        assert_eq!((page.epoch, page.newest), (0, 0));
+    }
+}

@@ -1,0 +1,110 @@
+//! What a node of a cluster is told: which broker, as whom, and how much may wait.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A node of a cluster. See `docs/scale-out.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Which broker.
+    pub broker: BrokerKind,
+    /// Its servers, 1 to [`Cluster::URLS_MAX`]: `redis://HOST:PORT` or `rediss://HOST:PORT`,
+    /// `nats://HOST:PORT` or `tls://HOST:PORT`. Further ones are tried when the first is away. A
+    /// password does not stand here.
+    pub urls: Vec<String>,
+    /// What the node is called: 1 to 64 of `A-Z a-z 0-9 _ -`, unlike all others.
+    pub node: String,
+    /// What its addresses at the broker begin with: 1 to 64 of `A-Z a-z 0-9 _ -`. Clusters with
+    /// other prefixes share a broker and nothing else.
+    pub prefix: String,
+    /// As whom it comes.
+    pub credentials: Credentials,
+    /// What it checks and shows, where the URL says TLS.
+    pub tls: BrokerTls,
+    /// How long the members of a node that says nothing more are believed to be there, within
+    /// [`Cluster::LEASE`].
+    pub presence_lease: Duration,
+    /// How long a node goes on hearing a room that its last member has left, within
+    /// [`Cluster::LINGER`].
+    pub linger: Duration,
+    /// Messages that wait in each direction, within [`Cluster::QUEUE`].
+    pub queue_messages: usize,
+    /// What they hold in each direction, within [`Cluster::QUEUE_BYTES`].
+    pub queue_bytes: usize,
+}
+
+/// The brokers that there are adapters for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// Redis 6.2 or newer, or Valkey.
+    Redis,
+    /// NATS 2.10 or newer, with JetStream for ordered rooms.
+    Nats,
+}
+
+/// As whom a node comes to its broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Redis: default is `default`.
+    pub user: Option<String>,
+    /// With a user, that one's; NATS without a user: a token.
+    pub password: Option<BrokerPassword>,
+    /// NATS: a file with a user's JWT and seed.
+    pub file: Option<PathBuf>,
+}
+
+/// A password, which no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerPassword(pub String);
+
+impl fmt::Debug for BrokerPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BrokerPassword")
+    }
+}
+
+/// TLS to a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokerTls {
+    /// Who may have issued the broker's certificate, in PEM. `None`: whom the host trusts.
+    pub ca: Option<PathBuf>,
+    /// What the node shows: a chain and its key, in PEM.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Cluster {
+    /// Most servers that may be named.
+    pub const URLS_MAX: usize = 16;
+    /// What [`Cluster::presence_lease`] may be.
+    pub const LEASE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+    /// What [`Cluster::linger`] may be.
+    pub const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
+    /// What [`Cluster::queue_messages`] may be.
+    pub const QUEUE: RangeInclusive<usize> = 64..=1 << 20;
+    /// What [`Cluster::queue_bytes`] may be.
+    pub const QUEUE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
+
+    /// With this broker at this URL, and the defaults.
+    pub fn new(broker: BrokerKind, url: impl Into<String>, node: impl Into<String>) -> Cluster {
+        Cluster {
+            broker,
+            urls: vec![url.into()],
+            node: node.into(),
+            prefix: "shardcast".to_owned(),
+            credentials: Credentials::default(),
+            tls: BrokerTls::default(),
+            presence_lease: Duration::from_secs(10),
+            linger: Duration::from_secs(5),
+            queue_messages: 65_536,
+            queue_bytes: 64 << 20,
+        }
+    }
+
+    /// Whether a node or a prefix may be called so.
+    pub fn is_name(name: &str) -> bool {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        (1..=64).contains(&name.len()) && name.bytes().all(fits)
+    }
+}

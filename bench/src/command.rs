@@ -29,6 +29,11 @@ pub fn server(places: &Places, server: Server, port: u16) -> io::Result<Vec<OsSt
         "{certificate}" => file(places.certificate()),
         "{key}" => file(places.key()),
         "{tokens}" => file(places.tokens()),
+        "{store}" => {
+            let mut setting = OsString::from("persistence.path=");
+            setting.push(places.store());
+            setting
+        }
         plain => OsString::from(plain),
     }));
     Ok(command)
@@ -58,9 +63,10 @@ const _: () = assert!(SERVER_CPU.as_bytes()[0] != LOAD_CPU.as_bytes()[0]);
 mod tests {
     use super::*;
     use crate::catalogue::find;
+    use crate::product::{NATIVE, NATIVE_TOKENS};
     use crate::server::{
-        FLOOR, NATIVE, NATIVE_TOKENS, NATS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS,
-        TUNGSTENITE_EACH, TUNGSTENITE_TLS,
+        FLOOR, NATS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_TLS, RAW_TWO_SHARDS, TUNGSTENITE_EACH,
+        TUNGSTENITE_TLS,
     };
     use std::ffi::OsStr;
 

@@ -2,7 +2,8 @@
 //! that takes in all. A server takes part only in works that name it. Made by the binary from its
 //! arguments, carried out by `compare`.
 
-use crate::server::{BUN, FLOOR, MONOIO, NATIVE, RAW, Server, TUNGSTENITE};
+use crate::product::NATIVE;
+use crate::server::{BUN, FLOOR, MONOIO, RAW, Server, TUNGSTENITE};
 use crate::work::{Group, Setting, Work};
 use crate::works::WORKS;
 use clap::ValueEnum;

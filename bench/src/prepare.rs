@@ -49,6 +49,11 @@ impl Places {
         self.target.join("bench-tokens.toml")
     }
 
+    /// Where a server stores; each run begins with an empty one.
+    pub fn store(&self) -> PathBuf {
+        self.target.join("bench-store")
+    }
+
     /// A peer's script.
     pub fn start(&self, peer: &str) -> PathBuf {
         self.repository.join("bench/peers").join(peer).join("start")
@@ -141,9 +146,11 @@ pub fn build(package: &str, binary: &str, places: &Places) -> io::Result<()> {
     )))
 }
 
+/// Prepares a peer by its script.
+///
 /// # Errors
 /// Why there is no such peer here.
-fn prepare_peer(peer: &str, places: &Places) -> Result<(), String> {
+pub(crate) fn prepare_peer(peer: &str, places: &Places) -> Result<(), String> {
     let start = places.start(peer);
     if !start.exists() {
         return Err(format!("there is no bench/peers/{peer}/start"));
@@ -170,7 +177,9 @@ mod tests {
     use super::*;
     use crate::catalogue::find;
     use crate::plan::Set;
-    use crate::server::{BUN, FLOOR, GORILLA, NATIVE, RAW, SERVERS, TUNGSTENITE, TUNGSTENITE_EACH};
+    use crate::product::NATIVE;
+    use crate::server::{BUN, FLOOR, GORILLA, RAW, TUNGSTENITE, TUNGSTENITE_EACH};
+    use crate::servers::SERVERS;
     use crate::work::Setting;
     use std::fs;
     use std::path::Path;

@@ -3,7 +3,8 @@
 //! tables.
 
 use crate::record::{Absence, Line, Record, parse};
-use crate::server::{SERVERS, Server};
+use crate::server::Server;
+use crate::servers::SERVERS;
 use crate::work::{Figure, Group, Setting, Work};
 use crate::works::WORKS;
 use std::fs;

@@ -85,6 +85,9 @@ impl Runner {
         complaints: &File,
     ) -> io::Result<Load> {
         let port = self.free_port()?;
+        if server.arguments.contains(&"{store}") && self.places.store().exists() {
+            fs::remove_dir_all(self.places.store())?;
+        }
         let command = command::server(&self.places, server, port)?;
         let mut started = self.start(command, complaints)?;
         started.wait_until_listening(port)?;

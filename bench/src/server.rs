@@ -2,8 +2,6 @@
 //! read by plans, runs and tables; a server that is added here and in a work's list takes part,
 //! nothing else needs to know it.
 
-use crate::tokens;
-
 /// A server that can take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -19,7 +17,8 @@ pub struct Server {
     pub program: Program,
     /// Its command line; `{listen}` and `{port}` stand for where it listens, `{next}` for the
     /// address one port above, `{certificate}` and `{key}` for the files of the comparison's
-    /// identity, `{tokens}` for a configuration that requires tokens.
+    /// identity, `{tokens}` for a configuration that requires tokens, `{store}` for the setting of
+    /// an empty folder to store in.
     pub arguments: &'static [&'static str],
     /// The cores it may use, as `taskset` takes them.
     pub cores: &'static str,
@@ -123,6 +122,14 @@ pub const RAW_TLS: Server = Server {
     ..RAW
 };
 
+/// Another build of it, over TLS.
+pub const RAW_TLS_BEFORE: Server = Server {
+    key: "before-tls",
+    name: "raw-server before, TLS",
+    program: Program::Against,
+    ..RAW_TLS
+};
+
 /// The same engine, compressing.
 pub const RAW_DEFLATE: Server = Server {
     key: "raw-deflate",
@@ -161,146 +168,6 @@ pub const RAW_TWO_SHARDS: Server = Server {
     arguments: &["--listen", "{listen}", "--shards", "2", "--pin", "1,0"],
     cores: "0,1",
     ..RAW
-};
-
-/// The product, one shard, native JSON dialect. The limits leave room for the largest work and its
-/// publishers, which connect at once from one core.
-pub const NATIVE: Server = Server {
-    key: "native",
-    name: "shardcast (native JSON)",
-    protocol: "native",
-    path: "/ws",
-    program: Program::Own("shardcast", "shardcast"),
-    arguments: &[
-        "serve",
-        "--shards",
-        "1",
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
-    ..RAW
-};
-
-/// The same with every limit of clients on, none of which is reached.
-pub const NATIVE_LIMITS: Server = Server {
-    key: "native-limits",
-    name: "shardcast, all limits",
-    arguments: &[
-        "serve",
-        "--shards",
-        "1",
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--set",
-        "limits.connections_per_address=1000000",
-        "--set",
-        "limits.connections_per_user=1000000",
-        "--set",
-        "limits.connects_per_second=1000000000",
-        "--set",
-        "limits.messages_per_second=1000000000",
-        "--set",
-        "limits.bytes_per_second=16GiB",
-        "--set",
-        "limits.messages_per_second_per_user=1000000000",
-        "--set",
-        "limits.bytes_per_second_per_user=16GiB",
-        "--set",
-        "limits.messages_per_second_per_room=1000000000",
-        "--set",
-        "limits.bytes_per_second_per_room=16GiB",
-        "--set",
-        "limits.joins_per_second=1000000000",
-        "--set",
-        "limits.fanout_per_second=1000000000",
-        "--set",
-        "limits.requests_in_flight=1000000",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
-    ..NATIVE
-};
-
-/// The same without limits, for clients that show a token of nobody.
-pub const NATIVE_TOKENS: Server = Server {
-    key: "native-tokens",
-    name: "shardcast, HS256 tokens",
-    arguments: &[
-        "serve",
-        "--config",
-        "{tokens}",
-        "--shards",
-        "1",
-        "--set",
-        "limits.max_connections=110000",
-        "--set",
-        "timeouts.handshake=60s",
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
-    load: &["--header", tokens::NOBODY],
-    ..NATIVE
-};
-
-/// The same for clients whose token names a user.
-pub const NATIVE_USERS: Server = Server {
-    key: "native-users",
-    name: "shardcast, HS256 tokens of a user",
-    load: &["--header", tokens::USER],
-    ..NATIVE_TOKENS
-};
-
-/// The same for clients that need no token, with the checks of other tokens on the other core.
-pub const NATIVE_QUIET: Server = Server {
-    key: "native-quiet",
-    name: "shardcast, tokens, quiet",
-    arguments: &[
-        "serve",
-        "--config",
-        "{tokens}",
-        "--set",
-        "auth.tokens=optional",
-        "--shards",
-        "1",
-        "--pin",
-        SERVER_CPU,
-        "--listen",
-        "{listen}",
-        "--admin",
-        "{next}",
-    ],
-    cores: "0,1",
-    load: &[],
-    threads: Threads::Shards,
-    ..NATIVE_TOKENS
-};
-
-/// The same while others come with tokens that are malformed, so that nothing is checked.
-pub const NATIVE_REFUSING: Server = Server {
-    key: "native-refusing",
-    name: "shardcast, malformed tokens",
-    storm: Storm::Of(tokens::MALFORMED),
-    ..NATIVE_QUIET
-};
-
-/// The same while others come with tokens of ES256 that nobody has signed.
-pub const NATIVE_CHECKING: Server = Server {
-    key: "native-checking",
-    name: "shardcast, ES256 tokens",
-    storm: Storm::Of(tokens::UNSIGNED),
-    ..NATIVE_QUIET
 };
 
 /// The prototype, given by path, with the constants that it was measured with.
@@ -413,42 +280,6 @@ const FLUSH_EACH: &[&str] = &["--listen", "{listen}", "--flush", "each"];
 /// Told to the peers that speak TLS.
 const PEER_TLS: &[&str] = &["--listen", "{listen}", "--tls", "{certificate}", "{key}"];
 
-/// Every server, in the order of table columns.
-pub const SERVERS: &[Server] = &[
-    RAW,
-    RAW_BEFORE,
-    RAW_PORTABLE,
-    RAW_TWO_SHARDS,
-    RAW_TLS,
-    RAW_DEFLATE,
-    RAW_KEPT,
-    NATIVE,
-    NATIVE_LIMITS,
-    NATIVE_TOKENS,
-    NATIVE_USERS,
-    NATIVE_QUIET,
-    NATIVE_REFUSING,
-    NATIVE_CHECKING,
-    BUN,
-    BUN_TLS,
-    BUN_DEFLATE,
-    MONOIO,
-    MONOIO_EACH,
-    FASTWEBSOCKETS,
-    TUNGSTENITE,
-    TUNGSTENITE_EACH,
-    TUNGSTENITE_TLS,
-    SOCKUDO_WS,
-    NODE_WS,
-    GORILLA,
-    NATS,
-    NCHAN,
-    SOCKETIO_NODE,
-    SOCKETIO_BUN,
-    SOCKUDO,
-    FLOOR,
-];
-
 const fn peer(
     key: &'static str,
     name: &'static str,
@@ -464,52 +295,5 @@ const fn peer(
         program: Program::Peer(folder),
         arguments: &["--listen", "{listen}"],
         ..RAW
-    }
-}
-
-/// The server of that key.
-pub fn find(key: &str) -> Option<Server> {
-    SERVERS.iter().copied().find(|server| server.key == key)
-}
-
-/// The keys of all servers, for messages.
-pub fn keys() -> String {
-    let keys: Vec<&str> = SERVERS.iter().map(|server| server.key).collect();
-    keys.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_and_names_are_unique() {
-        for server in SERVERS {
-            assert_eq!(find(server.key), Some(*server), "{}", server.key);
-            let same = SERVERS.iter().filter(|other| other.name == server.name);
-            assert_eq!(same.count(), 1, "{}", server.name);
-        }
-        assert_eq!(find("no-such-server"), None);
-    }
-
-    #[test]
-    fn who_listens_for_tls_is_called_by_it() {
-        for server in SERVERS {
-            let has_identity = server.arguments.contains(&"{certificate}");
-            assert_eq!(has_identity, server.has_tls(), "{}", server.key);
-            let insecure = server.load.contains(&"--insecure");
-            assert_eq!(insecure, server.has_tls(), "{}", server.key);
-        }
-    }
-
-    #[test]
-    fn every_server_is_told_where_to_listen() {
-        for server in SERVERS {
-            let is_set = server
-                .arguments
-                .iter()
-                .any(|argument| ["{listen}", "{port}"].contains(argument));
-            assert!(is_set, "{}", server.key);
-        }
     }
 }

@@ -2,10 +2,13 @@
 
 mod terms;
 
+use crate::product::{
+    NATIVE, NATIVE_CHECKING, NATIVE_KEPT, NATIVE_LIMITS, NATIVE_PRESENCE, NATIVE_QUIET,
+    NATIVE_REFUSING, NATIVE_STORED, NATIVE_TOKENS, NATIVE_UNSTORED, NATIVE_USERS,
+};
 use crate::server::{
-    BUN, BUN_DEFLATE, FLOOR, MONOIO, NATIVE, NATIVE_CHECKING, NATIVE_LIMITS, NATIVE_QUIET,
-    NATIVE_REFUSING, NATIVE_TOKENS, NATIVE_USERS, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT,
-    RAW_PORTABLE, RAW_TLS, RAW_TWO_SHARDS, TUNGSTENITE, TUNGSTENITE_EACH,
+    BUN, BUN_DEFLATE, BUN_TLS, FLOOR, MONOIO, RAW, RAW_BEFORE, RAW_DEFLATE, RAW_KEPT, RAW_PORTABLE,
+    RAW_TLS, RAW_TLS_BEFORE, RAW_TWO_SHARDS, TUNGSTENITE, TUNGSTENITE_EACH,
 };
 use crate::work::Figure::{BytesPerConnection, CpuPerConnect, CpuPerMessage, P99};
 use crate::work::{Baseline, Goal, Group, Work};
@@ -13,8 +16,8 @@ use terms::{
     BEFORE_CPU, BEST_PEER, BROADCAST_MONOIO, BURST_ENGINES, CROWD_ENGINES, ECHO_BUN, ECHO_MONOIO,
     ENGINES, FAST_ENGINES, FLOOR_CPU, MERGED_MONOIO, NATIVE_BROADCAST, NATIVE_ECHO,
     PORTABLE_BROADCAST, PORTABLE_CPU, PORTABLE_ECHO, RAW_ENGINES, SATURATED_ENGINES,
-    SECURE_ENGINES, WHOLE, ahead_of_raw_bun, ahead_of_tls_peers, ahead_of_whole_servers,
-    large_echo, tls_echo,
+    SECURE_ENGINES, TLS_CONNECT, WHOLE, ahead_of_raw_bun, ahead_of_tls_peers,
+    ahead_of_whole_servers, large_echo, tls_echo,
 };
 
 /// Every work.
@@ -314,6 +317,36 @@ pub static WORKS: &[Work] = &[
         ],
     },
     Work {
+        name: "history-1000",
+        title: "native broadcast × 1,000, 100k deliveries/s, with history",
+        group: Group::Engines,
+        load: "broadcast --connections 1000 --publishers 1 --payload 64 --rate 100 --burst 1",
+        figures: &[CpuPerMessage],
+        servers: &[NATIVE, NATIVE_KEPT],
+        goals: &[Goal::cpu(NATIVE_KEPT, NATIVE).must(1.02)],
+    },
+    Work {
+        name: "history-1",
+        title: "native publishes to one subscriber, 10k/s, with history",
+        group: Group::Engines,
+        load: "broadcast --connections 1 --publishers 1 --payload 64 --rate 10000 --burst 1",
+        figures: &[CpuPerMessage],
+        servers: &[NATIVE, NATIVE_KEPT, NATIVE_UNSTORED, NATIVE_STORED],
+        goals: &[
+            Goal::cpu(NATIVE_KEPT, NATIVE).must(1.10),
+            Goal::cpu(NATIVE_STORED, NATIVE_UNSTORED).must(1.15),
+        ],
+    },
+    Work {
+        name: "presence-idle-10000",
+        title: "10,000 idle in one room with history and presence",
+        group: Group::Engines,
+        load: "idle --connections 10000 --rooms 1 --hold 2s",
+        figures: &[BytesPerConnection],
+        servers: &[NATIVE, NATIVE_PRESENCE],
+        goals: &[Goal::alone(BytesPerConnection, NATIVE_PRESENCE).must(260.0)],
+    },
+    Work {
         name: "native-idle-10000",
         title: "10,000 idle in one room",
         group: Group::Engines,
@@ -367,7 +400,10 @@ pub static WORKS: &[Work] = &[
         figures: &[BytesPerConnection],
         servers: SECURE_ENGINES,
         goals: &[
-            Goal::alone(BytesPerConnection, RAW_TLS).must(8192.0),
+            Goal::ratio(BytesPerConnection, RAW_TLS, BUN_TLS).must(0.17),
+            Goal::ratio(BytesPerConnection, RAW_TLS, RAW_TLS_BEFORE)
+                .must(0.30)
+                .stretch(0.20),
             ahead_of_tls_peers(BytesPerConnection),
         ],
     },
@@ -378,7 +414,7 @@ pub static WORKS: &[Work] = &[
         load: "idle --connections 5000 --hold 0s",
         figures: &[CpuPerConnect],
         servers: SECURE_ENGINES,
-        goals: &[ahead_of_tls_peers(CpuPerConnect)],
+        goals: TLS_CONNECT,
     },
     Work {
         name: "resume-tls-5000",

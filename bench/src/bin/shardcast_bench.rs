@@ -12,6 +12,7 @@ use shardcast_bench::host::Host;
 use shardcast_bench::instructions::{Counts, TOLERANCE, Verdict};
 use shardcast_bench::journal::{Journal, newest};
 use shardcast_bench::namespace::Namespace;
+use shardcast_bench::own_works::OwnWork;
 use shardcast_bench::page::page;
 use shardcast_bench::plan::{Plan, Set};
 use shardcast_bench::prepare::{Places, build, prepare};
@@ -20,7 +21,8 @@ use shardcast_bench::report;
 use shardcast_bench::results::Results;
 use shardcast_bench::run::Runner;
 use shardcast_bench::scale::{self, Scale};
-use shardcast_bench::server::{self, FLOOR, RAW_BEFORE, Server};
+use shardcast_bench::server::{FLOOR, Program, Server};
+use shardcast_bench::servers;
 use shardcast_bench::table::{replace_section, section};
 use shardcast_bench::work::{Setting, Work};
 use std::error::Error;
@@ -65,6 +67,8 @@ enum Subcommands {
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
         shards: u16,
     },
+    #[command(flatten)]
+    OwnWork(OwnWork),
     /// Say what is not set on this host as measuring wants it.
     Host,
     /// Show runs on one self-contained HTML page.
@@ -122,7 +126,7 @@ impl From<&Compare> for Plan {
             ..Plan::new(arguments.set, &arguments.works, &arguments.servers, setting)
         };
         // Who has no other build at hand is not told each time that it is missing.
-        plan.retain(|server| server != RAW_BEFORE || arguments.against.is_some());
+        plan.retain(|server| server.program != Program::Against || arguments.against.is_some());
         plan
     }
 }
@@ -173,6 +177,10 @@ fn obey(command: Subcommands) -> Result<(), Box<dyn Error>> {
                 shards,
             };
             run_scale(scale, repository, &results)
+        }
+        Subcommands::OwnWork(work) => {
+            print!("{}", work.measure(places(repository, None, None)?)?);
+            Ok(())
         }
         Subcommands::Host => {
             print!("{}", advice::to_text(&advice::advice(Path::new("/"))));
@@ -328,5 +336,5 @@ fn parse_work(name: &str) -> Result<&'static Work, String> {
 }
 
 fn parse_server(key: &str) -> Result<Server, String> {
-    server::find(key).ok_or_else(|| format!("no such server; there are {}", server::keys()))
+    servers::find(key).ok_or_else(|| format!("no such server; there are {}", servers::keys()))
 }

@@ -1,8 +1,9 @@
 //! Who takes part in works, and what is promised of many of them. Used by [`crate::works`] alone.
 
+use crate::product::NATIVE;
 use crate::server::{
-    BUN, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATIVE, NATS, NCHAN,
-    NODE_WS, RAW, RAW_BEFORE, RAW_KEPT, RAW_PORTABLE, RAW_TLS, RAW_TWO_SHARDS, SOCKETIO_BUN,
+    BUN, BUN_TLS, FASTWEBSOCKETS, FLOOR, GORILLA, MONOIO, MONOIO_EACH, NATS, NCHAN, NODE_WS, RAW,
+    RAW_BEFORE, RAW_KEPT, RAW_PORTABLE, RAW_TLS, RAW_TLS_BEFORE, RAW_TWO_SHARDS, SOCKETIO_BUN,
     SOCKETIO_NODE, SOCKUDO, SOCKUDO_WS, Server, TUNGSTENITE, TUNGSTENITE_EACH, TUNGSTENITE_TLS,
 };
 use crate::work::Figure::CpuPerMessage;
@@ -142,9 +143,10 @@ pub(super) const fn ahead_of_raw_bun(figure: Figure) -> Goal {
 }
 
 /// With one certificate and one cipher suite.
-pub(super) const SECURE_ENGINES: &[Server] = &[RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
+pub(super) const SECURE_ENGINES: &[Server] = &[RAW_TLS, RAW_TLS_BEFORE, BUN_TLS, TUNGSTENITE_TLS];
 /// Beside them without TLS: what it costs us.
-pub(super) const SECURE_AND_PLAIN: &[Server] = &[RAW, RAW_TLS, BUN_TLS, TUNGSTENITE_TLS];
+pub(super) const SECURE_AND_PLAIN: &[Server] =
+    &[RAW, RAW_TLS, RAW_TLS_BEFORE, BUN_TLS, TUNGSTENITE_TLS];
 pub(super) const BEST_TLS_PEER: Baseline =
     Baseline::Best("best TLS peer", &[BUN_TLS, TUNGSTENITE_TLS]);
 
@@ -152,8 +154,15 @@ pub(super) const fn ahead_of_tls_peers(figure: Figure) -> Goal {
     Goal::new(figure, RAW_TLS, BEST_TLS_PEER)
 }
 
+/// Whole handshakes.
+pub(super) const TLS_CONNECT: &[Goal] = &[
+    ahead_of_tls_peers(Figure::CpuPerConnect),
+    Goal::ratio(Figure::CpuPerConnect, RAW_TLS, RAW_TLS_BEFORE).must(0.95),
+];
+
 const TLS_ECHO: &[Goal] = &[
     ahead_of_tls_peers(CpuPerMessage).must(0.90),
+    Goal::cpu(RAW_TLS, RAW_TLS_BEFORE).must(1.00),
     Goal::cpu(RAW_TLS, RAW),
 ];
 

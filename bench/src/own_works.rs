@@ -1,0 +1,175 @@
+//! The works that our own clients do instead of the load generator's, as commands. Called by the
+//! binary.
+
+use crate::figures::Figures;
+use crate::joins::{Joins, joins};
+use crate::prepare::{Places, build, prepare_peer};
+use crate::recovery::{Recovery, recovery};
+use crate::server::{BUN, MONOIO, Program, Server, TUNGSTENITE};
+use crate::stalled::{Stalled, stalled};
+use crate::uploads::{Uploads, uploads};
+use clap::Subcommand;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A work, and how much of it.
+#[derive(Debug, Subcommand)]
+pub enum OwnWork {
+    /// CPU of hearing what was missed, beside hearing it live.
+    Recovery {
+        /// Clients.
+        #[arg(long, default_value_t = 9_000)]
+        clients: usize,
+        /// Messages for each.
+        #[arg(long, default_value_t = 100)]
+        messages: usize,
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// Memory of readers that do not read, beside Bun's.
+    Stalled {
+        /// Readers.
+        #[arg(long, default_value_t = 10_000)]
+        readers: usize,
+        /// Publishes a second.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        per_second: u32,
+        /// For how long, in seconds.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// How often.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
+    /// CPU of joining and leaving many rooms.
+    Joins {
+        /// Clients, one after the other.
+        #[arg(long, default_value_t = 10)]
+        clients: usize,
+        /// Rooms of each.
+        #[arg(long, default_value_t = 4_000)]
+        rooms: usize,
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Another build of shardcast, to be measured beside this one in turns.
+        #[arg(long, value_name = "PATH")]
+        against: Option<PathBuf>,
+    },
+    /// CPU of messages of 1 MiB with a short answer, and memory while many are on their way.
+    Uploads {
+        /// Clients.
+        #[arg(long, default_value_t = 1_000)]
+        clients: usize,
+        /// Uploads in turns.
+        #[arg(long, default_value_t = 2_000)]
+        messages: usize,
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+}
+
+impl OwnWork {
+    /// Builds who takes part besides peers, prepares these, and does it.
+    ///
+    /// # Errors
+    /// A server does not build, ends, refuses or is stuck.
+    pub fn measure(self, mut places: Places) -> io::Result<Figures> {
+        let (package, binary, peers): (_, _, &[Server]) = match &self {
+            OwnWork::Recovery { .. } => ("shardcast", "shardcast", &[]),
+            OwnWork::Stalled { .. } => ("shardcast", "shardcast", &[BUN]),
+            OwnWork::Joins { against, .. } => {
+                places.against.clone_from(against);
+                ("shardcast", "shardcast", &[])
+            }
+            OwnWork::Uploads { .. } => {
+                ("shardcast-bench", "raw-server", &[BUN, MONOIO, TUNGSTENITE])
+            }
+        };
+        build(package, binary, &places)?;
+        let peers = prepared(peers, &places);
+        self.run(&places, &peers)
+    }
+
+    /// Does it, with what is built.
+    ///
+    /// # Errors
+    /// A server ends, refuses or is stuck.
+    pub fn run(self, places: &Places, peers: &[Server]) -> io::Result<Figures> {
+        match self {
+            OwnWork::Recovery {
+                clients,
+                messages,
+                rounds,
+            } => {
+                let plan = Recovery {
+                    clients,
+                    messages,
+                    rounds,
+                };
+                recovery(plan, places)
+            }
+            OwnWork::Stalled {
+                readers,
+                per_second,
+                seconds,
+                rounds,
+            } => {
+                let plan = Stalled {
+                    readers,
+                    per_s: per_second,
+                    time: Duration::from_secs(seconds),
+                    rounds,
+                };
+                stalled(plan, places, peers)
+            }
+            OwnWork::Joins {
+                clients,
+                rooms,
+                rounds,
+                ..
+            } => {
+                let plan = Joins {
+                    clients,
+                    rooms,
+                    rounds,
+                };
+                joins(plan, places)
+            }
+            OwnWork::Uploads {
+                clients,
+                messages,
+                rounds,
+            } => {
+                let plan = Uploads {
+                    clients,
+                    bytes: UPLOAD_BYTES,
+                    messages,
+                    rounds,
+                };
+                uploads(plan, places, peers)
+            }
+        }
+    }
+}
+
+/// The raw protocol's limit of a message, for every server.
+const UPLOAD_BYTES: usize = 1 << 20;
+
+/// Those of the peers that can be had here; the others are named.
+fn prepared(peers: &[Server], places: &Places) -> Vec<Server> {
+    let is_here = |peer: &&Server| {
+        let Program::Peer(folder) = peer.program else {
+            return false;
+        };
+        let prepared = prepare_peer(folder, places);
+        if let Err(reason) = &prepared {
+            eprintln!("{} takes no part: {reason}", peer.name);
+        }
+        prepared.is_ok()
+    };
+    peers.iter().filter(is_here).copied().collect()
+}

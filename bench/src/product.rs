@@ -1,0 +1,242 @@
+//! The product, with what is measured of it switched on. Listed by `servers`.
+
+use crate::server::{Program, RAW, SERVER_CPU, Server, Storm, Threads};
+use crate::tokens;
+
+/// The product, one shard, native JSON dialect. The limits leave room for the largest work and its
+/// publishers, which connect at once from one core.
+pub const NATIVE: Server = Server {
+    key: "native",
+    name: "shardcast (native JSON)",
+    protocol: "native",
+    path: "/ws",
+    program: Program::Own("shardcast", "shardcast"),
+    arguments: &[
+        "serve",
+        "--shards",
+        "1",
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    ..RAW
+};
+
+/// The same with every limit of clients on, none of which is reached.
+pub const NATIVE_LIMITS: Server = Server {
+    key: "native-limits",
+    name: "shardcast, all limits",
+    arguments: &[
+        "serve",
+        "--shards",
+        "1",
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--set",
+        "limits.connections_per_address=1000000",
+        "--set",
+        "limits.connections_per_user=1000000",
+        "--set",
+        "limits.connects_per_second=1000000000",
+        "--set",
+        "limits.messages_per_second=1000000000",
+        "--set",
+        "limits.bytes_per_second=16GiB",
+        "--set",
+        "limits.messages_per_second_per_user=1000000000",
+        "--set",
+        "limits.bytes_per_second_per_user=16GiB",
+        "--set",
+        "limits.messages_per_second_per_room=1000000000",
+        "--set",
+        "limits.bytes_per_second_per_room=16GiB",
+        "--set",
+        "limits.joins_per_second=1000000000",
+        "--set",
+        "limits.fanout_per_second=1000000000",
+        "--set",
+        "limits.requests_in_flight=1000000",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    ..NATIVE
+};
+
+/// The same; every room keeps its last 100 messages.
+pub const NATIVE_KEPT: Server = Server {
+    key: "native-kept",
+    name: "shardcast, history",
+    arguments: &[
+        "serve",
+        "--shards",
+        "1",
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--set",
+        "rooms.history=100",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    ..NATIVE
+};
+
+/// The same with what rooms keep on the disk as well; the CPU is that of the shard.
+pub const NATIVE_STORED: Server = Server {
+    key: "native-stored",
+    name: "shardcast, history on disk",
+    arguments: &[
+        "serve",
+        "--shards",
+        "1",
+        "--pin",
+        SERVER_CPU,
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--set",
+        "rooms.history=100",
+        "--set",
+        "{store}",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    cores: "0,1",
+    threads: Threads::Shards,
+    ..NATIVE
+};
+
+/// Beside it: history in memory, the CPU is that of the shard.
+pub const NATIVE_UNSTORED: Server = Server {
+    key: "native-unstored",
+    name: "shardcast, history, its shard",
+    arguments: &[
+        "serve",
+        "--shards",
+        "1",
+        "--pin",
+        SERVER_CPU,
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--set",
+        "rooms.history=100",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    ..NATIVE_STORED
+};
+
+/// The same; rooms keep messages, and members hear who comes and goes.
+pub const NATIVE_PRESENCE: Server = Server {
+    key: "native-presence",
+    name: "shardcast, history and presence",
+    arguments: &[
+        "serve",
+        "--shards",
+        "1",
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--set",
+        "rooms.history=100",
+        "--set",
+        "rooms.presence_events=true",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    ..NATIVE
+};
+
+/// The same without limits, for clients that show a token of nobody.
+pub const NATIVE_TOKENS: Server = Server {
+    key: "native-tokens",
+    name: "shardcast, HS256 tokens",
+    arguments: &[
+        "serve",
+        "--config",
+        "{tokens}",
+        "--shards",
+        "1",
+        "--set",
+        "limits.max_connections=110000",
+        "--set",
+        "timeouts.handshake=60s",
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    load: &["--header", tokens::NOBODY],
+    ..NATIVE
+};
+
+/// The same for clients whose token names a user.
+pub const NATIVE_USERS: Server = Server {
+    key: "native-users",
+    name: "shardcast, HS256 tokens of a user",
+    load: &["--header", tokens::USER],
+    ..NATIVE_TOKENS
+};
+
+/// The same for clients that need no token, with the checks of other tokens on the other core.
+pub const NATIVE_QUIET: Server = Server {
+    key: "native-quiet",
+    name: "shardcast, tokens, quiet",
+    arguments: &[
+        "serve",
+        "--config",
+        "{tokens}",
+        "--set",
+        "auth.tokens=optional",
+        "--shards",
+        "1",
+        "--pin",
+        SERVER_CPU,
+        "--listen",
+        "{listen}",
+        "--admin",
+        "{next}",
+    ],
+    cores: "0,1",
+    load: &[],
+    threads: Threads::Shards,
+    ..NATIVE_TOKENS
+};
+
+/// The same while others come with tokens that are malformed, so that nothing is checked.
+pub const NATIVE_REFUSING: Server = Server {
+    key: "native-refusing",
+    name: "shardcast, malformed tokens",
+    storm: Storm::Of(tokens::MALFORMED),
+    ..NATIVE_QUIET
+};
+
+/// The same while others come with tokens of ES256 that nobody has signed.
+pub const NATIVE_CHECKING: Server = Server {
+    key: "native-checking",
+    name: "shardcast, ES256 tokens",
+    storm: Storm::Of(tokens::UNSIGNED),
+    ..NATIVE_QUIET
+};

@@ -1,0 +1,112 @@
+//! What readers cost that do not read: members of a room with small receive buffers, who take
+//! nothing more while a publisher goes on by the clock. Called by the binary.
+
+use crate::caller::{Caller, ReceiveBuffer};
+use crate::figures::Figures;
+use crate::prepare::Places;
+use crate::product::NATIVE;
+use crate::server::Server;
+use crate::subject::Subject;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// What is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stalled {
+    /// Who does not read.
+    pub(crate) readers: usize,
+    /// Publishes a second.
+    pub(crate) per_s: u32,
+    /// How long.
+    pub(crate) time: Duration,
+    /// How often, each time with a fresh server.
+    pub(crate) rounds: u32,
+}
+
+/// As a chat's.
+const PAYLOAD_BYTES: usize = 100;
+/// Of those who do not read; the kernel doubles it (socket(7)).
+const RECEIVE_BYTES: usize = 4 << 10;
+
+/// Does it on our server with readers that catch up and on a peer, with and without the readers.
+///
+/// # Errors
+/// A server ends, refuses or is stuck.
+pub(crate) fn stalled(plan: Stalled, places: &Places, peers: &[Server]) -> io::Result<Figures> {
+    let mut figures = Figures::default();
+    for number in 1..=plan.rounds {
+        for server in [NATIVE].iter().chain(peers) {
+            for readers in [0, plan.readers] {
+                let (before, after) = round(plan, readers, *server, places)?;
+                let name = |what: &str| format!("{}, {readers} readers: {what}", server.name);
+                figures.add(name("MiB when all are there"), number, mib(before));
+                figures.add(name("MiB at the end"), number, mib(after));
+                figures.compare(name("MiB at the end"), name("MiB when all are there"));
+            }
+        }
+    }
+    Ok(figures)
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Memory before the first publish and after the last, with one member who reads.
+fn round(plan: Stalled, readers: usize, server: Server, places: &Places) -> io::Result<(u64, u64)> {
+    let more: &[&str] = match server.protocol {
+        "native" => &[
+            "--set",
+            "rooms.history=1000",
+            "--set",
+            "rooms.slow_reader=catch_up",
+        ],
+        _ => &[],
+    };
+    let subject = Subject::start(places, server, more)?;
+    let connect =
+        |count, buffer| Caller::connect_many(count, subject.address(), server.path, buffer);
+    let mut publisher = connect(1, ReceiveBuffer::Usual)?.remove(0);
+    let mut reading = connect(1, ReceiveBuffer::Usual)?.remove(0);
+    let mut stalled = connect(readers, ReceiveBuffer::Bytes(RECEIVE_BYTES))?;
+    for member in stalled.iter_mut().chain([&mut reading]) {
+        join(member, server)?;
+    }
+    let before = subject.memory_bytes()?;
+    let listener = std::thread::spawn(move || while reading.hear().is_ok() {});
+    let begun = Instant::now();
+    let data = "x".repeat(PAYLOAD_BYTES);
+    let publishes = (plan.time.as_secs_f64() * f64::from(plan.per_s)) as u32;
+    for number in 0..publishes {
+        let due = begun + Duration::from_secs(1) * number / plan.per_s;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        publish(&mut publisher, server, number, &data)?;
+    }
+    let after = subject.memory_bytes()?;
+    drop(subject);
+    listener
+        .join()
+        .map_err(|_| io::Error::other("the member who reads panicked"))?;
+    Ok((before, after))
+}
+
+fn join(member: &mut Caller, server: Server) -> io::Result<()> {
+    if server.protocol == "native" {
+        member.say(r#"{"type":"join_room","id":1,"room":"r"}"#)?;
+        return member.hear_of("joined").map(drop);
+    }
+    member.say(b"S".to_vec())?;
+    // What comes back tells that the subscription was read.
+    member.say(b"echo".to_vec())?;
+    member.hear().map(drop)
+}
+
+fn publish(publisher: &mut Caller, server: Server, number: u32, data: &str) -> io::Result<()> {
+    if server.protocol == "native" {
+        publisher.say(format!(
+            r#"{{"type":"broadcast","id":{number},"room":"r","data":"{data}"}}"#
+        ))?;
+        return publisher.hear_of("ack").map(drop);
+    }
+    publisher.say(format!("P{data}").into_bytes())
+}

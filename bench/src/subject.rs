@@ -1,0 +1,104 @@
+//! A server under measurement by our own clients instead of the load generator's: started alone on
+//! its cores, asked what it has cost so far. Gone when dropped. Called by `recovery`, `stalled`,
+//! `joins` and `uploads`.
+
+use crate::child::Child;
+use crate::command;
+use crate::prepare::Places;
+use crate::server::Server;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Below any range that connecting sockets are given ports from, and beside those of `run` and
+/// `scale`. Each server takes its port and the one above, and another one than the server before:
+/// the kernel may still be closing the rings of that one, and its listeners with them.
+const PORTS: Range<u16> = 9_200..9_400;
+const PORTS_PER_SERVER: u16 = 2;
+static SERVERS: AtomicU16 = AtomicU16::new(0);
+
+/// A started server.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    child: Child,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Subject {
+    /// Starts it, with more of its command line.
+    ///
+    /// # Errors
+    /// It does not start; with what it complained about.
+    pub(crate) fn start(places: &Places, server: Server, more: &[&str]) -> io::Result<Subject> {
+        let log = std::env::temp_dir().join(format!("shardcast-bench-{}.log", std::process::id()));
+        let port = next_port();
+        let mut words = command::server(places, server, port)?;
+        words.extend(more.iter().map(OsString::from));
+        let child = Child::start(&words, places.target.as_os_str(), &File::create(&log)?)?;
+        let mut subject = Subject { child, port, log };
+        match subject.child.wait_until_listening(port) {
+            Ok(()) => Ok(subject),
+            Err(error) => {
+                let complaints = fs::read_to_string(&subject.log).unwrap_or_default();
+                Err(io::Error::other(format!("{error}\n{complaints}")))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// CPU time of all its threads so far, user and system, in ns.
+    ///
+    /// # Errors
+    /// The kernel keeps no such figure (`CONFIG_SCHEDSTATS`, since Linux 2.6).
+    pub(crate) fn cpu_ns(&self) -> io::Result<u64> {
+        let mut ns = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let first = text.split_whitespace().next();
+            ns += first
+                .and_then(|word| word.parse::<u64>().ok())
+                .ok_or_else(|| io::Error::other(format!("not a schedstat: {text:?}")))?;
+        }
+        Ok(ns)
+    }
+
+    /// Resident memory that is its own, in bytes: `RssAnon` of proc_pid_status(5).
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub(crate) fn memory_bytes(&self) -> io::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.map(|kib| kib << 10)
+            .ok_or_else(|| io::Error::other("the server has ended"))
+    }
+}
+
+fn next_port() -> u16 {
+    let number = SERVERS.fetch_add(PORTS_PER_SERVER, Ordering::Relaxed);
+    let offset = std::process::id() as u16;
+    let places = PORTS.len() as u16 / PORTS_PER_SERVER;
+    PORTS.start
+        + offset
+            .wrapping_mul(8)
+            .wrapping_add(number / PORTS_PER_SERVER)
+            % places
+            * PORTS_PER_SERVER
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        // What it complained about was told if it mattered.
+        let _ = fs::remove_file(&self.log);
+    }
+}

@@ -1,0 +1,83 @@
+//! The works that our own clients do, small, on development builds: who takes part starts, answers
+//! and ends, and every figure is measured. What they come to is of no interest here.
+#![forbid(unsafe_code)]
+
+use shardcast_bench::own_works::OwnWork;
+use shardcast_bench::prepare::Places;
+use shardcast_patience::Program;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// How long a build may take that nobody has made before.
+const BUILD_TIME_MAX: Duration = Duration::from_secs(600);
+
+fn check(work: OwnWork, places: &Places, rows: usize) {
+    let name = format!("{work:?}");
+    let figures = work.run(places, &[]).expect(&name).to_string();
+    assert_eq!(figures.lines().count(), 2 + rows, "{name}:\n{figures}");
+    assert!(!figures.contains("not measured"), "{name}:\n{figures}");
+}
+
+#[test]
+fn works_of_our_own_measure_what_they_name() {
+    let raw_server = Path::new(env!("CARGO_BIN_EXE_raw-server"));
+    let target = raw_server.ancestors().nth(2).expect("a folder");
+    let built = Program::start(
+        Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "shardcast",
+                "--bin",
+                "shardcast",
+            ])
+            .arg("--target-dir")
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR")),
+    )
+    .end_within(BUILD_TIME_MAX);
+    assert_eq!(built.code, Some(0), "{}", built.errors);
+    let folder = std::env::temp_dir().join(format!("shardcast-own-works-{}", std::process::id()));
+    let release = folder.join("release");
+    fs::create_dir_all(&release).expect("a folder");
+    let link = |program: &Path, name: &str| symlink(program, release.join(name)).expect("a link");
+    link(raw_server, "raw-server");
+    link(&target.join("debug/shardcast"), "shardcast");
+    let places = Places {
+        repository: folder.clone(),
+        target: folder.clone(),
+        floor: None,
+        against: None,
+    };
+    let recovery = OwnWork::Recovery {
+        clients: 20,
+        messages: 10,
+        rounds: 1,
+    };
+    check(recovery, &places, 3);
+    let stalled = OwnWork::Stalled {
+        readers: 20,
+        per_second: 1_000,
+        seconds: 1,
+        rounds: 1,
+    };
+    check(stalled, &places, 6);
+    let joins = OwnWork::Joins {
+        clients: 2,
+        rooms: 100,
+        rounds: 1,
+        against: None,
+    };
+    check(joins, &places, 2);
+    let uploads = OwnWork::Uploads {
+        clients: 4,
+        messages: 8,
+        rounds: 1,
+    };
+    check(uploads, &places, 2);
+    fs::remove_dir_all(&folder).expect("the folder goes");
+}

@@ -1,0 +1,12 @@
+//! Several `shardcast serve` with a real broker between them (NATS with JetStream, Redis), and what
+//! goes wrong with machines and networks: nodes and brokers that are killed, links that are silent,
+//! slow, cut or flapping. Everybody stands in a network namespace of its own where the machine
+//! allows it.
+
+#![forbid(unsafe_code)]
+
+mod broker;
+mod link;
+mod place;
+mod scene;
+mod the_ground;

@@ -9,6 +9,7 @@ mod adapter;
 mod envelope;
 mod inbox;
 mod model;
+mod nats;
 mod options;
 mod subject;
 
@@ -19,5 +20,6 @@ pub use adapter::{
 pub use envelope::{BadEnvelope, Body, Envelope, MessageId, Recipient};
 pub use inbox::{Inbox, InboxSender, Incoming};
 pub use model::{Model, ModelBroker, ModelFault};
+pub use nats::NatsBroker;
 pub use options::{BrokerKind, BrokerPassword, BrokerTls, Cluster, Credentials};
 pub use subject::Subject;

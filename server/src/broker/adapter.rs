@@ -139,6 +139,8 @@ pub struct Appended {
 pub struct ReadLog {
     /// The room.
     pub room: Arc<str>,
+    /// What its log keeps, as whoever appends to it says: a broker may keep logs apart by that.
+    pub keep: KeptInLog,
     /// Entries with offsets above this one.
     pub after: u64,
     /// Up to this many, the oldest of them: 1 to 1,000.
@@ -150,7 +152,8 @@ pub struct ReadLog {
 pub struct LogPage {
     /// The log's. 0: there is no such log.
     pub epoch: u64,
-    /// The newest offset that was given.
+    /// The newest offset that was given. Without entries, and if the broker does not know it any
+    /// more: one that no later entry has, and [`ReadLog::after`] where nothing can be missing.
     pub newest: u64,
     /// In order.
     pub entries: Vec<LogEntry>,

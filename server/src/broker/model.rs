@@ -320,6 +320,7 @@ mod tests {
         assert!(again.is_ok_and(|appended| appended.is_duplicate && appended.offset == 1));
         let read = |after| {
             node.read(ReadLog {
+                keep: KEEP,
                 room: "r".into(),
                 after,
                 limit: 2,

@@ -40,7 +40,7 @@ pub struct Cluster {
 pub enum BrokerKind {
     /// Redis 6.2 or newer, or Valkey.
     Redis,
-    /// NATS 2.10 or newer, with JetStream for ordered rooms.
+    /// NATS 2.9 or newer, with JetStream for ordered rooms.
     Nats,
 }
 

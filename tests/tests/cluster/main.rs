@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod contract;
 mod link;
 mod place;
 mod scene;

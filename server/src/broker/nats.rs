@@ -1,0 +1,110 @@
+//! The adapter for NATS: plain subjects between nodes, and JetStream for the logs of ordered rooms.
+//!
+//! A room's subject is subscribed to by itself. What is appended to its log goes to a stream of
+//! JetStream, and the server republishes what it has stored to that subject, so who hears a room
+//! needs no consumer, and nobody reads a stream that holds other rooms, too. The client is our own
+//! (`client`): a message of the data path goes from the connection to the inbox without a queue in
+//! between, and each connection that broke is known as a loss.
+
+mod client;
+mod connection;
+mod dial;
+mod jetstream;
+mod log;
+mod login;
+mod state;
+mod subjects;
+mod wire;
+
+use crate::broker::adapter::{
+    Append, Appended, Broker, BrokerError, Link, LogPage, Outbound, ReadLog,
+};
+use crate::broker::inbox::{InboxSender, Incoming};
+use crate::broker::nats::client::NatsClient;
+use crate::broker::nats::connection::HearNats;
+use crate::broker::nats::dial::NatsDial;
+use crate::broker::nats::log::{NatsLog, place_of_copy};
+use crate::broker::nats::wire::NatsMessage;
+use crate::broker::options::Cluster;
+use crate::broker::subject::Subject;
+use tokio::sync::watch;
+
+/// The way to a NATS server. It ends with this.
+pub struct NatsBroker {
+    client: NatsClient,
+    log: NatsLog,
+    prefix: String,
+}
+
+impl NatsBroker {
+    /// Begins to connect, on the runtime that this is called on. What comes in goes to the inbox.
+    ///
+    /// # Errors
+    /// For the operator: what of the configuration cannot be used.
+    pub fn start(cluster: &Cluster, inbox: InboxSender) -> Result<NatsBroker, String> {
+        Ok(NatsBroker {
+            client: NatsClient::start(NatsDial::new(cluster)?, NatsIntoInbox(inbox)),
+            log: NatsLog::new(&cluster.prefix),
+            prefix: cluster.prefix.clone(),
+        })
+    }
+
+    fn subject(&self, address: &Subject) -> Result<String, BrokerError> {
+        let subject = subjects::subject(&self.prefix, address);
+        subject.ok_or_else(|| BrokerError::Refused("the name is too long for a subject".into()))
+    }
+
+    fn subjects(&self, addresses: &[Subject]) -> Result<Vec<String>, BrokerError> {
+        addresses
+            .iter()
+            .map(|address| self.subject(address))
+            .collect()
+    }
+}
+
+/// Brings what comes in to the bridge.
+struct NatsIntoInbox(InboxSender);
+
+impl HearNats for NatsIntoInbox {
+    fn hear(&self, message: NatsMessage) {
+        let place = place_of_copy(&message);
+        // The inbox counts what finds no room. Without a bridge the adapter is about to end.
+        _ = self.0.offer(Incoming {
+            payload: message.payload,
+            place,
+        });
+    }
+}
+
+impl Broker for NatsBroker {
+    async fn subscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
+        self.client.subscribe(&self.subjects(subjects)?).await
+    }
+
+    async fn unsubscribe(&self, subjects: &[Subject]) -> Result<(), BrokerError> {
+        let subjects = self.subjects(subjects)?;
+        self.client.unsubscribe(subjects.iter().map(String::as_str));
+        Ok(())
+    }
+
+    async fn publish(&self, batch: &[Outbound]) -> Result<(), BrokerError> {
+        let subjects = batch.iter().map(|message| self.subject(&message.subject));
+        let subjects = subjects.collect::<Result<Vec<String>, BrokerError>>()?;
+        let payloads = batch.iter().map(|message| &message.payload[..]);
+        self.client
+            .publish(subjects.into_iter().zip(payloads))
+            .await
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, BrokerError> {
+        self.log.append(&self.client, &append).await
+    }
+
+    async fn read(&self, read: ReadLog) -> Result<LogPage, BrokerError> {
+        self.log.read(&self.client, &read).await
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.client.link()
+    }
+}

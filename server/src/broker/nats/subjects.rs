@@ -1,0 +1,159 @@
+//! Where things are at a NATS server: subjects and the names of streams.
+//!
+//! Invariant: two addresses of the bridge never become one subject, whatever their names are, and
+//! no name of a user means a wildcard. Used by the adapter and its log.
+
+use crate::broker::adapter::KeptInLog;
+use crate::broker::nats::wire::SAID_BYTES_MAX;
+use crate::broker::subject::Subject;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Streams that the rooms of one class are spread over. All nodes of a cluster, of all versions,
+/// must agree on it.
+pub(super) const PARTITIONS: u64 = 8;
+
+/// Longest subject: half a line, for a reply and lengths stand in it, too.
+pub(super) const SUBJECT_BYTES_MAX: usize = SAID_BYTES_MAX / 2;
+
+/// The subject of an address. `None`: its name is too long for one.
+pub(super) fn subject(prefix: &str, address: &Subject) -> Option<String> {
+    let subject = match address {
+        Subject::Room(name) => format!("{prefix}.room.{}", escaped(name)),
+        Subject::User(name) => format!("{prefix}.user.{}", escaped(name)),
+        Subject::Everyone => format!("{prefix}.everyone"),
+        Subject::Nodes => format!("{prefix}.nodes"),
+        Subject::Node(run) => format!("{prefix}.node.{run:x}"),
+    };
+    (subject.len() <= SUBJECT_BYTES_MAX).then_some(subject)
+}
+
+/// A name as one token of a subject: without what separates tokens, what is a wildcard, and white
+/// space. Bytes that are none of ASCII stay.
+pub(super) fn escaped(name: &str) -> String {
+    let mut token = String::with_capacity(name.len());
+    for letter in name.chars() {
+        match letter {
+            '\0'..=' ' | '\x7f' | '.' | '*' | '>' | '%' => {
+                _ = write!(token, "%{:02X}", u32::from(letter));
+            }
+            _ => token.push(letter),
+        }
+    }
+    // A token cannot be empty.
+    if token.is_empty() {
+        "%".to_owned()
+    } else {
+        token
+    }
+}
+
+/// Where the log of a room is: the stream of its class and partition. JetStream's limits are a
+/// stream's, so rooms that keep other things are in other streams.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct NatsStreamPlace {
+    /// `e1000-t300000`: entries, and milliseconds.
+    class: String,
+    partition: u64,
+}
+
+impl NatsStreamPlace {
+    pub(super) fn of(room: &str, keep: &KeptInLog) -> NatsStreamPlace {
+        NatsStreamPlace {
+            class: format!("e{}-t{}", keep.entries_max, milliseconds(keep.ttl)),
+            partition: hash(room) % PARTITIONS,
+        }
+    }
+
+    /// What the stream takes: one token, the room, behind this.
+    pub(super) fn subjects(&self, prefix: &str) -> String {
+        format!("{prefix}.log.{}.{}", self.class, self.partition)
+    }
+
+    /// The subject that a room's entries are appended by.
+    pub(super) fn subject(&self, prefix: &str, room: &str) -> Option<String> {
+        let subject = format!("{}.{}", self.subjects(prefix), escaped(room));
+        (subject.len() <= SUBJECT_BYTES_MAX).then_some(subject)
+    }
+
+    /// The name of its stream in this epoch: who sees the name knows the epoch.
+    pub(super) fn stream(&self, prefix: &str, epoch: u64) -> String {
+        format!("{prefix}-log-{}-{}-{epoch:x}", self.class, self.partition)
+    }
+}
+
+/// The epoch in the name of a stream of ours.
+pub(super) fn epoch_of(stream: &str) -> Option<u64> {
+    let (_, epoch) = stream.rsplit_once('-')?;
+    let epoch = u64::from_str_radix(epoch, 16).ok()?;
+    (1..1 << 60).contains(&epoch).then_some(epoch)
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// FNV-1a: all nodes of a cluster must agree on it.
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_become_one_token_each_and_stay_apart() {
+        let names = [
+            "chat:a", "chat.a", "chat a", "chat*a", "chat>a", "chat%a", "chat%2Ea", "*", ">", "",
+            "%", "%25", "ä", "\u{a0}", "a\tb", "..", ".",
+        ];
+        let mut seen = HashSet::new();
+        for name in names {
+            for address in [Subject::Room(name.into()), Subject::User(name.into())] {
+                let subject = subject("p", &address).expect("short");
+                assert_eq!(subject.split('.').count(), 3, "{subject}");
+                assert!(!subject.contains([' ', '*', '>', '\t']), "{subject}");
+                assert!(
+                    subject.split('.').all(|token| !token.is_empty()),
+                    "{subject}"
+                );
+                assert!(seen.insert(subject), "{name:?}");
+            }
+        }
+        for address in [
+            Subject::Everyone,
+            Subject::Nodes,
+            Subject::Node(1),
+            Subject::Node(16),
+        ] {
+            assert!(seen.insert(subject("p", &address).expect("short")));
+        }
+        let longest = Subject::Room(" ".repeat(255).into());
+        assert!(subject(&"p".repeat(64), &longest).is_some());
+        assert_eq!(subject("p", &Subject::Room("x".repeat(4096).into())), None);
+    }
+
+    #[test]
+    fn a_stream_s_name_tells_its_epoch() {
+        let keep = KeptInLog {
+            entries_max: 1000,
+            ttl: Duration::from_secs(300),
+            epoch_ttl: Duration::from_secs(3600),
+        };
+        // All nodes of all versions must find the same stream, so these are fixed.
+        let place = NatsStreamPlace::of("chat:lobby", &keep);
+        assert_eq!(place.stream("sc", 0x1f), "sc-log-e1000-t300000-1-1f");
+        assert_eq!(
+            place.subject("sc", "chat:lobby").as_deref(),
+            Some("sc.log.e1000-t300000.1.chat:lobby")
+        );
+        assert_eq!(epoch_of("sc-log-e1000-t300000-1-1f"), Some(0x1f));
+        for none in ["", "x", "a-0", "a-", "a-1000000000000000", "a-xyz", "KV_a"] {
+            assert_eq!(epoch_of(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,501 @@
+//! What the adapters of brokers promise (`shardcast::broker::Broker`), against the real brokers.
+
+use crate::broker::{Broker, Kind};
+use crate::link::{Link, Weather};
+use crate::scene::{run, until};
+use bytes::Bytes;
+use shardcast::broker::{
+    Append, Appended, Broker as Adapter, BrokerError, BrokerKind, BrokerPassword, Cluster, Inbox,
+    InboxSender, Incoming, KeptInLog, LogEntry, LogPlace, NatsBroker, Outbound, ReadLog, Subject,
+};
+use shardcast_tests::{Certificates, SERVERS};
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+const KEEP: KeptInLog = KeptInLog {
+    entries_max: 50,
+    ttl: Duration::from_secs(600),
+    epoch_ttl: Duration::from_secs(3600),
+};
+
+const WINDOW: Duration = Duration::from_secs(120);
+
+/// A broker behind a link, and how nodes of its kind come to it.
+struct Ground<A> {
+    broker: Broker,
+    link: Link,
+    kind: Kind,
+    start: fn(&Cluster, InboxSender) -> Result<A, String>,
+}
+
+/// One node's adapter with its inbox.
+struct Node<A> {
+    adapter: A,
+    inbox: Inbox,
+    came: Vec<Incoming>,
+}
+
+impl<A: Adapter> Ground<A> {
+    fn new(kind: Kind, start: fn(&Cluster, InboxSender) -> Result<A, String>) -> Ground<A> {
+        Ground::before(Broker::start(kind), kind, start)
+    }
+
+    fn before(
+        broker: Broker,
+        kind: Kind,
+        start: fn(&Cluster, InboxSender) -> Result<A, String>,
+    ) -> Ground<A> {
+        let link = Link::before(broker.address(), IpAddr::from(Ipv4Addr::LOCALHOST));
+        Ground {
+            broker,
+            link,
+            kind,
+            start,
+        }
+    }
+
+    /// A node that is connected.
+    async fn node(&self) -> Node<A> {
+        let node = self.node_with(|_| {});
+        node.connected().await;
+        node
+    }
+
+    /// A node whose options are changed.
+    fn node_with(&self, change: impl FnOnce(&mut Cluster)) -> Node<A> {
+        let kind = match self.kind {
+            Kind::Nats => BrokerKind::Nats,
+            Kind::Redis => BrokerKind::Redis,
+        };
+        let url = format!("{}://{}", self.kind.name(), self.link.address());
+        let (sender, inbox) = Inbox::new(65_536, 64 << 20);
+        let mut cluster = Cluster::new(kind, url, "node");
+        change(&mut cluster);
+        let adapter = (self.start)(&cluster, sender);
+        Node {
+            adapter: adapter.expect("good options"),
+            inbox,
+            came: Vec::new(),
+        }
+    }
+}
+
+impl<A: Adapter> Node<A> {
+    async fn connected(&self) {
+        let link = self.adapter.link();
+        until("it connects", || link.borrow().connected).await;
+    }
+
+    async fn publish(&self, subject: &Subject, words: &[&str]) {
+        let batch: Vec<Outbound> = words
+            .iter()
+            .map(|words| Outbound {
+                subject: subject.clone(),
+                payload: Bytes::copy_from_slice(words.as_bytes()),
+            })
+            .collect();
+        let published = self.adapter.publish(&batch).await;
+        published.expect("the link stands");
+    }
+
+    /// What came in, once so much has.
+    async fn hears(&mut self, count: usize) -> Vec<String> {
+        while self.came.len() < count {
+            let more = self.inbox.recv_many(&mut self.came, 1000);
+            let more = tokio::time::timeout(shardcast_patience::PATIENCE, more).await;
+            assert!(more.expect("it comes in time"), "the adapter lives");
+        }
+        let came = std::mem::take(&mut self.came).into_iter();
+        came.map(|message| String::from_utf8_lossy(&message.payload).into_owned())
+            .collect()
+    }
+
+    async fn append(
+        &self,
+        room: &str,
+        words: &str,
+        key: Option<&str>,
+    ) -> Result<Appended, BrokerError> {
+        self.adapter.append(entry(room, words, key)).await
+    }
+
+    async fn read(&self, room: &str, after: u64, limit: u32) -> shardcast::broker::LogPage {
+        let read = ReadLog {
+            room: room.into(),
+            keep: KEEP,
+            after,
+            limit,
+        };
+        self.adapter.read(read).await.expect("the link stands")
+    }
+}
+
+fn entry(room: &str, words: &str, key: Option<&str>) -> Append {
+    Append {
+        room: room.into(),
+        payload: Bytes::copy_from_slice(words.as_bytes()),
+        key: key.map(|key| (Arc::from(key), WINDOW)),
+        keep: KEEP,
+    }
+}
+
+fn words(entries: &[LogEntry]) -> Vec<&str> {
+    let words = entries
+        .iter()
+        .map(|entry| std::str::from_utf8(&entry.payload));
+    words
+        .map(|words| words.expect("as it was written"))
+        .collect()
+}
+
+/// Each entry names the one before.
+#[track_caller]
+fn assert_chain(places: &[LogPlace], mut before: u64) {
+    for place in places {
+        assert!(place.offset > before, "{places:?}");
+        assert_eq!(place.previous, before, "{places:?}");
+        before = place.offset;
+    }
+}
+
+async fn plain_messages<A: Adapter>(ground: Ground<A>) {
+    let (near, mut far) = (ground.node().await, ground.node().await);
+    // Names that a broker gives a meaning to, and addresses of each sort.
+    let names = [
+        "a", "a.b", "a b", "*", ">", "a.*", "{a}", "%2E", "ä\u{a0}", "[a]", "?", "\\",
+    ];
+    let mut subjects: Vec<Subject> = names
+        .iter()
+        .map(|name| Subject::Room((*name).into()))
+        .collect();
+    subjects.extend(names.iter().map(|name| Subject::User((*name).into())));
+    subjects.extend([
+        Subject::Everyone,
+        Subject::Nodes,
+        Subject::Node(7),
+        Subject::Node(u64::MAX),
+    ]);
+    far.adapter
+        .subscribe(&subjects)
+        .await
+        .expect("the link stands");
+    // A second time changes nothing.
+    far.adapter
+        .subscribe(&subjects)
+        .await
+        .expect("the link stands");
+    for (number, subject) in subjects.iter().enumerate() {
+        near.publish(subject, &[&number.to_string()]).await;
+    }
+    // One of them is asked for by its own alone, and nothing of the others'.
+    let all: Vec<String> = (0..subjects.len())
+        .map(|number| number.to_string())
+        .collect();
+    let heard: HashSet<String> = far.hears(all.len()).await.into_iter().collect();
+    assert_eq!(heard, all.into_iter().collect());
+    far.adapter
+        .unsubscribe(&subjects[1..])
+        .await
+        .expect("the link stands");
+    // Nobody hears what is not subscribed to: the last comes alone.
+    far.adapter
+        .subscribe(&subjects[..1])
+        .await
+        .expect("the link stands");
+    for subject in &subjects[1..] {
+        near.publish(subject, &["unheard"]).await;
+    }
+    let many: Vec<String> = (0..5_000).map(|number| number.to_string()).collect();
+    let said: Vec<&str> = many.iter().map(String::as_str).collect();
+    for batch in said.chunks(700) {
+        near.publish(&subjects[0], batch).await;
+    }
+    assert_eq!(far.hears(many.len()).await, many);
+}
+
+async fn logs<A: Adapter>(ground: Ground<A>) {
+    let (near, mut far) = (ground.node().await, ground.node().await);
+    assert_eq!(near.read("log:a", 0, 10).await.entries.len(), 0);
+    far.adapter
+        .subscribe(&[Subject::Room("log:a".into())])
+        .await
+        .expect("the link stands");
+    let mut places = Vec::new();
+    for number in 0..20 {
+        // Rooms between, so that offsets skip where the broker lets them.
+        let appended = near.append("log:a", &format!("a{number}"), None).await;
+        let appended = appended.expect("appended");
+        places.push((appended.epoch, appended.offset));
+        near.append("log:b", &format!("b{number}"), None)
+            .await
+            .expect("appended");
+    }
+    while far.came.len() < 20 {
+        assert!(far.inbox.recv_many(&mut far.came, 100).await);
+    }
+    let heard: Vec<LogPlace> = far
+        .came
+        .drain(..)
+        .filter_map(|message| message.place)
+        .collect();
+    let told: Vec<(u64, u64)> = heard
+        .iter()
+        .map(|place| (place.epoch, place.offset))
+        .collect();
+    assert_eq!(told, places);
+    assert_chain(&heard, 0);
+    // In pages, from the beginning and from the middle.
+    let mut read = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = far.read("log:a", after, 7).await;
+        assert_eq!((page.epoch, page.newest), (places[19].0, places[19].1));
+        assert!(page.entries.len() <= 7);
+        let Some(last) = page.entries.last() else {
+            break;
+        };
+        after = last.place.offset;
+        read.extend(page.entries);
+    }
+    let expected: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
+    assert_eq!(words(&read), expected);
+    let read: Vec<LogPlace> = read.iter().map(|entry| entry.place).collect();
+    assert_eq!(read, heard);
+    let page = far.read("log:a", places[9].1, 1000).await;
+    assert_eq!(words(&page.entries), expected[10..]);
+    assert_eq!(page.entries[0].place.previous, places[9].1);
+    // A key that is known is answered with the first place, in its own room only.
+    let first = near
+        .append("log:a", "once", Some("k .*>"))
+        .await
+        .expect("appended");
+    let again = far
+        .append("log:a", "twice", Some("k .*>"))
+        .await
+        .expect("appended");
+    assert!(again.is_duplicate && !first.is_duplicate);
+    assert_eq!((again.epoch, again.offset), (first.epoch, first.offset));
+    let other = near
+        .append("log:b", "once", Some("k .*>"))
+        .await
+        .expect("appended");
+    assert!(!other.is_duplicate);
+    let page = far.read("log:a", places[19].1, 10).await;
+    assert_eq!(words(&page.entries), ["once"]);
+}
+
+async fn trimmed_logs<A: Adapter>(ground: Ground<A>) {
+    let node = ground.node().await;
+    let first = node.append("log:t", "first", None).await.expect("appended");
+    let second = node
+        .append("log:t", "second", None)
+        .await
+        .expect("appended");
+    for number in 0..200 {
+        node.append("log:t", &number.to_string(), None)
+            .await
+            .expect("appended");
+    }
+    // A gap is seen: what comes first does not name what the reader had.
+    let page = node.read("log:t", second.offset, 1000).await;
+    assert!(
+        (50..190).contains(&page.entries.len()),
+        "{}",
+        page.entries.len()
+    );
+    assert!(page.entries[0].place.previous > second.offset);
+    assert_eq!(words(&page.entries).last(), Some(&"199"));
+    let page = node.read("log:t", first.offset - 1, 1000).await;
+    assert!(page.entries[0].place.previous > first.offset);
+    let last = page.entries.last().expect("entries").place;
+    let page = node.read("log:t", last.previous, 1000).await;
+    assert_eq!(page.entries[0].place, last);
+    assert_eq!(page.entries.len(), 1);
+}
+
+async fn losses<A: Adapter>(mut ground: Ground<A>) {
+    let (near, mut far) = (ground.node().await, ground.node().await);
+    let room = Subject::Room("log:l".into());
+    far.adapter
+        .subscribe(std::slice::from_ref(&room))
+        .await
+        .expect("the link stands");
+    let kept = near
+        .append("log:l", "kept", Some("k"))
+        .await
+        .expect("appended");
+    far.hears(1).await;
+    for fault in 0..4 {
+        let link = far.adapter.link();
+        let before = link.borrow().losses;
+        match fault {
+            0 => ground.link.set(Weather::Cut),
+            1 => ground.link.set(Weather::Silent),
+            2 => ground.broker.kill(),
+            _ => ground.broker.freeze(),
+        }
+        until("the loss is noticed", || !link.borrow().connected).await;
+        assert!(link.borrow().losses > before, "{fault}");
+        let refused = far.append("log:l", "refused", None).await;
+        assert_eq!(refused.err(), Some(BrokerError::Lost));
+        let refused = far.adapter.publish(&[]).await;
+        assert_eq!(refused.err(), Some(BrokerError::Lost));
+        match fault {
+            0 | 1 => ground.link.set(Weather::Fair),
+            2 => ground.broker.restart(),
+            _ => ground.broker.thaw(),
+        }
+        far.connected().await;
+        near.connected().await;
+        let subscribed = far.adapter.subscribe(std::slice::from_ref(&room)).await;
+        subscribed.expect("the link stands");
+        near.publish(&room, &["again"]).await;
+        while far.hears(1).await.last().map(String::as_str) != Some("again") {}
+        // What was acknowledged is there, and so is its key.
+        let page = far.read("log:l", 0, 10).await;
+        assert_eq!(page.epoch, kept.epoch);
+        assert_eq!(words(&page.entries), ["kept"]);
+        let again = near
+            .append("log:l", "kept", Some("k"))
+            .await
+            .expect("appended");
+        assert_eq!((again.is_duplicate, again.offset), (true, kept.offset));
+    }
+}
+
+async fn large_messages<A: Adapter>(ground: Ground<A>) {
+    let (near, mut far) = (ground.node().await, ground.node().await);
+    let room = Subject::Room("large".into());
+    far.adapter
+        .subscribe(std::slice::from_ref(&room))
+        .await
+        .expect("the link stands");
+    let large = "x".repeat(900 << 10);
+    for _ in 0..20 {
+        near.publish(&room, &[&large]).await;
+    }
+    assert!(far.hears(20).await.iter().all(|heard| *heard == large));
+    let appended = near
+        .append("large", &large, Some("k"))
+        .await
+        .expect("appended");
+    let page = far.read("large", 0, 10).await;
+    assert_eq!(page.newest, appended.offset);
+    assert_eq!(words(&page.entries), [large]);
+}
+
+macro_rules! promises {
+    ($($name:ident: $scenario:ident),* $(,)?) => {
+        mod nats {
+            $(#[test]
+            fn $name() {
+                if super::Kind::Nats.is_here() {
+                    super::run(async {
+                        let ground = super::Ground::new(super::Kind::Nats, super::NatsBroker::start);
+                        super::$scenario(ground).await;
+                    });
+                }
+            })*
+        }
+    };
+}
+
+promises! {
+    plain_messages_reach_their_subject_in_order: plain_messages,
+    a_log_has_places_pages_and_keys: logs,
+    a_log_that_was_trimmed_says_so: trimmed_logs,
+    losses_are_told_and_nothing_acknowledged_is_gone: losses,
+    large_messages_pass: large_messages,
+}
+
+#[test]
+fn a_message_that_nats_does_not_take_is_too_large() {
+    if !Kind::Nats.is_here() {
+        return;
+    }
+    run(async {
+        let ground = Ground::new(Kind::Nats, NatsBroker::start);
+        let node = ground.node().await;
+        let large = "x".repeat((1 << 20) + 1);
+        let message = Outbound {
+            subject: Subject::Everyone,
+            payload: large.clone().into(),
+        };
+        let refused = node.adapter.publish(&[message]).await;
+        assert_eq!(refused.err(), Some(BrokerError::TooLarge));
+        let refused = node.append("r", &large[1..], Some("k")).await;
+        assert_eq!(refused.err(), Some(BrokerError::TooLarge));
+        node.append("r", "small", Some("k"))
+            .await
+            .expect("appended");
+    });
+}
+
+/// Whether a node comes in at this server, where others that cannot are refused and go on trying.
+async fn comes_in(arguments: &[&str], change: impl Fn(&mut Cluster)) {
+    let broker = Broker::start_with(Kind::Nats, arguments);
+    let ground = Ground::before(broker, Kind::Nats, NatsBroker::start);
+    let stranger = ground.node_with(|_| {});
+    let near = ground.node_with(&change);
+    // The first server of two is nowhere.
+    let far = ground.node_with(|cluster| {
+        change(cluster);
+        let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let nowhere = nowhere.local_addr().expect("it listens").port();
+        cluster
+            .urls
+            .insert(0, format!("nats://127.0.0.1:{nowhere}"));
+    });
+    near.connected().await;
+    far.connected().await;
+    assert!(!stranger.adapter.link().borrow().connected);
+    let mut far = far;
+    far.adapter
+        .subscribe(&[Subject::Everyone])
+        .await
+        .expect("the link stands");
+    near.publish(&Subject::Everyone, &["hello"]).await;
+    assert_eq!(far.hears(1).await, ["hello"]);
+}
+
+#[test]
+fn nodes_come_to_nats_as_themselves() {
+    if !Kind::Nats.is_here() {
+        return;
+    }
+    let certificates = Certificates::make();
+    let [server, authority] =
+        [SERVERS[0], "authority"].map(|name| certificates.file(&format!("{name}.pem")));
+    let key = certificates.file(&format!("{}.key", SERVERS[0]));
+    let password = |words: &str| Some(BrokerPassword(words.to_owned()));
+    run(async {
+        comes_in(&["--user", "ann", "--pass", "secret"], |cluster| {
+            cluster.credentials.user = Some("ann".to_owned());
+            cluster.credentials.password = password("secret");
+        })
+        .await;
+        comes_in(&["--auth", "token"], |cluster| {
+            cluster.credentials.password = password("token");
+        })
+        .await;
+        let tls = [
+            "--tlsverify",
+            "--tlscert",
+            &server,
+            "--tlskey",
+            &key,
+            "--tlscacert",
+            &authority,
+        ];
+        comes_in(&tls, |cluster| {
+            let url = &mut cluster.urls[0];
+            *url = url.replace("nats://127.0.0.1", "tls://localhost");
+            cluster.tls.ca = Some(PathBuf::from(&authority));
+            cluster.tls.certificate = Some((PathBuf::from(&server), PathBuf::from(&key)));
+        })
+        .await;
+    });
+}

@@ -10,6 +10,7 @@ mod crowd;
 mod deadlines;
 mod deferred;
 mod deliver;
+mod draining;
 mod frames;
 mod idleness;
 mod inflate;
@@ -49,13 +50,17 @@ use crate::events::{self, Event, EventKind, Events};
 use crate::message::lane::Mailbox;
 use crate::shard::bulk::Bulk;
 use crate::shard::crowd::Crowd;
+use crate::shard::draining::Draining;
 use crate::shard::idleness::Idleness;
 use crate::shard::pace::Pace;
 use crate::topic::log::journal::RestoredLog;
+use crate::types::close_reason::CloseReason;
 use crate::types::ticket::Ticket;
 use bytes::Bytes;
+use shardcast_protocol::close::CloseCode;
 use std::collections::VecDeque;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -83,7 +88,7 @@ pub struct Shard<A: Application, D: Driver> {
     due: VecDeque<Ticket>,
     /// Connections whose application asked to be woken by now.
     woken: VecDeque<Ticket>,
-    drain: Option<VecDeque<Ticket>>,
+    drain: Option<Draining>,
     idleness: Idleness,
     pace: Pace,
 }
@@ -194,10 +199,15 @@ impl<A: Application, D: Driver> Shard<A, D> {
     /// Stops accepting; every connection is told, closed with 1001, and given the close deadline.
     /// Who is accepted and not open yet is answered first, within a second of its accept.
     pub fn start_drain(&mut self, listeners: StopAccept) {
+        self.start_paced_drain(listeners, NonZeroU32::MAX);
+    }
+
+    /// The same, closing so many each second.
+    pub fn start_paced_drain(&mut self, listeners: StopAccept, pace: NonZeroU32) {
         if self.drain.is_none() {
             self.driver.stop_accepting(listeners);
             let open = self.core.connections.slots.in_phase(Phase::Open);
-            self.drain = Some(open.collect());
+            self.drain = Some(Draining::new(open, pace, self.core.connections.now));
             self.hurry_requests();
             let waiting = self.core.connections.slots.in_phase(Phase::Authenticating);
             for ticket in waiting.collect::<Vec<_>>() {
@@ -256,10 +266,8 @@ impl<A: Application, D: Driver> Shard<A, D> {
             core.topics.awaited && core.topics.awaits_turn(&core.connections.slots, *ticket)
         };
         let parked = !core.mail.is_congested() && !self.parked.iter().all(awaits);
-        let draining = self
-            .drain
-            .as_ref()
-            .is_some_and(|tickets| !tickets.is_empty());
+        let next_close = self.drain.as_ref().and_then(Draining::due);
+        let draining = next_close.is_some_and(|due| due <= core.connections.now);
         let handshakes = core.egress.tls.has_waiting() || self.crowd.is_waiting();
         let pending_work = !core.connections.pending_work.finish.is_empty()
             || !core.connections.pending_work.kick.is_empty();
@@ -288,6 +296,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
         let until = sooner(latest, core.connections.timers.next_deadline());
         let until = sooner(until, core.topics.next_look());
         let until = sooner(until, core.connections.pauses.next_end());
+        let until = sooner(until, next_close);
         Wait::Until(sooner(until, self.idleness.next_look()))
     }
 
@@ -442,20 +451,16 @@ impl<A: Application, D: Driver> Shard<A, D> {
         /// Connections told per tick.
         const CLOSES_PER_TICK: usize = 256;
         for _ in 0..CLOSES_PER_TICK {
-            let Some(ticket) = self.drain.as_mut().and_then(VecDeque::pop_front) else {
+            let now = self.core.connections.now;
+            let Some(ticket) = self.drain.as_mut().and_then(|drain| drain.next(now)) else {
                 return;
             };
             if self.core.connections.slots.phase(ticket) == Phase::Open {
                 self.call(ticket, None, |application, context, session| {
                     application.draining(context, session)
                 });
-                let code = shardcast_protocol::close::CloseCode::GOING_AWAY;
-                self.core.close(
-                    ticket,
-                    code,
-                    "draining",
-                    crate::types::close_reason::CloseReason::Draining,
-                );
+                let code = CloseCode::GOING_AWAY;
+                (self.core).close(ticket, code, "draining", CloseReason::Draining);
             }
         }
     }

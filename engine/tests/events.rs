@@ -316,6 +316,29 @@ fn ask(engine: &Running, query: Query) -> Answer {
     receiver.recv_timeout(PATIENCE).expect("an answer")
 }
 
+/// Every member of a topic.
+fn members_of(
+    engine: &Running,
+    topic: &TopicName,
+    limit: usize,
+) -> Vec<shardcast_engine::FoundConnection> {
+    pages(limit, |after, limit| {
+        let after = after.map(|one: &shardcast_engine::FoundConnection| one.address);
+        let topic = topic.clone();
+        match ask(
+            engine,
+            Query::Members {
+                topic,
+                after,
+                limit,
+            },
+        ) {
+            Answer::Connections(found) => found,
+            other => panic!("{other:?}"),
+        }
+    })
+}
+
 /// Every page, until there are no more.
 fn pages<T: Ord + Clone>(
     limit: usize,
@@ -371,6 +394,10 @@ fn all_shards_are_asked_a_page_at_a_time() {
         let theirs = clients.iter().map(|client| client.0.local_addr().ok());
         let peers: Vec<_> = found.iter().map(|one| one.peer.address()).collect();
         assert!(theirs.into_iter().all(|address| peers.contains(&address)));
+        let members = |topic: TopicName| members_of(&engine, &topic, limit);
+        assert_eq!(members(room("everybody")), found);
+        assert_eq!(members(room("r7")).len(), 1);
+        assert_eq!(members(TopicName::User("everybody".into())), []);
         let found = pages(limit, |after, limit| {
             let after = after.map(|one: &shardcast_engine::FoundTopic| one.topic.clone());
             match ask(&engine, Query::Topics { after, limit }) {

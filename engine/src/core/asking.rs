@@ -198,6 +198,20 @@ impl Core {
         self.mail.request(home, request);
     }
 
+    /// Another thread wants a topic's log emptied. There is a place for the reply.
+    pub(crate) fn clear_history_from_outside(&mut self, topic: TopicKey, reply: Reply) {
+        let (requester, nothing) = (Requester::Outside(reply), Part::History(None));
+        let key = self.queries.open(self.mail.shard(), requester, nothing);
+        let home = self.mail.home(Some(topic.topic()));
+        (self.mail).request(home, ShardRequest::ClearHistory { topic, key });
+    }
+
+    /// As home of the topic.
+    pub(crate) fn clear_history(&mut self, topic: &TopicKey, key: QueryKey) {
+        let (topics, mut outlet) = self.home();
+        topics.clear_history(&mut outlet, topic, key);
+    }
+
     /// Asks for some members of a topic.
     pub(crate) fn presence(
         &mut self,

@@ -13,6 +13,7 @@ use crate::types::history::HistoryQuery;
 use crate::types::presence::PresenceQuery;
 use crate::types::ticket::Ticket;
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// From any thread of the process.
 pub(crate) enum Command {
@@ -30,6 +31,10 @@ pub(crate) enum Command {
         topic: TopicKey,
         class: LogClass,
         query: HistoryQuery,
+        reply: Reply,
+    },
+    ClearHistory {
+        topic: TopicKey,
         reply: Reply,
     },
     Presence {
@@ -60,6 +65,8 @@ pub(crate) enum Command {
     },
     Drain {
         listeners: StopAccept,
+        /// Connections that the shard closes each second.
+        pace: NonZeroU32,
         subscriber: Subscriber,
     },
 }
@@ -70,6 +77,7 @@ impl fmt::Debug for Command {
             Command::Publish { .. } => "Publish",
             Command::List { .. } => "List",
             Command::History { .. } => "History",
+            Command::ClearHistory { .. } => "ClearHistory",
             Command::Presence { .. } => "Presence",
             Command::Notify { .. } => "Notify",
             Command::Admit { .. } => "Admit",

@@ -62,6 +62,11 @@ pub(crate) enum ShardRequest {
         key: QueryKey,
         query: Box<HistoryQuery>,
     },
+    /// Another thread wants the topic's log emptied.
+    ClearHistory {
+        topic: TopicKey,
+        key: QueryKey,
+    },
     /// Some members of a topic that keeps presence.
     Presence {
         topic: TopicKey,

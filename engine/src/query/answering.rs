@@ -24,6 +24,14 @@ impl Query {
                 let found = find_connections(topics, slots, mail, *after, *limit);
                 (Part::Connections(found), shards)
             }
+            Query::Members {
+                topic,
+                after,
+                limit,
+            } => {
+                let found = find_members(topics, slots, mail, (topic.topic(), *after), *limit);
+                (Part::Connections(found), shards)
+            }
             Query::Topics { after, limit } => {
                 let found = find_topics(topics, after.as_ref(), *limit);
                 (Part::Topics(found), shards)
@@ -44,19 +52,45 @@ fn find_connections(
     let open = slots.in_phase(Phase::Open);
     let open = open.map(|ticket| mail.address(ticket)).filter(behind);
     // They come in order: one more tells whether there are more.
-    let found = open.take(limit + 1).map(|address| FoundConnection {
+    let found = open.take(limit + 1);
+    Found::first(found.map(|address| found_at(topics, slots, address)), limit)
+}
+
+fn found_at(topics: &Topics, slots: &Slots, address: Address) -> FoundConnection {
+    FoundConnection {
         address,
         peer: slots.peer(address.ticket.slot),
         user: topics.user(slots, address.ticket),
-    });
-    Found::first(found, limit)
+    }
+}
+
+fn find_members(
+    topics: &Topics,
+    slots: &Slots,
+    mail: &Mailbox,
+    (topic, after): (Topic<'_>, Option<Address>),
+    limit: usize,
+) -> Found<FoundConnection> {
+    let behind = |address: &Address| after.is_none_or(|after| place(*address) > place(after));
+    let members = topics
+        .local
+        .tickets(topic)
+        .map(|ticket| mail.address(ticket));
+    let is_open = |address: &Address| slots.phase(address.ticket) == Phase::Open;
+    let members = members.filter(|address| behind(address) && is_open(address));
+    let make = |address: Address| found_at(topics, slots, address);
+    Found::select(members.collect(), limit, |address| place(*address), make)
 }
 
 fn find_topics(topics: &Topics, after: Option<&TopicName>, limit: usize) -> Found<FoundTopic> {
-    let found = topics.homes.iter();
-    let found = found.map(|(topic, _, members)| FoundTopic { topic, members });
-    let behind = |found: &FoundTopic| after.is_none_or(|after| found.topic > *after);
-    Found::first(found.filter(behind), limit)
+    let after = after.map(TopicName::topic);
+    let found = topics.homes.by_name();
+    let behind = found.filter(|(topic, _)| after.is_none_or(|after| *topic > after));
+    let make = |(topic, members): (Topic<'_>, u32)| FoundTopic {
+        topic: topic.to_name(),
+        members,
+    };
+    Found::select(behind.collect(), limit, |(topic, _)| *topic, make)
 }
 
 fn find_topic(topics: &Topics, topic: &TopicName) -> TopicDetail {

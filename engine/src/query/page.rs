@@ -4,7 +4,7 @@
 //! The shard that is asked passes the question to all shards and puts their parts together
 //! ([`crate::query::gather`]). Each part is what its shard has at the moment at which it answers,
 //! so a page is no picture of one moment; paging on, what stays is seen exactly once. A shard looks
-//! at each of its slots, or topics, and keeps no more than a page of them.
+//! at each of its slots, topics, or members of a topic, and keeps no more than a page of them.
 
 use crate::connection::peer::Peer;
 use crate::topic::key::TopicName;
@@ -21,6 +21,16 @@ pub enum Query {
     /// [`crate::Answer::Connections`].
     Connections {
         /// Those behind this one; it need not exist any more.
+        after: Option<Address>,
+        /// At most so many, 1 to [`Query::ITEMS_MAX`].
+        limit: usize,
+    },
+    /// Open connections that are members of a topic, in the order of their addresses: answered with
+    /// [`crate::Answer::Connections`].
+    Members {
+        /// Whose members.
+        topic: TopicName,
+        /// Those behind this one; it need not be a member any more.
         after: Option<Address>,
         /// At most so many, 1 to [`Query::ITEMS_MAX`].
         limit: usize,
@@ -47,7 +57,9 @@ impl Query {
     /// Items of the page.
     pub(crate) fn limit(&self) -> usize {
         match self {
-            Query::Connections { limit, .. } | Query::Topics { limit, .. } => *limit,
+            Query::Connections { limit, .. }
+            | Query::Members { limit, .. }
+            | Query::Topics { limit, .. } => *limit,
             Query::Topic { .. } => 1,
         }
     }
@@ -159,6 +171,23 @@ impl<T: Ord> Found<T> {
             more,
             limit,
         }
+    }
+
+    /// The first of these, in order of what `key` has of them.
+    pub(crate) fn select<C, K: Ord>(
+        mut candidates: Vec<C>,
+        limit: usize,
+        key: impl Fn(&C) -> K,
+        make: impl FnMut(C) -> T,
+    ) -> Found<T> {
+        let more = candidates.len() > limit;
+        if more {
+            candidates.select_nth_unstable_by(limit, |one, other| key(one).cmp(&key(other)));
+            candidates.truncate(limit);
+        }
+        let mut items: Vec<T> = candidates.into_iter().map(make).collect();
+        items.sort_unstable();
+        Found { items, more, limit }
     }
 
     /// Puts another shard's part in: the first of both.

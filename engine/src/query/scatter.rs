@@ -14,7 +14,9 @@ impl Queries {
         let requester = Requester::Outside(reply);
         let key = self.open(mailbox.shard(), requester, nothing(&query));
         let shards = match &query {
-            Query::Connections { .. } | Query::Topics { .. } => 0..mailbox.shards() as u16,
+            Query::Connections { .. } | Query::Members { .. } | Query::Topics { .. } => {
+                0..mailbox.shards() as u16
+            }
             Query::Topic { topic } => {
                 let home = mailbox.home(Some(topic.topic()));
                 home..home + 1
@@ -31,7 +33,9 @@ impl Queries {
 /// What it is if nobody has anything to add.
 fn nothing(query: &Query) -> Part {
     match query {
-        Query::Connections { limit, .. } => Part::Connections(Found::none(*limit)),
+        Query::Connections { limit, .. } | Query::Members { limit, .. } => {
+            Part::Connections(Found::none(*limit))
+        }
         Query::Topics { limit, .. } => Part::Topics(Found::none(*limit)),
         Query::Topic { topic } => Part::Topic(Box::new(TopicDetail {
             topic: topic.clone(),

@@ -148,6 +148,17 @@ impl Handle {
         })
     }
 
+    /// Has a topic's log forget what it keeps: its epoch and its offsets go on, and who reads it is
+    /// told what is gone. Replies with [`crate::Answer::History`], which has the log's position and
+    /// nothing else; offset 0 and epoch 0 where there is no log.
+    ///
+    /// # Errors
+    /// Nothing was asked, and `reply` is dropped.
+    pub fn clear_history(&self, topic: Topic<'_>, reply: Reply) -> Result<(), Refused> {
+        let topic = TopicKey::new(topic);
+        self.ask(Command::ClearHistory { topic, reply })
+    }
+
     /// Asks who is in a room that keeps presence: replies with [`crate::Answer::Present`].
     ///
     /// # Errors

@@ -60,6 +60,9 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let requester = Requester::Outside(reply);
                 self.core.post_history(topic, class, query, requester);
             }
+            Command::ClearHistory { topic, reply } => {
+                self.core.clear_history_from_outside(topic, reply);
+            }
             Command::Presence {
                 topic,
                 query,
@@ -77,10 +80,11 @@ impl<A: Application, D: Driver> Shard<A, D> {
             Command::Subscribe { subscriber } => self.core.events.add(subscriber),
             Command::Drain {
                 listeners,
+                pace,
                 subscriber,
             } => {
                 self.core.events.admit(subscriber);
-                self.start_drain(listeners);
+                self.start_paced_drain(listeners, pace);
             }
         }
     }
@@ -194,6 +198,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
                 let (topics, mut outlet) = core.home();
                 topics.read_history(&mut outlet, &topic, class, key, &query);
             }
+            ShardRequest::ClearHistory { topic, key } => core.clear_history(&topic, key),
             ShardRequest::CatchUp(ask) => {
                 let (topics, mut outlet) = core.home();
                 topics.answer_cursor(&mut outlet, *ask);

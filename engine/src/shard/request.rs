@@ -307,7 +307,7 @@ impl<A: Application, D: Driver> Shard<A, D> {
             application.opened(context, session)
         });
         if let Some(drain) = &mut self.drain {
-            drain.push_back(ticket);
+            drain.push(ticket);
         }
     }
 }

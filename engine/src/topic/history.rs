@@ -142,6 +142,25 @@ impl Topics {
         outlet.mail.enqueue_outcome(Outcome { key, parcels, part });
     }
 
+    /// Forgets what a topic's log keeps; answers with where the log is, and what it keeps then.
+    pub(crate) fn clear_history(
+        &mut self,
+        outlet: &mut Outlet<'_>,
+        topic: &TopicKey,
+        key: QueryKey,
+    ) {
+        let cleared = self.logs.get(topic.topic(), outlet.now, |log, _| {
+            log.clear();
+            Box::new(History {
+                position: log.position(),
+                publications: Vec::new(),
+                loss: None,
+            })
+        });
+        let (part, parcels) = (Part::History(cleared), 1);
+        outlet.mail.enqueue_outcome(Outcome { key, parcels, part });
+    }
+
     /// Answers a cursor with what comes next.
     pub(crate) fn answer_cursor(&mut self, outlet: &mut Outlet<'_>, ask: CatchUp) {
         let CatchUp {

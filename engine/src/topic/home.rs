@@ -5,7 +5,9 @@
 //! members, and a topic here exactly while it has some.
 
 use crate::message::request::Join;
-use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind, TopicName};
+#[cfg(any(test, feature = "sim"))]
+use crate::topic::key::TopicName;
+use crate::topic::key::{PerKind, Topic, TopicKey, TopicKind};
 use crate::types::encoding::EncodingId;
 use crate::types::few::Few;
 use crate::types::shrink::shrink_map;
@@ -175,7 +177,16 @@ impl Homes {
         !self.refusals.is_empty()
     }
 
+    /// The topics with their members, in no order.
+    pub(crate) fn by_name(&self) -> impl Iterator<Item = (Topic<'_>, u32)> {
+        let rooms = self.topics[TopicKind::Room].iter();
+        let rooms = rooms.map(|(name, home)| (Topic::Room(name), home.members));
+        let users = self.topics[TopicKind::User].iter();
+        rooms.chain(users.map(|(name, home)| (Topic::User(name), home.members)))
+    }
+
     /// Every topic with members, in no order.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (TopicName, &[Interest], u32)> {
         let rooms = self.topics[TopicKind::Room].iter();
         let rooms = rooms.map(|(name, home)| (TopicName::Room(name.clone()), home));

@@ -6,7 +6,7 @@ use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 /// What can be listed: the members of a room, or the connections of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic<'a> {
     /// The members of one room.
     Room(&'a str),
@@ -22,6 +22,13 @@ impl<'a> Topic<'a> {
         match self {
             Topic::Room(_) => TopicKind::Room,
             Topic::User(_) => TopicKind::User,
+        }
+    }
+
+    pub(crate) fn to_name(self) -> TopicName {
+        match self {
+            Topic::Room(name) => TopicName::Room(name.into()),
+            Topic::User(name) => TopicName::User(name.into()),
         }
     }
 

@@ -115,6 +115,13 @@ impl LocalTopics {
         Some(&self.at(*index).key)
     }
 
+    /// The members of this shard, of all encodings, in no order.
+    pub(crate) fn tickets<'a>(&'a self, topic: Topic<'a>) -> impl Iterator<Item = Ticket> + 'a {
+        let tables = self.names.iter();
+        let indices = tables.filter_map(move |names| names[topic.kind()].get(topic.name()));
+        indices.flat_map(|index| self.at(*index).all())
+    }
+
     /// Members of this shard, of all encodings.
     pub(crate) fn members(&self, topic: Topic<'_>) -> usize {
         let tables = self.names.iter();

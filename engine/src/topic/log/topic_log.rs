@@ -259,6 +259,13 @@ impl Log {
         }
     }
 
+    /// Pushes everything out. Epoch and offsets go on.
+    pub(crate) fn clear(&mut self) {
+        while !self.is_empty() {
+            self.pop(Loss::TrimmedBySize);
+        }
+    }
+
     fn pop(&mut self, loss: Loss) {
         if !self.is_empty() {
             self.trimmed = Some(loss);

@@ -2,11 +2,14 @@
 
 pub(crate) mod api;
 pub(crate) mod centrifugo;
+pub(crate) mod facts;
 pub(crate) mod guard;
 pub(crate) mod kept;
+pub(crate) mod lifecycle;
 pub(crate) mod metrics;
 pub(crate) mod port;
 pub(crate) mod problem;
+pub(crate) mod sources;
 pub(crate) mod state;
 pub(crate) mod tls;
 pub(crate) mod token;

@@ -1,6 +1,7 @@
 //! The control plane: one thread of its own, away from the shards, for the admin port and for
 //! signals. `serve` starts it.
 
+use crate::admin::lifecycle::{Ask, Reloaded, Stage, Unchanged};
 use crate::admin::port;
 use crate::admin::state::AdminState;
 use crate::audit::limited::Sums;
@@ -12,8 +13,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
 
 /// A running control plane. It ends with the process.
 pub(crate) struct Control {
@@ -28,16 +30,8 @@ pub(crate) enum Stop {
     Terminate,
     /// SIGINT.
     Interrupt,
-}
-
-impl Stop {
-    /// What a shell reports of a program that the signal ended: 128 and its number.
-    fn exit_code(self) -> i32 {
-        match self {
-            Stop::Terminate => 143,
-            Stop::Interrupt => 130,
-        }
-    }
+    /// `POST /api/drain`.
+    Asked,
 }
 
 impl Control {
@@ -48,7 +42,7 @@ impl Control {
     pub(crate) fn start(
         listener: TcpListener,
         state: Arc<AdminState>,
-        reload: Reload,
+        (reload, asks): (Reload, mpsc::Receiver<Ask>),
         sums: Sums,
     ) -> io::Result<Control> {
         // Sockets are polled often, so that requests are answered while many others connect.
@@ -70,7 +64,10 @@ impl Control {
             .name("control".to_owned())
             .spawn(move || {
                 runtime.spawn(sums.tell());
-                turn(&runtime, listener, signals, &state, reload, &asked);
+                runtime.block_on(async {
+                    tokio::spawn(port::accept(listener, Arc::clone(&state)));
+                    steer(signals, asks, &state, reload, &asked).await;
+                });
             })?;
         Ok(Control { address, stop })
     }
@@ -94,26 +91,60 @@ impl Control {
     }
 }
 
-/// The first signal asks for a drain, the second one ends the process at once; SIGHUP only reads
-/// files.
-fn turn(
-    runtime: &Runtime,
-    listener: tokio::net::TcpListener,
+/// The first signal or call asks for a drain, and a second signal ends the process at once; SIGHUP
+/// and its call read the configuration again. Ends with the process.
+async fn steer(
     mut signals: Signals,
+    mut asks: mpsc::Receiver<Ask>,
     state: &Arc<AdminState>,
     mut reload: Reload,
     asked: &SyncSender<Stop>,
 ) {
-    runtime.block_on(async {
-        tokio::spawn(port::accept(listener, Arc::clone(state)));
-        let first = signals.stop(|| reload.run(state)).await;
-        state.drain();
-        if asked.send(first).is_ok() {
-            let second = signals.stop(|| reload.run(state)).await;
-            tracing::warn!(signal = ?second, "a second signal: no more waiting");
-            std::process::exit(second.exit_code());
+    let mut is_stopping = false;
+    loop {
+        let event = tokio::select! {
+            signal = signals.next() => signal,
+            Some(ask) = asks.recv() => match ask {
+                Ask::Drain => Event::Stop(Stop::Asked),
+                Ask::Reload(reply) => Event::Reload(Some(reply)),
+            },
+        };
+        match event {
+            Event::Reload(reply) => {
+                let outcome = reload.run(state);
+                // Whoever asked may have gone.
+                let _told = reply.map(|reply| reply.send(outcome));
+            }
+            Event::Stop(Stop::Asked) if is_stopping => {}
+            Event::Stop(signal @ (Stop::Terminate | Stop::Interrupt)) if is_stopping => {
+                tracing::warn!(?signal, "a second signal: no more waiting");
+                std::process::exit(signal.exit_code());
+            }
+            Event::Stop(stop) => {
+                state.lifecycle().reach(Stage::LameDuck);
+                is_stopping = true;
+                // The receiver lives as long as the process serves.
+                let _sent = asked.send(stop);
+            }
         }
-    });
+    }
+}
+
+/// What the control plane is asked for.
+enum Event {
+    Stop(Stop),
+    /// With whoever waits for the outcome.
+    Reload(Option<oneshot::Sender<Result<Reloaded, Unchanged>>>),
+}
+
+impl Stop {
+    /// What a shell reports of a program that the signal ended: 128 and its number.
+    fn exit_code(self) -> i32 {
+        match self {
+            Stop::Terminate | Stop::Asked => 143,
+            Stop::Interrupt => 130,
+        }
+    }
 }
 
 struct Signals {
@@ -132,16 +163,14 @@ impl Signals {
         })
     }
 
-    /// The next signal that asks for a stop; every SIGHUP before it is answered by `reload`.
-    async fn stop(&mut self, mut reload: impl FnMut()) -> Stop {
+    async fn next(&mut self) -> Event {
         poll_fn(|cx| {
-            while self.hang_up.poll_recv(cx).is_ready() {
-                reload();
-            }
-            if self.terminate.poll_recv(cx).is_ready() {
-                Poll::Ready(Stop::Terminate)
+            if self.hang_up.poll_recv(cx).is_ready() {
+                Poll::Ready(Event::Reload(None))
+            } else if self.terminate.poll_recv(cx).is_ready() {
+                Poll::Ready(Event::Stop(Stop::Terminate))
             } else if self.interrupt.poll_recv(cx).is_ready() {
-                Poll::Ready(Stop::Interrupt)
+                Poll::Ready(Event::Stop(Stop::Interrupt))
             } else {
                 Poll::Pending
             }

@@ -1,110 +1,224 @@
-//! Reading files again while the server runs: certificates, keys of tokens, and from the
-//! configuration who may connect by address. The control plane calls it on SIGHUP.
+//! Reading the configuration and all files again while the server runs, on SIGHUP and when an
+//! operator asks for it: all that can change is exchanged, and what takes a restart is named.
+//!
+//! Invariant: everything is read before anything is exchanged, and a part that cannot be used
+//! leaves all parts as they are. Connections that are open stay. The control plane calls it.
 
 use crate::access::lists::LiveLists;
+use crate::admin::lifecycle::{InForce, Reloaded, Unchanged};
 use crate::admin::state::AdminState;
+use crate::admin::tls::ReadAdminTls;
+use crate::admin::token::AdminToken;
 use crate::audit::event::AuditEvent;
-use crate::auth::files::{self, ReadKeys};
+use crate::auth::files;
 use crate::auth::gate::TokenGate;
-use crate::config::{Settings, TlsSettings};
-use crate::log::Audit;
-use crate::tls::{self, Prepared};
+use crate::auth::key::TokenKey;
+use crate::config::{self, Settings};
+use crate::log::{Audit, LogLevel};
+use crate::tls;
 use shardcast_engine::{Handle, Tls};
 use std::fmt;
 use std::sync::Arc;
 
 /// What can be exchanged in a running server.
-#[derive(Debug)]
 pub(crate) struct Reload {
     /// Of its TLS listener, if it has one.
-    certificates: Option<Certificates>,
+    pub(crate) certificates: Option<Certificates>,
     /// If it asks for tokens.
-    keys: Option<TokenKeys>,
-    addresses: Addresses,
-    audit: Audit,
-}
-
-/// The keys of tokens.
-pub(crate) struct TokenKeys {
-    gate: Arc<TokenGate>,
-    again: ReadAgain,
+    pub(crate) gate: Option<Arc<TokenGate>>,
+    pub(crate) lists: Arc<LiveLists>,
+    pub(crate) level: LogLevel,
+    pub(crate) audit: Audit,
+    pub(crate) in_force: Arc<InForce>,
+    pub(crate) again: ReadAgain,
 }
 
 /// The certificates of a TLS listener.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    settings: TlsSettings,
     /// In force.
-    tls: Tls,
+    pub(crate) tls: Tls,
     /// Index of the listener.
-    listener: usize,
-    handle: Handle,
-}
-
-/// Who may connect, by address.
-pub(crate) struct Addresses {
-    /// In force, but for what was exchanged.
-    settings: Settings,
-    lists: Arc<LiveLists>,
-    again: ReadAgain,
+    pub(crate) listener: usize,
+    pub(crate) handle: Handle,
 }
 
 /// Reads the configuration from where it was read before.
 pub(crate) type ReadAgain = Arc<dyn Fn() -> Result<Settings, Vec<String>> + Send + Sync>;
 
-impl Reload {
-    pub(crate) fn new(
-        certificates: Option<Certificates>,
-        keys: Option<TokenKeys>,
-        addresses: Addresses,
-        audit: Audit,
-    ) -> Reload {
-        Reload {
-            certificates,
-            keys,
-            addresses,
-            audit,
-        }
-    }
+/// All that was read, ready to be used. `None`: the server has no use for it.
+struct ReadParts {
+    tls: Option<Tls>,
+    keys: Option<Vec<TokenKey>>,
+    admin_tls: Option<ReadAdminTls>,
+    token: Option<AdminToken>,
+}
 
-    /// Reads everything and uses it for connections from now on. What cannot be used stays as it
-    /// is, the rest is exchanged.
-    pub(crate) fn run(&mut self, state: &AdminState) {
+impl Reload {
+    /// Reads everything, and uses it from now on.
+    ///
+    /// # Errors
+    /// All that is wrong; everything is as it was.
+    pub(crate) fn run(&mut self, state: &AdminState) -> Result<Reloaded, Unchanged> {
         if let Some(journal) = &self.audit.journal {
             journal.reopen();
         }
-        if let Some(certificates) = &mut self.certificates {
-            let outcome = audited("certificates", certificates.renew());
-            state.metrics().tls_reloaded(outcome);
+        let outcome = self.exchange(state);
+        let success = outcome.is_ok();
+        let metrics = state.metrics();
+        let result = audited("addresses", success);
+        metrics.access_reloaded(result);
+        if self.certificates.is_some() {
+            metrics.tls_reloaded(audited("certificates", success));
         }
-        if let Some(keys) = &self.keys {
-            let outcome = audited("keys", keys.renew());
-            state.metrics().keys_reloaded(outcome);
+        if self.gate.is_some() {
+            metrics.keys_reloaded(audited("keys", success));
         }
-        let outcome = audited("addresses", self.addresses.renew());
-        state.metrics().access_reloaded(outcome);
-        if let Some((tls, files)) = state
-            .tls
-            .as_ref()
-            .zip(self.addresses.settings.operators().tls())
-        {
-            let renewed = tls.renew(files);
-            audited("admin certificate", renewed.is_ok());
-            if let Err(error) = renewed {
-                tracing::error!(%error, "the admin port's certificate stays as it is");
+        if state.tls.is_some() {
+            audited("admin certificate", success);
+        }
+        if self.in_force.get().operators().has_token() {
+            audited("admin token", success);
+        }
+        outcome
+    }
+
+    fn exchange(&mut self, state: &AdminState) -> Result<Reloaded, Unchanged> {
+        let read = (self.again)().and_then(|settings| {
+            let parts = self.read(state, &settings)?;
+            Ok((settings, parts))
+        });
+        let (settings, parts) = read.map_err(|problems| {
+            for problem in &problems {
+                tracing::error!(%problem, "everything stays as it is");
+            }
+            Unchanged(problems)
+        })?;
+        self.use_certificates(parts.tls)?;
+        if let (Some(gate), Some(keys)) = (&self.gate, parts.keys) {
+            let count = keys.len();
+            gate.replace_keys(keys);
+            AuditEvent::KeysReplaced { keys: count }.emit();
+            tracing::info!(
+                keys = count,
+                "tokens are checked with the keys that were just read"
+            );
+        }
+        self.use_lists(&settings);
+        if let (Some(tls), Some(read)) = (&state.tls, parts.admin_tls) {
+            tls.replace(read);
+        }
+        if let Some(token) = parts.token {
+            state.guard.replace_token(token);
+        }
+        let old = self.in_force.get();
+        if old.log_level() != settings.log_level() {
+            self.level.set(settings.log_level());
+        }
+        let (mut applied, mut needs_restart) = (Vec::new(), Vec::new());
+        let merged = old.with_what_is_exchanged(&settings);
+        let left = config::differences(&merged, &settings);
+        for name in config::differences(&old, &settings) {
+            match left.contains(&name) {
+                true => needs_restart.push(name),
+                false => applied.push(name),
             }
         }
-        match self.addresses.settings.operators().token() {
-            Ok(None) => {}
-            Ok(Some(token)) => {
-                state.guard.replace_token(token);
-                audited("admin token", true);
-            }
-            Err(error) => {
-                tracing::error!(%error, "the operators' token stays as it is");
-                audited("admin token", false);
+        self.in_force.replace(merged);
+        if !needs_restart.is_empty() {
+            tracing::warn!(
+                keys = needs_restart.join(", "),
+                "the configuration has changed in more than can be exchanged: the rest takes a restart"
+            );
+        }
+        Ok(Reloaded {
+            applied,
+            needs_restart,
+        })
+    }
+
+    /// Reads every file that the settings name.
+    fn read(&self, state: &AdminState, settings: &Settings) -> Result<ReadParts, Vec<String>> {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        let mut parts = ReadParts {
+            tls: None,
+            keys: None,
+            admin_tls: None,
+            token: None,
+        };
+        if let (Some(certificates), Some(files)) = (&self.certificates, settings.tls()) {
+            match tls::prepare(files, Some(&certificates.tls)) {
+                Ok(prepared) => {
+                    warnings.extend(prepared.warnings);
+                    parts.tls = Some(prepared.tls);
+                }
+                Err(faults) => problems.extend(
+                    faults
+                        .iter()
+                        .map(|fault| format!("{fault}; the certificates stay as they are")),
+                ),
             }
         }
+        if self.gate.is_some() {
+            match files::read(settings.auth()) {
+                Ok(read) => {
+                    warnings.extend(read.warnings);
+                    parts.keys = Some(read.keys);
+                }
+                Err(faults) => problems.extend(
+                    faults
+                        .iter()
+                        .map(|fault| format!("{fault}; the keys of tokens stay as they are")),
+                ),
+            }
+        }
+        if let (Some(_), Some(files)) = (&state.tls, settings.operators().tls()) {
+            match ReadAdminTls::read(files) {
+                Ok(read) => parts.admin_tls = Some(read),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        match settings.operators().token() {
+            Ok(token) => parts.token = token,
+            Err(error) => problems.push(error.to_string()),
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(parts)
+    }
+
+    /// First of all, for shards may be too busy to take them.
+    fn use_certificates(&mut self, read: Option<Tls>) -> Result<(), Unchanged> {
+        let (Some(certificates), Some(tls)) = (&mut self.certificates, read) else {
+            return Ok(());
+        };
+        let Certificates {
+            listener, handle, ..
+        } = certificates;
+        if !handle.replace_tls(*listener, tls.clone()) {
+            let busy = "the shards are too busy to take new certificates; try again";
+            tracing::error!("{busy}");
+            return Err(Unchanged(vec![busy.to_owned()]));
+        }
+        certificates.tls = tls;
+        tracing::info!("new connections get the certificates that were just read");
+        Ok(())
+    }
+
+    fn use_lists(&self, settings: &Settings) {
+        let lists = settings.addresses();
+        let allowed = lists.allow.as_ref().map(|allow| allow.count());
+        let blocked = lists.block.count();
+        self.lists.replace(lists);
+        tracing::info!(
+            ?allowed,
+            blocked,
+            "new connections are let in by the lists just read"
+        );
     }
 }
 
@@ -115,132 +229,8 @@ fn audited(what: &'static str, success: bool) -> &'static str {
     result
 }
 
-impl Certificates {
-    /// The files of `settings` are exchanged at this listener, which began with `tls`.
-    pub(crate) fn new(
-        settings: TlsSettings,
-        tls: Tls,
-        listener: usize,
-        handle: Handle,
-    ) -> Certificates {
-        Certificates {
-            settings,
-            tls,
-            listener,
-            handle,
-        }
-    }
-
-    fn renew(&mut self) -> bool {
-        let Prepared { tls, warnings } = match tls::prepare(&self.settings, Some(&self.tls)) {
-            Ok(prepared) => prepared,
-            Err(faults) => {
-                for fault in faults {
-                    tracing::error!(%fault, "the certificates stay as they are");
-                }
-                return false;
-            }
-        };
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        if !self.handle.replace_tls(self.listener, tls.clone()) {
-            tracing::error!("the shards are too busy to take new certificates; send SIGHUP again");
-            return false;
-        }
-        self.tls = tls;
-        let certificates = self.settings.certificates.0.len();
-        tracing::info!(
-            certificates,
-            "new connections get the certificates that were just read"
-        );
-        true
-    }
-}
-
-impl TokenKeys {
-    pub(crate) fn new(gate: Arc<TokenGate>, again: ReadAgain) -> TokenKeys {
-        TokenKeys { gate, again }
-    }
-
-    /// Connections that are open stay: who has a token of a key that is gone stays until the token
-    /// ends.
-    fn renew(&self) -> bool {
-        let read = (self.again)().and_then(|settings| {
-            let read = files::read(settings.auth());
-            read.map_err(|faults| faults.iter().map(ToString::to_string).collect())
-        });
-        let ReadKeys { keys, warnings, .. } = match read {
-            Ok(read) => read,
-            Err(faults) => {
-                for fault in faults {
-                    tracing::error!(%fault, "the keys of tokens stay as they are");
-                }
-                return false;
-            }
-        };
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        let count = keys.len();
-        self.gate.replace_keys(keys);
-        AuditEvent::KeysReplaced { keys: count }.emit();
-        tracing::info!(
-            keys = count,
-            "tokens are checked with the keys that were just read"
-        );
-        true
-    }
-}
-
-impl fmt::Debug for TokenKeys {
+impl fmt::Debug for Reload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenKeys").finish_non_exhaustive()
-    }
-}
-
-impl Addresses {
-    /// `settings` are in force; `lists` are those of the running server.
-    pub(crate) fn new(settings: Settings, lists: Arc<LiveLists>, again: ReadAgain) -> Addresses {
-        Addresses {
-            settings,
-            lists,
-            again,
-        }
-    }
-
-    fn renew(&mut self) -> bool {
-        let settings = match (self.again)() {
-            Ok(settings) => settings,
-            Err(problems) => {
-                for problem in problems {
-                    tracing::error!(%problem, "access.allow and access.block stay as they are");
-                }
-                return false;
-            }
-        };
-        if !self.settings.differs_in_what_is_exchanged(&settings) {
-            tracing::warn!(
-                "the configuration has changed in more than access.allow, access.block and the keys of tokens: the rest takes a restart"
-            );
-        }
-        let lists = settings.addresses();
-        let (allowed, blocked) = (
-            lists.allow.as_ref().map(|allow| allow.count()),
-            lists.block.count(),
-        );
-        self.lists.replace(lists);
-        tracing::info!(
-            ?allowed,
-            blocked,
-            "new connections are let in by the lists just read"
-        );
-        true
-    }
-}
-
-impl fmt::Debug for Addresses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Addresses").finish_non_exhaustive()
+        f.debug_struct("Reload").finish_non_exhaustive()
     }
 }

@@ -4,9 +4,11 @@
 use crate::access::lists::LiveLists;
 use crate::admin::api::AdminApi;
 use crate::admin::centrifugo::CentrifugoApi;
+use crate::admin::facts::ProcessFacts;
 use crate::admin::guard::{Guard, OperatorCertificates};
-use crate::admin::kept::{Keeper, NotKept, Refusing};
-use crate::admin::metrics::Metrics;
+use crate::admin::kept::NotKept;
+use crate::admin::lifecycle::{InForce, Lifecycle, Stage, Steering};
+use crate::admin::sources::AppSources;
 use crate::admin::state::AdminState;
 use crate::admin::tls::{AdminTls, BadAdminTls};
 use crate::admin::token::TokenError;
@@ -15,10 +17,10 @@ use crate::api::server::Server;
 use crate::audit::limited::Sums;
 use crate::auth::files::ReadKeys;
 use crate::config::Settings;
-use crate::control::Control;
-use crate::log::{self, Audit};
+use crate::control::{Control, Stop};
+use crate::log::{self, Audit, LogLevel};
 use crate::passed::Passed;
-use crate::reload::{Addresses, Certificates, ReadAgain, Reload, TokenKeys};
+use crate::reload::{Certificates, ReadAgain, Reload};
 use crate::tls::Prepared;
 use shardcast_engine::{Config, ListenAddress, ListenSource, ShardCounters, StartError, Tls};
 use shardcast_protocol::dialect::Dialect;
@@ -27,6 +29,8 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// Serves until a signal asks for a stop. Exit code 0 after a drain, 1 when it cannot start, 2 for
 /// a configuration that the engine refuses.
@@ -36,8 +40,8 @@ pub(crate) fn serve(
     keys: ReadKeys,
     again: ReadAgain,
 ) -> ExitCode {
-    let audit = match log::start(settings) {
-        Ok(audit) => audit,
+    let logs = match log::start(settings) {
+        Ok(logs) => logs,
         Err(error) => {
             eprintln!("shardcast: cannot start: audit.file: {error}");
             return ExitCode::from(1);
@@ -48,7 +52,7 @@ pub(crate) fn serve(
         tracing::warn!("{warning}");
     }
     let tls = tls.map(|prepared| prepared.tls);
-    match Serving::start(settings, tls, keys, &audit, again) {
+    match Serving::start(settings, tls, keys, logs, again) {
         Ok(server) => server.run(),
         Err(error) => {
             eprintln!("shardcast: {error}");
@@ -64,6 +68,8 @@ struct Serving<'a> {
     server: Server,
     counters: Vec<Arc<ShardCounters>>,
     control: Control,
+    lifecycle: Arc<Lifecycle>,
+    in_force: Arc<InForce>,
 }
 
 impl<'s> Serving<'s> {
@@ -71,7 +77,7 @@ impl<'s> Serving<'s> {
         settings: &'s Settings,
         tls: Option<Tls>,
         keys: ReadKeys,
-        audit: &Audit,
+        (audit, level): (Audit, LogLevel),
         again: ReadAgain,
     ) -> Result<Serving<'s>, CannotStart> {
         /// Of background handlers, and of the control plane.
@@ -80,61 +86,57 @@ impl<'s> Serving<'s> {
         let given = |key, name: &str| take(&mut passed, settings, key, name);
         let config = settings.engine(tls.as_ref(), given)?;
         shardcast_engine::afford(&config, THREADS)?;
-        let listener =
-            TcpListener::bind(settings.admin()).map_err(|source| CannotStart::Admin {
-                address: settings.admin(),
-                source,
-            })?;
-        let admin = listener.local_addr().map_err(CannotStart::Control)?;
+        let listener = listen_for_operators(settings.admin())?;
+        let admin = listener.local_addr()?;
         let lists = Arc::new(LiveLists::new(settings.addresses()));
         let app = app_of(settings, keys, admin.port(), lists.clone());
-        let (gate, refusals) = (app.gate().cloned(), app.refusals().clone());
-        let (limited, bans, stored) = (app.tally(), app.bans(), app.stored());
+        let of_app = AppSources::new(&app);
         let (guard, admin_tls) = (guard_of(settings)?, admin_tls_of(settings)?);
-        let refusing = Refusing {
-            bans: bans.clone(),
-            revocations: gate.as_ref().map(|gate| gate.revocations().clone()),
-        };
         // Before the first client comes.
-        let keeper = settings.operators().state_file();
-        let keeper = keeper.map(|path| Keeper::start(path.to_owned(), refusing));
-        let keeper = keeper.transpose()?;
+        let keeper = of_app.keeper(settings)?;
         let server = app.start(config.clone())?;
         let counters = server.counters().to_vec();
-        let mut listeners = config.listeners.iter();
-        let encrypted = listeners.position(|listener| listener.tls.is_some());
-        let certificates = match (settings.tls(), tls, encrypted) {
-            (Some(files), Some(tls), Some(listener)) => {
-                let handle = server.engine().handle();
-                Some(Certificates::new(files.clone(), tls, listener, handle))
-            }
-            _ => None,
+        let certificates = certificates_of(tls, &config, &server);
+        let sums = Sums::new(of_app.limited.clone(), counters.clone());
+        let metrics = of_app.metrics(&server, &audit);
+        let (steering, asked) = Steering::new(settings.clone(), level.clone());
+        let (lifecycle, in_force) = (steering.lifecycle.clone(), steering.in_force.clone());
+        let api = AdminApi {
+            handle: server.handle(),
+            bans: of_app.bans,
+            keeper,
+            facts: ProcessFacts::new(server.engine()),
+            steering,
+            batches: Semaphore::new(AdminApi::BATCHES_MAX),
         };
-        let sums = Sums::new(limited.clone(), counters.clone());
-        let (sessions, audited) = (server.handle().session_counts(), audit.counts.clone());
-        let mut metrics = Metrics::new(counters.clone(), limited, sessions, audited);
-        metrics.add_refusals(&refusals);
-        metrics.add_store(stored);
-        metrics.add_driver(server.engine().driver());
-        if let Some(gate) = &gate {
-            metrics.add_tokens(gate.counts());
-        }
-        let api = AdminApi::new(server.handle(), bans, keeper);
         let served = settings.centrifuge().is_some();
         let centrifugo = served.then(|| CentrifugoApi::new(server.handle(), counters.clone()));
-        let state = AdminState::new(metrics, guard, Some(api), admin_tls, centrifugo);
-        let keys = gate.map(|gate| TokenKeys::new(gate, again.clone()));
-        let addresses = Addresses::new(settings.clone(), lists, again);
-        let reload = Reload::new(certificates, keys, addresses, audit.clone());
-        let state = Arc::new(state);
-        let control = Control::start(listener, state, reload, sums);
-        let control = control.map_err(CannotStart::Control)?;
+        let state = AdminState::new(
+            metrics,
+            lifecycle.clone(),
+            guard,
+            Some(api),
+            admin_tls,
+            centrifugo,
+        );
+        let reload = Reload {
+            certificates,
+            gate: of_app.gate,
+            lists,
+            level,
+            audit,
+            in_force: in_force.clone(),
+            again,
+        };
+        let control = Control::start(listener, Arc::new(state), (reload, asked), sums)?;
         Ok(Serving {
             settings,
             config,
             server,
             counters,
             control,
+            lifecycle,
+            in_force,
         })
     }
 
@@ -145,16 +147,21 @@ impl<'s> Serving<'s> {
             tracing::warn!(%error, "nobody reads the ready line");
         }
         let stop = self.control.wait(|| self.server.engine().is_alive());
-        let (within, connections) = (self.settings.drain_timeout(), connected(&self.counters));
+        if let Some(stop) = stop {
+            self.be_lame_duck(stop);
+        }
+        self.lifecycle.reach(Stage::Draining);
+        let settings = self.in_force.get();
+        let (within, connections) = (settings.drain_timeout(), connected(&self.counters));
         match stop {
-            Some(signal) => tracing::info!(?signal, ?within, connections, "draining"),
+            Some(stop) => tracing::info!(?stop, ?within, connections, "draining"),
             None => tracing::error!(
                 ?within,
                 connections,
                 "a thread of the server died; draining what is left"
             ),
         }
-        if self.server.drain(within) {
+        if self.server.drain_paced(settings.drain_rate(), within) {
             tracing::info!("every client has left");
         } else {
             let left = connected(&self.counters);
@@ -167,6 +174,27 @@ impl<'s> Serving<'s> {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
+        }
+    }
+
+    /// Serves on for as long as balancers may take to notice; not without an engine that lives.
+    fn be_lame_duck(&self, stop: Stop) {
+        const LOOK: Duration = Duration::from_secs(1);
+        let lame_duck = self.in_force.get().lame_duck();
+        let end = Instant::now() + lame_duck;
+        if !lame_duck.is_zero() {
+            tracing::info!(
+                ?stop,
+                ?lame_duck,
+                "told to stop; new clients are served yet"
+            );
+        }
+        while self.server.engine().is_alive() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(LOOK));
         }
     }
 
@@ -206,6 +234,18 @@ impl Serving<'_> {
         });
         urls.collect()
     }
+}
+
+/// What is exchanged of the listener with TLS, if there is one.
+fn certificates_of(tls: Option<Tls>, config: &Config, server: &Server) -> Option<Certificates> {
+    let mut listeners = config.listeners.iter();
+    let listener = listeners.position(|listener| listener.tls.is_some());
+    let handle = server.engine().handle();
+    tls.zip(listener).map(|(tls, listener)| Certificates {
+        tls,
+        listener,
+        handle,
+    })
 }
 
 /// The application as the settings have it. Pages of the admin port are its own.
@@ -252,6 +292,11 @@ fn take(
         ))),
         Some(_) | None => Ok(ListenSource::Inherited(taken.socket)),
     }
+}
+
+fn listen_for_operators(address: SocketAddr) -> Result<TcpListener, CannotStart> {
+    let listener = TcpListener::bind(address);
+    listener.map_err(|source| CannotStart::Admin { address, source })
 }
 
 /// Who may use the admin port.
@@ -302,6 +347,12 @@ impl From<NotKept> for CannotStart {
             key: "admin",
             reason: error.to_string(),
         }
+    }
+}
+
+impl From<io::Error> for CannotStart {
+    fn from(error: io::Error) -> CannotStart {
+        CannotStart::Control(error)
     }
 }
 

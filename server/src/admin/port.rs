@@ -4,7 +4,10 @@
 //! the oldest connection is closed (`visitors.rs`). A connection has one request, with a deadline
 //! for the head and one for the complete exchange. The control plane calls this file.
 
-use crate::admin::api::Called;
+use crate::admin::api::document::document;
+use crate::admin::api::operations::{Audited, OPERATIONS, Operation, Verb};
+use crate::admin::api::{Asked, Called};
+use crate::admin::lifecycle::Stage;
 use crate::admin::metrics::Metrics;
 use crate::admin::problem::AdminProblem;
 use crate::admin::state::AdminState;
@@ -13,7 +16,8 @@ use crate::admin::visitors::{HeadRead, Visitors};
 use crate::audit::event::AuditEvent;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::rejection::{PathRejection, RawPathParamsRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, RawPathParams, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
@@ -25,7 +29,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -89,13 +93,26 @@ async fn answer(socket: impl Read + Write + Unpin, proof: Proof, routes: Router,
 }
 
 fn routes(state: Arc<AdminState>) -> Router {
-    let guarded = Router::new()
+    let mut calls = Router::new();
+    for operation in OPERATIONS {
+        let bytes_max = match operation.id {
+            BATCH => BATCH_BYTES_MAX,
+            PUBLISH => PUBLISH_BYTES_MAX,
+            _ => BODY_BYTES_MAX,
+        };
+        let run = move |state, parameters, asked| call(operation, state, parameters, asked);
+        let route = match operation.verb {
+            Verb::Get => get(run),
+            Verb::Post => post(run),
+        };
+        calls = calls.route(
+            operation.path,
+            route.layer(DefaultBodyLimit::max(bytes_max)),
+        );
+    }
+    let guarded = calls
         .route("/metrics", get(metrics))
-        .route("/api/ban", post(ban))
-        .route("/api/unban", post(unban))
-        .route("/api/disconnect", post(disconnect))
-        .route("/api/revoke", post(revoke))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route("/openapi.json", get(openapi))
         .route("/centrifugo/api", post(centrifugo_lines))
         .route("/centrifugo/api/", post(centrifugo_lines))
         .route("/centrifugo/api/{method}", post(centrifugo))
@@ -131,40 +148,56 @@ async fn guard(State(state): State<Arc<AdminState>>, request: Request, next: Nex
     }
 }
 
-async fn ban(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
+/// A call of the table of operations.
+async fn call(
+    operation: &'static Operation,
+    State(state): State<Arc<AdminState>>,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+) -> Response {
     let Some(api) = &state.api else {
         return not_found().await;
     };
-    called("ban", &body, api.ban(&body).await)
-}
-
-async fn unban(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
-    let Some(api) = &state.api else {
-        return not_found().await;
+    let named = parameters.map(|named| named.iter().next().map(|(_, name)| name.to_owned()));
+    let Ok(named) = named else {
+        return AdminProblem::bad_request("the path is no UTF-8").into_response();
     };
-    called("unban", &body, api.unban(&body).await)
-}
-
-async fn disconnect(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
-    let Some(api) = &state.api else {
-        return not_found().await;
+    let _at_once = match operation.id {
+        BATCH => api.batches.acquire().await.ok(),
+        _ => None,
     };
-    called("disconnect", &body, api.disconnect(&body).await)
-}
-
-async fn revoke(State(state): State<Arc<AdminState>>, body: Bytes) -> Response {
-    let Some(api) = &state.api else {
-        return not_found().await;
+    let uri = request.uri().clone();
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejected) => {
+            return AdminProblem::new(rejected.status(), "the body is too large, or did not come")
+                .into_response();
+        }
     };
-    called("revoke", &body, api.revoke(&body).await)
+    let asked = Asked {
+        name: named.unwrap_or_default(),
+        uri,
+        body: body.clone(),
+    };
+    let outcome = (operation.run)(api, asked).await;
+    if operation.audited == Audited::Yes {
+        audit(operation.id, &body, &outcome);
+    }
+    match outcome {
+        Ok(answer) => json_of(answer.get().to_owned()),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// A method of the server API of Centrifugo. What acts on clients is audited.
 async fn centrifugo(
     State(state): State<Arc<AdminState>>,
-    Path(method): Path<String>,
+    method: Result<Path<String>, PathRejection>,
     body: Bytes,
 ) -> Response {
+    let Ok(Path(method)) = method else {
+        return not_found().await;
+    };
     let answered = match &state.centrifugo {
         Some(api) => api.call(&method, &body).await,
         None => None,
@@ -210,24 +243,23 @@ fn json_of(body: String) -> Response {
     (StatusCode::OK, media, body).into_response()
 }
 
-/// The answer to a call, which is audited.
-fn called(call: &'static str, body: &Bytes, outcome: Called) -> Response {
-    let status = outcome
-        .as_ref()
-        .map_or_else(AdminProblem::status, |_| StatusCode::OK);
+fn audit(call: &'static str, body: &Bytes, outcome: &Called) {
+    let status = match outcome {
+        Ok(_) => StatusCode::OK,
+        Err(problem) => problem.status(),
+    };
     AuditEvent::AdminCalled {
         call,
-        body: &String::from_utf8_lossy(body),
+        body: &String::from_utf8_lossy(&body[..body.len().min(AUDITED_BYTES_MAX)]),
         status: status.as_u16(),
     }
     .emit();
-    match outcome {
-        Ok(value) => {
-            let media = [(CONTENT_TYPE, "application/json")];
-            (StatusCode::OK, media, value.to_string()).into_response()
-        }
-        Err(problem) => problem.into_response(),
-    }
+}
+
+/// The document of the calls.
+async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
+    json_of(DOCUMENT.clone())
 }
 
 /// The process lives and its control plane runs.
@@ -237,10 +269,11 @@ async fn health() -> Response {
 
 /// Whether a load balancer should send new clients here.
 async fn ready(State(state): State<Arc<AdminState>>) -> Response {
-    if state.is_ready() {
-        json(StatusCode::OK, r#"{"status":"ready"}"#)
-    } else {
-        json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
+    match state.lifecycle().stage() {
+        Stage::Serving => json(StatusCode::OK, r#"{"status":"ready"}"#),
+        Stage::LameDuck | Stage::Draining => {
+            json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
+        }
     }
 }
 
@@ -253,14 +286,13 @@ async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 async fn not_found() -> Response {
-    json(StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#)
+    AdminProblem::not_found("there is nothing here: /openapi.json lists what there is")
+        .into_response()
 }
 
 async fn not_allowed() -> Response {
-    json(
-        StatusCode::METHOD_NOT_ALLOWED,
-        r#"{"error":"method_not_allowed"}"#,
-    )
+    let detail = "this path takes another method: see the header Allow";
+    AdminProblem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response()
 }
 
 fn json(status: StatusCode, body: &'static str) -> Response {
@@ -273,7 +305,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest body of a call in bytes; a longer one is answered 413.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// Longest body of a request for the server API of Centrifugo, which publishes.
+/// The call whose body is the largest: few are taken at a time.
+const BATCH: &str = "batch";
+/// A call with data of messages.
+const PUBLISH: &str = "publish";
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Longest body of a call that publishes, and of a request for the server API of Centrifugo.
 const PUBLISH_BYTES_MAX: usize = 1 << 20;
 /// So much of a body stands in the audit log.
 const AUDITED_BYTES_MAX: usize = 4 << 10;
@@ -336,29 +373,49 @@ mod tests {
                 None,
                 OperatorCertificates::NotAsked,
             );
-            Arc::new(AdminState::new(metrics, guard, None, None, None))
+            let lifecycle = Arc::default();
+            Arc::new(AdminState::new(metrics, lifecycle, guard, None, None, None))
         }
     }
 
     #[test]
     fn answers() {
         let state = state();
-        for (request, status, body) in [
-            (get("/health"), 200, r#"{"status":"ok"}"#),
-            (get("/ready"), 200, r#"{"status":"ready"}"#),
-            (get("/"), 404, r#"{"error":"not_found"}"#),
-            (get("/metrics/"), 404, r#"{"error":"not_found"}"#),
-            (
-                "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
-                405,
-                r#"{"error":"method_not_allowed"}"#,
-            ),
+        for (request, body) in [
+            (get("/health"), r#"{"status":"ok"}"#),
+            (get("/ready"), r#"{"status":"ready"}"#),
         ] {
             assert_eq!(
                 ask(&state, &request),
-                Some((status, "application/json".to_owned(), body.to_owned())),
+                Some((200, "application/json".to_owned(), body.to_owned())),
                 "{request}"
             );
+        }
+        let post = |path: &str| {
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}")
+        };
+        let nothing = [
+            (get("/"), 404),
+            (get("/metrics/"), 404),
+            (post("/health"), 405),
+        ];
+        let of_calls = OPERATIONS.iter().flat_map(|operation| {
+            // There is no server to act on.
+            let (get, post) = (get(operation.path), post(operation.path));
+            match operation.verb {
+                Verb::Get => [(get, 404), (post, 405)],
+                Verb::Post => [(get, 405), (post, 404)],
+            }
+        });
+        for (request, status) in nothing.into_iter().chain(of_calls) {
+            let (answered, media, body) = ask(&state, &request).unwrap();
+            assert_eq!(
+                (answered, media.as_str()),
+                (status, "application/problem+json"),
+                "{request}"
+            );
+            let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(problem["status"], status);
         }
         let (status, media, body) = ask(&state, &get("/metrics")).unwrap();
         assert_eq!(
@@ -377,7 +434,7 @@ mod tests {
     #[test]
     fn a_draining_server_lives_but_is_not_ready() {
         let state = state();
-        state.drain();
+        state.lifecycle().reach(Stage::LameDuck);
         assert_eq!(
             ask(&state, &get("/ready")),
             Some((

@@ -5,6 +5,8 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use std::borrow::Cow;
 
@@ -14,6 +16,22 @@ pub(crate) struct AdminProblem {
     status: StatusCode,
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u64>,
+    errors: Vec<String>,
+}
+
+/// A problem (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ProblemDetails {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// What the status is called.
+    title: &'static str,
+    status: u16,
+    /// What is wrong, for people.
+    detail: Cow<'static, str>,
+    /// Each thing that is, where there may be several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
 }
 
 impl AdminProblem {
@@ -22,6 +40,7 @@ impl AdminProblem {
             status,
             detail: detail.into(),
             retry_after_seconds: None,
+            errors: Vec::new(),
         }
     }
 
@@ -51,8 +70,38 @@ impl AdminProblem {
         }
     }
 
+    /// The server stops while it is asked.
+    pub(crate) fn stopping() -> AdminProblem {
+        AdminProblem::new(StatusCode::SERVICE_UNAVAILABLE, "the server stops")
+    }
+
+    pub(crate) fn not_found(detail: &'static str) -> AdminProblem {
+        AdminProblem::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// What did not succeed, one for each part.
+    pub(crate) fn with_errors(self, errors: Vec<String>) -> AdminProblem {
+        AdminProblem { errors, ..self }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// What is wrong.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// As JSON has it.
+    pub(crate) fn details(self) -> ProblemDetails {
+        ProblemDetails {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Problem"),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            errors: self.errors,
+        }
     }
 }
 
@@ -71,19 +120,15 @@ impl AdminProblem {
 
 impl IntoResponse for AdminProblem {
     fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Problem"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
         let media = [(CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, media, body.to_string()).into_response();
+        let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
+        let body = json!(self.details()).to_string();
+        let mut response = (status, media, body).into_response();
         let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = retry_after_seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

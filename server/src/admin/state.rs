@@ -4,15 +4,16 @@
 use crate::admin::api::AdminApi;
 use crate::admin::centrifugo::CentrifugoApi;
 use crate::admin::guard::Guard;
+use crate::admin::lifecycle::Lifecycle;
 use crate::admin::metrics::Metrics;
 use crate::admin::tls::AdminTls;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 /// The state behind the admin port.
 #[derive(Debug)]
 pub(crate) struct AdminState {
     metrics: Metrics,
-    draining: AtomicBool,
+    lifecycle: Arc<Lifecycle>,
     pub(crate) guard: Guard,
     /// `None`: there is no server to act on.
     pub(crate) api: Option<AdminApi>,
@@ -23,9 +24,10 @@ pub(crate) struct AdminState {
 }
 
 impl AdminState {
-    /// The state of a ready server.
+    /// The state of a server in this stage of its life.
     pub(crate) fn new(
         metrics: Metrics,
+        lifecycle: Arc<Lifecycle>,
         guard: Guard,
         api: Option<AdminApi>,
         tls: Option<AdminTls>,
@@ -33,7 +35,7 @@ impl AdminState {
     ) -> AdminState {
         AdminState {
             metrics,
-            draining: AtomicBool::new(false),
+            lifecycle,
             guard,
             api,
             tls,
@@ -41,14 +43,9 @@ impl AdminState {
         }
     }
 
-    /// From now on the server takes no more clients.
-    pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether new clients are welcome.
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
+    /// Whether new clients are welcome, or have been told to stay away.
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
     /// Counters and the like.

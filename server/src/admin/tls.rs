@@ -31,6 +31,19 @@ pub(crate) enum Proof {
 /// The port's certificate, exchanged while it serves.
 pub(crate) struct AdminTls(RwLock<TlsAcceptor>);
 
+/// Files that were read again.
+pub(crate) struct ReadAdminTls(TlsAcceptor);
+
+impl ReadAdminTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub(crate) fn read(files: AdminTlsFiles<'_>) -> Result<ReadAdminTls, BadAdminTls> {
+        acceptor(files).map(ReadAdminTls)
+    }
+}
+
 /// A file that TLS cannot be made of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} = {path:?}: {why}")]
@@ -52,14 +65,9 @@ impl AdminTls {
         acceptor(files).map(RwLock::new).map(AdminTls)
     }
 
-    /// Reads the files again, for connections from now on.
-    ///
-    /// # Errors
-    /// One of them cannot be used: what was read before stays.
-    pub(crate) fn renew(&self, files: AdminTlsFiles<'_>) -> Result<(), BadAdminTls> {
-        let acceptor = acceptor(files)?;
+    /// Connections from now on get these.
+    pub(crate) fn replace(&self, ReadAdminTls(acceptor): ReadAdminTls) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
-        Ok(())
     }
 
     /// Shakes hands with a connection.

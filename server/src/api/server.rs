@@ -180,4 +180,10 @@ impl Server {
     pub fn drain(self, within: Duration) -> bool {
         self.running.drain(within)
     }
+
+    /// As [`Server::drain`], closing so many connections each second, so that their clients do not
+    /// all come to other servers at once; more where half of `within` would not suffice.
+    pub fn drain_paced(self, per_second: u32, within: Duration) -> bool {
+        self.running.drain_paced(per_second, within)
+    }
 }

@@ -26,7 +26,7 @@ impl Handle {
     ) -> Result<usize, NotRevoked> {
         let gate = self.shared.gate.as_ref().ok_or(NotRevoked::NoTokens)?;
         gate.revocations().revoke(revocation, time)?;
-        let ended = self.on_each(|_| true, |cx| cx.end_if_revoked()).await;
+        let ended = self.on_each(None, |_| true, |cx| cx.end_if_revoked()).await;
         // Where the server stops, all connections end.
         Ok(ended.unwrap_or_default())
     }

@@ -30,8 +30,7 @@ pub(crate) struct AdminTlsFiles<'s> {
 impl AdminSettings {
     /// Whether operators prove who they are.
     pub(super) fn asks_for_proof(&self) -> bool {
-        let token = self.token_file.0.is_some() || self.token_env.0.is_some();
-        token || self.client_ca.0.is_some()
+        self.has_token() || self.client_ca.0.is_some()
     }
 
     /// The operators' token, read from where it is kept.
@@ -44,6 +43,27 @@ impl AdminSettings {
             (None, Some(name)) => AdminToken::from_variable(name).map(Some),
             (None, None) => Ok(None),
         }
+    }
+
+    /// Whether there is a token.
+    pub(crate) fn has_token(&self) -> bool {
+        self.token_file.0.is_some() || self.token_env.0.is_some()
+    }
+
+    /// These settings, with what of the others is exchanged while the port serves.
+    pub(super) fn with_what_is_exchanged(&self, others: &AdminSettings) -> AdminSettings {
+        let mut merged = self.clone();
+        if others.has_token() {
+            merged.token_file = others.token_file.clone();
+            merged.token_env = others.token_env.clone();
+        }
+        let asks = |settings: &AdminSettings| settings.client_ca.0.is_some();
+        if self.tls().is_some() && others.tls().is_some() && asks(self) == asks(others) {
+            merged.certificate = others.certificate.clone();
+            merged.key = others.key.clone();
+            merged.client_ca = others.client_ca.clone();
+        }
+        merged
     }
 
     /// Where bans and revocations are kept.

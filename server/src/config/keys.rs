@@ -4,7 +4,7 @@
 use super::key::{Key, ValueKind};
 use super::{
     access_keys, admin_keys, auth_keys, limit_keys, offline_keys, persistence_keys, room_keys,
-    session_keys,
+    server_keys, session_keys,
 };
 use shardcast_engine::{Compression, Config, Listener};
 use shardcast_protocol::dialect::DEPTH_MAX;
@@ -83,15 +83,9 @@ pub(super) static KEYS: &[Key] = &[
             &mut settings.engine.driver
         }),
     },
-    Key {
-        name: "server.drain_timeout",
-        flag: None,
-        what: "How long a stopping server gives its clients to take what is queued for them and to leave.",
-        kind: ValueKind::Time(
-            Duration::from_millis(100)..=Duration::from_secs(3_600),
-            |settings| &mut settings.drain_timeout,
-        ),
-    },
+    server_keys::LAME_DUCK,
+    server_keys::DRAIN_RATE,
+    server_keys::DRAIN_TIMEOUT,
     Key {
         name: "server.insecure",
         flag: Some("--insecure"),

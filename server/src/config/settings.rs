@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(super) shards: ShardCount,
     pub(super) memory: MemoryShare,
     pub(super) admin: SocketAddr,
+    pub(super) lame_duck: Duration,
+    pub(super) drain_rate: usize,
     pub(super) drain_timeout: Duration,
     pub(super) insecure: bool,
     pub(super) fallback: bool,
@@ -97,6 +99,8 @@ impl Default for Settings {
             shards: ShardCount::Auto,
             memory: MemoryShare::Auto,
             admin: SocketAddr::from(([127, 0, 0, 1], 8001)),
+            lame_duck: Duration::ZERO,
+            drain_rate: 10_000,
             drain_timeout: Duration::from_secs(10),
             insecure: false,
             fallback: true,
@@ -331,19 +335,30 @@ impl Settings {
         }
     }
 
-    /// Whether nothing differs but what is exchanged while the server runs.
-    pub(crate) fn differs_in_what_is_exchanged(&self, other: &Settings) -> bool {
-        let auth = AuthSettings {
-            keys: self.auth.keys.clone(),
-            ..other.auth.clone()
+    /// These settings, with what of the others is exchanged while the server runs. Where the server
+    /// has begun without something (TLS, a token), or would go on without it, that stays.
+    pub(crate) fn with_what_is_exchanged(&self, others: &Settings) -> Settings {
+        let mut merged = Settings {
+            drain_timeout: others.drain_timeout,
+            lame_duck: others.lame_duck,
+            drain_rate: others.drain_rate,
+            allow: others.allow.clone(),
+            block: others.block.clone(),
+            log_level: others.log_level,
+            operators: self.operators.with_what_is_exchanged(&others.operators),
+            ..self.clone()
         };
-        let same = Settings {
-            auth,
-            allow: self.allow.clone(),
-            block: self.block.clone(),
-            ..other.clone()
-        };
-        *self == same
+        if self.tls().is_some() && others.tls().is_some() {
+            merged.tls.certificates = others.tls.certificates.clone();
+            merged.tls.keys = others.tls.keys.clone();
+            merged.tls.minimum = others.tls.minimum;
+            merged.tls.client_certificates = others.tls.client_certificates;
+            merged.tls.client_ca = others.tls.client_ca.clone();
+        }
+        if self.auth.tokens != TokenMode::Off {
+            merged.auth.keys = others.auth.keys.clone();
+        }
+        merged
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -361,6 +376,16 @@ impl Settings {
     /// Where the admin port listens.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// How long new clients are served yet after it was told to stop.
+    pub(crate) fn lame_duck(&self) -> Duration {
+        self.lame_duck
+    }
+
+    /// Connections that a drain closes each second, over all shards.
+    pub(crate) fn drain_rate(&self) -> u32 {
+        u32::try_from(self.drain_rate).unwrap_or(u32::MAX)
     }
 
     /// How long a drain may take.

@@ -353,6 +353,8 @@ fn ranges_are_exact_at_both_ends_and_within_those_of_the_engine() {
             ["125", "same"],
             ["124", "65537KiB"],
         ),
+        ("server.lame_duck", ["0s", "1h"], ["1ns", "61m"]),
+        ("server.drain_rate", ["1", "1000000"], ["0", "1000001"]),
         ("server.drain_timeout", ["100ms", "1h"], ["99ms", "61m"]),
         ("server.shards", ["1", "256"], ["0", "257"]),
     ] {

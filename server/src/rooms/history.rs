@@ -13,8 +13,8 @@ use crate::wire::failure::{Failure, problem_of_publish, unavailable};
 use crate::wire::from_data::Data;
 use crate::wire::publication::value_of;
 use shardcast_engine::{
-    Answer, History, HistoryQuery, LogClass, Loss, Position, Publication, PublicationKind, Refused,
-    Topic,
+    Answer, History, HistoryQuery, LogClass, Loss, Position, Publication, PublicationKind,
+    ReadOrder, Refused, Topic,
 };
 use shardcast_protocol::dialect::{Code, Problem};
 use std::sync::Arc;
@@ -135,6 +135,41 @@ impl Handle {
                         let room = room.into();
                         return Ok(RoomHistory { room, found });
                     }
+                    Ok(_) | Err(_) => return Err(unavailable(NOT_READ).into()),
+                },
+                Err(Refused::Busy) => place_in(&self.shared, Queue::Any).await,
+                Err(refused @ (Refused::Stopped | Refused::Memory)) => return Err(refused.into()),
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// Has a room forget what it keeps, and returns where its history is: the epoch and the offsets
+    /// go on. Who has not read what is gone is told that it is (`trimmed_by_size`).
+    ///
+    /// # Errors
+    /// As [`Handle::history`].
+    pub async fn clear_history(&self, room: &str) -> Result<Position, Failure> {
+        // Of a room that nobody has asked for there is a history from here on.
+        let place = HistoryQuery {
+            since: None,
+            limit: 0,
+            order: ReadOrder::Forward,
+        };
+        let known = self.history(room, place).await?.position();
+        loop {
+            let (sender, answer) = oneshot::channel();
+            let reply = Box::new(move |answer: Answer| {
+                let _ = sender.send(answer);
+            });
+            let asked = self.shared.engine();
+            match asked.and_then(|engine| engine.clear_history(Topic::Room(room), reply)) {
+                Ok(()) => match answer.await {
+                    Ok(Answer::History(cleared)) if cleared.position.epoch == 0 => {
+                        return Ok(known);
+                    }
+                    Ok(Answer::History(cleared)) => return Ok(cleared.position),
                     Ok(_) | Err(_) => return Err(unavailable(NOT_READ).into()),
                 },
                 Err(Refused::Busy) => place_in(&self.shared, Queue::Any).await,

@@ -107,26 +107,48 @@ impl Emit<'_, Handle> {
 
 impl Handle {
     async fn publish_one(&self, outgoing: Outgoing<'_>) -> Result<Published, Failure> {
+        match &outgoing {
+            Outgoing::Publish(target, publish) => {
+                let publish = (*target, publish);
+                let report = self.hand_over_reported(publish, Awaited::Place).await?;
+                let report = report.await.map_err(|_| unavailable(NOT_KNOWN))?;
+                Ok(Published::of(report))
+            }
+            Outgoing::Message(to, _) => {
+                while let Err(refused) = self.hand_over(&outgoing) {
+                    if refused != Refused::Busy {
+                        return Err(refused.into());
+                    }
+                    place_in(&self.shared, Queue::Of(to.0)).await;
+                }
+                Ok(Published::default())
+            }
+        }
+    }
+
+    /// Hands a publish over, however long the queue is full; what became of it comes later, or
+    /// nothing, if the server stops.
+    ///
+    /// # Errors
+    /// Nothing was published.
+    pub(crate) async fn hand_over_reported(
+        &self,
+        (target, publish): (Target<'_>, &Publish),
+        awaited: Awaited,
+    ) -> Result<oneshot::Receiver<Report>, Failure> {
         loop {
-            let (sender, answer) = oneshot::channel();
+            let (sender, report) = oneshot::channel();
             let reply = Box::new(move |answer: Answer| {
-                let _ = sender.send(answer);
+                if let Answer::Reported(report) = answer {
+                    let _nobody_waits = sender.send(report);
+                }
             });
-            let handed_over = match &outgoing {
-                Outgoing::Publish(target, publish) => self.shared.engine().and_then(|engine| {
-                    let publish = publish.clone().receipt(Tag(0));
-                    engine.publish_reported(*target, publish, reply)
-                }),
-                Outgoing::Message(..) => match self.hand_over(&outgoing) {
-                    Ok(()) => return Ok(Published::default()),
-                    Err(refused) => Err(refused),
-                },
-            };
+            let handed_over = self.shared.engine().and_then(|engine| {
+                let publish = awaited.of(publish.clone(), Tag(0));
+                engine.publish_reported(target, publish, reply)
+            });
             match handed_over {
-                Ok(()) => match answer.await {
-                    Ok(Answer::Reported(report)) => return Ok(Published::of(report)),
-                    Ok(_) | Err(_) => return Err(unavailable(NOT_KNOWN).into()),
-                },
+                Ok(()) => return Ok(report),
                 Err(Refused::Busy) => place_in(&self.shared, Queue::Any).await,
                 Err(refused @ (Refused::Stopped | Refused::Memory)) => return Err(refused.into()),
             }

@@ -1,5 +1,5 @@
-//! Something that is done with many connections: those that are open at this moment, a page at a
-//! time, whatever their shards.
+//! What all shards have, a page at a time, and something that is done with many connections: those
+//! that are open at this moment, whatever their shards.
 //!
 //! Invariant: at most a page of connections is under way, so a walk over all takes the room of one.
 //! Whoever opens meanwhile may be missed. Called by the admin port and by revocations.
@@ -8,16 +8,21 @@ use crate::session::context::Context;
 use crate::session::handle::{Handle, ShardTask};
 use crate::session::retry::{Queue, place_in};
 use crate::wire::connection_id::ConnectionId;
-use shardcast_engine::{Answer, Found, FoundConnection, Query, QueryError, Refused};
+use shardcast_engine::{
+    Address, Answer, Found, FoundConnection, FoundTopic, Query, QueryError, Refused, TopicDetail,
+    TopicName,
+};
 use tokio::sync::oneshot;
 
 impl Handle {
-    /// Calls `act` on the shard of each connection that fits, and returns for how many it was true.
+    /// Calls `act` on the shard of each connection that fits, of all or of the members of a topic,
+    /// and returns for how many it was true.
     ///
     /// # Errors
     /// The server stops: some were not reached.
     pub(crate) async fn on_each<A>(
         &self,
+        of: Option<TopicName>,
         fits: impl Fn(&FoundConnection) -> bool,
         act: A,
     ) -> Result<usize, Refused>
@@ -26,7 +31,8 @@ impl Handle {
     {
         let (mut after, mut done) = (None, 0);
         loop {
-            let page = self.page_of_connections(after).await?;
+            let page = self.page_of_connections(of.clone(), after, Query::ITEMS_MAX);
+            let page = page.await?;
             let mut under_way = Vec::new();
             for found in page.items.iter().filter(|found| fits(found)) {
                 let (act, (sender, outcome)) = (act.clone(), oneshot::channel());
@@ -47,25 +53,65 @@ impl Handle {
         }
     }
 
-    async fn page_of_connections(
+    /// A page of connections: of all, or of the members of a topic.
+    ///
+    /// # Errors
+    /// The server stops.
+    pub(crate) async fn page_of_connections(
         &self,
-        after: Option<shardcast_engine::Address>,
+        of: Option<TopicName>,
+        after: Option<Address>,
+        limit: usize,
     ) -> Result<Found<FoundConnection>, Refused> {
-        loop {
-            let query = Query::Connections {
+        let query = match of {
+            None => Query::Connections { after, limit },
+            Some(topic) => Query::Members {
+                topic,
                 after,
-                limit: Query::ITEMS_MAX,
-            };
+                limit,
+            },
+        };
+        match self.query(query).await? {
+            Answer::Connections(found) => Ok(found),
+            _ => Err(Refused::Stopped),
+        }
+    }
+
+    /// A page of topics with members.
+    ///
+    /// # Errors
+    /// The server stops.
+    pub(crate) async fn page_of_topics(
+        &self,
+        after: Option<TopicName>,
+        limit: usize,
+    ) -> Result<Found<FoundTopic>, Refused> {
+        match self.query(Query::Topics { after, limit }).await? {
+            Answer::Topics(found) => Ok(found),
+            _ => Err(Refused::Stopped),
+        }
+    }
+
+    /// What the home of a topic knows of its members.
+    ///
+    /// # Errors
+    /// The server stops.
+    pub(crate) async fn topic_at_home(&self, topic: TopicName) -> Result<TopicDetail, Refused> {
+        match self.query(Query::Topic { topic }).await? {
+            Answer::Topic(found) => Ok(*found),
+            _ => Err(Refused::Stopped),
+        }
+    }
+
+    async fn query(&self, query: Query) -> Result<Answer, Refused> {
+        loop {
             let (sender, answer) = oneshot::channel();
             let reply = Box::new(move |answer: Answer| {
                 let _nobody_waits = sender.send(answer);
             });
             let asked = self.shared.engine().map_err(QueryError::from);
-            match asked.and_then(|engine| engine.query(query, reply)) {
-                Ok(()) => match answer.await {
-                    Ok(Answer::Connections(found)) => return Ok(found),
-                    Ok(_) | Err(_) => return Err(Refused::Stopped),
-                },
+            match asked.and_then(|engine| engine.query(query.clone(), reply)) {
+                Ok(()) => return answer.await.map_err(|_| Refused::Stopped),
                 Err(QueryError::Refused(Refused::Busy)) => place_in(&self.shared, Queue::Any).await,
                 Err(_) => return Err(Refused::Stopped),
             }

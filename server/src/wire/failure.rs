@@ -24,6 +24,11 @@ impl Failure {
         problem_in(&*self.0).or_else(|| self.0.downcast_ref::<Problem>().cloned())
     }
 
+    /// Whether it is that a connection is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.is::<Gone>()
+    }
+
     /// The problem that the client gets. An error that is not for clients is logged with the type
     /// of the request.
     pub(crate) fn into_problem(self, kind: &str) -> Problem {

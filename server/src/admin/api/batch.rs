@@ -1,0 +1,131 @@
+//! Several calls in one request, done in their order, each with its own answer or problem.
+//!
+//! Invariant: publishes that follow each other are handed over without waiting for what becomes of
+//! them; whatever else is called has their outcome before it. A batch has at most
+//! [`BatchCall::REQUESTS_MAX`] calls, and is refused as a whole where one is not understood.
+
+use crate::admin::api::ending::{BanCall, DisconnectCall, RevokeCall, UnbanCall};
+use crate::admin::api::membership::MembershipCall;
+use crate::admin::api::publishing::{PublishCall, PublishUnderWay};
+use crate::admin::api::rooms::{HistoryCall, HistoryClearCall, PresenceCall};
+use crate::admin::api::{AdminApi, Called, answered};
+use crate::admin::problem::{AdminProblem, ProblemDetails};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Calls.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BatchCall {
+    /// At most 10,000.
+    #[schemars(length(max = 10_000))]
+    requests: Vec<BatchRequest>,
+}
+
+/// A call by its name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BatchRequest {
+    Publish(PublishCall),
+    Join(MembershipCall),
+    Leave(MembershipCall),
+    Disconnect(DisconnectCall),
+    Ban(BanCall),
+    Unban(UnbanCall),
+    Revoke(RevokeCall),
+    Presence(PresenceCall),
+    History(HistoryCall),
+    HistoryClear(HistoryClearCall),
+}
+
+/// What became of each call, in their order.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BatchAnswer {
+    answers: Vec<BatchItem>,
+}
+
+/// What became of one.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BatchItem {
+    /// As if it had been a request of its own.
+    status: u16,
+    #[schemars(with = "Option<serde_json::Value>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemDetails>,
+}
+
+impl BatchCall {
+    const REQUESTS_MAX: usize = 10_000;
+}
+
+impl BatchItem {
+    fn of(outcome: Called) -> BatchItem {
+        match outcome {
+            Ok(answer) => BatchItem {
+                status: 200,
+                answer: Some(answer),
+                problem: None,
+            },
+            Err(problem) => BatchItem {
+                status: problem.status().as_u16(),
+                answer: None,
+                problem: Some(problem.details()),
+            },
+        }
+    }
+}
+
+impl AdminApi {
+    pub(crate) async fn batch(&self, call: BatchCall) -> Result<BatchAnswer, AdminProblem> {
+        if call.requests.len() > BatchCall::REQUESTS_MAX {
+            return Err(AdminProblem::bad_request("a batch has at most 10000 calls"));
+        }
+        let mut answers = Vec::with_capacity(call.requests.len());
+        let mut under_way = Vec::new();
+        for request in call.requests {
+            match request {
+                BatchRequest::Publish(publish) => {
+                    under_way.push(self.begin_publish(publish).await);
+                }
+                other => {
+                    end(&mut under_way, &mut answers).await;
+                    answers.push(BatchItem::of(self.one_of_batch(other).await));
+                }
+            }
+        }
+        end(&mut under_way, &mut answers).await;
+        Ok(BatchAnswer { answers })
+    }
+
+    async fn one_of_batch(&self, request: BatchRequest) -> Called {
+        match request {
+            BatchRequest::Publish(call) => answered(&self.publish(call).await?),
+            BatchRequest::Join(call) => answered(&self.join(call).await?),
+            BatchRequest::Leave(call) => answered(&self.leave(call).await?),
+            BatchRequest::Disconnect(call) => answered(&self.disconnect(call).await?),
+            BatchRequest::Ban(call) => answered(&self.ban(call).await?),
+            BatchRequest::Unban(call) => answered(&self.unban(call).await?),
+            BatchRequest::Revoke(call) => answered(&self.revoke(call).await?),
+            BatchRequest::Presence(call) => answered(&self.presence(call).await?),
+            BatchRequest::History(call) => answered(&self.history(call).await?),
+            BatchRequest::HistoryClear(call) => answered(&self.history_clear(call).await?),
+        }
+    }
+}
+
+/// Waits for the publishes that were handed over.
+async fn end(
+    under_way: &mut Vec<Result<PublishUnderWay, AdminProblem>>,
+    answers: &mut Vec<BatchItem>,
+) {
+    for publish in under_way.drain(..) {
+        let outcome = match publish {
+            Ok(publish) => publish.end().await,
+            Err(problem) => Err(problem),
+        };
+        answers.push(BatchItem::of(outcome.and_then(|answer| answered(&answer))));
+    }
+}

@@ -1,0 +1,63 @@
+//! What the control plane needs of an application, taken before that starts: where it counts, and
+//! who is refused.
+
+use crate::access::bans::Bans;
+use crate::admin::kept::{Keeper, NotKept, Refusing};
+use crate::admin::metrics::Metrics;
+use crate::api::app::App;
+use crate::api::server::Server;
+use crate::auth::gate::TokenGate;
+use crate::config::Settings;
+use crate::limits::tally::Tally;
+use crate::log::Audit;
+use crate::session::refusals::RefusalCounts;
+use crate::store::counts::StoreCounts;
+use std::sync::Arc;
+
+/// Of one application.
+pub(crate) struct AppSources {
+    pub(crate) gate: Option<Arc<TokenGate>>,
+    refusals: RefusalCounts,
+    pub(crate) limited: Arc<Tally>,
+    pub(crate) bans: Arc<Bans>,
+    stored: Option<Arc<StoreCounts>>,
+}
+
+impl AppSources {
+    pub(crate) fn new(app: &App) -> AppSources {
+        AppSources {
+            gate: app.gate().cloned(),
+            refusals: app.refusals().clone(),
+            limited: app.tally(),
+            bans: app.bans(),
+            stored: app.stored(),
+        }
+    }
+
+    /// Takes in the bans and revocations that outlived the process before, and keeps them.
+    ///
+    /// # Errors
+    /// Their file cannot be used.
+    pub(crate) fn keeper(&self, settings: &Settings) -> Result<Option<Keeper>, NotKept> {
+        let Some(path) = settings.operators().state_file() else {
+            return Ok(None);
+        };
+        let revocations = self.gate.as_ref().map(|gate| gate.revocations().clone());
+        let bans = self.bans.clone();
+        Keeper::start(path.to_owned(), Refusing { bans, revocations }).map(Some)
+    }
+
+    /// All that is measured of it, and of the server that it becomes.
+    pub(crate) fn metrics(&self, server: &Server, audit: &Audit) -> Metrics {
+        let (sessions, audited) = (server.handle().session_counts(), audit.counts.clone());
+        let counters = server.counters().to_vec();
+        let mut metrics = Metrics::new(counters, self.limited.clone(), sessions, audited);
+        metrics.add_refusals(&self.refusals);
+        metrics.add_store(self.stored.clone());
+        metrics.add_driver(server.engine().driver());
+        if let Some(gate) = &self.gate {
+            metrics.add_tokens(gate.counts());
+        }
+        metrics
+    }
+}
